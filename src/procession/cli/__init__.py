@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import sys
+
+from procession.cli.starting import starting
 
 INTERRUPTED = 130
 BROKEN_PIPE = 141
@@ -15,7 +18,8 @@ def main() -> None:
     if sys.stdin is None or sys.stdout is None or sys.stderr is None:
         check_streams()
     try:
-        from procession.cli.command_line import run_command_line
+        with starting():
+            from procession.cli.command_line import run_command_line
 
         status = run_command_line(sys.argv[1:])
         sys.stdout.flush()
@@ -26,6 +30,8 @@ def main() -> None:
     except OSError as error:
         print(f"procession: can't write to standard output: {error.strerror or error}", file=sys.stderr)
         status = abandon_stdout(CANNOT_WRITE)
+    # All of it goes with the process: Python needn't look through it for garbage first.
+    gc.freeze()
     sys.exit(status)
 
 

@@ -16,6 +16,7 @@ from procession.cli.options import (
     with_machine_options,
     with_trace_options,
 )
+from procession.cli.starting import starting
 
 USE_ERROR = 2
 COMPLETION_VARIABLE = "_PROCESSION_COMPLETE"
@@ -135,7 +136,8 @@ def explore(command: tuple[str, ...], **values: Any) -> int:
     A task may be interrupted in front of each system call. The exit status is 1 if a schedule fails, and its
     story is printed and recorded; 0 if none does, with a statement of what was tried.
     """
-    from procession.cli.explore import ExploreOptions, explore_program
+    with starting():
+        from procession.cli.explore import ExploreOptions, explore_program
 
     return explore_program(ExploreOptions(command, **values))
 
@@ -154,7 +156,8 @@ def replay(recording: str, rootfs: str | None, quiet: bool, is_traced: bool, **v
     The exit status is the recorded program's; it is 3 if this run isn't the recorded one, and stderr says
     where they part, and which of the host's files have changed. Options of `trace` show what the kernel does.
     """
-    from procession.cli.replay import replay_file
+    with starting():
+        from procession.cli.replay import replay_file
     from procession.cli.run import fail
     from procession.cli.view import make_view, taken_options
 
@@ -197,7 +200,8 @@ def inspect(recording: str, at: str, pid: int | None, other: str | None, **value
     it, all of a task as Linux's task_struct groups it: its areas with private, shared and copy-on-write
     frames, its descriptors with who shares them, signals, credentials, namespaces.
     """
-    from procession.cli.inspect import inspect_recording
+    with starting():
+        from procession.cli.inspect import inspect_recording
 
     return inspect_recording(recording, at, pid, other, **values)
 
@@ -214,7 +218,8 @@ def debug(recording: str, rootfs: str | None, script: str | None) -> int:
     sent, a zombie ended; print a task, the tree, the IPC graph, or the kernel's functions in the next system
     call. Without a terminal the commands are read from stdin.
     """
-    from procession.cli.debug import debug_recording
+    with starting():
+        from procession.cli.debug import debug_recording
 
     return debug_recording(recording, rootfs, script)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from procession.abi.errno import ENOENT, Errno
 from procession.cli.host_signals import forward_host_signals, outlive_reports
+from procession.cli.starting import starting
 from procession.cli.values import VolumeOption, read_environment_file
 
 if TYPE_CHECKING:
@@ -112,8 +113,10 @@ def run_program(options: RunOptions, view: View | None = None) -> int:
 def run_on_machine(options: RunOptions, view: View | None) -> int:
     """Make the machine and run the program on it."""
     from procession.exchange.image.error import ImageError
-    from procession.kernel.namespaces.uts import DEFAULT_HOST_NAME
-    from procession.machine import Machine
+
+    with starting():
+        from procession.kernel.namespaces.uts import DEFAULT_HOST_NAME
+        from procession.machine import Machine
 
     source = None
     if options.record_file is not None:
@@ -129,23 +132,24 @@ def run_on_machine(options: RunOptions, view: View | None) -> int:
             is_added=options.image is not None,
             has_terminal=options.has_terminal,
         )
-        machine = Machine(
-            seed=options.seed,
-            # The other engine shows the same processor, but can't be stopped at an instruction.
-            engine=options.engine if options.debugger_port is None else "unicorn",
-            rootfs=options.rootfs if options.rootfs is not None else "/",
-            memory=options.memory_bytes,
-            environment=environment,
-            cwd=options.directory,
-            epoch_ns=epoch_of(options),
-            cpus=options.cpu_count,
-            pids_max=options.task_limit,
-            user=options.user,
-            image=options.image,
-            entrypoint=options.entrypoint,
-            hostname=options.hostname if options.hostname is not None else DEFAULT_HOST_NAME,
-            source=source,
-        )
+        with starting():
+            machine = Machine(
+                seed=options.seed,
+                # The other engine shows the same processor, but can't be stopped at an instruction.
+                engine=options.engine if options.debugger_port is None else "unicorn",
+                rootfs=options.rootfs if options.rootfs is not None else "/",
+                memory=options.memory_bytes,
+                environment=environment,
+                cwd=options.directory,
+                epoch_ns=epoch_of(options),
+                cpus=options.cpu_count,
+                pids_max=options.task_limit,
+                user=options.user,
+                image=options.image,
+                entrypoint=options.entrypoint,
+                hostname=options.hostname if options.hostname is not None else DEFAULT_HOST_NAME,
+                source=source,
+            )
         if options.image is not None:
             # What is told of the command is about the image's.
             options.command = tuple(map(os.fsdecode, machine.command_line(options.command)))
