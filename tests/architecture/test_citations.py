@@ -29,7 +29,7 @@ LATER = {
     "include/uapi/linux/nsfs.h": "init_ns_ino",
     "kernel/signal.c": "posixtimer_send_sigqueue posixtimer_sig_unignore",
     "kernel/time/posix-timers.c": "posix_timer_delete posixtimer_deliver_signal",
-    "mm/mremap.c": "check_prep_vma",
+    "mm/mremap.c": "check_mremap_params check_prep_vma do_mremap expand_vma_in_place vma_remap_struct",
     "mm/vma.c": "may_expand_vm mmap_region",
     "net/core/scm.c": "scm_pidfd_recv scm_recv_unix",
     "net/unix/af_unix.c": "unix_maybe_add_creds",

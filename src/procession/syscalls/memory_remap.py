@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from procession.abi.errno import EFAULT, EINVAL, ENOMEM, EOVERFLOW, EPERM
 from procession.abi.mmap_flags import MapFlag, MremapFlag
@@ -20,8 +20,30 @@ from procession.syscalls.parameters import Address, Flags, Int, Size
 if TYPE_CHECKING:
     from procession.kernel.task import Task
     from procession.mm.address_space import MemoryDescriptor
+    from procession.mm.vma import VirtualMemoryArea
 
 _UNSIGNED_64 = (1 << 64) - 1
+_MAYMOVE, _FIXED, _DONTUNMAP = (
+    int(MremapFlag.MREMAP_MAYMOVE),
+    int(MremapFlag.MREMAP_FIXED),
+    int(MremapFlag.MREMAP_DONTUNMAP),
+)
+_ELSEWHERE = _FIXED | _DONTUNMAP
+
+
+class _Remap(NamedTuple):
+    """What mremap(2) is asked for; sizes are whole pages (Linux: mm/mremap.c, struct vma_remap_struct)."""
+
+    address: int
+    old_size: int
+    new_size: int
+    flags: int
+    new_address: int
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether the mapping may stay where it is."""
+        return not self.flags & _ELSEWHERE
 
 
 @syscall(25)
@@ -33,89 +55,116 @@ def mremap(
     flags: Flags[MremapFlag],
     new_address: Address,
 ) -> Address:
-    """mremap(2). Linux: mm/mremap.c."""
+    """mremap(2). Linux: mm/mremap.c, do_mremap."""
     mm = task.mm
-    if flags & ~(MremapFlag.MREMAP_MAYMOVE | MremapFlag.MREMAP_FIXED | MremapFlag.MREMAP_DONTUNMAP):
-        raise EINVAL("unknown flags")
-    if (
-        flags & (MremapFlag.MREMAP_FIXED | MremapFlag.MREMAP_DONTUNMAP)
-        and not flags & MremapFlag.MREMAP_MAYMOVE
-    ):
-        raise EINVAL("that moves, and may not")
-    if flags & MremapFlag.MREMAP_DONTUNMAP and old_length != new_length:
-        raise EINVAL("MREMAP_DONTUNMAP doesn't resize")
-    if address & PAGE_MASK:
-        raise EINVAL("not page-aligned")
     old_size, new_size = align(old_length) & _UNSIGNED_64, align(new_length) & _UNSIGNED_64
-    if new_size == 0 or new_size >= 1 << 47:
-        raise EINVAL("a new size of 0, or beyond the address space")
-    if flags & (MremapFlag.MREMAP_FIXED | MremapFlag.MREMAP_DONTUNMAP):
-        if new_address & PAGE_MASK or new_size > pte.USER_END or new_address > pte.USER_END - new_size:
-            raise EINVAL("a new address that can't be")
-        if address < new_address + new_size and new_address < (address + old_size) & _UNSIGNED_64:
-            raise EINVAL("old and new overlap")
+    asked = _Remap(address, old_size, new_size, flags, new_address)
+    if flags & _DONTUNMAP and old_length != new_length:
+        raise EINVAL("MREMAP_DONTUNMAP doesn't resize")
+    _check_parameters(asked)
     mm.own_areas()
     mm.area_list.check_room()
-    area = mm.find(address)
-    if area is None:
-        raise EFAULT("nothing is mapped there")
-    if area.flags & SEALED:
-        raise EPERM("sealed memory")
-    is_in_place = not flags & (MremapFlag.MREMAP_FIXED | MremapFlag.MREMAP_DONTUNMAP)
-    if old_size == 0:
-        if not area.is_shared:
-            raise EINVAL("only shared mappings can be duplicated")
-        old_size_checked = new_size
-    else:
-        old_size_checked = old_size
-        # What is given up may be of other areas. Linux: mm/mremap.c, check_prep_vma.
-        if address + min(old_size, new_size) > area.end and not (is_in_place and new_size <= old_size):
-            raise EFAULT("the range goes past its area")
-    if flags & MremapFlag.MREMAP_FIXED:
+    area = _area_to_remap(mm, asked)
+    if flags & _FIXED:
         mm.unmap(new_address, new_address + new_size)
         check_mapping_address(task, new_address)
         if mm.find(address) is None:
             raise EFAULT("nothing is mapped there any more")
     if new_size < old_size and address + old_size > pte.USER_END:
         raise EINVAL("no range of user pages")
-    if is_in_place and old_size and new_size <= old_size:
+    if asked.is_in_place and old_size and new_size <= old_size:
         if new_size < old_size:
             mm.unmap(address + new_size, address + old_size)
         return address
-    if flags & MremapFlag.MREMAP_FIXED and old_size > new_size:
+    if flags & _FIXED and old_size > new_size:
         mm.unmap(address + new_size, address + old_size)
-        old_size = old_size_checked = new_size
+        old_size = new_size
+    is_growing = new_size > old_size
     is_locked = area.flags & LOCKED
-    if new_size > old_size:
+    if is_growing:
         if is_locked:
             check_lock_growth(task, new_size - old_size)
         mm.check_limits(new_size - old_size, area.is_data)
-    can_grow_here = (
-        is_in_place
-        and old_size
-        and address + old_size == area.end
-        and address + new_size <= pte.USER_END
-        and not mm.areas_in(area.end, address + new_size)
-    )
-    if can_grow_here:
-        mm.area_list.total_bytes += address + new_size - area.end
-        area.end = address + new_size
-        mm.note_reserved(area.start, area.end)
-        mm.merge_around(area.start, area.end)
-        if is_locked:
-            _populate_growth(mm, address + old_size, address + new_size)
-        return address
-    if not flags & MremapFlag.MREMAP_MAYMOVE:
+    if _can_grow_in_place(mm, area, asked):
+        _grow_in_place(mm, area, address + new_size)
+        target = address
+    elif flags & _MAYMOVE:
+        target = _move(mm, area, asked._replace(old_size=old_size))
+    else:
         raise ENOMEM("no room to grow in place")
-    target = new_address if flags & MremapFlag.MREMAP_FIXED else mm.find_gap(new_size, new_address)
+    if is_locked and is_growing:
+        _populate_growth(mm, target + old_size, target + new_size)
+    return target
+
+
+def _check_parameters(asked: _Remap) -> None:
+    """Raises EINVAL. Linux: mm/mremap.c, check_mremap_params."""
+    address, old_size, new_size, flags, new_address = asked
+    if flags & ~(_MAYMOVE | _ELSEWHERE):
+        raise EINVAL("unknown flags")
+    if not asked.is_in_place and not flags & _MAYMOVE:
+        raise EINVAL("that moves, and may not")
+    if address & PAGE_MASK:
+        raise EINVAL("not page-aligned")
+    if new_size == 0 or new_size >= 1 << 47:
+        raise EINVAL("a new size of 0, or beyond the address space")
+    if not asked.is_in_place:
+        if new_address & PAGE_MASK or new_size > pte.USER_END or new_address > pte.USER_END - new_size:
+            raise EINVAL("a new address that can't be")
+        if address < new_address + new_size and new_address < (address + old_size) & _UNSIGNED_64:
+            raise EINVAL("old and new overlap")
+
+
+def _area_to_remap(mm: MemoryDescriptor, asked: _Remap) -> VirtualMemoryArea:
+    """Raises EFAULT, EPERM, EINVAL. Linux: mm/mremap.c, check_prep_vma."""
+    address, old_size, new_size = asked.address, asked.old_size, asked.new_size
+    area = mm.find(address)
+    if area is None:
+        raise EFAULT("nothing is mapped there")
+    if area.flags & SEALED:
+        raise EPERM("sealed memory")
+    if old_size == 0:
+        # Once dosemu mapped shared memory twice like this; Linux has kept it.
+        if not area.is_shared:
+            raise EINVAL("only shared mappings can be duplicated")
+    elif address + min(old_size, new_size) > area.end and not (asked.is_in_place and new_size <= old_size):
+        # What is given up may be of other areas.
+        raise EFAULT("the range goes past its area")
+    return area
+
+
+def _can_grow_in_place(mm: MemoryDescriptor, area: VirtualMemoryArea, asked: _Remap) -> bool:
+    """Linux: mm/mremap.c, vma_expandable."""
+    end = asked.address + asked.new_size
+    return bool(
+        asked.is_in_place
+        and asked.old_size
+        and asked.address + asked.old_size == area.end
+        and end <= pte.USER_END
+        and not mm.areas_in(area.end, end)
+    )
+
+
+def _grow_in_place(mm: MemoryDescriptor, area: VirtualMemoryArea, end: int) -> None:
+    """Linux: mm/mremap.c, expand_vma_in_place."""
+    mm.area_list.total_bytes += end - area.end
+    area.end = end
+    mm.note_reserved(area.start, area.end)
+    mm.merge_around(area.start, area.end)
+
+
+def _move(mm: MemoryDescriptor, area: VirtualMemoryArea, asked: _Remap) -> int:
+    """Move part of `area`, or map it once more; gives the new address. Linux: mm/mremap.c, move_vma."""
+    address, old_size, new_size, flags, new_address = asked
+    target = new_address if flags & _FIXED else mm.find_gap(new_size, new_address)
     pages = mm.tables.prepare_move(address, target, old_size) if old_size else []
-    moved = area.copy(address, address + (old_size or old_size_checked))
+    moved = area.copy(address, address + (old_size or new_size))
     moved.end = target + new_size
     moved.start = target
     if moved.user_faults is not None and not moved.user_faults.moved(address, target, old_size):
         moved.user_faults = None
         moved.flags &= ~USER_HANDLES
-    if flags & MremapFlag.MREMAP_DONTUNMAP and area.flags & ANY_LOCK:
+    if flags & _DONTUNMAP and area.flags & ANY_LOCK:
         # All of the area, as Linux does (dontunmap_complete).
         area.flags &= ~ANY_LOCK
         mm.merge_around(area.start, area.end)
@@ -125,12 +174,10 @@ def mremap(
         is_handled = moved.user_faults is not None
         move_marks(mm, address, old_size, target, keeps_protection=is_handled)
         mm.memory.space_changed(mm.tables.root)
-        if not flags & MremapFlag.MREMAP_DONTUNMAP:
+        if not flags & _DONTUNMAP:
             resident = mm.resident_pages
             mm.unmap(address, address + old_size)
             mm.resident_pages = resident
-    if is_locked and new_size > old_size:
-        _populate_growth(mm, target + old_size, target + new_size)
     return target
 
 
