@@ -164,37 +164,12 @@ def set_socket_option(socket: Socket, name: int, value: bytes) -> None:
         _bind_to_device(socket, value)
         return
     number = read_int(value)
-    credentials = socket.caller.credentials
     if name in _SWITCHES:
-        if name == _SO_DEBUG and number and not credentials.has_capability(CAP_NET_ADMIN):
-            raise EACCES("CAP_NET_ADMIN is needed")
-        if name == _SO_REUSEPORT and number and socket.family not in _INTERNET:
-            raise EOPNOTSUPP("no ports here")
-        if name == _SO_LOCK_FILTER and not number and socket.options.get(name):
-            raise EPERM("the filter is locked")
-        if name in _PRIVILEGED_SWITCHES and number:
-            _check_number(socket, _SO_MARK, number)
-        if name in TIMESTAMPS:
-            switch_timestamp(socket.options, name, number)
-        else:
-            socket.options[name] = int(number != 0)
+        _set_switch(socket, name, number)
     elif name in _READ_ONLY:
         raise ENOPROTOOPT("can't be set")
     elif name in (_SO_SNDBUF, _SO_SNDBUFFORCE, _SO_RCVBUF, _SO_RCVBUFFORCE):
-        if name in (_SO_SNDBUFFORCE, _SO_RCVBUFFORCE):
-            if not credentials.ns_capable(socket.network.owner, CAP_NET_ADMIN):
-                raise EPERM("CAP_NET_ADMIN is needed")
-            number = max(number, 0)
-        else:
-            number = min(number & 0xFFFFFFFF, MOST_BUFFER_BYTES)
-        doubled = min(number, _LARGEST_INT // 2) * 2
-        if name in (_SO_SNDBUF, _SO_SNDBUFFORCE):
-            _lock_buffer(socket, _SEND_LOCK)
-            socket.send_room = max(doubled, MINIMUM_SEND_BUFFER)
-            socket.write_queue.wake_all()
-        else:
-            _lock_buffer(socket, _RECEIVE_LOCK)
-            socket.receive_room = max(doubled, MINIMUM_RECEIVE_BUFFER)
+        _set_buffer_size(socket, name, number)
     elif name in _RECEIVE_TIMEOUTS:
         socket.receive_timeout_ns = _timeout_ns(value)
     elif name in _SEND_TIMEOUTS:
@@ -209,14 +184,7 @@ def set_socket_option(socket: Socket, name: int, value: bytes) -> None:
         socket.receive_low_water = min(number or 1, most)
         socket.read_queue.wake_all()
     elif name == _SO_LINGER:
-        if len(value) < Linger.SIZE:
-            raise EINVAL("a struct linger is needed")
-        linger = Linger.unpack_from(value)
-        if linger.l_onoff:
-            socket.options[name] = max(linger.l_linger, 0)
-        elif socket.options.get(name, -1) >= 0:
-            # Off, the time is kept.
-            socket.options[name] = _NOT_LINGERING - socket.options[name]
+        _set_linger(socket, value)
     elif name == _SO_PASSSEC:
         raise EOPNOTSUPP("no security module labels sockets")
     elif name == _SO_PASSCRED and socket.family == _NETLINK:
@@ -263,6 +231,55 @@ def set_socket_option(socket: Socket, name: int, value: bytes) -> None:
         socket.options[name] = number
     else:
         raise ENOPROTOOPT(f"no option {name}")
+
+
+def _set_switch(socket: Socket, name: int, number: int) -> None:
+    """An option that is on or off. Raises EACCES, EOPNOTSUPP, EPERM."""
+    if name == _SO_DEBUG and number and not socket.caller.credentials.has_capability(CAP_NET_ADMIN):
+        raise EACCES("CAP_NET_ADMIN is needed")
+    if name == _SO_REUSEPORT and number and socket.family not in _INTERNET:
+        raise EOPNOTSUPP("no ports here")
+    if name == _SO_LOCK_FILTER and not number and socket.options.get(name):
+        raise EPERM("the filter is locked")
+    if name in _PRIVILEGED_SWITCHES and number:
+        _check_number(socket, _SO_MARK, number)
+    if name in TIMESTAMPS:
+        switch_timestamp(socket.options, name, number)
+    else:
+        socket.options[name] = int(number != 0)
+
+
+def _set_buffer_size(socket: Socket, name: int, number: int) -> None:
+    """How much may wait: Linux doubles what is asked for, as its own structures count too. Raises EPERM.
+
+    Linux: net/core/sock.c, __sock_set_rcvbuf.
+    """
+    if name in (_SO_SNDBUFFORCE, _SO_RCVBUFFORCE):
+        if not socket.caller.credentials.ns_capable(socket.network.owner, CAP_NET_ADMIN):
+            raise EPERM("CAP_NET_ADMIN is needed")
+        number = max(number, 0)
+    else:
+        number = min(number & 0xFFFFFFFF, MOST_BUFFER_BYTES)
+    doubled = min(number, _LARGEST_INT // 2) * 2
+    if name in (_SO_SNDBUF, _SO_SNDBUFFORCE):
+        _lock_buffer(socket, _SEND_LOCK)
+        socket.send_room = max(doubled, MINIMUM_SEND_BUFFER)
+        socket.write_queue.wake_all()
+    else:
+        _lock_buffer(socket, _RECEIVE_LOCK)
+        socket.receive_room = max(doubled, MINIMUM_RECEIVE_BUFFER)
+
+
+def _set_linger(socket: Socket, value: bytes) -> None:
+    """Raises EINVAL."""
+    if len(value) < Linger.SIZE:
+        raise EINVAL("a struct linger is needed")
+    linger = Linger.unpack_from(value)
+    if linger.l_onoff:
+        socket.options[_SO_LINGER] = max(linger.l_linger, 0)
+    elif socket.options.get(_SO_LINGER, -1) >= 0:
+        # Off, the time is kept.
+        socket.options[_SO_LINGER] = _NOT_LINGERING - socket.options[_SO_LINGER]
 
 
 def _check_number(socket: Socket, name: int, number: int) -> None:
