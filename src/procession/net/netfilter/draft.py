@@ -218,7 +218,9 @@ class Draft:
             for chain in table.chains.values():
                 if chain.is_base:
                     _check_chain(table, chain, chain.hook)
-        if sum(map(_longest_way, self.tables.values())) > MOST_STEPS:
+            table.longest_way = _longest_way(table)
+            table.is_tracking = _is_tracking(table)
+        if sum(table.longest_way for table in self.tables.values()) > MOST_STEPS:
             raise EMLINK("a packet would pass too many rules")
 
     def publish(self) -> None:
@@ -245,18 +247,21 @@ class Draft:
         """Connections are known as long as a rule asks for them. Linux: net/netfilter/nf_conntrack_proto.c,
         nf_ct_netns_get, nf_ct_netns_put."""
         network = self.network
-        is_asked = any(
-            expression.is_tracking
-            for table in self.tables.values()
-            for chain in table.chains.values()
-            for rule in chain.rules
-            for expression in rule.expressions
-        )
+        is_asked = any(table.is_tracking for table in self.tables.values())
         if is_asked and network.tracker is None:
             network.tracker = Tracker(network)
         elif not is_asked and network.tracker is not None:
             network.tracker.end()
             network.tracker = None
+
+
+def _is_tracking(table: Table) -> bool:
+    return any(
+        expression.is_tracking
+        for chain in table.chains.values()
+        for rule in chain.rules
+        for expression in rule.expressions
+    )
 
 
 def _longest_way(table: Table) -> int:

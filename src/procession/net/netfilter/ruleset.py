@@ -232,10 +232,23 @@ class FilterSet:
 class Table:
     """A table: chains and sets by their names, which only its own rules see.
 
-    `handle_count` is the handle given last to one of its chains, rules or sets.
+    `handle_count` is the handle given last to one of its chains, rules or sets. `is_tracking` says that a
+    rule asks for connections, `longest_way` how many expressions are run at most for a packet that comes to
+    all of its base chains; both are known once it's published.
     """
 
-    __slots__ = ("chains", "family", "flags", "handle", "handle_count", "name", "sets", "userdata")
+    __slots__ = (
+        "chains",
+        "family",
+        "flags",
+        "handle",
+        "handle_count",
+        "is_tracking",
+        "longest_way",
+        "name",
+        "sets",
+        "userdata",
+    )
 
     def __init__(self, family: int, name: bytes, handle: int, flags: int, userdata: bytes) -> None:
         self.family = family
@@ -244,6 +257,8 @@ class Table:
         self.flags = flags
         self.userdata = userdata
         self.handle_count = 0
+        self.is_tracking = False
+        self.longest_way = 0
         self.chains: dict[bytes, Chain] = {}
         self.sets: dict[bytes, FilterSet] = {}
 
