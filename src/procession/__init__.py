@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from procession.machine import Machine, Result
+    from procession.command_run import Result
+    from procession.machine import Machine
 
 __all__ = ["Machine", "Result", "is_compiled"]
 
@@ -21,7 +22,7 @@ def is_compiled() -> bool:
 def __getattr__(name: str) -> object:
     """`Machine` and `Result`, imported when they're first asked for: the command line starts without them."""
     if name in {"Machine", "Result"}:
-        from procession import machine
+        from procession import command_run, machine
 
-        return getattr(machine, name)
+        return getattr(machine if name == "Machine" else command_run, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from procession.attachment import CapturedOutput, Doorbell, HostPace, HostStreams, JoinedTerminal
-from procession.breaking_off import BrokenOff, call_in_traceback
-from procession.ending import ENDING_SIGNALS, RunLimits, check_limits, reason_of_guest, status_for
+from procession.command_run import CommandRun, Result, result_of
+from procession.ending import ENDING_SIGNALS, RunLimits, check_limits
 from procession.first_mounts import devpts_options, find_place, make_directories, mount_first, register_types
 from procession.fs.file import O_NOCTTY, O_RDWR
 from procession.fs.host_stream import CAPTURED_BYTES, HostInput, HostOutput
@@ -25,11 +25,9 @@ from procession.hardware.engines.scripted import (
     Step,
 )
 from procession.hardware.engines.tiered import TieredEngine
-from procession.hardware.instruction import AVX_ISNT_EMULATED
 from procession.hardware.physical_memory import PhysicalMemory
 from procession.hardware.registers import R12, RIP, set_register
 from procession.inlet import Inlet
-from procession.inspection.steering import has_ended
 from procession.interrupt import InterruptGuard
 from procession.kernel.clone import CloneArguments, copy_process
 from procession.kernel.decider import Decider, SeededDecider
@@ -71,7 +69,7 @@ if TYPE_CHECKING:
 DEFAULT_MEMORY_BYTES = 1 << 30
 MAXIMUM_PROCESSORS = 64
 _FEWEST_TASKS = 2
-_SIGILL, _SIGKILL, _SIGCHLD = 4, 9, 17
+_SIGKILL, _SIGCHLD = 9, 17
 _STDOUT, _STDERR = 1, 2
 _READ_CHUNK = 1 << 20
 
@@ -90,24 +88,6 @@ class ContainerSettings(NamedTuple):
     memory: int | None
     cpus: int | None
     pids_max: int | None
-
-
-class Result(NamedTuple):
-    """How a run ended.
-
-    `status` is the exit code, or 128+n if signal n ended the program, then `signal` is n. `stdout` and
-    `stderr` are what it wrote, empty when they were attached to the host's. `reason` says in words why the
-    machine ended the run itself: nobody could ever run again (status 125), a limit (124), or the guest
-    turned it off (0) or told it to restart (133).
-    `note` is what there is to say of the signal.
-    """
-
-    status: int
-    stdout: bytes
-    stderr: bytes
-    signal: int = 0
-    reason: str = ""
-    note: str = ""
 
 
 class Machine(GoingBack):
@@ -454,9 +434,7 @@ class Machine(GoingBack):
             self.inlet.feed(stdin)
         self.inlet.end_input()
         captured = CapturedOutput(self.inlet, output_limit_bytes)
-        reason = (
-            self._run_command(captured, self._limits(time_limit_s, wall_limit_s)) or captured.reason_to_end
-        )
+        reason = self._run_command(captured, time_limit_s, wall_limit_s) or captured.reason_to_end
         return self._result(reason, bytes(captured.written[_STDOUT]), bytes(captured.written[_STDERR]))
 
     def run_attached(
@@ -478,10 +456,10 @@ class Machine(GoingBack):
             pace = HostPace(self.inlet) if is_paced else None
             streams = HostStreams(self.inlet, doorbell, pace)
             self.doorbell = doorbell
-            reason = self._run_command(streams, self._limits(time_limit_s, wall_limit_s))
+            reason = self._run_command(streams, time_limit_s, wall_limit_s)
             self.doorbell = None
         self.stream_failure = streams.failure
-        return self._result(reason, b"", b"")
+        return self._result(reason)
 
     def run_in_terminal(
         self,
@@ -504,14 +482,14 @@ class Machine(GoingBack):
             joined.resize()
             self.start(argv, pid1=pid1)
             self.doorbell = doorbell
-            reason = self._run_command(joined, self._limits(time_limit_s, wall_limit_s))
+            reason = self._run_command(joined, time_limit_s, wall_limit_s)
             self.doorbell = None
-        return self._result(reason, b"", b"")
+        return self._result(reason)
 
     def run_again(self, world: Attachment, argv: Sequence[str | bytes], *, pid1: bool = False) -> Result:
         """Run a program in a `world` that isn't the one outside, such as a recorded one."""
         self.start(argv, pid1=pid1)
-        return self._result(self._run_command(world, self._limits(None, None)), b"", b"")
+        return self._result(self._run_command(world, None, None))
 
     def open_terminal(self) -> HostTerminal:
         """Make a terminal that `start` gives its program as streams and controlling terminal.
@@ -533,8 +511,14 @@ class Machine(GoingBack):
             bind(self.kernel.init_namespaces.mounts, terminal.slave_path, console, is_recursive=False)
         return terminal
 
-    def _limits(self, time_limit_s: float | None, wall_limit_s: float | None) -> RunLimits:
-        return RunLimits(self.kernel, self._interrupt, time_limit_s, wall_limit_s)
+    def _run_command(self, world: Attachment, time_limit_s: float | None, wall_limit_s: float | None) -> str:
+        """See `CommandRun.go`."""
+        limits = RunLimits(self.kernel, self._interrupt, time_limit_s, wall_limit_s)
+        return CommandRun(self, world, limits).go()
+
+    def _result(self, reason: str, stdout: bytes = b"", stderr: bytes = b"") -> Result:
+        assert self.command is not None
+        return result_of(self.command, reason, stdout, stderr)
 
     def _interrupt(self) -> None:
         """Called by another thread: let the present slice, or a wait for the world outside, end."""
@@ -542,73 +526,6 @@ class Machine(GoingBack):
         doorbell = self.doorbell
         if doorbell is not None:
             doorbell.ring()
-
-    def _run_command(self, attachment: Attachment, limits: RunLimits) -> str:
-        """Run until the command has ended; why the machine ended it otherwise, "" if it didn't."""
-        if self.debugger is not None:
-            attachment = self.debugger.join(attachment)
-        self.limits = limits
-        try:
-            with limits:
-                reason = self._run_slices(attachment, limits)
-        except BrokenOff as error:
-            self.is_broken_off = True
-            reason = limits.why_broken_off(call_in_traceback(error))
-        finally:
-            self.limits = None
-        attachment.exchange()
-        return reason
-
-    def _run_slices(self, attachment: Attachment, limits: RunLimits) -> str:
-        kernel, command = self.kernel, self.command
-        assert command is not None
-        reason = ""
-        while not reason and not has_ended(command.group):
-            if self.debugger is not None:
-                self.debugger.before_slice()
-                can_go_on = self.run_on()
-                if self.is_in_slice:
-                    continue
-            else:
-                can_go_on = self.run_slice()
-            can_go_on = can_go_on or has_ended(command.group)
-            self.inlet.slice_count += 1
-            if self.slice_watcher is not None:
-                self.slice_watcher(self.inlet.slice_count)
-            progress = self.progress
-            if progress is not None and self.output.chunks:
-                progress.before_output()
-            attachment.exchange()
-            reason = reason_of_guest(kernel) or limits.reason
-            if reason:
-                break
-            if progress is not None:
-                progress.after_slice()
-                if not can_go_on and not self.forwarded and not kernel.scheduler.has_waiting:
-                    progress.before_waiting()
-            if self.forwarded:
-                self._deliver_forwarded(attachment)
-            elif not can_go_on and not kernel.scheduler.has_waiting and not attachment.pass_time():
-                reason = self._why_all_sleep()
-                break
-            reason = attachment.reason_to_end
-        return reason
-
-    def _result(self, reason: str, stdout: bytes, stderr: bytes) -> Result:
-        command = self.command
-        assert command is not None
-        if reason:
-            return Result(status_for(reason), stdout, stderr, 0, reason)
-        code = command.group.exit_code
-        signal = code & 0x7F
-        note = AVX_ISNT_EMULATED if signal == _SIGILL and command.group.has_met_avx else ""
-        return Result(128 + signal if signal else code >> 8, stdout, stderr, signal, note=note)
-
-    def _why_all_sleep(self) -> str:
-        """Why the machine ends: a line for each task that sleeps for ever, and the circle that they make."""
-        from procession.kernel.waits.graph import EVERY_TASK_SLEEPS
-
-        return "\n".join(filter(None, (EVERY_TASK_SLEEPS, self.ipc_graph().explain())))
 
     @property
     def engine_of_run(self) -> str:
@@ -646,12 +563,6 @@ class Machine(GoingBack):
             self.doorbell.ring()
         if self.limits is not None and name in ENDING_SIGNALS:
             self.limits.await_delivery(name, lambda: bool(self.forwarded))
-
-    def _deliver_forwarded(self, attachment: Attachment) -> None:
-        names, self.forwarded = self.forwarded, []
-        for name in names:
-            if not attachment.take_signal(name):
-                self.inlet.signal(name)
 
     def state_hash(self) -> str:
         """A digest of all of the machine's state: equal for equal machines, on any host."""

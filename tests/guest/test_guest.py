@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from procession.machine import Result
+from procession.command_run import Result
 from tests.guest.compile_c import Linkage, compile_program, is_static_to_be_had
 
 SOURCES = sorted(Path(__file__).parent.glob("*.c"))

@@ -10,7 +10,7 @@ from procession.procfs.cgroup.file_system_type import cgroups_of
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from procession.machine import Result
+    from procession.command_run import Result
 
 
 def run(guest_root: Path, script: str, cpus: int = 1) -> Result:

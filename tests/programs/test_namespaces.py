@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from procession.command_run import Result
 from procession.kernel.rlimit import RLIMIT_NPROC
-from procession.machine import Machine, Result
+from procession.machine import Machine
 
 NESTED = """
 unshare -p --fork --mount-proc sh -c '

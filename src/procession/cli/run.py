@@ -18,8 +18,9 @@ from procession.cli.values import VolumeOption, read_environment_file
 
 if TYPE_CHECKING:
     from procession.cli.view import View
+    from procession.command_run import Result
     from procession.gdbserver.debugger import Debugger
-    from procession.machine import Machine, Result
+    from procession.machine import Machine
     from procession.recording.host_files import RecordingSource
     from procession.recording.recorder import Recorder
 

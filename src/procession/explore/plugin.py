@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from procession.command_run import Result
     from procession.explore.explorer import Report
     from procession.explore.oracle import Oracle
     from procession.kernel.task import Task
-    from procession.machine import Machine, Result
+    from procession.machine import Machine
 
 _MARK = "explore"
 _NS_PER_S = 10**9

@@ -15,8 +15,9 @@ from procession.recording.file import HostFile, Mark, RecordedImage, RecordedVol
 from procession.recording.host_files import Answers, RecordingSource
 
 if TYPE_CHECKING:
+    from procession.command_run import Result
     from procession.fs.host_tree import HostTree
-    from procession.machine import Machine, Result
+    from procession.machine import Machine
 
 MARKS_LIMIT = 4096
 _SLICES_PER_MARK = 16

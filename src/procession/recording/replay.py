@@ -7,8 +7,9 @@ from collections import deque
 from typing import Any
 
 from procession.attachment import write_all
+from procession.command_run import Result
 from procession.kernel.decider import ScheduledDecider
-from procession.machine import Machine, Result
+from procession.machine import Machine
 from procession.recording.file import Recording, RecordingError
 from procession.recording.host_files import RecordedSource
 from procession.recording.recorder import file_now, mark_of
