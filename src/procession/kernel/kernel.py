@@ -335,7 +335,8 @@ class Kernel:
         work_ns, kernel_work_ns = clock.work_ns, clock.kernel_work_ns
         elapsed_ns = work_ns - self.charged_work_ns
         system_ns = kernel_work_ns - self.charged_kernel_work_ns
-        system_ns = system_ns if system_ns < elapsed_ns else elapsed_ns
+        if system_ns > elapsed_ns:
+            system_ns = elapsed_ns
         self.charged_kernel_work_ns = kernel_work_ns
         self.charged_work_ns = work_ns
         self.scheduler.account(task, elapsed_ns)

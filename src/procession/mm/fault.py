@@ -14,7 +14,9 @@ from procession.mm.user_fault import POISONED, AccessViolation, is_read_alone, m
 from procession.mm.vma import PROT_EXEC, PROT_WRITE, VirtualMemoryArea
 
 if TYPE_CHECKING:
+    from procession.hardware.physical_memory import PhysicalMemory
     from procession.mm.address_space import MemoryDescriptor
+    from procession.mm.page_cache import PageCache
 
 SIGBUS, SIGSEGV = 7, 11
 SEGV_MAPERR, SEGV_ACCERR, BUS_ADRERR = 1, 2, 2
@@ -136,8 +138,9 @@ def _fault_user(mm: MemoryDescriptor, area: VirtualMemoryArea, address: int, err
 
 def new_entry(mm: MemoryDescriptor, frame: int, bits: int) -> int:
     """The entry for `frame`, counted as resident."""
-    mm.resident_pages += 1
-    mm.peak_resident_pages = max(mm.peak_resident_pages, mm.resident_pages)
+    mm.resident_pages = resident_pages = mm.resident_pages + 1
+    if resident_pages > mm.peak_resident_pages:
+        mm.peak_resident_pages = resident_pages
     if not bits & pte.NO_EXECUTE:
         mm.memory.executable.add(frame)
     return frame << PAGE_SHIFT | bits
@@ -177,16 +180,7 @@ def _map_around(mm: MemoryDescriptor, area: VirtualMemoryArea, page: int, leaf: 
         last = min(last, first + size - area.page_offset)
     near_first, near_last = max(page & -_AROUND, first), min((page & -_AROUND) + _AROUND, last)
     offset = area.page_offset - first
-    cached = pages.frames
-    if pages.backing is not None and mm.memory.free_frames > _AROUND:
-        near = range(near_first + offset, near_last + offset)
-        if not all(map(cached.__contains__, near)):
-            for index in near:
-                if index not in cached:
-                    pages.frame(index)
-    else:
-        # Those around it are holes that would be filled, or would take the place of others that are in use.
-        pages.frame(page + offset)
+    near = range(near_first + offset, near_last + offset)
     bits = area.entry_bits() & ~pte.WRITABLE | pte.CACHED
     first, last = max(first, page & -pte.ENTRIES), min(last, (page & -pte.ENTRIES) + pte.ENTRIES)
     memory = mm.memory
@@ -194,12 +188,31 @@ def _map_around(mm: MemoryDescriptor, area: VirtualMemoryArea, page: int, leaf: 
     start, end = slot + (first & 511), slot + (first & 511) + last - first
     if memory.are_zero(start, end):
         run = pages.entry_run(first + offset, last - first, bits)
+        if run.present_count < last - first:
+            _bring_in(memory, pages, near, page + offset)
+            run = pages.entry_run(first + offset, last - first, bits)
         memory.bytes[start << 3 : end << 3] = run.entries
         count = run.present_count
     else:
+        _bring_in(memory, pages, near, page + offset)
         count = _map_absent(mm, slot, near_first, near_last, offset, area, bits)
-    mm.resident_pages += count
-    mm.peak_resident_pages = max(mm.peak_resident_pages, mm.resident_pages)
+    mm.resident_pages = resident_pages = mm.resident_pages + count
+    if resident_pages > mm.peak_resident_pages:
+        mm.peak_resident_pages = resident_pages
+
+
+def _bring_in(memory: PhysicalMemory, pages: PageCache, near: range, index: int) -> None:
+    """Have page `index` of a file in memory, and those of the pages `near` it that are kept elsewhere."""
+    cached = pages.frames
+    if all(map(cached.__contains__, near)):
+        return
+    if pages.backing is not None and memory.free_frames > _AROUND:
+        for other in near:
+            if other not in cached:
+                pages.frame(other)
+    else:
+        # Those around it are holes that would be filled, or would take the place of others that are in use.
+        pages.frame(index)
 
 
 def _map_absent(

@@ -169,7 +169,9 @@ class RunQueue:
             return None
         kind = self.best_class(now_ns)
         if kind == CLASS_FAIR:
-            self.minimum_runtime_ns = max(self.minimum_runtime_ns, self.fair[0][0])
+            first_ns = self.fair[0][0]
+            if first_ns > self.minimum_runtime_ns:
+                self.minimum_runtime_ns = first_ns
             task = self._take_fair(kernel)
         elif kind == CLASS_REALTIME:
             priority = self._top_priority()
@@ -259,8 +261,8 @@ class RunQueue:
             first_ns = self._top_fair()
             if first_ns is not None and first_ns < least_ns:
                 least_ns = first_ns
-            floor_ns = self.minimum_runtime_ns
-            self.minimum_runtime_ns = least_ns if least_ns > floor_ns else floor_ns
+            if least_ns > self.minimum_runtime_ns:
+                self.minimum_runtime_ns = least_ns
         elif kind == CLASS_REALTIME:
             entity.slice_left_ns -= work_ns
             entity.realtime_ns += work_ns
