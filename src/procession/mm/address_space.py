@@ -274,28 +274,26 @@ class MemoryDescriptor(AreaMap):
 
         Raises OutOfFrames, EPERM for sealed memory and, for too many areas, ENOMEM; then all is mapped still.
         """
-        old = self.areas_in(start, end)
-        if not old:
+        found = self.areas_in(start, end)
+        if not found:
             return
-        if any(area.flags & SEALED for area in old):
-            raise EPERM("sealed memory")
-        doomed = self.isolate(start, end, is_unmapping=True)
-        try:
-            self.zap(start, end)
-        except OutOfFrames:
-            self.merge_around(start, end)
-            raise
+        for area in found:
+            if area.flags & SEALED:
+                raise EPERM("sealed memory")
+        if self.areas.length >= self.memory.maximum_areas and found[0].start < start and found[0].end > end:
+            # Only a hole in the middle of one area leaves more than before.
+            raise ENOMEM("too many areas")
+        self.area_list.check_room()
+        if self.area_list.owner_count > 1:
+            self.own_areas()
+            found = self.areas_in(start, end)
+        self.zap(start, end)
         self.peak_total_pages = max(self.peak_total_pages, self.total_pages)
-        first = self.areas.count_below(doomed[0].start)
-        self.areas.delete(first, len(doomed))
-        area_list = self.area_list
-        area_list.count()
-        area_list.total_bytes -= sum([area.end - area.start for area in doomed])
-        if area_list.gaps is not None:
-            area_list.gaps.note_gap(self.areas, first)
-        for handler in dict.fromkeys(area.user_faults for area in doomed):
-            if handler is not None:
-                handler.unmapped(start, end)
+        doomed = self.cut(found, start, end)
+        if self.has_user_faults:
+            for handler in dict.fromkeys(area.user_faults for area in found):
+                if handler is not None:
+                    handler.unmapped(start, end)
         for area in doomed:
             area.release()
 
@@ -345,11 +343,12 @@ class MemoryDescriptor(AreaMap):
         overlapped = 0
         for old in self.areas_in(area.start, area.end):
             overlapped += min(old.end, area.end) - max(old.start, area.start)
-        self.check_limits(area.size, area.is_data, overlapped)
+        is_data = area.is_data
+        self.check_limits(area.end - area.start, is_data, overlapped)
         if self.areas.length > self.memory.maximum_areas:
             # One more than the sysctl says, as on Linux.
             raise ENOMEM("too many areas")
-        if area.is_data and not is_overcommitted and area.size >> PAGE_SHIFT > self.memory.frame_count:
+        if is_data and not is_overcommitted and area.size >> PAGE_SHIFT > self.memory.frame_count:
             raise ENOMEM("more than the machine's memory")
         self.own_areas()
         self.area_list.check_room()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from typing import Protocol
 
 from procession.abi.errno import ENOMEM
@@ -78,16 +78,15 @@ class AreaMap:
         """The areas that have addresses in common with `start` to `end`, in order."""
         areas = self.areas
         if len(areas.rows) == 1:
-            starts = areas.starts[0]
-            last = bisect_right(starts, end - 1)
-            if not last:
-                return []
-            found = areas.rows[0][max(bisect_right(starts, start) - 1, 0) : last]
-        else:
-            found = areas.between(max(areas.count_to(start) - 1, 0), areas.count_to(end - 1))
-        if found and found[0].end <= start:
-            del found[0]
-        return found
+            row, starts = areas.rows[0], areas.starts[0]
+            first = bisect_right(starts, start)
+            if first and row[first - 1].end > start:
+                first -= 1
+            return row[first : bisect_left(starts, end)]
+        first = areas.count_to(start)
+        if first and areas.at(first - 1).end > start:
+            first -= 1
+        return areas.between(first, areas.count_below(end))
 
     def is_mapped(self, start: int, end: int) -> bool:
         """Whether areas cover all of `start` to `end`."""
@@ -120,12 +119,10 @@ class AreaMap:
         else:
             rows = self.areas.rows
             for area in reversed(rows[0] if len(rows) == 1 else list(self.areas)):
-                if area.start >= ceiling:
-                    continue
-                floor = area.end
-                if ceiling - length >= floor:
-                    return ceiling - length
-                ceiling = min(ceiling, area.start)
+                if area.start < ceiling:
+                    if ceiling - length >= area.end:
+                        return ceiling - length
+                    ceiling = area.start
         if ceiling - length >= MMAP_MINIMUM:
             return ceiling - length
         if below is None:
@@ -191,17 +188,45 @@ class AreaMap:
             areas.insert_in(row, index + 1, upper)
             self.area_list.count()
 
-    def isolate(self, start: int, end: int, *, is_unmapping: bool = False) -> list[VirtualMemoryArea]:
-        """Split at both ends and give the areas between. Raises ENOMEM past vm.max_map_count, OutOfFrames.
+    def cut(self, found: list[VirtualMemoryArea], start: int, end: int) -> list[VirtualMemoryArea]:
+        """Take `start` to `end` out of `found`, which are all areas there: those of which nothing is left.
 
-        Who is unmapping them may split more: only a hole in the middle of one area leaves more than before.
+        These hold their references still. The areas are this address space's own, with room for one more.
+        Linux: mm/vma.c, vms_gather_munmap_vmas.
         """
+        areas, area_list = self.areas, self.area_list
+        first, last = found[0], found[-1]
+        begins_before, ends_behind = first.start < start, last.end > end
+        position = areas.count_below(first.start)
+        doomed = found[begins_before : len(found) - ends_behind]
+        area_list.total_bytes -= sum([area.end - area.start for area in doomed])
+        if begins_before and ends_behind and first is last:
+            area_list.total_bytes -= end - start
+            areas.insert(position + 1, first.copy(end, first.end))
+            first.end = start
+        else:
+            if begins_before:
+                area_list.total_bytes -= first.end - start
+                first.end = start
+            if ends_behind:
+                area_list.total_bytes -= end - last.start
+                last.page_offset = last.page_index(end)
+                last.start = end
+                areas.set_start(position + len(found) - 1, end)
+            if doomed:
+                areas.delete(position + begins_before, len(doomed))
+        area_list.count()
+        if area_list.gaps is not None:
+            area_list.gaps.note_gap(areas, areas.count_below(end))
+        return doomed
+
+    def isolate(self, start: int, end: int) -> list[VirtualMemoryArea]:
+        """Split at both ends and give the areas between. Raises ENOMEM past vm.max_map_count, OutOfFrames."""
         count, maximum = self.areas.length, self.memory.maximum_areas
         if count + 2 > maximum:
             first, last = self.find(start), self.find(end - 1)
             added = (first is not None and first.start < start) + (last is not None and last.end > end)
-            makes_hole = added == 2 and first is last
-            if (makes_hole and count >= maximum) or (added and not is_unmapping and count + added > maximum):
+            if added and count + added > maximum:
                 raise ENOMEM("too many areas")
         self.area_list.check_room()
         self.split(start)
