@@ -19,12 +19,14 @@ from procession.hardware.engines.unicorn_floating import FloatingFormat, LiveSta
 from procession.hardware.engines.unicorn_image import LibraryImage
 from procession.hardware.engines.unicorn_library import UnicornError, UnicornLibrary
 from procession.hardware.engines.unicorn_meter import CALL_PROBE, locate_budget, price_calls
+from procession.hardware.engines.unicorn_ports import refuse_ports
 from procession.hardware.engines.unicorn_state import (
     locate_exception_fields,
     locate_mark,
     locate_mode,
     locate_state,
 )
+from procession.hardware.engines.unicorn_stops import StopChecks
 from procession.hardware.engines.unicorn_unknown import NOWHERE, UnknownInstructions
 from procession.hardware.extended_state import FXSAVE_BYTES, INITIAL_STATE
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, PhysicalMemory
@@ -66,29 +68,6 @@ _CALL_PROBE = (0x2140, 0x2145, CALL_PROBE)
 _X87_PROBE = ((0x2120, 0x2126, "d9e8 d9ee def9"), (0x2128, 0x212E, "d9ee d9ee def9"))
 
 
-class _UnheardTraps:
-    """What is told of traps in code that shouldn't have run: it ends there."""
-
-    def __init__(self, engine: UnicornEngine) -> None:
-        self.engine = engine
-
-    @property
-    def kernel_work_ns(self) -> int:
-        return self.engine.kernel_traps.kernel_work_ns
-
-    def system_call(self) -> None:
-        self._end()
-
-    def page_fault(self, address: int, error_code: int) -> None:
-        self._end()
-
-    def processor_exception(self, vector: int, error_code: int) -> None:
-        self._end()
-
-    def _end(self) -> None:
-        self.engine.library.stop(self.engine.handle)
-
-
 def _is_block(place: object) -> bool:
     """Whether a block of code may lie from the one address of `place` to the other; or there's none."""
     match place:
@@ -117,7 +96,6 @@ class UnicornEngine:
         self.advance = 0
         self.is_stopping = False
         self.budget_after_call = 0
-        self.port_state: bytes | None = None
         self.callbacks: list[object] = []
         self.general: memoryview[int]
         self.flags = c_uint32()
@@ -131,12 +109,14 @@ class UnicornEngine:
         """Open the processor over `memory` and bring it to user mode. Raises UnicornError."""
         library = self.library
         self.memory = memory
-        self.traps = self.kernel_traps = traps
+        self.traps = traps
         image = LibraryImage(library.address_of(TRANSLATOR))
         bound_blocks(library, image)
         self.priced = price_calls(library, image)
         self.edges = price_edges(library, image)
+        refuse_ports(library, image)
         library.check(library.open(uc.ARCH_X86, uc.MODE_64, byref(self.handle)))
+        self.stops = StopChecks(library, self.handle)
         library.set_control(self.handle, uc.CTL_CODE_BUFFER_SIZE, _CODE_BUFFER_BYTES)
         library.set_control(self.handle, uc.CTL_CPU_MODEL, uc.CPU_NEHALEM)
         library.set_control(self.handle, uc.CTL_TLB_TYPE, uc.TLB_CPU)
@@ -163,7 +143,7 @@ class UnicornEngine:
 
     def tell(self, traps: TrapHandler) -> None:
         """Take other entries."""
-        self.traps = self.kernel_traps = traps
+        self.traps = traps
 
     # Bringing the processor up
 
@@ -305,9 +285,9 @@ class UnicornEngine:
 
         add(uc.HOOK_INTR, uc.INTERRUPT_CALLBACK(self._on_interrupt))
         add(uc.HOOK_INSN_INVALID, uc.INVALID_CALLBACK(self._on_invalid_instruction))
-        add(uc.HOOK_INSN, uc.PORT_IN_CALLBACK(self._on_port_in), uc.INSN_IN)
-        add(uc.HOOK_INSN, uc.PORT_OUT_CALLBACK(self._on_port_out), uc.INSN_OUT)
-        self.exceptions = FloatingExceptions(library, handle, self.layout, self.state, self.memory)
+        self.exceptions = FloatingExceptions(
+            library, handle, self.layout, self.state, self.memory, self.stops
+        )
         self.unknown = UnknownInstructions(self.exceptions, self.memory_address)
         self.budget = self.exceptions.code.budget
         self.budget[0] = 0
@@ -359,30 +339,12 @@ class UnicornEngine:
             self._fail(error)
         return True
 
-    def _on_port_in(self, _handle: object, _port: int, _size: int, _data: object) -> int:
-        self._refuse_port()
-        return 0
-
-    def _on_port_out(self, _handle: object, _port: int, _size: int, _value: int, _data: object) -> None:
-        self._refuse_port()
-
     def _return_to_user_mode(self) -> None:
         """The library lets a program leave 64-bit mode, for virtual-8086 mode by `iret`: not for long."""
         words = self.words64
         bases = words[self.fs_index], words[self.gs_index]
         self.mode[:] = self.user_mode
         words[self.fs_index], words[self.gs_index] = bases
-
-    def _refuse_port(self) -> None:
-        """In user mode `in` and `out` raise #GP, but here the rest of the block runs first.
-
-        The registers are right now: they're put back, and the exception raised, when it has ended. What
-        traps in that rest hasn't happened: the kernel isn't told.
-        """
-        if self.port_state is None:
-            self.port_state = bytes(self.state)
-            self.traps = _UnheardTraps(self)
-        self.library.stop(self.handle)
 
     def _fail(self, error: BaseException) -> None:
         if self.failure is None:
@@ -416,10 +378,6 @@ class UnicornEngine:
 
     def _why_it_came_back(self) -> int | None:
         """The vector to raise, 0 to go on, None to return from `run`."""
-        if self.port_state is not None:
-            self.state[:], self.port_state = self.port_state, None
-            self.traps = self.kernel_traps
-            return _GENERAL_PROTECTION
         vector = self.exceptions.attend()
         if vector is None and not self.is_stopping and self.budget[0] > 0 and self.unknown.attend():
             return 0
@@ -549,7 +507,6 @@ class UnicornEngine:
         assert isinstance(kept, tuple)
         exceptions, self.unknown.address, self.unknown.stale, self.budget_after_call = kept
         self.exceptions.put_back(exceptions)
-        self.port_state = None
         self.is_stopping = False
 
     def write_kept(self, kept: object) -> object:

@@ -56,6 +56,7 @@ class InstructionWatch:
         library, handle = self.engine.library, self.engine.handle
         for which in gone:
             library.check(library.hook_delete(handle, self.hooks.pop(which)))
+            self.engine.stops.leave()
         for which in added:
             hook = c_size_t()
             start, end = which
@@ -66,6 +67,7 @@ class InstructionWatch:
                 )
             )
             self.hooks[which] = hook
+            self.engine.stops.watch()
         # What was translated before has no hooks in it, or the old ones.
         self.engine.forget_code(None)
 
@@ -107,8 +109,10 @@ class AccessWatch:
         library, handle = self.engine.library, self.engine.handle
         for kind in gone:
             library.check(library.hook_delete(handle, self.hooks.pop(kind)))
+            self.engine.stops.leave()
         for kind in sorted(added):
             self.hooks[kind] = library.add_hook(handle, kind, self.callback)
+            self.engine.stops.watch()
         # The code that was translated before accesses memory without telling.
         self.engine.forget_code(None)
 

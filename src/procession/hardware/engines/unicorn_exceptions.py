@@ -26,6 +26,7 @@ from procession.hardware.registers import RIP
 if TYPE_CHECKING:
     from procession.hardware.engines.unicorn_library import UnicornLibrary
     from procession.hardware.engines.unicorn_state import StateLayout
+    from procession.hardware.engines.unicorn_stops import StopChecks
     from procession.hardware.physical_memory import PhysicalMemory
 
 _X87_ERROR, _SIMD_ERROR = 16, 19
@@ -54,6 +55,7 @@ class FloatingExceptions:
         "masked_loads",
         "memory",
         "state",
+        "stops",
         "words16",
         "words32",
         "words64",
@@ -66,7 +68,9 @@ class FloatingExceptions:
         layout: StateLayout,
         state: memoryview,
         memory: PhysicalMemory,
+        stops: StopChecks,
     ) -> None:
+        self.stops = stops
         self.library = library
         self.handle = handle
         self.layout = layout
@@ -158,11 +162,13 @@ class FloatingExceptions:
         """Have code called before each instruction from now on."""
         address, data = self.code.watch_hook
         self.code.set_watching(True)
+        self.stops.watch()
         self.hook = self.library.add_hook(self.handle, uc.HOOK_CODE, c_void_p(address), data=data)
         self.library.control(self.handle, _FLUSH_CODE)
 
     def _stop_watching(self) -> None:
         self.library.check(self.library.hook_delete(self.handle, self.hook))
+        self.stops.leave()
         self.library.control(self.handle, _FLUSH_CODE)
         self.code.set_watching(False)
         self.hook = None

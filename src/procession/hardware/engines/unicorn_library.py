@@ -33,8 +33,6 @@ MEMORY_WRITE = 17
 HOOK_INSN_INVALID = 16384
 HOOK_EDGE_GENERATED = 32768
 INSN_SYSCALL = 699
-INSN_IN = 218
-INSN_OUT = 500
 
 REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI = 35, 38, 40, 37, 44, 36, 43, 39
 REG_R8 = 106
@@ -61,8 +59,6 @@ class TranslatedBlock(ctypes.Structure):
 
 BLOCK_CALLBACK = ctypes.CFUNCTYPE(None, c_void_p, POINTER(TranslatedBlock), c_void_p)
 INVALID_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_bool, c_void_p, c_void_p)
-PORT_IN_CALLBACK = ctypes.CFUNCTYPE(c_uint32, c_void_p, c_uint32, c_int, c_void_p)
-PORT_OUT_CALLBACK = ctypes.CFUNCTYPE(None, c_void_p, c_uint32, c_int, c_uint32, c_void_p)
 
 
 class UnicornError(Exception):
