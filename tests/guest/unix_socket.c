@@ -949,6 +949,30 @@ TEST(sockets_that_hold_each_other_are_collected)
 	CHECK(has_ended(more[0]));
 }
 
+/* Each is held by the message to the next one alone: the last takes all with it. */
+TEST(sockets_in_messages_of_sockets_in_messages)
+{
+	int ends[2], witness[2], held;
+
+	make_pair(SOCK_DGRAM, witness);
+	held = witness[1];
+	for (int depth = 0; depth < 900; depth++) {
+		make_pair(SOCK_DGRAM, ends);
+		if (send_descriptors(ends[0], "n", &held, 1) != 1)
+			break;
+		MUST(close(held));
+		MUST(close(ends[0]));
+		held = ends[1];
+	}
+	CHECK_EQ(send(witness[0], "x", 1, MSG_DONTWAIT), 1);
+	MUST(close(held));
+	/* It may be later that they end. */
+	for (int tries = 0; tries < 100 && send(witness[0], "x", 1, MSG_DONTWAIT) == 1; tries++)
+		usleep(1000);
+	CHECK_EQ(send(witness[0], "x", 1, MSG_DONTWAIT), -1);
+	MUST(close(witness[0]));
+}
+
 TEST(sockets_in_flight_that_are_held_stay)
 {
 	int ends[2], others[2], received;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.errno import ENFILE
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from procession.fs.permission import Subject
     from procession.fs.vfs import Vfs
     from procession.fs.wait_queue import WaitQueue
+    from procession.net.message import PassedFiles
     from procession.net.network import Network
     from procession.net.socket import Socket
     from procession.net.unix.socket import UnixSocket
@@ -35,13 +37,17 @@ class SocketFileSystem(Superblock):
     one message on the way. `account` has what sockets and buffers take of the memory. `in_flight` counts,
     for each local socket, how many queued messages hold it; `files_in_flight` all files in messages by the
     user that sent them. `topology` counts the changes of all networks, and `network_count` those that there
-    have been. `uevent_count` numbers the events of devices.
+    have been. `uevent_count` numbers the events of devices. `discarded` are the files of messages that nobody
+    will receive, while they're given back; `closed_count` how many local sockets have been closed since there
+    was a look for garbage.
     """
 
     __slots__ = (
         "account",
         "buffered_bytes",
+        "closed_count",
         "cookie_count",
+        "discarded",
         "files_in_flight",
         "in_flight",
         "is_collecting",
@@ -68,6 +74,8 @@ class SocketFileSystem(Superblock):
         self.in_flight: dict[UnixSocket, int] = {}
         self.files_in_flight: dict[int, int] = {}
         self.is_collecting = False
+        self.discarded: deque[PassedFiles] = deque()
+        self.closed_count = 0
         self.socket_count = 0
         self.live_count = 0
         self.topology = 1

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from procession.net.socket_file import SocketFileSystem
     from procession.net.unix.socket import UnixSocket
 
+_LOOKED_AT_FOR_ONE = 64
+"""How many sockets in flight are looked at for each that is closed."""
+
 
 def local_socket(file: File) -> UnixSocket | None:
     """The local socket that `file` is, None for others. Linux: net/unix/garbage.c, unix_get_socket."""
@@ -75,6 +78,34 @@ def sockets_in(socket: UnixSocket) -> Iterator[UnixSocket]:
             held = local_socket(file)
             if held is not None:
                 yield held
+
+
+def discard(system: SocketFileSystem, passed: PassedFiles) -> None:
+    """Nobody will receive `passed`: they're given back.
+
+    A socket among them may be held by nobody else, and so the files in its own messages, and so on, however
+    often: one goes after the other. Linux: fs/file_table.c, fput.
+    """
+    end_flight(system, passed)
+    waiting = system.discarded
+    waiting.append(passed)
+    if len(waiting) > 1:
+        return
+    while waiting:
+        waiting[0].release()
+        waiting.popleft()
+
+
+def note_closed(system: SocketFileSystem) -> None:
+    """A local socket is gone: what it led to may not be reached any more. Linux: net/unix/garbage.c,
+    unix_schedule_gc.
+
+    To look at all sockets in flight pays only when about as many have been closed: with few that's at once.
+    """
+    system.closed_count += 1
+    if not system.discarded and system.closed_count * _LOOKED_AT_FOR_ONE >= len(system.in_flight):
+        system.closed_count = 0
+        collect(system)
 
 
 def collect(system: SocketFileSystem) -> None:

@@ -13,7 +13,7 @@ from procession.fs.wait_queue import WaitQueue
 from procession.net.message import Received
 from procession.net.peer_identity import SenderCredentials, credentials_of
 from procession.net.socket import BOTH_WAYS, LISTENING, POLLOUT, RECEIVING, SENDING, Socket
-from procession.net.unix.garbage import add_flight, collect, end_flight
+from procession.net.unix.garbage import add_flight, discard, end_flight, note_closed
 from procession.net.unix.names import (
     forget_socket_file,
     format_address,
@@ -188,8 +188,7 @@ class UnixSocket(Socket):
             message.charged.uncharge(message.charge)
             files, message.files = message.files, None
             if files is not None:
-                end_flight(self.network.system, files)
-                files.release()
+                discard(self.network.system, files)
 
     # The rest
 
@@ -225,7 +224,7 @@ class UnixSocket(Socket):
         if path is not None:
             forget_socket_file(path)
         if self.network.system.in_flight:
-            collect(self.network.system)
+            note_closed(self.network.system)
 
     def leave_peer(self) -> None:
         """This end is about to be gone; tell the other one."""

@@ -9,6 +9,7 @@ from procession.abi.socket import SocketOption
 from procession.net.buffer_charge import stream_charge
 from procession.net.message import Message, Received
 from procession.net.socket import MSG_OOB, MSG_PEEK, RECEIVING, URGENT_SIGNAL_TIMER
+from procession.net.unix.garbage import discard
 
 if TYPE_CHECKING:
     from procession.net.message import Control
@@ -111,4 +112,4 @@ def remove_first(socket: UnixStream) -> None:
     message.charged.uncharge(message.charge)
     files, message.files = message.files, None
     if files is not None:
-        files.release()
+        discard(socket.network.system, files)
