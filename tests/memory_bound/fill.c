@@ -10,8 +10,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <net/if.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/inotify.h>
 #include <sys/ipc.h>
 #include <sys/mman.h>
@@ -29,6 +31,7 @@
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
+#include <linux/if_ether.h>
 #include <linux/filter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
@@ -909,6 +912,83 @@ static int step_filter_elements(void)
 	return send_batch();
 }
 
+/* A chain at a hook, with a rule of one expression. */
+static void put_hooked_rule(const char *chain, const char *type, int hook, const char *expression)
+{
+	begin_request(NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWCHAIN, NLM_F_CREATE, 0);
+	put(NFTA_CHAIN_TABLE, "t", 2);
+	put(NFTA_CHAIN_NAME, chain, strlen(chain) + 1);
+	struct nlattr *place = put(NFTA_CHAIN_HOOK, "", 0);
+	put_number(NFTA_HOOK_HOOKNUM, hook);
+	put_number(NFTA_HOOK_PRIORITY, 0);
+	end_attribute(place);
+	put(NFTA_CHAIN_TYPE, type, strlen(type) + 1);
+	begin_request(NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND, 0);
+	put(NFTA_RULE_TABLE, "t", 2);
+	put(NFTA_RULE_CHAIN, chain, strlen(chain) + 1);
+	struct nlattr *list = put(NFTA_RULE_EXPRESSIONS, "", 0);
+	struct nlattr *element = put(NFTA_LIST_ELEM, "", 0);
+	put(NFTA_EXPR_NAME, expression, strlen(expression) + 1);
+	struct nlattr *contents = put(NFTA_EXPR_DATA, "", 0);
+	if (!strcmp(expression, "ct")) {
+		put_number(NFTA_CT_KEY, NFT_CT_STATE);
+		put_number(NFTA_CT_DREG, NFT_REG_1);
+	}
+	end_attribute(contents);
+	end_attribute(element);
+	end_attribute(list);
+}
+
+/* A hundred connections of datagrams, tracked in network namespaces that have as many of them as each can. */
+static int track_connections(int translates)
+{
+	static int fd = -1;
+	int failures = 0;
+
+	if (number % 600 == 0) {
+		/* What is masqueraded needs an address that isn't just the host's own. */
+		struct ifreq loopback = {.ifr_name = "lo", .ifr_flags = IFF_UP}, address = {.ifr_name = "lo"};
+		struct sockaddr_in own = {AF_INET, 0, {htonl(0x0A000001)}, {0}};
+		memcpy(&address.ifr_addr, &own, sizeof own);
+		if (unshare(CLONE_NEWNET) || open("/proc/self/ns/net", O_RDONLY) < 0)
+			return -1;
+		fd = socket(AF_INET, SOCK_DGRAM, 0);
+		if (ioctl(fd, SIOCSIFADDR, &address) || ioctl(fd, SIOCSIFFLAGS, &loopback))
+			return -1;
+		begin_batch();
+		put_hooked_rule("c", "filter", NF_INET_LOCAL_OUT, "ct");
+		if (translates)
+			put_hooked_rule("n", "nat", NF_INET_POST_ROUTING, "masq");
+		if (send_batch())
+			return -1;
+	}
+	for (int i = 0; i < 100; i++) {
+		struct sockaddr_in there = {AF_INET, htons(9), {htonl(0x0A000002 + number % 600 * 100 + i)}, {0}};
+		failures += sendto(fd, "x", 1, MSG_DONTWAIT, (void *)&there, sizeof there) < 0 && errno != ECONNREFUSED;
+	}
+	return failures < 100 ? 0 : -1;
+}
+
+static int step_connections(void) { return track_connections(0); }
+static int step_translations(void) { return track_connections(1); }
+
+/* Sockets that hear each packet, and don't look. */
+static int step_packet_queues(void)
+{
+	static int sender = -1;
+	struct sockaddr_in there = {AF_INET, htons(9), {htonl(INADDR_LOOPBACK)}, {0}};
+	int fd = socket(AF_PACKET, SOCK_RAW, htons(ETH_P_ALL)), room = 1 << 30;
+
+	if (sender < 0)
+		sender = socket(AF_INET, SOCK_DGRAM, 0);
+	if (fd < 0)
+		return -1;
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof room);
+	for (int i = 0; i < 20; i++)
+		sendto(sender, data, 1400, MSG_DONTWAIT, (void *)&there, sizeof there);
+	return 0;
+}
+
 /* What a mount is made of, told and not yet made, with long options. */
 static int step_mount_contexts(void)
 {
@@ -997,7 +1077,8 @@ static const struct way ways[] = {
 	WAY(posix_queues), WAY(temporary), WAY(unknown_calls), WAY(pages), WAY(page_tables), WAY(descriptors),
 	WAY(passed_files), WAY(polls), WAY(large_polls), WAY(filters), WAY(user_namespaces), WAY(uts_namespaces),
 	WAY(ipc_namespaces), WAY(mount_namespaces), WAY(network_namespaces), WAY(filter_rules),
-	WAY(filter_chains), WAY(filter_elements), WAY(pid_namespaces),
+	WAY(filter_chains), WAY(filter_elements), WAY(pid_namespaces), WAY(connections), WAY(translations),
+	WAY(packet_queues),
 	WAY(mount_contexts), WAY(rulesets), WAY(pid_files), WAY(groups_of_tasks),
 	WAY(nested_tasks), WAY(tracees), WAY(output),
 };

@@ -80,15 +80,16 @@ class Tracked(NamedTuple):
 class Tracker:
     """The connections of a network, by both tuples. What isn't confirmed isn't there yet.
 
-    `sweep_count` is at how many those are forgotten that have expired.
+    `sweep_count` is at how many those are forgotten that have expired, `sweep_at_ns` when some may have.
     """
 
-    __slots__ = ("connections", "network", "sweep_count")
+    __slots__ = ("connections", "network", "sweep_at_ns", "sweep_count")
 
     def __init__(self, network: Network) -> None:
         self.network = network
         self.connections: dict[Tuple, Connection] = {}
         self.sweep_count = _FIRST_SWEEP
+        self.sweep_at_ns = 0
 
     def look_at(self, packet: Packet) -> Tracked | None:
         """The same at every hook of a network, also when the packet comes back by the loopback."""
@@ -163,13 +164,21 @@ class Tracker:
             self.network.system.account.uncharge(PACKET_FILTER, CONNECTION_BYTES)
 
     def _sweep(self) -> None:
-        """Forget all that have expired. Linux: net/netfilter/nf_conntrack_core.c, gc_worker."""
+        """Forget all that have expired. Linux: net/netfilter/nf_conntrack_core.c, gc_worker.
+
+        Where there are as many as there may be, each new one asks for this: it's done when it may help.
+        """
         now_ns = self.network.host.clock.now_ns
+        if now_ns < self.sweep_at_ns:
+            return
         self.network.host.clock.spend_filtering(len(self.connections))
         for connection in list(self.connections.values()):
             if connection.expiry_ns <= now_ns:
                 self._forget(connection)
-        self.sweep_count = max(_FIRST_SWEEP, len(self.connections))
+        expiries = [connection.expiry_ns for connection in self.connections.values()]
+        self.sweep_count = max(_FIRST_SWEEP, len(expiries))
+        # Packets that come may put these off, but make none earlier but their own.
+        self.sweep_at_ns = min(expiries, default=0)
 
     def _related(self, packet: Packet) -> Tracked | None:
         """A message about a packet of some connection. Linux: net/netfilter/nf_conntrack_proto_icmp.c,
