@@ -22,6 +22,8 @@ LEFT_INTERPRETED = frozenset(
         # Structures of ctypes have a base class in C that mypyc can't name.
         "hardware/engines/unicorn_image.py",
         "hardware/engines/unicorn_library.py",
+        # It's there to be interpreted.
+        "hardware/breath.py",
         # No more than calls of `os`.
         "fs/host_source.py",
         # It asks classes for their attributes.

@@ -14,6 +14,8 @@ from procession.abi.syscall_numbers import name_of
 
 GRACE_S = 1.0
 """How long the kernel may go on with what it's doing, once the machine shall end."""
+DECODERS = "<decoder of "
+"""How the names of files begin from which the decoders of system calls come, which bear the calls' names."""
 _LAYERS = ("syscalls", "kernel", "procfs", "net", "fs", "mm")
 _KERNEL = tuple(f"procession.{layer}." for layer in _LAYERS)
 
@@ -33,12 +35,13 @@ class Breaker:
     def kernel_work(self) -> FrameType | None:
         """The entry of the kernel that the thread is in, another object for each; None outside.
 
-        Where the kernel is compiled it can't be seen, and is None.
+        Where the kernel is compiled only system calls can be seen, by their decoders.
         """
         found = None
         frame = sys._current_frames().get(self.thread_id)
         while frame is not None:
-            if frame.f_globals.get("__name__", "").startswith(_KERNEL):
+            is_decoder = frame.f_code.co_filename.startswith(DECODERS)
+            if is_decoder or frame.f_globals.get("__name__", "").startswith(_KERNEL):
                 found = frame
             frame = frame.f_back
         return found
@@ -62,8 +65,7 @@ def call_in_traceback(error: BaseException) -> str:
     from traceback import walk_tb
 
     for frame, _ in walk_tb(error.__traceback__):
-        # The decoder of a call's arguments bears its name.
-        if frame.f_code.co_filename.startswith("<decoder of "):
+        if frame.f_code.co_filename.startswith(DECODERS):
             return frame.f_code.co_name
         slept = frame.f_locals.get("frame")
         if frame.f_code.co_name == "_continue_call" and slept is not None:

@@ -6,8 +6,10 @@ import ctypes
 import mmap
 import os
 from array import array
+from collections.abc import Container
 from typing import ClassVar, NoReturn, Protocol
 
+from procession.hardware.breath import take_breath
 from procession.hardware.kernel_memory import KernelMemory
 
 PAGE_SHIFT = 12
@@ -19,6 +21,7 @@ STALE_CODE = 2
 ENDED_SPACES = 4
 RESERVED_ADDRESSES = 8
 PAGES_WORKED = 16
+_PAGES_TO_A_BREATH = 256
 
 MAXIMUM_AREAS = 65530
 """vm.max_map_count as a machine starts. Linux: include/linux/mm.h, DEFAULT_MAX_MAP_COUNT."""
@@ -48,8 +51,8 @@ class AddressSpace(Protocol):
     def forget_shared_pages(self, pages: object, /) -> None:
         """Drop the entries of shared writable areas of `pages`: they're to be made anew."""
 
-    def protect_shared_pages(self, pages: object) -> None:
-        """Let the next write to each page of a shared mapping of a page cache be noticed."""
+    def protect_shared_pages(self, caches: Container[object]) -> None:
+        """Let the next write to each page of a shared mapping of one of these page caches be noticed."""
 
 
 class Reclaimer(Protocol):
@@ -447,6 +450,8 @@ class PhysicalMemory:
         """A page has been filled for whom no trap was needed."""
         self.filled_pages += 1
         self.stale |= PAGES_WORKED
+        if not self.filled_pages & _PAGES_TO_A_BREATH - 1:
+            take_breath()
 
     def space_changed(self, root: int) -> None:
         """Any mapping of the address space at `root` may not be what it was."""

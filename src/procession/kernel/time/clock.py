@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, Protocol
 
 from procession.fs.wait_queue import WaitQueue
+from procession.hardware.breath import take_breath
 from procession.hardware.engine import EngineCapabilities
 from procession.kernel.time.costs import (
     COPIED_BYTES,
@@ -162,6 +163,7 @@ class Clock:
         self.kernel_work_ns = spent_ns = self.kernel_work_ns + work_ns
         if spent_ns >= self.check_at_work_ns:
             self.check_slice()
+            take_breath()
 
     def spend_copying(self, byte_count: int) -> None:
         """The running system call has moved `byte_count` bytes: that takes time, and of the slice.
