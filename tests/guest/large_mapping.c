@@ -127,3 +127,27 @@ TEST(a_core_of_a_large_area_has_holes)
 	if (has_core)
 		unlink("core");
 }
+
+TEST(a_file_that_is_mapped_in_many_areas_is_synced_once)
+{
+	size_t count = 3000;
+	int fd, all = 1;
+	char *start = map_large(2 * count * PAGE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+
+	enter_scratch();
+	fd = (int)MUST(open("file", O_CREAT | O_RDWR, 0600));
+	MUST(ftruncate(fd, (off_t)(count * PAGE)));
+	for (size_t page = 0; page < count; page++) {
+		char *memory = mmap(start + 2 * page * PAGE, PAGE, RW, MAP_SHARED | MAP_FIXED, fd, (off_t)(page * PAGE));
+
+		MUST(memory == MAP_FAILED ? -1 : 0);
+		memory[0] = 's';
+		all &= memory[0] == 's';
+	}
+	CHECK(all);
+	CHECK_EQ(msync(start, 2 * count * PAGE, MS_SYNC), 0);
+	start[0] = 't';
+	CHECK_EQ(start[0], 't');
+	MUST(munmap(start, 2 * count * PAGE));
+	close(fd);
+}

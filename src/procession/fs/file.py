@@ -23,6 +23,7 @@ from procession.fs.attributes import drop_set_id_bits, truncate_inode
 from procession.fs.inode import S_IFDIR, S_ISGID, S_ISUID, DirectoryEntry
 from procession.fs.landlock import EVERY_RIGHT
 from procession.hardware.physical_memory import PAGE_SHIFT, OutOfFrames
+from procession.mm.page_cache import write_back
 
 if TYPE_CHECKING:
     from procession.fs.dentry import Path
@@ -319,6 +320,12 @@ class File:
 
     def sync(self) -> None:
         """fsync(2). Raises EINVAL for files that can't be synced."""
+        pages = self.pages_to_sync()
+        if pages is not None:
+            write_back({pages: self.inode.size})
+
+    def pages_to_sync(self) -> PageCache | None:
+        """What is mapped and is to be clean when the file is synced. Raises EINVAL if it can't be."""
         raise EINVAL
 
     def may_signal(self, events: int) -> bool:
@@ -503,11 +510,10 @@ class RegularFile(File):
     def mappable(self) -> PageCache | None:
         return self.inode.pages
 
-    def sync(self) -> None:
+    def pages_to_sync(self) -> PageCache | None:
         """What is in memory is the file, but mappings are told."""
-        inode = self.inode
-        if inode.pages is not None and inode.pages.area_count and inode.is_written_back:
-            inode.pages.write_back(inode.size)
+        pages = self.inode.pages
+        return pages if pages is not None and pages.area_count and self.inode.is_written_back else None
 
 
 class DirectoryFile(File):
@@ -561,10 +567,11 @@ class DirectoryFile(File):
             else set_position(self, offset, whence, None)
         )
 
-    def sync(self) -> None:
+    def pages_to_sync(self) -> PageCache | None:
         """Nothing to do: what is in memory is the directory. Raises EINVAL where none can be synced."""
         if not self.inode.can_be_synced:
             raise EINVAL
+        return None
 
 
 class PathFile(File):
@@ -592,5 +599,5 @@ class PathFile(File):
     def ioctl(self, request: int, argument: int, memory: UserMemory) -> int:
         raise EBADF
 
-    def sync(self) -> None:
+    def pages_to_sync(self) -> PageCache | None:
         raise EBADF

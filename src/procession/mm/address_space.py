@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Protocol
 
 from procession.abi.errno import EEXIST, EFAULT, EINVAL, ENOMEM, EPERM
@@ -326,10 +327,10 @@ class MemoryDescriptor(AreaMap):
             if area.pages is pages and area.is_shared and area.protection & PROT_WRITE:
                 self.zap(area.start, area.end)
 
-    def protect_shared_pages(self, pages: object) -> None:
-        """Let the next write to each page of a shared area of `pages` fault."""
+    def protect_shared_pages(self, caches: Container[object]) -> None:
+        """Let the next write to each page of a shared area of one of `caches` fault."""
         for area in self.areas:
-            if area.pages is pages and area.is_shared and area.protection & PROT_WRITE:
+            if area.is_shared and area.protection & PROT_WRITE and area.pages in caches:
                 bits = area.entry_bits() & ~pte.WRITABLE
                 if self.tables.protect(area.start, area.end, bits):
                     self.memory.translations_changed(self.tables.root, area.start, area.end)

@@ -33,6 +33,20 @@ class Backing(Protocol):
         """How many pages, from the first on, come from here."""
 
 
+def write_back(caches: dict[PageCache, int]) -> None:
+    """Files of so many bytes each are synced: what is mapped is clean now, and its next write is noticed.
+
+    All at once, as each address space is gone through for it. Linux: mm/page-writeback.c,
+    folio_clear_dirty_for_io.
+    """
+    for cache, size in caches.items():
+        cache.cut_tail(size)
+    for cache in caches:
+        for space in cache.memory.address_spaces:
+            space.protect_shared_pages(caches)
+        break
+
+
 class EntryRun:
     """Page table entries for pages in a row: `entries` as bytes, of which `present_count` aren't 0.
 
@@ -190,19 +204,16 @@ class PageCache:
         """The contents of `frame`, one of this cache's, exist nowhere else from now on."""
         self.memory.reclaimable.pop(frame, None)
 
-    def write_back(self, size: int) -> None:
-        """The file of `size` bytes is synced: what is mapped is clean now, and its next write is noticed.
+    def cut_tail(self, size: int) -> None:
+        """What a mapping has put past the end of a file of `size` bytes isn't kept.
 
-        What a mapping has put past the end isn't kept. Linux: fs/buffer.c, block_write_full_folio;
-        mm/page-writeback.c, folio_clear_dirty_for_io.
+        Linux: fs/buffer.c, block_write_full_folio.
         """
         tail = size & PAGE_MASK
         frame = self.frames.get(size >> PAGE_SHIFT)
         if tail and frame is not None:
             base = frame << PAGE_SHIFT
             self.memory.bytes[base + tail : base + PAGE_SIZE] = bytes(PAGE_SIZE - tail)
-        for space in self.memory.address_spaces:
-            space.protect_shared_pages(self)
 
     def evict(self, index: int) -> None:
         """Forget page `index`, which nobody maps and which can be read again."""

@@ -46,6 +46,7 @@ from procession.kernel.time.costs import SEEN_PAGE_NS
 from procession.mm.address_space import MemoryDescriptor
 from procession.mm.brk import set_brk
 from procession.mm.fault import handle_fault
+from procession.mm.page_cache import write_back
 from procession.mm.user_fault import AccessViolation, protect_marked
 from procession.mm.vma import (
     DONT_DUMP,
@@ -68,6 +69,7 @@ from procession.syscalls.user_vector import check_user_range
 
 if TYPE_CHECKING:
     from procession.fs.file import File
+    from procession.mm.page_cache import PageCache
 
 _KNOWN_TO_VALIDATE = (
     int(
@@ -406,9 +408,14 @@ def msync(task: Task, address: Address, length: Size, flags: Flags[MsyncFlag]) -
     ):
         raise EBUSY("locked pages")
     if flags & MsyncFlag.MS_SYNC:
+        unsynced: dict[PageCache, int] = {}
         for area in task.mm.areas_in(address, end):
             if area.is_shared and area.file is not None:
-                cast("File", area.file).sync()
+                file = cast("File", area.file)
+                pages = file.pages_to_sync()
+                if pages is not None:
+                    unsynced[pages] = file.inode.size
+        write_back(unsynced)
     if has_hole:
         raise ENOMEM("part of the range isn't mapped")
     return 0
