@@ -973,6 +973,30 @@ TEST(sockets_in_messages_of_sockets_in_messages)
 	MUST(close(witness[0]));
 }
 
+TEST(one_message_is_looked_at_many_times)
+{
+	static struct mmsghdr messages[6000];
+	static char byte;
+	static struct iovec buffer = {&byte, 1};
+	struct itimerval soon = {.it_value = {.tv_usec = 1000}};
+	int ends[2];
+
+	signal(SIGALRM, count_signal);
+	make_pair(SOCK_DGRAM, ends);
+	MUST(send(ends[0], "m", 1, 0));
+	for (size_t at = 0; at < LENGTH(messages); at++)
+		messages[at].msg_hdr = (struct msghdr){.msg_iov = &buffer, .msg_iovlen = 1};
+	/* While there are messages no signal ends it. */
+	MUST(setitimer(ITIMER_REAL, &soon, NULL));
+	CHECK_EQ(recvmmsg(ends[1], messages, LENGTH(messages), MSG_PEEK | MSG_WAITFORONE, NULL), LENGTH(messages));
+	CHECK_EQ(messages[0].msg_len, 1);
+	CHECK_EQ(messages[LENGTH(messages) - 1].msg_len, 1);
+	CHECK_EQ(recv(ends[1], &byte, 1, MSG_DONTWAIT), 1);
+	CHECK_ERRNO(recv(ends[1], &byte, 1, MSG_DONTWAIT), EAGAIN);
+	MUST(close(ends[0]));
+	MUST(close(ends[1]));
+}
+
 TEST(sockets_in_flight_that_are_held_stay)
 {
 	int ends[2], others[2], received;

@@ -35,6 +35,7 @@ from procession.kernel.signal.mask import set_temporary_mask
 from procession.kernel.signal.wake import has_fatal_signal
 from procession.mm.vma import DONT_FORK, PROT_READ, PROT_WRITE, VirtualMemoryArea
 from procession.syscalls.declaration import syscall
+from procession.syscalls.giving_way import give_way
 from procession.syscalls.parameters import Address, In, Long, UInt
 from procession.syscalls.poll import timespec_ns
 from procession.syscalls.read_write import read_at_position, read_vector, write_whole
@@ -125,7 +126,10 @@ def io_submit(task: Task, context: Address, count: Long, requests: Address) -> i
     if frame is not None and frame.progress is not None:
         done, address, request, frame.progress = frame.progress
     count = min(count, found.capacity)
+    began_ns = task.kernel.clock.kernel_work_ns
     while done < count:
+        if request is None:
+            give_way(task, began_ns, (done, 0, None, None))
         try:
             if request is None:
                 address = task.mm.read_word(requests + 8 * done)

@@ -23,6 +23,7 @@ from procession.net.socket import (
     MSG_WAITALL,
 )
 from procession.syscalls.declaration import syscall
+from procession.syscalls.giving_way import give_way
 from procession.syscalls.parameters import (
     ARRAY,
     Fd,
@@ -220,7 +221,10 @@ def sendmmsg(
         start, partial = frame.progress
         frame.progress = partial
     done = start
+    clock = task.kernel.clock
+    began_ns = clock.kernel_work_ns
     for position in range(start, min(count, UIO_MAXIOV)):
+        give_way(task, began_ns, (done, None))
         address = messages.address + position * _HEADER_STEP
         try:
             header = Msghdr.unpack(task.mm.read(address, Msghdr.SIZE))
@@ -237,7 +241,7 @@ def sendmmsg(
                 break
             raise
         done += 1
-        task.kernel.clock.spend(ORDINARY_NS)
+        clock.spend(ORDINARY_NS)
         if frame is not None:
             frame.progress = None
     return done
@@ -429,7 +433,11 @@ def recvmmsg(
     if frame is None:
         # In Linux, an error left by the messages that went before.
         file.socket.raise_error()
+    if done and flags & _MSG_WAITFORONE:
+        message_flags |= MSG_DONTWAIT
+    began_ns = clock.kernel_work_ns
     for position in range(done, count):
+        give_way(task, began_ns, (done, None, deadline_ns))
         address = messages.address + position * _HEADER_STEP
         try:
             length = _receive_header(task, file, address, message_flags)

@@ -1,0 +1,23 @@
+"""Letting others run in the middle of a call that does one thing after the other (in Linux, cond_resched)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.fs.wait_queue import Sleep
+
+if TYPE_CHECKING:
+    from procession.kernel.task import Task
+
+_LONG_NS = 10_000_000
+"""How long a call works before it lets others run: as long as a slice, or so."""
+
+
+def give_way(task: Task, began_ns: int, progress: object) -> None:
+    """Sleep for no time, if the call has worked for long since the clock's `kernel_work_ns` was `began_ns`.
+
+    It goes on with `progress` in its frame. Only a fatal signal ends it in between.
+    """
+    clock = task.kernel.clock
+    if clock.kernel_work_ns - began_ns >= _LONG_NS:
+        raise Sleep(deadline_ns=clock.now_ns, progress=progress, is_interruptible=False)
