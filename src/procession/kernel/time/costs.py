@@ -1,11 +1,11 @@
 """How long the kernel's works last in virtual time: one table, by kind of work.
 
 Two things bound each figure. It is of the order of what Linux takes on a machine of today, so that parent and
-child, sender and receiver, a loop and its timer meet as they would there. And it isn't much less than what
-the work costs here, two thirds on a machine of today and so a third on one half as fast: else a program that
-calls for a second of its clock would take a minute of its caller's. Where these part the second wins, within
-ten times of the first. What a work costs here was measured as processor time, over many kinds of loops
-(`bench/loops.c`, `bench/rare_loops.c`).
+child, sender and receiver, a loop and its timer meet as they would there. And it is no less than a third of
+what the work costs here: else a program that calls for a second of its clock would take a minute of its
+caller's. Where these part the second wins, within ten times of the first. What a work costs here was measured
+as processor time on two cores of an AMD EPYC, over many kinds of loops (`bench/loops.c` and
+`bench/rare_loops.c`).
 """
 
 from __future__ import annotations
