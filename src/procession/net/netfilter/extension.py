@@ -29,7 +29,7 @@ class Extension(Expression):
     title: bytes
     revision: int = 0
     info_bytes: int
-    families: tuple[int, ...] = BOTH_FAMILIES
+    families: ClassVar[tuple[int, ...]] = BOTH_FAMILIES
 
     def __init__(self, reading: Reading, info: bytes) -> None:
         """Raise EINVAL. Linux: net/netfilter/x_tables.c, xt_check_match, xt_check_target."""
