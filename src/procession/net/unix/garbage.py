@@ -97,9 +97,9 @@ def discard(system: SocketFileSystem, passed: PassedFiles) -> None:
 
 
 def note_closed(system: SocketFileSystem) -> None:
-    """A local socket is gone: what it led to may not be reached any more. Linux: net/unix/garbage.c,
-    unix_schedule_gc.
+    """A local socket is gone: what it led to may not be reached any more.
 
+    Linux: net/unix/af_unix.c, unix_release_sock.
     To look at all sockets in flight pays only when about as many have been closed: with few that's at once.
     """
     system.closed_count += 1
