@@ -56,6 +56,7 @@ from procession.fs.terminal.output_processing import (
     to_lower,
 )
 
+_ECHOED_AT_ONCE = 256
 BUFFER_SIZE = 4096
 """How much input is kept.
 
@@ -222,6 +223,9 @@ class LineDiscipline:
                 # A line that is too long loses its last character for each that comes, so that it can end.
                 overflows = bool(self.local & ICANON) and self.line_head == self.tail
                 if overflows and room < 0:
+                    if lost := self._lose_ordinary(data[taken : taken + _ECHOED_AT_ONCE]):
+                        taken += lost
+                        continue
                     self.buffer.pop()
                 room = int(overflows)
                 self.lacks_room = can_wait and not overflows
@@ -231,18 +235,30 @@ class LineDiscipline:
             self._take_in(part)
             taken += len(part)
 
+    def _lose_ordinary(self, data: bytes) -> int:
+        """How many characters of `data`, ordinary ones, each took the last one's place in too long a line."""
+        count = len(data) - len(data.lstrip(self.ordinary)) if self._is_plain else 0
+        if count:
+            self.buffer.pop()
+            self._take_ordinary(data[:count])
+            del self.buffer[-count:-1]
+            if self.local & (ECHO | ECHONL):
+                self.show_echo()
+        return count
+
+    @property
+    def _is_plain(self) -> bool:
+        """Whether ordinary characters are taken as they come."""
+        changes = self.input & (ISTRIP | IUCLC | IXANY | PARMRK) or self.local & EXTPROC
+        return not (self.has_literal_next or changes)
+
     def _take_in(self, data: bytes) -> None:
         """Linux: drivers/tty/n_tty.c, __receive_buf."""
         if self.is_raw:
             if self.has_literal_next:
                 self.has_literal_next = False
             self.buffer += data
-        elif (
-            not self.has_literal_next
-            and not self.input & (ISTRIP | IUCLC | IXANY | PARMRK)
-            and not self.local & EXTPROC
-            and not data.translate(None, self.ordinary)
-        ):
+        elif self._is_plain and not data.translate(None, self.ordinary):
             self._take_ordinary(data)
         else:
             for character in data:
