@@ -49,15 +49,13 @@ class CodeStore:
     """All code that is translated, whichever spaces run it. `code_frames` are the frames that have had some
     since they were last written to: no stub may write to them. `spaces` are by the frame of their page
     tables' root; `idle` are those of ended address spaces, whose stubs serve for others. `keeper` keeps the
-    code for other runs. `empty` is what each table of a stub has where it leads nowhere, `empty_tables` such
-    tables.
+    code for other runs. `empty` is what each table of a stub has where it leads nowhere.
     """
 
     __slots__ = (
         "cache",
         "code_frames",
         "empty",
-        "empty_tables",
         "filler",
         "idle",
         "keeper",
@@ -70,7 +68,6 @@ class CodeStore:
         self.cache = CodeCache(None if keeper is None else keeper.load())
         self.translator = Translator(self.cache)
         self.empty = [HIGH_VIEW + self.cache.labels[label] for label in _OTHERWISE]
-        self.empty_tables = b"".join(pack_u64(address) * _TABLE_ENTRIES for address in self.empty)
         self.filler = TableFiller(self.empty[0], self.empty[_RETURNS])
         self.code_frames: set[int] = set()
         self.spaces: dict[int, Space] = {}
@@ -164,7 +161,7 @@ class Space:
         self._empty_tables()
 
     def _empty_tables(self) -> None:
-        self.stub.fill_tables(self.store.empty_tables)
+        self.stub.fill_tables(self.empty)
         stubs = self.store.cache.link_stubs
         self.stub.links[: len(stubs)] = memoryview(pack_array("Q", stubs)).cast("Q")
 

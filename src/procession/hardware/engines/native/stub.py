@@ -9,6 +9,7 @@ import os
 import select
 import signal
 import weakref
+from collections.abc import Sequence
 from contextlib import suppress
 
 from procession.abi.syscall_numbers import name_of
@@ -356,14 +357,17 @@ class Stub:
         processor.prompt = None
         processor.looks = _WAKING * processor.spins
 
-    def fill_tables(self, contents: bytes) -> None:
-        """Let all tables but that of links hold `contents`."""
-        start = layout.FIRST_TABLE - layout.ORDERS
-        in_file = self.processor.orders_offset(self.slot) + start
+    def fill_tables(self, values: Sequence[int]) -> None:
+        """Let each table but that of links have one of `values` everywhere."""
+        start = self.processor.orders_offset(self.slot) + layout.FIRST_TABLE - layout.ORDERS
         with suppress(OSError):
             # The host's memory at once, where it can do that (Linux 5.14), costs less than page by page.
-            self.processor.memory.madvise(_MADV_POPULATE_WRITE, in_file, len(contents))
-        self.orders[start : start + len(contents)] = contents
+            self.processor.memory.madvise(_MADV_POPULATE_WRITE, start, layout.LINKS - layout.FIRST_TABLE)
+        for table, value in zip(self.tables, values, strict=True):
+            table[0], filled = value, 1
+            while filled < len(table):
+                table[filled : 2 * filled] = table[:filled]
+                filled *= 2
 
     def map(self, address: int, length: int, protection: int, offset: int) -> None:
         """Have the stub map the machine's memory at `offset`, before it goes on."""
