@@ -1,10 +1,10 @@
 """Measures each engine's speed beside native and, where it's installed, qemu-user: `python -m
 bench.engines`.
 
-The figures of the first table are processor time, of the process and all that it made, less that of a run of
-/bin/true in the same way: what the guest's work took. The columns of a row are measured one after another,
-several times; the least counts, as what disturbs only adds. `cold` has no kept code, `warm` has that of the
-run before. gcc is its compiler proper, as qemu-user leaves what a program executes to the host.
+The figures of the first table are processor time, of `procession run` and all that it made, less that of a
+run of /bin/true in the same way: what the guest's work took. The columns of a row are measured one after
+another, several times; the least counts, as what disturbs only adds. `cold` has no kept code, `warm` has that
+of the run before. gcc is its compiler proper, as qemu-user leaves what a program executes to the host.
 
 Those of the second table are microseconds by the host's clock, of one of what a program asks of the kernel.
 With `translated` each starts on the host's processor; with `auto` it gets there if the engine finds so.
@@ -77,7 +77,7 @@ def commands() -> dict[str, Command]:
     """How each column runs a command."""
 
     def on(engine: str) -> Command:
-        return lambda command: [sys.executable, "-c", _RUN, engine, *command]
+        return lambda command: [sys.executable, "-m", "procession", "run", "--engine", engine, "--", *command]
 
     found: dict[str, Command] = {
         "native": list,
