@@ -72,7 +72,9 @@ BELL_VALUE = ORDERS + 0x30
 """What is written to the eventfd: 1."""
 WAITING = ORDERS + 0x38
 """Whether the machine sleeps until the bell rings."""
-COMMANDS = ORDERS + 0x40
+PACE = ORDERS + 0x40
+"""What a stub that looks for a request takes from what is left to look: 1, or all if it's another's turn."""
+COMMANDS = ORDERS + 0x48
 COMMAND_BYTES = 56
 MAXIMUM_COMMANDS = 256
 FIRST_TABLE = ORDERS + 0x10000

@@ -149,7 +149,7 @@ def _wait(code: Assembler) -> None:
     code.label("spin")
     code.put("65 39 1c 25", signed_32(layout.REQUEST))  # cmp gs:[request], ebx
     code.branch(ZERO ^ 1, "obey")
-    code.put("f3 90", "83 e9 01")  # pause; sub ecx, 1
+    code.put("f3 90", "65 2b 0c 25", signed_32(layout.PACE))  # pause; sub ecx, gs:[pace]
     code.branch(SIGN ^ 1, "spin")
     code.put(fetch(RBP, layout.SLOT))
     code.put("65 c7 45 00 01000000")  # mov dword gs:[rbp], 1

@@ -6,7 +6,6 @@ from typing import Final
 
 from procession.abi.word import pack_array, pack_u64
 from procession.hardware import page_table as pte
-from procession.hardware.engines.native.machine_code import address_of
 from procession.hardware.engines.native.stub import Processor, Stub
 from procession.hardware.engines.native.table_filler import TableFiller
 from procession.hardware.engines.native.window import Window
@@ -129,7 +128,6 @@ class Space:
         "landings",
         "last_used",
         "led",
-        "orders_address",
         "resolved_links",
         "root",
         "seen",
@@ -153,7 +151,6 @@ class Space:
         self.landings: dict[int, set[int]] = {}
         self.led: dict[int, KeptPage] = {}
         self.seen: dict[int, bytes] = {}
-        self.orders_address = address_of(processor.memory) + processor.orders_offset(stub.slot)
         self.is_stale = False
         self.last_used = 0
         self.turn = 1
@@ -223,7 +220,7 @@ class Space:
                 self._lead_to(page, number)
         else:
             self.led[number] = kept
-            if store.filler.fill(kept, self.orders_address):
+            if store.filler.fill(kept, self.stub.orders_address):
                 self._lead_further_to(page, kept)
         return page
 

@@ -58,6 +58,8 @@ _SHORT_WORK_TICKS = 50_000
 """If it works longer than that between an answer and a request, some 20 microseconds, the stub may sleep."""
 _WAIT_MS = 50
 _MADV_POPULATE_WRITE = 23
+_AT_ONCE = 1 << 30
+"""More than there is to look."""
 _STUCK_AFTER_MS = 30_000
 """No slice takes so long: a stub that doesn't answer has done away with its counter."""
 
@@ -296,10 +298,11 @@ class Stub:
         "links",
         "memory_descriptor",
         "orders",
+        "orders_address",
         "orders_words",
         "pid",
         "processor",
-        "sleeps",
+        "sleeper_address",
         "slot",
         "tables",
     )
@@ -320,12 +323,14 @@ class Stub:
         self.tables = [table(offset, 1 << 16) for offset in places]
         self.links = table(layout.LINKS, layout.MAXIMUM_LINKS)
         self.command_count = 0
-        self.sleeps = layout.ASLEEP + 4 * slot
+        sleeps = layout.ASLEEP + 4 * slot
+        base = address_of(processor.memory)
+        self.orders_address, self.sleeper_address = base + start, base + sleeps
         words = self.orders_words
         words[_SPIN] = processor.most_spins
-        words[(layout.SLOT - layout.ORDERS) >> 3] = self.sleeps
+        words[(layout.SLOT - layout.ORDERS) >> 3] = sleeps
         words[_RESUME] = words[_COUNT] = 0
-        words[_VALUE] = words[_WAITING] = 1
+        words[_VALUE] = words[_WAITING] = words[_PACE] = 1
         mailbox = processor.mailbox
         request = (mailbox[_NUMBER] + 1) & 0xFFFF_FFFF
         mailbox[_NUMBER] = request
@@ -349,10 +354,13 @@ class Stub:
 
     def _point_mailbox(self) -> None:
         processor = self.processor
+        if processor.pointed is not None:
+            # It needn't look for a request any longer, but leave the host's processor to this one.
+            processor.pointed.orders_words[_PACE] = _AT_ONCE
+        self.orders_words[_PACE] = 1
         mailbox = processor.mailbox
-        base = address_of(processor.memory)
-        mailbox[_ORDERS] = base + processor.orders_offset(self.slot)
-        mailbox[_SLEEPER] = base + self.sleeps
+        mailbox[_ORDERS] = self.orders_address
+        mailbox[_SLEEPER] = self.sleeper_address
         processor.pointed = self
         processor.prompt = None
         processor.looks = _WAKING * processor.spins
@@ -444,7 +452,7 @@ class Stub:
     def _await(self) -> None:
         """Wait until the stub answers. Raises StubError if it ends or doesn't."""
         processor = self.processor
-        asked = ctypes.c_void_p(address_of(processor.memory) + processor.orders_offset(self.slot))
+        asked = ctypes.c_void_p(self.orders_address)
         processor.system_call(_FUTEX, asked, _FUTEX_WAKE, 1, None, None, 0)
         waited_ms = 0
         while processor.reply_words[0] != processor.mailbox[_NUMBER]:
@@ -491,13 +499,14 @@ class Stub:
 
 
 _PROCESSORS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-_RESUME, _COUNT, _DESCRIPTORS, _VALUE, _SPIN, _WAITING, _COMMANDS = (
+_RESUME, _COUNT, _DESCRIPTORS, _VALUE, _SPIN, _WAITING, _PACE, _COMMANDS = (
     (layout.RESUME - layout.ORDERS) >> 3,
     (layout.COMMAND_COUNT - layout.ORDERS) >> 3,
     (layout.REPLY_DESCRIPTOR - layout.ORDERS) >> 3,
     (layout.BELL_VALUE - layout.ORDERS) >> 3,
     (layout.SPIN - layout.ORDERS) >> 3,
     (layout.WAITING - layout.ORDERS) >> 3,
+    (layout.PACE - layout.ORDERS) >> 3,
     (layout.COMMANDS - layout.ORDERS) >> 3,
 )
 _COMMAND_WORDS = layout.COMMAND_BYTES >> 3
