@@ -11,7 +11,7 @@ from procession.hardware.engines.native.space import Space
 from procession.hardware.physical_memory import PAGE_SIZE
 from procession.hardware.registers import RAX, RCX, RDI
 from procession.hardware.translation import layout
-from tests.hardware.processor_bench import CODE, EXECUTE, READ, Bench, processor_bench
+from tests.hardware.processor_bench import CODE, EXECUTE, READ, SOME_UNITS, Bench, processor_bench
 
 REASON = why_unavailable()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=f"no native engine on this host: {REASON}")
@@ -89,3 +89,34 @@ def test_an_instruction_in_two_pages_is_forgotten_with_either(native: Bench) -> 
     cache = engine_of(native).store.cache
     assert len(cache.straddlers) <= 1
     assert sum(len(keys) for keys in cache.straddlers_of.values()) <= 2
+
+
+def units_of_calls(bench: Bench, start: int) -> list[int]:
+    """What a loop of 50 calls counts that begins at `start`, the first time and the second."""
+    code = bytearray(b"\xcc" * 2 * PAGE_SIZE)
+    code[:5] = jump(0, CODE + start)
+    code[16] = 0xC3  # ret
+    loop = b"\xe8" + (16 - start - 5).to_bytes(4, "little", signed=True)  # call
+    loop += (
+        b"\x48\xff\xc9\x0f\x85" + (-14).to_bytes(4, "little", signed=True) + CALL
+    )  # dec rcx; jnz, to the call
+    code[start : start + len(loop)] = loop
+    bench.space.write(NEXT, bytes(code[PAGE_SIZE:]))
+    engine_of(bench).forget_code([bench.space.frame(NEXT)])
+    beginning = bench.load(bytes(code[:PAGE_SIZE]), {RCX: 50, RAX: 7})
+    counts = []
+    for _ in range(2):
+        bench.traps.clear()
+        bench.engine.load(beginning)
+        bench.run()
+        assert bench.traps == [("call", 7, 0)]
+        counts.append(SOME_UNITS - bench.engine.budget_left())
+    return counts
+
+
+def test_calls_count_the_same_wherever_they_lie(native: Bench) -> None:
+    """What they return to may be another page's, or an instruction in two pages, as the call may be too."""
+    inside = units_of_calls(native, 100)
+    assert inside == [149, 149]
+    for distance in range(1, 20):
+        assert units_of_calls(native, PAGE_SIZE - distance) == inside, distance

@@ -181,17 +181,23 @@ class Emitter:
         out += store(R11, layout.SAVED_R11) + b"\x44\x0f\xb7\xd9"  # movzx r11d, cx
         out += b"\x65\x42\xff\x24\xdd" + signed_32(layout.FIRST_TABLE)  # jmp gs:[table + r11 * 8]
 
-    def _is_expected(self, behind: int) -> bool:
-        """Whether a call that returns to `behind` is one for the host's processor, too."""
-        return not self.single and not self._is_elsewhere(behind)
-
-    def _call(self, behind: int, pc: int, target: int) -> None:
+    def _call(self, behind: int, pc: int, target: int) -> int:
         """Call `target`, or where rcx points if that is 0, by a call of the host's processor, so that it
-        expects the return. What it pushes is replaced at once by the guest's return address.
+        expects the return. What it pushes is replaced at once by the guest's return address. Where the unit
+        goes on, or -1.
         """
         out = self.out
         out += b"\xe8\0\0\0\0"
         self.thunks.append((behind, pc, target, len(out) - 4))
+        is_elsewhere = self._is_elsewhere(behind)
+        pad = self._pad(behind)
+        if is_elsewhere:
+            # Another page's code isn't this one's to lead to, but the host expects the return here.
+            self._cross(behind)
+            return -1
+        assert self.page is not None
+        self.page.pads[behind] = pad
+        return behind
 
     def _thunk(self, behind: int, pc: int, target: int) -> None:
         """Where a call of the host's processor leads."""
@@ -208,21 +214,21 @@ class Emitter:
         else:
             self._jump(target)
 
-    def _pad(self, pc: int) -> None:
+    def _pad(self, pc: int) -> int:
         """Where a return comes that has the place of one to `pc`, right behind the call: [rsp - 8], where the
-        host's address was, is as it was before; whether `pc` is meant, rcx tells. If so, it's counted.
+        host's address was, is as it was before; whether `pc` is meant, rcx tells. If so, it's counted. Its
+        address.
         """
-        page, out = self.page, self.out
-        assert page is not None
+        out = self.out
         self.end = len(out)
-        address = page.pads[pc] = self.view + self.origin + self.end
+        address = self.view + self.origin + self.end
         self.new_pads.append((pc, address))
         out += b"\x48\x89\x4c\x24\xf8"  # mov [rsp - 8], rcx
         self._compare(pc, "returned")
         if self._are_flags_dead(pc):
             self._count_transfer(pc)
             self._restore()
-            return
+            return address
         self._count_transfer_in_rcx()
         out += b"\xe3\0"  # jrcxz, to the end
         over = len(out)
@@ -231,6 +237,7 @@ class Emitter:
         out[over - 1] = len(out) - over
         out += b"\xe9\0\0\0\0"
         self.stubs.append((SPENT_FOUND, pc, len(out) - 4))
+        return address
 
     def _count_transfer(self, pc: int) -> None:
         """Count an indirect transfer to `pc`, which doesn't look at the flags."""

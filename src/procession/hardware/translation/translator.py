@@ -447,10 +447,8 @@ class Translator(Emitter):
             return behind
         if kind in (JUMP, DIRECT_CALL):
             if kind == DIRECT_CALL:
-                if self._is_expected(behind):
-                    self._call(behind, pc, target)
-                    self._pad(behind)
-                    return behind
+                if not self.single:
+                    return self._call(behind, pc, target)
                 self._push(behind)
             if target <= pc:
                 self._counted_jump(target)
@@ -468,10 +466,8 @@ class Translator(Emitter):
         if kind in (JUMP_INDIRECT, CALL_INDIRECT):
             self._load_target(instruction, raw, pc)
             if kind == CALL_INDIRECT:
-                if self._is_expected(behind):
-                    self._call(behind, pc, 0)
-                    self._pad(behind)
-                    return behind
+                if not self.single:
+                    return self._call(behind, pc, 0)
                 self._push(behind)
             self._indirect()
         elif kind == RETURN:
