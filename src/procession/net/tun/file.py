@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from procession.abi.device_numbers import Major
 from procession.abi.errno import EAGAIN, EBADFD, EINVAL, EIO
+from procession.abi.internet import ETHERTYPES
 from procession.abi.tun import TUN_PKT_STRIP, TunPi
 from procession.abi.word import pack_port
 from procession.fs.devices import TUN_MINOR, MiscellaneousDriver
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 _NO_ENDS = bytes(12)
 """Packets of IP alone have no hardware addresses in front."""
-_ETHERTYPES = {4: pack_port(0x0800), 6: pack_port(0x86DD)}
+_ETHERTYPES = {version: pack_port(ETHERTYPES[size]) for version, size in ((4, 4), (6, 16))}
 _GSO_TYPE_PLACE = 1
 
 
@@ -130,8 +131,7 @@ class TunFile(File):
                 raise EINVAL("no room for a struct virtio_net_hdr")
             front = bytes(device.offload_bytes)
         if not device.flags & NO_INFORMATION:
-            is_cut = room + len(front) < len(packet.data) + len(front)
-            flags = TUN_PKT_STRIP if is_cut else 0
+            flags = TUN_PKT_STRIP if room < len(packet.data) else 0
             front = TunPi(flags, int.from_bytes(packet.protocol, "little")).pack() + front
         return (front + packet.data)[:length]
 
