@@ -10,7 +10,7 @@ from procession.inspection.event import Cloned, Event, SystemCallReturned
 from procession.machine import Machine
 from procession.snapshot import origin
 from procession.snapshot.checkpoints import EVENT_COST_NS
-from procession.snapshot.history import History
+from procession.snapshot.history import Checkpoint, History
 
 SCRIPT = "for i in 1 2 3; do (echo $i; /bin/echo x$i) & done; wait; exec 5</etc/passwd; read x <&5; echo done"
 
@@ -68,6 +68,31 @@ def test_events_are_met_in_reverse(guest_root: Path) -> None:
     assert (len(forward), backward) == (3, 3)
     assert not machine.back_to("clone")
     assert history.count == count
+
+
+def test_what_has_no_such_event_is_not_run_again(guest_root: Path) -> None:
+    """The last clone lies many checkpoints behind: one is restored to look for it, and one to be there."""
+    machine = Machine(seed=3, rootfs=guest_root, memory=64 << 20)
+    machine.start(["bash", "-c", "(exit 3) & wait; for ((i = 0; i < 300; i++)); do kill -0 $$; done"])
+    history = machine.keep_history()
+    history.interval_ns = 100 * EVENT_COST_NS
+    assert history.run_to(Cloned) is not None
+    cloned = history.count
+    history.run_to_end()
+    assert len(history.checkpoints) > 5
+    restored: list[int] = []
+    restore = history._restore
+
+    def counted(checkpoint: Checkpoint) -> None:
+        restored.append(checkpoint.count)
+        restore(checkpoint)
+
+    history._restore = counted  # type: ignore[method-assign]
+    assert machine.back_to(Cloned)
+    assert history.count == cloned
+    assert len(restored) == 2
+    assert not machine.back_to("oom")
+    assert (history.count, len(restored)) == (cloned, 3)
 
 
 def test_the_origins_of_objects(guest_root: Path) -> None:

@@ -117,9 +117,12 @@ class Steps:
 
 
 class Checkpoint(AnyCheckpoint):
-    """A moment to which one can go back: `count` events were behind it, the last of them `event`."""
+    """A moment to which one can go back: `count` events were behind it, the last of them `event`.
 
-    __slots__ = ("count", "driver", "event", "last_tid")
+    `latest` are the counts at which the last event of each kind had come.
+    """
+
+    __slots__ = ("count", "driver", "event", "last_tid", "latest")
 
     def __init__(
         self,
@@ -129,8 +132,10 @@ class Checkpoint(AnyCheckpoint):
         driver: Any,
         event: Event | None,
         last_tid: int,
+        latest: dict[type[Event], int],
     ) -> None:
         super().__init__(cost_ns, snapshot)
+        self.latest = latest
         self.count = count
         self.driver = driver
         self.event = event
@@ -139,7 +144,7 @@ class Checkpoint(AnyCheckpoint):
 
 class History:
     """The past of `machine`, since this was made. `count` is how many events are behind it, `event` the last
-    one.
+    one, `latest` the counts at which the last one of each kind has come.
 
     While it's kept, whoever runs the machine adds to it; what is done to the machine by hand (bytes fed,
     objects changed) isn't done again after going back before it.
@@ -151,6 +156,7 @@ class History:
         self.interval_ns = interval * EVENT_COST_NS
         self.count = 0
         self.event: Event | None = None
+        self.latest: dict[type[Event], int] = {}
         self.checkpoints: list[Checkpoint] = []
         self._is_wanted: Callable[[Event, int], bool] = _never
         self._is_met = False
@@ -170,6 +176,7 @@ class History:
     def _take(self, event: Event) -> None:
         self.count += 1
         self.event = event
+        self.latest[type(event)] = self.count
         if self._is_wanted(event, self.count):
             if not self._is_met:
                 self._is_met, self._found = True, event
@@ -191,8 +198,9 @@ class History:
 
     def here(self) -> Checkpoint:
         """The present moment, for `return_to`."""
-        driver, last_tid = self.driver.keep(), self.recorder.last_tid
-        return Checkpoint(self._cost_ns, self.machine.snapshot(), self.count, driver, self.event, last_tid)
+        driver, last_tid, latest = self.driver.keep(), self.recorder.last_tid, self.latest.copy()
+        snapshot = self.machine.snapshot()
+        return Checkpoint(self._cost_ns, snapshot, self.count, driver, self.event, last_tid, latest)
 
     def return_to(self, checkpoint: Checkpoint) -> None:
         """Be at a moment that `here` gave, earlier or later. Raises ValueError but for a recorded run."""
@@ -212,6 +220,7 @@ class History:
         self.machine.restore(checkpoint.snapshot)
         self.driver.put_back(checkpoint.driver)
         self.count, self.event = checkpoint.count, checkpoint.event
+        self.latest = checkpoint.latest.copy()
         self.recorder.last_tid = checkpoint.last_tid
 
     def _last_before(self, count: int) -> Checkpoint:
@@ -290,7 +299,7 @@ class History:
         To the beginning itself leads a step by event only.
         """
         wanted = KINDS[kind]
-        found = self._back_to_event(lambda event: wanted is None or type(event) is wanted)
+        found = self._back_to_event(lambda event: wanted is None or type(event) is wanted, wanted)
         if found is None and wanted is None:
             self._restore(self.checkpoints[0])
         self._forget_later()
@@ -300,7 +309,7 @@ class History:
         """See `Machine.back_to`."""
         if isinstance(condition, str | type):
             breakpoint_ = Breakpoint(condition, tid)
-            found = self._back_to_event(breakpoint_.matches) is not None
+            found = self._back_to_event(breakpoint_.matches, breakpoint_.kind) is not None
         elif isinstance(condition, Origin):
             found = self._back_to_origin(condition)
         else:
@@ -312,20 +321,25 @@ class History:
         if not self.is_certain:
             del self.checkpoints[bisect_right(self.checkpoints, self._cost_ns, key=_cost_of) :]
 
-    def _back_to_event(self, fits: Callable[[Event], bool]) -> Event | None:
+    def _back_to_event(self, fits: Callable[[Event], bool], kind: type[Event] | None = None) -> Event | None:
         """Go to the last place before this one in front of which an event fits, which is given out.
 
-        Stay here if there is none.
+        Stay here if there is none. If only events of one `kind` fit, nothing is run again that has none.
         """
         here = self.here()
         bound = here.count
+        latest = bound if kind is None else here.latest.get(kind, 0)
+        is_near = True
         for start in self._checkpoints_before(here.count):
-            finder = _Finder(fits)
-            self._scan(start, bound, finder, keeps=bound == here.count)
-            while finder.found:
-                count, event = finder.found.pop()
-                if self._go_before(count, here.count):
-                    return event
+            if latest > start.count:
+                finder = _Finder(fits)
+                self._scan(start, bound, finder, keeps=is_near)
+                while finder.found:
+                    count, event = finder.found.pop()
+                    if self._go_before(count, here.count):
+                        return event
+                is_near = False
+                latest = start.count if kind is None else start.latest.get(kind, 0)
             bound = start.count
         self._restore(here)
         return None
