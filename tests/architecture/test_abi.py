@@ -151,10 +151,12 @@ WITHOUT_MACRO = re.compile(
     "CTRL_|TASKSTATS_[CT]|TCP_NLA_|TCP_(NO|RECV|SEND)_QUEUE|BPF_|SOF_TIMESTAMPING_|INET_DIAG_|UNIX_DIAG_|PACKET_DIAG_|MEMBARRIER_|IOCB_CMD_|MPOL_[DPBILW]|FSCONFIG_|KCMP_|LANDLOCK_RULE_|PER_|UNAME26|ADDR_|FDPIC|MMAP_PAGE|READ_IMPLIES|SHORT_INODE|WHOLE_|STICKY"
     "|NFT_|NFTA_|NFNL_BATCH|NF_INET|NFPROTO_|IP_CT_|IPS_|PROCMAP_QUERY_"
     "|IFLA_|NLMSGERR_|VETH_INFO|IF_OPER|NDA_|FRA_|NETNSA_|IFA_[ABL-P]|IFA_CACHE|IFA_FLAGS|RTA_|RTN_|RT_SCOPE|RT_TABLE|RTM_[A-E]|RTM_[GNS]|IOPRIO_CLASS_[NRBI]|IOPRIO_WHO|RSEQ_|TCP_(ESTABLISHED|SYN_[SR]|FIN_WAIT|TIME_W|CLOS|LAST|LISTEN)"
+    "|TPACKET_V"
 )
 
 # What C calls a structure where it isn't `struct` and our name in small letters and underscores.
 C_TYPES = {
+    "BlockDescription": "struct tpacket_block_desc",
     **dict.fromkeys(
         ("BpfProgLoad", "BpfProgAttach", "BpfGetId", "BpfGetInfo", "BpfProgQuery"), "union bpf_attr"
     ),
@@ -184,6 +186,14 @@ C_TYPES = {
 }
 # Fields that C has within a union or under a name that Python can't have in a class.
 C_FIELDS = {
+    **{
+        f"BlockDescription.{name}": f"hdr.bh1.{name}"
+        for name in (*("block_status", "num_pkts", "offset_to_first_pkt", "blk_len", "seq_num"),)
+    },
+    "BlockDescription.first_sec": "hdr.bh1.ts_first_pkt.ts_sec",
+    "BlockDescription.first_nsec": "hdr.bh1.ts_first_pkt.ts_nsec",
+    "BlockDescription.last_sec": "hdr.bh1.ts_last_pkt.ts_sec",
+    "BlockDescription.last_nsec": "hdr.bh1.ts_last_pkt.ts_nsec",
     **{f"BpfGetInfo.{name}": f"info.{name}" for name in ("bpf_fd", "info_len", "info")},
     **{
         f"BpfProgQuery.{name}": f"query.{name}"

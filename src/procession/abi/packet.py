@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from procession.abi.enumeration import IntEnum
-from procession.abi.structure import I32, U8, U16, U32, Structure
+from procession.abi.enumeration import IntEnum, IntFlag
+from procession.abi.structure import I32, U8, U16, U32, U64, Structure
 
 
 class SockaddrLl(Structure):
@@ -36,6 +36,145 @@ class TpacketStats(Structure):
     tp_drops: U32 = 0
 
 
+class TpacketStatsV3(Structure):
+    """struct tpacket_stats_v3."""
+
+    tp_packets: U32 = 0
+    tp_drops: U32 = 0
+    tp_freeze_q_cnt: U32 = 0
+
+
+class TpacketAuxdata(Structure):
+    """struct tpacket_auxdata, of PACKET_AUXDATA."""
+
+    tp_status: U32 = 0
+    tp_len: U32 = 0
+    tp_snaplen: U32 = 0
+    tp_mac: U16 = 0
+    tp_net: U16 = 0
+    tp_vlan_tci: U16 = 0
+    tp_vlan_tpid: U16 = 0
+
+
+class PacketVersion(IntEnum):
+    """Of a ring's layout."""
+
+    TPACKET_V1 = 0
+    TPACKET_V2 = 1
+    TPACKET_V3 = 2
+
+
+class TpacketReq(Structure):
+    """struct tpacket_req, of PACKET_RX_RING."""
+
+    tp_block_size: U32 = 0
+    tp_block_nr: U32 = 0
+    tp_frame_size: U32 = 0
+    tp_frame_nr: U32 = 0
+
+
+class TpacketReq3(Structure):
+    """struct tpacket_req3, the same for TPACKET_V3."""
+
+    tp_block_size: U32 = 0
+    tp_block_nr: U32 = 0
+    tp_frame_size: U32 = 0
+    tp_frame_nr: U32 = 0
+    tp_retire_blk_tov: U32 = 0
+    tp_sizeof_priv: U32 = 0
+    tp_feature_req_word: U32 = 0
+
+
+class TpacketHdr(Structure):
+    """struct tpacket_hdr, in front of a frame."""
+
+    tp_status: U64 = 0
+    tp_len: U32 = 0
+    tp_snaplen: U32 = 0
+    tp_mac: U16 = 0
+    tp_net: U16 = 0
+    tp_sec: U32 = 0
+    tp_usec: U32 = 0
+
+
+class Tpacket2Hdr(Structure):
+    """struct tpacket2_hdr."""
+
+    tp_status: U32 = 0
+    tp_len: U32 = 0
+    tp_snaplen: U32 = 0
+    tp_mac: U16 = 0
+    tp_net: U16 = 0
+    tp_sec: U32 = 0
+    tp_nsec: U32 = 0
+    tp_vlan_tci: U16 = 0
+    tp_vlan_tpid: U16 = 0
+    tp_padding: Annotated[bytes, 4] = b""
+
+
+class Tpacket3Hdr(Structure):
+    """struct tpacket3_hdr; hashes and VLANs, which nothing has here, are among its padding."""
+
+    tp_next_offset: U32 = 0
+    tp_sec: U32 = 0
+    tp_nsec: U32 = 0
+    tp_snaplen: U32 = 0
+    tp_len: U32 = 0
+    tp_status: U32 = 0
+    tp_mac: U16 = 0
+    tp_net: U16 = 0
+    hv1: Annotated[bytes, 12] = b""
+    tp_padding: Annotated[bytes, 8] = b""
+
+
+class BlockDescription(Structure):
+    """struct tpacket_block_desc with its struct tpacket_hdr_v1."""
+
+    version: U32 = 0
+    offset_to_priv: U32 = 0
+    block_status: U32 = 0
+    num_pkts: U32 = 0
+    offset_to_first_pkt: U32 = 0
+    blk_len: U32 = 0
+    seq_num: U64 = 0
+    first_sec: U32 = 0
+    first_nsec: U32 = 0
+    last_sec: U32 = 0
+    last_nsec: U32 = 0
+
+
+class PacketStatus(IntFlag):
+    """tp_status: whose a frame or block is, and what else is known of it."""
+
+    TP_STATUS_USER = 1 << 0
+    TP_STATUS_COPY = 1 << 1
+    TP_STATUS_LOSING = 1 << 2
+    TP_STATUS_CSUMNOTREADY = 1 << 3
+    TP_STATUS_BLK_TMO = 1 << 5
+
+
+class FanoutKind(IntEnum):
+    """Who of a group gets a frame."""
+
+    PACKET_FANOUT_HASH = 0
+    PACKET_FANOUT_LB = 1
+    PACKET_FANOUT_CPU = 2
+    PACKET_FANOUT_ROLLOVER = 3
+    PACKET_FANOUT_RND = 4
+    PACKET_FANOUT_QM = 5
+    PACKET_FANOUT_CBPF = 6
+    PACKET_FANOUT_EBPF = 7
+
+
+class FanoutFlag(IntFlag):
+    """How a group works."""
+
+    PACKET_FANOUT_FLAG_ROLLOVER = 0x1000
+    PACKET_FANOUT_FLAG_UNIQUEID = 0x2000
+    PACKET_FANOUT_FLAG_IGNORE_OUTGOING = 0x4000
+    PACKET_FANOUT_FLAG_DEFRAG = 0x8000
+
+
 class PacketKind(IntEnum):
     """sll_pkttype: for whom a frame is."""
 
@@ -51,7 +190,17 @@ class PacketOption(IntEnum):
 
     PACKET_ADD_MEMBERSHIP = 1
     PACKET_DROP_MEMBERSHIP = 2
+    PACKET_RX_RING = 5
     PACKET_STATISTICS = 6
+    PACKET_COPY_THRESH = 7
+    PACKET_AUXDATA = 8
+    PACKET_ORIGDEV = 9
+    PACKET_VERSION = 10
+    PACKET_HDRLEN = 11
+    PACKET_RESERVE = 12
+    PACKET_TIMESTAMP = 17
+    PACKET_FANOUT = 18
+    PACKET_QDISC_BYPASS = 20
     PACKET_IGNORE_OUTGOING = 23
 
 

@@ -318,6 +318,9 @@ class File:
         """The pages that mmap(2) maps; None if this can't be mapped (ENODEV)."""
         return None
 
+    def check_mapped_range(self, offset: int, size: int) -> None:
+        """Raise EINVAL unless so many bytes from `offset` on can be mapped: any of files on file systems."""
+
     def sync(self) -> None:
         """fsync(2). Raises EINVAL for files that can't be synced."""
         pages = self.pages_to_sync()

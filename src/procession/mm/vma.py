@@ -213,10 +213,10 @@ class VirtualMemoryArea:
     @property
     def last_index(self) -> int:
         """The index of the last page that can be accessed: what is mapped may be shorter than the area."""
-        if self.file is not None:
-            return ((self.file.inode.size + PAGE_MASK) >> PAGE_SHIFT) - 1
         if isinstance(self.pages, SharedAnonymous):
             return self.pages.page_count - 1
+        if self.file is not None:
+            return ((self.file.inode.size + PAGE_MASK) >> PAGE_SHIFT) - 1
         return self.page_index(self.end) - 1
 
     def entry_bits(self) -> int:

@@ -13,6 +13,7 @@ from procession.net.socket_filter import drop_filter
 
 if TYPE_CHECKING:
     from procession.fs.file import UserMemory
+    from procession.mm.page_cache import PageCache
     from procession.net.bpf import Program
     from procession.net.host import Caller
     from procession.net.message import Control
@@ -346,6 +347,13 @@ class Socket:
     def check_option(self, level: int, name: int, *, is_set: bool) -> None:
         """Raise EOPNOTSUPP or ENOPROTOOPT unless there may be such an option beyond SOL_SOCKET."""
         raise EOPNOTSUPP(f"no options of level {level} here")
+
+    def mappable(self) -> PageCache | None:
+        """The pages that mmap(2) maps, None for none (ENODEV)."""
+        return None
+
+    def check_mapped_range(self, offset: int, size: int) -> None:
+        """Raise EINVAL unless so many bytes from `offset` on can be mapped."""
 
     def get_option(self, level: int, name: int, length: int) -> bytes:
         """getsockopt(2): the value, of which the caller may want less than it has room for: `length`, which

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from procession.fs.permission import Subject
     from procession.fs.vfs import Vfs
     from procession.fs.wait_queue import WaitQueue
+    from procession.mm.page_cache import PageCache
     from procession.net.message import PassedFiles
     from procession.net.network import Network
     from procession.net.socket import Socket
@@ -198,6 +199,12 @@ class SocketFile(File):
 
     def poll_mask(self) -> int:
         return self.socket.poll_mask()
+
+    def mappable(self) -> PageCache | None:
+        return self.socket.mappable()
+
+    def check_mapped_range(self, offset: int, size: int) -> None:
+        self.socket.check_mapped_range(offset, size)
 
     def may_signal(self, events: int) -> bool:
         """Room for sending is told only to who found none.

@@ -213,6 +213,8 @@ def _file_area(file: File, start: int, size: int, rights: int, flags: int, offse
         pages = SharedAnonymous(file.inode.superblock.vfs.memory, size >> PAGE_SHIFT)
     elif pages is None and not file.maps_zeros:
         raise ENODEV("this kind of file can't be mapped")
+    elif not file.inode.is_regular:
+        file.check_mapped_range(offset, size)
     if flags & MapFlag.MAP_GROWSDOWN:
         raise EINVAL("a file mapping doesn't grow")
     return VirtualMemoryArea(

@@ -20,6 +20,7 @@ from procession.net.internet.neighbour import NEIGHBOUR_TIMER
 from procession.net.internet.tcp import TcpSocket
 from procession.net.internet.tcp_connection import CONNECT_TIMER
 from procession.net.internet.tcp_handshake import connection_timed_out
+from procession.net.packet.ring import RING_TIMER
 from procession.net.socket import MSG_DONTWAIT, URGENT_SIGNAL_TIMER
 from procession.net.socket_file import SocketFile, open_socket
 from procession.syscalls.declaration import syscall
@@ -288,3 +289,10 @@ def _signal_urgent_byte(kernel: Kernel, timer: Timer) -> None:
 TIMER_ACTIONS[CONNECT_TIMER] = _connection_timed_out
 TIMER_ACTIONS[URGENT_SIGNAL_TIMER] = _signal_urgent_byte
 TIMER_ACTIONS[NEIGHBOUR_TIMER] = _neighbour_timed_out
+
+
+def _ring_timed_out(kernel: Kernel, timer: Timer) -> None:
+    timer.target.ring_timed_out()
+
+
+TIMER_ACTIONS[RING_TIMER] = _ring_timed_out

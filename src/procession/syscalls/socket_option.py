@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.bpf import SockFilter, SockFprog
 from procession.abi.errno import EINVAL, ENODATA
+from procession.abi.packet import PacketOption
 from procession.abi.socket import SocketLevel, SocketOption
 from procession.abi.structure import I32
 from procession.abi.word import pack_u32
@@ -13,6 +14,7 @@ from procession.kernel.pidfd import PidFile
 from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.kernel.task import ThreadGroup
 from procession.net.bpf import check_length
+from procession.net.packet.ring import HEADER_BYTES
 from procession.net.socket_file import SocketFile
 from procession.net.socket_filter import attach_filter, check_unlocked, told_program
 from procession.net.socket_options import ShortBuffer, get_socket_option, set_socket_option
@@ -24,6 +26,7 @@ from procession.syscalls.socket import socket_file
 if TYPE_CHECKING:
     from procession.kernel.task import Task
 
+_PACKET_HEADER_LENGTH = (int(SocketLevel.SOL_PACKET), int(PacketOption.PACKET_HDRLEN))
 _SOL_SOCKET = int(SocketLevel.SOL_SOCKET)
 _SOL_IPV6 = int(SocketLevel.SOL_IPV6)
 _SO_PEERPIDFD = int(SocketOption.SO_PEERPIDFD)
@@ -100,6 +103,8 @@ def getsockopt(
             except ShortBuffer as short:
                 length.put(short.needed)
                 raise
+    elif (level, name) == _PACKET_HEADER_LENGTH:
+        data = _ring_header(task, value, room)
     else:
         data = file.socket.get_option(level, name, room)
     if room >= 0:
@@ -117,6 +122,19 @@ def _tell_filter(task: Task, file: SocketFile, value: int, length: InOut[I32]) -
         task.mm.write(value, program)
     length.put(count)
     return 0
+
+
+def _ring_header(task: Task, value: int, room: int) -> bytes:
+    """PACKET_HDRLEN: how long the header of the version is that the buffer names. Raises EINVAL.
+
+    Linux: net/packet/af_packet.c, packet_getsockopt.
+    """
+    if room < 4:
+        raise EINVAL("an int is needed")
+    found = HEADER_BYTES.get(int.from_bytes(task.mm.read(value, 4), "little"))
+    if found is None:
+        raise EINVAL("no such version")
+    return pack_u32(found)
 
 
 def _peer_pidfd(task: Task, file: SocketFile) -> bytes:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from procession.net.internet.flow import Flow
     from procession.net.internet.packet import Packet
     from procession.net.link.interface import Interface
+    from procession.net.packet.fanout import FanoutGroup
     from procession.net.packet.socket import PacketSocket
 
 _NOBODY = bytes(6)
@@ -72,7 +73,15 @@ def show_packet(packet: Packet, flow: Flow, hop: int) -> None:
 
 
 def show_frame(crossing: Crossing, header: bytes, whole: bytes, sender: PacketSocket | None = None) -> None:
-    """Who listens at an interface hears a frame, but not its sender."""
+    """Who listens at an interface hears a frame, but not its sender; of a group one hears it."""
+    asked: list[FanoutGroup] = []
     for socket in list(crossing.interface.network.packet_sockets):
-        if socket is not sender:
-            socket.hear(crossing, header, whole)
+        group = socket.fanout
+        if group is None:
+            if socket is not sender:
+                socket.hear(crossing, header, whole)
+        elif group not in asked and group.members[0].wants(crossing, header):
+            asked.append(group)
+            chosen = group.choose(header, whole, is_out=crossing.is_out)
+            if chosen is not None and chosen is not sender:
+                chosen.hear(crossing, header, whole)

@@ -31,6 +31,10 @@ POST_ROUTING = int(Hook.NF_INET_POST_ROUTING)
 
 FIN, SYN, RESET, PUSH, ACKNOWLEDGED = 1, 2, 4, 8, 16
 """The flags of a segment."""
+SEGMENT_OPTIONS = b"\1\1\10\12" + bytes(8)
+"""The timestamps that each segment has."""
+SYN_OPTIONS = b"\2\4\xff\xd7\4\2\10\12" + bytes(8) + b"\1\3\3\7"
+"""The longest segment, selective acknowledgements, timestamps and the window's scale."""
 SEGMENT_HEADER = Words(">HHIIBBHHH")
 _WINDOW = 512
 _TIME_TO_LIVE = 64
@@ -196,6 +200,9 @@ def send_reset(network: Network, packet: Packet) -> None:
     if packet.protocol != TCP or len(data) < SEGMENT_HEADER.size or data[FLAGS_PLACE] & RESET:
         return
     port, other_port, sequence, acknowledged = SEGMENT_HEADER.unpack_from(data)[:4]
+    if data[FLAGS_PLACE] & SYN:
+        # It counts as a byte.
+        sequence = sequence + 1 & _WORD
     try:
         flow = find_flow(network, packet.source, None, None)
     except Errno:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import ETIMEDOUT, Errno
 from procession.abi.socket import TcpState
+from procession.net.internet.crossing import show_packet
 from procession.net.internet.flow import DELIVERED, TAKEN, TRANSLATED
 from procession.net.internet.output import take_out
 from procession.net.internet.passage import (
@@ -16,7 +17,9 @@ from procession.net.internet.passage import (
     FIN,
     PUSH,
     RESET,
+    SEGMENT_OPTIONS,
     SYN,
+    SYN_OPTIONS,
     pass_whole_way,
     receiver_key,
     segment,
@@ -34,7 +37,6 @@ if TYPE_CHECKING:
     from procession.net.network import Network
 
 FIN_WAIT1, LAST_ACK = int(TcpState.TCP_FIN_WAIT1), int(TcpState.TCP_LAST_ACK)
-_OPTIONS, _SYN_OPTIONS = bytes(12), bytes(20)
 _FIRST_TIMEOUT_NS, _LONGEST_TIMEOUT_NS = 200_000_000, 120_000_000_000
 _MOST_TIMES = 15
 """net.ipv4.tcp_retries2: so often a segment is sent again."""
@@ -56,8 +58,8 @@ def _segment_of(sender: TcpSocket, flags: int, data: bytes = b"") -> Packet:
     assert sender.remote_address is not None
     return segment(
         *((sender.local_address, sender.local_port), (sender.remote_address, sender.remote_port)),
-        *(sent_number(sender), received_number(sender), flags),
-        *(_SYN_OPTIONS if flags & SYN else _OPTIONS, data),
+        *(sent_number(sender) - bool(flags & SYN), received_number(sender), flags),
+        *(SYN_OPTIONS if flags & SYN else SEGMENT_OPTIONS, data),
     )
 
 
@@ -91,10 +93,11 @@ def lets_connect(
     It came by `way`, and is from the end that `seen_as` names. Without a `listener` it is answered by a RST.
     """
     flags = RESET if listener is None else SYN
-    options = b"" if listener is None else _SYN_OPTIONS
-    answer = segment(seen_as[:2], seen_as[2:], 0, 0, flags | ACKNOWLEDGED, options)
+    options = b"" if listener is None else SYN_OPTIONS
+    number = 0 if listener is None else -1
+    answer = segment(seen_as[:2], seen_as[2:], number, sent_number(socket), flags | ACKNOWLEDGED, options)
     if listener is not None and listener.filter is not None:
-        syn = segment(seen_as[2:], seen_as[:2], 0, 0, SYN, _SYN_OPTIONS)
+        syn = segment(seen_as[2:], seen_as[:2], -1, 0, SYN, SYN_OPTIONS)
         if _let_in(listener, syn, way.interface.index, 0) < 0:
             return False
     if way_back.is_filtered and not _reaches(socket, way.network, answer, way_back):
@@ -152,13 +155,31 @@ def split(sender: TcpSocket, receiver: TcpSocket, flow: Flow, data: bytes) -> tu
     size = segment_bytes(sender)
     done = 0
     while done < len(data):
-        segment = data[done : done + size]
-        kept = kept_bytes(receiver, sender, flow, PUSH | ACKNOWLEDGED, segment)
+        piece = data[done : done + size]
+        kept = kept_bytes(receiver, sender, flow, PUSH | ACKNOWLEDGED, piece)
         done += max(kept, 0)
-        if kept < len(segment):
-            return data[:done], data[done:]
-    sender.lost_count = 0
-    return data, b""
+        if kept < len(piece):
+            break
+    if done:
+        _show_acknowledgement(receiver, received_number(receiver) + done)
+    if done == len(data):
+        sender.lost_count = 0
+    return data[:done], data[done:]
+
+
+def _show_acknowledgement(receiver: TcpSocket, number: int) -> None:
+    """Who listens to packets sees that `receiver` has got all before `number`. Nothing depends on it, and no
+    rules see it."""
+    flow = current_flow(receiver)
+    if flow is None or receiver.remote_address is None:
+        return
+    packet = segment(
+        *((receiver.local_address, receiver.local_port), (receiver.remote_address, receiver.remote_port)),
+        *(sent_number(receiver), number, ACKNOWLEDGED),
+        SEGMENT_OPTIONS,
+    )
+    for hop in range(len(flow.routers) + 1):
+        show_packet(packet, flow, hop)
 
 
 def lose(sender: TcpSocket, data: bytes = b"") -> None:
@@ -194,6 +215,7 @@ def loses_end(sender: TcpSocket, receiver: TcpSocket | None, *, was_closing: boo
         return False
     if not sender.held and kept_bytes(receiver, sender, flow, FIN | ACKNOWLEDGED) >= 0:
         sender.lost_count = 0
+        _show_acknowledgement(receiver, received_number(receiver) + 1)
         return False
     if sender.state != CLOSED:
         sender.state = LAST_ACK if was_closing else FIN_WAIT1

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from procession.net.internet.packet import Packet
     from procession.net.network import Network
 
-_WORD = 0xFFFFFFFF
-
 
 def answer_segment(network: Network, packet: Packet) -> None:
     """A segment has arrived that no socket has sent.
@@ -45,7 +43,7 @@ def answer_segment(network: Network, packet: Packet) -> None:
     if socket is not None:
         if socket.state != SYN_SENT or not flags & ACKNOWLEDGED:
             return
-        if acknowledged != sent_number(socket) + 1 & _WORD:
+        if acknowledged != sent_number(socket):
             return
         socket.end(ECONNREFUSED.number)
     if flags & RESET:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from procession.abi.tcp_statistic import TcpStatistic
 from procession.abi.word import Words
 from procession.net.internet.error_queue import SentStamp, may_tell_data, queue_entry, whole_frame
-from procession.net.internet.passage import ACKNOWLEDGED, PUSH, segment
+from procession.net.internet.passage import ACKNOWLEDGED, PUSH, SEGMENT_OPTIONS, segment
 from procession.net.internet.tcp_options import segment_bytes
 from procession.net.internet.tcp_repair import received_number, sent_number
 from procession.net.timestamp import (
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from procession.net.internet.tcp import TcpSocket
 
 _WORD = 0xFFFFFFFF
-_OPTIONS = bytes(12)
 _TIME_TO_LIVE = 64
 _WINDOW_SEGMENTS = 10
 _STAMP_BYTES = 320
@@ -150,7 +149,7 @@ def _entry(socket: TcpSocket, stamp: PendingStamp, stage: int, flags: int) -> Se
         sent_number(socket) + stamp.end - len(stamp.data) - socket.bytes_sent,
         received_number(socket),
         PUSH | ACKNOWLEDGED,
-        _OPTIONS,
+        SEGMENT_OPTIONS,
         stamp.data,
     )
     return SentStamp(whole_frame(packet, flow), socket.local_address, time_ns, stage, stamp.number)

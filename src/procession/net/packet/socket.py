@@ -6,6 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 from procession.abi.errno import (
+    EBUSY,
     EINVAL,
     EMSGSIZE,
     ENETDOWN,
@@ -20,8 +21,11 @@ from procession.abi.packet import (
     PacketKind,
     PacketMreq,
     PacketOption,
+    PacketStatus,
     SockaddrLl,
+    TpacketAuxdata,
     TpacketStats,
+    TpacketStatsV3,
 )
 from procession.abi.socket import AddressFamily, SocketLevel, SocketType
 from procession.abi.word import pack_port
@@ -29,6 +33,9 @@ from procession.net.buffer_charge import packet_charge
 from procession.net.internet.frame import HEADER_BYTES, transmit
 from procession.net.link.interface import LOOPBACK
 from procession.net.message import Received
+from procession.net.packet.fanout import join_group, leave_group
+from procession.net.packet.ring import HEADER_BYTES as HEADER_BYTES_OF_RING
+from procession.net.packet.ring import V1, V3, make_ring
 from procession.net.socket import (
     BOTH_WAYS,
     MSG_PEEK,
@@ -43,9 +50,12 @@ from procession.net.socket_filter import FilteredPacket, accepted_bytes
 from procession.net.socket_options import pack_int, read_int
 
 if TYPE_CHECKING:
+    from procession.mm.page_cache import PageCache
     from procession.net.internet.crossing import Crossing
     from procession.net.message import Control
     from procession.net.network import Network
+    from procession.net.packet.fanout import FanoutGroup
+    from procession.net.packet.ring import PacketRing
 
 _FAMILY = int(AddressFamily.AF_PACKET)
 _SOL_PACKET = int(SocketLevel.SOL_PACKET)
@@ -57,6 +67,15 @@ _BROADCAST, _MULTICAST = int(PacketKind.PACKET_BROADCAST), int(PacketKind.PACKET
 _OTHER_HOST = int(PacketKind.PACKET_OTHERHOST)
 _JOIN, _LEAVE = int(PacketOption.PACKET_ADD_MEMBERSHIP), int(PacketOption.PACKET_DROP_MEMBERSHIP)
 _STATISTICS = int(PacketOption.PACKET_STATISTICS)
+_RX_RING, _VERSION = int(PacketOption.PACKET_RX_RING), int(PacketOption.PACKET_VERSION)
+_RESERVE, _FANOUT = int(PacketOption.PACKET_RESERVE), int(PacketOption.PACKET_FANOUT)
+_AUXDATA = int(PacketOption.PACKET_AUXDATA)
+_SWITCHES = (
+    *(_AUXDATA, int(PacketOption.PACKET_ORIGDEV)),
+    int(PacketOption.PACKET_QDISC_BYPASS),
+)
+_NUMBERS = (int(PacketOption.PACKET_TIMESTAMP), int(PacketOption.PACKET_COPY_THRESH))
+_USER, _CHECKSUM_NOT_READY = int(PacketStatus.TP_STATUS_USER), int(PacketStatus.TP_STATUS_CSUMNOTREADY)
 _IGNORE_OUTGOING = int(PacketOption.PACKET_IGNORE_OUTGOING)
 _LAST_MEMBERSHIP = int(MembershipKind.PACKET_MR_UNICAST)
 _SHORTEST_NAME = 12
@@ -66,12 +85,15 @@ _HARDWARE_BYTES = 6
 
 class HeardFrame(NamedTuple):
     """A frame that waits to be received: `data` as this socket gets it, of `length` bytes before a filter cut
-    it, with the sender's address; it takes `charge` bytes of room."""
+    it, with the sender's address; it takes `charge` bytes of room. Its header has `header_bytes`; `status`
+    are TP_STATUS_*."""
 
     data: bytes
     length: int
     sender: bytes
     charge: int
+    header_bytes: int
+    status: int
 
 
 class PacketSocket(Socket):
@@ -79,16 +101,22 @@ class PacketSocket(Socket):
 
     `protocol` is the ethertype that it hears, 0 for none; `interface_index` the interface, 0 for all.
     `frames` have been heard and take `heard_bytes`; `heard_count` and `drop_count` count for
-    PACKET_STATISTICS.
+    PACKET_STATISTICS. `ring` is where frames go instead, laid out by `version` with `reserve` bytes free in
+    each; `fanout` the group that shares them, `switches` the options that are numbers.
     """
 
     __slots__ = (
         "drop_count",
+        "fanout",
         "frames",
         "heard_bytes",
         "heard_count",
         "ignores_outgoing",
         "interface_index",
+        "reserve",
+        "ring",
+        "switches",
+        "version",
     )
 
     def __init__(self, network: Network, kind: int, protocol: int, owner_uid: int) -> None:
@@ -99,6 +127,11 @@ class PacketSocket(Socket):
         self.heard_count = 0
         self.drop_count = 0
         self.ignores_outgoing = 0
+        self.version = V1
+        self.reserve = 0
+        self.ring: PacketRing | None = None
+        self.fanout: FanoutGroup | None = None
+        self.switches: dict[int, int] = {}
         network.packet_sockets[self] = None
         # Flows have to show their packets from now on.
         network.topology_changed()
@@ -135,23 +168,40 @@ class PacketSocket(Socket):
 
     # Frames
 
+    def wants(self, crossing: Crossing, header: bytes) -> bool:
+        """Whether it hears such frames, but for a filter. Linux: net/core/dev.c, deliver_ptype_list_skb."""
+        protocol = self.protocol
+        if self.interface_index not in (0, crossing.interface.index) or not protocol:
+            return False
+        if crossing.is_out:
+            return protocol == _ALL and not self.ignores_outgoing
+        return protocol in (_ALL, int.from_bytes(header[-2:], "big"))
+
     def hear(self, crossing: Crossing, header: bytes, whole: bytes) -> None:
         """A frame passes an interface. Linux: net/packet/af_packet.c, packet_rcv."""
-        interface, protocol = crossing.interface, self.protocol
-        ethertype = int.from_bytes(header[-2:], "big")
-        if self.interface_index not in (0, interface.index) or not protocol:
+        if not self.wants(crossing, header):
             return
-        if protocol not in (_ALL, ethertype) or (
-            crossing.is_out and (protocol != _ALL or self.ignores_outgoing)
-        ):
-            return
+        interface, ethertype = crossing.interface, int.from_bytes(header[-2:], "big")
         data = header + whole if self.kind == _RAW and interface.has_frames else whole
         length = len(data)
+        maclen = length - len(whole)
         if self.filter is not None:
             seen = FilteredPacket(data, whole, ADDRESS_BYTES_OF_ETHERTYPE.get(ethertype, 0), interface.index)
             data = data[: accepted_bytes(self, seen)]
             if not data:
                 return
+        sender = SockaddrLl(
+            *(_FAMILY, header[-2:], interface.index, interface.hardware_type),
+            *(_kind_of(crossing, header), _HARDWARE_BYTES if interface.has_frames else 0, header[6:12]),
+        ).pack()
+        # Nobody works out checksums for a wire that doesn't leave the machine.
+        status = _CHECKSUM_NOT_READY if crossing.is_out or interface.kind == LOOPBACK else 0
+        if self.ring is not None:
+            if self.ring.put(self, data, length, maclen, sender, status):
+                self.heard_count += 1
+            else:
+                self.drop_count += 1
+            return
         charge = packet_charge(length)
         system = self.network.system
         if self.heard_bytes + charge > self.receive_room or not system.charge_arrived(charge):
@@ -159,11 +209,7 @@ class PacketSocket(Socket):
             return
         self.heard_count += 1
         self.heard_bytes += charge
-        sender = SockaddrLl(
-            *(_FAMILY, header[-2:], interface.index, interface.hardware_type),
-            *(_kind_of(crossing, header), _HARDWARE_BYTES if interface.has_frames else 0, header[6:12]),
-        )
-        self.frames.append(HeardFrame(data, length, sender.pack(), charge))
+        self.frames.append(HeardFrame(data, length, sender, charge, maclen, status))
         self.read_queue.wake_all()
 
     def receive(self, length: int, flags: int) -> Received:
@@ -179,7 +225,36 @@ class PacketSocket(Socket):
         received = Received(frame.data[:length], len(frame.data), 0, frame.sender)
         if len(frame.data) > length:
             received.flags = MSG_TRUNC
+        if self.has_option(_AUXDATA):
+            told = TpacketAuxdata(
+                *(frame.status | _USER, frame.length, len(frame.data), 0, frame.header_bytes)
+            )
+            received.items = [(_SOL_PACKET, _AUXDATA, told.pack())]
         return received
+
+    def has_option(self, name: int) -> bool:
+        """Whether one of _SWITCHES is on."""
+        return bool(self.switches.get(name))
+
+    @property
+    def has_room(self) -> bool:
+        """Whether more frames can wait."""
+        return self.ring is not None or self.heard_bytes < self.receive_room >> 1
+
+    def mappable(self) -> PageCache | None:
+        if self.ring is None:
+            raise EINVAL("there is no ring")
+        return self.ring.pages
+
+    def check_mapped_range(self, offset: int, size: int) -> None:
+        """Linux: net/packet/af_packet.c, packet_mmap."""
+        if offset or self.ring is None or size != self.ring.size:
+            raise EINVAL("a ring is mapped as a whole")
+
+    def ring_timed_out(self) -> None:
+        """A block has waited long enough."""
+        if self.ring is not None:
+            self.ring.timed_out(self)
 
     def send(self, data: bytes, flags: int, address: bytes | None, control: Control | None) -> int:
         """Linux: net/packet/af_packet.c, packet_snd."""
@@ -230,6 +305,16 @@ class PacketSocket(Socket):
                 raise ENODEV("no such interface")
             if name == _JOIN and (wanted.mr_type > _LAST_MEMBERSHIP or wanted.mr_alen > _HARDWARE_BYTES):
                 raise EINVAL("no such membership")
+        elif name == _RX_RING:
+            self._set_ring(value)
+        elif name in (_VERSION, _RESERVE):
+            self._set_layout(name, value)
+        elif name in _SWITCHES:
+            self.switches[name] = int(read_int(value) != 0)
+        elif name in _NUMBERS:
+            self.switches[name] = read_int(value)
+        elif name == _FANOUT:
+            join_group(self, read_int(value) & 0xFFFFFFFF)
         elif name == _IGNORE_OUTGOING:
             number = read_int(value)
             if not 0 <= number <= 1:
@@ -238,6 +323,33 @@ class PacketSocket(Socket):
         else:
             raise ENOPROTOOPT
 
+    def _set_ring(self, value: bytes) -> None:
+        """PACKET_RX_RING."""
+        ring = make_ring(self, value)
+        old, self.ring = self.ring, ring
+        if old is not None:
+            old.end_of_socket(self)
+        self._forget_frames()
+
+    def _set_layout(self, name: int, value: bytes) -> None:
+        """PACKET_VERSION, PACKET_RESERVE."""
+        if len(value) != 4:
+            raise EINVAL("an int is needed")
+        number = read_int(value)
+        if number < 0 or (name == _VERSION and number not in HEADER_BYTES_OF_RING):
+            raise EINVAL("no such version, or a negative number")
+        if self.ring is not None:
+            raise EBUSY("there is a ring")
+        if name == _VERSION:
+            self.version = number
+        else:
+            self.reserve = number
+
+    def _forget_frames(self) -> None:
+        self.network.system.uncharge_buffer(self.heard_bytes)
+        self.heard_bytes = 0
+        self.frames.clear()
+
     def get_option(self, level: int, name: int, length: int) -> bytes:
         """Linux: net/packet/af_packet.c, packet_getsockopt."""
         if level != _SOL_PACKET:
@@ -245,9 +357,22 @@ class PacketSocket(Socket):
         if length < 0:
             raise EINVAL("a negative length")
         if name == _STATISTICS:
-            counts = TpacketStats(self.heard_count + self.drop_count, self.drop_count)
+            counts = (self.heard_count + self.drop_count, self.drop_count)
             self.heard_count = self.drop_count = 0
-            return counts.pack()
+            if self.version != V3:
+                return TpacketStats(*counts).pack()
+            ring = self.ring
+            frozen_count = ring.frozen_count if ring is not None else 0
+            if ring is not None:
+                ring.frozen_count = 0
+            return TpacketStatsV3(*counts, frozen_count).pack()
+        if name in _NUMBERS or name in _SWITCHES:
+            return pack_int(self.switches.get(name, 0))
+        if name in (_VERSION, _RESERVE):
+            return pack_int(self.version if name == _VERSION else self.reserve)
+        if name == _FANOUT:
+            group = self.fanout
+            return pack_int(0 if group is None else group.number | group.kind << 16 | group.flags << 16)
         if name == _IGNORE_OUTGOING:
             return pack_int(self.ignores_outgoing)
         raise ENOPROTOOPT
@@ -265,9 +390,11 @@ class PacketSocket(Socket):
 
     def release(self) -> None:
         """Linux: net/packet/af_packet.c, packet_release."""
-        self.network.system.uncharge_buffer(self.heard_bytes)
-        self.heard_bytes = 0
-        self.frames.clear()
+        self._forget_frames()
+        if self.ring is not None:
+            self.ring.end_of_socket(self)
+            self.ring = None
+        leave_group(self)
         self.network.packet_sockets.pop(self, None)
         self.network.topology_changed()
         self.forget()
@@ -277,7 +404,7 @@ class PacketSocket(Socket):
     def poll_mask(self) -> int:
         """Linux: net/packet/af_packet.c, packet_poll."""
         mask = POLLERR if self.error else 0
-        if self.frames:
+        if self.frames or (self.ring is not None and self.ring.has_frames()):
             mask |= POLLIN
         return mask | POLLOUT | POLLWRBAND
 
