@@ -36,6 +36,10 @@ HEADERS: dict[str, tuple[str, ...]] = {
     "capability": ("linux/capability.h linux/securebits.h",),
     "cachestat": ("linux/mman.h",),
     "clone_flags": ("linux/sched.h",),
+    "conntrack": (
+        "linux/netlink.h linux/netfilter/nfnetlink_conntrack.h linux/netfilter/nf_conntrack_tcp.h "
+        "linux/netfilter/nfnetlink.h",
+    ),
     "core_file": ("sys/procfs.h",),
     "device_numbers": ("linux/major.h",),
     "elf": ("linux/elf.h",),
@@ -151,7 +155,7 @@ WITHOUT_MACRO = re.compile(
     "CTRL_|TASKSTATS_[CT]|TCP_NLA_|TCP_(NO|RECV|SEND)_QUEUE|BPF_|SOF_TIMESTAMPING_|INET_DIAG_|UNIX_DIAG_|PACKET_DIAG_|MEMBARRIER_|IOCB_CMD_|MPOL_[DPBILW]|FSCONFIG_|KCMP_|LANDLOCK_RULE_|PER_|UNAME26|ADDR_|FDPIC|MMAP_PAGE|READ_IMPLIES|SHORT_INODE|WHOLE_|STICKY"
     "|NFT_|NFTA_|NFNL_BATCH|NF_INET|NFPROTO_|IP_CT_|IPS_|PROCMAP_QUERY_"
     "|IFLA_|NLMSGERR_|VETH_INFO|IF_OPER|NDA_|FRA_|NETNSA_|IFA_[ABL-P]|IFA_CACHE|IFA_FLAGS|RTA_|RTN_|RT_SCOPE|RT_TABLE|RTM_[A-E]|RTM_[GNS]|IOPRIO_CLASS_[NRBI]|IOPRIO_WHO|RSEQ_|TCP_(ESTABLISHED|SYN_[SR]|FIN_WAIT|TIME_W|CLOS|LAST|LISTEN)"
-    "|TPACKET_V"
+    "|TPACKET_V|CTA_|TCP_CONNTRACK_|IPCTNL_"
 )
 
 # What C calls a structure where it isn't `struct` and our name in small letters and underscores.

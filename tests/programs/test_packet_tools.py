@@ -62,7 +62,9 @@ def test_tcpdump_shows_what_passes_an_interface(run_script: RunScript) -> None:
         ip netns exec b python3 -c '{SERVER}'
         python3 -c '{CLIENT}'
         wait; cat /tmp/seen /tmp/said""")
-    seen = [re.sub(r"^\d\d:[\d:.]+ |, options \[.*?\]|, win \d+|, seq \d+|, id \d+", "", line) for line in lines]
+    seen = [
+        re.sub(r"^\d\d:[\d:.]+ |, options \[.*?\]|, win \d+|, seq \d+|, id \d+", "", line) for line in lines
+    ]
     text = re.sub(r"is-at [0-9a-f:]+|10.0.0.1.\d{5}", "X", "\n".join(seen))
     assert "b'HELLO'" in seen
     for expected in (
@@ -98,3 +100,43 @@ def test_arping_is_answered(run_script: RunScript) -> None:
     assert lines[1].startswith("Unicast reply from 10.0.0.2 [")
     assert lines[3] == "Received 1 response(s)"
     assert lines[-1] == "Received 0 response(s)"
+
+
+def test_conntrack_lists_and_forgets_connections(run_script: RunScript) -> None:
+    """And tells of those that begin and end."""
+    talk = """
+import socket, subprocess
+first, second = (socket.socket(type=socket.SOCK_DGRAM) for _ in "ab")
+first.bind(("127.0.0.1", 1000))
+second.bind(("127.0.0.1", 2000))
+second.sendto(b"x", ("127.0.0.1", 1000))
+listener = socket.create_server(("127.0.0.1", 8000))
+client = socket.create_connection(("127.0.0.1", 8000), source_address=("127.0.0.1", 9000))
+server, _ = listener.accept()
+client.sendall(b"x")
+server.recv(1)
+subprocess.run("conntrack -L; conntrack -D -p udp; conntrack -C; conntrack -F; conntrack -C", shell=True)
+"""
+    lines = run_script(f"""
+        nft add table ip t; nft 'add chain ip t c {{ type filter hook input priority 0; }}'
+        nft add rule ip t c ct state invalid drop
+        conntrack -E -e NEW,DESTROY >/tmp/events 2>/dev/null & sleep 1
+        python3 -c '{talk}' 2>/dev/null; kill %1; wait; cat /tmp/events""")
+    udp = (
+        "src=127.0.0.1 dst=127.0.0.1 sport=2000 dport=1000 [UNREPLIED]"
+        " src=127.0.0.1 dst=127.0.0.1 sport=1000 dport=2000"
+    )
+    tcp = "src=127.0.0.1 dst=127.0.0.1 sport=9000 dport=8000"
+    back = "src=127.0.0.1 dst=127.0.0.1 sport=8000 dport=9000"
+    found = [re.sub(r"(udp|tcp) +(17|6) \d+ |\[USERSPACE\].*", r"\1 ", line).strip() for line in lines]
+    assert found == [
+        f"udp {udp} mark=0 use=1",
+        f"tcp ESTABLISHED {tcp} {back} [ASSURED] mark=0 use=1",
+        f"udp {udp} mark=0 use=1",
+        "1",
+        "0",
+        f"[NEW] udp {udp}",
+        f"[NEW] tcp SYN_SENT {tcp} [UNREPLIED] {back}",
+        f"[DESTROY] udp {udp}",
+        f"[DESTROY] tcp ESTABLISHED {tcp} {back} [ASSURED]",
+    ]

@@ -17,6 +17,7 @@ class Nfgenmsg(Structure):
 class Subsystem(IntEnum):
     """The upper byte of nlmsg_type."""
 
+    NFNL_SUBSYS_CTNETLINK = 1
     NFNL_SUBSYS_NFTABLES = 10
     NFNL_SUBSYS_NFT_COMPAT = 11
 

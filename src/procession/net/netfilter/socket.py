@@ -18,6 +18,7 @@ from procession.abi.nftables import (
 )
 from procession.abi.word import pack_u8
 from procession.net.netfilter.chains import delete_chain, list_chains, new_chain
+from procession.net.netfilter.connections import CONNTRACK, answer_about_connections
 from procession.net.netfilter.draft import Draft
 from procession.net.netfilter.expression import be32, be32_in
 from procession.net.netfilter.request import FilterRequest
@@ -142,6 +143,8 @@ class NetfilterSocket(NetlinkSocket):
         asked = FilterRequest(request)
         if asked.subsystem == _COMPAT and asked.operation == 0:
             return [_compatible(asked)]
+        if asked.subsystem == CONNTRACK:
+            return answer_about_connections(asked)
         if asked.subsystem != _NFTABLES:
             raise EINVAL("no such subsystem")
         if asked.operation == _GET_GENERATION:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from procession.abi.conntrack import TrackedState
 from procession.abi.nftables import ConnectionPlace, ConnectionStatus
 from procession.abi.word import Words
 from procession.hardware.kernel_memory import PACKET_FILTER
@@ -31,6 +32,7 @@ _SECOND_NS = 10**9
 _GENERIC_S, _ICMP_S, _UDP_S, _UDP_STREAM_S = 600, 30, 30, 120
 _SYN_SENT_S, _SYN_RECEIVED_S, _ESTABLISHED_S, _ENDING_S, _CLOSED_S = 120, 60, 432_000, 120, 10
 """How long a connection is remembered after a packet (net.netfilter.nf_conntrack_*_timeout)."""
+_ESTABLISHED = int(TrackedState.TCP_CONNTRACK_ESTABLISHED)
 ESTABLISHED, RELATED = int(ConnectionPlace.IP_CT_ESTABLISHED), int(ConnectionPlace.IP_CT_RELATED)
 NEW = int(ConnectionPlace.IP_CT_NEW)
 SEEN_REPLY, ASSURED = int(ConnectionStatus.IPS_SEEN_REPLY), int(ConnectionStatus.IPS_ASSURED)
@@ -51,11 +53,12 @@ class Connection:
     """A connection (Linux: include/net/netfilter/nf_conntrack.h, struct nf_conn).
 
     It's known by its two tuples, that of the first packet and that of an answer, and forgotten at
-    `expiry_ns`. `status` are flags of IPS_*; `is_ending` says that a FIN was seen. Where addresses are
-    translated, the answer isn't the first turned round, but goes to what the first packet was changed to.
+    `expiry_ns`. `status` are flags of IPS_*; `is_ending` says that a FIN was seen, `state` is
+    TCP_CONNTRACK_*, and `number` what programs are told as its id. Where addresses are translated, the answer
+    isn't the first turned round, but goes to what the first packet was changed to.
     """
 
-    __slots__ = ("answer", "expiry_ns", "is_ending", "original", "status")
+    __slots__ = ("answer", "expiry_ns", "is_ending", "number", "original", "state", "status")
 
     def __init__(self, original: Tuple, answer: Tuple) -> None:
         self.original = original
@@ -63,6 +66,8 @@ class Connection:
         self.status = 0
         self.is_ending = False
         self.expiry_ns = 0
+        self.number = 0
+        self.state = 0
 
 
 class Tracked(NamedTuple):
@@ -80,16 +85,18 @@ class Tracked(NamedTuple):
 class Tracker:
     """The connections of a network, by both tuples. What isn't confirmed isn't there yet.
 
-    `sweep_count` is at how many those are forgotten that have expired, `sweep_at_ns` when some may have.
+    `count` is how many there have been, `sweep_count` at how many those are forgotten that have expired,
+    `sweep_at_ns` when some may have.
     """
 
-    __slots__ = ("connections", "network", "sweep_at_ns", "sweep_count")
+    __slots__ = ("connections", "count", "network", "sweep_at_ns", "sweep_count")
 
     def __init__(self, network: Network) -> None:
         self.network = network
         self.connections: dict[Tuple, Connection] = {}
         self.sweep_count = _FIRST_SWEEP
         self.sweep_at_ns = 0
+        self.count = 0
 
     def look_at(self, packet: Packet) -> Tracked | None:
         """The same at every hook of a network, also when the packet comes back by the loopback."""
@@ -116,7 +123,7 @@ class Tracker:
         if found.original == key:
             tracked = Tracked(found, ESTABLISHED if found.status & SEEN_REPLY else NEW, is_answer=False)
         else:
-            if packet.protocol in (UDP, UDP_LITE, TCP) and found.status & SEEN_REPLY:
+            if packet.protocol in (UDP, UDP_LITE) and found.status & SEEN_REPLY:
                 found.status |= ASSURED
             found.status |= SEEN_REPLY
             tracked = Tracked(found, ESTABLISHED, is_answer=True)
@@ -144,23 +151,40 @@ class Tracker:
         self._renew(connection, packet)
         self.connections[connection.original] = connection
         self.connections[connection.answer] = connection
+        self.count += 1
+        connection.number = self.count
+        self._tell(connection, is_there=True)
         return True
+
+    def all(self) -> list[Connection]:
+        """Those that are remembered."""
+        now_ns = self.network.host.clock.now_ns
+        found = list(dict.fromkeys(self.connections.values()))
+        return [connection for connection in found if connection.expiry_ns > now_ns]
+
+    def _tell(self, connection: Connection, *, is_there: bool, port_id: int = 0) -> None:
+        if self.network.netlink_sockets:
+            from procession.net.netfilter.monitor import tell_of_connection
+
+            tell_of_connection(self.network, connection, is_there=is_there, port_id=port_id)
 
     def end(self) -> None:
         """Nobody asks any more."""
         for connection in list(self.connections.values()):
-            self._forget(connection)
+            self.forget(connection)
 
     def find(self, key: Tuple) -> Connection | None:
         found = self.connections.get(key)
         if found is not None and found.expiry_ns <= self.network.host.clock.now_ns:
-            self._forget(found)
+            self.forget(found)
             return None
         return found
 
-    def _forget(self, connection: Connection) -> None:
+    def forget(self, connection: Connection, port_id: int = 0) -> None:
+        """It's not known any more; the netlink socket with this port may have asked for that."""
         if self.connections.pop(connection.original, None) is not None:
             self.connections.pop(connection.answer, None)
+            self._tell(connection, is_there=False, port_id=port_id)
             self.network.system.account.uncharge(PACKET_FILTER, CONNECTION_BYTES)
 
     def _sweep(self) -> None:
@@ -174,7 +198,7 @@ class Tracker:
         self.network.host.clock.spend_filtering(len(self.connections))
         for connection in list(self.connections.values()):
             if connection.expiry_ns <= now_ns:
-                self._forget(connection)
+                self.forget(connection)
         expiries = [connection.expiry_ns for connection in self.connections.values()]
         self.sweep_count = max(_FIRST_SWEEP, len(expiries))
         # Packets that come may put these off, but make none earlier but their own.
@@ -198,7 +222,10 @@ class Tracker:
             seconds = _UDP_STREAM_S if connection.status & ASSURED else _UDP_S
         elif packet.protocol == TCP:
             flags = packet.data[_FLAGS_PLACE]
+            connection.state = _state_after(connection, flags)
             connection.is_ending |= bool(flags & FIN)
+            if connection.status & SEEN_REPLY and connection.state == _ESTABLISHED:
+                connection.status |= ASSURED
             if flags & RESET:
                 seconds = _CLOSED_S
             elif connection.is_ending:
@@ -208,6 +235,23 @@ class Tracker:
             else:
                 seconds = _SYN_RECEIVED_S if flags & SYN else _ESTABLISHED_S
         connection.expiry_ns = self.network.host.clock.now_ns + seconds * _SECOND_NS
+
+
+def _state_after(connection: Connection, flags: int) -> int:
+    """What a segment makes of a connection. Acknowledgements alone aren't seen: states that they end go on.
+
+    Linux: net/netfilter/nf_conntrack_proto_tcp.c, tcp_conntracks.
+    """
+    if flags & RESET:
+        return int(TrackedState.TCP_CONNTRACK_CLOSE)
+    if flags & FIN:
+        first, last = TrackedState.TCP_CONNTRACK_FIN_WAIT, TrackedState.TCP_CONNTRACK_TIME_WAIT
+        return int(last if connection.is_ending else first)
+    if flags & SYN:
+        is_answer = flags & ACKNOWLEDGED
+        begun = TrackedState.TCP_CONNTRACK_SYN_RECV if is_answer else TrackedState.TCP_CONNTRACK_SYN_SENT
+        return int(begun)
+    return connection.state if connection.is_ending else _ESTABLISHED
 
 
 def _may_begin(packet: Packet) -> bool:
