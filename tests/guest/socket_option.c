@@ -883,6 +883,61 @@ TEST(when_datagrams_were_sent)
 	MUST(close(receiver));
 }
 
+/* Sends `text` with a control message of SO_TIMESTAMPING: how many bytes, or -1. */
+static ssize_t send_stamped(int fd, const char *text, int flags, size_t length)
+{
+	char control[CMSG_SPACE(8)] = {0};
+	struct iovec vector = {(void *)(uintptr_t)text, strlen(text)};
+	struct msghdr header = {.msg_iov = &vector, .msg_iovlen = 1, .msg_control = control, .msg_controllen = CMSG_SPACE(length)};
+	struct cmsghdr *message = CMSG_FIRSTHDR(&header);
+
+	message->cmsg_level = SOL_SOCKET;
+	message->cmsg_type = SO_TIMESTAMPING;
+	message->cmsg_len = CMSG_LEN(length);
+	memcpy(CMSG_DATA(message), &flags, sizeof(flags));
+	return sendmsg(fd, &header, 0);
+}
+
+TEST(stamps_of_one_message)
+{
+	const int sent = SOF_TIMESTAMPING_TX_SOFTWARE, told = SOF_TIMESTAMPING_SOFTWARE;
+	struct sockaddr_in address;
+	int receiver = bound_udp(&address), fd = (int)MUST(socket(AF_INET, SOCK_DGRAM, 0)), ends[2];
+
+	MUST(connect(fd, (struct sockaddr *)&address, sizeof(address)));
+	CHECK_EQ(set(fd, SOL_SOCKET, SO_TIMESTAMPING, told), 0);
+	CHECK_ERRNO(send_stamped(fd, "abc", told, 4), EINVAL);
+	CHECK_ERRNO(send_stamped(fd, "abc", SOF_TIMESTAMPING_RX_SOFTWARE, 4), EINVAL);
+	CHECK_ERRNO(send_stamped(fd, "abc", sent, 8), EINVAL);
+	CHECK_EQ(send_stamped(fd, "abc", sent, 4), 3);
+	CHECK_STRING(stamp(fd), "45 time errno 42 origin 4 info 0 data 0 from 0");
+	CHECK_STRING(stamp(fd), "EAGAIN");
+	MUST(send(fd, "abc", 3, 0));
+	CHECK_STRING(stamp(fd), "EAGAIN");
+	CHECK_EQ(send_stamped(fd, "abc", sent | SOF_TIMESTAMPING_TX_SCHED, 4), 3);
+	CHECK_STRING(stamp(fd), "45 time errno 42 origin 4 info 1 data 0 from 0");
+	CHECK_STRING(stamp(fd), "45 time errno 42 origin 4 info 0 data 0 from 0");
+	/* It takes the place of what the socket wants of all. */
+	CHECK_EQ(set(fd, SOL_SOCKET, SO_TIMESTAMPING, sent | told | SOF_TIMESTAMPING_OPT_ID), 0);
+	CHECK_EQ(send_stamped(fd, "abc", 0, 4), 3);
+	CHECK_STRING(stamp(fd), "EAGAIN");
+	MUST(send(fd, "abc", 3, 0));
+	CHECK_STRING(stamp(fd), "45 time errno 42 origin 4 info 0 data 0 from 0");
+	MUST(close(receiver));
+	tcp_pair(ends);
+	CHECK_EQ(set(ends[0], SOL_SOCKET, SO_TIMESTAMPING, told | SOF_TIMESTAMPING_OPT_TSONLY), 0);
+	CHECK_ERRNO(send_stamped(ends[0], "abc", told, 4), EINVAL);
+	CHECK_EQ(send_stamped(ends[0], "abc", sent, 4), 3);
+	sleep_ms(2);
+	CHECK_STRING(stamp(ends[0]), "0 time errno 42 origin 4 info 0 data 0 from 0");
+	MUST(send(ends[0], "abc", 3, 0));
+	sleep_ms(2);
+	CHECK_STRING(stamp(ends[0]), "EAGAIN");
+	CHECK_EQ(send_stamped(ends[0], "abc", SOF_TIMESTAMPING_TX_ACK, 4), 3);
+	sleep_ms(50);
+	CHECK_STRING(stamp(ends[0]), "0 time errno 42 origin 4 info 2 data 0 from 0");
+}
+
 /* Turns stamps on, sends after something that isn't stamped, and gives what is told to be read one by one. */
 static int stamped_stream(int flags, const char *text, int ends[2])
 {

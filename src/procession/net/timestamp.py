@@ -12,6 +12,7 @@ from procession.abi.word import Words
 
 if TYPE_CHECKING:
     from procession.fs.file import UserMemory
+    from procession.net.message import Control
     from procession.net.socket import Socket
 
 _NANOSECOND_REQUESTS = (int(SocketIoctl.SIOCGSTAMPNS_OLD), int(SocketIoctl.SIOCGSTAMPNS_NEW))
@@ -44,6 +45,8 @@ _SENT, _SCHEDULED = (
     int(Timestamping.SOF_TIMESTAMPING_TX_SCHED),
 )
 _ACKNOWLEDGED = int(Timestamping.SOF_TIMESTAMPING_TX_ACK)
+_RECORDED = _SENT | _SCHEDULED | _ACKNOWLEDGED | int(Timestamping.SOF_TIMESTAMPING_TX_HARDWARE)
+"""What control messages may say."""
 _STAGES = ((_SCHEDULED, 1), (_SENT, 0))
 """What a packet passes on its way, as it does, with SCM_TSTAMP_*: the interface's queue, and its driver."""
 ACKNOWLEDGED_STAGE = 2
@@ -96,17 +99,50 @@ def wants_time(options: Mapping[int, int]) -> bool:
     return any(name in options for name in TIMESTAMPS) or bool(timestamping_flags(options) & _RECEIVED)
 
 
-def stamped_stages(options: Mapping[int, int]) -> tuple[int, ...]:
-    """When a socket with these options wants to know that a packet was on its way, as SCM_TSTAMP_*."""
+def checked_stamping(body: bytes) -> int:
+    """What a control message of SO_TIMESTAMPING wants for its message alone. Raises EINVAL.
+
+    Linux: net/core/sock.c, __sock_cmsg_send.
+    """
+    flags = int.from_bytes(body, "little")
+    if len(body) != 4 or flags & ~_RECORDED:
+        raise EINVAL("a message is stamped where it is sent alone")
+    return flags
+
+
+def chosen_stamping(control: Control | None) -> int | None:
+    """The same among the control messages of bytes of a stream, None if there is none. Raises EINVAL.
+
+    Linux: net/core/sock.c, sock_cmsg_send.
+    """
+    chosen: int | None = None
+    for level, kind, body in control.items if control is not None else ():
+        if level == _SOL_SOCKET:
+            if kind not in TIMESTAMPING:
+                raise EINVAL(f"no control message {kind}")
+            chosen = checked_stamping(body)
+    return chosen
+
+
+def _sending_flags(options: Mapping[int, int], chosen: int | None) -> int:
     flags = timestamping_flags(options)
+    return flags if chosen is None else flags & ~_RECORDED | chosen
+
+
+def stamped_stages(options: Mapping[int, int], chosen: int | None = None) -> tuple[int, ...]:
+    """When a socket with these options wants to know that a packet was on its way, as SCM_TSTAMP_*.
+
+    `chosen` is what its control message says instead.
+    """
+    flags = _sending_flags(options, chosen)
     if not flags & (_SENT | _SCHEDULED):
         return ()
     return tuple(stage for flag, stage in _STAGES if flags & flag)
 
 
-def stream_stages(options: Mapping[int, int]) -> tuple[int, ...]:
+def stream_stages(options: Mapping[int, int], chosen: int | None = None) -> tuple[int, ...]:
     """The same for bytes of a stream, of which it's known when they are acknowledged."""
-    flags = timestamping_flags(options)
+    flags = _sending_flags(options, chosen)
     if not flags:
         return ()
     stages = tuple(stage for flag, stage in _STAGES if flags & flag)

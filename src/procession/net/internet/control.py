@@ -19,7 +19,7 @@ from procession.net.internet.address import (
 )
 from procession.net.internet.flow import find_flow
 from procession.net.internet.header_options import answered
-from procession.net.timestamp import timestamp_items
+from procession.net.timestamp import TIMESTAMPING, checked_stamping, timestamp_items
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -128,13 +128,14 @@ class PacketChoice:
     Raises EINVAL for what isn't known. Linux: net/ipv4/ip_sockglue.c, ip_cmsg_send; ip6_datagram_send_ctl.
     """
 
-    __slots__ = ("network", "source", "tos", "ttl")
+    __slots__ = ("network", "source", "stamping", "tos", "ttl")
 
     def __init__(self, network: Network, items: Iterable[tuple[int, int, bytes]]) -> None:
         self.network = network
         self.source: bytes | None = None
         self.tos: int | None = None
         self.ttl: int | None = None
+        self.stamping: int | None = None
         for level, kind, body in items:
             if level == SOL_IP and kind == _IP_PKTINFO:
                 if len(body) != InPktinfo.SIZE:
@@ -152,6 +153,8 @@ class PacketChoice:
                 self.ttl = _checked_or_default(body)
             elif level == SOL_IPV6 and kind == _IPV6_TCLASS:
                 self.tos = _checked_or_default(body)
+            elif level == SOL_SOCKET and kind in TIMESTAMPING:
+                self.stamping = checked_stamping(body)
             elif level in (SOL_IP, SOL_IPV6, SOL_SOCKET):
                 raise EINVAL(f"no control message {kind} at level {level}")
 

@@ -26,6 +26,7 @@ from procession.net.timestamp import (
 )
 
 if TYPE_CHECKING:
+    from procession.net.internet.control import PacketChoice
     from procession.net.internet.datagram import DatagramSocket
     from procession.net.internet.flow import Flow
     from procession.net.internet.icmp_error import IcmpError
@@ -140,9 +141,12 @@ def may_tell_data(socket: Socket) -> bool:
     return socket.file is not None and socket.file.subject.has_capability(CAP_NET_RAW)
 
 
-def report_sent(socket: DatagramSocket, packet: Packet, flow: Flow) -> None:
-    """Tell when `packet` has gone, as SO_TIMESTAMPING wants it. Linux: net/core/skbuff.c, __skb_tstamp_tx."""
-    stages = stamped_stages(socket.options)
+def report_sent(socket: DatagramSocket, packet: Packet, flow: Flow, choice: PacketChoice) -> None:
+    """Tell when `packet` has gone, as SO_TIMESTAMPING wants it, or its control message.
+
+    Linux: net/core/skbuff.c, __skb_tstamp_tx.
+    """
+    stages = stamped_stages(socket.options, choice.stamping)
     if not stages or (flow.outcome == UNRESOLVED and not flow.routers):
         return
     flags, number = timestamping_flags(socket.options), 0

@@ -188,7 +188,7 @@ class RawSocket(_MessageSocket):
         if not self.has_own_header:
             self.put_options(packet)
         self.check_fits(packet.wire_bytes, flow)
-        report_sent(self, packet, flow)
+        report_sent(self, packet, flow, choice)
         send_packet(self.network, packet, flow, is_looped=self.loops_groups(flow.target))
         return length
 
@@ -321,7 +321,7 @@ class PingSocket(_MessageSocket):
         packet = Packet(message, flow.source, 0, flow.target, 0, time_ns, tos, ttl, self.protocol)
         self.put_options(packet)
         self.check_fits(packet.wire_bytes, flow)
-        report_sent(self, packet, flow)
+        report_sent(self, packet, flow, choice)
         send_packet(self.network, packet, flow, is_looped=self.loops_groups(flow.target))
         return len(data)
 

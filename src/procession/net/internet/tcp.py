@@ -96,7 +96,7 @@ from procession.net.socket import (
     SENDING,
     Socket,
 )
-from procession.net.timestamp import STAMP_REQUESTS, stream_stages, tell_stamp
+from procession.net.timestamp import STAMP_REQUESTS, chosen_stamping, stream_stages, tell_stamp
 
 if TYPE_CHECKING:
     from procession.fs.file import UserMemory
@@ -428,6 +428,7 @@ class TcpSocket(InternetSocket):
             raise EPIPE("the socket was shut down")
         if self.repair is not None and self.repair.is_on:
             return send_under_repair(self, self.repair, data, flags)
+        stamping = chosen_stamping(control) if control is not None else None
         peer = self.peer
         flow = self.flow
         if peer is None:
@@ -458,8 +459,8 @@ class TcpSocket(InternetSocket):
             data = data[:room]
         elif flags & MSG_OOB:
             peer.urgent.arrive(peer, data[-1], peer.bytes_received + len(self.held) + count - 1)
-        if self.options and not flags & MSG_NOT_LAST and stream_stages(self.options):
-            note_stamp(self, data)
+        if (self.options or stamping) and not flags & MSG_NOT_LAST and stream_stages(self.options, stamping):
+            note_stamp(self, data, stamping)
         if self.held or flags & MSG_MORE or self.protocol_options.get(CORK):
             hold(self, data, flags)
         else:

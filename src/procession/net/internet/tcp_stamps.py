@@ -78,8 +78,11 @@ def start_numbering(socket: TcpSocket, flags: int) -> None:
     socket.stamps.first = socket.bytes_sent + len(socket.held) if is_next else _gone_bytes(socket)
 
 
-def note_stamp(socket: TcpSocket, data: bytes) -> None:
-    """`data`, which is about to be sent, is to be told of. Linux: net/ipv4/tcp.c, tcp_tx_timestamp."""
+def note_stamp(socket: TcpSocket, data: bytes, chosen: int | None) -> None:
+    """`data`, which is about to be sent, is to be told of; its control message has `chosen` of what.
+
+    Linux: net/ipv4/tcp.c, tcp_tx_timestamp.
+    """
     stamps = socket.stamps
     if stamps is None:
         stamps = socket.stamps = Stamps()
@@ -96,7 +99,7 @@ def note_stamp(socket: TcpSocket, data: bytes) -> None:
     flags = timestamping_flags(socket.options)
     number = end - 1 - stamps.first & _WORD if flags & NUMBERED else 0
     shown = b"" if flags & TIME_ONLY else whole[start - end :]
-    stamp = PendingStamp(start, end, stream_stages(socket.options), shown, number)
+    stamp = PendingStamp(start, end, stream_stages(socket.options, chosen), shown, number)
     if socket.network.system.charge_arrived(stamp.charge):
         pending.append(stamp)
 

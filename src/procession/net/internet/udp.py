@@ -177,7 +177,7 @@ class UdpSocket(DatagramSocket):
         if self.header_options:
             self.put_options(packet)
         network = flow.network
-        is_stamped = bool(self.options and stamped_stages(self.options))
+        is_stamped = bool((self.options or choice.stamping) and stamped_stages(self.options, choice.stamping))
         if (
             flow.outcome == DELIVERED
             and flow.is_short
@@ -199,7 +199,7 @@ class UdpSocket(DatagramSocket):
         self.check_fits(len(data) + len(packet.options) + flow.header_bytes, flow)
         if is_stamped:
             # What changes on its way isn't to be told.
-            report_sent(self, packet, flow)
+            report_sent(self, packet, flow, choice)
         send_packet(self.network, packet, flow, is_looped=self.loops_groups(target))
 
     def ioctl(self, request: int, argument: int, memory: UserMemory) -> int:
