@@ -133,6 +133,63 @@ TEST(chains)
 	CHECK_EQ(count_of(NFT(GETRULE)), 0);
 }
 
+/* Give a chain, which its handle tells, another name: 0 or an errno. */
+static int rename_chain(uint64_t handle, const char *name)
+{
+	struct batch batch = new_batch();
+
+	begin(&batch, NFT(NEWCHAIN), 0, NFPROTO_IPV4, 0);
+	add_text(&batch, NFTA_CHAIN_TABLE, "t");
+	put_long(&batch, NFTA_CHAIN_HANDLE, handle);
+	add_text(&batch, NFTA_CHAIN_NAME, name);
+	return commit(&batch);
+}
+
+TEST(other_names)
+{
+	struct batch batch;
+	struct nlattr *rule;
+
+	enter();
+	batch = new_batch();
+	change_chain(&batch, NFT(NEWCHAIN), NLM_F_CREATE, "a", -1, 0);
+	change_chain(&batch, NFT(NEWCHAIN), NLM_F_CREATE, "c", NF_INET_LOCAL_IN, NF_ACCEPT);
+	rule = begin_rule(&batch, "c");
+	verdict(&batch, NFT_JUMP, "a");
+	end_nest(&batch, rule);
+	rule = begin_rule(&batch, "a");
+	verdict(&batch, NF_DROP, NULL);
+	CHECK_EQ(finish(&batch, rule), 0);
+	CHECK_EQ(datagram_to(1000), 0);
+	CHECK_EQ(rename_chain(99, "b"), ENOENT);
+	CHECK_EQ(rename_chain(1, "c"), EEXIST);
+	CHECK_EQ(rename_chain(1, "a"), EEXIST);
+	CHECK_EQ(rename_chain(1, "b"), 0);
+	CHECK_EQ(count_of(NFT(GETCHAIN)), 2);
+	/* What led there still does. */
+	CHECK_EQ(datagram_to(1000), 0);
+	batch = new_batch();
+	change_chain(&batch, NFT(DELCHAIN), 0, "a", -1, 0);
+	CHECK_EQ(commit(&batch), ENOENT);
+	batch = new_batch();
+	change_chain(&batch, NFT(DELCHAIN), 0, "b", -1, 0);
+	CHECK_EQ(commit(&batch), EBUSY);
+	batch = new_batch();
+	change_chain(&batch, NFT(NEWCHAIN), NLM_F_CREATE, "a", -1, 0);
+	CHECK_EQ(commit(&batch), 0);
+	CHECK_EQ(count_of(NFT(GETCHAIN)), 3);
+	/* All or nothing. */
+	batch = new_batch();
+	begin(&batch, NFT(NEWCHAIN), 0, NFPROTO_IPV4, 0);
+	add_text(&batch, NFTA_CHAIN_TABLE, "t");
+	put_long(&batch, NFTA_CHAIN_HANDLE, 1);
+	add_text(&batch, NFTA_CHAIN_NAME, "d");
+	change_chain(&batch, NFT(DELCHAIN), 0, "nowhere", -1, 0);
+	CHECK_EQ(commit(&batch), ENOENT);
+	CHECK_EQ(rename_chain(1, "b"), EEXIST);
+	CHECK_EQ(datagram_to(1000), 0);
+}
+
 TEST(policy)
 {
 	struct batch batch;

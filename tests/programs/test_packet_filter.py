@@ -54,6 +54,7 @@ iptables -A INPUT -i lo -j REJECT; talk udp:1000 tcp:1000
 iptables -A OUTPUT -p udp --dport 99 -j DROP; talk udp:99
 iptables -N web; iptables -A web -s 127.0.0.0/8 -j RETURN; iptables -A web -j DROP
 iptables -I INPUT 1 -p tcp --dport 80 --syn -j web; talk tcp:80
+iptables -E web www; iptables -S; talk tcp:80; iptables -E www INPUT; iptables -E www web
 iptables -X web; iptables -A INPUT -j nowhere; iptables -D INPUT -p tcp -j DROP
 iptables -C INPUT -i lo -j REJECT && echo it is there
 iptables -L -n; iptables -S; iptables-nft-save | grep -v '^#' | grep -v '^:'

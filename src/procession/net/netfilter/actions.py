@@ -89,6 +89,11 @@ class Immediate(Expression):
         return target + attribute(_IMMEDIATE_DATA, data)
 
 
+def leading_on(verdict: Verdict) -> dict[int, bytes]:
+    """The attributes of an immediate verdict."""
+    return {_IMMEDIATE_TARGET: be32(number_of(0)), _IMMEDIATE_DATA: verdict.data()}
+
+
 class Counter(Expression):
     """Linux: net/netfilter/nft_counter.c, nft_counter_do_eval."""
 

@@ -10,6 +10,7 @@ from procession.abi.nftables import ChainAttribute, ChainFlag, FilterMessage, Ho
 from procession.net.netfilter.actions import Counter
 from procession.net.netfilter.expression import be32, be32_in, be64, be64_in
 from procession.net.netfilter.hooks import NAT, PRIORITIES
+from procession.net.netfilter.renaming import rename_chain
 from procession.net.netfilter.ruleset import Chain, ruleset_of
 from procession.net.netfilter.tables import UNSPECIFIED, header, userdata_in
 from procession.net.netfilter.verdict import ACCEPT, DROP
@@ -150,9 +151,13 @@ def new_chain(draft: Draft, request: FilterRequest) -> None:
             raise EEXIST("there is such a chain")
         if request.has(NetlinkFlag.NLM_F_REPLACE):
             raise EOPNOTSUPP("chains aren't replaced")
-        if handle is not None and name is not None and name != chain.name:
-            raise EOPNOTSUPP("chains keep their names")
+        if handle is not None and name is not None:
+            request.blame(_NAME)
+            if name in table.chains:
+                raise EEXIST("another chain has this name")
         _change(draft, table, chain, hooking, policy, _counter_in(found))
+        if handle is not None and name is not None:
+            rename_chain(draft, draft.tables[table.key], chain.name, name)
         return
     assert name is not None
     table = draft.own(table)
