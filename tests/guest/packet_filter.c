@@ -190,6 +190,67 @@ TEST(other_names)
 	CHECK_EQ(datagram_to(1000), 0);
 }
 
+static char told[8192];
+static struct nlmsghdr *message;
+static ssize_t told_length;
+
+/* The type of the next message that a listener gets, of which several may come at once; -1 if there is none. */
+static int next_message(int fd)
+{
+	if (told_length > 0)
+		message = NLMSG_NEXT(message, told_length);
+	if (told_length <= 0 || !NLMSG_OK(message, told_length)) {
+		message = (void *)told;
+		told_length = recv(fd, told, sizeof(told), MSG_DONTWAIT);
+	}
+	return told_length == -1 ? -1 : message->nlmsg_type;
+}
+
+TEST(who_listens)
+{
+	int fd, group = NFNLGRP_NFTABLES;
+	struct batch batch;
+	struct nlattr *rule;
+
+	enter();
+	fd = filter_socket();
+	CHECK_OK(setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)));
+	CHECK_EQ(next_message(fd), -1);
+	batch = new_batch();
+	change_chain(&batch, NFT(NEWCHAIN), NLM_F_CREATE, "c", NF_INET_LOCAL_IN, NF_ACCEPT);
+	rule = begin_rule(&batch, "c");
+	verdict(&batch, NF_DROP, NULL);
+	CHECK_EQ(finish(&batch, rule), 0);
+	CHECK_EQ(next_message(fd), NFT(NEWCHAIN));
+	CHECK_EQ(message->nlmsg_flags & (NLM_F_CREATE | NLM_F_APPEND), NLM_F_CREATE);
+	CHECK_EQ(next_message(fd), NFT(NEWRULE));
+	CHECK_EQ(message->nlmsg_flags & (NLM_F_CREATE | NLM_F_APPEND), NLM_F_CREATE | NLM_F_APPEND);
+	CHECK_EQ(next_message(fd), NFT(NEWGEN));
+	CHECK_EQ(next_message(fd), -1);
+	/* What fails isn't told, nor what changes nothing. */
+	batch = new_batch();
+	change_chain(&batch, NFT(NEWCHAIN), NLM_F_CREATE, "d", -1, 0);
+	change_chain(&batch, NFT(DELCHAIN), 0, "nowhere", -1, 0);
+	CHECK_EQ(commit(&batch), ENOENT);
+	CHECK_EQ(next_message(fd), -1);
+	batch = new_batch();
+	CHECK_EQ(commit(&batch), 0);
+	CHECK_EQ(next_message(fd), -1);
+	/* With a chain go its rules. */
+	batch = new_batch();
+	change_chain(&batch, NFT(DELCHAIN), 0, "c", -1, 0);
+	CHECK_EQ(commit(&batch), 0);
+	CHECK_EQ(next_message(fd), NFT(DELRULE));
+	CHECK_EQ(next_message(fd), NFT(DELCHAIN));
+	CHECK_EQ(next_message(fd), NFT(NEWGEN));
+	batch = new_batch();
+	change_table(&batch, NFT(DELTABLE), 0, "t");
+	CHECK_EQ(commit(&batch), 0);
+	CHECK_EQ(next_message(fd), NFT(DELTABLE));
+	CHECK_EQ(next_message(fd), NFT(NEWGEN));
+	CHECK_EQ(next_message(fd), -1);
+}
+
 TEST(policy)
 {
 	struct batch batch;

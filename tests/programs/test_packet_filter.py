@@ -194,6 +194,31 @@ nft -a list ruleset; nft add chain ip nat f '{ type nat hook forward priority 0;
 nft add rule ip nat pre masquerade; nft add rule ip nat post redirect
 """
 
+MONITOR = """
+nft monitor >/tmp/ev 2>/tmp/er & sleep 1
+nft add table ip t
+nft 'add chain ip t c { type filter hook input priority 0; policy accept; }'
+nft add chain ip t d
+nft add rule ip t c tcp dport 80 counter accept
+nft insert rule ip t c udp dport 53 drop
+nft add rule ip t c jump d
+nft 'add set ip t s { type ipv4_addr; flags interval; }'
+nft 'add element ip t s { 10.0.0.0/8, 192.168.0.1 }'
+nft 'add map ip t m { type inet_service : verdict; }'
+nft 'add element ip t m { 80 : accept, 81 : jump d }'
+nft add rule ip t d ip saddr @s drop
+nft add rule ip t d tcp dport '{ 1, 2, 3 }' accept
+nft delete element ip t s '{ 192.168.0.1 }'
+nft rename chain ip t d e
+nft -a list chain ip t c | grep udp
+nft delete rule ip t c handle 4
+nft 'chain ip t c { policy drop; }'
+nft flush chain ip t e
+nft flush ruleset
+sleep 1; kill $!; wait; sed 's/process [0-9]*/process/' /tmp/ev; cat /tmp/er
+"""
+"""Each kind of change, as who listens is told of it."""
+
 
 def script_of(commands: str) -> list[str]:
     talk = f"TALK='{TALK.replace(chr(39), chr(34))}' ENDS='{ENDS.replace(chr(39), chr(34))}'; exec 2>&1\n"
@@ -251,4 +276,20 @@ def test_nft(containers_root: Path, tmp_path: Path) -> None:
     machine.close()
     text = inside.stdout.decode()
     assert "tcp 8010 b'noitseuq'" in text
+    expect_the_same(text, native.stdout.decode())
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.heavy
+def test_nft_monitor(containers_root: Path, tmp_path: Path) -> None:
+    """Debian's nft as a listener."""
+    linux = NativeLinux(containers_root, tmp_path)
+    if linux.why_not():
+        pytest.skip(f"programs can't be run natively here: {linux.why_not()}")
+    native = linux.run(script_of(MONITOR))
+    machine = Machine(rootfs=containers_root, environment=ENVIRONMENT, cwd=DIRECTORY)
+    inside = machine.run(script_of(MONITOR))
+    machine.close()
+    text = inside.stdout.decode()
+    assert "insert rule ip t c udp dport 53 drop" in text
     expect_the_same(text, native.stdout.decode())

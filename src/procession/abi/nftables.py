@@ -22,6 +22,12 @@ class Subsystem(IntEnum):
     NFNL_SUBSYS_NFT_COMPAT = 11
 
 
+class FilterGroup(IntEnum):
+    """Who is told of changes to the rules."""
+
+    NFNLGRP_NFTABLES = 7
+
+
 class BatchMessage(IntEnum):
     """nlmsg_type of what begins and ends a batch."""
 

@@ -10,6 +10,7 @@ from procession.abi.nftables import ChainAttribute, ChainFlag, FilterMessage, Ho
 from procession.net.netfilter.actions import Counter
 from procession.net.netfilter.expression import be32, be32_in, be64, be64_in
 from procession.net.netfilter.hooks import NAT, PRIORITIES
+from procession.net.netfilter.note import DELETE_CHAIN, NEW_CHAIN
 from procession.net.netfilter.renaming import rename_chain
 from procession.net.netfilter.ruleset import Chain, ruleset_of
 from procession.net.netfilter.tables import UNSPECIFIED, header, userdata_in
@@ -171,6 +172,7 @@ def new_chain(draft: Draft, request: FilterRequest) -> None:
     draft.charge(chain.size)
     table.chains[name] = chain
     draft.owned.add(chain)
+    draft.note(NEW_CHAIN, table, chain)
     number = be32_in(found, _ID)
     if number is not None:
         draft.chain_ids[number] = table.key, name
@@ -211,6 +213,7 @@ def _change(
         chain.policy = policy
     if counter is not None:
         chain.counter = counter
+    draft.note(NEW_CHAIN, table, chain)
 
 
 def delete_chain(draft: Draft, request: FilterRequest) -> None:
@@ -238,4 +241,5 @@ def delete_chain(draft: Draft, request: FilterRequest) -> None:
     for rule in chain.rules.copy():
         draft.remove_rule(table, chain, rule)
     del table.chains[chain.name]
+    draft.note(DELETE_CHAIN, table, chain)
     draft.discharge(chain.size)

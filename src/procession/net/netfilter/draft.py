@@ -10,13 +10,14 @@ from procession.hardware.kernel_memory import PACKET_FILTER
 from procession.hardware.physical_memory import OutOfFrames
 from procession.net.netfilter.expression import be32_in
 from procession.net.netfilter.hooks import NAT, PacketHooks
+from procession.net.netfilter.note import DELETE_CHAIN, DELETE_RULE, DELETE_SET, DELETE_TABLE, Note
 from procession.net.netfilter.ruleset import ruleset_of
 from procession.net.netfilter.tracking import Tracker
 from procession.net.netfilter.verdict import ACCEPT, BREAK, CONTINUE, DROP, GOTO, JUMP, RETURN, Verdict
 from procession.net.netlink.attributes import nested_in, text_in
 
 if TYPE_CHECKING:
-    from procession.net.netfilter.ruleset import Chain, FilterSet, Rule, Table, TableKey
+    from procession.net.netfilter.ruleset import Chain, Element, FilterSet, Rule, Table, TableKey
     from procession.net.network import Network
 
 MOST_JUMPS = 16
@@ -36,6 +37,7 @@ class Draft:
     `tables` are those that will be there. Of those, and of their chains and sets, the draft may change what
     is in `owned`: the others are published ones. What is added is charged at once: `added` bytes so far, and
     `removed` is given back at the end.
+    `notes` tell what is changed, by a request with `request_flags` and `request_number`.
     `chain_ids`, `set_ids` and `rule_ids` are the numbers by which the batch calls what it makes.
     """
 
@@ -46,7 +48,10 @@ class Draft:
         "handle_count",
         "is_changed",
         "network",
+        "notes",
         "owned",
+        "request_flags",
+        "request_number",
         "removed",
         "rule_ids",
         "set_ids",
@@ -61,9 +66,28 @@ class Draft:
         self.handle_count = self.base.handle_count
         self.added = self.removed = 0
         self.is_changed = False
+        self.notes: list[Note] = []
+        self.request_flags = self.request_number = 0
         self.chain_ids: dict[int, tuple[TableKey, bytes]] = {}
         self.set_ids: dict[int, tuple[TableKey, bytes]] = {}
         self.rule_ids: dict[int, tuple[TableKey, bytes, int]] = {}
+
+    # Who listens is told
+
+    def note(
+        self,
+        kind: int,
+        table: Table,
+        chain: Chain | None = None,
+        rule: Rule | None = None,
+        *,
+        before: Rule | None = None,
+        found: FilterSet | None = None,
+        elements: tuple[Element, ...] = (),
+    ) -> None:
+        """Something is changed by the request that is done."""
+        flags, number = self.request_flags, self.request_number
+        self.notes.append(Note(kind, table, chain, rule, before, found, elements, flags, number))
 
     # Memory
 
@@ -185,6 +209,7 @@ class Draft:
     def remove_rule(self, table: Table, chain: Chain, rule: Rule) -> None:
         """`rule` of the draft's own chain won't be there, nor the sets without a name that it looks into."""
         chain.rules.remove(rule)
+        self.note(DELETE_RULE, table, chain, rule)
         self.discharge(rule.size)
         for name in rule.set_names():
             if table.sets[name].is_anonymous:
@@ -193,11 +218,21 @@ class Draft:
     def remove_set(self, table: Table, found: FilterSet) -> None:
         """The set won't be there, nor its elements."""
         del table.sets[found.name]
+        self.note(DELETE_SET, table, found=found)
         self.discharge(found.size + sum(element.size for element in found.elements.values()))
 
     def remove_table(self, table: Table) -> None:
         """The table won't be there, nor what is in it."""
         del self.tables[table.key]
+        chains = list(table.chains.values())
+        for chain in chains:
+            for rule in chain.rules:
+                self.note(DELETE_RULE, table, chain, rule)
+        for found in table.sets.values():
+            self.note(DELETE_SET, table, found=found)
+        for chain in chains:
+            self.note(DELETE_CHAIN, table, chain)
+        self.note(DELETE_TABLE, table)
         self.discharge(table.whole_size)
 
     # The end

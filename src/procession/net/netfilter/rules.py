@@ -21,6 +21,7 @@ from procession.net.netfilter.limit import Limit
 from procession.net.netfilter.loads import ConnectionLoad, Payload, read_meta
 from procession.net.netfilter.matches import read_match
 from procession.net.netfilter.nat import Masquerade, Nat, Redirect
+from procession.net.netfilter.note import NEW_RULE
 from procession.net.netfilter.ruleset import Rule, ruleset_of
 from procession.net.netfilter.tables import UNSPECIFIED, header, userdata_in
 from procession.net.netfilter.targets import read_target
@@ -160,14 +161,18 @@ def new_rule(draft: Draft, request: FilterRequest) -> None:
     expressions = _expressions_in(reading, request)
     rule = Rule(table.next_handle(), expressions, userdata_in(found, _USERDATA))
     draft.charge(rule.size)
+    place = max(at, 0)
     if is_replacing:
         old = chain.rules[at]
-        chain.rules.insert(at, rule)
+        chain.rules.insert(place, rule)
         draft.remove_rule(table, chain, old)
-    elif request.has(NetlinkFlag.NLM_F_APPEND):
-        chain.rules.insert(at + 1 if at >= 0 else len(chain.rules), rule)
     else:
-        chain.rules.insert(max(at, 0), rule)
+        if request.has(NetlinkFlag.NLM_F_APPEND):
+            place = at + 1 if at >= 0 else len(chain.rules)
+        chain.rules.insert(place, rule)
+    # Only of one in the middle it's told which it follows.
+    is_between = 0 < place < len(chain.rules) - 1
+    draft.note(NEW_RULE, table, chain, rule, before=chain.rules[place - 1] if is_between else None)
     number = be32_in(found, _ID)
     if number is not None:
         draft.rule_ids[number] = table.key, chain.name, rule.handle

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EBUSY, EEXIST, EINVAL, ENFILE, ENOENT, EOPNOTSUPP
@@ -18,6 +19,7 @@ from procession.abi.nftables import (
     SetFlag,
 )
 from procession.net.netfilter.expression import be32, be32_in, be64, value_data
+from procession.net.netfilter.note import DELETE_ELEMENTS, NEW_ELEMENTS, NEW_SET
 from procession.net.netfilter.ruleset import VERDICT_TYPE, Element, FilterSet, ruleset_of
 from procession.net.netfilter.tables import UNSPECIFIED, header, userdata_in
 from procession.net.netlink.attributes import attribute, list_in, nested_in
@@ -126,8 +128,15 @@ def list_elements(request: FilterRequest) -> Answer:
             if there is None:
                 raise ENOENT("no such element")
             chosen.append(there)
+    return element_messages(network, table, wanted, chosen)
+
+
+def element_messages(
+    network: Network, table: Table, found: FilterSet, chosen: Sequence[Element]
+) -> list[Message]:
+    """Messages about elements of a set."""
     told = header(network, table.family)
-    told += attribute(_LIST_TABLE, table.name + b"\0") + attribute(_LIST_SET, wanted.name + b"\0")
+    told += attribute(_LIST_TABLE, table.name + b"\0") + attribute(_LIST_SET, found.name + b"\0")
     groups = [chosen[at : at + _ELEMENTS_AT_ONCE] for at in range(0, len(chosen), _ELEMENTS_AT_ONCE)]
     return [
         (
@@ -194,6 +203,7 @@ def new_set(draft: Draft, request: FilterRequest) -> None:
     table.sets[made.name] = made
     draft.owned.add(made)
     draft.set_ids[number] = table.key, made.name
+    draft.note(NEW_SET, table, found=made)
 
 
 def _data_kind_in(found: dict[int, bytes], flags: int) -> tuple[int, int]:
@@ -303,6 +313,7 @@ def new_elements(draft: Draft, request: FilterRequest) -> None:
     most = be32_in(nested_in(kept_in.description), _SIZE)
     kept_in = draft.own_set(table, kept_in)
     kept_in.boundaries = None
+    added: list[Element] = []
     for index, (_, nested) in enumerate(list_in(found[_LIST_ELEMENTS])):
         request.blame(_LIST_ELEMENTS, index)
         element = _element_in(draft, table, kept_in, nested)
@@ -318,6 +329,9 @@ def new_elements(draft: Draft, request: FilterRequest) -> None:
             raise ENFILE("the set is full")
         draft.charge(element.size)
         kept_in.elements[key] = element
+        added.append(element)
+    if added:
+        draft.note(NEW_ELEMENTS, table, found=kept_in, elements=tuple(added))
 
 
 def delete_elements(draft: Draft, request: FilterRequest) -> None:
@@ -335,8 +349,10 @@ def delete_elements(draft: Draft, request: FilterRequest) -> None:
     kept_in.boundaries = None
     if _LIST_ELEMENTS not in found:
         draft.discharge(sum(element.size for element in kept_in.elements.values()))
+        draft.note(DELETE_ELEMENTS, table, found=kept_in, elements=tuple(kept_in.elements.values()))
         kept_in.elements.clear()
         return
+    removed: list[Element] = []
     for index, (_, nested) in enumerate(list_in(found[_LIST_ELEMENTS])):
         request.blame(_LIST_ELEMENTS, index)
         element = _element_in(None, table, kept_in, nested)
@@ -344,3 +360,6 @@ def delete_elements(draft: Draft, request: FilterRequest) -> None:
         if old is None:
             raise ENOENT("no such element")
         draft.discharge(old.size)
+        removed.append(old)
+    if removed:
+        draft.note(DELETE_ELEMENTS, table, found=kept_in, elements=tuple(removed))

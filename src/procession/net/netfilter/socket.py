@@ -21,6 +21,7 @@ from procession.net.netfilter.chains import delete_chain, list_chains, new_chain
 from procession.net.netfilter.connections import CONNTRACK, answer_about_connections
 from procession.net.netfilter.draft import Draft
 from procession.net.netfilter.expression import be32, be32_in
+from procession.net.netfilter.monitor import RULES, has_listeners, tell_of_rules
 from procession.net.netfilter.request import FilterRequest
 from procession.net.netfilter.rules import delete_rule, list_rules, new_rule
 from procession.net.netfilter.ruleset import ruleset_of
@@ -235,6 +236,7 @@ class NetfilterSocket(NetlinkSocket):
                 *(body, header_.nlmsg_seq, self.port_id),
             )
         )
+        draft.request_flags, draft.request_number = header_.nlmsg_flags, header_.nlmsg_seq
         try:
             self._do(draft, asked)
         except Errno as error:
@@ -265,4 +267,7 @@ class NetfilterSocket(NetlinkSocket):
         except Errno as error:
             draft.abandon()
             return error.number
+        if draft.is_changed and has_listeners(self.network, RULES):
+            kind, body = self._generation()
+            tell_of_rules(self.network, draft.notes, (_NFTABLES << 8 | kind, body), self.port_id)
         return 0

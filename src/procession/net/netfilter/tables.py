@@ -9,6 +9,7 @@ from procession.abi.netlink import NetlinkFlag
 from procession.abi.nftables import FilterMessage, ProtocolFamily, TableAttribute, TableFlag
 from procession.abi.word import pack_port, pack_u8
 from procession.net.netfilter.expression import be32, be32_in, be64, be64_in
+from procession.net.netfilter.note import NEW_TABLE
 from procession.net.netfilter.ruleset import Table, ruleset_of
 from procession.net.netlink.attributes import attribute
 
@@ -98,14 +99,17 @@ def new_table(draft: Draft, request: FilterRequest) -> None:
         if request.has(NetlinkFlag.NLM_F_REPLACE):
             raise EOPNOTSUPP("tables aren't replaced")
         if flags is not None and flags != table.flags:
-            draft.own(table).flags = flags
+            table = draft.own(table)
+            table.flags = flags
             draft.is_changed = True
+            draft.note(NEW_TABLE, table)
         return
     draft.handle_count += 1
     table = Table(family, name, draft.handle_count, flags or 0, userdata_in(found, _USERDATA))
     draft.charge(table.size)
     draft.tables[table.key] = table
     draft.owned.add(table)
+    draft.note(NEW_TABLE, table)
 
 
 def delete_table(draft: Draft, request: FilterRequest) -> None:
