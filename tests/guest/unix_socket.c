@@ -9,6 +9,9 @@
 #include <sys/uio.h>
 #include <sys/un.h>
 
+/* linux/un.h, which the C library's header excludes. */
+#define SIOCUNIXFILE 0x89E0
+
 #define POLL_ALL (POLLIN | POLLPRI | POLLOUT | POLLRDHUP | POLLRDNORM | POLLWRNORM | POLLWRBAND)
 #define READABLE (POLLIN | POLLRDNORM)
 #define WRITABLE (POLLOUT | POLLWRNORM | POLLWRBAND)
@@ -1453,4 +1456,29 @@ TEST(empty_packets_nobody_has_received)
 	CHECK_EQ(send(ends[0], "x", 1, 0), 1);
 	MUST(close(ends[1]));
 	CHECK_ERRNO(recv(ends[0], &byte, 1, 0), ECONNRESET);
+}
+
+TEST(the_file_of_a_bound_socket)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "bound"};
+	int fd = (int)MUST(socket(AF_UNIX, SOCK_STREAM, 0)), file;
+	struct stat status, own;
+
+	enter_scratch();
+	CHECK_ERRNO(ioctl(fd, SIOCUNIXFILE), geteuid() == 0 ? ENOENT : EPERM);
+	MUST(bind(fd, (struct sockaddr *)&address, sizeof(address)));
+	if (geteuid() == 0) {
+		file = (int)CHECK_OK(ioctl(fd, SIOCUNIXFILE));
+		MUST(fstat(file, &status));
+		MUST(stat("bound", &own));
+		CHECK_EQ(status.st_ino, own.st_ino);
+		CHECK_EQ(status.st_mode & S_IFMT, S_IFSOCK);
+		CHECK_EQ(fcntl(file, F_GETFL) & O_PATH, O_PATH);
+		CHECK_EQ(fcntl(file, F_GETFD), FD_CLOEXEC);
+		MUST(unlink("bound"));
+		CHECK_OK(ioctl(fd, SIOCUNIXFILE));
+	}
+	drop_root();
+	CHECK_ERRNO(ioctl(fd, SIOCUNIXFILE), EPERM);
+	CHECK_ERRNO(ioctl((int)MUST(socket(AF_INET, SOCK_STREAM, 0)), SIOCUNIXFILE), ENOTTY);
 }

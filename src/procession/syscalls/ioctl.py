@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NoReturn
 
-from procession.abi.errno import EACCES, EBADF, EINVAL, EISDIR, ENOMEM, ENOTTY, EOPNOTSUPP, EPERM, EXDEV
+from procession.abi.errno import (
+    EACCES,
+    EBADF,
+    EINVAL,
+    EISDIR,
+    ENOENT,
+    ENOMEM,
+    ENOTTY,
+    EOPNOTSUPP,
+    EPERM,
+    EXDEV,
+)
 from procession.abi.file_mode import S_IFMT
 from procession.abi.ioctls import FileIoctl, SocketIoctl, TerminalIoctl
 from procession.abi.word import Words, pack_u32, pack_u64
 from procession.fs.attributes import set_file_flags
 from procession.fs.devices import UserFaultDevice
-from procession.fs.file import FASYNC, O_CLOEXEC, O_NONBLOCK, File
+from procession.fs.file import FASYNC, O_CLOEXEC, O_NONBLOCK, O_PATH, File, PathFile
 from procession.fs.inode import S_IFBLK, S_IFCHR, S_IFSOCK
 from procession.fs.landlock import IOCTL_DEV
 from procession.fs.permission import CAP_SYS_ADMIN
@@ -18,9 +29,11 @@ from procession.fs.terminal.devpts import open_peer
 from procession.fs.terminal.tty import TtyFile
 from procession.hardware.physical_memory import PAGE_SIZE
 from procession.kernel.rlimit import RLIMIT_NOFILE
-from procession.kernel.security.capability import CAP_SYS_RAWIO
+from procession.kernel.security.capability import CAP_NET_ADMIN, CAP_SYS_RAWIO
 from procession.kernel.security.seccomp_listener import ListenerFile, control_listener
 from procession.kernel.signal.io import can_signal_readiness
+from procession.net.socket_file import SocketFile
+from procession.net.unix.socket import UnixSocket
 from procession.syscalls.attributes import opened_file
 from procession.syscalls.declaration import syscall
 from procession.syscalls.fcntl import change_flags, set_owner_number, signed_owner_number
@@ -39,6 +52,7 @@ _FIGETBSZ = int(FileIoctl.FIGETBSZ)
 _FIONREAD = int(FileIoctl.FIONREAD)
 _FICLONE = int(FileIoctl.FICLONE)
 _FICLONERANGE = int(FileIoctl.FICLONERANGE)
+_SIOCUNIXFILE = int(SocketIoctl.SIOCUNIXFILE)
 _TIOCGPTPEER = int(TerminalIoctl.TIOCGPTPEER)
 _OWNER_SETTERS = (int(SocketIoctl.FIOSETOWN), int(SocketIoctl.SIOCSPGRP))
 _OWNER_REQUESTS = (*_OWNER_SETTERS, int(SocketIoctl.FIOGETOWN), int(SocketIoctl.SIOCGPGRP))
@@ -118,6 +132,8 @@ def ioctl(task: Task, fd: Fd, request: UInt, argument: Address) -> int:
         else:
             task.mm.write(argument, pack_u32(signed_owner_number(task, file)))
         return 0
+    if request == _SIOCUNIXFILE and isinstance(file, SocketFile) and isinstance(file.socket, UnixSocket):
+        return _open_bound_file(task, file.socket)
     if isinstance(file, UserFaultDevice):
         return control_device(task, request, argument)
     if isinstance(file, ListenerFile):
@@ -130,6 +146,20 @@ def _open_slave(task: Task, master: TtyFile, flags: int) -> int:
     file = open_peer(master, flags, task.credentials)
     limit = task.group.limits.soft[RLIMIT_NOFILE]
     return task.files.install(file, close_on_exec=bool(flags & O_CLOEXEC), limit=limit)
+
+
+def _open_bound_file(task: Task, socket: UnixSocket) -> int:
+    """SIOCUNIXFILE: a new descriptor for the place of the file that a local socket is bound to.
+
+    Raises EPERM, ENOENT, EMFILE. Linux: net/unix/af_unix.c, unix_open_file.
+    """
+    if not task.credentials.ns_capable(socket.network.owner, CAP_NET_ADMIN):
+        raise EPERM("it takes CAP_NET_ADMIN")
+    if socket.path is None:
+        raise ENOENT("it's bound to no file")
+    file = PathFile(socket.path, O_PATH, task.credentials)
+    limit = task.group.limits.soft[RLIMIT_NOFILE]
+    return task.files.install(file, close_on_exec=True, limit=limit)
 
 
 def _read_int(task: Task, address: int) -> int:

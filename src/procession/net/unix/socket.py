@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, ClassVar
 
-from procession.abi.errno import EADDRINUSE, ECONNRESET, EINVAL, ENOTCONN, ENOTTY, EOPNOTSUPP
+from procession.abi.errno import EADDRINUSE, ECONNRESET, EINVAL, ENOTCONN, EOPNOTSUPP
 from procession.abi.ioctls import SocketIoctl
 from procession.abi.socket import AddressFamily, SocketOption, SocketType
 from procession.abi.word import pack_u32
@@ -39,7 +39,6 @@ _SO_PASSPIDFD = int(SocketOption.SO_PASSPIDFD)
 _SIOCINQ = int(SocketIoctl.SIOCINQ)
 _SIOCOUTQ = int(SocketIoctl.SIOCOUTQ)
 _SIOCATMARK = int(SocketIoctl.SIOCATMARK)
-_SIOCUNIXFILE = int(SocketIoctl.SIOCUNIXFILE)
 QUEUE_LENGTH = 10
 """net.unix.max_dgram_qlen: how many datagrams or connections may wait unless listen(2) says otherwise."""
 
@@ -266,8 +265,6 @@ class UnixSocket(Socket):
             return 0
         if request == _SIOCATMARK:
             raise EOPNOTSUPP("only streams have a mark")
-        if request == _SIOCUNIXFILE:
-            raise ENOTTY("not built")
         return super().ioctl(request, argument, memory)
 
     def show_details(self) -> bytes:
