@@ -31,6 +31,7 @@ from procession.kernel.security.credentials import commit_credentials
 from procession.kernel.security.seccomp_mode import set_filter_mode, set_strict_mode
 from procession.kernel.security.yama import permit_tracer
 from procession.kernel.task import PF_IO_FLUSHER, PF_MCE_EARLY, PF_MCE_PROCESS, PF_TIME_STAMP_FAULTS
+from procession.kernel.user_dispatch import set_user_dispatch
 from procession.mm.address_space import (
     DENIAL_ENDS_HERE,
     DENIES_WRITE_EXECUTE,
@@ -215,8 +216,7 @@ def _name_memory(task: Task, arguments: Arguments) -> int:
 
 
 def _set_system_call_dispatch(task: Task, arguments: Arguments) -> int:
-    del task
-    _expect_no(*arguments)
+    set_user_dispatch(task.kernel, task, *arguments)
     return 0
 
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from procession.kernel.session import ProcessGroup
     from procession.kernel.signal.handlers import SignalHandlers
     from procession.kernel.signal.pending import PendingSignals
+    from procession.kernel.user_dispatch import UserDispatch
     from procession.mm.address_space import MemoryDescriptor
 
 # Why a task may not simply go on in user mode (in Linux, thread_info flags).
@@ -62,6 +63,8 @@ CALL_SECCOMP = 2
 CALL_TRACED = 4
 CALL_EXPLORED = 8
 """Somebody searches the machine's schedules: who makes its call next is chosen in front of each."""
+CALL_DISPATCHED = 16
+"""The process makes some of its calls itself."""
 
 # Task.flags, which children inherit (in Linux, task_struct.flags, thread_info flags).
 PF_MCE_PROCESS = 1
@@ -225,7 +228,8 @@ class Task:
     cr2 of the last exception that became a signal, for signal frames. `nice`, `policy`, `realtime_priority`
     and `io_priority` are what sched(7) and ioprio_set(2) say, `memory_policy` what set_mempolicy(2) does, as
     mm/policy.py writes it; `flags` are PF_*. `call_work` says what every
-    system call of it must go through first: CALL_SECCOMP, when `seccomp_mode` isn't 0, and CALL_TRACED.
+    system call of it must go through first: CALL_SECCOMP, when `seccomp_mode` isn't 0, CALL_TRACED, and
+    CALL_DISPATCHED with `user_dispatch`.
     `ptrace` says who traces it, None for nobody; `trace_stop` is set while it's stopped for its tracer, and
     `tracees` are those that it traces, in the order in which it came to.
     `self_exec_id` counts the programs that it has executed; `parent_exec_id` is what its parent's was at
@@ -265,8 +269,8 @@ class Task:
         "namespaces",
         "nice",
         "parent",
-        "parent_exec_id",
         "parent_death_signal",
+        "parent_exec_id",
         "pending",
         "personality",
         "policy",
@@ -288,11 +292,12 @@ class Task:
         "start_time_ns",
         "state",
         "thread_pid",
-        "times",
         "timer_slack_ns",
+        "times",
         "trace_stop",
         "tracees",
         "unfinished",
+        "user_dispatch",
         "vfork_queue",
         "views",
         "work",
@@ -376,6 +381,7 @@ class Task:
 
         # Who filters its calls or traces it, and whom it traces
         self.seccomp_mode = 0
+        self.user_dispatch: UserDispatch | None = None
         self.seccomp_filter: SeccompFilter | None = None
         self.ptrace: Tracing | None = None
         self.trace_stop: TraceStop | None = None

@@ -59,6 +59,7 @@ from procession.kernel.signal.info import SigInfo
 from procession.kernel.signal.wake import has_fatal_signal
 from procession.kernel.signal_delivery import deliver_signals
 from procession.kernel.task import (
+    CALL_DISPATCHED,
     CALL_EXIT_WORK,
     CALL_EXPLORED,
     CALL_OBSERVED,
@@ -88,6 +89,7 @@ from procession.kernel.time.costs import (
     call_cost_ns,
 )
 from procession.kernel.traps import GENERAL_PROTECTION, PAGE_FAULT, raise_exception, set_resume_flag
+from procession.kernel.user_dispatch import dispatch_call
 from procession.kernel.userfault.unfinished import finish_call
 from procession.mm.fault import handle_fault
 from procession.mm.peek import PeekedMemory
@@ -187,6 +189,10 @@ class Traps:
         assert task is not None
         if kernel.call_work and not is_call_of_vdso(kernel, task, number, registers):
             if kernel.call_work & CALL_EXPLORED and kernel.scheduler.puts_back(task):
+                self.resume()
+                return
+            if kernel.call_work & CALL_DISPATCHED and dispatch_call(kernel, task, number):
+                kernel.is_saved = False
                 self.resume()
                 return
             if kernel.call_work & _STEP_BY_STEP or (

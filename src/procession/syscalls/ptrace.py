@@ -9,6 +9,7 @@ from procession.abi.ptrace import (
     PtracePeeksiginfoArgs,
     PtraceRequest,
     PtraceRseqConfiguration,
+    PtraceSudConfig,
     PtraceSyscallInfo,
     SeccompMetadata,
     UserRegsStruct,
@@ -34,6 +35,7 @@ from procession.kernel.ptrace.tracing import MODES
 from procession.kernel.signal.generation import send_signal
 from procession.kernel.signal.info import SI_USER, SigInfo
 from procession.kernel.signal.set import SIGKILL
+from procession.kernel.user_dispatch import set_user_dispatch
 from procession.mm.remote_access import read_forced, write_forced
 from procession.syscalls.arch import arch_prctl_of
 from procession.syscalls.declaration import syscall
@@ -247,6 +249,25 @@ def _arch_prctl(task: Task, tracee: Task, address: int, data: int) -> int:
     return arch_prctl_of(task, tracee, data, address)
 
 
+def _get_user_dispatch(task: Task, tracee: Task, address: int, data: int) -> None:
+    """Linux: kernel/entry/syscall_user_dispatch.c, syscall_user_dispatch_get_config."""
+    if address != PtraceSudConfig.SIZE:
+        raise EINVAL("another struct ptrace_sud_config")
+    found = tracee.user_dispatch
+    config = (
+        PtraceSudConfig() if found is None else PtraceSudConfig(1, found.selector, found.first, found.length)
+    )
+    task.mm.write(data, config.pack())
+
+
+def _set_user_dispatch(task: Task, tracee: Task, address: int, data: int) -> None:
+    """Linux: kernel/entry/syscall_user_dispatch.c, syscall_user_dispatch_set_config."""
+    if address != PtraceSudConfig.SIZE:
+        raise EINVAL("another struct ptrace_sud_config")
+    config = PtraceSudConfig.unpack(task.mm.read(data, PtraceSudConfig.SIZE))
+    set_user_dispatch(task.kernel, tracee, config.mode, config.offset, config.len, config.selector)
+
+
 _REQUESTS: dict[int, Request] = {
     int(request): handler
     for request, handler in (
@@ -257,6 +278,8 @@ _REQUESTS: dict[int, Request] = {
         (PtraceRequest.PTRACE_POKEDATA, _poke),
         (PtraceRequest.PTRACE_POKEUSR, _poke_user),
         (PtraceRequest.PTRACE_KILL, _kill),
+        (PtraceRequest.PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG, _get_user_dispatch),
+        (PtraceRequest.PTRACE_SET_SYSCALL_USER_DISPATCH_CONFIG, _set_user_dispatch),
         (PtraceRequest.PTRACE_GETREGS, _get_registers),
         (PtraceRequest.PTRACE_SETREGS, _set_registers),
         (PtraceRequest.PTRACE_GETFPREGS, _get_floating),

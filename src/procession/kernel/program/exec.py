@@ -45,6 +45,7 @@ from procession.kernel.task import PF_NPROC_EXCEEDED, Task
 from procession.kernel.task_state import TaskState
 from procession.kernel.time.costs import ARGUMENT_NS, EXEC_NS
 from procession.kernel.timers.posix import delete_all
+from procession.kernel.user_dispatch import clear_user_dispatch
 from procession.mm.address_space import MERGES_ANY, UNDUMPABLE, MemoryDescriptor, flags_for_child
 from procession.mm.ksm import mark_all
 from procession.mm.vma import GROWS_DOWN, PROT_EXEC, PROT_READ, PROT_WRITE, VirtualMemoryArea
@@ -533,6 +534,8 @@ def _switch_program(
     task.personality &= ~(_PER_CLEAR_ON_SETID if gained.clears_personality else _READ_IMPLIES_EXEC)
     commit_credentials(task, gained.credentials)
     task.rseq = None
+    if task.user_dispatch is not None:
+        clear_user_dispatch(kernel, task)
     task.alternate_stack = (0, 0, task.alternate_stack[2])
     task.has_executed = True
     task.self_exec_id += 1
