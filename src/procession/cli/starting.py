@@ -11,10 +11,12 @@ from contextlib import contextmanager
 def starting() -> Iterator[None]:
     """The kernel's modules are imported here, and its machine made: classes and objects that stay.
 
-    Python's collector would go through them some hundred times, a sixth of what that takes.
+    Python's collector would go through them some hundred times, a sixth of what that takes, and a few times
+    more while a program runs.
     """
     gc.disable()
     try:
         yield
     finally:
+        gc.freeze()
         gc.enable()
