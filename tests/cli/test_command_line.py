@@ -55,6 +55,7 @@ class PretendMachine:
         self.stream_failure = None
         self.why_slow = ""
         self.is_closed = False
+        self.is_broken_off = False
         self.progress: Any = None
         self.inlet = SimpleNamespace(is_complete=False)
         PretendMachine.made = self
