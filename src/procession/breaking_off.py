@@ -27,10 +27,11 @@ class BrokenOff(BaseException):
 class Breaker:
     """Sees from other threads what the one that has made this is doing, and breaks it off."""
 
-    __slots__ = ("thread_id",)
+    __slots__ = ("is_sent", "thread_id")
 
     def __init__(self) -> None:
         self.thread_id = threading.get_ident()
+        self.is_sent = False
 
     def kernel_work(self) -> FrameType | None:
         """The entry of the kernel that the thread is in, another object for each; None outside.
@@ -48,16 +49,28 @@ class Breaker:
 
     def break_off(self) -> None:
         """Have BrokenOff raised in the thread, as soon as it runs Python's code."""
-        _raise_in(self.thread_id, BrokenOff)
+        self.is_sent = True
+        _raise(self.thread_id)
 
     def withdraw(self) -> None:
-        """Don't raise it any more, if that hasn't been done."""
-        _raise_in(self.thread_id, None)
+        """Called by the thread itself: nobody sends it any more, and it isn't raised later.
+
+        It can't be taken back: Python would go on to look for it at each step, and never end under a tracer.
+        So it's sent once more, in the place of what may be on its way, and caught.
+        """
+        if not self.is_sent:
+            return
+        self.is_sent = False
+        try:
+            _raise(self.thread_id)
+            while True:
+                pass
+        except BrokenOff:
+            return
 
 
-def _raise_in(thread_id: int, kind: type[BaseException] | None) -> None:
-    error = ctypes.py_object() if kind is None else ctypes.py_object(kind)
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread_id), error)
+def _raise(thread_id: int) -> None:
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread_id), ctypes.py_object(BrokenOff))
 
 
 def call_in_traceback(error: BaseException) -> str:
