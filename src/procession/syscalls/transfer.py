@@ -108,6 +108,7 @@ def sendfile(task: Task, output: Fd, input: Fd, offset: InOut[I64], count: Size)
     verify_area(position, count)
     target = writable_file(task, output)
     if isinstance(target, PipeFile):
+        count_calls(task, reads=1, writes=1)
         length = min(count, MAX_RW_COUNT)
         moved = _fill_pipe(task, source, start, target, length, _blocks(0, source, target))
         if start is not None:
