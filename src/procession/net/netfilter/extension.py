@@ -26,21 +26,28 @@ class Extension(Expression):
 
     size = 256
     kinds: ClassVar[tuple[int, int, int]]
-    title: bytes
-    revision: int = 0
-    info_bytes: int
+    title: ClassVar[bytes]
+    revision: ClassVar[int] = 0
+    info_bytes: ClassVar[int]
     families: ClassVar[tuple[int, ...]] = BOTH_FAMILIES
 
     def __init__(self, reading: Reading, info: bytes) -> None:
         """Raise EINVAL. Linux: net/netfilter/x_tables.c, xt_check_match, xt_check_target."""
-        if len(info) != self.info_bytes:
+        _, _, info_bytes = self.form
+        if len(info) != info_bytes:
             raise EINVAL("another size than the extension's")
         self.info = info
 
+    @property
+    def form(self) -> tuple[bytes, int, int]:
+        """Its name, its revision and how long its structure is."""
+        return self.title, self.revision, self.info_bytes
+
     def attributes(self) -> bytes:
-        name, revision, info = self.kinds
-        told = attribute(name, self.title + b"\0") + attribute(revision, be32(self.revision))
-        return told + attribute(info, self.info)
+        kind_of_name, kind_of_revision, kind_of_info = self.kinds
+        title, revision, _ = self.form
+        told = attribute(kind_of_name, title + b"\0") + attribute(kind_of_revision, be32(revision))
+        return told + attribute(kind_of_info, self.info)
 
 
 def extension_in(found: dict[int, bytes], kinds: tuple[int, int, int]) -> tuple[bytes, int, bytes]:

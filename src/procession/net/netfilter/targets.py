@@ -136,7 +136,7 @@ class TranslatingTarget(Target):
     struct nf_nat_range2.
     """
 
-    __slots__ = ("hooks", "info_bytes", "revision", "title")
+    __slots__ = ("hooks", "key", "range_bytes")
 
     table = b"nat"
     is_tracking = True
@@ -145,22 +145,27 @@ class TranslatingTarget(Target):
     layout: ClassVar[Words] = Words("<I16s16s2s2s2s")
 
     def __init__(self, reading: Reading, title: bytes, revision: int, info: bytes) -> None:
-        self.title, self.revision = title, revision
-        self.info_bytes, self.hooks = TRANSLATIONS[title, revision, reading.table.family]
+        self.key = (title, revision)
+        self.range_bytes, self.hooks = TRANSLATIONS[title, revision, reading.table.family]
         super().__init__(reading, info)
 
+    @property
+    def form(self) -> tuple[bytes, int, int]:
+        title, revision = self.key
+        return title, revision, self.range_bytes
+
     def check(self, reading: Reading) -> None:
-        if self.info_bytes == _FORM_OF_4 and self.layout_4.unpack_from(self.info)[0] != 1:
+        if self.range_bytes == _FORM_OF_4 and self.layout_4.unpack_from(self.info)[0] != 1:
             raise EINVAL("one range at a time")
 
     def span(self, passing: Passing) -> Span:
         """What to change to."""
-        if self.info_bytes == _FORM_OF_4:
+        if self.range_bytes == _FORM_OF_4:
             _, flags, first, last, *ports = self.layout_4.unpack_from(self.info)
             base = b""
         else:
             flags, first, last, *ports, base = self.layout.unpack_from(self.info)
-            if self.info_bytes == _FORM:
+            if self.range_bytes == _FORM:
                 base = b""
         size = len(passing.packet.target)
         first_port, last_port = (int.from_bytes(port, "big") for port in ports)
@@ -170,9 +175,10 @@ class TranslatingTarget(Target):
         """Linux: net/netfilter/xt_nat.c, xt_snat_target_v1, xt_dnat_target_v1; net/netfilter/xt_MASQUERADE.c,
         masquerade_tg; net/netfilter/xt_REDIRECT.c, redirect_tg4."""
         span = self.span(passing)
-        if self.title == b"MASQUERADE":
+        title, _ = self.key
+        if title == b"MASQUERADE":
             return masquerade(passing, span.flags, (span.first_port, span.last_port))
-        if self.title == b"REDIRECT":
+        if title == b"REDIRECT":
             return redirect(passing, span.flags, (span.first_port, span.last_port))
         tracked = passing.tracked
         if tracked is not None:
