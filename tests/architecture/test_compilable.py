@@ -41,8 +41,32 @@ def refused_in_class(definition: ast.ClassDef) -> Iterator[tuple[int, str]]:
             yield statement.lineno, "a statement in a class"
 
 
+def imported_names(statements: list[ast.stmt]) -> Iterator[tuple[str, str | None]]:
+    for statement in statements:
+        if isinstance(statement, ast.ImportFrom):
+            yield from ((name.asname or name.name, statement.module) for name in statement.names)
+
+
+def fields_without_a_class(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Fields of named tuples whose class may not be there when the tuple's is made."""
+    at_run_time = {module for _, module in imported_names(tree.body)}
+    for_types = {
+        name
+        for statement in tree.body
+        if isinstance(statement, ast.If) and ast.unparse(statement.test) == "TYPE_CHECKING"
+        for name, module in imported_names(statement.body)
+        if module not in at_run_time
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef) and "NamedTuple" in map(ast.unparse, node.bases):
+            for field in node.body:
+                if isinstance(field, ast.AnnAssign) and ast.unparse(field.annotation) in for_types:
+                    yield field.lineno, "a field whose class is imported for type checking alone"
+
+
 def refused(tree: ast.Module) -> Iterator[tuple[int, str]]:
     """What of a module can't be compiled: lines, and why."""
+    yield from fields_without_a_class(tree)
     for node in ast.walk(tree):
         if isinstance(node, ast.ClassDef):
             yield from refused_in_class(node)
@@ -67,6 +91,7 @@ def refused(tree: ast.Module) -> Iterator[tuple[int, str]]:
         "a = A.__new__(A)",
         "names = kind.__slots__",
         "b = c in (*D, e)",
+        "if TYPE_CHECKING:\n    from a import B\nclass C(NamedTuple):\n    d: B",
     ],
 )
 def test_what_is_refused_is_found(text: str) -> None:

@@ -54,7 +54,7 @@ class Undelivered(NamedTuple):
     data: bytes
     target: bytes
     port: int
-    error: IcmpError
+    error: "IcmpError"  # noqa: UP037
     offender: bytes
 
     @property

@@ -24,7 +24,7 @@ class Note(NamedTuple):
     """
 
     kind: int
-    table: Table
+    table: "Table"  # noqa: UP037
     chain: Chain | None = None
     rule: Rule | None = None
     before: Rule | None = None
