@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from procession.abi.signals import Signal
 from procession.breaking_off import BrokenOff, call_in_traceback
 from procession.ending import reason_of_guest, status_for
 from procession.hardware.instruction import AVX_ISNT_EMULATED
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from procession.kernel.task import Task
     from procession.machine import Machine
 
-_SIGILL = 4
+_SIGILL = int(Signal.SIGILL)
 
 
 class Result(NamedTuple):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from procession.abi.signals import Signal
+from procession.abi.signals import Signal, SignalCode
 from procession.kernel.signal.generation import send_group_signal
 from procession.kernel.signal.info import SigInfo
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
     from procession.kernel.task import ThreadGroup
 
-SI_KERNEL = 0x80
+SI_KERNEL = int(SignalCode.SI_KERNEL)
 
 Argument = bytes | int | str | tuple[int, int] | None
 

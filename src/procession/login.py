@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from procession.abi.errno import Errno
+from procession.abi.open_flags import OpenFlag
 from procession.fs import namei
 from procession.fs.fs_context import FsContext
 from procession.kernel.security.credentials import UNCHANGED
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
     from procession.kernel.security.credentials import Credentials
 
-_O_RDONLY = 0
+_O_RDONLY = int(OpenFlag.O_RDONLY)
 _LARGEST_FILE_BYTES = 16 << 20
 
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from procession.abi.signals import Signal
 from procession.attachment import CapturedOutput, Doorbell, HostPace, HostStreams, JoinedTerminal
 from procession.command_run import CommandRun, Result, result_of
 from procession.ending import ENDING_SIGNALS, RunLimits, check_limits
@@ -69,7 +70,7 @@ if TYPE_CHECKING:
 DEFAULT_MEMORY_BYTES = 1 << 30
 MAXIMUM_PROCESSORS = 64
 _FEWEST_TASKS = 2
-_SIGKILL, _SIGCHLD = 9, 17
+_SIGKILL, _SIGCHLD = int(Signal.SIGKILL), int(Signal.SIGCHLD)
 _STDOUT, _STDERR = 1, 2
 _READ_CHUNK = 1 << 20
 

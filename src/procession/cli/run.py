@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from procession.abi.errno import ENOENT, Errno
+from procession.abi.signals import Signal
 from procession.cli.host_signals import forward_host_signals, outlive_reports
 from procession.cli.starting import starting
 from procession.cli.values import VolumeOption, read_environment_file
@@ -29,7 +30,7 @@ NOT_FOUND = 127
 KERNEL_BUG = 70
 USE_ERROR = 2
 CANNOT_WRITE = 1
-SIGPIPE = 13
+SIGPIPE = int(Signal.SIGPIPE)
 STDIN = 0
 USUAL_TERMINAL = "xterm"
 

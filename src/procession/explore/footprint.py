@@ -12,6 +12,7 @@ from ast import literal_eval
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from procession.abi.file_mode import S_IFMT
+from procession.abi.signals import Signal
 from procession.fs.host_stream import OutputFile
 from procession.fs.inode import S_IFDIR, S_IFREG, Inode
 from procession.fs.inotify import Inotify
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 Key = tuple[object, ...]
 CLOCK_TID = 0
 """Stands for the clock where it's chosen as if it were a task: the next timer is due."""
-_SIGCHLD = 17
+_SIGCHLD = int(Signal.SIGCHLD)
 _WORD_SHIFT = 3
 _DATA_FILES = (S_IFREG, S_IFDIR)
 _PIDS: Key = ("pids",)

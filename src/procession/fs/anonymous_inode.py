@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EOPNOTSUPP
+from procession.abi.statfs import Magic
 from procession.fs.inode import S_IFDIR, Inode, Superblock
 from procession.fs.mounts.mount import Mount
 from procession.fs.numbers import Numbers
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from procession.fs.dentry import Path
     from procession.fs.vfs import Vfs
 
-ANON_INODE_FS_MAGIC = 0x09041934
+ANON_INODE_FS_MAGIC = int(Magic.ANON_INODE_FS_MAGIC)
 
 
 class AnonymousInode(Inode):

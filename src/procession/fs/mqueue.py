@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
+from procession.abi.capability import Capability
 from procession.abi.errno import (
     EACCES,
     EEXIST,
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from procession.fs.vfs import Vfs
 
 MQUEUE_MAGIC = 0x19800202
-CAP_SYS_RESOURCE = 24
+CAP_SYS_RESOURCE = int(Capability.CAP_SYS_RESOURCE)
 _DIRECTORY_ENTRY_SIZE = 20
 _FILE_SIZE = 80
 _RLIMIT_MSGQUEUE = int(RlimitResource.RLIMIT_MSGQUEUE)

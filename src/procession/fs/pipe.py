@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from procession.abi.capability import Capability
 from procession.abi.errno import EAGAIN, EINVAL, ENFILE, ENOTTY, ENXIO, EPIPE
+from procession.abi.ioctls import FileIoctl
 from procession.abi.open_flags import O_ACCMODE
+from procession.abi.statfs import Magic
 from procession.abi.word import pack_u32
 from procession.fs.file import (
     O_DIRECT,
@@ -34,9 +37,9 @@ if TYPE_CHECKING:
     from procession.fs.permission import Subject
     from procession.fs.vfs import Vfs
 
-PIPEFS_MAGIC = 0x50495045
-FIONREAD = 0x541B
-CAP_SYS_RESOURCE = 24
+PIPEFS_MAGIC = int(Magic.PIPEFS_MAGIC)
+FIONREAD = int(FileIoctl.FIONREAD)
+CAP_SYS_RESOURCE = int(Capability.CAP_SYS_RESOURCE)
 
 
 class PipeFile(File):

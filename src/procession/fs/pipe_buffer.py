@@ -11,7 +11,6 @@ from procession.fs.wait_queue import WaitQueue
 from procession.hardware.kernel_memory import PIPE, PIPE_BYTES, KernelMemory
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE
 
-PIPE_BUF = 4096
 DEFAULT_SLOTS = 16
 MINIMUM_SLOTS = 2
 LARGEST_SIZE = 1 << 31

@@ -17,6 +17,7 @@ from procession.abi.errno import (
     EROFS,
 )
 from procession.abi.file_mode import S_IFMT
+from procession.abi.xattr import XATTR_LIST_MAX, XATTR_NAME_MAX, XATTR_SIZE_MAX, XattrFlag
 from procession.fs.acl import AccessLists, check_acl, format_acl, is_minimal, mode_of, parse_acl, put_lists
 from procession.fs.attributes import check_unchanging
 from procession.fs.capability_attribute import CAPABILITY_NAME, kept_capability, shown_capability
@@ -36,11 +37,8 @@ from procession.fs.permission import (
 if TYPE_CHECKING:
     from procession.fs.dentry import Path
 
-XATTR_CREATE = 1
-XATTR_REPLACE = 2
-XATTR_NAME_MAX = 255
-XATTR_SIZE_MAX = 65536
-XATTR_LIST_MAX = 65536
+XATTR_CREATE = int(XattrFlag.XATTR_CREATE)
+XATTR_REPLACE = int(XattrFlag.XATTR_REPLACE)
 # What all attributes of one inode may take together.
 INODE_LIMIT = 65536
 

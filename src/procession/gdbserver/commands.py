@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from procession.abi.signals import Signal
 from procession.gdbserver import transfers
 from procession.gdbserver.packet import unescaped
 from procession.gdbserver.registers import LAYOUT, all_registers, register_value, set_register_value
@@ -32,7 +33,7 @@ _FEATURES = (
 )
 _REVERSE_FEATURES = b";ReverseStep+;ReverseContinue+"
 _FEATURE_OF_EVENT = ((b"fork", b"fork-events+"), (b"exec", b"exec-events+"), (b"swbreak", b"swbreak+"))
-_SIGKILL = 9
+_SIGKILL = int(Signal.SIGKILL)
 _ANY = -1
 _ALL_MEMORY = 1 << 64
 _WATCH_LENGTHS = range(1, 4097)

@@ -9,6 +9,7 @@ from array import array
 from collections.abc import Container
 from typing import ClassVar, NoReturn, Protocol
 
+from procession.abi.mmap_flags import Advice
 from procession.hardware.breath import take_breath
 from procession.hardware.kernel_memory import KernelMemory
 
@@ -516,8 +517,8 @@ class PhysicalMemory:
 
 _ZERO_PAGE = bytes(PAGE_SIZE)
 _ZEROED, _COPIED, _FILLED = range(3)
-_MADV_POPULATE_WRITE = 23
-_MADV_REMOVE = 9
+_MADV_POPULATE_WRITE = int(Advice.MADV_POPULATE_WRITE)
+_MADV_REMOVE = int(Advice.MADV_REMOVE)
 _BACKED_AT_ONCE = 256
 _FEW_PAGES = 8
 """To drop one page's translation costs as much as to drop all, but all must then be found again."""

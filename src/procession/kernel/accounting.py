@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 from procession.abi.acct import AHZ, AcctFlag, AcctV3
 from procession.abi.errno import EACCES, EPERM, Errno
 from procession.abi.file_mode import S_IFMT
+from procession.abi.wait_options import CORE_DUMPED
 from procession.fs import opening
 from procession.fs.file import O_APPEND, O_LARGEFILE, O_WRONLY
 from procession.fs.inode import S_IFREG
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 _NS_PER_S = 1_000_000_000
 _NS_PER_TICK = _NS_PER_S // AHZ
-_CORE_DUMPED, _SIGNAL = 0x80, 0x7F
+_SIGNAL = 0x7F
 _MANTISSA_BITS, _EXPONENT_BITS, _LARGEST_EXPONENT = 13, 3, 7
 _LARGEST_MANTISSA = (1 << _MANTISSA_BITS) - 1
 _U16_MAX, _U32_MAX = 0xFFFF, 0xFFFFFFFF
@@ -124,7 +125,7 @@ def _record_of_ended(kernel: Kernel, task: Task, code: int, namespace: PidNamesp
         times.add(thread.times)
     record = _record_of_living(kernel, task, namespace, file)
     record.ac_flag = 0 if task.has_executed else int(AcctFlag.AFORK)
-    if code & _CORE_DUMPED:
+    if code & CORE_DUMPED:
         record.ac_flag |= AcctFlag.ACORE
     if code & _SIGNAL:
         record.ac_flag |= AcctFlag.AXSIG

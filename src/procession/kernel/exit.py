@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EFAULT
-from procession.abi.signals import SIG_IGN
+from procession.abi.signals import SIG_IGN, Signal
 from procession.hardware.kernel_memory import STACK_BYTES, TASK, TASK_BYTES
 from procession.hardware.physical_memory import OutOfFrames
 from procession.kernel.accounting import record_end, stop_accounting
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
     from procession.kernel.namespaces.pid import PidNamespace
 
-_SIGCHLD, _SIGKILL = 17, 9
+_SIGCHLD, _SIGKILL = int(Signal.SIGCHLD), int(Signal.SIGKILL)
 
 
 def do_group_exit(kernel: Kernel, task: Task, code: int) -> None:

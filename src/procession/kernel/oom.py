@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from procession.abi.signals import Signal, SignalCode
 from procession.fs.kernel_log import KERN_ERR
 from procession.hardware.physical_memory import PAGE_SHIFT
 from procession.kernel.cgroup.memory import OOM, OOM_GROUP_KILL, MemoryCounter
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
     from procession.kernel.task import Task, ThreadGroup, Timer
 
-_SIGKILL, _SI_KERNEL = 9, 0x80
+_SIGKILL, _SI_KERNEL = int(Signal.SIGKILL), int(SignalCode.SI_KERNEL)
 _NEVER = -1000
 _PAUSE_NS = 4_000_000
 """How long a task waits for the memory of the one that is killed (in Linux, a jiffy)."""

@@ -13,6 +13,7 @@ from procession.abi.prctl import (
     MceKillPolicy,
     PrctlOption,
     SetVmaOperation,
+    SpeculationControl,
     TscMode,
 )
 from procession.abi.seccomp import SeccompMode
@@ -53,7 +54,9 @@ _SIGNAL_COUNT = 64
 _UINT_MAX = 0xFFFFFFFF
 
 _PR_SPEC_STORE_BYPASS, _PR_SPEC_INDIRECT_BRANCH, _PR_SPEC_L1D_FLUSH = range(3)
-_PR_SPEC_ENABLE, _PR_SPEC_DISABLE, _PR_SPEC_FORCE_DISABLE = 2, 4, 8
+_PR_SPEC_ENABLE = int(SpeculationControl.PR_SPEC_ENABLE)
+_PR_SPEC_DISABLE = int(SpeculationControl.PR_SPEC_DISABLE)
+_PR_SPEC_FORCE_DISABLE = int(SpeculationControl.PR_SPEC_FORCE_DISABLE)
 
 
 def _expect_no(*arguments: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EACCES, EINVAL, EPERM, ESRCH
+from procession.abi.signals import Signal, SignalCode
 from procession.kernel.pid import find_pid
 from procession.kernel.signal.generation import send_signal
 from procession.kernel.signal.info import SigInfo
@@ -16,9 +17,9 @@ if TYPE_CHECKING:
     from procession.kernel.pid import Pid
     from procession.kernel.task import Task, ThreadGroup
 
-_SIGHUP = 1
-_SIGCONT = 18
-_SI_KERNEL = 0x80
+_SIGHUP = int(Signal.SIGHUP)
+_SIGCONT = int(Signal.SIGCONT)
+_SI_KERNEL = int(SignalCode.SI_KERNEL)
 
 
 class Session:

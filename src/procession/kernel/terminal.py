@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EINVAL, EIO, ENOTTY, EPERM, ERESTARTSYS, ESRCH
 from procession.abi.ioctls import TerminalIoctl
-from procession.abi.signals import SIG_IGN
+from procession.abi.signals import SIG_IGN, Signal
 from procession.abi.word import pack_u32
 from procession.fs.permission import CAP_SYS_ADMIN
 from procession.fs.terminal.tty import SIGTTIN, SIGTTOU, Tty, TtyFile
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from procession.kernel.pid import Pid
     from procession.kernel.session import ProcessGroup
 
-_SIGHUP, _SIGCONT = 1, 18
+_SIGHUP, _SIGCONT = int(Signal.SIGHUP), int(Signal.SIGCONT)
 _WRITING = frozenset({1, 20, 40, 328})
 """write, writev, sendfile and pwritev2: the calls whose first argument is the descriptor written to."""
 _FORCED = 1

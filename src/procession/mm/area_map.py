@@ -6,6 +6,7 @@ from bisect import bisect_left, bisect_right
 from typing import Protocol
 
 from procession.abi.errno import ENOMEM
+from procession.abi.resource import RlimitResource
 from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PhysicalMemory
 from procession.hardware.translation.layout import RESERVED
@@ -14,7 +15,9 @@ from procession.mm.gap_index import FEWEST_AREAS, MMAP_MINIMUM, GapIndex
 from procession.mm.page_tables import PageTables
 from procession.mm.vma import VirtualMemoryArea
 
-RLIMIT_DATA, RLIMIT_STACK, RLIMIT_AS = 2, 3, 9
+RLIMIT_DATA = int(RlimitResource.RLIMIT_DATA)
+RLIMIT_STACK = int(RlimitResource.RLIMIT_STACK)
+RLIMIT_AS = int(RlimitResource.RLIMIT_AS)
 RLIM_INFINITY = (1 << 64) - 1
 MMAP_BASE = 0x7FFF_F7FF_F000
 """Where mappings are placed downwards from: addresses are the same in every run."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import Errno
+from procession.abi.signals import BusCode, SegvCode, Signal
 from procession.hardware import page_table as pte
 from procession.hardware.engine import FAULT_FETCH, FAULT_USER, FAULT_WRITE
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT
@@ -18,8 +19,10 @@ if TYPE_CHECKING:
     from procession.mm.address_space import MemoryDescriptor
     from procession.mm.page_cache import PageCache
 
-SIGBUS, SIGSEGV = 7, 11
-SEGV_MAPERR, SEGV_ACCERR, BUS_ADRERR = 1, 2, 2
+SIGBUS, SIGSEGV = int(Signal.SIGBUS), int(Signal.SIGSEGV)
+SEGV_MAPERR = int(SegvCode.SEGV_MAPERR)
+SEGV_ACCERR = int(SegvCode.SEGV_ACCERR)
+BUS_ADRERR = int(BusCode.BUS_ADRERR)
 
 _AROUND = 16
 """How many pages of a file are mapped at a read fault (in Linux, fault_around_bytes)."""

@@ -17,6 +17,7 @@ from procession.abi.errno import (
     ERANGE,
 )
 from procession.abi.socket import AddressFamily, Linger, SocketLevel, SocketOption, SocketType, Ucred
+from procession.abi.time import Clock
 from procession.abi.word import Words, pack_array, pack_u32, pack_u64
 from procession.net.socket import (
     LISTENING,
@@ -94,7 +95,9 @@ _PRIVILEGED_SWITCHES = (int(SocketOption.SO_RCVMARK),)
 _ANCILLARY_WORDS = 64
 """SKF_AD_MAX, which SO_BPF_EXTENSIONS tells."""
 _TRANSMIT_FLAGS = 3
-_CLOCK_REALTIME, _CLOCK_MONOTONIC, _CLOCK_TAI = 0, 1, 11
+_CLOCK_REALTIME = int(Clock.CLOCK_REALTIME)
+_CLOCK_MONOTONIC = int(Clock.CLOCK_MONOTONIC)
+_CLOCK_TAI = int(Clock.CLOCK_TAI)
 _NOT_LINGERING = -1
 """SO_LINGER at first; less than that, it is off, and what is missing is the time that was set before."""
 _SO_MAX_PACING_RATE = int(SocketOption.SO_MAX_PACING_RATE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.errno import EEXIST, EINVAL, EIO, ENOENT
+from procession.abi.statfs import Magic
 from procession.fs.file_system_type import FileSystemType
 from procession.fs.inode import S_IFDIR, S_IFREG, DirectoryEntry, Inode, Superblock
 from procession.kernel.program.binary_format import parse_registration
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
     from procession.kernel.program.binary_format import BinaryFormat, BinaryFormats
 
-BINFMTFS_MAGIC = 0x42494E4D
+BINFMTFS_MAGIC = int(Magic.BINFMTFS_MAGIC)
 _LONGEST_COMMAND = 3
 
 

@@ -6,6 +6,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import ENOENT
+from procession.abi.statfs import Magic
 from procession.fs.inode import S_IFDIR, S_IFLNK, DirectoryEntry, Inode, Superblock
 from procession.fs.permission import is_in_group
 from procession.kernel.pid import find_task
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from procession.kernel.task import Task
 
 _HIDE_NAMES = {1: b"noaccess", 2: b"invisible", 4: b"ptraceable"}
-PROC_SUPER_MAGIC = 0x9FA0
+PROC_SUPER_MAGIC = int(Magic.PROC_SUPER_MAGIC)
 ROOT_NUMBER = 1
 FIRST_STATIC_NUMBER = 0xF0000000
 """Where the inode numbers of what isn't about a process start.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from struct import unpack_from
 from typing import TYPE_CHECKING, cast
 
 from procession.abi.device_numbers import device_major, device_minor
@@ -11,6 +10,7 @@ from procession.abi.limits import PATH_MAX
 from procession.abi.procmap import ProcmapFlag, ProcmapIoctl, ProcmapQuery
 from procession.hardware.physical_memory import PAGE_SIZE
 from procession.mm.vma import PROT_EXEC, PROT_READ, PROT_WRITE
+from procession.procfs.build_id import build_id_of
 from procession.procfs.inode import SequenceFile
 from procession.procfs.process_memory import area_place
 
@@ -30,8 +30,6 @@ _RIGHTS = PROT_READ | PROT_WRITE | PROT_EXEC
 """They have the same numbers here."""
 _KNOWN = _RIGHTS | _SHARED | _OR_NEXT | _OF_FILE
 _SMALLEST = ProcmapQuery.OFFSETS["vma_start"]
-_PT_NOTE, _NT_GNU_BUILD_ID, _LONGEST_BUILD_ID = 4, 3, 20
-_HEADER_SIZE, _PROGRAM_HEADER_SIZE = 64, 56
 
 
 class MapsFile(SequenceFile):
@@ -89,7 +87,8 @@ def answer_query(mm: MemoryDescriptor | None, root: Path, argument: int, memory:
     device, query.inode, query.vma_offset, name = area_place(area, root)
     query.dev_major, query.dev_minor = device_major(device), device_minor(device)
     if query.build_id_size:
-        build_id = _build_id(area)
+        file = cast("File | None", area.file)
+        build_id = b"" if file is None else build_id_of(file.inode)
         if len(build_id) > query.build_id_size:
             raise ENAMETOOLONG
         query.build_id_size = len(build_id)
@@ -119,44 +118,3 @@ def _matching(mm: MemoryDescriptor, address: int, flags: int) -> VirtualMemoryAr
         if not flags & _OR_NEXT:
             break
     raise ENOENT("no such area")
-
-
-def _build_id(area: VirtualMemoryArea) -> bytes:
-    """The build id of the ELF file that an area maps, as far as its first page tells; b"" if there is none.
-
-    Linux: lib/buildid.c, build_id_parse.
-    """
-    file = cast("File | None", area.file)
-    if file is None or not file.inode.is_regular or file.inode.pages is None:
-        return b""
-    page = file.inode.pages.read(0, min(PAGE_SIZE, file.inode.size)) if file.inode.size else b""
-    if len(page) < _HEADER_SIZE or page[:5] != b"\x7fELF\x02":
-        return b""
-    (table,) = unpack_from("<Q", page, 32)
-    (count,) = unpack_from("<H", page, 56)
-    for index in range(count):
-        place = table + index * _PROGRAM_HEADER_SIZE
-        if place + _PROGRAM_HEADER_SIZE > len(page):
-            break
-        (kind,) = unpack_from("<I", page, place)
-        offset, length = unpack_from("<Q", page, place + 8)[0], unpack_from("<Q", page, place + 32)[0]
-        if kind == _PT_NOTE and offset + length <= len(page):
-            found = _build_id_in(page[offset : offset + length])
-            if found:
-                return found
-    return b""
-
-
-def _build_id_in(notes: bytes) -> bytes:
-    """The build id among some notes. Linux: lib/buildid.c, parse_build_id."""
-    place = 0
-    while place + 12 <= len(notes):
-        name_size, size, kind = unpack_from("<III", notes, place)
-        name = place + 12
-        data = name + (name_size + 3 & ~3)
-        if kind == _NT_GNU_BUILD_ID and notes[name : name + name_size] == b"GNU\0":
-            if 0 < size <= _LONGEST_BUILD_ID and data + size <= len(notes):
-                return notes[data : data + size].ljust(_LONGEST_BUILD_ID, b"\0")
-            return b""
-        place = data + (size + 3 & ~3)
-    return b""

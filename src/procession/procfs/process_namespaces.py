@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.capability import Capability
 from procession.abi.errno import EACCES, EINVAL, ENOENT, EPERM, ERANGE
+from procession.abi.time import Clock
 from procession.fs.dentry import absolute_path
 from procession.fs.inode import S_IFLNK, DirectoryEntry, Inode
 from procession.kernel.namespaces.nsfs import namespace_of_task, namespace_path
@@ -30,7 +31,7 @@ _CAP_SYS_TIME = int(Capability.CAP_SYS_TIME)
 _NS_PER_S = 1_000_000_000
 _LARGEST_S = (1 << 63) // _NS_PER_S
 """KTIME_SEC_MAX."""
-_CLOCK_MONOTONIC, _CLOCK_BOOTTIME = 1, 7
+_CLOCK_MONOTONIC, _CLOCK_BOOTTIME = int(Clock.CLOCK_MONOTONIC), int(Clock.CLOCK_BOOTTIME)
 _CLOCKS = {b"monotonic": _CLOCK_MONOTONIC, b"boottime": _CLOCK_BOOTTIME, b"1": 1, b"7": 7}
 
 

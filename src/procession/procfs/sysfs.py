@@ -7,6 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.errno import EIO, ENOENT
+from procession.abi.statfs import Magic
 from procession.fs.file_system_type import FileSystemType
 from procession.fs.inode import S_IFDIR, S_IFREG, DirectoryEntry, Inode, Superblock
 from procession.kernel.bit_list import list_of_bits
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
     from procession.net.network import Network
 
-SYSFS_MAGIC = 0x62656572
+SYSFS_MAGIC = int(Magic.SYSFS_MAGIC)
 
 _OF_INTERFACES = ((b"class", b"net"), (b"devices", b"virtual", b"net"))
 Tree = Mapping[bytes, "bytes | Tree"]

@@ -13,6 +13,9 @@ import os
 from ctypes import c_uint64
 from typing import TYPE_CHECKING
 
+from procession.abi.ioctls import FileIoctl
+from procession.abi.page_scan import PageCategory
+from procession.abi.userfaultfd import UFFD_API, UffdIoctl
 from procession.hardware.physical_memory import PAGE_SHIFT
 
 if TYPE_CHECKING:
@@ -20,13 +23,12 @@ if TYPE_CHECKING:
 
 _SYS_USERFAULTFD = 323
 _USER_MODE_ONLY = 1
-_UFFD_API = 0xAA
-_UFFDIO_API, _UFFDIO_REGISTER = 0xC018AA3F, 0xC020AA00
+_UFFDIO_API, _UFFDIO_REGISTER = int(UffdIoctl.UFFDIO_API), int(UffdIoctl.UFFDIO_REGISTER)
 _WP_HUGETLBFS_SHMEM, _WP_UNPOPULATED, _WP_ASYNC = 1 << 12, 1 << 13, 1 << 15
 _MODE_WP = 2
-_PAGEMAP_SCAN = 0xC0606610
+_PAGEMAP_SCAN = int(FileIoctl.PAGEMAP_SCAN)
 _SCAN_WP_MATCHING, _SCAN_CHECK_WPASYNC = 1, 2
-_PAGE_IS_WRITTEN = 2
+_PAGE_IS_WRITTEN = int(PageCategory.PAGE_IS_WRITTEN)
 _SCAN_WORDS, _REGION_WORDS = 12, 3
 _REGIONS = 1024
 # Of `struct pm_scan_arg`, by words.
@@ -44,7 +46,7 @@ class WrittenPages:
         self.descriptor = _open_userfaultfd()
         try:
             features = _WP_ASYNC | _WP_UNPOPULATED | _WP_HUGETLBFS_SHMEM
-            fcntl.ioctl(self.descriptor, _UFFDIO_API, bytes((c_uint64 * 3)(_UFFD_API, features, 0)))
+            fcntl.ioctl(self.descriptor, _UFFDIO_API, bytes((c_uint64 * 3)(UFFD_API, features, 0)))
             whole = (c_uint64 * 4)(self.address, len(mapping), _MODE_WP, 0)
             fcntl.ioctl(self.descriptor, _UFFDIO_REGISTER, bytes(whole))
             self.pagemap = os.open("/proc/self/pagemap", os.O_RDONLY | os.O_CLOEXEC)

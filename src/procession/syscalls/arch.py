@@ -14,8 +14,11 @@ from procession.syscalls.parameters import Address, Choice
 if TYPE_CHECKING:
     from procession.kernel.task import Task
 
-_ARCH_SET_GS, _ARCH_SET_FS, _ARCH_GET_FS, _ARCH_GET_GS = 0x1001, 0x1002, 0x1003, 0x1004
-_ARCH_GET_CPUID, _ARCH_SET_CPUID = 0x1011, 0x1012
+_ARCH_SET_GS = int(ArchPrctlOption.ARCH_SET_GS)
+_ARCH_SET_FS = int(ArchPrctlOption.ARCH_SET_FS)
+_ARCH_GET_FS = int(ArchPrctlOption.ARCH_GET_FS)
+_ARCH_GET_GS = int(ArchPrctlOption.ARCH_GET_GS)
+_ARCH_GET_CPUID, _ARCH_SET_CPUID = int(ArchPrctlOption.ARCH_GET_CPUID), int(ArchPrctlOption.ARCH_SET_CPUID)
 
 
 @syscall(158)

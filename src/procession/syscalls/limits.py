@@ -18,7 +18,9 @@ from procession.syscalls.process import rusage_of
 if TYPE_CHECKING:
     from procession.kernel.task import Task
 
-_RUSAGE_SELF, _RUSAGE_CHILDREN, _RUSAGE_THREAD = 0, -1, 1
+_RUSAGE_SELF = int(RusageWho.RUSAGE_SELF)
+_RUSAGE_CHILDREN = int(RusageWho.RUSAGE_CHILDREN)
+_RUSAGE_THREAD = int(RusageWho.RUSAGE_THREAD)
 _NS_PER_CLOCK_TICK = 10_000_000
 _FIRST_CLOCK_TICK = ((1 << 32) - 300 * 250) * 100 // 250
 """Linux starts its tick counter five minutes before it overflows 32 bits."""

@@ -8,7 +8,7 @@ from procession.abi.errno import EAGAIN, EBADF, EINVAL, EMSGSIZE, ENOENT, ENOTSO
 from procession.abi.mqueue import MQ_PRIO_MAX, NOTIFY_COOKIE_LEN, MqAttr
 from procession.abi.open_flags import OpenFlag
 from procession.abi.structure import U32
-from procession.abi.time import Sigevent, Timespec
+from procession.abi.time import Sigevent, SigevNotify, Timespec
 from procession.fs.file import O_NONBLOCK, O_PATH
 from procession.fs.mqueue import QueuedMessage, QueueFile, open_queue, unlink_queue
 from procession.kernel.ipc.posix_queue import (
@@ -42,7 +42,9 @@ if TYPE_CHECKING:
     from procession.kernel.task import Task
     from procession.net.netlink.socket import NetlinkSocket
 
-_SIGEV_SIGNAL, _SIGEV_NONE, _SIGEV_THREAD = 0, 1, 2
+_SIGEV_SIGNAL = int(SigevNotify.SIGEV_SIGNAL)
+_SIGEV_NONE = int(SigevNotify.SIGEV_NONE)
+_SIGEV_THREAD = int(SigevNotify.SIGEV_THREAD)
 _SIGNAL_COUNT = 64
 
 

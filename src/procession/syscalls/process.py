@@ -6,7 +6,13 @@ from contextlib import suppress
 from struct import unpack
 from typing import TYPE_CHECKING
 
-from procession.abi.clone_flags import CloneArgs, CloneFlag
+from procession.abi.clone_flags import (
+    CLONE_ARGS_SIZE_VER0,
+    CLONE_ARGS_SIZE_VER2,
+    CSIGNAL,
+    CloneArgs,
+    CloneFlag,
+)
 from procession.abi.errno import (
     E2BIG,
     EAGAIN,
@@ -19,9 +25,10 @@ from procession.abi.errno import (
     Errno,
 )
 from procession.abi.file_mode import S_IFMT
-from procession.abi.open_flags import AtFlag
+from procession.abi.open_flags import AT_FDCWD, AtFlag
 from procession.abi.resource import Rusage
 from procession.abi.siginfo import SiginfoChild
+from procession.abi.signals import Signal
 from procession.abi.time import Timeval
 from procession.abi.wait_options import IdType, WaitOption
 from procession.fs import namei
@@ -82,15 +89,11 @@ if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
     from procession.kernel.pid import Pid
 
-_AT_FDCWD = -100
-_AT_EMPTY_PATH, _AT_SYMLINK_NOFOLLOW = 0x1000, 0x100
-_WCONTINUED = 8
-_SIGCHLD = 17
-_CSIGNAL = 0xFF
+_AT_EMPTY_PATH, _AT_SYMLINK_NOFOLLOW = int(AtFlag.AT_EMPTY_PATH), int(AtFlag.AT_SYMLINK_NOFOLLOW)
+_WCONTINUED = int(WaitOption.WCONTINUED)
+_SIGCHLD = int(Signal.SIGCHLD)
 _SIGNAL_MAXIMUM = 64
-_CLONE_ARGS_SIZE_VER0, _CLONE_ARGS_SIZE_VER2 = 64, 88
 _INT_MAX = 0x7FFF_FFFF
-_MAX_ARG_STRINGS = 0x7FFFFFFF
 _MAX_ARG_STRLEN = 131_072
 _WAIT4_OPTIONS = WNOHANG | WSTOPPED | _WCONTINUED | WNOTHREAD | WCLONE | WALL
 _WAITID_OPTIONS = _WAIT4_OPTIONS | WNOWAIT | WEXITED
@@ -235,13 +238,13 @@ def clone(
     tls: Address,
 ) -> int:
     """clone(2), the raw call: the low byte of `flags` is the signal that the parent gets."""
-    lower = flags & 0xFFFF_FFFF & ~_CSIGNAL
+    lower = flags & 0xFFFF_FFFF & ~CSIGNAL
     if lower & cloning.CLONE_PIDFD and lower & (cloning.CLONE_PARENT_SETTID | cloning.CLONE_DETACHED):
         raise EINVAL("the pidfd goes where the thread's id would")
     return kernel_clone(
         task.kernel,
         task,
-        CloneArguments(lower, flags & _CSIGNAL, stack, tls, parent_tid, child_tid),
+        CloneArguments(lower, flags & CSIGNAL, stack, tls, parent_tid, child_tid),
         parent_tid,
     )
 
@@ -251,17 +254,17 @@ def clone3(task: Task, arguments: SizedIn[CloneArgs], size: Size) -> int:
     """clone3(2). Linux: kernel/fork.c, copy_clone_args_from_user, clone3_args_valid."""
     if size > 4096:
         raise E2BIG("more than a page of arguments")
-    if size < _CLONE_ARGS_SIZE_VER0:
+    if size < CLONE_ARGS_SIZE_VER0:
         raise EINVAL("fewer arguments than the first version has")
     args = CloneArgs.unpack(read_sized(task.mm, arguments.address, size, CloneArgs.SIZE))
     if args.set_tid_size > 32 or bool(args.set_tid) != bool(args.set_tid_size):
         raise EINVAL("set_tid without a size, or the other way round")
-    if args.exit_signal & ~_CSIGNAL or args.exit_signal > _SIGNAL_MAXIMUM:
+    if args.exit_signal & ~CSIGNAL or args.exit_signal > _SIGNAL_MAXIMUM:
         raise EINVAL(f"no signal {args.exit_signal}")
     flags = args.flags
     if flags & ~(0xFFFF_FFFF | cloning.CLONE_CLEAR_SIGHAND | cloning.CLONE_INTO_CGROUP):
         raise EINVAL("unknown flags")
-    if flags & (cloning.CLONE_DETACHED | (_CSIGNAL & ~0x80)):
+    if flags & (cloning.CLONE_DETACHED | (CSIGNAL & ~0x80)):
         raise EINVAL("flags that only clone has")
     if flags & (cloning.CLONE_THREAD | cloning.CLONE_PARENT) and args.exit_signal:
         raise EINVAL("a thread or sibling has no exit signal of its own")
@@ -273,7 +276,7 @@ def clone3(task: Task, arguments: SizedIn[CloneArgs], size: Size) -> int:
         raise EINVAL("the pidfd goes where the thread's id would")
     cgroup: Cgroup | None = None
     if flags & cloning.CLONE_INTO_CGROUP:
-        if args.cgroup > _INT_MAX or size < _CLONE_ARGS_SIZE_VER2:
+        if args.cgroup > _INT_MAX or size < CLONE_ARGS_SIZE_VER2:
             raise EINVAL("no descriptor of a control group")
         cgroup = group_for_child(task, args.cgroup, is_process=not flags & cloning.CLONE_THREAD)
     set_tid: tuple[int, ...] = ()
@@ -353,7 +356,7 @@ def execveat(
         raise EINVAL("unknown flags")
     start: PathPlace | None = None
     name = path
-    if directory != _AT_FDCWD and not path.startswith(b"/"):
+    if directory != AT_FDCWD and not path.startswith(b"/"):
         file = task.files.file(directory)
         start = file.path
         name = b"/dev/fd/%d/%s" % (directory, path) if path else b"/dev/fd/%d" % directory

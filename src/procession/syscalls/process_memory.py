@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EBADF, EFAULT, EINVAL, ENOMEM, EPERM, ESRCH, Errno
 from procession.abi.mmap_flags import Advice
+from procession.abi.uio import UIO_MAXIOV
 from procession.hardware.page_table import USER_END
 from procession.hardware.physical_memory import PAGE_MASK, OutOfFrames
 from procession.kernel.pid import find_task
@@ -17,7 +18,7 @@ from procession.kernel.task_state import ENDED
 from procession.mm.vma import LOCKED, PROT_READ
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import U64, Choice, Fd, Int, InVector, OutVector, Size, UInt
-from procession.syscalls.user_vector import UIO_MAXIOV, UserVector, import_vector
+from procession.syscalls.user_vector import UserVector, import_vector
 
 if TYPE_CHECKING:
     from procession.kernel.task import Task

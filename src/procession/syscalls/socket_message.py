@@ -8,6 +8,7 @@ from procession.abi.errno import EAGAIN, EFAULT, EINVAL, EMSGSIZE, ENOBUFS, EPIP
 from procession.abi.socket import MessageFlag, Mmsghdr, Msghdr
 from procession.abi.structure import I32
 from procession.abi.time import Timespec
+from procession.abi.uio import UIO_MAXIOV
 from procession.abi.word import pack_u32, pack_u64
 from procession.fs.wait_queue import Sleep
 from procession.hardware.physical_memory import OutOfFrames
@@ -43,7 +44,7 @@ from procession.syscalls.poll import timespec_ns
 from procession.syscalls.read_write import MUCH, STREAM_CHUNK, send_sigpipe
 from procession.syscalls.socket import blocking_flags, read_address, socket_file, write_address
 from procession.syscalls.socket_control import read_control, write_control
-from procession.syscalls.user_vector import UIO_MAXIOV, UserVector, import_vector, single_buffer
+from procession.syscalls.user_vector import UserVector, import_vector, single_buffer
 
 if TYPE_CHECKING:
     from procession.kernel.task import Task

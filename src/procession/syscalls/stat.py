@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from procession.abi.device_numbers import device_major, device_minor
 from procession.abi.errno import EFAULT, EINVAL, ENOENT
 from procession.abi.file_mode import S_IFMT, AccessMode
+from procession.abi.limits import NAME_MAX
 from procession.abi.mount_flags import MountFlag
 from procession.abi.open_flags import (
     AT_FDCWD,
@@ -55,7 +56,6 @@ _KNOWN_ATTRIBUTES = _MOUNT_ROOT | int(StatxAttribute.STATX_ATTR_AUTOMOUNT | Stat
 _FLAG_ATTRIBUTES = int(
     StatxAttribute.STATX_ATTR_IMMUTABLE | StatxAttribute.STATX_ATTR_APPEND | StatxAttribute.STATX_ATTR_NODUMP
 )
-_NAME_MAX = 255
 _MOUNT_FLAGS = (
     (MountFlag.MS_NOSUID, StatfsFlag.ST_NOSUID),
     (MountFlag.MS_NODEV, StatfsFlag.ST_NODEV),
@@ -241,7 +241,7 @@ def _statistics(mount: Mount) -> Statfs:
         f_files=inodes,
         f_ffree=free_inodes,
         f_fsid=(superblock.device, 0),
-        f_namelen=_NAME_MAX,
+        f_namelen=NAME_MAX,
         f_frsize=4096,
         f_flags=flags,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EFAULT, EINVAL, ENOMEM
+from procession.abi.uio import UIO_MAXIOV
 from procession.abi.word import Words
 from procession.hardware.page_table import USER_END
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SIZE
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
 MAX_RW_COUNT = 0x7FFF_F000
 """The most bytes that one call moves (Linux: include/linux/fs.h)."""
-UIO_MAXIOV = 1024
 _LARGE = 1 << 20
 """From what length on the bytes that are gathered must have room in the machine's memory, twice."""
 _IOVEC = Words("<QQ")

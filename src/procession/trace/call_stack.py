@@ -6,7 +6,7 @@ from bisect import bisect_right
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
-from procession.abi.elf import Elf64Ehdr, Elf64Phdr
+from procession.abi.elf import Elf64Ehdr, Elf64Phdr, SegmentType
 from procession.abi.errno import Errno
 from procession.abi.word import Words
 from procession.fs.dentry import absolute_path
@@ -27,7 +27,7 @@ _MOST_SYMBOLS, _MOST_SYMBOLS_TOGETHER = 1 << 18, 1 << 20
 _LARGEST_TABLE = 1 << 24
 _MOST_SECTIONS, _MOST_LOADS = 1 << 12, 64
 _MAGIC = b"\x7fELF"
-_PT_LOAD, _PT_GNU_EH_FRAME = 1, 0x6474E550
+_PT_LOAD, _PT_GNU_EH_FRAME = int(SegmentType.PT_LOAD), int(SegmentType.PT_GNU_EH_FRAME)
 _TABLES = b".eh_frame\0"
 _SECTION = Words("<IIQQQQIIQQ")
 _SYMBOL = Words("<IBBHQQ")

@@ -12,7 +12,7 @@ from procession.abi.clone_flags import CloneArgs, CloneFlag
 from procession.abi.device_numbers import device_major, device_minor
 from procession.abi.enumeration import IntEnum, IntFlag
 from procession.abi.file_mode import FileType
-from procession.abi.open_flags import OpenFlag, OpenHow, ResolveFlag
+from procession.abi.open_flags import AT_FDCWD, OpenFlag, OpenHow, ResolveFlag
 from procession.abi.poll import EpollEvent, EpollEvents, PollEvent, Pollfd
 from procession.abi.resource import Rlimit64
 from procession.abi.sigaction import Sigaction, SignalStack
@@ -39,7 +39,6 @@ STRING_LIMIT = 32
 LIST_LIMIT = 32
 """strace's -s and the same limit for lists."""
 FIELD_LIMIT = 16
-AT_FDCWD = -100
 _SETS_KEPT = 4096
 """How many sets of flags, and of signals, are kept with their texts: a program may use any number."""
 

@@ -7,6 +7,8 @@ import os
 import tarfile
 from typing import TYPE_CHECKING, cast
 
+from procession.abi.limits import NAME_MAX, PATH_MAX
+from procession.abi.xattr import XATTR_NAME_MAX
 from procession.exchange.image.error import ImageError
 from procession.exchange.image.headers import (
     GLOBAL_RECORDS_LIMIT,
@@ -17,14 +19,13 @@ from procession.exchange.image.headers import (
 from procession.exchange.layer import OPAQUE, WHITEOUT
 from procession.fs.image_tree import ImageNode
 from procession.fs.inode import S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG
-from procession.fs.xattr import INODE_LIMIT, XATTR_NAME_MAX
+from procession.fs.xattr import INODE_LIMIT
 
 if TYPE_CHECKING:
     from procession.fs.image_tree import Extent
 
 FILES_LIMIT = 500_000
 """How many files and directories all layers may make, those that later ones remove included."""
-PATH_MAX, NAME_MAX = 4096, 255
 _LINKS_LIMIT = 40
 _MAJORS, _MINORS = 1 << 12, 1 << 20
 _LARGEST_ID = (1 << 32) - 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Protocol
 
+from procession.abi.signals import Signal
 from procession.abi.word import pack_u8
 from procession.fs.terminal.echo import EchoQueue
 from procession.fs.terminal.modes import (
@@ -62,7 +63,7 @@ BUFFER_SIZE = 4096
 
 Linux: include/linux/tty.h, N_TTY_BUF_SIZE.; a reader finds at most one byte less.
 """
-SIGINT, SIGQUIT, SIGTSTP = 2, 3, 20
+SIGINT, SIGQUIT, SIGTSTP = int(Signal.SIGINT), int(Signal.SIGQUIT), int(Signal.SIGTSTP)
 
 _TRANSLATING = ISTRIP | IUCLC | IGNCR | ICRNL | INLCR | IXON | PARMRK
 _MARKED = 0xFF

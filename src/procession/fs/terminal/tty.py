@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from procession.abi.device_numbers import encode_device
 from procession.abi.errno import EAGAIN, EBUSY, EIO
+from procession.abi.signals import Signal
 from procession.abi.word import pack_u8
 from procession.fs.file import (
     POLLERR,
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from procession.fs.file import UserMemory
     from procession.fs.permission import Subject
 
-SIGTTIN, SIGTTOU, SIGWINCH = 21, 22, 28
+SIGTTIN, SIGTTOU, SIGWINCH = int(Signal.SIGTTIN), int(Signal.SIGTTOU), int(Signal.SIGWINCH)
 NS_PER_TENTH = 100_000_000
 _NS_PER_SECOND = 10**9
 _READ_CHUNK = 64

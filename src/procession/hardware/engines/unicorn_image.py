@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 from ctypes import c_uint64, c_void_p
 
+from procession.abi.mmap_flags import Protection
 from procession.abi.word import Words
 from procession.hardware.engines.unicorn_library import UnicornError
 
@@ -21,7 +22,7 @@ _PROGRAM_HEADER, _PROGRAM_HEADER_COUNT = Words("<IIQQQQQQ"), Words("<H")
 _COUNT_OFFSET, _RELOCATION_BYTES, _INFO_OFFSET, _SYMBOL_BYTES = 56, 24, 8, 24
 _TABLE_BYTES = 1 << 17
 """More than the table of addresses that code uses has, and the list of functions on each side of one."""
-_PROT_READ, _PROT_WRITE = 1, 2
+_PROT_READ, _PROT_WRITE = int(Protection.PROT_READ), int(Protection.PROT_WRITE)
 _PAGE = 4096
 
 

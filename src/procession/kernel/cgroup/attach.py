@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from procession.abi.errno import EBUSY, ENOENT, EOPNOTSUPP, ESRCH
+from procession.abi.signals import Signal
 from procession.kernel.cgroup.cpuset import restrict
 from procession.kernel.cgroup.freezer import freeze_task, update_frozen
 from procession.kernel.cgroup.memory import task_bytes
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
     from procession.kernel.task import Task
 
-_SIGKILL = 9
+_SIGKILL = int(Signal.SIGKILL)
 
 
 class Mover(Protocol):

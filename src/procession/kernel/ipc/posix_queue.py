@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 from procession.abi.errno import EBUSY, EMFILE, ERESTARTSYS, ETIMEDOUT
 from procession.abi.mqueue import NOTIFY_COOKIE_LEN, NOTIFY_REMOVED, NOTIFY_WOKENUP
 from procession.abi.signals import SignalCode
+from procession.abi.time import SigevNotify
 from procession.fs.mqueue import MqueueFileSystem, QueuedMessage, QueueInode, add_sleeper
 from procession.fs.wait_queue import Abandonable, Sleep
 from procession.kernel.rlimit import RLIMIT_MSGQUEUE
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
     from procession.kernel.task import Task, ThreadGroup
     from procession.net.netlink.socket import NetlinkSocket
 
-SIGEV_SIGNAL, SIGEV_NONE, SIGEV_THREAD = 0, 1, 2
+SIGEV_SIGNAL = int(SigevNotify.SIGEV_SIGNAL)
+SIGEV_NONE = int(SigevNotify.SIGEV_NONE)
+SIGEV_THREAD = int(SigevNotify.SIGEV_THREAD)
 _SI_MESGQ = int(SignalCode.SI_MESGQ)
 _FAIR_PRIORITY = 120
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from procession.abi.clone_flags import CloneFlag
 from procession.abi.errno import EINVAL, ENOMEM, ENOSPC, EPERM, Errno
 from procession.fs.mounts.namespace import copy_mount_namespace
 from procession.fs.namespace import (
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from procession.kernel.security.credentials import Credentials
     from procession.kernel.task import Task
 
-CLONE_VM, CLONE_SYSVSEM = 0x100, 0x40000
+CLONE_VM, CLONE_SYSVSEM = int(CloneFlag.CLONE_VM), int(CloneFlag.CLONE_SYSVSEM)
 CLONE_NEW_IN_PROXY = (
     CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWTIME
 )

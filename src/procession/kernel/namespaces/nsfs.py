@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.errno import EINVAL, ENOENT, ENOTTY, EPERM, ESRCH
 from procession.abi.nsfs import MntNsInfo, NamespaceIoctl
+from procession.abi.open_flags import OpenFlag
 from procession.abi.statfs import Magic
 from procession.abi.word import pack_u32, pack_u64
 from procession.fs.dentry import Dentry, Path
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
     from procession.kernel.task import Task
 
-_O_CLOEXEC = 0o2000000
+_O_CLOEXEC = int(OpenFlag.O_CLOEXEC)
 _INFO_SIZE = MntNsInfo.SIZE
 _NR_BITS = 0xFFFF
 _FROM_NAMESPACE = (NamespaceIoctl.NS_GET_PID_FROM_PIDNS, NamespaceIoctl.NS_GET_TGID_FROM_PIDNS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.errno import EINVAL, EPERM
+from procession.abi.personality import PER_MASK, ExecutionDomain, PersonalityFlag
 from procession.abi.utsname import Utsname
 from procession.fs.namespace import CLONE_NEWUTS, Namespace, NamespaceTable
 from procession.fs.wait_queue import WaitQueue
@@ -21,9 +22,8 @@ DEFAULT_HOST_NAME = "procession"
 RELEASE = b"6.12.0"
 HOST_NAME, DOMAIN_NAME = range(2)
 """Places in `kernel.name_changes`."""
-_UNAME26 = 0x20000
-_PER_LINUX32 = 8
-_PER_MASK = 0xFF
+_UNAME26 = int(PersonalityFlag.UNAME26)
+_PER_LINUX32 = int(ExecutionDomain.PER_LINUX32)
 
 
 class NameChanges:
@@ -92,7 +92,7 @@ class UtsNamespace(Namespace):
         if personality & _UNAME26:
             # Old programs took versions of two parts for broken: 6.12 is 2.6.(12 + 60).
             release = b"2.6.%d" % (int(release.split(b".")[1]) + 60)
-        if personality & _PER_MASK == _PER_LINUX32:
+        if personality & PER_MASK == _PER_LINUX32:
             machine = b"i686"
         return Utsname(self.system_name, self.host_name, release, self.version, machine, self.domain_name)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EACCES
 from procession.abi.file_mode import S_IFMT
+from procession.abi.open_flags import OpenFlag
 from procession.fs.inode import S_IFREG
 from procession.fs.landlock import check_right, rights_to_open
 from procession.fs.mounts.mount import MS_NOEXEC
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from procession.fs.file import File
     from procession.kernel.task import Task
 
-_O_RDONLY = 0
+_O_RDONLY = int(OpenFlag.O_RDONLY)
 
 
 class BinaryParameters:

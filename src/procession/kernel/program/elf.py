@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
+from procession.abi.elf import ElfType, Machine, SegmentFlag, SegmentType
 from procession.abi.errno import EINVAL, EIO, ELIBBAD, ENOEXEC, ENOMEM, EOVERFLOW
+from procession.abi.limits import PATH_MAX
 from procession.abi.word import Words
 from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE
@@ -19,11 +21,12 @@ _EHDR = Words("<16sHHIQQQIHHHHHH")
 _PHDR = Words("<IIQQQQQQ")
 EHDR_SIZE, PHDR_SIZE = _EHDR.size, _PHDR.size
 _MAGIC = b"\x7fELF"
-ET_EXEC, ET_DYN = 2, 3
-EM_X86_64 = 62
-PT_LOAD, PT_INTERP, PT_GNU_STACK = 1, 3, 0x6474E551
-PF_X, PF_W, PF_R = 1, 2, 4
-PATH_MAX = 4096
+ET_EXEC, ET_DYN = int(ElfType.ET_EXEC), int(ElfType.ET_DYN)
+EM_X86_64 = int(Machine.EM_X86_64)
+PT_LOAD = int(SegmentType.PT_LOAD)
+PT_INTERP = int(SegmentType.PT_INTERP)
+PT_GNU_STACK = int(SegmentType.PT_GNU_STACK)
+PF_X, PF_W, PF_R = int(SegmentFlag.PF_X), int(SegmentFlag.PF_W), int(SegmentFlag.PF_R)
 
 _MAXIMUM_OFFSET = (1 << 63) - 1
 

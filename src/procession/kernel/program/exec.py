@@ -13,6 +13,8 @@ from procession.abi.errno import (
     ENOEXEC,
     Errno,
 )
+from procession.abi.personality import PER_CLEAR_ON_SETID, PersonalityFlag
+from procession.abi.signals import Signal
 from procession.abi.word import pack_array
 from procession.fs import namei
 from procession.fs.inode import S_ISGID, S_ISUID
@@ -65,12 +67,10 @@ _ELF_OF_32_BITS = b"\x7fELF\x01"
 _ARG_MINIMUM, ARG_MAXIMUM = 131_072, 6 << 20
 _HEAD_BYTES = 256
 _MAXIMUM_INTERPRETERS = 5
-_SIGSEGV = 11
+_SIGSEGV = int(Signal.SIGSEGV)
 _COMM_LENGTH = 15
 _AT_FLAGS_PRESERVE_ARGV0 = 1
-_READ_IMPLIES_EXEC = 0x400000
-_PER_CLEAR_ON_SETID = 0x740000
-"""The personality flags that weaken a program which gains privilege."""
+_READ_IMPLIES_EXEC = int(PersonalityFlag.READ_IMPLIES_EXEC)
 
 
 class Program:
@@ -531,7 +531,7 @@ def _switch_program(
         mm.dumpable = kernel.core.suid_dumpable
     if gained.is_secure:
         task.parent_death_signal = 0
-    task.personality &= ~(_PER_CLEAR_ON_SETID if gained.clears_personality else _READ_IMPLIES_EXEC)
+    task.personality &= ~(PER_CLEAR_ON_SETID if gained.clears_personality else _READ_IMPLIES_EXEC)
     commit_credentials(task, gained.credentials)
     task.rseq = None
     if task.user_dispatch is not None:

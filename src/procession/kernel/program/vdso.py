@@ -9,6 +9,7 @@ from __future__ import annotations
 from struct import pack
 from typing import TYPE_CHECKING
 
+from procession.abi.elf import ElfType, Machine, SegmentFlag, SegmentType
 from procession.abi.syscall_numbers import NUMBERS
 from procession.hardware.physical_memory import PAGE_SIZE
 from procession.hardware.registers import RDI, RIP
@@ -29,8 +30,14 @@ _OTHER_CALLS = (NUMBERS["gettimeofday"], NUMBERS["time"], NUMBERS["getcpu"])
 _CLOCKS = (0, 1, 4, 5, 6, 7, 11)
 """The clocks that the functions tell on Linux; for others they make the system call."""
 
-_ET_DYN, _EM_X86_64, _PF_R, _PF_X = 3, 62, 4, 1
-_PT_LOAD, _PT_DYNAMIC, _PT_NOTE, _PT_GNU_EH_FRAME = 1, 2, 4, 0x6474E550
+_ET_DYN = int(ElfType.ET_DYN)
+_EM_X86_64 = int(Machine.EM_X86_64)
+_PF_R = int(SegmentFlag.PF_R)
+_PF_X = int(SegmentFlag.PF_X)
+_PT_LOAD = int(SegmentType.PT_LOAD)
+_PT_DYNAMIC = int(SegmentType.PT_DYNAMIC)
+_PT_NOTE = int(SegmentType.PT_NOTE)
+_PT_GNU_EH_FRAME = int(SegmentType.PT_GNU_EH_FRAME)
 _EHDR_SIZE, _PHDR_SIZE, _SHDR_SIZE, _SYM_SIZE = 64, 56, 64, 24
 _GLOBAL_FUNCTION, _WEAK_FUNCTION, _GLOBAL_OBJECT, _ABSOLUTE = 0x12, 0x22, 0x11, 0xFFF1
 _SHT = {"progbits": 1, "strtab": 3, "hash": 5, "dynamic": 6, "note": 7, "dynsym": 11}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from procession.abi.clone_flags import CloneFlag
 from procession.abi.errno import EINVAL, EIO, EPERM
 from procession.kernel.ptrace.stop import signal_wake_up, stop_for_trap
 from procession.kernel.ptrace.tracing import (
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
     from procession.kernel.task import Task
 
-_CLONE_PTRACE, _CLONE_VFORK, _CLONE_UNTRACED = 0x2000, 0x4000, 0x800000
+_CLONE_PTRACE = int(CloneFlag.CLONE_PTRACE)
+_CLONE_VFORK = int(CloneFlag.CLONE_VFORK)
+_CLONE_UNTRACED = int(CloneFlag.CLONE_UNTRACED)
 
 
 def link(task: Task, tracer: Task, tracing: Tracing) -> None:

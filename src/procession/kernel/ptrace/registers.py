@@ -5,6 +5,7 @@ from __future__ import annotations
 from struct import iter_unpack
 from typing import TYPE_CHECKING
 
+from procession.abi.elf import NoteType
 from procession.abi.errno import EFAULT, EINVAL, EIO
 from procession.abi.ptrace import User, UserFpregsStruct, UserRegsStruct
 from procession.abi.word import pack_array, wrap_signed
@@ -31,7 +32,9 @@ if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
     from procession.kernel.task import Task
 
-NT_PRSTATUS, NT_PRFPREG, NT_X86_XSTATE = 1, 2, 0x202
+NT_PRSTATUS = int(NoteType.NT_PRSTATUS)
+NT_PRFPREG = int(NoteType.NT_PRFPREG)
+NT_X86_XSTATE = int(NoteType.NT_X86_XSTATE)
 _NAME_AT = {offset: name for name, offset in UserRegsStruct.OFFSETS.items()}
 _WORD = 8
 _SET_BYTES = {

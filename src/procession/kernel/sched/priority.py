@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EACCES, EAGAIN, EINVAL, EOPNOTSUPP, EPERM, ESRCH
+from procession.abi.ioprio import IOPRIO_CLASS_SHIFT
+from procession.abi.resource import PriorityWhich
+from procession.abi.sched import SchedPolicy
 from procession.kernel.pid import find_pid, find_task
 from procession.kernel.rlimit import RLIMIT_NICE, RLIMIT_RTPRIO
 from procession.kernel.security.capability import CAP_SYS_ADMIN, CAP_SYS_NICE
@@ -14,7 +17,12 @@ from procession.kernel.time.costs import SEEN_FRAME_NS, SEEN_TASK_NS
 if TYPE_CHECKING:
     from procession.kernel.task import Task
 
-SCHED_NORMAL, SCHED_FIFO, SCHED_RR, SCHED_BATCH, SCHED_IDLE, SCHED_DEADLINE = 0, 1, 2, 3, 5, 6
+SCHED_NORMAL = int(SchedPolicy.SCHED_NORMAL)
+SCHED_FIFO = int(SchedPolicy.SCHED_FIFO)
+SCHED_RR = int(SchedPolicy.SCHED_RR)
+SCHED_BATCH = int(SchedPolicy.SCHED_BATCH)
+SCHED_IDLE = int(SchedPolicy.SCHED_IDLE)
+SCHED_DEADLINE = int(SchedPolicy.SCHED_DEADLINE)
 FAIR = (SCHED_NORMAL, SCHED_BATCH)
 REAL_TIME = (SCHED_FIFO, SCHED_RR)
 BEFORE_FAIR = (*REAL_TIME, SCHED_DEADLINE)
@@ -23,8 +31,9 @@ POLICIES = (*FAIR, *REAL_TIME, SCHED_IDLE, SCHED_DEADLINE)
 LARGEST_REAL_TIME_PRIORITY = 99
 LOWEST_NICE, HIGHEST_NICE = -20, 19
 
-PRIO_PROCESS, PRIO_PGRP, PRIO_USER = 0, 1, 2
-IOPRIO_CLASS_SHIFT = 13
+PRIO_PROCESS = int(PriorityWhich.PRIO_PROCESS)
+PRIO_PGRP = int(PriorityWhich.PRIO_PGRP)
+PRIO_USER = int(PriorityWhich.PRIO_USER)
 IOPRIO_CLASS_NONE, IOPRIO_CLASS_RT, IOPRIO_CLASS_BE, IOPRIO_CLASS_IDLE = range(4)
 
 

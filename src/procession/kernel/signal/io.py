@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import ENOTTY
 from procession.abi.open_flags import OwnerType
 from procession.abi.poll import PollEvent
-from procession.abi.signals import Signal
+from procession.abi.signals import PollCode, Signal
 from procession.fs.file import POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM, File
 from procession.fs.terminal.tty import TtyFile
 from procession.kernel.signal.generation import send_signal
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _SIGIO = int(Signal.SIGIO)
 _SIGURG = int(Signal.SIGURG)
-_POLL_IN, _POLL_OUT, _POLL_MSG = 1, 2, 3
+_POLL_IN, _POLL_OUT, _POLL_MSG = int(PollCode.POLL_IN), int(PollCode.POLL_OUT), int(PollCode.POLL_MSG)
 _POLLMSG = int(PollEvent.POLLMSG)
 _BANDS = {
     _POLL_IN: POLLIN | POLLRDNORM,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.errno import EAGAIN, ECANCELED, EINVAL
+from procession.abi.timerfd import TimerfdSettimeFlag
 from procession.abi.word import pack_u64
 from procession.fs.anonymous_inode import anonymous_path
 from procession.fs.file import O_NONBLOCK, O_RDWR, POLLIN, File
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
     from procession.kernel.task import Timer
 
-TFD_TIMER_ABSTIME = 1
-TFD_TIMER_CANCEL_ON_SET = 2
+TFD_TIMER_ABSTIME = int(TimerfdSettimeFlag.TFD_TIMER_ABSTIME)
+TFD_TIMER_CANCEL_ON_SET = int(TimerfdSettimeFlag.TFD_TIMER_CANCEL_ON_SET)
 _NS_PER_S = 1_000_000_000
 
 

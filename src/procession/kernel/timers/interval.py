@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from procession.abi.signals import Signal
 from procession.fs.wait_queue import WaitQueue
 from procession.kernel.rlimit import RLIM_INFINITY, RLIMIT_CPU, RLIMIT_RTTIME
 from procession.kernel.sched.run_queue import CLASS_REALTIME, class_of
@@ -26,7 +27,11 @@ ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF = range(3)
 _CPU_WATCH = 3
 """Where ThreadGroup.itimers has the CpuWatch."""
 
-_SIGKILL, _SIGALRM, _SIGXCPU, _SIGVTALRM, _SIGPROF = 9, 14, 24, 26, 27
+_SIGKILL = int(Signal.SIGKILL)
+_SIGALRM = int(Signal.SIGALRM)
+_SIGXCPU = int(Signal.SIGXCPU)
+_SIGVTALRM = int(Signal.SIGVTALRM)
+_SIGPROF = int(Signal.SIGPROF)
 _NS_PER_S = 1_000_000_000
 _NS_PER_US = 1000
 _US_PER_S = 1_000_000

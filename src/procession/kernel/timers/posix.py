@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from procession.abi.errno import EAGAIN, EINVAL, EOPNOTSUPP, EPERM
+from procession.abi.signals import SIGRTMAX, Signal
+from procession.abi.time import SigevNotify
 from procession.hardware.kernel_memory import POSIX_TIMER_BYTES, SIGNAL_BYTES, TIMER
 from procession.kernel.pid import find_task
 from procession.kernel.rlimit import RLIMIT_SIGPENDING
@@ -35,9 +37,11 @@ if TYPE_CHECKING:
     from procession.kernel.signal.pending import PendingSignals
     from procession.kernel.task import Task, ThreadGroup, Timer
 
-SIGEV_SIGNAL, SIGEV_NONE, SIGEV_THREAD, SIGEV_THREAD_ID = 0, 1, 2, 4
-_SIGALRM = 14
-_SIGRTMAX = 64
+SIGEV_SIGNAL = int(SigevNotify.SIGEV_SIGNAL)
+SIGEV_NONE = int(SigevNotify.SIGEV_NONE)
+SIGEV_THREAD = int(SigevNotify.SIGEV_THREAD)
+SIGEV_THREAD_ID = int(SigevNotify.SIGEV_THREAD_ID)
+_SIGALRM = int(Signal.SIGALRM)
 _INT_MAX = 0x7FFFFFFF
 _PLAIN_CLOCKS = (CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_BOOTTIME, CLOCK_TAI)
 
@@ -272,7 +276,7 @@ def check_notification(task: Task, how: int, signo: int, value: int, thread_id: 
         if thread is None or thread.group is not task.group:
             raise EINVAL(f"{thread_id} is no thread of the process")
     if how in (SIGEV_SIGNAL, SIGEV_THREAD, SIGEV_THREAD_ID):
-        if not 0 < signo <= _SIGRTMAX:
+        if not 0 < signo <= SIGRTMAX:
             raise EINVAL(f"no signal {signo}")
     elif how != SIGEV_NONE:
         raise EINVAL(f"no notification {how}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from procession.abi.signals import BusCode, Signal
 from procession.abi.userfaultfd import UFFD_MSG, UffdEvent, UffdFeature, UffdPagefaultFlag
 from procession.fs.wait_queue import Sleep, WaitQueue
 from procession.hardware.kernel_memory import USER_FAULT, USER_FAULT_EVENT_BYTES
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from procession.mm.address_space import MemoryDescriptor
     from procession.mm.vma import VirtualMemoryArea
 
-SIGBUS, BUS_ADRERR = 7, 2
+SIGBUS, BUS_ADRERR = int(Signal.SIGBUS), int(BusCode.BUS_ADRERR)
 
 _EVENT_FORK = int(UffdFeature.UFFD_FEATURE_EVENT_FORK)
 _EVENT_REMAP = int(UffdFeature.UFFD_FEATURE_EVENT_REMAP)

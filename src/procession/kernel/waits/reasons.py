@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from procession.abi.signals import Signal
 from procession.abi.syscall_numbers import name_of
+from procession.abi.wait_options import IdType
 from procession.fs.epoll import EpollFile
 from procession.fs.eventfd import EventFile
 from procession.fs.host_stream import InputFile
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
 
 _HALTED = (TaskState.STOPPED, TaskState.TRACED)
 _WAIT4, _WAITID, _FLOCK, _CLOCK_NANOSLEEP = 61, 247, 73, 230
-_P_PID = 1
+_P_PID = int(IdType.P_PID)
 _MOST_PARTIES = 6
 _SIGNAL_CALLS = frozenset({34, 128, 130})
 """pause, rt_sigtimedwait, rt_sigsuspend."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EINVAL, ENOENT
+from procession.abi.internet import TcpOption
 from procession.abi.sock_diag import (
     InetDiagAttribute,
     InetDiagMsg,
@@ -12,7 +13,7 @@ from procession.abi.sock_diag import (
     InetDiagReqV2,
     InetDiagSockid,
 )
-from procession.abi.socket import SocketOption, TcpState
+from procession.abi.socket import IpProtocol, SocketLevel, SocketOption, TcpState
 from procession.abi.word import pack_array, pack_port, pack_u8, pack_u64
 from procession.net.diag.filter import Ends, check_program, lets_through
 from procession.net.internet.address import AF_INET6, any_of, mapped
@@ -33,8 +34,10 @@ if TYPE_CHECKING:
 
 Told = TcpSocket | TimeWait | DatagramSocket
 _BYTECODE = int(InetDiagRequestAttribute.INET_DIAG_REQ_BYTECODE)
-_IPPROTO_RAW = 255
-_TCP_INFO, _SOL_TCP, _TCP_CONGESTION = 11, 6, 13
+_IPPROTO_RAW = int(IpProtocol.IPPROTO_RAW)
+_TCP_INFO = int(TcpOption.TCP_INFO)
+_SOL_TCP = int(SocketLevel.SOL_TCP)
+_TCP_CONGESTION = int(TcpOption.TCP_CONGESTION)
 _SO_BINDTOIFINDEX = int(SocketOption.SO_BINDTOIFINDEX)
 _SO_MARK = int(SocketOption.SO_MARK)
 _TIME_WAIT = int(TcpState.TCP_TIME_WAIT)

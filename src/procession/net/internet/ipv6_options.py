@@ -11,7 +11,7 @@ from procession.abi.errno import (
     ENOTCONN,
 )
 from procession.abi.internet import IpOption, Ipv6Option
-from procession.abi.socket import SocketLevel, SocketType
+from procession.abi.socket import IpProtocol, SocketLevel, SocketType
 from procession.abi.word import pack_address
 from procession.net.internet.address import AF_INET
 from procession.net.internet.group_options import GROUP_OPTIONS_6, get_group_option_6, set_group_option_6
@@ -40,7 +40,7 @@ _MULTICAST_IF = int(Ipv6Option.IPV6_MULTICAST_IF)
 _MULTICAST_HOPS = int(Ipv6Option.IPV6_MULTICAST_HOPS)
 _TCLASS = int(Ipv6Option.IPV6_TCLASS)
 _CONGESTION_BITS = 3
-_IPPROTO_RAW = 255
+_IPPROTO_RAW = int(IpProtocol.IPPROTO_RAW)
 _ROUTER_ALERT = int(Ipv6Option.IPV6_ROUTER_ALERT)
 _PATHMTU = int(Ipv6Option.IPV6_PATHMTU)
 _HDRINCL = int(Ipv6Option.IPV6_HDRINCL)

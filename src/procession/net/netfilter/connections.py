@@ -15,7 +15,9 @@ from procession.abi.conntrack import (
     TupleProtocol,
 )
 from procession.abi.errno import EINVAL, ENOENT, EOPNOTSUPP
+from procession.abi.internet import ADDRESS_BYTES
 from procession.abi.nftables import Subsystem
+from procession.abi.socket import AddressFamily
 from procession.abi.word import pack_port, pack_u8
 from procession.net.internet.packet import ICMP, ICMP6, TCP
 from procession.net.netfilter.expression import be32, be32_in
@@ -53,11 +55,12 @@ _OF_ICMP = {
         int(TupleProtocol.CTA_PROTO_ICMPV6_CODE),
     ),
 }
-_FAMILIES = {
-    2: (4, int(TupleAddress.CTA_IP_V4_SRC), int(TupleAddress.CTA_IP_V4_DST)),
-    10: (16, int(TupleAddress.CTA_IP_V6_SRC), int(TupleAddress.CTA_IP_V6_DST)),
+_IPV4, _IPV6 = int(AddressFamily.AF_INET), int(AddressFamily.AF_INET6)
+_ADDRESS_KINDS = {
+    _IPV4: (int(TupleAddress.CTA_IP_V4_SRC), int(TupleAddress.CTA_IP_V4_DST)),
+    _IPV6: (int(TupleAddress.CTA_IP_V6_SRC), int(TupleAddress.CTA_IP_V6_DST)),
 }
-"""By family: how long addresses are, and their attributes."""
+"""By family: the attributes of a source and a destination."""
 _NESTED = 0x8000
 _SECOND_NS = 10**9
 _NO_FLAGS = bytes(2)
@@ -68,13 +71,13 @@ def _nest(kind: int, data: bytes) -> bytes:
 
 
 def _family_of(key: Tuple) -> int:
-    return 2 if len(key[1]) == 4 else 10
+    return _IPV4 if len(key[1]) == ADDRESS_BYTES[_IPV4] else _IPV6
 
 
 def _tuple_data(key: Tuple) -> bytes:
     """Linux: net/netfilter/nf_conntrack_netlink.c, ctnetlink_dump_tuples."""
     protocol, source, port, target, target_port = key
-    _, source_kind, target_kind = _FAMILIES[_family_of(key)]
+    source_kind, target_kind = _ADDRESS_KINDS[_family_of(key)]
     told = attribute(_NUMBER, pack_u8(protocol))
     kinds = _OF_ICMP.get(protocol)
     if kinds is not None:
@@ -118,9 +121,10 @@ def connection_message(
 def _tuple_in(data: bytes, family: int) -> Tuple:
     """The tuple in an attribute. Raises EINVAL, EOPNOTSUPP. Linux: net/netfilter/nf_conntrack_netlink.c,
     ctnetlink_parse_tuple."""
-    if family not in _FAMILIES:
+    if family not in _ADDRESS_KINDS:
         raise EOPNOTSUPP("neither IPv4 nor IPv6")
-    size, source_kind, target_kind = _FAMILIES[family]
+    size = ADDRESS_BYTES[family]
+    source_kind, target_kind = _ADDRESS_KINDS[family]
     found = nested_in(data)
     addresses, protocol = nested_in(found.get(_ADDRESSES, b"")), nested_in(found.get(_PROTOCOL, b""))
     source, target = addresses.get(source_kind, b""), addresses.get(target_kind, b"")

@@ -13,6 +13,7 @@ from procession.abi.netlink import (
     NetlinkFlag,
     RouteMessageType,
 )
+from procession.abi.socket import AddressFamily
 from procession.abi.tun import TunAttribute, TunFlag
 from procession.abi.word import pack_array, pack_u8
 from procession.net.internet.flow import settle_all
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
     from procession.net.network import Network
     from procession.net.tun.device import TunDevice
 
-_AF_BRIDGE = 7
+_AF_BRIDGE = int(AddressFamily.AF_BRIDGE)
 _ADDRESS, _NAME = int(LinkAttribute.IFLA_ADDRESS), int(LinkAttribute.IFLA_IFNAME)
 _MTU, _MASTER = int(LinkAttribute.IFLA_MTU), int(LinkAttribute.IFLA_MASTER)
 _QUEUE_LENGTH, _GROUP = int(LinkAttribute.IFLA_TXQLEN), int(LinkAttribute.IFLA_GROUP)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import EEXIST, EINVAL, ENODEV, ENOENT, EOPNOTSUPP
 from procession.abi.internet import ADDRESS_BYTES
 from procession.abi.netlink import Ndmsg, NeighbourAttribute, NetlinkFlag, RouteMessageType, RouteType
+from procession.abi.socket import AddressFamily
 from procession.abi.word import pack_array
 from procession.net.internet.address import AF_INET, AF_INET6
 from procession.net.internet.neighbour import FAILED, INCOMPLETE, PERMANENT, REACHABLE, STALE, forget, learn
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 _DST, _LLADDR = int(NeighbourAttribute.NDA_DST), int(NeighbourAttribute.NDA_LLADDR)
 _UNICAST = int(RouteType.RTN_UNICAST)
-_AF_BRIDGE = 7
+_AF_BRIDGE = int(AddressFamily.AF_BRIDGE)
 _NS_PER_TICK = 10_000_000
 _WITHOUT_ADDRESS = (INCOMPLETE, FAILED)
 

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from procession.abi.prctl import PrctlOption
+from procession.abi.seccomp import SeccompOperation
+from procession.abi.signals import SigactionFlag, Signal
 from procession.abi.word import Words, pack_u32
 from procession.hardware.engines.native.system_call_filter import (
     MAP_SHARED_FIXED,
@@ -45,10 +48,16 @@ _RT_SIGACTION, _GETPPID, _SIGALTSTACK, _PRCTL, _EXIT_GROUP, _SECCOMP, _CLOSE_RAN
 )
 _SIGNALS = (4, 5, 7, 8, 11)
 """SIGILL, SIGTRAP, SIGBUS, SIGFPE, SIGSEGV: what an instruction may raise."""
-_SA_SIGINFO, _SA_ONSTACK, _SA_RESTORER, _SA_NODEFER = 4, 0x08000000, 0x04000000, 0x40000000
-_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NAME, _PR_SET_NO_NEW_PRIVS = 1, 4, 15, 38
-_SIGKILL = 9
-_SECCOMP_SET_MODE_FILTER = 1
+_SA_SIGINFO = int(SigactionFlag.SA_SIGINFO)
+_SA_ONSTACK = int(SigactionFlag.SA_ONSTACK)
+_SA_RESTORER = int(SigactionFlag.SA_RESTORER)
+_SA_NODEFER = int(SigactionFlag.SA_NODEFER)
+_PR_SET_PDEATHSIG = int(PrctlOption.PR_SET_PDEATHSIG)
+_PR_SET_DUMPABLE = int(PrctlOption.PR_SET_DUMPABLE)
+_PR_SET_NAME = int(PrctlOption.PR_SET_NAME)
+_PR_SET_NO_NEW_PRIVS = int(PrctlOption.PR_SET_NO_NEW_PRIVS)
+_SIGKILL = int(Signal.SIGKILL)
+_SECCOMP_SET_MODE_FILTER = int(SeccompOperation.SECCOMP_SET_MODE_FILTER)
 _SET_SIZE = 8
 _USER_END = 0x7FFF_FFFF_F000
 _LAST_DESCRIPTOR = 0xFFFF_FFFF

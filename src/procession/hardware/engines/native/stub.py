@@ -12,6 +12,8 @@ import weakref
 from collections.abc import Sequence
 from contextlib import suppress
 
+from procession.abi.futex import FutexCommand
+from procession.abi.mmap_flags import Advice
 from procession.abi.syscall_numbers import name_of
 from procession.abi.word import pack_u32, pack_u64
 from procession.hardware.engines.native.budget import Budget
@@ -51,13 +53,13 @@ _SPIN_ROUNDS = 400
 _WAKING = 8
 """How many times as long it takes a stub that sleeps to answer: on some virtual machines 70 microseconds."""
 _MOST_PATIENCE = 64
-_POLL, _FUTEX, _FUTEX_WAKE = 7, 202, 1
+_POLL, _FUTEX, _FUTEX_WAKE = 7, 202, int(FutexCommand.FUTEX_WAKE)
 _NAP_MS = 1
 """How long who waits sleeps with Python's lock: that costs less than to give it up."""
 _SHORT_WORK_TICKS = 50_000
 """If it works longer than that between an answer and a request, some 20 microseconds, the stub may sleep."""
 _WAIT_MS = 50
-_MADV_POPULATE_WRITE = 23
+_MADV_POPULATE_WRITE = int(Advice.MADV_POPULATE_WRITE)
 _AT_ONCE = 1 << 30
 """More than there is to look."""
 _STUCK_AFTER_MS = 30_000

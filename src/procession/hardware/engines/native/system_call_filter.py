@@ -6,6 +6,8 @@ orders, so the filter is the second wall, not the first. Linux: include/uapi/lin
 
 from __future__ import annotations
 
+from procession.abi.futex import FutexCommand
+from procession.abi.mmap_flags import MapFlag
 from procession.abi.word import Words
 
 _INSTRUCTION = Words("<HBBI")
@@ -15,9 +17,9 @@ _X86_64 = 0xC000003E
 _ALLOW, _KILL = 0x7FFF0000, 0x80000000
 MMAP, MUNMAP = 9, 11
 _WRITE, _PWRITE64, _FUTEX, _EXIT_GROUP = 1, 18, 202, 231
-_FUTEX_WAIT = 0
+_FUTEX_WAIT = int(FutexCommand.FUTEX_WAIT)
 _NEITHER_READ_NOR_WRITE = 0xFFFF_FFFC
-MAP_SHARED_FIXED, MAP_POPULATE = 0x11, 0x8000
+MAP_SHARED_FIXED, MAP_POPULATE = 0x11, int(MapFlag.MAP_POPULATE)
 
 
 def assemble_filter(memory_descriptor: int, reply_descriptor: int, bell_descriptor: int) -> bytes:
