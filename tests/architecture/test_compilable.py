@@ -73,6 +73,8 @@ def refused(tree: ast.Module) -> Iterator[tuple[int, str]]:
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
             if node.func.attr == "__new__":
                 yield node.lineno, "a call of __new__"
+        elif isinstance(node, ast.Constant) and node.value == "__weakref__":
+            yield node.lineno, "a class whose objects are referred to weakly"
         elif isinstance(node, ast.Attribute) and node.attr == "__slots__":
             yield node.lineno, "a look at __slots__"
         elif isinstance(node, ast.Compare) and any(isinstance(how, ast.In | ast.NotIn) for how in node.ops):
@@ -90,6 +92,7 @@ def refused(tree: ast.Module) -> Iterator[tuple[int, str]]:
         "class A:\n    for x in y: pass",
         "a = A.__new__(A)",
         "names = kind.__slots__",
+        "class A:\n    __slots__ = ('__weakref__', 'b')",
         "b = c in (*D, e)",
         "if TYPE_CHECKING:\n    from a import B\nclass C(NamedTuple):\n    d: B",
     ],

@@ -293,7 +293,6 @@ class Stub:
     """
 
     __slots__ = (
-        "__weakref__",
         "command_count",
         "finalizer",
         "is_alive",
@@ -343,7 +342,8 @@ class Stub:
             processor.free_slots.append(slot)
             raise
         self.is_alive = True
-        self.finalizer = weakref.finalize(self, _end, self.pid, os.getpid())
+        # Its orders are its alone and go when it does; objects of compiled classes have no weak references.
+        self.finalizer = weakref.finalize(orders, _end, self.pid, os.getpid())
         self._point_mailbox()
         try:
             self._await()
