@@ -65,15 +65,18 @@ RESUME = ORDERS + 0x8
 COMMAND_COUNT = ORDERS + 0x10
 REPLY_DESCRIPTOR = ORDERS + 0x18
 BELL_DESCRIPTOR = ORDERS + 0x1C
-SPIN = ORDERS + 0x20
+LOOKING = ORDERS + 0x20
+"""How long a stub looks for the next request before it sleeps, in the processor's ticks."""
 SLOT = ORDERS + 0x28
 """Which word of ASLEEP is this stub's: its offset from gs."""
 BELL_VALUE = ORDERS + 0x30
 """What is written to the eventfd: 1."""
 WAITING = ORDERS + 0x38
 """Whether the machine sleeps until the bell rings."""
-PACE = ORDERS + 0x40
-"""What a stub that looks for a request takes from what is left to look: 1, or all if it's another's turn."""
+TURN = ORDERS + 0x40
+"""Whether a stub may look: one whose turn is over may not; one whose turn may come next lets others run each
+time."""
+TURN_OVER, ITS_TURN, NEXT_TURN = range(3)
 COMMANDS = ORDERS + 0x48
 COMMAND_BYTES = 56
 MAXIMUM_COMMANDS = 256

@@ -19,7 +19,6 @@ from procession.hardware.translation.assembler import (
     RDX,
     RSI,
     RSP,
-    SIGN,
     ZERO,
     Assembler,
     fetch,
@@ -28,7 +27,9 @@ from procession.hardware.translation.assembler import (
     store_constant,
 )
 
-_PWRITE64, _FUTEX = 18, 202
+_PWRITE64, _SCHED_YIELD, _FUTEX = 18, 24, 202
+_PATIENCE_SHIFT = 2
+"""A stub that may be spoken to next looks for that 1 << this times as long, and lets others run meanwhile."""
 _COMPONENTS = 7
 """x87, SSE and AVX: what of the extended state is the guest's."""
 
@@ -145,12 +146,24 @@ def _wait(code: Assembler) -> None:
     code.put("f3 48 0f ae ce", "48 8d b6", signed_32(layout.BELL_VALUE))  # lea rsi, the value
     code.put("ba 08000000", "b8 01000000", "0f 05")  # mov edx, 8; mov eax, write; syscall
     code.label("answered")
-    code.put("65 8b 0c 25", signed_32(layout.SPIN))  # mov ecx, gs:[spin]
-    code.label("spin")
+    code.put("0f 31", "41 89 c4")  # rdtsc; mov r12d, eax
+    code.label("look")
     code.put("65 39 1c 25", signed_32(layout.REQUEST))  # cmp gs:[request], ebx
     code.branch(ZERO ^ 1, "obey")
-    code.put("f3 90", "65 2b 0c 25", signed_32(layout.PACE))  # pause; sub ecx, gs:[pace]
-    code.branch(SIGN ^ 1, "spin")
+    code.put("0f 31", "44 29 e0")  # rdtsc; sub eax, r12d
+    code.put("65 83 3c 25", signed_32(layout.TURN), b"%c" % layout.ITS_TURN)  # cmp dword gs:[turn], ...
+    code.branch(ZERO ^ 1, "another's turn")
+    code.put("65 3b 04 25", signed_32(layout.LOOKING))  # cmp eax, gs:[looking]
+    code.branch(CARRY ^ 1, "doze")
+    code.put("f3 90")  # pause
+    code.jump("look")
+    code.label("another's turn")
+    code.branch(CARRY, "doze")
+    code.put(b"\xc1\xe8%c" % _PATIENCE_SHIFT, "65 3b 04 25", signed_32(layout.LOOKING))  # shr eax, ...
+    code.branch(CARRY ^ 1, "doze")
+    code.put(b"\xb8%c\0\0\0" % _SCHED_YIELD, "0f 05")  # mov eax, sched_yield; syscall
+    code.jump("look")
+    code.label("doze")
     code.put(fetch(RBP, layout.SLOT))
     code.put("65 c7 45 00 01000000")  # mov dword gs:[rbp], 1
     code.put("0f ae f0")  # mfence

@@ -6,6 +6,7 @@ there is taken for what a guest may have made up: registers, and the number of a
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable
 from typing import Final
 
@@ -30,7 +31,7 @@ from procession.hardware.engines.native.stub import (
     StubError,
 )
 from procession.hardware.engines.native.window import CODE_WRITTEN, DENIED, MAPPED, is_reserved
-from procession.hardware.extended_state import canonical
+from procession.hardware.extended_state import INITIAL_STATE, canonical
 from procession.hardware.physical_memory import PhysicalMemory
 from procession.hardware.processor_level import V3
 from procession.hardware.registers import R11, RAX, RCX, RDX, RIP, WORD_MASK, Registers
@@ -189,11 +190,15 @@ class NativeEngine:
             jumps_before, transfers_before = counter[0], transfers[0]
             stub = space.stub
             try:
-                if stub is processor.prompt and not stub.command_count:
+                if stub is not processor.pointed and stub.is_alive:
+                    stub.point_mailbox()
+                if stub is processor.prompt:
                     mailbox[PLACE] = resume
                     why = hand_over()
                     if why < 0:
                         why = stub.answered_late(why)
+                    if stub.command_count:
+                        why = stub.obeyed(why)
                 else:
                     why = stub.hand_over(resume)
             except StubError as error:
@@ -303,7 +308,7 @@ class NativeEngine:
         """An instruction raised an exception on the host; where to go on, 0 to look."""
         words = self.words
         address, error, vector = words[_FAULT_ADDRESS], words[_FAULT_ERROR], words[_FAULT_VECTOR]
-        place = self.find_place(words[_FAULT_RIP])
+        place = self.store.cache.places.get(words[_FAULT_RIP]) or self.find_place(words[_FAULT_RIP])
         if place is None and words[_FAULT_RIP] in self.store.cache.return_pushes:
             return self._return_without(space)
         if place is None:
@@ -317,7 +322,9 @@ class NativeEngine:
             return 0
         is_write = error & _WRITE != 0
         outcome = space.window.fill(address, is_write=is_write)
-        self.restore(place)
+        has_all = not place.restoration and place.counter_register < 0
+        if not has_all:
+            self.restore(place)
         if outcome == DENIED:
             self.general[RIP] = pc
             if is_reserved(address):
@@ -342,7 +349,7 @@ class NativeEngine:
         if outcome == CODE_WRITTEN:
             write_code(self, space, address)
             return 0
-        return self._go_on_at(place)
+        return place.start if has_all else self._go_on_at(place)
 
     def _return_without(self, space: Space) -> int:
         """A return couldn't have the host's processor return, which takes a write to the guest's stack; where
@@ -452,7 +459,11 @@ class NativeEngine:
 
     def save(self, registers: Registers) -> None:
         """Copy the live registers into `registers`."""
-        self.save_integers(registers)
+        words = self.words
+        registers.general = self.general.tolist()
+        registers.rflags = words[_FLAGS] & _USER_FLAGS | _ALWAYS_SET
+        registers.fs_base = words[_FS_BASE]
+        registers.gs_base = words[_GS_BASE]
         registers.floating = canonical(bytes(self.processor.extended))
 
     def save_integers(self, registers: Registers) -> None:
@@ -465,12 +476,12 @@ class NativeEngine:
 
     def load(self, registers: Registers) -> None:
         """Make `registers` the live ones."""
-        general, words = self.general, self.words
-        for index, value in enumerate(registers.general):
-            general[index] = value
+        words = self.words
+        self.general[:] = array("Q", registers.general)
         words[_FLAGS] = registers.rflags & (_HARDWARE_FLAGS | TRAP_FLAG | 1 << 21) | _ALWAYS_SET
-        self.load_bases(registers)
-        self.processor.extended[:] = registers.extended_state
+        words[_FS_BASE] = registers.fs_base
+        words[_GS_BASE] = registers.gs_base
+        self.processor.extended[:] = registers.floating or INITIAL_STATE
         self.switches += 1
 
     def load_bases(self, registers: Registers) -> None:
@@ -576,7 +587,8 @@ class NativeEngine:
 
     def budget_left(self) -> int:
         """Units left."""
-        return self.budget.left
+        left: int = self.counter[0] + self.transfers[0] - 1
+        return left
 
     def keep(self) -> None:
         """Nothing: all is in the registers and the memory."""

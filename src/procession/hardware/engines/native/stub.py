@@ -25,8 +25,10 @@ from procession.hardware.engines.native.system_call_filter import (
     MMAP,
     MUNMAP,
 )
+from procession.hardware.physical_memory import PAGE_SIZE
 from procession.hardware.translation import layout
 from procession.hardware.translation.assembler import (
+    CARRY,
     NOT_GREATER,
     R12,
     RAX,
@@ -42,26 +44,26 @@ from procession.hardware.translation.code_cache import CodeCache
 MAXIMUM_STUBS = 64
 _NOT_ANSWERED, _ANSWERED_LATE = -1, -2
 """What a hand-over returns that had to sleep: instead of why the stub has come back, and less that."""
-_ORDERS, _NUMBER, _SPINS, _SLEEPER, PLACE, _STUB_SPINS, _ANSWERED_AT, _BELL, _RINGS = range(9)
-"""The words of the mailbox: the address of the orders, the last request's number, how often to look for its
-answer, the address of the stub's word in ASLEEP, where the stub is to go on, how often the stub looks for the
-next request, when the last answer came (in the processor's ticks), the `struct pollfd` of the bell, and how
-often that has rung.
+_ORDERS, _NUMBER, _LOOKS, _SLEEPER, PLACE, _STUB_LOOKS, _ANSWERED_AT, _BELL, _RINGS = range(9)
+"""The words of the mailbox: the address of the orders, the last request's number, how long to look for its
+answer, the address of the stub's word in ASLEEP, where the stub is to go on, how long the stub looks for the
+next request, when the last answer came (all in the processor's ticks), the `struct pollfd` of the bell, and
+how often that has rung.
 """
-_SPIN_ROUNDS = 400
-"""How long who waits looks again before it sleeps: about 20 microseconds."""
-_WAKING = 8
-"""How many times as long it takes a stub that sleeps to answer: on some virtual machines 70 microseconds."""
+_LOOKING_TICKS = 40_000
+"""How long the machine looks for an answer before it sleeps, in the processor's ticks: 10 to 20 us."""
+_STUB_SHIFT = 1
+"""A stub looks 1 << this times as long, as Python takes its time."""
+_WAKING_SHIFT = 3
+"""A stub that sleeps takes 1 << this times as long to answer: on some virtual machines 70 microseconds."""
 _MOST_PATIENCE = 64
 _POLL, _FUTEX, _FUTEX_WAKE = 7, 202, int(FutexCommand.FUTEX_WAKE)
 _NAP_MS = 1
 """How long who waits sleeps with Python's lock: that costs less than to give it up."""
-_SHORT_WORK_TICKS = 50_000
-"""If it works longer than that between an answer and a request, some 20 microseconds, the stub may sleep."""
+_SHORT_WORK_TICKS = _LOOKING_TICKS << _STUB_SHIFT
+"""If it works longer than that between an answer and a request, the stub may sleep."""
 _WAIT_MS = 50
 _MADV_POPULATE_WRITE = int(Advice.MADV_POPULATE_WRITE)
-_AT_ONCE = 1 << 30
-"""More than there is to look."""
 _STUCK_AFTER_MS = 30_000
 """No slice takes so long: a stub that doesn't answer has done away with its counter."""
 
@@ -84,9 +86,9 @@ class Processor:
     last, written by a system call.
     `general` are the live registers of whoever runs, `budget` what they may do, `words` the context's
     quadwords.
-    `pointed` is the stub to which `hand_over` speaks, `prompt` the same one if it answers while somebody
-    looks. `spins` is how often a stub looks again at present before it sleeps and `looks` how often the
-    machine does, `sleeps` how often that was in vain; after it both sides sleep at once `patience` times,
+    `pointed` is the stub to which `hand_over` speaks, `earlier` the one before, `prompt` the same one as
+    `pointed` if it answers while somebody looks. `looking` is how long the machine looks at present before it
+    sleeps, in ticks, `sleeps` how often that was in vain; after it both sides sleep at once `patience` times,
     `until_try` of which are left.
     """
 
@@ -96,14 +98,15 @@ class Processor:
         "code",
         "context",
         "descriptor",
+        "earlier",
         "extended",
         "free_slots",
         "general",
         "hand_over",
-        "looks",
+        "looking",
         "mailbox",
         "memory",
-        "most_spins",
+        "most_looking",
         "orders_descriptor",
         "patience",
         "pointed",
@@ -113,7 +116,6 @@ class Processor:
         "reply_descriptor",
         "reply_words",
         "sleeps",
-        "spins",
         "system_call",
         "until_try",
         "view",
@@ -152,9 +154,9 @@ class Processor:
         self.mailbox[_BELL] = self.bell_descriptor | select.POLLIN << 32
         self.hand_over = ctypes.PYFUNCTYPE(ctypes.c_int)(address_of(self.code) + _CODE_OFFSET)
         self.pointed: Stub | None = None
+        self.earlier: Stub | None = None
         self.prompt: Stub | None = None
-        self.most_spins = self.spins = _SPIN_ROUNDS if _PROCESSORS > 1 else 0
-        self.looks = _WAKING * self.spins
+        self.most_looking = self.looking = _LOOKING_TICKS if _PROCESSORS > 1 else 0
         self.sleeps = 0
         self.patience = 1
         self.until_try = 0
@@ -172,18 +174,17 @@ class Processor:
         """Looking again didn't help. Where others keep the host's processors busy it keeps them busier, and
         where the guest computes long it's in vain: so it's tried less and less often.
         """
-        if self.spins:
+        if self.looking:
             self.sleeps += 1
             self.prompt = None
-            self.spins = self.looks = 0
+            self.looking = 0
             self.patience = self.until_try = min(2 * self.patience, _MOST_PATIENCE)
         else:
             self._count_down()
 
     def answered_promptly(self) -> None:
         """An answer came while somebody looked, if only once, or while the stub was woken."""
-        if self.spins:
-            self.looks = self.mailbox[_SPINS] = self.mailbox[_STUB_SPINS] = self.spins
+        if self.looking:
             self.patience = max(self.patience >> 1, 1)
             if self.patience == 1:
                 self.prompt = self.pointed
@@ -193,9 +194,8 @@ class Processor:
     def _count_down(self) -> None:
         self.until_try -= 1
         if self.until_try <= 0:
-            self.spins = self.most_spins
-            # The stub sleeps until this request wakes it: from then on both look.
-            self.looks = _WAKING * self.spins
+            # The stub sleeps until the next request wakes it: from then on both look.
+            self.looking = self.most_looking
 
     def close(self) -> None:
         """Give back what the host has given."""
@@ -234,23 +234,26 @@ def _map_hand_over(context: int, replies: int) -> tuple[mmap.mmap, memoryview[in
     read_ticks()
     code.put("49 2b 44 24 30", "49 8b 1c 24", "31 d2")  # sub rax, [r12 + 48]; mov rbx, [r12]; xor edx, edx
     code.put("48 3d", pack_u32(_SHORT_WORK_TICKS), "41 0f 42 54 24 28")  # cmp rax, ...; cmovb edx, [r12 + 40]
-    code.put(b"\x89\x53%c" % (8 * _SPIN))  # mov [rbx + spin], edx
+    code.put(b"\x89\x53%c" % (8 * _LOOKING))  # mov [rbx + looking], edx
     code.put("41 8b 44 24 08", "ff c0", "41 89 44 24 08")  # mov eax, [r12 + 8]; inc eax; mov [r12 + 8], eax
     code.put("89 c1", "49 8b 74 24 20", b"\x48\x89\x73%c" % (8 * _RESUME))  # mov ecx, eax; copy the place
     code.put("87 03")  # xchg [rbx], eax
-    code.put("41 8b 44 24 10", "49 8b 54 24 18")  # mov eax, [r12 + 16]; mov rdx, [r12 + 24]
+    code.put("45 8b 4c 24 10", "49 8b 54 24 18")  # mov r9d, [r12 + 16]; mov rdx, [r12 + 24]
     code.put("48 be", pack_u64(replies))  # mov rsi, the reply's address
     code.put("83 3a 00")  # cmp dword [rdx], 0
-    code.branch(ZERO, "look")
+    code.branch(ZERO, "begin")
     code.put("c7 02 00000000")  # mov dword [rdx], 0
-    code.put("50", "51", "56", "48 89 df")  # push rax, rcx, rsi; mov rdi, rbx
+    code.put("51", "56", "48 89 df")  # push rcx; push rsi; mov rdi, rbx
     code.put(set_register(RSI, _FUTEX_WAKE), set_register(RDX, 1), set_register(RAX, _FUTEX), "0f 05")
-    code.put("5e", "59", "58")
+    code.put("5e", "59", b"\x41\xc1\xe1%c" % _WAKING_SHIFT)  # pop rsi; pop rcx; shl r9d, ...
+    code.label("begin")
+    code.put("0f 31", "41 89 c0")  # rdtsc; mov r8d, eax
     code.label("look")
     code.put("39 0e")  # cmp [rsi], ecx
     code.branch(ZERO, "answered")
-    code.put("f3 90", "83 e8 01")  # pause; sub eax, 1
-    code.branch(NOT_GREATER ^ 1, "look")
+    code.put("f3 90", "0f 31", "44 29 c0")  # pause; rdtsc; sub eax, r8d
+    code.put("44 39 c8")  # cmp eax, r9d
+    code.branch(CARRY, "look")
     # The stub looks at this after it has answered: so one of the two sees what the other one did.
     code.put(set_register(RAX, 1), b"\x87\x43%c" % (8 * _WAITING))  # mov eax, 1; xchg [rbx + waiting], eax
     code.label("sleep")
@@ -328,10 +331,11 @@ class Stub:
         base = address_of(processor.memory)
         self.orders_address, self.sleeper_address = base + start, base + sleeps
         words = self.orders_words
-        words[_SPIN] = processor.most_spins
+        words[_LOOKING] = processor.most_looking << _STUB_SHIFT
         words[(layout.SLOT - layout.ORDERS) >> 3] = sleeps
         words[_RESUME] = words[_COUNT] = 0
-        words[_VALUE] = words[_WAITING] = words[_PACE] = 1
+        words[_VALUE] = words[_WAITING] = 1
+        words[_TURN] = layout.ITS_TURN
         mailbox = processor.mailbox
         request = (mailbox[_NUMBER] + 1) & 0xFFFF_FFFF
         mailbox[_NUMBER] = request
@@ -344,7 +348,7 @@ class Stub:
         self.is_alive = True
         # Its orders are its alone and go when it does; objects of compiled classes have no weak references.
         self.finalizer = weakref.finalize(orders, _end, self.pid, os.getpid())
-        self._point_mailbox()
+        self.point_mailbox()
         try:
             self._await()
         except StubError as error:
@@ -354,18 +358,22 @@ class Stub:
             raise StubUnavailable(reason) from error
         self.unmap(BOOT, BOOT_BYTES)
 
-    def _point_mailbox(self) -> None:
+    def point_mailbox(self) -> None:
+        """Let `hand_over` speak to this stub."""
         processor = self.processor
-        if processor.pointed is not None:
-            # It needn't look for a request any longer, but leave the host's processor to this one.
-            processor.pointed.orders_words[_PACE] = _AT_ONCE
-        self.orders_words[_PACE] = 1
+        last, earlier = processor.pointed, processor.earlier
+        if earlier is not None and earlier is not self:
+            earlier.orders_words[_TURN] = layout.TURN_OVER
+        if last is not None:
+            # It may be spoken to next, but leaves the host's processor to this one.
+            last.orders_words[_TURN] = layout.NEXT_TURN
+        processor.earlier = last
+        self.orders_words[_TURN] = layout.ITS_TURN
         mailbox = processor.mailbox
         mailbox[_ORDERS] = self.orders_address
         mailbox[_SLEEPER] = self.sleeper_address
         processor.pointed = self
-        processor.prompt = None
-        processor.looks = _WAKING * processor.spins
+        processor.prompt = self if processor.looking and processor.patience == 1 else None
 
     def fill_tables(self, values: Sequence[int]) -> None:
         """Let each table but that of links have one of `values` everywhere."""
@@ -383,6 +391,25 @@ class Stub:
         """Have the stub map the machine's memory at `offset`, before it goes on."""
         flags = MAP_SHARED_FIXED | MAP_POPULATE
         self._command(MMAP, address, length, protection, flags, self.memory_descriptor, offset)
+
+    def map_touched(self, address: int, protection: int, offset: int) -> None:
+        """As `map` for the one page that the stub touches first when it goes on: that it's looked up then is
+        enough. It's spelt out, as it's ordered at most faults.
+        """
+        count = self.command_count
+        at = _COMMANDS + count * _COMMAND_WORDS
+        words = self.orders_words
+        words[at] = MMAP
+        words[at + 1] = address
+        words[at + 2] = PAGE_SIZE
+        words[at + 3] = protection
+        words[at + 4] = MAP_SHARED_FIXED
+        words[at + 5] = self.memory_descriptor
+        words[at + 6] = offset
+        self.command_count = words[_COUNT] = count + 1
+        if count + 1 == layout.MAXIMUM_COMMANDS:
+            with suppress(StubError):
+                self.hand_over(0)
 
     def unmap(self, address: int, length: int) -> None:
         """Have the stub unmap pages before it goes on."""
@@ -402,7 +429,7 @@ class Stub:
         words[at + 4] = fourth
         words[at + 5] = fifth
         words[at + 6] = sixth
-        self.command_count = count + 1
+        self.command_count = words[_COUNT] = count + 1
         if count + 1 == layout.MAXIMUM_COMMANDS:
             # If that ends the stub, its next hand-over tells.
             with suppress(StubError):
@@ -415,22 +442,24 @@ class Stub:
         """
         if not self.is_alive:
             raise StubError("the stub has ended", has_begun=False)
-        words, processor, count = self.orders_words, self.processor, self.command_count
-        if count:
-            words[_COUNT] = count
+        processor = self.processor
         if processor.pointed is not self:
-            self._point_mailbox()
+            self.point_mailbox()
         mailbox = processor.mailbox
         mailbox[PLACE] = resume
-        mailbox[_SPINS], mailbox[_STUB_SPINS] = processor.looks, processor.spins
+        mailbox[_LOOKS], mailbox[_STUB_LOOKS] = processor.looking, processor.looking << _STUB_SHIFT
         why: int = processor.hand_over()
         if why < 0:
             why = self.answered_late(why)
         else:
             processor.answered_promptly()
-        if count:
-            words[_COUNT] = self.command_count = 0
+        return self.obeyed(why) if self.command_count else why
+
+    def obeyed(self, why: int) -> int:
+        """The stub has come back after commands; why. Raises StubError."""
+        self.orders_words[_COUNT] = self.command_count = 0
         if why == layout.COMMAND_FAILED:
+            processor = self.processor
             number = processor.words[layout.COMMAND_RESULT >> 3]
             self.end()
             # There may be too many of them. Another stub has none yet.
@@ -496,19 +525,21 @@ class Stub:
         self.finalizer.detach()
         if self.processor.pointed is self:
             self.processor.pointed = self.processor.prompt = None
+        elif self.processor.earlier is self:
+            self.processor.earlier = None
         self.command_count = 0
         self.processor.free_slots.append(self.slot)
 
 
 _PROCESSORS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-_RESUME, _COUNT, _DESCRIPTORS, _VALUE, _SPIN, _WAITING, _PACE, _COMMANDS = (
+_RESUME, _COUNT, _DESCRIPTORS, _VALUE, _LOOKING, _WAITING, _TURN, _COMMANDS = (
     (layout.RESUME - layout.ORDERS) >> 3,
     (layout.COMMAND_COUNT - layout.ORDERS) >> 3,
     (layout.REPLY_DESCRIPTOR - layout.ORDERS) >> 3,
     (layout.BELL_VALUE - layout.ORDERS) >> 3,
-    (layout.SPIN - layout.ORDERS) >> 3,
+    (layout.LOOKING - layout.ORDERS) >> 3,
     (layout.WAITING - layout.ORDERS) >> 3,
-    (layout.PACE - layout.ORDERS) >> 3,
+    (layout.TURN - layout.ORDERS) >> 3,
     (layout.COMMANDS - layout.ORDERS) >> 3,
 )
 _COMMAND_WORDS = layout.COMMAND_BYTES >> 3

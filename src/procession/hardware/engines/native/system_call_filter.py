@@ -1,4 +1,5 @@
-"""What a stub may ask of the host: to map pages of the machine's memory, never executable, and to wait.
+"""What a stub may ask of the host: to map pages of the machine's memory, never executable; to wait; to let
+others run.
 
 Whatever else it calls ends it. Nothing in a stub makes system calls but the code that does what the machine
 orders, so the filter is the second wall, not the first. Linux: include/uapi/linux/seccomp.h.
@@ -16,7 +17,7 @@ _NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16
 _X86_64 = 0xC000003E
 _ALLOW, _KILL = 0x7FFF0000, 0x80000000
 MMAP, MUNMAP = 9, 11
-_WRITE, _PWRITE64, _FUTEX, _EXIT_GROUP = 1, 18, 202, 231
+_WRITE, _PWRITE64, _SCHED_YIELD, _FUTEX, _EXIT_GROUP = 1, 18, 24, 202, 231
 _FUTEX_WAIT = int(FutexCommand.FUTEX_WAIT)
 _NEITHER_READ_NOR_WRITE = 0xFFFF_FFFC
 MAP_SHARED_FIXED, MAP_POPULATE = 0x11, int(MapFlag.MAP_POPULATE)
@@ -39,6 +40,7 @@ def assemble_filter(memory_descriptor: int, reply_descriptor: int, bell_descript
         (_EQUAL, "bell", 0, _WRITE),
         (_EQUAL, "futex", 0, _FUTEX),
         (_EQUAL, "allow", 0, MUNMAP),
+        (_EQUAL, "allow", 0, _SCHED_YIELD),
         (_EQUAL, "allow", 0, _EXIT_GROUP),
         (_EQUAL, 0, "kill", MMAP),
         argument(4),

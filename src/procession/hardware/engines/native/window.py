@@ -104,7 +104,7 @@ class Window:
         """Map the page at `address`, and others around it: DENIED, MAPPED or CODE_WRITTEN."""
         walk = self.walk
         entry = walk.find(self.root, address)
-        if not entry or (is_write and not entry & pte.WRITABLE) or is_reserved(address):
+        if not entry or (is_write and not entry & pte.WRITABLE) or (address >= _LOW and is_reserved(address)):
             return DENIED
         if is_write and (entry & pte.ADDRESS_MASK) >> PAGE_SHIFT in self.code_frames:
             return CODE_WRITTEN
@@ -113,12 +113,31 @@ class Window:
         page = address >> PAGE_SHIFT
         pages = self.leaves.setdefault(page >> 9, {})
         self.seen.pop(page >> 9, None)
-        if self._is_alone(page, pages):
-            self._fill_one(page, pages, entry)
+        slot = walk.slot
+        # As where a program touches new memory, one page after the other.
+        is_alone = (page - 1 in pages or not page & 511 or not words[slot - 1]) and (
+            page + 1 in pages or page & 511 == 511 or not words[slot + 1]
+        )
+        if is_alone:
+            frame, rights = entry & pte.ADDRESS_MASK, entry & pte.WRITABLE
+            number = frame >> PAGE_SHIFT
+            if rights:
+                if number in code_frames:
+                    rights = 0
+                else:
+                    self.writable_frames.add(number)
+                    if number in executable:
+                        self.has_written_code = True
+            if pages.get(page) != frame | rights:
+                wanted = _TOUCHED if rights else pte.ACCESSED
+                if entry & wanted != wanted:
+                    words[slot] |= wanted
+                pages[page] = frame | rights
+                self.stub.map_touched(page << PAGE_SHIFT, _READ | _WRITE if rights else _READ, frame)
             return MAPPED
         first = page & -_AROUND
         end = first + _AROUND
-        slot = walk.slot - (page - first)
+        slot -= page - first
         run_page = run_frame = run_length = run_rights = 0
         for number in range(first, end):
             entry = words[slot]
@@ -154,33 +173,6 @@ class Window:
         if run_length:
             self._map(run_page, run_frame, run_length, run_rights)
         return MAPPED
-
-    def _fill_one(self, page: int, pages: dict[int, int], entry: int) -> None:
-        """Map `page` alone, whose `entry` was found last."""
-        frame, rights = entry & pte.ADDRESS_MASK, entry & pte.WRITABLE
-        number = frame >> PAGE_SHIFT
-        if rights:
-            if number in self.code_frames:
-                rights = 0
-            else:
-                self.writable_frames.add(number)
-                if number in self.memory.executable:
-                    self.has_written_code = True
-        if pages.get(page) != frame | rights:
-            wanted = _TOUCHED if rights else pte.ACCESSED
-            if entry & wanted != wanted:
-                self.walk.words[self.walk.slot] |= wanted
-            pages[page] = frame | rights
-            self._map(page, frame, 1, rights)
-
-    def _is_alone(self, page: int, pages: dict[int, int]) -> bool:
-        """Whether the pages before and behind `page`, which was found last, are mapped already or not there:
-        as it is where a program touches new memory, one page after the other.
-        """
-        words, slot = self.walk.words, self.walk.slot
-        return (page - 1 in pages or not page & 511 or not words[slot - 1]) and (
-            page + 1 in pages or page & 511 == 511 or not words[slot + 1]
-        )
 
     def _map(self, page: int, frame: int, length: int, rights: int) -> None:
         protection = _READ | _WRITE if rights else _READ
