@@ -249,6 +249,17 @@ def test_no_descriptor_leaks_that_is_opened_with_close_on_exec() -> None:
     assert report.coverages[-1].is_exhausted
 
 
+@pytest.mark.parametrize("children", ["1", "2"])
+def test_a_run_is_over_when_its_command_has_ended(children: str) -> None:
+    """Children that could go on don't, and those schedules are tried in which they did before."""
+    command = compiled("left_children"), children
+    [finding] = explored(*command, oracles=("survivors",), preemptions=0).findings
+    assert (finding.stdout, finding.deviations) == (b"", 0)
+    found, coverage = outcomes(*command)
+    assert coverage.is_exhausted
+    assert {output for _, _, output in found} == {b"x" * count for count in range(int(children) + 1)}
+
+
 def test_survivors_are_told_of() -> None:
     sh = shutil.which("sh") or "/bin/sh"
     [finding] = explored(sh, "-c", "sleep 5 & exit 0", oracles=("survivors",), preemptions=0).findings

@@ -22,6 +22,7 @@ from procession.explore.story import shortened, tell_story
 from procession.explore.visited import Visit, Visited
 from procession.explore.world import DEFAULT_STEP_LIMIT, World
 from procession.machine import Machine
+from procession.recording.schedule import TIMER
 from procession.syscalls.permitted import FAULTS
 from tests.exchange.image_builder import LayerBuilder, make_saved_archive
 from tests.explore.races import PROGRAMS, classes, compiled, explored, outcomes, program
@@ -61,6 +62,7 @@ def test_the_reduction_leaves_out_no_outcome() -> None:
         pytest.param(("appenders", "safe"), marks=pytest.mark.heavy),
         pytest.param(("pause_after_check",), marks=pytest.mark.heavy),
         ("shell_lab",),
+        ("left_children", "2"),
         pytest.param(("tocttou", "2"), marks=pytest.mark.heavy),
     ],
 )
@@ -112,6 +114,9 @@ def test_memory_counts_as_shared_after_going_back_only_if_it_was_by_then() -> No
         (3, ("tocttou", "2")),
         (0, ("fork_buf", "2")),
         (1, ("parallel_inc", "1", "2")),
+        (1, ("left_children", "2")),
+        (2, ("left_children", "2")),
+        (2, ("left_children", "2", "sleeping")),
         pytest.param(2, ("pause_after_check",), marks=pytest.mark.heavy),
         pytest.param(2, ("shell_lab",), marks=pytest.mark.heavy),
     ],
@@ -126,6 +131,17 @@ def test_a_bounded_search_sees_each_class_within_the_bound(
     assert many.is_exhausted
     assert reduced == naive
     assert few.schedules <= many.schedules
+
+
+def test_early_timers_are_tried_before_the_end_and_after_each_other() -> None:
+    kinds = *DEFAULT_KINDS, TIMER
+    command = compiled("left_children"), "1", "sleeping"
+    reduced, few = classes(*command, kinds=kinds)
+    naive, many = classes(*command, kinds=kinds, reduction=Reduction.NONE)
+    assert reduced == naive
+    assert few.schedules == few.distinct < many.schedules
+    report = explored(*command, kinds=kinds, oracles=())
+    assert "Timers might be early" in statement(report)
 
 
 def test_a_state_is_not_searched_again_with_fewer_preemptions_to_spare() -> None:

@@ -24,6 +24,7 @@ from procession.explore.oracle import (
 from procession.explore.sampling import DEFAULT_DEPTH, Chance, PrioritySampler, UniformSampler
 from procession.explore.search import Coverage, Reduction, Search
 from procession.explore.world import World
+from procession.recording.schedule import TIMER
 
 if TYPE_CHECKING:
     from procession.explore.crew import Crew
@@ -55,7 +56,8 @@ class Report(NamedTuple):
     took too many steps or too long. `is_complete` says that there is no schedule at all, of those that differ
     in what is branched over, that wasn't seen to its end, or is equal to one that was; `reason_to_end` why it
     ended before that, "" if it did all that it was to do. `has_unwatched_memory` says that tasks share memory
-    and were interrupted at calls alone.
+    and were interrupted at calls alone, `has_reduced_timers` that timers might be early in a search with a
+    bound that left schedules out.
     """
 
     findings: tuple[Finding, ...]
@@ -70,6 +72,7 @@ class Report(NamedTuple):
     first_status: int
     first_stdout: bytes
     has_unwatched_memory: bool
+    has_reduced_timers: bool
 
     @property
     def schedules(self) -> int:
@@ -401,6 +404,9 @@ class Explorer:
             self.first_status,
             self.first_stdout,
             self.has_unwatched_memory or (self.world.is_begun and self.world.has_unwatched_memory),
+            TIMER in self.program.kinds
+            and self.reduction is not Reduction.NONE
+            and any(coverage.bound is not None for coverage in self.coverages),
         )
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _LAST_STREAM = 2
 _HANDLER, _HANDLER_END = "handler", "handler-end"
+_TOLD = frozenset((told.ACCESS, told.SIGNAL, told.CLONE, told.EXIT, told.EXEC, told.REAP))
 
 
 class Fact(NamedTuple):
@@ -154,6 +155,8 @@ class FactWatcher:
 
     def task_event(self, task: Task, kind: str, detail: Any = None) -> None:
         """See `Observer`."""
+        if kind not in _TOLD:
+            return
         if kind == told.ACCESS:
             region, address, size, is_write, is_locked, instruction, library = detail
             if not self.happenings:

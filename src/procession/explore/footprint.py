@@ -38,8 +38,11 @@ _SIGCHLD = int(Signal.SIGCHLD)
 _WORD_SHIFT = 3
 _DATA_FILES = (S_IFREG, S_IFDIR)
 _PIDS: Key = ("pids",)
+_TIMERS: Key = ("timers",)
+"""Which timer is due first depends on the order in which they were set."""
 _SHARED_MEMORY: Key = ("shared memory",)
-_END: Key = ("end",)
+_NOBODYS_BUSINESS = frozenset((told.STATE, told.FAULT))
+END: Key = ("end",)
 """What the command's end writes, and every step reads: whether it comes before the end matters."""
 
 
@@ -162,6 +165,7 @@ class FootprintWatcher:
     """
 
     __slots__ = (
+        "chooses_timers",
         "command",
         "dispositions",
         "files",
@@ -177,6 +181,7 @@ class FootprintWatcher:
         "shared",
         "task",
         "tid",
+        "timers_before",
     )
 
     def __init__(self, kernel: Kernel, *, orders_output: bool = True, knows_accesses: bool = False) -> None:
@@ -194,6 +199,9 @@ class FootprintWatcher:
         self.segments: list[Segment] = []
         self.shared: frozenset[int] = frozenset()
         self.has_shared_memory = False
+        self.timers_before: tuple[int, int] | None = None
+        scheduler = kernel.scheduler
+        self.chooses_timers = isinstance(scheduler, ExploredScheduler) and scheduler.offers_timers
         # For each call, by number: which of its arguments are descriptors, paths and ids.
         self.positions: dict[int, tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]] = {}
 
@@ -205,14 +213,19 @@ class FootprintWatcher:
     def take(self) -> list[Segment]:
         """What happened since `begin`, by who did it; nothing of the clock unless something was due."""
         self._end_segment()
+        self.timers_before = None
         first = self.segments[0].footprint
         if not (first.writes or first.reads or first.updates or first.enabled) and len(self.segments) > 1:
             del self.segments[0]
+        elif self.segments[0].tid == CLOCK_TID and self.chooses_timers:
+            first.reads.add(END)
         return self.segments
 
     def _begin_segment(self, tid: int) -> None:
         self._end_segment()
         self.tid = tid
+        timers = self.kernel.timers
+        self.timers_before = timers.sequence, timers.armed_count
         self.has_call = self.made_call = False
         self.footprint = Footprint()
         self.segments.append(Segment(tid, self.footprint))
@@ -249,6 +262,28 @@ class FootprintWatcher:
                 self.footprint.writes.add(("signals", task.tgid))
             self._note_memory(task)
         self.task = None
+        self._note_timers()
+
+    # Timers
+
+    def _note_timers(self) -> None:
+        """Those that were set in the present segment, or given up."""
+        timers = self.kernel.timers
+        if (
+            self.timers_before is not None
+            and self.timers_before != (timers.sequence, timers.armed_count)
+            # Where it isn't chosen that a timer is due, none is before all have gone as far as they can.
+            and (self.tid != CLOCK_TID or self.chooses_timers)
+        ):
+            self.footprint.writes.add(_TIMERS)
+
+    def jump_to_next_timer(self) -> bool:
+        """Nobody can run: let time go on; False if there is no timer. That one is due is no task's doing."""
+        self._note_timers()
+        timers = self.kernel.timers
+        has_jumped = timers.jump_to_next()
+        self.timers_before = timers.sequence, timers.armed_count
+        return has_jumped
 
     def _begin_segment_of(self, task: Task) -> None:
         self._begin_segment(task.tid)
@@ -257,7 +292,7 @@ class FootprintWatcher:
         self.files = list(task.files.files.values())
         footprint = self.footprint
         tgid = task.tgid
-        footprint.reads |= {_END, ("signals", tgid)}
+        footprint.reads |= {END, ("signals", tgid)}
         self._note_memory(task)
 
     # Memory
@@ -388,6 +423,8 @@ class FootprintWatcher:
 
     def task_event(self, task: Task, kind: str, detail: Any = None) -> None:
         """See `Observer`."""
+        if kind in _NOBODYS_BUSINESS:
+            return
         if kind == told.SWITCH:
             self._switched_to(task)
             return
@@ -432,7 +469,7 @@ class FootprintWatcher:
                 footprint.writes.add(("parent", child.tgid))
             if task.group is self.command:
                 # Nothing comes after it.
-                footprint.writes.add(_END)
+                footprint.writes.add(END)
         elif kind == told.REAP:
             footprint.updates |= {("pid", task.tid), ("processes",)}
             self._note_parent(task)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from procession.abi.signals import Signal
 from procession.explore.data_race import first_race
 from procession.explore.finding import Finding
+from procession.kernel.signal.wake import has_fatal_signal
 from procession.kernel.task_state import ENDED, TaskState
 
 if TYPE_CHECKING:
@@ -93,7 +94,12 @@ def _crash(run: Run, _expected: Expectation) -> str:
 def _survivors(run: Run, _expected: Expectation) -> str:
     if run.ending != EXITED:
         return ""
-    alive = [task for task in _others(run) if task.is_leader and task.state not in ENDED]
+    # Who was sent SIGKILL hasn't been missed.
+    alive = [
+        task
+        for task in _others(run)
+        if task.is_leader and task.state not in ENDED and not has_fatal_signal(task)
+    ]
     return f"the command has ended, and {_named(alive)} still live" if alive else ""
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
-from procession.explore.footprint import Footprint, footprint_text
+from procession.explore.footprint import CLOCK_TID, Footprint, footprint_text
 from procession.explore.oracle import ENDLESS
 from procession.explore.trace import Race, Trace
 from procession.explore.visited import PastRace, Visit, Visited
@@ -250,7 +250,11 @@ class Search:
             self.nodes.append(node)
             if self.reduction is Reduction.NONE:
                 node.wanted.update(dict.fromkeys(node.offer.tids))
+            elif CLOCK_TID in node.offer.tids:
+                # What comes of a timer doesn't follow from what is done in the steps beside it alone.
+                node.wanted[CLOCK_TID] = None
             self._step(node, tid, ())
+        self._try_before_end()
         self.schedules += 1
         self.cut_off += world.ending == ENDLESS
         self.signatures.add(self.trace.signature)
@@ -318,6 +322,22 @@ class Search:
                 else:
                     self._reverse(race.position, race.tid, is_block=False)
             node, options = None, ()
+
+    def _try_before_end(self) -> None:
+        """The run has ended with its command: whoever could have gone on may also come before that."""
+        trace = self.trace
+        position = trace.end_position
+        if position is None or self.reduction is Reduction.NONE:
+            return
+        end = trace.entries[position]
+        for tid in self.world.unfinished:
+            if trace.clocks.get(tid, {}).get(end.segment.tid, 0) >= end.nth:
+                # It's the end that let it go on.
+                continue
+            if self.bound is None:
+                self._try_before(position, tid)
+            else:
+                self._reverse(position, tid, is_block=False)
 
     def _reverse(self, position: int, tid: int, is_block: bool) -> None:
         """Have `tid` tried before the entry at `position`, but with `is_block`, and before the turn that it's

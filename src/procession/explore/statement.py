@@ -48,6 +48,11 @@ def statement(report: Report) -> str:
             "Tasks share memory, and were interrupted at calls alone: what they do to it between two calls "
             "wasn't tried in every order (--branch next-task,memory tries that)."
         )
+    if report.has_reduced_timers:
+        parts.append(
+            "Timers might be early: not every order of that and of what is done beside it was tried within a "
+            "bound (--reduction none tries that)."
+        )
     chance = report.chance
     if chance is not None and chance.runs:
         parts.append(

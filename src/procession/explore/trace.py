@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from procession.explore.footprint import END
+
 if TYPE_CHECKING:
     from procession.explore.footprint import Key, Segment
 
@@ -125,6 +127,11 @@ class Trace:
         self.positions.setdefault(tid, []).append(position)
         self.entries.append(TraceEntry(segment, nth, clock, node, waker_position, undo, term))
         return races
+
+    @property
+    def end_position(self) -> int | None:
+        """Where the command has ended; None if it hasn't."""
+        return self.writers.get(END)
 
     def position_of(self, tid: int, nth: int) -> int:
         """Where the `nth` segment of `tid` is."""

@@ -128,7 +128,8 @@ class World:
     """A run of `program` that waits at each choice of who goes on.
 
     After `begin`, `first_segments` are what happened before the first choice, `offer` is what is open now,
-    None once the run has ended; then `ending` says how. `advance` takes a step, all of which are in `steps`,
+    None once the run has ended; then `ending` says how, and `unfinished` who could have gone on when the
+    command had ended, CLOCK_TID standing for a timer. `advance` takes a step, all of which are in `steps`,
     and in `path` what was open before each and what happened in it. `new_count` says how many there were,
     without those that were taken again after going back.
     `checkpoint` and `back_to` are how a searcher comes to the other options of a choice on the way: to the
@@ -160,6 +161,7 @@ class World:
         self.first_segments: list[Segment] = []
         self.offer: Offer | None = None
         self.ending = ""
+        self.unfinished: tuple[int, ...] = ()
         self.output: list[tuple[int, bytes]] = []
         self.steps: list[tuple[int, tuple[int, ...]]] = []
         self.path: list[tuple[Offer, Step]] = []
@@ -288,7 +290,7 @@ class World:
         machine, decider = self.machine, self.decider
         kernel, command = machine.kernel, machine.command
         assert command is not None
-        self.offer = None
+        self.offer, self.unfinished = None, ()
         decider.is_paused = False
         while True:
             can_go_on = machine.run_slice()
@@ -296,13 +298,13 @@ class World:
                 self.output += machine.output.take()
             if has_ended(command.group):
                 self.ending = EXITED
+                self.unfinished = _tids(self._scheduler.offered)
                 return
             if decider.is_paused:
                 scheduler = self._scheduler
                 offered = scheduler.offered
                 self.offer = Offer(
-                    tuple(CLOCK_TID if task is None else task.tid for task in offered),
-                    scheduler.preferred is not None and offered[0] is scheduler.preferred,
+                    _tids(offered), scheduler.preferred is not None and offered[0] is scheduler.preferred
                 )
                 if len(self.steps) >= self.step_limit or kernel.clock.now_ns > self.time_limit_ns:
                     self.ending, self.offer = ENDLESS, None
@@ -310,7 +312,7 @@ class World:
             if reason_of_guest(kernel):
                 self.ending = STOPPED
                 return
-            if not can_go_on and not kernel.scheduler.has_waiting and not kernel.timers.jump_to_next():
+            if not can_go_on and not kernel.scheduler.has_waiting and not self.watcher.jump_to_next_timer():
                 self.ending = DEADLOCK
                 return
             if kernel.clock.now_ns > self.time_limit_ns or self._output_bytes() > _LARGEST_OUTPUT:
@@ -463,6 +465,10 @@ class World:
         if self.is_open:
             self.machine.close()
             self.is_open = False
+
+
+def _tids(offered: Sequence[Task | None]) -> tuple[int, ...]:
+    return tuple([CLOCK_TID if task is None else task.tid for task in offered])
 
 
 def status_of_exit(code: int) -> int:

@@ -9,13 +9,13 @@ from procession.hardware.registers import RIP, set_register
 from procession.kernel.sched.core import Scheduler
 from procession.kernel.sched.run_queue import CLASS_FAIR, class_of
 from procession.kernel.task import CALL_EXPLORED, NEED_RESCHED
-from procession.kernel.task_state import TaskState
+from procession.kernel.task_state import ENDED, TaskState
 
 if TYPE_CHECKING:
     from procession.kernel.futex.queue import FutexWaiter
     from procession.kernel.kernel import Kernel
     from procession.kernel.sched.run_queue import RunQueue
-    from procession.kernel.task import Task
+    from procession.kernel.task import Task, ThreadGroup
 
 NEXT_TASK, WAKE_ORDER = "next-task", "wake-order"
 PAUSE = -1
@@ -47,9 +47,21 @@ class ExploredScheduler(Scheduler):
 
     `offered` are those among whom it's being asked, the default first, None standing for the next timer: with
     `offers_timers`, one may be due before anybody goes on, as on a machine that is busy elsewhere.
+
+    A run is over when `command` has ended, the first process that isn't the machine's own init: nobody goes
+    on after that, and `offered` are those who could.
     """
 
-    __slots__ = ("accesses", "admitted", "at_call", "has_faults", "offered", "offers_timers", "preferred")
+    __slots__ = (
+        "accesses",
+        "admitted",
+        "at_call",
+        "command",
+        "has_faults",
+        "offered",
+        "offers_timers",
+        "preferred",
+    )
 
     OUTSIDE_STATE: ClassVar = ("accesses", "offered")
 
@@ -69,10 +81,13 @@ class ExploredScheduler(Scheduler):
         self.preferred: Task | None = None
         self.admitted: tuple[Task, int] | None = None
         self.at_call: dict[Task, int] = {}
+        self.command: ThreadGroup | None = None
 
     def start(self, task: Task) -> None:
         """See `Scheduler`; from its first call on the task is asked about."""
         kernel = self.kernel
+        if self.command is None and not self._is_reaper(task):
+            self.command = task.group
         kernel.add_call_work(task, CALL_EXPLORED)
         super().start(task)
         self._let_choose()
@@ -130,6 +145,9 @@ class ExploredScheduler(Scheduler):
         """
         while True:
             waiting = self._waiting()
+            if self._is_over:
+                self.offered = self._with_timer([task for task in waiting if not self._is_reaper(task)])
+                return None
             if not waiting:
                 return None
             preferred = self.preferred
@@ -142,7 +160,7 @@ class ExploredScheduler(Scheduler):
             if reaper is not None:
                 self.offered = (reaper,)
             else:
-                self.offered = (*waiting, None) if self._may_offer_timer() else tuple(waiting)
+                self.offered = self._with_timer(waiting)
             answer = 0
             if len(self.offered) > 1:
                 answer = self.kernel.choose(NEXT_TASK, len(self.offered))
@@ -167,6 +185,14 @@ class ExploredScheduler(Scheduler):
     def _is_reaper(self, task: Task) -> bool:
         """Whether `task` is the machine's own init, which is quick: nobody is chosen before it."""
         return task.group is self.kernel.init and not task.has_executed
+
+    @property
+    def _is_over(self) -> bool:
+        command = self.command
+        return command is not None and len(command.threads) == 1 and command.leader.state in ENDED
+
+    def _with_timer(self, tasks: list[Task]) -> tuple[Task | None, ...]:
+        return (*tasks, None) if self._may_offer_timer() else tuple(tasks)
 
     def _may_offer_timer(self) -> bool:
         return self.offers_timers and self.kernel.timers.next_deadline_ns() is not None
