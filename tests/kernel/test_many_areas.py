@@ -114,6 +114,8 @@ def test_rows_are_the_list_that_they_stand_for(mm: MemoryDescriptor, seed: int) 
             assert areas.count_to(area.start) == position + 1
             assert areas.count_below(area.start) == position
             assert areas.count_to(address) == sum(each.start <= address for each in model)
+            if not position % 10:
+                assert list(areas.since(address)) == [each for each in model if each.end > address]
             last = chance.randrange(position, len(model) + 1)
             assert areas.between(position, last) == model[position:last]
     assert list(areas) == model

@@ -84,6 +84,15 @@ class AreaSequence:
                 return area
         return None
 
+    def since(self, address: int) -> Iterator[VirtualMemoryArea]:
+        """Those that end above `address`, in order."""
+        row = self.row_of(address)
+        areas = self.rows[row]
+        index = max(bisect_right(self.starts[row], address) - 1, 0)
+        if index < len(areas) and areas[index].end <= address:
+            index += 1
+        return chain(areas[index:], chain.from_iterable(self.rows[row + 1 :]))
+
     def count_to(self, address: int) -> int:
         """How many areas start at `address` or below: the position of the next one."""
         if len(self.rows) == 1:

@@ -105,9 +105,7 @@ def answer_query(mm: MemoryDescriptor | None, root: Path, argument: int, memory:
 def _matching(mm: MemoryDescriptor, address: int, flags: int) -> VirtualMemoryArea:
     """The area that is asked for. Raises ENOENT. Linux: fs/proc/task_mmu.c, query_matching_vma."""
     rights = flags & _RIGHTS
-    for area in mm.areas:
-        if area.end <= address:
-            continue
+    for area in mm.areas.since(address):
         is_meant = (
             area.protection & rights == rights
             and (area.is_shared or not flags & _SHARED)
