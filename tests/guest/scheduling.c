@@ -98,6 +98,7 @@ TEST(policies_for_everybody)
 TEST(parameters_are_kept)
 {
 	static struct attributes attributes = {.size = 56, .policy = SCHED_FIFO, .flags = 0x10};
+	int own_nice;
 
 	/* SCHED_FLAG_KEEP_PARAMS: what is asked for must go together, and then nothing of it is done. */
 	become_ordinary();
@@ -110,10 +111,11 @@ TEST(parameters_are_kept)
 	attributes.priority = 0;
 	attributes.flags = 0x10;
 	attributes.policy = SCHED_BATCH;
-	attributes.nice = 5;
+	attributes.nice = 7;
+	own_nice = getpriority(PRIO_PROCESS, 0);
 	CHECK_OK(set_attributes(0, &attributes, 0));
 	CHECK_EQ(sched_getscheduler(0), SCHED_OTHER);
-	CHECK_EQ(getpriority(PRIO_PROCESS, 0), 0);
+	CHECK_EQ(getpriority(PRIO_PROCESS, 0), own_nice);
 }
 
 TEST(policies_are_inherited)
@@ -355,7 +357,9 @@ TEST(a_nicer_one_gets_less)
 				counts[number * 8]++;
 		}
 	}
-	sleep_ms(250);
+	/* On a busy host both have little of a processor for long. */
+	for (int tries = 0; tries < 20 && (tries == 0 || counts[0] <= 2 * counts[8]); tries++)
+		sleep_ms(250);
 	for (int number = 0; number < 2; number++) {
 		MUST(kill(children[number], SIGKILL));
 		MUST(wait_for(children[number]));
