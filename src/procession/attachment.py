@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import select
+import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 from procession.abi.signals import Signal
@@ -256,11 +258,21 @@ def write_all(descriptor: int, data: bytes) -> None:
             select.select([], [descriptor], [])
 
 
+def _read_if_ready(descriptor: int, most_bytes: int) -> bytes:
+    """What can be read at once, b"" for nothing."""
+    try:
+        ready, _, _ = select.select([descriptor], [], [], 0)
+        return os.read(descriptor, most_bytes) if ready else b""
+    except (OSError, ValueError):
+        return b""
+
+
 class JoinedTerminal:
     """Moves bytes between a machine's terminal and the one of this process, in the host's time.
 
     With `has_keyboard` unset nothing is ever typed. A hang-up outside is one inside, and after it the
-    machine has GRACE_S to end.
+    machine has GRACE_S to end. `exchange_count` grows with each exchange; where two are far apart another
+    thread may take what is typed in between (`type_meanwhile`).
     """
 
     def __init__(
@@ -273,6 +285,8 @@ class JoinedTerminal:
         self.pace = HostPace(inlet)
         self.keyboard: tuple[int, ...] = (_STDIN,) if has_keyboard else ()
         self.typed = b""
+        self.exchange_count = 0
+        self._reading = threading.Lock()
         self.end_ns: int | None = None
 
     @property
@@ -290,6 +304,7 @@ class JoinedTerminal:
 
     def exchange(self) -> None:
         """Show what was written, and hand over what was typed."""
+        self.exchange_count += 1
         self._show()
         lead_ns = self.pace.lead_ns
         self._wait(lead_ns / _NS_PER_SECOND if lead_ns > _TOLERATED_LEAD_NS else 0)
@@ -314,6 +329,20 @@ class JoinedTerminal:
             except OSError:
                 self.hang_up()
 
+    def type_meanwhile(self) -> bytes:
+        """Called by another thread: take what is typed before the next exchange, which hands it over."""
+        with self._reading:
+            typed = _read_if_ready(_STDIN, _TYPED_BYTES) if len(self.typed) < _TYPED_BYTES else b""
+            self.typed += typed
+        if typed:
+            self.doorbell.ring()
+        return typed
+
+    def show(self, text: bytes) -> None:
+        """Called by another thread: write a line of the machine's own to the terminal."""
+        with suppress(OSError):
+            write_all(_STDOUT, text)
+
     def _wait(self, seconds: float | None) -> None:
         terminal = self.terminal
         has_room = terminal.has_room
@@ -324,7 +353,11 @@ class JoinedTerminal:
         try:
             if not self.doorbell.wait(seconds, *wanted):
                 return
-            self.typed = os.read(_STDIN, _TYPED_BYTES)
+            with self._reading:
+                if self.typed:
+                    # Another thread has taken what was there, and the next exchange hands it over.
+                    return
+                self.typed = os.read(_STDIN, _TYPED_BYTES)
         except (OSError, ValueError):
             self.typed = b""
         if self.typed:

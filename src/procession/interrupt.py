@@ -11,13 +11,25 @@ from types import FrameType, TracebackType
 Handler = Callable[[int, FrameType | None], object]
 
 
+class Notice:
+    """A handler of signals that raises nothing: it may run in the middle of the kernel's work."""
+
+    __slots__ = ("take",)
+
+    def __init__(self, take: Callable[[str], object]) -> None:
+        self.take = take
+
+    def __call__(self, number: int, _frame: FrameType | None) -> None:
+        self.take(signal.Signals(number).name)
+
+
 class InterruptGuard:
     """Keeps SIGINT's handler from running in the middle of the kernel's work, while this is open.
 
     An exception that it raises there would be lost in the engine's C code, and with it the system call that
     it broke off. So inside `with guard:` the signal is noted, and the handler called at the end; the second
-    one goes through at once, should the kernel never end. Only Python's main thread gets signals.
-    `is_open` says that the kernel or the engine is at work.
+    one goes through at once, should the kernel never end. A handler that is a Notice hears at once. Only
+    Python's main thread gets signals. `is_open` says that the kernel or the engine is at work.
     """
 
     __slots__ = ("is_held", "is_noted", "is_open", "outer")
@@ -71,7 +83,7 @@ class InterruptGuard:
         if threading.current_thread() is not threading.main_thread():
             return
         handler = signal.getsignal(signal.SIGINT)
-        if callable(handler) and handler != self._note:
+        if callable(handler) and handler != self._note and not isinstance(handler, Notice):
             self.outer = handler
             self.is_noted = False
             signal.signal(signal.SIGINT, self._note)

@@ -42,6 +42,7 @@ from procession.kernel.task import Task
 from procession.kernel.task_state import TaskState
 from procession.kernel.terminal import set_controlling_terminal
 from procession.kernel.time.clock import DEFAULT_EPOCH_NS
+from procession.keyboard_watch import KeyboardWatch
 from procession.launch import (
     DEFAULT_ENVIRONMENT,
     as_list,
@@ -483,7 +484,8 @@ class Machine(GoingBack):
             joined.resize()
             self.start(argv, pid1=pid1)
             self.doorbell = doorbell
-            reason = self._run_command(joined, time_limit_s, wall_limit_s)
+            with KeyboardWatch(joined, lambda: self.limits):
+                reason = self._run_command(joined, time_limit_s, wall_limit_s)
             self.doorbell = None
         return self._result(reason)
 

@@ -80,12 +80,14 @@ def test_the_wall_limit_holds_in_code_that_takes_the_host_long(c_compiler: list[
 
 
 NEVER_ENDS = """
+import os
 import sys
 from procession.__main__ import main
 from procession.syscalls import load_all
 from procession.syscalls.declaration import TABLE
 
 def sync(task):
+    os.write(1, b"begun\\n")
     while True:
         pass
 
@@ -113,7 +115,7 @@ def start_endless_call(guest_root: Path, *options: str) -> subprocess.Popen[str]
 def test_the_wall_limit_ends_a_call_that_never_ends(guest_root: Path) -> None:
     with start_endless_call(guest_root, "--wall-limit", "3") as process:
         stdout, stderr = process.communicate(timeout=PATIENCE_S)
-    assert (process.returncode, stdout) == (STATUS_TIME_LIMIT, "before\n")
+    assert (process.returncode, stdout) == (STATUS_TIME_LIMIT, "before\nbegun\n")
     assert stderr == "procession: the wall limit of 3.0 s has passed, in the middle of sync(2)\n"
 
 
@@ -123,11 +125,9 @@ def test_a_signal_ends_a_call_that_never_ends(guest_root: Path, signal_number: s
     with start_endless_call(guest_root) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "before\n"
-        # The first may come before the call has begun.
-        while process.poll() is None:
-            process.send_signal(signal_number)
-            time.sleep(0.5)
-        _, stderr = process.communicate()
+        assert process.stdout.readline() == "begun\n"
+        process.send_signal(signal_number)
+        _, stderr = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 128 + signal_number
     assert stderr == f"procession: {signal_number.name} came in the middle of sync(2), which takes long\n"
 

@@ -46,6 +46,9 @@ class TestClock:
     def spend_telling(self) -> None:
         """And here."""
 
+    def spend_typing(self, character_count: int) -> None:
+        """And here."""
+
 
 class CountingSource:
     """Random bytes that are 0, 1, 2, ..."""

@@ -1228,3 +1228,22 @@ TEST(sleep_tells_what_is_left)
 	left = sleep(LONG_S);
 	CHECK(left == LONG_S || left == LONG_S - 1);
 }
+
+TEST(many_random_bytes)
+{
+	enum { SIZE = 8 << 20 };
+	unsigned char *bytes = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ssize_t count;
+
+	CHECK(bytes != MAP_FAILED);
+	CHECK(syscall(SYS_getrandom, bytes, SIZE, 0) == SIZE);
+	handle(SIGALRM, do_nothing, SA_RESTART);
+	MUST(setitimer(ITIMER_REAL, &(struct itimerval){{0, 2000}, {0, 2000}}, NULL));
+	/* Handlers end it where it is, at the end of a page. */
+	do
+		count = syscall(SYS_getrandom, bytes, SIZE, 0);
+	while (count == SIZE);
+	MUST(setitimer(ITIMER_REAL, &(struct itimerval){{0, 0}, {0, 0}}, NULL));
+	CHECK(count > 0 && count < SIZE);
+	CHECK(((uintptr_t)bytes + count) % 4096 == 0);
+}

@@ -35,6 +35,41 @@ def run(root: Path, *arguments: str, stdin: bytes = b"") -> subprocess.Completed
     return subprocess.run([*start, *arguments], input=stdin, capture_output=True, check=False)
 
 
+ENDLESS_CALL = """
+import os
+import sys
+from procession.__main__ import main
+from procession.syscalls import load_all
+from procession.syscalls.declaration import TABLE
+
+def sync(task):
+    os.write(1, b"begun")
+    while True:
+        pass
+
+load_all()
+TABLE[162].handler = sync
+sys.argv[0] = "procession"
+sys.exit(main())
+"""
+"""The command in which the call that `busybox sync` makes keeps the kernel for ever."""
+
+
+def test_the_second_ctrl_c_ends_a_call_that_never_ends(guest_root: Path) -> None:
+    """The first is told to wait: the call may end yet."""
+    options = ("run", "--rootfs", str(guest_root), "-it", "--")
+    command = [sys.executable, "-c", ENDLESS_CALL, *options, "busybox", "sync"]
+    with Keyboard(command, os.environ) as keyboard:
+        keyboard.wait_for("begun")
+        keyboard.type("\x03")
+        keyboard.wait_for("in the middle of a long system call; once more ends the machine\r\n")
+        assert not keyboard.has_ended()
+        keyboard.type("\x03")
+        assert keyboard.wait_until_it_ends() == 128 + signal.SIGINT
+        assert not keyboard.is_raw
+    assert b"procession: SIGINT came in the middle of sync(2), which takes long" in keyboard.shown
+
+
 def test_the_terminal_is_raw_while_the_guest_has_it(sit_at_procession: Sit) -> None:
     keyboard = sit_at_procession(*WAITING)
     keyboard.wait_for("ready\r\n")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType
 from typing import Protocol
+
+from procession.interrupt import Notice
 
 FORWARDED = ("SIGINT", "SIGQUIT", "SIGTERM", "SIGHUP", "SIGUSR2", "SIGWINCH")
 REPORTING = "SIGUSR1"
@@ -37,8 +38,7 @@ def forward_host_signals(machine: SignalTaker) -> Iterator[None]:
     A signal that the caller has ignored, as nohup(1) does, stays ignored.
     """
 
-    def take(number: int, _frame: FrameType | None) -> None:
-        name = signal.Signals(number).name
+    def take(name: str) -> None:
         if name == REPORTING:
             machine.request_report()
         else:
@@ -48,7 +48,7 @@ def forward_host_signals(machine: SignalTaker) -> Iterator[None]:
     for name in (*FORWARDED, REPORTING):
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
-            before[number] = signal.signal(number, take)
+            before[number] = signal.signal(number, Notice(take))
     try:
         yield
     finally:

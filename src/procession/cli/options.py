@@ -36,6 +36,10 @@ class Seconds(click.FloatRange):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Raises click.BadParameter."""
+        try:
+            float(value)
+        except ValueError:
+            raise click.BadParameter(f"'{value}' isn't a number of seconds", ctx, param) from None
         seconds: float = super().convert(value, param, ctx)
         if not 0 < seconds < float("inf"):
             raise click.BadParameter(f"'{value}' isn't a number of seconds", ctx, param)

@@ -44,6 +44,9 @@ class Clock(Protocol):
     def spend_telling(self) -> None:
         """An event of a file has been told."""
 
+    def spend_typing(self, character_count: int, /) -> None:
+        """A terminal has looked at so many characters one by one."""
+
 
 class RandomSource(Protocol):
     """Where /dev/urandom's bytes come from: deterministic, recorded with the run."""

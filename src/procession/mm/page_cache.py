@@ -14,6 +14,9 @@ from procession.hardware.physical_memory import (
     PhysicalMemory,
 )
 
+_MANY_PAGES = 4
+"""From how many pages on they are charged one by one: with fewer the call's own price is that."""
+
 
 class FileSystemFull(OutOfFrames):
     """There are frames, but the file's file system may take no more of them."""
@@ -163,6 +166,11 @@ class PageCache:
             self.frames[index] = frame
         return frame
 
+    def _note_changed(self, page_count: int) -> None:
+        """So many pages are cleared or forgotten: that takes time."""
+        if page_count >= _MANY_PAGES:
+            self.memory.note_changed(page_count)
+
     def reserve(self, first: int, last: int) -> None:
         """Have frames for the pages from `first` to `last`, whatever is written to them.
 
@@ -176,6 +184,7 @@ class PageCache:
                 for undone in added[:position]:
                     self.drop(undone)
                 raise
+            self.memory.note_filled()
         if not self.area_count:
             self.unwritten.update(added)
 
@@ -243,10 +252,13 @@ class PageCache:
     def write(self, offset: int, contents: bytes) -> None:
         """Put `contents` at `offset`. Raises OutOfFrames, having written a page-aligned prefix."""
         data, executable = self.memory.bytes, self.memory.executable
+        is_long = len(contents) >= _MANY_PAGES << PAGE_SHIFT
         done = 0
         while done < len(contents):
             index, start = offset >> PAGE_SHIFT, offset & PAGE_MASK
             count = min(len(contents) - done, PAGE_SIZE - start)
+            if is_long and index not in self.frames:
+                self.memory.note_filled()
             frame = self.frame(index)
             self.note_written(frame)
             self.unwritten.discard(index)
@@ -263,9 +275,11 @@ class PageCache:
         if self.area_count:
             for space in self.memory.address_spaces:
                 space.unmap_pages(self, first_dropped)
-        for index in [index for index in self.frames if index >= first_dropped]:
+        dropped = [index for index in self.frames if index >= first_dropped]
+        for index in dropped:
             self._drop(self.frames.pop(index))
             self.unwritten.discard(index)
+        self._note_changed(len(dropped))
         tail = size & PAGE_MASK
         if tail and (size >> PAGE_SHIFT) in self.frames:
             base = self.frames[size >> PAGE_SHIFT] << PAGE_SHIFT
@@ -275,7 +289,9 @@ class PageCache:
         """Make zeros of the bytes from `start` up to `end`; what isn't in memory must be a hole already."""
         data = self.memory.bytes
         first, last = start >> PAGE_SHIFT, (end - 1) >> PAGE_SHIFT
-        for index in self.cached_between(first, last + 1):
+        cached = self.cached_between(first, last + 1)
+        self._note_changed(len(cached))
+        for index in cached:
             base = index << PAGE_SHIFT
             since, until = max(start - base, 0), min(end - base, PAGE_SIZE)
             if until - since == PAGE_SIZE and self.backing is None and not self.area_count:
@@ -291,6 +307,7 @@ class PageCache:
 
     def release(self) -> None:
         """Give every frame back: the file is gone."""
+        self._note_changed(len(self.frames))
         for frame in self.frames.values():
             self._drop(frame)
         self.frames.clear()

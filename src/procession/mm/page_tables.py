@@ -250,6 +250,7 @@ class PageTables:
         """Move the entries that prepare_move gave by `distance` bytes, to where there are none (mremap)."""
         words, counted, leaves = self.memory.words, self.memory.counted, self.leaves
         shift = distance >> PAGE_SHIFT
+        self.memory.note_changed(len(pages))
         for page in pages:
             origin, to = leaves[page >> 9], leaves[(page + shift) >> 9]
             place = (origin << 9) + (page & 511)

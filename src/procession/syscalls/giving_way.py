@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from procession.abi.errno import ERESTARTSYS
 from procession.fs.wait_queue import Sleep
 
 if TYPE_CHECKING:
@@ -13,11 +14,17 @@ _LONG_NS = 10_000_000
 """How long a call works before it lets others run: as long as a slice, or so."""
 
 
-def give_way(task: Task, began_ns: int, progress: object) -> None:
+def give_way(task: Task, began_ns: int, progress: object, interrupted: int | None = None) -> None:
     """Sleep for no time, if the call has worked for long since the clock's `kernel_work_ns` was `began_ns`.
 
-    It goes on with `progress` in its frame. Only a fatal signal ends it in between.
+    It goes on with `progress` in its frame. Only a fatal signal ends it in between, or with
+    `interrupted` any, and that is what it returns then.
     """
     clock = task.kernel.clock
     if clock.kernel_work_ns - began_ns >= _LONG_NS:
-        raise Sleep(deadline_ns=clock.now_ns, progress=progress, is_interruptible=False)
+        raise Sleep(
+            deadline_ns=clock.now_ns,
+            progress=progress,
+            interrupted=ERESTARTSYS if interrupted is None else interrupted,
+            is_interruptible=interrupted is not None,
+        )

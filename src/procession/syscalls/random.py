@@ -8,6 +8,7 @@ from procession.abi.errno import EFAULT, EINVAL
 from procession.abi.random import GetrandomFlag
 from procession.kernel.time.costs import RANDOM_BYTES, RANDOM_NS
 from procession.syscalls.declaration import syscall
+from procession.syscalls.giving_way import give_way
 from procession.syscalls.parameters import Flags, OutBuffer, Size
 from procession.syscalls.user_vector import MAX_RW_COUNT, check_user_range
 
@@ -29,7 +30,9 @@ def getrandom(task: Task, buffer: OutBuffer, length: Size, flags: Flags[Getrando
         raise EINVAL(f"unknown flags {flags:#x}")
     check_user_range(buffer, min(length, MAX_RW_COUNT))
     length = min(length, _MAXIMUM)
-    done = 0
+    clock, frame = task.kernel.clock, task.frame
+    done: int = 0 if frame is None or frame.progress is None else frame.progress
+    began_ns = clock.kernel_work_ns
     while done < length:
         count = min(length - done, _PAGE_SIZE - (buffer + done) % _PAGE_SIZE)
         try:
@@ -39,8 +42,10 @@ def getrandom(task: Task, buffer: OutBuffer, length: Size, flags: Flags[Getrando
                 raise
             break
         task.mm.write(buffer + done, task.kernel.random_bytes(count))
-        task.kernel.clock.spend(count // RANDOM_BYTES * RANDOM_NS)
+        clock.spend(count // RANDOM_BYTES * RANDOM_NS)
         done += count
-        if done < length and task.has_pending_signal:
-            break
+        if done < length:
+            if task.has_pending_signal:
+                break
+            give_way(task, began_ns, done, interrupted=done)
     return done

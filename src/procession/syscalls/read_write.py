@@ -18,6 +18,7 @@ from procession.kernel.signal.generation import send_signal
 from procession.kernel.signal.info import SI_USER
 from procession.kernel.signal.kill import sender_info
 from procession.syscalls.declaration import syscall
+from procession.syscalls.giving_way import give_way
 from procession.syscalls.parameters import (
     U64,
     Choice,
@@ -150,15 +151,30 @@ def deliver_part(file: File, target: UserVector, data: bytes) -> int:
 
 
 def read_at_position(task: Task, file: File, target: UserVector, offset: int, is_moving: bool) -> int:
-    """Read a seekable file from `offset` into `target` piece by piece; the position moves along or stays."""
-    done = 0
+    """Read a seekable file from `offset` into `target` piece by piece; the position moves along or stays.
+
+    Others run in the middle of a long read, as far as nobody else could move the position meanwhile: on Linux
+    they would wait for it. Linux: mm/filemap.c, filemap_read.
+    """
+    frame, clock = task.frame, task.kernel.clock
+    done = before = frame.progress if frame is not None and frame.progress is not None else 0
+    gives_way = not is_moving or _has_position_alone(task, file)
+    began_ns = clock.kernel_work_ns
     while done < target.total:
+        if gives_way and done > before:
+            try:
+                give_way(task, began_ns, done)
+            except Sleep:
+                task.io.bytes_read += done - before
+                raise
         wanted = min(target.total - done, CHUNK)
         data = file.read(wanted) if is_moving else file.read_at(offset + done, wanted)
         if not data:
             break
         count = target.write(done, data)
         done += count
+        if count > MUCH:
+            clock.spend_copying(count)
         if count < len(data):
             if is_moving:
                 file.put_back(data[count:])
@@ -167,12 +183,15 @@ def read_at_position(task: Task, file: File, target: UserVector, offset: int, is
             break
         if count < wanted:
             break
-    if done > MUCH:
-        task.kernel.clock.spend_copying(done)
     if done:
         note_access(file)
-        task.io.bytes_read += done
+        task.io.bytes_read += done - before
     return done
+
+
+def _has_position_alone(task: Task, file: File) -> bool:
+    """Whether nobody but `task` could ask for the position of `file`. Linux: fs/file.c, fdget_pos."""
+    return task.files.reference_count == 1 and file.reference_count == 1
 
 
 def write_whole(
@@ -418,7 +437,7 @@ def pread64(task: Task, fd: Fd, buffer: OutBuffer, count: Size, offset: Long) ->
     file = file_with_offsets(task, fd, offset)
     if not file.is_readable:
         raise EBADF
-    task.io.read_calls += 1
+    count_calls(task, reads=1)
     check_user_range(buffer, count)
     verify_area(offset, count)
     if count > STREAM_CHUNK:
@@ -520,7 +539,7 @@ def preadv2(
     try:
         return read_vector(task, file, target)
     except Sleep:
-        if flags & _RWF_NOWAIT:
+        if flags & _RWF_NOWAIT and not file.is_seekable:
             raise EAGAIN from None
         raise
 

@@ -112,6 +112,8 @@ class LineDiscipline:
     `buffer` holds what came and wasn't read yet; its first byte has the number `tail`, counted since the
     terminal was made. In canonical mode, bytes up to the number `line_head` are in finished lines, whose
     last bytes have the numbers `ends`. A line's end may be DISABLED, which isn't read: an end of file.
+    `looked_count` is how often it has looked at a single character, to take it in or to echo it, for which no
+    time has been spent yet.
     """
 
     __slots__ = (
@@ -126,6 +128,7 @@ class LineDiscipline:
         "is_raw",
         "line_head",
         "lacks_room",
+        "looked_count",
         "local",
         "minimum",
         "ordinary",
@@ -148,6 +151,7 @@ class LineDiscipline:
         self.has_literal_next = False
         # What came is waiting elsewhere because the buffer is full.
         self.lacks_room = False
+        self.looked_count = 0
         self.local = self.input = 0
         self.set_modes(modes)
 
@@ -262,8 +266,11 @@ class LineDiscipline:
         elif self._is_plain and not data.translate(None, self.ordinary):
             self._take_ordinary(data)
         else:
+            self.looked_count += len(data)
             for character in data:
                 self._take_character(character)
+        if self.local & ECHO:
+            self.looked_count += len(data)
         if self.local & (ECHO | ECHONL):
             self.show_echo()
         if not self.is_canonical and self.buffer:

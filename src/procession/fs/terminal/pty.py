@@ -44,6 +44,11 @@ class PtyEnd(Tty):
     __slots__ = ("link",)
     link: PtyEnd
 
+    def take_looked_count(self) -> int:
+        far = self.link.discipline
+        count, far.looked_count = far.looked_count, 0
+        return count + super().take_looked_count()
+
     def output_room(self) -> int:
         return 0 if self.is_stopped else self.link.arrival_room
 

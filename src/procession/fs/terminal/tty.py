@@ -224,6 +224,11 @@ class Tty:
 
     # Input
 
+    def take_looked_count(self) -> int:
+        """How many characters were looked at one by one since the last call, here and at the far end."""
+        count, self.discipline.looked_count = self.discipline.looked_count, 0
+        return count
+
     def arrive(self, data: bytes) -> int:
         """Bytes from the far end; how many there was room for."""
         taken = data[: self.limit - len(self.pending)]
@@ -451,6 +456,8 @@ class TtyFile(File):
         if not data:
             return 0
         count = tty.discipline.write(data) if tty.jobs.may_write(tty) else 0
+        if looked_count := tty.take_looked_count():
+            self.inode.superblock.vfs.clock.spend_typing(looked_count)
         if not count:
             if not self.is_blocking:
                 raise EAGAIN

@@ -8,6 +8,7 @@ from procession.fs.wait_queue import WaitQueue
 from procession.hardware.breath import take_breath
 from procession.hardware.engine import EngineCapabilities
 from procession.kernel.time.costs import (
+    CHARACTER_NS,
     COPIED_BYTES,
     COPY_NS,
     FILE_EVENT_NS,
@@ -201,6 +202,10 @@ class Clock:
     def spend_telling(self) -> None:
         """An event of a file has been told."""
         self.spend(FILE_EVENT_NS)
+
+    def spend_typing(self, character_count: int) -> None:
+        """A terminal has looked at so many characters one by one."""
+        self.spend(character_count * CHARACTER_NS)
 
     def jump_to(self, deadline_ns: int) -> None:
         """Nobody can run before `deadline_ns`: it is now."""

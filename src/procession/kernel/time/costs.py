@@ -36,6 +36,8 @@ PROC_FILE_NS, SHOWN_BYTE_NS = 9_000, 36
 """A file of /proc, made when it's read, and each of its bytes."""
 FILE_EVENT_NS = 2_000
 """An event of a file that is told who watches it."""
+CHARACTER_NS = 400
+"""A character that a terminal looks at by itself, as it may mean something, or that it echoes."""
 SEEN_FRAME_NS = 100
 """One frame of all, looked at for whose it is."""
 NETLINK_MESSAGE_NS = 9_000

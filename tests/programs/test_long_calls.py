@@ -1,0 +1,134 @@
+"""Calls that move much let others run in the middle, and take the time that they take."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from procession import Machine
+from procession.breaking_off import GRACE_S
+from procession.inspection.event import Switched, SystemCallEntered, SystemCallReturned
+
+MEMORY_BYTES = 1 << 30
+SOURCE = r"""
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SIZE (160L << 20)
+#define LONG_SIZE (2000L << 20)
+
+static double now(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_MONOTONIC, &time);
+	return time.tv_sec + time.tv_nsec / 1e9;
+}
+
+int main(int count, char **arguments)
+{
+	char *bytes = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	const char *call = arguments[count - 1];
+	pid_t child = fork();
+	int fd = memfd_create("long", 0);
+	double start;
+	long result = -1;
+
+	while (!child)
+		continue;
+	if (!strcmp(call, "read") || !strcmp(call, "pread64") || !strcmp(call, "shared"))
+		ftruncate(fd, SIZE);
+	if (!strcmp(call, "shared") && dup(fd) < 0)
+		return 1;
+	start = now();
+	if (!strcmp(call, "read") || !strcmp(call, "shared"))
+		result = read(fd, bytes, SIZE);
+	else if (!strcmp(call, "pread64"))
+		result = pread(fd, bytes, SIZE, 0);
+	else if (!strcmp(call, "getrandom"))
+		result = syscall(SYS_getrandom, bytes, 1 << 20, 0);
+	else if (!strcmp(call, "write"))
+		result = write(fd, bytes, SIZE);
+	else if (!strcmp(call, "long"))
+		result = write(fd, mmap(NULL, LONG_SIZE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), LONG_SIZE);
+	else if (!strcmp(call, "fallocate"))
+		result = fallocate(fd, 0, 0, SIZE);
+	printf("%ld %.6f\n", result, now() - start);
+	fflush(stdout);
+	kill(0, 9);
+}
+"""
+PAGES = 160 << 8
+WALL_LIMIT_S = 0.5
+
+
+@pytest.fixture(scope="module")
+def program(c_compiler: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("long")
+    source, program = directory / "long.c", directory / "long"
+    source.write_text(SOURCE)
+    subprocess.run([*c_compiler, "-w", "-static", "-include", "signal.h", "-o", program, source], check=True)
+    return program
+
+
+@pytest.mark.parametrize(
+    ("call", "result"), [("read", 160 << 20), ("pread64", 160 << 20), ("getrandom", 1 << 20)]
+)
+def test_others_run_in_the_middle(program: Path, call: str, result: int) -> None:
+    machine = Machine(rootfs=program.parent, memory=MEMORY_BYTES)
+    machine.start(["/long", call])
+    switches: list[int] = []
+    in_call = False
+    for event in machine.events(SystemCallEntered, SystemCallReturned, Switched):
+        if isinstance(event, SystemCallEntered) and event.name == call and event.tid == 2:
+            in_call, switches = True, []
+        elif isinstance(event, SystemCallReturned) and event.name == call and event.tid == 2 and in_call:
+            if event.result == result:
+                break
+            in_call = False
+        elif isinstance(event, Switched) and in_call:
+            switches.append(event.tid)
+    assert in_call
+    assert switches.count(3) >= 1, switches
+    machine.close()
+
+
+def run(program: Path, call: str) -> tuple[int, float]:
+    machine = Machine(rootfs=program.parent, memory=MEMORY_BYTES)
+    result = machine.run(["/long", call], time_limit_s=20)
+    machine.close()
+    number, seconds = result.stdout.split()
+    return int(number), float(seconds)
+
+
+def test_nobody_else_moves_a_position_in_the_middle(program: Path) -> None:
+    """On Linux they'd wait, so the read isn't cut."""
+    assert run(program, "shared")[0] == 160 << 20
+
+
+@pytest.mark.heavy
+def test_a_long_write_is_broken_off(program: Path) -> None:
+    """In compiled code too, which looks for that now and then only."""
+    machine = Machine(rootfs=program.parent, memory=4 * MEMORY_BYTES)
+    start_s = time.process_time()
+    result = machine.run(["/long", "long"], wall_limit_s=WALL_LIMIT_S)
+    assert result.reason == f"the wall limit of {WALL_LIMIT_S} s has passed, in the middle of write(2)"
+    assert time.process_time() - start_s < WALL_LIMIT_S + GRACE_S + 1
+    machine.close()
+
+
+@pytest.mark.parametrize("call", ["write", "fallocate"])
+def test_pages_that_are_filled_take_time(program: Path, call: str) -> None:
+    count, seconds = run(program, call)
+    assert count in (0, 160 << 20)
+    assert 1e-6 * PAGES < seconds < 10e-6 * PAGES
