@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from procession.abi.errno import EINVAL
+from procession.fs.binary_format import BinaryFormats, parse_registration
 from procession.hardware.physical_memory import PhysicalMemory
-from procession.kernel.program.binary_format import BinaryFormats, parse_registration
 
 
 @pytest.mark.parametrize(

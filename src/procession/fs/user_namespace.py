@@ -20,6 +20,7 @@ from procession.fs.namespace import (
 from procession.hardware.kernel_memory import NAMESPACE
 
 if TYPE_CHECKING:
+    from procession.fs.binary_format import BinaryFormats
     from procession.hardware.kernel_memory import KernelMemory
 
 KINDS = (
@@ -105,11 +106,13 @@ class UserNamespace(Namespace):
     for some of setrlimit(2)'s resources what its maker was allowed when it was made: no more of that may be
     used in it and below. `counts` is how much of either each user has (Linux: include/linux/user_namespace.h,
     struct ucounts), by user and kind; what is 0 isn't there. `charged_bytes` is what it takes of `memory`,
-    the machine's, which bounds maps as well.
+    the machine's, which bounds maps as well. `binary_formats` are those of programs that have interpreters in
+    here, once a file system for them has been mounted; None before.
     """
 
     __slots__ = (
         "allows_setgroups",
+        "binary_formats",
         "capable_parent",
         "charged_bytes",
         "counts",
@@ -146,6 +149,7 @@ class UserNamespace(Namespace):
         self.allows_setgroups: bool = parent is None or parent.allows_setgroups
         self.capable_parent = False
         self.memory: KernelMemory | None = None
+        self.binary_formats: BinaryFormats | None = None
         self.charged_bytes = 0
 
     def charge_memory(self, memory: KernelMemory, size: int) -> None:
@@ -158,6 +162,18 @@ class UserNamespace(Namespace):
         if self.memory is not None:
             self.memory.uncharge(NAMESPACE, self.charged_bytes)
             self.charged_bytes = 0
+
+    def seen_binary_formats(self) -> BinaryFormats | None:
+        """The formats of programs that count in here: this namespace's, or else of the next around it.
+
+        Linux: fs/binfmt_misc.c, load_binfmt_misc.
+        """
+        space: UserNamespace | None = self
+        while space is not None:
+            if space.binary_formats is not None:
+                return space.binary_formats
+            space = space.parent
+        return None
 
     # A "kuid" or "kgid" is the machine's own id, as all of the kernel keeps it.
 

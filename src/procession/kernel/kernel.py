@@ -13,7 +13,6 @@ from procession.kernel.futex.queue import FutexTable
 from procession.kernel.namespaces.nsfs import namespace_of_file, open_namespace
 from procession.kernel.namespaces.uts import NameChanges
 from procession.kernel.pid import find_task
-from procession.kernel.program.binary_format import BinaryFormats
 from procession.kernel.program.elf import ProgramHeaders
 from procession.kernel.rlimit import RLIM_INFINITY, RLIMIT_CPU, RLIMIT_RTTIME
 from procession.kernel.sched.core import Scheduler
@@ -68,7 +67,6 @@ class Kernel:
         "charged_kernel_work_ns",
         "charged_work_ns",
         "address_space",
-        "binary_formats",
         "boot_id",
         "bpf_programs",
         "call_work",
@@ -125,7 +123,6 @@ class Kernel:
         self.decider = decider
         # kernel.random.boot_id, made when it's first asked for.
         self.group_lists = GroupLists()
-        self.binary_formats = BinaryFormats(memory.account)
         self.boot_id = b""
         self.bpf_programs = ProgramTable()
         self.observer: Observer | None = None

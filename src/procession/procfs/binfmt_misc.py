@@ -6,53 +6,69 @@ from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.errno import EEXIST, EINVAL, EIO, ENOENT
 from procession.abi.statfs import Magic
+from procession.fs.binary_format import BinaryFormats, parse_registration
 from procession.fs.file_system_type import FileSystemType
 from procession.fs.inode import S_IFDIR, S_IFREG, DirectoryEntry, Inode, Superblock
-from procession.kernel.program.binary_format import parse_registration
+from procession.hardware.kernel_memory import BINARY_FORMAT_BYTES
 from procession.kernel.program.exec import open_interpreter
 from procession.procfs.inode import SingleBufferFile
 
 if TYPE_CHECKING:
+    from procession.fs.binary_format import BinaryFormat
     from procession.fs.dentry import Path
     from procession.fs.file import File
     from procession.fs.mounts.context import MountContext
     from procession.fs.permission import Subject
+    from procession.fs.user_namespace import UserNamespace
     from procession.kernel.kernel import Kernel
-    from procession.kernel.program.binary_format import BinaryFormat, BinaryFormats
 
 BINFMTFS_MAGIC = int(Magic.BINFMTFS_MAGIC)
 _LONGEST_COMMAND = 3
 
 
 class BinaryFormatFileSystem(Superblock):
-    """The one instance there is. The formats are gone with its last mount. Linux: fs/binfmt_misc.c."""
+    """The one instance of a user namespace. The formats are gone with its last mount.
 
-    __slots__ = ("kernel",)
+    Linux: fs/binfmt_misc.c, bm_fill_super.
+    """
 
-    def __init__(self, kernel: Kernel) -> None:
+    __slots__ = ("formats", "kernel", "root_ids", "user_namespace")
+
+    def __init__(self, kernel: Kernel, space: UserNamespace, formats: BinaryFormats) -> None:
         super().__init__(kernel.vfs, "binfmt_misc", BINFMTFS_MAGIC)
         self.kernel = kernel
+        self.user_namespace = space
+        space.acquire()
+        self.formats = formats
+        # All of it belongs to the namespace's root.
+        self.root_ids: tuple[int, int] = (space.make_kuid(0), space.make_kgid(0))
         self.root = FormatDirectory(self)
 
     def shut_down(self) -> None:
-        self.kernel.binary_formats.clear()
-        self.kernel.binary_formats.superblock = None
+        self.formats.clear()
+        self.formats.superblock = None
+        self.user_namespace.put()
 
 
 class BinaryFormatType(FileSystemType):
-    """The same file system each time. Linux: fs/binfmt_misc.c, bm_fs_type."""
+    """The same file system each time in a user namespace. Linux: fs/binfmt_misc.c, bm_fs_type."""
 
     __slots__ = ()
 
     name: ClassVar[bytes] = b"binfmt_misc"
-    is_for_users: ClassVar[bool] = False
 
     def get_tree(self, context: MountContext) -> Superblock:
-        """Linux: fs/binfmt_misc.c, bm_get_tree."""
-        formats = context.kernel.binary_formats
+        """Raises OutOfFrames. Linux: fs/binfmt_misc.c, bm_get_tree."""
+        space = context.owner
+        formats = space.binary_formats
+        if formats is None:
+            account = context.kernel.memory.account
+            if space.level:
+                space.charge_memory(account, BINARY_FORMAT_BYTES)
+            formats = space.binary_formats = BinaryFormats(account)
         if formats.superblock is None:
             formats.is_enabled = True
-            formats.superblock = BinaryFormatFileSystem(context.kernel)
+            formats.superblock = BinaryFormatFileSystem(context.kernel, space, formats)
         found: Superblock = formats.superblock
         return found
 
@@ -65,7 +81,7 @@ class FormatDirectory(Inode):
     caches_lookups = False
 
     def __init__(self, superblock: BinaryFormatFileSystem) -> None:
-        super().__init__(superblock, S_IFDIR | 0o755)
+        super().__init__(superblock, S_IFDIR | 0o755, *superblock.root_ids)
         self.file_system = superblock
         self.register = RegisterFile(superblock, 0o200)
         self.status = StatusFile(superblock, 0o644)
@@ -76,7 +92,7 @@ class FormatDirectory(Inode):
             return self.register
         if name == b"status":
             return self.status
-        formats = self.file_system.kernel.binary_formats.formats
+        formats = self.file_system.formats.formats
         found = formats.get(name)
         if found is None:
             raise ENOENT
@@ -88,7 +104,7 @@ class FormatDirectory(Inode):
         return inode
 
     def list_entries(self) -> list[DirectoryEntry]:
-        names = [b"register", b"status", *self.file_system.kernel.binary_formats.formats]
+        names = [b"register", b"status", *self.file_system.formats.formats]
         return [DirectoryEntry(name, self.lookup(name).number, S_IFREG >> 12) for name in names]
 
 
@@ -98,13 +114,13 @@ class ControlFile(Inode):
     __slots__ = ("file_system",)
 
     def __init__(self, superblock: BinaryFormatFileSystem, permissions: int) -> None:
-        super().__init__(superblock, S_IFREG | permissions)
+        super().__init__(superblock, S_IFREG | permissions, *superblock.root_ids)
         self.file_system = superblock
 
     @property
     def formats(self) -> BinaryFormats:
         """What it's about."""
-        return self.file_system.kernel.binary_formats
+        return self.file_system.formats
 
     def truncate(self, size: int) -> None:
         """Without effect: `echo 1 > FILE` opens with O_TRUNC."""

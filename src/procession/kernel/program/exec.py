@@ -53,10 +53,10 @@ from procession.mm.ksm import mark_all
 from procession.mm.vma import GROWS_DOWN, PROT_EXEC, PROT_READ, PROT_WRITE, VirtualMemoryArea
 
 if TYPE_CHECKING:
+    from procession.fs.binary_format import BinaryFormat
     from procession.fs.dentry import Path
     from procession.fs.file import File
     from procession.kernel.kernel import Kernel
-    from procession.kernel.program.binary_format import BinaryFormat
     from procession.kernel.security.credentials import ExecCredentials
 
 STACK_TOP = 0x7FFF_FFFF_F000
@@ -202,10 +202,10 @@ def _search_handler(task: Task, parameters: BinaryParameters) -> ElfProgram:
 
     Linux: fs/exec.c, exec_binprm; fs/binfmt_script.c, load_script.
     """
-    formats = task.kernel.binary_formats
+    formats = task.credentials.user_namespace.seen_binary_formats()
     for _ in range(_MAXIMUM_INTERPRETERS + 1):
         head = parameters.file.read_at(0, _HEAD_BYTES)
-        found = formats.find(parameters.interpreter_name, head) if formats.formats else None
+        found = formats.find(parameters.interpreter_name, head) if formats is not None else None
         opened = parameters.opened_program
         if found is not None:
             _take_registered_interpreter(task, parameters, found)
