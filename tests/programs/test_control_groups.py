@@ -90,7 +90,8 @@ def test_a_frozen_spinner_stands_still(guest_root: Path) -> None:
         echo $spinner > a/cgroup.procs
         sleep 0.1
         echo 1 > a/cgroup.freeze
-        grep frozen a/cgroup.events
+        # Whoever runs stops where it is next to run.
+        until grep 'frozen 1' a/cgroup.events; do sleep 0.01; done
         cut -d' ' -f3,14 /proc/$spinner/stat > /tmp/before
         sleep 1
         cut -d' ' -f3,14 /proc/$spinner/stat | cmp /tmp/before - && cut -c1 /tmp/before
