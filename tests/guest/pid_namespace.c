@@ -3,6 +3,7 @@
 
 #include <linux/capability.h>
 #include <linux/sched.h>
+#include <mqueue.h>
 #include <poll.h>
 #include <sched.h>
 #include <sys/eventfd.h>
@@ -605,6 +606,75 @@ TEST(who_changed_a_semaphore)
 	CHECK_EQ(wait_for(init), EXITED(0));
 	CHECK_EQ(semctl(semaphores, 0, GETPID), init);
 	MUST(semctl(semaphores, 0, IPC_RMID));
+}
+
+static mqd_t queue;
+
+static pid_t told_by(void)
+{
+	sigset_t set;
+	siginfo_t info;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	if (sigtimedwait(&set, &info, &(struct timespec){5, 0}) != SIGUSR1 || info.si_code != SI_MESGQ)
+		return -1;
+	return info.si_pid;
+}
+
+static void be_told(void)
+{
+	struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1};
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	MUST(sigprocmask(SIG_BLOCK, &set, NULL));
+	MUST(mq_notify(queue, &event));
+}
+
+static int send_from_inside(void)
+{
+	pid_t child;
+	char message[16];
+
+	MUST(mq_send(queue, "m", 1, 0));
+	MUST(read(sockets[1], message, 1));
+	/* Who is told from outside has no number of the sender's, and the two in here have each other's. */
+	be_told();
+	MUST(write(sockets[1], "x", 1));
+	CHECK_EQ(told_by(), 0);
+	MUST(mq_receive(queue, message, sizeof(message), NULL));
+	be_told();
+	child = (pid_t)MUST(fork());
+	if (child == 0) {
+		MUST(mq_send(queue, "m", 1, 0));
+		_exit(0);
+	}
+	CHECK_EQ(told_by(), child);
+	CHECK_EQ(child, 2);
+	MUST(mq_receive(queue, message, sizeof(message), NULL));
+	return wait_for(child);
+}
+
+TEST(who_sent_a_message)
+{
+	struct mq_attr attributes = {.mq_maxmsg = 2, .mq_msgsize = 16};
+	char name[32], message[16];
+	pid_t init;
+
+	snprintf(name, sizeof(name), "/told%d", getpid());
+	queue = MUST(mq_open(name, O_CREAT | O_EXCL | O_RDWR, 0600, &attributes));
+	MUST(mq_unlink(name));
+	MUST(socketpair(AF_UNIX, SOCK_STREAM, 0, sockets));
+	be_told();
+	init = init_that(send_from_inside);
+	CHECK_EQ(told_by(), init);
+	MUST(mq_receive(queue, message, sizeof(message), NULL));
+	MUST(write(sockets[0], "x", 1));
+	MUST(read(sockets[0], message, 1));
+	MUST(mq_send(queue, "m", 1, 0));
+	CHECK_EQ(wait_for(init), EXITED(0));
 }
 
 static int stop_oneself(void)

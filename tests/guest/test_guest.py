@@ -6,8 +6,11 @@ import fcntl
 import json
 import os
 import re
+import shutil
 import subprocess
+import tempfile
 from collections import Counter
+from contextlib import closing
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
@@ -32,19 +35,28 @@ NEEDS_ROOT = {
     "kernel_log",
     "kernel_messages",
     "lease",
+    "mount",
+    "mount_rights",
+    "mount_tree",
+    "mqueue",
     "namespace",
     "nat",
     "netlink",
     "network_namespace",
+    "overlay",
     "packet_filter",
     "packet_ring",
     "packet_socket",
     "pid_namespace",
     "proc_files",
+    "process_state",
     "acct",
+    "reboot",
     "set_user_id",
     "socket_filter",
+    "socket_option",
     "sysctl",
+    "sysv_shm",
     "taskstats",
     "tcp_repair",
     "tun",
@@ -56,6 +68,8 @@ NEEDS_ROOT = {
 }
 # Programs that the kernel tells something only in the first pid namespace: who ends (kernel/taskstats.c).
 NEEDS_FIRST_PID_NAMESPACE = {"taskstats"}
+# A user and group without any rights, and whose ids no program takes for its own use.
+SOMEBODY = 4321
 FIRST_PID_NAMESPACE = "pid:[4026531836]"
 # The assertions are the same with either, and many other tests load shared libraries.
 QUICK = Linkage.STATIC if is_static_to_be_had() else Linkage.DYNAMIC
@@ -175,6 +189,45 @@ class TestGuest:
         expect_success(inside)
         if not why_not_natively(source):
             assert inside.assertions() == native_runs.outcome(source, linkage).assertions()
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(HOST_TIMEOUT_S)
+@pytest.mark.parametrize(
+    "source", [source for source in SOURCES if source.stem not in NEEDS_ROOT], ids=lambda source: source.stem
+)
+def test_somebody_without_rights(source: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Run by one who isn't root: the assertions are true of Linux and here, and they are the same ones."""
+    if os.geteuid() != 0:
+        pytest.skip("all of this suite runs so")
+    if why_not_natively(source):
+        pytest.skip(why_not_natively(source))
+    from procession import Machine
+
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        # Where anybody gets to, unlike the place that the compiler writes to.
+        directory = Path(name)
+        directory.chmod(0o755)
+        program = directory / source.stem
+        shutil.copy(compile_program(source, QUICK), program)
+        native = subprocess.run(
+            [program],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            env={"PATH": "/usr/bin:/bin"},
+            cwd="/",
+            timeout=HOST_TIMEOUT_S,
+            check=False,
+            user=SOMEBODY,
+            group=SOMEBODY,
+            extra_groups=[],
+        )
+        outside = Outcome(native.returncode, native.stdout.decode(), native.stderr.decode())
+        expect_success(outside)
+        with closing(Machine(seed=1, user=f"{SOMEBODY}:{SOMEBODY}", cwd="/")) as machine:
+            inside = outcome_of(machine.run([str(program)]))
+    expect_success(inside)
+    assert inside.assertions() == outside.assertions()
 
 
 @pytest.mark.timeout(HOST_TIMEOUT_S)
