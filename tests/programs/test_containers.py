@@ -526,3 +526,84 @@ def test_a_pid_namespace_whose_init_dies(run_script: RunScript) -> None:
     result = run_script(script)
     # An init can't be killed from inside.
     assert result.stdout.decode().splitlines() == ["1", "5", "0", "0", "Cannot allocate memory"]
+
+
+USERS = r"""
+echo u:x:1000:1000::/home/u:/bin/bash >>/etc/passwd; echo u:x:1000: >>/etc/group
+echo u:100000:65536 >/etc/subuid; echo u:100000:65536 >/etc/subgid
+as_user() { setpriv --reuid 1000 --regid 1000 --init-groups "$@"; }
+cd /
+"""
+
+
+def test_subordinate_ids(run_script: RunScript) -> None:
+    """newuidmap and newgidmap, set-user-id programs, map the ids that /etc/subuid gives a user."""
+    script = f"""{USERS}
+    as_user unshare --map-auto -Ur bash -c 'cat /proc/self/uid_map; touch /tmp/f; chown 5:6 /tmp/f
+        stat -c "%u %g" /tmp/f'
+    stat -c '%u %g' /tmp/f
+    as_user unshare --map-users=100007,0,3 --map-users=1000,50,1 bash -c 'cat /proc/self/uid_map'
+    as_user unshare --map-users=99999,0,3 true 2>&1 | head -n 1
+    """
+    assert [" ".join(line.split()) for line in lines_of(run_script(script))] == [
+        "0 1000 1",
+        "1 100000 65535",
+        "5 6",
+        "100004 100005",
+        "0 100007 3",
+        "50 1000 1",
+        "newuidmap: uid range [0-3) -> [99999-100002) not allowed",
+    ]
+
+
+def test_all_of_a_process_is_entered(run_script: RunScript) -> None:
+    script = """
+    unshare -muinpUrCT -f --mount-proc --monotonic 100 sleep 1000 & sleep 0.5; inside=$(pgrep -x sleep)
+    nsenter -t $inside -a ps -eo pid,ppid,args | cat
+    nsenter -t $inside -a id -u; nsenter -t $inside -a cat /proc/self/timens_offsets
+    nsenter -t $inside -U --preserve-credentials id -u; nsenter -t $inside --mount --pid -- pgrep -c .
+    nsenter --net=/proc/$inside/ns/net ip -br link
+    lsns -n -p $inside -o TYPE,NPROCS | sort; lsns -n --tree=parent -t pid -o NS,COMMAND | tr -d 0-9
+    lsns -n -T -o TYPE | grep -c .
+    kill $inside; sleep 0.1; kill -0 $inside && kill -KILL $inside
+    wait 2>/dev/null; lsns -n -t pid | grep -c .
+    """
+    result = run_script(script)
+    assert [" ".join(line.split()) for line in result.stdout.decode().splitlines()] == [
+        *("PID PPID COMMAND", "1 0 sleep 1000", "2 0 ps -eo pid,ppid,args"),
+        *("0", "monotonic 100 0", "boottime 0 0", "0", "1"),
+        "lo DOWN 00:00:00:00:00:00 <LOOPBACK>",
+        *("cgroup 2", "ipc 2", "mnt 2", "net 2", "pid 1", "time 1", "user 2", "uts 2"),
+        *("init", "`- sleep"),
+        "16",
+        "1",
+    ]
+
+
+def test_capabilities_by_their_tools(run_script: RunScript) -> None:
+    script = f"""{USERS}
+    capsh --drop=cap_net_raw --print | grep -c '^Bounding.*cap_net_raw'
+    capsh --user=u --print | grep -E '^Current|^uid|^Current IAB'
+    capsh --iab='^cap_chown' --print | grep IAB
+    capsh --secbits=0x2f --print | grep -E 'noroot|keep'
+    capsh --mode=NOPRIV --print | head -n 1; capsh --has-a=cap_chown; echo $?
+    cp /usr/bin/sleep /tmp/own; setcap cap_net_raw+ep /tmp/own; getcap /tmp/own
+    setpriv --reuid 1000 --regid 1000 --init-groups /tmp/own 10 & sleep 0.2
+    getpcaps $! 2>&1 | cut -d' ' -f2-; kill $!
+    setpriv --nnp --reuid u --regid u --init-groups --inh-caps +net_raw --ambient-caps +net_raw \\
+        grep -E 'CapInh|CapPrm|CapEff|CapAmb|NoNew' /proc/self/status
+    setpriv --bounding-set -sys_admin --pdeathsig TERM setpriv -d | grep -E 'death|Bounding.*sys_admin'
+    setpriv --landlock-access fs --landlock-rule path-beneath:execute,read-file:/usr \\
+        bash -c 'echo >/tmp/x' 2>&1
+    """
+    result = run_script(script)
+    raw = "0000000000002000"
+    assert result.stdout.decode().splitlines() == [
+        *("0", "Current: =p", "Current IAB: ", "uid=1000(u) euid=1000(u)"),
+        "Current IAB: ^cap_chown",
+        *(" secure-noroot: yes (locked)", " secure-keep-caps: no (locked)"),
+        *("Current: =", "1", "/tmp/own cap_net_raw=ep", "cap_net_raw=ep"),
+        *(f"CapInh:\t{raw}", f"CapPrm:\t{raw}", f"CapEff:\t{raw}", f"CapAmb:\t{raw}", "NoNewPrivs:\t1"),
+        "Parent death signal: TERM",
+        "bash: line 1: /tmp/x: Permission denied",
+    ]
