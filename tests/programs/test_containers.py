@@ -278,6 +278,14 @@ def test_a_bundle_with_docker_s_seccomp_profile(
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/tmp"}
 
 
+USERS = r"""
+echo u:x:1000:1000::/home/u:/bin/bash >>/etc/passwd; echo u:x:1000: >>/etc/group
+echo u:100000:65536 >/etc/subuid; echo u:100000:65536 >/etc/subgid
+as_user() { setpriv --reuid 1000 --regid 1000 --init-groups "$@"; }
+cd /
+"""
+
+
 # Those that bring a world of their own
 
 MACHINE_ID = "echo 0123456789abcdef0123456789abcdef >/etc/machine-id\n"
@@ -421,6 +429,22 @@ def test_podman_keeps_a_service(run_script: RunScript) -> None:
     assert result.stdout.decode().splitlines() == ["service running", "1", "service", "5", "service"]
 
 
+def test_podman_without_rights(run_script: RunScript) -> None:
+    """A user's containers, whose ids are the user's and those of /etc/subuid."""
+    script = f"""{USERS}{BUSYBOX_TREE}
+    mkdir -p /home/u /run/user/1000; chown u:u /home/u /run/user/1000; tar cf /tree.tar -C /tree .; cd /home/u
+    podman="podman --storage-driver vfs --cgroup-manager=cgroupfs"
+    export HOME=/home/u XDG_RUNTIME_DIR=/run/user/1000
+    as_user $podman import --quiet /tree.tar box | wc -l
+    as_user $podman run --rm --network=none box /bin/sh -c 'id -u; echo $$; cat /proc/self/uid_map'
+    as_user $podman run --rm --network=none --user 5 box /bin/sh -c 'id -u; exit 7'; echo $?
+    """
+    result = run_script(script, environment=ENVIRONMENT)
+    assert [" ".join(line.split()) for line in result.stdout.decode().splitlines()] == [
+        *("1", "0", "1", "0 1000 1", "1 100000 65536", "5", "7"),
+    ]
+
+
 def test_podman_s_network_leads_in_and_out(run_script: RunScript) -> None:
     """A bridge with a forwarded port, and a machine beyond that the containers reach as their host."""
     script = (
@@ -526,14 +550,6 @@ def test_a_pid_namespace_whose_init_dies(run_script: RunScript) -> None:
     result = run_script(script)
     # An init can't be killed from inside.
     assert result.stdout.decode().splitlines() == ["1", "5", "0", "0", "Cannot allocate memory"]
-
-
-USERS = r"""
-echo u:x:1000:1000::/home/u:/bin/bash >>/etc/passwd; echo u:x:1000: >>/etc/group
-echo u:100000:65536 >/etc/subuid; echo u:100000:65536 >/etc/subgid
-as_user() { setpriv --reuid 1000 --regid 1000 --init-groups "$@"; }
-cd /
-"""
 
 
 def test_subordinate_ids(run_script: RunScript) -> None:
