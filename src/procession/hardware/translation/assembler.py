@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from procession.abi.word import pack_u32, pack_u64
 
 RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15 = range(16)
@@ -12,11 +14,13 @@ WORD_MASK = (1 << 64) - 1
 signed_32, unsigned_64 = pack_u32, pack_u64
 
 
+@cache
 def store(register: int, offset: int) -> bytes:
     """mov gs:[offset], register"""
     return b"\x65%c\x89%c%%" % (0x48 | register >> 3 << 2, 4 | (register & 7) << 3) + signed_32(offset)
 
 
+@cache
 def fetch(register: int, offset: int) -> bytes:
     """mov register, gs:[offset]"""
     return b"\x65%c\x8b%c%%" % (0x48 | register >> 3 << 2, 4 | (register & 7) << 3) + signed_32(offset)

@@ -91,7 +91,8 @@ class Instruction:
     bits of a REX prefix, or what a VEX prefix says of the same. `has_memory` is whether ModRM names memory.
 
     `registers` has a bit for each general register that is read or written. `flags_read`, `flags_written` and
-    `flags_undefined` are bits of rflags; the latter two only what is so in any case.
+    `flags_undefined` are bits of rflags; the latter two only what is so in any case. With `is_ordinary` it
+    can be copied as it is, and takes as long as most.
     """
 
     __slots__ = (
@@ -101,6 +102,7 @@ class Instruction:
         "flags_written",
         "immediate",
         "has_memory",
+        "is_ordinary",
         "kind",
         "length",
         "modrm",
@@ -120,6 +122,7 @@ class Instruction:
         self.displacement = 0
         self.immediate = 0
         self.has_memory = False
+        self.is_ordinary = False
         self.opcode = 0
         self.opcode_offset = 0
         self.table = 0

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from procession.abi.word import Words
 from procession.hardware.translation import layout
 from procession.hardware.translation.assembler import (
     R11,
@@ -31,6 +32,7 @@ from procession.hardware.translation.decode import (
     LONGEST_INSTRUCTION,
     decode,
 )
+from procession.hardware.translation.known_instructions import KnownInstructions, target_of
 from procession.hardware.translation.opcodes import (
     CALL as DIRECT_CALL,
 )
@@ -43,6 +45,13 @@ from procession.hardware.translation.opcodes import (
 )
 from procession.hardware.translation.page_code import PageCode
 
+_LEAVE = Words("<9sIBi")
+_STORE_EXIT: Final = store_constant(layout.EXIT, 0)[:-4]
+_JUMP: Final = 0xE9
+_COUNT: Final = b"\x65\x48\xff\x0c\x25" + signed_32(layout.COUNTER) + b"\x0f\x84\0\0\0\0"
+"""dec qword gs:[counter]; jz"""
+_COUNT_TRANSFER: Final = b"\x65\x48\xff\x0c\x25" + signed_32(layout.TRANSFERS) + b"\x0f\x84\0\0\0\0"
+"""dec qword gs:[transfers]; jz"""
 _FLAGS_SOUGHT: Final = 12
 _COUNTED_FLAGS: Final = STATUS_FLAGS & ~CARRY
 NEAR: Final = (1 << 31) - (1 << 27)
@@ -58,8 +67,9 @@ class Emitter:
     `origin` in the cache and executed at `view` and that; `stubs` are jumps to what is put elsewhere,
     `literals` the numbers there, and `thunks` what calls go through: the address behind the call, its own,
     the target (0: it's in rcx) and the place of the jump. `new_pads` are where calls return to, by address;
-    where the one behind a transfer begins is `end`, or -1. `page` is the page's code, or None for a unit that
-    doesn't belong to one page; `single` says that it's one instruction, behind which the code leaves.
+    where the one behind a transfer begins is `end`, or -1; `target` is the present instruction's. `page` is
+    the page's code, or None for a unit that doesn't belong to one page; `single` says that it's one
+    instruction, behind which the code leaves. `known` finds instructions.
     """
 
     __slots__ = (
@@ -68,6 +78,7 @@ class Emitter:
         "counter_register",
         "data",
         "end",
+        "known",
         "literals",
         "new_pads",
         "origin",
@@ -76,6 +87,7 @@ class Emitter:
         "page_start",
         "single",
         "stubs",
+        "target",
         "thunks",
         "used",
         "view",
@@ -83,6 +95,7 @@ class Emitter:
 
     def __init__(self, cache: CodeCache) -> None:
         self.cache = cache
+        self.known = KnownInstructions()
         self.out = bytearray()
         self.data = b""
         self.page: PageCode | None = None
@@ -94,6 +107,7 @@ class Emitter:
         self.counter_register = -1
         self.used = 0
         self.end = -1
+        self.target = 0
         self.stubs: list[tuple[int, int, int]] = []
         self.literals: list[tuple[int, int]] = []
         self.thunks: list[tuple[int, int, int, int]] = []
@@ -242,8 +256,7 @@ class Emitter:
     def _count_transfer(self, pc: int) -> None:
         """Count an indirect transfer to `pc`, which doesn't look at the flags."""
         out = self.out
-        out += b"\x65\x48\xff\x0c\x25" + signed_32(layout.TRANSFERS)  # dec qword gs:[transfers]
-        out += b"\x0f\x84\0\0\0\0"
+        out += _COUNT_TRANSFER
         self.stubs.append((SPENT_FOUND, pc, len(out) - 4))
 
     def _count_transfer_in_rcx(self) -> None:
@@ -290,8 +303,7 @@ class Emitter:
             return
         out = self.out
         if self._are_flags_dead(target):
-            out += b"\x65\x48\xff\x0c\x25" + signed_32(layout.COUNTER)  # dec qword gs:[counter]
-            out += b"\x0f\x84\0\0\0\0"
+            out += _COUNT
             self.stubs.append((BUDGET, target, len(out) - 4))
             self._jump(target)
             return
@@ -311,7 +323,7 @@ class Emitter:
             return False
         known = page.dead.get(pc)
         if known is None:
-            known = page.dead[pc] = find_dead_flags(page.data, pc & 4095)
+            known = page.dead[pc] = find_dead_flags(page.data, pc & 4095, self.known)
         return known
 
     def _cross(self, target: int) -> None:
@@ -329,8 +341,10 @@ class Emitter:
 
     def _leave(self, kind: int, pc: int, place: int = 0) -> None:
         """Leave for the machine."""
-        self.out += store_constant(layout.EXIT, self.cache.add_exit(kind, pc, place))
-        self._jump_to_offset(self.cache.labels["leave"])
+        out = self.out
+        number = self.cache.add_exit(kind, pc, place)
+        behind = self.origin + len(out) + _LEAVE.size
+        out += _LEAVE.pack(_STORE_EXIT, number, _JUMP, self.cache.labels["leave"] - behind)
 
     def _jump_to_offset(self, offset: int) -> None:
         """Go to an offset in the cache."""
@@ -373,15 +387,15 @@ def view_of(pc: int) -> int:
     return layout.LOW_VIEW if -NEAR < pc - layout.LOW_VIEW < NEAR else layout.HIGH_VIEW
 
 
-def find_dead_flags(data: bytes, offset: int) -> bool:
+def find_dead_flags(data: bytes, offset: int, known: KnownInstructions) -> bool:
     """Whether code sets all flags but CF before it reads one, branches, or leaves its page."""
     needed = _COUNTED_FLAGS
     for _ in range(_FLAGS_SOUGHT):
         if not 0 <= offset < len(data):
             return False
-        instruction = decode(data, offset)
+        instruction = known.find(data, offset)
         if instruction.kind in (JUMP, DIRECT_CALL):
-            offset += instruction.target
+            offset += target_of(instruction, data, offset)
             continue
         if instruction.kind != PLAIN or instruction.flags_read & needed:
             return False

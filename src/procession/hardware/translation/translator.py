@@ -44,12 +44,14 @@ from procession.hardware.translation.decode import (
     FS,
     GS,
     LOCK,
+    LONGEST_INSTRUCTION,
     OPERAND_SIZE,
     WIDE,
     Instruction,
     decode,
 )
 from procession.hardware.translation.emitter import NEAR, SIGNED_END, Emitter
+from procession.hardware.translation.known_instructions import target_of
 from procession.hardware.translation.opcodes import (
     APPROXIMATION,
     CALL_INDIRECT,
@@ -99,6 +101,8 @@ _LEA, _LOAD, _GS_PREFIX = 0x8D, 0x8B, 0x65
 _REPEAT_PREFIX: Final = b"\xf3"
 _PURE_LOADS = (0xB6, 0xB7, 0xBE, 0xBF)
 _WORDS: Final = 1 << 64
+_COPIED_MARKS: Final = tuple(b"%c%c\0" % (length, length) for length in range(LONGEST_INSTRUCTION + 1))
+"""The mark of an instruction that was copied as it is, by its length."""
 _MOVES, _MOVES_SHIFT, _SEARCHES_SHIFT = (0xA4, 0xA5, 0xAA, 0xAB), 6, 4
 """How many repetitions count as a unit: of what moves and stores, and of what compares and loads."""
 
@@ -207,17 +211,29 @@ class Translator(Emitter):
     def _block(self, pc: int) -> int:
         """Straight-line code, and the transfer at its end; where the unit goes on, or -1."""
         out, data, marks = self.out, self.data, self.block.marks
-        page_start = self.page_start
+        find = self.known.find
+        offset = first = pc - self.page_start
+        end_of_data = len(data)
         used, price = 0, 0
         self.is_counted = False
         for _ in range(1 if self.page is None else _LONGEST_BLOCK):
-            offset = pc - page_start
-            if offset == len(data):
+            if offset == end_of_data:
                 break
-            instruction = decode(data, offset)
-            length, kind = instruction.length, instruction.kind
-            start = len(out)
+            instruction = find(data, offset)
+            length = instruction.length
             used |= instruction.registers
+            if instruction.is_ordinary:
+                marks += _COPIED_MARKS[length]
+                price += PLAIN_PRICE
+                offset += length
+                continue
+            out += data[first:offset]
+            first = offset + length
+            pc = self.page_start + offset
+            offset = first
+            kind = instruction.kind
+            self.target = target_of(instruction, data, first - length)
+            start = len(out)
             if kind == TRUNCATED:
                 self._count(price)
                 if not marks and self.page is not None:
@@ -226,19 +242,17 @@ class Translator(Emitter):
                 return -1
             is_dear = instruction.opcode in DEAR_OPCODES or instruction.prefixes & LOCK
             price += price_of(instruction) if is_dear else PLAIN_PRICE
+            raw = data[first - length : first]
             if is_dear and is_exchange(instruction):
                 # What looks like a pause isn't one with r8, and not all processors say so.
-                code = data[offset : offset + length].replace(_REPEAT_PREFIX, b"")
+                code = raw.replace(_REPEAT_PREFIX, b"")
                 out += code
                 marks += b"%c%c\0" % (length, len(code))
-                pc += length
                 continue
             if kind == PLAIN and not instruction.displacement and not instruction.prefixes & GS:
-                out += data[offset : offset + length]
-                marks += b"%c%c\0" % (length, length)
-                pc += length
+                out += raw
+                marks += _COPIED_MARKS[length]
                 continue
-            raw = data[offset : offset + length]
             if kind == REPEATED_STRING and not self.single:
                 out += store(RCX, layout.SAVED_RCX)
                 marks += b"\0%c\0" % (len(out) - start)
@@ -252,12 +266,10 @@ class Translator(Emitter):
                 marks += b"%c%c%c" % (length, len(out) - start, max(restoration, 0))
                 if restoration < 0:
                     return -1
-                pc += length
                 continue
             if kind in (EXTENDED_SAVE, EXTENDED_RESTORE) and not instruction.prefixes & GS:
                 self._copy_extended(instruction, raw, pc)
                 marks += b"%c%c%c" % (length, len(out) - start, THREE)
-                pc += length
                 continue
             self.used = used
             self._count(price)
@@ -268,8 +280,9 @@ class Translator(Emitter):
             marks += b"%c%c%c" % (length, min(end - start, 255), restoration)
             self.end = -1
             return following
+        out += data[first:offset]
         self._count(price)
-        return pc
+        return self.page_start + offset
 
     # Counting what takes longer than a jump
 
@@ -328,7 +341,7 @@ class Translator(Emitter):
         if not instruction.displacement:
             out += raw
             return 0
-        address = (pc + instruction.target) % _WORDS
+        address = (pc + self.target) % _WORDS
         if instruction.prefixes & ADDRESS_SIZE:
             address &= 0xFFFF_FFFF
         here = self.view + self.origin + len(out) + len(raw)
@@ -349,7 +362,7 @@ class Translator(Emitter):
         out, register = self.out, spare[-1]
         out += store(register, layout.SCRATCH)
         if instruction.displacement:
-            out += set_register(register, pc + instruction.target)
+            out += set_register(register, pc + self.target)
         else:
             operand = raw[instruction.opcode_offset + 1 : operand_end(instruction, raw)]
             # lea register, operand
@@ -425,7 +438,7 @@ class Translator(Emitter):
         for place, register in enumerate((RAX, RDX, RCX)):
             out += store(register, layout.SCRATCH + 8 * place)
         if instruction.displacement:
-            out += set_register(RCX, pc + instruction.target)
+            out += set_register(RCX, pc + self.target)
         else:
             out += b"%c\x8d%c" % (0x48 | instruction.rex & 3, operand[0] & 0xC7 | RCX << 3) + operand[1:]
         out += set_register(RDX, 7)
@@ -441,7 +454,7 @@ class Translator(Emitter):
         """The end of a block."""
         out, kind = self.out, instruction.kind
         behind = (pc + instruction.length) % _WORDS
-        target = (pc + instruction.target) % _WORDS
+        target = (pc + self.target) % _WORDS
         if kind == CONDITIONAL:
             self._conditional(instruction.opcode & 15, target, pc)
             return behind
@@ -540,7 +553,7 @@ class Translator(Emitter):
             out += store(R11, layout.SAVED_R11) + fetch(R11, layout.GS_BASE)
             out += b"\x4a\x8b\x0c\x19" + fetch(R11, layout.SAVED_R11)  # mov rcx, [rcx + r11]
         elif instruction.displacement:
-            address = (pc + instruction.target) % _WORDS
+            address = (pc + self.target) % _WORDS
             here = self.view + self.origin + len(out) + 7 + len(prefix)
             if -NEAR < address - here < NEAR:
                 out += prefix + b"\x48\x8b\x0d" + signed_32(address - here)
