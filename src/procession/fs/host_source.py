@@ -83,18 +83,18 @@ def _host_errors_as_errno() -> Iterator[None]:
     """Turn the host's errors into those that the guest gets."""
     try:
         yield
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        # ValueError is Python's answer to a NUL in a name.
-        raise ENOENT("not on the host") from None
-    except PermissionError:
-        raise EACCES("the host refuses it") from None
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise _errno_of(error) from None
 
 
-def _errno_of(error: OSError) -> Errno:
+def _errno_of(error: OSError | ValueError) -> Errno:
     import errno
 
+    if isinstance(error, FileNotFoundError | NotADirectoryError | ValueError):
+        # ValueError is Python's answer to a NUL in a name.
+        return ENOENT("not on the host")
+    if isinstance(error, PermissionError):
+        return EACCES("the host refuses it")
     if error.errno == errno.ENAMETOOLONG:
         return ENAMETOOLONG()
     if error.errno == errno.EOPNOTSUPP:
@@ -238,9 +238,12 @@ class HostDirectory:
 
     def status(self, path: bytes) -> HostStatus:
         """See `HostSource`."""
-        with _host_errors_as_errno():
+        # Whoever lists a directory asks for each of its files: there's no time for a context manager.
+        try:
             found = self._stat(path)
             is_pseudo = found.st_dev in _devices_of_pseudo_file_systems()
+        except (OSError, ValueError) as error:
+            raise _errno_of(error) from None
         return HostStatus(
             found.st_mode,
             found.st_uid,

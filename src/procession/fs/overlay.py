@@ -105,8 +105,12 @@ class HostFile:
 
     def read_page(self, index: int) -> bytes:
         """See `Backing`. Raises EIO when the host's file is gone."""
-        offset = index << PAGE_SHIFT
-        length = min(PAGE_SIZE, self.size - offset)
+        return self.read_pages(index, 1)
+
+    def read_pages(self, first: int, count: int) -> bytes:
+        """See `Backing`. Raises EIO when the host's file is gone."""
+        offset = first << PAGE_SHIFT
+        length = min(count << PAGE_SHIFT, self.size - offset)
         return self.tree.read(self.path, offset, length) if length > 0 else b""
 
     def has_page(self, index: int) -> bool:

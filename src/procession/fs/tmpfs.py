@@ -181,14 +181,12 @@ class TmpfsPages(PageCache):
         super().__init__(superblock.memory, backing)
         self.superblock = superblock
 
-    def frame(self, index: int) -> int:
-        frame = self.frames.get(index)
-        if frame is None:
-            superblock = self.superblock
-            if not superblock.has_room and not self.is_lower(index):
-                raise FileSystemFull
-            frame = super().frame(index)
-            superblock.page_count += 1
+    def _add(self, index: int, contents: bytes | None) -> int:
+        superblock = self.superblock
+        if not self.is_lower(index) and not superblock.has_room:
+            raise FileSystemFull
+        frame = super()._add(index, contents)
+        superblock.page_count += 1
         return frame
 
     def is_lower(self, index: int) -> bool:

@@ -210,9 +210,7 @@ def _bring_in(memory: PhysicalMemory, pages: PageCache, near: range, index: int)
     if all(map(cached.__contains__, near)):
         return
     if pages.backing is not None and memory.free_frames > _AROUND:
-        for other in near:
-            if other not in cached:
-                pages.frame(other)
+        pages.bring_in(near)
     else:
         # Those around it are holes that would be filled, or would take the place of others that are in use.
         pages.frame(index)

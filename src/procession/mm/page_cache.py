@@ -28,6 +28,9 @@ class Backing(Protocol):
     def read_page(self, index: int) -> bytes:
         """The bytes of page `index` (from offset index * 4096), at most 4,096; fewer at the file's end."""
 
+    def read_pages(self, first: int, count: int) -> bytes:
+        """The bytes of `count` pages from page `first` on; fewer at the file's end."""
+
     def has_page(self, index: int) -> bool:
         """Whether page `index` comes from here; what lies beyond is zeros."""
 
@@ -157,13 +160,33 @@ class PageCache:
         """
         frame = self.frames.get(index)
         if frame is None:
-            if self.backing is None:
-                frame = self.memory.allocate()
-            else:
-                frame = self.memory.allocate_with(self.backing.read_page(index))
-                if self.backing.has_page(index):
-                    self.memory.reclaimable[frame] = self, index
-            self.frames[index] = frame
+            return self._add(index, None)
+        return frame
+
+    def bring_in(self, near: range) -> None:
+        """Have all of the pages `near` in memory, what is kept elsewhere read in one go.
+
+        Raises OutOfFrames, and what the backing raises.
+        """
+        frames, backing = self.frames, self.backing
+        assert backing is not None
+        contents = backing.read_pages(near.start, len(near))
+        start = 0
+        for index in near:
+            if index not in frames:
+                self._add(index, contents[start : start + PAGE_SIZE])
+            start += PAGE_SIZE
+
+    def _add(self, index: int, contents: bytes | None) -> int:
+        """A frame for page `index`, which has none; with `contents` if these have been read already."""
+        backing, memory = self.backing, self.memory
+        if backing is None:
+            frame = memory.allocate()
+        else:
+            frame = memory.allocate_with(backing.read_page(index) if contents is None else contents)
+            if backing.has_page(index):
+                memory.reclaimable[frame] = self, index
+        self.frames[index] = frame
         return frame
 
     def _note_changed(self, page_count: int) -> None:
