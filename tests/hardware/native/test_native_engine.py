@@ -276,7 +276,8 @@ def test_unusual_instructions(c_compiler: list[str], tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("command", "is_hot"),
     [
-        (["/usr/bin/python3", "-S", "-c", "print(20000)"], False),
+        (["/bin/echo", "20000"], False),
+        (["/usr/bin/python3", "-S", "-c", "print(20000)"], True),
         (["/bin/sh", "-c", "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; echo $i"], True),
     ],
 )
@@ -286,6 +287,24 @@ def test_who_is_promoted(command: list[str], is_hot: bool, guest_root: Path) -> 
     assert machine.run(command).stdout == b"20000\n"
     assert isinstance(machine.engine, TieredEngine)
     assert (machine.engine.hot is not None) == is_hot
+
+
+def test_kept_code_makes_no_difference_to_auto(
+    guest_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who is promoted, and what that counts, is the same with translated code and without."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    found: list[object] = []
+    for is_kept in (False, True):
+        assert any(tmp_path.rglob("translations")) == is_kept
+        machine = Machine(engine="auto", seed=3, rootfs=guest_root)
+        result = machine.run(["/usr/bin/python3", "-S", "-c", "print(sum(i * i for i in range(1000)))"])
+        engine = machine.engine
+        assert isinstance(engine, TieredEngine)
+        assert engine.hot is not None
+        found.append((result.stdout, machine.kernel.clock.now_ns, machine.state_hash()))
+        machine.close()
+    assert found[0] == found[1]
 
 
 def test_runs_are_the_same(guest_root: Path) -> None:

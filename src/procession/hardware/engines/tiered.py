@@ -25,9 +25,10 @@ from procession.hardware.physical_memory import PhysicalMemory
 from procession.hardware.processor_level import V2
 from procession.hardware.registers import Registers
 
-PROMOTION_UNITS = 10_000_000
-"""More than python3 does before its first line, and what a loop does on the cold engine in 0.1 s. Code that
-runs once is cheaper there: to translate it for the hot engine takes thrice as long, where that isn't kept.
+PROMOTION_UNITS = 1_000_000
+"""More than small programs do, and an eighth of what python3 does before its first line. Code that runs once
+is cheaper on the cold engine where its translation for the hot one isn't kept, which then takes twice as
+long; from the second run on it's kept, and the hot one takes a third.
 """
 _DEMOTION_FLUSHES = 16
 _UNITS_PER_FLUSH = 20_000
