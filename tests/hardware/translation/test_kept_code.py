@@ -92,6 +92,54 @@ def test_what_is_kept_comes_back() -> None:
     new.close()
 
 
+def test_what_two_runs_have_translated_comes_back() -> None:
+    from procession.hardware.translation.code_cache import BUDGET, Block
+
+    second = reopened(contents_of(filled(), VERSION))
+    lengths = second.lengths()
+    for length in (3, 40):
+        block = Block(second.add(b"\x90" * length), 0x7000 + length)
+        block.marks += bytes((length, length, 0))
+        second.add_block(block)
+        second.add_exit(BUDGET, 0x7000 + length, length)
+        if length == 3:
+            # As an instruction does that is executed by itself.
+            second.cut(lengths)
+            assert second.lengths() == lengths
+    third = reopened(contents_of(second, VERSION))
+    for cache in (second, third):
+        assert [(each.pc, bytes(each.marks)) for each in map(cache.block_number, range(2))] == [
+            (0x1000, bytes((1, 2, 3, 4, 5, 6))),
+            (0x7028, bytes((40, 40, 0))),
+        ]
+        assert [(each.kind, each.pc, each.place) for each in map(cache.exit_at, range(3))][1:] == [
+            (0, 0x1004, FIRST_CODE + 8),
+            (BUDGET, 0x7028, 40),
+        ]
+        found = cache.block_at(FIRST_CODE + 110)
+        assert found is not None
+        assert found.pc == 0x7028
+
+
+def test_a_little_is_added_a_few_times() -> None:
+    data = contents_of(filled(), VERSION)
+    for count in (1, 2):
+        cache = reopened(data)
+        news = [cache.has_news]
+        cache.add(b"\xc3")
+        news.append(cache.has_news)
+        assert news == [False, True]
+        data = contents_of(cache, VERSION)
+        assert KeptCode(data, VERSION).supplements == count
+    cache = reopened(data)
+    cache.add(b"\xc3")
+    news = [cache.has_news]
+    cache.add(b"\xc3" * (1 << 14))
+    news.append(cache.has_news)
+    assert news == [False, True]
+    assert KeptCode(contents_of(cache, VERSION), VERSION).supplements == 0
+
+
 def test_pages_that_a_run_didnt_need_stay() -> None:
     old = filled()
     middle = reopened(contents_of(old, VERSION))

@@ -14,6 +14,10 @@ from procession.hardware.translation.runtime import assemble_runtime
 
 _LEAST_ROOM = 1 << 20
 _LEAST_NEWS = 1 << 14
+_MOST_SUPPLEMENTS = 2
+"""A run that begins with kept code finds a little to add that each later one would have to translate again:
+where tables of jumps have no place free. To write it takes as much time as some dozen runs gain by it.
+"""
 _COLD_BYTES = 1 << 16
 _COLD_ROOM = 1 << 14
 """More than a unit has: of each of its blocks a few exits of some 40 bytes."""
@@ -75,6 +79,10 @@ class CodeCache:
     it has been dropped once. `places` are those that have faulted lately, by the host's rip; `return_pushes`
     are where the runtime writes to the guest's stack.
 
+    `exits` and `blocks` are made when somebody asks for them. What they're made of, as it's kept, is in
+    `exit_words` and, by block, in `starts`, `block_words`, `block_registers` and `mark_ends`, where its
+    `marks` end: of this run's alone, behind those that were kept.
+
     `pages` has the translated code by frame, `straddlers` the instructions that lie in two frames, by address
     and both; `straddlers_of` has their keys by each frame. `links` numbers the targets of jumps that leave
     their page; `link_stubs` are where each leads as long as it isn't resolved; `new_links` are the targets
@@ -82,16 +90,21 @@ class CodeCache:
     """
 
     __slots__ = (
+        "block_registers",
+        "block_words",
         "blocks",
         "cold_end",
         "cold_position",
         "descriptor",
+        "exit_words",
         "exits",
         "generation",
         "kept",
         "labels",
         "link_stubs",
         "links",
+        "mark_ends",
+        "marks",
         "memory",
         "new_links",
         "pages",
@@ -128,7 +141,12 @@ class CodeCache:
         self.cold_position = self.cold_end = 0
         self.exits: list[Exit | None] = []
         self.blocks: list[Block | None] = []
+        self.exit_words: list[int] = []
         self.starts: list[int] = []
+        self.block_words: list[int] = []
+        self.block_registers = bytearray()
+        self.marks = bytearray()
+        self.mark_ends: list[int] = []
         self.pages: dict[int, PageCode] = {}
         self.places: dict[int, Place] = {}
         self.straddlers: dict[tuple[int, int, int], int] = {}
@@ -160,9 +178,15 @@ class CodeCache:
 
     @property
     def has_news(self) -> bool:
+        """Whether the code is to be kept anew: there is much that wasn't, or a little for the first times."""
+        if self.was_cleared or self.has_much_news:
+            return not self.was_cleared
+        kept = self.kept
+        return kept is not None and kept.supplements < _MOST_SUPPLEMENTS and self.position > kept.end
+
+    @property
+    def has_much_news(self) -> bool:
         """Whether there is much code that wasn't kept yet."""
-        if self.was_cleared:
-            return False
         since = FIRST_CODE if self.kept is None else self.kept.end
         return self.position - since >= max(_LEAST_NEWS, (since - FIRST_CODE) >> 5)
 
@@ -175,7 +199,12 @@ class CodeCache:
         self.cold_position = self.cold_end = 0
         self.exits.clear()
         self.blocks.clear()
+        self.exit_words.clear()
         self.starts.clear()
+        self.block_words.clear()
+        self.block_registers.clear()
+        self.marks.clear()
+        self.mark_ends.clear()
         self.pages.clear()
         self.places.clear()
         self.straddlers.clear()
@@ -210,28 +239,58 @@ class CodeCache:
 
     def add_exit(self, kind: int, pc: int, place: int = 0) -> int:
         """The number of a new place where code leaves."""
-        self.exits.append(Exit(kind, pc, place))
-        return len(self.exits) - 1 + layout.FIRST_EXIT
+        exits = self.exits
+        exits.append(None)
+        self.exit_words += (kind | place << 8, pc)
+        return len(exits) - 1 + layout.FIRST_EXIT
 
     def exit_at(self, number: int) -> Exit:
         """One of the places where code leaves."""
         found = self.exits[number]
         if found is None:
-            assert self.kept is not None
-            kind, pc, place = self.kept.exit_at(number)
-            found = self.exits[number] = Exit(kind if kind <= SETTLE else BUDGET, pc, place)
+            kept = self.kept
+            since = 0 if kept is None else kept.exit_count
+            if kept is not None and number < since:
+                kind, pc, place = kept.exit_at(number)
+                found = Exit(kind if kind <= SETTLE else BUDGET, pc, place)
+            else:
+                word, pc = self.exit_words[2 * (number - since) : 2 * (number - since) + 2]
+                found = Exit(word & 0xFF, pc, word >> 8)
+            self.exits[number] = found
         return found
 
     def block_number(self, number: int) -> Block:
         """One of the blocks."""
         found = self.blocks[number]
         if found is None:
-            assert self.kept is not None
-            start, pc, register, marks = self.kept.block_at(number)
+            kept = self.kept
+            index = number if kept is None else number - kept.block_count
+            if kept is not None and index < 0:
+                start, pc, register, marks = kept.block_at(number)
+            else:
+                start, pc = self.starts[index], self.block_words[index]
+                register = self.block_registers[index] - 1
+                since = self.mark_ends[index - 1] if index else 0
+                marks = bytes(self.marks[since : self.mark_ends[index]])
             found = self.blocks[number] = Block(start, pc)
             found.counter_register = register
             found.marks += marks
         return found
+
+    def lengths(self) -> tuple[int, ...]:
+        """How much there is of what `cut` takes away again."""
+        return (
+            *(self.position, self.cold_position, self.cold_end),
+            *(len(self.exits), len(self.exit_words), len(self.blocks), len(self.starts), len(self.marks)),
+        )
+
+    def cut(self, lengths: tuple[int, ...]) -> None:
+        """Have as much code, exits and blocks as `lengths` said."""
+        self.position, self.cold_position, self.cold_end, exits, words, blocks, starts, marks = lengths
+        del self.exits[exits:], self.exit_words[words:], self.blocks[blocks:], self.marks[marks:]
+        for each in (self.starts, self.block_words, self.mark_ends):
+            del each[starts:]
+        del self.block_registers[starts:]
 
     def page(self, frame: int, data: bytes) -> PageCode:
         """What is translated of `frame`, which holds `data`."""
@@ -292,8 +351,12 @@ class CodeCache:
 
     def add_block(self, block: Block) -> None:
         """Take note of translated code, which lies behind all that there is."""
-        self.blocks.append(block)
+        self.blocks.append(None)
         self.starts.append(block.start)
+        self.block_words.append(block.pc)
+        self.block_registers.append(block.counter_register + 1)
+        self.marks += block.marks
+        self.mark_ends.append(len(self.marks))
 
     def block_at(self, offset: int) -> Block | None:
         """The last block that begins at or before `offset` in the cache."""

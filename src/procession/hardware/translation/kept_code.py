@@ -38,7 +38,7 @@ FIRST_CODE = 0x1000
 MOST_CODE_BYTES = 32 << 20
 """A run that begins with more than that doesn't begin with any."""
 _MAGIC = b"PRCNCODE"
-_HEADER = Words("<8s16s11I")
+_HEADER = Words("<8s16s12I")
 _PAGE = Words("<16sQI7I")
 _KEY_BYTES = 24
 """What a page's record begins with: its digest and its number."""
@@ -144,7 +144,8 @@ class KeptCode:
     Of exits there are pairs of words: the kind with the place above it, and the pc; of blocks, which are in
     the order of their `starts`, the pc, the register, and where their marks end. `pages` says where the
     record of each page is, by its digest and number, and `numbers` has these; `straddlers` has instructions
-    in two pages by the first one's digest, their address and the second one's digest.
+    in two pages by the first one's digest, their address and the second one's digest. `supplements` says how
+    often little was added since much was.
     """
 
     __slots__ = (
@@ -167,6 +168,7 @@ class KeptCode:
         "pages",
         "starts",
         "straddlers",
+        "supplements",
     )
 
     def __init__(self, data: bytes, version: bytes) -> None:
@@ -175,7 +177,7 @@ class KeptCode:
         magic, made_by, *numbers = _HEADER.unpack_from(data, 0)
         if magic != _MAGIC or made_by != version:
             raise ValueError("another version's")
-        end, cold_position, cold_end, *numbers = numbers
+        end, cold_position, cold_end, supplements, *numbers = numbers
         exits, blocks, mark_bytes, links, pages, page_words, straddlers, checksum = numbers
         sizes = (
             *(exits * _PAIR, blocks * _WORD, blocks * _HALF_WORD, blocks * _HALF_WORD, blocks),
@@ -199,6 +201,7 @@ class KeptCode:
             position += size
         self.end = end
         self.cold_position, self.cold_end = cold_position, cold_end
+        self.supplements = supplements
         self.exit_count, self.block_count = exits, blocks
         self.exits, self.block_words = parts[0], words_of(parts[1])
         self.starts, self.mark_ends = half_words_of(parts[2]), half_words_of(parts[3])
@@ -331,22 +334,8 @@ class CodeKeeper:
 def contents_of(code: CodeCache, version: bytes) -> bytes:
     """The bytes of a file, which is what was kept before and what has come to that."""
     kept = code.kept
-    exits: list[int] = []
-    for number in range(0 if kept is None else kept.exit_count, len(code.exits)):
-        exit_ = code.exit_at(number)
-        exits += (exit_.kind | exit_.place << 8, exit_.pc)
-    starts: list[int] = []
-    addresses: list[int] = []
-    registers: list[int] = []
-    mark_ends: list[int] = []
-    marks = bytearray(b"" if kept is None else kept.marks)
-    for number in range(0 if kept is None else kept.block_count, len(code.blocks)):
-        block = code.block_number(number)
-        starts.append(block.start)
-        addresses.append(block.pc)
-        registers.append(block.counter_register + 1)
-        marks += block.marks
-        mark_ends.append(len(marks))
+    marks_before = 0 if kept is None else len(kept.marks)
+    mark_ends = [marks_before + end for end in code.mark_ends] if marks_before else code.mark_ends
     pages, page_words, digests = _pages_of(code)
     straddlers: dict[tuple[int, bytes, bytes], int] = {}
     if kept is not None:
@@ -357,15 +346,16 @@ def contents_of(code: CodeCache, version: bytes) -> bytes:
             straddlers[pc, digests[first], digests[second]] = entry
     body = b"".join(
         (
-            *(b"" if kept is None else bytes(kept.exits), pack_array("Q", exits)),
-            *(b"" if kept is None else bytes(kept.block_words), pack_array("Q", addresses)),
-            *(b"" if kept is None else bytes(kept.starts), pack_array("I", starts)),
-            *(b"" if kept is None else bytes(kept.mark_ends), pack_array("I", mark_ends)),
-            *(b"" if kept is None else bytes(kept.block_registers), bytes(registers)),
-            *(bytes(marks), pack_array("Q", tuple(code.links)), pack_array("Q", code.link_stubs)),
+            *(b"" if kept is None else kept.exits, pack_array("Q", code.exit_words)),
+            *(b"" if kept is None else kept.block_words, pack_array("Q", code.block_words)),
+            *(b"" if kept is None else kept.starts, pack_array("I", code.starts)),
+            *(b"" if kept is None else kept.mark_ends, pack_array("I", mark_ends)),
+            *(b"" if kept is None else kept.block_registers, code.block_registers),
+            *(b"" if kept is None else kept.marks, code.marks),
+            *(pack_array("Q", tuple(code.links)), pack_array("Q", code.link_stubs)),
             *(b"".join(pages), pack_array("Q", page_words)),
             *(_STRADDLER.pack(*key, entry) for key, entry in straddlers.items()),
-            bytes(code.view[FIRST_CODE : code.position]),
+            code.view[FIRST_CODE : code.position],
         )
     )
     numbers = (
@@ -373,9 +363,10 @@ def contents_of(code: CodeCache, version: bytes) -> bytes:
             code.position,
             code.cold_position,
             code.cold_end,
+            0 if kept is None or code.has_much_news else kept.supplements + 1,
             len(code.exits),
             len(code.blocks),
-            len(marks),
+            marks_before + len(code.marks),
             len(code.links),
         ),
         *(len(pages), len(page_words), len(straddlers)),

@@ -44,9 +44,7 @@ def step(engine: NativeEngine, space: Space, *, is_trapped: bool = True) -> None
         engine.fetch_fault(absent.address)
         return
     engine.counter[0] -= ATTENDED_UNITS
-    positions = cache.position, cache.cold_position, cache.cold_end
-    exits, blocks, starts = len(cache.exits), len(cache.blocks), len(cache.starts)
-    places = len(cache.places)
+    lengths, places = cache.lengths(), len(cache.places)
     entry = engine.store.translator.translate_step(pc, code)
     trap_flag = words[_FLAGS] & TRAP_FLAG
     exit_, fault, failure, error = None, None, "the stub failed outside of the guest's code", None
@@ -67,9 +65,8 @@ def step(engine: NativeEngine, space: Space, *, is_trapped: bool = True) -> None
         error = found
     finally:
         words[_FLAGS] |= trap_flag
-        cache.position, cache.cold_position, cache.cold_end = positions
+        cache.cut(lengths)
         forget_places(cache, places)
-        del cache.exits[exits:], cache.blocks[blocks:], cache.starts[starts:]
     if error is not None:
         engine.fail(error)
     elif fault is not None:
