@@ -96,9 +96,20 @@ class KeptPage:
 
     def entry(self, pc: int) -> int | None:
         """Where the code for `pc` begins."""
-        words, start, count = self.words, self._start(_ENTRIES), self.counts[_ENTRIES]
-        place = bisect_left(words, pc, start, start + count)
-        return words[place + count] if place < start + count and words[place] == pc else None
+        return self._find(_ENTRIES, pc)
+
+    def stanza(self, pc: int) -> int | None:
+        """Where the first table of jumps leads for `pc`."""
+        return self._find(_STANZAS, pc)
+
+    def second_stanza(self, pc: int) -> int | None:
+        """Where the second table of jumps leads for `pc`."""
+        return self._find(_SECOND_STANZAS, pc)
+
+    @property
+    def has_further_stanzas(self) -> bool:
+        """Whether the second or third table leads here."""
+        return self.counts[_SECOND_STANZAS] > 0 or self.counts[_THIRD_STANZAS] > 0
 
     def leads(self) -> dict[int, int]:
         """Where links lead that lead here."""
@@ -127,6 +138,11 @@ class KeptPage:
     def dead(self) -> dict[int, int]:
         """Whether flags are dead."""
         return self._pairs(_DEAD)
+
+    def _find(self, kind: int, key: int) -> int | None:
+        words, start, count = self.words, self._start(kind), self.counts[kind]
+        place = bisect_left(words, key, start, start + count)
+        return words[place + count] if place < start + count and words[place] == key else None
 
     def _start(self, kind: int) -> int:
         return self.first + 2 * sum(self.counts[:kind])

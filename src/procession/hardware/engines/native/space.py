@@ -220,8 +220,8 @@ class Space:
                 self._lead_to(page, number)
         else:
             self.led[number] = kept
-            if store.filler.fill(kept, self.stub.orders_address):
-                self._lead_further_to(page, kept)
+            if store.filler.fill(kept, self.stub.orders_address) and kept.has_further_stanzas:
+                self._lead_further_to(kept)
         return page
 
     def _take_around(self, number: int, slot: int) -> None:
@@ -260,18 +260,26 @@ class Space:
                 for each in (number, number + 1):
                     self.resolved_links.setdefault(each, set()).add(link)
 
-    def _lead_further_to(self, page: PageCode, kept: KeptPage) -> None:
-        """Let the further tables lead to those of what was kept of `page` whose places in the first one
-        others have.
+    def _lead_further_to(self, kept: KeptPage) -> None:
+        """Let the further tables lead to those of what was kept of a page whose places in the first one
+        others have, as far as there's place.
         """
-        stanzas, table = kept.stanzas(), self.stub.tables[0]
-        further = {**kept.second_stanzas(), **kept.third_stanzas()}
-        if further:
-            page.unfold()
-        for pc in further:
-            stanza = stanzas.get(pc)
-            if stanza is not None and table[pc & _TABLE_MASK] != stanza:
-                self.landings.setdefault(pc >> PAGE_SHIFT, set()).add(self._lead_further(pc, stanza, page))
+        tables, empty = self.stub.tables, self.empty
+        for number, stanzas in ((1, kept.second_stanzas()), (2, kept.third_stanzas())):
+            for pc, stanza in stanzas.items():
+                first = kept.stanza(pc)
+                if first is None or tables[0][pc & _TABLE_MASK] == first:
+                    continue
+                value = hash_of(pc)
+                places = value & _TABLE_MASK, value >> 16
+                place = places[number - 1]
+                # It may be in the second one already.
+                if tables[number][place] == empty[number] and (
+                    number == 1 or tables[1][places[0]] != kept.second_stanza(pc)
+                ):
+                    tables[number][place] = stanza
+                    landing = number * _TABLE_ENTRIES + place
+                    self.landings.setdefault(pc >> PAGE_SHIFT, set()).add(landing)
 
     def _lead_to(self, page: PageCode, number: int) -> None:
         """Let links and tables lead to what is translated of a page already, before any is missed.
