@@ -28,6 +28,8 @@ EXCEPTIONS = {
     # A slice ends where a timer of the task's processor time does.
     ("kernel.sched.core", "kernel.timers.interval"),
 }
+MOST_IMPORTS_INSIDE = 179
+"""How many imports stand inside functions: they keep what few need from every start, or break a cycle."""
 FEWEST_LETTERS = 4
 """Shorter names of rooms, as `ipc`, are in many words."""
 
@@ -80,6 +82,18 @@ def test_every_room_has_a_place() -> None:
     for layer, order in ROOMS.items():
         found = {path.name for path in (PACKAGE / layer).iterdir() if (path / "__init__.py").exists()}
         assert found == {room for rooms in order for room in rooms}, layer
+
+
+def test_imports_stand_at_the_top() -> None:
+    inside = {
+        (name, node.lineno)
+        for name, _, tree in sources()
+        for function in ast.walk(tree)
+        if isinstance(function, ast.FunctionDef)
+        for node in ast.walk(function)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    }
+    assert len(inside) <= MOST_IMPORTS_INSIDE
 
 
 def test_files_do_not_repeat_the_names_of_their_rooms() -> None:

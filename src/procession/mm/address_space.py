@@ -18,6 +18,7 @@ from procession.hardware.physical_memory import (
 from procession.hardware.processor_level import V2
 from procession.mm.area_list import AreaList
 from procession.mm.area_map import AreaMap, MemoryLimits
+from procession.mm.fault import handle_fault
 from procession.mm.ksm import can_be_merged
 from procession.mm.page_tables import PageTables
 from procession.mm.user_fault import (
@@ -479,8 +480,6 @@ class MemoryDescriptor(AreaMap):
         needed = _WRITABLE if is_write else _READABLE
         entry = self.tables.entry(address >> PAGE_SHIFT)
         if entry & needed != needed or (is_write and self.memory.references[self.leaves[address >> 21]] > 1):
-            from procession.mm.fault import handle_fault
-
             try:
                 is_major = handle_fault(self, address, 2 if is_write else 0)
             except AccessViolation:

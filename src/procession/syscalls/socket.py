@@ -17,6 +17,7 @@ from procession.kernel.signal.io import send_urgent
 from procession.kernel.time.queue import TIMER_ACTIONS
 from procession.net.internet.address import AF_INET, AF_INET6
 from procession.net.internet.neighbour import NEIGHBOUR_TIMER
+from procession.net.internet.output import neighbour_timed_out
 from procession.net.internet.tcp import TcpSocket
 from procession.net.internet.tcp_connection import CONNECT_TIMER
 from procession.net.internet.tcp_handshake import connection_timed_out
@@ -277,8 +278,6 @@ def _connection_timed_out(kernel: Kernel, timer: Timer) -> None:
 
 
 def _neighbour_timed_out(kernel: Kernel, timer: Timer) -> None:
-    from procession.net.internet.output import neighbour_timed_out
-
     neighbour_timed_out(timer.target)
 
 
