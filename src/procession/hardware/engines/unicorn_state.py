@@ -9,6 +9,7 @@ unique and isn't raises UnicornError.
 from __future__ import annotations
 
 import ctypes
+import os
 import struct
 from collections.abc import Callable
 from ctypes import c_void_p
@@ -118,11 +119,12 @@ def locate_state(library: UnicornLibrary, handle: c_void_p) -> StateLayout:
             found = _find_pattern(handle, pattern)
         else:
             # The first search also finds copies that the host's program made of the pattern itself.
-            found = {
-                address: holder
-                for address, holder in found.items()
-                if ctypes.string_at(address, 128) == pattern
-            }
+            with OwnMemory() as memory:
+                found = {
+                    address: holder
+                    for address, holder in found.items()
+                    if memory.read(address, len(pattern)) == pattern
+                }
     if not found or len(found) != 1:
         raise UnicornError(f"the processor's state was found in {len(found or ())} places, not one")
     size = (library.context_size(handle) - _CONTEXT_HEADER_BYTES) & ~7
@@ -160,17 +162,48 @@ def _find_pattern(handle: c_void_p, pattern: bytes) -> dict[int, int]:
     start, end = next((region for region in regions if region[0] <= base < region[1]), (0, 0))
     if not start:
         raise UnicornError("the processor's object isn't in the host's list of mappings")
-    words = struct.unpack("<1024Q", ctypes.string_at(base, min(8192, end - base)).ljust(8192, b"\0"))
-    found: dict[int, int] = {}
-    for word in dict.fromkeys(words):
-        for start, end in regions:
-            if start <= word < end:
-                data = ctypes.string_at(word, min(end - word, _OBJECT_BYTES))
-                position = data.find(pattern)
-                while position >= 0:
-                    found[word + position] = max(word, found.get(word + position, 0))
-                    position = data.find(pattern, position + 1)
+    with OwnMemory() as memory:
+        words = struct.unpack("<1024Q", memory.read(base, min(8192, end - base)).ljust(8192, b"\0"))
+        found: dict[int, int] = {}
+        for word in dict.fromkeys(words):
+            for start, end in regions:
+                if start <= word < end:
+                    data = memory.read(word, min(end - word, _OBJECT_BYTES))
+                    position = data.find(pattern)
+                    while position >= 0:
+                        found[word + position] = max(word, found.get(word + position, 0))
+                        position = data.find(pattern, position + 1)
     return found
+
+
+class OwnMemory:
+    """Reads this process's memory at addresses that may be nobody's any more.
+
+    What lies behind the processor's object is whatever the host's allocators left there, among it addresses
+    of memory that has been given back since, be it by what the list of mappings was read with. To follow one
+    would end the process; the host's own file of the memory answers with an error.
+    """
+
+    __slots__ = ("descriptor",)
+
+    def __init__(self) -> None:
+        try:
+            self.descriptor = os.open("/proc/self/mem", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise UnicornError(f"this host doesn't let a process read its memory: {error}") from error
+
+    def read(self, address: int, length: int) -> bytes:
+        """Up to `length` bytes, as far as there is memory."""
+        try:
+            return os.pread(self.descriptor, length, address)
+        except OSError:
+            return b""
+
+    def __enter__(self) -> OwnMemory:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        os.close(self.descriptor)
 
 
 def _writable_regions() -> list[tuple[int, int]]:

@@ -1,0 +1,36 @@
+"""How the emulator's state is found in the host's memory."""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import struct
+
+import pytest
+
+from procession.hardware.engines import unicorn_state
+from procession.hardware.engines.unicorn_state import OwnMemory
+
+PATTERN = bytes(range(1, 129))
+
+
+def test_memory_that_is_gone_by_then_is_not_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may have been given back since the mappings were listed; the process lives on."""
+    held, gone = (
+        mmap.mmap(-1, mmap.PAGESIZE, flags=mmap.MAP_PRIVATE),
+        mmap.mmap(-1, mmap.PAGESIZE, flags=mmap.MAP_PRIVATE),
+    )
+    view, lost = ctypes.c_char.from_buffer(held), ctypes.c_char.from_buffer(gone)
+    address, lost_address = ctypes.addressof(view), ctypes.addressof(lost)
+    held[64:192] = gone[64:192] = PATTERN
+    processor = ctypes.create_string_buffer(struct.pack("<2Q", lost_address, address), 8192)
+    handle = ctypes.c_void_p(ctypes.addressof(processor))
+    listed = unicorn_state._writable_regions()
+    del lost
+    gone.close()
+    monkeypatch.setattr(unicorn_state, "_writable_regions", lambda: listed)
+    assert unicorn_state._find_pattern(handle, PATTERN) == {address + 64: address}
+    with OwnMemory() as memory:
+        assert memory.read(lost_address, 16) == b""
+    del view
+    held.close()
