@@ -131,7 +131,7 @@ def test_changes_of_the_tree_that_do_not_matter_do_not_matter(guest_root: Path, 
     assert (again.returncode, again.stdout, again.stderr) == (0, output, b"")
 
 
-def test_a_changed_file_is_named(guest_root: Path, tmp_path: Path) -> None:
+def test_a_changed_file_is_named_and_a_moved_tree_is_read(guest_root: Path, tmp_path: Path) -> None:
     root = tmp_path / "root"
     root.mkdir()
     shutil.copy(guest_root / "usr/bin/busybox", root / "busybox")
@@ -143,9 +143,21 @@ def test_a_changed_file_is_named(guest_root: Path, tmp_path: Path) -> None:
     again = procession("replay", str(path))
     assert again.returncode == 3
     assert b"/text has changed since it was recorded" in again.stderr
-    shutil.rmtree(root)
-    from_bundle = procession("replay", str(bundle))
-    assert (from_bundle.returncode, from_bundle.stdout, from_bundle.stderr) == (0, output, b"")
+    (root / "text").write_text("before")
+    elsewhere = tmp_path / "elsewhere"
+    root.rename(elsewhere)
+    from_elsewhere = procession("replay", "--rootfs", str(elsewhere), str(path))
+    assert (from_elsewhere.returncode, from_elsewhere.stdout, from_elsewhere.stderr) == (0, output, b"")
+    shutil.rmtree(elsewhere)
+    elsewhere.mkdir()
+    for options in ((), ("--rootfs", str(elsewhere))):
+        from_bundle = procession("replay", *options, str(bundle))
+        assert (from_bundle.returncode, from_bundle.stdout, from_bundle.stderr) == (0, output, b"")
+    travelled = travel(read_recording(bundle), str(elsewhere))
+    travelled.run_to_end()
+    driver = travelled.driver
+    assert isinstance(driver, ReplayedSteps)
+    assert driver.machine.state_hash() == read_recording(bundle).end["state"]
 
 
 def test_a_bug_of_the_kernel_leaves_a_recording_that_reproduces_it(guest_root: Path, tmp_path: Path) -> None:

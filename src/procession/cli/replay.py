@@ -32,7 +32,7 @@ def replay_file(name: str, rootfs: str | None, view: View | None, *, shows_outpu
     """Run the recording `name` again; the status with which to exit."""
     try:
         recording = read_recording(Path(name))
-        machine = machine_of(recording, **({} if rootfs is None else {"rootfs": rootfs}))
+        machine = machine_of(recording, rootfs)
         if recording.kind == "terminal":
             machine.open_terminal()
         world = ReplayedWorld(machine, recording, shows_output=shows_output)
@@ -40,7 +40,7 @@ def replay_file(name: str, rootfs: str | None, view: View | None, *, shows_outpu
         return fail(f"{error.filename or name}: {error.strerror}", USE_ERROR)
     except (Errno, RecordingError, UnknownQuestion, ValueError) as error:
         return fail(f"{name}: {error}", USE_ERROR)
-    changed = changed_files(recording, machine)
+    changed = changed_files(recording, machine, rootfs)
     try:
         if view is not None:
             view.open(is_terminal_raw=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from procession.abi.capability import Capability
@@ -104,9 +104,9 @@ def _identity(_kernel: Kernel, task: Task) -> Lines:
         ("comm", task.command_name.decode(errors="backslashreplace")),
         ("pid", _numbers(task.thread_pid)),
         ("tgid", _numbers(group.pid)),
-        ("threads", ", ".join(str(thread.tid) for thread in group.threads)),
+        ("threads", _tasks(group.threads)),
         ("parent", "none" if parent is None else f"{parent.tid} {_name(parent)}"),
-        ("children", ", ".join(f"{child.tid} {_name(child)}" for child in task.children) or "none"),
+        ("children", _tasks(task.children) or "none"),
         ("process group", _numbers(process_group.pid)),
         ("session", _numbers(process_group.session.pid)),
         ("exit_signal", _signal(task.exit_signal) if task.exit_signal > 0 else str(task.exit_signal)),
@@ -179,7 +179,7 @@ def _memory(kernel: Kernel, task: Task) -> Lines:
     mm = task.mm
     owners = FrameOwners(kernel)
     lines = [
-        ("users", ", ".join(str(other.tid) for other in _living(kernel) if other.mm is mm)),
+        ("users", _tasks(other for other in _living(kernel) if other.mm is mm)),
         ("total_vm", f"{mm.total_pages} pages"),
         ("rss", f"{mm.resident_pages} pages"),
         ("hiwater_rss", f"{mm.peak_resident_pages} pages"),
@@ -221,7 +221,7 @@ def _files(kernel: Kernel, task: Task) -> Lines:
     if task.state >= TaskState.ZOMBIE:
         return [("files", "none, for it has ended")]
     lines = [
-        ("table users", ", ".join(str(other.tid) for other in _living(kernel) if other.files is task.files)),
+        ("table users", _tasks(other for other in _living(kernel) if other.files is task.files)),
         ("cwd", absolute_path(task.fs.cwd, task.fs.root).decode(errors="backslashreplace")),
         (
             "root",
@@ -376,6 +376,10 @@ def _numbers(pid: Pid) -> str:
 
 def _name(task: Task) -> str:
     return task.command_name.decode(errors="backslashreplace")
+
+
+def _tasks(tasks: Iterable[Task]) -> str:
+    return ", ".join(f"{task.tid} {_name(task)}" for task in tasks)
 
 
 def _seconds(nanoseconds: int) -> str:

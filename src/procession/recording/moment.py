@@ -61,7 +61,7 @@ def machine_at(recording: Recording, moment: Moment, rootfs: str | None = None) 
 
     Raises NotReached, and what a replay raises.
     """
-    machine = machine_of(recording, **({} if rootfs is None else {"rootfs": rootfs}))
+    machine = machine_of(recording, rootfs)
     if recording.kind == "terminal":
         machine.open_terminal()
     world = _World(machine, recording, moment)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from typing import Any
 
 from procession.attachment import write_all
 from procession.command_run import Result
+from procession.fs.host_source import HostDirectory
 from procession.kernel.decider import ScheduledDecider
 from procession.machine import Machine
 from procession.recording.file import Recording, RecordingError
@@ -89,9 +89,12 @@ class ReplayedWorld:
         return True
 
 
-def machine_of(recording: Recording, **changed: Any) -> Machine:
-    """A machine with the settings of `recording`, but for those `changed`. Raises what `Machine` does."""
-    settings = {**recording.settings, **changed}
+def machine_of(recording: Recording, rootfs: str | None = None) -> Machine:
+    """A machine with the settings of `recording`. Raises what `Machine` does.
+
+    Its files are read below `rootfs`, if that is given. The recorded root's name stays: it's of the state.
+    """
+    settings = dict(recording.settings)
     if settings["engine"] == "auto":
         from procession.hardware.engines.native.engine import why_unavailable
 
@@ -100,14 +103,17 @@ def machine_of(recording: Recording, **changed: Any) -> Machine:
             raise ValueError(f"the run used the native engine, which can't be had: {reason}")
     image = recording.image
     if image is not None:
-        if "rootfs" in changed:
+        if rootfs is not None:
             raise ValueError("the run's files were an image's: there is no other root for it")
         del settings["rootfs"]
         settings.update(zip(("image", "memory", "cpus", "pids_max"), (image.path, *image[2:]), strict=True))
         settings["entrypoint"] = ""
     elif recording.answers:
-        root = os.path.realpath(os.fsencode(settings["rootfs"]))
-        settings["source"] = RecordedSource(root, recording.answers, recording.contents)
+        settings["source"] = RecordedSource(
+            _root_of(recording, rootfs), recording.answers, recording.contents
+        )
+    elif rootfs is not None:
+        settings["source"] = HostDirectory(_root_of(recording, rootfs))
     if recording.kinds is not None:
         decider = ScheduledDecider(settings["seed"], recording.kinds, recording.choices)
         machine = explored_machine(settings, recording.kinds, decider)
@@ -121,15 +127,20 @@ def machine_of(recording: Recording, **changed: Any) -> Machine:
     return machine
 
 
-def changed_files(recording: Recording, machine: Machine) -> list[str]:
+def _root_of(recording: Recording, rootfs: str | None) -> bytes:
+    """The directory of the host that has the run's files."""
+    return os.path.realpath(os.fsencode(rootfs or recording.settings["rootfs"]))
+
+
+def changed_files(recording: Recording, machine: Machine, rootfs: str | None = None) -> list[str]:
     """Which of the host's files that the run read aren't as they were then, or the image that it had; none of
-    a bundle's."""
+    a bundle's. `rootfs` is what `machine_of` was given."""
     if recording.image is not None and machine.image is not None:
         is_same = machine.image.tree.digest.decode() == recording.image.digest
         return [] if is_same else [recording.image.path.lstrip("/")]
     if recording.contents is not None:
         return []
-    root = os.fsencode(machine.settings["rootfs"])
+    root = _root_of(recording, rootfs)
     return [
         name
         for name, expected in recording.files.items()

@@ -70,7 +70,7 @@ class ReplayedSteps:
     """
 
     def __init__(self, recording: Recording, rootfs: str | None = None) -> None:
-        self.machine = machine = machine_of(recording, **({} if rootfs is None else {"rootfs": rootfs}))
+        self.machine = machine = machine_of(recording, rootfs)
         if recording.kind == "terminal":
             machine.open_terminal()
         self.world = TravelledWorld(machine, recording)
