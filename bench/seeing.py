@@ -32,6 +32,11 @@ from tests.guest.compile_c import Linkage, compile_program  # noqa: E402
 
 FORKS = ["bash", "-c", "for ((i = 0; i < 150; i++)); do /bin/true; (exit 3) | cat; done"]
 FEW, MANY = 100, 20_000
+GRAPHED = (
+    ("fork_exit.c", "fork, exit and wait", ("fork", "exit", "wait"), 20, 420),
+    ("kill_self.c", "a signal to oneself", ("kill", "rt_sigreturn", "signal"), 100, 3100),
+)
+"""What else is seen as graphs: the program, what it does, what is chosen, how often it does that."""
 REPETITIONS = 5
 
 
@@ -98,19 +103,19 @@ def traced(command: list[str]) -> float:
     return spent
 
 
-def graphed(command: list[str]) -> float:
-    """The run with the graph of each getpid, written as text."""
+def graphed(command: list[str], chosen: tuple[str, ...] = ("getpid",)) -> float:
+    """The run with the graph of each of the calls and moments in `chosen`, written as text."""
     machine = Machine(seed=1)
     output = io.StringIO()
 
     def show(tree: GraphTree) -> None:
         output.write("\n".join(tree_lines(tree)) + "\n")
 
-    with FunctionGraph(machine, ["getpid"], show):
+    with FunctionGraph(machine, chosen, show):
         start = time.process_time()
         machine.run(command)
         spent = time.process_time() - start
-    assert output.getvalue().count("getpid(") >= FEW
+    assert output.getvalue().count(" us host)") >= int(command[1])
     machine.close()
     return spent
 
@@ -153,13 +158,31 @@ def calls(repetitions: int) -> list[Figure]:
     ]
 
 
+def graphs(repetitions: int) -> list[Figure]:
+    """What graphs of calls cost that do more."""
+    figures = []
+    for source, title, chosen, few, many in GRAPHED:
+        program = str(compile_program(BENCH / source, Linkage.STATIC))
+        short, long = [program, str(few)], [program, str(many)]
+        alone_few, alone, graph_few, graph = least(
+            repetitions,
+            partial(plain, short),
+            partial(plain, long),
+            partial(graphed, short, chosen),
+            partial(graphed, long, chosen),
+        )
+        ratio = (graph - graph_few) / (alone - alone_few)
+        figures.append(Figure(f"--graph, of the time of {title}", ratio, 15.0, "times"))
+    return figures
+
+
 def main() -> int:
     """Print the table; 1 if anything is over its limit."""
     parser = argparse.ArgumentParser(prog="python -m bench.seeing", description=__doc__)
     parser.add_argument("--repetitions", type=int, default=REPETITIONS, metavar="N")
     options = parser.parse_args()
     figures: list[Figure] = []
-    for measure in (calls, recordings):
+    for measure in (calls, graphs, recordings):
         for figure in measure(options.repetitions):
             figures.append(figure)
             print(figure, flush=True)

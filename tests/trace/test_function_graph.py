@@ -78,6 +78,13 @@ def test_a_wait_that_sleeps_goes_on_later(guest_root: Path) -> None:
     assert {"do_exit", "exit_notify", "do_notify_parent"} <= set(symbols(ends[0].root))
 
 
+def test_a_read_that_sleeps_is_shown_though_another_goes_on_first(guest_root: Path) -> None:
+    """The shell's wait, which isn't chosen, returns before any other call is entered."""
+    trees, _ = graph_of(guest_root, "read", "sleep 2 | (read line; echo 0)")
+    reader = [(tree.outcome, tree.is_resumed) for tree in trees if tree.task == "bash[4]"]
+    assert reader == [("sleeps", False), ("0", True)]
+
+
 def test_a_wait_that_slept_before_is_seen_to_go_on(guest_root: Path) -> None:
     machine = Machine(seed=1, rootfs=guest_root)
     machine.start(["bash", "-c", "(exit 3) & wait; exit 4"])

@@ -101,7 +101,7 @@ _WAITID_OPTIONS = _WAIT4_OPTIONS | WNOWAIT | WEXITED
 
 @syscall(39)
 def getpid(task: Task) -> int:
-    """getpid(2)."""
+    """getpid(2). Linux: kernel/sys.c, SYSCALL_DEFINE0(getpid)."""
     return task.group.pid.own_number
 
 

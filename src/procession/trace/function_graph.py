@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-import time
 from collections.abc import Callable, Iterable, Mapping
+from time import perf_counter_ns
 from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,7 +21,7 @@ from procession.syscalls.declaration import TABLE, SystemCall
 from procession.syscalls.dispatch import Traps
 from procession.trace.call_watch import FAILED, PACKAGE, CallWatch
 from procession.trace.citation import Citation, citations_of
-from procession.trace.graph_values import ObjectNames, is_kernel_object, pid_text
+from procession.trace.graph_values import ObjectNames, is_kernel_object, pid_text, task_text
 
 if TYPE_CHECKING:
     from procession.kernel.task import ThreadGroup
@@ -46,7 +46,6 @@ MOMENTS: dict[str, tuple[Callable[..., Any], ...]] = {
 }
 """What the kernel does that no system call asks for, by the functions in which it begins."""
 _LAYERS = tuple(f"{PACKAGE}{layer}/" for layer in ("kernel", "mm", "fs", "net", "procfs", "syscalls"))
-_MOST_ARGUMENTS = 4
 _UNSAID = frozenset(("self", "kernel", "cls", "memory"))
 _MAKING, _SHARING, _DROPPING = "__init__", "acquire", "put"
 EFFECTS = frozenset((_MAKING, _SHARING, _DROPPING))
@@ -56,9 +55,10 @@ EFFECTS = frozenset((_MAKING, _SHARING, _DROPPING))
 class GraphNode:
     """One call of a function of the kernel, or `count` like ones in a row.
 
-    `places` are its counterparts in Linux; `effects` say which objects it made (+), shared (=) or dropped
-    (-), but not those that functions which it called did; `frames` how many page frames it took, negative if
-    it gave some back. `host_ns` includes what watching cost.
+    `places` are its counterparts in Linux, `places_text` all in one; `effects` say which objects it made (+),
+    shared (=) or dropped (-), but not those that functions which it called did; `frames` how many page frames
+    it took, negative if it gave some back. `virtual_ns` is the kernel's work by the virtual clock, and
+    `host_ns` includes what watching cost.
     """
 
     __slots__ = (
@@ -71,14 +71,16 @@ class GraphNode:
         "is_failed",
         "name",
         "places",
+        "places_text",
         "result",
         "virtual_ns",
     )
 
-    def __init__(self, name: str, places: list[Citation]) -> None:
+    def __init__(self, name: str, places: list[Citation], places_text: str, arguments: str) -> None:
         self.name = name
         self.places = places
-        self.arguments = ""
+        self.places_text = places_text
+        self.arguments = arguments
         self.result = ""
         self.effects: list[str] = []
         self.children: list[GraphNode] = []
@@ -95,6 +97,10 @@ class GraphNode:
         return all(map(GraphNode.is_like, self.children, other.children))
 
 
+_NO_NODE = GraphNode("", [], "", "")
+"""The root of a tree whose call hasn't ended."""
+
+
 class GraphTree:
     """One chosen call from its entry until it returned or went to sleep.
 
@@ -104,10 +110,10 @@ class GraphTree:
 
     __slots__ = ("call", "is_resumed", "outcome", "root", "start_ns", "task")
 
-    def __init__(self, task: str, call: SystemCall | None, start_ns: int, *, is_resumed: bool) -> None:
+    def __init__(self, task: str, call: SystemCall | None, start_ns: int, is_resumed: bool) -> None:
         self.task = task
         self.call = call
-        self.root = GraphNode("", [])
+        self.root = _NO_NODE
         self.start_ns = start_ns
         self.is_resumed = is_resumed
         self.outcome = ""
@@ -116,15 +122,16 @@ class GraphTree:
 class _Site(NamedTuple):
     """What there is to tell of a function at each of its calls.
 
-    `name` and its `places` in Linux; the `parameters` that are shown, and whether it's a method, whose object
-    is shown too; whether it's told as an effect; whether a tree begins in it, and of which `call`.
+    `name` and its `places` in Linux, which `places_text` has in one; the `parameters` that are shown, after
+    the object whose method it is; which of EFFECTS it's told as, "" for none; whether a tree begins in it,
+    and of which `call`.
     """
 
     name: str
     places: list[Citation]
+    places_text: str
     parameters: tuple[str, ...]
-    is_method: bool
-    is_effect: bool
+    effect: str
     is_root: bool
     call: SystemCall | None
 
@@ -152,6 +159,8 @@ class FunctionGraph:
     ) -> None:
         self.machine = machine
         self.kernel = machine.kernel
+        self.memory = machine.kernel.memory
+        self.clock = machine.kernel.clock
         self.show = show
         self.shows_all = shows_all
         self.ignored = ignored
@@ -161,11 +170,14 @@ class FunctionGraph:
         self.calls = {call for call in self.roots.values() if call is not None}
         self.is_always_watching = None in self.roots.values()
         self.watch: CallWatch[_Site] = CallWatch(self)
+        self.start = self.watch.start
         self.tree: GraphTree | None = None
         # The calls that haven't ended, each with what it does to its object.
         self.stack: list[tuple[_Site, GraphNode, str]] = []
-        # A system call's tree whose outcome isn't known yet.
+        self.begun: Task | None = None
+        # A system call's tree whose outcome isn't known yet, and the task that is in it.
         self.unfinished: GraphTree | None = None
+        self.unfinished_task: Task | None = None
         # The tasks whose call has gone to sleep, by their names in the graph.
         self.sleepers: set[str] = set()
         # The tasks that are about to go on with a chosen call.
@@ -191,7 +203,8 @@ class FunctionGraph:
         if self.unfinished is not None:
             self._flush()
         if call in self.calls and task.group is not self.ignored:
-            self.watch.start()
+            # From its last line on calls are told of, and what comes of that is paid for.
+            self.start()
 
     def system_call_returned(
         self, task: Task, call: SystemCall, arguments: tuple[Any, ...], outcome: int | Errno | None
@@ -200,9 +213,14 @@ class FunctionGraph:
         if self.watch.is_on:
             self.awake.discard(task)
             self._rest()
-        tree, self.unfinished = self.unfinished, None
-        if tree is None or tree.call is not call:
+        tree = self.unfinished
+        if tree is None:
             return
+        if self.unfinished_task is not task or tree.call is not call:
+            # The task that is in it sleeps, and this one's call goes on without its handler.
+            self._flush()
+            return
+        self.unfinished = None
         self.sleepers.discard(tree.task)
         if task.is_exiting:
             tree.outcome = "doesn't return"
@@ -244,13 +262,19 @@ class FunctionGraph:
         is_root = code in self.roots
         if not is_root and not code.co_filename.startswith(_LAYERS):
             return None
+        places = citations_of(code)
+        effect = code.co_name if code.co_name in EFFECTS else ""
+        if not (places or effect or is_root or self.shows_all):
+            # It stands for nothing, and those that it calls are told by themselves.
+            return None
         names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+        shown = tuple(name for name in names if name not in _UNSAID and not name.startswith("_"))
         return _Site(
             code.co_qualname.replace("._", ".").lstrip("_"),
-            citations_of(code),
-            tuple(name for name in names if name not in _UNSAID and not name.startswith("_")),
-            names[:1] == ("self",),
-            code.co_name in EFFECTS,
+            places,
+            "; ".join(map(str, places)),
+            ("self", *shown) if names[:1] == ("self",) else shown,
+            effect,
             is_root,
             self.roots.get(code),
         )
@@ -258,33 +282,31 @@ class FunctionGraph:
     def called(self, site: _Site, frame: FrameType) -> None:
         """A function is entered: a root begins a tree, in a tree it becomes a node."""
         stack = self.stack
-        if not stack and not site.is_root:
-            return
         # To make it costs the more the newer the interpreter.
         values = frame.f_locals
-        if not stack and not self._begin(site.call, frame.f_code, values):
+        if not stack and not (site.is_root and self._begin(site.call, frame.f_code, values)):
             return
-        node = GraphNode(site.name, site.places)
-        effect = ""
-        if site.is_effect and stack:
-            effect = self._effect(frame.f_code.co_name, values)
+        effect = arguments = ""
+        if site.effect and stack:
+            effect = self._effect(site.effect, values)
         else:
-            node.arguments = self._arguments(site, values)
+            arguments = self.names.texts(values, site.parameters)
+        node = GraphNode(site.name, site.places, site.places_text, arguments)
         stack.append((site, node, effect))
-        kernel = self.kernel
-        node.frames = kernel.memory.free_frames
-        node.virtual_ns = -kernel.clock.now_ns
-        node.host_ns = -time.perf_counter_ns()
+        node.frames = -self.memory.used_frames
+        node.virtual_ns = -self.clock.kernel_work_ns
+        node.host_ns = -perf_counter_ns()
 
     def returned(self, site: _Site, result: Any) -> None:
         """It has ended: its node is complete, and put in its place."""
+        now_ns = perf_counter_ns()
         stack = self.stack
         if not stack or stack[-1][0] is not site:
             return
         _, node, effect = stack.pop()
-        node.host_ns += time.perf_counter_ns()
-        node.virtual_ns += self.kernel.clock.now_ns
-        node.frames -= self.kernel.memory.free_frames
+        node.host_ns += now_ns
+        node.virtual_ns += self.clock.kernel_work_ns
+        node.frames += self.memory.used_frames
         if result is FAILED:
             node.is_failed = True
         elif result is not None:
@@ -306,17 +328,22 @@ class FunctionGraph:
     def _begin(self, call: SystemCall | None, code: CodeType, values: Mapping[str, Any]) -> bool:
         """Begin a tree; False for what the ignored process does, and for a switch that is none."""
         task = values.get("task") if call is not None else self.kernel.current
-        if isinstance(task, Task) and task.group is self.ignored:
-            return False
-        if code is self.switch and task is self.kernel.live:
-            # It goes on.
-            return False
-        self._flush()
-        name = self.names.name(task) if isinstance(task, Task) else "idle"
+        if isinstance(task, Task):
+            if task.group is self.ignored:
+                return False
+            if code is self.switch and task is self.kernel.live:
+                # It goes on.
+                return False
+            name = task_text(task)
+            if call is not None:
+                self.begun = task
+                self.awake.discard(task)
+        else:
+            name = "idle"
+        if self.unfinished is not None:
+            self._flush()
         is_resumed = call is not None and name in self.sleepers
-        self.tree = GraphTree(name, call, self.kernel.clock.now_ns, is_resumed=is_resumed)
-        if call is not None and isinstance(task, Task):
-            self.awake.discard(task)
+        self.tree = GraphTree(name, call, self.kernel.clock.now_ns, is_resumed)
         return True
 
     def _end(self, root: GraphNode) -> None:
@@ -327,7 +354,7 @@ class FunctionGraph:
         if tree.call is None:
             self.show(tree)
         else:
-            self.unfinished = tree
+            self.unfinished, self.unfinished_task = tree, self.begun
 
     def _flush(self) -> None:
         """Show the tree that waits for its outcome: there won't be one now, the call sleeps."""
@@ -336,15 +363,6 @@ class FunctionGraph:
             tree.outcome = "sleeps"
             self.sleepers.add(tree.task)
             self.show(tree)
-
-    def _arguments(self, site: _Site, values: Mapping[str, Any]) -> str:
-        text = self.names.text
-        shown = [text(values[name]) for name in site.parameters]
-        if site.is_method and (subject := values.get("self")) is not None:
-            shown.insert(0, text(subject))
-        if len(shown) > _MOST_ARGUMENTS:
-            return ", ".join(shown[:_MOST_ARGUMENTS]) + ", ..."
-        return ", ".join(shown)
 
     def _effect(self, kind: str, values: Mapping[str, Any]) -> str:
         """What a call that makes, shares or drops an object does to it, "" if Linux has no such object."""

@@ -14,13 +14,13 @@ def tree_lines(tree: GraphTree, depth: int | None = None, *, shows_host_time: bo
     """`tree` as text, a heading and a line for each function, down to `depth` levels (None: all)."""
     root = tree.root
     name = tree.call.name if tree.call is not None else root.name
-    goes_on = " goes on" if tree.is_resumed else ""
-    outcome = f" = {tree.outcome}" if tree.outcome not in ("", "sleeps") else ""
-    sleeps = " sleeps" if tree.outcome == "sleeps" else ""
-    times = f"{_us(root.virtual_ns)} virtual"
+    outcome = tree.outcome
+    if outcome:
+        outcome = " sleeps" if outcome == "sleeps" else f" = {outcome}"
+    times = f"{root.virtual_ns / _NS_PER_US:.1f} us virtual"
     if shows_host_time:
-        times += f", {_us(root.host_ns)} host"
-    lines = [f"{tree.task} {name}{goes_on}{sleeps}{outcome}    ({times})"]
+        times += f", {root.host_ns / _NS_PER_US:.1f} us host"
+    lines = [f"{tree.task} {name}{' goes on' if tree.is_resumed else ''}{outcome}    ({times})"]
     _add(lines, root, "", "", depth)
     return lines
 
@@ -33,18 +33,19 @@ def _add(lines: list[str], node: GraphNode, lead: str, below: str, depth: int | 
         text += " !"
     elif node.result:
         text += f" -> {node.result}"
-    effects = list(node.effects)
-    if node.frames and not node.children:
-        effects.append(f"{node.frames:+d} frame{'s' if abs(node.frames) != 1 else ''}")
+    children = node.children
+    effects = node.effects
+    if node.frames and not children:
+        effects = [*effects, f"{node.frames:+d} frame{'s' if abs(node.frames) != 1 else ''}"]
     if effects:
         text += f"  [{', '.join(effects)}]"
-    if node.places:
-        text = f"{text:<{PLACE_COLUMN}} {'; '.join(map(str, node.places))}"
-    lines.append(text.rstrip())
-    if depth is not None and depth <= 1:
+    if node.places_text:
+        text = f"{text:<{PLACE_COLUMN}} {node.places_text}"
+    lines.append(text)
+    if not children or (depth is not None and depth <= 1):
         return
-    for position, child in enumerate(node.children):
-        is_last = position == len(node.children) - 1
+    for position, child in enumerate(children, 1):
+        is_last = position == len(children)
         _add(
             lines,
             child,
@@ -80,7 +81,3 @@ def _record(node: GraphNode) -> dict[str, Any]:
         "host_ns": node.host_ns,
         "calls": [_record(child) for child in node.children],
     }
-
-
-def _us(nanoseconds: int) -> str:
-    return f"{nanoseconds / _NS_PER_US:.1f} us"

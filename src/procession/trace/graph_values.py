@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sized
+from collections.abc import Callable, Mapping, Sized
 from enum import Enum
+from functools import lru_cache
 from types import NoneType
 from typing import Any
 
@@ -11,6 +12,7 @@ from procession.kernel.pid import Pid
 from procession.kernel.task import Task
 
 _TEXT_LIMIT = 32
+_MOST_ARGUMENTS = 4
 _HEXADECIMAL_FROM = 0x10000
 SHORT_NAMES = {
     "MemoryDescriptor": "mm",
@@ -42,7 +44,7 @@ class ObjectNames:
         """How `value` is called: tasks by program and id, ids by their numbers in each pid namespace from the
         machine's first down, others by kind and number."""
         if isinstance(value, Task):
-            return _task_text(value)
+            return task_text(value)
         if isinstance(value, Pid):
             return pid_text(value.numbers)
         kind = type(value).__name__
@@ -61,6 +63,21 @@ class ObjectNames:
             way = self.ways[kind] = self._way_of(kind)
         return way(value)
 
+    def texts(self, values: Mapping[str, Any], names: tuple[str, ...]) -> str:
+        """Those of `values` that are called `names` as arguments are shown, the first few of them."""
+        ways = self.ways
+        shown = []
+        for name in names:
+            value = values[name]
+            kind = type(value)
+            way = ways.get(kind)
+            if way is None:
+                way = ways[kind] = self._way_of(kind)
+            shown.append(way(value))
+        if len(shown) > _MOST_ARGUMENTS:
+            shown[_MOST_ARGUMENTS:] = ("...",)
+        return ", ".join(shown)
+
     def _way_of(self, kind: type) -> Callable[[Any], str]:
         """How values of `kind` are shown."""
         for kinds, way in (
@@ -69,7 +86,7 @@ class ObjectNames:
             ((int,), _number_text),
             ((bytes, bytearray, memoryview), _bytes_text),
             ((str,), _string_text),
-            ((Task,), _task_text),
+            ((Task,), task_text),
         ):
             if issubclass(kind, kinds):
                 return way
@@ -86,8 +103,14 @@ class ObjectNames:
         return f"({', '.join(map(self.text, value[:4]))}{', ...' if len(value) > 4 else ''})"
 
 
-def _task_text(task: Task) -> str:
-    return f"{task.command_name.decode(errors='replace') or 'task'}[{task.tid}]"
+def task_text(task: Task) -> str:
+    """How a task is called: by its program and its id."""
+    return _text_of_task(task.command_name, task.thread_pid.numbers[0])
+
+
+@lru_cache
+def _text_of_task(name: bytes, tid: int) -> str:
+    return f"{name.decode(errors='replace') or 'task'}[{tid}]"
 
 
 def pid_text(numbers: tuple[int, ...]) -> str:
@@ -100,7 +123,9 @@ def _member_text(value: Enum) -> str:
 
 
 def _number_text(value: int) -> str:
-    return hex(value) if abs(value) >= _HEXADECIMAL_FROM else str(int(value))
+    if -_HEXADECIMAL_FROM < value < _HEXADECIMAL_FROM:
+        return int.__repr__(value)
+    return hex(value)
 
 
 def _bytes_text(value: bytes | bytearray | memoryview) -> str:
