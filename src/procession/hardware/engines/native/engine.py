@@ -321,7 +321,10 @@ class NativeEngine:
             self.traps.processor_exception(vector & 0xFF, error & 0xFFFF)
             return 0
         is_write = error & _WRITE != 0
-        outcome = space.window.fill(address, is_write=is_write)
+        window = space.window
+        # What isn't there at all is what most faults are about.
+        is_there = window.walk.find(window.root, address) != 0
+        outcome = window.fill(address, is_write=is_write) if is_there else DENIED
         has_all = not place.restoration and place.counter_register < 0
         if not has_all:
             self.restore(place)
@@ -331,7 +334,7 @@ class NativeEngine:
                 self.give_up(f"the program uses {address:#x}, where the native engine is")
                 return 0
             generation, switches = self.store.cache.generation, self.switches
-            present = _PROTECTION if space.window.walk.entry else 0
+            present = _PROTECTION if is_there else 0
             self.traps.page_fault(address, _USER | error & _WRITE | present)
             if (
                 self.is_stopping
@@ -342,7 +345,7 @@ class NativeEngine:
                 or self.transfers[0] <= 0
             ):
                 return 0
-            outcome = space.window.fill(address, is_write=is_write)
+            outcome = window.fill(address, is_write=is_write)
             if outcome == DENIED:
                 return 0
         self.general[RIP] = pc

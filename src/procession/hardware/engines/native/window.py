@@ -104,15 +104,23 @@ class Window:
         """Map the page at `address`, and others around it: DENIED, MAPPED or CODE_WRITTEN."""
         walk = self.walk
         entry = walk.find(self.root, address)
-        if not entry or (is_write and not entry & pte.WRITABLE) or (address >= _LOW and is_reserved(address)):
+        if (
+            not entry
+            or (is_write and not entry & pte.WRITABLE)
+            or _LOW <= address < _LOW_END
+            or _HIGH <= address < _HIGH_END
+        ):
             return DENIED
         if is_write and (entry & pte.ADDRESS_MASK) >> PAGE_SHIFT in self.code_frames:
             return CODE_WRITTEN
         words, writable, code_frames = walk.words, walk.writable, self.code_frames
         executable = self.memory.executable
         page = address >> PAGE_SHIFT
-        pages = self.leaves.setdefault(page >> 9, {})
-        self.seen.pop(page >> 9, None)
+        pages = self.leaves.get(page >> 9)
+        if pages is None:
+            pages = self.leaves[page >> 9] = {}
+        if page >> 9 in self.seen:
+            del self.seen[page >> 9]
         slot = walk.slot
         # As where a program touches new memory, one page after the other.
         is_alone = (page - 1 in pages or not page & 511 or not words[slot - 1]) and (
