@@ -50,12 +50,12 @@ answer, the address of the stub's word in ASLEEP, where the stub is to go on, ho
 next request, when the last answer came (all in the processor's ticks), the `struct pollfd` of the bell, and
 how often that has rung.
 """
-_LOOKING_TICKS = 40_000
-"""How long the machine looks for an answer before it sleeps, in the processor's ticks: 10 to 20 us."""
-_STUB_SHIFT = 1
+_LOOKING_TICKS = 24_000
+"""How long the machine looks for an answer before it sleeps, in the processor's ticks: 6 to 12 us."""
+_STUB_SHIFT = 2
 """A stub looks 1 << this times as long, as Python takes its time."""
-_WAKING_SHIFT = 3
-"""A stub that sleeps takes 1 << this times as long to answer: on some virtual machines 70 microseconds."""
+_WAKING_SHIFT = 2
+"""The machine looks 1 << this times as long for a stub that sleeps, as that has to be woken first."""
 _MOST_PATIENCE = 64
 _POLL, _FUTEX, _FUTEX_WAKE = 7, 202, int(FutexCommand.FUTEX_WAKE)
 _NAP_MS = 1
