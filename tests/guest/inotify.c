@@ -4,9 +4,11 @@
 #include <linux/fs.h>
 #include <poll.h>
 #include <sched.h>
+#include <sched.h>
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/sendfile.h>
 #include <sys/xattr.h>
 
@@ -479,6 +481,62 @@ TEST(limits_of_a_user)
 		count++;
 	CHECK_EQ(errno, EMFILE);
 	CHECK_EQ(count, limit);
+}
+
+static int count_of(const char *path)
+{
+	FILE *file = fopen(path, "r");
+	int count = -1;
+
+	MUST(file == NULL || fscanf(file, "%d", &count) != 1 ? -1 : 0);
+	fclose(file);
+	return count;
+}
+
+TEST(limits_of_a_user_namespace)
+{
+	int first, second, around, watched;
+	char uids[64], gids[64];
+
+	if (geteuid() == 0)
+		drop_root();
+	around = count_of("/proc/sys/user/max_inotify_instances");
+	CHECK_EQ(count_of("/proc/sys/fs/inotify/max_user_instances"), around);
+	CHECK_EQ(count_of("/proc/sys/fs/inotify/max_user_watches"), count_of("/proc/sys/user/max_inotify_watches"));
+	CHECK_ERRNO(write_text("/proc/sys/user/max_inotify_instances", "5"), EACCES);
+	MUST(prctl(PR_SET_DUMPABLE, 1));
+	snprintf(uids, sizeof(uids), "0 %u 1\n", geteuid());
+	snprintf(gids, sizeof(gids), "0 %u 1\n", getegid());
+	MUST(unshare(CLONE_NEWUSER));
+	MUST(write_text("/proc/self/setgroups", "deny"));
+	MUST(write_text("/proc/self/uid_map", uids));
+	MUST(write_text("/proc/self/gid_map", gids));
+	CHECK_EQ(count_of("/proc/sys/user/max_inotify_instances"), INT_MAX);
+	CHECK_EQ(count_of("/proc/sys/user/max_inotify_watches"), INT_MAX);
+	CHECK_EQ(count_of("/proc/sys/user/max_user_namespaces"), INT_MAX);
+	CHECK_EQ(count_of("/proc/sys/user/max_time_namespaces"), INT_MAX);
+	CHECK_EQ(write_text("/proc/sys/user/max_inotify_instances", "2"), 0);
+	CHECK_EQ(write_text("/proc/sys/user/max_inotify_watches", "1"), 0);
+	CHECK_EQ(count_of("/proc/sys/user/max_inotify_instances"), 2);
+	CHECK_EQ(count_of("/proc/sys/fs/inotify/max_user_instances"), around);
+	first = (int)MUST(inotify_init());
+	second = (int)MUST(inotify_init());
+	CHECK_ERRNO(inotify_init(), EMFILE);
+	watched = inotify_add_watch(first, "/", IN_OPEN);
+	CHECK_EQ(watched, 1);
+	CHECK_EQ(inotify_add_watch(first, "/", IN_CLOSE), 1);
+	CHECK_ERRNO(inotify_add_watch(second, "/", IN_OPEN), ENOSPC);
+	CHECK_ERRNO(inotify_add_watch(first, "/proc", IN_OPEN), ENOSPC);
+	MUST(inotify_rm_watch(first, watched));
+	CHECK_EQ(inotify_add_watch(second, "/proc", IN_OPEN), 2);
+	MUST(close(second));
+	CHECK_EQ(inotify_add_watch(first, "/", IN_OPEN), 3);
+	CHECK_OK(inotify_init());
+	/* One below counts here as well. */
+	MUST(unshare(CLONE_NEWUSER));
+	CHECK_ERRNO(inotify_init(), EMFILE);
+	MUST(close(first));
+	CHECK_OK(inotify_init());
 }
 
 TEST(unmounted)

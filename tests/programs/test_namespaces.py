@@ -160,3 +160,16 @@ os.waitpid(init, 0)
         "process 3 (python3) in user mode waits for the end of all in its pid namespace: 4" in result.reason
     )
     machine.close()
+
+
+def test_user_namespaces_can_be_forbidden(guest_root: Path) -> None:
+    """As in Debian: to everybody but root."""
+    script = """
+        as_user() { setpriv --reuid 1000 --regid 1000 --clear-groups "$@"; }
+        cat /proc/sys/kernel/unprivileged_userns_clone; as_user unshare -U true; echo $?
+        echo 0 >/proc/sys/kernel/unprivileged_userns_clone; as_user unshare -U true 2>&1; echo $?
+        unshare -U true; echo $?
+    """
+    assert lines(run(guest_root, script)) == [
+        *("1", "0", "unshare: unshare failed: Operation not permitted", "1", "0"),
+    ]

@@ -13,13 +13,16 @@ from procession.fs.anonymous_inode import anonymous_path
 from procession.fs.file import O_NONBLOCK, O_RDONLY, POLLIN, POLLRDNORM, File
 from procession.fs.file_events import IN_DELETE_SELF, IN_ISDIR, IN_MOVE_SELF, IN_UNMOUNT, FileEvents
 from procession.fs.handle import FILEID_INO32_GEN, HANDLE_SIZE, encode_handle
+from procession.fs.user_namespace import INOTIFY_INSTANCES, INOTIFY_WATCHES
 from procession.fs.wait_queue import Sleep, WaitQueue
 from procession.hardware.kernel_memory import EVENT, EVENT_BYTES, WATCH, WATCH_BYTES, KernelMemory
+from procession.hardware.physical_memory import OutOfFrames
 
 if TYPE_CHECKING:
     from procession.fs.file import UserMemory
     from procession.fs.inode import Inode
     from procession.fs.permission import Subject
+    from procession.fs.user_namespace import UserNamespace
     from procession.fs.vfs import Vfs
 
 IN_ALL_EVENTS = int(InotifyMask.IN_ALL_EVENTS)
@@ -34,6 +37,7 @@ _LARGEST_DESCRIPTOR = 0x7FFFFFFF
 # What a watch is taken to cost: fs.inotify.max_user_watches is what one percent of the memory has room for
 # (Linux: fs/notify/inotify/inotify_user.c, INOTIFY_WATCH_COST).
 _BYTES_FOR_WATCH = 1280
+_INSTANCES = 128
 _FEWEST_WATCHES, _MOST_WATCHES = 8192, 1 << 20
 _EVENT_SIZE = InotifyEvent.SIZE
 
@@ -41,26 +45,25 @@ _EVENT_SIZE = InotifyEvent.SIZE
 class Inotify(FileEvents):
     """The file events of a machine, and what its inotify instances may have.
 
-    `instances` and `watches` are counted for each user; the limits are those of /proc/sys/fs/inotify.
+    Instances and watches are counted for each user in the user namespace of who made the instance, and those
+    around it: the limits of /proc/sys/fs/inotify are the machine's first namespace's.
     """
 
-    __slots__ = ("instances", "maximum_events", "maximum_instances", "maximum_watches", "watches")
+    __slots__ = ("maximum_events",)
 
-    def __init__(self, memory_pages: int) -> None:
+    def __init__(self, memory_pages: int, space: UserNamespace) -> None:
         super().__init__()
-        self.instances: dict[int, int] = {}
-        self.watches: dict[int, int] = {}
         self.maximum_events = 16_384
-        self.maximum_instances = 128
+        space.maximum[INOTIFY_INSTANCES] = _INSTANCES
         room = (memory_pages // 100 << 12) // _BYTES_FOR_WATCH
-        self.maximum_watches = min(max(room, _FEWEST_WATCHES), _MOST_WATCHES)
+        space.maximum[INOTIFY_WATCHES] = min(max(room, _FEWEST_WATCHES), _MOST_WATCHES)
 
 
 def inotify_of(vfs: Vfs) -> Inotify:
     """The machine's, made at first use."""
     events = vfs.file_events
     if events is None:
-        events = vfs.file_events = Inotify(vfs.memory.frame_count)
+        events = vfs.file_events = Inotify(vfs.memory.frame_count, vfs.init_user_namespace)
     assert isinstance(events, Inotify)
     return events
 
@@ -104,21 +107,25 @@ class InotifyFile(File):
     """An inotify instance (Linux: include/linux/fsnotify_backend.h, struct fsnotify_group).
 
     `events` wait to be read: the watch's descriptor, the mask, the cookie and the name of each.
-    `watches` are by descriptor, `watched` by inode.
+    `watches` are by descriptor, `watched` by inode. It and they count as of the user `uid` in `space`.
     """
 
-    __slots__ = ("events", "has_overflow", "next_descriptor", "queue", "watched", "watches")
+    __slots__ = ("events", "has_overflow", "next_descriptor", "queue", "space", "uid", "watched", "watches")
 
     takes_read_flags: ClassVar[bool] = False
     knows_async: ClassVar[bool] = True
 
     def __init__(self, vfs: Vfs, flags: int, subject: Subject) -> None:
-        accounts = inotify_of(vfs)
-        count = accounts.instances.get(subject.fsuid, 0)
-        if count >= accounts.maximum_instances:
-            raise EMFILE("fs.inotify.max_user_instances")
-        super().__init__(anonymous_path(vfs, "inotify"), O_RDONLY | flags, subject)
-        accounts.instances[subject.fsuid] = count + 1
+        inotify_of(vfs)
+        self.space = subject.user_namespace
+        self.uid = subject.euid
+        if not self.space.charge(self.uid, INOTIFY_INSTANCES):
+            raise EMFILE("user.max_inotify_instances")
+        try:
+            super().__init__(anonymous_path(vfs, "inotify"), O_RDONLY | flags, subject)
+        except BaseException:
+            self.space.uncharge(self.uid, INOTIFY_INSTANCES)
+            raise
         self.events: deque[tuple[int, int, int, bytes]] = deque()
         self.has_overflow = False
         self.watches: dict[int, InotifyWatch] = {}
@@ -143,10 +150,7 @@ class InotifyFile(File):
         self.events.clear()
         for watch in list(self.watches.values()):
             self.forget(watch)
-        instances = self.accounts.instances
-        instances[self.subject.fsuid] -= 1
-        if not instances[self.subject.fsuid]:
-            del instances[self.subject.fsuid]
+        self.space.uncharge(self.uid, INOTIFY_INSTANCES)
 
     # Watches
 
@@ -162,8 +166,9 @@ class InotifyFile(File):
                 raise EEXIST("it's watched already")
             known.mask = known.mask | wanted if mask & IN_MASK_ADD else wanted
             return known.descriptor
-        self._count_watch(1)
+        # The number is used up even if there may be no more.
         descriptor = self._new_descriptor()
+        self._charge_watch()
         watch = InotifyWatch(self, inode, descriptor, wanted)
         self.watches[descriptor] = self.watched[inode] = watch
         self.accounts.add_watch(inode, watch)
@@ -177,19 +182,15 @@ class InotifyFile(File):
         self.next_descriptor = descriptor % _LARGEST_DESCRIPTOR + 1
         return descriptor
 
-    def _count_watch(self, change: int) -> None:
-        accounts = self.accounts
-        count = accounts.watches.get(self.subject.fsuid, 0) + change
-        if change > 0 and count > accounts.maximum_watches:
-            raise ENOSPC("fs.inotify.max_user_watches")
-        if change > 0:
+    def _charge_watch(self) -> None:
+        """One watch more. Raises ENOSPC, OutOfFrames."""
+        if not self.space.charge(self.uid, INOTIFY_WATCHES):
+            raise ENOSPC("user.max_inotify_watches")
+        try:
             self.memory.charge(WATCH, WATCH_BYTES)
-        else:
-            self.memory.uncharge(WATCH, WATCH_BYTES)
-        if count:
-            accounts.watches[self.subject.fsuid] = count
-        else:
-            accounts.watches.pop(self.subject.fsuid, None)
+        except OutOfFrames:
+            self.space.uncharge(self.uid, INOTIFY_WATCHES)
+            raise
 
     def unwatch(self, descriptor: int) -> None:
         """inotify_rm_watch(2). Raises EINVAL."""
@@ -205,7 +206,8 @@ class InotifyFile(File):
         del self.watches[watch.descriptor]
         del self.watched[watch.inode]
         self.accounts.remove_watch(watch.inode, watch)
-        self._count_watch(-1)
+        self.memory.uncharge(WATCH, WATCH_BYTES)
+        self.space.uncharge(self.uid, INOTIFY_WATCHES)
         return True
 
     # Events

@@ -33,8 +33,13 @@ KINDS = (
     CLONE_NEWCGROUP,
     CLONE_NEWTIME,
 )
+INOTIFY_INSTANCES, INOTIFY_WATCHES = -1, -2
+"""What is counted of a user as namespaces are, beside them (Linux: include/linux/user_namespace.h, enum
+ucount_type)."""
 DEFAULT_MAXIMUM = 31_500
-"""How many namespaces of a kind a user may have: half of kernel.threads-max (Linux: kernel/ucount.c)."""
+"""How many namespaces of a kind a user may have: half of kernel.threads-max (Linux: kernel/ucount.c). In
+namespaces below the first there is no limit until somebody sets one there."""
+NO_MAXIMUM = 0x7FFF_FFFF
 MAXIMUM_LEVEL = 33
 """How deep a user namespace can be below the machine's first.
 
@@ -102,7 +107,8 @@ class UserNamespace(Namespace):
     `owner_gid` are the effective ids, as the machine's first namespace has them, of who made it.
     `uid_map`, `gid_map` and `projid_map` are empty until somebody writes them, once. `allows_setgroups` says
     whether setgroups(2) may be called, `capable_parent` whether its maker had CAP_SETFCAP around it.
-    `maximum` says for each kind of namespace how many a user may have in it (max_*_namespaces), and `limits`
+    `maximum` says for each kind of namespace, and what else is counted so, how many a user may have in it
+    (/proc/sys/user/max_*), and `limits`
     for some of setrlimit(2)'s resources what its maker was allowed when it was made: no more of that may be
     used in it and below. `counts` is how much of either each user has (Linux: include/linux/user_namespace.h,
     struct ucounts), by user and kind; what is 0 isn't there. `charged_bytes` is what it takes of `memory`,
@@ -139,7 +145,8 @@ class UserNamespace(Namespace):
         self.level: int = 0 if parent is None else parent.level + 1
         self.owner_uid = owner_uid
         self.owner_gid = owner_gid
-        self.maximum: dict[int, int] = dict.fromkeys(KINDS, DEFAULT_MAXIMUM)
+        self.maximum: dict[int, int] = dict.fromkeys(KINDS, DEFAULT_MAXIMUM if parent is None else NO_MAXIMUM)
+        self.maximum[INOTIFY_INSTANCES] = self.maximum[INOTIFY_WATCHES] = NO_MAXIMUM
         self.limits: dict[int, int] = {}
         self.counts: dict[tuple[int, int], int] = {}
         whole = WHOLE_MAP if parent is None else ()
@@ -244,7 +251,8 @@ class UserNamespace(Namespace):
         return False
 
     def charge(self, uid: int, kind: int) -> bool:
-        """Count one more namespace of `kind` for `uid` here, and in all around this for who made it.
+        """Count one more of `kind`, a namespace or what else is limited so, for `uid` here, and in all around
+        this for who made it.
 
         False, and nothing is counted, if one of them has as many as it may.
         Linux: kernel/ucount.c, inc_ucount.

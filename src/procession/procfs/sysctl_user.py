@@ -1,4 +1,4 @@
-"""How many namespaces there may be: /proc/sys/user, and whether everybody may make user namespaces."""
+"""How much a user may have in a user namespace: /proc/sys/user, and whether everybody may make those."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EINVAL
+from procession.fs.inotify import inotify_of
 from procession.fs.namespace import (
     CLONE_NEWCGROUP,
     CLONE_NEWIPC,
@@ -16,6 +17,7 @@ from procession.fs.namespace import (
     CLONE_NEWUSER,
     CLONE_NEWUTS,
 )
+from procession.fs.user_namespace import INOTIFY_INSTANCES, INOTIFY_WATCHES
 from procession.procfs.parse_integer import parse_integer
 from procession.procfs.system import SystemFile, SystemTree
 
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 _INT_MAX = (1 << 31) - 1
 _NAMES = {
     b"max_cgroup_namespaces": CLONE_NEWCGROUP,
+    b"max_inotify_instances": INOTIFY_INSTANCES,
+    b"max_inotify_watches": INOTIFY_WATCHES,
     b"max_ipc_namespaces": CLONE_NEWIPC,
     b"max_mnt_namespaces": CLONE_NEWNS,
     b"max_net_namespaces": CLONE_NEWNET,
@@ -39,6 +43,8 @@ _NAMES = {
 def _seen_namespace(kernel: Kernel) -> UserNamespace:
     """That of the running task: each has its own limits."""
     current = kernel.current
+    # The first namespace's limits of what watches files are set with the first use of that.
+    inotify_of(kernel.vfs)
     return kernel.vfs.init_user_namespace if current is None else current.credentials.user_namespace
 
 
