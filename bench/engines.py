@@ -4,7 +4,8 @@ bench.engines`.
 The figures of the first table are processor time, of `procession run` and all that it made, less that of a
 run of /bin/true in the same way: what the guest's work took. The columns of a row are measured one after
 another, several times; the least counts, as what disturbs only adds. `cold` has no kept code, `warm` has that
-of the run before. gcc is its compiler proper, as qemu-user leaves what a program executes to the host.
+of the run before. `translated` is the native engine alone, `auto` what `procession run` takes. gcc is its
+compiler proper, as qemu-user leaves what a program executes to the host.
 
 Those of the second table are microseconds by the host's clock, of one of what a program asks of the kernel.
 With `translated` each starts on the host's processor; with `auto` it gets there if the engine finds so.
@@ -84,7 +85,8 @@ def commands() -> dict[str, Command]:
         "unicorn": on("unicorn"),
         "translated, cold": on("native"),
         "translated, warm": on("native"),
-        "auto": on("auto"),
+        "auto, cold": on("auto"),
+        "auto, warm": on("auto"),
     }
     qemu = shutil.which("qemu-x86_64") or shutil.which("qemu-x86_64-static")
     if qemu is not None:
