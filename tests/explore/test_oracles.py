@@ -119,3 +119,11 @@ def test_a_descriptor_is_another_files_by_now(arguments: tuple[str, ...]) -> Non
     report = explored(compiled("reused_descriptor"), "safe", oracles=("stale-descriptor",), preemptions=1)
     assert report.findings == ()
     assert report.coverages[-1].is_exhausted
+
+
+def test_a_process_that_is_killed_by_its_own_mistake() -> None:
+    [finding] = explored(compiled("empty_file"), oracles=("crash",)).findings
+    assert "(2) is killed by SIGBUS" in finding.problem
+    report = explored(compiled("empty_file"), "safe", oracles=("crash",), preemptions=None)
+    assert report.findings == ()
+    assert report.is_complete
