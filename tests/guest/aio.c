@@ -433,3 +433,31 @@ TEST(a_ring_is_unmapped_by_its_size)
 	for (size_t at = 0; at < size; at += page)
 		CHECK_ERRNO(mincore(ring + at, page, &resident), ENOMEM);
 }
+
+static void do_nothing(int signal)
+{
+	(void)signal;
+}
+
+static long wait_for_seconds(long least, struct timespec timeout)
+{
+	struct io_event event;
+
+	return syscall(SYS_io_getevents, context, least, 1L, &event, &timeout);
+}
+
+TEST(times_are_not_looked_at)
+{
+	struct sigaction action = {.sa_handler = do_nothing};
+
+	set_up(4);
+	MUST(sigaction(SIGALRM, &action, NULL));
+	CHECK_EQ(wait_for_seconds(0, (struct timespec){-1, 0}), 0);
+	CHECK_EQ(wait_for_seconds(1, (struct timespec){0, 0}), 0);
+	/* What is below zero never ends, and nanoseconds may be more than a second. */
+	MUST(setitimer(ITIMER_REAL, &(struct itimerval){{0, 50000}, {0, 50000}}, NULL));
+	CHECK_ERRNO(wait_for_seconds(1, (struct timespec){-1, 0}), EINTR);
+	CHECK_ERRNO(wait_for_seconds(1, (struct timespec){0, -1}), EINTR);
+	CHECK_ERRNO(wait_for_seconds(1, (struct timespec){0, 100000000000}), EINTR);
+	MUST(setitimer(ITIMER_REAL, &(struct itimerval){{0, 0}, {0, 0}}, NULL));
+}

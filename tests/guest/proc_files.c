@@ -411,3 +411,26 @@ TEST(shared_memory_is_a_file)
 	close(fd);
 	fclose(maps);
 }
+
+TEST(records_have_no_offsets_to_write_at)
+{
+	static const char *const names[] = {"/proc/self/mounts", "/proc/self/mountinfo", "/proc/self/mountstats",
+					    "/proc/self/maps",   "/proc/self/fdinfo/0",  "/proc/stat",
+					    "/proc/meminfo",     "/proc/loadavg",	 "/proc/net/tcp",
+					    "/proc/filesystems", "/proc/locks"};
+	static const char *const others[] = {"/proc/self/environ", "/proc/sys/kernel/pid_max", "/proc/self/mem"};
+
+	for (size_t index = 0; index < LENGTH(names); index++) {
+		int file = (int)MUST(open(names[index], O_RDONLY));
+
+		CHECK_ERRNO(pwrite(file, "x", 1, 0), ESPIPE);
+		CHECK_ERRNO(write(file, "x", 1), EBADF);
+		MUST(close(file));
+	}
+	for (size_t index = 0; index < LENGTH(others); index++) {
+		int file = (int)MUST(open(others[index], O_RDONLY));
+
+		CHECK_ERRNO(pwrite(file, "x", 1, 0), EBADF);
+		MUST(close(file));
+	}
+}

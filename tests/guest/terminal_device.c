@@ -331,6 +331,8 @@ TEST(requests_that_pseudo_terminals_do_not_know)
 	open_terminal();
 	CHECK_ERRNO(ioctl(slave, TIOCMGET, &number), ENOTTY);
 	CHECK_ERRNO(ioctl(slave, TIOCGSERIAL, seen), ENOTTY);
+	CHECK_ERRNO(ioctl(slave, TIOCGSERIAL, bad_address()), ENOTTY);
+	CHECK_ERRNO(ioctl(slave, TIOCSSERIAL, bad_address()), EFAULT);
 	CHECK_ERRNO(ioctl(slave, TIOCGICOUNT, seen), ENOTTY);
 	CHECK_ERRNO(ioctl(slave, TIOCLINUX, seen), ENOTTY);
 	CHECK_ERRNO(ioctl(slave, 0x5499, seen), ENOTTY);

@@ -171,6 +171,14 @@ class GeneratedFile(File):
         self.inode.truncate(size)
 
 
+class RecordsFile(GeneratedFile):
+    """One that has no offsets to write at, as Linux makes it of records (fs/seq_file.c, seq_open)."""
+
+    __slots__ = ()
+
+    takes_write_offset: ClassVar[bool] = False
+
+
 class SingleBufferFile(GeneratedFile):
     """One that is read and written a buffer at a time, which doesn't move its position (in Linux, it has
     neither read_iter nor write_iter)."""

@@ -23,7 +23,7 @@ from procession.fs.mounts.mount import (
 )
 from procession.fs.mounts.peers import dominating_group
 from procession.procfs.access import has_files
-from procession.procfs.inode import GeneratedFile, ProcFile
+from procession.procfs.inode import ProcFile, RecordsFile
 
 if TYPE_CHECKING:
     from procession.fs.inode import Superblock
@@ -102,7 +102,7 @@ class MountsInode(ProcFile):
         return kind(path, flags, subject, self)
 
 
-class MountsFile(GeneratedFile):
+class MountsFile(RecordsFile):
     """The mounts that a process saw when this was opened, as they are when it's read.
 
     poll(2) tells of each change once (Linux: fs/proc_namespace.c, mounts_open_common, mounts_poll).

@@ -20,7 +20,7 @@ from procession.kernel.sched.loadavg import LOAD_SHIFT, ONE
 from procession.kernel.sched.pressure import RESOURCE_NAMES
 from procession.kernel.task_state import TaskState
 from procession.kernel.time.costs import SEEN_FRAME_NS
-from procession.procfs.inode import ProcDirectory, ProcFile, ProcLink
+from procession.procfs.inode import ProcDirectory, ProcFile, ProcLink, RecordsFile
 from procession.procfs.locks import show_locks
 from procession.procfs.pressure import PressureInode
 from procession.procfs.process_memory import resident_entries
@@ -170,6 +170,8 @@ class SystemInode(ProcFile):
             from procession.procfs.sysctl_poll import ParameterFile
 
             return ParameterFile(path, flags, subject, self, self.changes())
+        if not self.file.permissions & 0o222:
+            return RecordsFile(path, flags, subject, self)
         return super().open(path, flags, subject, progress)
 
     def changes(self) -> NameChanges | None:

@@ -37,7 +37,6 @@ from procession.mm.vma import DONT_FORK, PROT_READ, PROT_WRITE, VirtualMemoryAre
 from procession.syscalls.declaration import syscall
 from procession.syscalls.giving_way import give_way
 from procession.syscalls.parameters import Address, In, Long, UInt
-from procession.syscalls.poll import timespec_ns
 from procession.syscalls.read_write import read_at_position, read_vector, write_whole
 from procession.syscalls.user_vector import UserVector, import_vector, single_buffer, verify_area
 
@@ -46,6 +45,7 @@ if TYPE_CHECKING:
 
 _MOST_REQUESTS = 0x10000000 // EVENT_SIZE // 2
 _RESFD = int(IocbFlag.IOCB_FLAG_RESFD)
+_NS_PER_S = 10**9
 _KEY = 0
 _READS = (IocbCommand.IOCB_CMD_PREAD, IocbCommand.IOCB_CMD_PREADV)
 _WRITES = (IocbCommand.IOCB_CMD_PWRITE, IocbCommand.IOCB_CMD_PWRITEV)
@@ -266,7 +266,18 @@ def io_getevents(
     task: Task, context: Address, minimum: Long, maximum: Long, events: Address, timeout: In[Timespec]
 ) -> int:
     """io_getevents(2). Linux: fs/aio.c, do_io_getevents."""
-    return _get_events(task, context, minimum, maximum, events, timespec_ns(timeout))
+    return _get_events(task, context, minimum, maximum, events, _patience_ns(timeout))
+
+
+def _patience_ns(timeout: In[Timespec]) -> int | None:
+    """How long is waited, None for ever, which is also what Linux makes of times below zero: it looks at none
+    of them before.
+    """
+    if not timeout:
+        return None
+    value = timeout.get()
+    patience_ns = value.tv_sec * _NS_PER_S + value.tv_nsec
+    return patience_ns if patience_ns >= 0 else None
 
 
 @syscall(333)
@@ -282,7 +293,7 @@ def io_pgetevents(
     """io_pgetevents(2). `mask` is of a pointer and a size. Linux: fs/aio.c,
     SYSCALL_DEFINE6(io_pgetevents).
     """
-    timeout_ns = timespec_ns(timeout)
+    timeout_ns = _patience_ns(timeout)
     if mask:
         address, size = _SIGNAL_MASK.unpack(task.mm.read(mask, _SIGNAL_MASK.size))
         if address:

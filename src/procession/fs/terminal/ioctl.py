@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _SIGNALS_OF_MASTERS = (2, 3, 20)
 _N_TTY = 0
+_SERIAL_SIZE = 72
+"""Of a struct serial_struct."""
 _TIOCSPGRP = int(TerminalIoctl.TIOCSPGRP)
 _TCIFLUSH = int(FlushQueue.TCIFLUSH)
 _TCOFLUSH = int(FlushQueue.TCOFLUSH)
@@ -40,6 +42,12 @@ def control_terminal(file: TtyFile, request: int, argument: int, memory: UserMem
     if result is None:
         raise ENOTTY
     return result
+
+
+def _set_serial(file: TtyFile, argument: int, memory: UserMemory) -> int:
+    """Linux: drivers/tty/tty_io.c, tty_tiocsserial."""
+    memory.read(argument, _SERIAL_SIZE)
+    raise ENOTTY("it has no line of its own")
 
 
 def _read_int(memory: UserMemory, address: int) -> int:
@@ -336,6 +344,7 @@ _REQUESTS: dict[int, Callable[[TtyFile, int, UserMemory], int]] = {
     int(request): do
     for request, do in (
         (TerminalIoctl.TCGETS, _get_modes),
+        (TerminalIoctl.TIOCSSERIAL, _set_serial),
         (TerminalIoctl.TCGETS2, _get_modes_with_speeds),
         (TerminalIoctl.TCGETA, _get_old_modes),
         (TerminalIoctl.TCSETS, _set_now),
