@@ -4,6 +4,8 @@
 #include <arpa/inet.h>
 #include <ifaddrs.h>
 #include <linux/errqueue.h>
+#include <linux/ethtool.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -1007,6 +1009,7 @@ TEST(the_loopback_interface)
 	struct ifaddrs *list;
 	char buffer[2000];
 	struct ifconf all = {.ifc_len = sizeof(buffer), .ifc_buf = buffer};
+	struct ethtool_value link = {.cmd = ETHTOOL_GLINK, .data = 77};
 
 	CHECK_EQ(ioctl(fd, SIOCGIFFLAGS, &request), 0);
 	CHECK_EQ(request.ifr_flags & (IFF_UP | IFF_LOOPBACK | IFF_RUNNING | IFF_BROADCAST), IFF_UP | IFF_LOOPBACK | IFF_RUNNING);
@@ -1019,6 +1022,15 @@ TEST(the_loopback_interface)
 	CHECK_EQ(ioctl(fd, SIOCGIFINDEX, &request), 0);
 	CHECK_EQ(request.ifr_ifindex, 1);
 	CHECK_ERRNO(ioctl(fd, SIOCGIFFLAGS, &none), ENODEV);
+	request.ifr_data = (char *)&link;
+	CHECK_EQ(ioctl(fd, SIOCETHTOOL, &request), 0);
+	CHECK_EQ(link.data, 1);
+	link.cmd = 0x7777;
+	CHECK_ERRNO(ioctl(fd, SIOCETHTOOL, &request), EOPNOTSUPP);
+	none.ifr_data = bad_address();
+	CHECK_ERRNO(ioctl(fd, SIOCETHTOOL, &none), EFAULT);
+	none.ifr_data = (char *)&link;
+	CHECK_ERRNO(ioctl(fd, SIOCETHTOOL, &none), ENODEV);
 	CHECK_EQ(ioctl(fd, SIOCGIFCONF, &all), 0);
 	CHECK(all.ifc_len >= (int)sizeof(struct ifreq));
 	CHECK_STRING(((struct ifreq *)buffer)->ifr_name, "lo");

@@ -10,7 +10,7 @@ from procession.abi.ioctls import SocketIoctl
 from procession.abi.word import Words, pack_address, pack_u16
 from procession.net.internet.device_address import DeviceAddress, add_address, addresses_of, remove_address
 from procession.net.internet.routing import last_of
-from procession.net.link.interface import IFF_LOOPBACK, LOOPBACK, Interface
+from procession.net.link.interface import DUMMY, IFF_LOOPBACK, LOOPBACK, Interface
 from procession.net.link_change import rename, set_flags, set_hardware_address, set_mtu
 
 if TYPE_CHECKING:
@@ -49,6 +49,8 @@ _SIOCGIFINDEX = int(SocketIoctl.SIOCGIFINDEX)
 _SIOCGIFTXQLEN = int(SocketIoctl.SIOCGIFTXQLEN)
 _SIOCSIFTXQLEN = int(SocketIoctl.SIOCSIFTXQLEN)
 _SIOCETHTOOL = int(SocketIoctl.SIOCETHTOOL)
+_ETHTOOL_GLINK = 10
+"""Whether the link is there."""
 _OF_ADDRESS = (_SIOCGIFADDR, _SIOCGIFDSTADDR, _SIOCGIFBRDADDR, _SIOCGIFNETMASK)
 _GETTERS = frozenset(
     (
@@ -88,6 +90,8 @@ def interface_ioctl(socket: Socket, request: int, argument: int, memory: UserMem
     if request not in _GETTERS and not is_setter and request != _SIOCETHTOOL:
         raise ENOTTY
     data = memory.read(argument, _IFREQ_SIZE)
+    question = int.from_bytes(data[_NAME_SIZE : _NAME_SIZE + 8], "little")
+    command = _INT.unpack(memory.read(question, 4))[0] if request == _SIOCETHTOOL else 0
     label = data[: _NAME_SIZE - 1].split(b"\0", 1)[0]
     if is_setter and not socket.caller.credentials.ns_capable(network.owner, CAP_NET_ADMIN):
         raise EPERM("CAP_NET_ADMIN is needed")
@@ -99,7 +103,10 @@ def interface_ioctl(socket: Socket, request: int, argument: int, memory: UserMem
         _set(interface, request, label, value)
         return 0
     if request == _SIOCETHTOOL:
-        raise EOPNOTSUPP("no such hardware")
+        if command != _ETHTOOL_GLINK or interface.kind == DUMMY:
+            raise EOPNOTSUPP("no such hardware")
+        memory.write(question + 4, _INT.pack(interface.is_up and interface.has_carrier))
+        return 0
     memory.write(argument + _NAME_SIZE, _get(interface, request, label))
     return 0
 
