@@ -8,6 +8,7 @@
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/statfs.h>
 
 #ifndef P_PIDFD
 #define P_PIDFD 3
@@ -263,4 +264,25 @@ TEST(barriers)
 		_exit(0);
 	}
 	CHECK_EQ(wait_for(child), EXITED(0));
+}
+
+TEST(what_stat_shows)
+{
+	int own = (int)MUST(open_process(getpid(), 0)), again = (int)MUST(open_process(getpid(), 0));
+	int parents = (int)MUST(open_process(getppid(), 0));
+	struct stat first, second, other;
+	struct statfs system;
+
+	MUST(fstat(own, &first));
+	MUST(fstat(again, &second));
+	MUST(fstat(parents, &other));
+	CHECK_EQ(first.st_mode, 0700);
+	CHECK_EQ(first.st_nlink, 1);
+	CHECK_EQ(first.st_size, 0);
+	/* Two descriptors are for the same process if their inode numbers are the same. */
+	CHECK(first.st_ino == second.st_ino && first.st_dev == second.st_dev);
+	CHECK(first.st_ino != other.st_ino && first.st_dev == other.st_dev);
+	CHECK_OK(fstatfs(own, &system));
+	CHECK_EQ(system.f_type, 0x50494446);
+	CHECK_ERRNO(fchmod(own, 0600), EOPNOTSUPP);
 }

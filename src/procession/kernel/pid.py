@@ -18,18 +18,19 @@ class Pid:
     `namespace` is the one that it was made in, which is its bearer's, and `own_number` the number there.
     `numbers` has all, from that in the machine's first namespace down to its own. `task` bears it, a zombie
     too; the thread group that it names is that of `task`, if that is the leader. The numbers are free again
-    when the object names nothing any more.
+    when the object names nothing any more. Descriptors of it show `inode_number`, 0 before the first one.
 
     A number is looked up by `find_pid` and said by `number_in`, and it's said only when it's given to
     somebody, in that reader's namespace.
     """
 
-    __slots__ = ("namespace", "numbers", "own_number", "process_group", "session", "task")
+    __slots__ = ("inode_number", "namespace", "numbers", "own_number", "process_group", "session", "task")
 
     def __init__(self, namespace: PidNamespace, numbers: tuple[int, ...]) -> None:
         self.namespace = namespace
         self.numbers = numbers
         self.own_number: int = numbers[-1]
+        self.inode_number = 0
         self.task: Task | None = None
         self.process_group: ProcessGroup | None = None
         self.session: Session | None = None

@@ -6,20 +6,27 @@ from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.errno import EACCES, EBADF, EINVAL, ENOENT, ENOTTY, ESRCH
 from procession.abi.pidfd import PidfdFlag, PidfdIoctl
-from procession.fs.anonymous_inode import anonymous_path
+from procession.abi.statfs import Magic
+from procession.fs.anonymous_inode import AnonymousInode
 from procession.fs.file import O_NONBLOCK, O_PATH, O_RDWR, POLLHUP, POLLIN, POLLRDNORM, File
+from procession.fs.inode import S_IFDIR, Inode, Superblock
+from procession.fs.mounts.mount import Mount
 from procession.kernel.namespaces.nsfs import namespace_of_task, open_namespace
 from procession.kernel.pid import find_task
 from procession.kernel.security.ptrace_access import may_access
 from procession.kernel.task_state import ENDED
 
 if TYPE_CHECKING:
+    from procession.fs.dentry import Path
     from procession.fs.file import UserMemory
+    from procession.fs.vfs import Vfs
     from procession.fs.wait_queue import WaitQueue
     from procession.kernel.kernel import Kernel
     from procession.kernel.task import Task, ThreadGroup
 
 PIDFD_THREAD = int(PidfdFlag.PIDFD_THREAD)
+_NAME = b"anon_inode:[pidfd]"
+_FILE_SYSTEM = "pidfs"
 
 _NAMESPACES = {
     int(PidfdIoctl.PIDFD_GET_CGROUP_NAMESPACE): b"cgroup",
@@ -33,6 +40,29 @@ _NAMESPACES = {
     int(PidfdIoctl.PIDFD_GET_USER_NAMESPACE): b"user",
     int(PidfdIoctl.PIDFD_GET_UTS_NAMESPACE): b"uts",
 }
+
+
+class PidFileSystem(Superblock):
+    """Where pidfds are: all that stand for the same show the same inode number, which no other has.
+
+    Linux: fs/pidfs.c, pidfs_init_fs_context.
+    """
+
+    __slots__ = ("mount",)
+
+    def __init__(self, vfs: Vfs) -> None:
+        super().__init__(vfs, _FILE_SYSTEM, int(Magic.PID_FS_MAGIC))
+        self.is_internal = True
+        self.root = Inode(self, S_IFDIR | 0o555)
+        self.mount = Mount(self)
+
+
+def _pidfd_path(vfs: Vfs) -> Path:
+    """Where a new pidfd is. Its inode has no file type at all, as stat(2) shows."""
+    mount = vfs.pseudo_mounts.get(_FILE_SYSTEM)
+    if mount is None:
+        mount = vfs.pseudo_mounts[_FILE_SYSTEM] = PidFileSystem(vfs).mount
+    return vfs.pseudo_path(mount, _NAME, AnonymousInode(mount.superblock, 0o700))
 
 
 class PidFile(File):
@@ -50,8 +80,7 @@ class PidFile(File):
     has_write: ClassVar[bool] = False
 
     def __init__(self, kernel: Kernel, target: Task, flags: int, opener: Task) -> None:
-        path = anonymous_path(kernel.vfs, "[pidfd]")
-        super().__init__(path, O_RDWR | flags & O_NONBLOCK, opener.credentials)
+        super().__init__(_pidfd_path(kernel.vfs), O_RDWR | flags & O_NONBLOCK, opener.credentials)
         self.kernel = kernel
         self.flags |= flags & PIDFD_THREAD
         self.stand_for(target)
@@ -59,7 +88,10 @@ class PidFile(File):
     def stand_for(self, target: Task) -> None:
         """For that thread or its process, from now on."""
         self.group = target.group
-        self.pid = target.thread_pid if self.is_thread else target.group.pid
+        self.pid = pid = target.thread_pid if self.is_thread else target.group.pid
+        if not pid.inode_number:
+            pid.inode_number = self.inode.superblock.allocate_inode_number()
+        self.inode.number = pid.inode_number
 
     @property
     def is_thread(self) -> bool:
