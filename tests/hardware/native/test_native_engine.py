@@ -276,8 +276,7 @@ def test_unusual_instructions(c_compiler: list[str], tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("command", "is_hot"),
     [
-        (["/bin/echo", "20000"], False),
-        (["/usr/bin/python3", "-S", "-c", "print(20000)"], True),
+        (["/usr/bin/python3", "-S", "-c", "print(20000)"], False),
         (["/bin/sh", "-c", "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; echo $i"], True),
     ],
 )
@@ -298,7 +297,7 @@ def test_kept_code_makes_no_difference_to_auto(
     for is_kept in (False, True):
         assert any(tmp_path.rglob("translations")) == is_kept
         machine = Machine(engine="auto", seed=3, rootfs=guest_root)
-        result = machine.run(["/usr/bin/python3", "-S", "-c", "print(sum(i * i for i in range(1000)))"])
+        result = machine.run(["/usr/bin/python3", "-S", "-c", "print(sum(i * i for i in range(100000)))"])
         engine = machine.engine
         assert isinstance(engine, TieredEngine)
         assert engine.hot is not None

@@ -25,10 +25,11 @@ from procession.hardware.physical_memory import PhysicalMemory
 from procession.hardware.processor_level import V2
 from procession.hardware.registers import Registers
 
-PROMOTION_UNITS = 1_000_000
-"""More than small programs do, and an eighth of what python3 does before its first line. Code that runs once
-is cheaper on the cold engine where its translation for the hot one isn't kept, which then takes twice as
-long; from the second run on it's kept, and the hot one takes a third.
+PROMOTION_UNITS = 10_000_000
+"""More than python3 does before its first line, and what a loop does on the cold engine in 0.1 s. Code that
+runs once is cheaper there. With a tenth of this short programs in Python take a quarter less from the second
+run on, when their translation for the hot engine is kept, but the first one twice as long; and a new
+container's first run is all that many tests have.
 """
 _DEMOTION_FLUSHES = 16
 _UNITS_PER_FLUSH = 20_000
