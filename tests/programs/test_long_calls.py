@@ -21,6 +21,7 @@ SOURCE = r"""
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -38,6 +39,7 @@ static double now(void)
 int main(int count, char **arguments)
 {
 	char *bytes = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct iovec whole = {bytes, SIZE};
 	const char *call = arguments[count - 1];
 	pid_t child = fork();
 	int fd = memfd_create("long", 0);
@@ -50,6 +52,8 @@ int main(int count, char **arguments)
 		ftruncate(fd, SIZE);
 	if (!strcmp(call, "shared") && dup(fd) < 0)
 		return 1;
+	if (!strcmp(call, "process_vm_readv"))
+		memset(bytes, 1, SIZE);
 	start = now();
 	if (!strcmp(call, "read") || !strcmp(call, "shared"))
 		result = read(fd, bytes, SIZE);
@@ -63,6 +67,8 @@ int main(int count, char **arguments)
 		result = write(fd, mmap(NULL, LONG_SIZE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), LONG_SIZE);
 	else if (!strcmp(call, "fallocate"))
 		result = fallocate(fd, 0, 0, SIZE);
+	else if (!strcmp(call, "process_vm_readv"))
+		result = process_vm_readv(getpid(), &whole, 1, &whole, 1, 0);
 	printf("%ld %.6f\n", result, now() - start);
 	fflush(stdout);
 	kill(0, 9);
@@ -125,6 +131,12 @@ def test_a_long_write_is_broken_off(program: Path) -> None:
     assert result.reason == f"the wall limit of {WALL_LIMIT_S} s has passed, in the middle of write(2)"
     assert time.process_time() - start_s < WALL_LIMIT_S + GRACE_S + 1
     machine.close()
+
+
+def test_what_is_copied_between_processes_takes_time(program: Path) -> None:
+    count, seconds = run(program, "process_vm_readv")
+    assert count == 160 << 20
+    assert 0.3e-6 * PAGES < seconds < 10e-6 * PAGES
 
 
 @pytest.mark.parametrize("call", ["write", "fallocate"])

@@ -9,12 +9,13 @@ from procession.abi.errno import EBADF, EFAULT, EINVAL, ENOMEM, EPERM, ESRCH, Er
 from procession.abi.mmap_flags import Advice
 from procession.abi.uio import UIO_MAXIOV
 from procession.hardware.page_table import USER_END
-from procession.hardware.physical_memory import PAGE_MASK, OutOfFrames
+from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, OutOfFrames
 from procession.kernel.pid import find_task
 from procession.kernel.pidfd import PidFile, pid_file_of
 from procession.kernel.security.capability import CAP_SYS_NICE
 from procession.kernel.security.ptrace_access import memory_of
 from procession.kernel.task_state import ENDED
+from procession.kernel.time.costs import SEEN_PAGE_NS
 from procession.mm.vma import LOCKED, PROT_READ
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import U64, Choice, Fd, Int, InVector, OutVector, Size, UInt
@@ -22,6 +23,7 @@ from procession.syscalls.user_vector import UserVector, import_vector
 
 if TYPE_CHECKING:
     from procession.kernel.task import Task
+    from procession.kernel.time.clock import Clock
     from procession.mm.address_space import MemoryDescriptor
 
 _HINTS = frozenset(int(advice) for advice in (Advice.MADV_COLD, Advice.MADV_PAGEOUT, Advice.MADV_WILLNEED))
@@ -36,7 +38,7 @@ def process_vm_readv(
     """process_vm_readv(2). Linux: mm/process_vm_access.c, process_vm_rw."""
     mine, theirs = _find_buffers(task, pid, (local, local_count), (remote, remote_count), flags)
     _cut_to_readable(theirs)
-    return _copy(theirs, mine)
+    return _copy(task.kernel.clock, theirs, mine)
 
 
 @syscall(311)
@@ -45,7 +47,7 @@ def process_vm_writev(
 ) -> int:
     """process_vm_writev(2). Linux: mm/process_vm_access.c, process_vm_rw."""
     mine, theirs = _find_buffers(task, pid, (local, local_count), (remote, remote_count), flags)
-    return _copy(mine, theirs)
+    return _copy(task.kernel.clock, mine, theirs)
 
 
 def _find_buffers(
@@ -93,7 +95,7 @@ def _cut_to_readable(buffers: UserVector) -> None:
         total += length
 
 
-def _copy(source: UserVector, target: UserVector) -> int:
+def _copy(clock: Clock, source: UserVector, target: UserVector) -> int:
     """Copy as far as both go; how many bytes. Raises EFAULT if it's none, for memory that isn't there."""
     total = min(source.total, target.total)
     done = 0
@@ -105,6 +107,9 @@ def _copy(source: UserVector, target: UserVector) -> int:
             data = b""
         count = target.write(done, data)
         done += count
+        clock.spend_copying(count)
+        # The other's pages are looked up one by one.
+        clock.spend((count >> PAGE_SHIFT) * SEEN_PAGE_NS)
         if count < wanted:
             break
     if total and not done:
