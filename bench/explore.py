@@ -138,16 +138,21 @@ def _search(command: tuple[str, ...], bound: int | None, kind: Reduction) -> Sea
 
 
 def jobs() -> str:
-    """Two processes beside one, on the same pieces.
+    """Two processes beside one, on the same pieces, of a short search and of one that takes a while.
 
     On a machine that is busy elsewhere the time on the clock says little: so it's told too how many steps
     there were and what the worker that was busiest has used of the processor.
     """
+    return "; ".join(_divided(preemptions) for preemptions in (3, 4))
+
+
+def _divided(preemptions: int) -> str:
+    """How much sooner two processes have searched one program with so many preemptions."""
     parts: list[str] = []
     elapsed_s: list[float] = []
     for name, crew in (("alone", Alone()), ("with two", Processes(2))):
         clock = Processor(0)
-        explorer = Explorer(program(compiled("fork_with_lock"), "safe"), preemptions=3)
+        explorer = Explorer(program(compiled("fork_with_lock"), "safe"), preemptions=preemptions)
         began_s = time.perf_counter()
         report = explorer.run_divided(crew)
         elapsed_s.append(time.perf_counter() - began_s)
