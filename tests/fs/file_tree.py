@@ -46,6 +46,9 @@ class TestClock:
     def spend_telling(self) -> None:
         """And here."""
 
+    def spend_random(self, byte_count: int) -> None:
+        """And here."""
+
     def spend_typing(self, character_count: int) -> None:
         """And here."""
 

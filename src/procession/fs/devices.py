@@ -106,7 +106,9 @@ class RandomFile(DeviceFile):
         return POLLIN | POLLRDNORM
 
     def read(self, length: int) -> bytes:
-        return self.inode.superblock.vfs.random.random_bytes(length)
+        vfs = self.inode.superblock.vfs
+        vfs.clock.spend_random(length)
+        return vfs.random.random_bytes(length)
 
     def write(self, data: bytes) -> int:
         """What is written would be mixed in; the source is the machine's seed, and stays that."""

@@ -44,6 +44,9 @@ class Clock(Protocol):
     def spend_telling(self) -> None:
         """An event of a file has been told."""
 
+    def spend_random(self, byte_count: int, /) -> None:
+        """So many random bytes have been made."""
+
     def spend_typing(self, character_count: int, /) -> None:
         """A terminal has looked at so many characters one by one."""
 

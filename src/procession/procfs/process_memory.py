@@ -14,6 +14,7 @@ from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import PAGE_SHIFT, PAGE_SIZE
 from procession.kernel.program.exec import ARG_MAXIMUM
 from procession.kernel.security.ptrace_access import has_memory
+from procession.kernel.time.costs import SHOWN_PAGE_NS
 from procession.mm.dump import DUMP_FILTER_BITS
 from procession.mm.peek import peek
 from procession.mm.remote_access import read_forced, write_forced
@@ -344,6 +345,7 @@ def show_smaps(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
     parts: list[bytes] = []
     for area in mm.areas:
         use = area_use(mm, area)
+        system.kernel.clock.spend(use.resident // PAGE_KB * SHOWN_PAGE_NS)
         locked = use.resident if area.flags & LOCKED else 0
         parts += (
             area_header(area, root),
@@ -365,6 +367,7 @@ def show_smaps_rollup(system: ProcFileSystem, task: Task, subject: Subject) -> b
         return b""
     uses = [area_use(mm, area) for area in mm.areas]
     total = AreaUse._make(sum(column) for column in zip(*uses, strict=True))
+    system.kernel.clock.spend(total.resident // PAGE_KB * SHOWN_PAGE_NS)
     locked = sum(use.resident for use, area in zip(uses, mm.areas, strict=True) if area.flags & LOCKED)
     before, after = use_lines(total, locked).split(b"Shared_Clean:", 1)
     by_kind = (

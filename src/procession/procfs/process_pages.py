@@ -14,7 +14,7 @@ from procession.fs.shared_anonymous import path_of
 from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import PAGE_SHIFT, STALE_TRANSLATIONS
 from procession.kernel.security.ptrace_access import has_memory
-from procession.kernel.time.costs import SEEN_FRAME_NS
+from procession.kernel.time.costs import SEEN_FRAME_NS, SHOWN_PAGE_NS
 from procession.mm.policy import policy_text
 from procession.mm.vma import GROWS_DOWN, POLICY_SHIFT, PROT_READ, PROT_WRITE, SharedAnonymous
 from procession.procfs.access import may_inspect, reader_root, require_inspection
@@ -68,6 +68,8 @@ class PageMapFile(File):
         mm = self.mm
         if mm.reference_count <= 0 or not count:
             return b""
+        system = cast("ProcFileSystem", self.inode.superblock)
+        system.kernel.clock.spend(count * SHOWN_PAGE_NS)
         entries = [0] * count
         for area in mm.areas_in(first << PAGE_SHIFT, first + count << PAGE_SHIFT):
             for page, entry in area_entries(mm, area, first, first + count):

@@ -26,6 +26,7 @@ from procession.kernel.security.credentials import (
     set_real_and_effective_uid,
     set_uid,
 )
+from procession.kernel.time.costs import GROUP_NS
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import Address, InOut, Int, Out, UInt
 
@@ -161,6 +162,7 @@ def getgroups(task: Task, size: Int, groups: Address) -> int:
         if len(mine) > size:
             raise EINVAL(f"{len(mine)} groups don't fit")
         shown = task.credentials.user_namespace.from_kgid_munged
+        task.kernel.clock.spend(len(mine) * GROUP_NS)
         task.mm.write(groups, pack_array("I", tuple(map(shown, mine))))
     return len(mine)
 
@@ -176,6 +178,7 @@ def setgroups(task: Task, size: Int, groups: Address) -> None:
     if not 0 <= size <= NGROUPS_MAX:
         raise EINVAL(f"{size} groups")
     wanted = unpack(f"<{size}I", task.mm.read(groups, 4 * size))
+    task.kernel.clock.spend(size * GROUP_NS)
     set_groups(task, tuple(map(namespace.make_kgid, wanted)))
 
 

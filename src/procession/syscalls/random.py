@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EFAULT, EINVAL
 from procession.abi.random import GetrandomFlag
-from procession.kernel.time.costs import RANDOM_BYTES, RANDOM_NS
 from procession.syscalls.declaration import syscall
 from procession.syscalls.giving_way import give_way
 from procession.syscalls.parameters import Flags, OutBuffer, Size
@@ -42,7 +41,7 @@ def getrandom(task: Task, buffer: OutBuffer, length: Size, flags: Flags[Getrando
                 raise
             break
         task.mm.write(buffer + done, task.kernel.random_bytes(count))
-        clock.spend(count // RANDOM_BYTES * RANDOM_NS)
+        clock.spend_random(count)
         done += count
         if done < length:
             if task.has_pending_signal:

@@ -17,6 +17,8 @@ from procession.kernel.time.costs import (
     NEW_FILE_NS,
     PATH_COMPONENT_NS,
     PROC_FILE_NS,
+    RANDOM_BYTES,
+    RANDOM_NS,
     SHOWN_BYTE_NS,
     VECTOR_PART_NS,
 )
@@ -202,6 +204,10 @@ class Clock:
     def spend_telling(self) -> None:
         """An event of a file has been told."""
         self.spend(FILE_EVENT_NS)
+
+    def spend_random(self, byte_count: int) -> None:
+        """So many random bytes have been made."""
+        self.spend(byte_count // RANDOM_BYTES * RANDOM_NS)
 
     def spend_typing(self, character_count: int) -> None:
         """A terminal has looked at so many characters one by one."""

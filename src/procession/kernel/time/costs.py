@@ -60,6 +60,10 @@ LOCATED_PAGE_NS = 1_000
 """Telling of one page where it is."""
 SEEN_PAGE_NS = 120
 """Looking at one page of an address space for whether it's there."""
+SHOWN_PAGE_NS = 200
+"""One page, looked at for /proc/PID/smaps and pagemap."""
+GROUP_NS = 120
+"""One supplementary group, mapped and put in order."""
 VECTOR_PART_NS = 700
 """One part of a vector of buffers, looked at and copied to or from."""
 PASSED_FILE_NS = 7_000

@@ -84,6 +84,7 @@ def fill(
         while done < length:
             data = memory.read(source + done, PAGE_SIZE) if kind == COPY and memory is not None else b""
             _fill_page(mm, area, start + done, kind, data, protects=protects)
+            mm.memory.note_filled()
             done += PAGE_SIZE
     except Errno:
         if not done:
