@@ -6,6 +6,7 @@ What a call takes follows from what is there, so it may take a machine of gigaby
 from __future__ import annotations
 
 import ctypes
+import signal
 import sys
 import threading
 from types import FrameType
@@ -84,3 +85,16 @@ def call_in_traceback(error: BaseException) -> str:
         if frame.f_code.co_name == "_continue_call" and slept is not None:
             return name_of(slept.number)
     return ""
+
+
+def start_without_signals(thread: threading.Thread) -> None:
+    """Start a thread that takes none of the host's signals.
+
+    Python runs their handlers in the main thread. If another took one, the main thread would sleep on in its
+    system call and not hear of it before that ends.
+    """
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        thread.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.reboot import RebootCommand
 from procession.abi.signals import Signal
-from procession.breaking_off import GRACE_S, Breaker, BrokenOff
+from procession.breaking_off import GRACE_S, Breaker, BrokenOff, start_without_signals
 from procession.fs.host_stream import OUTPUT_LIMIT_REASON
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class RunLimits:
     def __enter__(self) -> RunLimits:
         if self.wall_deadline_s is not None:
             self.watchdog = threading.Thread(target=self._watch, args=(self.wall_deadline_s,), daemon=True)
-            self.watchdog.start()
+            start_without_signals(self.watchdog)
         return self
 
     def __exit__(
@@ -140,7 +140,7 @@ class RunLimits:
         if self.signal_watch is None or not self.signal_watch.is_alive():
             watcher = threading.Thread(target=self._watch_signal, args=(name, is_waiting), daemon=True)
             self.signal_watch = watcher
-            watcher.start()
+            start_without_signals(watcher)
 
     def _watch_signal(self, name: str, is_waiting: Callable[[], bool]) -> None:
         work: object = None

@@ -10,7 +10,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from procession.breaking_off import GRACE_S
+from procession.breaking_off import GRACE_S, start_without_signals
 from procession.fs.terminal.modes import ISIG, VINTR, VQUIT
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class KeyboardWatch:
 
     def __enter__(self) -> KeyboardWatch:
         if self.joined.keyboard:
-            self.thread.start()
+            start_without_signals(self.thread)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -7,12 +7,14 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from procession import Machine
+from procession.breaking_off import start_without_signals
 from procession.ending import STATUS_RESTART, STATUS_TIME_LIMIT
 from procession.syscalls import load_all
 from procession.syscalls.declaration import TABLE
@@ -250,3 +252,14 @@ def test_the_console_leads_to_the_callers_stderr(small_tree: Path) -> None:
     script = "echo out; echo said > /dev/console; cat < /dev/console; test -c /dev/console && echo device"
     result = run("--rootfs", small_tree, "--", "/bin/busybox", "sh", "-c", script)
     assert (result.returncode, result.stdout, result.stderr) == (0, "out\ndevice\n", "said\n")
+
+
+def test_threads_leave_signals_to_the_main_one() -> None:
+    """It would sleep on in a system call if another took the signal that was to end that."""
+    blocked: list[set[int]] = []
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    thread = threading.Thread(target=lambda: blocked.append(signal.pthread_sigmask(signal.SIG_BLOCK, ())))
+    start_without_signals(thread)
+    thread.join()
+    assert {signal.SIGCONT, signal.SIGINT, signal.SIGWINCH} <= blocked[0]
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
