@@ -83,6 +83,7 @@ def mount_first(
     stream outside and its number.
     """
     vfs = Vfs(kernel.memory, kernel.clock, kernel)
+    vfs.caller = kernel
     kernel.vfs = vfs
     vfs.log.append(KERN_NOTICE, b"Linux version %s (Procession)" % RELEASE)
     kernel.init_pid_namespace = PidNamespace(vfs.namespaces, vfs.init_user_namespace, None, PID_NUMBER)

@@ -53,7 +53,7 @@ HEADERS: dict[str, tuple[str, ...]] = {
     "internet": ("netinet/in.h linux/in.h linux/in6.h linux/tcp.h linux/udp.h", "netinet/tcp.h"),
     "ioctls": (
         "linux/serial.h linux/un.h asm/ioctls.h asm/termbits.h linux/sockios.h linux/fs.h linux/fiemap.h "
-        "linux/random.h linux/inotify.h",
+        "linux/random.h linux/inotify.h linux/timerfd.h linux/eventpoll.h",
     ),
     "ioprio": ("linux/ioprio.h",),
     "ipc": ("limits.h linux/ipc.h linux/shm.h linux/sem.h linux/msg.h", "sys/shm.h"),

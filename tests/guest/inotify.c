@@ -572,6 +572,40 @@ TEST(mapped_when_removed)
 	CHECK_EVENTS("1:close-write a; 2:deleted; 2:ignored");
 }
 
+/* Who writes may lose a file its set-id bits, which is told as well. */
+TEST(set_id_bits_that_go)
+{
+	enum { WRITE, TRUNCATE, ALLOCATE };
+	static const char *const told_of[] = {
+		[WRITE] = "1:attrib program; 1:modify program",
+		[TRUNCATE] = "1:modify,attrib program",
+		[ALLOCATE] = "1:attrib program; 1:modify program",
+	};
+	int fd;
+
+	watch_scratch();
+	fd = make("program");
+	for (int way = WRITE; way <= ALLOCATE; way++) {
+		pid_t child;
+
+		MUST(fchmod(fd, 04755));
+		events();
+		child = (pid_t)MUST(fork());
+		if (child == 0) {
+			drop_root();
+			if (way == WRITE)
+				MUST(write(fd, "x", 1));
+			else if (way == TRUNCATE)
+				MUST(ftruncate(fd, 0));
+			else
+				MUST(fallocate(fd, 0, 0, 10));
+			_exit(0);
+		}
+		CHECK_EQ(wait_for(child), EXITED(0));
+		CHECK_EVENTS(told_of[way]);
+	}
+}
+
 TEST(how_it_looks)
 {
 	char path[64], target[64] = "", line[200];

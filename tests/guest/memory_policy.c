@@ -101,6 +101,25 @@ TEST(the_policy_of_memory)
 	CHECK_OK(bind_pages(memory, PAGE, MPOL_BIND, NODE_0, MPOL_MF_STRICT | MPOL_MF_MOVE));
 }
 
+TEST(strict_where_there_are_pages)
+{
+	char *memory = map_pages(2);
+
+	MUST(munmap(memory, 2 * PAGE));
+	memory = mmap(NULL, 2 * PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	MUST(memory == MAP_FAILED ? -1 : 0);
+	/* Nodes counted from the first that is allowed: there is one where the second is meant too. */
+	CHECK_OK(bind_pages(memory, 2 * PAGE, MPOL_BIND | MPOL_F_RELATIVE_NODES, 2, MPOL_MF_STRICT));
+	memory[PAGE] = 1;
+	CHECK_ERRNO(bind_pages(memory, 2 * PAGE, MPOL_PREFERRED | MPOL_F_RELATIVE_NODES, 2, MPOL_MF_STRICT), EIO);
+	CHECK_EQ(mode_of(memory, MPOL_F_ADDR), MPOL_BIND | MPOL_F_RELATIVE_NODES);
+	CHECK_OK(bind_pages(memory, PAGE, MPOL_PREFERRED | MPOL_F_RELATIVE_NODES, 2, MPOL_MF_STRICT));
+	CHECK_OK(bind_pages(memory, 2 * PAGE, MPOL_BIND | MPOL_F_RELATIVE_NODES, 3, MPOL_MF_STRICT));
+	CHECK_OK(bind_pages(memory, 2 * PAGE, MPOL_BIND | MPOL_F_RELATIVE_NODES, 2, MPOL_MF_STRICT | MPOL_MF_MOVE));
+	CHECK_OK(bind_pages(memory, 2 * PAGE, MPOL_BIND | MPOL_F_RELATIVE_NODES, 2, 0));
+	CHECK_OK(bind_pages(memory, 2 * PAGE, MPOL_DEFAULT, 0, MPOL_MF_STRICT));
+}
+
 static char *pages_with(int protection)
 {
 	char *memory = mmap(NULL, PAGE, protection, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

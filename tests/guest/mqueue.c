@@ -274,6 +274,23 @@ TEST(attributes)
 	CHECK_EQ(fcntl(queue, F_GETFL) & O_NONBLOCK, 0);
 }
 
+TEST(the_size_of_the_file)
+{
+	struct mq_attr limits = {.mq_maxmsg = 2, .mq_msgsize = 8};
+	mqd_t queue = (mqd_t)MUST(mq_open("/size", O_RDWR | O_CREAT, 0600, &limits));
+	struct stat status;
+	char text[100];
+
+	MUST(mq_unlink("/size"));
+	MUST(fstat(queue, &status));
+	CHECK_EQ(status.st_size, 80);
+	CHECK_OK(ftruncate(queue, 5));
+	MUST(fstat(queue, &status));
+	CHECK_EQ(status.st_size, 5);
+	CHECK(read(queue, text, sizeof(text)) > 5);
+	CHECK_ERRNO(ftruncate(queue, -1), EINVAL);
+}
+
 TEST(receivers_wait)
 {
 	mqd_t queue = new_queue(2);

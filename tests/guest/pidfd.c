@@ -170,6 +170,24 @@ TEST(signals)
 	CHECK_ERRNO(send_signal(pidfd, 0, NULL, 0), ESRCH);
 }
 
+#define PROCESS_GROUP 4
+
+TEST(signals_to_the_group_that_a_process_leads)
+{
+	pid_t leader = child_that_pauses(), member = child_that_pauses();
+	int of_leader = (int)MUST(open_process(leader, 0)), of_member = (int)MUST(open_process(member, 0));
+
+	CHECK_ERRNO(send_signal(of_leader, 0, NULL, PROCESS_GROUP), ESRCH);
+	CHECK_ERRNO(send_signal(of_leader, 0, NULL, PROCESS_GROUP | 1), EINVAL);
+	MUST(setpgid(leader, 0));
+	MUST(setpgid(member, leader));
+	CHECK_EQ(send_signal(of_leader, 0, NULL, PROCESS_GROUP), 0);
+	CHECK_ERRNO(send_signal(of_member, SIGTERM, NULL, PROCESS_GROUP), ESRCH);
+	CHECK_EQ(send_signal(of_leader, SIGTERM, NULL, PROCESS_GROUP), 0);
+	CHECK_EQ(wait_for(leader), KILLED(SIGTERM));
+	CHECK_EQ(wait_for(member), KILLED(SIGTERM));
+}
+
 TEST(descriptors_of_others)
 {
 	char text[8] = "";

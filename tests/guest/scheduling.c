@@ -1,6 +1,7 @@
 /* Policies, priorities and processors: sched(7), sched_setscheduler(2), sched_setattr(2), sched_setaffinity(2). */
 #include "check.h"
 
+#include <linux/capability.h>
 #include <sched.h>
 #include <sys/resource.h>
 
@@ -289,6 +290,28 @@ static int first_of(const cpu_set_t *set)
 		if (CPU_ISSET(number, set))
 			return number;
 	return -1;
+}
+
+/* An own process that may come to have more capabilities isn't one's own to slow down, or to speed up. */
+TEST(of_those_that_may_do_more)
+{
+	struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+	struct __user_cap_data_struct none[2] = {{0}};
+	pid_t child = child_that_pauses();
+	struct sched_param param = {0};
+	cpu_set_t processors;
+
+	if (geteuid() != 0)
+		return;
+	MUST(sched_getaffinity(0, sizeof(processors), &processors));
+	MUST(syscall(SYS_capset, &header, none));
+	CHECK_ERRNO(setpriority(PRIO_PROCESS, (id_t)child, 10), EPERM);
+	CHECK_ERRNO(sched_setscheduler(child, SCHED_BATCH, &param), EPERM);
+	CHECK_ERRNO(sched_setaffinity(child, sizeof(processors), &processors), EPERM);
+	CHECK_ERRNO(syscall(SYS_ioprio_set, 1, child, 2 << 13 | 7), EPERM);
+	CHECK_EQ(setpriority(PRIO_PROCESS, 0, 10), 0);
+	CHECK_EQ(sched_setaffinity(0, sizeof(processors), &processors), 0);
+	CHECK_EQ(kill(child, SIGKILL), 0);
 }
 
 TEST(processors)

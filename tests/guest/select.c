@@ -3,6 +3,7 @@
 
 #include <poll.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/select.h>
@@ -379,6 +380,41 @@ TEST(epoll_errnos)
 	CHECK_ERRNO(epoll_wait(ends[0], &event, 1, 0), EINVAL);
 	CHECK_ERRNO(epoll_wait(5000, &event, 1, 0), EBADF);
 	CHECK_ERRNO(read(epoll, &event, 1), EINVAL);
+}
+
+struct polling {
+	uint32_t microseconds;
+	uint16_t packets;
+	uint8_t is_preferred;
+	uint8_t padding;
+};
+
+#define SET_POLLING _IOW(0x8A, 1, struct polling)
+#define GET_POLLING _IOR(0x8A, 2, struct polling)
+
+TEST(epoll_polls_network_devices)
+{
+	int epoll = (int)MUST(epoll_create1(0));
+	struct polling told = {1, 1, 1, 1}, asked = {50, 16, 1, 0};
+
+	CHECK_EQ(ioctl(epoll, GET_POLLING, &told), 0);
+	CHECK(told.microseconds == 0 && told.packets == 0 && told.is_preferred == 0 && told.padding == 0);
+	CHECK_EQ(ioctl(epoll, SET_POLLING, &asked), 0);
+	CHECK_EQ(ioctl(epoll, GET_POLLING, &told), 0);
+	CHECK(memcmp(&told, &asked, sizeof(told)) == 0);
+	asked.padding = 1;
+	CHECK_ERRNO(ioctl(epoll, SET_POLLING, &asked), EINVAL);
+	asked = (struct polling){1, 1, 2, 0};
+	CHECK_ERRNO(ioctl(epoll, SET_POLLING, &asked), EINVAL);
+	asked = (struct polling){0x80000000, 1, 0, 0};
+	CHECK_ERRNO(ioctl(epoll, SET_POLLING, &asked), EINVAL);
+	CHECK_ERRNO(ioctl(epoll, SET_POLLING, bad_address()), EFAULT);
+	CHECK_ERRNO(ioctl(epoll, FIONREAD, &asked), EINVAL);
+	drop_root();
+	asked = (struct polling){1, 65, 0, 0};
+	CHECK_ERRNO(ioctl(epoll, SET_POLLING, &asked), EPERM);
+	asked.packets = 64;
+	CHECK_EQ(ioctl(epoll, SET_POLLING, &asked), 0);
 }
 
 TEST(event_descriptors)

@@ -235,6 +235,51 @@ TEST(writing_or_giving_away_takes_the_bits)
 	CHECK_EQ(status.st_mode & 07777, 02655);
 }
 
+/* Who writes counts, not who has opened the file: the bits of one that a user without rights writes to go. */
+TEST(writing_by_a_descriptor_of_somebody_else_takes_the_bits)
+{
+	enum { WRITE, TRUNCATE, ALLOCATE, WAYS };
+	struct stat status;
+
+	enter_scratch();
+	install("program", ANN, ANN, 0755);
+	for (int way = 0; way < WAYS; way++) {
+		int fd = (int)MUST(open("program", O_RDWR | O_CLOEXEC));
+		pid_t child;
+
+		MUST(fchmod(fd, 06755));
+		write_all(fd, "x", 1);
+		MUST(fstat(fd, &status));
+		CHECK_EQ(status.st_mode & 07777, 06755);
+		child = (pid_t)MUST(fork());
+		if (child == 0) {
+			become(ANN + 1);
+			if (way == WRITE)
+				CHECK_EQ(write(fd, "x", 1), 1);
+			else if (way == TRUNCATE)
+				CHECK_EQ(ftruncate(fd, 2), 0);
+			else
+				CHECK_EQ(fallocate(fd, 0, 0, 100), 0);
+			_exit(0);
+		}
+		CHECK_EQ(wait_for(child), EXITED(0));
+		MUST(fstat(fd, &status));
+		CHECK_EQ(status.st_mode & 07777, 0755);
+		/* Without the group's right to execute it marks nothing, and goes where the writer isn't in the group. */
+		MUST(fchmod(fd, 02705));
+		child = (pid_t)MUST(fork());
+		if (child == 0) {
+			become(ANN + 1);
+			CHECK_EQ(ftruncate(fd, 1), 0);
+			_exit(0);
+		}
+		CHECK_EQ(wait_for(child), EXITED(0));
+		MUST(fstat(fd, &status));
+		CHECK_EQ(status.st_mode & 07777, 0705);
+		MUST(close(fd));
+	}
+}
+
 TEST(the_starter_may_signal_what_it_started)
 {
 	int ends[2];

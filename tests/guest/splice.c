@@ -133,6 +133,67 @@ TEST(errnos)
 	CHECK_ERRNO(tee(ends[0], other[1], 1, 0), EPIPE);
 }
 
+static ssize_t read_at_once(int fd)
+{
+	char byte;
+	struct iovec buffer = {&byte, 1};
+
+	return preadv2(fd, &buffer, 1, -1, RWF_NOWAIT);
+}
+
+static ssize_t write_at_once(int fd)
+{
+	char byte = 'x';
+	struct iovec buffer = {&byte, 1};
+
+	return pwritev2(fd, &buffer, 1, -1, RWF_NOWAIT);
+}
+
+/* What may hold pages of other files may have to wait for them. */
+TEST(an_end_that_was_spliced_can_wait)
+{
+	int ends[2], file;
+	struct iovec some = {data, 5};
+	off64_t offset = 0;
+
+	enter_scratch();
+	file = file_with("0123456789");
+	new_pipe(ends);
+	CHECK_EQ(write_at_once(ends[1]), 1);
+	CHECK_EQ(read_at_once(ends[0]), 1);
+	CHECK_EQ(sendfile(ends[1], file, NULL, 3), 3);
+	CHECK_ERRNO(splice(ends[0], &offset, file, NULL, 1, 0), ESPIPE);
+	CHECK_EQ(splice(ends[0], NULL, file, NULL, 0, 0), 0);
+	CHECK_EQ(write_at_once(ends[1]), 1);
+	CHECK_EQ(read_at_once(ends[0]), 1);
+	CHECK_EQ(splice(file, NULL, ends[1], NULL, 2, 0), 2);
+	CHECK_ERRNO(write_at_once(ends[1]), EOPNOTSUPP);
+	CHECK_EQ(read_at_once(ends[0]), 1);
+	CHECK_EQ(splice(ends[0], NULL, file, NULL, 1, 0), 1);
+	CHECK_ERRNO(read_at_once(ends[0]), EOPNOTSUPP);
+	new_pipe(ends);
+	CHECK_EQ(vmsplice(ends[1], &some, 1, 0), 5);
+	CHECK_ERRNO(write_at_once(ends[1]), EOPNOTSUPP);
+	CHECK_EQ(read_at_once(ends[0]), 1);
+	CHECK_EQ(vmsplice(ends[0], &some, 1, 0), 4);
+	CHECK_ERRNO(read_at_once(ends[0]), EOPNOTSUPP);
+	/* Even where the call is refused later. */
+	new_pipe(ends);
+	CHECK_ERRNO(splice(ends[0], NULL, ends[1], NULL, 1, 0), EINVAL);
+	CHECK_ERRNO(write_at_once(ends[1]), EOPNOTSUPP);
+}
+
+TEST(nothing_is_sent_from_a_pipe_to_a_pipe)
+{
+	int ends[2], other[2];
+
+	new_pipe(ends);
+	new_pipe(other);
+	CHECK_EQ(sendfile(other[1], ends[0], NULL, 0), 0);
+	CHECK_ERRNO(sendfile(other[1], ends[0], NULL, 1), EINVAL);
+	CHECK_ERRNO(sendfile(other[1], ends[1], NULL, 0), EBADF);
+}
+
 TEST(a_broken_pipe_kills)
 {
 	int ends[2], file;

@@ -278,6 +278,21 @@ TEST(addresses)
 	CHECK_EQ(attached(id), 0);
 }
 
+/* An address rounded down to 0 is one that was asked for, and as much or as little to be had as by mmap(2). */
+TEST(the_first_page)
+{
+	int id = (int)MUST(shmget(IPC_PRIVATE, 4096, 0600));
+	void *first = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	int wanted = first == MAP_FAILED ? errno : 0;
+	void *at;
+
+	munmap(NULL, 4096);
+	at = shmat(id, (void *)8, SHM_RND);
+	CHECK_EQ(at == (void *)-1 ? errno : 0, wanted);
+	CHECK(at == (void *)-1 || at == NULL);
+	MUST(shmctl(id, IPC_RMID, NULL));
+}
+
 TEST(parts_of_a_segment)
 {
 	int id = new_segment(6 * PAGE, 0600);

@@ -2,6 +2,7 @@
 #include "check.h"
 
 #include <pthread.h>
+#include <sys/ioctl.h>
 #include <sys/timerfd.h>
 #include <sys/times.h>
 
@@ -579,4 +580,23 @@ TEST(timer_descriptors)
 	CHECK_ERRNO(timerfd_create(CLOCK_MONOTONIC, 0x100), EINVAL);
 	CHECK_ERRNO(timerfd_settime((int)MUST(dup(STDOUT_FILENO)), 0, &setting, NULL), EINVAL);
 	CHECK_ERRNO(timerfd_settime(5000, 0, &setting, NULL), EBADF);
+}
+
+#define SET_TICKS _IOW('T', 0, uint64_t)
+
+/* As a process is restored: how often its timer had expired is said. */
+TEST(expiries_of_timer_descriptors_are_set)
+{
+	int fd = (int)MUST(timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK));
+	uint64_t count = 0;
+
+	CHECK_ERRNO(ioctl(fd, SET_TICKS, &count), EINVAL);
+	CHECK_ERRNO(ioctl(fd, SET_TICKS, bad_address()), EFAULT);
+	CHECK_ERRNO(ioctl(fd, FIONREAD, &count), ENOTTY);
+	count = 7;
+	CHECK_EQ(ioctl(fd, SET_TICKS, &count), 0);
+	count = 0;
+	CHECK_EQ(read(fd, &count, sizeof(count)), sizeof(count));
+	CHECK_EQ(count, 7);
+	CHECK_ERRNO(read(fd, &count, sizeof(count)), EAGAIN);
 }

@@ -55,6 +55,7 @@ class TcpOption(IntEnum):
     TCP_ZEROCOPY_RECEIVE = 35
     TCP_INQ = 36
     TCP_TX_DELAY = 37
+    TCP_IS_MPTCP = 43
 
 
 class UdpOption(IntEnum):

@@ -178,3 +178,16 @@ class InotifyIoctl(IntEnum):
     """An inotify instance's, beside FIONREAD."""
 
     INOTIFY_IOC_SETNEXTWD = 0x40044900
+
+
+class TimerfdIoctl(IntEnum):
+    """A timerfd's."""
+
+    TFD_IOC_SET_TICKS = 0x40085400
+
+
+class EpollIoctl(IntEnum):
+    """An epoll instance's: whether, and how, network devices are polled for it."""
+
+    EPIOCSPARAMS = 0x40088A01
+    EPIOCGPARAMS = 0x80088A02

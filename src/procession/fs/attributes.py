@@ -155,23 +155,34 @@ def truncate(path: Path, subject: Subject, size: int) -> None:
         check_right(subject, path, TRUNCATE)
     if inode.locks is not None:
         inode.locks.leases.break_for(is_write=True, is_blocking=True)
-    truncate_inode(inode, subject, size)
-    note_change(path.dentry, IN_MODIFY)
+    truncate_opened(path, subject, size)
 
 
-def truncate_inode(inode: Inode, subject: Subject, size: int) -> None:
+def truncate_opened(path: Path, subject: Subject, size: int) -> None:
     """Set the size, and drop set-id bits that a write drops. Linux: fs/open.c, do_truncate."""
+    inode = path.inode
     inode.truncate(size)
-    drop_set_id_bits(inode, subject)
+    mode = inode.mode
+    _drop_set_id_bits(inode, subject)
+    note_change(path.dentry, IN_MODIFY if inode.mode == mode else IN_MODIFY | IN_ATTRIB)
 
 
-def drop_set_id_bits(inode: Inode, subject: Subject) -> None:
-    """Take set-id bits and file capabilities from a file whose contents change.
+def remove_privileges(path: Path, subject: Subject) -> None:
+    """Take set-id bits and file capabilities from a file that is written to.
 
     Linux: fs/inode.c, file_remove_privs.
     """
-    if inode.mode & (S_ISUID | S_ISGID) and not subject.has_capability_over(inode, CAP_FSETID):
-        inode.mode &= ~(S_ISUID | (S_ISGID if inode.mode & 0o010 else 0))
+    inode = path.inode
+    mode = inode.mode
+    _drop_set_id_bits(inode, subject)
+    if inode.mode != mode:
+        note_change(path.dentry, IN_ATTRIB)
+
+
+def _drop_set_id_bits(inode: Inode, subject: Subject) -> None:
+    """Linux: fs/inode.c, dentry_needs_remove_privs."""
+    if inode.mode & (S_ISUID | S_ISGID) and not subject.has_capability(CAP_FSETID):
+        inode.mode &= ~_set_id_bits_to_drop(inode, subject)
     drop_file_capabilities(inode)
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from procession.abi.errno import EEXIST, EINVAL, ELOOP, ENOENT, ENOSPC
+from procession.abi.errno import EEXIST, EINVAL, ELOOP, ENOENT, ENOSPC, EPERM
+from procession.abi.ioctls import EpollIoctl
 from procession.abi.poll import EpollEvents
+from procession.abi.word import Words
 from procession.fs.anonymous_inode import anonymous_inodes, anonymous_path
 from procession.fs.file import O_RDWR, POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDNORM, File
+from procession.fs.permission import CAP_NET_ADMIN
 from procession.fs.wait_queue import WaitQueue
 from procession.hardware.kernel_memory import WATCH, WATCH_BYTES
 
@@ -30,6 +33,11 @@ MAXIMUM_NESTING = 4
 # How many instances may hear of one file through how many others (Linux: fs/eventpoll.c, path_limits).
 _PATH_LIMITS = (1000, 500, 100, 50, 10)
 _BYTES_FOR_A_WATCH = 200
+_POLLING = Words("<IHBB")
+"""How long to poll a network device busily, in microseconds, for how many packets, and whether rather than be
+interrupted (Linux: include/uapi/linux/eventpoll.h, struct epoll_params)."""
+_LONGEST_POLLING_US = (1 << 31) - 1
+_USUAL_PACKETS = 64
 
 
 class EpollItem:
@@ -122,9 +130,10 @@ class EpollFile(File):
     """An epoll instance (Linux: fs/eventpoll.c, struct eventpoll).
 
     `ready` holds the items that may have events, in the order in which they came; `items` all of them.
+    `polling` is what EPIOCSPARAMS has said of busy polling, which no interface here has anything of.
     """
 
-    __slots__ = ("items", "queue", "ready")
+    __slots__ = ("items", "polling", "queue", "ready")
 
     has_read: ClassVar[bool] = False
     has_write: ClassVar[bool] = False
@@ -135,10 +144,23 @@ class EpollFile(File):
         self.items: dict[tuple[File, int], EpollItem] = {}
         self.ready: dict[EpollItem, None] = {}
         self.queue = WaitQueue(POLLIN | POLLRDNORM)
+        self.polling = (0, 0, 0)
 
     def ioctl(self, request: int, argument: int, memory: UserMemory) -> int:
-        """Linux: fs/eventpoll.c, ep_eventpoll_ioctl; nothing is polled busily."""
-        raise EINVAL
+        """Linux: fs/eventpoll.c, ep_eventpoll_bp_ioctl."""
+        if request == EpollIoctl.EPIOCGPARAMS:
+            memory.write(argument, _POLLING.pack(*self.polling, 0))
+            return 0
+        if request != EpollIoctl.EPIOCSPARAMS:
+            raise EINVAL
+        microseconds, packets, is_preferred, padding = _POLLING.unpack(memory.read(argument, _POLLING.size))
+        if padding or microseconds > _LONGEST_POLLING_US or is_preferred > 1:
+            raise EINVAL("no such way to poll")
+        acting = self.inode.superblock.vfs.acting_subject(self.subject)
+        if packets > _USUAL_PACKETS and not acting.has_capability(CAP_NET_ADMIN):
+            raise EPERM("takes CAP_NET_ADMIN")
+        self.polling = (microseconds, packets, is_preferred)
+        return 0
 
     def release(self) -> None:
         """Linux: fs/eventpoll.c, ep_eventpoll_release."""

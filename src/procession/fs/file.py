@@ -19,7 +19,7 @@ from procession.abi.errno import (
 )
 from procession.abi.open_flags import O_ACCMODE, FallocateFlag, OpenFlag, Whence
 from procession.abi.poll import PollEvent
-from procession.fs.attributes import drop_set_id_bits, truncate_inode
+from procession.fs.attributes import remove_privileges, truncate_opened
 from procession.fs.inode import S_IFDIR, S_ISGID, S_ISUID, DirectoryEntry
 from procession.fs.landlock import EVERY_RIGHT
 from procession.hardware.physical_memory import PAGE_SHIFT, OutOfFrames
@@ -443,7 +443,7 @@ class RegularFile(File):
             count = min(count, len(data))
         inode.size = max(inode.size, offset + count)
         if inode.mode & (S_ISUID | S_ISGID) or inode.xattrs or inode.xattrs is None:
-            drop_set_id_bits(inode, self.subject)
+            remove_privileges(self.path, inode.superblock.vfs.acting_subject(self.subject))
         inode.mtime_ns = inode.ctime_ns = inode.superblock.vfs.clock.realtime_ns
         return count
 
@@ -482,7 +482,7 @@ class RegularFile(File):
     def truncate(self, size: int) -> None:
         if not self.is_writable:
             raise EINVAL
-        truncate_inode(self.inode, self.subject, size)
+        truncate_opened(self.path, self.inode.superblock.vfs.acting_subject(self.subject), size)
 
     def allocate(self, mode: int, offset: int, length: int) -> None:
         """Linux: mm/shmem.c, shmem_fallocate. Raises EOPNOTSUPP, ENOSPC, EFBIG."""
@@ -507,7 +507,7 @@ class RegularFile(File):
             raise ENOSPC from None
         if not mode & (_KEEP_SIZE | _PUNCH_HOLE):
             inode.size = max(inode.size, end)
-        drop_set_id_bits(inode, self.subject)
+        remove_privileges(self.path, inode.superblock.vfs.acting_subject(self.subject))
         inode.touch_modified()
 
     def mappable(self) -> PageCache | None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from procession.abi.file_mode import S_IFMT
 from procession.abi.inotify import InotifyMask
-from procession.fs.inode import S_IFDIR
+from procession.fs.inode import S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFSOCK
 
 if TYPE_CHECKING:
     from procession.fs.dentry import Dentry
@@ -27,6 +27,7 @@ IN_DELETE_SELF = int(InotifyMask.IN_DELETE_SELF)
 IN_MOVE_SELF = int(InotifyMask.IN_MOVE_SELF)
 IN_UNMOUNT = int(InotifyMask.IN_UNMOUNT)
 IN_ISDIR = int(InotifyMask.IN_ISDIR)
+_SPECIAL = (S_IFIFO, S_IFCHR, S_IFBLK, S_IFSOCK)
 
 
 class FileWatch(Protocol):
@@ -80,11 +81,23 @@ class FileEvents:
 
     def accessed(self, file: File) -> None:
         """It was read, or a directory listed. Linux: include/linux/fsnotify.h, fsnotify_access."""
-        self._entry_event(file.path.dentry, IN_ACCESS, by_path=True)
+        self._moved_bytes(file, IN_ACCESS)
 
     def modified(self, file: File) -> None:
         """It was written to. Linux: include/linux/fsnotify.h, fsnotify_modify."""
-        self._entry_event(file.path.dentry, IN_MODIFY, by_path=True)
+        self._moved_bytes(file, IN_MODIFY)
+
+    def _moved_bytes(self, file: File, mask: int) -> None:
+        """Bytes went in or out. Of pipes and devices only who watches the very file hears.
+
+        Who may look into a directory, such as /dev, isn't to learn from it when others type.
+        """
+        entry = file.path.dentry
+        inode = entry.inode
+        if inode.mode & S_IFMT not in _SPECIAL:
+            self._entry_event(entry, mask, by_path=True)
+        elif inode.watches is not None:
+            self._inode_event(inode, mask)
 
     def closed(self, file: File) -> None:
         """Linux: include/linux/fsnotify.h, fsnotify_close."""

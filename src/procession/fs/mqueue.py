@@ -19,6 +19,7 @@ from procession.abi.limits import NAME_MAX
 from procession.abi.mqueue import MQ_PRIO_MAX
 from procession.abi.open_flags import O_ACCMODE
 from procession.abi.resource import RlimitResource
+from procession.fs.attributes import truncate_opened
 from procession.fs.dentry import Path
 from procession.fs.file import (
     O_CREAT,
@@ -275,6 +276,11 @@ class QueueInode(Inode):
     def open(self, path: Path, flags: int, subject: Subject, progress: object = None) -> File:
         return QueueFile(path, flags, subject)
 
+    def truncate(self, size: int) -> None:
+        """A queue has no bytes, and any size that it's given. Linux: fs/libfs.c, simple_setattr."""
+        self.size = size
+        self.touch_modified()
+
     def evict(self) -> None:
         superblock = self.file_system
         self.payer.count(_RLIMIT_MSGQUEUE, -self.charged_bytes)
@@ -391,6 +397,9 @@ class QueueFile(File):
         data = self.message_queue.status()[offset : offset + length]
         self.message_queue.touch_status()
         return data
+
+    def truncate(self, size: int) -> None:
+        truncate_opened(self.path, self.inode.superblock.vfs.acting_subject(self.subject), size)
 
     def seek(self, offset: int, whence: int) -> int:
         """Linux: fs/read_write.c, default_llseek."""

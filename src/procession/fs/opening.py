@@ -19,7 +19,7 @@ from procession.abi.errno import (
 from procession.abi.file_mode import S_IFMT
 from procession.abi.open_flags import O_ACCMODE
 from procession.fs.acl import inherit, inherited
-from procession.fs.attributes import truncate_inode
+from procession.fs.attributes import truncate_opened
 from procession.fs.dentry import Dentry, Path
 from procession.fs.file import (
     O_APPEND,
@@ -39,7 +39,7 @@ from procession.fs.file import (
     File,
     PathFile,
 )
-from procession.fs.file_events import IN_MODIFY, note_change, note_creation
+from procession.fs.file_events import note_creation
 from procession.fs.inode import APPEND_ONLY, S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, S_IFREG
 from procession.fs.landlock import (
     EVERY_RIGHT,
@@ -274,6 +274,5 @@ def open_path(path: Path, subject: Subject, flags: int, progress: object = None)
     file = _opened(inode.open(path, flags, subject, progress))
     file.landlock_rights = rights
     if flags & O_TRUNC and kind == S_IFREG:
-        truncate_inode(inode, subject, 0)
-        note_change(path.dentry, IN_MODIFY)
+        truncate_opened(path, subject, 0)
     return file

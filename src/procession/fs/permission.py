@@ -30,6 +30,7 @@ CAP_LEASE = int(Capability.CAP_LEASE)
 CAP_SETFCAP = int(Capability.CAP_SETFCAP)
 CAP_MKNOD = int(Capability.CAP_MKNOD)
 CAP_SYSLOG = int(Capability.CAP_SYSLOG)
+CAP_NET_ADMIN = int(Capability.CAP_NET_ADMIN)
 CAP_SYS_ADMIN = int(Capability.CAP_SYS_ADMIN)
 CAP_SYS_RESOURCE = int(Capability.CAP_SYS_RESOURCE)
 

@@ -46,10 +46,10 @@ class PipeFile(File):
     """An open end, or both, of a pipe.
 
     `seen_openings` is set for a FIFO that was opened with O_NONBLOCK and without a writer: until there is
-    one, poll(2) doesn't report a hang-up.
+    one, poll(2) doesn't report a hang-up. `has_been_spliced` keeps RWF_NOWAIT out.
     """
 
-    __slots__ = ("pipe", "seen_openings")
+    __slots__ = ("has_been_spliced", "pipe", "seen_openings")
 
     knows_async = True
 
@@ -59,6 +59,7 @@ class PipeFile(File):
         super().__init__(path, flags, subject)
         self.pipe = pipe
         self.seen_openings = 0
+        self.has_been_spliced = False
         if self.is_readable:
             pipe.reader_count += 1
             pipe.reader_openings += 1

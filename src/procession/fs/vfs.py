@@ -58,6 +58,14 @@ class RandomSource(Protocol):
         """The next `length` bytes."""
 
 
+class Caller(Protocol):
+    """Who makes the system call that is being made."""
+
+    @property
+    def acting_subject(self) -> Subject | None:
+        """The running task's credentials; None while no task runs."""
+
+
 class CharacterDriver(Protocol):
     """What opens the character devices of one major number."""
 
@@ -81,6 +89,7 @@ class Vfs:
 
     __slots__ = (
         "accounts",
+        "caller",
         "character_drivers",
         "clock",
         "device_gate",
@@ -111,6 +120,8 @@ class Vfs:
         self.namespaces = NamespaceTable()
         self.init_user_namespace = UserNamespace(self.namespaces, None)
         self.random = random
+        # None as long as there are no tasks.
+        self.caller: Caller | None = None
         self.character_drivers: dict[int, CharacterDriver] = {}
         # Who is asked before a device is used; None while nobody restricts them.
         self.device_gate: DeviceGate | None = None
@@ -138,6 +149,14 @@ class Vfs:
         minor = self.next_minor
         self.next_minor = minor + 1
         return encode_device(0, minor)
+
+    def acting_subject(self, opener: Subject) -> Subject:
+        """Whose permissions count where a file is used that `opener` has opened: who uses it, as a rule.
+
+        Linux: include/linux/cred.h, current_cred.
+        """
+        subject = None if self.caller is None else self.caller.acting_subject
+        return opener if subject is None else subject
 
     def pseudo_path(self, mount: Mount, name: bytes, inode: Inode) -> Path:
         """The path of a file on a pseudo mount: /proc/PID/fd shows `name`, as in `pipe:[7]`."""

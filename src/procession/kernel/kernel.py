@@ -26,6 +26,7 @@ from procession.kernel.timers.interval import account, check_realtime_limit
 from procession.net.network import Network
 
 if TYPE_CHECKING:
+    from procession.fs.permission import Subject
     from procession.fs.vfs import Vfs
     from procession.hardware.engine import Engine
     from procession.hardware.physical_memory import PhysicalMemory
@@ -231,6 +232,12 @@ class Kernel:
         if task is None or task.is_exiting:
             raise ESRCH("no such process")
         return task.namespaces.network
+
+    @property
+    def acting_subject(self) -> Subject | None:
+        """The running task's credentials."""
+        current = self.current
+        return None if current is None else current.credentials
 
     @property
     def seen_namespaces(self) -> NsProxy:

@@ -16,7 +16,15 @@ from procession.abi.errno import (
     EPERM,
     ERANGE,
 )
-from procession.abi.socket import AddressFamily, Linger, SocketLevel, SocketOption, SocketType, Ucred
+from procession.abi.socket import (
+    AddressFamily,
+    IpProtocol,
+    Linger,
+    SocketLevel,
+    SocketOption,
+    SocketType,
+    Ucred,
+)
 from procession.abi.time import Clock
 from procession.abi.word import Words, pack_array, pack_u32, pack_u64
 from procession.net.socket import (
@@ -34,6 +42,7 @@ if TYPE_CHECKING:
     from procession.net.unix.socket import UnixSocket
 
 _INTERNET = (int(AddressFamily.AF_INET), int(AddressFamily.AF_INET6))
+_TCP = int(IpProtocol.IPPROTO_TCP)
 _RAW = int(SocketType.SOCK_RAW)
 _NETLINK = int(AddressFamily.AF_NETLINK)
 SOL_SOCKET = int(SocketLevel.SOL_SOCKET)
@@ -298,10 +307,15 @@ def _check_number(socket: Socket, name: int, number: int) -> None:
     if name == _SO_BUSY_POLL and number < 0:
         raise EINVAL("a negative time")
     if name == _SO_TXREHASH:
-        if socket.family not in _INTERNET:
+        if not _is_tcp(socket):
             raise EOPNOTSUPP("no flows here")
         if not -1 <= number <= 1:
             raise EINVAL("neither on nor off")
+
+
+def _is_tcp(socket: Socket) -> bool:
+    """Linux: include/net/sock.h, sk_is_tcp."""
+    return socket.family in _INTERNET and socket.protocol == _TCP
 
 
 def _check_peek_offset(socket: Socket) -> None:
@@ -386,7 +400,7 @@ def get_socket_option(socket: Socket, name: int, length: int) -> bytes:
         return pack_int(options.get(name, 0))
     if name in _SWITCHES:
         return pack_int(options.get(name, 0))
-    if name in _NUMBERS and (name != _SO_TXREHASH or socket.family in _INTERNET):
+    if name in _NUMBERS and (name != _SO_TXREHASH or _is_tcp(socket)):
         return pack_int(options.get(name, _NUMBERS[name]))
     if name == _SO_PASSSEC:
         raise EOPNOTSUPP("no security module labels sockets")
@@ -395,7 +409,7 @@ def get_socket_option(socket: Socket, name: int, length: int) -> bytes:
     if name in TIMESTAMPING:
         # In Linux, a struct so_timestamping.
         return pack_u64(options.get(name, 0))
-    if name == _SO_TXREHASH and socket.family not in _INTERNET:
+    if name == _SO_TXREHASH:
         raise EOPNOTSUPP("no flows here")
     if name == _SO_MAX_PACING_RATE:
         # In Linux, an unsigned long, as much of it as there is room for.

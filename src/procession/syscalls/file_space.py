@@ -12,7 +12,7 @@ from procession.abi.open_flags import FallocateFlag
 from procession.abi.signals import Signal
 from procession.fs.attributes import truncate as truncate_path
 from procession.fs.file import MAXIMUM_SIZE
-from procession.fs.file_events import IN_MODIFY, note_change, note_modification
+from procession.fs.file_events import note_modification
 from procession.fs.inode import APPEND_ONLY, IMMUTABLE, S_IFBLK, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG
 from procession.fs.landlock import TRUNCATE
 from procession.fs.namei import lookup
@@ -84,7 +84,6 @@ def ftruncate(task: Task, fd: Fd, length: Long) -> int:
     if file.inode.flags & APPEND_ONLY:
         raise EPERM("the file is only appended to")
     file.truncate(length)
-    note_change(file.path.dentry, IN_MODIFY)
     return 0
 
 

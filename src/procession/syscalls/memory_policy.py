@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import (
     EFAULT,
     EINVAL,
+    EIO,
     ENODEV,
     ENOENT,
     EOPNOTSUPP,
@@ -53,7 +54,8 @@ _F_ADDR = int(GetPolicyFlag.MPOL_F_ADDR)
 _F_MEMS_ALLOWED = int(GetPolicyFlag.MPOL_F_MEMS_ALLOWED)
 _MOVE_ALL = int(MovePagesFlag.MPOL_MF_MOVE_ALL)
 _MOVE_FLAGS = int(MovePagesFlag.MPOL_MF_MOVE) | _MOVE_ALL
-_BIND_FLAGS = int(MovePagesFlag.MPOL_MF_STRICT) | _MOVE_FLAGS
+_STRICT = int(MovePagesFlag.MPOL_MF_STRICT)
+_BIND_FLAGS = _STRICT | _MOVE_FLAGS
 _INTERLEAVES = (MemoryPolicyMode.MPOL_INTERLEAVE, MemoryPolicyMode.MPOL_WEIGHTED_INTERLEAVE)
 _HAVE_HOME = (MemoryPolicyMode.MPOL_BIND, MemoryPolicyMode.MPOL_PREFERRED_MANY)
 
@@ -152,7 +154,7 @@ def mbind(
     count: Size,
     flags: Flags[MovePagesFlag],
 ) -> int:
-    """mbind(2). All pages are where they may be, so none is moved. Linux: mm/mempolicy.c, do_mbind."""
+    """mbind(2). There is one node, so no page is moved. Linux: mm/mempolicy.c, do_mbind."""
     kind, mode_flags = split_mode(mode)
     mask = read_nodes(task, nodes, count)
     if flags & ~_BIND_FLAGS:
@@ -167,6 +169,14 @@ def mbind(
     if not mm.is_mapped(address, end) and (policy or not mm.areas_in(address, end)):
         # Only who takes all policies away may have holes in the range.
         raise EFAULT("part of the range isn't mapped")
+    if (
+        flags & (_STRICT | _MOVE_FLAGS) == _STRICT
+        and mask
+        and not mask & ONLINE_NODES
+        and mm.tables.present_pages(address >> PAGE_SHIFT, end >> PAGE_SHIFT)
+    ):
+        # Relative nodes end up here, but pages are compared with the numbers that were given.
+        raise EIO("there are pages on other nodes than those named")
     for area in mm.isolate(address, end):
         area.flags = area.flags & _OTHER_FLAGS | policy << POLICY_SHIFT
     mm.merge_around(address, end)

@@ -54,7 +54,10 @@ def pidfd_send_signal(
         raise ESRCH("the process or thread is gone")
     is_thread = flags & _THREAD or (not flags and file is not None and file.is_thread)
     if flags & _PROCESS_GROUP:
-        signal_group_members(task, group.process_group, queued)
+        led = target.thread_pid.process_group
+        if led is None:
+            raise ESRCH("the process leads no process group")
+        signal_group_members(task, led, queued)
     elif is_thread:
         signal_thread(task, target, queued)
     else:

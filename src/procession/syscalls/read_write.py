@@ -10,6 +10,7 @@ from procession.abi.signals import Signal
 from procession.abi.uio import RwFlag
 from procession.fs.file import O_APPEND, File, PathFile
 from procession.fs.file_events import note_access, note_modification
+from procession.fs.pipe import PipeFile
 from procession.fs.wait_queue import Sleep
 from procession.hardware.page_table import USER_END
 from procession.hardware.physical_memory import PAGE_MASK, OutOfFrames
@@ -618,7 +619,9 @@ def _check_flags(file: File, flags: int) -> None:
         raise EOPNOTSUPP
     if flags & _RWF_APPEND and flags & _RWF_NOAPPEND:
         raise EINVAL
-    if flags & _RWF_NOWAIT and not file.knows_nowait:
+    if flags & _RWF_NOWAIT and (
+        not file.knows_nowait or (isinstance(file, PipeFile) and file.has_been_spliced)
+    ):
         raise EOPNOTSUPP
 
 

@@ -14,6 +14,8 @@ from procession.kernel.pidfd import PidFile
 from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.kernel.task import ThreadGroup
 from procession.net.bpf import check_length
+from procession.net.internet.socket import InternetSocket
+from procession.net.internet.source_filter import asked_bytes, tells_sources, told_sources
 from procession.net.packet.ring import HEADER_BYTES
 from procession.net.socket_file import SocketFile
 from procession.net.socket_filter import attach_filter, check_unlocked, told_program
@@ -103,6 +105,8 @@ def getsockopt(
             except ShortBuffer as short:
                 length.put(short.needed)
                 raise
+    elif isinstance(file.socket, InternetSocket) and tells_sources(file.socket, level, name):
+        return _tell_sources(task, file.socket, level, name, value, length)
     elif (level, name) == _PACKET_HEADER_LENGTH:
         data = _ring_header(task, value, room)
     else:
@@ -112,6 +116,17 @@ def getsockopt(
     if data:
         task.mm.write(value, data)
     length.put(len(data))
+    return 0
+
+
+def _tell_sources(
+    task: Task, socket: InternetSocket, level: int, name: int, value: int, length: InOut[I32]
+) -> int:
+    """Whom a group is heard from: the buffer says which group, and how many sources there is room for."""
+    asked = task.mm.read(value, asked_bytes(name, length.get()))
+    told = told_sources(socket, level, name, asked)
+    length.put(len(told))
+    task.mm.write(value, told)
     return 0
 
 

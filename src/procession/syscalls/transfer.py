@@ -279,8 +279,14 @@ def splice(
         raise EINVAL
     source, target = opened_file(task, input), opened_file(task, output)
     is_source_pipe, is_target_pipe = isinstance(source, PipeFile), isinstance(target, PipeFile)
-    if (is_source_pipe and input_offset) or (is_target_pipe and output_offset):
-        raise ESPIPE
+    if is_source_pipe:
+        if input_offset:
+            raise ESPIPE
+        _forbid_nowait(source)
+    if is_target_pipe:
+        if output_offset:
+            raise ESPIPE
+        _forbid_nowait(target)
     if not source.is_readable or not target.is_writable:
         raise EBADF
     length = min(length, MAX_RW_COUNT)
@@ -292,6 +298,15 @@ def splice(
     if isinstance(target, PipeFile):
         return _file_to_pipe(task, source, input_offset, target, length, blocks)
     raise EINVAL("neither is a pipe")
+
+
+def _forbid_nowait(file: File) -> None:
+    """What is in a pipe may be another file's from now on, which has to be waited for.
+
+    Linux: fs/splice.c, pipe_clear_nowait.
+    """
+    if isinstance(file, PipeFile):
+        file.has_been_spliced = True
 
 
 def _blocks(flags: int, *pipes: File) -> bool:
@@ -409,6 +424,8 @@ def _fill_pipe(
     # A file's pages are handed over as they lie in it.
     in_page = (source.position if start is None else start) & PAGE_MASK if source.is_seekable else 0
     wanted = min(length, _wait_for_room(task, target, blocks, in_page))
+    if not length:
+        return 0
     _check_can_splice_from(source)
     if start is not None:
         data = source.read_at(start, wanted)
@@ -489,6 +506,7 @@ def vmsplice(task: Task, fd: Fd, vector: InVector, count: Size, flags: Flags[Spl
         return 0
     if not isinstance(file, PipeFile):
         raise EBADF
+    _forbid_nowait(file)
     # Here the pipe's own O_NONBLOCK doesn't count.
     blocks = _blocks(flags)
     if file.is_writable:

@@ -255,7 +255,9 @@ def attach(task: Task, namespace: IpcNamespace, id: int, address: int, flags: in
     mm = task.mm
     if id < 0:
         raise EINVAL("a negative id")
+    is_fixed = address != 0
     if address & PAGE_MASK:
+        # Rounded down to 0 it's still an address that was asked for.
         address &= ~PAGE_MASK
         if not flags & SHM_RND or (not address and flags & SHM_REMAP):
             raise EINVAL("an address that isn't page-aligned")
@@ -277,9 +279,9 @@ def attach(task: Task, namespace: IpcNamespace, id: int, address: int, flags: in
             raise EINVAL("past the end of the address space")
         if mm.areas_in(address, min(address + segment.size, pte.USER_END)):
             raise EINVAL("something is mapped there")
-    if address:
+    if is_fixed:
         check_mapping_address(task, address)
-    start = mm.place(address, length, is_fixed=bool(address))
+    start = mm.place(address, length, is_fixed=is_fixed)
     if mm.denies(protection, protection):
         raise EACCES("writable and executable at once (PR_SET_MDWE)")
     file = Attachment(task, segment, O_RDONLY if flags & SHM_RDONLY else O_RDWR)

@@ -89,6 +89,17 @@ def _is_within_limit(target: Task, nice: int) -> bool:
     return 20 - nice <= target.group.limits.soft[RLIMIT_NICE]
 
 
+def check_capabilities_below(task: Task, target: Task) -> None:
+    """Raise EPERM where `target` may come to have capabilities that `task` can't have.
+
+    Linux: security/commoncap.c, cap_safe_nice.
+    """
+    mine, theirs = task.credentials, target.credentials
+    lacks = theirs.cap_permitted & ~mine.cap_permitted
+    if lacks and not mine.ns_capable(theirs.user_namespace, CAP_SYS_NICE):
+        raise EPERM(f"task {target.tid} may do more than this one")
+
+
 class SchedulingChange:
     """What sched_setscheduler(2) or sched_setattr(2) asks for: policy None keeps the present one.
 
@@ -146,6 +157,7 @@ def set_scheduling(task: Task, target: Task, change: SchedulingChange) -> None:
         not task.credentials.has_capability(CAP_SYS_NICE)
     ):
         raise EPERM("takes CAP_SYS_NICE")
+    check_capabilities_below(task, target)
     if change.clamps:
         raise EOPNOTSUPP("utilization isn't clamped")
     target.resets_scheduling_on_fork = resets_on_fork
@@ -193,6 +205,7 @@ def check_affinity_access(task: Task, target: Task) -> None:
         target.credentials.user_namespace, CAP_SYS_NICE
     ):
         raise EPERM(f"task {target.tid} is another user's")
+    check_capabilities_below(task, target)
 
 
 def selected_tasks(task: Task, which: int, who: int) -> Iterator[Task]:
@@ -237,6 +250,11 @@ def set_nice(task: Task, which: int, who: int, nice: int) -> None:
         elif nice < target.nice and not is_privileged and not _is_within_limit(target, nice):
             error = EACCES
         else:
+            try:
+                check_capabilities_below(task, target)
+            except EPERM:
+                error = EPERM
+                continue
             if error is ESRCH:
                 error = None
             target.nice = nice
@@ -279,6 +297,7 @@ def set_io_priority(task: Task, which: int, who: int, io_priority: int) -> None:
             not credentials.has_capability(CAP_SYS_NICE)
         ):
             raise EPERM(f"task {target.tid} is another user's")
+        check_capabilities_below(task, target)
         target.io_priority = io_priority
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from procession.abi.errno import EAGAIN, ECANCELED, EINVAL
+from procession.abi.errno import EAGAIN, ECANCELED, EINVAL, ENOTTY
+from procession.abi.ioctls import TimerfdIoctl
 from procession.abi.timerfd import TimerfdSettimeFlag
 from procession.abi.word import pack_u64
 from procession.fs.anonymous_inode import anonymous_path
@@ -15,6 +16,7 @@ from procession.kernel.time.queue import TIMER_ACTIONS
 from procession.kernel.timers.posix import TimerSetting
 
 if TYPE_CHECKING:
+    from procession.fs.file import UserMemory
     from procession.fs.permission import Subject
     from procession.kernel.kernel import Kernel
     from procession.kernel.task import Timer
@@ -167,6 +169,20 @@ class TimerFile(File):
         self.has_expired = False
         self.ticks = 0
         return pack_u64(ticks)
+
+    def ioctl(self, request: int, argument: int, memory: UserMemory) -> int:
+        """Who restores a process says how often it had expired. Linux: fs/timerfd.c, timerfd_ioctl."""
+        if request != TimerfdIoctl.TFD_IOC_SET_TICKS:
+            raise ENOTTY
+        ticks = int.from_bytes(memory.read(argument, 8), "little")
+        if not ticks:
+            raise EINVAL("not to be told from a timer that hasn't expired")
+        if self.is_canceled:
+            self.is_canceled = False
+            raise ECANCELED("the clock was set")
+        self.ticks = ticks
+        self.queue.wake_all()
+        return 0
 
     def seek(self, offset: int, whence: int) -> int:
         """Linux: fs/read_write.c, noop_llseek."""

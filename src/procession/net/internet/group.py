@@ -11,6 +11,7 @@ from procession.hardware.kernel_memory import SOCKET
 from procession.hardware.physical_memory import OutOfFrames
 from procession.net.internet.address import ANY_4, is_any, is_multicast
 from procession.net.internet.flow import find_flow
+from procession.net.internet.routing import LOCAL, LOCAL_TABLE
 from procession.net.socket import OPTION_MEMORY_BYTES
 
 if TYPE_CHECKING:
@@ -67,7 +68,8 @@ def interface_for(network: Network, group: bytes, index: int, address: bytes) ->
         for interface in network.interfaces.values():
             if any(found.address == address for found in interface.addresses):
                 return interface
-        return None
+        route = network.routes.lookup_in(LOCAL_TABLE, address)
+        return None if route is None or route.kind != LOCAL else route.interface
     try:
         return find_flow(network, group, None, None).out
     except Errno:

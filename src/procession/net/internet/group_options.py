@@ -5,21 +5,19 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EADDRINUSE, EADDRNOTAVAIL, EINVAL, ENOBUFS, ENODEV, ENOPROTOOPT, EPROTO
+from procession.abi.errno import EADDRINUSE, EADDRNOTAVAIL, EINVAL, ENODEV, ENOPROTOOPT, EPROTO
 from procession.abi.internet import IpOption, Ipv6Option
 from procession.abi.socket import SocketLevel, SocketOption
 from procession.abi.word import pack_address
-from procession.net.internet.address import AF_INET, AF_INET6, ANY_4, ANY_6, family_of, is_any, is_multicast
+from procession.net.internet.address import AF_INET, AF_INET6, ANY_4, ANY_6, family_of, is_any
 from procession.net.internet.group import (
-    MOST_SOURCES,
     change_source,
     interface_for,
     join,
     leave,
-    membership_at,
-    set_sources,
 )
 from procession.net.internet.packet import TCP
+from procession.net.internet.source_filter import GROUP_FILTER, IP_FILTER, set_group_filter, set_ip_filter
 from procession.net.socket_options import pack_int, read_int
 
 if TYPE_CHECKING:
@@ -29,7 +27,6 @@ _SO_BINDTOIFINDEX = int(SocketOption.SO_BINDTOIFINDEX)
 _ADD = int(IpOption.IP_ADD_MEMBERSHIP)
 _DROP = int(IpOption.IP_DROP_MEMBERSHIP)
 _INTERFACE = int(IpOption.IP_MULTICAST_IF)
-_FILTER = int(IpOption.IP_MSFILTER)
 _ADD_6 = int(Ipv6Option.IPV6_ADD_MEMBERSHIP)
 _DROP_6 = int(Ipv6Option.IPV6_DROP_MEMBERSHIP)
 _INTERFACE_6 = int(Ipv6Option.IPV6_MULTICAST_IF)
@@ -47,8 +44,8 @@ _NAMED_SOURCES = {
     int(IpOption.MCAST_JOIN_SOURCE_GROUP): (True, True),
     int(IpOption.MCAST_LEAVE_SOURCE_GROUP): (True, False),
 }
-_OF_BOTH = frozenset((_JOIN, _LEAVE, *_NAMED_SOURCES))
-GROUP_OPTIONS_4 = frozenset((_ADD, _DROP, _INTERFACE, _FILTER, *_SOURCES)) | _OF_BOTH
+_OF_BOTH = frozenset((_JOIN, _LEAVE, GROUP_FILTER, *_NAMED_SOURCES))
+GROUP_OPTIONS_4 = frozenset((_ADD, _DROP, _INTERFACE, IP_FILTER, *_SOURCES)) | _OF_BOTH
 GROUP_OPTIONS_6 = frozenset((_ADD_6, _DROP_6, _INTERFACE_6)) | _OF_BOTH
 
 MULTICAST_INTERFACE = (int(SocketLevel.SOL_IP), _INTERFACE)
@@ -60,8 +57,6 @@ _GROUP_REQUEST, _GROUP_SOURCE_REQUEST = 136, 264
 _SOCKADDR = 8
 """Where in a struct group_req the address is: behind the index, aligned."""
 _SOCKADDR_STORAGE = 128
-_FILTER_HEADER = 16
-_EXCLUDE, _INCLUDE = 0, 1
 
 
 def set_group_option(socket: InternetSocket, name: int, value: bytes) -> None:
@@ -84,8 +79,8 @@ def set_group_option(socket: InternetSocket, name: int, value: bytes) -> None:
             raise EINVAL("a struct ip_mreq_source is needed")
         group, address, source = value[:4], value[4:8], value[8:]
         _change_source(socket, group, source, (0, address), _SOURCES[name])
-    elif name == _FILTER:
-        _set_filter(socket, value)
+    elif name == IP_FILTER:
+        set_ip_filter(socket, value)
     else:
         _set_named(socket, name, value, AF_INET)
 
@@ -169,6 +164,9 @@ def _set_named(socket: InternetSocket, name: int, value: bytes, family: int) -> 
 
     Linux: net/ipv4/ip_sockglue.c, ip_mcast_join_leave, do_mcast_group_source.
     """
+    if name == GROUP_FILTER:
+        set_group_filter(socket, value, family)
+        return
     is_source = name in _NAMED_SOURCES
     if len(value) < (_GROUP_SOURCE_REQUEST if is_source else _GROUP_REQUEST):
         raise EINVAL("a struct group_req is needed")
@@ -188,32 +186,6 @@ def _set_named(socket: InternetSocket, name: int, value: bytes, family: int) -> 
     if group is None or source is None:
         raise EADDRNOTAVAIL("another family's address")
     _change_source(socket, group, source, (index, nowhere), _NAMED_SOURCES[name])
-
-
-def _set_filter(socket: InternetSocket, value: bytes) -> None:
-    """IP_MSFILTER: all sources at once. Linux: net/ipv4/igmp.c, ip_mc_msfilter."""
-    if len(value) < _FILTER_HEADER:
-        raise EINVAL("a struct ip_msfilter is needed")
-    group, address = value[:4], value[4:8]
-    mode, count = int.from_bytes(value[8:12], "little"), int.from_bytes(value[12:16], "little")
-    if count > MOST_SOURCES:
-        raise ENOBUFS("too many sources")
-    if _FILTER_HEADER + 4 * count > len(value):
-        raise EINVAL("fewer sources than it says")
-    if not is_multicast(group) or mode not in (_EXCLUDE, _INCLUDE):
-        raise EINVAL("no group, or no mode")
-    interface = interface_for(socket.network, group, 0, address)
-    if interface is None:
-        raise ENODEV("no such interface")
-    if mode == _INCLUDE and not count:
-        leave(socket, group, 0, address)
-        return
-    membership = membership_at(socket, group, interface)
-    if membership is None:
-        raise EINVAL("the socket isn't in this group")
-    sources = [value[at : at + 4] for at in range(_FILTER_HEADER, _FILTER_HEADER + 4 * count, 4)]
-    set_sources(socket, membership, sources)
-    membership.is_inclusive = mode == _INCLUDE
 
 
 def get_group_option(socket: InternetSocket, name: int) -> bytes:

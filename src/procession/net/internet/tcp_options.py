@@ -34,6 +34,7 @@ _NODELAY = int(TcpOption.TCP_NODELAY)
 _FASTOPEN = int(TcpOption.TCP_FASTOPEN)
 _FASTOPEN_NO_COOKIE = int(TcpOption.TCP_FASTOPEN_NO_COOKIE)
 _FASTOPEN_CONNECT = int(TcpOption.TCP_FASTOPEN_CONNECT)
+_IS_MPTCP = int(TcpOption.TCP_IS_MPTCP)
 _ULP = int(TcpOption.TCP_ULP)
 _THIN_DUPACK = int(TcpOption.TCP_THIN_DUPACK)
 _WINDOW_CLAMP = int(TcpOption.TCP_WINDOW_CLAMP)
@@ -109,6 +110,8 @@ def set_tcp_option(socket: TcpSocket, name: int, value: bytes) -> None:
     elif name == _FASTOPEN_NO_COOKIE and number in (0, 1) and socket.state not in (CLOSED, LISTENING):
         raise EINVAL("the socket has a connection")
     elif name == _FASTOPEN_CONNECT:
+        if number not in (0, 1):
+            raise EINVAL("neither on nor off")
         raise EOPNOTSUPP("net.ipv4.tcp_fastopen is 0")
     elif name == _MAXSEG:
         if number and not 88 <= number <= 32_767:
@@ -141,7 +144,6 @@ def _set_name(socket: TcpSocket, name: int, value: bytes) -> None:
 def _clamp_window(socket: TcpSocket, number: int) -> None:
     """TCP_WINDOW_CLAMP: how much the other end may send ahead at most. Linux: net/ipv4/tcp.c,
     tcp_set_window_clamp."""
-    number &= 0xFFFFFFFF
     if not number:
         if socket.state != CLOSED:
             raise EINVAL("the socket has a connection")
@@ -200,7 +202,7 @@ def get_tcp_option(socket: TcpSocket, name: int, length: int) -> bytes:
         return pack_int(chosen or (UNCONNECTED_SEGMENT_BYTES if is_idle else segment_bytes(socket)))
     if name in REPAIR_OPTIONS and name != _REPAIR_OPTIONS:
         return get_repair_option(socket, name, length)
-    if name == _FASTOPEN_CONNECT:
+    if name in (_FASTOPEN_CONNECT, _IS_MPTCP):
         return pack_int(0)
     if name in (_ULP, _CC_INFO, _SAVED_SYN):
         return b""

@@ -18,10 +18,14 @@ SOL_UDP = int(SocketLevel.SOL_UDP)
 SOL_UDPLITE = int(IpProtocol.IPPROTO_UDPLITE)
 _SEND_COVERAGE, _RECEIVE_COVERAGE = 10, 11
 """UDPLITE_SEND_CSCOV and UDPLITE_RECV_CSCOV, which no header names."""
+_ENCAPSULATION = int(UdpOption.UDP_ENCAP)
+_NO_ENCAPSULATION, _L2TP = 0, 3
+"""What UDP_ENCAP knows where there is no IPsec: the second says only what else looks at the packets."""
 _COVERAGE = (_SEND_COVERAGE, _RECEIVE_COVERAGE)
 _LEAST_COVERAGE = 8
 _RULES: dict[int, Rule] = {
     int(UdpOption.UDP_CORK): SWITCH,
+    _ENCAPSULATION: Rule(_NO_ENCAPSULATION),
     int(UdpOption.UDP_NO_CHECK6_TX): SWITCH,
     int(UdpOption.UDP_NO_CHECK6_RX): SWITCH,
     _SEND_COVERAGE: Rule(0),
@@ -35,6 +39,8 @@ def set_udp_option(socket: InternetSocket, name: int, value: bytes) -> None:
     rule = _RULES.get(name)
     if rule is None or (name in _COVERAGE and socket.protocol != UDP_LITE):
         raise ENOPROTOOPT(f"no option {name} of SOL_UDP")
+    if name == _ENCAPSULATION and number not in (_NO_ENCAPSULATION, _L2TP):
+        raise ENOPROTOOPT("nothing of IPsec is built")
     if name in _COVERAGE:
         if number and number < _LEAST_COVERAGE:
             number = _LEAST_COVERAGE
