@@ -18,6 +18,7 @@ from procession.breaking_off import start_without_signals
 from procession.ending import STATUS_RESTART, STATUS_TIME_LIMIT
 from procession.syscalls import load_all
 from procession.syscalls.declaration import TABLE
+from tests.cli import endless_call
 
 RUN = [sys.executable, "-m", "procession", "run"]
 WALL_LIMIT_S = 0.5
@@ -81,29 +82,9 @@ def test_the_wall_limit_holds_in_code_that_takes_the_host_long(c_compiler: list[
     machine.close()
 
 
-NEVER_ENDS = """
-import os
-import sys
-from procession.__main__ import main
-from procession.syscalls import load_all
-from procession.syscalls.declaration import TABLE
-
-def sync(task):
-    os.write(1, b"begun\\n")
-    while True:
-        pass
-
-load_all()
-TABLE[162].handler = sync
-sys.argv[0] = "procession"
-sys.exit(main())
-"""
-"""The command in which the call that `busybox sync` makes keeps the kernel for ever."""
-
-
 def start_endless_call(guest_root: Path, *options: str) -> subprocess.Popen[str]:
     """Run a program that says something and then makes a call without an end."""
-    command = [sys.executable, "-c", NEVER_ENDS, "run", "--rootfs", str(guest_root), *options, "--"]
+    command = [sys.executable, endless_call.__file__, "run", "--rootfs", str(guest_root), *options, "--"]
     script = "trap '' TERM INT; echo before; sleep 1; exec busybox sync"
     return subprocess.Popen(
         [*command, "bash", "-c", script],
@@ -152,14 +133,10 @@ def test_what_cannot_be_written_after_a_call_was_broken_off(guest_root: Path, tm
 def test_a_machine_that_was_broken_off_does_not_go_on(
     guest_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def sync(task: object) -> int:
-        while True:
-            pass
-
     load_all()
-    call = TABLE[162]
+    call = TABLE[endless_call.SYNC]
     assert call is not None
-    monkeypatch.setattr(call, "handler", sync)
+    monkeypatch.setattr(call, "handler", endless_call.never_ends)
     monkeypatch.setattr(call, "_compiled", None)
     machine = Machine(rootfs=guest_root)
     result = machine.run(["busybox", "sync"], wall_limit_s=2)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli import endless_call
 from tests.terminal.conftest import Sit
 from tests.terminal.keyboard import Keyboard
 
@@ -35,30 +36,10 @@ def run(root: Path, *arguments: str, stdin: bytes = b"") -> subprocess.Completed
     return subprocess.run([*start, *arguments], input=stdin, capture_output=True, check=False)
 
 
-ENDLESS_CALL = """
-import os
-import sys
-from procession.__main__ import main
-from procession.syscalls import load_all
-from procession.syscalls.declaration import TABLE
-
-def sync(task):
-    os.write(1, b"begun")
-    while True:
-        pass
-
-load_all()
-TABLE[162].handler = sync
-sys.argv[0] = "procession"
-sys.exit(main())
-"""
-"""The command in which the call that `busybox sync` makes keeps the kernel for ever."""
-
-
 def test_the_second_ctrl_c_ends_a_call_that_never_ends(guest_root: Path) -> None:
     """The first is told to wait: the call may end yet."""
     options = ("run", "--rootfs", str(guest_root), "-it", "--")
-    command = [sys.executable, "-c", ENDLESS_CALL, *options, "busybox", "sync"]
+    command = [sys.executable, endless_call.__file__, *options, "busybox", "sync"]
     with Keyboard(command, os.environ) as keyboard:
         keyboard.wait_for("begun")
         keyboard.type("\x03")
