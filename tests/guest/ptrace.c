@@ -644,6 +644,36 @@ TEST(debug_registers)
 	CHECK_EQ(go_on(PTRACE_CONT, child, 0), EXITED(2));
 }
 
+static volatile long same;
+
+static void write_the_same(void)
+{
+	long taken;
+
+	same = 7;
+	same = 7;
+	__asm__ volatile("xchg %0, %1" : "=r"(taken), "+m"(same) : "0"(7L));
+	__asm__ volatile("cmpq $3, %0; testq $3, %0" : : "m"(same) : "cc");
+	__asm__ volatile("lock cmpxchgq %1, %0" : "+m"(same) : "r"(5L), "a"(6L) : "cc");
+	_exit((int)taken);
+}
+
+TEST(write_watchpoints_see_what_changes_nothing)
+{
+	pid_t child = traced(write_the_same, 0);
+	unsigned long status = 0;
+
+	CHECK_EQ(TRACE(PTRACE_POKEUSR, child, DEBUG_REGISTER(2), &same), 0);
+	CHECK_EQ(TRACE(PTRACE_POKEUSR, child, DEBUG_REGISTER(7), WATCH_WRITES(2, 2UL)), 0);
+	for (int write = 0; write < 4; write++) {
+		CHECK_EQ(go_on(PTRACE_CONT, child, 0), STOPPED_BY(SIGTRAP));
+		CHECK_EQ(TRACE(PTRACE_PEEKUSR, child, DEBUG_REGISTER(6), &status), 0);
+		CHECK_EQ(status & 0xF, 4);
+		CHECK_EQ(TRACE(PTRACE_POKEUSR, child, DEBUG_REGISTER(6), 0), 0);
+	}
+	CHECK_EQ(go_on(PTRACE_CONT, child, 0), EXITED(7));
+}
+
 #define WATCH_ACCESSES(number, length_bits) (WATCH_WRITES(number, length_bits) | 2UL << (16 + 4 * (number)))
 
 static struct {

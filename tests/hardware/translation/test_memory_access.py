@@ -60,13 +60,13 @@ def value_of(register: Any, registers: Registers) -> int:
     return value if iced.RegisterExt.size(register) == 8 else value & 0xFFFF_FFFF
 
 
-def expected(code: bytes, registers: Registers) -> set[tuple[int, int]] | None:
+def expected(code: bytes, registers: Registers) -> set[tuple[int, int, bool]] | None:
     """The accesses by iced-x86; None if it's nothing that a program executes."""
     decoder = iced.Decoder(64, code[:15], ip=registers.general[RIP])
     instruction = decoder.decode()
     if instruction.is_invalid or instruction.mnemonic in UNTOLD or kind_of(instruction) not in KINDS:
         return None
-    found: set[tuple[int, int]] = set()
+    found: set[tuple[int, int, bool]] = set()
     used: Any
     for used in FACTORY.info(instruction).used_memory():
         if used.access in NO_ACCESS:
@@ -80,7 +80,8 @@ def expected(code: bytes, registers: Registers) -> set[tuple[int, int]] | None:
             address &= 0xFFFF_FFFF
         if used.segment in SEGMENTS:
             address += value_of(used.segment, registers)
-        found.add((address & WORD_MASK, iced.MemorySizeExt.size(used.memory_size)))
+        is_write = used.access not in (OpAccess.READ, OpAccess.COND_READ)
+        found.add((address & WORD_MASK, iced.MemorySizeExt.size(used.memory_size), is_write))
     return found
 
 
@@ -105,7 +106,7 @@ def assert_same(cases: list[bytes]) -> None:
         got = set(accesses(code, registers))
         if decode(code, 0).kind == opcodes.REPEATED_STRING:
             # iced-x86 knows of no size: they go on from there.
-            got = {(address, 0) for address, _ in got}
+            got = {(address, 0, is_write) for address, _, is_write in got}
         if got != want:
             text = f"{iced.Decoder(64, code[:15]).decode()} {code.hex()}: {got} want {want}"
             differing.append(text)

@@ -1,8 +1,8 @@
 """Which bytes of memory an instruction is about to read or write, by its encoding and the registers.
 
-So a watchpoint for reads works on every engine: none has debug registers, and nobody sees afterwards what was
-read. Not told is what gathers access, whose addresses are in vector registers, and what far calls and returns
-do with the stack.
+So watchpoints work on every engine: none has debug registers, and nobody sees afterwards what was read, or
+written where the same was before. Not told is what gathers access, whose addresses are in vector registers,
+and what far calls and returns do with the stack.
 """
 
 from __future__ import annotations
@@ -32,25 +32,27 @@ from procession.hardware.translation.opcodes import (
 )
 from procession.hardware.translation.operand import effective_address
 from procession.hardware.translation.operand_size import operand_size
+from procession.hardware.translation.operand_write import writes_operand
 
 if TYPE_CHECKING:
     from procession.hardware.registers import Registers
 
-Access = tuple[int, int]
-"""An address and how many bytes from there on."""
+Access = tuple[int, int, bool]
+"""An address, how many bytes from there on, and whether they are written."""
 
 _NOT_KNOWN: Final = frozenset((INVALID, TRUNCATED, FAR, INTERRUPT_RETURN))
 _LOW_HALF, _WORD = 0xFFFF_FFFF, 8
 _STRINGS: Final = {
-    # Opcode without its lowest bit -> whether it accesses [rsi], and [rdi].
-    0xA4: (True, True),
-    0xA6: (True, True),
-    0xAA: (False, True),
-    0xAC: (True, False),
-    0xAE: (False, True),
+    # Opcode without its lowest bit -> whether it accesses [rsi], and [rdi], and writes there.
+    0xA4: (True, True, True),
+    0xA6: (True, True, False),
+    0xAA: (False, True, True),
+    0xAC: (True, False, False),
+    0xAE: (False, True, False),
 }
 _GROUP, _CALL_FIELD, _PUSH_FIELD, _POP_TO_MEMORY = 0xFF, 2, 6, 0x8F
 _MOVES_OF_RAX: Final = range(0xA0, 0xA4)
+_FIRST_STORE_OF_RAX: Final = 0xA2
 _PUSHES: Final = frozenset((*range(0x50, 0x58), 0x68, 0x6A, 0x9C))
 _POPS: Final = frozenset((*range(0x58, 0x60), _POP_TO_MEMORY, 0x9D))
 _TWO_BYTE_PUSHES, _TWO_BYTE_POPS = (0xA0, 0xA8), (0xA1, 0xA9)
@@ -116,7 +118,7 @@ def _add_operand(found: list[Access], instruction: Instruction, code: bytes, reg
     ):
         # The address is that after the pop.
         address = address + size & WORD_MASK
-    found.append((address, size))
+    found.append((address, size, writes_operand(instruction)))
 
 
 def _is_based_on_stack(instruction: Instruction, code: bytes) -> bool:
@@ -132,43 +134,45 @@ def _add_implicit(found: list[Access], instruction: Instruction, code: bytes, re
     field = instruction.modrm >> 3 & 7
     mask = _LOW_HALF if prefixes & ADDRESS_SIZE else WORD_MASK
     if opcode in _PUSHES or (opcode == _GROUP and field == _PUSH_FIELD):
-        found.append((general[RSP] - in_stack & WORD_MASK, in_stack))
+        found.append((general[RSP] - in_stack & WORD_MASK, in_stack, True))
     elif opcode in _POPS:
-        found.append((general[RSP], in_stack))
+        found.append((general[RSP], in_stack, False))
     elif opcode in (_CALL, _ENTER) or (opcode == _GROUP and field == _CALL_FIELD):
-        found.append((general[RSP] - _WORD & WORD_MASK, _WORD))
+        found.append((general[RSP] - _WORD & WORD_MASK, _WORD, True))
     elif opcode in _RETURNS:
-        found.append((general[RSP], _WORD))
+        found.append((general[RSP], _WORD, False))
     elif opcode == _LEAVE:
-        found.append((general[RBP], in_stack))
+        found.append((general[RBP], in_stack, False))
     elif opcode == _LOOK_UP:
         address = general[RBX] + (general[RAX] & 0xFF) & mask
-        found.append((address + _segment_base(instruction, registers) & WORD_MASK, 1))
+        found.append((address + _segment_base(instruction, registers) & WORD_MASK, 1, False))
     elif opcode in _MOVES_OF_RAX:
         start = instruction.opcode_offset + 1
         address = int.from_bytes(code[start : instruction.length], "little")
         size = _width(instruction) if opcode & 1 else 1
-        found.append((address + _segment_base(instruction, registers) & WORD_MASK, size))
+        is_store = opcode >= _FIRST_STORE_OF_RAX
+        found.append((address + _segment_base(instruction, registers) & WORD_MASK, size, is_store))
     elif opcode & ~1 in _STRINGS:
         if prefixes & (REPEAT | REPEAT_NOT) and not general[RCX] & mask:
             return
-        has_source, has_target = _STRINGS[opcode & ~1]
+        has_source, has_target, is_store = _STRINGS[opcode & ~1]
         size = _width(instruction) if opcode & 1 else 1
         if has_source:
             address = (general[RSI] & mask) + _segment_base(instruction, registers)
-            found.append((address & WORD_MASK, size))
+            found.append((address & WORD_MASK, size, False))
         if has_target:
-            found.append((general[RDI] & mask, size))
+            found.append((general[RDI] & mask, size, is_store))
 
 
 def _add_implicit_of_two_bytes(found: list[Access], instruction: Instruction, registers: Registers) -> None:
     opcode, general = instruction.opcode, registers.general
     in_stack = _width_in_stack(instruction)
     if opcode in _TWO_BYTE_PUSHES:
-        found.append((general[RSP] - in_stack & WORD_MASK, in_stack))
+        found.append((general[RSP] - in_stack & WORD_MASK, in_stack, True))
     elif opcode in _TWO_BYTE_POPS:
-        found.append((general[RSP], in_stack))
+        found.append((general[RSP], in_stack, False))
     elif opcode == _MASKED_MOVE and instruction.modrm >= 0xC0:
         size = 8 if instruction.table == TWO_BYTE_TABLE else 16
         mask = _LOW_HALF if instruction.prefixes & ADDRESS_SIZE else WORD_MASK
-        found.append(((general[RDI] & mask) + _segment_base(instruction, registers) & WORD_MASK, size))
+        address = (general[RDI] & mask) + _segment_base(instruction, registers)
+        found.append((address & WORD_MASK, size, True))

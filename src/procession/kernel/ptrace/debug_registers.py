@@ -1,8 +1,8 @@
 """The debug registers of a tracee: breakpoints, and watchpoints for writes or for any access.
 
-No engine has such registers: a task with any of them enabled runs one instruction at a time. After each the
-kernel looks whether it has come to a breakpoint, whether what is watched for writes has changed, so that a
-write of the value that was there already isn't seen, and before each what the instruction will access.
+No engine has such registers: a task with any of them enabled runs one instruction at a time. Before each the
+kernel looks what the instruction will access, after each whether it has come to a breakpoint. It looks then,
+too, whether what is watched for writes has changed, for a few instructions can't be told beforehand.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Watch:
     """What one debug register watches: `length` bytes at `address`, which were `value`.
 
     With a length of 0 it's a breakpoint: whether the instruction there is reached. One that `sees_reads` is
-    met by any access, and `is_due` when the next instruction has one.
+    met by any access, others by writes, whatever is written; it `is_due` when the next instruction has one.
     """
 
     __slots__ = ("address", "is_due", "length", "number", "sees_reads", "value")
@@ -110,14 +110,17 @@ def arm(task: Task, registers: Registers) -> None:
 
 
 def _look_ahead(task: Task, watches: list[Watch], registers: Registers) -> None:
-    """Note which watchpoints for accesses the instruction at rip will meet, if nothing else happens first."""
-    if not any(watch.sees_reads for watch in watches):
+    """Note which watchpoints the instruction at rip will meet, if nothing else happens first."""
+    if not any(watch.length for watch in watches):
         return
     code = peek(task.mm, registers.general[RIP], LONGEST_INSTRUCTION)
     coming = accesses(code, registers)
     for watch in watches:
         start, end = watch.address, watch.address + watch.length
-        watch.is_due = any(address < end and start < address + length for address, length in coming)
+        watch.is_due = any(
+            address < end and start < address + length and (is_write or watch.sees_reads)
+            for address, length, is_write in coming
+        )
 
 
 def debug_trap(kernel: Kernel, task: Task) -> int:
@@ -133,13 +136,10 @@ def debug_trap(kernel: Kernel, task: Task) -> int:
     for watch in tracing.watches:
         if not watch.length:
             hits |= (instruction == watch.address) << watch.number
-        elif watch.sees_reads:
-            hits |= watch.is_due << watch.number
-        else:
-            value = peek(task.mm, watch.address, watch.length)
-            if value != watch.value:
-                watch.value = value
-                hits |= 1 << watch.number
+            continue
+        value = peek(task.mm, watch.address, watch.length)
+        hits |= (watch.is_due or value != watch.value) << watch.number
+        watch.value = value
     _look_ahead(task, tracing.watches, kernel.registers_of(task))
     is_step = tracing.mode & SINGLE_STEP or not tracing.mode & TRAP_FLAG_FORCED
     tracing.debug_registers[_STATUS] = hits | (_STEP_BIT if is_step else 0)
