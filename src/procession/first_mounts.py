@@ -17,6 +17,7 @@ from procession.fs.mounts.namespace import first_namespace
 from procession.fs.namespace import PID_NUMBER
 from procession.fs.overlay import Overlay
 from procession.fs.overlayfs.file_system_type import OverlayType
+from procession.fs.ramfs import RamfsType
 from procession.fs.terminal.devpts import Devpts, DevptsOptions, DevptsType, install_terminals
 from procession.fs.tmpfs import Tmpfs
 from procession.fs.tmpfs_type import TmpfsType
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 FILE_SYSTEM_TYPES = (
     SysfsType(),
     TmpfsType(),
+    RamfsType(),
     ProcType(),
     DevtmpfsType(),
     BinaryFormatType(),

@@ -253,7 +253,7 @@ TEST(a_directory_of_a_process_is_its_own)
 TEST(what_the_kernel_says_of_itself)
 {
 	CHECK(strtol(read_file("/proc/sys/kernel/tainted"), NULL, 10) >= 0);
-	CHECK_EQ(strtol(read_file("/proc/self/syscall"), NULL, 10), SYS_read);
+	CHECK(strncmp(read_file("/proc/self/syscall"), "0 0x", 4) == 0);
 	CHECK(strtol(read_file("/sys/devices/system/cpu/cpu0/topology/core_id"), NULL, 10) >= 0);
 	CHECK(strtol(read_file("/sys/devices/system/cpu/cpu0/topology/thread_siblings"), NULL, 16) & 1);
 }

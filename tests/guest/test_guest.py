@@ -47,6 +47,7 @@ NEEDS_ROOT = {
     "packet_filter",
     "packet_ring",
     "packet_socket",
+    "ramfs",
     "pid_namespace",
     "proc_files",
     "process_state",

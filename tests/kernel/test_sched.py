@@ -11,6 +11,7 @@ import pytest
 from procession.hardware.engines.scripted import Branch, Call, ScriptedEngine, Step, Work
 from procession.kernel.sched.entity import ROUND_ROBIN_SLICE_NS
 from procession.kernel.sched.priority import SchedulingChange, set_scheduling
+from procession.kernel.sched.run_queue import MINIMUM_TURN_NS
 from procession.kernel.task import Task
 from procession.kernel.task_state import TaskState
 from procession.machine import Machine
@@ -442,3 +443,26 @@ class TestTimers:
         race.start(Call(34))
         assert not race.machine.run_until(lambda machine: False)
         assert all(task.state is TaskState.INTERRUPTIBLE for task in race.kernel.tasks)
+
+
+def test_a_turn_is_more_than_the_switch_to_it() -> None:
+    """A timer that is due at once comes after it: sleepers in step would leave others a block a turn."""
+    race = Race()
+    clock, scheduler, timers = race.kernel.clock, race.kernel.scheduler, race.kernel.timers
+    found: list[int] = []
+
+    def shortly_before_a_timer(result: int) -> bool:
+        del result
+        deadline_ns, hog = timers.next_deadline_ns(), race.kernel.current
+        if deadline_ns is not None and not found:
+            assert hog is not None
+            clock.spend(deadline_ns - clock.now_ns - 5)
+            found.append(scheduler.slice_ns(hog))
+            scheduler.start_turn(hog)
+            found.append(clock.slice_left_ns)
+        return False
+
+    race.start(*forever(sleep(MS)))
+    race.hog(Work(2_500), Branch(shortly_before_a_timer, ""), Work(2_500), Branch(shortly_before_a_timer, ""))
+    race.run_for(10 * MS)
+    assert found == [5, MINIMUM_TURN_NS]

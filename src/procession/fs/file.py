@@ -462,7 +462,7 @@ class RegularFile(File):
         pages = self.inode.pages
         assert pages is not None
         size = self.inode.size
-        if pages.backing is not None:
+        if pages.backing is not None or not self.inode.superblock.has_holes:
             return offset if whence == SEEK_DATA else size
         wants_data = whence == SEEK_DATA
         if pages.has_data(offset >> PAGE_SHIFT) == wants_data:
@@ -486,7 +486,7 @@ class RegularFile(File):
 
     def allocate(self, mode: int, offset: int, length: int) -> None:
         """Linux: mm/shmem.c, shmem_fallocate. Raises EOPNOTSUPP, ENOSPC, EFBIG."""
-        if mode & ~(_KEEP_SIZE | _PUNCH_HOLE) or mode == _PUNCH_HOLE:
+        if mode & ~(_KEEP_SIZE | _PUNCH_HOLE) or mode == _PUNCH_HOLE or not self.inode.superblock.has_holes:
             raise EOPNOTSUPP
         end = offset + length
         if end > MAXIMUM_SIZE:

@@ -8,7 +8,8 @@ from procession.abi.errno import ENOENT, ESTALE
 from procession.abi.word import Words
 from procession.fs.dentry import Path
 from procession.fs.namei import look_up_entry
-from procession.fs.tmpfs import MemoryInode, Tmpfs
+from procession.fs.ramfs import RamfsInode
+from procession.fs.tmpfs import MemoryInode
 
 if TYPE_CHECKING:
     from procession.fs.dentry import Dentry
@@ -25,7 +26,7 @@ _GENERATION = 1
 
 def can_be_opened(inode: Inode) -> bool:
     """Whether a handle of the file can be opened again: those of file systems in memory can."""
-    return isinstance(inode, MemoryInode)
+    return isinstance(inode, MemoryInode) and not isinstance(inode, RamfsInode)
 
 
 def encode_handle(inode: Inode) -> bytes:
@@ -39,7 +40,7 @@ def find_by_handle(mount: Mount, handle: bytes) -> Path:
     Linux: mm/shmem.c, shmem_fh_to_dentry. Names are looked for from the root on: nothing is kept of handles.
     """
     superblock = mount.superblock
-    if len(handle) < HANDLE_SIZE or not isinstance(superblock, Tmpfs):
+    if len(handle) < HANDLE_SIZE or not can_be_opened(superblock.root):
         raise ESTALE
     generation, low, high = _HANDLE.unpack(handle[:HANDLE_SIZE])
     root = superblock.root

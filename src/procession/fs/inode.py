@@ -112,6 +112,8 @@ class Superblock:
     """Whether its files may have lists of access control."""
     has_xattrs: ClassVar[bool] = False
     """Whether its files have extended attributes; where they haven't, all names are EOPNOTSUPP."""
+    has_holes: ClassVar[bool] = True
+    """Whether its files tell where there is nothing in them, and can be given room beforehand."""
 
     def __init__(self, vfs: Vfs, type_name: str, magic: int) -> None:
         self.vfs = vfs

@@ -248,6 +248,9 @@ class AreaUse(NamedTuple):
         ) >> PROPORTIONAL_SHIFT
 
 
+_NOTHING_USED = AreaUse._make([0] * len(AreaUse._fields))
+
+
 def area_use(mm: MemoryDescriptor, area: VirtualMemoryArea) -> AreaUse:
     """Count the pages of `area`. A page is dirty when no file has it as it is."""
     references = mm.memory.references
@@ -363,10 +366,8 @@ def show_smaps_rollup(system: ProcFileSystem, task: Task, subject: Subject) -> b
     if not has_memory(task):
         raise ESRCH(f"process {task.tid} has no memory any more")
     mm = task.mm
-    if not mm.areas:
-        return b""
     uses = [area_use(mm, area) for area in mm.areas]
-    total = AreaUse._make(sum(column) for column in zip(*uses, strict=True))
+    total = AreaUse._make(map(sum, zip(*uses, strict=True))) if uses else _NOTHING_USED
     system.kernel.clock.spend(total.resident // PAGE_KB * SHOWN_PAGE_NS)
     locked = sum(use.resident for use, area in zip(uses, mm.areas, strict=True) if area.flags & LOCKED)
     before, after = use_lines(total, locked).split(b"Shared_Clean:", 1)
@@ -375,7 +376,8 @@ def show_smaps_rollup(system: ProcFileSystem, task: Task, subject: Subject) -> b
         (b"Pss_File:       ", total.proportional_file >> PROPORTIONAL_SHIFT),
         (b"Pss_Shmem:      ", total.proportional_shared_memory >> PROPORTIONAL_SHIFT),
     )
-    header = b"%08x-%08x ---p 00000000 00:00 0 " % (mm.areas[0].start, mm.areas[-1].end)
+    start, end = (mm.areas[0].start, mm.areas[-1].end) if uses else (0, 0)
+    header = b"%08x-%08x ---p 00000000 00:00 0 " % (start, end)
     return b"".join(
         (
             header.ljust(HEADER_WIDTH) + b" [rollup]\n",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 from procession.abi.signals import SIG_DFL, SIG_IGN
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT
-from procession.hardware.registers import RIP, RSP
+from procession.hardware.registers import RAX, RIP, RSP
 from procession.kernel.bit_list import list_of_bits
 from procession.kernel.memory_lock import locked_bytes
 from procession.kernel.pid import number_of
@@ -430,13 +430,18 @@ def show_system_call(system: ProcFileSystem, task: Task, subject: Subject) -> by
     if task.state in ENDED:
         # It has no kernel stack any more.
         return b"-1 0x0 0x0\n"
-    if task.state not in SLEEPING:
+    is_reader = task is system.kernel.current
+    if task.state not in SLEEPING and not is_reader:
         return b"running\n"
     general = system.kernel.registers_of(task).general
-    if task.call_in_progress < 0:
+    number = task.call_in_progress
+    if number < 0 and is_reader:
+        # In the middle of a call nothing has been noted of it, and rax hasn't its result yet.
+        number = general[RAX] & 0xFFFF_FFFF
+    if number < 0:
         return b"-1 0x%x 0x%x\n" % (general[RSP], general[RIP])
     arguments = b" ".join(b"0x%x" % general[register] for register in (7, 6, 2, 10, 8, 9))
-    return b"%d %s 0x%x 0x%x\n" % (task.call_in_progress, arguments, general[RSP], general[RIP])
+    return b"%d %s 0x%x 0x%x\n" % (number, arguments, general[RSP], general[RIP])
 
 
 def show_cgroup(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:

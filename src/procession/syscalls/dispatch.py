@@ -652,7 +652,7 @@ class Traps:
             kernel.observer.task_event(task, SWITCH)
         self.memory.fault_counts = task.times
         self.memory.payer = task.cgroup.memory
-        scheduler.start_slice(task)
+        scheduler.start_turn(task)
         if kernel.clock.work_start_ns >= self.return_at_ns:
             self.has_returned = True
             self.cpu.stop()

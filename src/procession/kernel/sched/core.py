@@ -13,6 +13,7 @@ from procession.kernel.sched.priority import SCHED_DEADLINE, SCHED_FIFO, SCHED_R
 from procession.kernel.sched.run_queue import (
     CLASS_FAIR,
     CLASS_REALTIME,
+    MINIMUM_TURN_NS,
     NICE_0_WEIGHT,
     REALTIME_PERIOD_NS,
     REALTIME_RUNTIME_NS,
@@ -342,8 +343,11 @@ class Scheduler:
             return True
         return run_queue.is_better_than(task, now_ns)
 
-    def slice_ns(self, task: Task) -> int:
-        """How long the next slice of `task` is, in time of its processor, cut at the next timer."""
+    def slice_ns(self, task: Task, at_least_ns: int = 1) -> int:
+        """How long the next slice of `task` is, in time of its processor, cut at the next timer.
+
+        It isn't cut below `at_least_ns`, so that much later the timer may be.
+        """
         kernel = self.kernel
         entity = task.entity
         processors = self.processors
@@ -379,7 +383,7 @@ class Scheduler:
         deadline_ns = kernel.timers.next_deadline_ns()
         if deadline_ns is not None:
             left_ns = (deadline_ns - kernel.clock.now_ns) * (len(others) + 1)
-            length_ns = min(length_ns, max(left_ns, 1))
+            length_ns = min(length_ns, max(left_ns, at_least_ns))
         return length_ns
 
     def _realtime_slice_ns(self, task: Task) -> int:
@@ -396,8 +400,12 @@ class Scheduler:
             length_ns = min(length_ns, max(limit_us * NS_PER_US - entity.realtime_ns, 1))
         return length_ns
 
+    def start_turn(self, task: Task) -> None:
+        """`task` has just been switched to: let it have a slice in which it comes on, from now."""
+        self.kernel.clock.start_slice(self.slice_ns(task, MINIMUM_TURN_NS), self.busy_count)
+
     def start_slice(self, task: Task) -> None:
-        """Let the running `task` have a slice, from now."""
+        """Let the running `task` have another slice, from now."""
         self.kernel.clock.start_slice(self.slice_ns(task), self.busy_count)
 
     def account(self, task: Task, work_ns: int) -> None:

@@ -28,6 +28,10 @@ SLICE_NS = 3_000_000
 WAKEUP_GRANULARITY_NS = 100_000
 """How much further the running task must be than one that wakes, to be preempted by it: Linux's switches are
 cheap enough for nothing at all."""
+MINIMUM_TURN_NS = 10_000
+"""What a task has of the processor before a timer takes it away, as long as a switch takes. Else sleepers
+that wake as fast as tasks can be switched would keep all others from coming on: their turns would be switches
+alone. Linux's are so cheap that a thousand sleepers don't."""
 NEXT_TASK_WINDOW_NS = WAKEUP_GRANULARITY_NS
 """Of fair tasks whose virtual runtimes are so close any may be next: what decides it on Linux is noise."""
 REALTIME_PERIOD_NS, REALTIME_RUNTIME_NS = 1_000_000_000, 950_000_000

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 from procession.abi.errno import EAGAIN, EBUSY, EEXIST, EFAULT, EINVAL, ENOENT, ENOMEM, Errno
 from procession.abi.userfaultfd import UffdFeature, UffdMoveMode
 from procession.fs.overlay import Overlay
+from procession.fs.ramfs import Ramfs
 from procession.fs.tmpfs import Tmpfs
 from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import PAGE_SHIFT, PAGE_SIZE, OutOfFrames
@@ -48,7 +49,7 @@ def is_shared_memory(area: VirtualMemoryArea) -> bool:
         return area.is_shared
     # What mm knows of an open file is less than what it is.
     superblock = cast("File", area.file).inode.superblock
-    return isinstance(superblock, Tmpfs) and not isinstance(superblock, Overlay)
+    return isinstance(superblock, Tmpfs) and not isinstance(superblock, (Overlay, Ramfs))
 
 
 def fill(
