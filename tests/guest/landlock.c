@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -488,4 +489,26 @@ TEST(mounting)
 	MUST(restrict_by(rules));
 	CHECK_ERRNO(syscall(SYS_mount, "none", "/tmp", "tmpfs", 0, NULL), EPERM);
 	CHECK_ERRNO(syscall(SYS_umount2, "/proc", 0), EPERM);
+}
+
+TEST(being_traced_by_who_is_restricted)
+{
+	int rules = (int)MUST(ruleset(READ_FILE, 0)), ends[2];
+	pid_t child;
+	char byte;
+
+	MUST(pipe(ends));
+	child = MUST(fork());
+	if (child == 0) {
+		close(ends[1]);
+		_exit(read(ends[0], &byte, 1) == 0 && ptrace(PTRACE_TRACEME, 0, 0, 0) == -1 ? errno : 0);
+	}
+	MUST(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+	MUST(restrict_by(rules));
+	close(ends[1]);
+	CHECK_EQ(wait_for(child), EXITED(EPERM));
+	child = MUST(fork());
+	if (child == 0)
+		_exit(ptrace(PTRACE_TRACEME, 0, 0, 0) == -1 ? errno : 0);
+	CHECK_EQ(wait_for(child), EXITED(0));
 }

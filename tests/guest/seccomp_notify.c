@@ -484,6 +484,8 @@ TEST(descriptor_is_added)
 	added.id--;
 	CHECK_ERRNO(ioctl(listener, SECCOMP_IOCTL_NOTIF_ADDFD, bad_address()), EFAULT);
 	CHECK_ERRNO(ioctl(listener, ANY_ADDFD(16), &added), EINVAL);
+	CHECK_ERRNO(ioctl(listener, _IOC(_IOC_READ | _IOC_WRITE, '!', 3, sizeof added), bad_address()), EFAULT);
+	CHECK_ERRNO(ioctl(listener, _IOC(_IOC_NONE, '!', 3, sizeof added), bad_address()), EFAULT);
 	fd = ioctl(listener, SECCOMP_IOCTL_NOTIF_ADDFD, &added);
 	CHECK(fd >= 0);
 	CHECK_EQ(answer(listener, notice.id, 0, fd, 0), 0);

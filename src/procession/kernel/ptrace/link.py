@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.clone_flags import CloneFlag
 from procession.abi.errno import EINVAL, EIO, EPERM
+from procession.fs.landlock import is_within
 from procession.kernel.ptrace.stop import signal_wake_up, stop_for_trap
 from procession.kernel.ptrace.tracing import (
     ALL_OPTIONS,
@@ -81,6 +82,9 @@ def trace_me(task: Task) -> None:
     )
     if not is_subset and not theirs.ns_capable(mine.user_namespace, CAP_SYS_PTRACE):
         raise EPERM("the parent may do less than the caller")
+    # Linux: security/landlock/task.c, hook_ptrace_traceme.
+    if not is_within(theirs.landlock, mine.landlock):
+        raise EPERM("the caller isn't in the parent's Landlock domain")
     check_traceme(task, parent)
     if not parent.is_exiting:
         link(task, parent, Tracing(parent, theirs, is_seized=False, options=0))

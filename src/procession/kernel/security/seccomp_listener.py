@@ -41,8 +41,10 @@ _RECV = int(SeccompIoctl.SECCOMP_IOCTL_NOTIF_RECV)
 _SEND_REPLY = int(SeccompIoctl.SECCOMP_IOCTL_NOTIF_SEND)
 _ID_VALID = int(SeccompIoctl.SECCOMP_IOCTL_NOTIF_ID_VALID)
 _SET_FLAGS = int(SeccompIoctl.SECCOMP_IOCTL_NOTIF_SET_FLAGS)
-_SIZE_MASK = 0x3FFF0000
-_ADDFD_OF_ANY_SIZE = int(SeccompIoctl.SECCOMP_IOCTL_NOTIF_ADDFD) & ~_SIZE_MASK
+_SIZE_MASK, _DIRECTION_MASK = 0x3FFF0000, 0xC0000000
+_ADDFD_MASK = ~(_SIZE_MASK | _DIRECTION_MASK)
+"""Linux looks neither at its direction nor at its size (in kernel/seccomp.c, EA_IOCTL)."""
+_ADDFD = int(SeccompIoctl.SECCOMP_IOCTL_NOTIF_ADDFD) & _ADDFD_MASK
 
 # The states of a notification (Linux: kernel/seccomp.c, enum notify_state).
 WAITING, TAKEN, REPLIED = range(3)
@@ -192,7 +194,7 @@ def control_listener(task: Task, file: ListenerFile, request: int, argument: int
             raise EINVAL("unknown flags")
         # On which processor the two meet is all that it changes.
         return 0
-    if request & ~_SIZE_MASK == _ADDFD_OF_ANY_SIZE:
+    if request & _ADDFD_MASK == _ADDFD:
         return _add_descriptor(task, file, argument, (request & _SIZE_MASK) >> 16)
     raise EINVAL(f"no request {request:#x} of a listener")
 
