@@ -405,6 +405,8 @@ class RegularFile(File):
             return b""
         pages = inode.pages
         assert pages is not None
+        if pages.memory.payer is not None and pages.is_kept_elsewhere:
+            pages.bring_in_read(offset, length)
         data = pages.read(offset, length)
         if not self.flags & O_NOATIME:
             inode.touch_accessed(self.path.mount.flags)

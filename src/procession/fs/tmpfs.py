@@ -189,6 +189,10 @@ class TmpfsPages(PageCache):
         superblock.page_count += 1
         return frame
 
+    @property
+    def is_kept_elsewhere(self) -> bool:
+        return self.superblock.is_written_back
+
     def is_lower(self, index: int) -> bool:
         """Whether page `index` is one of a layer below, to which the limits of this one don't apply."""
         return False
@@ -208,8 +212,9 @@ class TmpfsPages(PageCache):
         self.superblock.page_count -= 1
 
     def evict(self, index: int) -> None:
+        before = len(self.frames)
         super().evict(index)
-        self.superblock.page_count -= 1
+        self.superblock.page_count -= before - len(self.frames)
 
     def release(self) -> None:
         self.superblock.page_count -= len(self.frames)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from procession.hardware.physical_memory import PhysicalMemory
+    from procession.hardware.physical_memory import FrameOwner, PhysicalMemory
 
 # The kinds of objects, as /proc/slabinfo would name them. What each takes is below.
 TASK = 0
@@ -167,11 +167,11 @@ class KernelMemory:
         """Objects of `kind` are to take `size` bytes more. Raises OutOfFrames, nothing changed."""
         payer = self.memory.payer
         if payer is not None:
-            payer.charge_kernel(size)
+            payer.charge_kernel(kind, size)
         used = self.used_bytes + size
         if used > self.held_bytes and not self._hold(used - self.held_bytes):
             if payer is not None:
-                payer.uncharge_kernel(size)
+                payer.uncharge_kernel(kind, size)
             self.memory.refuse()
         self.used_bytes = used
         self.kinds[kind] += size
@@ -183,7 +183,7 @@ class KernelMemory:
         """
         payer = self.memory.payer
         if payer is not None:
-            payer.charge_kernel_always(size)
+            payer.charge_kernel_always(kind, size)
         self.used_bytes += size
         self.kinds[kind] += size
 
@@ -202,11 +202,30 @@ class KernelMemory:
         """Objects of `kind` take `size` bytes less."""
         payer = self.memory.payer
         if payer is not None:
-            payer.uncharge_kernel(size)
+            payer.uncharge_kernel(kind, size)
         self.used_bytes = used = self.used_bytes - size
         self.kinds[kind] -= size
         if self.held_bytes - used > self.slack_bytes:
             self._give(self.slack_bytes >> 1)
+
+    def charge_for(self, payer: FrameOwner | None, kind: int, size: int, *, always: bool = False) -> None:
+        """As `charge`, or `charge_always`, of what belongs to `payer` whoever runs."""
+        memory = self.memory
+        memory.payer, running = payer, memory.payer
+        try:
+            if always:
+                self.charge_always(kind, size)
+            else:
+                self.charge(kind, size)
+        finally:
+            memory.payer = running
+
+    def uncharge_for(self, payer: FrameOwner | None, kind: int, size: int) -> None:
+        """As `uncharge` of what was charged for `payer`."""
+        memory = self.memory
+        memory.payer, running = payer, memory.payer
+        self.uncharge(kind, size)
+        memory.payer = running
 
     def _hold(self, missing: int) -> bool:
         """Hold frames for `missing` bytes, and some to spare; whether there were any."""

@@ -62,8 +62,8 @@ class Reclaimer(Protocol):
     scanned_count: int
     reclaimed_count: int
 
-    def reclaim(self, memory: PhysicalMemory, wanted: int, owner: FrameOwner | None = None, /) -> int:
-        """Let go of about `wanted` frames, of `owner` or of all; how many there were."""
+    def reclaim(self, memory: PhysicalMemory, wanted: int, /) -> int:
+        """Let go of about `wanted` frames of anybody's; how many there were."""
 
 
 class FrameOwner(Protocol):
@@ -73,30 +73,32 @@ class FrameOwner(Protocol):
     def is_protected(self) -> bool:
         """Whether it has so little that others' pages are to be let go first."""
 
-    @property
-    def working_set(self) -> int:
-        """How many pages of files it keeps at least."""
-
-    def is_below(self, other: FrameOwner, /) -> bool:
-        """Whether this is `other`, or below it."""
-
     def charge(self, size: int, /) -> None:
-        """Frames take `size` bytes more. Raises OutOfFrames, nothing changed."""
+        """A frame takes `size` bytes more. Raises OutOfFrames, nothing changed."""
 
     def uncharge(self, size: int, /) -> None:
-        """Frames take `size` bytes less."""
+        """The frame that was charged wasn't to be had."""
+
+    def note_file(self, frame: int, pages: object, /) -> None:
+        """`frame`, which was charged, is one of the page cache `pages`, of a file that's kept elsewhere."""
+
+    def note_shared_memory(self, frame: int, /) -> None:
+        """`frame`, which was charged, belongs to a page cache that is all there is of it."""
+
+    def uncharge_frame(self, frame: int, /) -> None:
+        """`frame` isn't its any more."""
 
     def can_charge(self, size: int, /) -> bool:
         """Whether `size` bytes could be charged."""
 
-    def charge_kernel(self, size: int, /) -> None:
-        """The kernel's objects take `size` bytes more. Raises OutOfFrames, nothing changed."""
+    def charge_kernel(self, kind: int, size: int, /) -> None:
+        """The kernel's objects of `kind` take `size` bytes more. Raises OutOfFrames, nothing changed."""
 
-    def charge_kernel_always(self, size: int, /) -> None:
+    def charge_kernel_always(self, kind: int, size: int, /) -> None:
         """As `charge_kernel` for what can't fail."""
 
-    def uncharge_kernel(self, size: int, /) -> None:
-        """The kernel's objects take `size` bytes less."""
+    def uncharge_kernel(self, kind: int, size: int, /) -> None:
+        """The kernel's objects of `kind` take `size` bytes less."""
 
 
 class FaultCounts(Protocol):
@@ -500,13 +502,19 @@ class PhysicalMemory:
             if self.owners:
                 owner = self.owners.pop(frame, None)
                 if owner is not None:
-                    owner.uncharge(PAGE_SIZE)
+                    owner.uncharge_frame(frame)
             if frame in self.executable:
                 self.free_executable.append(frame)
             else:
                 self.free.append(frame)
         elif count < 0:
             raise AssertionError(f"frame {frame} released more often than it was acquired")
+
+    def disown(self, frame: int) -> None:
+        """Nobody in particular has taken `frame`, as from now on."""
+        owner = self.owners.pop(frame, None)
+        if owner is not None:
+            owner.uncharge_frame(frame)
 
     def close(self) -> None:
         """Give the host its memory back; the object can't be used afterwards."""

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from procession.abi.signals import Signal, SignalCode
 from procession.fs.kernel_log import KERN_ERR
 from procession.hardware.physical_memory import PAGE_SHIFT
-from procession.kernel.cgroup.memory import OOM, OOM_GROUP_KILL, MemoryCounter
-from procession.kernel.cgroup.memory import OOM_KILL as OOM_KILL_EVENT
+from procession.kernel.cgroup.memory import MemoryCounter
+from procession.kernel.cgroup.memory_event import OOM, OOM_GROUP_KILL
+from procession.kernel.cgroup.memory_event import OOM_KILL as OOM_KILL_EVENT
 from procession.kernel.observer import OOM_KILL
 from procession.kernel.signal.generation import send_group_signal
 from procession.kernel.signal.info import SigInfo
@@ -154,8 +155,9 @@ def _kill_group(kernel: Kernel, victim: Task, domain: MemoryCounter | None) -> N
         return
     whole.note(OOM_GROUP_KILL)
     members = {task.group: task for each in whole.group.subtree() for task in each.tasks}
+    # The victim is among them once more, and counted so.
     for group, task in members.items():
-        if group is not victim.group and group.oom_score_adj != _NEVER and group is not kernel.init:
+        if group.oom_score_adj != _NEVER and group is not kernel.init:
             _kill_process(kernel, task)
             counter_of_member = task.cgroup.memory
             if counter_of_member is not None:

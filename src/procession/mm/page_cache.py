@@ -16,6 +16,10 @@ from procession.hardware.physical_memory import (
 
 _MANY_PAGES = 4
 """From how many pages on they are charged one by one: with fewer the call's own price is that."""
+_READ_AT_ONCE = 32
+"""So many pages of a file are read for a control group before it's looked again whether it may have more."""
+MAXIMUM_PAGES = 1 << 52
+"""No file has a page of this index."""
 
 
 class FileSystemFull(OutOfFrames):
@@ -78,7 +82,8 @@ class PageCache:
     `area_count` counts the areas that map it. Page table entries hold no references to its frames, so what
     is truncated while there are areas waits in `orphans` until the last one has gone. `is_executed` says
     that an executable area maps or has mapped it. `unwritten` are the pages that are kept by fallocate(2) and
-    have been neither written nor mapped: to lseek(2) they are holes.
+    have been neither written nor mapped: to lseek(2) they are holes. `holes` are frames of pages that were
+    only read and are nowhere: they hold zeros, and are there to be counted as what a read takes.
     """
 
     __slots__ = (
@@ -86,6 +91,7 @@ class PageCache:
         "backing",
         "entry_runs",
         "frames",
+        "holes",
         "is_executed",
         "memory",
         "orphans",
@@ -96,6 +102,7 @@ class PageCache:
         self.memory = memory
         self.backing = backing
         self.frames: dict[int, int] = {}
+        self.holes: dict[int, int] = {}
         self.area_count = 0
         self.orphans: list[int] = []
         self.is_executed = False
@@ -180,6 +187,11 @@ class PageCache:
     def _add(self, index: int, contents: bytes | None) -> int:
         """A frame for page `index`, which has none; with `contents` if these have been read already."""
         backing, memory = self.backing, self.memory
+        if self.holes and index in self.holes:
+            frame = self.holes.pop(index)
+            memory.reclaimable.pop(frame, None)
+            self.frames[index] = frame
+            return frame
         if backing is None:
             frame = memory.allocate()
         else:
@@ -187,7 +199,63 @@ class PageCache:
             if backing.has_page(index):
                 memory.reclaimable[frame] = self, index
         self.frames[index] = frame
+        if memory.payer is not None:
+            if self.is_kept_elsewhere:
+                memory.payer.note_file(frame, self)
+            else:
+                memory.payer.note_shared_memory(frame)
         return frame
+
+    @property
+    def is_kept_elsewhere(self) -> bool:
+        """Whether pages that aren't in memory are on a disk, as far as the machine knows."""
+        return self.backing is not None
+
+    def bring_in_read(self, offset: int, length: int) -> None:
+        """A task in a control group reads `length` bytes from `offset`: they're in memory from now on.
+
+        Who is in no group would pay nothing for them, and reads past the cache. As much as there is room for;
+        raises what the backing raises. Linux: mm/filemap.c, filemap_get_pages.
+        """
+        frames, backing, holes = self.frames, self.backing, self.holes
+        payer = self.memory.payer
+        last = (offset + length - 1) >> PAGE_SHIFT
+        backed_count = self.backed_count
+        index = offset >> PAGE_SHIFT
+        while index <= last:
+            if index in frames or index in holes:
+                index += 1
+                continue
+            if payer is None or not payer.can_charge(PAGE_SIZE):
+                return
+            try:
+                if backing is not None and index < backed_count:
+                    past = index + 1
+                    while past <= min(last, backed_count - 1) and past - index < _READ_AT_ONCE:
+                        if past in frames:
+                            break
+                        past += 1
+                    self.bring_in(range(index, past))
+                    index = past
+                    continue
+                frame = self.memory.allocate()
+            except FileSystemFull:
+                return
+            holes[index] = frame
+            self.memory.reclaimable[frame] = self, index
+            payer.note_file(frame, self)
+            index += 1
+
+    def _drop_holes(self, first: int, past: int) -> None:
+        """What lies from page `first` to before `past` isn't a hole that was read any more."""
+        for index in [index for index in self.holes if first <= index < past]:
+            self.evict_hole(index)
+
+    def evict_hole(self, index: int) -> None:
+        """Forget that page `index`, a hole, was read."""
+        frame = self.holes.pop(index)
+        self.memory.reclaimable.pop(frame, None)
+        self.memory.release(frame)
 
     def _note_changed(self, page_count: int) -> None:
         """So many pages are cleared or forgotten: that takes time."""
@@ -249,6 +317,9 @@ class PageCache:
 
     def evict(self, index: int) -> None:
         """Forget page `index`, which nobody maps and which can be read again."""
+        if index in self.holes:
+            self.evict_hole(index)
+            return
         self.memory.release(self.frames.pop(index))
         self.entry_runs.clear()
 
@@ -303,6 +374,8 @@ class PageCache:
             self._drop(self.frames.pop(index))
             self.unwritten.discard(index)
         self._note_changed(len(dropped))
+        if self.holes:
+            self._drop_holes(first_dropped, MAXIMUM_PAGES)
         tail = size & PAGE_MASK
         if tail and (size >> PAGE_SHIFT) in self.frames:
             base = self.frames[size >> PAGE_SHIFT] << PAGE_SHIFT
@@ -334,3 +407,5 @@ class PageCache:
         for frame in self.frames.values():
             self._drop(frame)
         self.frames.clear()
+        if self.holes:
+            self._drop_holes(0, MAXIMUM_PAGES)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import islice
 
 from procession.hardware import page_table as pte
-from procession.hardware.physical_memory import PAGE_SHIFT, FrameOwner, PhysicalMemory
+from procession.hardware.physical_memory import PAGE_SHIFT, PhysicalMemory
 from procession.mm.address_space import MemoryDescriptor
 from procession.mm.page_cache import PageCache
 from procession.mm.vma import LOCKED
@@ -18,6 +18,20 @@ Mapper = tuple[MemoryDescriptor, int, bool]
 Parts = dict[tuple[int, int], list[Mapper]]
 """Who maps the pages from one index up to another: mostly the same segments of a program, many times."""
 Mappings = dict[PageCache, Parts]
+
+
+class GroupWork:
+    """What is known while pages of one control group and those below are reclaimed.
+
+    `mapped_budget` is how many pages that programs map may be taken yet: of these each group keeps some.
+    """
+
+    __slots__ = ("mapped_budget", "mappings", "scanned")
+
+    def __init__(self, mapped_budget: int) -> None:
+        self.mapped_budget = mapped_budget
+        self.mappings: Mappings = {}
+        self.scanned = 0
 
 
 class PageReclaimer:
@@ -34,14 +48,12 @@ class PageReclaimer:
         self.scanned_count = 0
         self.reclaimed_count = 0
 
-    def reclaim(self, memory: PhysicalMemory, wanted: int, owner: FrameOwner | None = None) -> int:
-        """Free about `wanted` frames, of `owner` or of all, fewer if there are no more; how many it were.
+    def reclaim(self, memory: PhysicalMemory, wanted: int) -> int:
+        """Free about `wanted` frames of anybody's, fewer if there are no more; how many it were.
 
         Changes no page tables' frames, and no entry but those of page caches: allocations may happen amid
         any other work on an address space.
         """
-        if owner is not None:
-            return self._reclaim_of(memory, wanted, owner)
         return self._reclaim_all(
             memory, min(wanted, memory.spare_frames), spares_protected=bool(memory.owners)
         )
@@ -68,24 +80,31 @@ class PageReclaimer:
         self.reclaimed_count += freed
         return freed
 
-    def _reclaim_of(self, memory: PhysicalMemory, wanted: int, owner: FrameOwner) -> int:
-        """As `reclaim`, of the frames that `owner` has taken, or who is below it."""
-        owners = memory.owners
-        # There are few owners, and many frames of each.
-        members = {each for each in set(owners.values()) if each.is_below(owner)}
-        owned = [frame for frame in memory.reclaimable if owners.get(frame) in members]
-        # Without the last ones its programs would only fault, and nobody would be killed for want of memory.
-        wanted = min(wanted, len(owned) - owner.working_set)
-        mappings: Mappings = {}
-        freed = 0
-        for _ in range(_ROUNDS):
-            for frame in owned:
-                if freed >= wanted:
-                    break
-                if frame in memory.reclaimable:
-                    freed += self._reclaim_frame(memory, frame, mappings)
-        self.reclaimed_count += freed
-        return freed
+    def shrink(self, memory: PhysicalMemory, queue: dict[int, object], count: int, work: GroupWork) -> int:
+        """Look at the `count` oldest of a control group's pages of files, in `queue`; how many it has less.
+
+        What can be read again is freed. What was written is on the disk then, which is in the machine's
+        memory too: the frame stays and is nobody's. Linux: mm/vmscan.c, shrink_list.
+        """
+        less = 0
+        for frame, pages in list(islice(queue.items(), count)):
+            assert isinstance(pages, PageCache)
+            work.scanned += 1
+            is_mapped = pages.area_count > 0
+            if frame not in memory.reclaimable:
+                if not is_mapped:
+                    memory.disown(frame)
+                    less += 1
+                    continue
+            elif (not is_mapped or work.mapped_budget > 0) and self._reclaim_frame(
+                memory, frame, work.mappings
+            ):
+                less += 1
+                work.mapped_budget -= is_mapped
+                continue
+            queue[frame] = queue.pop(frame)
+        self.reclaimed_count += less
+        return less
 
     def _reclaim_frame(self, memory: PhysicalMemory, frame: int, mappings: Mappings) -> int:
         """Free one frame of a page cache unless it's in use, and move it to the queue's end if it is; 1 or 0.

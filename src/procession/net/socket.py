@@ -13,6 +13,7 @@ from procession.net.socket_filter import drop_filter
 
 if TYPE_CHECKING:
     from procession.fs.file import UserMemory
+    from procession.hardware.physical_memory import FrameOwner
     from procession.mm.page_cache import PageCache
     from procession.net.bpf import Program
     from procession.net.host import Caller
@@ -109,6 +110,7 @@ class Socket:
         "network",
         "options",
         "owner_uid",
+        "payer",
         "peek_offset",
         "protocol",
         "read_queue",
@@ -139,6 +141,7 @@ class Socket:
         self.kind = kind
         self.protocol = protocol
         self.owner_uid = owner_uid
+        self.payer: FrameOwner | None = network.system.account.memory.payer
         self.cookie = network.system.add_socket()
         network.acquire()
         self.is_gone = False
@@ -171,7 +174,7 @@ class Socket:
             self.is_gone = True
             if self.filter is not None:
                 drop_filter(self)
-            self.network.system.remove_socket()
+            self.network.system.remove_socket(self.payer)
             self.network.put()
 
     # Blocking and errors
@@ -242,13 +245,13 @@ class Socket:
 
     def charge(self, size: int) -> None:
         """A message takes `size` bytes of this socket's room for sending. Raises OutOfBuffers."""
-        self.network.system.charge_buffer(size)
+        self.network.system.charge_buffer(size, self.payer)
         self.used_room += size
 
     def uncharge(self, size: int) -> None:
         """A message has been received or dropped. Linux: net/core/sock.c, sock_wfree."""
         self.used_room = used = self.used_room - size
-        self.network.system.uncharge_buffer(size)
+        self.network.system.uncharge_buffer(size, self.payer)
         if used << 2 <= self.send_room and self.write_queue.waiters and self.is_writable:
             self.write_queue.wake_all()
 

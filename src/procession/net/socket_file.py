@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from procession.fs.permission import Subject
     from procession.fs.vfs import Vfs
     from procession.fs.wait_queue import WaitQueue
+    from procession.hardware.physical_memory import FrameOwner
     from procession.mm.page_cache import PageCache
     from procession.net.message import PassedFiles
     from procession.net.network import Network
@@ -101,32 +102,43 @@ class SocketFileSystem(Superblock):
         self.cookie_count = count = self.cookie_count + 1
         return count
 
-    def remove_socket(self) -> None:
-        """Nothing leads to a socket any more."""
+    def remove_socket(self, payer: FrameOwner | None) -> None:
+        """Nothing leads to a socket any more, which was charged for `payer`."""
         self.live_count -= 1
-        self.account.uncharge(SOCKET, SOCKET_BYTES)
+        self.account.uncharge_for(payer, SOCKET, SOCKET_BYTES)
 
     # What waits in the buffers of sockets, in bytes that Linux allocates for it.
 
-    def charge_buffer(self, size: int) -> None:
-        """`size` bytes are to wait. Raises OutOfBuffers. Linux: net/core/skbuff.c, __alloc_skb."""
+    def charge_buffer(self, size: int, payer: FrameOwner | None = None) -> None:
+        """`size` bytes are to wait, for `payer`. Raises OutOfBuffers.
+
+        Linux: net/core/skbuff.c, __alloc_skb; net/core/sock.c, __sk_mem_raise_allocated.
+        """
         try:
-            self.account.charge(SOCKET_BUFFER, size)
+            self.account.charge_for(payer, SOCKET_BUFFER, size)
         except OutOfFrames:
             raise OutOfBuffers from None
         self.buffered_bytes += size
 
-    def charge_arrived(self, size: int) -> bool:
+    def charge_arrived(self, size: int, payer: FrameOwner | None = None) -> bool:
         """A message of `size` bytes has arrived; whether there is room for it (GFP_ATOMIC)."""
         if not self.account.can_charge(size):
             return False
-        self.charge_buffer(size)
+        self.charge_buffer(size, payer)
         return True
 
-    def uncharge_buffer(self, size: int) -> None:
-        """A message was received or dropped."""
+    def uncharge_buffer(self, size: int, payer: FrameOwner | None = None) -> None:
+        """A message, which was charged for `payer`, was received or dropped."""
         self.buffered_bytes -= size
-        self.account.uncharge(SOCKET_BUFFER, size)
+        self.account.uncharge_for(payer, SOCKET_BUFFER, size)
+
+    def move_charge(
+        self, kind: int, size: int, payer: FrameOwner | None, new_payer: FrameOwner | None
+    ) -> None:
+        """What was charged for one is another's from now on, who may get above its limit by that."""
+        if payer is not new_payer:
+            self.account.uncharge_for(payer, kind, size)
+            self.account.charge_for(new_payer, kind, size, always=True)
 
     @property
     def is_under_pressure(self) -> bool:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from procession.abi.errno import EAGAIN, EINVAL, ENOMEM
+from procession.abi.errno import EAGAIN, EINVAL, ENOMEM, ERESTARTSYS
 from procession.abi.mmap_flags import MLOCK_ONFAULT, LockAll
+from procession.fs.wait_queue import Sleep
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT
+from procession.kernel.cgroup.memory import high_delay_ns
 from procession.kernel.memory_lock import check_lock_limit
-from procession.kernel.task import Task
+from procession.kernel.task import MEMORY_HIGH, Task
 from procession.mm.address_space import MemoryDescriptor
 from procession.mm.vma import ANY_LOCK, DROPPABLE, LOCKED, PROT_WRITE, VirtualMemoryArea, future_lock
 from procession.syscalls.declaration import syscall
@@ -15,16 +17,37 @@ from procession.syscalls.parameters import Address, Flags, Int, Size
 
 _MCL_CURRENT, _MCL_FUTURE = int(LockAll.MCL_CURRENT), int(LockAll.MCL_FUTURE)
 _UNSIGNED_64 = (1 << 64) - 1
+_PIECE = 64 << PAGE_SHIFT
+"""So many bytes are brought in before it's looked whether the group has too much."""
 _MCL_ONFAULT = int(LockAll.MCL_ONFAULT)
 
 
-def bring_in(mm: MemoryDescriptor, area: VirtualMemoryArea, start: int, end: int) -> bool:
+def bring_in(task: Task, area: VirtualMemoryArea, start: int, end: int) -> bool:
     """Fault in the pages of an area that is to be locked; whether all could be.
 
-    Linux: mm/gup.c, populate_vma_page_range.
+    Who gets above memory.high by that waits in the middle. Linux: mm/gup.c, populate_vma_page_range.
     """
+    frame = task.frame
+    if frame is not None and isinstance(frame.progress, int):
+        # These are there already.
+        start = min(max(start, frame.progress), end)
     is_write = bool(area.protection & PROT_WRITE and not area.is_shared)
-    return bool(area.protection) and populate(mm, start, end, is_write=is_write)
+    if not area.protection:
+        return False
+    for piece in range(start, end, _PIECE):
+        past = min(piece + _PIECE, end)
+        if not populate(task.mm, piece, past, is_write=is_write):
+            return False
+        if task.work & MEMORY_HIGH:
+            delay_ns = high_delay_ns(task.kernel, task)
+            if delay_ns:
+                raise Sleep(
+                    deadline_ns=task.kernel.clock.now_ns + delay_ns,
+                    progress=past,
+                    interrupted=ERESTARTSYS,
+                    is_interruptible=False,
+                )
+    return True
 
 
 def _set_locked(task: Task, address: int, length: int, *, is_locked: bool, is_on_fault: bool = False) -> None:
@@ -60,7 +83,7 @@ def _set_locked(task: Task, address: int, length: int, *, is_locked: bool, is_on
         raise ENOMEM("part of the range isn't mapped")
     if is_locked and not is_on_fault:
         for area in mm.areas_in(start, end):
-            if not bring_in(mm, area, max(start, area.start), min(end, area.end)):
+            if not bring_in(task, area, max(start, area.start), min(end, area.end)):
                 raise ENOMEM("pages that can't be accessed")
 
 
@@ -117,7 +140,7 @@ def mlockall(task: Task, flags: Flags[LockAll]) -> int:
                 continue
             area.flags = area.flags & ~ANY_LOCK | future_lock(flags)
             if not flags & _MCL_ONFAULT:
-                bring_in(mm, area, area.start, area.end)
+                bring_in(task, area, area.start, area.end)
     return 0
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from procession.abi.errno import EBUSY, ENOENT, EOPNOTSUPP, ESRCH
 from procession.abi.signals import Signal
+from procession.hardware.kernel_memory import TASK
 from procession.kernel.cgroup.cpuset import restrict
 from procession.kernel.cgroup.freezer import freeze_task, update_frozen
 from procession.kernel.cgroup.memory import task_bytes
@@ -96,9 +97,11 @@ def move_task(task: Task, target: Cgroup) -> None:
         # The task itself goes along, as it's given back to the group where it ends; its pages stay.
         size = task_bytes(task)
         if source.memory is not None:
-            source.memory.uncharge_kernel(size)
+            source.memory.uncharge_kernel(TASK, size)
+            source.memory.count_faults(task, 1)
         if target.memory is not None:
-            target.memory.charge_kernel_always(size)
+            target.memory.charge_kernel_always(TASK, size)
+            target.memory.count_faults(task, -1)
         if task is task.kernel.current:
             task.kernel.memory.payer = target.memory
     if source.cpu is not target.cpu:
@@ -130,6 +133,8 @@ def leave(task: Task) -> None:
     """`task` ends, and is counted still until it's reaped. Linux: kernel/cgroup/cgroup.c, cgroup_exit."""
     group = task.cgroup
     group.remove(task)
+    if group.memory is not None:
+        group.memory.count_faults(task, 1)
     if group.is_freezing:
         update_frozen(group)
 

@@ -38,14 +38,16 @@ class Hierarchy:
     """All control groups of a machine: there is one hierarchy (in Linux, cgrp_dfl_root).
 
     `is_namespace_delegated` and `protects_recursively` are the mount options nsdelegate and
-    memory_recursiveprot. `file_system` is cgroup2, once it's mounted.
+    memory_recursiveprot. `file_system` is cgroup2, once it's mounted. `offline` are the counters of memory of
+    groups that are no more, while pages are charged to them.
     """
 
-    __slots__ = ("file_system", "is_namespace_delegated", "protects_recursively", "root")
+    __slots__ = ("file_system", "is_namespace_delegated", "offline", "protects_recursively", "root")
 
     def __init__(self) -> None:
         self.root = Cgroup(None, b"", 1)
         self.file_system: Superblock | None = None
+        self.offline: dict[MemoryCounter, None] = {}
         self.is_namespace_delegated = True
         self.protects_recursively = True
 
@@ -54,12 +56,18 @@ class Hierarchy:
         """How many groups there are."""
         return sum(1 for _ in self.root.subtree())
 
+    def dying_below(self, group: Cgroup) -> int:
+        """How many removed groups that were below `group` have pages."""
+        for counter in [counter for counter in self.offline if not counter.usage]:
+            del self.offline[counter]
+        return sum(1 for counter in self.offline if counter.group.is_dead and counter.group.is_below(group))
+
     def make(self, kernel: Kernel, parent: Cgroup, name: bytes, number: int) -> Cgroup:
         """Make a group `name` in `parent`; limits have been checked. Raises OutOfFrames, nothing changed.
 
         Linux: kernel/cgroup/cgroup.c, cgroup_create.
         """
-        kernel.memory.account.charge(CGROUP, _counters_bytes(parent.subtree_control))
+        _charge_counters(kernel, parent.memory, _counters_bytes(parent.subtree_control))
         group = Cgroup(parent, name, number)
         parent.children[name] = group
         _set_controllers(kernel, group, 0, group.available_controllers, [])
@@ -75,7 +83,9 @@ class Hierarchy:
         if group.cpu is not None and group.cpu.group is group:
             group.cpu.stop()
         detach_all(kernel, group)
-        kernel.memory.account.uncharge(CGROUP, _counters_bytes(group.available_controllers))
+        if group.memory is not None and group.memory.group is group:
+            group.memory.go_offline()
+        _charge_counters(kernel, parent.memory, -_counters_bytes(group.available_controllers))
         if kernel.pressure is not None:
             kernel.pressure.forget(kernel, group)
         parent.user_ns += group.user_ns
@@ -90,6 +100,22 @@ class Hierarchy:
 def _counters_bytes(controllers: int) -> int:
     """What the counters of one group take."""
     return (controllers & _COUNTING).bit_count() * CONTROLLER_BYTES
+
+
+def _charge_counters(kernel: Kernel, payer: MemoryCounter | None, change: int) -> None:
+    """Counters of groups take `change` bytes more, or less, of the memory of the group above them.
+
+    Raises OutOfFrames, nothing changed. Linux: mm/memcontrol.c, mem_cgroup_css_alloc.
+    """
+    memory = kernel.memory
+    memory.payer, running = payer, memory.payer
+    try:
+        if change >= 0:
+            memory.account.charge(CGROUP, change)
+        else:
+            memory.account.uncharge(CGROUP, -change)
+    finally:
+        memory.payer = running
 
 
 def _set_controllers(kernel: Kernel, group: Cgroup, old: int, new: int, tasks: list[Task]) -> None:
@@ -115,7 +141,9 @@ def _set_controllers(kernel: Kernel, group: Cgroup, old: int, new: int, tasks: l
     if changed & CPUSET:
         group.cpuset = CpuSet(kernel, group, parent.cpuset) if new & CPUSET else parent.cpuset
     if changed & MEMORY:
-        group.memory = parent.memory
+        counter, group.memory = group.memory, parent.memory
+        if old & MEMORY and counter is not None:
+            counter.go_offline()
         if new & MEMORY:
             group.memory = MemoryCounter(kernel, group, parent.memory)
             group.memory.take_over(tasks)
@@ -197,11 +225,11 @@ def control_subtree(kernel: Kernel, group: Cgroup, enable: int, disable: int) ->
         _counters_bytes(child.available_controllers) - _counters_bytes(before[child]) for child in before
     )
     try:
-        kernel.memory.account.charge(CGROUP, max(more, 0))
+        _charge_counters(kernel, group.memory, max(more, 0))
     except OutOfFrames:
         group.subtree_control = given
         raise
-    kernel.memory.account.uncharge(CGROUP, max(-more, 0))
+    _charge_counters(kernel, group.memory, -max(-more, 0))
     tasks = _tasks_below(kernel, group)
     for child, old in before.items():
         _set_controllers(kernel, child, old, child.available_controllers, tasks.get(child, []))
@@ -215,7 +243,8 @@ def make_threaded(kernel: Kernel, group: Cgroup) -> None:
     old = group.available_controllers
     group.make_threaded()
     new = group.available_controllers
-    kernel.memory.account.uncharge(CGROUP, _counters_bytes(old) - _counters_bytes(new))
+    if group.parent is not None:
+        _charge_counters(kernel, group.parent.memory, _counters_bytes(new) - _counters_bytes(old))
     if group.parent is not None:
         _set_controllers(kernel, group, old, new, _tasks_below(kernel, group.parent).get(group, []))
 

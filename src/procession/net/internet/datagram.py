@@ -235,7 +235,9 @@ class DatagramSocket(InternetSocket):
             self.drop_count += 1
             self.count_dropped(packet)
             return
-        if (system.is_under_pressure and self.packets) or not system.charge_arrived(packet.charge):
+        if (system.is_under_pressure and self.packets) or not system.charge_arrived(
+            packet.charge, self.payer
+        ):
             self.drop_count += 1
             self.count_dropped(packet)
             return
@@ -278,7 +280,7 @@ class DatagramSocket(InternetSocket):
             self.stamp_ns = packet.time_ns
             self.count_received(packet)
             self.arrived_bytes -= packet.charge
-            self.network.system.uncharge_buffer(packet.charge)
+            self.network.system.uncharge_buffer(packet.charge, self.payer)
         data = self.contents(packet)
         if skipped:
             data = data[skipped:]
@@ -328,7 +330,7 @@ class DatagramSocket(InternetSocket):
             raise ENOTCONN
 
     def release(self) -> None:
-        self.network.system.uncharge_buffer(self.arrived_bytes)
+        self.network.system.uncharge_buffer(self.arrived_bytes, self.payer)
         self.arrived_bytes = 0
         self.packets.clear()
         self.error_queue = None

@@ -23,7 +23,7 @@ from procession.abi.errno import (
 )
 from procession.abi.socket import SocketOption
 from procession.abi.word import pack_u32
-from procession.hardware.kernel_memory import SOCKET_BUFFER
+from procession.hardware.kernel_memory import SOCKET, SOCKET_BUFFER, SOCKET_BYTES
 from procession.net.byte_queue import ByteQueue
 from procession.net.internet.address import (
     AF_UNSPEC,
@@ -100,6 +100,7 @@ from procession.net.timestamp import STAMP_REQUESTS, chosen_stamping, stream_sta
 
 if TYPE_CHECKING:
     from procession.fs.file import UserMemory
+    from procession.hardware.physical_memory import FrameOwner
     from procession.net.internet.error_queue import SentStamp, Undelivered
     from procession.net.internet.port_table import PortTable
     from procession.net.message import Control
@@ -306,8 +307,19 @@ class TcpSocket(InternetSocket):
         connection = self.connections.popleft()
         connection.listener = None
         connection.phase = CONNECTED
+        connection.move_payer(self.network.system.account.memory.payer)
         admit(self)
         return connection
+
+    def move_payer(self, payer: FrameOwner | None) -> None:
+        """Who accepts a connection pays for it from now on, and not who made it.
+
+        Linux: net/ipv4/inet_connection_sock.c, inet_csk_accept.
+        """
+        system = self.network.system
+        system.move_charge(SOCKET, SOCKET_BYTES, self.payer, payer)
+        system.move_charge(SOCKET_BUFFER, self.arrived.length + len(self.held), self.payer, payer)
+        self.payer = payer
 
     @property
     def is_backlog_full(self) -> bool:
@@ -326,7 +338,7 @@ class TcpSocket(InternetSocket):
         """
         self.network.tcp.stop_timer(self)
         if self.held:
-            self.network.system.uncharge_buffer(len(self.held))
+            self.network.system.uncharge_buffer(len(self.held), self.payer)
             self.held = b""
         if self.listener is not None:
             leave_listener(self, self.listener)
@@ -380,7 +392,7 @@ class TcpSocket(InternetSocket):
 
     def discard(self) -> None:
         """Throw away what waits to be received."""
-        self.network.system.uncharge_buffer(self.arrived.length)
+        self.network.system.uncharge_buffer(self.arrived.length, self.payer)
         self.arrived.clear()
         self.urgent = UrgentByte()
 
@@ -454,7 +466,7 @@ class TcpSocket(InternetSocket):
         if flags & MSG_DONTWAIT and not system.account.can_charge(count):
             # Linux: net/core/stream.c, sk_stream_wait_memory.
             self.wait_to_send(flags)
-        system.charge_buffer(count)
+        system.charge_buffer(count, self.payer)
         if len(data) > room:
             data = data[:room]
         elif flags & MSG_OOB:
@@ -490,10 +502,12 @@ class TcpSocket(InternetSocket):
         count = len(data)
         if peer.ended & RECEIVING and peer.state in _HAVE_ENDED:
             # Who was shut down both ways is reset by what comes.
-            self.network.system.uncharge_buffer(count + len(lost))
+            self.network.system.uncharge_buffer(count + len(lost), self.payer)
             peer.reset()
             self.reset()
             return
+        if self.payer is not peer.payer:
+            self.network.system.move_charge(SOCKET_BUFFER, count, self.payer, peer.payer)
         peer.arrived.append(data)
         peer.bytes_received += count
         self.bytes_sent += count
@@ -597,7 +611,7 @@ class TcpSocket(InternetSocket):
     def take(self, length: int) -> bytes:
         """Take up to `length` bytes out, and let the sender go on when half of its buffer is free."""
         data = self.arrived.take(length)
-        self.network.system.uncharge_buffer(len(data))
+        self.network.system.uncharge_buffer(len(data), self.payer)
         peer = self.peer
         if peer is not None and peer.stamps is not None:
             tell_gone(peer, peer.stamps)
@@ -664,7 +678,7 @@ class TcpSocket(InternetSocket):
     def put_back(self, data: bytes) -> None:
         self.arrived.put_back(data)
         system = self.network.system
-        system.account.charge_always(SOCKET_BUFFER, len(data))
+        system.account.charge_for(self.payer, SOCKET_BUFFER, len(data), always=True)
         system.buffered_bytes += len(data)
 
     # The rest

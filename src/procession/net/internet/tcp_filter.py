@@ -189,7 +189,7 @@ def lose(sender: TcpSocket, data: bytes = b"") -> None:
     """
     if sender.state == CLOSED:
         # It was refused, and is over.
-        sender.network.system.uncharge_buffer(len(data))
+        sender.network.system.uncharge_buffer(len(data), sender.payer)
         return
     sender.held = data + sender.held
     if sender.timer is not None:

@@ -82,7 +82,7 @@ def _continues(sender: TcpSocket, receiver: TcpSocket) -> bool:
 def _forget_arrived(sender: TcpSocket, receiver: TcpSocket) -> None:
     """What `receiver` has got already isn't sent once more."""
     count = received_number(receiver) - sent_number(sender) & _WORD
-    sender.network.system.uncharge_buffer(count)
+    sender.network.system.uncharge_buffer(count, sender.payer)
     sender.held = sender.held[count:]
     sender.bytes_sent += count
 
@@ -126,7 +126,7 @@ def send_under_repair(socket: TcpSocket, repair: Repair, data: bytes, flags: int
     count = len(data)
     if socket.waiting_bytes + count > socket.receive_room:
         raise ENOMEM("no room in the queue")
-    socket.network.system.charge_buffer(count)
+    socket.network.system.charge_buffer(count, socket.payer)
     socket.arrived.append(data)
     socket.bytes_received += count
     return count
@@ -138,7 +138,7 @@ def _keep(socket: TcpSocket, data: bytes, flags: int) -> int:
     if room <= 0:
         socket.wait_to_send(flags)
     data = data[:room]
-    socket.network.system.charge_buffer(len(data))
+    socket.network.system.charge_buffer(len(data), socket.payer)
     socket.held += data
     return len(data)
 

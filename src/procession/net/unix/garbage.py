@@ -39,7 +39,7 @@ def add_flight(system: SocketFileSystem, passed: PassedFiles) -> None:
     count = len(passed.files)
     by_user[passed.owner_uid] = by_user.get(passed.owner_uid, 0) + count
     # There was room for the message itself; that its files may be too many shows at the next.
-    system.account.charge_always(SOCKET_BUFFER, count * PASSED_FILE_BYTES)
+    system.account.charge_for(None, SOCKET_BUFFER, count * PASSED_FILE_BYTES, always=True)
 
 
 def end_flight(system: SocketFileSystem, passed: PassedFiles) -> None:
@@ -56,7 +56,7 @@ def end_flight(system: SocketFileSystem, passed: PassedFiles) -> None:
                 in_flight[socket] = count
             else:
                 del in_flight[socket]
-    system.account.uncharge(SOCKET_BUFFER, len(passed.files) * PASSED_FILE_BYTES)
+    system.account.uncharge_for(None, SOCKET_BUFFER, len(passed.files) * PASSED_FILE_BYTES)
     left = by_user[passed.owner_uid] - len(passed.files)
     if left:
         by_user[passed.owner_uid] = left

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from procession.abi.errno import EINVAL, ERANGE
 from procession.fs.mounts.context import parse_number
+from procession.kernel.cgroup.memory import PeakWatch
 
 if TYPE_CHECKING:
     from procession.fs.permission import Subject
@@ -21,17 +22,18 @@ if TYPE_CHECKING:
 class Opener:
     """Who has opened a file of a control group: its rights then are what counts when it writes.
 
-    `slot` is for what is written to a file of pressure.
+    `slot` is for what is written to a file of pressure, `peak` for what is to memory.peak.
     Linux: kernel/cgroup/cgroup-internal.h, struct cgroup_file_ctx.
     """
 
-    __slots__ = ("file_system", "seen_root", "slot", "subject")
+    __slots__ = ("file_system", "peak", "seen_root", "slot", "subject")
 
     def __init__(self, file_system: CgroupFileSystem, subject: Subject, seen_root: Cgroup) -> None:
         self.file_system = file_system
         self.subject = subject
         self.seen_root = seen_root
         self.slot: TriggerSlot | None = None
+        self.peak = PeakWatch()
 
     @property
     def kernel(self) -> Kernel:

@@ -122,8 +122,9 @@ def _parse_maximum(data: bytes) -> int:
 
 
 def show_stat(group: Cgroup, opener: Opener) -> bytes:
-    """cgroup.stat. A group that has been removed is gone at once: none is ever dying."""
-    return b"nr_descendants %d\nnr_dying_descendants 0\n" % group.descendant_count
+    """cgroup.stat. Groups that have been removed are dying while pages are charged to them."""
+    dying = opener.kernel.cgroups.dying_below(group)
+    return b"nr_descendants %d\nnr_dying_descendants %d\n" % (group.descendant_count, dying)
 
 
 def show_freeze(group: Cgroup, opener: Opener) -> bytes:

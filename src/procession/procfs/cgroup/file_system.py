@@ -291,6 +291,9 @@ class CgroupOpenFile(GeneratedFile):
         super().release()
         if self.opener.slot is not None:
             self.opener.slot.release()
+        counter = self.control_inode.group.memory
+        if counter is not None:
+            counter.peak_watches.pop(self.opener.peak, None)
 
     def poll_mask(self) -> int:
         slot = self.opener.slot

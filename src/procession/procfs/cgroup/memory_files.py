@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from procession.abi.errno import EAGAIN, EINVAL
 from procession.fs.mounts.context import parse_size
-from procession.hardware.kernel_memory import STACK_BYTES
+from procession.hardware.kernel_memory import CGROUP, SOCKET_BUFFER, STACK_BYTES
 from procession.hardware.physical_memory import PAGE_SIZE
 from procession.kernel.cgroup.group import Controller
-from procession.kernel.cgroup.memory import EVENT_NAMES, NO_LIMIT, MemoryCounter
+from procession.kernel.cgroup.memory import NO_LIMIT, MemoryCounter
+from procession.kernel.cgroup.memory_event import EVENT_NAMES
 from procession.kernel.oom import out_of_memory
 from procession.kernel.signal.wake import has_fatal_signal
 from procession.kernel.time.costs import SEEN_FRAME_NS
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
 
 MEMORY = int(Controller.MEMORY)
+_MOST_SWAPPINESS = 200
 
 
 def _counter(group: Cgroup) -> MemoryCounter:
@@ -46,8 +48,13 @@ def show_current(group: Cgroup, opener: Opener) -> bytes:
 
 
 def show_peak(group: Cgroup, opener: Opener) -> bytes:
-    """memory.peak."""
-    return b"%d\n" % _counter(group).peak
+    """memory.peak: since the group was made, or the open file was written to."""
+    return b"%d\n" % _counter(group).shown_peak(opener.peak)
+
+
+def store_peak(group: Cgroup, data: bytes, opener: Opener) -> None:
+    """Whatever is written lets this open file count anew."""
+    _counter(group).reset_peak(opener.peak)
 
 
 def _limit(name: str) -> tuple[Show, Store]:
@@ -66,8 +73,7 @@ def store_high(group: Cgroup, data: bytes, opener: Opener) -> None:
     """What is above it is let go at once, as far as it can be. Linux: mm/memcontrol.c, memory_high_write."""
     counter = _counter(group)
     counter.high = parse_limit(data)
-    if counter.usage > counter.high:
-        counter.reclaim((counter.usage - counter.high) // PAGE_SIZE + 1)
+    counter.reclaim_down_to(counter.high)
 
 
 def store_maximum(group: Cgroup, data: bytes, opener: Opener) -> None:
@@ -79,7 +85,7 @@ def store_maximum(group: Cgroup, data: bytes, opener: Opener) -> None:
     counter.maximum = parse_limit(data)
     if counter.usage <= counter.maximum:
         return
-    counter.reclaim((counter.usage - counter.maximum) // PAGE_SIZE + 1)
+    counter.reclaim_down_to(counter.maximum)
     if counter.usage > counter.maximum and not has_fatal_signal(opener.actor):
         kernel = opener.kernel
         kernel.memory.is_exhausted = True
@@ -115,66 +121,177 @@ def store_oom_group(group: Cgroup, data: bytes, opener: Opener) -> None:
 
 
 def store_reclaim(group: Cgroup, data: bytes, opener: Opener) -> None:
-    """Let go of so many bytes of pages. Raises EAGAIN if there are fewer.
+    """Let go of so many bytes of pages, whatever `swappiness=N` is. Raises EINVAL, EAGAIN if there are fewer.
 
     Linux: mm/memcontrol.c, memory_reclaim.
     """
-    wanted = parse_limit(data) // PAGE_SIZE
+    words = data.split()
+    if not words:
+        raise EINVAL("no size")
+    number, rest = parse_size(words[0])
+    if rest:
+        raise EINVAL("no size")
+    for word in words[1:]:
+        name, _, value = word.partition(b"=")
+        if name != b"swappiness" or not 0 <= parse_integer(value) <= _MOST_SWAPPINESS:
+            raise EINVAL("no such option")
+    wanted = number // PAGE_SIZE
     kernel = opener.kernel
-    if group.parent is None:
-        reclaimer = kernel.memory.reclaimer
-        count = 0 if reclaimer is None else reclaimer.reclaim(kernel.memory, wanted)
-    else:
-        count = _counter(group).reclaim(wanted)
-    if count < wanted:
-        raise EAGAIN("no more pages to let go")
+    reclaimer = kernel.memory.reclaimer
+    count = 0
+    while count < wanted:
+        if group.parent is None:
+            more = 0 if reclaimer is None else reclaimer.reclaim(kernel.memory, wanted - count)
+        else:
+            # All at once would go far beyond it.
+            more = _counter(group).reclaim((wanted - count) // 4)
+        if not more:
+            raise EAGAIN("no more pages to let go")
+        count += more
 
 
-def _page_counts(kernel: Kernel, group: Cgroup) -> tuple[int, int]:
-    """How many pages of files and how many others were taken by the group and those below."""
+class MemoryStatistics(NamedTuple):
+    """What a group and those below have now, in bytes, by what it is."""
+
+    anonymous: int
+    file: int
+    shared: int
+    tables: int
+    kernel: int
+    stacks: int
+    buffers: int
+    counters: int
+    scanned: int
+    reclaimed: int
+    minor_faults: int
+    major_faults: int
+
+
+def _statistics(kernel: Kernel, group: Cgroup) -> MemoryStatistics:
+    """Tables are counted by looking at them, all else as it's charged."""
     memory = kernel.memory
+    tasks = [task for each in group.subtree() for task in each.tasks]
+    minor_faults = sum(task.times.minor_faults for task in tasks)
+    major_faults = sum(task.times.major_faults for task in tasks)
+    stacks = len(tasks) * STACK_BYTES
+    tables = _table_frames(kernel)
+    kernel.clock.spend(len(tables) * SEEN_FRAME_NS)
     if group.parent is None:
-        file = len(memory.reclaimable)
-        return file, memory.used_frames - file
+        file = len(memory.reclaimable) * PAGE_SIZE
+        reclaimer = memory.reclaimer
+        account = memory.account
+        return MemoryStatistics(
+            max(memory.used_frames - len(tables), 0) * PAGE_SIZE - file,
+            file,
+            0,
+            len(tables) * PAGE_SIZE,
+            account.used_bytes,
+            stacks,
+            account.kinds[SOCKET_BUFFER],
+            account.kinds[CGROUP],
+            0 if reclaimer is None else reclaimer.scanned_count,
+            0 if reclaimer is None else reclaimer.reclaimed_count,
+            minor_faults,
+            major_faults,
+        )
     counter = _counter(group)
-    kernel.clock.spend(len(memory.owners) * SEEN_FRAME_NS)
-    owned = [frame for frame, owner in memory.owners.items() if owner.is_below(counter)]
-    file = sum(1 for frame in owned if frame in memory.reclaimable)
-    return file, len(owned) - file
+    owners = memory.owners
+    owned_tables = 0
+    for frame in tables:
+        owner = owners.get(frame)
+        if isinstance(owner, MemoryCounter) and owner.is_below(counter):
+            owned_tables += PAGE_SIZE
+    file, shared = counter.file_count * PAGE_SIZE, counter.shared_count * PAGE_SIZE
+    objects = counter.kernel_usage
+    return MemoryStatistics(
+        counter.usage - objects - file - shared - owned_tables,
+        file,
+        shared,
+        owned_tables,
+        objects,
+        stacks,
+        counter.kernel_kinds[SOCKET_BUFFER],
+        counter.kernel_kinds[CGROUP],
+        counter.scanned_count,
+        counter.reclaimed_count,
+        counter.minor_faults + minor_faults,
+        counter.major_faults + major_faults,
+    )
+
+
+def _table_frames(kernel: Kernel) -> set[int]:
+    """The frames of all page tables: processes share some."""
+    frames: set[int] = set()
+    for mm in dict.fromkeys(task.mm for task in kernel.tasks if task.mm.reference_count > 0):
+        tables = mm.tables
+        frames.add(tables.root)
+        frames.update(tables.upper.values(), tables.middle.values(), tables.leaves.values())
+    return frames
 
 
 def show_stat(group: Cgroup, opener: Opener) -> bytes:
-    """memory.stat, what of it is counted. Page tables and files in memory are among what is anonymous.
+    """memory.stat. There is no swap, and nothing is written back later: lines about these are of none.
 
+    Of pages of files none is known to be more active than others before they are reclaimed.
     Linux: mm/memcontrol.c, memcg_stat_format.
     """
-    kernel = opener.kernel
-    file, anonymous = _page_counts(kernel, group)
-    tasks = [task for each in group.subtree() for task in each.tasks]
-    kernel_bytes = kernel.memory.account.used_bytes if group.parent is None else _counter(group).kernel_usage
-    reclaimed = 0 if group.parent is None else _counter(group).reclaimed_count
+    now = _statistics(opener.kernel, group)
+    objects = now.kernel - now.buffers
+    slab = max(objects - now.stacks - now.counters, 0)
     rows = (
-        (b"anon", anonymous * PAGE_SIZE),
-        (b"file", file * PAGE_SIZE),
-        (b"kernel", kernel_bytes),
-        (b"kernel_stack", len(tasks) * STACK_BYTES),
-        (b"slab", max(kernel_bytes - len(tasks) * STACK_BYTES, 0)),
-        (b"pgfault", sum(task.times.minor_faults + task.times.major_faults for task in tasks)),
-        (b"pgmajfault", sum(task.times.major_faults for task in tasks)),
-        (b"pgsteal", reclaimed),
+        (b"anon", now.anonymous),
+        (b"file", now.file + now.shared),
+        (b"kernel", objects + now.tables),
+        (b"kernel_stack", now.stacks),
+        (b"pagetables", now.tables),
+        (b"sec_pagetables", 0),
+        (b"percpu", now.counters),
+        (b"sock", now.buffers),
+        (b"vmalloc", 0),
+        (b"shmem", now.shared),
+        (b"file_dirty", 0),
+        (b"file_writeback", 0),
+        (b"swapcached", 0),
+        (b"inactive_anon", now.anonymous + now.shared),
+        (b"active_anon", 0),
+        (b"inactive_file", now.file),
+        (b"active_file", 0),
+        (b"unevictable", 0),
+        (b"slab_reclaimable", 0),
+        (b"slab_unreclaimable", slab),
+        (b"slab", slab),
+        (b"pgscan", now.scanned),
+        (b"pgsteal", now.reclaimed),
+        (b"pgfault", now.minor_faults + now.major_faults),
+        (b"pgmajfault", now.major_faults),
     )
     return b"".join(b"%s %d\n" % row for row in rows)
 
 
 def show_numa_stat(group: Cgroup, opener: Opener) -> bytes:
     """memory.numa_stat: there is one node."""
-    file, anonymous = _page_counts(opener.kernel, group)
-    return b"anon N0=%d\nfile N0=%d\n" % (anonymous * PAGE_SIZE, file * PAGE_SIZE)
+    now = _statistics(opener.kernel, group)
+    rows = (
+        (b"anon", now.anonymous),
+        (b"file", now.file + now.shared),
+        (b"kernel_stack", now.stacks),
+        (b"pagetables", now.tables),
+        (b"shmem", now.shared),
+        (b"inactive_anon", now.anonymous + now.shared),
+        (b"active_anon", 0),
+        (b"inactive_file", now.file),
+        (b"active_file", 0),
+    )
+    return b"".join(b"%s N0=%d\n" % row for row in rows)
 
 
 def show_no_swap(group: Cgroup, opener: Opener) -> bytes:
     """memory.swap.current and memory.swap.peak: there is no swap space."""
     return b"0\n"
+
+
+def store_swap_peak(group: Cgroup, data: bytes, opener: Opener) -> None:
+    """Nothing is counted, from now on as before."""
 
 
 def show_swap_events(group: Cgroup, opener: Opener) -> bytes:
@@ -192,7 +309,7 @@ def _local_events_of(group: Cgroup) -> EventFile:
 
 MEMORY_FILES: dict[bytes, ControlFile] = {
     b"memory.current": ControlFile(show_current, None, MEMORY),
-    b"memory.peak": ControlFile(show_peak, None, MEMORY),
+    b"memory.peak": ControlFile(show_peak, store_peak, MEMORY),
     b"memory.min": ControlFile(*_limit("minimum"), MEMORY),
     b"memory.low": ControlFile(*_limit("low"), MEMORY),
     b"memory.high": ControlFile(_limit("high")[0], store_high, MEMORY),
@@ -204,7 +321,7 @@ MEMORY_FILES: dict[bytes, ControlFile] = {
     b"memory.oom.group": ControlFile(show_oom_group, store_oom_group, MEMORY),
     b"memory.reclaim": ControlFile(None, store_reclaim, MEMORY, is_on_root=True),
     b"memory.swap.current": ControlFile(show_no_swap, None, MEMORY),
-    b"memory.swap.peak": ControlFile(show_no_swap, None, MEMORY),
+    b"memory.swap.peak": ControlFile(show_no_swap, store_swap_peak, MEMORY),
     b"memory.swap.high": ControlFile(*_limit("swap_high"), MEMORY),
     b"memory.swap.max": ControlFile(*_limit("swap_maximum"), MEMORY),
     b"memory.swap.events": ControlFile(show_swap_events, None, MEMORY),
