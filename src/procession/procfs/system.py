@@ -22,6 +22,7 @@ from procession.kernel.task_state import TaskState
 from procession.kernel.time.costs import SEEN_FRAME_NS
 from procession.procfs.inode import ProcDirectory, ProcFile, ProcLink, RecordsFile
 from procession.procfs.locks import show_locks
+from procession.procfs.physical_pages import open_page_groups
 from procession.procfs.pressure import PressureInode
 from procession.procfs.process_memory import resident_entries
 from procession.procfs.sysvipc import show_queues, show_segments, show_semaphores
@@ -552,6 +553,7 @@ TREE: SystemTree = {
     b"filesystems": SystemFile(0o444, show_filesystems),
     b"interrupts": SystemFile(0o444, show_interrupts),
     b"kmsg": SystemFile(0o400, show_nothing, None, open_log),
+    b"kpagecgroup": SystemFile(0o400, show_nothing, None, open_page_groups),
     b"loadavg": SystemFile(0o444, show_loadavg),
     b"locks": SystemFile(0o444, show_locks),
     b"meminfo": SystemFile(0o444, show_meminfo),
