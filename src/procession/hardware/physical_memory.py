@@ -401,13 +401,22 @@ class PhysicalMemory:
         first = last = ordered[0]
         for frame in [*ordered[1:], -1]:
             if frame != last + 1:
-                try:
-                    self.bytes.madvise(_MADV_REMOVE, first << PAGE_SHIFT, last - first + 1 << PAGE_SHIFT)
-                except OSError:
+                if not self._drop(first << PAGE_SHIFT, last - first + 1 << PAGE_SHIFT):
                     # Then the host keeps it.
                     return
                 first = frame
             last = frame
+
+    def _drop(self, start: int, length: int) -> bool:
+        """Whether the host has the memory of these bytes back."""
+        # What is a copy of what a file once held, which others look at, can't be taken out of that file.
+        for advice in (_MADV_REMOVE, _MADV_DONTNEED):
+            try:
+                self.bytes.madvise(advice, start, length)
+            except OSError:
+                continue
+            return True
+        return False
 
     def _back_frames(self) -> None:
         """Have the host's memory for the next fresh frames, which are zeros and stay so.
@@ -520,15 +529,17 @@ class PhysicalMemory:
         """Give the host its memory back; the object can't be used afterwards."""
         self.words.release()
         self.bytes.close()
-        if self.descriptor >= 0:
+        self.leave_file()
+
+    def leave_file(self) -> None:
+        """The file isn't what is in the frames any more: nobody else can map it."""
+        if getattr(self, "descriptor", -1) >= 0:
             os.close(self.descriptor)
             self.descriptor = -1
 
     def __del__(self) -> None:
         # A machine that nobody closed goes with its last reference, as its mapping does.
-        if getattr(self, "descriptor", -1) >= 0:
-            os.close(self.descriptor)
-            self.descriptor = -1
+        self.leave_file()
 
 
 _ZERO_PAGE = bytes(PAGE_SIZE)
@@ -536,6 +547,7 @@ _ZEROED, _COPIED, _FILLED = range(3)
 _MADV_POPULATE_READ = int(Advice.MADV_POPULATE_READ)
 _MADV_POPULATE_WRITE = int(Advice.MADV_POPULATE_WRITE)
 _MADV_REMOVE = int(Advice.MADV_REMOVE)
+_MADV_DONTNEED = int(Advice.MADV_DONTNEED)
 _BACKED_AT_ONCE = 256
 _BACKING = memoryview(bytes(_BACKED_AT_ONCE << PAGE_SHIFT))
 _FEW_PAGES = 8

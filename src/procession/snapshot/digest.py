@@ -15,8 +15,9 @@ from hashlib import blake2b
 from itertools import chain, count, islice
 from typing import Any
 
+from procession.snapshot.record import Record
 from procession.snapshot.shape import UNSET, SetShape, is_layout, shape_of
-from procession.snapshot.table import ObjectTable, Record
+from procession.snapshot.table import ObjectTable
 
 _MARSHAL_VERSION = 2
 """The last one without references, whose text doesn't depend on who else holds a value."""

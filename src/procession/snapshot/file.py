@@ -99,7 +99,7 @@ def write_snapshot(snapshot: Snapshot, engine: Engine, roots: Any, head: Head) -
     frames.natural(len(present))
     for frame in present:
         frames.natural(frame)
-    contents = [page.data for page in pages if page is not None]
+    contents = [page.read(frame) for frame, page in enumerate(pages) if page is not None]
     for size, limit, what in (
         (len(objects), _MOST_OBJECTS, "objects"),
         (len(text) + len(writer.data) + len(body.data), _LARGEST_BESIDE_FRAMES, "bytes of objects"),

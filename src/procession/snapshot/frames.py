@@ -7,8 +7,9 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from procession.hardware.physical_memory import PAGE_SHIFT, PAGE_SIZE
+from procession.snapshot.frozen_memory import FrozenMemory, freeze
 from procession.snapshot.shared_list import LEAF_SIZE, KeptList, SharedList
-from procession.snapshot.written_pages import written_pages
+from procession.snapshot.written_pages import WrittenPages, written_pages
 
 if TYPE_CHECKING:
     from procession.hardware.physical_memory import PhysicalMemory
@@ -25,6 +26,36 @@ class Page:
     def __init__(self, data: bytes) -> None:
         self.data = data
         self.digest = b""
+
+    def read(self, frame: int) -> bytes:
+        """What it held; `frame` is which one it was."""
+        return self.data
+
+    def digest_of(self, frame: int) -> bytes:
+        """The digest of that."""
+        if not self.digest:
+            self.digest = blake2b(self.data, digest_size=16).digest()
+        return self.digest
+
+
+class FrozenPages(Page):
+    """What all those frames held that stand in a list with this in their places: as `frozen` has it there."""
+
+    __slots__ = ("digests", "frozen")
+
+    def __init__(self, frozen: FrozenMemory) -> None:
+        super().__init__(b"")
+        self.frozen = frozen
+        self.digests: dict[int, bytes] = {}
+
+    def read(self, frame: int) -> bytes:
+        return self.frozen.page(frame)
+
+    def digest_of(self, frame: int) -> bytes:
+        digest = self.digests.get(frame)
+        if digest is None:
+            digest = self.digests[frame] = blake2b(self.frozen.page(frame), digest_size=16).digest()
+        return digest
 
 
 UNKNOWN: Final = Page(b"")
@@ -50,19 +81,31 @@ class KeptFrames(NamedTuple):
 
 
 class FrameKeeper:
-    """Keeps the frames of one memory.
+    """Keeps the frames of one memory: all of them are compared at each look if it `compares`, as it must
+    where another process writes to them.
 
     `pages` are what they held when they were looked at last, and `references` their counts then. `terms` are
     what each adds to the sum `total`, which is the digest of all.
     """
 
-    __slots__ = ("digested", "memory", "pages", "references", "stale", "terms", "total", "written")
+    __slots__ = (
+        "compares",
+        "digested",
+        "memory",
+        "pages",
+        "references",
+        "stale",
+        "terms",
+        "total",
+        "written",
+    )
 
     def __init__(self, memory: PhysicalMemory, *, compares: bool = False) -> None:
         self.memory = memory
         self.pages: SharedList[Page | None] = SharedList()
         self.references = b""
-        self.written = None if compares else written_pages(memory.bytes)
+        self.compares = compares
+        self.written: WrittenPages | None = None
         self.terms: list[int] = []
         self.total = 0
         self.stale: set[int] = set()
@@ -78,8 +121,11 @@ class FrameKeeper:
         memory, pages, data = self.memory, self.pages, self.memory.bytes
         end = memory.next_fresh
         counts = memory.references
-        pages.extend([None] * (end - pages.count))
         references = counts[:end].tobytes()
+        if not pages.count and not self.compares and self._begin(end):
+            self.references = references
+            return
+        pages.extend([None] * (end - pages.count))
         changed = self._written(end)
         # A fresh frame is zero without having been written to.
         changed.update(self._newly_counted(references))
@@ -93,10 +139,24 @@ class FrameKeeper:
             base = frame << PAGE_SHIFT
             now = data[base : base + PAGE_SIZE]
             known = pages[frame]
-            if known is None or known.data != now:
+            if known is None or known.read(frame) != now:
                 pages[frame] = Page(now)
                 stale.add(frame)
         self.references = references
+
+    def _begin(self, end: int) -> bool:
+        """Let the host tell from now on what is written to; whether it also keeps what there is now."""
+        memory = self.memory
+        frozen = freeze(memory)
+        self.written = written_pages(memory.bytes)
+        if frozen is None:
+            return False
+        if self.written is not None:
+            self.written.take(end)
+        page = FrozenPages(frozen)
+        self.pages.extend([page if count else None for count in memory.references[:end]])
+        self.stale.update(range(end))
+        return True
 
     def _written(self, end: int) -> set[int]:
         """The frames that may have been written to; all in use where the host doesn't tell."""
@@ -122,13 +182,13 @@ class FrameKeeper:
             self.stale.add(frame)
             if then is not None and (now is not UNKNOWN or self._differs(frame, then)):
                 base = frame << PAGE_SHIFT
-                data[base : base + PAGE_SIZE] = then.data
+                data[base : base + PAGE_SIZE] = then.read(frame)
                 changed.add(frame)
         for frame in range(pages.count, count):
             self.stale.add(frame)
             page = kept.pages.leaves[frame // LEAF_SIZE][frame % LEAF_SIZE]
             if page is not None:
-                data[frame << PAGE_SHIFT : (frame + 1) << PAGE_SHIFT] = page.data
+                data[frame << PAGE_SHIFT : (frame + 1) << PAGE_SHIFT] = page.read(frame)
                 changed.add(frame)
         if end > count:
             # What was never handed out is zero.
@@ -149,7 +209,7 @@ class FrameKeeper:
 
     def _differs(self, frame: int, page: Page) -> bool:
         base = frame << PAGE_SHIFT
-        return self.memory.bytes[base : base + PAGE_SIZE] != page.data
+        return self.memory.bytes[base : base + PAGE_SIZE] != page.read(frame)
 
     def digest(self) -> int:
         """The digest of the frames as they were looked at last; it costs what has changed."""
@@ -165,9 +225,7 @@ class FrameKeeper:
             page = pages[frame] if frame < pages.count else None
             term = 0
             if page is not None:
-                if not page.digest:
-                    page.digest = blake2b(page.data, digest_size=16).digest()
-                text = b"%d:%d:%b" % (frame, counts[frame], page.digest)
+                text = b"%d:%d:%b" % (frame, counts[frame], page.digest_of(frame))
                 term = int.from_bytes(blake2b(text, digest_size=16).digest(), "little")
             total += term - terms[frame]
             terms[frame] = term

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 from procession.kernel.decider import SeededDecider
 from procession.snapshot.digest import StateDigest
 from procession.snapshot.frames import FrameKeeper, KeptFrames
+from procession.snapshot.record import Record
 from procession.snapshot.shared_list import KeptList
-from procession.snapshot.table import ObjectTable, Record
+from procession.snapshot.table import ObjectTable
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel

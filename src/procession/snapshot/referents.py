@@ -23,6 +23,7 @@ from procession.snapshot.shape import is_compiled_instance
 if TYPE_CHECKING:
     from procession.snapshot.shape import Shape
 
+GROUP_SIZE = 256
 _SEPARATOR = (object(),)
 """Between two objects, so that what one has lost another can't have got unseen."""
 _ITEMS_AT = list.__basicsize__ - 16
@@ -44,6 +45,18 @@ _SAMPLE: list[Any] = [_SEPARATOR, None, "", 1 << 70]
 addresses = _addresses if _addresses(_SAMPLE) == _addresses_by_id(_SAMPLE) else _addresses_by_id
 
 
+def _separated(values: list[Any]) -> list[Any]:
+    """The arguments to ask the collector about `values`, each told apart from the next."""
+    arguments = [_SEPARATOR] * (2 * len(values))
+    arguments[::2] = values
+    return arguments
+
+
+def referents_of(values: list[Any]) -> list[Any]:
+    """What each of `values` refers to, as the collector tells it, and one thing more after each."""
+    return gc.get_referents(*_separated(values))
+
+
 class Group:
     """Objects that aren't expected to change, by their `numbers`, of which `last` is the highest.
 
@@ -53,19 +66,30 @@ class Group:
     __slots__ = ("arguments", "bytes_seen", "held", "last", "numbers", "raw", "seen")
 
     def __init__(self, numbers: list[int], objects: list[Any], shapes: list[Shape]) -> None:
-        self.numbers = numbers
-        self.last = max(numbers)
-        self.arguments: list[Any] = []
         self.raw: list[ctypes.Array[ctypes.c_char]] = []
         compiled: list[Any] = []
+        values: list[Any] = []
         for number in numbers:
             value = objects[number]
             if is_compiled_instance(shapes[number]):
                 compiled.append(value)
                 self.raw.append(_bytes_of(value))
             else:
-                self.arguments += (value, _SEPARATOR)
-        held = gc.get_referents(*self.arguments)
+                values.append(value)
+        self._keep(numbers, values, referents_of(values), compiled)
+
+    @staticmethod
+    def of_rows(numbers: list[int], values: list[Any], held: list[Any]) -> Group:
+        """A group of objects of one class that isn't compiled, with what `referents_of` told of them."""
+        group = Group.__new__(Group)
+        group.raw = []
+        group._keep(numbers, values, held, [])
+        return group
+
+    def _keep(self, numbers: list[int], values: list[Any], held: list[Any], compiled: list[Any]) -> None:
+        self.numbers = numbers
+        self.last = max(numbers)
+        self.arguments = _separated(values)
         self.seen = addresses(held)
         self.bytes_seen = b"".join(self.raw)
         self.held = held, compiled, gc.get_referents(*compiled)

@@ -21,7 +21,9 @@ _FEW_FIELDS = 2
 Contents = tuple[Any, ...]
 """What an object held at one moment. It is never changed, and keeps alive what it names."""
 
-__all__ = ["UNSET", "Contents", "NotPlain", "Shape", "outside_of", "shape_of"]
+__all__ = ["ATOMS", "UNSET", "Contents", "NotPlain", "Shape", "outside_of", "shape_of"]
+ATOMS: frozenset[type] = frozenset((int, bool, bytes, str, float, type(None)))
+"""The commonest classes of what never changes."""
 _ATOMS = (int, str, bytes, float, type(None), type, Enum, Struct, memoryview, mmap)
 
 
@@ -58,6 +60,9 @@ class Shape:
     def write(self, value: Any, now: Contents, then: Contents) -> None:
         """Let `value`, which holds `now`, hold `then`."""
         raise NotImplementedError
+
+    def warm(self) -> None:
+        """From now on objects of this shape are read and written often."""
 
     def put_back(self, value: Any, then: Contents) -> None:
         """Let `value` hold `then`, which was read of it, whatever it holds now.
@@ -171,19 +176,20 @@ class InstanceShape(Shape):
     `writer` lets an object hold contents that aren't partial; None where each attribute is set by itself.
     """
 
-    __slots__ = ("fields", "is_compiled", "writer")
+    __slots__ = ("fields", "is_compiled", "is_warm", "writer")
 
     def __init__(self, kind: type) -> None:
         self.fields = fields_of(kind)
         self.is_compiled = is_compiled_class(kind)
         self.writer: Callable[[Any, Contents], None] | None = None
-        if len(self.fields) < _FEW_FIELDS:
-            super().__init__(self._read_each)
-        elif self.is_compiled:
-            super().__init__(attrgetter(*self.fields))
-        else:
-            reader, self.writer = _access_to(self.fields)
-            super().__init__(reader)
+        has_few = len(self.fields) < _FEW_FIELDS
+        super().__init__(self._read_each if has_few else attrgetter(*self.fields))
+        self.is_warm = has_few or self.is_compiled
+
+    def warm(self) -> None:
+        if not self.is_warm:
+            self.is_warm = True
+            self.reader, self.writer = _access_to(self.fields)
 
     def read(self, value: Any) -> Contents:
         try:
@@ -221,7 +227,8 @@ def _access_to(
 ) -> tuple[Callable[[Any], Contents], Callable[[Any, Contents], None]]:
     """Functions that read and write all of `fields`: the interpreter knows soon where each lies.
 
-    That's three times as fast as to ask for them by name.
+    That's three times as fast as to ask for them by name, but to make them takes as long as to ask some
+    hundred times.
     """
     attributes = ", ".join(f"value.{name}" for name in fields)
     made: dict[str, Any] = {}

@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterable
 from itertools import compress
 from operator import is_not
 from typing import Any
 
-from procession.snapshot.referents import Group
-from procession.snapshot.shape import Contents, Shape, is_seen_in_group, shape_of
+from procession.snapshot.record import Record
+from procession.snapshot.referents import GROUP_SIZE, Group
+from procession.snapshot.shape import ATOMS, Contents, Shape, is_seen_in_group, shape_of
 from procession.snapshot.shared_list import LEAF_SIZE, KeptList, SharedList
+from procession.snapshot.survey import Survey
 
-_GROUP_SIZE = 256
 _MANY_NEW = 512
 """So many at once are no news: they go where nothing is expected to change."""
 _COOLING_INTERVAL = 32
 _LEAF_BITS = LEAF_SIZE.bit_length() - 1
 _LEAF_MASK = LEAF_SIZE - 1
 _COOL_AGE = 16
-
-
-class Record:
-    """What an object held. `text`, `links` and `term` are what the digest makes of that, once it asks."""
-
-    __slots__ = ("contents", "links", "term", "text")
-
-    def __init__(self, contents: Contents) -> None:
-        self.contents = contents
-        self.text = b""
-        self.links: tuple[int, ...] = ()
-        self.term = 0
 
 
 class ObjectTable:
@@ -109,7 +99,9 @@ class ObjectTable:
             if has_digest:
                 self.changed.add(number)
             waiting += compress(now, map(is_not, now, then)) if len(now) == len(then) else now
-        if waiting:
+        if not objects:
+            self._survey(waiting)
+        elif waiting:
             self._add_all(waiting)
         self.looks += 1
         if not self.looks % _COOLING_INTERVAL:
@@ -129,17 +121,46 @@ class ObjectTable:
         leaving = set(numbers)
         rest = [number for number in group.numbers if number not in leaving]
         del self.groups[group]
+        self._make_hot(leaving)
         for number in leaving:
-            self.hot[number] = 0
             del self.group_of[number]
         if rest:
             self._make_group(rest)
 
-    def _make_group(self, numbers: list[int]) -> None:
-        group = Group(numbers, self.objects, self.shapes)
-        self.groups[group] = None
+    def _make_hot(self, numbers: Iterable[int]) -> None:
+        hot, shapes = self.hot, self.shapes
         for number in numbers:
-            self.group_of[number] = group
+            hot[number] = 0
+            shapes[number].warm()
+
+    def _make_group(self, numbers: list[int]) -> None:
+        self._take_group(Group(numbers, self.objects, self.shapes))
+
+    def _take_group(self, group: Group) -> None:
+        self.groups[group] = None
+        self.group_of.update(dict.fromkeys(group.numbers, group))
+
+    def _survey(self, roots: list[Any]) -> None:
+        """Take in all that `roots` lead to, as nothing is known."""
+        survey = Survey()
+        is_collecting = gc.isenabled()
+        # None of these many new objects is garbage.
+        gc.disable()
+        try:
+            survey.take_in(roots)
+        finally:
+            if is_collecting:
+                gc.enable()
+        self.objects, self.shapes, self.numbers = survey.objects, survey.shapes, survey.numbers
+        self.records.extend(survey.records)
+        if self.has_digest:
+            self.changed.update(range(len(self.objects)))
+        if len(self.objects) <= _MANY_NEW:
+            self._make_hot(range(len(self.objects)))
+            return
+        for group in survey.groups:
+            self._take_group(group)
+        self._group(survey.rest)
 
     def _add_all(self, waiting: list[Any]) -> None:
         """Take in the objects among `waiting` that aren't known, and all that they lead to."""
@@ -151,7 +172,7 @@ class ObjectTable:
         while waiting:
             value = waiting.pop()
             kind = type(value)
-            if kind in _ATOMS:
+            if kind in ATOMS:
                 continue
             number = numbers.get(id(value))
             if number is not None:
@@ -169,7 +190,7 @@ class ObjectTable:
             objects.append(value)
             shapes.append(shape)
             records.append(Record(contents))
-            waiting += [item for item in contents if type(item) not in _ATOMS]
+            waiting += [item for item in contents if type(item) not in ATOMS]
         self.records.extend(records)
         added = range(first, len(objects))
         if self.has_digest:
@@ -177,8 +198,7 @@ class ObjectTable:
         if len(added) > _MANY_NEW:
             self._group(added)
         else:
-            for number in added:
-                self.hot[number] = 0
+            self._make_hot(added)
 
     def _meet_again(self, number: int) -> Contents:
         """What had gone is of the state again, and holds whatever it does now."""
@@ -199,9 +219,9 @@ class ObjectTable:
             if is_seen_in_group(self.objects[number], self.shapes[number]):
                 cold.append(number)
             else:
-                self.hot[number] = 0
-        for at in range(0, len(cold), _GROUP_SIZE):
-            self._make_group(cold[at : at + _GROUP_SIZE])
+                self._make_hot((number,))
+        for at in range(0, len(cold), GROUP_SIZE):
+            self._make_group(cold[at : at + GROUP_SIZE])
 
     def _cool(self) -> None:
         """Put what hasn't changed for a while into groups, together with what is left of small ones."""
@@ -211,7 +231,7 @@ class ObjectTable:
         for number in cool:
             del self.hot[number]
         # Those that have lost some of theirs are filled up.
-        for group in [group for group in self.groups if len(group.numbers) < _GROUP_SIZE]:
+        for group in [group for group in self.groups if len(group.numbers) < GROUP_SIZE]:
             del self.groups[group]
             cool += group.numbers
         self._group(sorted(cool))
@@ -290,4 +310,3 @@ def _is_equal(item: Any, old: Any) -> bool:
 
 
 _VALUES = frozenset((int, bytes, str, float))
-_ATOMS = frozenset((int, bool, bytes, str, float, type(None)))
