@@ -309,5 +309,5 @@ def is_seen_in_group(value: Any, shape: Shape) -> bool:
     if isinstance(shape, InstanceShape):
         return not shape.is_compiled or not type(value).__dictoffset__
     if isinstance(shape, DictShape):
-        return not any(type(key) is str for key in value)
+        return str not in map(type, value)
     return not isinstance(shape, BytesShape | ArrayShape)
