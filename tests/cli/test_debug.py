@@ -124,6 +124,7 @@ def test_what_is_shown(recording: str) -> None:
         "diff 2 200",
         "graph",
         "help",
+        "print identity",
     )
     assert "`- 2 bash" in shown[1]
     assert "PID   TID" in shown[2]
@@ -132,6 +133,8 @@ def test_what_is_shown(recording: str) -> None:
     assert shown[6]
     assert "/* " in shown[7] or "(" in shown[7]
     assert "step [N]" in shown[8]
+    assert shown[9].startswith("identity\n")
+    assert "state\n" not in shown[9]
 
 
 def test_the_output_is_there_again_further_on(recording: str) -> None:
@@ -161,6 +164,7 @@ def test_a_mistake_ends_a_script(recording: str, tmp_path: Path) -> None:
         ("nothing", "'nothing' is no command"),
         ("step sideways", "'sideways' is neither a number nor one of"),
         ("until nonsense", "'nonsense' is no event"),
+        ("print", "nothing has happened yet: print takes a pid here"),
         ("print 99", "there is no task 99 here"),
         ("back-to opened 1 77", "task 1 has no descriptor 77"),
         ("go somewhere", "'somewhere' is no number"),

@@ -14,7 +14,7 @@ from procession.snapshot.frozen_memory import freeze
 from procession.snapshot.keeper import StateKeeper
 from procession.snapshot.record import RowRecord, columns_of
 from procession.snapshot.shape import UNSET, shape_of
-from procession.snapshot.table import is_same
+from procession.snapshot.table import ObjectTable, is_same
 from procession.snapshot.written_pages import written_pages
 
 LOOP = "for ((i = 0; i < 12; i++)); do while :; do read line </dev/null; done & done; wait"
@@ -128,3 +128,20 @@ def test_an_object_without_an_attribute_is_read_by_itself() -> None:
     assert not partly.groups
     # UNSET stands for what isn't there.
     assert [value for value in partly.objects if value is not UNSET] == whole.objects
+
+
+def test_many_new_objects_are_forgotten_when_nothing_has_them() -> None:
+    root: list[object] = [[number] for number in range(700)]
+    table = ObjectTable()
+    table.look([root])
+    kept = table.records.keep()
+    for _ in range(2):
+        root.append([[number] for number in range(700)])
+        table.look([root])
+        assert len(table.groups) > 4
+        table.put_back(kept)
+        table.truncate(kept.count)
+        assert len(root) == 700
+        assert len(table.objects) == len(table.shapes) == kept.count == 701
+        assert all(group.last < kept.count for group in table.groups)
+        assert max(table.hot) < kept.count

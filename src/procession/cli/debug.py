@@ -308,8 +308,16 @@ class Debugger:
         )
 
     def do_print(self, words: list[str]) -> None:
-        """print PID [SECTION]: a task's task_struct, or a section of it (identity, memory, files ...)."""
-        if not 1 <= len(words) <= 2:
+        """print [PID] [SECTION]: a task's task_struct, or a section of it (identity, memory, files ...).
+
+        Without a PID it's the task of the last event.
+        """
+        if not words or not words[0].isdecimal():
+            event = self.history.event
+            if event is None:
+                raise Mistake("nothing has happened yet: print takes a pid here")
+            words = [str(event.tid), *words]
+        if len(words) > 2:
             raise Mistake("print takes a pid, and a section if only that is wanted")
         fields = task_report(self.machine.kernel, self.task(words[0]))
         if len(words) == 2:

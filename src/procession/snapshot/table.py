@@ -268,6 +268,8 @@ class ObjectTable:
         """Forget all objects but the first `count`, to which nothing leads."""
         if count >= len(self.objects):
             return
+        for group in [group for group in self.groups if group.last >= count]:
+            self._heat(group, [number for number in group.numbers if number >= count])
         for value in self.objects[count:]:
             del self.numbers[id(value)]
         del self.objects[count:]
@@ -278,11 +280,6 @@ class ObjectTable:
         self.absent = {number for number in self.absent if number < count}
         self.gone = range(self.gone.start, min(self.gone.stop, count))
         self.met = {number for number in self.met if number < count}
-        for group in [group for group in self.groups if group.last >= count]:
-            gone = [number for number in group.numbers if number >= count]
-            self._heat(group, gone)
-            for number in gone:
-                del self.hot[number]
 
 
 def is_same(now: Contents, then: Contents) -> bool:

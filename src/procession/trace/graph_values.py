@@ -129,8 +129,11 @@ def _number_text(value: int) -> str:
 
 
 def _bytes_text(value: bytes | bytearray | memoryview) -> str:
-    shown = repr(bytes(value[:_TEXT_LIMIT]))[1:]
-    return shown + "..." if len(value) > _TEXT_LIMIT else shown
+    count = _TEXT_LIMIT
+    while len(shown := repr(bytes(value[:count]))[1:]) > 2 * _TEXT_LIMIT:
+        # Most of it takes four characters a byte.
+        count >>= 1
+    return shown + "..." if len(value) > count else shown
 
 
 def _string_text(value: str) -> str:
