@@ -46,6 +46,7 @@ from procession.keyboard_watch import KeyboardWatch
 from procession.launch import (
     DEFAULT_ENVIRONMENT,
     as_list,
+    check_root,
     enter_callers_directory,
     enter_directory,
     environment_in,
@@ -148,6 +149,8 @@ class Machine(GoingBack):
             raise ValueError("a machine has the files of a rootfs or those of an image")
         if not os.fspath(rootfs):
             raise ValueError("rootfs is empty: name the directory that the program shall see as its root")
+        if source is None:
+            check_root(rootfs)
         memory_bytes = DEFAULT_MEMORY_BYTES if memory is None else memory
         if image is not None and memory is not None:
             from procession.confinement import machine_memory

@@ -217,6 +217,14 @@ def test_an_empty_name_of_a_tree_is_refused() -> None:
         Machine(rootfs="")
 
 
+@pytest.mark.parametrize(
+    ("name", "reason"), [("/nosuch", "No such file or directory"), ("/dev/null", "Not a directory")]
+)
+def test_a_tree_that_is_none_is_named(name: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=f"rootfs {name}: {reason}"):
+        Machine(rootfs=name)
+
+
 def test_a_tree_without_directories_to_mount_on_gets_them(small_tree: Path) -> None:
     result = run(
         "--rootfs", small_tree, "--", "/bin/busybox", "sh", "-c", "cd /; echo *; echo /proc/1/comm /dev/null"

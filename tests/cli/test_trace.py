@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from procession.trace.filter import calls_named
+
 SCRIPT = "(exit 3) & wait $!; cat /nothing; exit 4"
 
 
@@ -81,6 +83,13 @@ def test_events_as_json(guest_root: Path, tmp_path: Path) -> None:
     events = [json.loads(line) for line in output.read_text().splitlines()]
     assert {event["pid"] for event in events} == {3}
     assert {"cloned", "exited", "reaped"} <= {event["event"] for event in events}
+
+
+def test_chosen_calls_as_json(guest_root: Path) -> None:
+    result = trace(guest_root, "--json", "-e", "%process")
+    events = [json.loads(line) for line in result.stderr.splitlines()]
+    assert {event["event"] for event in events} == {"system_call_entered", "system_call_returned"}
+    assert "wait4" in {event["name"] for event in events} <= calls_named(("%process",))
 
 
 def test_states_and_exports(guest_root: Path, tmp_path: Path) -> None:

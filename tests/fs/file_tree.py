@@ -46,6 +46,18 @@ class TestClock:
     def spend_telling(self) -> None:
         """And here."""
 
+    def spend_offering(self, watch_count: int) -> None:
+        """And here."""
+
+    def spend_listing(self, entry_count: int) -> None:
+        """And here."""
+
+    def spend_mounts(self, mount_count: int) -> None:
+        """And here."""
+
+    def spend_showing_mounts(self, mount_count: int) -> None:
+        """And here."""
+
     def spend_random(self, byte_count: int) -> None:
         """And here."""
 

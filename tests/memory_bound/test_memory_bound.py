@@ -106,6 +106,7 @@ def test_one_way_after_another() -> None:
 
 
 @pytest.mark.heavy
+@pytest.mark.timeout(900)
 @pytest.mark.usefixtures("c_compiler")
 @pytest.mark.parametrize("way", WAYS)
 def test_every_way(way: str) -> None:

@@ -304,7 +304,12 @@ TRACE_OPTIONS = (
     click.option(
         "-c", "--summary", "is_summary", is_flag=True, help="Only count the calls: a table at the end."
     ),
-    click.option("--json", "is_json", is_flag=True, help="All events, as JSON, an object a line."),
+    click.option(
+        "--json",
+        "is_json",
+        is_flag=True,
+        help="All events, or the chosen calls alone, as JSON, an object a line.",
+    ),
     click.option(
         "--graph",
         multiple=True,

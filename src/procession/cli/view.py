@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from procession.abi.errno import Errno
 from procession.export.json_lines import JsonLines
+from procession.inspection.event import SystemCallEntered, SystemCallReturned
 from procession.inspection.recorder import EventRecorder
 from procession.inspection.timeline import (
     GENERATED_TO_DELIVERED,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from procession.trace.strace import TraceStyle
 
 STDERR = "-"
+_CALL_EVENTS = (SystemCallEntered, SystemCallReturned)
 _NS_PER_US = 1000
 _FORMS = {
     "perfetto": ("",),
@@ -207,6 +209,8 @@ class EventView(View):
         super().__init__(options.file_name)
         self.options = options
         self.chosen = chosen
+        # Who asks for some calls means these; states and exports take all events to make sense of.
+        self.is_about_calls = chosen is not None and chosen.is_about_calls
         self.exports = [_parse_export(text) for text in options.exports]
         self.events: list[Event] = []
 
@@ -220,7 +224,7 @@ class EventView(View):
 
     def take(self, event: Event) -> None:
         """One more event."""
-        if self.options.is_json:
+        if self.options.is_json and (not self.is_about_calls or isinstance(event, _CALL_EVENTS)):
             self.json_lines.take(event)
         if self.options.shows_states or self.exports:
             self.events.append(event)

@@ -11,6 +11,10 @@ from procession.hardware.physical_memory import OutOfFrames
 
 _FIRST_CAPACITY = 64
 """How many descriptors come with a process (Linux: include/linux/fdtable.h, NR_OPEN_DEFAULT)."""
+_FEW_FILES = 64
+"""So many descriptors are copied or closed at once in the time that is counted for a fork or an exit."""
+_PASSED_AT_ONCE = 8
+"""So many descriptors that are taken are passed in the time of a change."""
 
 
 class FdTable:
@@ -64,9 +68,12 @@ class FdTable:
         holds it.
         """
         files = self.files
-        fd = minimum if minimum > self.next_fd else self.next_fd
+        fd = start = minimum if minimum > self.next_fd else self.next_fd
         while fd in files:
             fd += 1
+        if fd - start > _FEW_FILES:
+            # None was remembered to be free from `minimum` on.
+            self.note_files((fd - start) // _PASSED_AT_ONCE)
         if fd >= limit:
             file.release_if_unheld()
             raise EMFILE
@@ -158,6 +165,7 @@ class FdTable:
 
     def close_on_exec_files(self) -> None:
         """Close what exec closes. Linux: fs/file.c, do_close_on_exec."""
+        self.note_files(len(self.close_on_exec))
         for fd in sorted(self.close_on_exec):
             self.close(fd)
 
@@ -177,7 +185,15 @@ class FdTable:
         table.next_fd = self.next_fd
         for file in files.values():
             file.reference_count += 1
+        table.note_files(len(files))
         return table
+
+    def note_files(self, count: int) -> None:
+        """A call means so many files of the table, more than most processes have: that takes time."""
+        if count > _FEW_FILES:
+            file = next(iter(self.files.values()), None)
+            if file is not None:
+                file.inode.superblock.vfs.memory.note_changed(count - _FEW_FILES)
 
     def acquire(self) -> FdTable:
         """One more task shares this table."""

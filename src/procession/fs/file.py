@@ -77,6 +77,8 @@ POLLRDHUP = int(PollEvent.POLLRDHUP)
 ALWAYS_READY = POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM
 
 MAXIMUM_SIZE = (1 << 63) - 1
+_SOUGHT_PAGES = 8
+"""Looking for data or a hole passes so many pages in the time of a change to one."""
 _KEEP_SIZE = int(FallocateFlag.FALLOC_FL_KEEP_SIZE)
 _PUNCH_HOLE = int(FallocateFlag.FALLOC_FL_PUNCH_HOLE)
 
@@ -470,6 +472,7 @@ class RegularFile(File):
         if pages.has_data(offset >> PAGE_SHIFT) == wants_data:
             return offset
         if wants_data:
+            pages.memory.note_changed(len(pages.frames) // _SOUGHT_PAGES)
             later = [
                 index for index in pages.frames if index > offset >> PAGE_SHIFT and pages.has_data(index)
             ]
@@ -479,6 +482,7 @@ class RegularFile(File):
         index = offset >> PAGE_SHIFT
         while pages.has_data(index):
             index += 1
+        pages.memory.note_changed((index - (offset >> PAGE_SHIFT)) // _SOUGHT_PAGES)
         return min(index << PAGE_SHIFT, size)
 
     def truncate(self, size: int) -> None:
@@ -548,7 +552,9 @@ class DirectoryFile(File):
                 DirectoryEntry(b"..", self.path.dentry.parent.inode.number, S_IFDIR >> 12),
                 *self.inode.list_entries(),
             ]
-            self.inode.superblock.vfs.accounts.add_listing(self, len(listing))
+            vfs = self.inode.superblock.vfs
+            vfs.accounts.add_listing(self, len(listing))
+            vfs.clock.spend_listing(len(listing))
             self.listing = listing
             if not self.flags & O_NOATIME:
                 self.inode.touch_accessed(self.path.mount.flags)

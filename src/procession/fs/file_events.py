@@ -124,15 +124,24 @@ class FileEvents:
             mask |= IN_ISDIR
         parent = entry.parent
         if parent is not entry and parent.inode.watches is not None:
-            for watch in list(parent.inode.watches):
+            watches = list(parent.inode.watches)
+            inode.superblock.vfs.clock.spend_offering(len(watches))
+            for watch in watches:
                 if not (by_path and entry.is_deleted and watch.is_blind_to_unlinked):
                     watch.happened(mask, entry.name)
         if inode.watches is not None:
             self._inode_event(inode, mask)
 
     def _inode_event(self, inode: Inode, mask: int) -> None:
-        for watch in list(inode.watches or ()):
-            watch.happened(mask)
+        self._tell(inode, mask)
+
+    @staticmethod
+    def _tell(inode: Inode, mask: int, name: bytes = b"", cookie: int = 0) -> None:
+        """Tell all who watch `inode`."""
+        watches = list(inode.watches or ())
+        inode.superblock.vfs.clock.spend_offering(len(watches))
+        for watch in watches:
+            watch.happened(mask, name, cookie)
 
     # What happens to names
 
@@ -172,8 +181,7 @@ class FileEvents:
         if directory.watches is not None:
             if inode.mode & S_IFMT == S_IFDIR:
                 mask |= IN_ISDIR
-            for watch in list(directory.watches):
-                watch.happened(mask, name, cookie)
+            self._tell(directory, mask, name, cookie)
 
     # The end of inodes
 

@@ -364,7 +364,9 @@ def flock(file: File, pid: ProcessId, *, is_exclusive: bool, is_blocking: bool) 
         del locks.whole[file]
         locks.note_change()
         locks.queue.wake_all()
-    if any(is_exclusive or other.is_exclusive for other in locks.whole.values()):
+    # One that is exclusive is the only one.
+    other = next(iter(locks.whole.values()), None)
+    if other is not None and (is_exclusive or other.is_exclusive):
         if not is_blocking:
             raise EAGAIN
         raise Sleep(locks.queue)

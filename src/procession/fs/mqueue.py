@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import insort_right
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from procession.abi.capability import Capability
@@ -125,6 +126,11 @@ class QueuedMessage:
     def __init__(self, priority: int, data: bytes) -> None:
         self.priority = priority
         self.data = data
+
+
+def _turn(message: QueuedMessage) -> int:
+    """What messages are sorted by."""
+    return -message.priority
 
 
 class MqueueFileSystem(Superblock):
@@ -333,10 +339,7 @@ class QueueInode(Inode):
     def _insert(self, message: QueuedMessage) -> None:
         """Linux: ipc/mqueue.c, msg_insert."""
         self.file_system.limits.charge(_BYTES_FOR_MESSAGE + len(message.data))
-        place = len(self.messages)
-        while place and self.messages[place - 1].priority < message.priority:
-            place -= 1
-        self.messages.insert(place, message)
+        insort_right(self.messages, message, key=_turn)
         self.byte_count += len(message.data)
 
     def withdraw_notice(self) -> bool:

@@ -162,6 +162,8 @@ class Walk:
             events = mount.superblock.vfs.file_events
             if events is not None:
                 events.followed(target)
+            # To read where it leads takes longer than to find a name.
+            mount.superblock.vfs.clock.spend_walking(2)
             self.walk(target, True)
 
     def link_target(self, mount: Mount, inode: Inode) -> bytes | None:

@@ -41,6 +41,18 @@ class Clock(Protocol):
     def spend_making(self) -> None:
         """A file has been made."""
 
+    def spend_listing(self, entry_count: int, /) -> None:
+        """The list of a directory of so many entries has been made."""
+
+    def spend_mounts(self, mount_count: int, /) -> None:
+        """So many mounts, of which the first is the call's, have been copied, changed or taken away."""
+
+    def spend_showing_mounts(self, mount_count: int, /) -> None:
+        """So many mounts have been told of in a list."""
+
+    def spend_offering(self, watch_count: int, /) -> None:
+        """An event has been shown to so many who watch, whom it may concern."""
+
     def spend_telling(self) -> None:
         """An event of a file has been told."""
 

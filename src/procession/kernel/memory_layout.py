@@ -27,6 +27,8 @@ AUXV_BYTES = 448
 _LEAST_ADDRESS = 65536
 _NO_FILE = 0xFFFFFFFF
 _NAME_BYTES = 80
+_CHANGES_FOR_NAME = 8
+"""Naming an area takes as long as changing so many entries of page tables."""
 _NOT_IN_NAMES = b"\\`$[]"
 
 _FIELDS = {
@@ -173,6 +175,8 @@ def name_memory(task: Task, start: int, length: int, address: int) -> int:
     if start == end:
         return 0
     areas = mm.areas_in(start, end)
+    mm.memory.note_changed(_CHANGES_FOR_NAME)
+    mm.note_areas(2 * len(areas) - 1)
     if any(area.file is not None for area in areas):
         raise EBADF("memory of a file")
     for area in areas:

@@ -52,14 +52,13 @@ def enter_call(
     newest = task.seccomp_filter
     if newest is None or task.seccomp_mode != MODE_FILTER:
         return _enter_strict(kernel, task, number)
-    decision = newest.decisions.get(number) or newest.decide(number)
+    decision = newest.decisions.get(number) or newest.decide(kernel.clock, number)
     answer, source = decision.answer, decision.filter
     if decision.rest:
         # In the processor rip may still be at the call itself; saving all registers only for it costs more
         # than the filter.
-        answer, source = newest.finish(
-            decision, number, kernel.registers_of(task).general if newest.uses_address else live
-        )
+        general = kernel.registers_of(task).general if newest.uses_address else live
+        answer, source = newest.finish(kernel.clock, decision, number, general)
     if answer == RET_ALLOW:
         return None
     action, data = answer & SECCOMP_RET_ACTION_FULL, answer & SECCOMP_RET_DATA

@@ -24,6 +24,7 @@ from procession.kernel.signal.parent import (
 from procession.kernel.signal.stop import LISTENING
 from procession.kernel.task import SIGNAL_STOP_CONTINUED, SIGNAL_STOP_STOPPED, CpuTimes, Task
 from procession.kernel.task_state import TRACED, ZOMBIE
+from procession.kernel.time.costs import SEEN_THREAD_NS
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
@@ -76,7 +77,9 @@ def do_wait(kernel: Kernel, task: Task, selection: WaitSelection) -> WaitedChild
     if kernel.observer is not None:
         kernel.observer.task_event(task, LOOK_FOR_CHILDREN)
     has_candidate = False
+    seen_count = 0
     for child in _candidates(kernel, task, selection):
+        seen_count += 1
         if is_eligible(child, selection):
             # Nothing can come of what has ended but its end.
             if selection.options & WEXITED or child.state is not ZOMBIE or len(child.group.threads) > 1:
@@ -87,6 +90,8 @@ def do_wait(kernel: Kernel, task: Task, selection: WaitSelection) -> WaitedChild
             if selection.kind == P_ALL and not selection.options & _STOPS:
                 # Of the living no other can be what it waits for: `_candidates` gives the zombies first.
                 break
+    if seen_count > 1:
+        kernel.clock.spend((seen_count - 1) * SEEN_THREAD_NS)
     if task.tracees or len(task.group.threads) > 1:
         for tracee in _tracees(task, selection):
             has_candidate = True

@@ -234,7 +234,14 @@ class AreaMap:
         self.area_list.check_room()
         self.split(start)
         self.split(end)
-        return self.areas_in(start, end)
+        found = self.areas_in(start, end)
+        self.note_areas(len(found))
+        return found
+
+    def note_areas(self, count: int) -> None:
+        """A call means so many areas, of which the first is its own: that takes time."""
+        if count > 1:
+            self.memory.note_changed(_PAGES_OF_AREA * (count - 1))
 
     def check_limits(self, length: int, is_data: bool, freed: int = 0) -> None:
         """Raise ENOMEM if `length` more bytes would pass RLIMIT_AS, or RLIMIT_DATA for private data.

@@ -189,16 +189,20 @@ class Words(Protocol):
         """A word."""
 
 
-def run(program: Program, words: Words, known: int, start: Suspension = START) -> int | Suspension:
-    """What the program answers: 32 bits.
+def run(
+    program: Program, words: Words, known: int, start: Suspension = START
+) -> tuple[int | Suspension, int]:
+    """What the program answers: 32 bits; and how many steps that took.
 
     When it wants a word beyond the first `known`, or something else of a packet, the answer is where it
     stands, to go on from when more are known.
     """
     position, a, x, memory = start
+    steps = 0
     # Most often met first: filters are long rows of comparisons.
     while True:
         code, skip_if_true, skip_if_false, operand = program[position]
+        steps += 1
         if code == JUMP_EQUAL:
             position += 1 + (skip_if_true if a == operand else skip_if_false)
         elif code == JUMP_GREATER_EQUAL:
@@ -207,11 +211,11 @@ def run(program: Program, words: Words, known: int, start: Suspension = START) -
             position += 1 + (skip_if_true if a > operand else skip_if_false)
         elif code == LOAD_ABSOLUTE:
             if operand >= known:
-                return Suspension(position, a, x, memory)
+                return Suspension(position, a, x, memory), steps
             a = words[operand]
             position += 1
         elif code == RETURN:
-            return operand
+            return operand, steps
         elif code == JUMP:
             position += 1 + operand
         elif code == AND:
@@ -224,7 +228,7 @@ def run(program: Program, words: Words, known: int, start: Suspension = START) -
         elif code & 7 == _ALU:
             by = x if code & _X else operand
             if code in (_DIVIDE | _X, MODULO | _X) and by == 0:
-                return 0
+                return 0, steps
             a = _compute(code & ~_X, a, by)
             position += 1
         elif code == LOAD_IMMEDIATE:
@@ -249,9 +253,9 @@ def run(program: Program, words: Words, known: int, start: Suspension = START) -
             a = x
             position += 1
         elif code == RETURN_A:
-            return a
+            return a, steps
         else:
-            return Suspension(position, a, x, memory)
+            return Suspension(position, a, x, memory), steps
 
 
 def _compare(jump: int, a: int, x: int) -> bool:

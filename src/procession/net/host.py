@@ -126,6 +126,18 @@ class HostClock(Protocol):
     def spend_answering(self, message_count: int) -> None:
         """So many messages of netlink have been read or made."""
 
+    def spend_stepping(self, step_count: int, load_count: int = 0) -> None:
+        """So many instructions of a program have been run for a packet, so many of which looked at it."""
+
+    def spend_checking(self, instruction_count: int) -> None:
+        """So many instructions of a program have been checked, or told of."""
+
+    def spend_delivering(self) -> None:
+        """A packet has been given to one more who looks at all of them."""
+
+    def spend_looking(self, object_count: int) -> None:
+        """So many sockets have been looked at for whether they are meant."""
+
     def spend_filtering(self, step_count: int) -> None:
         """So many expressions of rules have been run for a packet, or looked through."""
 

@@ -47,6 +47,7 @@ def attach_filter(socket: Socket, instructions: list[SockFilter]) -> None:
 
     The program's length has been checked. Linux: net/core/filter.c, sk_attach_filter.
     """
+    socket.network.host.clock.spend_checking(len(instructions))
     check_program(instructions)
     program = tuple((each.code, each.jt, each.jf, each.k) for each in instructions)
     try:
@@ -106,6 +107,7 @@ def told_program(socket: Socket, room: int) -> tuple[bytes, int]:
         return b"", count
     if room < count:
         raise EINVAL(f"room for {room} of {count} instructions")
+    socket.network.host.clock.spend_checking(count)
     return b"".join(SockFilter(*each).pack() for each in program), count
 
 
@@ -117,10 +119,13 @@ def accepted_bytes(socket: Socket, packet: FilteredPacket) -> int:
     program = socket.filter
     assert program is not None
     state = START
+    clock = socket.network.host.clock
     while True:
-        answer = run(program, _NO_WORDS, 0, state)
+        answer, steps = run(program, _NO_WORDS, 0, state)
         if isinstance(answer, int):
+            clock.spend_stepping(steps)
             return answer
+        clock.spend_stepping(steps, 1)
         after = _load(socket, packet, program, answer)
         if after is None:
             return 0

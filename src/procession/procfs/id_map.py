@@ -17,6 +17,7 @@ from procession.kernel.namespaces.id_map import (
     write_setgroups,
 )
 from procession.kernel.security.capability import CAP_SYS_ADMIN
+from procession.kernel.time.costs import MAP_LINE_NS
 from procession.procfs.inode import GeneratedFile, ProcFile
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class IdMapView:
         opener = cast("Credentials", subject)
         current = self.kernel.current
         writer = opener if current is None else current.credentials
+        self.kernel.clock.spend(data.count(b"\n") * MAP_LINE_NS)
         write_map(self.namespace, self.kind, data, opener, writer)
 
 

@@ -385,6 +385,7 @@ def show_sockstat(kernel: Kernel) -> bytes:
     orphans = sum(end.is_orphan for end in ends)
     listening = sum(holder.state == _LISTEN for holder in network.tcp.ports.all_holders())
     in_use = len(ends) + listening - orphans
+    kernel.clock.spend_looking(len(ends) + len(network.tcp.ports.holders))
     pages = -(-network.system.buffered_bytes // stream_charge(4096))
     return b"".join(
         (

@@ -14,7 +14,7 @@ from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import PAGE_SHIFT, PAGE_SIZE
 from procession.kernel.program.exec import ARG_MAXIMUM
 from procession.kernel.security.ptrace_access import has_memory
-from procession.kernel.time.costs import SHOWN_PAGE_NS
+from procession.kernel.time.costs import SHOWN_AREA_NS, SHOWN_PAGE_NS, USED_TABLE_NS, USED_TABLES
 from procession.mm.dump import DUMP_FILTER_BITS
 from procession.mm.peek import peek
 from procession.mm.remote_access import read_forced, write_forced
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from procession.fs.dentry import Path
     from procession.fs.permission import Subject
     from procession.kernel.task import Task
+    from procession.kernel.time.clock import Clock
     from procession.mm.address_space import MemoryDescriptor
     from procession.procfs.file_system import ProcFileSystem
 
@@ -127,8 +128,11 @@ def resident_entries(mm: MemoryDescriptor) -> Iterator[tuple[int, list[int]]]:
             yield of_file, [entry for (_, entry), own in zip(entries, private, strict=True) if not own]
 
 
-def resident_pages(mm: MemoryDescriptor) -> ResidentPages:
+def resident_pages(clock: Clock, mm: MemoryDescriptor) -> ResidentPages:
     """The resident pages of `mm` by kind: as many as `resident_entries` has, but without its lists."""
+    more = mm.areas.length + len(mm.leaves) - USED_TABLES
+    if more > 0:
+        clock.spend(more * USED_TABLE_NS)
     counts = [0, 0, 0]
     words, leaves = mm.words, mm.leaves
     for area in mm.areas:
@@ -368,7 +372,7 @@ def show_smaps_rollup(system: ProcFileSystem, task: Task, subject: Subject) -> b
     mm = task.mm
     uses = [area_use(mm, area) for area in mm.areas]
     total = AreaUse._make(map(sum, zip(*uses, strict=True))) if uses else _NOTHING_USED
-    system.kernel.clock.spend(total.resident // PAGE_KB * SHOWN_PAGE_NS)
+    system.kernel.clock.spend(total.resident // PAGE_KB * SHOWN_PAGE_NS + len(uses) * SHOWN_AREA_NS)
     locked = sum(use.resident for use, area in zip(uses, mm.areas, strict=True) if area.flags & LOCKED)
     before, after = use_lines(total, locked).split(b"Shared_Clean:", 1)
     by_kind = (

@@ -132,6 +132,7 @@ class MountsFile(RecordsFile):
 
     def show(self, subject: Subject) -> bytes:
         """The contents now."""
+        self.namespace.root.superblock.vfs.clock.spend_showing_mounts(len(self.namespace.mounts))
         show = show_mounts if self.kind == b"mounts" else show_mountinfo
         return show(self.namespace, self.root)
 

@@ -117,10 +117,13 @@ def store_clear_refs(system: ProcFileSystem, task: Task, data: bytes, subject: S
         return
     if kind == _SOFT_DIRTY:
         return
+    mm.note_areas(mm.areas.length)
     for area in mm.areas:
         if (kind == _OF_ANONYMOUS and area.file is not None) or (kind == _OF_FILES and area.file is None):
             continue
-        for page, entry in area_entries(mm, area):
+        entries = area_entries(mm, area)
+        mm.memory.note_changed(len(entries))
+        for page, entry in entries:
             mm.words[(mm.leaves[page >> 9] << 9) + (page & 511)] = entry & ~pte.ACCESSED
     mm.memory.stale |= STALE_TRANSLATIONS
 
@@ -162,15 +165,17 @@ def show_numa_maps(system: ProcFileSystem, task: Task, subject: Subject) -> byte
             line += b" heap"
         elif area.flags & GROWS_DOWN:
             line += b" stack"
-        lines.append(line + _page_counts(mm, area) + b"\n")
+        counts, page_count = _page_counts(mm, area)
+        system.kernel.clock.spend(page_count * SHOWN_PAGE_NS)
+        lines.append(line + counts + b"\n")
     return b"".join(lines)
 
 
-def _page_counts(mm: MemoryDescriptor, area: VirtualMemoryArea) -> bytes:
-    """How many pages there are, of which kinds, and where."""
+def _page_counts(mm: MemoryDescriptor, area: VirtualMemoryArea) -> tuple[bytes, int]:
+    """How many pages there are, of which kinds, and where; and their number."""
     entries = area_entries(mm, area)
     if not entries:
-        return b""
+        return b"", 0
     own = sum(1 for page, entry in entries if is_anonymous(area, page, entry))
     is_memory = area.pages is None or area.pages.backing is None
     dirty = len(entries) if is_memory else own
@@ -181,7 +186,7 @@ def _page_counts(mm: MemoryDescriptor, area: VirtualMemoryArea) -> bytes:
         counts += b" dirty=%d" % dirty
     if len(entries) not in (own, dirty):
         counts += b" mapped=%d" % len(entries)
-    return counts + b" N0=%d kernelpagesize_kB=4" % len(entries)
+    return counts + b" N0=%d kernelpagesize_kB=4" % len(entries), len(entries)
 
 
 class MappedFilesDirectory(ProcDirectory):

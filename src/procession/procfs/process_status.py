@@ -15,6 +15,7 @@ from procession.kernel.sched.run_queue import priority_of
 from procession.kernel.security.ptrace_access import has_memory
 from procession.kernel.task import PF_NPROC_EXCEEDED, SIGNAL_GROUP_EXIT, SIGNAL_STOP_STOPPED, CpuTimes
 from procession.kernel.task_state import ENDED, LETTERS, TaskState
+from procession.kernel.time.costs import SEEN_THREAD_NS
 from procession.mm.vma import GROWS_DOWN, PROT_EXEC, PROT_WRITE
 from procession.procfs.access import may_inspect
 from procession.procfs.process_memory import resident_pages
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from procession.kernel.pid import Pid
     from procession.kernel.security.credentials import Credentials
     from procession.kernel.task import Task
+    from procession.kernel.time.clock import Clock
     from procession.mm.address_space import MemoryDescriptor
     from procession.procfs.file_system import ProcFileSystem
 
@@ -75,7 +77,9 @@ def process_times(task: Task) -> CpuTimes:
     """
     total = CpuTimes()
     total.add(task.group.times)
-    for thread in task.group.threads:
+    threads = task.group.threads
+    task.kernel.clock.spend((len(threads) - 1) * SEEN_THREAD_NS)
+    for thread in threads:
         total.add(thread.times)
     return total
 
@@ -239,7 +243,7 @@ def show_statm(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
     if not has_memory(task):
         return b"0 0 0 0 0 0 0\n"
     mm = task.mm
-    resident = resident_pages(mm)
+    resident = resident_pages(system.kernel.clock, mm)
     shared = resident.file + resident.shared_memory
     data = sum(area.size for area in mm.areas if area.is_data) >> PAGE_SHIFT
     return b"%d %d %d %d 0 %d 0\n" % (
@@ -261,10 +265,10 @@ def stack_bytes(mm: MemoryDescriptor) -> int:
     return sum(area.size for area in mm.areas if area.flags & GROWS_DOWN)
 
 
-def memory_lines(mm: MemoryDescriptor, *, is_dumping: bool) -> list[bytes]:
+def memory_lines(clock: Clock, mm: MemoryDescriptor, *, is_dumping: bool) -> list[bytes]:
     """The Vm* and Rss* lines of status. Linux: fs/proc/task_mmu.c, task_mem."""
     total_kb = mm.total_pages * PAGE_KB
-    resident = resident_pages(mm)
+    resident = resident_pages(clock, mm)
     resident_kb = sum(resident) * PAGE_KB
     executable = sum(
         area.size
@@ -336,7 +340,11 @@ def show_status(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
         b"NSpgid:" + nested_numbers(process_group.pid, task, system.pid_namespace),
         b"NSsid:" + nested_numbers(process_group.session.pid, task, system.pid_namespace),
         b"Kthread:\t0",
-        *(memory_lines(task.mm, is_dumping=group.core_dump is not None) if has_memory(task) else []),
+        *(
+            memory_lines(system.kernel.clock, task.mm, is_dumping=group.core_dump is not None)
+            if has_memory(task)
+            else []
+        ),
         b"Threads:\t%d" % len(group.threads),
         b"SigQ:\t%d/%d" % (queued_signal_count(task), group.limits.soft[11]),
         b"SigPnd:\t%016x" % task.pending.mask,

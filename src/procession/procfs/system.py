@@ -19,7 +19,7 @@ from procession.kernel.memory_lock import locked_bytes
 from procession.kernel.sched.loadavg import LOAD_SHIFT, ONE
 from procession.kernel.sched.pressure import RESOURCE_NAMES
 from procession.kernel.task_state import TaskState
-from procession.kernel.time.costs import SEEN_FRAME_NS
+from procession.kernel.time.costs import SEEN_FRAME_NS, SEEN_THREAD_NS
 from procession.procfs.inode import ProcDirectory, ProcFile, ProcLink, RecordsFile
 from procession.procfs.locks import show_locks
 from procession.procfs.physical_pages import open_page_groups
@@ -230,6 +230,7 @@ def subtree(path: tuple[bytes, ...]) -> SystemTree:
 def count_states(kernel: Kernel) -> tuple[int, int, int]:
     """How many tasks there are, how many can run, and how many sleep without being interruptible."""
     running = blocked = 0
+    kernel.clock.spend(len(kernel.tasks) * SEEN_THREAD_NS)
     for task in kernel.tasks:
         if task.state in (TaskState.RUNNING, TaskState.RUNNABLE):
             running += 1
@@ -242,6 +243,7 @@ def busy_ns(kernel: Kernel) -> tuple[int, int]:
     """The time that all tasks, dead and alive, have spent in user mode and in the kernel."""
     init = kernel.init
     user = system = 0
+    kernel.clock.spend(len(kernel.tasks) * SEEN_THREAD_NS)
     for task in kernel.tasks:
         user += task.times.user_ns
         system += task.times.system_ns

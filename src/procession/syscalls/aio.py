@@ -33,6 +33,7 @@ from procession.fs.wait_queue import Sleep
 from procession.hardware.physical_memory import OutOfFrames
 from procession.kernel.signal.mask import set_temporary_mask
 from procession.kernel.signal.wake import has_fatal_signal
+from procession.kernel.time.costs import AIO_REQUEST_NS
 from procession.mm.vma import DONT_FORK, PROT_READ, PROT_WRITE, VirtualMemoryArea
 from procession.syscalls.declaration import syscall
 from procession.syscalls.giving_way import give_way
@@ -150,6 +151,7 @@ def io_submit(task: Task, context: Address, count: Long, requests: Address) -> i
                 raise
             break
         done += 1
+        task.kernel.clock.spend(AIO_REQUEST_NS)
         request = None
         if frame is not None:
             frame.progress = frame.deadline_ns = None

@@ -12,6 +12,7 @@ from procession.abi.word import Words
 from procession.fs.epoll import EPOLLWAKEUP, EpollFile
 from procession.fs.wait_queue import Sleep
 from procession.kernel.rlimit import RLIMIT_NOFILE
+from procession.kernel.time.costs import READY_FILE_NS
 from procession.syscalls.attributes import opened_file
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import ARRAY, Choice, Fd, Flags, In, Int, Out, SignalSet, Size
@@ -129,6 +130,7 @@ def _wait(task: Task, instance: int, address: int, maximum: int, timeout_ns: int
     if not isinstance(file, EpollFile):
         raise EINVAL
     if file.ready:
+        task.kernel.clock.spend((min(len(file.ready), maximum) - 1) * READY_FILE_NS)
         found = file.ready_events(maximum)
         if found:
             packed = b"".join([_EVENT.pack(events, item.data) for item, events in found])

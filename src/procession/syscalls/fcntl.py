@@ -340,6 +340,7 @@ def _set_record_lock(task: Task, fd: int, file: File, command: int, argument: in
 
 def _get_record_lock(task: Task, fd: int, file: File, command: int, argument: int) -> int:
     """F_GETLK, F_OFD_GETLK. Linux: fs/locks.c, fcntl_getlk."""
+    task.kernel.clock.spend(LOCK_NS)
     lock = Flock.unpack(task.mm.read(argument, Flock.SIZE))
     is_ofd = command in _OFD_COMMANDS
     is_known = lock.l_type in (LockType.F_RDLCK, LockType.F_WRLCK)

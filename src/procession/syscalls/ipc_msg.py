@@ -55,6 +55,7 @@ def msgsnd(task: Task, id: Int, message: Address, size: Size, flags: Flags[MsgFl
     if type < 1:
         raise EINVAL(f"a message of type {type}")
     data = task.mm.read(message + _TYPE_BYTES, size)
+    task.kernel.clock.spend_copying(size)
     return namespace.messages.find(id).send(task, Message(type, data), flags)
 
 
@@ -76,6 +77,7 @@ def msgrcv(task: Task, id: Int, buffer: Address, size: Size, type: Long, flags: 
         # Linux reads what it is about to overwrite.
         copied = min(size, namespace.largest_message)
         task.mm.read(buffer, copied)
+        task.kernel.clock.spend_copying(copied)
     wish = MessageWish(type, flags)
     message = namespace.messages.find(id).receive(task, wish, size, flags)
     if flags & _COPY and len(message.data) > copied:
@@ -87,6 +89,7 @@ def _deliver(task: Task, message: Message, buffer: int, size: int) -> int:
     """A message that can't be written there is lost, as on Linux. Raises EFAULT."""
     data = message.data[:size]
     task.mm.write(buffer, pack_u64(message.type) + data)
+    task.kernel.clock.spend_copying(len(data))
     return len(data)
 
 

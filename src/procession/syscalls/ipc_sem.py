@@ -12,6 +12,7 @@ from procession.abi.word import pack_array
 from procession.kernel.ipc import namespace_of
 from procession.kernel.ipc.object import show_owners
 from procession.kernel.pid import number_of
+from procession.kernel.time.costs import SEMAPHORE_NS
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import ARRAY, U64, Choice, Flags, In, Int, UInt
 from procession.syscalls.time import nanoseconds_of
@@ -120,6 +121,7 @@ def _copy_values(task: Task, semaphores: SemaphoreSet, address: int, *, is_set: 
     """GETALL and SETALL: an array of `unsigned short`. Linux: ipc/sem.c, semctl_main."""
     semaphores.check_access(task, _WRITE if is_set else _READ)
     count = len(semaphores.values)
+    task.kernel.clock.spend(count * SEMAPHORE_NS)
     if is_set:
         data = task.mm.read(address, 2 * count)
         semaphores.set_values(task, list(unpack(f"<{count}H", data)))

@@ -10,6 +10,7 @@ from procession.abi.time import Tms
 from procession.kernel.rlimit import change_limit, check_limit_access
 from procession.kernel.sched.priority import task_or_self
 from procession.kernel.task import CpuTimes
+from procession.kernel.time.costs import SEEN_THREAD_NS
 from procession.kernel.time.posix_clock import charge_running, process_times
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import Choice, In, Int, Out
@@ -64,7 +65,9 @@ def getrusage(task: Task, who: Choice[RusageWho], usage: Out[Rusage]) -> None:
         times.add(task.times)
     elif who == _RUSAGE_SELF:
         times.add(task.group.times)
-        for thread in task.group.threads:
+        threads = task.group.threads
+        task.kernel.clock.spend((len(threads) - 1) * SEEN_THREAD_NS)
+        for thread in threads:
             times.add(thread.times)
     elif who == _RUSAGE_CHILDREN:
         times.add(task.group.children_times)
@@ -81,6 +84,7 @@ def times(task: Task, buffer: Out[Tms]) -> int:
     if buffer:
         charge_running(task.kernel)
         children = task.group.children_times
+        task.kernel.clock.spend((len(task.group.threads) - 1) * SEEN_THREAD_NS)
         figures = (*process_times(task.group), children.user_ns, children.system_ns)
         buffer.put(Tms(*(figure_ns // _NS_PER_CLOCK_TICK for figure_ns in figures)))
     return _FIRST_CLOCK_TICK + task.kernel.clock.now_ns // _NS_PER_CLOCK_TICK

@@ -49,6 +49,7 @@ def madvise(task: Task, address: Address, length: Size, advice: Flags[Advice]) -
     if end == address:
         return 0
     areas = mm.areas_in(address, end)
+    mm.note_areas(len(areas) if advice not in _AREA_FLAGS else 2 * len(areas) - 1)
     if advice in (Advice.MADV_POPULATE_READ, Advice.MADV_POPULATE_WRITE):
         populate_strictly(mm, address, end, is_write=advice == Advice.MADV_POPULATE_WRITE)
         return 0

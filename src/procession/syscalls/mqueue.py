@@ -111,6 +111,7 @@ def mq_timedsend(
     if length > queue.length_limit:
         raise EMSGSIZE(f"more than {queue.length_limit} bytes")
     queued = QueuedMessage(priority, task.mm.read(message, length))
+    task.kernel.clock.spend_copying(length)
     if queue.is_full:
         if file.flags & O_NONBLOCK:
             raise EAGAIN("the queue is full")
@@ -147,6 +148,7 @@ def mq_timedreceive(
     if priority:
         priority.put(message.priority)
     task.mm.write(buffer, message.data)
+    task.kernel.clock.spend_copying(len(message.data))
     return len(message.data)
 
 

@@ -144,6 +144,7 @@ def close_range(task: Task, first: UInt, last: UInt, flags: Flags[CloseRangeFlag
         shared, files = files, files.copy()
         task.files = files
         shared.put()
+    files.note_files(len(files.files))
     for fd in files.descriptors():
         if first <= fd <= last:
             if flags & _CLOSE_RANGE_CLOEXEC:

@@ -49,7 +49,7 @@ from procession.kernel.ptrace.stop import ptrace_event
 from procession.kernel.ptrace.tracing import EVENT_EXEC, EVENT_VFORK_DONE, IN_CALL, EventStop
 from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.kernel.task import CpuTimes, Task
-from procession.kernel.time.costs import FORK_NS
+from procession.kernel.time.costs import ARGUMENT_NS, FORK_NS
 from procession.kernel.wait import (
     P_ALL,
     P_PGID,
@@ -305,14 +305,17 @@ def read_strings(task: Task, address: int) -> list[bytes]:
     Raises EFAULT, E2BIG. Linux: fs/exec.c, count, copy_strings.
     """
     strings: list[bytes] = []
-    memory = task.mm
+    memory, clock = task.mm, task.kernel.clock
     total = 0
     while address:
         # As many pointers as the page holds, or fewer where the next page isn't there.
         count = (4096 - (address & 4095)) // 8 or 1
         pointers = unpack(f"<{count}Q", memory.read(address, 8 * count))
+        before, total_before = len(strings), total
         for pointer in pointers:
             if not pointer:
+                clock.spend((len(strings) - before) * ARGUMENT_NS)
+                clock.spend_copying(total - total_before)
                 return strings
             string = memory.read_cstring(pointer, _MAX_ARG_STRLEN)
             if string is None:
@@ -321,6 +324,8 @@ def read_strings(task: Task, address: int) -> list[bytes]:
             total += len(string) + 9
             if total > 8 << 20:
                 raise E2BIG("too many arguments")
+        clock.spend((len(strings) - before) * ARGUMENT_NS)
+        clock.spend_copying(total - total_before)
         address += 8 * count
     return strings
 

@@ -18,8 +18,9 @@ from procession.kernel.task_state import ENDED
 from procession.kernel.time.costs import SEEN_PAGE_NS
 from procession.mm.vma import LOCKED, PROT_READ
 from procession.syscalls.declaration import syscall
+from procession.syscalls.giving_way import give_way
 from procession.syscalls.parameters import U64, Choice, Fd, Int, InVector, OutVector, Size, UInt
-from procession.syscalls.user_vector import UserVector, import_vector
+from procession.syscalls.user_vector import CHANGES_OF_PART, UserVector, import_vector
 
 if TYPE_CHECKING:
     from procession.kernel.task import Task
@@ -37,7 +38,7 @@ def process_vm_readv(
 ) -> int:
     """process_vm_readv(2). Linux: mm/process_vm_access.c, process_vm_rw."""
     mine, theirs = _find_buffers(task, pid, (local, local_count), (remote, remote_count), flags)
-    _cut_to_readable(theirs)
+    _cut_to_readable(theirs, mine.total)
     return _copy(task.kernel.clock, theirs, mine)
 
 
@@ -60,7 +61,6 @@ def _find_buffers(
     if flags:
         raise EINVAL("there are no flags")
     mine = import_vector(task.mm, *local)
-    task.kernel.clock.spend_gathering(local[1] & 0xFFFF_FFFF)
     nothing = UserVector(task.mm, [], 0)
     if not mine.total:
         return mine, nothing
@@ -68,6 +68,7 @@ def _find_buffers(
     if count > UIO_MAXIOV:
         raise EINVAL(f"more than {UIO_MAXIOV} buffers")
     pieces = list(iter_unpack("<QQ", task.mm.read(address, 16 * count))) if count else []
+    task.mm.memory.note_changed(count * CHANGES_OF_PART)
     if any(length >> 63 for _, length in pieces):
         raise EINVAL("a negative length")
     total = sum(length for _, length in pieces)
@@ -79,14 +80,18 @@ def _find_buffers(
     return mine, UserVector(memory_of(task, target, by_fs_ids=False, attaches=True), pieces, total)
 
 
-def _cut_to_readable(buffers: UserVector) -> None:
-    """End buffers where memory begins that may be written and not read: the processor would read that.
+def _cut_to_readable(buffers: UserVector, limit: int) -> None:
+    """End the first `limit` bytes of buffers where memory begins that may be written and not read: the
+    processor would read that.
 
     Raises EFAULT if nothing is left. Linux: mm/gup.c, check_vma_flags.
     """
     total = 0
     for start, length in buffers.segments:
-        for area in buffers.mm.areas_in(start & ~PAGE_MASK, start + length) if length else ():
+        wanted = min(length, limit - total)
+        areas = buffers.mm.areas_in(start & ~PAGE_MASK, start + wanted) if wanted else []
+        buffers.mm.note_areas(len(areas))
+        for area in areas:
             if not area.protection & PROT_READ:
                 buffers.total = total + max(area.start - start, 0)
                 if not buffers.total:
@@ -138,8 +143,16 @@ def process_madvise(
     mm = memory_of(task, file.group.leader, by_fs_ids=True)
     if not task.credentials.has_capability(CAP_SYS_NICE):
         raise EPERM("it takes CAP_SYS_NICE")
-    done = 0
-    for address, length in ranges.segments:
+    frame, began_ns = task.frame, task.kernel.clock.kernel_work_ns
+    done = taken = 0
+    if frame is not None and frame.progress is not None:
+        done, taken = frame.progress
+    before = taken
+    while taken < len(ranges.segments):
+        if taken > before:
+            give_way(task, began_ns, (done, taken))
+        address, length = ranges.segments[taken]
+        taken += 1
         try:
             _advise(mm, address, length, advice)
         except (Errno, OutOfFrames):
@@ -155,7 +168,9 @@ def _advise(mm: MemoryDescriptor, address: int, length: int, advice: int) -> Non
     end = address + (length + PAGE_MASK & ~PAGE_MASK)
     if address & PAGE_MASK:
         raise EINVAL("not page-aligned")
-    if advice != Advice.MADV_WILLNEED and any(area.flags & LOCKED for area in mm.areas_in(address, end)):
+    areas = mm.areas_in(address, end)
+    mm.note_areas(len(areas))
+    if advice != Advice.MADV_WILLNEED and any(area.flags & LOCKED for area in areas):
         raise EINVAL("locked pages")
     if end > address and not mm.is_mapped(address, end):
         raise ENOMEM("part of the range isn't mapped")

@@ -35,6 +35,7 @@ from procession.kernel.ptrace.tracing import MODES
 from procession.kernel.signal.generation import send_signal
 from procession.kernel.signal.info import SI_USER, SigInfo
 from procession.kernel.signal.set import SIGKILL
+from procession.kernel.time.costs import SIGNAL_INFO_NS
 from procession.kernel.user_dispatch import set_user_dispatch
 from procession.mm.remote_access import read_forced, write_forced
 from procession.syscalls.arch import arch_prctl_of
@@ -178,6 +179,7 @@ def _peek_infos(task: Task, tracee: Task, address: int, data: int) -> int:
     raw = task.mm.read(address, PtracePeeksiginfoArgs.SIZE)
     arguments = PtracePeeksiginfoArgs.unpack(raw)
     infos = pending_infos(tracee, arguments.off, arguments.flags, arguments.nr)
+    task.kernel.clock.spend(len(infos) * SIGNAL_INFO_NS)
     for index, info in enumerate(infos):
         try:
             task.mm.write(data + index * INFO_BYTES, info)

@@ -337,9 +337,7 @@ def _import_source(task: Task, file: File, vector: int, count: int) -> UserVecto
 
 
 def _import_vector(task: Task, vector: int, count: int) -> UserVector:
-    buffers = import_vector(task.mm, vector, count)
-    task.kernel.clock.spend_gathering(count & 0xFFFF_FFFF)
-    return buffers
+    return import_vector(task.mm, vector, count)
 
 
 def file_with_offsets(task: Task, fd: int, offset: int) -> File:

@@ -12,7 +12,7 @@ from procession.abi.uio import UIO_MAXIOV
 from procession.abi.word import pack_u32, pack_u64
 from procession.fs.wait_queue import Sleep
 from procession.hardware.physical_memory import OutOfFrames
-from procession.kernel.time.costs import ORDINARY_NS
+from procession.kernel.time.costs import MESSAGE_NS
 from procession.net.message import Received
 from procession.net.socket import (
     MSG_CMSG_CLOEXEC,
@@ -242,7 +242,7 @@ def sendmmsg(
                 break
             raise
         done += 1
-        clock.spend(ORDINARY_NS)
+        clock.spend(MESSAGE_NS)
         if frame is not None:
             frame.progress = None
     return done
@@ -457,7 +457,7 @@ def recvmmsg(
             break
         done += 1
         # Each is as much work as a call that receives one, and the timeout may pass by it.
-        clock.spend(ORDINARY_NS)
+        clock.spend(MESSAGE_NS)
         if frame is not None:
             frame.progress = None
         if flags & _MSG_WAITFORONE:

@@ -357,6 +357,7 @@ def _pipe_to_pipe(
         return 0
     _wait_for_room(task, target, blocks)
     done = source.pipe.copy_pages(target.pipe, length)
+    task.kernel.clock.spend_copying(done)
     if consumes:
         source.pipe.drop(done)
     return done
@@ -387,6 +388,7 @@ def _pipe_to_file(
         raise
     source.pipe.take(done)
     if done:
+        task.kernel.clock.spend_copying(done)
         _note_transfer(source, target)
     if start is not None:
         offset.put(start + done)
@@ -436,6 +438,7 @@ def _fill_pipe(
     if not data:
         return 0
     done = target.pipe.add_pages(data, in_page)
+    task.kernel.clock.spend_copying(done)
     _note_transfer(source, target)
     return done
 
@@ -501,7 +504,6 @@ def vmsplice(task: Task, fd: Fd, vector: InVector, count: Size, flags: Flags[Spl
     if not (file.is_readable or file.is_writable):
         raise EBADF
     buffers = import_vector(task.mm, vector, count)
-    task.kernel.clock.spend_gathering(count & 0xFFFF_FFFF)
     if not buffers.total:
         return 0
     if not isinstance(file, PipeFile):

@@ -19,6 +19,8 @@ MAX_RW_COUNT = 0x7FFF_F000
 _LARGE = 1 << 20
 """From what length on the bytes that are gathered must have room in the machine's memory, twice."""
 _IOVEC = Words("<QQ")
+CHANGES_OF_PART = 3
+"""Gathering a part of a vector takes as long as changing so many entries of page tables."""
 
 
 def is_user_range(address: int, length: int) -> bool:
@@ -201,6 +203,9 @@ def import_vector(mm: MemoryDescriptor, address: int, count: int) -> UserVector:
     if count > UIO_MAXIOV:
         raise EINVAL(f"more than {UIO_MAXIOV} buffers")
     vectors = list(_IOVEC.iter_unpack(mm.read(address, 16 * count))) if count else []
+    if count > 1:
+        # The first is the call's own.
+        mm.memory.note_changed((count - 1) * CHANGES_OF_PART)
     for _, length in vectors:
         if length >> 63:
             raise EINVAL("a negative length")

@@ -8,12 +8,14 @@ from procession.abi.errno import E2BIG, EINVAL, ERANGE
 from procession.abi.xattr import XATTR_NAME_MAX, XATTR_SIZE_MAX, XattrFlag
 from procession.fs.namei import lookup
 from procession.fs.xattr import get_xattr, list_xattrs, remove_xattr, set_xattr
+from procession.kernel.time.costs import ATTRIBUTE_NS
 from procession.syscalls.attributes import opened_file
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import Address, Fd, Flags, InBuffer, OutBuffer, Path, Size
 
 if TYPE_CHECKING:
     from procession.fs import dentry
+    from procession.fs.inode import Inode
     from procession.kernel.task import Task
 
 _VALID_FLAGS = int(XattrFlag.XATTR_CREATE | XattrFlag.XATTR_REPLACE)
@@ -71,6 +73,7 @@ def fsetxattr(task: Task, fd: Fd, name: Address, value: InBuffer, size: Size, fl
 
 def _hand_over(task: Task, data: bytes, buffer: int, size: int) -> int:
     """Give a value or a list of names to the program; a size of 0 asks how long it is."""
+    task.kernel.clock.spend_copying(len(data))
     if not size:
         return len(data)
     if len(data) > size:
@@ -78,6 +81,12 @@ def _hand_over(task: Task, data: bytes, buffer: int, size: int) -> int:
     if data:
         task.mm.write(buffer, data)
     return len(data)
+
+
+def _hand_over_names(task: Task, inode: Inode, buffer: int, size: int) -> int:
+    names = list_xattrs(inode, task.credentials)
+    task.kernel.clock.spend(names.count(b"\0") * ATTRIBUTE_NS)
+    return _hand_over(task, names, buffer, size)
 
 
 @syscall(191)
@@ -107,20 +116,20 @@ def fgetxattr(task: Task, fd: Fd, name: Address, value: OutBuffer, size: Size) -
 def listxattr(task: Task, path: Path, names: OutBuffer, size: Size) -> int:
     """listxattr(2). Linux: fs/xattr.c, path_listxattrat."""
     inode = _find(task, path, follow=True).dentry.inode
-    return _hand_over(task, list_xattrs(inode, task.credentials), names, size)
+    return _hand_over_names(task, inode, names, size)
 
 
 @syscall(195)
 def llistxattr(task: Task, path: Path, names: OutBuffer, size: Size) -> int:
     """llistxattr(2). Linux: fs/xattr.c, path_listxattrat."""
     inode = _find(task, path, follow=False).dentry.inode
-    return _hand_over(task, list_xattrs(inode, task.credentials), names, size)
+    return _hand_over_names(task, inode, names, size)
 
 
 @syscall(196)
 def flistxattr(task: Task, fd: Fd, names: OutBuffer, size: Size) -> int:
     """flistxattr(2). Linux: fs/xattr.c, file_listxattr."""
-    return _hand_over(task, list_xattrs(opened_file(task, fd).inode, task.credentials), names, size)
+    return _hand_over_names(task, opened_file(task, fd).inode, names, size)
 
 
 @syscall(197)

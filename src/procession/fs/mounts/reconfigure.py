@@ -17,7 +17,9 @@ def set_propagation(path: Path, kind: int, *, is_recursive: bool) -> None:
     mount = path.mount
     if path.dentry is not mount.root or mount.namespace is None:
         raise EINVAL("not a mount")
-    for each in mount.tree() if is_recursive else [mount]:
+    mounts = mount.tree() if is_recursive else [mount]
+    mount.superblock.vfs.clock.spend_mounts(len(mounts))
+    for each in mounts:
         change_propagation(each, kind)
 
 

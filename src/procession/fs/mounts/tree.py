@@ -64,6 +64,7 @@ def copy_tree(
     if root.inode.mount_namespace is not None and not keeps_namespaces:
         raise EINVAL("a mount namespace")
     copy = clone_mount(original, root, kind)
+    clock = original.superblock.vfs.clock
     try:
         left = [
             (child, copy)
@@ -81,6 +82,7 @@ def copy_tree(
             assert mount.mountpoint is not None
             copied = clone_mount(mount, mount.root, kind)
             copied.is_locked = mount.is_locked
+            clock.spend_mounts(2)
             copied.attach(parent, mount.mountpoint)
             left.extend((child, copied) for child in reversed(list(mount.children.values())))
     except (Errno, OutOfFrames):

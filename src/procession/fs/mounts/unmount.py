@@ -69,6 +69,7 @@ def unmount_tree(
         each.will_be_unmounted = True
     if spreads:
         going += spread_unmount(going)
+    mount.superblock.vfs.clock.spend_mounts(len(going))
     make_all_private(going)
     for each in going:
         namespace = each.namespace

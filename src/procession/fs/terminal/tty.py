@@ -456,7 +456,12 @@ class TtyFile(File):
         if not data:
             return 0
         count = tty.discipline.write(data) if tty.jobs.may_write(tty) else 0
-        if looked_count := tty.take_looked_count():
+        looked_count = tty.take_looked_count()
+        output = tty.discipline.output
+        if output.is_on and (count < len(data) or not output.is_usual):
+            # All at once is looked at only where all has room.
+            looked_count += count
+        if looked_count:
             self.inode.superblock.vfs.clock.spend_typing(looked_count)
         if not count:
             if not self.is_blocking:

@@ -20,6 +20,7 @@ from procession.kernel.cgroup.group import (
 )
 from procession.kernel.cgroup.memory import MemoryCounter
 from procession.kernel.cgroup.pids import PidsCounter
+from procession.kernel.time.costs import CONTROLLED_GROUP_NS, SEEN_THREAD_NS
 
 if TYPE_CHECKING:
     from procession.fs.inode import Superblock
@@ -230,6 +231,8 @@ def control_subtree(kernel: Kernel, group: Cgroup, enable: int, disable: int) ->
         group.subtree_control = given
         raise
     _charge_counters(kernel, group.memory, -max(-more, 0))
+    changed = (enable | disable).bit_count()
+    kernel.clock.spend(len(before) * changed * CONTROLLED_GROUP_NS + len(kernel.tasks) * SEEN_THREAD_NS)
     tasks = _tasks_below(kernel, group)
     for child, old in before.items():
         _set_controllers(kernel, child, old, child.available_controllers, tasks.get(child, []))

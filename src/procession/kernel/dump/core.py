@@ -12,7 +12,7 @@ from procession.fs.file import MAXIMUM_SIZE, O_CREAT, O_EXCL, O_LARGEFILE, O_NOF
 from procession.fs.fs_context import FsContext
 from procession.fs.pipe import PipeFile, create_pipe
 from procession.fs.wait_queue import Sleep, WaitQueue
-from procession.hardware.physical_memory import PAGE_SIZE, OutOfFrames
+from procession.hardware.physical_memory import PAGE_SHIFT, PAGE_SIZE, OutOfFrames
 from procession.kernel.dump.file import Core
 from procession.kernel.dump.pattern import CoreSubject, core_file_name, core_program
 from procession.kernel.exit import do_group_exit
@@ -24,6 +24,7 @@ from procession.kernel.signal.stop import withdraw_stop
 from procession.kernel.signal.wake import has_fatal_signal
 from procession.kernel.task import SIGNAL_GROUP_EXIT, SIGNAL_PENDING
 from procession.kernel.task_state import ENDED, TaskState, set_state
+from procession.kernel.time.costs import FILLED_PAGE_NS
 from procession.kernel.umh import start_program
 from procession.mm.address_space import DUMPABLE_BY_ROOT, UNDUMPABLE
 
@@ -233,6 +234,7 @@ def _write_file(kernel: Kernel, task: Task, file: File, core: Core) -> None:
         if gap and left and position + gap <= largest:
             _write_at(file, position + gap - 1, b"\0")
     kernel.clock.spend_copying(written)
+    kernel.clock.spend((written >> PAGE_SHIFT) * FILLED_PAGE_NS)
 
 
 def _write_at(file: File, position: int, data: bytes) -> bool:

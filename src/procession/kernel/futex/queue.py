@@ -18,6 +18,7 @@ from procession.fs.wait_queue import Abandonable, Sleep, WaitQueue
 from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT
 from procession.kernel.sched.priority import LARGEST_REAL_TIME_PRIORITY, REAL_TIME, SCHED_DEADLINE
+from procession.kernel.time.costs import FUTEX_WAITER_NS
 
 if TYPE_CHECKING:
     from procession.kernel.futex.pi import PiState
@@ -282,4 +283,7 @@ def futex_wake(task: Task, address: int, count: int, *, is_private: bool, bitset
     if not bitset:
         raise EINVAL("an empty bitset")
     key = futex_key(task, address, is_private=is_private)
-    return wake_waiters(task.kernel.futexes, key, count, bitset)
+    woken = wake_waiters(task.kernel.futexes, key, count, bitset)
+    if woken > 1:
+        task.kernel.clock.spend((woken - 1) * FUTEX_WAITER_NS)
+    return woken

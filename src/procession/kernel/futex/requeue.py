@@ -16,6 +16,7 @@ from procession.kernel.futex.queue import (
     wake_waiters,
     write_word,
 )
+from procession.kernel.time.costs import FUTEX_WAITER_NS
 
 if TYPE_CHECKING:
     from procession.kernel.task import Task
@@ -71,6 +72,8 @@ def futex_requeue(
             waiter.wake()
         else:
             move_waiter(table, waiter, target_key)
+    if count > 1:
+        task.kernel.clock.spend((count - 1) * FUTEX_WAITER_NS)
     return count
 
 

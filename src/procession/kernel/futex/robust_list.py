@@ -9,6 +9,7 @@ from procession.abi.futex import FUTEX_TID_MASK, ROBUST_LIST_LIMIT, RobustListHe
 from procession.hardware.physical_memory import OutOfFrames
 from procession.kernel.futex.pi import OWNER_DIED, WAITERS, release_locks
 from procession.kernel.futex.queue import WORD_BYTES, futex_wake, read_word, write_word
+from procession.kernel.time.costs import FUTEX_WAITER_NS
 
 if TYPE_CHECKING:
     from procession.kernel.task import Task
@@ -46,7 +47,9 @@ def _walk(task: Task, head_address: int) -> None:
     offset = head.futex_offset
     pending = head.list_op_pending & ~_IS_PI
     link = head.list
+    clock = task.kernel.clock
     for _ in range(ROBUST_LIST_LIMIT):
+        clock.spend(FUTEX_WAITER_NS)
         entry = link & ~_IS_PI
         if entry == head_address:
             break

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from procession.abi.errno import ERESTARTSYS
 from procession.kernel.futex.queue import Deadline, FutexWait, FutexWaiter, expect_value, futex_key
+from procession.kernel.time.costs import FUTEX_WAITER_NS
 
 if TYPE_CHECKING:
     from procession.kernel.task import Task
@@ -17,6 +18,10 @@ class ExpectedWord(NamedTuple):
     address: int
     value: int
     is_private: bool
+
+
+_WORKS = 3
+"""A futex of several is looked up, waited for and left."""
 
 
 class VectorWait(FutexWait):
@@ -48,6 +53,7 @@ def futex_wait_multiple(task: Task, words: list[ExpectedWord], deadline: Deadlin
     Raises EINVAL, EFAULT, EAGAIN when one doesn't hold what it should, ETIMEDOUT, Sleep.
     Linux: kernel/futex/waitwake.c, futex_wait_multiple_setup.
     """
+    task.kernel.clock.spend((len(words) - 1) * _WORKS * FUTEX_WAITER_NS)
     keys = [futex_key(task, word.address, is_private=word.is_private) for word in words]
     for word in words:
         expect_value(task, word.address, word.value)

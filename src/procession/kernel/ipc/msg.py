@@ -10,6 +10,7 @@ from procession.fs.wait_queue import Abandonable, Sleep
 from procession.kernel.ipc.object import IPC_NOWAIT, READ, WRITE, IpcObject, now_s
 from procession.kernel.pid import number_of
 from procession.kernel.security.capability import CAP_SYS_RESOURCE
+from procession.kernel.time.costs import SEEN_MESSAGE_NS
 
 if TYPE_CHECKING:
     from procession.kernel.ipc.namespace import IpcNamespace
@@ -210,6 +211,8 @@ class MessageQueue(IpcObject):
         """
         self.check_access(task, READ)
         message = self.find(wish)
+        if len(self.messages) > 1 and wish.mode != BY_POSITION and message is not self.messages[0]:
+            task.kernel.clock.spend(len(self.messages) * SEEN_MESSAGE_NS)
         if message is not None:
             if len(message.data) > room and not flags & MSG_NOERROR:
                 raise E2BIG(f"the message has {len(message.data)} bytes")

@@ -9,6 +9,7 @@ from procession.abi.ipc import SEMAEM, SEMVMX, SemFlag, Semid64Ds
 from procession.fs.wait_queue import Abandonable, Sleep
 from procession.kernel.ipc.object import IPC_NOWAIT, READ, WRITE, IpcObject, now_s
 from procession.kernel.ipc.sem_undo import SemaphoreUndo, undo_for
+from procession.kernel.time.costs import NEW_SEMAPHORE_NS, SEMAPHORE_NS, SEMAPHORE_OPERATION_NS
 
 if TYPE_CHECKING:
     from procession.kernel.ipc.namespace import IpcNamespace
@@ -109,6 +110,7 @@ class SemaphoreSet(IpcObject):
 
     def __init__(self, task: Task, namespace: IpcNamespace, key: int, count: int, mode: int) -> None:
         super().__init__(task, key, mode)
+        task.kernel.clock.spend(count * NEW_SEMAPHORE_NS)
         self.namespace = namespace
         self.values = [0] * count
         self.pids: list[Pid | None] = [None] * count
@@ -132,6 +134,7 @@ class SemaphoreSet(IpcObject):
         values, undo = self.values, wait.undo
         changed: dict[int, int] = {}
         adjusted: dict[int, int] = {}
+        wait.task.kernel.clock.spend((len(wait.operations) - 1) * SEMAPHORE_OPERATION_NS)
         for operation in wait.operations:
             number, change, flags = operation
             value = changed.get(number, values[number])
@@ -205,6 +208,7 @@ class SemaphoreSet(IpcObject):
 
     def _try(self, wait: SemaphoreWait) -> bool:
         """Whether the sleeper's operations are done, or have failed; then it's told."""
+        wait.task.kernel.clock.spend(SEMAPHORE_OPERATION_NS)
         try:
             if not self.perform(wait):
                 return False
@@ -225,6 +229,7 @@ class SemaphoreSet(IpcObject):
         """A process ends: add its adjustments, within 0 and SEMVMX. Linux: ipc/sem.c, exit_sem."""
         self.undos.remove(undo)
         self.charge(-2 * len(self.values))
+        task.kernel.clock.spend(len(self.values) * SEMAPHORE_NS)
         for number, adjustment in enumerate(undo.adjustments):
             if adjustment:
                 self.values[number] = min(max(self.values[number] + adjustment, 0), SEMVMX)

@@ -45,7 +45,7 @@ from procession.kernel.signal.generation import force_signal, kill_thread
 from procession.kernel.signal.info import SI_KERNEL, SigInfo
 from procession.kernel.task import PF_NPROC_EXCEEDED, Task
 from procession.kernel.task_state import TaskState
-from procession.kernel.time.costs import ARGUMENT_NS, EXEC_NS
+from procession.kernel.time.costs import EXEC_NS
 from procession.kernel.timers.posix import delete_all
 from procession.kernel.user_dispatch import clear_user_dispatch
 from procession.mm.address_space import MERGES_ANY, UNDUMPABLE, MemoryDescriptor, flags_for_child
@@ -323,8 +323,7 @@ def begin_new_exec(kernel: Kernel, task: Task, prepared: PreparedExec) -> None:
     Raises Sleep while other threads live. Linux: fs/exec.c, begin_new_exec; load_elf_binary.
     """
     _de_thread(task, prepared)
-    parameters = prepared.parameters
-    kernel.clock.spend(EXEC_NS + ARGUMENT_NS * (len(parameters.arguments) + len(parameters.environment)))
+    kernel.clock.spend(EXEC_NS)
     try:
         _replace_program(kernel, task, prepared)
     finally:

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
     from procession.kernel.security.seccomp_listener import Notifications
     from procession.kernel.task import Task
+    from procession.kernel.time.clock import Clock
 
 MODE_DISABLED = int(SeccompMode.SECCOMP_MODE_DISABLED)
 MODE_STRICT = int(SeccompMode.SECCOMP_MODE_STRICT)
@@ -196,11 +197,11 @@ class SeccompFilter:
             other = other.previous
         return False
 
-    def decide(self, number: int) -> Decision:
+    def decide(self, clock: Clock, number: int) -> Decision:
         """What follows from a call's number alone."""
         decision = self.decisions.get(number)
         if decision is None:
-            decision = self._look(number)
+            decision = self._look(clock, number)
             size = (1 + len(decision.rest)) * DECISION_BYTES
             if (
                 number < _CACHED_NUMBERS
@@ -212,13 +213,14 @@ class SeccompFilter:
                 self.decisions[number] = decision
         return decision
 
-    def _look(self, number: int) -> Decision:
+    def _look(self, clock: Clock, number: int) -> Decision:
         words = (number & _WORD, AUDIT_ARCH_X86_64)
         best, best_rank, source = RET_ALLOW, rank_of(RET_ALLOW), None
         rest: list[tuple[SeccompFilter, Suspension]] = []
         each: SeccompFilter | None = self
         while each is not None:
-            answer = run(each.program, words, len(words), START)
+            answer, steps = run(each.program, words, len(words), START)
+            clock.spend_stepping(steps)
             if isinstance(answer, Suspension):
                 rest.append((each, answer))
             elif rank_of(answer) < best_rank:
@@ -228,7 +230,7 @@ class SeccompFilter:
 
     @staticmethod
     def finish(
-        decision: Decision, number: int, general: GeneralRegisters
+        clock: Clock, decision: Decision, number: int, general: GeneralRegisters
     ) -> tuple[int, SeccompFilter | None]:
         """The answer to a call whose arguments count too, and whose it is; of equal ones the newest filter's.
 
@@ -237,7 +239,8 @@ class SeccompFilter:
         words = CallWords(number, general)
         best, best_rank, source = decision.answer, decision.rank, decision.filter
         for each, start in decision.rest:
-            answer = run(each.program, words, CallWords.COUNT, start)
+            answer, steps = run(each.program, words, CallWords.COUNT, start)
+            clock.spend_stepping(steps)
             assert isinstance(answer, int)
             rank = rank_of(answer)
             if rank < best_rank or (rank == best_rank and source is not None and each.depth > source.depth):
@@ -278,6 +281,7 @@ def prepare_filter(task: Task, address: int, flags: int) -> SeccompFilter:
     assert header.len <= BPF_MAXINSNS
     original = task.mm.read(header.filter, header.len * SockFilter.SIZE)
     instructions = SockFilter.unpack_array(original)
+    task.kernel.clock.spend_checking(header.len)
     check_program(instructions)
     program = tuple(map(_translate, instructions))
     length = converted_length(instructions)

@@ -21,6 +21,7 @@ from procession.kernel.signal.info import (
 )
 from procession.kernel.signal.set import ALL_SIGNALS
 from procession.kernel.signal_delivery import take_signal
+from procession.kernel.time.costs import SIGNAL_INFO_NS
 
 if TYPE_CHECKING:
     from procession.fs.permission import Subject
@@ -75,6 +76,7 @@ class SignalFile(File):
                 break
             parts.append(_pack(info, task.pid_namespace))
         if parts:
+            self.kernel.clock.spend((len(parts) - 1) * SIGNAL_INFO_NS)
             return b"".join(parts)
         if self.flags & O_NONBLOCK:
             raise EAGAIN

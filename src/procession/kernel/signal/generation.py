@@ -32,6 +32,7 @@ from procession.kernel.signal.stop import FREEZING, STOP_SIGNAL_MASK, continue_g
 from procession.kernel.signal.wake import wake_for_signal
 from procession.kernel.task import SIGNAL_GROUP_EXIT, SIGNAL_PENDING, SIGNAL_UNKILLABLE, Task
 from procession.kernel.task_state import INTERRUPTIBLE, RUNNING, STOPPED, TRACED
+from procession.kernel.time.costs import SEEN_THREAD_NS
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
@@ -215,6 +216,7 @@ def complete_signal(kernel: Kernel, task: Task, signo: int, *, is_group: bool) -
     if not _wants_signal(task, bit):
         if not is_group:
             return
+        kernel.clock.spend((len(group.threads) - 1) * SEEN_THREAD_NS)
         others = [thread for thread in group.threads if thread is not task and _wants_signal(thread, bit)]
         if not others:
             return

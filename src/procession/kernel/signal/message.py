@@ -9,6 +9,7 @@ from procession.abi.open_flags import DirectoryNotifyFlag, OwnerType
 from procession.abi.signals import PollCode
 from procession.hardware.kernel_memory import WATCH, WATCH_BYTES
 from procession.kernel.signal.io import FileOwner, owner_of, send_readiness
+from procession.kernel.time.costs import SEEN_TASK_NS
 
 if TYPE_CHECKING:
     from procession.fs.fd_table import FdTable
@@ -92,6 +93,7 @@ class DirectoryNotification:
         """Linux: fs/notify/dnotify/dnotify.c, dnotify_handle_event."""
         if not any(self.mask & flag and mask & events for flag, events in _EVENTS.items()):
             return
+        self.kernel.clock.spend(SEEN_TASK_NS)
         if not self.mask & _MULTISHOT:
             self.end()
         send_readiness(self.kernel, self.file, self.fd, _POLL_MSG)

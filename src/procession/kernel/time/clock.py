@@ -8,19 +8,27 @@ from procession.fs.wait_queue import WaitQueue
 from procession.hardware.breath import take_breath
 from procession.hardware.engine import EngineCapabilities
 from procession.kernel.time.costs import (
+    BPF_LOAD_NS,
+    BPF_STEP_NS,
+    BPF_VERIFIED_NS,
     CHARACTER_NS,
     COPIED_BYTES,
     COPY_NS,
+    DELIVERY_NS,
     FILE_EVENT_NS,
     FILTER_STEP_NS,
+    MOUNT_NS,
+    NAMED_ENTRY_NS,
     NETLINK_MESSAGE_NS,
     NEW_FILE_NS,
+    OFFERED_EVENT_NS,
     PATH_COMPONENT_NS,
     PROC_FILE_NS,
     RANDOM_BYTES,
     RANDOM_NS,
+    SEEN_SOCKET_NS,
     SHOWN_BYTE_NS,
-    VECTOR_PART_NS,
+    SHOWN_MOUNT_NS,
 )
 
 DEFAULT_EPOCH_NS = 1_893_456_000 * 10**9
@@ -180,11 +188,6 @@ class Clock:
         """A path of so many names has been walked along."""
         self.spend(component_count * PATH_COMPONENT_NS)
 
-    def spend_gathering(self, part_count: int) -> None:
-        """A vector of so many buffers has been taken, of which the first is the call's own."""
-        if part_count > 1:
-            self.spend((part_count - 1) * VECTOR_PART_NS)
-
     def spend_making(self) -> None:
         """A file has been made."""
         self.spend(NEW_FILE_NS)
@@ -193,6 +196,22 @@ class Clock:
         """So many messages of netlink have been read or made: one call may ask for a lot."""
         self.spend(message_count * NETLINK_MESSAGE_NS)
 
+    def spend_stepping(self, step_count: int, load_count: int = 0) -> None:
+        """So many instructions of a filter have been run, so many of which looked at a packet."""
+        self.spend(step_count * BPF_STEP_NS + load_count * BPF_LOAD_NS)
+
+    def spend_checking(self, instruction_count: int) -> None:
+        """So many instructions of a filter have been checked, or told of."""
+        self.spend(instruction_count * BPF_VERIFIED_NS)
+
+    def spend_delivering(self) -> None:
+        """A packet has been given to one more who looks at all of them."""
+        self.spend(DELIVERY_NS)
+
+    def spend_looking(self, object_count: int) -> None:
+        """So many sockets have been looked at for whether they are meant."""
+        self.spend(object_count * SEEN_SOCKET_NS)
+
     def spend_filtering(self, step_count: int) -> None:
         """So many expressions of rules have been run for a packet, or looked through."""
         self.spend(step_count * FILTER_STEP_NS)
@@ -200,6 +219,24 @@ class Clock:
     def spend_showing(self, byte_count: int) -> None:
         """A file of so many bytes that shows the kernel's state has been made."""
         self.spend(PROC_FILE_NS + byte_count * SHOWN_BYTE_NS)
+
+    def spend_listing(self, entry_count: int) -> None:
+        """The list of a directory of so many entries has been made."""
+        self.spend(entry_count * NAMED_ENTRY_NS)
+
+    def spend_mounts(self, mount_count: int) -> None:
+        """So many mounts, of which the first is the call's, have been copied, changed or taken away."""
+        if mount_count > 1:
+            self.spend((mount_count - 1) * MOUNT_NS)
+
+    def spend_showing_mounts(self, mount_count: int) -> None:
+        """So many mounts have been told of in a list."""
+        self.spend(mount_count * SHOWN_MOUNT_NS)
+
+    def spend_offering(self, watch_count: int) -> None:
+        """An event has been shown to so many who watch, whom it may concern."""
+        if watch_count > 1:
+            self.spend((watch_count - 1) * OFFERED_EVENT_NS)
 
     def spend_telling(self) -> None:
         """An event of a file has been told."""

@@ -5,15 +5,15 @@ child, sender and receiver, a loop and its timer meet as they would there. And i
 what the work costs here: else a program that calls for a second of its clock would take a minute of its
 caller's. Where these part the second wins, within ten times of the first. What a work costs here was measured
 as processor time on two cores of an AMD EPYC, over many kinds of loops (`bench/loops.c` and
-`bench/rare_loops.c`).
+`bench/rare_loops.c`), and over calls that move much or mean many objects at once (`bench/large_*.c`).
 """
 
 from __future__ import annotations
 
 from procession.abi.syscall_numbers import NUMBERS
 
-COPIED_BYTES, COPY_NS = 32, 5
-"""How many bytes are copied in how long: 6.4 GB a second."""
+COPIED_BYTES, COPY_NS = 32, 8
+"""How many bytes are copied in how long: 4 GB a second."""
 
 RANDOM_BYTES, RANDOM_NS = 32, 1_000
 """How many random bytes are made in how long."""
@@ -34,8 +34,8 @@ EXCEPTION_NS = 6_000
 """Any other trap: an exception that becomes a signal, an instruction that the kernel does itself."""
 PROC_FILE_NS, SHOWN_BYTE_NS = 9_000, 36
 """A file of /proc, made when it's read, and each of its bytes."""
-FILE_EVENT_NS = 2_000
-"""An event of a file that is told who watches it."""
+FILE_EVENT_NS, OFFERED_EVENT_NS = 2_000, 300
+"""An event of a file that is told who watches it; one that another watch, one of several, is asked about."""
 CHARACTER_NS = 400
 """A character that a terminal looks at by itself, as it may mean something, or that it echoes."""
 SEEN_FRAME_NS = 100
@@ -46,12 +46,23 @@ FILTER_STEP_NS = 400
 """One expression of a packet filter's rule, run or checked, and one element of its sets."""
 FORK_NS, EXEC_NS, EXIT_NS = 75_000, 700_000, 40_000
 """Copying a task and its tables; replacing its program; giving everything back."""
-POLLED_FILE_NS = 600
-"""One file of those that select(2) or poll(2) asks."""
+POLLED_FILE_NS, READY_FILE_NS = 600, 500
+"""One file of those that select(2) or poll(2) asks, and one more that epoll_wait(2) has events of."""
 FILLED_PAGE_NS, CHANGED_PAGE_NS = 1_500, 250
-"""A page that is there before the program touches it; one whose rights change, or that is given back."""
-LISTED_NAME_NS = 600
-"""A name in the list of a directory."""
+"""A page that is there before the program touches it; one whose rights change, or that is given back.
+
+What is done to areas, to parts of a vector of buffers and the like is counted in the latter too
+(`PhysicalMemory.note_changed`), where no clock is at hand.
+"""
+LISTED_NAME_NS, NAMED_ENTRY_NS = 1_000, 1_100
+"""A name that is told of a directory, and one found there when its list is made."""
+FUTEX_WAITER_NS = 500
+"""One more who waits for a futex, woken or moved; one more futex that somebody waits for or leaves."""
+SIGNAL_INFO_NS = 700
+"""One more of the queued signals that a call tells of."""
+SEEN_THREAD_NS = 160
+"""One child of those that a wait is for, one thread of those whose times are added, one task of all that are
+counted."""
 SEEN_TASK_NS = 1_500
 """One of the many that a call means: a group's processes, a user's."""
 ARGUMENT_NS = 1_500
@@ -60,22 +71,49 @@ LOCATED_PAGE_NS = 1_000
 """Telling of one page where it is."""
 SEEN_PAGE_NS = 120
 """Looking at one page of an address space for whether it's there."""
-SHOWN_PAGE_NS = 200
+SHOWN_PAGE_NS = 300
 """One page, looked at for /proc/PID/smaps and pagemap."""
+SHOWN_AREA_NS, SHOWN_MOUNT_NS = 3_000, 4_000
+"""One area of an address space, counted for /proc, and one mount in a list of them, beside its bytes."""
+USED_TABLES, USED_TABLE_NS = 64, 3_000
+"""How many areas and tables a process has as a rule, whose pages are counted for /proc/PID/status in the time
+that a file of /proc takes; and each one more."""
+MOUNT_NS = 4_000
+"""One of the mounts that are copied, taken away or changed together."""
 GROUP_NS = 120
 """One supplementary group, mapped and put in order."""
-VECTOR_PART_NS = 700
-"""One part of a vector of buffers, looked at and copied to or from."""
+MESSAGE_NS = 3_500
+"""One message of those that sendmmsg(2) or recvmmsg(2) moves: as a call for one."""
 PASSED_FILE_NS = 7_000
 """A file that goes with a message: held while it's on its way, and given a descriptor."""
 NEW_FILE_NS = 4_000
 """A file that is made: its inode, its times, and that it may be."""
 LOCK_NS = 3_000
 """Taking or giving back a lock of a file, among the others."""
+AIO_REQUEST_NS = 5_000
+"""One more request of io_submit(2), beside what it moves."""
+MAP_LINE_NS = 3_000
+"""A line of uid_map or gid_map, parsed and checked against the others."""
+CONTROLLED_GROUP_NS = 3_000
+"""One control group that gets a controller or loses it."""
+SEMAPHORE_OPERATION_NS, SEMAPHORE_NS, NEW_SEMAPHORE_NS = 600, 40, 1
+"""One more operation of semop(2), or one more call of it that waits and is tried; a value of a whole set that
+is read or written; and one of a set that is made."""
+ATTRIBUTE_NS = 60
+"""One name in the list of a file's attributes."""
+SEEN_MESSAGE_NS = 60
+"""One message of a queue that is passed over."""
 CPU_CLOCK_NS = 1_500
 """Working out the processor time of a process or thread that is running."""
+DELIVERY_NS = 8_000
+"""A packet given to one more socket that hears all packets."""
+SEEN_SOCKET_NS = 120
+"""One socket, looked at for whether it's meant or of what kind it is."""
 
-EBPF_INSTRUCTION_NS, EBPF_VERIFIED_NS = 120, 600
+BPF_STEP_NS, BPF_LOAD_NS, BPF_VERIFIED_NS = 80, 800, 800
+"""Running an instruction of a filter of packets or system calls, one that loads something of a packet, and
+checking or telling of one."""
+EBPF_INSTRUCTION_NS, EBPF_VERIFIED_NS = 120, 1_800
 """Running an instruction of an eBPF program, and verifying one before the program is taken."""
 
 _QUICK = (
@@ -97,8 +135,9 @@ _DEARER = (
     # They read or fill structures of some fields.
     (
         3_000,
-        "kill tkill tgkill rt_sigaction sigaltstack sched_setscheduler sched_getattr capget getsockopt "
-        "setsockopt getsockname getpeername epoll_ctl pread64 pwrite64 preadv pwritev ioctl",
+        "kill tkill tgkill rt_sigqueueinfo rt_tgsigqueueinfo rt_sigaction sigaltstack sched_setscheduler "
+        "sched_getattr capget getsockopt "
+        "setsockopt getsockname getpeername pread64 pwrite64 preadv pwritev ioctl",
     ),
     # They bring a message on its way, through addresses and filters.
     (
@@ -108,7 +147,7 @@ _DEARER = (
     # They change objects that others wait for.
     (
         3_500,
-        "semop semtimedop msgsnd msgrcv mq_timedsend mq_timedreceive",
+        "epoll_ctl semop semtimedop msgsnd msgrcv mq_timedsend mq_timedreceive",
     ),
     # It has a stopped process's registers and memory at hand, or lets it go on.
     (
@@ -151,7 +190,7 @@ _DEARER = (
     (
         5_000,
         "pipe pipe2 socket eventfd eventfd2 epoll_create epoll_create1 timerfd_create signalfd signalfd4 "
-        "memfd_create inotify_init inotify_init1 pidfd_open",
+        "memfd_create inotify_init inotify_init1 inotify_add_watch pidfd_open",
     ),
     # They change directories, or what is known of a file.
     (
@@ -163,7 +202,7 @@ _DEARER = (
     # They make, map and take away an object with an address space's tables.
     (
         8_000,
-        "shmget shmat shmdt shmctl",
+        "shmget shmat shmdt shmctl semget semctl",
     ),
     # It sets a timer that may be due at once.
     (

@@ -8,7 +8,7 @@ from procession.abi.errno import EINVAL
 from procession.abi.time import Clock
 from procession.kernel.pid import find_task
 from procession.kernel.task import Task
-from procession.kernel.time.costs import CPU_CLOCK_NS
+from procession.kernel.time.costs import CPU_CLOCK_NS, SEEN_THREAD_NS
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
@@ -131,6 +131,8 @@ def read_clock(task: Task, clock_id: int) -> int:
     if cpu_clock is None:
         raise EINVAL(f"no clock {clock_id}")
     clock.spend(CPU_CLOCK_NS)
+    if not isinstance(cpu_clock.owner, Task):
+        clock.spend((len(cpu_clock.owner.threads) - 1) * SEEN_THREAD_NS)
     charge_running(task.kernel)
     return cpu_clock.read_ns()
 

@@ -173,6 +173,8 @@ def write_protect(context: UserFaultContext, start: int, length: int, *, protect
             protect_marked(mm, first, end)
         except OutOfFrames:
             raise ENOMEM from None
+        # A page's mark and its entry.
+        mm.memory.note_changed(2 * (end - first >> PAGE_SHIFT))
         mm.memory.translations_changed(mm.tables.root, first, end)
 
 

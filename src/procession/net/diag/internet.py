@@ -55,6 +55,7 @@ def tell_internet(request: Request) -> list[bytes]:
         raise EINVAL("a struct inet_diag_req_v2 is needed")
     wanted = InetDiagReqV2.unpack_from(request.body)
     sockets = _sockets(request.network, wanted)
+    request.network.host.clock.spend_looking(len(sockets))
     if not request.is_dump:
         return [_message(request, wanted, _one(wanted, sockets))]
     program = attributes_in(request.body, InetDiagReqV2.SIZE).get(_BYTECODE, b"")

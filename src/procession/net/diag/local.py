@@ -28,6 +28,7 @@ def tell_local(request: Request) -> list[bytes]:
         raise EINVAL("a struct unix_diag_req is needed")
     wanted = UnixDiagReq.unpack_from(request.body)
     sockets = list(request.network.unix.sockets)
+    request.network.host.clock.spend_looking(len(sockets))
     if request.is_dump:
         return [_message(request, wanted, each) for each in sockets if wanted.udiag_states >> each.state & 1]
     if not wanted.udiag_ino:

@@ -75,12 +75,15 @@ def show_packet(packet: Packet, flow: Flow, hop: int) -> None:
 def show_frame(crossing: Crossing, header: bytes, whole: bytes, sender: PacketSocket | None = None) -> None:
     """Who listens at an interface hears a frame, but not its sender; of a group one hears it."""
     asked: list[FanoutGroup] = []
+    clock = crossing.interface.network.host.clock
     for socket in list(crossing.interface.network.packet_sockets):
         group = socket.fanout
         if group is None:
             if socket is not sender:
+                clock.spend_delivering()
                 socket.hear(crossing, header, whole)
         elif group not in asked and group.members[0].wants(crossing, header):
+            clock.spend_delivering()
             asked.append(group)
             chosen = group.choose(header, whole, is_out=crossing.is_out)
             if chosen is not None and chosen is not sender:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from procession.net.socket_file import SocketFileSystem
     from procession.net.unix.socket import UnixSocket
 
+_LOOKS = 4
+"""How often each of them is looked at then."""
 _LOOKED_AT_FOR_ONE = 64
 """How many sockets in flight are looked at for each that is closed."""
 
@@ -123,6 +125,7 @@ def collect(system: SocketFileSystem) -> None:
     }
     if not suspects:
         return
+    system.vfs.clock.spend_offering(_LOOKS * len(suspects))
     # Take away what the suspects' own messages hold: who is held once more than that can be reached.
     for suspect in list(suspects):
         for held in sockets_in(suspect):

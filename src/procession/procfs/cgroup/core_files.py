@@ -9,6 +9,7 @@ from procession.kernel.cgroup.attach import attach, kill_all
 from procession.kernel.cgroup.freezer import set_freeze
 from procession.kernel.cgroup.group import NO_LIMIT, controller_names
 from procession.kernel.cgroup.hierarchy import control_subtree, make_threaded, parse_subtree_control
+from procession.kernel.time.costs import SEEN_THREAD_NS
 from procession.procfs.cgroup.control_file import ControlFile, Opener, parse_integer, show_limit
 
 if TYPE_CHECKING:
@@ -123,8 +124,9 @@ def _parse_maximum(data: bytes) -> int:
 
 def show_stat(group: Cgroup, opener: Opener) -> bytes:
     """cgroup.stat. Groups that have been removed are dying while pages are charged to them."""
-    dying = opener.kernel.cgroups.dying_below(group)
-    return b"nr_descendants %d\nnr_dying_descendants %d\n" % (group.descendant_count, dying)
+    count, dying = group.descendant_count, opener.kernel.cgroups.dying_below(group)
+    opener.kernel.clock.spend((count + dying) * SEEN_THREAD_NS)
+    return b"nr_descendants %d\nnr_dying_descendants %d\n" % (count, dying)
 
 
 def show_freeze(group: Cgroup, opener: Opener) -> bytes:

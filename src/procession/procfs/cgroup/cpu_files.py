@@ -9,6 +9,7 @@ from procession.fs.mounts.context import parse_number
 from procession.kernel.cgroup.cpu import DEFAULT_WEIGHT, CpuShare
 from procession.kernel.cgroup.group import Controller
 from procession.kernel.sched.run_queue import WEIGHTS
+from procession.kernel.time.costs import SEEN_THREAD_NS
 from procession.procfs.cgroup.control_file import ControlFile, Opener, parse_integer
 
 if TYPE_CHECKING:
@@ -141,6 +142,7 @@ def show_stat(group: Cgroup, opener: Opener) -> bytes:
         user_ns, nice_ns = clock.work_ns - system_ns, 0
     else:
         subtree = list(group.subtree())
+        kernel.clock.spend(len(subtree) * 2 * SEEN_THREAD_NS)
         user_ns = sum(each.user_ns for each in subtree)
         nice_ns = sum(each.nice_ns for each in subtree)
         system_ns = sum(each.system_ns for each in subtree)
