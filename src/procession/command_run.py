@@ -92,10 +92,13 @@ class CommandRun:
                     progress.before_waiting()
             if machine.forwarded:
                 self._deliver_forwarded()
-            elif not can_go_on and not kernel.scheduler.has_waiting and not attachment.pass_time():
-                reason = self._why_all_sleep()
-                break
-            reason = attachment.reason_to_end
+            elif not can_go_on and not kernel.scheduler.has_waiting:
+                if not attachment.pass_time():
+                    reason = self._why_all_sleep()
+                    break
+                # Nothing is done at a time beyond the limit.
+                reason = self.limits.reason
+            reason = reason or attachment.reason_to_end
         return reason
 
     def _why_all_sleep(self) -> str:

@@ -209,6 +209,12 @@ def test_who_may_not_turn_it_off(guest_root: Path) -> None:
     assert "not permitted" in result.stderr
 
 
+def test_nothing_is_done_beyond_the_time_limit(guest_root: Path) -> None:
+    command = ["sh", "-c", "sleep 1; echo in time; sleep 10; echo late"]
+    result = run("--rootfs", guest_root, "--time-limit", "5", "--", *command)
+    assert (result.returncode, result.stdout) == (STATUS_TIME_LIMIT, "in time\n")
+
+
 def test_an_empty_name_of_a_tree_is_refused() -> None:
     result = run("--rootfs", "", "--", "true")
     assert result.returncode == 2

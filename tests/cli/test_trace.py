@@ -85,9 +85,10 @@ def test_events_as_json(guest_root: Path, tmp_path: Path) -> None:
     assert {"cloned", "exited", "reaped"} <= {event["event"] for event in events}
 
 
-def test_chosen_calls_as_json(guest_root: Path) -> None:
-    result = trace(guest_root, "--json", "-e", "%process")
-    events = [json.loads(line) for line in result.stderr.splitlines()]
+def test_chosen_calls_as_json(guest_root: Path, tmp_path: Path) -> None:
+    output = tmp_path / "events"
+    trace(guest_root, "--json", "-o", str(output), "-e", "%process")
+    events = [json.loads(line) for line in output.read_text().splitlines()]
     assert {event["event"] for event in events} == {"system_call_entered", "system_call_returned"}
     assert "wait4" in {event["name"] for event in events} <= calls_named(("%process",))
 
