@@ -318,7 +318,8 @@ def _parse_export(text: str) -> tuple[str, Path]:
     what, _, name = text.partition("=")
     endings = _FORMS.get(what)
     if endings is None or not name:
-        raise ValueError(f"--export {text}: write one of {', '.join(_FORMS)}, = and a file's name")
+        known = ", ".join(f"{form}=FILE{' or FILE'.join(ends)}" for form, ends in _FORMS.items())
+        raise ValueError(f"--export {text}: write one of {known}")
     if not name.endswith(endings):
         raise ValueError(f"--export {text}: a file that ends in {' or '.join(endings)} is needed")
     return what, Path(name)
