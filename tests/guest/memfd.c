@@ -2,6 +2,7 @@
 #include "fault.h"
 
 #include <linux/memfd.h>
+#include <sched.h>
 
 #define RW (PROT_READ | PROT_WRITE)
 
@@ -191,4 +192,63 @@ TEST(it_runs_while_it_can_be_written_to)
 TEST(no_direct_access)
 {
 	CHECK_ERRNO(fcntl((int)MUST(memfd_create("direct", 0)), F_SETFL, O_DIRECT), EINVAL);
+}
+
+static int set_noexec(const char *scope)
+{
+	int fd = MUST(open("/proc/sys/vm/memfd_noexec", O_WRONLY)), saved;
+
+	saved = write(fd, scope, 1) == 1 ? 0 : errno;
+	close(fd);
+	return saved;
+}
+
+static int mode_of_new(unsigned flags)
+{
+	int fd = memfd_create("new", flags);
+	struct stat status;
+
+	if (fd == -1)
+		return -errno;
+	MUST(fstat(fd, &status));
+	close(fd);
+	return status.st_mode & 0777;
+}
+
+/* In a pid namespace of its own: what one sets there holds for it and those within. */
+static void noexec_in_namespace(void)
+{
+	int inherited;
+
+	CHECK_EQ(mode_of_new(0), 0777);
+	CHECK_EQ(set_noexec("1"), 0);
+	CHECK_EQ(mode_of_new(0), 0666);
+	CHECK_EQ(mode_of_new(MFD_EXEC), 0777);
+	CHECK_EQ(set_noexec("3"), EINVAL);
+	CHECK_EQ(set_noexec("0"), 0);
+	CHECK_EQ(set_noexec("2"), 0);
+	CHECK_EQ(mode_of_new(0), 0666);
+	CHECK_EQ(mode_of_new(MFD_NOEXEC_SEAL), 0666);
+	CHECK_EQ(mode_of_new(MFD_EXEC), -EACCES);
+	MUST(unshare(CLONE_NEWPID));
+	inherited = MUST(fork());
+	if (inherited == 0)
+		_exit(set_noexec("1") == EINVAL && mode_of_new(MFD_EXEC) == -EACCES ? 7 : 1);
+	CHECK_EQ(wait_for(inherited), EXITED(7));
+}
+
+TEST(files_that_cannot_be_executed_by_default)
+{
+	pid_t child;
+
+	if (geteuid() != 0 || access("/proc/sys/vm/memfd_noexec", W_OK) != 0)
+		return;
+	MUST(unshare(CLONE_NEWPID));
+	child = MUST(fork());
+	if (child == 0) {
+		noexec_in_namespace();
+		_exit(0);
+	}
+	CHECK_EQ(wait_for(child), EXITED(0));
+	CHECK_EQ(mode_of_new(0), 0777);
 }

@@ -20,6 +20,7 @@ from procession.procfs.parse_integer import parse_integer
 from procession.procfs.sysctl_inotify import INOTIFY_SYSCTLS
 from procession.procfs.sysctl_ipc import IPC_SYSCTLS, MQUEUE_SYSCTLS
 from procession.procfs.sysctl_log import LOG_SYSCTLS
+from procession.procfs.sysctl_memfd import show_memfd_noexec, store_memfd_noexec
 from procession.procfs.sysctl_mount import MOUNT_MAXIMUM
 from procession.procfs.sysctl_protection import PROTECTION_SYSCTLS
 from procession.procfs.sysctl_seccomp import SECCOMP_SYSCTLS
@@ -394,6 +395,7 @@ SYSCTL_TREE: SystemTree = {
     b"user": USER_SYSCTLS,
     b"vm": {
         b"max_map_count": SystemFile(0o644, show_max_map_count, store_max_map_count),
+        b"memfd_noexec": SystemFile(0o644, show_memfd_noexec, store_memfd_noexec),
         b"mmap_min_addr": SystemFile(0o444, show_mmap_min_addr),
         b"overcommit_memory": SystemFile(0o444, show_zero),
         b"overcommit_ratio": SystemFile(0o444, show_overcommit_ratio),

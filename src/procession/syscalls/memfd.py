@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EINVAL, ENOSYS
+from procession.abi.errno import EACCES, EINVAL, ENOSYS
 from procession.abi.mmap_flags import MemfdFlag
 from procession.fs.memfd import create_memfd
+from procession.kernel.namespaces.pid import NoexecScope
 from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import Address, Flags
@@ -25,12 +26,23 @@ _NAME_SIZE = 250
 """What a name may take with its NUL: "memfd:" must fit before it."""
 
 
+def _with_execution(task: Task, flags: int) -> int:
+    """`flags` as vm.memfd_noexec has them. Raises EACCES. Linux: mm/memfd.c, check_sysctl_memfd_noexec."""
+    scope = task.pid_namespace.effective_noexec
+    if not flags & _EXECUTION:
+        flags |= _MFD_NOEXEC_SEAL if scope >= NoexecScope.NOEXEC_SEAL else _MFD_EXEC
+    if not flags & _MFD_NOEXEC_SEAL and scope == NoexecScope.NOEXEC_ENFORCED:
+        raise EACCES("vm.memfd_noexec forbids files that can be executed")
+    return flags
+
+
 @syscall(319)
 def memfd_create(task: Task, name: Address, flags: Flags[MemfdFlag]) -> int:
     """memfd_create(2). Linux: mm/memfd.c, SYSCALL_DEFINE2(memfd_create)."""
     allowed = _FLAGS | (_MFD_HUGETLB | _HUGE_SIZES if flags & _MFD_HUGETLB else 0)
     if flags & ~allowed or flags & _EXECUTION == _EXECUTION:
         raise EINVAL
+    made = _with_execution(task, flags)
     text = task.mm.read_cstring(name, _NAME_SIZE)
     if text is None:
         raise EINVAL("the name is too long")
@@ -38,5 +50,5 @@ def memfd_create(task: Task, name: Address, flags: Flags[MemfdFlag]) -> int:
         raise ENOSYS("there are no huge pages")
     files, limit = task.files, task.group.limits.soft[RLIMIT_NOFILE]
     files.lowest_free(0, limit)
-    file = create_memfd(task.kernel.vfs, text, flags, task.credentials)
+    file = create_memfd(task.kernel.vfs, text, made, task.credentials)
     return files.install(file, close_on_exec=bool(flags & _MFD_CLOEXEC), limit=limit)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import IntEnum
 from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.errno import EAGAIN, EEXIST, EINVAL, ENOMEM, EPERM
@@ -22,6 +23,18 @@ MAX_PID_NS_LEVEL = 32
 """How deep pid namespaces may be nested below the machine's first."""
 
 
+class NoexecScope(IntEnum):
+    """vm.memfd_noexec: what memfd_create(2) makes (Linux: include/linux/pid_namespace.h,
+    MEMFD_NOEXEC_SCOPE_EXEC).
+    """
+
+    EXEC = 0
+    NOEXEC_SEAL = 1
+    """Files that can't be executed, unless the caller asks for one that can."""
+    NOEXEC_ENFORCED = 2
+    """None that can."""
+
+
 class PidNamespace(Namespace):
     """A pid namespace (Linux: include/linux/pid_namespace.h, struct pid_namespace).
 
@@ -31,7 +44,8 @@ class PidNamespace(Namespace):
 
     `child_reaper` is its init, the process with number 1 here, which gets the orphans; None until it's made.
     When that ends nobody can be made here any more (`is_closed`), and the last of its threads is `ending`
-    while it waits for the others to be gone. `accounting` is where its processes are recorded (acct(2)).
+    while it waits for the others to be gone. `accounting` is where its processes are recorded (acct(2)),
+    `memfd_noexec` what was said of files in memory here.
     """
 
     __slots__ = (
@@ -43,6 +57,7 @@ class PidNamespace(Namespace):
         "is_closed",
         "last",
         "level",
+        "memfd_noexec",
         "parent",
         "pid_max",
     )
@@ -66,7 +81,17 @@ class PidNamespace(Namespace):
         self.ending: Task | None = None
         self.is_closed = False
         self.accounting: AccountingFile | None = None
+        # Linux: kernel/pid_namespace.c, create_pid_namespace.
+        self.memfd_noexec: int = int(NoexecScope.EXEC) if parent is None else parent.effective_noexec
         self.pid_max: int = PID_MAX if parent is None else parent.pid_max
+
+    @property
+    def effective_noexec(self) -> int:
+        """vm.memfd_noexec here: the strictest of this namespace and those around it.
+
+        Linux: include/linux/pid_namespace.h, pidns_memfd_noexec_scope.
+        """
+        return max(namespace.memfd_noexec for namespace in self.ancestry)
 
     def end(self) -> None:
         """Linux: kernel/pid_namespace.c, put_pid_ns."""
