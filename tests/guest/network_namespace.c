@@ -1345,3 +1345,49 @@ TEST(options_of_headers)
 	}
 	CHECK_EQ(wait_for(child), 0);
 }
+
+/* How many sockets /proc/net/protocols says that a protocol has. */
+static int count_of(const char *protocol)
+{
+	char line[256], name[32];
+	int size, sockets, found = -1;
+	FILE *file = fopen("/proc/self/net/protocols", "r");
+
+	while (fgets(line, sizeof line, file))
+		if (sscanf(line, "%31s %d %d", name, &size, &sockets) == 3 && strcmp(name, protocol) == 0)
+			found = sockets;
+	fclose(file);
+	return found;
+}
+
+TEST(sockets_by_protocol)
+{
+	struct sockaddr_in any = {.sin_family = AF_INET};
+	int ends[2], stream, datagram;
+
+	MUST(unshare(CLONE_NEWNET));
+	CHECK_EQ(count_of("UNIX-STREAM"), 0);
+	MUST(socketpair(AF_UNIX, SOCK_STREAM, 0, ends));
+	CHECK_EQ(count_of("UNIX-STREAM"), 2);
+	CHECK_EQ(count_of("UNIX"), 0);
+	datagram = MUST(socket(AF_UNIX, SOCK_SEQPACKET, 0));
+	CHECK_EQ(count_of("UNIX"), 1);
+	close(datagram);
+	CHECK_EQ(count_of("UNIX"), 0);
+	stream = MUST(socket(AF_INET, SOCK_STREAM, 0));
+	CHECK_EQ(count_of("TCP"), 0);
+	MUST(bind(stream, (struct sockaddr *)&any, sizeof any));
+	MUST(listen(stream, 1));
+	CHECK_EQ(count_of("TCP"), 1);
+	datagram = MUST(socket(AF_INET, SOCK_DGRAM, 0));
+	MUST(bind(datagram, (struct sockaddr *)&any, sizeof any));
+	CHECK_EQ(count_of("UDP"), 1);
+	CHECK_EQ(count_of("UDPv6"), 0);
+	close(stream);
+	/* Its peer still has it. */
+	close(ends[0]);
+	CHECK_EQ(count_of("TCP"), 0);
+	CHECK_EQ(count_of("UNIX-STREAM"), 2);
+	close(ends[1]);
+	CHECK_EQ(count_of("UNIX-STREAM"), 0);
+}

@@ -22,6 +22,7 @@ from procession.procfs.network_counters import (
     show_snmp6,
 )
 from procession.procfs.network_groups import show_device_groups, show_igmp, show_igmp6
+from procession.procfs.network_protocols import show_protocols
 from procession.procfs.system import SystemFile, SystemTree
 
 if TYPE_CHECKING:
@@ -420,6 +421,7 @@ NETWORK_TREE: SystemTree = {
     b"netstat": SystemFile(0o444, show_netstat),
     b"netlink": SystemFile(0o444, show_netlink),
     b"packet": SystemFile(0o444, show_packet),
+    b"protocols": SystemFile(0o444, show_protocols),
     b"raw": SystemFile(0o444, show_raw),
     b"raw6": SystemFile(0o444, show_raw6),
     b"route": SystemFile(0o444, show_route),
