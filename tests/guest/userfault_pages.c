@@ -516,6 +516,13 @@ TEST(written_pages_are_protected_again)
 	scan = (struct pm_scan_arg){.category_mask = PAGE_IS_SWAPPED, .return_mask = ANY_STATE};
 	CHECK_EQ(scan_pages(memory, 8, 8), 2);
 	CHECK_STRING(told(memory, 2), "3-5:11 6-8:11");
+	/* One that isn't told for the number of pages is where the scan ended, and no range. */
+	scan = (struct pm_scan_arg){.category_mask = PAGE_IS_WRITTEN, .return_mask = PAGE_IS_WRITTEN,
+				    .size = sizeof(scan), .start = (uintptr_t)memory,
+				    .end = (uintptr_t)memory + 8 * PAGE, .vec = (uintptr_t)found, .vec_len = 8,
+				    .max_pages = 2};
+	CHECK_EQ(ioctl(pagemap, PAGEMAP_SCAN, &scan), 1);
+	CHECK_EQ(scan.walk_end, (uintptr_t)memory + 5 * PAGE);
 	/* Told and protected in one. */
 	scan = (struct pm_scan_arg){.category_mask = PAGE_IS_WRITTEN, .return_mask = PAGE_IS_WRITTEN,
 				    .flags = PM_SCAN_WP_MATCHING | PM_SCAN_CHECK_WPASYNC, .size = sizeof(scan),

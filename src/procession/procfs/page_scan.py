@@ -208,6 +208,9 @@ class PageScan:
         start_byte, end_byte = first << PAGE_SHIFT, end << PAGE_SHIFT
         if regions and regions[-1][1] == start_byte and regions[-1][2] == told:
             regions[-1] = (regions[-1][0], end_byte, told)
+        elif end == first:
+            # As many pages as were asked for: this one is where the next scan goes on.
+            pass
         elif len(regions) < wanted.vec_len:
             regions.append((start_byte, end_byte, told))
         else:
