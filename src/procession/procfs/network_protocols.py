@@ -66,7 +66,7 @@ def show_protocols(kernel: Kernel) -> bytes:
 def _counts(network: Network) -> Counter[bytes]:
     """How many sockets each protocol has: of the internet's those that have a port or a peer.
 
-    Linux: net/core/sock.c, sock_prot_inuse_add.
+    Linux: include/net/sock.h, sock_prot_inuse_add.
     """
     counts: Counter[bytes] = Counter()
     for local in network.unix.sockets:
