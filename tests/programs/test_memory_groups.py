@@ -297,6 +297,31 @@ print(dying("a"), stat("a")["file"] >> 20)
     assert lines == ["1 1 1", "0 0"]
 
 
+def test_absent_names_are_charged_and_forgotten(guest_root: Path) -> None:
+    lines = python(
+        guest_root,
+        """
+os.mkdir("a")
+def look(count):
+    for number in range(count):
+        os.access("/root/%0200d" % number, os.F_OK)
+run("a", look, 3000)
+before = stat("a")["slab_reclaimable"]
+print(before, stat("a")["slab"] >= before)
+put("a/memory.high", str(current("a") - (1 << 20)))
+after = stat("a")["slab_reclaimable"]
+print(after < before // 2, current("a") < 1 << 20)
+run("a", look, 3000)
+print(stat("a")["slab_reclaimable"] <= before)
+os.rmdir("a")
+print(stat(".")["slab_reclaimable"])
+""",
+    )
+    assert int(lines[0].split()[0]) >= 3000 * 456
+    assert lines[0].endswith("True")
+    assert lines[1:] == ["True True", "True", "0"]
+
+
 def test_who_may_not_be_killed_is_spared_with_its_group_killed(guest_root: Path) -> None:
     lines = shell(
         guest_root,

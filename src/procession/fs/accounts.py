@@ -7,10 +7,13 @@ host's objects: they are charged to the machine's memory, and each kind has a bo
 from __future__ import annotations
 
 from collections import deque
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import ENFILE, ENOLCK, ENOSPC
 from procession.hardware.kernel_memory import (
+    ABSENT_NAME,
+    ABSENT_NAME_BYTES,
     FILE,
     FILE_BYTES,
     INODE,
@@ -29,12 +32,15 @@ if TYPE_CHECKING:
     from procession.fs.eventfd import EventFile
     from procession.fs.file import DirectoryFile
     from procession.hardware.kernel_memory import KernelMemory
+    from procession.hardware.physical_memory import FrameOwner
 
 MINIMUM_INODES = 65_536
 FILES_LIMIT = 65_536
 MOUNTS_LIMIT = 100_000
 LOCKS_LIMIT = 65_536
 ABSENT_NAMES_LIMIT = 16_384
+_ABSENT_NAMES_SHIFT = 13
+"""How much memory there must be for each absent name that a control group may pay for."""
 LISTED_ENTRIES_LIMIT = 1_000_000
 _LISTED_BYTES_SHIFT = 12
 """How much memory there must be for each entry that may be listed."""
@@ -43,12 +49,23 @@ _FILE_ROOM_BYTES = FILE_BYTES + SOCKET_BYTES + PIPE_BYTES + 4096
 _FEW_LOCKS_BYTES = 3 * LOCK_BYTES
 
 
+class AbsentNames:
+    """The names known to be absent that a control group pays for: `count`, by their directories."""
+
+    __slots__ = ("count", "directories")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.directories: dict[Dentry, dict[bytes, None]] = {}
+
+
 class FileAccounts:
     """How many there are of everything.
 
     `inode_count` counts the names that the guest has made too, `text_bytes` what symbolic links and extended
-    attributes hold. `absent` are the directories that remember absent names, `listings` the open directories
-    that are being read, in the order in which they came: the oldest are forgotten first.
+    attributes hold. `absent` are the directories that remember absent names, `owned_absent` those names that
+    control groups pay for; `listings` the open directories that are being read, in the order in which they
+    came: the oldest are forgotten first.
     """
 
     __slots__ = (
@@ -66,8 +83,10 @@ class FileAccounts:
         "maximum_files",
         "maximum_inodes",
         "maximum_listed",
+        "maximum_owned_absent",
         "maximum_text_bytes",
         "mount_count",
+        "owned_absent",
         "text_bytes",
     )
 
@@ -89,6 +108,8 @@ class FileAccounts:
         self.maximum_text_bytes = max(memory_bytes >> 3, 1 << 20)
         self.absent: dict[Dentry, None] = {}
         self.absent_count = 0
+        self.owned_absent: dict[FrameOwner, AbsentNames] = {}
+        self.maximum_owned_absent = max(memory_bytes >> _ABSENT_NAMES_SHIFT, 64)
         self.listings: dict[DirectoryFile, int] = {}
         self.listed_count = 0
         self.maximum_listed = min(memory_bytes >> _LISTED_BYTES_SHIFT, LISTED_ENTRIES_LIMIT)
@@ -189,8 +210,15 @@ class FileAccounts:
         self.account.charge_always(TEXT, change)
         self.text_bytes += change
 
-    def add_absent(self, directory: Dentry) -> None:
-        """`directory` is about to remember an absent name; when there are too many, all are forgotten."""
+    def add_absent(self, directory: Dentry, name: bytes) -> bool:
+        """`directory` is about to remember an absent name; when there are too many, all are forgotten.
+
+        Those that tasks of a control group look up are charged to it, and forgotten in its reclaim or when
+        they alone are too many. Returns whether there is memory for it.
+        """
+        payer = self.account.memory.payer
+        if payer is not None:
+            return self._add_owned(payer, directory, name)
         if self.absent_count >= ABSENT_NAMES_LIMIT:
             for each in self.absent:
                 each.forget_absent()
@@ -198,6 +226,52 @@ class FileAccounts:
             self.absent_count = 0
         self.absent[directory] = None
         self.absent_count += 1
+        return True
+
+    def _add_owned(self, payer: FrameOwner, directory: Dentry, name: bytes) -> bool:
+        names = self.owned_absent.get(payer)
+        if names is None:
+            names = self.owned_absent[payer] = AbsentNames()
+        known = names.directories.setdefault(directory, {})
+        if name in known:
+            return True
+        if names.count >= self.maximum_owned_absent:
+            self.forget_absent_of(payer, names.count // 2)
+        size = ABSENT_NAME_BYTES + len(name)
+        if not self.account.can_charge(size):
+            return False
+        self.account.charge(ABSENT_NAME, size)
+        # Room may have been made by forgetting all others.
+        names = self.owned_absent.setdefault(payer, names)
+        names.directories.setdefault(directory, known)[name] = None
+        names.count += 1
+        return True
+
+    def forget_absent_of(self, payer: FrameOwner, count: int) -> int:
+        """Forget `count` of the absent names that are charged to `payer`; how many bytes it has less.
+
+        Linux: fs/dcache.c, prune_dcache_sb.
+        """
+        names = self.owned_absent.get(payer)
+        if names is None:
+            return 0
+        size = 0
+        left = min(count, names.count)
+        names.count -= left
+        while left and names.directories:
+            directory = next(iter(names.directories))
+            known = names.directories[directory]
+            for name in list(islice(known, left)):
+                del known[name]
+                directory.forget_absent_name(name)
+                size += ABSENT_NAME_BYTES + len(name)
+                left -= 1
+            if not known:
+                del names.directories[directory]
+        if not names.count:
+            del self.owned_absent[payer]
+        self.account.uncharge_for(payer, ABSENT_NAME, size)
+        return size
 
     def add_listing(self, file: DirectoryFile, count: int) -> None:
         """`file` is about to hold a listing of so many entries."""

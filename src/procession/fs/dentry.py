@@ -60,13 +60,18 @@ class Dentry:
         return child
 
     def add_absent(self, name: bytes) -> None:
-        """Remember that there is no entry `name`."""
-        self.inode.superblock.vfs.accounts.add_absent(self)
-        self.children[name] = None
+        """Remember that there is no entry `name`, if there is memory for it."""
+        if self.inode.superblock.vfs.accounts.add_absent(self, name):
+            self.children[name] = None
 
     def forget_absent(self) -> None:
         """Forget which names are absent."""
         self.children = {name: child for name, child in self.children.items() if child is not None}
+
+    def forget_absent_name(self, name: bytes) -> None:
+        """Forget that `name` was absent, if it still is."""
+        if name in self.children and self.children[name] is None:
+            del self.children[name]
 
     def remove(self, child: Dentry) -> None:
         """The entry `child` has been taken away; who has it open still holds it."""

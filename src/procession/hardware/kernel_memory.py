@@ -37,6 +37,7 @@ BPF = 25
 CGROUP = 26
 PACKET_FILTER = 27
 USER_FAULT = 28
+ABSENT_NAME = 29
 KIND_NAMES = (
     "task",
     "address space",
@@ -67,6 +68,7 @@ KIND_NAMES = (
     "control group",
     "packet filter",
     "user fault",
+    "absent name",
 )
 """Names of the kinds, by their numbers."""
 
@@ -92,6 +94,8 @@ SOCKET_BYTES = 4_096
 """A socket, open or not, without its file."""
 PASSED_FILE_BYTES = 32
 """One open file in a message."""
+ABSENT_NAME_BYTES = 256
+"""A name that is known to be absent, and was looked up in a control group, without the name itself."""
 PIPE_BYTES = 2_048
 SIGNAL_BYTES = 512
 POSIX_TIMER_BYTES = 1_024

@@ -151,6 +151,10 @@ class MemoryCounter:
 
         Linux: mm/memcontrol.c, mem_cgroup_css_offline.
         """
+        accounts = self.kernel.vfs.accounts
+        names = accounts.owned_absent.get(self)
+        if names is not None:
+            accounts.forget_absent_of(self, names.count)
         self.is_offline = True
         self.minimum = self.low = 0
         self.usage -= self.kernel_usage

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from procession.hardware.physical_memory import PAGE_SHIFT
 from procession.kernel.cgroup.memory_event import LOW
 from procession.mm.reclaim import GroupWork, PageReclaimer
 
@@ -20,7 +21,7 @@ DEF_PRIORITY)."""
 
 
 def reclaim_pages(target: MemoryCounter, wanted: int) -> int:
-    """Let go of about `wanted` pages of `target` and those below; how many it were.
+    """Let go of about `wanted` pages of `target` and those below, and of absent names; how many it were.
 
     First what memory.low doesn't protect, then that too. The protection of `target` itself is no concern of
     those who reclaim in it. Linux: mm/vmscan.c, do_try_to_free_pages.
@@ -32,11 +33,15 @@ def reclaim_pages(target: MemoryCounter, wanted: int) -> int:
     wanted = max(wanted, FEWEST_TO_RECLAIM)
     members = list(subtree(target))
     work = GroupWork(sum(len(each.files) for each in members) - target.working_set)
-    reclaimed = 0
+    accounts = target.kernel.vfs.accounts
+    reclaimed = freed_bytes = 0
     for may_take_low in (False, True):
         has_spared = False
         for priority in range(_FIRST_PRIORITY, -1, -1):
             for counter in members:
+                names = accounts.owned_absent.get(counter)
+                if names is not None:
+                    freed_bytes += accounts.forget_absent_of(counter, names.count >> priority)
                 if not counter.files:
                     continue
                 calculate_protection(target, counter)
@@ -47,11 +52,11 @@ def reclaim_pages(target: MemoryCounter, wanted: int) -> int:
                     less = reclaimer.shrink(memory, counter.files, min(count, wanted), work)
                     counter.note_reclaimed(work.scanned, less)
                     reclaimed += less
-            if reclaimed >= wanted:
-                return reclaimed
-        if reclaimed or not has_spared:
+            if reclaimed + (freed_bytes >> PAGE_SHIFT) >= wanted:
+                break
+        if reclaimed or freed_bytes or not has_spared:
             break
-    return reclaimed
+    return reclaimed + (freed_bytes >> PAGE_SHIFT)
 
 
 def subtree(target: MemoryCounter) -> Iterator[MemoryCounter]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from procession.abi.errno import EAGAIN, EINVAL
 from procession.fs.mounts.context import parse_size
-from procession.hardware.kernel_memory import CGROUP, SOCKET_BUFFER, STACK_BYTES
+from procession.hardware.kernel_memory import ABSENT_NAME, CGROUP, SOCKET_BUFFER, STACK_BYTES
 from procession.hardware.physical_memory import PAGE_SIZE
 from procession.kernel.cgroup.group import Controller
 from procession.kernel.cgroup.memory import NO_LIMIT, MemoryCounter
@@ -161,6 +161,7 @@ class MemoryStatistics(NamedTuple):
     stacks: int
     buffers: int
     counters: int
+    names: int
     scanned: int
     reclaimed: int
     minor_faults: int
@@ -189,6 +190,7 @@ def _statistics(kernel: Kernel, group: Cgroup) -> MemoryStatistics:
             stacks,
             account.kinds[SOCKET_BUFFER],
             account.kinds[CGROUP],
+            account.kinds[ABSENT_NAME],
             0 if reclaimer is None else reclaimer.scanned_count,
             0 if reclaimer is None else reclaimer.reclaimed_count,
             minor_faults,
@@ -212,6 +214,7 @@ def _statistics(kernel: Kernel, group: Cgroup) -> MemoryStatistics:
         stacks,
         counter.kernel_kinds[SOCKET_BUFFER],
         counter.kernel_kinds[CGROUP],
+        counter.kernel_kinds[ABSENT_NAME],
         counter.scanned_count,
         counter.reclaimed_count,
         counter.minor_faults + minor_faults,
@@ -257,8 +260,8 @@ def show_stat(group: Cgroup, opener: Opener) -> bytes:
         (b"inactive_file", now.file),
         (b"active_file", 0),
         (b"unevictable", 0),
-        (b"slab_reclaimable", 0),
-        (b"slab_unreclaimable", slab),
+        (b"slab_reclaimable", now.names),
+        (b"slab_unreclaimable", slab - now.names),
         (b"slab", slab),
         (b"pgscan", now.scanned),
         (b"pgsteal", now.reclaimed),
