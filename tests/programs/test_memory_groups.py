@@ -268,13 +268,13 @@ os.mkdir("a")
 put("a/cgroup.subtree_control", "+memory")
 for number in range(50):
     os.mkdir("a/%d" % number)
-print(current("a") == stat("a")["percpu"] > 50 * 512)
+print(0 <= current("a") - stat("a")["percpu"] < 4096, stat("a")["percpu"] > 50 * 512)
 for number in range(50):
     os.rmdir("a/%d" % number)
 print(current("a"), stat("a")["percpu"])
 """,
     )
-    assert lines == ["True", "0 0"]
+    assert lines == ["True True", "0 0"]
 
 
 def test_a_removed_group_is_dying_while_it_has_pages(guest_root: Path) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from procession.abi.errno import EAGAIN, EINVAL
 from procession.fs.mounts.context import parse_size
 from procession.hardware.kernel_memory import ABSENT_NAME, CGROUP, SOCKET_BUFFER, STACK_BYTES
-from procession.hardware.physical_memory import PAGE_SIZE
+from procession.hardware.physical_memory import PAGE_MASK, PAGE_SIZE
 from procession.kernel.cgroup.group import Controller
 from procession.kernel.cgroup.memory import NO_LIMIT, MemoryCounter
 from procession.kernel.cgroup.memory_event import EVENT_NAMES
@@ -42,14 +42,19 @@ def parse_limit(data: bytes) -> int:
     return min(number // PAGE_SIZE * PAGE_SIZE, NO_LIMIT)
 
 
+def _in_pages(size: int) -> int:
+    """`size` bytes as Linux counts them, which charges whole pages."""
+    return (size + PAGE_MASK) & ~PAGE_MASK
+
+
 def show_current(group: Cgroup, opener: Opener) -> bytes:
     """memory.current; the root has no such file."""
-    return b"%d\n" % _counter(group).usage
+    return b"%d\n" % _in_pages(_counter(group).usage)
 
 
 def show_peak(group: Cgroup, opener: Opener) -> bytes:
     """memory.peak: since the group was made, or the open file was written to."""
-    return b"%d\n" % _counter(group).shown_peak(opener.peak)
+    return b"%d\n" % _in_pages(_counter(group).shown_peak(opener.peak))
 
 
 def store_peak(group: Cgroup, data: bytes, opener: Opener) -> None:
