@@ -47,6 +47,7 @@ HEADERS: dict[str, tuple[str, ...]] = {
     "fadvise": ("linux/fadvise.h",),
     "file_mode": ("linux/stat.h linux/fs.h dirent.h unistd.h",),
     "futex": ("linux/futex.h",),
+    "ethtool": ("linux/ethtool.h",),
     "genetlink": ("linux/genetlink.h",),
     "inotify": ("linux/inotify.h",),
     "interface": ("sys/socket.h linux/if.h",),

@@ -5,6 +5,7 @@
 #include <ifaddrs.h>
 #include <linux/errqueue.h>
 #include <linux/ethtool.h>
+#include <linux/net_tstamp.h>
 #include <linux/sockios.h>
 #include <net/if.h>
 #include <netdb.h>
@@ -1010,6 +1011,7 @@ TEST(the_loopback_interface)
 	char buffer[2000];
 	struct ifconf all = {.ifc_len = sizeof(buffer), .ifc_buf = buffer};
 	struct ethtool_value link = {.cmd = ETHTOOL_GLINK, .data = 77};
+	struct ethtool_ts_info times;
 
 	CHECK_EQ(ioctl(fd, SIOCGIFFLAGS, &request), 0);
 	CHECK_EQ(request.ifr_flags & (IFF_UP | IFF_LOOPBACK | IFF_RUNNING | IFF_BROADCAST), IFF_UP | IFF_LOOPBACK | IFF_RUNNING);
@@ -1025,6 +1027,16 @@ TEST(the_loopback_interface)
 	request.ifr_data = (char *)&link;
 	CHECK_EQ(ioctl(fd, SIOCETHTOOL, &request), 0);
 	CHECK_EQ(link.data, 1);
+	times.cmd = ETHTOOL_GET_TS_INFO;
+	request.ifr_data = (char *)&times;
+	CHECK_EQ(ioctl(fd, SIOCETHTOOL, &request), 0);
+	CHECK_EQ(times.so_timestamping, SOF_TIMESTAMPING_TX_SOFTWARE | SOF_TIMESTAMPING_RX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE);
+	CHECK_EQ(times.phc_index, -1);
+	CHECK_EQ(times.tx_types, 0);
+	CHECK_EQ(times.rx_filters, 0);
+	request.ifr_data = (char *)&link;
+	link.cmd = ETHTOOL_GSET;
+	CHECK_ERRNO(ioctl(fd, SIOCETHTOOL, &request), EOPNOTSUPP);
 	link.cmd = 0x7777;
 	CHECK_ERRNO(ioctl(fd, SIOCETHTOOL, &request), EOPNOTSUPP);
 	none.ifr_data = bad_address();

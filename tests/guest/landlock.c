@@ -87,7 +87,7 @@ TEST(making_rulesets)
 	int rules;
 	ssize_t length;
 
-	CHECK(syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION) >= 5);
+	CHECK(syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION) >= 6);
 	CHECK_ERRNO(syscall(SYS_landlock_create_ruleset, &attributes, 0, LANDLOCK_CREATE_RULESET_VERSION), EINVAL);
 	CHECK_ERRNO(syscall(SYS_landlock_create_ruleset, NULL, 8, LANDLOCK_CREATE_RULESET_VERSION), EINVAL);
 	CHECK_ERRNO(syscall(SYS_landlock_create_ruleset, NULL, 0, 0x80000000), EINVAL);
@@ -478,6 +478,188 @@ TEST(ports)
 	CHECK_EQ(connect_to(27321, AF_INET), EACCES);
 	CHECK_EQ(connect_to(27321, AF_UNSPEC), 0);
 	CHECK_EQ(connect_to(27321, AF_INET6), EINVAL);
+}
+
+#define SCOPE_SOCKETS 1
+#define SCOPE_SIGNALS 2
+
+/* Nothing of what `scopes` are about is done to those outside. */
+static void scope(uint64_t scopes)
+{
+	struct attributes attributes = {0, 0, scopes};
+	int rules = (int)MUST(syscall(SYS_landlock_create_ruleset, &attributes, sizeof(attributes), 0));
+
+	MUST(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+	MUST(restrict_by(rules));
+	MUST(close(rules));
+}
+
+TEST(making_scopes)
+{
+	struct attributes attributes = {0, 0, 4};
+
+	CHECK_ERRNO(syscall(SYS_landlock_create_ruleset, &attributes, sizeof(attributes), 0), EINVAL);
+	attributes.scoped = 1ULL << 63;
+	CHECK_ERRNO(syscall(SYS_landlock_create_ruleset, &attributes, sizeof(attributes), 0), EINVAL);
+	attributes.scoped = 3;
+	CHECK_OK(syscall(SYS_landlock_create_ruleset, &attributes, sizeof(attributes), 0));
+	attributes.scoped = 0;
+	CHECK_ERRNO(syscall(SYS_landlock_create_ruleset, &attributes, sizeof(attributes), 0), ENOMSG);
+}
+
+TEST(signals_do_not_get_out)
+{
+	pid_t outside = child_that_pauses(), child = (pid_t)MUST(fork());
+
+	if (child == 0) {
+		pid_t inside, above;
+
+		setpgid(0, 0);
+		scope(SCOPE_SOCKETS);
+		above = child_that_pauses();
+		CHECK_EQ(kill(outside, 0), 0);
+		scope(SCOPE_SIGNALS);
+		inside = child_that_pauses();
+		CHECK_ERRNO(kill(outside, 0), EPERM);
+		CHECK_ERRNO(kill(outside, SIGKILL), EPERM);
+		CHECK_ERRNO(kill(outside, SIGCONT), EPERM);
+		CHECK_ERRNO(syscall(SYS_tkill, outside, 0), EPERM);
+		CHECK_ERRNO(kill(getppid(), 0), EPERM);
+		CHECK_ERRNO(kill(above, 0), EPERM);
+		CHECK_EQ(kill(inside, 0), 0);
+		CHECK_EQ(kill(getpid(), 0), 0);
+		/* Of a group, those get it who are inside. */
+		CHECK_EQ(kill(0, 0), 0);
+		/* A layer without the scope changes nothing. */
+		scope(SCOPE_SOCKETS);
+		CHECK_ERRNO(kill(outside, 0), EPERM);
+		CHECK_EQ(kill(inside, SIGKILL), 0);
+		CHECK_EQ(wait_for(inside), KILLED(SIGKILL));
+		_exit(0);
+	}
+	CHECK_EQ(wait_for(child), EXITED(0));
+	CHECK_EQ(kill(outside, SIGKILL), 0);
+	CHECK_EQ(kill(-child, SIGKILL), 0);
+}
+
+/* What a file's readiness signals is bound by the domain of who chose its owner. */
+TEST(owners_of_files_outside)
+{
+	int to_owner[2], to_self[2];
+	volatile int *got = make_shared_page();
+	pid_t outside = (pid_t)MUST(fork());
+
+	if (outside == 0) {
+		block(SIGIO);
+		for (;;) {
+			sigset_t set = set_of(SIGIO);
+			int signal;
+
+			sigwait(&set, &signal);
+			(*got)++;
+		}
+	}
+	MUST(pipe(to_owner));
+	MUST(pipe(to_self));
+	block(SIGIO);
+	/* Chosen before there is a domain, it's told. */
+	MUST(fcntl(to_self[0], F_SETOWN, outside));
+	MUST(fcntl(to_self[0], F_SETFL, O_ASYNC));
+	scope(SCOPE_SIGNALS);
+	MUST(fcntl(to_owner[0], F_SETOWN, outside));
+	MUST(fcntl(to_owner[0], F_SETFL, O_ASYNC));
+	write_all(to_owner[1], "x", 1);
+	sleep_ms(50);
+	CHECK_EQ(*got, 0);
+	write_all(to_self[1], "x", 1);
+	for (int round = 0; *got == 0 && round < 200; round++)
+		sleep_ms(10);
+	CHECK_EQ(*got, 1);
+	CHECK(!is_pending(SIGIO));
+	MUST(fcntl(to_owner[0], F_SETOWN, getpid()));
+	write_all(to_owner[1], "x", 1);
+	CHECK(is_pending(SIGIO));
+	CHECK_ERRNO(kill(outside, SIGKILL), EPERM);
+}
+
+static struct sockaddr_un abstract_name(const char *name, socklen_t *length)
+{
+	struct sockaddr_un where = {.sun_family = AF_UNIX};
+
+	snprintf(where.sun_path + 1, sizeof(where.sun_path) - 1, "landlock-%d-%s", (int)getpgrp(), name);
+	*length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(where.sun_path + 1));
+	return where;
+}
+
+static int named_socket(int kind, const char *name)
+{
+	socklen_t length;
+	struct sockaddr_un where = abstract_name(name, &length);
+	int fd = (int)MUST(socket(AF_UNIX, kind, 0));
+
+	MUST(bind(fd, (struct sockaddr *)&where, length));
+	if (kind != SOCK_DGRAM)
+		MUST(listen(fd, 5));
+	return fd;
+}
+
+/* The errno of a connection, or of a message without one. */
+static int reach(int kind, const char *name, int connects)
+{
+	socklen_t length;
+	struct sockaddr_un where = abstract_name(name, &length);
+	int fd = (int)MUST(socket(AF_UNIX, kind, 0)), result, saved;
+
+	if (connects)
+		result = connect(fd, (struct sockaddr *)&where, length);
+	else
+		result = (int)sendto(fd, "x", 1, 0, (struct sockaddr *)&where, length);
+	saved = result == -1 ? errno : 0;
+	close(fd);
+	return saved;
+}
+
+TEST(abstract_sockets_outside)
+{
+	int connected = (int)MUST(socket(AF_UNIX, SOCK_DGRAM, 0)), inner, made_before;
+	struct sockaddr_un where = {.sun_family = AF_UNIX, .sun_path = "socket"};
+	socklen_t length;
+
+	enter_scratch();
+	named_socket(SOCK_STREAM, "stream");
+	named_socket(SOCK_SEQPACKET, "packets");
+	named_socket(SOCK_DGRAM, "datagrams");
+	made_before = (int)MUST(socket(AF_UNIX, SOCK_STREAM, 0));
+	inner = (int)MUST(socket(AF_UNIX, SOCK_STREAM, 0));
+	MUST(bind(inner, (struct sockaddr *)&where, sizeof(where)));
+	MUST(listen(inner, 5));
+	where = abstract_name("datagrams", &length);
+	MUST(connect(connected, (struct sockaddr *)&where, length));
+	scope(SCOPE_SIGNALS);
+	CHECK_EQ(reach(SOCK_STREAM, "stream", 1), 0);
+	scope(SCOPE_SOCKETS);
+	CHECK_EQ(reach(SOCK_STREAM, "stream", 1), EPERM);
+	CHECK_EQ(reach(SOCK_SEQPACKET, "packets", 1), EPERM);
+	CHECK_EQ(reach(SOCK_DGRAM, "datagrams", 1), EPERM);
+	CHECK_EQ(reach(SOCK_DGRAM, "datagrams", 0), EPERM);
+	CHECK_EQ(reach(SOCK_STREAM, "none", 1), ECONNREFUSED);
+	/* What was connected is, and what has a path is asked for by that. */
+	CHECK_EQ(send(connected, "x", 1, 0), 1);
+	CHECK_EQ(sendto(connected, "x", 1, 0, (struct sockaddr *)&where, length), 1);
+	where = (struct sockaddr_un){.sun_family = AF_UNIX, .sun_path = "socket"};
+	CHECK_OK(connect((int)MUST(socket(AF_UNIX, SOCK_STREAM, 0)), (struct sockaddr *)&where, sizeof(where)));
+	/* The domain is that of who made the socket. */
+	where = abstract_name("before", &length);
+	MUST(bind(made_before, (struct sockaddr *)&where, length));
+	MUST(listen(made_before, 5));
+	CHECK_EQ(reach(SOCK_STREAM, "before", 1), EPERM);
+	named_socket(SOCK_STREAM, "inside");
+	named_socket(SOCK_DGRAM, "messages inside");
+	CHECK_EQ(reach(SOCK_STREAM, "inside", 1), 0);
+	CHECK_EQ(reach(SOCK_DGRAM, "messages inside", 0), 0);
+	scope(SCOPE_SOCKETS);
+	CHECK_EQ(reach(SOCK_STREAM, "inside", 1), EPERM);
+	CHECK_EQ(reach(SOCK_DGRAM, "messages inside", 1), EPERM);
 }
 
 TEST(mounting)

@@ -434,3 +434,89 @@ TEST(records_have_no_offsets_to_write_at)
 		MUST(close(file));
 	}
 }
+
+static off_t end_of(const char *path)
+{
+	int fd = (int)MUST(open(path, O_RDONLY | O_CLOEXEC));
+	off_t end = lseek(fd, 0, SEEK_END);
+	int saved = errno;
+
+	MUST(close(fd));
+	errno = saved;
+	return end;
+}
+
+TEST(ends_of_files)
+{
+	CHECK_EQ(end_of("/proc/self/auxv"), 0);
+	CHECK_EQ(end_of("/proc/self/environ"), 0);
+	CHECK_EQ(end_of("/sys/devices/system/cpu/online"), 4096);
+	CHECK_EQ(end_of("/sys/class/net/lo/address"), 4096);
+	CHECK_EQ(end_of("/proc/sys/kernel/ostype"), 0);
+	CHECK_ERRNO(end_of("/proc/self/maps"), EINVAL);
+}
+
+/* Root too writes only where somebody may. */
+TEST(attributes_that_are_read_only)
+{
+	struct stat status;
+
+	CHECK_ERRNO(open("/sys/devices/system/cpu/online", O_WRONLY), EACCES);
+	CHECK_ERRNO(open("/sys/class/net/lo/address", O_RDWR), EACCES);
+	MUST(stat("/sys/class/net/lo/address", &status));
+	CHECK_EQ(status.st_size, 4096);
+	CHECK_OK(truncate("/sys/class/net/lo/address", 0));
+	CHECK_ERRNO(mkdir("/sys/name", 0755), EPERM);
+}
+
+TEST(numbers_too_large)
+{
+	CHECK_ERRNO(write_text("/proc/self/coredump_filter", "99999999999"), ERANGE);
+	CHECK_ERRNO(write_text("/proc/self/coredump_filter", "99999999999999999999999"), ERANGE);
+	CHECK_ERRNO(write_text("/proc/self/coredump_filter", "x"), EINVAL);
+	CHECK_ERRNO(write_text("/proc/self/coredump_filter", "-1"), EINVAL);
+	CHECK_ERRNO(write_text("/proc/self/oom_score_adj", "1001"), EINVAL);
+	CHECK_ERRNO(write_text("/proc/self/oom_score_adj", "99999999999"), ERANGE);
+	CHECK_ERRNO(write_text("/proc/self/clear_refs", "9"), EINVAL);
+	CHECK_ERRNO(write_text("/proc/sys/kernel/core_uses_pid", "99999999999"), EINVAL);
+}
+
+/* Text goes on where one writes; numbers are taken at the beginning, and ignored behind it. */
+TEST(parameters_written_in_the_middle)
+{
+	char name[65];
+	int fd;
+
+	MUST(unshare(CLONE_NEWUTS));
+	MUST(sethostname("first", 5));
+	fd = (int)MUST(open("/proc/sys/kernel/hostname", O_WRONLY));
+	CHECK_EQ(pwrite(fd, "xyz", 3, 2), 3);
+	MUST(gethostname(name, sizeof(name)));
+	CHECK_STRING(name, "fixyz");
+	CHECK_EQ(pwrite(fd, "no", 2, 60), 2);
+	MUST(gethostname(name, sizeof(name)));
+	CHECK_STRING(name, "fixyz");
+	CHECK_EQ(write(fd, "", 0), 0);
+	MUST(gethostname(name, sizeof(name)));
+	CHECK_STRING(name, "fixyz");
+	fd = (int)MUST(open("/proc/sys/kernel/core_uses_pid", O_WRONLY));
+	CHECK_EQ(pwrite(fd, "x", 1, 1), 1);
+	CHECK_EQ(write(fd, "", 0), 0);
+	CHECK_ERRNO(write(fd, "x", 1), EINVAL);
+}
+
+TEST(a_directory_that_was_removed_is_not_listed)
+{
+	char buffer[1000];
+	int fd;
+
+	enter_scratch();
+	MUST(mkdir("directory", 0755));
+	fd = (int)MUST(open("directory", O_RDONLY | O_DIRECTORY));
+	CHECK(syscall(SYS_getdents64, fd, buffer, sizeof(buffer)) > 0);
+	CHECK_EQ(syscall(SYS_getdents64, fd, buffer, sizeof(buffer)), 0);
+	MUST(rmdir("directory"));
+	CHECK_ERRNO(syscall(SYS_getdents64, fd, buffer, sizeof(buffer)), ENOENT);
+	MUST(lseek(fd, 0, SEEK_SET));
+	CHECK_ERRNO(syscall(SYS_getdents64, fd, buffer, sizeof(buffer)), ENOENT);
+}

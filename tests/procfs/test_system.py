@@ -126,7 +126,7 @@ def test_how_many_areas_there_may_be_is_the_machines(proc: Proc) -> None:
     proc.write("sys/vm/max_map_count", b"100000\n")
     assert proc.read("sys/vm/max_map_count") == b"100000\n"
     assert proc.kernel.memory.maximum_areas == 100_000
-    for wrong in (b"-1", b"2147483648", b"many", b""):
+    for wrong in (b"-1", b"2147483648", b"many"):
         with pytest.raises(EINVAL):
             proc.write("sys/vm/max_map_count", wrong)
     proc.task.credentials = proc.task.credentials.for_user(1000, 1000)

@@ -6,6 +6,7 @@ from procession.abi.enumeration import IntEnum, IntFlag
 from procession.abi.structure import I32, U64, Structure
 
 LANDLOCK_CREATE_RULESET_VERSION = 1
+LANDLOCK_CREATE_RULESET_ERRATA = 2
 
 
 class LandlockRuleType(IntEnum):
@@ -41,6 +42,13 @@ class LandlockAccessNet(IntFlag):
 
     LANDLOCK_ACCESS_NET_BIND_TCP = 1
     LANDLOCK_ACCESS_NET_CONNECT_TCP = 2
+
+
+class LandlockScope(IntFlag):
+    """What isn't done to who is outside of a domain."""
+
+    LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET = 1
+    LANDLOCK_SCOPE_SIGNAL = 2
 
 
 class LandlockRulesetAttr(Structure):

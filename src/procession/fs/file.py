@@ -544,9 +544,10 @@ class DirectoryFile(File):
         self.listing: list[DirectoryEntry] | None = None
 
     def list_directory(self) -> list[DirectoryEntry]:
+        if self.path.dentry.is_deleted:
+            # Even where all was read before. Linux: fs/readdir.c, iterate_dir.
+            raise ENOENT
         if self.listing is None or self.position == 0:
-            if self.path.dentry.is_deleted:
-                raise ENOENT
             listing = [
                 DirectoryEntry(b".", self.inode.number, S_IFDIR >> 12),
                 DirectoryEntry(b"..", self.path.dentry.parent.inode.number, S_IFDIR >> 12),

@@ -20,6 +20,7 @@ from procession.fs.file import (
     SEEK_END,
     SEEK_SET,
     File,
+    seek_empty,
 )
 from procession.fs.permission import CAP_SYS_ADMIN, CAP_SYSLOG
 from procession.fs.wait_queue import Sleep, WaitQueue
@@ -294,9 +295,20 @@ class LogLinesFile(File):
             raise Sleep(self.log.queue)
         return lines
 
+    def read_at(self, offset: int, length: int) -> bytes:
+        """Wherever one reads, it's what hasn't been read."""
+        return self.read(length)
+
     def write(self, data: bytes) -> int:
         """Linux: fs/proc/inode.c, proc_reg_write."""
         raise EIO
+
+    def write_at(self, offset: int, data: bytes) -> int:
+        raise EIO
+
+    def seek(self, offset: int, whence: int) -> int:
+        """Linux: fs/read_write.c, generic_file_llseek."""
+        return seek_empty(self, offset, whence)
 
     def poll_mask(self) -> int:
         return POLLIN | POLLRDNORM if self.log.unread_bytes() else 0

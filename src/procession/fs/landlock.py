@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from procession.abi.errno import EACCES, EXDEV
 from procession.abi.file_mode import S_IFMT, FileType
-from procession.abi.landlock import LandlockAccessFs
+from procession.abi.landlock import LandlockAccessFs, LandlockScope
 
 if TYPE_CHECKING:
     from procession.fs.dentry import Dentry, Path
@@ -29,6 +29,8 @@ TRUNCATE = int(LandlockAccessFs.LANDLOCK_ACCESS_FS_TRUNCATE)
 IOCTL_DEV = int(LandlockAccessFs.LANDLOCK_ACCESS_FS_IOCTL_DEV)
 FILE_RIGHTS = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEV
 """What makes sense for what isn't a directory. Linux: security/landlock/fs.c, ACCESS_FILE."""
+SCOPE_SOCKETS = int(LandlockScope.LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET)
+SCOPE_SIGNALS = int(LandlockScope.LANDLOCK_SCOPE_SIGNAL)
 EVERY_RIGHT = sum(map(int, LandlockAccessFs))
 MOST_LAYERS = 16
 
@@ -48,16 +50,22 @@ class Layer:
     """The rules of one call of landlock_restrict_self(2).
 
     `files` and `ports` are the rights that it handles; `file_rules` and `port_rules` what is granted, by
-    inode and by port.
+    inode and by port. `scopes` are what isn't done to others than those who are in it as well.
     """
 
-    __slots__ = ("file_rules", "files", "port_rules", "ports")
+    __slots__ = ("file_rules", "files", "port_rules", "ports", "scopes")
 
     def __init__(
-        self, files: int, ports: int, file_rules: dict[Inode, int], port_rules: dict[int, int]
+        self,
+        files: int,
+        ports: int,
+        scopes: int,
+        file_rules: dict[Inode, int],
+        port_rules: dict[int, int],
     ) -> None:
         self.files = files
         self.ports = ports
+        self.scopes = scopes
         self.file_rules = file_rules
         self.port_rules = port_rules
 
@@ -205,3 +213,16 @@ def is_within(outer: Domain, inner: Domain) -> bool:
     return len(outer) <= len(inner) and all(
         mine is theirs for mine, theirs in zip(outer, inner, strict=False)
     )
+
+
+def is_out_of_scope(mine: Domain, theirs: Domain, scope: int) -> bool:
+    """Whether who is in `mine` may not do what `scope` is about to who is in `theirs`.
+
+    The last layer that has the scope decides: the other has to be in it. Linux: security/landlock/task.c,
+    domain_is_scoped.
+    """
+    for number in range(len(mine) - 1, -1, -1):
+        layer = mine[number]
+        if layer.scopes & scope:
+            return number >= len(theirs) or theirs[number] is not layer
+    return False

@@ -122,8 +122,8 @@ class Kernel:
         self.memory = memory
         self.cpu = cpu
         self.decider = decider
-        # kernel.random.boot_id, made when it's first asked for.
         self.group_lists = GroupLists()
+        # kernel.random.boot_id, made when it's first asked for.
         self.boot_id = b""
         self.bpf_programs = ProgramTable()
         self.observer: Observer | None = None

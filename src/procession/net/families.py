@@ -24,6 +24,7 @@ from procession.net.unix.stream import UnixStream
 if TYPE_CHECKING:
     from procession.net.network import Network
     from procession.net.socket import Socket
+    from procession.net.unix.socket import UnixSocket
 
 _LAST_FAMILY = 46
 _CAP_NET_RAW = int(Capability.CAP_NET_RAW)
@@ -80,14 +81,20 @@ def _create_unix(network: Network, kind: int, protocol: int, owner_uid: int) -> 
     """Linux: net/unix/af_unix.c, unix_create."""
     if protocol not in (0, _UNIX):
         raise EPROTONOSUPPORT
+    socket: UnixSocket
     if kind == _STREAM:
-        return UnixStream(network, kind, 0, owner_uid)
-    if kind in (_DATAGRAM, _RAW):
+        socket = UnixStream(network, kind, 0, owner_uid)
+    elif kind in (_DATAGRAM, _RAW):
         # unix(7): SOCK_RAW means the same.
-        return UnixDatagram(network, _DATAGRAM, 0, owner_uid)
-    if kind == _SEQUENCED:
-        return UnixSequenced(network, kind, 0, owner_uid)
-    raise ESOCKTNOSUPPORT
+        socket = UnixDatagram(network, _DATAGRAM, 0, owner_uid)
+    elif kind == _SEQUENCED:
+        socket = UnixSequenced(network, kind, 0, owner_uid)
+    else:
+        raise ESOCKTNOSUPPORT
+    maker = network.host.current
+    if maker is not None:
+        socket.domain = maker.credentials.landlock
+    return socket
 
 
 def _create_internet(network: Network, family: int, kind: int, protocol: int, owner_uid: int) -> Socket:

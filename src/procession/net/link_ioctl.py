@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.capability import Capability
-from procession.abi.errno import EADDRNOTAVAIL, EINVAL, ENODEV, ENOTTY, EOPNOTSUPP, EPERM, ERANGE
+from procession.abi.errno import EADDRNOTAVAIL, EINVAL, ENODEV, ENOTTY, EPERM, ERANGE
 from procession.abi.ioctls import SocketIoctl
 from procession.abi.word import Words, pack_address, pack_u16
+from procession.net.ethtool import answer
 from procession.net.internet.device_address import DeviceAddress, add_address, addresses_of, remove_address
 from procession.net.internet.routing import last_of
-from procession.net.link.interface import DUMMY, IFF_LOOPBACK, LOOPBACK, Interface
+from procession.net.link.interface import IFF_LOOPBACK, LOOPBACK, Interface
 from procession.net.link_change import rename, set_flags, set_hardware_address, set_mtu
 
 if TYPE_CHECKING:
@@ -49,8 +50,6 @@ _SIOCGIFINDEX = int(SocketIoctl.SIOCGIFINDEX)
 _SIOCGIFTXQLEN = int(SocketIoctl.SIOCGIFTXQLEN)
 _SIOCSIFTXQLEN = int(SocketIoctl.SIOCSIFTXQLEN)
 _SIOCETHTOOL = int(SocketIoctl.SIOCETHTOOL)
-_ETHTOOL_GLINK = 10
-"""Whether the link is there."""
 _OF_ADDRESS = (_SIOCGIFADDR, _SIOCGIFDSTADDR, _SIOCGIFBRDADDR, _SIOCGIFNETMASK)
 _GETTERS = frozenset(
     (
@@ -103,9 +102,7 @@ def interface_ioctl(socket: Socket, request: int, argument: int, memory: UserMem
         _set(interface, request, label, value)
         return 0
     if request == _SIOCETHTOOL:
-        if command != _ETHTOOL_GLINK or interface.kind == DUMMY:
-            raise EOPNOTSUPP("no such hardware")
-        memory.write(question + 4, _INT.pack(interface.is_up and interface.has_carrier))
+        memory.write(question, answer(interface, command))
         return 0
     memory.write(argument + _NAME_SIZE, _get(interface, request, label))
     return 0

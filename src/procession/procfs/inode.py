@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
-from procession.abi.errno import EIO, EPERM
-from procession.fs.file import File, seek_empty, set_position
+from procession.abi.errno import EACCES, EIO, ENXIO, EPERM
+from procession.abi.open_flags import O_ACCMODE
+from procession.fs.file import (
+    O_RDONLY,
+    SEEK_DATA,
+    SEEK_HOLE,
+    SEEK_SET,
+    File,
+    seek_empty,
+    set_position,
+)
 from procession.fs.inode import S_IFDIR, S_IFLNK, S_IFREG, Inode
 from procession.hardware.kernel_memory import TEXT
 
@@ -169,6 +178,31 @@ class GeneratedFile(File):
 
     def truncate(self, size: int) -> None:
         self.inode.truncate(size)
+
+
+class SizedFile(GeneratedFile):
+    """One whose inode has a size, be it 0, from which offsets can be counted."""
+
+    __slots__ = ()
+
+    def seek(self, offset: int, whence: int) -> int:
+        """Linux: fs/read_write.c, generic_file_llseek."""
+        size = self.inode.size
+        if whence in (SEEK_DATA, SEEK_HOLE):
+            if not 0 <= offset < size:
+                raise ENXIO
+            offset, whence = offset if whence == SEEK_DATA else size, SEEK_SET
+        return set_position(self, offset, whence, size)
+
+
+def open_attribute(path: Path, flags: int, subject: Subject, source: Source) -> File:
+    """Open a file of sysfs, which even root writes to only where somebody may (in Linux, kernfs_fop_open).
+
+    Raises EACCES.
+    """
+    if flags & O_ACCMODE != O_RDONLY and not path.inode.mode & 0o222:
+        raise EACCES("the attribute is read-only")
+    return SizedFile(path, flags, subject, source)
 
 
 class RecordsFile(GeneratedFile):

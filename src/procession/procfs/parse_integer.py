@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from procession.abi.errno import EINVAL
+from procession.abi.errno import EINVAL, ERANGE
+
+INT_MIN, INT_MAX = -0x8000_0000, 0x7FFF_FFFF
 
 
 def parse_integer(data: bytes) -> int:
@@ -17,3 +19,17 @@ def parse_integer(data: bytes) -> int:
         return int(text, 8) if is_octal else int(text, 0)
     except ValueError:
         raise EINVAL("not a number") from None
+
+
+def parse_within(data: bytes, least: int, most: int) -> int:
+    """As `parse_integer`, and ERANGE for a number that no variable of that type holds.
+
+    Linux: lib/kstrtox.c, kstrtoint, kstrtouint.
+    """
+    digits = data.partition(b"\0")[0].strip(b" \t\n\v\f\r").lstrip(b"+-")
+    if len(digits) > 20 and digits.isdigit():
+        raise ERANGE("a number too long")
+    value = parse_integer(data)
+    if not least <= value <= most:
+        raise ERANGE(f"not within {least} and {most}")
+    return value

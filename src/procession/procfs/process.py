@@ -24,7 +24,7 @@ from procession.procfs import (
 )
 from procession.procfs.access import has_files, is_dumpable, reader_root, require_inspection
 from procession.procfs.id_map import KINDS, IdMapInode
-from procession.procfs.inode import GeneratedFile, ProcDirectory, ProcFile, SequenceFile, SingleBufferFile
+from procession.procfs.inode import ProcDirectory, ProcFile, SequenceFile, SingleBufferFile, SizedFile
 from procession.procfs.magic_link import MagicLink
 from procession.procfs.map_query import MapsFile
 from procession.procfs.process_attributes import AttributesDirectory
@@ -318,8 +318,8 @@ class MemoryInode(ProcFile):
         if self.name == b"pagemap":
             return process_pages.PageMapFile(path, flags, subject, mm)
         if self.name == b"auxv":
-            return GeneratedFile(path, flags, subject, process_memory.AuxiliaryVector(mm))
-        return GeneratedFile(path, flags, subject, process_memory.Environment(mm))
+            return SizedFile(path, flags, subject, process_memory.AuxiliaryVector(mm))
+        return SizedFile(path, flags, subject, process_memory.Environment(mm))
 
 
 class NetworkDirectory(SystemDirectory):

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import EACCES, EINVAL, ENOENT, ESRCH
 from procession.fs.inode import S_IFREG, DirectoryEntry, Inode
 from procession.kernel.task_state import TaskState
-from procession.procfs.inode import ProcDirectory, ProcFile
+from procession.procfs.inode import ProcDirectory, ProcFile, SizedFile
 
 if TYPE_CHECKING:
+    from procession.fs.dentry import Path
+    from procession.fs.file import File
     from procession.fs.permission import Subject
     from procession.kernel.task import Task
     from procession.procfs.file_system import ProcFileSystem
@@ -61,6 +63,9 @@ class AttributeFile(ProcFile):
     def __init__(self, superblock: ProcFileSystem, number: int, task: Task, permissions: int) -> None:
         super().__init__(superblock, number, permissions)
         self.task = task
+
+    def open(self, path: Path, flags: int, subject: Subject, progress: object = None) -> File:
+        return SizedFile(path, flags, subject, self)
 
     def show(self, subject: Subject) -> bytes:
         """Linux: fs/proc/base.c, proc_pid_attr_read."""

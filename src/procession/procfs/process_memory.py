@@ -42,7 +42,7 @@ from procession.mm.vma import (
     VirtualMemoryArea,
 )
 from procession.procfs.access import reader_root
-from procession.procfs.parse_integer import parse_integer
+from procession.procfs.parse_integer import parse_within
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -466,9 +466,9 @@ def store_dump_filter(system: ProcFileSystem, task: Task, data: bytes, subject: 
 
     Linux: fs/proc/base.c, proc_coredump_filter_write.
     """
-    value = parse_integer(data)
-    if not 0 <= value <= UINT_MAX:
-        raise EINVAL("no 32-bit number")
+    if data.lstrip().startswith(b"-"):
+        raise EINVAL("a sign")
+    value = parse_within(data, 0, UINT_MAX)
     if not has_memory(task):
         raise ESRCH
     task.mm.dump_filter = value & ((1 << DUMP_FILTER_BITS) - 1)

@@ -21,7 +21,7 @@ from procession.procfs.access import may_inspect, reader_root, require_inspectio
 from procession.procfs.inode import ProcDirectory
 from procession.procfs.magic_link import MagicLink
 from procession.procfs.page_scan import PAGEMAP_SCAN, scan_pages
-from procession.procfs.parse_integer import parse_integer
+from procession.procfs.parse_integer import INT_MAX, INT_MIN, parse_within
 from procession.procfs.process_memory import LAST_PAGE, area_entries, is_anonymous, seek_memory
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def store_clear_refs(system: ProcFileSystem, task: Task, data: bytes, subject: S
 
     Linux: fs/proc/task_mmu.c, clear_refs_write.
     """
-    kind = parse_integer(data)
+    kind = parse_within(data, INT_MIN, INT_MAX)
     if not _FIRST_KIND <= kind <= _PEAK:
         raise EINVAL("1 to 5")
     if not has_memory(task):

@@ -9,7 +9,7 @@ from procession.abi.errno import EACCES, EINVAL, EPERM
 from procession.kernel.oom import badness
 from procession.kernel.sched.priority import BEFORE_FAIR
 from procession.kernel.security.ptrace_access import has_memory
-from procession.procfs.parse_integer import parse_integer
+from procession.procfs.parse_integer import INT_MAX, INT_MIN, parse_integer, parse_within
 
 if TYPE_CHECKING:
     from procession.fs.permission import Subject
@@ -54,7 +54,7 @@ def show_oom_adjustment(system: ProcFileSystem, task: Task, subject: Subject) ->
 
 def store_oom_adjustment(system: ProcFileSystem, task: Task, data: bytes, subject: Subject) -> None:
     """Set the OOM score's adjustment by the old scale. Linux: fs/proc/base.c, oom_adj_write."""
-    value = parse_integer(data)
+    value = parse_within(data, INT_MIN, INT_MAX)
     if not -_OOM_DISABLE <= value <= _OOM_ADJUST_MAX:
         raise EINVAL("outside -17 to 15")
     scaled = abs(value) * _OOM_SCORE_MAX // _OOM_DISABLE
@@ -69,7 +69,7 @@ def show_oom_score_adjustment(system: ProcFileSystem, task: Task, subject: Subje
 
 def store_oom_score_adjustment(system: ProcFileSystem, task: Task, data: bytes, subject: Subject) -> None:
     """Set it; lowering it takes CAP_SYS_RESOURCE. Linux: fs/proc/base.c, __set_oom_adj."""
-    value = parse_integer(data)
+    value = parse_within(data, INT_MIN, INT_MAX)
     if not -1000 <= value <= 1000:
         raise EINVAL("outside -1000 to 1000")
     _set_oom_adjustment(task, value, subject)

@@ -16,7 +16,7 @@ from procession.kernel.rlimit import LARGEST_NOFILE
 from procession.mm.address_space import DUMPABLE, DUMPABLE_BY_ROOT, UNDUMPABLE
 from procession.mm.gap_index import MMAP_MINIMUM
 from procession.procfs.network_sysctl import NETWORK_SYSCTLS
-from procession.procfs.parse_integer import parse_integer
+from procession.procfs.parse_integer import INT_MAX, INT_MIN, parse_integer
 from procession.procfs.sysctl_inotify import INOTIFY_SYSCTLS
 from procession.procfs.sysctl_ipc import IPC_SYSCTLS, MQUEUE_SYSCTLS
 from procession.procfs.sysctl_log import LOG_SYSCTLS
@@ -46,7 +46,6 @@ PID_MAX_LIMIT = 1 << 22
 PID_MAX_MINIMUM = 301
 """Linux: kernel/pid.c, pid_max_min: RESERVED_PIDS + 1."""
 OVERFLOW_ID = 65534
-INT_MAX = 0x7FFFFFFF
 UINT_MAX = 0xFFFFFFFF
 
 
@@ -151,7 +150,10 @@ def show_core_uses_pid(kernel: Kernel) -> bytes:
 
 def store_core_uses_pid(kernel: Kernel, data: bytes) -> None:
     """Set kernel.core_uses_pid."""
-    kernel.core.uses_pid = parse_integer(data)
+    value = parse_integer(data)
+    if not INT_MIN <= value <= INT_MAX:
+        raise EINVAL("no int")
+    kernel.core.uses_pid = value
 
 
 def show_core_pipe_limit(kernel: Kernel) -> bytes:
@@ -359,11 +361,11 @@ SYSCTL_TREE: SystemTree = {
         **LOG_SYSCTLS,
         b"acct": SystemFile(0o644, show_accounting, store_accounting),
         b"cap_last_cap": SystemFile(0o444, show_cap_last_cap),
-        b"core_pattern": SystemFile(0o644, show_core_pattern, store_core_pattern),
+        b"core_pattern": SystemFile(0o644, show_core_pattern, store_core_pattern, is_text=True),
         b"core_pipe_limit": SystemFile(0o644, show_core_pipe_limit, store_core_pipe_limit),
         b"core_uses_pid": SystemFile(0o644, show_core_uses_pid, store_core_uses_pid),
-        b"domainname": SystemFile(0o644, show_domainname, store_domainname),
-        b"hostname": SystemFile(0o644, show_hostname, store_hostname),
+        b"domainname": SystemFile(0o644, show_domainname, store_domainname, is_text=True),
+        b"hostname": SystemFile(0o644, show_hostname, store_hostname, is_text=True),
         b"ngroups_max": SystemFile(0o444, show_ngroups_max),
         b"ns_last_pid": SystemFile(0o666, show_last_pid, store_last_pid),
         b"osrelease": SystemFile(0o444, show_osrelease),

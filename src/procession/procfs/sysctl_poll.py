@@ -16,18 +16,43 @@ if TYPE_CHECKING:
 
 
 class ParameterFile(GeneratedFile):
-    """An open parameter. `seen_count` is how often it had changed when that was last told."""
+    """An open parameter: text, or else numbers.
 
-    __slots__ = ("changes", "seen_count")
+    `seen_count` is how often it had changed when that was last told.
+    """
+
+    __slots__ = ("changes", "is_text", "seen_count")
 
     can_poll: ClassVar[bool] = True
 
     def __init__(
-        self, path: Path, flags: int, subject: Subject, source: Source, changes: NameChanges | None
+        self,
+        path: Path,
+        flags: int,
+        subject: Subject,
+        source: Source,
+        changes: NameChanges | None,
+        *,
+        is_text: bool = False,
     ) -> None:
         super().__init__(path, flags, subject, source)
         self.changes = changes
+        self.is_text = is_text
         self.seen_count = changes.count if changes is not None else 0
+
+    def write_at(self, offset: int, data: bytes) -> int:
+        """What follows the beginning of numbers is taken and ignored, text goes on.
+
+        Linux: kernel/sysctl.c, proc_first_pos_non_zero_ignore, _proc_do_string.
+        """
+        if not data:
+            return 0
+        if offset:
+            old = self.source.show(self.subject).rstrip(b"\n") if self.is_text else b""
+            if offset > len(old):
+                return len(data)
+            return super().write_at(0, old[:offset] + data) and len(data)
+        return super().write_at(0, data)
 
     def seek(self, offset: int, whence: int) -> int:
         return seek_empty(self, offset, whence)

@@ -11,7 +11,7 @@ from procession.abi.statfs import Magic
 from procession.fs.file_system_type import FileSystemType
 from procession.fs.inode import S_IFDIR, S_IFREG, DirectoryEntry, Inode, Superblock
 from procession.kernel.bit_list import list_of_bits
-from procession.procfs.inode import GeneratedFile, KernfsDirectory
+from procession.procfs.inode import KernfsDirectory, open_attribute
 from procession.procfs.sysfs_network import ATTRIBUTE_SIZE, NetworkDirectory
 
 if TYPE_CHECKING:
@@ -253,7 +253,10 @@ class SysAttribute(Inode):
         self.size = ATTRIBUTE_SIZE
 
     def open(self, path: Path, flags: int, subject: Subject, progress: object = None) -> File:
-        return GeneratedFile(path, flags, subject, self)
+        return open_attribute(path, flags, subject, self)
+
+    def truncate(self, size: int) -> None:
+        """Allowed and without effect (in Linux, kernfs_iop_setattr)."""
 
     def show(self, subject: Subject) -> bytes:
         """The contents."""

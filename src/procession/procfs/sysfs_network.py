@@ -9,7 +9,7 @@ from procession.abi.errno import EINVAL, EIO, ENOENT
 from procession.fs.inode import S_IFDIR, S_IFLNK, S_IFREG, DirectoryEntry, Inode
 from procession.net.internet.flow import settle_all
 from procession.net.link.interface import LOOPBACK
-from procession.procfs.inode import GeneratedFile, KernfsDirectory
+from procession.procfs.inode import KernfsDirectory, open_attribute
 
 if TYPE_CHECKING:
     from procession.fs.dentry import Path
@@ -221,7 +221,10 @@ class InterfaceAttribute(Inode):
         self.size = ATTRIBUTE_SIZE
 
     def open(self, path: Path, flags: int, subject: Subject, progress: object = None) -> File:
-        return GeneratedFile(path, flags, subject, self)
+        return open_attribute(path, flags, subject, self)
+
+    def truncate(self, size: int) -> None:
+        """Allowed and without effect (in Linux, kernfs_iop_setattr)."""
 
     def show(self, subject: Subject) -> bytes:
         """Linux: net/core/net-sysfs.c, netdev_show, netstat_show."""

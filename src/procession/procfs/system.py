@@ -46,12 +46,16 @@ PAGE_KB = 4
 
 
 class SystemFile(NamedTuple):
-    """A file about the machine; `open_` is for one that isn't made anew at each reading."""
+    """A file about the machine; `open_` is for one that isn't made anew at each reading.
+
+    `is_text` says of a parameter that it isn't numbers.
+    """
 
     permissions: int
     show: Show
     store: Store | None = None
     open_: Open | None = None
+    is_text: bool = False
 
 
 class PressureKind(NamedTuple):
@@ -170,7 +174,7 @@ class SystemInode(ProcFile):
         if self.path[0] == b"sys":
             from procession.procfs.sysctl_poll import ParameterFile
 
-            return ParameterFile(path, flags, subject, self, self.changes())
+            return ParameterFile(path, flags, subject, self, self.changes(), is_text=self.file.is_text)
         if not self.file.permissions & 0o222:
             return RecordsFile(path, flags, subject, self)
         return super().open(path, flags, subject, progress)

@@ -155,10 +155,7 @@ def set_owner(task: Task, file: File, kind: int, number: int) -> None:
     pid = find_pid(task.pid_namespace, number) if number else None
     if number and pid is None:
         raise ESRCH
-    owner = owner_of(file)
-    owner.kind = kind
-    owner.pid = pid
-    owner.credentials = task.credentials
+    owner_of(file).set(kind, pid, task)
 
 
 def owner_number(task: Task, file: File) -> tuple[int, int]:

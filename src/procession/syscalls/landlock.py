@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import E2BIG, EBADF, EBADFD, EFAULT, EINVAL, ENOMSG, EPERM
 from procession.abi.landlock import (
+    LANDLOCK_CREATE_RULESET_ERRATA,
     LANDLOCK_CREATE_RULESET_VERSION,
     LandlockAccessNet,
     LandlockNetPortAttr,
     LandlockPathBeneathAttr,
     LandlockRulesetAttr,
     LandlockRuleType,
+    LandlockScope,
 )
 from procession.fs.landlock import EVERY_RIGHT, FILE_RIGHTS
 from procession.hardware.physical_memory import PAGE_SIZE
@@ -24,11 +26,13 @@ from procession.syscalls.parameters import Address, Choice, Fd, Size, UInt
 if TYPE_CHECKING:
     from procession.kernel.task import Task
 
-_ABI = 5
-"""The version of the interface: rules for files with all rights of Linux 6.10, and for ports of TCP."""
+_ABI = 6
+"""The version of the interface: rules for files as of Linux 6.10, for ports of TCP, and scopes."""
+_ERRATA = 3
+"""What was mended in that: which sockets are TCP's, and that a process signals its own threads."""
 _SIZE_1 = 8
-_SIZE = LandlockRulesetAttr.OFFSETS["scoped"]
-"""What there is of struct landlock_ruleset_attr in this version."""
+_SIZE = LandlockRulesetAttr.SIZE
+_EVERY_SCOPE = sum(map(int, LandlockScope))
 _EVERY_PORT_RIGHT = sum(map(int, LandlockAccessNet))
 _LARGEST_PORT = 0xFFFF
 
@@ -37,8 +41,11 @@ _LARGEST_PORT = 0xFFFF
 def landlock_create_ruleset(task: Task, attributes: Address, size: Size, flags: UInt) -> int:
     """landlock_create_ruleset(2). Linux: security/landlock/syscalls.c, SYSCALL_DEFINE3."""
     if flags:
-        if flags == LANDLOCK_CREATE_RULESET_VERSION and not attributes and not size:
-            return _ABI
+        if not attributes and not size:
+            if flags == LANDLOCK_CREATE_RULESET_VERSION:
+                return _ABI
+            if flags == LANDLOCK_CREATE_RULESET_ERRATA:
+                return _ERRATA
         raise EINVAL("unknown flags")
     if not attributes:
         raise EFAULT("no attributes")
@@ -49,12 +56,14 @@ def landlock_create_ruleset(task: Task, attributes: Address, size: Size, flags: 
     data = task.mm.read(attributes, size)
     if any(data[_SIZE:]):
         raise E2BIG("attributes that aren't known")
-    wanted = LandlockRulesetAttr.unpack(data[:_SIZE].ljust(LandlockRulesetAttr.SIZE, b"\0"))
+    wanted = LandlockRulesetAttr.unpack(data[:_SIZE].ljust(_SIZE, b"\0"))
     if wanted.handled_access_fs & ~EVERY_RIGHT or wanted.handled_access_net & ~_EVERY_PORT_RIGHT:
         raise EINVAL("unknown rights")
-    if not wanted.handled_access_fs and not wanted.handled_access_net:
+    if wanted.scoped & ~_EVERY_SCOPE:
+        raise EINVAL("unknown scopes")
+    if not (wanted.handled_access_fs or wanted.handled_access_net or wanted.scoped):
         raise ENOMSG("no rights are handled")
-    file = RulesetFile(task, wanted.handled_access_fs, wanted.handled_access_net)
+    file = RulesetFile(task, wanted.handled_access_fs, wanted.handled_access_net, wanted.scoped)
     return task.files.install(file, close_on_exec=True, limit=task.group.limits.soft[RLIMIT_NOFILE])
 
 

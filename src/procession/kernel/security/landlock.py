@@ -17,20 +17,21 @@ if TYPE_CHECKING:
 
 
 class RulesetFile(File):
-    """A ruleset: `rights` are those over files that it handles, `ports` those over ports.
+    """A ruleset: `rights` over files and `ports` are what it handles, `scopes` what it keeps inside.
 
     Linux: security/landlock/syscalls.c, ruleset_fops.
     """
 
-    __slots__ = ("file_rules", "port_rules", "ports", "rights")
+    __slots__ = ("file_rules", "port_rules", "ports", "rights", "scopes")
 
     has_read: ClassVar[bool] = True
     has_write: ClassVar[bool] = True
 
-    def __init__(self, opener: Task, rights: int, ports: int) -> None:
+    def __init__(self, opener: Task, rights: int, ports: int, scopes: int) -> None:
         super().__init__(anonymous_path(opener.kernel.vfs, "[landlock-ruleset]"), O_RDWR, opener.credentials)
         self.rights = rights
         self.ports = ports
+        self.scopes = scopes
         self.file_rules: dict[Inode, int] = {}
         self.port_rules: dict[int, int] = {}
 
@@ -63,5 +64,11 @@ def restrict(task: Task, ruleset: RulesetFile) -> None:
     old = task.credentials
     if len(old.landlock) >= MOST_LAYERS:
         raise E2BIG(f"{MOST_LAYERS} layers are all that there may be")
-    layer = Layer(ruleset.rights, ruleset.ports, ruleset.file_rules.copy(), ruleset.port_rules.copy())
+    layer = Layer(
+        ruleset.rights,
+        ruleset.ports,
+        ruleset.scopes,
+        ruleset.file_rules.copy(),
+        ruleset.port_rules.copy(),
+    )
     commit_credentials(task, old.replace(landlock=(*old.landlock, layer)))

@@ -9,6 +9,7 @@ from procession.abi.open_flags import OwnerType
 from procession.abi.poll import PollEvent
 from procession.abi.signals import PollCode, Signal
 from procession.fs.file import POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM, File
+from procession.fs.landlock import SCOPE_SIGNALS, is_out_of_scope
 from procession.fs.terminal.tty import TtyFile
 from procession.kernel.signal.generation import send_signal
 from procession.kernel.signal.info import SI_KERNEL, SigInfo
@@ -17,6 +18,7 @@ from procession.kernel.task_state import ENDED
 
 if TYPE_CHECKING:
     from procession.fs.fd_table import FdTable
+    from procession.fs.landlock import Domain
     from procession.fs.wait_queue import WaitQueue
     from procession.kernel.kernel import Kernel
     from procession.kernel.pid import Pid
@@ -38,16 +40,32 @@ class FileOwner:
     """Whom an open file's signals go to, and which signal (Linux: include/linux/fs.h, struct fown_struct).
 
     `kind` is an OwnerType, `pid` names a thread, a process or a process group, None when nobody is set.
-    `signo` is F_SETSIG's, 0 for a plain SIGIO. `credentials` are those of who set it.
+    `signo` is F_SETSIG's, 0 for a plain SIGIO. `credentials` are those of who set it, `domain` its Landlock
+    domain, as far as it bounds signals to the owner.
     """
 
-    __slots__ = ("credentials", "kind", "pid", "signo")
+    __slots__ = ("credentials", "domain", "kind", "pid", "signo")
 
     def __init__(self) -> None:
         self.kind = int(OwnerType.F_OWNER_TID)
         self.pid: Pid | None = None
         self.signo = 0
         self.credentials: Credentials | None = None
+        self.domain: Domain = ()
+
+    def set(self, kind: int, pid: Pid | None, setter: Task) -> None:
+        """Let signals go there.
+
+        Linux: fs/fcntl.c, __f_setown; security/landlock/fs.c, hook_file_set_fowner.
+        """
+        self.kind = kind
+        self.pid = pid
+        self.credentials = setter.credentials
+        # A process may always signal itself.
+        first = self.target
+        if isinstance(first, Task):
+            first = first.group
+        self.domain = () if first is setter.group else setter.credentials.landlock
 
     @property
     def target(self) -> Task | ThreadGroup | ProcessGroup | None:
@@ -171,9 +189,10 @@ def _own_by_terminal(kernel: Kernel, file: TtyFile) -> None:
         return
     pid: Pid | None = file.tty.foreground
     foreground = None if pid is None else pid.process_group
-    owner.kind = int(OwnerType.F_OWNER_PGRP if foreground is not None else OwnerType.F_OWNER_PID)
-    owner.pid = pid if foreground is not None else current.group.pid
-    owner.credentials = current.credentials
+    if foreground is not None:
+        owner.set(int(OwnerType.F_OWNER_PGRP), pid, current)
+    else:
+        owner.set(int(OwnerType.F_OWNER_PID), current.group.pid, current)
 
 
 def send_readiness(kernel: Kernel, file: File, fd: int, reason: int) -> None:
@@ -215,6 +234,8 @@ def _receivers(target: Task | ThreadGroup | ProcessGroup) -> list[Task | ThreadG
 def _may_signal(owner: FileOwner, task: Task) -> bool:
     """Linux: fs/fcntl.c, sigio_perm."""
     mine, theirs = owner.credentials, task.credentials
+    if owner.domain and is_out_of_scope(owner.domain, theirs.landlock, SCOPE_SIGNALS):
+        return False
     return mine is not None and (
         mine.euid == 0 or mine.euid in (theirs.suid, theirs.uid) or mine.uid in (theirs.suid, theirs.uid)
     )

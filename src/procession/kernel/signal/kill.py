@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EAGAIN, EINVAL, EPERM, ESRCH, Errno
+from procession.fs.landlock import SCOPE_SIGNALS, is_out_of_scope
 from procession.kernel.pid import find_task
 from procession.kernel.security.capability import CAP_KILL
 from procession.kernel.signal.generation import send_group_signal, send_signal
@@ -36,13 +37,17 @@ def check_kill_permission(sender: Task, target: Task, info: SigInfo) -> None:
     if info.code > SI_USER or sender.group is target.group:
         return
     mine, theirs = sender.credentials, target.credentials
-    if mine.euid in {theirs.suid, theirs.uid} or mine.uid in {theirs.suid, theirs.uid}:
-        return
-    if mine.ns_capable(theirs.user_namespace, CAP_KILL):
-        return
-    if signo == SIGCONT and sender.group.process_group.session is target.group.process_group.session:
-        return
-    raise EPERM(f"uid {mine.uid}/{mine.euid} sends a signal to uid {theirs.uid}, and CAP_KILL is missing")
+    if (
+        mine.euid not in {theirs.suid, theirs.uid}
+        and mine.uid not in {theirs.suid, theirs.uid}
+        and not mine.ns_capable(theirs.user_namespace, CAP_KILL)
+        and not (
+            signo == SIGCONT and sender.group.process_group.session is target.group.process_group.session
+        )
+    ):
+        raise EPERM(f"uid {mine.uid}/{mine.euid} sends a signal to uid {theirs.uid}, and CAP_KILL is missing")
+    if mine.landlock and is_out_of_scope(mine.landlock, theirs.landlock, SCOPE_SIGNALS):
+        raise EPERM("the Landlock domain of the sender doesn't let signals out")
 
 
 def signal_process(sender: Task, target: Task, info: SigInfo) -> None:

@@ -41,9 +41,7 @@ def become_owner(task: Task, file: File) -> None:
     """
     owner = owner_of(file)
     if owner.pid is None:
-        owner.kind = int(OwnerType.F_OWNER_PID)
-        owner.pid = task.group.pid
-        owner.credentials = task.credentials
+        owner.set(int(OwnerType.F_OWNER_PID), task.group.pid, task)
 
 
 class LeaseSignal:

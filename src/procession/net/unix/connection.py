@@ -33,6 +33,7 @@ def connect(socket: UnixSocket, address: bytes, flags: int) -> None:
         socket.sleep(listener.place_queue, socket.send_timeout_ns)
     if socket.state != CLOSED:
         raise EISCONN if socket.state == ESTABLISHED else EINVAL
+    socket.check_scope(listener)
     connection = type(socket)(socket.network, socket.kind, socket.protocol, listener.owner_uid)
     connection.name = listener.name
     connection.peer = socket

@@ -92,6 +92,8 @@ class UnixMessageSocket(UnixSocket):
             raise EPERM("the receiver is connected to another socket")
         if receiver.ended & RECEIVING:
             raise QuietBrokenPipe("nobody reads")
+        if receiver is not self.peer:
+            self.check_scope(receiver)
         if receiver.peer is not self and self.is_full(receiver):
             if flags & MSG_DONTWAIT:
                 raise EAGAIN("the receiver's queue is full")
@@ -221,8 +223,10 @@ class UnixDatagram(UnixMessageSocket):
             if found.peer is not None and found.peer is not self:
                 raise EPERM("the receiver is connected to another socket")
             receiver = found
-        if receiver is not None and self.peer is receiver:
-            return
+        if receiver is not None:
+            if self.peer is receiver:
+                return
+            self.check_scope(receiver)
         self._disconnect()
         if receiver is not None:
             self.peer = receiver

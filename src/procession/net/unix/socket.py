@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, ClassVar
 
-from procession.abi.errno import EADDRINUSE, ECONNRESET, EINVAL, ENOTCONN, EOPNOTSUPP
+from procession.abi.errno import EADDRINUSE, ECONNRESET, EINVAL, ENOTCONN, EOPNOTSUPP, EPERM
 from procession.abi.ioctls import SocketIoctl
 from procession.abi.socket import AddressFamily, SocketOption, SocketType
 from procession.abi.word import pack_u32
+from procession.fs.landlock import SCOPE_SOCKETS, is_out_of_scope
 from procession.fs.wait_queue import WaitQueue
 from procession.net.message import Received
 from procession.net.peer_identity import SenderCredentials, credentials_of
@@ -25,6 +26,7 @@ from procession.net.unix.names import (
 if TYPE_CHECKING:
     from procession.fs.dentry import Path
     from procession.fs.file import UserMemory
+    from procession.fs.landlock import Domain
     from procession.net.message import Control, Message
     from procession.net.network import Network
     from procession.net.peer_identity import PeerIdentity
@@ -56,6 +58,7 @@ class UnixSocket(Socket):
     __slots__ = (
         "backlog",
         "connections",
+        "domain",
         "is_dead",
         "messages",
         "name",
@@ -78,6 +81,7 @@ class UnixSocket(Socket):
         self.backlog = QUEUE_LENGTH
         self.place_queue = WaitQueue(POLLOUT)
         self.peer_identity: PeerIdentity | None = None
+        self.domain: Domain = ()
         self.passes_credentials = False
         self.is_dead = False
         network.unix.sockets[self] = None
@@ -119,6 +123,20 @@ class UnixSocket(Socket):
             names = self.network.unix
             self.name = names.automatic_name(self.kind)
             names.abstract[self.kind, self.name] = self
+
+    def check_scope(self, other: UnixSocket) -> None:
+        """Raise EPERM where the caller's Landlock domain keeps it from `other`, which has an abstract name.
+
+        Linux: security/landlock/task.c, hook_unix_stream_connect, hook_unix_may_send.
+        """
+        domain = self.caller.credentials.landlock
+        if (
+            domain
+            and other.name is not None
+            and other.name[0] == 0
+            and is_out_of_scope(domain, other.domain, SCOPE_SOCKETS)
+        ):
+            raise EPERM("the Landlock domain doesn't reach so far")
 
     def bind_for_credentials(self) -> None:
         """Who wants to know of senders has a name itself, for their answers (SO_PASSCRED of unix(7))."""
