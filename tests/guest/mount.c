@@ -972,3 +972,43 @@ TEST(which_accesses_are_noted)
 	CHECK_EQ(notes_access(MS_STRICTATIME | MS_NODIRATIME), 1);
 	CHECK_EQ(notes_access(MS_NOATIME), 0);
 }
+
+/* Who is in a directory that is moved away from where a bind mount leads doesn't come to what is around. */
+TEST(a_directory_that_leaves_a_bind_mount)
+{
+	struct stat status;
+	char name[64], text[200];
+	ssize_t length;
+	int directory;
+
+	enter_own_namespace();
+	mount_tmpfs(".");
+	MUST(chdir(check_shared->scratch));
+	make_directories("a", "a/b", "a/b/c", "outside", "m", NULL);
+	make_file("a/b/c/f");
+	MUST(mount("a", "m", NULL, MS_BIND, NULL));
+	directory = MUST(open("m/b/c", O_PATH | O_DIRECTORY));
+	CHECK_EQ(close(MUST(openat(directory, "..", O_RDONLY))), 0);
+	MUST(rename("a/b/c", "outside/c"));
+	CHECK_ERRNO(openat(directory, "..", O_RDONLY), ENOENT);
+	CHECK_ERRNO(openat(directory, "../c/f", O_RDONLY), ENOENT);
+	CHECK_ERRNO(faccessat(directory, "..", F_OK, 0), ENOENT);
+	CHECK_ERRNO(fstatat(directory, "..", &status, 0), ENOENT);
+	CHECK_EQ(close(openat(directory, "f", O_RDONLY)), 0);
+	CHECK_EQ(close(openat(directory, ".", O_RDONLY)), 0);
+	CHECK_EQ(mkdirat(directory, "n", 0755), 0);
+	CHECK_ERRNO(openat(directory, "n/..", O_RDONLY), ENOENT);
+	CHECK_EQ(renameat(directory, "f", directory, "g"), 0);
+	snprintf(name, sizeof name, "/proc/self/fd/%d", directory);
+	length = readlink(name, text, sizeof text);
+	CHECK_EQ(length, 1);
+	CHECK_EQ(text[0], '/');
+	MUST(fchdir(directory));
+	CHECK_ERRNO(chdir(".."), ENOENT);
+	CHECK_EQ(syscall(SYS_getcwd, text, sizeof text), (long)sizeof "(unreachable)/");
+	CHECK_STRING(text, "(unreachable)/");
+	CHECK_EQ(chdir("n"), 0);
+	CHECK_ERRNO(chdir(".."), ENOENT);
+	CHECK_EQ(chdir("/"), 0);
+	close(directory);
+}

@@ -154,8 +154,8 @@ def path_below(path: Path, root: Path) -> tuple[bytes, bool]:
             mount = mount.parent
             continue
         if dentry.parent is dentry:
-            is_reachable = False
-            break
+            # It was moved away from below what is mounted: nothing is said of where.
+            return b"/", False
         names.append(dentry.name)
         dentry = dentry.parent
     names.append(b"")

@@ -64,9 +64,20 @@ class Walk:
 
     `mount` and `dentry` are where it is. `links` counts the symbolic links followed so far. After
     `walk_to_parent`, `last` is the component still to go; with `ends_in_slash` it must be a directory.
+    `connected_in` is the mount below whose root it's known to be.
     """
 
-    __slots__ = ("dentry", "ends_in_slash", "last", "links", "mount", "resolve", "root", "subject")
+    __slots__ = (
+        "connected_in",
+        "dentry",
+        "ends_in_slash",
+        "last",
+        "links",
+        "mount",
+        "resolve",
+        "root",
+        "subject",
+    )
 
     def __init__(self, root: Path, start: Path, subject: Subject, resolve: int = 0) -> None:
         self.mount, self.dentry = start
@@ -74,6 +85,7 @@ class Walk:
         self.subject = subject
         self.resolve = resolve
         self.links = 0
+        self.connected_in: Mount | None = None
         self.last = b""
         self.ends_in_slash = False
 
@@ -185,6 +197,7 @@ class Walk:
                 if resolve & _RESOLVE_SCOPED or (resolve & RESOLVE_NO_XDEV and path.mount is not self.mount):
                     raise EXDEV
                 self.mount, self.dentry = path
+                self.connected_in = None
                 return None
         target = inode.readlink()
         if not target:
@@ -199,6 +212,7 @@ class Walk:
         if self.resolve & RESOLVE_NO_XDEV and root.mount is not self.mount:
             raise EXDEV
         self.mount, self.dentry = root
+        self.connected_in = None
 
     def _step_up(self) -> None:
         """Linux: fs/namei.c, handle_dots."""
@@ -220,7 +234,27 @@ class Walk:
             return
         if dentry is not mount.root:
             dentry = dentry.parent
+            if self.connected_in is not mount:
+                self._check_connected(mount, dentry)
         self.mount, self.dentry = top_of(Path(mount, dentry))
+
+    def _check_connected(self, mount: Mount, dentry: Dentry) -> None:
+        """Raise ENOENT if `dentry` isn't below the root of `mount`: a directory may be moved away from where
+        a bind mount leads, and who is in it must not come to what that doesn't show.
+
+        Linux: fs/namei.c, path_connected.
+        """
+        top = mount.root
+        if top.parent is not top:
+            step_count = 1
+            while dentry is not top:
+                if dentry.parent is dentry:
+                    raise ENOENT("the directory was moved out of what is mounted")
+                dentry = dentry.parent
+                step_count += 1
+            mount.superblock.vfs.clock.spend_walking(step_count)
+        # From here on the walk stays below it, as long as it's in this mount.
+        self.connected_in = mount
 
 
 def look_up_entry(directory: Dentry, name: bytes) -> Dentry:

@@ -15,6 +15,7 @@ from procession.abi.landlock import (
     LandlockRuleType,
     LandlockScope,
 )
+from procession.fs.file import O_PATH
 from procession.fs.landlock import EVERY_RIGHT, FILE_RIGHTS
 from procession.hardware.physical_memory import PAGE_SIZE
 from procession.kernel.rlimit import RLIMIT_NOFILE
@@ -70,8 +71,8 @@ def landlock_create_ruleset(task: Task, attributes: Address, size: Size, flags: 
 def _ruleset(task: Task, fd: int) -> RulesetFile:
     """Raises EBADF, EBADFD. Linux: security/landlock/syscalls.c, get_ruleset_from_fd."""
     file = task.files.files.get(fd)
-    if file is None:
-        raise EBADF(f"no descriptor {fd}")
+    if file is None or file.flags & O_PATH:
+        raise EBADF(f"no open file {fd}")
     if not isinstance(file, RulesetFile):
         raise EBADFD(f"descriptor {fd} is no ruleset")
     return file
