@@ -5,7 +5,9 @@
 #include <linux/fs.h>
 #include <linux/landlock.h>
 #include <netinet/in.h>
+#include <sched.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
@@ -693,4 +695,38 @@ TEST(being_traced_by_who_is_restricted)
 	if (child == 0)
 		_exit(ptrace(PTRACE_TRACEME, 0, 0, 0) == -1 ? errno : 0);
 	CHECK_EQ(wait_for(child), EXITED(0));
+}
+
+TEST(what_is_covered_and_what_has_left)
+{
+	int rules = (int)MUST(ruleset(READ_FILE, 0)), left;
+
+	if (geteuid() != 0)
+		return;
+	enter_scratch();
+	MUST(unshare(CLONE_NEWNS));
+	MUST(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
+	MUST(mount("scratch", check_shared->scratch, "tmpfs", 0, "mode=755"));
+	MUST(chdir(check_shared->scratch));
+	MUST(mkdir("covered", 0755));
+	MUST(mkdir("tree", 0755));
+	MUST(mkdir("tree/in", 0755));
+	MUST(mkdir("bound", 0755));
+	MUST(mkdir("away", 0755));
+	write_file("tree/in/f", "text", 0644);
+	MUST(add(rules, READ_FILE, "covered"));
+	MUST(add(rules, READ_FILE, "bound"));
+	MUST(mount("none", "covered", "tmpfs", 0, "mode=755"));
+	write_file("covered/f", "text", 0644);
+	MUST(mount("tree", "bound", NULL, MS_BIND, NULL));
+	left = MUST(open("bound/in", O_PATH | O_DIRECTORY));
+	MUST(add(rules, READ_FILE, "bound"));
+	MUST(rename("tree/in", "away/in"));
+	MUST(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+	MUST(restrict_by(rules));
+	CHECK_ERRNO(open("covered/f", O_RDONLY), EACCES);
+	CHECK_ERRNO(open("away/in/f", O_RDONLY), EACCES);
+	/* Its own mount is where the walk goes on from the top of the file system. */
+	CHECK_EQ(close(openat(left, "f", O_RDONLY)), 0);
+	CHECK_ERRNO(syscall(SYS_landlock_add_rule, left, 1, NULL, 0), EBADF);
 }

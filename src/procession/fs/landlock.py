@@ -77,11 +77,12 @@ class Layer:
             if dentry is mount.root:
                 if mount.parent is None or mount.mountpoint is None:
                     break
+                # What is covered counts for nothing, what is around it does.
                 dentry, mount = mount.mountpoint, mount.parent
-            elif dentry.parent is dentry:
-                break
-            else:
-                dentry = dentry.parent
+                continue
+            # From the top of the file system, to which what was moved away from below the mount leads, it
+            # goes on with the mount. Linux: security/landlock/fs.c, is_access_to_paths_allowed.
+            dentry = mount.root if dentry.parent is dentry else dentry.parent
             granted |= rules.get(dentry.inode, 0)
         return (self.files | REFER) & ~granted
 

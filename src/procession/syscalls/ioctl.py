@@ -57,6 +57,7 @@ _TIOCGPTPEER = int(TerminalIoctl.TIOCGPTPEER)
 _OWNER_SETTERS = (int(SocketIoctl.FIOSETOWN), int(SocketIoctl.SIOCSPGRP))
 _OWNER_REQUESTS = (*_OWNER_SETTERS, int(SocketIoctl.FIOGETOWN), int(SocketIoctl.SIOCGPGRP))
 _FREEZING = (int(FileIoctl.FIFREEZE), int(FileIoctl.FITHAW))
+_OF_FILE_SYSTEM = (int(FileIoctl.FS_IOC_GETFSUUID), int(FileIoctl.FS_IOC_GETFSSYSFSPATH))
 _FIEMAP = int(FileIoctl.FS_IOC_FIEMAP)
 _FIDEDUPERANGE = int(FileIoctl.FIDEDUPERANGE)
 _GET_FLAGS = int(FileIoctl.FS_IOC_GETFLAGS)
@@ -101,6 +102,8 @@ def ioctl(task: Task, fd: Fd, request: UInt, argument: Address) -> int:
         raise EOPNOTSUPP
     if request == _FIEMAP:
         raise EOPNOTSUPP
+    if request in _OF_FILE_SYSTEM:
+        raise ENOTTY("the file system has no identifier, and no place in sysfs")
     if request == _FIDEDUPERANGE:
         _refuse_deduplication(task, file, argument)
     if (
