@@ -167,11 +167,13 @@ def test_any_bytes_are_a_state_or_refused(saved: Path, tmp_path: Path, seed: int
 
 
 @pytest.mark.heavy
-@pytest.mark.timeout(3000)
-def test_any_bytes_are_a_state_or_refused_often(saved: Path, tmp_path: Path) -> None:
-    chance = random.Random(99)
+@pytest.mark.timeout(500)
+@pytest.mark.parametrize("seed", range(99, 109))
+def test_any_bytes_are_a_state_or_refused_often(saved: Path, tmp_path: Path, seed: int) -> None:
+    """In parts: on a busy host all of it takes longer than the ten minutes that no test may pass."""
+    chance = random.Random(seed)
     data = unpacked(saved)
-    found = [try_hostile(data, tmp_path / "file", chance) for _ in range(3000)]
+    found = [try_hostile(data, tmp_path / "file", chance) for _ in range(300)]
     assert any(found)
     assert not all(found)
 
