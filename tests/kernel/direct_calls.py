@@ -25,7 +25,7 @@ def call(task: Task, name: str, *arguments: int) -> int:
     registers = [0] * 17
     for register, argument in zip(ARGUMENT_REGISTERS, arguments, strict=False):
         registers[register] = argument & _WORD
-    entry, _ = declared.compile()
+    entry = declared.entry
     return entry(task, registers) or 0
 
 

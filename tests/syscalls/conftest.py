@@ -62,7 +62,7 @@ class Caller:
         for register, argument in zip(ARGUMENT_REGISTERS, arguments, strict=False):
             value = self.put(argument) if isinstance(argument, bytes) else argument
             registers[register] = value & (1 << 64) - 1
-        _, decode = call.compile()
+        decode = call.decode
         return self._run(CallFrame(call.number, decode(self.task, registers)), None)
 
     def _run(self, frame: CallFrame, present: CallFrame | None) -> int:

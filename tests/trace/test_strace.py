@@ -197,7 +197,7 @@ class Watched:
         general = [0] * 17
         for register, value in zip((7, 6, 2, 10, 8, 9), registers, strict=False):
             general[register] = value & (1 << 64) - 1
-        return call, call.compile()[1](self.task, general)
+        return call, call.decode(self.task, general)
 
     def line(
         self, handler: Any, *registers: int, result: int | Errno = 0, then: tuple[int, bytes] = (0, b"")

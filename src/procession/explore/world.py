@@ -354,7 +354,7 @@ class World:
         if call is None:
             return f"{name} ({task.tid}) calls {name_of(number)}"
         try:
-            _, decode = call.compile()
+            decode = call.decode
             arguments = decode(task, registers)
         except EFAULT:
             return f"{name} ({task.tid}) calls {call.name}"

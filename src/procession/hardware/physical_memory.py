@@ -6,7 +6,7 @@ import ctypes
 import mmap
 import os
 from array import array
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from typing import ClassVar, NoReturn, Protocol
 
 from procession.abi.mmap_flags import Advice
@@ -267,6 +267,29 @@ class PhysicalMemory:
             frame = self._fresh_frame()
         self.references[frame] = 1
         return frame
+
+    def allocate_several(self, count: int) -> Sequence[int]:
+        """Hand out `count` zeroed frames, at least 1, which nobody pays for; fewer if others would have to
+        make room.
+        """
+        free = self.free
+        if free:
+            frames: Sequence[int] = sorted(free[-count:])
+            del free[-count:]
+            data = self.bytes
+            for frame in frames:
+                base = frame << PAGE_SHIFT
+                data[base : base + PAGE_SIZE] = _ZERO_PAGE
+        else:
+            first = self.next_fresh
+            self.next_fresh = end = min(first + count, self.fresh_end)
+            if first <= self.backed_frames < end:
+                self._back_frames()
+            frames = range(first, end)
+        references = self.references
+        for frame in frames:
+            references[frame] = 1
+        return frames
 
     def allocate_copy(self, source: int) -> int:
         """Hand out a frame with one reference and the contents of frame `source`. Raises OutOfFrames."""

@@ -58,11 +58,20 @@ class SystemCall:
     """A declared system call.
 
     `entry(task, registers)` decodes and runs the handler; `decode(task, registers)` gives the arguments
-    alone, for a call that blocks. Both are compiled at the first use: most programs use some forty calls.
+    alone, for a call that blocks. Each is compiled at its first use: most programs use some forty calls.
     `annotations` are the text of the handler's, by name, in order, that of its result last.
     """
 
-    __slots__ = ("_compiled", "_fd_positions", "_parameters", "annotations", "handler", "name", "number")
+    __slots__ = (
+        "_decode",
+        "_entry",
+        "_fd_positions",
+        "_parameters",
+        "annotations",
+        "handler",
+        "name",
+        "number",
+    )
 
     def __init__(
         self,
@@ -76,7 +85,8 @@ class SystemCall:
         self.handler = handler
         self.annotations = annotations or handler.__annotations__
         self._parameters: tuple[Parameter, ...] | None = None
-        self._compiled: tuple[Entry, Decoder] | None = None
+        self._entry: Entry | None = None
+        self._decode: Decoder | None = None
         self._fd_positions: tuple[int, ...] | None = None
 
     @property
@@ -90,7 +100,10 @@ class SystemCall:
     def hint(self, name: str) -> Any:
         """The type of the parameter `name`, or of the result by the name "return"."""
         names = sys.modules[self.handler.__module__].__dict__
-        return eval(self.annotations[name], names, _TASK_NAMES)
+        annotation = self.annotations[name]
+        # Most are a name, which is found sooner than it's compiled.
+        found = names.get(annotation)
+        return eval(annotation, names, _TASK_NAMES) if found is None else found
 
     @property
     def fd_positions(self) -> tuple[int, ...]:
@@ -103,10 +116,22 @@ class SystemCall:
             )
         return self._fd_positions
 
-    def compile(self) -> tuple[Entry, Decoder]:
-        """The entry and the decoder, as functions made from the declaration."""
-        if self._compiled is not None:
-            return self._compiled
+    @property
+    def entry(self) -> Entry:
+        """Decodes the arguments and runs the handler."""
+        if self._entry is None:
+            self._entry = self._compile("return handler(task, {})")
+        return self._entry
+
+    @property
+    def decode(self) -> Decoder:
+        """Gives the arguments alone."""
+        if self._decode is None:
+            self._decode = self._compile("return ({})")
+        return self._decode
+
+    def _compile(self, body: str) -> Any:
+        """A function made from the declaration. In its `body` the arguments, each with a comma, are {}."""
         scope: dict[str, Any] = {
             "handler": self.handler,
             "read_path": read_path,
@@ -114,25 +139,19 @@ class SystemCall:
             "read_text": read_text,
             "read_optional_text": read_optional_text,
         }
-        arguments: list[str] = []
+        arguments = ""
         for position, parameter in enumerate(self.parameters):
             register = f"registers[{ARGUMENT_REGISTERS[position]}]"
             if parameter.pointer is not None:
                 scope[f"pointer_{position}"] = parameter.pointer
                 scope[f"layout_{position}"] = parameter.layout
-                arguments.append(f"pointer_{position}(task.mm, {register}, layout_{position})")
+                arguments += f"pointer_{position}(task.mm, {register}, layout_{position}), "
             else:
                 assert parameter.kind is not None
-                arguments.append(parameter.kind.expression.format(register=register))
-        listing = "".join(f", {argument}" for argument in arguments)
-        elements = "".join(f"{argument}, " for argument in arguments)
-        source = (
-            f"def {self.name}(task, registers):\n    return handler(task{listing})\n"
-            f"def decode(task, registers):\n    return ({elements})\n"
-        )
+                arguments += parameter.kind.expression.format(register=register) + ", "
+        source = f"def {self.name}(task, registers): {body.format(arguments)}"
         exec(compile(source, f"<decoder of {self.name}>", "exec"), scope)
-        self._compiled = scope[self.name], scope["decode"]
-        return self._compiled
+        return scope[self.name]
 
 
 TABLE: list[SystemCall | None] = [None] * TABLE_SIZE

@@ -81,6 +81,7 @@ from procession.kernel.task import (
 )
 from procession.kernel.task_state import RUNNING
 from procession.kernel.time.costs import (
+    AHEAD_PAGE_NS,
     CHANGED_PAGE_NS,
     EXCEPTION_NS,
     FAULT_NS,
@@ -92,6 +93,7 @@ from procession.kernel.traps import GENERAL_PROTECTION, PAGE_FAULT, raise_except
 from procession.kernel.user_dispatch import dispatch_call
 from procession.kernel.userfault.unfinished import finish_call
 from procession.mm.fault import handle_fault
+from procession.mm.fault_ahead import fault_ahead
 from procession.mm.peek import PeekedMemory
 from procession.mm.user_fault import AccessViolation
 from procession.syscalls.declaration import TABLE, TABLE_SIZE, Entry
@@ -153,7 +155,7 @@ class Traps:
             call = TABLE[number]
             if call is None:
                 return self._unknown(number)
-            entry, _ = call.compile()
+            entry = call.entry
             self.entries[number] = entry
             return entry(task, registers)
 
@@ -323,7 +325,7 @@ class Traps:
                 if observer is not None:
                     observer.unknown_call(task, number)
             else:
-                _, decode = call.compile()
+                decode = call.decode
                 arguments = decode(task, registers)
                 if observer is not None and not is_shown:
                     observer.system_call_entered(task, call, arguments)
@@ -370,7 +372,7 @@ class Traps:
         if observer is None or call is None or task.is_exiting:
             return
         registers = self.cpu.general
-        _, decode = call.compile()
+        decode = call.decode
         with suppress(EFAULT):
             arguments = decode(cast("Task", Onlooker(PeekedMemory(task.mm))), registers)
             observer.system_call_entered(task, call, arguments)
@@ -439,7 +441,7 @@ class Traps:
         call = TABLE[number]
         assert call is not None
         if arguments is None:
-            _, decode = call.compile()
+            decode = call.decode
             arguments = decode(task, self.cpu.general)
         frame = CallFrame(number, arguments)
         if self._is_interrupted(task, sleep):
@@ -719,7 +721,7 @@ class Traps:
             task.times.major_faults += 1
         else:
             task.times.minor_faults += 1
-        self.clock.spend(FAULT_NS)
+        self.clock.spend(FAULT_NS + fault_ahead(task.mm, address) * AHEAD_PAGE_NS)
         if kernel.observer is not None:
             outcome = FAULT_MAJOR if is_major else FAULT_MINOR
             kernel.observer.task_event(task, FAULT, (address, error_code & _PUSHED_BITS, outcome))

@@ -55,7 +55,7 @@ def filled() -> CodeCache:
 
 
 def reopened(data: bytes) -> CodeCache:
-    return CodeCache(KeptCode(data, VERSION))
+    return CodeCache(KeptCode(bytearray(data), VERSION))
 
 
 def kept_page(cache: CodeCache, frame: int, data: bytes, number: int) -> PageCode:
@@ -130,14 +130,14 @@ def test_a_little_is_added_a_few_times() -> None:
         news.append(cache.has_news)
         assert news == [False, True]
         data = contents_of(cache, VERSION)
-        assert KeptCode(data, VERSION).supplements == count
+        assert KeptCode(bytearray(data), VERSION).supplements == count
     cache = reopened(data)
     cache.add(b"\xc3")
     news = [cache.has_news]
     cache.add(b"\xc3" * (1 << 14))
     news.append(cache.has_news)
     assert news == [False, True]
-    assert KeptCode(contents_of(cache, VERSION), VERSION).supplements == 0
+    assert KeptCode(bytearray(contents_of(cache, VERSION)), VERSION).supplements == 0
 
 
 def test_pages_that_a_run_didnt_need_stay() -> None:
@@ -180,12 +180,12 @@ def test_any_change_is_noticed() -> None:
         broken = bytearray(data)
         broken[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
         with pytest.raises(ValueError, match=r"version|header|written|nothing"):
-            KeptCode(bytes(broken), VERSION)
+            KeptCode(bytearray(broken), VERSION)
     for length in (0, 10, len(data) // 2, len(data) - 1):
         with pytest.raises(ValueError, match=r"version|header|written"):
-            KeptCode(data[:length], VERSION)
+            KeptCode(bytearray(data[:length]), VERSION)
     with pytest.raises(ValueError, match="version"):
-        KeptCode(data, b"w" * 16)
+        KeptCode(bytearray(data), b"w" * 16)
 
 
 def sealed(data: bytearray) -> bytes:
@@ -212,7 +212,7 @@ def test_whatever_it_says_nothing_fails_for_it() -> None:
         for _ in range(chance.choice((1, 5, 50))):
             broken[chance.randrange(24, len(data))] = chance.randrange(256)
         try:
-            kept = KeptCode(sealed(broken), VERSION)
+            kept = KeptCode(bytearray(sealed(broken)), VERSION)
         except ValueError:
             continue
         accepted += 1

@@ -230,27 +230,20 @@ class Emitter:
 
     def _pad(self, pc: int) -> int:
         """Where a return comes that has the place of one to `pc`, right behind the call: [rsp - 8], where the
-        host's address was, is as it was before; whether `pc` is meant, rcx tells. If so, it's counted. Its
-        address.
+        host's address was, is as it was before; whether `pc` is meant, rcx tells. Its address.
         """
         out = self.out
         self.end = len(out)
         address = self.view + self.origin + self.end
         self.new_pads.append((pc, address))
         out += b"\x48\x89\x4c\x24\xf8"  # mov [rsp - 8], rcx
-        self._compare(pc, "returned")
-        if self._are_flags_dead(pc):
-            self._count_transfer(pc)
+        if pc < SIGNED_END:
+            out += b"\x48\x8d\x89" + signed_32(-pc) + b"\xe3\x05"  # lea rcx, [rcx - pc]; jrcxz, over the jump
+            self._jump_to_offset(self.cache.labels["not returned"])
+            out += fetch(RCX, layout.SAVED_RCX)
+        else:
+            self._compare(pc, "returned")
             self._restore()
-            return address
-        self._count_transfer_in_rcx()
-        out += b"\xe3\0"  # jrcxz, to the end
-        over = len(out)
-        self._restore()
-        out += b"\xeb\x05"  # jmp, over what comes
-        out[over - 1] = len(out) - over
-        out += b"\xe9\0\0\0\0"
-        self.stubs.append((SPENT_FOUND, pc, len(out) - 4))
         return address
 
     def _count_transfer(self, pc: int) -> None:

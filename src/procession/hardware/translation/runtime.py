@@ -61,21 +61,31 @@ def assemble_runtime() -> Assembler:
 
 
 def _return(code: Assembler) -> None:
-    """The guest returns to rcx, which was popped; SAVED_RCX has what it was. The host's processor returns
-    too, to where it expects: what it takes from the guest's stack is pushed right before, and the code there
-    puts back what was in that place, and looks whether it's meant. Between the two nothing may be stored, as
-    the guest's stack may lie anywhere.
+    """The guest returns to rcx, which was popped; SAVED_RCX has what it was. That counts as a transfer. The
+    host's processor returns too, to where it expects: what it takes from the guest's stack is pushed right
+    before, and the code there puts back what was in that place, and looks whether it's meant. Between the two
+    nothing may be stored, as the guest's stack may lie anywhere.
     """
     code.label("return")
-    code.put(store(R11, layout.SAVED_R11))
+    code.put(store(RCX, layout.TARGET), fetch(RCX, layout.TRANSFERS))
+    code.put("48 8d 49 ff", store(RCX, layout.TRANSFERS))  # lea rcx, [rcx - 1]
+    code.put("e3 00")  # jrcxz, to where it's spent
+    over = len(code.code)
+    code.put(fetch(RCX, layout.TARGET), store(R11, layout.SAVED_R11))
     code.put("c4 63 fb f0 d9", b"%c" % layout.RETURN_SHIFT)  # rorx r11, rcx, ...
     code.put("45 0f b7 db")  # movzx r11d, r11w
     code.label("return_push")
-    code.put("65 42 ff 34 dd", signed_32(layout.RETURN_TABLE), "c3")  # push gs:[table + r11 * 8]; ret
+    code.put("65 42 ff 34 dd", signed_32(layout.RETURN_TABLE))  # push gs:[table + r11 * 8]
+    code.put(fetch(R11, layout.SAVED_R11), "c3")  # ...; ret
+    code.code[over - 1] = len(code.code) - over
+    code.put(fetch(RCX, layout.SAVED_RCX), store_constant(layout.EXIT, layout.SPENT))
+    code.jump("leave")
     code.label("not returned")
-    code.put(_TARGET_AGAIN)
+    code.put(fetch(RCX, layout.TARGET))
     code.label("returned")
     code.put("48 89 4c 24 f8")  # mov [rsp - 8], rcx
+    # It's counted where it comes.
+    code.put(fetch(R11, layout.TRANSFERS), "4d 8d 5b 01", store(R11, layout.TRANSFERS))  # lea r11, [r11 + 1]
     code.put("44 0f b7 d9")  # movzx r11d, cx
     code.put("65 42 ff 24 dd", signed_32(layout.FIRST_TABLE))  # jmp gs:[table + r11 * 8]
 

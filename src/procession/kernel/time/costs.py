@@ -30,6 +30,8 @@ PATH_COMPONENT_NS = 400
 """One name of a path, found among the cached entries."""
 FAULT_NS = 2_000
 """A page fault: the area is found, a page taken and cleared or copied."""
+AHEAD_PAGE_NS = 500
+"""A page that is had together with the one that faulted, as it will be touched next."""
 EXCEPTION_NS = 6_000
 """Any other trap: an exception that becomes a signal, an instruction that the kernel does itself."""
 PROC_FILE_NS, SHOWN_BYTE_NS = 9_000, 36

@@ -364,6 +364,8 @@ class NativeEngine:
             return words[_FAULT_RIP]
         words[_TARGET] = general[RCX]
         general[RCX], general[R11] = words[_SAVED_RCX : _SAVED_RCX + 2]
+        # It's counted already.
+        self.transfers[0] += 1
         return self._missed(space)
 
     def find_place(self, rip: int) -> Place | None:

@@ -46,9 +46,10 @@ class Absent(Exception):
 
 class CodeStore:
     """All code that is translated, whichever spaces run it. `code_frames` are the frames that have had some
-    since they were last written to: no stub may write to them. `spaces` are by the frame of their page
-    tables' root; `idle` are those of ended address spaces, whose stubs serve for others. `keeper` keeps the
-    code for other runs. `empty` is what each table of a stub has where it leads nowhere.
+    since they were last written to, and those of files around them: no stub may write to them. `spaces` are
+    by the frame of their page tables' root; `idle` are those of ended address spaces, whose stubs serve for
+    others. `keeper` keeps the code for other runs. `empty` is what each table of a stub has where it leads
+    nowhere.
     """
 
     __slots__ = (
@@ -82,6 +83,12 @@ class CodeStore:
             cache.link_stubs[number] = address
             for space in (*self.spaces.values(), *self.idle):
                 space.stub.links[number] = address
+
+    def protect(self, frame: int) -> None:
+        """Let no stub write to `frame` any more: it has code, or may have some soon."""
+        self.code_frames.add(frame)
+        for space in self.spaces.values():
+            space.window.drop_frame(frame)
 
     def forget_all(self) -> None:
         """Drop all code. What has had some is still `code_frames`: when the cache is full makes no
@@ -211,9 +218,7 @@ class Space:
             data = self.window.memory.bytes[frame << PAGE_SHIFT : (frame + 1) << PAGE_SHIFT]
             page = store.cache.page(frame, data)
             page.is_kept = entry & pte.CACHED != 0
-            store.code_frames.add(frame)
-            for space in store.spaces.values():
-                space.window.drop_frame(frame)
+            store.protect(frame)
         kept = store.cache.kept_page(page, number)
         if page.is_unfolded or kept is None:
             if page.entries:
@@ -226,23 +231,29 @@ class Space:
 
     def _take_around(self, number: int, slot: int) -> None:
         """Take the pages around page `number` as code, too, as far as they're those of a file: what was kept
-        of them is led to at once, and they're used all the same if nothing was.
+        of them is led to at once, and they're used and not to be written to all the same if nothing was.
         """
         first = number & -_AROUND
         slot -= number - first
         words = self.window.walk.words
-        code_pages = self.code_pages
+        code_pages, store = self.code_pages, self.store
+        kept, pages = store.cache.kept, store.cache.pages
+        known = kept.numbers if kept is not None else code_pages
         taken = [number]
         for other in range(first, first + _AROUND):
             entry = words[slot]
             if entry & _OF_FILE == _LIKE_CODE:
                 frame = (entry & pte.ADDRESS_MASK) >> PAGE_SHIFT
                 if code_pages.get(other) != frame:
-                    words[slot] = entry | pte.ACCESSED
-                    self._take(other, frame, entry)
-                    taken.append(other)
+                    if not entry & pte.ACCESSED:
+                        words[slot] = entry | pte.ACCESSED
+                    if other in known or frame in pages or other in code_pages:
+                        self._take(other, frame, entry)
+                        taken.append(other)
+                    elif frame not in store.code_frames:
+                        store.protect(frame)
             slot += 1
-        if self.store.cache.kept is not None:
+        if kept is not None:
             for other in {before for number in taken for before in (number - 1, number)}:
                 self._lead_over_edge(other)
 

@@ -1,0 +1,82 @@
+"""Anonymous memory that is touched page after page: at a fault some pages behind it are had as well.
+
+Linux has as many at once where 64 KiB of anonymous memory may be one folio; here it takes a few pages in a
+row to be there already, so that what touches a page here and there has no more than that.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from procession.hardware import page_table as pte
+from procession.hardware.physical_memory import PAGE_SHIFT
+from procession.mm.address_space import HUGE_PAGES_DISABLED
+from procession.mm.vma import NO_HUGE_PAGES
+
+if TYPE_CHECKING:
+    from procession.mm.address_space import MemoryDescriptor
+
+_AT_ONCE: Final = 16
+"""Pages of one folio, which begins at a multiple of that."""
+_IN_A_ROW: Final = 4
+"""How many pages right before the one that faulted have to be there."""
+_SPARE_SHIFT: Final = 3
+"""Where less than one in 1 << that of the machine's frames is free, nobody gets one that isn't asked for."""
+
+
+def fault_ahead(mm: MemoryDescriptor, address: int) -> int:
+    """After a fault at `address`, where a page is now: have those behind it too, up to a folio's end, if the
+    program seems to touch one after the other; how many.
+
+    Linux: mm/memory.c, do_anonymous_page.
+    """
+    page = address >> PAGE_SHIFT
+    index = page & 511
+    count = _AT_ONCE - 1 - (page & _AT_ONCE - 1)
+    if not count or index < _IN_A_ROW:
+        return 0
+    leaf = mm.leaves.get(page >> 9)
+    if leaf is None:
+        return 0
+    words = mm.words
+    slot = (leaf << 9) + index
+    if words[slot + 1]:
+        return 0
+    for before in range(slot - _IN_A_ROW, slot):
+        if not words[before]:
+            return 0
+    memory = mm.memory
+    area = mm.find(address)
+    if (
+        area is None
+        or page - _IN_A_ROW < area.start >> PAGE_SHIFT
+        or area.pages is not None
+        or area.user_faults is not None
+        or mm.page_marks is not None
+        or area.flags & NO_HUGE_PAGES
+        or mm.inherited_flags & HUGE_PAGES_DISABLED
+        or memory.payer is not None
+        or memory.references[leaf] > 1
+        or memory.unheld_frames < memory.frame_count >> _SPARE_SHIFT
+    ):
+        return 0
+    bits = area.entry_bits()
+    if not bits & pte.NO_EXECUTE:
+        return 0
+    count = min(count, (area.end >> PAGE_SHIFT) - page - 1)
+    counted = memory.counted[leaf]
+    done = 0
+    while done < count and not words[slot + done + 1]:
+        done += 1
+    if not done:
+        return 0
+    frames = memory.allocate_several(done)
+    for frame in frames:
+        slot += 1
+        index += 1
+        words[slot] = frame << PAGE_SHIFT | bits
+        counted[index] = None
+    mm.resident_pages = resident_pages = mm.resident_pages + len(frames)
+    if resident_pages > mm.peak_resident_pages:
+        mm.peak_resident_pages = resident_pages
+    return len(frames)

@@ -1,0 +1,120 @@
+"""Checks that anonymous memory touched page after page is had several pages at once, and no other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from procession.kernel.task import Task
+from procession.mm.fault import handle_fault
+from procession.mm.fault_ahead import fault_ahead
+from tests.kernel.conducted_machine import ConductedMachine, conducted_machines
+
+PAGE = 4096
+AREA = 0x4000_0000
+SHARED, PRIVATE, FIXED, ANONYMOUS = 1, 2, 0x10, 0x20
+READ, WRITE, EXECUTE = 1, 2, 4
+NO_HUGE_PAGES, SET_THP_DISABLE = 15, 41
+
+
+@pytest.fixture
+def machine() -> Iterator[ConductedMachine]:
+    yield from conducted_machines(memory=1 << 21)
+
+
+@pytest.fixture
+def task(machine: ConductedMachine) -> Task:
+    return machine.process()
+
+
+def mmap(
+    machine: ConductedMachine, task: Task, pages: int, flags: int = PRIVATE, rights: int = READ | WRITE
+) -> None:
+    machine.expect(task, "mmap", AREA, pages * PAGE, rights, flags | FIXED | ANONYMOUS, -1, 0)
+
+
+def touch(task: Task, page: int) -> int:
+    """Fault as the program's own access does; how many pages were had besides."""
+    address = AREA + page * PAGE
+    handle_fault(task.mm, address, 2)
+    return fault_ahead(task.mm, address)
+
+
+class TestPageAfterPage:
+    def test_is_had_up_to_the_end_of_64_kib(self, machine: ConductedMachine, task: Task) -> None:
+        mmap(machine, task, 40)
+        assert [touch(task, page) for page in range(4)] == [0, 0, 0, 0]
+        before = task.mm.resident_pages
+        assert touch(task, 4) == 11
+        assert task.mm.resident_pages == before + 12
+        assert touch(task, 16) == 15
+        assert touch(task, 32) == 7, "the area ends there"
+        assert task.mm.read(AREA + 5 * PAGE, PAGE) == bytes(PAGE)
+        used = machine.kernel.memory.used_frames
+        machine.expect(task, "munmap", AREA, 40 * PAGE)
+        assert machine.kernel.memory.used_frames <= used - 40
+
+    def test_is_zeros_where_frames_were_used_before(self, machine: ConductedMachine, task: Task) -> None:
+        mmap(machine, task, 32)
+        for page in range(32):
+            task.mm.write(AREA + page * PAGE, b"\xff" * PAGE)
+        mmap(machine, task, 32)
+        assert [touch(task, page) for page in range(5)] == [0, 0, 0, 0, 11]
+        assert task.mm.read(AREA, 16 * PAGE) == bytes(16 * PAGE)
+
+    def test_ends_with_the_area(self, machine: ConductedMachine, task: Task) -> None:
+        """Frames that were used before are free here, and none of them may go."""
+        mmap(machine, task, 32)
+        for page in range(32):
+            task.mm.write(AREA + page * PAGE, b"there")
+        mmap(machine, task, 5)
+        free = machine.kernel.memory.unheld_frames
+        assert [touch(task, page) for page in range(5)] == [0, 0, 0, 0, 0]
+        machine.expect(task, "munmap", AREA, 32 * PAGE)
+        assert machine.kernel.memory.unheld_frames >= free
+
+    def test_ends_at_what_is_there(self, machine: ConductedMachine, task: Task) -> None:
+        mmap(machine, task, 16)
+        task.mm.write(AREA + 7 * PAGE, b"there")
+        assert [touch(task, page) for page in range(5)] == [0, 0, 0, 0, 2]
+        assert task.mm.read(AREA + 7 * PAGE, 5) == b"there"
+
+
+class TestOtherwise:
+    def test_a_page_here_and_there_is_one(self, machine: ConductedMachine, task: Task) -> None:
+        mmap(machine, task, 64)
+        assert [touch(task, page) for page in range(0, 64, 2)] == [0] * 32
+        assert [touch(task, page) for page in range(63, 0, -2)] == [0] * 32
+
+    def test_what_lies_before_the_area_is_not_of_it(self, machine: ConductedMachine, task: Task) -> None:
+        mmap(machine, task, 4)
+        assert [touch(task, page) for page in range(4)] == [0, 0, 0, 0]
+        machine.expect(task, "mmap", AREA + 4 * PAGE, 8 * PAGE, READ, PRIVATE | FIXED | ANONYMOUS, -1, 0)
+        handle_fault(task.mm, AREA + 4 * PAGE, 0)
+        assert fault_ahead(task.mm, AREA + 4 * PAGE) == 0
+
+    @pytest.mark.parametrize(("flags", "rights"), [(SHARED, READ | WRITE), (PRIVATE, READ | WRITE | EXECUTE)])
+    def test_shared_memory_and_code_are_not(
+        self, machine: ConductedMachine, task: Task, flags: int, rights: int
+    ) -> None:
+        mmap(machine, task, 16, flags, rights)
+        assert [touch(task, page) for page in range(8)] == [0] * 8
+
+    def test_who_wants_no_huge_pages_gets_none(self, machine: ConductedMachine, task: Task) -> None:
+        mmap(machine, task, 16)
+        machine.expect(task, "madvise", AREA, 16 * PAGE, NO_HUGE_PAGES)
+        assert [touch(task, page) for page in range(8)] == [0] * 8
+        mmap(machine, task, 16)
+        machine.expect(task, "prctl", SET_THP_DISABLE, 1, 0, 0, 0)
+        assert [touch(task, page) for page in range(8)] == [0] * 8
+
+    def test_little_memory_is_for_who_asks(self, machine: ConductedMachine, task: Task) -> None:
+        memory = machine.kernel.memory
+        mmap(machine, task, 16)
+        for page in range(4):
+            touch(task, page)
+        count = memory.unheld_frames - (memory.frame_count >> 3)
+        assert count > 0
+        assert memory.hold(count)
+        assert touch(task, 4) == 0
