@@ -23,7 +23,7 @@ from tests.fs.terminal_tree import TerminalPair
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the host has no Linux terminals")
 
 LARGEST = 5000
-PAUSES_S = (0.001, 0.03)
+PAUSES_S = (0.001, 0.03, 0.3)
 """How long the host's kernel is given to hand on what was written; the second if the first was too short."""
 
 INPUT_FLAGS = (0o40, 0o100, 0o200, 0o400, 0o1000, 0o2000, 0o4000, 0o40000, 0o10)
