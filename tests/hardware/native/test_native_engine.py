@@ -316,3 +316,20 @@ def test_runs_are_the_same(guest_root: Path) -> None:
         digests.append((result.stdout, machine.kernel.clock.now_ns, machine.state_hash()))
         machine.close()
     assert digests[0] == digests[1]
+
+
+def test_stubs_that_end_after_each_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each comes as far as the one before it: that is an error of its program, and no loop without an end."""
+    killed: list[int] = []
+    original = NativeEngine._faulted
+
+    def faulted(engine: NativeEngine, space: Space) -> int:
+        resume = original(engine, space)
+        killed.append(space.stub.pid)
+        os.kill(space.stub.pid, signal.SIGKILL)
+        return resume
+
+    monkeypatch.setattr(NativeEngine, "_faulted", faulted)
+    result = Machine(engine="native").run(["/bin/true"], wall_limit_s=60)
+    assert result.status == 128 + signal.SIGSEGV
+    assert 3 < len(killed) < 20

@@ -109,7 +109,8 @@ class NativeEngine:
 
     `last_failure` says why the last stub that failed did. `root` is where the page tables of the present
     address space begin, which may have no stub yet. `lent` is the register that has the counter as the code
-    is to go on, -1 if none; `renewals` counts the stubs in a row that ended before they ran anything.
+    is to go on, -1 if none; `renewals` counts the stubs of one run that ended before they began what they
+    were to do, though each may have come as far as to a fault.
     With `gives_back` what can't be run here isn't an error of the program: `run` returns, and
     `has_given_back` says so, for another engine to go on with it.
     """
@@ -160,6 +161,7 @@ class NativeEngine:
     def run(self) -> None:
         """Run until stopped or out of budget."""
         self.is_stopping = False
+        self.renewals = 0
         general, words, counter, transfers = self.general, self.words, self.counter, self.transfers
         processor, cache = self.processor, self.store.cache
         exits, mailbox, hand_over = cache.exits, processor.mailbox, processor.hand_over
@@ -209,7 +211,7 @@ class NativeEngine:
                 except (StubError, StubUnavailable) as failure:
                     self.fail(failure)
                 continue
-            resume = self.renewals = 0
+            resume = 0
             self.lent = -1
             if not (0 <= transfers[0] <= transfers_before and counter[0] <= jumps_before) or (
                 counter[0] < 0 and not self._is_to_settle(why)

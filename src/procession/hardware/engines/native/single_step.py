@@ -97,7 +97,6 @@ def _run(engine: NativeEngine, space: Space, entry: int) -> int:
         except StubError as error:
             space = engine.replace_stub(error)
             continue
-        engine.renewals = 0
         window = space.window
         if why != layout.FAULTED or words[_FAULT_VECTOR] != _PAGE_FAULT:
             return why
