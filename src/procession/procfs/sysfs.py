@@ -104,10 +104,15 @@ _KSM = {
     b"stable_node_chains_prune_millisecs": b"2000\n",
 }
 """Equal pages are never merged: the scanner stands still (`mm.ksm`). Linux: mm/ksm.c, ksm_attrs."""
-_HUGE_PAGES = {
+_HUGE_PAGES: Tree = {
     b"defrag": b"always defer defer+madvise [madvise] never\n",
     b"enabled": b"always madvise [never]\n",
     b"hpage_pmd_size": b"2097152\n",
+    # What is touched in a row comes 64 KiB at once (mm/fault_ahead.py).
+    b"hugepages-64kB": {
+        b"enabled": b"[always] inherit madvise never\n",
+        b"shmem_enabled": b"always inherit within_size advise [never]\n",
+    },
     b"shmem_enabled": b"always within_size advise [never] deny force\n",
     b"use_zero_page": b"1\n",
 }
