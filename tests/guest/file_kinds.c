@@ -10,6 +10,7 @@
 #include <sys/select.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
+#include <sys/xattr.h>
 
 static int watched(int fd)
 {
@@ -218,4 +219,57 @@ TEST(who_made_a_place)
 TEST(flags_beyond_32_bits)
 {
 	CHECK_ERRNO(syscall(SYS_unshare, 1L << 32), EINVAL);
+}
+
+#define PROTOCOL_NAME "system.sockprotoname"
+
+static void check_protocol(int fd, const char *name)
+{
+	char value[32] = "", list[64] = "";
+
+	CHECK_EQ(fgetxattr(fd, PROTOCOL_NAME, value, sizeof(value)), (long)strlen(name) + 1);
+	CHECK_STRING(value, name);
+	CHECK_EQ(flistxattr(fd, list, sizeof(list)), (long)sizeof(PROTOCOL_NAME));
+	CHECK_STRING(list, PROTOCOL_NAME);
+	MUST(close(fd));
+}
+
+TEST(sockets_tell_their_protocols)
+{
+	check_protocol((int)MUST(socket(AF_INET, SOCK_STREAM, 0)), "TCP");
+	check_protocol((int)MUST(socket(AF_INET6, SOCK_STREAM, 0)), "TCPv6");
+	check_protocol((int)MUST(socket(AF_INET, SOCK_DGRAM, 0)), "UDP");
+	check_protocol((int)MUST(socket(AF_INET6, SOCK_DGRAM, 0)), "UDPv6");
+	check_protocol((int)MUST(socket(AF_UNIX, SOCK_STREAM, 0)), "UNIX-STREAM");
+	check_protocol((int)MUST(socket(AF_UNIX, SOCK_DGRAM, 0)), "UNIX");
+	check_protocol((int)MUST(socket(AF_UNIX, SOCK_SEQPACKET, 0)), "UNIX");
+	check_protocol((int)MUST(socket(AF_NETLINK, SOCK_RAW, 0)), "NETLINK");
+	if (geteuid() == 0) {
+		check_protocol((int)MUST(socket(AF_INET, SOCK_RAW, 1)), "RAW");
+		check_protocol((int)MUST(socket(AF_INET6, SOCK_RAW, 58)), "RAWv6");
+		check_protocol((int)MUST(socket(AF_PACKET, SOCK_RAW, 0)), "PACKET");
+	}
+}
+
+TEST(nobody_sets_attributes_of_sockets)
+{
+	char value[8], path[32];
+	int fd = (int)MUST(socket(AF_INET, SOCK_STREAM, 0)), refused = geteuid() == 0 ? EOPNOTSUPP : EPERM;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	CHECK_EQ(getxattr(path, PROTOCOL_NAME, value, sizeof(value)), 4);
+	CHECK_EQ(fgetxattr(fd, PROTOCOL_NAME, NULL, 0), 4);
+	CHECK_EQ(fgetxattr(fd, PROTOCOL_NAME, value, 4), 4);
+	CHECK_ERRNO(fgetxattr(fd, PROTOCOL_NAME, value, 3), ERANGE);
+	CHECK_ERRNO(flistxattr(fd, value, sizeof(value)), ERANGE);
+	CHECK_ERRNO(fgetxattr(fd, "system.other", value, sizeof(value)), EOPNOTSUPP);
+	CHECK_ERRNO(fgetxattr(fd, "user.a", value, sizeof(value)), ENODATA);
+	CHECK_ERRNO(fsetxattr(fd, PROTOCOL_NAME, "", 0, 0), EOPNOTSUPP);
+	CHECK_ERRNO(fremovexattr(fd, PROTOCOL_NAME), EOPNOTSUPP);
+	CHECK_ERRNO(fsetxattr(fd, "user.a", "", 0, 0), EPERM);
+	CHECK_ERRNO(fsetxattr(fd, "trusted.a", "", 0, 0), refused);
+	CHECK_ERRNO(fsetxattr(fd, "security.a", "", 0, 0), refused);
+	/* Of capabilities the value is looked at before anything else. */
+	CHECK_ERRNO(fsetxattr(fd, "security.capability", "a", 1, 0), EINVAL);
+	MUST(close(fd));
 }

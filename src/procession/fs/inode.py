@@ -445,6 +445,10 @@ class Inode:
             self.xattrs = {}
         return self.xattrs
 
+    def told_xattrs(self) -> dict[bytes, bytes]:
+        """The extended attributes that the kernel tells of it and nobody sets, by name."""
+        return {}
+
     @property
     def mount_namespace(self) -> MountNamespace | None:
         """The mount namespace that this stands for; None for all other files.

@@ -147,6 +147,9 @@ def get_xattr(inode: Inode, subject: Subject, name: bytes) -> bytes:
     """The value of attribute `name`. Raises ENODATA, EOPNOTSUPP, ERANGE. getxattr(2)."""
     if name in _LISTS:
         return _get_list(inode, subject, name)
+    told = inode.told_xattrs().get(name)
+    if told is not None:
+        return told
     _check_name(inode, subject, name, writes=False)
     value = inode.read_xattrs().get(name)
     if value is None:
@@ -168,9 +171,10 @@ def set_xattr(path: Path, subject: Subject, name: bytes, value: bytes, flags: in
     if name in _LISTS:
         _set_list(path, subject, name, value)
         return
-    _check_name(inode, subject, name, writes=True)
     if name == CAPABILITY_NAME:
+        # Before anything else, even where none can be kept. Linux: fs/xattr.c, vfs_setxattr.
         value = kept_capability(inode, subject, value)
+    _check_name(inode, subject, name, writes=True)
     attributes = inode.writable_xattrs()
     previous = attributes.get(name)
     if previous is not None and flags & XATTR_CREATE:
@@ -211,7 +215,7 @@ def list_xattrs(inode: Inode, subject: Subject) -> bytes:
     if inode.acl is not None:
         present = (inode.acl.access, inode.acl.default)
         names += [name for name, acl in zip(_LISTS, present, strict=True) if acl is not None]
-    listed = b"".join(name + b"\0" for name in sorted(names))
+    listed = b"".join(name + b"\0" for name in sorted(names + list(inode.told_xattrs())))
     if len(listed) > XATTR_LIST_MAX:
         raise E2BIG
     return listed

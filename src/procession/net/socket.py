@@ -128,6 +128,8 @@ class Socket:
     is_stream: ClassVar[bool] = False
     """Whether bytes have no boundaries: a write may be taken in part and go on."""
     is_connection_based: ClassVar[bool] = False
+    prototype: ClassVar[bytes] = b""
+    """The name of its kind (Linux: include/net/sock.h, struct proto)."""
     most_low_water: ClassVar[int] = 0x7FFFFFFF
     """What SO_RCVLOWAT is at most."""
     can_peek_at_offset: ClassVar[bool] = False
@@ -162,6 +164,11 @@ class Socket:
         self.read_queue = WaitQueue(POLLIN | POLLRDHUP | POLLPRI)
         self.write_queue = WaitQueue(POLLOUT | POLLWRBAND)
         self.state_queue = WaitQueue(POLLERR | POLLHUP)
+
+    @property
+    def protocol_name(self) -> bytes:
+        """What the file's attribute system.sockprotoname says (Linux: net/core/sock.c, struct proto)."""
+        return self.prototype
 
     @property
     def inode_number(self) -> int:

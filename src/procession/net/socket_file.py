@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from procession.net.unix.socket import UnixSocket
 
 SOCKETS_LIMIT = 131_072
+_PROTOCOL_NAME = b"system.sockprotoname"
+"""The attribute with the name of a socket's protocol, its end marked by a NUL."""
 
 
 class SocketFileSystem(Superblock):
@@ -61,8 +63,6 @@ class SocketFileSystem(Superblock):
         "topology",
         "uevent_count",
     )
-
-    has_xattrs: ClassVar[bool] = True
 
     def __init__(self, vfs: Vfs) -> None:
         super().__init__(vfs, "sockfs", int(Magic.SOCKFS_MAGIC))
@@ -156,6 +156,20 @@ def socket_file_system(vfs: Vfs) -> SocketFileSystem:
     return system
 
 
+class SocketInode(Inode):
+    """The inode of an open socket, which tells the name of its protocol."""
+
+    __slots__ = ("protocol_name",)
+
+    def __init__(self, system: SocketFileSystem, protocol_name: bytes, subject: Subject) -> None:
+        super().__init__(system, S_IFSOCK | 0o777, subject.fsuid, subject.fsgid)
+        self.protocol_name = protocol_name
+
+    def told_xattrs(self) -> dict[bytes, bytes]:
+        """Linux: net/socket.c, sockfs_xattr_get, sockfs_listxattr."""
+        return {_PROTOCOL_NAME: self.protocol_name + b"\0"}
+
+
 class SocketFile(File):
     """An open socket."""
 
@@ -165,7 +179,7 @@ class SocketFile(File):
 
     def __init__(self, socket: Socket, flags: int, subject: Subject) -> None:
         system = socket.network.system
-        inode = Inode(system, S_IFSOCK | 0o777, subject.fsuid, subject.fsgid)
+        inode = SocketInode(system, socket.protocol_name, subject)
         path = system.vfs.pseudo_path(system.mount, b"socket:[%d]" % inode.number, inode)
         super().__init__(path, O_RDWR | flags & O_NONBLOCK, subject)
         self.socket = socket

@@ -112,6 +112,7 @@ class RawSocket(_MessageSocket):
 
     __slots__ = ("checksum_place", "unwanted_types")
 
+    prototype: ClassVar[bytes] = b"RAW"
     can_peek_at_offset: ClassVar[bool] = False
 
     def __init__(self, network: Network, family: int, kind: int, protocol: int, owner_uid: int) -> None:
@@ -260,6 +261,7 @@ class PingSocket(_MessageSocket):
 
     __slots__ = ()
 
+    prototype: ClassVar[bytes] = b"PING"
     can_peek_at_offset: ClassVar[bool] = False
 
     @property

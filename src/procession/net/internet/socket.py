@@ -114,6 +114,10 @@ class InternetSocket(Socket):
         """SO_REUSEPORT."""
         return bool(self.options.get(_SO_REUSEPORT))
 
+    @property
+    def protocol_name(self) -> bytes:
+        return self.prototype + (b"v6" if self.family == AF_INET6 else b"")
+
     # Names
 
     def bind(self, address: bytes) -> None:

@@ -169,6 +169,7 @@ class TcpSocket(InternetSocket):
         "window_clamp",
     )
 
+    prototype: ClassVar[bytes] = b"TCP"
     is_stream: ClassVar[bool] = True
     is_connection_based: ClassVar[bool] = True
     discards_truncated: ClassVar[bool] = True

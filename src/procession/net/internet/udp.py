@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.errno import EAFNOSUPPORT, EDESTADDRREQ, EINVAL, EMSGSIZE, EOPNOTSUPP
 from procession.abi.internet import UdpOption
@@ -50,6 +50,8 @@ class UdpSocket(DatagramSocket):
 
     __slots__ = ("held", "held_target")
 
+    prototype: ClassVar[bytes] = b"UDP"
+
     def __init__(self, network: Network, family: int, kind: int, protocol: int, owner_uid: int) -> None:
         super().__init__(network, family, kind, protocol, owner_uid)
         self.held: bytes | None = None
@@ -69,6 +71,13 @@ class UdpSocket(DatagramSocket):
         group = "Udp" if len(packet.target) == 4 else "Udp6"
         self.network.count(group + "InErrors")
         self.network.count(group + "RcvbufErrors")
+
+    @property
+    def protocol_name(self) -> bytes:
+        """Linux: net/ipv4/udplite.c, udplite_prot; net/ipv6/udplite.c, udplitev6_prot."""
+        if self.protocol == _UDP:
+            return super().protocol_name
+        return b"UDPLITEv6" if self.family == AF_INET6 else b"UDP-Lite"
 
     @property
     def ports(self) -> PortTable:

@@ -154,6 +154,7 @@ class NetlinkSocket(Socket):
         "target_groups",
     )
 
+    prototype: ClassVar[bytes] = b"NETLINK"
     is_for_everybody: ClassVar[bool] = False
 
     def __init__(self, network: Network, kind: int, protocol: int, owner_uid: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from procession.abi.errno import (
     EBUSY,
@@ -118,6 +118,8 @@ class PacketSocket(Socket):
         "switches",
         "version",
     )
+
+    prototype: ClassVar[bytes] = b"PACKET"
 
     def __init__(self, network: Network, kind: int, protocol: int, owner_uid: int) -> None:
         super().__init__(network, _FAMILY, kind, protocol, owner_uid)

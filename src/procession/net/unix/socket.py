@@ -69,6 +69,7 @@ class UnixSocket(Socket):
         "place_queue",
     )
 
+    prototype: ClassVar[bytes] = b"UNIX"
     can_peek_at_offset: ClassVar[bool] = True
 
     def __init__(self, network: Network, kind: int, protocol: int, owner_uid: int) -> None:

@@ -62,6 +62,7 @@ class UnixStream(UnixSocket):
 
     __slots__ = ("marked", "urgent")
 
+    prototype: ClassVar[bytes] = b"UNIX-STREAM"
     is_connection_based: ClassVar[bool] = True
     is_stream: ClassVar[bool] = True
 
