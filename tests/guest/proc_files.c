@@ -87,6 +87,31 @@ TEST(mapped_files)
 	CHECK_ERRNO(access("/proc/self/map_files/1000-2000", F_OK), ENOENT);
 }
 
+static mode_t mapped_mode(int protection, int flags, int fd)
+{
+	char *start = mmap(NULL, 4096, protection, flags, fd, 0), link[64];
+	struct stat status;
+
+	CHECK(start != MAP_FAILED);
+	snprintf(link, sizeof(link), "/proc/self/map_files/%lx-%lx", (long)start, (long)start + 4096);
+	/* It stays mapped: Linux remembers what it has told of an address. */
+	MUST(lstat(link, &status));
+	return status.st_mode & 0777;
+}
+
+TEST(mapped_files_tell_how_they_are_open)
+{
+	int both = (int)MUST(open("mapped", O_RDWR | O_CREAT, 0600)), reader = (int)MUST(open("mapped", O_RDONLY));
+
+	MUST(ftruncate(both, 4096));
+	CHECK_EQ(mapped_mode(PROT_READ | PROT_WRITE, MAP_SHARED, both), 0600);
+	CHECK_EQ(mapped_mode(PROT_READ, MAP_SHARED, both), 0600);
+	CHECK_EQ(mapped_mode(PROT_NONE, MAP_PRIVATE, both), 0600);
+	CHECK_EQ(mapped_mode(PROT_READ, MAP_SHARED, reader), 0400);
+	CHECK_EQ(mapped_mode(PROT_READ | PROT_WRITE, MAP_PRIVATE, reader), 0400);
+	CHECK_EQ(mapped_mode(PROT_READ, MAP_SHARED | MAP_ANONYMOUS, -1), 0600);
+}
+
 TEST(numbers_with_a_nul)
 {
 	int file = (int)MUST(open("/proc/self/coredump_filter", O_RDWR));

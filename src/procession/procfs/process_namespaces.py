@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from procession.abi.capability import Capability
@@ -32,6 +33,8 @@ _NS_PER_S = 1_000_000_000
 _LARGEST_S = (1 << 63) // _NS_PER_S
 """KTIME_SEC_MAX."""
 _CLOCK_MONOTONIC, _CLOCK_BOOTTIME = int(Clock.CLOCK_MONOTONIC), int(Clock.CLOCK_BOOTTIME)
+_OFFSET = re.compile(rb"\s*(\S{1,9}+)\s*(-?\d{1,30}+)\s*(\d{1,30}+)(?!\d)")
+"""A clock, seconds and nanoseconds; what follows isn't looked at, as sscanf doesn't."""
 _CLOCKS = {b"monotonic": _CLOCK_MONOTONIC, b"boottime": _CLOCK_BOOTTIME, b"1": 1, b"7": 7}
 
 
@@ -99,26 +102,24 @@ def store_time_offsets(system: ProcFileSystem, task: Task, data: bytes, subject:
     """
     offsets: list[tuple[int, int, int]] = []
     for line in data.split(b"\n"):
-        words = line.split()
-        if not words and not line:
+        if not line:
             continue
-        if len(words) != 3 or words[0] not in _CLOCKS or len(offsets) == 2:
+        found = _OFFSET.match(line)
+        if found is None or found[1] not in _CLOCKS or len(offsets) == 2:
             raise EINVAL("a clock, seconds and nanoseconds are needed")
-        try:
-            seconds, nanoseconds = int(words[1]), int(words[2])
-        except ValueError:
-            raise EINVAL("no number") from None
-        if not 0 <= nanoseconds < _NS_PER_S or not -(1 << 63) <= seconds < 1 << 63:
+        seconds, nanoseconds = int(found[2]), int(found[3])
+        if nanoseconds >= _NS_PER_S or not -(1 << 63) <= seconds < 1 << 63:
             raise EINVAL("out of range")
-        offsets.append((_CLOCKS[words[0]], seconds, nanoseconds))
+        offsets.append((_CLOCKS[found[1]], seconds, nanoseconds))
     if not offsets:
         raise EINVAL("no offset")
     children = task.namespaces.time_for_children
     if not task_of_writer(system, task).credentials.ns_capable(children.owner, _CAP_SYS_TIME):
         raise EPERM("setting a clock takes CAP_SYS_TIME")
-    now_s = system.kernel.clock.now_ns // _NS_PER_S
-    for _, seconds, _ in offsets:
-        if abs(seconds) > _LARGEST_S or not 0 <= now_s + seconds <= _LARGEST_S // 2:
+    now_ns = system.kernel.clock.now_ns
+    for _, seconds, nanoseconds in offsets:
+        then_s = (now_ns + nanoseconds) // _NS_PER_S + seconds
+        if abs(seconds) > _LARGEST_S or not 0 <= then_s <= _LARGEST_S // 2:
             raise ERANGE("the clock would be out of range")
     if children.is_frozen:
         raise EACCES("somebody has seen these clocks")

@@ -16,7 +16,7 @@ from procession.hardware.physical_memory import PAGE_SHIFT, STALE_TRANSLATIONS
 from procession.kernel.security.ptrace_access import has_memory
 from procession.kernel.time.costs import SEEN_FRAME_NS, SHOWN_PAGE_NS
 from procession.mm.policy import policy_text
-from procession.mm.vma import GROWS_DOWN, POLICY_SHIFT, PROT_READ, PROT_WRITE, SharedAnonymous
+from procession.mm.vma import GROWS_DOWN, POLICY_SHIFT, SharedAnonymous
 from procession.procfs.access import may_inspect, reader_root, require_inspection
 from procession.procfs.inode import ProcDirectory
 from procession.procfs.magic_link import MagicLink
@@ -205,10 +205,7 @@ class MappedFilesDirectory(ProcDirectory):
         current = self.proc.kernel.current
         if current is not None and not may_inspect(current.credentials, self.task):
             raise ENOENT
-        area = _mapped_at(self.task, name)
-        permissions = (0o400 if area.protection & PROT_READ else 0) | (
-            0o200 if area.protection & PROT_WRITE else 0
-        )
+        permissions = _permissions(_mapped_at(self.task, name))
         return MappedFileLink(self.proc, self.number, self.task, name, permissions)
 
     def list_entries(self) -> list[DirectoryEntry]:
@@ -242,6 +239,17 @@ def _mapped_at(task: Task, name: bytes) -> VirtualMemoryArea:
         if area is not None and _is_of_file(area) and name == b"%x-%x" % (area.start, area.end):
             return area
     raise ENOENT
+
+
+def _permissions(area: VirtualMemoryArea) -> int:
+    """How the file behind `area` is open, whatever the mapping allows: criu opens it so again.
+
+    Linux: fs/proc/base.c, proc_map_files_instantiate.
+    """
+    file = cast("File | None", area.file)
+    if file is None:
+        return 0o600
+    return (0o400 if file.is_readable else 0) | (0o200 if file.is_writable else 0)
 
 
 class MappedFileLink(MagicLink):
