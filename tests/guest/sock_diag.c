@@ -116,6 +116,35 @@ TEST(listening_sockets_are_told)
 	CHECK(found != NULL && found->id.idiag_dport == address.sin_port);
 }
 
+#define BOUND_INACTIVE 13
+
+TEST(bound_sockets_are_told)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct inet_diag_req_v2 request = {.sdiag_family = AF_INET, .sdiag_protocol = IPPROTO_TCP,
+					   .idiag_states = 1 << BOUND_INACTIVE};
+	struct inet_diag_msg *found;
+	socklen_t length = sizeof(address);
+	int fd = (int)MUST(socket(AF_INET, SOCK_STREAM, 0));
+
+	MUST(bind(fd, (struct sockaddr *)&address, sizeof(address)));
+	MUST(getsockname(fd, (struct sockaddr *)&address, &length));
+	request.id.idiag_sport = address.sin_port;
+	found = find_inet(ask(diag_socket(), SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, &request, sizeof(request)), inode_of(fd));
+	CHECK(found != NULL);
+	if (found != NULL) {
+		CHECK_EQ(found->idiag_state, TCP_CLOSE);
+		CHECK_EQ(found->id.idiag_src[0], htonl(INADDR_LOOPBACK));
+	}
+	/* They have that bit and no other. */
+	request.idiag_states = ~(1U << BOUND_INACTIVE);
+	CHECK(find_inet(ask(diag_socket(), SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, &request, sizeof(request)), inode_of(fd)) == NULL);
+	MUST(listen(fd, 5));
+	request.idiag_states = 1 << BOUND_INACTIVE;
+	CHECK(find_inet(ask(diag_socket(), SOCK_DIAG_BY_FAMILY, NLM_F_DUMP, &request, sizeof(request)), inode_of(fd)) == NULL);
+	MUST(close(fd));
+}
+
 TEST(one_socket_is_told)
 {
 	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};

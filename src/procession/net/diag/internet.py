@@ -41,6 +41,7 @@ _TCP_CONGESTION = int(TcpOption.TCP_CONGESTION)
 _SO_BINDTOIFINDEX = int(SocketOption.SO_BINDTOIFINDEX)
 _SO_MARK = int(SocketOption.SO_MARK)
 _TIME_WAIT = int(TcpState.TCP_TIME_WAIT)
+_BOUND_INACTIVE = 1 << int(TcpState.TCP_BOUND_INACTIVE)
 _TIMER_OF_TIME_WAIT = 3
 _ANY_COOKIE = b"\xff" * 8
 _NAME_BYTES = 16
@@ -58,12 +59,18 @@ def tell_internet(request: Request) -> list[bytes]:
     request.network.host.clock.spend_looking(len(sockets))
     if not request.is_dump:
         return [_message(request, wanted, _one(wanted, sockets))]
+    # Bound sockets that do nothing yet have a bit of their own. Linux: inet_diag_dump_icsk.
+    states = wanted.idiag_states
+    if wanted.sdiag_protocol == TCP:
+        closed = 1 << CLOSED
+        states = states & ~closed | (closed if states & _BOUND_INACTIVE else 0)
+        sockets += _bound_inactive(request.network, wanted.sdiag_family)
     program = attributes_in(request.body, InetDiagReqV2.SIZE).get(_BYTECODE, b"")
     check_program(program)
     return [
         _message(request, wanted, socket)
         for socket in sockets
-        if wanted.idiag_states >> socket.state & 1
+        if states >> socket.state & 1
         and _ports_match(wanted.id, socket)
         and (not program or lets_through(program, _ends(socket)))
     ]
@@ -87,6 +94,15 @@ def _sockets(network: Network, wanted: InetDiagReqV2) -> list[Told]:
     else:
         raise ENOENT("nothing is told of this protocol")
     return [each for each in found if each.family == family]
+
+
+def _bound_inactive(network: Network, family: int) -> list[Told]:
+    """TCP sockets that are bound, and neither listen nor are connected."""
+    return [
+        holder
+        for holder in network.tcp.ports.all_holders()
+        if isinstance(holder, TcpSocket) and holder.state == CLOSED and holder.family == family
+    ]
 
 
 def _one(wanted: InetDiagReqV2, sockets: list[Told]) -> Told:
