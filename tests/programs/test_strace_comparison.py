@@ -61,12 +61,8 @@ NEUTRAL = (
     (re.compile(r"0x[0-9a-f]{5,}"), "ADDRESS"),
     (re.compile(r"socket:\[\d+\]"), "socket:[N]"),
     (re.compile(r"(pipe|TCP|UNIX(?:-STREAM)?):\[\d+"), r"\1:[N"),
-    (
-        re.compile(
-            r"(?:st_(?:dev|ino|blocks|blksize|[amc]time\w*)|si_[pu]id|eventfd-id)=(?:makedev\([^)]*\)|[^,}]*)(?: /\*[^*]*\*/)?"
-        ),
-        "F",
-    ),
+    (re.compile(r"st_dev=makedev\([^)]*\)|(?:st_(?:ino|blocks|blksize)|si_[pu]id|eventfd-id)=[^,}]*"), "F"),
+    (re.compile(r"st_[amc]time=\d+(?: /\*[^*]*\*/)?|st_[amc]time_nsec=\d+"), "F"),
     (re.compile(r"tv_n?sec=\d+"), "TIME"),
     (re.compile(r"\d+ vars"), "vars"),
     (re.compile(r"getppid\(\) += \d+$"), "getppid() = N"),
@@ -91,9 +87,10 @@ def neutral(text: str) -> dict[str, list[str]]:
         if line.startswith("== "):
             lines = sections[line[3:]] = []
         elif not OF_THE_PROCESSOR.search(line):
+            kept = line
             for pattern, replacement in NEUTRAL:
-                line = pattern.sub(replacement, line)
-            lines.append(line)
+                kept = pattern.sub(replacement, kept)
+            lines.append(kept)
     return sections
 
 

@@ -265,8 +265,6 @@ class TcpState(IntEnum):
     TCP_LAST_ACK = 9
     TCP_LISTEN = 10
     TCP_CLOSING = 11
-    TCP_BOUND_INACTIVE = 13
-    """Asked for in dumps of sockets alone: bound, and nothing more; they are told of as closed."""
 
 
 # The longest backlog of listen(2).

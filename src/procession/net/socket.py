@@ -167,7 +167,7 @@ class Socket:
 
     @property
     def protocol_name(self) -> bytes:
-        """What the file's attribute system.sockprotoname says (Linux: net/core/sock.c, struct proto)."""
+        """What the file's attribute system.sockprotoname says."""
         return self.prototype
 
     @property

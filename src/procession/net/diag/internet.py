@@ -41,7 +41,8 @@ _TCP_CONGESTION = int(TcpOption.TCP_CONGESTION)
 _SO_BINDTOIFINDEX = int(SocketOption.SO_BINDTOIFINDEX)
 _SO_MARK = int(SocketOption.SO_MARK)
 _TIME_WAIT = int(TcpState.TCP_TIME_WAIT)
-_BOUND_INACTIVE = 1 << int(TcpState.TCP_BOUND_INACTIVE)
+_BOUND_INACTIVE = 1 << 13
+"""The bit of sockets that are bound, and no more, in a dump's states; no header for programs names it."""
 _TIMER_OF_TIME_WAIT = 3
 _ANY_COOKIE = b"\xff" * 8
 _NAME_BYTES = 16
@@ -59,7 +60,8 @@ def tell_internet(request: Request) -> list[bytes]:
     request.network.host.clock.spend_looking(len(sockets))
     if not request.is_dump:
         return [_message(request, wanted, _one(wanted, sockets))]
-    # Bound sockets that do nothing yet have a bit of their own. Linux: inet_diag_dump_icsk.
+    # Bound sockets that do nothing yet have a bit of their own. Linux: net/ipv4/inet_diag.c,
+    # inet_diag_dump_icsk.
     states = wanted.idiag_states
     if wanted.sdiag_protocol == TCP:
         closed = 1 << CLOSED
