@@ -276,3 +276,23 @@ print(process.wait())
 
     def test_criu_finds_what_it_needs(self, run_tool: RunTool) -> None:
         assert run_tool("criu check 2>&1").splitlines()[-1] == "Looks good."
+
+    def test_criu_restores_what_it_has_dumped(self, run_tool: RunTool) -> None:
+        script = """
+mkdir images
+cat > count.sh <<'END'
+trap 'i=1000' USR1
+for ((i = 0; ; i++)); do echo $i >> counted; sleep 0.1; done
+END
+setsid bash count.sh < /dev/null > /dev/null 2>&1 & pid=$!; disown
+sleep 1
+criu dump -t $pid -D images > /dev/null 2>&1; echo dumped $?
+kill -0 $pid 2> /dev/null; echo is there $?
+before=$(tail -n 1 counted); sleep 1; after=$(tail -n 1 counted); echo went on $((after - before))
+criu restore -d -D images > /dev/null 2>&1; echo restored $?
+sleep 1; test $(tail -n 1 counted) -gt $after; echo goes on $?
+kill -USR1 $pid; sleep 0.5; test $(tail -n 1 counted) -gt 1000; echo has its handler $?
+kill -KILL $pid
+"""
+        expected = "dumped 0, is there 1, went on 0, restored 0, goes on 0, has its handler 0"
+        assert run_tool(script).splitlines() == expected.split(", ")
