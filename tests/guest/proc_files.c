@@ -545,3 +545,59 @@ TEST(a_directory_that_was_removed_is_not_listed)
 	MUST(lseek(fd, 0, SEEK_SET));
 	CHECK_ERRNO(syscall(SYS_getdents64, fd, buffer, sizeof(buffer)), ENOENT);
 }
+
+static long store_login(const char *text, off_t offset)
+{
+	int fd = (int)MUST(open("/proc/self/loginuid", O_WRONLY));
+	long result = pwrite(fd, text, strlen(text), offset);
+	int error = errno;
+
+	MUST(close(fd));
+	errno = error;
+	return result;
+}
+
+static void log_in(void)
+{
+	char path[40], before[16] = "";
+	int fd;
+
+	CHECK_EQ(store_login("4294967295", 0), 10);
+	CHECK_STRING(read_file("/proc/self/loginuid"), "4294967295");
+	CHECK_STRING(read_file("/proc/self/sessionid"), "4294967295");
+	CHECK_EQ(store_login("1000", 0), 4);
+	CHECK_STRING(read_file("/proc/self/loginuid"), "1000");
+	snprintf(before, sizeof(before), "%s", read_file("/proc/self/sessionid"));
+	CHECK(strcmp(before, "4294967295") != 0);
+	/* Who may can go on to another session. */
+	CHECK_EQ(store_login("+1001\n", 0), 6);
+	CHECK_STRING(read_file("/proc/self/loginuid"), "1001");
+	CHECK(strcmp(read_file("/proc/self/sessionid"), before) != 0);
+	CHECK_ERRNO(store_login("7", 1), EINVAL);
+	CHECK_ERRNO(store_login("x", 0), EINVAL);
+	CHECK_ERRNO(store_login("-1", 0), EINVAL);
+	CHECK_ERRNO(store_login(" 5", 0), EINVAL);
+	CHECK_ERRNO(store_login("4294967296", 0), ERANGE);
+	/* Children are of the same session, and begin none for others. */
+	if (fork() == 0) {
+		CHECK_STRING(read_file("/proc/self/loginuid"), "1001");
+		snprintf(path, sizeof(path), "/proc/%d/loginuid", getppid());
+		fd = (int)MUST(open(path, O_WRONLY));
+		CHECK_ERRNO(write(fd, "5", 1), EPERM);
+		_exit(0);
+	}
+	wait(NULL);
+	/* Without the right, one's own session can't be left. */
+	fd = (int)MUST(open("/proc/self/loginuid", O_WRONLY));
+	MUST(setresuid(NOBODY, NOBODY, NOBODY));
+	CHECK_ERRNO(write(fd, "5", 1), EPERM);
+	MUST(close(fd));
+}
+
+TEST(who_logged_in)
+{
+	if (geteuid() == 0)
+		log_in();
+	else
+		CHECK(strlen(read_file("/proc/self/sessionid")) > 0);
+}

@@ -381,6 +381,7 @@ def dup_task_struct(kernel: Kernel, parent: Task, pid: Pid) -> Task:
     task.personality = parent.personality
     task.memory_policy = parent.memory_policy
     task.flags = parent.flags
+    task.login = parent.login
     task.timer_slack_ns = task.default_timer_slack_ns = parent.timer_slack_ns
     task.start_time_ns = kernel.clock.now_ns
     return task

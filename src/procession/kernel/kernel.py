@@ -85,6 +85,7 @@ class Kernel:
         "is_saved",
         "live",
         "load",
+        "login_count",
         "memory",
         "name_changes",
         "observer",
@@ -141,6 +142,7 @@ class Kernel:
         self.init_pid_namespace: PidNamespace
         self.core = CoreSettings()
         self.load = LoadAverages()
+        self.login_count = 0
         self.init: ThreadGroup | None = None
         self.current: Task | None = None
         self.live: Task | None = None

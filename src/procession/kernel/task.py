@@ -8,6 +8,7 @@ from procession.abi.syscall_numbers import name_of
 from procession.fs.wait_queue import WaitQueue
 from procession.kernel.io_accounting import IoCounts
 from procession.kernel.sched.entity import SchedulingEntity
+from procession.kernel.security.login import NOBODY_LOGGED_IN
 from procession.kernel.task_state import NEW, ZOMBIE
 
 if TYPE_CHECKING:
@@ -227,7 +228,7 @@ class Task:
     thread's part of a group stop (kernel/signal/stop.py); `last_trap` is the vector, the error code and the
     cr2 of the last exception that became a signal, for signal frames. `nice`, `policy`, `realtime_priority`
     and `io_priority` are what sched(7) and ioprio_set(2) say, `memory_policy` what set_mempolicy(2) does, as
-    mm/policy.py writes it; `flags` are PF_*. `call_work` says what every
+    mm/policy.py writes it; `login` is who logged in, and `flags` are PF_*. `call_work` says what every
     system call of it must go through first: CALL_SECCOMP, when `seccomp_mode` isn't 0, CALL_TRACED, and
     CALL_DISPATCHED with `user_dispatch`.
     `ptrace` says who traces it, None for nobody; `trace_stop` is set while it's stopped for its tracer, and
@@ -264,6 +265,7 @@ class Task:
         "job_control",
         "kernel",
         "last_trap",
+        "login",
         "memory_policy",
         "mm",
         "namespaces",
@@ -353,6 +355,7 @@ class Task:
         self.io_priority = 0
         self.timer_slack_ns = self.default_timer_slack_ns = 50_000
         self.memory_policy = 0
+        self.login = NOBODY_LOGGED_IN
         self.rseq: RseqArea | None = None
 
         # Signals

@@ -13,6 +13,7 @@ from procession.kernel.security.ptrace_access import has_memory
 from procession.kernel.task_state import TaskState
 from procession.procfs import (
     process_io,
+    process_login,
     process_memory,
     process_namespaces,
     process_pages,
@@ -73,7 +74,7 @@ COMMON_FILES: dict[bytes, Entry] = {
     b"ksm_merging_pages": Entry(0o400, process_pages.show_merging_pages),
     b"ksm_stat": Entry(0o400, process_pages.show_merge_counts),
     b"limits": Entry(0o444, process_status.show_limits),
-    b"loginuid": Entry(0o644, process_settings.show_loginuid, is_sequence=False),
+    b"loginuid": Entry(0o644, process_login.show_login_uid, process_login.store_login_uid, is_sequence=False),
     b"maps": Entry(0o444, process_memory.show_maps, is_private=True),
     b"numa_maps": Entry(0o444, process_pages.show_numa_maps, is_private=True),
     b"oom_adj": Entry(
@@ -89,7 +90,7 @@ COMMON_FILES: dict[bytes, Entry] = {
     b"personality": Entry(0o400, process_settings.show_personality, is_private=True),
     b"sched": Entry(0o644, process_scheduling.show_sched, process_scheduling.store_sched),
     b"schedstat": Entry(0o444, process_scheduling.show_schedstat),
-    b"sessionid": Entry(0o444, process_settings.show_loginuid, is_sequence=False),
+    b"sessionid": Entry(0o444, process_login.show_session, is_sequence=False),
     b"smaps": Entry(0o444, process_memory.show_smaps, is_private=True),
     b"smaps_rollup": Entry(0o444, process_memory.show_smaps_rollup, is_private=True, needs_memory=True),
     b"stack": Entry(0o400, wait_channel.show_stack, is_private=True),
@@ -272,6 +273,8 @@ class ProcessFile(ProcFile):
         if self.name == b"maps":
             mm = self.task.mm if has_memory(self.task) else None
             return MapsFile(path, flags, subject, self, mm, reader_root(self.proc, self.task))
+        if self.name == b"loginuid":
+            return process_login.LoginFile(path, flags, subject, self)
         is_sequence = self.entry.is_sequence
         return (SequenceFile if is_sequence else SingleBufferFile)(path, flags, subject, self)
 

@@ -82,11 +82,6 @@ def _set_oom_adjustment(task: Task, value: int, subject: Subject) -> None:
     group.oom_score_adj = value
 
 
-def show_loginuid(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
-    """/proc/PID/loginuid: never set."""
-    return b"4294967295"
-
-
 def show_personality(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
     """/proc/PID/personality."""
     return b"%08x\n" % task.personality
