@@ -137,7 +137,7 @@ def test_a_machine_that_was_broken_off_does_not_go_on(
     call = TABLE[endless_call.SYNC]
     assert call is not None
     monkeypatch.setattr(call, "handler", endless_call.never_ends)
-    monkeypatch.setattr(call, "_compiled", None)
+    monkeypatch.setattr(call, "_entry", None)
     machine = Machine(rootfs=guest_root)
     result = machine.run(["busybox", "sync"], wall_limit_s=2)
     assert result.status == STATUS_TIME_LIMIT

@@ -136,7 +136,7 @@ class TestFlippedBytes:
     @pytest.mark.parametrize("name", ["true", "echo", "ldd", "../lib64/ld-linux-x86-64.so.2"])
     @settings(max_examples=25)
     @given(st.lists(CHANGES, min_size=50, max_size=100))
-    def test_many(self, guest_root: Path, flips: list[list[tuple[int, int]]], name: str) -> None:
+    def test_many(self, guest_root: Path, name: str, flips: list[list[tuple[int, int]]]) -> None:
         program = (guest_root / "usr/bin" / name).read_bytes()
         cases = {f"flip-{index:03}": flipped(program, changes) for index, changes in enumerate(flips)}
         run_all(guest_root, cases)
