@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from procession.net.socket_file import SocketFileSystem
     from procession.net.unix.socket import UnixSocket
 
-_LOOKS = 4
+_LOOKS = 8
 """How often each of them is looked at then."""
 _LOOKED_AT_FOR_ONE = 64
 """How many sockets in flight are looked at for each that is closed."""
