@@ -402,6 +402,24 @@ static void ignore_signal(int signal)
 	(void)signal;
 }
 
+/* Who waits for a group to change is told, too, when one above has decided already. */
+TEST(freezing_what_is_frozen)
+{
+	struct pollfd told;
+
+	make_base();
+	make("a");
+	make("a/b");
+	CHECK_EQ(put("a", "cgroup.freeze", "1"), 0);
+	CHECK(events("a/b", 0, 1));
+	told = (struct pollfd){.fd = (int)MUST(inotify_init1(IN_NONBLOCK)), .events = POLLIN};
+	MUST(inotify_add_watch(told.fd, file_of("a/b", "cgroup.events"), IN_MODIFY));
+	CHECK_EQ(poll(&told, 1, 0), 0);
+	CHECK_EQ(put("a/b", "cgroup.freeze", "1"), 0);
+	CHECK_EQ(poll(&told, 1, 1000), 1);
+	close(told.fd);
+}
+
 TEST(freezing)
 {
 	pid_t spinner, sleeper, victim, asleep;

@@ -20,15 +20,22 @@ _HALTED = (TaskState.STOPPED, TaskState.TRACED)
 
 def set_freeze(group: Cgroup, *, freeze: bool) -> None:
     """What is written to cgroup.freeze. Linux: kernel/cgroup/freezer.c, cgroup_freeze."""
+    if group.wants_freeze == freeze:
+        return
     group.wants_freeze = freeze
+    is_applied = False
     for each in group.subtree():
         is_freezing = each.wants_freeze or (each.parent is not None and each.parent.is_freezing)
         if is_freezing != each.is_freezing:
             each.is_freezing = is_freezing
+            is_applied = True
             for task in list(each.tasks):
                 freeze_task(task, freeze=is_freezing)
     for each in reversed(list(group.subtree())):
         update_frozen(each)
+    if not is_applied:
+        # A group above decides: who waits for a change is told that there's nothing to wait for.
+        group.events.notify()
 
 
 def freeze_task(task: Task, *, freeze: bool) -> None:
