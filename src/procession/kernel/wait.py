@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from procession.abi.errno import ECHILD, ERESTARTSYS
@@ -78,7 +78,20 @@ def do_wait(kernel: Kernel, task: Task, selection: WaitSelection) -> WaitedChild
         kernel.observer.task_event(task, LOOK_FOR_CHILDREN)
     has_candidate = False
     seen_count = 0
-    for child in _candidates(kernel, task, selection):
+    group = task.group
+    is_alone = len(group.threads) == 1
+    if (
+        is_alone
+        and not task.zombies
+        and selection.kind == P_ALL
+        and selection.options & (WALL | WEXITED | _STOPS) == WALL | WEXITED
+    ):
+        # As tracers ask again and again: none of the children can be what it waits for.
+        has_candidate = bool(task.children)
+        candidates: Iterable[Task] = ()
+    else:
+        candidates = _candidates(kernel, task, selection)
+    for child in candidates:
         seen_count += 1
         if is_eligible(child, selection):
             # Nothing can come of what has ended but its end.
@@ -92,7 +105,7 @@ def do_wait(kernel: Kernel, task: Task, selection: WaitSelection) -> WaitedChild
                 break
     if seen_count > 1:
         kernel.clock.spend((seen_count - 1) * SEEN_THREAD_NS)
-    if task.tracees or len(task.group.threads) > 1:
+    if task.tracees or not is_alone:
         for tracee in _tracees(task, selection):
             has_candidate = True
             found = wait_for_tracee(kernel, task, tracee, selection.options)
@@ -102,7 +115,7 @@ def do_wait(kernel: Kernel, task: Task, selection: WaitSelection) -> WaitedChild
         raise ECHILD(f"no child matches {selection.pid or 'the wait'}")
     if selection.options & WNOHANG:
         return None
-    raise Sleep(task.group.wait_queue, interrupted=ERESTARTSYS)
+    raise Sleep(group.wait_queue, interrupted=ERESTARTSYS)
 
 
 def _candidates(kernel: Kernel, task: Task, selection: WaitSelection) -> Iterator[Task]:
@@ -136,6 +149,8 @@ def _tracees(task: Task, selection: WaitSelection) -> list[Task]:
     Linux: kernel/exit.c, ptrace_do_wait.
     """
     tracers = [task] if selection.options & WNOTHREAD else task.group.threads
+    if len(tracers) == 1 and selection.kind == P_ALL and selection.options & WEXITED:
+        return list(tracers[0].tracees or ())
     return [
         tracee
         for tracer in tracers

@@ -171,12 +171,15 @@ class TieredEngine:
 
     def _give(self, units: int) -> None:
         """Let `units` be the budget."""
-        share = units
-        if self.engine is self.cold and not self.refusal:
-            share = min(units, max(self.work.threshold - self.work.units, 1))
+        engine, share = self.engine, units
+        if engine is self.cold and not self.refusal:
+            work = self.work
+            until_promotion = work.threshold - work.units
+            if until_promotion < share:
+                share = until_promotion if until_promotion > 1 else min(units, 1)
         self.reserve = units - share
         self.marked_units = share
-        self.engine.set_budget(share)
+        engine.set_budget(share)
 
     # Moving between the two
 
@@ -252,11 +255,15 @@ class TieredEngine:
     def use_address_space(self, root_frame: int, level: int) -> None:
         """Switch to the page tables at `root_frame`, and to the engine that they run on."""
         self._account()
-        left = self.budget_left()
+        left = self.marked_units + self.reserve
         work = self.spaces.get(root_frame)
         if work is None:
             work = self.spaces[root_frame] = SpaceWork()
         self.root, self.level, self.work = root_frame, level, work
+        if self.hot is None and level <= self.cold.capabilities.level and not work.is_hot:
+            self.cold.use_address_space(root_frame, level)
+            self._give(left)
+            return
         if level > self.cold.capabilities.level and not work.is_hot and self._has_hot():
             work.is_hot = work.is_pinned = True
         if self._engine_of(work) is self.engine:

@@ -29,6 +29,8 @@ from procession.kernel.time.costs import SWITCH_NS, TIMER_NS
 from procession.kernel.timers.interval import cpu_time_left_ns
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from procession.fs.wait_queue import Sleep
     from procession.kernel.futex.queue import FutexWaiter
     from procession.kernel.kernel import Kernel
@@ -359,7 +361,7 @@ class Scheduler:
             length_ns = self._realtime_slice_ns(task)
         else:
             length_ns = max(entity.budget_left_ns, 1)
-        others: list[RunQueue] = []
+        others: Sequence[RunQueue] = ()
         if len(processors) > 1:
             others = [queue for queue in processors if queue.count and queue is not run_queue]
         if others or (kind == CLASS_FAIR and run_queue.count):
@@ -380,10 +382,11 @@ class Scheduler:
             left_ns = cpu_time_left_ns(group)
             if left_ns is not None:
                 length_ns = min(length_ns, max(left_ns, 1))
-        deadline_ns = kernel.timers.next_deadline_ns()
-        if deadline_ns is not None:
-            left_ns = (deadline_ns - kernel.clock.now_ns) * (len(others) + 1)
-            length_ns = min(length_ns, max(left_ns, at_least_ns))
+        if kernel.timers.heap:
+            deadline_ns = kernel.timers.next_deadline_ns()
+            if deadline_ns is not None:
+                left_ns = (deadline_ns - kernel.clock.now_ns) * (len(others) + 1)
+                length_ns = min(length_ns, max(left_ns, at_least_ns))
         return length_ns
 
     def _realtime_slice_ns(self, task: Task) -> int:
@@ -402,7 +405,8 @@ class Scheduler:
 
     def start_turn(self, task: Task) -> None:
         """`task` has just been switched to: let it have a slice in which it comes on, from now."""
-        self.kernel.clock.start_slice(self.slice_ns(task, MINIMUM_TURN_NS), self.busy_count)
+        busy_count = 1 if len(self.processors) == 1 else self.busy_count
+        self.kernel.clock.start_slice(self.slice_ns(task, MINIMUM_TURN_NS), busy_count)
 
     def start_slice(self, task: Task) -> None:
         """Let the running `task` have another slice, from now."""

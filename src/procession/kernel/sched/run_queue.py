@@ -134,10 +134,10 @@ class RunQueue:
         self.count += 1
         kind = class_of(task)
         if kind == CLASS_FAIR:
-            if has_slept:
-                floor = self.minimum_runtime_ns - SLICE_NS
-                entity.virtual_runtime_ns = max(entity.virtual_runtime_ns, floor)
-            heappush(self.fair, (entity.virtual_runtime_ns, ticket, task))
+            runtime_ns = entity.virtual_runtime_ns
+            if has_slept and runtime_ns < self.minimum_runtime_ns - SLICE_NS:
+                entity.virtual_runtime_ns = runtime_ns = self.minimum_runtime_ns - SLICE_NS
+            heappush(self.fair, (runtime_ns, ticket, task))
         elif kind == CLASS_REALTIME:
             priority = priority_of(task)
             queue = self.realtime.setdefault(priority, deque())
@@ -169,8 +169,19 @@ class RunQueue:
 
     def take(self, kernel: Kernel, now_ns: int) -> Task | None:
         """Take out the task that shall run next. Linux: kernel/sched/core.c, pick_next_task."""
-        if not self.count:
+        count = self.count
+        if not count:
             return None
+        if count == 1 and not self.deadlines and not self.realtime_mask:
+            # The most common case, quickly: one fair task.
+            first_ns = self._top_fair()
+            if first_ns is not None and first_ns > self.minimum_runtime_ns:
+                self.minimum_runtime_ns = first_ns
+            task = heappop(self.fair)[2]
+            task.entity.ticket = 0
+            self.count = 0
+            self.yielded = None
+            return task
         kind = self.best_class(now_ns)
         if kind == CLASS_FAIR:
             first_ns = self.fair[0][0]
@@ -255,16 +266,20 @@ class RunQueue:
         kind = class_of(task)
         if kind == CLASS_FAIR:
             share = task.cgroup.cpu
-            if share is None:
-                entity.virtual_runtime_ns += work_ns * NICE_0_WEIGHT // weight_of(task)
-            else:
-                entity.virtual_runtime_ns += share.runtime_ns(task, work_ns)
-                share.spend_all(work_ns)
-            # One that runs alone never waits here: whoever comes is to start from where it is by now.
             least_ns = entity.virtual_runtime_ns
-            first_ns = self._top_fair()
-            if first_ns is not None and first_ns < least_ns:
-                least_ns = first_ns
+            if share is not None:
+                least_ns += share.runtime_ns(task, work_ns)
+                share.spend_all(work_ns)
+            elif task.nice or task.policy == SCHED_IDLE:
+                least_ns += work_ns * NICE_0_WEIGHT // weight_of(task)
+            else:
+                least_ns += work_ns
+            entity.virtual_runtime_ns = least_ns
+            # One that runs alone never waits here: whoever comes is to start from where it is by now.
+            if self.fair:
+                first_ns = self._top_fair()
+                if first_ns is not None and first_ns < least_ns:
+                    least_ns = first_ns
             if least_ns > self.minimum_runtime_ns:
                 self.minimum_runtime_ns = least_ns
         elif kind == CLASS_REALTIME:

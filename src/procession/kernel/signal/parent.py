@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.signals import SIG_IGN
+from procession.abi.signals import SIG_DFL, SIG_IGN
 from procession.abi.wait_options import ChildCode
 from procession.kernel.signal.generation import send_group_signal
 from procession.kernel.signal.handlers import SA_NOCLDSTOP
@@ -22,6 +22,7 @@ CLD_STOPPED = int(ChildCode.CLD_STOPPED)
 CLD_CONTINUED = int(ChildCode.CLD_CONTINUED)
 CLD_TRAPPED = int(ChildCode.CLD_TRAPPED)
 
+_CHILD_BIT = 1 << SIGCHLD - 1
 _NS_PER_TICK = 10_000_000
 
 
@@ -85,7 +86,15 @@ def notify_tracer(kernel: Kernel, task: Task, reason: int) -> None:
 
 def _notify_of_stop(kernel: Kernel, task: Task, parent: Task, reason: int) -> None:
     action = parent.group.handlers.actions[SIGCHLD]
-    if action.handler != SIG_IGN and not action.flags & SA_NOCLDSTOP:
+    handler = action.handler
+    # What nobody would ever hear of needn't be written.
+    is_lost = (
+        handler == SIG_DFL
+        and kernel.observer is None
+        and parent.ptrace is None
+        and not parent.blocked & _CHILD_BIT
+    )
+    if handler != SIG_IGN and not is_lost and not action.flags & SA_NOCLDSTOP:
         if reason == CLD_CONTINUED:
             status = SIGCONT
         elif reason == CLD_TRAPPED:

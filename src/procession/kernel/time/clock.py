@@ -141,19 +141,20 @@ class Clock:
         With `busy_count` processors at work, of which the engine is each in turn, time goes on by that
         fraction of what is executed.
         """
-        work_ns = self.slice_work_ns
-        self.slice_start_ns += work_ns // self.busy_count
+        meter, unit_ns, kernel_work_ns = self.meter, self.unit_ns, self.kernel_work_ns
+        work_ns = (self.slice_units - meter.budget_left()) * unit_ns
+        work_ns += kernel_work_ns - self.slice_kernel_work_ns
+        old_count = self.busy_count
+        self.slice_start_ns += work_ns if old_count == 1 else work_ns // old_count
         self.work_start_ns += work_ns
         self.busy_count = busy_count
-        self.slice_kernel_work_ns = self.kernel_work_ns
-        units = length_ns // self.unit_ns
+        self.slice_kernel_work_ns = kernel_work_ns
+        units = length_ns // unit_ns
         self.slice_units = units = units if units > 0 else 1
-        self.meter.set_budget(units)
+        meter.set_budget(units)
         # When half of it may have gone on the kernel's work; then half of the rest, and so on.
         check_ns = length_ns // 2
-        self.check_at_work_ns = self.kernel_work_ns + (
-            check_ns if check_ns > _LEAST_CHECK_NS else _LEAST_CHECK_NS
-        )
+        self.check_at_work_ns = kernel_work_ns + (check_ns if check_ns > _LEAST_CHECK_NS else _LEAST_CHECK_NS)
 
     def check_slice(self) -> None:
         """Let the kernel's work in this slice count: what is left of it is less than the engine knows."""
