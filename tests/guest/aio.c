@@ -461,3 +461,65 @@ TEST(times_are_not_looked_at)
 	CHECK_ERRNO(wait_for_seconds(1, (struct timespec){0, 100000000000}), EINTR);
 	MUST(setitimer(ITIMER_REAL, &(struct itimerval){{0, 0}, {0, 0}}, NULL));
 }
+
+static size_t ring_bytes(void)
+{
+	return (32 + ((unsigned int *)context)[1] * sizeof(struct io_event) + 4095) / 4096 * 4096;
+}
+
+static long move_ring(char *target)
+{
+	return (long)mremap((void *)context, ring_bytes(), ring_bytes(), MREMAP_MAYMOVE | MREMAP_FIXED, target);
+}
+
+TEST(a_ring_that_moves_is_the_context_from_there_on)
+{
+	char buffer[8] = "", *place = mmap(NULL, 1 << 20, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct iocb request = request_of(IOCB_CMD_PREAD, scratch_file(), buffer, sizeof(buffer), 0);
+	aio_context_t old, other = 0;
+	struct io_event event;
+	size_t size;
+
+	MUST(pwrite((int)request.aio_fildes, "12345678", 8, 0));
+	set_up(16);
+	MUST(syscall(SYS_io_setup, 16, &other));
+	CHECK_EQ(*(unsigned int *)context, 0);
+	CHECK_EQ(*(unsigned int *)other, 1);
+	size = ring_bytes();
+	/* It becomes neither longer nor two. */
+	CHECK_ERRNO((long)mremap((void *)context, size, size + 4096, MREMAP_MAYMOVE), EFAULT);
+	CHECK_ERRNO((long)mremap((void *)context, 0, size, MREMAP_MAYMOVE), EFAULT);
+	CHECK_ERRNO(
+		(long)mremap((void *)context, size, size, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, place), EINVAL);
+	CHECK_EQ(submit(&request), 1);
+	old = context;
+	CHECK_EQ(move_ring(place), (long)place);
+	CHECK_ERRNO(events_of(0, 1, &event, 0), EINVAL);
+	context = (aio_context_t)place;
+	CHECK_EQ(events_of(1, 1, &event, 0), 1);
+	CHECK_EQ(event.res, 8);
+	CHECK_EQ(submit(&request), 1);
+	CHECK_EQ(((unsigned int *)context)[3], 2);
+	/* There a child has the ring, but not the context. */
+	pid_t child = (pid_t)MUST(fork());
+
+	if (child == 0) {
+		CHECK_EQ(((unsigned int *)context)[3], 2);
+		CHECK_ERRNO(events_of(0, 1, &event, 0), EINVAL);
+		CHECK_ERRNO(move_ring(place + 0x10000), EINVAL);
+		_exit(0);
+	}
+	CHECK_EQ(wait_for(child), 0);
+	/* What is mapped where the ring was isn't the context's. */
+	CHECK_EQ(mmap((void *)old, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0),
+		 (void *)old);
+	CHECK_ERRNO(syscall(SYS_io_destroy, old), EINVAL);
+	CHECK_OK(syscall(SYS_io_destroy, context));
+	CHECK_ERRNO(syscall(SYS_io_destroy, context), EINVAL);
+	/* One whose ring isn't mapped can't be named. */
+	MUST(munmap((void *)other, size));
+	CHECK_ERRNO(syscall(SYS_io_destroy, other), EINVAL);
+	context = 0;
+	CHECK_OK(syscall(SYS_io_setup, 16, &context));
+	CHECK_EQ(*(unsigned int *)context, 0);
+}

@@ -720,6 +720,46 @@ TEST(moves)
 	CHECK_EQ(if_nametoindex("v1"), 0);
 }
 
+/* Change a link by its name, with up to two numbers; 0 for none. */
+static int change(const char *name, int one, int value, int other, int other_value)
+{
+	struct ifinfomsg link = {0};
+	struct request request;
+
+	begin(&request, RTM_SETLINK, 0, &link, sizeof(link));
+	add(&request, IFLA_IFNAME, name, strlen(name) + 1);
+	if (one)
+		add(&request, one, &value, sizeof(value));
+	if (other)
+		add(&request, other, &other_value, sizeof(other_value));
+	return ask(&request);
+}
+
+TEST(moves_to_an_index)
+{
+	int other = new_namespace();
+
+	MUST(-make_veth("there", "peer", -1));
+	new_namespace();
+	MUST(-make_veth("d1", "d0", -1));
+	/* The number is looked at before the link is looked for. */
+	CHECK_EQ(change("nobody", IFLA_NEW_IFINDEX, -1, 0, 0), ERANGE);
+	CHECK_EQ(change("nobody", IFLA_NEW_IFINDEX, 0, 0, 0), ERANGE);
+	CHECK_EQ(change("nobody", IFLA_NEW_IFINDEX, 5, 0, 0), ENODEV);
+	/* Without another network it says nothing. */
+	CHECK_EQ(change("d0", IFLA_NEW_IFINDEX, 77, 0, 0), 0);
+	CHECK_EQ(if_nametoindex("d0"), 2);
+	CHECK_EQ(change("d0", IFLA_NEW_IFINDEX, 2, IFLA_NET_NS_FD, other), EBUSY);
+	CHECK_EQ(if_nametoindex("d0"), 2);
+	CHECK_EQ(change("d0", IFLA_NEW_IFINDEX, 77, IFLA_NET_NS_FD, other), 0);
+	CHECK_EQ(if_nametoindex("d0"), 0);
+	/* Its own is taken there: it gets the next one. */
+	CHECK_EQ(change("d1", IFLA_NET_NS_FD, other, 0, 0), 0);
+	MUST(setns(other, CLONE_NEWNET));
+	CHECK_EQ(if_nametoindex("d0"), 77);
+	CHECK_EQ(if_nametoindex("d1"), 4);
+}
+
 TEST(lives_with_its_sockets)
 {
 	int home = new_namespace(), other, fd;

@@ -1,10 +1,14 @@
 /* The vDSO: vdso(7), getauxval(3). Its functions are found as a program without a dynamic loader finds them. */
 #include "seccomp_filter.h"
 
+#include <asm/prctl.h>
 #include <elf.h>
 #include <sys/auxv.h>
 
 #define NS_PER_S 1000000000LL
+#ifndef ARCH_MAP_VDSO_64
+#define ARCH_MAP_VDSO_64 0x2003
+#endif
 
 struct image {
 	const char *base;
@@ -153,6 +157,55 @@ TEST(the_area_has_a_name)
 		struct timespec now;
 
 		_exit(get_time(CLOCK_REALTIME, &now));
+	}
+	CHECK_EQ(wait_for(child), EXITED(0));
+}
+
+/* Where the vDSO is by /proc/self/maps, 0 for nowhere; with `unmaps` it and its data are unmapped. */
+static unsigned long place_of_vdso(int unmaps)
+{
+	unsigned long start, end, found = 0, starts[8], ends[8];
+	FILE *maps = fopen("/proc/self/maps", "r");
+	char line[512];
+	int count = 0;
+
+	while (fgets(line, sizeof(line), maps)) {
+		if (sscanf(line, "%lx-%lx", &start, &end) != 2 || (!strstr(line, "[vdso]") && !strstr(line, "[vvar")))
+			continue;
+		if (strstr(line, "[vdso]"))
+			found = start;
+		starts[count] = start;
+		ends[count++] = end;
+	}
+	fclose(maps);
+	while (unmaps && count--)
+		MUST(munmap((void *)starts[count], ends[count] - starts[count]));
+	return found;
+}
+
+/* Who has unmapped it can have it again, where it's wanted, but never twice. */
+TEST(it_can_be_mapped_once_more)
+{
+	struct image image = read_image();
+	char *get_time = find(&image, "__vdso_clock_gettime");
+	unsigned long wanted = 1UL << 45, place;
+	pid_t child = (pid_t)MUST(fork());
+
+	if (child == 0) {
+		struct timespec now = {0};
+		long size;
+
+		CHECK_ERRNO(syscall(SYS_arch_prctl, ARCH_MAP_VDSO_64, 0), EEXIST);
+		CHECK_EQ(place_of_vdso(1), (unsigned long)image.base);
+		CHECK_EQ(place_of_vdso(0), 0);
+		size = syscall(SYS_arch_prctl, ARCH_MAP_VDSO_64, wanted);
+		CHECK(size >= 4096 && size % 4096 == 0);
+		place = place_of_vdso(0);
+		CHECK(wanted <= place && place < wanted + 0x10000);
+		CHECK_EQ(((int (*)(clockid_t, void *))(place + (get_time - image.base)))(CLOCK_REALTIME, &now), 0);
+		CHECK(now.tv_sec > 1000000000);
+		CHECK_ERRNO(syscall(SYS_arch_prctl, ARCH_MAP_VDSO_64, wanted), EEXIST);
+		_exit(0);
 	}
 	CHECK_EQ(wait_for(child), EXITED(0));
 }

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from procession.abi.aio import IoEvent
-from procession.abi.errno import EFAULT
 from procession.abi.word import Words, pack_u32
 from procession.fs.eventfd import LARGEST_COUNT
 from procession.fs.file import POLLERR, POLLHUP
 from procession.fs.wait_queue import WaitQueue
 from procession.hardware.kernel_memory import WATCH, WATCH_BYTES
-from procession.hardware.physical_memory import PAGE_MASK, OutOfFrames
+from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, OutOfFrames, PhysicalMemory
+from procession.mm.vma import SharedAnonymous
 
 if TYPE_CHECKING:
     from procession.fs.accounts import FileAccounts
@@ -23,19 +23,17 @@ EVENT_SIZE = IoEvent.SIZE
 _MAGIC = 0xA10A10A1
 _COMPATIBLE_FEATURES = 1
 _HEADER = Words("<8I")
+NUMBER_BYTES = 4
+"""At the ring's beginning is its context's number among those of the address space."""
 _HEAD, _TAIL = 8, 12
 """Where in the ring's header its head and its tail are."""
 _FEWEST_FOR_PROCESSOR = 4
 
 
-class RingMemory(Protocol):
-    """The address space in which a ring lies."""
+class RingPages(SharedAnonymous):
+    """The pages of a ring, which programs map (in Linux, the pages of kioctx.aio_ring_file)."""
 
-    def read(self, address: int, length: int) -> bytes:
-        """`length` bytes at `address`. Raises EFAULT."""
-
-    def write(self, address: int, data: bytes) -> None:
-        """Put `data` at `address`. Raises EFAULT."""
+    __slots__ = ()
 
 
 def ring_size(event_count: int, processor_count: int) -> int:
@@ -47,7 +45,9 @@ def ring_size(event_count: int, processor_count: int) -> int:
 class AioContext:
     """One context (Linux: fs/aio.c, struct kioctx). `address` is its ring's and its id, `size` the ring's.
 
-    The ring is the program's to read, and to take events from by moving its head; so is what is in it.
+    The ring is the program's to read, and to take events from by moving its head; so is what is in it. It
+    has `number` at its beginning, by which the context is looked up, and lies in `pages`, wherever these are
+    mapped.
     `capacity` is how many events it has places for, `used` how many requests are on their way or have events
     there; `asked_count` is how many requests were asked for. `polls` are those that wait for a file, by the
     addresses of their iocbs.
@@ -58,7 +58,8 @@ class AioContext:
         "address",
         "asked_count",
         "capacity",
-        "memory",
+        "number",
+        "pages",
         "polls",
         "queue",
         "seen_head",
@@ -68,12 +69,12 @@ class AioContext:
     )
 
     def __init__(
-        self, memory: RingMemory, accounts: FileAccounts, address: int, size: int, asked_count: int
+        self, memory: PhysicalMemory, accounts: FileAccounts, number: int, size: int, asked_count: int
     ) -> None:
         accounts.account.charge(WATCH, WATCH_BYTES)
-        self.memory = memory
         self.accounts = accounts
-        self.address = address
+        self.number = number
+        self.address = 0
         self.size = size
         self.capacity = (size - HEADER_SIZE) // EVENT_SIZE
         self.asked_count = asked_count
@@ -81,10 +82,13 @@ class AioContext:
         self.used = 0
         self.polls: dict[int, PollRequest] = {}
         self.queue = WaitQueue()
-        header = _HEADER.pack(0, self.capacity, 0, 0, _MAGIC, _COMPATIBLE_FEATURES, 0, HEADER_SIZE)
+        self.pages = RingPages(memory, size >> PAGE_SHIFT)
+        self.pages.acquire_area()
+        header = _HEADER.pack(number, self.capacity, 0, 0, _MAGIC, _COMPATIBLE_FEATURES, 0, HEADER_SIZE)
         try:
-            memory.write(address, header)
-        except (EFAULT, OutOfFrames):
+            self.pages.write(0, header)
+        except OutOfFrames:
+            self.pages.release_area()
             accounts.account.uncharge(WATCH, WATCH_BYTES)
             raise
         accounts.aio_requests += asked_count
@@ -105,11 +109,7 @@ class AioContext:
 
     def _head(self) -> int:
         """Where the next event to take is, as far as the program has left that right."""
-        try:
-            head = int.from_bytes(self.memory.read(self.address + _HEAD, 4), "little")
-        except (EFAULT, OutOfFrames):
-            return self.seen_head
-        return head % self.capacity
+        return int.from_bytes(self.pages.read(_HEAD, 4), "little") % self.capacity
 
     def complete(self, iocb: int, data: int, result: int, event_file: EventFile | None) -> None:
         """A request has come to its end: put its event into the ring. Linux: fs/aio.c, aio_complete."""
@@ -117,10 +117,10 @@ class AioContext:
         place = self.tail
         self.tail = (place + 1) % self.capacity
         try:
-            self.memory.write(self.address + HEADER_SIZE + place * EVENT_SIZE, event)
-            self.memory.write(self.address + _TAIL, pack_u32(self.tail))
-        except (EFAULT, OutOfFrames):
-            # The program has unmapped its ring: nobody will hear of it.
+            self.pages.write(HEADER_SIZE + place * EVENT_SIZE, event)
+            self.pages.write(_TAIL, pack_u32(self.tail))
+        except OutOfFrames:
+            # There's no page for it: nobody will hear of it.
             self.tail = place
             self.used -= 1
         if event_file is not None:
@@ -141,16 +141,14 @@ class AioContext:
             waiting.popleft().put()
 
     def take(self, count: int) -> bytes:
-        """Up to `count` events from the head on, which stay until `drop` is told. Raises EFAULT.
+        """Up to `count` events from the head on, which stay until `drop` is told.
 
         Linux: fs/aio.c, aio_read_events_ring.
         """
         head = self._head()
         there = (self.tail - head) % self.capacity
         parts = [
-            self.memory.read(
-                self.address + HEADER_SIZE + (head + place) % self.capacity * EVENT_SIZE, EVENT_SIZE
-            )
+            self.pages.read(HEADER_SIZE + (head + place) % self.capacity * EVENT_SIZE, EVENT_SIZE)
             for place in range(min(count, there))
         ]
         return b"".join(parts)
@@ -158,7 +156,7 @@ class AioContext:
     def drop(self, count: int) -> None:
         """So many events have been handed over."""
         head = (self._head() + count) % self.capacity
-        self.memory.write(self.address + _HEAD, pack_u32(head))
+        self.pages.write(_HEAD, pack_u32(head))
         self._note_taken()
 
     def release(self) -> None:
@@ -167,6 +165,7 @@ class AioContext:
             request.end()
         self.accounts.aio_requests -= self.asked_count
         self.accounts.account.uncharge(WATCH, WATCH_BYTES)
+        self.pages.release_area()
         self.queue.wake_all()
 
 

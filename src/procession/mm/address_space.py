@@ -38,6 +38,7 @@ from procession.mm.vma import (
     SEALED,
     USER_HANDLES,
     WIPE_ON_FORK,
+    SharedAnonymous,
     VirtualMemoryArea,
 )
 
@@ -67,8 +68,18 @@ def flags_for_child(flags: int) -> int:
     return flags
 
 
-class Releasable(Protocol):
-    """What ends with an address space."""
+class EventRing(Protocol):
+    """What an address space knows of a context of asynchronous input and output (`fs.aio`)."""
+
+    address: int
+
+    @property
+    def number(self) -> int:
+        """Its number among those of the address space."""
+
+    @property
+    def pages(self) -> SharedAnonymous:
+        """Its ring."""
 
     def release(self) -> None:
         """The address space is gone."""
@@ -159,7 +170,7 @@ class MemoryDescriptor(AreaMap):
         self.dump_filter = DEFAULT_DUMP_FILTER
         self.barrier_registrations = 0
         self.inherited_flags = 0
-        self.aio_contexts: dict[int, Releasable] | None = None
+        self.aio_contexts: dict[int, EventRing] | None = None
 
     @property
     def is_dumpable(self) -> bool:

@@ -41,6 +41,8 @@ USER_HANDLES_MINOR = 65536
 USER_HANDLES = USER_HANDLES_MISSING | USER_HANDLES_WRITE | USER_HANDLES_MINOR
 DROPPABLE = 131072
 """Its pages may go when memory is short (in Linux, VM_DROPPABLE)."""
+DONT_EXPAND = 262144
+"""mremap(2) makes it neither longer nor two (in Linux, VM_DONTEXPAND)."""
 POLICY_SHIFT = 20
 """Where in the flags the policy of its memory is, as mm/policy.py writes it; 0 for none."""
 ANY_LOCK = LOCKED | LOCKED_ON_FAULT

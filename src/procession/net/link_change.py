@@ -334,8 +334,9 @@ def rename(interface: Interface, name: bytes) -> None:
     interface.network.link_changed(interface)
 
 
-def move(interface: Interface, network: Network, name: bytes = b"") -> None:
-    """Take `interface` to another network, where it's down and has no addresses. Raises EINVAL, EEXIST.
+def move(interface: Interface, network: Network, name: bytes = b"", index: int = 0) -> None:
+    """Take `interface` to another network, where it's down and has no addresses, under an `index` or 0 for
+    any. Raises EINVAL, EEXIST, EBUSY.
 
     Linux: net/core/dev.c, __dev_change_net_namespace.
     """
@@ -346,6 +347,9 @@ def move(interface: Interface, network: Network, name: bytes = b"") -> None:
         return
     wanted = name or interface.name
     chosen = free_name(network, wanted)
+    if not index:
+        index = 0 if interface.index in network.interfaces else interface.index
+    number = free_index(network, index)
     set_up(interface, is_up=False)
     if interface.master is not None:
         leave_bridge(interface)
@@ -354,8 +358,7 @@ def move(interface: Interface, network: Network, name: bytes = b"") -> None:
     old.number_of(network)
     old.link_changed(interface, is_there=False)
     old.device_event(interface, b"remove")
-    if interface.index in network.interfaces:
-        interface.index = free_index(network)
+    interface.index = number
     interface.network = network
     interface.name = chosen
     interface.was_up = False

@@ -20,6 +20,7 @@ from procession.mm.peek import peek
 from procession.mm.remote_access import read_forced, write_forced
 from procession.mm.vma import (
     DONT_DUMP,
+    DONT_EXPAND,
     DONT_FORK,
     DROPPABLE,
     GROWS_DOWN,
@@ -326,6 +327,7 @@ def flag_line(area: VirtualMemoryArea) -> bytes:
             (b"sr", flags & SEQUENTIAL_READ),
             (b"rr", flags & RANDOM_READ),
             (b"dc", flags & DONT_FORK),
+            (b"de", flags & DONT_EXPAND),
             (b"ac", area.is_data or flags & GROWS_DOWN),
             (b"nr", flags & NO_RESERVE),
             (b"wf", flags & WIPE_ON_FORK),

@@ -7,6 +7,7 @@ for a file to be ready aren't.
 from __future__ import annotations
 
 from contextlib import suppress
+from itertools import count
 from typing import TYPE_CHECKING
 
 from procession.abi.aio import Iocb, IocbCommand, IocbFlag
@@ -26,15 +27,15 @@ from procession.abi.errno import (
 )
 from procession.abi.time import Timespec
 from procession.abi.word import Words, pack_u32, pack_u64
-from procession.fs.aio import EVENT_SIZE, AioContext, PollRequest, ring_size
+from procession.fs.aio import EVENT_SIZE, NUMBER_BYTES, AioContext, PollRequest, ring_size
 from procession.fs.eventfd import EventFile
 from procession.fs.file import File, PathFile
 from procession.fs.wait_queue import Sleep
 from procession.hardware.physical_memory import OutOfFrames
 from procession.kernel.signal.mask import set_temporary_mask
 from procession.kernel.signal.wake import has_fatal_signal
-from procession.kernel.time.costs import AIO_REQUEST_NS
-from procession.mm.vma import DONT_FORK, PROT_READ, PROT_WRITE, VirtualMemoryArea
+from procession.kernel.time.costs import AIO_REQUEST_NS, SEEN_FRAME_NS
+from procession.mm.vma import DONT_EXPAND, PROT_READ, PROT_WRITE, VirtualMemoryArea
 from procession.syscalls.declaration import syscall
 from procession.syscalls.giving_way import give_way
 from procession.syscalls.parameters import Address, In, Long, UInt
@@ -70,32 +71,44 @@ def io_setup(task: Task, event_count: UInt, context: Address) -> int:
     if accounts.aio_requests + event_count > accounts.maximum_aio_requests:
         raise EAGAIN("fs.aio-max-nr")
     size = ring_size(event_count, len(task.kernel.scheduler.processors))
-    start = mm.find_gap(size)
-    mm.map(
-        VirtualMemoryArea(
-            start, start + size, PROT_READ | PROT_WRITE, name=b"/[aio] (deleted)", flags=DONT_FORK
-        )
-    )
-    mm.has_fork_advice = True
-    made: AioContext | None = None
+    contexts = mm.aio_contexts or {}
+    task.kernel.clock.spend(len(contexts) * SEEN_FRAME_NS)
+    taken = {other.number for other in contexts.values()}
+    number = next(number for number in count() if number not in taken)
+    made = AioContext(mm.memory, accounts, number, size, event_count)
     try:
-        made = AioContext(mm, accounts, start, size, event_count)
-        mm.write(context, pack_u64(start))
-    except (EFAULT, OutOfFrames):
-        if made is not None:
-            made.release()
-        mm.unmap(start, start + size)
+        made.address = start = mm.find_gap(size)
+        ring = VirtualMemoryArea(
+            start,
+            start + size,
+            PROT_READ | PROT_WRITE,
+            is_shared=True,
+            pages=made.pages,
+            name=b"/[aio] (deleted)",
+            flags=DONT_EXPAND,
+        )
+        mm.map(ring)
+        try:
+            mm.write(context, pack_u64(start))
+        except (EFAULT, OutOfFrames):
+            mm.unmap(start, start + size)
+            raise
+    except (Errno, OutOfFrames):
+        made.release()
         raise
-    if mm.aio_contexts is None:
-        mm.aio_contexts = {}
-    mm.aio_contexts[start] = made
+    contexts[start] = made
+    mm.aio_contexts = contexts
     return 0
 
 
-def _context(task: Task, number: int) -> AioContext:
-    """Raises EINVAL. Linux: fs/aio.c, lookup_ioctx."""
-    found = (task.mm.aio_contexts or {}).get(number)
-    if not isinstance(found, AioContext):
+def _context(task: Task, address: int) -> AioContext:
+    """The context whose ring is at `address`. Raises EINVAL. Linux: fs/aio.c, lookup_ioctx."""
+    try:
+        number = int.from_bytes(task.mm.read(address, NUMBER_BYTES), "little")
+    except EFAULT:
+        raise EINVAL("no ring") from None
+    found = (task.mm.aio_contexts or {}).get(address)
+    if not isinstance(found, AioContext) or found.number != number:
         raise EINVAL("no such context")
     return found
 

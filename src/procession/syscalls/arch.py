@@ -1,4 +1,4 @@
-"""arch_prctl(2): the segment bases, with which threads find their own data."""
+"""arch_prctl(2): the segment bases, with which threads find their own data; and the vDSO once more."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from procession.abi.arch_prctl import ArchPrctlOption
 from procession.abi.errno import EINVAL, ENODEV, EPERM
 from procession.abi.word import pack_u64
 from procession.hardware.page_table import USER_END
+from procession.kernel.program.vdso import map_vdso_once
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import Address, Choice
 
@@ -18,6 +19,7 @@ _ARCH_SET_GS = int(ArchPrctlOption.ARCH_SET_GS)
 _ARCH_SET_FS = int(ArchPrctlOption.ARCH_SET_FS)
 _ARCH_GET_FS = int(ArchPrctlOption.ARCH_GET_FS)
 _ARCH_GET_GS = int(ArchPrctlOption.ARCH_GET_GS)
+_ARCH_MAP_VDSO_64 = int(ArchPrctlOption.ARCH_MAP_VDSO_64)
 _ARCH_GET_CPUID, _ARCH_SET_CPUID = int(ArchPrctlOption.ARCH_GET_CPUID), int(ArchPrctlOption.ARCH_SET_CPUID)
 
 
@@ -43,6 +45,9 @@ def arch_prctl_of(task: Task, target: Task, option: int, argument: int) -> int:
         registers = kernel.integers_of(target)
         base = registers.fs_base if option == _ARCH_GET_FS else registers.gs_base
         task.mm.write(argument, pack_u64(base))
+    elif option == _ARCH_MAP_VDSO_64:
+        # Into the caller's address space, even if it's for its tracee.
+        return map_vdso_once(kernel, task.mm, argument)
     elif option == _ARCH_GET_CPUID:
         return 1
     elif option == _ARCH_SET_CPUID:

@@ -6,20 +6,21 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from procession.abi.errno import EFAULT, EINVAL, ENOMEM, EOVERFLOW, EPERM
 from procession.abi.mmap_flags import MapFlag, MremapFlag
+from procession.fs.aio import RingPages
 from procession.fs.file import MAXIMUM_SIZE
 from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT
 from procession.kernel.memory_lock import check_lock_growth
 from procession.kernel.security.commoncap import check_mapping_address
 from procession.mm.user_fault import move_marks
-from procession.mm.vma import ANY_LOCK, LOCKED, LOCKED_ON_FAULT, PROT_WRITE, SEALED, USER_HANDLES
+from procession.mm.vma import ANY_LOCK, DONT_EXPAND, LOCKED, LOCKED_ON_FAULT, PROT_WRITE, SEALED, USER_HANDLES
 from procession.syscalls.declaration import syscall
 from procession.syscalls.memory import align, populate
 from procession.syscalls.parameters import Address, Flags, Int, Size
 
 if TYPE_CHECKING:
     from procession.kernel.task import Task
-    from procession.mm.address_space import MemoryDescriptor
+    from procession.mm.address_space import EventRing, MemoryDescriptor
     from procession.mm.vma import VirtualMemoryArea
 
 _UNSIGNED_64 = (1 << 64) - 1
@@ -123,11 +124,17 @@ def _area_to_remap(mm: MemoryDescriptor, asked: _Remap) -> VirtualMemoryArea:
         raise EFAULT("nothing is mapped there")
     if area.flags & SEALED:
         raise EPERM("sealed memory")
-    if old_size == 0:
+    if old_size == 0 and not area.is_shared:
         # Once dosemu mapped shared memory twice like this; Linux has kept it.
-        if not area.is_shared:
-            raise EINVAL("only shared mappings can be duplicated")
-    elif address + min(old_size, new_size) > area.end and not (asked.is_in_place and new_size <= old_size):
+        raise EINVAL("only shared mappings can be duplicated")
+    if area.flags & DONT_EXPAND:
+        if asked.flags & _DONTUNMAP:
+            raise EINVAL("one mapping of this is enough")
+        if new_size > old_size:
+            raise EFAULT("it doesn't grow")
+    if not old_size:
+        return area
+    if address + min(old_size, new_size) > area.end and not (asked.is_in_place and new_size <= old_size):
         # What is given up may be of other areas.
         raise EFAULT("the range goes past its area")
     return area
@@ -157,6 +164,7 @@ def _move(mm: MemoryDescriptor, area: VirtualMemoryArea, asked: _Remap) -> int:
     """Move part of `area`, or map it once more; gives the new address. Linux: mm/mremap.c, move_vma."""
     address, old_size, new_size, flags, new_address = asked
     target = new_address if flags & _FIXED else mm.find_gap(new_size, new_address)
+    ring = _ring_of(mm, area.pages) if isinstance(area.pages, RingPages) else None
     pages = mm.tables.prepare_move(address, target, old_size) if old_size else []
     moved = area.copy(address, address + (old_size or new_size))
     moved.end = target + new_size
@@ -178,7 +186,22 @@ def _move(mm: MemoryDescriptor, area: VirtualMemoryArea, asked: _Remap) -> int:
             resident = mm.resident_pages
             mm.unmap(address, address + old_size)
             mm.resident_pages = resident
+    if ring is not None and mm.aio_contexts is not None:
+        del mm.aio_contexts[ring.address]
+        ring.address = target
+        mm.aio_contexts[target] = ring
     return target
+
+
+def _ring_of(mm: MemoryDescriptor, pages: RingPages) -> EventRing:
+    """The context whose ring is mapped: the ring's address is its own. Raises EINVAL if it's another's.
+
+    Linux: fs/aio.c, aio_ring_mremap.
+    """
+    for context in (mm.aio_contexts or {}).values():
+        if context.pages is pages:
+            return context
+    raise EINVAL("the ring of another process, or of a context that has ended")
 
 
 def _populate_growth(mm: MemoryDescriptor, start: int, end: int) -> None:

@@ -10,6 +10,7 @@ from struct import pack
 from typing import TYPE_CHECKING
 
 from procession.abi.elf import ElfType, Machine, SegmentFlag, SegmentType
+from procession.abi.errno import EEXIST
 from procession.abi.syscall_numbers import NUMBERS
 from procession.hardware.physical_memory import PAGE_SIZE
 from procession.hardware.registers import RDI, RIP
@@ -264,8 +265,20 @@ def is_call_of_vdso(kernel: Kernel, task: Task, number: int, live: GeneralRegist
     return area is not None and area.pages is not None and area.pages is kernel.vdso
 
 
-def map_vdso(kernel: Kernel, mm: MemoryDescriptor) -> int:
-    """Map the machine's vDSO into `mm`: its address. Raises ENOMEM, OutOfFrames.
+def map_vdso_once(kernel: Kernel, mm: MemoryDescriptor, address: int) -> int:
+    """Map the vDSO, about at `address`, where it isn't mapped any more: its length. Raises EEXIST, ENOMEM.
+
+    Linux: arch/x86/entry/vdso/vma.c, map_vdso_once.
+    """
+    mm.note_areas(mm.areas.length)
+    if any(area.pages is not None and area.pages is kernel.vdso for area in mm.areas):
+        raise EEXIST("the vDSO is mapped")
+    map_vdso(kernel, mm, address)
+    return PAGE_SIZE
+
+
+def map_vdso(kernel: Kernel, mm: MemoryDescriptor, near: int = 0) -> int:
+    """Map the machine's vDSO into `mm`, if possible at `near`: its address. Raises ENOMEM, OutOfFrames.
 
     The one page is everybody's, until somebody writes to it: a debugger that sets a breakpoint has a copy.
     Linux: arch/x86/entry/vdso/vma.c, map_vdso.
@@ -275,7 +288,7 @@ def map_vdso(kernel: Kernel, mm: MemoryDescriptor) -> int:
         pages = PageCache(kernel.memory)
         pages.frames[0] = kernel.memory.allocate_with(vdso_image())
         kernel.vdso = pages
-    address = mm.find_gap(PAGE_SIZE)
+    address = mm.find_gap(PAGE_SIZE, near)
     mm.map(
         VirtualMemoryArea(address, address + PAGE_SIZE, PROT_READ | PROT_EXEC, pages=pages, name=b"[vdso]")
     )

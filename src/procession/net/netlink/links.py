@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EEXIST, EINVAL, ENODEV, EOPNOTSUPP, EPERM, TOLD
+from procession.abi.errno import EEXIST, EINVAL, ENODEV, EOPNOTSUPP, EPERM, ERANGE, TOLD
 from procession.abi.netlink import (
     VETH_INFO_PEER,
     Ifinfomsg,
@@ -57,6 +57,7 @@ _QUEUE_LENGTH, _GROUP = int(LinkAttribute.IFLA_TXQLEN), int(LinkAttribute.IFLA_G
 _ALIAS, _LINK_INFORMATION = int(LinkAttribute.IFLA_IFALIAS), int(LinkAttribute.IFLA_LINKINFO)
 _NET_NS_PID, _NET_NS_FD = int(LinkAttribute.IFLA_NET_NS_PID), int(LinkAttribute.IFLA_NET_NS_FD)
 _TARGET_NETNSID = int(LinkAttribute.IFLA_TARGET_NETNSID)
+_NEW_INDEX = int(LinkAttribute.IFLA_NEW_IFINDEX)
 _LINK_NETNSID = int(LinkAttribute.IFLA_LINK_NETNSID)
 _ALT_NAME = int(LinkAttribute.IFLA_ALT_IFNAME)
 _INFO_KIND, _INFO_DATA = int(LinkInformation.IFLA_INFO_KIND), int(LinkInformation.IFLA_INFO_DATA)
@@ -148,6 +149,15 @@ def _header(request: Request) -> Ifinfomsg:
     return Ifinfomsg.unpack_from(request.body)
 
 
+def _link_attributes(request: Request) -> dict[int, bytes]:
+    """What follows the header. Raises ERANGE. Linux: net/core/rtnetlink.c, ifla_policy."""
+    found = attributes_in(request.body, Ifinfomsg.SIZE)
+    new_index = signed_in(found, _NEW_INDEX)
+    if new_index is not None and new_index < 1:
+        raise ERANGE("integer out of range", TOLD)
+    return found
+
+
 def _find(network: Network, header: Ifinfomsg, found: dict[int, bytes]) -> Interface | None:
     """The interface that a request is about. Raises EINVAL if it doesn't say which."""
     if header.ifi_index > 0:
@@ -222,7 +232,7 @@ def new_link(request: Request) -> None:
     """
     network = request.network
     header = _header(request)
-    found = attributes_in(request.body, Ifinfomsg.SIZE)
+    found = _link_attributes(request)
     information = attributes_in(found.get(_LINK_INFORMATION, b""), 0)
     kind = text_in(information, _INFO_KIND)
     name = text_in(found, _NAME)
@@ -326,7 +336,7 @@ def _finish(header: Ifinfomsg, found: dict[int, bytes], interface: Interface) ->
 def change_link(request: Request) -> None:
     """RTM_SETLINK. Raises ENODEV ... Linux: net/core/rtnetlink.c, rtnl_setlink."""
     header = _header(request)
-    found = attributes_in(request.body, Ifinfomsg.SIZE)
+    found = _link_attributes(request)
     interface = _find(request.network, header, found)
     if interface is None:
         raise ENODEV
@@ -338,7 +348,7 @@ def _change(request: Request, header: Ifinfomsg, found: dict[int, bytes], interf
     home = target_network(request, found)
     name = text_in(found, _NAME) if header.ifi_index > 0 else None
     if home is not None:
-        move(interface, home, name or b"")
+        move(interface, home, name or b"", signed_in(found, _NEW_INDEX) or 0)
         name = None
     address = found.get(_ADDRESS)
     if address is not None:
