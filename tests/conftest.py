@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import signal
 import subprocess
 import sys
@@ -10,7 +12,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from procession.cli.starting import MANY_OBJECTS
 from tests.guest.compile_c import find_compiler
+from tests.quick_start import QuickPopen
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -22,6 +26,16 @@ settings.load_profile("procession")
 for number, action in ((signal.SIGINT, signal.default_int_handler), (signal.SIGQUIT, signal.SIG_DFL)):
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, action)
+
+if "PROCESSION_START_ANEW" not in os.environ:
+    subprocess.Popen = QuickPopen  # type: ignore[misc]
+
+
+def pytest_collection_finish() -> None:
+    """Have Python's collector look at new objects only, many at once, as for a command (cli/starting.py)."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(MANY_OBJECTS)
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,8 @@ BLOCK = re.compile(
 COMMAND = re.compile(r"^\$ (?P<command>.*(?:\n> .*)*)\n(?P<output>(?:(?!\$ ).*\n)*)", re.MULTILINE)
 TIME = re.compile(r" *(?<![\w.])(?P<number>\d+(?:\.\d+)?) (?P<unit>ns|us|s)\b")
 NS = {"ns": 1, "us": 1000, "s": 10**9}
+QUOTED = re.compile(r"'[^']*'")
+ONLY_A_SHELL_KNOWS = re.compile(r"""[|&;<>()$`"\\*?~{}#!\n]""")
 SHIM = """#!/bin/sh
 verb=$1; shift
 case $verb in
@@ -30,6 +33,11 @@ run|trace) exec "{python}" -m procession "$verb" --rootfs "{root}" --cwd /work "
 *) exec "{python}" -m procession "$verb" "$@" ;;
 esac
 """
+
+
+def is_plain(command: str) -> bool:
+    """Whether a shell would start `procession` with these words and do nothing else."""
+    return command.startswith("procession ") and not ONLY_A_SHELL_KNOWS.search(QUOTED.sub("", command))
 
 
 def times_apart(page: str) -> tuple[str, list[float]]:
@@ -45,6 +53,7 @@ class Workplace:
         # Copies, not links: how many links a file has is a part of a machine's state.
         if not (root / "usr").exists():
             subprocess.run(["cp", "-a", f"{programs}/.", root], check=True)
+        self.root = root
         self.directory = root / "work"
         shutil.rmtree(self.directory, ignore_errors=True)
         self.directory.mkdir()
@@ -56,7 +65,7 @@ class Workplace:
     def run(self, command: str) -> str:
         """What a command prints on both streams."""
         result = subprocess.run(
-            ["bash", "-c", command],
+            self._plain(command) if is_plain(command) else ["bash", "-c", command],
             cwd=self.directory,
             env=self.environment,
             stdin=subprocess.DEVNULL,
@@ -65,6 +74,12 @@ class Workplace:
             check=False,
         )
         return result.stdout.decode("utf-8", "replace").replace("\r\n", "\n")
+
+    def _plain(self, command: str) -> list[str]:
+        """What the shim would start, where no shell is needed to start the shim."""
+        _, verb, *rest = shlex.split(command)
+        place = ["--rootfs", str(self.root), "--cwd", "/work"] if verb in {"run", "trace"} else []
+        return [sys.executable, "-m", "procession", verb, *place, *rest]
 
     def rendered(self, page: str) -> str:
         """`page` with the outputs and pictures that its commands give now."""

@@ -6,7 +6,8 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_MANY_OBJECTS = 20_000
+MANY_OBJECTS = 20_000
+"""Made since the last search: then the next one."""
 
 
 @contextmanager
@@ -21,5 +22,5 @@ def starting() -> Iterator[None]:
         yield
     finally:
         gc.freeze()
-        gc.set_threshold(_MANY_OBJECTS)
+        gc.set_threshold(MANY_OBJECTS)
         gc.enable()

@@ -1,0 +1,127 @@
+"""Starts `python -m procession` as a fork of a process that has imported it: `quick_start.py` asks for it.
+
+usage: command_server.py FD    FD: a connected socket of datagrams, in whose peer's process requests are made
+
+A request is the JSON object `Request`, with the files that the command gets. The answer is the command's pid:
+it is a child of the peer's process (CLONE_PARENT), which waits for it as for any other.
+"""
+
+from __future__ import annotations
+
+import array
+import ctypes
+import fcntl
+import io
+import json
+import os
+import pkgutil
+import runpy
+import signal
+import socket
+import sys
+from importlib import import_module
+from typing import TypedDict
+
+SYS_CLONE = 56
+CLONE_PARENT = 0x8000
+LONGEST_REQUEST = 200_000
+MOST_FILES = 64
+ABOVE_ALL_TARGETS = 500
+"""Files are received below the numbers they're to have, or at them, and move out of the way first."""
+
+
+class Request(TypedDict):
+    """What a command is started with."""
+
+    arguments: list[str]
+    directory: str
+    environment: dict[str, str]
+    targets: list[int]
+    """The numbers that the request's files are to have."""
+    is_new_session: bool
+    group: int
+    """As `subprocess.Popen` takes it: -1 for none."""
+
+
+def import_all() -> None:
+    """Import every module of the package; what needs an extra that isn't installed is imported on need."""
+    import procession
+
+    for module in pkgutil.walk_packages(procession.__path__, "procession."):
+        if not module.name.endswith(".__main__"):
+            import_module(module.name)
+
+
+def fork_sibling() -> int:
+    """As `os.fork`, but the child is one of this process's parent."""
+    libc = ctypes.PyDLL(None, use_errno=True)
+    ctypes.pythonapi.PyOS_BeforeFork()
+    pid: int = libc.syscall(
+        ctypes.c_long(56), ctypes.c_long(CLONE_PARENT | signal.SIGCHLD), None, None, None, None
+    )
+    if pid == 0:
+        ctypes.pythonapi.PyOS_AfterFork_Child()
+    else:
+        ctypes.pythonapi.PyOS_AfterFork_Parent()
+    return pid
+
+
+def become(request: Request, files: list[int]) -> None:
+    """Make this process what a new one of the command is, but for its imports."""
+    moved = [fcntl.fcntl(number, fcntl.F_DUPFD, ABOVE_ALL_TARGETS) for number in files]
+    for number, target in zip(moved, request["targets"], strict=True):
+        os.dup2(number, target)
+    kept = -1
+    for target in [*sorted(request["targets"]), os.sysconf("SC_OPEN_MAX")]:
+        # Python closes all from 0 when it is told to close none of them.
+        if kept + 1 < target:
+            os.closerange(kept + 1, target)
+        kept = target
+    if request["is_new_session"]:
+        os.setsid()
+    if request["group"] >= 0:
+        os.setpgid(0, request["group"])
+    os.chdir(request["directory"])
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    sys.argv = ["-m", *request["arguments"]]
+    sys.path[0] = request["directory"]
+    for name, number, mode in (("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w")):
+        setattr(sys, name, standard_stream(number, mode, getattr(sys, f"__{name}__")))
+
+
+def standard_stream(number: int, mode: str, like: io.TextIOWrapper) -> io.TextIOWrapper:
+    """What Python makes of a file at its start."""
+    newline = None if mode == "r" else "\n"
+    stream = os.fdopen(
+        number, mode, encoding=like.encoding, errors=like.errors, newline=newline, closefd=False
+    )
+    assert isinstance(stream, io.TextIOWrapper)
+    if number == 2:
+        stream.reconfigure(line_buffering=True)
+    return stream
+
+
+def serve(channel: socket.socket) -> bool:
+    """Answer requests until the peer is gone: then False. In the process of a command: True."""
+    while True:
+        data, files, _, _ = socket.recv_fds(channel, LONGEST_REQUEST, MOST_FILES)
+        if not data:
+            return False
+        pid = fork_sibling()
+        if pid == 0:
+            become(json.loads(data), files)
+            return True
+        for number in files:
+            os.close(number)
+        channel.send(array.array("q", [pid]).tobytes())
+
+
+if __name__ == "__main__":
+    import_all()
+    with socket.socket(fileno=int(sys.argv[1])) as channel:
+        is_command = serve(channel)
+        if is_command:
+            channel.detach()
+    if is_command:
+        runpy.run_module("procession", run_name="__main__", alter_sys=True)
