@@ -9,6 +9,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
+from procession.abi.duration import NS_PER_S
 from procession.abi.signals import Signal
 from procession.fs.host_stream import OUTPUT_LIMIT_REASON
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 _CHUNK_BYTES = 65536
 _TYPED_BYTES = 4096
 _STDIN, _STDOUT = 0, 1
-_NS_PER_SECOND = 10**9
 GRACE_S = 3
 """How long, on the host's clock, a machine may go on when its terminal has gone."""
 _TOLERATED_LEAD_NS = 2_000_000
@@ -94,7 +94,7 @@ class HostPace:
         """How long it is, by the host's clock, until the machine's clock may say that."""
         if deadline_ns is None:
             return None
-        return max(deadline_ns - time.monotonic_ns() + self.offset_ns, 0) / _NS_PER_SECOND
+        return max(deadline_ns - time.monotonic_ns() + self.offset_ns, 0) / NS_PER_S
 
     def follow(self) -> None:
         """Nobody has run: let the machine's clock go on to what the host's says, but past no timer."""
@@ -211,7 +211,7 @@ class HostStreams:
                         self.failure = error
                     self.inlet.break_stream(number)
         if self.pace is not None and (lead_ns := self.pace.lead_ns) > _TOLERATED_LEAD_NS:
-            self._wait(lead_ns / _NS_PER_SECOND)
+            self._wait(lead_ns / NS_PER_S)
 
     def pass_time(self) -> bool:
         """Wait for input that somebody in the machine waits for, or until the next timer is due."""
@@ -299,7 +299,7 @@ class JoinedTerminal:
     def hang_up(self) -> None:
         """Whoever sat at the terminal has gone."""
         if self.end_ns is None:
-            self.end_ns = time.monotonic_ns() + GRACE_S * _NS_PER_SECOND
+            self.end_ns = time.monotonic_ns() + GRACE_S * NS_PER_S
             self.inlet.hang_up()
 
     def exchange(self) -> None:
@@ -307,7 +307,7 @@ class JoinedTerminal:
         self.exchange_count += 1
         self._show()
         lead_ns = self.pace.lead_ns
-        self._wait(lead_ns / _NS_PER_SECOND if lead_ns > _TOLERATED_LEAD_NS else 0)
+        self._wait(lead_ns / NS_PER_S if lead_ns > _TOLERATED_LEAD_NS else 0)
 
     def pass_time(self) -> bool:
         """Wait until something is typed, or the next timer is due."""

@@ -6,6 +6,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from procession.abi.duration import NS_PER_S
 from procession.abi.reboot import RebootCommand
 from procession.abi.signals import Signal
 from procession.breaking_off import GRACE_S, Breaker, BrokenOff, start_without_signals
@@ -25,7 +26,6 @@ STATUS_RESTART = 133
 ENDING_SIGNALS = ("SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM")
 """What is sent to this process to end it: it mustn't wait for long before the guest gets it."""
 _REPEAT_S = 0.05
-_NS_PER_S = 10**9
 
 
 _TIME_LIMIT, _WALL_LIMIT = "the time limit", "the wall limit"
@@ -87,7 +87,7 @@ class RunLimits:
         self.interrupt = interrupt
         self.time_s = time_s
         self.wall_s = wall_s
-        self.deadline_ns = None if time_s is None else kernel.clock.now_ns + int(time_s * _NS_PER_S)
+        self.deadline_ns = None if time_s is None else kernel.clock.now_ns + int(time_s * NS_PER_S)
         self.wall_deadline_s = None if wall_s is None else time.monotonic() + wall_s
         self.has_ended = threading.Event()
         self.watchdog: threading.Thread | None = None

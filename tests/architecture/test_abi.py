@@ -120,6 +120,7 @@ HEADERS: dict[str, tuple[str, ...]] = {
     "xattr": ("linux/xattr.h linux/limits.h",),
 }
 WITHOUT_HEADERS = {
+    "duration": "include/vdso/time64.h of the kernel's source",
     "enumeration": "what numbers are made of",
     "errno": "has a test of its own",
     "structure": "what structures are made of",

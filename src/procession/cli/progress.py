@@ -7,13 +7,14 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, TextIO
 
+from procession.abi.duration import NS_PER_S
+
 if TYPE_CHECKING:
     from procession.machine import Machine
 
 FIRST_AFTER_S = 2.0
 _INTERVAL_S = 0.5
 _LINE_INTERVAL_S = 2.0
-_NS_PER_S = 10**9
 _ERASE_LINE = "\r\x1b[K"
 
 
@@ -78,7 +79,7 @@ class Progress:
         now_s, calls = time.monotonic(), 0 if self.counter is None else self.counter.count
         rate = (calls - self.seen_calls) / max(now_s - self.seen_s, 1e-3)
         self.seen_s, self.seen_calls = now_s, calls
-        virtual_s = kernel.clock.now_ns / _NS_PER_S
+        virtual_s = kernel.clock.now_ns / NS_PER_S
         rate_text = "" if self.counter is None else f", {rate:,.0f} calls/s"
         return (
             f"{virtual_s:,.3f} s in the machine, {now_s - self.start_s:,.1f} s outside, "

@@ -7,7 +7,8 @@ import time
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-_NS_PER_S = 10**9
+from procession.abi.duration import NS_PER_S
+
 _LATEST_S = 1 << 33
 """What 64 bits of nanoseconds hold, and programs too."""
 
@@ -29,16 +30,16 @@ def parse_date(text: str) -> int:
         return time.time_ns()
     try:
         if text.startswith("@"):
-            epoch_ns = int(text[1:]) * _NS_PER_S
+            epoch_ns = int(text[1:]) * NS_PER_S
         else:
             moment = datetime.fromisoformat(text)
             if moment.tzinfo is None:
                 moment = moment.replace(tzinfo=UTC)
             since = moment - datetime(1970, 1, 1, tzinfo=UTC)
-            epoch_ns = (since.days * 86400 + since.seconds) * _NS_PER_S + since.microseconds * 1000
+            epoch_ns = (since.days * 86400 + since.seconds) * NS_PER_S + since.microseconds * 1000
     except (ValueError, OverflowError):
         raise ValueError(f"'{text}' isn't a date such as 2030-01-31, 2030-01-31T12:00:00Z or @0") from None
-    if not 0 <= epoch_ns < _LATEST_S * _NS_PER_S:
+    if not 0 <= epoch_ns < _LATEST_S * NS_PER_S:
         raise ValueError(f"'{text}' isn't between 1970 and 2242")
     return epoch_ns
 

@@ -8,6 +8,7 @@ import stat
 import tarfile
 from typing import TYPE_CHECKING
 
+from procession.abi.duration import NS_PER_S
 from procession.exchange.changes import changes_of, data_of
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ WHITEOUT, OPAQUE = b".wh.", b".wh..wh..opq"
 HOLES_LIMIT = 1 << 30
 """How many bytes of zeros are written for holes in files, which take no room in the guest."""
 _COPY_BYTES = 1 << 16
-_NS_PER_S = 10**9
 
 
 class LayerWriter:
@@ -57,7 +57,7 @@ class LayerWriter:
         info = tarfile.TarInfo(os.fsdecode(change.path))
         info.mode = stat.S_IMODE(inode.mode)
         info.uid, info.gid = inode.uid, inode.gid
-        info.mtime = max(inode.mtime_ns // _NS_PER_S, 0)
+        info.mtime = max(inode.mtime_ns // NS_PER_S, 0)
         kind = stat.S_IFMT(inode.mode)
         info.pax_headers = {
             "SCHILY.xattr." + os.fsdecode(name): value.decode("utf-8", "surrogateescape")

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from procession.abi.duration import NS_PER_S
+
 if TYPE_CHECKING:
     from types import ModuleType
 
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
     from procession.machine import Machine
 
 _MARK = "explore"
-_NS_PER_S = 10**9
 _SETTLING_S = 0.2
 _ORPHANING = ("sh", "-c", "(sleep 0.2 &) ; sleep 1")
 """What leaves an orphan that ends while its foster parent lives."""
@@ -314,7 +315,7 @@ class _Running:
         """Let so much of the machine's time pass, or the command end."""
         machine = self.machine
         clock, timers = machine.kernel.clock, machine.kernel.timers
-        end_ns = clock.now_ns + int(seconds * _NS_PER_S)
+        end_ns = clock.now_ns + int(seconds * NS_PER_S)
         while not self.has_ended and clock.now_ns < end_ns:
             machine.take_output()
             went_on = machine.run_slice()

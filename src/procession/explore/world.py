@@ -6,6 +6,7 @@ import time
 from math import sqrt
 from typing import TYPE_CHECKING, NamedTuple
 
+from procession.abi.duration import NS_PER_S
 from procession.abi.errno import EFAULT
 from procession.abi.syscall_numbers import name_of
 from procession.ending import reason_of_guest
@@ -36,7 +37,6 @@ DEFAULT_TIME_LIMIT_S = 60.0
 _FIRST_INTERVAL, _LARGEST_INTERVAL = 4, 64
 _FEW = 4
 """So few snapshots and ways back say nothing of what one costs and how often one is needed."""
-_NS_PER_S = 10**9
 _LARGEST_OUTPUT = 16 << 20
 
 
@@ -153,7 +153,7 @@ class World:
         self.stacks = CallStacks() if looks_at_stacks else None
         self.looks_at_descriptors = looks_at_descriptors
         self.step_limit = step_limit
-        self.time_limit_ns = int(time_limit_s * _NS_PER_S)
+        self.time_limit_ns = int(time_limit_s * NS_PER_S)
         self.machine: Machine
         self.decider: SearchDecider
         self.watcher: FootprintWatcher

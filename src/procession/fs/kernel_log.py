@@ -6,6 +6,7 @@ import re
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
+from procession.abi.duration import NS_PER_S
 from procession.abi.errno import EAGAIN, EINVAL, EIO, EPERM, EPIPE, ESPIPE
 from procession.abi.open_flags import O_ACCMODE
 from procession.abi.word import pack_u8
@@ -37,7 +38,7 @@ KERN_EMERG, KERN_ALERT, KERN_CRIT, KERN_ERR, KERN_WARNING, KERN_NOTICE, KERN_INF
 LOG_USER = 1 << 3
 """The facility of what programs write."""
 _RECORD_COST = 64
-_NS_PER_S, _NS_PER_US = 1_000_000_000, 1000
+_NS_PER_US = 1000
 _LEVELS = 7
 _FACILITY_MASK = 0x7F8
 """Linux: kernel/printk/printk.c, LOG_FACILITY."""
@@ -183,7 +184,7 @@ def open_log_file(path: Path, flags: int, subject: Subject) -> File:
 
 def line_of(record: LogRecord) -> bytes:
     """A record as syslog(2) shows it. Linux: kernel/printk/printk.c, record_print_text."""
-    seconds, rest_ns = divmod(record.time_ns, _NS_PER_S)
+    seconds, rest_ns = divmod(record.time_ns, NS_PER_S)
     prefix = b"<%d>[%5d.%06d] " % (record.priority, seconds, rest_ns // _NS_PER_US)
     return b"".join(prefix + line + b"\n" for line in record.text.split(b"\n"))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from procession.abi.duration import NS_PER_S
 from procession.abi.errno import EACCES, EAGAIN, EINVAL
 from procession.abi.open_flags import LockType, OpenFlag
 from procession.fs.permission import CAP_LEASE
@@ -19,7 +20,6 @@ F_RDLCK = int(LockType.F_RDLCK)
 F_WRLCK = int(LockType.F_WRLCK)
 F_UNLCK = int(LockType.F_UNLCK)
 _FASYNC = int(OpenFlag.FASYNC)
-_NS_PER_S = 1_000_000_000
 _NEVER = 1 << 63
 
 
@@ -181,7 +181,7 @@ class FileLeases:
             return
         vfs = self.inode.superblock.vfs
         # With a time of 0 they are waited for as long as it takes.
-        at_ns = vfs.clock.now_ns + vfs.lease_break_time_s * _NS_PER_S if vfs.lease_break_time_s else _NEVER
+        at_ns = vfs.clock.now_ns + vfs.lease_break_time_s * NS_PER_S if vfs.lease_break_time_s else _NEVER
         for lease in conflicting:
             if lease.unlock_at_ns is not None or (not is_write and lease.is_breaking):
                 continue

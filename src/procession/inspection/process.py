@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from procession.abi.duration import NS_PER_S
 from procession.kernel.task_state import LETTERS, TaskState
 from procession.kernel.waits.channels import ChannelMap
 from procession.kernel.waits.reasons import describe_wait
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from procession.kernel.task import Task, ThreadGroup
 
 _LARGEST_COMMAND_LINE = 4096
-_NS_PER_S = 10**9
 
 
 class Process(NamedTuple):
@@ -142,7 +142,7 @@ def process_table(kernel: Kernel) -> str:
 
 def _task_line(channels: ChannelMap, task: Task) -> str:
     parent_pid = 0 if task.parent is None else task.parent.tgid
-    seconds = (task.times.user_ns + task.times.system_ns) / _NS_PER_S
+    seconds = (task.times.user_ns + task.times.system_ns) / NS_PER_S
     line = f"{task.tgid:>5} {task.tid:>5} {parent_pid:>5} {LETTERS[task.state]} {seconds:8.3f} "
     line += task.command_name.decode(errors="backslashreplace")
     if TaskState.INTERRUPTIBLE <= task.state <= TaskState.TRACED:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from procession.abi.capability import Capability
+from procession.abi.duration import NS_PER_S
 from procession.abi.ptrace import PtraceOption
 from procession.abi.signals import SIG_DFL, SIG_IGN, Signal
 from procession.fs.dentry import absolute_path
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from procession.mm.address_space import MemoryDescriptor
     from procession.mm.vma import VirtualMemoryArea
 
-_NS_PER_S = 10**9
 _POLICIES = {
     0: "SCHED_OTHER",
     1: "SCHED_FIFO",
@@ -383,7 +383,7 @@ def _tasks(tasks: Iterable[Task]) -> str:
 
 
 def _seconds(nanoseconds: int) -> str:
-    return f"{nanoseconds / _NS_PER_S:.9f} s"
+    return f"{nanoseconds / NS_PER_S:.9f} s"
 
 
 def _signal(number: int) -> str:

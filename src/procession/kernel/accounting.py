@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
 from procession.abi.acct import AHZ, AcctFlag, AcctV3
+from procession.abi.duration import NS_PER_S
 from procession.abi.errno import EACCES, EPERM, Errno
 from procession.abi.file_mode import S_IFMT
 from procession.abi.wait_options import CORE_DUMPED
@@ -25,8 +26,7 @@ if TYPE_CHECKING:
     from procession.kernel.security.credentials import Credentials
     from procession.kernel.task import Task
 
-_NS_PER_S = 1_000_000_000
-_NS_PER_TICK = _NS_PER_S // AHZ
+_NS_PER_TICK = NS_PER_S // AHZ
 _SIGNAL = 0x7F
 _MANTISSA_BITS, _EXPONENT_BITS, _LARGEST_EXPONENT = 13, 3, 7
 _LARGEST_MANTISSA = (1 << _MANTISSA_BITS) - 1
@@ -153,7 +153,7 @@ def _record_of_living(kernel: Kernel, task: Task, namespace: PidNamespace, file:
         ac_gid=reader.from_kgid_munged(task.credentials.gid) & _U32_MAX,
         ac_pid=group.pid.number_in(namespace),
         ac_ppid=0 if parent is None else parent.group.pid.number_in(namespace),
-        ac_btime=(kernel.clock.realtime_ns // _NS_PER_S - ticks // AHZ) & _U32_MAX,
+        ac_btime=(kernel.clock.realtime_ns // NS_PER_S - ticks // AHZ) & _U32_MAX,
         ac_etime=float_bits(ticks),
         ac_comm=task.command_name[:15],
     )
@@ -164,7 +164,7 @@ def _has_room(kernel: Kernel, accounting: AccountingFile) -> bool:
     now_ns = kernel.clock.now_ns
     if now_ns >= accounting.check_at_ns:
         resume, suspend, interval_s = kernel.accounting_parameters
-        accounting.check_at_ns = now_ns + interval_s * _NS_PER_S
+        accounting.check_at_ns = now_ns + interval_s * NS_PER_S
         total, free = blocks_of(accounting.file.inode.superblock)
         if accounting.is_active and free <= total * suspend // 100 and total:
             accounting.is_active = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.acct import AcctFlag
+from procession.abi.duration import NS_PER_S
 from procession.abi.errno import EINVAL, ESRCH
 from procession.abi.genetlink import Genlmsghdr, OperationFlag
 from procession.abi.netlink import NetlinkProtocol, Nlmsghdr
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 FAMILY_ID = FIRST_FAMILY_ID
 NETLINK_GENERIC = int(NetlinkProtocol.NETLINK_GENERIC)
-_NS_PER_US, _NS_PER_S = 1_000, 1_000_000_000
+_NS_PER_US = 1_000
 _GET, _NEW = int(TaskstatsCommand.TASKSTATS_CMD_GET), int(TaskstatsCommand.TASKSTATS_CMD_NEW)
 _TASK_TYPES = int(TaskstatsType.TASKSTATS_TYPE_PID), int(TaskstatsType.TASKSTATS_TYPE_AGGR_PID)
 _PROCESS_TYPES = int(TaskstatsType.TASKSTATS_TYPE_TGID), int(TaskstatsType.TASKSTATS_TYPE_AGGR_TGID)
@@ -165,7 +166,7 @@ def stats_of_task(
     if is_last:
         flags |= AcctFlag.AGROUP
     parent, credentials = task.parent, task.credentials
-    began_s = (clock.realtime_ns - (now_ns - task.start_time_ns)) // _NS_PER_S
+    began_s = (clock.realtime_ns - (now_ns - task.start_time_ns)) // NS_PER_S
     stats = Taskstats(
         ac_exitcode=task.exit_code if task.is_leader else 0,
         ac_flag=flags,

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from procession.abi.capability import Capability
+from procession.abi.duration import NS_PER_S
 from procession.abi.errno import EACCES, EINVAL, ENOENT, EPERM, ERANGE
 from procession.abi.time import Clock
 from procession.fs.dentry import absolute_path
@@ -29,8 +30,7 @@ NAMES = (
 NUMBERS_OFFSET = 0x400
 """Where the inode numbers of the links begin, from that of the process's directory."""
 _CAP_SYS_TIME = int(Capability.CAP_SYS_TIME)
-_NS_PER_S = 1_000_000_000
-_LARGEST_S = (1 << 63) // _NS_PER_S
+_LARGEST_S = (1 << 63) // NS_PER_S
 """KTIME_SEC_MAX."""
 _CLOCK_MONOTONIC, _CLOCK_BOOTTIME = int(Clock.CLOCK_MONOTONIC), int(Clock.CLOCK_BOOTTIME)
 _OFFSET = re.compile(rb"\s*(\S{1,9}+)\s*(-?\d{1,30}+)\s*(\d{1,30}+)(?!\d)")
@@ -91,7 +91,7 @@ def show_time_offsets(system: ProcFileSystem, task: Task, subject: Subject) -> b
         return b""
     children = task.namespaces.time_for_children
     rows = ((b"monotonic", children.monotonic_offset_ns), (b"boottime", children.boottime_offset_ns))
-    return b"".join(b"%-10s %10d %9d\n" % (name, *divmod(offset, _NS_PER_S)) for name, offset in rows)
+    return b"".join(b"%-10s %10d %9d\n" % (name, *divmod(offset, NS_PER_S)) for name, offset in rows)
 
 
 def store_time_offsets(system: ProcFileSystem, task: Task, data: bytes, subject: Subject) -> None:
@@ -108,7 +108,7 @@ def store_time_offsets(system: ProcFileSystem, task: Task, data: bytes, subject:
         if found is None or found[1] not in _CLOCKS or len(offsets) == 2:
             raise EINVAL("a clock, seconds and nanoseconds are needed")
         seconds, nanoseconds = int(found[2]), int(found[3])
-        if nanoseconds >= _NS_PER_S or not -(1 << 63) <= seconds < 1 << 63:
+        if nanoseconds >= NS_PER_S or not -(1 << 63) <= seconds < 1 << 63:
             raise EINVAL("out of range")
         offsets.append((_CLOCKS[found[1]], seconds, nanoseconds))
     if not offsets:
@@ -118,13 +118,13 @@ def store_time_offsets(system: ProcFileSystem, task: Task, data: bytes, subject:
         raise EPERM("setting a clock takes CAP_SYS_TIME")
     now_ns = system.kernel.clock.now_ns
     for _, seconds, nanoseconds in offsets:
-        then_s = (now_ns + nanoseconds) // _NS_PER_S + seconds
+        then_s = (now_ns + nanoseconds) // NS_PER_S + seconds
         if abs(seconds) > _LARGEST_S or not 0 <= then_s <= _LARGEST_S // 2:
             raise ERANGE("the clock would be out of range")
     if children.is_frozen:
         raise EACCES("somebody has seen these clocks")
     for clock, seconds, nanoseconds in offsets:
-        offset_ns = seconds * _NS_PER_S + nanoseconds
+        offset_ns = seconds * NS_PER_S + nanoseconds
         if clock == _CLOCK_MONOTONIC:
             children.monotonic_offset_ns = offset_ns
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
+from procession.abi.duration import NS_PER_S
 from procession.abi.errno import EIO, ENOENT
 from procession.abi.file_mode import S_IFMT
 from procession.fs.file_system_type import FILE_SYSTEM_TYPES
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     Open = Callable[[Kernel, Path, int, Subject], File]
 
 NS_PER_TICK = 10_000_000
-NS_PER_S = 1_000_000_000
 PAGE_KB = 4
 
 

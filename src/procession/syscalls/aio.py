@@ -11,6 +11,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from procession.abi.aio import Iocb, IocbCommand, IocbFlag
+from procession.abi.duration import NS_PER_S
 from procession.abi.errno import (
     EAGAIN,
     EBADF,
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
 
 _MOST_REQUESTS = 0x10000000 // EVENT_SIZE // 2
 _RESFD = int(IocbFlag.IOCB_FLAG_RESFD)
-_NS_PER_S = 10**9
 _KEY = 0
 _READS = (IocbCommand.IOCB_CMD_PREAD, IocbCommand.IOCB_CMD_PREADV)
 _WRITES = (IocbCommand.IOCB_CMD_PWRITE, IocbCommand.IOCB_CMD_PWRITEV)
@@ -291,7 +291,7 @@ def _patience_ns(timeout: In[Timespec]) -> int | None:
     if not timeout:
         return None
     value = timeout.get()
-    patience_ns = value.tv_sec * _NS_PER_S + value.tv_nsec
+    patience_ns = value.tv_sec * NS_PER_S + value.tv_nsec
     return patience_ns if patience_ns >= 0 else None
 
 

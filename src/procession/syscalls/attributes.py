@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from procession.abi.duration import NS_PER_S
 from procession.abi.errno import EBADF, EFAULT, EINVAL
 from procession.abi.open_flags import AT_FDCWD, AtFlag
 from procession.abi.time import Timespec, Timeval
@@ -22,7 +23,6 @@ _AT_SYMLINK_NOFOLLOW = int(AtFlag.AT_SYMLINK_NOFOLLOW)
 _AT_EMPTY_PATH = int(AtFlag.AT_EMPTY_PATH)
 _FLAGS = _AT_SYMLINK_NOFOLLOW | _AT_EMPTY_PATH
 _UNCHANGED = 0xFFFFFFFF
-_NS = 10**9
 _UTIME_NOW = (1 << 30) - 1
 _UTIME_OMIT = (1 << 30) - 2
 
@@ -118,7 +118,7 @@ def utime(task: Task, path: Path, times: Address) -> int:
     stamps = (NOW, NOW)
     if times:
         data = task.mm.read(times, 16)
-        stamps = (_seconds(data[:8]) * _NS, _seconds(data[8:]) * _NS)
+        stamps = (_seconds(data[:8]) * NS_PER_S, _seconds(data[8:]) * NS_PER_S)
     change_times(lookup(task.fs, task.credentials, path), task.credentials, *stamps)
     return 0
 
@@ -147,7 +147,7 @@ def _from_timevals(task: Task, address: int) -> tuple[int, int]:
     for stamp in stamps:
         if not 0 <= stamp.tv_usec < 1_000_000:
             raise EINVAL
-    access, modification = (stamp.tv_sec * _NS + stamp.tv_usec * 1000 for stamp in stamps)
+    access, modification = (stamp.tv_sec * NS_PER_S + stamp.tv_usec * 1000 for stamp in stamps)
     return access, modification
 
 
@@ -170,7 +170,7 @@ def _from_timespec(stamp: Timespec) -> int | None:
         return NOW
     if stamp.tv_nsec == _UTIME_OMIT:
         return OMIT
-    return stamp.tv_sec * _NS + stamp.tv_nsec if 0 <= stamp.tv_nsec < _NS else None
+    return stamp.tv_sec * NS_PER_S + stamp.tv_nsec if 0 <= stamp.tv_nsec < NS_PER_S else None
 
 
 def _set_times(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
+from procession.abi.duration import NS_PER_S
 from procession.abi.errno import EBADF, EFAULT, EINTR, EINVAL, ERESTART_RESTARTBLOCK, ERESTARTNOHAND
 from procession.abi.personality import PersonalityFlag
 from procession.abi.poll import PollEvent, Pollfd
@@ -29,8 +30,7 @@ _PAIR = Words("<qq")
 _POLLFD = Words("<iHH")
 _REVENTS = Words("<H")
 _SIGNAL_SET_SIZE = 8
-_NS = 10**9
-_TIME_MAXIMUM_NS = ((1 << 63) - 1) * _NS
+_TIME_MAXIMUM_NS = ((1 << 63) - 1) * NS_PER_S
 """The last second that a time can name: later deadlines are at it.
 
 Linux: kernel/time/time.c, timespec64_add_safe.
@@ -109,9 +109,9 @@ def timespec_ns(timeout: In[Timespec]) -> int | None:
     if not timeout:
         return None
     value = timeout.get()
-    if value.tv_sec < 0 or not 0 <= value.tv_nsec < _NS:
+    if value.tv_sec < 0 or not 0 <= value.tv_nsec < NS_PER_S:
         raise EINVAL
-    return value.tv_sec * _NS + value.tv_nsec
+    return value.tv_sec * NS_PER_S + value.tv_nsec
 
 
 def _timeval_ns(timeout: InOut[Timeval]) -> int | None:
@@ -127,7 +127,7 @@ def _timeval_ns(timeout: InOut[Timeval]) -> int | None:
     seconds = wrap_signed(seconds + carried, 64)
     if seconds < 0 or microseconds < 0:
         raise EINVAL
-    return seconds * _NS + microseconds * 1000
+    return seconds * NS_PER_S + microseconds * 1000
 
 
 def _sleep_or_interrupt(
@@ -161,7 +161,7 @@ def _put_remaining(
         return False
     left_ns = max(deadline_ns - task.kernel.clock.now_ns, 0)
     try:
-        task.mm.write(timeout.address, _PAIR.pack(left_ns // _NS, left_ns % _NS // unit_ns))
+        task.mm.write(timeout.address, _PAIR.pack(left_ns // NS_PER_S, left_ns % NS_PER_S // unit_ns))
     except EFAULT:
         return False
     return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from procession.abi.duration import NS_PER_S
 from procession.abi.errno import EAGAIN, EFAULT, EINTR, EINVAL, ERESTARTNOHAND
 from procession.abi.sigaction import Sigaction, SignalStack
 from procession.abi.siginfo import SiginfoRaw
@@ -45,7 +46,6 @@ _SIG_SETMASK = int(SigprocmaskHow.SIG_SETMASK)
 _KNOWN_FLAGS = sum(SigactionFlag) & ~int(SigactionFlag.SA_UNSUPPORTED)
 _SFD_CLOEXEC = int(SignalfdFlag.SFD_CLOEXEC)
 _SFD_NONBLOCK = int(SignalfdFlag.SFD_NONBLOCK)
-_NS_PER_S = 1_000_000_000
 
 
 def _check_size(size: int) -> None:
@@ -141,9 +141,9 @@ def rt_sigtimedwait(
         deadline_ns = None
         if timeout:
             limit = timeout.get()
-            if limit.tv_sec < 0 or not 0 <= limit.tv_nsec < _NS_PER_S:
+            if limit.tv_sec < 0 or not 0 <= limit.tv_nsec < NS_PER_S:
                 raise EINVAL("the timeout is no time")
-            deadline_ns = kernel.clock.now_ns + limit.tv_sec * _NS_PER_S + limit.tv_nsec
+            deadline_ns = kernel.clock.now_ns + limit.tv_sec * NS_PER_S + limit.tv_nsec
     else:
         signals = frame.progress
         deadline_ns = frame.deadline_ns

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.device_numbers import device_major, device_minor
+from procession.abi.duration import NS_PER_S
 from procession.abi.errno import EFAULT, EINVAL, ENOENT
 from procession.abi.file_mode import S_IFMT, AccessMode
 from procession.abi.limits import NAME_MAX
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 _STAT = Words("<QQQIII4xQqqqqqqqqq24x")
 # struct ustat, which headers no longer have; its two names have always been empty.
 _USTAT = Words("<i4xQ16x")
-_NS = 10**9
 
 _AT_SYMLINK_NOFOLLOW = int(AtFlag.AT_SYMLINK_NOFOLLOW)
 _AT_EMPTY_PATH = int(AtFlag.AT_EMPTY_PATH)
@@ -81,12 +81,12 @@ def pack_stat(inode: Inode, namespace: UserNamespace) -> bytes:
         inode.size,
         inode.block_size,
         inode.block_count,
-        atime_ns // _NS,
-        atime_ns % _NS,
-        mtime_ns // _NS,
-        mtime_ns % _NS,
-        ctime_ns // _NS,
-        ctime_ns % _NS,
+        atime_ns // NS_PER_S,
+        atime_ns % NS_PER_S,
+        mtime_ns // NS_PER_S,
+        mtime_ns % NS_PER_S,
+        ctime_ns // NS_PER_S,
+        ctime_ns % NS_PER_S,
     )
 
 
@@ -186,7 +186,7 @@ def statx(
 
 
 def _timestamp(time_ns: int) -> StatxTimestamp:
-    return StatxTimestamp(time_ns // _NS, time_ns % _NS)
+    return StatxTimestamp(time_ns // NS_PER_S, time_ns % NS_PER_S)
 
 
 @syscall(137)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from procession.abi.duration import NS_PER_S
 from procession.abi.errno import EINVAL, EPERM
 from procession.abi.membarrier import MembarrierCommand, MembarrierFlag
 from procession.abi.personality import PersonalityFlag
@@ -35,7 +36,6 @@ from procession.syscalls.parameters import (
 if TYPE_CHECKING:
     from procession.kernel.task import Task
 
-_NS_PER_S = 1_000_000_000
 _ROBUST_LIST_HEAD_SIZE = 24
 _NO_PERSONALITY = 0xFFFFFFFF
 
@@ -88,7 +88,7 @@ def sysinfo(task: Task, info: Out[Sysinfo]) -> None:
     info.put(
         Sysinfo(
             # Linux rounds the uptime up.
-            uptime=-(-uptime_ns // _NS_PER_S),
+            uptime=-(-uptime_ns // NS_PER_S),
             loads=tuple(average << SI_LOAD_SHIFT - LOAD_SHIFT for average in kernel.load.averages),
             totalram=memory.frame_count * PAGE_SIZE,
             freeram=memory.free_frames * PAGE_SIZE,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from procession.abi.duration import NS_PER_S
 from procession.abi.errno import (
     EINVAL,
     EOPNOTSUPP,
@@ -38,11 +39,10 @@ from procession.syscalls.parameters import Choice, Flags, In, InOut, Out
 if TYPE_CHECKING:
     from procession.kernel.task import Task
 
-_NS_PER_S = 1_000_000_000
 _NS_PER_US = 1000
 _TIMER_ABSTIME = int(TimerFlag.TIMER_ABSTIME)
 _SLEEPING_CLOCKS = (CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_BOOTTIME, CLOCK_TAI, *ALARM_CLOCKS)
-_LARGEST_SETTABLE_S = KTIME_MAX // _NS_PER_S - 30 * 365 * 24 * 3600
+_LARGEST_SETTABLE_S = KTIME_MAX // NS_PER_S - 30 * 365 * 24 * 3600
 """TIME_SETTOD_SEC_MAX: thirty years of uptime must fit behind it."""
 _PAIR = Words("<2q").pack
 
@@ -58,9 +58,9 @@ def nanoseconds_of(time: Timespec) -> int:
 
     Linux: include/linux/time64.h, timespec64_valid; include/linux/ktime.h, timespec64_to_ktime.
     """
-    if time.tv_sec < 0 or not 0 <= time.tv_nsec < _NS_PER_S:
+    if time.tv_sec < 0 or not 0 <= time.tv_nsec < NS_PER_S:
         raise EINVAL(f"no time: {time.tv_sec} s {time.tv_nsec} ns")
-    return min(time.tv_sec * _NS_PER_S + time.tv_nsec, KTIME_MAX)
+    return min(time.tv_sec * NS_PER_S + time.tv_nsec, KTIME_MAX)
 
 
 @syscall(228)
@@ -73,7 +73,7 @@ def clock_gettime(task: Task, clock: Choice[Clock], time: Out[Timespec]) -> None
         now_ns = task.kernel.clock.realtime_ns
     else:
         now_ns = read_clock(task, clock)
-    time.memory.write(time.address, _PAIR(now_ns // _NS_PER_S, now_ns % _NS_PER_S))
+    time.memory.write(time.address, _PAIR(now_ns // NS_PER_S, now_ns % NS_PER_S))
 
 
 @syscall(229)
@@ -86,7 +86,7 @@ def clock_getres(task: Task, clock: Choice[Clock], resolution: Out[Timespec]) ->
 
 def _check_settable(realtime_ns: int) -> None:
     """Raise EINVAL for a time that nobody may set. Linux: include/linux/time64.h, timespec64_valid_settod."""
-    if realtime_ns >= _LARGEST_SETTABLE_S * _NS_PER_S:
+    if realtime_ns >= _LARGEST_SETTABLE_S * NS_PER_S:
         raise EINVAL("too far in the future")
 
 
@@ -118,7 +118,7 @@ def gettimeofday(task: Task, time: Out[Timeval], zone: Out[Timezone]) -> None:
     clock = task.kernel.clock
     if time:
         now_ns = clock.realtime_ns
-        time.put(Timeval(now_ns // _NS_PER_S, now_ns % _NS_PER_S // _NS_PER_US))
+        time.put(Timeval(now_ns // NS_PER_S, now_ns % NS_PER_S // _NS_PER_US))
     if zone:
         zone.put(Timezone(*clock.time_zone))
 
@@ -131,7 +131,7 @@ def settimeofday(task: Task, time: In[Timeval], zone: In[Timezone]) -> None:
         value = time.get()
         if value.tv_sec < 0 or not 0 <= value.tv_usec < 1_000_000:
             raise EINVAL("no time")
-        realtime_ns = value.tv_sec * _NS_PER_S + value.tv_usec * _NS_PER_US
+        realtime_ns = value.tv_sec * NS_PER_S + value.tv_usec * _NS_PER_US
         _check_settable(realtime_ns)
     new_zone = zone.get() if zone else None
     if not task.credentials.has_capability(CAP_SYS_TIME):
@@ -148,7 +148,7 @@ def settimeofday(task: Task, time: In[Timeval], zone: In[Timezone]) -> None:
 @syscall(201)
 def time(task: Task, seconds: Out[I64]) -> int:
     """time(2). Linux: kernel/time/time.c, SYSCALL_DEFINE1(time)."""
-    now_s = task.kernel.clock.realtime_ns // _NS_PER_S
+    now_s = task.kernel.clock.realtime_ns // NS_PER_S
     if seconds:
         seconds.put(now_s)
     return now_s
@@ -169,7 +169,7 @@ def _adjust(task: Task, buffer: InOut[Timex]) -> int:
             constant=2,
             precision=1,
             tolerance=_MAXIMUM_FREQUENCY,
-            time=Timeval(now_ns // _NS_PER_S, now_ns % _NS_PER_S // _NS_PER_US),
+            time=Timeval(now_ns // NS_PER_S, now_ns % NS_PER_S // _NS_PER_US),
             tick=10_000,
         )
     )
@@ -251,7 +251,7 @@ def _sleep_until(
     if task.has_pending_signal:
         if left:
             # Told in any case: whether a handler runs, so that the program sees it, isn't known yet.
-            left.put(Timespec(left_ns // _NS_PER_S, left_ns % _NS_PER_S))
+            left.put(Timespec(left_ns // NS_PER_S, left_ns % NS_PER_S))
         task.restart_block = RestartBlock(number, arguments, deadline_ns)
         raise ERESTART_RESTARTBLOCK
     raise Sleep(deadline_ns=deadline_ns, interrupted=ERESTART_RESTARTBLOCK)
@@ -290,7 +290,7 @@ def _sleep_on_cpu_clock(
             raise ERESTARTNOHAND
         left_ns = deadline_ns - now_ns
         if left:
-            left.put(Timespec(left_ns // _NS_PER_S, left_ns % _NS_PER_S))
+            left.put(Timespec(left_ns // NS_PER_S, left_ns % NS_PER_S))
         task.restart_block = RestartBlock(230, (clock, flags, request, left), deadline_ns)
         raise ERESTART_RESTARTBLOCK
     raise Sleep(watch_cpu_clock(cpu_clock.group).queue, progress=deadline_ns, interrupted=ERESTARTNOHAND)

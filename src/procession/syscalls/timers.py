@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from procession.abi.duration import NS_PER_S
 from procession.abi.errno import EBADF, EFAULT, EINVAL, EPERM
 from procession.abi.structure import I32
 from procession.abi.time import (
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
     from procession.kernel.task import Task
     from procession.kernel.timers.descriptor import TimerFile
 
-_NS_PER_S = 1_000_000_000
 _NS_PER_US = 1000
 _TIMER_ABSTIME = int(TimerFlag.TIMER_ABSTIME)
 _TFD_NONBLOCK = int(TimerfdFlag.TFD_NONBLOCK)
@@ -54,11 +54,11 @@ _TIMERFD_CLOCKS = (CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_BOOTTIME, *ALARM_CLOCK
 
 
 def _timeval(time_ns: int) -> Timeval:
-    return Timeval(time_ns // _NS_PER_S, time_ns % _NS_PER_S // _NS_PER_US)
+    return Timeval(time_ns // NS_PER_S, time_ns % NS_PER_S // _NS_PER_US)
 
 
 def _timespec(time_ns: int) -> Timespec:
-    return Timespec(time_ns // _NS_PER_S, time_ns % _NS_PER_S)
+    return Timespec(time_ns // NS_PER_S, time_ns % NS_PER_S)
 
 
 def _itimerval(setting: ItimerSetting) -> Itimerval:
@@ -82,10 +82,10 @@ def _nanoseconds_of_timeval(time: Timeval) -> int:
 @syscall(37)
 def alarm(task: Task, seconds: UInt) -> int:
     """alarm(2). Linux: kernel/time/itimer.c, alarm_setitimer."""
-    old = set_itimer(task.kernel, task.group, ITIMER_REAL, ItimerSetting(0, seconds * _NS_PER_S))
-    left_s, left_ns = divmod(old.value_ns, _NS_PER_S)
+    old = set_itimer(task.kernel, task.group, ITIMER_REAL, ItimerSetting(0, seconds * NS_PER_S))
+    left_s, left_ns = divmod(old.value_ns, NS_PER_S)
     # 0 would mean that there was none.
-    return left_s + 1 if left_ns >= _NS_PER_S // 2 or (left_s == 0 and left_ns) else left_s
+    return left_s + 1 if left_ns >= NS_PER_S // 2 or (left_s == 0 and left_ns) else left_s
 
 
 @syscall(36)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from procession.abi.duration import NS_PER_S
 from procession.abi.errno import Errno
 from procession.abi.syscall_numbers import name_of
 
 if TYPE_CHECKING:
     from procession.kernel.task import Task, ThreadGroup
 
-_NS_PER_SECOND = 1_000_000_000
 _RULE = "------ ----------- ----------- --------- --------- ----------------"
 _TITLE = "% time     seconds  usecs/call     calls    errors syscall"
 
@@ -80,5 +80,5 @@ def summary_lines(counts: dict[str, CallCount]) -> list[str]:
 def _line(name: str, count: CallCount, whole_ns: int) -> str:
     share = 100 * count.spent_ns / whole_ns if whole_ns else 0.0
     each_us = count.spent_ns // 1000 // count.calls if count.calls else 0
-    seconds = count.spent_ns / _NS_PER_SECOND
+    seconds = count.spent_ns / NS_PER_S
     return f"{share:6.2f} {seconds:11.6f} {each_us:11} {count.calls:9} {count.errors or '':9} {name}"

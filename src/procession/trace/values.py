@@ -10,6 +10,7 @@ from typing import Any
 
 from procession.abi.clone_flags import CloneArgs, CloneFlag
 from procession.abi.device_numbers import device_major, device_minor
+from procession.abi.duration import NS_PER_S
 from procession.abi.enumeration import IntEnum, IntFlag
 from procession.abi.file_mode import FileType
 from procession.abi.open_flags import AT_FDCWD, OpenFlag, OpenHow, ResolveFlag
@@ -72,7 +73,6 @@ ADDRESS_FIELDS = frozenset({"child_tid", "parent_tid", "pidfd", "set_tid", "stac
 _LAST_FLAGS = {"O_DIRECTORY": 1, "SOCK_NONBLOCK": 1, "SA_SIGINFO": 1, "SA_NOCLDSTOP": 2, "SA_NOCLDWAIT": 2}
 """What strace writes after flags with higher bits."""
 _HEX_FIELDS = frozenset({"data"})
-_NS_PER_SECOND = 1_000_000_000
 FILE_TYPE, DEVICE_TYPES = 0o170000, (0o020000, 0o060000)
 _HANDLERS = {0: "SIG_DFL", 1: "SIG_IGN"}
 _NO_LIMIT = 0xFFFFFFFF_FFFFFFFF
@@ -131,13 +131,13 @@ def descriptor_text(number: int) -> str:
 
 def seconds_text(duration_ns: int) -> str:
     """`0.000123`: a duration in seconds."""
-    return f"{duration_ns // _NS_PER_SECOND}.{duration_ns % _NS_PER_SECOND // 1000:06}"
+    return f"{duration_ns // NS_PER_S}.{duration_ns % NS_PER_S // 1000:06}"
 
 
 def time_of_day_text(realtime_ns: int) -> str:
     """`13:05:00.000123`, in the machine's time zone: UTC."""
-    second = realtime_ns // _NS_PER_SECOND % 86400
-    micro = realtime_ns % _NS_PER_SECOND // 1000
+    second = realtime_ns // NS_PER_S % 86400
+    micro = realtime_ns % NS_PER_S // 1000
     return f"{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}.{micro:06}"
 
 

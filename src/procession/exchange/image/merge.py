@@ -7,6 +7,7 @@ import os
 import tarfile
 from typing import TYPE_CHECKING, cast
 
+from procession.abi.duration import NS_PER_S
 from procession.abi.limits import NAME_MAX, PATH_MAX
 from procession.abi.xattr import XATTR_NAME_MAX
 from procession.exchange.image.error import ImageError
@@ -30,7 +31,6 @@ _LINKS_LIMIT = 40
 _MAJORS, _MINORS = 1 << 12, 1 << 20
 _LARGEST_ID = (1 << 32) - 2
 _LATEST_S = 1 << 33
-_NS_PER_S = 10**9
 _AUFS = WHITEOUT + WHITEOUT
 """What aufs kept for itself; all but OPAQUE means nothing to others."""
 _XATTR_PREFIX = "SCHILY.xattr."
@@ -148,7 +148,7 @@ class LayerMerger:
         permissions = 0o777 if member.issym() else member.mode & 0o7777
         node.mode = node.mode & ~0o7777 | permissions
         node.uid, node.gid = member.uid, member.gid
-        node.mtime_ns = int(min(max(member.mtime, 0), _LATEST_S) * _NS_PER_S)
+        node.mtime_ns = int(min(max(member.mtime, 0), _LATEST_S) * NS_PER_S)
         node.xattrs = _xattrs_of(member)
 
     def _directory(self, names: list[bytes], *, is_made: bool = True) -> ImageNode:

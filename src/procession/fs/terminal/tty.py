@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from procession.abi.device_numbers import encode_device
+from procession.abi.duration import NS_PER_S
 from procession.abi.errno import EAGAIN, EBUSY, EIO
 from procession.abi.signals import Signal
 from procession.abi.word import pack_u8
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 SIGTTIN, SIGTTOU, SIGWINCH = int(Signal.SIGTTIN), int(Signal.SIGTTOU), int(Signal.SIGWINCH)
 NS_PER_TENTH = 100_000_000
-_NS_PER_SECOND = 10**9
 _READ_CHUNK = 64
 """In pieces of how many bytes Linux reads a terminal: a greater VMIN isn't waited for."""
 _FEW = 128
@@ -476,9 +476,9 @@ class TtyFile(File):
 
     def _time_stamp(self, before_ns: int) -> int:
         """Linux: drivers/tty/tty_io.c, tty_update_time."""
-        now_s = self.inode.superblock.vfs.clock.realtime_ns // _NS_PER_SECOND
-        before_s = before_ns // _NS_PER_SECOND
-        return now_s * _NS_PER_SECOND if (now_s ^ before_s) & _TIME_STAMP_MASK else before_ns
+        now_s = self.inode.superblock.vfs.clock.realtime_ns // NS_PER_S
+        before_s = before_ns // NS_PER_S
+        return now_s * NS_PER_S if (now_s ^ before_s) & _TIME_STAMP_MASK else before_ns
 
     def poll_mask(self) -> int:
         """Linux: drivers/tty/n_tty.c, n_tty_poll; drivers/tty/tty_io.c, hung_up_tty_poll."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from procession.abi.duration import NS_PER_S
 from procession.fs.dentry import absolute_path
 from procession.kernel.program.exec import Program
 from procession.kernel.rlimit import RLIMIT_CORE
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 
 PATTERN_MAXIMUM = 127
 """The longest kernel.core_pattern, in bytes (in Linux, CORENAME_MAX_SIZE with its NUL)."""
-_NS_PER_S = 1_000_000_000
 _SPACES = b" \t\n\v\f\r"
 
 
@@ -106,7 +106,7 @@ def _specifier(letter: bytes, subject: CoreSubject) -> bytes:
     if letter == b"s":
         return b"%d" % subject.signo
     if letter == b"t":
-        return b"%d" % (kernel.clock.realtime_ns // _NS_PER_S)
+        return b"%d" % (kernel.clock.realtime_ns // NS_PER_S)
     if letter == b"h":
         return _one_component(kernel.init_namespaces.uts.host_name)
     if letter == b"e":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from procession.abi.duration import NS_PER_S
 from procession.abi.errno import EACCES, EEXIST, EINVAL, ENOENT, ENOSPC, EPERM
 from procession.abi.ipc import IPC_PRIVATE, Ipc64Perm, IpcFlag
 from procession.fs.user_namespace import NO_ID
@@ -25,7 +26,6 @@ MAXIMUM_OBJECTS = 1 << INDEX_BITS
 """No limit on the objects of a kind is above it (Linux: ipc/util.h, IPCMNI)."""
 _LARGEST_SEQUENCE = 0x7FFFFFFF >> INDEX_BITS
 _LEAST_CYCLE = 64
-_NS_PER_S = 1_000_000_000
 
 
 class IpcObject:
@@ -215,4 +215,4 @@ class IdTable(Generic[Kind]):
 
 def now_s(task: Task) -> int:
     """The time of day in seconds since the epoch."""
-    return task.kernel.clock.realtime_ns // _NS_PER_S
+    return task.kernel.clock.realtime_ns // NS_PER_S

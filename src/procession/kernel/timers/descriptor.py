@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from procession.abi.duration import NS_PER_S
 from procession.abi.errno import EAGAIN, ECANCELED, EINVAL, ENOTTY
 from procession.abi.ioctls import TimerfdIoctl
 from procession.abi.timerfd import TimerfdSettimeFlag
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 TFD_TIMER_ABSTIME = int(TimerfdSettimeFlag.TFD_TIMER_ABSTIME)
 TFD_TIMER_CANCEL_ON_SET = int(TimerfdSettimeFlag.TFD_TIMER_CANCEL_ON_SET)
-_NS_PER_S = 1_000_000_000
 
 
 class TimerFile(File):
@@ -204,8 +204,8 @@ class TimerFile(File):
             self.clock_id,
             self.ticks,
             self.set_flags,
-            *divmod(left_ns, _NS_PER_S),
-            *divmod(self.interval_ns, _NS_PER_S),
+            *divmod(left_ns, NS_PER_S),
+            *divmod(self.interval_ns, NS_PER_S),
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from procession.abi.duration import NS_PER_S
 from procession.abi.signals import Signal
 from procession.fs.wait_queue import WaitQueue
 from procession.kernel.rlimit import RLIM_INFINITY, RLIMIT_CPU, RLIMIT_RTTIME
@@ -32,7 +33,6 @@ _SIGALRM = int(Signal.SIGALRM)
 _SIGXCPU = int(Signal.SIGXCPU)
 _SIGVTALRM = int(Signal.SIGVTALRM)
 _SIGPROF = int(Signal.SIGPROF)
-_NS_PER_S = 1_000_000_000
 _NS_PER_US = 1000
 _US_PER_S = 1_000_000
 
@@ -207,7 +207,7 @@ def cpu_time_left_ns(group: ThreadGroup) -> int | None:
             left.append(TICK_NS)
     limit_s = group.limits.soft[RLIMIT_CPU]
     if limit_s != RLIM_INFINITY:
-        left_ns = limit_s * _NS_PER_S - user_ns - system_ns
+        left_ns = limit_s * NS_PER_S - user_ns - system_ns
         left.append(left_ns if left_ns > 0 else TICK_NS)
     return min(left) if left else None
 
@@ -269,9 +269,9 @@ def _check_cpu_limit(kernel: Kernel, group: ThreadGroup, used_ns: int) -> None:
     """
     limits = group.limits
     soft, hard = limits.soft[RLIMIT_CPU], limits.hard[RLIMIT_CPU]
-    if hard != RLIM_INFINITY and used_ns >= hard * _NS_PER_S:
+    if hard != RLIM_INFINITY and used_ns >= hard * NS_PER_S:
         _signal(kernel, group, _SIGKILL)
-    elif used_ns >= soft * _NS_PER_S:
+    elif used_ns >= soft * NS_PER_S:
         limits.soft[RLIMIT_CPU] = soft + 1
         _signal(kernel, group, _SIGXCPU)
 

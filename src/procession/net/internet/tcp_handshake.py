@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from procession.abi.duration import NS_PER_S
 from procession.abi.errno import ECONNREFUSED, EHOSTUNREACH, ETIMEDOUT, Errno
 from procession.abi.socket import TcpState
 from procession.net.internet.flow import DELIVERED, REFUSED, UNRESOLVED, Flow
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from procession.net.internet.tcp import TcpSocket
 
 _FIN_WAIT2 = int(TcpState.TCP_FIN_WAIT2)
-_SECOND_NS = 10**9
 _RETRIES_S = (1, 2, 3, 7, 15, 31, 63, 127)
 """When a SYN that nobody has answered is looked at again, since the first: when the neighbour is asked for
 once more, when it is sent again, and when that is given up (net.ipv4.tcp_syn_retries, 6)."""
@@ -83,7 +83,7 @@ def _wait_for_answer(socket: TcpSocket) -> None:
     count = socket.syn_count
     before = _RETRIES_S[count - 1] if count else 0
     socket.syn_count = count + 1
-    socket.network.tcp.start_timer(socket, (_RETRIES_S[count] - before) * _SECOND_NS)
+    socket.network.tcp.start_timer(socket, (_RETRIES_S[count] - before) * NS_PER_S)
 
 
 def connection_timed_out(socket: TcpSocket) -> None:

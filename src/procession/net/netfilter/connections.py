@@ -14,6 +14,7 @@ from procession.abi.conntrack import (
     TupleAttribute,
     TupleProtocol,
 )
+from procession.abi.duration import NS_PER_S
 from procession.abi.errno import EINVAL, ENOENT, EOPNOTSUPP
 from procession.abi.internet import ADDRESS_BYTES
 from procession.abi.nftables import Subsystem
@@ -62,7 +63,6 @@ _ADDRESS_KINDS = {
 }
 """By family: the attributes of a source and a destination."""
 _NESTED = 0x8000
-_SECOND_NS = 10**9
 _NO_FLAGS = bytes(2)
 
 
@@ -100,7 +100,7 @@ def connection_message(
     body = pack_u8(_family_of(connection.original)) + bytes(3)
     body += _nest(_ORIGINAL, _tuple_data(connection.original)) + _nest(_REPLY, _tuple_data(connection.answer))
     body += attribute(int(names.CTA_STATUS), be32(connection.status))
-    left_s = max(connection.expiry_ns - now_ns, 0) // _SECOND_NS
+    left_s = max(connection.expiry_ns - now_ns, 0) // NS_PER_S
     body += attribute(int(names.CTA_TIMEOUT), be32(left_s))
     if connection.original[0] == TCP:
         told = attribute(int(TcpInformation.CTA_PROTOINFO_TCP_STATE), pack_u8(connection.state))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from procession.abi.duration import NS_PER_S
 from procession.abi.errno import EINVAL, EOPNOTSUPP, EOVERFLOW
 from procession.abi.nftables import LimitAttribute, LimitType
 from procession.net.netfilter.expression import Expression, be32, be32_in, be64, be64_in
@@ -20,7 +21,6 @@ _BURST, _TYPE = int(LimitAttribute.NFTA_LIMIT_BURST), int(LimitAttribute.NFTA_LI
 _FLAGS, _INVERTED = int(LimitAttribute.NFTA_LIMIT_FLAGS), 1
 _PACKETS, _BYTES = int(LimitType.NFT_LIMIT_PKTS), int(LimitType.NFT_LIMIT_PKT_BYTES)
 _USUAL_BURST = 5
-_SECOND_NS = 10**9
 _LARGEST = (1 << 64) - 1
 
 
@@ -60,7 +60,7 @@ class Limit(Expression):
         if not rate:
             raise EINVAL("nothing at all")
         self.rate = rate
-        self.period_ns = unit_s * _SECOND_NS
+        self.period_ns = unit_s * NS_PER_S
         self.burst = be32_in(found, _BURST) or (_USUAL_BURST if self.kind == _PACKETS else 0)
         if self.kind == _PACKETS:
             most = self.period_ns // rate * self.burst
@@ -85,7 +85,7 @@ class Limit(Expression):
         return b"".join(
             (
                 attribute(_RATE, be64(self.rate)),
-                attribute(_UNIT, be64(self.period_ns // _SECOND_NS)),
+                attribute(_UNIT, be64(self.period_ns // NS_PER_S)),
                 attribute(_BURST, be32(self.burst)),
                 attribute(_TYPE, be32(self.kind)),
                 attribute(_FLAGS, be32(int(self.is_inverted))),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from procession.abi.conntrack import TrackedState
+from procession.abi.duration import NS_PER_S
 from procession.abi.nftables import ConnectionPlace, ConnectionStatus
 from procession.abi.word import Words
 from procession.hardware.kernel_memory import PACKET_FILTER
@@ -28,7 +29,6 @@ CONNECTION_BYTES = 1_024
 MOST_CONNECTIONS = 65_536
 """net.netfilter.nf_conntrack_max."""
 _FIRST_SWEEP = 1_024
-_SECOND_NS = 10**9
 _GENERIC_S, _ICMP_S, _UDP_S, _UDP_STREAM_S = 600, 30, 30, 120
 _SYN_SENT_S, _SYN_RECEIVED_S, _ESTABLISHED_S, _ENDING_S, _CLOSED_S = 120, 60, 432_000, 120, 10
 """How long a connection is remembered after a packet (net.netfilter.nf_conntrack_*_timeout)."""
@@ -234,7 +234,7 @@ class Tracker:
                 seconds = _SYN_SENT_S
             else:
                 seconds = _SYN_RECEIVED_S if flags & SYN else _ESTABLISHED_S
-        connection.expiry_ns = self.network.host.clock.now_ns + seconds * _SECOND_NS
+        connection.expiry_ns = self.network.host.clock.now_ns + seconds * NS_PER_S
 
 
 def _state_after(connection: Connection, flags: int) -> int:
