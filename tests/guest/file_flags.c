@@ -1,10 +1,8 @@
 /* What chattr(1) sets, FS_IOC_SETFLAGS: files that are immutable or only appended to; and when files were made. */
-#include "check.h"
+#include "own_mounts.h"
 
 #include <linux/fs.h>
-#include <sched.h>
 #include <sys/ioctl.h>
-#include <sys/mount.h>
 #include <sys/xattr.h>
 #include <utime.h>
 
@@ -23,11 +21,7 @@ static int set_flags(int fd, int flags)
 /* A tmpfs of one's own: others keep other flags besides. */
 static void enter_tmpfs(void)
 {
-	MUST(unshare(CLONE_NEWNS));
-	MUST(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
-	enter_scratch();
-	MUST(mount("tmpfs", ".", "tmpfs", 0, "mode=0777"));
-	MUST(chdir(check_shared->scratch));
+	enter_own_mounts("tmpfs", "mode=0777");
 }
 
 static int created(const char *path, int flags)

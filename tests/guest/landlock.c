@@ -1,13 +1,11 @@
 /* Landlock: what a task forbids itself. */
-#include "check.h"
+#include "own_mounts.h"
 
 #include <arpa/inet.h>
 #include <linux/fs.h>
 #include <linux/landlock.h>
 #include <netinet/in.h>
-#include <sched.h>
 #include <sys/ioctl.h>
-#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
@@ -703,11 +701,7 @@ TEST(what_is_covered_and_what_has_left)
 
 	if (geteuid() != 0)
 		return;
-	enter_scratch();
-	MUST(unshare(CLONE_NEWNS));
-	MUST(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
-	MUST(mount("scratch", check_shared->scratch, "tmpfs", 0, "mode=755"));
-	MUST(chdir(check_shared->scratch));
+	enter_own_mounts("tmpfs", "mode=755");
 	MUST(mkdir("covered", 0755));
 	MUST(mkdir("tree", 0755));
 	MUST(mkdir("tree/in", 0755));

@@ -1,20 +1,9 @@
 /* mount(2), umount2(2) and pivot_root(2) in a mount namespace of the case's own. */
-#include "check.h"
-#include <sched.h>
+#include "own_mounts.h"
+
 #include <poll.h>
-#include <sys/mount.h>
 #include <sys/statfs.h>
 #include <sys/sysmacros.h>
-
-/* A scratch directory with a private tmpfs on it, in a namespace of one's own; the current directory. */
-static void enter_own_namespace(void)
-{
-	enter_scratch();
-	MUST(unshare(CLONE_NEWNS));
-	MUST(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
-	MUST(mount("scratch", check_shared->scratch, "tmpfs", 0, "mode=755"));
-	MUST(chdir(check_shared->scratch));
-}
 
 static void make_file(const char *path)
 {
@@ -104,7 +93,7 @@ TEST(new_mounts_and_their_options)
 	struct statfs figures;
 	struct stat status, below;
 
-	enter_own_namespace();
+	enter_own_mounts("tmpfs", "mode=755");
 	make_directories("a", "b", NULL);
 	make_file("a/below");
 	make_file("file");
@@ -147,7 +136,7 @@ TEST(new_mounts_and_their_options)
 
 TEST(flags_of_mounts)
 {
-	enter_own_namespace();
+	enter_own_mounts("tmpfs", "mode=755");
 	make_directories("a", "b", NULL);
 	MUST(mount("none", "a", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOATIME, NULL));
 	CHECK(has("a", " rw,nosuid,nodev,noexec,noatime "));
@@ -182,7 +171,7 @@ TEST(a_writer_keeps_a_mount_writable)
 {
 	int fd;
 
-	enter_own_namespace();
+	enter_own_mounts("tmpfs", "mode=755");
 	make_directories("a", "b", NULL);
 	mount_tmpfs("a");
 	MUST(mount("a", "b", NULL, MS_BIND, NULL));
@@ -201,7 +190,7 @@ TEST(binding)
 {
 	int fd;
 
-	enter_own_namespace();
+	enter_own_mounts("tmpfs", "mode=755");
 	make_directories("a", "a/b", "c", "new", "mnt", NULL);
 	make_file("a/file");
 	make_file("c/file");
@@ -259,7 +248,7 @@ TEST(binding)
 
 TEST(moving)
 {
-	enter_own_namespace();
+	enter_own_mounts("tmpfs", "mode=755");
 	make_directories("a", "b", "c", NULL);
 	make_file("file");
 	mount_tmpfs("a");
@@ -290,7 +279,7 @@ TEST(unmounting)
 {
 	int fd;
 
-	enter_own_namespace();
+	enter_own_mounts("tmpfs", "mode=755");
 	make_directories("a", "b", NULL);
 	mount_tmpfs("a");
 	fd = (int)MUST(open("a", O_PATH));
@@ -331,7 +320,7 @@ TEST(unmounting)
 
 TEST(what_covers_is_unmounted_first)
 {
-	enter_own_namespace();
+	enter_own_mounts("tmpfs", "mode=755");
 	make_directories("a", NULL);
 	mount_tmpfs("a");
 	MUST(chdir("a"));
@@ -348,7 +337,7 @@ TEST(lazily_unmounted_trees_fall_apart)
 {
 	int outer, inner;
 
-	enter_own_namespace();
+	enter_own_mounts("tmpfs", "mode=755");
 	make_directories("a", NULL);
 	mount_tmpfs("a");
 	MUST(mkdir("a/b", 0755));
@@ -367,7 +356,7 @@ TEST(kinds_of_propagation)
 {
 	int first, second;
 
-	enter_own_namespace();
+	enter_own_mounts("tmpfs", "mode=755");
 	make_directories("a", "b", "c", "d", NULL);
 	CHECK_ERRNO(propagate("a", MS_SHARED), EINVAL);
 	mount_tmpfs("a");
@@ -415,7 +404,7 @@ TEST(kinds_of_propagation)
 
 TEST(recursive_propagation)
 {
-	enter_own_namespace();
+	enter_own_mounts("tmpfs", "mode=755");
 	make_directories("a", NULL);
 	mount_tmpfs("a");
 	MUST(mkdir("a/b", 0755));
@@ -431,7 +420,7 @@ TEST(recursive_propagation)
 
 TEST(mounts_spread_to_peers_and_slaves)
 {
-	enter_own_namespace();
+	enter_own_mounts("tmpfs", "mode=755");
 	make_directories("a", "b", "c", "d", "e", NULL);
 	mount_tmpfs("a");
 	make_directories("a/x", "a/y", NULL);
@@ -483,7 +472,7 @@ TEST(mounts_spread_to_peers_and_slaves)
 
 TEST(a_tree_that_is_mounted_becomes_shared)
 {
-	enter_own_namespace();
+	enter_own_mounts("tmpfs", "mode=755");
 	make_directories("a", "b", "t", NULL);
 	mount_tmpfs("a");
 	MUST(mkdir("a/x", 0755));
@@ -509,7 +498,7 @@ TEST(a_tree_that_is_mounted_becomes_shared)
 
 TEST(an_unmount_leaves_copies_with_mounts_on_them)
 {
-	enter_own_namespace();
+	enter_own_mounts("tmpfs", "mode=755");
 	make_directories("a", "b", NULL);
 	mount_tmpfs("a");
 	MUST(mkdir("a/x", 0755));
@@ -531,7 +520,7 @@ TEST(an_unmount_leaves_copies_with_mounts_on_them)
 
 TEST(an_unmount_leaves_copies_that_are_covered_and_more)
 {
-	enter_own_namespace();
+	enter_own_mounts("tmpfs", "mode=755");
 	make_directories("a", "b", NULL);
 	mount_tmpfs("a");
 	MUST(mkdir("a/x", 0755));
@@ -555,7 +544,7 @@ TEST(propagate_from)
 {
 	int first;
 
-	enter_own_namespace();
+	enter_own_mounts("tmpfs", "mode=755");
 	make_directories("top", "top/a", "top/b", NULL);
 	mount_tmpfs("top/a");
 	MUST(propagate("top/a", MS_SHARED));
@@ -588,7 +577,7 @@ TEST(a_copied_namespace)
 	pid_t child;
 	char byte;
 
-	enter_own_namespace();
+	enter_own_mounts("tmpfs", "mode=755");
 	make_directories("a", "b", "p", "u", NULL);
 	mount_tmpfs("a");
 	mount_tmpfs("p");
@@ -628,7 +617,7 @@ TEST(removing_what_another_namespace_mounts_on)
 	pid_t child;
 	char byte;
 
-	enter_own_namespace();
+	enter_own_mounts("tmpfs", "mode=755");
 	make_directories("a", NULL);
 	make_file("f");
 	MUST(pipe(there));
@@ -660,7 +649,7 @@ TEST(changing_the_root)
 {
 	char cwd[PATH_MAX];
 
-	enter_own_namespace();
+	enter_own_mounts("tmpfs", "mode=755");
 	make_directories("new", "a", NULL);
 	make_file("file");
 	CHECK_ERRNO(pivot_root("new", "new"), EINVAL);
@@ -695,7 +684,7 @@ TEST(changing_the_root)
 
 TEST(a_root_put_on_itself)
 {
-	enter_own_namespace();
+	enter_own_mounts("tmpfs", "mode=755");
 	make_directories("new", NULL);
 	mount_tmpfs("new");
 	make_file("new/here");
@@ -711,7 +700,7 @@ TEST(chroot_and_its_mounts)
 	char line[256];
 	FILE *file;
 
-	enter_own_namespace();
+	enter_own_mounts("tmpfs", "mode=755");
 	make_directories("new", "new/proc", NULL);
 	MUST(mount("new", "new", NULL, MS_BIND, NULL));
 	MUST(mount("proc", "new/proc", "proc", 0, NULL));
@@ -732,7 +721,7 @@ TEST(chroot_and_its_mounts)
 
 TEST(who_may)
 {
-	enter_own_namespace();
+	enter_own_mounts("tmpfs", "mode=755");
 	make_directories("a", NULL);
 	MUST(mkdir("a/b", 0755));
 	drop_root();
@@ -755,7 +744,7 @@ TEST(mountinfo_can_be_polled)
 	int fd, other;
 	struct pollfd polled;
 
-	enter_own_namespace();
+	enter_own_mounts("tmpfs", "mode=755");
 	make_directories("a", NULL);
 	fd = (int)MUST(open("/proc/self/mountinfo", O_RDONLY));
 	other = (int)MUST(open("/proc/self/mounts", O_RDONLY));
@@ -799,7 +788,7 @@ TEST(numbers_of_mounts)
 	struct statx first, second, unique, again;
 	int id;
 
-	enter_own_namespace();
+	enter_own_mounts("tmpfs", "mode=755");
 	make_directories("a", NULL);
 	mount_tmpfs("a");
 	MUST(statx(AT_FDCWD, "a", 0, STATX_MNT_ID, &first));
@@ -834,7 +823,7 @@ TEST(nothing_is_executed_of_a_noexec_mount)
 	char *arguments[] = {"file", NULL}, *memory;
 	int fd;
 
-	enter_own_namespace();
+	enter_own_mounts("tmpfs", "mode=755");
 	make_directories("a", NULL);
 	MUST(mount("none", "a", "tmpfs", MS_NOEXEC, NULL));
 	fd = (int)MUST(open("a/file", O_RDWR | O_CREAT, 0700));
@@ -861,7 +850,7 @@ TEST(what_takes_room_in_tmpfs)
 	struct stat status;
 	int fd, made;
 
-	enter_own_namespace();
+	enter_own_mounts("tmpfs", "mode=755");
 	make_directories("a", NULL);
 	MUST(mount("none", "a", "tmpfs", 0, "size=64k,nr_inodes=12,mode=1770"));
 	MUST(stat("a", &status));
@@ -898,7 +887,7 @@ TEST(what_takes_room_in_tmpfs)
 
 TEST(unmounted_where_one_stands)
 {
-	enter_own_namespace();
+	enter_own_mounts("tmpfs", "mode=755");
 	make_directories("a", NULL);
 	mount_tmpfs("a");
 	MUST(chdir("a"));
@@ -913,7 +902,7 @@ TEST(numbers_of_groups_are_used_again)
 {
 	int first;
 
-	enter_own_namespace();
+	enter_own_mounts("tmpfs", "mode=755");
 	make_directories("a", "b", "c", NULL);
 	mount_tmpfs("a");
 	mount_tmpfs("b");
@@ -966,7 +955,7 @@ static int notes_access(unsigned long flags)
 
 TEST(which_accesses_are_noted)
 {
-	enter_own_namespace();
+	enter_own_mounts("tmpfs", "mode=755");
 	make_directories("a", NULL);
 	CHECK_EQ(notes_access(MS_STRICTATIME), 3);
 	CHECK_EQ(notes_access(MS_STRICTATIME | MS_NODIRATIME), 1);
@@ -981,7 +970,7 @@ TEST(a_directory_that_leaves_a_bind_mount)
 	ssize_t length;
 	int directory;
 
-	enter_own_namespace();
+	enter_own_mounts("tmpfs", "mode=755");
 	mount_tmpfs(".");
 	MUST(chdir(check_shared->scratch));
 	make_directories("a", "a/b", "a/b/c", "outside", "m", NULL);

@@ -1,7 +1,5 @@
 /* What root in a user namespace may do with the mounts that it was given, and with its own. */
-#include "check.h"
-#include <sched.h>
-#include <sys/mount.h>
+#include "own_mounts.h"
 
 static void write_map(const char *name, const char *text)
 {
@@ -14,11 +12,7 @@ static void write_map(const char *name, const char *text)
 /* Some mounts in a namespace of the machine's, then a copy of it that belongs to a new user namespace. */
 static void enter_user_namespace(unsigned long root_propagation)
 {
-	enter_scratch();
-	MUST(unshare(CLONE_NEWNS));
-	MUST(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
-	MUST(mount("scratch", check_shared->scratch, "tmpfs", 0, "mode=777"));
-	MUST(chdir(check_shared->scratch));
+	enter_own_mounts("tmpfs", "mode=777");
 	MUST(mkdir("a", 0777));
 	MUST(mkdir("b", 0777));
 	MUST(mkdir("ro", 0777));
@@ -187,11 +181,7 @@ TEST(somebody_outside)
 {
 	int pid, status;
 
-	enter_scratch();
-	MUST(unshare(CLONE_NEWNS));
-	MUST(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
-	MUST(mount("scratch", check_shared->scratch, "tmpfs", 0, "mode=777"));
-	MUST(chdir(check_shared->scratch));
+	enter_own_mounts("tmpfs", "mode=777");
 	MUST(mkdir("a", 0777));
 	pid = (int)MUST(fork());
 	if (pid == 0) {

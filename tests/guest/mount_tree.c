@@ -1,7 +1,5 @@
 /* Mounts by file descriptor: fsopen, fsconfig, fsmount, fspick, open_tree, move_mount, mount_setattr, statmount. */
-#include "check.h"
-#include <sched.h>
-#include <sys/mount.h>
+#include "own_mounts.h"
 
 #define STATX_UNIQUE 0x4000
 #define LSMT_ALL UINT64_MAX
@@ -30,15 +28,6 @@ struct answer {
 	uint64_t spare[45];
 	char text[3584];
 };
-
-static void enter_own_namespace(void)
-{
-	enter_scratch();
-	MUST(unshare(CLONE_NEWNS));
-	MUST(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
-	MUST(mount("scratch", check_shared->scratch, "tmpfs", 0, "mode=755"));
-	MUST(chdir(check_shared->scratch));
-}
 
 static int exists(const char *path)
 {
@@ -113,7 +102,7 @@ TEST(configuring_by_steps)
 	char target[64], name[64];
 	ssize_t length;
 
-	enter_own_namespace();
+	enter_own_mounts("tmpfs", "mode=755");
 	MUST(mkdir("a", 0755));
 	CHECK_ERRNO(fsopen("nosuchfs", 0), ENODEV);
 	CHECK_ERRNO(fsopen("tmpfs", 2), EINVAL);
@@ -197,7 +186,7 @@ TEST(changing_what_is_mounted)
 {
 	int fd, busy;
 
-	enter_own_namespace();
+	enter_own_mounts("tmpfs", "mode=755");
 	MUST(mkdir("a", 0755));
 	MUST(mount("none", "a", "tmpfs", 0, "size=16k"));
 	CHECK_ERRNO(fspick(AT_FDCWD, "nothing", 0), ENOENT);
@@ -233,7 +222,7 @@ TEST(trees_that_are_not_mounted)
 {
 	int tree, inner, plain;
 
-	enter_own_namespace();
+	enter_own_mounts("tmpfs", "mode=755");
 	MUST(mkdir("a", 0755));
 	MUST(mkdir("b", 0755));
 	mount_tmpfs("a");
@@ -275,7 +264,7 @@ TEST(a_tree_is_gone_with_its_descriptor)
 {
 	int tree, inside;
 
-	enter_own_namespace();
+	enter_own_mounts("tmpfs", "mode=755");
 	MUST(mkdir("a", 0755));
 	mount_tmpfs("a");
 	MUST(mkdir("a/x", 0755));
@@ -295,7 +284,7 @@ TEST(trees_onto_trees)
 {
 	int first, second;
 
-	enter_own_namespace();
+	enter_own_mounts("tmpfs", "mode=755");
 	MUST(mkdir("a", 0755));
 	MUST(mkdir("b", 0755));
 	mount_tmpfs("a");
@@ -314,7 +303,7 @@ TEST(beneath_another_mount)
 {
 	int tree;
 
-	enter_own_namespace();
+	enter_own_mounts("tmpfs", "mode=755");
 	MUST(mkdir("a", 0755));
 	mount_tmpfs("a");
 	make_file("a/upper");
@@ -342,7 +331,7 @@ TEST(beneath_another_mount)
 
 TEST(joining_a_group)
 {
-	enter_own_namespace();
+	enter_own_mounts("tmpfs", "mode=755");
 	for (const char *name = "abcd"; *name != '\0'; name++)
 		MUST(mkdir((char[]){*name, '\0'}, 0755));
 	mount_tmpfs("a");
@@ -382,7 +371,7 @@ TEST(attributes_of_mounts)
 	char large[5000] = {0};
 	int fd;
 
-	enter_own_namespace();
+	enter_own_mounts("tmpfs", "mode=755");
 	MUST(mkdir("a", 0755));
 	mount_tmpfs("a");
 	MUST(mkdir("a/x", 0755));
@@ -468,7 +457,7 @@ TEST(what_is_known_of_a_mount)
 	struct stat status;
 	int number, parent;
 
-	enter_own_namespace();
+	enter_own_mounts("tmpfs", "mode=755");
 	MUST(mkdir("a", 0755));
 	MUST(mount("some name", "a", "tmpfs", MS_NOSUID | MS_SYNCHRONOUS | MS_NOATIME, "size=64k,mode=700"));
 	MUST(propagate("a", MS_SHARED));
@@ -531,7 +520,7 @@ TEST(lists_of_mounts)
 	uint64_t ids[50], first, second;
 	struct request request = {.size = 24};
 
-	enter_own_namespace();
+	enter_own_mounts("tmpfs", "mode=755");
 	MUST(mkdir("a", 0755));
 	mount_tmpfs("a");
 	MUST(mkdir("a/x", 0755));
@@ -573,7 +562,7 @@ TEST(who_may)
 	struct mount_attr attributes = {.attr_set = MOUNT_ATTR_RDONLY};
 	int tree;
 
-	enter_own_namespace();
+	enter_own_mounts("tmpfs", "mode=755");
 	MUST(mkdir("a", 0755));
 	drop_root();
 	CHECK_ERRNO(fsopen("tmpfs", 0), EPERM);

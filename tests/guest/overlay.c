@@ -1,8 +1,7 @@
 /* overlayfs: layers, copying up, whiteouts and opaque directories. */
-#include "check.h"
+#include "own_mounts.h"
+
 #include <dirent.h>
-#include <sched.h>
-#include <sys/mount.h>
 #include <sys/statfs.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
@@ -11,11 +10,7 @@
 
 static void enter_own_namespace(void)
 {
-	enter_scratch();
-	MUST(unshare(CLONE_NEWNS));
-	MUST(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
-	MUST(mount("scratch", check_shared->scratch, "tmpfs", 0, "mode=755"));
-	MUST(chdir(check_shared->scratch));
+	enter_own_mounts("tmpfs", "mode=755");
 	umask(022);
 }
 
