@@ -11,6 +11,7 @@ from procession.fs.devices import Devtmpfs, DevtmpfsType
 from procession.fs.directory import make_directory
 from procession.fs.file_system_type import register
 from procession.fs.fs_context import FsContext
+from procession.fs.inotify import set_first_limits
 from procession.fs.kernel_log import KERN_NOTICE
 from procession.fs.mounts.mount import MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RELATIME
 from procession.fs.mounts.namespace import first_namespace
@@ -88,6 +89,7 @@ def mount_first(
     vfs.caller = kernel
     kernel.vfs = vfs
     vfs.log.append(KERN_NOTICE, b"Linux version %s (Procession)" % RELEASE)
+    set_first_limits(vfs.init_user_namespace, vfs.memory.frame_count)
     kernel.init_pid_namespace = PidNamespace(vfs.namespaces, vfs.init_user_namespace, None, PID_NUMBER)
     if injector is not None:
         from procession.kernel.fault_injection import inject_failures

@@ -113,7 +113,7 @@ class FootprintEvents(Inotify):
     OUTSIDE_STATE: ClassVar = ("watcher",)
 
     def __init__(self, watcher: FootprintWatcher) -> None:
-        super().__init__(watcher.kernel.memory.frame_count, watcher.kernel.vfs.init_user_namespace)
+        super().__init__()
         self.watcher = watcher
 
     def opened(self, file: File) -> None:

@@ -369,12 +369,24 @@ def seek_empty(file: File, offset: int, whence: int) -> int:
     return set_position(file, offset, whence, 0)
 
 
-class RegularFile(File):
-    """An open file whose contents are pages of memory."""
+class PositionedFile(File):
+    """An open file that read(2) reads as pread(2) does at the position, which then is behind that."""
 
     __slots__ = ()
 
     is_seekable = True
+
+    def read(self, length: int) -> bytes:
+        data = self.read_at(self.position, length)
+        self.position += len(data)
+        return data
+
+
+class RegularFile(PositionedFile):
+    """An open file whose contents are pages of memory."""
+
+    __slots__ = ()
+
     knows_nowait: ClassVar[bool] = False
     can_poll = False
 
@@ -390,11 +402,6 @@ class RegularFile(File):
             self.inode.writer_count -= 1
             self.inode.superblock.writer_count -= 1
             self.path.mount.writer_count -= 1
-
-    def read(self, length: int) -> bytes:
-        data = self.read_at(self.position, length)
-        self.position += len(data)
-        return data
 
     def read_at(self, offset: int, length: int) -> bytes:
         inode = self.inode

@@ -45,7 +45,7 @@ class FileWatch(Protocol):
 
 
 class FileEvents:
-    """The file events of one machine, from the first inotify instance on (Linux: fs/notify/fsnotify.c).
+    """The file events of one machine, from the first watch on (Linux: fs/notify/fsnotify.c).
 
     `watched` are the inodes with watches, in the order in which they came. An inode's `watches` are None
     when there are none.

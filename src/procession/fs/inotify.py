@@ -51,19 +51,26 @@ class Inotify(FileEvents):
 
     __slots__ = ("maximum_events",)
 
-    def __init__(self, memory_pages: int, space: UserNamespace) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.maximum_events = 16_384
-        space.maximum[INOTIFY_INSTANCES] = _INSTANCES
-        room = (memory_pages // 100 << 12) // _BYTES_FOR_WATCH
-        space.maximum[INOTIFY_WATCHES] = min(max(room, _FEWEST_WATCHES), _MOST_WATCHES)
+
+
+def set_first_limits(space: UserNamespace, memory_pages: int) -> None:
+    """How many instances and watches each user may have in the machine's first namespace.
+
+    Linux: fs/notify/inotify/inotify_user.c, inotify_user_setup.
+    """
+    space.maximum[INOTIFY_INSTANCES] = _INSTANCES
+    room = (memory_pages // 100 << 12) // _BYTES_FOR_WATCH
+    space.maximum[INOTIFY_WATCHES] = min(max(room, _FEWEST_WATCHES), _MOST_WATCHES)
 
 
 def inotify_of(vfs: Vfs) -> Inotify:
     """The machine's, made at first use."""
     events = vfs.file_events
     if events is None:
-        events = vfs.file_events = Inotify(vfs.memory.frame_count, vfs.init_user_namespace)
+        events = vfs.file_events = Inotify()
     assert isinstance(events, Inotify)
     return events
 
@@ -116,7 +123,6 @@ class InotifyFile(File):
     knows_async: ClassVar[bool] = True
 
     def __init__(self, vfs: Vfs, flags: int, subject: Subject) -> None:
-        inotify_of(vfs)
         self.space = subject.user_namespace
         self.uid = subject.euid
         if not self.space.charge(self.uid, INOTIFY_INSTANCES):

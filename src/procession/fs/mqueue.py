@@ -30,6 +30,7 @@ from procession.fs.file import (
     POLLRDNORM,
     POLLWRNORM,
     File,
+    PositionedFile,
     set_position,
 )
 from procession.fs.inode import S_IFDIR, S_IFREG, DirectoryEntry, Inode, Superblock
@@ -374,7 +375,7 @@ def add_sleeper(sleepers: list[QueueSleeper], sleeper: QueueSleeper) -> None:
     sleepers.insert(place, sleeper)
 
 
-class QueueFile(File):
+class QueueFile(PositionedFile):
     """An open queue, which reads as a line about its state."""
 
     __slots__ = ()
@@ -382,19 +383,12 @@ class QueueFile(File):
     takes_read_flags: ClassVar[bool] = False
     has_write: ClassVar[bool] = False
 
-    is_seekable = True
-
     @property
     def message_queue(self) -> QueueInode:
         """The queue."""
         inode = self.inode
         assert isinstance(inode, QueueInode)
         return inode
-
-    def read(self, length: int) -> bytes:
-        data = self.read_at(self.position, length)
-        self.position += len(data)
-        return data
 
     def read_at(self, offset: int, length: int) -> bytes:
         data = self.message_queue.status()[offset : offset + length]

@@ -12,6 +12,7 @@ from procession.fs.file import (
     SEEK_HOLE,
     SEEK_SET,
     File,
+    PositionedFile,
     seek_empty,
     set_position,
 )
@@ -127,12 +128,11 @@ class ProcFile(ProcInode):
         raise EIO
 
 
-class GeneratedFile(File):
+class GeneratedFile(PositionedFile):
     """An open file whose contents are made when it's read from the beginning (Linux: fs/seq_file.c)."""
 
     __slots__ = ("contents", "source")
 
-    is_seekable = True
     knows_nowait: ClassVar[bool] = False
     can_poll = False
 
@@ -145,11 +145,6 @@ class GeneratedFile(File):
         if self.contents is not None:
             self.inode.superblock.vfs.memory.account.uncharge(TEXT, len(self.contents))
             self.contents = None
-
-    def read(self, length: int) -> bytes:
-        data = self.read_at(self.position, length)
-        self.position += len(data)
-        return data
 
     def read_at(self, offset: int, length: int) -> bytes:
         contents = self.contents

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EINVAL
 from procession.abi.word import pack_array
-from procession.fs.file import File
+from procession.fs.file import File, PositionedFile
 from procession.kernel.cgroup.memory import MemoryCounter
 from procession.kernel.time.costs import SHOWN_PAGE_NS
 from procession.procfs.process_memory import seek_memory
@@ -26,24 +26,18 @@ def open_page_groups(kernel: Kernel, path: Path, flags: int, subject: Subject) -
     return PageGroupFile(path, flags, subject, kernel)
 
 
-class PageGroupFile(File):
+class PageGroupFile(PositionedFile):
     """An open /proc/kpagecgroup: 64 bits for each frame, the number of the group's directory; 0 where the
     frame isn't in use. Linux: fs/proc/page.c, kpagecgroup_read.
     """
 
     __slots__ = ("kernel",)
 
-    is_seekable = True
     can_poll = False
 
     def __init__(self, path: Path, flags: int, subject: Subject, kernel: Kernel) -> None:
         super().__init__(path, flags, subject)
         self.kernel = kernel
-
-    def read(self, length: int) -> bytes:
-        data = self.read_at(self.position, length)
-        self.position += len(data)
-        return data
 
     def read_at(self, offset: int, length: int) -> bytes:
         if offset % _ENTRY_BYTES or length % _ENTRY_BYTES:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 from procession.abi.device_numbers import device_major, device_minor
 from procession.abi.errno import EINVAL, EIO, ESRCH
 from procession.fs.dentry import absolute_path
-from procession.fs.file import MAXIMUM_SIZE, SEEK_CUR, SEEK_SET, File
+from procession.fs.file import MAXIMUM_SIZE, SEEK_CUR, SEEK_SET, File, PositionedFile
 from procession.fs.memfd import shared_memory_mount
 from procession.fs.shared_anonymous import NAME, number_of
 from procession.hardware import page_table as pte
@@ -256,8 +256,8 @@ class AreaUse(NamedTuple):
 _NOTHING_USED = AreaUse._make([0] * len(AreaUse._fields))
 
 
-def area_use(mm: MemoryDescriptor, area: VirtualMemoryArea) -> AreaUse:
-    """Count the pages of `area`. A page is dirty when no file has it as it is."""
+def area_use(clock: Clock, mm: MemoryDescriptor, area: VirtualMemoryArea) -> AreaUse:
+    """Count the pages of `area`, which takes time. A page is dirty when no file has it as it is."""
     references = mm.memory.references
     is_memory = area.pages is None or (area.file is None or not area.file.inode.is_written_back)
     anonymous = proportional_dirty = referenced = 0
@@ -278,6 +278,7 @@ def area_use(mm: MemoryDescriptor, area: VirtualMemoryArea) -> AreaUse:
             referenced += PAGE_KB
         if is_dirty:
             proportional_dirty += share
+    clock.spend(sum(counts) // PAGE_KB * SHOWN_PAGE_NS)
     return AreaUse._make((*counts, anonymous, *proportional, proportional_dirty, referenced))
 
 
@@ -353,8 +354,7 @@ def show_smaps(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
     mm, root = task.mm, reader_root(system, task)
     parts: list[bytes] = []
     for area in mm.areas:
-        use = area_use(mm, area)
-        system.kernel.clock.spend(use.resident // PAGE_KB * SHOWN_PAGE_NS)
+        use = area_use(system.kernel.clock, mm, area)
         locked = use.resident if area.flags & LOCKED else 0
         parts += (
             area_header(area, root),
@@ -371,10 +371,10 @@ def show_smaps_rollup(system: ProcFileSystem, task: Task, subject: Subject) -> b
     """/proc/PID/smaps_rollup. Raises ESRCH. Linux: fs/proc/task_mmu.c, show_smaps_rollup."""
     if not has_memory(task):
         raise ESRCH(f"process {task.tid} has no memory any more")
-    mm = task.mm
-    uses = [area_use(mm, area) for area in mm.areas]
+    mm, clock = task.mm, system.kernel.clock
+    uses = [area_use(clock, mm, area) for area in mm.areas]
     total = AreaUse._make(map(sum, zip(*uses, strict=True))) if uses else _NOTHING_USED
-    system.kernel.clock.spend(total.resident // PAGE_KB * SHOWN_PAGE_NS + len(uses) * SHOWN_AREA_NS)
+    clock.spend(len(uses) * SHOWN_AREA_NS)
     locked = sum(use.resident for use, area in zip(uses, mm.areas, strict=True) if area.flags & LOCKED)
     before, after = use_lines(total, locked).split(b"Shared_Clean:", 1)
     by_kind = (
@@ -476,12 +476,11 @@ def store_dump_filter(system: ProcFileSystem, task: Task, data: bytes, subject: 
     task.mm.dump_filter = value & ((1 << DUMP_FILTER_BITS) - 1)
 
 
-class MemoryFile(File):
+class MemoryFile(PositionedFile):
     """An open /proc/PID/mem: positions are addresses. Linux: fs/proc/base.c, mem_rw."""
 
     __slots__ = ("mm",)
 
-    is_seekable = True
     can_poll = False
     takes_read_flags = False
     takes_write_flags = False
@@ -490,11 +489,6 @@ class MemoryFile(File):
         super().__init__(path, flags, subject)
         # Linux too holds the structure but not the pages: a process that has ended reads as empty.
         self.mm = mm
-
-    def read(self, length: int) -> bytes:
-        data = self.read_at(self.position, length)
-        self.position += len(data)
-        return data
 
     def read_at(self, offset: int, length: int) -> bytes:
         mm = self.mm

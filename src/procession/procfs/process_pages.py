@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 from procession.abi.errno import EINVAL, ENOENT, EPERM, ESRCH
 from procession.abi.word import pack_array
 from procession.fs.dentry import absolute_path
-from procession.fs.file import File
+from procession.fs.file import File, PositionedFile
 from procession.fs.inode import S_IFLNK, DirectoryEntry, Inode
 from procession.fs.permission import CAP_SYS_ADMIN
 from procession.fs.shared_anonymous import path_of
@@ -41,12 +41,11 @@ _FIRST_KIND, _SOFT_DIRTY, _PEAK = 1, 4, 5
 _OF_ANONYMOUS, _OF_FILES = 2, 3
 
 
-class PageMapFile(File):
+class PageMapFile(PositionedFile):
     """An open /proc/PID/pagemap: 64 bits for each page. Linux: fs/proc/task_mmu.c, pagemap_read."""
 
     __slots__ = ("mm", "shows_frames")
 
-    is_seekable = True
     can_poll = False
     takes_read_flags = False
 
@@ -54,11 +53,6 @@ class PageMapFile(File):
         super().__init__(path, flags, subject)
         self.mm = mm
         self.shows_frames = subject.has_capability(CAP_SYS_ADMIN)
-
-    def read(self, length: int) -> bytes:
-        data = self.read_at(self.position, length)
-        self.position += len(data)
-        return data
 
     def read_at(self, offset: int, length: int) -> bytes:
         if offset % _ENTRY_BYTES or length % _ENTRY_BYTES:

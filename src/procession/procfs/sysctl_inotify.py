@@ -26,12 +26,10 @@ def _store_events(kernel: Kernel, data: bytes) -> None:
 
 
 def _show(kind: int, kernel: Kernel) -> bytes:
-    inotify_of(kernel.vfs)
     return b"%d\n" % kernel.vfs.init_user_namespace.maximum[kind]
 
 
 def _store(kind: int, kernel: Kernel, data: bytes) -> None:
-    inotify_of(kernel.vfs)
     kernel.vfs.init_user_namespace.maximum[kind] = _parse_count(data)
 
 

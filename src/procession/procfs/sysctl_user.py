@@ -6,7 +6,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EINVAL
-from procession.fs.inotify import inotify_of
 from procession.fs.namespace import (
     CLONE_NEWCGROUP,
     CLONE_NEWIPC,
@@ -43,8 +42,6 @@ _NAMES = {
 def _seen_namespace(kernel: Kernel) -> UserNamespace:
     """That of the running task: each has its own limits."""
     current = kernel.current
-    # The first namespace's limits of what watches files are set with the first use of that.
-    inotify_of(kernel.vfs)
     return kernel.vfs.init_user_namespace if current is None else current.credentials.user_namespace
 
 

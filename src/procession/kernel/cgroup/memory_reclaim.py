@@ -109,23 +109,13 @@ def calculate_protection(target: MemoryCounter, counter: MemoryCounter) -> None:
     if not parent.files:
         # It was passed over, as there is nothing to take from it.
         calculate_protection(target, parent)
-    is_recursive = counter.kernel.cgroups.protects_recursively
-    siblings = parent.children
+    minimums = [min(each.usage, each.minimum) for each in parent.children]
     counter.effective_minimum = _effective_protection(
-        counter,
-        parent,
-        counter.minimum,
-        parent.effective_minimum,
-        sum(min(each.usage, each.minimum) for each in siblings),
-        is_recursive=is_recursive,
+        counter, parent, counter.minimum, parent.effective_minimum, sum(minimums)
     )
+    lows = [min(each.usage, each.low) for each in parent.children]
     counter.effective_low = _effective_protection(
-        counter,
-        parent,
-        counter.low,
-        parent.effective_low,
-        sum(min(each.usage, each.low) for each in siblings),
-        is_recursive=is_recursive,
+        counter, parent, counter.low, parent.effective_low, sum(lows)
     )
 
 
@@ -134,22 +124,20 @@ def _effective_protection(
     parent: MemoryCounter,
     setting: int,
     parent_effective: int,
-    siblings_protected: int,
-    *,
-    is_recursive: bool,
+    claimed: int,
 ) -> int:
-    """A group's part of what is protected above it, in bytes: no more than it uses and asks for, unless all
-    that is asked for leaves something. Linux: mm/page_counter.c, effective_protection.
+    """A group's part of what is protected above it, in bytes: no more than it uses and asks for, unless what
+    is claimed, by its siblings too, leaves something. Linux: mm/page_counter.c, effective_protection.
     """
     protected = min(counter.usage, setting)
-    if siblings_protected > parent_effective:
-        return protected * parent_effective // siblings_protected
+    if claimed > parent_effective:
+        return protected * parent_effective // claimed
     if (
-        is_recursive
-        and parent_effective > siblings_protected
-        and parent.usage > siblings_protected
+        counter.kernel.cgroups.protects_recursively
+        and parent_effective > claimed
+        and parent.usage > claimed
         and counter.usage > protected
     ):
-        unclaimed = parent_effective - siblings_protected
-        return protected + unclaimed * (counter.usage - protected) // (parent.usage - siblings_protected)
+        unclaimed = parent_effective - claimed
+        return protected + unclaimed * (counter.usage - protected) // (parent.usage - claimed)
     return protected
