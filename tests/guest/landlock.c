@@ -5,6 +5,7 @@
 #include <linux/fs.h>
 #include <linux/landlock.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
@@ -580,6 +581,46 @@ TEST(owners_of_files_outside)
 	write_all(to_owner[1], "x", 1);
 	CHECK(is_pending(SIGIO));
 	CHECK_ERRNO(kill(outside, SIGKILL), EPERM);
+}
+
+static void *own_by_the_group(void *file)
+{
+	/* This thread alone is restricted. */
+	scope(SCOPE_SIGNALS);
+	MUST(fcntl(*(int *)file, F_SETOWN, -getpgrp()));
+	MUST(fcntl(*(int *)file, F_SETFL, O_ASYNC));
+	return NULL;
+}
+
+/* Of the process group that owns a file, who chose it is always told, and others as the domain says. */
+TEST(owners_that_are_process_groups)
+{
+	int ends[2];
+	volatile int *got = make_shared_page();
+	pthread_t thread;
+	pid_t member;
+
+	block(SIGIO);
+	member = (pid_t)MUST(fork());
+	if (member == 0) {
+		sigset_t set = set_of(SIGIO);
+		int signal;
+
+		*got = 1;
+		sigwait(&set, &signal);
+		*got = 2;
+		_exit(0);
+	}
+	while (*got == 0)
+		sleep_ms(1);
+	MUST(pipe(ends));
+	CHECK_EQ(pthread_create(&thread, NULL, own_by_the_group, &ends[0]), 0);
+	CHECK_EQ(pthread_join(thread, NULL), 0);
+	write_all(ends[1], "x", 1);
+	sleep_ms(50);
+	CHECK(is_pending(SIGIO));
+	CHECK_EQ(*got, 1);
+	MUST(kill(member, SIGKILL));
 }
 
 static struct sockaddr_un abstract_name(const char *name, socklen_t *length)

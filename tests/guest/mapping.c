@@ -446,6 +446,85 @@ TEST(devices_as_memory)
 	CHECK_EQ(shared[0], 'c');
 }
 
+/* Private memory of /dev/zero is anonymous, but it's shown as of that file, at the offset that was asked for. */
+TEST(anonymous_memory_of_a_device)
+{
+	int zero = (int)MUST(open("/dev/zero", O_RDWR));
+	char *two = map_file(zero, 2 * PAGE, RW, MAP_PRIVATE, 3 * PAGE);
+	char name[64], line[256], target[64] = "", want[32];
+	FILE *maps;
+	int found = 0;
+
+	two[0] = 'x';
+	/* Two areas now: the second one's offset is a page further. */
+	MUST(mprotect(two + PAGE, PAGE, PROT_READ));
+	snprintf(want, sizeof want, "%lx-%lx rw-p 00003000 ", (long)two, (long)two + PAGE);
+	maps = fopen("/proc/self/maps", "r");
+	MUST(maps == NULL ? -1 : 0);
+	while (fgets(line, sizeof line, maps) != NULL)
+		if (!strncmp(line, want, strlen(want)))
+			found |= strstr(line, "/dev/zero\n") != NULL ? 1 : 4;
+		else if (strtoul(line, NULL, 16) == (unsigned long)(two + PAGE))
+			found |= strstr(line, "r--p 00004000 ") != NULL && strstr(line, "/dev/zero\n") != NULL ? 2 : 8;
+	fclose(maps);
+	CHECK_EQ(found, 3);
+	if (geteuid() == 0) {
+		snprintf(name, sizeof name, "/proc/self/map_files/%lx-%lx", (long)two, (long)two + PAGE);
+		CHECK(readlink(name, target, sizeof target - 1) > 0);
+		CHECK_STRING(target, "/dev/zero");
+	}
+	CHECK_EQ(madvise(two, PAGE, MADV_FREE), 0);
+	CHECK_ERRNO(madvise(two, PAGE, MADV_WIPEONFORK), EINVAL);
+	CHECK_EQ(madvise(two, PAGE, MADV_DONTNEED), 0);
+	CHECK_EQ(two[0], 0);
+	MUST(close(zero));
+	two = mremap(two, PAGE, 4 * PAGE, MREMAP_MAYMOVE);
+	CHECK(two != MAP_FAILED && is_zero(two, 4 * PAGE));
+	CHECK_EQ(munmap(two, 4 * PAGE), 0);
+}
+
+static int pages_there(char *address, int count)
+{
+	unsigned char vector[8];
+	int there = 0;
+
+	MUST(mincore(address, (size_t)count * PAGE, vector));
+	for (int page = 0; page < count; page++)
+		there |= (vector[page] & 1) << page;
+	return there;
+}
+
+/* What fallocate(2) has kept room for is in memory once it was touched. */
+TEST(pages_that_are_only_kept)
+{
+	int fd = (int)MUST(memfd_create("pages", 0));
+	char *map, *again;
+
+	MUST(fallocate(fd, 0, 0, 8 * PAGE));
+	map = map_file(fd, 8 * PAGE, RW, MAP_SHARED, 0);
+	CHECK_EQ(pages_there(map, 8), 0);
+	CHECK_EQ(lseek(fd, 0, SEEK_DATA), -1);
+	map[2 * PAGE] = 1;
+	CHECK_EQ(pages_there(map, 8), 4);
+	CHECK_EQ(lseek(fd, 0, SEEK_DATA), 2 * PAGE);
+	CHECK_EQ(map[5 * PAGE], 0);
+	CHECK_EQ(pages_there(map, 8), 0x24);
+	MUST(pwrite(fd, "x", 1, 7 * PAGE));
+	CHECK_EQ(pages_there(map, 8), 0xa4);
+	CHECK_EQ(lseek(fd, 6 * PAGE, SEEK_DATA), 7 * PAGE);
+	again = map_file(fd, 8 * PAGE, PROT_READ, MAP_PRIVATE, 0);
+	CHECK_EQ(again[0], 0);
+	CHECK_EQ(pages_there(map, 8), 0xa5);
+	MUST(munmap(map, 8 * PAGE));
+	MUST(munmap(again, 8 * PAGE));
+	CHECK_EQ(lseek(fd, 0, SEEK_DATA), 0);
+	CHECK_EQ(lseek(fd, 0, SEEK_HOLE), PAGE);
+	/* To keep room where there is some already is to touch it. */
+	MUST(fallocate(fd, 0, 3 * PAGE, PAGE));
+	CHECK_EQ(lseek(fd, 3 * PAGE, SEEK_DATA), 3 * PAGE);
+	CHECK_EQ(lseek(fd, 4 * PAGE, SEEK_DATA), 5 * PAGE);
+}
+
 /* A function's code: mov $value, %eax; ret. */
 static void put_code(char *to, int value)
 {

@@ -207,6 +207,8 @@ def _map_around(mm: MemoryDescriptor, area: VirtualMemoryArea, page: int, leaf: 
 def _bring_in(memory: PhysicalMemory, pages: PageCache, near: range, index: int) -> None:
     """Have page `index` of a file in memory, and those of the pages `near` it that are kept elsewhere."""
     cached = pages.frames
+    if index in pages.unwritten:
+        pages.frame(index)
     if all(map(cached.__contains__, near)):
         return
     if pages.backing is not None and memory.free_frames > _AROUND:
@@ -222,13 +224,14 @@ def _map_absent(
     """Map those of the pages from `first` to `last` that have no entry; how many there were."""
     assert area.pages is not None
     words, cached, executable = mm.words, area.pages.frames, mm.memory.executable
+    unwritten = area.pages.unwritten
     is_executable = not bits & pte.NO_EXECUTE
     count = 0
     for page in range(first, last):
         place = slot + (page & 511)
         if not words[place]:
             frame = cached.get(page + offset)
-            if frame is None:
+            if frame is None or page + offset in unwritten:
                 continue
             words[place] = frame << PAGE_SHIFT | bits
             count += 1

@@ -82,7 +82,8 @@ class PageCache:
     `area_count` counts the areas that map it. Page table entries hold no references to its frames, so what
     is truncated while there are areas waits in `orphans` until the last one has gone. `is_executed` says
     that an executable area maps or has mapped it. `unwritten` are the pages that are kept by fallocate(2) and
-    have been neither written nor mapped: to lseek(2) they are holes. `holes` are frames of pages that were
+    nobody has written to or touched since (in Linux, folios that aren't up to date): to lseek(2) they are
+    holes, and to mincore(2) they aren't there. `holes` are frames of pages that were
     only read and are nowhere: they hold zeros, and are there to be counted as what a read takes.
     """
 
@@ -119,7 +120,7 @@ class PageCache:
         if run is None or run.frame_count != len(self.frames):
             cached = self.frames
             entries = [
-                cached[index] << PAGE_SHIFT | bits if index in cached else 0
+                cached[index] << PAGE_SHIFT | bits if index in cached and index not in self.unwritten else 0
                 for index in range(first, first + count)
             ]
             if not bits & pte.NO_EXECUTE:
@@ -142,7 +143,6 @@ class PageCache:
     def acquire_area(self) -> None:
         """One more area maps this."""
         self.area_count += 1
-        self.unwritten.clear()
 
     def release_area(self) -> None:
         """An area is gone, and its page table entries with it."""
@@ -168,7 +168,15 @@ class PageCache:
         frame = self.frames.get(index)
         if frame is None:
             return self._add(index, None)
+        if self.unwritten:
+            self._note_touched(index)
         return frame
+
+    def _note_touched(self, index: int) -> None:
+        """Page `index` isn't one that was only reserved any more."""
+        if index in self.unwritten:
+            self.unwritten.discard(index)
+            self.entry_runs.clear()
 
     def bring_in(self, near: range) -> None:
         """Have all of the pages `near` in memory, what is kept elsewhere read in one go.
@@ -276,8 +284,11 @@ class PageCache:
                     self.drop(undone)
                 raise
             self.memory.note_filled()
-        if not self.area_count:
-            self.unwritten.update(added)
+        # What was kept before counts as touched by that. Linux: mm/shmem.c, shmem_get_folio_gfp.
+        if self.unwritten:
+            self.unwritten.difference_update(range(first, last + 1))
+            self.entry_runs.clear()
+        self.unwritten.update(added)
 
     def drop(self, index: int) -> None:
         """Forget page `index`, whatever it holds."""
@@ -355,7 +366,6 @@ class PageCache:
                 self.memory.note_filled()
             frame = self.frame(index)
             self.note_written(frame)
-            self.unwritten.discard(index)
             base = (frame << PAGE_SHIFT) + start
             data[base : base + count] = contents[done : done + count]
             if frame in executable:

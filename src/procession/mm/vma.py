@@ -134,7 +134,7 @@ class VirtualMemoryArea:
 
     `protection` is of PROT_* bits, `is_shared` tells MAP_SHARED from MAP_PRIVATE, `flags` are this
     module's. `pages` holds what is mapped, from page index `page_offset` on; None for private anonymous
-    memory. `file` is the open file if there is one; `name` what /proc/PID/maps shows otherwise.
+    memory, which that of /dev/zero is too. `file` is the open file if there is one; `name` what /proc/PID/maps shows otherwise.
     `user_faults` is who handles those of its faults that USER_HANDLES in the flags say.
     """
 
@@ -198,7 +198,7 @@ class VirtualMemoryArea:
 
     @property
     def is_anonymous(self) -> bool:
-        """Whether it's private memory without a file."""
+        """Whether it's private memory without a file's contents. Linux: include/linux/mm.h, vma_is_anonymous."""
         return self.pages is None and not self.is_shared
 
     def page_index(self, address: int) -> int:
@@ -210,7 +210,8 @@ class VirtualMemoryArea:
         if self.pages is None:
             return []
         distance = self.page_offset - (self.start >> PAGE_SHIFT)
-        return [index - distance for index in self.pages.cached_between(first + distance, last + distance)]
+        cached = self.pages.cached_between(first + distance, last + distance)
+        return [index - distance for index in cached if self.pages.has_data(index)]
 
     @property
     def last_index(self) -> int:
@@ -250,15 +251,15 @@ class VirtualMemoryArea:
             self.pages.acquire_area()
             if self.protection & PROT_EXEC:
                 self.pages.note_executable_area()
-            if self.file is not None:
-                self.file.acquire()
+        if self.file is not None:
+            self.file.acquire()
 
     def release(self) -> None:
         """Give them back."""
         if self.pages is not None:
             self.pages.release_area()
-            if self.file is not None:
-                self.file.put()
+        if self.file is not None:
+            self.file.put()
 
     def can_be_followed_by(self, other: VirtualMemoryArea) -> bool:
         """Whether `other`, which starts where this ends, could be one area with it (in Linux,
@@ -275,5 +276,5 @@ class VirtualMemoryArea:
             and self.may_write == other.may_write
             and self.name == other.name
             and self.user_faults is other.user_faults
-            and (self.pages is None or other.page_offset == self.page_index(other.start))
+            and ((self.pages is None and self.file is None) or other.page_offset == self.page_index(other.start))
         )

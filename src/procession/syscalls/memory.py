@@ -223,9 +223,8 @@ def _file_area(file: File, start: int, size: int, rights: int, flags: int, offse
         rights,
         is_shared=is_shared,
         pages=pages,
-        file=None if file.maps_zeros else file,
-        page_offset=0 if file.maps_zeros else offset >> PAGE_SHIFT,
-        name=b"/dev/zero" if file.maps_zeros else b"",
+        file=None if file.maps_zeros and is_shared else file,
+        page_offset=0 if file.maps_zeros and is_shared else offset >> PAGE_SHIFT,
         may_write=may_write,
     )
 

@@ -119,7 +119,7 @@ def _check_advice(area: VirtualMemoryArea, advice: int) -> None:
         raise EPERM("sealed memory")
     if advice == Advice.MADV_WIPEONFORK and (area.file is not None or area.is_shared):
         raise EINVAL("only private anonymous memory can be wiped")
-    if advice == Advice.MADV_FREE and (area.file is not None or area.is_shared):
+    if advice == Advice.MADV_FREE and not area.is_anonymous:
         raise EINVAL("only private anonymous memory can be freed lazily")
     if advice in _NOT_LOCKED and area.flags & LOCKED:
         raise EINVAL("locked pages")

@@ -41,10 +41,10 @@ class FileOwner:
 
     `kind` is an OwnerType, `pid` names a thread, a process or a process group, None when nobody is set.
     `signo` is F_SETSIG's, 0 for a plain SIGIO. `credentials` are those of who set it, `domain` its Landlock
-    domain, as far as it bounds signals to the owner.
+    domain, as far as it bounds signals to the owner, and `setter` the number of its process.
     """
 
-    __slots__ = ("credentials", "domain", "kind", "pid", "signo")
+    __slots__ = ("credentials", "domain", "kind", "pid", "setter", "signo")
 
     def __init__(self) -> None:
         self.kind = int(OwnerType.F_OWNER_TID)
@@ -52,6 +52,7 @@ class FileOwner:
         self.signo = 0
         self.credentials: Credentials | None = None
         self.domain: Domain = ()
+        self.setter: Pid | None = None
 
     def set(self, kind: int, pid: Pid | None, setter: Task) -> None:
         """Let signals go there.
@@ -61,11 +62,12 @@ class FileOwner:
         self.kind = kind
         self.pid = pid
         self.credentials = setter.credentials
-        # A process may always signal itself.
-        first = self.target
-        if isinstance(first, Task):
-            first = first.group
-        self.domain = () if first is setter.group else setter.credentials.landlock
+        self.setter = setter.group.pid
+        # A process may always signal itself. Of a process group each member is looked at when it's signalled.
+        target = self.target
+        if isinstance(target, Task):
+            target = target.group
+        self.domain = () if target is setter.group else setter.credentials.landlock
 
     @property
     def target(self) -> Task | ThreadGroup | ProcessGroup | None:
@@ -232,9 +234,10 @@ def _receivers(target: Task | ThreadGroup | ProcessGroup) -> list[Task | ThreadG
 
 
 def _may_signal(owner: FileOwner, task: Task) -> bool:
-    """Linux: fs/fcntl.c, sigio_perm."""
+    """Linux: fs/fcntl.c, sigio_perm; security/landlock/task.c, hook_file_send_sigiotask."""
     mine, theirs = owner.credentials, task.credentials
-    if owner.domain and is_out_of_scope(owner.domain, theirs.landlock, SCOPE_SIGNALS):
+    is_own = task.group.pid is owner.setter
+    if owner.domain and not is_own and is_out_of_scope(owner.domain, theirs.landlock, SCOPE_SIGNALS):
         return False
     return mine is not None and (
         mine.euid == 0 or mine.euid in (theirs.suid, theirs.uid) or mine.uid in (theirs.suid, theirs.uid)

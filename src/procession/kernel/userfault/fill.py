@@ -125,7 +125,7 @@ def _fill_page(
         bits |= pte.CACHED
         if not area.is_shared:
             bits &= ~pte.WRITABLE
-        entry = new_entry(mm, pages.frames[index], bits)
+        entry = new_entry(mm, pages.frame(index), bits)
     elif area.is_shared and pages is not None:
         if index in pages.frames:
             raise EEXIST("the file has a page there")
