@@ -481,6 +481,26 @@ TEST(ports)
 	CHECK_EQ(connect_to(27321, AF_INET6), EINVAL);
 }
 
+/* An address without a family is nobody's port but for a socket of IPv4. */
+TEST(addresses_without_a_family)
+{
+	struct sockaddr_in any = {.sin_family = AF_UNSPEC, .sin_port = htons(27325)}, here = any;
+	int four = (int)MUST(socket(AF_INET, SOCK_STREAM, 0)), six = (int)MUST(socket(AF_INET6, SOCK_STREAM, 0));
+	char many[28] = "";
+
+	here.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	MUST(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+	MUST(restrict_by((int)MUST(ruleset(0, 3))));
+	CHECK_ERRNO(bind(four, (struct sockaddr *)&any, sizeof any), EACCES);
+	CHECK_ERRNO(bind(four, (struct sockaddr *)&any, 15), EINVAL);
+	CHECK_ERRNO(bind(four, (struct sockaddr *)&here, sizeof here), EAFNOSUPPORT);
+	CHECK_ERRNO(bind(six, (struct sockaddr *)&any, sizeof any), EINVAL);
+	CHECK_ERRNO(bind(six, (struct sockaddr *)many, sizeof many), EAFNOSUPPORT);
+	here.sin_family = AF_INET;
+	CHECK_ERRNO(sendto(four, "x", 1, MSG_FASTOPEN, (struct sockaddr *)&here, 15), EINVAL);
+	CHECK_ERRNO(sendto(four, "x", 1, MSG_NOSIGNAL, (struct sockaddr *)&here, sizeof here), EPIPE);
+}
+
 #define SCOPE_SOCKETS 1
 #define SCOPE_SIGNALS 2
 

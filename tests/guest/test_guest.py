@@ -30,6 +30,7 @@ NEEDS_ROOT = {
     "cgroup",
     "conntrack",
     "escape",
+    "fast_open",
     "file_flags",
     "handle",
     "kernel_log",

@@ -237,6 +237,7 @@ class TcpInfoOption(IntFlag):
     TCPI_OPT_TIMESTAMPS = 1
     TCPI_OPT_SACK = 2
     TCPI_OPT_WSCALE = 4
+    TCPI_OPT_SYN_DATA = 32
 
 
 class TcpInfo(Structure):

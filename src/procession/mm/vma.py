@@ -134,8 +134,9 @@ class VirtualMemoryArea:
 
     `protection` is of PROT_* bits, `is_shared` tells MAP_SHARED from MAP_PRIVATE, `flags` are this
     module's. `pages` holds what is mapped, from page index `page_offset` on; None for private anonymous
-    memory, which that of /dev/zero is too. `file` is the open file if there is one; `name` what /proc/PID/maps shows otherwise.
-    `user_faults` is who handles those of its faults that USER_HANDLES in the flags say.
+    memory, which that of /dev/zero is too. `file` is the open file if there is one; `name` what
+    /proc/PID/maps shows otherwise. `user_faults` is who handles those of its faults that USER_HANDLES in the
+    flags say.
     """
 
     __slots__ = (
@@ -198,7 +199,10 @@ class VirtualMemoryArea:
 
     @property
     def is_anonymous(self) -> bool:
-        """Whether it's private memory without a file's contents. Linux: include/linux/mm.h, vma_is_anonymous."""
+        """Whether it's private memory without a file's contents.
+
+        Linux: include/linux/mm.h, vma_is_anonymous.
+        """
         return self.pages is None and not self.is_shared
 
     def page_index(self, address: int) -> int:
@@ -276,5 +280,8 @@ class VirtualMemoryArea:
             and self.may_write == other.may_write
             and self.name == other.name
             and self.user_faults is other.user_faults
-            and ((self.pages is None and self.file is None) or other.page_offset == self.page_index(other.start))
+            and (
+                (self.pages is None and self.file is None)
+                or other.page_offset == self.page_index(other.start)
+            )
         )

@@ -32,12 +32,15 @@ class NetworkSysctls:
     `forwards_4` and `forwards_6` are ip_forward and conf/all/forwarding; `ping_groups` the first and last
     group that may send echo requests (ping_group_range); `first_free_port` ip_unprivileged_port_start;
     `first_ephemeral` and `last_ephemeral` ip_local_port_range; `binds_anywhere` ip_nonlocal_bind;
-    `ignores_echo` icmp_echo_ignore_all; `time_to_live` ip_default_ttl; `tells_data` tstamp_allow_data.
+    `ignores_echo` icmp_echo_ignore_all; `time_to_live` ip_default_ttl; `tells_data` tstamp_allow_data;
+    `fast_open` tcp_fastopen, and `fast_open_keys` tcp_fastopen_key.
     `of_every` are those of INTERFACE_SETTINGS that are set for all interfaces, `of_new` what a new one has.
     """
 
     __slots__ = (
         "binds_anywhere",
+        "fast_open",
+        "fast_open_keys",
         "first_ephemeral",
         "first_free_port",
         "forwards_4",
@@ -53,6 +56,8 @@ class NetworkSysctls:
 
     def __init__(self) -> None:
         self.binds_anywhere = 0
+        self.fast_open = 1
+        self.fast_open_keys: tuple[bytes, ...] = ()
         self.first_ephemeral, self.last_ephemeral = FIRST_EPHEMERAL, LAST_EPHEMERAL
         self.first_free_port = 1_024
         self.forwards_4 = 0

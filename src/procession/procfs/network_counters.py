@@ -35,7 +35,9 @@ _TCP_EXTENDED = (
     " OutOfWindowIcmps LockDroppedIcmps ArpFilter TW TWRecycled TWKilled PAWSActive PAWSEstab DelayedACKs"
     " DelayedACKLocked DelayedACKLost ListenOverflows ListenDrops TCPHPHits TCPPureAcks TCPHPAcks"
     " TCPAbortOnData TCPAbortOnClose TCPAbortOnMemory TCPAbortOnTimeout TCPAbortOnLinger TCPAbortFailed"
-    " TCPDeferAcceptDrop TCPTimeWaitOverflow TCPReqQFullDrop TCPRcvCoalesce TCPSynRetrans TCPOrigDataSent"
+    " TCPDeferAcceptDrop TCPTimeWaitOverflow TCPReqQFullDrop TCPRcvCoalesce TCPFastOpenActive"
+    " TCPFastOpenActiveFail TCPFastOpenPassive TCPFastOpenPassiveFail TCPFastOpenListenOverflow"
+    " TCPFastOpenCookieReqd TCPFastOpenBlackhole TCPSynRetrans TCPOrigDataSent TCPFastOpenPassiveAltKey"
 )
 _IP_EXTENDED = (
     "InNoRoutes InTruncatedPkts InMcastPkts OutMcastPkts InBcastPkts OutBcastPkts InOctets OutOctets"

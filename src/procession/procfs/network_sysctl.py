@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EINVAL
 from procession.abi.socket import SOMAXCONN
+from procession.abi.word import Words, pack_array
 from procession.fs.user_namespace import NO_ID
 from procession.net.internet.tcp import MOST_RECEIVE_ROOM, MOST_SEND_ROOM, RECEIVE_ROOM, UNSENT_ROOM
 from procession.net.internet.tcp_connection import MOST_WAITING
+from procession.net.internet.tcp_fastopen import KEY_BYTES, MOST_KEYS
 from procession.net.internet.tcp_options import CONGESTION_CONTROLS
 from procession.net.socket import DEFAULT_BUFFER_BYTES, MOST_BUFFER_BYTES
 from procession.net.sysctls import FORWARDING, NO_GROUPS
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from procession.net.sysctls import NetworkSysctls
 
 
+_KEY = Words("<4I")
 _LEAST_ROOM = 4096
 """What a connection may always have."""
 
@@ -147,6 +150,37 @@ def _show_receive_room(kernel: Kernel) -> bytes:
     return b"%d\t%d\t%d\n" % (_LEAST_ROOM, RECEIVE_ROOM, MOST_RECEIVE_ROOM)
 
 
+def _show_fast_open(kernel: Kernel) -> bytes:
+    """net.ipv4.tcp_fastopen."""
+    return b"%d\n" % _sysctls(kernel).fast_open
+
+
+def _store_fast_open(kernel: Kernel, data: bytes) -> None:
+    (_sysctls(kernel).fast_open,) = _numbers(data, -(2**31), 2**31 - 1)
+
+
+def _show_fast_open_keys(kernel: Kernel) -> bytes:
+    """net.ipv4.tcp_fastopen_key, in hexadecimal. Linux: net/ipv4/sysctl_net_ipv4.c, proc_tcp_fastopen_key."""
+    keys = _sysctls(kernel).fast_open_keys or (bytes(KEY_BYTES),)
+    return b",".join(b"%08x-%08x-%08x-%08x" % _KEY.unpack(key) for key in keys) + b"\n"
+
+
+def _store_fast_open_keys(kernel: Kernel, data: bytes) -> None:
+    texts = data.split(b"\0", 1)[0].strip().split(b",")
+    if len(texts) > MOST_KEYS:
+        raise EINVAL("more than two keys")
+    keys: list[bytes] = []
+    for text in texts:
+        words = text.split(b"-")
+        try:
+            keys.append(pack_array("I", [int(word, 16) for word in words]))
+        except ValueError:
+            raise EINVAL("not in hexadecimal") from None
+        if len(words) != KEY_BYTES // 4 or any(len(word) > 8 for word in words):
+            raise EINVAL("not four words")
+    _sysctls(kernel).fast_open_keys = tuple(keys)
+
+
 def _show_congestion_controls(kernel: Kernel) -> bytes:
     """net.ipv4.tcp_available_congestion_control."""
     return b" ".join(CONGESTION_CONTROLS) + b"\n"
@@ -225,7 +259,8 @@ NETWORK_SYSCTLS: SystemTree = {
         b"ping_group_range": _setting(_show_ping_groups, _store_ping_groups),
         b"tcp_available_congestion_control": _file(_show_congestion_controls),
         b"tcp_congestion_control": _file(_show_congestion_control),
-        b"tcp_fastopen": _file(_show_zero),
+        b"tcp_fastopen": _setting(_show_fast_open, _store_fast_open),
+        b"tcp_fastopen_key": SystemFile(0o600, _show_fast_open_keys, _store_fast_open_keys, is_text=True),
         b"tcp_fin_timeout": _file(_show_one_minute),
         b"tcp_max_tw_buckets": _file(_show_most_waiting),
         b"tcp_rmem": _file(_show_receive_room),

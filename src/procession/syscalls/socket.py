@@ -5,26 +5,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EBADF, ECONNABORTED, EINVAL, ENOTCONN, ENOTSOCK, Errno
-from procession.abi.landlock import LandlockAccessNet
 from procession.abi.socket import SOMAXCONN, AddressFamily, ShutdownHow, SocketFlag, SocketType
 from procession.abi.structure import I32
 from procession.abi.word import Words
 from procession.fs.file import O_CLOEXEC, O_NONBLOCK, PathFile
-from procession.fs.landlock import check_port
 from procession.hardware.physical_memory import OutOfFrames
 from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.kernel.signal.io import send_urgent
 from procession.kernel.time.queue import TIMER_ACTIONS
-from procession.net.internet.address import AF_INET, AF_INET6
 from procession.net.internet.neighbour import NEIGHBOUR_TIMER
 from procession.net.internet.output import neighbour_timed_out
-from procession.net.internet.tcp import TcpSocket
 from procession.net.internet.tcp_connection import CONNECT_TIMER
 from procession.net.internet.tcp_handshake import connection_timed_out
 from procession.net.packet.ring import RING_TIMER
 from procession.net.socket import MSG_DONTWAIT, URGENT_SIGNAL_TIMER
 from procession.net.socket_file import SocketFile, open_socket
 from procession.syscalls.declaration import syscall
+from procession.syscalls.landlock_port import BIND_TCP, CONNECT_TCP, check_address
 from procession.syscalls.parameters import (
     Choice,
     ChoiceAndFlags,
@@ -90,9 +87,6 @@ def write_address(value: bytes, task: Task, address: int, length: InOut[I32]) ->
     length.put(len(value))
 
 
-_BIND_TCP = int(LandlockAccessNet.LANDLOCK_ACCESS_NET_BIND_TCP)
-_CONNECT_TCP = int(LandlockAccessNet.LANDLOCK_ACCESS_NET_CONNECT_TCP)
-_AF_UNSPEC = int(AddressFamily.AF_UNSPEC)
 _FAMILY_SIZE, _SOCKADDR_IN_SIZE, _SOCKADDR_IN6_LEAST = 2, 16, 24
 
 
@@ -159,7 +153,7 @@ def bind(task: Task, fd: Fd, address: SocketAddress, length: Int) -> int:
     file = socket_file(task, fd)
     where = read_address(task, address, length)
     if task.credentials.landlock:
-        _check_port(task, file.socket, where, _BIND_TCP)
+        check_address(task, file.socket, where, BIND_TCP)
     file.socket.bind(where)
     return 0
 
@@ -180,35 +174,9 @@ def connect(task: Task, fd: Fd, address: SocketAddress, length: Int) -> int:
     where = read_address(task, address, length)
     # Who goes on after having slept was asked before.
     if task.credentials.landlock and task.frame is None:
-        _check_port(task, file.socket, where, _CONNECT_TCP)
+        check_address(task, file.socket, where, CONNECT_TCP)
     file.socket.connect(where, blocking_flags(file))
     return 0
-
-
-def _check_port(task: Task, socket: Socket, where: bytes, right: int) -> None:
-    """Raise EACCES if the task's Landlock domain forbids the port, EINVAL for an address that has none.
-
-    Linux: security/landlock/net.c, current_check_access_socket.
-    """
-    if not isinstance(socket, TcpSocket):
-        return
-    if len(where) < _FAMILY_SIZE:
-        raise EINVAL("no family")
-    # Landlock looks at an address before the protocol does, and refuses with the errno that this would give.
-    family = int.from_bytes(where[:_FAMILY_SIZE], "little")
-    if family == _AF_UNSPEC:
-        if right == _CONNECT_TCP:
-            return
-        if len(where) < _SOCKADDR_IN_SIZE:
-            raise EINVAL("no address")
-    elif family in (AF_INET, AF_INET6):
-        if len(where) < (_SOCKADDR_IN_SIZE if family == AF_INET else _SOCKADDR_IN6_LEAST):
-            raise EINVAL("no address")
-        if family != socket.family:
-            raise EINVAL("another family's address")
-    else:
-        return
-    check_port(task.credentials, int.from_bytes(where[2:4], "big"), right)
 
 
 @syscall(43)

@@ -17,6 +17,7 @@ from procession.net.message import Received
 from procession.net.socket import (
     MSG_CMSG_CLOEXEC,
     MSG_DONTWAIT,
+    MSG_FASTOPEN,
     MSG_NOSIGNAL,
     MSG_NOT_LAST,
     MSG_PEEK,
@@ -25,6 +26,7 @@ from procession.net.socket import (
 )
 from procession.syscalls.declaration import syscall
 from procession.syscalls.giving_way import give_way
+from procession.syscalls.landlock_port import CONNECT_TCP, check_address
 from procession.syscalls.parameters import (
     ARRAY,
     Fd,
@@ -104,6 +106,8 @@ def _send(
     socket = file.socket
     sent_flags = flags | blocking_flags(file)
     total = source.total
+    if flags & MSG_FASTOPEN and address and task.frame is None and task.credentials.landlock:
+        check_address(task, socket, address, CONNECT_TCP)
     try:
         if socket.is_stream:
             return _send_stream(task, socket, source, sent_flags, address, control)
@@ -134,6 +138,8 @@ def _send_stream(
     total = source.total
     frame = task.frame
     done = frame.progress if frame is not None and frame.progress is not None else 0
+    if done:
+        flags &= ~MSG_FASTOPEN
     while True:
         try:
             wanted = min(total - done, STREAM_CHUNK)
@@ -155,6 +161,8 @@ def _send_stream(
                 return done
             raise
         done += count
+        # What opens the connection has gone.
+        flags &= ~MSG_FASTOPEN
         if count > MUCH:
             task.kernel.clock.spend_copying(count)
         if done >= total or not count:

@@ -17,7 +17,6 @@ from procession.abi.errno import (
     EISCONN,
     ENETUNREACH,
     ENOTCONN,
-    EOPNOTSUPP,
     EPIPE,
     Errno,
 )
@@ -59,8 +58,9 @@ from procession.net.internet.tcp_connection import (
     connect_to_itself,
     take_place,
 )
+from procession.net.internet.tcp_fastopen import FastOpen, choose_cookie, defer_syn
 from procession.net.internet.tcp_filter import FIN_WAIT1, leads_to, lose, split
-from procession.net.internet.tcp_handshake import send_syn
+from procession.net.internet.tcp_handshake import send_syn, send_to_open
 from procession.net.internet.tcp_held import hold, push_held
 from procession.net.internet.tcp_ioctl import told_number
 from procession.net.internet.tcp_options import (
@@ -139,7 +139,8 @@ class TcpSocket(InternetSocket):
     other end has for the last of them, and `flow` where the bytes go. `held` is what MSG_MORE and TCP_CORK
     keep back, and what the other end's filter doesn't let in, which was sent `lost_count` times in vain.
     `window_clamp` is TCP_WINDOW_CLAMP, 0 for none, `repair` what TCP_REPAIR has changed. `stamps` are still
-    to be told to the `error_queue`, whose entries take `arrived_bytes`.
+    to be told to the `error_queue`, whose entries take `arrived_bytes`. `fast_open` is what goes with the
+    SYN, `fast_open_keys` those of TCP_FASTOPEN_KEY.
     """
 
     __slots__ = (
@@ -152,6 +153,8 @@ class TcpSocket(InternetSocket):
         "connections",
         "deferred",
         "error_queue",
+        "fast_open",
+        "fast_open_keys",
         "flow",
         "has_ended",
         "held",
@@ -197,6 +200,8 @@ class TcpSocket(InternetSocket):
         self.syn_count = 0
         self.seen_as: Key | None = None
         self.flow: Flow | None = None
+        self.fast_open: FastOpen | None = None
+        self.fast_open_keys: tuple[bytes, ...] = ()
         self.urgent = UrgentByte()
         self.bytes_sent = 0
         self.bytes_received = 0
@@ -244,11 +249,24 @@ class TcpSocket(InternetSocket):
         if phase == CONNECTED or (phase == UNCONNECTED and self.state != CLOSED):
             raise EISCONN
         if phase == UNCONNECTED:
-            self._start_connecting(address)
+            self.start_connecting(address)
+            if self.is_deferred:
+                return
             if flags & MSG_DONTWAIT and not is_under_repair(self):
                 raise EINPROGRESS
+        elif self.is_deferred:
+            raise EISCONN
         elif self.state == SYN_SENT and flags & MSG_DONTWAIT:
             raise EALREADY
+        self.wait_for_connection()
+
+    @property
+    def is_deferred(self) -> bool:
+        """Whether it was connected, and nothing was sent to do that (TCP_FASTOPEN_CONNECT)."""
+        return self.fast_open is not None and self.fast_open.is_deferred
+
+    def wait_for_connection(self) -> None:
+        """Sleep until the SYN is answered. Raises what it was answered."""
         if self.state == SYN_SENT:
             self.sleep(self.write_queue, self.send_timeout_ns)
         if self.state == CLOSED:
@@ -257,7 +275,8 @@ class TcpSocket(InternetSocket):
             raise BY_NUMBER.get(error, ECONNABORTED)
         self.phase = CONNECTED
 
-    def _start_connecting(self, address: bytes) -> None:
+    def start_connecting(self, address: bytes) -> None:
+        """Send a SYN. Linux: net/ipv4/tcp_ipv4.c, tcp_v4_connect."""
         target, port = parse(address, self.family)
         if is_multicast(target) or target == BROADCAST_4 or self.network.routes.is_broadcast(target):
             raise ENETUNREACH
@@ -285,6 +304,10 @@ class TcpSocket(InternetSocket):
             connect_to_itself(self)
             return
         self.syn_count = 0
+        if defer_syn(self, flow):
+            self.flow, self.state = flow, SYN_SENT
+            return
+        choose_cookie(self, flow)
         self.network.count("TcpActiveOpens")
         send_syn(self, flow)
 
@@ -432,8 +455,10 @@ class TcpSocket(InternetSocket):
 
     def send(self, data: bytes, flags: int, address: bytes | None, control: Control | None) -> int:
         """Linux: net/ipv4/tcp.c, tcp_sendmsg_locked."""
-        if flags & MSG_FASTOPEN:
-            raise EOPNOTSUPP("net.ipv4.tcp_fastopen is 0")
+        if (flags & MSG_FASTOPEN or self.is_deferred) and not is_under_repair(self):
+            gone = send_to_open(self, data, flags, address)
+            if gone is not None:
+                return gone
         if self.state not in CAN_SEND:
             self._refuse_to_send(flags)
         if self.error or self.ended & SENDING:

@@ -9,6 +9,7 @@ from procession.abi.errno import ECONNREFUSED, Errno
 from procession.abi.socket import TcpState
 from procession.net.internet.address import is_link_local
 from procession.net.internet.flow import Flow, find_flow
+from procession.net.internet.tcp_fastopen import take_opening
 from procession.net.internet.tcp_filter import leads_to
 from procession.net.internet.tcp_options import DEFER_ACCEPT, seconds_of
 from procession.net.socket import CLOSED, ESTABLISHED, SENDING
@@ -41,6 +42,8 @@ def establish(socket: TcpSocket, listener: TcpSocket, way_back: Flow) -> None:
         end.state = ESTABLISHED
         end.raise_send_room()
     connection.listener = listener
+    if socket.fast_open is not None:
+        take_opening(socket, connection, listener)
     retries = listener.protocol_options.get(DEFER_ACCEPT, 0)
     if retries and len(listener.deferred) <= listener.backlog:
         listener.deferred[connection] = None

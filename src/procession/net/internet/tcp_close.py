@@ -105,6 +105,7 @@ def disconnect(socket: TcpSocket) -> None:
     socket.ended = 0
     socket.has_ended = False
     socket.phase = UNCONNECTED
+    socket.fast_open = None
     socket.forget_connection()
     socket.state_changed()
 

@@ -64,10 +64,11 @@ class TcpConnections:
     """All of them.
 
     `connections` maps each end's addresses and ports to it; `waiting` are those that are over, in the order
-    in which they expire, and `over` the same by addresses and ports.
+    in which they expire, and `over` the same by addresses and ports. `cookies` are those of Fast Open that
+    other ends have given, by both addresses.
     """
 
-    __slots__ = ("connections", "host", "over", "ports", "waiting")
+    __slots__ = ("connections", "cookies", "host", "over", "ports", "waiting")
 
     def __init__(self, host: Host, sysctls: NetworkSysctls) -> None:
         self.host = host
@@ -75,6 +76,7 @@ class TcpConnections:
         self.connections: dict[Key, TcpSocket] = {}
         self.waiting: deque[TimeWait] = deque()
         self.over: dict[Key, TimeWait] = {}
+        self.cookies: dict[tuple[bytes, bytes], bytes] = {}
 
     def expire(self) -> None:
         """Free the ports of connections that have been over for a minute."""

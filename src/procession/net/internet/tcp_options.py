@@ -9,6 +9,7 @@ from procession.abi.internet import TcpInfo, TcpInfoOption, TcpOption
 from procession.abi.socket import SOMAXCONN, SocketLevel
 from procession.net.internet.option_rule import SWITCH, Rule, keep
 from procession.net.internet.packet import LONGEST_PACKET
+from procession.net.internet.tcp_fastopen import CLIENT, draw_key, split_keys
 from procession.net.internet.tcp_repair import (
     REPAIR_OPTIONS,
     get_repair_option,
@@ -32,6 +33,7 @@ _LINGER2 = int(TcpOption.TCP_LINGER2)
 _MAXSEG = int(TcpOption.TCP_MAXSEG)
 _NODELAY = int(TcpOption.TCP_NODELAY)
 _FASTOPEN = int(TcpOption.TCP_FASTOPEN)
+_FASTOPEN_KEY = int(TcpOption.TCP_FASTOPEN_KEY)
 _FASTOPEN_NO_COOKIE = int(TcpOption.TCP_FASTOPEN_NO_COOKIE)
 _FASTOPEN_CONNECT = int(TcpOption.TCP_FASTOPEN_CONNECT)
 _IS_MPTCP = int(TcpOption.TCP_IS_MPTCP)
@@ -94,6 +96,9 @@ def set_tcp_option(socket: TcpSocket, name: int, value: bytes) -> None:
     if name in _NUMBERLESS:
         _set_name(socket, name, value)
         return
+    if name == _FASTOPEN_KEY:
+        socket.fast_open_keys = split_keys(value)
+        return
     number = read_int(value)
     rule = _RULES.get(name)
     options = socket.protocol_options
@@ -106,13 +111,18 @@ def set_tcp_option(socket: TcpSocket, name: int, value: bytes) -> None:
     elif name == _FASTOPEN:
         if number < 0 or socket.state not in (CLOSED, LISTENING):
             raise EINVAL("the socket has a connection")
+        draw_key(socket.network)
         options[SOL_TCP, name] = min(number, SOMAXCONN)
     elif name == _FASTOPEN_NO_COOKIE and number in (0, 1) and socket.state not in (CLOSED, LISTENING):
         raise EINVAL("the socket has a connection")
     elif name == _FASTOPEN_CONNECT:
         if number not in (0, 1):
             raise EINVAL("neither on nor off")
-        raise EOPNOTSUPP("net.ipv4.tcp_fastopen is 0")
+        if not socket.network.sysctls.fast_open & CLIENT:
+            raise EOPNOTSUPP("net.ipv4.tcp_fastopen has no client")
+        if socket.state != CLOSED:
+            raise EINVAL("the socket has a connection")
+        options[SOL_TCP, name] = number
     elif name == _MAXSEG:
         if number and not 88 <= number <= 32_767:
             raise EINVAL("no length of a segment")
@@ -202,7 +212,11 @@ def get_tcp_option(socket: TcpSocket, name: int, length: int) -> bytes:
         return pack_int(chosen or (UNCONNECTED_SEGMENT_BYTES if is_idle else segment_bytes(socket)))
     if name in REPAIR_OPTIONS and name != _REPAIR_OPTIONS:
         return get_repair_option(socket, name, length)
-    if name in (_FASTOPEN_CONNECT, _IS_MPTCP):
+    if name == _FASTOPEN_KEY:
+        return b"".join(socket.fast_open_keys)
+    if name == _FASTOPEN_CONNECT:
+        return pack_int(options.get((SOL_TCP, name), 0))
+    if name == _IS_MPTCP:
         return pack_int(0)
     if name in (_ULP, _CC_INFO, _SAVED_SYN):
         return b""
@@ -240,6 +254,8 @@ def _tcp_info(socket: TcpSocket) -> bytes:
         info.tcpi_options = int(options | TcpInfoOption.TCPI_OPT_WSCALE)
         if repair is not None and repair.options is not None:
             info.tcpi_options, info.tcpi_scales = repair.options, repair.scales
+        if socket.fast_open is not None and socket.fast_open.is_accepted:
+            info.tcpi_options |= int(TcpInfoOption.TCPI_OPT_SYN_DATA)
         info.tcpi_rto = 200_000
         info.tcpi_snd_mss = info.tcpi_rcv_mss = info.tcpi_advmss = segment_bytes(socket)
         info.tcpi_pmtu = _mtu(socket)

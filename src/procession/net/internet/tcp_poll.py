@@ -38,7 +38,8 @@ def ready_events(socket: TcpSocket) -> int:
     if ended & RECEIVING:
         mask |= POLLIN | POLLRDHUP
     if state == _SYN_SENT:
-        return mask
+        # What is sent connects (TCP_FASTOPEN_CONNECT).
+        return mask | POLLOUT if socket.is_deferred else mask
     urgent = socket.urgent
     if socket.arrived.length - (urgent.is_at_mark(socket) and not socket.options.get(_SO_OOBINLINE)) >= (
         socket.receive_low_water
