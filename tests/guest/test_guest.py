@@ -36,6 +36,7 @@ NEEDS_ROOT = {
     "kernel_log",
     "kernel_messages",
     "lease",
+    "machine_files",
     "mount",
     "mount_rights",
     "mount_tree",

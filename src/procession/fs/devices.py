@@ -177,7 +177,7 @@ class MiscellaneousDriver:
 
     def open(self, path: Path, flags: int, subject: Subject) -> File:
         minor = device_minor(path.inode.rdev)
-        if minor == _USERFAULT_MINOR:
+        if minor == USERFAULT_MINOR:
             return UserFaultDevice(path, flags, subject)
         driver = self.drivers.get(minor)
         if driver is None:
@@ -194,7 +194,7 @@ _FILES_OF_MINORS: dict[int, type[DeviceFile]] = {
 }
 
 _LOG_MINOR = 11
-_USERFAULT_MINOR = 256
+USERFAULT_MINOR = 256
 """The first of those that Linux gives out as they are asked for."""
 
 _NODES = (
@@ -207,7 +207,7 @@ _NODES = (
     (b"tty", Major.TTYAUX_MAJOR, 0, 0o666),
     (b"console", Major.TTYAUX_MAJOR, 1, 0o600),
     (b"ptmx", Major.TTYAUX_MAJOR, 2, 0o666),
-    (b"userfaultfd", Major.MISC_MAJOR, _USERFAULT_MINOR, 0o600),
+    (b"userfaultfd", Major.MISC_MAJOR, USERFAULT_MINOR, 0o600),
 )
 _LINKS = (
     (b"fd", b"/proc/self/fd"),

@@ -92,6 +92,7 @@ class Kernel:
         "oom_kill_count",
         "oom_victim",
         "pages_over_high",
+        "panic_timeout_s",
         "reboot_command",
         "pressure",
         "program_headers",
@@ -99,6 +100,7 @@ class Kernel:
         "scheduler",
         "seccomp_logged",
         "signal_gate",
+        "swappiness",
         "task_limit",
         "tasks",
         "taskstats",
@@ -162,6 +164,9 @@ class Kernel:
         self.accounting_parameters: tuple[int, int, int] = (4, 2, 30)
         # Who is told what ended tasks have used; None until somebody has asked.
         self.taskstats: TaskstatsFamily | None = None
+        # kernel.panic and vm.swappiness.
+        self.panic_timeout_s = 0
+        self.swappiness = 60
         # kernel.yama.ptrace_scope, as Debian has it.
         self.ptrace_scope = 0
         # kernel.unprivileged_userns_clone.

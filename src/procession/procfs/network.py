@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.internet import ADDRESS_BYTES
 from procession.abi.socket import SocketType, TcpState
 from procession.abi.word import pack_address
 from procession.net.buffer_charge import stream_charge
@@ -21,8 +20,10 @@ from procession.procfs.network_counters import (
     show_snmp,
     show_snmp6,
 )
+from procession.procfs.network_endpoint import any_address, endpoint
 from procession.procfs.network_groups import show_device_groups, show_igmp, show_igmp6
 from procession.procfs.network_protocols import show_protocols
+from procession.procfs.network_receivers import show_icmp, show_icmp6, show_packet_counts, show_packet_types
 from procession.procfs.system import SystemFile, SystemTree
 
 if TYPE_CHECKING:
@@ -84,32 +85,18 @@ def _unix_line(socket: UnixSocket) -> bytes:
 # Internet sockets
 
 
-def _endpoint(address: bytes, port: int, family: int) -> bytes:
-    """An address as words in the processor's order, and the port."""
-    if family == AF_INET6 and len(address) == 4:
-        address = bytes(10) + b"\xff\xff" + address
-    words = (
-        b"%08X" % int.from_bytes(address[start : start + 4], "little") for start in range(0, len(address), 4)
-    )
-    return b"%s:%04X" % (b"".join(words), port)
-
-
-def _any_address(family: int) -> bytes:
-    return bytes(ADDRESS_BYTES[family])
-
-
 def _tcp_line(position: int, socket: TcpSocket | TimeWait, now_ns: int) -> bytes:
     """Linux: net/ipv4/tcp_ipv4.c, get_tcp4_sock, get_timewait4_sock; net/ipv6/tcp_ipv6.c."""
     family = socket.family
-    local = _endpoint(socket.local_address, socket.local_port, family)
+    local = endpoint(socket.local_address, socket.local_port, family)
     if isinstance(socket, TimeWait):
         _, _, address, port = socket.key
-        remote = _endpoint(address, port, family)
+        remote = endpoint(address, port, family)
         left = max(socket.expiry_ns - now_ns, 0) * _TICKS_PER_S // 10**9
         return b"%4d: %s %s %02X %08X:%08X %02X:%08X %08X %5d %8d %d %d %016x" % (
             *(position, local, remote, _TIME_WAIT, 0, 0, _TIMER_OF_TIME_WAIT, left, 0, 0, 0, 0, 3, 0),
         )
-    remote = _endpoint(socket.remote_address or _any_address(family), socket.remote_port, family)
+    remote = endpoint(socket.remote_address or any_address(family), socket.remote_port, family)
     if socket.state == _LISTEN:
         sending, waiting = 0, len(socket.connections)
     else:
@@ -165,8 +152,8 @@ def _udp_line(socket: UdpSocket) -> bytes:
     family = socket.family
     return b"%5d: %s %s %02X %08X:%08X %02X:%08X %08X %5d %8d %d %d %016x %d" % (
         socket.local_port,
-        _endpoint(socket.local_address, socket.local_port, family),
-        _endpoint(socket.remote_address or _any_address(family), socket.remote_port, family),
+        endpoint(socket.local_address, socket.local_port, family),
+        endpoint(socket.remote_address or any_address(family), socket.remote_port, family),
         *(socket.state, 0, socket.arrived_bytes, 0, 0, 0, socket.owner_uid, 0),
         *(socket.inode_number, 2, socket.cookie, socket.drop_count),
     )
@@ -229,8 +216,8 @@ def _raw_lines(kernel: Kernel, family: int) -> list[bytes]:
         b"%4d: %s %s %02X %08X:%08X %02X:%08X %08X %5d %8d %d %d %016x %d\n"
         % (
             socket.protocol,
-            _endpoint(socket.local_address, socket.protocol, family),
-            _endpoint(socket.remote_address or _any_address(family), 0, family),
+            endpoint(socket.local_address, socket.protocol, family),
+            endpoint(socket.remote_address or any_address(family), 0, family),
             *(socket.state, 0, socket.arrived_bytes, 0, 0, 0, socket.owner_uid, 0),
             *(socket.inode_number, 2, socket.cookie, socket.drop_count),
         )
@@ -414,6 +401,8 @@ NETWORK_TREE: SystemTree = {
     b"arp": SystemFile(0o444, show_arp),
     b"dev": SystemFile(0o444, show_dev),
     b"dev_mcast": SystemFile(0o444, show_device_groups),
+    b"icmp": SystemFile(0o444, show_icmp),
+    b"icmp6": SystemFile(0o444, show_icmp6),
     b"igmp": SystemFile(0o444, show_igmp),
     b"igmp6": SystemFile(0o444, show_igmp6),
     b"if_inet6": SystemFile(0o444, show_addresses_6),
@@ -422,6 +411,7 @@ NETWORK_TREE: SystemTree = {
     b"netlink": SystemFile(0o444, show_netlink),
     b"packet": SystemFile(0o444, show_packet),
     b"protocols": SystemFile(0o444, show_protocols),
+    b"ptype": SystemFile(0o444, show_packet_types),
     b"raw": SystemFile(0o444, show_raw),
     b"raw6": SystemFile(0o444, show_raw6),
     b"route": SystemFile(0o444, show_route),
@@ -429,6 +419,7 @@ NETWORK_TREE: SystemTree = {
     b"snmp6": SystemFile(0o444, show_snmp6),
     b"sockstat": SystemFile(0o444, show_sockstat),
     b"sockstat6": SystemFile(0o444, show_sockstat6),
+    b"softnet_stat": SystemFile(0o444, show_packet_counts),
     b"tcp": SystemFile(0o444, show_tcp),
     b"tcp6": SystemFile(0o444, show_tcp6),
     b"udp": SystemFile(0o444, show_udp),

@@ -20,6 +20,7 @@ from procession.procfs.parse_integer import INT_MAX, INT_MIN, parse_integer
 from procession.procfs.sysctl_inotify import INOTIFY_SYSCTLS
 from procession.procfs.sysctl_ipc import IPC_SYSCTLS, MQUEUE_SYSCTLS
 from procession.procfs.sysctl_log import LOG_SYSCTLS
+from procession.procfs.sysctl_machine import FILE_COUNT, PANIC, SWAPPINESS
 from procession.procfs.sysctl_memfd import show_memfd_noexec, store_memfd_noexec
 from procession.procfs.sysctl_mount import MOUNT_MAXIMUM
 from procession.procfs.sysctl_protection import PROTECTION_SYSCTLS
@@ -346,11 +347,14 @@ SYSCTL_TREE: SystemTree = {
         b"aio-max-nr": SystemFile(0o644, show_aio_maximum, store_aio_maximum),
         b"aio-nr": SystemFile(0o444, show_aio_count),
         b"binfmt_misc": {},
+        b"file-nr": FILE_COUNT,
         b"file-max": SystemFile(0o444, show_file_max),
         b"inotify": INOTIFY_SYSCTLS,
         b"mqueue": MQUEUE_SYSCTLS,
         b"mount-max": MOUNT_MAXIMUM,
         b"nr_open": SystemFile(0o444, show_nr_open),
+        b"overflowgid": SystemFile(0o444, show_overflow_id),
+        b"overflowuid": SystemFile(0o444, show_overflow_id),
         b"pipe-max-size": SystemFile(0o644, show_pipe_max_size, store_pipe_max_size),
         b"pipe-user-pages-hard": SystemFile(0o444, show_pipe_user_pages_hard),
         b"pipe-user-pages-soft": SystemFile(0o444, show_pipe_user_pages_soft),
@@ -372,6 +376,7 @@ SYSCTL_TREE: SystemTree = {
         b"ostype": SystemFile(0o444, show_ostype),
         b"overflowgid": SystemFile(0o444, show_overflow_id),
         b"overflowuid": SystemFile(0o444, show_overflow_id),
+        b"panic": PANIC,
         b"pid_max": SystemFile(0o644, show_pid_max, store_pid_max),
         b"pty": {
             b"max": SystemFile(0o644, show_pty_maximum, store_pty_maximum),
@@ -401,6 +406,7 @@ SYSCTL_TREE: SystemTree = {
         b"mmap_min_addr": SystemFile(0o444, show_mmap_min_addr),
         b"overcommit_memory": SystemFile(0o444, show_zero),
         b"overcommit_ratio": SystemFile(0o444, show_overcommit_ratio),
+        b"swappiness": SWAPPINESS,
         b"unprivileged_userfaultfd": SystemFile(
             0o644, show_unprivileged_userfaultfd, store_unprivileged_userfaultfd
         ),

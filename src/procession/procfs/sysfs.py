@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.errno import EIO, ENOENT
 from procession.abi.statfs import Magic
+from procession.abi.word import Words
 from procession.fs.file_system_type import FileSystemType
 from procession.fs.inode import S_IFDIR, S_IFREG, DirectoryEntry, Inode, Superblock
 from procession.kernel.bit_list import list_of_bits
+from procession.kernel.namespaces.uts import RELEASE
 from procession.procfs.inode import KernfsDirectory, open_attribute
 from procession.procfs.sysfs_network import ATTRIBUTE_SIZE, NetworkDirectory
 
@@ -118,6 +120,26 @@ _HUGE_PAGES: Tree = {
 }
 
 
+_NOTES = b"notes"
+_NOTE = Words("<III")
+_BUILD_ID, _BUILD_SALT = 3, 0x100
+
+
+def _kernel_notes() -> bytes:
+    """The notes of the kernel's own ELF file: by which a debugger knows which build it is, and what is said
+    at building to tell that from others. Linux: kernel/ksysfs.c, notes_read; include/linux/build-salt.h.
+    """
+    # As long as a linker's, and another one for another release.
+    build_id = (RELEASE * 20)[:20]
+    notes = ((b"GNU\0", _BUILD_ID, build_id), (b"Linux\0", _BUILD_SALT, RELEASE + b"\0"))
+    return b"".join(
+        _NOTE.pack(len(name), len(contents), kind)
+        + name.ljust(-(-len(name) // 4) * 4, b"\0")
+        + contents.ljust(-(-len(contents) // 4) * 4, b"\0")
+        for name, kind, contents in notes
+    )
+
+
 @cache
 def tree_for(processor_count: int) -> Tree:
     """What is in the sysfs of a machine: attributes with their contents, and directories."""
@@ -160,7 +182,15 @@ def tree_for(processor_count: int) -> Tree:
         },
         b"firmware": {},
         b"fs": {b"cgroup": {}},
-        b"kernel": {b"mm": {b"ksm": _KSM, b"transparent_hugepage": _HUGE_PAGES}},
+        b"kernel": {
+            b"address_bits": b"64\n",
+            b"cpu_byteorder": b"little\n",
+            b"fscaps": b"1\n",
+            b"mm": {b"ksm": _KSM, b"transparent_hugepage": _HUGE_PAGES},
+            _NOTES: _kernel_notes(),
+            b"oops_count": b"0\n",
+            b"warn_count": b"0\n",
+        },
         b"module": {},
         b"power": {},
     }
@@ -236,7 +266,10 @@ class SysDirectory(KernfsDirectory):
         if place in _OF_INTERFACES:
             return NetworkDirectory(superblock, superblock.network, is_class=place == _OF_INTERFACES[0])
         if isinstance(found, bytes):
-            return SysAttribute(superblock, found)
+            attribute = SysAttribute(superblock, found)
+            if name == _NOTES:
+                attribute.size = len(found)
+            return attribute
         return SysDirectory(superblock, place)
 
     def list_entries(self) -> list[DirectoryEntry]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from procession.abi.duration import NS_PER_S
 from procession.abi.errno import EIO, ENOENT
 from procession.abi.file_mode import S_IFMT
+from procession.fs.devices import TUN_MINOR, USERFAULT_MINOR
 from procession.fs.file_system_type import FILE_SYSTEM_TYPES
 from procession.fs.inode import DirectoryEntry, Inode
 from procession.fs.kernel_log import LogLinesFile
@@ -28,6 +29,7 @@ from procession.procfs.pressure import PressureInode
 from procession.procfs.process_memory import resident_entries
 from procession.procfs.sysvipc import show_queues, show_segments, show_semaphores
 from procession.procfs.terminal import show_disciplines, show_drivers
+from procession.procfs.zones import show_free_blocks, show_zones
 
 if TYPE_CHECKING:
     from procession.fs.dentry import Path
@@ -463,18 +465,6 @@ def show_execution_domains(kernel: Kernel) -> bytes:
     return b"0-0\tLinux           \t[kernel]\n"
 
 
-def show_free_blocks(kernel: Kernel) -> bytes:
-    """/proc/buddyinfo: free frames, as blocks of powers of two. Linux: mm/vmstat.c, frag_show_print.
-
-    Nothing here keeps them in blocks: they're shown as few as they could be.
-    """
-    free, counts = kernel.memory.free_frames, []
-    for order in reversed(range(_BLOCK_ORDERS)):
-        counts.append(free >> order)
-        free &= (1 << order) - 1
-    return b"Node 0, zone   Normal " + b"".join(b"%6d " % count for count in reversed(counts)) + b"\n"
-
-
 def show_soft_interrupts(kernel: Kernel) -> bytes:
     """/proc/softirqs: there are none, as no device interrupts. Linux: fs/proc/softirqs.c."""
     count = processor_count(kernel)
@@ -483,7 +473,6 @@ def show_soft_interrupts(kernel: Kernel) -> bytes:
     return heading + b"\n" + b"".join(row + b"\n" for row in rows)
 
 
-_BLOCK_ORDERS = 11
 _SOFT_INTERRUPTS = (
     *(b"HI", b"TIMER", b"NET_TX", b"NET_RX", b"BLOCK", b"IRQ_POLL", b"TASKLET", b"SCHED", b"HRTIMER", b"RCU"),
 )
@@ -498,9 +487,14 @@ def show_devices(kernel: Kernel) -> bytes:
     """/proc/devices. Linux: block/genhd.c, fs/char_dev.c."""
     rows = (
         *((1, b"mem"), (4, b"tty"), (5, b"/dev/tty"), (5, b"/dev/console"), (5, b"/dev/ptmx")),
-        *((128, b"ptm"), (136, b"pts")),
+        *((10, b"misc"), (128, b"ptm"), (136, b"pts")),
     )
     return b"Character devices:\n" + b"".join(b"%3d %s\n" % row for row in rows) + b"\nBlock devices:\n"
+
+
+def show_misc(kernel: Kernel) -> bytes:
+    """/proc/misc: the devices that share one number. Linux: drivers/char/misc.c, misc_seq_show."""
+    return b"".join(b"%3d %s\n" % row for row in ((TUN_MINOR, b"tun"), (USERFAULT_MINOR, b"userfaultfd")))
 
 
 def show_partitions(kernel: Kernel) -> bytes:
@@ -563,6 +557,7 @@ TREE: SystemTree = {
     b"loadavg": SystemFile(0o444, show_loadavg),
     b"locks": SystemFile(0o444, show_locks),
     b"meminfo": SystemFile(0o444, show_meminfo),
+    b"misc": SystemFile(0o444, show_misc),
     b"modules": SystemFile(0o444, show_nothing),
     b"mounts": b"self/mounts",
     b"net": b"self/net",
@@ -584,4 +579,5 @@ TREE: SystemTree = {
     b"uptime": SystemFile(0o444, show_uptime),
     b"version": SystemFile(0o444, show_version),
     b"vmstat": SystemFile(0o444, show_vmstat),
+    b"zoneinfo": SystemFile(0o444, show_zones),
 }

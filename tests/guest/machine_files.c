@@ -1,0 +1,123 @@
+/* Files of /proc and /sys about the machine and its network that tools read. */
+#include "check.h"
+
+#include <elf.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <netinet/ip_icmp.h>
+#include <netpacket/packet.h>
+#include <net/ethernet.h>
+#include <sched.h>
+#include <sys/socket.h>
+
+static char text[1 << 16];
+
+static const char *contents(const char *path)
+{
+	int fd = (int)MUST(open(path, O_RDONLY));
+	ssize_t length = 0, more;
+
+	while ((more = MUST(read(fd, text + length, sizeof text - 1 - (size_t)length))) > 0)
+		length += more;
+	text[length] = '\0';
+	MUST(close(fd));
+	return text;
+}
+
+TEST(zones)
+{
+	const char *found = strstr(contents("/proc/zoneinfo"), "zone   Normal");
+
+	CHECK(found != NULL && strstr(found, "\n  pages free     ") != NULL);
+	CHECK(found != NULL && strstr(found, "\n        managed  ") != NULL);
+	CHECK(found != NULL && strstr(found, "\n        protection: (0, ") != NULL);
+	CHECK(found != NULL && strstr(found, "    cpu: 0\n              count:    ") != NULL);
+}
+
+TEST(devices_of_one_number)
+{
+	CHECK(strstr(contents("/proc/misc"), "200 tun\n") != NULL);
+	CHECK(strstr(contents("/proc/misc"), " userfaultfd\n") != NULL);
+	CHECK(strstr(contents("/proc/devices"), " 10 misc\n") != NULL);
+}
+
+TEST(open_files_are_counted)
+{
+	long before = 0, spare = 0, most = 0, after = 0, fds[64];
+
+	CHECK_EQ(sscanf(contents("/proc/sys/fs/file-nr"), "%ld\t%ld\t%ld", &before, &spare, &most), 3);
+	CHECK(before > 0);
+	CHECK_EQ(spare, 0);
+	CHECK(most > before);
+	for (size_t at = 0; at < LENGTH(fds); at++)
+		fds[at] = MUST(open("/dev/null", O_RDONLY));
+	CHECK_EQ(sscanf(contents("/proc/sys/fs/file-nr"), "%ld", &after), 1);
+	CHECK(after > 0);
+	CHECK_STRING(contents("/proc/sys/fs/overflowuid"), "65534\n");
+	CHECK_STRING(contents("/proc/sys/fs/overflowgid"), "65534\n");
+}
+
+/* Writes what is there already: the machine is others' too. */
+static void set_as_it_is(const char *path)
+{
+	char value[32];
+
+	snprintf(value, sizeof value, "%s", contents(path));
+	CHECK_EQ(write_text(path, value), 0);
+	CHECK_STRING(contents(path), value);
+}
+
+TEST(settings)
+{
+	set_as_it_is("/proc/sys/vm/swappiness");
+	set_as_it_is("/proc/sys/kernel/panic");
+	CHECK_ERRNO(write_text("/proc/sys/vm/swappiness", "201"), EINVAL);
+	CHECK_ERRNO(write_text("/proc/sys/vm/swappiness", "-1"), EINVAL);
+	CHECK_ERRNO(write_text("/proc/sys/kernel/panic", "x"), EINVAL);
+}
+
+TEST(notes_of_the_kernel)
+{
+	const Elf64_Nhdr *note = (const Elf64_Nhdr *)contents("/sys/kernel/notes");
+	struct stat status;
+
+	CHECK_EQ(note->n_type, NT_GNU_BUILD_ID);
+	CHECK_EQ(note->n_namesz, 4);
+	CHECK_EQ(note->n_descsz, 20);
+	CHECK_STRING((const char *)(note + 1), "GNU");
+	MUST(stat("/sys/kernel/notes", &status));
+	CHECK_EQ(status.st_mode, S_IFREG | 0444);
+	CHECK(status.st_size >= 36 && status.st_size < 4096);
+	CHECK_STRING(contents("/sys/kernel/address_bits"), "64\n");
+	CHECK_STRING(contents("/sys/kernel/cpu_byteorder"), "little\n");
+	CHECK_STRING(contents("/sys/kernel/fscaps"), "1\n");
+}
+
+TEST(who_receives_packets)
+{
+	struct sockaddr_in where = {.sin_family = AF_INET, .sin_port = htons(77)};
+	int every, one, echo;
+	unsigned columns[15];
+
+	MUST(unshare(CLONE_NEWNET));
+	CHECK(strstr(contents("/proc/net/ptype"), "\n0800          ip_rcv\n") != NULL);
+	CHECK(strstr(contents("/proc/net/ptype"), "\n86dd          ipv6_rcv\n") != NULL);
+	CHECK(strstr(contents("/proc/net/ptype"), "packet_rcv") == NULL);
+	every = (int)MUST(socket(AF_PACKET, SOCK_RAW, htons(ETH_P_ALL)));
+	CHECK(strstr(contents("/proc/net/ptype"), "\nALL           packet_rcv\n") != NULL);
+	one = (int)MUST(socket(AF_PACKET, SOCK_RAW, htons(0x1234)));
+	CHECK(strstr(contents("/proc/net/ptype"), "\n1234          packet_rcv\n") != NULL);
+	MUST(close(every));
+	MUST(close(one));
+	CHECK(strstr(contents("/proc/net/ptype"), "packet_rcv") == NULL);
+	CHECK(sscanf(contents("/proc/net/softnet_stat"), "%8x %8x %8x %8x %8x %8x %8x %8x %8x %8x %8x %8x %8x", &columns[0],
+		     &columns[1], &columns[2], &columns[3], &columns[4], &columns[5], &columns[6], &columns[7], &columns[8],
+		     &columns[9], &columns[10], &columns[11], &columns[12]) == 13);
+	CHECK_EQ(columns[12], 0);
+	MUST(write_text("/proc/sys/net/ipv4/ping_group_range", "0 0"));
+	echo = (int)MUST(socket(AF_INET, SOCK_DGRAM, IPPROTO_ICMP));
+	MUST(bind(echo, (struct sockaddr *)&where, sizeof where));
+	CHECK(strstr(contents("/proc/net/icmp"), ": 00000000:004D 00000000:0000 07 00000000:00000000 ") != NULL);
+	CHECK(strstr(contents("/proc/net/icmp6"), "  sl  local_address   ") != NULL);
+	MUST(close(echo));
+}
