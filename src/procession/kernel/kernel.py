@@ -191,6 +191,11 @@ class Kernel:
         """Decide what Linux leaves open: an index below `count`."""
         return self.decider.choose(kind, count)
 
+    @property
+    def processor(self) -> int:
+        """The number of the processor that runs the running task; 0 where none runs."""
+        return 0 if self.current is None else self.current.entity.processor
+
     def random_bytes(self, length: int) -> bytes:
         """The next bytes of the machine's random source."""
         return self.decider.random_bytes(length)

@@ -167,6 +167,10 @@ class Host(Protocol):
     def timers(self) -> HostTimers:
         """The machine's timers."""
 
+    @property
+    def processor(self) -> int:
+        """The number of the processor that runs the running task."""
+
     def random_bytes(self, length: int) -> bytes:
         """The next bytes of the machine's random source."""
 

@@ -9,7 +9,7 @@ from procession.abi.poll import PollEvent
 from procession.abi.socket import MessageFlag, TcpState
 from procession.fs.wait_queue import Sleep, WaitQueue
 from procession.net.message import Received
-from procession.net.socket_filter import drop_filter
+from procession.net.socket_filter import drop_filter, set_reuse_program
 
 if TYPE_CHECKING:
     from procession.fs.file import UserMemory
@@ -89,7 +89,8 @@ class Socket:
     `is_short_of_room` is set when somebody found no room to send. `peek_offset` (SO_PEEK_OFF) is where the
     next MSG_PEEK begins, -1 for the beginning, whatever was peeked at before. Timeouts are None for none.
     `cookie` numbers the machine's sockets. `filter` decides what of that which arrives is let in: the
-    program of SO_ATTACH_FILTER (Linux: include/linux/filter.h, struct sk_filter), None for none.
+    program of SO_ATTACH_FILTER (Linux: include/linux/filter.h, struct sk_filter), None for none, and
+    `reuse_program` who gets what arrives, of those that share a port (SO_ATTACH_REUSEPORT_CBPF).
 
     Readers, writers, and all who wait for a hang-up or an error have a queue each.
 
@@ -117,6 +118,7 @@ class Socket:
         "receive_low_water",
         "receive_room",
         "receive_timeout_ns",
+        "reuse_program",
         "send_room",
         "send_timeout_ns",
         "state",
@@ -154,6 +156,7 @@ class Socket:
         self.file: SocketFile | None = None
         self.options: dict[int, int] = {}
         self.filter: Program | None = None
+        self.reuse_program: Program | None = None
         self.send_room = DEFAULT_BUFFER_BYTES
         self.receive_room = DEFAULT_BUFFER_BYTES
         self.send_timeout_ns: int | None = None
@@ -181,6 +184,8 @@ class Socket:
             self.is_gone = True
             if self.filter is not None:
                 drop_filter(self)
+            if self.reuse_program is not None:
+                set_reuse_program(self, None)
             self.network.system.remove_socket(self.payer)
             self.network.put()
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _SO_LOCK_FILTER = int(SocketOption.SO_LOCK_FILTER)
 _ANCILLARY, _NETWORK, _LINK = 0xFFFFF000, 0xFFF00000, 0xFFE00000
 """SKF_AD_OFF, SKF_NET_OFF, SKF_LL_OFF."""
-_RANDOM, _XOR, _PROTOCOL, _INTERFACE, _HARDWARE = 56, 40, 0, 8, 28
+_RANDOM, _XOR, _PROTOCOL, _INTERFACE, _HARDWARE, _PROCESSOR = 56, 40, 0, 8, 28, 36
 _LINK_HEADER_BYTES = 14
 _WIDTHS = {int(BpfSize.BPF_W): 4, int(BpfSize.BPF_H): 2, int(BpfSize.BPF_B): 1}
 _ARPHRD_LOOPBACK = 772
@@ -111,6 +111,21 @@ def told_program(socket: Socket, room: int) -> tuple[bytes, int]:
     return b"".join(SockFilter(*each).pack() for each in program), count
 
 
+def set_reuse_program(socket: Socket, program: Program | None) -> None:
+    """Let `program`, which has been checked, choose among those that share the port of `socket`, to which
+    it's charged as well; None for none. Raises ENOMEM.
+    """
+    account = socket.network.system.account
+    if program is not None:
+        try:
+            account.charge(SOCKET, len(program) * INSTRUCTION_BYTES)
+        except OutOfFrames:
+            raise ENOMEM from None
+    found, socket.reuse_program = socket.reuse_program, program
+    if found is not None:
+        _uncharge(socket, found)
+
+
 def accepted_bytes(socket: Socket, packet: FilteredPacket) -> int:
     """How many bytes of a packet `socket` lets in; 0 to drop it.
 
@@ -118,6 +133,11 @@ def accepted_bytes(socket: Socket, packet: FilteredPacket) -> int:
     """
     program = socket.filter
     assert program is not None
+    return run_program(socket, program, packet)
+
+
+def run_program(socket: Socket, program: Program, packet: FilteredPacket) -> int:
+    """What a program returns for a packet: 0 where it looks beyond its end."""
     state = START
     clock = socket.network.host.clock
     while True:
@@ -185,6 +205,8 @@ def _ancillary(socket: Socket, packet: FilteredPacket, which: int, at: Suspensio
         return int.from_bytes(socket.network.host.random_bytes(4), "little")
     if which == _XOR:
         return at.a ^ at.x
+    if which == _PROCESSOR:
+        return socket.network.host.processor
     if which == _PROTOCOL:
         return ETHERTYPES.get(packet.address_bytes, 0)
     if which == _INTERFACE:

@@ -98,7 +98,6 @@ _SO_TXTIME = int(SocketOption.SO_TXTIME)
 _SO_PREFER_BUSY_POLL = int(SocketOption.SO_PREFER_BUSY_POLL)
 _SO_ZEROCOPY = int(SocketOption.SO_ZEROCOPY)
 _SO_BUSY_POLL_BUDGET = int(SocketOption.SO_BUSY_POLL_BUDGET)
-_SO_DETACH_REUSEPORT_BPF = int(SocketOption.SO_DETACH_REUSEPORT_BPF)
 _BUSY_POLL_BUDGET = 8
 _PRIVILEGED_SWITCHES = (int(SocketOption.SO_RCVMARK),)
 _ANCILLARY_WORDS = 64
@@ -232,8 +231,6 @@ def set_socket_option(socket: Socket, name: int, value: bytes) -> None:
             _check_number(socket, _SO_MARK, number)
         if not 0 <= number <= 0xFFFF:
             raise EINVAL("no number of packets")
-    elif name == _SO_DETACH_REUSEPORT_BPF:
-        raise EINVAL("no program chooses the socket")
     elif name == _SO_DETACH_FILTER:
         detach_filter(socket)
     elif name in _NUMBERS:

@@ -14,6 +14,7 @@ from procession.kernel.pidfd import PidFile
 from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.kernel.task import ThreadGroup
 from procession.net.bpf import check_length
+from procession.net.internet.reuseport import attach_reuse_program, detach_reuse_program
 from procession.net.internet.socket import InternetSocket
 from procession.net.internet.source_filter import asked_bytes, tells_sources, told_sources
 from procession.net.packet.ring import HEADER_BYTES
@@ -32,6 +33,8 @@ _PACKET_HEADER_LENGTH = (int(SocketLevel.SOL_PACKET), int(PacketOption.PACKET_HD
 _SOL_SOCKET = int(SocketLevel.SOL_SOCKET)
 _SOL_IPV6 = int(SocketLevel.SOL_IPV6)
 _SO_PEERPIDFD = int(SocketOption.SO_PEERPIDFD)
+_SO_DETACH_REUSEPORT_BPF = int(SocketOption.SO_DETACH_REUSEPORT_BPF)
+_SO_ATTACH_REUSEPORT_CBPF = int(SocketOption.SO_ATTACH_REUSEPORT_CBPF)
 _SO_ATTACH_FILTER = _SO_GET_FILTER = int(SocketOption.SO_ATTACH_FILTER)
 _SO_BINDTODEVICE = int(SocketOption.SO_BINDTODEVICE)
 _INT_SIZE = 4
@@ -56,8 +59,10 @@ def setsockopt(
         data = bytes(min(length, _LONGEST_VALUE))
     else:
         data = task.mm.read(value, min(length, _LONGEST_VALUE)) if length else b""
-    if level == _SOL_SOCKET and name == _SO_ATTACH_FILTER:
-        _attach_filter(task, file, data)
+    if level == _SOL_SOCKET and name in (_SO_ATTACH_FILTER, _SO_ATTACH_REUSEPORT_CBPF):
+        _attach_program(task, file, name, data)
+    elif level == _SOL_SOCKET and name == _SO_DETACH_REUSEPORT_BPF:
+        detach_reuse_program(file.socket)
     elif level == _SOL_SOCKET:
         set_socket_option(file.socket, name, data)
     else:
@@ -65,8 +70,11 @@ def setsockopt(
     return 0
 
 
-def _attach_filter(task: Task, file: SocketFile, data: bytes) -> None:
-    """SO_ATTACH_FILTER. Raises EINVAL, EPERM, EFAULT, ENOMEM. Linux: net/core/filter.c, __get_filter."""
+def _attach_program(task: Task, file: SocketFile, name: int, data: bytes) -> None:
+    """SO_ATTACH_FILTER, SO_ATTACH_REUSEPORT_CBPF. Raises EINVAL, EPERM, EFAULT, ENOMEM.
+
+    Linux: net/core/filter.c, __get_filter.
+    """
     if len(data) != SockFprog.SIZE:
         raise EINVAL("a struct sock_fprog is needed")
     header = SockFprog.unpack(data)
@@ -75,7 +83,8 @@ def _attach_filter(task: Task, file: SocketFile, data: bytes) -> None:
         raise EINVAL("no program")
     check_length(header.len)
     instructions = task.mm.read(header.filter, header.len * SockFilter.SIZE)
-    attach_filter(file.socket, SockFilter.unpack_array(instructions))
+    attach = attach_filter if name == _SO_ATTACH_FILTER else attach_reuse_program
+    attach(file.socket, SockFilter.unpack_array(instructions))
 
 
 @syscall(55)

@@ -153,6 +153,10 @@ class InternetSocket(Socket):
         self.has_chosen_port = is_chosen
         self.has_port = True
         ports.add(self)
+        self.port_taken()
+
+    def port_taken(self) -> None:
+        """It has a port now."""
 
     def parse_for_bind(self, address: bytes) -> tuple[bytes, int]:
         if self.family == AF_INET and len(address) >= 16 and family_of(address) == AF_UNSPEC:
@@ -201,6 +205,7 @@ class InternetSocket(Socket):
             self.local_port = self.ports.free_port(chosen, for_connection=for_connection)
             self.has_port = True
             self.ports.add(self)
+            self.port_taken()
 
     def give_up_port(self) -> None:
         """The port is free for others; getsockname(2) still shows it."""

@@ -35,6 +35,7 @@ from procession.net.internet.address import (
 )
 from procession.net.internet.error_queue import receive_error
 from procession.net.internet.flow import Flow
+from procession.net.internet.reuseport import join_group
 from procession.net.internet.socket import InternetSocket
 from procession.net.internet.tcp_backlog import (
     SYN_SENT,
@@ -236,6 +237,8 @@ class TcpSocket(InternetSocket):
             self.bind_automatically()
         self.state = LISTENING
         self.backlog = backlog
+        if self.reuses_port:
+            join_group(self)
         self.state_changed()
 
     def connect(self, address: bytes, flags: int) -> None:

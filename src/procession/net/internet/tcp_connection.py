@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import EADDRNOTAVAIL
 from procession.abi.socket import TcpState
 from procession.net.internet.port_table import PortTable, reach
+from procession.net.internet.reuseport import choose_place, newest_place
 from procession.net.socket import ESTABLISHED, LISTENING, SENDING
+from procession.net.socket_filter import FilteredPacket
 
 if TYPE_CHECKING:
     from procession.net.host import Host
@@ -156,9 +158,11 @@ def connect_to_itself(socket: TcpSocket) -> None:
     socket.state_changed()
 
 
-def find_listener(connections: TcpConnections, key: Key, interface: Interface) -> TcpSocket | None:
-    """Who listens where a connection with this key would be; of several with SO_REUSEPORT one that the
-    source's port chooses.
+def find_listener(
+    connections: TcpConnections, key: Key, interface: Interface, data: bytes
+) -> TcpSocket | None:
+    """Who listens where a connection with this key would be, whose SYN brings `data`; of several with
+    SO_REUSEPORT one that a program or the source's port chooses.
 
     Linux: net/ipv4/inet_hashtables.c, __inet_lookup_listener.
     """
@@ -177,9 +181,12 @@ def find_listener(connections: TcpConnections, key: Key, interface: Interface) -
             found.append(holder)
     if not found:
         return None
-    if len(found) > 1 and found[-1].reuses_port:
-        return found[hash_of(source, source_port) % len(found)]
-    return found[-1]
+    if len(found) == 1:
+        return found[0]
+    if not found[-1].reuses_port:
+        return found[newest_place(found)]
+    seen = FilteredPacket(data, b"", len(target), interface.index)
+    return found[choose_place(found, hash_of(source, source_port), seen)]
 
 
 def hash_of(address: bytes, port: int) -> int:

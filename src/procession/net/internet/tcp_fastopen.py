@@ -33,15 +33,16 @@ class FastOpen:
 
     `cookie` is what proves that this address has connected before, b"" where none is needed, None if one is
     asked for. Here a cookie is the key that it was made with: it's kept by the two addresses, which are all
-    that Linux makes it of besides. `size` is how much goes along, `is_deferred` that connect(2) was called
-    and the SYN waits for something to go along (TCP_FASTOPEN_CONNECT), `is_accepted` that it was taken.
+    that Linux makes it of besides. `data` is what goes along, until it's there, `is_deferred` that
+    connect(2) was called and the SYN waits for something to go along (TCP_FASTOPEN_CONNECT), `is_accepted`
+    that it was taken.
     """
 
-    __slots__ = ("cookie", "is_accepted", "is_deferred", "size")
+    __slots__ = ("cookie", "data", "is_accepted", "is_deferred")
 
-    def __init__(self, cookie: bytes | None, size: int) -> None:
+    def __init__(self, cookie: bytes | None, data: bytes) -> None:
         self.cookie = cookie
-        self.size = size
+        self.data = data
         self.is_deferred = False
         self.is_accepted = False
 
@@ -75,7 +76,7 @@ def defer_syn(socket: TcpSocket, flow: Flow) -> bool:
     Linux: net/ipv4/tcp_fastopen.c, tcp_fastopen_defer_connect.
     """
     if socket.fast_open is None and socket.protocol_options.get(_CONNECT):
-        socket.fast_open = FastOpen(_known_cookie(socket, flow), 0)
+        socket.fast_open = FastOpen(_known_cookie(socket, flow), b"")
         socket.fast_open.is_deferred = socket.fast_open.cookie is not None
         return socket.fast_open.is_deferred
     return False
@@ -86,6 +87,12 @@ def choose_cookie(socket: TcpSocket, flow: Flow) -> None:
     opening = socket.fast_open
     if opening is not None and opening.cookie is None:
         opening.cookie = _known_cookie(socket, flow)
+
+
+def data_in_syn(socket: TcpSocket) -> bytes:
+    """What the SYN brings to who listens."""
+    opening = socket.fast_open
+    return opening.data if opening is not None and opening.cookie is not None else b""
 
 
 def take_opening(socket: TcpSocket, connection: TcpSocket, listener: TcpSocket) -> None:
@@ -122,7 +129,8 @@ def take_opening(socket: TcpSocket, connection: TcpSocket, listener: TcpSocket) 
         cookies[flow.source, flow.target] = given
         if len(cookies) > _MOST_COOKIES:
             del cookies[next(iter(cookies))]
-    if opening.size and opening.cookie is not None:
+    data, opening.data = opening.data, b""
+    if data and opening.cookie is not None:
         opening.is_accepted = is_taken
         socket.network.count("TcpExtTCPFastOpenActive" if is_taken else "TcpExtTCPFastOpenActiveFail")
         if is_taken:

@@ -21,7 +21,7 @@ from procession.net.internet.flow import DELIVERED, REFUSED, UNRESOLVED, Flow
 from procession.net.internet.passage import SYN
 from procession.net.internet.tcp_backlog import SYN_SENT, become_acceptable, establish, find_way_back
 from procession.net.internet.tcp_connection import find_listener
-from procession.net.internet.tcp_fastopen import CLIENT, LONGEST_DATA, FastOpen
+from procession.net.internet.tcp_fastopen import CLIENT, LONGEST_DATA, FastOpen, data_in_syn
 from procession.net.internet.tcp_filter import arrival, lets_connect, send_again
 from procession.net.internet.tcp_phase import CONNECTED, CONNECTING, UNCONNECTED
 from procession.net.socket import CLOSED, MSG_DONTWAIT
@@ -62,7 +62,7 @@ def send_syn(socket: TcpSocket, flow: Flow) -> None:
         if way_back is not None:
             flow.packet_count += 1
             way_back.packet_count += 1
-            listener = find_listener(network.tcp, seen_as, way.interface)
+            listener = find_listener(network.tcp, seen_as, way.interface, data_in_syn(socket))
             is_filtered = flow.is_filtered or way_back.is_filtered or socket.filter is not None
             if listener is not None and listener.filter is not None:
                 is_filtered = True
@@ -99,11 +99,11 @@ def send_to_open(socket: TcpSocket, data: bytes, flags: int, address: bytes | No
     if socket.caller.frame is None:
         if opening is not None and opening.is_deferred:
             opening.is_deferred = False
-            opening.size = size
+            opening.data = data[:size]
             assert socket.flow is not None
             send_syn(socket, socket.flow)
         elif socket.phase == UNCONNECTED and socket.state == CLOSED:
-            opening = socket.fast_open = FastOpen(None, size)
+            opening = socket.fast_open = FastOpen(None, data[:size])
             socket.start_connecting(address or b"")
         elif socket.phase == CONNECTING:
             raise EINPROGRESS

@@ -19,8 +19,10 @@ from procession.net.internet.ipv6_options import LONGEST_FRAGMENT
 from procession.net.internet.output import send_packet
 from procession.net.internet.packet import UDP_HEADER_BYTES, Packet
 from procession.net.internet.port_table import reach
+from procession.net.internet.reuseport import choose_place, join_group, newest_place
 from procession.net.internet.tcp_connection import hash_of
 from procession.net.socket import MSG_MORE, MSG_OOB, SENDING, QuietBrokenPipe
+from procession.net.socket_filter import FilteredPacket
 from procession.net.timestamp import stamped_stages
 
 if TYPE_CHECKING:
@@ -56,6 +58,10 @@ class UdpSocket(DatagramSocket):
         super().__init__(network, family, kind, protocol, owner_uid)
         self.held: bytes | None = None
         self.held_target: tuple[bytes, int, bytes | None, int] = (b"", 0, None, 0)
+
+    def port_taken(self) -> None:
+        if self.reuses_port:
+            join_group(self)
 
     def filtered_bytes(self, packet: Packet) -> bytes:
         """UDP's header too. Linux: net/ipv4/udp.c, udp_queue_rcv_one_skb."""
@@ -257,6 +263,11 @@ def find_receivers(
             found.append(holder)
     if is_for_all or len(found) < 2:
         return found
-    if found[-1].reuses_port:
-        return [found[hash_of(source, packet.source_port) % len(found)]]
-    return [found[-1]]
+    last = found[-1]
+    if not last.reuses_port:
+        return [found[newest_place(found)]]
+    whole = b""
+    if last.reuse_program is not None:
+        whole = packet.with_header() if len(target) == 4 else packet.with_header_6()
+    seen = FilteredPacket(packet.data, whole, len(target), interface.index)
+    return [found[choose_place(found, hash_of(source, packet.source_port), seen)]]
