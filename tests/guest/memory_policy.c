@@ -199,3 +199,25 @@ TEST(more_pages_than_are_told_of_at_a_time)
 	/* There is no limit but that of the memory which the numbers lie in. */
 	CHECK_ERRNO(syscall(SYS_move_pages, 0, 1UL << 60, pages, NULL, status, 0), EFAULT);
 }
+
+/* A policy that names no node finds pages misplaced, but for that of zeros and for those that aren't there. */
+TEST(strict_about_no_node)
+{
+	char *private = mmap(NULL, 8192, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *shared = mmap(NULL, 8192, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	volatile char *seen;
+
+	CHECK_OK(bind_pages(private, 8192, MPOL_LOCAL, 0, MPOL_MF_STRICT));
+	CHECK_OK(bind_pages(shared, 8192, MPOL_LOCAL, 0, MPOL_MF_STRICT));
+	seen = private;
+	CHECK_EQ(*seen, 0);
+	CHECK_OK(bind_pages(private, 8192, MPOL_PREFERRED, 0, MPOL_MF_STRICT));
+	*seen = 1;
+	CHECK_ERRNO(bind_pages(private, 8192, MPOL_PREFERRED, 0, MPOL_MF_STRICT), EIO);
+	CHECK_OK(bind_pages(private, 8192, MPOL_PREFERRED, 0, 0));
+	CHECK_OK(bind_pages(private, 8192, MPOL_DEFAULT, 0, MPOL_MF_STRICT));
+	seen = shared;
+	CHECK_EQ(*seen, 0);
+	CHECK_ERRNO(bind_pages(shared, 8192, MPOL_LOCAL, 0, MPOL_MF_STRICT), EIO);
+	CHECK_OK(bind_pages(shared + 4096, 4096, MPOL_LOCAL, 0, MPOL_MF_STRICT));
+}

@@ -18,6 +18,7 @@ from procession.abi.errno import (
 from procession.abi.mempolicy import GetPolicyFlag, MemoryPolicyMode, MovePagesFlag
 from procession.abi.word import pack_u32, pack_u64
 from procession.fs.wait_queue import Sleep
+from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE
 from procession.kernel.pid import find_task
 from procession.kernel.security.capability import CAP_SYS_NICE
@@ -171,16 +172,36 @@ def mbind(
         raise EFAULT("part of the range isn't mapped")
     if (
         flags & (_STRICT | _MOVE_FLAGS) == _STRICT
-        and mask
+        and policy
         and not mask & ONLINE_NODES
-        and mm.tables.present_pages(address >> PAGE_SHIFT, end >> PAGE_SHIFT)
+        and _has_placed_page(mm, address, end)
     ):
-        # Relative nodes end up here, but pages are compared with the numbers that were given.
+        # Relative nodes end up here, but pages are compared with the numbers that were given; and with none
+        # where the policy names none. Linux: mm/mempolicy.c, queue_folio_required.
         raise EIO("there are pages on other nodes than those named")
     for area in mm.isolate(address, end):
         area.flags = area.flags & _OTHER_FLAGS | policy << POLICY_SHIFT
     mm.merge_around(address, end)
     return 0
+
+
+def _has_placed_page(mm: MemoryDescriptor, start: int, end: int) -> bool:
+    """Whether a page is there that is on a node. That of zeros, which Linux has one of for all that is only
+    read of private memory, counts nowhere: here that has frames of its own, known by their zeros.
+    """
+    for area in mm.areas_in(start, end):
+        first, past = max(area.start, start) >> PAGE_SHIFT, min(area.end, end) >> PAGE_SHIFT
+        pages = mm.tables.present_pages(first, past)
+        mm.memory.note_changed(len(pages))
+        if not area.is_anonymous:
+            if pages:
+                return True
+            continue
+        for page in pages:
+            base = mm.tables.entry(page) & pte.ADDRESS_MASK
+            if any(mm.bytes[base : base + PAGE_SIZE]):
+                return True
+    return False
 
 
 def _range_end(address: int, length: int) -> int:
