@@ -302,6 +302,26 @@ static void do_tick(void)
 		must(timer_gettime(timers[at], &left));
 }
 
+/* Their signals are blocked, so that each is queued behind the others, and taken back. */
+static void make_blocked_timers(void)
+{
+	struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGRTMIN};
+	sigset_t blocked;
+
+	sigemptyset(&blocked);
+	sigaddset(&blocked, SIGRTMIN);
+	must(sigprocmask(SIG_BLOCK, &blocked, NULL));
+	for (int at = 0; at < TIMERS; at++)
+		must(timer_create(CLOCK_MONOTONIC, &event, &timers[at]));
+}
+
+static void do_fire_timers(void)
+{
+	do_set_timers();
+	for (int at = TIMERS - 1; at >= 0; at -= 2)
+		must(timer_settime(timers[at], 0, &(struct itimerspec){0}, NULL));
+}
+
 static void do_end_timers(void)
 {
 	pid_t made = (pid_t)must(fork());
@@ -539,6 +559,7 @@ static const struct kind kinds[] = {
 	{"robust-list", NULL, do_robust_list},
 	{"set-timers", make_timers, do_set_timers},
 	{"tick", make_timers, do_tick},
+	{"fire-timers", make_blocked_timers, do_fire_timers},
 	{"end-timers", NULL, do_end_timers},
 	{"read-timers", make_timers, do_read_timers},
 	{"signals", make_signals, do_signals},

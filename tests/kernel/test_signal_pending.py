@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,6 +25,9 @@ from procession.kernel.signal.info import SI_TIMER, SI_TKILL, SI_USER, SigInfo
 from procession.kernel.signal.pending import PendingSignals
 from procession.kernel.signal.set import mask_of
 from tests.kernel.process_ids import first_pid_namespace, pid_numbered
+
+if TYPE_CHECKING:
+    from procession.kernel.kernel import Kernel
 
 SI_QUEUE = int(SignalCode.SI_QUEUE)
 
@@ -88,6 +93,34 @@ class TestOrder:
             taken.append(info.signo)
         assert sorted(taken) == sorted(signo for signo in signals if not blocked >> (signo - 1) & 1)
         assert pending.mask == mask_of(*signals) & blocked
+
+
+class TestTimers:
+    def test_a_signal_taken_back(self) -> None:
+        infos = [SigInfo(signo, SI_TIMER, value=signo) for signo in (34, 34, 35)]
+        pending = queued(*infos)
+        assert [pending.withdraw(info) for info in (infos[1], infos[1], infos[2])] == [1, 0, 0]
+        assert pending.mask == mask_of(34)
+        assert take(pending) is infos[0]
+        assert pending.withdraw(infos[0]) == 0
+        assert not any(info.is_queued for info in infos)
+
+    def test_a_signal_put_back_is_no_more_the_timers_own(self) -> None:
+        """The timer may expire and send its own again before the other has been taken."""
+        info = SigInfo(34, SI_TIMER, value=7)
+        info.timer = NoTimer()
+        info.timer_id = 3
+        pending = queued(info)
+        pending.put_back(take(pending))
+        assert not info.is_queued
+        pending.append(info)
+        first = take(pending)
+        assert (first.timer, first.timer_id, first.value) == (None, 3, 7)
+        assert take(pending) is info
+
+
+class NoTimer:
+    def signal_taken(self, kernel: Kernel, info: SigInfo, /) -> None: ...
 
 
 class TestAccount:

@@ -25,7 +25,7 @@ QUICK = (
     *(("files", kind) for kind in ("tee", "unshare-mounts", "close-range", "submit")),
     *(("memory", kind) for kind in ("advise-areas", "read-parts", "read-status", "fault-protect")),
     *(("messages", kind) for kind in ("send-parts", "seccomp-deciding", "queue", "semaphores")),
-    *(("tasks", kind) for kind in ("requeue", "wait-vector", "peek-signals", "control-cgroups")),
+    *(("tasks", kind) for kind in ("requeue", "wait-vector", "fire-timers", "control-cgroups")),
 )
 """Some of which a second cost a minute and more where no time was taken for what they do."""
 MOST_SECONDS = 3.0

@@ -145,8 +145,7 @@ def send_timer_signal(kernel: Kernel, target: Task | ThreadGroup, info: SigInfo)
     is_group = not isinstance(target, Task)
     task = target if isinstance(target, Task) else target.leader
     pending = task.group.shared_pending if is_group else task.pending
-    queue = pending.queues.get(info.signo)
-    if queue is not None and any(queued is info for queued in queue):
+    if info.is_queued:
         return False
     if prepare_signal(kernel, task, info.signo, is_forced=False):
         pending.append(info)

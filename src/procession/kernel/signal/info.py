@@ -90,7 +90,8 @@ class SigInfo:
     receiver is told; `pid` is the number that a program gave instead. `fields` holds the 32 bytes of
     the union as they were given by rt_sigqueueinfo(2). `account` are the credentials for whose user it counts
     among the pending signals while it's queued (RLIMIT_SIGPENDING), None when it isn't counted; `timer` the
-    POSIX timer that owns this object. `arrival` is its place among all that are queued with it.
+    POSIX timer that owns this object. `is_queued` says whether it's pending now, and `arrival` is its place
+    among all that are queued with it.
     """
 
     __slots__ = (
@@ -103,6 +104,7 @@ class SigInfo:
         "errno",
         "fd",
         "fields",
+        "is_queued",
         "overrun",
         "pid",
         "sender",
@@ -147,10 +149,18 @@ class SigInfo:
         self.band = 0
         self.fd = 0
         self.timer_id = 0
+        self.is_queued = False
         self.overrun = 0
         self.timer: QueuingTimer | None = None
         self.fields: bytes | None = None
         self.account: Credentials | None = None
+
+    def without_timer(self) -> SigInfo:
+        """What a POSIX timer's signal tells, in an object that isn't the timer's."""
+        info = SigInfo(self.signo, self.code, value=self.value)
+        info.timer_id = self.timer_id
+        info.overrun = self.overrun
+        return info
 
     @property
     def layout(self) -> int:

@@ -36,6 +36,7 @@ class PendingSignals:
         if not self.queues:
             self.arrivals = 0
         info.arrival = self.arrivals = self.arrivals + 1
+        info.is_queued = True
         queue = self.queues.get(info.signo)
         if queue is None:
             self.queues[info.signo] = deque((info,))
@@ -48,9 +49,14 @@ class PendingSignals:
         return sorted((info for queue in self.queues.values() for info in queue), key=_arrival)
 
     def put_back(self, info: SigInfo) -> None:
-        """Make `info`, which was taken and couldn't be delivered yet, the next of its number again."""
-        info.timer = None
+        """Make `info`, which was taken and couldn't be delivered yet, the next of its number again.
+
+        A POSIX timer may send its own once more meanwhile.
+        """
+        if info.timer is not None:
+            info = info.without_timer()
         info.arrival = 0
+        info.is_queued = True
         self.queues.setdefault(info.signo, deque()).appendleft(info)
         self.mask |= 1 << (info.signo - 1)
 
@@ -61,6 +67,7 @@ class PendingSignals:
             self.mask &= ~(1 << (signo - 1))
             return SigInfo(signo, SI_USER)
         info = queue.popleft()
+        info.is_queued = False
         if not queue:
             del self.queues[signo]
             self.mask &= ~(1 << (signo - 1))
@@ -93,17 +100,22 @@ class PendingSignals:
                     return self.take(signo)
         return None
 
-    def withdraw(self, info: SigInfo) -> None:
-        """Take `info` out if it's queued: a POSIX timer takes its signal back.
+    def withdraw(self, info: SigInfo) -> int:
+        """Take `info`, which is queued here if at all, out again: a POSIX timer takes its signal back.
 
-        Linux drops it when it's its turn: kernel/time/posix-timers.c, posixtimer_deliver_signal.
+        How many others were passed over for that. Linux drops it when it's its turn:
+        kernel/time/posix-timers.c, posixtimer_deliver_signal.
         """
-        queue = self.queues.get(info.signo)
-        if queue is not None and info in queue:
-            queue.remove(info)
-            if not queue:
-                del self.queues[info.signo]
-                self.mask &= ~(1 << (info.signo - 1))
+        if not info.is_queued:
+            return 0
+        queue = self.queues[info.signo]
+        place = queue.index(info)
+        del queue[place]
+        info.is_queued = False
+        if not queue:
+            del self.queues[info.signo]
+            self.mask &= ~(1 << (info.signo - 1))
+        return place
 
     def discard(self, signals: int) -> None:
         """Forget all pending signals in the mask `signals`. Linux: kernel/signal.c, flush_sigqueue_mask."""
@@ -113,6 +125,7 @@ class PendingSignals:
         self.mask &= ~signals
         for signo in [number for number in self.queues if found >> (number - 1) & 1]:
             for info in self.queues.pop(signo):
+                info.is_queued = False
                 if info.account is not None:
                     info.account.remove_signal()
                     info.account = None

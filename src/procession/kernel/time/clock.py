@@ -17,6 +17,7 @@ from procession.kernel.time.costs import (
     DELIVERY_NS,
     FILE_EVENT_NS,
     FILTER_STEP_NS,
+    INTERFACE_NS,
     MOUNT_NS,
     NAMED_ENTRY_NS,
     NETLINK_MESSAGE_NS,
@@ -212,6 +213,10 @@ class Clock:
     def spend_looking(self, object_count: int) -> None:
         """So many sockets have been looked at for whether they are meant."""
         self.spend(object_count * SEEN_SOCKET_NS)
+
+    def spend_linking(self) -> None:
+        """An interface has been made, or taken away."""
+        self.spend(INTERFACE_NS)
 
     def spend_filtering(self, step_count: int) -> None:
         """So many expressions of rules have been run for a packet, or looked through."""

@@ -44,6 +44,8 @@ SEEN_FRAME_NS = 100
 """One frame of all, looked at for whose it is."""
 NETLINK_MESSAGE_NS = 9_000
 """A request of netlink, or one object in its answer."""
+INTERFACE_NS = 60_000
+"""An interface that is made, or taken away with its addresses and routes."""
 FILTER_STEP_NS = 400
 """One expression of a packet filter's rule, run or checked, and one element of its sets."""
 FORK_NS, EXEC_NS, EXIT_NS = 75_000, 700_000, 40_000
@@ -62,6 +64,8 @@ FUTEX_WAITER_NS = 500
 """One more who waits for a futex, woken or moved; one more futex that somebody waits for or leaves."""
 SIGNAL_INFO_NS = 700
 """One more of the queued signals that a call tells of."""
+PASSED_SIGNAL_NS = 5
+"""One queued signal that is passed over in search of another."""
 SEEN_THREAD_NS = 160
 """One child of those that a wait is for, one thread of those whose times are added, one task of all that are
 counted."""

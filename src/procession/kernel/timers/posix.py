@@ -13,7 +13,7 @@ from procession.kernel.rlimit import RLIMIT_SIGPENDING
 from procession.kernel.security.capability import CAP_WAKE_ALARM
 from procession.kernel.signal.generation import send_timer_signal
 from procession.kernel.signal.info import SI_TIMER, SigInfo
-from procession.kernel.time.costs import TIMER_NS
+from procession.kernel.time.costs import PASSED_SIGNAL_NS, TIMER_NS
 from procession.kernel.time.posix_clock import (
     ALARM_CLOCKS,
     CLOCK_BOOTTIME,
@@ -157,7 +157,9 @@ class PosixTimer:
             self.timer = None
         if self.follows_realtime:
             self.kernel.clock.set_queue.remove(self)
-        self.target_pending.withdraw(self.info)
+        passed = self.target_pending.withdraw(self.info)
+        if passed:
+            self.kernel.clock.spend(passed * PASSED_SIGNAL_NS)
 
     @property
     def target_pending(self) -> PendingSignals:
