@@ -62,7 +62,7 @@ WAYS = (
 ENDLESS = {"unknown_calls": 100_000, "large_polls": 8, "absent_names": 30_000}
 """What isn't refused at any number."""
 SLOW = {
-    **{"mounts": 10_000, "tmpfs_mounts": 10_000},
+    **{"mounts": 10_000, "tmpfs_mounts": 10_000, "filter_rules": 500},
     **{"interfaces": 5_000, "addresses": 2_000, "neighbours": 10_000, "time_wait": 5_000},
 }
 """What takes minutes to the end: so many are enough to see what one costs."""

@@ -138,6 +138,9 @@ class HostClock(Protocol):
     def spend_looking(self, object_count: int) -> None:
         """So many sockets have been looked at for whether they are meant."""
 
+    def spend_linking(self) -> None:
+        """An interface has been made, or taken away."""
+
     def spend_filtering(self, step_count: int) -> None:
         """So many expressions of rules have been run for a packet, or looked through."""
 

@@ -59,10 +59,10 @@ def free_name(network: Network, pattern: bytes) -> bytes:
         return pattern
     if not after.startswith(b"d") or b"%" in after:
         raise EINVAL("no pattern of a name")
-    taken = {interface.name for interface in network.interfaces.values()}
     for number in range(_MOST_NAMES):
         name = before + b"%d" % number + after[1:]
-        if name not in taken:
+        if name not in network.named:
+            network.host.clock.spend_looking(number)
             check_name(name)
             return name
     raise ENFILE("every name is taken")
@@ -98,10 +98,11 @@ def make_interface(
     chosen = free_name(network, name or kind + b"%d")
     number = free_index(network, index)
     network.account_interface(1)
+    network.host.clock.spend_linking()
     address = hardware_address or random_hardware_address(network)
     interface = Interface(network, kind, chosen, number, address)
     interface.has_chosen_address = bool(hardware_address)
-    network.interfaces[number] = interface
+    network.add_interface(interface)
     return interface
 
 
@@ -127,6 +128,7 @@ def delete_interface(interface: Interface) -> None:
 
 def _forget(interface: Interface) -> None:
     network = interface.network
+    network.host.clock.spend_linking()
     if interface.tun is not None:
         interface.tun.interface_gone()
     if interface.master is not None:
@@ -134,7 +136,7 @@ def _forget(interface: Interface) -> None:
     for port in list(interface.ports):
         leave_bridge(port)
     _clear(interface)
-    del network.interfaces[interface.index]
+    network.forget_interface(interface)
     network.account_interface(-1)
     network.topology_changed()
     network.link_changed(interface, is_there=False)
@@ -146,7 +148,7 @@ def _clear(interface: Interface) -> None:
     network = interface.network
     while interface.addresses:
         remove_address(interface.addresses[0])
-    for route in [found for found in network.routes.all() if found.interface is interface]:
+    for route in network.routes.of(interface):
         network.remove_route(route)
     forget_all_of(interface, also_permanent=True)
 
@@ -327,7 +329,11 @@ def rename(interface: Interface, name: bytes) -> None:
     """Raises EEXIST, EINVAL. Linux: net/core/dev.c, dev_change_name."""
     if name == interface.name:
         return
-    old, interface.name = interface.name, free_name(interface.network, name)
+    network, old = interface.network, interface.name
+    chosen = free_name(network, name)
+    del network.named[old]
+    interface.name = chosen
+    network.named[chosen] = interface
     for address in interface.addresses:
         if address.label.split(b":", 1)[0] == old:
             address.label = (interface.name + address.label[len(old) :])[: NAME_BYTES - 1]
@@ -354,7 +360,7 @@ def move(interface: Interface, network: Network, name: bytes = b"", index: int =
     if interface.master is not None:
         leave_bridge(interface)
     _clear(interface)
-    del old.interfaces[interface.index]
+    old.forget_interface(interface)
     old.number_of(network)
     old.link_changed(interface, is_there=False)
     old.device_event(interface, b"remove")
@@ -362,7 +368,7 @@ def move(interface: Interface, network: Network, name: bytes = b"", index: int =
     interface.network = network
     interface.name = chosen
     interface.was_up = False
-    network.interfaces[interface.index] = interface
+    network.add_interface(interface)
     old.topology_changed()
     network.device_event(interface, b"add")
     network.link_changed(interface)

@@ -77,6 +77,7 @@ class Network(Namespace):
         "interfaces",
         "last_index",
         "loopback",
+        "named",
         "neighbours",
         "netlink_sockets",
         "numbers",
@@ -124,6 +125,7 @@ class Network(Namespace):
         loopback = Interface(self, LOOPBACK, LOOPBACK_NAME, LOOPBACK_INDEX)
         self.loopback: Interface = loopback
         self.interfaces: dict[int, Interface] = {LOOPBACK_INDEX: loopback}
+        self.named: dict[bytes, Interface] = {LOOPBACK_NAME: loopback}
         self.last_index = LOOPBACK_INDEX
         if number:
             loopback.flags |= IFF_UP
@@ -176,10 +178,17 @@ class Network(Namespace):
 
     def interface_named(self, name: bytes) -> Interface | None:
         """The interface called `name`."""
-        for interface in self.interfaces.values():
-            if interface.name == name:
-                return interface
-        return None
+        return self.named.get(name)
+
+    def add_interface(self, interface: Interface) -> None:
+        """`interface` is in this network from now on."""
+        self.interfaces[interface.index] = interface
+        self.named[interface.name] = interface
+
+    def forget_interface(self, interface: Interface) -> None:
+        """`interface` isn't in this network any more."""
+        del self.interfaces[interface.index]
+        del self.named[interface.name]
 
     def forwards(self, interface: Interface, *, is_ipv6: bool) -> bool:
         """Whether packets for others that come by `interface` are passed on."""

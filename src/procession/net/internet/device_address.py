@@ -151,12 +151,12 @@ def _forget_address(old: DeviceAddress) -> None:
     network = interface.network
     interface.addresses.remove(old)
     network.account_address(-1)
-    gone = [
-        route
-        for route in network.routes.all()
-        if route.interface is interface and len(route.destination) == len(old.address) and _is_of(route, old)
-    ]
-    for route in gone:
+    destinations = {old.address, old.net}
+    if old.broadcast is not None:
+        destinations.add(old.broadcast)
+    network.host.clock.spend_looking(len(interface.addresses))
+    concerned = network.routes.concerned_by(interface, old.address, destinations)
+    for route in [route for route in concerned if _is_of(route, old)]:
         network.remove_route(route)
     network.address_changed(old, is_there=False)
 
@@ -199,7 +199,7 @@ def _add_own_route(new: DeviceAddress) -> None:
             scope=SCOPE_HOST,
             preferred_source=new.address,
         )
-    if not any(route.has_way_of(other) for other in interface.network.routes.same_destination(route)):
+    if not interface.network.routes.has_like(route):
         interface.network.add_route(route)
 
 
@@ -233,7 +233,7 @@ def _add_net_routes(new: DeviceAddress) -> None:
             if new.prefix_length <= _LONGEST_PREFIX_WITH_BROADCAST:
                 wanted.append(_broadcast_route(new, last_of(new.peer, new.prefix_length)))
     for route in wanted:
-        if not any(route.has_way_of(other) for other in network.routes.same_destination(route)):
+        if not network.routes.has_like(route):
             network.add_route(route)
 
 
@@ -293,9 +293,8 @@ def interface_went_down(interface: Interface) -> None:
     network = interface.network
     for address in [found for found in interface.addresses if found.is_ipv6]:
         _forget_address(address)
-    for route in list(network.routes.all()):
-        is_own = route.kind == LOCAL and not route.is_ipv6
-        if route.interface is interface and not is_own:
+    for route in network.routes.of(interface):
+        if route.kind != LOCAL or route.is_ipv6:
             network.remove_route(route)
     network.topology_changed()
 

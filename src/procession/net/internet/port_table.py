@@ -54,6 +54,10 @@ class PortTable:
         self.holders: dict[int, dict[Holder, None]] = {}
         self.next_offset = 0
 
+    def count_at(self, port: int) -> int:
+        """How many hold `port`."""
+        return len(self.holders.get(port, ()))
+
     def at(self, port: int) -> Iterable[Holder]:
         """Who holds `port`."""
         return self.holders.get(port, ())
@@ -79,18 +83,18 @@ class PortTable:
 
         Linux: net/ipv4/inet_connection_sock.c, inet_csk_bind_conflict; net/ipv4/udp.c, udp_lib_lport_inuse.
         """
+        reuses_address, reuses_port = socket.reuses_address, socket.reuses_port
         for holder in self.at(port):
-            if holder is not socket and overlaps(socket, address, holder) and self._conflicts(socket, holder):
+            if (
+                reuses_address
+                and holder.reuses_address
+                and not (self.is_stream and holder.state == LISTENING)
+            ):
+                continue
+            if holder is socket or not overlaps(socket, address, holder):
+                continue
+            if not (reuses_port and holder.reuses_port and socket.owner_uid == holder.owner_uid):
                 raise EADDRINUSE
-
-    def _conflicts(self, socket: Holder, holder: Holder) -> bool:
-        if (
-            socket.reuses_address
-            and holder.reuses_address
-            and not (self.is_stream and holder.state == LISTENING)
-        ):
-            return False
-        return not (socket.reuses_port and holder.reuses_port and socket.owner_uid == holder.owner_uid)
 
     def free_port(self, chosen: int = 0, *, for_connection: bool) -> int:
         """A port that nobody holds. Raises EADDRINUSE for bind(2), EADDRNOTAVAIL for connect(2).

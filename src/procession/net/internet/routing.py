@@ -8,7 +8,7 @@ from procession.abi.netlink import RTPROT_KERNEL, RouteScope, RouteTable, RouteT
 from procession.abi.word import pack_address
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from procession.net.link.interface import Interface
 
@@ -117,13 +117,16 @@ class Routes:
     """All routes of a network.
 
     `tables` has them by the number of the table, the length of the address and of the prefix, and the
-    destination; those with the same in the order in which they are tried. `has_local_table` says whether
-    there has been an address of IPv4: before, any counts as good to bind to.
+    destination; those with the same in the order in which they are tried. `by_interface` has those that lead
+    to an interface, `by_source` those that prefer an address of ours. `has_local_table` says whether there
+    has been an address of IPv4: before, any counts as good to bind to.
     """
 
-    __slots__ = ("count", "has_local_table", "tables")
+    __slots__ = ("by_interface", "by_source", "count", "has_local_table", "tables")
 
     def __init__(self) -> None:
+        self.by_interface: dict[Interface, dict[Route, None]] = {}
+        self.by_source: dict[bytes, dict[Route, None]] = {}
         self.count = 0
         self.has_local_table = False
         self.tables: dict[int, dict[tuple[int, int], dict[bytes, list[Route]]]] = {}
@@ -132,6 +135,55 @@ class Routes:
         """Those of its table that go where `route` does."""
         key = len(route.destination), route.prefix_length
         return self.tables.get(route.table, {}).get(key, {}).get(route.destination, [])
+
+    def has_like(self, route: Route) -> bool:
+        """Whether there is one that is `route` in all but name, which leads to an interface."""
+        assert route.interface is not None
+        same = self.same_destination(route)
+        led = self.by_interface.get(route.interface)
+        if led is None:
+            return False
+        if len(same) > len(led):
+            same = [
+                other
+                for other in led
+                if (other.table, other.destination, other.prefix_length)
+                == (route.table, route.destination, route.prefix_length)
+            ]
+        return any(route.has_way_of(other) for other in same)
+
+    def concerned_by(self, interface: Interface, source: bytes, destinations: set[bytes]) -> list[Route]:
+        """Those that lead to `interface` and are from `source` or to one of `destinations`, in the order of
+        `all`.
+        """
+        led = self.by_interface.get(interface)
+        if led is None:
+            return []
+        size = len(source)
+        lists: list[Collection[Route]] = [self.by_source.get(source, {})]
+        for by_length in self.tables.values():
+            for key, by_destination in by_length.items():
+                if key[0] == size:
+                    lists += [by_destination.get(destination, []) for destination in destinations]
+        if sum(map(len, lists)) < len(led):
+            found = {route for routes in lists for route in routes if route.interface is interface}
+        else:
+            found = {
+                route
+                for route in led
+                if route.preferred_source == source or route.destination in destinations
+            }
+        return sorted(found, key=self._place_of)
+
+    def of(self, interface: Interface) -> list[Route]:
+        """Those that lead to `interface`, in the order of `all`."""
+        return sorted(self.by_interface.get(interface, ()), key=self._place_of)
+
+    def _place_of(self, route: Route) -> tuple[int, int, tuple[bytes, int], int]:
+        destination = route.destination
+        found = self.same_destination(route)
+        index = 0 if len(found) == 1 else found.index(route)
+        return len(destination), route.table, _place((destination, route.prefix_length, found)), index
 
     def add(self, route: Route, *, is_last: bool = False) -> None:
         """`route` is there from now on, before or after those of the same priority."""
@@ -148,6 +200,10 @@ class Routes:
         found.insert(position, route)
         if route.table == LOCAL_TABLE and not route.is_ipv6:
             self.has_local_table = True
+        if route.interface is not None:
+            self.by_interface.setdefault(route.interface, {})[route] = None
+        if route.preferred_source is not None:
+            self.by_source.setdefault(route.preferred_source, {})[route] = None
         self.count += 1
 
     def remove(self, route: Route) -> None:
@@ -157,6 +213,18 @@ class Routes:
         by_destination = by_length[key]
         found = by_destination[route.destination]
         found.remove(route)
+        interface = route.interface
+        if interface is not None:
+            led = self.by_interface[interface]
+            del led[route]
+            if not led:
+                del self.by_interface[interface]
+        source = route.preferred_source
+        if source is not None:
+            led = self.by_source[source]
+            del led[route]
+            if not led:
+                del self.by_source[source]
         self.count -= 1
         if not found:
             del by_destination[route.destination]

@@ -142,6 +142,7 @@ class InternetSocket(Socket):
             return
         if is_chosen:
             if self.options.get(_SO_REUSEADDR) != FORCED_REUSE:
+                self.network.host.clock.spend_looking(ports.count_at(port))
                 ports.check_bind(self, wanted, port)
         else:
             port = ports.free_port(self.protocol_options.get(PORT_RANGE, 0), for_connection=False)

@@ -232,6 +232,7 @@ class TcpSocket(InternetSocket):
             raise EINVAL("the socket has a connection")
         if self.has_port:
             # It may share its port only as long as nobody listens.
+            self.network.host.clock.spend_looking(self.ports.count_at(self.local_port))
             self.ports.check_bind(self, self.local_address, self.local_port)
         else:
             self.bind_automatically()
