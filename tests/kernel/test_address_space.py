@@ -70,6 +70,27 @@ class TestSharedMemory:
         assert machine.kernel.memory.used_frames == frames
 
 
+class TestLongReads:
+    def test_take_no_frames_for_what_was_never_written(self, machine: ConductedMachine, task: Task) -> None:
+        mmap(machine, task, 20)
+        task.mm.write(AREA + 3 * PAGE, b"there")
+        free, resident = task.kernel.memory.free_frames, task.mm.resident_pages
+        data = task.mm.read(AREA + 8, 20 * PAGE - 16)
+        assert data.strip(b"\0") == b"there"
+        assert data.index(b"there") == 3 * PAGE - 8
+        assert len(data) == 20 * PAGE - 16
+        assert task.kernel.memory.free_frames == free
+        assert task.mm.resident_pages == resident
+
+    def test_end_where_nothing_is_to_be_read(self, machine: ConductedMachine, task: Task) -> None:
+        mmap(machine, task, 20)
+        with pytest.raises(EFAULT):
+            task.mm.read(AREA, 20 * PAGE + 1)
+        machine.expect(task, "mprotect", AREA + 18 * PAGE, PAGE, 0)
+        with pytest.raises(EFAULT):
+            task.mm.read(AREA, 20 * PAGE)
+
+
 class TestStack:
     def test_grows_to_its_limit(self, machine: ConductedMachine, task: Task) -> None:
         machine.expect(task, "setrlimit", RLIMIT_STACK, pack("<QQ", 16 * PAGE, 16 * PAGE))
