@@ -4,7 +4,9 @@
 #include <dirent.h>
 #include <poll.h>
 #include <sched.h>
+#include <stdio.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <sys/sysmacros.h>
 #include <sys/uio.h>
 #include <sys/utsname.h>
@@ -600,4 +602,44 @@ TEST(who_logged_in)
 		log_in();
 	else
 		CHECK(strlen(read_file("/proc/self/sessionid")) > 0);
+}
+
+/* What all objects in the lines of /proc/slabinfo take; who isn't root may not know. */
+static long bytes_of_slabs(void)
+{
+	long active, all, size, per_slab, pages, active_slabs, slabs, total = 0;
+	FILE *file = fopen("/proc/slabinfo", "r");
+	char line[512], name[64];
+	int count = 0;
+
+	if (!file)
+		return 0;
+	CHECK_STRING(fgets(line, sizeof(line), file), "slabinfo - version: 2.1\n");
+	CHECK(fgets(line, sizeof(line), file) && strncmp(line, "# name   ", 9) == 0);
+	while (fgets(line, sizeof(line), file)) {
+		int fields = sscanf(line,
+				    "%63s %ld %ld %ld %ld %ld : tunables %*d %*d %*d : slabdata %ld %ld %*d",
+				    name, &active, &all, &size, &per_slab, &pages, &active_slabs, &slabs);
+
+		if (fields != 8 || active > all || per_slab * size > pages * 4096 || active_slabs > slabs)
+			CHECK_STRING(line, "a line that is right");
+		total += active * size;
+		count++;
+	}
+	fclose(file);
+	CHECK(count > 10);
+	return total;
+}
+
+TEST(slabs)
+{
+	long before = bytes_of_slabs();
+
+	if (geteuid()) {
+		CHECK_ERRNO(open("/proc/slabinfo", O_RDONLY), EACCES);
+		return;
+	}
+	for (int count = 0; count < 300; count++)
+		MUST(socket(AF_UNIX, SOCK_STREAM, 0));
+	CHECK(bytes_of_slabs() >= before + 300 * 1024);
 }

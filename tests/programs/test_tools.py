@@ -126,6 +126,12 @@ class TestProcps:
         assert "load" in lines[3]
         assert lines[4][0] == "up"
 
+    def test_the_kernel_s_objects(self, run_tool: RunTool) -> None:
+        of_vmstat, of_slabtop = run_tool("vmstat -m | grep ^area; slabtop -o | grep ' area'").splitlines()
+        assert of_vmstat.split()[3:] == ["384", "10"]
+        assert of_slabtop.split()[-1] == "area"
+        assert int(of_slabtop.split()[1]) > 50
+
     def test_the_rest(self, run_tool: RunTool) -> None:
         script = "pwdx $$; skill -l > /dev/null; nice -n 3 nice; sysctl -n kernel.pid_max; kill -l 15"
         assert run_tool(script) == "2: /tmp\n3\n32768\nTERM\n"

@@ -27,6 +27,7 @@ from procession.procfs.locks import show_locks
 from procession.procfs.physical_pages import open_page_groups
 from procession.procfs.pressure import PressureInode
 from procession.procfs.process_memory import resident_entries
+from procession.procfs.slab_info import show_slabs
 from procession.procfs.sysvipc import show_queues, show_segments, show_semaphores
 from procession.procfs.terminal import show_disciplines, show_drivers
 from procession.procfs.zones import show_free_blocks, show_zones
@@ -563,6 +564,7 @@ TREE: SystemTree = {
     b"net": b"self/net",
     b"partitions": SystemFile(0o444, show_partitions),
     b"pressure": {name: PressureKind(resource) for resource, name in enumerate(RESOURCE_NAMES)},
+    b"slabinfo": SystemFile(0o400, show_slabs),
     b"softirqs": SystemFile(0o444, show_soft_interrupts),
     b"stat": SystemFile(0o444, show_stat),
     b"swaps": SystemFile(0o444, show_swaps),
