@@ -40,6 +40,17 @@ def test_what_is_shown_can_be_chosen(guest_root: Path) -> None:
     assert "/nothing" in shown[0]
 
 
+def test_calls_are_named_as_strace_wants_them(guest_root: Path) -> None:
+    named = trace(guest_root, "-e", "trace=openat,execve").stderr
+    assert named.startswith("execve(")
+    assert "openat(" in named
+    assert "brk(" not in named
+    without = trace(guest_root, "-e", "trace=!openat,execve").stderr
+    assert "brk(" in without
+    assert "openat(" not in without
+    assert "execve(" not in without
+
+
 def test_lines_can_say_more(guest_root: Path) -> None:
     plain = ("--time", "-T", "-y", "-e", "openat,write,close,execve")
     lines = trace(guest_root, *plain, script="exec 5< /etc; exec 5<&-").stderr

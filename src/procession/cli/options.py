@@ -254,6 +254,18 @@ def comma_separated(_ctx: click.Context, _param: click.Parameter, values: tuple[
     return tuple(name for value in values for name in value.split(",") if name)
 
 
+def call_lists(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of calls and families as strace's -e takes them: `trace=` may stand in front, and a `!` there
+    is for all that follow.
+    """
+    names: list[str] = []
+    for value in values:
+        text = value.removeprefix("trace=")
+        mark = "!" if text.startswith("!") else ""
+        names += [mark + name.removeprefix(mark) for name in text.split(",") if name]
+    return tuple(names)
+
+
 TRACE_OPTIONS = (
     click.option(
         "-o",
@@ -268,9 +280,9 @@ TRACE_OPTIONS = (
         "-e",
         "--calls",
         multiple=True,
-        callback=comma_separated,
-        metavar="LIST",
-        help="Only these system calls, or families such as %file; or, with ! before each, all but these.",
+        callback=call_lists,
+        metavar="[trace=]LIST",
+        help="Only these system calls, or families such as %file; or, after a !, all but these.",
     ),
     click.option(
         "-f",
