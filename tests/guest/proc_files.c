@@ -643,3 +643,30 @@ TEST(slabs)
 		MUST(socket(AF_UNIX, SOCK_STREAM, 0));
 	CHECK(bytes_of_slabs() >= before + 300 * 1024);
 }
+
+static long in_stat(const char *name)
+{
+	const char *line = strstr(read_file("/proc/stat"), name);
+
+	return line ? atol(line + strlen(name)) : -1;
+}
+
+/* What has been counted stays counted, whoever ends. */
+TEST(interrupts_and_switches)
+{
+	long interrupts = in_stat("\nintr "), switches = in_stat("\nctxt ");
+
+	CHECK(interrupts >= 0 && switches > 0);
+	for (int count = 0; count < 3; count++) {
+		pid_t child = (pid_t)MUST(fork());
+
+		if (child == 0) {
+			sleep_ms(5);
+			_exit(0);
+		}
+		CHECK_EQ(wait_for(child), EXITED(0));
+	}
+	CHECK(in_stat("\nintr ") >= interrupts + 3);
+	CHECK(in_stat("\nctxt ") >= switches + 6);
+	CHECK(strstr(read_file("/proc/interrupts"), " Local timer interrupts\n") != NULL);
+}

@@ -192,7 +192,10 @@ def test_several_processors_are_counted_everywhere(proc: Proc) -> None:
     names = [line.split()[0] for line in proc.read("stat").splitlines()[:5]]
     assert names == [b"cpu", b"cpu0", b"cpu1", b"cpu2", b"intr"]
     assert proc.read("cpuinfo").count(b"processor\t: ") == 3
-    assert proc.read("interrupts") == b"           CPU0       CPU1       CPU2       \n"
+    assert proc.read("interrupts") == (
+        b"           CPU0       CPU1       CPU2       \n"
+        b"LOC:          0          0          0   Local timer interrupts\n"
+    )
     assert b"\nCpus_allowed:\t7\nCpus_allowed_list:\t0-2\n" in proc.read("self/status")
     proc.task.entity.allowed = 5
     assert b"\nCpus_allowed:\t5\nCpus_allowed_list:\t0,2\n" in proc.read("self/status")

@@ -274,13 +274,12 @@ def show_stat(kernel: Kernel) -> bytes:
     each = cpu_ticks(user // count, system // count, idle // count)
     _, running, blocked = count_states(kernel)
     boot_time_ns = kernel.clock.realtime_offset_ns - kernel.seen_namespaces.time.boottime_offset_ns
-    switches = sum(task.times.voluntary_switches + task.times.involuntary_switches for task in kernel.tasks)
     return b"".join(
         (
             b"cpu  %s\n" % total,
             *(b"cpu%d %s\n" % (number, each) for number in range(count)),
-            b"intr 0\n",
-            b"ctxt %d\n" % switches,
+            b"intr %d\n" % sum(queue.interrupt_count for queue in kernel.scheduler.processors),
+            b"ctxt %d\n" % kernel.scheduler.switch_count,
             b"btime %d\n" % (boot_time_ns // NS_PER_S),
             b"processes %d\n" % kernel.total_forks,
             b"procs_running %d\n" % running,
@@ -509,9 +508,14 @@ def show_swaps(kernel: Kernel) -> bytes:
 
 
 def show_interrupts(kernel: Kernel) -> bytes:
-    """/proc/interrupts: the heading alone, for no device interrupts."""
-    heading = b"".join(b"CPU%-8d" % number for number in range(processor_count(kernel)))
-    return b"           " + heading + b"\n"
+    """/proc/interrupts: those of each processor's timer, as no device interrupts.
+
+    Linux: kernel/irq/proc.c, show_interrupts; arch/x86/kernel/irq.c, arch_show_interrupts.
+    """
+    queues = kernel.scheduler.processors
+    heading = b"           " + b"".join(b"CPU%-8d" % queue.number for queue in queues) + b"\n"
+    counts = b"".join(b"%10d " % queue.interrupt_count for queue in queues)
+    return heading + b"LOC: " + counts + b"  Local timer interrupts\n"
 
 
 def show_vmstat(kernel: Kernel) -> bytes:

@@ -664,11 +664,12 @@ class Traps:
         """The engine's budget is spent: timers may be due, and it's another's turn."""
         kernel = self.kernel
         kernel.is_saved = False
+        scheduler = kernel.scheduler
+        scheduler.timer_has_interrupted()
         kernel.timers.run_due()
         task = kernel.current
         if task is None:
             return
-        scheduler = kernel.scheduler
         kernel.charge(task)
         if task.state is RUNNING and scheduler.must_give_way(task):
             task.work |= NEED_RESCHED

@@ -345,6 +345,13 @@ class Scheduler:
             return True
         return run_queue.is_better_than(task, now_ns)
 
+    def timer_has_interrupted(self) -> None:
+        """The timer of the processor whose turn it is says that something is due, or a slice over.
+
+        Linux: arch/x86/kernel/apic/apic.c, local_apic_timer_interrupt.
+        """
+        self.processors[self.turn].interrupt_count += 1
+
     def slice_ns(self, task: Task, at_least_ns: int = 1) -> int:
         """How long the next slice of `task` is, in time of its processor, cut at the next timer.
 

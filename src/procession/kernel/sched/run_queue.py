@@ -84,8 +84,8 @@ class RunQueue:
 
     Of several processors each has its turn on the one engine: whose turn it isn't has its running task wait
     here too. `work_ns` is how far this processor's work has come beside that of others, `balance_at_ns` when
-    it next looks at their loads. `last` is who had the processor last, None once that one sleeps; `yielded`
-    who has asked for others to go first.
+    it next looks at their loads, `interrupt_count` how often its timer has interrupted it. `last` is who had
+    the processor last, None once that one sleeps; `yielded` who has asked for others to go first.
 
     `fair` is a heap by virtual runtime, `realtime` holds a deque for each priority with bits in
     `realtime_mask`, `deadlines` is a heap by deadline. `count` says how many wait.
@@ -96,6 +96,7 @@ class RunQueue:
         "count",
         "deadlines",
         "fair",
+        "interrupt_count",
         "last",
         "minimum_runtime_ns",
         "number",
@@ -122,6 +123,7 @@ class RunQueue:
         self.tickets = number + 1
         self.work_ns = 0
         self.balance_at_ns = 0
+        self.interrupt_count = 0
         self.yielded: Task | None = None
 
     def add(self, task: Task, *, has_slept: bool = False, at_head: bool = False) -> None:

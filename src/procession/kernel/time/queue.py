@@ -70,10 +70,15 @@ class TimerQueue:
         now_ns = kernel.clock.now_ns
         if now_ns >= kernel.load.next_sample_ns:
             kernel.load.catch_up(kernel, now_ns)
+        has_fired = False
         while True:
             deadline_ns = self.next_deadline_ns()
             if deadline_ns is None or deadline_ns > now_ns:
                 return
+            if not has_fired:
+                # All that is due now has one interrupt.
+                has_fired = True
+                kernel.scheduler.timer_has_interrupted()
             timer = heappop(self.heap)[2]
             timer.is_armed = False
             self.armed_count -= 1
