@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from procession.kernel.task import Task
-from procession.mm.fault import handle_fault
+from procession.mm.fault import NEXT, handle_fault
 from procession.mm.fault_ahead import fault_ahead
 from tests.kernel.conducted_machine import ConductedMachine, conducted_machines
 
@@ -37,8 +37,7 @@ def mmap(
 def touch(task: Task, page: int) -> int:
     """Fault as the program's own access does; how many pages were had besides."""
     address = AREA + page * PAGE
-    handle_fault(task.mm, address, 2)
-    return fault_ahead(task.mm, address)
+    return fault_ahead(task.mm, address) if handle_fault(task.mm, address, 2) == NEXT else 0
 
 
 class TestPageAfterPage:

@@ -18,7 +18,7 @@ from procession.hardware.physical_memory import (
 from procession.hardware.processor_level import V2
 from procession.mm.area_list import AreaList
 from procession.mm.area_map import AreaMap, MemoryLimits
-from procession.mm.fault import handle_fault
+from procession.mm.fault import MAJOR, handle_fault
 from procession.mm.ksm import can_be_merged
 from procession.mm.page_tables import PageTables
 from procession.mm.user_fault import (
@@ -514,7 +514,7 @@ class MemoryDescriptor(AreaMap):
         entry = self.tables.entry(address >> PAGE_SHIFT)
         if entry & needed != needed or (is_write and self.memory.references[self.leaves[address >> 21]] > 1):
             try:
-                is_major = handle_fault(self, address, 2 if is_write else 0)
+                is_major = handle_fault(self, address, 2 if is_write else 0) == MAJOR
             except AccessViolation:
                 raise EFAULT(f"{address:#x} can't be {'written' if is_write else 'read'}") from None
             counts = self.memory.fault_counts

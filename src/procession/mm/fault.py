@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import IntEnum
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import Errno
@@ -12,7 +13,7 @@ from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT
 from procession.mm.page_cache import FileSystemFull
 from procession.mm.stack import grow_stack
 from procession.mm.user_fault import POISONED, AccessViolation, is_read_alone, mark_of, reason_to_wait
-from procession.mm.vma import PROT_EXEC, PROT_WRITE, VirtualMemoryArea
+from procession.mm.vma import NO_HUGE_PAGES, PROT_EXEC, PROT_WRITE, VirtualMemoryArea
 
 if TYPE_CHECKING:
     from procession.hardware.physical_memory import PhysicalMemory
@@ -26,15 +27,33 @@ BUS_ADRERR = int(BusCode.BUS_ADRERR)
 
 _AROUND = 16
 """How many pages of a file are mapped at a read fault (in Linux, fault_around_bytes)."""
+FOLIO_PAGES = 16
+"""How many pages of anonymous memory may be had at once, the first of which is a multiple of that."""
+_LAST_OF_FOLIO = FOLIO_PAGES - 1
 
 
-def handle_fault(mm: MemoryDescriptor, address: int, error_code: int) -> bool:
+class FaultKind(IntEnum):
+    """What a fault was.
+
+    MINOR: nothing had to be read. MAJOR: the page had to be read from where the file is kept. NEXT: a minor
+    one, for new anonymous memory behind a page that is there and before one that isn't: `fault_ahead` may
+    have more.
+    """
+
+    MINOR = 0
+    MAJOR = 1
+    NEXT = 2
+
+
+MINOR, MAJOR, NEXT = FaultKind.MINOR, FaultKind.MAJOR, FaultKind.NEXT
+
+
+def handle_fault(mm: MemoryDescriptor, address: int, error_code: int) -> FaultKind:
     """Make the access to `address` possible; `error_code` holds FAULT_WRITE, FAULT_FETCH
     and, if it's the program itself that makes it, FAULT_USER.
 
-    Returns whether the fault was a major one: the page had to be read from where the file is kept.
-    Raises AccessViolation, OutOfFrames. Linux: arch/x86/mm/fault.c, do_user_addr_fault; mm/memory.c,
-    handle_mm_fault.
+    Returns MINOR, MAJOR or NEXT. Raises AccessViolation, OutOfFrames.
+    Linux: arch/x86/mm/fault.c, do_user_addr_fault; mm/memory.c, handle_mm_fault.
     """
     area = mm.find(address)
     if area is None:
@@ -52,10 +71,11 @@ def handle_fault(mm: MemoryDescriptor, address: int, error_code: int) -> bool:
     if (area.user_faults is not None or mm.page_marks is not None) and _fault_user(
         mm, area, address, error_code
     ):
-        return False
+        return MINOR
     leaf = mm.tables.own_leaf(page >> 9)
     slot = (leaf << 9) + (page & 511)
-    entry = mm.words[slot]
+    words = mm.words
+    entry = words[slot]
     if entry:
         if is_write and not entry & pte.WRITABLE:
             _break_sharing(mm, slot, entry, address)
@@ -64,14 +84,21 @@ def handle_fault(mm: MemoryDescriptor, address: int, error_code: int) -> bool:
             if entry & pte.CACHED and not entry & pte.SHARED:
                 mm.memory.counted[leaf][page & 511] = None
             elif area.pages is not None and area.pages.is_executed and entry & pte.SHARED:
-                mm.words[slot] &= ~pte.NO_EXECUTE
+                words[slot] &= ~pte.NO_EXECUTE
                 mm.memory.executable.add((entry & pte.ADDRESS_MASK) >> PAGE_SHIFT)
-        return False
+        return MINOR
     pages = area.pages
     if pages is None:
-        mm.words[slot] = new_entry(mm, mm.memory.allocate(), area.entry_bits())
+        words[slot] = new_entry(mm, mm.memory.allocate(), area.entry_bits())
         mm.memory.counted[leaf][page & 511] = None
-        return False
+        if (
+            page & _LAST_OF_FOLIO != _LAST_OF_FOLIO
+            and words[slot - 1]
+            and not words[slot + 1]
+            and not area.flags & NO_HUGE_PAGES
+        ):
+            return NEXT
+        return MINOR
     index = area.page_index(address)
     if index > area.last_index:
         raise AccessViolation(SIGBUS, BUS_ADRERR)
@@ -91,16 +118,16 @@ def handle_fault(mm: MemoryDescriptor, address: int, error_code: int) -> bool:
             elif frame in mm.memory.reclaimable or (file is not None and file.inode.is_written_back):
                 # The first write must be noticed. Linux: mm/vma.c, vma_wants_writenotify.
                 bits &= ~pte.WRITABLE
-            mm.words[slot] = new_entry(mm, frame, bits)
+            words[slot] = new_entry(mm, frame, bits)
         elif is_write:
-            mm.words[slot] = new_entry(mm, mm.memory.allocate_copy(pages.frame(index)), area.entry_bits())
+            words[slot] = new_entry(mm, mm.memory.allocate_copy(pages.frame(index)), area.entry_bits())
             mm.memory.counted[leaf][page & 511] = None
         else:
             _map_around(mm, area, page, leaf)
     except (Errno, FileSystemFull) as error:
         # The file can't be read, or has no room for the page. Linux: include/linux/mm.h, vmf_error.
         raise AccessViolation(SIGBUS, BUS_ADRERR) from error
-    return is_major
+    return MAJOR if is_major else MINOR
 
 
 def _fault_user(mm: MemoryDescriptor, area: VirtualMemoryArea, address: int, error_code: int) -> bool:

@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING, Final
 from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import PAGE_SHIFT
 from procession.mm.address_space import HUGE_PAGES_DISABLED
-from procession.mm.vma import NO_HUGE_PAGES
+from procession.mm.fault import FOLIO_PAGES
 
 if TYPE_CHECKING:
     from procession.mm.address_space import MemoryDescriptor
 
-_AT_ONCE: Final = 16
-"""Pages of one folio, which begins at a multiple of that."""
 _IN_A_ROW: Final = 4
 """How many pages right before the one that faulted have to be there."""
 _SPARE_SHIFT: Final = 3
@@ -25,14 +23,14 @@ _SPARE_SHIFT: Final = 3
 
 
 def fault_ahead(mm: MemoryDescriptor, address: int) -> int:
-    """After a fault at `address`, where a page is now: have those behind it too, up to a folio's end, if the
+    """After a fault at `address` that was NEXT: have the pages behind it too, up to a folio's end, if the
     program seems to touch one after the other; how many.
 
     Linux: mm/memory.c, do_anonymous_page.
     """
     page = address >> PAGE_SHIFT
     index = page & 511
-    count = _AT_ONCE - 1 - (page & _AT_ONCE - 1)
+    count = FOLIO_PAGES - 1 - (page & FOLIO_PAGES - 1)
     if not count or index < _IN_A_ROW:
         return 0
     leaf = mm.leaves.get(page >> 9)
@@ -53,7 +51,6 @@ def fault_ahead(mm: MemoryDescriptor, address: int) -> int:
         or area.pages is not None
         or area.user_faults is not None
         or mm.page_marks is not None
-        or area.flags & NO_HUGE_PAGES
         or mm.inherited_flags & HUGE_PAGES_DISABLED
         or memory.payer is not None
         or memory.references[leaf] > 1

@@ -92,7 +92,7 @@ from procession.kernel.time.costs import (
 from procession.kernel.traps import GENERAL_PROTECTION, PAGE_FAULT, raise_exception, set_resume_flag
 from procession.kernel.user_dispatch import dispatch_call
 from procession.kernel.userfault.unfinished import finish_call
-from procession.mm.fault import handle_fault
+from procession.mm.fault import MAJOR, NEXT, handle_fault
 from procession.mm.fault_ahead import fault_ahead
 from procession.mm.peek import PeekedMemory
 from procession.mm.user_fault import AccessViolation
@@ -689,7 +689,7 @@ class Traps:
         task = kernel.current
         assert task is not None
         try:
-            is_major = handle_fault(task.mm, address, error_code & _FAULT_BITS)
+            kind = handle_fault(task.mm, address, error_code & _FAULT_BITS)
         except Sleep as sleep:
             if not task.has_pending_signal:
                 kernel.scheduler.sleep(task, sleep, None)
@@ -718,13 +718,16 @@ class Traps:
             await_memory(kernel, task)
             self.resume()
             return
-        if is_major:
+        if kind == MAJOR:
             task.times.major_faults += 1
         else:
             task.times.minor_faults += 1
-        self.clock.spend(FAULT_NS + fault_ahead(task.mm, address) * AHEAD_PAGE_NS)
+        if kind == NEXT:
+            self.clock.spend(FAULT_NS + fault_ahead(task.mm, address) * AHEAD_PAGE_NS)
+        else:
+            self.clock.spend(FAULT_NS)
         if kernel.observer is not None:
-            outcome = FAULT_MAJOR if is_major else FAULT_MINOR
+            outcome = FAULT_MAJOR if kind == MAJOR else FAULT_MINOR
             kernel.observer.task_event(task, FAULT, (address, error_code & _PUSHED_BITS, outcome))
         if self.memory.stale or task.work & MEMORY_HIGH:
             self.resume()
