@@ -10,7 +10,6 @@ from typing import Final
 from procession.abi.word import Words
 from procession.hardware.translation import layout
 from procession.hardware.translation.assembler import (
-    R11,
     RCX,
     fetch,
     signed_32,
@@ -56,10 +55,9 @@ _FLAGS_SOUGHT: Final = 12
 _COUNTED_FLAGS: Final = STATUS_FLAGS & ~CARRY
 NEAR: Final = (1 << 31) - (1 << 27)
 SIGNED_END: Final = 1 << 31
-SPENT_FREE, SPENT_FOUND = 0x100, 0x200
-"""Kinds of `stubs` beside those of exits: a budget is spent, and rcx is in SAVED_RCX, or it and r11 are where
-an indirect jump has saved them.
-"""
+_LOWER: Final = (1 << 32) - 1
+SPENT: Final = 0x100
+"""The kind of `stubs` beside those of exits: a budget is spent, and rcx is in SAVED_RCX."""
 
 
 class Emitter:
@@ -167,13 +165,10 @@ class Emitter:
             if kind == CROSS:
                 continue
             out[place : place + 4] = signed_32(self.origin + len(cold) - origin - place - 4)
-            if kind == SPENT_FREE:
+            if kind == SPENT:
                 cold += fetch(RCX, layout.SAVED_RCX)
-            elif kind == SPENT_FOUND:
-                self._restore()
-            is_spent = kind in (SPENT_FREE, SPENT_FOUND)
             at = {LINK: place, SETTLE: place + 4}.get(kind)
-            self._leave(BUDGET if is_spent else kind, pc, 0 if at is None else origin + at)
+            self._leave(BUDGET if kind == SPENT else kind, pc, 0 if at is None else origin + at)
         for value, place in self.literals:
             out[place : place + 4] = signed_32(self.origin + len(cold) - origin - place - 4)
             cold += unsigned_64(value)
@@ -191,9 +186,9 @@ class Emitter:
             out += store(RCX, layout.TARGET) + fetch(RCX, layout.SAVED_RCX)
             self._leave(STEP_INDIRECT, 0)
             return
-        # Not by way of rax, through which what functions return would wait for memory.
-        out += store(R11, layout.SAVED_R11) + b"\x44\x0f\xb7\xd9"  # movzx r11d, cx
-        out += b"\x65\x42\xff\x24\xdd" + signed_32(layout.FIRST_TABLE)  # jmp gs:[table + r11 * 8]
+        # By way of no other register, for which the next transfer would wait.
+        out += store(RCX, layout.TARGET) + b"\x0f\xb7\xc9"  # movzx ecx, cx
+        out += b"\x65\xff\x24\xcd" + signed_32(layout.FIRST_TABLE)  # jmp gs:[table + rcx * 8]
 
     def _call(self, behind: int, pc: int, target: int) -> int:
         """Call `target`, or where rcx points if that is 0, by a call of the host's processor, so that it
@@ -237,20 +232,15 @@ class Emitter:
         address = self.view + self.origin + self.end
         self.new_pads.append((pc, address))
         out += b"\x48\x89\x4c\x24\xf8"  # mov [rsp - 8], rcx
-        if pc < SIGNED_END:
-            out += b"\x48\x8d\x89" + signed_32(-pc) + b"\xe3\x05"  # lea rcx, [rcx - pc]; jrcxz, over the jump
-            self._jump_to_offset(self.cache.labels["not returned"])
-            out += fetch(RCX, layout.SAVED_RCX)
-        else:
-            self._compare(pc, "returned")
-            self._restore()
+        self._see_whether(pc, "returned")
+        out += fetch(RCX, layout.SAVED_RCX)
         return address
 
     def _count_transfer(self, pc: int) -> None:
         """Count an indirect transfer to `pc`, which doesn't look at the flags."""
         out = self.out
         out += _COUNT_TRANSFER
-        self.stubs.append((SPENT_FOUND, pc, len(out) - 4))
+        self.stubs.append((SPENT, pc, len(out) - 4))
 
     def _count_transfer_in_rcx(self) -> None:
         """Count an indirect transfer; rcx is what is left."""
@@ -307,7 +297,7 @@ class Emitter:
         self._jump(target)
         out[over - 1] = len(out) - over
         out += b"\xe9\0\0\0\0"
-        self.stubs.append((SPENT_FREE, target, len(out) - 4))
+        self.stubs.append((SPENT, target, len(out) - 4))
 
     def _are_flags_dead(self, pc: int) -> bool:
         """Whether what is at `pc` in this page sets all flags that counting changes before it reads any."""
@@ -352,7 +342,7 @@ class Emitter:
         is_dead = self._are_flags_dead(pc)
         if not is_dead:
             out += b"\xe9\0\0\0\0"
-            self.stubs.append((SPENT_FOUND, pc, len(out) - 4))
+            self.stubs.append((SPENT, pc, len(out) - 4))
         address = self.view + self.origin + len(out)
         self._compare(pc, "second_probe")
         if is_dead:
@@ -360,19 +350,26 @@ class Emitter:
         else:
             self._count_transfer_in_rcx()
             out += b"\xe3%c" % (-(len(out) + 2) & 0xFF)  # jrcxz, to the start
-        self._restore()
+        out += fetch(RCX, layout.SAVED_RCX)
         if main:
             out += b"\xe9" + signed_32(main - len(out) - 5)
         return address
 
-    def _restore(self) -> None:
-        self.out += fetch(RCX, layout.SAVED_RCX) + fetch(R11, layout.SAVED_R11)
-
     def _compare(self, pc: int, otherwise: str) -> None:
-        """Compare rcx with `pc`, and go on at a label of the runtime if it's something else."""
-        # mov r11, -pc; lea rcx, [rcx + r11]; jrcxz, over the jump
-        self.out += b"\x49\xbb" + unsigned_64(-pc) + b"\x4a\x8d\x0c\x19\xe3\x05"
-        self._jump_to_offset(self.cache.labels[f"not {otherwise}"])
+        """Compare TARGET with `pc`, and go on at a label of the runtime if it's something else."""
+        self.out += fetch(RCX, layout.TARGET)
+        self._see_whether(pc, otherwise)
+
+    def _see_whether(self, pc: int, otherwise: str) -> None:
+        """See whether rcx, which is lost, is `pc`, and go on at a label of the runtime if not."""
+        out = self.out
+        low = (-pc & _LOWER ^ SIGNED_END) - SIGNED_END
+        out += b"\x48\x8d\x89" + signed_32(low)  # lea rcx, [rcx + low]
+        upper = pc + low >> 32
+        if upper:
+            out += b"\xc4\xe3\xfb\xf0\xc9\x20\x48\x8d\x89" + signed_32(-upper)  # rorx rcx, rcx, 32; lea ...
+        out += b"\xe3\x05"  # jrcxz, over the jump
+        self._jump_to_offset(self.cache.labels[otherwise])
 
 
 def view_of(pc: int) -> int:

@@ -30,13 +30,15 @@ RIP = 0x80
 FLAGS = 0x88
 FS_BASE = 0x90
 SAVED_RCX = 0x98
-"""What rcx and r11 were while an indirect jump finds its target."""
+"""What rcx was while an indirect jump finds its target."""
 SAVED_R11 = 0xA0
+"""What r11 was while something else needs it."""
 SCRATCH = 0xA8
 """What up to three registers were while an instruction needs them for something else."""
 COUNTER = 0xC0
 EXIT = 0xC8
 TARGET = 0xD0
+"""Where an indirect jump goes."""
 FAULT_ADDRESS = 0xD8
 FAULT_RIP = 0xE0
 FAULT_ERROR = 0xE8

@@ -11,7 +11,6 @@ from procession.hardware.translation.assembler import (
     R8,
     R9,
     R10,
-    R11,
     RAX,
     RBP,
     RCX,
@@ -38,16 +37,13 @@ _GENERAL, _FLOATING = 40, 224
 _REGISTERS = (8, 9, 10, 11, 12, 13, 14, 15, 7, 6, 5, 3, 2, 0, 1, 4)
 """Which register each of its words holds; rip, flags and others come after them."""
 _RIP, _FLAGS, _ERROR, _VECTOR, _ADDRESS = 16, 17, 19, 20, 22
-_TARGET_AGAIN = "49 f7 d3 4a 8d 4c 19 01"
-"""not r11; lea rcx, [rcx + r11 + 1]: from what was added to each other in vain."""
 _LEGACY_WORDS, _SOFTWARE_BYTES, _REST_WORDS = 58, 48, 40
 """What of an XSAVE area the processor writes: 464 bytes, then 48 left to software, then all of the rest."""
 
 
 def assemble_runtime() -> Assembler:
     """The code, with the labels `call`, `leave`, `return`, `return_push`, `returned`, `missed`,
-    `second_probe`, `third_probe`, these four with `not` before them for who has compared in vain, `enter`,
-    `answer` and `on_signal`.
+    `second_probe`, `third_probe`, `enter`, `answer` and `on_signal`.
     """
     code = Assembler()
     _call(code)
@@ -71,48 +67,41 @@ def _return(code: Assembler) -> None:
     code.put("48 8d 49 ff", store(RCX, layout.TRANSFERS))  # lea rcx, [rcx - 1]
     code.put("e3 00")  # jrcxz, to where it's spent
     over = len(code.code)
-    code.put(fetch(RCX, layout.TARGET), store(R11, layout.SAVED_R11))
-    code.put("c4 63 fb f0 d9", b"%c" % layout.RETURN_SHIFT)  # rorx r11, rcx, ...
-    code.put("45 0f b7 db")  # movzx r11d, r11w
+    code.put(fetch(RCX, layout.TARGET))
+    code.put("c4 e3 fb f0 c9", b"%c" % layout.RETURN_SHIFT)  # rorx rcx, rcx, ...
+    code.put("0f b7 c9")  # movzx ecx, cx
     code.label("return_push")
-    code.put("65 42 ff 34 dd", signed_32(layout.RETURN_TABLE))  # push gs:[table + r11 * 8]
-    code.put(fetch(R11, layout.SAVED_R11), "c3")  # ...; ret
+    code.put("65 ff 34 cd", signed_32(layout.RETURN_TABLE))  # push gs:[table + rcx * 8]
+    code.put(fetch(RCX, layout.TARGET), "c3")  # ...; ret
     code.code[over - 1] = len(code.code) - over
     code.put(fetch(RCX, layout.SAVED_RCX), store_constant(layout.EXIT, layout.SPENT))
     code.jump("leave")
-    code.label("not returned")
-    code.put(fetch(RCX, layout.TARGET))
     code.label("returned")
-    code.put("48 89 4c 24 f8")  # mov [rsp - 8], rcx
+    code.put(fetch(RCX, layout.TARGET), "48 89 4c 24 f8")  # ...; mov [rsp - 8], rcx
     # It's counted where it comes.
-    code.put(fetch(R11, layout.TRANSFERS), "4d 8d 5b 01", store(R11, layout.TRANSFERS))  # lea r11, [r11 + 1]
-    code.put("44 0f b7 d9")  # movzx r11d, cx
-    code.put("65 42 ff 24 dd", signed_32(layout.FIRST_TABLE))  # jmp gs:[table + r11 * 8]
+    code.put(fetch(RCX, layout.TRANSFERS), "48 8d 49 01", store(RCX, layout.TRANSFERS))  # lea rcx, [rcx + 1]
+    code.put(fetch(RCX, layout.TARGET), "0f b7 c9")  # ...; movzx ecx, cx
+    code.put("65 ff 24 cd", signed_32(layout.FIRST_TABLE))  # jmp gs:[table + rcx * 8]
 
 
 def _probes(code: Assembler) -> None:
-    """An indirect jump to rcx isn't meant for who was found. Where it was compared, r11 has that one's
-    address, negated, and rcx the sum of it and what it was.
-    """
-
-    def label(name: str) -> None:
-        code.label(f"not {name}")
-        code.put(_TARGET_AGAIN)
-        code.label(name)
-
-    label("missed")
-    code.put(store(RCX, layout.TARGET), fetch(RCX, layout.SAVED_RCX), fetch(R11, layout.SAVED_R11))
-    code.put(store_constant(layout.EXIT, layout.MISSED))
+    """An indirect jump to TARGET isn't meant for who was found; SAVED_RCX has what rcx was."""
+    code.label("missed")
+    code.put(fetch(RCX, layout.SAVED_RCX), store_constant(layout.EXIT, layout.MISSED))
     code.jump("leave")
-    label("second_probe")
-    code.put("41 bb 00000000")  # mov r11d, 0
-    code.put("f2 4c 0f 38 f1 d9")  # crc32 r11, rcx
-    code.put("45 0f b7 db")  # movzx r11d, r11w
-    code.put("65 42 ff 24 dd", signed_32(layout.SECOND_TABLE))  # jmp gs:[table + r11 * 8]
-    label("third_probe")
-    code.put("41 bb 00000000", "f2 4c 0f 38 f1 d9")
-    code.put("c4 43 7b f0 db 10")  # rorx r11d, r11d, 16
-    code.put("45 0f b7 db", "65 42 ff 24 dd", signed_32(layout.THIRD_TABLE))
+    code.label("second_probe")
+    _hash_target(code)
+    code.put("0f b7 c9")  # movzx ecx, cx
+    code.put("65 ff 24 cd", signed_32(layout.SECOND_TABLE))  # jmp gs:[table + rcx * 8]
+    code.label("third_probe")
+    _hash_target(code)
+    code.put("c4 e3 7b f0 c9 10")  # rorx ecx, ecx, 16
+    code.put("0f b7 c9", "65 ff 24 cd", signed_32(layout.THIRD_TABLE))
+
+
+def _hash_target(code: Assembler) -> None:
+    code.put("b9 00000000")  # mov ecx, 0
+    code.put("65 f2 48 0f 38 f1 0c 25", signed_32(layout.TARGET))  # crc32 rcx, qword gs:[target]
 
 
 def _take_stack(code: Assembler) -> None:

@@ -34,7 +34,7 @@ from procession.hardware.engines.native.window import CODE_WRITTEN, DENIED, MAPP
 from procession.hardware.extended_state import INITIAL_STATE, canonical
 from procession.hardware.physical_memory import PhysicalMemory
 from procession.hardware.processor_level import V3
-from procession.hardware.registers import R11, RAX, RCX, RDX, RIP, WORD_MASK, Registers
+from procession.hardware.registers import RAX, RCX, RDX, RIP, WORD_MASK, Registers
 from procession.hardware.translation import layout
 from procession.hardware.translation.code_cache import (
     ATTEND,
@@ -364,8 +364,7 @@ class NativeEngine:
         address = words[_FAULT_ADDRESS]
         if words[_FAULT_VECTOR] == _PAGE_FAULT and space.window.fill(address, is_write=True) == MAPPED:
             return words[_FAULT_RIP]
-        words[_TARGET] = general[RCX]
-        general[RCX], general[R11] = words[_SAVED_RCX : _SAVED_RCX + 2]
+        general[RCX] = words[_SAVED_RCX]
         # It's counted already.
         self.transfers[0] += 1
         return self._missed(space)
