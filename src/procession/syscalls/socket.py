@@ -13,6 +13,7 @@ from procession.hardware.physical_memory import OutOfFrames
 from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.kernel.signal.io import send_urgent
 from procession.kernel.time.queue import TIMER_ACTIONS
+from procession.net.families import create_socket
 from procession.net.internet.neighbour import NEIGHBOUR_TIMER
 from procession.net.internet.output import neighbour_timed_out
 from procession.net.internet.tcp_connection import CONNECT_TIMER
@@ -98,8 +99,6 @@ def socket(
     protocol: Int,
 ) -> int:
     """socket(2). Linux: net/socket.c, __sys_socket."""
-    from procession.net.families import create_socket
-
     if kind & ~_TYPE_MASK & ~_TYPE_FLAGS:
         raise EINVAL("unknown flags in the type")
     task.kernel.vfs.accounts.check_files()
@@ -119,8 +118,6 @@ def socketpair(
     descriptors: Out[I32],
 ) -> int:
     """socketpair(2). Linux: net/socket.c, __sys_socketpair."""
-    from procession.net.families import create_socket
-
     if kind & ~_TYPE_MASK & ~_TYPE_FLAGS:
         raise EINVAL("unknown flags in the type")
     files, limit = task.files, task.group.limits.soft[RLIMIT_NOFILE]
