@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 
+from procession.abi.word import pack_array
+
 LONGEST_INSTRUCTION = 15
 AVX_ISNT_EMULATED = "AVX isn't emulated"
 
@@ -224,3 +226,24 @@ def _operand_length(form: int, field: int, operand_bytes: int, address_bytes: in
 _SHAPES = _shapes()
 # The length of each ModRM byte with what follows, 0 where that depends on a SIB byte.
 _SIMPLE_MODRM_LENGTHS = tuple(0 if modrm & 0xC7 == 4 else _modrm_length(modrm, 0) for modrm in range(256))
+
+
+def _length_tables() -> bytes:
+    lengths = {_NOTHING: 0, _BYTE: 1, _WORD: 2, _OPERAND: 4, _WORD_AND_BYTE: 3}
+    plain = list(_SHAPES)
+    plain[0xB8:0xC0] = [1 + 4] * 8
+    two_bytes = [
+        form & _MODRM | 1 + lengths[form & ~_MODRM] if form & ~_MODRM in lengths else 0
+        for form in _TWO_BYTE_OPCODES
+    ]
+    for opcode in (_THREE_BYTES, _THREE_BYTES_AND_OPERAND):
+        two_bytes[opcode] = 0
+    return pack_array("B", (*plain, *_SHAPES, *two_bytes, *_SIMPLE_MODRM_LENGTHS))
+
+
+LENGTH_TABLES = _length_tables()
+"""For machine code, 256 bytes each. By the opcode, without a REX prefix, with one, and behind 0F: 1 and the
+length of the operand, and 0x10 if a ModRM byte is in front of it; 0 for prefixes, for what no engine
+executes, and where that isn't all. Then by the ModRM byte its length with what belongs to it, 0 if a SIB byte
+does.
+"""

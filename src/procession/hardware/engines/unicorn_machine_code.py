@@ -19,7 +19,6 @@ from struct import pack
 from typing import TYPE_CHECKING
 
 from procession.hardware.engines.unicorn_library import REG_EFLAGS, UnicornError
-from procession.hardware.page_table import ADDRESS_MASK
 from procession.hardware.registers import R11, RCX, RIP
 
 if TYPE_CHECKING:
@@ -37,13 +36,11 @@ UNMASKED, RAISED, PENDING = 1, 2, 3
 # Offsets from where rcx, the hooks' last argument, points.
 _SSE_KNOWN, _X87_KNOWN, _IS_WATCHING, _REASON = 0, 1, 2, 3
 _SSE_UNMASKED, _X87_UNMASKED, _SKIPS_CHECK, _DATA_BYTES = 4, 5, 6, 8
-_PAGE, _DATA, _WATCH_CODE, _SCAN_CODE, _CALL_CODE = 4096, 2048, 1024, 3072, 2560
+_PAGE, _DATA, _WATCH_CODE, _CALL_CODE = 4096, 2048, 1024, 2560
 _FLAGS_READ = 16
-# Where a block's address and size are in what the library tells of it.
-_BLOCK_SIZE = 10
 
 
-class _Assembly:
+class Assembly:
     """Bytes with jumps to labels."""
 
     def __init__(self) -> None:
@@ -67,19 +64,22 @@ class _Assembly:
     def finish(self) -> bytes:
         """The code."""
         for end, label in self.jumps:
-            self.code[end - 4 : end] = _d32(self.labels[label] - end)
+            self.code[end - 4 : end] = d32(self.labels[label] - end)
         return bytes(self.code)
 
 
-def _d8(value: int) -> bytes:
+def d8(value: int) -> bytes:
+    """A displacement of one byte."""
     return pack("b", value)
 
 
-def _d32(value: int) -> bytes:
+def d32(value: int) -> bytes:
+    """A number or displacement of four bytes."""
     return pack("<i", value)
 
 
-def _q(value: int) -> bytes:
+def q(value: int) -> bytes:
+    """A quadword."""
     return pack("<Q", value)
 
 
@@ -111,14 +111,6 @@ class HookCode:
         self.data = view[_DATA : _DATA + _DATA_BYTES]
         self.snapshot = view[_PAGE : _PAGE + layout.floating_end]
 
-    def add_scan(self, cr3_address: int, memory_address: int, callback_address: int) -> int:
-        """The address of code to call when a block has been translated, see `_scan_code`."""
-        code = _scan_code(cr3_address, memory_address, callback_address)
-        if len(code) > _PAGE - _SCAN_CODE:
-            raise UnicornError("the hooks' code is too long")
-        self.keeper[_SCAN_CODE : _SCAN_CODE + len(code)] = code
-        return self.address + _SCAN_CODE
-
     @property
     def call_flags(self) -> memoryview:
         """One number: the flags when the system call was made that is being handled, see `_call_code`."""
@@ -128,7 +120,7 @@ class HookCode:
     def add_call(self, layout: StateLayout, read_address: int, callback_address: int) -> int:
         """The address of code to call at a system call, which then calls back, see `_call_code`."""
         code = _call_code(layout, read_address, self.address + _DATA + _FLAGS_READ, callback_address)
-        if len(code) > _SCAN_CODE - _CALL_CODE:
+        if len(code) > _PAGE - _CALL_CODE:
             raise UnicornError("the hooks' code is too long")
         self.keeper[_CALL_CODE : _CALL_CODE + len(code)] = code
         return self.address + _CALL_CODE
@@ -193,53 +185,53 @@ def _block_code(layout: StateLayout, stop_address: int) -> bytes:
     mxcsr = layout.mxcsr
     sse, x87 = layout.sse_mark - mxcsr, layout.x87_mark - mxcsr
     status, control = layout.x87_status - mxcsr, layout.x87_control - mxcsr
-    code = _Assembly()
+    code = Assembly()
     code.add("c1ea06 ffc2")  # shr edx, 6; inc edx
-    code.add("48b8", _q(layout.address + layout.budget))  # mov rax, the budget's address
+    code.add("48b8", q(layout.address + layout.budget))  # mov rax, the budget's address
     code.add("482910")  # sub [rax], rdx
     code.jump("8e", "stop")  # jle stop
-    code.add("48ba", _q(layout.address + mxcsr))  # mov rdx, MXCSR's address
-    code.add("0fb682", _d32(sse))  # movzx eax, byte [the SSE mark]
-    code.add("0fb6b2", _d32(x87))  # movzx esi, byte [the x87 mark]
+    code.add("48ba", q(layout.address + mxcsr))  # mov rdx, MXCSR's address
+    code.add("0fb682", d32(sse))  # movzx eax, byte [the SSE mark]
+    code.add("0fb6b2", d32(x87))  # movzx esi, byte [the x87 mark]
     code.add("4189c0 4109f0")  # mov r8d, eax; or r8d, esi
     code.jump("85", "marked")  # jnz marked
     code.label("masks")
     code.add("8b02 f7d0 a9801f0000")  # mov eax, [rdx]; not eax; test eax, 0x1f80
     code.jump("85", "unmasked")  # jnz unmasked
-    code.add("8b82", _d32(control), b"\xf7\xd0\xa8\x3f")  # mov eax, [control]; not eax; test al, 0x3f
+    code.add("8b82", d32(control), b"\xf7\xd0\xa8\x3f")  # mov eax, [control]; not eax; test al, 0x3f
     code.jump("85", "unmasked")  # jnz unmasked
     code.label("return")
     code.add("c3")  # ret
     code.label("unmasked")
-    code.add("8079", _d8(_IS_WATCHING), b"\0")  # cmp byte [is watching], 0
+    code.add("8079", d8(_IS_WATCHING), b"\0")  # cmp byte [is watching], 0
     code.jump("85", "return")  # jne return
-    code.add("c641", _d8(_REASON), _d8(UNMASKED))  # mov byte [reason], UNMASKED
+    code.add("c641", d8(_REASON), d8(UNMASKED))  # mov byte [reason], UNMASKED
     code.label("stop")
-    code.add("48b8", _q(stop_address), b"\xff\xe0")  # mov rax, uc_emu_stop; jmp rax, the handle still in rdi
+    code.add("48b8", q(stop_address), b"\xff\xe0")  # mov rax, uc_emu_stop; jmp rax, the handle still in rdi
     code.label("marked")
     code.add("83e03d 83e63d")  # and eax, EXCEPTIONS; and esi, EXCEPTIONS
-    code.add("3a41", _d8(_SSE_KNOWN))  # cmp al, [known]
+    code.add("3a41", d8(_SSE_KNOWN))  # cmp al, [known]
     code.jump("84", "known")  # je known
-    code.add("8841", _d8(_SSE_KNOWN), b"\x09\x02")  # mov [known], al; or [rdx], eax
+    code.add("8841", d8(_SSE_KNOWN), b"\x09\x02")  # mov [known], al; or [rdx], eax
     code.jump("e9", "x87")  # jmp x87
     code.label("known")
     # The program has cleared what was copied: then the mark is to be cleared too.
     code.add("448b02 4121c0 4139c0")  # mov r8d, [rdx]; and r8d, eax; cmp r8d, eax
     code.jump("84", "x87")  # je x87
-    code.add("c682", _d32(sse), b"\0")  # mov byte [the SSE mark], 0
-    code.add("c641", _d8(_SSE_KNOWN), b"\0")  # mov byte [known], 0
+    code.add("c682", d32(sse), b"\0")  # mov byte [the SSE mark], 0
+    code.add("c641", d8(_SSE_KNOWN), b"\0")  # mov byte [known], 0
     code.label("x87")
-    code.add("403a71", _d8(_X87_KNOWN))  # cmp sil, [known]
+    code.add("403a71", d8(_X87_KNOWN))  # cmp sil, [known]
     code.jump("84", "known x87")  # je known
-    code.add("408871", _d8(_X87_KNOWN))  # mov [known], sil
-    code.add("6609b2", _d32(status))  # or [status], si
+    code.add("408871", d8(_X87_KNOWN))  # mov [known], sil
+    code.add("6609b2", d32(status))  # or [status], si
     code.jump("e9", "masks")  # jmp masks
     code.label("known x87")
-    code.add("0fb782", _d32(status))  # movzx eax, word [status]
+    code.add("0fb782", d32(status))  # movzx eax, word [status]
     code.add("21f0 39f0")  # and eax, esi; cmp eax, esi
     code.jump("84", "masks")  # je masks
-    code.add("c682", _d32(x87), b"\0")  # mov byte [the x87 mark], 0
-    code.add("c641", _d8(_X87_KNOWN), b"\0")  # mov byte [known], 0
+    code.add("c682", d32(x87), b"\0")  # mov byte [the x87 mark], 0
+    code.add("c641", d8(_X87_KNOWN), b"\0")  # mov byte [known], 0
     code.jump("e9", "masks")  # jmp masks
     return code.finish()
 
@@ -249,102 +241,52 @@ def _watch_code(layout: StateLayout, stop_address: int, snapshot: int, length: i
     mxcsr = layout.mxcsr
     sse, x87 = layout.sse_mark - mxcsr, layout.x87_mark - mxcsr
     status, control = layout.x87_status - mxcsr, layout.x87_control - mxcsr
-    code = _Assembly()
-    code.add("48ba", _q(layout.address + mxcsr))  # mov rdx, MXCSR's address
+    code = Assembly()
+    code.add("48ba", q(layout.address + mxcsr))  # mov rdx, MXCSR's address
     code.add("8b02 f7d0 c1e807 83e03f")  # mov eax, [rdx]; not eax; shr eax, 7; and eax, MASKS
-    code.add("448b82", _d32(control), b"\x41\xf7\xd0\x41\x83\xe0\x3f")  # r8d: what x87 doesn't mask
+    code.add("448b82", d32(control), b"\x41\xf7\xd0\x41\x83\xe0\x3f")  # r8d: what x87 doesn't mask
     code.add("4189c1 4509c1")  # mov r9d, eax; or r9d, r8d
     code.jump("84", "return")  # jz return
-    code.add("3a41", _d8(_SSE_UNMASKED))  # cmp al, [unmasked]
+    code.add("3a41", d8(_SSE_UNMASKED))  # cmp al, [unmasked]
     code.jump("84", "same")  # je same
     # What was noted while it was masked must not be taken for an exception.
-    code.add("8841", _d8(_SSE_UNMASKED))  # mov [unmasked], al
-    code.add("0fb6b2", _d32(sse), b"\x83\xe6\x3d\x09\x32")  # movzx esi, [mark]; and esi, 0x3d; or [rdx], esi
-    code.add("c682", _d32(sse), b"\0")  # mov byte [the SSE mark], 0
-    code.add("c641", _d8(_SSE_KNOWN), b"\0")  # mov byte [known], 0
+    code.add("8841", d8(_SSE_UNMASKED))  # mov [unmasked], al
+    code.add("0fb6b2", d32(sse), b"\x83\xe6\x3d\x09\x32")  # movzx esi, [mark]; and esi, 0x3d; or [rdx], esi
+    code.add("c682", d32(sse), b"\0")  # mov byte [the SSE mark], 0
+    code.add("c641", d8(_SSE_KNOWN), b"\0")  # mov byte [known], 0
     code.label("same")
-    code.add("443a41", _d8(_X87_UNMASKED))  # cmp r8b, [unmasked]
+    code.add("443a41", d8(_X87_UNMASKED))  # cmp r8b, [unmasked]
     code.jump("84", "check")  # je check
-    code.add("448841", _d8(_X87_UNMASKED))  # mov [unmasked], r8b
-    code.add("0fb6b2", _d32(x87), b"\x83\xe6\x3d")  # movzx esi, byte [the x87 mark]; and esi, EXCEPTIONS
-    code.add("6609b2", _d32(status))  # or [status], si
-    code.add("c682", _d32(x87), b"\0")  # mov byte [the x87 mark], 0
-    code.add("c641", _d8(_X87_KNOWN), b"\0")  # mov byte [known], 0
+    code.add("448841", d8(_X87_UNMASKED))  # mov [unmasked], r8b
+    code.add("0fb6b2", d32(x87), b"\x83\xe6\x3d")  # movzx esi, byte [the x87 mark]; and esi, EXCEPTIONS
+    code.add("6609b2", d32(status))  # or [status], si
+    code.add("c682", d32(x87), b"\0")  # mov byte [the x87 mark], 0
+    code.add("c641", d8(_X87_KNOWN), b"\0")  # mov byte [known], 0
     code.label("check")
-    code.add("8079", _d8(_SKIPS_CHECK), b"\0")  # cmp byte [skips check], 0
+    code.add("8079", d8(_SKIPS_CHECK), b"\0")  # cmp byte [skips check], 0
     code.jump("85", "skip")  # jne skip
-    code.add("2282", _d32(sse))  # and al, [the SSE mark]
-    code.add("4422 82", _d32(x87))  # and r8b, [the x87 mark]
+    code.add("2282", d32(sse))  # and al, [the SSE mark]
+    code.add("4422 82", d32(x87))  # and r8b, [the x87 mark]
     code.add("4409c0 a83d")  # or eax, r8d; test al, EXCEPTIONS
     code.jump("85", "raised")  # jnz raised
-    code.add("f682", _d32(status), bytes((ERROR_SUMMARY,)))  # test byte [status], ERROR_SUMMARY
+    code.add("f682", d32(status), bytes((ERROR_SUMMARY,)))  # test byte [status], ERROR_SUMMARY
     code.jump("85", "pending")  # jnz pending
     code.label("keep")
-    code.add("57 48be", _q(layout.address))  # push rdi; mov rsi, the state
-    code.add("48bf", _q(snapshot))  # mov rdi, the snapshot
+    code.add("57 48be", q(layout.address))  # push rdi; mov rsi, the state
+    code.add("48bf", q(snapshot))  # mov rdi, the snapshot
     code.add("b9", pack("<I", length // 8), b"\xf3\x48\xa5\x5f")  # mov ecx, length / 8; rep movsq; pop rdi
     code.label("return")
     code.add("c3")  # ret
     code.label("skip")
-    code.add("c641", _d8(_SKIPS_CHECK), b"\0")  # mov byte [skips check], 0
+    code.add("c641", d8(_SKIPS_CHECK), b"\0")  # mov byte [skips check], 0
     code.jump("e9", "keep")  # jmp keep
     code.label("pending")
-    code.add("c641", _d8(_REASON), _d8(PENDING))  # mov byte [reason], PENDING
+    code.add("c641", d8(_REASON), d8(PENDING))  # mov byte [reason], PENDING
     code.jump("e9", "stop")  # jmp stop
     code.label("raised")
-    code.add("c641", _d8(_REASON), _d8(RAISED))  # mov byte [reason], RAISED
+    code.add("c641", d8(_REASON), d8(RAISED))  # mov byte [reason], RAISED
     code.label("stop")
-    code.add("48b8", _q(stop_address), b"\xff\xe0")  # mov rax, uc_emu_stop; jmp rax, the handle still in rdi
-    return code.finish()
-
-
-def _scan_code(cr3_address: int, memory_address: int, callback_address: int) -> bytes:
-    """Called as (uc, block translated, block before, data): calls back if one of its bytes is suspicious.
-
-    The callback gets (uc, block translated, where its code is in the host's memory, 0 if it isn't all there).
-    Those are the first bytes of what has a VEX or XOP encoding, and of the x87's functions; EVEX the library
-    refuses by itself. The block is found by way of the page tables. Most blocks have no such byte, and of
-    most others the callback sees that it belongs to another instruction.
-    """
-    code = _Assembly()
-    code.add("4c8b06")  # mov r8, [rsi]; the block's address
-    code.add("440fb74e", _d8(_BLOCK_SIZE))  # movzx r9d, word [its size]
-    code.add("48b8", _q(cr3_address), b"\x48\x8b\x00")  # mov rax, cr3's address; mov rax, [rax]
-    code.add("49ba", _q(memory_address))  # mov r10, the frames' address
-    code.add("49bb", _q(ADDRESS_MASK))  # mov r11, ADDRESS_MASK
-    for shift in (39, 30, 21, 12):
-        code.add("4c21d8 4c89c1 48c1e9", _d8(shift))  # and rax, r11; mov rcx, r8; shr rcx, shift
-        code.add("81e1ff010000 4c01d0")  # and ecx, 511; add rax, r10
-        code.add("488b04c8 a801")  # mov rax, [rax + rcx * 8]; test al, PRESENT
-        code.jump("84", "scattered")  # jz scattered
-    code.add("4c21d8 4489c1 81e1ff0f0000")  # and rax, r11; mov ecx, r8d; and ecx, 4095
-    code.add("4801c8 4c01d0 4401c9")  # add rax, rcx; add rax, r10; add ecx, r9d
-    code.add("81f900100000")  # cmp ecx, 4096
-    code.jump("87", "scattered")  # ja scattered
-    code.add("4989c0 4901c1")  # mov r8, rax; add r9, rax
-    code.label("next")
-    code.add("4c39c8")  # cmp rax, r9
-    code.jump("83", "return")  # jae return
-    code.add("0fb608 48ffc0 89ca 83ca01")  # movzx ecx, byte [rax]; inc rax; mov edx, ecx; or edx, 1
-    code.add("81fac5000000")  # cmp edx, 0xc5
-    code.jump("84", "ask")  # je ask
-    code.add("81f98f000000")  # cmp ecx, 0x8f
-    code.jump("84", "ask")  # je ask
-    code.add("81f9d9000000")  # cmp ecx, 0xd9
-    code.jump("85", "next")  # jne next
-    code.add("4c39c8")  # cmp rax, r9
-    code.jump("83", "return")  # jae return
-    code.add("8038f0")  # cmp byte [rax], 0xf0
-    code.jump("82", "next")  # jb next
-    code.label("ask")
-    code.add("4c89c2")  # mov rdx, r8
-    code.label("call")
-    code.add("48b8", _q(callback_address), b"\xff\xe0")  # mov rax, callback; jmp rax
-    code.label("scattered")
-    code.add("31d2")  # xor edx, edx
-    code.jump("e9", "call")  # jmp call
-    code.label("return")
-    code.add("c3")  # ret
+    code.add("48b8", q(stop_address), b"\xff\xe0")  # mov rax, uc_emu_stop; jmp rax, the handle still in rdi
     return code.finish()
 
 
@@ -353,15 +295,15 @@ def _call_code(layout: StateLayout, read_address: int, flags_address: int, callb
 
     The library works the flags out only when they are asked for, as uc_reg_read at `read_address` does.
     """
-    code = _Assembly()
+    code = Assembly()
     code.add("57 56 50")  # push rdi; push rsi; push rax, which aligns the stack
-    code.add("be", _d32(REG_EFLAGS), b"\x48\xba", _q(flags_address))  # mov esi, EFLAGS; mov rdx, where to
-    code.add("48b8", _q(read_address), b"\xff\xd0")  # mov rax, uc_reg_read; call rax
-    code.add("48b8", _q(flags_address), b"\x8b\x00")  # mov rax, where the flags are; mov eax, [rax]
-    code.add("48ba", _q(layout.address))  # mov rdx, the state
-    code.add("488982", _d32(8 * R11))  # mov [rdx + r11's place], rax
-    code.add("488b82", _d32(8 * RIP), b"\x48\x83\xc0\x02")  # mov rax, [rdx + rip's place]; add rax, 2
-    code.add("488982", _d32(8 * RCX))  # mov [rdx + rcx's place], rax
+    code.add("be", d32(REG_EFLAGS), b"\x48\xba", q(flags_address))  # mov esi, EFLAGS; mov rdx, where to
+    code.add("48b8", q(read_address), b"\xff\xd0")  # mov rax, uc_reg_read; call rax
+    code.add("48b8", q(flags_address), b"\x8b\x00")  # mov rax, where the flags are; mov eax, [rax]
+    code.add("48ba", q(layout.address))  # mov rdx, the state
+    code.add("488982", d32(8 * R11))  # mov [rdx + r11's place], rax
+    code.add("488b82", d32(8 * RIP), b"\x48\x83\xc0\x02")  # mov rax, [rdx + rip's place]; add rax, 2
+    code.add("488982", d32(8 * RCX))  # mov [rdx + rcx's place], rax
     code.add("58 5e 5f")  # pop rax; pop rsi; pop rdi
-    code.add("48b8", _q(callback_address), b"\xff\xe0")  # mov rax, callback; jmp rax
+    code.add("48b8", q(callback_address), b"\xff\xe0")  # mov rax, callback; jmp rax
     return code.finish()

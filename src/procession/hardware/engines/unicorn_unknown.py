@@ -3,9 +3,9 @@
 AVX is an invalid opcode, as on a processor that hasn't got it.
 
 The library takes an instruction of three operands in a VEX encoding for one of two, and computes something
-else without a word. So each block that it has just translated is looked at, once and before it runs. A block
-with such an instruction in it is translated anew, to end before that: there the exception is raised, or the
-function computed.
+else without a word. So each block that it has just translated is looked through (`unicorn_scan.py`), once and
+before it runs. A block with such an instruction in it is translated anew, to end before that: there the
+exception is raised, or the function computed.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from ctypes import c_uint32, c_void_p, cast, string_at
 from typing import TYPE_CHECKING, Any
 
 from procession.hardware.engines import unicorn_library as uc
+from procession.hardware.engines.unicorn_scan import BlockScan
 from procession.hardware.engines.unicorn_x87 import X87Functions
 from procession.hardware.instruction import (
     LONGEST_INSTRUCTION,
@@ -43,7 +44,7 @@ class UnknownInstructions:
     anew.
     """
 
-    __slots__ = ("address", "callback", "exceptions", "functions", "known", "stale")
+    __slots__ = ("address", "callback", "exceptions", "functions", "known", "scan", "stale")
 
     def __init__(self, exceptions: FloatingExceptions, memory_address: int) -> None:
         self.exceptions = exceptions
@@ -53,13 +54,14 @@ class UnknownInstructions:
         self.stale: tuple[int, int] | None = None
         self.callback = uc.BLOCK_CALLBACK(self._on_suspicious_block)
         layout = exceptions.layout
-        scan = exceptions.code.add_scan(
+        self.scan = BlockScan(
             layout.address + layout.cr3, memory_address, cast(self.callback, c_void_p).value or 0
         )
+        scan = self.scan.address
         exceptions.library.add_hook(exceptions.handle, uc.HOOK_EDGE_GENERATED, c_void_p(scan))
 
     def _on_suspicious_block(self, _handle: object, blocks: Any, place: int | None) -> None:
-        """A block holds bytes with which such an instruction could begin. It hasn't been executed yet."""
+        """A block may hold such an instruction. It hasn't been executed yet."""
         block = blocks[0]
         size = block.size
         code = string_at(place, size) if place else self.exceptions.code_at(block.address, size)
