@@ -312,6 +312,13 @@ class InPktinfo(Structure):
     ipi_addr: Annotated[bytes, 4] = b""
 
 
+class Ip6Mtuinfo(Structure):
+    """struct ip6_mtuinfo, of IPV6_PATHMTU; the address is a struct sockaddr_in6."""
+
+    ip6m_addr: Annotated[bytes, 28] = b""
+    ip6m_mtu: U32 = 0
+
+
 class In6Pktinfo(Structure):
     """struct in6_pktinfo, of IPV6_PKTINFO."""
 

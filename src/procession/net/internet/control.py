@@ -19,6 +19,7 @@ from procession.net.internet.address import (
 )
 from procession.net.internet.flow import find_flow
 from procession.net.internet.header_options import answered
+from procession.net.internet.udp_options import COALESCE
 from procession.net.timestamp import TIMESTAMPING, checked_stamping, timestamp_items
 
 if TYPE_CHECKING:
@@ -74,6 +75,8 @@ def packet_items(socket: DatagramSocket, packet: Packet) -> list[tuple[int, int,
     if not options:
         return items
     target, index = packet.target, packet.interface_index
+    if packet.segment_bytes and options.get(COALESCE):
+        items.append((*COALESCE, _number(packet.segment_bytes)))
     if socket.family == AF_INET6:
         if options.get((SOL_IPV6, _IPV6_RECVPKTINFO)):
             items.append((SOL_IPV6, _IPV6_PKTINFO, In6Pktinfo(mapped(target), index).pack()))

@@ -32,7 +32,7 @@ from procession.net.internet.group_options import (
 )
 from procession.net.internet.header_options import recorded
 from procession.net.internet.ip_options import UNICAST_INTERFACE
-from procession.net.internet.ipv6_options import LONGEST_FRAGMENT, UNDIVIDED, UNICAST_INTERFACE_6
+from procession.net.internet.ipv6_options import KEPT_CHOICE, LONGEST_FRAGMENT, UNDIVIDED, UNICAST_INTERFACE_6
 from procession.net.internet.packet import LONGEST_PACKET
 from procession.net.internet.socket import InternetSocket
 from procession.net.message import Received
@@ -176,10 +176,19 @@ class DatagramSocket(InternetSocket):
         if is_multicast(target):
             return self._way_to_group(target, local, scope)
         out = self.protocol_options.get(UNICAST_INTERFACE if len(target) == 4 else UNICAST_INTERFACE_6, 0)
+        if len(target) == 16:
+            out = self._kept_interface() or out
         flow = self.flow_to(target, local, scope, out)
         if flow.outcome == TO_ALL and not self.options.get(_SO_BROADCAST):
             raise EACCES("SO_BROADCAST isn't set")
         return flow
+
+    def _kept_interface(self) -> int:
+        """The interface that IPV6_PKTINFO chose for all that is sent, 0 for none. Raises ENETUNREACH."""
+        index = self.protocol_options.get(KEPT_CHOICE, 0)
+        if index and index not in self.network.interfaces:
+            raise ENETUNREACH("no such interface")
+        return index
 
     def _way_to_group(self, target: bytes, local: bytes | None, scope: int) -> Flow:
         """Where a datagram to a group goes: the interface is chosen, or that of the address it's sent from.
@@ -193,7 +202,8 @@ class DatagramSocket(InternetSocket):
             source = any_of(AF_INET if is_4 else AF_INET6)
         device = self.device
         if device is None:
-            index = scope or options.get(MULTICAST_INTERFACE if is_4 else MULTICAST_INTERFACE_6, 0)
+            index = scope or (0 if is_4 else self._kept_interface())
+            index = index or options.get(MULTICAST_INTERFACE if is_4 else MULTICAST_INTERFACE_6, 0)
             device = network.interfaces.get(index) if index else None
             if index and device is None:
                 raise ENODEV("no such interface")

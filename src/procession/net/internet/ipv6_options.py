@@ -10,8 +10,8 @@ from procession.abi.errno import (
     ENOPROTOOPT,
     ENOTCONN,
 )
-from procession.abi.internet import IpOption, Ipv6Option
-from procession.abi.socket import IpProtocol, SocketLevel, SocketType
+from procession.abi.internet import In6Pktinfo, Ip6Mtuinfo, IpOption, Ipv6Option
+from procession.abi.socket import IpProtocol, SocketLevel, SocketOption, SocketType
 from procession.abi.word import pack_address
 from procession.net.internet.address import AF_INET
 from procession.net.internet.group_options import GROUP_OPTIONS_6, get_group_option_6, set_group_option_6
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 SOL_IPV6 = int(SocketLevel.SOL_IPV6)
 _RAW = int(SocketType.SOCK_RAW)
+_SO_BINDTOIFINDEX = int(SocketOption.SO_BINDTOIFINDEX)
 _LEAST_MTU = 1_280
 _AUTOMATIC = 0x500
 """The preferences that nobody chose: IPV6_PREFER_SRC_PUBTMP_DEFAULT and _HOME."""
@@ -58,6 +59,7 @@ _WITHOUT_LENGTH = tuple(
     for option in (Ipv6Option.IPV6_DONTFRAG, Ipv6Option.IPV6_AUTOFLOWLABEL, Ipv6Option.IPV6_RECVFRAGSIZE)
 )
 """For these a value that is too short is 0."""
+KEPT_CHOICE = (SOL_IPV6, int(Ipv6Option.IPV6_PKTINFO))
 UNICAST_INTERFACE_6 = (SOL_IPV6, _UNICAST_IF)
 TRAFFIC_CLASS = (SOL_IPV6, _TCLASS)
 LONGEST_FRAGMENT = (SOL_IPV6, _MTU)
@@ -124,6 +126,8 @@ def set_ipv6_option(socket: InternetSocket, name: int, value: bytes) -> None:
         socket.protocol_options[SOL_IPV6, name] = number
     elif name == _PREFERENCES:
         _set_preferences(socket, read_int(value))
+    elif (SOL_IPV6, name) == KEPT_CHOICE:
+        _keep_choice(socket, value)
     elif name == _UNICAST_IF:
         options[UNICAST_INTERFACE_6] = read_interface(socket, value)
     elif name == _ROUTER_ALERT:
@@ -152,6 +156,17 @@ def _set_number(socket: InternetSocket, name: int, rule: Rule, value: bytes) -> 
         socket.is_ipv6_only = number != 0
     level, name = _SHARED.get(name, (SOL_IPV6, name))
     keep(socket, level, name, rule, number)
+
+
+def _keep_choice(socket: InternetSocket, value: bytes) -> None:
+    """IPV6_PKTINFO for all that is sent. Of the address nothing comes: Linux never looks at it again."""
+    if len(value) < In6Pktinfo.SIZE:
+        raise EINVAL("a struct in6_pktinfo is needed")
+    index = In6Pktinfo.unpack_from(value).ipi6_ifindex
+    bound = socket.options.get(_SO_BINDTOIFINDEX, 0)
+    if bound and index != bound:
+        raise EINVAL("the socket is bound to another interface")
+    socket.protocol_options[KEPT_CHOICE] = index
 
 
 def _change_family(socket: InternetSocket, family: int) -> None:
@@ -204,6 +219,13 @@ def get_ipv6_option(socket: InternetSocket, name: int, length: int) -> bytes:
         if socket.remote_address is None:
             raise ENOTCONN
         return pack_int(socket.flow_to(socket.remote_address, None, socket.remote_scope).mtu)
+    if name == _PATHMTU:
+        if 0 <= length < Ip6Mtuinfo.SIZE:
+            raise EINVAL("a struct ip6_mtuinfo is needed")
+        if socket.remote_address is None:
+            raise ENOTCONN
+        mtu = socket.flow_to(socket.remote_address, None, socket.remote_scope).mtu
+        return bytes(Ip6Mtuinfo.OFFSETS["ip6m_mtu"]) + pack_int(mtu)
     if name == _PREFERENCES:
         kept = options.get((SOL_IPV6, name), _AUTOMATIC)
         return pack_int((kept & 3 or 0x100) | (kept & 4 or 0x400))

@@ -31,6 +31,8 @@ class Packet:
     have marked it with there. `is_quoting_anew` says that it's a message about a packet whose addresses were
     changed back in it.
 
+    `segment_bytes` says of data that were to be sent in pieces how long each is (UDP_SEGMENT); 0 for others.
+
     All who hear it share it. What a filter cuts short is a copy for its socket alone, of which programs get
     `most_bytes` at most, whatever they get of packets.
     """
@@ -44,6 +46,7 @@ class Packet:
         "most_bytes",
         "options",
         "protocol",
+        "segment_bytes",
         "source",
         "source_port",
         "target",
@@ -82,6 +85,7 @@ class Packet:
         self.tracked: tuple[Network, Tracked | None] | None = None
         self.mark = 0
         self.is_quoting_anew = False
+        self.segment_bytes = 0
 
     def copy(self) -> Packet:
         """The same once more, for another who hears it."""
@@ -90,6 +94,7 @@ class Packet:
             *(self.time_ns, self.tos, self.ttl, self.protocol),
         )
         packet.options = self.options
+        packet.segment_bytes = self.segment_bytes
         return packet
 
     @property

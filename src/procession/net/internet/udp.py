@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from procession.abi.errno import EAFNOSUPPORT, EDESTADDRREQ, EINVAL, EMSGSIZE, EOPNOTSUPP
+from procession.abi.errno import EAFNOSUPPORT, EDESTADDRREQ, EINVAL, EIO, EMSGSIZE, EOPNOTSUPP
 from procession.abi.internet import UdpOption
 from procession.abi.ioctls import SocketIoctl
-from procession.abi.socket import IpProtocol, SocketLevel
+from procession.abi.socket import IpProtocol, SocketLevel, SocketOption
 from procession.abi.word import pack_u32
 from procession.net.internet.address import AF_INET, AF_INET6, AF_UNSPEC, family_of, is_multicast, scope_of
 from procession.net.internet.control import PacketChoice
@@ -21,11 +21,14 @@ from procession.net.internet.packet import UDP_HEADER_BYTES, Packet
 from procession.net.internet.port_table import reach
 from procession.net.internet.reuseport import choose_place, join_group, newest_place
 from procession.net.internet.tcp_connection import hash_of
+from procession.net.internet.udp_options import COALESCE, SEGMENT, SOL_UDP
 from procession.net.socket import MSG_MORE, MSG_OOB, SENDING, QuietBrokenPipe
 from procession.net.socket_filter import FilteredPacket
 from procession.net.timestamp import stamped_stages
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from procession.fs.file import UserMemory
     from procession.net.internet.flow import Flow
     from procession.net.internet.port_table import PortTable
@@ -35,6 +38,10 @@ if TYPE_CHECKING:
 
 LONGEST_DATAGRAM = 65_507
 _LONGEST_LENGTH = 0xFFFF
+_MOST_SEGMENTS = 128
+"""Linux: include/linux/udp.h, UDP_MAX_SEGMENTS."""
+_SEGMENT_SIZE = 2
+_SO_NO_CHECK = int(SocketOption.SO_NO_CHECK)
 _LONGEST_DATAGRAM_6 = 65_527
 _UDP = int(IpProtocol.IPPROTO_UDP)
 _CORK = (int(SocketLevel.SOL_UDP), int(UdpOption.UDP_CORK))
@@ -47,7 +54,7 @@ class UdpSocket(DatagramSocket):
     checksums aren't made.
 
     `held` is the datagram that MSG_MORE or UDP_CORK keeps back, None for none, and `held_target` where it
-    goes: an address, a port, a source and an interface.
+    goes: an address, a port, a source and an interface; and the length of its pieces (UDP_SEGMENT).
     """
 
     __slots__ = ("held", "held_target")
@@ -57,7 +64,7 @@ class UdpSocket(DatagramSocket):
     def __init__(self, network: Network, family: int, kind: int, protocol: int, owner_uid: int) -> None:
         super().__init__(network, family, kind, protocol, owner_uid)
         self.held: bytes | None = None
-        self.held_target: tuple[bytes, int, bytes | None, int] = (b"", 0, None, 0)
+        self.held_target: tuple[bytes, int, bytes | None, int, int] = (b"", 0, None, 0, 0)
 
     def port_taken(self) -> None:
         if self.reuses_port:
@@ -140,13 +147,51 @@ class UdpSocket(DatagramSocket):
             return self._add_to_held(data, flags)
         target, port, scope = self._target_of(address)
         choice = PacketChoice(self.network, control.items if control is not None else ())
+        segment_bytes = self.protocol_options.get(SEGMENT, 0)
+        if control is not None and control.items:
+            segment_bytes = _chosen_segment(control.items, segment_bytes)
         flow = self.way_to(target, choice.source, scope)
         self._check_open(len(data))
         if flags & MSG_MORE or self.protocol_options.get(_CORK):
-            self.held, self.held_target = data, (target, port, choice.source, scope)
+            self.held, self.held_target = data, (target, port, choice.source, scope, segment_bytes)
         else:
-            self._deliver(data, flow, port, choice)
+            self._send_pieces(data, flow, port, choice, segment_bytes)
         return len(data)
+
+    def _send_pieces(
+        self, data: bytes, flow: Flow, port: int, choice: PacketChoice, segment_bytes: int
+    ) -> None:
+        """Send a datagram, or several one after another (UDP_SEGMENT), which a receiver that likes that gets
+        at once (UDP_GRO). Raises EMSGSIZE, EINVAL, EIO. Linux: net/ipv4/udp.c, udp_send_skb,
+        udp_unexpected_gso.
+        """
+        size = len(data)
+        if not segment_bytes:
+            self._deliver(data, flow, port, choice)
+            return
+        if flow.header_bytes + min(size, segment_bytes) > flow.mtu:
+            raise EMSGSIZE("a piece is longer than what the way lets pass")
+        if size > segment_bytes * _MOST_SEGMENTS:
+            raise EINVAL("too many pieces")
+        if self.options.get(_SO_NO_CHECK):
+            raise EINVAL("pieces need checksums")
+        if self.protocol != _UDP:
+            raise EIO("UDP-Lite has no pieces")
+        if size <= segment_bytes:
+            self._deliver(data, flow, port, choice)
+        elif flow.outcome == DELIVERED and self._is_coalesced(flow, port):
+            self._deliver(data, flow, port, choice, segment_bytes)
+        else:
+            for start in range(0, size, segment_bytes):
+                self._deliver(data[start : start + segment_bytes], flow, port, choice)
+
+    def _is_coalesced(self, flow: Flow, port: int) -> bool:
+        """Whether whoever gets what is sent takes the pieces of one call together."""
+        if not flow.is_short or flow.is_filtered:
+            return False
+        packet = Packet(b"", flow.source, self.local_port, flow.target, port, 0, 0, 0, self.protocol)
+        receivers = find_receivers(flow.network, packet, flow.interface, is_for_all=False)
+        return bool(receivers) and all(each.protocol_options.get(COALESCE) for each in receivers)
 
     def _add_to_held(self, data: bytes, flags: int) -> int:
         """Add a part to the datagram that is kept back; without MSG_MORE it goes, unless UDP_CORK is on."""
@@ -165,9 +210,9 @@ class UdpSocket(DatagramSocket):
         """Linux: net/ipv4/udp.c, udp_push_pending_frames."""
         data, self.held = self.held, None
         if data is not None:
-            target, port, source, scope = self.held_target
+            target, port, source, scope, segment_bytes = self.held_target
             flow = self.way_to(target, source, scope)
-            self._deliver(data, flow, port, PacketChoice(self.network, ()))
+            self._send_pieces(data, flow, port, PacketChoice(self.network, ()), segment_bytes)
 
     def set_option(self, level: int, name: int, value: bytes) -> None:
         super().set_option(level, name, value)
@@ -182,13 +227,16 @@ class UdpSocket(DatagramSocket):
             return address[4:8], int.from_bytes(address[2:4], "big")
         return self.parse_target(address)
 
-    def _deliver(self, data: bytes, flow: Flow, port: int, choice: PacketChoice) -> None:
+    def _deliver(
+        self, data: bytes, flow: Flow, port: int, choice: PacketChoice, segment_bytes: int = 0
+    ) -> None:
         """Linux: net/ipv4/udp.c, udp_send_skb."""
         target = flow.target
         tos, ttl = choice.service_and_limit(self, target)
         self.network.count("UdpOutDatagrams" if len(target) == 4 else "Udp6OutDatagrams")
         time_ns = self.network.host.clock.realtime_ns
         packet = Packet(data, flow.source, self.local_port, target, port, time_ns, tos, ttl, self.protocol)
+        packet.segment_bytes = segment_bytes
         if self.header_options:
             self.put_options(packet)
         network = flow.network
@@ -201,7 +249,7 @@ class UdpSocket(DatagramSocket):
         ):
             # The shortest way: what follows is what receive_packet would do.
             size = len(data) + flow.header_bytes
-            if size <= flow.mtu and LONGEST_FRAGMENT not in self.protocol_options:
+            if (size <= flow.mtu or segment_bytes) and LONGEST_FRAGMENT not in self.protocol_options:
                 interface = flow.interface
                 receivers = find_receivers(network, packet, interface, is_for_all=False)
                 if receivers:
@@ -227,6 +275,19 @@ class UdpSocket(DatagramSocket):
             return super().ioctl(request, argument, memory)
         memory.write(argument, pack_u32(value))
         return 0
+
+
+def _chosen_segment(items: Iterable[tuple[int, int, bytes]], segment_bytes: int) -> int:
+    """What a control message says of the length of pieces, `segment_bytes` if none does. Raises EINVAL.
+
+    Linux: net/ipv4/udp.c, udp_cmsg_send.
+    """
+    for level, kind, body in items:
+        if level == SOL_UDP:
+            if (level, kind) != SEGMENT or len(body) != _SEGMENT_SIZE:
+                raise EINVAL("no such control message")
+            segment_bytes = int.from_bytes(body, "little")
+    return segment_bytes
 
 
 def find_receivers(

@@ -21,6 +21,8 @@ _SEND_COVERAGE, _RECEIVE_COVERAGE = 10, 11
 _ENCAPSULATION = int(UdpOption.UDP_ENCAP)
 _NO_ENCAPSULATION, _L2TP = 0, 3
 """What UDP_ENCAP knows where there is no IPsec: the second says only what else looks at the packets."""
+_SEGMENT, _COALESCE = int(UdpOption.UDP_SEGMENT), int(UdpOption.UDP_GRO)
+SEGMENT, COALESCE = (SOL_UDP, _SEGMENT), (SOL_UDP, _COALESCE)
 _COVERAGE = (_SEND_COVERAGE, _RECEIVE_COVERAGE)
 _LEAST_COVERAGE = 8
 _RULES: dict[int, Rule] = {
@@ -28,6 +30,8 @@ _RULES: dict[int, Rule] = {
     _ENCAPSULATION: Rule(_NO_ENCAPSULATION),
     int(UdpOption.UDP_NO_CHECK6_TX): SWITCH,
     int(UdpOption.UDP_NO_CHECK6_RX): SWITCH,
+    _SEGMENT: Rule(0, 0, 0xFFFF),
+    _COALESCE: SWITCH,
     _SEND_COVERAGE: Rule(0),
     _RECEIVE_COVERAGE: Rule(0),
 }
