@@ -1431,3 +1431,42 @@ TEST(sockets_by_protocol)
 	close(ends[1]);
 	CHECK_EQ(count_of("UNIX-STREAM"), 0);
 }
+
+/* What comes from somebody else with an address of one's own is dropped, unless accept_local says otherwise. */
+TEST(addresses_of_one_s_own_from_outside)
+{
+	int one, other, receiver, sender;
+	struct sockaddr_in to = at("10.0.0.9", 4000);
+	char text[8];
+
+	make_pair(&one, &other);
+	MUST(-give_address("v0", "10.0.0.9", 24));
+	receiver = bound(SOCK_DGRAM, "10.0.0.9", 4000);
+	MUST(setns(other, CLONE_NEWNET));
+	/* Both know where the other one is. */
+	sender = bound(SOCK_DGRAM, "10.0.0.2", 0);
+	CHECK_EQ(sendto(sender, "w", 1, 0, (void *)&to, sizeof to), 1);
+	CHECK_EQ(recv(receiver, text, sizeof text, 0), 1);
+	MUST(-give_address("lo", "10.0.0.1", 32));
+	sender = bound(SOCK_DGRAM, "10.0.0.1", 0);
+	CHECK_EQ(sendto(sender, "x", 1, 0, (void *)&to, sizeof to), 1);
+	MUST(setns(one, CLONE_NEWNET));
+	sleep_ms(300);
+	CHECK_ERRNO(recv(receiver, text, sizeof text, MSG_DONTWAIT), EAGAIN);
+	CHECK_STRING(shown("/proc/sys/net/ipv4/conf/v0/accept_local"), "0\n");
+	CHECK_OK(write_text("/proc/sys/net/ipv4/conf/v0/accept_local", "1"));
+	MUST(setns(other, CLONE_NEWNET));
+	CHECK_EQ(sendto(sender, "y", 1, 0, (void *)&to, sizeof to), 1);
+	MUST(setns(one, CLONE_NEWNET));
+	for (int round = 0; round < 100 && recv(receiver, text, sizeof text, MSG_DONTWAIT) == -1; round++)
+		sleep_ms(10);
+	CHECK_EQ(text[0], 'y');
+	/* It's an address of the interface that it comes by. */
+	CHECK_OK(write_text("/proc/sys/net/ipv4/conf/v0/rp_filter", "1"));
+	MUST(setns(other, CLONE_NEWNET));
+	CHECK_EQ(sendto(sender, "z", 1, 0, (void *)&to, sizeof to), 1);
+	MUST(setns(one, CLONE_NEWNET));
+	for (int round = 0; round < 100 && recv(receiver, text, sizeof text, MSG_DONTWAIT) == -1; round++)
+		sleep_ms(10);
+	CHECK_EQ(text[0], 'z');
+}

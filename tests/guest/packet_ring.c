@@ -2,6 +2,7 @@
 #include "check.h"
 
 #include <arpa/inet.h>
+#include <linux/filter.h>
 #include <linux/if_packet.h>
 #include <net/ethernet.h>
 #include <net/if.h>
@@ -467,5 +468,93 @@ TEST(groups)
 	for (int at = 0; at < 4; at++)
 		say(1000, "hello");
 	CHECK_EQ(count_of(first) + count_of(second), 4);
+	close(heard);
+}
+
+/* How many a group has at most, and a number that nobody has. */
+TEST(sizes_of_groups)
+{
+	struct {
+		uint16_t id, flags;
+		uint32_t most;
+	} arguments = {9, PACKET_FANOUT_LB, 2};
+	int fds[4], number;
+
+	enter();
+	for (size_t at = 0; at < LENGTH(fds); at++) {
+		struct sockaddr_ll where = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL), .sll_ifindex = 1};
+
+		fds[at] = (int)MUST(socket(AF_PACKET, SOCK_RAW, 0));
+		MUST(bind(fds[at], (struct sockaddr *)&where, sizeof where));
+	}
+	CHECK_OK(setsockopt(fds[0], SOL_PACKET, PACKET_FANOUT, &arguments, sizeof arguments));
+	arguments.most = 3;
+	CHECK_ERRNO(setsockopt(fds[1], SOL_PACKET, PACKET_FANOUT, &arguments, sizeof arguments), EINVAL);
+	CHECK_ERRNO(setsockopt(fds[1], SOL_PACKET, PACKET_FANOUT, &arguments, 5), EINVAL);
+	CHECK_OK(fanout(fds[1], 9, PACKET_FANOUT_LB));
+	CHECK_ERRNO(fanout(fds[2], 9, PACKET_FANOUT_LB), ENOSPC);
+	arguments.id = 10;
+	arguments.most = 65537;
+	CHECK_ERRNO(setsockopt(fds[2], SOL_PACKET, PACKET_FANOUT, &arguments, sizeof arguments), EINVAL);
+	arguments.most = 65536;
+	CHECK_OK(setsockopt(fds[2], SOL_PACKET, PACKET_FANOUT, &arguments, sizeof arguments));
+	CHECK_ERRNO(fanout(fds[3], 1, PACKET_FANOUT_LB | PACKET_FANOUT_FLAG_UNIQUEID), EINVAL);
+	CHECK_OK(fanout(fds[3], 0, PACKET_FANOUT_LB | PACKET_FANOUT_FLAG_UNIQUEID));
+	number = get(fds[3], PACKET_FANOUT);
+	CHECK_EQ(number >> 16, PACKET_FANOUT_LB);
+	CHECK((number & 0xffff) != 9 && (number & 0xffff) != 10);
+}
+
+/* A program says who of a group gets a frame, by what is behind the header of Ethernet; and who is full passes on. */
+TEST(frames_given_out_by_programs_and_room)
+{
+	struct sock_filter filter[] = {
+		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 28),
+		BPF_STMT(BPF_RET | BPF_A, 0),
+	};
+	struct sock_fprog program = {2, filter};
+	int first, second, heard;
+
+	enter();
+	heard = server(1000);
+	first = new_socket(SOCK_RAW);
+	second = new_socket(SOCK_RAW);
+	listen_at(first);
+	listen_at(second);
+	CHECK_ERRNO(setsockopt(first, SOL_PACKET, PACKET_FANOUT_DATA, &program, sizeof program), EINVAL);
+	CHECK_OK(fanout(first, 3, PACKET_FANOUT_CBPF));
+	CHECK_OK(fanout(second, 3, PACKET_FANOUT_CBPF));
+	say(1000, "a");
+	CHECK_EQ(count_of(first), 1);
+	CHECK_OK(setsockopt(second, SOL_PACKET, PACKET_FANOUT_DATA, &program, sizeof program));
+	/* 'a' is an odd number, and 'b' isn't. */
+	say(1000, "a");
+	say(1000, "a");
+	say(1000, "b");
+	CHECK_EQ(count_of(first), 1);
+	CHECK_EQ(count_of(second), 2);
+	CHECK_ERRNO(setsockopt(first, SOL_PACKET, PACKET_FANOUT_DATA, &program, 4), EINVAL);
+	close(first);
+	close(second);
+	first = new_socket(SOCK_RAW);
+	second = new_socket(SOCK_RAW);
+	CHECK_OK(make_ring(first, BLOCK, 2, FRAME, 8));
+	CHECK_OK(make_ring(second, BLOCK, 2, FRAME, 8));
+	listen_at(first);
+	listen_at(second);
+	CHECK_OK(fanout(first, 4, PACKET_FANOUT_ROLLOVER));
+	CHECK_OK(fanout(second, 4, PACKET_FANOUT_ROLLOVER));
+	for (int at = 0; at < 9; at++)
+		say(1000, "c");
+	{
+		struct tpacket_stats one, other;
+		socklen_t length = sizeof one;
+
+		MUST(getsockopt(first, SOL_PACKET, PACKET_STATISTICS, &one, &length));
+		MUST(getsockopt(second, SOL_PACKET, PACKET_STATISTICS, &other, &length));
+		/* A quarter is kept free. */
+		CHECK_EQ(one.tp_packets, 6);
+		CHECK_EQ(other.tp_packets, 3);
+	}
 	close(heard);
 }

@@ -10,11 +10,11 @@ from procession.hardware.kernel_memory import INTERFACE, INTERFACE_BYTES, PACKET
 from procession.hardware.physical_memory import OutOfFrames
 from procession.net.internet.device_address import interface_came_up
 from procession.net.internet.port_table import PortTable
-from procession.net.internet.routing import UNICAST, Routes
+from procession.net.internet.routing import LOCAL, LOCAL_TABLE, UNICAST, Routes
 from procession.net.internet.tcp_connection import TcpConnections
 from procession.net.link.interface import IFF_UP, LOOPBACK, LOOPBACK_INDEX, LOOPBACK_NAME, Interface
 from procession.net.link_change import delete_interface
-from procession.net.sysctls import FORWARDING, REVERSE_PATH, ROUTE_LOCALNET, NetworkSysctls
+from procession.net.sysctls import ACCEPT_LOCAL, FORWARDING, REVERSE_PATH, ROUTE_LOCALNET, NetworkSysctls
 from procession.net.unix.names import UnixNames
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 FREE_ROUTES = 8
 """So many come with the network: the loopback's."""
-_LOOSE = 2
+_STRICT, _LOOSE = 1, 2
 MOST_ROUTES = 65_536
 """Of routes, addresses and neighbours that a network may have."""
 
@@ -205,9 +205,19 @@ class Network(Namespace):
 
     def expects(self, source: bytes, interface: Interface) -> bool:
         """Whether `interface` may bring packets from `source`: by rp_filter 1 if answers go out there,
-        by 2 if they go anywhere. Linux: net/ipv4/fib_frontend.c, __fib_validate_source."""
+        by 2 if they go anywhere; from this network's own addresses if accept_local says so.
+
+        Linux: net/ipv4/fib_frontend.c, fib_validate_source, __fib_validate_source.
+        """
+        if interface.kind == LOOPBACK or not any(source):
+            return True
         mode = max(interface.settings[REVERSE_PATH], self.sysctls.of_every[REVERSE_PATH])
-        if mode <= 0 or interface.kind == LOOPBACK or not any(source):
+        own = self.routes.lookup_in(LOCAL_TABLE, source)
+        if own is not None and own.kind == LOCAL:
+            if not (interface.settings[ACCEPT_LOCAL] or self.sysctls.of_every[ACCEPT_LOCAL]):
+                return False
+            return mode != _STRICT or own.interface is interface
+        if mode <= 0:
             return True
         route = self.routes.lookup(source)
         if route is None or route.kind != UNICAST:

@@ -8,11 +8,13 @@ FIRST_EPHEMERAL, LAST_EPHEMERAL = 32_768, 60_999
 ALL, DEFAULT = b"all", b"default"
 """What is set for all interfaces, and for those that are made from now on."""
 ROUTE_LOCALNET, REVERSE_PATH = b"ipv4/route_localnet", b"ipv4/rp_filter"
+ACCEPT_LOCAL = b"ipv4/accept_local"
 FORWARDING = (b"ipv4/forwarding", b"ipv6/forwarding")
 INTERFACE_SETTINGS = {
     FORWARDING[0]: 0,
     ROUTE_LOCALNET: 0,
     REVERSE_PATH: 0,
+    ACCEPT_LOCAL: 0,
     b"ipv4/arp_notify": 0,
     FORWARDING[1]: 0,
     b"ipv6/accept_dad": 1,

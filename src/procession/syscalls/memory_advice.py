@@ -82,6 +82,9 @@ def _follow(task: Task, area: VirtualMemoryArea, advice: Advice, start: int, end
             task.mm.has_fork_advice = True
     elif advice in (Advice.MADV_DONTNEED, Advice.MADV_DONTNEED_LOCKED, Advice.MADV_FREE, Advice.MADV_REMOVE):
         remove_pages(task, area, start, end, is_hole=advice == Advice.MADV_REMOVE)
+    elif advice == Advice.MADV_PAGEOUT and area.flags & DROPPABLE:
+        # There is nothing to page out to, but these may go. Linux: mm/vmscan.c, shrink_folio_list.
+        remove_pages(task, area, start, end, is_hole=False)
 
 
 _REFUSED = frozenset((Advice.MADV_COLLAPSE, Advice.MADV_HWPOISON, Advice.MADV_SOFT_OFFLINE))

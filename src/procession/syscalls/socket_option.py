@@ -17,7 +17,9 @@ from procession.net.bpf import check_length
 from procession.net.internet.reuseport import attach_reuse_program, detach_reuse_program
 from procession.net.internet.socket import InternetSocket
 from procession.net.internet.source_filter import asked_bytes, tells_sources, told_sources
+from procession.net.packet.fanout import attach_fanout_program
 from procession.net.packet.ring import HEADER_BYTES
+from procession.net.packet.socket import PacketSocket
 from procession.net.socket_file import SocketFile
 from procession.net.socket_filter import attach_filter, check_unlocked, told_program
 from procession.net.socket_options import ShortBuffer, get_socket_option, set_socket_option
@@ -34,6 +36,7 @@ _SOL_SOCKET = int(SocketLevel.SOL_SOCKET)
 _SOL_IPV6 = int(SocketLevel.SOL_IPV6)
 _SO_PEERPIDFD = int(SocketOption.SO_PEERPIDFD)
 _SO_DETACH_REUSEPORT_BPF = int(SocketOption.SO_DETACH_REUSEPORT_BPF)
+_FANOUT_DATA = (int(SocketLevel.SOL_PACKET), int(PacketOption.PACKET_FANOUT_DATA))
 _SO_ATTACH_REUSEPORT_CBPF = int(SocketOption.SO_ATTACH_REUSEPORT_CBPF)
 _SO_ATTACH_FILTER = _SO_GET_FILTER = int(SocketOption.SO_ATTACH_FILTER)
 _SO_BINDTODEVICE = int(SocketOption.SO_BINDTODEVICE)
@@ -60,7 +63,10 @@ def setsockopt(
     else:
         data = task.mm.read(value, min(length, _LONGEST_VALUE)) if length else b""
     if level == _SOL_SOCKET and name in (_SO_ATTACH_FILTER, _SO_ATTACH_REUSEPORT_CBPF):
-        _attach_program(task, file, name, data)
+        attach = attach_filter if name == _SO_ATTACH_FILTER else attach_reuse_program
+        attach(file.socket, _read_program(task, file, data))
+    elif (level, name) == _FANOUT_DATA and isinstance(file.socket, PacketSocket):
+        attach_fanout_program(file.socket, _read_program(task, file, data))
     elif level == _SOL_SOCKET and name == _SO_DETACH_REUSEPORT_BPF:
         detach_reuse_program(file.socket)
     elif level == _SOL_SOCKET:
@@ -70,11 +76,8 @@ def setsockopt(
     return 0
 
 
-def _attach_program(task: Task, file: SocketFile, name: int, data: bytes) -> None:
-    """SO_ATTACH_FILTER, SO_ATTACH_REUSEPORT_CBPF. Raises EINVAL, EPERM, EFAULT, ENOMEM.
-
-    Linux: net/core/filter.c, __get_filter.
-    """
+def _read_program(task: Task, file: SocketFile, data: bytes) -> list[SockFilter]:
+    """What is to be attached. Raises EINVAL, EPERM, EFAULT. Linux: net/core/filter.c, __get_filter."""
     if len(data) != SockFprog.SIZE:
         raise EINVAL("a struct sock_fprog is needed")
     header = SockFprog.unpack(data)
@@ -83,8 +86,7 @@ def _attach_program(task: Task, file: SocketFile, name: int, data: bytes) -> Non
         raise EINVAL("no program")
     check_length(header.len)
     instructions = task.mm.read(header.filter, header.len * SockFilter.SIZE)
-    attach = attach_filter if name == _SO_ATTACH_FILTER else attach_reuse_program
-    attach(file.socket, SockFilter.unpack_array(instructions))
+    return SockFilter.unpack_array(instructions)
 
 
 @syscall(55)

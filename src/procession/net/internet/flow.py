@@ -282,10 +282,7 @@ def _is_martian(source: bytes, target: bytes, network: Network, arrived: Interfa
     """Whether addresses of IPv4 can't be what they seem. Linux: net/ipv4/route.c, ip_route_input_slow."""
     if 127 in (source[0], target[0]) and not network.routes_loopback(arrived):
         return True
-    is_own = any(
-        address.address == source for own in network.interfaces.values() for address in own.addresses
-    )
-    return is_own or not network.expects(source, arrived)
+    return not network.expects(source, arrived)
 
 
 def _pass_on(flow: Flow) -> Route | None:

@@ -131,6 +131,17 @@ class PacketRing:
             return self._status_at(before * self.block_bytes + _STATUS_PLACE) != 0
         return self._status_at(self._frame_place((self.head - 1) % self.frame_count)) != 0
 
+    def has_room(self) -> bool:
+        """Whether a quarter of it is free behind what comes next.
+
+        Linux: net/packet/af_packet.c, __tpacket_has_room, __tpacket_v3_has_room.
+        """
+        if self.version == V3:
+            index = (self.head + self.block_count // 4) % self.block_count
+            return self._status_at(index * self.block_bytes + _STATUS_PLACE) == 0
+        index = (self.head + self.frame_count // 4) % self.frame_count
+        return self._status_at(self._frame_place(index)) == 0
+
     # Frames
 
     def put(

@@ -240,8 +240,13 @@ class PacketSocket(Socket):
 
     @property
     def has_room(self) -> bool:
-        """Whether more frames can wait."""
-        return self.ring is not None or self.heard_bytes < self.receive_room >> 1
+        """Whether more frames can wait, and it won't be full soon.
+
+        Linux: net/packet/af_packet.c, __packet_rcv_has_room.
+        """
+        if self.ring is not None:
+            return self.ring.has_room()
+        return self.receive_room - self.heard_bytes > self.receive_room >> 2
 
     def mappable(self) -> PageCache | None:
         if self.ring is None:
@@ -316,7 +321,7 @@ class PacketSocket(Socket):
         elif name in _NUMBERS:
             self.switches[name] = read_int(value)
         elif name == _FANOUT:
-            join_group(self, read_int(value) & 0xFFFFFFFF)
+            join_group(self, value)
         elif name == _IGNORE_OUTGOING:
             number = read_int(value)
             if not 0 <= number <= 1:
