@@ -97,7 +97,14 @@ from procession.net.socket import (
     SENDING,
     Socket,
 )
-from procession.net.timestamp import STAMP_REQUESTS, chosen_stamping, stream_stages, tell_stamp
+from procession.net.timestamp import (
+    STAMP_REQUESTS,
+    chosen_stamping,
+    stream_stages,
+    tell_stamp,
+    timestamp_items,
+    wants_time,
+)
 
 if TYPE_CHECKING:
     from procession.fs.file import UserMemory
@@ -130,9 +137,10 @@ class TcpSocket(InternetSocket):
     """A TCP socket (Linux: include/linux/tcp.h, struct tcp_sock).
 
     `peer` is the other end, as long as it can be spoken to. `arrived` are the bytes that wait to be
-    received; what is beyond `receive_room` is taken to be in the sender's buffer still. `urgent` is the byte
-    that MSG_OOB sent last. `has_ended` says that the other end sends no more (its FIN), `is_orphan` that
-    nobody has this socket open any more.
+    received, of which the last came at `arrival_ns`, 0 if nobody wanted to know: Linux too joins what waits,
+    and tells the later time (tcp_try_coalesce). What is beyond `receive_room` is taken to be in the sender's
+    buffer still. `urgent` is the byte that MSG_OOB sent last. `has_ended` says that the other end sends no
+    more (its FIN), `is_orphan` that nobody has this socket open any more.
 
     Of a listening socket, `connections` wait to be accepted, up to `backlog`; `attempts` are sockets whose
     SYN finds no place there; `deferred` are connections that have said nothing yet (TCP_DEFER_ACCEPT).
@@ -145,6 +153,7 @@ class TcpSocket(InternetSocket):
     """
 
     __slots__ = (
+        "arrival_ns",
         "arrived",
         "arrived_bytes",
         "attempts",
@@ -210,6 +219,7 @@ class TcpSocket(InternetSocket):
         self.repair: Repair | None = None
         self.error_queue: deque[Undelivered | SentStamp] | None = None
         self.arrived_bytes = 0
+        self.arrival_ns = 0
 
     @property
     def ports(self) -> PortTable:
@@ -539,6 +549,8 @@ class TcpSocket(InternetSocket):
         if self.payer is not peer.payer:
             self.network.system.move_charge(SOCKET_BUFFER, count, self.payer, peer.payer)
         peer.arrived.append(data)
+        if peer.options:
+            peer.arrival_ns = self.network.host.clock.realtime_ns if wants_time(peer.options) else 0
         peer.bytes_received += count
         self.bytes_sent += count
         flow.packet_count += 1
@@ -628,14 +640,19 @@ class TcpSocket(InternetSocket):
         return self._received(data)
 
     def _received(self, data: bytes) -> Received:
-        """What a call receives, and with TCP_INQ how much is left."""
+        """What a call receives, when it came if that is asked for, and with TCP_INQ how much is left.
+
+        Linux: net/ipv4/tcp.c, tcp_recv_timestamp.
+        """
         received = Received(data, len(data))
+        if self.arrival_ns and data:
+            received.items = timestamp_items(self.options, self.arrival_ns)
         if self.protocol_options.get(INQUEUE):
             left = self.arrived.length
             if not left and self.has_ended:
                 # Linux: net/ipv4/tcp.c, tcp_inq_hint: the end of the stream counts.
                 left = 1
-            received.items = [(*INQUEUE, pack_u32(left))]
+            received.items = [*(received.items or ()), (*INQUEUE, pack_u32(left))]
         return received
 
     def take(self, length: int) -> bytes:
