@@ -46,6 +46,7 @@ HEADERS: dict[str, tuple[str, ...]] = {
     "eventfd": ("linux/eventfd.h",),
     "fadvise": ("linux/fadvise.h",),
     "file_mode": ("linux/stat.h linux/fs.h dirent.h unistd.h",),
+    "flow_label": ("linux/in6.h",),
     "futex": ("linux/futex.h",),
     "ethtool": ("linux/ethtool.h",),
     "genetlink": ("linux/genetlink.h",),
@@ -209,6 +210,7 @@ C_FIELDS = {
         )
     },
     "FutexWaitv.reserved": "__reserved",
+    "In6FlowlabelReq.flr_pad": "__flr_pad",
     # The compiler leaves it, since what follows is aligned.
     "Taskstats.ac_gap": "ac_pad[3]",
     "PtraceSyscallInfoEntry.args": "entry.args",

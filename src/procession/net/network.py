@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from procession.net.host import Host
     from procession.net.internet.device_address import DeviceAddress
     from procession.net.internet.flow import Flow
+    from procession.net.internet.flow_label import FlowLabel
     from procession.net.internet.neighbour import Neighbour
     from procession.net.internet.port_table import PortTable
     from procession.net.internet.raw import PingSocket, RawSocket
@@ -72,6 +73,8 @@ class Network(Namespace):
         "flow_generation",
         "flows",
         "groups",
+        "flow_labels",
+        "has_private_labels",
         "hooks",
         "host",
         "interfaces",
@@ -126,6 +129,8 @@ class Network(Namespace):
         self.loopback: Interface = loopback
         self.interfaces: dict[int, Interface] = {LOOPBACK_INDEX: loopback}
         self.named: dict[bytes, Interface] = {LOOPBACK_NAME: loopback}
+        self.flow_labels: dict[int, FlowLabel] = {}
+        self.has_private_labels = False
         self.last_index = LOOPBACK_INDEX
         if number:
             loopback.flags |= IFF_UP

@@ -35,11 +35,13 @@ class NetworkSysctls:
     group that may send echo requests (ping_group_range); `first_free_port` ip_unprivileged_port_start;
     `first_ephemeral` and `last_ephemeral` ip_local_port_range; `binds_anywhere` ip_nonlocal_bind;
     `ignores_echo` icmp_echo_ignore_all; `time_to_live` ip_default_ttl; `tells_data` tstamp_allow_data;
+    `automatic_labels` auto_flowlabels;
     `fast_open` tcp_fastopen, and `fast_open_keys` tcp_fastopen_key.
     `of_every` are those of INTERFACE_SETTINGS that are set for all interfaces, `of_new` what a new one has.
     """
 
     __slots__ = (
+        "automatic_labels",
         "binds_anywhere",
         "fast_open",
         "fast_open_keys",
@@ -57,6 +59,7 @@ class NetworkSysctls:
     )
 
     def __init__(self) -> None:
+        self.automatic_labels = 1
         self.binds_anywhere = 0
         self.fast_open = 1
         self.fast_open_keys: tuple[bytes, ...] = ()

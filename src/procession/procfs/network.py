@@ -21,6 +21,7 @@ from procession.procfs.network_counters import (
     show_snmp6,
 )
 from procession.procfs.network_endpoint import any_address, endpoint
+from procession.procfs.network_flow_labels import show_flow_labels
 from procession.procfs.network_groups import show_device_groups, show_igmp, show_igmp6
 from procession.procfs.network_protocols import show_protocols
 from procession.procfs.network_receivers import show_icmp, show_icmp6, show_packet_counts, show_packet_types
@@ -407,6 +408,7 @@ NETWORK_TREE: SystemTree = {
     b"igmp6": SystemFile(0o444, show_igmp6),
     b"if_inet6": SystemFile(0o444, show_addresses_6),
     b"ipv6_route": SystemFile(0o444, show_route_6),
+    b"ip6_flowlabel": SystemFile(0o444, show_flow_labels),
     b"netstat": SystemFile(0o444, show_netstat),
     b"netlink": SystemFile(0o444, show_netlink),
     b"packet": SystemFile(0o444, show_packet),

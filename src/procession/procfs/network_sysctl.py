@@ -150,6 +150,16 @@ def _show_receive_room(kernel: Kernel) -> bytes:
     return b"%d\t%d\t%d\n" % (_LEAST_ROOM, RECEIVE_ROOM, MOST_RECEIVE_ROOM)
 
 
+def _show_automatic_labels(kernel: Kernel) -> bytes:
+    """net.ipv6.auto_flowlabels."""
+    return b"%d\n" % _sysctls(kernel).automatic_labels
+
+
+def _store_automatic_labels(kernel: Kernel, data: bytes) -> None:
+    """Linux: net/ipv6/sysctl_net_ipv6.c, ipv6_table_template."""
+    (_sysctls(kernel).automatic_labels,) = _numbers(data, 0, 3)
+
+
 def _show_fast_open(kernel: Kernel) -> bytes:
     """net.ipv4.tcp_fastopen."""
     return b"%d\n" % _sysctls(kernel).fast_open
@@ -268,6 +278,7 @@ NETWORK_SYSCTLS: SystemTree = {
         b"tcp_wmem": _file(_show_send_room),
     },
     b"ipv6": {
+        b"auto_flowlabels": _setting(_show_automatic_labels, _store_automatic_labels),
         b"bindv6only": _file(_show_zero),
         b"conf": InterfaceSettings(b"ipv6"),
     },

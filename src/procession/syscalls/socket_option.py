@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from procession.abi.bpf import SockFilter, SockFprog
-from procession.abi.errno import EINVAL, ENODATA
+from procession.abi.errno import EFAULT, EINVAL, ENODATA
+from procession.abi.internet import Ipv6Option
 from procession.abi.packet import PacketOption
 from procession.abi.socket import SocketLevel, SocketOption
 from procession.abi.structure import I32
-from procession.abi.word import pack_u32
+from procession.abi.word import pack_address, pack_u32
 from procession.kernel.pidfd import PidFile
 from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.kernel.task import ThreadGroup
 from procession.net.bpf import check_length
+from procession.net.internet.flow_label import manage_labels
 from procession.net.internet.reuseport import attach_reuse_program, detach_reuse_program
 from procession.net.internet.socket import InternetSocket
 from procession.net.internet.source_filter import asked_bytes, tells_sources, told_sources
@@ -36,6 +39,9 @@ _SOL_SOCKET = int(SocketLevel.SOL_SOCKET)
 _SOL_IPV6 = int(SocketLevel.SOL_IPV6)
 _SO_PEERPIDFD = int(SocketOption.SO_PEERPIDFD)
 _SO_DETACH_REUSEPORT_BPF = int(SocketOption.SO_DETACH_REUSEPORT_BPF)
+_FLOW_LABELS = (int(SocketLevel.SOL_IPV6), int(Ipv6Option.IPV6_FLOWLABEL_MGR))
+_LABEL = slice(16, 20)
+"""Where struct in6_flowlabel_req has the label."""
 _FANOUT_DATA = (int(SocketLevel.SOL_PACKET), int(PacketOption.PACKET_FANOUT_DATA))
 _SO_ATTACH_REUSEPORT_CBPF = int(SocketOption.SO_ATTACH_REUSEPORT_CBPF)
 _SO_ATTACH_FILTER = _SO_GET_FILTER = int(SocketOption.SO_ATTACH_FILTER)
@@ -69,6 +75,12 @@ def setsockopt(
         attach_fanout_program(file.socket, _read_program(task, file, data))
     elif level == _SOL_SOCKET and name == _SO_DETACH_REUSEPORT_BPF:
         detach_reuse_program(file.socket)
+    elif (level, name) == _FLOW_LABELS and isinstance(file.socket, InternetSocket):
+        label = manage_labels(file.socket, data)
+        if not any(data[_LABEL]):
+            # Which one it was: whoever can't be told has it all the same.
+            with suppress(EFAULT):
+                task.mm.write(value + _LABEL.start, pack_address(label, 4))
     elif level == _SOL_SOCKET:
         set_socket_option(file.socket, name, data)
     else:

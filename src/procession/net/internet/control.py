@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import EINVAL, Errno
 from procession.abi.internet import In6Pktinfo, InPktinfo, IpOption, Ipv6Option
 from procession.abi.socket import SocketLevel, SocketOption
-from procession.abi.word import pack_port, pack_u8, pack_u16, pack_u32
+from procession.abi.word import pack_address, pack_port, pack_u8, pack_u16, pack_u32
 from procession.net.internet.address import (
     AF_INET,
     AF_INET6,
@@ -18,6 +18,7 @@ from procession.net.internet.address import (
     unmapped,
 )
 from procession.net.internet.flow import find_flow
+from procession.net.internet.flow_label import INFO_MASK, check_label, chosen_info
 from procession.net.internet.header_options import answered
 from procession.net.internet.udp_options import COALESCE
 from procession.net.timestamp import TIMESTAMPING, checked_stamping, timestamp_items
@@ -40,6 +41,8 @@ _IP_RECVTTL = int(IpOption.IP_RECVTTL)
 _IP_RECVTOS = int(IpOption.IP_RECVTOS)
 _IP_RECVOPTS, _IP_RETOPTS = int(IpOption.IP_RECVOPTS), int(IpOption.IP_RETOPTS)
 _IP_RECVORIGDSTADDR = int(IpOption.IP_ORIGDSTADDR)
+_IPV6_FLOWINFO = int(Ipv6Option.IPV6_FLOWINFO)
+_INFO_SIZE = 4
 _IPV6_PKTINFO = int(Ipv6Option.IPV6_PKTINFO)
 _IPV6_RECVPKTINFO = int(Ipv6Option.IPV6_RECVPKTINFO)
 _IPV6_HOPLIMIT = int(Ipv6Option.IPV6_HOPLIMIT)
@@ -84,6 +87,9 @@ def packet_items(socket: DatagramSocket, packet: Packet) -> list[tuple[int, int,
             items.append((SOL_IPV6, _IPV6_HOPLIMIT, _number(packet.ttl)))
         if options.get((SOL_IPV6, _IPV6_RECVTCLASS)):
             items.append((SOL_IPV6, _IPV6_TCLASS, _number(packet.tos)))
+        info = packet.tos << 20 | packet.flow_label
+        if len(target) == 16 and info and options.get((SOL_IPV6, _IPV6_FLOWINFO)):
+            items.append((SOL_IPV6, _IPV6_FLOWINFO, pack_address(info, 4)))
         if options.get((SOL_IPV6, _IPV6_2292PKTINFO)):
             items.append((SOL_IPV6, _IPV6_2292PKTINFO, In6Pktinfo(mapped(target), index).pack()))
         if options.get((SOL_IPV6, _IPV6_2292HOPLIMIT)):
@@ -131,7 +137,7 @@ class PacketChoice:
     Raises EINVAL for what isn't known. Linux: net/ipv4/ip_sockglue.c, ip_cmsg_send; ip6_datagram_send_ctl.
     """
 
-    __slots__ = ("network", "source", "stamping", "tos", "ttl")
+    __slots__ = ("flow_info", "network", "source", "stamping", "tos", "ttl")
 
     def __init__(self, network: Network, items: Iterable[tuple[int, int, bytes]]) -> None:
         self.network = network
@@ -139,6 +145,7 @@ class PacketChoice:
         self.tos: int | None = None
         self.ttl: int | None = None
         self.stamping: int | None = None
+        self.flow_info: int | None = None
         for level, kind, body in items:
             if level == SOL_IP and kind == _IP_PKTINFO:
                 if len(body) != InPktinfo.SIZE:
@@ -156,6 +163,10 @@ class PacketChoice:
                 self.ttl = _checked_or_default(body)
             elif level == SOL_IPV6 and kind == _IPV6_TCLASS:
                 self.tos = _checked_or_default(body)
+            elif level == SOL_IPV6 and kind == _IPV6_FLOWINFO:
+                if len(body) < _INFO_SIZE:
+                    raise EINVAL
+                self.flow_info = int.from_bytes(body[:_INFO_SIZE], "big") & INFO_MASK
             elif level == SOL_SOCKET and kind in TIMESTAMPING:
                 self.stamping = checked_stamping(body)
             elif level in (SOL_IP, SOL_IPV6, SOL_SOCKET):
@@ -167,6 +178,13 @@ class PacketChoice:
         if not self.network.routes.is_local(address):
             raise EINVAL("no address of this network")
         self.source = address
+
+    def info_for(self, socket: InternetSocket, address: bytes | None) -> int:
+        """The flow label and traffic class of a datagram that is sent to `address`. Raises EINVAL."""
+        if self.flow_info is None:
+            return chosen_info(socket, address)
+        check_label(socket, self.flow_info)
+        return self.flow_info
 
     def service_and_limit(self, socket: InternetSocket, target: bytes) -> tuple[int, int]:
         """The type of service and the time to live of a datagram of `socket` to `target`."""

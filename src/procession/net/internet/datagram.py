@@ -24,6 +24,7 @@ from procession.net.internet.address import (
 from procession.net.internet.control import packet_items
 from procession.net.internet.error_queue import SentStamp, Undelivered, receive_error
 from procession.net.internet.flow import TO_ALL, Flow, find_flow
+from procession.net.internet.flow_label import chosen_info
 from procession.net.internet.group import interface_for
 from procession.net.internet.group_options import (
     MULTICAST_ADDRESS,
@@ -121,6 +122,7 @@ class DatagramSocket(InternetSocket):
         flow = self.way_to(target, None, scope_of(address))
         if is_any(self.local_address):
             self.local_address = flow.source
+        self.flow_info = chosen_info(self, address)
         self.flow = flow
         self.remote_address, self.remote_port = flow.target, port
         self.remote_scope = scope_of(address)

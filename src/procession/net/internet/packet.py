@@ -31,7 +31,8 @@ class Packet:
     have marked it with there. `is_quoting_anew` says that it's a message about a packet whose addresses were
     changed back in it.
 
-    `segment_bytes` says of data that were to be sent in pieces how long each is (UDP_SEGMENT); 0 for others.
+    `flow_label` is IPv6's. `segment_bytes` says of data that were to be sent in pieces how long each is
+    (UDP_SEGMENT); 0 for others.
 
     All who hear it share it. What a filter cuts short is a copy for its socket alone, of which programs get
     `most_bytes` at most, whatever they get of packets.
@@ -40,6 +41,7 @@ class Packet:
     __slots__ = (
         "charge",
         "data",
+        "flow_label",
         "interface_index",
         "is_quoting_anew",
         "mark",
@@ -86,6 +88,7 @@ class Packet:
         self.mark = 0
         self.is_quoting_anew = False
         self.segment_bytes = 0
+        self.flow_label = 0
 
     def copy(self) -> Packet:
         """The same once more, for another who hears it."""
@@ -95,6 +98,7 @@ class Packet:
         )
         packet.options = self.options
         packet.segment_bytes = self.segment_bytes
+        packet.flow_label = self.flow_label
         return packet
 
     @property
@@ -137,7 +141,7 @@ class Packet:
     def with_header_6(self) -> bytes:
         """All of a packet of IPv6, as a filter may look at it."""
         payload = self.payload
-        first = pack_address(0x60000000 | self.tos << 20, 4)
+        first = pack_address(0x60000000 | self.tos << 20 | self.flow_label, 4)
         header = first + pack_port(len(payload)) + pack_u8(self.protocol) + pack_u8(self.ttl)
         return header + self.source + self.target + payload
 

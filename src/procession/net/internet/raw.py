@@ -19,6 +19,7 @@ from procession.net.internet.address import AF_INET, AF_INET6, is_any, is_multic
 from procession.net.internet.control import PacketChoice
 from procession.net.internet.datagram import DatagramSocket
 from procession.net.internet.error_queue import report_sent, report_undelivered
+from procession.net.internet.flow_label import put_label
 from procession.net.internet.group import hears_group, is_joined
 from procession.net.internet.icmp import ECHO, ECHO_6, HEADER_BYTES, message_about, with_checksum
 from procession.net.internet.ipv6_options import IPV6_CHECKSUM
@@ -186,6 +187,7 @@ class RawSocket(_MessageSocket):
             data = with_checksum(data, flow.source, flow.target, protocol, place)
         time_ns = self.network.host.clock.realtime_ns
         packet = Packet(data, flow.source, 0, flow.target, 0, time_ns, tos, ttl, protocol)
+        put_label(self, packet, choice.info_for(self, address))
         if not self.has_own_header:
             self.put_options(packet)
         self.check_fits(packet.wire_bytes, flow)
@@ -321,6 +323,7 @@ class PingSocket(_MessageSocket):
         message = with_checksum(message, flow.source, flow.target)
         time_ns = self.network.host.clock.realtime_ns
         packet = Packet(message, flow.source, 0, flow.target, 0, time_ns, tos, ttl, self.protocol)
+        put_label(self, packet, choice.info_for(self, address))
         self.put_options(packet)
         self.check_fits(packet.wire_bytes, flow)
         report_sent(self, packet, flow, choice)

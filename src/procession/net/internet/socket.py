@@ -34,6 +34,7 @@ from procession.net.internet.address import (
     scope_of,
 )
 from procession.net.internet.flow import find_flow
+from procession.net.internet.flow_label import FlowLabel, release_labels
 from procession.net.socket import CLOSED, Socket
 
 if TYPE_CHECKING:
@@ -63,10 +64,13 @@ class InternetSocket(Socket):
     `remote_scope` is the index of the interface that a link-local one of those is meant at.
     `has_chosen_address` and `has_chosen_port` say that bind(2) named them. `protocol_options` are those
     beyond SOL_SOCKET, by level and name; `header_options` are what IP_OPTIONS sets. `memberships` are the
-    groups that it listens to.
+    groups that it listens to. `flow_labels` are those of IPv6 that it has leased, `flow_info` that which goes
+    to whom it's connected to (IPV6_FLOWINFO_SEND).
     """
 
     __slots__ = (
+        "flow_info",
+        "flow_labels",
         "has_chosen_address",
         "has_chosen_port",
         "has_port",
@@ -98,6 +102,13 @@ class InternetSocket(Socket):
             # Linux: net/ipv6/af_inet6.c, inet6_create says nothing of mc_all.
             self.protocol_options[_MULTICAST_ALL] = 0
         self.memberships: tuple[Membership, ...] = ()
+        self.flow_info = 0
+        self.flow_labels: tuple[FlowLabel, ...] = ()
+
+    def forget(self) -> None:
+        if self.flow_labels:
+            release_labels(self)
+        super().forget()
 
     @property
     def ports(self) -> PortTable:

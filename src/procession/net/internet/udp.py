@@ -14,6 +14,7 @@ from procession.net.internet.control import PacketChoice
 from procession.net.internet.datagram import DatagramSocket
 from procession.net.internet.error_queue import report_sent
 from procession.net.internet.flow import DELIVERED
+from procession.net.internet.flow_label import put_label
 from procession.net.internet.group import hears_group, is_joined
 from procession.net.internet.ipv6_options import LONGEST_FRAGMENT
 from procession.net.internet.output import send_packet
@@ -55,15 +56,17 @@ class UdpSocket(DatagramSocket):
 
     `held` is the datagram that MSG_MORE or UDP_CORK keeps back, None for none, and `held_target` where it
     goes: an address, a port, a source and an interface; and the length of its pieces (UDP_SEGMENT).
+    `held_info` is its flow label.
     """
 
-    __slots__ = ("held", "held_target")
+    __slots__ = ("held", "held_info", "held_target")
 
     prototype: ClassVar[bytes] = b"UDP"
 
     def __init__(self, network: Network, family: int, kind: int, protocol: int, owner_uid: int) -> None:
         super().__init__(network, family, kind, protocol, owner_uid)
         self.held: bytes | None = None
+        self.held_info = 0
         self.held_target: tuple[bytes, int, bytes | None, int, int] = (b"", 0, None, 0, 0)
 
     def port_taken(self) -> None:
@@ -147,6 +150,7 @@ class UdpSocket(DatagramSocket):
             return self._add_to_held(data, flags)
         target, port, scope = self._target_of(address)
         choice = PacketChoice(self.network, control.items if control is not None else ())
+        info = choice.info_for(self, address) if self.family == AF_INET6 else 0
         segment_bytes = self.protocol_options.get(SEGMENT, 0)
         if control is not None and control.items:
             segment_bytes = _chosen_segment(control.items, segment_bytes)
@@ -154,7 +158,9 @@ class UdpSocket(DatagramSocket):
         self._check_open(len(data))
         if flags & MSG_MORE or self.protocol_options.get(_CORK):
             self.held, self.held_target = data, (target, port, choice.source, scope, segment_bytes)
+            self.held_info = info
         else:
+            choice.flow_info = info
             self._send_pieces(data, flow, port, choice, segment_bytes)
         return len(data)
 
@@ -162,8 +168,7 @@ class UdpSocket(DatagramSocket):
         self, data: bytes, flow: Flow, port: int, choice: PacketChoice, segment_bytes: int
     ) -> None:
         """Send a datagram, or several one after another (UDP_SEGMENT), which a receiver that likes that gets
-        at once (UDP_GRO). Raises EMSGSIZE, EINVAL, EIO. Linux: net/ipv4/udp.c, udp_send_skb,
-        udp_unexpected_gso.
+        at once (UDP_GRO). Raises EMSGSIZE, EINVAL, EIO. Linux: net/ipv4/udp.c, udp_send_skb.
         """
         size = len(data)
         if not segment_bytes:
@@ -212,7 +217,9 @@ class UdpSocket(DatagramSocket):
         if data is not None:
             target, port, source, scope, segment_bytes = self.held_target
             flow = self.way_to(target, source, scope)
-            self._send_pieces(data, flow, port, PacketChoice(self.network, ()), segment_bytes)
+            choice = PacketChoice(self.network, ())
+            choice.flow_info = self.held_info
+            self._send_pieces(data, flow, port, choice, segment_bytes)
 
     def set_option(self, level: int, name: int, value: bytes) -> None:
         super().set_option(level, name, value)
@@ -237,6 +244,7 @@ class UdpSocket(DatagramSocket):
         time_ns = self.network.host.clock.realtime_ns
         packet = Packet(data, flow.source, self.local_port, target, port, time_ns, tos, ttl, self.protocol)
         packet.segment_bytes = segment_bytes
+        put_label(self, packet, choice.flow_info or 0)
         if self.header_options:
             self.put_options(packet)
         network = flow.network

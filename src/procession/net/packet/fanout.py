@@ -94,7 +94,7 @@ class FanoutGroup:
 def _hash_of_flow(header: bytes, whole: bytes) -> int:
     """The same for both ways of a flow, and well spread for flows whose ports lie close together.
 
-    Linux: net/core/flow_dissector.c, __skb_get_hash_symmetric.
+    Linux: include/linux/skbuff.h, __skb_get_hash_symmetric.
     """
     source, target = whole[12:16] + whole[20:22], whole[16:20] + whole[22:24]
     low, high = min(source, target), max(source, target)
