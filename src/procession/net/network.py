@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.errno import ENOBUFS
 from procession.fs.namespace import CLONE_NEWNET, Namespace
-from procession.hardware.kernel_memory import INTERFACE, INTERFACE_BYTES, PACKET_FILTER, ROUTE_BYTES
+from procession.hardware.kernel_memory import INTERFACE, INTERFACE_BYTES, PACKET_FILTER, ROUTE_BYTES, SOCKET
 from procession.hardware.physical_memory import OutOfFrames
 from procession.net.internet.device_address import interface_came_up
+from procession.net.internet.flow_label import LEASE_BYTES
 from procession.net.internet.port_table import PortTable
 from procession.net.internet.routing import LOCAL, LOCAL_TABLE, UNICAST, Routes
 from procession.net.internet.tcp_connection import TcpConnections
@@ -254,6 +255,9 @@ class Network(Namespace):
         if self.ruleset is not None:
             self.system.account.uncharge(PACKET_FILTER, self.ruleset.size)
             self.ruleset = self.hooks = None
+        # No socket is left: what stays of labels is that they linger.
+        self.system.account.uncharge(SOCKET, len(self.flow_labels) * LEASE_BYTES)
+        self.flow_labels.clear()
         if self.tracker is not None:
             self.tracker.end()
             self.tracker = None

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 LABEL_MASK, INFO_MASK = 0xFFFFF, 0xFFFFFFF
 """The label itself, and with the traffic class before it."""
-_LEASE_BYTES = 256
+LEASE_BYTES = 256
+"""What a label takes, and each lease of it."""
 _CAP_NET_ADMIN = int(Capability.CAP_NET_ADMIN)
 _LEAST_LINGER_S, _MOST_LINGER_S = 6, 60
 _MOST_OF_SOCKET, _MOST_OF_ALL = 32, 4096
@@ -80,7 +81,7 @@ def _forget_expired(network: Network) -> None:
     network.host.clock.spend_looking(len(labels))
     for lease in [each for each in labels.values() if not each.user_count and each.expiry_ns <= now_ns]:
         del labels[lease.label]
-        network.system.account.uncharge(SOCKET, _LEASE_BYTES)
+        network.system.account.uncharge(SOCKET, LEASE_BYTES)
 
 
 def manage_labels(socket: InternetSocket, value: bytes) -> int:
@@ -127,7 +128,7 @@ def _release(socket: InternetSocket, lease: FlowLabel) -> None:
     lease.user_count -= 1
     if not lease.user_count:
         lease.expiry_ns = max(lease.expiry_ns, network.host.clock.now_ns + lease.linger_ns)
-    network.system.account.uncharge(SOCKET, _LEASE_BYTES)
+    network.system.account.uncharge(SOCKET, LEASE_BYTES)
 
 
 def release_labels(socket: InternetSocket) -> None:
@@ -182,7 +183,7 @@ def _get(socket: InternetSocket, request: In6FlowlabelReq, label: int, length: i
             raise EPERM("the label is shared with others, or with nobody")
         if len(socket.flow_labels) >= _MOST_OF_SOCKET and not is_administrator:
             raise ENOBUFS("too many leases")
-        network.system.account.charge(SOCKET, _LEASE_BYTES)
+        network.system.account.charge(SOCKET, LEASE_BYTES)
         found.user_count += 1
         found.renew(now_ns, linger_ns, lease_ns)
     else:
@@ -190,7 +191,7 @@ def _get(socket: InternetSocket, request: In6FlowlabelReq, label: int, length: i
             raise ENOENT("nobody has that label")
         _check_room(socket, is_administrator=is_administrator)
         # The label and the lease.
-        network.system.account.charge(SOCKET, 2 * _LEASE_BYTES)
+        network.system.account.charge(SOCKET, 2 * LEASE_BYTES)
         while not label or label in network.flow_labels:
             label = int.from_bytes(network.host.random_bytes(4), "big") & LABEL_MASK
         found = network.flow_labels[label] = FlowLabel(label, share, destination, process, uid)
