@@ -55,6 +55,7 @@ NEEDS_ROOT = {
     "process_state",
     "acct",
     "reboot",
+    "reservation",
     "set_user_id",
     "socket_filter",
     "socket_option",

@@ -22,7 +22,7 @@ from procession.kernel.security.seccomp import ALL_LOGGED
 from procession.kernel.task import CALL_OBSERVED
 from procession.kernel.time.clock import DEFAULT_EPOCH_NS, Clock
 from procession.kernel.time.queue import TimerQueue
-from procession.kernel.timers.interval import account, check_realtime_limit
+from procession.kernel.timers.interval import account, check_overrun, check_realtime_limit
 from procession.net.network import Network
 
 if TYPE_CHECKING:
@@ -370,6 +370,8 @@ class Kernel:
             account(self, group, elapsed_ns)
         if soft[RLIMIT_RTTIME] != RLIM_INFINITY:
             check_realtime_limit(self, task)
+        if task.entity.deadline_flags:
+            check_overrun(self, task)
 
     @property
     def uncharged_ns(self) -> int:

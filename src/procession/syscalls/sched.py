@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import E2BIG, EBUSY, EINVAL, EPERM
 from procession.abi.ioprio import IoprioWho
 from procession.abi.resource import PriorityWhich
-from procession.abi.sched import SchedAttr, SchedParam, SchedPolicy
+from procession.abi.sched import SchedAttr, SchedFlag, SchedParam, SchedPolicy
 from procession.abi.structure import U32
 from procession.abi.time import Timespec
 from procession.abi.word import pack_bits, pack_u32
@@ -42,6 +42,8 @@ _SHORTEST_PERIOD_NS, _LONGEST_PERIOD_NS = 100_000, (1 << 22) * 1000
 _RESET_ON_FORK = 0x40000000
 _FLAG_RESET_ON_FORK, _FLAG_KEEP_POLICY, _FLAG_KEEP_PARAMS, _FLAGS_UTIL_CLAMP = 1, 8, 0x10, 0x60
 _FLAGS_ALL = 0x7F
+_DEADLINE_FLAGS = int(SchedFlag.SCHED_FLAG_RECLAIM | SchedFlag.SCHED_FLAG_DL_OVERRUN)
+"""What is kept of a reservation. Nothing comes of the first: nobody reclaims what others leave."""
 _ATTR_SIZE_VER0, _ATTR_SIZE = 48, 56
 _PAGE_SIZE = 4096
 _RR_TIMESLICE_NS = 100_000_000
@@ -164,6 +166,7 @@ def sched_setattr(task: Task, pid: Int, attr: InOut[SchedAttr], flags: UInt) -> 
             reservation=reservation,
             keeps_parameters=keeps_parameters,
             clamps=bool(value.sched_flags & _FLAGS_UTIL_CLAMP),
+            deadline_flags=value.sched_flags & _DEADLINE_FLAGS,
         ),
     )
 
@@ -196,6 +199,7 @@ def sched_getattr(task: Task, pid: Int, attr: Out[SchedAttr], size: UInt, flags:
         value.sched_flags = _FLAG_RESET_ON_FORK
     if target.policy == SCHED_DEADLINE:
         entity = target.entity
+        value.sched_flags |= entity.deadline_flags
         value.sched_runtime = entity.runtime_ns
         value.sched_deadline, value.sched_period = entity.relative_deadline_ns, entity.period_ns
     elif target.policy in REAL_TIME:

@@ -33,6 +33,7 @@ class SchedulingEntity:
     __slots__ = (
         "allowed",
         "budget_left_ns",
+        "deadline_flags",
         "deadline_ns",
         "inherited_priority",
         "is_throttled",
@@ -56,6 +57,7 @@ class SchedulingEntity:
 
     def __init__(self) -> None:
         self.processor = 0
+        self.deadline_flags = 0
         self.allowed = self.wanted = EVERY_PROCESSOR
         self.moved_ns = 0
         self.move_count = 0

@@ -109,6 +109,7 @@ class SchedulingChange:
 
     __slots__ = (
         "clamps",
+        "deadline_flags",
         "keeps_parameters",
         "nice",
         "policy",
@@ -127,6 +128,7 @@ class SchedulingChange:
         reservation: tuple[int, int, int] | None = None,
         keeps_parameters: bool = False,
         clamps: bool = False,
+        deadline_flags: int = 0,
     ) -> None:
         # SCHED_DEADLINE's runtime, relative deadline and period in nanoseconds.
         self.reservation = reservation
@@ -136,6 +138,7 @@ class SchedulingChange:
         self.resets_on_fork = resets_on_fork
         self.keeps_parameters = keeps_parameters
         self.clamps = clamps
+        self.deadline_flags = deadline_flags
 
 
 def set_scheduling(task: Task, target: Task, change: SchedulingChange) -> None:
@@ -170,6 +173,7 @@ def set_scheduling(task: Task, target: Task, change: SchedulingChange) -> None:
     entity = target.entity
     if policy == SCHED_DEADLINE and change.reservation is not None:
         entity.runtime_ns, entity.relative_deadline_ns, entity.period_ns = change.reservation
+        entity.deadline_flags = change.deadline_flags
         entity.budget_left_ns = entity.deadline_ns = 0
     task.kernel.scheduler.change(target)
     if task.kernel.futexes.locks:

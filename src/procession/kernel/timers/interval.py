@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from procession.abi.duration import NS_PER_S
+from procession.abi.sched import SchedFlag
 from procession.abi.signals import Signal
 from procession.fs.wait_queue import WaitQueue
 from procession.kernel.rlimit import RLIM_INFINITY, RLIMIT_CPU, RLIMIT_RTTIME
-from procession.kernel.sched.run_queue import CLASS_REALTIME, class_of
+from procession.kernel.sched.run_queue import CLASS_DEADLINE, CLASS_REALTIME, class_of
 from procession.kernel.signal.generation import send_signal
 from procession.kernel.signal.info import SigInfo
 from procession.kernel.time.costs import TIMER_NS
@@ -30,6 +31,7 @@ _CPU_WATCH = 3
 
 _SIGKILL = int(Signal.SIGKILL)
 _SIGALRM = int(Signal.SIGALRM)
+_TELLS_OVERRUN = int(SchedFlag.SCHED_FLAG_DL_OVERRUN)
 _SIGXCPU = int(Signal.SIGXCPU)
 _SIGVTALRM = int(Signal.SIGVTALRM)
 _SIGPROF = int(Signal.SIGPROF)
@@ -291,6 +293,17 @@ def check_realtime_limit(kernel: Kernel, task: Task) -> None:
         _signal(kernel, task.group, _SIGKILL)
     elif used_us >= soft:
         limits.soft[RLIMIT_RTTIME] = soft + _US_PER_S
+        _signal(kernel, task.group, _SIGXCPU)
+
+
+def check_overrun(kernel: Kernel, task: Task) -> None:
+    """SIGXCPU to who has used up its reservation and wants to know (SCHED_FLAG_DL_OVERRUN).
+
+    Linux: kernel/time/posix-cpu-timers.c, check_dl_overrun.
+    """
+    entity = task.entity
+    is_over = class_of(task) == CLASS_DEADLINE and entity.budget_left_ns <= 0 and not task.has_yielded
+    if is_over and entity.deadline_flags & _TELLS_OVERRUN:
         _signal(kernel, task.group, _SIGXCPU)
 
 
