@@ -11,6 +11,7 @@ from procession.abi.errno import (
     EBADF,
     EINVAL,
     EMFILE,
+    ENOMEM,
     ENOTTY,
     EOPNOTSUPP,
     EPERM,
@@ -18,6 +19,8 @@ from procession.abi.errno import (
     EXDEV,
 )
 from procession.fs.file import FASYNC, O_APPEND, O_CREAT, O_DIRECT, O_NONBLOCK, O_RDONLY, O_RDWR
+from procession.fs.host_stream import HostInput, HostOutput
+from procession.fs.inode import S_IFCHR
 from procession.fs.wait_queue import Sleep
 from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.kernel.signal.info import SigInfo
@@ -82,6 +85,20 @@ def test_a_pipe_s_size(call: Caller) -> None:
     assert call("fcntl", reader, F_GETLEASE, 0) == F_UNLCK
     with pytest.raises(EINVAL):
         call("fcntl", reader, 999, 0)
+
+
+def test_the_size_of_a_pipe_that_leads_outside(call: Caller) -> None:
+    vfs, subject, files = call.task.kernel.vfs, call.task.credentials, call.task.files
+    pipe = files.install(HostInput().open(vfs, subject), limit=99)
+    assert call("fcntl", pipe, F_GETPIPE_SZ, 0) == 65536
+    assert call("fcntl", pipe, F_SETPIPE_SZ, 5000) == 8192
+    assert call("fcntl", pipe, F_SETPIPE_SZ, 1 << 20) == 1 << 20
+    with pytest.raises(ENOMEM):
+        call("fcntl", pipe, F_SETPIPE_SZ, (1 << 20) + 1)
+    assert call("fcntl", pipe, F_GETPIPE_SZ, 0) == 1 << 20
+    device = files.install(HostOutput().open(vfs, subject, 1, S_IFCHR | 0o600), limit=99)
+    with pytest.raises(EBADF):
+        call("fcntl", device, F_GETPIPE_SZ, 0)
 
 
 def lock(kind: int, start: int, length: int, pid: int = 0) -> bytes:

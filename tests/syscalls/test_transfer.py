@@ -18,11 +18,14 @@ from procession.abi.errno import (
     EXDEV,
 )
 from procession.fs.file import O_APPEND, O_CREAT, O_NONBLOCK, O_RDONLY, O_RDWR, O_WRONLY
+from procession.fs.host_stream import HostInput, HostOutput
+from procession.fs.inode import S_IFCHR, S_IFREG
 from procession.fs.wait_queue import Sleep
 from tests.syscalls.conftest import END, Caller
 
 CONTENTS = bytes(range(256)) * 20
 SIGPIPE = 13
+SPLICE_F_NONBLOCK = 2
 
 
 def received(call: Caller, fd: int, length: int = 20_000) -> bytes:
@@ -202,6 +205,37 @@ def test_tee_leaves_the_bytes(call: Caller) -> None:
         call("tee", reader, writer, 5, 0)
     with pytest.raises(EINVAL):
         call("tee", reader, new_file(call), 5, 0)
+
+
+def test_tee_of_pipes_that_lead_outside(call: Caller) -> None:
+    stream, output = HostInput(), HostOutput()
+    vfs, subject, files = call.task.kernel.vfs, call.task.credentials, call.task.files
+    source = files.install(stream.open(vfs, subject), limit=99)
+    target = files.install(output.open(vfs, subject, 1), limit=99)
+    reader, writer = call.pipe()
+    with pytest.raises(Sleep):
+        call("tee", source, writer, 100, 0)
+    with pytest.raises(EAGAIN):
+        call("tee", source, writer, 100, SPLICE_F_NONBLOCK)
+    stream.feed(b"hello world")
+    assert call("tee", source, writer, 5, 0) == 5
+    assert call("tee", reader, target, 100, 0) == 5
+    assert call("tee", source, target, 100, 0) == 11
+    assert [data for _, data in output.take()] == [b"hello", b"hello world"]
+    assert received(call, reader) == b"hello"
+    assert received(call, source) == b"hello world"
+    stream.end()
+    assert call("tee", source, writer, 5, 0) == 0
+    output.break_stream(1)
+    call("write", writer, b"more", 4)
+    with pytest.raises(EPIPE):
+        call("tee", reader, target, 100, 0)
+    assert SIGPIPE in call.pending
+    # A file or a device outside is no pipe.
+    for mode in (S_IFREG | 0o600, S_IFCHR | 0o600):
+        other = files.install(output.open(vfs, subject, 2, mode), limit=99)
+        with pytest.raises(EINVAL):
+            call("tee", reader, other, 100, 0)
 
 
 def test_vmsplice(call: Caller) -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EACCES, EAGAIN, EPIPE
+from procession.abi.errno import EACCES, EAGAIN, ENOMEM, EPERM, EPIPE
+from procession.abi.file_mode import S_IFMT
 from procession.abi.ioctls import FileIoctl
 from procession.abi.limits import PIPE_BUF
 from procession.abi.open_flags import O_ACCMODE
@@ -27,7 +28,9 @@ from procession.fs.file import (
 )
 from procession.fs.inode import S_IFIFO, Inode, Superblock
 from procession.fs.pipe import pipe_file_system
+from procession.fs.pipe_buffer import slots_for
 from procession.fs.wait_queue import Sleep, WaitQueue
+from procession.hardware.physical_memory import PAGE_SHIFT
 
 if TYPE_CHECKING:
     from procession.fs.dentry import Path
@@ -39,6 +42,7 @@ CAPTURED_BYTES = 64 << 20
 """How much of what a program writes is kept unless the caller says otherwise."""
 OUTPUT_LIMIT_REASON = "the output limit"
 """How the reason begins when more was written than is kept."""
+_PIPE_BYTES = 1 << 16
 _FIONREAD = int(FileIoctl.FIONREAD)
 
 
@@ -115,9 +119,35 @@ class HostOutput:
 
 
 class StreamInode(Inode):
-    """The inode of a stream, nameless; opening /dev/stdout leads to it once more."""
+    """The inode of a stream, nameless; opening /dev/stdout leads to it once more.
 
-    __slots__ = ()
+    `capacity` is what it's said to hold as a pipe: outside there may be room for more.
+    """
+
+    __slots__ = ("capacity",)
+
+    def __init__(self, superblock: Superblock, mode: int, *, rdev: int) -> None:
+        super().__init__(superblock, mode, rdev=rdev)
+        self.capacity = _PIPE_BYTES
+
+    @property
+    def is_pipe(self) -> bool:
+        """Whether it's a pipe outside too, for what only pipes can do."""
+        return self.mode & S_IFMT == S_IFIFO
+
+    def resize(self, size: int, *, is_privileged: bool) -> int:
+        """Let it hold `size` bytes, rounded up; the new capacity. Raises EINVAL, EPERM, ENOMEM.
+
+        Linux: fs/pipe.c, pipe_set_size.
+        """
+        wanted = slots_for(size) << PAGE_SHIFT
+        if wanted > self.capacity:
+            if wanted > pipe_file_system(self.superblock.vfs).accounts.maximum_size and not is_privileged:
+                raise EPERM("over /proc/sys/fs/pipe-max-size")
+            if wanted > DEFAULT_OUTPUT_LIMIT:
+                raise ENOMEM("as much doesn't wait to be taken outside")
+        self.capacity = wanted
+        return wanted
 
     def open_new(self, flags: int, subject: Subject) -> File:
         """Open it the first time."""
@@ -185,15 +215,18 @@ class InputFile(File):
         self.stream.buffer[:0] = data
 
     def read(self, length: int) -> bytes:
+        data = self.peek(length, blocks=self.is_blocking)
+        del self.stream.buffer[: len(data)]
+        return data
+
+    def peek(self, length: int, *, blocks: bool) -> bytes:
+        """What a read would give, which stays. Raises EAGAIN, Sleep."""
         stream = self.stream
-        buffer = stream.buffer
-        if buffer:
-            data = bytes(buffer[:length])
-            del buffer[:length]
-            return data
+        if stream.buffer:
+            return bytes(stream.buffer[:length])
         if stream.is_at_end or not length:
             return b""
-        if not self.is_blocking:
+        if not blocks:
             raise EAGAIN
         raise Sleep(stream.queue)
 

@@ -405,9 +405,7 @@ class Pipe:
         over a limit, EBUSY when the bytes inside don't fit, ENOMEM when the machine has no more.
         Linux: fs/pipe.c, pipe_set_size.
         """
-        if size > LARGEST_SIZE:
-            raise EINVAL
-        slots = max(1, 1 << max(0, (size - 1) >> PAGE_SHIFT).bit_length())
+        slots = slots_for(size)
         accounts, change = self.accounts, slots - self.slot_count
         if change > 0:
             if slots << PAGE_SHIFT > accounts.maximum_size and not is_privileged:
@@ -433,6 +431,15 @@ class Pipe:
         self.slot_count = 0
         self.chunks.clear()
         self.length = self.consumed = self.end = 0
+
+
+def slots_for(size: int) -> int:
+    """How many pages a pipe has that shall hold `size` bytes. Raises EINVAL. Linux: fs/pipe.c,
+    round_pipe_size.
+    """
+    if size > LARGEST_SIZE:
+        raise EINVAL
+    return max(1, 1 << max(0, (size - 1) >> PAGE_SHIFT).bit_length())
 
 
 def new_pipe(accounts: PipeAccounts, user_id: int, is_administrator: bool) -> Pipe:

@@ -28,6 +28,7 @@ from procession.fs.file import (
     PathFile,
     RegularFile,
 )
+from procession.fs.host_stream import StreamInode
 from procession.fs.inode import APPEND_ONLY, S_IFIFO
 from procession.fs.inotify import inotify_of
 from procession.fs.lock import (
@@ -258,9 +259,12 @@ def _was_created(task: Task, fd: int, file: File, command: int, argument: int) -
 
 
 def _set_pipe_size(task: Task, fd: int, file: File, command: int, argument: int) -> int:
+    credentials = task.credentials
+    if isinstance(file.inode, StreamInode) and file.inode.is_pipe:
+        is_privileged = credentials.has_capability(CAP_SYS_RESOURCE)
+        return file.inode.resize(argument & _UNSIGNED, is_privileged=is_privileged)
     if not isinstance(file, PipeFile):
         raise EBADF("not a pipe")
-    credentials = task.credentials
     return file.pipe.resize(
         argument & _UNSIGNED,
         is_privileged=credentials.has_capability(CAP_SYS_RESOURCE),
@@ -269,6 +273,8 @@ def _set_pipe_size(task: Task, fd: int, file: File, command: int, argument: int)
 
 
 def _get_pipe_size(task: Task, fd: int, file: File, command: int, argument: int) -> int:
+    if isinstance(file.inode, StreamInode) and file.inode.is_pipe:
+        return file.inode.capacity
     if not isinstance(file, PipeFile):
         raise EBADF("not a pipe")
     return file.pipe.capacity

@@ -23,6 +23,7 @@ from procession.abi.structure import I64
 from procession.fs.devices import NullFile
 from procession.fs.file import O_APPEND, O_NONBLOCK, SEEK_CUR, File
 from procession.fs.file_events import note_access, note_modification
+from procession.fs.host_stream import InputFile, OutputFile, StreamInode
 from procession.fs.pipe import PipeFile
 from procession.fs.terminal.tty import TtyFile
 from procession.fs.wait_queue import Sleep
@@ -465,10 +466,41 @@ def tee(task: Task, input: Fd, output: Fd, length: Size, flags: Flags[SpliceFlag
     source, target = opened_file(task, input), opened_file(task, output)
     if not source.is_readable or not target.is_writable:
         raise EBADF
-    if not (isinstance(source, PipeFile) and isinstance(target, PipeFile)):
-        raise EINVAL
     blocks = _blocks(flags, source, target)
-    return _pipe_to_pipe(task, source, target, min(length, MAX_RW_COUNT), blocks, consumes=False)
+    if isinstance(source, PipeFile) and isinstance(target, PipeFile):
+        return _pipe_to_pipe(task, source, target, min(length, MAX_RW_COUNT), blocks, consumes=False)
+    if not (_is_pipe(source) and _is_pipe(target)):
+        raise EINVAL
+    return _copy_through_stream(task, source, target, min(length, STREAM_CHUNK), blocks)
+
+
+def _is_pipe(file: File) -> bool:
+    """Whether it's a pipe, here or outside."""
+    if isinstance(file, InputFile | OutputFile):
+        return isinstance(file.inode, StreamInode) and file.inode.is_pipe
+    return isinstance(file, PipeFile)
+
+
+def _copy_through_stream(task: Task, source: File, target: File, length: int, blocks: bool) -> int:
+    """tee(2) where one of the two is a pipe that leads outside. Raises EPIPE, EAGAIN, Sleep."""
+    if isinstance(source, PipeFile):
+        has_bytes = _wait_for_bytes(source, blocks)
+        data = source.pipe.peek(min(length, source.pipe.length)) if has_bytes else b""
+    else:
+        assert isinstance(source, InputFile)
+        data = source.peek(length, blocks=blocks)
+    if not data:
+        return 0
+    if isinstance(target, PipeFile):
+        done = target.pipe.add_pages(data[: _wait_for_room(task, target, blocks)], 0)
+    else:
+        try:
+            done = target.write(data)
+        except EPIPE:
+            send_sigpipe(task)
+            raise
+    task.kernel.clock.spend_copying(done)
+    return done
 
 
 def _gift_pages(file: PipeFile, buffers: UserVector) -> int:
