@@ -355,7 +355,9 @@ class Kernel:
             system_ns = elapsed_ns
         self.charged_kernel_work_ns = kernel_work_ns
         self.charged_work_ns = work_ns
-        self.scheduler.account(task, elapsed_ns)
+        run_queue = self.scheduler.processors[task.entity.processor]
+        run_queue.work_ns += elapsed_ns
+        run_queue.account(task, elapsed_ns, clock)
         if self.pressure is not None:
             self.pressure.has_run(self, task, elapsed_ns)
         times = task.times

@@ -39,6 +39,12 @@ _SPACE_VALUES = 7
 """The root and what `SpaceWork.keep` gives."""
 
 
+class ColdEngine(Engine, Protocol):
+    """What the cold engine has beside the contract: its `budget` is a word in memory, which is read often."""
+
+    budget: memoryview[int]
+
+
 class HotEngine(Engine, Protocol):
     """What the hot engine has beside the contract.
 
@@ -93,7 +99,9 @@ class TieredEngine:
     says why there's none, and all stays cold.
     """
 
-    def __init__(self, cold: Engine, make_hot: Callable[[PhysicalMemory, TrapHandler], HotEngine]) -> None:
+    def __init__(
+        self, cold: ColdEngine, make_hot: Callable[[PhysicalMemory, TrapHandler], HotEngine]
+    ) -> None:
         self.capabilities = EngineCapabilities("auto", cold.capabilities.unit_ns, V2, has_own_processes=True)
         self.cold = cold
         self.make_hot = make_hot
@@ -163,7 +171,9 @@ class TieredEngine:
 
     def _account(self) -> None:
         """What has been done since the last time was the present address space's."""
-        left, kernel_ns = self.engine.budget_left(), self.traps.kernel_work_ns
+        cold = self.cold
+        left = cold.budget[0] if self.engine is cold else self.engine.budget_left()
+        kernel_ns = self.traps.kernel_work_ns
         work = self.work
         work.units += self.marked_units - left
         work.kernel_ns += kernel_ns - self.marked_kernel_ns
@@ -171,15 +181,15 @@ class TieredEngine:
 
     def _give(self, units: int) -> None:
         """Let `units` be the budget."""
-        engine, share = self.engine, units
-        if engine is self.cold and not self.refusal:
+        share = units
+        if self.engine is self.cold and not self.refusal:
             work = self.work
             until_promotion = work.threshold - work.units
             if until_promotion < share:
                 share = until_promotion if until_promotion > 1 else min(units, 1)
         self.reserve = units - share
         self.marked_units = share
-        engine.set_budget(share)
+        self.engine.set_budget(share)
 
     # Moving between the two
 
@@ -260,9 +270,11 @@ class TieredEngine:
         if work is None:
             work = self.spaces[root_frame] = SpaceWork()
         self.root, self.level, self.work = root_frame, level, work
-        if self.hot is None and level <= self.cold.capabilities.level and not work.is_hot:
-            self.cold.use_address_space(root_frame, level)
-            self._give(left)
+        cold = self.cold
+        if self.hot is None and level <= cold.capabilities.level and not work.is_hot:
+            cold.use_address_space(root_frame, level)
+            if self.reserve or work.threshold - work.units < left:
+                self._give(left)
             return
         if level > self.cold.capabilities.level and not work.is_hot and self._has_hot():
             work.is_hot = work.is_pinned = True
@@ -360,6 +372,10 @@ class TieredEngine:
 
     def budget_left(self) -> int:
         """What is left of it."""
+        cold = self.cold
+        if self.engine is cold:
+            left: int = cold.budget[0]
+            return left + self.reserve
         return self.engine.budget_left() + self.reserve
 
     def keep(self) -> object:

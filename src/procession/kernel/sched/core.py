@@ -419,12 +419,6 @@ class Scheduler:
         """Let the running `task` have another slice, from now."""
         self.kernel.clock.start_slice(self.slice_ns(task), self.busy_count)
 
-    def account(self, task: Task, work_ns: int) -> None:
-        """`task` has run for `work_ns` of its processor's time."""
-        run_queue = self.processors[task.entity.processor]
-        run_queue.work_ns += work_ns
-        run_queue.account(task, work_ns, self.kernel.clock)
-
     # Processors
 
     @property

@@ -134,7 +134,9 @@ class RunQueue:
         self.tickets = ticket = self.tickets + (1 << _PROCESSOR_BITS)
         entity.ticket = ticket
         self.count += 1
-        kind = class_of(task)
+        # Most are fair: they needn't be asked.
+        is_normal = task.policy == SCHED_NORMAL and not entity.inherited_priority
+        kind = CLASS_FAIR if is_normal else class_of(task)
         if kind == CLASS_FAIR:
             runtime_ns = entity.virtual_runtime_ns
             if has_slept and runtime_ns < self.minimum_runtime_ns - SLICE_NS:
@@ -265,7 +267,8 @@ class RunQueue:
     def account(self, task: Task, work_ns: int, clock: Clock) -> None:
         """`task` has run for `work_ns`. In Linux, update_curr, update_min_vruntime and their like."""
         entity = task.entity
-        kind = class_of(task)
+        is_normal = task.policy == SCHED_NORMAL and not entity.inherited_priority
+        kind = CLASS_FAIR if is_normal else class_of(task)
         if kind == CLASS_FAIR:
             share = task.cgroup.cpu
             least_ns = entity.virtual_runtime_ns
