@@ -4,7 +4,8 @@ bench.engines`.
 The figures of the first table are processor time, of `procession run` and all that it made, less that of a
 run of /bin/true in the same way: what the guest's work took. The columns of a row are measured one after
 another, several times; the least counts, as what disturbs only adds. `cold` has no kept code, `warm` has that
-of the run before. `translated` is the native engine alone, `auto` what `procession run` takes. gcc is its
+of the run before. `translated` is the native engine alone, `auto` what `procession run` takes; `compiled` is
+`translated` by the compiled build (docs/compiled.md), where there is one in build/compiled. gcc is its
 compiler proper, as qemu-user leaves what a program executes to the host.
 
 Those of the second table are microseconds by the host's clock, of one of what a program asks of the kernel.
@@ -26,6 +27,7 @@ from pathlib import Path
 from tests.guest.compile_c import Linkage, compile_program
 
 BENCH = Path(__file__).resolve().parent
+COMPILED = BENCH.parent / "build" / "compiled"
 SOURCE = "{source}"
 """The file that `write_source` has written."""
 WORK: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -61,6 +63,11 @@ machine.close()
 Command = Callable[[Sequence[str]], list[str]]
 
 
+def python(*, is_compiled: bool) -> tuple[str, ...]:
+    """The command that is Python, with the compiled build or without."""
+    return ("/usr/bin/env", f"PYTHONPATH={COMPILED}", sys.executable) if is_compiled else (sys.executable,)
+
+
 def processor_seconds(command: Sequence[str], cache_home: str) -> float:
     """User and system time of a command that must succeed. Raises RuntimeError."""
     environment = {**os.environ, "XDG_CACHE_HOME": cache_home}
@@ -77,8 +84,9 @@ def processor_seconds(command: Sequence[str], cache_home: str) -> float:
 def commands() -> dict[str, Command]:
     """How each column runs a command."""
 
-    def on(engine: str) -> Command:
-        return lambda command: [sys.executable, "-m", "procession", "run", "--engine", engine, "--", *command]
+    def on(engine: str, *, is_compiled: bool = False) -> Command:
+        run = (*python(is_compiled=is_compiled), "-m", "procession", "run", "--engine", engine, "--")
+        return lambda command: [*run, *command]
 
     found: dict[str, Command] = {
         "native": list,
@@ -88,6 +96,8 @@ def commands() -> dict[str, Command]:
         "auto, cold": on("auto"),
         "auto, warm": on("auto"),
     }
+    if COMPILED.is_dir():
+        found["compiled, cold"] = found["compiled, warm"] = on("native", is_compiled=True)
     qemu = shutil.which("qemu-x86_64") or shutil.which("qemu-x86_64-static")
     if qemu is not None:
         found["qemu-user"] = lambda command: [qemu, *command]
@@ -138,7 +148,9 @@ def measure(command: Sequence[str], columns: dict[str, Command], repetitions: in
     return least
 
 
-def microseconds(program: str, counts: tuple[int, int], engine: str | None, repetitions: int) -> float:
+def microseconds(
+    program: str, counts: tuple[int, int], engine: str | None, repetitions: int, *, is_compiled: bool = False
+) -> float:
     """What one operation takes of the host's time, natively if `engine` is None: the least of several."""
     path = str(compile_program(BENCH / program, Linkage.STATIC))
 
@@ -147,7 +159,7 @@ def microseconds(program: str, counts: tuple[int, int], engine: str | None, repe
             start_ns = time.perf_counter_ns()
             subprocess.run([path, str(count)], check=True)
             return time.perf_counter_ns() - start_ns
-        command = [sys.executable, "-c", _RUN, engine, path, str(count)]
+        command = [*python(is_compiled=is_compiled), "-c", _RUN, engine, path, str(count)]
         return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
     few, many = counts
@@ -158,14 +170,18 @@ def microseconds(program: str, counts: tuple[int, int], engine: str | None, repe
 def print_operations(only: str, repetitions: int) -> None:
     """Print the second table."""
     engines = {"native": None, "unicorn": "unicorn", "translated": "native", "auto": "auto"}
+    if COMPILED.is_dir():
+        engines["compiled"] = "native"
     print(f"{'microseconds of one':36}" + "".join(f"{name:>12}" for name in engines) + f"{'at most':>12}")
     for name, program, counts, bound in OPERATIONS:
         if only in name:
-            cells = (
-                f"{microseconds(program, counts, engine, repetitions):12.2f}" for engine in engines.values()
-            )
+            cells = ""
+            for column, engine in engines.items():
+                is_compiled = column == "compiled"
+                taken = microseconds(program, counts, engine, repetitions, is_compiled=is_compiled)
+                cells += f"{taken:12.2f}"
             at_most = f"{'-' if bound is None else bound:>12}"
-            print(f"{name:36}" + "".join(cells) + at_most, flush=True)
+            print(f"{name:36}{cells}{at_most}", flush=True)
 
 
 def main() -> int:
