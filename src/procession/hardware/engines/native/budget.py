@@ -32,13 +32,23 @@ class Budget:
 
     def give(self, units: int) -> bool:
         """Part `units` among the two as they were used lately; whether there are any."""
+        of_jumps, of_transfers = self.jumps, self.transfers
         if units <= 0:
-            self.jumps[0], self.transfers[0] = units, 1
+            of_jumps[0], of_transfers[0] = units, 1
             self.given = 1, 1
             return False
-        jumps = max(self.given[0] - self.jumps[0], 0) + 1
-        transfers = max(self.given[1] - self.transfers[0], 0) + 1
-        share = min(max(units * jumps // (jumps + transfers), 1), units)
-        self.given = share, units + 1 - share
-        self.jumps[0], self.transfers[0] = self.given
+        given_jumps, given_transfers = self.given
+        jumps = given_jumps - of_jumps[0] + 1
+        transfers = given_transfers - of_transfers[0] + 1
+        if jumps < 1:
+            jumps = 1
+        if transfers < 1:
+            transfers = 1
+        share = units * jumps // (jumps + transfers)
+        if share < 1:
+            share = 1
+        rest = units + 1 - share
+        self.given = share, rest
+        of_jumps[0] = share
+        of_transfers[0] = rest
         return True

@@ -324,9 +324,8 @@ class NativeEngine:
             return 0
         is_write = error & _WRITE != 0
         window = space.window
-        # What isn't there at all is what most faults are about.
-        is_there = window.walk.find(window.root, address) != 0
-        outcome = window.fill(address, is_write=is_write) if is_there else DENIED
+        outcome = window.fill(address, is_write=is_write)
+        is_there = window.walk.entry != 0
         has_all = not place.restoration and place.counter_register < 0
         if not has_all:
             self.restore(place)
@@ -470,7 +469,13 @@ class NativeEngine:
         registers.rflags = words[_FLAGS] & _USER_FLAGS | _ALWAYS_SET
         registers.fs_base = words[_FS_BASE]
         registers.gs_base = words[_GS_BASE]
-        registers.floating = canonical(bytes(self.processor.extended))
+        space, found = self.guest.space, bytes(self.processor.extended)
+        if space is None:
+            registers.floating = canonical(found)
+            return
+        if space.saved_area != found:
+            space.saved_area, space.saved_image = found, canonical(found)
+        registers.floating = space.saved_image
 
     def save_integers(self, registers: Registers) -> None:
         """Copy them but for the floating-point state."""

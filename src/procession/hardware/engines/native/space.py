@@ -122,7 +122,8 @@ class Space:
     what was kept of pages, to which the tables lead besides, `seen` the leaf tables of code's pages as they
     were when last compared. `empty` is the store's, `turn` says which of the last two tables of indirect
     jumps gave way last. `entries` are the beginnings of code that were asked for, `entries_of` has their
-    addresses by page. `root` is where its page tables begin.
+    addresses by page. `root` is where its page tables begin. `saved_image` is the extended state that was
+    saved last, as it's kept, `saved_area` as it was found.
     """
 
     __slots__ = (
@@ -137,6 +138,8 @@ class Space:
         "led",
         "resolved_links",
         "root",
+        "saved_area",
+        "saved_image",
         "seen",
         "store",
         "stub",
@@ -160,6 +163,7 @@ class Space:
         self.seen: dict[int, bytes] = {}
         self.is_stale = False
         self.last_used = 0
+        self.saved_area = self.saved_image = b""
         self.turn = 1
         self.empty = store.empty
         self._empty_tables()
