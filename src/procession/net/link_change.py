@@ -11,7 +11,7 @@ from procession.net.internet.device_address import (
     carrier_changed,
     interface_came_up,
     interface_went_down,
-    remove_address,
+    remove_all_addresses,
 )
 from procession.net.internet.neighbour import forget_all_of
 from procession.net.link.interface import (
@@ -146,8 +146,7 @@ def _forget(interface: Interface) -> None:
 def _clear(interface: Interface) -> None:
     """It has no addresses, routes and neighbours any more."""
     network = interface.network
-    while interface.addresses:
-        remove_address(interface.addresses[0])
+    remove_all_addresses(interface)
     for route in network.routes.of(interface):
         network.remove_route(route)
     forget_all_of(interface, also_permanent=True)
@@ -302,8 +301,7 @@ def set_mtu(interface: Interface, mtu: int) -> None:
         raise EINVAL("mtu greater than device maximum", TOLD)
     interface.mtu = mtu
     if mtu < LEAST_IPV6_MTU:
-        for address in [found for found in interface.addresses if found.is_ipv6]:
-            remove_address(address)
+        remove_all_addresses(interface, also_ipv4=False)
     interface.network.topology_changed()
     interface.network.link_changed(interface)
 

@@ -36,6 +36,8 @@ IPV6_METRIC = 256
 """The priority of IPv6's routes that the kernel makes (IP6_RT_PRIO_ADDRCONF)."""
 LEAST_IPV6_MTU = 1_280
 _LONGEST_PREFIX_WITH_BROADCAST = 30
+_LOOKS_PER_ADDRESS = 100
+"""What it takes to forget one of many addresses, with its routes, in looks at an object."""
 
 
 class DeviceAddress:
@@ -52,6 +54,7 @@ class DeviceAddress:
         "broadcast",
         "flags",
         "interface",
+        "is_ipv6",
         "label",
         "net",
         "peer",
@@ -74,6 +77,7 @@ class DeviceAddress:
     ) -> None:
         self.interface = interface
         self.address = address
+        self.is_ipv6 = len(address) == 16
         self.prefix_length = prefix_length
         self.peer = address if peer is None else peer
         self.net = masked(self.peer, prefix_length)
@@ -82,11 +86,6 @@ class DeviceAddress:
         self.scope = scope
         self.protocol = protocol
         self.flags = IFA_F_PERMANENT
-
-    @property
-    def is_ipv6(self) -> bool:
-        """Whether it's one of IPv6."""
-        return len(self.address) == 16
 
     @property
     def is_secondary(self) -> bool:
@@ -105,22 +104,24 @@ def add_address(new: DeviceAddress) -> None:
     Linux: net/ipv4/devinet.c, __inet_insert_ifa; net/ipv6/addrconf.c, ipv6_add_addr.
     """
     interface = new.interface
-    for other in addresses_of(interface, is_ipv6=new.is_ipv6):
+    same = addresses_of(interface, is_ipv6=new.is_ipv6)
+    interface.network.host.clock.spend_looking(len(same))
+    net, prefix_length = new.net, new.prefix_length
+    for other in same:
         if new.is_ipv6:
             if other.address == new.address:
                 raise EEXIST("the interface has this address")
-        elif other.prefix_length == new.prefix_length and other.net == new.net:
+        elif other.prefix_length == prefix_length and other.net == net:
             if other.address == new.address:
                 raise EEXIST("the interface has this address")
             new.flags |= IFA_F_SECONDARY
     if new.is_ipv6:
         # The newest of the narrowest scope is told first.
-        same = [found for found in interface.addresses if found.is_ipv6]
         position = next((index for index, found in enumerate(same) if found.scope >= new.scope), len(same))
         rest = [found for found in interface.addresses if not found.is_ipv6]
         interface.addresses = [*rest, *same[:position], new, *same[position:]]
     else:
-        interface.addresses.insert(len(addresses_of(interface, is_ipv6=False)), new)
+        interface.addresses.insert(len(same), new)
     network = interface.network
     network.account_address(1)
     network.address_changed(new, is_there=True)
@@ -138,46 +139,101 @@ def remove_address(old: DeviceAddress) -> None:
     interface = old.interface
     if old not in interface.addresses:
         raise EADDRNOTAVAIL("the interface hasn't this address")
-    if not old.is_ipv6 and not old.is_secondary:
-        for other in addresses_of(interface, is_ipv6=False):
-            if other.is_secondary and other.prefix_length == old.prefix_length and other.net == old.net:
-                _forget_address(other)
-    _forget_address(old)
+    interface.network.host.clock.spend_looking(len(interface.addresses))
+    _forget_addresses(interface, [*_that_go_with(old, interface.addresses), old])
     interface.network.topology_changed()
 
 
-def _forget_address(old: DeviceAddress) -> None:
-    interface = old.interface
+def remove_all_addresses(interface: Interface, *, also_ipv4: bool = True) -> None:
+    """Take every address away, or IPv6's, as one call after another of `remove_address` would.
+
+    Linux: net/ipv4/devinet.c, inetdev_destroy; net/ipv6/addrconf.c, addrconf_ifdown.
+    """
+    if not interface.addresses:
+        return
+    secondary: dict[tuple[bytes, int], list[DeviceAddress]] = {}
+    for address in interface.addresses:
+        if address.is_secondary:
+            secondary.setdefault((address.net, address.prefix_length), []).append(address)
+    gone: dict[DeviceAddress, None] = {}
+    for address in interface.addresses:
+        if not address.is_ipv6 and not also_ipv4:
+            continue
+        if not address.is_ipv6 and not address.is_secondary:
+            gone.update(dict.fromkeys(secondary.get((address.net, address.prefix_length), ())))
+        gone[address] = None
+    interface.network.host.clock.spend_looking(_LOOKS_PER_ADDRESS * len(gone))
+    _forget_addresses(interface, list(gone))
+    interface.network.topology_changed()
+
+
+def _that_go_with(old: DeviceAddress, others: list[DeviceAddress]) -> list[DeviceAddress]:
+    """The others of the net of `old`, if it's their first."""
+    if old.is_ipv6 or old.is_secondary:
+        return []
+    net, prefix_length = old.net, old.prefix_length
+    return [
+        other
+        for other in others
+        if other.is_secondary and other.prefix_length == prefix_length and other.net == net
+    ]
+
+
+class _WhatIsLeft:
+    """How many addresses of an interface have the same address, broadcast address or net: a route goes with
+    the last of them.
+    """
+
+    __slots__ = ("addresses", "broadcasts", "nets")
+
+    def __init__(self, left: list[DeviceAddress]) -> None:
+        self.addresses: dict[bytes, int] = {}
+        self.broadcasts: dict[bytes, int] = {}
+        self.nets: dict[tuple[bytes, int], int] = {}
+        for address in left:
+            self.change(address, 1)
+
+    def change(self, address: DeviceAddress, count: int) -> None:
+        """`address` is counted once more, or once less."""
+        net, broadcast = (address.net, address.prefix_length), address.broadcast
+        self.addresses[address.address] = self.addresses.get(address.address, 0) + count
+        self.nets[net] = self.nets.get(net, 0) + count
+        if broadcast is not None:
+            self.broadcasts[broadcast] = self.broadcasts.get(broadcast, 0) + count
+
+
+def _forget_addresses(interface: Interface, gone: list[DeviceAddress]) -> None:
+    """Take `gone` away in this order, each with the routes that were there for it alone."""
     network = interface.network
-    interface.addresses.remove(old)
-    network.account_address(-1)
-    destinations = {old.address, old.net}
-    if old.broadcast is not None:
-        destinations.add(old.broadcast)
-    network.host.clock.spend_looking(len(interface.addresses))
-    concerned = network.routes.concerned_by(interface, old.address, destinations)
-    for route in [route for route in concerned if _is_of(route, old)]:
-        network.remove_route(route)
-    network.address_changed(old, is_there=False)
+    left = _WhatIsLeft(interface.addresses)
+    for old in gone:
+        interface.addresses.remove(old)
+        left.change(old, -1)
+        network.account_address(-1)
+        destinations = {old.address, old.net}
+        if old.broadcast is not None:
+            destinations.add(old.broadcast)
+        concerned = network.routes.concerned_by(interface, old.address, destinations)
+        for route in [route for route in concerned if _is_of(route, old, left)]:
+            network.remove_route(route)
+        network.address_changed(old, is_there=False)
 
 
-def _is_of(route: Route, old: DeviceAddress) -> bool:
+def _is_of(route: Route, old: DeviceAddress, left: _WhatIsLeft) -> bool:
     """Whether a route was there because of an address that is gone now.
 
     Linux: net/ipv4/fib_frontend.c, fib_del_ifaddr; net/ipv4/fib_semantics.c, fib_sync_down_addr.
     """
-    interface = old.interface
-    same = [found for found in interface.addresses if found.is_ipv6 == old.is_ipv6]
-    if route.preferred_source == old.address and not any(found.address == old.address for found in same):
+    if route.preferred_source == old.address and not left.addresses.get(old.address):
         return True
     if route.kind == LOCAL and route.destination == old.address:
-        return all(found.address != old.address for found in same)
+        return not left.addresses.get(old.address)
     if route.kind == BROADCAST and route.destination == old.broadcast:
-        return all(found.broadcast != old.broadcast for found in same)
+        return not left.broadcasts.get(route.destination)
     is_net = (route.destination, route.prefix_length) == (old.net, old.prefix_length)
     if not is_net or route.gateway is not None or route.protocol != RTPROT_KERNEL:
         return False
-    return all((found.net, found.prefix_length) != (old.net, old.prefix_length) for found in same)
+    return not left.nets.get((old.net, old.prefix_length))
 
 
 def _add_own_route(new: DeviceAddress) -> None:
@@ -291,8 +347,9 @@ def interface_went_down(interface: Interface) -> None:
     Linux: net/ipv4/fib_frontend.c, fib_disable_ip; net/ipv6/addrconf.c, addrconf_ifdown.
     """
     network = interface.network
-    for address in [found for found in interface.addresses if found.is_ipv6]:
-        _forget_address(address)
+    gone = addresses_of(interface, is_ipv6=True)
+    network.host.clock.spend_looking(_LOOKS_PER_ADDRESS * len(gone))
+    _forget_addresses(interface, gone)
     for route in network.routes.of(interface):
         if route.kind != LOCAL or route.is_ipv6:
             network.remove_route(route)
