@@ -8,7 +8,7 @@ import pytest
 
 from procession.kernel.task import Task
 from procession.mm.fault import NEXT, handle_fault
-from procession.mm.fault_ahead import fault_ahead
+from procession.mm.fault_ahead import fault_ahead, populate_ahead
 from tests.kernel.conducted_machine import ConductedMachine, conducted_machines
 
 PAGE = 4096
@@ -16,6 +16,7 @@ AREA = 0x4000_0000
 SHARED, PRIVATE, FIXED, ANONYMOUS = 1, 2, 0x10, 0x20
 READ, WRITE, EXECUTE = 1, 2, 4
 NO_HUGE_PAGES, SET_THP_DISABLE = 15, 41
+MADV_POPULATE_READ, MADV_POPULATE_WRITE = 22, 23
 
 
 @pytest.fixture
@@ -117,3 +118,35 @@ class TestOtherwise:
         assert count > 0
         assert memory.hold(count)
         assert touch(task, 4) == 0
+
+
+class TestPopulating:
+    def test_has_all_that_is_asked_for(self, machine: ConductedMachine, task: Task) -> None:
+        mmap(machine, task, 60)
+        resident, used = task.mm.resident_pages, machine.kernel.memory.used_frames
+        machine.expect(task, "madvise", AREA + 3 * PAGE, 50 * PAGE, MADV_POPULATE_WRITE)
+        assert task.mm.resident_pages == resident + 50
+        assert machine.kernel.memory.used_frames - used <= 53, "the pages and their tables"
+        present = [bool(task.mm.tables.entry((AREA >> 12) + page)) for page in range(60)]
+        assert present == [3 <= page < 53 for page in range(60)]
+        task.mm.write(AREA + 40 * PAGE, b"there")
+        assert task.mm.read(AREA + 30 * PAGE, 20 * PAGE).strip(b"\0") == b"there"
+        machine.expect(task, "munmap", AREA, 60 * PAGE)
+        assert machine.kernel.memory.used_frames <= used + 3
+
+    def test_leaves_what_is_there(self, machine: ConductedMachine, task: Task) -> None:
+        mmap(machine, task, 20)
+        task.mm.write(AREA + 7 * PAGE, b"there")
+        machine.expect(task, "madvise", AREA, 20 * PAGE, MADV_POPULATE_READ)
+        assert task.mm.read(AREA, 20 * PAGE).strip(b"\0") == b"there"
+
+    def test_leaves_memory_to_others(self, machine: ConductedMachine, task: Task) -> None:
+        """Pages that nobody can be made to give back are taken one at a time where there are few."""
+        memory = machine.kernel.memory
+        mmap(machine, task, 500)
+        handle_fault(task.mm, AREA, 2)
+        assert populate_ahead(task.mm, AREA, AREA + 500 * PAGE) > 0
+        assert memory.unheld_frames >= memory.frame_count >> 3
+        last = next(page for page in range(500) if not task.mm.tables.entry((AREA >> 12) + page))
+        handle_fault(task.mm, AREA + last * PAGE, 2)
+        assert populate_ahead(task.mm, AREA + last * PAGE, AREA + 500 * PAGE) == 0

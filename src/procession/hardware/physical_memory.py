@@ -489,11 +489,12 @@ class PhysicalMemory:
         self.changed_pages += count
         self.stale |= PAGES_WORKED
 
-    def note_filled(self) -> None:
-        """A page has been filled for whom no trap was needed."""
-        self.filled_pages += 1
+    def note_filled(self, count: int = 1) -> None:
+        """So many pages have been filled for whom no trap was needed, one or up to 512."""
+        before = self.filled_pages
+        self.filled_pages = before + count
         self.stale |= PAGES_WORKED
-        if not self.filled_pages & _PAGES_TO_A_BREATH - 1:
+        if (before ^ before + count) >= _PAGES_TO_A_BREATH:
             take_breath()
 
     def space_changed(self, root: int) -> None:

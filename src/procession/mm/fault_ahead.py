@@ -15,6 +15,7 @@ from procession.mm.fault import FOLIO_PAGES
 
 if TYPE_CHECKING:
     from procession.mm.address_space import MemoryDescriptor
+    from procession.mm.vma import VirtualMemoryArea
 
 _IN_A_ROW: Final = 4
 """How many pages right before the one that faulted have to be there."""
@@ -57,22 +58,60 @@ def fault_ahead(mm: MemoryDescriptor, address: int) -> int:
         or memory.unheld_frames < memory.frame_count >> _SPARE_SHIFT
     ):
         return 0
-    bits = area.entry_bits()
-    if not bits & pte.NO_EXECUTE:
+    if not area.entry_bits() & pte.NO_EXECUTE:
         return 0
-    count = min(count, (area.end >> PAGE_SHIFT) - page - 1)
-    counted = memory.counted[leaf]
+    return _fill(mm, area, leaf, page + 1, min(page + 1 + count, area.end >> PAGE_SHIFT))
+
+
+def populate_ahead(mm: MemoryDescriptor, address: int, end: int) -> int:
+    """At `address` is a page now, and those up to `end` are asked for too: have the ones behind it in the
+    same leaf table at once, as far as they are as easily had; how many.
+
+    Linux: mm/gup.c, __mm_populate.
+    """
+    page = address >> PAGE_SHIFT
+    leaf = mm.leaves.get(page >> 9)
+    memory = mm.memory
+    area = mm.find(address)
+    if (
+        leaf is None
+        or area is None
+        or area.pages is not None
+        or area.user_faults is not None
+        or mm.page_marks is not None
+        or memory.payer is not None
+        or memory.references[leaf] > 1
+        or not area.entry_bits() & pte.NO_EXECUTE
+    ):
+        return 0
+    past = min(area.end, end) >> PAGE_SHIFT
+    spare = memory.unheld_frames - (memory.frame_count >> _SPARE_SHIFT)
+    done = _fill(mm, area, leaf, page + 1, min(past, (page | pte.ENTRIES - 1) + 1, page + 1 + spare))
+    if done:
+        memory.note_filled(done)
+    return done
+
+
+def _fill(mm: MemoryDescriptor, area: VirtualMemoryArea, leaf: int, first: int, past: int) -> int:
+    """Have frames for the pages from number `first` to before `past`, all in the table `leaf`, up to one that
+    is there; how many.
+    """
+    words, memory = mm.words, mm.memory
+    index = first & 511
+    slot = (leaf << 9) + index
     done = 0
-    while done < count and not words[slot + done + 1]:
+    while first + done < past and not words[slot + done]:
         done += 1
     if not done:
         return 0
+    bits = area.entry_bits()
+    counted = memory.counted[leaf]
     frames = memory.allocate_several(done)
     for frame in frames:
-        slot += 1
-        index += 1
         words[slot] = frame << PAGE_SHIFT | bits
         counted[index] = None
+        slot += 1
+        index += 1
     mm.resident_pages = resident_pages = mm.resident_pages + len(frames)
     if resident_pages > mm.peak_resident_pages:
         mm.peak_resident_pages = resident_pages

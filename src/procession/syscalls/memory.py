@@ -46,6 +46,7 @@ from procession.kernel.time.costs import SEEN_PAGE_NS
 from procession.mm.address_space import MemoryDescriptor
 from procession.mm.brk import set_brk
 from procession.mm.fault import handle_fault
+from procession.mm.fault_ahead import populate_ahead
 from procession.mm.page_cache import write_back
 from procession.mm.user_fault import AccessViolation, protect_marked
 from procession.mm.vma import (
@@ -234,12 +235,14 @@ def populate(mm: MemoryDescriptor, start: int, end: int, *, is_write: bool) -> b
 
     Linux: mm/gup.c, __mm_populate.
     """
-    for address in range(start, end, PAGE_SIZE):
+    address = start
+    while address < end:
         try:
             handle_fault(mm, address, 2 if is_write else 0)
-            mm.memory.note_filled()
         except AccessViolation:
             return False
+        mm.memory.note_filled()
+        address += PAGE_SIZE + (populate_ahead(mm, address, end) << PAGE_SHIFT)
     return True
 
 

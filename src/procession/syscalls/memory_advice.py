@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from procession.abi.errno import EACCES, EFAULT, EINVAL, ENOMEM, EPERM
 from procession.abi.mmap_flags import Advice
-from procession.hardware.physical_memory import PAGE_MASK, PAGE_SIZE
+from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE
 from procession.kernel.task import Task
 from procession.kernel.userfault.removal import remove_pages
 from procession.mm.address_space import MemoryDescriptor
 from procession.mm.fault import handle_fault
+from procession.mm.fault_ahead import populate_ahead
 from procession.mm.ksm import can_be_merged
 from procession.mm.user_fault import AccessViolation
 from procession.mm.vma import (
@@ -134,7 +135,8 @@ def _check_advice(area: VirtualMemoryArea, advice: int) -> None:
 
 
 def populate_strictly(mm: MemoryDescriptor, start: int, end: int, *, is_write: bool) -> None:
-    for address in range(start, end, PAGE_SIZE):
+    address = start
+    while address < end:
         area = mm.find(address)
         if area is None:
             raise ENOMEM("not mapped")
@@ -145,3 +147,4 @@ def populate_strictly(mm: MemoryDescriptor, start: int, end: int, *, is_write: b
             mm.memory.note_filled()
         except AccessViolation:
             raise EFAULT("past the file's end") from None
+        address += PAGE_SIZE + (populate_ahead(mm, address, end) << PAGE_SHIFT)
