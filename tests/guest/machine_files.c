@@ -76,6 +76,18 @@ TEST(settings)
 	CHECK_ERRNO(write_text("/proc/sys/kernel/panic", "x"), EINVAL);
 }
 
+/* Nothing is dropped here: the machine is others' too. */
+TEST(dropping_caches)
+{
+	CHECK_ERRNO(write_text("/proc/sys/vm/drop_caches", "0"), EINVAL);
+	CHECK_ERRNO(write_text("/proc/sys/vm/drop_caches", "-1"), EINVAL);
+	CHECK_ERRNO(open("/proc/sys/vm/drop_caches", O_RDONLY), EACCES);
+	CHECK_EQ(write_text("/proc/sys/vm/drop_caches", "4\n"), 0);
+	CHECK_STRING(contents("/proc/sys/kernel/sched_rr_timeslice_ms"), "100\n");
+	CHECK_STRING(contents("/proc/sys/kernel/sched_rt_period_us"), "1000000\n");
+	CHECK_STRING(contents("/proc/sys/kernel/sched_rt_runtime_us"), "950000\n");
+}
+
 TEST(notes_of_the_kernel)
 {
 	const Elf64_Nhdr *note = (const Elf64_Nhdr *)contents("/sys/kernel/notes");

@@ -172,3 +172,31 @@ def test_names_of_memory(run_program: RunProgram) -> None:
         "22 22 22",
         "12 0",
     ]
+
+
+DROPPED = """
+python3 - <<'END'
+import mmap
+# Mapped and let go of: the pages are in memory, and nobody's.
+with open("/usr/bin/bash", "rb") as file:
+    data = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+    first = data[: 1 << 20]
+    data.close()
+    print(len(first))
+END
+free() { while read -r name count unit; do [ "$name" = MemFree: ] && echo $count; done < /proc/meminfo; }
+before=$(free)
+echo 4 > /proc/sys/vm/drop_caches
+none=$(free)
+ls /nowhere 2> /dev/null
+echo 3 > /proc/sys/vm/drop_caches
+after=$(free)
+ls /nowhere 2> /dev/null || echo absent
+[ $((none - before)) -lt 200 ] && [ $((after - before)) -gt 400 ] && echo dropped
+cat /proc/sys/vm/drop_caches 2> /dev/null || echo unreadable
+"""
+
+
+def test_caches_are_dropped(run_program: RunProgram) -> None:
+    result = run_program(["bash", "-c", DROPPED])
+    assert result.stdout.decode().split() == ["1048576", "absent", "dropped", "unreadable"]

@@ -220,13 +220,17 @@ class FileAccounts:
         if payer is not None:
             return self._add_owned(payer, directory, name)
         if self.absent_count >= ABSENT_NAMES_LIMIT:
-            for each in self.absent:
-                each.forget_absent()
-            self.absent.clear()
-            self.absent_count = 0
+            self.forget_absent()
         self.absent[directory] = None
         self.absent_count += 1
         return True
+
+    def forget_absent(self) -> None:
+        """Forget which names were absent, but for those that control groups pay for."""
+        for each in self.absent:
+            each.forget_absent()
+        self.absent.clear()
+        self.absent_count = 0
 
     def _add_owned(self, payer: FrameOwner, directory: Dentry, name: bytes) -> bool:
         names = self.owned_absent.get(payer)

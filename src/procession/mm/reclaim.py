@@ -106,6 +106,18 @@ class PageReclaimer:
         self.reclaimed_count += less
         return less
 
+    def drop_unmapped(self, memory: PhysicalMemory) -> None:
+        """Free every page of a file that can be read again and that nobody maps.
+
+        Linux: fs/drop_caches.c, drop_pagecache_sb.
+        """
+        memory.note_changed(len(memory.reclaimable))
+        for frame, (cache, index) in list(memory.reclaimable.items()):
+            assert isinstance(cache, PageCache)
+            if memory.references[frame] == 1 and not cache.area_count:
+                del memory.reclaimable[frame]
+                cache.evict(index)
+
     def _reclaim_frame(self, memory: PhysicalMemory, frame: int, mappings: Mappings) -> int:
         """Free one frame of a page cache unless it's in use, and move it to the queue's end if it is; 1 or 0.
 

@@ -20,7 +20,7 @@ from procession.procfs.parse_integer import INT_MAX, INT_MIN, parse_integer
 from procession.procfs.sysctl_inotify import INOTIFY_SYSCTLS
 from procession.procfs.sysctl_ipc import IPC_SYSCTLS, MQUEUE_SYSCTLS
 from procession.procfs.sysctl_log import LOG_SYSCTLS
-from procession.procfs.sysctl_machine import FILE_COUNT, PANIC, SWAPPINESS
+from procession.procfs.sysctl_machine import DROP_CACHES, FILE_COUNT, PANIC, SCHEDULER_SYSCTLS, SWAPPINESS
 from procession.procfs.sysctl_memfd import show_memfd_noexec, store_memfd_noexec
 from procession.procfs.sysctl_mount import MOUNT_MAXIMUM
 from procession.procfs.sysctl_protection import PROTECTION_SYSCTLS
@@ -363,6 +363,7 @@ SYSCTL_TREE: SystemTree = {
     b"kernel": {
         **IPC_SYSCTLS,
         **LOG_SYSCTLS,
+        **SCHEDULER_SYSCTLS,
         b"acct": SystemFile(0o644, show_accounting, store_accounting),
         b"cap_last_cap": SystemFile(0o444, show_cap_last_cap),
         b"core_pattern": SystemFile(0o644, show_core_pattern, store_core_pattern, is_text=True),
@@ -401,6 +402,7 @@ SYSCTL_TREE: SystemTree = {
     b"net": NETWORK_SYSCTLS,
     b"user": USER_SYSCTLS,
     b"vm": {
+        b"drop_caches": DROP_CACHES,
         b"max_map_count": SystemFile(0o644, show_max_map_count, store_max_map_count),
         b"memfd_noexec": SystemFile(0o644, show_memfd_noexec, store_memfd_noexec),
         b"mmap_min_addr": SystemFile(0o444, show_mmap_min_addr),

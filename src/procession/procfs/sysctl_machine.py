@@ -1,10 +1,13 @@
-"""Parameters of the whole machine in /proc/sys: fs.file-nr, kernel.panic, vm.swappiness."""
+"""Parameters of the whole machine in /proc/sys: fs.file-nr, kernel.panic, vm.swappiness, vm.drop_caches."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EINVAL
+from procession.kernel.sched.entity import ROUND_ROBIN_SLICE_NS
+from procession.kernel.sched.run_queue import REALTIME_PERIOD_NS, REALTIME_RUNTIME_NS
+from procession.mm.reclaim import PageReclaimer
 from procession.procfs.parse_integer import INT_MAX, INT_MIN, parse_within
 from procession.procfs.system import SystemFile
 
@@ -13,6 +16,8 @@ if TYPE_CHECKING:
 
 _FILE_MAXIMUM = (1 << 63) - 1
 _MOST_SWAPPINESS = 200
+_MOST_DROPPED, _DROPS_PAGES, _DROPS_NAMES = 4, 1, 2
+_NS_PER_MS, _NS_PER_US = 1_000_000, 1000
 
 
 def _show_file_count(kernel: Kernel) -> bytes:
@@ -50,6 +55,49 @@ def _store_swappiness(kernel: Kernel, data: bytes) -> None:
     kernel.swappiness = value
 
 
+def _show_nothing(kernel: Kernel) -> bytes:
+    """A parameter that is for writing only."""
+    return b""
+
+
+def _store_drop(kernel: Kernel, data: bytes) -> None:
+    """vm.drop_caches: forget pages of files (1), names that were looked up in vain (2), or both; 4 says that
+    this isn't to be logged. Linux: fs/drop_caches.c, drop_caches_sysctl_handler.
+    """
+    value = parse_within(data, INT_MIN, INT_MAX)
+    if not 1 <= value <= _MOST_DROPPED:
+        raise EINVAL("1 to 4")
+    reclaimer = kernel.memory.reclaimer
+    if value & _DROPS_PAGES and isinstance(reclaimer, PageReclaimer):
+        reclaimer.drop_unmapped(kernel.memory)
+    if value & _DROPS_NAMES:
+        accounts = kernel.vfs.accounts
+        kernel.memory.note_changed(accounts.absent_count)
+        accounts.forget_absent()
+
+
+def _show_round_robin(kernel: Kernel) -> bytes:
+    """kernel.sched_rr_timeslice_ms."""
+    return b"%d\n" % (ROUND_ROBIN_SLICE_NS // _NS_PER_MS)
+
+
+def _show_realtime_period(kernel: Kernel) -> bytes:
+    """kernel.sched_rt_period_us."""
+    return b"%d\n" % (REALTIME_PERIOD_NS // _NS_PER_US)
+
+
+def _show_realtime_runtime(kernel: Kernel) -> bytes:
+    """kernel.sched_rt_runtime_us: how much of that real-time tasks have."""
+    return b"%d\n" % (REALTIME_RUNTIME_NS // _NS_PER_US)
+
+
+DROP_CACHES = SystemFile(0o200, _show_nothing, _store_drop)
+SCHEDULER_SYSCTLS = {
+    b"sched_rr_timeslice_ms": SystemFile(0o444, _show_round_robin),
+    b"sched_rt_period_us": SystemFile(0o444, _show_realtime_period),
+    b"sched_rt_runtime_us": SystemFile(0o444, _show_realtime_runtime),
+}
+"""How the scheduler divides time, which can't be changed."""
 FILE_COUNT = SystemFile(0o444, _show_file_count)
 PANIC = SystemFile(0o644, _show_panic, _store_panic)
 SWAPPINESS = SystemFile(0o644, _show_swappiness, _store_swappiness)
