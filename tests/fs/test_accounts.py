@@ -139,8 +139,8 @@ def test_listings(tree: FileTree) -> None:
     directories = [tree.open("/") for _ in range(4)]
     for directory in directories:
         assert len(directory.list_directory()) == 12
-        directory.position = 7
-    assert tree.vfs.accounts.listed_count == 24
+        directory.position = directory.position_behind(6)
+    assert tree.vfs.accounts.listed_count == 30
     assert [entry.name for entry in directories[0].list_directory()] == [b"4", b"3", b"2", b"1", b"0"]
     for directory in directories:
         directory.put()

@@ -28,6 +28,7 @@ NEEDS_ROOT = {
     "bpf",
     "capability",
     "cgroup",
+    "directory_position",
     "conntrack",
     "escape",
     "fast_open",

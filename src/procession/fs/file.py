@@ -293,9 +293,13 @@ class File:
     def list_directory(self) -> list[DirectoryEntry]:
         """The entries from the current position on, "." and ".." included. Raises ENOTDIR.
 
-        The caller who takes n of them adds n to `position`: that is also the d_off of the last one taken.
+        The caller who takes some of them goes on at `position_behind` the last one.
         """
         raise ENOTDIR
+
+    def position_behind(self, index: int) -> int:
+        """The position behind entry `index` of those that `list_directory` gave: its d_off."""
+        return self.position + index + 1
 
     def ioctl(self, request: int, argument: int, memory: UserMemory) -> int:
         """ioctl(2) for what isn't the same for all files. Raises ENOTTY."""

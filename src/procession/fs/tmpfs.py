@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.errno import (
     EEXIST,
@@ -21,6 +21,7 @@ from procession.abi.ioctls import FileFlag
 from procession.abi.limits import NAME_MAX
 from procession.abi.statfs import Magic
 from procession.fs.acl import AccessLists, put_lists
+from procession.fs.directory_position import DirectoryPositions, TmpfsDirectoryFile
 from procession.fs.file import MAXIMUM_SIZE
 from procession.fs.inode import (
     APPEND_ONLY,
@@ -39,6 +40,10 @@ from procession.fs.permission import CAP_FSETID, Subject, is_in_group
 from procession.fs.vfs import Vfs
 from procession.hardware.physical_memory import OutOfFrames
 from procession.mm.page_cache import Backing, FileSystemFull, PageCache
+
+if TYPE_CHECKING:
+    from procession.fs.dentry import Path
+    from procession.fs.file import File
 
 TMPFS_MAGIC = int(Magic.TMPFS_MAGIC)
 LINK_MAX = 65_000
@@ -230,10 +235,10 @@ class MemoryInode(Inode):
 
     `entries` are a directory's, in the order in which they were made. `target` is a symbolic link's.
     `extra_names` are those that were made by `link`; each counts as an inode. `born_ns` is when it was made,
-    0 if that isn't known.
+    0 if that isn't known. `positions` are where a directory's names stand, None until it's listed.
     """
 
-    __slots__ = ("born_ns", "entries", "extra_names", "target", "tmpfs")
+    __slots__ = ("born_ns", "entries", "extra_names", "positions", "target", "tmpfs")
 
     settable_flags: ClassVar[int] = INHERITED_FLAGS | IMMUTABLE | APPEND_ONLY
 
@@ -241,6 +246,7 @@ class MemoryInode(Inode):
         super().__init__(superblock, mode, uid, gid, rdev)
         self.tmpfs = superblock
         self.entries: dict[bytes, MemoryInode] = {}
+        self.positions: DirectoryPositions | None = None
         self.target = b""
         self.extra_names = 0
         self.born_ns = self.ctime_ns
@@ -267,16 +273,26 @@ class MemoryInode(Inode):
     def set_entry(self, name: bytes, inode: MemoryInode) -> None:
         """Make `name` lead to `inode`."""
         self.entries[name] = inode
+        if self.positions is not None:
+            self.positions.change_count += 1
         self.size = (2 + len(self.entries)) * _DIRECTORY_ENTRY_SIZE
 
     def remove_entry(self, name: bytes) -> None:
         """Take the name away."""
         del self.entries[name]
+        if self.positions is not None:
+            self.positions.forget(name)
         self.size = (2 + len(self.entries)) * _DIRECTORY_ENTRY_SIZE
 
     def all_entries(self) -> list[tuple[bytes, MemoryInode]]:
         """The names of this directory and their files, newest first, as Linux lists them."""
         return list(reversed(self.entries.items()))
+
+    def open(self, path: Path, flags: int, subject: Subject, progress: object = None) -> File:
+        # What is kept elsewhere too is listed in other ways.
+        if self.mode & S_IFMT == S_IFDIR and type(self) is MemoryInode:
+            return TmpfsDirectoryFile(path, flags, subject, self)
+        return super().open(path, flags, subject, progress)
 
     def lookup(self, name: bytes) -> Inode:
         if self.mode & S_IFMT != S_IFDIR:
@@ -477,6 +493,9 @@ class MemoryInode(Inode):
 
     def evict(self) -> None:
         self.entries = {}
+        if self.positions is not None:
+            self.positions.release()
+            self.positions = None
         if self.acl is not None:
             put_lists(self, AccessLists())
         if self.target:

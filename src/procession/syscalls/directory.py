@@ -60,9 +60,8 @@ def _list(task: Task, fd: int, buffer: int, size: int, pack: Callable[[Directory
     file = task.files.file(fd)
     packed: list[bytes] = []
     total = 0
-    position = file.position
-    for entry in file.list_directory():
-        record = pack(entry, position + len(packed) + 1)
+    for index, entry in enumerate(file.list_directory()):
+        record = pack(entry, file.position_behind(index))
         if total + len(record) > size:
             if not packed:
                 raise EINVAL("no room for one entry")
@@ -75,7 +74,7 @@ def _list(task: Task, fd: int, buffer: int, size: int, pack: Callable[[Directory
             task.mm.write(buffer, b"".join(packed))
         except EFAULT:
             packed, total = _put_some(task, buffer, packed)
-        file.position = position + len(packed)
+        file.position = file.position_behind(len(packed) - 1)
     note_access(file)
     return total
 
