@@ -214,7 +214,7 @@ class Machine(GoingBack):
             injector=fault_injector,
         )
         if pids_max is not None and image is None:
-            self.kernel.task_limit = min(pids_max, self.kernel.task_limit)
+            self.kernel.limit_tasks(bound=pids_max)
         self.init = create_init(self.kernel)
         if image is not None:
             from procession.confinement import confine

@@ -23,7 +23,7 @@ from procession.abi.word import Words
 from procession.fs.acl import ACL_GROUP_OBJ, ACL_MASK, ACL_OTHER, ACL_USER, ACL_USER_OBJ
 from procession.fs.attributes import NOW, OMIT, change_mode, change_owner, change_times, truncate
 from procession.fs.file import O_CREAT, O_RDWR, O_TRUNC, O_WRONLY, SEEK_DATA, SEEK_HOLE
-from procession.fs.handle import encode_handle, find_by_handle
+from procession.fs.handle import FILEID_INO32_GEN, encode_handle, find_by_handle
 from procession.fs.inode import S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFSOCK
 from procession.fs.mounts.mount import MS_NOATIME, MS_STRICTATIME
 from procession.fs.tmpfs import RENAME_EXCHANGE, RENAME_NOREPLACE, RENAME_WHITEOUT, Tmpfs
@@ -483,8 +483,9 @@ def test_a_handle_is_found_in_a_deep_tree(tree: FileTree) -> None:
     clock = tree.vfs.clock
     assert isinstance(clock, TestClock)
     before = clock.walked_count
-    found = find_by_handle(deepest.mount, encode_handle(deepest.inode))
+    found = find_by_handle(deepest.mount, FILEID_INO32_GEN, encode_handle(deepest.inode))
     assert found.dentry is deepest.dentry
     # Every entry that was looked at takes time.
     assert clock.walked_count - before == 2 * depth
-    assert find_by_handle(deepest.mount, encode_handle(deepest.mount.root.inode)).dentry is deepest.mount.root
+    root = deepest.mount.root
+    assert find_by_handle(deepest.mount, FILEID_INO32_GEN, encode_handle(root.inode)).dentry is root

@@ -95,3 +95,40 @@ TEST(files_without_handles)
 	CHECK_OK(find(AT_FDCWD, "/proc/self", AT_HANDLE_FID));
 	CHECK_ERRNO(find(AT_FDCWD, "/no/such/file", 0), ENOENT);
 }
+
+TEST(control_groups_by_their_number)
+{
+	int place, group;
+	uint64_t id;
+	struct stat status;
+
+	enter_scratch();
+	if (geteuid() != 0 || unshare(CLONE_NEWNS) == -1)
+		return;
+	MUST(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
+	MUST(mkdir("place", 0755));
+	MUST(mount("none", "place", "cgroup2", 0, NULL));
+	place = (int)MUST(open("place", O_RDONLY));
+	MUST(stat("place", &status));
+	CHECK_OK(find(place, "", AT_EMPTY_PATH));
+	CHECK_EQ(found.header.handle_bytes, 8);
+	CHECK_EQ(found.header.handle_type, 0xfe);
+	memcpy(&id, found.bytes, sizeof id);
+	CHECK_EQ(id, status.st_ino);
+	group = open_handle(place, O_RDONLY | O_DIRECTORY);
+	CHECK_OK(group);
+	CHECK_OK(faccessat(group, "cgroup.procs", F_OK, 0));
+	/* The usual type of handles means the same. */
+	found.header.handle_type = 1;
+	CHECK_OK(open_handle(place, O_RDONLY));
+	found.header.handle_type = 2;
+	CHECK_OK(open_handle(place, O_RDONLY));
+	found.header.handle_type = 0x81;
+	CHECK_ERRNO(open_handle(place, O_RDONLY), ESTALE);
+	CHECK_OK(find(place, "cgroup.procs", 0));
+	CHECK_OK(open_handle(place, O_RDONLY));
+	memset(found.bytes, 0x77, 8);
+	CHECK_ERRNO(open_handle(place, O_RDONLY), ESTALE);
+	found.header.handle_bytes = 4;
+	CHECK_ERRNO(open_handle(place, O_RDONLY), ESTALE);
+}

@@ -1470,3 +1470,85 @@ TEST(addresses_of_one_s_own_from_outside)
 		sleep_ms(10);
 	CHECK_EQ(text[0], 'z');
 }
+
+/* Give or take the names of a list that ends with NULL; the interface is named by its index. */
+static int change_names(int type, const char *interface, const char *const *names)
+{
+	struct ifinfomsg link = {.ifi_index = if_nametoindex(interface)};
+	struct request request;
+	struct rtattr *list;
+
+	begin(&request, type, 0, &link, sizeof(link));
+	list = add(&request, IFLA_PROP_LIST | NLA_F_NESTED, NULL, 0);
+	for (; *names != NULL; names++)
+		add(&request, IFLA_ALT_IFNAME, *names, strlen(*names) + 1);
+	end_nest(&request, list);
+	return ask(&request);
+}
+
+static int name_link(int type, const char *interface, const char *name)
+{
+	const char *names[] = {name, NULL};
+
+	return change_names(type, interface, names);
+}
+
+TEST(other_names_of_interfaces)
+{
+	static const char *const both[] = {"a-name-that-is-longer-than-others", "short", NULL};
+	static const char *const second_is_taken[] = {"third", "lo", "fourth", NULL};
+	char longest[129];
+	struct ifinfomsg link = {0};
+	struct request request;
+	unsigned index;
+	int home;
+
+	MUST(unshare(CLONE_NEWNET));
+	CHECK_EQ(make_link("one", "bridge"), 0);
+	CHECK_EQ(make_link("two", "bridge"), 0);
+	index = if_nametoindex("one");
+	CHECK_EQ(change_names(RTM_NEWLINKPROP, "one", both), 0);
+	CHECK_EQ(if_nametoindex("short"), index);
+	CHECK_EQ(name_link(RTM_NEWLINKPROP, "two", "short"), EEXIST);
+	CHECK_EQ(name_link(RTM_NEWLINKPROP, "one", "short"), EEXIST);
+	CHECK_EQ(name_link(RTM_NEWLINKPROP, "one", "one"), EEXIST);
+	CHECK_EQ(make_link("short", "bridge"), EEXIST);
+	CHECK_EQ(change_names(RTM_NEWLINKPROP, "two", second_is_taken), EEXIST);
+	CHECK_EQ(if_nametoindex("third"), if_nametoindex("two"));
+	CHECK_EQ(if_nametoindex("fourth"), 0);
+	CHECK_EQ(name_link(RTM_DELLINKPROP, "one", "third"), EINVAL);
+	CHECK_EQ(name_link(RTM_DELLINKPROP, "one", "one"), EINVAL);
+	CHECK_EQ(name_link(RTM_DELLINKPROP, "one", "nobody"), ENOENT);
+	memset(longest, 'n', sizeof(longest));
+	longest[128] = '\0';
+	CHECK_EQ(name_link(RTM_NEWLINKPROP, "one", longest), ERANGE);
+	longest[127] = '\0';
+	CHECK_EQ(name_link(RTM_NEWLINKPROP, "one", longest), 0);
+	begin(&request, RTM_DELLINK, 0, &link, sizeof(link));
+	add(&request, IFLA_ALT_IFNAME, longest, strlen(longest) + 1);
+	CHECK_EQ(ask(&request), 0);
+	CHECK_EQ(if_nametoindex("one"), 0);
+	CHECK_EQ(if_nametoindex("short"), 0);
+	begin(&request, RTM_NEWLINKPROP, 0, &link, sizeof(link));
+	CHECK_EQ(ask(&request), EINVAL);
+	/* A list has to say that it's one. */
+	link.ifi_index = (int)if_nametoindex("two");
+	begin(&request, RTM_NEWLINKPROP, 0, &link, sizeof(link));
+	add(&request, IFLA_PROP_LIST, NULL, 0);
+	CHECK_EQ(ask(&request), EINVAL);
+	/* It takes its names along, if nobody there has one of them. */
+	CHECK_EQ(make_veth("left", "right", -1), 0);
+	CHECK_EQ(name_link(RTM_NEWLINKPROP, "left", "moved"), 0);
+	home = (int)MUST(open("/proc/self/ns/net", O_RDONLY));
+	MUST(unshare(CLONE_NEWNET));
+	CHECK_EQ(make_link("moved", "bridge"), 0);
+	index = (unsigned)MUST(open("/proc/self/ns/net", O_RDONLY));
+	MUST(setns(home, CLONE_NEWNET));
+	CHECK_EQ(set_link("left", 0, 0, IFLA_NET_NS_FD, index), EEXIST);
+	CHECK_EQ(name_link(RTM_DELLINKPROP, "left", "moved"), 0);
+	CHECK_EQ(name_link(RTM_NEWLINKPROP, "left", "other"), 0);
+	CHECK_EQ(set_link("left", 0, 0, IFLA_NET_NS_FD, index), 0);
+	CHECK_EQ(if_nametoindex("other"), 0);
+	MUST(setns((int)index, CLONE_NEWNET));
+	CHECK_EQ(if_nametoindex("other"), if_nametoindex("left"));
+}

@@ -114,3 +114,19 @@ TEST(names_are_absent_before_they_are_forbidden)
 	make_nothing_in("/proc/sys");
 	make_nothing_in("/proc/sys/net");
 }
+
+#define THREADS "/proc/sys/kernel/threads-max"
+
+TEST(how_many_threads_there_may_be)
+{
+	char text[20] = {0};
+	int fd = (int)MUST(open(THREADS, O_RDWR));
+
+	CHECK(read(fd, text, sizeof(text) - 1) > 1);
+	CHECK_ERRNO(write_text(THREADS, "0\n"), EINVAL);
+	CHECK_ERRNO(write_text(THREADS, "1073741824\n"), EINVAL);
+	CHECK_ERRNO(write_text(THREADS, "-1\n"), EINVAL);
+	CHECK_ERRNO(write_text(THREADS, "many\n"), EINVAL);
+	/* What it is already: it's the host's too. */
+	CHECK_OK(write_text(THREADS, text));
+}

@@ -157,9 +157,10 @@ static void await_run_time(int family, pid_t pid, unsigned long long wanted_ns)
 TEST(families)
 {
 	struct nlmsghdr *message;
-	struct nlattr *attribute;
+	struct nlattr *attribute, *groups;
 	unsigned short id = GENL_ID_CTRL;
 	unsigned char nothing = 0;
+	int group = GENL_ID_CTRL;
 
 	open_socket();
 	message = ask(GENL_ID_CTRL, CTRL_CMD_GETFAMILY, 0, CTRL_ATTR_FAMILY_ID, &id, sizeof(id));
@@ -172,6 +173,21 @@ TEST(families)
 	attribute = find_in(message, CTRL_ATTR_HDRSIZE);
 	CHECK(attribute != NULL && *(unsigned *)data_of(attribute) == 0);
 	CHECK(find_in(message, CTRL_ATTR_OPS) != NULL);
+	/* Each operation has a policy of its own, which isn't told here. */
+	attribute = find_in(message, CTRL_ATTR_MAXATTR);
+	CHECK(attribute != NULL && *(unsigned *)data_of(attribute) == 0);
+	groups = find_in(message, CTRL_ATTR_MCAST_GROUPS);
+	CHECK(groups != NULL);
+	if (groups != NULL) {
+		/* The first group, and of it first the number. */
+		attribute = (struct nlattr *)data_of((struct nlattr *)data_of(groups));
+		CHECK_EQ(attribute->nla_type, CTRL_ATTR_MCAST_GRP_ID);
+		CHECK_EQ(*(unsigned *)data_of(attribute), GENL_ID_CTRL);
+		attribute = (struct nlattr *)((char *)attribute + NLA_ALIGN(attribute->nla_len));
+		CHECK_EQ(attribute->nla_type, CTRL_ATTR_MCAST_GRP_NAME);
+		CHECK_STRING(data_of(attribute), "notify");
+	}
+	CHECK_OK(setsockopt(control, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)));
 	CHECK_EQ(find_family("nlctrl"), GENL_ID_CTRL);
 	CHECK(find_family(TASKSTATS_GENL_NAME) > GENL_ID_CTRL);
 	CHECK_EQ(find_family("no such family"), -ENOENT);

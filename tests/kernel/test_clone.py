@@ -382,12 +382,20 @@ class TestLimits:
         assert machine.expect(parent, "fork") > 0
 
     def test_tasks_of_the_machine(self, machine: ConductedMachine, parent: Task) -> None:
-        machine.kernel.task_limit = 3
+        machine.kernel.limit_tasks(threads_max=3)
         child = machine.fork(parent)
         assert machine.call(parent, "fork") == -EAGAIN.number
         machine.exit(child)
         machine.reap(parent)
         assert machine.expect(parent, "fork") > 0
+
+    def test_what_contains_the_machine_bounds_its_tasks(
+        self, machine: ConductedMachine, parent: Task
+    ) -> None:
+        machine.kernel.limit_tasks(bound=3)
+        machine.kernel.limit_tasks(threads_max=1000)
+        machine.fork(parent)
+        assert machine.call(parent, "fork") == -EAGAIN.number
 
     def test_memory(self, machine: ConductedMachine, parent: Task) -> None:
         memory = machine.kernel.memory

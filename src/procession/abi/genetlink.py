@@ -30,6 +30,14 @@ class ControlAttribute(IntEnum):
     CTRL_ATTR_HDRSIZE = 4
     CTRL_ATTR_MAXATTR = 5
     CTRL_ATTR_OPS = 6
+    CTRL_ATTR_MCAST_GROUPS = 7
+
+
+class GroupAttribute(IntEnum):
+    """Attributes of a group of listeners in CTRL_ATTR_MCAST_GROUPS."""
+
+    CTRL_ATTR_MCAST_GRP_NAME = 1
+    CTRL_ATTR_MCAST_GRP_ID = 2
 
 
 class OperationAttribute(IntEnum):

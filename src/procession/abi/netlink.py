@@ -90,6 +90,8 @@ class RouteMessageType(IntEnum):
     RTM_NEWNSID = 88
     RTM_DELNSID = 89
     RTM_GETNSID = 90
+    RTM_NEWLINKPROP = 108
+    RTM_DELLINKPROP = 109
 
 
 class RouteGroup(IntEnum):
@@ -136,6 +138,7 @@ class LinkAttribute(IntEnum):
     IFLA_NEW_IFINDEX = 49
     IFLA_MIN_MTU = 50
     IFLA_MAX_MTU = 51
+    IFLA_PROP_LIST = 52
     IFLA_ALT_IFNAME = 53
 
 

@@ -8,44 +8,74 @@ from procession.abi.errno import ENOENT, ESTALE
 from procession.abi.word import Words
 from procession.fs.dentry import Path
 from procession.fs.namei import look_up_entry
-from procession.fs.ramfs import RamfsInode
-from procession.fs.tmpfs import MemoryInode
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from procession.fs.dentry import Dentry
     from procession.fs.inode import Inode
     from procession.fs.mounts.mount import Mount
 
 FILEID_INO32_GEN = 1
-"""The type of the handles here (Linux: include/linux/exportfs.h, enum fid_type)."""
+FILEID_INO32_GEN_PARENT = 2
+"""Types of handles with a number and a generation (Linux: include/linux/exportfs.h, enum fid_type)."""
 _HANDLE = Words("<III")
 HANDLE_SIZE = 12
 _GENERATION = 1
 """Numbers of inodes aren't used again, so that one generation is enough."""
 
 
-def can_be_opened(inode: Inode) -> bool:
-    """Whether a handle of the file can be opened again: those of file systems in memory can."""
-    return isinstance(inode, MemoryInode) and not isinstance(inode, RamfsInode)
+class ExportOperations:
+    """How a kind of file systems makes handles that it can open.
+
+    Nothing is kept of handles: a file is looked for from the root on, through what `children` gives.
+
+    Linux: include/linux/exportfs.h, export_operations.
+    """
+
+    __slots__ = ()
+
+    kind = FILEID_INO32_GEN
+    size = HANDLE_SIZE
+
+    def encode(self, inode: Inode) -> bytes:
+        """The handle of a file, `size` bytes. Linux: mm/shmem.c, shmem_encode_fh."""
+        return encode_handle(inode)
+
+    def number_of(self, kind: int, handle: bytes) -> int:
+        """The number of the inode that a handle names. Raises ESTALE.
+
+        Linux: mm/shmem.c, shmem_fh_to_dentry.
+        """
+        if len(handle) < HANDLE_SIZE:
+            raise ESTALE
+        generation, low, high = _HANDLE.unpack(handle[:HANDLE_SIZE])
+        if generation != _GENERATION:
+            raise ESTALE
+        number: int = high << 32 | low
+        return number
+
+    def children(self, directory: Inode) -> Iterable[tuple[bytes, Inode]]:
+        """What is in a directory; nothing in any other file."""
+        raise NotImplementedError
 
 
 def encode_handle(inode: Inode) -> bytes:
-    """The handle of a file. Linux: mm/shmem.c, shmem_encode_fh."""
+    """A handle of a number and a generation, which every file has."""
     return _HANDLE.pack(_GENERATION, inode.number, inode.number >> 32)
 
 
-def find_by_handle(mount: Mount, handle: bytes) -> Path:
-    """The place of the file that `handle` names, by one of its names. Raises ESTALE.
+def find_by_handle(mount: Mount, kind: int, handle: bytes) -> Path:
+    """The place of the file that `handle`, of type `kind`, names, by one of its names. Raises ESTALE.
 
-    Linux: mm/shmem.c, shmem_fh_to_dentry. Names are looked for from the root on: nothing is kept of handles.
+    Linux: fs/exportfs/expfs.c, exportfs_decode_fh_raw.
     """
     superblock = mount.superblock
-    if len(handle) < HANDLE_SIZE or not can_be_opened(superblock.root):
+    operations = superblock.exports
+    if operations is None:
         raise ESTALE
-    generation, low, high = _HANDLE.unpack(handle[:HANDLE_SIZE])
-    root = superblock.root
-    assert isinstance(root, MemoryInode)
-    names, entry_count = _names_to(root, high << 32 | low) if generation == _GENERATION else (None, 0)
+    number = operations.number_of(kind, handle)
+    names, entry_count = _names_to(operations, superblock.root, number)
     superblock.vfs.clock.spend_walking(entry_count)
     if names is None:
         raise ESTALE
@@ -58,24 +88,24 @@ def find_by_handle(mount: Mount, handle: bytes) -> Path:
     return Path(mount, entry)
 
 
-def _names_to(root: MemoryInode, number: int) -> tuple[list[bytes] | None, int]:
+def _names_to(operations: ExportOperations, root: Inode, number: int) -> tuple[list[bytes] | None, int]:
     """The names along which the file of that number is found, None if it has none; and how many were seen."""
     if root.number == number:
         return [], 0
     # Directories, each with the place in this list of the one that it's in, and its name there.
-    found: list[tuple[MemoryInode, int, bytes]] = [(root, 0, b"")]
+    found: list[tuple[Inode, int, bytes]] = [(root, 0, b"")]
     seen_count = 0
     for place, (directory, _, _) in enumerate(found):
-        for name, inode in directory.entries.items():
+        for name, inode in operations.children(directory):
             seen_count += 1
             if inode.number == number:
                 return [*_names_of(found, place), name], seen_count
-            if inode.entries:
+            if inode.is_directory:
                 found.append((inode, place, name))
     return None, seen_count
 
 
-def _names_of(found: list[tuple[MemoryInode, int, bytes]], place: int) -> list[bytes]:
+def _names_of(found: list[tuple[Inode, int, bytes]], place: int) -> list[bytes]:
     names = []
     while place:
         _, place, name = found[place]

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from procession.fs.file import File
     from procession.fs.file_events import FileWatch
     from procession.fs.file_system_type import FileSystemType
+    from procession.fs.handle import ExportOperations
     from procession.fs.lock import FileLocks
     from procession.fs.mounts.namespace import MountNamespace
     from procession.fs.user_namespace import UserNamespace
@@ -114,6 +115,8 @@ class Superblock:
     """Whether its files have extended attributes; where they haven't, all names are EOPNOTSUPP."""
     has_holes: ClassVar[bool] = True
     """Whether its files tell where there is nothing in them, and can be given room beforehand."""
+    exports: ClassVar[ExportOperations | None] = None
+    """How its files have handles that can be opened; None where they haven't."""
 
     def __init__(self, vfs: Vfs, type_name: str, magic: int) -> None:
         self.vfs = vfs

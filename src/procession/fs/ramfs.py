@@ -11,6 +11,7 @@ from procession.fs.inode import FileSystemStatistics, Inode
 from procession.fs.tmpfs import RENAME_WHITEOUT, MemoryInode, Tmpfs
 
 if TYPE_CHECKING:
+    from procession.fs.handle import ExportOperations
     from procession.fs.inode import Superblock
     from procession.fs.mounts.context import MountContext, Parameter
     from procession.fs.permission import Subject
@@ -31,6 +32,7 @@ class Ramfs(Tmpfs):
     has_acls: ClassVar[bool] = False
     has_xattrs: ClassVar[bool] = False
     has_holes: ClassVar[bool] = False
+    exports: ClassVar[ExportOperations | None] = None
 
     def __init__(self, vfs: Vfs, mode: int) -> None:
         super().__init__(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.errno import (
@@ -23,6 +24,7 @@ from procession.abi.statfs import Magic
 from procession.fs.acl import AccessLists, put_lists
 from procession.fs.directory_position import DirectoryPositions, TmpfsDirectoryFile
 from procession.fs.file import MAXIMUM_SIZE
+from procession.fs.handle import ExportOperations
 from procession.fs.inode import (
     APPEND_ONLY,
     IMMUTABLE,
@@ -56,6 +58,16 @@ RENAME_EXCHANGE = int(RenameFlag.RENAME_EXCHANGE)
 RENAME_WHITEOUT = int(RenameFlag.RENAME_WHITEOUT)
 
 
+class TmpfsExports(ExportOperations):
+    """Handles of files in memory. Linux: mm/shmem.c, shmem_export_ops."""
+
+    __slots__ = ()
+
+    def children(self, directory: Inode) -> Iterable[tuple[bytes, Inode]]:
+        assert isinstance(directory, MemoryInode)
+        return directory.entries.items()
+
+
 class Tmpfs(Superblock):
     """A file system in memory (Linux: mm/shmem.c).
 
@@ -78,6 +90,7 @@ class Tmpfs(Superblock):
 
     has_acls: ClassVar[bool] = True
     has_xattrs: ClassVar[bool] = True
+    exports: ClassVar[ExportOperations | None] = TmpfsExports()
     is_written_back: ClassVar[bool] = False
 
     def __init__(

@@ -123,6 +123,8 @@ EXTENT_BYTES = 160
 """One line of a map of ids."""
 INTERFACE_BYTES = 4_096
 """A network interface."""
+NAME_BYTES = 256
+"""Another name of an interface."""
 ROUTE_BYTES = 768
 """A route, an address of an interface, or a neighbour, with their places in tables."""
 WAIT_BYTES = 256

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 
 MAXIMUM_TASKS = 63_000
-"""kernel.threads-max."""
+"""kernel.threads-max at first."""
 
 
 class Kernel:
@@ -52,7 +52,7 @@ class Kernel:
     `current` is the running task and `live` the task whose registers are in the processor: they differ
     only while the kernel is switching. `is_saved` says that the live registers are in `live.registers` too,
     since the last trap. `tasks` are all that there are, zombies included, in the order of their making;
-    `task_limit` is how many there may be at once: kernel.threads-max, or less where something contains the
+    `task_limit` is how many there may be at once: `threads_max`, or `task_bound` where something contains the
     machine. `init_namespaces` are those that the machine starts with (Linux: kernel/nsproxy.c,
     init_nsproxy). `call_work` says what is done for each system call of the live task beside the call
     itself, 0 for nothing: it's observed, or filtered. It, `cpu` and `observer` are outside the machine's
@@ -101,8 +101,10 @@ class Kernel:
         "seccomp_logged",
         "signal_gate",
         "swappiness",
+        "task_bound",
         "task_limit",
         "tasks",
+        "threads_max",
         "taskstats",
         "timers",
         "total_forks",
@@ -138,7 +140,7 @@ class Kernel:
         self.timers = TimerQueue(self)
         self.futexes = FutexTable()
         self.tasks: dict[Task, None] = {}
-        self.task_limit = MAXIMUM_TASKS
+        self.task_limit = self.task_bound = self.threads_max = MAXIMUM_TASKS
         self.vfs: Vfs
         self.init_namespaces: NsProxy
         self.init_pid_namespace: PidNamespace
@@ -195,6 +197,14 @@ class Kernel:
     def processor(self) -> int:
         """The number of the processor that runs the running task; 0 where none runs."""
         return 0 if self.current is None else self.current.entity.processor
+
+    def limit_tasks(self, *, threads_max: int | None = None, bound: int | None = None) -> None:
+        """Set kernel.threads-max, or how many tasks there may be whatever that says."""
+        if threads_max is not None:
+            self.threads_max = threads_max
+        if bound is not None:
+            self.task_bound = bound
+        self.task_limit = min(self.threads_max, self.task_bound)
 
     def random_bytes(self, length: int) -> bytes:
         """The next bytes of the machine's random source."""

@@ -51,7 +51,6 @@ class TaskstatsFamily(GenericFamily):
 
     name = TASKSTATS_GENL_NAME
     version = TASKSTATS_GENL_VERSION
-    largest_attribute = 4
     operations: ClassVar[dict[int, int]] = {
         _GET: int(
             OperationFlag.GENL_ADMIN_PERM | OperationFlag.GENL_CMD_CAP_DO | OperationFlag.GENL_CMD_CAP_HASPOL

@@ -138,6 +138,7 @@ def _forget(interface: Interface) -> None:
     _clear(interface)
     network.forget_interface(interface)
     network.account_interface(-1)
+    network.account_names(-len(interface.other_names))
     network.topology_changed()
     network.link_changed(interface, is_there=False)
     network.device_event(interface, b"remove")
@@ -351,6 +352,8 @@ def move(interface: Interface, network: Network, name: bytes = b"", index: int =
         return
     wanted = name or interface.name
     chosen = free_name(network, wanted)
+    if any(network.interface_named(other) is not None for other in interface.other_names):
+        raise EEXIST("another interface has one of its names")
     if not index:
         index = 0 if interface.index in network.interfaces else interface.index
     number = free_index(network, index)

@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.errno import ENOBUFS
 from procession.fs.namespace import CLONE_NEWNET, Namespace
-from procession.hardware.kernel_memory import INTERFACE, INTERFACE_BYTES, PACKET_FILTER, ROUTE_BYTES, SOCKET
+from procession.hardware.kernel_memory import (
+    INTERFACE,
+    INTERFACE_BYTES,
+    NAME_BYTES,
+    PACKET_FILTER,
+    ROUTE_BYTES,
+    SOCKET,
+)
 from procession.hardware.physical_memory import OutOfFrames
 from procession.net.internet.device_address import interface_came_up
 from procession.net.internet.flow_label import LEASE_BYTES
@@ -183,18 +190,20 @@ class Network(Namespace):
     # Interfaces
 
     def interface_named(self, name: bytes) -> Interface | None:
-        """The interface called `name`."""
+        """The interface called `name`, be it by another of its names."""
         return self.named.get(name)
 
     def add_interface(self, interface: Interface) -> None:
         """`interface` is in this network from now on."""
         self.interfaces[interface.index] = interface
-        self.named[interface.name] = interface
+        for name in (interface.name, *interface.other_names):
+            self.named[name] = interface
 
     def forget_interface(self, interface: Interface) -> None:
         """`interface` isn't in this network any more."""
         del self.interfaces[interface.index]
-        del self.named[interface.name]
+        for name in (interface.name, *interface.other_names):
+            del self.named[name]
 
     def forwards(self, interface: Interface, *, is_ipv6: bool) -> bool:
         """Whether packets for others that come by `interface` are passed on."""
@@ -251,6 +260,7 @@ class Network(Namespace):
         for interface in list(self.interfaces.values()):
             if self.interfaces.get(interface.index) is interface and interface is not self.loopback:
                 delete_interface(interface)
+        self.account_names(-len(self.loopback.other_names))
         self.account_address(-self.address_count)
         if self.ruleset is not None:
             self.system.account.uncharge(PACKET_FILTER, self.ruleset.size)
@@ -270,6 +280,10 @@ class Network(Namespace):
     def account_interface(self, count: int) -> None:
         """There are `count` interfaces more. Raises ENOBUFS."""
         self._account(count * INTERFACE_BYTES)
+
+    def account_names(self, count: int) -> None:
+        """There are `count` more names of interfaces, beside their first. Raises ENOBUFS."""
+        self._account(count * NAME_BYTES)
 
     def account_address(self, count: int) -> None:
         """There are `count` addresses, routes or neighbours more. Raises ENOBUFS."""

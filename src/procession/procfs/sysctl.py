@@ -10,7 +10,6 @@ from procession.abi.limits import NGROUPS_MAX
 from procession.fs.pipe import pipe_file_system
 from procession.hardware.physical_memory import PAGE_SIZE
 from procession.kernel.dump.pattern import PATTERN_MAXIMUM
-from procession.kernel.kernel import MAXIMUM_TASKS
 from procession.kernel.namespaces.uts import DOMAIN_NAME, HOST_NAME
 from procession.kernel.rlimit import LARGEST_NOFILE
 from procession.mm.address_space import DUMPABLE, DUMPABLE_BY_ROOT, UNDUMPABLE
@@ -43,6 +42,8 @@ from procession.procfs.terminal import (
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
 
+_MAX_THREADS = (1 << 30) - 1
+"""Ids of threads have 30 bits in futex words (Linux: kernel/fork.c, MAX_THREADS)."""
 PID_MAX_LIMIT = 1 << 22
 PID_MAX_MINIMUM = 301
 """Linux: kernel/pid.c, pid_max_min: RESERVED_PIDS + 1."""
@@ -131,7 +132,18 @@ def show_version(kernel: Kernel) -> bytes:
 
 def show_threads_max(kernel: Kernel) -> bytes:
     """kernel.threads-max: how many tasks the machine may have."""
-    return number_line(MAXIMUM_TASKS)
+    return number_line(kernel.threads_max)
+
+
+def store_threads_max(kernel: Kernel, data: bytes) -> None:
+    """Set kernel.threads-max. Raises EINVAL for none, and for more than can be.
+
+    Linux: kernel/fork.c, sysctl_max_threads.
+    """
+    value = parse_integer(data)
+    if not 1 <= value <= _MAX_THREADS:
+        raise EINVAL("none, or more than ids of threads")
+    kernel.limit_tasks(threads_max=value)
 
 
 def show_core_pattern(kernel: Kernel) -> bytes:
@@ -392,7 +404,7 @@ SYSCTL_TREE: SystemTree = {
         b"randomize_va_space": SystemFile(0o444, show_zero),
         b"seccomp": SECCOMP_SYSCTLS,
         b"tainted": SystemFile(0o644, show_zero),
-        b"threads-max": SystemFile(0o444, show_threads_max),
+        b"threads-max": SystemFile(0o644, show_threads_max, store_threads_max),
         b"unprivileged_userns_clone": SystemFile(
             0o644, show_unprivileged_user_namespaces, store_unprivileged_user_namespaces
         ),

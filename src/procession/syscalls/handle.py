@@ -8,7 +8,7 @@ from procession.abi.errno import EINVAL, EOPNOTSUPP, EOVERFLOW, EPERM
 from procession.abi.open_flags import AT_FDCWD, HandleFlag, OpenFlag
 from procession.abi.word import Words, pack_u32, pack_u64
 from procession.fs.file import O_CLOEXEC, O_LARGEFILE, O_PATH
-from procession.fs.handle import FILEID_INO32_GEN, HANDLE_SIZE, can_be_opened, encode_handle, find_by_handle
+from procession.fs.handle import ExportOperations, find_by_handle
 from procession.fs.opening import open_path
 from procession.fs.permission import CAP_DAC_READ_SEARCH
 from procession.kernel.rlimit import RLIMIT_NOFILE
@@ -24,6 +24,8 @@ _FID = int(HandleFlag.AT_HANDLE_FID)
 _FOLLOW = int(HandleFlag.AT_SYMLINK_FOLLOW)
 _EMPTY = int(HandleFlag.AT_EMPTY_PATH)
 _HEADER = Words("<Ii")
+_NOT_TO_BE_OPENED = ExportOperations()
+"""What makes handles that only tell files apart, of file systems that have none."""
 _LARGEST = 128
 """How long a handle may be (Linux: include/linux/exportfs.h, MAX_HANDLE_SZ)."""
 
@@ -36,18 +38,21 @@ def name_to_handle_at(
     if flags & ~(_UNIQUE | _FID | _FOLLOW | _EMPTY):
         raise EINVAL("unknown flags")
     place = find(task, directory, path, follow=bool(flags & _FOLLOW), allow_empty=bool(flags & _EMPTY))
-    if not flags & _FID and not can_be_opened(place.inode):
-        raise EOPNOTSUPP("files of this file system have no handles")
+    operations = place.inode.superblock.exports
+    if operations is None:
+        if not flags & _FID:
+            raise EOPNOTSUPP("files of this file system have no handles")
+        operations = _NOT_TO_BE_OPENED
     room, _ = _HEADER.unpack(task.mm.read(handle, _HEADER.size))
     if room > _LARGEST:
         raise EINVAL("a handle longer than any")
     mount = place.mount
     task.mm.write(mount_id, pack_u64(mount.id) if flags & _UNIQUE else pack_u32(mount.number))
-    header = _HEADER.pack(HANDLE_SIZE, FILEID_INO32_GEN)
-    if room < HANDLE_SIZE:
+    header = _HEADER.pack(operations.size, operations.kind)
+    if room < operations.size:
         task.mm.write(handle, header)
         raise EOVERFLOW
-    task.mm.write(handle, header + encode_handle(place.inode))
+    task.mm.write(handle, header + operations.encode(place.inode))
     return 0
 
 
@@ -57,10 +62,10 @@ def open_by_handle_at(task: Task, mount_fd: Fd, handle: Address, flags: Flags[Op
     mount = task.fs.cwd.mount if mount_fd == AT_FDCWD else task.files.file(mount_fd).path.mount
     if not task.credentials.has_capability(CAP_DAC_READ_SEARCH):
         raise EPERM("takes CAP_DAC_READ_SEARCH")
-    length, _ = _HEADER.unpack(task.mm.read(handle, _HEADER.size))
+    length, kind = _HEADER.unpack(task.mm.read(handle, _HEADER.size))
     if not 0 < length <= _LARGEST:
         raise EINVAL("no length of a handle")
-    place = find_by_handle(mount, task.mm.read(handle + _HEADER.size, length))
+    place = find_by_handle(mount, kind, task.mm.read(handle + _HEADER.size, length))
     limit = task.group.limits.soft[RLIMIT_NOFILE]
     task.files.lowest_free(0, limit)
     file = open_path(place, task.credentials, flags if flags & O_PATH else flags | O_LARGEFILE)

@@ -50,6 +50,7 @@ _LOWER_LAYER_DOWN, _UP = int(OperationalState.IF_OPER_LOWERLAYERDOWN), int(Opera
 class Interface:
     """One interface (Linux: include/linux/netdevice.h, struct net_device).
 
+    `other_names` are those by which it's found too; all interfaces of a network have different ones.
     `flags` are those that are stored; `shown_flags` has those too that follow from the state. `peer` is a
     veth's other end, `master` the bridge whose port this is, `ports` a bridge's ports in the order in which
     they came; a bridge that never had any can't tell whether it has a wire (`had_ports`), and has the least
@@ -76,6 +77,7 @@ class Interface:
         "mtu",
         "name",
         "network",
+        "other_names",
         "peer",
         "ports",
         "queue_length",
@@ -95,6 +97,7 @@ class Interface:
         self.network = network
         self.kind = kind
         self.name = name
+        self.other_names: list[bytes] = []
         self.index = index
         self.hardware_address = hardware_address
         self.mtu = LOOPBACK_MTU if kind == LOOPBACK else ETHERNET_MTU

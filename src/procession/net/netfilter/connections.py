@@ -23,7 +23,7 @@ from procession.abi.word import pack_port, pack_u8
 from procession.net.internet.packet import ICMP, ICMP6, TCP
 from procession.net.netfilter.expression import be32, be32_in
 from procession.net.netfilter.tracking import MOST_CONNECTIONS
-from procession.net.netlink.attributes import attribute, nested_in
+from procession.net.netlink.attributes import NESTED, attribute, nested_in
 
 if TYPE_CHECKING:
     from procession.net.netfilter.request import FilterRequest
@@ -62,12 +62,11 @@ _ADDRESS_KINDS = {
     _IPV6: (int(TupleAddress.CTA_IP_V6_SRC), int(TupleAddress.CTA_IP_V6_DST)),
 }
 """By family: the attributes of a source and a destination."""
-_NESTED = 0x8000
 _NO_FLAGS = bytes(2)
 
 
 def _nest(kind: int, data: bytes) -> bytes:
-    return attribute(kind | _NESTED, data)
+    return attribute(kind | NESTED, data)
 
 
 def _family_of(key: Tuple) -> int:

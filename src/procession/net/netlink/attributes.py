@@ -18,6 +18,8 @@ _ROOT_OR_MATCH = int(NetlinkFlag.NLM_F_DUMP)
 
 ATTRIBUTE_BYTES = _ATTRIBUTE.size
 """What comes before an attribute's data."""
+NESTED = 0x8000
+"""Of an attribute's type: there are others in it (NLA_F_NESTED)."""
 
 Message = tuple[int, bytes]
 """Its type and body."""
@@ -108,6 +110,12 @@ def attribute_offset(body: bytes, offset: int, kind: int) -> int:
             return offset
         offset += length + 3 & ~3
     return 0
+
+
+def is_marked_as_nested(body: bytes, offset: int, kind: int) -> bool:
+    """Whether the attribute of this kind says that there are others in it, as newer requests must."""
+    place = attribute_offset(body, offset, kind)
+    return bool(place) and bool(_ATTRIBUTE.unpack_from(body, place)[1] & NESTED)
 
 
 def nested_in(body: bytes) -> dict[int, bytes]:

@@ -9,6 +9,7 @@ from procession.abi.genetlink import (
     ControlAttribute,
     ControlCommand,
     Genlmsghdr,
+    GroupAttribute,
     OperationAttribute,
     OperationFlag,
 )
@@ -33,16 +34,16 @@ _HAS_POLICY = int(OperationFlag.GENL_CMD_CAP_HASPOL)
 class GenericFamily:
     """A family (Linux: include/net/genetlink.h, struct genl_family).
 
-    `operations` are its commands, each with its OperationFlags; `largest_attribute` is the largest number of
-    an attribute.
+    `operations` are its commands, each with its OperationFlags; `groups` those who listen may join, by their
+    numbers.
     """
 
     __slots__ = ()
 
     name: ClassVar[bytes]
     version: ClassVar[int]
-    largest_attribute: ClassVar[int]
     operations: ClassVar[dict[int, int]]
+    groups: ClassVar[dict[int, bytes]] = {}
 
     def answer(self, request: Request, command: int, found: dict[int, bytes]) -> list[tuple[int, bytes]]:
         """The commands and attributes that answer `command` with its attributes."""
@@ -53,14 +54,17 @@ class GenericFamily:
 
 
 class ControlFamily(GenericFamily):
-    """nlctrl (Linux: net/netlink/genetlink.c, genl_ctrl)."""
+    """nlctrl (Linux: net/netlink/genetlink.c, genl_ctrl).
+
+    Who joins `notify` is told of new families and of those that go: there are none after the machine's start.
+    """
 
     __slots__ = ("families",)
 
     name = b"nlctrl"
     version = 2
-    largest_attribute = 10
     operations: ClassVar[dict[int, int]] = {_GETFAMILY: _CAN_DO | _CAN_DUMP | _HAS_POLICY}
+    groups: ClassVar[dict[int, bytes]] = {CONTROL_ID: b"notify"}
 
     def __init__(self, families: dict[int, GenericFamily]) -> None:
         self.families = families
@@ -93,16 +97,26 @@ def description(family_id: int, family: GenericFamily) -> bytes:
         )
         for index, (command, flags) in enumerate(family.operations.items(), 1)
     )
-    return b"".join(
-        (
-            attribute(int(ControlAttribute.CTRL_ATTR_FAMILY_NAME), family.name + b"\0"),
-            attribute(int(ControlAttribute.CTRL_ATTR_FAMILY_ID), pack_u16(family_id)),
-            attribute(int(ControlAttribute.CTRL_ATTR_VERSION), number(family.version)),
-            attribute(int(ControlAttribute.CTRL_ATTR_HDRSIZE), number(0)),
-            attribute(int(ControlAttribute.CTRL_ATTR_MAXATTR), number(family.largest_attribute)),
-            attribute(int(ControlAttribute.CTRL_ATTR_OPS), operations),
+    told = [
+        attribute(int(ControlAttribute.CTRL_ATTR_FAMILY_NAME), family.name + b"\0"),
+        attribute(int(ControlAttribute.CTRL_ATTR_FAMILY_ID), pack_u16(family_id)),
+        attribute(int(ControlAttribute.CTRL_ATTR_VERSION), number(family.version)),
+        attribute(int(ControlAttribute.CTRL_ATTR_HDRSIZE), number(0)),
+        # Each operation has a policy of its own, whose largest attribute isn't told here.
+        attribute(int(ControlAttribute.CTRL_ATTR_MAXATTR), number(0)),
+        attribute(int(ControlAttribute.CTRL_ATTR_OPS), operations),
+    ]
+    if family.groups:
+        groups = b"".join(
+            attribute(
+                index,
+                attribute(int(GroupAttribute.CTRL_ATTR_MCAST_GRP_ID), number(group))
+                + attribute(int(GroupAttribute.CTRL_ATTR_MCAST_GRP_NAME), name + b"\0"),
+            )
+            for index, (group, name) in enumerate(family.groups.items(), 1)
         )
-    )
+        told.append(attribute(int(ControlAttribute.CTRL_ATTR_MCAST_GROUPS), groups))
+    return b"".join(told)
 
 
 class GenericSocket(NetlinkSocket):

@@ -33,6 +33,7 @@ from procession.net.link_change import (
     set_mtu,
 )
 from procession.net.netlink.attributes import (
+    NESTED,
     Answer,
     Message,
     Request,
@@ -117,9 +118,13 @@ def link_body(interface: Interface, asker: Network, *, change: int = 0) -> bytes
         if interface.master is not None:
             information += attribute(_INFO_SLAVE_KIND, interface.master.kind + b"\0")
         found.append((LinkAttribute.IFLA_LINKINFO, information))
+    properties = b""
+    if interface.other_names:
+        names = b"".join(attribute(_ALT_NAME, name + b"\0") for name in interface.other_names)
+        properties = attribute(int(LinkAttribute.IFLA_PROP_LIST) | NESTED, names)
     if peer is not None and peer.network is not asker:
         found.append((LinkAttribute.IFLA_LINK_NETNSID, number(asker.number_of(peer.network))))
-    return header.pack() + b"".join(attribute(int(kind), data) for kind, data in found)
+    return header.pack() + b"".join(attribute(int(kind), data) for kind, data in found) + properties
 
 
 def _tun_data(tun: TunDevice, asker: Network) -> bytes:
@@ -143,6 +148,11 @@ def _tun_data(tun: TunDevice, asker: Network) -> bytes:
     return b"".join(attribute(int(kind), data) for kind, data in found)
 
 
+def link_header(request: Request) -> tuple[Ifinfomsg, dict[int, bytes]]:
+    """The header of a request, and the attributes behind it. Raises EINVAL, ERANGE."""
+    return _header(request), _link_attributes(request)
+
+
 def _header(request: Request) -> Ifinfomsg:
     if len(request.body) < Ifinfomsg.SIZE:
         raise EINVAL("a struct ifinfomsg is needed")
@@ -158,7 +168,7 @@ def _link_attributes(request: Request) -> dict[int, bytes]:
     return found
 
 
-def _find(network: Network, header: Ifinfomsg, found: dict[int, bytes]) -> Interface | None:
+def find_link(network: Network, header: Ifinfomsg, found: dict[int, bytes]) -> Interface | None:
     """The interface that a request is about. Raises EINVAL if it doesn't say which."""
     if header.ifi_index > 0:
         return network.interfaces.get(header.ifi_index)
@@ -175,7 +185,7 @@ def list_links(request: Request) -> Answer:
     if not request.is_dump:
         header = _header(request)
         found = attributes_in(request.body, Ifinfomsg.SIZE)
-        interface = _find(network, header, found)
+        interface = find_link(network, header, found)
         if interface is None:
             raise ENODEV
         return [(_NEWLINK, link_body(interface, network))]
@@ -238,7 +248,7 @@ def new_link(request: Request) -> None:
     name = text_in(found, _NAME)
     interface: Interface | None = None
     if header.ifi_index > 0 or name is not None or _ALT_NAME in found:
-        interface = _find(network, header, found)
+        interface = find_link(network, header, found)
     elif header.ifi_index < 0:
         raise EINVAL("a negative index")
     if interface is not None:
@@ -337,7 +347,7 @@ def change_link(request: Request) -> None:
     """RTM_SETLINK. Raises ENODEV ... Linux: net/core/rtnetlink.c, rtnl_setlink."""
     header = _header(request)
     found = _link_attributes(request)
-    interface = _find(request.network, header, found)
+    interface = find_link(request.network, header, found)
     if interface is None:
         raise ENODEV
     _change(request, header, found, interface)
@@ -400,7 +410,7 @@ def delete_link(request: Request) -> None:
     """RTM_DELLINK. Raises ENODEV, EOPNOTSUPP. Linux: net/core/rtnetlink.c, rtnl_dellink."""
     header = _header(request)
     found = attributes_in(request.body, Ifinfomsg.SIZE)
-    interface = _find(request.network, header, found)
+    interface = find_link(request.network, header, found)
     if interface is None:
         raise ENODEV
     if interface.kind == LOOPBACK:

@@ -8,6 +8,7 @@ from procession.abi.word import pack_u8
 from procession.net.internet.address import AF_INET6
 from procession.net.netlink.addresses import change_address, list_addresses
 from procession.net.netlink.attributes import Answer, Request
+from procession.net.netlink.link_properties import change_properties
 from procession.net.netlink.links import change_link, delete_link, list_links, new_link
 from procession.net.netlink.neighbours import change_neighbour, list_neighbours
 from procession.net.netlink.numbers import number_of_network, set_number
@@ -22,6 +23,7 @@ _NEWROUTE, _DELROUTE = int(RouteMessageType.RTM_NEWROUTE), int(RouteMessageType.
 _GETROUTE = int(RouteMessageType.RTM_GETROUTE)
 _NEWNEIGH, _DELNEIGH = int(RouteMessageType.RTM_NEWNEIGH), int(RouteMessageType.RTM_DELNEIGH)
 _GETNEIGH, _GETRULE = int(RouteMessageType.RTM_GETNEIGH), int(RouteMessageType.RTM_GETRULE)
+_NEWLINKPROP, _DELLINKPROP = int(RouteMessageType.RTM_NEWLINKPROP), int(RouteMessageType.RTM_DELLINKPROP)
 _NEWNSID, _GETNSID = int(RouteMessageType.RTM_NEWNSID), int(RouteMessageType.RTM_GETNSID)
 _IPV6 = pack_u8(AF_INET6)
 _GET = 2
@@ -75,6 +77,8 @@ def answer(request: Request) -> Answer:
         change_route(request, is_new=kind == _NEWROUTE)
     elif kind in (_NEWNEIGH, _DELNEIGH):
         change_neighbour(request, is_new=kind == _NEWNEIGH)
+    elif kind in (_NEWLINKPROP, _DELLINKPROP):
+        change_properties(request, is_new=kind == _NEWLINKPROP)
     elif kind == _NEWNSID:
         set_number(request)
     else:

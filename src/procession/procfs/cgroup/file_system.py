@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from procession.abi.errno import E2BIG, EINVAL, ENODEV, ENOENT, EPERM
+from procession.abi.errno import E2BIG, EINVAL, ENODEV, ENOENT, EPERM, ESTALE
 from procession.abi.statfs import Magic
+from procession.abi.word import pack_u64
 from procession.fs.file import ALWAYS_READY, POLLERR, POLLPRI, File
+from procession.fs.handle import FILEID_INO32_GEN, FILEID_INO32_GEN_PARENT, ExportOperations
 from procession.fs.inode import S_IFDIR, S_IFREG, DirectoryEntry, Inode, Superblock
 from procession.fs.mounts.mount import root_dentry
 from procession.fs.namei import look_up_entry
@@ -25,6 +27,8 @@ from procession.procfs.inode import GeneratedFile
 from procession.procfs.pressure import TriggerSlot, pressure_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from procession.fs.dentry import Dentry, Path
     from procession.fs.permission import Subject
     from procession.fs.wait_queue import WaitQueue
@@ -43,6 +47,36 @@ CONTROL_FILES: dict[bytes, ControlFile] = {
 }
 """All files that there are, those of the hierarchy first."""
 _MAXIMUM_WRITE = 4096
+_FILEID_KERNFS = 0xFE
+"""The type of the handles of control groups (Linux: include/linux/exportfs.h, enum fid_type)."""
+_KNOWN_TYPES = (_FILEID_KERNFS, FILEID_INO32_GEN, FILEID_INO32_GEN_PARENT)
+_ID_SIZE = 8
+
+
+class CgroupExports(ExportOperations):
+    """A handle is the group's number, as programs ask for it. In Linux, kernfs_export_ops."""
+
+    __slots__ = ()
+
+    kind = _FILEID_KERNFS
+    size = _ID_SIZE
+
+    def encode(self, inode: Inode) -> bytes:
+        """In Linux, kernfs_encode_fh."""
+        return pack_u64(inode.number)
+
+    def number_of(self, kind: int, handle: bytes) -> int:
+        """The usual types are taken too (in Linux, __kernfs_fh_to_dentry)."""
+        if kind not in _KNOWN_TYPES or len(handle) < _ID_SIZE:
+            raise ESTALE
+        return int.from_bytes(handle[:_ID_SIZE], "little")
+
+    def children(self, directory: Inode) -> Iterable[tuple[bytes, Inode]]:
+        assert isinstance(directory, CgroupDirectory)
+        directories = directory.cgroupfs.directories
+        yield from directory.files.items()
+        for name, child in directory.group.children.items():
+            yield name, directories[child]
 
 
 class CgroupFileSystem(Superblock):
@@ -54,6 +88,7 @@ class CgroupFileSystem(Superblock):
     __slots__ = ("directories", "kernel")
 
     has_xattrs: ClassVar[bool] = True
+    exports: ClassVar[ExportOperations | None] = CgroupExports()
 
     def __init__(self, kernel: Kernel) -> None:
         super().__init__(kernel.vfs, "cgroup2", int(Magic.CGROUP2_SUPER_MAGIC))
