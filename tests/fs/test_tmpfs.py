@@ -213,6 +213,24 @@ def test_fallocate(tree: FileTree) -> None:
             file.allocate(mode, 0, 1)
 
 
+def test_fallocate_of_many_pages(tree: FileTree) -> None:
+    file = tree.open("/file", O_CREAT | O_RDWR)
+    superblock = file.inode.superblock
+    assert isinstance(superblock, Tmpfs)
+    before = superblock.page_count
+    file.write_at(7 * PAGE, b"there")
+    superblock.maximum_pages = before + 60
+    file.allocate(0, 0, 50 * PAGE)
+    assert superblock.page_count == before + 50
+    assert file.read_at(0, 50 * PAGE) == bytes(7 * PAGE) + b"there" + bytes(43 * PAGE - 5)
+    with pytest.raises(ENOSPC):
+        file.allocate(0, 50 * PAGE, 11 * PAGE)
+    assert (superblock.page_count, file.inode.block_count) == (before + 50, 400)
+    file.allocate(0, 50 * PAGE, 10 * PAGE)
+    file.allocate(3, 0, 60 * PAGE)
+    assert superblock.page_count == before
+
+
 def test_new_files_in_a_set_gid_directory(tree: FileTree) -> None:
     tree.mkdir("/shared")
     change_owner(tree.path("/shared"), tree.user, None, 50)

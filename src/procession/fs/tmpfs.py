@@ -207,6 +207,12 @@ class TmpfsPages(PageCache):
         superblock.page_count += 1
         return frame
 
+    def _add_several(self, indexes: list[int]) -> int:
+        superblock = self.superblock
+        done = super()._add_several(indexes[: max(superblock.maximum_pages - superblock.page_count, 0)])
+        superblock.page_count += done
+        return done
+
     @property
     def is_kept_elsewhere(self) -> bool:
         return self.superblock.is_written_back

@@ -16,6 +16,10 @@ from procession.hardware.physical_memory import (
 
 _MANY_PAGES = 4
 """From how many pages on they are charged one by one: with fewer the call's own price is that."""
+_MOST_AT_ONCE = 512
+"""How many pages of zeros are added at a time."""
+_SPARE_SHIFT = 3
+"""Where less than one in 1 << that of the machine's frames is free, they're taken one at a time."""
 _READ_AT_ONCE = 32
 """So many pages of a file are read for a control group before it's looked again whether it may have more."""
 MAXIMUM_PAGES = 1 << 52
@@ -214,6 +218,18 @@ class PageCache:
                 memory.payer.note_shared_memory(frame)
         return frame
 
+    def _add_several(self, indexes: list[int]) -> int:
+        """Frames of zeros for the first of the pages `indexes`, which have none, as far as nobody has to make
+        room or to pay for them; how many.
+        """
+        memory = self.memory
+        count = min(len(indexes), memory.unheld_frames - (memory.frame_count >> _SPARE_SHIFT))
+        if count <= 1 or self.backing is not None or self.holes or memory.payer is not None:
+            return 0
+        frames = memory.allocate_several(count)
+        self.frames.update(zip(indexes, frames, strict=False))
+        return len(frames)
+
     @property
     def is_kept_elsewhere(self) -> bool:
         """Whether pages that aren't in memory are on a disk, as far as the machine knows."""
@@ -276,14 +292,19 @@ class PageCache:
         Raises OutOfFrames, and then has none that it hadn't before. Linux: mm/shmem.c, shmem_fallocate.
         """
         added = [index for index in range(first, last + 1) if index not in self.frames]
-        for position, index in enumerate(added):
+        position = 0
+        while position < len(added):
             try:
-                self.frame(index)
+                done = self._add_several(added[position : position + _MOST_AT_ONCE])
+                if not done:
+                    self.frame(added[position])
+                    done = 1
             except OutOfFrames:
                 for undone in added[:position]:
                     self.drop(undone)
                 raise
-            self.memory.note_filled()
+            self.memory.note_filled(done)
+            position += done
         # What was kept before counts as touched by that. Linux: mm/shmem.c, shmem_get_folio_gfp.
         if self.unwritten:
             self.unwritten.difference_update(range(first, last + 1))
