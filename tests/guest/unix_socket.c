@@ -1067,6 +1067,32 @@ TEST(credentials_of_messages)
 	CHECK_EQ(receipt.has_credentials, 0);
 }
 
+/* There are no labels, but who wants them learns that there is no room for them; and an accepted socket too. */
+TEST(labels_of_messages)
+{
+	const char *name = own_name("labels");
+	char text[8];
+	struct iovec part = {text, sizeof(text)};
+	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+	int listener = new_socket(SOCK_STREAM), client = new_socket(SOCK_STREAM), accepted;
+	struct receipt receipt;
+
+	set_option(listener, SO_PASSSEC, 1);
+	bind_to(listener, name);
+	MUST(listen(listener, 1));
+	connect_to(client, name);
+	accepted = (int)MUST(accept(listener, NULL, NULL));
+	CHECK_EQ(option_of(accepted, SO_PASSSEC), 1);
+	CHECK_EQ(option_of(client, SO_PASSSEC), 0);
+	MUST(write(client, "one", 3));
+	CHECK_EQ(recvmsg(accepted, &message, 0), 3);
+	CHECK_EQ(message.msg_flags, MSG_CTRUNC);
+	MUST(write(client, "two", 3));
+	receipt = receive_all(accepted, 256, 0);
+	CHECK_EQ(receipt.flags, 0);
+	CHECK_EQ(receipt.has_credentials, 0);
+}
+
 TEST(bytes_of_two_senders_are_kept_apart)
 {
 	int ends[2];

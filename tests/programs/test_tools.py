@@ -302,3 +302,58 @@ kill -KILL $pid
 """
         expected = "dumped 0, is there 1, went on 0, restored 0, goes on 0, has its handler 0"
         assert run_tool(script).splitlines() == expected.split(", ")
+
+    def test_criu_restores_what_is_open(self, run_tool: RunTool) -> None:
+        program = """
+import fcntl, os, select, signal, socket, threading, time
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+reader, writer = os.pipe()
+os.write(writer, b"in the pipe")
+here, there = socket.socketpair()
+there.send(b"in the socket")
+listener = socket.socket(socket.AF_UNIX)
+listener.bind("listener")
+listener.listen()
+event = os.eventfd(3)
+gone = open("gone", "w+")
+gone.write("in no directory")
+gone.flush()
+os.unlink("gone")
+locked = open("locked", "w")
+fcntl.lockf(locked, fcntl.LOCK_EX)
+poll = select.epoll()
+poll.register(reader, select.EPOLLIN)
+threading.Thread(target=time.sleep, args=(1000,), daemon=True).start()
+if os.fork() == 0:
+    time.sleep(1000)
+open("ready", "w").close()
+signal.sigwait([signal.SIGUSR1])
+client = socket.socket(socket.AF_UNIX)
+client.connect("listener")
+gone.seek(0)
+found = [
+    poll.poll(0) == [(reader, select.EPOLLIN)], os.read(reader, 99), here.recv(99), os.eventfd_read(event),
+    gone.read(), os.fork() == 0 or len(os.listdir("/proc/self/task")),
+]
+if found[5] is True:
+    try:
+        fcntl.lockf(open("locked", "w"), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os._exit(0)
+    os._exit(1)
+found.append(os.wait()[1])
+open("found", "w").write(repr(found))
+"""
+        script = f"""
+mkdir images
+cat > program.py <<'END'
+{program}
+END
+setsid python3 program.py < /dev/null > /dev/null 2>&1 & pid=$!; disown
+while [ ! -e ready ]; do sleep 0.1; done; sleep 0.5
+criu dump -t $pid -D images --file-locks > /dev/null 2>&1; echo dumped $?
+criu restore -d -D images --file-locks > /dev/null 2>&1; echo restored $?
+kill -USR1 $pid; sleep 1; cat found
+"""
+        found = [True, b"in the pipe", b"in the socket", 3, "in no directory", 2, 0]
+        assert run_tool(script).splitlines() == ["dumped 0", "restored 0", repr(found)]

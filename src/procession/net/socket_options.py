@@ -196,11 +196,9 @@ def set_socket_option(socket: Socket, name: int, value: bytes) -> None:
         socket.read_queue.wake_all()
     elif name == _SO_LINGER:
         _set_linger(socket, value)
-    elif name == _SO_PASSSEC:
-        raise EOPNOTSUPP("no security module labels sockets")
-    elif name == _SO_PASSCRED and socket.family == _NETLINK:
+    elif name in (_SO_PASSCRED, _SO_PASSSEC) and socket.family == _NETLINK:
         socket.options[name] = int(number != 0)
-    elif name in (_SO_PASSCRED, _SO_PASSPIDFD):
+    elif name in (_SO_PASSCRED, _SO_PASSSEC, _SO_PASSPIDFD):
         _local(socket, EOPNOTSUPP).set_plain_option(name, int(number != 0))
     elif name == _SO_PEEK_OFF:
         _check_peek_offset(socket)
@@ -391,7 +389,7 @@ def get_socket_option(socket: Socket, name: int, length: int) -> bytes:
     Raises ENOPROTOOPT, ENOTCONN, ERANGE, ENODATA. Linux: net/core/sock.c, sk_getsockopt.
     """
     options = socket.options
-    if name in (_SO_PASSCRED, _SO_PASSPIDFD):
+    if name in (_SO_PASSCRED, _SO_PASSSEC, _SO_PASSPIDFD):
         if name == _SO_PASSPIDFD or socket.family != _NETLINK:
             _local(socket, EOPNOTSUPP)
         return pack_int(options.get(name, 0))
@@ -399,8 +397,6 @@ def get_socket_option(socket: Socket, name: int, length: int) -> bytes:
         return pack_int(options.get(name, 0))
     if name in _NUMBERS and (name != _SO_TXREHASH or _is_tcp(socket)):
         return pack_int(options.get(name, _NUMBERS[name]))
-    if name == _SO_PASSSEC:
-        raise EOPNOTSUPP("no security module labels sockets")
     if name == _SO_TXTIME:
         return pack_u64(options.get(name, 0))
     if name in TIMESTAMPING:

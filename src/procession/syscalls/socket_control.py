@@ -27,6 +27,7 @@ _AF_UNIX = int(AddressFamily.AF_UNIX)
 _SCM_RIGHTS = int(ControlMessageType.SCM_RIGHTS)
 _SCM_CREDENTIALS = int(ControlMessageType.SCM_CREDENTIALS)
 _SCM_PIDFD = int(ControlMessageType.SCM_PIDFD)
+_SO_PASSSEC = int(SocketOption.SO_PASSSEC)
 _SO_PASSCRED = int(SocketOption.SO_PASSCRED)
 _SO_PASSPIDFD = int(SocketOption.SO_PASSPIDFD)
 _CAP_SETGID = int(Capability.CAP_SETGID)
@@ -207,7 +208,9 @@ def write_control(task: Task, socket: Socket, received: Received, address: int, 
     try:
         wants_credentials = options.get(_SO_PASSCRED)
         wants_pidfd = options.get(_SO_PASSPIDFD)
-        if not address and (wants_credentials or wants_pidfd or passed is not None):
+        # No security module labels messages, but the label's room is missed all the same.
+        wants_label = options.get(_SO_PASSSEC)
+        if not address and (wants_credentials or wants_pidfd or wants_label or passed is not None):
             received.flags |= MSG_CTRUNC
             return 0
         for level, kind, body in received.items or ():

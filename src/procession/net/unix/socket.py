@@ -36,6 +36,7 @@ STREAM = int(SocketType.SOCK_STREAM)
 DATAGRAM = int(SocketType.SOCK_DGRAM)
 SEQUENCED = int(SocketType.SOCK_SEQPACKET)
 
+_SO_PASSSEC = int(SocketOption.SO_PASSSEC)
 _SO_PASSCRED = int(SocketOption.SO_PASSCRED)
 _SO_PASSPIDFD = int(SocketOption.SO_PASSPIDFD)
 _SIOCINQ = int(SocketIoctl.SIOCINQ)
@@ -156,13 +157,13 @@ class UnixSocket(Socket):
     # Credentials and files
 
     def set_plain_option(self, name: int, value: int) -> None:
-        """SO_PASSCRED or SO_PASSPIDFD has been set to `value`."""
+        """SO_PASSCRED, SO_PASSSEC or SO_PASSPIDFD has been set to `value`."""
         self.options[name] = value
         self.passes_credentials = bool(self.options.get(_SO_PASSCRED) or self.options.get(_SO_PASSPIDFD))
 
     def inherit_options(self, listener: UnixSocket) -> None:
         """Linux: net/unix/af_unix.c, unix_sock_inherit_flags."""
-        for name in (_SO_PASSCRED, _SO_PASSPIDFD):
+        for name in (_SO_PASSCRED, _SO_PASSSEC, _SO_PASSPIDFD):
             if listener.options.get(name):
                 self.set_plain_option(name, 1)
 
