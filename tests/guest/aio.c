@@ -523,3 +523,20 @@ TEST(a_ring_that_moves_is_the_context_from_there_on)
 	CHECK_OK(syscall(SYS_io_setup, 16, &context));
 	CHECK_EQ(*(unsigned int *)context, 0);
 }
+
+TEST(a_ring_is_a_file_that_can_not_be_opened)
+{
+	char link[64], target[64] = "";
+	struct stat status;
+
+	set_up(16);
+	snprintf(link, sizeof(link), "/proc/self/map_files/%lx-%lx", (long)context, (long)context + (long)ring_bytes());
+	MUST(readlink(link, target, sizeof(target) - 1));
+	CHECK_STRING(target, "/[aio] (deleted)");
+	if (geteuid())
+		return;
+	CHECK_ERRNO(open(link, O_RDWR), ENXIO);
+	MUST(stat(link, &status));
+	CHECK_EQ(status.st_mode, 0600);
+	CHECK(status.st_dev != 0 && status.st_ino != 0);
+}

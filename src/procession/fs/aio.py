@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.aio import IoEvent
+from procession.abi.errno import ENXIO
 from procession.abi.word import Words, pack_u32
+from procession.fs.anonymous_inode import anonymous_inodes
 from procession.fs.eventfd import LARGEST_COUNT
-from procession.fs.file import POLLERR, POLLHUP
+from procession.fs.file import O_RDWR, POLLERR, POLLHUP, File
+from procession.fs.inode import Inode
 from procession.fs.wait_queue import WaitQueue
 from procession.hardware.kernel_memory import WATCH, WATCH_BYTES
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, OutOfFrames, PhysicalMemory
@@ -15,8 +18,10 @@ from procession.mm.vma import SharedAnonymous
 
 if TYPE_CHECKING:
     from procession.fs.accounts import FileAccounts
+    from procession.fs.dentry import Path
     from procession.fs.eventfd import EventFile
-    from procession.fs.file import File
+    from procession.fs.permission import Subject
+    from procession.fs.vfs import Vfs
 
 HEADER_SIZE = 32
 EVENT_SIZE = IoEvent.SIZE
@@ -28,6 +33,32 @@ NUMBER_BYTES = 4
 _HEAD, _TAIL = 8, 12
 """Where in the ring's header its head and its tail are."""
 _FEWEST_FOR_PROCESSOR = 4
+
+
+class RingInode(Inode):
+    """The file of a ring: it has no type and no name, and can't be opened.
+
+    Linux: fs/aio.c, aio_private_file.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, vfs: Vfs, pages: RingPages) -> None:
+        super().__init__(anonymous_inodes(vfs), 0o600)
+        self.pages = pages
+        self.size = pages.page_count << PAGE_SHIFT
+
+    def open(self, path: Path, flags: int, subject: Subject, progress: object = None) -> File:
+        raise ENXIO("a ring isn't opened")
+
+    def evict(self) -> None:
+        """The pages end with the last that holds them."""
+
+
+def ring_file(vfs: Vfs, pages: RingPages, subject: Subject) -> File:
+    """The open file that maps a ring, held by nobody yet. Raises ENFILE, OutOfFrames."""
+    mount = anonymous_inodes(vfs).mount
+    return File(vfs.pseudo_path(mount, b"/[aio] (deleted)", RingInode(vfs, pages)), O_RDWR, subject)
 
 
 class RingPages(SharedAnonymous):

@@ -261,7 +261,7 @@ class MappedFileLink(MagicLink):
     def target(self) -> Path:
         area = _mapped_at(self.task, self.name)
         pages = area.pages
-        if isinstance(pages, SharedAnonymous):
+        if area.file is None and isinstance(pages, SharedAnonymous):
             return path_of(self.proc.kernel.vfs, pages)
         return cast("File", area.file).path
 

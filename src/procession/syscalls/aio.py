@@ -28,7 +28,7 @@ from procession.abi.errno import (
 )
 from procession.abi.time import Timespec
 from procession.abi.word import Words, pack_u32, pack_u64
-from procession.fs.aio import EVENT_SIZE, NUMBER_BYTES, AioContext, PollRequest, ring_size
+from procession.fs.aio import EVENT_SIZE, NUMBER_BYTES, AioContext, PollRequest, ring_file, ring_size
 from procession.fs.eventfd import EventFile
 from procession.fs.file import File, PathFile
 from procession.fs.wait_queue import Sleep
@@ -78,16 +78,20 @@ def io_setup(task: Task, event_count: UInt, context: Address) -> int:
     made = AioContext(mm.memory, accounts, number, size, event_count)
     try:
         made.address = start = mm.find_gap(size)
+        file = ring_file(task.kernel.vfs, made.pages, task.credentials)
         ring = VirtualMemoryArea(
             start,
             start + size,
             PROT_READ | PROT_WRITE,
             is_shared=True,
             pages=made.pages,
-            name=b"/[aio] (deleted)",
+            file=file,
             flags=DONT_EXPAND,
         )
-        mm.map(ring)
+        try:
+            mm.map(ring)
+        finally:
+            file.release_if_unheld()
         try:
             mm.write(context, pack_u64(start))
         except (EFAULT, OutOfFrames):
