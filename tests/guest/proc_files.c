@@ -670,3 +670,20 @@ TEST(interrupts_and_switches)
 	CHECK(in_stat("\nctxt ") >= switches + 6);
 	CHECK(strstr(read_file("/proc/interrupts"), " Local timer interrupts\n") != NULL);
 }
+
+TEST(devices_in_sysfs)
+{
+	char target[100] = {0};
+
+	CHECK_STRING(read_file("/sys/dev/char/1:3/uevent"), "MAJOR=1\nMINOR=3\nDEVNAME=null\nDEVMODE=0666\n");
+	CHECK_STRING(read_file("/sys/class/mem/kmsg/uevent"), "MAJOR=1\nMINOR=11\nDEVNAME=kmsg\nDEVMODE=0644\n");
+	CHECK_STRING(read_file("/sys/class/tty/console/uevent"), "MAJOR=5\nMINOR=1\nDEVNAME=console\n");
+	CHECK_STRING(read_file("/sys/devices/virtual/tty/ptmx/dev"), "5:2\n");
+	CHECK_OK(readlink("/sys/dev/char/5:0", target, sizeof(target) - 1));
+	CHECK_STRING(target, "../../devices/virtual/tty/tty");
+	memset(target, 0, sizeof(target));
+	CHECK_OK(readlink("/sys/class/mem/null/subsystem", target, sizeof(target) - 1));
+	CHECK_STRING(target, "../../../../class/mem");
+	CHECK_ERRNO(readlink("/sys/dev/char/1:3/dev", target, sizeof(target)), EINVAL);
+	CHECK_ERRNO(access("/sys/dev/char/1:99", F_OK), ENOENT);
+}

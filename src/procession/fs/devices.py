@@ -197,7 +197,7 @@ _LOG_MINOR = 11
 USERFAULT_MINOR = 256
 """The first of those that Linux gives out as they are asked for."""
 
-_NODES = (
+NODES = (
     (b"null", Major.MEM_MAJOR, 3, 0o666),
     (b"zero", Major.MEM_MAJOR, 5, 0o666),
     (b"full", Major.MEM_MAJOR, 7, 0o666),
@@ -252,7 +252,7 @@ class Devtmpfs(Tmpfs):
         vfs.pseudo_mounts["devtmpfs"] = Mount(self)
         vfs.character_drivers.setdefault(Major.MEM_MAJOR, MemoryDriver())
         vfs.character_drivers.setdefault(Major.MISC_MAJOR, MiscellaneousDriver())
-        for name, major, minor, mode in _NODES:
+        for name, major, minor, mode in NODES:
             self.add_device(name, S_IFCHR | mode, encode_device(major, minor))
         for name, target in _LINKS:
             self._add(name, S_IFLNK | 0o777).set_target(target)

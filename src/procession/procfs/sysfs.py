@@ -1,4 +1,4 @@
-"""sysfs, what tools ask of it: which processors and network interfaces there are."""
+"""sysfs, what tools ask of it: which processors, devices and network interfaces there are."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from procession.abi.errno import EIO, ENOENT
 from procession.abi.statfs import Magic
 from procession.abi.word import Words
 from procession.fs.file_system_type import FileSystemType
-from procession.fs.inode import S_IFDIR, S_IFREG, DirectoryEntry, Inode, Superblock
+from procession.fs.inode import S_IFDIR, S_IFLNK, S_IFREG, DirectoryEntry, Inode, Superblock
 from procession.kernel.bit_list import list_of_bits
 from procession.kernel.namespaces.uts import RELEASE
 from procession.procfs.inode import KernfsDirectory, open_attribute
+from procession.procfs.sysfs_devices import BY_NUMBER, CLASSES, VIRTUAL, Link
 from procession.procfs.sysfs_network import ATTRIBUTE_SIZE, NetworkDirectory
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 SYSFS_MAGIC = int(Magic.SYSFS_MAGIC)
 
 _OF_INTERFACES = ((b"class", b"net"), (b"devices", b"virtual", b"net"))
-Tree = Mapping[bytes, "bytes | Tree"]
+Tree = Mapping[bytes, "bytes | Link | Tree"]
 
 
 def _as_list(mask: int) -> bytes:
@@ -155,11 +156,11 @@ def tree_for(processor_count: int) -> Tree:
     return {
         b"block": {},
         b"bus": {},
-        # What the machine has of devices is interfaces: the other kinds are those that tools expect to list.
-        b"class": {b"block": {}, b"hwmon": {}, b"net": {}, b"power_supply": {}, b"thermal": {}},
-        b"dev": {b"block": {}, b"char": {}},
+        # The other kinds are those that tools expect to list.
+        b"class": {b"block": {}, b"hwmon": {}, b"net": {}, b"power_supply": {}, b"thermal": {}, **CLASSES},
+        b"dev": {b"block": {}, b"char": BY_NUMBER},
         b"devices": {
-            b"virtual": {b"net": {}},
+            b"virtual": {b"net": {}, **VIRTUAL},
             b"system": {
                 b"cpu": {
                     **processors,
@@ -265,6 +266,8 @@ class SysDirectory(KernfsDirectory):
         place = (*self.path, name)
         if place in _OF_INTERFACES:
             return NetworkDirectory(superblock, superblock.network, is_class=place == _OF_INTERFACES[0])
+        if isinstance(found, Link):
+            return SysLink(superblock, found.target)
         if isinstance(found, bytes):
             attribute = SysAttribute(superblock, found)
             if name == _NOTES:
@@ -275,9 +278,28 @@ class SysDirectory(KernfsDirectory):
     def list_entries(self) -> list[DirectoryEntry]:
         # Numbers are given when a name is looked up; a listing needs any that isn't 0.
         return [
-            DirectoryEntry(name, position + 1, (S_IFREG if isinstance(found, bytes) else S_IFDIR) >> 12)
+            DirectoryEntry(name, position + 1, _file_type(found) >> 12)
             for position, (name, found) in enumerate(self.tree.items())
         ]
+
+
+def _file_type(found: bytes | Link | Tree) -> int:
+    if isinstance(found, bytes):
+        return S_IFREG
+    return S_IFLNK if isinstance(found, Link) else S_IFDIR
+
+
+class SysLink(Inode):
+    """A symbolic link of sysfs, from a device to its class or the other way round."""
+
+    __slots__ = ("target",)
+
+    def __init__(self, superblock: SysFileSystem, target: bytes) -> None:
+        super().__init__(superblock, S_IFLNK | 0o777)
+        self.target = target
+
+    def readlink(self) -> bytes:
+        return self.target
 
 
 class SysAttribute(Inode):
