@@ -43,16 +43,19 @@ class PortTable:
     """The ports of one protocol. `holders` has those of each port in the order in which they came.
 
     `next_offset` is where the search for a free port goes on: as on Linux, connections get even ports and
-    bind(2) odd ones as long as there are some.
+    bind(2) odd ones as long as there are some. `full` says of which of the two none is left, and in which
+    range; `seen_ports` how many the last search has looked at.
     """
 
-    __slots__ = ("holders", "is_stream", "next_offset", "sysctls")
+    __slots__ = ("full", "holders", "is_stream", "next_offset", "seen_ports", "sysctls")
 
     def __init__(self, sysctls: NetworkSysctls, *, is_stream: bool) -> None:
         self.sysctls = sysctls
         self.is_stream = is_stream
         self.holders: dict[int, dict[Holder, None]] = {}
         self.next_offset = 0
+        self.full: dict[int, tuple[int, int]] = {}
+        self.seen_ports = 0
 
     def count_at(self, port: int) -> int:
         """How many hold `port`."""
@@ -73,6 +76,9 @@ class PortTable:
             holders.pop(holder, None)
             if not holders:
                 del self.holders[holder.local_port]
+                for parity in (0, 1):
+                    if parity in self.full and (holder.local_port - self.full[parity][0]) & 1 == parity:
+                        del self.full[parity]
 
     def all_holders(self) -> list[Holder]:
         """Everybody, by port."""
@@ -113,17 +119,25 @@ class PortTable:
             for step in range(len(ports)):
                 port = ports[(self.next_offset + step) % len(ports)]
                 if port not in self.holders:
+                    self.seen_ports = step
                     return port
+            self.seen_ports = len(ports)
             raise EADDRNOTAVAIL if for_connection else EADDRINUSE
         half = max((last + 1 - first) // 2, 1)
-        parity = 0 if for_connection else 1
-        for is_other in (0, 1):
+        wanted = 0 if for_connection else 1
+        self.seen_ports = 0
+        for parity in (wanted, 1 - wanted):
+            if self.full.get(parity) == (first, last):
+                continue
             for step in range(half):
                 offset = (self.next_offset + step) % half
-                port = first + 2 * offset + (parity ^ is_other)
+                port = first + 2 * offset + parity
                 if port not in self.holders and port <= last:
                     self.next_offset = (offset + 1) % half
+                    self.seen_ports += step
                     return port
+            self.seen_ports += half
+            self.full[parity] = first, last
         raise EADDRNOTAVAIL if for_connection else EADDRINUSE
 
 

@@ -55,6 +55,9 @@ _SO_BINDTOIFINDEX = int(SocketOption.SO_BINDTOIFINDEX)
 FORCED_REUSE = 2
 """What SO_REUSEADDR tells of a socket that may have any address (SK_FORCE_REUSE)."""
 
+_PORTS_PER_LOOK = 4
+"""How many ports are looked at in the time that one socket takes."""
+
 
 class InternetSocket(Socket):
     """A socket of IPv4 or IPv6 (Linux: include/net/inet_sock.h, struct inet_sock).
@@ -156,7 +159,7 @@ class InternetSocket(Socket):
                 self.network.host.clock.spend_looking(ports.count_at(port))
                 ports.check_bind(self, wanted, port)
         else:
-            port = ports.free_port(self.protocol_options.get(PORT_RANGE, 0), for_connection=False)
+            port = self._find_port(for_connection=False)
         self.local_address, self.local_port = wanted, port
         self.has_chosen_address = not is_any(wanted)
         if len(wanted) == 16 and self.has_chosen_address:
@@ -213,11 +216,18 @@ class InternetSocket(Socket):
     def bind_automatically(self, *, for_connection: bool = False) -> None:
         """Get a port unless there is one (Linux: net/ipv4/af_inet.c, inet_autobind)."""
         if not self.has_port:
-            chosen = self.protocol_options.get(PORT_RANGE, 0)
-            self.local_port = self.ports.free_port(chosen, for_connection=for_connection)
+            self.local_port = self._find_port(for_connection=for_connection)
             self.has_port = True
             self.ports.add(self)
             self.port_taken()
+
+    def _find_port(self, *, for_connection: bool) -> int:
+        """A port that nobody has. Raises EADDRINUSE, EADDRNOTAVAIL."""
+        ports = self.ports
+        try:
+            return ports.free_port(self.protocol_options.get(PORT_RANGE, 0), for_connection=for_connection)
+        finally:
+            self.network.host.clock.spend_looking(ports.seen_ports // _PORTS_PER_LOOK)
 
     def give_up_port(self) -> None:
         """The port is free for others; getsockname(2) still shows it."""
