@@ -104,6 +104,9 @@ TEST(sending_connects)
 
 	CHECK_ERRNO(sendto(fd, "x", 1, MSG_FASTOPEN, NULL, 0), EINVAL);
 	CHECK_ERRNO(sendto(fd, "x", 1, MSG_FASTOPEN, &none, sizeof none), EOPNOTSUPP);
+	where.sin_family = AF_INET6;
+	CHECK_ERRNO(open_with(fd, "x", 0), EAFNOSUPPORT);
+	where.sin_family = AF_INET;
 	CHECK_EQ(open_with(fd, "hello", 0), 5);
 	CHECK_EQ(getpeername(fd, (struct sockaddr *)&peer, &length), 0);
 	CHECK_EQ(peer.sin_port, where.sin_port);
@@ -300,6 +303,28 @@ TEST(data_in_the_syn)
 	CHECK_ERRNO(open_with(fd, "off", 0), EOPNOTSUPP);
 	CHECK_ERRNO(set(fd, TCP_FASTOPEN_CONNECT, 1), EOPNOTSUPP);
 	CHECK_EQ(set(fd, TCP_FASTOPEN, 1), 0);
+}
+
+/* Who finds no place in the backlog hasn't sent anything yet. */
+TEST(a_full_backlog)
+{
+	char text[16];
+	int from, fd, fds[12], count = 0;
+
+	if (!enter_own_network("519\n"))
+		return;
+	from = listener(4);
+	MUST(listen(from, 1));
+	for (size_t at = 0; at < LENGTH(fds); at++) {
+		fds[at] = stream(SOCK_NONBLOCK);
+		if (open_with(fds[at], "x", 0) == 1)
+			count++;
+	}
+	CHECK(count >= 2);
+	for (int at = 0; at < 2; at++) {
+		fd = (int)MUST(accept(from, NULL, NULL));
+		CHECK_EQ(recv(fd, text, sizeof text, 0), 1);
+	}
 }
 
 TEST(without_cookies)

@@ -263,6 +263,8 @@ class TcpSocket(InternetSocket):
         if phase == CONNECTED or (phase == UNCONNECTED and self.state != CLOSED):
             raise EISCONN
         if phase == UNCONNECTED:
+            # What sending has tried before is no part of this.
+            self.fast_open = None
             self.start_connecting(address)
             if self.is_deferred:
                 return

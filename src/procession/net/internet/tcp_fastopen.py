@@ -20,8 +20,10 @@ KEY_BYTES = 16
 MOST_KEYS = 2
 """A key by which cookies are made, and one whose cookies are still taken."""
 _MOST_COOKIES = 1024
+KEPT_DATA = 64
 LONGEST_DATA = 32_768
-"""What a SYN takes along, at most: one piece of a page fragment."""
+"""What a SYN takes along, at most: one piece of a page fragment; and before it how much of that is known when
+the SYN is sent again."""
 _SOL_TCP = int(SocketLevel.SOL_TCP)
 _QUEUE = (_SOL_TCP, int(TcpOption.TCP_FASTOPEN))
 _NO_COOKIE = (_SOL_TCP, int(TcpOption.TCP_FASTOPEN_NO_COOKIE))
@@ -33,9 +35,9 @@ class FastOpen:
 
     `cookie` is what proves that this address has connected before, b"" where none is needed, None if one is
     asked for. Here a cookie is the key that it was made with: it's kept by the two addresses, which are all
-    that Linux makes it of besides. `data` is what goes along, until it's there, `is_deferred` that
-    connect(2) was called and the SYN waits for something to go along (TCP_FASTOPEN_CONNECT), `is_accepted`
-    that it was taken.
+    that Linux makes it of besides. `data` is what goes along, or its beginning, until it's there,
+    `is_deferred` that connect(2) was called and the SYN waits for something to go along
+    (TCP_FASTOPEN_CONNECT), `is_accepted` that it was taken.
     """
 
     __slots__ = ("cookie", "data", "is_accepted", "is_deferred")

@@ -21,7 +21,7 @@ from procession.net.internet.flow import DELIVERED, REFUSED, UNRESOLVED, Flow
 from procession.net.internet.passage import SYN
 from procession.net.internet.tcp_backlog import SYN_SENT, become_acceptable, establish, find_way_back
 from procession.net.internet.tcp_connection import find_listener
-from procession.net.internet.tcp_fastopen import CLIENT, LONGEST_DATA, FastOpen, data_in_syn
+from procession.net.internet.tcp_fastopen import CLIENT, KEPT_DATA, LONGEST_DATA, FastOpen, data_in_syn
 from procession.net.internet.tcp_filter import arrival, lets_connect, send_again
 from procession.net.internet.tcp_phase import CONNECTED, CONNECTING, UNCONNECTED
 from procession.net.socket import CLOSED, MSG_DONTWAIT
@@ -109,8 +109,10 @@ def send_to_open(socket: TcpSocket, data: bytes, flags: int, address: bytes | No
             raise EINPROGRESS
         else:
             raise EISCONN if socket.phase in (UNCONNECTED, CONNECTED) else EINVAL
+        # Who listens may be asked again later, when there is room: by what programs look at, as a rule.
+        opening.data = opening.data[:KEPT_DATA]
         if flags & MSG_DONTWAIT:
-            if opening.cookie is None or not size:
+            if opening.cookie is None or not size or socket.state == SYN_SENT:
                 raise EINPROGRESS
             return None if socket.peer is not None else size
     if socket.phase != CONNECTED:
