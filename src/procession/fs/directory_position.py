@@ -5,6 +5,7 @@ Linux: fs/libfs.c, simple_offset_dir_operations.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import ENOENT
@@ -67,18 +68,16 @@ class TmpfsDirectoryFile(DirectoryFile):
     """An open directory of a tmpfs. What is made while it's read isn't listed, as the newest come first; what
     is removed isn't either.
 
-    `listing` are the names, newest first, and `places` where they stand, as they were after `seen_changes`;
-    `behind` is the position behind each entry that was given last.
+    `listing` are the names, newest first, as they were after `seen_changes`. Of what was given last `first`
+    says which of them came first, and `dot_count` how many of the directory and its parent came before.
     """
 
-    __slots__ = ("behind", "directory", "places", "seen_changes")
+    __slots__ = ("directory", "dot_count", "first", "seen_changes")
 
     def __init__(self, path: Path, flags: int, subject: Subject, directory: MemoryInode) -> None:
         super().__init__(path, flags, subject)
         self.directory = directory
-        self.places: list[int] = []
-        self.behind: list[int] = []
-        self.seen_changes = 0
+        self.first = self.dot_count = self.seen_changes = 0
 
     def list_directory(self) -> list[DirectoryEntry]:
         """Linux: fs/libfs.c, offset_readdir, offset_iterate_dir."""
@@ -87,42 +86,48 @@ class TmpfsDirectoryFile(DirectoryFile):
         position = self.position
         if position == _OWN and not self.flags & O_NOATIME:
             self.inode.touch_accessed(self.path.mount.flags)
-        listing, places = self._look(), self.places
+        positions = self._look_up()
+        listing = self.listing
+        assert listing is not None
         first = 0
-        if position > _NEWEST:
-            # Where no older name is left Linux begins anew: mas_find_rev finds none, and with none begins the
-            # search for the next one.
-            first = next((at for at, place in enumerate(places) if place <= position), 0)
         if position >= _END:
-            first = len(places)
-        entries, behind = listing[first:], [*places[first + 1 :], _END][: len(listing) - first]
-        if position <= _PARENT:
-            parent = self.path.dentry.parent.inode
-            entries.insert(0, DirectoryEntry(b"..", parent.number, S_IFDIR >> 12))
-            behind.insert(0, places[0] if places else _END)
-        if position == _OWN:
-            entries.insert(0, DirectoryEntry(b".", self.inode.number, S_IFDIR >> 12))
-            behind.insert(0, _PARENT)
-        self.behind = behind
-        return entries
+            first = len(listing)
+        elif position > _NEWEST:
+            first = bisect_left(listing, -position, key=lambda entry: -positions.numbers[entry.name])
+            if first == len(listing):
+                # Where no older name is left Linux begins anew: mas_find_rev finds none, and with none begins
+                # the search for the next one.
+                first = 0
+        self.first = first
+        parent = self.path.dentry.parent.inode
+        dots = [
+            DirectoryEntry(b".", self.inode.number, S_IFDIR >> 12),
+            DirectoryEntry(b"..", parent.number, S_IFDIR >> 12),
+        ][position:]
+        self.dot_count = len(dots)
+        return dots + listing[first:]
 
-    def _look(self) -> list[DirectoryEntry]:
-        """The names as they are now. Raises OutOfFrames."""
+    def _look_up(self) -> DirectoryPositions:
+        """See to it that the names are listed as they are now. Raises OutOfFrames."""
         directory = self.directory
         vfs = directory.superblock.vfs
         positions = directory.positions
         if positions is None:
             positions = directory.positions = DirectoryPositions(vfs.memory.account)
-        listing = self.listing
-        if listing is None or positions.change_count != self.seen_changes:
+        if self.listing is None or positions.change_count != self.seen_changes:
             positions.number(directory.entries)
             listing = directory.list_entries()
             vfs.accounts.add_listing(self, len(listing))
             vfs.clock.spend_listing(len(listing))
             self.listing = listing
-            self.places = [positions.numbers[entry.name] for entry in listing]
             self.seen_changes = positions.change_count
-        return listing
+        return positions
 
     def position_behind(self, index: int) -> int:
-        return self.behind[index]
+        if index + 1 < self.dot_count:
+            return _PARENT
+        positions, listing = self.directory.positions, self.listing
+        assert positions is not None
+        assert listing is not None
+        at = self.first + index + 1 - self.dot_count
+        return positions.numbers[listing[at].name] if at < len(listing) else _END
