@@ -367,6 +367,46 @@ TEST(nobody_waits_in_the_file_of_memory)
 	close(fd);
 }
 
+/* What is punched out of a mapped file isn't there any more, but a copy of it stays. */
+TEST(a_hole_is_missing)
+{
+	int fd = new_uffd(O_NONBLOCK, UFFD_FEATURE_SIGBUS), file = (int)MUST(memfd_create("file", 0));
+	char *memory, *other, *copy;
+	unsigned char present[3];
+
+	MUST(ftruncate(file, 3 * PAGE));
+	memory = mmap(NULL, 3 * PAGE, RW, MAP_SHARED, file, 0);
+	other = mmap(NULL, 3 * PAGE, RW, MAP_SHARED, file, 0);
+	copy = mmap(NULL, 3 * PAGE, RW, MAP_PRIVATE, file, 0);
+	memset(memory, 'm', 3 * PAGE);
+	copy[0] = 'c';
+	CHECK_EQ(copy[PAGE], 'm');
+	CHECK_EQ(other[PAGE], 'm');
+	MUST(enroll(fd, memory, 3, UFFDIO_REGISTER_MODE_MISSING));
+	CHECK_OK(madvise(memory, 2 * PAGE, MADV_REMOVE));
+	CHECK_EQ(touch(memory, READ), SIGBUS);
+	CHECK_EQ(touch(memory + PAGE, WRITE), SIGBUS);
+	CHECK_EQ(touch(memory + 2 * PAGE, READ), 0);
+	CHECK_EQ(lseek(file, 0, SEEK_DATA), 2 * PAGE);
+	CHECK_OK(mincore(memory, 3 * PAGE, present));
+	CHECK_EQ(present[0] & 1, 0);
+	CHECK_EQ(present[2] & 1, 1);
+	CHECK_EQ(copy[0], 'c');
+	CHECK_EQ(copy[PAGE], 0);
+	/* Reading it has made a page of it. */
+	CHECK_EQ(lseek(file, 0, SEEK_DATA), PAGE);
+	CHECK_EQ(other[0], 0);
+	other[1] = 'o';
+	CHECK_EQ(touch(memory, READ), 0);
+	CHECK_EQ(memory[1], 'o');
+	CHECK_OK(fallocate(file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, PAGE - 1, PAGE + 2));
+	CHECK_EQ(touch(memory + PAGE, READ), SIGBUS);
+	CHECK_EQ(touch(memory, READ), 0);
+	CHECK_EQ(memory[2 * PAGE], 0);
+	CHECK_EQ(memory[2 * PAGE + 1], 'm');
+	close(fd);
+}
+
 TEST(a_feature_gives_SIGBUS_instead)
 {
 	int fd = new_uffd(O_NONBLOCK, UFFD_FEATURE_SIGBUS);

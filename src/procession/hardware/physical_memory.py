@@ -49,6 +49,9 @@ class AddressSpace(Protocol):
     def unmap_pages(self, pages: object, first_index: int, /) -> None:
         """Drop what is mapped of the page cache `pages` from page `first_index` on."""
 
+    def unmap_cached(self, pages: object, first: int, past: int, /) -> None:
+        """Drop what is mapped of the page cache `pages` from page `first` to before `past`, but no copies."""
+
     def forget_shared_pages(self, pages: object, /) -> None:
         """Drop the entries of shared writable areas of `pages`: they're to be made anew."""
 

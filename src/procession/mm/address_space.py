@@ -336,6 +336,21 @@ class MemoryDescriptor(AreaMap):
                 if start < area.end:
                     self.zap(start, area.end)
 
+    def unmap_cached(self, pages: object, first: int, past: int) -> None:
+        """Drop what is mapped of the page cache `pages` from page `first` to before `past`, but no copies.
+
+        Raises OutOfFrames. Linux: mm/memory.c, unmap_mapping_range.
+        """
+        for area in self.areas:
+            if area.pages is pages:
+                start = max(area.start, area.start + ((first - area.page_offset) << PAGE_SHIFT))
+                end = min(area.end, area.start + ((past - area.page_offset) << PAGE_SHIFT))
+                if start < end:
+                    count = self.tables.zap_cached(start, end)
+                    if count:
+                        self.resident_pages -= count
+                        self.memory.translations_changed(self.tables.root, start, end)
+
     def forget_shared_pages(self, pages: object) -> None:
         """Drop the entries of shared writable areas of `pages`: the next access makes them anew."""
         for area in self.areas:

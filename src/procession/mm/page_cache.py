@@ -413,16 +413,27 @@ class PageCache:
             self.memory.bytes[base + tail : base + PAGE_SIZE] = bytes(PAGE_SIZE - tail)
 
     def zero(self, start: int, end: int) -> None:
-        """Make zeros of the bytes from `start` up to `end`; what isn't in memory must be a hole already."""
+        """Make zeros of the bytes from `start` up to `end`; what isn't in memory must be a hole already.
+
+        Where the file has nothing behind it, whole pages go, and the next access to a mapped one faults.
+        Raises OutOfFrames, nothing changed. Linux: mm/shmem.c, shmem_fallocate.
+        """
         data = self.memory.bytes
         first, last = start >> PAGE_SHIFT, (end - 1) >> PAGE_SHIFT
         cached = self.cached_between(first, last + 1)
+        if cached and self.area_count and self.backing is None:
+            for space in self.memory.address_spaces:
+                space.unmap_cached(self, -(-start >> PAGE_SHIFT), end >> PAGE_SHIFT)
         self._note_changed(len(cached))
         for index in cached:
             base = index << PAGE_SHIFT
             since, until = max(start - base, 0), min(end - base, PAGE_SIZE)
-            if until - since == PAGE_SIZE and self.backing is None and not self.area_count:
-                self._drop(self.frames.pop(index))
+            if until - since == PAGE_SIZE and self.backing is None:
+                # No entry leads to it any more: it needn't wait for the areas to go.
+                frame = self.frames.pop(index)
+                self.memory.reclaimable.pop(frame, None)
+                self.memory.release(frame)
+                self.entry_runs.clear()
                 self.unwritten.discard(index)
             else:
                 frame = self.frames[index]

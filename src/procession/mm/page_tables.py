@@ -163,6 +163,26 @@ class PageTables:
             memory.note_changed(count)
         return count
 
+    def zap_cached(self, start: int, end: int) -> int:
+        """Unmap those of the pages from byte `start` to `end` that are a page cache's, not copies of them.
+
+        How many there were. Raises OutOfFrames as `zap` does.
+        """
+        words, page, last = self.memory.words, start >> PAGE_SHIFT, end >> PAGE_SHIFT
+        count = 0
+        for region in self.regions(page, last):
+            first, past = max(page, region << 9) & 511, min(last - (region << 9), 512)
+            base = self.leaves[region] << 9
+            entries = words[base + first : base + past].tolist()
+            cached = [index for index, entry in enumerate(entries, first) if entry & pte.CACHED]
+            if cached:
+                base = self.own_leaf(region) << 9
+                for index in cached:
+                    words[base + index] = 0
+                count += len(cached)
+        self.memory.note_changed(count)
+        return count
+
     def _own_used(self, region: int, first: int, past: int) -> None:
         """Own the leaf of `region` if it has entries from index `first` up to `past`."""
         leaf = self.leaves.get(region)
