@@ -22,8 +22,13 @@ PROJECT = Path(__file__).resolve().parent.parent
 settings.register_profile("procession", database=None, deadline=None, derandomize=True)
 settings.load_profile("procession")
 
-# A shell without job control lets what it starts in the background ignore these, and programs inherit that.
-for number, action in ((signal.SIGINT, signal.default_int_handler), (signal.SIGQUIT, signal.SIG_DFL)):
+# A shell without job control lets what it starts in the background ignore these, and nohup the last; programs
+# inherit that.
+for number, action in (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGQUIT, signal.SIG_DFL),
+    (signal.SIGHUP, signal.SIG_DFL),
+):
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, action)
 
