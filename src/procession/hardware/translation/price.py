@@ -23,7 +23,11 @@ _FIRST_ESCAPE, _LAST_ESCAPE, _X87, _DIVISION_FIELDS, _DIVISION = 0xD8, 0xDF, 8, 
 _EXTENDED_GROUP, _EXCHANGE_GROUP = 0xAE, 0xC7
 _PAUSE, _PAUSE_PRICE, _OTHER_REGISTER = 0x90, 90, 1
 _EXCHANGES, _LOCKED = (0x86, 0x87), 24
-_DOT_PRODUCTS, _DOT_PRODUCT = (0x40, 0x41), 18
+_OF_THREE_BYTES: Final = {
+    **dict.fromkeys((0x40, 0x41), 18),  # dpps, dppd
+    0x42: 7,  # mpsadbw
+    **dict.fromkeys((0x60, 0x61, 0x62, 0x63), 8),  # comparisons of strings
+}
 
 _IN_MEMORY: Final = {
     (0xD9, 4): 110,  # fldenv
@@ -61,7 +65,7 @@ _OF_ONE_BYTE: Final = {0xF6: 8, 0xF7: 12}
 DEAR_OPCODES: Final = frozenset(
     [
         *range(_FIRST_ESCAPE, _LAST_ESCAPE + 1),
-        *(_EXTENDED_GROUP, _EXCHANGE_GROUP, _PAUSE, *_EXCHANGES, *_DOT_PRODUCTS),
+        *(_EXTENDED_GROUP, _EXCHANGE_GROUP, _PAUSE, *_EXCHANGES, *_OF_THREE_BYTES),
         *(*_OF_TWO_BYTES, *_OF_ONE_BYTE),
     ]
 )
@@ -99,6 +103,6 @@ def price_of(instruction: Instruction) -> int:
         if opcode in (_EXTENDED_GROUP, _EXCHANGE_GROUP):
             prices = _IN_MEMORY if instruction.has_memory else _IN_REGISTERS
             price = prices.get((opcode, modrm >> 3 & 7 if instruction.has_memory else modrm), PLAIN_PRICE)
-    elif THREE_BYTE_3A_TABLE <= table < VEX_TABLE and opcode in _DOT_PRODUCTS:
-        price = _DOT_PRODUCT
+    elif THREE_BYTE_3A_TABLE <= table < VEX_TABLE:
+        price = _OF_THREE_BYTES.get(opcode, PLAIN_PRICE)
     return max(price, _LOCKED) if instruction.prefixes & LOCK else price
