@@ -14,6 +14,7 @@
 #define PAGES 4096L
 #define SIZE (PAGES * 4096)
 #define AREAS 2000
+#define MOST_AREAS 60000
 #define READ_WRITE (PROT_READ | PROT_WRITE)
 
 static char *memory, *target;
@@ -185,6 +186,32 @@ static void do_advise_areas(void)
 {
 	must(madvise(memory, AREAS * 8192L, MADV_SEQUENTIAL));
 	must(madvise(memory, AREAS * 8192L, MADV_NORMAL));
+}
+
+static char *mapped_file;
+
+/* As many areas as there may be, and nothing in them. */
+static void make_file_among_areas(void)
+{
+	char *others = map(MOST_AREAS * 4096L, PROT_READ, 0);
+
+	for (long at = 0; at < MOST_AREAS; at += 2)
+		must(mprotect(others + at * 4096, 4096, READ_WRITE));
+	fd = (int)must(memfd_create("file", 0));
+	must(ftruncate(fd, 8192));
+	mapped_file = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+}
+
+static void do_punch_among_areas(void)
+{
+	mapped_file[0] = 1;
+	must(madvise(mapped_file, 4096, MADV_REMOVE));
+}
+
+static void do_truncate_among_areas(void)
+{
+	must(ftruncate(fd, 4096));
+	must(ftruncate(fd, 8192));
 }
 
 static void do_process_advise(void)
@@ -519,6 +546,8 @@ static const struct kind kinds[] = {
 	{"hints", make_memory, do_hints},
 	{"remove", make_shared, do_remove},
 	{"advise-areas", make_areas, do_advise_areas},
+	{"punch-among-areas", make_file_among_areas, do_punch_among_areas},
+	{"truncate-among-areas", make_file_among_areas, do_truncate_among_areas},
 	{"process-advise", make_memory, do_process_advise},
 	{"resident", make_memory, do_resident},
 	{"resident-file", make_shared, do_resident},

@@ -23,7 +23,10 @@ LARGE_MS = 100
 QUICK_MS = 20
 QUICK = (
     *(("files", kind) for kind in ("tee", "unshare-mounts", "close-range", "submit")),
-    *(("memory", kind) for kind in ("advise-areas", "read-parts", "read-status", "fault-protect")),
+    *(
+        ("memory", kind)
+        for kind in ("advise-areas", "truncate-among-areas", "read-parts", "read-status", "fault-protect")
+    ),
     *(("messages", kind) for kind in ("send-parts", "seccomp-deciding", "queue", "semaphores")),
     *(("tasks", kind) for kind in ("requeue", "wait-vector", "fire-timers", "control-cgroups")),
 )

@@ -60,6 +60,8 @@ MERGES_ANY = 8
 _ZERO_PAGE = bytes(PAGE_SIZE)
 _LONG_READ = 1 << 16
 """From how many bytes on a read looks for pages without a frame."""
+_AREAS_AS_A_CHANGE = 32
+"""So many areas are looked at in the time of one changed entry."""
 _READABLE = pte.PRESENT | pte.USER
 _WRITABLE = pte.PRESENT | pte.USER | pte.WRITABLE
 
@@ -329,6 +331,7 @@ class MemoryDescriptor(AreaMap):
 
         The areas stay: the next access faults. Linux: mm/memory.c, unmap_mapping_range.
         """
+        self._note_search()
         for area in self.areas:
             if area.pages is pages:
                 index = max(first_index, area.page_offset)
@@ -341,6 +344,7 @@ class MemoryDescriptor(AreaMap):
 
         Raises OutOfFrames. Linux: mm/memory.c, unmap_mapping_range.
         """
+        self._note_search()
         for area in self.areas:
             if area.pages is pages:
                 start = max(area.start, area.start + ((first - area.page_offset) << PAGE_SHIFT))
@@ -350,6 +354,10 @@ class MemoryDescriptor(AreaMap):
                     if count:
                         self.resident_pages -= count
                         self.memory.translations_changed(self.tables.root, start, end)
+
+    def _note_search(self) -> None:
+        """Every area is looked at, where Linux has a tree of those that map a file."""
+        self.memory.note_changed(1 + len(self.areas) // _AREAS_AS_A_CHANGE)
 
     def forget_shared_pages(self, pages: object) -> None:
         """Drop the entries of shared writable areas of `pages`: the next access makes them anew."""
