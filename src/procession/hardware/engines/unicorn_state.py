@@ -32,7 +32,8 @@ from procession.hardware.engines.unicorn_library import (
 
 _CONTEXT_HEADER_BYTES = 64
 """At most so much of a saved context isn't a copy of the state."""
-_OBJECT_BYTES = 1 << 18
+_OBJECT_BYTES = (1 << 16, 1 << 18)
+"""How far into an object the state is looked for: where it lies today, then far enough for any layout."""
 
 
 class StateLayout:
@@ -157,6 +158,15 @@ def _find_pattern(handle: c_void_p, pattern: bytes) -> dict[int, int]:
 
     Of several objects that a place lies within, it's the one that begins last.
     """
+    for object_bytes in _OBJECT_BYTES:
+        found = _find_within(handle, pattern, object_bytes)
+        if found:
+            return found
+    return {}
+
+
+def _find_within(handle: c_void_p, pattern: bytes, object_bytes: int) -> dict[int, int]:
+    """As `_find_pattern`, in the first `object_bytes` of each object."""
     regions = _writable_regions()
     base = handle.value or 0
     start, end = next((region for region in regions if region[0] <= base < region[1]), (0, 0))
@@ -168,7 +178,7 @@ def _find_pattern(handle: c_void_p, pattern: bytes) -> dict[int, int]:
         for word in dict.fromkeys(words):
             for start, end in regions:
                 if start <= word < end:
-                    data = memory.read(word, min(end - word, _OBJECT_BYTES))
+                    data = memory.read(word, min(end - word, object_bytes))
                     position = data.find(pattern)
                     while position >= 0:
                         found[word + position] = max(word, found.get(word + position, 0))
