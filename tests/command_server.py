@@ -1,9 +1,11 @@
 """Starts `python -m procession` as a fork of a process that has imported it: `quick_start.py` asks for it.
 
-usage: command_server.py FD    FD: a connected socket of datagrams, in whose peer's process requests are made
+usage: command_server.py FD LISTENER    sockets of packets: one connected to the process that makes requests,
+                                        and one to which what shells start connects
 
-A request is the JSON object `Request`, with the files that the command gets. The answer is the command's pid:
-it is a child of the peer's process (CLONE_PARENT), which waits for it as for any other.
+A request is the JSON object `Request`, with the files that the command gets. The answer at FD is the
+command's pid: it is a child of the peer's process (CLONE_PARENT), which waits for it as for any other. At
+LISTENER it is the status with which the command has ended, in decimal.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import json
 import os
 import pkgutil
 import runpy
+import select
 import signal
 import socket
 import sys
@@ -102,9 +105,21 @@ def standard_stream(number: int, mode: str, like: io.TextIOWrapper) -> io.TextIO
     return stream
 
 
-def serve(channel: socket.socket) -> bool:
+def serve(channel: socket.socket, listener: socket.socket) -> bool:
     """Answer requests until the peer is gone: then False. In the process of a command: True."""
+    children: set[int] = set()
     while True:
+        ready, _, _ = select.select([channel, listener], [], [])
+        if listener in ready:
+            connection, _ = listener.accept()
+            with connection:
+                child = os.fork()
+                if child == 0:
+                    return answer_shell(connection)
+            children.add(child)
+        children = {child for child in children if os.waitpid(child, os.WNOHANG) == (0, 0)}
+        if channel not in ready:
+            continue
         data, files, _, _ = socket.recv_fds(channel, LONGEST_REQUEST, MOST_FILES)
         if not data:
             return False
@@ -117,11 +132,26 @@ def serve(channel: socket.socket) -> bool:
         channel.send(array.array("q", [pid]).tobytes())
 
 
+def answer_shell(connection: socket.socket) -> bool:
+    """Tell the peer with which status its command has ended: False. In the process of the command: True."""
+    data, files, _, _ = socket.recv_fds(connection, LONGEST_REQUEST, MOST_FILES)
+    pid = os.fork()
+    if pid == 0:
+        become(json.loads(data), files)
+        connection.detach()
+        return True
+    for number in (0, 1, 2, *files):
+        os.close(number)
+    _, status = os.waitpid(pid, 0)
+    connection.send(str(status).encode())
+    return False
+
+
 if __name__ == "__main__":
     import_all()
-    with socket.socket(fileno=int(sys.argv[1])) as channel:
-        is_command = serve(channel)
-        if is_command:
-            channel.detach()
-    if is_command:
+    channel, listener = (socket.socket(fileno=int(number)) for number in sys.argv[1:])
+    if serve(channel, listener):
+        # Their numbers are closed, or the command's.
+        channel.detach()
+        listener.detach()
         runpy.run_module("procession", run_name="__main__", alter_sys=True)

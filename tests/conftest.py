@@ -32,6 +32,9 @@ for number, action in (
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, action)
 
+# What the host's programs say, and in which order they list names, is the same for every developer.
+os.environ["LC_ALL"] = "C"
+
 if "PROCESSION_START_ANEW" not in os.environ:
     subprocess.Popen = QuickPopen  # type: ignore[misc]
 

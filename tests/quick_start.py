@@ -3,8 +3,9 @@
 Most of a short command's time goes into imports, and the tests start some five hundred. So each process of
 pytest has a server in which the package is imported, and what is started is a fork of that: with files, a
 directory, environment, session and end of its own, and a child of the test's process as any other. What
-Python looks at before it imports (PYTHON*, the locale) isn't to be had that way: such commands, and those
-that shells start, start anew. So do all under `scripts/check --full`.
+Python looks at before it imports (PYTHON*, the locale) isn't to be had that way: such commands start anew. So
+do all under `scripts/check --full`. What a shell starts is a small process that waits for such a fork
+(`shell_command.py`), which is no child of the shell's, and has only its standard streams.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from tests.command_server import LONGEST_REQUEST, Request
 
 START = [sys.executable, "-m", "procession"]
 SERVER = Path(__file__).with_name("command_server.py")
+SHELL_COMMAND = Path(__file__).with_name("shell_command.py")
 EXECUTE = inspect.signature(subprocess.Popen._execute_child)  # type: ignore[attr-defined]
 NOT_TAKEN = ("executable", "preexec_fn", "shell", "gid", "gids", "uid")
 """Arguments of `Popen` with which a command starts anew."""
@@ -35,6 +37,15 @@ class CommandServer:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._channel: socket.socket | None = None
+        self._address = ""
+
+    @property
+    def address(self) -> str:
+        """Where `shell_command.py` finds the server."""
+        with self._lock:
+            if self._channel is None:
+                self._channel = self._connect()
+            return self._address
 
     def start(self, request: Request, files: list[int]) -> int:
         """The pid of a new command, a child of this process."""
@@ -47,21 +58,31 @@ class CommandServer:
             raise ChildProcessError("the server of commands is gone")
         return answer[0]
 
-    @staticmethod
-    def _connect() -> socket.socket:
+    def _connect(self) -> socket.socket:
         ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with its:
+        with its, socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
             ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, LONGEST_REQUEST)
+            listener.bind("")
+            listener.listen()
+            self._address = listener.getsockname()[1:].decode()
+            kept = (its.fileno(), listener.fileno())
             os.posix_spawn(
                 sys.executable,
-                [sys.executable, str(SERVER), str(its.fileno())],
+                [sys.executable, str(SERVER), *map(str, kept)],
                 os.environ,
-                file_actions=[(os.POSIX_SPAWN_DUP2, its.fileno(), its.fileno())],
+                file_actions=[(os.POSIX_SPAWN_DUP2, number, number) for number in kept],
             )
         return ours
 
 
 SERVER_OF_COMMANDS = CommandServer()
+
+
+def words_for_shells() -> list[str]:
+    """What a script starts `procession` with, before the arguments."""
+    if subprocess.Popen is not QuickPopen:
+        return START
+    return [sys.executable, "-I", "-S", str(SHELL_COMMAND), SERVER_OF_COMMANDS.address]
 
 
 class QuickPopen(subprocess.Popen[Any]):

@@ -13,8 +13,9 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
 from pathlib import Path
+
+from tests.quick_start import words_for_shells
 
 BLOCK = re.compile(
     r"^(?:<!-- picture: (?P<picture>[^\n]*) -->\n)?"
@@ -24,20 +25,13 @@ BLOCK = re.compile(
 COMMAND = re.compile(r"^\$ (?P<command>.*(?:\n> .*)*)\n(?P<output>(?:(?!\$ ).*\n)*)", re.MULTILINE)
 TIME = re.compile(r" *(?<![\w.])(?P<number>\d+(?:\.\d+)?) (?P<unit>ns|us|s)\b")
 NS = {"ns": 1, "us": 1000, "s": 10**9}
-QUOTED = re.compile(r"'[^']*'")
-ONLY_A_SHELL_KNOWS = re.compile(r"""[|&;<>()$`"\\*?~{}#!\n]""")
 SHIM = """#!/bin/sh
 verb=$1; shift
 case $verb in
-run|trace) exec "{python}" -m procession "$verb" --rootfs "{root}" --cwd /work "$@" ;;
-*) exec "{python}" -m procession "$verb" "$@" ;;
+run|trace) exec {start} "$verb" --rootfs "{root}" --cwd /work "$@" ;;
+*) exec {start} "$verb" "$@" ;;
 esac
 """
-
-
-def is_plain(command: str) -> bool:
-    """Whether a shell would start `procession` with these words and do nothing else."""
-    return command.startswith("procession ") and not ONLY_A_SHELL_KNOWS.search(QUOTED.sub("", command))
 
 
 def times_apart(page: str) -> tuple[str, list[float]]:
@@ -58,14 +52,14 @@ class Workplace:
         shutil.rmtree(self.directory, ignore_errors=True)
         self.directory.mkdir()
         shim = scratch / "procession"
-        shim.write_text(SHIM.format(python=sys.executable, root=root))
+        shim.write_text(SHIM.format(start=shlex.join(words_for_shells()), root=root))
         shim.chmod(0o755)
-        self.environment = {**os.environ, "PATH": f"{scratch}:{os.environ['PATH']}", "LC_ALL": "C"}
+        self.environment = {**os.environ, "PATH": f"{scratch}:{os.environ['PATH']}"}
 
     def run(self, command: str) -> str:
         """What a command prints on both streams."""
         result = subprocess.run(
-            self._plain(command) if is_plain(command) else ["bash", "-c", command],
+            ["bash", "-c", command],
             cwd=self.directory,
             env=self.environment,
             stdin=subprocess.DEVNULL,
@@ -74,12 +68,6 @@ class Workplace:
             check=False,
         )
         return result.stdout.decode("utf-8", "replace").replace("\r\n", "\n")
-
-    def _plain(self, command: str) -> list[str]:
-        """What the shim would start, where no shell is needed to start the shim."""
-        _, verb, *rest = shlex.split(command)
-        place = ["--rootfs", str(self.root), "--cwd", "/work"] if verb in {"run", "trace"} else []
-        return [sys.executable, "-m", "procession", verb, *place, *rest]
 
     def rendered(self, page: str) -> str:
         """`page` with the outputs and pictures that its commands give now."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.quick_start import words_for_shells
 
 TUTORIAL = Path(__file__).resolve().parents[2] / "docs" / "tutorial.md"
 BLOCK = re.compile(r"^```(console|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -30,7 +32,7 @@ def environment(guest_root: Path, tmp_path: Path) -> dict[str, str]:
     """An environment in which `procession run` takes its programs from the tree of Debian's."""
     shim = tmp_path / "procession"
     shim.write_text(
-        f'#!/bin/sh\nshift\nexec "{sys.executable}" -m procession run --rootfs "{guest_root}" "$@"\n'
+        f'#!/bin/sh\nshift\nexec {shlex.join(words_for_shells())} run --rootfs "{guest_root}" "$@"\n'
     )
     shim.chmod(0o755)
     return {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
