@@ -145,7 +145,7 @@ def test_other(machines):
 """
 
 
-@pytest.mark.parametrize("options", [(), ("-n", "2")])
+@pytest.mark.parametrize("options", [(), pytest.param(("-n", "2"), marks=pytest.mark.heavy)])
 def test_a_failure_shows_the_story_and_where_the_recording_is(
     tmp_path: Path, options: tuple[str, ...]
 ) -> None:

@@ -51,7 +51,6 @@ NEEDS_ROOT = {
     "packet_ring",
     "packet_socket",
     "ramfs",
-    "raw_socket",
     "pid_namespace",
     "proc_files",
     "process_state",

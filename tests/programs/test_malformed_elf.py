@@ -124,6 +124,7 @@ class TestFlippedBytes:
         cases = {f"flip-{index:03}": flipped(elf(), changes) for index, changes in enumerate(flips)}
         run_all(guest_root, cases)
 
+    @pytest.mark.heavy
     @settings(max_examples=3)
     @given(st.lists(CHANGES, min_size=20, max_size=30))
     def test_dynamic(self, guest_root: Path, flips: list[list[tuple[int, int]]]) -> None:

@@ -32,7 +32,10 @@ def recorded(script: str, guest_root: Path, path: Path, *options: str) -> Record
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-@pytest.mark.parametrize("options", [(), ("--cpus", "2")], ids=["one", "two"])
+@pytest.mark.parametrize(
+    "options",
+    [pytest.param((), id="one"), pytest.param(("--cpus", "2"), id="two", marks=pytest.mark.heavy)],
+)
 def test_the_end_is_the_recorded_one(
     name: str, options: tuple[str, ...], guest_root: Path, tmp_path: Path
 ) -> None:

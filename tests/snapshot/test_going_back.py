@@ -29,7 +29,7 @@ def ended(machine: Machine) -> tuple[object, ...]:
 
 
 @pytest.mark.parametrize("text", [SCRIPT, PIPELINE])
-@pytest.mark.parametrize("cpus", [1, 2])
+@pytest.mark.parametrize("cpus", [pytest.param(1, marks=pytest.mark.heavy), 2])
 def test_all_ways_lead_to_the_same_end(guest_root: Path, text: str, cpus: int) -> None:
     """To look at a machine, to go back in it, to fork it: nothing changes what comes of it."""
     expected = ended(started(guest_root, text, cpus=cpus))

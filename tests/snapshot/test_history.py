@@ -23,7 +23,7 @@ def started(rootfs: Path, interval: int = 300) -> tuple[Machine, History]:
     return machine, history
 
 
-@pytest.mark.parametrize("interval", [100, 10_000])
+@pytest.mark.parametrize("interval", [100, pytest.param(10_000, marks=pytest.mark.heavy)])
 def test_every_place_is_found_again(guest_root: Path, interval: int) -> None:
     """Back step by step over the last places, and forward over the same ones: the states are the same."""
     machine, history = started(guest_root, interval)
