@@ -1,6 +1,7 @@
 /* Who may open the kernel's parameters in /proc/sys, and that nobody makes names there. */
 #include "check.h"
 
+#include <linux/capability.h>
 #include <sched.h>
 #include <sys/fsuid.h>
 #include <sys/prctl.h>
@@ -129,4 +130,40 @@ TEST(how_many_threads_there_may_be)
 	CHECK_ERRNO(write_text(THREADS, "many\n"), EINVAL);
 	/* What it is already: it's the host's too. */
 	CHECK_OK(write_text(THREADS, text));
+}
+
+#define AUTOMATIC "/proc/sys/kernel/auto_msgmni"
+
+static mode_t mode_of(const char *path)
+{
+	struct stat status;
+
+	MUST(stat(path, &status));
+	return status.st_mode & 07777;
+}
+
+TEST(only_who_restores_processes_sets_the_next_id)
+{
+	struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+	struct __user_cap_data_struct data[2] = {{0}};
+
+	MUST(unshare(CLONE_NEWIPC));
+	CHECK_EQ(mode_of(NEXT_QUEUE), 0444);
+	CHECK_OK(write_text(NEXT_QUEUE, "7"));
+	MUST(syscall(SYS_capset, &header, data));
+	CHECK_ERRNO(writable(NEXT_QUEUE), EACCES);
+	CHECK_OK(writable(QUEUES));
+}
+
+TEST(the_limit_of_queues_is_not_automatic)
+{
+	char text[20] = {0};
+
+	MUST(unshare(CLONE_NEWIPC));
+	CHECK_EQ(mode_of(AUTOMATIC), 0644);
+	CHECK_OK(write_text(AUTOMATIC, "1"));
+	CHECK_EQ(read((int)MUST(open(AUTOMATIC, O_RDONLY)), text, sizeof(text)), 2);
+	CHECK_STRING(text, "0\n");
+	CHECK_ERRNO(write_text(AUTOMATIC, "2"), EINVAL);
+	CHECK_ERRNO(write_text(AUTOMATIC, "-1"), EINVAL);
 }

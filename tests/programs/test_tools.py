@@ -303,6 +303,54 @@ kill -KILL $pid
         expected = "dumped 0, is there 1, went on 0, restored 0, goes on 0, has its handler 0"
         assert run_tool(script).splitlines() == expected.split(", ")
 
+    def test_criu_gives_the_machines_streams_again(self, run_tool: RunTool) -> None:
+        # The other end of such a pipe isn't in the images: it must be inherited, on Linux as here.
+        script = """
+mkdir images
+cat > count.sh <<'END'
+for ((i = 0; ; i++)); do echo count $i; echo $i >> counted; sleep 0.1; done
+END
+setsid bash count.sh < /dev/null & pid=$!; disown
+sleep 1
+pipes=$(readlink /proc/$pid/fd/1) errors=$(readlink /proc/$pid/fd/2)
+criu dump -t $pid -D images --shell-job > /dev/null 2>&1; echo dumped $?
+exec 7>&1 8>&2
+criu restore -d -D images --shell-job --inherit-fd "fd[7]:$pipes" --inherit-fd "fd[8]:$errors" \
+    > /dev/null 2>&1; echo restored $?
+sleep 1; kill -KILL $pid; echo killed $?
+"""
+        lines = run_tool(script).splitlines()
+        at = lines.index("dumped 0")
+        counts = [int(line.split()[1]) for line in lines if line.startswith("count ")]
+        assert lines[at + 1 : at + 2] == ["restored 0"]
+        assert lines[-1] == "killed 0"
+        assert counts == list(range(len(counts)))
+        assert len(counts) > at + 5
+
+    def test_criu_restores_segments_of_an_ipc_namespace(self, run_tool: RunTool) -> None:
+        script = """
+mkdir images
+cat > segment.py <<'END'
+import ctypes, signal, time
+library = ctypes.CDLL(None)
+library.shmat.restype = ctypes.c_void_p
+memory = library.shmat(library.shmget(0x1234, 4096, 0o1600), None, 0)
+ctypes.memmove(memory, b"kept\\0", 5)
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+open("ready", "w").close()
+signal.sigwait([signal.SIGUSR1])
+again = library.shmat(library.shmget(0x1234, 0, 0), None, 0)
+ctypes.memmove(memory + 4, b"!\\0", 2)
+open("found", "w").write(repr(ctypes.string_at(again)))
+END
+setsid unshare --ipc python3 segment.py < /dev/null > /dev/null 2>&1 & pid=$!; disown
+while [ ! -e ready ]; do sleep 0.1; done; sleep 0.5
+criu dump -t $pid -D images > /dev/null 2>&1; echo dumped $?
+criu restore -d -D images > /dev/null 2>&1; echo restored $?
+kill -USR1 $pid; sleep 1; cat found
+"""
+        assert run_tool(script).splitlines() == ["dumped 0", "restored 0", "b'kept!'"]
+
     def test_criu_restores_what_is_open(self, run_tool: RunTool) -> None:
         program = """
 import ctypes, fcntl, os, select, signal, socket, threading, time

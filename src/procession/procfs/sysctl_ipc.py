@@ -65,8 +65,11 @@ def _store_next(table: str, kernel: Kernel, data: bytes) -> None:
 
 
 def _next_id(table: str) -> SystemFile:
-    """Which id the next object gets, for who restores a process."""
-    return SystemFile(0o644, partial(_show_next, table), partial(_store_next, table))
+    """Which id the next object gets; who restores processes may set it, whatever the mode says.
+
+    Linux: ipc/ipc_sysctl.c, ipc_permissions.
+    """
+    return SystemFile(0o444, partial(_show_next, table), partial(_store_next, table))
 
 
 def show_forced_removal(kernel: Kernel) -> bytes:
@@ -107,11 +110,19 @@ def show_zero(kernel: Kernel) -> bytes:
     return b"0\n"
 
 
+def check_auto_limit(kernel: Kernel, data: bytes) -> None:
+    """What is written to kernel.auto_msgmni must be 0 or 1, and changes nothing.
+
+    Linux: ipc/ipc_sysctl.c, proc_ipc_auto_msgmni.
+    """
+    _number(data, 0, 1)
+
+
 NEXT_IDS = frozenset({b"msg_next_id", b"sem_next_id", b"shm_next_id"})
 """Those that who restores a process may set."""
 
 IPC_SYSCTLS: SystemTree = {
-    b"auto_msgmni": SystemFile(0o444, show_zero),
+    b"auto_msgmni": SystemFile(0o644, show_zero, check_auto_limit),
     b"msg_next_id": _next_id("messages"),
     b"msgmax": _parameter("largest_message", 0, _INT_MAX),
     b"msgmnb": _parameter("queue_bytes", 0, _INT_MAX),
