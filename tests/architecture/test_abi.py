@@ -79,6 +79,7 @@ HEADERS: dict[str, tuple[str, ...]] = {
     ),
     "open_flags": ("linux/fcntl.h linux/openat2.h linux/close_range.h linux/fs.h linux/falloc.h",),
     "packet": ("linux/if_packet.h",),
+    "page_flags": ("linux/kernel-page-flags.h",),
     "page_scan": ("linux/fs.h",),
     "personality": ("linux/personality.h",),
     "pidfd": ("linux/pidfd.h",),

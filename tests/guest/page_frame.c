@@ -158,17 +158,3 @@ TEST(files_that_tell_little)
 	CHECK_EQ(mode_of("/proc/fs"), S_IFDIR | 0555);
 	CHECK_ERRNO(mkdir("/proc/driver/x", 0755), ENOENT);
 }
-
-TEST(pages_are_not_marked_as_written_softly)
-{
-	char *memory = own_pages(1);
-	int file = (int)MUST(open("/proc/self/pagemap", O_RDONLY));
-	uint64_t entry;
-
-	memory[0] = 1;
-	CHECK_OK(write_text("/proc/self/clear_refs", "4"));
-	memory[0] = 2;
-	CHECK_EQ(pread(file, &entry, sizeof entry, (off_t)((uintptr_t)memory / PAGE * 8)), 8);
-	/* Without CONFIG_MEM_SOFT_DIRTY, as here, what is written says nothing. */
-	CHECK_EQ(entry >> 63, 1);
-}

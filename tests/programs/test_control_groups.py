@@ -291,7 +291,8 @@ def test_a_set_of_processors_restricts_what_tasks_may_use(guest_root: Path) -> N
         allowed() { sed -n 's/^Cpus_allowed_list:.//p' /proc/$1/status; }
         echo +cpuset > cgroup.subtree_control; mkdir set set/inner 2>/dev/null
         cat cpuset.cpus.effective set/cpuset.cpus.effective; tr '\n' . < set/cpuset.cpus; echo
-        sleep 1000 & echo $! > set/cgroup.procs; allowed $!
+        sleep 1000 & echo $! > set/inner/cgroup.procs; cat /proc/$!/cgroup /proc/$!/cpuset
+        echo $! > set/cgroup.procs; allowed $!
         echo 1-2 > set/cpuset.cpus; cat set/cpuset.cpus set/cpuset.mems.effective; allowed $!
         taskset -pc 2-3 $! >/dev/null; allowed $!; taskset -pc 3 $! 2>/dev/null >&2 || echo refused
         echo 0-1 > set/cpuset.cpus; allowed $!
@@ -309,6 +310,7 @@ def test_a_set_of_processors_restricts_what_tasks_may_use(guest_root: Path) -> N
     )
     assert lines == [
         *("0-3", "0-3", "."),
+        *("0::/set/inner", "/set"),
         "0-3",
         *("1-2", "0", "1-2"),
         *("2", "refused"),

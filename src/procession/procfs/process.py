@@ -65,12 +65,14 @@ class Entry(NamedTuple):
 
 
 COMMON_FILES: dict[bytes, Entry] = {
+    b"arch_status": Entry(0o444, process_status.show_processor_status),
     b"cgroup": Entry(0o444, process_status.show_cgroup),
     b"clear_refs": Entry(
         0o200, process_pages.show_nothing, process_pages.store_clear_refs, is_sequence=False
     ),
     b"cmdline": Entry(0o444, process_memory.show_command_line, is_sequence=False),
     b"comm": Entry(0o644, process_settings.show_command_name, process_settings.store_command_name),
+    b"cpuset": Entry(0o444, process_status.show_cpuset),
     b"ksm_merging_pages": Entry(0o400, process_pages.show_merging_pages),
     b"ksm_stat": Entry(0o400, process_pages.show_merge_counts),
     b"limits": Entry(0o444, process_status.show_limits),

@@ -459,6 +459,24 @@ def show_cgroup(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
     return b"0::%s%s\n" % (path, b" (deleted)" if group.is_dead else b"")
 
 
+def show_cpuset(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
+    """/proc/PID/cpuset: the control group, its own or the next above, that has the controller.
+
+    Linux: kernel/cgroup/cpuset.c, proc_cpuset_show.
+    """
+    cpuset = task.cgroup.cpuset
+    group = system.kernel.cgroups.root if cpuset is None else cpuset.group
+    return group.path_from(system.kernel.seen_namespaces.cgroup.root) + b"\n"
+
+
+def show_processor_status(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
+    """/proc/PID/arch_status: a processor without AVX-512 has nothing to tell.
+
+    Linux: arch/x86/kernel/fpu/xstate.c, proc_pid_arch_status.
+    """
+    return b""
+
+
 def show_children(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
     """/proc/PID/task/TID/children: the processes that this thread has made."""
     return b"".join(b"%d " % system.number_of(child) for child in task.children)

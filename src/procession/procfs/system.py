@@ -24,7 +24,7 @@ from procession.kernel.task_state import TaskState
 from procession.kernel.time.costs import SEEN_FRAME_NS, SEEN_THREAD_NS
 from procession.procfs.inode import ProcDirectory, ProcFile, ProcLink, RecordsFile
 from procession.procfs.locks import show_locks
-from procession.procfs.physical_pages import open_page_groups
+from procession.procfs.physical_pages import open_page_counts, open_page_flags, open_page_groups
 from procession.procfs.pressure import PressureInode
 from procession.procfs.process_memory import resident_entries
 from procession.procfs.slab_info import show_slabs
@@ -549,16 +549,23 @@ def show_cgroups(kernel: Kernel) -> bytes:
 
 TREE: SystemTree = {
     b"buddyinfo": SystemFile(0o444, show_free_blocks),
+    # Drivers and file systems of disks would have more in these three. Linux: fs/proc/root.c, proc_root_init.
+    b"bus": {},
     b"cgroups": SystemFile(0o444, show_cgroups),
     b"cmdline": SystemFile(0o444, show_command_line),
+    b"consoles": SystemFile(0o444, show_nothing),
     b"cpuinfo": SystemFile(0o444, show_cpuinfo),
     b"devices": SystemFile(0o444, show_devices),
     b"diskstats": SystemFile(0o444, show_nothing),
+    b"driver": {},
     b"execdomains": SystemFile(0o444, show_execution_domains),
     b"filesystems": SystemFile(0o444, show_filesystems),
+    b"fs": {},
     b"interrupts": SystemFile(0o444, show_interrupts),
     b"kmsg": SystemFile(0o400, show_nothing, None, open_log),
     b"kpagecgroup": SystemFile(0o400, show_nothing, None, open_page_groups),
+    b"kpagecount": SystemFile(0o400, show_nothing, None, open_page_counts),
+    b"kpageflags": SystemFile(0o400, show_nothing, None, open_page_flags),
     b"loadavg": SystemFile(0o444, show_loadavg),
     b"locks": SystemFile(0o444, show_locks),
     b"meminfo": SystemFile(0o444, show_meminfo),
