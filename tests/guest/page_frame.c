@@ -1,4 +1,4 @@
-/* What /proc/kpagecount and kpageflags tell of page frames, and the files of a process that tell little. */
+/* By how many page frames are mapped, what they are, and the files of a process that tell little. */
 #include "fault.h"
 
 #include <linux/kernel-page-flags.h>
@@ -157,4 +157,95 @@ TEST(files_that_tell_little)
 	CHECK_EQ(mode_of("/proc/driver"), S_IFDIR | 0555);
 	CHECK_EQ(mode_of("/proc/fs"), S_IFDIR | 0555);
 	CHECK_ERRNO(mkdir("/proc/driver/x", 0755), ENOENT);
+}
+
+/* A figure of the smaps of this process for the area that begins at `start`, in kB. */
+static long figure_of(const char *start, const char *name)
+{
+	FILE *file = fopen("/proc/self/smaps", "r");
+	unsigned long first, past;
+	char line[512], key[64];
+	long value, found = -1;
+	int is_wanted = 0;
+
+	while (fgets(line, sizeof line, file) != NULL)
+		if (sscanf(line, "%lx-%lx ", &first, &past) == 2)
+			is_wanted = first == (unsigned long)start;
+		else if (is_wanted && sscanf(line, "%63[^:]: %ld kB", key, &value) == 2 && strcmp(key, name) == 0)
+			found = value;
+	fclose(file);
+	return found;
+}
+
+static int is_exclusive(const char *address)
+{
+	int file = (int)MUST(open("/proc/self/pagemap", O_RDONLY));
+	uint64_t entry;
+
+	MUST(pread(file, &entry, sizeof entry, (off_t)((uintptr_t)address / PAGE * 8)));
+	MUST(close(file));
+	return entry >> 56 & 1;
+}
+
+/* The greatest count in numa_maps, 1 if none is told. */
+static long greatest_count_of(const char *start)
+{
+	FILE *file = fopen("/proc/self/numa_maps", "r");
+	char line[512], *told;
+	long found = 0;
+
+	if (file == NULL)
+		return -1;
+	while (fgets(line, sizeof line, file) != NULL)
+		if (strtoul(line, NULL, 16) == (unsigned long)start) {
+			told = strstr(line, "mapmax=");
+			found = told == NULL ? 1 : strtol(told + 7, NULL, 10);
+		}
+	fclose(file);
+	return found;
+}
+
+TEST(pages_of_files_that_others_map_too)
+{
+	char name[] = "/tmp/check-XXXXXX", byte = 0;
+	int file = (int)MUST(mkstemp(name)), ready[2], done[2];
+	char *memory, *other;
+	pid_t child;
+
+	MUST(unlink(name));
+	MUST(ftruncate(file, 2 * PAGE));
+	MUST(pwrite(file, "a", 1, 0));
+	MUST(pwrite(file, "b", 1, PAGE));
+	MUST(fsync(file));
+	MUST(pipe(ready));
+	MUST(pipe(done));
+	memory = mmap(NULL, 2 * PAGE, PROT_READ, MAP_PRIVATE, file, 0);
+	CHECK_EQ(memory[0] + memory[PAGE], 'a' + 'b');
+	CHECK_EQ(figure_of(memory, "Pss"), 8);
+	CHECK_EQ(figure_of(memory, "Private_Clean") + figure_of(memory, "Private_Dirty"), 8);
+	CHECK_EQ(is_exclusive(memory), 1);
+	CHECK_EQ(greatest_count_of(memory), 1);
+	child = (pid_t)MUST(fork());
+	if (child == 0) {
+		/* What it has from its parent is gone, and it maps the second page by itself. */
+		MUST(munmap(memory, 2 * PAGE));
+		other = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, file, PAGE);
+		byte = other[0];
+		MUST(write(ready[1], &byte, 1));
+		read(done[0], &byte, 1);
+		_exit(0);
+	}
+	MUST(read(ready[0], &byte, 1));
+	CHECK_EQ(figure_of(memory, "Rss"), 8);
+	CHECK_EQ(figure_of(memory, "Pss"), 6);
+	CHECK_EQ(figure_of(memory, "Private_Clean") + figure_of(memory, "Private_Dirty"), 4);
+	CHECK_EQ(figure_of(memory, "Shared_Clean") + figure_of(memory, "Shared_Dirty"), 4);
+	CHECK_EQ(is_exclusive(memory), 1);
+	CHECK_EQ(is_exclusive(memory + PAGE), 0);
+	CHECK_EQ(greatest_count_of(memory), 2);
+	MUST(write(done[1], "x", 1));
+	MUST(waitpid(child, NULL, 0));
+	CHECK_EQ(figure_of(memory, "Pss"), 8);
+	CHECK_EQ(is_exclusive(memory + PAGE), 1);
+	CHECK_EQ(greatest_count_of(memory), 1);
 }

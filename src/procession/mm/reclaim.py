@@ -8,16 +8,10 @@ from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import PAGE_SHIFT, PhysicalMemory
 from procession.mm.address_space import MemoryDescriptor
 from procession.mm.page_cache import PageCache
-from procession.mm.vma import LOCKED
+from procession.mm.reverse_map import Mappings, Parts, find_mappings
 
 _ROUNDS = 2
 """How often each page is looked at: one in use loses its ACCESSED bit first and its frame next time."""
-
-Mapper = tuple[MemoryDescriptor, int, bool]
-"""An address space, how many pages further a page of the cache is mapped there, and whether it's locked."""
-Parts = dict[tuple[int, int], list[Mapper]]
-"""Who maps the pages from one index up to another: mostly the same segments of a program, many times."""
-Mappings = dict[PageCache, Parts]
 
 
 class GroupWork:
@@ -130,26 +124,13 @@ class PageReclaimer:
         is_free = memory.references[frame] == 1
         if is_free and cache.area_count:
             if not mappings:
-                mappings.update(_mappings(memory))
+                mappings.update(find_mappings(memory))
             is_free = _unmap(memory, mappings.get(cache, {}), index, frame)
         if not is_free:
             queue[frame] = cache, index
             return 0
         cache.evict(index)
         return 1
-
-
-def _mappings(memory: PhysicalMemory) -> Mappings:
-    """Who maps which part of which page cache."""
-    found: Mappings = {}
-    for space in memory.address_spaces:
-        assert isinstance(space, MemoryDescriptor)
-        for area in space.areas:
-            if area.pages is not None:
-                part = area.page_offset, area.page_offset + (area.size >> PAGE_SHIFT)
-                mapper = space, (area.start >> PAGE_SHIFT) - area.page_offset, area.flags & LOCKED != 0
-                found.setdefault(area.pages, {}).setdefault(part, []).append(mapper)
-    return found
 
 
 def _unmap(memory: PhysicalMemory, parts: Parts, index: int, frame: int) -> bool:

@@ -14,10 +14,17 @@ from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import PAGE_SHIFT, PAGE_SIZE
 from procession.kernel.program.exec import ARG_MAXIMUM
 from procession.kernel.security.ptrace_access import has_memory
-from procession.kernel.time.costs import SHOWN_AREA_NS, SHOWN_PAGE_NS, USED_TABLE_NS, USED_TABLES
+from procession.kernel.time.costs import (
+    SEEN_FRAME_NS,
+    SHOWN_AREA_NS,
+    SHOWN_PAGE_NS,
+    USED_TABLE_NS,
+    USED_TABLES,
+)
 from procession.mm.dump import DUMP_FILTER_BITS
 from procession.mm.peek import peek
 from procession.mm.remote_access import read_forced, write_forced
+from procession.mm.reverse_map import MapCounts
 from procession.mm.vma import (
     DONT_DUMP,
     DONT_EXPAND,
@@ -256,18 +263,15 @@ class AreaUse(NamedTuple):
 _NOTHING_USED = AreaUse._make([0] * len(AreaUse._fields))
 
 
-def area_use(clock: Clock, mm: MemoryDescriptor, area: VirtualMemoryArea) -> AreaUse:
-    """Count the pages of `area`, which takes time. A page is dirty when no file has it as it is."""
-    references = mm.memory.references
+def area_use(map_counts: MapCounts, mm: MemoryDescriptor, area: VirtualMemoryArea) -> AreaUse:
+    """Count the pages of `area`. A page is dirty when no file has it as it is."""
     is_memory = area.pages is None or (area.file is None or not area.file.inode.is_written_back)
     anonymous = proportional_dirty = referenced = 0
     counts = [0, 0, 0, 0]
     proportional = [0, 0, 0]
-    for page, entry in area_entries(mm, area):
+    entries = area_entries(mm, area)
+    for (page, entry), sharers in zip(entries, map_counts.of(mm, area, entries), strict=True):
         is_own = is_anonymous(area, page, entry)
-        # The page cache holds a reference of its own, and a leaf table stands for all who share it.
-        sharers = references[(entry & pte.ADDRESS_MASK) >> PAGE_SHIFT] - (not is_own)
-        sharers = max(sharers + references[mm.leaves[page >> 9]] - 1, 1)
         is_dirty = is_own or is_memory
         share = (PAGE_KB << PROPORTIONAL_SHIFT) // sharers
         counts[(0 if sharers > 1 else 2) + is_dirty] += PAGE_KB
@@ -278,8 +282,16 @@ def area_use(clock: Clock, mm: MemoryDescriptor, area: VirtualMemoryArea) -> Are
             referenced += PAGE_KB
         if is_dirty:
             proportional_dirty += share
-    clock.spend(sum(counts) // PAGE_KB * SHOWN_PAGE_NS)
     return AreaUse._make((*counts, anonymous, *proportional, proportional_dirty, referenced))
+
+
+def area_uses(clock: Clock, mm: MemoryDescriptor) -> list[AreaUse]:
+    """Count the pages of each area, which takes time."""
+    map_counts = MapCounts(mm.memory)
+    uses = [area_use(map_counts, mm, area) for area in mm.areas]
+    page_count = sum(use.resident for use in uses) // PAGE_KB
+    clock.spend(page_count * SHOWN_PAGE_NS + map_counts.seen_count * SEEN_FRAME_NS)
+    return uses
 
 
 def use_lines(use: AreaUse, locked: int) -> bytes:
@@ -353,8 +365,7 @@ def show_smaps(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
         return b""
     mm, root = task.mm, reader_root(system, task)
     parts: list[bytes] = []
-    for area in mm.areas:
-        use = area_use(system.kernel.clock, mm, area)
+    for area, use in zip(mm.areas, area_uses(system.kernel.clock, mm), strict=True):
         locked = use.resident if area.flags & LOCKED else 0
         parts += (
             area_header(area, root),
@@ -372,7 +383,7 @@ def show_smaps_rollup(system: ProcFileSystem, task: Task, subject: Subject) -> b
     if not has_memory(task):
         raise ESRCH(f"process {task.tid} has no memory any more")
     mm, clock = task.mm, system.kernel.clock
-    uses = [area_use(clock, mm, area) for area in mm.areas]
+    uses = area_uses(clock, mm)
     total = AreaUse._make(map(sum, zip(*uses, strict=True))) if uses else _NOTHING_USED
     clock.spend(len(uses) * SHOWN_AREA_NS)
     locked = sum(use.resident for use, area in zip(uses, mm.areas, strict=True) if area.flags & LOCKED)

@@ -16,6 +16,7 @@ from procession.hardware.physical_memory import PAGE_SHIFT, STALE_TRANSLATIONS
 from procession.kernel.security.ptrace_access import has_memory
 from procession.kernel.time.costs import SEEN_FRAME_NS, SHOWN_PAGE_NS
 from procession.mm.policy import policy_text
+from procession.mm.reverse_map import MapCounts
 from procession.mm.vma import GROWS_DOWN, POLICY_SHIFT, SharedAnonymous
 from procession.procfs.access import may_inspect, reader_root, require_inspection
 from procession.procfs.inode import ProcDirectory
@@ -63,21 +64,20 @@ class PageMapFile(PositionedFile):
         if mm.reference_count <= 0 or not count:
             return b""
         system = cast("ProcFileSystem", self.inode.superblock)
-        system.kernel.clock.spend(count * SHOWN_PAGE_NS)
         entries = [0] * count
+        map_counts = MapCounts(mm.memory)
         for area in mm.areas_in(first << PAGE_SHIFT, first + count << PAGE_SHIFT):
-            for page, entry in area_entries(mm, area, first, first + count):
-                entries[page - first] = self._entry(area, page, entry)
+            found = area_entries(mm, area, first, first + count)
+            for (page, entry), sharers in zip(found, map_counts.of(mm, area, found), strict=True):
+                entries[page - first] = self._entry(area, page, entry, sharers)
+        system.kernel.clock.spend(count * SHOWN_PAGE_NS + map_counts.seen_count * SEEN_FRAME_NS)
         return pack_array("Q", entries)
 
-    def _entry(self, area: VirtualMemoryArea, page: int, entry: int) -> int:
+    def _entry(self, area: VirtualMemoryArea, page: int, entry: int, sharers: int) -> int:
         """Linux: fs/proc/task_mmu.c, pte_to_pagemap_entry."""
         frame = (entry & pte.ADDRESS_MASK) >> PAGE_SHIFT
-        mm = self.mm
-        is_own = is_anonymous(area, page, entry)
-        shown = _PRESENT | (0 if is_own else _OF_FILE)
-        sharers = mm.memory.references[frame] + mm.memory.references[mm.leaves[page >> 9]] - 1
-        if is_own and sharers <= 1:
+        shown = _PRESENT | (0 if is_anonymous(area, page, entry) else _OF_FILE)
+        if sharers <= 1:
             shown |= _EXCLUSIVE
         return shown | (frame if self.shows_frames else 0)
 
@@ -149,6 +149,7 @@ def show_numa_maps(system: ProcFileSystem, task: Task, subject: Subject) -> byte
         return b""
     mm, root = task.mm, reader_root(system, task)
     lines: list[bytes] = []
+    map_counts = MapCounts(mm.memory)
     for area in mm.areas:
         policy = area.flags >> POLICY_SHIFT or task.memory_policy
         line = b"%08x %s" % (area.start, policy_text(policy))
@@ -159,13 +160,14 @@ def show_numa_maps(system: ProcFileSystem, task: Task, subject: Subject) -> byte
             line += b" heap"
         elif area.flags & GROWS_DOWN:
             line += b" stack"
-        counts, page_count = _page_counts(mm, area)
+        counts, page_count = _page_counts(map_counts, mm, area)
         system.kernel.clock.spend(page_count * SHOWN_PAGE_NS)
         lines.append(line + counts + b"\n")
+    system.kernel.clock.spend(map_counts.seen_count * SEEN_FRAME_NS)
     return b"".join(lines)
 
 
-def _page_counts(mm: MemoryDescriptor, area: VirtualMemoryArea) -> tuple[bytes, int]:
+def _page_counts(map_counts: MapCounts, mm: MemoryDescriptor, area: VirtualMemoryArea) -> tuple[bytes, int]:
     """How many pages there are, of which kinds, and where; and their number."""
     entries = area_entries(mm, area)
     if not entries:
@@ -180,6 +182,9 @@ def _page_counts(mm: MemoryDescriptor, area: VirtualMemoryArea) -> tuple[bytes, 
         counts += b" dirty=%d" % dirty
     if len(entries) not in (own, dirty):
         counts += b" mapped=%d" % len(entries)
+    most = max(map_counts.of(mm, area, entries))
+    if most > 1:
+        counts += b" mapmax=%d" % most
     return counts + b" N0=%d kernelpagesize_kB=4" % len(entries), len(entries)
 
 
