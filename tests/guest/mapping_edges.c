@@ -346,3 +346,68 @@ TEST(all_equal_pages)
 	CHECK_EQ(access("/sys/kernel/mm/ksm/run", R_OK), 0);
 	CHECK_EQ(access("/sys/kernel/mm/transparent_hugepage/enabled", R_OK), 0);
 }
+
+/* How many areas there are from `start` on, in `length` bytes. */
+static int areas_within(const char *start, size_t length)
+{
+	FILE *file = fopen("/proc/self/maps", "r");
+	unsigned long first, past;
+	char line[512];
+	int count = 0;
+
+	while (fgets(line, sizeof line, file) != NULL)
+		if (sscanf(line, "%lx-%lx ", &first, &past) == 2 && past > (unsigned long)start &&
+		    first < (unsigned long)start + length)
+			count++;
+	fclose(file);
+	return count;
+}
+
+static char *map_of(int file, int flags)
+{
+	char *memory = mmap(NULL, 4 * PAGE, PROT_READ, MAP_PRIVATE | flags, file, 0);
+
+	MUST(memory == MAP_FAILED ? -1 : 0);
+	/* Its neighbours aren't like it. */
+	MUST(mprotect(memory, PAGE, PROT_NONE));
+	MUST(mprotect(memory + 3 * PAGE, PAGE, PROT_NONE));
+	return memory;
+}
+
+TEST(what_could_be_written_once_stays_apart)
+{
+	char name[] = "/tmp/check-XXXXXX";
+	int file = (int)MUST(mkstemp(name));
+	char *memory;
+
+	MUST(unlink(name));
+	MUST(ftruncate(file, 4 * PAGE));
+	memory = map_of(file, 0);
+	CHECK_EQ(areas_within(memory + PAGE, 2 * PAGE), 1);
+	CHECK_EQ(has_flag(memory + PAGE, "ac"), 0);
+	MUST(mprotect(memory + 2 * PAGE, PAGE, PROT_READ | PROT_WRITE));
+	CHECK_EQ(has_flag(memory + 2 * PAGE, "ac"), 1);
+	MUST(mprotect(memory + 2 * PAGE, PAGE, PROT_READ));
+	CHECK_EQ(areas_within(memory + PAGE, 2 * PAGE), 2);
+	CHECK_EQ(has_flag(memory + PAGE, "ac"), 0);
+	CHECK_EQ(has_flag(memory + 2 * PAGE, "ac"), 1);
+	/* Of anonymous memory, what was never touched is as it was. */
+	memory = map_of(-1, MAP_ANONYMOUS);
+	MUST(mprotect(memory + 2 * PAGE, PAGE, PROT_READ | PROT_WRITE));
+	MUST(mprotect(memory + 2 * PAGE, PAGE, PROT_READ));
+	CHECK_EQ(areas_within(memory + PAGE, 2 * PAGE), 1);
+	MUST(mprotect(memory + 2 * PAGE, PAGE, PROT_READ | PROT_WRITE));
+	memory[2 * PAGE] = 1;
+	MUST(mprotect(memory + 2 * PAGE, PAGE, PROT_READ));
+	CHECK_EQ(areas_within(memory + PAGE, 2 * PAGE), 2);
+	CHECK_EQ(has_flag(memory + 2 * PAGE, "ac"), 1);
+	/* Nothing is set aside for what is mapped without reserve, or shared. */
+	memory = map_of(-1, MAP_ANONYMOUS | MAP_NORESERVE);
+	MUST(mprotect(memory + 2 * PAGE, PAGE, PROT_READ | PROT_WRITE));
+	memory[2 * PAGE] = 1;
+	CHECK_EQ(has_flag(memory + 2 * PAGE, "ac"), 0);
+	MUST(mprotect(memory + 2 * PAGE, PAGE, PROT_READ));
+	CHECK_EQ(areas_within(memory + PAGE, 2 * PAGE), 1);
+	memory = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+	CHECK_EQ(has_flag(memory, "ac"), 0);
+}

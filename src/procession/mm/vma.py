@@ -43,6 +43,8 @@ DROPPABLE = 131072
 """Its pages may go when memory is short (in Linux, VM_DROPPABLE)."""
 DONT_EXPAND = 262144
 """mremap(2) makes it neither longer nor two (in Linux, VM_DONTEXPAND)."""
+ACCOUNTED = 524288
+"""Memory was set aside for what may be written here, as it once could be (in Linux, VM_ACCOUNT)."""
 POLICY_SHIFT = 20
 """Where in the flags the policy of its memory is, as mm/policy.py writes it; 0 for none."""
 ANY_LOCK = LOCKED | LOCKED_ON_FAULT
@@ -174,7 +176,9 @@ class VirtualMemoryArea:
         self.pages = pages
         self.file = file
         self.page_offset = page_offset
-        self.flags = flags
+        # Linux: mm/mmap.c, accountable_mapping.
+        is_accounted = protection & PROT_WRITE and not is_shared and not flags & NO_RESERVE
+        self.flags = flags | ACCOUNTED if is_accounted else flags
         self.may_write = may_write
         self.name = name
         self.user_faults: UserFaultHandler | None = None

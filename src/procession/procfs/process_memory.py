@@ -26,6 +26,7 @@ from procession.mm.peek import peek
 from procession.mm.remote_access import read_forced, write_forced
 from procession.mm.reverse_map import MapCounts
 from procession.mm.vma import (
+    ACCOUNTED,
     DONT_DUMP,
     DONT_EXPAND,
     DONT_FORK,
@@ -341,7 +342,7 @@ def flag_line(area: VirtualMemoryArea) -> bytes:
             (b"rr", flags & RANDOM_READ),
             (b"dc", flags & DONT_FORK),
             (b"de", flags & DONT_EXPAND),
-            (b"ac", area.is_data or flags & GROWS_DOWN),
+            (b"ac", flags & ACCOUNTED),
             (b"nr", flags & NO_RESERVE),
             (b"wf", flags & WIPE_ON_FORK),
             (b"dd", flags & DONT_DUMP),

@@ -50,6 +50,7 @@ from procession.mm.fault_ahead import populate_ahead
 from procession.mm.page_cache import write_back
 from procession.mm.user_fault import AccessViolation, protect_marked
 from procession.mm.vma import (
+    ACCOUNTED,
     DONT_DUMP,
     DROPPABLE,
     GROWS_DOWN,
@@ -340,6 +341,11 @@ def _apply_protection(mm: MemoryDescriptor, start: int, end: int, protection: in
                 raise
             if has_pages:
                 mm.memory.translations_changed(mm.tables.root, area.start, area.end)
+            # Linux: mm/mprotect.c, mprotect_fixup.
+            if protection & PROT_WRITE and not area.is_shared and not area.flags & NO_RESERVE:
+                area.flags |= ACCOUNTED
+            elif not protection & PROT_WRITE and area.pages is None and not has_pages:
+                area.flags &= ~ACCOUNTED
     mm.merge_around(start, end)
 
 
