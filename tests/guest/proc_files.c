@@ -103,8 +103,10 @@ static mode_t mapped_mode(int protection, int flags, int fd)
 
 TEST(mapped_files_tell_how_they_are_open)
 {
-	int both = (int)MUST(open("mapped", O_RDWR | O_CREAT, 0600)), reader = (int)MUST(open("mapped", O_RDONLY));
+	int both, reader;
 
+	enter_scratch();
+	both = (int)MUST(open("mapped", O_RDWR | O_CREAT, 0600)), reader = (int)MUST(open("mapped", O_RDONLY));
 	MUST(ftruncate(both, 4096));
 	CHECK_EQ(mapped_mode(PROT_READ | PROT_WRITE, MAP_SHARED, both), 0600);
 	CHECK_EQ(mapped_mode(PROT_READ, MAP_SHARED, both), 0600);

@@ -51,6 +51,7 @@ NEEDS_ROOT = {
     "packet_ring",
     "packet_socket",
     "ramfs",
+    "raw_socket",
     "pid_namespace",
     "proc_files",
     "process_state",

@@ -96,6 +96,10 @@ class DatagramSocket(InternetSocket):
     def start_numbering(self, flags: int) -> None:
         self.sent_number = 0
 
+    def sender_port(self, packet: Packet) -> int:
+        """The port in the address that a receiver is told."""
+        return packet.source_port
+
     def contents(self, packet: Packet) -> bytes:
         """What of a packet the program gets."""
         return packet.data[: packet.most_bytes]
@@ -301,7 +305,7 @@ class DatagramSocket(InternetSocket):
         told = skipped + full if flags & MSG_TRUNC else min(full, length)
         if self.peek_offset >= 0:
             self.peek_offset = max(self.peek_offset + (told if flags & MSG_PEEK else -told), 0)
-        sender = format_sockaddr(packet.source, packet.source_port, self.family)
+        sender = format_sockaddr(packet.source, self.sender_port(packet), self.family)
         received = Received(data if full <= length else data[:length], skipped + full, 0, sender)
         if full > length or (skipped and full == length):
             # Linux's udp_recvmsg compares with the whole datagram once it has got all that was asked for.

@@ -26,11 +26,11 @@ _UNIT = 8
 
 
 def wire_form(packet: Packet) -> bytes:
-    """All of a packet, with the checksum of what IP carries."""
+    """All of a packet, with the checksum of what IP carries; what a program has written stays as it is."""
     whole = packet.with_header() if len(packet.target) == 4 else packet.with_header_6()
     place = _CHECKSUM_PLACES.get(packet.protocol)
     start = len(whole) - len(packet.payload)
-    if place is None or len(whole) < start + place + 2:
+    if place is None or packet.written is not None or len(whole) < start + place + 2:
         return whole
     ends = packet.source + packet.target
     front = ends + pack_address(packet.protocol, 4) + pack_address(len(whole) - start, 4)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.internet import ADDRESS_BYTES_OF_ETHERTYPE
-from procession.abi.word import Words
 from procession.net.internet.address import is_multicast
 from procession.net.internet.arp import ARP, REQUEST, answer, unpack_arp
 from procession.net.internet.crossing import Crossing, show_frame
@@ -15,7 +14,6 @@ from procession.net.internet.packet import (
     IPV4_HEADER_BYTES,
     IPV6_HEADER_BYTES,
     UDP,
-    UDP_HEADER_BYTES,
     UDP_LITE,
     Packet,
     checksum,
@@ -28,7 +26,6 @@ if TYPE_CHECKING:
     from procession.net.packet.socket import PacketSocket
 
 HEADER_BYTES = 14
-_UDP_PORTS = Words(">HHH")
 _FRAGMENT_BITS = 0x3FFF
 
 
@@ -148,14 +145,11 @@ def packet_in(ethertype: int, whole: bytes, time_ns: int) -> Packet | None:
         source, target = whole[8:24], whole[24:40]
     else:
         return None
-    data, port, target_port = whole[start:length], 0, 0
-    if protocol in (UDP, UDP_LITE):
-        if len(data) < UDP_HEADER_BYTES:
-            return None
-        port, target_port, told = _UDP_PORTS.unpack_from(data)
-        if protocol == UDP and not UDP_HEADER_BYTES <= told <= len(data):
-            return None
-        data = data[UDP_HEADER_BYTES : told if protocol == UDP else len(data)]
-    packet = Packet(data, source, port, target, target_port, time_ns, tos, ttl, protocol)
+    data = whole[start:length]
+    packet = Packet(data, source, 0, target, 0, time_ns, tos, ttl, protocol)
     packet.options = options
+    if size == 4:
+        packet.place = whole[4:8]
+    if protocol in (UDP, UDP_LITE):
+        packet.take_written(data)
     return packet

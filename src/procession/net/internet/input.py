@@ -8,7 +8,7 @@ from procession.net.internet.error_queue import report_undelivered
 from procession.net.internet.icmp import PING_PROTOCOLS, count_message, error_told, receive_message
 from procession.net.internet.icmp_error import PORT_UNREACHABLE, PROTOCOL_UNREACHABLE, IcmpError
 from procession.net.internet.output import record_arrival, send_error
-from procession.net.internet.packet import TCP, UDP, UDP_LITE, Packet
+from procession.net.internet.packet import SOUND, TCP, UDP, UDP_LITE, WRONG_CHECKSUM, Packet
 from procession.net.internet.passage import SEGMENT_HEADER
 from procession.net.internet.raw import deliver_raw, tell_ping, tell_raw
 from procession.net.internet.tcp_backlog import SYN_SENT
@@ -25,11 +25,17 @@ def receive_packet(
 ) -> None:
     """`packet` is at its end. Linux: net/ipv4/ip_input.c, ip_rcv_options, ip_local_deliver_finish."""
     packet.interface_index = interface.index
+    if packet.is_piece:
+        # It waits for the others, which never come together here.
+        return
     if packet.options and not record_arrival(packet, network):
         return
     has_raw = network.raw_sockets and deliver_raw(network, packet, interface)
     protocol = packet.protocol
     if protocol in (UDP, UDP_LITE):
+        if packet.flaw != SOUND:
+            _count_flaw(network, packet)
+            return
         receivers = find_receivers(network, packet, interface, is_for_all=is_for_all)
         if not receivers and not is_for_all:
             network.count("UdpNoPorts" if len(packet.target) == 4 else "Udp6NoPorts")
@@ -47,6 +53,16 @@ def receive_packet(
         receive_message(network, packet, interface, is_for_all=is_for_all)
     elif not has_raw and not is_for_all:
         send_error(network, packet, PROTOCOL_UNREACHABLE)
+
+
+def _count_flaw(network: Network, packet: Packet) -> None:
+    """A datagram that nobody gets. Linux: net/ipv4/udp.c, __udp4_lib_rcv."""
+    group = "UdpLite" if packet.protocol == UDP_LITE else "Udp"
+    if len(packet.target) == 16:
+        group += "6"
+    network.count(group + "InErrors")
+    if packet.flaw == WRONG_CHECKSUM:
+        network.count(group + "InCsumErrors")
 
 
 def receive_error(network: Network, packet: Packet, error: IcmpError, offender: bytes) -> None:

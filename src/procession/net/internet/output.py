@@ -142,6 +142,21 @@ def receive_frame(network: Network, packet: Packet, interface: Interface) -> Non
     _carry(network, packet, find_onward(network, interface, packet.source, target))
 
 
+def send_astray(network: Network, packet: Packet, flow: Flow) -> None:
+    """`packet` goes along `flow`, but its header names another target: who is next there looks where it goes
+    from there. On the loopback the way has been found. Linux: net/ipv4/ip_input.c, ip_rcv_finish_core.
+    """
+    if flow.out.kind == LOOPBACK or (flow.outcome in (TO_ALL, TAKEN, UNRESOLVED) and not flow.routers):
+        send_packet(network, packet, flow)
+        return
+    if flow.is_filtered and leave(network, packet, flow) is None:
+        raise EPERM("the packet filter drops it")
+    flow.packet_count += 1
+    flow.byte_count += packet.wire_bytes
+    next_network, arrival = flow.routers[0] if flow.routers else (flow.network, flow.interface)
+    receive_frame(next_network, packet, arrival)
+
+
 def _is_brought(packet: Packet, flow: Flow) -> bool:
     """Whether `packet` gets to the end of `flow`."""
     outcome = flow.outcome

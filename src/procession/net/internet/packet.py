@@ -19,7 +19,10 @@ IPV4_HEADER_BYTES, IPV6_HEADER_BYTES, UDP_HEADER_BYTES = 20, 40, 8
 LONGEST_PACKET = 65_535
 _IPV4_HEADER = Words(">BBHHHBBH")
 _PORTS = Words(">HHHH")
-_DONT_FRAGMENT = 0x4000
+_PLACE = Words(">HH")
+_DONT_FRAGMENT, _PIECE = 0x4000, 0x3FFF
+SOUND, CUT_SHORT, WRONG_CHECKSUM = 0, 1, 2
+"""What is wrong with a datagram."""
 
 
 class Packet:
@@ -31,6 +34,10 @@ class Packet:
     have marked it with there. `is_quoting_anew` says that it's a message about a packet whose addresses were
     changed back in it.
 
+    What a program has written itself is kept as it is: `place` is the identification of IPv4 and where a
+    piece belongs, as in the header (empty if the kernel chose them), and `written` all of a datagram with its
+    header, of which `data` is what a socket gets unless `flaw` says that it gets nothing.
+
     `flow_label` is IPv6's. `segment_bytes` says of data that were to be sent in pieces how long each is
     (UDP_SEGMENT); 0 for others.
 
@@ -41,12 +48,14 @@ class Packet:
     __slots__ = (
         "charge",
         "data",
+        "flaw",
         "flow_label",
         "interface_index",
         "is_quoting_anew",
         "mark",
         "most_bytes",
         "options",
+        "place",
         "protocol",
         "segment_bytes",
         "source",
@@ -57,6 +66,7 @@ class Packet:
         "tos",
         "tracked",
         "ttl",
+        "written",
     )
 
     def __init__(
@@ -89,6 +99,9 @@ class Packet:
         self.is_quoting_anew = False
         self.segment_bytes = 0
         self.flow_label = 0
+        self.place = b""
+        self.written: bytes | None = None
+        self.flaw = SOUND
 
     def copy(self) -> Packet:
         """The same once more, for another who hears it."""
@@ -99,11 +112,17 @@ class Packet:
         packet.options = self.options
         packet.segment_bytes = self.segment_bytes
         packet.flow_label = self.flow_label
+        packet.place = self.place
+        packet.written = self.written
+        packet.flaw = self.flaw
         return packet
 
     @property
     def payload(self) -> bytes:
         """What is behind the header of IP."""
+        if self.written is not None:
+            ports = pack_port(self.source_port) + pack_port(self.target_port)
+            return ports[: len(self.written)] + self.written[4:]
         if self.protocol in (UDP, UDP_LITE):
             return (
                 _PORTS.pack(self.source_port, self.target_port, UDP_HEADER_BYTES + len(self.data), 0)
@@ -115,9 +134,49 @@ class Packet:
     def wire_bytes(self) -> int:
         """How long it is with its header of IP."""
         header = header_bytes(self.target) + len(self.options)
+        if self.written is not None:
+            return header + len(self.written)
         if self.protocol in (UDP, UDP_LITE):
             header += UDP_HEADER_BYTES
         return header + len(self.data)
+
+    @property
+    def is_piece(self) -> bool:
+        """Whether its header says that there are more pieces of it."""
+        return bool(self.place) and bool(int.from_bytes(self.place[2:], "big") & _PIECE)
+
+    def take_written(self, datagram: bytes) -> None:
+        """`datagram` is what a program has written behind the header of IP, with the header of UDP if that's
+        there; see what it is.
+
+        Linux: net/ipv4/udp.c, __udp4_lib_rcv, udp4_csum_init; include/net/udplite.h, udplite_checksum_init.
+        """
+        self.written = datagram
+        self.source_port = int.from_bytes(datagram[:2], "big") if len(datagram) >= 2 else 0
+        self.target_port = int.from_bytes(datagram[2:4], "big") if len(datagram) >= 4 else 0
+        self.data = datagram[UDP_HEADER_BYTES:]
+        size = len(datagram)
+        if size < UDP_HEADER_BYTES:
+            self.flaw = CUT_SHORT
+            return
+        _, _, told, found = _PORTS.unpack_from(datagram)
+        is_6 = len(self.target) == 16
+        covered = told
+        if not told and (is_6 or self.protocol == UDP_LITE):
+            covered = told = size
+        if not UDP_HEADER_BYTES <= told <= size:
+            self.flaw = CUT_SHORT
+            return
+        if self.protocol == UDP:
+            self.data = datagram[UDP_HEADER_BYTES:told]
+            size = told
+        if not found:
+            # Only IPv4's UDP can do without.
+            self.flaw = WRONG_CHECKSUM if is_6 or self.protocol == UDP_LITE else SOUND
+            return
+        front = self.source + self.target + pack_address(self.protocol, 4) + pack_address(size, 4)
+        if checksum(front + datagram[:covered]):
+            self.flaw = WRONG_CHECKSUM
 
     def with_header(self) -> bytes:
         """All of a packet of IPv4, as raw sockets get it."""
@@ -128,8 +187,7 @@ class Packet:
                 0x45 + len(self.options) // 4,
                 self.tos,
                 length & 0xFFFF,
-                0,
-                _DONT_FRAGMENT,
+                *(_PLACE.unpack(self.place) if self.place else (0, _DONT_FRAGMENT)),
                 self.ttl,
                 self.protocol,
                 0,
@@ -163,7 +221,9 @@ def checksum(data: bytes) -> int:
     """The Internet's checksum (RFC 1071)."""
     if len(data) & 1:
         data += b"\0"
-    total = sum(int.from_bytes(data[at : at + 2], "big") for at in range(0, len(data), 2))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return ~total & 0xFFFF
+    number = int.from_bytes(data, "big")
+    # What is carried comes in again below, so that the sum of the words is what 65,535 leaves of all of them.
+    total = number % 0xFFFF
+    if number and not total:
+        total = 0xFFFF
+    return total ^ 0xFFFF

@@ -15,7 +15,7 @@ from procession.abi.errno import (
 from procession.abi.internet import IpOption, Ipv6Option
 from procession.abi.socket import IpProtocol, SocketLevel, SocketOption
 from procession.abi.word import pack_port
-from procession.net.internet.address import AF_INET, AF_INET6, is_any, is_multicast, scope_of, unmapped
+from procession.net.internet.address import AF_INET, AF_INET6, is_any, is_multicast, scope_of
 from procession.net.internet.control import PacketChoice
 from procession.net.internet.datagram import DatagramSocket
 from procession.net.internet.error_queue import report_sent, report_undelivered
@@ -23,20 +23,15 @@ from procession.net.internet.flow_label import put_label
 from procession.net.internet.group import hears_group, is_joined
 from procession.net.internet.icmp import ECHO, ECHO_6, HEADER_BYTES, message_about, with_checksum
 from procession.net.internet.ipv6_options import IPV6_CHECKSUM
-from procession.net.internet.output import send_packet
-from procession.net.internet.packet import (
-    ICMP,
-    ICMP6,
-    IPV4_HEADER_BYTES,
-    IPV6_HEADER_BYTES,
-    LONGEST_PACKET,
-    Packet,
-)
+from procession.net.internet.output import send_astray, send_packet
+from procession.net.internet.packet import ICMP, ICMP6, LONGEST_PACKET, UDP, UDP_LITE, Packet
 from procession.net.internet.port_table import PortTable
+from procession.net.internet.written_header import read_header, read_header_6
 from procession.net.socket import ESTABLISHED, MSG_OOB, SENDING, QuietBrokenPipe
 from procession.net.socket_options import pack_int, read_int
 
 if TYPE_CHECKING:
+    from procession.net.internet.flow import Flow
     from procession.net.internet.icmp_error import IcmpError
     from procession.net.link.interface import Interface
     from procession.net.message import Control
@@ -144,6 +139,10 @@ class RawSocket(_MessageSocket):
         whole = packet.with_header() if self.family == AF_INET else packet.payload
         return whole[: packet.most_bytes]
 
+    def sender_port(self, packet: Packet) -> int:
+        """None: what is behind the header of IP isn't looked at."""
+        return 0
+
     def wants(self, packet: Packet, interface: Interface) -> bool:
         """Linux: net/ipv4/raw.c, raw_v4_match, icmp_filter."""
         if self.protocol != packet.protocol or not self.may_hear(packet, interface):
@@ -160,40 +159,46 @@ class RawSocket(_MessageSocket):
         self.check_sending(data, flags)
         target, _, scope = self.target_of(address)
         choice = PacketChoice(self.network, control.items if control is not None else ())
-        length = len(data)
-        protocol = self.protocol
-        if self.family == AF_INET and self.protocol_options.get(_HEADER_INCLUDED):
-            if length < IPV4_HEADER_BYTES or data[0] >> 4 != 4 or (data[0] & 15) * 4 > length:
-                raise EINVAL("no header of IP")
-            protocol, choice.ttl, choice.tos = data[9], data[8], data[1]
-            if any(data[12:16]):
-                choice.source = data[12:16]
-            data = data[(data[0] & 15) * 4 :]
-        elif self.family == AF_INET6 and self.protocol_options.get(_HEADER_INCLUDED_6):
-            if length < IPV6_HEADER_BYTES:
-                raise EINVAL("no header of IPv6")
-            protocol, choice.ttl = data[6], data[7]
-            if any(data[8:24]):
-                choice.source = unmapped(data[8:24])
-            data = data[IPV6_HEADER_BYTES:]
         flow = self.way_to(target, choice.source, scope)
-        if length > flow.mtu and self.has_own_header:
-            raise EMSGSIZE("longer than the interface carries")
+        if self.has_own_header:
+            self._send_whole(data, flow, choice)
+            return len(data)
         tos, ttl = choice.service_and_limit(self, flow.target)
         place = self.checksum_place
-        if place >= 0 and not self.has_own_header:
+        whole = data
+        if place >= 0:
             if place + 2 > len(data):
                 raise EINVAL("no place for the checksum")
-            data = with_checksum(data, flow.source, flow.target, protocol, place)
+            whole = with_checksum(data, flow.source, flow.target, self.protocol, place)
         time_ns = self.network.host.clock.realtime_ns
-        packet = Packet(data, flow.source, 0, flow.target, 0, time_ns, tos, ttl, protocol)
+        packet = Packet(whole, flow.source, 0, flow.target, 0, time_ns, tos, ttl, self.protocol)
+        if packet.protocol in (UDP, UDP_LITE):
+            packet.take_written(whole)
         put_label(self, packet, choice.info_for(self, address))
-        if not self.has_own_header:
-            self.put_options(packet)
+        self.put_options(packet)
         self.check_fits(packet.wire_bytes, flow)
         report_sent(self, packet, flow, choice)
         send_packet(self.network, packet, flow, is_looped=self.loops_groups(flow.target))
-        return length
+        return len(data)
+
+    def _send_whole(self, whole: bytes, flow: Flow, choice: PacketChoice) -> None:
+        """Send a packet with its header of IP, in which some is filled in. Raises EMSGSIZE, EINVAL.
+
+        Linux: net/ipv4/raw.c, raw_send_hdrinc; net/ipv6/raw.c, rawv6_send_hdrinc.
+        """
+        if len(whole) > flow.mtu:
+            raise EMSGSIZE("longer than the interface carries")
+        time_ns = self.network.host.clock.realtime_ns
+        read = read_header if self.family == AF_INET else read_header_6
+        packet = read(whole, flow.source, time_ns)
+        if packet is None:
+            # It's sent, but nobody takes it for a packet.
+            return
+        report_sent(self, packet, flow, choice)
+        if packet.target != flow.target:
+            send_astray(self.network, packet, flow)
+        else:
+            send_packet(self.network, packet, flow, is_looped=self.loops_groups(flow.target))
 
     def check_option(self, level: int, name: int, *, is_set: bool) -> None:
         if level == _SOL_RAW:

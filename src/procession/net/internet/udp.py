@@ -75,7 +75,7 @@ class UdpSocket(DatagramSocket):
 
     def filtered_bytes(self, packet: Packet) -> bytes:
         """UDP's header too. Linux: net/ipv4/udp.c, udp_queue_rcv_one_skb."""
-        return packet.payload
+        return packet.payload[: UDP_HEADER_BYTES + len(packet.data)]
 
     def cut(self, packet: Packet, length: int) -> Packet:
         return packet.cut_to(max(length - UDP_HEADER_BYTES, 0))

@@ -270,6 +270,10 @@ def translate(passing: Passing, tracked: Tracked) -> None:
         port = wanted[2]
     old = packet.source if is_source else packet.target
     if packet.protocol in (UDP, UDP_LITE):
+        if packet.written is not None:
+            packet.written = _changed(
+                packet.written, packet.protocol, old, address, port, is_source=is_source
+            )
         if is_source:
             packet.source_port = port
         else:

@@ -1,0 +1,332 @@
+/* Raw sockets of UDP, and headers of IP that programs write themselves (raw(7), ipv6(7)). */
+#include "check.h"
+
+#include <arpa/inet.h>
+#include <net/if.h>
+#include <netinet/icmp6.h>
+#include <netinet/ip.h>
+#include <netinet/ip_icmp.h>
+#include <netinet/udp.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#define PORT 5000
+#define OUR_PORT 6000
+
+static void enter(void)
+{
+	struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP};
+	int fd;
+
+	MUST(unshare(CLONE_NEWNET));
+	fd = MUST(socket(AF_INET, SOCK_DGRAM, 0));
+	MUST(ioctl(fd, SIOCSIFFLAGS, &request));
+	close(fd);
+}
+
+static int raw(int protocol)
+{
+	return MUST(socket(AF_INET, SOCK_RAW | SOCK_NONBLOCK, protocol));
+}
+
+static int raw_with_header(int protocol)
+{
+	int fd = raw(protocol), on = 1;
+
+	MUST(setsockopt(fd, SOL_IP, IP_HDRINCL, &on, sizeof(on)));
+	return fd;
+}
+
+static struct sockaddr_in to(const char *address, int port)
+{
+	return (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(port), .sin_addr = {inet_addr(address)}};
+}
+
+static int server(const char *address)
+{
+	struct sockaddr_in own = to(address, PORT);
+	int fd = MUST(socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0));
+
+	MUST(bind(fd, (void *)&own, sizeof(own)));
+	return fd;
+}
+
+static unsigned char got[256];
+static struct sockaddr_in from;
+
+/* The length of what has arrived, or -errno. */
+static int next(int fd)
+{
+	socklen_t length = sizeof(from);
+	ssize_t result;
+
+	memset(got, 0, sizeof(got));
+	result = recvfrom(fd, got, sizeof(got), 0, (void *)&from, &length);
+	return result == -1 ? -errno : (int)result;
+}
+
+static int sum_of(const void *bytes, int length)
+{
+	const unsigned char *at = bytes;
+	int sum = 0;
+
+	for (int index = 0; index < length; index++)
+		sum += at[index] << (index & 1 ? 0 : 8);
+	return sum;
+}
+
+/* The Internet's checksum of UDP between two addresses. */
+static int checksum(const void *addresses, int address_bytes, const void *datagram, int length)
+{
+	int sum = sum_of(addresses, address_bytes) + IPPROTO_UDP + length + sum_of(datagram, length);
+
+	while (sum >> 16)
+		sum = (sum & 0xFFFF) + (sum >> 16);
+	return ~sum & 0xFFFF;
+}
+
+struct datagram {
+	struct udphdr header;
+	char text[8];
+};
+
+static struct datagram datagram_of(const char *text, int told, int sum)
+{
+	struct datagram made = {.header = {.source = htons(OUR_PORT), .dest = htons(PORT), .len = htons(told), .check = htons(sum)}};
+
+	memcpy(made.text, text, strlen(text));
+	return made;
+}
+
+static int send_to(int fd, const char *address, const void *data, int length)
+{
+	struct sockaddr_in target = to(address, 0);
+
+	return (int)sendto(fd, data, length, 0, (void *)&target, sizeof(target));
+}
+
+static const unsigned char loopback_twice[8] = {127, 0, 0, 1, 127, 0, 0, 1};
+
+TEST(a_datagram_with_a_header_of_ones_own)
+{
+	int fd, hearer, other;
+	struct datagram sent = datagram_of("abcd", 12, 0);
+
+	enter();
+	fd = raw(IPPROTO_UDP), hearer = server("127.0.0.1"), other = raw(IPPROTO_UDP);
+	CHECK_EQ(send_to(fd, "127.0.0.1", &sent, 12), 12);
+	CHECK_EQ(next(hearer), 4);
+	CHECK_EQ(memcmp(got, "abcd", 4), 0);
+	CHECK_EQ(ntohs(from.sin_port), OUR_PORT);
+	/* Raw sockets get it as it was sent, he who sent it too. */
+	CHECK_EQ(next(other), 32);
+	CHECK_EQ(memcmp(got + 20, &sent, 12), 0);
+	CHECK_EQ(from.sin_port, 0);
+	CHECK_EQ(next(fd), 32);
+	CHECK_EQ(next(fd), -EAGAIN);
+}
+
+TEST(its_checksum_and_length_are_looked_at)
+{
+	int fd, hearer, sum;
+	struct datagram sent = datagram_of("abcd", 12, 0);
+
+	enter();
+	fd = raw(IPPROTO_UDP), hearer = server("127.0.0.1");
+	sum = checksum(loopback_twice, 8, &sent, 12);
+	sent = datagram_of("abcd", 12, sum);
+	CHECK_EQ(send_to(fd, "127.0.0.1", &sent, 12), 12);
+	CHECK_EQ(next(hearer), 4);
+	sent = datagram_of("abcd", 12, sum ^ 1);
+	CHECK_EQ(send_to(fd, "127.0.0.1", &sent, 12), 12);
+	CHECK_EQ(next(hearer), -EAGAIN);
+	CHECK_EQ(next(fd), 32);
+	CHECK_EQ(next(fd), 32);
+	CHECK_EQ(ntohs(((struct udphdr *)(got + 20))->check), sum ^ 1);
+	/* Less than what there is cuts it, more makes it no datagram. */
+	sent = datagram_of("abcd", 10, 0);
+	CHECK_EQ(send_to(fd, "127.0.0.1", &sent, 12), 12);
+	CHECK_EQ(next(hearer), 2);
+	CHECK_EQ(next(fd), 32);
+	sent = datagram_of("abcd", 13, 0);
+	CHECK_EQ(send_to(fd, "127.0.0.1", &sent, 12), 12);
+	CHECK_EQ(next(hearer), -EAGAIN);
+	CHECK_EQ(next(fd), 32);
+	sent = datagram_of("abcd", 7, 0);
+	CHECK_EQ(send_to(fd, "127.0.0.1", &sent, 12), 12);
+	CHECK_EQ(next(hearer), -EAGAIN);
+	/* No length at all means all there is in IPv6's longest packets only. */
+	sent = datagram_of("abcd", 0, 0);
+	CHECK_EQ(send_to(fd, "127.0.0.1", &sent, 12), 12);
+	CHECK_EQ(next(hearer), -EAGAIN);
+}
+
+TEST(less_than_a_header)
+{
+	int fd, hearer;
+	struct datagram sent = datagram_of("", 8, 0);
+
+	enter();
+	fd = raw(IPPROTO_UDP), hearer = server("127.0.0.1");
+	CHECK_EQ(send_to(fd, "127.0.0.1", &sent, 8), 8);
+	CHECK_EQ(next(hearer), 0);
+	CHECK_EQ(next(fd), 28);
+	CHECK_EQ(send_to(fd, "127.0.0.1", &sent, 5), 5);
+	CHECK_EQ(next(hearer), -EAGAIN);
+	CHECK_EQ(next(fd), 25);
+	CHECK_EQ(memcmp(got + 20, &sent, 5), 0);
+	CHECK_EQ(send_to(fd, "127.0.0.1", &sent, 0), 0);
+	CHECK_EQ(next(fd), 20);
+}
+
+TEST(nobody_at_the_port)
+{
+	int fd, told;
+	struct datagram sent = datagram_of("abcd", 12, 0);
+	struct icmphdr *message = (void *)(got + 20);
+
+	enter();
+	fd = raw(IPPROTO_UDP), told = raw(IPPROTO_ICMP);
+	CHECK_EQ(send_to(fd, "127.0.0.1", &sent, 12), 12);
+	CHECK_EQ(next(told), 20 + 8 + 20 + 12);
+	CHECK_EQ(message->type, ICMP_DEST_UNREACH);
+	CHECK_EQ(message->code, ICMP_PORT_UNREACH);
+	CHECK_EQ(memcmp(got + 48, &sent, 12), 0);
+	/* Nothing is said of what isn't whole. */
+	sent = datagram_of("abcd", 12, 1);
+	CHECK_EQ(send_to(fd, "127.0.0.1", &sent, 12), 12);
+	CHECK_EQ(next(told), -EAGAIN);
+}
+
+struct whole {
+	struct iphdr header;
+	struct datagram datagram;
+};
+
+static struct whole whole_of(const char *source, const char *target)
+{
+	return (struct whole){
+		.header = {.version = 4, .ihl = 5, .tos = 8, .id = htons(777), .ttl = 9, .protocol = IPPROTO_UDP,
+			   .saddr = inet_addr(source), .daddr = inet_addr(target), .check = 5, .tot_len = 3},
+		.datagram = datagram_of("abcd", 12, 0),
+	};
+}
+
+TEST(a_packet_with_both_headers)
+{
+	int fd, hearer, listener;
+	struct whole sent = whole_of("127.0.0.5", "127.0.0.1");
+	struct iphdr *header = (void *)got;
+
+	enter();
+	fd = raw_with_header(IPPROTO_RAW), hearer = server("127.0.0.1"), listener = raw(IPPROTO_UDP);
+	CHECK_EQ(send_to(fd, "127.0.0.1", &sent, 32), 32);
+	CHECK_EQ(next(hearer), 4);
+	CHECK_EQ(memcmp(got, "abcd", 4), 0);
+	CHECK_EQ(from.sin_addr.s_addr, inet_addr("127.0.0.5"));
+	CHECK_EQ(ntohs(from.sin_port), OUR_PORT);
+	CHECK_EQ(next(listener), 32);
+	CHECK_EQ(header->tos, 8);
+	CHECK_EQ(header->ttl, 9);
+	CHECK_EQ(ntohs(header->id), 777);
+	CHECK_EQ(header->frag_off, 0);
+	CHECK_EQ(ntohs(header->tot_len), 32);
+	CHECK_EQ((sum_of(got, 20) & 0xFFFF) + (sum_of(got, 20) >> 16), 0xFFFF);
+	CHECK_EQ(next(fd), -EAGAIN);
+	/* What is left out is filled in. */
+	sent.header.saddr = 0;
+	sent.header.id = 0;
+	sent.header.frag_off = htons(IP_DF);
+	CHECK_EQ(send_to(fd, "127.0.0.1", &sent, 32), 32);
+	CHECK_EQ(next(listener), 32);
+	CHECK_EQ(header->saddr, inet_addr("127.0.0.1"));
+	CHECK_EQ(ntohs(header->frag_off), IP_DF);
+}
+
+TEST(where_it_goes_is_said_twice)
+{
+	int fd, hearer, listener;
+	struct whole sent = whole_of("127.0.0.1", "127.0.0.3");
+
+	enter();
+	fd = raw_with_header(IPPROTO_RAW), hearer = server("127.0.0.3"), listener = raw(IPPROTO_UDP);
+	/* The one finds the way, the other one the receiver. */
+	CHECK_EQ(send_to(fd, "127.0.0.2", &sent, 32), 32);
+	CHECK_EQ(next(hearer), 4);
+	CHECK_EQ(next(listener), 32);
+	CHECK_EQ(((struct iphdr *)got)->daddr, inet_addr("127.0.0.3"));
+}
+
+TEST(a_header_with_options)
+{
+	struct {
+		struct iphdr header;
+		unsigned char options[4];
+		struct datagram datagram;
+	} sent = {.options = {IPOPT_NOP, IPOPT_NOP, IPOPT_NOP, IPOPT_END}};
+	struct whole plain = whole_of("127.0.0.1", "127.0.0.1");
+	int fd, hearer, listener;
+
+	enter();
+	sent.header = plain.header;
+	sent.header.ihl = 6;
+	sent.datagram = plain.datagram;
+	fd = raw_with_header(IPPROTO_RAW), hearer = server("127.0.0.1"), listener = raw(IPPROTO_UDP);
+	CHECK_EQ(send_to(fd, "127.0.0.1", &sent, 36), 36);
+	CHECK_EQ(next(hearer), 4);
+	CHECK_EQ(next(listener), 36);
+	CHECK_EQ(got[0], 0x46);
+	CHECK_EQ(memcmp(got + 20, sent.options, 4), 0);
+}
+
+TEST(headers_that_are_none)
+{
+	int fd, hearer, listener;
+	struct whole sent = whole_of("127.0.0.1", "127.0.0.1");
+
+	enter();
+	fd = raw_with_header(IPPROTO_RAW), hearer = server("127.0.0.1"), listener = raw(IPPROTO_UDP);
+	CHECK_ERRNO(send_to(fd, "127.0.0.1", &sent, 19), EINVAL);
+	sent.header.ihl = 15;
+	CHECK_ERRNO(send_to(fd, "127.0.0.1", &sent, 32), EINVAL);
+	sent.header.ihl = 4;
+	CHECK_ERRNO(send_to(fd, "127.0.0.1", &sent, 32), EINVAL);
+	/* What nobody takes is sent all the same. */
+	sent.header.ihl = 5;
+	sent.header.version = 6;
+	CHECK_EQ(send_to(fd, "127.0.0.1", &sent, 32), 32);
+	CHECK_EQ(next(hearer), -EAGAIN);
+	CHECK_EQ(next(listener), -EAGAIN);
+	/* So is a piece, which waits for the others. */
+	sent.header.version = 4;
+	sent.header.frag_off = htons(IP_MF);
+	CHECK_EQ(send_to(fd, "127.0.0.1", &sent, 32), 32);
+	CHECK_EQ(next(hearer), -EAGAIN);
+	CHECK_EQ(next(listener), -EAGAIN);
+}
+
+TEST(of_ipv6)
+{
+	struct sockaddr_in6 own = {.sin6_family = AF_INET6, .sin6_port = htons(PORT), .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+	struct sockaddr_in6 target = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+	struct datagram sent = datagram_of("abcd", 12, 0);
+	unsigned char addresses[32] = {[15] = 1, [31] = 1};
+	int fd, hearer, place = 6, sum;
+
+	enter();
+	fd = MUST(socket(AF_INET6, SOCK_RAW | SOCK_NONBLOCK, IPPROTO_UDP));
+	hearer = MUST(socket(AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK, 0));
+	MUST(bind(hearer, (void *)&own, sizeof(own)));
+	/* Here a datagram needs a checksum. */
+	CHECK_EQ(sendto(fd, &sent, 12, 0, (void *)&target, sizeof(target)), 12);
+	CHECK_EQ(next(hearer), -EAGAIN);
+	CHECK_EQ(next(fd), 12);
+	CHECK_EQ(memcmp(got, &sent, 12), 0);
+	sum = checksum(addresses, 32, &sent, 12);
+	MUST(setsockopt(fd, SOL_IPV6, IPV6_CHECKSUM, &place, sizeof(place)));
+	CHECK_EQ(sendto(fd, &sent, 12, 0, (void *)&target, sizeof(target)), 12);
+	CHECK_EQ(next(hearer), 4);
+	CHECK_EQ(next(fd), 12);
+	CHECK_EQ(ntohs(((struct udphdr *)got)->check), sum);
+}
