@@ -2,9 +2,14 @@
 #include "check.h"
 
 #include <linux/capability.h>
+#include <net/if.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <sys/fsuid.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 
 #define HOST_NAME "/proc/sys/kernel/hostname"
 #define FORWARDING "/proc/sys/net/ipv4/ip_forward"
@@ -166,4 +171,130 @@ TEST(the_limit_of_queues_is_not_automatic)
 	CHECK_STRING(text, "0\n");
 	CHECK_ERRNO(write_text(AUTOMATIC, "2"), EINVAL);
 	CHECK_ERRNO(write_text(AUTOMATIC, "-1"), EINVAL);
+}
+
+#define BACKLOG "/proc/sys/net/core/somaxconn"
+#define QUEUE_LENGTH "/proc/sys/net/unix/max_dgram_qlen"
+#define ONLY_6 "/proc/sys/net/ipv6/bindv6only"
+
+static long value_of(const char *path)
+{
+	char text[24] = {0};
+	int fd = (int)MUST(open(path, O_RDONLY));
+
+	MUST(read(fd, text, sizeof(text) - 1));
+	MUST(close(fd));
+	return strtol(text, NULL, 10);
+}
+
+static const struct sockaddr_un local = {.sun_family = AF_UNIX, .sun_path = "\0somebody"};
+
+/* How many get through to a listener that was asked for a backlog of `wanted`. */
+static int connections_to(int listener, int wanted)
+{
+	int count = 0;
+
+	MUST(listen(listener, wanted));
+	while (connect((int)MUST(socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0)), (void *)&local, sizeof(local)) == 0)
+		count++;
+	CHECK_EQ(errno, EAGAIN);
+	return count;
+}
+
+TEST(how_many_connections_may_wait)
+{
+	int listener;
+
+	MUST(unshare(CLONE_NEWNET));
+	CHECK_EQ(value_of(BACKLOG), 4096);
+	CHECK_OK(write_text(BACKLOG, "3\n"));
+	CHECK_EQ(value_of(BACKLOG), 3);
+	CHECK_ERRNO(write_text(BACKLOG, "-1\n"), EINVAL);
+	listener = (int)MUST(socket(AF_UNIX, SOCK_STREAM, 0));
+	MUST(bind(listener, (void *)&local, sizeof(local)));
+	CHECK_EQ(connections_to(listener, 100), 4);
+	/* It counts when listen(2) is called. */
+	CHECK_OK(write_text(BACKLOG, "6\n"));
+	CHECK_EQ(connections_to(listener, 5), 2);
+	CHECK_EQ(connections_to(listener, -1), 1);
+	CHECK_OK(write_text(BACKLOG, "2147483647\n"));
+	CHECK_EQ(connections_to(listener, 8), 2);
+	CHECK_OK(unshare(CLONE_NEWNET));
+	CHECK_EQ(value_of(BACKLOG), 4096);
+}
+
+TEST(how_many_tcp_connections_may_wait)
+{
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(80), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+	struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP};
+	int listener, client, count = 0;
+
+	MUST(unshare(CLONE_NEWNET));
+	listener = (int)MUST(socket(AF_INET, SOCK_STREAM, 0));
+	MUST(ioctl(listener, SIOCSIFFLAGS, &request));
+	MUST(bind(listener, (void *)&to, sizeof(to)));
+	CHECK_OK(write_text(BACKLOG, "2\n"));
+	MUST(listen(listener, 100));
+	for (; count < 10; count++) {
+		struct timeval wait = {.tv_usec = 100000};
+
+		client = (int)MUST(socket(AF_INET, SOCK_STREAM, 0));
+		MUST(setsockopt(client, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof(wait)));
+		if (connect(client, (void *)&to, sizeof(to)) == -1)
+			break;
+	}
+	CHECK_EQ(count, 3);
+	CHECK_EQ(errno, EINPROGRESS);
+	/* Who asks again after SO_SNDTIMEO is told otherwise. */
+	CHECK_ERRNO(connect(client, (void *)&to, sizeof(to)), EALREADY);
+}
+
+static int datagrams_waiting(void)
+{
+	struct sockaddr_un name = {.sun_family = AF_UNIX};
+	int fd = (int)MUST(socket(AF_UNIX, SOCK_DGRAM, 0)), sender, count = 0;
+	socklen_t length = sizeof(name);
+
+	MUST(bind(fd, (void *)&name, sizeof(sa_family_t)));
+	MUST(getsockname(fd, (void *)&name, &length));
+	sender = (int)MUST(socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0));
+	while (count < 100 && sendto(sender, "x", 1, 0, (void *)&name, length) == 1)
+		count++;
+	return count;
+}
+
+TEST(how_many_datagrams_may_wait)
+{
+	MUST(unshare(CLONE_NEWNET));
+	CHECK_EQ(value_of(QUEUE_LENGTH), 10);
+	CHECK_EQ(datagrams_waiting(), 11);
+	CHECK_OK(write_text(QUEUE_LENGTH, "2"));
+	CHECK_EQ(datagrams_waiting(), 3);
+	CHECK_OK(write_text(QUEUE_LENGTH, "-1"));
+	CHECK_EQ(value_of(QUEUE_LENGTH), -1);
+	CHECK_EQ(datagrams_waiting(), 100);
+	CHECK_ERRNO(write_text(QUEUE_LENGTH, "4294967296"), EINVAL);
+}
+
+static int is_only_6(void)
+{
+	int fd = (int)MUST(socket(AF_INET6, SOCK_STREAM, 0)), value;
+	socklen_t length = sizeof(value);
+
+	MUST(getsockopt(fd, SOL_IPV6, IPV6_V6ONLY, &value, &length));
+	MUST(close(fd));
+	return value;
+}
+
+TEST(what_new_sockets_of_ipv6_take)
+{
+	MUST(unshare(CLONE_NEWNET));
+	CHECK_EQ(value_of(ONLY_6), 0);
+	CHECK_EQ(is_only_6(), 0);
+	CHECK_OK(write_text(ONLY_6, "1\n"));
+	CHECK_EQ(is_only_6(), 1);
+	CHECK_OK(write_text(ONLY_6, "2\n"));
+	CHECK_EQ(value_of(ONLY_6), 2);
+	CHECK_EQ(is_only_6(), 0);
+	CHECK_ERRNO(write_text(ONLY_6, "256\n"), EINVAL);
 }

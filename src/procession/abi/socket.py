@@ -267,9 +267,6 @@ class TcpState(IntEnum):
     TCP_CLOSING = 11
 
 
-# The longest backlog of listen(2).
-SOMAXCONN = 4096
-
 UNIX_PATH_MAX = 108
 
 

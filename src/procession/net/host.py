@@ -71,6 +71,10 @@ class Frame(Protocol):
     def deadline_ns(self) -> int | None:
         """When its sleep was to end."""
 
+    @property
+    def progress(self) -> Any:
+        """What it has done before it slept, None if nothing."""
+
 
 class Process(Protocol):
     """A process; the kernel makes pidfds from it."""

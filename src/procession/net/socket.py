@@ -198,13 +198,20 @@ class Socket:
         assert caller is not None
         return caller
 
-    def sleep(self, queue: WaitQueue, timeout_ns: int | None) -> NoReturn:
-        """Block on `queue`: raises Sleep, or EAGAIN once SO_RCVTIMEO or SO_SNDTIMEO is over.
+    def sleep(
+        self,
+        queue: WaitQueue,
+        timeout_ns: int | None,
+        *,
+        elapsed: type[Errno] = EAGAIN,
+        progress: object = None,
+    ) -> NoReturn:
+        """Block on `queue`: raises Sleep, or `elapsed` once SO_RCVTIMEO or SO_SNDTIMEO is over.
 
         Linux: include/net/sock.h, sock_intr_errno: a call that has a timeout isn't restarted after a signal.
         """
         if timeout_ns is None:
-            raise Sleep(queue, interrupted=ERESTARTSYS)
+            raise Sleep(queue, progress=progress, interrupted=ERESTARTSYS)
         host = self.network.host
         now_ns = host.clock.now_ns
         frame = self.caller.frame
@@ -212,8 +219,8 @@ class Socket:
         if deadline_ns is None:
             deadline_ns = now_ns + timeout_ns
         if deadline_ns <= now_ns:
-            raise EAGAIN("the socket's timeout is over")
-        raise Sleep(queue, deadline_ns=deadline_ns, interrupted=EINTR)
+            raise elapsed("the socket's timeout is over")
+        raise Sleep(queue, deadline_ns=deadline_ns, progress=progress, interrupted=EINTR)
 
     def wait_to_receive(self, flags: int) -> NoReturn:
         """Nothing is there yet: raises EAGAIN, or Sleep."""

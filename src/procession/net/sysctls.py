@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 NO_GROUPS = (1, 0)
+SOMAXCONN, DATAGRAM_QUEUE_LENGTH = 4_096, 10
 FIRST_EPHEMERAL, LAST_EPHEMERAL = 32_768, 60_999
 """What ip_local_port_range is at first."""
 ALL, DEFAULT = b"all", b"default"
@@ -35,7 +36,8 @@ class NetworkSysctls:
     group that may send echo requests (ping_group_range); `first_free_port` ip_unprivileged_port_start;
     `first_ephemeral` and `last_ephemeral` ip_local_port_range; `binds_anywhere` ip_nonlocal_bind;
     `ignores_echo` icmp_echo_ignore_all; `time_to_live` ip_default_ttl; `tells_data` tstamp_allow_data;
-    `automatic_labels` auto_flowlabels;
+    `automatic_labels` auto_flowlabels; `is_ipv6_only` bindv6only; `most_backlog` core/somaxconn, up to which
+    connections wait to be accepted; `queue_length` unix/max_dgram_qlen, that of local sockets at first;
     `fast_open` tcp_fastopen, and `fast_open_keys` tcp_fastopen_key.
     `of_every` are those of INTERFACE_SETTINGS that are set for all interfaces, `of_new` what a new one has.
     """
@@ -50,10 +52,13 @@ class NetworkSysctls:
         "forwards_4",
         "forwards_6",
         "ignores_echo",
+        "is_ipv6_only",
         "last_ephemeral",
+        "most_backlog",
         "of_every",
         "of_new",
         "ping_groups",
+        "queue_length",
         "tells_data",
         "time_to_live",
     )
@@ -68,7 +73,10 @@ class NetworkSysctls:
         self.forwards_4 = 0
         self.forwards_6 = 0
         self.ignores_echo = 0
+        self.is_ipv6_only = 0
+        self.most_backlog = SOMAXCONN
         self.ping_groups = NO_GROUPS
+        self.queue_length = DATAGRAM_QUEUE_LENGTH
         self.tells_data = 1
         self.of_every = INTERFACE_SETTINGS.copy()
         self.of_new = INTERFACE_SETTINGS.copy()

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EINVAL
-from procession.abi.socket import SOMAXCONN
 from procession.abi.word import Words, pack_array
 from procession.fs.user_namespace import NO_ID
 from procession.net.internet.tcp import MOST_RECEIVE_ROOM, MOST_SEND_ROOM, RECEIVE_ROOM, UNSENT_ROOM
@@ -15,7 +14,6 @@ from procession.net.internet.tcp_fastopen import KEY_BYTES, MOST_KEYS
 from procession.net.internet.tcp_options import CONGESTION_CONTROLS
 from procession.net.socket import DEFAULT_BUFFER_BYTES, MOST_BUFFER_BYTES
 from procession.net.sysctls import FORWARDING, NO_GROUPS
-from procession.net.unix.socket import QUEUE_LENGTH
 from procession.procfs.interface_sysctl import set_for_all
 from procession.procfs.system import InterfaceSettings, SystemFile, SystemTree
 
@@ -203,7 +201,12 @@ def _show_most_waiting(kernel: Kernel) -> bytes:
 
 def _show_backlog(kernel: Kernel) -> bytes:
     """net.core.somaxconn."""
-    return b"%d\n" % SOMAXCONN
+    return b"%d\n" % _sysctls(kernel).most_backlog
+
+
+def _store_backlog(kernel: Kernel, data: bytes) -> None:
+    """Linux: net/core/sysctl_net_core.c, netns_core_table."""
+    (_sysctls(kernel).most_backlog,) = _numbers(data, 0, 2**31 - 1)
 
 
 def _show_tells_data(kernel: Kernel) -> bytes:
@@ -218,12 +221,24 @@ def _store_tells_data(kernel: Kernel, data: bytes) -> None:
 
 def _show_queue_length(kernel: Kernel) -> bytes:
     """net.unix.max_dgram_qlen."""
-    return b"%d\n" % QUEUE_LENGTH
+    length = _sysctls(kernel).queue_length
+    return b"%d\n" % (length - (length >> 31 << 32))
 
 
-def _show_zero(kernel: Kernel) -> bytes:
-    """What isn't on."""
-    return b"0\n"
+def _store_queue_length(kernel: Kernel, data: bytes) -> None:
+    """A negative one is as long as can be. Linux: net/unix/sysctl_net_unix.c, unix_table."""
+    (length,) = _numbers(data, -(2**31), 2**31 - 1)
+    _sysctls(kernel).queue_length = length & 0xFFFF_FFFF
+
+
+def _show_ipv6_only(kernel: Kernel) -> bytes:
+    """net.ipv6.bindv6only."""
+    return b"%d\n" % _sysctls(kernel).is_ipv6_only
+
+
+def _store_ipv6_only(kernel: Kernel, data: bytes) -> None:
+    """What new sockets have as IPV6_V6ONLY. Linux: net/ipv6/sysctl_net_ipv6.c, ipv6_table_template."""
+    (_sysctls(kernel).is_ipv6_only,) = _numbers(data, 0, 255)
 
 
 def _show_congestion_control(kernel: Kernel) -> bytes:
@@ -253,7 +268,7 @@ NETWORK_SYSCTLS: SystemTree = {
     b"core": {
         b"rmem_default": _file(_show_buffer),
         b"rmem_max": _file(_show_most_buffer),
-        b"somaxconn": _file(_show_backlog),
+        b"somaxconn": _setting(_show_backlog, _store_backlog),
         b"tstamp_allow_data": _setting(_show_tells_data, _store_tells_data),
         b"wmem_default": _file(_show_buffer),
         b"wmem_max": _file(_show_most_buffer),
@@ -279,9 +294,9 @@ NETWORK_SYSCTLS: SystemTree = {
     },
     b"ipv6": {
         b"auto_flowlabels": _setting(_show_automatic_labels, _store_automatic_labels),
-        b"bindv6only": _file(_show_zero),
+        b"bindv6only": _setting(_show_ipv6_only, _store_ipv6_only),
         b"conf": InterfaceSettings(b"ipv6"),
     },
-    b"unix": {b"max_dgram_qlen": _file(_show_queue_length)},
+    b"unix": {b"max_dgram_qlen": _setting(_show_queue_length, _store_queue_length)},
 }
 """What is in /proc/sys/net."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EBADF, ECONNABORTED, EINVAL, ENOTCONN, ENOTSOCK, Errno
-from procession.abi.socket import SOMAXCONN, AddressFamily, ShutdownHow, SocketFlag, SocketType
+from procession.abi.socket import AddressFamily, ShutdownHow, SocketFlag, SocketType
 from procession.abi.structure import I32
 from procession.abi.word import Words
 from procession.fs.file import O_CLOEXEC, O_NONBLOCK, PathFile
@@ -160,7 +160,8 @@ def listen(task: Task, fd: Fd, backlog: Int) -> int:
     """listen(2). Linux: net/socket.c, __sys_listen."""
     file = socket_file(task, fd)
     # Taken as unsigned: -1 asks for as much as there is.
-    file.socket.listen(backlog if 0 <= backlog <= SOMAXCONN else SOMAXCONN)
+    most = file.socket.network.sysctls.most_backlog
+    file.socket.listen(backlog if 0 <= backlog <= most else most)
     return 0
 
 

@@ -101,6 +101,9 @@ class InternetSocket(Socket):
         self.header_options = b""
         self.is_ipv6_only = False
         self.protocol_options: dict[tuple[int, int], int] = {}
+        if family == AF_INET6 and network.sysctls.is_ipv6_only & 1:
+            self.is_ipv6_only = True
+            self.protocol_options[_ONLY_6] = 1
         if family == AF_INET6:
             # Linux: net/ipv6/af_inet6.c, inet6_create says nothing of mc_all.
             self.protocol_options[_MULTICAST_ALL] = 0

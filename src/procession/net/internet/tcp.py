@@ -257,12 +257,15 @@ class TcpSocket(InternetSocket):
         if family_of(address) == AF_UNSPEC:
             self.disconnect()
             return
-        phase = self.phase
+        phase, frame = self.phase, self.caller.frame
+        # A call that slept, and began what it waits for, isn't one that comes later.
+        has_begun = frame is not None and frame.progress is not None
         if phase == DISCONNECTING:
             raise EINVAL("the socket was shut down before it was connected")
         if phase == CONNECTED or (phase == UNCONNECTED and self.state != CLOSED):
             raise EISCONN
         if phase == UNCONNECTED:
+            has_begun = True
             # What sending has tried before is no part of this.
             self.fast_open = None
             self.start_connecting(address)
@@ -274,17 +277,19 @@ class TcpSocket(InternetSocket):
             raise EISCONN
         elif self.state == SYN_SENT and flags & MSG_DONTWAIT:
             raise EALREADY
-        self.wait_for_connection()
+        self.wait_for_connection(
+            elapsed=EINPROGRESS if has_begun else EALREADY, progress=True if has_begun else None
+        )
 
     @property
     def is_deferred(self) -> bool:
         """Whether it was connected, and nothing was sent to do that (TCP_FASTOPEN_CONNECT)."""
         return self.fast_open is not None and self.fast_open.is_deferred
 
-    def wait_for_connection(self) -> None:
-        """Sleep until the SYN is answered. Raises what it was answered."""
+    def wait_for_connection(self, *, elapsed: type[Errno] = EINPROGRESS, progress: object = None) -> None:
+        """Sleep until the SYN is answered. Raises what it was answered, and `elapsed` after SO_SNDTIMEO."""
         if self.state == SYN_SENT:
-            self.sleep(self.write_queue, self.send_timeout_ns)
+            self.sleep(self.write_queue, self.send_timeout_ns, elapsed=elapsed, progress=progress)
         if self.state == CLOSED:
             error, self.error = self.error, 0
             self.disconnect()

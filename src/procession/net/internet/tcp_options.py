@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EINVAL, ENOENT, ENOPROTOOPT, EOPNOTSUPP
 from procession.abi.internet import TcpInfo, TcpInfoOption, TcpOption
-from procession.abi.socket import SOMAXCONN, SocketLevel
+from procession.abi.socket import SocketLevel
 from procession.net.internet.option_rule import SWITCH, Rule, keep
 from procession.net.internet.packet import LONGEST_PACKET
 from procession.net.internet.tcp_fastopen import CLIENT, draw_key, split_keys
@@ -112,7 +112,7 @@ def set_tcp_option(socket: TcpSocket, name: int, value: bytes) -> None:
         if number < 0 or socket.state not in (CLOSED, LISTENING):
             raise EINVAL("the socket has a connection")
         draw_key(socket.network)
-        options[SOL_TCP, name] = min(number, SOMAXCONN)
+        options[SOL_TCP, name] = min(number, socket.network.sysctls.most_backlog)
     elif name == _FASTOPEN_NO_COOKIE and number in (0, 1) and socket.state not in (CLOSED, LISTENING):
         raise EINVAL("the socket has a connection")
     elif name == _FASTOPEN_CONNECT:

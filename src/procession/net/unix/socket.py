@@ -42,8 +42,6 @@ _SO_PASSPIDFD = int(SocketOption.SO_PASSPIDFD)
 _SIOCINQ = int(SocketIoctl.SIOCINQ)
 _SIOCOUTQ = int(SocketIoctl.SIOCOUTQ)
 _SIOCATMARK = int(SocketIoctl.SIOCATMARK)
-QUEUE_LENGTH = 10
-"""net.unix.max_dgram_qlen: how many datagrams or connections may wait unless listen(2) says otherwise."""
 
 
 class UnixSocket(Socket):
@@ -80,7 +78,7 @@ class UnixSocket(Socket):
         self.peer: UnixSocket | None = None
         self.messages: deque[Message] = deque()
         self.connections: deque[UnixSocket] = deque()
-        self.backlog = QUEUE_LENGTH
+        self.backlog = network.sysctls.queue_length
         self.place_queue = WaitQueue(POLLOUT)
         self.peer_identity: PeerIdentity | None = None
         self.domain: Domain = ()
