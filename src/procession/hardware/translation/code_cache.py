@@ -160,7 +160,9 @@ class CodeCache:
 
     def _take(self, kept: KeptCode) -> None:
         """Hold what was kept of an earlier run. What isn't code is made of it when it's needed."""
-        self.view[FIRST_CODE : kept.end] = kept.image
+        # Written to the file, as pages that are there already cost less than those that a view has first.
+        written = os.pwrite(self.descriptor, kept.image, FIRST_CODE)
+        self.view[FIRST_CODE + written : kept.end] = kept.image[written:]
         self.position = kept.end
         self.cold_position, self.cold_end = kept.cold_position, kept.cold_end
         self.exits = [None] * kept.exit_count

@@ -174,7 +174,13 @@ class Space:
         self.stub.links[: len(stubs)] = memoryview(pack_array("Q", stubs)).cast("Q")
 
     def retire(self) -> None:
-        """The address space is gone: keep the stub for another."""
+        """The address space is gone: keep the stub for another. There may never be one: what else it has is
+        forgotten then.
+        """
+        self.window.drop_all()
+
+    def adopt(self, root: int) -> None:
+        """Be another address space's."""
         if len(self.code_pages) > _MANY_PAGES:
             self.store.cache.generation += 1
             self.forget_all()
@@ -182,10 +188,6 @@ class Space:
             for number in list(self.code_pages):
                 self.forget_page(number)
             self.seen.clear()
-        self.window.drop_all()
-
-    def adopt(self, root: int) -> None:
-        """Be another address space's."""
         self.root = self.window.root = root
         self.is_stale = False
 
