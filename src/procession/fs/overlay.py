@@ -16,6 +16,7 @@ from procession.fs.permission import Subject
 from procession.fs.tmpfs import RENAME_WHITEOUT, MemoryInode, Tmpfs, TmpfsPages
 from procession.fs.vfs import Vfs
 from procession.hardware.physical_memory import PAGE_SHIFT, PAGE_SIZE
+from procession.mm.page_cache import Backing, PageCache
 
 _RESERVE_SHIFT = 3
 """An eighth of the memory is never given to files, so that writing them doesn't end in an OOM kill, nor is
@@ -69,6 +70,9 @@ class Overlay(Tmpfs):
     def new_inode(self, mode: int, uid: int, gid: int, rdev: int = 0) -> OverlayInode:
         self.count_inode()
         return OverlayInode(self, mode, uid, gid, rdev)
+
+    def new_pages(self, backing: Backing | None = None) -> PageCache:
+        return OverlayPages(self, backing)
 
     def lower_inode(self, path: bytes) -> OverlayInode | None:
         """The inode of what is at `path` on the host; None if there is nothing."""
@@ -137,7 +141,7 @@ class HostFile:
 
 
 class OverlayPages(TmpfsPages):
-    """Pages of a file that may be backed by the host, which is read as far as possible in one go."""
+    """Pages of a file, which the host may back: then they're read as far as possible in one go."""
 
     __slots__ = ()
 
@@ -233,7 +237,8 @@ class OverlayInode(MemoryInode):
         elif kind == S_IFREG:
             # What the host's kernel makes up has no contents here.
             self.size = 0 if status.is_pseudo else status.size
-            self.pages = OverlayPages(self.overlay, HostFile(self.overlay.tree, path, self.size))
+            assert self.pages is not None
+            self.pages.backing = HostFile(self.overlay.tree, path, self.size)
 
     @property
     def block_count(self) -> int:
