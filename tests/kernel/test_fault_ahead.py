@@ -70,7 +70,7 @@ class TestPageAfterPage:
             task.mm.write(AREA + page * PAGE, b"there")
         mmap(machine, task, 5)
         free = machine.kernel.memory.unheld_frames
-        assert [touch(task, page) for page in range(5)] == [0, 0, 0, 0, 0]
+        assert [touch(task, page) for page in range(5)] == [3, 0, 0, 0, 0], "many are there behind it"
         machine.expect(task, "munmap", AREA, 32 * PAGE)
         assert machine.kernel.memory.unheld_frames >= free
 
@@ -81,11 +81,40 @@ class TestPageAfterPage:
         assert task.mm.read(AREA + 7 * PAGE, 5) == b"there"
 
 
+class TestAmongMany:
+    """Where more than 16 pages of a leaf table's 2 MiB are there, 16 KiB are had at once."""
+
+    @pytest.fixture(autouse=True)
+    def many(self, machine: ConductedMachine, task: Task) -> None:
+        mmap(machine, task, 400)
+        for page in range(0, 32, 2):
+            assert touch(task, page) == 0
+
+    def test_four_pages_are_had_at_once(self, task: Task) -> None:
+        assert touch(task, 40) == 3
+        assert touch(task, 102) == 1, "up to where the next four begin"
+        assert touch(task, 107) == 0
+
+    def test_none_is_that_is_there_or_beyond_the_area(self, machine: ConductedMachine, task: Task) -> None:
+        task.mm.write(AREA + 42 * PAGE, b"there")
+        assert touch(task, 40) == 1
+        machine.expect(task, "munmap", AREA + 202 * PAGE, PAGE)
+        assert touch(task, 200) == 1
+        assert task.mm.read(AREA + 42 * PAGE, 5) == b"there"
+
+    def test_who_wants_no_huge_pages_gets_one(self, machine: ConductedMachine, task: Task) -> None:
+        machine.expect(task, "madvise", AREA, 400 * PAGE, NO_HUGE_PAGES)
+        assert touch(task, 40) == 0
+
+    def test_page_after_page_64_kib_are(self, task: Task) -> None:
+        assert [touch(task, page) for page in (44, 48)] == [3, 15]
+
+
 class TestOtherwise:
     def test_a_page_here_and_there_is_one(self, machine: ConductedMachine, task: Task) -> None:
         mmap(machine, task, 64)
-        assert [touch(task, page) for page in range(0, 64, 2)] == [0] * 32
-        assert [touch(task, page) for page in range(63, 0, -2)] == [0] * 32
+        assert [touch(task, page) for page in range(0, 32, 2)] == [0] * 16
+        assert [touch(task, page) for page in range(31, 0, -2)] == [0] * 16
 
     def test_what_lies_before_the_area_is_not_of_it(self, machine: ConductedMachine, task: Task) -> None:
         mmap(machine, task, 4)

@@ -30,14 +30,16 @@ _AROUND = 16
 FOLIO_PAGES = 16
 """How many pages of anonymous memory may be had at once, the first of which is a multiple of that."""
 _LAST_OF_FOLIO = FOLIO_PAGES - 1
+MANY_IN_TABLE = 16
+"""If there are more pages in a leaf table, its 2 MiB, that aren't a file's, more of them will be used."""
 
 
 class FaultKind(IntEnum):
     """What a fault was.
 
     MINOR: nothing had to be read. MAJOR: the page had to be read from where the file is kept. NEXT: a minor
-    one, for new anonymous memory behind a page that is there and before one that isn't: `fault_ahead` may
-    have more.
+    one, for new anonymous memory behind a page that is there or among many, and before one that isn't:
+    `fault_ahead` may have more.
     """
 
     MINOR = 0
@@ -90,11 +92,12 @@ def handle_fault(mm: MemoryDescriptor, address: int, error_code: int) -> FaultKi
     pages = area.pages
     if pages is None:
         words[slot] = new_entry(mm, mm.memory.allocate(), area.entry_bits())
-        mm.memory.counted[leaf][page & 511] = None
+        counted = mm.memory.counted[leaf]
+        counted[page & 511] = None
         if (
             page & _LAST_OF_FOLIO != _LAST_OF_FOLIO
-            and words[slot - 1]
             and not words[slot + 1]
+            and (words[slot - 1] or len(counted) > MANY_IN_TABLE)
             and not area.flags & NO_HUGE_PAGES
         ):
             return NEXT

@@ -1,7 +1,8 @@
 """Anonymous memory that is touched page after page: at a fault some pages behind it are had as well.
 
 Linux has as many at once where 64 KiB of anonymous memory may be one folio; here it takes a few pages in a
-row to be there already, so that what touches a page here and there has no more than that.
+row to be there already, so that what touches a page here and there has no more than that. Among many pages,
+as an allocator has that parts its memory into pools, 16 KiB are had at once.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import PAGE_SHIFT
 from procession.mm.address_space import HUGE_PAGES_DISABLED
-from procession.mm.fault import FOLIO_PAGES
+from procession.mm.fault import FOLIO_PAGES, MANY_IN_TABLE
 
 if TYPE_CHECKING:
     from procession.mm.address_space import MemoryDescriptor
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 _IN_A_ROW: Final = 4
 """How many pages right before the one that faulted have to be there."""
+_SMALL_FOLIO_PAGES: Final = 4
+"""How many are had at once where they aren't, but many of those around are."""
 _SPARE_SHIFT: Final = 3
 """Where less than one in 1 << that of the machine's frames is free, nobody gets one that isn't asked for."""
 
@@ -32,23 +35,25 @@ def fault_ahead(mm: MemoryDescriptor, address: int) -> int:
     page = address >> PAGE_SHIFT
     index = page & 511
     count = FOLIO_PAGES - 1 - (page & FOLIO_PAGES - 1)
-    if not count or index < _IN_A_ROW:
-        return 0
     leaf = mm.leaves.get(page >> 9)
-    if leaf is None:
+    if not count or leaf is None:
         return 0
-    words = mm.words
+    memory, words = mm.memory, mm.words
     slot = (leaf << 9) + index
     if words[slot + 1]:
         return 0
-    for before in range(slot - _IN_A_ROW, slot):
-        if not words[before]:
-            return 0
-    memory = mm.memory
+    in_a_row = 0
+    while in_a_row < min(_IN_A_ROW, index) and words[slot - in_a_row - 1]:
+        in_a_row += 1
     area = mm.find(address)
+    if area is None:
+        return 0
+    if in_a_row < _IN_A_ROW or page - _IN_A_ROW < area.start >> PAGE_SHIFT:
+        if len(memory.counted[leaf]) <= MANY_IN_TABLE:
+            return 0
+        count = _SMALL_FOLIO_PAGES - 1 - (page & _SMALL_FOLIO_PAGES - 1)
     if (
-        area is None
-        or page - _IN_A_ROW < area.start >> PAGE_SHIFT
+        not count
         or area.pages is not None
         or area.user_faults is not None
         or mm.page_marks is not None
