@@ -50,12 +50,7 @@ def attach_filter(socket: Socket, instructions: list[SockFilter]) -> None:
     socket.network.host.clock.spend_checking(len(instructions))
     check_program(instructions)
     program = tuple((each.code, each.jt, each.jf, each.k) for each in instructions)
-    try:
-        socket.network.system.account.charge(SOCKET, len(program) * INSTRUCTION_BYTES)
-    except OutOfFrames:
-        raise ENOMEM from None
-    if socket.filter is not None:
-        _uncharge(socket, socket.filter)
+    charge_program(socket, program, instead_of=socket.filter)
     socket.filter = program
 
 
@@ -85,13 +80,22 @@ def detach_filter(socket: Socket) -> None:
 
 def drop_filter(socket: Socket) -> None:
     """The filter is gone, if there was one."""
-    found, socket.filter = socket.filter, None
-    if found is not None:
-        _uncharge(socket, found)
+    charge_program(socket, None, instead_of=socket.filter)
+    socket.filter = None
 
 
-def _uncharge(socket: Socket, program: Program) -> None:
-    socket.network.system.account.uncharge(SOCKET, len(program) * INSTRUCTION_BYTES)
+def charge_program(socket: Socket, program: Program | None, *, instead_of: Program | None) -> None:
+    """Charge `socket` for a program in place of another, which is charged no more. Raises ENOMEM, nothing
+    changed.
+    """
+    account = socket.network.system.account
+    if program is not None:
+        try:
+            account.charge(SOCKET, len(program) * INSTRUCTION_BYTES)
+        except OutOfFrames:
+            raise ENOMEM from None
+    if instead_of is not None:
+        account.uncharge(SOCKET, len(instead_of) * INSTRUCTION_BYTES)
 
 
 def told_program(socket: Socket, room: int) -> tuple[bytes, int]:
@@ -115,15 +119,8 @@ def set_reuse_program(socket: Socket, program: Program | None) -> None:
     """Let `program`, which has been checked, choose among those that share the port of `socket`, to which
     it's charged as well; None for none. Raises ENOMEM.
     """
-    account = socket.network.system.account
-    if program is not None:
-        try:
-            account.charge(SOCKET, len(program) * INSTRUCTION_BYTES)
-        except OutOfFrames:
-            raise ENOMEM from None
-    found, socket.reuse_program = socket.reuse_program, program
-    if found is not None:
-        _uncharge(socket, found)
+    charge_program(socket, program, instead_of=socket.reuse_program)
+    socket.reuse_program = program
 
 
 def accepted_bytes(socket: Socket, packet: FilteredPacket) -> int:

@@ -6,10 +6,8 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EALREADY, EINVAL, ENOMEM, ENOSPC
 from procession.abi.packet import FanoutFlag, FanoutKind
-from procession.hardware.kernel_memory import INSTRUCTION_BYTES, SOCKET
-from procession.hardware.physical_memory import OutOfFrames
 from procession.net.bpf import check_program
-from procession.net.socket_filter import FilteredPacket, check_unlocked, run_program
+from procession.net.socket_filter import FilteredPacket, charge_program, check_unlocked, run_program
 
 if TYPE_CHECKING:
     from procession.abi.bpf import SockFilter
@@ -155,7 +153,8 @@ def leave_group(socket: PacketSocket) -> None:
     if group is not None:
         group.members.remove(socket)
         if not group.members:
-            _set_program(socket, group, None)
+            charge_program(socket, None, instead_of=group.program)
+            group.program = None
 
 
 def attach_fanout_program(socket: PacketSocket, instructions: list[SockFilter]) -> None:
@@ -169,17 +168,6 @@ def attach_fanout_program(socket: PacketSocket, instructions: list[SockFilter]) 
     check_unlocked(socket)
     socket.network.host.clock.spend_checking(len(instructions))
     check_program(instructions)
-    _set_program(socket, group, tuple((each.code, each.jt, each.jf, each.k) for each in instructions))
-
-
-def _set_program(socket: PacketSocket, group: FanoutGroup, program: Program | None) -> None:
-    """It's charged once. Raises ENOMEM."""
-    account = socket.network.system.account
-    if program is not None:
-        try:
-            account.charge(SOCKET, len(program) * INSTRUCTION_BYTES)
-        except OutOfFrames:
-            raise ENOMEM from None
-    found, group.program = group.program, program
-    if found is not None:
-        account.uncharge(SOCKET, len(found) * INSTRUCTION_BYTES)
+    program = tuple((each.code, each.jt, each.jf, each.k) for each in instructions)
+    charge_program(socket, program, instead_of=group.program)
+    group.program = program
