@@ -20,7 +20,7 @@ from procession.procfs.network_counters import (
     show_snmp,
     show_snmp6,
 )
-from procession.procfs.network_endpoint import any_address, endpoint
+from procession.procfs.network_endpoint import HEADING, HEADING6, MORE_COLUMNS, any_address, endpoint
 from procession.procfs.network_flow_labels import show_flow_labels
 from procession.procfs.network_groups import show_device_groups, show_igmp, show_igmp6
 from procession.procfs.network_protocols import show_protocols
@@ -127,19 +127,12 @@ def _show_tcp(kernel: Kernel, family: int) -> list[bytes]:
 
 def show_tcp(kernel: Kernel) -> bytes:
     """/proc/net/tcp."""
-    heading = (
-        b"  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode"
-    )
-    return b"".join(line.ljust(_LINE_LENGTH) + b"\n" for line in (heading, *_show_tcp(kernel, AF_INET)))
+    return b"".join(line.ljust(_LINE_LENGTH) + b"\n" for line in (HEADING, *_show_tcp(kernel, AF_INET)))
 
 
 def show_tcp6(kernel: Kernel) -> bytes:
     """/proc/net/tcp6."""
-    heading = (
-        b"  sl  local_address                         remote_address                        st tx_queue"
-        b" rx_queue tr tm->when retrnsmt   uid  timeout inode"
-    )
-    return b"".join(line + b"\n" for line in (heading, *_show_tcp(kernel, AF_INET6)))
+    return b"".join(line + b"\n" for line in (HEADING6, *_show_tcp(kernel, AF_INET6)))
 
 
 def _udp_lines(ports: PortTable, family: int) -> list[bytes]:
@@ -171,10 +164,7 @@ def show_udp_lite(kernel: Kernel) -> bytes:
 
 
 def _show_udp(ports: PortTable) -> bytes:
-    heading = (
-        b"   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode"
-        b" ref pointer drops"
-    )
+    heading = b" " + HEADING + MORE_COLUMNS
     return b"".join(line.ljust(127) + b"\n" for line in (heading, *_udp_lines(ports, AF_INET)))
 
 
@@ -189,27 +179,18 @@ def show_udp_lite6(kernel: Kernel) -> bytes:
 
 
 def _show_udp6(ports: PortTable) -> bytes:
-    heading = (
-        b"  sl  local_address                         remote_address                        st tx_queue"
-        b" rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops"
-    )
+    heading = HEADING6 + MORE_COLUMNS
     return b"".join(line + b"\n" for line in (heading, *_udp_lines(ports, AF_INET6)))
 
 
 def show_raw(kernel: Kernel) -> bytes:
     """/proc/net/raw. Linux: net/ipv4/raw.c, raw_sock_seq_show."""
-    return (
-        b"  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode"
-        b" ref pointer drops\n"
-    ) + b"".join(_raw_lines(kernel, AF_INET))
+    return HEADING + MORE_COLUMNS + b"\n" + b"".join(_raw_lines(kernel, AF_INET))
 
 
 def show_raw6(kernel: Kernel) -> bytes:
     """/proc/net/raw6."""
-    return (
-        b"  sl  local_address                         remote_address                        st tx_queue"
-        b" rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops\n"
-    ) + b"".join(_raw_lines(kernel, AF_INET6))
+    return HEADING6 + MORE_COLUMNS + b"\n" + b"".join(_raw_lines(kernel, AF_INET6))
 
 
 def _raw_lines(kernel: Kernel, family: int) -> list[bytes]:

@@ -1,9 +1,19 @@
-"""How /proc/net writes an address of the internet with its port."""
+"""How /proc/net writes an address of the internet with its port, and the headings of lists of sockets."""
 
 from __future__ import annotations
 
 from procession.abi.internet import ADDRESS_BYTES
 from procession.net.internet.address import AF_INET6
+
+HEADING = b"  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode"
+"""Over sockets of IPv4."""
+HEADING6 = (
+    b"  sl  local_address                         remote_address                        st tx_queue"
+    b" rx_queue tr tm->when retrnsmt   uid  timeout inode"
+)
+"""Over those of IPv6."""
+MORE_COLUMNS = b" ref pointer drops"
+"""What is told of all but connections."""
 
 
 def endpoint(address: bytes, port: int, family: int) -> bytes:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from procession.net.internet.address import AF_INET, AF_INET6
 from procession.net.internet.flow import settle_all
-from procession.procfs.network_endpoint import any_address, endpoint
+from procession.procfs.network_endpoint import HEADING, HEADING6, MORE_COLUMNS, any_address, endpoint
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
@@ -73,19 +73,13 @@ def show_packet_counts(kernel: Kernel) -> bytes:
 
 def show_icmp(kernel: Kernel) -> bytes:
     """/proc/net/icmp: sockets that send echo requests. Linux: net/ipv4/ping.c, ping_v4_seq_show."""
-    heading = (
-        b"  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode"
-        b" ref pointer drops"
-    )
+    heading = HEADING + MORE_COLUMNS
     return b"".join(line.ljust(_LINE_LENGTH) + b"\n" for line in (heading, *_ping_lines(kernel, AF_INET)))
 
 
 def show_icmp6(kernel: Kernel) -> bytes:
     """/proc/net/icmp6. Linux: net/ipv6/ping.c, ping_v6_seq_show."""
-    heading = (
-        b"  sl  local_address                         remote_address                        st tx_queue"
-        b" rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops"
-    )
+    heading = HEADING6 + MORE_COLUMNS
     return b"".join(line + b"\n" for line in (heading, *_ping_lines(kernel, AF_INET6)))
 
 
