@@ -61,7 +61,7 @@ def free_name(network: Network, pattern: bytes) -> bytes:
         raise EINVAL("no pattern of a name")
     for number in range(_MOST_NAMES):
         name = before + b"%d" % number + after[1:]
-        if name not in network.named:
+        if network.interface_named(name) is None:
             network.host.clock.spend_looking(number)
             check_name(name)
             return name
@@ -329,10 +329,7 @@ def rename(interface: Interface, name: bytes) -> None:
     if name == interface.name:
         return
     network, old = interface.network, interface.name
-    chosen = free_name(network, name)
-    del network.named[old]
-    interface.name = chosen
-    network.named[chosen] = interface
+    network.rename_interface(interface, free_name(network, name))
     for address in interface.addresses:
         if address.label.split(b":", 1)[0] == old:
             address.label = (interface.name + address.label[len(old) :])[: NAME_BYTES - 1]

@@ -205,6 +205,22 @@ class Network(Namespace):
         for name in (interface.name, *interface.other_names):
             del self.named[name]
 
+    def rename_interface(self, interface: Interface, name: bytes) -> None:
+        """`interface` is called `name` from now on, as no other is."""
+        del self.named[interface.name]
+        interface.name = name
+        self.named[name] = interface
+
+    def add_other_name(self, interface: Interface, name: bytes) -> None:
+        """`interface` is called `name` too, as no other is."""
+        interface.other_names.append(name)
+        self.named[name] = interface
+
+    def forget_other_name(self, interface: Interface, name: bytes) -> None:
+        """`interface` isn't called `name` any more."""
+        interface.other_names.remove(name)
+        del self.named[name]
+
     def forwards(self, interface: Interface, *, is_ipv6: bool) -> bool:
         """Whether packets for others that come by `interface` are passed on."""
         return bool(interface.settings[FORWARDING[is_ipv6]])

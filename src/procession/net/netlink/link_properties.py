@@ -57,8 +57,7 @@ def _add_name(interface: Interface, name: bytes) -> None:
     if interface.network.interface_named(name) is not None:
         raise EEXIST("another interface has this name, or this one")
     interface.network.account_names(1)
-    interface.other_names.append(name)
-    interface.network.named[name] = interface
+    interface.network.add_other_name(interface, name)
 
 
 def _remove_name(interface: Interface, name: bytes) -> None:
@@ -68,6 +67,5 @@ def _remove_name(interface: Interface, name: bytes) -> None:
         raise ENOENT("no interface has this name")
     if named is not interface or name not in interface.other_names:
         raise EINVAL("the name is another's, or the first one")
-    interface.other_names.remove(name)
-    del interface.network.named[name]
+    interface.network.forget_other_name(interface, name)
     interface.network.account_names(-1)
