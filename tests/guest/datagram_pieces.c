@@ -1,5 +1,5 @@
 /* Datagrams that are sent in pieces and received together (UDP_SEGMENT, UDP_GRO); what IPV6_PKTINFO keeps. */
-#include "check.h"
+#include "number_option.h"
 
 #include <netinet/in.h>
 #include <netinet/udp.h>
@@ -14,20 +14,6 @@
 
 static char data[70000];
 static int from, to;
-
-static int set(int fd, int name, int value)
-{
-	return setsockopt(fd, IPPROTO_UDP, name, &value, sizeof value);
-}
-
-static int get(int fd, int name)
-{
-	int value = -1;
-	socklen_t length = sizeof value;
-
-	MUST(getsockopt(fd, IPPROTO_UDP, name, &value, &length));
-	return value;
-}
 
 static void make_sockets(void)
 {
@@ -75,15 +61,15 @@ static ssize_t received(int *pieces)
 TEST(options)
 {
 	make_sockets();
-	CHECK_EQ(get(from, UDP_SEGMENT), 0);
-	CHECK_EQ(set(from, UDP_SEGMENT, 65535), 0);
-	CHECK_EQ(get(from, UDP_SEGMENT), 65535);
-	CHECK_ERRNO(set(from, UDP_SEGMENT, 65536), EINVAL);
-	CHECK_ERRNO(set(from, UDP_SEGMENT, -1), EINVAL);
-	CHECK_EQ(set(from, UDP_SEGMENT, 0), 0);
-	CHECK_EQ(get(to, UDP_GRO), 0);
-	CHECK_EQ(set(to, UDP_GRO, 7), 0);
-	CHECK_EQ(get(to, UDP_GRO), 1);
+	CHECK_EQ(get_option(from, IPPROTO_UDP, UDP_SEGMENT), 0);
+	CHECK_EQ(set_option(from, IPPROTO_UDP, UDP_SEGMENT, 65535), 0);
+	CHECK_EQ(get_option(from, IPPROTO_UDP, UDP_SEGMENT), 65535);
+	CHECK_ERRNO(set_option(from, IPPROTO_UDP, UDP_SEGMENT, 65536), EINVAL);
+	CHECK_ERRNO(set_option(from, IPPROTO_UDP, UDP_SEGMENT, -1), EINVAL);
+	CHECK_EQ(set_option(from, IPPROTO_UDP, UDP_SEGMENT, 0), 0);
+	CHECK_EQ(get_option(to, IPPROTO_UDP, UDP_GRO), 0);
+	CHECK_EQ(set_option(to, IPPROTO_UDP, UDP_GRO, 7), 0);
+	CHECK_EQ(get_option(to, IPPROTO_UDP, UDP_GRO), 1);
 }
 
 TEST(pieces)
@@ -92,7 +78,7 @@ TEST(pieces)
 	int wrong = 300, pieces;
 
 	make_sockets();
-	MUST(set(from, UDP_SEGMENT, 1000));
+	MUST(set_option(from, IPPROTO_UDP, UDP_SEGMENT, 1000));
 	for (size_t at = 0; at < sizeof data; at++)
 		data[at] = (char)(at / 1000);
 	CHECK_EQ(send(from, data, 2500, 0), 2500);
@@ -113,10 +99,10 @@ TEST(pieces)
 	CHECK_ERRNO(send_with(500, UDP_SEGMENT, &wrong, sizeof wrong), EINVAL);
 	CHECK_ERRNO(send_with(500, UDP_GRO, &size, sizeof size), EINVAL);
 	/* So many pieces at most. */
-	MUST(set(from, UDP_SEGMENT, 10));
+	MUST(set_option(from, IPPROTO_UDP, UDP_SEGMENT, 10));
 	CHECK_EQ(send(from, data, 1280, 0), 1280);
 	CHECK_ERRNO(send(from, data, 1281, 0), EINVAL);
-	MUST(set(from, UDP_SEGMENT, 1000));
+	MUST(set_option(from, IPPROTO_UDP, UDP_SEGMENT, 1000));
 	CHECK_ERRNO(send(from, data, 65508, 0), EMSGSIZE);
 	/* What is kept back is cut once it goes. */
 	while (received(&pieces) >= 0)
@@ -133,8 +119,8 @@ TEST(received_together)
 	int pieces;
 
 	make_sockets();
-	MUST(set(from, UDP_SEGMENT, 1000));
-	MUST(set(to, UDP_GRO, 1));
+	MUST(set_option(from, IPPROTO_UDP, UDP_SEGMENT, 1000));
+	MUST(set_option(to, IPPROTO_UDP, UDP_GRO, 1));
 	CHECK_EQ(send(from, data, 2500, 0), 2500);
 	CHECK_EQ(received(&pieces), 2500);
 	CHECK_EQ(pieces, 1000);

@@ -1,5 +1,5 @@
 /* TCP Fast Open: connections that are made by what is sent on them. */
-#include "check.h"
+#include "number_option.h"
 
 #include <net/if.h>
 #include <netinet/in.h>
@@ -26,20 +26,6 @@ static int stream(int flags)
 	return (int)MUST(socket(AF_INET, SOCK_STREAM | flags, 0));
 }
 
-static int set(int fd, int name, int value)
-{
-	return setsockopt(fd, IPPROTO_TCP, name, &value, sizeof value);
-}
-
-static int get(int fd, int name)
-{
-	int value = -1;
-	socklen_t length = sizeof value;
-
-	MUST(getsockopt(fd, IPPROTO_TCP, name, &value, &length));
-	return value;
-}
-
 /* Listens somewhere on the loopback, where all cases connect to. */
 static int listener(int queue)
 {
@@ -49,7 +35,7 @@ static int listener(int queue)
 	where = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	MUST(bind(fd, (struct sockaddr *)&where, sizeof where));
 	if (queue)
-		MUST(set(fd, TCP_FASTOPEN, queue));
+		MUST(set_option(fd, IPPROTO_TCP, TCP_FASTOPEN, queue));
 	MUST(listen(fd, 8));
 	MUST(getsockname(fd, (struct sockaddr *)&where, &length));
 	return fd;
@@ -178,14 +164,14 @@ TEST(options)
 	char keys[64];
 	socklen_t length = sizeof keys;
 
-	CHECK_EQ(get(fd, TCP_FASTOPEN_CONNECT), 0);
-	CHECK_EQ(set(fd, TCP_FASTOPEN_CONNECT, 1), 0);
-	CHECK_EQ(get(fd, TCP_FASTOPEN_CONNECT), 1);
-	CHECK_ERRNO(set(fd, TCP_FASTOPEN_CONNECT, 2), EINVAL);
-	CHECK_ERRNO(set(from, TCP_FASTOPEN_CONNECT, 1), EINVAL);
-	CHECK_EQ(set(fd, TCP_FASTOPEN, 7), 0);
-	CHECK_EQ(get(fd, TCP_FASTOPEN), 7);
-	CHECK_ERRNO(set(fd, TCP_FASTOPEN, -1), EINVAL);
+	CHECK_EQ(get_option(fd, IPPROTO_TCP, TCP_FASTOPEN_CONNECT), 0);
+	CHECK_EQ(set_option(fd, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, 1), 0);
+	CHECK_EQ(get_option(fd, IPPROTO_TCP, TCP_FASTOPEN_CONNECT), 1);
+	CHECK_ERRNO(set_option(fd, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, 2), EINVAL);
+	CHECK_ERRNO(set_option(from, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, 1), EINVAL);
+	CHECK_EQ(set_option(fd, IPPROTO_TCP, TCP_FASTOPEN, 7), 0);
+	CHECK_EQ(get_option(fd, IPPROTO_TCP, TCP_FASTOPEN), 7);
+	CHECK_ERRNO(set_option(fd, IPPROTO_TCP, TCP_FASTOPEN, -1), EINVAL);
 	/* The network's keys aren't told here. */
 	CHECK_EQ(getsockopt(fd, IPPROTO_TCP, TCP_FASTOPEN_KEY, keys, &length), 0);
 	CHECK_EQ(length, 0);
@@ -201,7 +187,7 @@ TEST(options)
 	CHECK_EQ(getsockopt(fd, IPPROTO_TCP, TCP_FASTOPEN_KEY, keys, &length), 0);
 	CHECK_EQ(length, 4);
 	CHECK_EQ(connect_it(fd), 0);
-	CHECK_ERRNO(set(fd, TCP_FASTOPEN, 1), EINVAL);
+	CHECK_ERRNO(set_option(fd, IPPROTO_TCP, TCP_FASTOPEN, 1), EINVAL);
 }
 
 /* A network of the case's own, whose servers take what comes with a SYN. */
@@ -265,7 +251,7 @@ TEST(data_in_the_syn)
 	MUST(close(fd));
 	/* What connect(2) left to be done, a write does. */
 	fd = stream(SOCK_NONBLOCK);
-	MUST(set(fd, TCP_FASTOPEN_CONNECT, 1));
+	MUST(set_option(fd, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, 1));
 	CHECK_EQ(connect_it(fd), 0);
 	CHECK_ERRNO(connect_it(fd), EISCONN);
 	CHECK_EQ(there_within(fd, POLLOUT), POLLOUT);
@@ -301,8 +287,8 @@ TEST(data_in_the_syn)
 	MUST(write_text(MODE, "0"));
 	fd = stream(0);
 	CHECK_ERRNO(open_with(fd, "off", 0), EOPNOTSUPP);
-	CHECK_ERRNO(set(fd, TCP_FASTOPEN_CONNECT, 1), EOPNOTSUPP);
-	CHECK_EQ(set(fd, TCP_FASTOPEN, 1), 0);
+	CHECK_ERRNO(set_option(fd, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, 1), EOPNOTSUPP);
+	CHECK_EQ(set_option(fd, IPPROTO_TCP, TCP_FASTOPEN, 1), 0);
 }
 
 /* Who finds no place in the backlog hasn't sent anything yet. */

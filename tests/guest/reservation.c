@@ -1,28 +1,11 @@
 /* SCHED_DEADLINE's reservations: what is told of them, and of those that are used up. */
-#include "check.h"
+#include "scheduling.h"
 
 #include <sched.h>
 
 #ifndef SCHED_DEADLINE
 #define SCHED_DEADLINE 6
 #endif
-#define ATTRIBUTES_V0 48
-
-struct attributes {
-	uint32_t size;
-	uint32_t policy;
-	uint64_t flags;
-	int32_t nice;
-	uint32_t priority;
-	uint64_t runtime;
-	uint64_t deadline;
-	uint64_t period;
-};
-
-static long set_attributes(pid_t pid, const void *attributes, unsigned flags)
-{
-	return syscall(SYS_sched_setattr, pid, attributes, flags);
-}
 
 static volatile sig_atomic_t overruns;
 
@@ -35,27 +18,27 @@ static void note_overrun(int signal)
 /* What a reservation was made with is told, and who has used one up is signalled if it wants to know. */
 TEST(reservations_that_are_used_up)
 {
-	struct attributes attributes = {.size = ATTRIBUTES_V0, .policy = SCHED_DEADLINE, .runtime = 1000000}, told = {0};
+	static struct attributes attributes = {.size = ATTRIBUTES_V0, .policy = SCHED_DEADLINE, .runtime = 1000000}, told;
 	int64_t begin;
 
 	attributes.deadline = attributes.period = 10000000;
 	handle(SIGXCPU, note_overrun, SA_RESTART);
 	attributes.flags = 2;
 	CHECK_EQ(set_attributes(0, &attributes, 0), 0);
-	CHECK_EQ(syscall(SYS_sched_getattr, 0, &told, ATTRIBUTES_V0, 0), 0);
+	CHECK_EQ(get_attributes(0, &told, ATTRIBUTES_V0, 0), 0);
 	CHECK_EQ(told.flags, 2);
 	for (begin = now_ns(CLOCK_MONOTONIC); now_ns(CLOCK_MONOTONIC) - begin < 30000000;)
 		continue;
 	CHECK_EQ(overruns, 0);
 	attributes.flags = 4;
 	CHECK_EQ(set_attributes(0, &attributes, 0), 0);
-	CHECK_EQ(syscall(SYS_sched_getattr, 0, &told, ATTRIBUTES_V0, 0), 0);
+	CHECK_EQ(get_attributes(0, &told, ATTRIBUTES_V0, 0), 0);
 	CHECK_EQ(told.flags, 4);
 	for (begin = now_ns(CLOCK_MONOTONIC); now_ns(CLOCK_MONOTONIC) - begin < 2000000000 && !overruns;)
 		continue;
 	CHECK(overruns > 0);
 	attributes = (struct attributes){.size = ATTRIBUTES_V0};
 	CHECK_EQ(set_attributes(0, &attributes, 0), 0);
-	CHECK_EQ(syscall(SYS_sched_getattr, 0, &told, ATTRIBUTES_V0, 0), 0);
+	CHECK_EQ(get_attributes(0, &told, ATTRIBUTES_V0, 0), 0);
 	CHECK_EQ(told.flags, 0);
 }

@@ -1,5 +1,5 @@
 /* Policies, priorities and processors: sched(7), sched_setscheduler(2), sched_setattr(2), sched_setaffinity(2). */
-#include "check.h"
+#include "scheduling.h"
 
 #include <linux/capability.h>
 #include <sched.h>
@@ -9,29 +9,6 @@
 #define SCHED_DEADLINE 6
 #endif
 #define RESET_ON_FORK 0x40000000
-#define ATTRIBUTES_V0 48
-
-struct attributes {
-	uint32_t size;
-	uint32_t policy;
-	uint64_t flags;
-	int32_t nice;
-	uint32_t priority;
-	uint64_t runtime;
-	uint64_t deadline;
-	uint64_t period;
-	uint8_t more[8192];
-};
-
-static long set_attributes(pid_t pid, const void *attributes, unsigned flags)
-{
-	return syscall(SYS_sched_setattr, pid, attributes, flags);
-}
-
-static long get_attributes(pid_t pid, void *attributes, unsigned size, unsigned flags)
-{
-	return syscall(SYS_sched_getattr, pid, attributes, size, flags);
-}
 
 /* An ordinary user whom no limit lets do more. */
 static void become_ordinary(void)
