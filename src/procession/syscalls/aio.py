@@ -40,7 +40,8 @@ from procession.mm.vma import DONT_EXPAND, PROT_READ, PROT_WRITE, VirtualMemoryA
 from procession.syscalls.declaration import syscall
 from procession.syscalls.giving_way import give_way
 from procession.syscalls.parameters import Address, In, Long, UInt
-from procession.syscalls.read_write import read_at_position, read_vector, write_whole
+from procession.syscalls.read_write import read_at_position, write_whole
+from procession.syscalls.read_write_vector import read_vector
 from procession.syscalls.user_vector import UserVector, import_vector, single_buffer, verify_area
 
 if TYPE_CHECKING:

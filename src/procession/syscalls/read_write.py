@@ -1,16 +1,14 @@
-"""read, write and their relatives: with vectors, at offsets; and lseek."""
+"""read and write, at the position and at offsets, and lseek."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EAGAIN, EBADF, EFAULT, EFBIG, EINVAL, EOPNOTSUPP, EPIPE, ESPIPE, Errno
+from procession.abi.errno import EBADF, EFAULT, EFBIG, EINVAL, EPIPE, ESPIPE, Errno
 from procession.abi.open_flags import Whence
 from procession.abi.signals import Signal
-from procession.abi.uio import RwFlag
 from procession.fs.file import O_APPEND, File, PathFile
 from procession.fs.file_events import note_access, note_modification
-from procession.fs.pipe import PipeFile
 from procession.fs.wait_queue import Sleep
 from procession.hardware.page_table import USER_END
 from procession.hardware.physical_memory import PAGE_MASK, OutOfFrames
@@ -21,22 +19,17 @@ from procession.kernel.signal.kill import sender_info
 from procession.syscalls.declaration import syscall
 from procession.syscalls.giving_way import give_way
 from procession.syscalls.parameters import (
-    U64,
     Choice,
     Fd,
-    Flags,
     InBuffer,
-    InVector,
     Long,
     OutBuffer,
-    OutVector,
     Size,
 )
 from procession.syscalls.user_vector import (
     MAX_RW_COUNT,
     UserVector,
     check_user_range,
-    import_vector,
     single_buffer,
     verify_area,
     writable_length,
@@ -57,14 +50,6 @@ PIECES_AT_ONCE = 4
 
 _SIGPIPE = int(Signal.SIGPIPE)
 _SIGXFSZ = int(Signal.SIGXFSZ)
-_RWF_HIPRI = int(RwFlag.RWF_HIPRI)
-_RWF_NOWAIT = int(RwFlag.RWF_NOWAIT)
-_RWF_APPEND = int(RwFlag.RWF_APPEND)
-_RWF_NOAPPEND = int(RwFlag.RWF_NOAPPEND)
-_RWF_SUPPORTED = (
-    _RWF_HIPRI | int(RwFlag.RWF_DSYNC | RwFlag.RWF_SYNC) | (_RWF_NOWAIT | _RWF_APPEND | _RWF_NOAPPEND)
-)
-_CURRENT_POSITION = -1
 
 
 @syscall(0)
@@ -233,7 +218,7 @@ def write_whole(
         pieces += 1
         wanted = min(total - done, chunk if done else first)
         try:
-            data = _gathered(file, source, done, wanted)
+            data = gathered(file, source, done, wanted)
             count = file.write(data) if offset is None else file.write_at(offset + done, data)
             task.kernel.clock.spend_copying(count)
             task.io.bytes_written += count
@@ -257,7 +242,7 @@ def write_whole(
             return done
 
 
-def _gathered(file: File, source: UserVector, done: int, wanted: int) -> bytes:
+def gathered(file: File, source: UserVector, done: int, wanted: int) -> bytes:
     """What is to be written: as much of `wanted` bytes as can be read, to a pipe or stream in whole pieces.
 
     Raises EFAULT, or what the file refuses before.
@@ -316,30 +301,6 @@ def writable_file(task: Task, fd: int) -> File:
     return file
 
 
-def _import_target(task: Task, file: File, vector: int, count: int) -> UserVector:
-    """The buffers of a vectored read. Raises EBADF, EINVAL, EFAULT. Linux: fs/read_write.c, vfs_readv."""
-    if not file.is_readable:
-        raise EBADF
-    if not file.has_read:
-        raise EINVAL
-    count_calls(task, reads=1)
-    return _import_vector(task, vector, count)
-
-
-def _import_source(task: Task, file: File, vector: int, count: int) -> UserVector:
-    """The buffers of a vectored write. Raises EBADF, EINVAL, EFAULT. Linux: fs/read_write.c, vfs_writev."""
-    if not file.is_writable:
-        raise EBADF
-    if not file.has_write:
-        raise EINVAL
-    count_calls(task, writes=1)
-    return _import_vector(task, vector, count)
-
-
-def _import_vector(task: Task, vector: int, count: int) -> UserVector:
-    return import_vector(task.mm, vector, count)
-
-
 def file_with_offsets(task: Task, fd: int, offset: int) -> File:
     """The file behind `fd`, for a call at `offset`. Raises EINVAL for a negative one, EBADF, ESPIPE."""
     if offset < 0:
@@ -354,80 +315,12 @@ def file_with_offsets(task: Task, fd: int, offset: int) -> File:
     return file
 
 
-def _file_to_write_at(task: Task, fd: int, offset: int) -> File:
+def file_to_write_at(task: Task, fd: int, offset: int) -> File:
     """As `file_with_offsets`, for a write."""
     file = file_with_offsets(task, fd, offset)
     if not file.takes_write_offset:
         raise ESPIPE("it's written from the beginning on")
     return file
-
-
-def read_vector(task: Task, file: File, target: UserVector) -> int:
-    """Read at the position into `target`, in one go. Raises Sleep, EFAULT ..."""
-    if not target.total:
-        return 0
-    if not file.takes_read_flags:
-        return _by_pieces(task, file, target, is_read=True)
-    if not file.is_seekable:
-        wanted = target.total
-        if file.writes_whole:
-            wanted = file.whole_length(wanted, target.writable_length())
-        data = file.read(wanted)
-        if data and target.write(0, data) < len(data):
-            file.put_back(data)
-            raise EFAULT
-        if data:
-            note_access(file)
-            task.io.bytes_read += len(data)
-        return len(data)
-    return read_at_position(task, file, target, file.position, True)
-
-
-def _by_pieces(
-    task: Task, file: File, vector: UserVector, *, is_read: bool, offset: int | None = None
-) -> int:
-    """A file that knows only single buffers is read or written with one after the other, as far as they go.
-
-    It's written at its position, or at `offset`. Linux: fs/read_write.c, do_loop_readv_writev.
-    """
-    frame = task.frame
-    done = frame.progress if frame is not None and frame.progress is not None else 0
-    before = 0
-    for address, length in vector.segments:
-        before += length
-        if length and before <= done:
-            # It was full before the call slept.
-            continue
-        piece = UserVector(task.mm, [(address, length)], length)
-        try:
-            if is_read:
-                data = file.read(length)
-                count = len(data)
-                if piece.write(0, data) < count:
-                    file.put_back(data)
-                    raise EFAULT
-            else:
-                file.check_length(length)
-                data = _gathered(file, piece, 0, length)
-                count = file.write(data) if offset is None else file.write_at(offset + done, data)
-        except Sleep as sleep:
-            if done:
-                sleep.progress = sleep.interrupted = done
-            raise
-        except (Errno, OutOfFrames):
-            if not done:
-                raise
-            break
-        done += count
-        if count < length or done == vector.total:
-            break
-    if done and is_read:
-        note_access(file)
-        task.io.bytes_read += done
-    elif done:
-        note_modification(file)
-        task.io.bytes_written += done
-    return done
 
 
 @syscall(17)
@@ -460,7 +353,7 @@ def pread64(task: Task, fd: Fd, buffer: OutBuffer, count: Size, offset: Long) ->
 @syscall(18)
 def pwrite64(task: Task, fd: Fd, buffer: InBuffer, count: Size, offset: Long) -> int:
     """pwrite(2). Linux: fs/read_write.c, ksys_pwrite64."""
-    file = _file_to_write_at(task, fd, offset)
+    file = file_to_write_at(task, fd, offset)
     if not file.is_writable:
         raise EBADF
     task.io.write_calls += 1
@@ -480,161 +373,6 @@ def pwrite64(task: Task, fd: Fd, buffer: InBuffer, count: Size, offset: Long) ->
             task.io.bytes_written += done
         return done
     return write_whole(task, file, single_buffer(task.mm, buffer, count), offset=offset)
-
-
-@syscall(19)
-def readv(task: Task, fd: Fd, vector: OutVector, count: Size) -> int:
-    """readv(2). Linux: fs/read_write.c, do_readv."""
-    file = readable_file(task, fd)
-    return read_vector(task, file, _import_target(task, file, vector, count))
-
-
-@syscall(20)
-def writev(task: Task, fd: Fd, vector: InVector, count: Size) -> int:
-    """writev(2). Linux: fs/read_write.c, do_writev."""
-    file = writable_file(task, fd)
-    return _write_vector(task, file, _import_source(task, file, vector, count))
-
-
-def _write_vector(task: Task, file: File, source: UserVector) -> int:
-    """Write `source` at the position. Raises what `write_whole` does."""
-    if not source.total:
-        return 0
-    if not file.takes_write_flags:
-        return _by_pieces(task, file, source, is_read=False)
-    return write_whole(task, file, source)
-
-
-@syscall(295)
-def preadv(task: Task, fd: Fd, vector: OutVector, count: Size, offset: Long, offset_high: U64) -> int:
-    """preadv(2). `offset_high` is for 32-bit programs. Linux: fs/read_write.c, do_preadv."""
-    return _read_at(task, fd, vector, count, offset)
-
-
-@syscall(296)
-def pwritev(task: Task, fd: Fd, vector: InVector, count: Size, offset: Long, offset_high: U64) -> int:
-    """pwritev(2). Linux: fs/read_write.c, do_pwritev."""
-    return _write_at(task, fd, vector, count, offset)
-
-
-@syscall(327)
-def preadv2(
-    task: Task,
-    fd: Fd,
-    vector: OutVector,
-    count: Size,
-    offset: Long,
-    offset_high: U64,
-    flags: Flags[RwFlag],
-) -> int:
-    """preadv2(2). Offset -1 is the position. Linux: fs/read_write.c, SYSCALL_DEFINE6(preadv2)."""
-    if offset != _CURRENT_POSITION:
-        return _read_at(task, fd, vector, count, offset, flags)
-    file = readable_file(task, fd)
-    target = _import_target(task, file, vector, count)
-    if not target.total:
-        return 0
-    _check_read_flags(file, flags)
-    try:
-        return read_vector(task, file, target)
-    except Sleep:
-        if flags & _RWF_NOWAIT and not file.is_seekable:
-            raise EAGAIN from None
-        raise
-
-
-@syscall(328)
-def pwritev2(
-    task: Task,
-    fd: Fd,
-    vector: InVector,
-    count: Size,
-    offset: Long,
-    offset_high: U64,
-    flags: Flags[RwFlag],
-) -> int:
-    """pwritev2(2). Offset -1 is the position. Linux: fs/read_write.c, SYSCALL_DEFINE6(pwritev2)."""
-    if offset != _CURRENT_POSITION:
-        return _write_at(task, fd, vector, count, offset, flags)
-    file = writable_file(task, fd)
-    source = _import_source(task, file, vector, count)
-    if not source.total:
-        return 0
-    _check_write_flags(file, flags)
-    if not file.is_seekable or not flags & (_RWF_APPEND | _RWF_NOAPPEND):
-        try:
-            return _write_vector(task, file, source)
-        except Sleep as sleep:
-            if not flags & _RWF_NOWAIT:
-                raise
-            if isinstance(sleep.interrupted, int):
-                return sleep.interrupted
-            raise EAGAIN from None
-    with_append = bool(flags & _RWF_APPEND)
-    start = file.inode.size if with_append else file.position
-    done = _write_with_append(task, file, source, start, with_append)
-    file.position = start + done
-    return done
-
-
-def _read_at(task: Task, fd: int, vector: int, count: int, offset: int, flags: int = 0) -> int:
-    file = file_with_offsets(task, fd, offset)
-    target = _import_target(task, file, vector, count)
-    if not target.total:
-        return 0
-    verify_area(offset, target.total)
-    _check_read_flags(file, flags)
-    return read_at_position(task, file, target, offset, False)
-
-
-def _write_at(task: Task, fd: int, vector: int, count: int, offset: int, flags: int = 0) -> int:
-    file = _file_to_write_at(task, fd, offset)
-    source = _import_source(task, file, vector, count)
-    if not source.total:
-        return 0
-    verify_area(offset, source.total)
-    _check_write_flags(file, flags)
-    if not file.takes_write_flags:
-        return _by_pieces(task, file, source, is_read=False, offset=offset)
-    if flags & (_RWF_APPEND | _RWF_NOAPPEND):
-        return _write_with_append(task, file, source, offset, bool(flags & _RWF_APPEND))
-    return write_whole(task, file, source, offset=offset)
-
-
-def _write_with_append(task: Task, file: File, source: UserVector, offset: int, with_append: bool) -> int:
-    """Write as if O_APPEND were set, or were not, for this call alone."""
-    flags = file.flags
-    file.flags = flags | O_APPEND if with_append else flags & ~O_APPEND
-    try:
-        return write_whole(task, file, source, offset=offset)
-    finally:
-        file.flags = flags
-
-
-def _check_flags(file: File, flags: int) -> None:
-    """Linux: include/linux/fs.h, kiocb_set_rw_flags."""
-    if flags & ~_RWF_SUPPORTED:
-        raise EOPNOTSUPP
-    if flags & _RWF_APPEND and flags & _RWF_NOAPPEND:
-        raise EINVAL
-    if flags & _RWF_NOWAIT and (
-        not file.knows_nowait or (isinstance(file, PipeFile) and file.has_been_spliced)
-    ):
-        raise EOPNOTSUPP
-
-
-def _check_read_flags(file: File, flags: int) -> None:
-    """Linux: fs/read_write.c, vfs_readv, do_loop_readv_writev."""
-    if flags & ~_RWF_HIPRI and not file.takes_read_flags:
-        raise EOPNOTSUPP
-    _check_flags(file, flags)
-
-
-def _check_write_flags(file: File, flags: int) -> None:
-    """Linux: fs/read_write.c, vfs_writev, do_loop_readv_writev."""
-    if flags & ~_RWF_HIPRI and not file.takes_write_flags:
-        raise EOPNOTSUPP
-    _check_flags(file, flags)
 
 
 @syscall(8)
