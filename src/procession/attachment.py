@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import stat
 import threading
 import time
 from contextlib import suppress
@@ -183,8 +184,9 @@ class CapturedOutput:
 class HostStreams:
     """Moves bytes between a machine and descriptors 0, 1 and 2 of this process.
 
-    With a `pace`, time passes in the machine as it does outside; without, it jumps from timer to timer.
-    `failure` is why output was lost, unless nobody reads it any more.
+    With a `pace`, time passes in the machine as it does outside; without, it jumps from timer to timer, but
+    not while there is input that somebody waits for. `failure` is why output was lost, unless nobody reads it
+    any more.
     """
 
     reason_to_end = ""
@@ -197,6 +199,9 @@ class HostStreams:
         self.doorbell = doorbell
         self.pace = pace
         self.failure: OSError | None = None
+        if _is_null(_STDIN):
+            # A program that only looks, and doesn't wait, is to find the end too.
+            inlet.end_input()
 
     def exchange(self) -> None:
         """Write out what the guest has written; a stream that nobody reads any more is broken inside too."""
@@ -216,6 +221,9 @@ class HostStreams:
     def pass_time(self) -> bool:
         """Wait for input that somebody in the machine waits for, or until the next timer is due."""
         if self.pace is None:
+            # What is there already came before any timer: a timeout isn't to win over it.
+            if self.input.is_wanted and self._take_ready():
+                return True
             if self.inlet.jump_to_next():
                 return True
             if not self.input.is_wanted:
@@ -235,16 +243,40 @@ class HostStreams:
         wanted = (_STDIN,) if self.input.is_wanted else ()
         try:
             if self.doorbell.wait(seconds, *wanted):
-                data = os.read(_STDIN, _CHUNK_BYTES)
-                if data:
-                    self.inlet.feed(data)
-                else:
-                    self.inlet.end_input()
+                self._take()
         except (OSError, ValueError):
+            self.inlet.end_input()
+
+    def _take_ready(self) -> bool:
+        """Hand over what can be read at once, or that nothing more comes; whether there was either."""
+        try:
+            ready, _, _ = select.select([_STDIN], [], [], 0)
+            if not ready:
+                return False
+            self._take()
+        except (OSError, ValueError):
+            self.inlet.end_input()
+        return True
+
+    def _take(self) -> None:
+        """Hand over what has come. Raises OSError."""
+        data = os.read(_STDIN, _CHUNK_BYTES)
+        if data:
+            self.inlet.feed(data)
+        else:
             self.inlet.end_input()
 
     def take_signal(self, name: str) -> bool:
         """The command gets them all."""
+        return False
+
+
+def _is_null(descriptor: int) -> bool:
+    """Whether it's /dev/null, whatever tree that was opened in."""
+    try:
+        status = os.fstat(descriptor)
+        return stat.S_ISCHR(status.st_mode) and status.st_rdev == os.stat(os.devnull).st_rdev
+    except OSError:
         return False
 
 

@@ -45,6 +45,21 @@ def test_streams_and_status_are_the_programs(command: Command) -> None:
     assert (result.returncode, result.stdout, result.stderr) == (7, b"to be copied\n", b"error\n")
 
 
+def test_no_timeout_wins_over_input_that_is_there(command: Command) -> None:
+    result = command.run("--", "timeout", "20", "cat", stdin=b"to be copied\n")
+    assert (result.returncode, result.stdout) == (0, b"to be copied\n")
+    assert command.run("--", "timeout", "20", "cat").returncode == 0
+    with command.popen("--", "timeout", "20", "cat") as process:
+        # Nothing comes, and the clock jumps: to wait would be --realtime.
+        assert process.wait() == 124
+
+
+def test_the_end_of_the_null_device_is_seen_without_waiting(command: Command) -> None:
+    look = [*command.start, "--", "bash", "-c", "read -t 0; echo $?; dd iflag=nonblock status=none; echo $?"]
+    result = subprocess.run(look, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    assert (result.stdout, result.stderr) == (b"0\n0\n", b"")
+
+
 def test_a_signal_that_kills_is_named(command: Command) -> None:
     result = command.run("--", "sh", "-c", "kill -TERM $$")
     assert (result.returncode, result.stderr) == (143, b"procession: killed by SIGTERM\n")

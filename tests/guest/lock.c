@@ -143,3 +143,29 @@ TEST(locks_of_descriptions)
 	MUST(close(fd));
 	CHECK_EQ(lock_record(apart, F_OFD_SETLK, F_RDLCK, 5, 1), 0);
 }
+
+TEST(closing_a_place_keeps_the_locks_of_its_file)
+{
+	struct flock asked = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+	int fd;
+	pid_t child;
+
+	enter_scratch();
+	write_file("lock", "", 0644);
+	fd = opened("lock", O_RDWR);
+	MUST(lock_record(fd, F_SETLK, F_WRLCK, 0, 0));
+	MUST(close(opened("lock", O_PATH)));
+	child = (pid_t)MUST(fork());
+	if (child == 0) {
+		MUST(fcntl(fd, F_GETLK, &asked));
+		_exit(asked.l_type == F_WRLCK ? 0 : 1);
+	}
+	CHECK_EQ(wait_for(child), EXITED(0));
+	MUST(close(opened("lock", O_RDONLY)));
+	child = (pid_t)MUST(fork());
+	if (child == 0) {
+		MUST(fcntl(fd, F_GETLK, &asked));
+		_exit(asked.l_type == F_UNLCK ? 0 : 1);
+	}
+	CHECK_EQ(wait_for(child), EXITED(0));
+}

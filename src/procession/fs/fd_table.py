@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from procession.abi.errno import EBADF, EMFILE
-from procession.fs.file import File
+from procession.fs.file import O_PATH, File
 from procession.hardware.kernel_memory import DESCRIPTOR, DESCRIPTOR_BYTES, KernelMemory
 from procession.hardware.physical_memory import OutOfFrames
 
@@ -143,8 +143,8 @@ class FdTable:
             for watcher in list(file.watchers):
                 watcher.descriptor_closed(self)
         locks = file.inode.locks
-        if locks is not None:
-            # fcntl(2): closing any descriptor of a file gives up all its POSIX locks.
+        if locks is not None and not file.flags & O_PATH:
+            # fcntl(2): closing any descriptor of a file, not of a place, gives up all its POSIX locks.
             locks.release_posix(self)
         file.put()
 
