@@ -28,6 +28,7 @@ HEADERS_NEEDED = (6, 12)
 HEADERS: dict[str, tuple[str, ...]] = {
     "aio": ("linux/aio_abi.h",),
     "acct": ("linux/acct.h",),
+    "process_event": ("linux/cn_proc.h linux/connector.h",),
     "arch_prctl": ("asm/prctl.h",),
     "auxv": ("linux/auxvec.h",),
     "bpf": ("linux/filter.h",),
@@ -159,7 +160,7 @@ WITHOUT_MACRO = re.compile(
     "CTRL_|TASKSTATS_[CT]|TCP_NLA_|TCP_(NO|RECV|SEND)_QUEUE|BPF_|SOF_TIMESTAMPING_|INET_DIAG_|UNIX_DIAG_|PACKET_DIAG_|MEMBARRIER_|IOCB_CMD_|MPOL_[DPBILW]|FSCONFIG_|KCMP_|LANDLOCK_RULE_|PER_|UNAME26|ADDR_|FDPIC|MMAP_PAGE|READ_IMPLIES|SHORT_INODE|WHOLE_|STICKY"
     "|NFT_|NFTA_|NFNL_BATCH|NF_INET|NFPROTO_|IP_CT_|IPS_|PROCMAP_QUERY_"
     "|IFLA_|NLMSGERR_|VETH_INFO|IF_OPER|NDA_|FRA_|NETNSA_|IFA_[ABL-P]|IFA_CACHE|IFA_FLAGS|RTA_|RTN_|RT_SCOPE|RT_TABLE|RTM_[A-E]|RTM_[GNS]|IOPRIO_CLASS_[NRBI]|IOPRIO_WHO|RSEQ_|TCP_(ESTABLISHED|SYN_[SR]|FIN_WAIT|TIME_W|CLOS|LAST|LISTEN)"
-    "|TPACKET_V|CTA_|TCP_CONNTRACK_|IPCTNL_"
+    "|PROC_CN_|PROC_EVENT_|TPACKET_V|CTA_|TCP_CONNTRACK_|IPCTNL_"
 )
 
 # What C calls a structure where it isn't `struct` and our name in small letters and underscores.
@@ -210,6 +211,8 @@ C_FIELDS = {
             *("prog_attach_flags", "link_ids", "link_attach_flags", "revision"),
         )
     },
+    "CnMsg.idx": "id.idx",
+    "CnMsg.val": "id.val",
     "FutexWaitv.reserved": "__reserved",
     "In6FlowlabelReq.flr_pad": "__flr_pad",
     # The compiler leaves it, since what follows is aligned.

@@ -54,6 +54,7 @@ NEEDS_ROOT = {
     "raw_socket",
     "pid_namespace",
     "proc_files",
+    "process_events",
     "process_state",
     "acct",
     "reboot",
@@ -73,7 +74,7 @@ NEEDS_ROOT = {
     "user_namespace_entry",
 }
 # Programs that the kernel tells something only in the first pid namespace: who ends (kernel/taskstats.c).
-NEEDS_FIRST_PID_NAMESPACE = {"taskstats"}
+NEEDS_FIRST_PID_NAMESPACE = {"process_events", "taskstats"}
 # A user and group without any rights, and whose ids no program takes for its own use.
 SOMEBODY = 4321
 FIRST_PID_NAMESPACE = "pid:[4026531836]"

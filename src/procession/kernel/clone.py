@@ -289,6 +289,8 @@ def copy_process(kernel: Kernel, parent: Task, arguments: CloneArguments) -> Tas
         store_tid(parent, arguments.parent_tid, pid.number_in(parent.pid_namespace))
     if flags & CLONE_CHILD_SETTID:
         store_tid(task, arguments.child_tid, pid.own_number)
+    if kernel.process_connector is not None:
+        kernel.process_connector.tell_of_fork(task)
     if kernel.observer is not None:
         kernel.observer.task_event(task, CLONE)
     return task

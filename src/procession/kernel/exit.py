@@ -166,6 +166,8 @@ def go_on_exiting(kernel: Kernel, task: Task) -> None:
         release_thread(kernel, task)
     elif len(group.threads) == 1:
         announce(kernel, task)
+    if kernel.process_connector is not None:
+        kernel.process_connector.tell_of_exit(task)
     group.exit_queue.wake_all()
     if not is_last:
         # A thread that executes a program waits for the others to end.

@@ -13,6 +13,7 @@ from procession.kernel.futex.queue import FutexTable
 from procession.kernel.namespaces.nsfs import namespace_of_file, open_namespace
 from procession.kernel.namespaces.uts import NameChanges
 from procession.kernel.pid import find_task
+from procession.kernel.process_events import ProcessEvents
 from procession.kernel.program.elf import ProgramHeaders
 from procession.kernel.rlimit import RLIM_INFINITY, RLIMIT_CPU, RLIMIT_RTTIME
 from procession.kernel.sched.core import Scheduler
@@ -105,6 +106,7 @@ class Kernel:
         "task_limit",
         "tasks",
         "threads_max",
+        "process_connector",
         "taskstats",
         "timers",
         "total_forks",
@@ -165,6 +167,7 @@ class Kernel:
         self.accounting_count = 0
         self.accounting_parameters: tuple[int, int, int] = (4, 2, 30)
         # Who is told what ended tasks have used; None until somebody has asked.
+        self.process_connector: ProcessEvents | None = None
         self.taskstats: TaskstatsFamily | None = None
         # kernel.panic and vm.swappiness.
         self.panic_timeout_s = 0
@@ -234,6 +237,14 @@ class Kernel:
                 self.taskstats = TaskstatsFamily(self)
             families[FAMILY_ID] = self.taskstats
         return families
+
+    def process_connector_of(self, network: Network) -> ProcessEvents | None:
+        """The process connector, None in other networks than the machine's first."""
+        if network is not self.init_namespaces.network:
+            return None
+        if self.process_connector is None:
+            self.process_connector = ProcessEvents(self)
+        return self.process_connector
 
     def open_network(self, network: Network) -> int:
         """A descriptor of the running task for a network. Raises EMFILE, ENFILE."""

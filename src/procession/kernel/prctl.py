@@ -123,6 +123,8 @@ def _set_name(task: Task, arguments: Arguments) -> int:
     length = NAME_LENGTH - 1
     name = task.mm.read_cstring(arguments[0], length)
     task.command_name = name if name is not None else task.mm.read(arguments[0], length)
+    if task.kernel.process_connector is not None:
+        task.kernel.process_connector.tell_of_name(task)
     return 0
 
 

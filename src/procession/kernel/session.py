@@ -159,7 +159,10 @@ def start_session(task: Task) -> int:
         raise EPERM(f"there is a process group {group.pid.global_number}")
     leave_process_group(group)
     group.terminal = None
-    return create_session(group).pid.own_number
+    session = create_session(group)
+    if task.kernel.process_connector is not None:
+        task.kernel.process_connector.tell_of_session(task)
+    return session.pid.own_number
 
 
 def is_orphaned_process_group(process_group: ProcessGroup, leaving: ThreadGroup | None = None) -> bool:

@@ -199,6 +199,8 @@ def next_signal(kernel: Kernel, task: Task, shown: SigInfo | None = None) -> Sig
 
             log_unhandled_fault(kernel, task, info)
 
+            if kernel.process_connector is not None:
+                kernel.process_connector.tell_of_core(task)
             begin_core_dump(kernel, task, info)
         else:
             _end_group(kernel, task, signo)

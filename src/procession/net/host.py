@@ -187,6 +187,9 @@ class Host(Protocol):
     def generic_families(self, network: Any) -> dict[int, Any]:
         """The families of NETLINK_GENERIC that `network` has, by their ids."""
 
+    def process_connector_of(self, network: Any) -> Any:
+        """The process connector, None in other networks than the machine's first."""
+
     def open_network(self, network: Any) -> int:
         """A descriptor of the running task for a network namespace. Raises EMFILE, ENFILE."""
 

@@ -9,6 +9,7 @@ from procession.abi.netlink import NetlinkProtocol
 from procession.abi.socket import SocketType
 from procession.net.diag.socket import DiagSocket
 from procession.net.netfilter.socket import NetfilterSocket
+from procession.net.netlink.connector import ConnectorSocket
 from procession.net.netlink.generic import GenericSocket
 from procession.net.netlink.uevent import UeventSocket
 from procession.net.netlink.user import UserSocket
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from procession.net.socket import Socket
 
 _GENERIC = int(NetlinkProtocol.NETLINK_GENERIC)
+_CONNECTOR = int(NetlinkProtocol.NETLINK_CONNECTOR)
 _SOCK_DIAG = int(NetlinkProtocol.NETLINK_SOCK_DIAG)
 _NETFILTER = int(NetlinkProtocol.NETLINK_NETFILTER)
 _UEVENT = int(NetlinkProtocol.NETLINK_KOBJECT_UEVENT)
@@ -52,4 +54,6 @@ def create_netlink(network: Network, kind: int, protocol: int, owner_uid: int) -
         return UeventSocket(network, kind, protocol, owner_uid)
     if protocol == _USER:
         return UserSocket(network, kind, protocol, owner_uid)
+    if protocol == _CONNECTOR:
+        return ConnectorSocket(network, kind, protocol, owner_uid)
     raise EPROTONOSUPPORT

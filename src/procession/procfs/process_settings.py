@@ -30,6 +30,8 @@ def store_command_name(system: ProcFileSystem, task: Task, data: bytes, subject:
     if current is None or current.group is not task.group:
         raise EINVAL("a thread of another process")
     task.command_name = data[:15].partition(b"\0")[0]
+    if task.kernel.process_connector is not None:
+        task.kernel.process_connector.tell_of_name(task)
 
 
 def show_oom_score(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:

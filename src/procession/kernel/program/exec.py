@@ -352,6 +352,8 @@ def _replace_program(kernel: Kernel, task: Task, prepared: PreparedExec) -> None
         force_signal(kernel, task, SigInfo(_SIGSEGV, SI_KERNEL), is_immutable=True)
         raise failure
     task.registers = registers
+    if kernel.process_connector is not None:
+        kernel.process_connector.tell_of_exec(task)
     if kernel.observer is not None:
         kernel.observer.task_event(task, EXEC)
     if kernel.live is task:

@@ -130,6 +130,8 @@ def attach(kernel: Kernel, task: Task, target: Task, address: int, options: int,
         send_signal(kernel, target, SigInfo(SIGSTOP))
     if target.state is STOPPED and request_stop(target, TRAP_STOP):
         stop_for_trap(kernel, target)
+    if kernel.process_connector is not None:
+        kernel.process_connector.tell_of_tracer(target, task)
 
 
 def detach(kernel: Kernel, tracer: Task, task: Task, signo: int) -> None:
@@ -143,6 +145,8 @@ def detach(kernel: Kernel, tracer: Task, task: Task, signo: int) -> None:
     task.ptrace.stop_stepping(kernel.registers_of(task))
     assert task.trace_stop is not None
     task.trace_stop.code = signo
+    if kernel.process_connector is not None:
+        kernel.process_connector.tell_of_tracer(task, None)
     leave_tracer(kernel, tracer, task)
 
 

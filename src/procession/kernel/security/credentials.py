@@ -363,6 +363,9 @@ def commit_credentials(task: Task, new: Credentials) -> None:
         task.mm.dumpable = task.kernel.core.suid_dumpable
         task.parent_death_signal = 0
     task.credentials = new
+    connector = task.kernel.process_connector
+    if connector is not None:
+        connector.tell_of_identity(task, old)
 
 
 def _commit_users(task: Task, new: Credentials) -> None:

@@ -62,7 +62,7 @@ class DiagSocket(NetlinkSocket):
         """Linux: net/ipv4/inet_diag.c, inet_diag_dump; net/unix/diag.c, unix_diag_dump."""
         return bool(answers) and request.body[0] != _NETLINK
 
-    def check_groups(self) -> None:
+    def check_groups(self, groups: int) -> None:
         """Only who administrates the network hears of sockets' ends."""
         if not self.caller.credentials.ns_capable(self.network.owner, CAP_NET_ADMIN):
             raise EPERM("CAP_NET_ADMIN is needed")

@@ -181,11 +181,11 @@ class NetlinkSocket(Socket):
         else:
             self.bind_automatically()
         if wanted.nl_groups:
-            self.check_groups()
+            self.check_groups(wanted.nl_groups)
         self.groups = wanted.nl_groups
 
-    def check_groups(self) -> None:
-        """Raise EPERM unless the caller may listen to groups."""
+    def check_groups(self, groups: int) -> None:
+        """Raise EPERM unless the caller may listen to the groups of this mask."""
 
     def _take(self, port_id: int) -> None:
         sockets = self.network.netlink_sockets
@@ -496,8 +496,8 @@ class NetlinkSocket(Socket):
         elif name in (_ADD_MEMBERSHIP, _DROP_MEMBERSHIP):
             if not 0 < number < _LARGEST_GROUP:
                 raise EINVAL(f"no group {number}")
-            self.check_groups()
             bit = 1 << number - 1
+            self.check_groups(bit)
             self.groups = (self.groups | bit if name == _ADD_MEMBERSHIP else self.groups & ~bit) & 0xFFFFFFFF
         else:
             raise ENOPROTOOPT

@@ -15,7 +15,7 @@ class UserSocket(NetlinkSocket):
 
     is_for_everybody: ClassVar[bool] = True
 
-    def check_groups(self) -> None:
+    def check_groups(self, groups: int) -> None:
         if not self.may_administrate:
             raise EPERM("CAP_NET_ADMIN is needed to listen to groups")
 
