@@ -389,7 +389,7 @@ class Inode:
 
             return DirectoryFile(path, flags, subject)
         if kind == S_IFREG and self.pages is not None:
-            from procession.fs.file import RegularFile
+            from procession.fs.regular_file import RegularFile
 
             return RegularFile(path, flags, subject)
         raise ENODEV if kind == S_IFREG else ENXIO

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import EBUSY, EINVAL, EPERM
 from procession.abi.mmap_flags import MemfdFlag
 from procession.abi.open_flags import Seal
-from procession.fs.file import O_LARGEFILE, O_RDWR, File, RegularFile
+from procession.fs.file import O_LARGEFILE, O_RDWR, File
 from procession.fs.inode import S_IFREG
 from procession.fs.mounts.mount import Mount
+from procession.fs.regular_file import RegularFile
 from procession.fs.tmpfs import TMPFS_MAGIC, MemoryInode, Tmpfs
 from procession.hardware.physical_memory import PAGE_MASK
 from procession.mm.address_space import MemoryDescriptor

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.fs.file import File, RegularFile
+from procession.fs.file import File
 from procession.fs.inode import S_IFREG, Inode
 from procession.fs.memfd import shared_memory_mount
+from procession.fs.regular_file import RegularFile
 from procession.hardware.physical_memory import PAGE_SHIFT
 from procession.mm.vma import SharedAnonymous
 

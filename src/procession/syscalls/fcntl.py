@@ -26,7 +26,6 @@ from procession.fs.file import (
     O_NONBLOCK,
     File,
     PathFile,
-    RegularFile,
 )
 from procession.fs.host_stream import StreamInode
 from procession.fs.inode import APPEND_ONLY, S_IFIFO
@@ -45,6 +44,7 @@ from procession.fs.lock import flock as lock_whole
 from procession.fs.memfd import add_seals, seals_of
 from procession.fs.permission import owns_or_has_capability
 from procession.fs.pipe import CAP_SYS_RESOURCE, PipeFile, is_pipe_administrator
+from procession.fs.regular_file import RegularFile
 from procession.fs.wait_queue import Sleep
 from procession.kernel.pid import find_pid
 from procession.kernel.rlimit import RLIMIT_NOFILE

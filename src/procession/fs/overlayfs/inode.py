@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import EEXIST, EINVAL, ENOENT, ENOSPC, ENOTDIR, ENOTEMPTY, EPERM, EXDEV, Errno
 from procession.abi.file_mode import S_IFMT
 from procession.fs.dentry import Dentry, Path
-from procession.fs.file import File, RegularFile
+from procession.fs.file import File
 from procession.fs.inode import S_IFCHR, S_IFDIR, S_IFLNK, S_IFREG, DirectoryEntry, Inode
 from procession.fs.overlayfs.layer import (
     add_whiteout,
@@ -18,6 +18,7 @@ from procession.fs.overlayfs.layer import (
     remove_entry,
     set_layer_xattr,
 )
+from procession.fs.regular_file import RegularFile
 from procession.fs.tmpfs import RENAME_EXCHANGE, RENAME_WHITEOUT
 from procession.hardware.physical_memory import PAGE_SHIFT, OutOfFrames
 

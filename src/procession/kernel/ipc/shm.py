@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EACCES, EINVAL, ENOMEM, ENOSPC, EPERM
 from procession.abi.ipc import SHM_DEST, SHM_LOCKED, SHMMIN, ShmatFlag, Shmid64Ds
-from procession.fs.file import MAXIMUM_SIZE, O_RDONLY, O_RDWR, RegularFile
+from procession.fs.file import MAXIMUM_SIZE, O_RDONLY, O_RDWR
 from procession.fs.inode import S_IFREG
 from procession.fs.memfd import shared_memory_mount
+from procession.fs.regular_file import RegularFile
 from procession.fs.tmpfs import MemoryInode, Tmpfs
 from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT
