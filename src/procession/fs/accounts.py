@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from procession.fs.dentry import Dentry
     from procession.fs.eventfd import EventFile
     from procession.fs.file import DirectoryFile
+    from procession.hardware.frame_owner import FrameOwner
     from procession.hardware.kernel_memory import KernelMemory
-    from procession.hardware.physical_memory import FrameOwner
 
 MINIMUM_INODES = 65_536
 FILES_LIMIT = 65_536

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from procession.hardware.physical_memory import FrameOwner, PhysicalMemory
+    from procession.hardware.frame_owner import FrameOwner
+    from procession.hardware.physical_memory import PhysicalMemory
 
 # The kinds of objects, as /proc/slabinfo would name them. What each takes is below.
 TASK = 0

@@ -7,11 +7,14 @@ import mmap
 import os
 from array import array
 from collections.abc import Container, Sequence
-from typing import ClassVar, NoReturn, Protocol
+from typing import TYPE_CHECKING, ClassVar, NoReturn, Protocol
 
 from procession.abi.mmap_flags import Advice
 from procession.hardware.breath import take_breath
 from procession.hardware.kernel_memory import KernelMemory
+
+if TYPE_CHECKING:
+    from procession.hardware.frame_owner import FrameOwner
 
 PAGE_SHIFT = 12
 PAGE_SIZE = 1 << PAGE_SHIFT
@@ -67,41 +70,6 @@ class Reclaimer(Protocol):
 
     def reclaim(self, memory: PhysicalMemory, wanted: int, /) -> int:
         """Let go of about `wanted` frames of anybody's; how many there were."""
-
-
-class FrameOwner(Protocol):
-    """Who has taken memory, and may take no more than so much: a control group."""
-
-    @property
-    def is_protected(self) -> bool:
-        """Whether it has so little that others' pages are to be let go first."""
-
-    def charge(self, size: int, /) -> None:
-        """A frame takes `size` bytes more. Raises OutOfFrames, nothing changed."""
-
-    def uncharge(self, size: int, /) -> None:
-        """The frame that was charged wasn't to be had."""
-
-    def note_file(self, frame: int, pages: object, /) -> None:
-        """`frame`, which was charged, is one of the page cache `pages`, of a file that's kept elsewhere."""
-
-    def note_shared_memory(self, frame: int, /) -> None:
-        """`frame`, which was charged, belongs to a page cache that is all there is of it."""
-
-    def uncharge_frame(self, frame: int, /) -> None:
-        """`frame` isn't its any more."""
-
-    def can_charge(self, size: int, /) -> bool:
-        """Whether `size` bytes could be charged."""
-
-    def charge_kernel(self, kind: int, size: int, /) -> None:
-        """The kernel's objects of `kind` take `size` bytes more. Raises OutOfFrames, nothing changed."""
-
-    def charge_kernel_always(self, kind: int, size: int, /) -> None:
-        """As `charge_kernel` for what can't fail."""
-
-    def uncharge_kernel(self, kind: int, size: int, /) -> None:
-        """The kernel's objects of `kind` take `size` bytes less."""
 
 
 class FaultCounts(Protocol):

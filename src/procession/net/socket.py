@@ -13,7 +13,7 @@ from procession.net.socket_filter import drop_filter, set_reuse_program
 
 if TYPE_CHECKING:
     from procession.fs.file import UserMemory
-    from procession.hardware.physical_memory import FrameOwner
+    from procession.hardware.frame_owner import FrameOwner
     from procession.mm.page_cache import PageCache
     from procession.net.bpf import Program
     from procession.net.host import Caller

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from procession.fs.permission import Subject
     from procession.fs.vfs import Vfs
     from procession.fs.wait_queue import WaitQueue
-    from procession.hardware.physical_memory import FrameOwner
+    from procession.hardware.frame_owner import FrameOwner
     from procession.mm.page_cache import PageCache
     from procession.net.message import PassedFiles
     from procession.net.network import Network

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from procession.abi.signals import Signal
 from procession.abi.word import pack_u8
@@ -57,6 +57,9 @@ from procession.fs.terminal.output_processing import (
     to_lower,
 )
 
+if TYPE_CHECKING:
+    from procession.fs.terminal.line_owner import LineOwner
+
 _ECHOED_AT_ONCE = 256
 BUFFER_SIZE = 4096
 """How much input is kept.
@@ -68,42 +71,6 @@ SIGINT, SIGQUIT, SIGTSTP = int(Signal.SIGINT), int(Signal.SIGQUIT), int(Signal.S
 _TRANSLATING = ISTRIP | IUCLC | IGNCR | ICRNL | INLCR | IXON | PARMRK
 _MARKED = 0xFF
 _PRINTABLE = bytes(range(32, 127)) + bytes(range(128, 255))
-
-
-class LineOwner(Protocol):
-    """The terminal as its line discipline sees it."""
-
-    @property
-    def is_stopped(self) -> bool:
-        """Whether its output stands still, for whatever reason."""
-
-    @property
-    def is_stopped_by_request(self) -> bool:
-        """Whether a program has stopped it by TCXONC: then no character starts it again."""
-
-    def start(self) -> None:
-        """Let output go on."""
-
-    def stop(self) -> None:
-        """Let output stand still."""
-
-    def output_room(self) -> int:
-        """How many bytes `put_output` takes now."""
-
-    def put_output(self, data: bytes) -> int:
-        """Send bytes to the far end; how many were taken."""
-
-    def flush_output(self) -> None:
-        """Drop what is still on its way to the far end."""
-
-    def input_flushed(self) -> None:
-        """What was waiting to be read has been dropped."""
-
-    def send_signal(self, signo: int) -> None:
-        """Send the foreground process group a signal."""
-
-    def wake_readers(self) -> None:
-        """There may be something to read."""
 
 
 class LineDiscipline:

@@ -108,7 +108,7 @@ from procession.net.timestamp import (
 
 if TYPE_CHECKING:
     from procession.fs.file import UserMemory
-    from procession.hardware.physical_memory import FrameOwner
+    from procession.hardware.frame_owner import FrameOwner
     from procession.net.internet.error_queue import SentStamp, Undelivered
     from procession.net.internet.port_table import PortTable
     from procession.net.message import Control

@@ -1,0 +1,40 @@
+"""Whose a page frame is: what memory asks of a control group."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class FrameOwner(Protocol):
+    """Who has taken memory, and may take no more than so much: a control group."""
+
+    @property
+    def is_protected(self) -> bool:
+        """Whether it has so little that others' pages are to be let go first."""
+
+    def charge(self, size: int, /) -> None:
+        """A frame takes `size` bytes more. Raises OutOfFrames, nothing changed."""
+
+    def uncharge(self, size: int, /) -> None:
+        """The frame that was charged wasn't to be had."""
+
+    def note_file(self, frame: int, pages: object, /) -> None:
+        """`frame`, which was charged, is one of the page cache `pages`, of a file that's kept elsewhere."""
+
+    def note_shared_memory(self, frame: int, /) -> None:
+        """`frame`, which was charged, belongs to a page cache that is all there is of it."""
+
+    def uncharge_frame(self, frame: int, /) -> None:
+        """`frame` isn't its any more."""
+
+    def can_charge(self, size: int, /) -> bool:
+        """Whether `size` bytes could be charged."""
+
+    def charge_kernel(self, kind: int, size: int, /) -> None:
+        """The kernel's objects of `kind` take `size` bytes more. Raises OutOfFrames, nothing changed."""
+
+    def charge_kernel_always(self, kind: int, size: int, /) -> None:
+        """As `charge_kernel` for what can't fail."""
+
+    def uncharge_kernel(self, kind: int, size: int, /) -> None:
+        """The kernel's objects of `kind` take `size` bytes less."""
