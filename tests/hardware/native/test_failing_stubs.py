@@ -102,10 +102,20 @@ def test_replaced_while_stepping(native: Bench) -> None:
 @pytest.mark.parametrize("rflags", [0x202, 0x202 | TRAP_FLAG])
 def test_who_writes_to_the_counter_fails(native: Bench, rflags: int) -> None:
     """Step by step too: nobody gets more work than is left."""
-    native.load(bytes.fromhex("488903 ebfe"), {RAX: 1 << 62, RBX: COUNTER}, rflags)
+    native.load(bytes.fromhex("488903 0f0b"), {RAX: 1 << 62, RBX: COUNTER}, rflags)
     native.run()
     assert native.traps == [DOUBLE_FAULT]
     assert native.engine.budget_left() == 0
+
+
+def test_who_loops_by_that_fails(native: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stub, "_STUCK_AFTER_MS", 200)
+    native.load(bytes.fromhex("488903 ebfe"), {RAX: 1 << 62, RBX: COUNTER})
+    native.run()
+    assert native.traps == [DOUBLE_FAULT]
+    assert native.engine.budget_left() == 0
+    assert isinstance(native.engine, NativeEngine)
+    assert native.engine.last_failure == "the stub doesn't answer"
 
 
 def test_no_stub_to_be_had(native: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

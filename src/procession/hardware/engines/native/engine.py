@@ -206,6 +206,9 @@ class NativeEngine:
             except StubError as error:
                 self._take_back()
                 resume = 0
+                if transfers[0] > transfers_before or counter[0] > jumps_before:
+                    # It may have been stuck for that.
+                    self.set_budget(0)
                 try:
                     self.replace_stub(error)
                 except (StubError, StubUnavailable) as failure:
