@@ -19,8 +19,6 @@ _MOST_SUPPLEMENTS = 2
 where tables of jumps have no place free. To write it takes as much time as some dozen runs gain by it.
 """
 _COLD_BYTES = 1 << 16
-_COLD_ROOM = 1 << 14
-"""More than a unit has: of each of its blocks a few exits of some 40 bytes."""
 
 LINK, CROSS, BUDGET, ATTEND, STEP, STEP_INDIRECT, SETTLE = range(7)
 """Why code leaves: a jump within a page or beyond it that isn't linked yet, a budget that is spent, an
@@ -226,11 +224,13 @@ class CodeCache:
         """Put code into the cache where there is some."""
         self.view[start : start + len(code)] = code
 
-    def make_cold_room(self) -> None:
-        """See to it that there's room for what is rarely executed of one unit, beside code that is often."""
-        if self.cold_end - self.cold_position < _COLD_ROOM:
+    def make_cold_room(self, size: int) -> None:
+        """See to it that there's room for `size` bytes of what is rarely executed, beside code that is
+        often.
+        """
+        if self.cold_end - self.cold_position < size:
             self.cold_position = self.position
-            self.position = self.cold_end = self.position + _COLD_BYTES
+            self.position = self.cold_end = self.position + max(_COLD_BYTES, size)
 
     def add_cold(self, code: bytes | bytearray) -> None:
         """Put code there."""

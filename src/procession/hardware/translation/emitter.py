@@ -45,6 +45,8 @@ from procession.hardware.translation.opcodes import (
 from procession.hardware.translation.page_code import PageCode
 
 _LEAVE = Words("<9sIBi")
+_LONGEST_EXIT: Final = _LEAVE.size + len(fetch(RCX, layout.SAVED_RCX))
+_LITERAL_BYTES: Final = 8
 _STORE_EXIT: Final = store_constant(layout.EXIT, 0)[:-4]
 _JUMP: Final = 0xE9
 _COUNT: Final = b"\x65\x48\xff\x0c\x25" + signed_32(layout.COUNTER) + b"\x0f\x84\0\0\0\0"
@@ -64,7 +66,8 @@ class Emitter:
     """Puts code into a code cache, one unit at a time. `out` is the unit so far, which is going to be at
     `origin` in the cache and executed at `view` and that; `stubs` are jumps to what is put elsewhere,
     `literals` the numbers there, and `thunks` what calls go through: the address behind the call, its own,
-    the target (0: it's in rcx) and the place of the jump. `new_pads` are where calls return to, by address;
+    the target (0: it's in rcx) and the place of the jump. `new_pads` are where calls return to, by address,
+    and `new_entries` the addresses of the blocks that have come since somebody asked;
     where the one behind a transfer begins is `end`, or -1; `target` is the present instruction's. `page` is
     the page's code, or None for a unit that doesn't belong to one page; `single` says that it's one
     instruction, behind which the code leaves. `known` finds instructions.
@@ -78,6 +81,7 @@ class Emitter:
         "end",
         "known",
         "literals",
+        "new_entries",
         "new_pads",
         "origin",
         "out",
@@ -110,6 +114,7 @@ class Emitter:
         self.literals: list[tuple[int, int]] = []
         self.thunks: list[tuple[int, int, int, int]] = []
         self.new_pads: list[tuple[int, int]] = []
+        self.new_entries: list[int] = []
 
     def straddler_stanza(self, pc: int, main: int) -> int:
         """The same for an instruction in two pages, whose code begins at `main`."""
@@ -142,7 +147,6 @@ class Emitter:
     def _begin(self, pc: int, data: bytes) -> None:
         self.data = data
         self.page_start = pc & ~4095
-        self.cache.make_cold_room()
         self.origin = self.cache.position
         self.view = view_of(pc)
         self.out = bytearray()
@@ -159,10 +163,16 @@ class Emitter:
                 self._cross(pc)
         origin = self.origin
         assert cache.add(out) == origin
+        cache.make_cold_room(_LONGEST_EXIT * len(stubs) + _LITERAL_BYTES * len(self.literals))
         self.origin = cache.cold_position
         self.out = cold = bytearray()
+        entries = {} if self.page is None else self.page.entries
         for kind, pc, place in stubs:
             if kind == CROSS:
+                continue
+            if kind == LINK and pc in entries:
+                # It was translated behind the jump.
+                out[place : place + 4] = signed_32(entries[pc] - self.view - origin - place - 4)
                 continue
             out[place : place + 4] = signed_32(self.origin + len(cold) - origin - place - 4)
             if kind == SPENT:

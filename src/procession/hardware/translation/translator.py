@@ -120,6 +120,7 @@ class Translator(Emitter):
         self._begin(pc, page.data)
         self.page = page
         self._trace(pc)
+        self._trace_branch()
         self._end()
         return page.entries[pc]
 
@@ -164,6 +165,7 @@ class Translator(Emitter):
         page.stanzas[pc] = self._stanza(pc, main - self.view - self.origin if main else 0)
         if not main:
             self._trace(pc)
+            self._trace_branch()
         self._end()
         return page.stanzas[pc]
 
@@ -174,6 +176,7 @@ class Translator(Emitter):
             block = self.block = Block(self.origin + len(out), pc)
             if page is not None and not self.single:
                 page.entries[pc] = self.view + self.origin + len(out)
+                self.new_entries.append(pc)
             stubs, literals = len(self.stubs), len(self.literals)
             start = len(out)
             following = self._block(pc)
@@ -189,6 +192,17 @@ class Translator(Emitter):
                 return
             pc = following
         self._jump(pc)
+
+    def _trace_branch(self) -> None:
+        """The blocks to which the unit's first jump leads whose target isn't translated yet. Every other one
+        would be left for, and that takes as long as to translate three.
+        """
+        assert self.page is not None
+        entries = self.page.entries
+        for kind, target, _ in self.stubs:
+            if kind == LINK and target not in entries:
+                self._trace(target)
+                return
 
     def _loop(self, pc: int, block: Block) -> int:
         """A block that jumps back to itself, with the counter in a register; where the unit goes on.

@@ -334,10 +334,26 @@ class Space:
         self.landings.setdefault(pc >> PAGE_SHIFT, set()).add(_RETURNS * _TABLE_ENTRIES + place)
         return True
 
-    def _settle(self) -> None:
-        """Let links and returns lead to what was translated. To be called after each translation."""
-        self.store.settle_links()
-        new_pads = self.store.translator.new_pads
+    def _settle(self, page: PageCode) -> None:
+        """Let links and returns lead to what was translated, of `page`, and its own links to what there is.
+        To be called after each translation.
+        """
+        store = self.store
+        cache, translator = store.cache, store.translator
+        links, pages, frames = cache.links, cache.pages, self.code_pages
+        new_links = cache.new_links.copy()
+        store.settle_links()
+        for target in new_links:
+            frame = frames.get(target >> PAGE_SHIFT)
+            entry = None if frame is None else pages[frame].entry(target)
+            if entry is not None:
+                self._lead_link(links[target], target, entry)
+        new_entries = translator.new_entries
+        for pc in new_entries:
+            if pc in links and pc in page.entries and frames.get(pc >> PAGE_SHIFT) == page.frame:
+                self._lead_link(links[pc], pc, page.entries[pc])
+        new_entries.clear()
+        new_pads = translator.new_pads
         for pc, pad in new_pads:
             self._lead_back(pc, pad)
         new_pads.clear()
@@ -365,7 +381,7 @@ class Space:
                 entry = self._straddler(page, pc)
             else:
                 entry = self.store.translator.translate(page, pc)
-            self._settle()
+            self._settle(page)
         return entry
 
     def _straddler(self, page: PageCode, pc: int) -> int:
@@ -399,7 +415,7 @@ class Space:
         else:
             entry = page.entries[pc]
             pages = pc >> PAGE_SHIFT, pc >> PAGE_SHIFT
-        self._settle()
+        self._settle(page)
         table, landing = self.stub.tables[0], pc & _TABLE_MASK
         if table[landing] in (self.empty[0], first):
             table[landing] = first
@@ -437,12 +453,17 @@ class Space:
         generation = self.store.cache.generation
         entry = self.entry(pc)
         if self.store.cache.generation == generation:
-            self.stub.links[number] = entry
-            page = pc >> PAGE_SHIFT
-            self.resolved_links.setdefault(page, set()).add(number)
-            if pc & PAGE_MASK > PAGE_MASK - LONGEST_INSTRUCTION:
-                self.resolved_links.setdefault(page + 1, set()).add(number)
+            self._lead_link(number, pc, entry)
         return entry
+
+    def _lead_link(self, number: int, pc: int, entry: int) -> None:
+        """Let a link lead to the code for `pc`, which begins at `entry`, until its page is forgotten."""
+        self.stub.links[number] = entry
+        page = pc >> PAGE_SHIFT
+        self.resolved_links.setdefault(page, set()).add(number)
+        if pc & PAGE_MASK > PAGE_MASK - LONGEST_INSTRUCTION:
+            # It may be an instruction in two pages.
+            self.resolved_links.setdefault(page + 1, set()).add(number)
 
     def link_within(self, place: int, pc: int) -> int:
         """Link the jump at `place` in the cache, which lies in the same page as `pc`. Raises Absent."""
