@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Final, TypeAlias
 
+from procession.abi.word import Words
 from procession.hardware.translation.decode import (
     GS,
     LOCK,
@@ -25,6 +26,7 @@ from procession.hardware.translation.opcodes import (
 )
 from procession.hardware.translation.price import PLAIN_PRICE, is_exchange, price_of
 
+_SIGNED_32: Final = Words("<i")
 _Form: TypeAlias = "Instruction | dict[int, _Form]"
 
 _MOST_FORMS: Final = 1 << 15
@@ -117,15 +119,17 @@ class KnownInstructions:
 
 def target_of(instruction: Instruction, code: bytes, start: int) -> int:
     """Its `target`, as `decode` has it, if it begins at `start`."""
-    place = instruction.displacement
-    size = 4
+    place, length = instruction.displacement, instruction.length
     if instruction.kind in _TRANSFERS:
-        size = 1 if instruction.opcode & 0xF0 == 0x70 or instruction.opcode == 0xEB else 4
-        place = instruction.length - size
+        opcode = instruction.opcode
+        if opcode & 0xF0 == 0x70 or opcode == 0xEB:
+            byte = code[start + length - 1]
+            return length + byte - ((byte & 0x80) << 1)
+        place = length - 4
     elif not place:
         return instruction.target
-    place += start
-    return instruction.length + int.from_bytes(code[place : place + size], "little", signed=True)
+    found: int = _SIGNED_32.unpack_from(code, start + place)[0]
+    return length + found
 
 
 def _depends_on_immediate(instruction: Instruction) -> bool:

@@ -249,7 +249,8 @@ class Translator(Emitter):
             self.target = target_of(instruction, data, first - length)
             start = len(out)
             if kind == TRUNCATED:
-                self._count(price)
+                if price >= UNIT:
+                    self._count(price)
                 if not marks and self.page is not None:
                     del self.page.entries[pc]
                 self._jump(pc)
@@ -286,7 +287,8 @@ class Translator(Emitter):
                 marks += b"%c%c%c" % (length, len(out) - start, THREE)
                 continue
             self.used = used
-            self._count(price)
+            if price >= UNIT:
+                self._count(price)
             start = len(out)
             following = self._transfer(instruction, raw, pc)
             end = len(out) if self.end < 0 else self.end
@@ -295,14 +297,17 @@ class Translator(Emitter):
             self.end = -1
             return following
         out += data[first:offset]
-        self._count(price)
+        if price >= UNIT:
+            self._count(price)
         return self.page_start + offset
 
     # Counting what takes longer than a jump
 
     def _count(self, price: int) -> None:
-        """At the end of a block whose instructions have that `price`: what is beyond a jump's unit."""
-        if price < UNIT or self.single or self.page is None:
+        """At the end of a block whose instructions have that `price`, a unit or more: what is beyond a jump's
+        unit.
+        """
+        if self.single or self.page is None:
             return
         out = self.out
         start = len(out)
