@@ -26,10 +26,11 @@ RECORDED_PROTECTION = {
     "protected_symlinks": 0,
 }
 """The sysctls with which the outcomes were recorded."""
-# A tmpfs as a guest's /dev/shm is, only the scripts' processes, and no signals ignored, as nohup(1) does.
+# A tmpfs as a guest's /dev/shm is, only the scripts' processes, no network but a loopback, whatever a script
+# leaves out, and no signals ignored, as nohup(1) does.
 _UNSHARE = (
     *("env", "--default-signal", "unshare", "--pid", "--fork", "--mount", "--mount-proc", "--uts", "--ipc"),
-    "--",
+    *("--net", "--"),
 )
 _MOUNT = "mount -t tmpfs -o nosuid,nodev,mode=1777 none /dev/shm"
 # A control group for everybody, where scripts find it.
@@ -157,13 +158,20 @@ def differing(scripts: Sequence[Script]) -> list[Difference]:
     return compare(scripts, run_natively(scripts), run_inside(scripts, host_protection()))
 
 
+def without(script: Script, start: int, end: int) -> Script:
+    """A script without the operations between two places, but for those that it is made in safety by."""
+    return [
+        operation for place, operation in enumerate(script) if operation.is_kept or not start <= place < end
+    ]
+
+
 def shrink(found: Difference, rounds: int = 20) -> Difference:
     """Leave out of a script what isn't needed for the outcomes to differ."""
     size = max(1, len(found.script) // 2)
     for _ in range(rounds):
         script = found.script
         starts = range(0, len(script), size) if size < len(script) else range(0)
-        fails = differing([[*script[:start], *script[start + size :]] for start in starts])
+        fails = differing([without(script, start, start + size) for start in starts])
         if fails:
             found = min(fails, key=lambda fail: len(fail.script))
         elif size == 1:

@@ -10,6 +10,7 @@ from tests.differential import (
     mount_calls,
     namespace_calls,
     process_calls,
+    socket_calls,
     userfault_calls,
 )
 from tests.differential.maker import Chance, Family, Maker
@@ -25,6 +26,7 @@ FAMILIES: dict[str, tuple[Family, ...]] = {
     "namespaces": namespace_calls.FAMILIES,
     "processes": process_calls.FAMILIES,
     "cgroups": cgroup_calls.FAMILIES,
+    "sockets": socket_calls.FAMILIES,
     "userfaults": userfault_calls.FAMILIES,
     "users": (*file_calls.FAMILIES, *file_calls.FAMILIES, process_calls.identify),
 }
@@ -55,9 +57,14 @@ def make_script(name: str, seed: int, length: int) -> list[Operation]:
         namespace_calls.begin(make)
     elif name == "userfaults":
         userfault_calls.begin(make)
+    elif name == "sockets":
+        socket_calls.begin(make)
+        length += len(make.operations)
     elif name == "cgroups":
         cgroup_calls.begin(make)
         length += len(make.operations)
+    for operation in make.operations:
+        operation.is_kept = True
     while len(make.operations) < length:
         make.actor = make.random.choice(make.actors)
         make.random.choice(families)(make)

@@ -77,6 +77,8 @@ class Operation:
     actor: int = 0
     kind: int = CALL
     new_actor: int = 0
+    is_kept: bool = False
+    """Whether it's not to be left out, as what keeps the others away from the host."""
 
     def __str__(self) -> str:
         name = {CALL: "", SPAWN: "spawn ", LOAD: "load ", STORE: "store ", SLURP: "slurp "}[self.kind]

@@ -38,6 +38,7 @@ NEEDS_ROOT = {
     "kernel_messages",
     "lease",
     "machine_files",
+    "sending_refusals",
     "mount",
     "mount_rights",
     "mount_tree",

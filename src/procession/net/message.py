@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from procession.abi.errno import EINVAL
+
 if TYPE_CHECKING:
     from procession.fs.file import File
     from procession.net.peer_identity import SenderCredentials
@@ -72,17 +74,25 @@ class Message:
 class Control:
     """What goes with a message beside its bytes (ancillary data, cmsg(3)).
 
-    `credentials` were claimed by the sender and checked. `items` are (level, type, data) of other protocols.
-    `fds` are the sender's descriptors that led to `files`.
+    `credentials` were claimed by the sender and checked. `items` are (level, type, data) of other protocols,
+    whose sockets look at them late: `is_cut_short` says that one with an impossible length was next. `fds`
+    are the sender's descriptors that led to `files`.
     """
 
-    __slots__ = ("credentials", "fds", "files", "items")
+    __slots__ = ("credentials", "fds", "files", "is_cut_short", "items")
 
     def __init__(self) -> None:
         self.files: PassedFiles | None = None
         self.fds: list[int] = []
         self.credentials: SenderCredentials | None = None
         self.items: list[tuple[int, int, bytes]] = []
+        self.is_cut_short = False
+
+    def checked_items(self) -> list[tuple[int, int, bytes]]:
+        """The items. Raises EINVAL."""
+        if self.is_cut_short:
+            raise EINVAL("the length of a control message")
+        return self.items
 
     def release(self) -> None:
         """Give back what wasn't sent."""

@@ -22,6 +22,7 @@ STAMP_REQUESTS = (
     *_NANOSECOND_REQUESTS,
 )
 _SOL_SOCKET = int(SocketLevel.SOL_SOCKET)
+_PASSED_OVER = (int(ControlMessageType.SCM_RIGHTS), int(ControlMessageType.SCM_CREDENTIALS))
 SO_TIMESTAMP = int(SocketOption.SO_TIMESTAMP_OLD)
 SO_TIMESTAMPNS = int(SocketOption.SO_TIMESTAMPNS_OLD)
 TIMESTAMPS = (
@@ -116,12 +117,22 @@ def chosen_stamping(control: Control | None) -> int | None:
     Linux: net/core/sock.c, sock_cmsg_send.
     """
     chosen: int | None = None
-    for level, kind, body in control.items if control is not None else ():
+    for level, kind, body in control.checked_items() if control is not None else ():
         if level == _SOL_SOCKET:
-            if kind not in TIMESTAMPING:
-                raise EINVAL(f"no control message {kind}")
-            chosen = checked_stamping(body)
+            if kind in TIMESTAMPING:
+                chosen = checked_stamping(body)
+            else:
+                check_socket_item(kind)
     return chosen
+
+
+def check_socket_item(kind: int) -> None:
+    """Raise EINVAL for a control message of SOL_SOCKET that no protocol of the internet knows.
+
+    What goes with local sockets alone is passed over. Linux: net/core/sock.c, __sock_cmsg_send.
+    """
+    if kind not in _PASSED_OVER:
+        raise EINVAL(f"no control message {kind}")
 
 
 def _sending_flags(options: Mapping[int, int], chosen: int | None) -> int:

@@ -8,7 +8,7 @@ from procession.abi.errno import EBADF, ECONNABORTED, EINVAL, ENOTCONN, ENOTSOCK
 from procession.abi.socket import AddressFamily, ShutdownHow, SocketFlag, SocketType
 from procession.abi.structure import I32
 from procession.abi.word import Words
-from procession.fs.file import O_CLOEXEC, O_NONBLOCK, PathFile
+from procession.fs.file import O_CLOEXEC, O_NONBLOCK, File, PathFile
 from procession.hardware.physical_memory import OutOfFrames
 from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.kernel.signal.io import send_urgent
@@ -54,12 +54,18 @@ def network_of(task: Task) -> Network:
 
 def socket_file(task: Task, fd: int) -> SocketFile:
     """The socket behind `fd`. Raises EBADF, ENOTSOCK. Linux: net/socket.c, sockfd_lookup."""
-    file = task.file_of_call(fd)
+    file = opened_file(task, fd)
     if isinstance(file, SocketFile):
         return file
+    raise ENOTSOCK
+
+
+def opened_file(task: Task, fd: int) -> File:
+    """What is behind `fd`, whether it's a socket or not. Raises EBADF."""
+    file = task.file_of_call(fd)
     if file is None or isinstance(file, PathFile):
         raise EBADF
-    raise ENOTSOCK
+    return file
 
 
 def blocking_flags(file: SocketFile) -> int:
@@ -193,12 +199,13 @@ def accept4(
 
 def _accept(task: Task, fd: int, address: int, length: InOut[I32], flags: int) -> int:
     """Linux: net/socket.c, do_accept."""
+    opened_file(task, fd)
     if flags & ~_TYPE_FLAGS:
         raise EINVAL("unknown flags")
-    file = socket_file(task, fd)
     files, limit = task.files, task.group.limits.soft[RLIMIT_NOFILE]
     # A full table must not cost a connection.
     files.lowest_free(0, limit)
+    file = socket_file(task, fd)
     task.kernel.vfs.accounts.check_files()
     connection = file.socket.accept(blocking_flags(file))
     accepted = open_socket(connection, flags, task.credentials)

@@ -66,6 +66,9 @@ def read_control(task: Task, socket: Socket, address: int, length: int) -> Contr
     while offset + _HEADER_SIZE <= length:
         size, level, kind = _HEADER.unpack_from(data, offset)
         if not _HEADER_SIZE <= size <= length - offset:
+            if not takes_credentials:
+                control.is_cut_short = True
+                break
             raise EINVAL("the length of a control message")
         body = data[offset + _HEADER_SIZE : offset + size]
         offset += _aligned(size)

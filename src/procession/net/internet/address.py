@@ -76,6 +76,11 @@ def is_link_local(address: bytes) -> bool:
     return len(address) == 16 and address[0] == 0xFE and address[1] & 0xC0 == 0x80
 
 
+def is_group_of_link(address: bytes) -> bool:
+    """Whether it's a group of IPv6 that counts on one link only: ffx2::/16."""
+    return len(address) == 16 and address[0] == 0xFF and address[1] & 0x0F == 2
+
+
 def scope_of(sockaddr: bytes) -> int:
     """The index of the interface that a struct sockaddr_in6 names, 0 for none."""
     if len(sockaddr) < SockaddrIn6.SIZE or family_of(sockaddr) != AF_INET6:

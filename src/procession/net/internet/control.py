@@ -21,15 +21,13 @@ from procession.net.internet.flow import find_flow
 from procession.net.internet.flow_label import INFO_MASK, check_label, chosen_info
 from procession.net.internet.header_options import answered
 from procession.net.internet.udp_options import COALESCE
-from procession.net.timestamp import TIMESTAMPING, checked_stamping, timestamp_items
+from procession.net.timestamp import TIMESTAMPING, check_socket_item, checked_stamping, timestamp_items
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from procession.net.internet.datagram import DatagramSocket
     from procession.net.internet.packet import Packet
     from procession.net.internet.socket import InternetSocket
-    from procession.net.network import Network
+    from procession.net.message import Control
 
 SOL_SOCKET = int(SocketLevel.SOL_SOCKET)
 SOL_IP = int(SocketLevel.SOL_IP)
@@ -134,27 +132,39 @@ def _own_address(socket: DatagramSocket, packet: Packet) -> bytes:
 class PacketChoice:
     """What a sender chooses for one datagram by control messages; None where it leaves that to its socket.
 
-    Raises EINVAL for what isn't known. Linux: net/ipv4/ip_sockglue.c, ip_cmsg_send; ip6_datagram_send_ctl.
+    It goes to `target`, and messages of the other protocol than that's are passed over, but a socket of IPv6
+    may name a source in its own way for IPv4, too. Raises EINVAL for what isn't known.
+    Linux: net/ipv4/ip_sockglue.c, ip_cmsg_send; ip6_datagram_send_ctl.
     """
 
     __slots__ = ("flow_info", "network", "source", "stamping", "tos", "ttl")
 
-    def __init__(self, network: Network, items: Iterable[tuple[int, int, bytes]]) -> None:
-        self.network = network
+    def __init__(self, socket: InternetSocket, control: Control | None, target: bytes) -> None:
+        level_of_target = SOL_IP if len(target) == 4 else SOL_IPV6
+        self.network = socket.network
         self.source: bytes | None = None
         self.tos: int | None = None
         self.ttl: int | None = None
         self.stamping: int | None = None
         self.flow_info: int | None = None
-        for level, kind, body in items:
-            if level == SOL_IP and kind == _IP_PKTINFO:
-                if len(body) != InPktinfo.SIZE:
-                    raise EINVAL
-                self._choose_source(InPktinfo.unpack(body).ipi_spec_dst)
-            elif level == SOL_IPV6 and kind == _IPV6_PKTINFO:
+        if control is None:
+            return
+        for level, kind, body in control.checked_items():
+            if level == SOL_SOCKET:
+                if kind in TIMESTAMPING:
+                    self.stamping = checked_stamping(body)
+                else:
+                    check_socket_item(kind)
+            elif (level, kind) == (SOL_IPV6, _IPV6_PKTINFO) and socket.family == AF_INET6:
                 if len(body) != In6Pktinfo.SIZE:
                     raise EINVAL
                 self._choose_source(unmapped(In6Pktinfo.unpack(body).ipi6_addr))
+            elif level != level_of_target:
+                continue
+            elif level == SOL_IP and kind == _IP_PKTINFO:
+                if len(body) != InPktinfo.SIZE:
+                    raise EINVAL
+                self._choose_source(InPktinfo.unpack(body).ipi_spec_dst)
             elif level == SOL_IP and kind == _IP_TTL:
                 self.ttl = _checked(body, 1)
             elif level == SOL_IP and kind == _IP_TOS:
@@ -167,9 +177,7 @@ class PacketChoice:
                 if len(body) < _INFO_SIZE:
                     raise EINVAL
                 self.flow_info = int.from_bytes(body[:_INFO_SIZE], "big") & INFO_MASK
-            elif level == SOL_SOCKET and kind in TIMESTAMPING:
-                self.stamping = checked_stamping(body)
-            elif level in (SOL_IP, SOL_IPV6, SOL_SOCKET):
+            else:
                 raise EINVAL(f"no control message {kind} at level {level}")
 
     def _choose_source(self, address: bytes) -> None:

@@ -119,7 +119,7 @@ class DatagramSocket(InternetSocket):
             return
         self.bind_automatically()
         target, port = self.parse_target(address)
-        self.check_family(target)
+        self.check_scope(target, scope_of(address))
         if len(self.local_address) != len(target) and not self.has_chosen_address:
             # It was connected by the other protocol before.
             self.local_address = any_of(self.family)

@@ -10,7 +10,7 @@ from procession.abi.internet import ETHERTYPES, IpOption, Ipv6Option
 from procession.abi.socket import SocketLevel
 from procession.abi.word import Words, pack_port
 from procession.net.buffer_charge import packet_charge
-from procession.net.internet.address import AF_INET, AF_INET6, format_sockaddr
+from procession.net.internet.address import AF_INET, AF_INET6, format_sockaddr, is_any
 from procession.net.internet.flow import UNRESOLVED
 from procession.net.link.interface import LOOPBACK
 from procession.net.message import Received
@@ -109,6 +109,9 @@ def report_undelivered(socket: DatagramSocket, packet: Packet, error: IcmpError,
     if socket.remote_address is not None and (
         socket.remote_address != target or (port and socket.remote_port != port)
     ):
+        return False
+    if not is_any(socket.local_address) and socket.local_address != packet.source:
+        # Who is bound to a group sends from an address of the machine, and is not found by that.
         return False
     entry = Undelivered(packet.data, target, port, error, offender)
     if wants_errors(socket, target):

@@ -158,7 +158,7 @@ class RawSocket(_MessageSocket):
         """Linux: net/ipv4/raw.c, raw_sendmsg; net/ipv6/raw.c, rawv6_sendmsg."""
         self.check_sending(data, flags)
         target, _, scope = self.target_of(address)
-        choice = PacketChoice(self.network, control.items if control is not None else ())
+        choice = PacketChoice(self, control, target)
         flow = self.way_to(target, choice.source, scope)
         if self.has_own_header:
             self._send_whole(data, flow, choice)
@@ -319,7 +319,7 @@ class PingSocket(_MessageSocket):
         if data[0] != (ECHO if self.family == AF_INET else ECHO_6) or data[1]:
             raise EINVAL("only echo requests may be sent")
         target, _, scope = self.target_of(address)
-        choice = PacketChoice(self.network, control.items if control is not None else ())
+        choice = PacketChoice(self, control, target)
         flow = self.way_to(target, choice.source, scope)
         self.bind_automatically()
         tos, ttl = choice.service_and_limit(self, flow.target)

@@ -28,6 +28,7 @@ from procession.net.internet.address import (
     family_of,
     format_sockaddr,
     is_any,
+    is_group_of_link,
     is_link_local,
     is_multicast,
     parse,
@@ -155,7 +156,7 @@ class InternetSocket(Socket):
         is_chosen = port != 0
         if not is_chosen and self.protocol_options.get(NO_PORT_YET):
             self.local_address = wanted
-            self.has_chosen_address = not is_any(wanted)
+            self.has_chosen_address = len(wanted) != len(any_of(self.family)) or not is_any(wanted)
             return
         if is_chosen:
             if self.options.get(_SO_REUSEADDR) != FORCED_REUSE:
@@ -164,7 +165,8 @@ class InternetSocket(Socket):
         else:
             port = self._find_port(for_connection=False)
         self.local_address, self.local_port = wanted, port
-        self.has_chosen_address = not is_any(wanted)
+        # The wildcard of IPv4 in IPv6's form is a choice, too.
+        self.has_chosen_address = len(wanted) != len(any_of(self.family)) or not is_any(wanted)
         if len(wanted) == 16 and self.has_chosen_address:
             self.is_ipv6_only = True
             self.protocol_options[_ONLY_6] = 1
@@ -260,7 +262,9 @@ class InternetSocket(Socket):
         """Where packets to `target` go from `local`, or from the socket's own address.
 
         `scope` is the index of the interface that a link-local address is meant at, `out` that of the one to
-        go out of, unless the socket is bound to one. Raises ENETUNREACH, EHOSTUNREACH, EINVAL, ENODEV.
+        go out of, unless the socket is bound to one. Raises ENETUNREACH, EHOSTUNREACH, EINVAL, ENODEV, and
+        EAFNOSUPPORT where there is a way, but IPv6 has none from an address of IPv4.
+        Linux: net/ipv6/ip6_output.c, ip6_dst_lookup_tail.
         """
         network = self.network
         if local is None:
@@ -270,29 +274,33 @@ class InternetSocket(Socket):
             is_6 = len(target) == 16 and not (len(local) == 4 and self.family == AF_INET6)
             target = LOOPBACK_6 if is_6 else LOOPBACK_4
         source: bytes | None = None
-        if not is_any(local):
-            if len(local) != len(target):
-                raise ENETUNREACH("the socket is bound to an address of the other protocol")
-            if not is_multicast(local) and local != BROADCAST_4 and not network.routes.is_broadcast(local):
+        is_impossible = len(local) < len(target)
+        if not is_any(local) and not is_impossible:
+            if len(local) > len(target):
+                if self.has_chosen_address:
+                    raise ENETUNREACH("the socket is bound to an address of the other protocol")
+                # The address of a connection by IPv6 is none for a datagram that goes by IPv4.
+            elif not is_multicast(local) and local != BROADCAST_4 and not network.routes.is_broadcast(local):
                 source = local
         device = self.device
-        if len(target) == 16 and is_link_local(target) and device is None:
-            if not scope:
-                raise EINVAL("a link-local address needs an interface")
+        if len(target) == 16 and is_link_local(target) and scope:
             out = scope
         if device is None and out:
             device = network.interfaces.get(out)
             if device is None:
                 raise ENODEV("no such interface")
-        return find_flow(network, target, source, device)
-
-    def check_family(self, target: bytes) -> None:
-        """Raise EAFNOSUPPORT for an IPv6 address if this socket is bound to one of IPv4 written as IPv6's.
-
-        Linux: net/ipv6/udp.c, udpv6_sendmsg; net/ipv6/tcp_ipv6.c, tcp_v6_connect.
-        """
-        if len(target) == 16 and len(self.local_address) == 4 and self.has_chosen_address:
+        flow = find_flow(network, target, source, device)
+        if is_impossible:
             raise EAFNOSUPPORT("the socket is bound to an address of IPv4")
+        return flow
+
+    def check_scope(self, target: bytes, scope: int) -> None:
+        """Raise EINVAL for an address that counts on one link, which isn't named, where it is connected to.
+
+        Linux: net/ipv6/datagram.c, __ip6_datagram_connect; net/ipv6/tcp_ipv6.c, tcp_v6_connect.
+        """
+        if (is_link_local(target) or is_group_of_link(target)) and not scope and self.device is None:
+            raise EINVAL("a link-local address needs an interface")
 
     def own_sockaddr(self) -> bytes:
         """Linux: net/ipv4/af_inet.c, inet_getname."""

@@ -303,7 +303,7 @@ class TcpSocket(InternetSocket):
             raise ENETUNREACH
         if self.is_ipv6_only and len(target) == 4:
             raise ENETUNREACH("only IPv6 here")
-        self.check_family(target)
+        self.check_scope(target, scope_of(address))
         # A port from bind(2) is kept, even if that chose it; the last connection's went with it.
         self.forget_addresses()
         self.remote_scope = scope_of(address)
@@ -482,12 +482,12 @@ class TcpSocket(InternetSocket):
                 return gone
         if self.state not in CAN_SEND:
             self._refuse_to_send(flags)
-        if self.error or self.ended & SENDING:
-            self.raise_error()
-            raise EPIPE("the socket was shut down")
         if self.repair is not None and self.repair.is_on:
             return send_under_repair(self, self.repair, data, flags)
         stamping = chosen_stamping(control) if control is not None else None
+        if self.error or self.ended & SENDING:
+            self.raise_error()
+            raise EPIPE("the socket was shut down")
         peer = self.peer
         flow = self.flow
         if peer is None:

@@ -132,7 +132,6 @@ class UdpSocket(DatagramSocket):
             target, port = self._parse_target(address)
             if not port:
                 raise EINVAL("port 0")
-            self.check_family(target)
             return target, port, scope_of(address)
         if self.remote_address is None:
             raise EDESTADDRREQ
@@ -149,7 +148,9 @@ class UdpSocket(DatagramSocket):
         if self.held is not None:
             return self._add_to_held(data, flags)
         target, port, scope = self._target_of(address)
-        choice = PacketChoice(self.network, control.items if control is not None else ())
+        if flags & MSG_OOB and len(target) == 4:
+            raise EOPNOTSUPP("no urgent data here")
+        choice = PacketChoice(self, control, target)
         info = choice.info_for(self, address) if self.family == AF_INET6 else 0
         segment_bytes = self.protocol_options.get(SEGMENT, 0)
         if control is not None and control.items:
@@ -217,7 +218,7 @@ class UdpSocket(DatagramSocket):
         if data is not None:
             target, port, source, scope, segment_bytes = self.held_target
             flow = self.way_to(target, source, scope)
-            choice = PacketChoice(self.network, ())
+            choice = PacketChoice(self, None, target)
             choice.flow_info = self.held_info
             self._send_pieces(data, flow, port, choice, segment_bytes)
 

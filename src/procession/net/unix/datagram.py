@@ -340,15 +340,19 @@ class UnixSequenced(UnixMessageSocket):
 
     def check_message(self, length: int, flags: int, address: bytes | None) -> None:
         """It goes to the other end, whatever `address` says."""
-        self.raise_error()
-        if self.state != ESTABLISHED:
-            raise ENOTCONN
+        self.check_before_control()
         if flags & MSG_OOB:
             raise EOPNOTSUPP("no urgent data here")
         if self.peer is None:
             raise ENOTCONN
         self.bind_for_credentials()
         self.get_room(length, flags)
+
+    def check_before_control(self) -> None:
+        """Linux: net/unix/af_unix.c, unix_seqpacket_sendmsg."""
+        self.raise_error()
+        if self.state != ESTABLISHED:
+            raise ENOTCONN
 
     def send(self, data: bytes, flags: int, address: bytes | None, control: Control | None) -> int:
         """Linux: net/unix/af_unix.c, unix_seqpacket_sendmsg."""
