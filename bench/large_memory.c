@@ -214,6 +214,21 @@ static void do_truncate_among_areas(void)
 	must(ftruncate(fd, 8192));
 }
 
+/* The file is on a disk: what is mapped of it must be synced. */
+static void make_disk_file_among_areas(void)
+{
+	make_file_among_areas();
+	fd = (int)must(open("/tmp/large", O_RDWR | O_CREAT, 0600));
+	must(ftruncate(fd, 4096));
+	mapped_file = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+}
+
+static void do_sync_among_areas(void)
+{
+	mapped_file[0] = 1;
+	must(fsync(fd));
+}
+
 static void do_process_advise(void)
 {
 	struct iovec parts[1024];
@@ -548,6 +563,7 @@ static const struct kind kinds[] = {
 	{"advise-areas", make_areas, do_advise_areas},
 	{"punch-among-areas", make_file_among_areas, do_punch_among_areas},
 	{"truncate-among-areas", make_file_among_areas, do_truncate_among_areas},
+	{"sync-among-areas", make_disk_file_among_areas, do_sync_among_areas},
 	{"process-advise", make_memory, do_process_advise},
 	{"resident", make_memory, do_resident},
 	{"resident-file", make_shared, do_resident},

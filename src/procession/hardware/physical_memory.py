@@ -49,6 +49,10 @@ class OutOfBuffers(OutOfFrames):
 class AddressSpace(Protocol):
     """Who maps frames: what a file's end that moves must reach."""
 
+    @property
+    def area_count(self) -> int:
+        """How many areas there are to look at."""
+
     def unmap_pages(self, pages: object, first_index: int, /) -> None:
         """Drop what is mapped of the page cache `pages` from page `first_index` on."""
 

@@ -185,6 +185,11 @@ class MemoryDescriptor(AreaMap):
         """
         return self.dumpable == DUMPABLE
 
+    @property
+    def area_count(self) -> int:
+        """How many areas there are (in Linux, mm_struct.map_count)."""
+        return self.areas.length
+
     # Sharing and ending
 
     def acquire(self) -> MemoryDescriptor:

@@ -22,6 +22,8 @@ _SPARE_SHIFT = 3
 """Where less than one in 1 << that of the machine's frames is free, they're taken one at a time."""
 _READ_AT_ONCE = 32
 """So many pages of a file are read for a control group before it's looked again whether it may have more."""
+_FEW_AREAS, _AREAS_AS_A_CHANGE = 1024, 32
+"""So many are looked at in the time of the call; and from there on so many in that of one changed entry."""
 MAXIMUM_PAGES = 1 << 52
 """No file has a page of this index."""
 
@@ -56,9 +58,17 @@ def write_back(caches: dict[PageCache, int]) -> None:
     for cache, size in caches.items():
         cache.cut_tail(size)
     for cache in caches:
+        _note_search(cache.memory)
         for space in cache.memory.address_spaces:
             space.protect_shared_pages(caches)
         break
+
+
+def _note_search(memory: PhysicalMemory) -> None:
+    """Every area of every address space is looked at, where Linux has a tree of those that map a file."""
+    count = sum(space.area_count for space in memory.address_spaces)
+    if count > _FEW_AREAS:
+        memory.note_changed(count // _AREAS_AS_A_CHANGE)
 
 
 class EntryRun:
@@ -141,6 +151,7 @@ class PageCache:
         if not self.is_executed:
             self.is_executed = True
             if self.area_count:
+                _note_search(self.memory)
                 for space in self.memory.address_spaces:
                     space.forget_shared_pages(self)
 
