@@ -241,3 +241,48 @@ TEST(who_the_kernel_is)
 	text = heard(fd, ports);
 	CHECK(strstr(text, " from 0 to 0 pid 0 uid 0") != NULL);
 }
+
+/* How many messages of two bytes wait at a socket, of which the first is `first`; all are received. */
+static int drain(int fd, const char *first)
+{
+	char text[8] = {0};
+	int count = 0;
+
+	for (; recv(fd, text, sizeof(text), 0) == 2; count++)
+		if (count == 0)
+			CHECK_STRING(text, first);
+	CHECK_EQ(errno, EAGAIN);
+	return count;
+}
+
+TEST(what_was_missed_is_told_once)
+{
+	unsigned int port;
+	int one, two, kept;
+	char text[8] = {0};
+
+	MUST(unshare(CLONE_NEWNET));
+	one = new_socket(NETLINK_USERSOCK, 0, &port), two = new_socket(NETLINK_USERSOCK, 2, &port);
+	set(two, SOL_SOCKET, SO_RCVBUF, 2304);
+	/* No kernel listens to what others hear: each of these ends with ECONNREFUSED. */
+	for (int at = 0; at < 200; at++)
+		say(one, at ? "at" : "on", 0, 2);
+	CHECK_ERRNO(recv(two, text, sizeof(text), 0), ENOBUFS);
+	CHECK_EQ(recv(two, text, sizeof(text), 0), 2);
+	/* As long as something waits nothing comes, and that isn't told again. */
+	say(one, "no", 0, 2);
+	kept = drain(two, "at");
+	CHECK(kept > 0 && kept < 199);
+	say(one, "as", 0, 2);
+	CHECK_EQ(drain(two, "as"), 1);
+	/* Who doesn't want to be told gets what there's room for. */
+	set(two, SOL_NETLINK, NETLINK_NO_ENOBUFS, 1);
+	for (int at = 0; at < 200; at++)
+		say(one, at ? "at" : "on", 0, 2);
+	CHECK_EQ(drain(two, "on"), kept + 1);
+	for (int at = 0; at < 200; at++)
+		say(one, at ? "at" : "on", 0, 2);
+	CHECK_EQ(recv(two, text, sizeof(text), 0), 2);
+	say(one, "it", 0, 2);
+	CHECK_EQ(drain(two, "at"), kept + 1);
+}

@@ -49,7 +49,7 @@ def unicast(
     if kept is None:
         return
     charge = datagram_charge(len(kept))
-    if receiver.answers and receiver.answer_bytes + charge > receiver.receive_room:
+    if receiver.is_congested or (receiver.answers and receiver.answer_bytes + charge > receiver.receive_room):
         receiver.wait_for_room(sender, flags)
     if not sender.network.system.charge_arrived(charge):
         raise ENOBUFS("no memory")

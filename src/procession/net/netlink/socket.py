@@ -70,6 +70,7 @@ _DROP_MEMBERSHIP = int(NetlinkOption.NETLINK_DROP_MEMBERSHIP)
 _LIST_MEMBERSHIPS = int(NetlinkOption.NETLINK_LIST_MEMBERSHIPS)
 _CAP_ACK = int(NetlinkOption.NETLINK_CAP_ACK)
 _EXT_ACK = int(NetlinkOption.NETLINK_EXT_ACK)
+_NO_ENOBUFS = int(NetlinkOption.NETLINK_NO_ENOBUFS)
 _PKTINFO = int(NetlinkOption.NETLINK_PKTINFO)
 _ACK_TLVS = int(NetlinkFlag.NLM_F_ACK_TLVS)
 _BLAMED = int(AcknowledgementAttribute.NLMSGERR_ATTR_OFFS)
@@ -139,7 +140,8 @@ class NetlinkSocket(Socket):
 
     `port_id` is its address, 0 until it's bound; `groups` a mask of the groups that it listens to. `target`
     and `target_groups` are whom it's connected to: the kernel (0), or another socket, and groups. `answers`
-    wait to be received; `answer_bytes` is what they take.
+    wait to be received; `answer_bytes` is what they take. `is_congested` says that something was missed, and
+    that nothing more is kept until all that waits has been received.
     `dump` is the rest of a list, which is charged and follows when there is room.
     """
 
@@ -148,6 +150,7 @@ class NetlinkSocket(Socket):
         "answers",
         "dump",
         "groups",
+        "is_congested",
         "port_id",
         "protocol_options",
         "target",
@@ -165,6 +168,7 @@ class NetlinkSocket(Socket):
         self.target_groups = 0
         self.answers: deque[NetlinkMessage] = deque()
         self.answer_bytes = 0
+        self.is_congested = False
         self.dump: deque[bytes] = deque()
         self.protocol_options: dict[int, int] = {}
 
@@ -397,15 +401,22 @@ class NetlinkSocket(Socket):
         self.hear(message, group, 0, None)
 
     def hear(self, data: bytes, group: int, sender: int, credentials: SenderCredentials | None) -> None:
-        """Keep `data`, or note that it was missed. Linux: net/netlink/af_netlink.c, do_one_broadcast."""
+        """Keep `data`, or note that it was missed: once, until what waits has been received.
+
+        Linux: net/netlink/af_netlink.c, do_one_broadcast, netlink_broadcast_deliver, netlink_overrun.
+        """
         kept = self.let_in(data)
         if kept is None:
             return
         charge = datagram_charge(len(kept))
-        has_room = not self.answers or self.answer_bytes + charge <= self.receive_room
+        has_room = not self.is_congested and (
+            not self.answers or self.answer_bytes + charge <= self.receive_room
+        )
         if not has_room or not self.network.system.charge_arrived(charge):
-            self.error = ENOBUFS.number
-            self.state_changed()
+            if not self.is_congested and not self.protocol_options.get(_NO_ENOBUFS):
+                self.is_congested = bool(self.answers)
+                self.error = ENOBUFS.number
+                self.state_changed()
             return
         self.append(kept, group, charge, sender, credentials)
 
@@ -445,6 +456,7 @@ class NetlinkSocket(Socket):
             self._uncount(message)
             if not self.answers:
                 # Linux: net/netlink/af_netlink.c, netlink_rcv_wake.
+                self.is_congested = False
                 self.write_queue.wake_all()
         if self.dump and self.answer_bytes <= self.receive_room >> 1:
             self._continue_dump()
@@ -493,6 +505,9 @@ class NetlinkSocket(Socket):
         number = read_int(value) if len(value) >= 4 else 0
         if name in _SWITCHES:
             self.protocol_options[name] = int(number != 0)
+            if name == _NO_ENOBUFS and number:
+                self.is_congested = False
+                self.write_queue.wake_all()
         elif name in (_ADD_MEMBERSHIP, _DROP_MEMBERSHIP):
             if not 0 < number < _LARGEST_GROUP:
                 raise EINVAL(f"no group {number}")
