@@ -17,6 +17,8 @@ from tests.guest.compile_c import Linkage, compile_program
 EXECUTOR = Path(__file__).with_name("executor.c")
 DIRECTORY = "/dev/shm/differential"
 NATIVE_TIMEOUT_S = 300
+TIME_LIMIT_S = 600
+"""Of virtual time, which thousands of scripts take."""
 LEAST_LINUX = (6, 17)
 """What Procession is compared with. Older ones answer differently here and there."""
 RECORDED_PROTECTION = {
@@ -128,7 +130,9 @@ def run_inside(scripts: Sequence[Script], protection: dict[str, int]) -> list[li
         for name, level in protection.items():
             setattr(machine.kernel.vfs, name, level)
         command = [os.fspath(executor), os.fspath(path), DIRECTORY]
-        result = machine.run(["sh", "-c", _ENTER_GROUP, "/sys/fs/cgroup/scripts", *command])
+        result = machine.run(
+            ["sh", "-c", _ENTER_GROUP, "/sys/fs/cgroup/scripts", *command], time_limit_s=TIME_LIMIT_S
+        )
     return read_outcomes(scripts, result.stdout)
 
 

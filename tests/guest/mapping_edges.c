@@ -1,6 +1,7 @@
 /* Odd arguments of the calls on memory, and which of several errors they tell: found by tests/differential. */
 #include "fault.h"
 
+#include <linux/mempolicy.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -216,6 +217,7 @@ TEST(remapped_file_pages)
 {
 	int file = (int)MUST(syscall(SYS_memfd_create, "pages", 0));
 	char *memory, *private_memory = map_pages(1);
+	unsigned long node = 1;
 
 	MUST(ftruncate(file, 8 * PAGE));
 	for (int at = 0; at < 8; at++)
@@ -231,6 +233,10 @@ TEST(remapped_file_pages)
 	CHECK_EQ(memory[0], 'F');
 	CHECK_OK(syscall(SYS_remap_file_pages, memory, 3 * PAGE, 0, 3, 0));
 	CHECK_EQ(memory[0], 'd');
+	/* Areas that differ in the policy of their memory are alike. */
+	CHECK_OK(syscall(SYS_mbind, memory + PAGE, PAGE, MPOL_PREFERRED, &node, 64, 0));
+	CHECK_OK(syscall(SYS_remap_file_pages, memory, 3 * PAGE, 0, 2, 0));
+	CHECK_EQ(memory[0], 'c');
 	CHECK_ERRNO(syscall(SYS_remap_file_pages, memory, PAGE, PROT_READ, 0, 0), EINVAL);
 	CHECK_ERRNO(syscall(SYS_remap_file_pages, memory, 0, 0, 0, 0), EINVAL);
 	/* Its areas must be alike, in what was advised too; that is asked before how far files go. */

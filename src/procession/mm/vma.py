@@ -47,6 +47,7 @@ ACCOUNTED = 524288
 """Memory was set aside for what may be written here, as it once could be (in Linux, VM_ACCOUNT)."""
 POLICY_SHIFT = 20
 """Where in the flags the policy of its memory is, as mm/policy.py writes it; 0 for none."""
+ALL_BUT_POLICY = (1 << POLICY_SHIFT) - 1
 ANY_LOCK = LOCKED | LOCKED_ON_FAULT
 
 _MCL_ONFAULT = int(LockAll.MCL_ONFAULT)

@@ -33,7 +33,7 @@ from procession.mm.policy import (
     nodes_of,
     split_mode,
 )
-from procession.mm.vma import POLICY_SHIFT, PROT_READ
+from procession.mm.vma import ALL_BUT_POLICY, POLICY_SHIFT, PROT_READ
 from procession.syscalls.declaration import syscall
 from procession.syscalls.memory import align
 from procession.syscalls.parameters import Address, Flags, Int, Size
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from procession.mm.address_space import MemoryDescriptor
 
 _UNSIGNED_64 = (1 << 64) - 1
-_OTHER_FLAGS = (1 << POLICY_SHIFT) - 1
 _WORD_BITS = 64
 _PAGE_BITS = PAGE_SIZE * 8
 _PAGES_AT_A_TIME = 4096
@@ -180,7 +179,7 @@ def mbind(
         # where the policy names none. Linux: mm/mempolicy.c, queue_folio_required.
         raise EIO("there are pages on other nodes than those named")
     for area in mm.isolate(address, end):
-        area.flags = area.flags & _OTHER_FLAGS | policy << POLICY_SHIFT
+        area.flags = area.flags & ALL_BUT_POLICY | policy << POLICY_SHIFT
     mm.merge_around(address, end)
     return 0
 

@@ -13,7 +13,16 @@ from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT
 from procession.kernel.memory_lock import check_lock_growth
 from procession.kernel.security.commoncap import check_mapping_address
 from procession.mm.user_fault import move_marks
-from procession.mm.vma import ANY_LOCK, DONT_EXPAND, LOCKED, LOCKED_ON_FAULT, PROT_WRITE, SEALED, USER_HANDLES
+from procession.mm.vma import (
+    ALL_BUT_POLICY,
+    ANY_LOCK,
+    DONT_EXPAND,
+    LOCKED,
+    LOCKED_ON_FAULT,
+    PROT_WRITE,
+    SEALED,
+    USER_HANDLES,
+)
 from procession.syscalls.declaration import syscall
 from procession.syscalls.memory import align, populate
 from procession.syscalls.parameters import Address, Flags, Int, Size
@@ -238,7 +247,9 @@ def remap_file_pages(
         # Linux takes VM_SHARED from it. Linux: mm/mmap.c, do_mmap.
         raise EINVAL("not a shared mapping that can be written to")
     for other in mm.areas_in(start, end):
-        if other.pages is not area.pages or other.protection != area.protection or other.flags != area.flags:
+        is_alike = other.pages is area.pages and other.protection == area.protection
+        # Linux's policies of memory aren't among its flags.
+        if not is_alike or (other.flags ^ area.flags) & ALL_BUT_POLICY:
             raise EINVAL("not one mapping all through")
     if not mm.is_mapped(start, end):
         raise EINVAL("part of the range isn't mapped")
