@@ -45,6 +45,7 @@ class Page:
         self.store = store
         self.index = index
         self.is_shared = is_shared
+        self.is_accounted = bool(protection & WRITE) and not is_shared
         self.opener = ""
         self.may_write = True
         self.is_kept_from_child = False
@@ -81,6 +82,16 @@ class Page:
             old = self.contents()
             self.private = old[:offset] + data + old[offset + len(data) :]
 
+    def protect(self, protection: int, *, has_pages: bool) -> None:
+        """Change what may be done; `has_pages` says whether there are any of the area's part that changes."""
+        if protection == self.protection:
+            return
+        self.protection = protection
+        if protection & WRITE and not self.is_shared:
+            self.is_accounted = True
+        elif not protection & WRITE and self.store is None and not has_pages:
+            self.is_accounted = False
+
     def drop(self) -> None:
         """What was there isn't any more: the next access finds the file's contents, or zeros."""
         self.private = None
@@ -88,7 +99,7 @@ class Page:
 
 _ALIKE = (
     *("protection", "store", "is_shared", "opener", "may_write", "name"),
-    *("is_kept_from_child", "is_wiped_in_child"),
+    *("is_kept_from_child", "is_wiped_in_child", "is_accounted"),
 )
 
 

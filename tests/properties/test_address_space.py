@@ -16,7 +16,7 @@ from procession.hardware.engines.scripted import SCRATCH_ADDRESS, SCRATCH_BYTES
 from procession.kernel.task import Task
 from procession.mm.page_cache import PageCache
 from procession.mm.peek import peek
-from procession.mm.vma import DONT_FORK, WIPE_ON_FORK, VirtualMemoryArea
+from procession.mm.vma import ACCOUNTED, DONT_FORK, WIPE_ON_FORK, VirtualMemoryArea
 from tests.kernel.conducted_machine import ConductedMachine, Outcome
 from tests.properties.address_space_model import PAGE, READ, WRITE, Page, Space, Store
 from tests.properties.page_walk import Translation, census, translate
@@ -52,6 +52,7 @@ def seen(area: VirtualMemoryArea) -> tuple[object, ...]:
 def foreseen(start: int, end: int, page: Page) -> tuple[object, ...]:
     """What the area of the pages from `start` up to `end`, the first being `page`, should be."""
     flags = DONT_FORK * page.is_kept_from_child | WIPE_ON_FORK * page.is_wiped_in_child
+    flags |= ACCOUNTED * page.is_accounted
     rights = page.protection, page.is_shared, page.may_write, flags
     return start * PAGE, end * PAGE, page.name, page.index if page.store is not None else 0, *rights
 
@@ -193,6 +194,7 @@ class AddressSpaces(RuleBasedStateMachine):
         task, space = self.who(number)
         numbers = range(ARENA + at, ARENA + at + length)
         expected = 0
+        changed: list[tuple[Page, bool]] = []
         for each in numbers:
             page = space.pages.get(each)
             if page is None:
@@ -201,7 +203,12 @@ class AddressSpaces(RuleBasedStateMachine):
             if protection & WRITE and not page.may_write:
                 expected = -EACCES.number
                 break
-            page.protection = protection
+            # Which pages are there is the machine's affair: it brings in some that nobody has asked for.
+            alike = next(range(*ends) for *ends, _ in space.areas() if ends[0] <= each < ends[1])
+            part = range(max(alike.start, numbers.start), min(alike.stop, numbers.stop))
+            changed.append((page, any(task.mm.tables.entry(other) for other in part)))
+        for page, has_pages in changed:
+            page.protect(protection, has_pages=has_pages)
         assert self.machine.call(task, "mprotect", numbers[0] * PAGE, length * PAGE, protection) == expected
 
     @rule(
