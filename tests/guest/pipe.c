@@ -450,6 +450,13 @@ TEST(packets)
 	CHECK_STRING(text, "first");
 	CHECK_EQ(read(ends[0], text, 3), 3);
 	CHECK_ERRNO(read(ends[0], text, 3), EAGAIN);
+	/* One that couldn't be handed over stays as it is. */
+	CHECK_EQ(write(ends[1], "third", 5), 5);
+	CHECK_EQ(write(ends[1], "fourth", 6), 6);
+	CHECK_ERRNO(read(ends[0], bad_address(), 1), EFAULT);
+	CHECK_EQ(read(ends[0], text, sizeof(text)), 5);
+	CHECK_ERRNO(read(ends[0], bad_address(), 10), EFAULT);
+	CHECK_EQ(read(ends[0], text, sizeof(text)), 6);
 }
 
 TEST(descriptors_share_the_pipe)

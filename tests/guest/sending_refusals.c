@@ -197,3 +197,63 @@ TEST(who_is_bound_to_a_group_hears_of_no_refusal)
 	CHECK_ERRNO(recv(fd, &byte, 1, 0), EAGAIN);
 	close(fd);
 }
+
+TEST(a_connection_to_no_port_hears_of_any)
+{
+	enter();
+
+	struct sockaddr_in nobody = to("127.0.0.1"), theirs = to("127.0.0.1");
+	int fd = MUST(socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0));
+
+	nobody.sin_port = 0;
+	MUST(connect(fd, (void *)&nobody, sizeof(nobody)));
+	CHECK_EQ(sendto(fd, "x", 1, 0, (void *)&theirs, sizeof(theirs)), 1);
+	CHECK_ERRNO(sendto(fd, "x", 1, 0, (void *)&theirs, sizeof(theirs)), ECONNREFUSED);
+	close(fd);
+}
+
+TEST(a_connection_by_one_protocol_stays_with_it)
+{
+	enter();
+
+	struct sockaddr_in6 mapped = to_6("::ffff:127.0.0.1"), ours = to_6("::1"), found;
+	struct sockaddr_in nobody = {.sin_family = AF_UNSPEC};
+	socklen_t length = sizeof(found);
+	int fd = MUST(socket(AF_INET6, SOCK_DGRAM, 0));
+
+	/* An address of no family is none for IPv6. */
+	CHECK_ERRNO(sendto(fd, "x", 1, 0, (void *)&nobody, sizeof(nobody)), EDESTADDRREQ);
+	MUST(connect(fd, (void *)&mapped, sizeof(mapped)));
+	CHECK_ERRNO(sendto(fd, "x", 1, 0, (void *)&nobody, sizeof(nobody)), ENETUNREACH);
+	CHECK_ERRNO(connect(fd, (void *)&ours, sizeof(ours)), EAFNOSUPPORT);
+	close(fd);
+	fd = MUST(socket(AF_INET6, SOCK_DGRAM, 0));
+	MUST(connect(fd, (void *)&ours, sizeof(ours)));
+	CHECK_EQ(sendto(fd, "x", 1, 0, (void *)&nobody, sizeof(nobody)), 1);
+	MUST(connect(fd, (void *)&mapped, sizeof(mapped)));
+	MUST(getsockname(fd, (void *)&found, &length));
+	CHECK(memcmp(&found.sin6_addr, &in6addr_loopback, sizeof(found.sin6_addr)) == 0);
+	close(fd);
+}
+
+TEST(who_has_not_answered_yet_has_a_name)
+{
+	enter();
+
+	struct sockaddr_in theirs = to("127.0.0.1"), found = {0};
+	socklen_t length = sizeof(found);
+	int server = MUST(socket(AF_INET, SOCK_STREAM, 0)), fd;
+
+	/* With a queue that is full, nobody answers. */
+	MUST(bind(server, (void *)&theirs, sizeof(theirs)));
+	MUST(listen(server, 0));
+	fd = MUST(socket(AF_INET, SOCK_STREAM, 0));
+	MUST(connect(fd, (void *)&theirs, sizeof(theirs)));
+	fd = MUST(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0));
+	CHECK_ERRNO(connect(fd, (void *)&theirs, sizeof(theirs)), EINPROGRESS);
+	CHECK_ERRNO(getpeername(fd, (void *)&found, &length), ENOTCONN);
+	CHECK_OK(getsockopt(fd, SOL_SOCKET, SO_PEERNAME, &found, &length));
+	CHECK_EQ(found.sin_port, theirs.sin_port);
+	close(fd);
+	close(server);
+}

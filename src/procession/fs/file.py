@@ -214,6 +214,11 @@ class File:
     def release(self) -> None:
         """What this kind of file does at its last close."""
 
+    @property
+    def has_packet(self) -> bool:
+        """Whether a packet is next, of which a read takes all or nothing. Asked of what `writes_whole`."""
+        return False
+
     def whole_length(self, length: int, room: int) -> int:
         """How much to read of `length` bytes if only `room` can be handed over: pieces that fit, whole.
 

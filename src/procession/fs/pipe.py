@@ -114,6 +114,11 @@ class PipeFile(File):
     def put_back(self, data: bytes) -> None:
         self.pipe.put_back(data)
 
+    @property
+    def has_packet(self) -> bool:
+        chunks = self.pipe.chunks
+        return bool(chunks) and chunks[0][2]
+
     def whole_length(self, length: int, room: int) -> int:
         return length if room >= min(length, self.pipe.length) else self.pipe.whole_length(length, room)
 

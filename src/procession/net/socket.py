@@ -316,6 +316,10 @@ class Socket:
         """getpeername(2)."""
         raise EOPNOTSUPP
 
+    def named_peer(self) -> bytes:
+        """What SO_PEERNAME says: also of who hasn't answered yet. Linux: net/ipv4/af_inet.c, inet_getname."""
+        return self.peer_sockaddr()
+
     def accepted_sockaddr(self) -> bytes:
         """What accept(2) says of the other end of this new connection."""
         return self.peer_sockaddr()

@@ -427,7 +427,7 @@ def get_socket_option(socket: Socket, name: int, length: int) -> bytes:
             raise EINVAL
         return pack_u64(socket.network.cookie)
     if name == _SO_PEERNAME:
-        address = socket.peer_sockaddr()
+        address = socket.named_peer()
         if len(address) < length:
             raise EINVAL
         return address

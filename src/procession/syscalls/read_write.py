@@ -67,7 +67,7 @@ def read(task: Task, fd: Fd, buffer: OutBuffer, count: Size) -> int:
     if count > STREAM_CHUNK and file.is_seekable:
         return read_at_position(task, file, single_buffer(task.mm, buffer, count), file.position, True)
     count = min(count, MAX_RW_COUNT)
-    if file.writes_whole and (buffer ^ buffer + count - 1) > PAGE_MASK:
+    if file.writes_whole and ((buffer ^ buffer + count - 1) > PAGE_MASK or file.has_packet):
         count = file.whole_length(count, writable_length(task.mm, buffer, count))
     data = file.read(count)
     done = len(data)

@@ -120,9 +120,6 @@ class DatagramSocket(InternetSocket):
         self.bind_automatically()
         target, port = self.parse_target(address)
         self.check_scope(target, scope_of(address))
-        if len(self.local_address) != len(target) and not self.has_chosen_address:
-            # It was connected by the other protocol before.
-            self.local_address = any_of(self.family)
         flow = self.way_to(target, None, scope_of(address))
         if is_any(self.local_address):
             self.local_address = flow.source

@@ -107,7 +107,7 @@ def report_undelivered(socket: DatagramSocket, packet: Packet, error: IcmpError,
     """
     target, port = packet.target, packet.target_port
     if socket.remote_address is not None and (
-        socket.remote_address != target or (port and socket.remote_port != port)
+        socket.remote_address != target or (socket.remote_port and socket.remote_port != port)
     ):
         return False
     if not is_any(socket.local_address) and socket.local_address != packet.source:

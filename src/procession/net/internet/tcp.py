@@ -745,6 +745,9 @@ class TcpSocket(InternetSocket):
             raise ENOTCONN
         return super().peer_sockaddr()
 
+    def named_peer(self) -> bytes:
+        return super().peer_sockaddr()
+
     def accepted_sockaddr(self) -> bytes:
         # The connection may be over already. Linux: net/ipv4/af_inet.c, inet_getname.
         return super().peer_sockaddr()

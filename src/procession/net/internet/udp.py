@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from procession.abi.errno import EAFNOSUPPORT, EDESTADDRREQ, EINVAL, EIO, EMSGSIZE, EOPNOTSUPP
+from procession.abi.errno import EAFNOSUPPORT, EDESTADDRREQ, EINVAL, EIO, EMSGSIZE, ENETUNREACH, EOPNOTSUPP
 from procession.abi.internet import UdpOption
 from procession.abi.ioctls import SocketIoctl
 from procession.abi.socket import IpProtocol, SocketLevel, SocketOption
@@ -128,16 +128,21 @@ class UdpSocket(DatagramSocket):
 
     def _target_of(self, address: bytes | None) -> tuple[bytes, int, int]:
         """Where a datagram goes: address, port and interface. Raises EDESTADDRREQ, EINVAL, EAFNOSUPPORT."""
-        if address is not None:
+        is_nobody = address is not None and self._is_nobody(address)
+        if address is not None and not is_nobody:
             target, port = self._parse_target(address)
             if not port:
                 raise EINVAL("port 0")
             return target, port, scope_of(address)
         if self.remote_address is None:
             raise EDESTADDRREQ
-        if not self.remote_port and self.family == AF_INET6 and len(self.remote_address) == 4:
-            # Linux: net/ipv6/udp.c, udpv6_sendmsg: to IPv4's code that looks like an address with port 0.
-            raise EINVAL("port 0")
+        if self.family == AF_INET6 and len(self.remote_address) == 4:
+            # Linux: net/ipv6/udp.c, udpv6_sendmsg: IPv4's code sees the connection's address as one that was
+            # named; nobody's keeps it from going there.
+            if is_nobody:
+                raise ENETUNREACH("IPv6 has no way to an address of IPv4")
+            if not self.remote_port:
+                raise EINVAL("port 0")
         return self.remote_address, self.remote_port, self.remote_scope
 
     def send(self, data: bytes, flags: int, address: bytes | None, control: Control | None) -> int:
@@ -226,6 +231,10 @@ class UdpSocket(DatagramSocket):
         super().set_option(level, name, value)
         if (level, name) == _CORK and not self.protocol_options[_CORK]:
             self._send_held()
+
+    def _is_nobody(self, address: bytes) -> bool:
+        """Whether an address of no family is none, as IPv6 takes it. Linux: net/ipv6/udp.c, udpv6_sendmsg."""
+        return self.family == AF_INET6 and len(address) >= 2 and family_of(address) == AF_UNSPEC
 
     def _parse_target(self, address: bytes) -> tuple[bytes, int]:
         if self.family == AF_INET and len(address) >= 16 and family_of(address) not in (AF_INET, AF_UNSPEC):
