@@ -382,7 +382,7 @@ def look(make: Maker) -> None:
         make.call("ioctl", descriptor, FIOSETOWN, At(0), data=struct.pack("<i", make.one(0, 0x3FFFFFFF)))
     else:
         # What is in the way depends on acknowledgements, which take their time.
-        request = FIONREAD if make.odds(60) or domain_of(make, descriptor) != UNIX else SIOCOUTQ
+        request = FIONREAD if make.odds(60) or kind_of(descriptor)[0] != UNIX else SIOCOUTQ
         request = SIOCATMARK if make.odds(15) else request
         make.call("ioctl", descriptor, request, At(0), data=bytes(4))
 

@@ -3,7 +3,9 @@
 
 #include <arpa/inet.h>
 #include <net/if.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sched.h>
 #include <sys/ioctl.h>
@@ -256,4 +258,35 @@ TEST(who_has_not_answered_yet_has_a_name)
 	CHECK_EQ(found.sin_port, theirs.sin_port);
 	close(fd);
 	close(server);
+}
+
+TEST(what_is_left_of_a_connection_that_was_refused)
+{
+	enter();
+
+	struct sockaddr_in theirs = to("127.0.0.1");
+	socklen_t length = sizeof(int);
+	int fd = MUST(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0)), value = 0;
+
+	CHECK_OK(getsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &value, &length));
+	CHECK_EQ(value, 536);
+	CHECK_ERRNO(connect(fd, (void *)&theirs, sizeof(theirs)), EINPROGRESS);
+	CHECK_EQ(poll(&(struct pollfd){fd, POLLIN, 0}, 1, 1000), 1);
+	/* There was room for time stamps, and the SYN never arrived. */
+	CHECK_OK(getsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &value, &length));
+	CHECK_EQ(value, 536 - 12);
+	CHECK_OK(ioctl(fd, SIOCOUTQ, &value));
+	CHECK_EQ(value, 1);
+	close(fd);
+}
+
+TEST(who_may_have_devices_polled)
+{
+	int fd = MUST(socket(AF_UNIX, SOCK_DGRAM, 0)), on = 1, off = 0;
+
+	CHECK_OK(setsockopt(fd, SOL_SOCKET, SO_PREFER_BUSY_POLL, &on, sizeof(on)));
+	MUST(setresuid(NOBODY, NOBODY, NOBODY));
+	CHECK_ERRNO(setsockopt(fd, SOL_SOCKET, SO_PREFER_BUSY_POLL, &on, sizeof(on)), EPERM);
+	CHECK_OK(setsockopt(fd, SOL_SOCKET, SO_PREFER_BUSY_POLL, &off, sizeof(off)));
+	close(fd);
 }

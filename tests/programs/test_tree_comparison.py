@@ -48,6 +48,7 @@ pkill -KILL sleep
 :
 """
 
+MOST_NATIVE_RUNS = 40
 STAT_FIELDS = (3, 18, 19, 20, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 40, 41, 43, 44, 52)
 """Those of proc_pid_stat(5) that are no ids, times, sizes or addresses."""
 
@@ -106,11 +107,15 @@ def test_the_same_tree(tools_root: Path, tmp_path: Path) -> None:
     reason = linux.why_not()
     if reason:
         pytest.skip(f"programs can't be run natively here: {reason}")
-    native = neutral(linux.run(["bash", "-c", SCRIPT]).stdout.decode())
     machine = Machine(rootfs=tools_root, cwd=DIRECTORY, environment=ENVIRONMENT)
     result = machine.run(["bash", "-c", SCRIPT], time_limit_s=TIME_LIMIT_S)
     machine.close()
     inside = neutral(result.stdout.decode())
+    for _ in range(MOST_NATIVE_RUNS):
+        native = neutral(linux.run(["bash", "-c", SCRIPT]).stdout.decode())
+        # What bash does about SIGCHLD depends on which of two processes is quicker.
+        if native["strace"] == inside["strace"]:
+            break
     assert list(inside) == list(native)
     assert len(native) == 31
     assert all(native.values())

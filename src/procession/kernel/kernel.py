@@ -166,7 +166,7 @@ class Kernel:
         # How many pid namespaces record who ends; kernel.acct.
         self.accounting_count = 0
         self.accounting_parameters: tuple[int, int, int] = (4, 2, 30)
-        # Who is told what ended tasks have used; None until somebody has asked.
+        # Who is told what becomes of processes, and what ended tasks used; None until somebody has asked.
         self.process_connector: ProcessEvents | None = None
         self.taskstats: TaskstatsFamily | None = None
         # kernel.panic and vm.swappiness.

@@ -226,7 +226,7 @@ def set_socket_option(socket: Socket, name: int, value: bytes) -> None:
         _set_zero_copy(socket, number)
     elif name == _SO_BUSY_POLL_BUDGET:
         if number > _BUSY_POLL_BUDGET:
-            _check_number(socket, _SO_MARK, number)
+            _check_polling(socket)
         if not 0 <= number <= 0xFFFF:
             raise EINVAL("no number of packets")
     elif name == _SO_DETACH_FILTER:
@@ -244,6 +244,8 @@ def _set_switch(socket: Socket, name: int, number: int) -> None:
     """An option that is on or off. Raises EACCES, EOPNOTSUPP, EPERM."""
     if name == _SO_DEBUG and number and not socket.caller.credentials.has_capability(CAP_NET_ADMIN):
         raise EACCES("CAP_NET_ADMIN is needed")
+    if name == _SO_PREFER_BUSY_POLL and number:
+        _check_polling(socket)
     if name == _SO_REUSEPORT and number and socket.family not in _INTERNET:
         raise EOPNOTSUPP("no ports here")
     if name == _SO_LOCK_FILTER and not number and socket.options.get(name):
@@ -287,6 +289,12 @@ def _set_linger(socket: Socket, value: bytes) -> None:
     elif socket.options.get(_SO_LINGER, -1) >= 0:
         # Off, the time is kept.
         socket.options[_SO_LINGER] = _NOT_LINGERING - socket.options[_SO_LINGER]
+
+
+def _check_polling(socket: Socket) -> None:
+    """Who may let the machine poll a device more. Raises EPERM. Linux: net/core/sock.c, sk_setsockopt."""
+    if not socket.caller.credentials.has_capability(CAP_NET_ADMIN):
+        raise EPERM("CAP_NET_ADMIN is needed")
 
 
 def _check_number(socket: Socket, name: int, number: int) -> None:

@@ -143,10 +143,15 @@ class PageFlagFile(FramesFile):
 def _note_mapped(mm: MemoryDescriptor, frames: range, found: list[int], seen: set[int]) -> int:
     """Add to the flags `found` of `frames` what the tables of `mm` say, but for those `seen` already.
 
-    The result is how many pages were looked at.
+    The result is how many pages were looked at, and areas without any that weren't seen.
     """
     page_count = 0
     for area in mm.areas:
+        regions = mm.tables.regions(area.start >> PAGE_SHIFT, area.end >> PAGE_SHIFT)
+        if seen.issuperset(mm.leaves[region] for region in regions):
+            # As of most areas of a process that was forked from one that has been looked at.
+            page_count += 1
+            continue
         is_in_memory = area.pages is None or area.pages.backing is None
         locked = _LOCKED if area.flags & ANY_LOCK else 0
         entries = area_entries(mm, area)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import EINVAL
 from procession.abi.ioctls import SocketIoctl
 from procession.abi.socket import SocketOption
-from procession.net.socket import LISTENING
+from procession.net.internet.tcp_phase import CONNECTING
+from procession.net.socket import CLOSED, LISTENING
 
 if TYPE_CHECKING:
     from procession.net.internet.tcp import TcpSocket
@@ -31,7 +32,9 @@ def told_number(socket: TcpSocket, request: int) -> int | None:
     if socket.state == LISTENING:
         raise EINVAL
     if request != _SIOCINQ:
-        return socket.on_the_way
+        # A SYN that was refused counts as a byte that hasn't arrived.
+        is_refused = socket.state == CLOSED and socket.phase == CONNECTING
+        return 1 if is_refused and request == _SIOCOUTQ else socket.on_the_way
     value = min(socket.arrived.length, socket.receive_room)
     if socket.urgent.is_pending and not socket.options.get(_SO_OOBINLINE):
         value = min(value, socket.urgent.position - socket.read_position)

@@ -209,7 +209,11 @@ def get_tcp_option(socket: TcpSocket, name: int, length: int) -> bytes:
         if is_under_repair(socket):
             return pack_int(repaired_segment_bytes(socket, _longest_segment(socket)))
         chosen = options.get((SOL_TCP, name), 0)
-        return pack_int(chosen or (UNCONNECTED_SEGMENT_BYTES if is_idle else segment_bytes(socket)))
+        if chosen or not is_idle:
+            return pack_int(chosen or segment_bytes(socket))
+        # Who has tried to connect has made room for time stamps.
+        has_tried = socket.state == CLOSED and socket.remote_address is not None
+        return pack_int(UNCONNECTED_SEGMENT_BYTES - (_TIMESTAMPS_BYTES if has_tried else 0))
     if name in REPAIR_OPTIONS and name != _REPAIR_OPTIONS:
         return get_repair_option(socket, name, length)
     if name == _FASTOPEN_KEY:
