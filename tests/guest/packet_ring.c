@@ -1,32 +1,16 @@
 /* Rings of packet sockets in shared memory, in three versions; what else they tell, and groups (packet(7)). */
-#include "check.h"
+#include "own_network.h"
 
 #include <arpa/inet.h>
 #include <linux/filter.h>
 #include <linux/if_packet.h>
 #include <net/ethernet.h>
-#include <net/if.h>
-#include <netinet/in.h>
 #include <netinet/ip.h>
 #include <netinet/udp.h>
 #include <poll.h>
-#include <sched.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 
 #define BLOCK 8192
 #define FRAME 2048
-
-static void enter(void)
-{
-	struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP};
-	int fd;
-
-	MUST(unshare(CLONE_NEWNET));
-	fd = MUST(socket(AF_INET, SOCK_DGRAM, 0));
-	MUST(ioctl(fd, SIOCSIFFLAGS, &request));
-	close(fd);
-}
 
 static int set(int fd, int option, int value)
 {

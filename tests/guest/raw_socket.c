@@ -1,29 +1,14 @@
 /* Raw sockets of UDP, and headers of IP that programs write themselves (raw(7), ipv6(7)). */
-#include "check.h"
+#include "own_network.h"
 
 #include <arpa/inet.h>
-#include <net/if.h>
 #include <netinet/icmp6.h>
 #include <netinet/ip.h>
 #include <netinet/ip_icmp.h>
 #include <netinet/udp.h>
-#include <sched.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 
 #define PORT 5000
 #define OUR_PORT 6000
-
-static void enter(void)
-{
-	struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP};
-	int fd;
-
-	MUST(unshare(CLONE_NEWNET));
-	fd = MUST(socket(AF_INET, SOCK_DGRAM, 0));
-	MUST(ioctl(fd, SIOCSIFFLAGS, &request));
-	close(fd);
-}
 
 static int raw(int protocol)
 {

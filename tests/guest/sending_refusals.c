@@ -1,28 +1,12 @@
 /* What sending to sockets looks at first, and where datagrams go that two protocols could carry (cmsg(3), ipv6(7)). */
-#include "check.h"
+#include "own_network.h"
 
 #include <arpa/inet.h>
-#include <net/if.h>
 #include <linux/sockios.h>
-#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <sched.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 
 #define PORT 7001
-
-static void enter(void)
-{
-	struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP};
-	int fd;
-
-	MUST(unshare(CLONE_NEWNET));
-	fd = MUST(socket(AF_INET, SOCK_DGRAM, 0));
-	MUST(ioctl(fd, SIOCSIFFLAGS, &request));
-	close(fd);
-}
 
 /* One control message with a number in it, perhaps with a length that can't be. */
 static int send_with(int fd, int level, int type, size_t length, int flags)

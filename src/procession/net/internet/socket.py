@@ -155,8 +155,7 @@ class InternetSocket(Socket):
         ports = self.ports
         is_chosen = port != 0
         if not is_chosen and self.protocol_options.get(NO_PORT_YET):
-            self.local_address = wanted
-            self.has_chosen_address = len(wanted) != len(any_of(self.family)) or not is_any(wanted)
+            self._choose_address(wanted)
             return
         if is_chosen:
             if self.options.get(_SO_REUSEADDR) != FORCED_REUSE:
@@ -164,9 +163,8 @@ class InternetSocket(Socket):
                 ports.check_bind(self, wanted, port)
         else:
             port = self._find_port(for_connection=False)
-        self.local_address, self.local_port = wanted, port
-        # The wildcard of IPv4 in IPv6's form is a choice, too.
-        self.has_chosen_address = len(wanted) != len(any_of(self.family)) or not is_any(wanted)
+        self._choose_address(wanted)
+        self.local_port = port
         if len(wanted) == 16 and self.has_chosen_address:
             self.is_ipv6_only = True
             self.protocol_options[_ONLY_6] = 1
@@ -174,6 +172,11 @@ class InternetSocket(Socket):
         self.has_port = True
         ports.add(self)
         self.port_taken()
+
+    def _choose_address(self, wanted: bytes) -> None:
+        self.local_address = wanted
+        # The wildcard of IPv4 in IPv6's form is a choice, too.
+        self.has_chosen_address = wanted != any_of(self.family)
 
     def port_taken(self) -> None:
         """It has a port now."""
