@@ -7,7 +7,8 @@ library, so what is put there holds for all processors in this process.
 from __future__ import annotations
 
 import ctypes
-from ctypes import c_uint64, c_void_p
+from ctypes import c_size_t, c_uint64, c_void_p
+from itertools import compress
 
 from procession.abi.mmap_flags import Protection
 from procession.abi.word import Words
@@ -89,14 +90,13 @@ class LibraryImage:
         """
         region = self.read_only
         words = memoryview((ctypes.c_char * len(region)).from_address(region.start)).cast("B").cast("Q")
-        some = _INFO.pack(next(iter(replacements)))
-        in_list = _find(words.tobytes(), some, 8, 0)
+        in_list = self._find_word(_INFO.pack(next(iter(replacements))))
         size = _TABLE_BYTES // 8
         found: dict[int, list[int]] = {address: [] for address in replacements}
         for start in (max(in_list - size // 2, 0), max(in_list + size // 2, len(words) - size)):
-            for index, address in enumerate(words[start : start + size].tolist(), start):
-                if address in found:
-                    found[address].append(index)
+            part = words[start : start + size].tolist()
+            for place in compress(range(len(part)), map(found.__contains__, part)):
+                found[part[place]].append(start + place)
         if in_list < 0 or any(len(places) != 2 for places in found.values()):
             raise UnicornError("the library doesn't keep the addresses of what it calls as it should")
         self._protect(_PROT_READ | _PROT_WRITE)
@@ -113,18 +113,35 @@ class LibraryImage:
         region = self.read_only
         words = memoryview((ctypes.c_char * len(region)).from_address(region.start)).cast("B").cast("Q")
         row = b"".join(map(_INFO.pack, functions))
-        table = words.tobytes()
-        first = _find(table, row, 8, 0)
-        if first < 0 or _find(table[8 * first + 8 :], row, 8, 0) >= 0:
+        first = self._find_word(row)
+        if first < 0 or self._find_word(row, first + 1) >= 0:
             raise UnicornError("the library doesn't keep the addresses of what accesses memory as it should")
         self._protect(_PROT_READ | _PROT_WRITE)
         for index, replacement in enumerate(replacements, first):
             words[index] = replacement
         self._protect(_PROT_READ)
 
+    def _find_word(self, wanted: bytes, first: int = 0) -> int:
+        """The index of the word, from `first` on, at which `wanted` begins in what is read-only; -1 if none.
+
+        It's looked for where it lies: a copy of that MiB would take longer than the search.
+        """
+        region, search = self.read_only, ctypes.CDLL(None).memmem
+        search.restype = c_void_p
+        address, length = region.start + 8 * first, c_size_t(len(wanted))
+        while address < region.stop:
+            left = c_size_t(region.stop - address)
+            place: int | None = search(c_void_p(address), left, wanted, length)
+            if place is None:
+                break
+            if place % 8 == region.start % 8:
+                return (place - region.start) // 8
+            address = place + 1
+        return -1
+
     def _protect(self, rights: int) -> None:
         region = self.read_only
-        if ctypes.CDLL(None).mprotect(c_void_p(region.start), ctypes.c_size_t(len(region)), rights):
+        if ctypes.CDLL(None).mprotect(c_void_p(region.start), c_size_t(len(region)), rights):
             raise UnicornError("the library's tables of addresses can't be changed")
 
 
