@@ -13,7 +13,7 @@ from tests.kernel.conducted_machine import ConductedMachine, conducted_machines
 
 PAGE = 4096
 AREA = 0x4000_0000
-SHARED, PRIVATE, FIXED, ANONYMOUS = 1, 2, 0x10, 0x20
+SHARED, PRIVATE, FIXED, ANONYMOUS, GROWS_DOWN = 1, 2, 0x10, 0x20, 0x100
 READ, WRITE, EXECUTE = 1, 2, 4
 NO_HUGE_PAGES, SET_THP_DISABLE = 15, 41
 MADV_POPULATE_READ, MADV_POPULATE_WRITE = 22, 23
@@ -108,6 +108,36 @@ class TestAmongMany:
 
     def test_page_after_page_64_kib_are(self, task: Task) -> None:
         assert [touch(task, page) for page in (44, 48)] == [3, 15]
+
+
+class TestStack:
+    def test_page_before_page_is_had_down_to_the_start_of_64_kib(
+        self, machine: ConductedMachine, task: Task
+    ) -> None:
+        mmap(machine, task, 40, PRIVATE | GROWS_DOWN)
+        assert [touch(task, page) for page in range(39, 34, -1)] == [0, 0, 0, 0, 3]
+        assert [touch(task, page) for page in (31, 15)] == [15, 15]
+        assert task.mm.read(AREA, PAGE) == bytes(PAGE)
+
+    def test_none_is_had_that_is_there_or_before_the_area(
+        self, machine: ConductedMachine, task: Task
+    ) -> None:
+        machine.expect(
+            *(task, "mmap", AREA + 6 * PAGE, 10 * PAGE, READ | WRITE),
+            *(PRIVATE | FIXED | ANONYMOUS | GROWS_DOWN, -1, 0),
+        )
+        task.mm.write(AREA + 7 * PAGE, b"there")
+        assert [touch(task, page) for page in range(15, 10, -1)] == [0, 0, 0, 0, 3]
+        assert task.mm.read(AREA + 7 * PAGE, 5) == b"there"
+
+    def test_page_after_page_is_not(self, machine: ConductedMachine, task: Task) -> None:
+        mmap(machine, task, 32, PRIVATE | GROWS_DOWN)
+        assert not any(touch(task, page) for page in range(16))
+
+    def test_who_wants_no_huge_pages_gets_one(self, machine: ConductedMachine, task: Task) -> None:
+        mmap(machine, task, 40, PRIVATE | GROWS_DOWN)
+        machine.expect(task, "prctl", SET_THP_DISABLE, 1, 0, 0, 0)
+        assert not any(touch(task, page) for page in range(39, 30, -1))
 
 
 class TestOtherwise:

@@ -13,7 +13,7 @@ from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT
 from procession.mm.page_cache import FileSystemFull
 from procession.mm.stack import grow_stack
 from procession.mm.user_fault import POISONED, AccessViolation, is_read_alone, mark_of, reason_to_wait
-from procession.mm.vma import NO_HUGE_PAGES, PROT_EXEC, PROT_WRITE, VirtualMemoryArea
+from procession.mm.vma import ANY_LOCK, GROWS_DOWN, NO_HUGE_PAGES, PROT_EXEC, PROT_WRITE, VirtualMemoryArea
 
 if TYPE_CHECKING:
     from procession.hardware.physical_memory import PhysicalMemory
@@ -27,6 +27,10 @@ BUS_ADRERR = int(BusCode.BUS_ADRERR)
 
 _AROUND = 16
 """How many pages of a file are mapped at a read fault (in Linux, fault_around_bytes)."""
+_FEW_PAGES = 8
+"""So many pages of a file's writable data are copied at once."""
+SPARE_SHIFT = 3
+"""Where less than one in 1 << that of the machine's frames is free, nobody gets one that isn't asked for."""
 FOLIO_PAGES = 16
 """How many pages of anonymous memory may be had at once, the first of which is a multiple of that."""
 _LAST_OF_FOLIO = FOLIO_PAGES - 1
@@ -38,8 +42,8 @@ class FaultKind(IntEnum):
     """What a fault was.
 
     MINOR: nothing had to be read. MAJOR: the page had to be read from where the file is kept. NEXT: a minor
-    one, for new anonymous memory behind a page that is there or among many, and before one that isn't:
-    `fault_ahead` may have more.
+    one, for new anonymous memory behind a page that is there or among many, and before one that isn't, or of
+    a stack that grows: `fault_ahead` may have more.
     """
 
     MINOR = 0
@@ -94,11 +98,14 @@ def handle_fault(mm: MemoryDescriptor, address: int, error_code: int) -> FaultKi
         words[slot] = new_entry(mm, mm.memory.allocate(), area.entry_bits())
         counted = mm.memory.counted[leaf]
         counted[page & 511] = None
+        if area.flags & (GROWS_DOWN | NO_HUGE_PAGES):
+            if area.flags & NO_HUGE_PAGES or not page & _LAST_OF_FOLIO or words[slot - 1]:
+                return MINOR
+            return NEXT
         if (
             page & _LAST_OF_FOLIO != _LAST_OF_FOLIO
             and not words[slot + 1]
             and (words[slot - 1] or len(counted) > MANY_IN_TABLE)
-            and not area.flags & NO_HUGE_PAGES
         ):
             return NEXT
         return MINOR
@@ -125,8 +132,13 @@ def handle_fault(mm: MemoryDescriptor, address: int, error_code: int) -> FaultKi
         elif is_write:
             words[slot] = new_entry(mm, mm.memory.allocate_copy(pages.frame(index)), area.entry_bits())
             mm.memory.counted[leaf][page & 511] = None
+            if pages.is_executed and area.file is not None:
+                _map_segments(mm, area, page, leaf)
         else:
-            _map_around(mm, area, page, leaf)
+            if pages.is_executed and area.file is not None:
+                _map_segments(mm, area, page, leaf)
+            if not words[slot]:
+                _map_around(mm, area, page, leaf)
     except (Errno, FileSystemFull) as error:
         # The file can't be read, or has no room for the page. Linux: include/linux/mm.h, vmf_error.
         raise AccessViolation(SIGBUS, BUS_ADRERR) from error
@@ -232,6 +244,71 @@ def _map_around(mm: MemoryDescriptor, area: VirtualMemoryArea, page: int, leaf: 
     mm.resident_pages = resident_pages = mm.resident_pages + count
     if resident_pages > mm.peak_resident_pages:
         mm.peak_resident_pages = resident_pages
+
+
+def _map_segments(mm: MemoryDescriptor, area: VirtualMemoryArea, page: int, leaf: int) -> None:
+    """Map what is in memory of the segments of the executed file that `area` has one of, as far as they are
+    in this leaf table and have no entries yet: who uses one segment uses the others. A few pages of writable
+    data are copied at once, as nearly all of them are written to when the file is linked.
+    """
+    if area.is_shared or mm.page_marks is not None:
+        return
+    pages, file, memory = area.pages, area.file, mm.memory
+    assert pages is not None
+    assert file is not None
+    size = (file.inode.size + PAGE_MASK) >> PAGE_SHIFT
+    begin = page & -pte.ENTRIES
+    slot = leaf << 9
+    base = slot - begin
+    may_copy = memory.payer is None and memory.unheld_frames > memory.frame_count >> SPARE_SHIFT
+    count = 0
+    for other in mm.areas_in(begin << PAGE_SHIFT, begin + pte.ENTRIES << PAGE_SHIFT):
+        if (
+            other.pages is not pages
+            or other.is_shared
+            or not other.protection
+            or other.flags & ANY_LOCK
+            or other.user_faults is not None
+        ):
+            continue
+        start = other.start >> PAGE_SHIFT
+        offset = other.page_offset - start
+        first = max(start, begin)
+        last = min(other.end >> PAGE_SHIFT, size - offset, begin + pte.ENTRIES)
+        bits = other.entry_bits()
+        if bits & pte.WRITABLE and bits & pte.NO_EXECUTE and last - first <= _FEW_PAGES and may_copy:
+            count += _copy_absent(mm, leaf, range(first, last), offset, other)
+            continue
+        bits = bits & ~pte.WRITABLE | pte.CACHED
+        if first < last and memory.are_zero(base + first, base + last):
+            run = pages.entry_run(first + offset, last - first, bits)
+            memory.bytes[base + first << 3 : base + last << 3] = run.entries
+            count += run.present_count
+        elif last - first <= _AROUND:
+            count += _map_absent(mm, slot, first, last, offset, other, bits)
+    mm.resident_pages = resident_pages = mm.resident_pages + count
+    if resident_pages > mm.peak_resident_pages:
+        mm.peak_resident_pages = resident_pages
+
+
+def _copy_absent(mm: MemoryDescriptor, leaf: int, wanted: range, offset: int, area: VirtualMemoryArea) -> int:
+    """Have copies of those of the `wanted` pages of a private area that have no entry, as far as what they're
+    copied from is in memory; how many there were.
+    """
+    assert area.pages is not None
+    words, cached, unwritten = mm.words, area.pages.frames, area.pages.unwritten
+    memory, bits = mm.memory, area.entry_bits()
+    counted = memory.counted[leaf]
+    count = 0
+    for page in wanted:
+        place = (leaf << 9) + (page & 511)
+        frame = cached.get(page + offset)
+        if words[place] or frame is None or page + offset in unwritten:
+            continue
+        words[place] = memory.allocate_copy(frame) << PAGE_SHIFT | bits
+        counted[page & 511] = None
+        count += 1
+    return count
 
 
 def _bring_in(memory: PhysicalMemory, pages: PageCache, near: range, index: int) -> None:

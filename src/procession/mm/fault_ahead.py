@@ -2,7 +2,7 @@
 
 Linux has as many at once where 64 KiB of anonymous memory may be one folio; here it takes a few pages in a
 row to be there already, so that what touches a page here and there has no more than that. Among many pages,
-as an allocator has that parts its memory into pools, 16 KiB are had at once.
+as an allocator has that parts its memory into pools, 16 KiB are had at once. A stack goes the other way.
 """
 
 from __future__ import annotations
@@ -12,23 +12,21 @@ from typing import TYPE_CHECKING, Final
 from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import PAGE_SHIFT
 from procession.mm.address_space import HUGE_PAGES_DISABLED
-from procession.mm.fault import FOLIO_PAGES, MANY_IN_TABLE
+from procession.mm.fault import FOLIO_PAGES, MANY_IN_TABLE, SPARE_SHIFT
+from procession.mm.vma import GROWS_DOWN, VirtualMemoryArea
 
 if TYPE_CHECKING:
     from procession.mm.address_space import MemoryDescriptor
-    from procession.mm.vma import VirtualMemoryArea
 
 _IN_A_ROW: Final = 4
 """How many pages right before the one that faulted have to be there."""
 _SMALL_FOLIO_PAGES: Final = 4
 """How many are had at once where they aren't, but many of those around are."""
-_SPARE_SHIFT: Final = 3
-"""Where less than one in 1 << that of the machine's frames is free, nobody gets one that isn't asked for."""
 
 
 def fault_ahead(mm: MemoryDescriptor, address: int) -> int:
     """After a fault at `address` that was NEXT: have the pages behind it too, up to a folio's end, if the
-    program seems to touch one after the other; how many.
+    program seems to touch one after the other; those before it of a stack; how many.
 
     Linux: mm/memory.c, do_anonymous_page.
     """
@@ -36,22 +34,28 @@ def fault_ahead(mm: MemoryDescriptor, address: int) -> int:
     index = page & 511
     count = FOLIO_PAGES - 1 - (page & FOLIO_PAGES - 1)
     leaf = mm.leaves.get(page >> 9)
-    if not count or leaf is None:
+    if leaf is None:
         return 0
     memory, words = mm.memory, mm.words
     slot = (leaf << 9) + index
-    if words[slot + 1]:
-        return 0
-    in_a_row = 0
-    while in_a_row < min(_IN_A_ROW, index) and words[slot - in_a_row - 1]:
-        in_a_row += 1
     area = mm.find(address)
     if area is None:
         return 0
-    if in_a_row < _IN_A_ROW or page - _IN_A_ROW < area.start >> PAGE_SHIFT:
-        if len(memory.counted[leaf]) <= MANY_IN_TABLE:
+    is_stack = area.flags & GROWS_DOWN
+    if is_stack:
+        count = page & FOLIO_PAGES - 1
+        if index + _IN_A_ROW >= pte.ENTRIES or not all(words[slot + 1 : slot + 1 + _IN_A_ROW]):
             return 0
-        count = _SMALL_FOLIO_PAGES - 1 - (page & _SMALL_FOLIO_PAGES - 1)
+    elif not count or words[slot + 1]:
+        return 0
+    else:
+        in_a_row = 0
+        while in_a_row < min(_IN_A_ROW, index) and words[slot - in_a_row - 1]:
+            in_a_row += 1
+        if in_a_row < _IN_A_ROW or page - _IN_A_ROW < area.start >> PAGE_SHIFT:
+            if len(memory.counted[leaf]) <= MANY_IN_TABLE:
+                return 0
+            count = _SMALL_FOLIO_PAGES - 1 - (page & _SMALL_FOLIO_PAGES - 1)
     if (
         not count
         or area.pages is not None
@@ -60,11 +64,16 @@ def fault_ahead(mm: MemoryDescriptor, address: int) -> int:
         or mm.inherited_flags & HUGE_PAGES_DISABLED
         or memory.payer is not None
         or memory.references[leaf] > 1
-        or memory.unheld_frames < memory.frame_count >> _SPARE_SHIFT
+        or memory.unheld_frames < memory.frame_count >> SPARE_SHIFT
     ):
         return 0
     if not area.entry_bits() & pte.NO_EXECUTE:
         return 0
+    if is_stack:
+        first, lowest = page, max(page - count, area.start >> PAGE_SHIFT)
+        while first > lowest and not words[slot - page + first - 1]:
+            first -= 1
+        return _fill(mm, area, leaf, first, page)
     return _fill(mm, area, leaf, page + 1, min(page + 1 + count, area.end >> PAGE_SHIFT))
 
 
@@ -90,7 +99,7 @@ def populate_ahead(mm: MemoryDescriptor, address: int, end: int) -> int:
     ):
         return 0
     past = min(area.end, end) >> PAGE_SHIFT
-    spare = memory.unheld_frames - (memory.frame_count >> _SPARE_SHIFT)
+    spare = memory.unheld_frames - (memory.frame_count >> SPARE_SHIFT)
     done = _fill(mm, area, leaf, page + 1, min(past, (page | pte.ENTRIES - 1) + 1, page + 1 + spare))
     if done:
         memory.note_filled(done)
