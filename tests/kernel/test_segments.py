@@ -1,6 +1,4 @@
-"""Checks that who touches one segment of an executed file finds the others mapped, and its few pages of data
-copied.
-"""
+"""Checks that who touches one segment of an executed file finds the others mapped, and its data copied."""
 
 from __future__ import annotations
 
@@ -85,11 +83,34 @@ class TestSegments:
         machine.expect(task, "munmap", BASE, 16 * PAGE)
         assert machine.kernel.memory.used_frames <= used - 4
 
-    def test_have_no_copies_of_much_data(self, machine: ConductedMachine, task: Task, file: int) -> None:
-        machine.expect(task, "mmap", BASE, PAGE, READ | EXECUTE, PRIVATE | FIXED, file, 0)
-        machine.expect(task, "mmap", BASE + PAGE, 9 * PAGE, READ | WRITE, PRIVATE | FIXED, file, PAGE)
+    @pytest.mark.parametrize("how", [IN_USE, WRITING])
+    def test_have_copies_of_64_kib_of_much_data_where_it_is_used(
+        self, machine: ConductedMachine, task: Task, how: int
+    ) -> None:
+        number = machine.expect(task, "memfd_create", b"program\0", 0)
+        for page in range(41):
+            machine.expect(task, "pwrite64", number, b"%04d" % page, 4, page * PAGE)
+        machine.expect(task, "mmap", BASE, PAGE, READ | EXECUTE, PRIVATE | FIXED, number, 0)
+        machine.expect(task, "mmap", BASE + PAGE, 40 * PAGE, READ | WRITE, PRIVATE | FIXED, number, PAGE)
         handle_fault(task.mm, BASE, IN_USE)
-        assert all(entry & pte.CACHED for entry in entries(task, 1, 9))
+        assert not any(entries(task, 1, 40))
+        handle_fault(task.mm, BASE + 20 * PAGE, how)
+        copied = [bool(entry & pte.WRITABLE) for entry in entries(task, 1, 40)]
+        assert copied == [16 <= page < 32 for page in range(1, 41)]
+        assert task.mm.read(BASE + 31 * PAGE, 4) == b"0031"
+
+    def test_are_not_copied_where_memory_is_short(
+        self, machine: ConductedMachine, task: Task, file: int
+    ) -> None:
+        load(machine, task, file)
+        memory = machine.kernel.memory
+        held = memory.allocate_several(memory.unheld_frames - (memory.frame_count >> 3))
+        handle_fault(task.mm, BASE, IN_USE)
+        assert all(entry & pte.CACHED and not entry & pte.WRITABLE for entry in entries(task, DATA, 4))
+        task.mm.write(BASE + DATA * PAGE, b"mine")
+        assert entries(task, DATA, 1)[0] & pte.WRITABLE
+        for frame in held:
+            memory.release(frame)
 
     def test_of_a_file_that_nobody_executes_stay_apart(
         self, machine: ConductedMachine, task: Task, file: int

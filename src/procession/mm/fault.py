@@ -26,9 +26,7 @@ SEGV_ACCERR = int(SegvCode.SEGV_ACCERR)
 BUS_ADRERR = int(BusCode.BUS_ADRERR)
 
 _AROUND = 16
-"""How many pages of a file are mapped at a read fault (in Linux, fault_around_bytes)."""
-_FEW_PAGES = 8
-"""So many pages of a file's writable data are copied at once."""
+"""How many pages of a file are mapped at a read fault (in Linux, fault_around_bytes); copied, of its data."""
 SPARE_SHIFT = 3
 """Where less than one in 1 << that of the machine's frames is free, nobody gets one that isn't asked for."""
 FOLIO_PAGES = 16
@@ -129,16 +127,18 @@ def handle_fault(mm: MemoryDescriptor, address: int, error_code: int) -> FaultKi
                 # The first write must be noticed. Linux: mm/vma.c, vma_wants_writenotify.
                 bits &= ~pte.WRITABLE
             words[slot] = new_entry(mm, frame, bits)
-        elif is_write:
-            words[slot] = new_entry(mm, mm.memory.allocate_copy(pages.frame(index)), area.entry_bits())
-            mm.memory.counted[leaf][page & 511] = None
-            if pages.is_executed and area.file is not None:
-                _map_segments(mm, area, page, leaf)
-        else:
-            if pages.is_executed and area.file is not None:
-                _map_segments(mm, area, page, leaf)
+        elif pages.is_executed and area.file is not None:
+            if protection & PROT_WRITE and mm.memory.payer is None:
+                _bring_in(mm.memory, pages, _near(area, page), index)
+            if is_write:
+                _copy_page(mm, area, page, leaf)
+            _map_segments(mm, area, page, leaf)
             if not words[slot]:
                 _map_around(mm, area, page, leaf)
+        elif is_write:
+            _copy_page(mm, area, page, leaf)
+        else:
+            _map_around(mm, area, page, leaf)
     except (Errno, FileSystemFull) as error:
         # The file can't be read, or has no room for the page. Linux: include/linux/mm.h, vmf_error.
         raise AccessViolation(SIGBUS, BUS_ADRERR) from error
@@ -211,6 +211,32 @@ def _break_sharing(mm: MemoryDescriptor, slot: int, entry: int, address: int) ->
         memory.release(frame)
 
 
+def _end_page(area: VirtualMemoryArea) -> int:
+    """The number of the page past the last one of the area that its file reaches."""
+    last = area.end >> PAGE_SHIFT
+    if area.file is None:
+        return last
+    size = (area.file.inode.size + PAGE_MASK) >> PAGE_SHIFT
+    return min(last, (area.start >> PAGE_SHIFT) + size - area.page_offset)
+
+
+def _near(area: VirtualMemoryArea, page: int) -> range:
+    """Which pages of the file are brought in at a fault at `page` of the area: those around it."""
+    start = area.start >> PAGE_SHIFT
+    offset = area.page_offset - start
+    first = page & -_AROUND
+    return range(max(first, start) + offset, min(first + _AROUND, _end_page(area)) + offset)
+
+
+def _copy_page(mm: MemoryDescriptor, area: VirtualMemoryArea, page: int, leaf: int) -> None:
+    """Have a copy of a file's page, which had no entry, to write to."""
+    assert area.pages is not None
+    memory = mm.memory
+    copy = memory.allocate_copy(area.pages.frame(area.page_index(page << PAGE_SHIFT)))
+    mm.words[(leaf << 9) + (page & 511)] = new_entry(mm, copy, area.entry_bits())
+    memory.counted[leaf][page & 511] = None
+
+
 def _map_around(mm: MemoryDescriptor, area: VirtualMemoryArea, page: int, leaf: int) -> None:
     """Map a file's pages around `page`, read-only: they belong to the page cache.
 
@@ -219,13 +245,10 @@ def _map_around(mm: MemoryDescriptor, area: VirtualMemoryArea, page: int, leaf: 
     """
     pages = area.pages
     assert pages is not None
-    first, last = area.start >> PAGE_SHIFT, area.end >> PAGE_SHIFT
-    if area.file is not None:
-        size = (area.file.inode.size + PAGE_MASK) >> PAGE_SHIFT
-        last = min(last, first + size - area.page_offset)
-    near_first, near_last = max(page & -_AROUND, first), min((page & -_AROUND) + _AROUND, last)
+    first, last = area.start >> PAGE_SHIFT, _end_page(area)
     offset = area.page_offset - first
-    near = range(near_first + offset, near_last + offset)
+    near = _near(area, page)
+    near_first, near_last = near.start - offset, near.stop - offset
     bits = area.entry_bits() & ~pte.WRITABLE | pte.CACHED
     first, last = max(first, page & -pte.ENTRIES), min(last, (page & -pte.ENTRIES) + pte.ENTRIES)
     memory = mm.memory
@@ -253,10 +276,8 @@ def _map_segments(mm: MemoryDescriptor, area: VirtualMemoryArea, page: int, leaf
     """
     if area.is_shared or mm.page_marks is not None:
         return
-    pages, file, memory = area.pages, area.file, mm.memory
+    pages, memory = area.pages, mm.memory
     assert pages is not None
-    assert file is not None
-    size = (file.inode.size + PAGE_MASK) >> PAGE_SHIFT
     begin = page & -pte.ENTRIES
     slot = leaf << 9
     base = slot - begin
@@ -274,9 +295,14 @@ def _map_segments(mm: MemoryDescriptor, area: VirtualMemoryArea, page: int, leaf
         start = other.start >> PAGE_SHIFT
         offset = other.page_offset - start
         first = max(start, begin)
-        last = min(other.end >> PAGE_SHIFT, size - offset, begin + pte.ENTRIES)
+        last = min(_end_page(other), begin + pte.ENTRIES)
         bits = other.entry_bits()
-        if bits & pte.WRITABLE and bits & pte.NO_EXECUTE and last - first <= _FEW_PAGES and may_copy:
+        if bits & pte.WRITABLE and bits & pte.NO_EXECUTE and may_copy:
+            if last - first > _AROUND:
+                if other is not area:
+                    continue
+                first = max(first, page & -_AROUND)
+                last = min(last, (page & -_AROUND) + _AROUND)
             count += _copy_absent(mm, leaf, range(first, last), offset, other)
             continue
         bits = bits & ~pte.WRITABLE | pte.CACHED
