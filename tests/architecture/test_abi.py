@@ -150,6 +150,14 @@ UNNAMED = {
         ),
         "came after the headers that are needed, Linux 6.13 to 6.15",
     ),
+    **dict.fromkeys(
+        (
+            *("TCP_RTO_MAX_MS", "TCP_RTO_MIN_US", "TCP_DELACK_MAX_US", "SO_PASSRIGHTS", "SO_INQ"),
+            *("FALLOC_FL_WRITE_ZEROES", "RWF_DONTCACHE", "RWF_NOSIGNAL"),
+            *("PIDFD_SELF_THREAD", "PIDFD_SELF_THREAD_GROUP", "AT_HANDLE_CONNECTABLE"),
+        ),
+        "came after the headers that are needed, Linux 6.14 to 6.18",
+    ),
     "STATMOUNT_SUPPORTED": "fs/namespace.c of the kernel's source",
     "CORE_DUMPED": "a part of wait4's status, see tests/abi/test_wait_options.py",
     "STOPPED": "a part of wait4's status",
@@ -165,6 +173,8 @@ WITHOUT_MACRO = re.compile(
 
 # What C calls a structure where it isn't `struct` and our name in small letters and underscores.
 C_TYPES = {
+    "FileAttr": "struct later_file_attr",
+    "XattrArgs": "struct later_xattr_args",
     "BlockDescription": "struct tpacket_block_desc",
     **dict.fromkeys(
         ("BpfProgLoad", "BpfProgAttach", "BpfGetId", "BpfGetInfo", "BpfProgQuery"), "union bpf_attr"
@@ -238,6 +248,10 @@ C_FIELDS = {
 }
 # Declared by no header for programs, so declared here as the kernel does.
 C_DECLARATIONS = {
+    # As of Linux 6.13 and 6.17.
+    "xattr": "struct later_xattr_args { unsigned long value; unsigned size, flags; };",
+    "ioctls": "struct later_file_attr { unsigned long fa_xflags; "
+    "unsigned fa_extsize, fa_nextents, fa_projid, fa_cowextsize; };",
     "signal_frame": "struct rt_sigframe { char *pretcode; struct ucontext uc; siginfo_t info; };",
     "sched": "struct sched_param { int sched_priority; };",
     # As of Linux 6.15: in older headers the later fields are spare.

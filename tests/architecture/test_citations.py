@@ -15,6 +15,8 @@ SYMBOLS = Path(__file__).with_name("linux_symbols.xz")
 LATER = {
     "fs/anon_inodes.c": "anon_inode_setattr",
     "fs/eventpoll.c": "__ep_remove",
+    "fs/file_attr.c": "SYSCALL_DEFINE5(file_getattr) SYSCALL_DEFINE5(file_setattr) fileattr_fill_flags "
+    "fileattr_fill_xflags ioctl_fssetxattr ioctl_setflags",
     "fs/file.c": "SYSCALL_DEFINE3(close_range)",
     "fs/namei.c": "lookup_noperm_common",
     "fs/mount.h": "mount_is_ancestor",
@@ -23,7 +25,9 @@ LATER = {
     "fs/pipe.c": "anon_pipe_read anon_pipe_write",
     "fs/pnode.c": "bulk_make_private find_master gather_candidates need_secondary propagation_source "
     "transfer_propagation trim_ancestors trim_one reparent",
-    "fs/xattr.c": "file_getxattr file_listxattr file_removexattr file_setxattr path_getxattrat "
+    "fs/stat.c": "fill_mg_cmtime",
+    "fs/xattr.c": "SYSCALL_DEFINE6(getxattrat) SYSCALL_DEFINE6(setxattrat) filename_setxattr "
+    "file_getxattr file_listxattr file_removexattr file_setxattr path_getxattrat "
     "path_listxattrat path_removexattrat path_setxattrat",
     "include/linux/mm_types.h": "mmf_init_flags",
     "include/uapi/linux/nsfs.h": "init_ns_ino",
@@ -32,7 +36,7 @@ LATER = {
     "mm/mremap.c": "check_mremap_params check_prep_vma do_mremap expand_vma_in_place vma_remap_struct",
     "mm/vma.c": "may_expand_vm mmap_region",
     "net/core/scm.c": "scm_pidfd_recv scm_recv_unix",
-    "net/unix/af_unix.c": "unix_maybe_add_creds",
+    "net/unix/af_unix.c": "unix_maybe_add_creds unix_setsockopt",
     "kernel/ptrace.c": "ptrace_get_syscall_info_op ptrace_set_syscall_info ptrace_set_syscall_info_entry",
 }
 """Symbols that came or moved after the list's release, by file."""

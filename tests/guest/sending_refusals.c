@@ -1,7 +1,9 @@
-/* What sending to sockets looks at first, and where datagrams go that two protocols could carry (cmsg(3), ipv6(7)). */
+/* What sending to sockets looks at first, where datagrams go that two protocols could carry (cmsg(3), ipv6(7)), and
+ * which requests and options sockets refuse (netdevice(7)). */
 #include "own_network.h"
 
 #include <arpa/inet.h>
+#include <linux/if_packet.h>
 #include <linux/sockios.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -273,4 +275,171 @@ TEST(who_may_have_devices_polled)
 	CHECK_ERRNO(setsockopt(fd, SOL_SOCKET, SO_PREFER_BUSY_POLL, &on, sizeof(on)), EPERM);
 	CHECK_OK(setsockopt(fd, SOL_SOCKET, SO_PREFER_BUSY_POLL, &off, sizeof(off)));
 	close(fd);
+}
+
+struct address_request {
+	struct in6_addr address;
+	uint32_t prefix_length;
+	int interface;
+};
+
+static int new_socket(int family, int kind, int protocol)
+{
+	return (int)MUST(socket(family, kind, protocol));
+}
+
+static int request_refused(int family, int kind, unsigned long request, void *argument)
+{
+	int fd = new_socket(family, kind, 0), error = ERRNO_OF(ioctl(fd, request, argument));
+
+	MUST(close(fd));
+	return error;
+}
+
+TEST(only_internet_has_addresses)
+{
+	struct ifreq request = {.ifr_name = "lo"};
+
+	enter();
+	CHECK_EQ(request_refused(AF_INET, SOCK_DGRAM, SIOCGIFADDR, &request), 0);
+	CHECK_EQ(request_refused(AF_PACKET, SOCK_RAW, SIOCGIFADDR, &request), 0);
+	CHECK_EQ(request_refused(AF_UNIX, SOCK_STREAM, SIOCGIFADDR, &request), ENOTTY);
+	CHECK_EQ(request_refused(AF_INET6, SOCK_DGRAM, SIOCGIFADDR, &request), ENOTTY);
+	CHECK_EQ(request_refused(AF_NETLINK, SOCK_RAW, SIOCGIFNETMASK, &request), ENOTTY);
+	CHECK_EQ(request_refused(AF_UNIX, SOCK_STREAM, SIOCGIFMTU, &request), 0);
+	CHECK_EQ(request.ifr_mtu, 65536);
+	/* The structure is fetched whatever the request. */
+	CHECK_EQ(request_refused(AF_UNIX, SOCK_STREAM, SIOCGIFADDR, bad_address()), EFAULT);
+	CHECK_EQ(request_refused(AF_UNIX, SOCK_STREAM, 0x8999, bad_address()), EFAULT);
+	CHECK_EQ(request_refused(AF_UNIX, SOCK_STREAM, 0x8999, &request), ENOTTY);
+}
+
+TEST(what_the_loopback_does_not_do)
+{
+	struct ifreq request = {.ifr_name = "lo"};
+
+	enter();
+	CHECK_EQ(request_refused(AF_INET, SOCK_DGRAM, SIOCGIFMAP, &request), 0);
+	CHECK_EQ(request_refused(AF_INET, SOCK_DGRAM, SIOCGIFSLAVE, &request), EINVAL);
+	CHECK_EQ(request_refused(AF_INET, SOCK_DGRAM, SIOCSIFSLAVE, &request), EINVAL);
+	CHECK_EQ(request_refused(AF_INET, SOCK_DGRAM, SIOCSIFMETRIC, &request), EOPNOTSUPP);
+	request.ifr_hwaddr.sa_family = AF_INET;
+	CHECK_EQ(request_refused(AF_INET, SOCK_DGRAM, SIOCADDMULTI, &request), EINVAL);
+	CHECK_EQ(request_refused(AF_INET, SOCK_DGRAM, SIOCSIFHWBROADCAST, &request), EINVAL);
+	CHECK_EQ(request_refused(AF_INET, SOCK_DGRAM, SIOCSIFMAP, &request), EOPNOTSUPP);
+	CHECK_EQ(request_refused(AF_INET, SOCK_DGRAM, SIOCDEVPRIVATE, &request), EOPNOTSUPP);
+	CHECK_EQ(request_refused(AF_INET, SOCK_DGRAM, SIOCGIFMEM, &request), ENOTTY);
+	CHECK_EQ(request_refused(AF_INET, SOCK_DGRAM, SIOCGIFPFLAGS, &request), EINVAL);
+	CHECK_EQ(request_refused(AF_UNIX, SOCK_DGRAM, SIOCGIFPFLAGS, &request), ENOTTY);
+	strcpy(request.ifr_name, "nothing");
+	CHECK_EQ(request_refused(AF_INET, SOCK_DGRAM, SIOCSIFMETRIC, &request), ENODEV);
+	CHECK_EQ(request_refused(AF_INET, SOCK_DGRAM, SIOCDEVPRIVATE, &request), ENODEV);
+	drop_root();
+	CHECK_EQ(request_refused(AF_INET, SOCK_DGRAM, SIOCSIFMETRIC, &request), EPERM);
+	CHECK_EQ(request_refused(AF_INET, SOCK_DGRAM, SIOCDEVPRIVATE, &request), ENODEV);
+}
+
+TEST(addresses_of_ipv6_by_request)
+{
+	struct address_request request = {{{{0xfd, [15] = 1}}}, 64, 1};
+	int fd;
+
+	enter();
+	fd = new_socket(AF_INET6, SOCK_DGRAM, 0);
+	CHECK_EQ(ioctl(fd, SIOCSIFADDR, &request), 0);
+	CHECK_ERRNO(ioctl(fd, SIOCSIFADDR, &request), EEXIST);
+	request.prefix_length = 60;
+	CHECK_ERRNO(ioctl(fd, SIOCDIFADDR, &request), EADDRNOTAVAIL);
+	request.prefix_length = 129;
+	CHECK_ERRNO(ioctl(fd, SIOCSIFADDR, &request), EINVAL);
+	CHECK_ERRNO(ioctl(fd, SIOCDIFADDR, &request), EINVAL);
+	request.prefix_length = 64;
+	CHECK_EQ(ioctl(fd, SIOCDIFADDR, &request), 0);
+	CHECK_ERRNO(ioctl(fd, SIOCDIFADDR, &request), EADDRNOTAVAIL);
+	CHECK_ERRNO(ioctl(fd, SIOCSIFDSTADDR, &request), ENODEV);
+	request.interface = 77;
+	CHECK_ERRNO(ioctl(fd, SIOCSIFADDR, &request), ENODEV);
+	CHECK_ERRNO(ioctl(fd, SIOCDIFADDR, &request), ENODEV);
+	drop_root();
+	CHECK_ERRNO(ioctl(fd, SIOCSIFADDR, &request), EPERM);
+}
+
+TEST(bytes_that_wait_in_raw_sockets)
+{
+	struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(9)};
+	int raw, packet, sender, value = -1;
+	char buffer[100];
+
+	enter();
+	raw = new_socket(AF_INET, SOCK_RAW, IPPROTO_UDP);
+	packet = new_socket(AF_PACKET, SOCK_DGRAM, htons(0x800));
+	sender = new_socket(AF_INET, SOCK_DGRAM, 0);
+	CHECK_EQ(ioctl(raw, FIONREAD, &value), 0);
+	CHECK_EQ(value, 0);
+	CHECK_EQ(ioctl(packet, FIONREAD, &value), 0);
+	CHECK_EQ(value, 0);
+	CHECK_ERRNO(ioctl(packet, SIOCGSTAMP_OLD, buffer), ENOENT);
+	CHECK_EQ(sendto(sender, "hello", 5, 0, (struct sockaddr *)&to, sizeof(to)), 5);
+	CHECK_EQ(ioctl(raw, FIONREAD, &value), 0);
+	CHECK_EQ(value, 33);
+	CHECK_EQ(recv(raw, buffer, sizeof(buffer), 0), 33);
+	CHECK_EQ(ioctl(raw, FIONREAD, &value), 0);
+	CHECK_EQ(value, 0);
+	CHECK_EQ(ioctl(packet, FIONREAD, &value), 0);
+	CHECK_EQ(value, 33);
+	CHECK_EQ(ioctl(raw, TIOCOUTQ, &value), 0);
+	CHECK_EQ(value, 0);
+	CHECK_EQ(ioctl(packet, TIOCOUTQ, &value), 0);
+	CHECK_EQ(value, 0);
+}
+
+static int told_to_set(int fd, int level, int name, const void *value, socklen_t length)
+{
+	return ERRNO_OF(setsockopt(fd, level, name, value, length));
+}
+
+TEST(lengths_of_options)
+{
+	static const char zeros[64];
+	int packet, six;
+	char cookie[16];
+	socklen_t length = 16;
+
+	enter();
+	packet = new_socket(AF_PACKET, SOCK_RAW, 0);
+	six = new_socket(AF_INET6, SOCK_DGRAM, 0);
+	CHECK_EQ(told_to_set(packet, SOL_PACKET, PACKET_AUXDATA, zeros, 8), 0);
+	CHECK_EQ(told_to_set(packet, SOL_PACKET, PACKET_COPY_THRESH, zeros, 8), EINVAL);
+	CHECK_EQ(told_to_set(packet, SOL_PACKET, PACKET_QDISC_BYPASS, zeros, 8), EINVAL);
+	CHECK_EQ(told_to_set(packet, SOL_PACKET, PACKET_IGNORE_OUTGOING, zeros, 8), EINVAL);
+	CHECK_EQ(told_to_set(packet, SOL_PACKET, PACKET_AUXDATA, zeros, 4), 0);
+	CHECK_EQ(told_to_set(packet, SOL_PACKET, 99, bad_address(), 4), ENOPROTOOPT);
+	for (int name = 54; name <= 59; name++) {
+		if (name != IPV6_HOPOPTS && name != IPV6_RTHDRDSTOPTS && name != IPV6_RTHDR && name != IPV6_DSTOPTS)
+			continue;
+		CHECK_EQ(told_to_set(six, IPPROTO_IPV6, name, zeros, 0), 0);
+		CHECK_EQ(told_to_set(six, IPPROTO_IPV6, name, zeros, 4), EINVAL);
+		CHECK_EQ(told_to_set(six, IPPROTO_IPV6, name, zeros, 12), EINVAL);
+	}
+	CHECK_EQ(told_to_set(six, IPPROTO_IPV6, IPV6_RTHDR, zeros, 8), EINVAL);
+	CHECK_EQ(told_to_set(six, IPPROTO_IPV6, IPV6_JOIN_ANYCAST, zeros, 16), EINVAL);
+	CHECK_EQ(told_to_set(six, IPPROTO_IPV6, IPV6_LEAVE_ANYCAST, zeros, 16), EINVAL);
+	CHECK_ERRNO(getsockopt(six, SOL_SOCKET, SO_NETNS_COOKIE, cookie, &length), EINVAL);
+	length = 8;
+	CHECK_EQ(getsockopt(six, SOL_SOCKET, SO_NETNS_COOKIE, cookie, &length), 0);
+	drop_root();
+	CHECK_EQ(told_to_set(six, IPPROTO_IPV6, IPV6_HOPOPTS, zeros, 8), EPERM);
+	CHECK_EQ(told_to_set(six, IPPROTO_IPV6, IPV6_RTHDR, zeros, 8), EINVAL);
+}
+
+TEST(flags_of_receiving)
+{
+	char buffer[8];
+
+	enter();
+	CHECK_ERRNO(recv(new_socket(AF_INET, SOCK_RAW, IPPROTO_UDP), buffer, 8, MSG_OOB | MSG_DONTWAIT), EOPNOTSUPP);
+	CHECK_ERRNO(recv(new_socket(AF_INET6, SOCK_RAW, IPPROTO_UDP), buffer, 8, MSG_OOB | MSG_DONTWAIT), EOPNOTSUPP);
+	CHECK_ERRNO(recv(new_socket(AF_PACKET, SOCK_RAW, 0), buffer, 8, MSG_OOB | MSG_DONTWAIT), EINVAL);
+	CHECK_ERRNO(recv(new_socket(AF_PACKET, SOCK_RAW, 0), buffer, 8, MSG_WAITALL | MSG_DONTWAIT), EINVAL);
+	CHECK_ERRNO(recv(new_socket(AF_PACKET, SOCK_RAW, 0), buffer, 8, MSG_DONTWAIT), EAGAIN);
 }

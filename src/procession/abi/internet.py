@@ -55,6 +55,9 @@ class TcpOption(IntEnum):
     TCP_ZEROCOPY_RECEIVE = 35
     TCP_INQ = 36
     TCP_TX_DELAY = 37
+    TCP_RTO_MAX_MS = 44
+    TCP_RTO_MIN_US = 45
+    TCP_DELACK_MAX_US = 46
     TCP_IS_MPTCP = 43
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from procession.abi.enumeration import IntEnum, IntFlag
+from procession.abi.structure import U32, U64, Structure
 
 
 class FileFlag(IntFlag):
@@ -12,6 +15,37 @@ class FileFlag(IntFlag):
     FS_APPEND_FL = 0x20
     FS_NODUMP_FL = 0x40
     FS_NOATIME_FL = 0x80
+
+
+class ExtendedFlag(IntFlag):
+    """The same and more as FS_IOC_FSGETXATTR and file_getattr(2) tell them."""
+
+    FS_XFLAG_IMMUTABLE = 0x8
+    FS_XFLAG_APPEND = 0x10
+    FS_XFLAG_SYNC = 0x20
+    FS_XFLAG_NOATIME = 0x40
+    FS_XFLAG_NODUMP = 0x80
+
+
+class Fsxattr(Structure):
+    """FS_IOC_FSGETXATTR's struct fsxattr."""
+
+    fsx_xflags: U32 = 0
+    fsx_extsize: U32 = 0
+    fsx_nextents: U32 = 0
+    fsx_projid: U32 = 0
+    fsx_cowextsize: U32 = 0
+    fsx_pad: Annotated[bytes, 8] = b""
+
+
+class FileAttr(Structure):
+    """file_getattr(2)'s struct file_attr."""
+
+    fa_xflags: U64 = 0
+    fa_extsize: U32 = 0
+    fa_nextents: U32 = 0
+    fa_projid: U32 = 0
+    fa_cowextsize: U32 = 0
 
 
 class FileIoctl(IntEnum):
@@ -136,30 +170,51 @@ class SocketIoctl(IntEnum):
     SIOCGSTAMPNS_OLD = 0x8907
     SIOCGSTAMP_NEW = 0x80108906
     SIOCGSTAMPNS_NEW = 0x80108907
+    SIOCRTMSG = 0x890D
     SIOCGIFNAME = 0x8910
+    SIOCSIFLINK = 0x8911
     SIOCGIFCONF = 0x8912
     SIOCGIFFLAGS = 0x8913
     SIOCSIFFLAGS = 0x8914
     SIOCGIFADDR = 0x8915
     SIOCSIFADDR = 0x8916
     SIOCGIFDSTADDR = 0x8917
+    SIOCSIFDSTADDR = 0x8918
     SIOCGIFBRDADDR = 0x8919
     SIOCSIFBRDADDR = 0x891A
     SIOCGIFNETMASK = 0x891B
     SIOCSIFNETMASK = 0x891C
     SIOCGIFMETRIC = 0x891D
+    SIOCSIFMETRIC = 0x891E
     SIOCGIFMTU = 0x8921
     SIOCSIFMTU = 0x8922
     SIOCSIFNAME = 0x8923
     SIOCSIFHWADDR = 0x8924
     SIOCGIFHWADDR = 0x8927
+    SIOCGIFSLAVE = 0x8929
+    SIOCSIFSLAVE = 0x8930
+    SIOCADDMULTI = 0x8931
+    SIOCDELMULTI = 0x8932
     SIOCGIFINDEX = 0x8933
+    SIOCSIFPFLAGS = 0x8934
+    SIOCGIFPFLAGS = 0x8935
+    SIOCDIFADDR = 0x8936
+    SIOCSIFHWBROADCAST = 0x8937
     SIOCGIFTXQLEN = 0x8942
     SIOCSIFTXQLEN = 0x8943
     SIOCETHTOOL = 0x8946
+    SIOCGMIIPHY = 0x8947
+    SIOCGMIIREG = 0x8948
+    SIOCSMIIREG = 0x8949
+    SIOCWANDEV = 0x894A
     SIOCOUTQNSD = 0x894B
     SIOCGSKNS = 0x894C
+    SIOCGIFMAP = 0x8970
+    SIOCSIFMAP = 0x8971
+    SIOCSHWTSTAMP = 0x89B0
+    SIOCGHWTSTAMP = 0x89B1
     SIOCUNIXFILE = 0x89E0
+    SIOCDEVPRIVATE = 0x89F0
 
 
 class RandomIoctl(IntEnum):

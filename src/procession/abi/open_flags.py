@@ -67,6 +67,7 @@ class HandleFlag(IntFlag):
     """name_to_handle_at(2)'s flags."""
 
     AT_HANDLE_MNT_ID_UNIQUE = 1
+    AT_HANDLE_CONNECTABLE = 2
     AT_HANDLE_FID = 0x200
     AT_SYMLINK_FOLLOW = 0x400
     AT_EMPTY_PATH = 0x1000
@@ -207,6 +208,7 @@ class FallocateFlag(IntFlag):
     FALLOC_FL_ZERO_RANGE = 0x10
     FALLOC_FL_INSERT_RANGE = 0x20
     FALLOC_FL_UNSHARE_RANGE = 0x40
+    FALLOC_FL_WRITE_ZEROES = 0x80
 
 
 class OpenHow(Structure):

@@ -5,6 +5,13 @@ from __future__ import annotations
 from procession.abi.enumeration import IntEnum, IntFlag
 
 
+class PidfdSelf(IntEnum):
+    """What is taken in place of a pidfd for the caller."""
+
+    PIDFD_SELF_THREAD = -10000
+    PIDFD_SELF_THREAD_GROUP = -10001
+
+
 class PidfdFlag(IntFlag):
     """pidfd_open(2)."""
 

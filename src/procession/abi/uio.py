@@ -19,6 +19,8 @@ class RwFlag(IntFlag):
     RWF_APPEND = 0x10
     RWF_NOAPPEND = 0x20
     RWF_ATOMIC = 0x40
+    RWF_DONTCACHE = 0x80
+    RWF_NOSIGNAL = 0x100
 
 
 class Iovec(Structure):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EACCES, EINVAL, EISDIR, EOPNOTSUPP, EPERM, EROFS, ETXTBSY
 from procession.abi.file_mode import S_IFMT
+from procession.abi.ioctls import ExtendedFlag, FileFlag
 from procession.fs.acl import with_mode
 from procession.fs.file_events import IN_ACCESS, IN_ATTRIB, IN_MODIFY, note_change
 from procession.fs.inode import APPEND_ONLY, IMMUTABLE, S_IFDIR, S_IFLNK, S_IFREG, S_ISGID, S_ISUID, Inode
@@ -207,6 +208,35 @@ def check_access(path: Path, subject: Subject, mask: int) -> None:
     inode.check_permission(subject, mask)
     if mask & MAY_WRITE and kind in (S_IFREG, S_IFDIR, S_IFLNK) and path.mount.is_read_only:
         raise EROFS
+
+
+_EXTENDED = {
+    int(FileFlag.FS_IMMUTABLE_FL): int(ExtendedFlag.FS_XFLAG_IMMUTABLE),
+    int(FileFlag.FS_APPEND_FL): int(ExtendedFlag.FS_XFLAG_APPEND),
+    int(FileFlag.FS_NODUMP_FL): int(ExtendedFlag.FS_XFLAG_NODUMP),
+    int(FileFlag.FS_NOATIME_FL): int(ExtendedFlag.FS_XFLAG_NOATIME),
+}
+
+
+def has_file_flags(inode: Inode) -> bool:
+    """Whether there is anything of FileFlag's to set."""
+    return bool(inode.settable_flags) and (inode.is_regular or inode.is_directory)
+
+
+def extended_flags(flags: int) -> int:
+    """FileFlags as ExtendedFlags. Linux: fs/file_attr.c, fileattr_fill_flags."""
+    return sum(extended for flag, extended in _EXTENDED.items() if flags & flag)
+
+
+def flags_from_extended(extended: int, *others: int) -> int:
+    """ExtendedFlags as FileFlags. Raises EOPNOTSUPP for one that no file system here has, and for `others`,
+    which are a file's extents and project.
+
+    Linux: fs/file_attr.c, fileattr_fill_xflags; mm/shmem.c, shmem_fileattr_set.
+    """
+    if any(others) or extended & ~extended_flags(sum(_EXTENDED)):
+        raise EOPNOTSUPP
+    return sum(flag for flag, bit in _EXTENDED.items() if extended & bit)
 
 
 def set_file_flags(path: Path, subject: Subject, flags: int) -> None:

@@ -86,6 +86,7 @@ class FullFile(DeviceFile):
 
     can_poll = False
     takes_write_flags: ClassVar[bool] = False
+    knows_nowait: ClassVar[bool] = False
 
     def read(self, length: int) -> bytes:
         return bytes(length)
@@ -245,6 +246,8 @@ class Devtmpfs(Tmpfs):
     """
 
     __slots__ = ()
+
+    is_multigrain: ClassVar[bool] = False
 
     def __init__(self, vfs: Vfs) -> None:
         super().__init__(vfs, "devtmpfs", mode=0o755)

@@ -137,6 +137,8 @@ class File:
     other (in Linux, no write_iter)."""
     takes_write_offset: ClassVar[bool] = True
     """Whether pwrite(2) works where pread(2) does; else ESPIPE (FMODE_PWRITE)."""
+    can_be_direct: ClassVar[bool] = False
+    """Whether open(2) takes O_DIRECT (FMODE_CAN_ODIRECT)."""
     can_poll: ClassVar[bool] = True
     """Whether an epoll instance can watch it; else EPERM. Regular files and directories can't be watched."""
     knows_async: ClassVar[bool] = False

@@ -105,6 +105,9 @@ class Superblock:
         "vfs",
         "writer_count",
     )
+
+    is_multigrain: ClassVar[bool] = False
+    """Whether times of changes are made finer when somebody asks (FS_MGTIME): who doesn't isn't told them."""
     root: Inode
 
     is_written_back: ClassVar[bool] = True

@@ -271,7 +271,12 @@ def open_path(path: Path, subject: Subject, flags: int, progress: object = None)
             check_right(subject, path, TRUNCATE)
     if inode.locks is not None:
         inode.locks.leases.break_for(is_write=bool(mask & MAY_WRITE), is_blocking=not flags & O_NONBLOCK)
-    file = _opened(inode.open(path, flags, subject, progress))
+    file = inode.open(path, flags, subject, progress)
+    if flags & O_DIRECT and not file.can_be_direct:
+        # Linux finds that out when the file has been opened, too: fs/open.c, do_dentry_open.
+        file.release_if_unheld()
+        raise EINVAL("there is no direct access to a file that is made up")
+    _opened(file)
     file.landlock_rights = rights
     if flags & O_TRUNC and kind == S_IFREG:
         truncate_opened(path, subject, 0)

@@ -29,6 +29,8 @@ class Ramfs(Tmpfs):
 
     __slots__ = ()
 
+    is_multigrain: ClassVar[bool] = False
+
     has_acls: ClassVar[bool] = False
     has_xattrs: ClassVar[bool] = False
     has_holes: ClassVar[bool] = False

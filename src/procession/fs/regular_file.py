@@ -37,6 +37,7 @@ class RegularFile(PositionedFile):
     __slots__ = ()
 
     knows_nowait: ClassVar[bool] = False
+    can_be_direct: ClassVar[bool] = True
     can_poll = False
 
     def __init__(self, path: Path, flags: int, subject: Subject) -> None:

@@ -88,6 +88,8 @@ class Tmpfs(Superblock):
         "page_count",
     )
 
+    is_multigrain: ClassVar[bool] = True
+
     has_acls: ClassVar[bool] = True
     has_xattrs: ClassVar[bool] = True
     exports: ClassVar[ExportOperations | None] = TmpfsExports()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.errno import EACCES, EBADF, EINVAL, ENOENT, ENOTTY, ESRCH
-from procession.abi.pidfd import PidfdFlag, PidfdIoctl
+from procession.abi.pidfd import PidfdFlag, PidfdIoctl, PidfdSelf
 from procession.abi.statfs import Magic
 from procession.fs.anonymous_inode import AnonymousInode
 from procession.fs.file import O_NONBLOCK, O_PATH, O_RDWR, POLLHUP, POLLIN, POLLRDNORM, File
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from procession.kernel.task import Task, ThreadGroup
 
 PIDFD_THREAD = int(PidfdFlag.PIDFD_THREAD)
+PIDFD_SELF_THREAD = int(PidfdSelf.PIDFD_SELF_THREAD)
+_SELF = (PIDFD_SELF_THREAD, int(PidfdSelf.PIDFD_SELF_THREAD_GROUP))
 _NAME = b"anon_inode:[pidfd]"
 _FILE_SYSTEM = "pidfs"
 
@@ -152,6 +154,8 @@ def signalled_by(task: Task, fd: int) -> tuple[ThreadGroup, PidFile | None]:
 
     Linux: kernel/signal.c, pidfd_to_pid; fs/proc/base.c, tgid_pidfd_to_pid.
     """
+    if fd in _SELF:
+        return task.group, None
     file = task.files.file(fd)
     if isinstance(file, PidFile):
         return file.group, file
@@ -160,6 +164,19 @@ def signalled_by(task: Task, fd: int) -> tuple[ThreadGroup, PidFile | None]:
     if group is None or file.flags & O_PATH:
         raise EBADF(f"descriptor {fd} is neither a pidfd nor a process's directory")
     return group, None
+
+
+def process_behind(task: Task, fd: int) -> ThreadGroup:
+    """The process of a pidfd of `task`, or its own for PIDFD_SELF_*. Raises EBADF, ESRCH if it has ended.
+
+    Linux: kernel/pid.c, pidfd_get_task.
+    """
+    if fd in _SELF:
+        return task.group
+    file = pid_file_of(task, fd)
+    if file.has_ended:
+        raise ESRCH("the process has ended")
+    return file.group
 
 
 def pid_file_of(task: Task, fd: int) -> PidFile:

@@ -1,15 +1,22 @@
-"""The ioctls about interfaces that any socket answers (netdevice(7))."""
+"""The ioctls about interfaces: what any socket answers, and what those of IP alone do (netdevice(7))."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from procession.abi.capability import Capability
-from procession.abi.errno import EADDRNOTAVAIL, EINVAL, ENODEV, ENOTTY, EPERM, ERANGE
+from procession.abi.errno import EADDRNOTAVAIL, EFAULT, EINVAL, ENODEV, ENOTTY, EOPNOTSUPP, EPERM, ERANGE
 from procession.abi.ioctls import SocketIoctl
+from procession.abi.socket import AddressFamily
 from procession.abi.word import Words, pack_address, pack_u16
 from procession.net.ethtool import answer
-from procession.net.internet.device_address import DeviceAddress, add_address, addresses_of, remove_address
+from procession.net.internet.device_address import (
+    DeviceAddress,
+    add_address,
+    addresses_of,
+    remove_address,
+    scope_of_6,
+)
 from procession.net.internet.routing import last_of
 from procession.net.link.interface import IFF_LOOPBACK, LOOPBACK, Interface
 from procession.net.link_change import rename, set_flags, set_hardware_address, set_mtu
@@ -50,19 +57,48 @@ _SIOCGIFINDEX = int(SocketIoctl.SIOCGIFINDEX)
 _SIOCGIFTXQLEN = int(SocketIoctl.SIOCGIFTXQLEN)
 _SIOCSIFTXQLEN = int(SocketIoctl.SIOCSIFTXQLEN)
 _SIOCETHTOOL = int(SocketIoctl.SIOCETHTOOL)
-_OF_ADDRESS = (_SIOCGIFADDR, _SIOCGIFDSTADDR, _SIOCGIFBRDADDR, _SIOCGIFNETMASK)
+_SIOCSIFDSTADDR = int(SocketIoctl.SIOCSIFDSTADDR)
+_SIOCDIFADDR = int(SocketIoctl.SIOCDIFADDR)
+_SIOCGIFSLAVE = int(SocketIoctl.SIOCGIFSLAVE)
+_SIOCSIFSLAVE = int(SocketIoctl.SIOCSIFSLAVE)
+_SIOCGIFMAP = int(SocketIoctl.SIOCGIFMAP)
+_SIOCSHWTSTAMP = int(SocketIoctl.SIOCSHWTSTAMP)
+_SIOCGHWTSTAMP = int(SocketIoctl.SIOCGHWTSTAMP)
+_LISTS = (int(SocketIoctl.SIOCADDMULTI), int(SocketIoctl.SIOCDELMULTI))
+_HARDWARE_BROADCAST = int(SocketIoctl.SIOCSIFHWBROADCAST)
+_FIRST_PRIVATE, _LAST_PRIVATE = int(SocketIoctl.SIOCDEVPRIVATE), int(SocketIoctl.SIOCDEVPRIVATE) + 15
+_SOCKET_TYPE = 0x89
+"""The byte above the number in each request for sockets (in Linux, SOCK_IOC_TYPE)."""
+_ADDRESS_GETTERS = (_SIOCGIFADDR, _SIOCGIFDSTADDR, _SIOCGIFBRDADDR, _SIOCGIFNETMASK)
+_ADDRESS_SETTERS = (_SIOCSIFADDR, _SIOCSIFDSTADDR, _SIOCSIFBRDADDR, _SIOCSIFNETMASK)
+_OF_ADDRESS = (*_ADDRESS_GETTERS, *_ADDRESS_SETTERS)
+_UNUSED_BY_IP = (
+    int(SocketIoctl.SIOCRTMSG),
+    int(SocketIoctl.SIOCSIFPFLAGS),
+    int(SocketIoctl.SIOCGIFPFLAGS),
+)
+"""What IPv4's sockets refuse themselves."""
 _GETTERS = frozenset(
     (
         *(_SIOCGIFFLAGS, _SIOCGIFMETRIC, _SIOCGIFMTU, _SIOCGIFHWADDR, _SIOCGIFINDEX, _SIOCGIFTXQLEN),
-        *_OF_ADDRESS,
+        *(_SIOCGIFSLAVE, _SIOCGIFMAP),
     )
 )
 _SETTERS = frozenset(
     (
-        *(_SIOCSIFFLAGS, _SIOCSIFADDR, _SIOCSIFBRDADDR, _SIOCSIFNETMASK, _SIOCSIFMTU, _SIOCSIFNAME),
-        *(_SIOCSIFHWADDR, _SIOCSIFTXQLEN),
+        *(_SIOCSIFFLAGS, _SIOCSIFMTU, _SIOCSIFNAME, _SIOCSIFHWADDR, _SIOCSIFTXQLEN),
+        *(int(SocketIoctl.SIOCSIFMETRIC), _SIOCSIFSLAVE, *_LISTS, _HARDWARE_BROADCAST),
+        *(int(SocketIoctl.SIOCGMIIPHY), int(SocketIoctl.SIOCGMIIREG), int(SocketIoctl.SIOCSMIIREG)),
+        *(int(SocketIoctl.SIOCSIFMAP), _SIOCSHWTSTAMP),
     )
 )
+_OF_DRIVER = frozenset((_SIOCGHWTSTAMP, int(SocketIoctl.SIOCWANDEV)))
+"""What goes on to the interface's driver whoever asks."""
+_IN6_IFREQ = Words("<16sIi")
+_AF_INET6 = int(AddressFamily.AF_INET6)
+_WITH_ADDRESSES = (int(AddressFamily.AF_INET), int(AddressFamily.AF_PACKET))
+"""The families whose sockets are asked about addresses of IPv4."""
+_MAP_BYTES = 24
 
 
 def interface_ioctl(socket: Socket, request: int, argument: int, memory: UserMemory) -> int:
@@ -85,10 +121,20 @@ def interface_ioctl(socket: Socket, request: int, argument: int, memory: UserMem
             raise ENODEV
         memory.write(argument, named.name.ljust(_NAME_SIZE, b"\0"))
         return 0
-    is_setter = request in _SETTERS
-    if request not in _GETTERS and not is_setter and request != _SIOCETHTOOL:
+    if request >> 8 != _SOCKET_TYPE:
         raise ENOTTY
+    if socket.family == _AF_INET6 and request in (_SIOCSIFADDR, _SIOCDIFADDR, _SIOCSIFDSTADDR):
+        _change_address_6(socket, request, memory.read(argument, _IN6_IFREQ.size))
+        return 0
+    if socket.family == _WITH_ADDRESSES[0] and request in _UNUSED_BY_IP:
+        raise EINVAL("not used")
+    # Whatever is asked, Linux fetches the structure first.
     data = memory.read(argument, _IFREQ_SIZE)
+    is_of_address = request in _OF_ADDRESS and socket.family in _WITH_ADDRESSES
+    is_setter = request in _SETTERS or (is_of_address and request in _ADDRESS_SETTERS)
+    is_of_driver = request in _OF_DRIVER or _FIRST_PRIVATE <= request <= _LAST_PRIVATE
+    if not (request in _GETTERS or is_setter or is_of_address or is_of_driver or request == _SIOCETHTOOL):
+        raise ENOTTY
     question = int.from_bytes(data[_NAME_SIZE : _NAME_SIZE + 8], "little")
     command = _INT.unpack(memory.read(question, 4))[0] if request == _SIOCETHTOOL else 0
     label = data[: _NAME_SIZE - 1].split(b"\0", 1)[0]
@@ -97,8 +143,12 @@ def interface_ioctl(socket: Socket, request: int, argument: int, memory: UserMem
     interface = network.interface_named(label.split(b":", 1)[0])
     if interface is None:
         raise ENODEV
+    if is_of_driver:
+        raise EOPNOTSUPP("the driver knows no such request")
     value = data[_NAME_SIZE : _NAME_SIZE + _VALUE_SIZE]
     if is_setter:
+        if request == _SIOCSHWTSTAMP and not question:
+            raise EFAULT("no struct hwtstamp_config")
         _set(interface, request, label, value)
         return 0
     if request == _SIOCETHTOOL:
@@ -124,7 +174,7 @@ def _mask(address: DeviceAddress) -> bytes:
 
 def _get(interface: Interface, request: int, label: bytes) -> bytes:
     """Linux: net/core/dev_ioctl.c, dev_ifsioc_locked."""
-    if request in _OF_ADDRESS:
+    if request in _ADDRESS_GETTERS:
         address = _address_called(interface, label)
         if address is None:
             raise EADDRNOTAVAIL("the interface has no address")
@@ -145,6 +195,11 @@ def _get(interface: Interface, request: int, label: bytes) -> bytes:
         return _INT.pack(interface.queue_length)
     if request == _SIOCGIFHWADDR:
         return _SHORT.pack(interface.hardware_type) + interface.hardware_address.ljust(14, b"\0")
+    if request == _SIOCGIFSLAVE:
+        raise EINVAL("an interface is no slave")
+    if request == _SIOCGIFMAP:
+        # There is no device with memory, ports or interrupts of its own.
+        return bytes(_MAP_BYTES)
     return _INT.pack(0)
 
 
@@ -168,6 +223,12 @@ def _set(interface: Interface, request: int, label: bytes, value: bytes) -> None
             raise ERANGE("a negative length")
         interface.queue_length = number
         interface.network.link_changed(interface)
+    elif request == _SIOCSIFSLAVE or (request in _LISTS and interface.flags & IFF_LOOPBACK):
+        raise EINVAL("no slave, or no list of addresses")
+    elif request == _HARDWARE_BROADCAST and _SHORT.unpack_from(value)[0] != interface.hardware_type:
+        raise EINVAL("hardware of another type")
+    elif request not in _OF_ADDRESS:
+        raise EOPNOTSUPP("the driver knows no such request")
     else:
         _set_address(interface, request, label, value)
 
@@ -211,6 +272,33 @@ def _set_address(interface: Interface, request: int, label: bytes, value: bytes)
         add_address(
             DeviceAddress(interface, old.address, length, label=label, broadcast=broadcast, scope=old.scope)
         )
+
+
+def _change_address_6(socket: Socket, request: int, asked: bytes) -> None:
+    """An address of IPv6 comes or goes. Raises EPERM, ENODEV, EINVAL, EEXIST, EADDRNOTAVAIL.
+
+    Linux: net/ipv6/addrconf.c, addrconf_add_ifaddr, addrconf_del_ifaddr, addrconf_set_dstaddr.
+    """
+    network = socket.network
+    if request == _SIOCSIFDSTADDR:
+        # Only tunnels have the other end's.
+        raise ENODEV("no tunnel")
+    if not socket.caller.credentials.ns_capable(network.owner, CAP_NET_ADMIN):
+        raise EPERM("CAP_NET_ADMIN is needed")
+    address, prefix_length, index = _IN6_IFREQ.unpack(asked)
+    if prefix_length > 128:
+        raise EINVAL("a prefix of more bits than an address has")
+    interface = network.interfaces.get(index)
+    if interface is None:
+        raise ENODEV("no such interface")
+    if request == _SIOCSIFADDR:
+        add_address(DeviceAddress(interface, address, prefix_length, scope=scope_of_6(address)))
+        return
+    for found in addresses_of(interface, is_ipv6=True):
+        if found.address == address and found.prefix_length == prefix_length:
+            remove_address(found)
+            return
+    raise EADDRNOTAVAIL("the interface has no such address")
 
 
 def _length_by_class(address: bytes) -> int:

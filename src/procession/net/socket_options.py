@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 _INTERNET = (int(AddressFamily.AF_INET), int(AddressFamily.AF_INET6))
 _TCP = int(IpProtocol.IPPROTO_TCP)
 _RAW = int(SocketType.SOCK_RAW)
+_STREAM = int(SocketType.SOCK_STREAM)
 _NETLINK = int(AddressFamily.AF_NETLINK)
 SOL_SOCKET = int(SocketLevel.SOL_SOCKET)
 CAP_NET_ADMIN = int(Capability.CAP_NET_ADMIN)
@@ -86,6 +87,8 @@ _SO_NETNS_COOKIE = int(SocketOption.SO_NETNS_COOKIE)
 _SO_BUF_LOCK = int(SocketOption.SO_BUF_LOCK)
 _SO_PASSPIDFD = int(SocketOption.SO_PASSPIDFD)
 _SO_PASSSEC = int(SocketOption.SO_PASSSEC)
+_SO_PASSRIGHTS = int(SocketOption.SO_PASSRIGHTS)
+_SO_INQ = int(SocketOption.SO_INQ)
 _SO_DETACH_FILTER = int(SocketOption.SO_DETACH_FILTER)
 _SO_LOCK_FILTER = int(SocketOption.SO_LOCK_FILTER)
 _SO_BPF_EXTENSIONS = int(SocketOption.SO_BPF_EXTENSIONS)
@@ -200,6 +203,10 @@ def set_socket_option(socket: Socket, name: int, value: bytes) -> None:
         socket.options[name] = int(number != 0)
     elif name in (_SO_PASSCRED, _SO_PASSSEC, _SO_PASSPIDFD):
         _local(socket, EOPNOTSUPP).set_plain_option(name, int(number != 0))
+    elif name == _SO_PASSRIGHTS:
+        _local(socket, EOPNOTSUPP).options[name] = int(number != 0)
+    elif name == _SO_INQ:
+        _set_left_telling(socket, number)
     elif name == _SO_PEEK_OFF:
         _check_peek_offset(socket)
         socket.peek_offset = number
@@ -369,6 +376,15 @@ def _bind_to_index(socket: Socket, index: int) -> None:
     socket.options[_SO_BINDTOIFINDEX] = index
 
 
+def _set_left_telling(socket: Socket, number: int) -> None:
+    """SO_INQ, of local streams. Raises EINVAL, EOPNOTSUPP. Linux: net/unix/af_unix.c, unix_setsockopt."""
+    if socket.kind != _STREAM or not isinstance(socket, UnixSocket):
+        raise ENOPROTOOPT("no local stream")
+    if not 0 <= number <= 1:
+        raise EINVAL("neither on nor off")
+    socket.options[_SO_INQ] = number
+
+
 def _set_zero_copy(socket: Socket, number: int) -> None:
     """SO_ZEROCOPY. Raises EOPNOTSUPP, EINVAL. Linux: net/core/sock.c, sk_setsockopt."""
     if socket.family not in _INTERNET or socket.kind == _RAW:
@@ -401,6 +417,8 @@ def get_socket_option(socket: Socket, name: int, length: int) -> bytes:
         if name == _SO_PASSPIDFD or socket.family != _NETLINK:
             _local(socket, EOPNOTSUPP)
         return pack_int(options.get(name, 0))
+    if name == _SO_PASSRIGHTS:
+        return pack_int(int(_local(socket, EOPNOTSUPP).takes_files))
     if name in _SWITCHES:
         return pack_int(options.get(name, 0))
     if name in _NUMBERS and (name != _SO_TXREHASH or _is_tcp(socket)):
@@ -431,7 +449,7 @@ def get_socket_option(socket: Socket, name: int, length: int) -> bytes:
             raise EINVAL
         return pack_u64(socket.cookie)
     if name == _SO_NETNS_COOKIE:
-        if length < 8:
+        if length != 8:
             raise EINVAL
         return pack_u64(socket.network.cookie)
     if name == _SO_PEERNAME:

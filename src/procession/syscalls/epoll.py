@@ -10,6 +10,7 @@ from procession.abi.poll import EpollEvent, EpollFlag, EpollOperation
 from procession.abi.time import Timespec
 from procession.abi.word import Words
 from procession.fs.epoll import EPOLLWAKEUP, EpollFile
+from procession.fs.file import PathFile
 from procession.fs.wait_queue import Sleep
 from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.kernel.time.costs import READY_FILE_NS
@@ -128,7 +129,7 @@ def _wait(task: Task, instance: int, address: int, maximum: int, timeout_ns: int
         raise EINVAL
     check_user_range(address, 12 * maximum)
     if not isinstance(file, EpollFile):
-        raise EINVAL
+        raise EBADF("opened with O_PATH") if isinstance(file, PathFile) else EINVAL
     if file.ready:
         task.kernel.clock.spend((min(len(file.ready), maximum) - 1) * READY_FILE_NS)
         found = file.ready_events(maximum)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 _SIGXFSZ = int(Signal.SIGXFSZ)
 _KEEP_SIZE = int(FallocateFlag.FALLOC_FL_KEEP_SIZE)
+_WRITE_ZEROES = int(FallocateFlag.FALLOC_FL_WRITE_ZEROES)
 _PUNCH_HOLE = int(FallocateFlag.FALLOC_FL_PUNCH_HOLE)
 # What there is to do to a range, and whether the size may, or must, be kept; not all file systems do it all.
 _OPERATIONS = {
@@ -41,6 +42,7 @@ _OPERATIONS = {
     int(FallocateFlag.FALLOC_FL_ZERO_RANGE): (False, True),
     int(FallocateFlag.FALLOC_FL_INSERT_RANGE): (False,),
     int(FallocateFlag.FALLOC_FL_UNSHARE_RANGE): (False, True),
+    _WRITE_ZEROES: (False,),
 }
 _SYNC_FILE_RANGE_FLAGS = 7
 _U64_MAX = (1 << 64) - 1
@@ -109,6 +111,8 @@ def fallocate(task: Task, fd: Fd, mode: Flags[FallocateFlag], offset: Long, leng
         raise ENODEV
     if offset + length > MAXIMUM_SIZE:
         raise EFBIG
+    if operation == _WRITE_ZEROES:
+        raise EOPNOTSUPP("no file system here writes zeros on a device")
     if not operation:
         _check_size_limit(task, file.inode.size, offset + length)
     file.allocate(mode, offset, length)

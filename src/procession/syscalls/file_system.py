@@ -22,6 +22,7 @@ from procession.fs.mounts.mount import Mount
 from procession.fs.mounts.visibility import check_visibility
 from procession.fs.namei import address_of_unreadable
 from procession.hardware.physical_memory import OutOfFrames
+from procession.syscalls.attributes import opened_file
 from procession.syscalls.declaration import syscall
 from procession.syscalls.mount import install, own_namespace
 from procession.syscalls.parameters import Address, Choice, Fd, Flags, Int, OptionalPath, OptionalText
@@ -66,7 +67,7 @@ def _text(task: Task, address: int, limit: int) -> bytes:
 
 def _context_of(task: Task, fd: int) -> MountContext:
     """The context behind a descriptor. Raises EBADF, EINVAL."""
-    file = task.files.file(fd)
+    file = opened_file(task, fd)
     if not isinstance(file, ContextFile):
         raise EINVAL("not a descriptor of fsopen or fspick")
     return file.context

@@ -12,6 +12,7 @@ from procession.fs.handle import ExportOperations, find_by_handle
 from procession.fs.opening import open_path
 from procession.fs.permission import CAP_DAC_READ_SEARCH
 from procession.kernel.rlimit import RLIMIT_NOFILE
+from procession.syscalls.attributes import opened_file
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import Address, Fd, Flags, Path
 from procession.syscalls.paths import find
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from procession.kernel.task import Task
 
 _UNIQUE = int(HandleFlag.AT_HANDLE_MNT_ID_UNIQUE)
+_CONNECTABLE = int(HandleFlag.AT_HANDLE_CONNECTABLE)
 _FID = int(HandleFlag.AT_HANDLE_FID)
 _FOLLOW = int(HandleFlag.AT_SYMLINK_FOLLOW)
 _EMPTY = int(HandleFlag.AT_EMPTY_PATH)
@@ -35,10 +37,14 @@ def name_to_handle_at(
     task: Task, directory: Fd, path: Path, handle: Address, mount_id: Address, flags: Flags[HandleFlag]
 ) -> int:
     """name_to_handle_at(2). Linux: fs/fhandle.c, do_sys_name_to_handle."""
-    if flags & ~(_UNIQUE | _FID | _FOLLOW | _EMPTY):
+    if flags & ~(_UNIQUE | _CONNECTABLE | _FID | _FOLLOW | _EMPTY):
         raise EINVAL("unknown flags")
+    if flags & _CONNECTABLE and flags & (_FID | _EMPTY):
+        raise EINVAL("flags that exclude each other")
     place = find(task, directory, path, follow=bool(flags & _FOLLOW), allow_empty=bool(flags & _EMPTY))
     operations = place.inode.superblock.exports
+    if flags & _CONNECTABLE:
+        raise EOPNOTSUPP("no handle tells the directory")
     if operations is None:
         if not flags & _FID:
             raise EOPNOTSUPP("files of this file system have no handles")
@@ -59,7 +65,7 @@ def name_to_handle_at(
 @syscall(304)
 def open_by_handle_at(task: Task, mount_fd: Fd, handle: Address, flags: Flags[OpenFlag]) -> int:
     """open_by_handle_at(2). Linux: fs/fhandle.c, do_handle_open."""
-    mount = task.fs.cwd.mount if mount_fd == AT_FDCWD else task.files.file(mount_fd).path.mount
+    mount = task.fs.cwd.mount if mount_fd == AT_FDCWD else opened_file(task, mount_fd).path.mount
     if not task.credentials.has_capability(CAP_DAC_READ_SEARCH):
         raise EPERM("takes CAP_DAC_READ_SEARCH")
     length, kind = _HEADER.unpack(task.mm.read(handle, _HEADER.size))

@@ -17,9 +17,9 @@ from procession.abi.errno import (
     EXDEV,
 )
 from procession.abi.file_mode import S_IFMT
-from procession.abi.ioctls import FileIoctl, SocketIoctl, TerminalIoctl
+from procession.abi.ioctls import FileIoctl, Fsxattr, SocketIoctl, TerminalIoctl
 from procession.abi.word import Words, pack_u32, pack_u64
-from procession.fs.attributes import set_file_flags
+from procession.fs.attributes import extended_flags, flags_from_extended, has_file_flags, set_file_flags
 from procession.fs.devices import UserFaultDevice
 from procession.fs.file import FASYNC, O_CLOEXEC, O_NONBLOCK, O_PATH, File, PathFile
 from procession.fs.inode import S_IFBLK, S_IFCHR, S_IFSOCK
@@ -56,12 +56,15 @@ _SIOCUNIXFILE = int(SocketIoctl.SIOCUNIXFILE)
 _TIOCGPTPEER = int(TerminalIoctl.TIOCGPTPEER)
 _OWNER_SETTERS = (int(SocketIoctl.FIOSETOWN), int(SocketIoctl.SIOCSPGRP))
 _OWNER_REQUESTS = (*_OWNER_SETTERS, int(SocketIoctl.FIOGETOWN), int(SocketIoctl.SIOCGPGRP))
-_FREEZING = (int(FileIoctl.FIFREEZE), int(FileIoctl.FITHAW))
+_FITHAW = int(FileIoctl.FITHAW)
+_FREEZING = (int(FileIoctl.FIFREEZE), _FITHAW)
 _OF_FILE_SYSTEM = (int(FileIoctl.FS_IOC_GETFSUUID), int(FileIoctl.FS_IOC_GETFSSYSFSPATH))
 _FIEMAP = int(FileIoctl.FS_IOC_FIEMAP)
 _FIDEDUPERANGE = int(FileIoctl.FIDEDUPERANGE)
 _GET_FLAGS = int(FileIoctl.FS_IOC_GETFLAGS)
 _SET_FLAGS = int(FileIoctl.FS_IOC_SETFLAGS)
+_SET_EXTENDED = int(FileIoctl.FS_IOC_FSSETXATTR)
+_OF_FLAGS = (_GET_FLAGS, _SET_FLAGS, int(FileIoctl.FS_IOC_FSGETXATTR), _SET_EXTENDED)
 _FIBMAP = int(FileIoctl.FIBMAP)
 _DEDUPE_HEADER = Words("<QQHHI")
 _DEDUPE_ENTRY_SIZE = 32
@@ -99,6 +102,8 @@ def ioctl(task: Task, fd: Fd, request: UInt, argument: Address) -> int:
     if request in _FREEZING:
         if not task.credentials.has_capability(CAP_SYS_ADMIN):
             raise EPERM
+        if request == _FITHAW:
+            raise EINVAL("the file system isn't frozen")
         raise EOPNOTSUPP
     if request == _FIEMAP:
         raise EOPNOTSUPP
@@ -106,16 +111,16 @@ def ioctl(task: Task, fd: Fd, request: UInt, argument: Address) -> int:
         raise ENOTTY("the file system has no identifier, and no place in sysfs")
     if request == _FIDEDUPERANGE:
         _refuse_deduplication(task, file, argument)
-    if (
-        request in (_GET_FLAGS, _SET_FLAGS)
-        and inode.settable_flags
-        and (inode.is_regular or inode.is_directory)
-    ):
-        if request == _GET_FLAGS:
-            task.mm.write(argument, pack_u32(inode.flags))
-        else:
-            set_file_flags(file.path, task.credentials, _read_int(task, argument))
-        return 0
+    if request in _OF_FLAGS:
+        wanted = _wanted_flags(task, request, argument)
+        if has_file_flags(inode):
+            if wanted is not None:
+                set_file_flags(file.path, task.credentials, wanted)
+            elif request == _GET_FLAGS:
+                task.mm.write(argument, pack_u32(inode.flags))
+            else:
+                task.mm.write(argument, Fsxattr(fsx_xflags=extended_flags(inode.flags)).pack())
+            return 0
     if request in (_FICLONE, _FICLONERANGE):
         _refuse_clone(task, file, request, argument)
     if request == _FIBMAP and inode.is_regular:
@@ -142,6 +147,21 @@ def ioctl(task: Task, fd: Fd, request: UInt, argument: Address) -> int:
     if isinstance(file, ListenerFile):
         return control_listener(task, file, request, argument)
     return file.ioctl(request, argument, task.mm)
+
+
+def _wanted_flags(task: Task, request: int, argument: int) -> int | None:
+    """The FileFlags that are to be set, None for a request that asks. Raises EFAULT, EOPNOTSUPP.
+
+    Whatever the file, Linux looks at the argument first: fs/file_attr.c, ioctl_setflags, ioctl_fssetxattr.
+    """
+    if request == _SET_FLAGS:
+        return _read_int(task, argument)
+    if request == _SET_EXTENDED:
+        asked = Fsxattr.unpack(task.mm.read(argument, Fsxattr.SIZE))
+        return flags_from_extended(
+            asked.fsx_xflags, asked.fsx_extsize, asked.fsx_projid, asked.fsx_cowextsize
+        )
+    return None
 
 
 def _open_slave(task: Task, master: TtyFile, flags: int) -> int:

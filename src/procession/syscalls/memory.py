@@ -30,6 +30,7 @@ from procession.fs.anonymous_inode import AnonymousInode
 from procession.fs.file import MAXIMUM_SIZE, O_NOATIME
 from procession.fs.inode import APPEND_ONLY
 from procession.fs.mounts.mount import MS_NOEXEC
+from procession.fs.regular_file import RegularFile
 from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import (
     PAGE_MASK,
@@ -205,8 +206,13 @@ def _file_area(file: File, start: int, size: int, rights: int, flags: int, offse
         raise EACCES("a shared mapping of a file that is only appended to")
     if not file.is_readable:
         raise EACCES("the file isn't open for reading")
-    # Nothing without a file system is executed, whatever its mount says: fs/anon_inodes.c sets SB_I_NOEXEC.
-    is_noexec = file.path.mount.flags & MS_NOEXEC or isinstance(file.inode, AnonymousInode)
+    # Nothing without a file system is executed, whatever its mount says: fs/anon_inodes.c and fs/libfs.c,
+    # init_pseudo, set SB_I_NOEXEC; files in memory are another matter.
+    is_noexec = (
+        file.path.mount.flags & MS_NOEXEC
+        or isinstance(file.inode, AnonymousInode)
+        or (file.inode.superblock.is_internal and not isinstance(file, RegularFile))
+    )
     if rights & PROT_EXEC and is_noexec:
         raise EPERM("on a mount without execution")
     may_write = file.check_mapping(is_shared=is_shared, is_writable=bool(rights & PROT_WRITE))

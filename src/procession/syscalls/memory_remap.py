@@ -247,7 +247,13 @@ def remap_file_pages(
         # Linux takes VM_SHARED from it. Linux: mm/mmap.c, do_mmap.
         raise EINVAL("not a shared mapping that can be written to")
     for other in mm.areas_in(start, end):
-        is_alike = other.pages is area.pages and other.protection == area.protection
+        is_alike = (
+            other.pages is area.pages
+            and other.file is area.file
+            and other.protection == area.protection
+            and other.is_shared
+            and other.may_write
+        )
         # Linux's policies of memory aren't among its flags.
         if not is_alike or (other.flags ^ area.flags) & ALL_BUT_POLICY:
             raise EINVAL("not one mapping all through")

@@ -114,6 +114,9 @@ def open_file(task: Task, directory_fd: int, name: bytes, flags: int, mode: int,
     files = task.files
     limit = task.group.limits.soft[RLIMIT_NOFILE]
     frame = task.frame
+    if flags & O_SYNC & ~O_DSYNC:
+        # Its own bit alone means both. Linux: fs/open.c, build_open_flags.
+        flags |= O_DSYNC
     file: File
     if frame is not None and isinstance(frame.progress, FifoOpening):
         file = frame.progress.go_on()

@@ -5,7 +5,14 @@ from __future__ import annotations
 from procession.abi.errno import EBADF, EINVAL, EPERM, ESRCH
 from procession.abi.pidfd import PidfdFlag, PidfdSignalFlag
 from procession.abi.siginfo import SiginfoRaw
-from procession.kernel.pidfd import PIDFD_THREAD, PidFile, pid_file_of, signalled_by, task_for_pidfd
+from procession.kernel.pidfd import (
+    PIDFD_SELF_THREAD,
+    PIDFD_THREAD,
+    PidFile,
+    pid_file_of,
+    signalled_by,
+    task_for_pidfd,
+)
 from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.kernel.security.ptrace_access import may_access
 from procession.kernel.signal.info import SI_USER
@@ -49,10 +56,11 @@ def pidfd_send_signal(
         check_honesty(queued, is_own=group.pid is task.thread_pid)
     else:
         queued = sender_info(task, signal, SI_USER)
-    target = group.leader if file is None else file.target
+    is_own_thread = fd == PIDFD_SELF_THREAD
+    target = file.target if file is not None else task if is_own_thread else group.leader
     if target is None or target.state is TaskState.DEAD:
         raise ESRCH("the process or thread is gone")
-    is_thread = flags & _THREAD or (not flags and file is not None and file.is_thread)
+    is_thread = flags & _THREAD or (not flags and (is_own_thread or (file is not None and file.is_thread)))
     if flags & _PROCESS_GROUP:
         led = target.thread_pid.process_group
         if led is None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from struct import iter_unpack
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EBADF, EFAULT, EINVAL, ENOMEM, EPERM, ESRCH, Errno
+from procession.abi.errno import EFAULT, EINVAL, ENOMEM, EPERM, ESRCH, Errno
 from procession.abi.mmap_flags import Advice
 from procession.abi.uio import UIO_MAXIOV
 from procession.hardware.page_table import USER_END
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, OutOfFrames
 from procession.kernel.pid import find_task
-from procession.kernel.pidfd import PidFile, pid_file_of
+from procession.kernel.pidfd import process_behind
 from procession.kernel.security.capability import CAP_SYS_NICE
 from procession.kernel.security.ptrace_access import memory_of
 from procession.kernel.task_state import ENDED
@@ -133,14 +133,10 @@ def process_madvise(
     if flags:
         raise EINVAL("there are no flags")
     ranges = import_vector(task.mm, vector, count)
-    file = task.files.file(pidfd)
-    if not isinstance(file, PidFile):
-        raise EBADF("no pidfd")
-    if file.has_ended:
-        raise ESRCH("the process has ended")
+    group = process_behind(task, pidfd)
     if advice not in _HINTS:
         raise EINVAL(f"advice {advice} isn't for others")
-    mm = memory_of(task, file.group.leader, by_fs_ids=True)
+    mm = memory_of(task, group.leader, by_fs_ids=True)
     if not task.credentials.has_capability(CAP_SYS_NICE):
         raise EPERM("it takes CAP_SYS_NICE")
     frame, began_ns = task.frame, task.kernel.clock.kernel_work_ns
@@ -184,7 +180,7 @@ def process_mrelease(task: Task, pidfd: Fd, flags: UInt) -> int:
     """
     if flags:
         raise EINVAL("there are no flags")
-    group = pid_file_of(task, pidfd).group
+    group = process_behind(task, pidfd)
     dying = next((thread for thread in group.threads if thread.state not in ENDED), None)
     if dying is None:
         raise ESRCH("the process has no memory any more")

@@ -181,12 +181,19 @@ def _has_position_alone(task: Task, file: File) -> bool:
 
 
 def write_whole(
-    task: Task, file: File, source: UserVector, done: int = 0, *, offset: int | None = None
+    task: Task,
+    file: File,
+    source: UserVector,
+    done: int = 0,
+    *,
+    offset: int | None = None,
+    is_quiet: bool = False,
 ) -> int:
     """Write all of `source`, as far as it goes, at the position or at `offset`; the number of bytes.
 
     `done` is how much of it this call has written. A blocking write to a pipe or stream remembers how far it
-    has come in the frame; a signal then ends the call with that. Linux: fs/read_write.c, vfs_write.
+    has come in the frame; a signal then ends the call with that. No SIGPIPE is sent if it `is_quiet`.
+    Linux: fs/read_write.c, vfs_write.
     """
     frame = task.frame
     if frame is not None and frame.progress is not None:
@@ -229,7 +236,8 @@ def write_whole(
                 sleep.progress = sleep.interrupted = done
             raise
         except EPIPE:
-            send_sigpipe(task)
+            if not is_quiet:
+                send_sigpipe(task)
             if done:
                 return done
             raise

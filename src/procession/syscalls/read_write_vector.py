@@ -32,8 +32,11 @@ _RWF_HIPRI = int(RwFlag.RWF_HIPRI)
 _RWF_NOWAIT = int(RwFlag.RWF_NOWAIT)
 _RWF_APPEND = int(RwFlag.RWF_APPEND)
 _RWF_NOAPPEND = int(RwFlag.RWF_NOAPPEND)
+_RWF_NOSIGNAL = int(RwFlag.RWF_NOSIGNAL)
 _RWF_SUPPORTED = (
-    _RWF_HIPRI | int(RwFlag.RWF_DSYNC | RwFlag.RWF_SYNC) | (_RWF_NOWAIT | _RWF_APPEND | _RWF_NOAPPEND)
+    _RWF_HIPRI
+    | int(RwFlag.RWF_DSYNC | RwFlag.RWF_SYNC)
+    | (_RWF_NOWAIT | _RWF_APPEND | _RWF_NOAPPEND | _RWF_NOSIGNAL)
 )
 _CURRENT_POSITION = -1
 
@@ -140,13 +143,13 @@ def writev(task: Task, fd: Fd, vector: InVector, count: Size) -> int:
     return _write_vector(task, file, _import_source(task, file, vector, count))
 
 
-def _write_vector(task: Task, file: File, source: UserVector) -> int:
+def _write_vector(task: Task, file: File, source: UserVector, flags: int = 0) -> int:
     """Write `source` at the position. Raises what `write_whole` does."""
     if not source.total:
         return 0
     if not file.takes_write_flags:
         return _by_pieces(task, file, source, is_read=False)
-    return write_whole(task, file, source)
+    return write_whole(task, file, source, is_quiet=bool(flags & _RWF_NOSIGNAL))
 
 
 @syscall(295)
@@ -207,7 +210,7 @@ def pwritev2(
     _check_write_flags(file, flags)
     if not file.is_seekable or not flags & (_RWF_APPEND | _RWF_NOAPPEND):
         try:
-            return _write_vector(task, file, source)
+            return _write_vector(task, file, source, flags)
         except Sleep as sleep:
             if not flags & _RWF_NOWAIT:
                 raise
@@ -262,7 +265,8 @@ def _check_flags(file: File, flags: int) -> None:
     if flags & _RWF_APPEND and flags & _RWF_NOAPPEND:
         raise EINVAL
     if flags & _RWF_NOWAIT and (
-        not file.knows_nowait or (isinstance(file, PipeFile) and file.has_been_spliced)
+        not file.knows_nowait
+        or (isinstance(file, PipeFile) and (file.has_been_spliced or not file.inode.superblock.is_internal))
     ):
         raise EOPNOTSUPP
 

@@ -33,6 +33,7 @@ from procession.kernel.signal.set import (
 from procession.kernel.signal_delivery import take_signal
 from procession.kernel.task import CallFrame
 from procession.kernel.timers.posix import signal_heeded
+from procession.syscalls.attributes import opened_file
 from procession.syscalls.declaration import TABLE, syscall
 from procession.syscalls.parameters import Choice, Fd, Flags, In, Out, SignalNumber, SignalSet, Size
 
@@ -244,7 +245,7 @@ def _signalfd(task: Task, fd: int, mask: In[SignalSet], size: int, flags: int) -
         return task.files.install(
             made, close_on_exec=bool(flags & _SFD_CLOEXEC), limit=task.group.limits.soft[RLIMIT_NOFILE]
         )
-    file = task.files.file(fd)
+    file = opened_file(task, fd)
     if not isinstance(file, SignalFile):
         raise EINVAL(f"file {fd} is no signalfd")
     file.change_signals(signals)

@@ -48,6 +48,7 @@ _AT_EACCESS = int(AccessFlag.AT_EACCESS)
 _ACCESS_FLAGS = _AT_SYMLINK_NOFOLLOW | _AT_EMPTY_PATH | _AT_EACCESS
 _RESERVED_MASK = int(StatxMask.STATX__RESERVED)
 _STATX_MASK = int(StatxMask.STATX_BASIC_STATS | StatxMask.STATX_MNT_ID)
+_CHANGE_TIMES = int(StatxMask.STATX_MTIME | StatxMask.STATX_CTIME)
 _STATX_BTIME = int(StatxMask.STATX_BTIME)
 _STATX_MNT_ID = int(StatxMask.STATX_MNT_ID)
 _STATX_MNT_ID_UNIQUE = int(StatxMask.STATX_MNT_ID_UNIQUE)
@@ -156,6 +157,11 @@ def statx(
     filled = _STATX_MASK & ~_STATX_MNT_ID | _STATX_MNT_ID_UNIQUE if is_unique else _STATX_MASK
     birth_ns = inode.birth_ns if mask & _STATX_BTIME else None
     known = _FLAG_ATTRIBUTES if inode.settable_flags else 0
+    mtime_ns, ctime_ns = inode.mtime_ns, inode.ctime_ns
+    if inode.superblock.is_multigrain and not mask & _CHANGE_TIMES:
+        # Linux: fs/stat.c, fill_mg_cmtime.
+        filled &= ~_CHANGE_TIMES
+        mtime_ns = ctime_ns = 0
     # Each attribute has the number of its flag. Linux: mm/shmem.c, shmem_getattr.
     attributes = inode.flags & known | (_MOUNT_ROOT if is_root else 0)
     buffer.put(
@@ -173,8 +179,8 @@ def statx(
             stx_size=inode.size,
             stx_blocks=inode.block_count,
             stx_atime=_timestamp(inode.atime_ns),
-            stx_mtime=_timestamp(inode.mtime_ns),
-            stx_ctime=_timestamp(inode.ctime_ns),
+            stx_mtime=_timestamp(mtime_ns),
+            stx_ctime=_timestamp(ctime_ns),
             stx_rdev_major=device_major(inode.rdev),
             stx_rdev_minor=device_minor(inode.rdev),
             stx_dev_major=device_major(device),

@@ -22,6 +22,7 @@ from procession.kernel.time.posix_clock import (
     ALARM_CLOCKS,
     CLOCK_BOOTTIME,
     CLOCK_MONOTONIC,
+    CLOCK_OF_FILE,
     CLOCK_REALTIME,
     CLOCK_TAI,
     CLOCK_THREAD_CPUTIME_ID,
@@ -188,7 +189,8 @@ def clock_adjtime(task: Task, clock: Choice[Clock], buffer: InOut[Timex]) -> int
     """clock_adjtime(2), for reading. Linux: kernel/time/posix-timers.c, SYSCALL_DEFINE2(clock_adjtime)."""
     buffer.get()
     if clock != CLOCK_REALTIME:
-        clock_resolution_ns(task, clock)
+        if clock >= 0 or clock & 7 == CLOCK_OF_FILE:
+            clock_resolution_ns(task, clock)
         raise EOPNOTSUPP(f"clock {clock} can't be adjusted")
     return _adjust(task, buffer)
 
@@ -267,6 +269,8 @@ def _sleep_on_cpu_clock(
     """
     if clock >= 0:
         clock_resolution_ns(task, clock)
+    elif clock & 7 == CLOCK_OF_FILE:
+        raise EOPNOTSUPP("nobody sleeps on the clock of a file")
     if (clock >= 0 and find_cpu_clock(task, clock) is None) or clock == CLOCK_THREAD_CPUTIME_ID:
         raise EOPNOTSUPP(f"nobody sleeps on clock {clock}")
     frame = task.frame

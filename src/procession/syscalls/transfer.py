@@ -229,7 +229,10 @@ def copy_file_range(
         if (position & _UNSIGNED_64) + length > _UNSIGNED_64:
             raise EOVERFLOW
     count = min(length, max(source.inode.size - start, 0), MAX_RW_COUNT)
-    count = _limit(task, target, count, target_start)
+    limit = task.group.limits.soft[RLIMIT_FSIZE]
+    if limit != RLIM_INFINITY:
+        # Even if there is nothing to copy.
+        count = limited_count(task, target_start, count, limit)
     if source.inode is target.inode and start < target_start + count and target_start < start + count:
         raise EINVAL("the ranges overlap")
     if start < 0 or target_start < 0:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _VALID_FLAGS = int(XattrFlag.XATTR_CREATE | XattrFlag.XATTR_REPLACE)
 
 
-def _read_name(task: Task, address: int) -> bytes:
+def read_name(task: Task, address: int) -> bytes:
     """The name of an attribute. Raises ERANGE if it's empty or too long, EFAULT."""
     name = task.mm.read_cstring(address, XATTR_NAME_MAX + 1)
     if not name:
@@ -33,11 +33,11 @@ def _find(task: Task, path: bytes, *, follow: bool) -> dentry.Path:
     return lookup(task.fs, task.credentials, path, follow=follow)
 
 
-def _read_value(task: Task, name: int, value: int, size: int, flags: int) -> tuple[bytes, bytes]:
+def read_value(task: Task, name: int, value: int, size: int, flags: int) -> tuple[bytes, bytes]:
     """What setxattr(2) is to set. Linux: fs/xattr.c, setxattr_copy."""
     if flags & ~_VALID_FLAGS:
         raise EINVAL
-    text = _read_name(task, name)
+    text = read_name(task, name)
     if size > XATTR_SIZE_MAX:
         raise E2BIG
     return text, task.mm.read(value, size) if size else b""
@@ -48,7 +48,7 @@ def setxattr(
     task: Task, path: Path, name: Address, value: InBuffer, size: Size, flags: Flags[XattrFlag]
 ) -> int:
     """setxattr(2). Linux: fs/xattr.c, path_setxattrat."""
-    wanted = _read_value(task, name, value, size, flags)
+    wanted = read_value(task, name, value, size, flags)
     set_xattr(_find(task, path, follow=True), task.credentials, *wanted, flags)
     return 0
 
@@ -58,7 +58,7 @@ def lsetxattr(
     task: Task, path: Path, name: Address, value: InBuffer, size: Size, flags: Flags[XattrFlag]
 ) -> int:
     """lsetxattr(2). Linux: fs/xattr.c, path_setxattrat."""
-    wanted = _read_value(task, name, value, size, flags)
+    wanted = read_value(task, name, value, size, flags)
     set_xattr(_find(task, path, follow=False), task.credentials, *wanted, flags)
     return 0
 
@@ -66,12 +66,12 @@ def lsetxattr(
 @syscall(190)
 def fsetxattr(task: Task, fd: Fd, name: Address, value: InBuffer, size: Size, flags: Flags[XattrFlag]) -> int:
     """fsetxattr(2). Linux: fs/xattr.c, file_setxattr."""
-    wanted = _read_value(task, name, value, size, flags)
+    wanted = read_value(task, name, value, size, flags)
     set_xattr(opened_file(task, fd).path, task.credentials, *wanted, flags)
     return 0
 
 
-def _hand_over(task: Task, data: bytes, buffer: int, size: int) -> int:
+def hand_over(task: Task, data: bytes, buffer: int, size: int) -> int:
     """Give a value or a list of names to the program; a size of 0 asks how long it is."""
     task.kernel.clock.spend_copying(len(data))
     if not size:
@@ -83,59 +83,59 @@ def _hand_over(task: Task, data: bytes, buffer: int, size: int) -> int:
     return len(data)
 
 
-def _hand_over_names(task: Task, inode: Inode, buffer: int, size: int) -> int:
+def hand_over_names(task: Task, inode: Inode, buffer: int, size: int) -> int:
     names = list_xattrs(inode, task.credentials)
     task.kernel.clock.spend(names.count(b"\0") * ATTRIBUTE_NS)
-    return _hand_over(task, names, buffer, size)
+    return hand_over(task, names, buffer, size)
 
 
 @syscall(191)
 def getxattr(task: Task, path: Path, name: Address, value: OutBuffer, size: Size) -> int:
     """getxattr(2). Linux: fs/xattr.c, path_getxattrat."""
-    text = _read_name(task, name)
+    text = read_name(task, name)
     data = get_xattr(_find(task, path, follow=True).dentry.inode, task.credentials, text)
-    return _hand_over(task, data, value, size)
+    return hand_over(task, data, value, size)
 
 
 @syscall(192)
 def lgetxattr(task: Task, path: Path, name: Address, value: OutBuffer, size: Size) -> int:
     """lgetxattr(2). Linux: fs/xattr.c, path_getxattrat."""
-    text = _read_name(task, name)
+    text = read_name(task, name)
     data = get_xattr(_find(task, path, follow=False).dentry.inode, task.credentials, text)
-    return _hand_over(task, data, value, size)
+    return hand_over(task, data, value, size)
 
 
 @syscall(193)
 def fgetxattr(task: Task, fd: Fd, name: Address, value: OutBuffer, size: Size) -> int:
     """fgetxattr(2). Linux: fs/xattr.c, file_getxattr."""
-    text = _read_name(task, name)
-    return _hand_over(task, get_xattr(opened_file(task, fd).inode, task.credentials, text), value, size)
+    text = read_name(task, name)
+    return hand_over(task, get_xattr(opened_file(task, fd).inode, task.credentials, text), value, size)
 
 
 @syscall(194)
 def listxattr(task: Task, path: Path, names: OutBuffer, size: Size) -> int:
     """listxattr(2). Linux: fs/xattr.c, path_listxattrat."""
     inode = _find(task, path, follow=True).dentry.inode
-    return _hand_over_names(task, inode, names, size)
+    return hand_over_names(task, inode, names, size)
 
 
 @syscall(195)
 def llistxattr(task: Task, path: Path, names: OutBuffer, size: Size) -> int:
     """llistxattr(2). Linux: fs/xattr.c, path_listxattrat."""
     inode = _find(task, path, follow=False).dentry.inode
-    return _hand_over_names(task, inode, names, size)
+    return hand_over_names(task, inode, names, size)
 
 
 @syscall(196)
 def flistxattr(task: Task, fd: Fd, names: OutBuffer, size: Size) -> int:
     """flistxattr(2). Linux: fs/xattr.c, file_listxattr."""
-    return _hand_over_names(task, opened_file(task, fd).inode, names, size)
+    return hand_over_names(task, opened_file(task, fd).inode, names, size)
 
 
 @syscall(197)
 def removexattr(task: Task, path: Path, name: Address) -> int:
     """removexattr(2). Linux: fs/xattr.c, path_removexattrat."""
-    text = _read_name(task, name)
+    text = read_name(task, name)
     remove_xattr(_find(task, path, follow=True), task.credentials, text)
     return 0
 
@@ -143,7 +143,7 @@ def removexattr(task: Task, path: Path, name: Address) -> int:
 @syscall(198)
 def lremovexattr(task: Task, path: Path, name: Address) -> int:
     """lremovexattr(2). Linux: fs/xattr.c, path_removexattrat."""
-    text = _read_name(task, name)
+    text = read_name(task, name)
     remove_xattr(_find(task, path, follow=False), task.credentials, text)
     return 0
 
@@ -151,6 +151,6 @@ def lremovexattr(task: Task, path: Path, name: Address) -> int:
 @syscall(199)
 def fremovexattr(task: Task, fd: Fd, name: Address) -> int:
     """fremovexattr(2). Linux: fs/xattr.c, file_removexattr."""
-    text = _read_name(task, name)
+    text = read_name(task, name)
     remove_xattr(opened_file(task, fd).path, task.credentials, text)
     return 0

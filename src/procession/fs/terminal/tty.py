@@ -366,6 +366,7 @@ class TtyFile(File):
     __slots__ = ("is_hung_up", "tty")
 
     knows_async: ClassVar[bool] = True
+    knows_nowait: ClassVar[bool] = False
 
     writes_whole = True
     gives_way = True

@@ -174,7 +174,9 @@ def set_scheduling(task: Task, target: Task, change: SchedulingChange) -> None:
     if policy == SCHED_DEADLINE and change.reservation is not None:
         entity.runtime_ns, entity.relative_deadline_ns, entity.period_ns = change.reservation
         entity.deadline_flags = change.deadline_flags
-        entity.budget_left_ns = entity.deadline_ns = 0
+        # Who runs already has all of it, from now on. Linux: kernel/sched/deadline.c, setup_new_dl_entity.
+        entity.deadline_ns = task.kernel.clock.now_ns + entity.relative_deadline_ns
+        entity.budget_left_ns = entity.runtime_ns
     task.kernel.scheduler.change(target)
     if task.kernel.futexes.locks:
         from procession.kernel.futex.pi import waiter_changed

@@ -93,6 +93,13 @@ class DeviceAddress:
         return bool(self.flags & IFA_F_SECONDARY)
 
 
+def scope_of_6(address: bytes) -> int:
+    """How far an address of IPv6 is known, as RT_SCOPE_* say it."""
+    if address == LOOPBACK_6:
+        return SCOPE_HOST
+    return SCOPE_LINK if is_link_local(address) else SCOPE_UNIVERSE
+
+
 def addresses_of(interface: Interface, *, is_ipv6: bool) -> list[DeviceAddress]:
     """Those of one protocol."""
     return [found for found in interface.addresses if found.is_ipv6 == is_ipv6]

@@ -9,13 +9,21 @@ from procession.abi.errno import (
     EINVAL,
     ENOPROTOOPT,
     ENOTCONN,
+    EPERM,
 )
 from procession.abi.internet import In6Pktinfo, Ip6Mtuinfo, IpOption, Ipv6Option
 from procession.abi.socket import IpProtocol, SocketLevel, SocketOption, SocketType
 from procession.abi.word import pack_address
 from procession.net.internet.address import AF_INET
 from procession.net.internet.group_options import GROUP_OPTIONS_6, get_group_option_6, set_group_option_6
-from procession.net.internet.option_rule import SWITCH, Rule, keep, read_interface, require_net_admin
+from procession.net.internet.option_rule import (
+    CAP_NET_RAW,
+    SWITCH,
+    Rule,
+    keep,
+    read_interface,
+    require_net_admin,
+)
 from procession.net.internet.packet import TCP, UDP, UDP_LITE
 from procession.net.socket import ESTABLISHED
 from procession.net.socket_options import pack_int, read_int
@@ -54,6 +62,12 @@ _EXTENSIONS = tuple(
         Ipv6Option.IPV6_DSTOPTS,
     )
 )
+_ROUTE = int(Ipv6Option.IPV6_RTHDR)
+_ROUTE_KINDS = (2, 4)
+"""Mobile IPv6's routing header, and that of segments."""
+_LONGEST_EXTENSION = 8 * 255
+_ANYCAST = (int(Ipv6Option.IPV6_JOIN_ANYCAST), int(Ipv6Option.IPV6_LEAVE_ANYCAST))
+_ANYCAST_REQUEST = 20
 _WITHOUT_LENGTH = tuple(
     int(option)
     for option in (Ipv6Option.IPV6_DONTFRAG, Ipv6Option.IPV6_AUTOFLOWLABEL, Ipv6Option.IPV6_RECVFRAGSIZE)
@@ -135,8 +149,10 @@ def set_ipv6_option(socket: InternetSocket, name: int, value: bytes) -> None:
         if socket.kind != _RAW or socket.protocol != _IPPROTO_RAW:
             raise ENOPROTOOPT("only raw sockets of every protocol hear of alerts")
         socket.protocol_options[SOL_IPV6, name] = int(read_int(value) != 0)
-    elif name in _EXTENSIONS and not value:
-        return
+    elif name in _EXTENSIONS:
+        _set_extension(socket, name, value)
+    elif name in _ANYCAST and len(value) < _ANYCAST_REQUEST:
+        raise EINVAL("a struct ipv6_mreq is needed")
     else:
         raise ENOPROTOOPT(f"no option {name} of SOL_IPV6")
 
@@ -156,6 +172,22 @@ def _set_number(socket: InternetSocket, name: int, rule: Rule, value: bytes) -> 
         socket.is_ipv6_only = number != 0
     level, name = _SHARED.get(name, (SOL_IPV6, name))
     keep(socket, level, name, rule, number)
+
+
+def _set_extension(socket: InternetSocket, name: int, value: bytes) -> None:
+    """A header that all packets shall have; no bytes are for none. Raises EPERM, EINVAL, ENOPROTOOPT.
+
+    Linux: net/ipv6/ipv6_sockglue.c, ipv6_set_opt_hdr.
+    """
+    if not socket.caller.credentials.ns_capable(socket.network.owner, CAP_NET_RAW) and name != _ROUTE:
+        raise EPERM("CAP_NET_RAW is needed")
+    if not value:
+        return
+    if len(value) < 8 or len(value) & 7 or len(value) > _LONGEST_EXTENSION:
+        raise EINVAL("no length of an extension header")
+    if (value[1] + 1) << 3 > len(value) or (name == _ROUTE and value[2] not in _ROUTE_KINDS):
+        raise EINVAL("a header that's longer than the value, or a route of a kind that is gone")
+    raise ENOPROTOOPT("no packet gets an extension header")
 
 
 def _keep_choice(socket: InternetSocket, value: bytes) -> None:

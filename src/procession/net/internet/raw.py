@@ -13,8 +13,9 @@ from procession.abi.errno import (
     EOPNOTSUPP,
 )
 from procession.abi.internet import IpOption, Ipv6Option
+from procession.abi.ioctls import SocketIoctl
 from procession.abi.socket import IpProtocol, SocketLevel, SocketOption
-from procession.abi.word import pack_port
+from procession.abi.word import pack_port, pack_u32
 from procession.net.internet.address import AF_INET, AF_INET6, is_any, is_multicast, scope_of
 from procession.net.internet.control import PacketChoice
 from procession.net.internet.datagram import DatagramSocket
@@ -31,10 +32,11 @@ from procession.net.socket import ESTABLISHED, MSG_OOB, SENDING, QuietBrokenPipe
 from procession.net.socket_options import pack_int, read_int
 
 if TYPE_CHECKING:
+    from procession.fs.file import UserMemory
     from procession.net.internet.flow import Flow
     from procession.net.internet.icmp_error import IcmpError
     from procession.net.link.interface import Interface
-    from procession.net.message import Control
+    from procession.net.message import Control, Received
     from procession.net.network import Network
 
 _IPPROTO_RAW = int(IpProtocol.IPPROTO_RAW)
@@ -43,6 +45,7 @@ _SO_REUSEADDR = int(SocketOption.SO_REUSEADDR)
 _SOL_ICMPV6 = ICMP6
 _ICMP_FILTER = 1
 _ICMP6_FILTER_BYTES = 32
+_SIOCINQ, _SIOCOUTQ = int(SocketIoctl.SIOCINQ), int(SocketIoctl.SIOCOUTQ)
 _HEADER_INCLUDED = (int(SocketLevel.SOL_IP), int(IpOption.IP_HDRINCL))
 _SOL_IPV6 = int(SocketLevel.SOL_IPV6)
 _IPV6_HDRINCL = int(Ipv6Option.IPV6_HDRINCL)
@@ -90,6 +93,12 @@ class _MessageSocket(DatagramSocket):
         self.raise_error()
         if self.ended & SENDING:
             raise QuietBrokenPipe("the socket was shut down")
+
+    def receive(self, length: int, flags: int) -> Received:
+        """Linux: net/ipv4/raw.c, raw_recvmsg; net/ipv4/ping.c, ping_recvmsg."""
+        if flags & MSG_OOB:
+            raise EOPNOTSUPP("no urgent data here")
+        return super().receive(length, flags)
 
     def check_length(self, length: int) -> None:
         if length > LONGEST_PACKET:
@@ -199,6 +208,18 @@ class RawSocket(_MessageSocket):
             send_astray(self.network, packet, flow)
         else:
             send_packet(self.network, packet, flow, is_looped=self.loops_groups(flow.target))
+
+    def ioctl(self, request: int, argument: int, memory: UserMemory) -> int:
+        """Linux: net/ipv4/raw.c, raw_ioctl; net/ipv6/raw.c, rawv6_ioctl."""
+        if request == _SIOCINQ:
+            value = len(self.contents(self.packets[0])) if self.packets else 0
+        elif request == _SIOCOUTQ:
+            # What is sent has arrived.
+            value = 0
+        else:
+            return super().ioctl(request, argument, memory)
+        memory.write(argument, pack_u32(value))
+        return 0
 
     def check_option(self, level: int, name: int, *, is_set: bool) -> None:
         if level == _SOL_RAW:

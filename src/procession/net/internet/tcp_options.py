@@ -91,6 +91,17 @@ _RULES: dict[int, Rule] = {
 }
 
 
+_TICK_US = 4_000
+"""Of CONFIG_HZ=250."""
+_TIMES = {
+    int(TcpOption.TCP_RTO_MAX_MS): (120_000, 1_000, 120_000, _TICK_US // 1000),
+    int(TcpOption.TCP_RTO_MIN_US): (200_000, _TICK_US + 1, 200_000, _TICK_US),
+    int(TcpOption.TCP_DELACK_MAX_US): (200_000, _TICK_US + 1, 200_000, _TICK_US),
+}
+"""How long is waited for an acknowledgement, or with one: at first, at least and at most, and the length of a
+tick, of which only whole ones are counted. Where nothing is lost, no such time ever passes."""
+
+
 def set_tcp_option(socket: TcpSocket, name: int, value: bytes) -> None:
     """setsockopt(2) at SOL_TCP. Linux: net/ipv4/tcp.c, do_tcp_setsockopt."""
     if name in _NUMBERLESS:
@@ -127,6 +138,11 @@ def set_tcp_option(socket: TcpSocket, name: int, value: bytes) -> None:
         if number and not 88 <= number <= 32_767:
             raise EINVAL("no length of a segment")
         options[SOL_TCP, name] = number
+    elif name in _TIMES:
+        _, least, most, tick = _TIMES[name]
+        if not least <= number <= most:
+            raise EINVAL("too short a time, or too long a one")
+        options[SOL_TCP, name] = -(-number // tick) * tick
     elif name in REPAIR_OPTIONS:
         set_repair_option(socket, name, value)
     elif rule is None:
@@ -199,6 +215,8 @@ def get_tcp_option(socket: TcpSocket, name: int, length: int) -> bytes:
     rule = _RULES.get(name)
     if rule is not None:
         return pack_int(options.get((SOL_TCP, name), rule.default))
+    if name in _TIMES:
+        return pack_int(options.get((SOL_TCP, name), _TIMES[name][0]))
     if name == _INFO:
         return _tcp_info(socket)
     if name == _CONGESTION:

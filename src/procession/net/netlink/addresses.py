@@ -8,9 +8,14 @@ from procession.abi.errno import EADDRNOTAVAIL, EEXIST, EINVAL, ENODEV, EOPNOTSU
 from procession.abi.internet import ADDRESS_BYTES
 from procession.abi.netlink import AddressAttribute, Ifaddrmsg, NetlinkFlag, RouteMessageType
 from procession.abi.word import pack_u8
-from procession.net.internet.address import AF_INET, AF_INET6, is_any, is_link_local, is_multicast
-from procession.net.internet.device_address import DeviceAddress, add_address, addresses_of, remove_address
-from procession.net.internet.routing import SCOPE_HOST, SCOPE_LINK
+from procession.net.internet.address import AF_INET, AF_INET6, is_any, is_multicast
+from procession.net.internet.device_address import (
+    DeviceAddress,
+    add_address,
+    addresses_of,
+    remove_address,
+    scope_of_6,
+)
 from procession.net.link.interface import IFF_LOOPBACK
 from procession.net.netlink.attributes import (
     Answer,
@@ -159,11 +164,7 @@ def _add(
         if request.has(NetlinkFlag.NLM_F_EXCL) or not request.has(NetlinkFlag.NLM_F_REPLACE):
             raise EEXIST(_ASSIGNED[is_ipv6], TOLD)
         return
-    scope = header.ifa_scope
-    if is_ipv6:
-        scope = SCOPE_LINK if is_link_local(local) else 0
-        if local == bytes(15) + b"\1":
-            scope = SCOPE_HOST
+    scope = scope_of_6(local) if is_ipv6 else header.ifa_scope
     broadcast = found.get(_BROADCAST)
     if broadcast is not None and len(broadcast) != 4:
         raise EINVAL("the length of an address")

@@ -16,6 +16,7 @@ from procession.abi.errno import (
     EOPNOTSUPP,
 )
 from procession.abi.internet import ADDRESS_BYTES_OF_ETHERTYPE
+from procession.abi.ioctls import SocketIoctl
 from procession.abi.packet import (
     MembershipKind,
     PacketKind,
@@ -28,7 +29,7 @@ from procession.abi.packet import (
     TpacketStatsV3,
 )
 from procession.abi.socket import AddressFamily, SocketLevel, SocketType
-from procession.abi.word import pack_port
+from procession.abi.word import pack_port, pack_u32
 from procession.net.buffer_charge import packet_charge
 from procession.net.internet.frame import HEADER_BYTES, transmit
 from procession.net.link.interface import LOOPBACK
@@ -38,6 +39,8 @@ from procession.net.packet.ring import HEADER_BYTES as HEADER_BYTES_OF_RING
 from procession.net.packet.ring import V1, V3, make_ring
 from procession.net.socket import (
     BOTH_WAYS,
+    MSG_DONTWAIT,
+    MSG_ERRQUEUE,
     MSG_PEEK,
     MSG_TRUNC,
     POLLERR,
@@ -48,8 +51,10 @@ from procession.net.socket import (
 )
 from procession.net.socket_filter import FilteredPacket, accepted_bytes
 from procession.net.socket_options import pack_int, read_int
+from procession.net.timestamp import STAMP_REQUESTS, tell_stamp
 
 if TYPE_CHECKING:
+    from procession.fs.file import UserMemory
     from procession.mm.page_cache import PageCache
     from procession.net.internet.crossing import Crossing
     from procession.net.message import Control
@@ -77,7 +82,16 @@ _SWITCHES = (
 _NUMBERS = (int(PacketOption.PACKET_TIMESTAMP), int(PacketOption.PACKET_COPY_THRESH))
 _USER, _CHECKSUM_NOT_READY = int(PacketStatus.TP_STATUS_USER), int(PacketStatus.TP_STATUS_CSUMNOTREADY)
 _IGNORE_OUTGOING = int(PacketOption.PACKET_IGNORE_OUTGOING)
+_OF_EXACT_SIZE = (*_NUMBERS, int(PacketOption.PACKET_QDISC_BYPASS))
+_SETTABLE = frozenset(
+    (
+        *(_JOIN, _LEAVE, _RX_RING, _VERSION, _RESERVE, _FANOUT, _IGNORE_OUTGOING),
+        *(int(PacketOption.PACKET_FANOUT_DATA), *_SWITCHES, *_NUMBERS),
+    )
+)
+_SIOCINQ, _SIOCOUTQ = int(SocketIoctl.SIOCINQ), int(SocketIoctl.SIOCOUTQ)
 _LAST_MEMBERSHIP = int(MembershipKind.PACKET_MR_UNICAST)
+_RECEIVE_FLAGS = MSG_PEEK | MSG_DONTWAIT | MSG_TRUNC | MSG_ERRQUEUE
 _SHORTEST_NAME = 12
 """A struct sockaddr_ll without a hardware address."""
 _HARDWARE_BYTES = 6
@@ -216,6 +230,8 @@ class PacketSocket(Socket):
 
     def receive(self, length: int, flags: int) -> Received:
         """Linux: net/packet/af_packet.c, packet_recvmsg."""
+        if flags & ~_RECEIVE_FLAGS:
+            raise EINVAL("unknown flags")
         self.raise_error()
         if not self.frames:
             self.wait_to_receive(flags)
@@ -295,8 +311,22 @@ class PacketSocket(Socket):
 
     # The rest
 
+    def ioctl(self, request: int, argument: int, memory: UserMemory) -> int:
+        """Linux: net/packet/af_packet.c, packet_ioctl."""
+        if request in STAMP_REQUESTS:
+            return tell_stamp(0, request, argument, memory)
+        if request == _SIOCINQ:
+            value = len(self.frames[0].data) if self.frames else 0
+        elif request == _SIOCOUTQ:
+            # What is sent has passed the interface.
+            value = 0
+        else:
+            return super().ioctl(request, argument, memory)
+        memory.write(argument, pack_u32(value))
+        return 0
+
     def check_option(self, level: int, name: int, *, is_set: bool) -> None:
-        if level != _SOL_PACKET:
+        if level != _SOL_PACKET or (is_set and name not in _SETTABLE):
             raise ENOPROTOOPT
 
     def set_option(self, level: int, name: int, value: bytes) -> None:
@@ -316,15 +346,16 @@ class PacketSocket(Socket):
             self._set_ring(value)
         elif name in (_VERSION, _RESERVE):
             self._set_layout(name, value)
-        elif name in _SWITCHES:
-            self.switches[name] = int(read_int(value) != 0)
-        elif name in _NUMBERS:
-            self.switches[name] = read_int(value)
+        elif name in _SWITCHES or name in _NUMBERS:
+            number = read_int(value)
+            if len(value) != 4 and name in _OF_EXACT_SIZE:
+                raise EINVAL("an int is needed")
+            self.switches[name] = int(number != 0) if name in _SWITCHES else number
         elif name == _FANOUT:
             join_group(self, value)
         elif name == _IGNORE_OUTGOING:
             number = read_int(value)
-            if not 0 <= number <= 1:
+            if len(value) != 4 or not 0 <= number <= 1:
                 raise EINVAL("neither 0 nor 1")
             self.ignores_outgoing = number
         else:

@@ -105,6 +105,7 @@ class UnixMessageSocket(UnixSocket):
             if not accepted:
                 return length
             data = data[:accepted]
+        self.check_files(receiver, control)
         charge = datagram_charge(len(data))
         self.charge(charge)
         message = Message(data, charge, self, self.credentials_for(receiver, control))

@@ -39,6 +39,7 @@ SEQUENCED = int(SocketType.SOCK_SEQPACKET)
 _SO_PASSSEC = int(SocketOption.SO_PASSSEC)
 _SO_PASSCRED = int(SocketOption.SO_PASSCRED)
 _SO_PASSPIDFD = int(SocketOption.SO_PASSPIDFD)
+_SO_PASSRIGHTS = int(SocketOption.SO_PASSRIGHTS)
 _SIOCINQ = int(SocketIoctl.SIOCINQ)
 _SIOCOUTQ = int(SocketIoctl.SIOCOUTQ)
 _SIOCATMARK = int(SocketIoctl.SIOCATMARK)
@@ -164,6 +165,19 @@ class UnixSocket(Socket):
         for name in (_SO_PASSCRED, _SO_PASSSEC, _SO_PASSPIDFD):
             if listener.options.get(name):
                 self.set_plain_option(name, 1)
+        if not listener.takes_files:
+            self.options[_SO_PASSRIGHTS] = 0
+
+    @property
+    def takes_files(self) -> bool:
+        """Whether files may be sent to it (SO_PASSRIGHTS)."""
+        return bool(self.options.get(_SO_PASSRIGHTS, 1))
+
+    def check_files(self, receiver: UnixSocket, control: Control | None) -> None:
+        """Raise EPERM for files that the receiver doesn't take. Linux: net/unix/af_unix.c,
+        unix_stream_sendmsg, unix_dgram_sendmsg."""
+        if control is not None and control.files is not None and not receiver.takes_files:
+            raise EPERM("the receiver takes no files")
 
     def credentials_for(self, receiver: UnixSocket, control: Control | None) -> SenderCredentials | None:
         """What a message to `receiver` says of its sender; None if nobody asks.

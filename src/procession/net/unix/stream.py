@@ -13,6 +13,7 @@ from procession.abi.errno import (
     EPIPE,
 )
 from procession.abi.ioctls import SocketIoctl
+from procession.abi.socket import SocketLevel, SocketOption
 from procession.abi.word import pack_u32
 from procession.net.buffer_charge import STREAM_PIECE, stream_charge
 from procession.net.message import Message, Received
@@ -51,6 +52,8 @@ if TYPE_CHECKING:
     from procession.net.network import Network
 
 _SIOCATMARK = int(SocketIoctl.SIOCATMARK)
+_SOL_SOCKET = int(SocketLevel.SOL_SOCKET)
+_SO_INQ = int(SocketOption.SO_INQ)
 
 
 class UnixStream(UnixSocket):
@@ -125,6 +128,7 @@ class UnixStream(UnixSocket):
             raise EPIPE("nobody reads")
         if not self.has_send_room():
             self.wait_to_send(flags)
+        self.check_files(peer, control)
         if flags & MSG_OOB:
             if len(data) == 1:
                 send_urgent_byte(self, data, control)
@@ -152,6 +156,13 @@ class UnixStream(UnixSocket):
         return taken_data, stream_charge(taken)
 
     def receive(self, length: int, flags: int) -> Received:
+        """What has been sent, with how much is left if SO_INQ is on."""
+        received = self._receive(length, flags)
+        if self.options and self.options.get(_SO_INQ) and received.length:
+            received.items = [(_SOL_SOCKET, _SO_INQ, pack_u32(self.unread_bytes))]
+        return received
+
+    def _receive(self, length: int, flags: int) -> Received:
         """Linux: net/unix/af_unix.c, unix_stream_read_generic."""
         if self.state != ESTABLISHED:
             raise EINVAL("not connected")

@@ -1,0 +1,217 @@
+/* What kinds of descriptors say to calls that they don't do: found by making all calls on all kinds. */
+#include "check.h"
+
+#include <linux/falloc.h>
+#include <linux/fs.h>
+#include <poll.h>
+#include <pty.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/timex.h>
+#include <sys/uio.h>
+
+#ifndef RWF_NOWAIT
+#define RWF_NOWAIT 8
+#endif
+
+static int opened(const char *path, int flags)
+{
+	return (int)MUST(open(path, flags, 0644));
+}
+
+TEST(places_do_nothing)
+{
+	struct epoll_event event;
+	sigset_t set = set_of(SIGUSR1);
+	int place = opened(".", O_PATH);
+
+	CHECK_ERRNO(epoll_wait(place, &event, 1, 0), EBADF);
+	CHECK_ERRNO(epoll_wait(opened(".", O_RDONLY), &event, 1, 0), EINVAL);
+	CHECK_ERRNO(signalfd(place, &set, 0), EBADF);
+	CHECK_ERRNO(signalfd(opened(".", O_RDONLY), &set, 0), EINVAL);
+	CHECK_ERRNO(syscall(SYS_fsconfig, place, 0, "ro", NULL, 0), EBADF);
+	CHECK_ERRNO(syscall(SYS_fsmount, place, 0, 0), geteuid() == 0 ? EBADF : EPERM);
+}
+
+TEST(who_writes_zeros)
+{
+	int pipes[2];
+
+	enter_scratch();
+	MUST(pipe(pipes));
+	CHECK_ERRNO(fallocate(pipes[0], 0x80, 0, 1), EBADF);
+	CHECK_ERRNO(fallocate(pipes[1], 0x80, 0, 1), ESPIPE);
+	CHECK_ERRNO(fallocate(opened("/dev/null", O_RDWR), 0x80, 0, 1), ENODEV);
+	CHECK_ERRNO(fallocate(opened("/dev/null", O_RDWR), 0x81, 0, 1), EOPNOTSUPP);
+	CHECK_ERRNO(fallocate(opened("file", O_RDWR | O_CREAT), 0x80, 0, 1), EOPNOTSUPP);
+}
+
+TEST(direct_access_is_for_files)
+{
+	static const char *const paths[] = {"/dev/null", "/dev/zero", "/proc/self/comm", "fifo"};
+	char path[64];
+	int fd;
+
+	enter_scratch();
+	MUST(mkfifo("fifo", 0600));
+	for (size_t number = 0; number < LENGTH(paths); number++)
+		CHECK_ERRNO(open(paths[number], O_RDWR | O_DIRECT | O_NONBLOCK), EINVAL);
+	CHECK_ERRNO(open("/proc/self/stat", O_RDONLY | O_DIRECT), EINVAL);
+	/* Who was refused has left nothing behind. */
+	CHECK_ERRNO(open("fifo", O_WRONLY | O_NONBLOCK), ENXIO);
+	fd = (int)MUST(memfd_create("file", 0));
+	CHECK_ERRNO(fcntl(fd, F_SETFL, O_DIRECT), EINVAL);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	CHECK_OK(open(path, O_RDONLY | O_DIRECT));
+}
+
+TEST(who_cannot_be_asked_not_to_wait)
+{
+	char buffer[8] = {0};
+	struct iovec vector = {buffer, 4};
+	int pipes[2], master, slave, fifo;
+
+	enter_scratch();
+	MUST(mkfifo("fifo", 0600));
+	fifo = opened("fifo", O_RDWR);
+	MUST(openpty(&master, &slave, NULL, NULL, NULL));
+	MUST(pipe(pipes));
+	CHECK_ERRNO(preadv2(pipes[0], &vector, 1, -1, RWF_NOWAIT), EAGAIN);
+	CHECK_ERRNO(preadv2(fifo, &vector, 1, -1, RWF_NOWAIT), EOPNOTSUPP);
+	CHECK_ERRNO(pwritev2(fifo, &vector, 1, -1, RWF_NOWAIT), EOPNOTSUPP);
+	CHECK_ERRNO(preadv2(slave, &vector, 1, -1, RWF_NOWAIT), EOPNOTSUPP);
+	CHECK_ERRNO(pwritev2(master, &vector, 1, -1, RWF_NOWAIT), EOPNOTSUPP);
+	CHECK_ERRNO(preadv2(opened("/dev/full", O_RDWR), &vector, 1, -1, RWF_NOWAIT), EOPNOTSUPP);
+	CHECK_EQ(preadv2(opened("/dev/zero", O_RDWR), &vector, 1, -1, RWF_NOWAIT), 4);
+}
+
+static int mapped(int fd, int protection)
+{
+	void *start = mmap(NULL, 4096, protection, MAP_PRIVATE, fd, 0);
+
+	return start == MAP_FAILED ? errno : 0;
+}
+
+TEST(what_is_never_executed)
+{
+	int pipes[2], pair[2];
+
+	enter_scratch();
+	MUST(mkfifo("fifo", 0600));
+	MUST(pipe(pipes));
+	MUST(socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
+	CHECK_EQ(mapped(pipes[0], PROT_READ), ENODEV);
+	CHECK_EQ(mapped(pipes[0], PROT_READ | PROT_EXEC), EPERM);
+	CHECK_EQ(mapped(pair[0], PROT_READ), ENODEV);
+	CHECK_EQ(mapped(pair[0], PROT_READ | PROT_EXEC), EPERM);
+	CHECK_EQ(mapped(opened("/proc/self/ns/uts", O_RDONLY), PROT_EXEC), EPERM);
+	CHECK_EQ(mapped(opened("fifo", O_RDWR), PROT_READ | PROT_EXEC), ENODEV);
+}
+
+TEST(clocks_of_files_and_of_processors)
+{
+	struct timespec moment = {0, 1};
+	struct timex adjustment = {0};
+
+	CHECK_EQ(clock_nanosleep(-5, 0, &moment, NULL), EOPNOTSUPP);
+	CHECK_EQ(clock_nanosleep(-13, TIMER_ABSTIME, &moment, NULL), EOPNOTSUPP);
+	CHECK_ERRNO(clock_adjtime(-1, &adjustment), EOPNOTSUPP);
+	CHECK_ERRNO(clock_adjtime(-20, &adjustment), EOPNOTSUPP);
+	CHECK_ERRNO(clock_adjtime(CLOCK_PROCESS_CPUTIME_ID, &adjustment), EOPNOTSUPP);
+	CHECK_ERRNO(clock_adjtime(-5, &adjustment), EINVAL);
+}
+
+TEST(who_was_not_frozen)
+{
+	int fd;
+
+	enter_scratch();
+	fd = opened(".", O_RDONLY);
+	if (geteuid() == 0)
+		CHECK_ERRNO(ioctl(fd, FITHAW, 0), EINVAL);
+	drop_root();
+	CHECK_ERRNO(ioctl(fd, FITHAW, 0), EPERM);
+}
+
+TEST(times_that_nobody_asks_for)
+{
+	struct statx told;
+	char name[] = "/dev/shm/check-XXXXXX";
+	int fd = (int)MUST(mkstemp(name));
+
+	MUST(unlink(name));
+	CHECK_EQ(statx(fd, "", AT_EMPTY_PATH, STATX_ATIME | STATX_SIZE, &told), 0);
+	CHECK_EQ(told.stx_mask & STATX_BASIC_STATS, STATX_BASIC_STATS & ~(STATX_MTIME | STATX_CTIME));
+	CHECK(told.stx_mtime.tv_sec == 0 && told.stx_ctime.tv_sec == 0 && told.stx_atime.tv_sec != 0);
+	CHECK_EQ(statx(fd, "", AT_EMPTY_PATH, STATX_MTIME, &told), 0);
+	CHECK_EQ(told.stx_mask & STATX_BASIC_STATS, STATX_BASIC_STATS);
+	CHECK(told.stx_mtime.tv_sec != 0 && told.stx_ctime.tv_sec != 0);
+	CHECK_EQ(statx(AT_FDCWD, "/dev/null", 0, STATX_SIZE, &told), 0);
+	CHECK_EQ(told.stx_mask & STATX_BASIC_STATS, STATX_BASIC_STATS);
+}
+
+TEST(synchronous_by_its_own_bit)
+{
+	int fd = opened("/dev/null", O_RDWR | (O_SYNC & ~O_DSYNC));
+
+	CHECK_EQ(fcntl(fd, F_GETFL) & O_SYNC, O_SYNC);
+	CHECK_EQ(fcntl(opened("/dev/null", O_RDWR | O_DSYNC), F_GETFL) & O_SYNC, O_DSYNC);
+}
+
+TEST(handles_that_tell_directories)
+{
+	struct {
+		struct file_handle handle;
+		char rest[128];
+	} name = {.handle.handle_bytes = 128};
+	int mount;
+
+	CHECK_ERRNO(name_to_handle_at(AT_FDCWD, "/dev/shm", &name.handle, &mount, 2), EOPNOTSUPP);
+	CHECK_ERRNO(name_to_handle_at(AT_FDCWD, "/dev/shm", &name.handle, &mount, 2 | 0x200), EINVAL);
+	CHECK_ERRNO(name_to_handle_at(AT_FDCWD, "/dev/shm", &name.handle, &mount, 2 | AT_EMPTY_PATH), EINVAL);
+}
+
+TEST(nothing_is_copied_past_the_limit)
+{
+	struct rlimit limit = {8, RLIM_INFINITY};
+	off_t from = 0, to = 8;
+	int file;
+
+	enter_scratch();
+	file = opened("file", O_RDWR | O_CREAT);
+	write_all(file, "01234567", 8);
+	getrlimit(RLIMIT_FSIZE, &limit);
+	limit.rlim_cur = 8;
+	MUST(setrlimit(RLIMIT_FSIZE, &limit));
+	block(SIGXFSZ);
+	CHECK_ERRNO(copy_file_range(file, &from, file, &to, 4, 0), EFBIG);
+	CHECK(is_pending(SIGXFSZ));
+	from = 8;
+	CHECK_ERRNO(copy_file_range(file, &from, file, &to, 4, 0), EFBIG);
+	from = 0, to = 4;
+	CHECK_EQ(copy_file_range(file, &from, file, &to, 4, 0), 4);
+}
+
+TEST(areas_of_two_openings)
+{
+	char *start;
+	int one, other, only_read;
+
+	enter_scratch();
+	one = opened("file", O_RDWR | O_CREAT), other = opened("file", O_RDWR), only_read = opened("file", O_RDONLY);
+	MUST(ftruncate(one, 4 * 4096));
+	start = mmap(NULL, 2 * 4096, PROT_READ, MAP_SHARED, one, 0);
+	MUST(start == MAP_FAILED ? -1 : 0);
+	CHECK_EQ(remap_file_pages(start, 2 * 4096, 0, 1, 0), 0);
+	MUST(mmap(start + 4096, 4096, PROT_READ, MAP_SHARED | MAP_FIXED, other, 8192) == MAP_FAILED ? -1 : 0);
+	CHECK_ERRNO(remap_file_pages(start, 2 * 4096, 0, 0, 0), EINVAL);
+	MUST(mmap(start + 4096, 4096, PROT_READ, MAP_SHARED | MAP_FIXED, only_read, 8192) == MAP_FAILED ? -1 : 0);
+	CHECK_ERRNO(remap_file_pages(start, 2 * 4096, 0, 0, 0), EINVAL);
+	MUST(mmap(start + 4096, 4096, PROT_READ, MAP_PRIVATE | MAP_FIXED, one, 8192) == MAP_FAILED ? -1 : 0);
+	CHECK_ERRNO(remap_file_pages(start, 2 * 4096, 0, 0, 0), EINVAL);
+	MUST(mmap(start + 4096, 4096, PROT_READ, MAP_SHARED | MAP_FIXED, one, 0) == MAP_FAILED ? -1 : 0);
+	CHECK_EQ(remap_file_pages(start, 2 * 4096, 0, 0, 0), 0);
+}

@@ -1,0 +1,260 @@
+/* Calls, flags and options that Linux has got since 6.13. */
+#include "check.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <sys/xattr.h>
+
+#define CALL_SETXATTRAT 463
+#define CALL_GETXATTRAT 464
+#define CALL_LISTXATTRAT 465
+#define CALL_REMOVEXATTRAT 466
+#define CALL_FILE_GETATTR 468
+#define CALL_FILE_SETATTR 469
+#define QUIETLY 0x100
+#define ONLY_THIS_THREAD (-10000)
+#define THIS_PROCESS (-10001)
+#define PASS_RIGHTS 83
+#define TELL_LEFT 84
+#define NO_FOLLOW AT_SYMLINK_NOFOLLOW
+#define EMPTY AT_EMPTY_PATH
+
+struct arguments {
+	uint64_t value;
+	uint32_t size;
+	uint32_t flags;
+};
+
+struct attributes {
+	uint64_t flags;
+	uint32_t extent_size;
+	uint32_t extent_count;
+	uint32_t project;
+	uint32_t copied_extent_size;
+};
+
+/* An empty directory of a tmpfs, which has attributes of every kind. */
+static int enter_memory(void)
+{
+	char name[] = "/dev/shm/check-XXXXXX";
+	int fd;
+
+	MUST(mkdtemp(name) == NULL ? -1 : 0);
+	fd = (int)MUST(open(name, O_RDONLY | O_DIRECTORY));
+	MUST(fchdir(fd));
+	write_file("file", "text", 0644);
+	MUST(symlink("file", "link"));
+	return fd;
+}
+
+static void leave_memory(void)
+{
+	char path[64];
+
+	MUST(getcwd(path, sizeof(path)) == NULL ? -1 : 0);
+	MUST(unlink("file"));
+	MUST(unlink("link"));
+	MUST(rmdir(path));
+}
+
+TEST(attributes_of_a_directory_and_a_name)
+{
+	int place = enter_memory(), file = (int)MUST(open("file", O_RDWR)), only_place = (int)MUST(open("file", O_PATH));
+	char buffer[64] = {0}, long_one[64] = {0};
+	struct arguments told = {(uint64_t)(uintptr_t)"value", 5, 0}, wanted = {(uint64_t)(uintptr_t)buffer, 64, 0};
+
+	CHECK_EQ(syscall(CALL_SETXATTRAT, place, "file", 0, "user.one", &told, sizeof(told)), 0);
+	CHECK_EQ(syscall(CALL_GETXATTRAT, place, "link", 0, "user.one", &wanted, sizeof(wanted)), 5);
+	CHECK_STRING(buffer, "value");
+	CHECK_EQ(syscall(CALL_LISTXATTRAT, place, "file", 0, buffer, sizeof(buffer)), 9);
+	CHECK_STRING(buffer, "user.one");
+	CHECK_ERRNO(syscall(CALL_GETXATTRAT, place, "link", NO_FOLLOW, "user.one", &wanted, sizeof(wanted)), ENODATA);
+	CHECK_ERRNO(syscall(CALL_SETXATTRAT, place, "link", NO_FOLLOW, "user.one", &told, sizeof(told)), EPERM);
+	told.flags = XATTR_CREATE;
+	CHECK_ERRNO(syscall(CALL_SETXATTRAT, file, "", EMPTY, "user.one", &told, sizeof(told)), EEXIST);
+	told.flags = XATTR_REPLACE;
+	CHECK_EQ(syscall(CALL_SETXATTRAT, file, "", EMPTY, "user.one", &told, sizeof(told)), 0);
+	CHECK_EQ(syscall(CALL_GETXATTRAT, file, NULL, EMPTY, "user.one", &wanted, sizeof(wanted)), 5);
+	CHECK_ERRNO(syscall(CALL_GETXATTRAT, only_place, "", EMPTY, "user.one", &wanted, sizeof(wanted)), EBADF);
+	CHECK_EQ(syscall(CALL_REMOVEXATTRAT, file, "", EMPTY, "user.one"), 0);
+	CHECK_ERRNO(syscall(CALL_REMOVEXATTRAT, place, "file", 0, "user.one"), ENODATA);
+	CHECK_ERRNO(syscall(CALL_LISTXATTRAT, AT_FDCWD, "", EMPTY, NULL, 0), EBADF);
+	CHECK_ERRNO(syscall(CALL_REMOVEXATTRAT, AT_FDCWD, "", EMPTY, "user.one"), EBADF);
+	CHECK_ERRNO(syscall(CALL_GETXATTRAT, AT_FDCWD, "", EMPTY, "user.one", &wanted, sizeof(wanted)), ENODATA);
+	CHECK_ERRNO(syscall(CALL_LISTXATTRAT, AT_FDCWD, "", 0, NULL, 0), ENOENT);
+	/* What is wrong with the arguments. */
+	told.flags = 4;
+	CHECK_ERRNO(syscall(CALL_SETXATTRAT, place, "file", 0, "user.one", &told, sizeof(told)), EINVAL);
+	wanted.flags = XATTR_CREATE;
+	CHECK_ERRNO(syscall(CALL_GETXATTRAT, place, "file", 0, "user.one", &wanted, sizeof(wanted)), EINVAL);
+	wanted.flags = 0;
+	CHECK_ERRNO(syscall(CALL_GETXATTRAT, place, "file", 1, "user.one", &wanted, sizeof(wanted)), EINVAL);
+	CHECK_ERRNO(syscall(CALL_GETXATTRAT, place, "file", 0, "user.one", &wanted, sizeof(wanted) - 1), EINVAL);
+	CHECK_ERRNO(syscall(CALL_GETXATTRAT, place, "file", 0, "user.one", &wanted, 4097), E2BIG);
+	CHECK_ERRNO(syscall(CALL_GETXATTRAT, place, "file", 0, "user.one", bad_address(), sizeof(wanted)), EFAULT);
+	memcpy(long_one, &wanted, sizeof(wanted));
+	CHECK_ERRNO(syscall(CALL_GETXATTRAT, place, "file", 0, "user.one", long_one, 64), ENODATA);
+	long_one[63] = 1;
+	CHECK_ERRNO(syscall(CALL_GETXATTRAT, place, "file", 0, "user.one", long_one, 64), E2BIG);
+	CHECK_ERRNO(syscall(CALL_LISTXATTRAT, place, "file", 1, NULL, 0), EINVAL);
+	CHECK_ERRNO(syscall(CALL_REMOVEXATTRAT, place, "file", 1, "user.one"), EINVAL);
+	leave_memory();
+}
+
+TEST(what_chattr_sets_of_a_name)
+{
+	int place = enter_memory(), flags = 0, file = (int)MUST(open("file", O_RDWR)), pipes[2];
+	struct attributes told = {~0ULL, 1, 1, 1, 1};
+	uint64_t more[8];
+	uint32_t extended[7] = {1, 1, 1, 1, 1, 1, 1};
+
+	CHECK_EQ(syscall(CALL_FILE_GETATTR, place, "file", &told, sizeof(told), 0), 0);
+	CHECK_EQ(told.flags, 0);
+	CHECK_EQ(told.extent_size + told.extent_count + told.project + told.copied_extent_size, 0);
+	told.flags = 0x80;
+	CHECK_EQ(syscall(CALL_FILE_SETATTR, place, "file", &told, sizeof(told), 0), 0);
+	CHECK_EQ(ioctl(file, _IOR('f', 1, long), &flags), 0);
+	CHECK_EQ(flags, 0x40);
+	CHECK_EQ(ioctl(file, _IOC(_IOC_READ, 'X', 31, 28), extended), 0);
+	CHECK_EQ(extended[0], 0x80);
+	CHECK_EQ(extended[1], 0);
+	extended[0] = 0x40;
+	CHECK_EQ(ioctl(file, _IOC(_IOC_WRITE, 'X', 32, 28), extended), 0);
+	CHECK_EQ(syscall(CALL_FILE_GETATTR, file, "", &told, sizeof(told), EMPTY), 0);
+	CHECK_EQ(told.flags, 0x40);
+	memset(more, 0xff, sizeof(more));
+	CHECK_EQ(syscall(CALL_FILE_GETATTR, place, "link", more, sizeof(more), 0), 0);
+	CHECK(more[0] == 0x40 && more[3] == 0 && more[7] == 0);
+	CHECK_ERRNO(syscall(CALL_FILE_GETATTR, place, "file", &told, sizeof(told) - 1, 0), EINVAL);
+	CHECK_ERRNO(syscall(CALL_FILE_GETATTR, place, "file", &told, 4097, 0), E2BIG);
+	CHECK_ERRNO(syscall(CALL_FILE_GETATTR, place, "file", &told, sizeof(told), 1), EINVAL);
+	CHECK_ERRNO(syscall(CALL_FILE_GETATTR, place, "nothing", &told, sizeof(told), 0), ENOENT);
+	CHECK_ERRNO(syscall(CALL_FILE_GETATTR, place, "file", bad_address(), sizeof(told), 0), EFAULT);
+	told = (struct attributes){.project = 1};
+	CHECK_ERRNO(syscall(CALL_FILE_SETATTR, place, "file", &told, sizeof(told), 0), EOPNOTSUPP);
+	MUST(pipe(pipes));
+	CHECK_ERRNO(syscall(CALL_FILE_GETATTR, pipes[0], "", &told, sizeof(told), EMPTY), EOPNOTSUPP);
+	/* The argument is looked at whatever the file. */
+	CHECK_ERRNO(ioctl(pipes[0], _IOW('f', 2, long), bad_address()), EFAULT);
+	CHECK_ERRNO(ioctl(pipes[0], _IOW('f', 2, long), &flags), ENOTTY);
+	CHECK_ERRNO(ioctl(pipes[0], _IOC(_IOC_WRITE, 'X', 32, 28), bad_address()), EFAULT);
+	memset(extended, 0, sizeof(extended));
+	CHECK_ERRNO(ioctl(pipes[0], _IOC(_IOC_WRITE, 'X', 32, 28), extended), ENOTTY);
+	CHECK_ERRNO(ioctl(pipes[0], _IOC(_IOC_READ, 'X', 31, 28), extended), ENOTTY);
+	leave_memory();
+}
+
+TEST(writing_without_a_signal)
+{
+	int pipes[2];
+	char byte = 'x';
+	struct iovec vector = {&byte, 1};
+
+	MUST(pipe(pipes));
+	CHECK_EQ(syscall(SYS_pwritev2, pipes[1], &vector, 1L, -1L, -1L, QUIETLY), 1);
+	CHECK_EQ(syscall(SYS_preadv2, pipes[0], &vector, 1L, -1L, -1L, QUIETLY), 1);
+	MUST(close(pipes[0]));
+	CHECK_ERRNO(syscall(SYS_pwritev2, pipes[1], &vector, 1L, -1L, -1L, QUIETLY), EPIPE);
+	block(SIGPIPE);
+	CHECK_ERRNO(syscall(SYS_pwritev2, pipes[1], &vector, 1L, -1L, -1L, QUIETLY), EPIPE);
+	CHECK(!is_pending(SIGPIPE));
+	CHECK_ERRNO(syscall(SYS_pwritev2, pipes[1], &vector, 1L, -1L, -1L, 0), EPIPE);
+	CHECK(is_pending(SIGPIPE));
+}
+
+TEST(oneself_as_a_pidfd)
+{
+	block(SIGUSR1);
+	CHECK_EQ(syscall(SYS_pidfd_send_signal, THIS_PROCESS, SIGUSR1, NULL, 0), 0);
+	CHECK(is_pending(SIGUSR1));
+	CHECK_EQ(syscall(SYS_pidfd_send_signal, ONLY_THIS_THREAD, 0, NULL, 0), 0);
+	CHECK_ERRNO(syscall(SYS_pidfd_send_signal, THIS_PROCESS - 1, 0, NULL, 0), EBADF);
+	CHECK_ERRNO(syscall(SYS_process_mrelease, THIS_PROCESS, 0), EINVAL);
+	CHECK_ERRNO(syscall(SYS_pidfd_getfd, THIS_PROCESS, 0, 0), EBADF);
+}
+
+static struct msghdr with_file(char *control, struct iovec *vector)
+{
+	struct msghdr message = {.msg_iov = vector, .msg_iovlen = 1, .msg_control = control, .msg_controllen = CMSG_SPACE(4)};
+	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+	int fd = 0;
+
+	header->cmsg_level = SOL_SOCKET;
+	header->cmsg_type = SCM_RIGHTS;
+	header->cmsg_len = CMSG_LEN(4);
+	memcpy(CMSG_DATA(header), &fd, 4);
+	return message;
+}
+
+TEST(sockets_that_take_no_files)
+{
+	static const int kinds[] = {SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET};
+	char control[CMSG_SPACE(64)] = {0}, byte = 'x';
+	struct iovec vector = {&byte, 1};
+	struct msghdr message = with_file(control, &vector);
+	int pair[2], off = 0, value = -1;
+	socklen_t length = sizeof(value);
+
+	for (size_t kind = 0; kind < LENGTH(kinds); kind++) {
+		MUST(socketpair(AF_UNIX, kinds[kind], 0, pair));
+		CHECK_EQ(getsockopt(pair[0], SOL_SOCKET, PASS_RIGHTS, &value, &length), 0);
+		CHECK_EQ(value, 1);
+		CHECK_EQ(setsockopt(pair[1], SOL_SOCKET, PASS_RIGHTS, &off, sizeof(off)), 0);
+		CHECK_ERRNO(sendmsg(pair[0], &message, 0), EPERM);
+		CHECK_EQ(send(pair[0], &byte, 1, 0), 1);
+		CHECK_EQ(sendmsg(pair[1], &message, 0), 1);
+	}
+	CHECK_ERRNO(setsockopt((int)MUST(socket(AF_INET, SOCK_DGRAM, 0)), SOL_SOCKET, PASS_RIGHTS, &off, sizeof(off)),
+		    EOPNOTSUPP);
+}
+
+TEST(how_much_is_left)
+{
+	char control[64], text[4];
+	struct iovec vector = {text, 2};
+	struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1, .msg_control = control, .msg_controllen = 64};
+	struct cmsghdr *header;
+	int pair[2], on = 1, left = -1;
+
+	MUST(socketpair(AF_UNIX, SOCK_DGRAM, 0, pair));
+	CHECK_ERRNO(setsockopt(pair[0], SOL_SOCKET, TELL_LEFT, &on, sizeof(on)), ENOPROTOOPT);
+	MUST(socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
+	CHECK_EQ(setsockopt(pair[1], SOL_SOCKET, TELL_LEFT, &on, sizeof(on)), 0);
+	on = 2;
+	CHECK_ERRNO(setsockopt(pair[1], SOL_SOCKET, TELL_LEFT, &on, sizeof(on)), EINVAL);
+	MUST(write(pair[0], "abcdef", 6));
+	CHECK_EQ(recvmsg(pair[1], &message, 0), 2);
+	header = CMSG_FIRSTHDR(&message);
+	CHECK(header != NULL && header->cmsg_level == SOL_SOCKET && header->cmsg_type == TELL_LEFT);
+	memcpy(&left, CMSG_DATA(header), sizeof(left));
+	CHECK_EQ(left, 4);
+}
+
+static int time_kept(int name, int value)
+{
+	int fd = (int)MUST(socket(AF_INET, SOCK_STREAM, 0)), kept = -1, error;
+	socklen_t length = sizeof(kept);
+
+	error = value < 0 ? 0 : ERRNO_OF(setsockopt(fd, IPPROTO_TCP, name, &value, sizeof(value)));
+	MUST(getsockopt(fd, IPPROTO_TCP, name, &kept, &length));
+	MUST(close(fd));
+	return error != 0 ? -error : kept;
+}
+
+TEST(times_of_a_stream)
+{
+	CHECK_EQ(time_kept(44, -1), 120000);
+	CHECK_EQ(time_kept(44, 1000), 1000);
+	CHECK_EQ(time_kept(44, 999), -EINVAL);
+	CHECK_EQ(time_kept(44, 120001), -EINVAL);
+	for (int name = 45; name <= 46; name++) {
+		CHECK_EQ(time_kept(name, -1), 200000);
+		CHECK_EQ(time_kept(name, 100000), 100000);
+		CHECK_EQ(time_kept(name, 200000), 200000);
+		CHECK_EQ(time_kept(name, 200001), -EINVAL);
+		CHECK_EQ(time_kept(name, 1), -EINVAL);
+	}
+}
