@@ -155,8 +155,17 @@ UNNAMED = {
             *("TCP_RTO_MAX_MS", "TCP_RTO_MIN_US", "TCP_DELACK_MAX_US", "SO_PASSRIGHTS", "SO_INQ"),
             *("FALLOC_FL_WRITE_ZEROES", "RWF_DONTCACHE", "RWF_NOSIGNAL"),
             *("PIDFD_SELF_THREAD", "PIDFD_SELF_THREAD_GROUP", "AT_HANDLE_CONNECTABLE"),
+            *(
+                "PIDFD_INFO_PID",
+                "PIDFD_INFO_CREDS",
+                "PIDFD_INFO_CGROUPID",
+                "PIDFD_INFO_EXIT",
+                "PIDFD_INFO_COREDUMP",
+            ),
+            *("PIDFD_COREDUMP_SKIP", "PIDFD_COREDUMP_USER", "PIDFD_COREDUMP_ROOT", "PIDFD_INFO_SIZE_VER0"),
+            "PIDFD_GET_INFO",
         ),
-        "came after the headers that are needed, Linux 6.14 to 6.18",
+        "came after the headers that are needed, Linux 6.13 to 6.18",
     ),
     "STATMOUNT_SUPPORTED": "fs/namespace.c of the kernel's source",
     "CORE_DUMPED": "a part of wait4's status, see tests/abi/test_wait_options.py",
@@ -174,6 +183,7 @@ WITHOUT_MACRO = re.compile(
 # What C calls a structure where it isn't `struct` and our name in small letters and underscores.
 C_TYPES = {
     "FileAttr": "struct later_file_attr",
+    "PidfdInfo": "struct later_pidfd_info",
     "XattrArgs": "struct later_xattr_args",
     "BlockDescription": "struct tpacket_block_desc",
     **dict.fromkeys(
@@ -250,6 +260,9 @@ C_FIELDS = {
 C_DECLARATIONS = {
     # As of Linux 6.13 and 6.17.
     "xattr": "struct later_xattr_args { unsigned long value; unsigned size, flags; };",
+    # As of Linux 6.17.
+    "pidfd": "struct later_pidfd_info { unsigned long mask, cgroupid; unsigned pid, tgid, ppid, ruid, rgid, "
+    "euid, egid, suid, sgid, fsuid, fsgid; int exit_code; unsigned coredump_mask, coredump_signal; };",
     "ioctls": "struct later_file_attr { unsigned long fa_xflags; "
     "unsigned fa_extsize, fa_nextents, fa_projid, fa_cowextsize; };",
     "signal_frame": "struct rt_sigframe { char *pretcode; struct ucontext uc; siginfo_t info; };",

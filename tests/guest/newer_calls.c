@@ -176,6 +176,54 @@ TEST(oneself_as_a_pidfd)
 	CHECK_ERRNO(syscall(SYS_pidfd_getfd, THIS_PROCESS, 0, 0), EBADF);
 }
 
+struct process_information {
+	uint64_t mask, group_id;
+	uint32_t pid, tgid, ppid, ruid, rgid, euid, egid, suid, sgid, fsuid, fsgid;
+	int32_t exit_code;
+	uint32_t core_mask, core_signal;
+	uint64_t later;
+};
+
+static int informed(int pidfd, size_t size, uint64_t mask, struct process_information *told)
+{
+	memset(told, 0xff, sizeof(*told));
+	told->mask = mask;
+	return ioctl(pidfd, _IOC(_IOC_READ | _IOC_WRITE, 0xff, 11, size), told);
+}
+
+TEST(what_a_pidfd_tells)
+{
+	struct process_information told;
+	int pidfd = (int)MUST(syscall(SYS_pidfd_open, getpid(), 0));
+	pid_t child;
+
+	CHECK_EQ(informed(pidfd, 64, 0, &told), 0);
+	CHECK_EQ(told.mask, 7);
+	CHECK(told.pid == (uint32_t)getpid() && told.tgid == told.pid && told.ppid == (uint32_t)getppid());
+	CHECK(told.ruid == getuid() && told.euid == geteuid() && told.rgid == getgid() && told.fsgid == getegid());
+	CHECK_EQ(told.exit_code, 0);
+	CHECK_EQ(told.core_mask, ~0U);
+	CHECK_EQ(informed(pidfd, sizeof(told), 31, &told), 0);
+	CHECK_EQ(told.mask, 23);
+	CHECK_EQ(told.core_mask, 4);
+	CHECK_EQ(told.core_signal, 0);
+	CHECK_ERRNO(informed(pidfd, 60, 0, &told), ENOTTY);
+	CHECK_ERRNO(ioctl(pidfd, _IOC(_IOC_READ | _IOC_WRITE, 0xff, 11, 64), NULL), EINVAL);
+	CHECK_ERRNO(ioctl(pidfd, _IOC(_IOC_READ | _IOC_WRITE, 0xff, 11, 64), bad_address()), EFAULT);
+	child = child_that_exits(7);
+	pidfd = (int)MUST(syscall(SYS_pidfd_open, child, 0));
+	await_zombie(child);
+	CHECK_EQ(informed(pidfd, 72, 31, &told), 0);
+	CHECK_EQ(told.mask, 23);
+	CHECK(told.pid == (uint32_t)child && told.exit_code == 0 && told.core_mask == 0);
+	CHECK_EQ(wait_for(child), EXITED(7));
+	CHECK_EQ(informed(pidfd, 72, 31, &told), 0);
+	CHECK_EQ(told.mask, 28);
+	CHECK_EQ(told.exit_code, EXITED(7));
+	CHECK_EQ(told.pid, 0);
+	CHECK_ERRNO(informed(pidfd, 72, 7, &told), ESRCH);
+}
+
 static struct msghdr with_file(char *control, struct iovec *vector)
 {
 	struct msghdr message = {.msg_iov = vector, .msg_iovlen = 1, .msg_control = control, .msg_controllen = CMSG_SPACE(4)};

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from procession.abi.enumeration import IntEnum, IntFlag
+from procession.abi.structure import I32, U32, U64, Structure
 
 
 class PidfdSelf(IntEnum):
@@ -25,6 +26,49 @@ class PidfdSignalFlag(IntFlag):
     PIDFD_SIGNAL_THREAD = 1
     PIDFD_SIGNAL_THREAD_GROUP = 2
     PIDFD_SIGNAL_PROCESS_GROUP = 4
+
+
+class PidfdInfoFlag(IntFlag):
+    """What a struct pidfd_info tells, or is asked for."""
+
+    PIDFD_INFO_PID = 1
+    PIDFD_INFO_CREDS = 2
+    PIDFD_INFO_CGROUPID = 4
+    PIDFD_INFO_EXIT = 8
+    PIDFD_INFO_COREDUMP = 16
+
+
+class PidfdCoredump(IntFlag):
+    """Whether a core would be written if the process died, and whose it would be."""
+
+    PIDFD_COREDUMP_SKIP = 2
+    PIDFD_COREDUMP_USER = 4
+    PIDFD_COREDUMP_ROOT = 8
+
+
+class PidfdInfo(Structure):
+    """PIDFD_GET_INFO's struct pidfd_info."""
+
+    mask: U64 = 0
+    cgroupid: U64 = 0
+    pid: U32 = 0
+    tgid: U32 = 0
+    ppid: U32 = 0
+    ruid: U32 = 0
+    rgid: U32 = 0
+    euid: U32 = 0
+    egid: U32 = 0
+    suid: U32 = 0
+    sgid: U32 = 0
+    fsuid: U32 = 0
+    fsgid: U32 = 0
+    exit_code: I32 = 0
+    coredump_mask: U32 = 0
+    coredump_signal: U32 = 0
+
+
+PIDFD_GET_INFO, PIDFD_INFO_SIZE_VER0 = 11, 64
+"""The number of that request, whose size is the caller's, and how much each has of the structure."""
 
 
 class PidfdIoctl(IntEnum):

@@ -5,7 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.errno import EACCES, EBADF, EINVAL, ENOENT, ENOTTY, ESRCH
-from procession.abi.pidfd import PidfdFlag, PidfdIoctl, PidfdSelf
+from procession.abi.pidfd import (
+    PIDFD_GET_INFO,
+    PIDFD_INFO_SIZE_VER0,
+    PidfdFlag,
+    PidfdIoctl,
+    PidfdSelf,
+)
 from procession.abi.statfs import Magic
 from procession.fs.anonymous_inode import AnonymousInode
 from procession.fs.file import O_NONBLOCK, O_PATH, O_RDWR, POLLHUP, POLLIN, POLLRDNORM, File
@@ -13,6 +19,7 @@ from procession.fs.inode import S_IFDIR, Inode, Superblock
 from procession.fs.mounts.mount import Mount
 from procession.kernel.namespaces.nsfs import namespace_of_task, open_namespace
 from procession.kernel.pid import find_task
+from procession.kernel.pidfd_info import tell_info
 from procession.kernel.security.ptrace_access import may_access
 from procession.kernel.task_state import ENDED
 
@@ -30,6 +37,9 @@ _SELF = (PIDFD_SELF_THREAD, int(PidfdSelf.PIDFD_SELF_THREAD_GROUP))
 _NAME = b"anon_inode:[pidfd]"
 _FILE_SYSTEM = "pidfs"
 
+_SIZE_MASK = 0x3FFF
+_GET_INFO = 3 << 30 | 0xFF << 8 | PIDFD_GET_INFO
+"""_IOWR(PIDFS_IOCTL_MAGIC, 11, ...) but for the size."""
 _NAMESPACES = {
     int(PidfdIoctl.PIDFD_GET_CGROUP_NAMESPACE): b"cgroup",
     int(PidfdIoctl.PIDFD_GET_IPC_NAMESPACE): b"ipc",
@@ -72,10 +82,10 @@ class PidFile(File):
     it's hung up (Linux: fs/pidfs.c, pidfd_poll).
 
     It stands for what `pid` names: the process, whose threads are in `group`, or with PIDFD_THREAD the
-    thread.
+    thread, which is `bearer`.
     """
 
-    __slots__ = ("group", "kernel", "pid")
+    __slots__ = ("bearer", "group", "kernel", "pid")
 
     is_seekable = True
     has_read: ClassVar[bool] = False
@@ -90,6 +100,7 @@ class PidFile(File):
     def stand_for(self, target: Task) -> None:
         """For that thread or its process, from now on."""
         self.group = target.group
+        self.bearer = target
         self.pid = pid = target.thread_pid if self.is_thread else target.group.pid
         if not pid.inode_number:
             pid.inode_number = self.inode.superblock.allocate_inode_number()
@@ -115,9 +126,16 @@ class PidFile(File):
         return len(group.threads) <= 1 and group.leader.state in ENDED
 
     def ioctl(self, request: int, argument: int, memory: UserMemory) -> int:
-        """A descriptor for a namespace of the process. Linux: fs/pidfs.c, pidfd_ioctl."""
+        """A descriptor for a namespace of the process, or what is told of it.
+
+        Linux: fs/pidfs.c, pidfd_ioctl.
+        """
         name = _NAMESPACES.get(request)
         task, target = self.kernel.current, self.target
+        size = request >> 16 & _SIZE_MASK
+        if request & ~(_SIZE_MASK << 16) == _GET_INFO and size >= PIDFD_INFO_SIZE_VER0 and task is not None:
+            tell_info(self, task, argument, size, memory)
+            return 0
         if name is None:
             raise ENOTTY
         if target is None or task is None:
