@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import signal
@@ -338,6 +339,7 @@ def test_an_interrupt_before_the_guest_runs_is_no_traceback(
 ) -> None:
     monkeypatch.setattr(PretendMachine, "act", failing(KeyboardInterrupt()))
     monkeypatch.setattr(sys, "argv", ["procession", "run", "--", "x"])
+    monkeypatch.setattr(atexit, "register", lambda function: None)
     with pytest.raises(SystemExit) as exit:
         main()
     assert exit.value.code == 130

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import gc
+import atexit
+import os
 import sys
 
 from procession.cli.starting import starting
@@ -17,6 +18,9 @@ def main() -> None:
     """Run the command line that the process was given; doesn't return."""
     if sys.stdin is None or sys.stdout is None or sys.stderr is None:
         check_streams()
+    ending = Ending()
+    # What is registered first is called last: threads have ended then, and others have cleared away.
+    atexit.register(ending.leave)
     try:
         with starting():
             from procession.cli.command_line import run_command_line
@@ -30,9 +34,24 @@ def main() -> None:
     except OSError as error:
         print(f"procession: can't write to standard output: {error.strerror or error}", file=sys.stderr)
         status = abandon_stdout(CANNOT_WRITE)
-    # All of it goes with the process: Python needn't look through it for garbage first.
-    gc.freeze()
+    ending.status = status
     sys.exit(status)
+
+
+class Ending:
+    """How the command's process ends: at once, where Python would first let go of each module and object.
+
+    That is a fifteenth of what a short command takes, and all of it goes with the process anyway.
+    """
+
+    status: int | None = None
+    """None if `main` was left by an exception: then Python tells of it in its own way."""
+
+    def leave(self) -> None:
+        """End the process; doesn't return if there is a status."""
+        if self.status is not None:
+            sys.stderr.flush()
+            os._exit(self.status)
 
 
 def check_streams() -> None:
@@ -40,8 +59,6 @@ def check_streams() -> None:
 
     A closed stdin is at its end, and what is written to a closed stderr is lost.
     """
-    import os
-
     is_stdout_closed = sys.stdout is None
     while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(number, True)
@@ -57,7 +74,5 @@ def check_streams() -> None:
 
 def abandon_stdout(status: int) -> int:
     """Nobody takes what is written to stdout: keep Python from trying again at its end; gives `status`."""
-    import os
-
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return status
