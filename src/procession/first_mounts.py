@@ -86,7 +86,7 @@ def mount_first(
     stream outside and its number.
     """
     vfs = Vfs(kernel.memory, kernel.clock, kernel)
-    vfs.caller = kernel
+    vfs.caller = vfs.init_user_namespace.caller = kernel
     kernel.vfs = vfs
     vfs.log.append(KERN_NOTICE, b"Linux version %s (Procession)" % RELEASE)
     set_first_limits(vfs.init_user_namespace, vfs.memory.frame_count)

@@ -98,16 +98,25 @@ class User:
     def user_namespace(self) -> UserNamespace:
         return UserNamespace(NamespaceTable(), None)
 
+    def capable(self, capability: int) -> bool:
+        return capability in self.capabilities
+
     def has_capability(self, capability: int) -> bool:
         return capability in self.capabilities
 
+    def cap_raised(self, capability: int) -> bool:
+        return capability in self.capabilities
+
     def ns_capable(self, namespace: UserNamespace, capability: int) -> bool:
+        return self.has_ns_capability(namespace, capability)
+
+    def has_ns_capability(self, namespace: UserNamespace, capability: int) -> bool:
         return not namespace.level and capability in self.capabilities
 
     def may_checkpoint(self, namespace: UserNamespace) -> bool:
         return self.ns_capable(namespace, Capability.CAP_CHECKPOINT_RESTORE)
 
-    def has_capability_over(self, inode: Inode, capability: int) -> bool:
+    def capable_wrt_inode_uidgid(self, inode: Inode, capability: int) -> bool:
         return capability in self.capabilities
 
 

@@ -41,7 +41,7 @@ class NoJobs:
     def current_terminal(self) -> Tty | None:
         return None
 
-    def has_capability(self, capability: int) -> bool:
+    def capable(self, capability: int) -> bool:
         return True
 
     def may_write(self, tty: Tty) -> bool:

@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from procession.abi.errno import EBUSY, EINVAL, ENFILE, ENOMEM, EPERM
 from procession.fs.pipe_buffer import Pipe, PipeAccounts, new_pipe
 from procession.hardware.physical_memory import PhysicalMemory
+from tests.fs.file_tree import User
 
 PAGE = 4096
+ADMINISTRATOR, SOMEBODY = User(0), User(7)
 
 
 class Ring:
@@ -56,8 +58,8 @@ steps = st.lists(st.tuples(st.sampled_from(["write", "packet", "read"]), sizes),
 def small_pipe(slots: int = 16) -> Pipe:
     """A pipe of `slots` pages with accounts of its own."""
     accounts = PipeAccounts(1 << 20, PhysicalMemory(16 << 20).account)
-    pipe = new_pipe(accounts, 1000, is_administrator=True)
-    pipe.resize(slots * PAGE, is_privileged=True, is_administrator=True)
+    pipe = new_pipe(accounts, ADMINISTRATOR)
+    pipe.resize(slots * PAGE, ADMINISTRATOR)
     return pipe
 
 
@@ -109,18 +111,18 @@ def test_large_write_is_stored_without_a_copy() -> None:
 def test_resize_follows_the_limits_of_fcntl() -> None:
     """F_SETPIPE_SZ rounds up to powers of two, and refuses what doesn't fit."""
     pipe = small_pipe()
-    assert pipe.resize(0, is_privileged=False, is_administrator=False) == PAGE
-    assert pipe.resize(PAGE + 1, is_privileged=False, is_administrator=False) == 2 * PAGE
-    assert pipe.resize(1 << 20, is_privileged=False, is_administrator=False) == 1 << 20
+    assert pipe.resize(0, SOMEBODY) == PAGE
+    assert pipe.resize(PAGE + 1, SOMEBODY) == 2 * PAGE
+    assert pipe.resize(1 << 20, SOMEBODY) == 1 << 20
     with pytest.raises(EPERM):
-        pipe.resize((1 << 20) + 1, is_privileged=False, is_administrator=False)
-    assert pipe.resize((1 << 20) + 1, is_privileged=True, is_administrator=True) == 1 << 21
+        pipe.resize((1 << 20) + 1, SOMEBODY)
+    assert pipe.resize((1 << 20) + 1, ADMINISTRATOR) == 1 << 21
     with pytest.raises(EINVAL):
-        pipe.resize((1 << 31) + 1, is_privileged=True, is_administrator=True)
+        pipe.resize((1 << 31) + 1, ADMINISTRATOR)
     pipe.put(bytes(3 * PAGE), is_packet=False)
     with pytest.raises(EBUSY):
-        pipe.resize(2 * PAGE, is_privileged=True, is_administrator=True)
-    assert pipe.resize(3 * PAGE, is_privileged=True, is_administrator=True) == 4 * PAGE
+        pipe.resize(2 * PAGE, ADMINISTRATOR)
+    assert pipe.resize(3 * PAGE, ADMINISTRATOR) == 4 * PAGE
 
 
 def test_pages_are_counted_by_user_and_for_the_machine() -> None:
@@ -128,20 +130,20 @@ def test_pages_are_counted_by_user_and_for_the_machine() -> None:
     accounts = PipeAccounts(100, PhysicalMemory(16 << 20).account)
     accounts.soft_pages = 40
     accounts.hard_pages = 36
-    pipes = [new_pipe(accounts, 7, is_administrator=False) for _ in range(2)]
+    pipes = [new_pipe(accounts, SOMEBODY) for _ in range(2)]
     assert [pipe.slot_count for pipe in pipes] == [16, 16]
-    assert new_pipe(accounts, 7, is_administrator=False).slot_count == 2
-    new_pipe(accounts, 7, is_administrator=False)
+    assert new_pipe(accounts, SOMEBODY).slot_count == 2
+    new_pipe(accounts, SOMEBODY)
     with pytest.raises(ENFILE):
-        new_pipe(accounts, 7, is_administrator=False)
-    other = new_pipe(accounts, 8, is_administrator=True)
+        new_pipe(accounts, SOMEBODY)
+    other = new_pipe(accounts, ADMINISTRATOR)
     with pytest.raises(ENOMEM):
-        other.resize(1 << 20, is_privileged=True, is_administrator=True)
+        other.resize(1 << 20, ADMINISTRATOR)
     with pytest.raises(EPERM):
-        pipes[0].resize(1 << 17, is_privileged=False, is_administrator=False)
+        pipes[0].resize(1 << 17, SOMEBODY)
     for pipe in pipes:
         pipe.discard()
-    assert accounts.pages == {7: 4, 8: 16}
+    assert accounts.pages == {7: 4, 0: 16}
     assert accounts.total_pages == 20
 
 

@@ -3,6 +3,7 @@
 
 #include <sched.h>
 #include <sys/acct.h>
+#include <sys/resource.h>
 #include <sys/prctl.h>
 
 #define MOST_RECORDS 32
@@ -58,6 +59,17 @@ ROLE(exits)
 	return 7;
 }
 
+static pid_t child_that_exits_after_chroot(void)
+{
+	pid_t child = fork();
+
+	if (child == 0) {
+		chroot("/");
+		_exit(0);
+	}
+	return child;
+}
+
 static void expect_records(void)
 {
 	struct acct_v3 *record = &records[0];
@@ -77,7 +89,7 @@ static void expect_records(void)
 	waitpid(child, &status, 0);
 	CHECK_EQ(read_records(), 1);
 	CHECK_EQ((unsigned char)record->ac_version & 0x0f, 3);
-	CHECK_EQ(record->ac_flag & ~ASU, AFORK);
+	CHECK_EQ(record->ac_flag, AFORK);
 	CHECK_EQ(record->ac_exitcode, EXITED(3));
 	CHECK_EQ(record->ac_pid, child);
 	CHECK_EQ(record->ac_ppid, 1);
@@ -99,7 +111,7 @@ static void expect_records(void)
 	waitpid(child, &status, 0);
 	CHECK_EQ(read_records(), 2);
 	record = &records[1];
-	CHECK_EQ(record->ac_flag & ~ASU, 0);
+	CHECK_EQ(record->ac_flag, 0);
 	CHECK_EQ(record->ac_exitcode, EXITED(7));
 
 	child = child_that_pauses();
@@ -107,7 +119,7 @@ static void expect_records(void)
 	waitpid(child, &status, 0);
 	CHECK_EQ(read_records(), 3);
 	record = &records[2];
-	CHECK_EQ(record->ac_flag & ~ASU, AFORK | AXSIG);
+	CHECK_EQ(record->ac_flag, AFORK | AXSIG);
 	CHECK_EQ(record->ac_exitcode, SIGTERM);
 
 	child = fork();
@@ -139,18 +151,33 @@ static void expect_records(void)
 	CHECK_EQ(records[4].ac_pid, child);
 	signal(SIGCHLD, SIG_DFL);
 
+	/* Who has used a capability, and whose core would have been dumped if there were a limit above 0. */
+	child = child_that_exits_after_chroot();
+	waitpid(child, &status, 0);
+	CHECK_EQ(read_records(), 6);
+	CHECK_EQ(records[5].ac_flag, AFORK | ASU);
+	child = fork();
+	if (child == 0) {
+		setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+		raise(SIGSEGV);
+	}
+	waitpid(child, &status, 0);
+	CHECK_EQ(status, SIGSEGV);
+	CHECK_EQ(read_records(), 7);
+	CHECK_EQ(records[6].ac_flag, AFORK | AXSIG | ACORE);
+
 	/* Who stops it is recorded. */
 	CHECK_OK(acct(NULL));
-	CHECK_EQ(read_records(), 6);
-	record = &records[5];
+	CHECK_EQ(read_records(), 8);
+	record = &records[7];
 	CHECK_EQ(record->ac_pid, 1);
 	CHECK_EQ(record->ac_exitcode, 0);
-	CHECK_EQ(record->ac_flag & ~ASU, 0);
+	CHECK_EQ(record->ac_flag, 0);
 	CHECK_EQ(record->ac_mem, 0);
 	CHECK_EQ(record->ac_minflt, 0);
 	child = child_that_exits(0);
 	waitpid(child, &status, 0);
-	CHECK_EQ(read_records(), 6);
+	CHECK_EQ(read_records(), 8);
 }
 
 TEST(records)

@@ -39,6 +39,7 @@ NEEDS_ROOT = {
     "lease",
     "machine_files",
     "sending_refusals",
+    "superuser",
     "mount",
     "mount_rights",
     "mount_tree",

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from procession.abi.errno import EINVAL, EPERM, Errno
 from procession.fs.namespace import NamespaceTable
 from procession.fs.user_namespace import UserNamespace
+from procession.kernel.process_flags import PF_NPROC_EXCEEDED
 from procession.kernel.rlimit import RLIMIT_NPROC
 from procession.kernel.security import credentials as ids
 from procession.kernel.security.capability import (
@@ -32,7 +33,7 @@ from procession.kernel.security.commoncap import (
     set_securebits,
 )
 from procession.kernel.security.credentials import UNCHANGED, Credentials, commit_credentials
-from procession.kernel.task import PF_NPROC_EXCEEDED, Task
+from procession.kernel.task import Task
 from tests.kernel.signal_fakes import Machine
 
 ALICE, BOB = 1000, 2000

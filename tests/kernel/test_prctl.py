@@ -18,7 +18,8 @@ from procession.abi.errno import (
 from procession.abi.sysinfo import Sysinfo
 from procession.abi.utsname import Utsname
 from procession.hardware.physical_memory import PhysicalMemory
-from procession.kernel.task import PF_TIME_STAMP_FAULTS, Task
+from procession.kernel.process_flags import TIF_NOTSC
+from procession.kernel.task import Task
 from procession.mm.address_space import (
     DENIAL_ENDS_HERE,
     DENIES_WRITE_EXECUTE,
@@ -129,7 +130,7 @@ class TestProcess:
         assert told(root, 25) == 1
         prctl(root, 26, 2)
         assert told(root, 25) == 2
-        assert root.flags & PF_TIME_STAMP_FAULTS
+        assert root.flags & TIF_NOTSC
         with pytest.raises(EINVAL):
             prctl(root, 26, 3)
 

@@ -313,7 +313,9 @@ def test_oom_score_adj_is_lowered_by_the_privileged_alone(proc: Proc) -> None:
             proc.write("self/oom_score_adj", wrong)
     with pytest.raises(ERANGE):
         proc.write("self/oom_score_adj", b"9" * 5000)
+    proc.write("self/oom_score_adj", b"0")
     proc.task.credentials = proc.task.credentials.for_user(1000, 1000)
+    proc.write("self/oom_score_adj", b"300")
     proc.write("self/oom_score_adj", b"0")
     with pytest.raises(EACCES):
         proc.write("self/oom_score_adj", b"-1")

@@ -19,8 +19,9 @@ from procession.fs.permission import (
     MAY_EXEC,
     MAY_WRITE,
     Subject,
+    in_group_or_capable,
+    inode_owner_or_capable,
     is_in_group,
-    owns_or_has_capability,
 )
 
 if TYPE_CHECKING:
@@ -43,10 +44,10 @@ def change_mode(path: Path, subject: Subject, mode: int) -> None:
     if inode.mode & S_IFMT == S_IFLNK:
         raise EOPNOTSUPP
     check_unchanging(inode)
-    if not owns_or_has_capability(subject, inode):
+    if not inode_owner_or_capable(subject, inode):
         raise EPERM
     mode &= 0o7777
-    if not is_in_group(subject, inode.gid) and not subject.has_capability_over(inode, CAP_FSETID):
+    if not in_group_or_capable(subject, inode):
         mode &= ~S_ISGID
     inode.set_attributes(mode=mode)
     lists = inode.acl
@@ -66,19 +67,19 @@ def change_owner(path: Path, subject: Subject, uid: int | None, gid: int | None)
     if (
         uid is not None
         and not (is_owner and uid == inode.uid)
-        and not subject.has_capability_over(inode, CAP_CHOWN)
+        and not subject.capable_wrt_inode_uidgid(inode, CAP_CHOWN)
     ):
         raise EPERM
     if (
         gid is not None
         and not (is_owner and (gid == inode.gid or is_in_group(subject, gid)))
-        and not subject.has_capability_over(inode, CAP_CHOWN)
+        and not subject.capable_wrt_inode_uidgid(inode, CAP_CHOWN)
     ):
         raise EPERM
     mode = None
     if inode.mode & S_IFMT != S_IFDIR:
         mode = inode.mode & ~_set_id_bits_to_drop(inode, subject) & 0o7777
-        if mode != inode.mode & 0o7777 and not owns_or_has_capability(subject, inode):
+        if mode != inode.mode & 0o7777 and not inode_owner_or_capable(subject, inode):
             # Taking bits away changes the mode, which isn't everybody's to do, though nothing else is asked.
             raise EPERM
         if mode == inode.mode & 0o7777:
@@ -98,10 +99,7 @@ def check_unchanging(inode: Inode) -> None:
 def _set_id_bits_to_drop(inode: Inode, subject: Subject) -> int:
     """Linux: fs/attr.c, setattr_should_drop_suidgid."""
     dropped = inode.mode & S_ISUID
-    if inode.mode & S_ISGID and (
-        inode.mode & 0o010
-        or not (is_in_group(subject, inode.gid) or subject.has_capability_over(inode, CAP_FSETID))
-    ):
+    if inode.mode & S_ISGID and (inode.mode & 0o010 or not in_group_or_capable(subject, inode)):
         dropped |= S_ISGID
     return dropped
 
@@ -119,11 +117,11 @@ def change_times(path: Path, subject: Subject, atime_ns: int, mtime_ns: int) -> 
     if atime_ns == NOW and mtime_ns == NOW:
         if inode.flags & IMMUTABLE:
             raise EPERM("the file is immutable")
-        if not owns_or_has_capability(subject, inode):
+        if not inode_owner_or_capable(subject, inode):
             inode.check_permission(subject, MAY_WRITE)
     else:
         check_unchanging(inode)
-        if not owns_or_has_capability(subject, inode):
+        if not inode_owner_or_capable(subject, inode):
             raise EPERM
     now_ns = inode.now_ns()
     times = {NOW: now_ns, OMIT: None}
@@ -182,8 +180,9 @@ def remove_privileges(path: Path, subject: Subject) -> None:
 
 def _drop_set_id_bits(inode: Inode, subject: Subject) -> None:
     """Linux: fs/inode.c, dentry_needs_remove_privs."""
-    if inode.mode & (S_ISUID | S_ISGID) and not subject.has_capability(CAP_FSETID):
-        inode.mode &= ~_set_id_bits_to_drop(inode, subject)
+    dropped = _set_id_bits_to_drop(inode, subject)
+    if dropped and not subject.capable(CAP_FSETID):
+        inode.mode &= ~dropped
     drop_file_capabilities(inode)
 
 
@@ -247,9 +246,9 @@ def set_file_flags(path: Path, subject: Subject, flags: int) -> None:
     inode = path.inode
     if path.mount.is_read_only:
         raise EROFS
-    if not owns_or_has_capability(subject, inode):
+    if not inode_owner_or_capable(subject, inode):
         raise EPERM
-    if (flags ^ inode.flags) & (IMMUTABLE | APPEND_ONLY) and not subject.has_capability(CAP_LINUX_IMMUTABLE):
+    if (flags ^ inode.flags) & (IMMUTABLE | APPEND_ONLY) and not subject.capable(CAP_LINUX_IMMUTABLE):
         raise EPERM("it takes CAP_LINUX_IMMUTABLE")
     if flags & ~inode.settable_flags:
         raise EOPNOTSUPP

@@ -125,7 +125,7 @@ def make_node(
         is_device = kind in (S_IFCHR, S_IFBLK)
         # No driver has the number 0, 0: overlayfs marks a removed name with it, so anybody may make one.
         is_whiteout = kind == S_IFCHR and device == 0
-        if is_device and not is_whiteout and not subject.has_capability(CAP_MKNOD):
+        if is_device and not is_whiteout and not subject.capable(CAP_MKNOD):
             raise EPERM
         gate = directory.inode.superblock.vfs.device_gate
         if gate is not None and is_device and not is_whiteout:

@@ -157,7 +157,7 @@ class EpollFile(File):
         if padding or microseconds > _LONGEST_POLLING_US or is_preferred > 1:
             raise EINVAL("no such way to poll")
         acting = self.inode.superblock.vfs.acting_subject(self.subject)
-        if packets > _USUAL_PACKETS and not acting.has_capability(CAP_NET_ADMIN):
+        if packets > _USUAL_PACKETS and not acting.capable(CAP_NET_ADMIN):
             raise EPERM("takes CAP_NET_ADMIN")
         self.polling = (microseconds, packets, is_preferred)
         return 0

@@ -27,6 +27,7 @@ from procession.fs.file import (
     UserMemory,
 )
 from procession.fs.inode import S_IFIFO, Inode, Superblock
+from procession.fs.permission import CAP_SYS_RESOURCE
 from procession.fs.pipe import pipe_file_system
 from procession.fs.pipe_buffer import slots_for
 from procession.fs.wait_queue import Sleep, WaitQueue
@@ -135,14 +136,15 @@ class StreamInode(Inode):
         """Whether it's a pipe outside too, for what only pipes can do."""
         return self.mode & S_IFMT == S_IFIFO
 
-    def resize(self, size: int, *, is_privileged: bool) -> int:
+    def resize(self, size: int, subject: Subject) -> int:
         """Let it hold `size` bytes, rounded up; the new capacity. Raises EINVAL, EPERM, ENOMEM.
 
         Linux: fs/pipe.c, pipe_set_size.
         """
         wanted = slots_for(size) << PAGE_SHIFT
         if wanted > self.capacity:
-            if wanted > pipe_file_system(self.superblock.vfs).accounts.maximum_size and not is_privileged:
+            most = pipe_file_system(self.superblock.vfs).accounts.maximum_size
+            if wanted > most and not subject.capable(CAP_SYS_RESOURCE):
                 raise EPERM("over /proc/sys/fs/pipe-max-size")
             if wanted > DEFAULT_OUTPUT_LIMIT:
                 raise ENOMEM("as much doesn't wait to be taken outside")

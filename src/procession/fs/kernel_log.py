@@ -116,7 +116,7 @@ class KernelLog:
         """
         if is_looking and not self.is_restricted:
             return
-        if not subject.has_capability(CAP_SYSLOG) and not subject.has_capability(CAP_SYS_ADMIN):
+        if not subject.capable(CAP_SYSLOG) and not subject.capable(CAP_SYS_ADMIN):
             raise EPERM("takes CAP_SYSLOG")
 
     # As lines of text, which syslog(2) and /proc/kmsg give

@@ -96,7 +96,7 @@ class FileLeases:
         if kind not in (F_RDLCK, F_WRLCK, F_UNLCK):
             raise EINVAL("no such lease")
         inode = self.inode
-        if inode.uid != subject.fsuid and not subject.has_capability(CAP_LEASE):
+        if inode.uid != subject.fsuid and not subject.capable(CAP_LEASE):
             raise EACCES("another's file")
         if not inode.is_regular:
             raise EINVAL("leases are for regular files")

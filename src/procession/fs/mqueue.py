@@ -189,7 +189,7 @@ class QueueDirectory(Inode):
             raise ENAMETOOLONG
         superblock = self.file_system
         limits = superblock.limits
-        if limits.posix_queue_count >= limits.most_queues and not subject.has_capability(CAP_SYS_RESOURCE):
+        if limits.posix_queue_count >= limits.most_queues and not subject.capable(CAP_SYS_RESOURCE):
             raise ENOSPC("fs.mqueue.queues_max")
         if attributes is None:
             attributes = (
@@ -225,7 +225,7 @@ def _check_attributes(limits: QueueLimits, subject: Subject, message_limit: int,
     """Raises EINVAL, EOVERFLOW. Linux: ipc/mqueue.c, mqueue_get_inode."""
     if message_limit <= 0 or length_limit <= 0:
         raise EINVAL("a queue for nothing")
-    if subject.has_capability(CAP_SYS_RESOURCE):
+    if subject.capable(CAP_SYS_RESOURCE):
         most, longest = _HARD_MESSAGES, _HARD_LENGTH
     else:
         most, longest = limits.most_messages, limits.longest_message

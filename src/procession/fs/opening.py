@@ -58,7 +58,7 @@ from procession.fs.permission import (
     Subject,
     check_following,
     check_opening_by_creation,
-    owns_or_has_capability,
+    inode_owner_or_capable,
 )
 
 if TYPE_CHECKING:
@@ -257,7 +257,7 @@ def open_path(path: Path, subject: Subject, flags: int, progress: object = None)
         (mask & MAY_WRITE and access != O_RDONLY and not flags & O_APPEND) or flags & O_TRUNC
     ):
         raise EPERM("the file is only appended to")
-    if flags & O_NOATIME and not owns_or_has_capability(subject, inode):
+    if flags & O_NOATIME and not inode_owner_or_capable(subject, inode):
         raise EPERM
     if mask & MAY_WRITE and kind == S_IFREG:
         if inode.writer_count < 0:

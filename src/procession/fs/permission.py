@@ -71,16 +71,25 @@ class Subject(Protocol):
     def user_namespace(self) -> UserNamespace:
         """Where its ids and capabilities count."""
 
+    def capable(self, capability: int) -> bool:
+        """Whether capability number `capability` is effective over the whole machine; then it's used."""
+
     def has_capability(self, capability: int) -> bool:
-        """Whether capability number `capability` is effective over the whole machine."""
+        """Whether `capability` is effective over the whole machine, of anybody, as who opened a file."""
 
     def ns_capable(self, namespace: UserNamespace, capability: int) -> bool:
-        """Whether `capability` is effective over what `namespace` owns."""
+        """Whether `capability` is effective over what `namespace` owns; then it's used."""
+
+    def has_ns_capability(self, namespace: UserNamespace, capability: int) -> bool:
+        """Whether `capability` is effective over what `namespace` owns, of anybody."""
+
+    def cap_raised(self, capability: int) -> bool:
+        """Whether `capability` is in the effective set."""
 
     def may_checkpoint(self, namespace: UserNamespace) -> bool:
         """Whether it may put back what was kept of a process, where `namespace` owns what that is in."""
 
-    def has_capability_over(self, inode: Inode, capability: int) -> bool:
+    def capable_wrt_inode_uidgid(self, inode: Inode, capability: int) -> bool:
         """Whether `capability` is effective over a file whose owner and group have ids for the subject."""
 
 
@@ -107,15 +116,15 @@ def check_permission(inode: Inode, subject: Subject, mask: int) -> None:
     if not mask & ~granted:
         return
     if mode & S_IFMT == _S_IFDIR:
-        if not mask & MAY_WRITE and subject.has_capability_over(inode, CAP_DAC_READ_SEARCH):
+        if not mask & MAY_WRITE and subject.capable_wrt_inode_uidgid(inode, CAP_DAC_READ_SEARCH):
             return
-        if subject.has_capability_over(inode, CAP_DAC_OVERRIDE):
+        if subject.capable_wrt_inode_uidgid(inode, CAP_DAC_OVERRIDE):
             return
         raise EACCES
-    if mask == MAY_READ and subject.has_capability_over(inode, CAP_DAC_READ_SEARCH):
+    if mask == MAY_READ and subject.capable_wrt_inode_uidgid(inode, CAP_DAC_READ_SEARCH):
         return
     # Root may run a program only when somebody may.
-    if (not mask & MAY_EXEC or mode & 0o111) and subject.has_capability_over(inode, CAP_DAC_OVERRIDE):
+    if (not mask & MAY_EXEC or mode & 0o111) and subject.capable_wrt_inode_uidgid(inode, CAP_DAC_OVERRIDE):
         return
     raise EACCES
 
@@ -129,7 +138,7 @@ def check_writable_file_system(inode: Inode) -> None:
         raise EROFS
 
 
-def owns_or_has_capability(subject: Subject, inode: Inode) -> bool:
+def inode_owner_or_capable(subject: Subject, inode: Inode) -> bool:
     """Whether the subject may do what only a file's owner may: the owner needs an id there, not the group.
 
     Linux: fs/inode.c, inode_owner_or_capable.
@@ -137,7 +146,12 @@ def owns_or_has_capability(subject: Subject, inode: Inode) -> bool:
     if subject.fsuid == inode.uid:
         return True
     namespace = subject.user_namespace
-    return subject.ns_capable(namespace, CAP_FOWNER) and namespace.from_kuid(inode.uid) != NO_ID
+    return namespace.from_kuid(inode.uid) != NO_ID and subject.ns_capable(namespace, CAP_FOWNER)
+
+
+def in_group_or_capable(subject: Subject, inode: Inode) -> bool:
+    """Whether the subject may leave set-group-ID on `inode`. Linux: fs/inode.c, in_group_or_capable."""
+    return is_in_group(subject, inode.gid) or subject.capable_wrt_inode_uidgid(inode, CAP_FSETID)
 
 
 def check_following(inode: Inode, directory: Inode, subject: Subject) -> None:
@@ -158,15 +172,22 @@ def check_linking(inode: Inode, subject: Subject) -> None:
 
     Linux: fs/namei.c, may_linkat; proc_sys_fs(5), protected_hardlinks.
     """
-    if not inode.superblock.vfs.protected_hardlinks or owns_or_has_capability(subject, inode):
+    if not inode.superblock.vfs.protected_hardlinks or subject.fsuid == inode.uid:
         return
+    if not _is_safe_to_link(inode, subject) and not inode_owner_or_capable(subject, inode):
+        raise EPERM
+
+
+def _is_safe_to_link(inode: Inode, subject: Subject) -> bool:
+    """Linux: fs/namei.c, safe_hardlink_source."""
     mode = inode.mode
     if mode & S_IFMT != _S_IFREG or mode & 0o4000 or mode & 0o2010 == 0o2010:
-        raise EPERM
+        return False
     try:
         inode.check_permission(subject, MAY_READ | MAY_WRITE)
     except EACCES:
-        raise EPERM from None
+        return False
+    return True
 
 
 def check_opening_by_creation(inode: Inode, directory: Inode, subject: Subject) -> None:
@@ -194,6 +215,6 @@ def check_sticky(directory: Inode, victim: Inode, subject: Subject) -> None:
     if (
         directory.mode & 0o1000
         and subject.fsuid not in (victim.uid, directory.uid)
-        and not subject.has_capability_over(victim, CAP_FOWNER)
+        and not subject.capable_wrt_inode_uidgid(victim, CAP_FOWNER)
     ):
         raise EPERM

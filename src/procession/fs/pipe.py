@@ -26,7 +26,6 @@ from procession.fs.file import (
 )
 from procession.fs.inode import S_IFDIR, S_IFIFO, Inode, Superblock
 from procession.fs.mounts.mount import MS_NOATIME, Mount
-from procession.fs.permission import CAP_SYS_ADMIN
 from procession.fs.pipe_buffer import Pipe, PipeAccounts, new_pipe
 from procession.fs.wait_queue import Abandonable, Sleep, WaitQueue
 from procession.hardware.physical_memory import OutOfFrames
@@ -232,7 +231,7 @@ def open_fifo(path: Path, flags: int, subject: Subject, progress: object = None)
     if not isinstance(pipe, Pipe):
         if is_named and access == O_WRONLY and flags & O_NONBLOCK:
             raise ENXIO
-        pipe = new_pipe(pipe_system.accounts, subject.fsuid, is_pipe_administrator(subject))
+        pipe = new_pipe(pipe_system.accounts, subject)
         inode.pipe = pipe
     elif is_named and access == O_WRONLY and flags & O_NONBLOCK and not pipe.reader_count:
         raise ENXIO
@@ -275,20 +274,13 @@ def pipe_file_system(vfs: Vfs) -> PipeFileSystem:
     return system
 
 
-def is_pipe_administrator(subject: Subject) -> bool:
-    """Whether the limits of pages in pipes don't hold for `subject` (in Linux,
-    !pipe_is_unprivileged_user).
-    """
-    return subject.has_capability(CAP_SYS_RESOURCE) or subject.has_capability(CAP_SYS_ADMIN)
-
-
 def create_pipe(vfs: Vfs, flags: int, subject: Subject) -> tuple[PipeFile, PipeFile]:
     """The read end and the write end of a new pipe, held by nobody yet.
 
     `flags` are O_NONBLOCK and O_DIRECT. Raises ENFILE. Linux: fs/pipe.c, create_pipe_files.
     """
     system = pipe_file_system(vfs)
-    pipe = new_pipe(system.accounts, subject.fsuid, is_pipe_administrator(subject))
+    pipe = new_pipe(system.accounts, subject)
     inode = Inode(system, S_IFIFO | 0o600, subject.fsuid, subject.fsgid)
     inode.pipe = pipe
     path = vfs.pseudo_path(system.mount, b"pipe:[%d]" % inode.number, inode)

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from procession.abi.errno import EBUSY, EFAULT, EINVAL, ENFILE, ENOMEM, EPERM
 from procession.fs.file import POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM
+from procession.fs.permission import CAP_SYS_ADMIN, CAP_SYS_RESOURCE
 from procession.fs.wait_queue import WaitQueue
 from procession.hardware.kernel_memory import PIPE, PIPE_BYTES, KernelMemory
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE
+
+if TYPE_CHECKING:
+    from procession.fs.permission import Subject
 
 DEFAULT_SLOTS = 16
 MINIMUM_SLOTS = 2
@@ -398,21 +403,21 @@ class Pipe:
                 self._uncharge()
         self.write_queue.wake_all()
 
-    def resize(self, size: int, is_privileged: bool, is_administrator: bool) -> int:
+    def resize(self, size: int, subject: Subject) -> int:
         """Make the pipe hold `size` bytes, rounded up to a power of two of pages; the new capacity.
 
-        `is_privileged` is CAP_SYS_RESOURCE, `is_administrator` that or CAP_SYS_ADMIN. Raises EINVAL, EPERM
-        over a limit, EBUSY when the bytes inside don't fit, ENOMEM when the machine has no more.
+        Raises EINVAL, EPERM over a limit of `subject`, EBUSY when the bytes inside don't fit, ENOMEM when the
+        machine has no more.
         Linux: fs/pipe.c, pipe_set_size.
         """
         slots = slots_for(size)
         accounts, change = self.accounts, slots - self.slot_count
         if change > 0:
-            if slots << PAGE_SHIFT > accounts.maximum_size and not is_privileged:
+            if slots << PAGE_SHIFT > accounts.maximum_size and not subject.capable(CAP_SYS_RESOURCE):
                 raise EPERM("over /proc/sys/fs/pipe-max-size")
-            if not is_administrator and (
+            if (
                 accounts.exceeds_soft(self.user_id, change) or accounts.exceeds_hard(self.user_id, change)
-            ):
+            ) and _is_unprivileged_user(subject):
                 raise EPERM("over the user's limit of pages in pipes")
             if accounts.exceeds_machine(change):
                 raise ENOMEM("over the machine's limit of pages in pipes")
@@ -442,20 +447,27 @@ def slots_for(size: int) -> int:
     return max(1, 1 << max(0, (size - 1) >> PAGE_SHIFT).bit_length())
 
 
-def new_pipe(accounts: PipeAccounts, user_id: int, is_administrator: bool) -> Pipe:
+def _is_unprivileged_user(subject: Subject) -> bool:
+    """Whether the limits of pages in pipes hold for `subject`.
+
+    Linux: fs/pipe.c, pipe_is_unprivileged_user.
+    """
+    return not subject.capable(CAP_SYS_RESOURCE) and not subject.capable(CAP_SYS_ADMIN)
+
+
+def new_pipe(accounts: PipeAccounts, subject: Subject) -> Pipe:
     """A pipe without ends, of 64 KiB, or of less when its user has many.
 
     Raises ENFILE over the hard limit, or when the machine has no more pages for pipes; OutOfFrames.
     Linux: fs/pipe.c, alloc_pipe_info.
     """
-    slots = DEFAULT_SLOTS
-    if not is_administrator:
-        if slots << PAGE_SHIFT > accounts.maximum_size:
-            slots = accounts.maximum_size >> PAGE_SHIFT
-        if accounts.exceeds_soft(user_id, slots):
-            slots = MINIMUM_SLOTS
-        if accounts.exceeds_hard(user_id, slots):
-            raise ENFILE("over the user's limit of pages in pipes")
+    slots, user_id = DEFAULT_SLOTS, subject.fsuid
+    if slots << PAGE_SHIFT > accounts.maximum_size and not subject.capable(CAP_SYS_RESOURCE):
+        slots = accounts.maximum_size >> PAGE_SHIFT
+    if accounts.exceeds_soft(user_id, slots) and _is_unprivileged_user(subject):
+        slots = MINIMUM_SLOTS
+    if accounts.exceeds_hard(user_id, slots) and _is_unprivileged_user(subject):
+        raise ENFILE("over the user's limit of pages in pipes")
     if accounts.exceeds_machine(slots):
         raise ENFILE("over the machine's limit of pages in pipes")
     accounts.memory.charge(PIPE, PIPE_BYTES + PAGE_SIZE)

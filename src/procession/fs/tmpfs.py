@@ -38,7 +38,7 @@ from procession.fs.inode import (
     Inode,
     Superblock,
 )
-from procession.fs.permission import CAP_FSETID, Subject, is_in_group
+from procession.fs.permission import Subject, in_group_or_capable
 from procession.fs.vfs import Vfs
 from procession.hardware.physical_memory import OutOfFrames
 from procession.mm.page_cache import Backing, FileSystemFull, PageCache
@@ -336,10 +336,10 @@ class MemoryInode(Inode):
             if mode & S_IFMT == S_IFDIR:
                 mode |= S_ISGID
         if (
-            mode & S_IFMT != S_IFDIR
+            self.mode & S_ISGID
+            and mode & S_IFMT != S_IFDIR
             and mode & (S_ISGID | 0o010) == S_ISGID | 0o010
-            and not is_in_group(subject, gid)
-            and not subject.has_capability_over(self, CAP_FSETID)
+            and not in_group_or_capable(subject, self)
         ):
             mode &= ~S_ISGID
         inode = self.tmpfs.new_inode(mode, subject.fsuid, gid, rdev)

@@ -21,6 +21,7 @@ from procession.hardware.kernel_memory import NAMESPACE
 
 if TYPE_CHECKING:
     from procession.fs.binary_format import BinaryFormats
+    from procession.fs.vfs import Caller
     from procession.hardware.kernel_memory import KernelMemory
 
 KINDS = (
@@ -112,13 +113,15 @@ class UserNamespace(Namespace):
     for some of setrlimit(2)'s resources what its maker was allowed when it was made: no more of that may be
     used in it and below. `counts` is how much of either each user has (Linux: include/linux/user_namespace.h,
     struct ucounts), by user and kind; what is 0 isn't there. `charged_bytes` is what it takes of `memory`,
-    the machine's, which bounds maps as well. `binary_formats` are those of programs that have interpreters in
+    the machine's, which bounds maps as well. `caller` is who makes system calls, and so may use capabilities.
+    `binary_formats` are those of programs that have interpreters in
     here, once a file system for them has been mounted; None before.
     """
 
     __slots__ = (
         "allows_setgroups",
         "binary_formats",
+        "caller",
         "capable_parent",
         "charged_bytes",
         "counts",
@@ -155,6 +158,7 @@ class UserNamespace(Namespace):
         self.projid_map = IdMap(whole)
         self.allows_setgroups: bool = parent is None or parent.allows_setgroups
         self.capable_parent = False
+        self.caller: Caller | None = None if parent is None else parent.caller
         self.memory: KernelMemory | None = None
         self.binary_formats: BinaryFormats | None = None
         self.charged_bytes = 0

@@ -77,6 +77,9 @@ class Caller(Protocol):
     def acting_subject(self) -> Subject | None:
         """The running task's credentials; None while no task runs."""
 
+    def note_privilege(self) -> None:
+        """The running task has something done that takes a capability."""
+
 
 class CharacterDriver(Protocol):
     """What opens the character devices of one major number."""

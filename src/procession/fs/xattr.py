@@ -24,14 +24,13 @@ from procession.fs.capability_attribute import CAPABILITY_NAME, kept_capability,
 from procession.fs.file_events import IN_ATTRIB, note_change
 from procession.fs.inode import S_IFDIR, S_IFLNK, S_IFREG, S_ISGID, S_ISVTX, Inode
 from procession.fs.permission import (
-    CAP_FSETID,
     CAP_SETFCAP,
     CAP_SYS_ADMIN,
     MAY_READ,
     MAY_WRITE,
     Subject,
-    is_in_group,
-    owns_or_has_capability,
+    in_group_or_capable,
+    inode_owner_or_capable,
 )
 
 if TYPE_CHECKING:
@@ -62,13 +61,13 @@ def _check_permission(inode: Inode, subject: Subject, name: bytes, family: bytes
     if writes:
         check_unchanging(inode)
     if family == b"trusted":
-        if not subject.has_capability(CAP_SYS_ADMIN):
+        if not subject.capable(CAP_SYS_ADMIN):
             raise EPERM if writes else ENODATA
         return
     if family == b"security":
         if writes:
             is_permitted = (
-                subject.has_capability_over(inode, CAP_SETFCAP)
+                subject.capable_wrt_inode_uidgid(inode, CAP_SETFCAP)
                 if name == CAPABILITY_NAME
                 else subject.ns_capable(inode.superblock.owner, CAP_SYS_ADMIN)
             )
@@ -86,7 +85,7 @@ def _check_user_attribute(inode: Inode, subject: Subject, *, writes: bool) -> No
     kind = inode.mode & S_IFMT
     if kind not in (S_IFREG, S_IFDIR):
         raise EPERM if writes else ENODATA
-    if writes and kind == S_IFDIR and inode.mode & S_ISVTX and not owns_or_has_capability(subject, inode):
+    if writes and kind == S_IFDIR and inode.mode & S_ISVTX and not inode_owner_or_capable(subject, inode):
         raise EPERM
 
 
@@ -122,7 +121,7 @@ def _set_list(path: Path, subject: Subject, name: bytes, value: bytes) -> None:
         if acl is not None:
             raise EACCES("only a directory has a default list")
         return
-    if not owns_or_has_capability(subject, inode):
+    if not inode_owner_or_capable(subject, inode):
         raise EPERM
     if acl is not None:
         check_acl(acl)
@@ -136,7 +135,7 @@ def _set_list(path: Path, subject: Subject, name: bytes, value: bytes) -> None:
         lists.access = None if acl is None or is_minimal(acl) else acl
         if acl is not None:
             mode = inode.mode & 0o7000 | mode_of(acl)
-            if not is_in_group(subject, inode.gid) and not subject.has_capability_over(inode, CAP_FSETID):
+            if not in_group_or_capable(subject, inode):
                 mode &= ~S_ISGID
     put_lists(inode, lists, mode)
     inode.ctime_ns = inode.now_ns()
@@ -210,7 +209,7 @@ def remove_xattr(path: Path, subject: Subject, name: bytes) -> None:
 
 def list_xattrs(inode: Inode, subject: Subject) -> bytes:
     """All names that the subject may know, each ended by a NUL. Raises E2BIG. listxattr(2)."""
-    sees_trusted = subject.has_capability(CAP_SYS_ADMIN)
+    sees_trusted = subject.capable(CAP_SYS_ADMIN)
     names = [name for name in inode.read_xattrs() if sees_trusted or not name.startswith(b"trusted.")]
     if inode.acl is not None:
         present = (inode.acl.access, inode.acl.default)

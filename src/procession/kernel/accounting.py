@@ -5,16 +5,16 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
-from procession.abi.acct import AHZ, AcctFlag, AcctV3
+from procession.abi.acct import AHZ, AcctV3
 from procession.abi.duration import NS_PER_S
 from procession.abi.errno import EACCES, EPERM, Errno
 from procession.abi.file_mode import S_IFMT
-from procession.abi.wait_options import CORE_DUMPED
 from procession.fs import opening
 from procession.fs.file import O_APPEND, O_LARGEFILE, O_WRONLY
 from procession.fs.inode import S_IFREG
 from procession.fs.pipe import FifoOpening
 from procession.hardware.physical_memory import PAGE_SHIFT, OutOfFrames
+from procession.kernel.process_flags import accounting_flags
 from procession.kernel.security.capability import CAP_SYS_PACCT
 from procession.kernel.task import CpuTimes
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from procession.kernel.task import Task
 
 _NS_PER_TICK = NS_PER_S // AHZ
-_SIGNAL = 0x7F
 _MANTISSA_BITS, _EXPONENT_BITS, _LARGEST_EXPONENT = 13, 3, 7
 _LARGEST_MANTISSA = (1 << _MANTISSA_BITS) - 1
 _U16_MAX, _U32_MAX = 0xFFFF, 0xFFFFFFFF
@@ -55,7 +54,7 @@ def start_accounting(kernel: Kernel, task: Task, name: bytes | None) -> None:
 
     Raises EPERM, EACCES, and what opening a file raises. Linux: kernel/acct.c, SYSCALL_DEFINE1(acct).
     """
-    if not task.credentials.has_capability(CAP_SYS_PACCT):
+    if not task.credentials.capable(CAP_SYS_PACCT):
         raise EPERM("it takes CAP_SYS_PACCT")
     namespace = task.pid_namespace
     if name is None:
@@ -124,11 +123,7 @@ def _record_of_ended(kernel: Kernel, task: Task, code: int, namespace: PidNamesp
     for thread in group.threads:
         times.add(thread.times)
     record = _record_of_living(kernel, task, namespace, file)
-    record.ac_flag = 0 if task.has_executed else int(AcctFlag.AFORK)
-    if code & CORE_DUMPED:
-        record.ac_flag |= AcctFlag.ACORE
-    if code & _SIGNAL:
-        record.ac_flag |= AcctFlag.AXSIG
+    record.ac_flag = accounting_flags(task)
     record.ac_exitcode = (code if task.is_leader else group.leader.exit_code) & _U32_MAX
     record.ac_utime = compressed(times.user_ns // _NS_PER_TICK)
     record.ac_stime = compressed(times.system_ns // _NS_PER_TICK)

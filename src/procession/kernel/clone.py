@@ -19,6 +19,7 @@ from procession.kernel.ipc.shm import forget_creator
 from procession.kernel.namespaces.creation import CLONE_NEW_ANY, copy_namespaces, unshare_namespaces
 from procession.kernel.namespaces.user import new_user_namespace
 from procession.kernel.observer import CLONE
+from procession.kernel.process_flags import PF_NPROC_EXCEEDED, PF_SUPERPRIV
 from procession.kernel.ptrace.link import inherit_tracer
 from procession.kernel.rlimit import RLIMIT_NPROC
 from procession.kernel.sched.priority import check_fork, sched_fork
@@ -29,7 +30,6 @@ from procession.kernel.session import join_process_group
 from procession.kernel.signal.mask import recalculate_pending
 from procession.kernel.signal.pending import PendingSignals
 from procession.kernel.task import (
-    PF_NPROC_EXCEEDED,
     SIGNAL_PENDING,
     SIGNAL_UNKILLABLE,
     Task,
@@ -105,7 +105,7 @@ def check_user_namespace(task: Task, flags: int) -> None:
     if (
         flags & CLONE_NEWUSER
         and not task.kernel.allows_unprivileged_user_namespaces
-        and not task.credentials.has_capability(CAP_SYS_ADMIN)
+        and not task.credentials.capable(CAP_SYS_ADMIN)
     ):
         raise EPERM("kernel.unprivileged_userns_clone is 0")
 
@@ -334,8 +334,8 @@ def _check_process_limit(parent: Task, credentials: Credentials) -> None:
     if (
         not credentials.has_room(RLIMIT_NPROC, 1, parent.group.limits.soft[RLIMIT_NPROC])
         and credentials.uid != 0
-        and not mine.has_capability(CAP_SYS_RESOURCE)
-        and not mine.has_capability(CAP_SYS_ADMIN)
+        and not mine.capable(CAP_SYS_RESOURCE)
+        and not mine.capable(CAP_SYS_ADMIN)
     ):
         raise EAGAIN("RLIMIT_NPROC")
 
@@ -382,7 +382,7 @@ def dup_task_struct(kernel: Kernel, parent: Task, pid: Pid) -> Task:
     task.self_exec_id = parent.self_exec_id
     task.personality = parent.personality
     task.memory_policy = parent.memory_policy
-    task.flags = parent.flags
+    task.flags = parent.flags & ~PF_SUPERPRIV
     task.login = parent.login
     task.timer_slack_ns = task.default_timer_slack_ns = parent.timer_slack_ns
     task.start_time_ns = kernel.clock.now_ns
@@ -438,7 +438,7 @@ def copy_signal(task: Task, parent: Task, flags: int) -> None:
     if not flags & CLONE_VM:
         task.mm.limits = group.limits
     group.start_time_ns = task.start_time_ns
-    group.oom_score_adj = old.oom_score_adj
+    group.oom_score_adj, group.oom_score_adj_min = old.oom_score_adj, old.oom_score_adj_min
     group.terminal = old.terminal
 
 

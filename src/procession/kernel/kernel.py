@@ -14,6 +14,7 @@ from procession.kernel.namespaces.nsfs import namespace_of_file, open_namespace
 from procession.kernel.namespaces.uts import NameChanges
 from procession.kernel.pid import find_task
 from procession.kernel.process_events import ProcessEvents
+from procession.kernel.process_flags import PF_SUPERPRIV
 from procession.kernel.program.elf import ProgramHeaders
 from procession.kernel.rlimit import RLIM_INFINITY, RLIMIT_CPU, RLIMIT_RTTIME
 from procession.kernel.sched.core import Scheduler
@@ -271,6 +272,12 @@ class Kernel:
         """The running task's credentials."""
         current = self.current
         return None if current is None else current.credentials
+
+    def note_privilege(self) -> None:
+        """The running task has something done that takes a capability (PF_SUPERPRIV)."""
+        current = self.current
+        if current is not None:
+            current.flags |= PF_SUPERPRIV
 
     @property
     def seen_namespaces(self) -> NsProxy:

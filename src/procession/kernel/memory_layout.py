@@ -62,7 +62,7 @@ def set_memory_layout(task: Task, field: int, address: int, length: int, fifth: 
     if field == SetMmField.PR_SET_MM_MAP:
         _set_all(task, address, length)
         return 0
-    if not task.credentials.has_capability(CAP_SYS_RESOURCE):
+    if not task.credentials.capable(CAP_SYS_RESOURCE):
         raise EPERM("it takes CAP_SYS_RESOURCE")
     mm = task.mm
     if field == SetMmField.PR_SET_MM_EXE_FILE:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EAGAIN, EPERM
-from procession.kernel.rlimit import RLIM_INFINITY, RLIMIT_MEMLOCK
+from procession.abi.errno import EAGAIN, ENOMEM, EPERM
+from procession.kernel.rlimit import RLIMIT_MEMLOCK
 from procession.kernel.security.capability import CAP_IPC_LOCK
 from procession.mm.vma import LOCKED
 
@@ -14,27 +14,26 @@ if TYPE_CHECKING:
     from procession.mm.address_space import MemoryDescriptor
 
 
-def check_lock_limit(task: Task, size: int, *, is_anew: bool = False) -> None:
-    """Raise EAGAIN or EPERM if `size` bytes may not be locked, besides what is or, with `is_anew`, in all.
-
-    Linux: mm/mlock.c, can_do_mlock; mm/mmap.c, mlock_future_ok.
-    """
-    if task.credentials.has_capability(CAP_IPC_LOCK):
-        return
-    limit = task.group.limits.soft[RLIMIT_MEMLOCK]
-    if limit == 0:
+def check_locking(task: Task) -> None:
+    """Raise EPERM if the task may lock nothing at all. Linux: mm/mlock.c, can_do_mlock."""
+    if task.group.limits.soft[RLIMIT_MEMLOCK] == 0 and not task.credentials.capable(CAP_IPC_LOCK):
         raise EPERM("RLIMIT_MEMLOCK is 0")
-    locked = 0 if is_anew else locked_bytes(task.mm)
-    if limit != RLIM_INFINITY and locked + size > limit:
-        raise EAGAIN("RLIMIT_MEMLOCK")
+
+
+def check_lock_limit(task: Task, size: int) -> None:
+    """Raise ENOMEM if `size` bytes, all that would be locked, may not be.
+
+    Linux: mm/mlock.c, do_mlock, SYSCALL_DEFINE1(mlockall).
+    """
+    if size > task.group.limits.soft[RLIMIT_MEMLOCK] and not task.credentials.capable(CAP_IPC_LOCK):
+        raise ENOMEM("RLIMIT_MEMLOCK")
 
 
 def check_lock_growth(task: Task, size: int) -> None:
-    """Raise EAGAIN if a locked mapping may not grow by `size` bytes. Linux: mm/mmap.c, mlock_future_ok."""
-    limit = task.group.limits.soft[RLIMIT_MEMLOCK]
-    if limit == RLIM_INFINITY or task.credentials.has_capability(CAP_IPC_LOCK):
+    """Raise EAGAIN if locked mappings may not grow by `size` bytes. Linux: mm/mmap.c, mlock_future_ok."""
+    if task.credentials.capable(CAP_IPC_LOCK):
         return
-    if locked_bytes(task.mm) + size > limit:
+    if locked_bytes(task.mm) + size > task.group.limits.soft[RLIMIT_MEMLOCK]:
         raise EAGAIN("RLIMIT_MEMLOCK")
 
 

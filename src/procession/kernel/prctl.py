@@ -19,6 +19,7 @@ from procession.abi.prctl import (
 from procession.abi.seccomp import SeccompMode
 from procession.abi.word import pack_u32, pack_u64
 from procession.kernel.memory_layout import AUXV_BYTES, name_memory, set_memory_layout
+from procession.kernel.process_flags import PF_IO_FLUSHER, PF_MCE_EARLY, PF_MCE_PROCESS, TIF_NOTSC
 from procession.kernel.sched.priority import REAL_TIME
 from procession.kernel.security.capability import CAP_SYS_RESOURCE, SECURE_KEEP_CAPS
 from procession.kernel.security.commoncap import (
@@ -31,7 +32,6 @@ from procession.kernel.security.commoncap import (
 from procession.kernel.security.credentials import commit_credentials
 from procession.kernel.security.seccomp_mode import set_filter_mode, set_strict_mode
 from procession.kernel.security.yama import permit_tracer
-from procession.kernel.task import PF_IO_FLUSHER, PF_MCE_EARLY, PF_MCE_PROCESS, PF_TIME_STAMP_FAULTS
 from procession.kernel.user_dispatch import set_user_dispatch
 from procession.mm.address_space import (
     DENIAL_ENDS_HERE,
@@ -145,15 +145,15 @@ def _drop_from_bounding_set(task: Task, arguments: Arguments) -> int:
 
 
 def _get_time_stamp_mode(task: Task, arguments: Arguments) -> int:
-    faults = task.flags & PF_TIME_STAMP_FAULTS
+    faults = task.flags & TIF_NOTSC
     return _put_int(task, arguments[0], TscMode.PR_TSC_SIGSEGV if faults else TscMode.PR_TSC_ENABLE)
 
 
 def _set_time_stamp_mode(task: Task, arguments: Arguments) -> int:
     if arguments[0] == TscMode.PR_TSC_SIGSEGV:
-        task.flags |= PF_TIME_STAMP_FAULTS
+        task.flags |= TIF_NOTSC
     elif arguments[0] == TscMode.PR_TSC_ENABLE:
-        task.flags &= ~PF_TIME_STAMP_FAULTS
+        task.flags &= ~TIF_NOTSC
     else:
         raise EINVAL(f"no mode {arguments[0]}")
     return 0
@@ -352,7 +352,7 @@ def _set_speculation(task: Task, arguments: Arguments) -> int:
 
 
 def _set_io_flusher(task: Task, arguments: Arguments) -> int:
-    if not task.credentials.has_capability(CAP_SYS_RESOURCE):
+    if not task.credentials.capable(CAP_SYS_RESOURCE):
         raise EPERM("takes CAP_SYS_RESOURCE")
     is_flusher, *unused = arguments
     _expect_no(*unused)
@@ -363,7 +363,7 @@ def _set_io_flusher(task: Task, arguments: Arguments) -> int:
 
 
 def _get_io_flusher(task: Task, arguments: Arguments) -> int:
-    if not task.credentials.has_capability(CAP_SYS_RESOURCE):
+    if not task.credentials.capable(CAP_SYS_RESOURCE):
         raise EPERM("takes CAP_SYS_RESOURCE")
     _expect_no(*arguments)
     return int(bool(task.flags & PF_IO_FLUSHER))

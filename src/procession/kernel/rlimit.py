@@ -85,7 +85,7 @@ def change_limit(
         raise EINVAL("the soft limit is above the hard one")
     if resource == RLIMIT_NOFILE and hard > LARGEST_NOFILE:
         raise EPERM(f"more than {LARGEST_NOFILE} open files")
-    if hard > old[1] and not task.credentials.has_capability(CAP_SYS_RESOURCE):
+    if hard > old[1] and not task.credentials.capable(CAP_SYS_RESOURCE):
         raise EPERM("raising a hard limit takes CAP_SYS_RESOURCE")
     limits.soft[resource] = soft
     limits.hard[resource] = hard

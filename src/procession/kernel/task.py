@@ -67,15 +67,6 @@ CALL_EXPLORED = 8
 CALL_DISPATCHED = 16
 """The process makes some of its calls itself."""
 
-# Task.flags, which children inherit (in Linux, task_struct.flags, thread_info flags).
-PF_MCE_PROCESS = 1
-PF_MCE_EARLY = 2
-PF_IO_FLUSHER = 4
-PF_TIME_STAMP_FAULTS = 8
-"""rdtsc raises SIGSEGV (Linux: arch/x86/include/asm/thread_info.h, TIF_NOTSC)."""
-PF_NPROC_EXCEEDED = 16
-"""A change of the real user id went over RLIMIT_NPROC: execve(2) fails with EAGAIN while it's still so."""
-
 NOT_ENTERED = -1
 """The number of a `CallFrame` whose call hasn't begun: a supervisor looks at it first, or a program handles a
 fault in its arguments."""
@@ -228,9 +219,9 @@ class Task:
     thread's part of a group stop (kernel/signal/stop.py); `last_trap` is the vector, the error code and the
     cr2 of the last exception that became a signal, for signal frames. `nice`, `policy`, `realtime_priority`
     and `io_priority` are what sched(7) and ioprio_set(2) say, `memory_policy` what set_mempolicy(2) does, as
-    mm/policy.py writes it; `login` is who logged in, and `flags` are PF_*. `call_work` says what every
-    system call of it must go through first: CALL_SECCOMP, when `seccomp_mode` isn't 0, CALL_TRACED, and
-    CALL_DISPATCHED with `user_dispatch`.
+    mm/policy.py writes it; `login` is who logged in, and `flags` are those of kernel/process_flags.py.
+    `call_work` says what every system call of it must go through first: CALL_SECCOMP, when `seccomp_mode`
+    isn't 0, CALL_TRACED, and CALL_DISPATCHED with `user_dispatch`.
     `ptrace` says who traces it, None for nobody; `trace_stop` is set while it's stopped for its tracer, and
     `tracees` are those that it traces, in the order in which it came to.
     `self_exec_id` counts the programs that it has executed; `parent_exec_id` is what its parent's was at
@@ -512,6 +503,7 @@ class ThreadGroup:
         "limits",
         "next_posix_timer_id",
         "oom_score_adj",
+        "oom_score_adj_min",
         "permitted_tracer",
         "pid",
         "posix_timers",
@@ -550,7 +542,7 @@ class ThreadGroup:
         self.posix_timers: dict[int, Any] = {}
         self.next_posix_timer_id = 0
         self.start_time_ns = 0
-        self.oom_score_adj = 0
+        self.oom_score_adj = self.oom_score_adj_min = 0
         self.permitted_tracer: Pid | None = None
         self.terminal: Tty | None = None
 

@@ -20,6 +20,7 @@ from procession.abi.taskstats import (
 from procession.hardware.physical_memory import PAGE_SHIFT
 from procession.kernel.bit_list import parse_bit_list
 from procession.kernel.pid import find_task
+from procession.kernel.process_flags import accounting_flags
 from procession.kernel.program.exec import Program
 from procession.kernel.task_state import ENDED
 from procession.net.netlink.attributes import attribute, number, number_in, text_in
@@ -159,9 +160,7 @@ def stats_of_task(
     """Linux: kernel/taskstats.c, fill_stats; kernel/tsacct.c, bacct_add_tsk, xacct_add_tsk."""
     times, group, clock = task.times, task.group, kernel.clock
     now_ns = clock.now_ns
-    flags = 0 if task.has_executed else int(AcctFlag.AFORK)
-    if task.is_exiting and task.exit_code & 0x7F:
-        flags |= AcctFlag.AXSIG
+    flags = accounting_flags(task)
     if is_last:
         flags |= AcctFlag.AGROUP
     parent, credentials = task.parent, task.credentials

@@ -48,9 +48,9 @@ class TerminalJobs:
         assert task is not None
         return task
 
-    def has_capability(self, capability: int) -> bool:
+    def capable(self, capability: int) -> bool:
         """Whether the calling task has it."""
-        return self._caller.credentials.has_capability(capability)
+        return self._caller.credentials.capable(capability)
 
     @property
     def has_pending_signal(self) -> bool:
@@ -142,10 +142,10 @@ class TerminalJobs:
         if not is_leader or group.terminal is not None:
             raise EPERM("it doesn't lead a session, or has a controlling terminal")
         if tty.session is not None:
-            if argument != _FORCED or not self.has_capability(CAP_SYS_ADMIN):
+            if argument != _FORCED or not self.capable(CAP_SYS_ADMIN):
                 raise EPERM("another session has it")
             clear_session(tty.session)
-        if not file.is_readable and not self.has_capability(CAP_SYS_ADMIN):
+        if not file.is_readable and not self.capable(CAP_SYS_ADMIN):
             raise EPERM("it isn't open for reading")
         set_controlling_terminal(group, tty)
         return 0

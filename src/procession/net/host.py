@@ -51,16 +51,25 @@ class Identity(Protocol):
     def groups(self) -> tuple[int, ...]:
         """The supplementary groups."""
 
+    def capable(self, capability: int) -> bool:
+        """Whether capability number `capability` is effective over the whole machine; then it's used."""
+
     def has_capability(self, capability: int) -> bool:
-        """Whether capability number `capability` is effective over the whole machine."""
+        """Whether capability number `capability` is effective over the whole machine, of anybody."""
 
     def ns_capable(self, namespace: UserNamespace, capability: int) -> bool:
-        """Whether it is effective over what `namespace` owns."""
+        """Whether it is effective over what `namespace` owns; then it's used."""
+
+    def has_ns_capability(self, namespace: UserNamespace, capability: int) -> bool:
+        """Whether it is effective over what `namespace` owns, of anybody."""
+
+    def cap_raised(self, capability: int) -> bool:
+        """Whether it is in the effective set."""
 
     def may_checkpoint(self, namespace: UserNamespace) -> bool:
         """Whether it may put back what was kept of a process, where `namespace` owns what that is in."""
 
-    def has_capability_over(self, inode: Inode, capability: int) -> bool:
+    def capable_wrt_inode_uidgid(self, inode: Inode, capability: int) -> bool:
         """Whether it is effective over a file."""
 
 

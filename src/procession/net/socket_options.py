@@ -249,7 +249,7 @@ def set_socket_option(socket: Socket, name: int, value: bytes) -> None:
 
 def _set_switch(socket: Socket, name: int, number: int) -> None:
     """An option that is on or off. Raises EACCES, EOPNOTSUPP, EPERM."""
-    if name == _SO_DEBUG and number and not socket.caller.credentials.has_capability(CAP_NET_ADMIN):
+    if name == _SO_DEBUG and number and not socket.caller.credentials.capable(CAP_NET_ADMIN):
         raise EACCES("CAP_NET_ADMIN is needed")
     if name == _SO_PREFER_BUSY_POLL and number:
         _check_polling(socket)
@@ -300,19 +300,17 @@ def _set_linger(socket: Socket, value: bytes) -> None:
 
 def _check_polling(socket: Socket) -> None:
     """Who may let the machine poll a device more. Raises EPERM. Linux: net/core/sock.c, sk_setsockopt."""
-    if not socket.caller.credentials.has_capability(CAP_NET_ADMIN):
+    if not socket.caller.credentials.capable(CAP_NET_ADMIN):
         raise EPERM("CAP_NET_ADMIN is needed")
 
 
 def _check_number(socket: Socket, name: int, number: int) -> None:
     """Who may set an option to what."""
-    credentials = socket.caller.credentials
-    owner = socket.network.owner
-    may_administrate = credentials.ns_capable(owner, CAP_NET_ADMIN)
-    is_privileged = may_administrate or credentials.ns_capable(owner, CAP_NET_RAW)
-    if name == _SO_PRIORITY and not (0 <= number <= _LARGEST_PRIORITY_OF_ALL or is_privileged):
-        raise EPERM("CAP_NET_ADMIN is needed")
-    if name == _SO_MARK and not is_privileged:
+    is_restricted = name == _SO_MARK or (name == _SO_PRIORITY and not 0 <= number <= _LARGEST_PRIORITY_OF_ALL)
+    credentials, owner = socket.caller.credentials, socket.network.owner
+    if is_restricted and not (
+        credentials.ns_capable(owner, CAP_NET_RAW) or credentials.ns_capable(owner, CAP_NET_ADMIN)
+    ):
         raise EPERM("CAP_NET_ADMIN is needed")
     if name == _SO_BUSY_POLL and number < 0:
         raise EINVAL("a negative time")

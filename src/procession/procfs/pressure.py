@@ -58,7 +58,7 @@ class TriggerSlot:
             raise EINVAL("no numbers")
         if not _SHORTEST_WINDOW_US <= window_us <= _LONGEST_WINDOW_US or not 0 < threshold_us <= window_us:
             raise EINVAL("no such window")
-        if window_us % _COMMON_WINDOW_US and not subject.has_capability(CAP_SYS_RESOURCE):
+        if window_us % _COMMON_WINDOW_US and not subject.cap_raised(CAP_SYS_RESOURCE):
             raise EINVAL("a window of others than CAP_SYS_RESOURCE is a multiple of two seconds")
         self.trigger = pressure.add_trigger(
             resource, _LINES[words[0]], threshold_us * _NS_PER_US, window_us * _NS_PER_US

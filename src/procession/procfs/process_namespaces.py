@@ -114,7 +114,7 @@ def store_time_offsets(system: ProcFileSystem, task: Task, data: bytes, subject:
     if not offsets:
         raise EINVAL("no offset")
     children = task.namespaces.time_for_children
-    if not task_of_writer(system, task).credentials.ns_capable(children.owner, _CAP_SYS_TIME):
+    if not subject.has_ns_capability(children.owner, _CAP_SYS_TIME):
         raise EPERM("setting a clock takes CAP_SYS_TIME")
     now_ns = system.kernel.clock.now_ns
     for _, seconds, nanoseconds in offsets:
@@ -129,9 +129,3 @@ def store_time_offsets(system: ProcFileSystem, task: Task, data: bytes, subject:
             children.monotonic_offset_ns = offset_ns
         else:
             children.boottime_offset_ns = offset_ns
-
-
-def task_of_writer(system: ProcFileSystem, task: Task) -> Task:
-    """Who writes: the running task."""
-    current = system.kernel.current
-    return task if current is None else current

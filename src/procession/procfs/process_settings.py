@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from procession.kernel.task import Task
     from procession.procfs.file_system import ProcFileSystem
 
+_CAP_SYS_RESOURCE = int(Capability.CAP_SYS_RESOURCE)
 _OOM_DISABLE, _OOM_ADJUST_MAX, _OOM_SCORE_MAX = 17, 15, 1000
 
 
@@ -61,7 +62,11 @@ def store_oom_adjustment(system: ProcFileSystem, task: Task, data: bytes, subjec
         raise EINVAL("outside -17 to 15")
     scaled = abs(value) * _OOM_SCORE_MAX // _OOM_DISABLE
     scaled = _OOM_SCORE_MAX if value == _OOM_ADJUST_MAX else scaled if value >= 0 else -scaled
-    _set_oom_adjustment(task, scaled, subject)
+    group = task.group
+    subject = system.kernel.vfs.acting_subject(subject)
+    if scaled < group.oom_score_adj and not subject.capable(_CAP_SYS_RESOURCE):
+        raise EACCES("lowering it needs CAP_SYS_RESOURCE")
+    group.oom_score_adj = scaled
 
 
 def show_oom_score_adjustment(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
@@ -70,18 +75,20 @@ def show_oom_score_adjustment(system: ProcFileSystem, task: Task, subject: Subje
 
 
 def store_oom_score_adjustment(system: ProcFileSystem, task: Task, data: bytes, subject: Subject) -> None:
-    """Set it; lowering it takes CAP_SYS_RESOURCE. Linux: fs/proc/base.c, __set_oom_adj."""
+    """Set it, to less than who had CAP_SYS_RESOURCE set it last only with that.
+
+    Linux: fs/proc/base.c, __set_oom_adj.
+    """
     value = parse_within(data, INT_MIN, INT_MAX)
     if not -1000 <= value <= 1000:
         raise EINVAL("outside -1000 to 1000")
-    _set_oom_adjustment(task, value, subject)
-
-
-def _set_oom_adjustment(task: Task, value: int, subject: Subject) -> None:
     group = task.group
-    if value < group.oom_score_adj and not subject.has_capability(int(Capability.CAP_SYS_RESOURCE)):
+    subject = system.kernel.vfs.acting_subject(subject)
+    if value < group.oom_score_adj_min and not subject.capable(_CAP_SYS_RESOURCE):
         raise EACCES("lowering it needs CAP_SYS_RESOURCE")
     group.oom_score_adj = value
+    if subject.has_capability(_CAP_SYS_RESOURCE):
+        group.oom_score_adj_min = value
 
 
 def show_personality(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
@@ -102,7 +109,8 @@ def store_timer_slack(system: ProcFileSystem, task: Task, data: bytes, subject: 
     value = parse_integer(data)
     if value < 0:
         raise EINVAL("a negative time")
-    if system.kernel.current is not task and not subject.ns_capable(
+    writer = system.kernel.vfs.acting_subject(subject)
+    if system.kernel.current is not task and not writer.ns_capable(
         task.credentials.user_namespace, int(Capability.CAP_SYS_NICE)
     ):
         raise EPERM("another task's needs CAP_SYS_NICE")

@@ -10,10 +10,11 @@ from procession.hardware.registers import RAX, RIP, RSP
 from procession.kernel.bit_list import list_of_bits
 from procession.kernel.memory_lock import locked_bytes
 from procession.kernel.pid import number_of
+from procession.kernel.process_flags import shown_flags
 from procession.kernel.rlimit import RLIM_INFINITY, RLIMIT_RSS, RLIMIT_SIGPENDING
 from procession.kernel.sched.run_queue import priority_of
 from procession.kernel.security.ptrace_access import has_memory
-from procession.kernel.task import PF_NPROC_EXCEEDED, SIGNAL_GROUP_EXIT, SIGNAL_STOP_STOPPED, CpuTimes
+from procession.kernel.task import SIGNAL_GROUP_EXIT, SIGNAL_STOP_STOPPED, CpuTimes
 from procession.kernel.task_state import ENDED, LETTERS, TaskState
 from procession.kernel.time.costs import SEEN_THREAD_NS
 from procession.mm.vma import GROWS_DOWN, PROT_EXEC, PROT_WRITE
@@ -34,12 +35,6 @@ NS_PER_TICK = 10_000_000
 """A clock tick as programs see it: 100 in a second (sysconf(_SC_CLK_TCK))."""
 PAGE_KB = 4
 WORD_MASK = 0x7FFFFFFF
-
-PF_EXITING = 0x00000004
-PF_FORKNOEXEC = 0x00000040
-PF_SIGNALED = 0x00000400
-_NPROC_EXCEEDED = 0x00001000
-PF_RANDOMIZE = 0x00400000
 
 STATE_NAMES = {
     "R": b"R (running)",
@@ -95,18 +90,6 @@ def handled_signals(task: Task) -> tuple[int, int]:
     return ignored, caught
 
 
-def task_flags(task: Task) -> int:
-    """PF_* of include/linux/sched.h, as far as they are known here."""
-    flags = 0 if task.has_executed else PF_FORKNOEXEC
-    if task.is_exiting:
-        flags |= PF_EXITING
-        if task.exit_code & 0x7F:
-            flags |= PF_SIGNALED
-    if task.flags & PF_NPROC_EXCEEDED:
-        flags |= _NPROC_EXCEEDED
-    return flags | PF_RANDOMIZE
-
-
 def terminal_numbers(system: ProcFileSystem, task: Task) -> tuple[int, int]:
     """The controlling terminal's device number and its foreground process group: 0 and -1 for none."""
     terminal = task.group.terminal
@@ -155,7 +138,7 @@ def stat_line(system: ProcFileSystem, task: Task, subject: Subject, *, is_whole:
         group.process_group.session.pid.number_in(system.pid_namespace),
         terminal,
         foreground,
-        task_flags(task),
+        shown_flags(task),
         times.minor_faults,
         children.minor_faults if is_whole else 0,
         times.major_faults,

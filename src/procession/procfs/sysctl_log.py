@@ -54,7 +54,7 @@ def store_restricted(kernel: Kernel, data: bytes) -> None:
 def _check_administrator(kernel: Kernel) -> None:
     """Linux: kernel/printk/sysctl.c, proc_dointvec_minmax_sysadmin."""
     current = kernel.current
-    if current is not None and not current.credentials.has_capability(CAP_SYS_ADMIN):
+    if current is not None and not current.credentials.capable(CAP_SYS_ADMIN):
         raise EPERM("takes CAP_SYS_ADMIN")
 
 

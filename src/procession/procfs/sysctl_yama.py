@@ -25,7 +25,7 @@ def store_ptrace_scope(kernel: Kernel, data: bytes) -> None:
     Linux: security/yama/yama_lsm.c, yama_dointvec_minmax.
     """
     current = kernel.current
-    if current is not None and not current.credentials.has_capability(CAP_SYS_PTRACE):
+    if current is not None and not current.credentials.capable(CAP_SYS_PTRACE):
         raise EPERM("it takes CAP_SYS_PTRACE")
     value = parse_integer(data)
     least = Scope.NO_ATTACH if kernel.ptrace_scope == Scope.NO_ATTACH else Scope.DISABLED

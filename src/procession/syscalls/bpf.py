@@ -85,7 +85,7 @@ def bpf(task: Task, command: Choice[BpfCommand], attributes: Address, size: UInt
 def _has(task: Task, capability: int) -> bool:
     """Whether the task has one of the capabilities that CAP_SYS_ADMIN was split into, or that."""
     credentials = task.credentials
-    return credentials.has_capability(capability) or credentials.has_capability(CAP_SYS_ADMIN)
+    return credentials.capable(capability) or credentials.capable(CAP_SYS_ADMIN)
 
 
 def _check_rest(data: bytes, known: int) -> None:
@@ -298,7 +298,7 @@ def _next_id(task: Task, data: bytes, address: int, size: int) -> int:
     _check_rest(data, BpfGetId.OFFSETS["open_flags"])
     if wanted.start_id >= _HIGHEST_ID:
         raise EINVAL("no id")
-    if not task.credentials.has_capability(CAP_SYS_ADMIN):
+    if not task.credentials.capable(CAP_SYS_ADMIN):
         raise EPERM("ids are the administrator's")
     found = task.kernel.bpf_programs.id_from(wanted.start_id + 1)
     if found is None:
@@ -311,7 +311,7 @@ def _open_by_id(task: Task, data: bytes, address: int, size: int) -> int:
     """Linux: kernel/bpf/syscall.c, bpf_prog_get_fd_by_id."""
     wanted = BpfGetId.unpack(data[: BpfGetId.SIZE])
     _check_rest(data, BpfGetId.OFFSETS["next_id"])
-    if not task.credentials.has_capability(CAP_SYS_ADMIN):
+    if not task.credentials.capable(CAP_SYS_ADMIN):
         raise EPERM("ids are the administrator's")
     program = task.kernel.bpf_programs.by_id.get(wanted.start_id)
     if program is None:

@@ -139,7 +139,7 @@ def chroot(task: Task, path: Path) -> int:
     """chroot(2). Linux: fs/open.c, SYSCALL_DEFINE1(chroot)."""
     place = lookup(task.fs, task.credentials, path, must_be_directory=True)
     place.dentry.inode.check_permission(task.credentials, MAY_EXEC)
-    if not task.credentials.has_own_capability(_CAP_SYS_CHROOT):
+    if not task.credentials.capable_in_own(_CAP_SYS_CHROOT):
         raise EPERM
     task.fs.set_root(place)
     return 0

@@ -66,7 +66,7 @@ def epoll_ctl(
     file = opened_file(task, fd)
     if not file.can_poll:
         raise EPERM("such a file is always ready")
-    if not task.credentials.has_capability(_CAP_BLOCK_SUSPEND):
+    if events & EPOLLWAKEUP and not task.credentials.capable(_CAP_BLOCK_SUSPEND):
         events &= ~EPOLLWAKEUP
     if watcher is file or not isinstance(watcher, EpollFile):
         raise EINVAL

@@ -42,8 +42,8 @@ from procession.fs.lock import (
 )
 from procession.fs.lock import flock as lock_whole
 from procession.fs.memfd import add_seals, seals_of
-from procession.fs.permission import owns_or_has_capability
-from procession.fs.pipe import CAP_SYS_RESOURCE, PipeFile, is_pipe_administrator
+from procession.fs.permission import inode_owner_or_capable
+from procession.fs.pipe import PipeFile
 from procession.fs.regular_file import RegularFile
 from procession.fs.wait_queue import Sleep
 from procession.kernel.pid import find_pid
@@ -129,7 +129,7 @@ def change_flags(task: Task, fd: int, file: File, flags: int) -> None:
     if (
         flags & O_NOATIME
         and not file.flags & O_NOATIME
-        and not owns_or_has_capability(task.credentials, file.inode)
+        and not inode_owner_or_capable(task.credentials, file.inode)
     ):
         raise EPERM
     if (
@@ -259,17 +259,12 @@ def _was_created(task: Task, fd: int, file: File, command: int, argument: int) -
 
 
 def _set_pipe_size(task: Task, fd: int, file: File, command: int, argument: int) -> int:
-    credentials = task.credentials
+    size = argument & _UNSIGNED
     if isinstance(file.inode, StreamInode) and file.inode.is_pipe:
-        is_privileged = credentials.has_capability(CAP_SYS_RESOURCE)
-        return file.inode.resize(argument & _UNSIGNED, is_privileged=is_privileged)
+        return file.inode.resize(size, task.credentials)
     if not isinstance(file, PipeFile):
         raise EBADF("not a pipe")
-    return file.pipe.resize(
-        argument & _UNSIGNED,
-        is_privileged=credentials.has_capability(CAP_SYS_RESOURCE),
-        is_administrator=is_pipe_administrator(credentials),
-    )
+    return file.pipe.resize(size, task.credentials)
 
 
 def _get_pipe_size(task: Task, fd: int, file: File, command: int, argument: int) -> int:
@@ -291,7 +286,7 @@ def _get_seals(task: Task, fd: int, file: File, command: int, argument: int) -> 
 
 def _set_write_hint(task: Task, fd: int, file: File, command: int, argument: int) -> int:
     """F_SET_RW_HINT. Linux: fs/fcntl.c, fcntl_set_rw_hint."""
-    if not owns_or_has_capability(task.credentials, file.inode):
+    if not inode_owner_or_capable(task.credentials, file.inode):
         raise EPERM
     hint = int.from_bytes(task.mm.read(argument, 8), "little")
     if hint > _LAST_WRITE_HINT:

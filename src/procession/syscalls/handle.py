@@ -66,7 +66,7 @@ def name_to_handle_at(
 def open_by_handle_at(task: Task, mount_fd: Fd, handle: Address, flags: Flags[OpenFlag]) -> int:
     """open_by_handle_at(2). Linux: fs/fhandle.c, do_handle_open."""
     mount = task.fs.cwd.mount if mount_fd == AT_FDCWD else opened_file(task, mount_fd).path.mount
-    if not task.credentials.has_capability(CAP_DAC_READ_SEARCH):
+    if not task.credentials.capable(CAP_DAC_READ_SEARCH):
         raise EPERM("takes CAP_DAC_READ_SEARCH")
     length, kind = _HEADER.unpack(task.mm.read(handle, _HEADER.size))
     if not 0 < length <= _LARGEST:

@@ -171,7 +171,7 @@ def getgroups(task: Task, size: Int, groups: Address) -> int:
 def setgroups(task: Task, size: Int, groups: Address) -> None:
     """setgroups(2). Linux: kernel/groups.c, SYSCALL_DEFINE2(setgroups)."""
     namespace = task.credentials.user_namespace
-    if not task.credentials.has_own_capability(CAP_SETGID):
+    if not task.credentials.capable_in_own(CAP_SETGID):
         raise EPERM("changing the groups takes CAP_SETGID")
     if not may_set_groups(namespace):
         raise EPERM("the user namespace has no groups yet, or forbids it")

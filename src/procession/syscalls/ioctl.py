@@ -100,7 +100,7 @@ def ioctl(task: Task, fd: Fd, request: UInt, argument: Address) -> int:
         task.mm.write(argument, pack_u64(inode.block_count * 512))
         return 0
     if request in _FREEZING:
-        if not task.credentials.has_capability(CAP_SYS_ADMIN):
+        if not task.credentials.capable(CAP_SYS_ADMIN):
             raise EPERM
         if request == _FITHAW:
             raise EINVAL("the file system isn't frozen")
@@ -229,7 +229,7 @@ def _refuse_deduplication(task: Task, file: File, argument: int) -> NoReturn:
 
 def _refuse_block_map(task: Task, argument: int) -> NoReturn:
     """No file system here has blocks on a device. Linux: fs/ioctl.c, ioctl_fibmap."""
-    if not task.credentials.has_capability(CAP_SYS_RAWIO):
+    if not task.credentials.capable(CAP_SYS_RAWIO):
         raise EPERM("it takes CAP_SYS_RAWIO")
     task.mm.read(argument, 4)
     raise EINVAL

@@ -121,7 +121,7 @@ def _add_file_rule(task: Task, ruleset: RulesetFile, address: int) -> None:
 def landlock_restrict_self(task: Task, fd: Fd, flags: UInt) -> int:
     """landlock_restrict_self(2). Linux: security/landlock/syscalls.c, SYSCALL_DEFINE2."""
     credentials = task.credentials
-    if not credentials.no_new_privs and not credentials.has_own_capability(CAP_SYS_ADMIN):
+    if not credentials.no_new_privs and not credentials.capable_in_own(CAP_SYS_ADMIN):
         raise EPERM("a domain takes no_new_privs or CAP_SYS_ADMIN")
     if flags:
         raise EINVAL("unknown flags")

@@ -47,7 +47,7 @@ def _check_owner_of_descriptor(task: Task, fd: int, name: bytes) -> None:
     if file is None or name[:1] in (b"/", b"\0") or len(name) >= PATH_MAX:
         # The walk tells what's wrong, if anything is.
         return
-    if file.subject is not task.credentials and not task.credentials.has_capability(CAP_DAC_READ_SEARCH):
+    if file.subject is not task.credentials and not task.credentials.capable(CAP_DAC_READ_SEARCH):
         raise ENOENT
 
 

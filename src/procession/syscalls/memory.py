@@ -39,7 +39,7 @@ from procession.hardware.physical_memory import (
     OutOfFrames,
     PhysicalMemory,
 )
-from procession.kernel.memory_lock import check_lock_limit
+from procession.kernel.memory_lock import check_lock_growth, check_locking
 from procession.kernel.program.personality import READ_IMPLIES_EXEC, effective_protection
 from procession.kernel.security.commoncap import check_mapping_address
 from procession.kernel.task import Task
@@ -123,8 +123,10 @@ def mmap(
     mm = task.mm
     start = _place(task, address, size, flags)
     is_locked = bool(flags & MapFlag.MAP_LOCKED or mm.locks_future)
+    if flags & MapFlag.MAP_LOCKED:
+        check_locking(task)
     if is_locked:
-        check_lock_limit(task, size)
+        check_lock_growth(task, size)
     rights = effective_protection(task, protection & (PROT_READ | PROT_WRITE | PROT_EXEC), file)
     area_flags = LOCKED | future_lock(mm.locks_future) if is_locked else 0
     if flags & MAP_TYPE == MapFlag.MAP_DROPPABLE and file is None:
@@ -370,8 +372,8 @@ def brk(task: Task, address: Address) -> Address:
     old = mm.brk
     if mm.locks_future and address > old:
         try:
-            check_lock_limit(task, align(address) - align(old))
-        except (EAGAIN, EPERM):
+            check_lock_growth(task, align(address) - align(old))
+        except EAGAIN:
             return old
     new = set_brk(mm, address, effective_protection(task, PROT_READ | PROT_WRITE))
     if mm.locks_future and new > old and not mm.locks_future & _MCL_ONFAULT:

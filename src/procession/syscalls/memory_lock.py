@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from procession.abi.errno import EAGAIN, EINVAL, ENOMEM, ERESTARTSYS
+from procession.abi.errno import EINVAL, ENOMEM, ERESTARTSYS
 from procession.abi.mmap_flags import MLOCK_ONFAULT, LockAll
 from procession.fs.wait_queue import Sleep
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT
 from procession.kernel.cgroup.memory import high_delay_ns
-from procession.kernel.memory_lock import check_lock_limit
+from procession.kernel.memory_lock import check_lock_limit, check_locking, locked_bytes
 from procession.kernel.task import MEMORY_HIGH, Task
 from procession.mm.address_space import MemoryDescriptor
 from procession.mm.vma import ANY_LOCK, DROPPABLE, LOCKED, PROT_WRITE, VirtualMemoryArea, future_lock
@@ -51,24 +51,24 @@ def bring_in(task: Task, area: VirtualMemoryArea, start: int, end: int) -> bool:
 
 
 def _set_locked(task: Task, address: int, length: int, *, is_locked: bool, is_on_fault: bool = False) -> None:
+    """Linux: mm/mlock.c, do_mlock, apply_vma_lock_flags."""
     mm = task.mm
+    if is_locked:
+        check_locking(task)
     start = address & ~PAGE_MASK
     # A length that comes to nothing by the carry is one of nothing.
     end = start + (align(length + (address & PAGE_MASK)) & _UNSIGNED_64)
+    if is_locked:
+        locked = sum(
+            min(area.end, end) - max(area.start, start)
+            for area in mm.areas_in(start, end)
+            if area.flags & LOCKED
+        )
+        check_lock_limit(task, locked_bytes(mm) + end - start - locked)
     if end >= 1 << 64:
         raise EINVAL("past the end of the address space")
     if end == start:
         return
-    if is_locked:
-        try:
-            locked = sum(
-                min(area.end, end) - max(area.start, start)
-                for area in mm.areas_in(start, end)
-                if area.flags & LOCKED
-            )
-            check_lock_limit(task, end - start - locked)
-        except EAGAIN:
-            raise ENOMEM("RLIMIT_MEMLOCK") from None
     mapped_end = _mapped_end(mm, start, end)
     if mapped_end > start:
         mm.has_fork_advice = True
@@ -126,11 +126,9 @@ def mlockall(task: Task, flags: Flags[LockAll]) -> int:
     if not flags or flags & ~(_MCL_CURRENT | _MCL_FUTURE | _MCL_ONFAULT) or flags == _MCL_ONFAULT:
         raise EINVAL("unknown flags")
     mm = task.mm
-    total = mm.total_pages << PAGE_SHIFT if flags & _MCL_CURRENT else 0
-    try:
-        check_lock_limit(task, total, is_anew=True)
-    except EAGAIN:
-        raise ENOMEM("RLIMIT_MEMLOCK") from None
+    check_locking(task)
+    if flags & _MCL_CURRENT:
+        check_lock_limit(task, mm.total_pages << PAGE_SHIFT)
     mm.locks_future = flags if flags & _MCL_FUTURE else 0
     if flags & _MCL_CURRENT:
         mm.own_areas()

@@ -159,7 +159,7 @@ def mbind(
     mask = read_nodes(task, nodes, count)
     if flags & ~_BIND_FLAGS:
         raise EINVAL("unknown flags")
-    if flags & _MOVE_ALL and not task.credentials.has_capability(CAP_SYS_NICE):
+    if flags & _MOVE_ALL and not task.credentials.capable(CAP_SYS_NICE):
         raise EPERM("moving what others use takes CAP_SYS_NICE")
     end = _range_end(address, length)
     if end == address:
@@ -240,7 +240,7 @@ def migrate_pages(task: Task, pid: Int, count: Size, old_nodes: Address, new_nod
     read_nodes(task, old_nodes, count)
     new = read_nodes(task, new_nodes, count)
     _memory_to_move(task, pid)
-    if new & ~ONLINE_NODES and not task.credentials.has_capability(CAP_SYS_NICE):
+    if new & ~ONLINE_NODES and not task.credentials.capable(CAP_SYS_NICE):
         raise EPERM("a node that the process may not use")
     if not new & ONLINE_NODES:
         raise EINVAL("no node that the caller may use")
@@ -275,7 +275,7 @@ def move_pages(
     """
     if flags & ~_MOVE_FLAGS:
         raise EINVAL("unknown flags")
-    if flags & _MOVE_ALL and not task.credentials.has_capability(CAP_SYS_NICE):
+    if flags & _MOVE_ALL and not task.credentials.capable(CAP_SYS_NICE):
         raise EPERM("moving what others use takes CAP_SYS_NICE")
     frame = task.frame
     start = 0

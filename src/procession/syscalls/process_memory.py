@@ -137,7 +137,7 @@ def process_madvise(
     if advice not in _HINTS:
         raise EINVAL(f"advice {advice} isn't for others")
     mm = memory_of(task, group.leader, by_fs_ids=True)
-    if not task.credentials.has_capability(CAP_SYS_NICE):
+    if mm is not task.mm and not task.credentials.capable(CAP_SYS_NICE):
         raise EPERM("it takes CAP_SYS_NICE")
     frame, began_ns = task.frame, task.kernel.clock.kernel_work_ns
     done = taken = 0

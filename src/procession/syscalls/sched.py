@@ -178,7 +178,7 @@ def _reservation(task: Task, target: Task, value: SchedAttr) -> tuple[int, int, 
         raise EINVAL("no such deadline")
     if not _SHORTEST_PERIOD_NS <= period <= _LONGEST_PERIOD_NS:
         raise EINVAL(f"a period of {period} ns")
-    if not task.credentials.has_capability(CAP_SYS_NICE):
+    if not task.credentials.capable(CAP_SYS_NICE):
         raise EPERM("takes CAP_SYS_NICE")
     scheduler = task.kernel.scheduler
     if target.entity.allowed & scheduler.all_processors != scheduler.all_processors:

@@ -59,6 +59,6 @@ def getsid(task: Task, pid: Int) -> int:
 @syscall(153)
 def vhangup(task: Task) -> None:
     """vhangup(2). Linux: fs/open.c, SYSCALL_DEFINE0(vhangup)."""
-    if not task.credentials.has_capability(_CAP_SYS_TTY_CONFIG):
+    if not task.credentials.capable(_CAP_SYS_TTY_CONFIG):
         raise EPERM
     hang_up_own_terminal(task)

@@ -113,8 +113,8 @@ def _check_flight(task: Task, socket: Socket) -> None:
     count = socket.network.system.files_in_flight.get(credentials.uid, 0)
     if (
         count > task.group.limits.soft[RLIMIT_NOFILE]
-        and not credentials.has_capability(_CAP_SYS_RESOURCE)
-        and not credentials.has_capability(_CAP_SYS_ADMIN)
+        and not credentials.capable(_CAP_SYS_RESOURCE)
+        and not credentials.capable(_CAP_SYS_ADMIN)
     ):
         raise ETOOMANYREFS
 
@@ -133,9 +133,9 @@ def _checked_credentials(task: Task, body: bytes) -> SenderCredentials:
     if _NO_ID in (uid, gid):
         raise EINVAL("no such id")
     if (
-        (claim.pid != own_number and not mine.has_capability(_CAP_SYS_ADMIN))
-        or (uid not in (mine.uid, mine.euid, mine.suid) and not mine.has_own_capability(_CAP_SETUID))
-        or (gid not in (mine.gid, mine.egid, mine.sgid) and not mine.has_own_capability(_CAP_SETGID))
+        (claim.pid != own_number and not mine.ns_capable(task.pid_namespace.owner, _CAP_SYS_ADMIN))
+        or (uid not in (mine.uid, mine.euid, mine.suid) and not mine.capable_in_own(_CAP_SETUID))
+        or (gid not in (mine.gid, mine.egid, mine.sgid) and not mine.capable_in_own(_CAP_SETGID))
     ):
         raise EPERM("somebody else's ids")
     process = task.group

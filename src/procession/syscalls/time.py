@@ -94,7 +94,7 @@ def _check_settable(realtime_ns: int) -> None:
 def _set_time_of_day(task: Task, realtime_ns: int) -> None:
     """Raises EINVAL and EPERM. Linux: kernel/time/time.c, do_sys_settimeofday64."""
     _check_settable(realtime_ns)
-    if not task.credentials.has_capability(CAP_SYS_TIME):
+    if not task.credentials.capable(CAP_SYS_TIME):
         raise EPERM("setting the time takes CAP_SYS_TIME")
     if realtime_ns < task.kernel.clock.now_ns:
         raise EINVAL("the machine would have started before 1970")
@@ -135,7 +135,7 @@ def settimeofday(task: Task, time: In[Timeval], zone: In[Timezone]) -> None:
         realtime_ns = value.tv_sec * NS_PER_S + value.tv_usec * _NS_PER_US
         _check_settable(realtime_ns)
     new_zone = zone.get() if zone else None
-    if not task.credentials.has_capability(CAP_SYS_TIME):
+    if not task.credentials.capable(CAP_SYS_TIME):
         raise EPERM("setting the time takes CAP_SYS_TIME")
     if new_zone is not None:
         if not -15 * 60 <= new_zone.tz_minuteswest <= 15 * 60:
@@ -215,7 +215,7 @@ def clock_nanosleep(
     if clock not in _SLEEPING_CLOCKS:
         return _sleep_on_cpu_clock(task, clock, flags, request, left)
     wanted_ns = nanoseconds_of(request.get()) if is_absolute or task.frame is None else 0
-    if clock in ALARM_CLOCKS and not task.credentials.has_capability(CAP_WAKE_ALARM):
+    if clock in ALARM_CLOCKS and not task.credentials.capable(CAP_WAKE_ALARM):
         raise EPERM("alarm clocks take CAP_WAKE_ALARM")
     kernel = task.kernel
     if not is_absolute:

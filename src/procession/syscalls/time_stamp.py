@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import Errno
 from procession.hardware.registers import RAX, RCX, RDX, RIP, set_register
-from procession.kernel.task import PF_TIME_STAMP_FAULTS
+from procession.kernel.process_flags import TIF_NOTSC
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
@@ -18,7 +18,7 @@ _CYCLES_PER_NS = 2
 
 def emulate_time_stamp(kernel: Kernel, task: Task, address: int) -> bool:
     """rdtsc and rdtscp trap, so that time is virtual for them too; they fault after PR_SET_TSC."""
-    if task.flags & PF_TIME_STAMP_FAULTS:
+    if task.flags & TIF_NOTSC:
         return False
     try:
         code = task.mm.read(address, 2)

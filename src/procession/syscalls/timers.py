@@ -176,7 +176,7 @@ def timerfd_create(task: Task, clock: Choice[Clock], flags: Flags[TimerfdFlag]) 
         raise EINVAL(f"unknown flags {flags:#x}")
     if clock not in _TIMERFD_CLOCKS:
         raise EINVAL(f"clock {clock} has no timerfds")
-    if clock in ALARM_CLOCKS and not task.credentials.has_capability(CAP_WAKE_ALARM):
+    if clock in ALARM_CLOCKS and not task.credentials.capable(CAP_WAKE_ALARM):
         raise EPERM("alarm clocks take CAP_WAKE_ALARM")
     file = TimerFile(task.kernel, clock, flags & _TFD_NONBLOCK, task.credentials)
     return task.files.install(
@@ -203,7 +203,7 @@ def timerfd_settime(
         raise EINVAL(f"unknown flags {flags:#x}")
     setting = _timer_setting(value)
     file = _find_timerfd(task, fd)
-    if file.clock_id in ALARM_CLOCKS and not task.credentials.has_capability(CAP_WAKE_ALARM):
+    if file.clock_id in ALARM_CLOCKS and not task.credentials.capable(CAP_WAKE_ALARM):
         raise EPERM("alarm clocks take CAP_WAKE_ALARM")
     before = file.set(setting, flags)
     if old:

@@ -27,7 +27,7 @@ def userfaultfd(task: Task, flags: Flags[UserfaultfdFlag]) -> int:
     if (
         not flags & _USER_MODE_ONLY
         and not task.kernel.allows_unprivileged_userfaultfd
-        and not task.credentials.has_capability(CAP_SYS_PTRACE)
+        and not task.credentials.capable(CAP_SYS_PTRACE)
     ):
         raise EPERM("faults of the kernel's own are for CAP_SYS_PTRACE")
     return new_userfaultfd(task, flags)

@@ -130,7 +130,7 @@ def _get_locked_modes(file: TtyFile, argument: int, memory: UserMemory) -> int:
 
 def _set_locked_modes(file: TtyFile, argument: int, memory: UserMemory) -> int:
     tty = file.tty.pair
-    if not tty.jobs.has_capability(CAP_SYS_ADMIN):
+    if not tty.jobs.capable(CAP_SYS_ADMIN):
         raise EPERM
     tty.locked_modes = tty.locked_modes.unpack(memory.read(argument, Termios.SIZE))
     return 0
@@ -241,7 +241,7 @@ def _end_break(file: TtyFile, argument: int, memory: UserMemory) -> int:
 def _type_in(file: TtyFile, argument: int, memory: UserMemory) -> int:
     """TIOCSTI: a byte as if it had been typed. Linux: drivers/tty/tty_io.c, tiocsti."""
     tty = file.tty
-    if not tty.jobs.has_capability(CAP_SYS_ADMIN):
+    if not tty.jobs.capable(CAP_SYS_ADMIN):
         if not terminal_driver(file.inode.superblock.vfs).allows_typing:
             raise EIO("dev.tty.legacy_tiocsti is 0")
         if tty.jobs.current_terminal() is not tty:
@@ -268,7 +268,7 @@ def _is_exclusive(file: TtyFile, argument: int, memory: UserMemory) -> int:
 
 
 def _hang_up(file: TtyFile, argument: int, memory: UserMemory) -> int:
-    if not file.tty.jobs.has_capability(CAP_SYS_ADMIN):
+    if not file.tty.jobs.capable(CAP_SYS_ADMIN):
         raise EPERM
     file.tty.hang_up()
     return 0
@@ -335,7 +335,7 @@ def _redirect_console(file: TtyFile, argument: int, memory: UserMemory) -> int:
     """There is no console whose output could go elsewhere."""
     if file.tty.pair is not file.tty:
         raise EINVAL
-    if not file.tty.jobs.has_capability(CAP_SYS_ADMIN):
+    if not file.tty.jobs.capable(CAP_SYS_ADMIN):
         raise EPERM
     return 0
 

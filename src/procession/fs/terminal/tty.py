@@ -64,7 +64,7 @@ class JobControl(Protocol):
     def current_terminal(self) -> Tty | None:
         """The calling process's controlling terminal."""
 
-    def has_capability(self, capability: int) -> bool:
+    def capable(self, capability: int) -> bool:
         """Whether the caller has it."""
 
     @property
@@ -330,7 +330,7 @@ class Tty:
 
     def reopen(self) -> None:
         """Count one more file. Raises EIO, EBUSY. Linux: drivers/tty/tty_io.c, tty_reopen."""
-        if self.is_exclusive and not self.jobs.has_capability(CAP_SYS_ADMIN):
+        if self.is_exclusive and not self.jobs.capable(CAP_SYS_ADMIN):
             raise EBUSY
         self.check_open()
         self.count += 1

@@ -16,6 +16,7 @@ from procession.hardware.physical_memory import PAGE_SHIFT, PAGE_SIZE, OutOfFram
 from procession.kernel.dump.file import Core
 from procession.kernel.dump.pattern import CoreSubject, core_file_name, core_program
 from procession.kernel.exit import do_group_exit
+from procession.kernel.process_flags import PF_DUMPCORE
 from procession.kernel.rlimit import RLIMIT_CORE, RLIMIT_FSIZE
 from procession.kernel.signal.generation import kill_thread
 from procession.kernel.signal.mask import recalculate_pending
@@ -102,6 +103,8 @@ def begin_core_dump(kernel: Kernel, task: Task, info: SigInfo) -> None:
     """
     dumpable = task.mm.dumpable
     group = task.group
+    if dumpable != UNDUMPABLE:
+        task.flags |= PF_DUMPCORE
     is_wanted = kernel.core.is_piped or group.limits.soft[RLIMIT_CORE] >= _SMALLEST_LIMIT
     if dumpable == UNDUMPABLE or not is_wanted:
         do_group_exit(kernel, task, info.signo)

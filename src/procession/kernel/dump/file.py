@@ -24,6 +24,7 @@ from procession.abi.word import Words, pack_array
 from procession.fs.dentry import absolute_path
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE
 from procession.hardware.processor_level import LEVELS
+from procession.kernel.process_flags import PF_POSTCOREDUMP, PF_SIGNALED, shown_flags
 from procession.kernel.task import CpuTimes
 from procession.kernel.task_state import ENDED, TaskState
 from procession.kernel.user_registers import extended_registers, floating_registers, user_registers
@@ -46,7 +47,6 @@ SECTION_COUNT_ELSEWHERE = 0xFFFF
 _SECTION_HEADER = Words("<IIQQQQIIQQ")
 _ARGUMENTS_SIZE = 80
 _NS_PER_US, _US_PER_S = 1_000, 1_000_000
-_PF_DUMPCORE, _PF_SIGNALED, _PF_FORKNOEXEC = 0x200, 0x400, 0x40
 _STATES = {TaskState.RUNNING: (0, b"R"), TaskState.RUNNABLE: (0, b"R"), TaskState.INTERRUPTIBLE: (1, b"S")}
 _OTHER_STATE = (2, b"D")
 _ZOMBIE_STATE = (5, b"Z")
@@ -256,13 +256,13 @@ def _process_description(dumper: Task) -> bytes:
     arguments = peek(mm, mm.arguments_start, length).replace(b"\0", b" ")
     ended = leader.state in ENDED
     state, letter = _ZOMBIE_STATE if ended else _STATES.get(leader.state, _OTHER_STATE)
-    flags = _PF_SIGNALED | (_PF_DUMPCORE if leader is dumper else 0)
+    flags = shown_flags(leader) | PF_SIGNALED
     return ElfPrpsinfo(
         pr_state=state,
         pr_sname=letter[0],
         pr_zomb=int(ended),
         pr_nice=leader.nice,
-        pr_flag=flags if leader.has_executed else flags | _PF_FORKNOEXEC,
+        pr_flag=flags if leader is dumper else flags | PF_POSTCOREDUMP,
         pr_uid=leader.credentials.uid,
         pr_gid=leader.credentials.gid,
         pr_pid=leader.thread_pid.number_in(namespace),

@@ -253,7 +253,7 @@ class MessageQueue(IpcObject):
 
     def check_limit(self, task: Task, byte_limit: int) -> None:
         """Raise EPERM unless `task` may make the limit that large."""
-        if byte_limit > self.namespace.queue_bytes and not task.credentials.has_capability(CAP_SYS_RESOURCE):
+        if byte_limit > self.namespace.queue_bytes and not task.credentials.capable(CAP_SYS_RESOURCE):
             raise EPERM("a limit above kernel.msgmnb takes CAP_SYS_RESOURCE")
 
     def status(self, reader: PidNamespace) -> Msqid64Ds:

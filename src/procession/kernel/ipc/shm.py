@@ -137,23 +137,22 @@ class SharedSegment(IpcObject):
         Linux: ipc/shm.c, shmctl_do_lock; mm/mlock.c, user_shm_lock.
         """
         limit = task.group.limits.soft[RLIMIT_MEMLOCK]
-        self._check_locking(task)
-        is_privileged = task.credentials.has_capability(CAP_IPC_LOCK)
-        if not is_privileged and not limit:
-            raise EPERM("RLIMIT_MEMLOCK is 0")
+        self._check_locking(task, is_allowed=bool(limit))
         if self.locker is not None:
             return
         # It's pages that are counted, but the maker of a user namespace leaves its limit in bytes.
         most = limit if limit == RLIM_INFINITY else limit >> PAGE_SHIFT
-        if not is_privileged and not task.credentials.has_room(RLIMIT_MEMLOCK, self.page_count, most):
+        credentials = task.credentials
+        has_room = credentials.has_room(RLIMIT_MEMLOCK, self.page_count, most)
+        if not has_room and not credentials.capable(CAP_IPC_LOCK):
             raise ENOMEM("RLIMIT_MEMLOCK")
-        self.locker = task.credentials.counted
+        self.locker = credentials.counted
         self.locker.count(RLIMIT_MEMLOCK, self.page_count)
         self.mode |= SHM_LOCKED
 
     def unlock_by(self, task: Task) -> None:
         """SHM_UNLOCK. Raises EPERM."""
-        self._check_locking(task)
+        self._check_locking(task, is_allowed=True)
         self.unlock()
 
     def unlock(self) -> None:
@@ -163,12 +162,15 @@ class SharedSegment(IpcObject):
             self.locker = None
             self.mode &= ~SHM_LOCKED
 
-    def _check_locking(self, task: Task) -> None:
+    def _check_locking(self, task: Task, *, is_allowed: bool) -> None:
+        """Raise EPERM. `is_allowed`: RLIMIT_MEMLOCK isn't 0, or doesn't count."""
         credentials = task.credentials
-        if credentials.euid not in (self.uid, self.cuid) and not credentials.ns_capable(
-            task.namespaces.ipc.owner, CAP_IPC_LOCK
-        ):
+        if credentials.ns_capable(task.namespaces.ipc.owner, CAP_IPC_LOCK):
+            return
+        if credentials.euid not in (self.uid, self.cuid):
             raise EPERM("neither the owner's nor the creator's process, and CAP_IPC_LOCK is missing")
+        if not is_allowed:
+            raise EPERM("RLIMIT_MEMLOCK is 0")
 
     def status(self, reader: PidNamespace) -> Shmid64Ds:
         """IPC_STAT. Linux: ipc/shm.c, shmctl_stat."""

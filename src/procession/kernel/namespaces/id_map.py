@@ -65,7 +65,7 @@ def write_map(
     if target.extents:
         raise EPERM("the map is written already")
     capability = _CAPABILITIES.get(kind)
-    if capability is not None and not opener.ns_capable(namespace, CAP_SYS_ADMIN):
+    if capability is not None and not opener.has_ns_capability(namespace, CAP_SYS_ADMIN):
         raise EPERM("CAP_SYS_ADMIN over the namespace is missing")
     extents = _parse(data)
     if not _is_permitted(namespace, parent, extents, capability, opener, writer):
@@ -143,7 +143,7 @@ def _is_permitted(
             return True
     if capability is None:
         return True
-    return writer.ns_capable(parent, capability) and opener.ns_capable(parent, capability)
+    return writer.ns_capable(parent, capability) and opener.has_ns_capability(parent, capability)
 
 
 def _may_map_root(
@@ -157,7 +157,7 @@ def _may_map_root(
         return True
     if opener.user_namespace is namespace:
         return namespace.capable_parent
-    return opener.ns_capable(parent, CAP_SETFCAP)
+    return opener.has_ns_capability(parent, CAP_SETFCAP)
 
 
 def show_setgroups(namespace: UserNamespace) -> bytes:

@@ -62,7 +62,7 @@ def new_user_namespace(task: Task) -> Credentials:
     if old.uid == 0 and not parent.level:
         # The superuser's processes aren't bounded (in Linux, enforced_nproc_rlimit).
         namespace.limits[RLIMIT_NPROC] = RLIM_INFINITY
-    namespace.capable_parent = old.has_own_capability(CAP_SETFCAP)
+    namespace.capable_parent = old.cap_raised(CAP_SETFCAP)
     return with_every_capability(old, namespace)
 
 

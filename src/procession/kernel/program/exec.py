@@ -26,6 +26,7 @@ from procession.hardware.processor_level import LEVELS
 from procession.hardware.registers import RIP, RSP, Registers, set_register
 from procession.kernel.exit import release_memory, replace_leader
 from procession.kernel.observer import EXEC
+from procession.kernel.process_flags import PF_NPROC_EXCEEDED, PF_RANDOMIZE
 from procession.kernel.program.auxiliary_vector import auxiliary_vector
 from procession.kernel.program.binary_parameters import BinaryParameters
 from procession.kernel.program.elf import (
@@ -43,7 +44,7 @@ from procession.kernel.security.credentials import commit_credentials
 from procession.kernel.security.file_capability import capabilities_of
 from procession.kernel.signal.generation import force_signal, kill_thread
 from procession.kernel.signal.info import SI_KERNEL, SigInfo
-from procession.kernel.task import PF_NPROC_EXCEEDED, Task
+from procession.kernel.task import Task
 from procession.kernel.task_state import TaskState
 from procession.kernel.time.costs import EXEC_NS
 from procession.kernel.timers.posix import delete_all
@@ -70,6 +71,7 @@ _MAXIMUM_INTERPRETERS = 5
 _SIGSEGV = int(Signal.SIGSEGV)
 _COMM_LENGTH = 15
 _AT_FLAGS_PRESERVE_ARGV0 = 1
+_ADDR_NO_RANDOMIZE = int(PersonalityFlag.ADDR_NO_RANDOMIZE)
 _READ_IMPLIES_EXEC = int(PersonalityFlag.READ_IMPLIES_EXEC)
 
 
@@ -375,12 +377,14 @@ def _exec_credentials(task: Task, file: File) -> ExecCredentials:
         if inode.mode & (S_ISGID | 0o010) == S_ISGID | 0o010 and is_known:
             set_gid = inode.gid
         capabilities = capabilities_of(inode, namespace)
+    tracer = task.ptrace
+    # Linux: kernel/capability.c, ptracer_capable.
+    is_capable = tracer is None or tracer.credentials.has_ns_capability(namespace, CAP_SYS_PTRACE)
     return task.credentials.for_exec(
         set_uid=set_uid,
         set_gid=set_gid,
         file=capabilities,
-        is_unsafe=task.fs.reference_count > len(task.group.threads)
-        or (task.ptrace is not None and not task.ptrace.credentials.ns_capable(namespace, CAP_SYS_PTRACE)),
+        is_unsafe=task.fs.reference_count > len(task.group.threads) or not is_capable,
     )
 
 
@@ -539,6 +543,8 @@ def _switch_program(
         clear_user_dispatch(kernel, task)
     task.alternate_stack = (0, 0, task.alternate_stack[2])
     task.has_executed = True
+    is_random = not task.personality & _ADDR_NO_RANDOMIZE
+    task.flags = task.flags | PF_RANDOMIZE if is_random else task.flags & ~PF_RANDOMIZE
     task.self_exec_id += 1
     task.exit_signal = 17 if task.exit_signal >= 0 else task.exit_signal
     task.command_name = parameters.name.rpartition(b"/")[2][:_COMM_LENGTH]

@@ -18,7 +18,7 @@ def filter_of(tracer: Task, task: Task, index: int) -> SeccompFilter:
 
     Linux: kernel/seccomp.c, get_nth_filter.
     """
-    if not tracer.credentials.has_capability(CAP_SYS_ADMIN) or tracer.seccomp_mode:
+    if not tracer.credentials.capable(CAP_SYS_ADMIN) or tracer.seccomp_mode:
         raise EACCES("it takes CAP_SYS_ADMIN, and no seccomp")
     if task.seccomp_mode != MODE_FILTER:
         raise EINVAL("it has no filters")

@@ -80,7 +80,7 @@ def trace_me(task: Task) -> None:
     is_subset = mine.user_namespace is theirs.user_namespace and not (
         mine.cap_permitted & ~theirs.cap_permitted
     )
-    if not is_subset and not theirs.ns_capable(mine.user_namespace, CAP_SYS_PTRACE):
+    if not is_subset and not theirs.has_ns_capability(mine.user_namespace, CAP_SYS_PTRACE):
         raise EPERM("the parent may do less than the caller")
     # Linux: security/landlock/task.c, hook_ptrace_traceme.
     if not is_within(theirs.landlock, mine.landlock):
@@ -98,7 +98,7 @@ def check_options(task: Task, options: int) -> None:
     if options & ~ALL_OPTIONS:
         raise EINVAL("unknown options")
     if options & SUSPEND_SECCOMP:
-        if not task.credentials.has_capability(CAP_SYS_ADMIN):
+        if not task.credentials.capable(CAP_SYS_ADMIN):
             raise EPERM("suspending seccomp takes CAP_SYS_ADMIN")
         if task.seccomp_mode or (task.ptrace is not None and task.ptrace.options & SUSPEND_SECCOMP):
             raise EPERM("the caller is under seccomp itself")

@@ -157,7 +157,7 @@ def set_scheduling(task: Task, target: Task, change: SchedulingChange) -> None:
     if not 0 <= priority <= LARGEST_REAL_TIME_PRIORITY or (policy in REAL_TIME) != (priority != 0):
         raise EINVAL(f"priority {priority} doesn't go with policy {policy}")
     if _needs_privilege(task, target, change, policy, resets_on_fork=resets_on_fork) and (
-        not task.credentials.has_capability(CAP_SYS_NICE)
+        not task.credentials.capable(CAP_SYS_NICE)
     ):
         raise EPERM("takes CAP_SYS_NICE")
     check_capabilities_below(task, target)
@@ -246,14 +246,17 @@ def set_nice(task: Task, which: int, who: int, nice: int) -> None:
     nice = min(max(nice, LOWEST_NICE), HIGHEST_NICE)
     error: type[ESRCH | EPERM | EACCES] | None = ESRCH
     euid = task.credentials.euid
-    is_privileged = task.credentials.has_capability(CAP_SYS_NICE)
     for target in list(selected_tasks(task, which, who)):
         theirs = target.credentials
         if euid not in {theirs.uid, theirs.euid} and not task.credentials.ns_capable(
             theirs.user_namespace, CAP_SYS_NICE
         ):
             error = EPERM
-        elif nice < target.nice and not is_privileged and not _is_within_limit(target, nice):
+        elif (
+            nice < target.nice
+            and not _is_within_limit(target, nice)
+            and not task.credentials.capable(CAP_SYS_NICE)
+        ):
             error = EACCES
         else:
             try:
@@ -283,7 +286,7 @@ def check_io_priority(task: Task, io_priority: int) -> None:
     level = io_priority & 7
     if io_class == IOPRIO_CLASS_RT:
         credentials = task.credentials
-        if not credentials.has_capability(CAP_SYS_ADMIN) and not credentials.has_capability(CAP_SYS_NICE):
+        if not credentials.capable(CAP_SYS_ADMIN) and not credentials.capable(CAP_SYS_NICE):
             raise EPERM("the real-time class takes CAP_SYS_NICE")
     elif io_class == IOPRIO_CLASS_NONE:
         if level:
@@ -300,7 +303,7 @@ def set_io_priority(task: Task, which: int, who: int, io_priority: int) -> None:
     credentials = task.credentials
     for target in targets:
         if target.credentials.uid not in {credentials.euid, credentials.uid} and (
-            not credentials.has_capability(CAP_SYS_NICE)
+            not credentials.capable(CAP_SYS_NICE)
         ):
             raise EPERM(f"task {target.tid} is another user's")
         check_capabilities_below(task, target)

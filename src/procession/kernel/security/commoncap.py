@@ -11,6 +11,7 @@ from procession.kernel.security.capability import (
     CAP_SYS_RAWIO,
     SECURE_ALL_BITS,
     SECURE_ALL_LOCKS,
+    SECURE_ALL_UNPRIVILEGED,
     SECURE_KEEP_CAPS,
     SECURE_NO_CAP_AMBIENT_RAISE,
 )
@@ -20,12 +21,14 @@ from procession.mm.gap_index import MMAP_MINIMUM
 if TYPE_CHECKING:
     from procession.kernel.task import Task
 
+_OPEN_TO_ALL = SECURE_ALL_UNPRIVILEGED | SECURE_ALL_UNPRIVILEGED << 1
+
 
 def set_capabilities(task: Task, effective: int, permitted: int, inheritable: int) -> None:
     """capset(2) once its sets are read. Raises EPERM. Linux: security/commoncap.c, cap_capset."""
     old = task.credentials
     allowed = old.cap_inheritable | old.cap_permitted
-    if inheritable & ~allowed and not old.has_own_capability(CAP_SETPCAP):
+    if inheritable & ~allowed and not old.cap_raised(CAP_SETPCAP):
         raise EPERM("an inheritable capability that isn't permitted, and CAP_SETPCAP is missing")
     if inheritable & ~(old.cap_inheritable | old.cap_bounding):
         raise EPERM("an inheritable capability outside the bounding set")
@@ -45,7 +48,7 @@ def set_capabilities(task: Task, effective: int, permitted: int, inheritable: in
 def drop_from_bounding_set(task: Task, capability: int) -> None:
     """PR_CAPBSET_DROP. Raises EPERM and EINVAL. Linux: security/commoncap.c, cap_prctl_drop."""
     old = task.credentials
-    if not old.has_own_capability(CAP_SETPCAP):
+    if not old.capable_in_own(CAP_SETPCAP):
         raise EPERM("dropping from the bounding set takes CAP_SETPCAP")
     if not 0 <= capability <= CAP_LAST_CAP:
         raise EINVAL(f"no capability {capability}")
@@ -60,7 +63,8 @@ def set_securebits(task: Task, bits: int) -> None:
     is_unknown = bool(bits & ~(SECURE_ALL_BITS | SECURE_ALL_LOCKS))
     if is_locked or is_unlocking or is_unknown:
         raise EPERM("a locked or unknown securebit")
-    if not old.has_own_capability(CAP_SETPCAP):
+    changed = old.securebits ^ bits
+    if not old.cap_raised(CAP_SETPCAP) and (not changed or changed & ~_OPEN_TO_ALL):
         raise EPERM("changing securebits takes CAP_SETPCAP")
     commit_credentials(task, old.replace(securebits=bits))
 
@@ -97,5 +101,5 @@ def check_mapping_address(task: Task, address: int) -> None:
 
     Linux: security/commoncap.c, cap_mmap_addr.
     """
-    if address < MMAP_MINIMUM and not task.credentials.has_capability(CAP_SYS_RAWIO):
+    if address < MMAP_MINIMUM and not task.credentials.capable(CAP_SYS_RAWIO):
         raise EPERM("below vm.mmap_min_addr")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from procession.abi.errno import EINVAL, EPERM
 from procession.fs.user_namespace import NO_ID
 from procession.hardware.kernel_memory import SIGNAL, SIGNAL_BYTES
+from procession.kernel.process_flags import PF_NPROC_EXCEEDED
 from procession.kernel.rlimit import RLIMIT_NPROC, RLIMIT_SIGPENDING
 from procession.kernel.security.capability import (
     CAP_CHECKPOINT_RESTORE,
@@ -19,7 +20,6 @@ from procession.kernel.security.capability import (
     SECURE_NO_SETUID_FIXUP,
     SECURE_NOROOT,
 )
-from procession.kernel.task import PF_NPROC_EXCEEDED
 
 if TYPE_CHECKING:
     from procession.fs.inode import Inode
@@ -152,18 +152,58 @@ class Credentials:
         if namespace.memory is not None:
             namespace.memory.uncharge(SIGNAL, SIGNAL_BYTES)
 
-    def has_capability(self, capability: int) -> bool:
-        """Whether `capability` (CAP_KILL is 5) is effective over the whole machine.
+    def capable(self, capability: int) -> bool:
+        """Whether `capability` (CAP_KILL is 5) is effective over the whole machine; then it's used.
 
-        Linux: kernel/capability.c, capable.
+        This is for the running task's own credentials, like all that note the use of a capability: it's asked
+        last, when nothing else allows what is wanted. Linux: kernel/capability.c, capable.
+        """
+        return self.has_capability(capability) and self._uses()
+
+    def ns_capable(self, namespace: UserNamespace, capability: int) -> bool:
+        """Whether `capability` is effective over what user namespace `namespace` owns; then it's used.
+
+        Linux: kernel/capability.c, ns_capable, ns_capable_noaudit.
+        """
+        return self.has_ns_capability(namespace, capability) and self._uses()
+
+    def capable_in_own(self, capability: int) -> bool:
+        """Whether `capability` is effective over what the task's own user namespace owns; then it's used.
+
+        Linux: kernel/capability.c, ns_capable_setid; include/linux/cred.h, current_user_ns.
+        """
+        return self.cap_raised(capability) and self._uses()
+
+    def capable_wrt_inode_uidgid(self, inode: Inode, capability: int) -> bool:
+        """Whether `capability` is effective over a file whose owner and group have ids for the task.
+
+        It's used whether or not they have. Linux: kernel/capability.c, capable_wrt_inode_uidgid.
+        """
+        if not self.capable_in_own(capability):
+            return False
+        namespace = self.user_namespace
+        return not namespace.level or (
+            namespace.uid_map.up(inode.uid) != NO_ID and namespace.gid_map.up(inode.gid) != NO_ID
+        )
+
+    def _uses(self) -> bool:
+        caller = self.user_namespace.caller
+        if caller is not None:
+            caller.note_privilege()
+        return True
+
+    def has_capability(self, capability: int) -> bool:
+        """Whether `capability` is effective over the whole machine. It isn't used: these may be anybody's, as
+        who opened a file. Linux: kernel/capability.c, has_capability, file_ns_capable.
         """
         return bool(self.cap_effective >> capability & 1) and not self.user_namespace.level
 
-    def ns_capable(self, namespace: UserNamespace, capability: int) -> bool:
-        """Whether `capability` is effective over what user namespace `namespace` owns.
+    def has_ns_capability(self, namespace: UserNamespace, capability: int) -> bool:
+        """Whether `capability` is effective over what user namespace `namespace` owns. It isn't used.
 
         It's the capabilities of the task's own namespace that count, there and in all below; and who made a
-        namespace has all of them in it, seen from around it. Linux: security/commoncap.c, cap_capable.
+        namespace has all of them in it, seen from around it.
+        Linux: kernel/capability.c, has_ns_capability; security/commoncap.c, cap_capable.
         """
         mine = self.user_namespace
         while namespace is not mine:
@@ -173,6 +213,10 @@ class Credentials:
             if parent is mine and namespace.owner_uid == self.euid:
                 return True
             namespace = parent
+        return bool(self.cap_effective >> capability & 1)
+
+    def cap_raised(self, capability: int) -> bool:
+        """Whether `capability` is in the effective set, over whatever. It isn't used."""
         return bool(self.cap_effective >> capability & 1)
 
     def may_checkpoint(self, namespace: UserNamespace) -> bool:
@@ -191,22 +235,6 @@ class Credentials:
     def gids(self) -> tuple[int, int, int, int]:
         """The real, effective, saved and file system group id."""
         return self.gid, self.egid, self.sgid, self.fsgid
-
-    def has_own_capability(self, capability: int) -> bool:
-        """Whether `capability` is effective over what the task's own user namespace owns."""
-        return bool(self.cap_effective >> capability & 1)
-
-    def has_capability_over(self, inode: Inode, capability: int) -> bool:
-        """Whether `capability` is effective over a file whose owner and group have ids for the task.
-
-        Linux: kernel/capability.c, capable_wrt_inode_uidgid.
-        """
-        if not self.cap_effective >> capability & 1:
-            return False
-        namespace = self.user_namespace
-        return not namespace.level or (
-            namespace.uid_map.up(inode.uid) != NO_ID and namespace.gid_map.up(inode.gid) != NO_ID
-        )
 
     def is_in_group(self, gid: int) -> bool:
         """Whether `gid` is the file system group or a supplementary one.
@@ -286,7 +314,7 @@ class Credentials:
         clears_personality = clears_personality or has_gained
         has_changed_id = new.euid != self.euid or not new.is_in_group(new.egid)
         if (has_changed_id or has_gained) and (is_unsafe or is_traced or self.no_new_privs):
-            if not self.has_own_capability(CAP_SETUID) or self.no_new_privs:
+            if not self.capable_in_own(CAP_SETUID) or self.no_new_privs:
                 new.euid = new.uid
                 new.egid = new.gid
             new.cap_permitted &= self.cap_permitted
@@ -400,7 +428,7 @@ def set_uid(task: Task, uid: int) -> None:
         raise EINVAL("-1 isn't a user id")
     old = task.credentials
     new = old.replace(euid=uid, fsuid=uid)
-    if old.has_own_capability(CAP_SETUID):
+    if old.capable_in_own(CAP_SETUID):
         new.uid = new.suid = uid
     elif uid not in {old.uid, old.suid}:
         raise EPERM(f"{uid} is neither the real nor the saved user id, and CAP_SETUID is missing")
@@ -410,15 +438,14 @@ def set_uid(task: Task, uid: int) -> None:
 def set_real_and_effective_uid(task: Task, uid: int, euid: int) -> None:
     """setreuid(2). Raises EPERM. Linux: kernel/sys.c, __sys_setreuid."""
     old = task.credentials
-    is_privileged = old.has_own_capability(CAP_SETUID)
     new = old.replace()
     if uid != UNCHANGED:
         new.uid = uid
-        if uid not in {old.uid, old.euid} and not is_privileged:
+        if uid not in {old.uid, old.euid} and not old.capable_in_own(CAP_SETUID):
             raise EPERM(f"{uid} is neither the real nor the effective user id, and CAP_SETUID is missing")
     if euid != UNCHANGED:
         new.euid = euid
-        if euid not in {old.uid, old.euid, old.suid} and not is_privileged:
+        if euid not in {old.uid, old.euid, old.suid} and not old.capable_in_own(CAP_SETUID):
             raise EPERM(f"{euid} is none of the task's user ids, and CAP_SETUID is missing")
     if uid != UNCHANGED or euid not in {UNCHANGED, old.uid}:
         new.suid = new.euid
@@ -430,7 +457,7 @@ def set_all_uids(task: Task, uid: int, euid: int, suid: int) -> None:
     """setresuid(2). Raises EPERM. Linux: kernel/sys.c, __sys_setresuid."""
     old = task.credentials
     ids = {old.uid, old.euid, old.suid, UNCHANGED}
-    if not (uid in ids and euid in ids and suid in ids) and not old.has_own_capability(CAP_SETUID):
+    if not (uid in ids and euid in ids and suid in ids) and not old.capable_in_own(CAP_SETUID):
         raise EPERM("a user id that isn't one of the task's, and CAP_SETUID is missing")
     new = old.replace()
     if uid != UNCHANGED:
@@ -448,7 +475,7 @@ def set_file_system_uid(task: Task, uid: int) -> int:
     old = task.credentials
     if uid in {UNCHANGED, old.fsuid}:
         return old.fsuid
-    if uid in {old.uid, old.euid, old.suid} or old.has_own_capability(CAP_SETUID):
+    if uid in {old.uid, old.euid, old.suid} or old.capable_in_own(CAP_SETUID):
         new = old.replace(fsuid=uid)
         if not old.is_secure(SECURE_NO_SETUID_FIXUP):
             root = old.user_namespace.make_kuid(0)
@@ -466,7 +493,7 @@ def set_gid(task: Task, gid: int) -> None:
         raise EINVAL("-1 isn't a group id")
     old = task.credentials
     new = old.replace(egid=gid, fsgid=gid)
-    if old.has_own_capability(CAP_SETGID):
+    if old.capable_in_own(CAP_SETGID):
         new.gid = new.sgid = gid
     elif gid not in {old.gid, old.sgid}:
         raise EPERM(f"{gid} is neither the real nor the saved group id, and CAP_SETGID is missing")
@@ -476,15 +503,14 @@ def set_gid(task: Task, gid: int) -> None:
 def set_real_and_effective_gid(task: Task, gid: int, egid: int) -> None:
     """setregid(2). Raises EPERM. Linux: kernel/sys.c, __sys_setregid."""
     old = task.credentials
-    is_privileged = old.has_own_capability(CAP_SETGID)
     new = old.replace()
     if gid != UNCHANGED:
         new.gid = gid
-        if gid not in {old.gid, old.egid} and not is_privileged:
+        if gid not in {old.gid, old.egid} and not old.capable_in_own(CAP_SETGID):
             raise EPERM(f"{gid} is neither the real nor the effective group id, and CAP_SETGID is missing")
     if egid != UNCHANGED:
         new.egid = egid
-        if egid not in {old.gid, old.egid, old.sgid} and not is_privileged:
+        if egid not in {old.gid, old.egid, old.sgid} and not old.capable_in_own(CAP_SETGID):
             raise EPERM(f"{egid} is none of the task's group ids, and CAP_SETGID is missing")
     if gid != UNCHANGED or egid not in {UNCHANGED, old.gid}:
         new.sgid = new.egid
@@ -496,7 +522,7 @@ def set_all_gids(task: Task, gid: int, egid: int, sgid: int) -> None:
     """setresgid(2). Raises EPERM. Linux: kernel/sys.c, __sys_setresgid."""
     old = task.credentials
     ids = {old.gid, old.egid, old.sgid, UNCHANGED}
-    if not (gid in ids and egid in ids and sgid in ids) and not old.has_own_capability(CAP_SETGID):
+    if not (gid in ids and egid in ids and sgid in ids) and not old.capable_in_own(CAP_SETGID):
         raise EPERM("a group id that isn't one of the task's, and CAP_SETGID is missing")
     new = old.replace()
     if gid != UNCHANGED:
@@ -514,7 +540,7 @@ def set_file_system_gid(task: Task, gid: int) -> int:
     old = task.credentials
     if gid in {UNCHANGED, old.fsgid}:
         return old.fsgid
-    if gid in {old.gid, old.egid, old.sgid} or old.has_own_capability(CAP_SETGID):
+    if gid in {old.gid, old.egid, old.sgid} or old.capable_in_own(CAP_SETGID):
         commit_credentials(task, old.replace(fsgid=gid))
     return old.fsgid
 

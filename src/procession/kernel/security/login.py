@@ -32,7 +32,7 @@ def set_login_uid(task: Task, uid: int) -> None:
 
     Linux: kernel/audit.c, audit_set_loginuid.
     """
-    if task.login.uid != NO_ID and not task.credentials.has_capability(_CAP_AUDIT_CONTROL):
+    if task.login.uid != NO_ID and not task.credentials.capable(_CAP_AUDIT_CONTROL):
         raise EPERM("it's of a session, and leaving it takes CAP_AUDIT_CONTROL")
     if uid == NO_ID:
         task.login = NOBODY_LOGGED_IN

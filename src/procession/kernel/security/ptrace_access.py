@@ -37,15 +37,16 @@ def credentials_allow(mine: Credentials, target: Task, *, by_fs_ids: bool) -> bo
     theirs = target.credentials
     if mine.landlock and not is_within(mine.landlock, theirs.landlock):
         return False
-    if mine.ns_capable(theirs.user_namespace, CAP_SYS_PTRACE):
-        return True
     uid, gid = (mine.fsuid, mine.fsgid) if by_fs_ids else (mine.uid, mine.gid)
-    if not (uid == theirs.euid == theirs.suid == theirs.uid and gid == theirs.egid == theirs.sgid):
-        return False
-    if gid != theirs.gid or (has_memory(target) and not target.mm.is_dumpable):
-        return False
     capabilities = mine.cap_effective if by_fs_ids else mine.cap_permitted
-    return mine.user_namespace is theirs.user_namespace and not theirs.cap_permitted & ~capabilities
+    is_allowed = (
+        uid == theirs.euid == theirs.suid == theirs.uid
+        and gid == theirs.egid == theirs.sgid == theirs.gid
+        and (target.mm.is_dumpable or not has_memory(target))
+        and mine.user_namespace is theirs.user_namespace
+        and not theirs.cap_permitted & ~capabilities
+    )
+    return is_allowed or mine.ns_capable(theirs.user_namespace, CAP_SYS_PTRACE)
 
 
 def has_memory(task: Task) -> bool:

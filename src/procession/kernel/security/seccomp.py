@@ -274,7 +274,7 @@ def prepare_filter(task: Task, address: int, flags: int) -> SeccompFilter:
     header = SockFprog.unpack(task.mm.read(address, SockFprog.SIZE))
     check_length(header.len)
     credentials = task.credentials
-    if not credentials.no_new_privs and not credentials.has_own_capability(CAP_SYS_ADMIN):
+    if not credentials.no_new_privs and not credentials.capable_in_own(CAP_SYS_ADMIN):
         raise EACCES("a filter takes no_new_privs or CAP_SYS_ADMIN")
     if not header.filter:
         raise EINVAL("no program")

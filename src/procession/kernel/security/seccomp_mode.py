@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import EINVAL, Errno
 from procession.abi.seccomp import SeccompFilterFlag
 from procession.hardware.physical_memory import OutOfFrames
+from procession.kernel.process_flags import TIF_NOTSC
 from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.kernel.security.seccomp import (
     MODE_FILTER,
@@ -22,7 +23,6 @@ from procession.kernel.security.seccomp import (
     set_mode,
 )
 from procession.kernel.security.seccomp_listener import ListenerFile
-from procession.kernel.task import PF_TIME_STAMP_FAULTS
 
 if TYPE_CHECKING:
     from procession.kernel.task import Task
@@ -36,7 +36,7 @@ def set_strict_mode(task: Task) -> None:
     Linux: kernel/seccomp.c, seccomp_set_mode_strict.
     """
     check_mode(task, MODE_STRICT)
-    task.flags |= PF_TIME_STAMP_FAULTS
+    task.flags |= TIF_NOTSC
     set_mode(task.kernel, task, MODE_STRICT)
 
 

@@ -54,7 +54,7 @@ def check_traceme(task: Task, parent: Task) -> None:
     scope = task.kernel.ptrace_scope
     if scope == Scope.NO_ATTACH or (
         scope == Scope.CAPABILITY
-        and not parent.credentials.ns_capable(task.credentials.user_namespace, CAP_SYS_PTRACE)
+        and not parent.credentials.has_ns_capability(task.credentials.user_namespace, CAP_SYS_PTRACE)
     ):
         raise EPERM("kernel.yama.ptrace_scope forbids it")
 

@@ -258,7 +258,7 @@ def check_timer_clock(task: Task, clock_id: int) -> CpuClock | None:
     if clock_id in _PLAIN_CLOCKS:
         return None
     if clock_id in ALARM_CLOCKS:
-        if not task.credentials.has_capability(CAP_WAKE_ALARM):
+        if not task.credentials.capable(CAP_WAKE_ALARM):
             raise EPERM("alarm clocks take CAP_WAKE_ALARM")
         return None
     if clock_id < 0 and clock_id & 7 == CLOCK_OF_FILE:

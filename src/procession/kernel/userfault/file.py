@@ -231,7 +231,7 @@ class UserFaultFile(File):
         refused: Errno | None = None
         if wanted.api != UFFD_API:
             refused = EINVAL("another interface")
-        elif features & _EVENT_FORK and not task.credentials.has_capability(CAP_SYS_PTRACE):
+        elif features & _EVENT_FORK and not task.credentials.capable(CAP_SYS_PTRACE):
             refused = EPERM("files for others' faults take CAP_SYS_PTRACE")
         elif features & ~FEATURES:
             refused = EINVAL("unknown features")

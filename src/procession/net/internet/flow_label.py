@@ -70,7 +70,7 @@ class FlowLabel:
 
 def _span_ns(socket: InternetSocket, seconds: int) -> int:
     """Raises EPERM. Linux: net/ipv6/ip6_flowlabel.c, check_linger."""
-    if seconds > _MOST_LINGER_S and not socket.caller.credentials.has_capability(_CAP_NET_ADMIN):
+    if seconds > _MOST_LINGER_S and not socket.caller.credentials.capable(_CAP_NET_ADMIN):
         raise EPERM("so long takes CAP_NET_ADMIN")
     return max(seconds, _LEAST_LINGER_S) * NS_PER_S
 
@@ -142,8 +142,8 @@ def _renew(socket: InternetSocket, request: In6FlowlabelReq, label: int) -> None
     """Linux: net/ipv6/ip6_flowlabel.c, ipv6_flowlabel_renew."""
     lease = _leased(socket, label)
     network = socket.network
-    may_administrate = socket.caller.credentials.ns_capable(network.owner, _CAP_NET_ADMIN)
-    if lease is None and request.flr_share == FlowLabelShare.IPV6_FL_S_NONE and may_administrate:
+    is_nobodys = lease is None and request.flr_share == FlowLabelShare.IPV6_FL_S_NONE
+    if is_nobodys and socket.caller.credentials.ns_capable(network.owner, _CAP_NET_ADMIN):
         lease = network.flow_labels.get(label)
     if lease is None:
         raise ESRCH("no such lease")
@@ -173,7 +173,6 @@ def _get(socket: InternetSocket, request: In6FlowlabelReq, label: int, length: i
     process = caller.group.pid if share == FlowLabelShare.IPV6_FL_S_PROCESS else None
     uid = caller.credentials.euid if share == FlowLabelShare.IPV6_FL_S_USER else 0
     now_ns = network.host.clock.now_ns
-    is_administrator = caller.credentials.has_capability(_CAP_NET_ADMIN)
     found = network.flow_labels.get(label) if label else None
     if found is not None:
         if flags & FlowLabelFlag.IPV6_FL_F_EXCL:
@@ -181,7 +180,7 @@ def _get(socket: InternetSocket, request: In6FlowlabelReq, label: int, length: i
         is_ours = found.process is process and found.uid == uid
         if found.share == FlowLabelShare.IPV6_FL_S_EXCL or found.share != share or not is_ours:
             raise EPERM("the label is shared with others, or with nobody")
-        if len(socket.flow_labels) >= _MOST_OF_SOCKET and not is_administrator:
+        if len(socket.flow_labels) >= _MOST_OF_SOCKET and not caller.credentials.capable(_CAP_NET_ADMIN):
             raise ENOBUFS("too many leases")
         network.system.account.charge(SOCKET, LEASE_BYTES)
         found.user_count += 1
@@ -189,7 +188,7 @@ def _get(socket: InternetSocket, request: In6FlowlabelReq, label: int, length: i
     else:
         if not flags & FlowLabelFlag.IPV6_FL_F_CREATE:
             raise ENOENT("nobody has that label")
-        _check_room(socket, is_administrator=is_administrator)
+        _check_room(socket)
         # The label and the lease.
         network.system.account.charge(SOCKET, 2 * LEASE_BYTES)
         while not label or label in network.flow_labels:
@@ -206,14 +205,14 @@ def _aligned_size() -> int:
     return (In6FlowlabelReq.SIZE + 7) & ~7
 
 
-def _check_room(socket: InternetSocket, *, is_administrator: bool) -> None:
+def _check_room(socket: InternetSocket) -> None:
     """Raise ENOBUFS where there are too many labels. Linux: net/ipv6/ip6_flowlabel.c, mem_check."""
     room = _MOST_OF_ALL - len(socket.network.flow_labels)
     if room > _MOST_OF_ALL - _MOST_OF_SOCKET:
         return
     count = len(socket.flow_labels)
     is_short = count >= _MOST_OF_SOCKET or (count and room < _MOST_OF_ALL // 2) or room < _MOST_OF_ALL // 4
-    if room <= 0 or (is_short and not is_administrator):
+    if room <= 0 or (is_short and not socket.caller.credentials.capable(_CAP_NET_ADMIN)):
         raise ENOBUFS("too many labels")
 
 

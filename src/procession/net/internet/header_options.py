@@ -35,8 +35,10 @@ def _each(options: bytes) -> Iterator[tuple[int, int, int]]:
         place += length
 
 
-def checked_options(data: bytes, *, is_privileged: bool) -> bytes:
+def checked_options(data: bytes, is_privileged: Callable[[], bool]) -> bytes:
     """What a program wants in headers, padded. Raises EINVAL, and EPERM of routes that it isn't to choose.
+
+    `is_privileged` is asked where it matters.
 
     Linux: net/ipv4/ip_options.c, ip_options_get, __ip_options_compile.
     """
@@ -50,15 +52,15 @@ def checked_options(data: bytes, *, is_privileged: bool) -> bytes:
         if kind in _ONCE and group in seen:
             raise EINVAL("an option twice")
         seen.add(group)
-        _check(kind, options[place : place + length], is_privileged=is_privileged)
+        _check(kind, options[place : place + length], is_privileged)
         end = place + length
-    if seen & {_LOOSE_ROUTE} and not is_privileged:
+    if seen & {_LOOSE_ROUTE} and not is_privileged():
         raise EPERM("CAP_NET_RAW is needed")
     end += len(options[end:]) - len(options[end:].lstrip(b"\1"))
     return options[:end] + bytes(len(options) - end)
 
 
-def _check(kind: int, option: bytes, *, is_privileged: bool) -> None:
+def _check(kind: int, option: bytes, is_privileged: Callable[[], bool]) -> None:
     length = len(option)
     pointer = option[2] if length > 2 else 0
     if kind in _SOURCE_ROUTES:
@@ -66,24 +68,24 @@ def _check(kind: int, option: bytes, *, is_privileged: bool) -> None:
     elif kind == _ROUTE:
         is_good = length >= 3 and pointer >= 4 and (pointer > length or pointer + 3 <= length)
     elif kind == _TIMES:
-        is_good = length >= 4 and pointer >= 5 and _has_place(option, pointer, is_privileged=is_privileged)
+        is_good = length >= 4 and pointer >= 5 and _has_place(option, pointer, is_privileged)
     elif kind == _ALERT:
         is_good = length >= 4
     elif kind == _CIPSO:
-        is_good = is_privileged and length >= _SHORTEST_CIPSO and any(option[2:6])
+        is_good = is_privileged() and length >= _SHORTEST_CIPSO and any(option[2:6])
     else:
-        is_good = is_privileged
+        is_good = is_privileged()
     if not is_good:
         raise EINVAL("no such option, or a bad one")
 
 
-def _has_place(option: bytes, pointer: int, *, is_privileged: bool) -> bool:
+def _has_place(option: bytes, pointer: int, is_privileged: Callable[[], bool]) -> bool:
     what = option[3] & 15
     if pointer > len(option):
         return what == _TIMES_OF_SOME or option[3] >> 4 < _MOST_OVERFLOWS
     if what in (_TIMES_AND_ADDRESSES, _TIMES_OF_SOME):
         return pointer + 7 <= len(option)
-    return pointer + 3 <= len(option) and (what == _TIMES_ALONE or is_privileged)
+    return pointer + 3 <= len(option) and (what == _TIMES_ALONE or is_privileged())
 
 
 def is_routed_by_source(options: bytes) -> bool:

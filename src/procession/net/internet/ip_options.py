@@ -127,9 +127,8 @@ def set_ip_option(socket: InternetSocket, name: int, value: bytes) -> None:
     elif name == _IP_LOCAL_PORT_RANGE:
         _set_port_range(socket, value)
     elif name == _IP_OPTIONS:
-        owner = socket.network.owner
-        is_privileged = socket.caller.credentials.ns_capable(owner, CAP_NET_RAW)
-        socket.header_options = checked_options(value, is_privileged=is_privileged)
+        owner, credentials = socket.network.owner, socket.caller.credentials
+        socket.header_options = checked_options(value, lambda: credentials.ns_capable(owner, CAP_NET_RAW))
     else:
         raise ENOPROTOOPT(f"no option {name} of SOL_IP")
 

@@ -145,8 +145,8 @@ class InternetSocket(Socket):
         wanted, port = self.parse_for_bind(address)
         if self.family == AF_INET:
             self.check_bindable(wanted, scope_of(address))
-        may_bind_low = self.caller.credentials.ns_capable(self.network.owner, CAP_NET_BIND_SERVICE)
-        if 0 < port < self.network.sysctls.first_free_port and not may_bind_low:
+        is_low = 0 < port < self.network.sysctls.first_free_port
+        if is_low and not self.caller.credentials.ns_capable(self.network.owner, CAP_NET_BIND_SERVICE):
             raise EACCES("CAP_NET_BIND_SERVICE is needed")
         if self.state != CLOSED or self.has_port:
             raise EINVAL("the socket has an address")

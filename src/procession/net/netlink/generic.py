@@ -136,7 +136,7 @@ class GenericSocket(NetlinkSocket):
         flags = family.operations.get(header.cmd)
         if flags is None or not flags & (_CAN_DUMP if request.is_dump else _CAN_DO):
             raise EOPNOTSUPP(f"no command {header.cmd}")
-        if flags & _ADMIN and not request.credentials.has_capability(CAP_NET_ADMIN):
+        if flags & _ADMIN and not request.credentials.capable(CAP_NET_ADMIN):
             raise EPERM("CAP_NET_ADMIN is needed")
         found = attributes_in(request.body, Genlmsghdr.SIZE)
         return [

@@ -96,7 +96,7 @@ def _set_interface(file: TunFile, name: bytes, flags: int) -> TunDevice:
     """TUNSETIFF. Linux: drivers/net/tun.c, tun_set_iff."""
     network, credentials = file.network, file.credentials
     if flags & _NAPI_FRAGS:
-        if not credentials.has_capability(_CAP_NET_ADMIN):
+        if not credentials.capable(_CAP_NET_ADMIN):
             raise EPERM("CAP_NET_ADMIN is needed")
         if not flags & _NAPI or flags & KIND_FLAGS != _TAP:
             raise EINVAL("pieces are frames of a tap")
