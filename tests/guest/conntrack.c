@@ -74,7 +74,7 @@ static void track(void)
 	struct batch batch;
 	struct nlattr *rule;
 
-	enter();
+	enter_with_table();
 	batch = new_batch();
 	rule = one_rule(&batch, NF_INET_LOCAL_IN);
 	match_state(&batch, NF_CT_STATE_INVALID_BIT);

@@ -1,13 +1,9 @@
 /* TCP Fast Open: connections that are made by what is sent on them. */
 #include "number_option.h"
+#include "own_network.h"
 
-#include <net/if.h>
-#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <sched.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 
 #ifndef TCP_FASTOPEN_CONNECT
 #define TCP_FASTOPEN_CONNECT 30
@@ -191,19 +187,11 @@ TEST(options)
 }
 
 /* A network of the case's own, whose servers take what comes with a SYN. */
-static int enter_own_network(const char *mode)
+static int enter_with_mode(const char *mode)
 {
-	struct ifreq request = {.ifr_name = "lo"};
-	int fd;
-
 	if (geteuid() != 0)
 		return 0;
-	MUST(unshare(CLONE_NEWNET));
-	fd = (int)MUST(socket(AF_INET, SOCK_DGRAM, 0));
-	MUST(ioctl(fd, SIOCGIFFLAGS, &request));
-	request.ifr_flags |= IFF_UP;
-	MUST(ioctl(fd, SIOCSIFFLAGS, &request));
-	MUST(close(fd));
+	enter();
 	MUST(write_text(MODE, mode));
 	return 1;
 }
@@ -231,7 +219,7 @@ TEST(data_in_the_syn)
 	char text[16], key[128] = "";
 	int from, fd, keys;
 
-	if (!enter_own_network("3\n"))
+	if (!enter_with_mode("3\n"))
 		return;
 	from = listener(4);
 	fd = stream(0);
@@ -297,7 +285,7 @@ TEST(a_full_backlog)
 	char text[16];
 	int from, fd, fds[12], count = 0;
 
-	if (!enter_own_network("519\n"))
+	if (!enter_with_mode("519\n"))
 		return;
 	from = listener(4);
 	MUST(listen(from, 1));
@@ -318,7 +306,7 @@ TEST(without_cookies)
 	char text[16];
 	int from, fd;
 
-	if (!enter_own_network("519\n"))
+	if (!enter_with_mode("519\n"))
 		return;
 	from = listener(4);
 	fd = stream(SOCK_NONBLOCK);

@@ -100,7 +100,7 @@ static struct batch chains(void)
 {
 	struct batch batch;
 
-	enter();
+	enter_with_table();
 	batch = new_batch();
 	base_chain(&batch, "out", NF_INET_LOCAL_OUT, -100, "nat");
 	base_chain(&batch, "post", NF_INET_POST_ROUTING, 100, "nat");
@@ -194,7 +194,7 @@ TEST(chains_of_type_nat)
 	struct batch batch = new_batch();
 	struct nlattr *rule;
 
-	enter();
+	enter_with_table();
 	CHECK_EQ(one_chain(NF_INET_PRE_ROUTING, -100, "tan"), ENOENT);
 	CHECK_EQ(one_chain(NF_INET_POST_ROUTING, 0, "route"), EOPNOTSUPP);
 	CHECK_EQ(one_chain(NF_INET_FORWARD, -100, "nat"), EOPNOTSUPP);

@@ -2,7 +2,7 @@
 #ifndef NFTABLES_H
 #define NFTABLES_H
 
-#include "check.h"
+#include "own_network.h"
 
 #include <arpa/inet.h>
 #include <linux/netfilter.h>
@@ -11,12 +11,7 @@
 #include <linux/netfilter/nf_tables_compat.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netlink.h>
-#include <net/if.h>
-#include <netinet/in.h>
 #include <poll.h>
-#include <sched.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 
 #define NFT(message) (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_##message)
 #define NEST NLA_F_NESTED
@@ -396,16 +391,11 @@ CHECK_API int generation(void)
 }
 
 /* A namespace of its own, with a table "t". */
-CHECK_API void enter(void)
+CHECK_API void enter_with_table(void)
 {
 	struct batch batch = new_batch();
-	struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP};
-	int fd;
 
-	MUST(unshare(CLONE_NEWNET));
-	fd = MUST(socket(AF_INET, SOCK_DGRAM, 0));
-	MUST(ioctl(fd, SIOCSIFFLAGS, &request));
-	close(fd);
+	enter();
 	change_table(&batch, NFT(NEWTABLE), NLM_F_CREATE, "t");
 	MUST(-commit(&batch));
 }

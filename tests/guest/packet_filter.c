@@ -90,7 +90,7 @@ TEST(chains)
 {
 	struct batch batch;
 
-	enter();
+	enter_with_table();
 	batch = new_batch();
 	change_chain(&batch, NFT(NEWCHAIN), NLM_F_CREATE, "a", -1, 0);
 	change_chain(&batch, NFT(NEWCHAIN), NLM_F_CREATE, "c", NF_INET_LOCAL_IN, NF_ACCEPT);
@@ -150,7 +150,7 @@ TEST(other_names)
 	struct batch batch;
 	struct nlattr *rule;
 
-	enter();
+	enter_with_table();
 	batch = new_batch();
 	change_chain(&batch, NFT(NEWCHAIN), NLM_F_CREATE, "a", -1, 0);
 	change_chain(&batch, NFT(NEWCHAIN), NLM_F_CREATE, "c", NF_INET_LOCAL_IN, NF_ACCEPT);
@@ -212,7 +212,7 @@ TEST(who_listens)
 	struct batch batch;
 	struct nlattr *rule;
 
-	enter();
+	enter_with_table();
 	fd = filter_socket();
 	CHECK_OK(setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)));
 	CHECK_EQ(next_message(fd), -1);
@@ -255,7 +255,7 @@ TEST(policy)
 {
 	struct batch batch;
 
-	enter();
+	enter_with_table();
 	CHECK_EQ(datagram_to(1000), 1);
 	batch = new_batch();
 	change_chain(&batch, NFT(NEWCHAIN), NLM_F_CREATE, "c", NF_INET_LOCAL_IN, NF_DROP);
@@ -281,7 +281,7 @@ TEST(drop)
 	struct batch batch;
 	struct nlattr *rule;
 
-	enter();
+	enter_with_table();
 	batch = new_batch();
 	rule = one_rule(&batch, NF_INET_LOCAL_IN);
 	match_port(&batch, IPPROTO_UDP, 1000);
@@ -305,7 +305,7 @@ TEST(refuse)
 	struct batch batch;
 	struct nlattr *rule;
 
-	enter();
+	enter_with_table();
 	batch = new_batch();
 	rule = one_rule(&batch, NF_INET_LOCAL_IN);
 	match_port(&batch, IPPROTO_TCP, 1000);
@@ -346,7 +346,7 @@ TEST(jumps)
 	struct batch batch;
 	struct nlattr *rule;
 
-	enter();
+	enter_with_table();
 	batch = new_batch();
 	change_chain(&batch, NFT(NEWCHAIN), NLM_F_CREATE, "c", NF_INET_LOCAL_IN, NF_ACCEPT);
 	change_chain(&batch, NFT(NEWCHAIN), NLM_F_CREATE, "a", -1, 0);
@@ -399,7 +399,7 @@ TEST(wrong_rules)
 	struct nlattr *rule;
 	char data[32] = {0};
 
-	enter();
+	enter_with_table();
 	batch = new_batch();
 	change_chain(&batch, NFT(NEWCHAIN), NLM_F_CREATE, "c", NF_INET_LOCAL_IN, NF_ACCEPT);
 	CHECK_EQ(commit(&batch), 0);
@@ -462,7 +462,7 @@ TEST(sets)
 	struct batch batch;
 	struct nlattr *rule;
 
-	enter();
+	enter_with_table();
 	batch = new_batch();
 	new_set(&batch, "s", 1, 0, 2);
 	change_element(&batch, NFT(NEWSETELEM), NLM_F_CREATE, "s", 1000, 0, NFT_CONTINUE);
@@ -532,7 +532,7 @@ TEST(intervals_and_maps)
 	struct batch batch;
 	struct nlattr *rule;
 
-	enter();
+	enter_with_table();
 	batch = new_batch();
 	new_set(&batch, "i", 1, NFT_SET_INTERVAL, 2);
 	change_element(&batch, NFT(NEWSETELEM), NLM_F_CREATE, "i", 1000, 0, NFT_CONTINUE);
@@ -599,7 +599,7 @@ TEST(connections)
 	struct batch batch;
 	struct nlattr *rule;
 
-	enter();
+	enter_with_table();
 	batch = new_batch();
 	change_chain(&batch, NFT(NEWCHAIN), NLM_F_CREATE, "c", NF_INET_LOCAL_IN, NF_DROP);
 	rule = begin_rule(&batch, "c");
@@ -650,7 +650,7 @@ TEST(matches)
 	struct nlattr *rule, *compat;
 	char nothing[512] = {0};
 
-	enter();
+	enter_with_table();
 	CHECK_EQ(is_there("udp", 0, 0), 0);
 	CHECK_EQ(is_there("udp", 9, 0), 1);
 	CHECK_EQ(is_there("none", 0, 0), 1);
@@ -699,7 +699,7 @@ TEST(limits)
 	struct batch batch;
 	struct nlattr *rule;
 
-	enter();
+	enter_with_table();
 	batch = new_batch();
 	change_chain(&batch, NFT(NEWCHAIN), NLM_F_CREATE, "c", NF_INET_LOCAL_IN, NF_DROP);
 	rule = begin_rule(&batch, "c");

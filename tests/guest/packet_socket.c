@@ -1,29 +1,23 @@
 /* Packet sockets: frames on the loopback, who hears them, and frames of one's own (packet(7)). */
-#include "check.h"
+#include "own_network.h"
 
 #include <arpa/inet.h>
 #include <linux/filter.h>
 #include <linux/if_packet.h>
 #include <net/ethernet.h>
-#include <net/if.h>
-#include <netinet/in.h>
 #include <netinet/ip.h>
 #include <netinet/ip6.h>
 #include <netinet/udp.h>
-#include <sched.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 
-static void enter(void)
+/* The loopback has a second address. */
+static void enter_with_alias(void)
 {
-	struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP};
 	struct ifreq address = {.ifr_name = "lo:1"};
 	struct sockaddr_in own = {.sin_family = AF_INET};
 	int fd;
 
-	MUST(unshare(CLONE_NEWNET));
+	enter();
 	fd = MUST(socket(AF_INET, SOCK_DGRAM, 0));
-	MUST(ioctl(fd, SIOCSIFFLAGS, &request));
 	own.sin_addr.s_addr = inet_addr("10.1.1.1");
 	memcpy(&address.ifr_addr, &own, sizeof(own));
 	MUST(ioctl(fd, SIOCSIFADDR, &address));
@@ -74,7 +68,7 @@ TEST(who_may)
 {
 	int fd;
 
-	enter();
+	enter_with_alias();
 	CHECK_ERRNO(socket(AF_PACKET, SOCK_STREAM, htons(ETH_P_ALL)), ESOCKTNOSUPPORT);
 	fd = CHECK_OK(socket(AF_PACKET, SOCK_RAW, htons(ETH_P_ALL)));
 	close(fd);
@@ -93,7 +87,7 @@ TEST(names)
 	socklen_t length = sizeof(address);
 	int fd;
 
-	enter();
+	enter_with_alias();
 	fd = MUST(socket(AF_PACKET, SOCK_RAW, htons(ETH_P_ALL)));
 	CHECK_OK(getsockname(fd, (void *)&address, &length));
 	CHECK_EQ(length, 12);
@@ -128,7 +122,7 @@ TEST(what_is_heard)
 	struct udphdr *ports = (void *)(frame + 34);
 	int all, ip, cooked, other, fd;
 
-	enter();
+	enter_with_alias();
 	all = listener(SOCK_RAW, ETH_P_ALL);
 	ip = listener(SOCK_RAW, ETH_P_IP);
 	cooked = listener(SOCK_DGRAM, ETH_P_IP);
@@ -176,7 +170,7 @@ TEST(connections)
 	unsigned char *flags = (void *)(frame + 14 + 20 + 13);
 	int has_syn = 0, has_answer = 0, has_data = 0, has_end = 0;
 
-	enter();
+	enter_with_alias();
 	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	ip = listener(SOCK_RAW, ETH_P_IP);
 	fd = MUST(socket(AF_INET, SOCK_STREAM, 0));
@@ -219,7 +213,7 @@ TEST(filters_and_counts)
 	socklen_t length = sizeof(counts);
 	int all, one = 1, fd;
 
-	enter();
+	enter_with_alias();
 	fd = server(1000);
 	all = listener(SOCK_RAW, ETH_P_ALL);
 	CHECK_OK(setsockopt(all, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)));
@@ -279,7 +273,7 @@ TEST(frames_of_ones_own)
 	socklen_t length = sizeof(sender);
 	int raw, cooked, fd, hearer;
 
-	enter();
+	enter_with_alias();
 	fd = server(1000);
 	hearer = listener(SOCK_RAW, ETH_P_ALL);
 	raw = MUST(socket(AF_PACKET, SOCK_RAW, 0));

@@ -1,29 +1,16 @@
 /* Filters of SO_ATTACH_FILTER: what arrives is dropped or cut for their own socket alone (socket(7)). */
-#include "check.h"
+#include "own_network.h"
 
 #include <arpa/inet.h>
 #include <linux/filter.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
-#include <net/if.h>
-#include <netinet/in.h>
 #include <netinet/ip.h>
 #include <netinet/tcp.h>
 #include <netinet/udp.h>
 #include <poll.h>
-#include <sched.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 
 static char bytes[65536];
-
-static void new_namespace(void)
-{
-	struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
-
-	MUST(unshare(CLONE_NEWNET));
-	MUST(ioctl(MUST(socket(AF_INET, SOCK_DGRAM, 0)), SIOCSIFFLAGS, &request));
-}
 
 /* Let the socket have so many bytes of each packet. */
 static void keep(int fd, unsigned count)
@@ -55,7 +42,7 @@ TEST(one_sockets_filter_is_no_others)
 	int first, second, receiver, sender;
 	struct sockaddr_in address;
 
-	new_namespace();
+	enter();
 	first = (int)MUST(socket(AF_INET, SOCK_RAW, IPPROTO_UDP));
 	second = (int)MUST(socket(AF_INET, SOCK_RAW, IPPROTO_UDP));
 	receiver = (int)MUST(socket(AF_INET, SOCK_DGRAM, 0));
@@ -91,7 +78,7 @@ TEST(a_group_hears_what_one_cuts)
 	int first, second, sender, one = 1;
 	socklen_t length = sizeof(group);
 
-	new_namespace();
+	enter();
 	first = (int)MUST(socket(AF_INET, SOCK_DGRAM, 0));
 	second = (int)MUST(socket(AF_INET, SOCK_DGRAM, 0));
 	sender = (int)MUST(socket(AF_INET, SOCK_DGRAM, 0));
@@ -117,7 +104,7 @@ TEST(packets_of_ipv6)
 	int raw, receiver, sender;
 	socklen_t length = sizeof(address);
 
-	new_namespace();
+	enter();
 	raw = (int)MUST(socket(AF_INET6, SOCK_RAW, IPPROTO_UDP));
 	receiver = (int)MUST(socket(AF_INET6, SOCK_DGRAM, 0));
 	sender = (int)MUST(socket(AF_INET6, SOCK_DGRAM, 0));
@@ -149,7 +136,7 @@ TEST(answers_of_netlink)
 	struct nlmsghdr nonsense = {sizeof(nonsense), 0x7f, NLM_F_REQUEST | NLM_F_ACK, 1, 0};
 	int fd;
 
-	new_namespace();
+	enter();
 	fd = (int)MUST(socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE));
 	CHECK(dump(fd) > 100);
 	CHECK(got(fd) >= 20);
@@ -210,7 +197,7 @@ TEST(bytes_of_a_stream)
 	socklen_t length = sizeof(info);
 	int ends[2];
 
-	new_namespace();
+	enter();
 	connected(ends);
 	keep(ends[1], 0);
 	CHECK_EQ(send(ends[0], "abc", 3, 0), 3);
@@ -258,7 +245,7 @@ TEST(ends_of_a_stream)
 {
 	int ends[2];
 
-	new_namespace();
+	enter();
 	connected(ends);
 	keep(ends[1], 0);
 	MUST(shutdown(ends[0], SHUT_WR));
@@ -298,7 +285,7 @@ TEST(connections_that_are_not_let_in)
 	};
 	struct sock_fprog filter = {4, program};
 
-	new_namespace();
+	enter();
 	address = listening(&listener);
 	keep(listener, 0);
 	fd = (int)MUST(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0));

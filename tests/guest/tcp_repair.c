@@ -132,7 +132,7 @@ TEST(who_may_and_when)
 	struct ends ends;
 	int error, fd;
 
-	enter();
+	enter_with_table();
 	ends = connected();
 	CHECK_ERRNO(set(ends.listener, TCP_REPAIR, 1), EPERM);
 	fd = MUST(socket(AF_INET, SOCK_STREAM, 0));
@@ -167,7 +167,7 @@ TEST(queues)
 {
 	int error, fd;
 
-	enter();
+	enter_with_table();
 	fd = MUST(socket(AF_INET, SOCK_STREAM, 0));
 	CHECK_ERRNO(set(fd, TCP_REPAIR_QUEUE, TCP_SEND_QUEUE), EPERM);
 	get(fd, TCP_REPAIR_QUEUE, &error);
@@ -208,7 +208,7 @@ TEST(numbers_of_a_connection)
 	struct ends ends;
 	unsigned int sent, received;
 
-	enter();
+	enter_with_table();
 	ends = connected();
 	MUST(set(ends.client, TCP_REPAIR, 1));
 	MUST(set(ends.server, TCP_REPAIR, 1));
@@ -231,7 +231,7 @@ TEST(what_waits_is_looked_at)
 	char buffer[64];
 	int waiting;
 
-	enter();
+	enter_with_table();
 	ends = connected();
 	MUST(send(ends.client, "0123456789", 10, 0));
 	MUST(set(ends.server, TCP_REPAIR, 1));
@@ -257,7 +257,7 @@ TEST(queues_are_filled)
 	int waiting;
 	unsigned int sent, received;
 
-	enter();
+	enter_with_table();
 	ends = connected();
 	MUST(set(ends.client, TCP_REPAIR, 1));
 	sent = number_of(ends.client, TCP_SEND_QUEUE);
@@ -286,7 +286,7 @@ TEST(what_is_sent_waits_for_the_end_of_the_repair)
 	int waiting;
 	unsigned int sent, received;
 
-	enter();
+	enter_with_table();
 	ends = connected();
 	MUST(set(ends.client, TCP_REPAIR, 1));
 	sent = number_of(ends.client, TCP_SEND_QUEUE);
@@ -315,7 +315,7 @@ TEST(a_silent_end)
 {
 	struct ends ends;
 
-	enter();
+	enter_with_table();
 	ends = connected();
 	MUST(set(ends.client, TCP_REPAIR, 1));
 	close(ends.client);
@@ -333,7 +333,7 @@ TEST(a_silent_end_that_is_closed)
 	struct ends ends;
 	char byte;
 
-	enter();
+	enter_with_table();
 	ends = connected();
 	MUST(set(ends.client, TCP_REPAIR, 1));
 	close(ends.client);
@@ -350,7 +350,7 @@ TEST(a_socket_is_taken_off)
 	struct sockaddr nothing = {.sa_family = AF_UNSPEC};
 	struct ends ends;
 
-	enter();
+	enter_with_table();
 	ends = connected();
 	MUST(set(ends.client, TCP_REPAIR, 1));
 	CHECK_OK(connect(ends.client, &nothing, sizeof(nothing)));
@@ -367,7 +367,7 @@ TEST(an_end_comes_back)
 	char buffer[64];
 	int error;
 
-	enter();
+	enter_with_table();
 	ends = connected();
 	says(ends.client, ends.server, "hello");
 	says(ends.server, ends.client, "you");
@@ -398,7 +398,7 @@ TEST(an_end_comes_back_without_a_probe)
 	struct ends ends;
 	unsigned int sent, received;
 
-	enter();
+	enter_with_table();
 	ends = connected();
 	MUST(set(ends.client, TCP_REPAIR, 1));
 	sent = number_of(ends.client, TCP_SEND_QUEUE);
@@ -419,7 +419,7 @@ TEST(what_has_arrived_already)
 	unsigned int sent, received;
 	char buffer[64];
 
-	enter();
+	enter_with_table();
 	ends = connected();
 	MUST(send(ends.client, "arrived ", 8, 0));
 	MUST(set(ends.client, TCP_REPAIR, 1));
@@ -442,7 +442,7 @@ TEST(both_ends_come_back)
 	struct sockaddr_in address = loopback(PORT);
 	int one = 1;
 
-	enter();
+	enter_with_table();
 	ends = connected();
 	says(ends.client, ends.server, "hello");
 	MUST(set(ends.client, TCP_REPAIR, 1));
@@ -474,7 +474,7 @@ TEST(addresses_are_shared)
 	int value = 1, holder, fd;
 	socklen_t length = sizeof(value);
 
-	enter();
+	enter_with_table();
 	holder = MUST(socket(AF_INET, SOCK_STREAM, 0));
 	MUST(bind(holder, (void *)&address, sizeof(address)));
 	MUST(listen(holder, 1));
@@ -495,7 +495,7 @@ TEST(an_end_that_nobody_knows)
 	struct sockaddr_in own = loopback(6000);
 	int fd;
 
-	enter();
+	enter_with_table();
 	fd = restored(own, 1, 1);
 	CHECK_EQ(state_of(fd), TCP_ESTABLISHED);
 	CHECK_EQ(events_of(fd, 0), 0);
@@ -517,7 +517,7 @@ TEST(the_connection_is_there_already)
 	struct ends ends;
 	int fd;
 
-	enter();
+	enter_with_table();
 	ends = connected();
 	fd = MUST(socket(AF_INET, SOCK_STREAM, 0));
 	MUST(set(fd, TCP_REPAIR, 1));
@@ -543,7 +543,7 @@ TEST(nobody_notices_while_packets_are_kept_out)
 	char buffer[16];
 	int waiting;
 
-	enter();
+	enter_with_table();
 	ends = connected();
 	let_in(NF_DROP);
 	MUST(set(ends.client, TCP_REPAIR, 1));
@@ -573,7 +573,7 @@ TEST(other_numbers)
 	struct ends ends;
 	unsigned int sent, received;
 
-	enter();
+	enter_with_table();
 	ends = connected();
 	MUST(set(ends.client, TCP_REPAIR, 1));
 	sent = number_of(ends.client, TCP_SEND_QUEUE);
@@ -602,7 +602,7 @@ TEST(options)
 	socklen_t length = sizeof(info);
 	int error, fd;
 
-	enter();
+	enter_with_table();
 	fd = MUST(socket(AF_INET, SOCK_STREAM, 0));
 	CHECK_ERRNO(set_options(fd, sizes, 2), EINVAL);
 	MUST(set(fd, TCP_REPAIR, 1));
@@ -645,7 +645,7 @@ TEST(windows)
 	unsigned int received;
 	int fd;
 
-	enter();
+	enter_with_table();
 	ends = connected();
 	says(ends.client, ends.server, "hello");
 	CHECK_ERRNO(window_of(ends.client, &window), EPERM);
@@ -681,7 +681,7 @@ TEST(clocks)
 {
 	int error, fd, now;
 
-	enter();
+	enter_with_table();
 	fd = MUST(socket(AF_INET, SOCK_STREAM, 0));
 	CHECK_ERRNO(set(fd, TCP_TIMESTAMP, 1000000), EPERM);
 	MUST(set(fd, TCP_REPAIR, 1));
@@ -701,7 +701,7 @@ TEST(who_is_shut_down)
 	struct ends ends;
 	char byte;
 
-	enter();
+	enter_with_table();
 	ends = connected();
 	CHECK_OK(shutdown(ends.client, SHUT_WR));
 	CHECK_EQ(recv(ends.server, &byte, 1, 0), 0);
