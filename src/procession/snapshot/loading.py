@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -110,7 +111,15 @@ class SavedMachine:
         self._join_outside(state, base, engine, roots[-1])
         try:
             self._start(state, other, memory)
-        except (AttributeError, TypeError, ValueError, IndexError, OverflowError, KeyError) as error:
+        except (
+            AttributeError,
+            TypeError,
+            ValueError,
+            IndexError,
+            OverflowError,
+            KeyError,
+            struct.error,
+        ) as error:
             raise BadSnapshot(f"what was running can't go on: {error}") from None
         self.beside = _checked_beside(state.beside)
 
