@@ -388,12 +388,15 @@ class Kernel:
         run_queue.account(task, elapsed_ns, clock)
         if self.pressure is not None:
             self.pressure.has_run(self, task, elapsed_ns)
+        user_ns = elapsed_ns - system_ns
+        run_queue.system_ns += system_ns
+        run_queue.user_ns += user_ns
         times = task.times
         times.system_ns += system_ns
-        times.user_ns += elapsed_ns - system_ns
+        times.user_ns += user_ns
         cgroup = task.cgroup
         if cgroup.parent is not None:
-            cgroup.account(task, elapsed_ns - system_ns, system_ns)
+            cgroup.account(task, user_ns, system_ns)
         group = task.group
         soft = group.limits.soft
         if group.itimers or soft[RLIMIT_CPU] != RLIM_INFINITY:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from procession.fs.permission import Subject
     from procession.kernel.kernel import Kernel
     from procession.kernel.namespaces.uts import NameChanges
+    from procession.kernel.sched.run_queue import RunQueue
     from procession.procfs.file_system import ProcFileSystem
 
     Show = Callable[[Kernel], bytes]
@@ -246,39 +247,17 @@ def count_states(kernel: Kernel) -> tuple[int, int, int]:
     return len(kernel.tasks), running, blocked
 
 
-def busy_ns(kernel: Kernel) -> tuple[int, int]:
-    """The time that all tasks, dead and alive, have spent in user mode and in the kernel."""
-    init = kernel.init
-    user = system = 0
-    kernel.clock.spend(len(kernel.tasks) * SEEN_THREAD_NS)
-    for task in kernel.tasks:
-        user += task.times.user_ns
-        system += task.times.system_ns
-        if task.is_leader:
-            for ended in (task.group.times, task.group.children_times):
-                user += ended.user_ns
-                system += ended.system_ns
-    if init is not None and init.leader not in kernel.tasks:
-        user += init.children_times.user_ns
-        system += init.children_times.system_ns
-    return user, system
-
-
 def show_stat(kernel: Kernel) -> bytes:
     """/proc/stat. Linux: fs/proc/stat.c, show_stat."""
-    user, system = busy_ns(kernel)
-    count = processor_count(kernel)
-    idle = max(kernel.clock.now_ns * count - user - system, 0)
-    total = cpu_ticks(user, system, idle)
-    # What each processor did isn't kept apart.
-    each = cpu_ticks(user // count, system // count, idle // count)
+    processors = kernel.scheduler.processors
+    times = [(each.user_ns, each.system_ns, idle_ns(kernel, each)) for each in processors]
     _, running, blocked = count_states(kernel)
     boot_time_ns = kernel.clock.realtime_offset_ns - kernel.seen_namespaces.time.boottime_offset_ns
     return b"".join(
         (
-            b"cpu  %s\n" % total,
-            *(b"cpu%d %s\n" % (number, each) for number in range(count)),
-            b"intr %d\n" % sum(queue.interrupt_count for queue in kernel.scheduler.processors),
+            b"cpu  %s\n" % cpu_ticks(*map(sum, zip(*times, strict=True))),
+            *(b"cpu%d %s\n" % (number, cpu_ticks(*each)) for number, each in enumerate(times)),
+            b"intr %d\n" % sum(each.interrupt_count for each in processors),
             b"ctxt %d\n" % kernel.scheduler.switch_count,
             b"btime %d\n" % (boot_time_ns // NS_PER_S),
             b"processes %d\n" % kernel.total_forks,
@@ -294,6 +273,11 @@ def processor_count(kernel: Kernel) -> int:
     return len(kernel.scheduler.processors)
 
 
+def idle_ns(kernel: Kernel, processor: RunQueue) -> int:
+    """How long a processor has done nothing. Of several, that's also while it was another's turn."""
+    return max(kernel.clock.now_ns - processor.user_ns - processor.system_ns, 0)
+
+
 def cpu_ticks(user_ns: int, system_ns: int, idle_ns: int) -> bytes:
     """The figures of a cpu line of stat, in clock ticks."""
     return b"%d 0 %d %d 0 0 0 0 0 0" % (
@@ -305,9 +289,8 @@ def cpu_ticks(user_ns: int, system_ns: int, idle_ns: int) -> bytes:
 
 def show_uptime(kernel: Kernel) -> bytes:
     """/proc/uptime. Linux: fs/proc/uptime.c, uptime_proc_show."""
-    now = kernel.clock.now_ns
-    seen = now + kernel.seen_namespaces.time.boottime_offset_ns
-    idle = max(now * processor_count(kernel) - sum(busy_ns(kernel)), 0)
+    seen = kernel.clock.now_ns + kernel.seen_namespaces.time.boottime_offset_ns
+    idle = sum(idle_ns(kernel, each) for each in kernel.scheduler.processors)
     return b"%d.%02d %d.%02d\n" % (*hundredths(seen), *hundredths(idle))
 
 

@@ -84,7 +84,8 @@ class RunQueue:
 
     Of several processors each has its turn on the one engine: whose turn it isn't has its running task wait
     here too. `work_ns` is how far this processor's work has come beside that of others, `balance_at_ns` when
-    it next looks at their loads, `interrupt_count` how often its timer has interrupted it. `last` is who had
+    it next looks at their loads, `interrupt_count` how often its timer has interrupted it, `user_ns` and
+    `system_ns` what it has spent in programs and in the kernel. `last` is who had
     the processor last, None once that one sleeps; `yielded` who has asked for others to go first.
 
     `fair` is a heap by virtual runtime, `realtime` holds a deque for each priority with bits in
@@ -104,7 +105,9 @@ class RunQueue:
         "realtime_mask",
         "realtime_period_ns",
         "realtime_used_ns",
+        "system_ns",
         "tickets",
+        "user_ns",
         "work_ns",
         "yielded",
     )
@@ -124,6 +127,7 @@ class RunQueue:
         self.work_ns = 0
         self.balance_at_ns = 0
         self.interrupt_count = 0
+        self.user_ns = self.system_ns = 0
         self.yielded: Task | None = None
 
     def add(self, task: Task, *, has_slept: bool = False, at_head: bool = False) -> None:
