@@ -315,3 +315,23 @@ TEST(of_ipv6)
 	CHECK_EQ(next(fd), 12);
 	CHECK_EQ(ntohs(((struct udphdr *)got)->check), sum);
 }
+
+/* A port is looked at by nobody but whoever asks for the name. */
+TEST(the_peer_by_name)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}}, name;
+	socklen_t length = sizeof(name);
+	int fd;
+
+	enter();
+	fd = (int)MUST(socket(AF_INET, SOCK_RAW, IPPROTO_ICMP));
+	CHECK_ERRNO(getpeername(fd, (void *)&name, &length), ENOTCONN);
+	MUST(connect(fd, (void *)&address, sizeof(address)));
+	CHECK_ERRNO(getpeername(fd, (void *)&name, &length), ENOTCONN);
+	CHECK_ERRNO(getsockopt(fd, SOL_SOCKET, SO_PEERNAME, &name, &length), ENOTCONN);
+	address.sin_port = htons(7);
+	MUST(connect(fd, (void *)&address, sizeof(address)));
+	CHECK_OK(getpeername(fd, (void *)&name, &length));
+	CHECK_EQ(name.sin_port, htons(7));
+	CHECK_OK(getsockopt(fd, SOL_SOCKET, SO_PEERNAME, &name, &length));
+}

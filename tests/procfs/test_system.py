@@ -190,6 +190,12 @@ def test_several_processors_are_counted_everywhere(proc: Proc) -> None:
     proc.kernel.clock.jump_to(10 * 10**9)
     assert proc.read("uptime") == b"10.00 30.00\n"
     names = [line.split()[0] for line in proc.read("stat").splitlines()[:5]]
+    proc.kernel.scheduler.processors[1].user_ns = 3 * 10**9
+    assert proc.read("stat").splitlines()[:3] == [
+        b"cpu  300 0 0 2700 0 0 0 0 0 0",
+        b"cpu0 0 0 0 1000 0 0 0 0 0 0",
+        b"cpu1 300 0 0 700 0 0 0 0 0 0",
+    ]
     assert names == [b"cpu", b"cpu0", b"cpu1", b"cpu2", b"intr"]
     assert proc.read("cpuinfo").count(b"processor\t: ") == 3
     assert proc.read("interrupts") == (

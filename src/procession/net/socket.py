@@ -46,8 +46,12 @@ MSG_CMSG_CLOEXEC = int(MessageFlag.MSG_CMSG_CLOEXEC)
 
 # The state of a connection, of whatever family (Linux: include/net/sock.h, sk_state).
 ESTABLISHED = int(TcpState.TCP_ESTABLISHED)
+SYN_SENT = int(TcpState.TCP_SYN_SENT)
 CLOSED = int(TcpState.TCP_CLOSE)
 LISTENING = int(TcpState.TCP_LISTEN)
+
+OWN, PEER, ANY_PEER = 0, 1, 2
+"""Whose address `Socket.getname` tells."""
 
 # What shutdown(2) has ended, in `Socket.ended` (Linux: include/net/sock.h, sk_shutdown).
 RECEIVING = 1
@@ -308,21 +312,13 @@ class Socket:
         """The next connection. Raises Sleep, EAGAIN, EINVAL ..."""
         raise EOPNOTSUPP
 
-    def own_sockaddr(self) -> bytes:
-        """getsockname(2)."""
+    def getname(self, peer: int) -> bytes:
+        """The address of the socket itself (OWN), of who it's connected to (PEER), or of whoever it has been
+        connected to, who may be gone or hasn't answered yet (ANY_PEER). Raises ENOTCONN, EOPNOTSUPP.
+
+        Linux: include/linux/net.h, struct proto_ops.
+        """
         raise EOPNOTSUPP
-
-    def peer_sockaddr(self) -> bytes:
-        """getpeername(2)."""
-        raise EOPNOTSUPP
-
-    def named_peer(self) -> bytes:
-        """What SO_PEERNAME says: also of who hasn't answered yet. Linux: net/ipv4/af_inet.c, inet_getname."""
-        return self.peer_sockaddr()
-
-    def accepted_sockaddr(self) -> bytes:
-        """What accept(2) says of the other end of this new connection."""
-        return self.peer_sockaddr()
 
     def send(self, data: bytes, flags: int, address: bytes | None, control: Control | None) -> int:
         """Send `data`; how many bytes were taken. What was taken of `control` is no longer in it."""

@@ -28,6 +28,7 @@ from procession.abi.socket import (
 from procession.abi.time import Clock
 from procession.abi.word import Words, pack_array, pack_u32, pack_u64
 from procession.net.socket import (
+    ANY_PEER,
     LISTENING,
     MINIMUM_RECEIVE_BUFFER,
     MINIMUM_SEND_BUFFER,
@@ -451,7 +452,7 @@ def get_socket_option(socket: Socket, name: int, length: int) -> bytes:
             raise EINVAL
         return pack_u64(socket.network.cookie)
     if name == _SO_PEERNAME:
-        address = socket.named_peer()
+        address = socket.getname(ANY_PEER)
         if len(address) < length:
             raise EINVAL
         return address

@@ -19,7 +19,7 @@ from procession.net.internet.output import neighbour_timed_out
 from procession.net.internet.tcp_connection import CONNECT_TIMER
 from procession.net.internet.tcp_handshake import connection_timed_out
 from procession.net.packet.ring import RING_TIMER
-from procession.net.socket import MSG_DONTWAIT, URGENT_SIGNAL_TIMER
+from procession.net.socket import ANY_PEER, MSG_DONTWAIT, OWN, PEER, URGENT_SIGNAL_TIMER
 from procession.net.socket_file import SocketFile, open_socket
 from procession.syscalls.declaration import syscall
 from procession.syscalls.landlock_port import BIND_TCP, CONNECT_TCP, check_address
@@ -212,7 +212,7 @@ def _accept(task: Task, fd: int, address: int, length: InOut[I32], flags: int) -
     if address:
         try:
             try:
-                name = connection.accepted_sockaddr()
+                name = connection.getname(ANY_PEER)
             except ENOTCONN:
                 raise ECONNABORTED from None
             write_address(name, task, address, length)
@@ -235,14 +235,14 @@ def shutdown(task: Task, fd: Fd, how: Choice[ShutdownHow]) -> int:
 @syscall(51)
 def getsockname(task: Task, fd: Fd, address: OutSocketAddress, length: InOut[I32]) -> int:
     """getsockname(2). Linux: net/socket.c, __sys_getsockname."""
-    write_address(socket_file(task, fd).socket.own_sockaddr(), task, address, length)
+    write_address(socket_file(task, fd).socket.getname(OWN), task, address, length)
     return 0
 
 
 @syscall(52)
 def getpeername(task: Task, fd: Fd, address: OutSocketAddress, length: InOut[I32]) -> int:
     """getpeername(2). Linux: net/socket.c, __sys_getpeername."""
-    write_address(socket_file(task, fd).socket.peer_sockaddr(), task, address, length)
+    write_address(socket_file(task, fd).socket.getname(PEER), task, address, length)
     return 0
 
 

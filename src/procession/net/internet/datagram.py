@@ -228,12 +228,6 @@ class DatagramSocket(InternetSocket):
             self.give_up_port()
             self.local_port = 0
 
-    def peer_sockaddr(self) -> bytes:
-        if self.state != ESTABLISHED or not self.remote_port:
-            # Linux: net/ipv4/af_inet.c, inet_getname: port 0 is nobody.
-            raise ENOTCONN
-        return super().peer_sockaddr()
-
     def arrive(self, packet: Packet) -> None:
         """Keep a datagram if there is room. Linux: net/ipv4/udp.c, __udp_enqueue_schedule_skb."""
         system = self.network.system

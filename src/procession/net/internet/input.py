@@ -11,9 +11,9 @@ from procession.net.internet.output import record_arrival, send_error
 from procession.net.internet.packet import SOUND, TCP, UDP, UDP_LITE, WRONG_CHECKSUM, Packet
 from procession.net.internet.passage import SEGMENT_HEADER
 from procession.net.internet.raw import deliver_raw, tell_ping, tell_raw
-from procession.net.internet.tcp_backlog import SYN_SENT
 from procession.net.internet.tcp_outside import answer_segment
 from procession.net.internet.udp import UdpSocket, find_receivers
+from procession.net.socket import SYN_SENT
 
 if TYPE_CHECKING:
     from procession.net.link.interface import Interface

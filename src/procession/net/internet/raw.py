@@ -135,8 +135,7 @@ class RawSocket(_MessageSocket):
         self.check_bindable(wanted, scope_of(address))
         if self.state == ESTABLISHED and self.family == AF_INET:
             raise EINVAL("the socket is connected")
-        self.local_address = wanted
-        self.has_chosen_address = not is_any(wanted)
+        self.choose_address(wanted)
 
     @property
     def has_own_header(self) -> bool:
@@ -328,8 +327,7 @@ class PingSocket(_MessageSocket):
             self._listen()
         else:
             self.bind_automatically()
-        self.local_address = wanted
-        self.has_chosen_address = not is_any(wanted)
+        self.choose_address(wanted)
         self.has_chosen_port = port != 0
 
     def send(self, data: bytes, flags: int, address: bytes | None, control: Control | None) -> int:

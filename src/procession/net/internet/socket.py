@@ -36,7 +36,7 @@ from procession.net.internet.address import (
 )
 from procession.net.internet.flow import find_flow
 from procession.net.internet.flow_label import FlowLabel, release_labels
-from procession.net.socket import CLOSED, Socket
+from procession.net.socket import CLOSED, PEER, SYN_SENT, Socket
 
 if TYPE_CHECKING:
     from procession.net.internet.flow import Flow
@@ -155,7 +155,7 @@ class InternetSocket(Socket):
         ports = self.ports
         is_chosen = port != 0
         if not is_chosen and self.protocol_options.get(NO_PORT_YET):
-            self._choose_address(wanted)
+            self.choose_address(wanted)
             return
         if is_chosen:
             if self.options.get(_SO_REUSEADDR) != FORCED_REUSE:
@@ -163,7 +163,7 @@ class InternetSocket(Socket):
                 ports.check_bind(self, wanted, port)
         else:
             port = self._find_port(for_connection=False)
-        self._choose_address(wanted)
+        self.choose_address(wanted)
         self.local_port = port
         if len(wanted) == 16 and self.has_chosen_address:
             self.is_ipv6_only = True
@@ -173,7 +173,8 @@ class InternetSocket(Socket):
         ports.add(self)
         self.port_taken()
 
-    def _choose_address(self, wanted: bytes) -> None:
+    def choose_address(self, wanted: bytes) -> None:
+        """bind(2) has named it."""
         self.local_address = wanted
         # The wildcard of IPv4 in IPv6's form is a choice, too.
         self.has_chosen_address = wanted != any_of(self.family)
@@ -305,14 +306,15 @@ class InternetSocket(Socket):
         if (is_link_local(target) or is_group_of_link(target)) and not scope and self.device is None:
             raise EINVAL("a link-local address needs an interface")
 
-    def own_sockaddr(self) -> bytes:
+    def getname(self, peer: int) -> bytes:
         """Linux: net/ipv4/af_inet.c, inet_getname."""
-        return format_sockaddr(self.local_address, self.local_port, self.family)
-
-    def peer_sockaddr(self) -> bytes:
-        if self.remote_address is None:
+        if not peer:
+            return format_sockaddr(self.local_address, self.local_port, self.family)
+        # Port 0 is nobody.
+        remote = self.remote_address
+        if remote is None or not self.remote_port or (peer == PEER and self.state in (CLOSED, SYN_SENT)):
             raise ENOTCONN
-        return format_sockaddr(self.remote_address, self.remote_port, self.family)
+        return format_sockaddr(remote, self.remote_port, self.family)
 
     def leave_groups(self) -> None:
         """The socket is closed."""

@@ -38,7 +38,6 @@ from procession.net.internet.flow import Flow
 from procession.net.internet.reuseport import join_group
 from procession.net.internet.socket import InternetSocket
 from procession.net.internet.tcp_backlog import (
-    SYN_SENT,
     admit,
     become_acceptable,
     leave_listener,
@@ -95,6 +94,7 @@ from procession.net.socket import (
     MSG_PEEK,
     RECEIVING,
     SENDING,
+    SYN_SENT,
     Socket,
 )
 from procession.net.timestamp import (
@@ -739,18 +739,6 @@ class TcpSocket(InternetSocket):
 
     def poll_mask(self) -> int:
         return ready_events(self)
-
-    def peer_sockaddr(self) -> bytes:
-        if self.state in (CLOSED, SYN_SENT):
-            raise ENOTCONN
-        return super().peer_sockaddr()
-
-    def named_peer(self) -> bytes:
-        return super().peer_sockaddr()
-
-    def accepted_sockaddr(self) -> bytes:
-        # The connection may be over already. Linux: net/ipv4/af_inet.c, inet_getname.
-        return super().peer_sockaddr()
 
     def ioctl(self, request: int, argument: int, memory: UserMemory) -> int:
         if request in STAMP_REQUESTS:

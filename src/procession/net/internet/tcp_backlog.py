@@ -6,20 +6,17 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import ECONNREFUSED, Errno
-from procession.abi.socket import TcpState
 from procession.net.internet.address import is_link_local
 from procession.net.internet.flow import Flow, find_flow
 from procession.net.internet.tcp_fastopen import take_opening
 from procession.net.internet.tcp_filter import leads_to
 from procession.net.internet.tcp_options import DEFER_ACCEPT, seconds_of
-from procession.net.socket import CLOSED, ESTABLISHED, SENDING
+from procession.net.socket import CLOSED, ESTABLISHED, SENDING, SYN_SENT
 from procession.net.socket_filter import copy_filter
 
 if TYPE_CHECKING:
     from procession.net.internet.tcp import TcpSocket
     from procession.net.network import Network
-
-SYN_SENT = int(TcpState.TCP_SYN_SENT)
 
 
 def establish(socket: TcpSocket, listener: TcpSocket, way_back: Flow) -> None:

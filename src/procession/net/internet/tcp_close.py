@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import ECONNABORTED, ECONNRESET, ENOTCONN
 from procession.abi.socket import SocketOption, TcpState
-from procession.net.internet.tcp_backlog import SYN_SENT, become_acceptable, stop_listening
+from procession.net.internet.tcp_backlog import become_acceptable, stop_listening
 from procession.net.internet.tcp_connection import connection_is_over
 from procession.net.internet.tcp_filter import FIN_WAIT1, LAST_ACK, loses_end
 from procession.net.internet.tcp_options import FIN_TIMEOUT_S, LINGER_2
@@ -14,7 +14,7 @@ from procession.net.internet.tcp_phase import UNCONNECTED, phase_after_shutdown
 from procession.net.internet.tcp_rejoin import HAVE_CONNECTION, end_alone, meet, vanish
 from procession.net.internet.tcp_repair import is_under_repair
 from procession.net.internet.tcp_stamps import forget_stamps
-from procession.net.socket import BOTH_WAYS, CLOSED, ESTABLISHED, LISTENING, RECEIVING, SENDING
+from procession.net.socket import BOTH_WAYS, CLOSED, ESTABLISHED, LISTENING, RECEIVING, SENDING, SYN_SENT
 
 if TYPE_CHECKING:
     from procession.net.internet.tcp import TcpSocket

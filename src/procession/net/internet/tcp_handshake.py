@@ -19,12 +19,12 @@ from procession.abi.socket import TcpState
 from procession.net.internet.address import AF_UNSPEC, family_of
 from procession.net.internet.flow import DELIVERED, REFUSED, UNRESOLVED, Flow
 from procession.net.internet.passage import SYN
-from procession.net.internet.tcp_backlog import SYN_SENT, become_acceptable, establish, find_way_back
+from procession.net.internet.tcp_backlog import become_acceptable, establish, find_way_back
 from procession.net.internet.tcp_connection import find_listener
 from procession.net.internet.tcp_fastopen import CLIENT, KEPT_DATA, LONGEST_DATA, FastOpen, data_in_syn
 from procession.net.internet.tcp_filter import arrival, lets_connect, send_again
 from procession.net.internet.tcp_phase import CONNECTED, CONNECTING, UNCONNECTED
-from procession.net.socket import CLOSED, MSG_DONTWAIT
+from procession.net.socket import CLOSED, MSG_DONTWAIT, SYN_SENT
 
 if TYPE_CHECKING:
     from procession.net.internet.tcp import TcpSocket

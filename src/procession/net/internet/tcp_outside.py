@@ -20,8 +20,8 @@ from procession.net.internet.passage import (
     receiver_key,
     segment,
 )
-from procession.net.internet.tcp_backlog import SYN_SENT
 from procession.net.internet.tcp_repair import sent_number
+from procession.net.socket import SYN_SENT
 
 if TYPE_CHECKING:
     from procession.net.internet.packet import Packet

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.socket import SocketOption, TcpState
+from procession.abi.socket import SocketOption
 from procession.net.socket import (
     BOTH_WAYS,
     CLOSED,
@@ -17,13 +17,13 @@ from procession.net.socket import (
     POLLRDHUP,
     RECEIVING,
     SENDING,
+    SYN_SENT,
 )
 
 if TYPE_CHECKING:
     from procession.net.internet.tcp import TcpSocket
 
 _SO_OOBINLINE = int(SocketOption.SO_OOBINLINE)
-_SYN_SENT = int(TcpState.TCP_SYN_SENT)
 
 
 def ready_events(socket: TcpSocket) -> int:
@@ -37,7 +37,7 @@ def ready_events(socket: TcpSocket) -> int:
         mask |= POLLHUP
     if ended & RECEIVING:
         mask |= POLLIN | POLLRDHUP
-    if state == _SYN_SENT:
+    if state == SYN_SENT:
         # What is sent connects (TCP_FASTOPEN_CONNECT).
         return mask | POLLOUT if socket.is_deferred else mask
     urgent = socket.urgent

@@ -237,11 +237,11 @@ class NetlinkSocket(Socket):
         """Whether the caller may send to other sockets, and to groups (in Linux, NL_CFG_F_NONROOT_SEND)."""
         return self.is_for_everybody or self.may_administrate
 
-    def own_sockaddr(self) -> bytes:
+    def getname(self, peer: int) -> bytes:
+        """Linux: net/netlink/af_netlink.c, netlink_getname."""
+        if peer:
+            return SockaddrNl(AF_NETLINK, 0, self.target, self.target_groups & -self.target_groups).pack()
         return SockaddrNl(AF_NETLINK, 0, self.port_id, self.groups).pack()
-
-    def peer_sockaddr(self) -> bytes:
-        return SockaddrNl(AF_NETLINK, 0, self.target, self.target_groups & -self.target_groups).pack()
 
     # Messages
 

@@ -171,8 +171,10 @@ class PacketSocket(Socket):
             self.error = ENETDOWN.number
             self.state_changed()
 
-    def own_sockaddr(self) -> bytes:
+    def getname(self, peer: int) -> bytes:
         """Linux: net/packet/af_packet.c, packet_getname."""
+        if peer:
+            raise EOPNOTSUPP
         interface = self.network.interfaces.get(self.interface_index)
         hardware = interface.hardware_address if interface is not None else b""
         name = SockaddrLl(
@@ -416,10 +418,6 @@ class PacketSocket(Socket):
         raise ENOPROTOOPT
 
     def shutdown(self, how: int) -> None:
-        raise EOPNOTSUPP
-
-    def peer_sockaddr(self) -> bytes:
-        """Linux: net/packet/af_packet.c, packet_getname."""
         raise EOPNOTSUPP
 
     @property

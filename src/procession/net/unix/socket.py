@@ -144,14 +144,12 @@ class UnixSocket(Socket):
         if self.passes_credentials:
             self.bind_automatically()
 
-    def own_sockaddr(self) -> bytes:
-        return format_address(self.name)
-
-    def peer_sockaddr(self) -> bytes:
-        peer = self.peer
-        if peer is None:
+    def getname(self, peer: int) -> bytes:
+        """Linux: net/unix/af_unix.c, unix_getname."""
+        named = self.peer if peer else self
+        if named is None:
             raise ENOTCONN
-        return format_address(peer.name)
+        return format_address(named.name)
 
     # Credentials and files
 
