@@ -125,6 +125,26 @@ def test_the_kernel_runs_as_it_was_written() -> None:
     assert "@pytest_ar" not in vars(sys.modules["procession.machine"])
 
 
+def run_pytest(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pytest", "-q", "--strict-markers", "-p", "no:cacheprovider", *arguments]
+    return subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
+
+
+def test_it_does_so_where_directories_are_named(tmp_path: Path) -> None:
+    """Their own configurations import it before the plugin is configured."""
+    for name in ("one", "two"):
+        directory = tmp_path / name
+        directory.mkdir()
+        (directory / "conftest.py").write_text("import procession.machine\n")
+        (directory / f"test_{name}.py").write_text(
+            "import sys\n\ndef test_it():\n"
+            "    assert '@pytest_ar' not in vars(sys.modules['procession.machine'])\n"
+        )
+    result = run_pytest(tmp_path, "one", "two")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "2 passed" in result.stdout
+
+
 @pytest.mark.explore(preemptions=1, oracles=["deadlock"])
 def test_the_mark_says_how_schedules_are_searched(guest: Callable[..., Guest]) -> None:
     report = guest([compiled("shell_lab")]).assert_no_schedule_fails()
@@ -150,13 +170,7 @@ def test_a_failure_shows_the_story_and_where_the_recording_is(
     tmp_path: Path, options: tuple[str, ...]
 ) -> None:
     (tmp_path / "test_race.py").write_text(TEST_FILE.format(command=compiled("appenders")))
-    result = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "--strict-markers", "-p", "no:cacheprovider", *options],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    result = run_pytest(tmp_path, *options)
     assert result.returncode == 1, result.stdout + result.stderr
     assert "1 failed, 1 passed" in result.stdout
     assert "goes on before" in result.stdout

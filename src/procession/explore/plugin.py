@@ -49,11 +49,22 @@ class AsWritten(MetaPathFinder):
         return PathFinder.find_spec(fullname, path, target)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    """Have the modules found before the configuration of a directory that was named imports any."""
+    _find_as_written(early_config)
+
+
+def _find_as_written(config: pytest.Config) -> None:
+    if not any(isinstance(finder, AsWritten) for finder in sys.meta_path):
+        finder = AsWritten()
+        sys.meta_path.insert(0, finder)
+        config.add_cleanup(lambda: sys.meta_path.remove(finder))
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the mark known, and the modules found."""
-    finder = AsWritten()
-    sys.meta_path.insert(0, finder)
-    config.add_cleanup(lambda: sys.meta_path.remove(finder))
+    """Make the mark known, and the modules found, also for who names this plugin in a configuration."""
+    _find_as_written(config)
     config.addinivalue_line(
         "markers",
         f"{_MARK}(preemptions=2, oracles=None, schedules=None, seconds=None): how `guest` searches schedules",
