@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 _ITEM = re.compile(r"(\d*)([a-zA-Z?])")
 _INTEGERS = "bBhHiIlLqQ"
 _exact_pack, _exact_pack_into = Struct.pack, Struct.pack_into
+PackError = error
+"""What is raised for values of another kind, or another number of them, than a format has."""
 
 
 class Words(Struct):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import struct
 from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from procession.abi.errno import EIO, Errno
+from procession.abi.word import PackError
 from procession.fs.host_source import HostSource, HostStatus
 from procession.fs.host_stream import HostInput, HostOutput
 from procession.fs.host_tree import HostTree
@@ -77,6 +77,8 @@ def save_machine(machine: Saved, path: str | os.PathLike[str]) -> None:
 
 _ROOTS = ("init", "inlet", "input", "kernel", "memory", "output")
 _KINDS = (Task, Inlet, HostInput, Kernel, PhysicalMemory, HostOutput, SeededDecider)
+_IMPOSSIBLE = (AttributeError, TypeError, ValueError, IndexError, OverflowError, KeyError, PackError)
+"""What a state raises that nobody can have had."""
 
 
 class SavedMachine:
@@ -111,15 +113,7 @@ class SavedMachine:
         self._join_outside(state, base, engine, roots[-1])
         try:
             self._start(state, other, memory)
-        except (
-            AttributeError,
-            TypeError,
-            ValueError,
-            IndexError,
-            OverflowError,
-            KeyError,
-            struct.error,
-        ) as error:
+        except _IMPOSSIBLE as error:
             raise BadSnapshot(f"what was running can't go on: {error}") from None
         self.beside = _checked_beside(state.beside)
 
