@@ -443,3 +443,29 @@ TEST(flags_of_receiving)
 	CHECK_ERRNO(recv(new_socket(AF_PACKET, SOCK_RAW, 0), buffer, 8, MSG_WAITALL | MSG_DONTWAIT), EINVAL);
 	CHECK_ERRNO(recv(new_socket(AF_PACKET, SOCK_RAW, 0), buffer, 8, MSG_DONTWAIT), EAGAIN);
 }
+
+/* Bytes that can't be read don't matter to who has nowhere to send them. */
+TEST(nowhere_before_bad_bytes)
+{
+	const char *bad = bad_address();
+	int fd;
+
+	enter();
+	handle(SIGPIPE, SIG_IGN, 0);
+	fd = new_socket(AF_UNIX, SOCK_STREAM, 0);
+	CHECK_ERRNO(write(fd, bad, 3), ENOTCONN);
+	CHECK_ERRNO(send(fd, bad, 3, 0), ENOTCONN);
+	fd = new_socket(AF_INET, SOCK_RAW, IPPROTO_UDP);
+	CHECK_ERRNO(write(fd, bad, 3), EDESTADDRREQ);
+	CHECK_ERRNO(send(fd, bad, 3, MSG_OOB), EOPNOTSUPP);
+	CHECK_ERRNO(send(fd, bad, 70000, 0), EMSGSIZE);
+	CHECK_ERRNO(write(new_socket(AF_INET6, SOCK_RAW, IPPROTO_UDP), bad, 3), EDESTADDRREQ);
+	CHECK_ERRNO(write(new_socket(AF_PACKET, SOCK_RAW, 0), bad, 3), ENXIO);
+	CHECK_ERRNO(send(new_socket(AF_PACKET, SOCK_DGRAM, 0), bad, 3, 0), ENXIO);
+	fd = new_socket(AF_INET, SOCK_STREAM, 0);
+	CHECK_ERRNO(write(fd, bad, 3), EPIPE);
+	CHECK_ERRNO(send(fd, bad, 3, 0), EPIPE);
+	MUST(listen(fd, 1));
+	CHECK_ERRNO(send(fd, bad, 3, 0), EPIPE);
+	CHECK_ERRNO(write((int)MUST(open("/dev/full", O_WRONLY)), bad, 3), ENOSPC);
+}

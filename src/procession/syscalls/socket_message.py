@@ -143,11 +143,15 @@ def _send_stream(
     while True:
         try:
             wanted = min(total - done, STREAM_CHUNK)
-            data = source.read(done, wanted) if wanted else b""
-            if len(data) < wanted:
-                data = data[: socket.whole_write(len(data))]
-                if not data:
-                    raise EFAULT
+            try:
+                data = source.read(done, wanted) if wanted else b""
+                if len(data) < wanted:
+                    data = data[: socket.whole_write(len(data))]
+                    if not data:
+                        raise EFAULT
+            except EFAULT:
+                socket.check_message(total, flags, address)
+                raise
             is_last = done + wanted == total
             count = socket.send(
                 data, flags & ~MSG_NOT_LAST if is_last else flags | MSG_NOT_LAST, address, control

@@ -104,6 +104,11 @@ class _MessageSocket(DatagramSocket):
         if length > LONGEST_PACKET:
             raise EMSGSIZE("longer than a packet may be")
 
+    def check_message(self, length: int, flags: int, address: bytes | None) -> None:
+        if flags & MSG_OOB:
+            raise EOPNOTSUPP("no urgent data here")
+        self.target_of(address)
+
     def bind_automatically(self, *, for_connection: bool = False) -> None:
         """There are no ports of its protocol."""
 

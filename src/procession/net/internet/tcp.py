@@ -596,6 +596,10 @@ class TcpSocket(InternetSocket):
         self.flow = found
         return found
 
+    def check_message(self, length: int, flags: int, address: bytes | None) -> None:
+        if self.state in (CLOSED, LISTENING) and not (flags & MSG_FASTOPEN or self.is_deferred):
+            self._refuse_to_send(flags)
+
     def _refuse_to_send(self, flags: int) -> None:
         """There is no connection that could be sent to. Linux: net/core/stream.c, sk_stream_wait_connect."""
         self.raise_error()

@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from procession.fs.file import UserMemory
     from procession.mm.page_cache import PageCache
     from procession.net.internet.crossing import Crossing
+    from procession.net.link.interface import Interface
     from procession.net.message import Control
     from procession.net.network import Network
     from procession.net.packet.fanout import FanoutGroup
@@ -281,8 +282,14 @@ class PacketSocket(Socket):
         if self.ring is not None:
             self.ring.timed_out(self)
 
-    def send(self, data: bytes, flags: int, address: bytes | None, control: Control | None) -> int:
-        """Linux: net/packet/af_packet.c, packet_snd."""
+    def check_message(self, length: int, flags: int, address: bytes | None) -> None:
+        self._way_out(address)
+
+    def _way_out(self, address: bytes | None) -> tuple[Interface, int, bytes]:
+        """The interface that a frame goes to, with the protocol and the other end's hardware address.
+
+        Raises EINVAL, ENXIO, ENETDOWN.
+        """
         index, protocol, target = self.interface_index, self.protocol, b""
         if address is not None:
             if len(address) < SockaddrLl.SIZE:
@@ -297,6 +304,11 @@ class PacketSocket(Socket):
             raise ENXIO("no such interface")
         if not interface.is_up:
             raise ENETDOWN("the interface is down")
+        return interface, protocol, target
+
+    def send(self, data: bytes, flags: int, address: bytes | None, control: Control | None) -> int:
+        """Linux: net/packet/af_packet.c, packet_snd."""
+        interface, protocol, target = self._way_out(address)
         header = b""
         if self.kind == _RAW and interface.has_frames:
             if len(data) < HEADER_BYTES:

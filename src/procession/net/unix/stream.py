@@ -110,6 +110,12 @@ class UnixStream(UnixSocket):
             self.is_short_of_room = True
         return mask
 
+    def check_message(self, length: int, flags: int, address: bytes | None) -> None:
+        if address is not None:
+            raise EISCONN if self.state == ESTABLISHED else EOPNOTSUPP
+        if self.peer is None:
+            raise ENOTCONN
+
     def send(self, data: bytes, flags: int, address: bytes | None, control: Control | None) -> int:
         """Linux: net/unix/af_unix.c, unix_stream_sendmsg."""
         if flags & MSG_OOB and not data:
