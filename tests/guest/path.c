@@ -549,3 +549,13 @@ TEST(a_directory_taken_for_the_root)
 	CHECK_ERRNO(opened_within(directory, "inner/climbing", RESOLVE_BENEATH), EXDEV);
 	CHECK(is_same(opened_within(directory, "inner/../file", RESOLVE_BENEATH), "top/file"));
 }
+
+TEST(a_name_from_the_root_of_another_mount)
+{
+	int directory = opened("/proc", O_RDONLY | O_DIRECTORY);
+
+	CHECK(is_same(opened_within(directory, "/", RESOLVE_NO_XDEV), "/"));
+	CHECK_ERRNO(opened_within(directory, "/proc", RESOLVE_NO_XDEV), EXDEV);
+	CHECK_ERRNO(opened_within(directory, "self/root", RESOLVE_NO_XDEV), EXDEV);
+	CHECK(is_same(opened_within(directory, "version", RESOLVE_NO_XDEV), "/proc/version"));
+}

@@ -206,10 +206,12 @@ class Walk:
         return target
 
     def _go_to_root(self) -> None:
+        """Linux: fs/namei.c, nd_jump_root."""
         if self.resolve & RESOLVE_BENEATH:
             raise EXDEV
         root = self.root
-        if self.resolve & RESOLVE_NO_XDEV and root.mount is not self.mount:
+        # The name itself may begin anywhere; that of a link may not.
+        if self.links and self.resolve & RESOLVE_NO_XDEV and root.mount is not self.mount:
             raise EXDEV
         self.mount, self.dentry = root
         self.connected_in = None
