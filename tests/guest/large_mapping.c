@@ -151,3 +151,43 @@ TEST(a_file_that_is_mapped_in_many_areas_is_synced_once)
 	MUST(munmap(start, 2 * count * PAGE));
 	close(fd);
 }
+
+static int begins_with_a_huge_page(const void *memory)
+{
+	return memory != MAP_FAILED && ((uintptr_t)memory & ((2UL << 20) - 1)) == 0;
+}
+
+TEST(whole_huge_pages_begin_where_one_could)
+{
+	size_t huge = 2UL << 20;
+	char *page, *first, *second, *taken;
+
+	/* Whatever was where the next mapping would go. */
+	for (int i = 0; i < 3; i++) {
+		page = map_large(PAGE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+		first = map_large(huge, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+		second = map_large(2 * huge, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+		CHECK(begins_with_a_huge_page(first));
+		CHECK(begins_with_a_huge_page(second));
+	}
+	CHECK(begins_with_a_huge_page(mremap(page, PAGE, 4 * huge, MREMAP_MAYMOVE)));
+	CHECK(begins_with_a_huge_page(mmap(NULL, huge, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0)));
+	/* A place that was asked for and that is free is taken as it is. */
+	MUST(munmap(second, 2 * huge));
+	taken = mmap(second + PAGE, huge, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	CHECK(taken == second + PAGE);
+}
+
+TEST(pages_that_no_large_folio_could_hold_come_one_by_one)
+{
+	char *memory = map_large(64 * PAGE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	char *two = (char *)(((uintptr_t)memory + 16 * PAGE - 1) & ~(16 * PAGE - 1));
+
+	MUST(mprotect(two, PAGE, PROT_READ));
+	MUST(mprotect(two + 3 * PAGE, PAGE, PROT_READ));
+	MUST(mlock2(two + PAGE, 2 * PAGE, MLOCK_ONFAULT));
+	two[PAGE] = 1;
+	CHECK_EQ(kilobytes("/proc/self/smaps", "Rss:", two + PAGE), 4);
+	two[2 * PAGE] = 1;
+	CHECK_EQ(kilobytes("/proc/self/smaps", "Rss:", two + PAGE), 8);
+}

@@ -382,3 +382,57 @@ TEST(errnos)
 	CHECK_EQ(usage.ru_nswap, 0);
 	CHECK_EQ(usage.ru_nsignals, 0);
 }
+
+static volatile int in_spinner, elsewhere;
+static pthread_t spinner;
+
+static void count_tick(int signo)
+{
+	(void)signo;
+	if (pthread_equal(pthread_self(), spinner))
+		in_spinner++;
+	else
+		elsewhere++;
+}
+
+/* A thread that works until it has had ten signals, while the first one sleeps. */
+static void *spin(void *argument)
+{
+	timer_t timer;
+	struct itimerspec each = {.it_value.tv_nsec = 2000000, .it_interval.tv_nsec = 2000000};
+	struct itimerval often = {.it_value.tv_usec = 2000, .it_interval.tv_usec = 2000};
+	const int *which = argument;
+
+	spinner = pthread_self();
+	usleep(10000);
+	if (*which >= 0) {
+		MUST(setitimer(*which, &often, NULL));
+	} else {
+		MUST(timer_create(CLOCK_PROCESS_CPUTIME_ID, NULL, &timer));
+		MUST(timer_settime(timer, 0, &each, NULL));
+	}
+	while (in_spinner + elsewhere < 10)
+		;
+	often = (struct itimerval){0};
+	if (*which >= 0)
+		MUST(setitimer(*which, &often, NULL));
+	else
+		MUST(timer_delete(timer));
+	return NULL;
+}
+
+TEST(the_thread_that_works_takes_the_signals_of_its_timers)
+{
+	int which[] = {ITIMER_PROF, ITIMER_VIRTUAL, -1};
+	int signals[] = {SIGPROF, SIGVTALRM, SIGALRM};
+	pthread_t thread;
+
+	for (size_t i = 0; i < LENGTH(which); i++) {
+		in_spinner = elsewhere = 0;
+		MUST(signal(signals[i], count_tick) == SIG_ERR ? -1 : 0);
+		MUST(pthread_create(&thread, NULL, spin, &which[i]) == 0 ? 0 : -1);
+		MUST(pthread_join(thread, NULL) == 0 ? 0 : -1);
+		CHECK(in_spinner >= 10);
+		CHECK_EQ(elsewhere, 0);
+	}
+}

@@ -22,6 +22,7 @@ RLIM_INFINITY = (1 << 64) - 1
 MMAP_BASE = 0x7FFF_F7FF_F000
 """Where mappings are placed downwards from: addresses are the same in every run."""
 
+_HUGE_PAGE_MASK = (2 << 20) - 1
 _PAGES_OF_AREA = 4
 """Copying an area is as much work as changing so many pages."""
 (_HIGH, _HIGH_END), (_LOW, _LOW_END) = RESERVED
@@ -131,6 +132,22 @@ class AreaMap:
         if below is None:
             return self.find_gap(length, below=pte.USER_END)
         raise ENOMEM("no gap of that length")
+
+    def find_gap_for_private(self, length: int, below: int | None = None) -> int:
+        """Where `length` bytes of private anonymous memory are free for which no place is wished: whole huge
+        pages begin where one could. Raises ENOMEM.
+
+        Linux: mm/huge_memory.c, __thp_get_unmapped_area.
+        """
+        if length & _HUGE_PAGE_MASK == 0:
+            try:
+                start = self.find_gap(length + _HUGE_PAGE_MASK + 1, below=below)
+            except ENOMEM:
+                pass
+            else:
+                # The upper end even of a gap that begins so by chance: what comes next goes below.
+                return (start | _HUGE_PAGE_MASK) + 1
+        return self.find_gap(length, below=below)
 
     @property
     def total_pages(self) -> int:

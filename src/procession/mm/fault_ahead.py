@@ -52,8 +52,11 @@ def fault_ahead(mm: MemoryDescriptor, address: int) -> int:
         in_a_row = 0
         while in_a_row < min(_IN_A_ROW, index) and words[slot - in_a_row - 1]:
             in_a_row += 1
-        if in_a_row < _IN_A_ROW or page - _IN_A_ROW < area.start >> PAGE_SHIFT:
-            if len(memory.counted[leaf]) <= MANY_IN_TABLE:
+        is_in_a_row = in_a_row == _IN_A_ROW and page - _IN_A_ROW >= area.start >> PAGE_SHIFT
+        if not is_in_a_row or not _fits(area, page, FOLIO_PAGES):
+            if not is_in_a_row and len(memory.counted[leaf]) <= MANY_IN_TABLE:
+                return 0
+            if not _fits(area, page, _SMALL_FOLIO_PAGES):
                 return 0
             count = _SMALL_FOLIO_PAGES - 1 - (page & _SMALL_FOLIO_PAGES - 1)
     if (
@@ -74,7 +77,16 @@ def fault_ahead(mm: MemoryDescriptor, address: int) -> int:
         while first > lowest and not words[slot - page + first - 1]:
             first -= 1
         return _fill(mm, area, leaf, first, page)
-    return _fill(mm, area, leaf, page + 1, min(page + 1 + count, area.end >> PAGE_SHIFT))
+    return _fill(mm, area, leaf, page + 1, page + 1 + count)
+
+
+def _fits(area: VirtualMemoryArea, page: int, folio_pages: int) -> bool:
+    """Whether the folio that page number `page` would be in lies in the area as a whole.
+
+    Linux: include/linux/huge_mm.h, thp_vma_suitable_order.
+    """
+    first = page & -folio_pages
+    return area.start >> PAGE_SHIFT <= first and first + folio_pages <= area.end >> PAGE_SHIFT
 
 
 def populate_ahead(mm: MemoryDescriptor, address: int, end: int) -> int:

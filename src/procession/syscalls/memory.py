@@ -159,8 +159,11 @@ def _place(task: Task, address: int, size: int, flags: int) -> int:
     mm = task.mm
     is_fixed = bool(flags & (MapFlag.MAP_FIXED | MapFlag.MAP_FIXED_NOREPLACE))
     if not is_fixed:
-        if flags & MapFlag.MAP_32BIT:
-            return mm.find_gap(size, below=1 << 31)
+        below = 1 << 31 if flags & MapFlag.MAP_32BIT else None
+        if not address and flags & MapFlag.MAP_ANONYMOUS and flags & MAP_TYPE == MapFlag.MAP_PRIVATE:
+            return mm.find_gap_for_private(size, below)
+        if below is not None:
+            return mm.find_gap(size, below=below)
         address = align(address) if 0 < address < pte.USER_END else 0
     elif not address & PAGE_MASK:
         check_mapping_address(task, address)

@@ -172,7 +172,12 @@ def _grow_in_place(mm: MemoryDescriptor, area: VirtualMemoryArea, end: int) -> N
 def _move(mm: MemoryDescriptor, area: VirtualMemoryArea, asked: _Remap) -> int:
     """Move part of `area`, or map it once more; gives the new address. Linux: mm/mremap.c, move_vma."""
     address, old_size, new_size, flags, new_address = asked
-    target = new_address if flags & _FIXED else mm.find_gap(new_size, new_address)
+    if flags & _FIXED:
+        target = new_address
+    elif new_address or area.pages is not None:
+        target = mm.find_gap(new_size, new_address)
+    else:
+        target = mm.find_gap_for_private(new_size)
     ring = _ring_of(mm, area.pages) if isinstance(area.pages, RingPages) else None
     pages = mm.tables.prepare_move(address, target, old_size) if old_size else []
     moved = area.copy(address, address + (old_size or new_size))

@@ -65,6 +65,12 @@ def send_group_signal(
     return _send(kernel, preferred or group.leader, group, info, is_group=True)
 
 
+def running_thread(kernel: Kernel, group: ThreadGroup) -> Task | None:
+    """The thread of `group` that runs now, if one does: what its time has brought about is for it to take."""
+    current = kernel.current
+    return current if current is not None and current.group is group else None
+
+
 def _send(kernel: Kernel, task: Task, group: ThreadGroup, info: SigInfo, *, is_group: bool) -> bool:
     """Linux: kernel/signal.c, __send_signal_locked."""
     signo = info.signo
@@ -143,7 +149,8 @@ def send_timer_signal(kernel: Kernel, target: Task | ThreadGroup, info: SigInfo)
     here, as the timer took its place when it was made. Linux: kernel/signal.c, posixtimer_send_sigqueue.
     """
     is_group = not isinstance(target, Task)
-    task = target if isinstance(target, Task) else target.leader
+    # A process is told in the thread that runs, so that one which sleeps needn't be woken.
+    task = target if isinstance(target, Task) else running_thread(kernel, target) or target.leader
     pending = task.group.shared_pending if is_group else task.pending
     if info.is_queued:
         return False

@@ -10,7 +10,7 @@ from procession.abi.signals import Signal
 from procession.fs.wait_queue import WaitQueue
 from procession.kernel.rlimit import RLIM_INFINITY, RLIMIT_CPU, RLIMIT_RTTIME
 from procession.kernel.sched.run_queue import CLASS_DEADLINE, CLASS_REALTIME, class_of
-from procession.kernel.signal.generation import send_signal
+from procession.kernel.signal.generation import running_thread, send_group_signal, send_signal
 from procession.kernel.signal.info import SigInfo
 from procession.kernel.time.costs import TIMER_NS
 from procession.kernel.time.posix_clock import (
@@ -308,4 +308,5 @@ def check_overrun(kernel: Kernel, task: Task) -> None:
 
 
 def _signal(kernel: Kernel, group: ThreadGroup, signo: int) -> None:
-    send_signal(kernel, group, SigInfo(signo))
+    """Send a signal about time that the running thread has spent: it takes it, if it can."""
+    send_group_signal(kernel, group, SigInfo(signo), running_thread(kernel, group))
