@@ -2,6 +2,7 @@
 #include "check.h"
 
 #include <poll.h>
+#include <sys/file.h>
 
 static volatile int calls, seen_code, seen_fd;
 static volatile long seen_band;
@@ -266,4 +267,35 @@ TEST(what_an_open_tells_later)
 	CHECK_EQ(fcntl(file, F_GETFL) & O_TMPFILE, O_TMPFILE);
 	CHECK_ERRNO(open(".", O_DIRECT | O_DIRECTORY), EINVAL);
 	CHECK_ERRNO(open(".", O_DIRECT | O_RDONLY), EINVAL);
+}
+
+/* Whether /proc/self/fdinfo/FD tells of a lock with these words. */
+static int fdinfo_tells(int fd, const char *words)
+{
+	char path[40], text[600];
+	int file;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	file = (int)MUST(open(path, O_RDONLY));
+	text[MUST(read(file, text, sizeof(text) - 1))] = 0;
+	MUST(close(file));
+	return strstr(text, words) != NULL;
+}
+
+TEST(fdinfo_tells_of_leases)
+{
+	int file, other;
+
+	enter_scratch();
+	write_file("file", "", 0644);
+	file = file_of("file", O_RDONLY);
+	other = file_of("file", O_RDONLY);
+	MUST(flock(file, LOCK_SH));
+	MUST(fcntl(file, F_SETLEASE, F_RDLCK));
+	CHECK(fdinfo_tells(file, "lock:\t1: FLOCK  ADVISORY  READ "));
+	CHECK(fdinfo_tells(file, "lock:\t2: LEASE  ACTIVE    READ "));
+	CHECK(!fdinfo_tells(other, "LEASE"));
+	MUST(close(other));
+	MUST(fcntl(file, F_SETLEASE, F_UNLCK));
+	CHECK(!fdinfo_tells(file, "LEASE"));
 }

@@ -526,3 +526,22 @@ TEST(a_signal_ends_a_write_that_never_fills)
 	CHECK(written > 4096 && (size_t)written < length);
 	MUST(munmap(bytes, length));
 }
+
+TEST(fdinfo_of_a_master_tells_its_number)
+{
+	char path[40], text[400], line[40];
+	int number = -1;
+
+	open_terminal();
+	MUST(ioctl(master, TIOCGPTN, &number));
+	snprintf(line, sizeof(line), "\ntty-index:\t%d\n", number);
+	for (int i = 0; i < 2; i++) {
+		int file, fd = i == 0 ? master : slave;
+
+		snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+		file = (int)MUST(open(path, O_RDONLY));
+		text[MUST(read(file, text, sizeof(text) - 1))] = 0;
+		MUST(close(file));
+		CHECK_EQ(strstr(text, line) != NULL, fd == master);
+	}
+}

@@ -75,6 +75,9 @@ def show_locks_of_file(file: File, table: FdTable, reader: PidNamespace) -> byte
         for held in locks.records
         if held.file is file and (held.owner is table or held.owner is file)
     ]
+    lease = locks.leases.of(file)
+    if lease is not None:
+        lines.append(lease_line(inode, lease, reader))
     return b"".join(b"lock:\t%d: %s\n" % (number, line) for number, line in enumerate(lines, 1))
 
 

@@ -140,6 +140,10 @@ class PtyMaster(PtyEnd):
     def pair(self) -> Tty:
         return self.slave
 
+    def show_details(self) -> bytes:
+        """Linux: drivers/tty/pty.c, pty_show_fdinfo."""
+        return b"tty-index:\t%d\n" % self.number
+
     @property
     def is_packet_mode(self) -> bool:
         return self.is_packet

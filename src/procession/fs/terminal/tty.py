@@ -173,6 +173,10 @@ class Tty:
         """The end of which ioctl(2) speaks: for a pseudo-terminal's master its slave, else this one."""
         return self
 
+    def show_details(self) -> bytes:
+        """What /proc/PID/fdinfo/N shows beside the usual."""
+        return b""
+
     @property
     def is_packet_mode(self) -> bool:
         """Whether what is read begins with a byte of control information (TIOCPKT)."""
@@ -379,6 +383,10 @@ class TtyFile(File):
 
     def release(self) -> None:
         self.tty.release(self)
+
+    def show_details(self) -> bytes:
+        """Linux: drivers/tty/tty_io.c, tty_show_fdinfo."""
+        return self.tty.show_details()
 
     def read(self, length: int) -> bytes:
         """Linux: drivers/tty/n_tty.c, n_tty_read."""
