@@ -15,6 +15,8 @@ GUIDE = Path(__file__).resolve().parents[2] / "docs" / "guide"
 CITED = re.compile(r" {2,}[\w/-]+\.[ch], \w+", re.MULTILINE)
 """A counterpart in Linux, beside a function of a graph."""
 PAGES = sorted(GUIDE.glob("*.md"))
+HEAVY = ("02", "04", "07", "09", "10", "11", "nested")
+"""How the names begin of pages whose commands the default check doesn't run."""
 
 
 @pytest.fixture(scope="session")
@@ -30,7 +32,13 @@ def workplace(guest_root: Path, tmp_path: Path, tree: Path) -> Workplace:
 
 @pytest.mark.timeout(300)
 @pytest.mark.usefixtures("c_compiler")
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, id=page.stem, marks=[pytest.mark.heavy] * page.name.startswith(HEAVY))
+        for page in PAGES
+    ],
+)
 def test_a_page_shows_what_happens(page: Path, workplace: Workplace) -> None:
     shown, shown_ns = times_apart(page.read_text())
     rendered, rendered_ns = times_apart(workplace.rendered(page.read_text()))

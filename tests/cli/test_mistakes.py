@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.of_a_kind import first_of
+
 COMMAND = [sys.executable, "-m", "procession"]
 
 
@@ -98,7 +100,7 @@ def test_a_programs_output_that_is_lost() -> None:
     assert run("run", "--", "sh", "-c", "echo hi; exit 7", shell=">/dev/full") == (7, "", message)
 
 
-@pytest.mark.parametrize("how", ["", "--json", "--summary", "--states", "--graph=wait"])
+@pytest.mark.parametrize("how", first_of(2, ["", "--json", "--summary", "--states", "--graph=wait"]))
 def test_a_trace_that_is_lost(how: str) -> None:
     message = "procession: the trace is incomplete: No space left on device\n"
     command = ["trace", "-o", "/dev/full", how] if how else ["run", "--trace=/dev/full"]

@@ -11,6 +11,7 @@ from procession.explore.program import DEFAULT_KINDS
 from procession.kernel.sched.explored import NEXT_TASK
 from procession.recording.schedule import MEMORY
 from tests.explore.races import compiled, explored, outcomes
+from tests.of_a_kind import first_of, heavy
 
 pytestmark = pytest.mark.usefixtures("c_compiler")
 
@@ -27,7 +28,7 @@ RACES = {
 }
 
 
-@pytest.mark.parametrize("name", RACES)
+@pytest.mark.parametrize("name", first_of(4, RACES))
 def test_a_race_is_found_with_the_fewest_preemptions(name: str) -> None:
     oracle, preemptions = RACES[name]
     [finding] = explored(compiled(name), status=0).findings
@@ -70,7 +71,7 @@ LATE_TRAP = '(kill -TERM $$) & trap "exit 0" TERM; wait; exit 0'
 EARLY_TRAP = 'trap "exit 0" TERM; (kill -TERM $$) & wait; exit 0'
 
 
-@pytest.mark.parametrize("shell", ["dash", "bash"])
+@pytest.mark.parametrize("shell", first_of(1, ["dash", "bash"]))
 def test_a_trap_that_is_set_too_late(shell: str) -> None:
     path = shutil.which(shell)
     if path is None:
@@ -92,7 +93,7 @@ JOB = {
 }
 
 
-@pytest.mark.parametrize("shell", ["dash", "bash"])
+@pytest.mark.parametrize("shell", first_of(1, ["dash", "bash"]))
 def test_a_list_of_jobs_that_may_have_ended(shell: str) -> None:
     path = shutil.which(shell)
     if path is None:
@@ -129,8 +130,8 @@ def test_a_race_that_takes_thousands_of_runs_by_chance(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "preemptions"),
     [
-        ("seen_number", 2),
-        ("result_after_state", 2),
+        heavy(("seen_number", 2)),
+        heavy(("result_after_state", 2)),
         ("lost_notification", 1),
         pytest.param("lost_notification", 2, marks=pytest.mark.heavy),
     ],

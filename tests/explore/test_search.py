@@ -26,6 +26,7 @@ from procession.recording.schedule import TIMER
 from procession.syscalls.permitted import FAULTS
 from tests.exchange.image_builder import LayerBuilder, make_saved_archive
 from tests.explore.races import PROGRAMS, classes, compiled, explored, outcomes, program
+from tests.of_a_kind import heavy
 
 COMMAND = [sys.executable, "-m", "procession"]
 
@@ -105,16 +106,16 @@ def test_memory_counts_as_shared_after_going_back_only_if_it_was_by_then() -> No
 @pytest.mark.parametrize(
     ("bound", "command"),
     [
-        (0, ("appenders",)),
+        heavy((0, ("appenders",))),
         (1, ("appenders",)),
-        (2, ("appenders",)),
+        heavy((2, ("appenders",))),
         (1, ("lock_file",)),
         pytest.param(2, ("lock_file",), marks=pytest.mark.heavy),
         (2, ("tocttou", "2")),
-        (3, ("tocttou", "2")),
+        heavy((3, ("tocttou", "2"))),
         (0, ("fork_buf", "2")),
-        (1, ("parallel_inc", "1", "2")),
-        (1, ("left_children", "2")),
+        heavy((1, ("parallel_inc", "1", "2"))),
+        heavy((1, ("left_children", "2"))),
         (2, ("left_children", "2")),
         (2, ("left_children", "2", "sleeping")),
         pytest.param(2, ("pause_after_check",), marks=pytest.mark.heavy),

@@ -53,6 +53,7 @@ def highest_gap(mm: MemoryDescriptor, length: int) -> int:
     return ceiling - length if ceiling - length >= MMAP_MINIMUM else 0
 
 
+@pytest.mark.heavy
 def test_the_cost_of_one_of_many(mm: MemoryDescriptor) -> None:
     starts = [map_pages(mm, 1, number) for number in range(2 * FEWEST_AREAS)]
     left = AREAS - len(starts)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from procession import Machine
 from procession.hardware.kernel_memory import ABSENT_NAME
 from procession.procfs.cgroup.file_system_type import cgroups_of
@@ -145,6 +147,7 @@ def test_weights_share_the_processor(guest_root: Path) -> None:
     assert lines[2:] == ["100", "-5"]
 
 
+@pytest.mark.heavy
 def test_shares_are_shared_on_below(guest_root: Path) -> None:
     lines = printed(
         guest_root,
@@ -185,6 +188,7 @@ def test_a_quota_throttles_a_spinner_to_its_share(guest_root: Path) -> None:
     assert used_us(lines[-1]) - figures["usage_usec"] > 150_000
 
 
+@pytest.mark.heavy
 def test_a_quota_counts_all_processors_together(guest_root: Path) -> None:
     machine = Machine(rootfs=guest_root, cwd="/sys/fs/cgroup", cpus=2)
     script = f"""
@@ -348,6 +352,7 @@ def test_limits_of_devices_are_of_none(guest_root: Path) -> None:
     ]
 
 
+@pytest.mark.heavy
 def test_pressure_of_a_group_grows_while_it_waits(guest_root: Path) -> None:
     lines = printed(
         guest_root,

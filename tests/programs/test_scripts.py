@@ -10,8 +10,12 @@ from tests.programs.conftest import RunProgram
 from tests.programs.native_linux import NativeLinux
 from tests.programs.program_script import Outcome, ProgramScript, all_scripts
 
-# What spends seconds of processor time, which the guest's processor is slow at.
-HEAVY = {"processor_time.bash"}
+# What takes seconds of the host's processor, or much of one for what other scripts show as well.
+HEAVY = {
+    *("asyncio_servers.python", "many_programs.bash", "multiprocessing.python", "nested_shells.bash"),
+    *("pipeline_counting.bash", "processor_time.bash", "subprocesses.python", "system_interface.python"),
+    *("terminal_hang_up.python", "threaded_tools.bash"),
+}
 # What needs more users than the one of an unprivileged user namespace.
 NEEDS_USERS = {"ownership.bash"}
 

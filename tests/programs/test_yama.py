@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.of_a_kind import heavy
 from tests.programs.conftest import RunProgram
 
 TRYING = """
@@ -104,9 +105,9 @@ ALLOWED = {
     ("scope", "user", "refused"),
     [
         (0, 1000, {}),
-        (1, 0, {}),
+        heavy((1, 0, {})),
         (1, 1000, {"sibling": "1", "memory": "13 exe 0", "the dead": "1", "nobody": "1"}),
-        (2, 0, {}),
+        heavy((2, 0, {})),
         (
             2,
             1000,

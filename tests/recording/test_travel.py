@@ -11,6 +11,7 @@ import pytest
 
 from procession.recording.file import Recording, read_recording
 from procession.recording.travel import ReplayedSteps, travel
+from tests.of_a_kind import first_of
 
 SCRIPTS = {
     "input": "read a; echo got $a; (sleep 0.2; echo slept) & wait; cat | tr a-z A-Z; exit 3",
@@ -31,7 +32,7 @@ def recorded(script: str, guest_root: Path, path: Path, *options: str) -> Record
     return read_recording(path)
 
 
-@pytest.mark.parametrize("name", SCRIPTS)
+@pytest.mark.parametrize("name", first_of(1, SCRIPTS))
 @pytest.mark.parametrize(
     "options",
     [pytest.param((), id="one"), pytest.param(("--cpus", "2"), id="two", marks=pytest.mark.heavy)],

@@ -8,6 +8,7 @@ import pytest
 
 from procession.machine import Machine
 from procession.recording.recorder import mark_of
+from tests.of_a_kind import first_of
 
 SCRIPT = "for i in 1 2 3; do (echo $i; /bin/echo x$i) & done; trap 'echo got' USR1; kill -USR1 $$; wait"
 PIPELINE = "seq 300 | while read n; do echo $((n * n)); done | sort -r | head -n 3; exit 4"
@@ -28,7 +29,7 @@ def ended(machine: Machine) -> tuple[object, ...]:
     return machine.state_hash(), output, machine.kernel.clock.now_ns, mark_of(machine)
 
 
-@pytest.mark.parametrize("text", [SCRIPT, PIPELINE])
+@pytest.mark.parametrize("text", first_of(1, [SCRIPT, PIPELINE]))
 @pytest.mark.parametrize("cpus", [pytest.param(1, marks=pytest.mark.heavy), 2])
 def test_all_ways_lead_to_the_same_end(guest_root: Path, text: str, cpus: int) -> None:
     """To look at a machine, to go back in it, to fork it: nothing changes what comes of it."""

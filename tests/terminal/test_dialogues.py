@@ -9,18 +9,32 @@ from tests.terminal.conftest import Sit
 from tests.terminal.dialogue import Dialogue, all_dialogues
 from tests.terminal.record_dialogues import hold_natively
 
-every_dialogue = pytest.mark.parametrize(
-    "dialogue", [pytest.param(dialogue, id=dialogue.path.stem) for dialogue in all_dialogues()]
-)
+# What shells do that others do in other dialogues.
+HEAVY = {
+    *("bash_background_terminal", "dash_jobs", "hang_ups", "nested_shells", "pipelines"),
+    *("python_prompt", "scripts", "zsh_jobs", "zsh_waiting"),
+}
 
 
-@every_dialogue
+def dialogues(heavy: set[str]) -> pytest.MarkDecorator:
+    """Every dialogue as a test's parameter; those named in `heavy` are for the heavy run."""
+    return pytest.mark.parametrize(
+        "dialogue",
+        [
+            pytest.param(dialogue, id=name, marks=[pytest.mark.heavy] * (name in heavy))
+            for dialogue in all_dialogues()
+            for name in (dialogue.path.stem,)
+        ],
+    )
+
+
+@dialogues(HEAVY)
 def test_dialogue_in_procession(dialogue: Dialogue, sit_at_procession: Sit) -> None:
     assert dialogue.hold(sit_at_procession(*dialogue.argv)) == dialogue.recorded.read_text()
 
 
 # What a native shell prints hangs on how quickly it is scheduled: a loaded host would fail this at random.
 @pytest.mark.heavy
-@every_dialogue
+@dialogues(set())
 def test_dialogue_on_linux(dialogue: Dialogue, native_terminal: NativeLinux) -> None:
     assert hold_natively(dialogue, native_terminal) == dialogue.recorded.read_text()

@@ -246,6 +246,7 @@ def test_code_that_rewrites_itself(c_compiler: list[str], tmp_path: Path) -> Non
     assert result.stdout == b"1234\n7\n10\n1 9\n345\n012\n"
 
 
+@pytest.mark.heavy
 def test_more_areas_than_the_host_allows(
     c_compiler: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,26 @@
+"""Which of a test's many cases the default check has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+
+def first_of(count: int, cases: Iterable[Any]) -> list[Any]:
+    """`cases` as a test's parameters. Those after the first `count` are heavy: they show the same again."""
+    return [
+        case if number < count else pytest.param(*as_values(case), marks=pytest.mark.heavy)
+        for number, case in enumerate(cases)
+    ]
+
+
+def heavy(case: Any) -> Any:
+    """`case` as a parameter that the default check leaves out."""
+    return pytest.param(*as_values(case), marks=pytest.mark.heavy)
+
+
+def as_values(case: Any) -> tuple[Any, ...]:
+    """A tuple is the values of several parameters."""
+    return case if isinstance(case, tuple) else (case,)
