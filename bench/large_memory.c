@@ -457,6 +457,48 @@ static void do_fault_protect(void)
 	must(ioctl(fd, UFFDIO_WRITEPROTECT, &change));
 }
 
+/* Hundreds of segments of the executed file below one table: who uses one is given what there is of all. */
+static void make_file_segments(void)
+{
+	int file = (int)must(open("/proc/self/exe", O_RDONLY));
+	char *place = map(4 << 20, PROT_NONE, 0);
+
+	memory = (char *)(((uintptr_t)place + (2 << 20) - 1) & ~((2UL << 20) - 1));
+	for (int i = 0; i < 512; i++) {
+		char *made = mmap(memory + i * 4096L, 4096, READ_WRITE, MAP_PRIVATE | MAP_FIXED, file,
+				  i % 50 * 2 * 4096L);
+
+		must(made == MAP_FAILED ? -1 : 0);
+	}
+}
+
+/* The same, but of one executed file and many others. */
+static void make_foreign_segments(void)
+{
+	int other = (int)must(open("/etc", O_TMPFILE | O_RDWR, 0600));
+
+	make_file_segments();
+	must(ftruncate(other, 2 << 20));
+	for (int i = 1; i < 512; i++) {
+		char *made = mmap(memory + i * 4096L, 4096, READ_WRITE, MAP_PRIVATE | MAP_FIXED, other,
+				  i % 50 * 2 * 4096L);
+
+		must(made == MAP_FAILED ? -1 : 0);
+	}
+}
+
+static void do_file_segment(void)
+{
+	must(madvise(memory, 4096, MADV_DONTNEED));
+	*(volatile char *)memory;
+}
+
+static void do_file_segments(void)
+{
+	must(madvise(memory, 2 << 20, MADV_DONTNEED));
+	*(volatile char *)memory;
+}
+
 static void do_shared_segment(void)
 {
 	int id = (int)must(shmget(IPC_PRIVATE, SIZE, 0600));
@@ -602,6 +644,9 @@ static const struct kind kinds[] = {
 	{"fault-copy", make_faults, do_fault_copy},
 	{"fault-zero", make_faults, do_fault_zero},
 	{"fault-protect", make_protected_faults, do_fault_protect},
+	{"fault-file-segment", make_file_segments, do_file_segment},
+	{"fault-foreign-segments", make_foreign_segments, do_file_segment},
+	{"fault-file-segments", make_file_segments, do_file_segments},
 	{"shared-segment", NULL, do_shared_segment},
 	{"read-segments", make_segments, do_read_segments},
 	{"attach", NULL, do_attach},

@@ -29,6 +29,8 @@ _AROUND = 16
 """How many pages of a file are mapped at a read fault (in Linux, fault_around_bytes); copied, of its data."""
 SPARE_SHIFT = 3
 """Where less than one in 1 << that of the machine's frames is free, nobody gets one that isn't asked for."""
+_FEW_SEGMENTS, _FEW_AREAS = 8, 32
+"""So many a file has, and so many areas lie below one table; to look at more takes time."""
 FOLIO_PAGES = 16
 """How many pages of anonymous memory may be had at once, the first of which is a multiple of that."""
 _LAST_OF_FOLIO = FOLIO_PAGES - 1
@@ -282,8 +284,11 @@ def _map_segments(mm: MemoryDescriptor, area: VirtualMemoryArea, page: int, leaf
     slot = leaf << 9
     base = slot - begin
     may_copy = memory.payer is None and memory.unheld_frames > memory.frame_count >> SPARE_SHIFT
-    count = 0
-    for other in mm.areas_in(begin << PAGE_SHIFT, begin + pte.ENTRIES << PAGE_SHIFT):
+    areas = mm.areas_in(begin << PAGE_SHIFT, begin + pte.ENTRIES << PAGE_SHIFT)
+    if len(areas) > _FEW_AREAS:
+        memory.note_changed(len(areas) >> 2)
+    segments = count = copied = 0
+    for other in areas:
         if (
             other.pages is not pages
             or other.is_shared
@@ -292,6 +297,7 @@ def _map_segments(mm: MemoryDescriptor, area: VirtualMemoryArea, page: int, leaf
             or other.user_faults is not None
         ):
             continue
+        segments += 1
         start = other.start >> PAGE_SHIFT
         offset = other.page_offset - start
         first = max(start, begin)
@@ -303,7 +309,7 @@ def _map_segments(mm: MemoryDescriptor, area: VirtualMemoryArea, page: int, leaf
                     continue
                 first = max(first, page & -_AROUND)
                 last = min(last, (page & -_AROUND) + _AROUND)
-            count += _copy_absent(mm, leaf, range(first, last), offset, other)
+            copied += _copy_absent(mm, leaf, range(first, last), offset, other)
             continue
         bits = bits & ~pte.WRITABLE | pte.CACHED
         if first < last and memory.are_zero(base + first, base + last):
@@ -312,7 +318,11 @@ def _map_segments(mm: MemoryDescriptor, area: VirtualMemoryArea, page: int, leaf
             count += run.present_count
         elif last - first <= _AROUND:
             count += _map_absent(mm, slot, first, last, offset, other, bits)
-    mm.resident_pages = resident_pages = mm.resident_pages + count
+    if segments > _FEW_SEGMENTS:
+        mm.note_areas(segments)
+    if copied > _AROUND:
+        memory.note_filled(copied)
+    mm.resident_pages = resident_pages = mm.resident_pages + count + copied
     if resident_pages > mm.peak_resident_pages:
         mm.peak_resident_pages = resident_pages
 
