@@ -496,6 +496,50 @@ TEST(pages_are_looked_for)
 	CHECK_ERRNO(ioctl((int)MUST(open("/proc/self/pagemap", O_RDONLY)), 5, &scan), EINVAL);
 }
 
+#define ENTRY_PROTECTED (1ULL << 57)
+#define ENTRY_SWAPPED (1ULL << 62)
+#define ENTRY_PRESENT (1ULL << 63)
+
+/* What /proc/self/pagemap says of each page: P protected, S as if swapped, M mapped. */
+static const char *entries_of(const char *start, int pages)
+{
+	static char text[4 * 16];
+	uint64_t entry;
+	int fd = (int)MUST(open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC));
+
+	text[0] = '\0';
+	for (int at = 0; at < pages; at++) {
+		CHECK_EQ(pread(fd, &entry, sizeof(entry), (off_t)(((uintptr_t)start / PAGE + (size_t)at) * 8)), 8);
+		/* Of swapped pages the lower bits tell where they are: marks are nowhere (31), and themselves. */
+		if ((entry & (ENTRY_SWAPPED | ENTRY_PRESENT)) == ENTRY_SWAPPED)
+			CHECK_EQ(entry & ((1ULL << 55) - 1), entry & ENTRY_PROTECTED ? 0x3f : 0x5f);
+		sprintf(text + strlen(text), "%s%s%s%s", at == 0 ? "" : " ", entry & (ENTRY_PROTECTED | ENTRY_SWAPPED | ENTRY_PRESENT) ? "" : "-",
+			entry & ENTRY_PROTECTED ? "P" : "",
+			entry & ENTRY_PRESENT ? "M" : entry & ENTRY_SWAPPED ? "S" : "");
+	}
+	close(fd);
+	return text;
+}
+
+TEST(page_map_tells_of_protection)
+{
+	int fd = new_uffd(O_NONBLOCK, UFFD_FEATURE_WP_ASYNC | UFFD_FEATURE_WP_UNPOPULATED | UFFD_FEATURE_POISON);
+	char *memory = map_some(5, PRIVATE);
+	struct uffdio_poison poison = {.range = {(uintptr_t)memory + 4 * PAGE, PAGE}};
+
+	memory[0] = memory[PAGE] = 1;
+	MUST(enroll(fd, memory, 5, UFFDIO_REGISTER_MODE_WP | UFFDIO_REGISTER_MODE_MISSING));
+	CHECK_STRING(entries_of(memory, 5), "M M - - -");
+	CHECK_OK(protect(fd, memory + PAGE, 2, UFFDIO_WRITEPROTECT_MODE_WP));
+	CHECK_OK(ioctl(fd, UFFDIO_POISON, &poison));
+	CHECK_STRING(entries_of(memory, 5), "M PM PS - S");
+	memory[PAGE] = 2;
+	CHECK_STRING(entries_of(memory, 5), "M M PS - S");
+	CHECK_OK(protect(fd, memory + 2 * PAGE, 1, 0));
+	CHECK_STRING(entries_of(memory, 5), "M M - - S");
+	close(fd);
+}
+
 TEST(written_pages_are_protected_again)
 {
 	int fd = new_uffd(O_NONBLOCK, UFFD_FEATURE_WP_ASYNC), pagemap = (int)MUST(open("/proc/self/pagemap", O_RDONLY));

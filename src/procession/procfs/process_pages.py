@@ -17,6 +17,7 @@ from procession.kernel.security.ptrace_access import has_memory
 from procession.kernel.time.costs import SEEN_FRAME_NS, SHOWN_PAGE_NS
 from procession.mm.policy import policy_text
 from procession.mm.reverse_map import MapCounts
+from procession.mm.user_fault import PROTECTED, mark_of, marked_pages
 from procession.mm.vma import GROWS_DOWN, POLICY_SHIFT, SharedAnonymous
 from procession.procfs.access import may_inspect, reader_root, require_inspection
 from procession.procfs.inode import ProcDirectory
@@ -36,7 +37,9 @@ if TYPE_CHECKING:
 
 _ENTRY_BYTES = 8
 _CHUNK_ENTRIES = 1 << 15
-_EXCLUSIVE, _OF_FILE, _PRESENT = 1 << 56, 1 << 61, 1 << 63
+_EXCLUSIVE, _PROTECTED, _OF_FILE, _SWAPPED, _PRESENT = 1 << 56, 1 << 57, 1 << 61, 1 << 62, 1 << 63
+_SWAP_AREA_BITS, _MARKERS = 5, 31
+"""Where a page is swapped to: a number of an area, that of none for marks (SWP_PTE_MARKER), and a place."""
 _FIRST_KIND, _SOFT_DIRTY, _PEAK = 1, 4, 5
 """What may be written to clear_refs: from which pages the mark of use is taken, and two other things."""
 _OF_ANONYMOUS, _OF_FILES = 2, 3
@@ -70,6 +73,8 @@ class PageMapFile(PositionedFile):
             found = area_entries(mm, area, first, first + count)
             for (page, entry), sharers in zip(found, map_counts.of(mm, area, found), strict=True):
                 entries[page - first] = self._entry(area, page, entry, sharers)
+        for page in marked_pages(mm, first << PAGE_SHIFT, first + count << PAGE_SHIFT):
+            entries[page - first] = self._marked(entries[page - first], mark_of(mm, page))
         system.kernel.clock.spend(count * SHOWN_PAGE_NS + map_counts.seen_count * SEEN_FRAME_NS)
         return pack_array("Q", entries)
 
@@ -80,6 +85,12 @@ class PageMapFile(PositionedFile):
         if sharers <= 1:
             shown |= _EXCLUSIVE
         return shown | (frame if self.shows_frames else 0)
+
+    def _marked(self, shown: int, marks: int) -> int:
+        """What is marked without being there has an entry like those of swapped pages."""
+        if not shown:
+            shown = _SWAPPED | (_MARKERS | marks << _SWAP_AREA_BITS if self.shows_frames else 0)
+        return shown | (_PROTECTED if marks & PROTECTED else 0)
 
     def seek(self, offset: int, whence: int) -> int:
         return seek_memory(self, offset, whence)
