@@ -4,6 +4,8 @@
 #include <asm/prctl.h>
 #include <elf.h>
 #include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/random.h>
 
 #define NS_PER_S 1000000000LL
 #ifndef ARCH_MAP_VDSO_64
@@ -289,4 +291,162 @@ TEST(strict_mode_lets_the_functions_be)
 	if (child == 0)
 		ask_in_strict_mode();
 	CHECK_EQ(wait_for(child), EXITED(0));
+}
+
+struct random_state_wanted {
+	uint32_t size, protection, flags, reserved[13];
+};
+
+typedef ssize_t random_function(void *, size_t, unsigned, void *, size_t);
+
+static struct random_state_wanted wanted_state;
+
+/* The function for random bytes, once it has told what state it wants. */
+static random_function *find_random(void)
+{
+	struct image image = read_image();
+	random_function *draw = (random_function *)find(&image, "__vdso_getrandom");
+
+	MUST(draw ? 0 : -1);
+	memset(&wanted_state, 0xff, sizeof(wanted_state));
+	CHECK_EQ(draw(NULL, 0, 0, &wanted_state, -1), 0);
+	return draw;
+}
+
+static char *new_random_state(int flags)
+{
+	void *state = mmap(NULL, 8192, (int)wanted_state.protection, flags, -1, 0);
+
+	MUST(state == MAP_FAILED ? -1 : 0);
+	return state;
+}
+
+TEST(random_bytes_come_from_a_state)
+{
+	struct image image = read_image();
+	random_function *draw = find_random();
+	static unsigned char bytes[300000], others[300000];
+	size_t size = wanted_state.size, zeros = 0;
+	char *state;
+
+	CHECK(find(&image, "getrandom") == (void *)draw);
+	CHECK_EQ(size, 144);
+	CHECK_EQ(wanted_state.protection, PROT_READ | PROT_WRITE);
+	CHECK_EQ(wanted_state.flags, 0x8 /* MAP_DROPPABLE */ | MAP_ANONYMOUS);
+	for (size_t at = 0; at < LENGTH(wanted_state.reserved); at++)
+		CHECK_EQ(wanted_state.reserved[at], 0);
+	state = new_random_state((int)wanted_state.flags);
+	for (size_t length = 0; length < 300; length++) {
+		memset(bytes, 0, 400);
+		CHECK_EQ(draw(bytes, length, 0, state, size), (ssize_t)length);
+		CHECK(memcmp(bytes + length, others, 100) == 0);
+		CHECK(length < 12 || memmem(state, size, bytes, length < 40 ? length : 40) == NULL);
+	}
+	CHECK_EQ(draw(bytes, sizeof(bytes), GRND_NONBLOCK, state, size), (ssize_t)sizeof(bytes));
+	CHECK_EQ(draw(others, sizeof(others), GRND_INSECURE, state, size), (ssize_t)sizeof(others));
+	CHECK(memcmp(bytes, others, sizeof(bytes)) != 0);
+	CHECK(memcmp(bytes, bytes + 128, 128) != 0);
+	for (size_t at = 0; at < sizeof(bytes); at++)
+		zeros += bytes[at] == 0;
+	CHECK(sizeof(bytes) / 320 < zeros && zeros < sizeof(bytes) / 200);
+}
+
+TEST(random_bytes_have_errors_too)
+{
+	random_function *draw = find_random();
+	size_t size = wanted_state.size;
+	char *state = new_random_state((int)wanted_state.flags), bytes[64];
+
+	CHECK_EQ(draw(bytes, 16, 8, state, size), -EINVAL);
+	CHECK_EQ(draw(bytes, 16, GRND_RANDOM | GRND_INSECURE, state, size - 1), -EINVAL);
+	CHECK_EQ(draw(bytes, 16, 0, state + 4096 - size + 1, size), -EFAULT);
+	CHECK_EQ(draw(bytes, 16, 0, state + 4096 - size, size), 16);
+	CHECK_EQ(draw(bytes, 16, 0, NULL, size - 1), 16);
+	CHECK_EQ(draw(bytes, 0, 0, NULL, 0), 0);
+	CHECK_EQ(draw((void *)8, 16, 0, NULL, 0), -EFAULT);
+	CHECK_EQ(draw((void *)8, 0, 0, state, size), 0);
+}
+
+/* Nobody hears of it but when a key is needed: at first, and when the memory of the state was dropped. */
+TEST(filters_hear_when_a_key_is_needed)
+{
+	random_function *draw = find_random();
+	size_t size = wanted_state.size;
+	char *state = new_random_state((int)wanted_state.flags), bytes[512];
+	pid_t child = (pid_t)MUST(fork());
+
+	if (child == 0) {
+		char *fresh = new_random_state((int)wanted_state.flags);
+
+		CHECK_EQ(draw(bytes, 16, 0, state, size), 16);
+		no_new_privs();
+		MUST(attach_for(0, SYS_getrandom, SECCOMP_RET_ERRNO | 77));
+		CHECK_EQ(draw(bytes, sizeof(bytes), 0, state, size), (ssize_t)sizeof(bytes));
+		CHECK_EQ(draw(bytes, 16, 0, state, size - 1), -77);
+		CHECK_EQ(draw(bytes, 16, 8, state, size), -77);
+		CHECK_EQ(draw(bytes, 16, 0, fresh, size), -77);
+		CHECK_EQ(draw(bytes, 16, 0, state, size), 16);
+		MUST(madvise(state, 4096, MADV_DONTNEED));
+		CHECK_EQ(draw(bytes, 16, 0, state, size), -77);
+		_exit(0);
+	}
+	CHECK_EQ(wait_for(child), EXITED(0));
+}
+
+/* A child has none of its parent's memory that may be dropped; of other memory it makes what the parent makes. */
+TEST(a_child_draws_other_bytes)
+{
+	random_function *draw = find_random();
+	size_t size = wanted_state.size;
+	char *states[] = {new_random_state((int)wanted_state.flags), new_random_state(MAP_PRIVATE | MAP_ANONYMOUS)};
+	char *seen = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0), bytes[64];
+	pid_t child;
+
+	CHECK_EQ(draw(bytes, 1, 0, states[0], size), 1);
+	CHECK_EQ(draw(bytes, 1, 0, states[1], size), 1);
+	child = (pid_t)MUST(fork());
+	if (child == 0) {
+		CHECK_EQ(draw(seen, 64, 0, states[0], size), 64);
+		CHECK_EQ(draw(seen + 64, 64, 0, states[1], size), 64);
+		_exit(0);
+	}
+	CHECK_EQ(wait_for(child), EXITED(0));
+	CHECK_EQ(draw(bytes, 64, 0, states[0], size), 64);
+	CHECK(memcmp(bytes, seen, 64) != 0);
+	CHECK_EQ(draw(bytes, 64, 0, states[1], size), 64);
+	CHECK(memcmp(bytes, seen + 64, 64) == 0);
+}
+
+static random_function *drawing;
+static char *state_at_work;
+static ssize_t drawn_meanwhile;
+
+static void draw_again(int number)
+{
+	static char bytes[16];
+	static volatile sig_atomic_t count;
+
+	(void)number;
+	if (count++ > 0)
+		_exit(99);
+	drawn_meanwhile = drawing(bytes, 16, 0, state_at_work, wanted_state.size);
+	_exit(drawn_meanwhile == 16 ? 42 : 98);
+}
+
+/* The function writes as the program does: where it can't, there is a signal, and its handler may draw too. */
+TEST(random_bytes_fault_where_they_cant_go)
+{
+	char *wall = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	pid_t child;
+
+	drawing = find_random();
+	state_at_work = new_random_state((int)wanted_state.flags);
+	MUST(mprotect(wall + 4096, 4096, PROT_NONE));
+	child = (pid_t)MUST(fork());
+	if (child == 0) {
+		signal(SIGSEGV, draw_again);
+		drawing(wall + 4090, 100, 0, state_at_work, wanted_state.size);
+		_exit(97);
+	}
+	CHECK_EQ(wait_for(child), EXITED(42));
 }

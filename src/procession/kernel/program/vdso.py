@@ -1,7 +1,7 @@
 """The vDSO: a small shared object that the kernel maps into every program, with functions for the time.
 
 On Linux they read the clock without a system call. Here they make one, since time is the kernel's to tell;
-but as on Linux nobody hears of it: no filter and no trace.
+but as on Linux nobody hears of it: no filter and no trace. That for random bytes makes none (vdso_random.py).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from procession.abi.errno import EEXIST
 from procession.abi.syscall_numbers import NUMBERS
 from procession.hardware.physical_memory import PAGE_SIZE
 from procession.hardware.registers import RDI, RIP
+from procession.kernel.program.vdso_random import code_of_getrandom
 from procession.mm.page_cache import PageCache
 from procession.mm.vma import PROT_EXEC, PROT_READ, VirtualMemoryArea
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from procession.kernel.task import Task
     from procession.mm.address_space import MemoryDescriptor
 
-FUNCTIONS = ("clock_gettime", "gettimeofday", "time", "getcpu", "clock_getres")
+FUNCTIONS = ("clock_gettime", "gettimeofday", "time", "getcpu", "clock_getres", "getrandom")
 VERSION, NAME = b"LINUX_2.6", b"linux-vdso.so.1"
 
 _CLOCK_CALLS = (NUMBERS["clock_gettime"], NUMBERS["clock_getres"])
@@ -113,10 +114,13 @@ def gnu_hash(name: bytes) -> int:
 
 
 def _code() -> bytes:
-    """mov $NUMBER, %eax; syscall; ret, for each function."""
-    return b"".join(
-        (b"\xb8" + pack("<I", NUMBERS[name]) + b"\x0f\x05\xc3").ljust(_FUNCTION_SIZE, b"\xcc")
-        for name in FUNCTIONS
+    """mov $NUMBER, %eax; syscall; ret, for each function but the last."""
+    return (
+        b"".join(
+            (b"\xb8" + pack("<I", NUMBERS[name]) + b"\x0f\x05\xc3").ljust(_FUNCTION_SIZE, b"\xcc")
+            for name in FUNCTIONS[:-1]
+        )
+        + code_of_getrandom()
     )
 
 
@@ -201,7 +205,9 @@ def vdso_image() -> bytes:
     for position, name in enumerate(names[:-1]):
         binding = _GLOBAL_FUNCTION if position % 2 == 0 else _WEAK_FUNCTION
         address = text.offset + position // 2 * _FUNCTION_SIZE
-        symbols += pack("<IBBHQQ", places[name], binding, 0, 11, address, _FUNCTION_SIZE // 2)
+        is_last = position // 2 == len(FUNCTIONS) - 1
+        size = text.offset + len(code) - address if is_last else _FUNCTION_SIZE // 2
+        symbols += pack("<IBBHQQ", places[name], binding, 0, 11, address, size)
     symbols += pack("<IBBHQQ", places[VERSION], _GLOBAL_OBJECT, 0, _ABSOLUTE, 0, 0)
     by_name[b".dynsym"].data = symbols
     by_name[b".eh_frame"].data, by_name[b".eh_frame_hdr"].data = _unwind_tables(
