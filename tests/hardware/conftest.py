@@ -9,7 +9,8 @@ import pytest
 from procession.hardware.engine import Engine
 from procession.hardware.engines import tiered
 from procession.hardware.engines.choice import make_engine
-from procession.hardware.engines.native.engine import NativeEngine, why_unavailable
+from procession.hardware.engines.native.availability import why_unavailable
+from procession.hardware.engines.native.engine import NativeEngine
 from procession.hardware.engines.tiered import TieredEngine
 from procession.hardware.engines.unicorn import UnicornEngine
 from tests.hardware.processor_bench import Bench, processor_bench

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from procession.hardware.engines.native.engine import NativeEngine, why_unavailable
+from procession.hardware.engines.native.availability import why_unavailable
+from procession.hardware.engines.native.engine import NativeEngine
 from procession.hardware.engines.unicorn import UnicornEngine
 from procession.hardware.extended_state import INITIAL_STATE
 from procession.hardware.physical_memory import PAGE_SIZE

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from procession import Machine
-from procession.hardware.engines.native.engine import why_unavailable
+from procession.hardware.engines.native.availability import why_unavailable
 from tests.guest.compile_c import Linkage, compile_program
 from tests.of_a_kind import first_of
 

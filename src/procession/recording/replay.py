@@ -96,7 +96,7 @@ def machine_of(recording: Recording, rootfs: str | None = None) -> Machine:
     """
     settings = dict(recording.settings)
     if settings["engine"] == "auto":
-        from procession.hardware.engines.native.engine import why_unavailable
+        from procession.hardware.engines.native.availability import why_unavailable
 
         reason = why_unavailable()
         if reason is not None:

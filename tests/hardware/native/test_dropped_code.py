@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from procession.hardware.engines.native.engine import NativeEngine, why_unavailable
+from procession.hardware.engines.native.availability import why_unavailable
+from procession.hardware.engines.native.engine import NativeEngine
 from procession.hardware.engines.native.space import Space
 from procession.hardware.physical_memory import PAGE_SIZE
 from procession.hardware.registers import RAX, RCX, RDI

@@ -15,7 +15,8 @@ import pytest
 
 from procession.hardware.engines.choice import make_engine
 from procession.hardware.engines.native import stub
-from procession.hardware.engines.native.engine import NativeEngine, why_unavailable
+from procession.hardware.engines.native.availability import why_unavailable
+from procession.hardware.engines.native.engine import NativeEngine
 from procession.hardware.engines.native.machine_code import StubUnavailable
 from procession.hardware.engines.native.single_step import ATTENDED_UNITS
 from procession.hardware.engines.native.stub import MAXIMUM_STUBS, Processor, Stub

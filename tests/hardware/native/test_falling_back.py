@@ -11,7 +11,7 @@ import pytest
 from procession import Machine
 from procession.hardware.engines import tiered
 from procession.hardware.engines.native import stub
-from procession.hardware.engines.native.engine import why_unavailable
+from procession.hardware.engines.native.availability import why_unavailable
 from procession.hardware.engines.native.machine_code import StubUnavailable
 from procession.hardware.engines.native.stub import Stub, StubError
 from procession.hardware.engines.tiered import TieredEngine

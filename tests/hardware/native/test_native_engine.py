@@ -13,7 +13,8 @@ import pytest
 
 from procession import Machine
 from procession.hardware.engines.native import stub
-from procession.hardware.engines.native.engine import NativeEngine, why_unavailable
+from procession.hardware.engines.native.availability import why_unavailable
+from procession.hardware.engines.native.engine import NativeEngine
 from procession.hardware.engines.native.single_step import ATTENDED_UNITS
 from procession.hardware.engines.native.space import Space
 from procession.hardware.engines.tiered import TieredEngine

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from procession.hardware.engines.native.engine import NativeEngine, why_unavailable
+from procession.hardware.engines.native.availability import why_unavailable
+from procession.hardware.engines.native.engine import NativeEngine
 from procession.hardware.physical_memory import PAGE_SIZE
 from procession.hardware.registers import R11, RCX, RIP, RSP, Registers
 from procession.hardware.translation.decode import ADDRESS_SIZE, FS, GS, Instruction, decode

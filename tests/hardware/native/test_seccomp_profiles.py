@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from procession.hardware.engines.native.engine import why_unavailable
+from procession.hardware.engines.native.availability import why_unavailable
 from tests.conftest import PROJECT
 from tests.of_a_kind import first_of
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from procession import Machine
-from procession.hardware.engines.native.engine import why_unavailable
+from procession.hardware.engines.native.availability import why_unavailable
 from procession.hardware.engines.native.table_filler import TableFiller
 from procession.hardware.translation import kept_code, layout
 from procession.hardware.translation.code_cache import CodeCache

@@ -60,7 +60,7 @@ def make_engine(name: str) -> Engine:
     if name == "unicorn":
         return UnicornEngine()
     if name == "native":
-        from procession.hardware.engines.native.engine import why_unavailable
+        from procession.hardware.engines.native.availability import why_unavailable
 
         reason = why_unavailable()
         if reason is not None:

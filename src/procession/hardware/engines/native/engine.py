@@ -12,7 +12,6 @@ from typing import Final
 
 from procession.hardware.engine import EngineCapabilities, TrapHandler
 from procession.hardware.engines.native.guest_memory import GuestMemory, Inaccessible
-from procession.hardware.engines.native.host_processor import what_host_lacks
 from procession.hardware.engines.native.machine_code import StubUnavailable
 from procession.hardware.engines.native.place import find_place
 from procession.hardware.engines.native.processor_model import Attendant
@@ -24,26 +23,14 @@ from procession.hardware.engines.native.single_step import (
     write_code,
 )
 from procession.hardware.engines.native.space import Absent, CodeStore, Space
-from procession.hardware.engines.native.stub import (
-    MAXIMUM_STUBS,
-    PLACE,
-    Processor,
-    StubError,
-)
+from procession.hardware.engines.native.stub import MAXIMUM_STUBS, PLACE, Processor, StubError
 from procession.hardware.engines.native.window import CODE_WRITTEN, DENIED, MAPPED, is_reserved
 from procession.hardware.extended_state import INITIAL_STATE, canonical
 from procession.hardware.physical_memory import PhysicalMemory
 from procession.hardware.processor_level import V3
 from procession.hardware.registers import RAX, RCX, RDX, RIP, WORD_MASK, Registers
 from procession.hardware.translation import layout
-from procession.hardware.translation.code_cache import (
-    ATTEND,
-    CROSS,
-    LINK,
-    SETTLE,
-    Exit,
-    Place,
-)
+from procession.hardware.translation.code_cache import ATTEND, CROSS, LINK, SETTLE, Exit, Place
 from procession.hardware.translation.decode import decode
 from procession.hardware.translation.emitter import view_of
 from procession.hardware.translation.kept_code import CodeKeeper
@@ -54,7 +41,8 @@ _USER_FLAGS: Final = 0x3E7FD7
 _HARDWARE_FLAGS: Final = 0x240CD5 & ~(1 << 21)
 """Those that the host's processor has while it runs a guest: status, direction, alignment check."""
 _ALWAYS_SET: Final = 0x202
-_PAGE_FAULT = 14
+_PAGE_FAULT, _STUB_FAILED = 14, 8
+_MOST_IDLE, _MOST_RENEWALS = 8, 3
 _WRITE, _USER, _FETCH, _PROTECTION = 2, 4, 16, 1
 
 _FLAGS, _FS_BASE, _GS_BASE, _TARGET = (
@@ -65,43 +53,6 @@ _FAULT_ADDRESS, _FAULT_RIP, _FAULT_ERROR, _FAULT_VECTOR = (
     for offset in (layout.FAULT_ADDRESS, layout.FAULT_RIP, layout.FAULT_ERROR, layout.FAULT_VECTOR)
 )
 _SCRATCH, _SAVED_RCX, _LOOP_SAVED = layout.SCRATCH >> 3, layout.SAVED_RCX >> 3, layout.LOOP_SAVED >> 3
-
-
-def why_unavailable() -> str | None:
-    """Why this host can't have the native engine, a stub tried; None if it can."""
-    reason = what_host_lacks()
-    if reason is not None:
-        return reason
-    memory = None
-    try:
-        memory = PhysicalMemory(1 << 20)
-        engine = NativeEngine()
-        try:
-            engine.attach(memory, _Nobody())
-            engine.prepare()
-        finally:
-            engine.close()
-    except (StubUnavailable, OSError) as error:
-        return str(error)
-    finally:
-        if memory is not None:
-            memory.close()
-    return None
-
-
-class _Nobody:
-    """Takes no traps."""
-
-    kernel_work_ns = 0
-
-    def system_call(self) -> None:
-        """Nothing."""
-
-    def page_fault(self, address: int, error_code: int) -> None:
-        """Nothing."""
-
-    def processor_exception(self, vector: int, error_code: int) -> None:
-        """Nothing."""
 
 
 class NativeEngine:
@@ -313,8 +264,9 @@ class NativeEngine:
         """An instruction raised an exception on the host; where to go on, 0 to look."""
         words = self.words
         address, error, vector = words[_FAULT_ADDRESS], words[_FAULT_ERROR], words[_FAULT_VECTOR]
-        place = self.store.cache.places.get(words[_FAULT_RIP]) or self.find_place(words[_FAULT_RIP])
-        if place is None and words[_FAULT_RIP] in self.store.cache.return_pushes:
+        cache = self.store.cache
+        place = cache.places.get(words[_FAULT_RIP]) or find_place(cache, words[_FAULT_RIP])
+        if place is None and words[_FAULT_RIP] in cache.return_pushes:
             return self._return_without(space)
         if place is None:
             self.stub_failed("the stub failed outside of the guest's code")
@@ -337,13 +289,13 @@ class NativeEngine:
             if is_reserved(address):
                 self.give_up(f"the program uses {address:#x}, where the native engine is")
                 return 0
-            generation, switches = self.store.cache.generation, self.switches
+            generation, switches = cache.generation, self.switches
             present = _PROTECTION if is_there else 0
             self.traps.page_fault(address, _USER | error & _WRITE | present)
             if (
                 self.is_stopping
                 or self.general[RIP] != pc
-                or generation != self.store.cache.generation
+                or generation != cache.generation
                 or switches != self.switches
                 or self.counter[0] <= 0
                 or self.transfers[0] <= 0
@@ -370,10 +322,6 @@ class NativeEngine:
         # It's counted already.
         self.transfers[0] += 1
         return self._missed(space)
-
-    def find_place(self, rip: int) -> Place | None:
-        """The guest's instruction that was executed at `rip` on the host."""
-        return find_place(self.store.cache, rip)
 
     def restore(self, place: Place) -> None:
         """Put registers back that a translation had borrowed."""
@@ -635,8 +583,3 @@ class NativeEngine:
             self.processor.close()
             self.store.keep()
             self.store.close()
-
-
-_STUB_FAILED = 8
-_MOST_IDLE = 8
-_MOST_RENEWALS = 3

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from procession.hardware.engines.native.machine_code import StubUnavailable
-from procession.hardware.engines.native.place import forget_places
+from procession.hardware.engines.native.place import find_place, forget_places
 from procession.hardware.engines.native.space import Absent, Space
 from procession.hardware.engines.native.stub import StubError
 from procession.hardware.engines.native.window import CODE_WRITTEN, DENIED, is_reserved
@@ -58,7 +58,7 @@ def step(engine: NativeEngine, space: Space, *, is_trapped: bool = True) -> None
         elif why == layout.CALLED:
             is_call = True
         elif why == layout.FAULTED:
-            fault = engine.find_place(words[_FAULT_RIP])
+            fault = find_place(cache, words[_FAULT_RIP])
         elif layout.FIRST_EXIT <= why < layout.FIRST_EXIT + len(cache.exits):
             exit_ = cache.exit_at(why - layout.FIRST_EXIT)
     except (StubError, StubUnavailable) as found:
@@ -100,7 +100,7 @@ def _run(engine: NativeEngine, space: Space, entry: int) -> int:
         window = space.window
         if why != layout.FAULTED or words[_FAULT_VECTOR] != _PAGE_FAULT:
             return why
-        place = engine.find_place(words[_FAULT_RIP])
+        place = find_place(engine.store.cache, words[_FAULT_RIP])
         if place is None:
             return why
         address, is_write = words[_FAULT_ADDRESS], words[_FAULT_ERROR] & _WRITE != 0
