@@ -2,19 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from procession.abi.errno import (
-    BY_NUMBER,
-    EFAULT,
-    EINTR,
-    ERESTART_RESTARTBLOCK,
-    ERESTARTNOHAND,
-    ERESTARTNOINTR,
-    ERESTARTSYS,
-    Errno,
-)
+from procession.abi.errno import BY_NUMBER, EINTR, Errno
 from procession.fs.wait_queue import Abandonable, Sleep
 from procession.hardware.engine import FAULT_FETCH, FAULT_PROTECTION, FAULT_USER, FAULT_WRITE
 from procession.hardware.physical_memory import (
@@ -25,20 +15,13 @@ from procession.hardware.physical_memory import (
     STALE_TRANSLATIONS,
     OutOfFrames,
 )
-from procession.hardware.registers import RAX, RIP, set_register
+from procession.hardware.registers import RAX, RIP, WORD_MASK, set_register
 from procession.kernel.cgroup.memory import throttle_over_high
 from procession.kernel.exit import finish_exit, go_on_exiting
 from procession.kernel.observer import FAULT, FAULT_MAJOR, FAULT_MINOR, FAULT_SIGNAL, SWITCH
 from procession.kernel.oom import await_memory, out_of_memory
 from procession.kernel.program.vdso import is_call_of_vdso
-from procession.kernel.ptrace.stop import (
-    leave_stop,
-    ptrace_event,
-    signal_after_stop,
-    stop_at_call_entry,
-    stop_at_call_exit,
-    take_call_stop,
-)
+from procession.kernel.ptrace.stop import leave_stop, signal_after_stop, stop_at_call_exit, take_call_stop
 from procession.kernel.ptrace.tracing import (
     AT_CALL_ENTRY,
     AT_CALL_EXIT,
@@ -46,13 +29,9 @@ from procession.kernel.ptrace.tracing import (
     AT_SECCOMP,
     AT_SIGNAL,
     AT_TRAP,
-    IN_CALL,
     EventStop,
-    TraceStop,
 )
 from procession.kernel.rseq import handle_event
-from procession.kernel.seccomp_entry import enter_call
-from procession.kernel.security.seccomp_listener import Notification, reply_to
 from procession.kernel.signal.frame import is_canonical
 from procession.kernel.signal.generation import force_signal
 from procession.kernel.signal.info import SigInfo
@@ -94,39 +73,28 @@ from procession.kernel.user_dispatch import dispatch_call
 from procession.kernel.userfault.unfinished import finish_call
 from procession.mm.fault import MAJOR, NEXT, handle_fault
 from procession.mm.fault_ahead import fault_ahead
-from procession.mm.peek import PeekedMemory
 from procession.mm.user_fault import AccessViolation
 from procession.syscalls.declaration import TABLE, TABLE_SIZE, Entry
-from procession.syscalls.permitted import with_permitted_outcome
+from procession.syscalls.step_by_step import (
+    RESTARTS,
+    RT_SIGRETURN,
+    go_on_entering,
+    go_on_with_call,
+    make_call,
+    passes_filters,
+    stop_in_call,
+)
 from procession.syscalls.time_stamp import emulate_time_stamp
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
 
-_MASK = 0xFFFF_FFFF_FFFF_FFFF
-_RESTARTS = (ERESTARTSYS, ERESTARTNOINTR, ERESTARTNOHAND, ERESTART_RESTARTBLOCK)
 _STEP_BY_STEP = CALL_OBSERVED | CALL_TRACED
 _ENOSYS = 38
-_NO_CALL = 0xFFFF_FFFF
-"""The number of a call that its tracer doesn't want made."""
-# How far a call has come that is made step by step: its tracer has seen it, the filters have been asked and
-# its tracer told, or they have let it pass.
-_SEEN_BY_TRACER, _TOLD_BY_FILTER, _ENTERED = 1, 2, 3
-_RT_SIGRETURN = 15
-"""What it leaves in the registers isn't its result: it's no call that a signal could interrupt."""
 _FAULT_BITS = FAULT_WRITE | FAULT_FETCH | FAULT_USER
 _PUSHED_BITS = 0x1F
 """What of a page fault's error code the processor pushes; the rest is the engine's own."""
 _LAST_USER_ADDRESS = 0x7FFF_FFFF_EFFF
-
-
-class Onlooker:
-    """What a decoder needs of a task, for who reads its memory from outside."""
-
-    __slots__ = ("mm",)
-
-    def __init__(self, mm: PeekedMemory) -> None:
-        self.mm = mm
 
 
 class Traps:
@@ -154,14 +122,14 @@ class Traps:
         def compile_and_run(task: Task, registers: Any) -> int | None:
             call = TABLE[number]
             if call is None:
-                return self._unknown(number)
+                return self.unknown(number)
             entry = call.entry
             self.entries[number] = entry
             return entry(task, registers)
 
         return compile_and_run
 
-    def _unknown(self, number: int) -> int:
+    def unknown(self, number: int) -> int:
         counts = self.kernel.unknown_calls
         # A program can name 2^64 of them: they count as one from the end of the table on.
         number = min(number, TABLE_SIZE)
@@ -200,64 +168,36 @@ class Traps:
             if kernel.call_work & _STEP_BY_STEP or (
                 kernel.call_work & CALL_EXPLORED and kernel.scheduler.offers_faults
             ):
-                self._make_call(task, number)
+                make_call(self, task, number)
                 kernel.is_saved = False
                 self.resume()
                 return
-            if kernel.call_work & CALL_SECCOMP and not self._passes_filters(task, number):
+            if kernel.call_work & CALL_SECCOMP and not passes_filters(self, task, number):
                 kernel.is_saved = False
                 self.resume()
                 return
         try:
-            result = self.entries[number](task, registers) if number < TABLE_SIZE else self._unknown(number)
+            result = self.entries[number](task, registers) if number < TABLE_SIZE else self.unknown(number)
         except Errno as error:
             result = -error.number
-            if isinstance(error, _RESTARTS):
+            if isinstance(error, RESTARTS):
                 task.call_number = number
         except Sleep as sleep:
             if sleep.is_fault and sleep.progress is None:
-                self._block_in_fault(task, sleep, number, is_shown=False)
+                self.block_in_fault(task, sleep, number, is_shown=False)
             else:
-                self._block(task, number, sleep)
+                self.block(task, number, sleep)
             self.resume()
             return
         except OutOfFrames as failure:
             out_of_memory(kernel)
             result = -failure.errno_number
-        registers[RAX] = (result or 0) & _MASK
+        registers[RAX] = (result or 0) & WORD_MASK
         if task.work or task.state is not RUNNING or self.memory.stale:
-            if number < TABLE_SIZE and number != _RT_SIGRETURN:
+            if number < TABLE_SIZE and number != RT_SIGRETURN:
                 task.call_number = number
             kernel.is_saved = False
             self.resume()
-
-    def _passes_filters(self, task: Task, number: int, *, is_told: bool = False) -> bool:
-        """Whether seccomp lets the live task's call be made now; if not, its result is set, or it sleeps or
-        has stopped. With `is_told` the tracer has seen what a filter wanted it to.
-        """
-        registers = self.cpu.general
-        try:
-            result = enter_call(self.kernel, task, number, registers, is_told=is_told)
-        except Sleep as sleep:
-            self._block_entering(task, sleep)
-            return False
-        if result is None:
-            return True
-        if task.trace_stop is None:
-            registers[RAX] = result & _MASK
-        return False
-
-    def _begin_traced_call(self, task: Task) -> bool:
-        """A traced task makes a call: whether it has stopped to show it. Linux: kernel/entry/common.c,
-        syscall_trace_enter."""
-        kernel = self.kernel
-        registers = self.cpu.general
-        # All of rax is shown, though only its lower half is the number.
-        task.call_number = (registers[RAX] ^ 1 << 63) - (1 << 63)
-        set_register(registers, RAX, -_ENOSYS)
-        task.work |= CALL_EXIT_WORK
-        kernel.is_saved = False
-        return stop_at_call_entry(kernel, task)
 
     def _go_on_traced(self, task: Task) -> None:
         """The running task goes on after a stop for its tracer."""
@@ -272,171 +212,23 @@ class Traps:
         elif stage == AT_CALL_EXIT:
             take_call_stop(kernel, task, stop)
         elif stage in (AT_CALL_ENTRY, AT_SECCOMP):
-            self._go_on_with_call(task, stop)
+            go_on_with_call(self, task, stop)
         elif stage == AT_TRAP:
             # It looks for signals again, and whether a call is to be made again.
             task.work |= SIGNAL_PENDING
 
-    def _go_on_with_call(self, task: Task, stop: TraceStop) -> None:
-        """Its tracer has seen the call: it's made with the number and arguments it has now, or not at all."""
-        kernel = self.kernel
-        number = (task.call_number & 0xFFFF_FFFF ^ 0x8000_0000) - 0x8000_0000
-        is_entry = stop.stage == AT_CALL_ENTRY
-        if is_entry:
-            take_call_stop(kernel, task, stop)
-        if (
-            has_fatal_signal(task)
-            or (number == -1 and not task.call_work & CALL_SECCOMP)
-            or (is_entry and stop.argument)
-            or (number < 0 and not is_entry)
-        ):
-            return
-        self._make_call(task, number & 0xFFFF_FFFF, _SEEN_BY_TRACER if is_entry else _TOLD_BY_FILTER)
-        kernel.is_saved = False
-
-    def _make_call(self, task: Task, number: int, progress: int = 0, *, is_shown: bool = False) -> None:
-        """Make a system call of the live task, step by step: somebody watches, or a supervisor let it go on.
-
-        `progress` says how far it has come already: _SEEN_BY_TRACER, _TOLD_BY_FILTER or _ENTERED; `is_shown`
-        that who watches has been told of it.
-        """
-        kernel, registers = self.kernel, self.cpu.general
-        observer = kernel.observer
-        call = TABLE[number] if number < TABLE_SIZE else None
-        arguments: tuple[Any, ...] = ()
-        outcome: int | Errno | None
-        if task.call_work:
-            if not progress and task.call_work & CALL_TRACED and self._begin_traced_call(task):
-                return
-            if (
-                progress != _ENTERED
-                and task.call_work & CALL_SECCOMP
-                and not self._passes_filters(task, number, is_told=progress == _TOLD_BY_FILTER)
-            ):
-                if task.frame is None and task.trace_stop is None:
-                    self._show_refusal(task, number)
-                return
-            if number == _NO_CALL and progress == _SEEN_BY_TRACER:
-                # Filters have been asked; the result is what the tracer has put into rax.
-                return
-        try:
-            if call is None:
-                outcome = self._unknown(number)
-                if observer is not None:
-                    observer.unknown_call(task, number)
-            else:
-                decode = call.decode
-                arguments = decode(task, registers)
-                if observer is not None and not is_shown:
-                    observer.system_call_entered(task, call, arguments)
-                    is_shown = True
-                if kernel.scheduler.offers_faults:
-                    arguments = with_permitted_outcome(kernel, task, call, arguments)
-                outcome = call.handler(task, *arguments)
-        except Errno as error:
-            outcome = error
-            if isinstance(error, _RESTARTS):
-                task.call_number = number
-        except Sleep as sleep:
-            if sleep.is_fault and sleep.progress is None:
-                self._block_in_fault(task, sleep, number, is_shown=is_shown)
-            else:
-                self._block(task, number, sleep, arguments)
-            return
-        except EventStop as event:
-            self._stop_in_call(task, CallFrame(number, arguments), event)
-            return
-        except OutOfFrames as failure:
-            out_of_memory(kernel)
-            outcome = BY_NUMBER[failure.errno_number]()
-        if call is not None and observer is not None:
-            observer.system_call_returned(task, call, arguments, outcome)
-        if task.trace_stop is None:
-            # At the stop before its end it hasn't returned.
-            result = -outcome.number if isinstance(outcome, Errno) else outcome or 0
-            registers[RAX] = result & _MASK
-            if number < TABLE_SIZE and number != _RT_SIGRETURN:
-                task.call_number = number
-
-    def _stop_in_call(self, task: Task, frame: CallFrame, event: EventStop) -> None:
-        """The task stops in the middle of a call, whose handler runs again when it goes on."""
-        frame.progress = event.progress
-        task.frame = frame
-        ptrace_event(self.kernel, task, event.event, event.message, IN_CALL)
-
-    def _show_refusal(self, task: Task, number: int) -> None:
-        """Tell who watches of a call that wasn't made, with its result in rax; nothing of its memory is read
-        but by looking, as the call itself read nothing."""
-        call = TABLE[number] if number < TABLE_SIZE else None
-        observer = self.kernel.observer
-        if observer is None or call is None or task.is_exiting:
-            return
-        registers = self.cpu.general
-        decode = call.decode
-        with suppress(EFAULT):
-            arguments = decode(cast("Task", Onlooker(PeekedMemory(task.mm))), registers)
-            observer.system_call_entered(task, call, arguments)
-            result = (registers[RAX] ^ 1 << 63) - (1 << 63)
-            refused = next((kind for kind in Errno.__subclasses__() if kind.number == -result), None)
-            observer.system_call_returned(task, call, arguments, refused("seccomp") if refused else result)
-
-    def _block_entering(self, task: Task, sleep: Sleep) -> None:
-        """The call waits for a supervisor before it is made, unless a signal ends it at once."""
-        if self._is_interrupted(task, sleep):
-            assert isinstance(sleep.progress, Notification)
-            self.cpu.general[RAX] = self._leave_entry(task, sleep.progress) & _MASK
-        else:
-            self.kernel.scheduler.sleep(task, sleep, CallFrame(NOT_ENTERED, ()))
-
-    def _block_in_fault(self, task: Task, sleep: Sleep, number: int, *, is_shown: bool) -> None:
+    def block_in_fault(self, task: Task, sleep: Sleep, number: int, *, is_shown: bool) -> None:
         """The call has looked at memory of which a program handles the faults, and done nothing yet: it's
         made from the beginning then.
         """
-        if self._is_interrupted(task, sleep):
+        if self.is_interrupted(task, sleep):
             set_register(self.cpu.general, RAX, -EINTR.number)
             self.kernel.is_saved = False
             return
         sleep.progress = FaultedEntry(number, is_shown=is_shown)
         self.kernel.scheduler.sleep(task, sleep, CallFrame(NOT_ENTERED, ()))
 
-    @staticmethod
-    def _leave_entry(task: Task, notification: Notification) -> int:
-        """A signal ends the wait for a supervisor: the call is made anew after it, and filtered anew."""
-        notification.abandon()
-        task.call_number = notification.number
-        return -ERESTARTSYS.number
-
-    def _go_on_entering(self, task: Task, frame: CallFrame) -> None:
-        """A supervisor may have answered: the call is made, or has returned, or waits on.
-
-        Its arguments are decoded now only, from what the task's memory holds by now.
-        """
-        kernel = self.kernel
-        kernel.switch_to(task)
-        if isinstance(frame.progress, FaultedEntry):
-            task.frame = None
-            entry = frame.progress
-            self._make_call(task, entry.number, _ENTERED, is_shown=entry.is_shown)
-            kernel.is_saved = False
-            return
-        notification: Notification = frame.progress
-        number = notification.number
-        try:
-            result = reply_to(notification)
-        except Sleep as sleep:
-            if not self._is_interrupted(task, sleep):
-                kernel.scheduler.sleep(task, sleep, frame)
-                return
-            result = self._leave_entry(task, notification)
-        task.frame = None
-        if result is None:
-            self._make_call(task, number, _ENTERED)
-        else:
-            self.cpu.general[RAX] = result & _MASK
-            self._show_refusal(task, number)
-        kernel.is_saved = False
-
-    def _block(self, task: Task, number: int, sleep: Sleep, arguments: tuple[Any, ...] | None = None) -> None:
+    def block(self, task: Task, number: int, sleep: Sleep, arguments: tuple[Any, ...] | None = None) -> None:
         """The call sleeps, unless a signal is pending that ends it at once."""
         call = TABLE[number]
         assert call is not None
@@ -444,7 +236,7 @@ class Traps:
             decode = call.decode
             arguments = decode(task, self.cpu.general)
         frame = CallFrame(number, arguments)
-        if self._is_interrupted(task, sleep):
+        if self.is_interrupted(task, sleep):
             set_register(self.cpu.general, RAX, self._interrupt(task, number, sleep))
             self.kernel.is_saved = False
             return
@@ -455,7 +247,7 @@ class Traps:
         self.kernel.scheduler.sleep(task, sleep, frame)
 
     @staticmethod
-    def _is_interrupted(task: Task, sleep: Sleep) -> bool:
+    def is_interrupted(task: Task, sleep: Sleep) -> bool:
         if sleep.is_interruptible:
             return task.has_pending_signal
         return has_fatal_signal(task)
@@ -469,7 +261,7 @@ class Traps:
             result = outcome
         else:
             result = -outcome.number
-            if issubclass(outcome, _RESTARTS):
+            if issubclass(outcome, RESTARTS):
                 task.call_number = number
         observer = self.kernel.observer
         if observer is not None:
@@ -478,12 +270,12 @@ class Traps:
             observer.system_call_returned(
                 task, call, arguments, outcome if isinstance(outcome, int) else outcome()
             )
-        return result & _MASK
+        return result & WORD_MASK
 
     def _continue_call(self, task: Task, frame: CallFrame) -> None:
         """Run again the handler of a call that slept. The task's registers needn't be live."""
         if frame.number == NOT_ENTERED:
-            self._go_on_entering(task, frame)
+            go_on_entering(self, task, frame)
             return
         call = TABLE[frame.number]
         assert call is not None
@@ -493,10 +285,10 @@ class Traps:
             outcome = call.handler(task, *frame.arguments)
         except Errno as error:
             outcome = error
-            if isinstance(error, _RESTARTS):
+            if isinstance(error, RESTARTS):
                 task.call_number = frame.number
         except Sleep as sleep:
-            if not self._is_interrupted(task, sleep):
+            if not self.is_interrupted(task, sleep):
                 if sleep.fds and task.files.reference_count > 1:
                     frame.hold(task.files, sleep.fds)
                 kernel.scheduler.sleep(task, sleep, frame)
@@ -507,7 +299,7 @@ class Traps:
             frame.release()
             return
         except EventStop as event:
-            self._stop_in_call(task, frame, event)
+            stop_in_call(self, task, frame, event)
             return
         except OutOfFrames as failure:
             out_of_memory(kernel)
@@ -521,10 +313,10 @@ class Traps:
 
     def _set_result(self, task: Task, result: int) -> None:
         if task is self.kernel.live:
-            self.cpu.general[RAX] = result & _MASK
+            self.cpu.general[RAX] = result & WORD_MASK
             self.kernel.is_saved = False
         else:
-            task.registers.general[RAX] = result & _MASK
+            task.registers.general[RAX] = result & WORD_MASK
 
     # Going on
 
