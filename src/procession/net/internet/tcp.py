@@ -5,43 +5,16 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, ClassVar
 
-from procession.abi.errno import (
-    BY_NUMBER,
-    EALREADY,
-    ECONNABORTED,
-    ECONNREFUSED,
-    ECONNRESET,
-    EFAULT,
-    EINPROGRESS,
-    EINVAL,
-    EISCONN,
-    ENETUNREACH,
-    ENOTCONN,
-    EPIPE,
-    Errno,
-)
+from procession.abi.errno import ECONNREFUSED, ECONNRESET, EFAULT, EINVAL, ENOTCONN, EPIPE
 from procession.abi.socket import SocketOption
 from procession.abi.word import pack_u32
-from procession.hardware.kernel_memory import SOCKET, SOCKET_BUFFER, SOCKET_BYTES
+from procession.hardware.kernel_memory import SOCKET_BUFFER
 from procession.net.byte_queue import ByteQueue
-from procession.net.internet.address import (
-    AF_UNSPEC,
-    BROADCAST_4,
-    any_of,
-    family_of,
-    is_multicast,
-    parse,
-    scope_of,
-)
+from procession.net.internet.address import any_of
 from procession.net.internet.error_queue import receive_error
 from procession.net.internet.flow import Flow
-from procession.net.internet.reuseport import join_group
 from procession.net.internet.socket import InternetSocket
-from procession.net.internet.tcp_backlog import (
-    admit,
-    become_acceptable,
-    leave_listener,
-)
+from procession.net.internet.tcp_backlog import admit, become_acceptable, leave_listener, listen, move_payer
 from procession.net.internet.tcp_close import (
     CAN_SEND,
     CLOSE_WAIT,
@@ -53,27 +26,14 @@ from procession.net.internet.tcp_close import (
     shut_down,
     wait_for_end,
 )
-from procession.net.internet.tcp_connection import (
-    Key,
-    connect_to_itself,
-    take_place,
-)
-from procession.net.internet.tcp_fastopen import FastOpen, choose_cookie, defer_syn
-from procession.net.internet.tcp_filter import FIN_WAIT1, leads_to, lose, split
-from procession.net.internet.tcp_handshake import send_syn, send_to_open
+from procession.net.internet.tcp_connect import connect, send_to_open
+from procession.net.internet.tcp_connection import Key
+from procession.net.internet.tcp_fastopen import FastOpen
+from procession.net.internet.tcp_filter import FIN_WAIT1, find_way, lose, split
 from procession.net.internet.tcp_held import hold, push_held
 from procession.net.internet.tcp_ioctl import told_number
-from procession.net.internet.tcp_options import (
-    CORK,
-    INQUEUE,
-    NOT_SENT_LOW_WATER,
-)
-from procession.net.internet.tcp_phase import (
-    CONNECTED,
-    CONNECTING,
-    DISCONNECTING,
-    UNCONNECTED,
-)
+from procession.net.internet.tcp_options import CORK, INQUEUE, NOT_SENT_LOW_WATER
+from procession.net.internet.tcp_phase import CONNECTED, UNCONNECTED
 from procession.net.internet.tcp_poll import ready_events
 from procession.net.internet.tcp_rejoin import be_repaired, look_at_queue, send_alone, send_under_repair
 from procession.net.internet.tcp_repair import Repair, is_under_repair
@@ -83,7 +43,6 @@ from procession.net.message import Received
 from procession.net.socket import (
     BOTH_WAYS,
     CLOSED,
-    ESTABLISHED,
     LISTENING,
     MSG_DONTWAIT,
     MSG_ERRQUEUE,
@@ -108,7 +67,6 @@ from procession.net.timestamp import (
 
 if TYPE_CHECKING:
     from procession.fs.file import UserMemory
-    from procession.hardware.frame_owner import FrameOwner
     from procession.net.internet.error_queue import SentStamp, Undelivered
     from procession.net.internet.port_table import PortTable
     from procession.net.message import Control
@@ -233,104 +191,15 @@ class TcpSocket(InternetSocket):
     # Connecting
 
     def listen(self, backlog: int) -> None:
-        """Linux: net/ipv4/inet_connection_sock.c, inet_csk_listen_start."""
-        if self.state == LISTENING:
-            self.backlog = backlog
-            admit(self)
-            return
-        if self.state != CLOSED or self.phase != UNCONNECTED:
-            raise EINVAL("the socket has a connection")
-        if self.has_port:
-            # It may share its port only as long as nobody listens.
-            self.network.host.clock.spend_looking(self.ports.count_at(self.local_port))
-            self.ports.check_bind(self, self.local_address, self.local_port)
-        else:
-            self.bind_automatically()
-        self.state = LISTENING
-        self.backlog = backlog
-        if self.reuses_port:
-            join_group(self)
-        self.state_changed()
+        listen(self, backlog)
 
     def connect(self, address: bytes, flags: int) -> None:
-        """Linux: net/ipv4/af_inet.c, __inet_stream_connect; net/ipv4/tcp_ipv4.c, tcp_v4_connect."""
-        if family_of(address) == AF_UNSPEC:
-            self.disconnect()
-            return
-        phase, frame = self.phase, self.caller.frame
-        # A call that slept, and began what it waits for, isn't one that comes later.
-        has_begun = frame is not None and frame.progress is not None
-        if phase == DISCONNECTING:
-            raise EINVAL("the socket was shut down before it was connected")
-        if phase == CONNECTED or (phase == UNCONNECTED and self.state != CLOSED):
-            raise EISCONN
-        if phase == UNCONNECTED:
-            has_begun = True
-            # What sending has tried before is no part of this.
-            self.fast_open = None
-            self.start_connecting(address)
-            if self.is_deferred:
-                return
-            if flags & MSG_DONTWAIT and not is_under_repair(self):
-                raise EINPROGRESS
-        elif self.is_deferred:
-            raise EISCONN
-        elif self.state == SYN_SENT and flags & MSG_DONTWAIT:
-            raise EALREADY
-        self.wait_for_connection(
-            elapsed=EINPROGRESS if has_begun else EALREADY, progress=True if has_begun else None
-        )
+        connect(self, address, flags)
 
     @property
     def is_deferred(self) -> bool:
         """Whether it was connected, and nothing was sent to do that (TCP_FASTOPEN_CONNECT)."""
         return self.fast_open is not None and self.fast_open.is_deferred
-
-    def wait_for_connection(self, *, elapsed: type[Errno] = EINPROGRESS, progress: object = None) -> None:
-        """Sleep until the SYN is answered. Raises what it was answered, and `elapsed` after SO_SNDTIMEO."""
-        if self.state == SYN_SENT:
-            self.sleep(self.write_queue, self.send_timeout_ns, elapsed=elapsed, progress=progress)
-        if self.state == CLOSED:
-            error, self.error = self.error, 0
-            self.disconnect()
-            raise BY_NUMBER.get(error, ECONNABORTED)
-        self.phase = CONNECTED
-
-    def start_connecting(self, address: bytes) -> None:
-        """Send a SYN. Linux: net/ipv4/tcp_ipv4.c, tcp_v4_connect."""
-        target, port = parse(address, self.family)
-        if is_multicast(target) or target == BROADCAST_4 or self.network.routes.is_broadcast(target):
-            raise ENETUNREACH
-        if self.is_ipv6_only and len(target) == 4:
-            raise ENETUNREACH("only IPv6 here")
-        self.check_scope(target, scope_of(address))
-        # A port from bind(2) is kept, even if that chose it; the last connection's went with it.
-        self.forget_addresses()
-        self.remote_scope = scope_of(address)
-        flow = self.flow_to(target, None, self.remote_scope)
-        take_place(self, flow.source, flow.target, port)
-        self.phase = CONNECTING
-        self.error = 0
-        repair = self.repair
-        if repair is not None:
-            if repair.is_on:
-                repair.shake_no_hands()
-                self.flow, self.state = flow, ESTABLISHED
-                self.raise_send_room()
-                self.state_changed()
-                return
-            repair.start_anew()
-        if (flow.source, self.local_port) == (flow.target, port):
-            self.flow = flow
-            connect_to_itself(self)
-            return
-        self.syn_count = 0
-        if defer_syn(self, flow):
-            self.flow, self.state = flow, SYN_SENT
-            return
-        choose_cookie(self, flow)
-        self.network.count("TcpActiveOpens")
-        send_syn(self, flow)
 
     def raise_send_room(self) -> None:
         """There is a connection: its buffer grows, unless SO_SNDBUF was set."""
@@ -352,19 +221,9 @@ class TcpSocket(InternetSocket):
         connection = self.connections.popleft()
         connection.listener = None
         connection.phase = CONNECTED
-        connection.move_payer(self.network.system.account.memory.payer)
+        move_payer(connection, self.network.system.account.memory.payer)
         admit(self)
         return connection
-
-    def move_payer(self, payer: FrameOwner | None) -> None:
-        """Who accepts a connection pays for it from now on, and not who made it.
-
-        Linux: net/ipv4/inet_connection_sock.c, inet_csk_accept.
-        """
-        system = self.network.system
-        system.move_charge(SOCKET, SOCKET_BYTES, self.payer, payer)
-        system.move_charge(SOCKET_BUFFER, self.arrived.length + len(self.held), self.payer, payer)
-        self.payer = payer
 
     @property
     def is_backlog_full(self) -> bool:
@@ -496,7 +355,7 @@ class TcpSocket(InternetSocket):
         if not data:
             return 0
         if flow.generation != self.network.system.topology:
-            flow = self._find_way(flags)
+            flow = find_way(self, flags)
         if flow.neighbours:
             flow.confirm()
         if peer.is_orphan:
@@ -576,25 +435,6 @@ class TcpSocket(InternetSocket):
         """Let go what MSG_MORE or TCP_CORK held back."""
         if self.held:
             push_held(self)
-
-    def _find_way(self, flags: int) -> Flow:
-        """Where the bytes go, now that something has changed. While there is no way, nothing can be sent: as
-        if the buffer were full, until the way is looked for again.
-        """
-        flow = self.flow
-        assert flow is not None
-        flow.settle()
-        try:
-            found = self.flow_to(flow.target, flow.source, self.remote_scope)
-        except Errno:
-            found = None
-        peer = self.peer
-        assert peer is not None
-        if found is None or not leads_to(found, peer.network):
-            self.network.tcp.start_search(self)
-            self.wait_to_send(flags)
-        self.flow = found
-        return found
 
     def check_message(self, length: int, flags: int, address: bytes | None) -> None:
         if self.state in (CLOSED, LISTENING) and not (flags & MSG_FASTOPEN or self.is_deferred):

@@ -5,18 +5,43 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import ECONNREFUSED, Errno
+from procession.abi.errno import ECONNREFUSED, EINVAL, Errno
+from procession.hardware.kernel_memory import SOCKET, SOCKET_BUFFER, SOCKET_BYTES
 from procession.net.internet.address import is_link_local
 from procession.net.internet.flow import Flow, find_flow
+from procession.net.internet.reuseport import join_group
 from procession.net.internet.tcp_fastopen import take_opening
 from procession.net.internet.tcp_filter import leads_to
 from procession.net.internet.tcp_options import DEFER_ACCEPT, seconds_of
-from procession.net.socket import CLOSED, ESTABLISHED, SENDING, SYN_SENT
+from procession.net.internet.tcp_phase import UNCONNECTED
+from procession.net.socket import CLOSED, ESTABLISHED, LISTENING, SENDING, SYN_SENT
 from procession.net.socket_filter import copy_filter
 
 if TYPE_CHECKING:
+    from procession.hardware.frame_owner import FrameOwner
     from procession.net.internet.tcp import TcpSocket
     from procession.net.network import Network
+
+
+def listen(socket: TcpSocket, backlog: int) -> None:
+    """Linux: net/ipv4/inet_connection_sock.c, inet_csk_listen_start."""
+    if socket.state == LISTENING:
+        socket.backlog = backlog
+        admit(socket)
+        return
+    if socket.state != CLOSED or socket.phase != UNCONNECTED:
+        raise EINVAL("the socket has a connection")
+    if socket.has_port:
+        # It may share its port only as long as nobody listens.
+        socket.network.host.clock.spend_looking(socket.ports.count_at(socket.local_port))
+        socket.ports.check_bind(socket, socket.local_address, socket.local_port)
+    else:
+        socket.bind_automatically()
+    socket.state = LISTENING
+    socket.backlog = backlog
+    if socket.reuses_port:
+        join_group(socket)
+    socket.state_changed()
 
 
 def establish(socket: TcpSocket, listener: TcpSocket, way_back: Flow) -> None:
@@ -136,3 +161,14 @@ def stop_listening(listener: TcpSocket) -> None:
     for attempt in attempts:
         attempt.listener = None
         attempt.end(ECONNREFUSED.number)
+
+
+def move_payer(socket: TcpSocket, payer: FrameOwner | None) -> None:
+    """Who accepts a connection pays for it from now on, and not who made it.
+
+    Linux: net/ipv4/inet_connection_sock.c, inet_csk_accept.
+    """
+    system = socket.network.system
+    system.move_charge(SOCKET, SOCKET_BYTES, socket.payer, payer)
+    system.move_charge(SOCKET_BUFFER, socket.arrived.length + len(socket.held), socket.payer, payer)
+    socket.payer = payer

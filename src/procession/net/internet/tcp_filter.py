@@ -135,6 +135,26 @@ def leads_to(flow: Flow, network: Network) -> bool:
     return flow.outcome == TRANSLATED or (flow.outcome == DELIVERED and flow.network is network)
 
 
+def find_way(socket: TcpSocket, flags: int) -> Flow:
+    """Where the bytes go, now that something has changed. While there is no way, nothing can be sent: as
+    if the buffer were full, until the way is looked for again.
+    """
+    flow = socket.flow
+    assert flow is not None
+    flow.settle()
+    try:
+        found = socket.flow_to(flow.target, flow.source, socket.remote_scope)
+    except Errno:
+        found = None
+    peer = socket.peer
+    assert peer is not None
+    if found is None or not leads_to(found, peer.network):
+        socket.network.tcp.start_search(socket)
+        socket.wait_to_send(flags)
+    socket.flow = found
+    return found
+
+
 def current_flow(sender: TcpSocket) -> Flow | None:
     """Where the segments of `sender` go, looked for again if anything has changed: rules, for instance."""
     flow = sender.flow

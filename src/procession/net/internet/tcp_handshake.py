@@ -5,26 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.duration import NS_PER_S
-from procession.abi.errno import (
-    ECONNREFUSED,
-    EHOSTUNREACH,
-    EINPROGRESS,
-    EINVAL,
-    EISCONN,
-    EOPNOTSUPP,
-    ETIMEDOUT,
-    Errno,
-)
+from procession.abi.errno import ECONNREFUSED, EHOSTUNREACH, ETIMEDOUT, Errno
 from procession.abi.socket import TcpState
-from procession.net.internet.address import AF_UNSPEC, family_of
 from procession.net.internet.flow import DELIVERED, REFUSED, UNRESOLVED, Flow
 from procession.net.internet.passage import SYN
 from procession.net.internet.tcp_backlog import become_acceptable, establish, find_way_back
 from procession.net.internet.tcp_connection import find_listener
-from procession.net.internet.tcp_fastopen import CLIENT, KEPT_DATA, LONGEST_DATA, FastOpen, data_in_syn
+from procession.net.internet.tcp_fastopen import data_in_syn
 from procession.net.internet.tcp_filter import arrival, lets_connect, send_again
-from procession.net.internet.tcp_phase import CONNECTED, CONNECTING, UNCONNECTED
-from procession.net.socket import CLOSED, MSG_DONTWAIT, SYN_SENT
+from procession.net.socket import SYN_SENT
 
 if TYPE_CHECKING:
     from procession.net.internet.tcp import TcpSocket
@@ -84,40 +73,6 @@ def send_syn(socket: TcpSocket, flow: Flow) -> None:
             return
     socket.state = SYN_SENT
     _wait_for_answer(socket)
-
-
-def send_to_open(socket: TcpSocket, data: bytes, flags: int, address: bytes | None) -> int | None:
-    """Connect by sending `data`, to `address` if that wasn't said before (MSG_FASTOPEN). How many bytes are
-    on their way; None if there is a connection now, and it's to be sent on that.
-
-    Linux: net/ipv4/tcp.c, tcp_sendmsg_fastopen.
-    """
-    opening = socket.fast_open
-    if not socket.network.sysctls.fast_open & CLIENT or (address and family_of(address) == AF_UNSPEC):
-        raise EOPNOTSUPP("net.ipv4.tcp_fastopen has no client")
-    size = min(len(data), LONGEST_DATA)
-    if socket.caller.frame is None:
-        if opening is not None and opening.is_deferred:
-            opening.is_deferred = False
-            opening.data = data[:size]
-            assert socket.flow is not None
-            send_syn(socket, socket.flow)
-        elif socket.phase == UNCONNECTED and socket.state == CLOSED:
-            opening = socket.fast_open = FastOpen(None, data[:size])
-            socket.start_connecting(address or b"")
-        elif socket.phase == CONNECTING:
-            raise EINPROGRESS
-        else:
-            raise EISCONN if socket.phase in (UNCONNECTED, CONNECTED) else EINVAL
-        # Who listens may be asked again later, when there is room: by what programs look at, as a rule.
-        opening.data = opening.data[:KEPT_DATA]
-        if flags & MSG_DONTWAIT:
-            if opening.cookie is None or not size or socket.state == SYN_SENT:
-                raise EINPROGRESS
-            return None if socket.peer is not None else size
-    if socket.phase != CONNECTED:
-        socket.wait_for_connection()
-    return None
 
 
 def _wait_unless_refused(socket: TcpSocket) -> None:
