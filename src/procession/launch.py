@@ -9,18 +9,23 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EACCES, ENOENT, ENOEXEC, ENOTDIR, Errno
 from procession.fs import namei
+from procession.fs.file import O_NOCTTY, O_RDWR
 from procession.hardware.physical_memory import OutOfFrames
 from procession.kernel.program.exec import do_execve
 from procession.kernel.task import SIGNAL_PENDING, Task
+from procession.kernel.terminal import set_controlling_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from procession.fs.dentry import Path
+    from procession.fs.host_stream import HostInput, HostOutput
+    from procession.fs.terminal.host import HostTerminal
+    from procession.fs.vfs import Vfs
     from procession.kernel.kernel import Kernel
     from procession.kernel.security.credentials import Credentials
 
-
+STDOUT, STDERR = 1, 2
 DEFAULT_ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "HOME": "/root",
@@ -39,6 +44,26 @@ def check_root(name: str | os.PathLike[str]) -> None:
 
 class StartFailure(ValueError):
     """A program can't start, for another reason than that it can't be executed; its text says which."""
+
+
+def give_terminal(task: Task, terminal: HostTerminal) -> None:
+    """Let `terminal` be the standard streams of `task`, and what controls it."""
+    file = terminal.open_slave(O_RDWR | O_NOCTTY, task.credentials)
+    for _ in range(3):
+        task.files.install(file, limit=3)
+    set_controlling_terminal(task.group, terminal.slave_tty)
+
+
+def give_streams(task: Task, vfs: Vfs, stdin: HostInput, output: HostOutput) -> None:
+    """Give `task` its standard streams, which are its user's to open again by name."""
+    credentials = task.credentials
+    for file in (
+        stdin.open(vfs, credentials),
+        output.open(vfs, credentials, STDOUT),
+        output.open(vfs, credentials, STDERR),
+    ):
+        file.inode.uid = credentials.uid
+        task.files.install(file, limit=3)
 
 
 def enter_directory(task: Task, name: str) -> None:

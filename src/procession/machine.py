@@ -11,7 +11,6 @@ from procession.attachment import CapturedOutput, Doorbell, HostPace, HostStream
 from procession.command_run import CommandRun, Result, result_of
 from procession.ending import ENDING_SIGNALS, RunLimits, check_limits
 from procession.first_mounts import devpts_options, find_place, make_directories, mount_first, register_types
-from procession.fs.file import O_NOCTTY, O_RDWR
 from procession.fs.host_stream import CAPTURED_BYTES, HostInput, HostOutput
 from procession.fs.mounts.attach import bind
 from procession.fs.mounts.mount import Mount
@@ -40,17 +39,20 @@ from procession.kernel.security.credentials import commit_credentials
 from procession.kernel.session import start_session
 from procession.kernel.task import Task
 from procession.kernel.task_state import TaskState
-from procession.kernel.terminal import set_controlling_terminal
 from procession.kernel.time.clock import DEFAULT_EPOCH_NS
 from procession.keyboard_watch import KeyboardWatch
 from procession.launch import (
     DEFAULT_ENVIRONMENT,
+    STDERR,
+    STDOUT,
     as_list,
     check_root,
     enter_callers_directory,
     enter_directory,
     environment_in,
     execute,
+    give_streams,
+    give_terminal,
 )
 from procession.mm.reclaim import PageReclaimer
 from procession.mm.vma import PROT_READ, PROT_WRITE, VirtualMemoryArea
@@ -73,7 +75,6 @@ DEFAULT_MEMORY_BYTES = 1 << 30
 MAXIMUM_PROCESSORS = 64
 _FEWEST_TASKS = 2
 _SIGKILL, _SIGCHLD = int(Signal.SIGKILL), int(Signal.SIGCHLD)
-_STDOUT, _STDERR = 1, 2
 _READ_CHUNK = 1 << 20
 
 
@@ -172,9 +173,12 @@ class Machine(GoingBack):
             "hostname": hostname,
             "pids_max": pids_max,
         }
-        self.memory = (
-            PhysicalMemory(memory_bytes) if fault_injector is None else _failing(memory_bytes, fault_injector)
-        )
+        if fault_injector is None:
+            self.memory = PhysicalMemory(memory_bytes)
+        else:
+            from procession.hardware.fault_injection import FailingMemory
+
+            self.memory = FailingMemory(memory_bytes, fault_injector)
         self.memory.reclaimer = PageReclaimer()
         self.engine = make_engine(engine)
         self.image: Image | None = None
@@ -210,7 +214,7 @@ class Machine(GoingBack):
             os.fspath(rootfs),
             source if self.image is None else self.image.tree,
             name,
-            console=(self.output, _STDERR),
+            console=(self.output, STDERR),
             injector=fault_injector,
         )
         if pids_max is not None and image is None:
@@ -317,21 +321,10 @@ class Machine(GoingBack):
         return task
 
     def _open_streams(self, task: Task) -> None:
-        """Give `task` its standard streams, which are its user's to open again by name."""
-        vfs, credentials = self.kernel.vfs, task.credentials
         if self.terminal is not None:
-            file = self.terminal.open_slave(O_RDWR | O_NOCTTY, credentials)
-            for _ in range(3):
-                task.files.install(file, limit=3)
-            set_controlling_terminal(task.group, self.terminal.slave_tty)
-            return
-        for file in (
-            self.input.open(vfs, credentials),
-            self.output.open(vfs, credentials, _STDOUT),
-            self.output.open(vfs, credentials, _STDERR),
-        ):
-            file.inode.uid = credentials.uid
-            task.files.install(file, limit=3)
+            give_terminal(task, self.terminal)
+        else:
+            give_streams(task, self.kernel.vfs, self.input, self.output)
 
     def start_script(self, steps: Sequence[Step]) -> Task:
         """Make a scripted program ready to run, as a child of init; only with the scripted engine."""
@@ -440,7 +433,7 @@ class Machine(GoingBack):
         self.inlet.end_input()
         captured = CapturedOutput(self.inlet, output_limit_bytes)
         reason = self._run_command(captured, time_limit_s, wall_limit_s) or captured.reason_to_end
-        return self._result(reason, bytes(captured.written[_STDOUT]), bytes(captured.written[_STDERR]))
+        return self._result(reason, bytes(captured.written[STDOUT]), bytes(captured.written[STDERR]))
 
     def run_attached(
         self,
@@ -603,9 +596,3 @@ REAPER_SCRIPT: tuple[Step, ...] = (
     Branch(lambda result: True, "reap"),
 )
 """What init does where there is no processor to run its code."""
-
-
-def _failing(memory_bytes: int, injector: FaultInjector) -> PhysicalMemory:
-    from procession.hardware.fault_injection import FailingMemory
-
-    return FailingMemory(memory_bytes, injector)
