@@ -1,4 +1,7 @@
-"""Linux's error numbers, each an exception that a system call raises to answer it."""
+"""Linux's error numbers, each an exception that a system call raises to answer it.
+
+Longer than other files, as it's one table: a class, a number and a text for each.
+"""
 
 from __future__ import annotations
 

@@ -166,13 +166,7 @@ def pwritev(task: Task, fd: Fd, vector: InVector, count: Size, offset: Long, off
 
 @syscall(327)
 def preadv2(
-    task: Task,
-    fd: Fd,
-    vector: OutVector,
-    count: Size,
-    offset: Long,
-    offset_high: U64,
-    flags: Flags[RwFlag],
+    task: Task, fd: Fd, vector: OutVector, count: Size, offset: Long, offset_high: U64, flags: Flags[RwFlag]
 ) -> int:
     """preadv2(2). Offset -1 is the position. Linux: fs/read_write.c, SYSCALL_DEFINE6(preadv2)."""
     if offset != _CURRENT_POSITION:
@@ -192,13 +186,7 @@ def preadv2(
 
 @syscall(328)
 def pwritev2(
-    task: Task,
-    fd: Fd,
-    vector: InVector,
-    count: Size,
-    offset: Long,
-    offset_high: U64,
-    flags: Flags[RwFlag],
+    task: Task, fd: Fd, vector: InVector, count: Size, offset: Long, offset_high: U64, flags: Flags[RwFlag]
 ) -> int:
     """pwritev2(2). Offset -1 is the position. Linux: fs/read_write.c, SYSCALL_DEFINE6(pwritev2)."""
     if offset != _CURRENT_POSITION:

@@ -13,9 +13,8 @@ from procession.abi.errno import (
     EOPNOTSUPP,
 )
 from procession.abi.internet import IpOption, Ipv6Option
-from procession.abi.ioctls import SocketIoctl
 from procession.abi.socket import IpProtocol, SocketLevel, SocketOption
-from procession.abi.word import pack_port, pack_u32
+from procession.abi.word import pack_port
 from procession.net.internet.address import AF_INET, AF_INET6, is_any, is_multicast, scope_of
 from procession.net.internet.control import PacketChoice
 from procession.net.internet.datagram import DatagramSocket
@@ -28,6 +27,7 @@ from procession.net.internet.output import send_astray, send_packet
 from procession.net.internet.packet import ICMP, ICMP6, LONGEST_PACKET, UDP, UDP_LITE, Packet
 from procession.net.internet.port_table import PortTable
 from procession.net.internet.written_header import read_header, read_header_6
+from procession.net.queue_ioctl import QUEUE_REQUESTS, tell_queue
 from procession.net.socket import ESTABLISHED, MSG_OOB, SENDING, QuietBrokenPipe
 from procession.net.socket_options import pack_int, read_int
 
@@ -45,7 +45,6 @@ _SO_REUSEADDR = int(SocketOption.SO_REUSEADDR)
 _SOL_ICMPV6 = ICMP6
 _ICMP_FILTER = 1
 _ICMP6_FILTER_BYTES = 32
-_SIOCINQ, _SIOCOUTQ = int(SocketIoctl.SIOCINQ), int(SocketIoctl.SIOCOUTQ)
 _HEADER_INCLUDED = (int(SocketLevel.SOL_IP), int(IpOption.IP_HDRINCL))
 _SOL_IPV6 = int(SocketLevel.SOL_IPV6)
 _IPV6_HDRINCL = int(Ipv6Option.IPV6_HDRINCL)
@@ -215,15 +214,10 @@ class RawSocket(_MessageSocket):
 
     def ioctl(self, request: int, argument: int, memory: UserMemory) -> int:
         """Linux: net/ipv4/raw.c, raw_ioctl; net/ipv6/raw.c, rawv6_ioctl."""
-        if request == _SIOCINQ:
-            value = len(self.contents(self.packets[0])) if self.packets else 0
-        elif request == _SIOCOUTQ:
-            # What is sent has arrived.
-            value = 0
-        else:
-            return super().ioctl(request, argument, memory)
-        memory.write(argument, pack_u32(value))
-        return 0
+        if request in QUEUE_REQUESTS:
+            first_bytes = len(self.contents(self.packets[0])) if self.packets else 0
+            return tell_queue(first_bytes, request, argument, memory)
+        return super().ioctl(request, argument, memory)
 
     def check_option(self, level: int, name: int, *, is_set: bool) -> None:
         if level == _SOL_RAW:

@@ -6,9 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.errno import EAFNOSUPPORT, EDESTADDRREQ, EINVAL, EIO, EMSGSIZE, ENETUNREACH, EOPNOTSUPP
 from procession.abi.internet import UdpOption
-from procession.abi.ioctls import SocketIoctl
 from procession.abi.socket import IpProtocol, SocketLevel, SocketOption
-from procession.abi.word import pack_u32
 from procession.net.internet.address import AF_INET, AF_INET6, AF_UNSPEC, family_of, is_multicast, scope_of
 from procession.net.internet.control import PacketChoice
 from procession.net.internet.datagram import DatagramSocket
@@ -23,6 +21,7 @@ from procession.net.internet.port_table import reach
 from procession.net.internet.reuseport import choose_place, join_group, newest_place
 from procession.net.internet.tcp_connection import hash_of
 from procession.net.internet.udp_options import COALESCE, SEGMENT, SOL_UDP
+from procession.net.queue_ioctl import QUEUE_REQUESTS, tell_queue
 from procession.net.socket import MSG_MORE, MSG_OOB, SENDING, QuietBrokenPipe
 from procession.net.socket_filter import FilteredPacket
 from procession.net.timestamp import stamped_stages
@@ -46,8 +45,6 @@ _SO_NO_CHECK = int(SocketOption.SO_NO_CHECK)
 _LONGEST_DATAGRAM_6 = 65_527
 _UDP = int(IpProtocol.IPPROTO_UDP)
 _CORK = (int(SocketLevel.SOL_UDP), int(UdpOption.UDP_CORK))
-_SIOCINQ = int(SocketIoctl.SIOCINQ)
-_SIOCOUTQ = int(SocketIoctl.SIOCOUTQ)
 
 
 class UdpSocket(DatagramSocket):
@@ -285,14 +282,10 @@ class UdpSocket(DatagramSocket):
 
     def ioctl(self, request: int, argument: int, memory: UserMemory) -> int:
         """Linux: net/ipv4/udp.c, udp_ioctl."""
-        if request == _SIOCINQ:
-            value = len(self.contents(self.packets[0])) if self.packets else 0
-        elif request == _SIOCOUTQ:
-            value = 0
-        else:
-            return super().ioctl(request, argument, memory)
-        memory.write(argument, pack_u32(value))
-        return 0
+        if request in QUEUE_REQUESTS:
+            first_bytes = len(self.contents(self.packets[0])) if self.packets else 0
+            return tell_queue(first_bytes, request, argument, memory)
+        return super().ioctl(request, argument, memory)
 
 
 def _chosen_segment(items: Iterable[tuple[int, int, bytes]], segment_bytes: int) -> int:

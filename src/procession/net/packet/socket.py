@@ -16,7 +16,6 @@ from procession.abi.errno import (
     EOPNOTSUPP,
 )
 from procession.abi.internet import ADDRESS_BYTES_OF_ETHERTYPE
-from procession.abi.ioctls import SocketIoctl
 from procession.abi.packet import (
     MembershipKind,
     PacketKind,
@@ -29,7 +28,7 @@ from procession.abi.packet import (
     TpacketStatsV3,
 )
 from procession.abi.socket import AddressFamily, SocketLevel, SocketType
-from procession.abi.word import pack_port, pack_u32
+from procession.abi.word import pack_port
 from procession.net.buffer_charge import packet_charge
 from procession.net.internet.frame import HEADER_BYTES, transmit
 from procession.net.link.interface import LOOPBACK
@@ -37,6 +36,7 @@ from procession.net.message import Received
 from procession.net.packet.fanout import join_group, leave_group
 from procession.net.packet.ring import HEADER_BYTES as HEADER_BYTES_OF_RING
 from procession.net.packet.ring import V1, V3, make_ring
+from procession.net.queue_ioctl import QUEUE_REQUESTS, tell_queue
 from procession.net.socket import (
     BOTH_WAYS,
     MSG_DONTWAIT,
@@ -90,7 +90,6 @@ _SETTABLE = frozenset(
         *(int(PacketOption.PACKET_FANOUT_DATA), *_SWITCHES, *_NUMBERS),
     )
 )
-_SIOCINQ, _SIOCOUTQ = int(SocketIoctl.SIOCINQ), int(SocketIoctl.SIOCOUTQ)
 _LAST_MEMBERSHIP = int(MembershipKind.PACKET_MR_UNICAST)
 _RECEIVE_FLAGS = MSG_PEEK | MSG_DONTWAIT | MSG_TRUNC | MSG_ERRQUEUE
 _SHORTEST_NAME = 12
@@ -329,15 +328,10 @@ class PacketSocket(Socket):
         """Linux: net/packet/af_packet.c, packet_ioctl."""
         if request in STAMP_REQUESTS:
             return tell_stamp(0, request, argument, memory)
-        if request == _SIOCINQ:
-            value = len(self.frames[0].data) if self.frames else 0
-        elif request == _SIOCOUTQ:
-            # What is sent has passed the interface.
-            value = 0
-        else:
-            return super().ioctl(request, argument, memory)
-        memory.write(argument, pack_u32(value))
-        return 0
+        if request in QUEUE_REQUESTS:
+            first_bytes = len(self.frames[0].data) if self.frames else 0
+            return tell_queue(first_bytes, request, argument, memory)
+        return super().ioctl(request, argument, memory)
 
     def check_option(self, level: int, name: int, *, is_set: bool) -> None:
         if level != _SOL_PACKET or (is_set and name not in _SETTABLE):
