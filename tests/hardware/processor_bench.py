@@ -13,6 +13,8 @@ from procession.mm.page_tables import PageTables
 
 CODE, DATA, STACK, ABSENT = 0x40_0000, 0x50_0000, 0x60_0000, 0x70_0000
 READ, WRITE, EXECUTE = 1, 2, 4
+CALL = "0f05"
+"""The instruction syscall."""
 MEMORY_BYTES = 4 << 20
 SOME_UNITS = 100_000
 

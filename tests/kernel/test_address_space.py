@@ -28,11 +28,6 @@ def machine() -> Iterator[ConductedMachine]:
     yield from conducted_machines(memory=1 << 21)
 
 
-@pytest.fixture
-def task(machine: ConductedMachine) -> Task:
-    return machine.process()
-
-
 def mmap(machine: ConductedMachine, task: Task, pages: int, flags: int = PRIVATE, address: int = AREA) -> int:
     rights = READ | WRITE
     return machine.expect(task, "mmap", address, pages * PAGE, rights, flags | FIXED | ANONYMOUS, -1, 0)

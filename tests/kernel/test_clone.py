@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from struct import pack
 
 import pytest
@@ -36,18 +35,12 @@ from tests.kernel.conducted_machine import (
     STACK_TOP,
     STOPPED,
     ConductedMachine,
-    conducted_machines,
 )
 from tests.kernel.process_ids import tasks_by_id
 
 SIGKILL, SIGUSR1, SIGTERM, SIGCHLD, SIGCONT, SIGSTOP = 9, 10, 15, 17, 18, 19
 WALL = 0x40000000
 WORD = SCRATCH_ADDRESS + 0x2000
-
-
-@pytest.fixture
-def machine() -> Iterator[ConductedMachine]:
-    yield from conducted_machines()
 
 
 @pytest.fixture

@@ -30,16 +30,6 @@ DEEP = 1_500
 WINDOW_NS = 1_000_000_000
 
 
-@pytest.fixture
-def machine() -> Iterator[ConductedMachine]:
-    yield from conducted_machines()
-
-
-@pytest.fixture
-def task(machine: ConductedMachine) -> Task:
-    return machine.process()
-
-
 def make(machine: ConductedMachine, parent: Cgroup, name: bytes) -> Cgroup:
     kernel = machine.kernel
     return kernel.cgroups.make(kernel, parent, name, 1000)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from procession.abi.errno import ECHILD, ESRCH
@@ -18,18 +16,12 @@ from tests.kernel.conducted_machine import (
     SLEEPS,
     STOPPED,
     ConductedMachine,
-    conducted_machines,
 )
 from tests.kernel.process_ids import groups_by_id, sessions_by_id, tasks_by_id
 
 SIGHUP, SIGKILL, SIGUSR1, SIGTERM, SIGCHLD, SIGCONT, SIGSTOP = 1, 9, 10, 15, 17, 18, 19
 SA_NOCLDWAIT, SA_SIGINFO = 2, 4
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
-
-
-@pytest.fixture
-def machine() -> Iterator[ConductedMachine]:
-    yield from conducted_machines()
 
 
 @pytest.fixture

@@ -24,11 +24,6 @@ def machine() -> Iterator[ConductedMachine]:
     yield from conducted_machines(memory=1 << 21)
 
 
-@pytest.fixture
-def task(machine: ConductedMachine) -> Task:
-    return machine.process()
-
-
 def mmap(
     machine: ConductedMachine, task: Task, pages: int, flags: int = PRIVATE, rights: int = READ | WRITE
 ) -> None:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
 from struct import pack
-
-import pytest
 
 from procession.hardware.kernel_memory import GROUP_ID_BYTES, GROUPS
 from procession.kernel.security.credentials import Credentials
 from procession.kernel.task import Task
-from tests.kernel.conducted_machine import ConductedMachine, conducted_machines
+from tests.kernel.conducted_machine import ConductedMachine
 
 LENGTH = 1_000
 TIMES = 40
@@ -19,16 +16,6 @@ SIGRTMIN = 34
 SIG_BLOCK = 0
 SHM_LOCK = 11
 O_CREAT_RDWR = 0o102
-
-
-@pytest.fixture
-def machine() -> Iterator[ConductedMachine]:
-    yield from conducted_machines()
-
-
-@pytest.fixture
-def task(machine: ConductedMachine) -> Task:
-    return machine.process()
 
 
 def set_groups(machine: ConductedMachine, task: Task, first: int, length: int = LENGTH) -> None:

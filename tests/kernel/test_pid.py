@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from procession.abi.errno import EAGAIN
 from procession.kernel.namespaces.pid import RESERVED_PIDS
 from procession.kernel.task import Task
-from tests.kernel.conducted_machine import SLEEPS, ConductedMachine, conducted_machines
+from tests.kernel.conducted_machine import SLEEPS, ConductedMachine
 from tests.kernel.process_ids import tasks_by_id
-
-
-@pytest.fixture
-def machine() -> Iterator[ConductedMachine]:
-    yield from conducted_machines()
 
 
 @pytest.fixture

@@ -27,11 +27,6 @@ def machine() -> Iterator[ConductedMachine]:
 
 
 @pytest.fixture
-def task(machine: ConductedMachine) -> Task:
-    return machine.process()
-
-
-@pytest.fixture
 def file(machine: ConductedMachine, task: Task) -> int:
     """A file all of whose pages are in memory."""
     number = machine.expect(task, "memfd_create", b"program\0", 0)

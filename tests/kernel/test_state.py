@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from procession.hardware.engines.scripted import Call, Work
 from procession.kernel.task import Task
 from procession.kernel.task_state import LEGAL, LETTERS, IllegalTransition, TaskState, set_state
 from procession.machine import Machine
-from tests.kernel.conducted_machine import ROOT, SLEEPS, ConductedMachine, conducted_machines
+from tests.kernel.conducted_machine import ROOT, SLEEPS, ConductedMachine
 
 EVERY_PAIR = [(before, after) for before in TaskState for after in TaskState]
-
-
-@pytest.fixture
-def machine() -> Iterator[ConductedMachine]:
-    yield from conducted_machines()
-
-
-@pytest.fixture
-def task(machine: ConductedMachine) -> Task:
-    return machine.process()
 
 
 class TestTable:

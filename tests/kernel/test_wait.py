@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from procession.abi.errno import EAGAIN, ECHILD, EFAULT, EINTR, EINVAL, ESRCH
@@ -16,7 +14,6 @@ from tests.kernel.conducted_machine import (
     SLEEPS,
     STOPPED,
     ConductedMachine,
-    conducted_machines,
 )
 
 SIGKILL, SIGUSR1, SIGTERM, SIGCHLD, SIGCONT, SIGSTOP = 9, 10, 15, 17, 18, 19
@@ -25,11 +22,6 @@ WNOHANG, WUNTRACED, WEXITED, WCONTINUED, WNOWAIT = 1, 2, 4, 8, 0x01000000
 WNOTHREAD, WALL, WCLONE = 0x20000000, 0x40000000, 0x80000000
 P_ALL, P_PID, P_PGID, P_PIDFD = 0, 1, 2, 3
 CLD_EXITED, CLD_KILLED, CLD_DUMPED, CLD_STOPPED, CLD_CONTINUED = 1, 2, 3, 5, 6
-
-
-@pytest.fixture
-def machine() -> Iterator[ConductedMachine]:
-    yield from conducted_machines()
 
 
 @pytest.fixture

@@ -2,17 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
-
 from procession.kernel.security.yama import permit_tracer
-from tests.kernel.conducted_machine import ConductedMachine, conducted_machines
-
-
-@pytest.fixture
-def machine() -> Iterator[ConductedMachine]:
-    yield from conducted_machines()
+from tests.kernel.conducted_machine import ConductedMachine
 
 
 def test_nothing_of_the_dead_is_held(machine: ConductedMachine) -> None:

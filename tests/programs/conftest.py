@@ -15,6 +15,7 @@ TIME_LIMIT_S = 3600.0
 
 MakeMachine = Callable[..., Machine]
 RunProgram = Callable[..., Result]
+RunScript = Callable[..., Result]
 
 
 @pytest.fixture
@@ -55,3 +56,18 @@ def native_linux(guest_root: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     if reason:
         pytest.skip(f"programs can't be run natively here: {reason}")
     return linux
+
+
+@pytest.fixture
+def run_script(containers_root: Path) -> Iterator[RunScript]:
+    """Return a function that runs a shell's script in the tree of containers, in a machine of its own."""
+    machines: list[Machine] = []
+
+    def run(script: str, *, pid1: bool = False, **settings: object) -> Result:
+        machine = Machine(rootfs=containers_root, **settings)  # type: ignore[arg-type]
+        machines.append(machine)
+        return machine.run(["bash", "-c", script], pid1=pid1, time_limit_s=600)
+
+    yield run
+    for machine in machines:
+        machine.close()

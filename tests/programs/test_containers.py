@@ -1,27 +1,17 @@
-"""Container runtimes, sandboxes and programs that are made to be process 1, from Debian, unmodified."""
+"""Container runtimes and sandboxes from Debian, unmodified, and systemd."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from procession import Machine, Result
+from tests.programs.conftest import RunScript
 
 pytestmark = pytest.mark.heavy
 
-RunScript = Callable[..., Result]
-SERVICE = r"""
-mkdir -p /services/x
-printf '#!/bin/sh\nexec sleep 1000\n' >/services/x/run
-chmod +x /services/x/run
-"""
-SUPERVISORD = r"""
-printf '[supervisord]\nnodaemon=true\nuser=root\nlogfile=/dev/null\npidfile=/run/s.pid\n' >/etc/s.conf
-printf '[program:x]\ncommand=sleep 1000\n' >>/etc/s.conf
-"""
 BUNDLE = r"""
 bundle=$HOME/bundle
 mkdir -p $bundle/rootfs/bin $bundle/rootfs/proc $bundle/rootfs/sys $bundle/rootfs/dev $bundle/rootfs/etc
@@ -65,77 +55,10 @@ END
 """
 
 
-@pytest.fixture
-def run_script(containers_root: Path) -> Iterator[RunScript]:
-    """Return a function that runs a shell's script in a machine of its own."""
-    machines: list[Machine] = []
-
-    def run(script: str, *, pid1: bool = False, **settings: object) -> Result:
-        machine = Machine(rootfs=containers_root, **settings)  # type: ignore[arg-type]
-        machines.append(machine)
-        return machine.run(["bash", "-c", script], pid1=pid1, time_limit_s=600)
-
-    yield run
-    for machine in machines:
-        machine.close()
-
-
 def lines_of(result: Result) -> list[str]:
     """What was printed, by a run that ended by itself."""
     assert (result.reason, result.stderr) == ("", b"")
     return result.stdout.decode().splitlines()
-
-
-# Process 1
-
-WATCH = "(sleep 2; ps -eo stat,args | grep -c '^Z'; kill -TERM 1) &"
-"""Counts the zombies, and ends process 1."""
-
-
-def test_a_program_that_isnt_made_for_it_reaps_nobody(run_script: RunScript) -> None:
-    result = run_script("(sleep 1 &); (sleep 2; ps -eo stat,args | grep -c '^Z') & exec sleep 4", pid1=True)
-    assert result.stdout == b"1\n"
-
-
-@pytest.mark.parametrize("init", ["tini --", "dumb-init", "catatonit --"])
-def test_small_inits_reap_orphans_and_pass_signals_on(run_script: RunScript, init: str) -> None:
-    script = f"(sleep 1 &); {WATCH} exec {init} bash -c 'trap \"echo told; exit 7\" TERM; sleep 1000 & wait'"
-    result = run_script(script, pid1=True)
-    assert result.stdout == b"0\ntold\n"
-    assert result.status == 7
-    assert result.reason == ""
-
-
-@pytest.mark.parametrize(
-    ("preparation", "init"),
-    [
-        (SERVICE, "runsvdir /services"),
-        (SERVICE, "s6-svscan /services"),
-        (SUPERVISORD, "supervisord -s -c /etc/s.conf"),
-    ],
-)
-def test_supervisors_reap_orphans_and_end_at_sigterm(
-    run_script: RunScript, preparation: str, init: str
-) -> None:
-    watch = "(sleep 3; pgrep -xc sleep; ps -eo stat,args | grep -c '^Z'; kill -TERM 1) &"
-    result = run_script(f"{preparation} (sleep 1 &); {watch} exec {init}", pid1=True)
-    # The service, and nobody who has ended.
-    assert result.stdout.decode().splitlines()[:2] == ["1", "0"]
-    assert (result.status, result.reason) == (0, "")
-
-
-def test_busybox_init_starts_again_what_ends(run_script: RunScript) -> None:
-    script = r"""
-    printf '::sysinit:/bin/echo started\n::respawn:/bin/sleep 1\n::shutdown:/bin/echo down\n' >/etc/inittab
-    (sleep 1 &)
-    (sleep 5; ps -eo stat,args | grep -c '^Z'; pgrep -xc sleep; kill -USR2 1) &
-    exec busybox init
-    """
-    result = run_script(script, pid1=True)
-    lines = result.stdout.decode().splitlines()
-    assert [line for line in lines if line in ("started", "down")] == ["started", "down"]
-    assert "0" in lines
-    assert (result.status, result.reason) == (0, "the machine was powered off")
 
 
 # Sandboxes
