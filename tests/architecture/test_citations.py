@@ -34,6 +34,7 @@ LATER = {
     "include/uapi/linux/nsfs.h": "init_ns_ino",
     "kernel/signal.c": "posixtimer_send_sigqueue posixtimer_sig_unignore",
     "kernel/time/posix-timers.c": "posix_timer_delete posixtimer_deliver_signal",
+    "mm/madvise.c": "is_valid_guard_vma madvise_guard_install madvise_guard_remove",
     "mm/mremap.c": "check_mremap_params check_prep_vma do_mremap expand_vma_in_place vma_remap_struct",
     "mm/vma.c": "may_expand_vm mmap_region",
     "net/core/scm.c": "scm_pidfd_recv scm_recv_unix",

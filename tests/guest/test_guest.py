@@ -71,6 +71,7 @@ NEEDS_ROOT = {
     "tun",
     "user_count",
     "user_namespace",
+    "guard",
     "userfault_pages",
     "userfaultfd",
     "user_namespace_entry",

@@ -89,6 +89,8 @@ class Advice(IntEnum):
     MADV_COLLAPSE = 25
     MADV_HWPOISON = 100
     MADV_SOFT_OFFLINE = 101
+    MADV_GUARD_INSTALL = 102
+    MADV_GUARD_REMOVE = 103
 
 
 class MremapFlag(IntFlag):

@@ -23,6 +23,7 @@ class PageCategory(IntFlag):
     PAGE_IS_PFNZERO = 1 << 5
     PAGE_IS_HUGE = 1 << 6
     PAGE_IS_SOFT_DIRTY = 1 << 7
+    PAGE_IS_GUARD = 1 << 8
 
 
 class PageScanFlag(IntFlag):

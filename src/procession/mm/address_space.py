@@ -23,7 +23,7 @@ from procession.mm.ksm import can_be_merged
 from procession.mm.page_tables import PageTables
 from procession.mm.user_fault import (
     ALL_MARKS,
-    POISONED,
+    GUARDED,
     AccessViolation,
     copy_marks,
     reason_to_wait,
@@ -310,7 +310,7 @@ class MemoryDescriptor(AreaMap):
         if self.area_list.owner_count > 1:
             self.own_areas()
             found = self.areas_in(start, end)
-        self.zap(start, end)
+        self.zap(start, end, dropped_marks=ALL_MARKS)
         self.peak_total_pages = max(self.peak_total_pages, self.total_pages)
         doomed = self.cut(found, start, end)
         if self.has_user_faults:
@@ -320,13 +320,13 @@ class MemoryDescriptor(AreaMap):
         for area in doomed:
             area.release()
 
-    def zap(self, start: int, end: int, *, keeps_marks: bool = False) -> None:
-        """Drop the pages that are mapped from `start` to `end`; the areas stay, and marks of what a file has
-        if they are to be kept.
+    def zap(self, start: int, end: int, *, dropped_marks: int = ALL_MARKS & ~GUARDED) -> None:
+        """Drop the pages that are mapped from `start` to `end`, and of their marks those named; the areas
+        stay.
         """
         count = self.tables.zap(start, end)
         if self.page_marks is not None:
-            unmark(self, start, end, POISONED if keeps_marks else ALL_MARKS)
+            unmark(self, start, end, dropped_marks)
         if count:
             self.resident_pages -= count
             self.memory.translations_changed(self.tables.root, start, end)

@@ -173,15 +173,13 @@ class AreaMap:
             following = areas.rows[row + 1][0]
         self.area_list.total_bytes += area.end - area.start
         if previous is not None and previous.can_be_followed_by(area):
-            previous.end = area.end
-            area.release()
+            previous.take_in(area)
             area = previous
         else:
             areas.insert_in(row, index, area)
         if following is not None and area.can_be_followed_by(following):
             areas.delete(areas.count_below(following.start), 1)
-            area.end = following.end
-            following.release()
+            area.take_in(following)
         self.area_list.count()
         if self.area_list.gaps is not None:
             self.area_list.gaps.note_gap(areas, areas.count_below(area.start))
@@ -285,9 +283,8 @@ class AreaMap:
         while area is not None and index + 1 < areas.length and area.start <= end:
             following = row[index + 1] if row is not None else areas.at(index + 1)
             if area.can_be_followed_by(following):
-                area.end = following.end
                 areas.delete(index + 1, 1)
-                following.release()
+                area.take_in(following)
             else:
                 index += 1
                 area = following

@@ -12,7 +12,14 @@ from procession.hardware.engine import FAULT_FETCH, FAULT_USER, FAULT_WRITE
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT
 from procession.mm.page_cache import FileSystemFull
 from procession.mm.stack import grow_stack
-from procession.mm.user_fault import POISONED, AccessViolation, is_read_alone, mark_of, reason_to_wait
+from procession.mm.user_fault import (
+    GUARDED,
+    POISONED,
+    AccessViolation,
+    is_read_alone,
+    mark_of,
+    reason_to_wait,
+)
 from procession.mm.vma import ANY_LOCK, GROWS_DOWN, NO_HUGE_PAGES, PROT_EXEC, PROT_WRITE, VirtualMemoryArea
 
 if TYPE_CHECKING:
@@ -155,7 +162,10 @@ def _fault_user(mm: MemoryDescriptor, area: VirtualMemoryArea, address: int, err
     """
     page = address >> PAGE_SHIFT
     is_write = error_code & FAULT_WRITE != 0
-    if mark_of(mm, page) & POISONED and not mm.tables.entry(page):
+    marks = mark_of(mm, page)
+    if marks & GUARDED:
+        raise AccessViolation(SIGSEGV, SEGV_MAPERR)
+    if marks & POISONED and not mm.tables.entry(page):
         # Broken memory would say BUS_MCEERR_AR, but what knows of that is configured out
         # (CONFIG_MEMORY_FAILURE).
         raise AccessViolation(SIGBUS, BUS_ADRERR)
@@ -256,7 +266,11 @@ def _map_around(mm: MemoryDescriptor, area: VirtualMemoryArea, page: int, leaf: 
     memory = mm.memory
     slot = leaf << 9
     start, end = slot + (first & 511), slot + (first & 511) + last - first
-    if memory.are_zero(start, end):
+    if mm.page_marks is not None:
+        # What is marked stays as it is.
+        _bring_in(memory, pages, near, page + offset)
+        count = _map_absent(mm, slot, page, page + 1, offset, area, bits)
+    elif memory.are_zero(start, end):
         run = pages.entry_run(first + offset, last - first, bits)
         if run.present_count < last - first:
             _bring_in(memory, pages, near, page + offset)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import EFAULT
 from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE
+from procession.mm.user_fault import GUARDED, POISONED, mark_of
 
 if TYPE_CHECKING:
     from procession.mm.address_space import MemoryDescriptor
@@ -39,6 +40,8 @@ def _peek_page(mm: MemoryDescriptor, address: int, count: int) -> bytes | None:
         return mm.bytes[base : base + count]
     area = mm.find(address)
     if area is None or not area.protection or entry & pte.PRESENT:
+        return None
+    if mark_of(mm, address >> PAGE_SHIFT) & (POISONED | GUARDED):
         return None
     if area.pages is None:
         return bytes(count)

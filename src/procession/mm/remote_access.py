@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import EFAULT
 from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, OutOfFrames
-from procession.mm.user_fault import POISONED, mark_of, reason_to_wait
+from procession.mm.user_fault import GUARDED, POISONED, mark_of, reason_to_wait
 from procession.mm.vma import PROT_WRITE, VirtualMemoryArea
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def waits_for_user(mm: MemoryDescriptor, area: VirtualMemoryArea, address: int, 
     if area.user_faults is None and mm.page_marks is None:
         return False
     page = address >> PAGE_SHIFT
-    if mark_of(mm, page) & POISONED and not mm.tables.entry(page):
+    if mark_of(mm, page) & (POISONED | GUARDED) and not mm.tables.entry(page):
         return True
     return area.user_faults is not None and reason_to_wait(mm, area, address, is_write=is_write) != 0
 
@@ -94,6 +94,8 @@ def _write_private(mm: MemoryDescriptor, area: VirtualMemoryArea, address: int, 
     memory = mm.memory
     page = address >> PAGE_SHIFT
     is_absent = not mm.tables.entry(page) & pte.PRESENT
+    if is_absent and mark_of(mm, page) & (POISONED | GUARDED):
+        return False
     if is_absent and area.pages is not None and area.page_index(address) > area.last_index:
         return False
     leaf = mm.tables.own_leaf(page >> 9)

@@ -1,4 +1,4 @@
-"""Faults that a program handles itself (userfaultfd(2)): which they are, and what is marked of pages."""
+"""Faults that a program handles itself (userfaultfd(2)): which they are; and what is marked of pages."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from procession.hardware import page_table as pte
 from procession.hardware.kernel_memory import USER_FAULT, USER_FAULT_BYTES
 from procession.hardware.physical_memory import PAGE_SHIFT
-from procession.mm.vma import USER_HANDLES_MINOR, USER_HANDLES_MISSING, USER_HANDLES_WRITE
+from procession.mm.vma import USER_HANDLES_MINOR, USER_HANDLES_MISSING, USER_HANDLES_WRITE, WIPE_ON_FORK
 
 if TYPE_CHECKING:
     from procession.mm.address_space import MemoryDescriptor
@@ -18,7 +18,10 @@ PROTECTED = 1
 POISONED = 2
 """There is no page, and who looks for it gets SIGBUS (PTE_MARKER_POISONED)."""
 
-ALL_MARKS = PROTECTED | POISONED
+GUARDED = 4
+"""There is no page, and who looks for it gets SIGSEGV (PTE_MARKER_GUARD, mm/guard.py)."""
+
+ALL_MARKS = PROTECTED | POISONED | GUARDED
 
 
 class AccessViolation(Exception):
@@ -176,7 +179,9 @@ def copy_marks(mm: MemoryDescriptor, child: MemoryDescriptor) -> None:
     for page, bits in (mm.page_marks or {}).items():
         area = child.find(page << PAGE_SHIFT)
         if area is not None:
-            kept = bits & (POISONED | (PROTECTED if area.flags & USER_HANDLES_WRITE else 0))
+            if area.flags & WIPE_ON_FORK:
+                continue
+            kept = bits & (POISONED | GUARDED | (PROTECTED if area.flags & USER_HANDLES_WRITE else 0))
             if kept:
                 mark(child, [page], kept)
 

@@ -45,10 +45,14 @@ DONT_EXPAND = 262144
 """mremap(2) makes it neither longer nor two (in Linux, VM_DONTEXPAND)."""
 ACCOUNTED = 524288
 """Memory was set aside for what may be written here, as it once could be (in Linux, VM_ACCOUNT)."""
-POLICY_SHIFT = 20
+MAY_HAVE_GUARDS = 1048576
+"""Pages here were guarded once, or are (in Linux, VM_MAYBE_GUARD)."""
+POLICY_SHIFT = 21
 """Where in the flags the policy of its memory is, as mm/policy.py writes it; 0 for none."""
 ALL_BUT_POLICY = (1 << POLICY_SHIFT) - 1
 ANY_LOCK = LOCKED | LOCKED_ON_FAULT
+STICKY = MAY_HAVE_GUARDS
+"""What two areas may differ in and become one nevertheless, which has it then (in Linux, VM_STICKY)."""
 
 _MCL_ONFAULT = int(LockAll.MCL_ONFAULT)
 
@@ -270,6 +274,14 @@ class VirtualMemoryArea:
         if self.file is not None:
             self.file.put()
 
+    def take_in(self, other: VirtualMemoryArea) -> None:
+        """Be one area with `other`, which can follow; its references are given back. Linux: mm/vma.c,
+        vma_merge_existing_range.
+        """
+        self.end = other.end
+        self.flags |= other.flags
+        other.release()
+
     def can_be_followed_by(self, other: VirtualMemoryArea) -> bool:
         """Whether `other`, which starts where this ends, could be one area with it (in Linux,
         can_vma_merge).
@@ -278,7 +290,7 @@ class VirtualMemoryArea:
             self.end == other.start
             and not self.flags & COUNTED
             and self.protection == other.protection
-            and self.flags == other.flags
+            and not (self.flags ^ other.flags) & ~STICKY
             and self.is_shared == other.is_shared
             and self.pages is other.pages
             and self.file is other.file

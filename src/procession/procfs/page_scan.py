@@ -9,7 +9,7 @@ from procession.abi.page_scan import PageCategory, PageMapIoctl, PageRegion, Pag
 from procession.abi.word import pack_u64
 from procession.hardware.page_table import USER_END
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, OutOfFrames
-from procession.mm.user_fault import PROTECTED, mark, mark_of, protect_marked
+from procession.mm.user_fault import GUARDED, PROTECTED, mark, mark_of, protect_marked
 from procession.mm.vma import USER_HANDLES_WRITE
 from procession.procfs.process_memory import is_anonymous
 
@@ -24,7 +24,8 @@ _WRITTEN = int(PageCategory.PAGE_IS_WRITTEN)
 _FILE = int(PageCategory.PAGE_IS_FILE)
 _PRESENT = int(PageCategory.PAGE_IS_PRESENT)
 _SWAPPED = int(PageCategory.PAGE_IS_SWAPPED)
-_CATEGORIES = (1 << 8) - 1
+_GUARD = int(PageCategory.PAGE_IS_GUARD)
+_CATEGORIES = (1 << 9) - 1
 _PROTECTS = int(PageScanFlag.PM_SCAN_WP_MATCHING)
 _EXPECTS_ASYNC = int(PageScanFlag.PM_SCAN_CHECK_WPASYNC)
 _WALK_END = PmScanArg.OFFSETS["walk_end"]
@@ -139,11 +140,6 @@ class PageScan:
         """Pages with a table. Linux: fs/proc/task_mmu.c, pagemap_scan_pmd_entry."""
         wanted, mm = self.wanted, self.mm
         protects = bool(wanted.flags & _PROTECTS)
-        asks_for_written = (
-            not wanted.category_anyof_mask
-            and not wanted.category_inverted
-            and wanted.category_mask == wanted.return_mask == _WRITTEN
-        )
         base = (mm.leaves[first // _TABLE_PAGES] << 9) - (first // _TABLE_PAGES) * _TABLE_PAGES
         protected: list[int] = []
         is_enough = False
@@ -156,14 +152,7 @@ class PageScan:
                 if not is_protected:
                     protected.append(page)
                 continue
-            if asks_for_written:
-                # As in Linux, where this question alone takes a short cut: what has never been there counts
-                # as written, though it does so in no other question.
-                if is_protected:
-                    continue
-                categories = category | _WRITTEN
-            else:
-                categories = category | self._category(area, page, entry)
+            categories = category | self._category(area, page, entry)
             if not self._is_wanted(categories):
                 continue
             end, is_enough = self._put(categories, page, page + 1)
@@ -183,8 +172,11 @@ class PageScan:
         written = 0 if marks & PROTECTED else _WRITTEN
         if entry:
             return _PRESENT | written | (0 if is_anonymous(area, page, entry) else _FILE)
+        if not marks:
+            # What has never been there counts as written, if there is a table for its entry.
+            return written
         # What is marked without being there has an entry like those of swapped pages.
-        return _SWAPPED | written if marks else 0
+        return _SWAPPED | written | (_GUARD if marks & GUARDED else 0)
 
     def _is_wanted(self, categories: int) -> bool:
         """Linux: fs/proc/task_mmu.c, pagemap_scan_is_interesting_page."""

@@ -17,7 +17,7 @@ from procession.kernel.security.ptrace_access import has_memory
 from procession.kernel.time.costs import SEEN_FRAME_NS, SHOWN_PAGE_NS
 from procession.mm.policy import policy_text
 from procession.mm.reverse_map import MapCounts
-from procession.mm.user_fault import PROTECTED, mark_of, marked_pages
+from procession.mm.user_fault import GUARDED, PROTECTED, mark_of, marked_pages
 from procession.mm.vma import GROWS_DOWN, POLICY_SHIFT, SharedAnonymous
 from procession.procfs.access import may_inspect, reader_root, require_inspection
 from procession.procfs.inode import ProcDirectory
@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 
 _ENTRY_BYTES = 8
 _CHUNK_ENTRIES = 1 << 15
-_EXCLUSIVE, _PROTECTED, _OF_FILE, _SWAPPED, _PRESENT = 1 << 56, 1 << 57, 1 << 61, 1 << 62, 1 << 63
+_EXCLUSIVE, _PROTECTED, _GUARDED = 1 << 56, 1 << 57, 1 << 58
+_OF_FILE, _SWAPPED, _PRESENT = 1 << 61, 1 << 62, 1 << 63
 _SWAP_AREA_BITS, _MARKERS = 5, 31
 """Where a page is swapped to: a number of an area, that of none for marks (SWP_PTE_MARKER), and a place."""
 _FIRST_KIND, _SOFT_DIRTY, _PEAK = 1, 4, 5
@@ -90,7 +91,7 @@ class PageMapFile(PositionedFile):
         """What is marked without being there has an entry like those of swapped pages."""
         if not shown:
             shown = _SWAPPED | (_MARKERS | marks << _SWAP_AREA_BITS if self.shows_frames else 0)
-        return shown | (_PROTECTED if marks & PROTECTED else 0)
+        return shown | (_PROTECTED if marks & PROTECTED else 0) | (_GUARDED if marks & GUARDED else 0)
 
     def seek(self, offset: int, whence: int) -> int:
         return seek_memory(self, offset, whence)

@@ -56,6 +56,7 @@ from procession.mm.vma import (
     DROPPABLE,
     GROWS_DOWN,
     LOCKED,
+    MAY_HAVE_GUARDS,
     NO_RESERVE,
     PROT_EXEC,
     PROT_READ,
@@ -355,7 +356,12 @@ def _apply_protection(mm: MemoryDescriptor, start: int, end: int, protection: in
             # Linux: mm/mprotect.c, mprotect_fixup.
             if protection & PROT_WRITE and not area.is_shared and not area.flags & NO_RESERVE:
                 area.flags |= ACCOUNTED
-            elif not protection & PROT_WRITE and area.pages is None and not has_pages:
+            elif (
+                not protection & PROT_WRITE
+                and area.pages is None
+                # A guard is as good as a page. Linux: mm/madvise.c, madvise_guard_install.
+                and not (has_pages or area.flags & MAY_HAVE_GUARDS)
+            ):
                 area.flags &= ~ACCOUNTED
     mm.merge_around(start, end)
 

@@ -10,6 +10,7 @@ from procession.kernel.userfault.removal import remove_pages
 from procession.mm.address_space import MemoryDescriptor
 from procession.mm.fault import handle_fault
 from procession.mm.fault_ahead import populate_ahead
+from procession.mm.guard import install_guards, remove_guards
 from procession.mm.ksm import can_be_merged
 from procession.mm.user_fault import AccessViolation
 from procession.mm.vma import (
@@ -36,6 +37,12 @@ from procession.syscalls.parameters import Address, Flags, Size
 @syscall(28)
 def madvise(task: Task, address: Address, length: Size, advice: Flags[Advice]) -> int:
     """madvise(2). Linux: mm/madvise.c, do_madvise."""
+    advise(task, address, length, advice)
+    return 0
+
+
+def advise(task: Task, address: int, length: int, advice: Advice) -> None:
+    """What madvise(2) does. Raises EINVAL, EACCES, EPERM, EFAULT, ENOMEM, OutOfFrames."""
     mm = task.mm
     if advice not in Advice or advice in _REFUSED:
         raise EINVAL("unknown advice")
@@ -48,12 +55,12 @@ def madvise(task: Task, address: Address, length: Size, advice: Flags[Advice]) -
     if end >= 1 << 64:
         raise EINVAL("past the end of the address space")
     if end == address:
-        return 0
+        return
     areas = mm.areas_in(address, end)
     mm.note_areas(len(areas) if advice not in _AREA_FLAGS else 2 * len(areas) - 1)
     if advice in (Advice.MADV_POPULATE_READ, Advice.MADV_POPULATE_WRITE):
         populate_strictly(mm, address, end, is_write=advice == Advice.MADV_POPULATE_WRITE)
-        return 0
+        return
     has_hole = not mm.is_mapped(address, end)
     try:
         # What comes before an area that can't follow the advice has followed it.
@@ -65,7 +72,6 @@ def madvise(task: Task, address: Address, length: Size, advice: Flags[Advice]) -
             mm.merge_around(address, end)
     if has_hole:
         raise ENOMEM("part of the range isn't mapped")
-    return 0
 
 
 def _follow(task: Task, area: VirtualMemoryArea, advice: Advice, start: int, end: int) -> None:
@@ -86,6 +92,10 @@ def _follow(task: Task, area: VirtualMemoryArea, advice: Advice, start: int, end
     elif advice == Advice.MADV_PAGEOUT and area.flags & DROPPABLE:
         # There is nothing to page out to, but these may go. Linux: mm/vmscan.c, shrink_folio_list.
         remove_pages(task, area, start, end, is_hole=False)
+    elif advice == Advice.MADV_GUARD_INSTALL:
+        install_guards(task.mm, area, start, end)
+    elif advice == Advice.MADV_GUARD_REMOVE:
+        remove_guards(task.mm, area, start, end)
 
 
 _REFUSED = frozenset((Advice.MADV_COLLAPSE, Advice.MADV_HWPOISON, Advice.MADV_SOFT_OFFLINE))
@@ -93,7 +103,7 @@ _REFUSED = frozenset((Advice.MADV_COLLAPSE, Advice.MADV_HWPOISON, Advice.MADV_SO
 
 _DISCARDS = (
     *(Advice.MADV_FREE, Advice.MADV_DONTNEED, Advice.MADV_DONTNEED_LOCKED, Advice.MADV_REMOVE),
-    *(Advice.MADV_DONTFORK, Advice.MADV_WIPEONFORK),
+    *(Advice.MADV_DONTFORK, Advice.MADV_WIPEONFORK, Advice.MADV_GUARD_INSTALL),
 )
 _NOT_LOCKED = (Advice.MADV_DONTNEED, Advice.MADV_FREE, Advice.MADV_COLD, Advice.MADV_PAGEOUT)
 

@@ -19,6 +19,7 @@ from procession.kernel.time.costs import SEEN_PAGE_NS
 from procession.mm.vma import LOCKED, PROT_READ
 from procession.syscalls.declaration import syscall
 from procession.syscalls.giving_way import give_way
+from procession.syscalls.memory_advice import advise
 from procession.syscalls.parameters import U64, Choice, Fd, Int, InVector, OutVector, Size, UInt
 from procession.syscalls.user_vector import CHANGES_OF_PART, UserVector, import_vector
 
@@ -126,7 +127,7 @@ def _copy(clock: Clock, source: UserVector, target: UserVector) -> int:
 def process_madvise(
     task: Task, pidfd: Fd, vector: InVector, count: Size, advice: Choice[Advice], flags: UInt
 ) -> int:
-    """process_madvise(2): hints, without effect where nothing is swapped; the errors are Linux's.
+    """process_madvise(2): for others hints, without effect where nothing is swapped; the errors are Linux's.
 
     Linux: mm/madvise.c, SYSCALL_DEFINE5(process_madvise).
     """
@@ -134,9 +135,9 @@ def process_madvise(
         raise EINVAL("there are no flags")
     ranges = import_vector(task.mm, vector, count)
     group = process_behind(task, pidfd)
-    if advice not in _HINTS:
-        raise EINVAL(f"advice {advice} isn't for others")
     mm = memory_of(task, group.leader, by_fs_ids=True)
+    if mm is not task.mm and advice not in _HINTS:
+        raise EINVAL(f"advice {advice} isn't for others")
     if mm is not task.mm and not task.credentials.capable(CAP_SYS_NICE):
         raise EPERM("it takes CAP_SYS_NICE")
     frame, began_ns = task.frame, task.kernel.clock.kernel_work_ns
@@ -150,7 +151,10 @@ def process_madvise(
         address, length = ranges.segments[taken]
         taken += 1
         try:
-            _advise(mm, address, length, advice)
+            if mm is task.mm:
+                advise(task, address, length, advice)
+            else:
+                _advise_other(mm, address, length, advice)
         except (Errno, OutOfFrames):
             if not done:
                 raise
@@ -159,7 +163,7 @@ def process_madvise(
     return done
 
 
-def _advise(mm: MemoryDescriptor, address: int, length: int, advice: int) -> None:
+def _advise_other(mm: MemoryDescriptor, address: int, length: int, advice: int) -> None:
     """Raise EINVAL or ENOMEM as madvise(2) does."""
     end = address + (length + PAGE_MASK & ~PAGE_MASK)
     if address & PAGE_MASK:

@@ -8,6 +8,7 @@ from procession.hardware.kernel_memory import USER_FAULT, USER_FAULT_EVENT_BYTES
 from procession.hardware.physical_memory import PAGE_SHIFT
 from procession.kernel.task import Unfinished
 from procession.kernel.userfault.unfinished import finish_later
+from procession.mm.user_fault import POISONED, PROTECTED
 
 if TYPE_CHECKING:
     from procession.kernel.task import Task
@@ -59,7 +60,7 @@ def remove_pages(task: Task, area: VirtualMemoryArea, start: int, end: int, *, i
 
 def _remove(mm: MemoryDescriptor, area: VirtualMemoryArea, start: int, end: int, *, is_hole: bool) -> None:
     if not is_hole:
-        mm.zap(start, end, keeps_marks=area.pages is not None)
+        mm.zap(start, end, dropped_marks=POISONED if area.pages is not None else POISONED | PROTECTED)
     elif area.pages is not None:
         first = area.page_index(start) << PAGE_SHIFT
         area.pages.zero(first, first + end - start)
