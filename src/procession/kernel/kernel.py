@@ -323,15 +323,17 @@ class Kernel:
         """
         live = self.live
         if live is not task:
-            if live is not None:
-                self.registers_of(live)
-            self.cpu.load(task.registers)
+            cpu = self.cpu
+            if live is not None and not self.is_saved:
+                cpu.save(live.registers)
+            cpu.load(task.registers)
             self.live = task
             self.is_saved = True
             self.call_work = task.call_work if self.observer is None else task.call_work | CALL_OBSERVED
-        if self.address_space is not task.mm:
-            self.address_space = task.mm
-            self.cpu.use_address_space(task.mm.tables.root, task.mm.processor_level)
+        mm = task.mm
+        if self.address_space is not mm:
+            self.address_space = mm
+            self.cpu.use_address_space(mm.tables.root, mm.processor_level)
 
     def observe(self, observer: Observer | None) -> None:
         """Tell `observer` of system calls and of what becomes of tasks from now on; None: nobody."""

@@ -151,7 +151,8 @@ class Traps:
         # Linux takes an int: the upper half of rax may hold anything.
         number = registers[RAX] & 0xFFFF_FFFF
         clock = self.clock
-        spent_ns = clock.kernel_work_ns + (self.costs_ns[number] if number < TABLE_SIZE else QUICK_NS)
+        entry = self.entries[number] if number < TABLE_SIZE else None
+        spent_ns = clock.kernel_work_ns + (QUICK_NS if entry is None else self.costs_ns[number])
         clock.kernel_work_ns = spent_ns
         if spent_ns >= clock.check_at_work_ns:
             clock.check_slice()
@@ -177,7 +178,7 @@ class Traps:
                 self.resume()
                 return
         try:
-            result = self.entries[number](task, registers) if number < TABLE_SIZE else self.unknown(number)
+            result = self.unknown(number) if entry is None else entry(task, registers)
         except Errno as error:
             result = -error.number
             if isinstance(error, RESTARTS):

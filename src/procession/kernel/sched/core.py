@@ -9,7 +9,7 @@ from procession.kernel.rlimit import RLIM_INFINITY, RLIMIT_CPU, RLIMIT_RTTIME
 from procession.kernel.sched.deadline import renew_deadline, throttle
 from procession.kernel.sched.entity import ROUND_ROBIN_SLICE_NS
 from procession.kernel.sched.many_queues import FEW_QUEUES, charge_wait, uncharge_wait
-from procession.kernel.sched.priority import SCHED_DEADLINE, SCHED_FIFO, SCHED_RR
+from procession.kernel.sched.priority import SCHED_DEADLINE, SCHED_FIFO, SCHED_NORMAL, SCHED_RR
 from procession.kernel.sched.run_queue import (
     CLASS_FAIR,
     CLASS_REALTIME,
@@ -175,8 +175,11 @@ class Scheduler:
             entity.budget_left_ns = 0
         elif class_of(current) == CLASS_FAIR and run_queue.fair:
             # It goes behind everybody who waits now.
-            waiting = [ns for ns, ticket, task in run_queue.fair if task.entity.ticket == ticket]
-            entity.virtual_runtime_ns = max([entity.virtual_runtime_ns, *waiting])
+            last_ns = entity.virtual_runtime_ns
+            for runtime_ns, ticket, task in run_queue.fair:
+                if runtime_ns > last_ns and task.entity.ticket == ticket:
+                    last_ns = runtime_ns
+            entity.virtual_runtime_ns = last_ns
         current.has_yielded = True
         current.work |= NEED_RESCHED
 
@@ -190,7 +193,9 @@ class Scheduler:
         if task.has_yielded:
             run_queue.yielded = task
         at_head = False
-        if task.policy == SCHED_RR:
+        if task.policy == SCHED_NORMAL and not entity.inherited_priority:
+            pass
+        elif task.policy == SCHED_RR:
             at_head = entity.slice_left_ns > 0 and not task.has_yielded
             if not at_head:
                 entity.slice_left_ns = ROUND_ROBIN_SLICE_NS
@@ -240,7 +245,8 @@ class Scheduler:
                 last.times.involuntary_switches += 1
             run_queue.last = task
             self.switch_count += 1
-            self.kernel.clock.spend(SWITCH_NS)
+            # Whoever gets the processor begins a slice: none needs to be cut for this.
+            self.kernel.clock.kernel_work_ns += SWITCH_NS
         entity = task.entity
         entity.run_count += 1
         entity.waited_ns += now_ns - entity.waits_since_ns
@@ -361,7 +367,9 @@ class Scheduler:
         entity = task.entity
         processors = self.processors
         run_queue = processors[entity.processor]
-        kind = class_of(task)
+        # Most are fair: they needn't be asked.
+        is_normal = task.policy == SCHED_NORMAL and not entity.inherited_priority
+        kind = CLASS_FAIR if is_normal else class_of(task)
         if kind == CLASS_FAIR:
             length_ns = SLICE_NS
         elif kind == CLASS_REALTIME:
@@ -372,7 +380,7 @@ class Scheduler:
         if len(processors) > 1:
             others = [queue for queue in processors if queue.count and queue is not run_queue]
         if others or (kind == CLASS_FAIR and run_queue.count):
-            variant = kernel.choose("time-slice", _SLICE_VARIANTS)
+            variant = kernel.decider.choose("time-slice", _SLICE_VARIANTS)
             if kind == CLASS_FAIR:
                 length_ns -= variant * SLICE_NS // (8 * _SLICE_VARIANTS)
             if others:

@@ -180,29 +180,26 @@ class RunQueue:
         count = self.count
         if not count:
             return None
-        if count == 1 and not self.deadlines and not self.realtime_mask:
-            # The most common case, quickly: one fair task.
-            first_ns = self._top_fair()
-            if first_ns is not None and first_ns > self.minimum_runtime_ns:
-                self.minimum_runtime_ns = first_ns
-            task = heappop(self.fair)[2]
-            task.entity.ticket = 0
-            self.count = 0
-            self.yielded = None
-            return task
-        kind = self.best_class(now_ns)
+        heap = self.fair
+        if self.deadlines or self.realtime_mask:
+            kind = self.best_class(now_ns)
+        else:
+            # The most common case, quickly.
+            kind = CLASS_FAIR
+            while heap[0][2].entity.ticket != heap[0][1]:
+                heappop(heap)
         if kind == CLASS_FAIR:
-            first_ns = self.fair[0][0]
+            first_ns = heap[0][0]
             if first_ns > self.minimum_runtime_ns:
                 self.minimum_runtime_ns = first_ns
-            task = self._take_fair(kernel)
+            task = heappop(heap)[2] if count == 1 else self._take_fair(kernel)
         elif kind == CLASS_REALTIME:
             priority = self._top_priority()
             _, task = self.realtime[priority].popleft()
         else:
             _, _, task = heappop(self.deadlines)
         task.entity.ticket = 0
-        self.count -= 1
+        self.count = count - 1
         self.yielded = None
         return task
 
@@ -213,13 +210,13 @@ class RunQueue:
         return self.realtime[self._top_priority()][0][1]
 
     def _take_fair(self, kernel: Kernel) -> Task:
-        """The fair task that has had least, or one of the next two if they have had hardly more.
+        """The fair task of several that has had least, or one of the next two if they have had hardly more.
 
         Its entry may stay in the heap, void. Linux: kernel/sched/fair.c, pick_next_task_fair.
         """
         heap = self.fair
         runtime_ns, _, first = heap[0]
-        if self.count == 1 or (self.count == 2 and self.yielded is not None and first is not self.yielded):
+        if self.count == 2 and self.yielded is not None and first is not self.yielded:
             heappop(heap)
             return first
         limit_ns = runtime_ns + NEXT_TASK_WINDOW_NS * NICE_0_WEIGHT // weight_of(first)
@@ -285,10 +282,14 @@ class RunQueue:
                 least_ns += work_ns
             entity.virtual_runtime_ns = least_ns
             # One that runs alone never waits here: whoever comes is to start from where it is by now.
-            if self.fair:
-                first_ns = self._top_fair()
-                if first_ns is not None and first_ns < least_ns:
-                    least_ns = first_ns
+            heap = self.fair
+            while heap:
+                first_ns, ticket, first = heap[0]
+                if first.entity.ticket == ticket:
+                    if first_ns < least_ns:
+                        least_ns = first_ns
+                    break
+                heappop(heap)
             if least_ns > self.minimum_runtime_ns:
                 self.minimum_runtime_ns = least_ns
         elif kind == CLASS_REALTIME:

@@ -56,9 +56,10 @@ class Clock:
     each call, and `spend` does. A slice starts with `start_slice`; until the next one, time is the slice's
     start, what was executed since, and the kernel's work since. The engine counts the program's work alone,
     in units of `unit_ns`: when `kernel_work_ns` reaches `check_at_work_ns`, it's told anew what is left of
-    the slice. `set_queue` is woken when CLOCK_REALTIME is set: whoever waits for a time of day looks again.
-    `time_zone` is what settimeofday(2) was told: minutes west of Greenwich, and a type of daylight saving
-    time.
+    the slice. `slice_base_ns` is what the engine was given at the slice's start, less what the kernel had
+    worked by then. `set_queue` is woken when CLOCK_REALTIME is set: whoever waits for a time of day looks
+    again. `time_zone` is what settimeofday(2) was told: minutes west of Greenwich, and a type of daylight
+    saving time.
     """
 
     __slots__ = (
@@ -68,7 +69,7 @@ class Clock:
         "meter",
         "realtime_offset_ns",
         "set_queue",
-        "slice_units",
+        "slice_base_ns",
         "slice_kernel_work_ns",
         "slice_start_ns",
         "time_zone",
@@ -87,7 +88,7 @@ class Clock:
         self.kernel_work_ns = 0
         self.check_at_work_ns = 0
         self.slice_start_ns = 0
-        self.slice_units = 0
+        self.slice_base_ns = 0
         self.slice_kernel_work_ns = 0
         self.work_start_ns = 0
         self.busy_count = 1
@@ -95,25 +96,21 @@ class Clock:
     @property
     def slice_work_ns(self) -> int:
         """How long the present slice has lasted, in its processor's time."""
-        return (
-            (self.slice_units - self.meter.budget_left()) * self.unit_ns
-            + self.kernel_work_ns
-            - self.slice_kernel_work_ns
-        )
+        return self.slice_base_ns + self.kernel_work_ns - self.meter.budget_left() * self.unit_ns
 
     @property
     def slice_left_ns(self) -> int:
         """What is left of the present slice, in its processor's time; below zero if it's overdrawn."""
-        return self.slice_units * self.unit_ns - self.slice_work_ns
+        return self.meter.budget_left() * self.unit_ns - self.kernel_work_ns + self.slice_kernel_work_ns
 
     @property
     def work_ns(self) -> int:
         """What all processors together have done since the machine started."""
         return (
             self.work_start_ns
-            + (self.slice_units - self.meter.budget_left()) * self.unit_ns
+            + self.slice_base_ns
             + self.kernel_work_ns
-            - self.slice_kernel_work_ns
+            - self.meter.budget_left() * self.unit_ns
         )
 
     def __repr__(self) -> str:
@@ -125,9 +122,9 @@ class Clock:
         if self.busy_count == 1:
             return (
                 self.slice_start_ns
-                + (self.slice_units - self.meter.budget_left()) * self.unit_ns
+                + self.slice_base_ns
                 + self.kernel_work_ns
-                - self.slice_kernel_work_ns
+                - self.meter.budget_left() * self.unit_ns
             )
         return self.slice_start_ns + self.slice_work_ns // self.busy_count
 
@@ -143,15 +140,16 @@ class Clock:
         fraction of what is executed.
         """
         meter, unit_ns, kernel_work_ns = self.meter, self.unit_ns, self.kernel_work_ns
-        work_ns = (self.slice_units - meter.budget_left()) * unit_ns
-        work_ns += kernel_work_ns - self.slice_kernel_work_ns
+        work_ns = self.slice_base_ns + kernel_work_ns - meter.budget_left() * unit_ns
         old_count = self.busy_count
         self.slice_start_ns += work_ns if old_count == 1 else work_ns // old_count
         self.work_start_ns += work_ns
         self.busy_count = busy_count
         self.slice_kernel_work_ns = kernel_work_ns
         units = length_ns // unit_ns
-        self.slice_units = units = units if units > 0 else 1
+        if units < 1:
+            units = 1
+        self.slice_base_ns = units * unit_ns - kernel_work_ns
         meter.set_budget(units)
         # When half of it may have gone on the kernel's work; then half of the rest, and so on.
         check_ns = length_ns // 2

@@ -40,6 +40,7 @@ _USER_FLAGS: Final = 0x3E7FD7
 """The bits of rflags that a task keeps; RF, which the next instruction clears, isn't among them."""
 _HARDWARE_FLAGS: Final = 0x240CD5 & ~(1 << 21)
 """Those that the host's processor has while it runs a guest: status, direction, alignment check."""
+_LOADED_FLAGS: Final = _HARDWARE_FLAGS | TRAP_FLAG | 1 << 21
 _ALWAYS_SET: Final = 0x202
 _PAGE_FAULT, _STUB_FAILED = 14, 8
 _MOST_IDLE, _MOST_RENEWALS = 8, 3
@@ -115,13 +116,16 @@ class NativeEngine:
         self.renewals = 0
         general, words, counter, transfers = self.general, self.words, self.counter, self.transfers
         processor, cache = self.processor, self.store.cache
-        exits, mailbox, hand_over = cache.exits, processor.mailbox, processor.hand_over
+        exits, mailbox, hand_over, called = cache.exits, processor.mailbox, processor.hand_over, layout.CALLED
         resume = 0
         while not self.is_stopping:
             space = self.guest.space
+            jumps_before, transfers_before = counter[0], transfers[0]
             if resume == 0:
-                if (counter[0] <= 0 or transfers[0] <= 0) and not self.budget.give(self.budget.left):
-                    return
+                if jumps_before <= 0 or transfers_before <= 0:
+                    if not self.budget.give(self.budget.left):
+                        return
+                    continue
                 if space is None:
                     try:
                         self._start_stub()
@@ -140,7 +144,6 @@ class NativeEngine:
                         self.fetch_fault(absent.address)
                         continue
             assert space is not None
-            jumps_before, transfers_before = counter[0], transfers[0]
             stub = space.stub
             try:
                 if stub is not processor.pointed and stub.is_alive:
@@ -167,12 +170,15 @@ class NativeEngine:
                 continue
             resume = 0
             self.lent = -1
-            if not (0 <= transfers[0] <= transfers_before and counter[0] <= jumps_before) or (
-                counter[0] < 0 and not self._is_to_settle(why)
+            jumps = counter[0]
+            if (
+                jumps > jumps_before
+                or not 0 <= transfers[0] <= transfers_before
+                or (jumps < 0 and not self._is_to_settle(why))
             ):
                 self.set_budget(0)
                 self.stub_failed(COUNTER_WRITTEN)
-            elif why == layout.CALLED:
+            elif why == called:
                 self.traps.system_call()
             elif why >= layout.FIRST_EXIT:
                 number = why - layout.FIRST_EXIT
@@ -262,11 +268,11 @@ class NativeEngine:
 
     def _faulted(self, space: Space) -> int:
         """An instruction raised an exception on the host; where to go on, 0 to look."""
-        words = self.words
+        words, general, cache = self.words, self.general, self.store.cache
         address, error, vector = words[_FAULT_ADDRESS], words[_FAULT_ERROR], words[_FAULT_VECTOR]
-        cache = self.store.cache
-        place = cache.places.get(words[_FAULT_RIP]) or find_place(cache, words[_FAULT_RIP])
-        if place is None and words[_FAULT_RIP] in cache.return_pushes:
+        rip = words[_FAULT_RIP]
+        place = cache.places.get(rip) or find_place(cache, rip)
+        if place is None and rip in cache.return_pushes:
             return self._return_without(space)
         if place is None:
             self.stub_failed("the stub failed outside of the guest's code")
@@ -274,7 +280,7 @@ class NativeEngine:
         pc = place.pc
         if vector != _PAGE_FAULT:
             self.restore(place)
-            self.general[RIP] = pc
+            general[RIP] = pc
             self.traps.processor_exception(vector & 0xFF, error & 0xFFFF)
             return 0
         is_write = error & _WRITE != 0
@@ -284,17 +290,17 @@ class NativeEngine:
         has_all = not place.restoration and place.counter_register < 0
         if not has_all:
             self.restore(place)
+        general[RIP] = pc
         if outcome == DENIED:
-            self.general[RIP] = pc
-            if is_reserved(address):
-                self.give_up(f"the program uses {address:#x}, where the native engine is")
+            if is_there and is_reserved(address):
+                self._give_up_at(address)
                 return 0
             generation, switches = cache.generation, self.switches
             present = _PROTECTION if is_there else 0
             self.traps.page_fault(address, _USER | error & _WRITE | present)
             if (
                 self.is_stopping
-                or self.general[RIP] != pc
+                or general[RIP] != pc
                 or generation != cache.generation
                 or switches != self.switches
                 or self.counter[0] <= 0
@@ -303,8 +309,9 @@ class NativeEngine:
                 return 0
             outcome = window.fill(address, is_write=is_write)
             if outcome == DENIED:
+                if is_reserved(address):
+                    self._give_up_at(address)
                 return 0
-        self.general[RIP] = pc
         if outcome == CODE_WRITTEN:
             write_code(self, space, address)
             return 0
@@ -391,6 +398,10 @@ class NativeEngine:
         self._drop_present()
         self.has_given_back = self.is_stopping = True
 
+    def _give_up_at(self, address: int) -> None:
+        """The program has memory at `address`, where stubs have something of their own."""
+        self.give_up(f"the program uses {address:#x}, where the native engine is")
+
     def stub_failed(self, reason: str) -> None:
         """What runs in the stub can't go on: an error of its guest, as a double fault."""
         self.last_failure = reason
@@ -440,7 +451,7 @@ class NativeEngine:
         """Make `registers` the live ones."""
         words = self.words
         self.general[:] = array("Q", registers.general)
-        words[_FLAGS] = registers.rflags & (_HARDWARE_FLAGS | TRAP_FLAG | 1 << 21) | _ALWAYS_SET
+        words[_FLAGS] = registers.rflags & _LOADED_FLAGS | _ALWAYS_SET
         words[_FS_BASE] = registers.fs_base
         words[_GS_BASE] = registers.gs_base
         self.processor.extended[:] = registers.floating or INITIAL_STATE

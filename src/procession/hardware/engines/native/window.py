@@ -17,7 +17,11 @@ from procession.hardware.translation import layout
 (_HIGH, _HIGH_END), (_LOW, _LOW_END) = layout.RESERVED
 _AROUND: Final = 16
 _READ, _WRITE = 1, 2
-_RIGHTS: Final = pte.ADDRESS_MASK | pte.WRITABLE
+_PRESENT: Final = pte.PRESENT
+_ACCESSED: Final = pte.ACCESSED
+_WRITABLE: Final = pte.WRITABLE
+_FRAME: Final = pte.ADDRESS_MASK
+_USER_END: Final = pte.USER_END
 _ALLOWED: Final = pte.PRESENT | pte.USER
 _TRUSTED: Final = _ALLOWED | pte.ACCESSED
 _TOUCHED: Final = pte.ACCESSED | pte.DIRTY
@@ -44,29 +48,31 @@ class Walk:
     @property
     def frame(self) -> int:
         """The frame that was found."""
-        return (self.entry & pte.ADDRESS_MASK) >> PAGE_SHIFT
+        return (self.entry & _FRAME) >> PAGE_SHIFT
 
     def find(self, root: int, address: int) -> int:
         """Walk from `root` to the page at `address`; its entry, 0 if there's none."""
         self.slot = self.entry = 0
-        if not 0 <= address < pte.USER_END:
+        if not 0 <= address < _USER_END:
             return 0
         words = self.words
         upper = words[(root << 9) + (address >> 39)]
-        if not upper & pte.PRESENT:
+        if not upper & _PRESENT:
             return 0
-        middle = words[((upper & pte.ADDRESS_MASK) >> 3) + (address >> 30 & 511)]
-        if not middle & pte.PRESENT:
+        middle = words[((upper & _FRAME) >> 3) + (address >> 30 & 511)]
+        if not middle & _PRESENT:
             return 0
-        lower = words[((middle & pte.ADDRESS_MASK) >> 3) + (address >> 21 & 511)]
-        if not lower & pte.PRESENT:
+        lower = words[((middle & _FRAME) >> 3) + (address >> 21 & 511)]
+        if not lower & _PRESENT:
             return 0
-        self.writable = writable = upper & middle & lower & pte.WRITABLE
-        self.slot = slot = ((lower & pte.ADDRESS_MASK) >> 3) + (address >> 12 & 511)
+        self.writable = writable = upper & middle & lower & _WRITABLE
+        self.slot = slot = ((lower & _FRAME) >> 3) + (address >> 12 & 511)
         entry = words[slot]
         if entry & _ALLOWED != _ALLOWED:
             return 0
-        self.entry = entry = entry & ~pte.WRITABLE | entry & writable
+        if not writable:
+            entry &= ~_WRITABLE
+        self.entry = entry
         return entry
 
 
@@ -104,32 +110,34 @@ class Window:
         """Map the page at `address`, and others around it: DENIED, MAPPED or CODE_WRITTEN."""
         walk = self.walk
         entry = walk.find(self.root, address)
+        rights = entry & _WRITABLE
         if (
             not entry
-            or (is_write and not entry & pte.WRITABLE)
+            or (is_write and not rights)
             or _LOW <= address < _LOW_END
             or _HIGH <= address < _HIGH_END
         ):
             return DENIED
-        if is_write and (entry & pte.ADDRESS_MASK) >> PAGE_SHIFT in self.code_frames:
+        words, code_frames = walk.words, self.code_frames
+        frame = entry & _FRAME
+        if is_write and frame >> PAGE_SHIFT in code_frames:
             return CODE_WRITTEN
-        words, writable, code_frames = walk.words, walk.writable, self.code_frames
         executable = self.memory.executable
         page = address >> PAGE_SHIFT
-        pages = self.leaves.get(page >> 9)
+        region = page >> 9
+        pages = self.leaves.get(region)
         if pages is None:
-            pages = self.leaves[page >> 9] = {}
-        if page >> 9 in self.seen:
-            del self.seen[page >> 9]
+            pages = self.leaves[region] = {}
+        if region in self.seen:
+            del self.seen[region]
         slot = walk.slot
         # As where a program touches new memory, one page after the other.
         is_alone = (page - 1 in pages or not page & 511 or not words[slot - 1]) and (
             page + 1 in pages or page & 511 == 511 or not words[slot + 1]
         )
         if is_alone:
-            frame, rights = entry & pte.ADDRESS_MASK, entry & pte.WRITABLE
-            number = frame >> PAGE_SHIFT
             if rights:
+                number = frame >> PAGE_SHIFT
                 if number in code_frames:
                     rights = 0
                 else:
@@ -137,12 +145,13 @@ class Window:
                     if number in executable:
                         self.has_written_code = True
             if pages.get(page) != frame | rights:
-                wanted = _TOUCHED if rights else pte.ACCESSED
+                wanted = _TOUCHED if rights else _ACCESSED
                 if entry & wanted != wanted:
                     words[slot] |= wanted
                 pages[page] = frame | rights
                 self.stub.map_touched(page << PAGE_SHIFT, _READ | _WRITE if rights else _READ, frame)
             return MAPPED
+        writable = walk.writable
         first = page & -_AROUND
         end = first + _AROUND
         slot -= page - first
@@ -151,7 +160,7 @@ class Window:
             entry = words[slot]
             if entry & _ALLOWED == _ALLOWED:
                 rights = entry & writable
-                frame = entry & pte.ADDRESS_MASK
+                frame = entry & _FRAME
                 if rights and frame >> PAGE_SHIFT in code_frames:
                     rights = 0
                 if rights:
