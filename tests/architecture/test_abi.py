@@ -164,6 +164,7 @@ UNNAMED = {
             ),
             *("PIDFD_COREDUMP_SKIP", "PIDFD_COREDUMP_USER", "PIDFD_COREDUMP_ROOT", "PIDFD_INFO_SIZE_VER0"),
             *("PIDFD_GET_INFO", "MADV_GUARD_INSTALL", "MADV_GUARD_REMOVE", "PAGE_IS_GUARD"),
+            "PR_THP_DISABLE_EXCEPT_ADVISED",
         ),
         "came after the headers that are needed, Linux 6.13 to 6.18",
     ),

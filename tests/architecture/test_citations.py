@@ -31,8 +31,10 @@ LATER = {
     "file_getxattr file_listxattr file_removexattr file_setxattr path_getxattrat "
     "path_listxattrat path_removexattrat path_setxattrat",
     "include/linux/mm_types.h": "mmf_init_flags",
+    "include/linux/huge_mm.h": "vma_thp_disabled",
     "include/uapi/linux/nsfs.h": "init_ns_ino",
     "kernel/signal.c": "posixtimer_send_sigqueue posixtimer_sig_unignore",
+    "kernel/sys.c": "prctl_get_thp_disable prctl_set_thp_disable",
     "kernel/time/posix-timers.c": "posix_timer_delete posixtimer_deliver_signal",
     "mm/madvise.c": "is_valid_guard_vma madvise_guard_install madvise_guard_remove",
     "mm/mremap.c": "check_mremap_params check_prep_vma do_mremap expand_vma_in_place vma_remap_struct",

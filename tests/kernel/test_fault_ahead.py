@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from procession.hardware.huge_pages import HugePages
 from procession.kernel.task import Task
 from procession.mm.fault import NEXT, handle_fault
 from procession.mm.fault_ahead import fault_ahead, populate_ahead
@@ -15,7 +16,16 @@ PAGE = 4096
 AREA = 0x4000_0000
 SHARED, PRIVATE, FIXED, ANONYMOUS, GROWS_DOWN = 1, 2, 0x10, 0x20, 0x100
 READ, WRITE, EXECUTE = 1, 2, 4
-NO_HUGE_PAGES, SET_THP_DISABLE = 15, 41
+HUGE_PAGES, NO_HUGE_PAGES, SET_THP_DISABLE = 14, 15, 41
+FOLIOS = [
+    (HugePages.ALWAYS, HugePages.NEVER, 2),
+    (HugePages.MADVISE, HugePages.NEVER, 1),
+    (HugePages.NEVER, HugePages.ALWAYS, 0),
+    (HugePages.INHERIT, HugePages.ALWAYS, 2),
+    (HugePages.INHERIT, HugePages.MADVISE, 1),
+    (HugePages.INHERIT, HugePages.NEVER, 0),
+]
+"""What the settings are of 64 KiB and of all sizes; how many of an area and one that is advised get them."""
 MADV_POPULATE_READ, MADV_POPULATE_WRITE = 22, 23
 
 
@@ -164,6 +174,19 @@ class TestOtherwise:
         mmap(machine, task, 16)
         machine.expect(task, "prctl", SET_THP_DISABLE, 1, 0, 0, 0)
         assert [touch(task, page) for page in range(8)] == [0] * 8
+
+    @pytest.mark.parametrize(("setting", "of_all", "count"), FOLIOS)
+    def test_the_settings_of_the_machine_say_who_gets_them(
+        self, machine: ConductedMachine, task: Task, setting: int, of_all: int, count: int
+    ) -> None:
+        machine.kernel.memory.folios, machine.kernel.memory.huge_pages = setting, of_all
+        got = 0
+        for advice in (None, HUGE_PAGES):
+            mmap(machine, task, 16)
+            if advice is not None:
+                machine.expect(task, "madvise", AREA, 16 * PAGE, advice)
+            got += any(touch(task, page) for page in range(5))
+        assert got == count
 
     def test_little_memory_is_for_who_asks(self, machine: ConductedMachine, task: Task) -> None:
         memory = machine.kernel.memory

@@ -10,6 +10,7 @@ import pytest
 from procession.abi.errno import EACCES, EINVAL, EIO, ENOENT
 from procession.fs import namei, opening
 from procession.fs.dentry import Path as Place
+from procession.fs.file import O_RDWR
 from procession.hardware.kernel_memory import IPC
 from procession.kernel.sched.core import Scheduler
 from procession.machine import Machine
@@ -167,6 +168,25 @@ def test_a_file_is_made_anew_when_it_is_read_from_the_start(proc: Proc) -> None:
     assert file.read(5) == b"99.00"
     with pytest.raises(EINVAL):
         file.seek(0, 2)
+
+
+@pytest.mark.parametrize(
+    ("directory", "first"),
+    [("", b"always madvise [never]"), ("hugepages-64kB/", b"[always] inherit madvise never")],
+)
+def test_huge_pages_are_set_in_sysfs(proc: Proc, directory: str, first: bytes) -> None:
+    name = b"/sys/kernel/mm/transparent_hugepage/" + directory.encode() + b"enabled"
+    place = namei.lookup(proc.task.fs, proc.task.credentials, name)
+    file = opening.open_path(place, proc.task.credentials, O_RDWR)
+    assert file.read(99) == first + b"\n"
+    for word in (b"madvise\n", b"never", b"always\n"):
+        assert file.write(word) == len(word)
+        file.seek(0, 0)
+        assert b"[" + word.strip() + b"]" in file.read(99)
+        file.seek(0, 0)
+    for word in (b"", b"alway", b"always ", b"[never]", b"inherit" if not directory else b"defer"):
+        with pytest.raises(EINVAL):
+            file.write_at(0, word)
 
 
 def test_sysfs_says_which_processors_there_are(proc: Proc) -> None:

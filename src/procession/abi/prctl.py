@@ -180,6 +180,12 @@ class SchedCoreOperation(IntEnum):
     PR_SCHED_CORE_SHARE_FROM = 3
 
 
+class HugePagesFlag(IntFlag):
+    """PR_SET_THP_DISABLE."""
+
+    PR_THP_DISABLE_EXCEPT_ADVISED = 2
+
+
 class SetVmaOperation(IntEnum):
     """PR_SET_VMA."""
 

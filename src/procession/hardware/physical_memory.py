@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, NoReturn, Protocol
 
 from procession.abi.mmap_flags import Advice
 from procession.hardware.breath import take_breath
+from procession.hardware.huge_pages import HugePages
 from procession.hardware.kernel_memory import KernelMemory
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ class PhysicalMemory:
 
     `counted` belongs to the page tables: it's about their frames, whoever shares them. `address_spaces` are
     those that exist, in the order of their making; each has no more than about `maximum_areas` areas
-    (vm.max_map_count).
+    (vm.max_map_count). `huge_pages` and `folios` are HugePages, for all sizes and for folios of 64 KiB.
 
     `account` is what the kernel's objects take. The frames that it has for them are out of use, and the host
     has their memory back: `held` were in use before, and the fresh ones from `fresh_end` on never were.
@@ -148,6 +149,8 @@ class PhysicalMemory:
         "given_frames",
         "held",
         "is_exhausted",
+        "folios",
+        "huge_pages",
         "maximum_areas",
         "next_fresh",
         "owners",
@@ -198,6 +201,8 @@ class PhysicalMemory:
         self.counted: dict[int, dict[int, None]] = {}
         self.address_spaces: dict[AddressSpace, None] = {}
         self.maximum_areas: int = MAXIMUM_AREAS
+        self.huge_pages = int(HugePages.NEVER)
+        self.folios = int(HugePages.ALWAYS)
 
     @property
     def used_frames(self) -> int:

@@ -9,6 +9,7 @@ from procession.abi.capability import CAP_LAST_CAP
 from procession.abi.errno import EINVAL, ENODEV, ENXIO, EPERM, ERANGE
 from procession.abi.prctl import (
     CapAmbientOperation,
+    HugePagesFlag,
     MceKill,
     MceKillPolicy,
     PrctlOption,
@@ -38,6 +39,7 @@ from procession.mm.address_space import (
     DENIES_WRITE_EXECUTE,
     HUGE_PAGES_DISABLED,
     MERGES_ANY,
+    ONLY_ADVISED_HUGE_PAGES,
 )
 from procession.mm.ksm import mark_all, unmark_all
 
@@ -266,19 +268,29 @@ def _get_tid_address(task: Task, arguments: Arguments) -> int:
     return 0
 
 
+_EXCEPT_ADVISED = int(HugePagesFlag.PR_THP_DISABLE_EXCEPT_ADVISED)
+
+
 def _set_huge_pages_disabled(task: Task, arguments: Arguments) -> int:
-    is_disabled, *unused = arguments
+    """Linux: kernel/sys.c, prctl_set_thp_disable."""
+    is_disabled, flags, *unused = arguments
     _expect_no(*unused)
+    if flags & ~_EXCEPT_ADVISED or (flags and not is_disabled):
+        raise EINVAL("unknown flags, or those of nothing")
+    mm = task.mm
+    mm.inherited_flags &= ~(HUGE_PAGES_DISABLED | ONLY_ADVISED_HUGE_PAGES)
     if is_disabled:
-        task.mm.inherited_flags |= HUGE_PAGES_DISABLED
-    else:
-        task.mm.inherited_flags &= ~HUGE_PAGES_DISABLED
+        mm.inherited_flags |= ONLY_ADVISED_HUGE_PAGES if flags else HUGE_PAGES_DISABLED
     return 0
 
 
 def _get_huge_pages_disabled(task: Task, arguments: Arguments) -> int:
+    """Linux: kernel/sys.c, prctl_get_thp_disable."""
     _expect_no(*arguments)
-    return int(bool(task.mm.inherited_flags & HUGE_PAGES_DISABLED))
+    inherited = task.mm.inherited_flags
+    if inherited & ONLY_ADVISED_HUGE_PAGES:
+        return 1 | _EXCEPT_ADVISED
+    return int(bool(inherited & HUGE_PAGES_DISABLED))
 
 
 def _set_memory_merge(task: Task, arguments: Arguments) -> int:

@@ -53,7 +53,9 @@ DENIES_WRITE_EXECUTE = 1
 DENIAL_ENDS_HERE = 2
 """DENIES_WRITE_EXECUTE isn't inherited (PR_MDWE_NO_INHERIT)."""
 HUGE_PAGES_DISABLED = 4
-"""PR_SET_THP_DISABLE: there are no huge pages, but a program may ask what it said."""
+"""PR_SET_THP_DISABLE: no area has folios (`mm.huge_pages`)."""
+ONLY_ADVISED_HUGE_PAGES = 16
+"""The same, but for areas for which the program has asked for them (PR_THP_DISABLE_EXCEPT_ADVISED)."""
 MERGES_ANY = 8
 """PR_SET_MEMORY_MERGE: all that can be merged asks for it, what is mapped later too (`mm.ksm`)."""
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import PAGE_SHIFT
-from procession.mm.address_space import HUGE_PAGES_DISABLED
 from procession.mm.fault import FOLIO_PAGES, MANY_IN_TABLE, SPARE_SHIFT
+from procession.mm.huge_pages import fits, may_have_folios
 from procession.mm.vma import GROWS_DOWN, VirtualMemoryArea
 
 if TYPE_CHECKING:
@@ -53,10 +53,10 @@ def fault_ahead(mm: MemoryDescriptor, address: int) -> int:
         while in_a_row < min(_IN_A_ROW, index) and words[slot - in_a_row - 1]:
             in_a_row += 1
         is_in_a_row = in_a_row == _IN_A_ROW and page - _IN_A_ROW >= area.start >> PAGE_SHIFT
-        if not is_in_a_row or not _fits(area, page, FOLIO_PAGES):
+        if not is_in_a_row or not fits(area, page, FOLIO_PAGES):
             if not is_in_a_row and len(memory.counted[leaf]) <= MANY_IN_TABLE:
                 return 0
-            if not _fits(area, page, _SMALL_FOLIO_PAGES):
+            if not fits(area, page, _SMALL_FOLIO_PAGES):
                 return 0
             count = _SMALL_FOLIO_PAGES - 1 - (page & _SMALL_FOLIO_PAGES - 1)
     if (
@@ -64,7 +64,7 @@ def fault_ahead(mm: MemoryDescriptor, address: int) -> int:
         or area.pages is not None
         or area.user_faults is not None
         or mm.page_marks is not None
-        or mm.inherited_flags & HUGE_PAGES_DISABLED
+        or not may_have_folios(mm, area)
         or memory.payer is not None
         or memory.references[leaf] > 1
         or memory.unheld_frames < memory.frame_count >> SPARE_SHIFT
@@ -78,15 +78,6 @@ def fault_ahead(mm: MemoryDescriptor, address: int) -> int:
             first -= 1
         return _fill(mm, area, leaf, first, page)
     return _fill(mm, area, leaf, page + 1, page + 1 + count)
-
-
-def _fits(area: VirtualMemoryArea, page: int, folio_pages: int) -> bool:
-    """Whether the folio that page number `page` would be in lies in the area as a whole.
-
-    Linux: include/linux/huge_mm.h, thp_vma_suitable_order.
-    """
-    first = page & -folio_pages
-    return area.start >> PAGE_SHIFT <= first and first + folio_pages <= area.end >> PAGE_SHIFT
 
 
 def populate_ahead(mm: MemoryDescriptor, address: int, end: int) -> int:

@@ -22,6 +22,7 @@ from procession.kernel.time.costs import (
     USED_TABLES,
 )
 from procession.mm.dump import DUMP_FILTER_BITS
+from procession.mm.huge_pages import is_eligible
 from procession.mm.peek import peek
 from procession.mm.remote_access import read_forced, write_forced
 from procession.mm.reverse_map import MapCounts
@@ -375,7 +376,7 @@ def show_smaps(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
             b"Size:           %8d kB\nKernelPageSize: %8d kB\nMMUPageSize:    %8d kB\n"
             % (area.size >> 10, 4, 4),
             use_lines(use, locked),
-            b"THPeligible:           0\n",
+            b"THPeligible:    %8d\n" % is_eligible(mm, area),
             flag_line(area),
         )
     return b"".join(parts)

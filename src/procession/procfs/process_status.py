@@ -17,6 +17,7 @@ from procession.kernel.security.ptrace_access import has_memory
 from procession.kernel.task import SIGNAL_GROUP_EXIT, SIGNAL_STOP_STOPPED, CpuTimes
 from procession.kernel.task_state import ENDED, LETTERS, TaskState
 from procession.kernel.time.costs import SEEN_THREAD_NS
+from procession.mm.address_space import HUGE_PAGES_DISABLED
 from procession.mm.vma import GROWS_DOWN, PROT_EXEC, PROT_WRITE
 from procession.procfs.access import may_inspect
 from procession.procfs.process_memory import resident_pages
@@ -281,7 +282,7 @@ def memory_lines(clock: Clock, mm: MemoryDescriptor, *, is_dumping: bool) -> lis
     return [
         *(b"%s:\t%8d kB" % row for row in rows),
         b"CoreDumping:\t%d" % is_dumping,
-        b"THP_enabled:\t0",
+        b"THP_enabled:\t%d" % (not mm.inherited_flags & HUGE_PAGES_DISABLED),
         b"untag_mask:\t0xffffffffffffffff",
     ]
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
-from procession.abi.errno import EIO, ENOENT
+from procession.abi.errno import EINVAL, EIO, ENOENT
 from procession.abi.statfs import Magic
 from procession.abi.word import Words
 from procession.fs.file_system_type import FileSystemType
 from procession.fs.inode import S_IFDIR, S_IFLNK, S_IFREG, DirectoryEntry, Inode, Superblock
+from procession.hardware.huge_pages import HugePages
 from procession.kernel.bit_list import list_of_bits
 from procession.kernel.namespaces.uts import RELEASE
 from procession.procfs.inode import KernfsDirectory, open_attribute
@@ -28,7 +29,14 @@ if TYPE_CHECKING:
 SYSFS_MAGIC = int(Magic.SYSFS_MAGIC)
 
 _OF_INTERFACES = ((b"class", b"net"), (b"devices", b"virtual", b"net"))
-Tree = Mapping[bytes, "bytes | Link | Tree"]
+Tree = Mapping[bytes, "bytes | Link | HugePageSetting | Tree"]
+
+
+class HugePageSetting(NamedTuple):
+    """An attribute with a word of `words`, the present one in brackets; the kernel has its number."""
+
+    words: tuple[HugePages, ...]
+    is_of_folios: bool
 
 
 def _as_list(mask: int) -> bytes:
@@ -109,11 +117,13 @@ _KSM = {
 """Equal pages are never merged: the scanner stands still (`mm.ksm`). Linux: mm/ksm.c, ksm_attrs."""
 _HUGE_PAGES: Tree = {
     b"defrag": b"always defer defer+madvise [madvise] never\n",
-    b"enabled": b"always madvise [never]\n",
+    b"enabled": HugePageSetting((HugePages.ALWAYS, HugePages.MADVISE, HugePages.NEVER), is_of_folios=False),
     b"hpage_pmd_size": b"2097152\n",
     # What is touched in a row comes 64 KiB at once (mm/fault_ahead.py).
     b"hugepages-64kB": {
-        b"enabled": b"[always] inherit madvise never\n",
+        b"enabled": HugePageSetting(
+            (HugePages.ALWAYS, HugePages.INHERIT, HugePages.MADVISE, HugePages.NEVER), is_of_folios=True
+        ),
         b"shmem_enabled": b"always inherit within_size advise [never]\n",
     },
     b"shmem_enabled": b"always within_size advise [never] deny force\n",
@@ -268,6 +278,8 @@ class SysDirectory(KernfsDirectory):
             return NetworkDirectory(superblock, superblock.network, is_class=place == _OF_INTERFACES[0])
         if isinstance(found, Link):
             return SysLink(superblock, found.target)
+        if isinstance(found, HugePageSetting):
+            return HugePageAttribute(superblock, found)
         if isinstance(found, bytes):
             attribute = SysAttribute(superblock, found)
             if name == _NOTES:
@@ -283,8 +295,8 @@ class SysDirectory(KernfsDirectory):
         ]
 
 
-def _file_type(found: bytes | Link | Tree) -> int:
-    if isinstance(found, bytes):
+def _file_type(found: bytes | Link | HugePageSetting | Tree) -> int:
+    if isinstance(found, bytes | HugePageSetting):
         return S_IFREG
     return S_IFLNK if isinstance(found, Link) else S_IFDIR
 
@@ -325,3 +337,48 @@ class SysAttribute(Inode):
     def store(self, data: bytes, subject: Subject) -> None:
         """No attribute can be changed."""
         raise EIO
+
+
+class HugePageAttribute(Inode):
+    """transparent_hugepage/enabled, or that of a size.
+
+    Linux: mm/huge_memory.c, enabled_show, enabled_store, anon_enabled_store.
+    """
+
+    __slots__ = ("setting", "sysfs")
+
+    def __init__(self, superblock: SysFileSystem, setting: HugePageSetting) -> None:
+        super().__init__(superblock, S_IFREG | 0o644)
+        self.sysfs = superblock
+        self.setting = setting
+        self.size = ATTRIBUTE_SIZE
+
+    def open(self, path: Path, flags: int, subject: Subject, progress: object = None) -> File:
+        return open_attribute(path, flags, subject, self)
+
+    def truncate(self, size: int) -> None:
+        """Allowed and without effect (in Linux, kernfs_iop_setattr)."""
+
+    def show(self, subject: Subject) -> bytes:
+        """All words, in their order."""
+        memory = self.sysfs.kernel.memory
+        present = memory.folios if self.setting.is_of_folios else memory.huge_pages
+        words = ((b"[%s]" if word == present else b"%s") % _word_of(word) for word in self.setting.words)
+        return b" ".join(words) + b"\n"
+
+    def store(self, data: bytes, subject: Subject) -> None:
+        """Raises EINVAL for what is none of the words."""
+        text = data.split(b"\0", 1)[0].removesuffix(b"\n")
+        memory = self.sysfs.kernel.memory
+        for word in self.setting.words:
+            if text == _word_of(word):
+                if self.setting.is_of_folios:
+                    memory.folios = int(word)
+                else:
+                    memory.huge_pages = int(word)
+                return
+        raise EINVAL("none of the words")
+
+
+def _word_of(setting: HugePages) -> bytes:
+    return setting.name.lower().encode()
