@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import ast
 import functools
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
+
+Node = TypeVar("Node", bound=ast.AST)
 
 PACKAGE = Path(__file__).resolve().parents[2] / "src" / "procession"
 
@@ -16,6 +19,21 @@ class Source(NamedTuple):
     name: str
     text: str
     tree: ast.Module
+
+
+def nodes(tree: ast.AST, kind: type[Node]) -> Iterator[Node]:
+    """All of a kind in `tree`, which is walked through once whoever asks: most look for a few kinds."""
+    for node in _by_kind(tree).get(kind, ()):
+        assert isinstance(node, kind)
+        yield node
+
+
+@functools.cache
+def _by_kind(tree: ast.AST) -> dict[type[ast.AST], list[ast.AST]]:
+    kinds: dict[type[ast.AST], list[ast.AST]] = {}
+    for node in ast.walk(tree):
+        kinds.setdefault(type(node), []).append(node)
+    return kinds
 
 
 @functools.cache

@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from tests.architecture.sources import PACKAGE, sources
+from tests.architecture.sources import PACKAGE, nodes, sources
 
 BASES_THAT_DONT_COUNT = {"ABC", "Generic", "Protocol"}
 
@@ -57,8 +57,10 @@ def fields_without_a_class(tree: ast.Module) -> Iterator[tuple[int, str]]:
         for name, module in imported_names(statement.body)
         if module not in at_run_time
     }
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ClassDef) and "NamedTuple" in map(ast.unparse, node.bases):
+    if not for_types:
+        return
+    for node in nodes(tree, ast.ClassDef):
+        if "NamedTuple" in map(ast.unparse, node.bases):
             for field in node.body:
                 if isinstance(field, ast.AnnAssign) and ast.unparse(field.annotation) in for_types:
                     yield field.lineno, "a field whose class is imported for type checking alone"
@@ -67,20 +69,22 @@ def fields_without_a_class(tree: ast.Module) -> Iterator[tuple[int, str]]:
 def refused(tree: ast.Module) -> Iterator[tuple[int, str]]:
     """What of a module can't be compiled: lines, and why."""
     yield from fields_without_a_class(tree)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ClassDef):
-            yield from refused_in_class(node)
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            if node.func.attr == "__new__":
-                yield node.lineno, "a call of __new__"
-        elif isinstance(node, ast.Constant) and node.value == "__weakref__":
-            yield node.lineno, "a class whose objects are referred to weakly"
-        elif isinstance(node, ast.Attribute) and node.attr == "__slots__":
-            yield node.lineno, "a look at __slots__"
-        elif isinstance(node, ast.Compare) and any(isinstance(how, ast.In | ast.NotIn) for how in node.ops):
-            for where in node.comparators:
+    for definition in nodes(tree, ast.ClassDef):
+        yield from refused_in_class(definition)
+    for call in nodes(tree, ast.Call):
+        if isinstance(call.func, ast.Attribute) and call.func.attr == "__new__":
+            yield call.lineno, "a call of __new__"
+    for constant in nodes(tree, ast.Constant):
+        if constant.value == "__weakref__":
+            yield constant.lineno, "a class whose objects are referred to weakly"
+    for attribute in nodes(tree, ast.Attribute):
+        if attribute.attr == "__slots__":
+            yield attribute.lineno, "a look at __slots__"
+    for comparison in nodes(tree, ast.Compare):
+        if any(isinstance(how, ast.In | ast.NotIn) for how in comparison.ops):
+            for where in comparison.comparators:
                 if isinstance(where, ast.Tuple) and any(isinstance(item, ast.Starred) for item in where.elts):
-                    yield node.lineno, "a tuple with a starred part after `in`"
+                    yield comparison.lineno, "a tuple with a starred part after `in`"
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from tests.architecture.sources import PACKAGE, sources
+from tests.architecture.sources import PACKAGE, nodes, sources
 
 ROOMS = {
     "kernel": (
@@ -40,18 +40,12 @@ def imports() -> Iterator[tuple[str, str]]:
         module = name.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
         typing = {
             child
-            for node in ast.walk(tree)
-            if isinstance(node, ast.If)
-            and isinstance(node.test, ast.Name)
-            and node.test.id == "TYPE_CHECKING"
+            for node in nodes(tree, ast.If)
+            if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
             for child in ast.walk(node)
         }
-        for node in ast.walk(tree):
-            if (
-                isinstance(node, ast.ImportFrom)
-                and node not in typing
-                and (node.module or "").startswith("procession.")
-            ):
+        for node in nodes(tree, ast.ImportFrom):
+            if node not in typing and (node.module or "").startswith("procession."):
                 for alias in node.names:
                     source = f"{node.module}.{alias.name}".removeprefix("procession.")
                     is_module = (PACKAGE / f"{source.replace('.', '/')}.py").exists()
@@ -88,8 +82,7 @@ def test_imports_stand_at_the_top() -> None:
     inside = {
         (name, node.lineno)
         for name, _, tree in sources()
-        for function in ast.walk(tree)
-        if isinstance(function, ast.FunctionDef)
+        for function in nodes(tree, ast.FunctionDef)
         for node in ast.walk(function)
         if isinstance(node, ast.Import | ast.ImportFrom)
     }

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.architecture.sources import sources
+from tests.architecture.sources import nodes, sources
 
 UNPACKING = {"unpack", "unpack_from", "iter_unpack"}
 # What knows of machine code and of the library's state, in which there are no numbers of a guest; and the
@@ -28,19 +28,19 @@ REGISTER_FILES = {"general", "registers"}
 
 def packing(tree: ast.Module) -> Iterator[tuple[int, str]]:
     """Where a module makes bytes of numbers by itself: line and what is used."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from ((node.lineno, "import struct") for name in node.names if name.name == "struct")
-        elif isinstance(node, ast.ImportFrom) and node.module == "struct":
-            yield from ((node.lineno, name.name) for name in node.names if name.name not in UNPACKING)
-        elif isinstance(node, ast.Call):
-            function = node.func
-            if isinstance(function, ast.Attribute) and function.attr == "to_bytes":
-                yield node.lineno, "to_bytes"
-            elif isinstance(function, ast.Name) and function.id in ("bytes", "bytearray") and node.args:
-                items = node.args[0]
-                if isinstance(items, ast.Tuple | ast.List) and not all(map(is_constant, items.elts)):
-                    yield node.lineno, f"{function.id} of a computed number"
+    for plain in nodes(tree, ast.Import):
+        yield from ((plain.lineno, "import struct") for name in plain.names if name.name == "struct")
+    for chosen in nodes(tree, ast.ImportFrom):
+        if chosen.module == "struct":
+            yield from ((chosen.lineno, name.name) for name in chosen.names if name.name not in UNPACKING)
+    for call in nodes(tree, ast.Call):
+        function = call.func
+        if isinstance(function, ast.Attribute) and function.attr == "to_bytes":
+            yield call.lineno, "to_bytes"
+        elif isinstance(function, ast.Name) and function.id in ("bytes", "bytearray") and call.args:
+            items = call.args[0]
+            if isinstance(items, ast.Tuple | ast.List) and not all(map(is_constant, items.elts)):
+                yield call.lineno, f"{function.id} of a computed number"
 
 
 def is_constant(node: ast.expr) -> bool:
@@ -49,19 +49,14 @@ def is_constant(node: ast.expr) -> bool:
 
 def register_stores(tree: ast.Module) -> Iterator[tuple[int, str]]:
     """Where a register is set by itself, with a value that isn't masked."""
-    for node in ast.walk(tree):
-        targets: list[ast.expr]
-        value: ast.expr | None
-        if isinstance(node, ast.Assign):
-            targets, value = node.targets, node.value
-        elif isinstance(node, ast.AugAssign):
-            targets, value = [node.target], None
-        else:
-            continue
-        for target in targets:
+    for store in nodes(tree, ast.Assign):
+        for target in store.targets:
             for part in ast.walk(target):
-                if is_register(part) and not (value is not None and part is target and is_masked(value)):
-                    yield node.lineno, ast.unparse(node)
+                if is_register(part) and not (part is target and is_masked(store.value)):
+                    yield store.lineno, ast.unparse(store)
+    for change in nodes(tree, ast.AugAssign):
+        if any(map(is_register, ast.walk(change.target))):
+            yield change.lineno, ast.unparse(change)
 
 
 def is_register(node: ast.AST) -> bool:

@@ -45,7 +45,10 @@ def test_no_schedule_of_a_repaired_program_fails(name: str) -> None:
 
 @pytest.mark.heavy
 @pytest.mark.parametrize(
-    "name", ["one_waitpid", "lock_file", "make_directory", "dead_holder", "fork_with_lock", "fork_in_malloc"]
+    "name",
+    first_of(
+        3, ["one_waitpid", "lock_file", "fork_with_lock", "make_directory", "dead_holder", "fork_in_malloc"]
+    ),
 )
 def test_no_schedule_with_two_preemptions_of_a_repaired_program_fails(name: str) -> None:
     report = explored(compiled(name), "safe", preemptions=2, status=0)

@@ -104,14 +104,16 @@ ALLOWED = {
 @pytest.mark.parametrize(
     ("scope", "user", "refused"),
     [
-        (0, 1000, {}),
+        heavy((0, 1000, {})),
         heavy((1, 0, {})),
         (1, 1000, {"sibling": "1", "memory": "13 exe 0", "the dead": "1", "nobody": "1"}),
         heavy((2, 0, {})),
-        (
-            2,
-            1000,
-            dict.fromkeys(ALLOWED.keys() - {"memory", "no such"}, "1") | {"memory": "13 exe 0"},
+        heavy(
+            (
+                2,
+                1000,
+                dict.fromkeys(ALLOWED.keys() - {"memory", "no such"}, "1") | {"memory": "13 exe 0"},
+            )
         ),
         (
             3,
