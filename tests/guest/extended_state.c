@@ -326,3 +326,20 @@ TEST(tracer_reads_and_sets_it)
 	CHECK_EQ(MUST(waitpid(child, &status, 0)), child);
 	CHECK_EQ(status, EXITED(0x66));
 }
+
+/* arch_prctl(2) tells of the components that there are and may be used; none that is here must be asked for. */
+TEST(components_are_told)
+{
+	uint64_t supported = 0, permitted = 0, guests = 0;
+
+	CHECK_EQ(syscall(SYS_arch_prctl, 0x1021 /* ARCH_GET_XCOMP_SUPP */, &supported), 0);
+	CHECK_EQ(syscall(SYS_arch_prctl, 0x1022 /* ARCH_GET_XCOMP_PERM */, &permitted), 0);
+	CHECK_EQ(syscall(SYS_arch_prctl, 0x1024 /* ARCH_GET_XCOMP_GUEST_PERM */, &guests), 0);
+	CHECK((supported & 3) == 3);
+	CHECK((permitted & 3) == 3 && (permitted & ~supported) == 0 && guests == permitted);
+	CHECK_ERRNO(syscall(SYS_arch_prctl, 0x1021, bad_address()), EFAULT);
+	CHECK_ERRNO(syscall(SYS_arch_prctl, 0x1023 /* ARCH_REQ_XCOMP_PERM */, 2), EOPNOTSUPP);
+	CHECK_ERRNO(syscall(SYS_arch_prctl, 0x1025 /* ARCH_REQ_XCOMP_GUEST_PERM */, 2), EOPNOTSUPP);
+	CHECK_ERRNO(syscall(SYS_arch_prctl, 0x1023, 63), EINVAL);
+	CHECK_ERRNO(syscall(SYS_arch_prctl, 0x1025, 1000), EINVAL);
+}

@@ -273,3 +273,38 @@ TEST(nobody_sets_attributes_of_sockets)
 	CHECK_ERRNO(fsetxattr(fd, "security.capability", "a", 1, 0), EINVAL);
 	MUST(close(fd));
 }
+
+#define GET_UUID 0x80111500
+#define GET_SYSFS_PATH 0x80811501
+
+/* File systems in memory have identifiers of their own (FS_IOC_GETFSUUID), but no place in sysfs. */
+TEST(file_systems_have_identifiers)
+{
+	static const char *const without[] = {"/proc", "/dev/pts"};
+	static const char *const with[] = {"/sys", "/dev/shm", "/dev"};
+	unsigned char first[17] = {0}, other[17] = {0};
+	int fd, ends[2];
+
+	for (size_t at = 0; at < LENGTH(with); at++) {
+		fd = (int)MUST(open(with[at], O_RDONLY | O_DIRECTORY));
+		memset(first, 0, sizeof(first));
+		CHECK_EQ(ioctl(fd, GET_UUID, first), 0);
+		CHECK(first[0] == 16 && (first[7] & 0xf0) == 0x40 && (first[9] & 0xc0) == 0x80);
+		CHECK_EQ(ioctl(fd, GET_UUID, other), 0);
+		CHECK(memcmp(first, other, sizeof(first)) == 0);
+		CHECK_ERRNO(ioctl(fd, GET_SYSFS_PATH, other), ENOTTY);
+		CHECK_ERRNO(ioctl(fd, GET_UUID, bad_address()), EFAULT);
+		close(fd);
+	}
+	fd = (int)MUST(memfd_create("other", 0));
+	CHECK_EQ(ioctl(fd, GET_UUID, other), 0);
+	CHECK(memcmp(first, other, sizeof(first)) != 0);
+	for (size_t at = 0; at < LENGTH(without); at++) {
+		fd = (int)MUST(open(without[at], O_RDONLY | O_DIRECTORY));
+		CHECK_ERRNO(ioctl(fd, GET_UUID, first), ENOTTY);
+		close(fd);
+	}
+	MUST(pipe(ends));
+	CHECK_ERRNO(ioctl(ends[0], GET_UUID, first), ENOTTY);
+	CHECK_ERRNO(ioctl(ends[0], 0xc0481502 /* FS_IOC_GETLBMD_CAP */, first), ENOTTY);
+}

@@ -102,6 +102,7 @@ class Superblock:
         "source",
         "type",
         "type_name",
+        "uuid",
         "vfs",
         "writer_count",
     )
@@ -112,6 +113,8 @@ class Superblock:
 
     is_written_back: ClassVar[bool] = True
     """Whether its files are kept elsewhere than in memory, or at least seem so."""
+    has_uuid: ClassVar[bool] = False
+    """Whether it has an identifier of its own, `uuid`, once that was asked for."""
     has_acls: ClassVar[bool] = False
     """Whether its files may have lists of access control."""
     has_xattrs: ClassVar[bool] = False
@@ -126,6 +129,7 @@ class Superblock:
         self.memory: PhysicalMemory = vfs.memory
         self.device = vfs.allocate_device()
         self.type_name = type_name
+        self.uuid = b""
         self.magic = magic
         self.source = type_name.encode()
         self.options = b""

@@ -30,11 +30,12 @@ class Ramfs(Tmpfs):
     __slots__ = ()
 
     is_multigrain: ClassVar[bool] = False
-
     has_acls: ClassVar[bool] = False
     has_xattrs: ClassVar[bool] = False
     has_holes: ClassVar[bool] = False
     exports: ClassVar[ExportOperations | None] = None
+
+    has_uuid: ClassVar[bool] = False
 
     def __init__(self, vfs: Vfs, mode: int) -> None:
         super().__init__(

@@ -95,6 +95,8 @@ class Tmpfs(Superblock):
     exports: ClassVar[ExportOperations | None] = TmpfsExports()
     is_written_back: ClassVar[bool] = False
 
+    has_uuid: ClassVar[bool] = True
+
     def __init__(
         self,
         vfs: Vfs,

@@ -12,6 +12,7 @@ from procession.hardware.physical_memory import PAGE_SIZE
 from procession.kernel.dump.pattern import PATTERN_MAXIMUM
 from procession.kernel.namespaces.uts import DOMAIN_NAME, HOST_NAME
 from procession.kernel.rlimit import LARGEST_NOFILE
+from procession.kernel.uuid import random_uuid, uuid_text
 from procession.mm.address_space import DUMPABLE, DUMPABLE_BY_ROOT, UNDUMPABLE
 from procession.mm.gap_index import MMAP_MINIMUM
 from procession.procfs.network_sysctl import NETWORK_SYSCTLS
@@ -234,24 +235,14 @@ def show_zero(kernel: Kernel) -> bytes:
 
 def show_uuid(kernel: Kernel) -> bytes:
     """kernel.random.uuid: another one at each reading."""
-    return uuid_text(kernel.random_bytes(16))
+    return uuid_text(random_uuid(kernel)) + b"\n"
 
 
 def show_boot_id(kernel: Kernel) -> bytes:
     """kernel.random.boot_id: the same as long as the machine runs."""
     if not kernel.boot_id:
-        kernel.boot_id = kernel.random_bytes(16)
-    return uuid_text(kernel.boot_id)
-
-
-def uuid_text(random: bytes) -> bytes:
-    """16 bytes as a random UUID (RFC 4122, version 4)."""
-    data = bytearray(random)
-    data[6] = data[6] & 0x0F | 0x40
-    data[8] = data[8] & 0x3F | 0x80
-    digits = data.hex()
-    parts = (digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:])
-    return "-".join(parts).encode() + b"\n"
+        kernel.boot_id = random_uuid(kernel)
+    return uuid_text(kernel.boot_id) + b"\n"
 
 
 def show_entropy(kernel: Kernel) -> bytes:

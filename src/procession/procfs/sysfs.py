@@ -212,6 +212,8 @@ class SysFileSystem(Superblock):
 
     __slots__ = ("kernel", "network")
 
+    has_uuid: ClassVar[bool] = True
+
     def __init__(self, kernel: Kernel, network: Network) -> None:
         super().__init__(kernel.vfs, "sysfs", SYSFS_MAGIC)
         self.kernel = kernel

@@ -18,7 +18,7 @@ from procession.abi.errno import (
 )
 from procession.abi.file_mode import S_IFMT
 from procession.abi.ioctls import FileIoctl, Fsxattr, SocketIoctl, TerminalIoctl
-from procession.abi.word import Words, pack_u32, pack_u64
+from procession.abi.word import Words, pack_u8, pack_u32, pack_u64
 from procession.fs.attributes import extended_flags, flags_from_extended, has_file_flags, set_file_flags
 from procession.fs.devices import UserFaultDevice
 from procession.fs.file import FASYNC, O_CLOEXEC, O_NONBLOCK, O_PATH, File, PathFile
@@ -32,6 +32,7 @@ from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.kernel.security.capability import CAP_NET_ADMIN, CAP_SYS_RAWIO
 from procession.kernel.security.seccomp_listener import ListenerFile, control_listener
 from procession.kernel.signal.io import can_signal_readiness
+from procession.kernel.uuid import uuid_of_file_system
 from procession.net.socket_file import SocketFile
 from procession.net.unix.socket import UnixSocket
 from procession.syscalls.attributes import opened_file
@@ -58,7 +59,7 @@ _OWNER_SETTERS = (int(SocketIoctl.FIOSETOWN), int(SocketIoctl.SIOCSPGRP))
 _OWNER_REQUESTS = (*_OWNER_SETTERS, int(SocketIoctl.FIOGETOWN), int(SocketIoctl.SIOCGPGRP))
 _FITHAW = int(FileIoctl.FITHAW)
 _FREEZING = (int(FileIoctl.FIFREEZE), _FITHAW)
-_OF_FILE_SYSTEM = (int(FileIoctl.FS_IOC_GETFSUUID), int(FileIoctl.FS_IOC_GETFSSYSFSPATH))
+_GET_UUID, _GET_SYSFS_PATH = int(FileIoctl.FS_IOC_GETFSUUID), int(FileIoctl.FS_IOC_GETFSSYSFSPATH)
 _FIEMAP = int(FileIoctl.FS_IOC_FIEMAP)
 _FIDEDUPERANGE = int(FileIoctl.FIDEDUPERANGE)
 _GET_FLAGS = int(FileIoctl.FS_IOC_GETFLAGS)
@@ -68,6 +69,14 @@ _OF_FLAGS = (_GET_FLAGS, _SET_FLAGS, int(FileIoctl.FS_IOC_FSGETXATTR), _SET_EXTE
 _FIBMAP = int(FileIoctl.FIBMAP)
 _DEDUPE_HEADER = Words("<QQHHI")
 _DEDUPE_ENTRY_SIZE = 32
+
+
+def _write_uuid(task: Task, file: File, argument: int) -> None:
+    """Linux: fs/ioctl.c, ioctl_getfsuuid."""
+    uuid = uuid_of_file_system(task.kernel, file.inode.superblock)
+    if not uuid:
+        raise ENOTTY("the file system has no identifier")
+    task.mm.write(argument, pack_u8(len(uuid)) + uuid)
 
 
 @syscall(16)
@@ -107,8 +116,11 @@ def ioctl(task: Task, fd: Fd, request: UInt, argument: Address) -> int:
         raise EOPNOTSUPP
     if request == _FIEMAP:
         raise EOPNOTSUPP
-    if request in _OF_FILE_SYSTEM:
-        raise ENOTTY("the file system has no identifier, and no place in sysfs")
+    if request == _GET_UUID:
+        _write_uuid(task, file, argument)
+        return 0
+    if request == _GET_SYSFS_PATH:
+        raise ENOTTY("the file system has no place in sysfs")
     if request == _FIDEDUPERANGE:
         _refuse_deduplication(task, file, argument)
     if request in _OF_FLAGS:

@@ -33,6 +33,8 @@ class OverlayFileSystem(Superblock):
 
     has_xattrs: ClassVar[bool] = True
 
+    has_uuid: ClassVar[bool] = True
+
     def __init__(
         self, vfs: Vfs, upper: Path | None, lowers: list[Path], subject: Subject, *, uses_user_names: bool
     ) -> None:

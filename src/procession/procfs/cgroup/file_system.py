@@ -90,6 +90,8 @@ class CgroupFileSystem(Superblock):
     has_xattrs: ClassVar[bool] = True
     exports: ClassVar[ExportOperations | None] = CgroupExports()
 
+    has_uuid: ClassVar[bool] = True
+
     def __init__(self, kernel: Kernel) -> None:
         super().__init__(kernel.vfs, "cgroup2", int(Magic.CGROUP2_SUPER_MAGIC))
         self.kernel = kernel
