@@ -72,6 +72,7 @@ NEEDS_ROOT = {
     "user_count",
     "user_namespace",
     "guard",
+    "network_sysctl",
     "userfault_pages",
     "userfaultfd",
     "user_namespace_entry",

@@ -58,15 +58,8 @@ RECEIVING = 1
 SENDING = 2
 BOTH_WAYS = RECEIVING | SENDING
 
-DEFAULT_BUFFER_BYTES = 212_992
-"""net.core.wmem_default and rmem_default."""
-MOST_BUFFER_BYTES = 4 << 20
-"""net.core.wmem_max and rmem_max."""
 MINIMUM_SEND_BUFFER = 4608
 MINIMUM_RECEIVE_BUFFER = 2304
-
-OPTION_MEMORY_BYTES = 131_072
-"""net.core.optmem_max: what control messages take at most, and what of a socket's options do."""
 
 URGENT_SIGNAL_TIMER = "urgent-signal"
 """The kind of the timer that tells a socket's owner of an urgent byte: after the call that has sent it."""
@@ -161,8 +154,8 @@ class Socket:
         self.options: dict[int, int] = {}
         self.filter: Program | None = None
         self.reuse_program: Program | None = None
-        self.send_room = DEFAULT_BUFFER_BYTES
-        self.receive_room = DEFAULT_BUFFER_BYTES
+        self.send_room = network.system.first_send_room
+        self.receive_room = network.system.first_receive_room
         self.send_timeout_ns: int | None = None
         self.receive_timeout_ns: int | None = None
         self.receive_low_water = 1

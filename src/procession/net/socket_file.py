@@ -32,6 +32,9 @@ _PROTOCOL_NAME = b"system.sockprotoname"
 """The attribute with the name of a socket's protocol, its end marked by a NUL."""
 
 
+_FIRST_ROOM, _MOST_ROOM = 212_992, 4 << 20
+
+
 class SocketFileSystem(Superblock):
     """Where the inodes of sockets are (in Linux, sockfs), and what the machine's sockets share.
 
@@ -43,7 +46,8 @@ class SocketFileSystem(Superblock):
     user that sent them. `topology` counts the changes of all networks, and `network_count` those that there
     have been. `uevent_count` numbers the events of devices. `discarded` are the files of messages that nobody
     will receive, while they're given back; `closed_count` how many local sockets have been closed since there
-    was a look for garbage.
+    was a look for garbage. The rooms are core/wmem_default and rmem_default, wmem_max and rmem_max of
+    /proc/sys/net: what a socket has for messages at first, and may ask for.
     """
 
     __slots__ = (
@@ -53,10 +57,14 @@ class SocketFileSystem(Superblock):
         "cookie_count",
         "discarded",
         "files_in_flight",
+        "first_receive_room",
+        "first_send_room",
         "in_flight",
         "is_collecting",
         "live_count",
         "maximum_buffered_bytes",
+        "most_receive_room",
+        "most_send_room",
         "mount",
         "network_count",
         "socket_count",
@@ -73,6 +81,8 @@ class SocketFileSystem(Superblock):
         self.cookie_count = 0
         self.buffered_bytes = 0
         self.maximum_buffered_bytes = max(vfs.memory.frame_count << 12 >> 3, 4 << 20)
+        self.first_receive_room = self.first_send_room = _FIRST_ROOM
+        self.most_receive_room = self.most_send_room = _MOST_ROOM
         self.in_flight: dict[UnixSocket, int] = {}
         self.files_in_flight: dict[int, int] = {}
         self.is_collecting = False

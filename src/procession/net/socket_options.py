@@ -32,7 +32,6 @@ from procession.net.socket import (
     LISTENING,
     MINIMUM_RECEIVE_BUFFER,
     MINIMUM_SEND_BUFFER,
-    MOST_BUFFER_BYTES,
     Socket,
 )
 from procession.net.socket_filter import detach_filter
@@ -276,7 +275,9 @@ def _set_buffer_size(socket: Socket, name: int, number: int) -> None:
             raise EPERM("CAP_NET_ADMIN is needed")
         number = max(number, 0)
     else:
-        number = min(number & 0xFFFFFFFF, MOST_BUFFER_BYTES)
+        system = socket.network.system
+        most = system.most_send_room if name == _SO_SNDBUF else system.most_receive_room
+        number = min(number & 0xFFFFFFFF, most)
     doubled = min(number, _LARGEST_INT // 2) * 2
     if name in (_SO_SNDBUF, _SO_SNDBUFFORCE):
         _lock_buffer(socket, _SEND_LOCK)

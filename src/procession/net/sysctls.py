@@ -17,6 +17,7 @@ INTERFACE_SETTINGS = {
     REVERSE_PATH: 0,
     ACCEPT_LOCAL: 0,
     b"ipv4/arp_notify": 0,
+    b"ipv4/tag": 0,
     FORWARDING[1]: 0,
     b"ipv6/accept_dad": 1,
     b"ipv6/accept_ra": 1,
@@ -24,7 +25,13 @@ INTERFACE_SETTINGS = {
     b"ipv6/disable_ipv6": 0,
 }
 """The settings of an interface and what they are at first. Of those about ARP and IPv6's addresses nothing
-comes: nobody asks whether an address is taken, and no router advertises itself."""
+comes: nobody asks whether an address is taken, and no router advertises itself.
+A tag means what programs want."""
+PORT_COUNT = 65_536
+SEND_ROOMS, RECEIVE_ROOMS = (4_096, 16_384, 4 << 20), (4_096, 131_072, 32 << 20)
+"""What tcp_wmem and tcp_rmem are at first: a connection's least room, the room at first, and the most."""
+CUBIC = 1
+NO_LOW_WATER = 0xFFFF_FFFF
 READ_ONLY = (b"ipv6/disable_ipv6",)
 """It's always on."""
 
@@ -38,45 +45,81 @@ class NetworkSysctls:
     `ignores_echo` icmp_echo_ignore_all; `time_to_live` ip_default_ttl; `tells_data` tstamp_allow_data;
     `automatic_labels` auto_flowlabels; `is_ipv6_only` bindv6only; `most_backlog` core/somaxconn, up to which
     connections wait to be accepted; `queue_length` unix/max_dgram_qlen, that of local sockets at first;
-    `fast_open` tcp_fastopen, and `fast_open_keys` tcp_fastopen_key.
+    `fast_open` tcp_fastopen, and `fast_open_keys` tcp_fastopen_key; `congestion_control` the number of
+    tcp_congestion_control's; `final_wait_s` tcp_fin_timeout, `most_waiting` tcp_max_tw_buckets;
+    `keepalive_s`, `keepalive_interval_s` and `keepalive_probes` the three of tcp_keepalive_*;
+    `longest_retry_ms` and `shortest_retry_us` tcp_rto_max_ms and tcp_rto_min_us; `not_sent_low_water`
+    tcp_notsent_lowat; `send_rooms` and `receive_rooms` tcp_wmem and tcp_rmem; `has_no_discovery`
+    ip_no_pmtu_disc; `reserved_ports` a bit for each port of ip_local_reserved_ports, b"" for none;
+    `most_groups` igmp_max_memberships and `most_sources` igmp_max_msf; `option_bytes` core/optmem_max;
+    `binds_anywhere_6` and `ignores_echo_6` are IPv6's own.
     `of_every` are those of INTERFACE_SETTINGS that are set for all interfaces, `of_new` what a new one has.
     """
 
     __slots__ = (
         "automatic_labels",
         "binds_anywhere",
+        "binds_anywhere_6",
+        "congestion_control",
         "fast_open",
         "fast_open_keys",
+        "final_wait_s",
         "first_ephemeral",
         "first_free_port",
         "forwards_4",
         "forwards_6",
+        "has_no_discovery",
         "ignores_echo",
+        "ignores_echo_6",
         "is_ipv6_only",
+        "keepalive_interval_s",
+        "keepalive_probes",
+        "keepalive_s",
         "last_ephemeral",
+        "longest_retry_ms",
         "most_backlog",
+        "most_groups",
+        "most_sources",
+        "most_waiting",
+        "not_sent_low_water",
         "of_every",
         "of_new",
+        "option_bytes",
         "ping_groups",
         "queue_length",
+        "receive_rooms",
+        "reserved_ports",
+        "send_rooms",
+        "shortest_retry_us",
         "tells_data",
         "time_to_live",
     )
 
     def __init__(self) -> None:
         self.automatic_labels = 1
-        self.binds_anywhere = 0
+        self.binds_anywhere = self.binds_anywhere_6 = 0
+        self.congestion_control = CUBIC
+        self.final_wait_s = 60
         self.fast_open = 1
         self.fast_open_keys: tuple[bytes, ...] = ()
         self.first_ephemeral, self.last_ephemeral = FIRST_EPHEMERAL, LAST_EPHEMERAL
         self.first_free_port = 1_024
         self.forwards_4 = 0
         self.forwards_6 = 0
-        self.ignores_echo = 0
+        self.has_no_discovery = 0
+        self.ignores_echo = self.ignores_echo_6 = 0
         self.is_ipv6_only = 0
+        self.keepalive_s, self.keepalive_interval_s, self.keepalive_probes = 7_200, 75, 9
+        self.longest_retry_ms, self.shortest_retry_us = 120_000, 200_000
         self.most_backlog = SOMAXCONN
+        self.most_groups, self.most_sources = 20, 10
+        self.most_waiting = 16_384
+        self.not_sent_low_water = NO_LOW_WATER
+        self.option_bytes = 131_072
         self.ping_groups = NO_GROUPS
         self.queue_length = DATAGRAM_QUEUE_LENGTH
+        self.receive_rooms, self.send_rooms = RECEIVE_ROOMS, SEND_ROOMS
+        self.reserved_ports = b""
         self.tells_data = 1
         self.of_every = INTERFACE_SETTINGS.copy()
         self.of_new = INTERFACE_SETTINGS.copy()

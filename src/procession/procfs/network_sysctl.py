@@ -5,15 +5,13 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EINVAL
-from procession.abi.word import Words, pack_array
+from procession.abi.errno import EACCES, EINVAL, ENOENT
+from procession.abi.word import Words, pack_array, pack_bits
 from procession.fs.user_namespace import NO_ID
-from procession.net.internet.tcp import MOST_RECEIVE_ROOM, MOST_SEND_ROOM, RECEIVE_ROOM, UNSENT_ROOM
-from procession.net.internet.tcp_connection import MOST_WAITING
 from procession.net.internet.tcp_fastopen import KEY_BYTES, MOST_KEYS
 from procession.net.internet.tcp_options import CONGESTION_CONTROLS
-from procession.net.socket import DEFAULT_BUFFER_BYTES, MOST_BUFFER_BYTES
-from procession.net.sysctls import FORWARDING, NO_GROUPS
+from procession.net.socket_file import SocketFileSystem, socket_file_system
+from procession.net.sysctls import FORWARDING, NO_GROUPS, PORT_COUNT
 from procession.procfs.interface_sysctl import set_for_all
 from procession.procfs.system import InterfaceSettings, SystemFile, SystemTree
 
@@ -23,10 +21,12 @@ if TYPE_CHECKING:
 
 
 _KEY = Words("<4I")
-_LEAST_ROOM = 4096
-"""What a connection may always have."""
-_FINAL_WAIT_S, _RETRIES = 60, 6
-"""net.ipv4.tcp_fin_timeout and tcp_syn_retries."""
+_RETRIES = 6
+"""net.ipv4.tcp_syn_retries."""
+_INT_MIN, _INT_MAX, _UINT_MAX = -(2**31), 2**31 - 1, 2**32 - 1
+_MOST_SECONDS = _INT_MAX // 250
+"""What an int holds in ticks of CONFIG_HZ=250."""
+_LEAST_SEND_ROOM, _LEAST_RECEIVE_ROOM = 4_608, 2_304
 
 
 def _sysctls(kernel: Kernel) -> NetworkSysctls:
@@ -117,14 +117,51 @@ def _store_forwarding(kernel: Kernel, data: bytes) -> None:
     set_for_all(kernel.seen_namespaces.network, FORWARDING[0], value)
 
 
-def _show_send_room(kernel: Kernel) -> bytes:
-    """net.ipv4.tcp_wmem: least, at first, at most."""
-    return b"%d\t%d\t%d\n" % (_LEAST_ROOM, UNSENT_ROOM, MOST_SEND_ROOM)
+def _show_rooms(name: str, kernel: Kernel) -> bytes:
+    """net.ipv4.tcp_wmem and tcp_rmem: least, at first, at most."""
+    return b"%d\t%d\t%d\n" % getattr(_sysctls(kernel), name)
 
 
-def _show_receive_room(kernel: Kernel) -> bytes:
-    """net.ipv4.tcp_rmem: least, at first, at most."""
-    return b"%d\t%d\t%d\n" % (_LEAST_ROOM, RECEIVE_ROOM, MOST_RECEIVE_ROOM)
+def _store_rooms(name: str, kernel: Kernel, data: bytes) -> None:
+    """Set as many of the three as are given, up to the first that is none. Raises EINVAL."""
+    sysctls = _sysctls(kernel)
+    rooms: list[int] = []
+    try:
+        for word in data.split()[:3]:
+            rooms += _numbers(word, 1, _INT_MAX)
+    finally:
+        setattr(sysctls, name, (*rooms, *getattr(sysctls, name)[len(rooms) :]))
+
+
+def _rooms(name: str) -> SystemFile:
+    return SystemFile(0o644, partial(_show_rooms, name), partial(_store_rooms, name))
+
+
+def _show_reserved_ports(kernel: Kernel) -> bytes:
+    """net.ipv4.ip_local_reserved_ports. Linux: kernel/sysctl.c, proc_do_large_bitmap."""
+    bits = int.from_bytes(_sysctls(kernel).reserved_ports, "little")
+    ranges: list[bytes] = []
+    port = 0
+    while bits >> port:
+        port += ((bits >> port) & -(bits >> port)).bit_length() - 1
+        count = (~(bits >> port) & (bits >> port) + 1).bit_length() - 1
+        ranges.append(b"%d" % port if count == 1 else b"%d-%d" % (port, port + count - 1))
+        port += count
+    return b",".join(ranges) + b"\n"
+
+
+def _store_reserved_ports(kernel: Kernel, data: bytes) -> None:
+    bits = 0
+    text = data.split(b"\0", 1)[0].strip()
+    for part in text.split(b",") if text else ():
+        first, separator, last = part.partition(b"-")
+        if not (first.isdigit() and (last.isdigit() or not separator)) or len(part) > 11:
+            raise EINVAL("no port, nor two with a hyphen between")
+        low, high = int(first), int(last or first)
+        if not low <= high < PORT_COUNT:
+            raise EINVAL("no range of ports")
+        bits |= (1 << high + 1) - (1 << low)
+    _sysctls(kernel).reserved_ports = pack_bits(bits, PORT_COUNT >> 3) if bits else b""
 
 
 def _show_fast_open_keys(kernel: Kernel) -> bytes:
@@ -167,44 +204,94 @@ def _store_queue_length(kernel: Kernel, data: bytes) -> None:
 
 
 def _show_congestion_control(kernel: Kernel) -> bytes:
-    """net.ipv4.tcp_congestion_control."""
-    return b"cubic\n"
+    """net.ipv4.tcp_congestion_control, what new sockets have."""
+    return CONGESTION_CONTROLS[_sysctls(kernel).congestion_control] + b"\n"
+
+
+def _store_congestion_control(kernel: Kernel, data: bytes) -> None:
+    """Raises ENOENT. Linux: net/ipv4/tcp_cong.c, tcp_set_default_congestion_control."""
+    name = data.replace(b"\0", b"\n").split(b"\n", 1)[0]
+    if name not in CONGESTION_CONTROLS:
+        raise ENOENT("no such congestion control")
+    _sysctls(kernel).congestion_control = CONGESTION_CONTROLS.index(name)
+
+
+def _system(kernel: Kernel) -> SocketFileSystem:
+    return socket_file_system(kernel.vfs)
+
+
+def _show_room(name: str, kernel: Kernel) -> bytes:
+    return b"%d\n" % getattr(_system(kernel), name)
+
+
+def _store_room(name: str, kernel: Kernel, data: bytes) -> None:
+    """The machine's, which only its first network changes.
+
+    Linux: net/core/sysctl_net_core.c, net_core_table.
+    """
+    if kernel.seen_namespaces.network is not kernel.init_namespaces.network:
+        raise EACCES("not the machine's first network")
+    is_of_sending = "send" in name
+    (room,) = _numbers(data, _LEAST_SEND_ROOM if is_of_sending else _LEAST_RECEIVE_ROOM, _INT_MAX)
+    setattr(_system(kernel), name, room)
+
+
+def _room(name: str) -> SystemFile:
+    """What sockets have for messages at first, or may ask for."""
+    return SystemFile(0o644, partial(_show_room, name), partial(_store_room, name))
 
 
 NETWORK_SYSCTLS: SystemTree = {
     b"core": {
-        b"rmem_default": _fixed(DEFAULT_BUFFER_BYTES),
-        b"rmem_max": _fixed(MOST_BUFFER_BYTES),
+        b"optmem_max": _number("option_bytes", 0, _INT_MAX),
+        b"rmem_default": _room("first_receive_room"),
+        b"rmem_max": _room("most_receive_room"),
         b"somaxconn": _number("most_backlog", 0, 2**31 - 1),
         b"tstamp_allow_data": _number("tells_data", 0, 1),
-        b"wmem_default": _fixed(DEFAULT_BUFFER_BYTES),
-        b"wmem_max": _fixed(MOST_BUFFER_BYTES),
+        b"wmem_default": _room("first_send_room"),
+        b"wmem_max": _room("most_send_room"),
     },
     b"ipv4": {
         b"conf": InterfaceSettings(b"ipv4"),
         b"icmp_echo_ignore_all": _number("ignores_echo", 0, 1),
         b"ip_default_ttl": _number("time_to_live", 1, 255),
         b"ip_forward": SystemFile(0o644, partial(_show_number, "forwards_4"), _store_forwarding),
+        b"igmp_max_memberships": _number("most_groups", _INT_MIN, _INT_MAX),
+        b"igmp_max_msf": _number("most_sources", _INT_MIN, _INT_MAX),
         b"ip_local_port_range": SystemFile(0o644, _show_ports, _store_ports),
+        b"ip_local_reserved_ports": SystemFile(
+            0o644, _show_reserved_ports, _store_reserved_ports, is_text=True
+        ),
+        b"ip_no_pmtu_disc": _number("has_no_discovery", 0, 255),
         b"ip_nonlocal_bind": _number("binds_anywhere", 0, 255),
         b"ip_unprivileged_port_start": SystemFile(
             0o644, partial(_show_number, "first_free_port"), _store_first_free_port
         ),
         b"ping_group_range": SystemFile(0o644, _show_ping_groups, _store_ping_groups),
         b"tcp_available_congestion_control": SystemFile(0o444, _show_congestion_controls),
-        b"tcp_congestion_control": SystemFile(0o444, _show_congestion_control),
+        b"tcp_congestion_control": SystemFile(
+            0o644, _show_congestion_control, _store_congestion_control, is_text=True
+        ),
         b"tcp_fastopen": _number("fast_open", -(2**31), 2**31 - 1),
         b"tcp_fastopen_key": SystemFile(0o600, _show_fast_open_keys, _store_fast_open_keys, is_text=True),
-        b"tcp_fin_timeout": _fixed(_FINAL_WAIT_S),
-        b"tcp_max_tw_buckets": _fixed(MOST_WAITING),
-        b"tcp_rmem": SystemFile(0o444, _show_receive_room),
+        b"tcp_fin_timeout": _number("final_wait_s", -_MOST_SECONDS, _MOST_SECONDS),
+        b"tcp_keepalive_intvl": _number("keepalive_interval_s", -_MOST_SECONDS, _MOST_SECONDS),
+        b"tcp_keepalive_probes": _number("keepalive_probes", 0, 255),
+        b"tcp_keepalive_time": _number("keepalive_s", -_MOST_SECONDS, _MOST_SECONDS),
+        b"tcp_max_tw_buckets": _number("most_waiting", _INT_MIN, _INT_MAX),
+        b"tcp_notsent_lowat": _number("not_sent_low_water", 0, _UINT_MAX),
+        b"tcp_rmem": _rooms("receive_rooms"),
+        b"tcp_rto_max_ms": _number("longest_retry_ms", 1_000, 120_000),
+        b"tcp_rto_min_us": _number("shortest_retry_us", 1, _INT_MAX),
         b"tcp_syn_retries": _fixed(_RETRIES),
-        b"tcp_wmem": SystemFile(0o444, _show_send_room),
+        b"tcp_wmem": _rooms("send_rooms"),
     },
     b"ipv6": {
         b"auto_flowlabels": _number("automatic_labels", 0, 3),
         b"bindv6only": _number("is_ipv6_only", 0, 255),
         b"conf": InterfaceSettings(b"ipv6"),
+        b"icmp": {b"echo_ignore_all": _number("ignores_echo_6", 0, 255)},
+        b"ip_nonlocal_bind": _number("binds_anywhere_6", 0, 255),
     },
     b"unix": {b"max_dgram_qlen": SystemFile(0o644, _show_queue_length, _store_queue_length)},
 }

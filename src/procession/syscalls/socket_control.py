@@ -15,7 +15,7 @@ from procession.kernel.task import ThreadGroup
 from procession.kernel.time.costs import PASSED_FILE_NS
 from procession.net.message import Control, PassedFiles, Received
 from procession.net.peer_identity import SenderCredentials
-from procession.net.socket import MSG_CMSG_CLOEXEC, MSG_CTRUNC, OPTION_MEMORY_BYTES, Socket
+from procession.net.socket import MSG_CMSG_CLOEXEC, MSG_CTRUNC, Socket
 
 if TYPE_CHECKING:
     from procession.fs.file import File
@@ -53,7 +53,7 @@ def read_control(task: Task, socket: Socket, address: int, length: int) -> Contr
 
     Linux: net/socket.c, ____sys_sendmsg; net/core/scm.c, __scm_send.
     """
-    if length > _LARGEST_INT or length > OPTION_MEMORY_BYTES:
+    if length > _LARGEST_INT or length > socket.network.sysctls.option_bytes:
         raise ENOBUFS
     if not length:
         return None

@@ -200,7 +200,8 @@ class PacketChoice:
         if is_multicast(target):
             return self._service_and_limit_of_group(socket, target)
         if len(target) == 4:
-            tos, ttl = options.get((SOL_IP, _IP_TOS), 0), options.get((SOL_IP, _IP_TTL), DEFAULT_TTL)
+            tos = options.get((SOL_IP, _IP_TOS), 0)
+            ttl = options.get((SOL_IP, _IP_TTL), socket.network.sysctls.time_to_live)
         else:
             tos = options.get((SOL_IPV6, _IPV6_TCLASS), 0)
             ttl = options.get((SOL_IPV6, _IPV6_UNICAST_HOPS), DEFAULT_TTL)

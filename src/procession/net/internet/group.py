@@ -12,14 +12,13 @@ from procession.hardware.physical_memory import OutOfFrames
 from procession.net.internet.address import ANY_4, is_any, is_multicast
 from procession.net.internet.flow import find_flow
 from procession.net.internet.routing import LOCAL, LOCAL_TABLE
-from procession.net.socket import OPTION_MEMORY_BYTES
 
 if TYPE_CHECKING:
     from procession.net.internet.socket import InternetSocket
     from procession.net.link.interface import Interface
     from procession.net.network import Network
 
-MOST_GROUPS, MOST_SOURCES, MOST_SOURCES_6 = 20, 10, 64
+MOST_SOURCES_6 = 64
 """net.ipv4.igmp_max_memberships, igmp_max_msf and net.ipv6.mld_max_msf."""
 _SOURCES_AT_A_TIME = 10
 """IP_SFBLOCK: for so many sources more there is room when one has none."""
@@ -95,7 +94,7 @@ def join(socket: InternetSocket, group: bytes, index: int, address: bytes, *, is
     mine = [found for found in socket.memberships if len(found.group) == len(group)]
     if not is_6 and any(found.group == group and found.index == index for found in mine):
         raise EADDRINUSE("the socket is in this group")
-    if not is_6 and len(mine) >= MOST_GROUPS:
+    if not is_6 and len(mine) >= socket.network.sysctls.most_groups:
         raise ENOBUFS("the socket is in too many groups")
     if is_6 and not _has_room(socket, _LINUX_GROUP_BYTES):
         raise ENOMEM("the socket is in too many groups")
@@ -119,7 +118,7 @@ def _has_room(socket: InternetSocket, size: int) -> bool:
             taken += _LINUX_GROUP_BYTES
             if found.room:
                 taken += _LINUX_LIST_BYTES + _LINUX_SOURCE_BYTES * found.room
-    return taken + size < OPTION_MEMORY_BYTES
+    return taken + size < socket.network.sysctls.option_bytes
 
 
 def _make_room(socket: InternetSocket, membership: Membership, room: int) -> None:
@@ -224,7 +223,7 @@ def change_source(
             sources.remove(source)
         return
     count = 0 if sources is None else len(sources)
-    if count >= (MOST_SOURCES if len(group) == 4 else MOST_SOURCES_6):
+    if count >= (socket.network.sysctls.most_sources if len(group) == 4 else MOST_SOURCES_6):
         raise ENOBUFS("too many sources")
     if count == membership.room:
         _make_room(socket, membership, count + _SOURCES_AT_A_TIME)

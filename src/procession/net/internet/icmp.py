@@ -74,7 +74,8 @@ def receive_message(network: Network, packet: Packet, interface: Interface, *, i
     if kind in (ECHO_6, ECHO_REPLY_6) if is_6 else kind in (ECHO, ECHO_REPLY):
         count_message(network, packet.target, "Echos" if kind in (ECHO, ECHO_6) else replies, "In")
     if kind == (ECHO_6 if is_6 else ECHO):
-        if is_for_all or (network.sysctls.ignores_echo and not is_6):
+        sysctls = network.sysctls
+        if is_for_all or (sysctls.ignores_echo_6 if is_6 else sysctls.ignores_echo):
             return
         reply = pack_u8(ECHO_REPLY_6 if is_6 else ECHO_REPLY) + data[1:]
         device = interface if len(packet.source) == 16 and packet.source[0] == 0xFE else None

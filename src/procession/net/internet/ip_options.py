@@ -64,7 +64,7 @@ _RULES: dict[int, Rule] = {
     int(option): rule
     for option, rule in (
         (IpOption.IP_TOS, Rule(0)),
-        (IpOption.IP_TTL, Rule(64, -1, 255, needs_value=True)),
+        (IpOption.IP_TTL, Rule(64, -1, 255, needs_value=True, sysctl="time_to_live")),
         (IpOption.IP_RECVOPTS, SWITCH),
         (IpOption.IP_RETOPTS, SWITCH),
         (IpOption.IP_PKTINFO, SWITCH),
@@ -193,7 +193,7 @@ def get_ip_option(socket: InternetSocket, name: int, length: int) -> bytes:
     rule = _RULES.get(name)
     options = socket.protocol_options
     if rule is not None:
-        number = options.get((SOL_IP, name), rule.default)
+        number = options.get((SOL_IP, name), rule.at_first(socket))
     elif name in GROUP_OPTIONS_4:
         return get_group_option(socket, name)
     elif name in (_IP_HDRINCL, _IP_NODEFRAG, _IP_ROUTER_ALERT, _IP_LOCAL_PORT_RANGE):

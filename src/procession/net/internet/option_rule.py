@@ -20,7 +20,8 @@ LARGEST_INT = 0x7FFFFFFF
 class Rule(NamedTuple):
     """An option that is an int: its value at first, and what it may be set to.
 
-    `is_switch` says that anything but 0 is 1, `needs_value` that IPv4 refuses a value of no bytes.
+    `is_switch` says that anything but 0 is 1, `needs_value` that IPv4 refuses a value of no bytes. Where the
+    network says what it is at first, `sysctl` is the name of that among NetworkSysctls.
     """
 
     default: int
@@ -28,6 +29,13 @@ class Rule(NamedTuple):
     most: int = LARGEST_INT
     is_switch: bool = False
     needs_value: bool = False
+    sysctl: str = ""
+
+    def at_first(self, socket: InternetSocket) -> int:
+        """What it is until it's set."""
+        found = getattr(socket.network.sysctls, self.sysctl) if self.sysctl else self.default
+        assert isinstance(found, int)
+        return found
 
     def checked(self, number: int) -> int:
         """What is kept of `number`. Raises EINVAL."""

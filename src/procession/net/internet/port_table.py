@@ -54,7 +54,7 @@ class PortTable:
         self.is_stream = is_stream
         self.holders: dict[int, dict[Holder, None]] = {}
         self.next_offset = 0
-        self.full: dict[int, tuple[int, int]] = {}
+        self.full: dict[int, tuple[int, int, bytes]] = {}
         self.seen_ports = 0
 
     def count_at(self, port: int) -> int:
@@ -102,6 +102,11 @@ class PortTable:
             if not (reuses_port and holder.reuses_port and socket.owner_uid == holder.owner_uid):
                 raise EADDRINUSE
 
+    def _is_reserved(self, port: int) -> bool:
+        """Whether only who asks for it gets it. Linux: include/net/ip.h, inet_is_local_reserved_port."""
+        reserved = self.sysctls.reserved_ports
+        return bool(reserved) and bool(reserved[port >> 3] >> (port & 7) & 1)
+
     def free_port(self, chosen: int = 0, *, for_connection: bool) -> int:
         """A port that nobody holds. Raises EADDRINUSE for bind(2), EADDRNOTAVAIL for connect(2).
 
@@ -118,7 +123,7 @@ class PortTable:
             ports = range(least if least in within else first, (most if most in within else last) + 1)
             for step in range(len(ports)):
                 port = ports[(self.next_offset + step) % len(ports)]
-                if port not in self.holders:
+                if port not in self.holders and not self._is_reserved(port):
                     self.seen_ports = step
                     return port
             self.seen_ports = len(ports)
@@ -127,17 +132,17 @@ class PortTable:
         wanted = 0 if for_connection else 1
         self.seen_ports = 0
         for parity in (wanted, 1 - wanted):
-            if self.full.get(parity) == (first, last):
+            if self.full.get(parity) == (first, last, self.sysctls.reserved_ports):
                 continue
             for step in range(half):
                 offset = (self.next_offset + step) % half
                 port = first + 2 * offset + parity
-                if port not in self.holders and port <= last:
+                if port not in self.holders and port <= last and not self._is_reserved(port):
                     self.next_offset = (offset + 1) % half
                     self.seen_ports += step
                     return port
             self.seen_ports += half
-            self.full[parity] = first, last
+            self.full[parity] = first, last, self.sysctls.reserved_ports
         raise EADDRNOTAVAIL if for_connection else EADDRINUSE
 
 

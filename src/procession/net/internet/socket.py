@@ -48,6 +48,9 @@ if TYPE_CHECKING:
 CAP_NET_BIND_SERVICE = int(Capability.CAP_NET_BIND_SERVICE)
 PORT_RANGE = (int(SocketLevel.SOL_IP), int(IpOption.IP_LOCAL_PORT_RANGE))
 _ONLY_6 = (int(SocketLevel.SOL_IPV6), int(Ipv6Option.IPV6_V6ONLY))
+_DISCOVERY = (int(SocketLevel.SOL_IP), int(IpOption.IP_MTU_DISCOVER))
+_NO_DISCOVERY = 0
+"""IP_PMTUDISC_DONT."""
 _MULTICAST_ALL = (int(SocketLevel.SOL_IP), int(IpOption.IP_MULTICAST_ALL))
 _SO_REUSEADDR = int(SocketOption.SO_REUSEADDR)
 _SO_REUSEPORT = int(SocketOption.SO_REUSEPORT)
@@ -105,6 +108,9 @@ class InternetSocket(Socket):
         if family == AF_INET6 and network.sysctls.is_ipv6_only & 1:
             self.is_ipv6_only = True
             self.protocol_options[_ONLY_6] = 1
+        if network.sysctls.has_no_discovery:
+            # Linux: net/ipv4/af_inet.c, inet_create.
+            self.protocol_options[_DISCOVERY] = _NO_DISCOVERY
         if family == AF_INET6:
             # Linux: net/ipv6/af_inet6.c, inet6_create says nothing of mc_all.
             self.protocol_options[_MULTICAST_ALL] = 0
@@ -215,10 +221,12 @@ class InternetSocket(Socket):
 
     @property
     def _may_bind_anywhere(self) -> bool:
-        """IP_FREEBIND, IPV6_FREEBIND, net.ipv4.ip_nonlocal_bind."""
+        """IP_FREEBIND, IPV6_FREEBIND, ip_nonlocal_bind of net.ipv4 and net.ipv6."""
         from procession.net.internet.options import FREE_BIND
 
-        return bool(self.network.sysctls.binds_anywhere) or any(
+        sysctls = self.network.sysctls
+        is_6 = self.family == AF_INET6
+        return bool(sysctls.binds_anywhere_6 if is_6 else sysctls.binds_anywhere) or any(
             self.protocol_options.get(option) for option in FREE_BIND
         )
 

@@ -10,7 +10,6 @@ from procession.abi.socket import SocketLevel
 from procession.abi.word import Words
 from procession.net.internet.address import AF_INET, AF_INET6, ANY_4, ANY_6, family_of, is_multicast
 from procession.net.internet.group import (
-    MOST_SOURCES,
     MOST_SOURCES_6,
     Membership,
     interface_for,
@@ -38,7 +37,7 @@ def set_ip_filter(socket: InternetSocket, value: bytes) -> None:
     if len(value) < _IP_FILTER.size:
         raise EINVAL("a struct ip_msfilter is needed")
     group, address, mode, count = _IP_FILTER.unpack_from(value)
-    if count > MOST_SOURCES:
+    if count > socket.network.sysctls.most_sources:
         raise ENOBUFS("too many sources")
     if _IP_FILTER.size + 4 * count > len(value):
         raise EINVAL("fewer sources than it says")
@@ -54,7 +53,7 @@ def set_group_filter(socket: InternetSocket, value: bytes, family: int) -> None:
     if len(value) < _GROUP_FILTER.size:
         raise EINVAL("a struct group_filter is needed")
     index, sockaddr, mode, count = _GROUP_FILTER.unpack_from(value)
-    if count > (MOST_SOURCES if family == AF_INET else MOST_SOURCES_6):
+    if count > (socket.network.sysctls.most_sources if family == AF_INET else MOST_SOURCES_6):
         raise ENOBUFS("too many sources")
     if _GROUP_FILTER.size + _SOCKADDR_STORAGE * count > len(value):
         raise EINVAL("fewer sources than it says")

@@ -32,7 +32,7 @@ from procession.net.internet.tcp_fastopen import FastOpen
 from procession.net.internet.tcp_filter import FIN_WAIT1, find_way, lose, split
 from procession.net.internet.tcp_held import hold, push_held
 from procession.net.internet.tcp_ioctl import told_number
-from procession.net.internet.tcp_options import CORK, INQUEUE, NOT_SENT_LOW_WATER
+from procession.net.internet.tcp_options import CORK, INQUEUE, NOT_SENT_LOW_WATER, take_defaults
 from procession.net.internet.tcp_phase import CONNECTED, UNCONNECTED
 from procession.net.internet.tcp_poll import ready_events
 from procession.net.internet.tcp_rejoin import be_repaired, look_at_queue, send_alone, send_under_repair
@@ -56,6 +56,7 @@ from procession.net.socket import (
     SYN_SENT,
     Socket,
 )
+from procession.net.sysctls import RECEIVE_ROOMS
 from procession.net.timestamp import (
     STAMP_REQUESTS,
     chosen_stamping,
@@ -74,14 +75,8 @@ if TYPE_CHECKING:
 
 _HAVE_ENDED = (FIN_WAIT1, FIN_WAIT2)
 
-UNSENT_ROOM = 16_384
-"""SO_SNDBUF of a socket without a connection, unless it was set (net.ipv4.tcp_wmem)."""
 SEND_ROOM = 2_626_560
-"""What it has grown to once there is one, on the loopback."""
-RECEIVE_ROOM = 131_072
-"""SO_RCVBUF, unless it was set (net.ipv4.tcp_rmem)."""
-MOST_SEND_ROOM, MOST_RECEIVE_ROOM = 4 << 20, 32 << 20
-"""The last numbers of net.ipv4.tcp_wmem and tcp_rmem."""
+"""What SO_SNDBUF has grown to once there is a connection, on the loopback, if tcp_wmem lets it."""
 _PAGE_FRAGMENT = 32_768
 PRESSED_ROOM = 4096
 """How much a connection may have on the way when all the machine's buffers are full."""
@@ -145,12 +140,13 @@ class TcpSocket(InternetSocket):
     is_connection_based: ClassVar[bool] = True
     discards_truncated: ClassVar[bool] = True
     can_peek_at_offset: ClassVar[bool] = True
-    most_low_water: ClassVar[int] = MOST_RECEIVE_ROOM // 2
+    most_low_water: ClassVar[int] = RECEIVE_ROOMS[2] // 2
 
     def __init__(self, network: Network, family: int, kind: int, protocol: int, owner_uid: int) -> None:
         super().__init__(network, family, kind, protocol, owner_uid)
-        self.send_room = UNSENT_ROOM
-        self.receive_room = RECEIVE_ROOM
+        take_defaults(self)
+        self.send_room = network.sysctls.send_rooms[1]
+        self.receive_room = network.sysctls.receive_rooms[1]
         self.peer: TcpSocket | None = None
         self.arrived = ByteQueue()
         self.has_ended = False
@@ -204,7 +200,7 @@ class TcpSocket(InternetSocket):
     def raise_send_room(self) -> None:
         """There is a connection: its buffer grows, unless SO_SNDBUF was set."""
         if not self.options.get(_SO_BUF_LOCK, 0) & _SEND_LOCK:
-            self.send_room = SEND_ROOM
+            self.send_room = min(SEND_ROOM, self.network.sysctls.send_rooms[2])
 
     @property
     def key(self) -> Key:
@@ -531,8 +527,8 @@ class TcpSocket(InternetSocket):
         if self.network.system.is_under_pressure and peer.arrived.length >= PRESSED_ROOM:
             return False
         waiting = self.on_the_way
-        low_water = self.protocol_options.get(NOT_SENT_LOW_WATER)
-        if low_water and waiting << 1 >= low_water & 0xFFFFFFFF:
+        low_water = self.protocol_options.get(NOT_SENT_LOW_WATER) or self.network.sysctls.not_sent_low_water
+        if waiting << 1 >= low_water & 0xFFFFFFFF:
             return False
         return self.send_room - waiting >= waiting >> 1
 

@@ -9,7 +9,7 @@ from procession.abi.socket import SocketOption, TcpState
 from procession.net.internet.tcp_backlog import become_acceptable, stop_listening
 from procession.net.internet.tcp_connection import connection_is_over
 from procession.net.internet.tcp_filter import FIN_WAIT1, LAST_ACK, loses_end
-from procession.net.internet.tcp_options import FIN_TIMEOUT_S, LINGER_2
+from procession.net.internet.tcp_options import LINGER_2
 from procession.net.internet.tcp_phase import UNCONNECTED, phase_after_shutdown
 from procession.net.internet.tcp_rejoin import HAVE_CONNECTION, end_alone, meet, vanish
 from procession.net.internet.tcp_repair import is_under_repair
@@ -144,7 +144,7 @@ def wait_for_end(socket: TcpSocket) -> None:
         socket.let_go()
     if socket.state != FIN_WAIT2:
         return
-    linger_s = socket.protocol_options.get(LINGER_2, FIN_TIMEOUT_S)
+    linger_s = socket.protocol_options.get(LINGER_2, socket.network.sysctls.final_wait_s)
     if linger_s < 0:
         socket.end(0)
         socket.let_go()

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 TIME_WAIT = int(TcpState.TCP_TIME_WAIT)
 TIME_WAIT_NS = 60 * 10**9
-MOST_WAITING = 16_384
-"""net.ipv4.tcp_max_tw_buckets."""
 CONNECT_TIMEOUT_NS = 127 * 10**9
 """How long SYNs are sent again: net.ipv4.tcp_syn_retries, 6."""
 CONNECT_TIMER = "tcp-connect"
@@ -84,7 +82,7 @@ class TcpConnections:
         """Free the ports of connections that have been over for a minute."""
         waiting = self.waiting
         now_ns = self.host.clock.now_ns
-        while waiting and (waiting[0].expiry_ns <= now_ns or len(waiting) > MOST_WAITING):
+        while waiting and (waiting[0].expiry_ns <= now_ns or len(waiting) > self.ports.sysctls.most_waiting):
             self._forget(waiting.popleft())
 
     def _forget(self, wait: TimeWait) -> None:

@@ -20,6 +20,7 @@ from procession.net.internet.tcp_repair import (
 from procession.net.link.interface import LOOPBACK_MTU
 from procession.net.socket import CLOSED, LISTENING, MINIMUM_RECEIVE_BUFFER
 from procession.net.socket_options import pack_int, read_int
+from procession.net.sysctls import CUBIC
 
 if TYPE_CHECKING:
     from procession.net.internet.tcp import TcpSocket
@@ -58,11 +59,10 @@ _LEAST_SEGMENT_BYTES = 48
 """net.ipv4.tcp_min_snd_mss: however short packets are, a segment has so many bytes with its options."""
 UNCONNECTED_SEGMENT_BYTES = 536
 CONGESTION_CONTROLS = (b"reno", b"cubic")
-"""What tcp_available_congestion_control lists, by the number that is stored; at first cubic."""
-_CUBIC = 1
+"""What tcp_available_congestion_control lists, by the number that is stored."""
 _NAME_BYTES = 16
-FIN_TIMEOUT_S, LONGEST_FIN_TIMEOUT_S = 60, 120
-"""net.ipv4.tcp_fin_timeout, and the most that TCP_LINGER2 says."""
+_LONGEST_FIN_TIMEOUT_S = 120
+"""The most that TCP_LINGER2 says."""
 _FIRST_RETRY_S, _LONGEST_RETRY_S, _MOST_RETRIES = 1, 120, 255
 
 _RULES: dict[int, Rule] = {
@@ -70,11 +70,11 @@ _RULES: dict[int, Rule] = {
     for option, rule in (
         (TcpOption.TCP_NODELAY, SWITCH),
         (TcpOption.TCP_CORK, SWITCH),
-        (TcpOption.TCP_KEEPIDLE, Rule(7200, 1, 32_767)),
-        (TcpOption.TCP_KEEPINTVL, Rule(75, 1, 32_767)),
-        (TcpOption.TCP_KEEPCNT, Rule(9, 1, 127)),
+        (TcpOption.TCP_KEEPIDLE, Rule(7200, 1, 32_767, sysctl="keepalive_s")),
+        (TcpOption.TCP_KEEPINTVL, Rule(75, 1, 32_767, sysctl="keepalive_interval_s")),
+        (TcpOption.TCP_KEEPCNT, Rule(9, 1, 127, sysctl="keepalive_probes")),
         (TcpOption.TCP_SYNCNT, Rule(6, 1, 127)),
-        (TcpOption.TCP_LINGER2, Rule(FIN_TIMEOUT_S)),
+        (TcpOption.TCP_LINGER2, Rule(60, sysctl="final_wait_s")),
         (TcpOption.TCP_DEFER_ACCEPT, Rule(0)),
         (TcpOption.TCP_WINDOW_CLAMP, Rule(0)),
         (TcpOption.TCP_QUICKACK, Rule(1, is_switch=True)),
@@ -91,15 +91,27 @@ _RULES: dict[int, Rule] = {
 }
 
 
-_TICK_US = 4_000
+_TICK_US, _TICK_MS = 4_000, 4
 """Of CONFIG_HZ=250."""
+_RTO_MAX, _RTO_MIN = int(TcpOption.TCP_RTO_MAX_MS), int(TcpOption.TCP_RTO_MIN_US)
 _TIMES = {
-    int(TcpOption.TCP_RTO_MAX_MS): (120_000, 1_000, 120_000, _TICK_US // 1000),
-    int(TcpOption.TCP_RTO_MIN_US): (200_000, _TICK_US + 1, 200_000, _TICK_US),
+    _RTO_MAX: (120_000, 1_000, 120_000, _TICK_MS),
+    _RTO_MIN: (200_000, _TICK_US + 1, 200_000, _TICK_US),
     int(TcpOption.TCP_DELACK_MAX_US): (200_000, _TICK_US + 1, 200_000, _TICK_US),
 }
 """How long is waited for an acknowledgement, or with one: at first, at least and at most, and the length of a
 tick, of which only whole ones are counted. Where nothing is lost, no such time ever passes."""
+
+
+def take_defaults(socket: TcpSocket) -> None:
+    """A new socket's options are what the network says now. Linux: net/ipv4/tcp.c, tcp_init_sock."""
+    sysctls, options = socket.network.sysctls, socket.protocol_options
+    if sysctls.congestion_control != CUBIC:
+        options[SOL_TCP, _CONGESTION] = sysctls.congestion_control
+    if sysctls.longest_retry_ms != _TIMES[_RTO_MAX][0]:
+        options[SOL_TCP, _RTO_MAX] = -(-sysctls.longest_retry_ms // _TICK_MS) * _TICK_MS
+    if sysctls.shortest_retry_us != _TIMES[_RTO_MIN][0]:
+        options[SOL_TCP, _RTO_MIN] = -(-sysctls.shortest_retry_us // _TICK_US) * _TICK_US
 
 
 def set_tcp_option(socket: TcpSocket, name: int, value: bytes) -> None:
@@ -114,7 +126,9 @@ def set_tcp_option(socket: TcpSocket, name: int, value: bytes) -> None:
     rule = _RULES.get(name)
     options = socket.protocol_options
     if name == _LINGER2:
-        options[SOL_TCP, name] = -1 if number < 0 else min(number, LONGEST_FIN_TIMEOUT_S) or FIN_TIMEOUT_S
+        options.pop(LINGER_2, None)
+        if number:
+            options[LINGER_2] = -1 if number < 0 else min(number, _LONGEST_FIN_TIMEOUT_S)
     elif name == _DEFER_ACCEPT:
         options[SOL_TCP, name] = retries_within(number)
     elif name == _WINDOW_CLAMP:
@@ -214,13 +228,13 @@ def get_tcp_option(socket: TcpSocket, name: int, length: int) -> bytes:
         return pack_int(socket.window_clamp)
     rule = _RULES.get(name)
     if rule is not None:
-        return pack_int(options.get((SOL_TCP, name), rule.default))
+        return pack_int(options.get((SOL_TCP, name), rule.at_first(socket)))
     if name in _TIMES:
         return pack_int(options.get((SOL_TCP, name), _TIMES[name][0]))
     if name == _INFO:
         return _tcp_info(socket)
     if name == _CONGESTION:
-        number = options.get((SOL_TCP, name), _CUBIC)
+        number = options.get((SOL_TCP, name), CUBIC)
         return CONGESTION_CONTROLS[number].ljust(_NAME_BYTES, b"\0")
     if name == _MAXSEG:
         is_idle = socket.state in (CLOSED, LISTENING)

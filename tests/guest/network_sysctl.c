@@ -1,0 +1,258 @@
+/* What /proc/sys/net says of sockets that are made then, and of those that are there (ip-sysctl). */
+#include "own_network.h"
+
+#include <arpa/inet.h>
+#include <netinet/icmp6.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+
+#define NET "/proc/sys/net/"
+#define RTO_MAX_MS 44
+#define RTO_MIN_US 45
+
+static int set(const char *name, const char *value)
+{
+	char path[128];
+	int fd, result;
+
+	snprintf(path, sizeof(path), NET "%s", name);
+	fd = (int)MUST(open(path, O_WRONLY));
+	result = write(fd, value, strlen(value)) == (ssize_t)strlen(value) ? 0 : -1;
+	close(fd);
+	return result;
+}
+
+/* What is in a file, without the newline. */
+static const char *shown(const char *name)
+{
+	static char text[4096];
+	char path[128];
+	ssize_t length;
+	int fd;
+
+	snprintf(path, sizeof(path), NET "%s", name);
+	fd = (int)MUST(open(path, O_RDONLY));
+	length = MUST(read(fd, text, sizeof(text) - 1));
+	close(fd);
+	text[length > 0 ? length - 1 : 0] = 0;
+	return text;
+}
+
+static int option_of(int fd, int level, int name)
+{
+	int value = -1;
+	socklen_t length = sizeof(value);
+
+	MUST(getsockopt(fd, level, name, &value, &length));
+	return value;
+}
+
+static int new_stream(void)
+{
+	return (int)MUST(socket(AF_INET, SOCK_STREAM, 0));
+}
+
+TEST(times_of_connections)
+{
+	int old, fd, ten = 10;
+
+	enter();
+	old = new_stream();
+	CHECK_EQ(option_of(old, SOL_TCP, TCP_KEEPIDLE), 7200);
+	CHECK_EQ(set("ipv4/tcp_keepalive_time", "100\n"), 0);
+	CHECK_EQ(set("ipv4/tcp_keepalive_intvl", "7\n"), 0);
+	CHECK_EQ(set("ipv4/tcp_keepalive_probes", "3\n"), 0);
+	CHECK_EQ(set("ipv4/tcp_fin_timeout", "20\n"), 0);
+	CHECK_EQ(option_of(old, SOL_TCP, TCP_KEEPIDLE), 100);
+	CHECK_EQ(option_of(old, SOL_TCP, TCP_KEEPINTVL), 7);
+	CHECK_EQ(option_of(old, SOL_TCP, TCP_KEEPCNT), 3);
+	CHECK_EQ(option_of(old, SOL_TCP, TCP_LINGER2), 20);
+	MUST(setsockopt(old, SOL_TCP, TCP_KEEPIDLE, &ten, sizeof(ten)));
+	MUST(setsockopt(old, SOL_TCP, TCP_LINGER2, &ten, sizeof(ten)));
+	CHECK_EQ(set("ipv4/tcp_keepalive_time", "200"), 0);
+	CHECK_EQ(option_of(old, SOL_TCP, TCP_KEEPIDLE), 10);
+	CHECK_EQ(option_of(old, SOL_TCP, TCP_LINGER2), 10);
+	ten = 0;
+	MUST(setsockopt(old, SOL_TCP, TCP_LINGER2, &ten, sizeof(ten)));
+	CHECK_EQ(option_of(old, SOL_TCP, TCP_LINGER2), 20);
+	CHECK_ERRNO(set("ipv4/tcp_keepalive_probes", "256"), EINVAL);
+	CHECK_ERRNO(set("ipv4/tcp_keepalive_time", "2147483647"), EINVAL);
+	CHECK_ERRNO(set("ipv4/tcp_keepalive_time", "x"), EINVAL);
+	/* How long is waited for an acknowledgement is the socket's from its beginning. */
+	CHECK_EQ(set("ipv4/tcp_rto_max_ms", "8000"), 0);
+	CHECK_EQ(set("ipv4/tcp_rto_min_us", "100000"), 0);
+	fd = new_stream();
+	CHECK_EQ(option_of(fd, SOL_TCP, RTO_MAX_MS), 8000);
+	CHECK_EQ(option_of(fd, SOL_TCP, RTO_MIN_US), 100000);
+	CHECK_EQ(option_of(old, SOL_TCP, RTO_MAX_MS), 120000);
+	CHECK_ERRNO(set("ipv4/tcp_rto_max_ms", "999"), EINVAL);
+	CHECK_ERRNO(set("ipv4/tcp_rto_max_ms", "120001"), EINVAL);
+	CHECK_ERRNO(set("ipv4/tcp_rto_min_us", "0"), EINVAL);
+	CHECK_STRING(shown("ipv4/tcp_notsent_lowat"), "4294967295");
+	CHECK_EQ(set("ipv4/tcp_notsent_lowat", "1000"), 0);
+	CHECK_EQ(option_of(fd, SOL_TCP, TCP_NOTSENT_LOWAT), 0);
+	CHECK_ERRNO(set("ipv4/tcp_notsent_lowat", "-1"), EINVAL);
+}
+
+TEST(rooms_for_messages)
+{
+	int old;
+
+	enter();
+	old = new_stream();
+	CHECK_EQ(set("ipv4/tcp_rmem", "5000 60000 70000"), 0);
+	CHECK_EQ(set("ipv4/tcp_wmem", "5000 20000 70000"), 0);
+	CHECK_EQ(option_of(new_stream(), SOL_SOCKET, SO_RCVBUF), 60000);
+	CHECK_EQ(option_of(new_stream(), SOL_SOCKET, SO_SNDBUF), 20000);
+	CHECK_EQ(option_of(old, SOL_SOCKET, SO_RCVBUF), 131072);
+	CHECK_STRING(shown("ipv4/tcp_rmem"), "5000\t60000\t70000");
+	CHECK_EQ(set("ipv4/tcp_rmem", "6000 50000"), 0);
+	CHECK_STRING(shown("ipv4/tcp_rmem"), "6000\t50000\t70000");
+	CHECK_ERRNO(set("ipv4/tcp_rmem", "7000 0 1"), EINVAL);
+	CHECK_STRING(shown("ipv4/tcp_rmem"), "7000\t50000\t70000");
+	CHECK_ERRNO(set("ipv4/tcp_wmem", "-1"), EINVAL);
+}
+
+static int bound_to(int port)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+	socklen_t length = sizeof(address);
+	int fd = (int)MUST(socket(AF_INET, SOCK_DGRAM, 0));
+
+	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	if (bind(fd, (struct sockaddr *)&address, sizeof(address)) != 0)
+		return -1;
+	MUST(getsockname(fd, (struct sockaddr *)&address, &length));
+	return ntohs(address.sin_port);
+}
+
+TEST(reserved_ports)
+{
+	enter();
+	CHECK_STRING(shown("ipv4/ip_local_reserved_ports"), "");
+	CHECK_EQ(set("ipv4/ip_local_reserved_ports", "1,2,3,10-12,65535\n"), 0);
+	CHECK_STRING(shown("ipv4/ip_local_reserved_ports"), "1-3,10-12,65535");
+	CHECK_ERRNO(set("ipv4/ip_local_reserved_ports", "9-3"), EINVAL);
+	CHECK_ERRNO(set("ipv4/ip_local_reserved_ports", "65536"), EINVAL);
+	CHECK_ERRNO(set("ipv4/ip_local_reserved_ports", "x"), EINVAL);
+	CHECK_EQ(set("ipv4/ip_local_port_range", "40000 40003"), 0);
+	CHECK_EQ(set("ipv4/ip_local_reserved_ports", "40000-40001,40003"), 0);
+	CHECK_EQ(bound_to(0), 40002);
+	CHECK_ERRNO(bound_to(0), EADDRINUSE);
+	CHECK_EQ(bound_to(40001), 40001);
+	CHECK_EQ(set("ipv4/ip_local_reserved_ports", "\n"), 0);
+	CHECK_STRING(shown("ipv4/ip_local_reserved_ports"), "");
+	CHECK(bound_to(0) >= 40000);
+	CHECK(bound_to(0) >= 40000);
+	CHECK_ERRNO(bound_to(0), EADDRINUSE);
+}
+
+TEST(what_packets_carry)
+{
+	int fd, old, on = 1;
+	struct sockaddr_in address = {.sin_family = AF_INET};
+	socklen_t length = sizeof(address);
+	char room[64], byte;
+	struct iovec part = {&byte, 1};
+	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof(room)};
+
+	enter();
+	old = (int)MUST(socket(AF_INET, SOCK_DGRAM, 0));
+	CHECK_EQ(set("ipv4/ip_default_ttl", "77"), 0);
+	CHECK_EQ(set("ipv4/ip_no_pmtu_disc", "1"), 0);
+	fd = (int)MUST(socket(AF_INET, SOCK_DGRAM, 0));
+	CHECK_EQ(option_of(old, SOL_IP, IP_TTL), 77);
+	CHECK_EQ(option_of(old, SOL_IP, IP_MTU_DISCOVER), IP_PMTUDISC_WANT);
+	CHECK_EQ(option_of(fd, SOL_IP, IP_MTU_DISCOVER), IP_PMTUDISC_DONT);
+	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	MUST(bind(fd, (struct sockaddr *)&address, sizeof(address)));
+	MUST(getsockname(fd, (struct sockaddr *)&address, &length));
+	MUST(setsockopt(fd, SOL_IP, IP_RECVTTL, &on, sizeof(on)));
+	MUST(sendto(old, "x", 1, 0, (struct sockaddr *)&address, sizeof(address)));
+	MUST(recvmsg(fd, &message, 0));
+	CHECK_EQ(CMSG_FIRSTHDR(&message)->cmsg_type, IP_TTL);
+	CHECK_EQ(*(int *)CMSG_DATA(CMSG_FIRSTHDR(&message)), 77);
+	CHECK_ERRNO(set("ipv4/ip_default_ttl", "0"), EINVAL);
+}
+
+static int join(int fd, uint32_t group, uint32_t source)
+{
+	struct ip_mreq_source with = {{htonl(group)}, {htonl(INADDR_LOOPBACK)}, {htonl(source)}};
+	struct ip_mreqn all = {{htonl(group)}, {htonl(INADDR_LOOPBACK)}, 0};
+
+	if (source)
+		return setsockopt(fd, SOL_IP, IP_ADD_SOURCE_MEMBERSHIP, &with, sizeof(with));
+	return setsockopt(fd, SOL_IP, IP_ADD_MEMBERSHIP, &all, sizeof(all));
+}
+
+TEST(how_many_groups_and_messages)
+{
+	int fd;
+	char room[256] = {0}, byte = 0;
+	struct iovec part = {&byte, 1};
+	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = room, .msg_controllen = 120};
+
+	enter();
+	fd = (int)MUST(socket(AF_INET, SOCK_DGRAM, 0));
+	CHECK_EQ(set("ipv4/igmp_max_memberships", "2"), 0);
+	CHECK_EQ(set("ipv4/igmp_max_msf", "1"), 0);
+	CHECK_EQ(join(fd, 0xe0000101, 0), 0);
+	CHECK_EQ(join(fd, 0xe0000102, 0x0a000001), 0);
+	CHECK_ERRNO(join(fd, 0xe0000102, 0x0a000002), ENOBUFS);
+	CHECK_ERRNO(join(fd, 0xe0000103, 0), ENOBUFS);
+	CHECK_EQ(set("core/optmem_max", "100"), 0);
+	CHECK_ERRNO(sendmsg(fd, &message, 0), ENOBUFS);
+	CHECK_ERRNO(set("core/optmem_max", "-1"), EINVAL);
+}
+
+TEST(how_new_connections_are_controlled)
+{
+	char name[16] = "";
+	socklen_t length = sizeof(name);
+
+	enter();
+	CHECK_EQ(set("ipv4/tcp_congestion_control", "reno\n"), 0);
+	MUST(getsockopt(new_stream(), SOL_TCP, TCP_CONGESTION, name, &length));
+	CHECK_STRING(name, "reno");
+	CHECK_STRING(shown("ipv4/tcp_congestion_control"), "reno");
+	CHECK_ERRNO(set("ipv4/tcp_congestion_control", "nonesuch"), ENOENT);
+	CHECK_ERRNO(set("ipv4/tcp_congestion_control", "\n"), ENOENT);
+}
+
+/* Whether ::1 answers. */
+static int answers(int fd)
+{
+	struct icmp6_hdr echo = {.icmp6_type = ICMP6_ECHO_REQUEST};
+	struct sockaddr_in6 to = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+	struct pollfd wait = {.fd = fd, .events = POLLIN};
+	unsigned char packet[256];
+
+	MUST(sendto(fd, &echo, sizeof(echo), 0, (struct sockaddr *)&to, sizeof(to)));
+	while (poll(&wait, 1, 100) == 1) {
+		MUST(recv(fd, packet, sizeof(packet), 0));
+		if (packet[0] == ICMP6_ECHO_REPLY)
+			return 1;
+	}
+	return 0;
+}
+
+TEST(settings_of_the_newer_protocol)
+{
+	struct sockaddr_in6 elsewhere = {.sin6_family = AF_INET6};
+	int fd, echo;
+
+	enter();
+	inet_pton(AF_INET6, "2001:db8::1", &elsewhere.sin6_addr);
+	fd = (int)MUST(socket(AF_INET6, SOCK_DGRAM, 0));
+	CHECK_EQ(set("ipv4/ip_nonlocal_bind", "1"), 0);
+	CHECK_ERRNO(bind(fd, (struct sockaddr *)&elsewhere, sizeof(elsewhere)), EADDRNOTAVAIL);
+	CHECK_EQ(set("ipv6/ip_nonlocal_bind", "1"), 0);
+	CHECK_EQ(bind(fd, (struct sockaddr *)&elsewhere, sizeof(elsewhere)), 0);
+	echo = (int)MUST(socket(AF_INET6, SOCK_RAW, IPPROTO_ICMPV6));
+	CHECK(answers(echo));
+	CHECK_EQ(set("ipv6/icmp/echo_ignore_all", "1"), 0);
+	CHECK(!answers(echo));
+	CHECK_EQ(set("ipv4/conf/lo/tag", "12345"), 0);
+	CHECK_STRING(shown("ipv4/conf/lo/tag"), "12345");
+	CHECK_STRING(shown("ipv4/conf/default/tag"), "0");
+}
