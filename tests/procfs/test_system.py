@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from procession.abi.errno import EACCES, EINVAL, EIO, ENOENT
+from procession.abi.errno import EACCES, EINVAL, EIO, ENOENT, EPERM
 from procession.fs import namei, opening
 from procession.fs.dentry import Path as Place
 from procession.fs.file import O_RDWR
+from procession.fs.pipe import pipe_file_system
 from procession.hardware.kernel_memory import IPC
+from procession.kernel.rlimit import RLIMIT_NOFILE, change_limit
 from procession.kernel.sched.core import Scheduler
 from procession.machine import Machine
 from tests.procfs.conftest import Proc
@@ -24,6 +26,42 @@ def test_the_files_of_the_root_have_the_hosts_modes(proc: Proc) -> None:
         host = HOST / name.decode()
         if not name.isdigit() and host.exists() and not host.is_symlink():
             assert proc.inode(name.decode()).mode == host.stat().st_mode, name
+
+
+def test_how_much_is_promised_is_set(proc: Proc) -> None:
+    total = meminfo_rows(proc.read("meminfo"))[b"MemTotal"]
+    assert [proc.read("sys/vm/overcommit_" + name) for name in ("memory", "ratio", "kbytes")] == [
+        *(b"0\n", b"50\n", b"0\n")
+    ]
+    proc.write("sys/vm/overcommit_kbytes", b"4000\n")
+    assert proc.read("sys/vm/overcommit_ratio") == b"0\n"
+    assert meminfo_rows(proc.read("meminfo"))[b"CommitLimit"] == 4000
+    proc.write("sys/vm/overcommit_ratio", b"25")
+    assert proc.read("sys/vm/overcommit_kbytes") == b"0\n"
+    assert meminfo_rows(proc.read("meminfo"))[b"CommitLimit"] == total // 4
+    proc.write("sys/vm/overcommit_memory", b"2")
+    assert proc.kernel.memory.commit_rule.mode == 2
+    for name, value in (("memory", b"3"), ("memory", b"-1"), ("ratio", b"-1"), ("kbytes", b"x")):
+        with pytest.raises(EINVAL):
+            proc.write("sys/vm/overcommit_" + name, value)
+
+
+def test_how_many_descriptors_and_pipes_there_may_be_is_set(proc: Proc) -> None:
+    proc.write("sys/fs/nr_open", b"2048")
+    group = proc.task.group
+    with pytest.raises(EPERM):
+        change_limit(proc.task, group, RLIMIT_NOFILE, (1024, 2049))
+    change_limit(proc.task, group, RLIMIT_NOFILE, (1024, 2048))
+    for wrong in (b"63", b"2147483648", b"x"):
+        with pytest.raises(EINVAL):
+            proc.write("sys/fs/nr_open", wrong)
+    proc.write("sys/fs/pipe-user-pages-hard", b"32")
+    proc.write("sys/fs/pipe-user-pages-soft", b"16")
+    accounts = pipe_file_system(proc.kernel.vfs).accounts
+    assert accounts.exceeds_hard(1000, 33)
+    assert not accounts.exceeds_hard(1000, 32)
+    assert accounts.exceeds_soft(1000, 17)
+    assert proc.read("sys/kernel/arch") == b"x86_64\n"
 
 
 def test_uptime_and_stat_follow_the_virtual_clock(proc: Proc) -> None:

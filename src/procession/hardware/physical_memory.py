@@ -13,6 +13,7 @@ from procession.abi.mmap_flags import Advice
 from procession.hardware.breath import take_breath
 from procession.hardware.huge_pages import HugePages
 from procession.hardware.kernel_memory import KernelMemory
+from procession.hardware.overcommit import CommitRule
 
 if TYPE_CHECKING:
     from procession.hardware.frame_owner import FrameOwner
@@ -117,7 +118,8 @@ class PhysicalMemory:
 
     `counted` belongs to the page tables: it's about their frames, whoever shares them. `address_spaces` are
     those that exist, in the order of their making; each has no more than about `maximum_areas` areas
-    (vm.max_map_count). `huge_pages` and `folios` are HugePages, for all sizes and for folios of 64 KiB.
+    (vm.max_map_count). `huge_pages` and `folios` are HugePages, for all sizes and for folios of 64 KiB;
+    `commit_rule` says how much may be promised.
 
     `account` is what the kernel's objects take. The frames that it has for them are out of use, and the host
     has their memory back: `held` were in use before, and the fresh ones from `fresh_end` on never were.
@@ -149,6 +151,7 @@ class PhysicalMemory:
         "given_frames",
         "held",
         "is_exhausted",
+        "commit_rule",
         "folios",
         "huge_pages",
         "maximum_areas",
@@ -203,6 +206,7 @@ class PhysicalMemory:
         self.maximum_areas: int = MAXIMUM_AREAS
         self.huge_pages = int(HugePages.NEVER)
         self.folios = int(HugePages.ALWAYS)
+        self.commit_rule = CommitRule(self.frame_count)
 
     @property
     def used_frames(self) -> int:

@@ -35,6 +35,7 @@ from procession.kernel.task import (
     Task,
     ThreadGroup,
 )
+from procession.mm.overcommit import check_copy
 
 if TYPE_CHECKING:
     from procession.fs.fd_table import FdTable
@@ -365,7 +366,12 @@ def copy_files(parts: TaskParts, parent: Task, flags: int) -> FdTable:
 
 
 def copy_mm(parts: TaskParts, parent: Task, flags: int) -> MemoryDescriptor:
-    """The address space, the parent's with CLONE_VM. Raises OutOfFrames. Linux: kernel/fork.c, copy_mm."""
+    """The address space, the parent's with CLONE_VM. Raises OutOfFrames, ENOMEM.
+
+    Linux: kernel/fork.c, copy_mm.
+    """
+    if not flags & CLONE_VM:
+        check_copy(parent.mm)
     parts.mm = mm = parent.mm.acquire() if flags & CLONE_VM else parent.mm.fork()
     return mm
 

@@ -16,7 +16,7 @@ from procession.kernel.pid import find_task
 from procession.kernel.process_events import ProcessEvents
 from procession.kernel.process_flags import PF_SUPERPRIV
 from procession.kernel.program.elf import ProgramHeaders
-from procession.kernel.rlimit import RLIM_INFINITY, RLIMIT_CPU, RLIMIT_RTTIME
+from procession.kernel.rlimit import LARGEST_NOFILE, RLIM_INFINITY, RLIMIT_CPU, RLIMIT_RTTIME
 from procession.kernel.sched.core import Scheduler
 from procession.kernel.sched.loadavg import LoadAverages
 from procession.kernel.security.group_lists import GroupLists
@@ -90,6 +90,7 @@ class Kernel:
         "login_count",
         "memory",
         "name_changes",
+        "nr_open",
         "observer",
         "oom_kill_count",
         "oom_victim",
@@ -131,6 +132,7 @@ class Kernel:
         self.cpu = cpu
         self.decider = decider
         self.group_lists = GroupLists()
+        self.nr_open = LARGEST_NOFILE
         # kernel.random.boot_id, made when it's first asked for.
         self.boot_id = b""
         self.bpf_programs = ProgramTable()

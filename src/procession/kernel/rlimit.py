@@ -31,7 +31,7 @@ RLIMIT_RTTIME = int(RlimitResource.RLIMIT_RTTIME)
 
 _PROCESS_LIMIT = 15_680
 LARGEST_NOFILE = 1 << 20
-"""fs.nr_open: no hard limit on open files is above it."""
+"""fs.nr_open at first: no hard limit on open files is above it."""
 
 
 class Limits:
@@ -83,8 +83,8 @@ def change_limit(
     soft, hard = new
     if soft > hard:
         raise EINVAL("the soft limit is above the hard one")
-    if resource == RLIMIT_NOFILE and hard > LARGEST_NOFILE:
-        raise EPERM(f"more than {LARGEST_NOFILE} open files")
+    if resource == RLIMIT_NOFILE and hard > task.kernel.nr_open:
+        raise EPERM(f"more than {task.kernel.nr_open} open files")
     if hard > old[1] and not task.credentials.capable(CAP_SYS_RESOURCE):
         raise EPERM("raising a hard limit takes CAP_SYS_RESOURCE")
     limits.soft[resource] = soft

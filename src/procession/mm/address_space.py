@@ -20,6 +20,7 @@ from procession.mm.area_list import AreaList
 from procession.mm.area_map import AreaMap, MemoryLimits
 from procession.mm.fault import MAJOR, handle_fault
 from procession.mm.ksm import can_be_merged
+from procession.mm.overcommit import check_commit
 from procession.mm.page_tables import PageTables
 from procession.mm.user_fault import (
     ALL_MARKS,
@@ -30,6 +31,7 @@ from procession.mm.user_fault import (
     unmark,
 )
 from procession.mm.vma import (
+    ACCOUNTED,
     ANY_LOCK,
     DONT_FORK,
     MERGEABLE,
@@ -386,16 +388,19 @@ class MemoryDescriptor(AreaMap):
         Raises ENOMEM for the limits, for too many areas, and for private writable memory larger than the
         machine's unless `is_overcommitted` (MAP_NORESERVE). Linux: mm/vma.c, mmap_region.
         """
-        overlapped = 0
+        overlapped = promised = 0
         for old in self.areas_in(area.start, area.end):
-            overlapped += min(old.end, area.end) - max(old.start, area.start)
+            size = min(old.end, area.end) - max(old.start, area.start)
+            overlapped += size
+            if old.flags & ACCOUNTED:
+                promised += size
         is_data = area.is_data
         self.check_limits(area.end - area.start, is_data, overlapped)
         if self.areas.length > self.memory.maximum_areas:
             # One more than the sysctl says, as on Linux.
             raise ENOMEM("too many areas")
-        if is_data and not is_overcommitted and area.size >> PAGE_SHIFT > self.memory.frame_count:
-            raise ENOMEM("more than the machine's memory")
+        if is_data and not is_overcommitted:
+            check_commit(self, area.size - promised >> PAGE_SHIFT)
         self.own_areas()
         self.area_list.check_room()
         if overlapped:

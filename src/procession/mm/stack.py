@@ -8,6 +8,7 @@ from procession.abi.errno import ENOMEM
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT
 from procession.mm.area_map import RLIMIT_STACK
 from procession.mm.gap_index import MMAP_MINIMUM
+from procession.mm.overcommit import check_commit
 from procession.mm.vma import GROWS_DOWN, VirtualMemoryArea
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def grow_stack(mm: MemoryDescriptor, address: int) -> VirtualMemoryArea | None:
         return None
     try:
         mm.check_limits(area.start - start, False)
+        check_commit(mm, area.start - start >> PAGE_SHIFT)
     except ENOMEM:
         return None
     mm.own_areas()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from procession.abi.capability import CAP_LAST_CAP
@@ -11,7 +12,6 @@ from procession.fs.pipe import pipe_file_system
 from procession.hardware.physical_memory import PAGE_SIZE
 from procession.kernel.dump.pattern import PATTERN_MAXIMUM
 from procession.kernel.namespaces.uts import DOMAIN_NAME, HOST_NAME
-from procession.kernel.rlimit import LARGEST_NOFILE
 from procession.kernel.uuid import random_uuid, uuid_text
 from procession.mm.address_space import DUMPABLE, DUMPABLE_BY_ROOT, UNDUMPABLE
 from procession.mm.gap_index import MMAP_MINIMUM
@@ -23,6 +23,7 @@ from procession.procfs.sysctl_log import LOG_SYSCTLS
 from procession.procfs.sysctl_machine import DROP_CACHES, FILE_COUNT, PANIC, SCHEDULER_SYSCTLS, SWAPPINESS
 from procession.procfs.sysctl_memfd import show_memfd_noexec, store_memfd_noexec
 from procession.procfs.sysctl_mount import MOUNT_MAXIMUM
+from procession.procfs.sysctl_overcommit import OVERCOMMIT_SYSCTLS
 from procession.procfs.sysctl_protection import PROTECTION_SYSCTLS
 from procession.procfs.sysctl_seccomp import SECCOMP_SYSCTLS
 from procession.procfs.sysctl_user import (
@@ -50,6 +51,9 @@ PID_MAX_MINIMUM = 301
 """Linux: kernel/pid.c, pid_max_min: RESERVED_PIDS + 1."""
 OVERFLOW_ID = 65534
 UINT_MAX = 0xFFFFFFFF
+ULONG_MAX = (1 << 64) - 1
+_NR_OPEN_MINIMUM, _NR_OPEN_MAXIMUM = 64, 0x7FFF_FFC0
+"""Linux: fs/file.c, sysctl_nr_open_min, sysctl_nr_open_max."""
 
 
 def number_line(value: int) -> bytes:
@@ -124,6 +128,11 @@ def show_ostype(kernel: Kernel) -> bytes:
 def show_osrelease(kernel: Kernel) -> bytes:
     """kernel.osrelease."""
     return kernel.seen_namespaces.uts.release + b"\n"
+
+
+def show_arch(kernel: Kernel) -> bytes:
+    """kernel.arch, which no namespace changes. Linux: kernel/utsname_sysctl.c, uts_kern_table."""
+    return b"x86_64\n"
 
 
 def show_version(kernel: Kernel) -> bytes:
@@ -257,7 +266,15 @@ def show_file_max(kernel: Kernel) -> bytes:
 
 def show_nr_open(kernel: Kernel) -> bytes:
     """fs.nr_open: the largest limit on a process's descriptors."""
-    return number_line(LARGEST_NOFILE)
+    return number_line(kernel.nr_open)
+
+
+def store_nr_open(kernel: Kernel, data: bytes) -> None:
+    """Set fs.nr_open. Raises EINVAL. Linux: fs/file_table.c, fs_stat_sysctls."""
+    value = parse_integer(data)
+    if not _NR_OPEN_MINIMUM <= value <= _NR_OPEN_MAXIMUM:
+        raise EINVAL("no number of descriptors")
+    kernel.nr_open = value
 
 
 def show_max_map_count(kernel: Kernel) -> bytes:
@@ -294,11 +311,6 @@ def store_unprivileged_userfaultfd(kernel: Kernel, data: bytes) -> None:
     kernel.allows_unprivileged_userfaultfd = bool(value)
 
 
-def show_overcommit_ratio(kernel: Kernel) -> bytes:
-    """vm.overcommit_ratio."""
-    return b"50\n"
-
-
 def show_aio_count(kernel: Kernel) -> bytes:
     """fs.aio-nr: how many requests the contexts of io_setup(2) were made for."""
     return number_line(kernel.vfs.accounts.aio_requests)
@@ -333,14 +345,21 @@ def store_pipe_max_size(kernel: Kernel, data: bytes) -> None:
     pipe_file_system(kernel.vfs).accounts.maximum_size = size
 
 
-def show_pipe_user_pages_soft(kernel: Kernel) -> bytes:
-    """fs.pipe-user-pages-soft: how many pages a user's pipes have before new ones are made small."""
-    return number_line(pipe_file_system(kernel.vfs).accounts.soft_pages)
+def _show_pipe_pages(name: str, kernel: Kernel) -> bytes:
+    return number_line(getattr(pipe_file_system(kernel.vfs).accounts, name))
 
 
-def show_pipe_user_pages_hard(kernel: Kernel) -> bytes:
-    """fs.pipe-user-pages-hard: how many pages a user's pipes may have, 0 for no limit."""
-    return number_line(pipe_file_system(kernel.vfs).accounts.hard_pages)
+def _store_pipe_pages(name: str, kernel: Kernel, data: bytes) -> None:
+    """Raises EINVAL. Linux: fs/pipe.c, fs_pipe_sysctls."""
+    value = parse_integer(data)
+    if not 0 <= value <= ULONG_MAX:
+        raise EINVAL("no count")
+    setattr(pipe_file_system(kernel.vfs).accounts, name, value)
+
+
+def _pipe_pages(name: str) -> SystemFile:
+    """How many pages a user's pipes have before new ones are made small, or at most; 0 for no limit."""
+    return SystemFile(0o644, partial(_show_pipe_pages, name), partial(_store_pipe_pages, name))
 
 
 SYSCTL_TREE: SystemTree = {
@@ -355,18 +374,19 @@ SYSCTL_TREE: SystemTree = {
         b"inotify": INOTIFY_SYSCTLS,
         b"mqueue": MQUEUE_SYSCTLS,
         b"mount-max": MOUNT_MAXIMUM,
-        b"nr_open": SystemFile(0o444, show_nr_open),
+        b"nr_open": SystemFile(0o644, show_nr_open, store_nr_open),
         b"overflowgid": SystemFile(0o444, show_overflow_id),
         b"overflowuid": SystemFile(0o444, show_overflow_id),
         b"pipe-max-size": SystemFile(0o644, show_pipe_max_size, store_pipe_max_size),
-        b"pipe-user-pages-hard": SystemFile(0o444, show_pipe_user_pages_hard),
-        b"pipe-user-pages-soft": SystemFile(0o444, show_pipe_user_pages_soft),
+        b"pipe-user-pages-hard": _pipe_pages("hard_pages"),
+        b"pipe-user-pages-soft": _pipe_pages("soft_pages"),
         b"suid_dumpable": SystemFile(0o644, show_suid_dumpable, store_suid_dumpable),
     },
     b"kernel": {
         **IPC_SYSCTLS,
         **LOG_SYSCTLS,
         **SCHEDULER_SYSCTLS,
+        b"arch": SystemFile(0o444, show_arch),
         b"acct": SystemFile(0o644, show_accounting, store_accounting),
         b"cap_last_cap": SystemFile(0o444, show_cap_last_cap),
         b"core_pattern": SystemFile(0o644, show_core_pattern, store_core_pattern, is_text=True),
@@ -405,12 +425,11 @@ SYSCTL_TREE: SystemTree = {
     b"net": NETWORK_SYSCTLS,
     b"user": USER_SYSCTLS,
     b"vm": {
+        **OVERCOMMIT_SYSCTLS,
         b"drop_caches": DROP_CACHES,
         b"max_map_count": SystemFile(0o644, show_max_map_count, store_max_map_count),
         b"memfd_noexec": SystemFile(0o644, show_memfd_noexec, store_memfd_noexec),
         b"mmap_min_addr": SystemFile(0o444, show_mmap_min_addr),
-        b"overcommit_memory": SystemFile(0o444, show_zero),
-        b"overcommit_ratio": SystemFile(0o444, show_overcommit_ratio),
         b"swappiness": SWAPPINESS,
         b"unprivileged_userfaultfd": SystemFile(
             0o644, show_unprivileged_userfaultfd, store_unprivileged_userfaultfd

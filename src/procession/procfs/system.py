@@ -22,6 +22,7 @@ from procession.kernel.sched.loadavg import LOAD_SHIFT, ONE
 from procession.kernel.sched.pressure import RESOURCE_NAMES
 from procession.kernel.task_state import TaskState
 from procession.kernel.time.costs import SEEN_FRAME_NS, SEEN_THREAD_NS
+from procession.mm.overcommit import commit_limit, committed_pages
 from procession.procfs.inode import ProcDirectory, ProcFile, ProcLink, RecordsFile
 from procession.procfs.locks import show_locks
 from procession.procfs.physical_pages import open_page_counts, open_page_flags, open_page_groups
@@ -364,8 +365,8 @@ def show_meminfo(kernel: Kernel) -> bytes:
         (b"NFS_Unstable", 0),
         (b"Bounce", 0),
         (b"WritebackTmp", 0),
-        (b"CommitLimit", total // 2),
-        (b"Committed_AS", anonymous),
+        (b"CommitLimit", commit_limit(memory)),
+        (b"Committed_AS", committed_pages(memory)),
         (b"VmallocTotal", 34359738367 // PAGE_KB),
         (b"VmallocUsed", 0),
         (b"VmallocChunk", 0),

@@ -48,6 +48,7 @@ from procession.mm.address_space import MemoryDescriptor
 from procession.mm.brk import set_brk
 from procession.mm.fault import handle_fault
 from procession.mm.fault_ahead import populate_ahead
+from procession.mm.overcommit import check_commit, takes_no_reserve
 from procession.mm.page_cache import write_back
 from procession.mm.user_fault import AccessViolation, protect_marked
 from procession.mm.vma import (
@@ -135,7 +136,8 @@ def mmap(
             raise EINVAL("what may be dropped is neither locked nor a stack")
         area_flags |= DROPPABLE | NO_RESERVE | WIPE_ON_FORK | DONT_DUMP
         mm.has_fork_advice = True
-    if flags & MapFlag.MAP_NORESERVE:
+    is_reserved = not (flags & MapFlag.MAP_NORESERVE and takes_no_reserve(mm.memory))
+    if not is_reserved:
         area_flags |= NO_RESERVE
         mm.has_fork_advice = True
     if file is None:
@@ -145,7 +147,7 @@ def mmap(
     area.flags |= area_flags
     if mm.denies(rights, rights):
         raise EACCES("writable and executable at once (PR_SET_MDWE)")
-    mm.map(area, is_overcommitted=bool(flags & MapFlag.MAP_NORESERVE))
+    mm.map(area, is_overcommitted=not is_reserved)
     if file is not None and not file.flags & O_NOATIME:
         # Linux: include/linux/fs.h, file_accessed.
         file.inode.touch_accessed(file.path.mount.flags)
@@ -314,6 +316,10 @@ def _change_protection(mm: MemoryDescriptor, start: int, end: int, protection: i
             raise ENOMEM("a hole in the range")
         try:
             _check_protection(mm, area, protection)
+            if protection & PROT_WRITE and not (
+                area.protection & PROT_WRITE or area.is_shared or area.flags & (ACCOUNTED | NO_RESERVE)
+            ):
+                check_commit(mm, min(area.end, end) - max(area.start, start) >> PAGE_SHIFT)
         except Errno:
             if position > start:
                 _apply_protection(mm, start, position, protection)

@@ -12,8 +12,10 @@ from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT
 from procession.kernel.memory_lock import check_lock_growth
 from procession.kernel.security.commoncap import check_mapping_address
+from procession.mm.overcommit import check_commit
 from procession.mm.user_fault import move_marks
 from procession.mm.vma import (
+    ACCOUNTED,
     ALL_BUT_POLICY,
     ANY_LOCK,
     DONT_EXPAND,
@@ -95,6 +97,8 @@ def mremap(
         if is_locked:
             check_lock_growth(task, new_size - old_size)
         mm.check_limits(new_size - old_size, area.is_data)
+        if area.flags & ACCOUNTED:
+            check_commit(mm, new_size - old_size >> PAGE_SHIFT)
     if _can_grow_in_place(mm, area, asked):
         _grow_in_place(mm, area, address + new_size)
         target = address
