@@ -274,6 +274,25 @@ class TestRealTime:
         assert len(lengths) >= 6
         assert lengths == pytest.approx([ROUND_ROBIN_SLICE_NS] * len(lengths), rel=0.01)
 
+    def test_turns_are_as_long_as_sysctl_says(self, race: Race) -> None:
+        race.machine.kernel.scheduler.rules.round_robin_ns = 20 * MS
+        tasks = [race.real_time(RR, 10, *forever(Note(race), Work(2500))) for _ in range(2)]
+        race.run_for(900 * MS)
+        changes = sum(before[1] != after[1] for before, after in pairwise(race.log))
+        assert 35 <= changes <= 48
+        assert {tid for _, tid in race.log} == {task.tid for task in tasks}
+
+    @pytest.mark.parametrize(("runtime_ms", "least", "most"), [(100, 1500, 1650), (-1, 0, 0), (500, 0, 0)])
+    def test_what_is_left_for_others_is_what_sysctl_says(
+        self, race: Race, runtime_ms: int, least: int, most: int
+    ) -> None:
+        rules = race.machine.kernel.scheduler.rules
+        rules.realtime_runtime_ns, rules.realtime_period_ns = runtime_ms * MS, 500 * MS
+        race.real_time(FIFO, 10, *forever(Work(2500)))
+        other = race.hog()
+        race.run_for(2000 * MS)
+        assert least * MS <= ran(other) <= most * MS
+
     def test_a_waking_one_preempts_at_once(self, race: Race) -> None:
         race.hog()
         race.hog()

@@ -20,11 +20,12 @@ from procession.procfs.parse_integer import INT_MAX, INT_MIN, parse_integer
 from procession.procfs.sysctl_inotify import INOTIFY_SYSCTLS
 from procession.procfs.sysctl_ipc import IPC_SYSCTLS, MQUEUE_SYSCTLS
 from procession.procfs.sysctl_log import LOG_SYSCTLS
-from procession.procfs.sysctl_machine import DROP_CACHES, FILE_COUNT, PANIC, SCHEDULER_SYSCTLS, SWAPPINESS
+from procession.procfs.sysctl_machine import DROP_CACHES, FILE_COUNT, PANIC, SWAPPINESS
 from procession.procfs.sysctl_memfd import show_memfd_noexec, store_memfd_noexec
 from procession.procfs.sysctl_mount import MOUNT_MAXIMUM
 from procession.procfs.sysctl_overcommit import OVERCOMMIT_SYSCTLS
 from procession.procfs.sysctl_protection import PROTECTION_SYSCTLS
+from procession.procfs.sysctl_sched import SCHEDULER_SYSCTLS
 from procession.procfs.sysctl_seccomp import SECCOMP_SYSCTLS
 from procession.procfs.sysctl_user import (
     USER_SYSCTLS,

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EINVAL
-from procession.kernel.sched.entity import ROUND_ROBIN_SLICE_NS
-from procession.kernel.sched.run_queue import REALTIME_PERIOD_NS, REALTIME_RUNTIME_NS
 from procession.mm.reclaim import PageReclaimer
 from procession.procfs.parse_integer import INT_MAX, INT_MIN, parse_within
 from procession.procfs.system import SystemFile
@@ -17,7 +15,6 @@ if TYPE_CHECKING:
 _FILE_MAXIMUM = (1 << 63) - 1
 _MOST_SWAPPINESS = 200
 _MOST_DROPPED, _DROPS_PAGES, _DROPS_NAMES = 4, 1, 2
-_NS_PER_MS, _NS_PER_US = 1_000_000, 1000
 
 
 def _show_file_count(kernel: Kernel) -> bytes:
@@ -76,28 +73,7 @@ def _store_drop(kernel: Kernel, data: bytes) -> None:
         accounts.forget_absent()
 
 
-def _show_round_robin(kernel: Kernel) -> bytes:
-    """kernel.sched_rr_timeslice_ms."""
-    return b"%d\n" % (ROUND_ROBIN_SLICE_NS // _NS_PER_MS)
-
-
-def _show_realtime_period(kernel: Kernel) -> bytes:
-    """kernel.sched_rt_period_us."""
-    return b"%d\n" % (REALTIME_PERIOD_NS // _NS_PER_US)
-
-
-def _show_realtime_runtime(kernel: Kernel) -> bytes:
-    """kernel.sched_rt_runtime_us: how much of that real-time tasks have."""
-    return b"%d\n" % (REALTIME_RUNTIME_NS // _NS_PER_US)
-
-
 DROP_CACHES = SystemFile(0o200, _show_nothing, _store_drop)
-SCHEDULER_SYSCTLS = {
-    b"sched_rr_timeslice_ms": SystemFile(0o444, _show_round_robin),
-    b"sched_rt_period_us": SystemFile(0o444, _show_realtime_period),
-    b"sched_rt_runtime_us": SystemFile(0o444, _show_realtime_runtime),
-}
-"""How the scheduler divides time, which can't be changed."""
 FILE_COUNT = SystemFile(0o444, _show_file_count)
 PANIC = SystemFile(0o644, _show_panic, _store_panic)
 SWAPPINESS = SystemFile(0o644, _show_swappiness, _store_swappiness)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from procession.abi.duration import NS_PER_S
 from procession.abi.errno import E2BIG, EBUSY, EINVAL, EPERM
 from procession.abi.ioprio import IoprioWho
 from procession.abi.resource import PriorityWhich
@@ -37,8 +38,6 @@ from procession.syscalls.parameters import Address, Choice, In, InOut, Int, Out,
 if TYPE_CHECKING:
     from procession.kernel.task import Task
 
-_SHORTEST_PERIOD_NS, _LONGEST_PERIOD_NS = 100_000, (1 << 22) * 1000
-"""kernel.sched_deadline_period_min_us and its max."""
 _RESET_ON_FORK = 0x40000000
 _FLAG_RESET_ON_FORK, _FLAG_KEEP_POLICY, _FLAG_KEEP_PARAMS, _FLAGS_UTIL_CLAMP = 1, 8, 0x10, 0x60
 _FLAGS_ALL = 0x7F
@@ -46,7 +45,6 @@ _DEADLINE_FLAGS = int(SchedFlag.SCHED_FLAG_RECLAIM | SchedFlag.SCHED_FLAG_DL_OVE
 """What is kept of a reservation. Nothing comes of the first: nobody reclaims what others leave."""
 _ATTR_SIZE_VER0, _ATTR_SIZE = 48, 56
 _PAGE_SIZE = 4096
-_RR_TIMESLICE_NS = 100_000_000
 _CPU_MASK_SIZE = 8
 """Linux rounds a mask of one processor up to an unsigned long."""
 
@@ -176,7 +174,8 @@ def _reservation(task: Task, target: Task, value: SchedAttr) -> tuple[int, int, 
     period = value.sched_period or value.sched_deadline
     if value.sched_priority or not 1 << 10 <= value.sched_runtime <= value.sched_deadline <= period:
         raise EINVAL("no such deadline")
-    if not _SHORTEST_PERIOD_NS <= period <= _LONGEST_PERIOD_NS:
+    rules = task.kernel.scheduler.rules
+    if not rules.shortest_period_ns <= period <= rules.longest_period_ns:
         raise EINVAL(f"a period of {period} ns")
     if not task.credentials.capable(CAP_SYS_NICE):
         raise EPERM("takes CAP_SYS_NICE")
@@ -236,7 +235,8 @@ def sched_rr_get_interval(task: Task, pid: Int, interval: Out[Timespec]) -> None
     _check_pid(pid)
     policy = task_or_self(task, pid).policy
     # Of the others Linux tells whole ticks, and their slice is shorter than one.
-    interval.put(Timespec(0, _RR_TIMESLICE_NS if policy == SCHED_RR else 0))
+    slice_ns = task.kernel.scheduler.rules.round_robin_ns if policy == SCHED_RR else 0
+    interval.put(Timespec(*divmod(slice_ns, NS_PER_S)))
 
 
 @syscall(203)

@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING
 from procession.kernel.observer import CAUSE_QUEUE, WAKE
 from procession.kernel.rlimit import RLIM_INFINITY, RLIMIT_CPU, RLIMIT_RTTIME
 from procession.kernel.sched.deadline import renew_deadline, throttle
-from procession.kernel.sched.entity import ROUND_ROBIN_SLICE_NS
 from procession.kernel.sched.many_queues import FEW_QUEUES, charge_wait, uncharge_wait
 from procession.kernel.sched.priority import SCHED_DEADLINE, SCHED_FIFO, SCHED_NORMAL, SCHED_RR
+from procession.kernel.sched.rules import SchedulingRules
 from procession.kernel.sched.run_queue import (
     CLASS_FAIR,
     CLASS_REALTIME,
     MINIMUM_TURN_NS,
     NICE_0_WEIGHT,
-    REALTIME_PERIOD_NS,
-    REALTIME_RUNTIME_NS,
     SLICE_NS,
     RunQueue,
     class_of,
@@ -42,6 +40,7 @@ TURN_NS = 1_000_000
 BALANCE_NS = 12_000_000
 """How often a processor compares its load with the others'."""
 _SLICE_VARIANTS = 8
+_LEAST_SLICE_NS = 1_000_000
 _ON_QUEUE = (RUNNABLE, RUNNING)
 
 
@@ -59,11 +58,12 @@ class Scheduler:
     to different interleavings.
     """
 
-    __slots__ = ("kernel", "processors", "switch_count", "turn", "turn_given_to")
+    __slots__ = ("kernel", "processors", "rules", "switch_count", "turn", "turn_given_to")
 
     def __init__(self, kernel: Kernel, processor_count: int = 1) -> None:
         self.kernel = kernel
-        self.processors = [RunQueue(number) for number in range(processor_count)]
+        self.rules = SchedulingRules()
+        self.processors = [RunQueue(number, self.rules) for number in range(processor_count)]
         self.turn = 0
         self.turn_given_to: RunQueue | None = None
         self.switch_count = 0
@@ -198,7 +198,7 @@ class Scheduler:
         elif task.policy == SCHED_RR:
             at_head = entity.slice_left_ns > 0 and not task.has_yielded
             if not at_head:
-                entity.slice_left_ns = ROUND_ROBIN_SLICE_NS
+                entity.slice_left_ns = self.rules.round_robin_ns
         elif task.policy == SCHED_DEADLINE:
             if entity.budget_left_ns <= 0:
                 throttle(task)
@@ -406,13 +406,19 @@ class Scheduler:
 
     def _realtime_slice_ns(self, task: Task) -> int:
         entity = task.entity
-        length_ns = REALTIME_RUNTIME_NS
+        rules = self.rules
+        length_ns = rules.realtime_period_ns
         if task.policy == SCHED_RR:
             if entity.slice_left_ns <= 0:
                 # Nobody else of its priority waits: it has another. Linux: kernel/sched/rt.c, task_tick_rt.
-                entity.slice_left_ns = ROUND_ROBIN_SLICE_NS
+                entity.slice_left_ns = self.rules.round_robin_ns
             length_ns = entity.slice_left_ns
-        length_ns = min(length_ns, REALTIME_PERIOD_NS - REALTIME_RUNTIME_NS)
+        if rules.limits_realtime:
+            length_ns = min(
+                length_ns,
+                max(rules.realtime_runtime_ns, _LEAST_SLICE_NS),
+                rules.realtime_period_ns - rules.realtime_runtime_ns,
+            )
         limit_us = task.group.limits.soft[RLIMIT_RTTIME]
         if limit_us != RLIM_INFINITY:
             length_ns = min(length_ns, max(limit_us * NS_PER_US - entity.realtime_ns, 1))

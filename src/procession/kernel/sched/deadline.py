@@ -15,24 +15,37 @@ if TYPE_CHECKING:
     from procession.kernel.task import Task, Timer
 
 _BANDWIDTH_SHIFT = 20
-_BANDWIDTH_LIMIT = (95 << _BANDWIDTH_SHIFT) // 100
 """What may be reserved of each processor, in parts of 1 << 20."""
 
 
 def has_bandwidth_for(task: Task, runtime_ns: int, period_ns: int) -> bool:
-    """Whether a reservation for `task` fits beside the others': 95% of the processors may be reserved.
+    """Whether a reservation for `task` fits beside the others': of what real-time tasks may have at most.
 
     Linux: kernel/sched/deadline.c, sched_dl_overflow.
     """
     kernel = task.kernel
-    reserved = sum(
+    rules = kernel.scheduler.rules
+    wanted = reserved_bandwidth(kernel, but=task) + _bandwidth_of(runtime_ns, period_ns)
+    return can_be_reserved(kernel, wanted, rules.realtime_runtime_ns, rules.realtime_period_ns)
+
+
+def reserved_bandwidth(kernel: Kernel, but: Task | None = None) -> int:
+    """How much of the processors is reserved by tasks, in units of 1 << 20."""
+    return sum(
         _bandwidth_of(other.entity.runtime_ns, other.entity.period_ns)
         for other in kernel.tasks
-        if other.policy == SCHED_DEADLINE and other is not task and other.state < TaskState.ZOMBIE
+        if other.policy == SCHED_DEADLINE and other is not but and other.state < TaskState.ZOMBIE
     )
-    return reserved + _bandwidth_of(runtime_ns, period_ns) <= _BANDWIDTH_LIMIT * len(
-        kernel.scheduler.processors
-    )
+
+
+def can_be_reserved(kernel: Kernel, bandwidth: int, runtime_ns: int, period_ns: int) -> bool:
+    """Whether so much may be, where real-time tasks have `runtime_ns` of each `period_ns`.
+
+    Linux: kernel/sched/deadline.c, sched_dl_global_validate.
+    """
+    if runtime_ns < 0:
+        return True
+    return bandwidth <= _bandwidth_of(runtime_ns, period_ns) * len(kernel.scheduler.processors)
 
 
 def _bandwidth_of(runtime_ns: int, period_ns: int) -> int:

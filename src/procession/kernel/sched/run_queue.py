@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from procession.kernel.kernel import Kernel
+    from procession.kernel.sched.rules import SchedulingRules
     from procession.kernel.task import Task
     from procession.kernel.time.clock import Clock
 
@@ -34,8 +35,6 @@ that wake as fast as tasks can be switched would keep all others from coming on:
 alone. Linux's are so cheap that a thousand sleepers don't."""
 NEXT_TASK_WINDOW_NS = WAKEUP_GRANULARITY_NS
 """Of fair tasks whose virtual runtimes are so close any may be next: what decides it on Linux is noise."""
-REALTIME_PERIOD_NS, REALTIME_RUNTIME_NS = 1_000_000_000, 950_000_000
-"""kernel.sched_rt_period_us and sched_rt_runtime_us: what is left of each period is for the others."""
 NICE_0_WEIGHT, IDLE_WEIGHT = 1024, 3
 
 WEIGHTS = (
@@ -89,7 +88,7 @@ class RunQueue:
     the processor last, None once that one sleeps; `yielded` who has asked for others to go first.
 
     `fair` is a heap by virtual runtime, `realtime` holds a deque for each priority with bits in
-    `realtime_mask`, `deadlines` is a heap by deadline. `count` says how many wait.
+    `realtime_mask`, `deadlines` is a heap by deadline. `count` says how many wait. `rules` are everybody's.
     """
 
     __slots__ = (
@@ -105,6 +104,7 @@ class RunQueue:
         "realtime_mask",
         "realtime_period_ns",
         "realtime_used_ns",
+        "rules",
         "system_ns",
         "tickets",
         "user_ns",
@@ -112,8 +112,9 @@ class RunQueue:
         "yielded",
     )
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, rules: SchedulingRules) -> None:
         self.number = number
+        self.rules = rules
         self.count = 0
         self.last: Task | None = None
         self.fair: list[tuple[int, int, Task]] = []
@@ -331,11 +332,14 @@ class RunQueue:
 
     def _is_throttled(self, now_ns: int) -> bool:
         """Whether the real-time tasks have had their part of this period."""
-        period_ns = now_ns - now_ns % REALTIME_PERIOD_NS
+        rules = self.rules
+        if not rules.limits_realtime:
+            return False
+        period_ns = now_ns - now_ns % rules.realtime_period_ns
         if period_ns != self.realtime_period_ns:
             self.realtime_period_ns = period_ns
             self.realtime_used_ns = 0
-        return self.realtime_used_ns >= REALTIME_RUNTIME_NS and self._top_fair() is not None
+        return self.realtime_used_ns >= rules.realtime_runtime_ns and self._top_fair() is not None
 
     def _top_fair(self) -> int | None:
         heap = self.fair

@@ -1,0 +1,30 @@
+"""What sysctl(8) says of the scheduler: kernel.sched_rt_* and its kin."""
+
+from __future__ import annotations
+
+from procession.kernel.sched.entity import ROUND_ROBIN_SLICE_NS
+
+
+class SchedulingRules:
+    """Of each `realtime_period_ns` real-time tasks have `realtime_runtime_ns`, a negative one for all of it,
+    where others wait; tasks of SCHED_RR take turns after `round_robin_ns`. Periods of reservations are from
+    `shortest_period_ns` to `longest_period_ns`.
+    """
+
+    __slots__ = (
+        "longest_period_ns",
+        "realtime_period_ns",
+        "realtime_runtime_ns",
+        "round_robin_ns",
+        "shortest_period_ns",
+    )
+
+    def __init__(self) -> None:
+        self.realtime_period_ns, self.realtime_runtime_ns = 1_000_000_000, 950_000_000
+        self.round_robin_ns = ROUND_ROBIN_SLICE_NS
+        self.shortest_period_ns, self.longest_period_ns = 100_000, (1 << 22) * 1000
+
+    @property
+    def limits_realtime(self) -> bool:
+        """Whether something is left for others."""
+        return 0 <= self.realtime_runtime_ns < self.realtime_period_ns
