@@ -38,6 +38,7 @@ LATER = {
     "kernel/time/posix-timers.c": "posix_timer_delete posixtimer_deliver_signal",
     "mm/madvise.c": "is_valid_guard_vma madvise_guard_install madvise_guard_remove",
     "mm/mremap.c": "check_mremap_params check_prep_vma do_mremap expand_vma_in_place vma_remap_struct",
+    "mm/secretmem.c": "secretmem_mmap_prepare",
     "mm/vma.c": "may_expand_vm mmap_region",
     "net/core/scm.c": "scm_pidfd_recv scm_recv_unix",
     "net/unix/af_unix.c": "unix_maybe_add_creds unix_setsockopt",

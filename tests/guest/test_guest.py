@@ -72,6 +72,7 @@ NEEDS_ROOT = {
     "user_count",
     "user_namespace",
     "guard",
+    "secret_memory",
     "network_sysctl",
     "userfault_pages",
     "userfaultfd",

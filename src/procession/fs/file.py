@@ -151,6 +151,8 @@ class File:
     discards_writes: ClassVar[bool] = False
     """Whether writing does nothing at all: write(2) doesn't even read the bytes from the program's memory."""
 
+    mapped_flags: ClassVar[int] = 0
+    """The flags of areas (`mm.vma`) that map it."""
     maps_zeros: ClassVar[bool] = False
     """Whether mmap(2) of it gives anonymous memory, whatever the offset: /dev/zero."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from procession.abi.word import pack_array
 from procession.hardware import page_table as pte
@@ -112,6 +112,9 @@ class PageCache:
         "orphans",
         "unwritten",
     )
+
+    is_secret: ClassVar[bool] = False
+    """Whether only those who map it reach it (`fs.secret_memory`)."""
 
     def __init__(self, memory: PhysicalMemory, backing: Backing | None = None) -> None:
         self.memory = memory

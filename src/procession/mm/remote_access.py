@@ -14,6 +14,13 @@ if TYPE_CHECKING:
     from procession.mm.address_space import MemoryDescriptor
 
 
+def is_secret(area: VirtualMemoryArea) -> bool:
+    """Whether only the program itself reaches what is mapped there. Linux: include/linux/secretmem.h,
+    vma_is_secretmem.
+    """
+    return area.pages is not None and area.pages.is_secret
+
+
 def read_forced(mm: MemoryDescriptor, address: int, length: int) -> bytes:
     """`length` bytes at `address`, fewer where nothing is mapped: pages without rights are read too,
     and nothing is brought in.
@@ -24,7 +31,7 @@ def read_forced(mm: MemoryDescriptor, address: int, length: int) -> bytes:
     while length > 0:
         count = min(length, PAGE_SIZE - (address & PAGE_MASK))
         area = mm.find(address) if 0 <= address < pte.USER_END else None
-        if area is None:
+        if area is None or is_secret(area):
             break
         data = _read_page(mm, area, address, count)
         if data is None:
@@ -72,7 +79,7 @@ def write_forced(mm: MemoryDescriptor, address: int, data: bytes) -> int:
     while done < len(data):
         count = min(len(data) - done, PAGE_SIZE - (address & PAGE_MASK))
         area = mm.find(address) if 0 <= address < pte.USER_END else None
-        if area is None:
+        if area is None or is_secret(area):
             break
         part = data[done : done + count]
         try:

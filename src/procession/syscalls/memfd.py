@@ -1,4 +1,4 @@
-"""memfd_create."""
+"""memfd_create and memfd_secret."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EACCES, EINVAL, ENOSYS
 from procession.abi.mmap_flags import MemfdFlag
+from procession.abi.open_flags import OpenFlag
 from procession.fs.memfd import create_memfd
+from procession.fs.secret_memory import create_secret_memory
 from procession.kernel.namespaces.pid import NoexecScope
 from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.syscalls.declaration import syscall
@@ -15,6 +17,7 @@ from procession.syscalls.parameters import Address, Flags
 if TYPE_CHECKING:
     from procession.kernel.task import Task
 
+_O_CLOEXEC = int(OpenFlag.O_CLOEXEC)
 _MFD_CLOEXEC = int(MemfdFlag.MFD_CLOEXEC)
 _MFD_HUGETLB = int(MemfdFlag.MFD_HUGETLB)
 _MFD_NOEXEC_SEAL = int(MemfdFlag.MFD_NOEXEC_SEAL)
@@ -52,3 +55,14 @@ def memfd_create(task: Task, name: Address, flags: Flags[MemfdFlag]) -> int:
     files.lowest_free(0, limit)
     file = create_memfd(task.kernel.vfs, text, made, task.credentials)
     return files.install(file, close_on_exec=bool(flags & _MFD_CLOEXEC), limit=limit)
+
+
+@syscall(447)
+def memfd_secret(task: Task, flags: Flags[OpenFlag]) -> int:
+    """memfd_secret(2). Linux: mm/secretmem.c, SYSCALL_DEFINE1(memfd_secret)."""
+    if flags & ~_O_CLOEXEC:
+        raise EINVAL("unknown flags")
+    files, limit = task.files, task.group.limits.soft[RLIMIT_NOFILE]
+    files.lowest_free(0, limit)
+    file = create_secret_memory(task.kernel.vfs, task.credentials)
+    return files.install(file, close_on_exec=bool(flags & _O_CLOEXEC), limit=limit)

@@ -129,6 +129,8 @@ def mmap(
         check_locking(task)
     if is_locked:
         check_lock_growth(task, size)
+    if file is not None and file.mapped_flags & LOCKED and not is_locked:
+        check_lock_growth(task, size)
     rights = effective_protection(task, protection & (PROT_READ | PROT_WRITE | PROT_EXEC), file)
     area_flags = LOCKED | future_lock(mm.locks_future) if is_locked else 0
     if flags & MAP_TYPE == MapFlag.MAP_DROPPABLE and file is None:
@@ -144,6 +146,7 @@ def mmap(
         area = _anonymous_area(task.kernel.memory, start, size, rights, flags)
     else:
         area = _file_area(file, start, size, rights, flags, offset)
+        area_flags |= file.mapped_flags
     area.flags |= area_flags
     if mm.denies(rights, rights):
         raise EACCES("writable and executable at once (PR_SET_MDWE)")

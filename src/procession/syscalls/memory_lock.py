@@ -10,6 +10,7 @@ from procession.kernel.cgroup.memory import high_delay_ns
 from procession.kernel.memory_lock import check_lock_limit, check_locking, locked_bytes
 from procession.kernel.task import MEMORY_HIGH, Task
 from procession.mm.address_space import MemoryDescriptor
+from procession.mm.remote_access import is_secret
 from procession.mm.vma import ANY_LOCK, DROPPABLE, LOCKED, PROT_WRITE, VirtualMemoryArea, future_lock
 from procession.syscalls.declaration import syscall
 from procession.syscalls.memory import align, populate
@@ -32,7 +33,7 @@ def bring_in(task: Task, area: VirtualMemoryArea, start: int, end: int) -> bool:
         # These are there already.
         start = min(max(start, frame.progress), end)
     is_write = bool(area.protection & PROT_WRITE and not area.is_shared)
-    if not area.protection:
+    if not area.protection or is_secret(area):
         return False
     for piece in range(start, end, _PIECE):
         past = min(piece + _PIECE, end)
@@ -74,8 +75,8 @@ def _set_locked(task: Task, address: int, length: int, *, is_locked: bool, is_on
         mm.has_fork_advice = True
         lock = 0 if not is_locked else ANY_LOCK if is_on_fault else LOCKED
         for area in mm.isolate(start, mapped_end):
-            # What may be dropped stays so, without a word. Linux: mm/mlock.c, mlock_fixup.
-            if not area.flags & DROPPABLE:
+            # What may be dropped stays so, and what is secret locked. Linux: mm/mlock.c, mlock_fixup.
+            if not (area.flags & DROPPABLE or is_secret(area)):
                 area.flags = area.flags & ~ANY_LOCK | lock
         mm.merge_around(start, mapped_end)
     if mapped_end < end:
@@ -134,7 +135,7 @@ def mlockall(task: Task, flags: Flags[LockAll]) -> int:
         mm.own_areas()
         mm.has_fork_advice = True
         for area in list(mm.areas):
-            if area.flags & DROPPABLE:
+            if area.flags & DROPPABLE or is_secret(area):
                 continue
             area.flags = area.flags & ~ANY_LOCK | future_lock(flags)
             if not flags & _MCL_ONFAULT:
@@ -148,5 +149,6 @@ def munlockall(task: Task) -> int:
     task.mm.own_areas()
     task.mm.locks_future = 0
     for area in task.mm.areas:
-        area.flags &= ~ANY_LOCK
+        if not is_secret(area):
+            area.flags &= ~ANY_LOCK
     return 0

@@ -16,7 +16,8 @@ from procession.kernel.security.capability import CAP_SYS_NICE
 from procession.kernel.security.ptrace_access import memory_of
 from procession.kernel.task_state import ENDED
 from procession.kernel.time.costs import SEEN_PAGE_NS
-from procession.mm.vma import LOCKED, PROT_READ
+from procession.mm.remote_access import is_secret
+from procession.mm.vma import LOCKED, PROT_READ, PROT_WRITE
 from procession.syscalls.declaration import syscall
 from procession.syscalls.giving_way import give_way
 from procession.syscalls.memory_advice import advise
@@ -39,7 +40,7 @@ def process_vm_readv(
 ) -> int:
     """process_vm_readv(2). Linux: mm/process_vm_access.c, process_vm_rw."""
     mine, theirs = _find_buffers(task, pid, (local, local_count), (remote, remote_count), flags)
-    _cut_to_readable(theirs, mine.total)
+    _cut_to_reachable(theirs, mine.total, PROT_READ)
     return _copy(task.kernel.clock, theirs, mine)
 
 
@@ -49,6 +50,7 @@ def process_vm_writev(
 ) -> int:
     """process_vm_writev(2). Linux: mm/process_vm_access.c, process_vm_rw."""
     mine, theirs = _find_buffers(task, pid, (local, local_count), (remote, remote_count), flags)
+    _cut_to_reachable(theirs, mine.total, PROT_WRITE)
     return _copy(task.kernel.clock, mine, theirs)
 
 
@@ -81,9 +83,9 @@ def _find_buffers(
     return mine, UserVector(memory_of(task, target, by_fs_ids=False, attaches=True), pieces, total)
 
 
-def _cut_to_readable(buffers: UserVector, limit: int) -> None:
-    """End the first `limit` bytes of buffers where memory begins that may be written and not read: the
-    processor would read that.
+def _cut_to_reachable(buffers: UserVector, limit: int, right: int) -> None:
+    """End the first `limit` bytes of buffers where memory begins that is secret, or lacks `right`: the
+    processor would read what may be written only.
 
     Raises EFAULT if nothing is left. Linux: mm/gup.c, check_vma_flags.
     """
@@ -93,7 +95,7 @@ def _cut_to_readable(buffers: UserVector, limit: int) -> None:
         areas = buffers.mm.areas_in(start & ~PAGE_MASK, start + wanted) if wanted else []
         buffers.mm.note_areas(len(areas))
         for area in areas:
-            if not area.protection & PROT_READ:
+            if not area.protection & right or is_secret(area):
                 buffers.total = total + max(area.start - start, 0)
                 if not buffers.total:
                     raise EFAULT

@@ -29,6 +29,7 @@ from procession.fs.terminal.tty import TtyFile
 from procession.fs.wait_queue import Sleep
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, OutOfFrames
 from procession.kernel.rlimit import RLIM_INFINITY, RLIMIT_FSIZE
+from procession.mm.remote_access import is_secret
 from procession.net.socket import MSG_DONTWAIT
 from procession.net.socket_file import SocketFile
 from procession.net.unix.stream import UnixStream
@@ -517,6 +518,8 @@ def _gift_pages(file: PipeFile, buffers: UserVector) -> int:
     for address, whole in buffers.segments:
         length = min(whole, room)
         try:
+            if any(is_secret(area) for area in buffers.mm.areas_in(address, address + length)):
+                raise EFAULT("secret memory")
             data = buffers.read(position, length) if length else b""
         except EFAULT:
             if not done:
