@@ -17,18 +17,13 @@ from procession.kernel.signal.stop import FROZEN
 from procession.kernel.task import EXIT_WAITS, NOT_ENTERED, FaultedEntry
 from procession.kernel.task_state import TaskState
 from procession.kernel.timers.descriptor import TimerFile
-from procession.net.internet.tcp import TcpSocket
-from procession.net.netlink.socket import NetlinkSocket
 from procession.net.socket_file import SocketFile
-from procession.net.unix.datagram import UnixMessageSocket
-from procession.net.unix.stream import UnixStream
 from procession.procfs.access import may_inspect
 
 if TYPE_CHECKING:
     from procession.fs.file import File
     from procession.fs.permission import Subject
     from procession.kernel.task import CallFrame, Task
-    from procession.net.socket import Socket
     from procession.procfs.file_system import ProcFileSystem
 
     Functions = tuple[str, ...]
@@ -83,11 +78,11 @@ CALLS: dict[str, Functions] = {
 }
 """Where each call sleeps, the innermost first."""
 
-_READING = ("read", "readv", "recvfrom", "recvmsg", "recvmmsg", "pread64", "preadv", "preadv2")
+READING = ("read", "readv", "recvfrom", "recvmsg", "recvmmsg", "pread64", "preadv", "preadv2")
 _WRITING = ("write", "writev", "pwrite64", "pwritev", "pwritev2")
-_RECEIVING = ("recvfrom", "recvmsg", "recvmmsg")
-_SENDING = ("sendto", "sendmsg", "sendmmsg")
-_ON_FILES = (*_READING, *_WRITING, *_SENDING, "accept", "accept4", "connect")
+RECEIVING = ("recvfrom", "recvmsg", "recvmmsg")
+SENDING = ("sendto", "sendmsg", "sendmmsg")
+_ON_FILES = (*READING, *_WRITING, *SENDING, "accept", "accept4", "connect")
 """Calls that sleep in what their first argument, a descriptor, leads to."""
 _OPENING = ("open", "openat", "openat2")
 _ENTRY = ("do_syscall_64", "entry_SYSCALL_64_after_hwframe")
@@ -113,33 +108,6 @@ FILES: tuple[tuple[type[File], Functions, Functions], ...] = (
     (InotifyFile, ("wait_woken", "inotify_read"), ()),
 )
 """Kind of file -> where who reads it sleeps, and who writes to it."""
-
-SOCKETS: tuple[tuple[type[Socket], Functions, Functions], ...] = (
-    (
-        UnixStream,
-        ("unix_stream_read_generic", "unix_stream_recvmsg"),
-        ("sock_alloc_send_pskb", "unix_stream_sendmsg"),
-    ),
-    (
-        UnixMessageSocket,
-        ("__skb_wait_for_more_packets", "__unix_dgram_recvmsg"),
-        ("sock_alloc_send_pskb", "unix_dgram_sendmsg"),
-    ),
-    (
-        TcpSocket,
-        ("wait_woken", "sk_wait_data", "tcp_recvmsg_locked", "tcp_recvmsg"),
-        ("wait_woken", "sk_stream_wait_memory", "tcp_sendmsg_locked", "tcp_sendmsg"),
-    ),
-    (
-        NetlinkSocket,
-        ("__skb_wait_for_more_packets", "__skb_recv_datagram", "skb_recv_datagram", "netlink_recvmsg"),
-        ("netlink_attachskb", "netlink_unicast", "netlink_sendmsg"),
-    ),
-)
-_PACKETS: tuple[Functions, Functions] = (
-    ("__skb_wait_for_more_packets", "__skb_recv_udp", "udp_recvmsg"),
-    ("sock_alloc_send_pskb", "udp_sendmsg"),
-)
 
 
 def sleeping_functions(task: Task) -> Functions:
@@ -199,8 +167,11 @@ def _call_functions(task: Task, frame: CallFrame, name: str) -> Functions:
     if file is None:
         return outer
     if isinstance(file, SocketFile):
-        return _socket_functions(file.socket, name, outer)
-    is_reading = name in _READING
+        # Few processes that are looked at wait for sockets, and all kinds of them are needed to tell.
+        from procession.procfs.socket_wait_channel import socket_functions
+
+        return socket_functions(file.socket, name, outer)
+    is_reading = name in READING
     if is_reading or name in _WRITING:
         if isinstance(file, FifoFile):
             return ("fifo_pipe_read" if is_reading else "fifo_pipe_write", *outer)
@@ -208,32 +179,6 @@ def _call_functions(task: Task, frame: CallFrame, name: str) -> Functions:
             if isinstance(file, kind):
                 return (*(reading if is_reading else writing), *outer)
     return outer
-
-
-def _socket_functions(socket: Socket, name: str, outer: Functions) -> Functions:
-    if name in ("accept", "accept4"):
-        if isinstance(socket, TcpSocket):
-            return ("inet_csk_accept", "inet_accept", *outer)
-        inner = ("__skb_wait_for_more_packets", "__skb_recv_datagram", "skb_recv_datagram", "unix_accept")
-        return (*inner, *outer)
-    if name == "connect":
-        if isinstance(socket, TcpSocket):
-            return ("wait_woken", "inet_wait_for_connect", "__inet_stream_connect", *outer)
-        return ("unix_wait_for_peer", "unix_stream_connect", *outer)
-    if name not in CALLS:
-        return outer
-    reading, writing = _PACKETS
-    for kind, kind_reading, kind_writing in SOCKETS:
-        if isinstance(socket, kind):
-            reading, writing = kind_reading, kind_writing
-            break
-    if name in _RECEIVING:
-        return (*reading, *outer)
-    if name in _SENDING:
-        return (*writing, *outer)
-    if name in _READING:
-        return (*reading, "sock_recvmsg", "sock_read_iter", *outer)
-    return (*writing, "sock_write_iter", *outer)
 
 
 def show_wait_channel(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EINVAL, EIO
 from procession.abi.signals import TrapCode
+from procession.hardware.instruction import LONGEST_INSTRUCTION
 from procession.hardware.page_table import USER_END
 from procession.hardware.registers import RIP
-from procession.hardware.translation.decode import LONGEST_INSTRUCTION
-from procession.hardware.translation.memory_access import accesses
 from procession.kernel.ptrace.tracing import SINGLE_STEP, TRAP_FLAG, TRAP_FLAG_FORCED
 from procession.mm.peek import peek
 
@@ -113,6 +112,9 @@ def _look_ahead(task: Task, watches: list[Watch], registers: Registers) -> None:
     """Note which watchpoints the instruction at rip will meet, if nothing else happens first."""
     if not any(watch.length for watch in watches):
         return
+    # Few tracers watch memory: nobody else needs the tables of all instructions.
+    from procession.hardware.translation.memory_access import accesses
+
     code = peek(task.mm, registers.general[RIP], LONGEST_INSTRUCTION)
     coming = accesses(code, registers)
     for watch in watches:

@@ -16,13 +16,6 @@ from procession.fs.permission import MAY_WRITE
 from procession.hardware.physical_memory import OutOfFrames
 from procession.kernel.cgroup.directory import GroupDirectory
 from procession.procfs.cgroup.control_file import ControlFile, Opener
-from procession.procfs.cgroup.core_files import CORE_FILES
-from procession.procfs.cgroup.cpu_files import CPU_FILES
-from procession.procfs.cgroup.cpuset_files import CPUSET_FILES
-from procession.procfs.cgroup.io_files import IO_FILES
-from procession.procfs.cgroup.memory_files import MEMORY_FILES
-from procession.procfs.cgroup.pids_files import PIDS_FILES
-from procession.procfs.cgroup.pressure_files import PRESSURE_FILES
 from procession.procfs.inode import GeneratedFile
 from procession.procfs.pressure import TriggerSlot, pressure_of
 
@@ -36,21 +29,18 @@ if TYPE_CHECKING:
     from procession.kernel.cgroup.group import Cgroup
     from procession.kernel.kernel import Kernel
 
-CONTROL_FILES: dict[bytes, ControlFile] = {
-    **CORE_FILES,
-    **CPUSET_FILES,
-    **CPU_FILES,
-    **IO_FILES,
-    **MEMORY_FILES,
-    **PIDS_FILES,
-    **PRESSURE_FILES,
-}
-"""All files that there are, those of the hierarchy first."""
 _MAXIMUM_WRITE = 4096
 _FILEID_KERNFS = 0xFE
 """The type of the handles of control groups (Linux: include/linux/exportfs.h, enum fid_type)."""
 _KNOWN_TYPES = (_FILEID_KERNFS, FILEID_INO32_GEN, FILEID_INO32_GEN_PARENT)
 _ID_SIZE = 8
+
+
+def control_files() -> dict[bytes, ControlFile]:
+    """All files that there are. Most programs look at none of them."""
+    from procession.procfs.cgroup.files import CONTROL_FILES
+
+    return CONTROL_FILES
 
 
 class CgroupExports(ExportOperations):
@@ -168,7 +158,7 @@ class CgroupDirectory(GroupDirectory):
         child = self.group.children.get(name)
         if child is not None:
             return self.cgroupfs.directories[child]
-        control = CONTROL_FILES.get(name)
+        control = control_files().get(name)
         if control is None or not self.has(control):
             raise ENOENT
         file = self.files.get(name)
@@ -183,7 +173,7 @@ class CgroupDirectory(GroupDirectory):
     def list_entries(self) -> list[DirectoryEntry]:
         # Numbers are given when a name is looked up; a listing needs any that isn't 0.
         entries: list[DirectoryEntry] = []
-        for position, (name, control) in enumerate(CONTROL_FILES.items()):
+        for position, (name, control) in enumerate(control_files().items()):
             if self.has(control):
                 file = self.files.get(name)
                 number = position + 1 if file is None else file.number
@@ -251,7 +241,7 @@ class CgroupFile(Inode):
     @property
     def control(self) -> ControlFile:
         """What it shows and does: functions aren't of the machine's state."""
-        return CONTROL_FILES[self.name]
+        return control_files()[self.name]
 
     def truncate(self, size: int) -> None:
         """Allowed and without effect: `echo 1 > FILE` opens with O_TRUNC."""
