@@ -30,7 +30,7 @@ from procession.kernel.namespaces.proxy import first_namespaces
 from procession.kernel.namespaces.uts import RELEASE
 from procession.kernel.security.credentials import Credentials
 from procession.kernel.terminal import TerminalJobs
-from procession.net.tun.file import install_tun
+from procession.net.tun.driver import install_tun
 from procession.procfs.binfmt_misc import BinaryFormatType
 from procession.procfs.cgroup.file_system_type import CGROUP_MOUNT_FLAGS, CgroupType, cgroups_of
 from procession.procfs.file_system import ProcFileSystem

@@ -57,7 +57,7 @@ from procession.launch import (
 from procession.mm.reclaim import PageReclaimer
 from procession.mm.vma import PROT_READ, PROT_WRITE, VirtualMemoryArea
 from procession.snapshot.going_back import GoingBack
-from procession.syscalls import load_all
+from procession.syscalls import load_first
 from procession.syscalls.dispatch import Traps
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ class Machine(GoingBack):
             from procession.confinement import machine_memory
 
             memory_bytes = machine_memory(memory)
-        load_all()
+        load_first()
         register_types()
         super().__init__()
         self.seed = seed

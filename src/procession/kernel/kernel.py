@@ -13,7 +13,6 @@ from procession.kernel.futex.queue import FutexTable
 from procession.kernel.namespaces.nsfs import namespace_of_file, open_namespace
 from procession.kernel.namespaces.uts import NameChanges
 from procession.kernel.pid import find_task
-from procession.kernel.process_events import ProcessEvents
 from procession.kernel.process_flags import PF_SUPERPRIV
 from procession.kernel.program.elf import ProgramHeaders
 from procession.kernel.rlimit import LARGEST_NOFILE, RLIM_INFINITY, RLIMIT_CPU, RLIMIT_RTTIME
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from procession.kernel.namespaces.pid import PidNamespace
     from procession.kernel.namespaces.proxy import NsProxy
     from procession.kernel.observer import Observer, SignalGate
+    from procession.kernel.process_events import ProcessEvents
     from procession.kernel.sched.pressure import PressureTracker
     from procession.kernel.task import Task, ThreadGroup
     from procession.kernel.taskstats import TaskstatsFamily
@@ -246,6 +246,8 @@ class Kernel:
         if network is not self.init_namespaces.network:
             return None
         if self.process_connector is None:
+            from procession.kernel.process_events import ProcessEvents
+
             self.process_connector = ProcessEvents(self)
         return self.process_connector
 

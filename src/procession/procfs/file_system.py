@@ -12,14 +12,14 @@ from procession.fs.permission import is_in_group
 from procession.kernel.pid import find_task
 from procession.procfs.access import may_inspect
 from procession.procfs.inode import ProcLink
-from procession.procfs.process import ProcessDirectory
-from procession.procfs.system import SystemDirectory
+from procession.procfs.system_directory import SystemDirectory
 
 if TYPE_CHECKING:
     from procession.fs.permission import Subject
     from procession.kernel.kernel import Kernel
     from procession.kernel.namespaces.pid import PidNamespace
     from procession.kernel.task import Task
+    from procession.procfs.process import ProcessDirectory
 
 _HIDE_NAMES = {1: b"noaccess", 2: b"invisible", 4: b"ptraceable"}
 PROC_SUPER_MAGIC = int(Magic.PROC_SUPER_MAGIC)
@@ -128,6 +128,9 @@ class ProcFileSystem(Superblock):
         number = self.number_of(task)
         directory = known.get(number)
         if directory is None or directory.task is not task:
+            # Most programs look at no process.
+            from procession.procfs.process import ProcessDirectory
+
             directory = known[number] = ProcessDirectory(self, task, is_thread=is_thread)
             if task.views is None:
                 task.views = {}

@@ -25,7 +25,7 @@ from procession.procfs.network_flow_labels import show_flow_labels
 from procession.procfs.network_groups import show_device_groups, show_igmp, show_igmp6
 from procession.procfs.network_protocols import show_protocols
 from procession.procfs.network_receivers import show_icmp, show_icmp6, show_packet_counts, show_packet_types
-from procession.procfs.system import SystemFile, SystemTree
+from procession.procfs.system_directory import SystemFile, SystemTree
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

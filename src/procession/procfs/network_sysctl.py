@@ -13,7 +13,7 @@ from procession.net.internet.tcp_options import CONGESTION_CONTROLS
 from procession.net.socket_file import SocketFileSystem, socket_file_system
 from procession.net.sysctls import FORWARDING, NO_GROUPS, PORT_COUNT
 from procession.procfs.interface_sysctl import set_for_all
-from procession.procfs.system import InterfaceSettings, SystemFile, SystemTree
+from procession.procfs.system_directory import InterfaceSettings, SystemFile, SystemTree
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel

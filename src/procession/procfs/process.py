@@ -31,7 +31,7 @@ from procession.procfs.map_query import MapsFile
 from procession.procfs.process_attributes import AttributesDirectory
 from procession.procfs.process_descriptors import DescriptorDetailsDirectory, DescriptorDirectory
 from procession.procfs.process_mounts import MountsInode
-from procession.procfs.system import SystemDirectory
+from procession.procfs.system_directory import SystemDirectory
 
 if TYPE_CHECKING:
     from procession.fs.file import File

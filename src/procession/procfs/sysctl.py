@@ -33,7 +33,7 @@ from procession.procfs.sysctl_user import (
     store_unprivileged_user_namespaces,
 )
 from procession.procfs.sysctl_yama import YAMA_SYSCTLS
-from procession.procfs.system import SystemFile, SystemTree
+from procession.procfs.system_directory import SystemFile, SystemTree
 from procession.procfs.terminal import (
     show_legacy_typing,
     show_pty_count,

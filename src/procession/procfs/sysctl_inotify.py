@@ -9,7 +9,7 @@ from procession.abi.errno import EINVAL
 from procession.fs.inotify import inotify_of
 from procession.fs.user_namespace import INOTIFY_INSTANCES, INOTIFY_WATCHES
 from procession.procfs.parse_integer import parse_integer
-from procession.procfs.system import SystemFile, SystemTree
+from procession.procfs.system_directory import SystemFile, SystemTree
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel

@@ -10,7 +10,7 @@ from procession.kernel.ipc import seen_namespace
 from procession.kernel.ipc.object import MAXIMUM_OBJECTS
 from procession.kernel.ipc.shm import destroy_orphans
 from procession.procfs.parse_integer import parse_integer
-from procession.procfs.system import SystemFile, SystemTree
+from procession.procfs.system_directory import SystemFile, SystemTree
 
 if TYPE_CHECKING:
     from procession.kernel.ipc.namespace import IpcNamespace

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import EINVAL
 from procession.mm.reclaim import PageReclaimer
 from procession.procfs.parse_integer import INT_MAX, INT_MIN, parse_within
-from procession.procfs.system import SystemFile
+from procession.procfs.system_directory import SystemFile
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EINVAL
 from procession.procfs.parse_integer import parse_integer
-from procession.procfs.system import SystemFile
+from procession.procfs.system_directory import SystemFile
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel

@@ -9,7 +9,7 @@ from procession.abi.errno import EBUSY, EINVAL
 from procession.kernel.sched.deadline import can_be_reserved, reserved_bandwidth
 from procession.kernel.sched.entity import ROUND_ROBIN_SLICE_NS
 from procession.procfs.parse_integer import INT_MAX, INT_MIN, parse_integer
-from procession.procfs.system import SystemFile
+from procession.procfs.system_directory import SystemFile
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel

@@ -18,7 +18,7 @@ from procession.fs.namespace import (
 )
 from procession.fs.user_namespace import INOTIFY_INSTANCES, INOTIFY_WATCHES
 from procession.procfs.parse_integer import parse_integer
-from procession.procfs.system import SystemFile, SystemTree
+from procession.procfs.system_directory import SystemFile, SystemTree
 
 if TYPE_CHECKING:
     from procession.fs.user_namespace import UserNamespace

@@ -8,7 +8,7 @@ from procession.abi.errno import EINVAL, EPERM
 from procession.kernel.security.capability import CAP_SYS_PTRACE
 from procession.kernel.security.yama import Scope
 from procession.procfs.parse_integer import parse_integer
-from procession.procfs.system import SystemFile, SystemTree
+from procession.procfs.system_directory import SystemFile, SystemTree
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from procession.abi.duration import NS_PER_S
-from procession.abi.errno import EIO, ENOENT
-from procession.abi.file_mode import S_IFMT
 from procession.fs.devices import TUN_MINOR, USERFAULT_MINOR
 from procession.fs.file_system_type import FILE_SYSTEM_TYPES
-from procession.fs.inode import DirectoryEntry, Inode
 from procession.fs.kernel_log import LogLinesFile
 from procession.hardware import page_table as pte
 from procession.hardware.kernel_memory import STACK_BYTES
@@ -23,12 +19,11 @@ from procession.kernel.sched.pressure import RESOURCE_NAMES
 from procession.kernel.task_state import TaskState
 from procession.kernel.time.costs import SEEN_FRAME_NS, SEEN_THREAD_NS
 from procession.mm.overcommit import commit_limit, committed_pages
-from procession.procfs.inode import ProcDirectory, ProcFile, ProcLink, RecordsFile
 from procession.procfs.locks import show_locks
 from procession.procfs.physical_pages import open_page_counts, open_page_flags, open_page_groups
-from procession.procfs.pressure import PressureInode
 from procession.procfs.process_memory import resident_entries
 from procession.procfs.slab_info import show_slabs
+from procession.procfs.system_directory import PressureKind, SystemFile
 from procession.procfs.sysvipc import show_queues, show_segments, show_semaphores
 from procession.procfs.terminal import show_disciplines, show_drivers
 from procession.procfs.zones import show_free_blocks, show_zones
@@ -38,202 +33,11 @@ if TYPE_CHECKING:
     from procession.fs.file import File
     from procession.fs.permission import Subject
     from procession.kernel.kernel import Kernel
-    from procession.kernel.namespaces.uts import NameChanges
     from procession.kernel.sched.run_queue import RunQueue
-    from procession.procfs.file_system import ProcFileSystem
-
-    Show = Callable[[Kernel], bytes]
-    Store = Callable[[Kernel, bytes], None]
-    Open = Callable[[Kernel, Path, int, Subject], File]
+    from procession.procfs.system_directory import SystemTree
 
 NS_PER_TICK = 10_000_000
 PAGE_KB = 4
-
-
-class SystemFile(NamedTuple):
-    """A file about the machine; `open_` is for one that isn't made anew at each reading.
-
-    `is_text` says of a parameter that it isn't numbers.
-    """
-
-    permissions: int
-    show: Show
-    store: Store | None = None
-    open_: Open | None = None
-    is_text: bool = False
-
-
-class PressureKind(NamedTuple):
-    """A file of pressure."""
-
-    resource: int
-
-
-class InterfaceSettings(NamedTuple):
-    """The directory of the settings of a protocol at each interface."""
-
-    protocol: bytes
-
-
-SystemTree = Mapping[bytes, "SystemFile | SystemTree | PressureKind | InterfaceSettings | bytes"]
-"""Names and what is there: a file, a directory's own tree, or where a symbolic link leads."""
-
-
-class SystemDirectory(ProcDirectory):
-    """A directory of a fixed tree. `path` says which: the names from the root of the tree down.
-
-    `entries` are the inodes that have been looked up.
-    """
-
-    __slots__ = ("entries", "path")
-
-    def __init__(self, superblock: ProcFileSystem, number: int, path: tuple[bytes, ...] = ()) -> None:
-        super().__init__(superblock, number)
-        self.path = path
-        self.entries: dict[bytes, Inode] = {}
-
-    def check_permission(self, subject: Subject, mask: int) -> None:
-        if not _check_sysctl(self, self.path, subject, mask):
-            super().check_permission(subject, mask)
-
-    @property
-    def tree(self) -> SystemTree:
-        """What is in this directory."""
-        return subtree(self.path)
-
-    def lookup(self, name: bytes) -> Inode:
-        inode = self.entries.get(name)
-        if inode is None:
-            found = self.tree.get(name)
-            if found is None:
-                raise ENOENT
-            inode = self.entries[name] = self.make(name, found)
-        return inode
-
-    def make(
-        self, name: bytes, found: SystemFile | SystemTree | PressureKind | InterfaceSettings | bytes
-    ) -> Inode:
-        """The inode for an entry of the tree."""
-        superblock = self.proc
-        number = superblock.allocate_static_number()
-        if isinstance(found, PressureKind):
-            return PressureInode(superblock, found.resource)
-        if isinstance(found, InterfaceSettings):
-            from procession.procfs.interface_sysctl import SettingsDirectory
-
-            return SettingsDirectory(superblock, number, found.protocol)
-        if isinstance(found, SystemFile):
-            return SystemInode(superblock, number, (*self.path, name))
-        if isinstance(found, bytes):
-            return SystemLink(superblock, number, (*self.path, name))
-        return SystemDirectory(superblock, number, (*self.path, name))
-
-    def list_entries(self) -> list[DirectoryEntry]:
-        return [
-            DirectoryEntry(name, inode.number, (inode.mode & S_IFMT) >> 12)
-            for name in self.tree
-            for inode in (self.lookup(name),)
-        ]
-
-
-class SystemLink(ProcLink):
-    """A symbolic link of the fixed tree."""
-
-    __slots__ = ("path",)
-
-    def __init__(self, superblock: ProcFileSystem, number: int, path: tuple[bytes, ...]) -> None:
-        super().__init__(superblock, number)
-        self.path = path
-        self.size = len(self.readlink())
-
-    def readlink(self) -> bytes:
-        target = subtree(self.path[:-1])[self.path[-1]]
-        assert isinstance(target, bytes)
-        return target
-
-
-class SystemInode(ProcFile):
-    """A file of the fixed tree."""
-
-    __slots__ = ("path",)
-
-    def __init__(self, superblock: ProcFileSystem, number: int, path: tuple[bytes, ...]) -> None:
-        self.path = path
-        super().__init__(superblock, number, self.file.permissions)
-
-    @property
-    def file(self) -> SystemFile:
-        """How this file is made."""
-        file = subtree(self.path[:-1])[self.path[-1]]
-        assert isinstance(file, SystemFile)
-        return file
-
-    def check_permission(self, subject: Subject, mask: int) -> None:
-        if not _check_sysctl(self, self.path, subject, mask):
-            super().check_permission(subject, mask)
-
-    def open(self, path: Path, flags: int, subject: Subject, progress: object = None) -> File:
-        open_ = self.file.open_
-        if open_ is not None:
-            return open_(self.proc.kernel, path, flags, subject)
-        if self.path[0] == b"sys":
-            from procession.procfs.sysctl_poll import ParameterFile
-
-            return ParameterFile(path, flags, subject, self, self.changes(), is_text=self.file.is_text)
-        if not self.file.permissions & 0o222:
-            return RecordsFile(path, flags, subject, self)
-        return super().open(path, flags, subject, progress)
-
-    def changes(self) -> NameChanges | None:
-        """What counts how often the parameter has changed; None if nothing does."""
-        if self.path[1:] in _COUNTED_NAMES:
-            return self.proc.kernel.name_changes[_COUNTED_NAMES.index(self.path[1:])]
-        return None
-
-    def show(self, subject: Subject) -> bytes:
-        return self.file.show(self.proc.kernel)
-
-    def store(self, data: bytes, subject: Subject) -> None:
-        store = self.file.store
-        if store is None:
-            raise EIO("can't be written")
-        store(self.proc.kernel, data)
-
-
-def _check_sysctl(
-    inode: SystemDirectory | SystemInode, path: tuple[bytes, ...], subject: Subject, mask: int
-) -> bool:
-    """Whether it's one of /proc/sys. Raises EACCES if it is and doesn't grant `mask`."""
-    if not path or path[0] != b"sys":
-        return False
-    from procession.procfs.sysctl_permission import check_sysctl_permission
-
-    check_sysctl_permission(inode.proc.kernel, path[1:], inode.mode, subject, mask)
-    return True
-
-
-_COUNTED_NAMES = ((b"kernel", b"hostname"), (b"kernel", b"domainname"))
-"""The parameters that tell by poll(2) when they change. Linux: kernel/utsname_sysctl.c, uts_kern_table."""
-
-
-def subtree(path: tuple[bytes, ...]) -> SystemTree:
-    """The tree of the directory at `path`."""
-    tree: SystemTree = TREE
-    for position, name in enumerate(path):
-        if position == 0 and name == b"sys":
-            from procession.procfs.sysctl import SYSCTL_TREE
-
-            tree = SYSCTL_TREE
-            continue
-        if position == 0 and name == b"net":
-            from procession.procfs.network import NETWORK_TREE
-
-            tree = NETWORK_TREE
-            continue
-        below = tree[name]
-        assert isinstance(below, Mapping)
-        tree = below
-    return tree
 
 
 def count_states(kernel: Kernel) -> tuple[int, int, int]:

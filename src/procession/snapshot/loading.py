@@ -26,6 +26,7 @@ from procession.snapshot.keeper import Snapshot, load
 from procession.snapshot.outside import join_engine
 from procession.snapshot.shape import outside_of
 from procession.snapshot.values import BadSnapshot
+from procession.syscalls import load_all
 from procession.syscalls.dispatch import Traps
 
 if TYPE_CHECKING:
@@ -101,6 +102,8 @@ class SavedMachine:
     def give(self, base: Saved, other: Saved, names: Iterable[str]) -> None:
         """Give `other` the state, and what lies outside it from `base`, a new machine. Raises BadSnapshot."""
         assert tuple(names) == _ROOTS
+        # What is done when a timer is due is declared beside the calls that set it.
+        load_all()
         memory, engine = PhysicalMemory(base.memory.frame_count << PAGE_SHIFT), other.engine
         engine.attach(memory, base.traps)
         state = self.reader.read(memory, engine)

@@ -32,7 +32,9 @@ from procession.abi.errno import E2BIG, EBADF, EBADFD, EINVAL, ENOENT, ENOSPC, E
 from procession.abi.word import pack_u32
 from procession.hardware.kernel_memory import BPF
 from procession.hardware.physical_memory import PAGE_SIZE
+from procession.kernel.bpf.form import decode
 from procession.kernel.bpf.program import BpfProgram, open_program, program_bytes, program_of
+from procession.kernel.bpf.verifier import verify
 from procession.kernel.cgroup.device import MULTI, REPLACE, attach, detach, effective_programs
 from procession.kernel.cgroup.directory import GroupDirectory
 from procession.kernel.security.capability import CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON, CAP_SYS_ADMIN
@@ -133,9 +135,6 @@ def _load(task: Task, data: bytes, address: int, size: int) -> int:
 
 
 def _make(task: Task, wanted: BpfProgLoad, address: int, size: int) -> BpfProgram:
-    from procession.kernel.bpf.form import decode
-    from procession.kernel.bpf.verifier import verify
-
     memory = task.mm
     code = memory.read(wanted.insns, wanted.insn_cnt * BpfInsn.SIZE)
     license_text = memory.read_cstring(wanted.license, _LICENSE_BYTES - 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_origin
 
 from procession.hardware.registers import ARGUMENT_REGISTERS
@@ -154,7 +154,47 @@ class SystemCall:
         return scope[self.name]
 
 
-TABLE: list[SystemCall | None] = [None] * TABLE_SIZE
+class CallTable:
+    """The declared system calls by their numbers; `calls` are those of the families that are imported.
+
+    One that isn't among them is looked for in the others: most programs make calls of few families.
+    """
+
+    __slots__ = ("calls", "is_complete")
+
+    def __init__(self) -> None:
+        self.calls: list[SystemCall | None] = [None] * TABLE_SIZE
+        self.is_complete = False
+
+    def __getitem__(self, number: int) -> SystemCall | None:
+        call = self.calls[number]
+        return call if call is not None or self.is_complete else self._look_for(number)
+
+    def __iter__(self) -> Iterator[SystemCall | None]:
+        if not self.is_complete:
+            self._look_for(TABLE_SIZE)
+        return iter(self.calls)
+
+    def declare(self, call: SystemCall) -> None:
+        """Put in a call. Raises ValueError if its number is taken."""
+        other = self.calls[call.number]
+        if other is not None:
+            raise ValueError(f"system call {call.number} is declared twice: {other.name} and {call.name}")
+        self.calls[call.number] = call
+
+    def _look_for(self, number: int) -> SystemCall | None:
+        """Import families until one declares `number`, or all of them."""
+        from procession.syscalls import load_by_turns
+
+        for _ in load_by_turns():
+            call = self.calls[number] if number < TABLE_SIZE else None
+            if call is not None:
+                return call
+        self.is_complete = True
+        return None
+
+
+TABLE = CallTable()
 _TASK_NAMES: dict[str, Any] = {"Task": object}
 
 
@@ -167,11 +207,7 @@ def syscall(number: int, annotations: dict[str, str] | None = None) -> Callable[
     """
 
     def declare(handler: Handler) -> Handler:
-        name = handler.__name__.rstrip("_")
-        other = TABLE[number]
-        if other is not None:
-            raise ValueError(f"system call {number} is declared twice: {other.name} and {name}")
-        TABLE[number] = SystemCall(number, name, handler, annotations)
+        TABLE.declare(SystemCall(number, handler.__name__.rstrip("_"), handler, annotations))
         return handler
 
     return declare

@@ -8,12 +8,20 @@ from procession.abi.errno import EINVAL
 from procession.abi.ipc import IpcFlag, MsgCommand, MsgFlag, Msginfo, Msqid64Ds
 from procession.abi.word import pack_u64
 from procession.kernel.ipc import namespace_of
+from procession.kernel.ipc.msg import (
+    Message,
+    MessageReceiver,
+    MessageSender,
+    MessageWish,
+    get_queue,
+    go_on_receiving,
+    go_on_sending,
+)
 from procession.kernel.ipc.object import show_owners
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import Address, Choice, Flags, Int, Long, Size
 
 if TYPE_CHECKING:
-    from procession.kernel.ipc.msg import Message
     from procession.kernel.ipc.namespace import IpcNamespace
     from procession.kernel.task import Task
 
@@ -35,16 +43,12 @@ _MSGSEG = 0xFFFF
 @syscall(68)
 def msgget(task: Task, key: Int, flags: Flags[IpcFlag]) -> int:
     """msgget(2). Linux: ipc/msg.c, SYSCALL_DEFINE2(msgget)."""
-    from procession.kernel.ipc.msg import get_queue
-
     return get_queue(task, namespace_of(task), key, flags)
 
 
 @syscall(69)
 def msgsnd(task: Task, id: Int, message: Address, size: Size, flags: Flags[MsgFlag]) -> int:
     """msgsnd(2): a long with the type, then `size` bytes. Linux: ipc/msg.c, do_msgsnd."""
-    from procession.kernel.ipc.msg import Message, MessageSender, go_on_sending
-
     frame = task.frame
     if frame is not None and isinstance(frame.progress, MessageSender):
         return go_on_sending(task, frame.progress, flags)
@@ -62,8 +66,6 @@ def msgsnd(task: Task, id: Int, message: Address, size: Size, flags: Flags[MsgFl
 @syscall(70)
 def msgrcv(task: Task, id: Int, buffer: Address, size: Size, type: Long, flags: Flags[MsgFlag]) -> int:
     """msgrcv(2): the number of bytes after the type. Linux: ipc/msg.c, do_msgrcv."""
-    from procession.kernel.ipc.msg import MessageReceiver, MessageWish, go_on_receiving
-
     frame = task.frame
     if frame is not None and isinstance(frame.progress, MessageReceiver):
         return _deliver(task, go_on_receiving(task, frame.progress, flags), buffer, size)

@@ -11,6 +11,7 @@ from procession.abi.time import Timespec
 from procession.abi.word import pack_array
 from procession.kernel.ipc import namespace_of
 from procession.kernel.ipc.object import show_owners
+from procession.kernel.ipc.sem import SemaphoreOperation, SemaphoreSet, SemaphoreWait, get_set
 from procession.kernel.pid import number_of
 from procession.kernel.time.costs import SEMAPHORE_NS
 from procession.syscalls.declaration import syscall
@@ -19,7 +20,6 @@ from procession.syscalls.time import nanoseconds_of
 
 if TYPE_CHECKING:
     from procession.kernel.ipc.namespace import IpcNamespace
-    from procession.kernel.ipc.sem import SemaphoreSet
     from procession.kernel.task import Task
 
 _IPC_RMID, _IPC_SET, _IPC_STAT, _IPC_INFO = range(4)
@@ -33,8 +33,6 @@ _SEMUSZ = 20
 @syscall(64)
 def semget(task: Task, key: Int, count: Int, flags: Flags[IpcFlag]) -> int:
     """semget(2). Linux: ipc/sem.c, SYSCALL_DEFINE3(semget)."""
-    from procession.kernel.ipc.sem import get_set
-
     return get_set(task, namespace_of(task), key, count, flags)
 
 
@@ -55,8 +53,6 @@ def semtimedop(
 
 def _operate(task: Task, id: int, address: int, count: int, timeout: Timespec | None) -> int:
     """Linux: ipc/sem.c, do_semtimedop."""
-    from procession.kernel.ipc.sem import SemaphoreOperation, SemaphoreWait
-
     frame = task.frame
     if frame is not None and isinstance(frame.progress, SemaphoreWait):
         return frame.progress.go_on()

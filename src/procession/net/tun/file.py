@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
-from procession.abi.device_numbers import Major
 from procession.abi.errno import EAGAIN, EBADFD, EINVAL, EIO
 from procession.abi.internet import ETHERTYPES
 from procession.abi.tun import TUN_PKT_STRIP, TunPi
 from procession.abi.word import pack_port
-from procession.fs.devices import TUN_MINOR, MiscellaneousDriver
 from procession.fs.file import O_NONBLOCK, POLLERR, POLLIN, POLLOUT, File
 from procession.fs.wait_queue import Sleep, WaitQueue
 from procession.net.buffer_charge import packet_charge
@@ -22,8 +20,7 @@ if TYPE_CHECKING:
     from procession.fs.dentry import Path
     from procession.fs.file import UserMemory
     from procession.fs.permission import Subject
-    from procession.fs.vfs import Vfs
-    from procession.net.host import Host, Identity
+    from procession.net.host import Identity
     from procession.net.network import Network
     from procession.net.tun.device import TunDevice
 
@@ -31,25 +28,6 @@ _NO_ENDS = bytes(12)
 """Packets of IP alone have no hardware addresses in front."""
 _ETHERTYPES = {version: pack_port(ETHERTYPES[size]) for version, size in ((4, 4), (6, 16))}
 _GSO_TYPE_PLACE = 1
-
-
-class TunDriver:
-    """What opens /dev/net/tun. Linux: drivers/net/tun.c, tun_chr_open."""
-
-    __slots__ = ("host",)
-
-    def __init__(self, host: Host) -> None:
-        self.host = host
-
-    def open(self, path: Path, flags: int, subject: Subject) -> File:
-        return TunFile(path, flags, subject, self.host.network_of_caller())
-
-
-def install_tun(vfs: Vfs, host: Host) -> None:
-    """Let device nodes lead to tun."""
-    driver = vfs.character_drivers.setdefault(Major.MISC_MAJOR, MiscellaneousDriver())
-    assert isinstance(driver, MiscellaneousDriver)
-    driver.drivers[TUN_MINOR] = TunDriver(host)
 
 
 class WaitingPacket(NamedTuple):
