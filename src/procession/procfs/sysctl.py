@@ -15,7 +15,6 @@ from procession.kernel.namespaces.uts import DOMAIN_NAME, HOST_NAME
 from procession.kernel.uuid import random_uuid, uuid_text
 from procession.mm.address_space import DUMPABLE, DUMPABLE_BY_ROOT, UNDUMPABLE
 from procession.mm.gap_index import MMAP_MINIMUM
-from procession.procfs.network_sysctl import NETWORK_SYSCTLS
 from procession.procfs.parse_integer import INT_MAX, INT_MIN, parse_integer
 from procession.procfs.sysctl_inotify import INOTIFY_SYSCTLS
 from procession.procfs.sysctl_ipc import IPC_SYSCTLS, MQUEUE_SYSCTLS
@@ -423,7 +422,8 @@ SYSCTL_TREE: SystemTree = {
         b"version": SystemFile(0o444, show_version),
         b"yama": YAMA_SYSCTLS,
     },
-    b"net": NETWORK_SYSCTLS,
+    # In `network_sysctl`, which is imported for those who look at it.
+    b"net": {},
     b"user": USER_SYSCTLS,
     b"vm": {
         **OVERCOMMIT_SYSCTLS,

@@ -9,6 +9,7 @@ from procession.abi.errno import EIO, ENOENT
 from procession.abi.file_mode import S_IFMT
 from procession.fs.inode import DirectoryEntry, Inode
 from procession.procfs.inode import ProcDirectory, ProcFile, ProcLink, RecordsFile
+from procession.procfs.pressure import PressureInode
 
 if TYPE_CHECKING:
     from procession.fs.dentry import Path
@@ -90,8 +91,6 @@ class SystemDirectory(ProcDirectory):
         superblock = self.proc
         number = superblock.allocate_static_number()
         if isinstance(found, PressureKind):
-            from procession.procfs.pressure import PressureInode
-
             return PressureInode(superblock, found.resource)
         if isinstance(found, InterfaceSettings):
             from procession.procfs.interface_sysctl import SettingsDirectory
@@ -194,20 +193,24 @@ _COUNTED_NAMES = ((b"kernel", b"hostname"), (b"kernel", b"domainname"))
 def subtree(path: tuple[bytes, ...]) -> SystemTree:
     """The tree of the directory at `path`."""
     # Most programs look at none of them.
-    first, names = path[:1], path[1:]
     tree: SystemTree
-    if first == (b"sys",):
-        from procession.procfs.sysctl import SYSCTL_TREE
+    match path:
+        case (b"sys", b"net", *names):
+            from procession.procfs.network_sysctl import NETWORK_SYSCTLS
 
-        tree = SYSCTL_TREE
-    elif first == (b"net",):
-        from procession.procfs.network import NETWORK_TREE
+            tree = NETWORK_SYSCTLS
+        case (b"sys", *names):
+            from procession.procfs.sysctl import SYSCTL_TREE
 
-        tree = NETWORK_TREE
-    else:
-        from procession.procfs.system import TREE
+            tree = SYSCTL_TREE
+        case (b"net", *names):
+            from procession.procfs.network import NETWORK_TREE
 
-        tree, names = TREE, path
+            tree = NETWORK_TREE
+        case (*names,):
+            from procession.procfs.system import TREE
+
+            tree = TREE
     for name in names:
         below = tree[name]
         assert isinstance(below, Mapping)
