@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from procession.abi.errno import ENOENT, Errno
@@ -428,7 +427,7 @@ def save_recording(recorder: Recorder, result: Result | None, name: str, *, is_b
         fail(f"--record {name}: more came in than is kept, so that it can't be repeated", 0)
         return False
     try:
-        write_recording(recorder.finish(result, is_bundle=is_bundle), Path(name))
+        write_recording(recorder.finish(result, is_bundle=is_bundle), name)
     except OSError as error:
         fail(f"--record {name}: {error.strerror}", 0)
         return False

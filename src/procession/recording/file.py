@@ -102,13 +102,13 @@ class Recording(NamedTuple):
 KINDS = ("streams", "terminal", "captured")
 
 
-def write_recording(recording: Recording, path: Path) -> None:
+def write_recording(recording: Recording, path: str | Path) -> None:
     """Write `recording` to `path`. Raises OSError, also for one that would be too large to be read."""
     lines = [json.dumps(line, ensure_ascii=True).encode() + b"\n" for line in _lines(recording)]
     if max(map(len, lines)) > _LONGEST_LINE or sum(map(len, lines)) > LARGEST_BYTES:
         raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
     data = b"".join(lines)
-    path.write_bytes(zstandard.ZstdCompressor(level=_LEVEL).compress(data))
+    Path(path).write_bytes(zstandard.ZstdCompressor(level=_LEVEL).compress(data))
 
 
 def _lines(recording: Recording) -> Iterator[dict[str, Any]]:

@@ -231,7 +231,7 @@ class Traps:
 
     def block(self, task: Task, number: int, sleep: Sleep, arguments: tuple[Any, ...] | None = None) -> None:
         """The call sleeps, unless a signal is pending that ends it at once."""
-        call = TABLE[number]
+        call = TABLE.calls[number]
         assert call is not None
         if arguments is None:
             decode = call.decode
@@ -278,7 +278,7 @@ class Traps:
         if frame.number == NOT_ENTERED:
             go_on_entering(self, task, frame)
             return
-        call = TABLE[frame.number]
+        call = TABLE.calls[frame.number]
         assert call is not None
         kernel = self.kernel
         outcome: int | Errno | None

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
+import os
 from ctypes import POINTER, byref, c_char_p, c_int, c_size_t, c_uint16, c_uint32, c_uint64, c_void_p
-from pathlib import Path
 
 ARCH_X86 = 4
 MODE_64 = 8
@@ -81,12 +81,12 @@ class UnicornLibrary:
         spec = importlib.util.find_spec("unicorn")
         if spec is None or not spec.submodule_search_locations:
             raise UnicornError("the unicorn package isn't installed")
-        folder = Path(next(iter(spec.submodule_search_locations))) / "lib"
+        folder = os.path.join(next(iter(spec.submodule_search_locations)), "lib")
         names = ("libunicorn.so.2", "libunicorn.2.dylib", "unicorn.dll")
-        found = next((folder / name for name in names if (folder / name).exists()), None)
+        found = next(filter(os.path.exists, [os.path.join(folder, name) for name in names]), None)
         if found is None:
             raise UnicornError(f"no Unicorn library in {folder}")
-        self.library = library = ctypes.CDLL(str(found))
+        self.library = library = ctypes.CDLL(found)
         self.open = library.uc_open
         self.open.argtypes = (c_int, c_int, POINTER(c_void_p))
         self.close = library.uc_close

@@ -258,11 +258,14 @@ class RunQueue:
         Linux: kernel/sched/fair.c, check_preempt_wakeup_fair.
         """
         if class_of(woken) == CLASS_FAIR == class_of(running):
-            if running.policy == SCHED_IDLE != woken.policy:
-                return True
-            if woken.policy in (SCHED_BATCH, SCHED_IDLE):
-                return False
-            granularity_ns = WAKEUP_GRANULARITY_NS * NICE_0_WEIGHT // weight_of(woken)
+            granularity_ns = WAKEUP_GRANULARITY_NS
+            if woken.policy != SCHED_NORMAL or running.policy != SCHED_NORMAL:
+                if running.policy == SCHED_IDLE != woken.policy:
+                    return True
+                if woken.policy in (SCHED_BATCH, SCHED_IDLE):
+                    return False
+            if woken.nice:
+                granularity_ns = granularity_ns * NICE_0_WEIGHT // weight_of(woken)
             return running_runtime_ns - woken.entity.virtual_runtime_ns > granularity_ns
         return self.is_better_than(running, clock.now_ns)
 
