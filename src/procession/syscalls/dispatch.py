@@ -171,7 +171,10 @@ class Traps:
             ):
                 make_call(self, task, number)
                 kernel.is_saved = False
-                self.resume()
+                if task.work or task.frame is not None or task.state is not RUNNING or self.memory.stale:
+                    self.resume()
+                else:
+                    task.call_number = -1
                 return
             if kernel.call_work & CALL_SECCOMP and not passes_filters(self, task, number):
                 kernel.is_saved = False
