@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -88,8 +89,6 @@ def _host_errors_as_errno() -> Iterator[None]:
 
 
 def _errno_of(error: OSError | ValueError) -> Errno:
-    import errno
-
     if isinstance(error, FileNotFoundError | NotADirectoryError | ValueError):
         # ValueError is Python's answer to a NUL in a name.
         return ENOENT("not on the host")

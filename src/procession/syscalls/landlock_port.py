@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EAFNOSUPPORT, EINVAL
 from procession.abi.landlock import LandlockAccessNet
-from procession.abi.socket import AddressFamily
+from procession.abi.socket import AddressFamily, SocketType
 from procession.fs.landlock import check_port
 from procession.net.internet.address import AF_INET, AF_INET6
-from procession.net.internet.tcp import TcpSocket
 
 if TYPE_CHECKING:
     from procession.kernel.task import Task
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
 BIND_TCP = int(LandlockAccessNet.LANDLOCK_ACCESS_NET_BIND_TCP)
 CONNECT_TCP = int(LandlockAccessNet.LANDLOCK_ACCESS_NET_CONNECT_TCP)
 _AF_UNSPEC = int(AddressFamily.AF_UNSPEC)
+_STREAM = int(SocketType.SOCK_STREAM)
 _FAMILY_SIZE = 2
 _SOCKADDR_IN_SIZE, _SOCKADDR_IN6_LEAST = 16, 24
 _ADDRESS = slice(4, 8)
@@ -29,7 +29,8 @@ def check_address(task: Task, socket: Socket, where: bytes, right: int) -> None:
 
     Linux: security/landlock/net.c, current_check_access_socket.
     """
-    if not isinstance(socket, TcpSocket):
+    if socket.family not in (AF_INET, AF_INET6) or socket.kind != _STREAM:
+        # It isn't TCP's.
         return
     if len(where) < _FAMILY_SIZE:
         raise EINVAL("no family")

@@ -15,9 +15,7 @@ from procession.kernel.signal.io import send_urgent
 from procession.kernel.time.queue import TIMER_ACTIONS
 from procession.net.families import create_socket
 from procession.net.internet.neighbour import NEIGHBOUR_TIMER
-from procession.net.internet.output import neighbour_timed_out
 from procession.net.internet.tcp_connection import CONNECT_TIMER
-from procession.net.internet.tcp_handshake import connection_timed_out
 from procession.net.packet.ring import RING_TIMER
 from procession.net.socket import ANY_PEER, MSG_DONTWAIT, OWN, PEER, URGENT_SIGNAL_TIMER
 from procession.net.socket_file import SocketFile, open_socket
@@ -246,21 +244,19 @@ def getpeername(task: Task, fd: Fd, address: OutSocketAddress, length: InOut[I32
     return 0
 
 
-def _connection_timed_out(kernel: Kernel, timer: Timer) -> None:
-    connection_timed_out(timer.target)
+def _internet_timed_out(kernel: Kernel, timer: Timer) -> None:
+    # Who has local sockets only needs nothing of the internet.
+    from procession.net.internet.timeouts import ACTIONS
 
-
-def _neighbour_timed_out(kernel: Kernel, timer: Timer) -> None:
-    neighbour_timed_out(timer.target)
+    ACTIONS[timer.kind](timer.target)
 
 
 def _signal_urgent_byte(kernel: Kernel, timer: Timer) -> None:
     send_urgent(kernel, timer.target)
 
 
-TIMER_ACTIONS[CONNECT_TIMER] = _connection_timed_out
+TIMER_ACTIONS[CONNECT_TIMER] = TIMER_ACTIONS[NEIGHBOUR_TIMER] = _internet_timed_out
 TIMER_ACTIONS[URGENT_SIGNAL_TIMER] = _signal_urgent_byte
-TIMER_ACTIONS[NEIGHBOUR_TIMER] = _neighbour_timed_out
 
 
 def _ring_timed_out(kernel: Kernel, timer: Timer) -> None:
