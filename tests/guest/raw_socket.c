@@ -316,6 +316,85 @@ TEST(of_ipv6)
 	CHECK_EQ(ntohs(((struct udphdr *)got)->check), sum);
 }
 
+static struct sockaddr_in6 to_6(const char *address, int port)
+{
+	struct sockaddr_in6 made = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
+
+	MUST(inet_pton(AF_INET6, address, &made.sin6_addr));
+	return made;
+}
+
+/* An address that stands for one of IPv4 can be connected to, and that's all. */
+TEST(of_ipv6_and_addresses_of_ipv4)
+{
+	struct sockaddr_in6 own = to_6("::1", 0), target = to_6("::ffff:127.0.0.1", 0), name;
+	struct sockaddr_in of_ipv4 = to("127.0.0.1", 0);
+	socklen_t length = sizeof(name);
+	int fd;
+
+	enter();
+	fd = MUST(socket(AF_INET6, SOCK_RAW | SOCK_NONBLOCK, 5));
+	CHECK_ERRNO(bind(fd, (void *)&target, sizeof(target)), EADDRNOTAVAIL);
+	CHECK_ERRNO(sendto(fd, "abcd", 4, 0, (void *)&target, sizeof(target)), ENETUNREACH);
+	MUST(connect(fd, (void *)&target, sizeof(target)));
+	MUST(getsockname(fd, (void *)&name, &length));
+	CHECK_EQ(memcmp(&name.sin6_addr, &target.sin6_addr, 16), 0);
+	CHECK_ERRNO(send(fd, "abcd", 4, 0), ENETUNREACH);
+	MUST(close(fd));
+	/* What it's bound to stays. */
+	fd = MUST(socket(AF_INET6, SOCK_RAW | SOCK_NONBLOCK, 5));
+	MUST(bind(fd, (void *)&own, sizeof(own)));
+	MUST(connect(fd, (void *)&target, sizeof(target)));
+	MUST(getsockname(fd, (void *)&name, &length));
+	CHECK_EQ(memcmp(&name.sin6_addr, &own.sin6_addr, 16), 0);
+	CHECK_ERRNO(send(fd, "abcd", 4, 0), ENETUNREACH);
+	/* Addresses of IPv4 itself are none here. */
+	CHECK_ERRNO(connect(fd, (void *)&of_ipv4, 8), EAFNOSUPPORT);
+	CHECK_ERRNO(connect(fd, (void *)&of_ipv4, sizeof(of_ipv4)), EAFNOSUPPORT);
+	memcpy(&name, &of_ipv4, sizeof(of_ipv4));
+	CHECK_ERRNO(connect(fd, (void *)&name, sizeof(name)), EAFNOSUPPORT);
+	CHECK_ERRNO(bind(fd, (void *)&name, sizeof(name)), EINVAL);
+	CHECK_ERRNO(sendto(fd, "abcd", 4, 0, (void *)&name, 16), EINVAL);
+	CHECK_ERRNO(sendto(fd, "abcd", 4, 0, (void *)&name, 20), EINVAL);
+	CHECK_ERRNO(sendto(fd, "abcd", 4, 0, (void *)&name, 24), EAFNOSUPPORT);
+	MUST(close(fd));
+}
+
+/* An address without a family is one of IPv6, and its port is the protocol. */
+TEST(of_ipv6_and_addresses_of_no_family)
+{
+	struct sockaddr_in6 target = to_6("::1", 0);
+	int fd, whole;
+
+	enter();
+	fd = MUST(socket(AF_INET6, SOCK_RAW | SOCK_NONBLOCK, 200));
+	target.sin6_family = AF_UNSPEC;
+	CHECK_EQ(sendto(fd, "abcd", 4, 0, (void *)&target, sizeof(target)), 4);
+	CHECK_EQ(next(fd), 4);
+	target.sin6_port = htons(200);
+	CHECK_EQ(sendto(fd, "abcd", 4, 0, (void *)&target, sizeof(target)), 4);
+	CHECK_EQ(next(fd), 4);
+	target.sin6_port = htons(201);
+	CHECK_ERRNO(sendto(fd, "abcd", 4, 0, (void *)&target, sizeof(target)), EINVAL);
+	target.sin6_port = htons(456);
+	CHECK_ERRNO(sendto(fd, "abcd", 4, 0, (void *)&target, sizeof(target)), EINVAL);
+	target.sin6_family = 77;
+	CHECK_ERRNO(sendto(fd, "abcd", 4, 0, (void *)&target, sizeof(target)), EAFNOSUPPORT);
+	MUST(close(fd));
+	/* Of IPPROTO_RAW what is written has its header. */
+	target = to_6("::1", 201);
+	whole = MUST(socket(AF_INET6, SOCK_RAW | SOCK_NONBLOCK, IPPROTO_RAW));
+	CHECK_ERRNO(sendto(whole, "abcd", 4, 0, (void *)&target, sizeof(target)), EINVAL);
+	target.sin6_port = htons(456);
+	CHECK_ERRNO(sendto(whole, got, 100, 0, (void *)&target, sizeof(target)), EINVAL);
+	MUST(close(whole));
+	fd = MUST(socket(AF_INET6, SOCK_DGRAM, 0));
+	target.sin6_family = 77;
+	CHECK_ERRNO(sendto(fd, "abcd", 4, 0, (void *)&target, sizeof(target)), EINVAL);
+	CHECK_ERRNO(connect(fd, (void *)&target, sizeof(target)), EAFNOSUPPORT);
+	MUST(close(fd));
+}
+
 /* A port is looked at by nobody but whoever asks for the name. */
 TEST(the_peer_by_name)
 {

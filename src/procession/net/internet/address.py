@@ -18,7 +18,7 @@ LOOPBACK_6 = bytes(15) + b"\1"
 BROADCAST_4 = b"\xff\xff\xff\xff"
 LOOPBACK_BROADCAST_4 = bytes((127, 255, 255, 255))
 MAPPED_PREFIX = bytes(10) + b"\xff\xff"
-_SHORTEST_6 = 24
+SHORTEST_6 = 24
 """A struct sockaddr_in6 without its scope (RFC 2133)."""
 
 
@@ -37,7 +37,7 @@ def parse(sockaddr: bytes, family: int) -> tuple[bytes, int]:
         if family_of(sockaddr) != AF_INET:
             raise EAFNOSUPPORT
         return sockaddr[4:8], int.from_bytes(sockaddr[2:4], "big")
-    if len(sockaddr) < _SHORTEST_6:
+    if len(sockaddr) < SHORTEST_6:
         raise EINVAL("a struct sockaddr_in6 is needed")
     if family_of(sockaddr) != AF_INET6:
         raise EAFNOSUPPORT

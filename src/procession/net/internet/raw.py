@@ -6,16 +6,29 @@ from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.errno import (
     EADDRINUSE,
+    EADDRNOTAVAIL,
+    EAFNOSUPPORT,
     EDESTADDRREQ,
     EINVAL,
     EMSGSIZE,
+    ENETUNREACH,
     ENOPROTOOPT,
     EOPNOTSUPP,
 )
 from procession.abi.internet import IpOption, Ipv6Option
 from procession.abi.socket import IpProtocol, SocketLevel, SocketOption
-from procession.abi.word import pack_port
-from procession.net.internet.address import AF_INET, AF_INET6, is_any, is_multicast, scope_of
+from procession.abi.word import pack_port, pack_u16
+from procession.net.internet.address import (
+    AF_INET,
+    AF_INET6,
+    AF_UNSPEC,
+    ANY_4,
+    SHORTEST_6,
+    family_of,
+    is_any,
+    is_multicast,
+    scope_of,
+)
 from procession.net.internet.control import PacketChoice
 from procession.net.internet.datagram import DatagramSocket
 from procession.net.internet.error_queue import report_sent, report_undelivered
@@ -130,16 +143,51 @@ class RawSocket(_MessageSocket):
         self.checksum_place = 2 if family == AF_INET6 and protocol == ICMP6 else -1
         self.local_port = protocol if family == AF_INET6 else 0
         if protocol == _IPPROTO_RAW:
-            self.protocol_options[_HEADER_INCLUDED] = 1
+            self.protocol_options[_HEADER_INCLUDED if family == AF_INET else _HEADER_INCLUDED_6] = 1
         network.raw_sockets[self] = None
 
     def bind(self, address: bytes) -> None:
         """Linux: net/ipv4/raw.c, raw_bind; net/ipv6/raw.c, rawv6_bind."""
+        if self.family == AF_INET6 and family_of(address) != AF_INET6:
+            raise EINVAL("an address of another family")
         wanted, _ = self.parse_for_bind(address)
+        if len(wanted) == 4 and self.family == AF_INET6:
+            raise EADDRNOTAVAIL("an address of IPv4")
         self.check_bindable(wanted, scope_of(address))
         if self.state == ESTABLISHED and self.family == AF_INET:
             raise EINVAL("the socket is connected")
         self.choose_address(wanted)
+
+    def connect(self, address: bytes, flags: int) -> None:
+        """Linux: net/ipv6/datagram.c, ip6_datagram_connect_v6_only."""
+        if self.family == AF_INET6 and family_of(address) not in (AF_UNSPEC, AF_INET6):
+            raise EAFNOSUPPORT
+        super().connect(address, flags)
+
+    def way_to(self, target: bytes, local: bytes | None, scope: int) -> Flow:
+        if len(target) == 4 and self.family == AF_INET6:
+            # Only connect(2) comes so far with it: what the socket is bound to is no source for IPv4.
+            local = ANY_4
+        return super().way_to(target, local, scope)
+
+    def target_of(self, address: bytes | None) -> tuple[bytes, int, int]:
+        """Linux: net/ipv6/raw.c, rawv6_sendmsg: an address of no family is one of IPv6, and a port names the
+        protocol. Addresses that stand for IPv4's are routed as IPv6's, so that there's no way to them.
+        """
+        if self.family == AF_INET:
+            return super().target_of(address)
+        if address is not None:
+            if len(address) < SHORTEST_6:
+                raise EINVAL("a struct sockaddr_in6 is needed")
+            if family_of(address) not in (AF_UNSPEC, AF_INET6):
+                raise EAFNOSUPPORT
+            address = pack_u16(AF_INET6) + address[2:]
+        target, port, scope = super().target_of(address)
+        if address is not None and port and (port > 0xFF or self.protocol not in (port, _IPPROTO_RAW)):
+            raise EINVAL("the port isn't the protocol")
+        if len(target) == 4:
+            raise ENETUNREACH("no way to an address of IPv4")
+        return target, port, scope
 
     @property
     def has_own_header(self) -> bool:

@@ -234,6 +234,9 @@ class UdpSocket(DatagramSocket):
         return self.family == AF_INET6 and len(address) >= 2 and family_of(address) == AF_UNSPEC
 
     def _parse_target(self, address: bytes) -> tuple[bytes, int]:
+        """Linux: net/ipv4/udp.c, udp_sendmsg; net/ipv6/udp.c, udpv6_sendmsg."""
+        if self.family == AF_INET6 and len(address) >= 2 and family_of(address) not in (AF_INET, AF_INET6):
+            raise EINVAL("neither IPv6 nor IPv4")
         if self.family == AF_INET and len(address) >= 16 and family_of(address) not in (AF_INET, AF_UNSPEC):
             raise EAFNOSUPPORT
         if self.family == AF_INET and len(address) >= 16:
