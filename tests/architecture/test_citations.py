@@ -33,6 +33,7 @@ LATER = {
     "include/linux/mm_types.h": "mmf_init_flags",
     "include/linux/huge_mm.h": "vma_thp_disabled",
     "include/uapi/linux/nsfs.h": "init_ns_ino",
+    "kernel/sched/fair.c": "__setparam_fair",
     "kernel/signal.c": "posixtimer_send_sigqueue posixtimer_sig_unignore",
     "kernel/sys.c": "prctl_get_thp_disable prctl_set_thp_disable",
     "kernel/time/posix-timers.c": "posix_timer_delete posixtimer_deliver_signal",

@@ -226,6 +226,78 @@ TEST(attributes_are_set)
 	CHECK_ERRNO(set_attributes(0, &attributes, 0), EPERM);
 }
 
+static uint64_t slice(void)
+{
+	static struct attributes attributes;
+
+	MUST(get_attributes(0, &attributes, ATTRIBUTES_V0, 0));
+	return attributes.runtime;
+}
+
+static uint64_t set_slice(int policy, int flags, uint64_t length_ns)
+{
+	static struct attributes attributes;
+
+	attributes.size = ATTRIBUTES_V0;
+	attributes.policy = policy;
+	attributes.flags = flags;
+	attributes.nice = 19;
+	attributes.runtime = length_ns;
+	MUST(set_attributes(0, &attributes, 0));
+	return slice();
+}
+
+static int child_s_slice_us(void)
+{
+	int length_us, ends[2];
+	pid_t child;
+
+	MUST(pipe(ends));
+	child = (pid_t)MUST(fork());
+	if (child == 0) {
+		length_us = (int)(slice() / 1000);
+		_exit(write(ends[1], &length_us, sizeof(length_us)) != sizeof(length_us));
+	}
+	CHECK_EQ(wait_for(child), EXITED(0));
+	MUST(read(ends[0], &length_us, sizeof(length_us)));
+	return length_us;
+}
+
+static long interval_ms(void)
+{
+	struct timespec interval;
+
+	MUST(sched_rr_get_interval(0, &interval));
+	return interval.tv_sec * 1000 + interval.tv_nsec / 1000000;
+}
+
+/* Since Linux 6.12. */
+TEST(slices_are_asked_for)
+{
+	struct sched_param none = {0};
+	uint64_t usual;
+
+	become_ordinary();
+	usual = set_slice(SCHED_OTHER, 0, 0);
+	CHECK(usual > 100000 && usual < 100000000);
+	CHECK_EQ(set_slice(SCHED_OTHER, 0, 1), 100000);
+	CHECK_EQ(interval_ms(), 0);
+	CHECK_EQ(set_slice(SCHED_OTHER, 0, 1ULL << 63), 100000000);
+	CHECK_EQ(interval_ms(), 100);
+	CHECK_EQ(set_slice(SCHED_BATCH, 0, 50000000), 50000000);
+	/* The older calls leave it, as do who keeps parameters and SCHED_IDLE. */
+	CHECK_OK(sched_setscheduler(0, SCHED_OTHER, &none));
+	CHECK_OK(sched_setparam(0, &none));
+	CHECK_EQ(slice(), 50000000);
+	CHECK_EQ(set_slice(SCHED_OTHER, 0x10, 7000000), 50000000);
+	CHECK_EQ(set_slice(SCHED_BATCH, 8, 20000000), 20000000);
+	/* A child has its parent's, unless it's to be reset. */
+	CHECK_EQ(child_s_slice_us(), 20000);
+	CHECK_EQ(set_slice(SCHED_OTHER, 1, 30000000), 30000000);
+	CHECK_EQ(child_s_slice_us(), (int)(usual / 1000));
+	CHECK_EQ(set_slice(SCHED_IDLE, 1, 10000000), 30000000);
+}
+
 TEST(deadlines_are_checked)
 {
 	struct attributes attributes = {.size = ATTRIBUTES_V0, .policy = SCHED_DEADLINE};

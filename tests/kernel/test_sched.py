@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import groupby, pairwise
+from statistics import median
 from struct import pack, unpack
 
 import pytest
 
 from procession.hardware.engines.scripted import Branch, Call, ScriptedEngine, Step, Work
-from procession.kernel.sched.entity import ROUND_ROBIN_SLICE_NS
+from procession.kernel.sched.entity import BASE_SLICE_NS, ROUND_ROBIN_SLICE_NS
 from procession.kernel.sched.priority import SchedulingChange, set_scheduling
 from procession.kernel.sched.run_queue import MINIMUM_TURN_NS
 from procession.kernel.task import Task
@@ -218,6 +219,19 @@ class TestFair:
 
         assert run(1) == run(1)
         assert run(1) != run(2)
+
+    @pytest.mark.parametrize("slice_ns", [0, MS, 20 * MS])
+    def test_takes_turns_of_the_slice_that_was_asked_for(self, race: Race, slice_ns: int) -> None:
+        ask = Call(SETATTR, 0, pack("<IIQiIQQQ", 48, 0, 0, 0, 0, slice_ns, 0, 0), 0)
+        for _ in range(2):
+            race.start(ask, *forever(Note(race), Work(2500)))
+        race.run_for(500 * MS)
+        starts = [next(notes)[0] for _, notes in groupby(race.log, key=lambda note: note[1])]
+        lengths = [after - before for before, after in pairwise(starts[2:])]
+        expected_ns = slice_ns or BASE_SLICE_NS
+        assert len(lengths) > 20
+        # One that is hardly ahead of the other may go on for another.
+        assert expected_ns * 0.85 < median(lengths) <= expected_ns * 1.1
 
 
 class TestRealTime:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.kernel.sched.priority import SCHED_DEADLINE
-from procession.kernel.sched.run_queue import SLICE_NS, weight_of
+from procession.kernel.sched.run_queue import weight_of
 from procession.kernel.task_state import TaskState
 from procession.procfs.process_status import priority
 
@@ -55,7 +55,7 @@ def show_sched(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
             (b"dl.deadline", b"%d" % entity.deadline_ns),
         )
     elif priority(task) >= 0:
-        rows.append((b"se.slice", b"%d" % SLICE_NS))
+        rows.append((b"se.slice", b"%d" % entity.slice_ns))
     return heading + b"-" * 67 + b"\n" + b"".join(b"%-45s:%21s\n" % row for row in rows)
 
 

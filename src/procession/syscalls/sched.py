@@ -13,9 +13,9 @@ from procession.abi.structure import U32
 from procession.abi.time import Timespec
 from procession.abi.word import pack_bits, pack_u32
 from procession.kernel.cgroup.cpuset import processors_of, restrict
-from procession.kernel.sched.core import TIME_SLICE_NS
 from procession.kernel.sched.deadline import has_bandwidth_for
 from procession.kernel.sched.priority import (
+    BEFORE_FAIR,
     HIGHEST_NICE,
     LOWEST_NICE,
     REAL_TIME,
@@ -32,6 +32,7 @@ from procession.kernel.sched.priority import (
     task_or_self,
 )
 from procession.kernel.security.capability import CAP_SYS_NICE
+from procession.kernel.time.posix_clock import TICK_NS
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import Address, Choice, In, InOut, Int, Out, UInt
 
@@ -165,6 +166,7 @@ def sched_setattr(task: Task, pid: Int, attr: InOut[SchedAttr], flags: UInt) -> 
             keeps_parameters=keeps_parameters,
             clamps=bool(value.sched_flags & _FLAGS_UTIL_CLAMP),
             deadline_flags=value.sched_flags & _DEADLINE_FLAGS,
+            slice_ns=value.sched_runtime,
         ),
     )
 
@@ -205,7 +207,7 @@ def sched_getattr(task: Task, pid: Int, attr: Out[SchedAttr], size: UInt, flags:
         value.sched_priority = target.realtime_priority
     else:
         value.sched_nice = target.nice
-        value.sched_runtime = TIME_SLICE_NS
+        value.sched_runtime = target.entity.slice_ns
     task.mm.write(attr.address, value.pack()[: value.size])
 
 
@@ -233,9 +235,13 @@ def _is_real_time(policy: int) -> bool:
 def sched_rr_get_interval(task: Task, pid: Int, interval: Out[Timespec]) -> None:
     """sched_rr_get_interval(2). Linux: kernel/sched/syscalls.c, sched_rr_get_interval."""
     _check_pid(pid)
-    policy = task_or_self(task, pid).policy
-    # Of the others Linux tells whole ticks, and their slice is shorter than one.
-    slice_ns = task.kernel.scheduler.rules.round_robin_ns if policy == SCHED_RR else 0
+    target = task_or_self(task, pid)
+    slice_ns = 0
+    if target.policy == SCHED_RR:
+        slice_ns = task.kernel.scheduler.rules.round_robin_ns
+    elif target.policy not in BEFORE_FAIR:
+        # Of their slices Linux tells whole ticks.
+        slice_ns = target.entity.slice_ns // TICK_NS * TICK_NS
     interval.put(Timespec(*divmod(slice_ns, NS_PER_S)))
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from procession.kernel.observer import CAUSE_QUEUE, WAKE
 from procession.kernel.rlimit import RLIM_INFINITY, RLIMIT_CPU, RLIMIT_RTTIME
 from procession.kernel.sched.deadline import renew_deadline, throttle
+from procession.kernel.sched.entity import BASE_SLICE_NS
 from procession.kernel.sched.many_queues import FEW_QUEUES, charge_wait, uncharge_wait
 from procession.kernel.sched.priority import SCHED_DEADLINE, SCHED_FIFO, SCHED_NORMAL, SCHED_RR
 from procession.kernel.sched.rules import SchedulingRules
@@ -15,7 +16,6 @@ from procession.kernel.sched.run_queue import (
     CLASS_REALTIME,
     MINIMUM_TURN_NS,
     NICE_0_WEIGHT,
-    SLICE_NS,
     RunQueue,
     class_of,
     priority_of,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from procession.kernel.futex.queue import FutexWaiter
     from procession.kernel.kernel import Kernel
 
-TIME_SLICE_NS = SLICE_NS
+TIME_SLICE_NS = BASE_SLICE_NS
 NS_PER_US = 1000
 TURN_NS = 1_000_000
 """How far the work of one processor may go before that of another."""
@@ -371,7 +371,7 @@ class Scheduler:
         is_normal = task.policy == SCHED_NORMAL and not entity.inherited_priority
         kind = CLASS_FAIR if is_normal else class_of(task)
         if kind == CLASS_FAIR:
-            length_ns = SLICE_NS
+            length_ns = entity.slice_ns
         elif kind == CLASS_REALTIME:
             length_ns = self._realtime_slice_ns(task)
         else:
@@ -382,7 +382,7 @@ class Scheduler:
         if others or (kind == CLASS_FAIR and run_queue.count):
             variant = kernel.decider.choose("time-slice", _SLICE_VARIANTS)
             if kind == CLASS_FAIR:
-                length_ns -= variant * SLICE_NS // (8 * _SLICE_VARIANTS)
+                length_ns -= variant * length_ns // (8 * _SLICE_VARIANTS)
             if others:
                 turn_ns = TURN_NS - variant * TURN_NS // (8 * _SLICE_VARIANTS)
                 ahead_ns = run_queue.work_ns - min(queue.work_ns for queue in others)

@@ -11,6 +11,8 @@ EVERY_PROCESSOR = -1
 """A mask of processors that leaves out none."""
 ROUND_ROBIN_SLICE_NS = 100_000_000
 """kernel.sched_rr_timeslice_ms."""
+BASE_SLICE_NS = 3_000_000
+"""sched_base_slice_ns of a machine with one processor."""
 
 
 class SchedulingEntity:
@@ -25,8 +27,9 @@ class SchedulingEntity:
     another, `move_count` how often it has. It was let run `run_count` times, last at `run_since_ns`, and
     waited for that `waited_ns` in all, the last time from `waits_since_ns` on. `parked_in` is the share of a
     control group that is used up, for which it waits runnable and in no queue. `inherited_priority` is the
-    highest real-time priority of those who wait for a lock of the task, 0 for none. `slice_left_ns` is
-    SCHED_RR's, `realtime_ns` how long it has run by a real-time policy since it last slept (RLIMIT_RTTIME).
+    highest real-time priority of those who wait for a lock of the task, 0 for none. `slice_ns` is how long a
+    turn of it is among fair tasks (sched_setattr(2)), `slice_left_ns` what is left of one of SCHED_RR,
+    `realtime_ns` how long it has run by a real-time policy since it last slept (RLIMIT_RTTIME).
     The rest is SCHED_DEADLINE's: what it asked for, what is left of it, and until when.
     """
 
@@ -48,6 +51,7 @@ class SchedulingEntity:
         "run_since_ns",
         "runtime_ns",
         "slice_left_ns",
+        "slice_ns",
         "ticket",
         "virtual_runtime_ns",
         "waited_ns",
@@ -69,6 +73,7 @@ class SchedulingEntity:
         self.ticket = 0
         self.inherited_priority = 0
         self.slice_left_ns = ROUND_ROBIN_SLICE_NS
+        self.slice_ns = BASE_SLICE_NS
         self.realtime_ns = 0
         self.runtime_ns = 0
         self.relative_deadline_ns = 0
@@ -85,4 +90,5 @@ class SchedulingEntity:
         twin.allowed = self.allowed
         twin.wanted = self.wanted
         twin.virtual_runtime_ns = self.virtual_runtime_ns
+        twin.slice_ns = self.slice_ns
         return twin

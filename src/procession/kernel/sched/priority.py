@@ -11,6 +11,7 @@ from procession.abi.resource import PriorityWhich
 from procession.abi.sched import SchedPolicy
 from procession.kernel.pid import find_pid, find_task
 from procession.kernel.rlimit import RLIMIT_NICE, RLIMIT_RTPRIO
+from procession.kernel.sched.entity import BASE_SLICE_NS
 from procession.kernel.security.capability import CAP_SYS_ADMIN, CAP_SYS_NICE
 from procession.kernel.time.costs import SEEN_FRAME_NS, SEEN_TASK_NS
 
@@ -30,6 +31,7 @@ BEFORE_FAIR = (*REAL_TIME, SCHED_DEADLINE)
 POLICIES = (*FAIR, *REAL_TIME, SCHED_IDLE, SCHED_DEADLINE)
 LARGEST_REAL_TIME_PRIORITY = 99
 LOWEST_NICE, HIGHEST_NICE = -20, 19
+_SHORTEST_SLICE_NS, _LONGEST_SLICE_NS = 100_000, 100_000_000
 
 PRIO_PROCESS = int(PriorityWhich.PRIO_PROCESS)
 PRIO_PGRP = int(PriorityWhich.PRIO_PGRP)
@@ -63,6 +65,7 @@ def sched_fork(parent: Task, child: Task) -> None:
             child.nice = 0
         else:
             child.nice = max(child.nice, 0)
+        child.entity.slice_ns = BASE_SLICE_NS
 
 
 def task_or_self(task: Task, pid: int) -> Task:
@@ -103,8 +106,9 @@ def check_capabilities_below(task: Task, target: Task) -> None:
 class SchedulingChange:
     """What sched_setscheduler(2) or sched_setattr(2) asks for: policy None keeps the present one.
 
-    With `keeps_parameters` it's only checked, and neither policy nor parameters change. `clamps` asks for
-    bounds of utilization.
+    With `keeps_parameters` it's only checked, and neither policy nor parameters change. `slice_ns` is how
+    long turns of a fair task are to be, 0 for the usual, None for as they are. `clamps` asks for bounds of
+    utilization.
     """
 
     __slots__ = (
@@ -116,6 +120,7 @@ class SchedulingChange:
         "realtime_priority",
         "reservation",
         "resets_on_fork",
+        "slice_ns",
     )
 
     def __init__(
@@ -129,6 +134,7 @@ class SchedulingChange:
         keeps_parameters: bool = False,
         clamps: bool = False,
         deadline_flags: int = 0,
+        slice_ns: int | None = None,
     ) -> None:
         # SCHED_DEADLINE's runtime, relative deadline and period in nanoseconds.
         self.reservation = reservation
@@ -139,6 +145,7 @@ class SchedulingChange:
         self.keeps_parameters = keeps_parameters
         self.clamps = clamps
         self.deadline_flags = deadline_flags
+        self.slice_ns = slice_ns
 
 
 def set_scheduling(task: Task, target: Task, change: SchedulingChange) -> None:
@@ -168,9 +175,13 @@ def set_scheduling(task: Task, target: Task, change: SchedulingChange) -> None:
         return
     target.policy = policy
     target.realtime_priority = priority
+    entity = target.entity
     if policy in FAIR:
         target.nice = change.nice
-    entity = target.entity
+        if change.slice_ns is not None:
+            # Linux: kernel/sched/fair.c, __setparam_fair.
+            length_ns = min(max(change.slice_ns, _SHORTEST_SLICE_NS), _LONGEST_SLICE_NS)
+            entity.slice_ns = length_ns if change.slice_ns else BASE_SLICE_NS
     if policy == SCHED_DEADLINE and change.reservation is not None:
         entity.runtime_ns, entity.relative_deadline_ns, entity.period_ns = change.reservation
         entity.deadline_flags = change.deadline_flags

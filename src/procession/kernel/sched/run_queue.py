@@ -6,6 +6,7 @@ from collections import deque
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
+from procession.kernel.sched.entity import BASE_SLICE_NS
 from procession.kernel.sched.priority import (
     LARGEST_REAL_TIME_PRIORITY,
     SCHED_BATCH,
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from procession.kernel.task import Task
     from procession.kernel.time.clock import Clock
 
-SLICE_NS = 3_000_000
-"""sched_base_slice_ns of a machine with one processor."""
 WAKEUP_GRANULARITY_NS = 100_000
 """How much further the running task must be than one that wakes, to be preempted by it: Linux's switches are
 cheap enough for nothing at all."""
@@ -144,8 +143,8 @@ class RunQueue:
         kind = CLASS_FAIR if is_normal else class_of(task)
         if kind == CLASS_FAIR:
             runtime_ns = entity.virtual_runtime_ns
-            if has_slept and runtime_ns < self.minimum_runtime_ns - SLICE_NS:
-                entity.virtual_runtime_ns = runtime_ns = self.minimum_runtime_ns - SLICE_NS
+            if has_slept and runtime_ns < self.minimum_runtime_ns - BASE_SLICE_NS:
+                entity.virtual_runtime_ns = runtime_ns = self.minimum_runtime_ns - BASE_SLICE_NS
             heappush(self.fair, (runtime_ns, ticket, task))
         elif kind == CLASS_REALTIME:
             priority = priority_of(task)
