@@ -61,6 +61,9 @@ class TestClock:
     def spend_random(self, byte_count: int) -> None:
         """And here."""
 
+    def spend_looking(self, object_count: int) -> None:
+        """And here."""
+
     def spend_typing(self, character_count: int) -> None:
         """And here."""
 

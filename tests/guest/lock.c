@@ -1,6 +1,7 @@
 /* Locks on files: flock(2), fcntl(2). */
 #include "check.h"
 
+#include <sched.h>
 #include <sys/file.h>
 
 static int opened(const char *path, int flags)
@@ -168,4 +169,96 @@ TEST(closing_a_place_keeps_the_locks_of_its_file)
 		_exit(asked.l_type == F_UNLCK ? 0 : 1);
 	}
 	CHECK_EQ(wait_for(child), EXITED(0));
+}
+
+static off_t first_in_the_way(int fd)
+{
+	struct flock asked = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+	MUST(fcntl(fd, F_OFD_GETLK, &asked));
+	return asked.l_type == F_UNLCK ? -1 : asked.l_start;
+}
+
+/* Whose locks came first is asked before where they begin, as long as an owner has any. */
+TEST(which_of_many_is_in_the_way)
+{
+	int first, second, asking;
+
+	enter_scratch();
+	write_file("lock", "", 0644);
+	first = opened("lock", O_RDWR);
+	second = opened("lock", O_RDWR);
+	asking = opened("lock", O_RDWR);
+	MUST(lock_record(first, F_OFD_SETLK, F_RDLCK, 100, 10));
+	MUST(lock_record(second, F_OFD_SETLK, F_RDLCK, 0, 10));
+	MUST(lock_record(first, F_OFD_SETLK, F_RDLCK, 200, 5));
+	CHECK_EQ(first_in_the_way(asking), 100);
+	MUST(lock_record(first, F_OFD_SETLK, F_UNLCK, 100, 10));
+	CHECK_EQ(first_in_the_way(asking), 200);
+	MUST(lock_record(first, F_OFD_SETLK, F_WRLCK, 200, 5));
+	CHECK_EQ(first_in_the_way(asking), 200);
+	MUST(lock_record(first, F_OFD_SETLK, F_WRLCK, 190, 30));
+	CHECK_EQ(first_in_the_way(asking), 190);
+	MUST(lock_record(first, F_OFD_SETLK, F_UNLCK, 0, 0));
+	MUST(lock_record(first, F_OFD_SETLK, F_RDLCK, 200, 5));
+	CHECK_EQ(first_in_the_way(asking), 0);
+	MUST(close(first));
+	MUST(close(second));
+	MUST(close(asking));
+}
+
+/* The locks on a file in /proc/locks, such as "WRITE 0 99, READ 5 EOF". */
+static const char *listed(int fd)
+{
+	static char all[1 << 16], found[512];
+	char ending[32], kind[8], file[64], end[24];
+	struct stat status;
+	unsigned long start;
+	int list = opened("/proc/locks", O_RDONLY), length, put = 0;
+
+	MUST(fstat(fd, &status));
+	snprintf(ending, sizeof(ending), ":%lu", (unsigned long)status.st_ino);
+	length = (int)MUST(read(list, all, sizeof(all) - 1));
+	all[length] = found[0] = 0;
+	MUST(close(list));
+	for (char *line = strtok(all, "\n"); line != NULL; line = strtok(NULL, "\n"))
+		if (sscanf(line, "%*s %*s %*s %7s %*s %63s %lu %23s", kind, file, &start, end) == 4 &&
+		    strlen(file) > strlen(ending) && strcmp(file + strlen(file) - strlen(ending), ending) == 0)
+			put += snprintf(found + put, sizeof(found) - put, "%s%s %lu %s", put ? ", " : "", kind, start, end);
+	return found;
+}
+
+TEST(the_newest_is_listed_first)
+{
+	cpu_set_t one;
+	int fd, apart;
+
+	/* Each processor has a list. */
+	CPU_ZERO(&one);
+	CPU_SET(sched_getcpu(), &one);
+	MUST(sched_setaffinity(0, sizeof(one), &one));
+	enter_scratch();
+	write_file("lock", "", 0644);
+	fd = opened("lock", O_RDWR);
+	apart = opened("lock", O_RDWR);
+	MUST(lock_record(fd, F_SETLK, F_RDLCK, 0, 1));
+	MUST(lock_record(fd, F_SETLK, F_WRLCK, 2, 1));
+	MUST(lock_record(apart, F_OFD_SETLK, F_RDLCK, 10, 5));
+	CHECK_STRING(listed(fd), "READ 10 14, WRITE 2 2, READ 0 0");
+	/* One that grows keeps its place, one of the other kind takes a new one, and the first part of two does. */
+	MUST(lock_record(fd, F_SETLK, F_RDLCK, 1, 1));
+	CHECK_STRING(listed(fd), "READ 10 14, WRITE 2 2, READ 0 1");
+	MUST(lock_record(fd, F_SETLK, F_WRLCK, 0, 10));
+	CHECK_STRING(listed(fd), "WRITE 0 9, READ 10 14");
+	MUST(lock_record(fd, F_SETLK, F_UNLCK, 4, 2));
+	CHECK_STRING(listed(fd), "WRITE 0 3, WRITE 6 9, READ 10 14");
+	MUST(lock_record(apart, F_OFD_SETLK, F_UNLCK, 12, 0));
+	CHECK_STRING(listed(fd), "WRITE 0 3, WRITE 6 9, READ 10 11");
+	MUST(flock(fd, LOCK_SH));
+	MUST(lock_record(fd, F_SETLK, F_RDLCK, 7, 1));
+	CHECK_STRING(listed(fd), "WRITE 6 6, READ 7 7, READ 0 EOF, WRITE 0 3, WRITE 8 9, READ 10 11");
+	MUST(flock(fd, LOCK_EX));
+	CHECK_STRING(listed(fd), "WRITE 0 EOF, WRITE 6 6, READ 7 7, WRITE 0 3, WRITE 8 9, READ 10 11");
+	MUST(close(fd));
+	MUST(close(apart));
 }

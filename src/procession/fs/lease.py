@@ -36,13 +36,15 @@ class LeaseHolder(Protocol):
 class Lease:
     """A lease of one open file (Linux: include/linux/filelock.h, struct file_lease).
 
-    `kind` is F_RDLCK or F_WRLCK. While it's being broken, `unlock_at_ns` says when it ends by itself, or
-    `downgrade_at_ns` when it becomes a read lease, both on the monotonic clock; None while nobody wants that.
+    `kind` is F_RDLCK or F_WRLCK, `number` its place among all locks of the machine. While it's being broken,
+    `unlock_at_ns` says when it ends by itself, or `downgrade_at_ns` when it becomes a read lease, both on the
+    monotonic clock; None while nobody wants that.
     """
 
-    __slots__ = ("downgrade_at_ns", "file", "holder", "kind", "pid", "unlock_at_ns")
+    __slots__ = ("downgrade_at_ns", "file", "holder", "kind", "number", "pid", "unlock_at_ns")
 
-    def __init__(self, file: File, kind: int, pid: ProcessId, holder: LeaseHolder) -> None:
+    def __init__(self, number: int, file: File, kind: int, pid: ProcessId, holder: LeaseHolder) -> None:
+        self.number = number
         self.file = file
         self.kind = kind
         self.pid = pid
@@ -117,7 +119,8 @@ class FileLeases:
             self._change(mine, kind)
             return
         inode.superblock.vfs.accounts.add_lease()
-        self.leases.append(Lease(file, kind, pid, holder))
+        assert inode.locks is not None
+        self.leases.append(Lease(inode.locks.next_number(), file, kind, pid, holder))
         # The holder is told as of readiness, and F_GETFL says so. Linux: fs/fcntl.c, fasync_insert_entry.
         file.flags |= _FASYNC
         self._note_change()

@@ -31,9 +31,10 @@ class RecordLock:
 
     `owner` is a table of descriptors, or an open file for an open-file-description lock. `kind` is F_RDLCK
     or F_WRLCK; `pid` is who took it, None for an open file; `file` is the open file by which it was taken.
+    `number` says its place among all locks of the machine, 0 before it has one.
     """
 
-    __slots__ = ("end", "file", "kind", "owner", "pid", "start")
+    __slots__ = ("end", "file", "kind", "number", "owner", "pid", "start")
 
     def __init__(self, owner: FdTable | File, pid: ProcessId | None, kind: int, start: int, end: int) -> None:
         self.owner = owner
@@ -42,11 +43,13 @@ class RecordLock:
         self.start = start
         self.end = end
         self.file: File | None = None
+        self.number = 0
 
     def part(self, start: int, end: int) -> RecordLock:
-        """The same lock on fewer bytes."""
+        """The same lock on other bytes."""
         part = RecordLock(self.owner, self.pid, self.kind, start, end)
         part.file = self.file
+        part.number = self.number
         return part
 
     def conflicts(self, other: RecordLock) -> bool:
@@ -110,8 +113,9 @@ def live_requests(requests: list[LockRequest]) -> list[LockRequest]:
 
 
 class WholeLock(NamedTuple):
-    """What flock(2) takes; `pid` is who took it."""
+    """What flock(2) takes; `pid` is who took it, `number` its place among all locks of the machine."""
 
+    number: int
     is_exclusive: bool
     pid: "ProcessId"  # noqa: UP037
 
@@ -151,47 +155,62 @@ class FileLocks:
 
     def conflict(self, wanted: RecordLock) -> RecordLock | None:
         """The first lock that keeps `wanted` from being taken, None if none does."""
-        return self.locks.conflict(wanted)
+        found, looked_at = self.locks.conflict(wanted)
+        if looked_at:
+            self.inode.superblock.vfs.clock.spend_looking(looked_at)
+        return found
 
     def apply(self, wanted: RecordLock) -> None:
         """Give `wanted.owner` this lock, or none for F_UNLCK, on these bytes, whatever it had on them.
 
-        Locks of one kind that touch become one, which is the older. Raises ENOLCK. Linux: fs/locks.c,
-        posix_lock_inode.
+        Locks of one kind that touch become one, which is the older, unless the new one has taken the place of
+        one of the other kind before. Raises ENOLCK. Linux: fs/locks.c, posix_lock_inode.
         """
         locks, start, end = self.locks, wanted.start, wanted.end
         self.accounts.check_locks()
         replaced: list[Entry] = []
         parts: list[RecordLock] = []
         taken: RecordLock | None = None if wanted.kind == F_UNLCK else wanted.part(start, end)
-        is_weakened = has_merged = False
+        split: RecordLock | None = None
+        is_weakened = has_place = False
         for entry in locks.touching(wanted.owner, start, end):
             held = entry[2]
             is_apart = held.end < start or end < held.start
             if taken is not None and held.kind == wanted.kind:
-                older = taken if has_merged else held
+                older = taken if has_place else held
                 taken = older.part(min(taken.start, held.start), max(taken.end, held.end))
-                has_merged = True
+                has_place = True
             elif is_apart:
                 continue
             else:
+                has_place = has_place or (start <= held.start and held.end <= end)
                 if held.start < start:
                     parts.append(held.part(held.start, start - 1))
                 if end < held.end:
+                    # Of two parts the second is the old one.
+                    split = parts[-1] if held.start < start else None
                     parts.append(held.part(end + 1, held.end))
             if not is_apart:
                 is_weakened = is_weakened or wanted.kind == F_UNLCK or held.kind == F_WRLCK
             replaced.append(entry)
         if taken is not None:
             parts.append(taken)
+            if not taken.number:
+                taken.number = self.next_number()
+        if split is not None:
+            split.number = self.next_number()
         self.accounts.count_locks(len(parts) - len(replaced))
-        for entry in replaced:
-            locks.remove(entry)
-        for part in parts:
-            locks.add(part)
+        if parts or replaced:
+            locks.replace(wanted.owner, replaced, parts)
         self.note_change()
         if is_weakened:
             self.wake_requests()
+
+    def next_number(self) -> int:
+        """The number of a new lock."""
+        vfs = self.inode.superblock.vfs
+        vfs.lock_number += 1
+        return vfs.lock_number
 
     def note_change(self) -> None:
         """A lock has been taken or given up: keep the list of locked files right."""
@@ -370,7 +389,7 @@ def flock(file: File, pid: ProcessId, *, is_exclusive: bool, is_blocking: bool) 
         if not is_blocking:
             raise EAGAIN
         raise Sleep(locks.queue)
-    locks.whole[file] = WholeLock(is_exclusive, pid)
+    locks.whole[file] = WholeLock(locks.next_number(), is_exclusive, pid)
     locks.note_change()
 
 

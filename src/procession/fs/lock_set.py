@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from procession.fs.lock import RecordLock
 
 F_RDLCK = int(LockType.F_RDLCK)
-# A lock among others: its first byte, its number, which no other has, and itself.
+# A lock among others: its first byte, its number, which no other of the machine has, and itself.
 Entry = tuple[int, int, "RecordLock"]
 
 
@@ -24,50 +24,48 @@ def _shape(lock: RecordLock) -> tuple[int, int]:
 class LockSet:
     """Locks of many owners; those of one owner have no byte in common.
 
-    `owned` has each owner's locks, sorted. `alike` has all, sorted, by their kind and the bits of their
-    length: of those whose length is below a power of two, only the ones that begin within that of some bytes
-    can be on these.
+    `owned` has each owner's locks, sorted, in the order in which the owners came. `alike` has all, sorted, by
+    their kind and the bits of their length: of those whose length is below a power of two, only the ones that
+    begin within that of some bytes can be on these.
     """
 
-    __slots__ = ("alike", "count", "next_number", "owned")
+    __slots__ = ("alike", "count", "owned")
 
     def __init__(self) -> None:
         self.owned: dict[FdTable | File, list[Entry]] = {}
         self.alike: dict[tuple[int, int], list[Entry]] = {}
         self.count = 0
-        self.next_number = 0
 
     def all(self) -> list[RecordLock]:
         """The locks, sorted by their first byte."""
         entries = [entry for owned in self.owned.values() for entry in owned]
         return [lock for _, _, lock in sorted(entries)]
 
-    def add(self, lock: RecordLock) -> None:
-        """Put in a lock that has no byte in common with its owner's others."""
-        entry = (lock.start, self.next_number, lock)
-        self.next_number += 1
-        self.count += 1
-        insort(self.owned.setdefault(lock.owner, []), entry)
-        insort(self.alike.setdefault(_shape(lock), []), entry)
-
-    def remove(self, entry: Entry) -> None:
-        """Take a lock out, as `touching` gave it."""
-        lock = entry[2]
-        shape = _shape(lock)
-        owned, alike = self.owned[lock.owner], self.alike[shape]
-        del owned[bisect_left(owned, entry)]
-        del alike[bisect_left(alike, entry)]
+    def replace(self, owner: FdTable | File, old: list[Entry], new: list[RecordLock]) -> None:
+        """Put `new` into the place of `old`, as `touching` gave them: locks of `owner` that have no byte in
+        common with its others. An owner that has none any more comes last when it has some again.
+        """
+        owned = self.owned.setdefault(owner, [])
+        for entry in old:
+            shape = _shape(entry[2])
+            alike = self.alike[shape]
+            del owned[bisect_left(owned, entry)]
+            del alike[bisect_left(alike, entry)]
+            if not alike:
+                del self.alike[shape]
+        for lock in new:
+            entry = (lock.start, lock.number, lock)
+            insort(owned, entry)
+            insort(self.alike.setdefault(_shape(lock), []), entry)
+        self.count += len(new) - len(old)
         if not owned:
-            del self.owned[lock.owner]
-        if not alike:
-            del self.alike[shape]
-        self.count -= 1
+            del self.owned[owner]
 
     def remove_owner(self, owner: FdTable | File) -> int:
         """Take out all locks of `owner`; how many there were."""
         entries = list(self.owned.get(owner, ()))
-        for entry in entries:
-            self.remove(entry)
+        if entries:
+            self.replace(owner, entries, [])
         return len(entries)
 
     def touching(self, owner: FdTable | File, start: int, end: int) -> list[Entry]:
@@ -80,19 +78,34 @@ class LockSet:
             first -= 1
         return owned[first : bisect_right(owned, (end + 2,))]
 
-    def conflict(self, wanted: RecordLock) -> RecordLock | None:
-        """The lock with the lowest first byte that keeps `wanted` from being taken, None if none does."""
-        found: Entry | None = None
+    def has_conflict(self, wanted: RecordLock) -> bool:
+        """Whether a lock keeps `wanted` from being taken."""
         for (kind, length_bits), entries in self.alike.items():
             if kind == wanted.kind == F_RDLCK:
                 continue
             position = bisect_left(entries, (wanted.start - (1 << length_bits) + 2,))
-            while position < len(entries):
-                entry = entries[position]
-                if entry[0] > wanted.end or (found is not None and found < entry):
-                    break
-                if entry[2].conflicts(wanted):
-                    found = entry
-                    break
+            while position < len(entries) and entries[position][0] <= wanted.end:
+                if entries[position][2].conflicts(wanted):
+                    return True
                 position += 1
-        return None if found is None else found[2]
+        return False
+
+    def conflict(self, wanted: RecordLock) -> tuple[RecordLock | None, int]:
+        """The first lock that keeps `wanted` from being taken, None if none does: of the owner that came
+        first, that with the lowest first byte. And how many owners and locks were looked at for that.
+        """
+        looked_at = 0
+        if self.has_conflict(wanted):
+            for owner, owned in self.owned.items():
+                looked_at += 1
+                if owner is wanted.owner:
+                    continue
+                first = bisect_left(owned, (wanted.start,))
+                for position in range(max(first - 1, 0), len(owned)):
+                    lock = owned[position][2]
+                    if lock.start > wanted.end:
+                        break
+                    looked_at += 1
+                    if lock.conflicts(wanted):
+                        return lock, looked_at
+        return None, looked_at

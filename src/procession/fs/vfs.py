@@ -59,6 +59,9 @@ class Clock(Protocol):
     def spend_random(self, byte_count: int, /) -> None:
         """So many random bytes have been made."""
 
+    def spend_looking(self, object_count: int, /) -> None:
+        """So many locks have been looked at for whether they are in the way."""
+
     def spend_typing(self, character_count: int, /) -> None:
         """A terminal has looked at so many characters one by one."""
 
@@ -114,6 +117,7 @@ class Vfs:
         "init_user_namespace",
         "lease_break_time_s",
         "lock_requests",
+        "lock_number",
         "locked_inodes",
         "log",
         "memory",
@@ -145,6 +149,7 @@ class Vfs:
         # The POSIX locks that tasks wait for, on whatever file: who waits for whom (in Linux, blocked_hash).
         self.lock_requests = LockRequests()
         # The files on which there are locks, in the order in which they were first locked.
+        self.lock_number = 0
         self.locked_inodes: dict[Inode, None] = {}
         # proc_sys_fs(5): whether links, and O_CREAT in sticky directories, are kept from being abused.
         self.protected_symlinks = 0

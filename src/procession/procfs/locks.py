@@ -23,41 +23,44 @@ LOCK_EX = int(FlockOperation.LOCK_EX)
 
 
 def show_locks(kernel: Kernel) -> bytes:
-    """/proc/locks: a number for each lock, which those have too that wait for it.
+    """/proc/locks, the newest first: a number for each lock, which those have too that wait for it.
 
     Locks of processes that the reader doesn't see aren't shown. Linux: fs/locks.c, locks_show,
     lock_get_status.
     """
     reader = kernel.seen_pid_namespace
-    lines: list[bytes] = []
-    number = 0
-    for inode in reversed(kernel.vfs.locked_inodes):
+    shown: list[tuple[int, list[bytes]]] = []
+    for inode in kernel.vfs.locked_inodes:
         locks = inode.locks
         assert locks is not None
         # Whoever waits for a whole file waits for all that have it.
         waiting = waiting_for_whole(inode, locks, reader)
         for lock in locks.whole.values():
-            number += 1
-            if lock.pid.number_in(reader):
-                line = whole_line(inode, lock.pid, reader, is_exclusive=lock.is_exclusive)
-                lines.append(b"%d: %s" % (number, line))
-            lines += (b"%d: -> %s" % (number, line) for line in waiting)
+            lines = [b"-> " + line for line in waiting]
             waiting = []
+            if lock.pid.number_in(reader):
+                lines.insert(0, whole_line(inode, lock.pid, reader, is_exclusive=lock.is_exclusive))
+            shown.append((lock.number, lines))
         for lease in locks.leases.leases:
-            number += 1
-            if lease.pid.number_in(reader):
-                lines.append(b"%d: %s" % (number, lease_line(inode, lease, reader)))
+            is_seen = lease.pid.number_in(reader)
+            shown.append((lease.number, [lease_line(inode, lease, reader)] if is_seen else []))
         wanted: dict[RecordLock, list[RecordLock]] = {}
         for request in live_requests(locks.requests):
             blocker = locks.conflict(request.wanted)
             if blocker is not None:
                 wanted.setdefault(blocker, []).append(request.wanted)
         for held in locks.records:
-            number += 1
-            for arrow, record in ((b"", held), *((b"-> ", each) for each in wanted.get(held, ()))):
-                if holder_number(record, reader):
-                    lines.append(b"%d: %s%s" % (number, arrow, record_line(inode, record, reader)))
-    return b"".join(line + b"\n" for line in lines)
+            parties = ((b"", held), *((b"-> ", each) for each in wanted.get(held, ())))
+            lines = [
+                arrow + record_line(inode, record, reader)
+                for arrow, record in parties
+                if holder_number(record, reader)
+            ]
+            shown.append((held.number, lines))
+    shown.sort(reverse=True)
+    return b"".join(
+        b"%d: %s\n" % (place, line) for place, (_, lines) in enumerate(shown, 1) for line in lines
+    )
 
 
 def show_locks_of_file(file: File, table: FdTable, reader: PidNamespace) -> bytes:
