@@ -61,6 +61,7 @@ HEADERS: dict[str, tuple[str, ...]] = {
     "ioprio": ("linux/ioprio.h",),
     "ipc": ("limits.h linux/ipc.h linux/shm.h linux/sem.h linux/msg.h", "sys/shm.h"),
     "kcmp": ("linux/kcmp.h",),
+    "keyctl": ("linux/keyctl.h",),
     "landlock": ("linux/landlock.h",),
     "nsfs": ("linux/nsfs.h",),
     "limits": ("linux/limits.h linux/binfmts.h",),

@@ -35,6 +35,7 @@ NEEDS_ROOT = {
     "file_flags",
     "handle",
     "kernel_log",
+    "keys",
     "kernel_messages",
     "lease",
     "machine_files",

@@ -39,6 +39,7 @@ CGROUP = 26
 PACKET_FILTER = 27
 USER_FAULT = 28
 ABSENT_NAME = 29
+KEY = 30
 KIND_NAMES = (
     "task",
     "address space",
@@ -70,6 +71,7 @@ KIND_NAMES = (
     "packet filter",
     "user fault",
     "absent name",
+    "key",
 )
 """Names of the kinds, by their numbers."""
 
@@ -144,6 +146,10 @@ USER_FAULT_BYTES = 128
 """What is marked of one page for userfaultfd(2): its place in a table."""
 USER_FAULT_EVENT_BYTES = 512
 """A fault or another event of userfaultfd(2) that waits, beside the bytes that are to be written."""
+KEY_BYTES = 1_536
+"""A key or keyring, beside its description and its data."""
+KEY_LINK_BYTES = 256
+"""A key's place in a keyring."""
 
 _BATCH = 64
 """So many frames are held at a time, and kept to spare, in a machine of 64 MiB or more."""

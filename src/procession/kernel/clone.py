@@ -25,6 +25,7 @@ from procession.kernel.rlimit import RLIMIT_NPROC
 from procession.kernel.sched.priority import check_fork, sched_fork
 from procession.kernel.security.capability import CAP_SYS_ADMIN, CAP_SYS_RESOURCE
 from procession.kernel.security.credentials import commit_credentials
+from procession.kernel.security.process_keys import copy_keys
 from procession.kernel.security.seccomp import copy_seccomp
 from procession.kernel.session import join_process_group
 from procession.kernel.signal.mask import recalculate_pending
@@ -260,6 +261,8 @@ def copy_process(kernel: Kernel, parent: Task, arguments: CloneArguments) -> Tas
         task.rseq = parent.rseq.copy()
     if parent.seccomp_mode:
         copy_seccomp(parent, task)
+    if parent.keys is not None:
+        copy_keys(parent, task, is_thread=bool(flags & CLONE_THREAD))
     if flags & (CLONE_VM | CLONE_VFORK) != CLONE_VM:
         # A new stack is no place for a handler's old one. Linux: include/linux/sched/signal.h, sas_ss_reset.
         task.alternate_stack = parent.alternate_stack

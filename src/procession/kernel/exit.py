@@ -17,6 +17,7 @@ from procession.kernel.observer import EXIT, REAP, SUPERSEDE
 from procession.kernel.ptrace.link import exit_ptrace, unlink
 from procession.kernel.ptrace.stop import stop_at_exit
 from procession.kernel.security.credentials import release_credentials
+from procession.kernel.security.process_keys import release_keys
 from procession.kernel.security.seccomp import drop_filter
 from procession.kernel.session import (
     forget_session_leader,
@@ -103,6 +104,8 @@ def finish_exit(kernel: Kernel, task: Task, code: int) -> None:
         _leave_ipc(task)
     if frame is not None:
         frame.release()
+    if task.keys is not None:
+        release_keys(kernel, task)
     task.files.put()
     task.fs.put()
     namespaces.put()

@@ -19,6 +19,7 @@ from procession.kernel.rlimit import LARGEST_NOFILE, RLIM_INFINITY, RLIMIT_CPU, 
 from procession.kernel.sched.core import Scheduler
 from procession.kernel.sched.loadavg import LoadAverages
 from procession.kernel.security.group_lists import GroupLists
+from procession.kernel.security.key import KeyRegistry
 from procession.kernel.security.seccomp import ALL_LOGGED
 from procession.kernel.task import CALL_OBSERVED
 from procession.kernel.time.clock import DEFAULT_EPOCH_NS, Clock
@@ -85,6 +86,7 @@ class Kernel:
         "init_namespaces",
         "init_pid_namespace",
         "is_saved",
+        "keys",
         "live",
         "load",
         "login_count",
@@ -133,6 +135,7 @@ class Kernel:
         self.decider = decider
         self.group_lists = GroupLists()
         self.nr_open = LARGEST_NOFILE
+        self.keys = KeyRegistry(self.memory.account)
         # kernel.random.boot_id, made when it's first asked for.
         self.boot_id = b""
         self.bpf_programs = ProgramTable()

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from procession.kernel.rlimit import Limits
     from procession.kernel.rseq import RseqArea
     from procession.kernel.security.credentials import Credentials
+    from procession.kernel.security.process_keys import TaskKeys
     from procession.kernel.security.seccomp import SeccompFilter
     from procession.kernel.session import ProcessGroup
     from procession.kernel.signal.handlers import SignalHandlers
@@ -252,6 +253,7 @@ class Task:
         "has_yielded",
         "io",
         "io_priority",
+        "keys",
         "is_exiting",
         "job_control",
         "kernel",
@@ -343,6 +345,7 @@ class Task:
         self.realtime_priority = 0
         self.resets_scheduling_on_fork = False
         self.has_yielded = False
+        self.keys: TaskKeys | None = None
         self.io_priority = 0
         self.timer_slack_ns = self.default_timer_slack_ns = 50_000
         self.memory_policy = 0

@@ -22,6 +22,7 @@ _OBJECT_BYTES = (
     *(_BYTES_TOGETHER, sizes.TERMINAL_BYTES, sizes.SECCOMP_BYTES, sizes.NAMESPACE_BYTES),
     *(sizes.LANDLOCK_RULE_BYTES, sizes.INTERFACE_BYTES, sizes.WAIT_BYTES, sizes.BPF_BYTES),
     *(sizes.CONTROLLER_BYTES, _BYTES_TOGETHER, sizes.USER_FAULT_BYTES, sizes.ABSENT_NAME_BYTES),
+    sizes.KEY_BYTES,
 )
 """What most objects of each kind take."""
 _HEADER = (

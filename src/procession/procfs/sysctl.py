@@ -18,6 +18,7 @@ from procession.mm.gap_index import MMAP_MINIMUM
 from procession.procfs.parse_integer import INT_MAX, INT_MIN, parse_integer
 from procession.procfs.sysctl_inotify import INOTIFY_SYSCTLS
 from procession.procfs.sysctl_ipc import IPC_SYSCTLS, MQUEUE_SYSCTLS
+from procession.procfs.sysctl_keys import KEY_SYSCTLS
 from procession.procfs.sysctl_log import LOG_SYSCTLS
 from procession.procfs.sysctl_machine import DROP_CACHES, FILE_COUNT, PANIC, SWAPPINESS
 from procession.procfs.sysctl_memfd import show_memfd_noexec, store_memfd_noexec
@@ -394,6 +395,7 @@ SYSCTL_TREE: SystemTree = {
         b"core_uses_pid": SystemFile(0o644, show_core_uses_pid, store_core_uses_pid),
         b"domainname": SystemFile(0o644, show_domainname, store_domainname, is_text=True),
         b"hostname": SystemFile(0o644, show_hostname, store_hostname, is_text=True),
+        b"keys": KEY_SYSCTLS,
         b"ngroups_max": SystemFile(0o444, show_ngroups_max),
         b"ns_last_pid": SystemFile(0o666, show_last_pid, store_last_pid),
         b"osrelease": SystemFile(0o444, show_osrelease),

@@ -19,6 +19,7 @@ from procession.kernel.sched.pressure import RESOURCE_NAMES
 from procession.kernel.task_state import TaskState
 from procession.kernel.time.costs import SEEN_FRAME_NS, SEEN_THREAD_NS
 from procession.mm.overcommit import commit_limit, committed_pages
+from procession.procfs.keys import show_key_users, show_keys
 from procession.procfs.locks import show_locks
 from procession.procfs.physical_pages import open_page_counts, open_page_flags, open_page_groups
 from procession.procfs.process_memory import resident_entries
@@ -353,6 +354,8 @@ TREE: SystemTree = {
     b"kmsg": SystemFile(0o400, show_nothing, None, open_log),
     b"kpagecgroup": SystemFile(0o400, show_nothing, None, open_page_groups),
     b"kpagecount": SystemFile(0o400, show_nothing, None, open_page_counts),
+    b"key-users": SystemFile(0o444, show_key_users),
+    b"keys": SystemFile(0o444, show_keys),
     b"kpageflags": SystemFile(0o400, show_nothing, None, open_page_flags),
     b"loadavg": SystemFile(0o444, show_loadavg),
     b"locks": SystemFile(0o444, show_locks),

@@ -42,6 +42,7 @@ from procession.kernel.rlimit import RLIMIT_NOFILE, RLIMIT_NPROC, RLIMIT_STACK
 from procession.kernel.security.capability import CAP_SYS_PTRACE
 from procession.kernel.security.credentials import commit_credentials
 from procession.kernel.security.file_capability import capabilities_of
+from procession.kernel.security.process_keys import drop_own_keys
 from procession.kernel.signal.generation import force_signal, kill_thread
 from procession.kernel.signal.info import SI_KERNEL, SigInfo
 from procession.kernel.task import Task
@@ -539,6 +540,8 @@ def _switch_program(
     task.personality &= ~(PER_CLEAR_ON_SETID if gained.clears_personality else _READ_IMPLIES_EXEC)
     commit_credentials(task, gained.credentials)
     task.rseq = None
+    if task.keys is not None:
+        drop_own_keys(kernel, task)
     if task.user_dispatch is not None:
         clear_user_dispatch(kernel, task)
     task.alternate_stack = (0, 0, task.alternate_stack[2])
