@@ -6,6 +6,7 @@
 #include <linux/landlock.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
@@ -108,6 +109,7 @@ TEST(making_rulesets)
 	CHECK_STRING(text, "anon_inode:[landlock-ruleset]");
 	CHECK_ERRNO(read(rules, text, 1), EINVAL);
 	CHECK_ERRNO(write(rules, text, 1), EINVAL);
+	CHECK_ERRNO(epoll_ctl((int)MUST(epoll_create1(0)), EPOLL_CTL_ADD, rules, &(struct epoll_event){.events = EPOLLIN}), EPERM);
 }
 
 TEST(adding_rules)

@@ -138,6 +138,20 @@ TEST(creation_errnos)
 	CHECK_ERRNO(memfd_create(bad_address(), 0x4000), EINVAL);
 }
 
+TEST(the_same_size_again)
+{
+	struct stat status;
+	int fd = (int)MUST(memfd_create("m", 0));
+
+	MUST(write(fd, "x", 1));
+	MUST(fallocate(fd, FALLOC_FL_KEEP_SIZE, 8192, 4096));
+	MUST(fstat(fd, &status));
+	CHECK_EQ(status.st_blocks, 16);
+	CHECK_OK(ftruncate(fd, 1));
+	MUST(fstat(fd, &status));
+	CHECK_EQ(status.st_blocks, 8);
+}
+
 TEST(zeros_as_memory)
 {
 	int fd = (int)MUST(open("/dev/zero", O_RDONLY));

@@ -289,6 +289,14 @@ TEST(the_size_of_the_file)
 	CHECK_EQ(status.st_size, 5);
 	CHECK(read(queue, text, sizeof(text)) > 5);
 	CHECK_ERRNO(ftruncate(queue, -1), EINVAL);
+	CHECK_ERRNO(ftruncate(queue, 1L << 31), EINVAL);
+	CHECK_EQ(lseek(queue, 4, SEEK_DATA), 4);
+	CHECK_ERRNO(lseek(queue, 5, SEEK_DATA), ENXIO);
+	CHECK_EQ(lseek(queue, 4, SEEK_HOLE), 5);
+	CHECK_EQ(lseek(queue, -4, SEEK_HOLE), 5);
+	CHECK_ERRNO(lseek(queue, -4, SEEK_DATA), EINVAL);
+	CHECK_EQ(lseek(queue, INT64_MAX, SEEK_SET), INT64_MAX);
+	CHECK_ERRNO(read(queue, text, 1), EINVAL);
 }
 
 TEST(receivers_wait)

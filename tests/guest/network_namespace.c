@@ -19,7 +19,9 @@
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
+#include <sys/xattr.h>
 #include <sys/un.h>
 
 struct request {
@@ -1491,6 +1493,30 @@ static int name_link(int type, const char *interface, const char *name)
 	const char *names[] = {name, NULL};
 
 	return change_names(type, interface, names);
+}
+
+TEST(attributes_of_sysfs)
+{
+	static const char name[] = "sys/class/net/lo/mtu";
+	char bytes[64];
+
+	enter_scratch();
+	MUST(unshare(CLONE_NEWNET | CLONE_NEWNS));
+	MUST(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
+	MUST(mkdir("sys", 0700));
+	MUST(mount("sysfs", "sys", "sysfs", 0, NULL));
+	CHECK_ERRNO(getxattr(name, "user.a", bytes, sizeof(bytes)), ENODATA);
+	CHECK_ERRNO(setxattr(name, "user.a", "x", 1, 0), EOPNOTSUPP);
+	CHECK_ERRNO(removexattr(name, "user.a"), EOPNOTSUPP);
+	CHECK_ERRNO(removexattr(name, "trusted.a"), ENODATA);
+	CHECK_OK(setxattr(name, "trusted.a", "xyz", 3, 0));
+	CHECK_EQ(getxattr(name, "trusted.a", bytes, sizeof(bytes)), 3);
+	CHECK_OK(setxattr(name, "security.a", "x", 1, 0));
+	CHECK_EQ(listxattr(name, bytes, sizeof(bytes)), 21);
+	CHECK_ERRNO(getxattr(name, "system.posix_acl_access", bytes, sizeof(bytes)), EOPNOTSUPP);
+	CHECK_OK(removexattr(name, "trusted.a"));
+	CHECK_ERRNO(getxattr(name, "trusted.a", bytes, sizeof(bytes)), ENODATA);
+	MUST(umount2("sys", MNT_DETACH));
 }
 
 TEST(other_names_of_interfaces)

@@ -580,9 +580,17 @@ TEST(a_buffer_whose_later_page_is_missing)
 	CHECK_EQ(read(ends[0], memory, 8192), 1004);
 	CHECK_EQ(read(ends[0], data, sizeof data), 4096);
 	MUST(write(ends[1], data, 5100));
+	memset(memory + 3000, 'm', 1096);
 	CHECK_ERRNO(read(ends[0], memory + 3000, 5000), EFAULT);
+	/* It got what there was room for, and the pipe keeps it. */
+	CHECK_EQ(memory[3000], 0);
+	CHECK_EQ(memory[4095], 0);
 	CHECK_EQ(read(ends[0], data, sizeof data), 5100);
 	CHECK_ERRNO(read(ends[0], memory, 8192), EAGAIN);
+	MUST(write(ends[1], "abcdef", 6));
+	CHECK_ERRNO(readv(ends[0], (struct iovec[]){{memory, 2}, {memory + 10, 3}, {memory + 4096, 1}}, 3), EFAULT);
+	CHECK(memcmp(memory, "ab", 2) == 0 && memcmp(memory + 10, "cde", 3) == 0);
+	CHECK_EQ(read(ends[0], data, sizeof data), 6);
 	while (write(ends[1], data, 4096) > 0)
 		continue;
 	CHECK_ERRNO(write(ends[1], memory, 8192), EAGAIN);

@@ -3,6 +3,7 @@
 #include "own_network.h"
 
 #include <arpa/inet.h>
+#include <linux/if_arp.h>
 #include <linux/if_packet.h>
 #include <linux/sockios.h>
 #include <netinet/tcp.h>
@@ -337,6 +338,25 @@ TEST(what_the_loopback_does_not_do)
 	drop_root();
 	CHECK_EQ(request_refused(AF_INET, SOCK_DGRAM, SIOCSIFMETRIC, &request), EPERM);
 	CHECK_EQ(request_refused(AF_INET, SOCK_DGRAM, SIOCDEVPRIVATE, &request), ENODEV);
+}
+
+TEST(hardware_addresses_of_the_loopback)
+{
+	struct ifreq request = {.ifr_name = "lo", .ifr_hwaddr = {.sa_family = ARPHRD_LOOPBACK}};
+
+	enter();
+	CHECK_EQ(request_refused(AF_INET, SOCK_DGRAM, SIOCSIFHWBROADCAST, &request), 0);
+	CHECK_EQ(request_refused(AF_INET, SOCK_DGRAM, SIOCSIFHWADDR, &request), 0);
+	request.ifr_hwaddr.sa_data[5] = 7;
+	CHECK_EQ(request_refused(AF_INET, SOCK_DGRAM, SIOCSIFHWADDR, &request), 0);
+	CHECK_EQ(request_refused(AF_INET, SOCK_DGRAM, SIOCSIFHWBROADCAST, &request), 0);
+	request.ifr_hwaddr.sa_data[0] = 1;
+	CHECK_EQ(request_refused(AF_INET, SOCK_DGRAM, SIOCSIFHWADDR, &request), EADDRNOTAVAIL);
+	request.ifr_hwaddr = (struct sockaddr){.sa_family = ARPHRD_ETHER};
+	CHECK_EQ(request_refused(AF_INET, SOCK_DGRAM, SIOCSIFHWBROADCAST, &request), EINVAL);
+	CHECK_EQ(request_refused(AF_INET, SOCK_DGRAM, SIOCGIFHWADDR, &request), 0);
+	CHECK_EQ(request.ifr_hwaddr.sa_family, ARPHRD_LOOPBACK);
+	CHECK_EQ(request.ifr_hwaddr.sa_data[5], 7);
 }
 
 TEST(addresses_of_ipv6_by_request)

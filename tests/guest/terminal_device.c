@@ -1,7 +1,9 @@
 /* Terminals as devices: pseudo-terminals and devpts, what closing one end does, ioctl_tty(2), pty(7). */
 #include "pseudo_terminal.h"
 
+#include <linux/capability.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/statfs.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
@@ -25,6 +27,7 @@ TEST(a_slave_is_a_device_in_devpts)
 	CHECK_STRING(slave_name(), name);
 	CHECK_EQ(fstat(slave, &status), 0);
 	CHECK(S_ISCHR(status.st_mode));
+	CHECK_EQ(status.st_blksize, 1024);
 	CHECK_EQ(major(status.st_rdev), 136);
 	CHECK_EQ(minor(status.st_rdev), number);
 	CHECK_EQ(status.st_uid, geteuid());
@@ -372,6 +375,8 @@ TEST(a_terminal_is_no_file_with_a_position)
 
 TEST(modes_can_be_locked)
 {
+	struct __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+	struct __user_cap_data_struct sets[2] = {{0}, {1U << (CAP_CHECKPOINT_RESTORE - 32), 1U << (CAP_CHECKPOINT_RESTORE - 32), 0}};
 	struct termios modes, locked;
 
 	open_terminal();
@@ -393,7 +398,13 @@ TEST(modes_can_be_locked)
 	CHECK_EQ(modes.c_lflag & (ECHO | ECHOE), ECHO);
 	CHECK_EQ(modes.c_cc[VINTR], 3);
 	CHECK_EQ(modes.c_cc[VQUIT], 'q');
+	/* CAP_CHECKPOINT_RESTORE is enough. */
+	MUST(prctl(PR_SET_KEEPCAPS, 1));
 	drop_root();
+	MUST(syscall(SYS_capset, &header, sets));
+	CHECK_OK(ioctl(slave, TIOCSLCKTRMIOS, &locked));
+	sets[1].effective = 0;
+	MUST(syscall(SYS_capset, &header, sets));
 	CHECK_ERRNO(ioctl(slave, TIOCSLCKTRMIOS, &locked), EPERM);
 }
 

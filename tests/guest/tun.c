@@ -5,6 +5,7 @@
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <linux/if_tun.h>
+#include <linux/sockios.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <net/if_arp.h>
@@ -235,6 +236,10 @@ TEST(the_device)
 	CHECK_ERRNO(ioctl(fd, 0x5499, &number), EBADFD);
 	CHECK_EQ(events_of(fd), POLLERR);
 	CHECK_ERRNO(lseek(fd, 0, SEEK_SET), ESPIPE);
+	CHECK_OK(ioctl(fd, FIOASYNC, &number));
+	CHECK_OK(ioctl(fd, SIOCGSKNS, 0));
+	CHECK_ERRNO(ioctl(fd, SIOCGIFHWADDR, bad_address()), EFAULT);
+	CHECK_ERRNO(ioctl(fd, SIOCGIFHWADDR, packet), EBADFD);
 }
 
 TEST(attaching)

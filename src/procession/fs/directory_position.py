@@ -90,7 +90,7 @@ class TmpfsDirectoryFile(DirectoryFile):
         listing = self.listing
         assert listing is not None
         first = 0
-        if position >= _END:
+        if position == _END:
             first = len(listing)
         elif position > _NEWEST:
             first = bisect_left(listing, -position, key=lambda entry: -positions.numbers[entry.name])

@@ -13,6 +13,7 @@ from procession.abi.errno import (
     ENOTTY,
     ENXIO,
     EOPNOTSUPP,
+    EOVERFLOW,
     ESPIPE,
 )
 from procession.abi.open_flags import O_ACCMODE, OpenFlag, Whence
@@ -124,6 +125,8 @@ class File:
 
     is_seekable: ClassVar[bool] = False
     """Whether lseek, pread and pwrite work; else ESPIPE."""
+    has_unsigned_offsets: ClassVar[bool] = False
+    """Whether offsets are addresses: the negative ones are those of the upper half (FOP_UNSIGNED_OFFSET)."""
     has_read: ClassVar[bool] = True
     """Whether it can be read at all, if it's open for that; else EINVAL before all else (FMODE_CAN_READ)."""
     has_write: ClassVar[bool] = True
@@ -229,6 +232,12 @@ class File:
         Asked of what `writes_whole`. Raises EFAULT if the first piece doesn't fit.
         """
         return length
+
+    def copied_ahead(self, room: int) -> bytes:
+        """What a read copies to the program's `room` bytes before it finds that the next piece doesn't fit,
+        whether or not it takes them. Asked of what `writes_whole`.
+        """
+        return b""
 
     def whole_write(self, length: int, total: int) -> int:
         """How many of `length` bytes a write of `total` takes if the next one can't be read: whole pieces.
@@ -347,31 +356,62 @@ class File:
         return b""
 
 
-def set_position(file: File, offset: int, whence: int, end: int | None) -> int:
-    """lseek(2) in a file that ends at `end`, None if nothing counts from its end. Raises EINVAL.
+def set_position(file: File, offset: int, whence: int, end: int | None, most: int = MAXIMUM_SIZE) -> int:
+    """lseek(2) in a file that ends at `end`, None if nothing counts from its end, to `most` at most. Raises
+    EINVAL.
 
     Linux: fs/read_write.c, generic_file_llseek_size.
     """
     if whence == SEEK_CUR:
+        if not offset:
+            return file.position
         offset += file.position
     elif whence == SEEK_END and end is not None:
         offset += end
     elif whence != SEEK_SET:
         raise EINVAL
-    if not 0 <= offset <= MAXIMUM_SIZE:
+    if not 0 <= offset <= most:
         raise EINVAL
     file.position = offset
     return offset
 
 
-def seek_empty(file: File, offset: int, whence: int) -> int:
-    """lseek(2) in a file whose inode has no size, whatever can be read of it. Raises EINVAL, ENXIO.
+def seek_sized(file: File, offset: int, whence: int, size: int) -> int:
+    """lseek(2) in a file of `size` bytes without holes, whatever can be read of it. Raises EINVAL, ENXIO.
+
+    Linux: fs/read_write.c, generic_file_llseek.
+    """
+    if whence in (SEEK_DATA, SEEK_HOLE):
+        if not 0 <= offset < size:
+            raise ENXIO
+        offset, whence = offset if whence == SEEK_DATA else size, SEEK_SET
+    return set_position(file, offset, whence, size, file.inode.superblock.largest_file)
+
+
+def seek_by_default(file: File, offset: int, whence: int, size: int) -> int:
+    """The same where nothing but the sign of a position is looked at. Raises EINVAL, ENXIO.
 
     Linux: fs/read_write.c, default_llseek.
     """
     if whence in (SEEK_DATA, SEEK_HOLE):
-        raise ENXIO
-    return set_position(file, offset, whence, 0)
+        if offset >= size:
+            raise ENXIO
+        offset, whence = offset if whence == SEEK_DATA else size, SEEK_SET
+    return set_position(file, offset, whence, size)
+
+
+def verify_area(file: File, offset: int, count: int) -> None:
+    """Raise EINVAL or EOVERFLOW unless `file` can have `count` bytes from `offset`.
+
+    Linux: fs/read_write.c, rw_verify_area.
+    """
+    if not file.has_unsigned_offsets:
+        if count >> 63 or offset < 0 or offset + count >> 63:
+            raise EINVAL
+    elif count >> 63:
+        raise EINVAL
+    elif offset < 0 <= offset + count:
+        raise EOVERFLOW("beyond the last address")
 
 
 class PositionedFile(File):
@@ -382,9 +422,15 @@ class PositionedFile(File):
     is_seekable = True
 
     def read(self, length: int) -> bytes:
+        position = self.position
+        if position < 0 or position + length > MAXIMUM_SIZE:
+            verify_area(self, position, length)
         data = self.read_at(self.position, length)
         self.position += len(data)
         return data
+
+    def truncate(self, size: int) -> None:
+        self.inode.truncate(size)
 
 
 class DirectoryFile(File):
@@ -436,7 +482,7 @@ class DirectoryFile(File):
     def seek(self, offset: int, whence: int) -> int:
         # The size that stat(2) tells of some of them isn't the inode's.
         return (
-            seek_empty(self, offset, whence)
+            seek_sized(self, offset, whence, 0)
             if self.inode.seeks_from_end
             else set_position(self, offset, whence, None)
         )

@@ -75,6 +75,10 @@ class FileSystemStatistics(NamedTuple):
     free_inodes: int
 
 
+LARGEST_OF_OLD = (1 << 31) - 1
+"""How large files may be on file systems that say nothing else (Linux: include/linux/fs.h, MAX_NON_LFS)."""
+
+
 class Superblock:
     """One instance of a file system (Linux: include/linux/fs.h, struct super_block).
 
@@ -121,6 +125,12 @@ class Superblock:
     """Whether its files have extended attributes; where they haven't, all names are EOPNOTSUPP."""
     has_holes: ClassVar[bool] = True
     """Whether its files tell where there is nothing in them, and can be given room beforehand."""
+    keeps_user_xattrs: ClassVar[bool] = True
+    """Whether names of `user` are among them that programs may set."""
+    block_size: ClassVar[int] = 4096
+    """What st_blksize says of its files."""
+    largest_file: ClassVar[int] = (1 << 63) - 1
+    """How many bytes a file may have (Linux: include/linux/fs.h, s_maxbytes)."""
     exports: ClassVar[ExportOperations | None] = None
     """How its files have handles that can be opened; None where they haven't."""
 
@@ -298,7 +308,7 @@ class Inode:
     @property
     def block_size(self) -> int:
         """What st_blksize says."""
-        return 4096
+        return self.superblock.block_size
 
     @property
     def birth_ns(self) -> int | None:

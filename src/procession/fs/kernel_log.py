@@ -21,7 +21,7 @@ from procession.fs.file import (
     SEEK_END,
     SEEK_SET,
     File,
-    seek_empty,
+    seek_sized,
 )
 from procession.fs.permission import CAP_SYS_ADMIN, CAP_SYSLOG
 from procession.fs.wait_queue import Sleep, WaitQueue
@@ -284,6 +284,8 @@ class LogLinesFile(File):
 
     __slots__ = ("log",)
 
+    is_seekable = True
+
     def __init__(self, path: Path, flags: int, subject: Subject, log: KernelLog) -> None:
         super().__init__(path, flags, subject)
         self.log = log
@@ -309,7 +311,7 @@ class LogLinesFile(File):
 
     def seek(self, offset: int, whence: int) -> int:
         """Linux: fs/read_write.c, generic_file_llseek."""
-        return seek_empty(self, offset, whence)
+        return seek_sized(self, offset, whence, 0)
 
     def poll_mask(self) -> int:
         return POLLIN | POLLRDNORM if self.log.unread_bytes() else 0

@@ -31,9 +31,9 @@ from procession.fs.file import (
     POLLWRNORM,
     File,
     PositionedFile,
-    set_position,
+    seek_by_default,
 )
-from procession.fs.inode import S_IFDIR, S_IFREG, DirectoryEntry, Inode, Superblock
+from procession.fs.inode import LARGEST_OF_OLD, S_IFDIR, S_IFREG, DirectoryEntry, Inode, Superblock
 from procession.fs.mounts.mount import Mount
 from procession.fs.namei import look_up_entry
 from procession.fs.permission import MAY_EXEC, MAY_READ, MAY_WRITE, check_sticky
@@ -142,6 +142,8 @@ class MqueueFileSystem(Superblock):
     """
 
     __slots__ = ("keeper", "limits", "mount")
+
+    largest_file: ClassVar[int] = LARGEST_OF_OLD
 
     def __init__(self, vfs: Vfs, limits: QueueLimits, keeper: QueueKeeper) -> None:
         super().__init__(vfs, "mqueue", MQUEUE_MAGIC)
@@ -400,7 +402,7 @@ class QueueFile(PositionedFile):
 
     def seek(self, offset: int, whence: int) -> int:
         """Linux: fs/read_write.c, default_llseek."""
-        return set_position(self, offset, whence, self.inode.size)
+        return seek_by_default(self, offset, whence, self.inode.size)
 
     def flush(self) -> None:
         """A process that closes any descriptor of the queue isn't told any more.

@@ -121,6 +121,9 @@ class PipeFile(File):
     def whole_length(self, length: int, room: int) -> int:
         return length if room >= min(length, self.pipe.length) else self.pipe.whole_length(length, room)
 
+    def copied_ahead(self, room: int) -> bytes:
+        return self.pipe.peek(room) if room < self.pipe.length else b""
+
     def whole_write(self, length: int, total: int) -> int:
         return self.pipe.whole_write(length, total)
 

@@ -509,7 +509,8 @@ class MemoryInode(Inode):
             raise EINVAL
         if size > MAXIMUM_SIZE:
             raise EFBIG
-        if size < self.size:
+        if size <= self.size:
+            # Of the same size it loses what it was given beyond.
             pages.truncate(size)
         self.size = size
         self.touch_modified()

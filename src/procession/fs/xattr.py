@@ -55,6 +55,9 @@ def _check_name(inode: Inode, subject: Subject, name: bytes, *, writes: bool) ->
         raise EOPNOTSUPP
     if not rest:
         raise EINVAL
+    if writes and family == b"user" and not inode.superblock.keeps_user_xattrs:
+        # Linux: fs/kernfs/inode.c, kernfs_vfs_user_xattr_set.
+        raise EOPNOTSUPP("nobody's names are kept here")
 
 
 def _check_permission(inode: Inode, subject: Subject, name: bytes, family: bytes, *, writes: bool) -> None:

@@ -312,8 +312,10 @@ def set_hardware_address(interface: Interface, address: bytes) -> None:
     if len(address) < 6:
         raise EINVAL("no hardware address")
     address = address[:6]
-    if interface.kind == LOOPBACK or not interface.has_frames:
+    if not interface.has_frames:
         raise EOPNOTSUPP("the interface has none")
+    if address == interface.hardware_address:
+        return
     if address[0] & 1 or not any(address):
         raise EADDRNOTAVAIL("no address of one interface")
     interface.hardware_address = address
@@ -321,6 +323,14 @@ def set_hardware_address(interface: Interface, address: bytes) -> None:
     if interface.master is not None:
         _take_least_address(interface.master)
     interface.network.topology_changed()
+    interface.network.link_changed(interface)
+
+
+def set_broadcast_hardware_address(interface: Interface, address: bytes) -> None:
+    """Frames for everybody go to `address` from now on. Raises EINVAL for one that's too short."""
+    if len(address) < len(interface.hardware_address):
+        raise EINVAL("no hardware address")
+    interface.broadcast_hardware_address = address[: len(interface.hardware_address)]
     interface.network.link_changed(interface)
 
 

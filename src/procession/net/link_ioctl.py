@@ -19,7 +19,13 @@ from procession.net.internet.device_address import (
 )
 from procession.net.internet.routing import last_of
 from procession.net.link.interface import IFF_LOOPBACK, LOOPBACK, Interface
-from procession.net.link_change import rename, set_flags, set_hardware_address, set_mtu
+from procession.net.link_change import (
+    rename,
+    set_broadcast_hardware_address,
+    set_flags,
+    set_hardware_address,
+    set_mtu,
+)
 
 if TYPE_CHECKING:
     from procession.fs.file import UserMemory
@@ -225,8 +231,10 @@ def _set(interface: Interface, request: int, label: bytes, value: bytes) -> None
         interface.network.link_changed(interface)
     elif request == _SIOCSIFSLAVE or (request in _LISTS and interface.flags & IFF_LOOPBACK):
         raise EINVAL("no slave, or no list of addresses")
-    elif request == _HARDWARE_BROADCAST and _SHORT.unpack_from(value)[0] != interface.hardware_type:
-        raise EINVAL("hardware of another type")
+    elif request == _HARDWARE_BROADCAST:
+        if _SHORT.unpack_from(value)[0] != interface.hardware_type:
+            raise EINVAL("hardware of another type")
+        set_broadcast_hardware_address(interface, value[2:8])
     elif request not in _OF_ADDRESS:
         raise EOPNOTSUPP("the driver knows no such request")
     else:

@@ -8,7 +8,7 @@ from procession.abi.errno import EEXIST, EINVAL, EIO, ENOENT
 from procession.abi.statfs import Magic
 from procession.fs.binary_format import BinaryFormats, parse_registration
 from procession.fs.file_system_type import FileSystemType
-from procession.fs.inode import S_IFDIR, S_IFREG, DirectoryEntry, Inode, Superblock
+from procession.fs.inode import LARGEST_OF_OLD, S_IFDIR, S_IFREG, DirectoryEntry, Inode, Superblock
 from procession.hardware.kernel_memory import BINARY_FORMAT_BYTES
 from procession.kernel.program.exec import open_interpreter
 from procession.procfs.inode import SingleBufferFile
@@ -33,6 +33,8 @@ class BinaryFormatFileSystem(Superblock):
     """
 
     __slots__ = ("formats", "kernel", "root_ids", "user_namespace")
+
+    largest_file: ClassVar[int] = LARGEST_OF_OLD
 
     def __init__(self, kernel: Kernel, space: UserNamespace, formats: BinaryFormats) -> None:
         super().__init__(kernel.vfs, "binfmt_misc", BINFMTFS_MAGIC)

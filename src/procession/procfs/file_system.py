@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.errno import ENOENT
 from procession.abi.statfs import Magic
-from procession.fs.inode import S_IFDIR, S_IFLNK, DirectoryEntry, Inode, Superblock
+from procession.fs.inode import LARGEST_OF_OLD, S_IFDIR, S_IFLNK, DirectoryEntry, Inode, Superblock
 from procession.fs.permission import is_in_group
 from procession.kernel.pid import find_task
 from procession.procfs.access import may_inspect
@@ -59,6 +59,9 @@ class ProcFileSystem(Superblock):
         "threads",
         "trusted_group",
     )
+
+    block_size: ClassVar[int] = 1024
+    largest_file: ClassVar[int] = LARGEST_OF_OLD
 
     def __init__(self, kernel: Kernel, pid_namespace: PidNamespace) -> None:
         super().__init__(kernel.vfs, "proc", PROC_SUPER_MAGIC)

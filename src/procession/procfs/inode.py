@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
-from procession.abi.errno import EACCES, EIO, ENXIO, EPERM
+from procession.abi.errno import EACCES, EIO, EPERM
 from procession.abi.open_flags import O_ACCMODE
 from procession.fs.file import (
+    ALWAYS_READY,
     O_RDONLY,
-    SEEK_DATA,
-    SEEK_HOLE,
-    SEEK_SET,
+    POLLERR,
+    POLLPRI,
     File,
     PositionedFile,
-    seek_empty,
+    seek_by_default,
+    seek_sized,
     set_position,
 )
 from procession.fs.inode import S_IFDIR, S_IFLNK, S_IFREG, Inode
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from procession.fs.inode import Superblock
     from procession.fs.permission import Subject
     from procession.procfs.file_system import ProcFileSystem
-
-BLOCK_SIZE = 1024
 
 
 class Source(Protocol):
@@ -47,10 +46,6 @@ class ProcInode(Inode):
         super().__init__(superblock, mode)
         self.proc = superblock
         self.number = number
-
-    @property
-    def block_size(self) -> int:
-        return BLOCK_SIZE
 
     def set_attributes(
         self,
@@ -171,9 +166,6 @@ class GeneratedFile(PositionedFile):
         """Linux: fs/seq_file.c, seq_lseek."""
         return set_position(self, offset, whence, None)
 
-    def truncate(self, size: int) -> None:
-        self.inode.truncate(size)
-
 
 class SizedFile(GeneratedFile):
     """One whose inode has a size, be it 0, from which offsets can be counted."""
@@ -182,12 +174,7 @@ class SizedFile(GeneratedFile):
 
     def seek(self, offset: int, whence: int) -> int:
         """Linux: fs/read_write.c, generic_file_llseek."""
-        size = self.inode.size
-        if whence in (SEEK_DATA, SEEK_HOLE):
-            if not 0 <= offset < size:
-                raise ENXIO
-            offset, whence = offset if whence == SEEK_DATA else size, SEEK_SET
-        return set_position(self, offset, whence, size)
+        return seek_sized(self, offset, whence, self.inode.size)
 
 
 def open_attribute(path: Path, flags: int, subject: Subject, source: Source) -> File:
@@ -197,7 +184,29 @@ def open_attribute(path: Path, flags: int, subject: Subject, source: Source) -> 
     """
     if flags & O_ACCMODE != O_RDONLY and not path.inode.mode & 0o222:
         raise EACCES("the attribute is read-only")
-    return SizedFile(path, flags, subject, source)
+    return AttributeFile(path, flags, subject, source)
+
+
+class AttributeFile(SizedFile):
+    """An open file of sysfs: until it's read, it's as if it had changed. Linux: fs/kernfs/file.c,
+    kernfs_generic_poll.
+    """
+
+    __slots__ = ("was_shown",)
+
+    can_poll: ClassVar[bool] = True
+
+    def __init__(self, path: Path, flags: int, subject: Subject, source: Source) -> None:
+        super().__init__(path, flags, subject, source)
+        self.was_shown = False
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        data = super().read_at(offset, length)
+        self.was_shown = self.was_shown or bool(self.contents)
+        return data
+
+    def poll_mask(self) -> int:
+        return ALWAYS_READY if self.was_shown else ALWAYS_READY | POLLERR | POLLPRI
 
 
 class RecordsFile(GeneratedFile):
@@ -221,7 +230,26 @@ class SingleBufferFile(GeneratedFile):
         return self.write_at(self.position, data)
 
     def seek(self, offset: int, whence: int) -> int:
-        return seek_empty(self, offset, whence)
+        return seek_sized(self, offset, whence, 0)
+
+
+class FreePositionFile(SingleBufferFile):
+    """One that takes any position."""
+
+    __slots__ = ()
+
+    def seek(self, offset: int, whence: int) -> int:
+        return seek_by_default(self, offset, whence, 0)
+
+
+class FixedPositionFile(SingleBufferFile):
+    """One whose position can't be set."""
+
+    __slots__ = ()
+
+    def seek(self, offset: int, whence: int) -> int:
+        """Linux: fs/read_write.c, noop_llseek."""
+        return self.position
 
 
 class SequenceFile(SingleBufferFile):

@@ -25,7 +25,15 @@ from procession.procfs import (
 )
 from procession.procfs.access import has_files, is_dumpable, reader_root, require_inspection
 from procession.procfs.id_map import KINDS, IdMapInode
-from procession.procfs.inode import ProcDirectory, ProcFile, SequenceFile, SingleBufferFile, SizedFile
+from procession.procfs.inode import (
+    FixedPositionFile,
+    FreePositionFile,
+    ProcDirectory,
+    ProcFile,
+    SequenceFile,
+    SingleBufferFile,
+    SizedFile,
+)
 from procession.procfs.magic_link import MagicLink
 from procession.procfs.map_query import MapsFile
 from procession.procfs.process_attributes import AttributesDirectory
@@ -53,7 +61,8 @@ class Entry(NamedTuple):
     """A file in the directory of a process.
 
     `is_private` files are opened only by who may inspect the process, those that need memory only while it
-    has any. Sequences have no offsets to write at and no end to seek from (in Linux, single_open).
+    has any. `opened_as` says how positions move: sequences have no offsets to write at and no end to seek
+    from (in Linux, single_open).
     """
 
     permissions: int
@@ -61,38 +70,43 @@ class Entry(NamedTuple):
     store: Store | None = None
     is_private: bool = False
     needs_memory: bool = False
-    is_sequence: bool = True
+    opened_as: type[SingleBufferFile] = SequenceFile
 
 
 COMMON_FILES: dict[bytes, Entry] = {
     b"arch_status": Entry(0o444, process_status.show_processor_status),
     b"cgroup": Entry(0o444, process_status.show_cgroup),
     b"clear_refs": Entry(
-        0o200, process_pages.show_nothing, process_pages.store_clear_refs, is_sequence=False
+        0o200, process_pages.show_nothing, process_pages.store_clear_refs, opened_as=FixedPositionFile
     ),
-    b"cmdline": Entry(0o444, process_memory.show_command_line, is_sequence=False),
+    b"cmdline": Entry(0o444, process_memory.show_command_line, opened_as=SingleBufferFile),
     b"comm": Entry(0o644, process_settings.show_command_name, process_settings.store_command_name),
     b"cpuset": Entry(0o444, process_status.show_cpuset),
     b"ksm_merging_pages": Entry(0o400, process_pages.show_merging_pages),
     b"ksm_stat": Entry(0o400, process_pages.show_merge_counts),
     b"limits": Entry(0o444, process_status.show_limits),
-    b"loginuid": Entry(0o644, process_login.show_login_uid, process_login.store_login_uid, is_sequence=False),
+    b"loginuid": Entry(
+        0o644, process_login.show_login_uid, process_login.store_login_uid, opened_as=SingleBufferFile
+    ),
     b"maps": Entry(0o444, process_memory.show_maps, is_private=True),
     b"numa_maps": Entry(0o444, process_pages.show_numa_maps, is_private=True),
     b"oom_adj": Entry(
-        0o644, process_settings.show_oom_adjustment, process_settings.store_oom_adjustment, is_sequence=False
+        0o644,
+        process_settings.show_oom_adjustment,
+        process_settings.store_oom_adjustment,
+        opened_as=SingleBufferFile,
     ),
     b"oom_score": Entry(0o444, process_settings.show_oom_score),
     b"oom_score_adj": Entry(
         0o644,
         process_settings.show_oom_score_adjustment,
         process_settings.store_oom_score_adjustment,
-        is_sequence=False,
+        opened_as=FreePositionFile,
     ),
     b"personality": Entry(0o400, process_settings.show_personality, is_private=True),
     b"sched": Entry(0o644, process_scheduling.show_sched, process_scheduling.store_sched),
     b"schedstat": Entry(0o444, process_scheduling.show_schedstat),
-    b"sessionid": Entry(0o444, process_login.show_session, is_sequence=False),
+    b"sessionid": Entry(0o444, process_login.show_session, opened_as=SingleBufferFile),
     b"smaps": Entry(0o444, process_memory.show_smaps, is_private=True),
     b"smaps_rollup": Entry(0o444, process_memory.show_smaps_rollup, is_private=True, needs_memory=True),
     b"stack": Entry(0o400, wait_channel.show_stack, is_private=True),
@@ -104,7 +118,7 @@ COMMON_FILES: dict[bytes, Entry] = {
 PROCESS_FILES: dict[bytes, Entry] = {
     **COMMON_FILES,
     b"coredump_filter": Entry(
-        0o644, process_memory.show_dump_filter, process_memory.store_dump_filter, is_sequence=False
+        0o644, process_memory.show_dump_filter, process_memory.store_dump_filter, opened_as=SingleBufferFile
     ),
     b"io": Entry(0o400, process_io.show_process_io),
     b"stat": Entry(0o444, process_status.show_process_stat),
@@ -277,8 +291,7 @@ class ProcessFile(ProcFile):
             return MapsFile(path, flags, subject, self, mm, reader_root(self.proc, self.task))
         if self.name == b"loginuid":
             return process_login.LoginFile(path, flags, subject, self)
-        is_sequence = self.entry.is_sequence
-        return (SequenceFile if is_sequence else SingleBufferFile)(path, flags, subject, self)
+        return self.entry.opened_as(path, flags, subject, self)
 
     def check_open(self, subject: Subject) -> None:
         if self.entry.is_private:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 from procession.abi.device_numbers import device_major, device_minor
 from procession.abi.errno import EINVAL, EIO, ESRCH
+from procession.abi.word import wrap_signed
 from procession.fs.dentry import absolute_path
-from procession.fs.file import MAXIMUM_SIZE, SEEK_CUR, SEEK_SET, File, PositionedFile
+from procession.fs.file import SEEK_CUR, SEEK_SET, File, PositionedFile
 from procession.fs.memfd import shared_memory_mount
 from procession.fs.shared_anonymous import NAME, number_of
 from procession.hardware import page_table as pte
@@ -71,6 +72,7 @@ HEADER_WIDTH = 72
 Linux: fs/proc/task_mmu.c, show_vma_header_prefix.
 """
 MEM_CHUNK = 1 << 20
+_LAST_ADDRESS = (1 << 64) - 1
 UINT_MAX = 0xFFFFFFFF
 PAGE_KB = PAGE_SIZE >> 10
 PROPORTIONAL_SHIFT = 12
@@ -94,8 +96,8 @@ def seek_memory(file: File, offset: int, whence: int) -> int:
         offset += file.position
     elif whence != SEEK_SET:
         raise EINVAL
-    # Linux lets addresses of the upper half through; here no such address has memory.
-    file.position = offset & MAXIMUM_SIZE
+    # Those of the upper half are negative, as what the call returns.
+    file.position = offset = wrap_signed(offset, 64)
     return offset
 
 
@@ -499,6 +501,7 @@ class MemoryFile(PositionedFile):
     can_poll = False
     takes_read_flags = False
     takes_write_flags = False
+    has_unsigned_offsets = True
 
     def __init__(self, path: Path, flags: int, subject: Subject, mm: MemoryDescriptor | None) -> None:
         super().__init__(path, flags, subject)
@@ -509,7 +512,7 @@ class MemoryFile(PositionedFile):
         mm = self.mm
         if mm is None or mm.reference_count <= 0 or not length:
             return b""
-        data = read_forced(mm, offset, min(length, MEM_CHUNK))
+        data = read_forced(mm, offset & _LAST_ADDRESS, min(length, MEM_CHUNK))
         if not data:
             raise EIO(f"nothing readable at {offset:#x}")
         return data
@@ -523,7 +526,7 @@ class MemoryFile(PositionedFile):
         mm = self.mm
         if mm is None or mm.reference_count <= 0 or not data:
             return 0
-        count = write_forced(mm, offset, data)
+        count = write_forced(mm, offset & _LAST_ADDRESS, data)
         if not count:
             raise EIO(f"nothing writable at {offset:#x}")
         return count

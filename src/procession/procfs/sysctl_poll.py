@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from procession.fs.file import ALWAYS_READY, POLLERR, POLLIN, POLLPRI, POLLRDNORM, seek_empty
+from procession.fs.file import ALWAYS_READY, POLLERR, POLLIN, POLLPRI, POLLRDNORM, seek_by_default
 from procession.procfs.inode import GeneratedFile
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class ParameterFile(GeneratedFile):
         return super().write_at(0, data)
 
     def seek(self, offset: int, whence: int) -> int:
-        return seek_empty(self, offset, whence)
+        return seek_by_default(self, offset, whence, 0)
 
     def poll_mask(self) -> int:
         """Linux: fs/proc/proc_sysctl.c, proc_sys_poll."""

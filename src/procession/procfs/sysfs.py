@@ -10,7 +10,7 @@ from procession.abi.errno import EINVAL, EIO, ENOENT
 from procession.abi.statfs import Magic
 from procession.abi.word import Words
 from procession.fs.file_system_type import FileSystemType
-from procession.fs.inode import S_IFDIR, S_IFLNK, S_IFREG, DirectoryEntry, Inode, Superblock
+from procession.fs.inode import LARGEST_OF_OLD, S_IFDIR, S_IFLNK, S_IFREG, DirectoryEntry, Inode, Superblock
 from procession.hardware.huge_pages import HugePages
 from procession.kernel.bit_list import list_of_bits
 from procession.kernel.namespaces.uts import RELEASE
@@ -213,6 +213,9 @@ class SysFileSystem(Superblock):
     __slots__ = ("kernel", "network")
 
     has_uuid: ClassVar[bool] = True
+    has_xattrs: ClassVar[bool] = True
+    keeps_user_xattrs: ClassVar[bool] = False
+    largest_file: ClassVar[int] = LARGEST_OF_OLD
 
     def __init__(self, kernel: Kernel, network: Network) -> None:
         super().__init__(kernel.vfs, "sysfs", SYSFS_MAGIC)

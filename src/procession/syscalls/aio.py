@@ -30,7 +30,7 @@ from procession.abi.time import Timespec
 from procession.abi.word import Words, pack_u32, pack_u64
 from procession.fs.aio import EVENT_SIZE, NUMBER_BYTES, AioContext, PollRequest, ring_file, ring_size
 from procession.fs.eventfd import EventFile
-from procession.fs.file import File, PathFile
+from procession.fs.file import File, PathFile, verify_area
 from procession.fs.wait_queue import Sleep
 from procession.hardware.physical_memory import OutOfFrames
 from procession.kernel.signal.mask import set_temporary_mask
@@ -42,7 +42,7 @@ from procession.syscalls.giving_way import give_way
 from procession.syscalls.parameters import Address, In, Long, UInt
 from procession.syscalls.read_write import read_at_position, write_whole
 from procession.syscalls.read_write_vector import read_vector
-from procession.syscalls.user_vector import UserVector, import_vector, single_buffer, verify_area
+from procession.syscalls.user_vector import UserVector, import_vector, single_buffer
 
 if TYPE_CHECKING:
     from procession.kernel.task import Task
@@ -254,7 +254,7 @@ def _do_request(task: Task, file: File, request: Iocb) -> int:
     else:
         vector = single_buffer(task.mm, request.aio_buf, request.aio_nbytes)
     if file.is_seekable:
-        verify_area(request.aio_offset, vector.total)
+        verify_area(file, request.aio_offset, vector.total)
     outcome: type[Errno] | int
     try:
         return _transfer(task, file, vector, request.aio_offset, is_read=is_read)

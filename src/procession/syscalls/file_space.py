@@ -11,9 +11,18 @@ from procession.abi.file_mode import S_IFMT
 from procession.abi.open_flags import FallocateFlag
 from procession.abi.signals import Signal
 from procession.fs.attributes import truncate as truncate_path
-from procession.fs.file import MAXIMUM_SIZE
+from procession.fs.file import MAXIMUM_SIZE, O_LARGEFILE
 from procession.fs.file_events import note_modification
-from procession.fs.inode import APPEND_ONLY, IMMUTABLE, S_IFBLK, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG
+from procession.fs.inode import (
+    APPEND_ONLY,
+    IMMUTABLE,
+    LARGEST_OF_OLD,
+    S_IFBLK,
+    S_IFDIR,
+    S_IFIFO,
+    S_IFLNK,
+    S_IFREG,
+)
 from procession.fs.landlock import TRUNCATE
 from procession.fs.namei import lookup
 from procession.hardware.physical_memory import PAGE_SHIFT
@@ -28,6 +37,7 @@ from procession.syscalls.parameters import Choice, Fd, Flags, In, Long, Out, Pat
 from procession.syscalls.read_write import readable_file
 
 if TYPE_CHECKING:
+    from procession.fs.inode import Inode
     from procession.kernel.task import Task
 
 _SIGXFSZ = int(Signal.SIGXFSZ)
@@ -49,11 +59,18 @@ _U64_MAX = (1 << 64) - 1
 _HAS_RANGES = (S_IFREG, S_IFBLK, S_IFDIR, S_IFLNK)
 
 
-def _check_size_limit(task: Task, old_size: int, size: int) -> None:
-    """Raise EFBIG, with SIGXFSZ, if a file that grows to `size` exceeds RLIMIT_FSIZE.
+def _check_size(task: Task, inode: Inode, size: int) -> None:
+    """Raise EFBIG for a file that's larger than its file system has any, or than RLIMIT_FSIZE lets it grow.
 
     Linux: fs/attr.c, inode_newsize_ok.
     """
+    _check_size_limit(task, inode.size, size)
+    if size > inode.superblock.largest_file:
+        raise EFBIG("no file is so large on this file system")
+
+
+def _check_size_limit(task: Task, old_size: int, size: int) -> None:
+    """Raise EFBIG, with SIGXFSZ, if a file that grows to `size` exceeds RLIMIT_FSIZE."""
     limit = task.group.limits.soft[RLIMIT_FSIZE]
     if size > old_size and limit != RLIM_INFINITY and size > limit:
         send_signal(task.kernel, task, sender_info(task, _SIGXFSZ, SI_USER))
@@ -67,7 +84,7 @@ def truncate(task: Task, path: Path, length: Long) -> int:
         raise EINVAL
     place = lookup(task.fs, task.credentials, path)
     if place.dentry.inode.is_regular:
-        _check_size_limit(task, place.dentry.inode.size, length)
+        _check_size(task, place.dentry.inode, length)
     truncate_path(place, task.credentials, length)
     return 0
 
@@ -80,7 +97,9 @@ def ftruncate(task: Task, fd: Fd, length: Long) -> int:
     file = opened_file(task, fd)
     if not (file.inode.is_regular and file.is_writable):
         raise EINVAL
-    _check_size_limit(task, file.inode.size, length)
+    if length > LARGEST_OF_OLD and not file.flags & O_LARGEFILE:
+        raise EINVAL("the file wasn't opened for so much")
+    _check_size(task, file.inode, length)
     if not file.landlock_rights & TRUNCATE:
         raise EACCES("the Landlock domain of who opened it forbids it")
     if file.inode.flags & APPEND_ONLY:

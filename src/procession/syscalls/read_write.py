@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import EBADF, EFAULT, EFBIG, EINVAL, EPIPE, ESPIPE, Errno
 from procession.abi.open_flags import Whence
 from procession.abi.signals import Signal
-from procession.fs.file import O_APPEND, File, PathFile
+from procession.fs.file import O_APPEND, File, PathFile, verify_area
 from procession.fs.file_events import note_access, note_modification
 from procession.fs.wait_queue import Sleep
 from procession.hardware.page_table import USER_END
@@ -31,8 +31,6 @@ from procession.syscalls.user_vector import (
     UserVector,
     check_user_range,
     single_buffer,
-    verify_area,
-    writable_length,
     write_prefix,
 )
 
@@ -65,10 +63,11 @@ def read(task: Task, fd: Fd, buffer: OutBuffer, count: Size) -> int:
     if frame is None:
         io.read_calls += 1
     if count > STREAM_CHUNK and file.is_seekable:
+        verify_area(file, file.position, count)
         return read_at_position(task, file, single_buffer(task.mm, buffer, count), file.position, True)
     count = min(count, MAX_RW_COUNT)
     if file.writes_whole and ((buffer ^ buffer + count - 1) > PAGE_MASK or file.has_packet):
-        count = file.whole_length(count, writable_length(task.mm, buffer, count))
+        count = whole_length(file, UserVector(task.mm, [(buffer, count)], count))
     data = file.read(count)
     done = len(data)
     if done:
@@ -118,6 +117,17 @@ def write(task: Task, fd: Fd, buffer: InBuffer, count: Size) -> int:
     if done < count and file.writes_whole:
         return write_whole(task, file, single_buffer(task.mm, buffer, count), done)
     return done
+
+
+def whole_length(file: File, target: UserVector) -> int:
+    """How much of `file` to read so that `target` holds it in whole pieces. Raises EFAULT for nothing.
+
+    Linux: fs/pipe.c, anon_pipe_read: of a piece that doesn't fit the program gets the beginning all the same.
+    """
+    room = target.writable_length()
+    if room < target.total:
+        target.write(0, file.copied_ahead(room))
+    return file.whole_length(target.total, room)
 
 
 def deliver_part(file: File, target: UserVector, data: bytes) -> int:
@@ -202,7 +212,7 @@ def write_whole(
     if not file.has_write:
         raise EINVAL
     if file.is_seekable:
-        verify_area(file.position if offset is None else offset, total)
+        verify_area(file, file.position if offset is None else offset, total)
     if file.discards_writes:
         if total:
             note_modification(file)
@@ -339,7 +349,7 @@ def pread64(task: Task, fd: Fd, buffer: OutBuffer, count: Size, offset: Long) ->
         raise EBADF
     count_calls(task, reads=1)
     check_user_range(buffer, count)
-    verify_area(offset, count)
+    verify_area(file, offset, count)
     if count > STREAM_CHUNK:
         return read_at_position(task, file, single_buffer(task.mm, buffer, count), offset, False)
     data = file.read_at(offset, count)
@@ -366,7 +376,7 @@ def pwrite64(task: Task, fd: Fd, buffer: InBuffer, count: Size, offset: Long) ->
         raise EBADF
     task.io.write_calls += 1
     check_user_range(buffer, count)
-    verify_area(offset, count)
+    verify_area(file, offset, count)
     if count <= STREAM_CHUNK and task.group.limits.soft[RLIMIT_FSIZE] == RLIM_INFINITY:
         try:
             data = task.mm.read(buffer, count)

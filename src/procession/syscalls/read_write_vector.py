@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EAGAIN, EBADF, EFAULT, EINVAL, EOPNOTSUPP, Errno
 from procession.abi.uio import RwFlag
-from procession.fs.file import O_APPEND, File
+from procession.fs.file import O_APPEND, File, verify_area
 from procession.fs.file_events import note_access, note_modification
 from procession.fs.pipe import PipeFile
 from procession.fs.wait_queue import Sleep
@@ -20,10 +20,11 @@ from procession.syscalls.read_write import (
     gathered,
     read_at_position,
     readable_file,
+    whole_length,
     writable_file,
     write_whole,
 )
-from procession.syscalls.user_vector import UserVector, import_vector, verify_area
+from procession.syscalls.user_vector import UserVector, import_vector
 
 if TYPE_CHECKING:
     from procession.kernel.task import Task
@@ -70,7 +71,7 @@ def read_vector(task: Task, file: File, target: UserVector) -> int:
     if not file.is_seekable:
         wanted = target.total
         if file.writes_whole:
-            wanted = file.whole_length(wanted, target.writable_length())
+            wanted = whole_length(file, target)
         data = file.read(wanted)
         if data and target.write(0, data) < len(data):
             file.put_back(data)
@@ -217,7 +218,7 @@ def _read_at(task: Task, fd: int, vector: int, count: int, offset: int, flags: i
     target = _import_target(task, file, vector, count)
     if not target.total:
         return 0
-    verify_area(offset, target.total)
+    verify_area(file, offset, target.total)
     _check_read_flags(file, flags)
     return read_at_position(task, file, target, offset, False)
 
@@ -227,7 +228,7 @@ def _write_at(task: Task, fd: int, vector: int, count: int, offset: int, flags: 
     source = _import_source(task, file, vector, count)
     if not source.total:
         return 0
-    verify_area(offset, source.total)
+    verify_area(file, offset, source.total)
     _check_write_flags(file, flags)
     if not file.takes_write_flags:
         return _by_pieces(task, file, source, is_read=False, offset=offset)

@@ -21,7 +21,7 @@ from procession.abi.errno import (
 from procession.abi.splice import SpliceFlag
 from procession.abi.structure import I64
 from procession.fs.devices import NullFile
-from procession.fs.file import O_APPEND, O_NONBLOCK, SEEK_CUR, File
+from procession.fs.file import O_APPEND, O_NONBLOCK, SEEK_CUR, File, verify_area
 from procession.fs.file_events import note_access, note_modification
 from procession.fs.host_stream import InputFile, OutputFile, StreamInode
 from procession.fs.pipe import PipeFile
@@ -46,7 +46,7 @@ from procession.syscalls.read_write import (
     send_sigpipe,
     writable_file,
 )
-from procession.syscalls.user_vector import MAX_RW_COUNT, UserVector, import_vector, verify_area
+from procession.syscalls.user_vector import MAX_RW_COUNT, UserVector, import_vector
 
 if TYPE_CHECKING:
     from procession.kernel.task import Task
@@ -107,7 +107,7 @@ def sendfile(task: Task, output: Fd, input: Fd, offset: InOut[I64], count: Size)
         if not source.is_seekable:
             raise ESPIPE
     position = source.position if start is None else start
-    verify_area(position, count)
+    verify_area(source, position, count)
     target = writable_file(task, output)
     if isinstance(target, PipeFile):
         count_calls(task, reads=1, writes=1)
@@ -118,7 +118,7 @@ def sendfile(task: Task, output: Fd, input: Fd, offset: InOut[I64], count: Size)
         task.io.moved(moved)
         return moved
     if target.is_seekable:
-        verify_area(target.position, count)
+        verify_area(target, target.position, count)
     # Only what has a position can be read again if the other side doesn't take it.
     if target.flags & O_APPEND or not _has_position(source):
         raise EINVAL
@@ -380,7 +380,7 @@ def _pipe_to_file(
     if target.flags & O_APPEND:
         raise EINVAL
     if target.is_seekable:
-        verify_area(target.position if start is None else start, length)
+        verify_area(target, target.position if start is None else start, length)
     _check_can_splice_to(target)
     if not _wait_for_bytes(source, blocks):
         return 0
@@ -414,7 +414,7 @@ def _file_to_pipe(
             raise EINVAL
         start = offset.get()
     if source.is_seekable:
-        verify_area(source.position if start is None else start, length)
+        verify_area(source, source.position if start is None else start, length)
     done = _fill_pipe(task, source, start, target, length, blocks)
     if start is not None and done:
         offset.put(start + done)

@@ -40,15 +40,6 @@ def check_user_range(address: int, length: int) -> None:
         raise EFAULT(f"{address:#x} isn't in user space")
 
 
-def verify_area(offset: int, count: int) -> None:
-    """Raise EINVAL unless a file can have `count` bytes from `offset`.
-
-    Linux: fs/read_write.c, rw_verify_area.
-    """
-    if count >> 63 or offset < 0 or offset + count >> 63:
-        raise EINVAL
-
-
 class UserVector:
     """Buffers that are taken as one: `segments` are (address, length in bytes), `total` their length."""
 

@@ -64,6 +64,8 @@ class Devpts(Superblock):
 
     __slots__ = ("jobs", "parameters", "slaves")
 
+    block_size: ClassVar[int] = 1024
+
     def __init__(self, vfs: Vfs, options: DevptsOptions | None = None) -> None:
         super().__init__(vfs, "devpts", DEVPTS_MAGIC)
         self.jobs = terminal_driver(vfs).jobs

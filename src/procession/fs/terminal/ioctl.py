@@ -9,7 +9,7 @@ from procession.abi.errno import EINTR, EINVAL, EIO, ENOTTY, EPERM
 from procession.abi.ioctls import TerminalIoctl
 from procession.abi.termios import FlowAction, FlushQueue, Termio, Termios, Termios2, Winsize
 from procession.abi.word import pack_u8, pack_u32
-from procession.fs.permission import CAP_SYS_ADMIN
+from procession.fs.permission import CAP_CHECKPOINT_RESTORE, CAP_SYS_ADMIN
 from procession.fs.terminal.devpts import terminal_driver
 from procession.fs.terminal.modes import CLOCAL, DISABLED, VSTART, VSTOP, TerminalModes
 from procession.fs.terminal.pty import PtyMaster
@@ -130,7 +130,7 @@ def _get_locked_modes(file: TtyFile, argument: int, memory: UserMemory) -> int:
 
 def _set_locked_modes(file: TtyFile, argument: int, memory: UserMemory) -> int:
     tty = file.tty.pair
-    if not tty.jobs.capable(CAP_SYS_ADMIN):
+    if not (tty.jobs.capable(CAP_CHECKPOINT_RESTORE) or tty.jobs.capable(CAP_SYS_ADMIN)):
         raise EPERM
     tty.locked_modes = tty.locked_modes.unpack(memory.read(argument, Termios.SIZE))
     return 0

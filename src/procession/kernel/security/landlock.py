@@ -26,6 +26,7 @@ class RulesetFile(File):
 
     has_read: ClassVar[bool] = True
     has_write: ClassVar[bool] = True
+    can_poll: ClassVar[bool] = False
 
     def __init__(self, opener: Task, rights: int, ports: int, scopes: int) -> None:
         super().__init__(anonymous_path(opener.kernel.vfs, "[landlock-ruleset]"), O_RDWR, opener.credentials)

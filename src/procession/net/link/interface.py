@@ -64,6 +64,7 @@ class Interface:
     __slots__ = (
         "addresses",
         "alias",
+        "broadcast_hardware_address",
         "carrier_changes",
         "drop_count",
         "flags",
@@ -100,6 +101,10 @@ class Interface:
         self.other_names: list[bytes] = []
         self.index = index
         self.hardware_address = hardware_address
+        # Where a frame for everybody goes.
+        self.broadcast_hardware_address = b""
+        if hardware_address:
+            self.broadcast_hardware_address = _NO_ADDRESS if kind == LOOPBACK else _BROADCAST_ADDRESS
         self.mtu = LOOPBACK_MTU if kind == LOOPBACK else ETHERNET_MTU
         if kind == LOOPBACK:
             self.flags = IFF_LOOPBACK
@@ -134,13 +139,6 @@ class Interface:
     def has_frames(self) -> bool:
         """Whether packets have the header of a frame in front, with hardware addresses."""
         return bool(self.hardware_address)
-
-    @property
-    def broadcast_hardware_address(self) -> bytes:
-        """Where a frame for everybody goes."""
-        if not self.has_frames:
-            return b""
-        return _NO_ADDRESS if self.kind == LOOPBACK else _BROADCAST_ADDRESS
 
     @property
     def is_up(self) -> bool:

@@ -28,6 +28,7 @@ from procession.net.link_change import (
     make_interface,
     move,
     rename,
+    set_broadcast_hardware_address,
     set_flags,
     set_hardware_address,
     set_mtu,
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from procession.net.tun.device import TunDevice
 
 _AF_BRIDGE = int(AddressFamily.AF_BRIDGE)
+_BROADCAST = int(LinkAttribute.IFLA_BROADCAST)
 _ADDRESS, _NAME = int(LinkAttribute.IFLA_ADDRESS), int(LinkAttribute.IFLA_IFNAME)
 _MTU, _MASTER = int(LinkAttribute.IFLA_MTU), int(LinkAttribute.IFLA_MASTER)
 _QUEUE_LENGTH, _GROUP = int(LinkAttribute.IFLA_TXQLEN), int(LinkAttribute.IFLA_GROUP)
@@ -376,6 +378,9 @@ def _change(request: Request, header: Ifinfomsg, found: dict[int, bytes], interf
     if alias is not None:
         interface.alias = alias.split(b"\0", 1)[0][:_LONGEST_ALIAS]
         interface.network.link_changed(interface)
+    broadcast = found.get(_BROADCAST)
+    if broadcast is not None:
+        set_broadcast_hardware_address(interface, broadcast)
     master = number_in(found, _MASTER)
     if master is not None:
         _set_master(interface, master)

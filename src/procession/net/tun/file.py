@@ -47,6 +47,8 @@ class TunFile(File):
 
     __slots__ = ("device", "network", "packets", "read_queue", "wanted_index")
 
+    knows_async = True
+
     def __init__(self, path: Path, flags: int, subject: Subject, network: Network) -> None:
         super().__init__(path, flags, subject)
         self.network = network

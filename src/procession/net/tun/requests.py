@@ -59,7 +59,7 @@ def handle_request(file: TunFile, request: int, argument: int, memory: UserMemor
     Linux: drivers/net/tun.c, __tun_chr_ioctl.
     """
     data = b""
-    if request in (_SETIFF, _SETQUEUE) or request >> 8 & 0xFF == 0x89:
+    if request in (_SETIFF, _SETQUEUE) or (request >> 8 & 0xFF == 0x89 and request != _SIOCGSKNS):
         data = memory.read(argument, _IFREQ_BYTES)
     if request == _GETFEATURES:
         memory.write(argument, pack_u32(_ALL_FEATURES))

@@ -9,14 +9,14 @@ from procession.abi.statfs import Magic
 from procession.abi.word import pack_u64
 from procession.fs.file import ALWAYS_READY, POLLERR, POLLPRI, File
 from procession.fs.handle import FILEID_INO32_GEN, FILEID_INO32_GEN_PARENT, ExportOperations
-from procession.fs.inode import S_IFDIR, S_IFREG, DirectoryEntry, Inode, Superblock
+from procession.fs.inode import LARGEST_OF_OLD, S_IFDIR, S_IFREG, DirectoryEntry, Inode, Superblock
 from procession.fs.mounts.mount import root_dentry
 from procession.fs.namei import look_up_entry
 from procession.fs.permission import MAY_WRITE
 from procession.hardware.physical_memory import OutOfFrames
 from procession.kernel.cgroup.directory import GroupDirectory
 from procession.procfs.cgroup.control_file import ControlFile, Opener
-from procession.procfs.inode import GeneratedFile
+from procession.procfs.inode import AttributeFile
 from procession.procfs.pressure import TriggerSlot, pressure_of
 
 if TYPE_CHECKING:
@@ -81,6 +81,7 @@ class CgroupFileSystem(Superblock):
     exports: ClassVar[ExportOperations | None] = CgroupExports()
 
     has_uuid: ClassVar[bool] = True
+    largest_file: ClassVar[int] = LARGEST_OF_OLD
 
     def __init__(self, kernel: Kernel) -> None:
         super().__init__(kernel.vfs, "cgroup2", int(Magic.CGROUP2_SUPER_MAGIC))
@@ -263,12 +264,10 @@ class CgroupFile(Inode):
         return group.is_dead or bool(self.control.controller & ~group.available_controllers)
 
 
-class CgroupOpenFile(GeneratedFile):
+class CgroupOpenFile(AttributeFile):
     """An open control file; `opener` is whose rights count, `seen_count` when it was read last."""
 
     __slots__ = ("control_inode", "opener", "seen_count")
-
-    can_poll = True
 
     def __init__(self, path: Path, flags: int, subject: Subject, inode: CgroupFile) -> None:
         self.opener = inode.cgroupfs.opener(subject)
@@ -326,13 +325,11 @@ class CgroupOpenFile(GeneratedFile):
         slot = self.opener.slot
         if slot is not None and not self.control_inode.is_gone():
             return slot.poll_mask()
-        event = self.control_inode.control.event
-        if event is None:
-            return ALWAYS_READY
         inode = self.control_inode
-        if inode.is_gone() or event(inode.group).count != self.seen_count:
+        event = inode.control.event
+        if event is not None and (inode.is_gone() or event(inode.group).count != self.seen_count):
             return ALWAYS_READY | POLLERR | POLLPRI
-        return ALWAYS_READY
+        return super().poll_mask()
 
     def wait_queues(self) -> tuple[WaitQueue, ...]:
         event = self.control_inode.control.event
