@@ -885,6 +885,21 @@ TEST(what_takes_room_in_tmpfs)
 	CHECK_EQ(made, 8);
 }
 
+TEST(mounted_in_a_namespace_that_ones_root_has_left)
+{
+	enter_own_mounts("tmpfs", NULL);
+	MUST(mkdir("root", 0700));
+	MUST(mkdir("from", 0700));
+	MUST(mkdir("to", 0700));
+	MUST(mkdir("to/full", 0700));
+	MUST(mount("root", "root", "tmpfs", 0, NULL));
+	MUST(mount("from", "from", "tmpfs", 0, NULL));
+	MUST(chroot("root"));
+	MUST(umount2("root", MNT_DETACH));
+	CHECK_ERRNO(rename("from", "to"), EBUSY);
+	CHECK_ERRNO(rmdir("from"), EBUSY);
+}
+
 TEST(unmounted_where_one_stands)
 {
 	enter_own_mounts("tmpfs", "mode=755");

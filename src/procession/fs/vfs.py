@@ -17,6 +17,7 @@ from procession.fs.user_namespace import UserNamespace
 if TYPE_CHECKING:
     from procession.fs.file import File
     from procession.fs.file_events import FileEvents
+    from procession.fs.mounts.namespace import MountNamespace
     from procession.fs.permission import Subject
     from procession.hardware.physical_memory import PhysicalMemory
 
@@ -79,6 +80,10 @@ class Caller(Protocol):
     @property
     def acting_subject(self) -> Subject | None:
         """The running task's credentials; None while no task runs."""
+
+    @property
+    def mount_namespace(self) -> MountNamespace:
+        """That of the running task."""
 
     def note_privilege(self) -> None:
         """The running task has something done that takes a capability."""

@@ -56,7 +56,7 @@ def _check_name(inode: Inode, subject: Subject, name: bytes, *, writes: bool) ->
     if not rest:
         raise EINVAL
     if writes and family == b"user" and not inode.superblock.keeps_user_xattrs:
-        # Linux: fs/kernfs/inode.c, kernfs_vfs_user_xattr_set.
+        # As kernfs answers unless it's of control groups.
         raise EOPNOTSUPP("nobody's names are kept here")
 
 

@@ -28,6 +28,7 @@ from procession.kernel.timers.interval import account, check_overrun, check_real
 from procession.net.network import Network
 
 if TYPE_CHECKING:
+    from procession.fs.mounts.namespace import MountNamespace
     from procession.fs.permission import Subject
     from procession.fs.vfs import Vfs
     from procession.hardware.engine import Engine
@@ -273,6 +274,11 @@ class Kernel:
         if task is None or task.is_exiting:
             raise ESRCH("no such process")
         return task.namespaces.network
+
+    @property
+    def mount_namespace(self) -> MountNamespace:
+        """The running task's, or the machine's."""
+        return self.seen_namespaces.mounts
 
     @property
     def acting_subject(self) -> Subject | None:

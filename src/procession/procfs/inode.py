@@ -188,9 +188,7 @@ def open_attribute(path: Path, flags: int, subject: Subject, source: Source) -> 
 
 
 class AttributeFile(SizedFile):
-    """An open file of sysfs: until it's read, it's as if it had changed. Linux: fs/kernfs/file.c,
-    kernfs_generic_poll.
-    """
+    """An open file of sysfs: until it's read, it's as if it had changed, as in kernfs."""
 
     __slots__ = ("was_shown",)
 
