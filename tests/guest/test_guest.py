@@ -51,6 +51,7 @@ NEEDS_ROOT = {
     "network_namespace",
     "overlay",
     "packet_filter",
+    "packet_mark",
     "packet_ring",
     "packet_socket",
     "ramfs",

@@ -204,6 +204,7 @@ class SocketOption(IntEnum):
     SO_RCVMARK = 75
     SO_PASSPIDFD = 76
     SO_PEERPIDFD = 77
+    SO_RCVPRIORITY = 82
     SO_PASSRIGHTS = 83
     SO_INQ = 84
 

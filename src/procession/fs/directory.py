@@ -220,7 +220,7 @@ def remove_file(context: FsContext, subject: Subject, name: bytes, start: Path |
     if subject.landlock:
         check_right(subject, Path(mount, directory), REMOVE_FILE)
     _check_removal(directory, victim, subject, is_directory=False)
-    _check_not_mounted(victim)
+    _check_not_mounted(context, victim)
     with _Removal(victim.inode) as removal:
         directory.inode.unlink(last)
         removal.lost_name()
@@ -238,7 +238,7 @@ def remove_directory(context: FsContext, subject: Subject, name: bytes, start: P
     if subject.landlock:
         check_right(subject, Path(mount, directory), REMOVE_DIR)
     _check_removal(directory, victim, subject, is_directory=True)
-    _check_not_mounted(victim)
+    _check_not_mounted(context, victim)
     directory.inode.rmdir(last)
     _entry_is_gone(directory, victim)
     note_deletion(victim)
@@ -291,9 +291,9 @@ def rename(
         # POSIX: of two names of one file none is removed.
         return
     _check_renaming(old_directory, old, new_directory, new, subject, is_exchange=is_exchange)
-    _check_not_mounted(old)
+    _check_not_mounted(context, old)
     if new is not None:
-        _check_not_mounted(new)
+        _check_not_mounted(context, new)
     if is_exchange:
         assert new is not None
         old_directory.inode.rename(old_last, new_directory.inode, new_last, flags, subject)
@@ -390,14 +390,14 @@ def _check_renaming(
             new.inode.check_permission(subject, MAY_WRITE)
 
 
-def _check_not_mounted(dentry: Dentry) -> None:
+def _check_not_mounted(context: FsContext, dentry: Dentry) -> None:
     """Raise EBUSY if something is mounted on `dentry` in the caller's namespace.
 
     Linux: fs/namespace.c, __is_local_mountpoint.
     """
-    caller = dentry.inode.superblock.vfs.caller
-    if dentry.mounted is not None and caller is not None:
-        namespace = caller.mount_namespace
+    if dentry.mounted is not None:
+        caller = dentry.inode.superblock.vfs.caller
+        namespace = context.root.mount.namespace if caller is None else caller.mount_namespace
         if any(mount.namespace is namespace for mount in dentry.mounted):
             raise EBUSY
 

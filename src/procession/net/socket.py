@@ -127,6 +127,8 @@ class Socket:
     is_stream: ClassVar[bool] = False
     """Whether bytes have no boundaries: a write may be taken in part and go on."""
     is_connection_based: ClassVar[bool] = False
+    can_shut_down: ClassVar[bool] = True
+    """Whether there is shutdown(2)."""
     prototype: ClassVar[bytes] = b""
     """The name of its kind (Linux: include/net/sock.h, struct proto)."""
     most_low_water: ClassVar[int] = 0x7FFFFFFF

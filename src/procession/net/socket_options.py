@@ -102,7 +102,6 @@ _SO_PREFER_BUSY_POLL = int(SocketOption.SO_PREFER_BUSY_POLL)
 _SO_ZEROCOPY = int(SocketOption.SO_ZEROCOPY)
 _SO_BUSY_POLL_BUDGET = int(SocketOption.SO_BUSY_POLL_BUDGET)
 _BUSY_POLL_BUDGET = 8
-_PRIVILEGED_SWITCHES = (int(SocketOption.SO_RCVMARK),)
 _ANCILLARY_WORDS = 64
 """SKF_AD_MAX, which SO_BPF_EXTENSIONS tells."""
 _TRANSMIT_FLAGS = 3
@@ -137,6 +136,7 @@ _SWITCHES = frozenset(
         SocketOption.SO_LOCK_FILTER,
         SocketOption.SO_SELECT_ERR_QUEUE,
         SocketOption.SO_RCVMARK,
+        SocketOption.SO_RCVPRIORITY,
         SocketOption.SO_PREFER_BUSY_POLL,
     )
 )
@@ -257,8 +257,6 @@ def _set_switch(socket: Socket, name: int, number: int) -> None:
         raise EOPNOTSUPP("no ports here")
     if name == _SO_LOCK_FILTER and not number and socket.options.get(name):
         raise EPERM("the filter is locked")
-    if name in _PRIVILEGED_SWITCHES and number:
-        _check_number(socket, _SO_MARK, number)
     if name in TIMESTAMPS:
         switch_timestamp(socket.options, name, number)
     else:
@@ -306,14 +304,22 @@ def _check_polling(socket: Socket) -> None:
         raise EPERM("CAP_NET_ADMIN is needed")
 
 
-def _check_number(socket: Socket, name: int, number: int) -> None:
-    """Who may set an option to what."""
+def check_mark(socket: Socket, name: int, number: int) -> None:
+    """Raise EPERM unless the caller may give packets that mark or priority.
+
+    Linux: net/core/sock.c, __sock_cmsg_send.
+    """
     is_restricted = name == _SO_MARK or (name == _SO_PRIORITY and not 0 <= number <= _LARGEST_PRIORITY_OF_ALL)
     credentials, owner = socket.caller.credentials, socket.network.owner
     if is_restricted and not (
         credentials.ns_capable(owner, CAP_NET_RAW) or credentials.ns_capable(owner, CAP_NET_ADMIN)
     ):
         raise EPERM("CAP_NET_ADMIN is needed")
+
+
+def _check_number(socket: Socket, name: int, number: int) -> None:
+    """Who may set an option to what."""
+    check_mark(socket, name, number)
     if name == _SO_BUSY_POLL and number < 0:
         raise EINVAL("a negative time")
     if name == _SO_TXREHASH:

@@ -224,9 +224,10 @@ def _accept(task: Task, fd: int, address: int, length: InOut[I32], flags: int) -
 def shutdown(task: Task, fd: Fd, how: Choice[ShutdownHow]) -> int:
     """shutdown(2). Linux: net/socket.c, __sys_shutdown."""
     file = socket_file(task, fd)
-    if not 0 <= how <= 2:
+    socket = file.socket
+    if not 0 <= how <= 2 and socket.can_shut_down:
         raise EINVAL
-    file.socket.shutdown(how + 1)
+    socket.shutdown(how + 1)
     return 0
 
 

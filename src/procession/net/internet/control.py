@@ -20,7 +20,9 @@ from procession.net.internet.address import (
 from procession.net.internet.flow import find_flow
 from procession.net.internet.flow_label import INFO_MASK, check_label, chosen_info
 from procession.net.internet.header_options import answered
+from procession.net.internet.packet import priority_of
 from procession.net.internet.udp_options import COALESCE
+from procession.net.socket_options import check_mark
 from procession.net.timestamp import TIMESTAMPING, check_socket_item, checked_stamping, timestamp_items
 
 if TYPE_CHECKING:
@@ -53,6 +55,8 @@ _IPV6_ORIGDSTADDR = int(Ipv6Option.IPV6_ORIGDSTADDR)
 _IPV6_UNICAST_HOPS = int(Ipv6Option.IPV6_UNICAST_HOPS)
 DEFAULT_TTL = 64
 _SO_RXQ_OVFL = int(SocketOption.SO_RXQ_OVFL)
+_SO_MARK, _SO_PRIORITY = int(SocketOption.SO_MARK), int(SocketOption.SO_PRIORITY)
+_SO_RCVMARK, _SO_RCVPRIORITY = int(SocketOption.SO_RCVMARK), int(SocketOption.SO_RCVPRIORITY)
 _GROUP_OPTIONS = {
     4: ((SOL_IP, _IP_TOS), (SOL_IP, int(IpOption.IP_MULTICAST_TTL))),
     16: ((SOL_IPV6, _IPV6_TCLASS), (SOL_IPV6, int(Ipv6Option.IPV6_MULTICAST_HOPS))),
@@ -73,6 +77,10 @@ def packet_items(socket: DatagramSocket, packet: Packet) -> list[tuple[int, int,
     items = timestamp_items(plain, packet.time_ns)
     if plain.get(_SO_RXQ_OVFL) and socket.drop_count:
         items.append((SOL_SOCKET, _SO_RXQ_OVFL, _number(socket.drop_count)))
+    if plain.get(_SO_RCVMARK):
+        items.append((SOL_SOCKET, _SO_MARK, _number(packet.mark)))
+    if plain.get(_SO_RCVPRIORITY):
+        items.append((SOL_SOCKET, _SO_PRIORITY, _number(packet.priority)))
     if not options:
         return items
     target, index = packet.target, packet.interface_index
@@ -137,7 +145,7 @@ class PacketChoice:
     Linux: net/ipv4/ip_sockglue.c, ip_cmsg_send; ip6_datagram_send_ctl.
     """
 
-    __slots__ = ("flow_info", "network", "source", "stamping", "tos", "ttl")
+    __slots__ = ("flow_info", "mark", "network", "priority", "source", "stamping", "tos", "ttl")
 
     def __init__(self, socket: InternetSocket, control: Control | None, target: bytes) -> None:
         level_of_target = SOL_IP if len(target) == 4 else SOL_IPV6
@@ -147,12 +155,16 @@ class PacketChoice:
         self.ttl: int | None = None
         self.stamping: int | None = None
         self.flow_info: int | None = None
+        self.mark: int | None = None
+        self.priority: int | None = None
         if control is None:
             return
         for level, kind, body in control.checked_items():
             if level == SOL_SOCKET:
                 if kind in TIMESTAMPING:
                     self.stamping = checked_stamping(body)
+                elif kind in (_SO_MARK, _SO_PRIORITY):
+                    self._mark(socket, kind, body)
                 else:
                     check_socket_item(kind)
             elif (level, kind) == (SOL_IPV6, _IPV6_PKTINFO) and socket.family == AF_INET6:
@@ -169,6 +181,7 @@ class PacketChoice:
                 self.ttl = _checked(body, 1)
             elif level == SOL_IP and kind == _IP_TOS:
                 self.tos = _checked(body, 0)
+                self.priority = priority_of(self.tos)
             elif level == SOL_IPV6 and kind == _IPV6_HOPLIMIT:
                 self.ttl = _checked_or_default(body)
             elif level == SOL_IPV6 and kind == _IPV6_TCLASS:
@@ -179,6 +192,30 @@ class PacketChoice:
                 self.flow_info = int.from_bytes(body[:_INFO_SIZE], "big") & INFO_MASK
             else:
                 raise EINVAL(f"no control message {kind} at level {level}")
+
+    def _mark(self, socket: InternetSocket, kind: int, body: bytes) -> None:
+        """Linux: net/core/sock.c, __sock_cmsg_send."""
+        if kind == _SO_MARK:
+            check_mark(socket, kind, 0)
+        if len(body) != 4:
+            raise EINVAL
+        if kind == _SO_MARK:
+            self.mark = int.from_bytes(body, "little")
+        else:
+            number = int.from_bytes(body, "little", signed=True)
+            check_mark(socket, kind, number)
+            self.priority = number
+
+    @property
+    def is_marked(self) -> bool:
+        """Whether a mark or a priority is chosen for this datagram alone."""
+        return self.mark is not None or self.priority is not None
+
+    def put_marks(self, socket: InternetSocket, packet: Packet) -> None:
+        """`packet` gets the mark and the priority that are chosen for it, or those of all of the socket's."""
+        options = socket.options
+        packet.mark = options.get(_SO_MARK, 0) if self.mark is None else self.mark
+        packet.priority = options.get(_SO_PRIORITY, 0) if self.priority is None else self.priority
 
     def _choose_source(self, address: bytes) -> None:
         if is_any(address):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, ClassVar
 
-from procession.abi.errno import EACCES, EMSGSIZE, ENETUNREACH, ENODEV, ENOTCONN
+from procession.abi.errno import EACCES, EAFNOSUPPORT, EMSGSIZE, ENETUNREACH, ENODEV, ENOTCONN
 from procession.abi.internet import IpOption, Ipv6Option
 from procession.abi.socket import SocketLevel, SocketOption
 from procession.abi.word import pack_address
@@ -118,6 +118,8 @@ class DatagramSocket(InternetSocket):
             self._disconnect()
             return
         self.bind_automatically()
+        if self.is_ipv6_only and family_of(address) == AF_INET:
+            raise EAFNOSUPPORT("only IPv6 here")
         target, port = self.parse_target(address)
         self.check_scope(target, scope_of(address))
         flow = self.way_to(target, None, scope_of(address))

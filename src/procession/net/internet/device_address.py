@@ -30,6 +30,7 @@ from procession.net.link.interface import IFF_NOARP, LOOPBACK
 
 if TYPE_CHECKING:
     from procession.net.link.interface import Interface
+    from procession.net.network import Network
 
 LINK_LOCAL_PREFIX = bytes((0xFE, 0x80)) + bytes(6)
 IPV6_METRIC = 256
@@ -103,6 +104,11 @@ def scope_of_6(address: bytes) -> int:
 def addresses_of(interface: Interface, *, is_ipv6: bool) -> list[DeviceAddress]:
     """Those of one protocol."""
     return [found for found in interface.addresses if found.is_ipv6 == is_ipv6]
+
+
+def has_address_6(network: Network) -> bool:
+    """Whether any interface has an address of IPv6."""
+    return any(found.is_ipv6 for interface in network.interfaces.values() for found in interface.addresses)
 
 
 def add_address(new: DeviceAddress) -> None:

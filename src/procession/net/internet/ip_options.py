@@ -24,7 +24,7 @@ from procession.net.internet.option_rule import (
     read_interface,
     require_net_admin,
 )
-from procession.net.internet.packet import TCP
+from procession.net.internet.packet import TCP, priority_of
 from procession.net.internet.socket import PORT_RANGE
 from procession.net.socket_options import pack_int, read_int
 
@@ -34,9 +34,6 @@ if TYPE_CHECKING:
 SOL_IP = int(SocketLevel.SOL_IP)
 _RAW = int(SocketType.SOCK_RAW)
 _SO_PRIORITY = int(SocketOption.SO_PRIORITY)
-_SERVICE_BITS = 0x1E
-_PRIORITIES = (0, 2, 6, 4)
-"""Of packets, by what service is asked for: the best effort, bulk, interactive, and both."""
 _STREAM = int(SocketType.SOCK_STREAM)
 
 IP_TOS = int(IpOption.IP_TOS)
@@ -145,8 +142,7 @@ def _set_number(socket: InternetSocket, name: int, rule: Rule, value: bytes) -> 
                 socket.protocol_options.get((SOL_IP, IP_TOS), 0) & _CONGESTION_BITS
             )
         if number != socket.protocol_options.get((SOL_IP, IP_TOS), 0):
-            # Linux: include/net/route.h, rt_tos2priority.
-            socket.options[_SO_PRIORITY] = _PRIORITIES[(number & _SERVICE_BITS) >> 3]
+            socket.options[_SO_PRIORITY] = priority_of(number)
     elif name == _IP_TTL and number == 0:
         raise EINVAL("no time to live")
     elif name == _IP_MULTICAST_TTL:

@@ -25,14 +25,24 @@ SOUND, CUT_SHORT, WRONG_CHECKSUM = 0, 1, 2
 """What is wrong with a datagram."""
 
 
+_SERVICE_BITS = 0x1E
+_PRIORITIES = (0, 2, 6, 4)
+"""Of packets, by what service is asked for: the best effort, bulk, interactive, and both."""
+
+
+def priority_of(service: int) -> int:
+    """Of a packet with that type of service. Linux: include/net/route.h, rt_tos2priority."""
+    return _PRIORITIES[(service & _SERVICE_BITS) >> 3]
+
+
 class Packet:
     """A packet. `data` is what UDP carries, or all behind the header of IP for other protocols, whose ports
     are 0. `options` are those in the header of IPv4. `time_ns` is when it was sent, since the epoch;
     `interface_index` is where it has arrived.
 
-    `tracked` is what the connection tracking of the network where it is says of it, and `mark` what rules
-    have marked it with there. `is_quoting_anew` says that it's a message about a packet whose addresses were
-    changed back in it.
+    `tracked` is what the connection tracking of the network where it is says of it, and `mark` what its
+    sender or rules have marked it with there; `priority` is what the sender gave it (SO_PRIORITY).
+    `is_quoting_anew` says that it's a message about a packet whose addresses were changed back in it.
 
     What a program has written itself is kept as it is: `place` is the identification of IPv4 and where a
     piece belongs, as in the header (empty if the kernel chose them), and `written` all of a datagram with its
@@ -56,6 +66,7 @@ class Packet:
         "most_bytes",
         "options",
         "place",
+        "priority",
         "protocol",
         "segment_bytes",
         "source",
@@ -96,6 +107,7 @@ class Packet:
         self.options = b""
         self.tracked: tuple[Network, Tracked | None] | None = None
         self.mark = 0
+        self.priority = 0
         self.is_quoting_anew = False
         self.segment_bytes = 0
         self.flow_label = 0
@@ -109,6 +121,7 @@ class Packet:
             *(self.data, self.source, self.source_port, self.target, self.target_port),
             *(self.time_ns, self.tos, self.ttl, self.protocol),
         )
+        packet.mark, packet.priority = self.mark, self.priority
         packet.options = self.options
         packet.segment_bytes = self.segment_bytes
         packet.flow_label = self.flow_label

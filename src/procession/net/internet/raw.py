@@ -121,6 +121,12 @@ class _MessageSocket(DatagramSocket):
             raise EOPNOTSUPP("no urgent data here")
         self.target_of(address)
 
+    def connect(self, address: bytes, flags: int) -> None:
+        """Linux: net/ipv6/datagram.c, ip6_datagram_connect_v6_only."""
+        if self.family == AF_INET6 and len(address) >= 2 and family_of(address) == AF_INET:
+            raise EAFNOSUPPORT("an address of IPv4")
+        super().connect(address, flags)
+
     def bind_automatically(self, *, for_connection: bool = False) -> None:
         """There are no ports of its protocol."""
 
@@ -235,6 +241,7 @@ class RawSocket(_MessageSocket):
         if packet.protocol in (UDP, UDP_LITE):
             packet.take_written(whole)
         put_label(self, packet, choice.info_for(self, address))
+        choice.put_marks(self, packet)
         self.put_options(packet)
         self.check_fits(packet.wire_bytes, flow)
         report_sent(self, packet, flow, choice)
@@ -254,6 +261,7 @@ class RawSocket(_MessageSocket):
         if packet is None:
             # It's sent, but nobody takes it for a packet.
             return
+        choice.put_marks(self, packet)
         report_sent(self, packet, flow, choice)
         if packet.target != flow.target:
             send_astray(self.network, packet, flow)
@@ -395,6 +403,7 @@ class PingSocket(_MessageSocket):
         time_ns = self.network.host.clock.realtime_ns
         packet = Packet(message, flow.source, 0, flow.target, 0, time_ns, tos, ttl, self.protocol)
         put_label(self, packet, choice.info_for(self, address))
+        choice.put_marks(self, packet)
         self.put_options(packet)
         self.check_fits(packet.wire_bytes, flow)
         report_sent(self, packet, flow, choice)

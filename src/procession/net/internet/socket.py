@@ -34,6 +34,7 @@ from procession.net.internet.address import (
     parse,
     scope_of,
 )
+from procession.net.internet.device_address import has_address_6
 from procession.net.internet.flow import find_flow
 from procession.net.internet.flow_label import FlowLabel, release_labels
 from procession.net.socket import CLOSED, PEER, SYN_SENT, Socket
@@ -55,6 +56,7 @@ _MULTICAST_ALL = (int(SocketLevel.SOL_IP), int(IpOption.IP_MULTICAST_ALL))
 _SO_REUSEADDR = int(SocketOption.SO_REUSEADDR)
 _SO_REUSEPORT = int(SocketOption.SO_REUSEPORT)
 _STREAM = int(SocketType.SOCK_STREAM)
+_RAW = int(SocketType.SOCK_RAW)
 _SO_BINDTOIFINDEX = int(SocketOption.SO_BINDTOIFINDEX)
 FORCED_REUSE = 2
 """What SO_REUSEADDR tells of a socket that may have any address (SK_FORCE_REUSE)."""
@@ -281,19 +283,23 @@ class InternetSocket(Socket):
         network = self.network
         if local is None:
             local = self.local_address
-        if is_any(target):
+        source: bytes | None = None
+        is_for_us = is_any(target)
+        if is_for_us:
             # It stands for this machine.
             is_6 = len(target) == 16 and not (len(local) == 4 and self.family == AF_INET6)
             target = LOOPBACK_6 if is_6 else LOOPBACK_4
-        source: bytes | None = None
         is_impossible = len(local) < len(target)
         if not is_any(local) and not is_impossible:
             if len(local) > len(target):
-                if self.has_chosen_address:
+                if self.has_chosen_address and self.kind != _RAW:
                     raise ENETUNREACH("the socket is bound to an address of the other protocol")
                 # The address of a connection by IPv6 is none for a datagram that goes by IPv4.
             elif not is_multicast(local) and local != BROADCAST_4 and not network.routes.is_broadcast(local):
                 source = local
+                if is_for_us and len(local) == 4:
+                    # Linux: net/ipv4/route.c, ip_route_output_key_hash_rcu.
+                    target = local
         device = self.device
         if len(target) == 16 and is_link_local(target) and scope:
             out = scope
@@ -301,7 +307,12 @@ class InternetSocket(Socket):
             device = network.interfaces.get(out)
             if device is None:
                 raise ENODEV("no such interface")
-        flow = find_flow(network, target, source, device)
+        try:
+            flow = find_flow(network, target, source, device)
+        except ENETUNREACH:
+            if source is None and not is_impossible and len(target) == 16 and not has_address_6(network):
+                raise EADDRNOTAVAIL("no address of IPv6 to send from") from None
+            raise
         if is_impossible:
             raise EAFNOSUPPORT("the socket is bound to an address of IPv4")
         return flow

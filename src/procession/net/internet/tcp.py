@@ -28,6 +28,7 @@ from procession.net.internet.tcp_close import (
 )
 from procession.net.internet.tcp_connect import connect, send_to_open
 from procession.net.internet.tcp_connection import Key
+from procession.net.internet.tcp_distance import is_choosy
 from procession.net.internet.tcp_fastopen import FastOpen
 from procession.net.internet.tcp_filter import FIN_WAIT1, find_way, lose, split
 from procession.net.internet.tcp_held import hold, push_held
@@ -100,9 +101,11 @@ class TcpSocket(InternetSocket):
     `phase` is how far connect(2) has come, `syn_count` how many SYNs were sent, `seen_as` the key that the
     other end has for the last of them, and `flow` where the bytes go. `held` is what MSG_MORE and TCP_CORK
     keep back, and what the other end's filter doesn't let in, which was sent `lost_count` times in vain.
-    `window_clamp` is TCP_WINDOW_CLAMP, 0 for none, `repair` what TCP_REPAIR has changed. `stamps` are still
-    to be told to the `error_queue`, whose entries take `arrived_bytes`. `fast_open` is what goes with the
-    SYN, `fast_open_keys` those of TCP_FASTOPEN_KEY.
+    `number_gaps` are how far the next number to send is ahead of the last one that was acknowledged, and of
+    the last one that was sent, once there is no connection; `tried_segment_bytes` how long segments to the
+    last one that was tried could have been. `window_clamp` is TCP_WINDOW_CLAMP, 0 for none, `repair` what
+    TCP_REPAIR has changed. `stamps` are still to be told to the `error_queue`, whose entries take
+    `arrived_bytes`. `fast_open` is what goes with the SYN, `fast_open_keys` those of TCP_FASTOPEN_KEY.
     """
 
     __slots__ = (
@@ -124,6 +127,7 @@ class TcpSocket(InternetSocket):
         "is_orphan",
         "listener",
         "lost_count",
+        "number_gaps",
         "peer",
         "phase",
         "repair",
@@ -131,6 +135,7 @@ class TcpSocket(InternetSocket):
         "stamps",
         "syn_count",
         "timer",
+        "tried_segment_bytes",
         "urgent",
         "window_clamp",
     )
@@ -162,6 +167,8 @@ class TcpSocket(InternetSocket):
         self.backlog = 0
         self.timer: object = None
         self.syn_count = 0
+        self.number_gaps = (0, 0)
+        self.tried_segment_bytes = 0
         self.seen_as: Key | None = None
         self.flow: Flow | None = None
         self.fast_open: FastOpen | None = None
@@ -396,7 +403,7 @@ class TcpSocket(InternetSocket):
         assert peer is not None
         assert flow is not None
         lost = b""
-        if peer.filter is not None or flow.is_filtered:
+        if flow.is_filtered or is_choosy(peer):
             data, lost = split(self, peer, flow, data)
             if not data or self.state == CLOSED:
                 lose(self, data + lost)

@@ -9,8 +9,9 @@ from procession.abi.socket import SocketOption, TcpState
 from procession.net.internet.tcp_backlog import become_acceptable, stop_listening
 from procession.net.internet.tcp_connection import connection_is_over
 from procession.net.internet.tcp_filter import FIN_WAIT1, LAST_ACK, loses_end
+from procession.net.internet.tcp_ioctl import told_gaps
 from procession.net.internet.tcp_options import LINGER_2
-from procession.net.internet.tcp_phase import UNCONNECTED, phase_after_shutdown
+from procession.net.internet.tcp_phase import CONNECTED, UNCONNECTED, phase_after_shutdown
 from procession.net.internet.tcp_rejoin import HAVE_CONNECTION, end_alone, meet, vanish
 from procession.net.internet.tcp_repair import is_under_repair
 from procession.net.internet.tcp_stamps import forget_stamps
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 FIN_WAIT2 = int(TcpState.TCP_FIN_WAIT2)
 CLOSE_WAIT = int(TcpState.TCP_CLOSE_WAIT)
 CAN_SEND = (ESTABLISHED, CLOSE_WAIT)
+_LARGEST_WINDOW = 65_536
+"""What an end of a connection on the loopback lets the other one send at once."""
 _SO_LINGER = int(SocketOption.SO_LINGER)
 
 
@@ -99,6 +102,11 @@ def disconnect(socket: TcpSocket) -> None:
         else:
             send_reset(socket)
         socket.error = ECONNABORTED.number if is_silent else ECONNRESET.number
+    had_connection = socket.phase == CONNECTED
+    window = _LARGEST_WINDOW if had_connection else 0
+    unacknowledged, unsent = (0, 0) if had_connection else told_gaps(socket)
+    # The numbers of the next connection are beyond all that the last one may have had.
+    socket.number_gaps = (unacknowledged + window + 2, unsent + window + 2)
     socket.discard()
     socket.bytes_sent = socket.bytes_received = 0
     socket.peek_offset = -1

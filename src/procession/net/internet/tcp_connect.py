@@ -27,6 +27,7 @@ from procession.net.internet.tcp_fastopen import (
     defer_syn,
 )
 from procession.net.internet.tcp_handshake import send_syn
+from procession.net.internet.tcp_options import UNANSWERED_SEGMENT_BYTES
 from procession.net.internet.tcp_phase import CONNECTED, CONNECTING, DISCONNECTING, UNCONNECTED
 from procession.net.internet.tcp_repair import is_under_repair
 from procession.net.socket import CLOSED, ESTABLISHED, MSG_DONTWAIT, SYN_SENT
@@ -93,6 +94,8 @@ def start_connecting(socket: TcpSocket, address: bytes) -> None:
     take_place(socket, flow.source, flow.target, port)
     socket.phase = CONNECTING
     socket.error = 0
+    socket.number_gaps = (0, 0)
+    socket.tried_segment_bytes = UNANSWERED_SEGMENT_BYTES[len(flow.target)]
     repair = socket.repair
     if repair is not None:
         if repair.is_on:

@@ -24,6 +24,7 @@ from procession.net.internet.passage import (
     receiver_key,
     segment,
 )
+from procession.net.internet.tcp_distance import DEFAULT_TTL, comes_too_far, is_choosy, ttl_of
 from procession.net.internet.tcp_options import segment_bytes
 from procession.net.internet.tcp_repair import received_number, sent_number
 from procession.net.socket import CLOSED, ESTABLISHED
@@ -49,6 +50,8 @@ def kept_bytes(receiver: TcpSocket, sender: TcpSocket, flow: Flow, flags: int, d
     Linux: net/ipv4/tcp_ipv4.c, tcp_filter.
     """
     packet = _segment_of(sender, flags, data)
+    if comes_too_far(ttl_of(sender, flow), receiver, flow):
+        return -1
     if flow.is_filtered and not _reaches(receiver, sender.network, packet, flow):
         return -1
     return _let_in(receiver, packet, flow.interface.index, len(data))
@@ -96,6 +99,10 @@ def lets_connect(
     options = b"" if listener is None else SYN_OPTIONS
     number = 0 if listener is None else -1
     answer = segment(seen_as[:2], seen_as[2:], number, sent_number(socket), flags | ACKNOWLEDGED, options)
+    if listener is not None and comes_too_far(ttl_of(socket, way), listener, way):
+        return False
+    if comes_too_far(DEFAULT_TTL if listener is None else ttl_of(listener, way_back), socket, way_back):
+        return False
     if listener is not None and listener.filter is not None:
         syn = segment(seen_as[2:], seen_as[:2], -1, 0, SYN, SYN_OPTIONS)
         if _let_in(listener, syn, way.interface.index, 0) < 0:
@@ -231,7 +238,7 @@ def lose(sender: TcpSocket, data: bytes = b"") -> None:
 def loses_end(sender: TcpSocket, receiver: TcpSocket | None, *, was_closing: bool) -> bool:
     """Whether the FIN of `sender` can't arrive yet: what goes before it didn't, or it's dropped itself."""
     flow = current_flow(sender)
-    if receiver is None or flow is None or not (receiver.filter is not None or flow.is_filtered):
+    if receiver is None or flow is None or not (is_choosy(receiver) or flow.is_filtered):
         return False
     if not sender.held and kept_bytes(receiver, sender, flow, FIN | ACKNOWLEDGED) >= 0:
         sender.lost_count = 0

@@ -11,6 +11,7 @@ from procession.net.internet.flow import DELIVERED, REFUSED, UNRESOLVED, Flow
 from procession.net.internet.passage import SYN
 from procession.net.internet.tcp_backlog import become_acceptable, establish, find_way_back
 from procession.net.internet.tcp_connection import find_listener
+from procession.net.internet.tcp_distance import is_choosy
 from procession.net.internet.tcp_fastopen import data_in_syn
 from procession.net.internet.tcp_filter import arrival, lets_connect, send_again
 from procession.net.socket import SYN_SENT
@@ -52,8 +53,8 @@ def send_syn(socket: TcpSocket, flow: Flow) -> None:
             flow.packet_count += 1
             way_back.packet_count += 1
             listener = find_listener(network.tcp, seen_as, way.interface, data_in_syn(socket))
-            is_filtered = flow.is_filtered or way_back.is_filtered or socket.filter is not None
-            if listener is not None and listener.filter is not None:
+            is_filtered = flow.is_filtered or way_back.is_filtered or is_choosy(socket)
+            if listener is not None and is_choosy(listener):
                 is_filtered = True
             if is_filtered:
                 socket.state = SYN_SENT

@@ -20,6 +20,12 @@ _SIOCOUTQNSD = int(SocketIoctl.SIOCOUTQNSD)
 _SIOCATMARK = int(SocketIoctl.SIOCATMARK)
 
 
+def told_gaps(socket: TcpSocket) -> tuple[int, int]:
+    """`number_gaps` of a socket that has no connection, in which a SYN that was refused counts."""
+    unacknowledged, unsent = socket.number_gaps
+    return unacknowledged + (socket.phase == CONNECTING), unsent
+
+
 def told_number(socket: TcpSocket, request: int) -> int | None:
     """The number that a request of TCP's asks for; None for another's. Raises EINVAL of a listening socket.
 
@@ -32,9 +38,9 @@ def told_number(socket: TcpSocket, request: int) -> int | None:
     if socket.state == LISTENING:
         raise EINVAL
     if request != _SIOCINQ:
-        # A SYN that was refused counts as a byte that hasn't arrived.
-        is_refused = socket.state == CLOSED and socket.phase == CONNECTING
-        return 1 if is_refused and request == _SIOCOUTQ else socket.on_the_way
+        if socket.state == CLOSED:
+            return told_gaps(socket)[request == _SIOCOUTQNSD]
+        return socket.on_the_way
     value = min(socket.arrived.length, socket.receive_room)
     if socket.urgent.is_pending and not socket.options.get(_SO_OOBINLINE):
         value = min(value, socket.urgent.position - socket.read_position)

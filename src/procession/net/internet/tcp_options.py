@@ -58,6 +58,9 @@ _HEADERS_BYTES, _TIMESTAMPS_BYTES = 40, 12
 _LEAST_SEGMENT_BYTES = 48
 """net.ipv4.tcp_min_snd_mss: however short packets are, a segment has so many bytes with its options."""
 UNCONNECTED_SEGMENT_BYTES = 536
+UNANSWERED_SEGMENT_BYTES = {4: UNCONNECTED_SEGMENT_BYTES - 12, 16: 1_220 - 12}
+"""How long segments are whose other end hasn't said what it takes, by the length of its address; there is
+room for time stamps. Linux: net/ipv6/tcp_ipv6.c, tcp_v6_connect."""
 CONGESTION_CONTROLS = (b"reno", b"cubic")
 """What tcp_available_congestion_control lists, by the number that is stored."""
 _NAME_BYTES = 16
@@ -243,9 +246,7 @@ def get_tcp_option(socket: TcpSocket, name: int, length: int) -> bytes:
         chosen = options.get((SOL_TCP, name), 0)
         if chosen or not is_idle:
             return pack_int(chosen or segment_bytes(socket))
-        # Who has tried to connect has made room for time stamps.
-        has_tried = socket.state == CLOSED and socket.remote_address is not None
-        return pack_int(UNCONNECTED_SEGMENT_BYTES - (_TIMESTAMPS_BYTES if has_tried else 0))
+        return pack_int(socket.tried_segment_bytes or UNCONNECTED_SEGMENT_BYTES)
     if name in REPAIR_OPTIONS and name != _REPAIR_OPTIONS:
         return get_repair_option(socket, name, length)
     if name == _FASTOPEN_KEY:

@@ -255,6 +255,8 @@ class UdpSocket(DatagramSocket):
         packet = Packet(data, flow.source, self.local_port, target, port, time_ns, tos, ttl, self.protocol)
         packet.segment_bytes = segment_bytes
         put_label(self, packet, choice.flow_info or 0)
+        if self.options or choice.is_marked:
+            choice.put_marks(self, packet)
         if self.header_options:
             self.put_options(packet)
         network = flow.network

@@ -160,6 +160,8 @@ class NetlinkSocket(Socket):
     prototype: ClassVar[bytes] = b"NETLINK"
     is_for_everybody: ClassVar[bool] = False
 
+    can_shut_down: ClassVar[bool] = False
+
     def __init__(self, network: Network, kind: int, protocol: int, owner_uid: int) -> None:
         super().__init__(network, AF_NETLINK, kind, protocol, owner_uid)
         self.port_id = 0

@@ -135,6 +135,8 @@ class PacketSocket(Socket):
 
     prototype: ClassVar[bytes] = b"PACKET"
 
+    can_shut_down: ClassVar[bool] = False
+
     def __init__(self, network: Network, kind: int, protocol: int, owner_uid: int) -> None:
         super().__init__(network, _FAMILY, kind, protocol, owner_uid)
         self.interface_index = 0
@@ -422,9 +424,6 @@ class PacketSocket(Socket):
         if name == _IGNORE_OUTGOING:
             return pack_int(self.ignores_outgoing)
         raise ENOPROTOOPT
-
-    def shutdown(self, how: int) -> None:
-        raise EOPNOTSUPP
 
     @property
     def unread_bytes(self) -> int:

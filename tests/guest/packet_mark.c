@@ -1,0 +1,276 @@
+/* What goes with packets beside their bytes: marks, priorities, and how far they may have come (socket(7), ip(7)). */
+#include "own_network.h"
+
+#include <arpa/inet.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+
+#define PORT 7001
+
+#ifndef SO_RCVMARK
+#define SO_RCVMARK 75
+#endif
+#ifndef SO_RCVPRIORITY
+#define SO_RCVPRIORITY 82
+#endif
+
+static struct sockaddr_in local(int port)
+{
+	return (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+}
+
+static void set(int fd, int level, int name, int value)
+{
+	MUST(setsockopt(fd, level, name, &value, sizeof(value)));
+}
+
+/* Sends a byte to PORT with a control message of `length` bytes, or none. */
+static int send_with(int fd, int level, int type, int value, size_t length)
+{
+	union {
+		char bytes[CMSG_SPACE(8)];
+		struct cmsghdr header;
+	} control = {.header = {.cmsg_len = CMSG_LEN(length), .cmsg_level = level, .cmsg_type = type}};
+	struct sockaddr_in to = local(PORT);
+	struct iovec part = {"x", 1};
+	struct msghdr message = {.msg_name = &to, .msg_namelen = sizeof(to), .msg_iov = &part, .msg_iovlen = 1};
+
+	memcpy(CMSG_DATA(&control.header), &value, sizeof(value));
+	if (length != 0) {
+		message.msg_control = &control;
+		message.msg_controllen = CMSG_SPACE(length);
+	}
+	return sendmsg(fd, &message, 0) == -1 ? -errno : 0;
+}
+
+/* The mark and the priority of what has arrived, as one number. */
+static int64_t received(int fd)
+{
+	char bytes[64], control[128];
+	struct iovec part = {bytes, sizeof(bytes)};
+	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+	int mark = -1, priority = -1;
+
+	if (recvmsg(fd, &message, MSG_DONTWAIT) == -1)
+		return -errno;
+	for (struct cmsghdr *item = CMSG_FIRSTHDR(&message); item != NULL; item = CMSG_NXTHDR(&message, item)) {
+		if (item->cmsg_level == SOL_SOCKET && item->cmsg_type == SO_MARK)
+			memcpy(&mark, CMSG_DATA(item), sizeof(mark));
+		if (item->cmsg_level == SOL_SOCKET && item->cmsg_type == SO_PRIORITY)
+			memcpy(&priority, CMSG_DATA(item), sizeof(priority));
+	}
+	return mark * 1000LL + priority;
+}
+
+TEST(marks_and_priorities)
+{
+	struct sockaddr_in own = local(PORT);
+	int server, fd, raw;
+
+	enter();
+	server = (int)MUST(socket(AF_INET, SOCK_DGRAM, 0));
+	fd = (int)MUST(socket(AF_INET, SOCK_DGRAM, 0));
+	MUST(bind(server, (void *)&own, sizeof(own)));
+	CHECK_EQ(send_with(fd, 0, 0, 0, 0), 0);
+	CHECK_EQ(received(server), -1001);
+	set(server, SOL_SOCKET, SO_RCVMARK, 1);
+	set(server, SOL_SOCKET, SO_RCVPRIORITY, 1);
+	CHECK_EQ(send_with(fd, 0, 0, 0, 0), 0);
+	CHECK_EQ(received(server), 0);
+	set(fd, SOL_SOCKET, SO_MARK, 77);
+	set(fd, SOL_SOCKET, SO_PRIORITY, 5);
+	CHECK_EQ(send_with(fd, 0, 0, 0, 0), 0);
+	CHECK_EQ(received(server), 77005);
+	CHECK_EQ(send_with(fd, SOL_SOCKET, SO_MARK, 99, 4), 0);
+	CHECK_EQ(received(server), 99005);
+	CHECK_EQ(send_with(fd, SOL_SOCKET, SO_PRIORITY, 7, 4), 0);
+	CHECK_EQ(received(server), 77007);
+	/* The type of service is a priority too. */
+	CHECK_EQ(send_with(fd, SOL_IP, IP_TOS, 0x10, 4), 0);
+	CHECK_EQ(received(server), 77006);
+	CHECK_EQ(send_with(fd, SOL_SOCKET, SO_MARK, 99, 8), -EINVAL);
+	CHECK_EQ(send_with(fd, SOL_SOCKET, SO_PRIORITY, 1, 1), -EINVAL);
+	raw = (int)MUST(socket(AF_INET, SOCK_RAW, IPPROTO_UDP));
+	set(raw, SOL_SOCKET, SO_RCVMARK, 1);
+	CHECK_EQ(send_with(fd, SOL_SOCKET, SO_MARK, 3, 4), 0);
+	CHECK_EQ(received(raw), 2999);
+	CHECK_EQ(received(server), 3005);
+	drop_root();
+	fd = (int)MUST(socket(AF_INET, SOCK_DGRAM, 0));
+	set(fd, SOL_SOCKET, SO_RCVMARK, 1);
+	CHECK_EQ(send_with(fd, SOL_SOCKET, SO_MARK, 1, 4), -EPERM);
+	CHECK_EQ(send_with(fd, SOL_SOCKET, SO_PRIORITY, 7, 4), -EPERM);
+	CHECK_EQ(send_with(fd, SOL_SOCKET, SO_PRIORITY, 6, 4), 0);
+	CHECK_EQ(received(server), 6);
+}
+
+static int listener(int port)
+{
+	struct sockaddr_in own = local(port);
+	int fd = (int)MUST(socket(AF_INET, SOCK_STREAM, 0));
+
+	MUST(bind(fd, (void *)&own, sizeof(own)));
+	MUST(listen(fd, 5));
+	return fd;
+}
+
+static int connecting(int port, int ttl)
+{
+	struct sockaddr_in to = local(port);
+	int fd = (int)MUST(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0));
+
+	set(fd, SOL_IP, IP_TTL, ttl);
+	CHECK_ERRNO(connect(fd, (void *)&to, sizeof(to)), EINPROGRESS);
+	return fd;
+}
+
+static int events_of(int fd, int events, int milliseconds)
+{
+	struct pollfd asked = {fd, (short)events, 0};
+
+	MUST(poll(&asked, 1, milliseconds));
+	return asked.revents;
+}
+
+TEST(who_is_too_far_away)
+{
+	int server, fd, accepted, value = -1;
+
+	enter();
+	server = listener(PORT);
+	set(server, SOL_IP, IP_MINTTL, 65);
+	fd = connecting(PORT, 64);
+	CHECK_EQ(events_of(fd, POLLOUT, 100), 0);
+	/* The SYN that is sent again comes from nearer. */
+	set(fd, SOL_IP, IP_TTL, 65);
+	CHECK_EQ(events_of(fd, POLLOUT, 2000), POLLOUT);
+	accepted = (int)MUST(accept(server, NULL, NULL));
+	MUST(getsockopt(accepted, SOL_IP, IP_MINTTL, &value, &(socklen_t){sizeof(value)}));
+	CHECK_EQ(value, 65);
+	set(fd, SOL_IP, IP_TTL, 3);
+	CHECK_EQ(send(fd, "abc", 3, 0), 3);
+	CHECK_EQ(events_of(accepted, POLLIN, 100), 0);
+	CHECK_EQ(send(accepted, "xyz", 3, 0), 3);
+	CHECK_EQ(events_of(fd, POLLIN, 1000), POLLIN);
+	set(accepted, SOL_IP, IP_MINTTL, 0);
+	CHECK_EQ(events_of(accepted, POLLIN, 5000), POLLIN);
+	/* And who says that there is nobody. */
+	fd = (int)MUST(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0));
+	set(fd, SOL_IP, IP_MINTTL, 65);
+	CHECK_ERRNO(connect(fd, (void *)&(struct sockaddr_in[]){local(PORT + 1)}[0], sizeof(struct sockaddr_in)), EINPROGRESS);
+	CHECK_EQ(events_of(fd, POLLOUT, 100), 0);
+}
+
+static int told(int fd, unsigned long request)
+{
+	int value = -1;
+
+	MUST(ioctl(fd, request, &value));
+	return value;
+}
+
+static int longest_segment(int fd)
+{
+	int value = -1;
+
+	MUST(getsockopt(fd, SOL_TCP, TCP_MAXSEG, &value, &(socklen_t){sizeof(value)}));
+	return value;
+}
+
+TEST(numbers_go_on_after_a_connection)
+{
+	struct sockaddr_in nobody = local(PORT);
+	struct sockaddr_in6 nobody_6 = {.sin6_family = AF_INET6, .sin6_port = htons(PORT), .sin6_addr = in6addr_loopback};
+	struct sockaddr none = {.sa_family = AF_UNSPEC};
+	int fd, six;
+
+	enter();
+	fd = (int)MUST(socket(AF_INET, SOCK_STREAM, 0));
+	CHECK_EQ(told(fd, TIOCOUTQ), 0);
+	MUST(connect(fd, &none, sizeof(none)));
+	CHECK_EQ(told(fd, TIOCOUTQ), 2);
+	CHECK_ERRNO(connect(fd, (void *)&nobody, sizeof(nobody)), ECONNREFUSED);
+	CHECK_EQ(told(fd, TIOCOUTQ), 3);
+	CHECK_EQ(longest_segment(fd), 524);
+	MUST(connect(fd, &none, sizeof(none)));
+	CHECK_EQ(told(fd, TIOCOUTQ), 5);
+	CHECK_EQ(longest_segment(fd), 524);
+	six = (int)MUST(socket(AF_INET6, SOCK_STREAM, 0));
+	CHECK_EQ(longest_segment(six), 536);
+	CHECK_ERRNO(connect(six, (void *)&nobody_6, sizeof(nobody_6)), ECONNREFUSED);
+	CHECK_EQ(longest_segment(six), 1208);
+	CHECK_EQ(told(six, TIOCOUTQ), 3);
+}
+
+TEST(which_sockets_are_shut_down)
+{
+	int packet, netlink, local_fd;
+
+	enter();
+	packet = (int)MUST(socket(AF_PACKET, SOCK_RAW, 0));
+	netlink = (int)MUST(socket(AF_NETLINK, SOCK_RAW, 0));
+	local_fd = (int)MUST(socket(AF_UNIX, SOCK_STREAM, 0));
+	CHECK_ERRNO(shutdown(packet, SHUT_RD), EOPNOTSUPP);
+	CHECK_ERRNO(shutdown(packet, 77), EOPNOTSUPP);
+	CHECK_ERRNO(shutdown(netlink, -1), EOPNOTSUPP);
+	CHECK_ERRNO(shutdown(local_fd, 77), EINVAL);
+}
+
+TEST(connecting_to_nowhere_is_connecting_to_oneself)
+{
+	struct sockaddr_in own = local(PORT), nowhere = local(PORT), found;
+	int fd;
+
+	enter();
+	own.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1);
+	nowhere.sin_addr.s_addr = 0;
+	fd = (int)MUST(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0));
+	MUST(bind(fd, (void *)&own, sizeof(own)));
+	CHECK_ERRNO(connect(fd, (void *)&nowhere, sizeof(nowhere)), EINPROGRESS);
+	CHECK_EQ(send(fd, "x", 1, 0), 1);
+	MUST(getpeername(fd, (void *)&found, &(socklen_t){sizeof(found)}));
+	CHECK_EQ(ntohl(found.sin_addr.s_addr), INADDR_LOOPBACK + 1);
+}
+
+static int connect_refused(int fd, const char *address)
+{
+	struct sockaddr_in four = {.sin_family = AF_INET, .sin_port = htons(PORT)};
+	struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_port = htons(PORT)};
+
+	if (inet_pton(AF_INET, address, &four.sin_addr) == 1)
+		return ERRNO_OF(connect(fd, (void *)&four, sizeof(four)));
+	inet_pton(AF_INET6, address, &six.sin6_addr);
+	return ERRNO_OF(connect(fd, (void *)&six, sizeof(six)));
+}
+
+static int bound_to(int kind, int protocol, const char *address)
+{
+	struct sockaddr_in6 own = {.sin6_family = AF_INET6};
+	int fd = (int)MUST(socket(AF_INET6, kind, protocol));
+
+	inet_pton(AF_INET6, address, &own.sin6_addr);
+	MUST(bind(fd, (void *)&own, sizeof(own)));
+	return fd;
+}
+
+TEST(protocols_that_sockets_of_ipv6_take)
+{
+	struct sockaddr_in6 mapped = {.sin6_family = AF_INET6};
+	int fd;
+
+	MUST(unshare(CLONE_NEWNET));
+	/* No interface is up: nothing to send from. */
+	CHECK_EQ(connect_refused((int)MUST(socket(AF_INET6, SOCK_DGRAM, 0)), "::1"), EADDRNOTAVAIL);
+	CHECK_EQ(connect_refused((int)MUST(socket(AF_INET6, SOCK_STREAM, 0)), "2001:db8::1"), EADDRNOTAVAIL);
+	CHECK_EQ(connect_refused((int)MUST(socket(AF_INET6, SOCK_RAW, IPPROTO_UDP)), "::1"), EADDRNOTAVAIL);
+	enter();
+	CHECK_EQ(connect_refused(bound_to(SOCK_DGRAM, 0, "::1"), "127.0.0.1"), EAFNOSUPPORT);
+	CHECK_EQ(connect_refused(bound_to(SOCK_DGRAM, 0, "::1"), "::ffff:127.0.0.1"), ENETUNREACH);
+	CHECK_EQ(connect_refused(bound_to(SOCK_DGRAM, 0, "::"), "127.0.0.1"), 0);
+	CHECK_EQ(connect_refused(bound_to(SOCK_RAW, IPPROTO_UDP, "::1"), "127.0.0.1"), EAFNOSUPPORT);
+	CHECK_EQ(connect_refused(bound_to(SOCK_RAW, IPPROTO_UDP, "::1"), "::ffff:127.0.0.1"), 0);
+	CHECK_EQ(connect_refused(bound_to(SOCK_RAW, IPPROTO_UDP, "::1"), "2001:db8::1"), ENETUNREACH);
+	fd = (int)MUST(socket(AF_INET6, SOCK_RAW, IPPROTO_UDP));
+	inet_pton(AF_INET6, "::ffff:127.0.0.1", &mapped.sin6_addr);
+	CHECK_ERRNO(bind(fd, (void *)&mapped, sizeof(mapped)), EADDRNOTAVAIL);
+}
