@@ -328,7 +328,7 @@ def lock(make: Maker) -> None:
 def show_lock(data: bytes, result: int, naming: Naming) -> str:
     """A struct flock."""
     kind, whence, _, start, size, pid, _ = struct.unpack_from("<hhiqqii", data)
-    return f"{kind} {whence} {start} {size} {naming.pid(pid)}" if result == 0 else ""
+    return f"{kind} {whence} {start} {size} {pid if pid == -1 else naming.pid(pid)}" if result == 0 else ""
 
 
 def watch(make: Maker) -> None:

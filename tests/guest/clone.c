@@ -546,6 +546,10 @@ TEST(clone3_errnos)
 	CHECK_ERRNO(clone3_call(&arguments, sizeof(arguments)), EINVAL);
 	arguments = (struct clone_args){.flags = CLONE_INTO_CGROUP, .exit_signal = SIGCHLD, .cgroup = 900};
 	CHECK_ERRNO(clone3_call(&arguments, sizeof(arguments)), EBADF);
+	/* It's looked at last of all. */
+	arguments.flags |= CLONE_SIGHAND;
+	CHECK_ERRNO(clone3_call(&arguments, sizeof(arguments)), EINVAL);
+	arguments.flags &= ~CLONE_SIGHAND;
 	arguments.cgroup = 1ULL << 32;
 	CHECK_ERRNO(clone3_call(&arguments, sizeof(arguments)), EINVAL);
 	arguments.cgroup = 900;

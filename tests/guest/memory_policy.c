@@ -120,6 +120,21 @@ TEST(strict_where_there_are_pages)
 	CHECK_OK(bind_pages(memory, 2 * PAGE, MPOL_DEFAULT, 0, MPOL_MF_STRICT));
 }
 
+TEST(strict_before_a_hole)
+{
+	char *memory = map_pages(4);
+
+	MUST(munmap(memory, 4 * PAGE));
+	memory = mmap(memory, 3 * PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	MUST(memory == MAP_FAILED ? -1 : 0);
+	MUST(mprotect(memory + PAGE, 2 * PAGE, PROT_READ));
+	/* The hole is behind the second area: what is in the first is looked at before. */
+	CHECK_ERRNO(bind_pages(memory, 4 * PAGE, MPOL_PREFERRED, 0, MPOL_MF_STRICT), EFAULT);
+	memory[0] = 1;
+	CHECK_ERRNO(bind_pages(memory, 4 * PAGE, MPOL_PREFERRED, 0, MPOL_MF_STRICT), EIO);
+	CHECK_ERRNO(bind_pages(memory + PAGE, 3 * PAGE, MPOL_PREFERRED, 0, MPOL_MF_STRICT), EFAULT);
+}
+
 static char *pages_with(int protection)
 {
 	char *memory = mmap(NULL, PAGE, protection, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -131,12 +146,19 @@ static char *pages_with(int protection)
 TEST(nodes_of_what_cannot_be_read)
 {
 	const int rights[] = {PROT_NONE, PROT_WRITE, PROT_EXEC};
+	char *memory;
 
 	CHECK_EQ(mode_of(pages_with(PROT_READ), MPOL_F_ADDR | MPOL_F_NODE), 0);
 	for (size_t at = 0; at < LENGTH(rights); at++) {
 		CHECK_EQ(mode_of(pages_with(rights[at]), MPOL_F_ADDR | MPOL_F_NODE), -EFAULT);
 		CHECK_EQ(mode_of(pages_with(rights[at]), MPOL_F_ADDR), MPOL_DEFAULT);
 	}
+	/* What is there the processor reads. */
+	memory = pages_with(PROT_WRITE);
+	memory[0] = 1;
+	CHECK_EQ(mode_of(memory, MPOL_F_ADDR | MPOL_F_NODE), 0);
+	MUST(mprotect(memory, PAGE, PROT_NONE));
+	CHECK_EQ(mode_of(memory, MPOL_F_ADDR | MPOL_F_NODE), -EFAULT);
 }
 
 TEST(homes)

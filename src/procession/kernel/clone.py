@@ -14,6 +14,7 @@ from procession.hardware.page_table import USER_END
 from procession.hardware.physical_memory import OutOfFrames
 from procession.hardware.registers import RAX, RSP, set_register
 from procession.kernel.cgroup.attach import join
+from procession.kernel.cgroup.directory import group_for_child
 from procession.kernel.cgroup.pids import check_limits
 from procession.kernel.ipc.shm import forget_creator
 from procession.kernel.namespaces.creation import CLONE_NEW_ANY, copy_namespaces, unshare_namespaces
@@ -74,8 +75,8 @@ class CloneArguments(NamedTuple):
     kernel_clone_args).
 
     `stack` is the child's stack pointer, 0 for the parent's; `tls` its fs base with CLONE_SETTLS;
-    `set_tid` the ids that it asks for, its own namespace's first; `cgroup` the control group that it's made
-    in, None for the parent's.
+    `set_tid` the ids that it asks for, its own namespace's first; `cgroup_fd` has the directory of the
+    control group that it's made in, None for the parent's.
     """
 
     flags: int
@@ -85,7 +86,7 @@ class CloneArguments(NamedTuple):
     parent_tid: int = 0
     child_tid: int = 0
     set_tid: tuple[int, ...] = ()
-    cgroup: Cgroup | None = None
+    cgroup_fd: int | None = None
 
 
 def check_flags(flags: int) -> None:
@@ -217,9 +218,16 @@ def copy_process(kernel: Kernel, parent: Task, arguments: CloneArguments) -> Tas
     memory = kernel.memory
     parts = TaskParts(memory.account)
     payer = memory.payer
-    if arguments.cgroup is not None:
-        # What the child has is given back to its own group, not to its parent's.
-        memory.payer = arguments.cgroup.memory
+    cgroup, refusal = parent.cgroup, None
+    if arguments.cgroup_fd is not None:
+        try:
+            cgroup = group_for_child(parent, arguments.cgroup_fd, is_process=not flags & CLONE_THREAD)
+            _check_count(cgroup)
+            # What the child has is given back to its own group, not to its parent's.
+            memory.payer = cgroup.memory
+        except Errno as error:
+            # Linux looks at the group last of all (cgroup_can_fork).
+            refusal = error
     try:
         _charge_task(parts, flags)
         copy_creds(parts, parent, flags)
@@ -229,6 +237,8 @@ def copy_process(kernel: Kernel, parent: Task, arguments: CloneArguments) -> Tas
         mm = copy_mm(parts, parent, flags)
         credentials = parent.credentials if parts.credentials is None else parts.credentials
         parts.namespaces = namespaces = copy_namespaces(parent, flags, context, credentials)
+        if refusal is not None:
+            raise refusal
         pid = namespaces.pid_for_children.allocate(arguments.set_tid, parent.credentials)
     except OutOfFrames:
         parts.put()
@@ -281,7 +291,7 @@ def copy_process(kernel: Kernel, parent: Task, arguments: CloneArguments) -> Tas
     if pid.own_number == 1 and pid.namespace.level:
         pid.namespace.child_reaper = task.group
         task.group.flags |= SIGNAL_UNKILLABLE
-    join(task, parent.cgroup if arguments.cgroup is None else arguments.cgroup)
+    join(task, cgroup)
     if parent.ptrace is not None:
         inherit_tracer(
             parent, task, flags, task.exit_signal if flags & CLONE_PARENT else arguments.exit_signal
@@ -315,12 +325,17 @@ def _check_clone(kernel: Kernel, parent: Task, arguments: CloneArguments) -> Non
         raise EAGAIN(f"{kernel.task_limit} tasks, which is all that there may be")
     check_user_namespace(parent, flags)
     check_fork(parent)
-    cgroup = parent.cgroup if arguments.cgroup is None else arguments.cgroup
-    if cgroup.pids is not None:
-        check_limits(cgroup.pids)
+    if arguments.cgroup_fd is None:
+        _check_count(parent.cgroup)
     if flags & CLONE_SETTLS and arguments.tls >= USER_END:
         # Linux: arch/x86/kernel/process_64.c, do_arch_prctl_64.
         raise EPERM("thread-local storage beyond user space")
+
+
+def _check_count(cgroup: Cgroup) -> None:
+    """Raise EAGAIN unless the group may have one more task."""
+    if cgroup.pids is not None:
+        check_limits(cgroup.pids)
 
 
 def _charge_task(parts: TaskParts, flags: int) -> None:

@@ -134,10 +134,13 @@ def _find_policy(task: Task, address: int, flags: int) -> tuple[int, int]:
     if flags & _F_NODE:
         if area is not None:
             # The page is looked up for reading, which memory for writing or executing alone refuses, though
-            # the processor reads it. Linux: mm/gup.c, check_vma_flags.
-            if not area.protection & PROT_READ:
-                raise EFAULT("not readable")
-            task.mm.read(address, 1)
+            # the processor reads it; but for what is there and accessible only the processor is asked.
+            # Linux: mm/gup.c, check_vma_flags, gup_fast.
+            is_there = task.mm.tables.entry(address >> PAGE_SHIFT) & pte.PRESENT and area.protection
+            if not is_there:
+                if not area.protection & PROT_READ:
+                    raise EFAULT("not readable")
+                task.mm.read(address, 1)
         elif mode_of(policy) not in _INTERLEAVES:
             raise EINVAL("no interleaving, so there is no next node")
         told = 0
@@ -166,22 +169,30 @@ def mbind(
         return 0
     policy = make_policy(kind, mode_flags, mask)
     mm = task.mm
-    if not mm.is_mapped(address, end) and (policy or not mm.areas_in(address, end)):
-        # Only who takes all policies away may have holes in the range.
-        raise EFAULT("part of the range isn't mapped")
-    if (
-        flags & (_STRICT | _MOVE_FLAGS) == _STRICT
-        and policy
-        and not mask & ONLINE_NODES
-        and _has_placed_page(mm, address, end)
-    ):
-        # Relative nodes end up here, but pages are compared with the numbers that were given; and with none
-        # where the policy names none. Linux: mm/mempolicy.c, queue_folio_required.
-        raise EIO("there are pages on other nodes than those named")
+    # Relative nodes end up here, but pages are compared with the numbers that were given; and with none where
+    # the policy names none. Linux: mm/mempolicy.c, queue_folio_required.
+    is_strict = flags & (_STRICT | _MOVE_FLAGS) == _STRICT and bool(policy) and not mask & ONLINE_NODES
+    _check_range(mm, address, end, has_policy=bool(policy), is_strict=is_strict)
     for area in mm.isolate(address, end):
         area.flags = area.flags & ALL_BUT_POLICY | policy << POLICY_SHIFT
     mm.merge_around(address, end)
     return 0
+
+
+def _check_range(mm: MemoryDescriptor, start: int, end: int, *, has_policy: bool, is_strict: bool) -> None:
+    """Raise EFAULT at the first hole, EIO if it `is_strict` and a page that's on another node comes before.
+
+    Only who takes all policies away may have holes in the range.
+    Linux: mm/mempolicy.c, queue_pages_test_walk.
+    """
+    areas = list(mm.areas_in(start, end))
+    if not areas or (has_policy and areas[0].start > start):
+        raise EFAULT("the range isn't mapped")
+    for area, following in zip(areas, [*areas[1:], None], strict=True):
+        if has_policy and area.end < end and (following is None or area.end < following.start):
+            raise EFAULT("part of the range isn't mapped")
+        if is_strict and _has_placed_page(mm, max(area.start, start), min(area.end, end)):
+            raise EIO("there are pages on other nodes than those named")
 
 
 def _has_placed_page(mm: MemoryDescriptor, start: int, end: int) -> bool:

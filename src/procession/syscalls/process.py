@@ -37,7 +37,6 @@ from procession.fs.permission import MAY_EXEC
 from procession.fs.wait_queue import Abandonable, Sleep
 from procession.hardware.physical_memory import OutOfFrames
 from procession.kernel import clone as cloning
-from procession.kernel.cgroup.directory import group_for_child
 from procession.kernel.clone import CloneArguments, copy_process, store_tid
 from procession.kernel.exit import do_exit, do_group_exit
 from procession.kernel.observer import LOOK_FOR_PARENT
@@ -85,7 +84,6 @@ from procession.syscalls.user_vector import is_user_range
 
 if TYPE_CHECKING:
     from procession.fs.dentry import Path as PathPlace
-    from procession.kernel.cgroup.group import Cgroup
     from procession.kernel.kernel import Kernel
     from procession.kernel.pid import Pid
 
@@ -274,11 +272,8 @@ def clone3(task: Task, arguments: SizedIn[CloneArgs], size: Size) -> int:
         raise EINVAL("the stack isn't in user space")
     if flags & cloning.CLONE_PIDFD and flags & cloning.CLONE_PARENT_SETTID and args.pidfd == args.parent_tid:
         raise EINVAL("the pidfd goes where the thread's id would")
-    cgroup: Cgroup | None = None
-    if flags & cloning.CLONE_INTO_CGROUP:
-        if args.cgroup > _INT_MAX or size < CLONE_ARGS_SIZE_VER2:
-            raise EINVAL("no descriptor of a control group")
-        cgroup = group_for_child(task, args.cgroup, is_process=not flags & cloning.CLONE_THREAD)
+    if flags & cloning.CLONE_INTO_CGROUP and (args.cgroup > _INT_MAX or size < CLONE_ARGS_SIZE_VER2):
+        raise EINVAL("no descriptor of a control group")
     set_tid: tuple[int, ...] = ()
     if args.set_tid_size:
         set_tid = unpack(f"<{args.set_tid_size}i", task.mm.read(args.set_tid, 4 * args.set_tid_size))
@@ -293,7 +288,7 @@ def clone3(task: Task, arguments: SizedIn[CloneArgs], size: Size) -> int:
             args.parent_tid,
             args.child_tid,
             set_tid,
-            cgroup,
+            args.cgroup if flags & cloning.CLONE_INTO_CGROUP else None,
         ),
         args.pidfd,
     )
