@@ -2,6 +2,7 @@
 #include "own_network.h"
 
 #include <arpa/inet.h>
+#include <netinet/ip.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 
@@ -102,6 +103,108 @@ TEST(marks_and_priorities)
 	CHECK_EQ(send_with(fd, SOL_SOCKET, SO_PRIORITY, 7, 4), -EPERM);
 	CHECK_EQ(send_with(fd, SOL_SOCKET, SO_PRIORITY, 6, 4), 0);
 	CHECK_EQ(received(server), 6);
+}
+
+/* Sends to 127.0.0.1, to ::1 or, `is_mapped`, to ::ffff:127.0.0.1 with a control message. */
+static int send_choosing(int fd, int is_mapped, int level, int type, const void *value, size_t length)
+{
+	struct sockaddr_in four = local(PORT);
+	struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_port = htons(PORT), .sin6_addr = in6addr_loopback};
+	char control[CMSG_SPACE(64)] = {0};
+	struct cmsghdr *header = (void *)control;
+	struct iovec part = {"x", 1};
+	struct msghdr message = {.msg_name = &four, .msg_namelen = sizeof(four), .msg_iov = &part, .msg_iovlen = 1,
+				 .msg_control = control, .msg_controllen = CMSG_SPACE(length)};
+	int domain;
+
+	MUST(getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &(socklen_t){sizeof(domain)}));
+	if (domain == AF_INET6) {
+		message.msg_name = &six;
+		message.msg_namelen = sizeof(six);
+	}
+	if (is_mapped)
+		inet_pton(AF_INET6, "::ffff:127.0.0.1", &six.sin6_addr);
+	*header = (struct cmsghdr){CMSG_LEN(length), level, type};
+	memcpy(CMSG_DATA(header), value, length);
+	return sendmsg(fd, &message, 0) == -1 ? -errno : 0;
+}
+
+static int choose_4(int fd, const char *source, int interface)
+{
+	struct in_pktinfo choice = {.ipi_ifindex = interface};
+
+	inet_pton(AF_INET, source, &choice.ipi_spec_dst);
+	return send_choosing(fd, 0, SOL_IP, IP_PKTINFO, &choice, sizeof(choice));
+}
+
+static int choose_6(int fd, int is_mapped, const char *source, int interface)
+{
+	struct in6_pktinfo choice = {.ipi6_ifindex = (unsigned int)interface};
+
+	inet_pton(AF_INET6, source, &choice.ipi6_addr);
+	return send_choosing(fd, is_mapped, SOL_IPV6, IPV6_PKTINFO, &choice, sizeof(choice));
+}
+
+TEST(where_a_packet_is_sent_from)
+{
+	int four, six, bound;
+
+	enter();
+	four = (int)MUST(socket(AF_INET, SOCK_DGRAM, 0));
+	six = (int)MUST(socket(AF_INET6, SOCK_DGRAM, 0));
+	CHECK_EQ(choose_4(four, "127.0.0.9", 1), 0);
+	CHECK_EQ(choose_4(four, "1.2.3.4", 0), -ENETUNREACH);
+	CHECK_EQ(choose_4(four, "224.0.0.1", 0), -EINVAL);
+	CHECK_EQ(choose_4(four, "127.0.0.1", 77), -ENODEV);
+	CHECK_EQ(choose_4(four, "1.2.3.4", 77), -ENETUNREACH);
+	CHECK_EQ(choose_4((int)MUST(socket(AF_INET, SOCK_RAW, 200)), "1.2.3.4", 0), -ENETUNREACH);
+	CHECK_EQ(choose_6(six, 0, "::1", 1), 0);
+	CHECK_EQ(choose_6(six, 0, "::", 77), -ENODEV);
+	CHECK_EQ(choose_6(six, 0, "2001:db8::1", 77), -ENODEV);
+	CHECK_EQ(choose_6(six, 0, "2001:db8::1", 0), -EINVAL);
+	CHECK_EQ(choose_6(six, 0, "::ffff:0.0.0.0", 0), -EINVAL);
+	CHECK_EQ(choose_6(six, 1, "::ffff:127.0.0.1", 0), 0);
+	CHECK_EQ(choose_6(six, 1, "::ffff:1.2.3.4", 0), -ENETUNREACH);
+	CHECK_EQ(choose_6(six, 1, "::1", 0), -EINVAL);
+	bound = (int)MUST(socket(AF_INET6, SOCK_DGRAM, 0));
+	MUST(setsockopt(bound, SOL_SOCKET, SO_BINDTODEVICE, "lo", 3));
+	CHECK_EQ(choose_6(bound, 0, "::", 77), -EINVAL);
+	CHECK_EQ(choose_6(bound, 1, "::ffff:127.0.0.1", 77), -ENODEV);
+}
+
+TEST(what_else_is_chosen_for_a_packet)
+{
+	struct sockaddr_in own = local(PORT);
+	char options[4] = {IPOPT_NOP, IPOPT_NOP, IPOPT_NOP, IPOPT_EOL}, control[128], bytes[8];
+	struct iovec part = {bytes, sizeof(bytes)};
+	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+	int server, four, six, raw, number = 5;
+
+	enter();
+	server = (int)MUST(socket(AF_INET, SOCK_DGRAM, 0));
+	MUST(bind(server, (void *)&own, sizeof(own)));
+	set(server, SOL_IP, IP_RECVOPTS, 1);
+	four = (int)MUST(socket(AF_INET, SOCK_DGRAM, 0));
+	six = (int)MUST(socket(AF_INET6, SOCK_DGRAM, 0));
+	CHECK_EQ(send_choosing(four, 0, SOL_IP, IP_RETOPTS, options, 4), 0);
+	CHECK_EQ(recvmsg(server, &message, MSG_DONTWAIT), 1);
+	CHECK_EQ(CMSG_FIRSTHDR(&message)->cmsg_type, IP_RECVOPTS);
+	CHECK_EQ(CMSG_FIRSTHDR(&message)->cmsg_len, CMSG_LEN(4));
+	CHECK_EQ(send_choosing(four, 0, SOL_IP, IP_RETOPTS, "\x07\xff", 2), -EINVAL);
+	CHECK_EQ(send_choosing(four, 0, SOL_IP, IP_TTL, &number, 4), 0);
+	CHECK_EQ(send_choosing(four, 0, SOL_IP, IP_TTL, &number, 1), -EINVAL);
+	CHECK_EQ(send_choosing(four, 0, SOL_IP, IP_TOS, &number, 1), 0);
+	CHECK_EQ(send_choosing(four, 0, SOL_IP, IP_PROTOCOL, &number, 4), 0);
+	CHECK_EQ(send_choosing(six, 0, SOL_IPV6, IPV6_2292HOPLIMIT, &number, 4), 0);
+	CHECK_EQ(send_choosing(six, 0, SOL_IPV6, IPV6_DONTFRAG, &number, 4), -EINVAL);
+	number = 1;
+	CHECK_EQ(send_choosing(six, 0, SOL_IPV6, IPV6_DONTFRAG, &number, 4), 0);
+	number = 256;
+	CHECK_EQ(send_choosing(four, 0, SOL_IP, IP_PROTOCOL, &number, 4), -EINVAL);
+	/* A port of IPv6 is the protocol of what is raw. */
+	raw = (int)MUST(socket(AF_INET6, SOCK_RAW, 200));
+	number = 5;
+	CHECK_EQ(send_choosing(raw, 0, SOL_IPV6, IPV6_HOPLIMIT, &number, 4), -EINVAL);
 }
 
 static int listener(int port)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EINVAL, Errno
+from procession.abi.errno import EINVAL, ENODEV, Errno
 from procession.abi.internet import In6Pktinfo, InPktinfo, IpOption, Ipv6Option
 from procession.abi.socket import SocketLevel, SocketOption
 from procession.abi.word import pack_address, pack_port, pack_u8, pack_u16, pack_u32
@@ -19,7 +19,7 @@ from procession.net.internet.address import (
 )
 from procession.net.internet.flow import find_flow
 from procession.net.internet.flow_label import INFO_MASK, check_label, chosen_info
-from procession.net.internet.header_options import answered
+from procession.net.internet.header_options import LONGEST_OPTIONS, answered, checked_options
 from procession.net.internet.packet import priority_of
 from procession.net.internet.udp_options import COALESCE
 from procession.net.socket_options import check_mark
@@ -39,6 +39,7 @@ _IP_TTL = int(IpOption.IP_TTL)
 _IP_TOS = int(IpOption.IP_TOS)
 _IP_RECVTTL = int(IpOption.IP_RECVTTL)
 _IP_RECVTOS = int(IpOption.IP_RECVTOS)
+_IP_PROTOCOL = int(IpOption.IP_PROTOCOL)
 _IP_RECVOPTS, _IP_RETOPTS = int(IpOption.IP_RECVOPTS), int(IpOption.IP_RETOPTS)
 _IP_RECVORIGDSTADDR = int(IpOption.IP_ORIGDSTADDR)
 _IPV6_FLOWINFO = int(Ipv6Option.IPV6_FLOWINFO)
@@ -52,6 +53,12 @@ _IPV6_RECVTCLASS = int(Ipv6Option.IPV6_RECVTCLASS)
 _IPV6_2292PKTINFO = int(Ipv6Option.IPV6_2292PKTINFO)
 _IPV6_2292HOPLIMIT = int(Ipv6Option.IPV6_2292HOPLIMIT)
 _IPV6_ORIGDSTADDR = int(Ipv6Option.IPV6_ORIGDSTADDR)
+_IPV6_DONTFRAG = int(Ipv6Option.IPV6_DONTFRAG)
+_CHOICES_6 = {SOL_IP: (_IPV6_PKTINFO,), SOL_IPV6: (_IPV6_PKTINFO, _IPV6_2292PKTINFO)}
+"""By which a socket of IPv6 may choose where it sends from, by the level of whom it sends to."""
+_SO_BINDTOIFINDEX = int(SocketOption.SO_BINDTOIFINDEX)
+_DEVICE_MEMORY = 79
+"""SCM_DEVMEM_DMABUF."""
 _IPV6_UNICAST_HOPS = int(Ipv6Option.IPV6_UNICAST_HOPS)
 DEFAULT_TTL = 64
 _SO_RXQ_OVFL = int(SocketOption.SO_RXQ_OVFL)
@@ -145,7 +152,19 @@ class PacketChoice:
     Linux: net/ipv4/ip_sockglue.c, ip_cmsg_send; ip6_datagram_send_ctl.
     """
 
-    __slots__ = ("flow_info", "mark", "network", "priority", "source", "stamping", "tos", "ttl")
+    __slots__ = (
+        "flow_info",
+        "header_options",
+        "is_undivided",
+        "mark",
+        "network",
+        "out",
+        "priority",
+        "source",
+        "stamping",
+        "tos",
+        "ttl",
+    )
 
     def __init__(self, socket: InternetSocket, control: Control | None, target: bytes) -> None:
         level_of_target = SOL_IP if len(target) == 4 else SOL_IPV6
@@ -155,6 +174,9 @@ class PacketChoice:
         self.ttl: int | None = None
         self.stamping: int | None = None
         self.flow_info: int | None = None
+        self.out = 0
+        self.is_undivided: bool | None = None
+        self.header_options: bytes | None = None
         self.mark: int | None = None
         self.priority: int | None = None
         if control is None:
@@ -165,25 +187,41 @@ class PacketChoice:
                     self.stamping = checked_stamping(body)
                 elif kind in (_SO_MARK, _SO_PRIORITY):
                     self._mark(socket, kind, body)
+                elif kind == _DEVICE_MEMORY and len(body) == 4:
+                    # Of no use but to TCP from memory of a device.
+                    continue
                 else:
                     check_socket_item(kind)
-            elif (level, kind) == (SOL_IPV6, _IPV6_PKTINFO) and socket.family == AF_INET6:
-                if len(body) != In6Pktinfo.SIZE:
-                    raise EINVAL
-                self._choose_source(unmapped(In6Pktinfo.unpack(body).ipi6_addr))
+            elif level == SOL_IPV6 and kind in _CHOICES_6[level_of_target] and socket.family == AF_INET6:
+                self._choose_6(socket, body, target)
             elif level != level_of_target:
                 continue
             elif level == SOL_IP and kind == _IP_PKTINFO:
                 if len(body) != InPktinfo.SIZE:
                     raise EINVAL
-                self._choose_source(InPktinfo.unpack(body).ipi_spec_dst)
+                wanted = InPktinfo.unpack(body)
+                self.out = wanted.ipi_ifindex or self.out
+                self.source = wanted.ipi_spec_dst if any(wanted.ipi_spec_dst) else self.source
             elif level == SOL_IP and kind == _IP_TTL:
+                if len(body) != 4:
+                    raise EINVAL
                 self.ttl = _checked(body, 1)
             elif level == SOL_IP and kind == _IP_TOS:
                 self.tos = _checked(body, 0)
                 self.priority = priority_of(self.tos)
-            elif level == SOL_IPV6 and kind == _IPV6_HOPLIMIT:
+            elif level == SOL_IP and kind == _IP_RETOPTS:
+                self.header_options = checked_options(body[:LONGEST_OPTIONS], socket.may_choose_routes)
+            elif level == SOL_IP and kind == _IP_PROTOCOL:
+                # It's for raw packets, whose own header says it.
+                if len(body) != 4 or not 1 <= int.from_bytes(body, "little") <= 255:
+                    raise EINVAL("no protocol")
+            elif level == SOL_IPV6 and kind in (_IPV6_HOPLIMIT, _IPV6_2292HOPLIMIT):
                 self.ttl = _checked_or_default(body)
+            elif level == SOL_IPV6 and kind == _IPV6_DONTFRAG:
+                number = int.from_bytes(body, "little")
+                if len(body) != 4 or number > 1:
+                    raise EINVAL("neither on nor off")
+                self.is_undivided = bool(number)
             elif level == SOL_IPV6 and kind == _IPV6_TCLASS:
                 self.tos = _checked_or_default(body)
             elif level == SOL_IPV6 and kind == _IPV6_FLOWINFO:
@@ -217,10 +255,30 @@ class PacketChoice:
         packet.mark = options.get(_SO_MARK, 0) if self.mark is None else self.mark
         packet.priority = options.get(_SO_PRIORITY, 0) if self.priority is None else self.priority
 
-    def _choose_source(self, address: bytes) -> None:
-        if is_any(address):
+    def _choose_6(self, socket: InternetSocket, body: bytes, target: bytes) -> None:
+        """IPV6_PKTINFO: the interface, and the address to send from. Raises EINVAL, ENODEV.
+
+        Linux: net/ipv6/datagram.c, ip6_datagram_send_ctl; net/ipv4/ip_sockglue.c, ip_cmsg_send.
+        """
+        if len(body) < In6Pktinfo.SIZE:
+            raise EINVAL
+        chosen = In6Pktinfo.unpack_from(body)
+        address, index = unmapped(chosen.ipi6_addr), chosen.ipi6_ifindex
+        if len(target) == 4:
+            if len(address) != 4:
+                raise EINVAL("an address of IPv6")
+            self.out = index or self.out
+            self.source = address if any(address) else self.source
             return
-        if not self.network.routes.is_local(address):
+        bound = socket.options.get(_SO_BINDTOIFINDEX, 0)
+        if index and bound not in (0, index):
+            raise EINVAL("the socket is bound to another interface")
+        self.out = index or self.out
+        if (self.out or bound) not in (0, *self.network.interfaces):
+            raise ENODEV("no such interface")
+        if not any(chosen.ipi6_addr):
+            return
+        if len(address) == 4 or not self.network.routes.is_local(address):
             raise EINVAL("no address of this network")
         self.source = address
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, ClassVar
 
-from procession.abi.errno import EACCES, EAFNOSUPPORT, EMSGSIZE, ENETUNREACH, ENODEV, ENOTCONN
+from procession.abi.errno import EACCES, EAFNOSUPPORT, EINVAL, EMSGSIZE, ENETUNREACH, ENODEV, ENOTCONN
 from procession.abi.internet import IpOption, Ipv6Option
 from procession.abi.socket import SocketLevel, SocketOption
 from procession.abi.word import pack_address
@@ -13,6 +13,7 @@ from procession.net.internet.address import (
     AF_INET,
     AF_INET6,
     AF_UNSPEC,
+    BROADCAST_4,
     any_of,
     family_of,
     format_sockaddr,
@@ -65,6 +66,7 @@ _DISCOVER_4 = (int(SocketLevel.SOL_IP), int(IpOption.IP_MTU_DISCOVER))
 _DISCOVER_6 = (int(SocketLevel.SOL_IPV6), int(Ipv6Option.IPV6_MTU_DISCOVER))
 _LOOP_4 = (int(SocketLevel.SOL_IP), int(IpOption.IP_MULTICAST_LOOP))
 _LOOP_6 = (int(SocketLevel.SOL_IPV6), int(Ipv6Option.IPV6_MULTICAST_LOOP))
+_TRANSPARENT = (int(SocketLevel.SOL_IP), int(IpOption.IP_TRANSPARENT))
 _NEVER_CUT = (2, 3, 4)
 """IP_PMTUDISC_DO, IP_PMTUDISC_PROBE and IP_PMTUDISC_INTERFACE."""
 _SO_BROADCAST = int(SocketOption.SO_BROADCAST)
@@ -140,8 +142,10 @@ class DatagramSocket(InternetSocket):
             raise ENETUNREACH("only IPv6 here")
         return target, port
 
-    def check_fits(self, size: int, flow: Flow) -> None:
+    def check_fits(self, size: int, flow: Flow, is_undivided: bool | None = None) -> None:
         """Raise EMSGSIZE if a packet of `size` bytes is too long and mustn't be cut (IP_MTU_DISCOVER).
+
+        `is_undivided` says so of one of IPv6, None leaves that to the socket.
 
         Linux: net/ipv4/ip_output.c, __ip_append_data; net/ipv6/ip6_output.c, __ip6_append_data.
         """
@@ -152,41 +156,61 @@ class DatagramSocket(InternetSocket):
             raise EMSGSIZE("longer than IPv4 can say")
         if size > mtu and (
             options.get(_DISCOVER_4 if is_4 else _DISCOVER_6) in _NEVER_CUT
-            or (not is_4 and options.get(UNDIVIDED))
+            or (not is_4 and (options.get(UNDIVIDED) if is_undivided is None else is_undivided))
         ):
             raise EMSGSIZE(f"longer than {mtu} bytes, and not to be cut")
 
-    def put_options(self, packet: Packet) -> None:
-        """Put what IP_OPTIONS set into the header of a packet of IPv4 that is to be sent."""
-        if self.header_options and len(packet.target) == 4:
+    def put_options(self, packet: Packet, chosen: bytes | None) -> None:
+        """Put what is `chosen`, or what IP_OPTIONS set, into the header of a packet of IPv4 to be sent."""
+        options = self.header_options if chosen is None else chosen
+        if options and len(packet.target) == 4:
             is_own = self.network.routes.is_local
-            options = self.header_options
             packet.options = recorded(options, packet.source, packet.time_ns, is_own, is_sender=True)
 
     def loops_groups(self, target: bytes) -> bool:
         """IP_MULTICAST_LOOP, IPV6_MULTICAST_LOOP."""
         return bool(self.protocol_options.get(_LOOP_4 if len(target) == 4 else _LOOP_6, 1))
 
-    def way_to(self, target: bytes, local: bytes | None, scope: int) -> Flow:
-        """Where a datagram to `target` goes. Raises ENETUNREACH, EACCES ..."""
+    def way_to(self, target: bytes, local: bytes | None, scope: int, chosen: int = 0) -> Flow:
+        """Where a datagram to `target` goes, out of the `chosen` interface if that isn't 0. Raises
+        ENETUNREACH, EACCES ...
+        """
         kept = self.flow
         if (
             kept is not None
             and local is None
+            and not chosen
             and target is self.remote_address
             and not self.options
             and kept.generation == self.network.system.topology
         ):
             return kept
         if is_multicast(target):
-            return self._way_to_group(target, local, scope)
+            return self._way_to_group(target, local, scope or chosen)
+        if local is not None and len(local) == 4 and not self.sends_from_anywhere:
+            self._check_source(local)
         out = self.protocol_options.get(UNICAST_INTERFACE if len(target) == 4 else UNICAST_INTERFACE_6, 0)
         if len(target) == 16:
             out = self._kept_interface() or out
-        flow = self.flow_to(target, local, scope, out)
+        flow = self.flow_to(target, local, scope, out, chosen=chosen)
         if flow.outcome == TO_ALL and not self.options.get(_SO_BROADCAST):
             raise EACCES("SO_BROADCAST isn't set")
         return flow
+
+    @property
+    def sends_from_anywhere(self) -> bool:
+        """Whether packets may be from who isn't here (IP_TRANSPARENT)."""
+        return bool(self.protocol_options.get(_TRANSPARENT))
+
+    def _check_source(self, local: bytes) -> None:
+        """Raise EINVAL, ENETUNREACH for what IPv4 doesn't send from.
+
+        Linux: net/ipv4/route.c, ip_route_output_key_hash_rcu.
+        """
+        if is_multicast(local) or local == BROADCAST_4:
+            raise EINVAL("no address of one machine")
+        if not self.network.routes.is_local(local):
+            raise ENETUNREACH("no address of this network")
 
     def _kept_interface(self) -> int:
         """The interface that IPV6_PKTINFO chose for all that is sent, 0 for none. Raises ENETUNREACH."""

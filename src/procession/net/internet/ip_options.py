@@ -17,7 +17,6 @@ from procession.abi.word import pack_address, pack_u8
 from procession.net.internet.group_options import GROUP_OPTIONS_4, get_group_option, set_group_option
 from procession.net.internet.header_options import checked_options
 from procession.net.internet.option_rule import (
-    CAP_NET_RAW,
     SWITCH,
     Rule,
     keep,
@@ -124,8 +123,7 @@ def set_ip_option(socket: InternetSocket, name: int, value: bytes) -> None:
     elif name == _IP_LOCAL_PORT_RANGE:
         _set_port_range(socket, value)
     elif name == _IP_OPTIONS:
-        owner, credentials = socket.network.owner, socket.caller.credentials
-        socket.header_options = checked_options(value, lambda: credentials.ns_capable(owner, CAP_NET_RAW))
+        socket.header_options = checked_options(value, socket.may_choose_routes)
     else:
         raise ENOPROTOOPT(f"no option {name} of SOL_IP")
 

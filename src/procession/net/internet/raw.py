@@ -54,6 +54,7 @@ if TYPE_CHECKING:
 
 _IPPROTO_RAW = int(IpProtocol.IPPROTO_RAW)
 _SOL_RAW = int(SocketLevel.SOL_RAW)
+_LARGEST_PROTOCOL = 255
 _SO_REUSEADDR = int(SocketOption.SO_REUSEADDR)
 _SOL_ICMPV6 = ICMP6
 _ICMP_FILTER = 1
@@ -201,6 +202,10 @@ class RawSocket(_MessageSocket):
         options = self.protocol_options
         return bool(options.get(_HEADER_INCLUDED if self.family == AF_INET else _HEADER_INCLUDED_6))
 
+    @property
+    def sends_from_anywhere(self) -> bool:
+        return self.has_own_header or super().sends_from_anywhere
+
     def contents(self, packet: Packet) -> bytes:
         whole = packet.with_header() if self.family == AF_INET else packet.payload
         return whole[: packet.most_bytes]
@@ -223,9 +228,11 @@ class RawSocket(_MessageSocket):
     def send(self, data: bytes, flags: int, address: bytes | None, control: Control | None) -> int:
         """Linux: net/ipv4/raw.c, raw_sendmsg; net/ipv6/raw.c, rawv6_sendmsg."""
         self.check_sending(data, flags)
-        target, _, scope = self.target_of(address)
+        target, port, scope = self.target_of(address)
+        if self.family == AF_INET6 and address is not None:
+            self._check_protocol(port)
         choice = PacketChoice(self, control, target)
-        flow = self.way_to(target, choice.source, scope)
+        flow = self.way_to(target, choice.source, scope, choice.out)
         if self.has_own_header:
             self._send_whole(data, flow, choice)
             return len(data)
@@ -242,11 +249,16 @@ class RawSocket(_MessageSocket):
             packet.take_written(whole)
         put_label(self, packet, choice.info_for(self, address))
         choice.put_marks(self, packet)
-        self.put_options(packet)
-        self.check_fits(packet.wire_bytes, flow)
+        self.put_options(packet, choice.header_options)
+        self.check_fits(packet.wire_bytes, flow, choice.is_undivided)
         report_sent(self, packet, flow, choice)
         send_packet(self.network, packet, flow, is_looped=self.loops_groups(flow.target))
         return len(data)
+
+    def _check_protocol(self, port: int) -> None:
+        """Raise EINVAL if an address of IPv6 has a port that isn't the protocol of what is sent."""
+        if port > _LARGEST_PROTOCOL or (port not in (0, self.protocol) and self.protocol != _IPPROTO_RAW):
+            raise EINVAL("the port is another protocol")
 
     def _send_whole(self, whole: bytes, flow: Flow, choice: PacketChoice) -> None:
         """Send a packet with its header of IP, in which some is filled in. Raises EMSGSIZE, EINVAL.
@@ -394,7 +406,7 @@ class PingSocket(_MessageSocket):
             raise EINVAL("only echo requests may be sent")
         target, _, scope = self.target_of(address)
         choice = PacketChoice(self, control, target)
-        flow = self.way_to(target, choice.source, scope)
+        flow = self.way_to(target, choice.source, scope, choice.out)
         self.bind_automatically()
         tos, ttl = choice.service_and_limit(self, flow.target)
         # Whatever identifier the program has put there: answers find their socket by it.
@@ -404,8 +416,8 @@ class PingSocket(_MessageSocket):
         packet = Packet(message, flow.source, 0, flow.target, 0, time_ns, tos, ttl, self.protocol)
         put_label(self, packet, choice.info_for(self, address))
         choice.put_marks(self, packet)
-        self.put_options(packet)
-        self.check_fits(packet.wire_bytes, flow)
+        self.put_options(packet, choice.header_options)
+        self.check_fits(packet.wire_bytes, flow, choice.is_undivided)
         report_sent(self, packet, flow, choice)
         send_packet(self.network, packet, flow, is_looped=self.loops_groups(flow.target))
         return len(data)

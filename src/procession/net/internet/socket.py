@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from procession.net.network import Network
 
 CAP_NET_BIND_SERVICE = int(Capability.CAP_NET_BIND_SERVICE)
+CAP_NET_RAW = int(Capability.CAP_NET_RAW)
 PORT_RANGE = (int(SocketLevel.SOL_IP), int(IpOption.IP_LOCAL_PORT_RANGE))
 _ONLY_6 = (int(SocketLevel.SOL_IPV6), int(Ipv6Option.IPV6_V6ONLY))
 _DISCOVERY = (int(SocketLevel.SOL_IP), int(IpOption.IP_MTU_DISCOVER))
@@ -272,12 +273,15 @@ class InternetSocket(Socket):
         index = self.options.get(_SO_BINDTOIFINDEX)
         return not index or index == interface.index
 
-    def flow_to(self, target: bytes, local: bytes | None = None, scope: int = 0, out: int = 0) -> Flow:
+    def flow_to(
+        self, target: bytes, local: bytes | None = None, scope: int = 0, out: int = 0, *, chosen: int = 0
+    ) -> Flow:
         """Where packets to `target` go from `local`, or from the socket's own address.
 
         `scope` is the index of the interface that a link-local address is meant at, `out` that of the one to
-        go out of, unless the socket is bound to one. Raises ENETUNREACH, EHOSTUNREACH, EINVAL, ENODEV, and
-        EAFNOSUPPORT where there is a way, but IPv6 has none from an address of IPv4.
+        go out of, unless the socket is bound to one or another is `chosen` for this packet. Raises
+        ENETUNREACH, EHOSTUNREACH, EINVAL, ENODEV, and EAFNOSUPPORT where there is a way, but IPv6 has none
+        from an address of IPv4.
         Linux: net/ipv6/ip6_output.c, ip6_dst_lookup_tail.
         """
         network = self.network
@@ -300,7 +304,8 @@ class InternetSocket(Socket):
                 if is_for_us and len(local) == 4:
                     # Linux: net/ipv4/route.c, ip_route_output_key_hash_rcu.
                     target = local
-        device = self.device
+        device = None if chosen else self.device
+        out = chosen or out
         if len(target) == 16 and is_link_local(target) and scope:
             out = scope
         if device is None and out:
@@ -334,6 +339,10 @@ class InternetSocket(Socket):
         if remote is None or not self.remote_port or (peer == PEER and self.state in (CLOSED, SYN_SENT)):
             raise ENOTCONN
         return format_sockaddr(remote, self.remote_port, self.family)
+
+    def may_choose_routes(self) -> bool:
+        """Whether the caller may write what it likes into headers."""
+        return self.caller.credentials.ns_capable(self.network.owner, CAP_NET_RAW)
 
     def leave_groups(self) -> None:
         """The socket is closed."""

@@ -157,7 +157,7 @@ class UdpSocket(DatagramSocket):
         segment_bytes = self.protocol_options.get(SEGMENT, 0)
         if control is not None and control.items:
             segment_bytes = _chosen_segment(control.items, segment_bytes)
-        flow = self.way_to(target, choice.source, scope)
+        flow = self.way_to(target, choice.source, scope, choice.out)
         self._check_open(len(data))
         if flags & MSG_MORE or self.protocol_options.get(_CORK):
             self.held, self.held_target = data, (target, port, choice.source, scope, segment_bytes)
@@ -257,8 +257,8 @@ class UdpSocket(DatagramSocket):
         put_label(self, packet, choice.flow_info or 0)
         if self.options or choice.is_marked:
             choice.put_marks(self, packet)
-        if self.header_options:
-            self.put_options(packet)
+        if self.header_options or choice.header_options:
+            self.put_options(packet, choice.header_options)
         network = flow.network
         is_stamped = bool((self.options or choice.stamping) and stamped_stages(self.options, choice.stamping))
         if (
@@ -279,7 +279,7 @@ class UdpSocket(DatagramSocket):
                     for receiver in receivers:
                         receiver.arrive(packet)
                     return
-        self.check_fits(len(data) + len(packet.options) + flow.header_bytes, flow)
+        self.check_fits(len(data) + len(packet.options) + flow.header_bytes, flow, choice.is_undivided)
         if is_stamped:
             # What changes on its way isn't to be told.
             report_sent(self, packet, flow, choice)
