@@ -48,6 +48,7 @@ HEADERS: dict[str, tuple[str, ...]] = {
     "fadvise": ("linux/fadvise.h",),
     "file_mode": ("linux/stat.h linux/fs.h dirent.h unistd.h",),
     "flow_label": ("linux/in6.h",),
+    "route_entry": ("linux/route.h",),
     "futex": ("linux/futex.h",),
     "ethtool": ("linux/ethtool.h",),
     "genetlink": ("linux/genetlink.h",),
@@ -154,6 +155,7 @@ UNNAMED = {
     **dict.fromkeys(
         (
             *("TCP_RTO_MAX_MS", "TCP_RTO_MIN_US", "TCP_DELACK_MAX_US", "SO_PASSRIGHTS", "SO_INQ"),
+            "SO_RCVPRIORITY",
             *("FALLOC_FL_WRITE_ZEROES", "RWF_DONTCACHE", "RWF_NOSIGNAL"),
             *("PIDFD_SELF_THREAD", "PIDFD_SELF_THREAD_GROUP", "AT_HANDLE_CONNECTABLE"),
             *(

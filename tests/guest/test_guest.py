@@ -63,6 +63,7 @@ NEEDS_ROOT = {
     "acct",
     "reboot",
     "reservation",
+    "route_ioctl",
     "set_user_id",
     "socket_filter",
     "socket_option",

@@ -26,6 +26,7 @@ from procession.net.link_change import (
     set_hardware_address,
     set_mtu,
 )
+from procession.net.netlink.route_ioctl import ROUTE_REQUESTS, change_by_ioctl
 
 if TYPE_CHECKING:
     from procession.fs.file import UserMemory
@@ -104,6 +105,7 @@ _IN6_IFREQ = Words("<16sIi")
 _AF_INET6 = int(AddressFamily.AF_INET6)
 _WITH_ADDRESSES = (int(AddressFamily.AF_INET), int(AddressFamily.AF_PACKET))
 """The families whose sockets are asked about addresses of IPv4."""
+_WITH_ROUTES = (*_WITH_ADDRESSES, _AF_INET6)
 _MAP_BYTES = 24
 
 
@@ -129,6 +131,9 @@ def interface_ioctl(socket: Socket, request: int, argument: int, memory: UserMem
         return 0
     if request >> 8 != _SOCKET_TYPE:
         raise ENOTTY
+    if request in ROUTE_REQUESTS and socket.family in _WITH_ROUTES:
+        change_by_ioctl(socket, request, argument, memory)
+        return 0
     if socket.family == _AF_INET6 and request in (_SIOCSIFADDR, _SIOCDIFADDR, _SIOCSIFDSTADDR):
         _change_address_6(socket, request, memory.read(argument, _IN6_IFREQ.size))
         return 0

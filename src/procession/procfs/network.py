@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from procession.abi.route_entry import RouteFlag
 from procession.abi.socket import SocketType, TcpState
 from procession.abi.word import pack_address
 from procession.net.buffer_charge import stream_charge
@@ -279,7 +280,8 @@ def show_addresses_6(kernel: Kernel) -> bytes:
 
 
 _SCOPES_6 = {SCOPE_HOST: 0x10, SCOPE_LINK: 0x20}
-_RTF_UP, _RTF_GATEWAY, _RTF_HOST, _RTF_REJECT = 1, 2, 4, 0x200
+_RTF_UP, _RTF_GATEWAY = int(RouteFlag.RTF_UP), int(RouteFlag.RTF_GATEWAY)
+_RTF_HOST, _RTF_REJECT = int(RouteFlag.RTF_HOST), int(RouteFlag.RTF_REJECT)
 
 
 def show_route(kernel: Kernel) -> bytes:

@@ -274,7 +274,8 @@ class PacketChoice:
         if index and bound not in (0, index):
             raise EINVAL("the socket is bound to another interface")
         self.out = index or self.out
-        if (self.out or bound) not in (0, *self.network.interfaces):
+        wanted = self.out or bound
+        if wanted and wanted not in self.network.interfaces:
             raise ENODEV("no such interface")
         if not any(chosen.ipi6_addr):
             return

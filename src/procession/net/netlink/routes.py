@@ -223,9 +223,9 @@ def change_route(request: Request, *, is_new: bool) -> None:
     if not table:
         table = header.rtm_table or MAIN_TABLE
     if is_new:
-        _add(request, _wanted(network, header, found, destination, table))
+        add_route(network, wanted_route(network, header, found, destination, table), request.flags)
     else:
-        _remove(network, header, found, destination, table)
+        remove_route(network, header, found, destination, table)
 
 
 def _interface(network: Network, found: dict[int, bytes]) -> Interface | None:
@@ -238,7 +238,7 @@ def _interface(network: Network, found: dict[int, bytes]) -> Interface | None:
     return interface
 
 
-def _wanted(
+def wanted_route(
     network: Network, header: Rtmsg, found: dict[int, bytes], destination: bytes, table: int
 ) -> Route:
     """The route that a request describes. Raises EINVAL, ENETDOWN, ENETUNREACH, ENODEV.
@@ -310,17 +310,17 @@ def _way_to_gateway(
     return route.interface
 
 
-def _add(request: Request, route: Route) -> None:
-    network = request.network
+def add_route(network: Network, route: Route, flags: int) -> None:
+    """Add `route`, as the NLM_F_* of `flags` want it. Raises EEXIST, ENOENT ..."""
     same = [
         other
         for other in network.routes.same_destination(route)
         if (other.priority, other.tos) == (route.priority, route.tos)
     ]
     if same:
-        if request.has(NetlinkFlag.NLM_F_EXCL):
+        if flags & NetlinkFlag.NLM_F_EXCL:
             raise EEXIST("there is such a route")
-        if request.has(NetlinkFlag.NLM_F_REPLACE):
+        if flags & NetlinkFlag.NLM_F_REPLACE:
             network.remove_route(same[0], is_told=False)
             try:
                 network.add_route(route)
@@ -330,13 +330,17 @@ def _add(request: Request, route: Route) -> None:
             return
         if any(other.has_way_of(route) and other.scope == route.scope for other in same):
             raise EEXIST("there is such a route")
-    elif not request.has(NetlinkFlag.NLM_F_CREATE):
+    elif not flags & NetlinkFlag.NLM_F_CREATE:
         raise ENOENT("there is no such route")
-    network.add_route(route, is_last=request.has(NetlinkFlag.NLM_F_APPEND))
+    network.add_route(route, is_last=bool(flags & NetlinkFlag.NLM_F_APPEND))
 
 
-def _remove(network: Network, header: Rtmsg, found: dict[int, bytes], destination: bytes, table: int) -> None:
-    """Linux: net/ipv4/fib_trie.c, fib_table_delete; net/ipv4/fib_semantics.c, fib_nh_match."""
+def remove_route(
+    network: Network, header: Rtmsg, found: dict[int, bytes], destination: bytes, table: int
+) -> None:
+    """Remove the first route that a request describes. Raises ESRCH, ENODEV.
+
+    Linux: net/ipv4/fib_trie.c, fib_table_delete; net/ipv4/fib_semantics.c, fib_nh_match."""
     interface = _interface(network, found)
     gateway, source = found.get(_GATEWAY), found.get(_PREFSRC)
     priority = number_in(found, _PRIORITY)

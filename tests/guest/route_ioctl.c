@@ -1,0 +1,123 @@
+/* Routes that are added and removed by ioctl(2), as route(8) does. */
+#include "own_network.h"
+
+#include <arpa/inet.h>
+#include <linux/if_tun.h>
+#include <net/route.h>
+
+static int control;
+
+static struct sockaddr of(const char *address)
+{
+	struct sockaddr_in found = {.sin_family = AF_INET};
+	struct sockaddr bytes;
+
+	inet_pton(AF_INET, address, &found.sin_addr);
+	memcpy(&bytes, &found, sizeof(bytes));
+	return bytes;
+}
+
+static int route(unsigned long request, const char *target, const char *mask, const char *gateway, int flags, char *device)
+{
+	struct rtentry entry = {.rt_dst = of(target), .rt_flags = (unsigned short)flags, .rt_dev = device};
+
+	if (mask != NULL)
+		entry.rt_genmask = of(mask);
+	if (gateway != NULL)
+		entry.rt_gateway = of(gateway);
+	return ERRNO_OF(ioctl(control, request, &entry));
+}
+
+/* A tap with the address 10.0.0.1/24. */
+static void make_interface(void)
+{
+	struct ifreq request = {.ifr_name = "d0", .ifr_flags = IFF_TAP};
+
+	MUST(ioctl((int)MUST(open("/dev/net/tun", O_RDWR)), TUNSETIFF, &request));
+	control = (int)MUST(socket(AF_INET, SOCK_DGRAM, 0));
+	request.ifr_addr = of("10.0.0.1");
+	MUST(ioctl(control, SIOCSIFADDR, &request));
+	request.ifr_netmask = of("255.255.255.0");
+	MUST(ioctl(control, SIOCSIFNETMASK, &request));
+	request.ifr_flags = IFF_UP;
+	MUST(ioctl(control, SIOCSIFFLAGS, &request));
+}
+
+/* Whether /proc/net/route has such a line. */
+static int has_route(const char *begins)
+{
+	char line[256];
+	FILE *list = fopen("/proc/thread-self/net/route", "re");
+	int is_found = 0;
+
+	MUST(list == NULL ? -1 : 0);
+	while (fgets(line, sizeof(line), list) != NULL)
+		is_found |= strncmp(line, begins, strlen(begins)) == 0;
+	fclose(list);
+	return is_found;
+}
+
+TEST(adding_and_removing)
+{
+	enter();
+	make_interface();
+	CHECK_EQ(route(SIOCADDRT, "192.168.5.0", "255.255.255.0", NULL, RTF_UP, "d0"), 0);
+	CHECK(has_route("d0\t0005A8C0\t00000000\t0001\t0\t0\t0\t00FFFFFF"));
+	CHECK_EQ(route(SIOCADDRT, "192.168.5.0", "255.255.255.0", NULL, RTF_UP, "d0"), EEXIST);
+	CHECK_EQ(route(SIOCADDRT, "192.168.6.0", "255.255.255.0", "10.0.0.9", RTF_UP | RTF_GATEWAY, NULL), 0);
+	CHECK(has_route("d0\t0006A8C0\t0900000A\t0003"));
+	CHECK_EQ(route(SIOCADDRT, "0.0.0.0", "0.0.0.0", "10.0.0.9", RTF_UP | RTF_GATEWAY, NULL), 0);
+	CHECK_EQ(route(SIOCADDRT, "192.168.7.7", NULL, NULL, RTF_UP | RTF_HOST, "d0"), 0);
+	CHECK_EQ(route(SIOCADDRT, "192.168.8.7", NULL, NULL, RTF_UP | RTF_HOST | RTF_REJECT, NULL), 0);
+	CHECK_EQ(route(SIOCDELRT, "192.168.5.0", "255.255.255.0", NULL, 0, NULL), 0);
+	CHECK_EQ(route(SIOCDELRT, "192.168.5.0", "255.255.255.0", NULL, 0, NULL), ESRCH);
+	CHECK_EQ(route(SIOCDELRT, "192.168.6.0", "255.255.255.0", "10.0.0.8", RTF_GATEWAY, NULL), ESRCH);
+	CHECK_EQ(route(SIOCDELRT, "192.168.6.0", "255.255.255.0", NULL, 0, "lo"), ESRCH);
+	CHECK_EQ(route(SIOCDELRT, "192.168.6.0", "255.255.255.0", "10.0.0.9", RTF_GATEWAY, "d0"), 0);
+	CHECK_EQ(route(SIOCDELRT, "192.168.8.7", NULL, NULL, RTF_HOST | RTF_REJECT, NULL), 0);
+	CHECK(!has_route("d0\t0006A8C0"));
+}
+
+TEST(what_is_no_route)
+{
+	struct rtentry entry = {.rt_flags = RTF_UP};
+
+	enter();
+	make_interface();
+	CHECK_EQ(route(SIOCADDRT, "192.168.9.0", "255.255.255.0", "1.2.3.4", RTF_UP | RTF_GATEWAY, NULL), ENETUNREACH);
+	CHECK_EQ(route(SIOCADDRT, "192.168.9.0", "255.255.255.0", NULL, RTF_UP | RTF_GATEWAY, "d0"), EINVAL);
+	CHECK_EQ(route(SIOCADDRT, "192.168.9.0", "255.255.255.0", NULL, RTF_UP, "none"), ENODEV);
+	CHECK_EQ(route(SIOCADDRT, "192.168.9.0", "255.255.255.0", NULL, RTF_UP, "d0:1"), ENODEV);
+	CHECK_EQ(route(SIOCADDRT, "192.168.9.0", "255.255.255.0", NULL, RTF_UP, NULL), ENODEV);
+	CHECK_EQ(route(SIOCADDRT, "192.168.9.1", "255.255.255.0", NULL, RTF_UP, "d0"), EINVAL);
+	CHECK_EQ(route(SIOCADDRT, "192.168.0.0", "255.0.255.0", NULL, RTF_UP, "d0"), EINVAL);
+	CHECK_ERRNO(ioctl(control, SIOCADDRT, &entry), EAFNOSUPPORT);
+	CHECK_ERRNO(ioctl(control, SIOCADDRT, bad_address()), EFAULT);
+	CHECK_ERRNO(ioctl((int)MUST(socket(AF_UNIX, SOCK_DGRAM, 0)), SIOCADDRT, &entry), ENOTTY);
+	CHECK_ERRNO(ioctl((int)MUST(socket(AF_PACKET, SOCK_RAW, 0)), SIOCADDRT, &entry), EAFNOSUPPORT);
+	drop_root();
+	CHECK_ERRNO(ioctl(control, SIOCADDRT, bad_address()), EFAULT);
+	CHECK_ERRNO(ioctl(control, SIOCADDRT, &entry), EPERM);
+}
+
+TEST(routes_of_ipv6)
+{
+	struct in6_rtmsg entry = {.rtmsg_dst_len = 48, .rtmsg_metric = 7, .rtmsg_flags = RTF_UP};
+	int six;
+
+	enter();
+	make_interface();
+	six = (int)MUST(socket(AF_INET6, SOCK_DGRAM, 0));
+	inet_pton(AF_INET6, "2001:db8:1::", &entry.rtmsg_dst);
+	entry.rtmsg_ifindex = (int)if_nametoindex("d0");
+	CHECK_OK(ioctl(six, SIOCADDRT, &entry));
+	CHECK_ERRNO(ioctl(six, SIOCADDRT, &entry), EEXIST);
+	entry.rtmsg_metric = 0;
+	CHECK_OK(ioctl(six, SIOCDELRT, &entry));
+	CHECK_ERRNO(ioctl(six, SIOCDELRT, &entry), ESRCH);
+	entry.rtmsg_ifindex = 77;
+	CHECK_ERRNO(ioctl(six, SIOCADDRT, &entry), ENODEV);
+	entry.rtmsg_dst_len = 129;
+	CHECK_ERRNO(ioctl(six, SIOCADDRT, &entry), EINVAL);
+	CHECK_ERRNO(ioctl(six, SIOCADDRT, bad_address()), EFAULT);
+}
