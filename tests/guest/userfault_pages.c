@@ -162,6 +162,23 @@ TEST(shared_memory_has_minor_faults)
 	close(fd);
 }
 
+TEST(a_page_stays_when_its_memory_becomes_executable)
+{
+	int fd = new_uffd(O_CLOEXEC | UFFD_USER_MODE_ONLY, UFFD_FEATURE_SIGBUS | UFFD_FEATURE_MINOR_SHMEM);
+	char *memory;
+	int file = (int)MUST(memfd_create("pages", 0));
+
+	MUST(ftruncate(file, 2 * PAGE));
+	memory = mmap(NULL, 2 * PAGE, RW, MAP_SHARED, file, 0);
+	MUST(memory == MAP_FAILED ? -1 : 0);
+	MUST(enroll(fd, memory + PAGE, 1, UFFDIO_REGISTER_MODE_MINOR));
+	CHECK_EQ(((volatile char *)memory)[PAGE], 0);
+	MUST(mprotect(memory + PAGE, PAGE, RW | PROT_EXEC));
+	/* Nobody is asked: the page is there, and so it is mapped. */
+	((volatile char *)memory)[PAGE + 1] = 1;
+	CHECK_EQ(memory[PAGE + 1], 1);
+}
+
 TEST(shared_memory_is_protected)
 {
 	int fd = new_uffd(O_NONBLOCK, UFFD_FEATURE_WP_HUGETLBFS_SHMEM), file = (int)MUST(memfd_create("wp", MFD_CLOEXEC));

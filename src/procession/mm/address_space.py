@@ -369,10 +369,17 @@ class MemoryDescriptor(AreaMap):
         self.memory.note_changed(1 + len(self.areas) // _AREAS_AS_A_CHANGE)
 
     def forget_shared_pages(self, pages: object) -> None:
-        """Drop the entries of shared writable areas of `pages`: the next access makes them anew."""
+        """Drop the entries of shared writable areas of `pages`: the next access makes them anew.
+
+        Where a program would be asked about that access, the next write is enough.
+        """
         for area in self.areas:
-            if area.pages is pages and area.is_shared and area.protection & PROT_WRITE:
+            if area.pages is not pages or not area.is_shared or not area.protection & PROT_WRITE:
+                continue
+            if area.user_faults is None:
                 self.zap(area.start, area.end)
+            elif self.tables.protect(area.start, area.end, area.entry_bits() & ~pte.WRITABLE):
+                self.memory.translations_changed(self.tables.root, area.start, area.end)
 
     def protect_shared_pages(self, caches: Container[object]) -> None:
         """Let the next write to each page of a shared area of one of `caches` fault."""
