@@ -327,6 +327,30 @@ TEST(packets_between_pipes)
 	CHECK_EQ(read(ends[0], text, sizeof(text)), 5);
 }
 
+TEST(packets_are_bytes_to_who_splices)
+{
+	char bytes[200];
+	int ends[2], file = (int)MUST(memfd_create("file", 0));
+	struct iovec part = {bytes, 150};
+
+	for (int at = 0; at < 200; at++)
+		data[at] = (char)at;
+	MUST(pipe2(ends, O_DIRECT | O_NONBLOCK));
+	MUST(write(ends[1], data, 100));
+	MUST(write(ends[1], data + 100, 100));
+	CHECK_EQ(splice(ends[0], NULL, file, NULL, 20, 0), 20);
+	/* The rest of a packet stays one. */
+	CHECK_EQ(vmsplice(ends[0], &part, 1, 0), 150);
+	CHECK_EQ(bytes[0], 20);
+	CHECK_EQ(read(ends[0], bytes, 5), 5);
+	CHECK_EQ((unsigned char)bytes[0], 170);
+	CHECK_ERRNO(read(ends[0], bytes, 5), EAGAIN);
+	MUST(write(ends[1], data, 100));
+	MUST(write(ends[1], data, 50));
+	CHECK_EQ(splice(ends[0], NULL, file, NULL, 120, 0), 120);
+	CHECK_EQ(read(ends[0], bytes, sizeof(bytes)), 30);
+}
+
 TEST(sockets)
 {
 	int ends[2], local[2], datagrams[2], file;

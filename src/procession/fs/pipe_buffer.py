@@ -141,16 +141,19 @@ class Pipe:
         """Whether no new page can be started; a small write may still fit into the last one."""
         return self.used_slots >= self.slot_count
 
-    def take(self, length: int) -> bytes:
-        """Remove up to `length` bytes; a packet ends the read, and what it holds beyond `length` is lost.
+    def take(self, length: int, *, has_packets: bool = True) -> bytes:
+        """Remove up to `length` bytes; a packet ends the read, and what it holds beyond `length` is lost. Who
+        splices takes packets for bytes like others, so that a packet's rest stays one (not `has_packets`).
 
-        Wakes the writers if the pipe was full. Linux: fs/pipe.c, anon_pipe_read.
+        Wakes the writers if the pipe was full. Linux: fs/pipe.c, anon_pipe_read; fs/splice.c,
+        splice_from_pipe_feed.
         """
         chunks = self.chunks
         if not chunks or not length:
             return b""
         was_full = bool(self.write_queue.waiters) and self.used_slots >= self.slot_count
         data, _, is_packet = chunks[0]
+        is_packet = is_packet and has_packets
         consumed = self.consumed
         available = len(data) - consumed
         if length < available and not is_packet:
@@ -165,7 +168,7 @@ class Pipe:
             if length < available:
                 result = result[:length]
         else:
-            result = self._gather(length)
+            result = self._gather(length, has_packets=has_packets)
         if not chunks:
             self.end = 0
             if self.charged_slots > 1:
@@ -197,13 +200,14 @@ class Pipe:
         self.accounts.memory.uncharge(PIPE, (self.charged_slots - 1) << PAGE_SHIFT)
         self.charged_slots = 1
 
-    def _gather(self, length: int) -> bytes:
+    def _gather(self, length: int, *, has_packets: bool) -> bytes:
         """Remove up to `length` bytes that lie in several chunks."""
         chunks = self.chunks
         parts: list[bytes] = []
         left, consumed = length, self.consumed
         while chunks and left:
             data, _, is_packet = chunks[0]
+            is_packet = is_packet and has_packets
             available = len(data) - consumed
             if left < available and not is_packet:
                 parts.append(data[consumed : consumed + left])
@@ -220,8 +224,8 @@ class Pipe:
         self.consumed = consumed
         return b"".join(parts)
 
-    def peek(self, length: int) -> bytes:
-        """What `take(length)` would give; it stays."""
+    def peek(self, length: int, *, has_packets: bool = True) -> bytes:
+        """What `take` would give; it stays."""
         parts: list[bytes] = []
         consumed = self.consumed
         for data, _, is_packet in self.chunks:
@@ -229,7 +233,7 @@ class Pipe:
             consumed = 0
             parts.append(part)
             length -= len(part)
-            if is_packet or not length:
+            if (is_packet and has_packets) or not length:
                 break
         return b"".join(parts)
 

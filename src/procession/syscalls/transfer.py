@@ -385,13 +385,13 @@ def _pipe_to_file(
     if not _wait_for_bytes(source, blocks):
         return 0
     available = min(length, source.pipe.length)
-    data = source.pipe.peek(_limit(task, target, available, start))
+    data = source.pipe.peek(_limit(task, target, available, start), has_packets=False)
     try:
         done = target.write(data) if start is None else target.write_at(start, data)
     except EPIPE:
         send_sigpipe(task)
         raise
-    source.pipe.take(done)
+    source.pipe.take(done, has_packets=False)
     if done:
         task.kernel.clock.spend_copying(done)
         _note_transfer(source, target)
@@ -554,9 +554,9 @@ def vmsplice(task: Task, fd: Fd, vector: InVector, count: Size, flags: Flags[Spl
         return _gift_pages(file, buffers)
     if not _wait_for_bytes(file, blocks):
         return 0
-    data = file.pipe.peek(buffers.total)
+    data = file.pipe.peek(buffers.total, has_packets=False)
     done = buffers.write(0, data)
     if not done:
         raise EFAULT
-    file.pipe.take(done)
+    file.pipe.take(done, has_packets=False)
     return done
