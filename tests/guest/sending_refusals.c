@@ -267,6 +267,46 @@ TEST(what_is_left_of_a_connection_that_was_refused)
 	close(fd);
 }
 
+static int window_clamp(int fd)
+{
+	int value = -1;
+
+	MUST(getsockopt(fd, IPPROTO_TCP, TCP_WINDOW_CLAMP, &value, &(socklen_t){sizeof(value)}));
+	return value;
+}
+
+TEST(the_window_that_nobody_has_chosen)
+{
+	enter();
+
+	struct sockaddr_in theirs = to("127.0.0.1"), nobody = to("127.0.0.1");
+	int server = MUST(socket(AF_INET, SOCK_STREAM, 0)), fd = MUST(socket(AF_INET, SOCK_STREAM, 0)), value = 5000;
+
+	nobody.sin_port = htons(PORT + 1);
+	MUST(bind(server, (void *)&theirs, sizeof(theirs)));
+	MUST(listen(server, 1));
+	CHECK_EQ(window_clamp(fd), 0);
+	MUST(setsockopt(fd, IPPROTO_TCP, TCP_WINDOW_CLAMP, &value, sizeof(value)));
+	CHECK_ERRNO(connect(fd, (void *)&nobody, sizeof(nobody)), ECONNREFUSED);
+	CHECK_EQ(window_clamp(fd), 0);
+	MUST(connect(fd, (void *)&theirs, sizeof(theirs)));
+	CHECK_EQ(window_clamp(fd), 65536);
+	CHECK_EQ(window_clamp((int)MUST(accept(server, NULL, NULL))), 65536);
+	fd = MUST(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0));
+	CHECK_ERRNO(connect(fd, (void *)&nobody, sizeof(nobody)), EINPROGRESS);
+	CHECK_EQ(window_clamp(fd), 65535 << 10);
+}
+
+TEST(who_was_shut_down_and_has_no_peer)
+{
+	int fd = MUST(socket(AF_UNIX, SOCK_DGRAM, 0));
+
+	CHECK_ERRNO(send(fd, "x", 1, 0), ENOTCONN);
+	MUST(shutdown(fd, SHUT_WR));
+	CHECK_ERRNO(send(fd, "x", 1, MSG_NOSIGNAL), EPIPE);
+	close(fd);
+}
+
 TEST(who_may_have_devices_polled)
 {
 	int fd = MUST(socket(AF_UNIX, SOCK_DGRAM, 0)), on = 1, off = 0;

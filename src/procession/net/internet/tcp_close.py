@@ -110,6 +110,7 @@ def disconnect(socket: TcpSocket) -> None:
     socket.discard()
     socket.bytes_sent = socket.bytes_received = 0
     socket.peek_offset = -1
+    socket.window_clamp = 0
     socket.ended = 0
     socket.has_ended = False
     socket.phase = UNCONNECTED

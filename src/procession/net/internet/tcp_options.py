@@ -10,6 +10,7 @@ from procession.abi.socket import SocketLevel
 from procession.net.internet.option_rule import SWITCH, Rule, keep
 from procession.net.internet.packet import LONGEST_PACKET
 from procession.net.internet.tcp_fastopen import CLIENT, draw_key, split_keys
+from procession.net.internet.tcp_phase import CONNECTING
 from procession.net.internet.tcp_repair import (
     REPAIR_OPTIONS,
     get_repair_option,
@@ -57,6 +58,7 @@ _HEADERS_BYTES, _TIMESTAMPS_BYTES = 40, 12
 """What a segment's headers take of an MTU: IPv4's and TCP's, and the timestamps."""
 _LEAST_SEGMENT_BYTES = 48
 """net.ipv4.tcp_min_snd_mss: however short packets are, a segment has so many bytes with its options."""
+_OFFERED_WINDOW = 0xFFFF << 10
 UNCONNECTED_SEGMENT_BYTES = 536
 UNANSWERED_SEGMENT_BYTES = {4: UNCONNECTED_SEGMENT_BYTES - 12, 16: 1_220 - 12}
 """How long segments are whose other end hasn't said what it takes, by the length of its address; there is
@@ -228,7 +230,7 @@ def get_tcp_option(socket: TcpSocket, name: int, length: int) -> bytes:
     if name == _DEFER_ACCEPT:
         return pack_int(seconds_of(options.get(DEFER_ACCEPT, 0)))
     if name == _WINDOW_CLAMP:
-        return pack_int(socket.window_clamp)
+        return pack_int(socket.window_clamp or _own_clamp(socket))
     rule = _RULES.get(name)
     if rule is not None:
         return pack_int(options.get((SOL_TCP, name), rule.at_first(socket)))
@@ -258,6 +260,16 @@ def get_tcp_option(socket: TcpSocket, name: int, length: int) -> bytes:
     if name in (_ULP, _CC_INFO, _SAVED_SYN):
         return b""
     raise ENOPROTOOPT(f"no option {name} of SOL_TCP")
+
+
+def _own_clamp(socket: TcpSocket) -> int:
+    """The most that the other end may send ahead where no program has said it: what a SYN can offer at first,
+    then half of the buffer. Linux: net/ipv4/tcp_output.c, tcp_select_initial_window; net/ipv4/tcp_input.c,
+    tcp_init_buffer_space.
+    """
+    if socket.phase == CONNECTING:
+        return _OFFERED_WINDOW
+    return 0 if socket.state in (CLOSED, LISTENING) else socket.receive_room >> 1
 
 
 def _mtu(socket: TcpSocket) -> int:

@@ -283,6 +283,8 @@ class UnixDatagram(UnixMessageSocket):
         else:
             receiver = self.peer
             if receiver is None:
+                if self.ended & SENDING:
+                    raise QuietBrokenPipe("the socket was shut down")
                 raise ENOTCONN
             self.bind_for_credentials()
             self.get_room(len(data), flags)
