@@ -187,7 +187,7 @@ class DatagramSocket(InternetSocket):
             return kept
         if is_multicast(target):
             return self._way_to_group(target, local, scope or chosen)
-        if local is not None and len(local) == 4 and not self.sends_from_anywhere:
+        if local is not None and len(local) == 4 and any(local) and not self.sends_from_anywhere:
             self._check_source(local)
         out = self.protocol_options.get(UNICAST_INTERFACE if len(target) == 4 else UNICAST_INTERFACE_6, 0)
         if len(target) == 16:

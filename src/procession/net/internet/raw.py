@@ -54,7 +54,6 @@ if TYPE_CHECKING:
 
 _IPPROTO_RAW = int(IpProtocol.IPPROTO_RAW)
 _SOL_RAW = int(SocketLevel.SOL_RAW)
-_LARGEST_PROTOCOL = 255
 _SO_REUSEADDR = int(SocketOption.SO_REUSEADDR)
 _SOL_ICMPV6 = ICMP6
 _ICMP_FILTER = 1
@@ -124,8 +123,8 @@ class _MessageSocket(DatagramSocket):
 
     def connect(self, address: bytes, flags: int) -> None:
         """Linux: net/ipv6/datagram.c, ip6_datagram_connect_v6_only."""
-        if self.family == AF_INET6 and len(address) >= 2 and family_of(address) == AF_INET:
-            raise EAFNOSUPPORT("an address of IPv4")
+        if self.family == AF_INET6 and family_of(address) not in (AF_UNSPEC, AF_INET6):
+            raise EAFNOSUPPORT
         super().connect(address, flags)
 
     def bind_automatically(self, *, for_connection: bool = False) -> None:
@@ -165,17 +164,11 @@ class RawSocket(_MessageSocket):
             raise EINVAL("the socket is connected")
         self.choose_address(wanted)
 
-    def connect(self, address: bytes, flags: int) -> None:
-        """Linux: net/ipv6/datagram.c, ip6_datagram_connect_v6_only."""
-        if self.family == AF_INET6 and family_of(address) not in (AF_UNSPEC, AF_INET6):
-            raise EAFNOSUPPORT
-        super().connect(address, flags)
-
-    def way_to(self, target: bytes, local: bytes | None, scope: int) -> Flow:
+    def way_to(self, target: bytes, local: bytes | None, scope: int, chosen: int = 0) -> Flow:
         if len(target) == 4 and self.family == AF_INET6:
             # Only connect(2) comes so far with it: what the socket is bound to is no source for IPv4.
             local = ANY_4
-        return super().way_to(target, local, scope)
+        return super().way_to(target, local, scope, chosen)
 
     def target_of(self, address: bytes | None) -> tuple[bytes, int, int]:
         """Linux: net/ipv6/raw.c, rawv6_sendmsg: an address of no family is one of IPv6, and a port names the
@@ -228,9 +221,7 @@ class RawSocket(_MessageSocket):
     def send(self, data: bytes, flags: int, address: bytes | None, control: Control | None) -> int:
         """Linux: net/ipv4/raw.c, raw_sendmsg; net/ipv6/raw.c, rawv6_sendmsg."""
         self.check_sending(data, flags)
-        target, port, scope = self.target_of(address)
-        if self.family == AF_INET6 and address is not None:
-            self._check_protocol(port)
+        target, _, scope = self.target_of(address)
         choice = PacketChoice(self, control, target)
         flow = self.way_to(target, choice.source, scope, choice.out)
         if self.has_own_header:
@@ -254,11 +245,6 @@ class RawSocket(_MessageSocket):
         report_sent(self, packet, flow, choice)
         send_packet(self.network, packet, flow, is_looped=self.loops_groups(flow.target))
         return len(data)
-
-    def _check_protocol(self, port: int) -> None:
-        """Raise EINVAL if an address of IPv6 has a port that isn't the protocol of what is sent."""
-        if port > _LARGEST_PROTOCOL or (port not in (0, self.protocol) and self.protocol != _IPPROTO_RAW):
-            raise EINVAL("the port is another protocol")
 
     def _send_whole(self, whole: bytes, flow: Flow, choice: PacketChoice) -> None:
         """Send a packet with its header of IP, in which some is filled in. Raises EMSGSIZE, EINVAL.
