@@ -6,6 +6,16 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 
+/* One that only root can make. */
+#define ROOTS_TEST(name) \
+	static void roots_##name(void); \
+	TEST(name) \
+	{ \
+		if (geteuid() == 0) \
+			roots_##name(); \
+	} \
+	static void roots_##name(void)
+
 #define PORT 7001
 
 #ifndef SO_RCVMARK
@@ -63,7 +73,7 @@ static int64_t received(int fd)
 	return mark * 1000LL + priority;
 }
 
-TEST(marks_and_priorities)
+ROOTS_TEST(marks_and_priorities)
 {
 	struct sockaddr_in own = local(PORT);
 	int server, fd, raw;
@@ -145,7 +155,7 @@ static int choose_6(int fd, int is_mapped, const char *source, int interface)
 	return send_choosing(fd, is_mapped, SOL_IPV6, IPV6_PKTINFO, &choice, sizeof(choice));
 }
 
-TEST(where_a_packet_is_sent_from)
+ROOTS_TEST(where_a_packet_is_sent_from)
 {
 	int four, six, bound;
 
@@ -172,7 +182,7 @@ TEST(where_a_packet_is_sent_from)
 	CHECK_EQ(choose_6(bound, 1, "::ffff:127.0.0.1", 77), -ENODEV);
 }
 
-TEST(what_else_is_chosen_for_a_packet)
+ROOTS_TEST(what_else_is_chosen_for_a_packet)
 {
 	struct sockaddr_in own = local(PORT);
 	char options[4] = {IPOPT_NOP, IPOPT_NOP, IPOPT_NOP, IPOPT_EOL}, control[128], bytes[8];
@@ -235,7 +245,7 @@ static int events_of(int fd, int events, int milliseconds)
 	return asked.revents;
 }
 
-TEST(who_is_too_far_away)
+ROOTS_TEST(who_is_too_far_away)
 {
 	int server, fd, accepted, value = -1;
 
@@ -280,7 +290,7 @@ static int longest_segment(int fd)
 	return value;
 }
 
-TEST(numbers_go_on_after_a_connection)
+ROOTS_TEST(numbers_go_on_after_a_connection)
 {
 	struct sockaddr_in nobody = local(PORT);
 	struct sockaddr_in6 nobody_6 = {.sin6_family = AF_INET6, .sin6_port = htons(PORT), .sin6_addr = in6addr_loopback};
@@ -305,7 +315,7 @@ TEST(numbers_go_on_after_a_connection)
 	CHECK_EQ(told(six, TIOCOUTQ), 3);
 }
 
-TEST(which_sockets_are_shut_down)
+ROOTS_TEST(which_sockets_are_shut_down)
 {
 	int packet, netlink, local_fd;
 
@@ -319,7 +329,7 @@ TEST(which_sockets_are_shut_down)
 	CHECK_ERRNO(shutdown(local_fd, 77), EINVAL);
 }
 
-TEST(connecting_to_nowhere_is_connecting_to_oneself)
+ROOTS_TEST(connecting_to_nowhere_is_connecting_to_oneself)
 {
 	struct sockaddr_in own = local(PORT), nowhere = local(PORT), found;
 	int fd;
@@ -356,7 +366,7 @@ static int bound_to(int kind, int protocol, const char *address)
 	return fd;
 }
 
-TEST(protocols_that_sockets_of_ipv6_take)
+ROOTS_TEST(protocols_that_sockets_of_ipv6_take)
 {
 	struct sockaddr_in6 mapped = {.sin6_family = AF_INET6};
 	int fd;

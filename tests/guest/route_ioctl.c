@@ -5,6 +5,16 @@
 #include <linux/if_tun.h>
 #include <net/route.h>
 
+/* One that only root can make. */
+#define ROOTS_TEST(name) \
+	static void roots_##name(void); \
+	TEST(name) \
+	{ \
+		if (geteuid() == 0) \
+			roots_##name(); \
+	} \
+	static void roots_##name(void)
+
 static int control;
 
 static struct sockaddr of(const char *address)
@@ -57,7 +67,7 @@ static int has_route(const char *begins)
 	return is_found;
 }
 
-TEST(adding_and_removing)
+ROOTS_TEST(adding_and_removing)
 {
 	enter();
 	make_interface();
@@ -78,7 +88,7 @@ TEST(adding_and_removing)
 	CHECK(!has_route("d0\t0006A8C0"));
 }
 
-TEST(what_is_no_route)
+ROOTS_TEST(what_is_no_route)
 {
 	struct rtentry entry = {.rt_flags = RTF_UP};
 
@@ -100,7 +110,7 @@ TEST(what_is_no_route)
 	CHECK_ERRNO(ioctl(control, SIOCADDRT, &entry), EPERM);
 }
 
-TEST(routes_of_ipv6)
+ROOTS_TEST(routes_of_ipv6)
 {
 	struct in6_rtmsg entry = {.rtmsg_dst_len = 48, .rtmsg_metric = 7, .rtmsg_flags = RTF_UP};
 	int six;
