@@ -13,15 +13,13 @@ from procession.fs.file import File, PathFile
 from procession.fs.namei import lookup
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import Address, Fd, Flags, In, Mode, OptionalPath, Path, UInt
-from procession.syscalls.paths import find
+from procession.syscalls.paths import AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, find_by_flags
 
 if TYPE_CHECKING:
     from procession.fs import dentry
     from procession.kernel.task import Task
 
-_AT_SYMLINK_NOFOLLOW = int(AtFlag.AT_SYMLINK_NOFOLLOW)
-_AT_EMPTY_PATH = int(AtFlag.AT_EMPTY_PATH)
-_FLAGS = _AT_SYMLINK_NOFOLLOW | _AT_EMPTY_PATH
+_FLAGS = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH
 _UNCHANGED = 0xFFFFFFFF
 _UTIME_NOW = (1 << 30) - 1
 _UTIME_OMIT = (1 << 30) - 2
@@ -40,13 +38,7 @@ def opened_file(task: Task, fd: int) -> File:
 def _find(task: Task, directory_fd: int, name: bytes, flags: int) -> dentry.Path:
     if flags & ~_FLAGS:
         raise EINVAL
-    return find(
-        task,
-        directory_fd,
-        name,
-        follow=not flags & _AT_SYMLINK_NOFOLLOW,
-        allow_empty=bool(flags & _AT_EMPTY_PATH),
-    )
+    return find_by_flags(task, directory_fd, name, flags)
 
 
 @syscall(90)

@@ -11,28 +11,20 @@ from procession.fs.attributes import extended_flags, flags_from_extended, has_fi
 from procession.hardware.physical_memory import PAGE_SIZE
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import Fd, Flags, In, OptionalPath, Out, Size
-from procession.syscalls.paths import find
+from procession.syscalls.paths import AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, find_by_flags
 from procession.syscalls.sized_structure import read_sized
 
 if TYPE_CHECKING:
-    from procession.fs import dentry
     from procession.kernel.task import Task
-
-_NO_FOLLOW, _EMPTY_PATH = int(AtFlag.AT_SYMLINK_NOFOLLOW), int(AtFlag.AT_EMPTY_PATH)
 
 
 def _check(size: int, flags: int) -> None:
-    if flags & ~(_NO_FOLLOW | _EMPTY_PATH):
+    if flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH):
         raise EINVAL("unknown flags")
     if size > PAGE_SIZE:
         raise E2BIG
     if size < FileAttr.SIZE:
         raise EINVAL("a struct file_attr is needed")
-
-
-def _find(task: Task, directory: int, path: bytes | None, flags: int) -> dentry.Path:
-    follow = not flags & _NO_FOLLOW
-    return find(task, directory, path, follow=follow, allow_empty=bool(flags & _EMPTY_PATH))
 
 
 @syscall(468)
@@ -41,7 +33,7 @@ def file_getattr(
 ) -> int:
     """file_getattr(2). Linux: fs/file_attr.c, SYSCALL_DEFINE5(file_getattr)."""
     _check(size, flags)
-    inode = _find(task, directory, path, flags).dentry.inode
+    inode = find_by_flags(task, directory, path, flags).dentry.inode
     if not has_file_flags(inode):
         raise EOPNOTSUPP("the file has no such attributes")
     told = FileAttr(fa_xflags=extended_flags(inode.flags)).pack()
@@ -57,7 +49,7 @@ def file_setattr(
     _check(size, flags)
     asked = FileAttr.unpack(read_sized(task.mm, attributes.address, size, FileAttr.SIZE))
     wanted = flags_from_extended(asked.fa_xflags, asked.fa_extsize, asked.fa_projid, asked.fa_cowextsize)
-    place = _find(task, directory, path, flags)
+    place = find_by_flags(task, directory, path, flags)
     if not has_file_flags(place.dentry.inode):
         raise EOPNOTSUPP("the file has no such attributes")
     set_file_flags(place, task.credentials, wanted)

@@ -25,7 +25,7 @@ from procession.hardware.physical_memory import OutOfFrames
 from procession.syscalls.declaration import syscall
 from procession.syscalls.mount import install, own_namespace
 from procession.syscalls.parameters import Fd, Flags, OptionalPath, Size, SizedIn
-from procession.syscalls.paths import find
+from procession.syscalls.paths import AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, find, find_by_flags
 from procession.syscalls.sized_structure import read_sized
 
 if TYPE_CHECKING:
@@ -34,13 +34,11 @@ if TYPE_CHECKING:
     from procession.fs.mounts.namespace import MountNamespace
     from procession.kernel.task import Task
 
-_AT_EMPTY_PATH = int(AtFlag.AT_EMPTY_PATH)
 _AT_RECURSIVE = int(AtFlag.AT_RECURSIVE)
-_AT_SYMLINK_NOFOLLOW = int(AtFlag.AT_SYMLINK_NOFOLLOW)
 _AT_NO_AUTOMOUNT = int(AtFlag.AT_NO_AUTOMOUNT)
 _CLONE = int(OpenTreeFlag.OPEN_TREE_CLONE)
 _CLOEXEC = int(OpenTreeFlag.OPEN_TREE_CLOEXEC)
-_SETATTR_FLAGS = _AT_EMPTY_PATH | _AT_RECURSIVE | _AT_SYMLINK_NOFOLLOW | _AT_NO_AUTOMOUNT
+_SETATTR_FLAGS = AT_EMPTY_PATH | _AT_RECURSIVE | AT_SYMLINK_NOFOLLOW | _AT_NO_AUTOMOUNT
 _OPEN_TREE_FLAGS = _SETATTR_FLAGS | _CLONE | _CLOEXEC
 _SET_GROUP = int(MoveMountFlag.MOVE_MOUNT_SET_GROUP)
 _BENEATH = int(MoveMountFlag.MOVE_MOUNT_BENEATH)
@@ -71,13 +69,7 @@ def _open_tree(task: Task, directory: int, path: bytes | None, flags: int) -> Fi
     namespace = own_namespace(task) if flags & _CLONE else None
     if path is None:
         raise EFAULT
-    place = find(
-        task,
-        directory,
-        path,
-        follow=not flags & _AT_SYMLINK_NOFOLLOW,
-        allow_empty=bool(flags & _AT_EMPTY_PATH),
-    )
+    place = find_by_flags(task, directory, path, flags)
     if namespace is None:
         return PathFile(place, O_PATH, task.credentials)
     return _open_copy(task, namespace, place, is_recursive=bool(flags & _AT_RECURSIVE))
@@ -150,13 +142,7 @@ def mount_setattr(
         return 0
     if path is None:
         raise EFAULT
-    place = find(
-        task,
-        directory,
-        path,
-        follow=not flags & _AT_SYMLINK_NOFOLLOW,
-        allow_empty=bool(flags & _AT_EMPTY_PATH),
-    )
+    place = find_by_flags(task, directory, path, flags)
     _change(task, place, change, flags)
     return 0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.open_flags import AT_FDCWD
+from procession.abi.open_flags import AT_FDCWD, AtFlag
 from procession.fs.namei import NOWHERE, lookup
 
 if TYPE_CHECKING:
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from procession.kernel.task import Task
 
 SLASH = 0x2F
+AT_SYMLINK_NOFOLLOW, AT_EMPTY_PATH = int(AtFlag.AT_SYMLINK_NOFOLLOW), int(AtFlag.AT_EMPTY_PATH)
 
 
 def start_of(task: Task, directory_fd: int, name: bytes, *, is_in_root: bool = False) -> Path | None:
@@ -25,6 +26,18 @@ def start_of(task: Task, directory_fd: int, name: bytes, *, is_in_root: bool = F
         return None
     file = task.files.files.get(directory_fd)
     return NOWHERE if file is None else file.path
+
+
+def find_by_flags(task: Task, directory_fd: int, name: bytes | None, flags: int) -> Path:
+    """The place called `name` relative to a descriptor, by AT_SYMLINK_NOFOLLOW and AT_EMPTY_PATH of `flags`.
+
+    Raises what `find` does. Linux: fs/namei.c, user_path_at.
+    """
+    if name is None:
+        name = b""
+    start = start_of(task, directory_fd, name)
+    follow, allow_empty = not flags & AT_SYMLINK_NOFOLLOW, bool(flags & AT_EMPTY_PATH)
+    return lookup(task.fs, task.credentials, name, start, follow=follow, allow_empty=allow_empty)
 
 
 def find(

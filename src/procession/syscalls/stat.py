@@ -27,7 +27,7 @@ from procession.fs.namei import lookup
 from procession.kernel.security.capability import SECURE_NO_SETUID_FIXUP
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import Address, Fd, Flags, Int, OptionalPath, Out, OutBuffer, Path, UInt
-from procession.syscalls.paths import find
+from procession.syscalls.paths import AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, find, find_by_flags
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,11 +41,9 @@ _STAT = Words("<QQQIII4xQqqqqqqqqq24x")
 # struct ustat, which headers no longer have; its two names have always been empty.
 _USTAT = Words("<i4xQ16x")
 
-_AT_SYMLINK_NOFOLLOW = int(AtFlag.AT_SYMLINK_NOFOLLOW)
-_AT_EMPTY_PATH = int(AtFlag.AT_EMPTY_PATH)
-_STAT_FLAGS = _AT_SYMLINK_NOFOLLOW | _AT_EMPTY_PATH | int(AtFlag.AT_NO_AUTOMOUNT) | AT_STATX_SYNC_TYPE
+_STAT_FLAGS = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | int(AtFlag.AT_NO_AUTOMOUNT) | AT_STATX_SYNC_TYPE
 _AT_EACCESS = int(AccessFlag.AT_EACCESS)
-_ACCESS_FLAGS = _AT_SYMLINK_NOFOLLOW | _AT_EMPTY_PATH | _AT_EACCESS
+_ACCESS_FLAGS = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | _AT_EACCESS
 _RESERVED_MASK = int(StatxMask.STATX__RESERVED)
 _STATX_MASK = int(StatxMask.STATX_BASIC_STATS | StatxMask.STATX_MNT_ID)
 _CHANGE_TIMES = int(StatxMask.STATX_MTIME | StatxMask.STATX_CTIME)
@@ -125,15 +123,9 @@ def newfstatat(task: Task, directory: Fd, path: OptionalPath, buffer: Out[Stat],
 
 
 def _find(task: Task, directory_fd: int, name: bytes | None, flags: int) -> dentry.Path:
-    if name is None and not flags & _AT_EMPTY_PATH:
+    if name is None and not flags & AT_EMPTY_PATH:
         raise EFAULT
-    return find(
-        task,
-        directory_fd,
-        name,
-        follow=not flags & _AT_SYMLINK_NOFOLLOW,
-        allow_empty=bool(flags & _AT_EMPTY_PATH),
-    )
+    return find_by_flags(task, directory_fd, name, flags)
 
 
 @syscall(332)
@@ -284,13 +276,7 @@ def _check_access(task: Task, directory_fd: int, name: bytes, mode: int, flags: 
     own = task.credentials
     task.credentials = credentials
     try:
-        place = find(
-            task,
-            directory_fd,
-            name,
-            follow=not flags & _AT_SYMLINK_NOFOLLOW,
-            allow_empty=bool(flags & _AT_EMPTY_PATH),
-        )
+        place = find_by_flags(task, directory_fd, name, flags)
     finally:
         task.credentials = own
     if mode:

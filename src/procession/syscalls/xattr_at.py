@@ -12,7 +12,7 @@ from procession.hardware.physical_memory import PAGE_SIZE
 from procession.syscalls.attributes import opened_file
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import Address, Fd, Flags, In, OptionalPath, OutBuffer, Size
-from procession.syscalls.paths import find
+from procession.syscalls.paths import AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, find_by_flags
 from procession.syscalls.sized_structure import read_sized
 from procession.syscalls.xattr import hand_over, hand_over_names, read_name, read_value
 
@@ -20,11 +20,9 @@ if TYPE_CHECKING:
     from procession.fs import dentry
     from procession.kernel.task import Task
 
-_NO_FOLLOW, _EMPTY_PATH = int(AtFlag.AT_SYMLINK_NOFOLLOW), int(AtFlag.AT_EMPTY_PATH)
-
 
 def _check_flags(flags: int) -> None:
-    if flags & ~(_NO_FOLLOW | _EMPTY_PATH):
+    if flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH):
         raise EINVAL("unknown flags")
 
 
@@ -45,10 +43,9 @@ def _find(
     AT_FDCWD is one too where `knows_cwd` doesn't say otherwise: setxattrat and getxattrat have been told.
     Linux: fs/xattr.c, filename_setxattr, file_setxattr.
     """
-    if not path and flags & _EMPTY_PATH and (directory >= 0 or not knows_cwd):
+    if not path and flags & AT_EMPTY_PATH and (directory >= 0 or not knows_cwd):
         return opened_file(task, directory).path
-    follow = not flags & _NO_FOLLOW
-    return find(task, directory, path, follow=follow, allow_empty=bool(flags & _EMPTY_PATH))
+    return find_by_flags(task, directory, path, flags)
 
 
 @syscall(463)
