@@ -94,6 +94,18 @@ CHECK_API void check_add_role(const char *name, int (*body)(int argc, char **arg
 	} \
 	static void test_##name(void)
 
+/* One that only root can make. */
+#define ROOTS_TEST(name) \
+	static void roots_##name(void); \
+	TEST(name) \
+	{ \
+		if (geteuid() == 0) \
+			roots_##name(); \
+		else \
+			CHECK(geteuid() != 0); \
+	} \
+	static void roots_##name(void)
+
 #define ROLE(name) \
 	static int role_##name(int argc, char **argv); \
 	__attribute__((constructor)) static void add_role_##name(void) \

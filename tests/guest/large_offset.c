@@ -11,7 +11,7 @@ static int open_to_read(const char *path)
 	return (int)MUST(open(path, O_RDONLY | O_CLOEXEC));
 }
 
-TEST(addresses_are_offsets_without_a_sign)
+ROOTS_TEST(addresses_are_offsets_without_a_sign)
 {
 	int fd = open_to_read("/proc/self/mem");
 	char bytes[8];
@@ -48,7 +48,7 @@ static void check_directory(const char *path)
 	close(fd);
 }
 
-TEST(directories_of_what_is_made_up)
+ROOTS_TEST(directories_of_what_is_made_up)
 {
 	check_directory("/proc");
 	check_directory("/proc/self");
@@ -58,7 +58,7 @@ TEST(directories_of_what_is_made_up)
 	check_directory("/sys/kernel");
 }
 
-TEST(beyond_the_end_of_a_list_it_begins_anew)
+ROOTS_TEST(beyond_the_end_of_a_list_it_begins_anew)
 {
 	char entries[512];
 	int fd;
@@ -76,7 +76,7 @@ TEST(beyond_the_end_of_a_list_it_begins_anew)
 	MUST(rmdir("large_offset"));
 }
 
-TEST(sizes_of_what_is_made_up)
+ROOTS_TEST(sizes_of_what_is_made_up)
 {
 	static const char *const names[] = {"/proc/self/comm", "/proc/self/mem", "/proc/version", "/proc/self/oom_score_adj",
 					    "/proc/self/clear_refs"};
@@ -95,7 +95,7 @@ TEST(sizes_of_what_is_made_up)
 	}
 }
 
-TEST(who_looks_at_nothing_but_the_sign)
+ROOTS_TEST(who_looks_at_nothing_but_the_sign)
 {
 	int fd = open_to_read("/proc/self/oom_score_adj");
 	char bytes[8];
@@ -111,7 +111,7 @@ TEST(who_looks_at_nothing_but_the_sign)
 }
 
 /* A file of sysfs that nobody has read yet has changed. */
-TEST(files_of_sysfs_can_be_waited_for)
+ROOTS_TEST(files_of_sysfs_can_be_waited_for)
 {
 	int fd = open_to_read("/sys/class/net/lo/ifindex"), watch = (int)MUST(epoll_create1(0));
 	struct pollfd asked = {fd, POLLIN | POLLPRI, 0};

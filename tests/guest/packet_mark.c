@@ -6,16 +6,6 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 
-/* One that only root can make. */
-#define ROOTS_TEST(name) \
-	static void roots_##name(void); \
-	TEST(name) \
-	{ \
-		if (geteuid() == 0) \
-			roots_##name(); \
-	} \
-	static void roots_##name(void)
-
 #define PORT 7001
 
 #ifndef SO_RCVMARK

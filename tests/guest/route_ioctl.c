@@ -5,16 +5,6 @@
 #include <linux/if_tun.h>
 #include <net/route.h>
 
-/* One that only root can make. */
-#define ROOTS_TEST(name) \
-	static void roots_##name(void); \
-	TEST(name) \
-	{ \
-		if (geteuid() == 0) \
-			roots_##name(); \
-	} \
-	static void roots_##name(void)
-
 static int control;
 
 static struct sockaddr of(const char *address)
