@@ -354,11 +354,11 @@ TEST(of_those_that_may_do_more)
 		return;
 	MUST(sched_getaffinity(0, sizeof(processors), &processors));
 	MUST(syscall(SYS_capset, &header, none));
-	CHECK_ERRNO(setpriority(PRIO_PROCESS, (id_t)child, 10), EPERM);
+	CHECK_ERRNO(setpriority(PRIO_PROCESS, (id_t)child, 19), EPERM);
 	CHECK_ERRNO(sched_setscheduler(child, SCHED_BATCH, &param), EPERM);
 	CHECK_ERRNO(sched_setaffinity(child, sizeof(processors), &processors), EPERM);
 	CHECK_ERRNO(syscall(SYS_ioprio_set, 1, child, 2 << 13 | 7), EPERM);
-	CHECK_EQ(setpriority(PRIO_PROCESS, 0, 10), 0);
+	CHECK_EQ(setpriority(PRIO_PROCESS, 0, 19), 0);
 	CHECK_EQ(sched_setaffinity(0, sizeof(processors), &processors), 0);
 	CHECK_EQ(kill(child, SIGKILL), 0);
 }

@@ -53,6 +53,7 @@ NEEDS_ROOT = {
     "packet_filter",
     "packet_ring",
     "packet_socket",
+    "page_frame",
     "ramfs",
     "raw_socket",
     "pid_namespace",

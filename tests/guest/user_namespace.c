@@ -367,8 +367,8 @@ TEST(processes)
 	CHECK_ERRNO(kill(outside, SIGTERM), EPERM);
 	CHECK_EQ(kill(own, 0), 0);
 	CHECK_EQ(kill(inside, 0), 0);
-	CHECK_ERRNO(setpriority(PRIO_PROCESS, (id_t)outside, 5), EPERM);
-	CHECK_EQ(setpriority(PRIO_PROCESS, (id_t)inside, 5), 0);
+	CHECK_ERRNO(setpriority(PRIO_PROCESS, (id_t)outside, 19), EPERM);
+	CHECK_EQ(setpriority(PRIO_PROCESS, (id_t)inside, 19), 0);
 	CHECK_ERRNO(setpriority(PRIO_PROCESS, (id_t)inside, -5), EACCES);
 	CHECK_ERRNO(prlimit(outside, RLIMIT_NOFILE, NULL, &limit), EPERM);
 	CHECK_EQ(prlimit(inside, RLIMIT_NOFILE, NULL, &limit), 0);

@@ -562,6 +562,8 @@ TEST(written_pages_are_protected_again)
 	int fd = new_uffd(O_NONBLOCK, UFFD_FEATURE_WP_ASYNC), pagemap = (int)MUST(open("/proc/self/pagemap", O_RDONLY));
 	char *memory = map_some(8, PRIVATE), *other = map_some(1, PRIVATE);
 
+	/* No more pages at once than are touched. */
+	madvise(memory, 8 * PAGE, MADV_NOHUGEPAGE);
 	other[0] = memory[0] = memory[2 * PAGE] = 1;
 	MUST(enroll(fd, memory, 8, UFFDIO_REGISTER_MODE_WP));
 	CHECK_OK(protect(fd, memory, 8, UFFDIO_WRITEPROTECT_MODE_WP));

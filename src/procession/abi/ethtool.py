@@ -6,8 +6,41 @@ from procession.abi.enumeration import IntEnum
 
 
 class EthtoolCommand(IntEnum):
-    """The first number in the structure that the request points to."""
+    """The first number in the structure that the request points to: those that ask, as anybody may."""
 
     ETHTOOL_GSET = 0x1
+    ETHTOOL_GDRVINFO = 0x3
+    ETHTOOL_GMSGLVL = 0x7
     ETHTOOL_GLINK = 0xA
+    ETHTOOL_GCOALESCE = 0xE
+    ETHTOOL_GRINGPARAM = 0x10
+    ETHTOOL_GPAUSEPARAM = 0x12
+    ETHTOOL_GRXCSUM = 0x14
+    ETHTOOL_GTXCSUM = 0x16
+    ETHTOOL_GSG = 0x18
+    ETHTOOL_GSTRINGS = 0x1B
+    ETHTOOL_GSTATS = 0x1D
+    ETHTOOL_GTSO = 0x1E
+    ETHTOOL_GPERMADDR = 0x20
+    ETHTOOL_GUFO = 0x21
+    ETHTOOL_GGSO = 0x23
+    ETHTOOL_GFLAGS = 0x25
+    ETHTOOL_GPFLAGS = 0x27
+    ETHTOOL_GRXFH = 0x29
+    ETHTOOL_GGRO = 0x2B
+    ETHTOOL_GRXRINGS = 0x2D
+    ETHTOOL_GRXCLSRLCNT = 0x2E
+    ETHTOOL_GRXCLSRULE = 0x2F
+    ETHTOOL_GRXCLSRLALL = 0x30
+    ETHTOOL_GSSET_INFO = 0x37
+    ETHTOOL_GRXFHINDIR = 0x38
+    ETHTOOL_GFEATURES = 0x3A
+    ETHTOOL_GCHANNELS = 0x3C
     ETHTOOL_GET_TS_INFO = 0x41
+    ETHTOOL_GEEE = 0x44
+    ETHTOOL_GRSSH = 0x46
+    ETHTOOL_GTUNABLE = 0x48
+    ETHTOOL_GPHYSTATS = 0x4A
+    ETHTOOL_GLINKSETTINGS = 0x4C
+    ETHTOOL_PHY_GTUNABLE = 0x4E
+    ETHTOOL_GFECPARAM = 0x50

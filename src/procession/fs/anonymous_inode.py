@@ -21,6 +21,7 @@ class AnonymousInode(Inode):
     """The inode: as it's everybody's, nobody may change it. Linux: fs/anon_inodes.c, anon_inode_setattr."""
 
     __slots__ = ()
+    has_attributes = False
 
     def set_attributes(
         self,

@@ -43,7 +43,7 @@ def change_mode(path: Path, subject: Subject, mode: int) -> None:
         raise EROFS
     if inode.mode & S_IFMT == S_IFLNK:
         raise EOPNOTSUPP
-    check_unchanging(inode)
+    _check_settable(inode)
     if not inode_owner_or_capable(subject, inode):
         raise EPERM
     mode &= 0o7777
@@ -62,7 +62,7 @@ def change_owner(path: Path, subject: Subject, uid: int | None, gid: int | None)
     if path.mount.is_read_only:
         raise EROFS
     if uid is not None or gid is not None:
-        check_unchanging(inode)
+        _check_settable(inode)
     is_owner = subject.fsuid == inode.uid
     if (
         uid is not None
@@ -96,6 +96,16 @@ def check_unchanging(inode: Inode) -> None:
         raise EPERM("the file is immutable, or only appended to")
 
 
+def _check_settable(inode: Inode) -> None:
+    """Raise EPERM as `check_unchanging` does, and EOPNOTSUPP if nothing can be set, whoever asks.
+
+    Linux: fs/attr.c, notify_change; fs/anon_inodes.c, anon_inode_setattr.
+    """
+    check_unchanging(inode)
+    if not inode.has_attributes:
+        raise EOPNOTSUPP
+
+
 def _set_id_bits_to_drop(inode: Inode, subject: Subject) -> int:
     """Linux: fs/attr.c, setattr_should_drop_suidgid."""
     dropped = inode.mode & S_ISUID
@@ -120,7 +130,7 @@ def change_times(path: Path, subject: Subject, atime_ns: int, mtime_ns: int) -> 
         if not inode_owner_or_capable(subject, inode):
             inode.check_permission(subject, MAY_WRITE)
     else:
-        check_unchanging(inode)
+        _check_settable(inode)
         if not inode_owner_or_capable(subject, inode):
             raise EPERM
     now_ns = inode.now_ns()

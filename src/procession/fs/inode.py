@@ -249,6 +249,8 @@ class Inode:
     """Whether fsync(2) of the directory does anything; else EINVAL."""
     can_be_bound: ClassVar[bool] = False
     """Whether it may be bound to a place though its own mount is in no namespace: files of namespaces."""
+    has_attributes: ClassVar[bool] = True
+    """Whether mode, owner and times can be set: not of what is everybody's."""
     settable_flags: ClassVar[int] = 0
     """Which of FileFlag's bits chattr(1) may set; with none it's ENOTTY."""
     can_get_names: ClassVar[bool] = True

@@ -245,6 +245,10 @@ class AreaMap:
             first, last = self.find(start), self.find(end - 1)
             added = (first is not None and first.start < start) + (last is not None and last.end > end)
             if added and count + added > maximum:
+                if count < maximum:
+                    # There is room for the first border, which stays. Linux: mm/vma.c, vma_modify.
+                    self.area_list.check_room()
+                    self.split(start)
                 raise ENOMEM("too many areas")
         self.area_list.check_room()
         self.split(start)

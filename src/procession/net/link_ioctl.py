@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.capability import Capability
 from procession.abi.errno import EADDRNOTAVAIL, EFAULT, EINVAL, ENODEV, ENOTTY, EOPNOTSUPP, EPERM, ERANGE
+from procession.abi.ethtool import EthtoolCommand
 from procession.abi.ioctls import SocketIoctl
 from procession.abi.socket import AddressFamily
 from procession.abi.word import Words, pack_address, pack_u16
@@ -64,6 +65,7 @@ _SIOCGIFINDEX = int(SocketIoctl.SIOCGIFINDEX)
 _SIOCGIFTXQLEN = int(SocketIoctl.SIOCGIFTXQLEN)
 _SIOCSIFTXQLEN = int(SocketIoctl.SIOCSIFTXQLEN)
 _SIOCETHTOOL = int(SocketIoctl.SIOCETHTOOL)
+_QUESTIONS = frozenset(map(int, EthtoolCommand))
 _SIOCSIFDSTADDR = int(SocketIoctl.SIOCSIFDSTADDR)
 _SIOCDIFADDR = int(SocketIoctl.SIOCDIFADDR)
 _SIOCGIFSLAVE = int(SocketIoctl.SIOCGIFSLAVE)
@@ -154,6 +156,13 @@ def interface_ioctl(socket: Socket, request: int, argument: int, memory: UserMem
     interface = network.interface_named(label.split(b":", 1)[0])
     if interface is None:
         raise ENODEV
+    if (
+        request == _SIOCETHTOOL
+        and command not in _QUESTIONS
+        and not socket.caller.credentials.ns_capable(network.owner, CAP_NET_ADMIN)
+    ):
+        # As in Linux's __dev_ethtool.
+        raise EPERM("CAP_NET_ADMIN is needed for all but questions")
     if is_of_driver:
         raise EOPNOTSUPP("the driver knows no such request")
     value = data[_NAME_SIZE : _NAME_SIZE + _VALUE_SIZE]
