@@ -125,9 +125,9 @@ def test_locks(run_program: RunProgram) -> None:
     one, two, three, four, _, whole, records = first.split()
     lines = [re.sub(r" \w\w:\w\w:", " ", line) for line in lines]
     assert lines[:5] == [
-        f"1: POSIX  ADVISORY  WRITE {three} {records} 5 14",
-        f"1: -> POSIX  ADVISORY  READ {four} {records} 0 19",
-        f"2: OFDLCK ADVISORY  READ -1 {records} 100 EOF",
+        f"1: OFDLCK ADVISORY  READ -1 {records} 100 EOF",
+        f"2: POSIX  ADVISORY  WRITE {three} {records} 5 14",
+        f"2: -> POSIX  ADVISORY  READ {four} {records} 0 19",
         f"3: FLOCK  ADVISORY  WRITE {one} {whole} 0 EOF",
         f"3: -> FLOCK  ADVISORY  READ {two} {whole} 0 EOF",
     ]

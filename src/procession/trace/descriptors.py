@@ -16,7 +16,8 @@ _OPENING = frozenset(
     (
         *("accept", "accept4", "creat", "dup", "dup2", "dup3"),
         *("epoll_create", "epoll_create1", "eventfd", "eventfd2", "fsmount", "fsopen"),
-        *("fspick", "inotify_init", "inotify_init1", "memfd_create", "mq_open", "open"),
+        *("fspick", "inotify_init", "inotify_init1", "memfd_create", "memfd_secret"),
+        *("mq_open", "open"),
         *("open_by_handle_at", "open_tree", "openat", "openat2", "perf_event_open", "pidfd_getfd"),
         *("pidfd_open", "signalfd", "signalfd4", "socket", "timerfd_create", "userfaultfd"),
     )

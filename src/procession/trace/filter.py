@@ -42,7 +42,7 @@ _ALSO = {
         *("open", "creat", "pipe", "pipe2", "epoll_create", "epoll_create1", "eventfd", "eventfd2", "bpf"),
         *("fanotify_init", "inotify_init", "inotify_init1", "memfd_create", "timerfd_create", "mq_open"),
         *("fsopen", "landlock_create_ruleset", "pidfd_open", "poll", "ppoll", "select", "pselect6"),
-        "userfaultfd",
+        *("userfaultfd", "memfd_secret"),
     ),
 }
 _BUT_NOT = {
