@@ -160,6 +160,37 @@ TEST(keyrings_hold_keys)
 	CHECK_ERRNO(KEY(29, ring, NULL, NULL), EEXIST);
 }
 
+/* Six keyrings below the first one are searched. */
+TEST(keyrings_are_searched_to_a_depth)
+{
+	long session = new_session(), last = session, rings[4] = {session}, below[4];
+	char name[20];
+
+	for (int depth = 1; depth <= 7; depth++) {
+		sprintf(name, "chain %d", depth);
+		last = MUST(add("keyring", name, NULL, last));
+		sprintf(name, "key %d", depth);
+		MUST(add("user", name, "x", last));
+	}
+	CHECK(KEY(KEYCTL_SEARCH, session, "user", "key 6", 0) > 0);
+	CHECK_ERRNO(KEY(KEYCTL_SEARCH, session, "user", "key 7", 0), ENOKEY);
+	MUST(KEY(KEYCTL_CLEAR, session));
+	/* Many ways lead to the keyrings of the last row. */
+	for (int depth = 1; depth <= 6; depth++) {
+		for (int at = 0; at < 4; at++) {
+			sprintf(name, "ring %d of %d", at, depth);
+			below[at] = MUST(add("keyring", name, NULL, rings[0]));
+			for (int above = 1; depth > 1 && above < 4; above++)
+				CHECK_OK(KEY(KEYCTL_LINK, below[at], rings[above]));
+		}
+		memcpy(rings, below, sizeof(rings));
+	}
+	CHECK_ERRNO(KEY(KEYCTL_SEARCH, session, "user", "key", 0), ENOKEY);
+	CHECK_ERRNO(KEY(KEYCTL_LINK, session, rings[3]), EDEADLK);
+	MUST(add("user", "key", "x", rings[3]));
+	CHECK(KEY(KEYCTL_SEARCH, session, "user", "key", 0) > 0);
+}
+
 TEST(keys_end)
 {
 	long session = new_session(), key = add("user", "timed", "x", SESSION), again;

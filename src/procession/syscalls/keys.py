@@ -257,11 +257,16 @@ def _revoke(task: Task, arguments: Arguments) -> int:
         key = look_up(task, number, WRITE).key
     except EACCES:
         key = look_up(task, number, SETATTR).key
-    registry = task.kernel.keys
     key.is_revoked = True
-    for below in list((key.links or {}).values()):
-        registry.unlink(key, below)
+    _empty(task, key)
     return 0
+
+
+def _empty(task: Task, keyring: Key) -> None:
+    keys = list((keyring.links or {}).values())
+    task.kernel.memory.note_changed(len(keys))
+    for key in keys:
+        task.kernel.keys.unlink(keyring, key)
 
 
 def _chown(task: Task, arguments: Arguments) -> int:
@@ -325,8 +330,7 @@ def _clear(task: Task, arguments: Arguments) -> int:
     keyring = look_up(task, _signed(arguments[0]), WRITE, creates=True).key
     if keyring.links is None:
         raise ENOTDIR
-    for key in list(keyring.links.values()):
-        task.kernel.keys.unlink(keyring, key)
+    _empty(task, keyring)
     return 0
 
 

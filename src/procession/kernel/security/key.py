@@ -39,8 +39,8 @@ class KeyUser:
 
 
 class Key:
-    """A key; a keyring, if `links` is a table of others by type and description (Linux: include/linux/key.h,
-    struct key).
+    """A key; a keyring, if `links` is a table of others by type and description, of which `nested` has the
+    keyrings (Linux: include/linux/key.h, struct key).
 
     `error` is what who looks for it gets, None for a key that was had; `expiry_ns` is by the clock, None for
     never. `holders` counts the keyrings and tasks that have it. What `is_counted` counts for its user, and a
@@ -59,6 +59,7 @@ class Key:
         "is_revoked",
         "links",
         "namespace",
+        "nested",
         "permissions",
         "serial",
         "type",
@@ -79,6 +80,7 @@ class Key:
         self.user: KeyUser
         self.data = b""
         self.links: dict[tuple[bytes, bytes], Key] | None = {} if kind == KEYRING else None
+        self.nested: dict[tuple[bytes, bytes], Key] = {}
         self.error: int | None = None
         self.expiry_ns: int | None = None
         self.holders = 0
@@ -235,6 +237,7 @@ class KeyRegistry:
             del self.keys[key.serial]
             size = KEY_BYTES + len(key.description) + len(key.data) + KEY_LINK_BYTES * len(links)
             self.account.uncharge(KEY, size)
+            self.account.memory.note_changed(len(links))
             ended += links.values()
 
     def forget(self, key: Key) -> None:
@@ -250,6 +253,7 @@ class KeyRegistry:
         """Take a key out of a keyring that has it. Linux: security/keys/keyring.c, key_unlink."""
         assert keyring.links is not None
         del keyring.links[key.index]
+        keyring.nested.pop(key.index, None)
         self.reserve(keyring, -_QUOTA_OF_LINK)
         self.account.uncharge(KEY, KEY_LINK_BYTES)
         self.put(key)
@@ -272,6 +276,8 @@ class KeyRegistry:
                 raise
         key.holders += 1
         keyring.links[key.index] = key
+        if key.links is not None:
+            keyring.nested[key.index] = key
         if old is not None:
             self.put(old)
 

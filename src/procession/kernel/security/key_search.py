@@ -90,7 +90,8 @@ def validate(kernel: Kernel, key: Key) -> None:
 
 
 def search(kernel: Kernel, credentials: Credentials, start: Found, wanted: Wanted) -> Found | None:
-    """The key that is wanted, in a keyring or below; None if there is none.
+    """The key that is wanted, in a keyring or below; None if there is none. A keyring that many others have
+    is looked into once for each depth, where Linux does for each way.
 
     Raises ENOTDIR, EACCES, and what became of one that can't be used. Linux: security/keys/keyring.c,
     keyring_search_rcu, search_nested_keyrings.
@@ -101,14 +102,13 @@ def search(kernel: Kernel, credentials: Credentials, start: Found, wanted: Wante
     is_possessed = start.is_possessed
     problem: Errno | None = None
     stack = [(start.key, 0)]
-    seen = 0
+    seen = set(stack)
     try:
         if start.key.index == wanted.what and wanted.key in (None, start.key):
             return start
         while stack:
             keyring, depth = stack.pop()
             links = keyring.links
-            seen += 1
             if links is None or keyring.is_revoked:
                 continue
             key = links.get(wanted.what)
@@ -120,15 +120,15 @@ def search(kernel: Kernel, credentials: Credentials, start: Found, wanted: Wante
                 except (EKEYREVOKED, EKEYEXPIRED, EACCES) as error:
                     problem = error
             if depth < _DEEPEST:
-                below = [each for each in links.values() if each.links is not None]
-                seen += len(links)
-                stack += [
+                below = [
                     (each, depth + 1)
-                    for each in reversed(below)
-                    if may(credentials, Found(each, is_possessed), SEARCH)
+                    for each in reversed(keyring.nested.values())
+                    if (each, depth + 1) not in seen and may(credentials, Found(each, is_possessed), SEARCH)
                 ]
+                seen.update(below)
+                stack += below
     finally:
-        kernel.memory.note_changed(seen)
+        kernel.memory.note_changed(len(seen))
     if problem is not None:
         raise problem
     return None
@@ -169,12 +169,14 @@ def check_link(kernel: Kernel, keyring: Key, key: Key | None) -> None:
 def _check_cycle(kernel: Kernel, keyring: Key, key: Key) -> None:
     """Linux: security/keys/keyring.c, keyring_detect_cycle."""
     stack = [(key, 0)]
+    seen = set(stack)
     while stack:
         each, depth = stack.pop()
         if each is keyring:
             raise EDEADLK("a keyring would be in itself")
         if depth > _DEEPEST:
             raise ELOOP("too many keyrings below one another")
-        links = each.links or {}
-        kernel.memory.note_changed(len(links))
-        stack += [(below, depth + 1) for below in links.values() if below.links is not None]
+        below = [(ring, depth + 1) for ring in each.nested.values() if (ring, depth + 1) not in seen]
+        kernel.memory.note_changed(1 + len(below))
+        seen.update(below)
+        stack += below
