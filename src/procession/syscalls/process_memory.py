@@ -150,6 +150,8 @@ def process_madvise(
     while taken < len(ranges.segments):
         if taken > before:
             give_way(task, began_ns, (done, taken))
+            # Another range is as much as another area.
+            mm.note_areas(2)
         address, length = ranges.segments[taken]
         taken += 1
         try:
