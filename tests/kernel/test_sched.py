@@ -307,6 +307,17 @@ class TestRealTime:
         race.run_for(2000 * MS)
         assert least * MS <= ran(other) <= most * MS
 
+    @pytest.mark.parametrize("runtime_ns", [0, 1000, SECOND - 1000])
+    def test_slices_are_no_shorter_than_ticks_however_little_is_had_or_left(
+        self, race: Race, runtime_ns: int
+    ) -> None:
+        # The host would be asked a million times a second.
+        race.kernel.scheduler.rules.realtime_runtime_ns = runtime_ns
+        task = race.real_time(FIFO, 10, *forever(Work(2500)))
+        race.hog()
+        race.run_for(200 * MS)
+        assert race.kernel.scheduler.slice_ns(task, 0) >= MS
+
     def test_a_waking_one_preempts_at_once(self, race: Race) -> None:
         race.hog()
         race.hog()

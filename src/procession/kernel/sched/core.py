@@ -411,14 +411,12 @@ class Scheduler:
         if task.policy == SCHED_RR:
             if entity.slice_left_ns <= 0:
                 # Nobody else of its priority waits: it has another. Linux: kernel/sched/rt.c, task_tick_rt.
-                entity.slice_left_ns = self.rules.round_robin_ns
+                entity.slice_left_ns = rules.round_robin_ns
             length_ns = entity.slice_left_ns
         if rules.limits_realtime:
-            length_ns = min(
-                length_ns,
-                max(rules.realtime_runtime_ns, _LEAST_SLICE_NS),
-                rules.realtime_period_ns - rules.realtime_runtime_ns,
-            )
+            runtime_ns, period_ns = rules.realtime_runtime_ns, rules.realtime_period_ns
+            # Linux looks at ticks alone, however little is had or left.
+            length_ns = min(length_ns, max(min(runtime_ns, period_ns - runtime_ns), _LEAST_SLICE_NS))
         limit_us = task.group.limits.soft[RLIMIT_RTTIME]
         if limit_us != RLIM_INFINITY:
             length_ns = min(length_ns, max(limit_us * NS_PER_US - entity.realtime_ns, 1))
