@@ -486,11 +486,10 @@ static volatile int has_float_state;
 static void look_at_frame(int signal, siginfo_t *info, void *context)
 {
 	ucontext_t *interrupted = context;
-	long flags;
 
 	(void)signal, (void)info;
-	__asm__ volatile("pushfq\n\tpop %0" : "=r"(flags));
-	handler_flags = flags;
+	/* Not by a push: this function calls nobody, and may keep its variables where that would write. */
+	handler_flags = (long)__builtin_ia32_readeflags_u64();
 	handler_frame = (uintptr_t)__builtin_frame_address(0);
 	kept_context = *interrupted;
 	has_float_state = interrupted->uc_mcontext.fpregs != NULL;

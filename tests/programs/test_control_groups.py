@@ -382,14 +382,14 @@ def test_a_trigger_of_pressure_tells_who_polls(guest_root: Path) -> None:
 import os, select
 os.makedirs("group")
 fd = os.open("group/cpu.pressure", os.O_RDWR | os.O_NONBLOCK)
-os.write(fd, b"some 500000 1000000\0")
+os.write(fd, b"some 50000 500000\0")
 try:
-    os.write(fd, b"some 500000 1000000")
+    os.write(fd, b"some 50000 500000")
 except OSError as error:
     print(error.errno)
 poll = select.poll()
 poll.register(fd, select.POLLPRI)
-print(poll.poll(1500))
+print(poll.poll(700))
 for _ in range(2):
     if os.fork() == 0:
         with open("group/cgroup.procs", "w") as file:
@@ -400,7 +400,7 @@ print(poll.poll(3000) == [(fd, select.POLLPRI)])
 with open("group/cgroup.kill", "w") as file:
     file.write("1")
 poll.poll(100)
-print(poll.poll(1500))
+print(poll.poll(700))
 """
     machine = Machine(rootfs=guest_root, cwd="/sys/fs/cgroup")
     result = machine.run(["python3", "-c", script], time_limit_s=60)
