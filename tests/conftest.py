@@ -14,12 +14,15 @@ from hypothesis import settings
 
 from procession.cli.starting import MANY_OBJECTS
 from tests.guest.compile_c import find_compiler
+from tests.of_a_kind import IS_FULL, examples
 from tests.quick_start import QuickPopen
 
 PROJECT = Path(__file__).resolve().parent.parent
 
 # Machines that run these tests differ in speed, and a run must not depend on the one before it.
-settings.register_profile("procession", database=None, deadline=None, derandomize=True)
+settings.register_profile(
+    "procession", database=None, deadline=None, derandomize=True, max_examples=examples(100)
+)
 settings.load_profile("procession")
 
 # A shell without job control lets what it starts in the background ignore these, and nohup the last; programs
@@ -35,7 +38,7 @@ for number, action in (
 # What the host's programs say, and in which order they list names, is the same for every developer.
 os.environ["LC_ALL"] = "C"
 
-if "PROCESSION_START_ANEW" not in os.environ:
+if not IS_FULL:
     subprocess.Popen = QuickPopen  # type: ignore[misc]
 
 

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from typing import Any
 
 import pytest
+
+IS_FULL = "PROCESSION_FULL_CHECK" in os.environ
+"""Whether `scripts/check --full` runs the tests."""
+
+
+def examples(count: int) -> int:
+    """How many of a property's `count` generated cases are tried: all of them in a full check.
+
+    Cases are the same in each run; the default check has the first third of them.
+    """
+    return count if IS_FULL else count // 3
 
 
 def first_of(count: int, cases: Iterable[Any]) -> list[Any]:

@@ -17,6 +17,7 @@ from procession.abi.errno import Errno
 from procession.fs.file import O_APPEND, O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_RDWR, O_TRUNC, O_WRONLY
 from procession.fs.inode import Inode
 from tests.fs.file_tree import FileTree, new_overlay_tree, new_tmpfs_tree
+from tests.of_a_kind import examples
 
 # Both sides work three directories below their root, and no name has more than three "..".
 BASE = "one/two/three"
@@ -228,7 +229,7 @@ def tree_below(side: HostSide | GuestSide, name: str) -> dict[str, object]:
     return found
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.lists(OPERATIONS, max_size=20))
 def test_tmpfs_answers_as_the_host(operations: list[tuple[str, ...]]) -> None:
     with tempfile.TemporaryDirectory() as directory:
@@ -255,7 +256,7 @@ def populated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(operations=st.lists(OPERATIONS, max_size=20))
 def test_overlay_answers_as_the_host(populated: Path, operations: list[tuple[str, ...]]) -> None:
     with tempfile.TemporaryDirectory() as directory:

@@ -19,6 +19,7 @@ from procession.abi.ioctls import TerminalIoctl
 from procession.abi.termios import Termios
 from procession.fs.terminal.tty import TtyFile
 from tests.fs.terminal_tree import TerminalPair
+from tests.of_a_kind import examples
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the host has no Linux terminals")
 
@@ -152,7 +153,7 @@ def joined(seen: list[object]) -> list[object]:
     return result
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(steps)
 def test_terminals_do_what_the_hosts_do(todo: list[Step]) -> None:
     ours = in_procession(todo)

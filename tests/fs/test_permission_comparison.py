@@ -18,6 +18,7 @@ from procession.abi.errno import Errno
 from procession.fs.attributes import change_mode, change_owner, change_times, truncate
 from procession.fs.file import O_APPEND, O_CREAT, O_DIRECTORY, O_NOATIME, O_RDWR, O_TRUNC, O_WRONLY
 from tests.fs.file_tree import FileTree, User, new_tmpfs_tree
+from tests.of_a_kind import examples
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or not hasattr(ctypes.CDLL(None), "setfsuid"),
@@ -223,7 +224,7 @@ def protection(name: str) -> int:
     return int(Path(f"/proc/sys/fs/protected_{name}").read_text())
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.lists(OPERATIONS, max_size=30))
 def test_users_may_do_what_they_may_on_the_host(operations: list[tuple[str | int, ...]]) -> None:
     tree = new_tmpfs_tree()

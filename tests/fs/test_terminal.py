@@ -32,6 +32,7 @@ from procession.fs.terminal.tty import NS_PER_TENTH, TtyFile
 from procession.fs.wait_queue import Sleep
 from tests.fs.file_tree import User, new_tmpfs_tree
 from tests.fs.terminal_tree import Memory, NoJobs, TerminalPair, new_terminal_tree
+from tests.of_a_kind import examples
 
 VMIN, VTIME = 6, 5
 
@@ -293,7 +294,7 @@ every_request = st.one_of(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(
     st.lists(
         st.tuples(

@@ -19,6 +19,7 @@ from procession.kernel.futex.queue import FutexWaiter, futex_key
 from procession.kernel.task import Task
 from procession.kernel.task_state import TaskState
 from procession.mm.vma import PROT_READ, PROT_WRITE, SharedAnonymous, VirtualMemoryArea
+from tests.of_a_kind import examples
 
 CLONE, EXIT, EXIT_GROUP, YIELD, NANOSLEEP, TGKILL, FUTEX = 56, 60, 231, 24, 35, 234, 202
 GETPID, GETPPID, SCHED_SETSCHEDULER, SCHED_FIFO = 39, 110, 144, 1
@@ -262,7 +263,7 @@ plain_step = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.lists(st.lists(plain_step, max_size=8), min_size=1, max_size=5), st.integers(0, 9))
 def test_as_many_are_woken_as_wakes_say(threads: list[list[Step]], seed: int) -> None:
     recorder = run(*threads, seed=seed)
@@ -298,7 +299,7 @@ any_step = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.lists(st.lists(any_step, max_size=10), min_size=1, max_size=5), st.integers(0, 9))
 def test_nothing_is_left_of_any_calls(threads: list[list[Step]], seed: int) -> None:
     recorder = run(*threads, seed=seed)

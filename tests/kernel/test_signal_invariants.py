@@ -17,6 +17,7 @@ from procession.kernel.task import SIGNAL_STOP_STOPPED, Task
 from procession.kernel.task_state import TaskState
 from procession.syscalls.signal import rt_sigreturn
 from tests.kernel.signal_fakes import Machine
+from tests.of_a_kind import examples
 
 HANDLER = SignalAction(0x401000, 0x04000000, 0x402000, 0)
 # No deadly one among them, so that the process lives on.
@@ -67,7 +68,7 @@ def check(machine: Machine, threads: list[Task]) -> None:
         assert group.stop_count == 0
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(st.lists(STEPS, min_size=20, max_size=60))
 def test_nothing_is_slept_over(steps: list[tuple[str, int] | tuple[str, int, int]]) -> None:
     machine = Machine()

@@ -29,6 +29,7 @@ from tests.net.conftest import (
     inet6,
     unix,
 )
+from tests.of_a_kind import examples
 from tests.syscalls.conftest import BASE
 
 FAMILIES = (AF_UNIX, AF_INET, AF_INET6, AF_NETLINK, 0, 17)
@@ -167,7 +168,9 @@ def has_file(call: SocketCaller, name: bytes) -> bool:
     return True
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(sequence=st.lists(steps, min_size=5, max_size=50))
 def test_sequences_of_calls_leak_nothing(call: SocketCaller, sequence: list[tuple[Any, ...]]) -> None:
     machine = call.machine

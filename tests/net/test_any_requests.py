@@ -27,6 +27,7 @@ from tests.net.conftest import (
     SocketCaller,
     inet,
 )
+from tests.of_a_kind import examples
 
 CLONE_NEWNET = 0x40000000
 NAMES = (b"lo\0", b"v0\0", b"v1\0", b"br0\0", b"d0\0", b"veth%d\0", b"a/b\0", b"", b"toolongforaname\0")
@@ -198,7 +199,7 @@ def perform(call: SocketCaller, step: tuple[Any, ...]) -> None:
             call("close", fd)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(steps, max_size=40))
 def test_requests_answer_and_give_everything_back(
     tmp_path_factory: Any, sequence: list[tuple[Any, ...]]

@@ -16,6 +16,7 @@ from procession.hardware.kernel_memory import PACKET_FILTER
 from procession.machine import Machine
 from procession.net.netfilter.draft import MOST_JUMPS
 from tests.net.conftest import AF_INET, AF_NETLINK, DATAGRAM, DONTWAIT, RAW, STREAM, SocketCaller, inet
+from tests.of_a_kind import examples
 
 NETLINK_NETFILTER = 12
 CLONE_NEWNET = 0x40000000
@@ -256,7 +257,7 @@ FIRST = (
 
 
 @settings(
-    max_examples=60,
+    max_examples=examples(60),
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )

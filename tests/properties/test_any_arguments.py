@@ -18,6 +18,7 @@ from procession.syscalls.declaration import TABLE
 from tests.fs.file_tree import CountingSource
 from tests.kernel.direct_calls import call
 from tests.kernel.signal_fakes import MEMORY_BASE, MEMORY_SIZE, Machine
+from tests.of_a_kind import examples
 
 FAMILIES = ("arch", "identity", "limits", "prctl", "random", "sched", "session", "system", "time", "timers")
 EDGES = (0, 1, 2, 3, 8, 10, 11, 24, 48, 56, 64, 1 << 20, 1 << 31, 1 << 32, 1 << 62, 1 << 63, (1 << 64) - 1)
@@ -51,7 +52,7 @@ def machine_with_a_task() -> tuple[Machine, Task]:
     return machine, task
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(
     steps=st.lists(st.tuples(calls, st.lists(words, max_size=8)), max_size=20),
     user=st.sampled_from([0, 1000]),

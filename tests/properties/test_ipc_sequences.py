@@ -17,6 +17,7 @@ from procession.kernel.rlimit import RLIMIT_MSGQUEUE
 from procession.kernel.task import Task
 from procession.kernel.task_state import TaskState
 from tests.kernel.conducted_machine import ConductedMachine
+from tests.of_a_kind import examples
 
 PROCESSES = 3
 MOST_PROCESSES = 8
@@ -245,7 +246,7 @@ class Scene:
         assert self.conductor.init.credentials.count_of(RLIMIT_MSGQUEUE) == 0
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(steps=steps)
 def test_whatever_is_called(steps: list[tuple[int, str, int, int, int, bool]]) -> None:
     scene = Scene()

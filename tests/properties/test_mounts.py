@@ -21,6 +21,7 @@ from procession.fs.namei import lookup
 from procession.fs.tmpfs import Tmpfs
 from procession.fs.user_namespace import UserNamespace
 from tests.fs.file_tree import FileTree, new_tmpfs_tree
+from tests.of_a_kind import examples
 
 NAMES = (b"/a", b"/b", b"/c", b"/a/x", b"/b/x", b"/c/x", b"/a/x/x", b"/", b"/f")
 KINDS = (MS_SHARED, MS_SHARED, MS_SLAVE, MS_PRIVATE, MS_UNBINDABLE)
@@ -149,7 +150,7 @@ class World:
                 assert mount in slaves_of(mount.master)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.lists(steps, max_size=40))
 def test_mounts_stay_consistent(script: list[tuple[str, bytes, bytes, int, bool]]) -> None:
     world = World()

@@ -9,6 +9,7 @@ from procession.abi.errno import ECHILD, ESRCH
 from procession.kernel.rlimit import RLIMIT_NPROC, RLIMIT_SIGPENDING
 from procession.kernel.task import Task
 from tests.kernel.conducted_machine import ENDED, SLEEPS, ConductedMachine
+from tests.of_a_kind import examples
 
 CLONE_NEWPID, SIGCHLD, SIGKILL, WNOHANG = 0x2000_0000, 17, 9, 1
 FIRST_SPACE = 0
@@ -167,7 +168,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(steps)
 def test_everybody_is_seen_as_the_model_says(steps: list[tuple[str, int, int]]) -> None:
     scene = Scene()

@@ -22,6 +22,7 @@ from procession.recording.file import (
     read_recording,
     write_recording,
 )
+from tests.of_a_kind import examples
 
 SETTINGS: dict[str, Any] = {
     "seed": 1,
@@ -67,7 +68,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert read_recording(path) == RECORDING
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=examples(200))
 @given(data=st.data())
 def test_any_bytes_are_a_recording_or_refused(tmp_path: Path, data: st.DataObject) -> None:
     path = tmp_path / "file"

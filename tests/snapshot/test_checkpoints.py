@@ -81,7 +81,7 @@ WRITING = """
 #include <unistd.h>
 static char room[20 << 20];
 int main(void) {
-    for (int round = 1; round < 2000; round++) {
+    for (int round = 1; round < 600; round++) {
         for (int at = 0; at < (int)sizeof room; at += 4096) room[at] = round;
         getppid();
     }
