@@ -104,9 +104,8 @@ class AnyOrder(Alone):
         return list(zip(pieces, self.keeper.do_pieces(task, pieces), strict=True))
 
 
-@pytest.mark.parametrize(
-    ("name", "preemptions"), [("tocttou", 3), pytest.param("lock_file", 2, marks=pytest.mark.heavy)]
-)
+@pytest.mark.heavy
+@pytest.mark.parametrize(("name", "preemptions"), [("tocttou", 3), ("lock_file", 2)])
 def test_pieces_in_any_order_see_what_is_seen_with_nothing_left_out(name: str, preemptions: int) -> None:
     # A piece goes on from what its worker's run has in common with it, whichever was the one before.
     arguments = {"tocttou": ("2",)}.get(name, ())

@@ -121,7 +121,7 @@ RR_RACES = {
 }
 
 
-@pytest.mark.parametrize("name", RR_RACES)
+@pytest.mark.parametrize("name", first_of(1, RR_RACES))
 def test_a_race_that_takes_thousands_of_runs_by_chance(name: str) -> None:
     kinds, oracle, preemptions = RR_RACES[name]
     report = explored(compiled(name), status=0, oracles=("status", "deadlock", "crash"), kinds=kinds)
@@ -193,7 +193,7 @@ def test_in_which_orders_four_processes_write_their_buffers() -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "endings"),
-    [(("2",), {("deadlock", -1), ("exited", 0)}), (("2", "all"), {("exited", 0)})],
+    [(("2",), {("deadlock", -1), ("exited", 0)}), heavy((("2", "all"), {("exited", 0)}))],
 )
 def test_what_becomes_of_producers_and_consumers_that_wake_one(
     arguments: tuple[str, ...], endings: set[tuple[str, int]]
@@ -222,7 +222,7 @@ def test_what_a_crash_leaves_of_a_file_that_was_appended_to() -> None:
     [
         ("log", 0, {"old old", "new new"}),
         pytest.param("log", 1, {"old old", "new new"}, marks=pytest.mark.heavy),
-        ("hasty", 0, {"old old", "new new", "new none", "none new", "none none"}),
+        heavy(("hasty", 0, {"old old", "new new", "new none", "none new", "none none"})),
     ],
 )
 def test_what_a_crash_leaves_of_two_blocks_that_go_through_a_log(
