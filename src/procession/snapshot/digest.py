@@ -12,7 +12,7 @@ import marshal
 from array import array
 from enum import Enum
 from hashlib import blake2b
-from itertools import chain, count, islice
+from itertools import islice, repeat
 from typing import Any
 
 from procession.snapshot.record import Record
@@ -89,13 +89,20 @@ class StateDigest:
         links = self.links.__getitem__
         met: dict[int, None] = dict.fromkeys(roots)
         level = list(met)
+        followed: list[int] = []
         while level:
             before = len(met)
-            met.update(dict.fromkeys(chain.from_iterable(map(links, level))))
-            level = list(islice(met, before, None))
-        places = dict(zip(met, count()))
-        walk = array("I", map(places.__getitem__, chain.from_iterable(map(links, met))))
-        return list(met), walk.tobytes()
+            ahead: list[int] = []
+            for each in map(links, level):
+                ahead += each
+            followed += ahead
+            met.update(zip(ahead, repeat(None)))
+            # From the end: those before it are many.
+            level = list(islice(reversed(met), len(met) - before))
+            level.reverse()
+        order = list(met)
+        places = dict(zip(order, range(len(order)), strict=True))
+        return order, array("I", list(map(places.__getitem__, followed))).tobytes()
 
 
 def _describe(table: ObjectTable, number: int, record: Record) -> None:
