@@ -23,6 +23,8 @@ from procession.trace.socket import (
     socket_address_text,
 )
 from procession.trace.spelling import (
+    SPELT_AT_ENTRY,
+    Spelling,
     changed_text,
     text_at_return,
 )
@@ -55,6 +57,12 @@ _Form = Callable[["Task", tuple[Any, ...]], "str | None"]
 def arguments_at_entry(task: Task, call: SystemCall, arguments: tuple[Any, ...]) -> list[str | None]:
     """The arguments as they are when the call starts; None for what holds nothing yet."""
     return [form(task, arguments) for form in _forms(call)]
+
+
+@cache
+def ways_at_entry(call: SystemCall) -> tuple[tuple[_Form, ...], Spelling | None]:
+    """How `arguments_at_entry` makes its texts, and who makes strace's of them, if they aren't those."""
+    return _forms(call), SPELT_AT_ENTRY.get(call.name)
 
 
 @cache

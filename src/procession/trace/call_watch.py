@@ -98,7 +98,8 @@ class CallWatch(Generic[_WatchedSite]):
     def _profiler(self) -> _Profile:
         """The function for `sys.setprofile`, which is called more often than anything else: what it needs
         is at hand."""
-        sites, find, is_return = self.sites, self._site, self._is_return
+        sites, find = self.sites, self._site
+        returns, find_returns = self.returns, self._find_returns
         called, returned = self.watcher.called, self.watcher.returned
 
         def profile(frame: FrameType, event: str, result: Any) -> None:
@@ -110,25 +111,29 @@ class CallWatch(Generic[_WatchedSite]):
                 if site is not None:
                     called(site, frame)
             elif event == "return":
+                code = frame.f_code
                 try:
-                    site = sites[id(frame.f_code)]
+                    site = sites[id(code)]
                 except KeyError:
-                    site = find(frame.f_code)
+                    site = find(code)
                 if site is not None:
-                    # The profiler isn't told why a function ends.
-                    returned(site, FAILED if result is None and not is_return(frame) else result)
+                    if result is None:
+                        # The profiler isn't told why a function ends: where it stands says that.
+                        offsets = returns.get(id(code))
+                        if offsets is None:
+                            offsets = find_returns(code)
+                        if frame.f_lasti not in offsets:
+                            result = FAILED
+                    returned(site, result)
 
         return profile
 
-    def _is_return(self, frame: FrameType) -> bool:
-        """Whether `frame`, which ends, does so by a return: the instruction at which it stands says so."""
-        code = frame.f_code
-        offsets = self.returns.get(id(code))
-        if offsets is None:
-            offsets = self.returns[id(code)] = frozenset(
-                each.offset for each in dis.get_instructions(code) if each.opname in _RETURNS
-            )
-        return frame.f_lasti in offsets
+    def _find_returns(self, code: CodeType) -> frozenset[int]:
+        """Where `code` has instructions that return: the others at which it may end raise."""
+        offsets = self.returns[id(code)] = frozenset(
+            each.offset for each in dis.get_instructions(code) if each.opname in _RETURNS
+        )
+        return offsets
 
     if sys.version_info >= (3, 12):
 

@@ -202,7 +202,7 @@ class FunctionGraph:
         """Its handler is called next."""
         if self.unfinished is not None:
             self._flush()
-        if call in self.calls and task.group is not self.ignored:
+        if call in self.calls and task.group is not self.ignored and not self.watch.is_on:
             # From its last line on calls are told of, and what comes of that is paid for.
             self.start()
 
@@ -228,7 +228,19 @@ class FunctionGraph:
             tree.outcome = f"-1 {outcome}"
         else:
             tree.outcome = self.names.text(outcome or 0)
-        self.show(tree)
+        self._show_unwatched(tree)
+
+    def _show_unwatched(self, tree: GraphTree) -> None:
+        """Show `tree`, which may take more calls than it has: to be told of these would cost for nothing."""
+        watch = self.watch
+        if not watch.is_on:
+            self.show(tree)
+            return
+        watch.stop()
+        try:
+            self.show(tree)
+        finally:
+            watch.start()
 
     def unknown_call(self, task: Task, number: int) -> None:
         """A call that isn't built has no functions."""
@@ -282,9 +294,11 @@ class FunctionGraph:
     def called(self, site: _Site, frame: FrameType) -> None:
         """A function is entered: a root begins a tree, in a tree it becomes a node."""
         stack = self.stack
+        if not stack and not site.is_root:
+            return
         # To make it costs the more the newer the interpreter.
         values = frame.f_locals
-        if not stack and not (site.is_root and self._begin(site.call, frame.f_code, values)):
+        if not stack and not self._begin(site.call, frame.f_code, values):
             return
         effect = arguments = ""
         if site.effect and stack:

@@ -129,8 +129,13 @@ def _number_text(value: int) -> str:
 
 
 def _bytes_text(value: bytes | bytearray | memoryview) -> str:
+    return _text_of_bytes(bytes(value[: _TEXT_LIMIT + 1]))
+
+
+@lru_cache
+def _text_of_bytes(value: bytes) -> str:
     count = _TEXT_LIMIT
-    while len(shown := repr(bytes(value[:count]))[1:]) > 2 * _TEXT_LIMIT:
+    while len(shown := repr(value[:count])[1:]) > 2 * _TEXT_LIMIT:
         # Most of it takes four characters a byte.
         count >>= 1
     return shown + "..." if len(value) > count else shown

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 Texts = list[str | None]
 Arguments = tuple[Any, ...]
 
-_FORM = Callable[["Task", Texts, Arguments], Texts]
+Spelling = Callable[["Task", Texts, Arguments], Texts]
 
 _READ_LOCKS = (int(FcntlCommand.F_GETLK), int(FcntlCommand.F_OFD_GETLK))
 _LOCKS = (
@@ -298,7 +298,7 @@ def _futex(_task: Task, texts: Texts, arguments: Arguments) -> Texts:
     return futex_texts(texts, arguments)
 
 
-def _without_access_mode(position: int) -> _FORM:
+def _without_access_mode(position: int) -> Spelling:
     """Flags of open(2) in a call that opens nothing: there's no O_RDONLY."""
 
     def form(_task: Task, texts: Texts, _arguments: Arguments) -> Texts:
@@ -309,7 +309,7 @@ def _without_access_mode(position: int) -> _FORM:
     return form
 
 
-def _device(position: int) -> _FORM:
+def _device(position: int) -> Spelling:
     """A device's number, which other files than devices don't have."""
 
     def form(_task: Task, texts: Texts, arguments: Arguments) -> Texts:
@@ -325,7 +325,7 @@ def _memfd_create(task: Task, texts: Texts, arguments: Arguments) -> Texts:
     return texts if name is None else [quoted(name), *texts[1:]]
 
 
-def _access(position: int) -> _FORM:
+def _access(position: int) -> Spelling:
     """R_OK comes first, whatever the bits are."""
 
     def form(_task: Task, texts: Texts, _arguments: Arguments) -> Texts:
@@ -335,7 +335,7 @@ def _access(position: int) -> _FORM:
     return form
 
 
-def _known_later(position: int) -> _FORM:
+def _known_later(position: int) -> Spelling:
     """An argument that the declaration calls an address, and that the call fills."""
 
     def form(_task: Task, texts: Texts, _arguments: Arguments) -> Texts:
@@ -344,7 +344,7 @@ def _known_later(position: int) -> _FORM:
     return form
 
 
-def _execve(position: int) -> _FORM:
+def _execve(position: int) -> Spelling:
     """The environment by its length."""
 
     def form(task: Task, texts: Texts, arguments: Arguments) -> Texts:
@@ -382,7 +382,7 @@ def _statx(_task: Task, texts: Texts, arguments: Arguments) -> Texts:
     return [*texts[:2], f"AT_STATX_SYNC_AS_STAT{rest}", *texts[3:]]
 
 
-_AT_ENTRY: dict[str, _FORM] = {
+SPELT_AT_ENTRY: dict[str, Spelling] = {
     "access": _access(1),
     "clone": _clone,
     "clone3": _clone3,
@@ -413,12 +413,6 @@ _AT_ENTRY: dict[str, _FORM] = {
     "statx": _statx,
     "wait4": _wait4,
 }
-
-
-def texts_at_entry(name: str, task: Task, texts: Texts, arguments: Arguments) -> Texts:
-    """The arguments' texts as strace writes them when the call begins, None for what is known later."""
-    form = _AT_ENTRY.get(name)
-    return texts if form is None else form(task, texts, arguments)
 
 
 _WRITTEN_WHEN: dict[str, Callable[[int], bool]] = {

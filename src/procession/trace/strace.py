@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO, get_args
 
@@ -26,14 +27,13 @@ from procession.kernel.signal.info import (
 from procession.kernel.signal.wake import has_fatal_signal
 from procession.mm.peek import peek, peek_cstring
 from procession.syscalls.parameters import Kind
-from procession.trace.argument import arguments_at_entry, texts_at_end
+from procession.trace.argument import texts_at_end, ways_at_entry
 from procession.trace.call_stack import CallStacks
 from procession.trace.descriptors import name_of_result, with_names
 from procession.trace.spelling import (
     EXPLAINED_RESULTS,
     mask_text,
     result_text,
-    texts_at_entry,
     variables_text,
 )
 from procession.trace.values import (
@@ -74,8 +74,8 @@ class OpenCall:
         self.texts = texts
         self.shown_count = -1
         self.since_ns = 0
-        self.stack: list[str] = []
-        self.late: list[str] = []
+        self.stack: Sequence[str] = ()
+        self.late: Sequence[str] = ()
         """What has happened to the caller since, and is told when the call has returned."""
 
 
@@ -138,8 +138,11 @@ class SystemCallTrace:
         if self.pending_tid is not None:
             self.write_unfinished()
         self.kernel = task.kernel
-        texts = texts_at_entry(call.name, task, arguments_at_entry(task, call, arguments), arguments)
-        if call.name == "rt_sigreturn":
+        forms, spell = ways_at_entry(call)
+        texts = [form(task, arguments) for form in forms] if forms else []
+        if spell is not None:
+            texts = spell(task, texts, arguments)
+        elif call.name == "rt_sigreturn":
             texts = [mask_text(mask_in_frame(task))]
         if self.is_plain:
             self.open_calls[tid] = OpenCall(call, arguments, texts)
@@ -158,7 +161,7 @@ class SystemCallTrace:
         self, task: Task, call: SystemCall, arguments: tuple[Any, ...], outcome: int | Errno | None
     ) -> None:
         """`task` comes back from `call` with `outcome`; None counts as 0."""
-        if task.group is self.ignored or task.is_exiting or has_fatal_signal(task):
+        if task.group is self.ignored or task.is_exiting or (task.work and has_fatal_signal(task)):
             # strace(1) hears of no return where there's none.
             return
         tid = task.tid
@@ -169,7 +172,7 @@ class SystemCallTrace:
             return
         result = -1 if isinstance(outcome, Errno) else outcome or 0
         arguments = opened.arguments
-        shown = texts_at_end(call, task, arguments, opened.texts, result)
+        shown = texts_at_end(call, task, arguments, opened.texts, result) if opened.texts else ()
         ending = None
         if result >= 0 and call.name in EXPLAINED_RESULTS:
             ending = result_text(call.name, task, arguments, result)
@@ -222,7 +225,7 @@ class SystemCallTrace:
             if opened is None:
                 self.write_line(task.tid, line)
             else:
-                opened.late.append(line)
+                opened.late = (*opened.late, line)
         elif kind == "supersede":
             self.write_line(task.tid, f"+++ superseded by execve in pid {detail} +++")
             self.live.pop(detail, None)
@@ -247,11 +250,11 @@ class SystemCallTrace:
             except OSError as error:
                 self.failure = error
 
-    def write_call(self, tid: int, opened: OpenCall, shown: list[str], result: str) -> None:
+    def write_call(self, tid: int, opened: OpenCall, shown: Sequence[str], result: str) -> None:
         """The line of a call that has ended, or the second half of it."""
         name = opened.call.name
         if opened.shown_count < 0:
-            start = f"{name}({joined(shown)})"
+            start = f"{name}({joined(shown)})" if shown else f"{name}()"
             self.pending_tid = None
             self.put(tid, f"{start:<{RESULT_COLUMN - 1}} = {result}")
         else:
@@ -286,7 +289,7 @@ class SystemCallTrace:
             start += ", "
         self.put(tid, f"{opened.call.name}({start} <unfinished ...>")
 
-    def write_stack(self, lines: list[str]) -> None:
+    def write_stack(self, lines: Sequence[str]) -> None:
         """The functions in which the call or signal was that has just been written."""
         if not lines or self.failure is not None:
             return
@@ -304,16 +307,15 @@ class SystemCallTrace:
         """Write one line, saying whose it is if there are several tasks."""
         if self.failure is not None:
             return
-        prefix = f"[pid {tid:5}] " if len(self.live) > 1 else ""
-        if self.style.shows_times and self.kernel is not None:
-            prefix += time_of_day_text(self.kernel.clock.realtime_ns) + " "
+        if not self.is_plain and self.style.shows_times and self.kernel is not None:
+            text = f"{time_of_day_text(self.kernel.clock.realtime_ns)} {text}"
         try:
-            self.output.write(f"{prefix}{text}\n")
+            self.output.write(f"[pid {tid:5}] {text}\n" if len(self.live) > 1 else f"{text}\n")
         except OSError as error:
             self.failure = error
 
 
-def joined(texts: list[str]) -> str:
+def joined(texts: Sequence[str]) -> str:
     """The arguments that are shown, separated by commas."""
     return ", ".join(filter(None, texts))
 
