@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+# Module hashlib loads OpenSSL, which takes longer than the first snapshot of a small machine.
+from _blake2 import blake2b
 from array import array
 from collections import deque
-from hashlib import blake2b
 from struct import Struct
 from typing import TYPE_CHECKING, Any
 

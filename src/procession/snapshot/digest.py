@@ -9,9 +9,11 @@ tuples of numbers.
 from __future__ import annotations
 
 import marshal
+
+# Module hashlib loads OpenSSL, which takes longer than the first snapshot of a small machine.
+from _blake2 import blake2b
 from array import array
 from enum import Enum
-from hashlib import blake2b
 from itertools import islice, repeat
 from typing import Any
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+# Module hashlib loads OpenSSL, which takes longer than the first snapshot of a small machine.
+from _blake2 import blake2b
 from array import array
-from hashlib import blake2b
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from procession.hardware.physical_memory import PAGE_SHIFT, PAGE_SIZE
