@@ -13,6 +13,7 @@ from procession.hardware import page_table as pte
 from procession.hardware.engine import EngineCapabilities, TrapHandler
 from procession.hardware.engines import unicorn_library as uc
 from procession.hardware.engines.unicorn_blocks import TRANSLATOR, bound_blocks
+from procession.hardware.engines.unicorn_code_pages import mark_quickly
 from procession.hardware.engines.unicorn_edges import price_edges
 from procession.hardware.engines.unicorn_exceptions import FloatingExceptions
 from procession.hardware.engines.unicorn_floating import FloatingFormat, LiveState
@@ -112,6 +113,7 @@ class UnicornEngine:
         self.traps = traps
         image = LibraryImage(library.address_of(TRANSLATOR))
         bound_blocks(library, image)
+        mark_quickly(library, image)
         self.priced = price_calls(library, image)
         self.edges = price_edges(library, image)
         refuse_ports(library, image)

@@ -9,8 +9,6 @@ also lets the meter see what the program does.
 
 from __future__ import annotations
 
-import ctypes
-import mmap
 from typing import TYPE_CHECKING
 
 from procession.abi.word import Words
@@ -30,23 +28,11 @@ _WORD, _INFO = Words("<I"), Words("<Q")
 def bound_blocks(library: UnicornLibrary, image: LibraryImage) -> None:
     """See to it that no block has more than INSTRUCTIONS_PER_BLOCK instructions. Raises UnicornError."""
     translator = library.address_of(TRANSLATOR)
-    slot = image.call_slot(TRANSLATOR)
-    if slot.value not in _bounded:
-        code = mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
-        limit = _WORD.pack(INSTRUCTIONS_PER_BLOCK)
-        instructions = b"".join(
-            (
-                bytes.fromhex("81fa") + limit,  # cmp edx, the limit
-                bytes.fromhex("7e05ba") + limit,  # jle +5; mov edx, the limit
-                bytes.fromhex("48b8") + _INFO.pack(translator),  # mov rax, the translator
-                bytes.fromhex("ffe0"),  # jmp rax
-            )
-        )
-        code[: len(instructions)] = instructions
-        address = ctypes.addressof(ctypes.c_char.from_buffer(code))
-        _bounded[address] = code
-        slot.value = address
-
-
-_bounded: dict[int, mmap.mmap] = {}
-"""The code that asks for less, by address: it's called as long as the library is there."""
+    limit = _WORD.pack(INSTRUCTIONS_PER_BLOCK)
+    code = (
+        bytes.fromhex("81fa") + limit,  # cmp edx, the limit
+        bytes.fromhex("7e05ba") + limit,  # jle +5; mov edx, the limit
+        bytes.fromhex("48b8") + _INFO.pack(translator),  # mov rax, the translator
+        bytes.fromhex("ffe0"),  # jmp rax
+    )
+    image.lead(translator, b"".join(code))

@@ -7,6 +7,7 @@ library, so what is put there holds for all processors in this process.
 from __future__ import annotations
 
 import ctypes
+import mmap
 from ctypes import c_size_t, c_uint64, c_void_p
 from itertools import compress
 
@@ -14,13 +15,14 @@ from procession.abi.mmap_flags import Protection
 from procession.abi.word import Words
 from procession.hardware.engines.unicorn_library import UnicornError
 
-_JUMP_SLOT = 7
-_PLT_RELOCATION_BYTES, _STRINGS, _SYMBOLS, _STRING_BYTES, _PLT_RELOCATIONS = 2, 5, 6, 10, 23
-"""Which entries of the dynamic section tell where the tables are (DT_PLTRELSZ, DT_STRTAB ...)."""
+_PLT_RELOCATION_BYTES, _PLT_ADDRESSES = 2, 3
+"""Which entries of the dynamic section tell where the addresses of calls are (DT_PLTRELSZ, DT_PLTGOT)."""
+_RESERVED_ADDRESSES = 3
+"""What the loader has there before them."""
 _PROGRAM_HEADER_START, _DYNAMIC_SEGMENT, _READ_ONLY_SEGMENT = 64, 2, 0x6474E552
-_WORD, _INFO, _DYNAMIC_ENTRY = Words("<I"), Words("<Q"), Words("<qQ")
+_INFO, _DYNAMIC_ENTRY = Words("<Q"), Words("<qQ")
 _PROGRAM_HEADER, _PROGRAM_HEADER_COUNT = Words("<IIQQQQQQ"), Words("<H")
-_COUNT_OFFSET, _RELOCATION_BYTES, _INFO_OFFSET, _SYMBOL_BYTES = 56, 24, 8, 24
+_COUNT_OFFSET, _RELOCATION_BYTES = 56, 24
 _TABLE_BYTES = 1 << 17
 """More than the table of addresses that code uses has, and the list of functions on each side of one."""
 _PROT_READ, _PROT_WRITE = int(Protection.PROT_READ), int(Protection.PROT_WRITE)
@@ -62,25 +64,33 @@ class LibraryImage:
             elif kind == _READ_ONLY_SEGMENT:
                 self.read_only = range(start & -_PAGE, start + length & -_PAGE)
 
-    def call_slot(self, name: str) -> c_uint64:
-        """The address by which the library calls its function `name`. Raises UnicornError."""
+    def lead(self, function: int, code: bytes) -> None:
+        """Have the library run `code`, of a page at the most, where it calls its function at that address.
+
+        Raises UnicornError.
+        """
+        if function in _leading:
+            return
+        slot = self._call_slot(function)
+        page = mmap.mmap(-1, _PAGE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+        page[: len(code)] = code
+        _leading[function] = page
+        slot.value = ctypes.addressof(ctypes.c_char.from_buffer(page))
+
+    def _call_slot(self, function: int) -> c_uint64:
+        """Where the library has the address by which it calls a function. Raises UnicornError.
+
+        The loader has put all of them there: ctypes has it do so at once (RTLD_NOW).
+        """
+        start = self.tables.get(_PLT_ADDRESSES, 0)
         # The loader may have made addresses of what are offsets in the file.
-        strings, symbols, relocations = (
-            start if start >= self.base else self.base + start
-            for start in (self.tables.get(which, 0) for which in (_STRINGS, _SYMBOLS, _PLT_RELOCATIONS))
-        )
-        text = ctypes.string_at(strings, self.tables.get(_STRING_BYTES, 0))
-        offset = text.find(b"\0%s\0" % name.encode()) + 1
-        names = ctypes.string_at(symbols, max(strings - symbols, 0))
-        symbol = _find(names, _WORD.pack(offset), _SYMBOL_BYTES, 0)
-        table = ctypes.string_at(relocations, self.tables.get(_PLT_RELOCATION_BYTES, 0))
-        entry = _find(table, _INFO.pack(symbol << 32 | _JUMP_SLOT), _RELOCATION_BYTES, _INFO_OFFSET)
-        if not offset or symbol < 0 or entry < 0:
-            raise UnicornError(f"the library doesn't look up where {name} is")
-        [slot] = _INFO.unpack_from(table, entry * _RELOCATION_BYTES)
-        if self.base + slot in self.read_only:
-            raise UnicornError(f"the library's address of {name} can't be changed")
-        return c_uint64.from_address(self.base + slot)
+        start += 0 if start >= self.base else self.base
+        count = self.tables.get(_PLT_RELOCATION_BYTES, 0) // _RELOCATION_BYTES + _RESERVED_ADDRESSES
+        region = range(start, start + 8 * count)
+        place = _find_word(region, _INFO.pack(function)) if _PLT_ADDRESSES in self.tables else -1
+        if place < 0 or start + 8 * place in self.read_only:
+            raise UnicornError(f"the library's address of its function at {function:#x} can't be changed")
+        return c_uint64.from_address(start + 8 * place)
 
     def replace(self, replacements: dict[int, int]) -> None:
         """Put other addresses in place of those of functions that translated code calls.
@@ -90,7 +100,7 @@ class LibraryImage:
         """
         region = self.read_only
         words = memoryview((ctypes.c_char * len(region)).from_address(region.start)).cast("B").cast("Q")
-        in_list = self._find_word(_INFO.pack(next(iter(replacements))))
+        in_list = _find_word(region, _INFO.pack(next(iter(replacements))))
         size = _TABLE_BYTES // 8
         found: dict[int, list[int]] = {address: [] for address in replacements}
         for start in (max(in_list - size // 2, 0), max(in_list + size // 2, len(words) - size)):
@@ -113,31 +123,13 @@ class LibraryImage:
         region = self.read_only
         words = memoryview((ctypes.c_char * len(region)).from_address(region.start)).cast("B").cast("Q")
         row = b"".join(map(_INFO.pack, functions))
-        first = self._find_word(row)
-        if first < 0 or self._find_word(row, first + 1) >= 0:
+        first = _find_word(region, row)
+        if first < 0 or _find_word(region, row, first + 1) >= 0:
             raise UnicornError("the library doesn't keep the addresses of what accesses memory as it should")
         self._protect(_PROT_READ | _PROT_WRITE)
         for index, replacement in enumerate(replacements, first):
             words[index] = replacement
         self._protect(_PROT_READ)
-
-    def _find_word(self, wanted: bytes, first: int = 0) -> int:
-        """The index of the word, from `first` on, at which `wanted` begins in what is read-only; -1 if none.
-
-        It's looked for where it lies: a copy of that MiB would take longer than the search.
-        """
-        region, search = self.read_only, ctypes.CDLL(None).memmem
-        search.restype = c_void_p
-        address, length = region.start + 8 * first, c_size_t(len(wanted))
-        while address < region.stop:
-            left = c_size_t(region.stop - address)
-            place: int | None = search(c_void_p(address), left, wanted, length)
-            if place is None:
-                break
-            if place % 8 == region.start % 8:
-                return (place - region.start) // 8
-            address = place + 1
-        return -1
 
     def _protect(self, rights: int) -> None:
         region = self.read_only
@@ -145,9 +137,24 @@ class LibraryImage:
             raise UnicornError("the library's tables of addresses can't be changed")
 
 
-def _find(table: bytes, wanted: bytes, entry_bytes: int, offset: int) -> int:
-    """The index of the entry in `table` that has `wanted` at `offset`; -1 if none has."""
-    position = table.find(wanted)
-    while position >= 0 and position % entry_bytes != offset:
-        position = table.find(wanted, position + 1)
-    return position // entry_bytes if position >= 0 else -1
+_leading: dict[int, mmap.mmap] = {}
+"""What is run in place of functions, by their addresses: it's called as long as the library is there."""
+
+
+def _find_word(region: range, wanted: bytes, first: int = 0) -> int:
+    """The index of the word of memory in `region`, from `first` on, at which `wanted` begins; -1 if none.
+
+    It's looked for where it lies: a copy of a MiB would take longer than the search.
+    """
+    search = ctypes.CDLL(None).memmem
+    search.restype = c_void_p
+    address, length = region.start + 8 * first, c_size_t(len(wanted))
+    while address < region.stop:
+        left = c_size_t(region.stop - address)
+        place: int | None = search(c_void_p(address), left, wanted, length)
+        if place is None:
+            break
+        if place % 8 == region.start % 8:
+            return (place - region.start) // 8
+        address = place + 1
+    return -1
