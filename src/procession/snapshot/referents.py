@@ -18,8 +18,6 @@ import gc
 from array import array
 from typing import TYPE_CHECKING, Any
 
-from procession.snapshot.shape import is_compiled_instance
-
 if TYPE_CHECKING:
     from procession.snapshot.shape import Shape
 
@@ -71,7 +69,7 @@ class Group:
         values: list[Any] = []
         for number in numbers:
             value = objects[number]
-            if is_compiled_instance(shapes[number]):
+            if shapes[number].is_compiled:
                 compiled.append(value)
                 self.raw.append(_bytes_of(value))
             else:

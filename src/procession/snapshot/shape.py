@@ -46,12 +46,16 @@ class Shape:
     """A kind of object that can change. `contents` are what it refers to, in an order of its own.
 
     `reader` does what `read` does, faster where that can be; it raises AttributeError where it can't.
+    `is_compiled` is set for objects of compiled classes; `is_seen_in_group` if a group tells of all that any
+    object of the kind holds.
     """
 
-    __slots__ = ("reader",)
+    __slots__ = ("is_compiled", "is_seen_in_group", "reader")
 
     def __init__(self, reader: Callable[[Any], Contents] | None = None) -> None:
         self.reader: Callable[[Any], Contents] = self.read if reader is None else reader
+        self.is_compiled = False
+        self.is_seen_in_group = True
 
     def read(self, value: Any) -> Contents:
         """What `value` holds now."""
@@ -114,6 +118,10 @@ class DictShape(Shape):
 
     __slots__ = ()
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_seen_in_group = False
+
     def read(self, value: Any) -> Contents:
         return (*value, *value.values())
 
@@ -150,6 +158,10 @@ class BytesShape(Shape):
 
     __slots__ = ()
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_seen_in_group = False
+
     def read(self, value: Any) -> Contents:
         return (bytes(value),)
 
@@ -161,6 +173,10 @@ class ArrayShape(Shape):
     """An array of numbers."""
 
     __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_seen_in_group = False
 
     def read(self, value: Any) -> Contents:
         return (value.tobytes(),)
@@ -176,14 +192,15 @@ class InstanceShape(Shape):
     `writer` lets an object hold contents that aren't partial; None where each attribute is set by itself.
     """
 
-    __slots__ = ("fields", "is_compiled", "is_warm", "writer")
+    __slots__ = ("fields", "is_warm", "writer")
 
     def __init__(self, kind: type) -> None:
         self.fields = fields_of(kind)
-        self.is_compiled = is_compiled_class(kind)
         self.writer: Callable[[Any, Contents], None] | None = None
         has_few = len(self.fields) < _FEW_FIELDS
         super().__init__(self._read_each if has_few else attrgetter(*self.fields))
+        self.is_compiled = is_compiled_class(kind)
+        self.is_seen_in_group = not self.is_compiled or not kind.__dictoffset__
         self.is_warm = has_few or self.is_compiled
 
     def warm(self) -> None:
@@ -295,19 +312,10 @@ def layout(form: str, *, wraps: bool) -> Struct:
         raise ValueError(str(error)) from None
 
 
-def is_compiled_instance(shape: Shape) -> bool:
-    """Whether it's the shape of objects of a compiled class."""
-    return isinstance(shape, InstanceShape) and shape.is_compiled
-
-
 def is_seen_in_group(value: Any, shape: Shape) -> bool:
     """Whether a group tells of all that `value` holds.
 
     The interpreter's collector knows nothing of bytes, and of the keys of a dict that are all strings; and
     the bytes of an object are all that it holds if it has no dictionary of attributes.
     """
-    if isinstance(shape, InstanceShape):
-        return not shape.is_compiled or not type(value).__dictoffset__
-    if isinstance(shape, DictShape):
-        return str not in map(type, value)
-    return not isinstance(shape, BytesShape | ArrayShape)
+    return shape.is_seen_in_group or (isinstance(shape, DictShape) and str not in map(type, value))

@@ -214,12 +214,16 @@ class ObjectTable:
 
     def _group(self, numbers: Iterable[int]) -> None:
         """Put those of `numbers` into groups of which all that changes is seen there."""
+        objects, shapes = self.objects, self.shapes
         cold: list[int] = []
+        hot: list[int] = []
         for number in numbers:
-            if is_seen_in_group(self.objects[number], self.shapes[number]):
+            shape = shapes[number]
+            if shape.is_seen_in_group or is_seen_in_group(objects[number], shape):
                 cold.append(number)
             else:
-                self._make_hot((number,))
+                hot.append(number)
+        self._make_hot(hot)
         for at in range(0, len(cold), GROUP_SIZE):
             self._make_group(cold[at : at + GROUP_SIZE])
 
