@@ -53,6 +53,7 @@ from procession.mm.vma import (
     SharedAnonymous,
     VirtualMemoryArea,
 )
+from procession.mm.vsyscall import GATE
 from procession.procfs.access import reader_root
 from procession.procfs.parse_integer import parse_within
 
@@ -235,7 +236,7 @@ def show_maps(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
     if not has_memory(task):
         return b""
     root = reader_root(system, task)
-    return b"".join(area_header(area, root) for area in task.mm.areas)
+    return b"".join(area_header(area, root) for area in task.mm.areas) + area_header(GATE, root)
 
 
 class AreaUse(NamedTuple):
@@ -265,6 +266,8 @@ class AreaUse(NamedTuple):
         ) >> PROPORTIONAL_SHIFT
 
 
+_SIZES = b"Size:           %8d kB\nKernelPageSize: %8d kB\nMMUPageSize:    %8d kB\n"
+_GATE_FLAGS = b"VmFlags: ex \n"
 _NOTHING_USED = AreaUse._make([0] * len(AreaUse._fields))
 
 
@@ -375,12 +378,18 @@ def show_smaps(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
         locked = use.resident if area.flags & LOCKED else 0
         parts += (
             area_header(area, root),
-            b"Size:           %8d kB\nKernelPageSize: %8d kB\nMMUPageSize:    %8d kB\n"
-            % (area.size >> 10, 4, 4),
+            _SIZES % (area.size >> 10, 4, 4),
             use_lines(use, locked),
             b"THPeligible:    %8d\n" % is_eligible(mm, area),
             flag_line(area),
         )
+    parts += (
+        area_header(GATE, root),
+        _SIZES % (GATE.size >> 10, 4, 4),
+        use_lines(_NOTHING_USED, 0),
+        b"THPeligible:    %8d\n" % 0,
+        _GATE_FLAGS,
+    )
     return b"".join(parts)
 
 

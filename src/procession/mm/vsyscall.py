@@ -1,0 +1,13 @@
+"""Where the vsyscall page is, which no table of pages maps: it's in the maps, and programs may jump there."""
+
+from __future__ import annotations
+
+from procession.hardware.physical_memory import PAGE_SHIFT
+from procession.mm.vma import PROT_EXEC, VirtualMemoryArea
+
+VSYSCALL_ADDRESS = 0xFFFF_FFFF_FF60_0000
+VSYSCALL_PAGE = VSYSCALL_ADDRESS >> PAGE_SHIFT
+GATE = VirtualMemoryArea(
+    VSYSCALL_ADDRESS, VSYSCALL_ADDRESS + (1 << PAGE_SHIFT), PROT_EXEC, name=b"[vsyscall]"
+)
+"""What maps and smaps show of it (in Linux, gate_vma)."""
