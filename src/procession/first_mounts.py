@@ -12,6 +12,7 @@ from procession.fs.directory import make_directory
 from procession.fs.file_system_type import register
 from procession.fs.fs_context import FsContext
 from procession.fs.inotify import set_first_limits
+from procession.fs.internal_type import PipeFileSystemType, SocketFileSystemType
 from procession.fs.kernel_log import KERN_NOTICE
 from procession.fs.mounts.mount import MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RELATIME
 from procession.fs.mounts.namespace import first_namespace
@@ -55,8 +56,10 @@ FILE_SYSTEM_TYPES = (
     OverlayType(),
     MqueueType(),
     CgroupType(),
+    PipeFileSystemType(),
+    SocketFileSystemType(),
 )
-"""What mount(2) can mount."""
+"""What mount(2) can mount, and what it knows but leaves to the kernel."""
 _TTY_GROUP = 5
 
 

@@ -92,7 +92,16 @@ TEST(a_file_by_its_handle)
 TEST(files_without_handles)
 {
 	CHECK_ERRNO(find(AT_FDCWD, "/proc/self", 0), EOPNOTSUPP);
+	struct stat link;
+
 	CHECK_OK(find(AT_FDCWD, "/proc/self", AT_HANDLE_FID));
+	/* A handle that only tells files apart has the number of the file, in 64 bits. */
+	CHECK_OK(lstat("/proc/self", &link));
+	CHECK_EQ(found.header.handle_bytes, 12);
+	CHECK_EQ(found.header.handle_type, 0x81);
+	CHECK_EQ(memcmp(found.bytes, &link.st_ino, sizeof(link.st_ino)), 0);
+	found.header.handle_type = -1;
+	CHECK_ERRNO(open_by_handle_at(AT_FDCWD, &found.header, O_RDONLY), EINVAL);
 	CHECK_ERRNO(find(AT_FDCWD, "/no/such/file", 0), ENOENT);
 }
 

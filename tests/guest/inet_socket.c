@@ -1002,6 +1002,79 @@ TEST(where_a_datagram_was_sent)
 	CHECK_EQ(found, 2);
 }
 
+/* What lo's driver is said to do itself: the older questions, flags, sets of names, and bits by name. */
+static void check_features(int fd)
+{
+	static const unsigned int on[] = {ETHTOOL_GRXCSUM, ETHTOOL_GTXCSUM, ETHTOOL_GSG, ETHTOOL_GTSO, ETHTOOL_GGSO, ETHTOOL_GGRO};
+	struct ifreq request = {.ifr_name = "lo"};
+	struct ethtool_value value = {.cmd = ETHTOOL_GFLAGS, .data = 77};
+	struct {
+		struct ethtool_sset_info info;
+		unsigned int counts[2];
+	} sets = {.info = {.cmd = ETHTOOL_GSSET_INFO, .sset_mask = 1ULL << ETH_SS_FEATURES}};
+	struct {
+		struct ethtool_gfeatures header;
+		struct ethtool_get_features_block words[2];
+	} features = {.header = {.cmd = ETHTOOL_GFEATURES, .size = 2}};
+	static struct {
+		struct ethtool_gstrings header;
+		char names[200][ETH_GSTRING_LEN];
+	} strings = {.header = {.cmd = ETHTOOL_GSTRINGS, .string_set = ETH_SS_FEATURES}};
+	unsigned int found = 0;
+
+	request.ifr_data = (char *)&value;
+	CHECK_EQ(ioctl(fd, SIOCETHTOOL, &request), 0);
+	CHECK_EQ(value.data, 0);
+	for (size_t each = 0; each < LENGTH(on); each++) {
+		value = (struct ethtool_value){.cmd = on[each], .data = 77};
+		CHECK_EQ(ioctl(fd, SIOCETHTOOL, &request), 0);
+		CHECK_EQ(value.data, 1);
+	}
+	request.ifr_data = (char *)&sets;
+	CHECK_EQ(ioctl(fd, SIOCETHTOOL, &request), 0);
+	CHECK_EQ(sets.info.sset_mask, 1ULL << ETH_SS_FEATURES);
+	CHECK(sets.counts[0] > 32 && sets.counts[0] <= LENGTH(strings.names));
+	request.ifr_data = (char *)&features;
+	CHECK_EQ(ioctl(fd, SIOCETHTOOL, &request), 0);
+	CHECK_EQ(features.header.size, 2);
+	request.ifr_data = (char *)&strings;
+	CHECK_EQ(ioctl(fd, SIOCETHTOOL, &request), 0);
+	CHECK_EQ(strings.header.len, sets.counts[0]);
+	for (unsigned int each = 0; each < strings.header.len; each++) {
+		struct ethtool_get_features_block *word = &features.words[each / 32];
+		unsigned int bit = 1u << each % 32;
+
+		if (strcmp(strings.names[each], "loopback") == 0 || strcmp(strings.names[each], "rx-checksum") == 0) {
+			CHECK((word->active & bit) != 0 && (word->available & bit) == 0);
+			found++;
+		} else if (strcmp(strings.names[each], "vlan-challenged") == 0) {
+			CHECK((word->active & bit) != 0 && (word->never_changed & bit) != 0);
+			found++;
+		} else if (strcmp(strings.names[each], "tx-tcp-segmentation") == 0) {
+			CHECK((word->active & bit) != 0 && (word->available & bit) != 0 && (word->requested & bit) != 0);
+			found++;
+		}
+	}
+	CHECK_EQ(found, 4);
+}
+
+/* Requests of what isn't there, and in which order the others are checked. */
+TEST(requests_about_interfaces_that_nothing_answers)
+{
+	int fd = new_socket(AF_INET, SOCK_DGRAM), local = new_socket(AF_UNIX, SOCK_STREAM);
+	struct ifreq lo = {.ifr_name = "lo"}, none = {.ifr_name = "nothing9"};
+
+	CHECK_ERRNO(ioctl(fd, SIOCGIFVLAN, bad_address()), ENOPKG);
+	CHECK_ERRNO(ioctl(local, SIOCGIFVLAN, bad_address()), ENOPKG);
+	CHECK_ERRNO(ioctl(fd, SIOCGIFPFLAGS, bad_address()), EFAULT);
+	CHECK_ERRNO(ioctl(fd, SIOCGIFPFLAGS, &lo), EINVAL);
+	CHECK_ERRNO(ioctl(local, SIOCGSTAMP_OLD, bad_address()), ENOTTY);
+	CHECK_ERRNO(ioctl(fd, SIOCBONDENSLAVE, &lo), geteuid() == 0 ? EOPNOTSUPP : EPERM);
+	CHECK_ERRNO(ioctl(fd, SIOCSIFADDR, &none), geteuid() == 0 ? EINVAL : EPERM);
+	none.ifr_addr.sa_family = AF_INET;
+	CHECK_ERRNO(ioctl(fd, SIOCSIFADDR, &none), geteuid() == 0 ? ENODEV : EPERM);
+}
+
 TEST(the_loopback_interface)
 {
 	int fd = new_socket(AF_INET, SOCK_DGRAM), has_4 = 0, has_6 = 0;
@@ -1034,6 +1107,7 @@ TEST(the_loopback_interface)
 	CHECK_EQ(times.phc_index, -1);
 	CHECK_EQ(times.tx_types, 0);
 	CHECK_EQ(times.rx_filters, 0);
+	check_features(fd);
 	request.ifr_data = (char *)&link;
 	link.cmd = ETHTOOL_GSET;
 	CHECK_ERRNO(ioctl(fd, SIOCETHTOOL, &request), EOPNOTSUPP);

@@ -134,6 +134,12 @@ TEST(new_mounts_and_their_options)
 	CHECK_EQ(count_mounts("a"), 2);
 }
 
+TEST(kinds_that_only_the_kernel_mounts)
+{
+	CHECK_ERRNO(mount("none", "/tmp", "pipefs", 0, NULL), EINVAL);
+	CHECK_ERRNO(mount("none", "/tmp", "sockfs", 0, NULL), EINVAL);
+}
+
 TEST(flags_of_mounts)
 {
 	enter_own_mounts("tmpfs", "mode=755");

@@ -1187,6 +1187,32 @@ TEST(repair_is_not_for_everybody)
 	CHECK_EQ(wait_for(child), EXITED(0));
 }
 
+TEST(programs_that_are_not_for_packets)
+{
+	int udp = (int)MUST(socket(AF_INET, SOCK_DGRAM, 0)), local = (int)MUST(socket(AF_UNIX, SOCK_STREAM, 0));
+	int file = (int)MUST(open("/dev/null", O_RDONLY)), pair[2] = {1, 0};
+	int stream = (int)MUST(socket(AF_INET, SOCK_STREAM, 0)), packet = socket(AF_PACKET, SOCK_DGRAM, 0);
+	char buffer[512];
+	socklen_t length = sizeof(buffer);
+
+	CHECK_ERRNO(set(udp, SOL_SOCKET, SO_ATTACH_BPF, -1), EBADF);
+	CHECK_ERRNO(set(local, SOL_SOCKET, SO_ATTACH_BPF, file), EINVAL);
+	CHECK_ERRNO(set(udp, SOL_SOCKET, SO_ATTACH_REUSEPORT_EBPF, 99), EBADF);
+	CHECK_ERRNO(setsockopt(udp, SOL_SOCKET, SO_ATTACH_BPF, pair, sizeof(pair)), EINVAL);
+	CHECK_EQ(set(udp, SOL_SOCKET, SO_LOCK_FILTER, 1), 0);
+	CHECK_ERRNO(set(udp, SOL_SOCKET, SO_ATTACH_BPF, 99), EPERM);
+	/* SO_INQ of local streams takes an int, and nothing else. */
+	CHECK_EQ(setsockopt(local, SOL_SOCKET, 84, pair, sizeof(int)), 0);
+	CHECK_ERRNO(setsockopt(local, SOL_SOCKET, 84, pair, sizeof(pair)), EINVAL);
+	CHECK_EQ(getsockopt(stream, IPPROTO_TCP, TCP_INFO, buffer, &length), 0);
+	CHECK_EQ(length, 280);
+	if (packet != -1) {
+		/* What has no peers isn't connected. */
+		length = sizeof(buffer);
+		CHECK_ERRNO(getsockopt(packet, SOL_SOCKET, SO_PEERNAME, buffer, &length), ENOTCONN);
+	}
+}
+
 TEST(options_of_other_kinds_of_socket)
 {
 	struct sockaddr_in address;

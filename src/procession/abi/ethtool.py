@@ -1,4 +1,4 @@
-"""Commands of SIOCETHTOOL, as ethtool(8) uses them."""
+"""Commands of SIOCETHTOOL, as ethtool(8) uses them, and the names of an interface's features."""
 
 from __future__ import annotations
 
@@ -44,3 +44,74 @@ class EthtoolCommand(IntEnum):
     ETHTOOL_GLINKSETTINGS = 0x4C
     ETHTOOL_PHY_GTUNABLE = 0x4E
     ETHTOOL_GFECPARAM = 0x50
+
+
+ETH_SS_FEATURES = 4
+"""The set of names that are those of features."""
+FEATURE_NAMES = (
+    b"tx-scatter-gather",
+    b"tx-checksum-ipv4",
+    b"",
+    b"tx-checksum-ip-generic",
+    b"tx-checksum-ipv6",
+    b"highdma",
+    b"tx-scatter-gather-fraglist",
+    b"tx-vlan-hw-insert",
+    b"rx-vlan-hw-parse",
+    b"rx-vlan-filter",
+    b"vlan-challenged",
+    b"tx-generic-segmentation",
+    b"",
+    b"",
+    b"rx-gro",
+    b"rx-lro",
+    b"tx-tcp-segmentation",
+    b"tx-gso-robust",
+    b"tx-tcp-ecn-segmentation",
+    b"tx-tcp-mangleid-segmentation",
+    b"tx-tcp6-segmentation",
+    b"tx-fcoe-segmentation",
+    b"tx-gre-segmentation",
+    b"tx-gre-csum-segmentation",
+    b"tx-ipxip4-segmentation",
+    b"tx-ipxip6-segmentation",
+    b"tx-udp_tnl-segmentation",
+    b"tx-udp_tnl-csum-segmentation",
+    b"tx-gso-partial",
+    b"tx-tunnel-remcsum-segmentation",
+    b"tx-sctp-segmentation",
+    b"tx-esp-segmentation",
+    b"",
+    b"tx-udp-segmentation",
+    b"tx-gso-list",
+    b"tx-tcp-accecn-segmentation",
+    b"tx-checksum-fcoe-crc",
+    b"tx-checksum-sctp",
+    b"rx-ntuple-filter",
+    b"rx-hashing",
+    b"rx-checksum",
+    b"tx-nocache-copy",
+    b"loopback",
+    b"rx-fcs",
+    b"rx-all",
+    b"tx-vlan-stag-hw-insert",
+    b"rx-vlan-stag-hw-parse",
+    b"rx-vlan-stag-filter",
+    b"l2-fwd-offload",
+    b"hw-tc-offload",
+    b"esp-hw-offload",
+    b"esp-tx-csum-hw-offload",
+    b"rx-udp_tunnel-port-offload",
+    b"tls-hw-tx-offload",
+    b"tls-hw-rx-offload",
+    b"rx-gro-hw",
+    b"tls-hw-record",
+    b"rx-gro-list",
+    b"macsec-hw-offload",
+    b"rx-udp-gro-forwarding",
+    b"hsr-tag-ins-offload",
+    b"hsr-tag-rm-offload",
+    b"hsr-fwd-offload",
+    b"hsr-dup-offload",
+)
+"""By the numbers of their bits; those without a name are of kinds of packets that are no more."""

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 FILEID_INO32_GEN = 1
 FILEID_INO32_GEN_PARENT = 2
 """Types of handles with a number and a generation (Linux: include/linux/exportfs.h, enum fid_type)."""
+_FILEID_INO64_GEN = 0x81
 _HANDLE = Words("<III")
+_LONG_NUMBER = Words("<QI")
 HANDLE_SIZE = 12
 _GENERATION = 1
 """Numbers of inodes aren't used again, so that one generation is enough."""
@@ -58,6 +60,18 @@ class ExportOperations:
     def children(self, directory: Inode) -> Iterable[tuple[bytes, Inode]]:
         """What is in a directory; nothing in any other file."""
         raise NotImplementedError
+
+
+class NoExportOperations(ExportOperations):
+    """How handles are made that only tell files apart, of file systems that have none of their own."""
+
+    __slots__ = ()
+
+    kind = _FILEID_INO64_GEN
+
+    def encode(self, inode: Inode) -> bytes:
+        """Linux: fs/exportfs/expfs.c, exportfs_encode_ino64_fid."""
+        return _LONG_NUMBER.pack(inode.number, 0)
 
 
 def encode_handle(inode: Inode) -> bytes:

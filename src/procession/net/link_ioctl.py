@@ -5,7 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.capability import Capability
-from procession.abi.errno import EADDRNOTAVAIL, EFAULT, EINVAL, ENODEV, ENOTTY, EOPNOTSUPP, EPERM, ERANGE
+from procession.abi.errno import (
+    EADDRNOTAVAIL,
+    EFAULT,
+    EINVAL,
+    ENODEV,
+    ENOPKG,
+    ENOTTY,
+    EOPNOTSUPP,
+    EPERM,
+    ERANGE,
+)
 from procession.abi.ethtool import EthtoolCommand
 from procession.abi.ioctls import SocketIoctl
 from procession.abi.socket import AddressFamily
@@ -28,6 +38,7 @@ from procession.net.link_change import (
     set_mtu,
 )
 from procession.net.netlink.route_ioctl import ROUTE_REQUESTS, change_by_ioctl
+from procession.net.timestamp import STAMP_REQUESTS
 
 if TYPE_CHECKING:
     from procession.fs.file import UserMemory
@@ -99,10 +110,19 @@ _SETTERS = frozenset(
         *(int(SocketIoctl.SIOCSIFMETRIC), _SIOCSIFSLAVE, *_LISTS, _HARDWARE_BROADCAST),
         *(int(SocketIoctl.SIOCGMIIPHY), int(SocketIoctl.SIOCGMIIREG), int(SocketIoctl.SIOCSMIIREG)),
         *(int(SocketIoctl.SIOCSIFMAP), _SIOCSHWTSTAMP),
+        *range(int(SocketIoctl.SIOCBONDENSLAVE), int(SocketIoctl.SIOCBONDSLAVEINFOQUERY)),
+        int(SocketIoctl.SIOCBONDCHANGEACTIVE),
     )
 )
-_OF_DRIVER = frozenset((_SIOCGHWTSTAMP, int(SocketIoctl.SIOCWANDEV)))
+_OF_DRIVER = frozenset(
+    (
+        *(_SIOCGHWTSTAMP, int(SocketIoctl.SIOCWANDEV)),
+        *(int(SocketIoctl.SIOCBONDSLAVEINFOQUERY), int(SocketIoctl.SIOCBONDINFOQUERY)),
+    )
+)
 """What goes on to the interface's driver whoever asks."""
+_OF_VLAN = (int(SocketIoctl.SIOCGIFVLAN), int(SocketIoctl.SIOCSIFVLAN))
+"""What no socket reads the structure of where VLANs aren't built."""
 _IN6_IFREQ = Words("<16sIi")
 _AF_INET6 = int(AddressFamily.AF_INET6)
 _WITH_ADDRESSES = (int(AddressFamily.AF_INET), int(AddressFamily.AF_PACKET))
@@ -139,10 +159,14 @@ def interface_ioctl(socket: Socket, request: int, argument: int, memory: UserMem
     if socket.family == _AF_INET6 and request in (_SIOCSIFADDR, _SIOCDIFADDR, _SIOCSIFDSTADDR):
         _change_address_6(socket, request, memory.read(argument, _IN6_IFREQ.size))
         return 0
-    if socket.family == _WITH_ADDRESSES[0] and request in _UNUSED_BY_IP:
-        raise EINVAL("not used")
+    if request in _OF_VLAN:
+        raise ENOPKG("there are no VLANs")
+    if request in STAMP_REQUESTS:
+        raise ENOTTY("no message's time is kept")
     # Whatever is asked, Linux fetches the structure first.
     data = memory.read(argument, _IFREQ_SIZE)
+    if socket.family == _WITH_ADDRESSES[0] and request in _UNUSED_BY_IP:
+        raise EINVAL("not used")
     is_of_address = request in _OF_ADDRESS and socket.family in _WITH_ADDRESSES
     is_setter = request in _SETTERS or (is_of_address and request in _ADDRESS_SETTERS)
     is_of_driver = request in _OF_DRIVER or _FIRST_PRIVATE <= request <= _LAST_PRIVATE
@@ -153,6 +177,8 @@ def interface_ioctl(socket: Socket, request: int, argument: int, memory: UserMem
     label = data[: _NAME_SIZE - 1].split(b"\0", 1)[0]
     if is_setter and not socket.caller.credentials.ns_capable(network.owner, CAP_NET_ADMIN):
         raise EPERM("CAP_NET_ADMIN is needed")
+    if is_of_address and is_setter and data[_NAME_SIZE : _NAME_SIZE + 2] != _AF_INET:
+        raise EINVAL("not an address of AF_INET")
     interface = network.interface_named(label.split(b":", 1)[0])
     if interface is None:
         raise ENODEV
@@ -172,7 +198,7 @@ def interface_ioctl(socket: Socket, request: int, argument: int, memory: UserMem
         _set(interface, request, label, value)
         return 0
     if request == _SIOCETHTOOL:
-        memory.write(question, answer(interface, command))
+        memory.write(question, answer(interface, command, memory, question))
         return 0
     memory.write(argument + _NAME_SIZE, _get(interface, request, label))
     return 0
@@ -257,8 +283,6 @@ def _set(interface: Interface, request: int, label: bytes, value: bytes) -> None
 
 def _set_address(interface: Interface, request: int, label: bytes, value: bytes) -> None:
     """The address, the mask or the broadcast address of IPv4 with that label."""
-    if value[:2] != _AF_INET:
-        raise EINVAL("not an address of AF_INET")
     old = _address_called(interface, label)
     chosen = value[4:8]
     if old is None and request != _SIOCSIFADDR:

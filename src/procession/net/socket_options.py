@@ -12,6 +12,7 @@ from procession.abi.errno import (
     ENODATA,
     ENODEV,
     ENOPROTOOPT,
+    ENOTCONN,
     EOPNOTSUPP,
     EPERM,
     ERANGE,
@@ -206,7 +207,7 @@ def set_socket_option(socket: Socket, name: int, value: bytes) -> None:
     elif name == _SO_PASSRIGHTS:
         _local(socket, EOPNOTSUPP).options[name] = int(number != 0)
     elif name == _SO_INQ:
-        _set_left_telling(socket, number)
+        _set_left_telling(socket, value, number)
     elif name == _SO_PEEK_OFF:
         _check_peek_offset(socket)
         socket.peek_offset = number
@@ -382,11 +383,11 @@ def _bind_to_index(socket: Socket, index: int) -> None:
     socket.options[_SO_BINDTOIFINDEX] = index
 
 
-def _set_left_telling(socket: Socket, number: int) -> None:
+def _set_left_telling(socket: Socket, value: bytes, number: int) -> None:
     """SO_INQ, of local streams. Raises EINVAL, EOPNOTSUPP. Linux: net/unix/af_unix.c, unix_setsockopt."""
     if socket.kind != _STREAM or not isinstance(socket, UnixSocket):
         raise ENOPROTOOPT("no local stream")
-    if not 0 <= number <= 1:
+    if len(value) != _INT.size or not 0 <= number <= 1:
         raise EINVAL("neither on nor off")
     socket.options[_SO_INQ] = number
 
@@ -459,7 +460,10 @@ def get_socket_option(socket: Socket, name: int, length: int) -> bytes:
             raise EINVAL
         return pack_u64(socket.network.cookie)
     if name == _SO_PEERNAME:
-        address = socket.getname(ANY_PEER)
+        try:
+            address = socket.getname(ANY_PEER)
+        except EOPNOTSUPP:
+            raise ENOTCONN from None
         if len(address) < length:
             raise EINVAL
         return address

@@ -234,8 +234,7 @@ def processor_lines(number: int, count: int, level: ProcessorLevel) -> bytes:
 
 def show_filesystems(kernel: Kernel) -> bytes:
     """/proc/filesystems. Linux: fs/filesystems.c, filesystems_proc_show."""
-    names = dict.fromkeys((*FILE_SYSTEM_TYPES, b"pipefs", b"sockfs"))
-    return b"".join(b"nodev\t%s\n" % name for name in names)
+    return b"".join(b"nodev\t%s\n" % name for name in FILE_SYSTEM_TYPES)
 
 
 def show_nothing(kernel: Kernel) -> bytes:

@@ -8,7 +8,7 @@ from procession.abi.errno import EINVAL, EOPNOTSUPP, EOVERFLOW, EPERM
 from procession.abi.open_flags import AT_FDCWD, HandleFlag, OpenFlag
 from procession.abi.word import Words, pack_u32, pack_u64
 from procession.fs.file import O_CLOEXEC, O_LARGEFILE, O_PATH
-from procession.fs.handle import ExportOperations, find_by_handle
+from procession.fs.handle import NoExportOperations, find_by_handle
 from procession.fs.opening import open_path
 from procession.fs.permission import CAP_DAC_READ_SEARCH
 from procession.kernel.rlimit import RLIMIT_NOFILE
@@ -26,8 +26,9 @@ _FID = int(HandleFlag.AT_HANDLE_FID)
 _FOLLOW = int(HandleFlag.AT_SYMLINK_FOLLOW)
 _EMPTY = int(HandleFlag.AT_EMPTY_PATH)
 _HEADER = Words("<Ii")
-_NOT_TO_BE_OPENED = ExportOperations()
-"""What makes handles that only tell files apart, of file systems that have none."""
+_NOT_TO_BE_OPENED = NoExportOperations()
+_USER_FLAGS, _KNOWN_USER_FLAGS = 0xFFFF0000, 0x30000
+"""What is above a handle's type: whether it's connectable, and a directory's."""
 _LARGEST = 128
 """How long a handle may be (Linux: include/linux/exportfs.h, MAX_HANDLE_SZ)."""
 
@@ -71,6 +72,8 @@ def open_by_handle_at(task: Task, mount_fd: Fd, handle: Address, flags: Flags[Op
     length, kind = _HEADER.unpack(task.mm.read(handle, _HEADER.size))
     if not 0 < length <= _LARGEST:
         raise EINVAL("no length of a handle")
+    if kind & _USER_FLAGS & ~_KNOWN_USER_FLAGS:
+        raise EINVAL("no type of handles")
     place = find_by_handle(mount, kind, task.mm.read(handle + _HEADER.size, length))
     limit = task.group.limits.soft[RLIMIT_NOFILE]
     task.files.lowest_free(0, limit)

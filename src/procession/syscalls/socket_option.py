@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from procession.abi.bpf import SockFilter, SockFprog
 from procession.abi.errno import EFAULT, EINVAL, ENODATA
@@ -29,7 +29,7 @@ from procession.net.socket_options import ShortBuffer, get_socket_option, set_so
 from procession.net.unix.socket import UnixSocket
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import Choice, Fd, InOut, Int, OptionName, OptionValue, OutOptionValue
-from procession.syscalls.socket import socket_file
+from procession.syscalls.socket import opened_file, socket_file
 
 if TYPE_CHECKING:
     from procession.kernel.task import Task
@@ -44,6 +44,7 @@ _LABEL = slice(16, 20)
 """Where struct in6_flowlabel_req has the label."""
 _FANOUT_DATA = (int(SocketLevel.SOL_PACKET), int(PacketOption.PACKET_FANOUT_DATA))
 _SO_ATTACH_REUSEPORT_CBPF = int(SocketOption.SO_ATTACH_REUSEPORT_CBPF)
+_SO_ATTACH_BPF = (int(SocketOption.SO_ATTACH_BPF), int(SocketOption.SO_ATTACH_REUSEPORT_EBPF))
 _SO_ATTACH_FILTER = _SO_GET_FILTER = int(SocketOption.SO_ATTACH_FILTER)
 _SO_BINDTODEVICE = int(SocketOption.SO_BINDTODEVICE)
 _INT_SIZE = 4
@@ -71,6 +72,8 @@ def setsockopt(
     if level == _SOL_SOCKET and name in (_SO_ATTACH_FILTER, _SO_ATTACH_REUSEPORT_CBPF):
         attach = attach_filter if name == _SO_ATTACH_FILTER else attach_reuse_program
         attach(file.socket, _read_program(task, file, data))
+    elif level == _SOL_SOCKET and name in _SO_ATTACH_BPF:
+        _refuse_program(task, file, data)
     elif (level, name) == _FANOUT_DATA and isinstance(file.socket, PacketSocket):
         attach_fanout_program(file.socket, _read_program(task, file, data))
     elif level == _SOL_SOCKET and name == _SO_DETACH_REUSEPORT_BPF:
@@ -99,6 +102,18 @@ def _read_program(task: Task, file: SocketFile, data: bytes) -> list[SockFilter]
     check_length(header.len)
     instructions = task.mm.read(header.filter, header.len * SockFilter.SIZE)
     return SockFilter.unpack_array(instructions)
+
+
+def _refuse_program(task: Task, file: SocketFile, data: bytes) -> NoReturn:
+    """SO_ATTACH_BPF: programs of bpf(2) are for devices alone here, and no descriptor is one for packets.
+
+    Raises EINVAL, EPERM, EBADF. Linux: net/core/filter.c, __get_bpf.
+    """
+    if len(data) != _INT_SIZE:
+        raise EINVAL("an int is needed")
+    check_unlocked(file.socket)
+    opened_file(task, int.from_bytes(data, "little", signed=True))
+    raise EINVAL("no program for packets")
 
 
 @syscall(55)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from procession.abi.duration import NS_PER_S
 from procession.abi.errno import EFAULT
 from procession.abi.signals import SegvCode, SignalCode
 from procession.abi.word import Words, pack_u32, pack_u64
@@ -32,7 +33,7 @@ _PLACES = 3 << _PLACE_SHIFT
 _PAST_USER = 0x7FFF_FFFF_F000
 _PAIR = Words("<qq")
 _ZONE = Words("<ii")
-_NS_PER_S, _NS_PER_US = 10**9, 1_000
+_NS_PER_US = 1_000
 _SI_KERNEL, _SEGV_MAPERR = int(SignalCode.SI_KERNEL), int(SegvCode.SEGV_MAPERR)
 
 
@@ -90,7 +91,7 @@ def _refuse_address(kernel: Kernel, task: Task, address: int) -> None:
 
 def _answers(kernel: Kernel, task: Task, number: int) -> tuple[int, tuple[bytes, ...]]:
     """What the call returns, and what it writes to each of its targets."""
-    seconds, part_ns = divmod(kernel.clock.realtime_ns, _NS_PER_S)
+    seconds, part_ns = divmod(kernel.clock.realtime_ns, NS_PER_S)
     if number == _NR_TIME:
         return seconds, (pack_u64(seconds),)
     if number == _NR_GETTIMEOFDAY:

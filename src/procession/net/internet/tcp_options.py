@@ -30,6 +30,8 @@ SOL_TCP = int(SocketLevel.SOL_TCP)
 _CONGESTION = int(TcpOption.TCP_CONGESTION)
 _CORK = int(TcpOption.TCP_CORK)
 _DEFER_ACCEPT = int(TcpOption.TCP_DEFER_ACCEPT)
+_ACCURATE_ECN = bytes(32)
+"""What of struct tcp_info is about ECN by counts (Linux 6.18), which nobody speaks."""
 _INFO = int(TcpOption.TCP_INFO)
 _LINGER2 = int(TcpOption.TCP_LINGER2)
 _MAXSEG = int(TcpOption.TCP_MAXSEG)
@@ -297,7 +299,7 @@ def _tcp_info(socket: TcpSocket) -> bytes:
     if socket.state == LISTENING:
         info.tcpi_unacked = len(socket.connections)
         info.tcpi_sacked = socket.backlog
-        return info.pack()
+        return info.pack() + _ACCURATE_ECN
     if socket.state != CLOSED or socket.bytes_sent or socket.bytes_received:
         options = TcpInfoOption.TCPI_OPT_TIMESTAMPS | TcpInfoOption.TCPI_OPT_SACK
         info.tcpi_options = int(options | TcpInfoOption.TCPI_OPT_WSCALE)
@@ -315,4 +317,4 @@ def _tcp_info(socket: TcpSocket) -> bytes:
         info.tcpi_bytes_received = socket.bytes_received
         info.tcpi_notsent_bytes = socket.on_the_way
         info.tcpi_rcv_space = socket.receive_room // 2
-    return info.pack()
+    return info.pack() + _ACCURATE_ECN
