@@ -52,14 +52,15 @@ KEYS = {
     "security/keys/key.c": "key_alloc key_create_or_update key_payload_reserve key_reject_and_link "
     "key_type_lookup",
     "security/keys/keyctl.c": "SYSCALL_DEFINE4(request_key) SYSCALL_DEFINE5(add_key) SYSCALL_DEFINE5(keyctl) "
-    "key_get_type_from_user keyctl_chown_key keyctl_session_to_parent",
+    "key_get_type_from_user keyctl_chown_key keyctl_instantiate_key_iov keyctl_read_key "
+    "keyctl_session_to_parent",
     "security/keys/keyring.c": "__key_link find_keyring_by_name key_link key_move key_unlink keyring_alloc "
     "keyring_detect_cycle keyring_search_iterator keyring_search_rcu search_nested_keyrings",
     "security/keys/permission.c": "key_task_permission key_validate",
     "security/keys/persistent.c": "key_get_persistent keyctl_get_persistent",
     "security/keys/proc.c": "proc_key_users_show proc_keys_show",
-    "security/keys/process_keys.c": "join_session_keyring look_up_user_keyrings lookup_user_key "
-    "lookup_user_key_possessed search_cred_keyrings_rcu",
+    "security/keys/process_keys.c": "join_session_keyring key_fsuid_changed look_up_user_keyrings "
+    "lookup_user_key lookup_user_key_possessed search_cred_keyrings_rcu",
     "security/keys/request_key.c": "construct_get_dest_keyring",
     "security/keys/sysctl.c": "key_sysctls",
     "security/keys/user_defined.c": "logon_vet_description user_preparse user_update",

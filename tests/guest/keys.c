@@ -2,6 +2,8 @@
 #include "check.h"
 
 #include <linux/keyctl.h>
+#include <sys/fsuid.h>
+#include <sys/uio.h>
 
 #define KEY(...) syscall(SYS_keyctl, __VA_ARGS__)
 #define SESSION KEY_SPEC_SESSION_KEYRING
@@ -315,6 +317,32 @@ TEST(tasks_have_keyrings)
 	}
 	CHECK_EQ(wait_for(child), EXITED(0));
 	CHECK(request("user", "of child", NULL, 0) > 0);
+}
+
+/* The keyring of a thread is whose that thread's files are; a group of files makes no difference. */
+TEST(the_keyring_of_a_thread_changes_hands)
+{
+	static const struct iovec parts[2] = {{(void *)1, 1}, {NULL, (size_t)-1}};
+	long thread, key;
+
+	new_session();
+	thread = MUST(KEY(KEYCTL_GET_KEYRING_ID, KEY_SPEC_THREAD_KEYRING, 1));
+	setfsuid(UID);
+	CHECK_STRING(described(thread), "keyring;4321;0;3f010000;_tid");
+	setfsuid(0);
+	CHECK_STRING(described(thread), "keyring;0;0;3f010000;_tid");
+	/* What can't be found can't be read; nobody sees what he may not; bytes are looked at before rights. */
+	CHECK_ERRNO(KEY(KEYCTL_READ, 0, NULL, 0), ENOKEY);
+	CHECK_ERRNO(KEY(KEYCTL_READ, -99, NULL, 0), ENOKEY);
+	CHECK_ERRNO(KEY(KEYCTL_READ, thread, parts, 3), EINVAL);
+	CHECK_EQ(KEY(KEYCTL_READ, SESSION, NULL, 8191), 0);
+	key = MUST(add("user", "unseen", "x", SESSION));
+	MUST(KEY(KEYCTL_SETPERM, key, 0));
+	CHECK_ERRNO(KEY(KEYCTL_GET_SECURITY, key, NULL, 0), ENOKEY);
+	CHECK_ERRNO(KEY(KEYCTL_INSTANTIATE, key, (void *)-4096L, 5, 0), EFAULT);
+	CHECK_ERRNO(KEY(KEYCTL_INSTANTIATE_IOV, key, bad_address(), 1, 0), EFAULT);
+	CHECK_ERRNO(KEY(KEYCTL_INSTANTIATE_IOV, key, parts, 2, 0), EINVAL);
+	CHECK_ERRNO(KEY(KEYCTL_INSTANTIATE_IOV, key, NULL, 2, 0), EPERM);
 }
 
 TEST(sessions_have_names)

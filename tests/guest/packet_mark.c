@@ -2,6 +2,7 @@
 #include "own_network.h"
 
 #include <arpa/inet.h>
+#include <linux/if_ether.h>
 #include <netinet/ip.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -235,6 +236,69 @@ static int events_of(int fd, int events, int milliseconds)
 	return asked.revents;
 }
 
+static int longest_segment(int fd)
+{
+	int value = -1;
+
+	MUST(getsockopt(fd, SOL_TCP, TCP_MAXSEG, &value, &(socklen_t){sizeof(value)}));
+	return value;
+}
+
+/* Packet sockets hear of marks and priorities too, going out and coming in. */
+ROOTS_TEST(marks_of_frames)
+{
+	int frames, fd;
+
+	enter();
+	frames = (int)MUST(socket(AF_PACKET, SOCK_DGRAM, htons(ETH_P_ALL)));
+	set(frames, SOL_SOCKET, SO_RCVMARK, 1);
+	set(frames, SOL_SOCKET, SO_RCVPRIORITY, 1);
+	fd = (int)MUST(socket(AF_INET, SOCK_DGRAM, 0));
+	set(fd, SOL_SOCKET, SO_MARK, 77);
+	set(fd, SOL_SOCKET, SO_PRIORITY, 5);
+	CHECK_EQ(send_with(fd, 0, 0, 0, 0), 0);
+	CHECK_EQ(received(frames), 77005);
+	CHECK_EQ(received(frames), 77005);
+}
+
+/* TCP_MAXSEG of a connection is what is sent at most: chosen by either end, less what time stamps take, and not
+ * more than half of the other end's window. */
+ROOTS_TEST(how_long_segments_are)
+{
+	int server, fd, accepted;
+	struct tcp_info told;
+
+	enter();
+	server = listener(PORT);
+	fd = connecting(PORT, 64);
+	accepted = (int)MUST(accept(server, NULL, NULL));
+	CHECK_EQ(longest_segment(fd), 32741);
+	CHECK_EQ(longest_segment(accepted), 32768);
+	CHECK_EQ(longest_segment(server), 536);
+	set(fd, SOL_TCP, TCP_MAXSEG, 1000);
+	CHECK_EQ(longest_segment(fd), 32741);
+	MUST(getsockopt(fd, SOL_TCP, TCP_INFO, &told, &(socklen_t){sizeof(told)}));
+	CHECK_EQ(told.tcpi_snd_mss, 32741);
+	CHECK_EQ(told.tcpi_pmtu, 65535);
+	MUST(close(fd));
+	MUST(close(accepted));
+	set(server, SOL_TCP, TCP_MAXSEG, 800);
+	CHECK_EQ(longest_segment(server), 800);
+	fd = connecting(PORT, 64);
+	accepted = (int)MUST(accept(server, NULL, NULL));
+	CHECK_EQ(longest_segment(fd), 788);
+	CHECK_EQ(longest_segment(accepted), 788);
+	MUST(close(fd));
+	fd = (int)MUST(socket(AF_INET, SOCK_STREAM, 0));
+	set(fd, SOL_TCP, TCP_MAXSEG, 500);
+	CHECK_EQ(longest_segment(fd), 500);
+	MUST(connect(fd, (void *)&(struct sockaddr_in[]){local(PORT)}[0], sizeof(struct sockaddr_in)));
+	CHECK_EQ(longest_segment(fd), 488);
+	MUST(close(accepted));
+	accepted = (int)MUST(accept(server, NULL, NULL));
+	CHECK_EQ(longest_segment(accepted), 488);
+}
+
 ROOTS_TEST(who_is_too_far_away)
 {
 	int server, fd, accepted, value = -1;
@@ -269,14 +333,6 @@ static int told(int fd, unsigned long request)
 	int value = -1;
 
 	MUST(ioctl(fd, request, &value));
-	return value;
-}
-
-static int longest_segment(int fd)
-{
-	int value = -1;
-
-	MUST(getsockopt(fd, SOL_TCP, TCP_MAXSEG, &value, &(socklen_t){sizeof(value)}));
 	return value;
 }
 

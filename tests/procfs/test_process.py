@@ -212,6 +212,7 @@ def test_maps_has_the_columns_of_linux(proc: Proc) -> None:
         b"00400000-00401000 r-xp 00000000 00:00 0                                  [init]",
         start.ljust(72) + b" /file",
         b"7f0000001000-7f0000003000 rw-p 00000000 00:00 0 ",
+        b"ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0                  [vsyscall]",
     ]
 
 

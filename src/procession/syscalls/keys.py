@@ -9,12 +9,15 @@ from procession.abi.errno import (
     EACCES,
     EEXIST,
     EINVAL,
+    EKEYEXPIRED,
+    EKEYREVOKED,
     ENODEV,
     ENOENT,
     ENOKEY,
     ENOTDIR,
     EOPNOTSUPP,
     EPERM,
+    Errno,
 )
 from procession.abi.keyctl import (
     KEYCTL_MOVE_EXCL,
@@ -65,6 +68,7 @@ from procession.kernel.security.process_keys import (
 )
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import Address, Choice, InBuffer, Int, Size
+from procession.syscalls.user_vector import MAX_RW_COUNT, check_user_range, import_vector
 
 if TYPE_CHECKING:
     from procession.kernel.task import Task
@@ -367,8 +371,14 @@ def _search(task: Task, arguments: Arguments) -> int:
 
 
 def _read(task: Task, arguments: Arguments) -> int:
+    """Linux: security/keys/keyctl.c, keyctl_read_key."""
     number, buffer, length, _ = arguments
-    found = look_up(task, _signed(number), 0)
+    try:
+        found = look_up(task, _signed(number), 0)
+    except (EKEYEXPIRED, EKEYREVOKED):
+        raise
+    except Errno:
+        raise ENOKEY("no such key") from None
     key = found.key
     if key.error is not None:
         raise ENOKEY("looked for in vain before")
@@ -378,7 +388,7 @@ def _read(task: Task, arguments: Arguments) -> int:
         raise EOPNOTSUPP("only the kernel reads it")
     if key.links is None:
         return _tell(task, key.data, buffer, length)
-    if length & 3:
+    if length <= PAGE_SIZE and length & 3:
         raise EINVAL("no room for whole numbers")
     return _tell(task, pack_array("I", [each.serial for each in key.links.values()]), buffer, length)
 
@@ -388,8 +398,19 @@ def _refuse_answer(task: Task, arguments: Arguments) -> int:
     raise EPERM("no request is served")
 
 
+def _refuse_answer_in_parts(task: Task, arguments: Arguments) -> int:
+    """Linux: security/keys/keyctl.c, keyctl_instantiate_key_iov."""
+    vector, count = arguments[1:3]
+    if vector:
+        import_vector(task.mm, vector, count)
+    return _refuse_answer(task, arguments)
+
+
 def _instantiate(task: Task, arguments: Arguments) -> int:
-    if arguments[2] > _LONGEST_PAYLOAD:
+    payload, length = arguments[1:3]
+    if payload and length:
+        check_user_range(payload, min(length, MAX_RW_COUNT))
+    if length > _LONGEST_PAYLOAD:
         raise EINVAL("a payload that is too long")
     return _refuse_answer(task, arguments)
 
@@ -434,7 +455,11 @@ def _set_timeout(task: Task, arguments: Arguments) -> int:
 def _get_security(task: Task, arguments: Arguments) -> int:
     """No security module knows of keys."""
     number, buffer, length, _ = arguments
-    look_up(task, _signed(number), VIEW)
+    try:
+        look_up(task, _signed(number), VIEW)
+    except EACCES:
+        # Who makes a key for others may look at it, which is nobody (keyctl_get_security).
+        raise ENOKEY("no key that is being made") from None
     return _tell(task, b"\0", buffer, length)
 
 
@@ -556,7 +581,7 @@ _OPERATIONS = {
         (KeyctlOperation.KEYCTL_GET_SECURITY, _get_security),
         (KeyctlOperation.KEYCTL_SESSION_TO_PARENT, _session_to_parent),
         (KeyctlOperation.KEYCTL_REJECT, _reject),
-        (KeyctlOperation.KEYCTL_INSTANTIATE_IOV, _refuse_answer),
+        (KeyctlOperation.KEYCTL_INSTANTIATE_IOV, _refuse_answer_in_parts),
         (KeyctlOperation.KEYCTL_INVALIDATE, _invalidate),
         (KeyctlOperation.KEYCTL_GET_PERSISTENT, _get_persistent),
         (KeyctlOperation.KEYCTL_RESTRICT_KEYRING, _restrict),

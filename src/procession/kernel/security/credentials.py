@@ -390,6 +390,8 @@ def commit_credentials(task: Task, new: Credentials) -> None:
     ):
         task.mm.dumpable = task.kernel.core.suid_dumpable
         task.parent_death_signal = 0
+    if task.keys is not None and new.fsuid != old.fsuid:
+        task.keys.follow_user(new.fsuid)
     task.credentials = new
     connector = task.kernel.process_connector
     if connector is not None:

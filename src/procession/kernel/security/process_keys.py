@@ -61,6 +61,11 @@ class TaskKeys:
         self.session: Key | None = None
         self.destination = _DEFAULT
 
+    def follow_user(self, uid: int) -> None:
+        """The thread has another user for files. Linux: security/keys/process_keys.c, key_fsuid_changed."""
+        if self.thread is not None:
+            self.thread.uid = uid
+
     def keyrings(self) -> list[Key]:
         """Those that there are, in the order in which they're searched."""
         return [found for found in (self.thread, self.process, self.session) if found is not None]

@@ -22,6 +22,7 @@ from procession.net.internet.flow_label import INFO_MASK, check_label, chosen_in
 from procession.net.internet.header_options import LONGEST_OPTIONS, answered, checked_options
 from procession.net.internet.packet import priority_of
 from procession.net.internet.udp_options import COALESCE
+from procession.net.marks import Marks, mark_items
 from procession.net.socket_options import check_mark
 from procession.net.timestamp import TIMESTAMPING, check_socket_item, checked_stamping, timestamp_items
 
@@ -63,7 +64,6 @@ _IPV6_UNICAST_HOPS = int(Ipv6Option.IPV6_UNICAST_HOPS)
 DEFAULT_TTL = 64
 _SO_RXQ_OVFL = int(SocketOption.SO_RXQ_OVFL)
 _SO_MARK, _SO_PRIORITY = int(SocketOption.SO_MARK), int(SocketOption.SO_PRIORITY)
-_SO_RCVMARK, _SO_RCVPRIORITY = int(SocketOption.SO_RCVMARK), int(SocketOption.SO_RCVPRIORITY)
 _GROUP_OPTIONS = {
     4: ((SOL_IP, _IP_TOS), (SOL_IP, int(IpOption.IP_MULTICAST_TTL))),
     16: ((SOL_IPV6, _IPV6_TCLASS), (SOL_IPV6, int(Ipv6Option.IPV6_MULTICAST_HOPS))),
@@ -84,10 +84,7 @@ def packet_items(socket: DatagramSocket, packet: Packet) -> list[tuple[int, int,
     items = timestamp_items(plain, packet.time_ns)
     if plain.get(_SO_RXQ_OVFL) and socket.drop_count:
         items.append((SOL_SOCKET, _SO_RXQ_OVFL, _number(socket.drop_count)))
-    if plain.get(_SO_RCVMARK):
-        items.append((SOL_SOCKET, _SO_MARK, _number(packet.mark)))
-    if plain.get(_SO_RCVPRIORITY):
-        items.append((SOL_SOCKET, _SO_PRIORITY, _number(packet.priority)))
+    items += mark_items(plain, Marks(packet.mark, packet.priority))
     if not options:
         return items
     target, index = packet.target, packet.interface_index

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from procession.abi.internet import ETHERTYPES
 from procession.abi.word import pack_port, pack_u8
 from procession.net.internet.address import is_multicast
-from procession.net.link.interface import BRIDGE, LOOPBACK
+from procession.net.link.interface import BRIDGE, LOOPBACK, VETH
+from procession.net.marks import NO_MARKS, Marks
 
 if TYPE_CHECKING:
     from procession.net.internet.flow import Flow
@@ -63,16 +64,32 @@ def group_hardware_address(interface: Interface, target: bytes) -> bytes:
 def show_packet(packet: Packet, flow: Flow, hop: int) -> None:
     """Who listens hears `packet` between two routers. Linux: net/core/dev.c, dev_queue_xmit_nit,
     __netif_receive_skb_core."""
+    marks = Marks(packet.mark, packet.priority)
+    network = None
     for crossing in flow.crossings:
-        sockets = crossing.interface.network.packet_sockets
-        if crossing.hop != hop or not sockets:
+        if crossing.hop != hop:
+            continue
+        interface = crossing.interface
+        if not crossing.is_out and interface.kind == VETH:
+            # Linux: net/core/dev.c, __dev_forward_skb2.
+            marks = Marks(marks.mark if interface.network is network else 0, 0)
+        network = interface.network
+        if not network.packet_sockets:
             continue
         size = len(packet.target)
         header = crossing.target + crossing.source + pack_port(ETHERTYPES[size])
-        show_frame(crossing, header, packet.with_header() if size == 4 else packet.with_header_6())
+        whole = packet.with_header() if size == 4 else packet.with_header_6()
+        show_frame(crossing, header, whole, marks=marks)
 
 
-def show_frame(crossing: Crossing, header: bytes, whole: bytes, sender: PacketSocket | None = None) -> None:
+def show_frame(
+    crossing: Crossing,
+    header: bytes,
+    whole: bytes,
+    sender: PacketSocket | None = None,
+    *,
+    marks: Marks = NO_MARKS,
+) -> None:
     """Who listens at an interface hears a frame, but not its sender; of a group one hears it."""
     asked: list[FanoutGroup] = []
     clock = crossing.interface.network.host.clock
@@ -81,10 +98,10 @@ def show_frame(crossing: Crossing, header: bytes, whole: bytes, sender: PacketSo
         if group is None:
             if socket is not sender:
                 clock.spend_delivering()
-                socket.hear(crossing, header, whole)
+                socket.hear(crossing, header, whole, marks)
         elif group not in asked and group.members[0].wants(crossing, header):
             clock.spend_delivering()
             asked.append(group)
             chosen = group.choose(header, whole, is_out=crossing.is_out)
             if chosen is not None and chosen is not sender:
-                chosen.hear(crossing, header, whole)
+                chosen.hear(crossing, header, whole, marks)

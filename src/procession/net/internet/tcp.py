@@ -103,7 +103,8 @@ class TcpSocket(InternetSocket):
     keep back, and what the other end's filter doesn't let in, which was sent `lost_count` times in vain.
     `number_gaps` are how far the next number to send is ahead of the last one that was acknowledged, and of
     the last one that was sent, once there is no connection; `tried_segment_bytes` how long segments to the
-    last one that was tried could have been. `window_clamp` is TCP_WINDOW_CLAMP, 0 for none, `repair` what
+    last one that was tried could have been; `segment_clamp` the length that either end of the connection
+    chose (TCP_MAXSEG), 0 for none. `window_clamp` is TCP_WINDOW_CLAMP, 0 for none, `repair` what
     TCP_REPAIR has changed. `stamps` are still to be told to the `error_queue`, whose entries take
     `arrived_bytes`. `fast_open` is what goes with the SYN, `fast_open_keys` those of TCP_FASTOPEN_KEY.
     """
@@ -132,6 +133,7 @@ class TcpSocket(InternetSocket):
         "phase",
         "repair",
         "seen_as",
+        "segment_clamp",
         "stamps",
         "syn_count",
         "timer",
@@ -169,6 +171,7 @@ class TcpSocket(InternetSocket):
         self.syn_count = 0
         self.number_gaps = (0, 0)
         self.tried_segment_bytes = 0
+        self.segment_clamp = 0
         self.seen_as: Key | None = None
         self.flow: Flow | None = None
         self.fast_open: FastOpen | None = None

@@ -12,7 +12,7 @@ from procession.net.internet.flow import Flow, find_flow
 from procession.net.internet.reuseport import join_group
 from procession.net.internet.tcp_fastopen import take_opening
 from procession.net.internet.tcp_filter import leads_to
-from procession.net.internet.tcp_options import DEFER_ACCEPT, seconds_of
+from procession.net.internet.tcp_options import DEFER_ACCEPT, agree_on_segments, seconds_of
 from procession.net.internet.tcp_phase import UNCONNECTED
 from procession.net.socket import CLOSED, ESTABLISHED, LISTENING, SENDING, SYN_SENT
 from procession.net.socket_filter import copy_filter
@@ -54,6 +54,7 @@ def establish(socket: TcpSocket, listener: TcpSocket, way_back: Flow) -> None:
     connection.local_address, connection.local_port = socket.seen_as[:2]
     connection.remote_address, connection.remote_port = socket.seen_as[2:]
     connection.peer, socket.peer = socket, connection
+    agree_on_segments(socket, connection)
     connection.flow = way_back
     connection.has_port = True
     connection.ports.add(connection)

@@ -58,10 +58,13 @@ NOT_SENT_LOW_WATER = (SOL_TCP, int(TcpOption.TCP_NOTSENT_LOWAT))
 
 _HEADERS_BYTES, _TIMESTAMPS_BYTES = 40, 12
 """What a segment's headers take of an MTU: IPv4's and TCP's, and the timestamps."""
+_HEADERS_BYTES_6 = _HEADERS_BYTES + 20
 _LEAST_SEGMENT_BYTES = 48
 """net.ipv4.tcp_min_snd_mss: however short packets are, a segment has so many bytes with its options."""
 _OFFERED_WINDOW = 0xFFFF << 10
 UNCONNECTED_SEGMENT_BYTES = 536
+_WIDEST_WINDOW = 65_536
+"""What an end offers at first, scaled, once there is a connection."""
 UNANSWERED_SEGMENT_BYTES = {4: UNCONNECTED_SEGMENT_BYTES - 12, 16: 1_220 - 12}
 """How long segments are whose other end hasn't said what it takes, by the length of its address; there is
 room for time stamps. Linux: net/ipv6/tcp_ipv6.c, tcp_v6_connect."""
@@ -247,10 +250,10 @@ def get_tcp_option(socket: TcpSocket, name: int, length: int) -> bytes:
         is_idle = socket.state in (CLOSED, LISTENING)
         if is_under_repair(socket):
             return pack_int(repaired_segment_bytes(socket, _longest_segment(socket)))
+        if not is_idle:
+            return pack_int(told_segment_bytes(socket))
         chosen = options.get((SOL_TCP, name), 0)
-        if chosen or not is_idle:
-            return pack_int(chosen or segment_bytes(socket))
-        return pack_int(socket.tried_segment_bytes or UNCONNECTED_SEGMENT_BYTES)
+        return pack_int(chosen or socket.tried_segment_bytes or UNCONNECTED_SEGMENT_BYTES)
     if name in REPAIR_OPTIONS and name != _REPAIR_OPTIONS:
         return get_repair_option(socket, name, length)
     if name == _FASTOPEN_KEY:
@@ -274,13 +277,19 @@ def _own_clamp(socket: TcpSocket) -> int:
     return 0 if socket.state in (CLOSED, LISTENING) else socket.receive_room >> 1
 
 
+def _is_of_ipv6(socket: TcpSocket) -> bool:
+    return socket.flow is not None and len(socket.flow.target) == 16
+
+
 def _mtu(socket: TcpSocket) -> int:
-    return socket.flow.mtu if socket.flow is not None else LOOPBACK_MTU
+    """Linux: include/net/ip.h, ip_dst_mtu_maybe_forward."""
+    mtu = socket.flow.mtu if socket.flow is not None else LOOPBACK_MTU
+    return mtu if _is_of_ipv6(socket) else min(mtu, LONGEST_PACKET)
 
 
 def _longest_segment(socket: TcpSocket) -> int:
     """How much of an MTU is left behind the headers without options."""
-    return min(_mtu(socket), LONGEST_PACKET) - _HEADERS_BYTES
+    return _mtu(socket) - (_HEADERS_BYTES_6 if _is_of_ipv6(socket) else _HEADERS_BYTES)
 
 
 def segment_bytes(socket: TcpSocket) -> int:
@@ -288,8 +297,27 @@ def segment_bytes(socket: TcpSocket) -> int:
     longest = max(_longest_segment(socket), _LEAST_SEGMENT_BYTES) - _TIMESTAMPS_BYTES
     if socket.repair is not None:
         longest = max(repaired_segment_bytes(socket, longest), _LEAST_SEGMENT_BYTES)
-    chosen = socket.protocol_options.get((SOL_TCP, _MAXSEG), 0)
-    return min(chosen, longest) if chosen else longest
+    chosen = socket.segment_clamp
+    return min(chosen - _TIMESTAMPS_BYTES, longest) if chosen else longest
+
+
+def agree_on_segments(first: TcpSocket, second: TcpSocket) -> None:
+    """Both ends of a new connection send segments as short as either has chosen in its SYN.
+
+    Linux: net/ipv4/tcp_output.c, tcp_connect_init; net/ipv4/tcp_input.c, tcp_parse_options.
+    """
+    chosen = [end.protocol_options.get((SOL_TCP, _MAXSEG), 0) for end in (first, second)]
+    first.segment_clamp = second.segment_clamp = min(filter(None, chosen), default=0)
+
+
+def told_segment_bytes(socket: TcpSocket) -> int:
+    """What TCP_MAXSEG tells of a connection: no segment is longer than half of the widest window that the
+    other end has offered. Linux: include/net/tcp.h, tcp_bound_to_half_wnd.
+    """
+    longest = segment_bytes(socket)
+    has_heard = socket.seen_as is None or socket.bytes_sent or socket.bytes_received
+    window = _WIDEST_WINDOW if has_heard else _longest_segment(socket) - _TIMESTAMPS_BYTES
+    return min(longest, window >> 1)
 
 
 def _tcp_info(socket: TcpSocket) -> bytes:
@@ -308,7 +336,8 @@ def _tcp_info(socket: TcpSocket) -> bytes:
         if socket.fast_open is not None and socket.fast_open.is_accepted:
             info.tcpi_options |= int(TcpInfoOption.TCPI_OPT_SYN_DATA)
         info.tcpi_rto = 200_000
-        info.tcpi_snd_mss = info.tcpi_rcv_mss = info.tcpi_advmss = segment_bytes(socket)
+        info.tcpi_rcv_mss = info.tcpi_advmss = segment_bytes(socket)
+        info.tcpi_snd_mss = told_segment_bytes(socket)
         info.tcpi_pmtu = _mtu(socket)
         info.tcpi_snd_cwnd = 10
         info.tcpi_reordering = 3

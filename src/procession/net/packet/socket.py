@@ -32,6 +32,7 @@ from procession.abi.word import pack_port
 from procession.net.buffer_charge import packet_charge
 from procession.net.internet.frame import HEADER_BYTES, transmit
 from procession.net.link.interface import LOOPBACK
+from procession.net.marks import mark_items
 from procession.net.message import Received
 from procession.net.packet.fanout import join_group, leave_group
 from procession.net.packet.ring import HEADER_BYTES as HEADER_BYTES_OF_RING
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from procession.mm.page_cache import PageCache
     from procession.net.internet.crossing import Crossing
     from procession.net.link.interface import Interface
+    from procession.net.marks import Marks
     from procession.net.message import Control
     from procession.net.network import Network
     from procession.net.packet.fanout import FanoutGroup
@@ -100,7 +102,7 @@ _HARDWARE_BYTES = 6
 class HeardFrame(NamedTuple):
     """A frame that waits to be received: `data` as this socket gets it, of `length` bytes before a filter cut
     it, with the sender's address; it takes `charge` bytes of room. Its header has `header_bytes`; `status`
-    are TP_STATUS_*."""
+    are TP_STATUS_*; `marks` are what went with it."""
 
     data: bytes
     length: int
@@ -108,6 +110,7 @@ class HeardFrame(NamedTuple):
     charge: int
     header_bytes: int
     status: int
+    marks: Marks
 
 
 class PacketSocket(Socket):
@@ -197,7 +200,7 @@ class PacketSocket(Socket):
             return protocol == _ALL and not self.ignores_outgoing
         return protocol in (_ALL, int.from_bytes(header[-2:], "big"))
 
-    def hear(self, crossing: Crossing, header: bytes, whole: bytes) -> None:
+    def hear(self, crossing: Crossing, header: bytes, whole: bytes, marks: Marks) -> None:
         """A frame passes an interface. Linux: net/packet/af_packet.c, packet_rcv."""
         if not self.wants(crossing, header):
             return
@@ -229,7 +232,7 @@ class PacketSocket(Socket):
             return
         self.heard_count += 1
         self.heard_bytes += charge
-        self.frames.append(HeardFrame(data, length, sender, charge, maclen, status))
+        self.frames.append(HeardFrame(data, length, sender, charge, maclen, status, marks))
         self.read_queue.wake_all()
 
     def receive(self, length: int, flags: int) -> Received:
@@ -247,11 +250,12 @@ class PacketSocket(Socket):
         received = Received(frame.data[:length], len(frame.data), 0, frame.sender)
         if len(frame.data) > length:
             received.flags = MSG_TRUNC
+        received.items = mark_items(self.options, frame.marks)
         if self.has_option(_AUXDATA):
             told = TpacketAuxdata(
                 *(frame.status | _USER, frame.length, len(frame.data), 0, frame.header_bytes)
             )
-            received.items = [(_SOL_PACKET, _AUXDATA, told.pack())]
+            received.items.append((_SOL_PACKET, _AUXDATA, told.pack()))
         return received
 
     def has_option(self, name: int) -> bool:
