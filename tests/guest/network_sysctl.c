@@ -236,6 +236,51 @@ static int answers(int fd)
 	return 0;
 }
 
+static double now_s(void)
+{
+	struct timespec now;
+
+	MUST(clock_gettime(CLOCK_MONOTONIC, &now));
+	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+/* SYNs that nobody answers, as the queue is full, are sent again as often as is set. */
+TEST(how_often_a_connection_is_tried)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+	socklen_t length = sizeof(address);
+	int server, fd, one = 1;
+	double start;
+
+	enter();
+	server = new_stream();
+	MUST(bind(server, (struct sockaddr *)&address, sizeof(address)));
+	MUST(listen(server, 0));
+	MUST(getsockname(server, (struct sockaddr *)&address, &length));
+	MUST(connect(new_stream(), (struct sockaddr *)&address, sizeof(address)));
+	CHECK_STRING(shown("ipv4/tcp_syn_retries"), "6");
+	CHECK_STRING(shown("ipv4/tcp_syn_linear_timeouts"), "4");
+	CHECK_ERRNO(set("ipv4/tcp_syn_retries", "0"), EINVAL);
+	CHECK_ERRNO(set("ipv4/tcp_syn_retries", "128"), EINVAL);
+	CHECK_ERRNO(set("ipv4/tcp_syn_linear_timeouts", "128"), EINVAL);
+	CHECK_EQ(set("ipv4/tcp_syn_linear_timeouts", "0"), 0);
+	CHECK_EQ(set("ipv4/tcp_syn_retries", "2"), 0);
+	fd = new_stream();
+	CHECK_EQ(option_of(fd, IPPROTO_TCP, TCP_SYNCNT), 2);
+	MUST(setsockopt(fd, IPPROTO_TCP, TCP_SYNCNT, &one, sizeof(one)));
+	CHECK_EQ(option_of(fd, IPPROTO_TCP, TCP_SYNCNT), 1);
+	/* Again after a second, and two later it's over. */
+	start = now_s();
+	CHECK_ERRNO(connect(fd, (struct sockaddr *)&address, sizeof(address)), ETIMEDOUT);
+	CHECK(now_s() - start > 2.8 && now_s() - start < 4.5);
+	CHECK_EQ(set("ipv4/tcp_syn_linear_timeouts", "1"), 0);
+	CHECK_EQ(set("ipv4/tcp_syn_retries", "1"), 0);
+	/* Twice a second apart, and two later it's over. */
+	start = now_s();
+	CHECK_ERRNO(connect(new_stream(), (struct sockaddr *)&address, sizeof(address)), ETIMEDOUT);
+	CHECK(now_s() - start > 3.8 && now_s() - start < 5.5);
+}
+
 TEST(settings_of_the_newer_protocol)
 {
 	struct sockaddr_in6 elsewhere = {.sin6_family = AF_INET6};

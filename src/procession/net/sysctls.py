@@ -51,6 +51,7 @@ class NetworkSysctls:
     `longest_retry_ms` and `shortest_retry_us` tcp_rto_max_ms and tcp_rto_min_us; `not_sent_low_water`
     tcp_notsent_lowat; `send_rooms` and `receive_rooms` tcp_wmem and tcp_rmem; `has_no_discovery`
     ip_no_pmtu_disc; `reserved_ports` a bit for each port of ip_local_reserved_ports, b"" for none;
+    `syn_retries` tcp_syn_retries, `linear_syn_retries` tcp_syn_linear_timeouts;
     `most_groups` igmp_max_memberships and `most_sources` igmp_max_msf; `option_bytes` core/optmem_max;
     `binds_anywhere_6` and `ignores_echo_6` are IPv6's own.
     `of_every` are those of INTERFACE_SETTINGS that are set for all interfaces, `of_new` what a new one has.
@@ -75,6 +76,7 @@ class NetworkSysctls:
         "keepalive_interval_s",
         "keepalive_probes",
         "keepalive_s",
+        "linear_syn_retries",
         "last_ephemeral",
         "longest_retry_ms",
         "most_backlog",
@@ -91,6 +93,7 @@ class NetworkSysctls:
         "reserved_ports",
         "send_rooms",
         "shortest_retry_us",
+        "syn_retries",
         "tells_data",
         "time_to_live",
     )
@@ -120,6 +123,7 @@ class NetworkSysctls:
         self.queue_length = DATAGRAM_QUEUE_LENGTH
         self.receive_rooms, self.send_rooms = RECEIVE_ROOMS, SEND_ROOMS
         self.reserved_ports = b""
+        self.syn_retries, self.linear_syn_retries = 6, 4
         self.tells_data = 1
         self.of_every = INTERFACE_SETTINGS.copy()
         self.of_new = INTERFACE_SETTINGS.copy()

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 
 _KEY = Words("<4I")
-_RETRIES = 6
-"""net.ipv4.tcp_syn_retries."""
 _INT_MIN, _INT_MAX, _UINT_MAX = -(2**31), 2**31 - 1, 2**32 - 1
 _MOST_SECONDS = _INT_MAX // 250
 """What an int holds in ticks of CONFIG_HZ=250."""
@@ -59,15 +57,6 @@ def _store_number(name: str, least: int, most: int, kernel: Kernel, data: bytes)
 def _number(name: str, least: int, most: int) -> SystemFile:
     """A number of the network's `sysctls`, which can be set."""
     return SystemFile(0o644, partial(_show_number, name), partial(_store_number, name, least, most))
-
-
-def _show_fixed(value: int, kernel: Kernel) -> bytes:
-    return b"%d\n" % value
-
-
-def _fixed(value: int) -> SystemFile:
-    """A number that can't be set."""
-    return SystemFile(0o444, partial(_show_fixed, value))
 
 
 def _show_ports(kernel: Kernel) -> bytes:
@@ -283,7 +272,8 @@ NETWORK_SYSCTLS: SystemTree = {
         b"tcp_rmem": _rooms("receive_rooms"),
         b"tcp_rto_max_ms": _number("longest_retry_ms", 1_000, 120_000),
         b"tcp_rto_min_us": _number("shortest_retry_us", 1, _INT_MAX),
-        b"tcp_syn_retries": _fixed(_RETRIES),
+        b"tcp_syn_linear_timeouts": _number("linear_syn_retries", 0, 127),
+        b"tcp_syn_retries": _number("syn_retries", 1, 127),
         b"tcp_wmem": _rooms("send_rooms"),
     },
     b"ipv6": {

@@ -14,6 +14,7 @@ from procession.net.internet.tcp_fastopen import take_opening
 from procession.net.internet.tcp_filter import leads_to
 from procession.net.internet.tcp_options import DEFER_ACCEPT, agree_on_segments, seconds_of
 from procession.net.internet.tcp_phase import UNCONNECTED
+from procession.net.internet.tcp_retries import connect_timeout_ns
 from procession.net.socket import CLOSED, ESTABLISHED, LISTENING, SENDING, SYN_SENT
 from procession.net.socket_filter import copy_filter
 
@@ -145,7 +146,7 @@ def admit(listener: TcpSocket) -> None:
         attempt.network.tcp.stop_timer(attempt)
         way_back = find_way_back(attempt, listener.network)
         if way_back is None:
-            attempt.network.tcp.start_timer(attempt)
+            attempt.network.tcp.start_timer(attempt, connect_timeout_ns(attempt))
         else:
             establish(attempt, listener, way_back)
 

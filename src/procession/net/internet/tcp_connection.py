@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 TIME_WAIT = int(TcpState.TCP_TIME_WAIT)
 TIME_WAIT_NS = 60 * 10**9
-CONNECT_TIMEOUT_NS = 127 * 10**9
-"""How long SYNs are sent again: net.ipv4.tcp_syn_retries, 6."""
 CONNECT_TIMER = "tcp-connect"
 SEARCH_NS = 200_000_000
 """How long until what wasn't acknowledged is sent again (TCP_RTO_MIN)."""
@@ -90,7 +88,7 @@ class TcpConnections:
             del self.over[wait.key]
             self.ports.remove(wait)
 
-    def start_timer(self, socket: TcpSocket, delay_ns: int = CONNECT_TIMEOUT_NS) -> None:
+    def start_timer(self, socket: TcpSocket, delay_ns: int) -> None:
         """`socket` tries to connect; not for ever."""
         deadline_ns = self.host.clock.now_ns + delay_ns
         socket.timer = self.host.timers.add(deadline_ns, CONNECT_TIMER, socket)

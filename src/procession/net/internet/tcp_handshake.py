@@ -14,16 +14,15 @@ from procession.net.internet.tcp_connection import find_listener
 from procession.net.internet.tcp_distance import is_choosy
 from procession.net.internet.tcp_fastopen import data_in_syn
 from procession.net.internet.tcp_filter import arrival, lets_connect, send_again
+from procession.net.internet.tcp_retries import connect_timeout_ns, most_retries, wait_s
 from procession.net.socket import SYN_SENT
 
 if TYPE_CHECKING:
     from procession.net.internet.tcp import TcpSocket
 
 _FIN_WAIT2 = int(TcpState.TCP_FIN_WAIT2)
-_RETRIES_S = (1, 2, 3, 7, 15, 31, 63, 127)
-"""When a SYN that nobody has answered is looked at again, since the first: when the neighbour is asked for
-once more, when it is sent again, and when that is given up (net.ipv4.tcp_syn_retries, 6)."""
-_NEIGHBOUR_FAILS_S = 3
+_NEIGHBOUR_FAILS_AFTER = 3
+"""So many SYNs, a second apart, is a neighbour asked for (mcast_solicit)."""
 
 
 def send_syn(socket: TcpSocket, flow: Flow) -> None:
@@ -42,7 +41,7 @@ def send_syn(socket: TcpSocket, flow: Flow) -> None:
         socket.end(way.error.number)
         return
     count = socket.syn_count
-    if way.outcome == UNRESOLVED and count and _RETRIES_S[count - 1] >= _NEIGHBOUR_FAILS_S:
+    if way.outcome == UNRESOLVED and count >= _NEIGHBOUR_FAILS_AFTER:
         socket.end(EHOSTUNREACH.number)
         return
     if way.outcome == DELIVERED:
@@ -68,7 +67,7 @@ def send_syn(socket: TcpSocket, flow: Flow) -> None:
                 socket.state = SYN_SENT
                 listener.attempts.append(socket)
                 socket.listener = listener
-                socket.network.tcp.start_timer(socket)
+                socket.network.tcp.start_timer(socket, connect_timeout_ns(socket))
             else:
                 establish(socket, listener, way_back)
             return
@@ -84,9 +83,8 @@ def _wait_unless_refused(socket: TcpSocket) -> None:
 
 def _wait_for_answer(socket: TcpSocket) -> None:
     count = socket.syn_count
-    before = _RETRIES_S[count - 1] if count else 0
     socket.syn_count = count + 1
-    socket.network.tcp.start_timer(socket, (_RETRIES_S[count] - before) * NS_PER_S)
+    socket.network.tcp.start_timer(socket, wait_s(socket, count) * NS_PER_S)
 
 
 def connection_timed_out(socket: TcpSocket) -> None:
@@ -98,7 +96,7 @@ def connection_timed_out(socket: TcpSocket) -> None:
     if socket.state != SYN_SENT:
         _look_again(socket)
         return
-    if socket.listener is not None or socket.syn_count >= len(_RETRIES_S):
+    if socket.listener is not None or socket.syn_count > most_retries(socket):
         socket.end(ETIMEDOUT.number)
         return
     assert socket.remote_address is not None

@@ -83,7 +83,7 @@ _RULES: dict[int, Rule] = {
         (TcpOption.TCP_KEEPIDLE, Rule(7200, 1, 32_767, sysctl="keepalive_s")),
         (TcpOption.TCP_KEEPINTVL, Rule(75, 1, 32_767, sysctl="keepalive_interval_s")),
         (TcpOption.TCP_KEEPCNT, Rule(9, 1, 127, sysctl="keepalive_probes")),
-        (TcpOption.TCP_SYNCNT, Rule(6, 1, 127)),
+        (TcpOption.TCP_SYNCNT, Rule(6, 1, 127, sysctl="syn_retries")),
         (TcpOption.TCP_LINGER2, Rule(60, sysctl="final_wait_s")),
         (TcpOption.TCP_DEFER_ACCEPT, Rule(0)),
         (TcpOption.TCP_WINDOW_CLAMP, Rule(0)),
