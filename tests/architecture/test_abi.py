@@ -48,6 +48,7 @@ HEADERS: dict[str, tuple[str, ...]] = {
     "fadvise": ("linux/fadvise.h",),
     "file_mode": ("linux/stat.h linux/fs.h dirent.h unistd.h",),
     "flow_label": ("linux/in6.h",),
+    "arp": ("linux/if_arp.h",),
     "route_entry": ("linux/route.h",),
     "futex": ("linux/futex.h",),
     "ethtool": ("linux/ethtool.h",),

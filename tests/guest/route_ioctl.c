@@ -1,8 +1,9 @@
-/* Routes that are added and removed by ioctl(2), as route(8) does. */
+/* Routes and neighbours that are added and removed by ioctl(2), as route(8) and arp(8) do. */
 #include "own_network.h"
 
 #include <arpa/inet.h>
 #include <linux/if_tun.h>
+#include <net/if_arp.h>
 #include <net/route.h>
 
 static int control;
@@ -120,4 +121,50 @@ ROOTS_TEST(routes_of_ipv6)
 	entry.rtmsg_dst_len = 129;
 	CHECK_ERRNO(ioctl(six, SIOCADDRT, &entry), EINVAL);
 	CHECK_ERRNO(ioctl(six, SIOCADDRT, bad_address()), EFAULT);
+}
+
+static struct arpreq told;
+
+/* A request about who has an address, which at first has the hardware address 2:1:2:3:4:5. */
+static int neighbour(unsigned long request, const char *address, int flags, const char *device, int type)
+{
+	told = (struct arpreq){.arp_pa = of(address), .arp_flags = flags, .arp_ha = {.sa_family = (unsigned short)type, .sa_data = {2, 1, 2, 3, 4, 5}}};
+	strcpy(told.arp_dev, device);
+	return ERRNO_OF(ioctl(control, request, &told));
+}
+
+ROOTS_TEST(neighbours)
+{
+	enter();
+	make_interface();
+	CHECK_EQ(neighbour(SIOCSARP, "10.0.0.2", ATF_COM, "", ARPHRD_ETHER), 0);
+	CHECK_EQ(neighbour(SIOCSARP, "10.0.0.3", ATF_PERM, "d0", 0), 0);
+	memset(&told.arp_ha, 0, sizeof(told.arp_ha));
+	CHECK_EQ(neighbour(SIOCGARP, "10.0.0.3", 0, "d0", 0), 0);
+	CHECK_EQ(told.arp_flags, ATF_COM | ATF_PERM);
+	CHECK_EQ(told.arp_ha.sa_family, ARPHRD_ETHER);
+	CHECK_EQ(memcmp(told.arp_ha.sa_data, "\2\1\2\3\4\5", 6), 0);
+	CHECK_STRING(told.arp_dev, "d0");
+	CHECK_EQ(neighbour(SIOCGARP, "10.0.0.2", 0, "d0", 0), 0);
+	CHECK_EQ(told.arp_flags, ATF_COM);
+	CHECK_EQ(neighbour(SIOCGARP, "10.0.0.2", 0, "", 0), ENODEV);
+	CHECK_EQ(neighbour(SIOCGARP, "10.0.0.9", 0, "d0", 0), ENXIO);
+	CHECK_EQ(neighbour(SIOCGARP, "10.0.0.2", ATF_NETMASK, "d0", 0), EINVAL);
+	CHECK_EQ(neighbour(SIOCSARP, "10.0.0.4", 0, "d0", 0), EINVAL);
+	CHECK_EQ(neighbour(SIOCSARP, "10.0.0.4", ATF_COM, "d0", ARPHRD_LOOPBACK), EINVAL);
+	CHECK_EQ(neighbour(SIOCSARP, "10.0.0.4", ATF_COM | ATF_DONTPUB, "d0", 0), EINVAL);
+	CHECK_EQ(neighbour(SIOCSARP, "10.0.0.4", ATF_COM, "nothing9", 0), ENODEV);
+	CHECK_EQ(neighbour(SIOCSARP, "10.0.0.1", ATF_COM, "", ARPHRD_ETHER), EINVAL);
+	CHECK_EQ(neighbour(SIOCSARP, "192.168.9.9", ATF_COM, "", 0), ENETUNREACH);
+	CHECK_EQ(neighbour(SIOCDARP, "10.0.0.3", 0, "", 0), 0);
+	CHECK_EQ(neighbour(SIOCDARP, "10.0.0.3", 0, "d0", 0), ENXIO);
+	CHECK_EQ(neighbour(SIOCDARP, "10.0.0.3", ATF_PUBL, "d0", 0), ENOENT);
+	told.arp_pa.sa_family = AF_INET6;
+	CHECK_ERRNO(ioctl(control, SIOCGARP, &told), EPFNOSUPPORT);
+	CHECK_ERRNO(ioctl(control, SIOCSARP, bad_address()), EFAULT);
+	CHECK_ERRNO(ioctl((int)MUST(socket(AF_INET6, SOCK_DGRAM, 0)), SIOCGARP, &told), ENOTTY);
+	MUST(setresuid(NOBODY, NOBODY, NOBODY));
+	CHECK_ERRNO(ioctl(control, SIOCSARP, bad_address()), EPERM);
+	CHECK_EQ(neighbour(SIOCGARP, "10.0.0.2", 0, "d0", 0), 0);
+	CHECK_EQ(neighbour(SIOCDARP, "10.0.0.2", 0, "d0", 0), EPERM);
 }

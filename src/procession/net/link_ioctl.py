@@ -37,6 +37,7 @@ from procession.net.link_change import (
     set_hardware_address,
     set_mtu,
 )
+from procession.net.netlink.arp_ioctl import ARP_REQUESTS, neighbour_ioctl
 from procession.net.netlink.route_ioctl import ROUTE_REQUESTS, change_by_ioctl
 from procession.net.timestamp import STAMP_REQUESTS
 
@@ -155,6 +156,9 @@ def interface_ioctl(socket: Socket, request: int, argument: int, memory: UserMem
         raise ENOTTY
     if request in ROUTE_REQUESTS and socket.family in _WITH_ROUTES:
         change_by_ioctl(socket, request, argument, memory)
+        return 0
+    if request in ARP_REQUESTS and socket.family in _WITH_ADDRESSES:
+        neighbour_ioctl(socket, request, argument, memory)
         return 0
     if socket.family == _AF_INET6 and request in (_SIOCSIFADDR, _SIOCDIFADDR, _SIOCSIFDSTADDR):
         _change_address_6(socket, request, memory.read(argument, _IN6_IFREQ.size))

@@ -15,6 +15,7 @@ from procession.net.netlink.attributes import Answer, Message, Request, attribut
 
 if TYPE_CHECKING:
     from procession.net.internet.neighbour import Neighbour
+    from procession.net.link.interface import Interface
 
 _DST, _LLADDR = int(NeighbourAttribute.NDA_DST), int(NeighbourAttribute.NDA_LLADDR)
 _UNICAST = int(RouteType.RTN_UNICAST)
@@ -82,10 +83,7 @@ def change_neighbour(request: Request, *, is_new: bool) -> None:
     if not is_new:
         if entry is None:
             raise ENOENT
-        entry.state = FAILED
-        network.neighbour_changed(entry, is_there=False)
-        forget(entry)
-        network.topology_changed()
+        remove_neighbour(entry)
         return
     hardware_address = found.get(_LLADDR)
     if hardware_address is not None and len(hardware_address) < len(interface.hardware_address):
@@ -100,10 +98,26 @@ def change_neighbour(request: Request, *, is_new: bool) -> None:
         if state in (PERMANENT, REACHABLE, STALE):
             raise EINVAL("link address not specified")
         return
+    set_neighbour(interface, address, hardware_address[:6], state)
+
+
+def set_neighbour(interface: Interface, address: bytes, hardware_address: bytes, state: int) -> None:
+    """Somebody says who has an address. Raises OutOfFrames. Linux: net/core/neighbour.c, __neigh_update."""
+    network = interface.network
+    entry = network.neighbours.get((interface, address))
     if entry is not None:
         entry.state = STALE
     else:
         network.account_address(1)
         network.account_address(-1)
-    learn(interface, address, hardware_address[:6], state)
+    learn(interface, address, hardware_address, state)
+    network.topology_changed()
+
+
+def remove_neighbour(entry: Neighbour) -> None:
+    """Somebody says that it isn't to be believed. Linux: net/core/neighbour.c, neigh_remove_one."""
+    network = entry.interface.network
+    entry.state = FAILED
+    network.neighbour_changed(entry, is_there=False)
+    forget(entry)
     network.topology_changed()
