@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-# Module hashlib loads OpenSSL, which takes longer than the first snapshot of a small machine.
-from _blake2 import blake2b
 from array import array
 from collections import deque
 from struct import Struct
 from typing import TYPE_CHECKING, Any
 
+from procession.abi.blake2 import blake2b
 from procession.hardware.physical_memory import PAGE_SHIFT, PAGE_SIZE, PhysicalMemory
 
 if TYPE_CHECKING:

@@ -9,14 +9,12 @@ tuples of numbers.
 from __future__ import annotations
 
 import marshal
-
-# Module hashlib loads OpenSSL, which takes longer than the first snapshot of a small machine.
-from _blake2 import blake2b
 from array import array
 from enum import Enum
 from itertools import islice, repeat
 from typing import Any
 
+from procession.abi.blake2 import blake2b
 from procession.snapshot.record import Record
 from procession.snapshot.shape import UNSET, SetShape, is_layout, shape_of
 from procession.snapshot.table import ObjectTable

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-# Module hashlib loads OpenSSL, which takes longer than the first snapshot of a small machine.
-from _blake2 import blake2b
 from array import array
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from procession.abi.blake2 import blake2b
 from procession.hardware.physical_memory import PAGE_SHIFT, PAGE_SIZE
 from procession.snapshot.frozen_memory import FrozenMemory, freeze
 from procession.snapshot.shared_list import LEAF_SIZE, KeptList, SharedList

@@ -8,11 +8,9 @@ few places. So the call is led through code that looks at these alone, and does 
 from __future__ import annotations
 
 import ctypes
-
-# Module hashlib loads OpenSSL, which takes longer than what is gained here.
-from _blake2 import blake2b
 from typing import TYPE_CHECKING, Final
 
+from procession.abi.blake2 import blake2b
 from procession.hardware.engines.unicorn_machine_code import Assembly, d32, q
 
 if TYPE_CHECKING:

@@ -16,9 +16,6 @@ import mmap
 import os
 import stat
 import zlib
-
-# Module hashlib loads OpenSSL, which takes longer than all that is hashed here.
-from _blake2 import blake2b
 from bisect import bisect_left
 from collections.abc import Sequence
 from contextlib import suppress
@@ -26,6 +23,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from procession.abi.blake2 import blake2b
 from procession.abi.word import Words, pack_array, pack_u64
 from procession.hardware.translation import layout
 from procession.hardware.translation.decode import LONGEST_INSTRUCTION
