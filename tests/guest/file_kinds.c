@@ -190,6 +190,25 @@ TEST(requests_for_ranges_of_blocks)
 	CHECK_ERRNO(ioctl(instance, TCGETS, nothing), EINVAL);
 }
 
+TEST(files_of_the_machine_are_watched_and_those_of_a_process_not)
+{
+	static const char *const machine[] = {"/proc/cmdline", "/proc/meminfo", "/proc/stat", "/proc/self/net/unix",
+	                                      "/proc/swaps", "/proc/sys/kernel/pid_max", "/proc/sysvipc/msg", "/proc/uptime"};
+	static const char *const process[] = {"/proc/self/cgroup", "/proc/self/comm", "/proc/self/fdinfo/0", "/proc/self/maps",
+	                                      "/proc/self/mountstats", "/proc/self/stat", "/proc/self/uid_map", "/proc"};
+	struct pollfd polled = {.events = POLLIN | POLLOUT | POLLPRI | POLLRDNORM | POLLWRNORM};
+
+	for (size_t i = 0; i < LENGTH(machine); i++) {
+		polled.fd = opened(machine[i], O_RDONLY);
+		CHECK_EQ(watched(polled.fd), 0);
+		CHECK_EQ(poll(&polled, 1, 0), 1);
+		CHECK_EQ(polled.revents, POLLIN | POLLRDNORM | (strcmp(machine[i], "/proc/swaps") ? POLLOUT | POLLWRNORM : 0));
+		MUST(close(polled.fd));
+	}
+	for (size_t i = 0; i < LENGTH(process); i++)
+		CHECK_EQ(watched(opened(process[i], O_RDONLY)), EPERM);
+}
+
 TEST(readiness_is_signalled_by_few)
 {
 	int on = 1, master, slave, ends[2];

@@ -59,8 +59,6 @@ class FramesFile(PositionedFile):
 
     __slots__ = ("kernel",)
 
-    can_poll = False
-
     def __init__(self, path: Path, flags: int, subject: Subject, kernel: Kernel) -> None:
         super().__init__(path, flags, subject)
         self.kernel = kernel

@@ -24,7 +24,7 @@ from procession.procfs.locks import show_locks
 from procession.procfs.physical_pages import open_page_counts, open_page_flags, open_page_groups
 from procession.procfs.process_memory import resident_entries
 from procession.procfs.slab_info import show_slabs
-from procession.procfs.system_directory import PressureKind, SystemFile
+from procession.procfs.system_directory import PressureKind, SystemFile, open_swaps
 from procession.procfs.sysvipc import show_queues, show_segments, show_semaphores
 from procession.procfs.terminal import show_disciplines, show_drivers
 from procession.procfs.zones import show_free_blocks, show_zones
@@ -368,7 +368,7 @@ TREE: SystemTree = {
     b"slabinfo": SystemFile(0o400, show_slabs),
     b"softirqs": SystemFile(0o444, show_soft_interrupts),
     b"stat": SystemFile(0o444, show_stat),
-    b"swaps": SystemFile(0o444, show_swaps),
+    b"swaps": SystemFile(0o444, show_swaps, None, open_swaps),
     b"sys": {},
     b"sysvipc": {
         b"msg": SystemFile(0o444, show_queues),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from procession.abi.errno import EIO, ENOENT
 from procession.abi.file_mode import S_IFMT
+from procession.fs.file import POLLIN, POLLRDNORM
 from procession.fs.inode import DirectoryEntry, Inode
 from procession.procfs.inode import ProcDirectory, ProcFile, ProcLink, RecordsFile
 from procession.procfs.pressure import PressureInode
@@ -154,9 +155,7 @@ class SystemInode(ProcFile):
             from procession.procfs.sysctl_poll import ParameterFile
 
             return ParameterFile(path, flags, subject, self, self.changes(), is_text=self.file.is_text)
-        if not self.file.permissions & 0o222:
-            return RecordsFile(path, flags, subject, self)
-        return super().open(path, flags, subject, progress)
+        return SystemRecordsFile(path, flags, subject, self)
 
     def changes(self) -> NameChanges | None:
         """What counts how often the parameter has changed; None if nothing does."""
@@ -172,6 +171,36 @@ class SystemInode(ProcFile):
         if store is None:
             raise EIO("can't be written")
         store(self.proc.kernel, data)
+
+
+class SystemRecordsFile(RecordsFile):
+    """An open file of the fixed tree, which can be watched though it tells of nothing, unlike a process's.
+
+    Linux: fs/proc/inode.c, proc_reg_poll.
+    """
+
+    __slots__ = ()
+
+    can_poll: ClassVar[bool] = True
+
+
+class SwapsFile(SystemRecordsFile):
+    """An open /proc/swaps, which tells of swap space that comes and goes: of none.
+
+    Linux: mm/swapfile.c, swaps_poll.
+    """
+
+    __slots__ = ()
+
+    def poll_mask(self) -> int:
+        return POLLIN | POLLRDNORM
+
+
+def open_swaps(kernel: Kernel, path: Path, flags: int, subject: Subject) -> File:
+    """Open /proc/swaps."""
+    inode = path.inode
+    assert isinstance(inode, SystemInode)
+    return SwapsFile(path, flags, subject, inode)
 
 
 def _check_sysctl(
