@@ -6,6 +6,8 @@
 #include <sched.h>
 #include <stdio.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/sysmacros.h>
 #include <sys/uio.h>
@@ -145,6 +147,56 @@ TEST(parameters_are_polled)
 	CHECK_EQ(polled.revents, POLLIN | POLLPRI | POLLERR);
 	CHECK_EQ(poll(&polled, 1, 0), 1);
 	CHECK_EQ(polled.revents, POLLIN);
+}
+
+TEST(files_of_the_machine_are_read_and_mapped_by_their_kind)
+{
+	static const char *const records[] = {"/proc/cpuinfo", "/proc/net/softnet_stat", "/proc/stat", "/proc/uptime"};
+	static const char *const buffers[] = {"/proc/net/snmp", "/proc/net/unix", "/proc/swaps", "/proc/sysvipc/shm"};
+	char byte;
+	struct iovec part = {&byte, 1};
+	int ends[2];
+
+	MUST(pipe(ends));
+	for (size_t i = 0; i < LENGTH(records); i++) {
+		int fd = (int)MUST(open(records[i], O_RDONLY));
+
+		CHECK_EQ(splice(fd, NULL, ends[1], NULL, 1, 0), 1);
+		CHECK_EQ(sendfile(ends[1], fd, NULL, 1), 1);
+		CHECK_ERRNO(mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0), EIO);
+		MUST(close(fd));
+	}
+	for (size_t i = 0; i < LENGTH(buffers); i++) {
+		int fd = (int)MUST(open(buffers[i], O_RDONLY));
+
+		CHECK_ERRNO(splice(fd, NULL, ends[1], NULL, 1, 0), EINVAL);
+		CHECK_ERRNO(sendfile(ends[1], fd, NULL, 1), EINVAL);
+		CHECK_ERRNO(preadv2(fd, &part, 1, 0, RWF_NOWAIT), EOPNOTSUPP);
+		CHECK_EQ(preadv2(fd, &part, 1, 0, RWF_HIPRI), 1);
+		CHECK_EQ(readv(fd, &part, 1), 1);
+		CHECK_EQ(lseek(fd, 0, SEEK_CUR), 1);
+		CHECK_ERRNO(mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, fd, 0), EIO);
+		MUST(close(fd));
+	}
+	CHECK_ERRNO(mmap(NULL, 4096, PROT_READ, MAP_SHARED, (int)MUST(open("/proc/self/stat", O_RDONLY)), 0), ENODEV);
+}
+
+TEST(who_may_change_files_of_the_machine)
+{
+	CHECK_ERRNO(chmod("/proc/self/status", 0444), EPERM);
+	CHECK_ERRNO(chmod("/proc/self/net", 0555), EPERM);
+	CHECK_ERRNO(chmod("/proc/sys/kernel/ostype", 0444), EPERM);
+	CHECK_ERRNO(chown("/proc/sys/kernel/ostype", geteuid(), (gid_t)-1), EPERM);
+	CHECK_ERRNO(open("/proc/net/unix", O_WRONLY), EACCES);
+	CHECK_ERRNO(open("/proc/net/tcp", O_RDWR), EACCES);
+	if (geteuid() != 0) {
+		CHECK_ERRNO(chmod("/proc/uptime", 0444), EPERM);
+		return;
+	}
+	CHECK_OK(chmod("/proc/uptime", 0444));
+	CHECK_OK(chmod("/proc/sysvipc", 0555));
+	CHECK_OK(chown("/proc/uptime", 0, 0));
+	MUST(close((int)MUST(open("/proc/net/snmp", O_RDWR))));
 }
 
 TEST(ends_of_directories)

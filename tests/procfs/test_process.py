@@ -340,7 +340,7 @@ def test_others_see_little_of_a_process(proc: Proc) -> None:
     assert proc.inode("self/status").uid == 0
 
 
-def test_nothing_can_be_created_removed_or_given_a_mode(proc: Proc) -> None:
+def test_nothing_can_be_created_or_removed(proc: Proc) -> None:
     for name in ("", "self", "sys", "sys/kernel", "self/fd"):
         directory, subject = proc.inode(name), proc.task.credentials
         place = b"/proc/" + name.encode() + b"/new"
@@ -350,8 +350,17 @@ def test_nothing_can_be_created_removed_or_given_a_mode(proc: Proc) -> None:
             make_directory(proc.task.fs, subject, place)
         with pytest.raises(EPERM):
             directory.unlink(b"stat")
-        with pytest.raises(EPERM):
-            directory.set_attributes(mode=0o777)
+        if name:
+            with pytest.raises(EPERM):
+                directory.set_attributes(mode=0o777)
+
+
+def test_files_of_the_machine_are_given_modes(proc: Proc) -> None:
+    for name in ("", "stat", "fs", "sysvipc", "sysvipc/shm", "pressure/cpu"):
+        proc.inode(name).set_attributes(mode=0o700)
+        assert proc.inode(name).mode & 0o777 == 0o700
+    with pytest.raises(EPERM):
+        proc.inode("sys/kernel/ostype").set_attributes(uid=0)
 
 
 def test_limits_has_the_columns_of_linux(proc: Proc) -> None:

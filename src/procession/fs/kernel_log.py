@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from procession.abi.duration import NS_PER_S
 from procession.abi.errno import EAGAIN, EINVAL, EIO, EPERM, EPIPE, ESPIPE
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from procession.fs.dentry import Path
     from procession.fs.permission import Subject
     from procession.fs.vfs import Clock
+    from procession.mm.page_cache import PageCache
 
 BUFFER_BYTES = 1 << 17
 """How much text the log keeps (Linux: kernel/printk/printk.c, __LOG_BUF_LEN)."""
@@ -285,6 +286,7 @@ class LogLinesFile(File):
     __slots__ = ("log",)
 
     is_seekable = True
+    takes_read_flags: ClassVar[bool] = False
 
     def __init__(self, path: Path, flags: int, subject: Subject, log: KernelLog) -> None:
         super().__init__(path, flags, subject)
@@ -307,6 +309,10 @@ class LogLinesFile(File):
         raise EIO
 
     def write_at(self, offset: int, data: bytes) -> int:
+        raise EIO
+
+    def mappable(self) -> PageCache | None:
+        """Linux: fs/proc/inode.c, proc_reg_mmap."""
         raise EIO
 
     def seek(self, offset: int, whence: int) -> int:

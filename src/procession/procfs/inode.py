@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, NoReturn, Protocol
 
 from procession.abi.errno import EACCES, EIO, EPERM
 from procession.abi.open_flags import O_ACCMODE
@@ -38,7 +38,7 @@ class Source(Protocol):
 
 
 class ProcInode(Inode):
-    """What the inodes of proc have in common: nothing can be created, removed or given another mode."""
+    """What the inodes of proc have in common: nothing is created or removed, and modes stay, as a rule."""
 
     __slots__ = ("proc",)
 
@@ -56,10 +56,13 @@ class ProcInode(Inode):
         atime_ns: int | None = None,
         mtime_ns: int | None = None,
     ) -> None:
-        # Linux: fs/proc/base.c, proc_nochmod_setattr.
-        if mode is not None:
+        self.check_change(changes_mode=mode is not None, changes_owner=uid is not None or gid is not None)
+        super().set_attributes(mode=mode, uid=uid, gid=gid, atime_ns=atime_ns, mtime_ns=mtime_ns)
+
+    def check_change(self, *, changes_mode: bool, changes_owner: bool) -> None:
+        """Raise EPERM for what isn't to be changed. Linux: fs/proc/base.c, proc_nochmod_setattr."""
+        if changes_mode:
             raise EPERM
-        super().set_attributes(uid=uid, gid=gid, atime_ns=atime_ns, mtime_ns=mtime_ns)
 
 
 class ProcDirectory(ProcInode):
@@ -165,6 +168,11 @@ class GeneratedFile(PositionedFile):
     def seek(self, offset: int, whence: int) -> int:
         """Linux: fs/seq_file.c, seq_lseek."""
         return set_position(self, offset, whence, None)
+
+
+def refuse_mapping() -> NoReturn:
+    """What tells of the machine looks as if it could be mapped. Linux: fs/proc/inode.c, proc_reg_mmap."""
+    raise EIO("nothing of it can be mapped")
 
 
 class SizedFile(GeneratedFile):

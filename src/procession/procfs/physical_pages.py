@@ -3,9 +3,9 @@ mapped, what it is used for, and which control group it's charged to."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
-from procession.abi.errno import EINVAL
+from procession.abi.errno import EINVAL, EIO
 from procession.abi.page_flags import KernelPageFlag
 from procession.abi.word import pack_array
 from procession.fs.file import File, PositionedFile
@@ -14,6 +14,7 @@ from procession.hardware.physical_memory import PAGE_SHIFT
 from procession.kernel.cgroup.memory import MemoryCounter
 from procession.kernel.time.costs import SEEN_FRAME_NS, SHOWN_PAGE_NS
 from procession.mm.vma import ANY_LOCK
+from procession.procfs.inode import refuse_mapping
 from procession.procfs.process_memory import area_entries, is_anonymous, seek_memory
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from procession.fs.permission import Subject
     from procession.kernel.kernel import Kernel
     from procession.mm.address_space import MemoryDescriptor
+    from procession.mm.page_cache import PageCache
 
 _ENTRY_BYTES = 8
 _MOST_ENTRIES = 8192
@@ -59,9 +61,17 @@ class FramesFile(PositionedFile):
 
     __slots__ = ("kernel",)
 
+    takes_read_flags: ClassVar[bool] = False
+
     def __init__(self, path: Path, flags: int, subject: Subject, kernel: Kernel) -> None:
         super().__init__(path, flags, subject)
         self.kernel = kernel
+
+    def mappable(self) -> PageCache | None:
+        return refuse_mapping()
+
+    def write_at(self, offset: int, data: bytes) -> int:
+        raise EIO("there is nothing to write")
 
     def read_at(self, offset: int, length: int) -> bytes:
         if offset % _ENTRY_BYTES or length % _ENTRY_BYTES:

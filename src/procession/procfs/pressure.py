@@ -10,7 +10,7 @@ from procession.fs.inode import S_IFREG
 from procession.fs.mounts.context import parse_number
 from procession.kernel.sched.pressure import FULL, SOME, PressureGroup, PressureTracker, PressureTrigger
 from procession.kernel.security.capability import CAP_SYS_RESOURCE
-from procession.procfs.inode import GeneratedFile, ProcInode
+from procession.procfs.inode import GeneratedFile, ProcInode, refuse_mapping
 
 if TYPE_CHECKING:
     from procession.fs.dentry import Path
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from procession.fs.wait_queue import WaitQueue
     from procession.kernel.cgroup.group import Cgroup
     from procession.kernel.kernel import Kernel
+    from procession.mm.page_cache import PageCache
     from procession.procfs.file_system import ProcFileSystem
 
 _LINES = {b"some": SOME, b"full": FULL}
@@ -90,6 +91,9 @@ class PressureInode(ProcInode):
         super().__init__(superblock, S_IFREG | 0o666, superblock.allocate_static_number())
         self.resource = resource
 
+    def check_change(self, *, changes_mode: bool, changes_owner: bool) -> None:
+        """Linux: fs/proc/generic.c, proc_notify_change."""
+
     def truncate(self, size: int) -> None:
         """Allowed and without effect, as in all of proc."""
 
@@ -103,6 +107,7 @@ class PressureFile(GeneratedFile):
     __slots__ = ("pressure", "resource", "slot")
 
     can_poll = True
+    takes_read_flags: ClassVar[bool] = False
     takes_write_flags: ClassVar[bool] = False
     takes_write_offset: ClassVar[bool] = False
 
@@ -112,6 +117,9 @@ class PressureFile(GeneratedFile):
         self.resource = inode.resource
         self.slot = TriggerSlot()
         super().__init__(path, flags, subject, self)
+
+    def mappable(self) -> PageCache | None:
+        return refuse_mapping()
 
     def show(self, subject: Subject) -> bytes:
         """Linux: kernel/sched/psi.c, psi_show."""

@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
-from procession.abi.errno import EIO, ENOENT
+from procession.abi.errno import EACCES, EIO, ENOENT, EPERM
 from procession.abi.file_mode import S_IFMT
-from procession.fs.file import POLLIN, POLLRDNORM
+from procession.abi.open_flags import O_ACCMODE
+from procession.fs.file import O_RDONLY, POLLIN, POLLRDNORM
 from procession.fs.inode import DirectoryEntry, Inode
-from procession.procfs.inode import ProcDirectory, ProcFile, ProcLink, RecordsFile
+from procession.procfs.inode import (
+    ProcDirectory,
+    ProcFile,
+    ProcLink,
+    RecordsFile,
+    SequenceFile,
+    refuse_mapping,
+)
 from procession.procfs.pressure import PressureInode
 
 if TYPE_CHECKING:
@@ -18,6 +26,7 @@ if TYPE_CHECKING:
     from procession.fs.permission import Subject
     from procession.kernel.kernel import Kernel
     from procession.kernel.namespaces.uts import NameChanges
+    from procession.mm.page_cache import PageCache
     from procession.procfs.file_system import ProcFileSystem
 
     Show = Callable[[Kernel], bytes]
@@ -70,6 +79,12 @@ class SystemDirectory(ProcDirectory):
     def check_permission(self, subject: Subject, mask: int) -> None:
         if not _check_sysctl(self, self.path, subject, mask):
             super().check_permission(subject, mask)
+
+    def check_change(self, *, changes_mode: bool, changes_owner: bool) -> None:
+        if self.path == (b"net",):
+            # It's a process's own.
+            super().check_change(changes_mode=changes_mode, changes_owner=changes_owner)
+        _check_change(self.path, is_wanted=changes_mode or changes_owner)
 
     @property
     def tree(self) -> SystemTree:
@@ -147,6 +162,9 @@ class SystemInode(ProcFile):
         if not _check_sysctl(self, self.path, subject, mask):
             super().check_permission(subject, mask)
 
+    def check_change(self, *, changes_mode: bool, changes_owner: bool) -> None:
+        _check_change(self.path, is_wanted=changes_mode or changes_owner)
+
     def open(self, path: Path, flags: int, subject: Subject, progress: object = None) -> File:
         open_ = self.file.open_
         if open_ is not None:
@@ -155,6 +173,10 @@ class SystemInode(ProcFile):
             from procession.procfs.sysctl_poll import ParameterFile
 
             return ParameterFile(path, flags, subject, self, self.changes(), is_text=self.file.is_text)
+        if self.path[0] == b"net" and self.path[1] not in _WITHOUT_RECORDS and flags & O_ACCMODE != O_RDONLY:
+            raise EACCES("Linux: fs/proc/proc_net.c, seq_open_net")
+        if self.path[0] in _READ_BY_BUFFERS and self.path[-1] != b"softnet_stat":
+            return SystemSequenceFile(path, flags, subject, self)
         return SystemRecordsFile(path, flags, subject, self)
 
     def changes(self) -> NameChanges | None:
@@ -183,8 +205,22 @@ class SystemRecordsFile(RecordsFile):
 
     can_poll: ClassVar[bool] = True
 
+    def mappable(self) -> PageCache | None:
+        return refuse_mapping()
 
-class SwapsFile(SystemRecordsFile):
+
+class SystemSequenceFile(SequenceFile):
+    """One that is read a buffer at a time."""
+
+    __slots__ = ()
+
+    can_poll: ClassVar[bool] = True
+
+    def mappable(self) -> PageCache | None:
+        return refuse_mapping()
+
+
+class SwapsFile(SystemSequenceFile):
     """An open /proc/swaps, which tells of swap space that comes and goes: of none.
 
     Linux: mm/swapfile.c, swaps_poll.
@@ -203,6 +239,15 @@ def open_swaps(kernel: Kernel, path: Path, flags: int, subject: Subject) -> File
     return SwapsFile(path, flags, subject, inode)
 
 
+def _check_change(path: tuple[bytes, ...], *, is_wanted: bool) -> None:
+    """Raise EPERM for a parameter's mode and owner. Others of the tree get what is wanted.
+
+    Linux: fs/proc/proc_sysctl.c, proc_sys_setattr; fs/proc/generic.c, proc_notify_change.
+    """
+    if is_wanted and path and path[0] == b"sys":
+        raise EPERM
+
+
 def _check_sysctl(
     inode: SystemDirectory | SystemInode, path: tuple[bytes, ...], subject: Subject, mask: int
 ) -> bool:
@@ -215,6 +260,10 @@ def _check_sysctl(
     return True
 
 
+_READ_BY_BUFFERS = (b"modules", b"net", b"slabinfo", b"swaps", b"sysvipc")
+"""Below these Linux has no read_iter, but for softnet_stat."""
+_WITHOUT_RECORDS = (b"netstat", b"snmp", b"snmp6", b"sockstat", b"sockstat6", b"softnet_stat")
+"""Those of /proc/net that Linux opens as one text (fs/proc/proc_net.c, single_open_net)."""
 _COUNTED_NAMES = ((b"kernel", b"hostname"), (b"kernel", b"domainname"))
 """The parameters that tell by poll(2) when they change. Linux: kernel/utsname_sysctl.c, uts_kern_table."""
 
