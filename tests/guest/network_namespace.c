@@ -2,6 +2,7 @@
 #include "check.h"
 
 #include <arpa/inet.h>
+#include <ifaddrs.h>
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
 #include <linux/neighbour.h>
@@ -462,6 +463,87 @@ TEST(addresses)
 	CHECK_OK(ioctl(fd, SIOCSIFADDR, &request));
 	CHECK_OK(ioctl(fd, SIOCGIFNETMASK, &request));
 	CHECK_EQ(((struct sockaddr_in *)&request.ifr_netmask)->sin_addr.s_addr, htonl(0xff000000));
+}
+
+static int put_address(int how, const char *text, int prefix, int scope, unsigned flags, unsigned metric, unsigned valid_s)
+{
+	int family = strchr(text, ':') ? AF_INET6 : AF_INET;
+	struct ifaddrmsg address = {
+		.ifa_family = family, .ifa_prefixlen = prefix, .ifa_scope = scope, .ifa_index = if_nametoindex("v0"),
+	};
+	struct ifa_cacheinfo cache = {.ifa_prefered = 0xffffffff, .ifa_valid = valid_s};
+	char local[16];
+	struct request request;
+
+	inet_pton(family, text, local);
+	begin(&request, RTM_NEWADDR, NLM_F_CREATE | how, &address, sizeof(address));
+	add(&request, IFA_LOCAL, local, family == AF_INET ? 4 : 16);
+	if (flags)
+		add(&request, IFA_FLAGS, &flags, sizeof(flags));
+	if (metric)
+		add(&request, IFA_RT_PRIORITY, &metric, sizeof(metric));
+	if (valid_s != 0xffffffff)
+		add(&request, IFA_CACHEINFO, &cache, sizeof(cache));
+	return ask(&request);
+}
+
+TEST(addresses_with_metrics_and_flags)
+{
+	unsigned ever = 0xffffffff;
+
+	new_namespace();
+	MUST(-make_veth("v0", "v1", -1));
+	MUST(-set_up("v0"));
+	MUST(-set_up("v1"));
+	CHECK_EQ(put_address(NLM_F_EXCL, "10.0.0.1", 24, 0, 0, 999, ever), 0);
+	CHECK(strstr(shown("/proc/net/route"), "v0\t0000000A\t00000000\t0001\t0\t0\t999\t00FFFFFF") != NULL);
+	CHECK_EQ(put_address(0, "10.0.0.1", 24, 0, 0, 5, ever), EEXIST);
+	CHECK_EQ(put_address(NLM_F_REPLACE, "10.0.0.1", 24, 0, 0, 5, ever), 0);
+	CHECK(strstr(shown("/proc/net/route"), "v0\t0000000A\t00000000\t0001\t0\t0\t5\t00FFFFFF") != NULL);
+	CHECK(strstr(shown("/proc/net/route"), "\t999\t") == NULL);
+	CHECK_EQ(put_address(NLM_F_EXCL, "10.1.0.1", 24, 0, IFA_F_NOPREFIXROUTE, 0, ever), 0);
+	CHECK(strstr(shown("/proc/net/route"), "0000010A") == NULL);
+	CHECK_EQ(change_route(RTM_NEWROUTE, "10.1.0.0", 24, NULL, "v0", RTN_UNICAST), 0);
+	CHECK_EQ(change_address(RTM_DELADDR, "v0", "10.1.0.1", 24), 0);
+	CHECK(strstr(shown("/proc/net/route"), "0000010A") != NULL);
+
+	CHECK_EQ(put_address(NLM_F_EXCL, "fd00::1", 64, 0, IFA_F_NODAD | IFA_F_HOMEADDRESS | IFA_F_NOPREFIXROUTE, 0, ever), 0);
+	CHECK(strstr(shown("/proc/net/if_inet6"), " 40 00 92       v0") != NULL);
+	CHECK(strstr(shown("/proc/net/ipv6_route"), "fd000000000000000000000000000000 40") == NULL);
+	CHECK_EQ(put_address(NLM_F_EXCL, "fd01::1", 64, 0, IFA_F_NODAD, 77, ever), 0);
+	CHECK(strstr(shown("/proc/net/ipv6_route"), "fd010000000000000000000000000000 40 00000000000000000000000000000000 00 "
+						    "00000000000000000000000000000000 0000004d") != NULL);
+	CHECK_EQ(put_address(NLM_F_REPLACE, "fd01::1", 64, 0, IFA_F_NODAD, 0, ever), 0);
+	CHECK(strstr(shown("/proc/net/ipv6_route"), " 0000004d ") != NULL);
+	CHECK_EQ(put_address(NLM_F_REPLACE, "fd01::1", 64, 0, IFA_F_NODAD | IFA_F_NOPREFIXROUTE, 0, ever), 0);
+	CHECK(strstr(shown("/proc/net/ipv6_route"), " 0000004d ") == NULL);
+	CHECK_EQ(put_address(NLM_F_EXCL, "fd02::1", 65, 0, IFA_F_MANAGETEMPADDR, 0, ever), EINVAL);
+	CHECK_EQ(put_address(NLM_F_EXCL, "fd02::1", 64, 0, IFA_F_MCAUTOJOIN, 0, ever), EINVAL);
+	CHECK_EQ(put_address(NLM_F_EXCL, "fd02::1", 64, 0, 0, 0, 0), EINVAL);
+	CHECK_EQ(put_address(NLM_F_EXCL, "10.2.0.1", 24, 0, 0, 0, 0), EINVAL);
+	CHECK_EQ(put_address(NLM_F_EXCL, "10.2.0.1", 24, 0, 0, 0, 100), EINVAL);
+}
+
+TEST(narrow_addresses_come_first)
+{
+	static const char *const wanted[] = {"10.4.0.1", "10.3.0.1", "10.5.0.1", "10.1.0.1", "10.2.0.1", "10.1.0.2"};
+	struct ifaddrs *list;
+	size_t count = 0;
+
+	new_namespace();
+	MUST(-make_veth("v0", "v1", -1));
+	MUST(-put_address(0, "10.1.0.1", 24, RT_SCOPE_UNIVERSE, 0, 0, 0xffffffff));
+	MUST(-put_address(0, "10.1.0.2", 24, RT_SCOPE_UNIVERSE, 0, 0, 0xffffffff));
+	MUST(-put_address(0, "10.2.0.1", 24, RT_SCOPE_UNIVERSE, 0, 0, 0xffffffff));
+	MUST(-put_address(0, "10.3.0.1", 24, RT_SCOPE_LINK, 0, 0, 0xffffffff));
+	MUST(-put_address(0, "10.4.0.1", 24, RT_SCOPE_HOST, 0, 0, 0xffffffff));
+	MUST(-put_address(0, "10.5.0.1", 24, RT_SCOPE_LINK, 0, 0, 0xffffffff));
+	MUST(getifaddrs(&list));
+	for (struct ifaddrs *one = list; one; one = one->ifa_next)
+		if (one->ifa_addr && one->ifa_addr->sa_family == AF_INET && count < LENGTH(wanted))
+			CHECK_STRING(inet_ntoa(((struct sockaddr_in *)one->ifa_addr)->sin_addr), wanted[count++]);
+	CHECK_EQ(count, LENGTH(wanted));
+	freeifaddrs(list);
 }
 
 TEST(routes)

@@ -6,14 +6,17 @@ from struct import pack, unpack, unpack_from
 
 import pytest
 
-from procession.abi.errno import EBUSY, ECONNREFUSED, ENOBUFS, ENODATA, EPERM, EPROTONOSUPPORT
+from procession.abi.errno import EBUSY, ECONNREFUSED, EINVAL, ENOBUFS, ENODATA, EPERM, EPROTONOSUPPORT
 from procession.hardware.kernel_memory import SOCKET_BUFFER
 from tests.net.conftest import AF_NETLINK, RAW, SOL_SOCKET, SocketCaller
 
+AF_INET, AF_INET6 = 2, 10
 RTM_NEWLINK, RTM_GETLINK, RTM_NEWADDR, RTM_GETADDR, RTM_GETROUTE = 16, 18, 20, 22, 26
 NLMSG_ERROR, NLMSG_DONE = 2, 3
 REQUEST, ACK, DUMP = 1, 4, 0x301
 IFLA_IFNAME, IFA_ADDRESS = 3, 1
+RTM_NEWROUTE, NLM_F_CREATE = 24, 0x400
+RTA_DST, RTA_OIF, RTA_VIA = 1, 4, 18
 SO_RCVBUF = 8
 
 
@@ -91,6 +94,16 @@ def test_routes(call: SocketCaller, fd: int) -> None:
     target = pack("<HH", 8, 1) + bytes((8, 8, 8, 8))
     [(kind, body)] = ask(call, fd, request(RTM_GETROUTE, REQUEST, b"\2\x20" + bytes(10) + target))
     assert (kind, error_in(body)) == (NLMSG_ERROR, 101)
+
+
+def test_a_gateway_of_another_protocol_is_refused(call: SocketCaller, fd: int) -> None:
+    """Linux takes one if it has IPv6: it isn't built."""
+    header = pack("<BBBBBBBBI", AF_INET, 24, 0, 0, 254, 3, 0, 1, 0)
+    for via in (pack("<H16s", AF_INET6, b"\xfe\x80" + b"\1" * 14), pack("<H2s", AF_INET, b"\1\1")):
+        body = header + pack("<HH4s", 8, RTA_DST, bytes((10, 9, 0, 0))) + pack("<HHI", 8, RTA_OIF, 1)
+        body += pack("<HH", 4 + len(via), RTA_VIA) + via + bytes(-len(via) % 4)
+        ((kind, answer),) = ask(call, fd, request(RTM_NEWROUTE, REQUEST | ACK | NLM_F_CREATE, body))
+        assert (kind, error_in(answer)) == (NLMSG_ERROR, EINVAL.number)
 
 
 def test_changes_take_a_capability(call: SocketCaller, fd: int) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EADDRNOTAVAIL, EEXIST
 from procession.abi.netlink import (
+    IFA_F_NOPREFIXROUTE,
     IFA_F_PERMANENT,
     IFA_F_SECONDARY,
     IFAPROT_KERNEL_LL,
@@ -21,6 +22,7 @@ from procession.net.internet.routing import (
     SCOPE_HOST,
     SCOPE_LINK,
     SCOPE_UNIVERSE,
+    UNICAST,
     Route,
     is_within,
     last_of,
@@ -47,7 +49,7 @@ class DeviceAddress:
 
     `peer` is whose net the prefix is of: the address itself, or that of the other end; `net` the address of
     that net, by which each new address is compared with all that are there. `broadcast` and
-    `label` are IPv4's. `flags` are IFA_F_*.
+    `label` are IPv4's. `flags` are IFA_F_*. `metric` is the priority of the route to the net, or 0.
     """
 
     __slots__ = (
@@ -57,6 +59,7 @@ class DeviceAddress:
         "interface",
         "is_ipv6",
         "label",
+        "metric",
         "net",
         "peer",
         "prefix_length",
@@ -75,6 +78,8 @@ class DeviceAddress:
         label: bytes = b"",
         scope: int = SCOPE_UNIVERSE,
         protocol: int = 0,
+        metric: int = 0,
+        flags: int = 0,
     ) -> None:
         self.interface = interface
         self.address = address
@@ -86,12 +91,18 @@ class DeviceAddress:
         self.label = label or interface.name
         self.scope = scope
         self.protocol = protocol
-        self.flags = IFA_F_PERMANENT
+        self.metric = metric
+        self.flags = flags | IFA_F_PERMANENT
 
     @property
     def is_secondary(self) -> bool:
         """Whether there was another address of the same net before this one."""
         return bool(self.flags & IFA_F_SECONDARY)
+
+    @property
+    def has_net_route(self) -> bool:
+        """Whether a route to its net comes and goes with it."""
+        return not self.flags & IFA_F_NOPREFIXROUTE
 
 
 def scope_of_6(address: bytes) -> int:
@@ -134,7 +145,7 @@ def add_address(new: DeviceAddress) -> None:
         rest = [found for found in interface.addresses if not found.is_ipv6]
         interface.addresses = [*rest, *same[:position], new, *same[position:]]
     else:
-        interface.addresses.insert(len(same), new)
+        interface.addresses.insert(_position_of_4(new, same), new)
     network = interface.network
     network.account_address(1)
     network.address_changed(new, is_there=True)
@@ -142,6 +153,47 @@ def add_address(new: DeviceAddress) -> None:
     if interface.is_up:
         _add_net_routes(new)
     network.topology_changed()
+
+
+def _position_of_4(new: DeviceAddress, others: list[DeviceAddress]) -> int:
+    """Where a new address comes among those of IPv4: the first ones of their nets before all others, the
+    narrowest scope first.
+    """
+    if new.is_secondary:
+        return len(others)
+    before = [at for at, other in enumerate(others) if not other.is_secondary and new.scope <= other.scope]
+    return before[-1] + 1 if before else 0
+
+
+def modify_address(address: DeviceAddress, metric: int, flags: int, protocol: int) -> None:
+    """Change what an address is told with, and the route to its net. In `flags` are those that change.
+
+    Linux: net/ipv4/fib_frontend.c, fib_modify_prefix_metric; net/ipv6/addrconf.c, inet6_addr_modify.
+    """
+    interface = address.interface
+    network = interface.network
+    old = [
+        route
+        for route in network.routes.concerned_by(interface, address.address, {address.net})
+        if (route.destination, route.prefix_length) == (address.net, address.prefix_length)
+        and (route.protocol, route.gateway, route.kind) == (RTPROT_KERNEL, None, UNICAST)
+        and route.priority == (address.metric or (IPV6_METRIC if address.is_ipv6 else 0))
+    ]
+    had_net_route = address.has_net_route
+    if address.is_ipv6:
+        metric = metric or address.metric
+    is_other = metric != address.metric
+    address.metric, address.protocol = metric, protocol
+    if address.is_ipv6:
+        address.flags = flags | IFA_F_PERMANENT
+    if is_other or had_net_route != address.has_net_route:
+        if had_net_route:
+            for route in old:
+                network.remove_route(route)
+        if interface.is_up:
+            _add_net_routes(address)
+        network.topology_changed()
+    network.address_changed(address, is_there=True)
 
 
 def remove_address(old: DeviceAddress) -> None:
@@ -210,7 +262,8 @@ class _WhatIsLeft:
         """`address` is counted once more, or once less."""
         net, broadcast = (address.net, address.prefix_length), address.broadcast
         self.addresses[address.address] = self.addresses.get(address.address, 0) + count
-        self.nets[net] = self.nets.get(net, 0) + count
+        if address.has_net_route:
+            self.nets[net] = self.nets.get(net, 0) + count
         if broadcast is not None:
             self.broadcasts[broadcast] = self.broadcasts.get(broadcast, 0) + count
 
@@ -244,7 +297,7 @@ def _is_of(route: Route, old: DeviceAddress, left: _WhatIsLeft) -> bool:
     if route.kind == BROADCAST and route.destination == old.broadcast:
         return not left.broadcasts.get(route.destination)
     is_net = (route.destination, route.prefix_length) == (old.net, old.prefix_length)
-    if not is_net or route.gateway is not None or route.protocol != RTPROT_KERNEL:
+    if not is_net or route.gateway is not None or route.protocol != RTPROT_KERNEL or not old.has_net_route:
         return False
     return not left.nets.get((old.net, old.prefix_length))
 
@@ -278,8 +331,8 @@ def _add_net_routes(new: DeviceAddress) -> None:
     network = interface.network
     wanted: list[Route] = []
     if new.is_ipv6:
-        if new.prefix_length < 128:
-            wanted.append(Route(new.net, new.prefix_length, interface, priority=IPV6_METRIC))
+        if new.prefix_length < 128 and new.has_net_route:
+            wanted.append(Route(new.net, new.prefix_length, interface, priority=new.metric or IPV6_METRIC))
     else:
         source = new.address
         if new.broadcast is not None and new.broadcast != b"\xff" * 4:
@@ -288,17 +341,19 @@ def _add_net_routes(new: DeviceAddress) -> None:
         if any(new.net) and not new.is_secondary and (new.prefix_length < 32 or new.peer != new.address):
             kind, table = (LOCAL, LOCAL_TABLE) if is_loopback else (1, 254)
             scope = SCOPE_HOST if is_loopback else SCOPE_LINK
-            wanted.append(
-                Route(
-                    new.net,
-                    new.prefix_length,
-                    interface,
-                    kind=kind,
-                    table=table,
-                    scope=scope,
-                    preferred_source=source,
+            if new.has_net_route:
+                wanted.append(
+                    Route(
+                        new.net,
+                        new.prefix_length,
+                        interface,
+                        kind=kind,
+                        table=table,
+                        scope=scope,
+                        priority=new.metric,
+                        preferred_source=source,
+                    )
                 )
-            )
             if new.prefix_length <= _LONGEST_PREFIX_WITH_BROADCAST:
                 wanted.append(_broadcast_route(new, last_of(new.peer, new.prefix_length)))
     for route in wanted:

@@ -4,15 +4,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EADDRNOTAVAIL, EEXIST, EINVAL, ENODEV, EOPNOTSUPP, TOLD
+from procession.abi.errno import EADDRNOTAVAIL, EEXIST, EINVAL, ENODEV, EOPNOTSUPP, ERANGE, TOLD
 from procession.abi.internet import ADDRESS_BYTES
-from procession.abi.netlink import AddressAttribute, Ifaddrmsg, NetlinkFlag, RouteMessageType
+from procession.abi.netlink import (
+    IFA_F_DEPRECATED,
+    IFA_F_HOMEADDRESS,
+    IFA_F_MANAGETEMPADDR,
+    IFA_F_MCAUTOJOIN,
+    IFA_F_NODAD,
+    IFA_F_NOPREFIXROUTE,
+    IFA_F_SECONDARY,
+    AddressAttribute,
+    Ifaddrmsg,
+    NetlinkFlag,
+    RouteMessageType,
+)
 from procession.abi.word import pack_u8
 from procession.net.internet.address import AF_INET, AF_INET6, is_any, is_multicast
 from procession.net.internet.device_address import (
     DeviceAddress,
     add_address,
     addresses_of,
+    modify_address,
     remove_address,
     scope_of_6,
 )
@@ -24,6 +37,7 @@ from procession.net.netlink.attributes import (
     attribute,
     attributes_in,
     number,
+    number_in,
     text_in,
 )
 
@@ -32,10 +46,17 @@ if TYPE_CHECKING:
 
 _ADDRESS, _LOCAL = int(AddressAttribute.IFA_ADDRESS), int(AddressAttribute.IFA_LOCAL)
 _LABEL, _BROADCAST = int(AddressAttribute.IFA_LABEL), int(AddressAttribute.IFA_BROADCAST)
-_PROTOCOL = int(AddressAttribute.IFA_PROTO)
+_PROTOCOL, _METRIC = int(AddressAttribute.IFA_PROTO), int(AddressAttribute.IFA_RT_PRIORITY)
+_FLAGS, _CACHE = int(AddressAttribute.IFA_FLAGS), int(AddressAttribute.IFA_CACHEINFO)
+_TAKEN_FLAGS_6 = (
+    IFA_F_NODAD | IFA_F_HOMEADDRESS | IFA_F_MANAGETEMPADDR | IFA_F_NOPREFIXROUTE | IFA_F_MCAUTOJOIN
+)
+_CACHE_BYTES = 16
 _FOREVER = b"\xff\xff\xff\xff"
 _NAME_BYTES = 16
 _NOT_FOUND = ("ipv4: Address not found", "ipv6: address not found")
+_NOT_JOINED = ("ipv4: Multicast auto join failed", "ipv6: Multicast auto join failed")
+_NO_LIFETIME = ("ipv4: address lifetime invalid", "ipv6: address lifetime invalid")
 _ASSIGNED = ("ipv4: Address already assigned", "ipv6: address already assigned")
 
 
@@ -44,6 +65,7 @@ def address_body(address: DeviceAddress) -> bytes:
     inet6_fill_ifaddr."""
     flags = number(address.flags)
     cache = _FOREVER * 2 + bytes(8)
+    metric = [(AddressAttribute.IFA_RT_PRIORITY, number(address.metric))] if address.metric else []
     family = AF_INET6 if address.is_ipv6 else AF_INET
     header = Ifaddrmsg(
         family, address.prefix_length, address.flags & 0xFF, address.scope, address.interface.index
@@ -53,7 +75,7 @@ def address_body(address: DeviceAddress) -> bytes:
         found = [(AddressAttribute.IFA_ADDRESS, address.peer)]
         if address.peer != address.address:
             found.insert(0, (AddressAttribute.IFA_LOCAL, address.address))
-        found += [(AddressAttribute.IFA_CACHEINFO, cache), (AddressAttribute.IFA_FLAGS, flags)]
+        found += [*metric, (AddressAttribute.IFA_CACHEINFO, cache), (AddressAttribute.IFA_FLAGS, flags)]
         if address.protocol:
             found.append((AddressAttribute.IFA_PROTO, pack_u8(address.protocol)))
     else:
@@ -63,7 +85,7 @@ def address_body(address: DeviceAddress) -> bytes:
         found.append((AddressAttribute.IFA_LABEL, address.label + b"\0"))
         if address.protocol:
             found.append((AddressAttribute.IFA_PROTO, pack_u8(address.protocol)))
-        found += [(AddressAttribute.IFA_FLAGS, flags), (AddressAttribute.IFA_CACHEINFO, cache)]
+        found += [(AddressAttribute.IFA_FLAGS, flags), *metric, (AddressAttribute.IFA_CACHEINFO, cache)]
     return header.pack() + b"".join(attribute(int(kind), data) for kind, data in found)
 
 
@@ -149,6 +171,8 @@ def _add(
     peer: bytes,
 ) -> None:
     is_ipv6 = len(local) == 16
+    flags = _wanted_flags(header, found, is_ipv6=is_ipv6)
+    metric, protocol = number_in(found, _METRIC) or 0, found.get(_PROTOCOL, b"")[:1]
     if is_ipv6 and (is_any(local) or is_multicast(local)):
         raise EADDRNOTAVAIL("no address of one interface")
     existing = next(
@@ -163,7 +187,10 @@ def _add(
     if existing is not None:
         if request.has(NetlinkFlag.NLM_F_EXCL) or not request.has(NetlinkFlag.NLM_F_REPLACE):
             raise EEXIST(_ASSIGNED[is_ipv6], TOLD)
+        modify_address(existing, metric, flags, int.from_bytes(protocol, "little"))
         return
+    if flags & IFA_F_MCAUTOJOIN:
+        raise EINVAL(_NOT_JOINED[is_ipv6], TOLD)
     scope = scope_of_6(local) if is_ipv6 else header.ifa_scope
     broadcast = found.get(_BROADCAST)
     if broadcast is not None and len(broadcast) != 4:
@@ -171,7 +198,6 @@ def _add(
     label = text_in(found, _LABEL) or b""
     if len(label) >= _NAME_BYTES:
         raise EINVAL("the length of the label")
-    protocol = found.get(_PROTOCOL, b"\0")
     address = DeviceAddress(
         interface,
         local,
@@ -180,6 +206,29 @@ def _add(
         broadcast=None if is_ipv6 or interface.flags & IFF_LOOPBACK else broadcast,
         label=label,
         scope=scope,
-        protocol=protocol[0] if protocol else 0,
+        protocol=int.from_bytes(protocol, "little"),
+        metric=metric,
+        flags=flags,
     )
     add_address(address)
+
+
+def _wanted_flags(header: Ifaddrmsg, found: dict[int, bytes], *, is_ipv6: bool) -> int:
+    """Raises EINVAL for what can't be together, and for lifetimes that are none.
+
+    Linux: net/ipv4/devinet.c, rtm_to_ifaddr; net/ipv6/addrconf.c, inet6_rtm_newaddr.
+    """
+    flags = number_in(found, _FLAGS)
+    if flags is None:
+        flags = header.ifa_flags
+    flags &= _TAKEN_FLAGS_6 if is_ipv6 else ~(IFA_F_SECONDARY | IFA_F_DEPRECATED)
+    cache = found.get(_CACHE)
+    if cache is not None:
+        if len(cache) < _CACHE_BYTES:
+            raise ERANGE("a struct ifa_cacheinfo is needed")
+        preferred_s, valid_s = (int.from_bytes(cache[at : at + 4], "little") for at in (0, 4))
+        if not valid_s or preferred_s > valid_s:
+            raise EINVAL(_NO_LIFETIME[is_ipv6], TOLD)
+    if flags & IFA_F_MANAGETEMPADDR and is_ipv6 and header.ifa_prefixlen != 64:
+        raise EINVAL('ipv6: address with "mngtmpaddr" flag must have a prefix length of 64', TOLD)
+    return flags

@@ -68,6 +68,7 @@ _SRC, _METRICS, _MULTIPATH = (
     int(RouteAttribute.RTA_METRICS),
     int(RouteAttribute.RTA_MULTIPATH),
 )
+_VIA = int(RouteAttribute.RTA_VIA)
 _NEWROUTE = int(RouteMessageType.RTM_NEWROUTE)
 _IS_LOCAL = 0x80000000
 """RTCF_LOCAL among a route's flags."""
@@ -250,6 +251,11 @@ def wanted_route(
         raise EINVAL("no such type of route")
     size = len(destination)
     gateway = found.get(_GATEWAY)
+    via = found.get(_VIA)
+    if via is not None:
+        if gateway is not None or size == 16 or int.from_bytes(via[:2], "little") != AF_INET:
+            raise EINVAL("a gateway is of the destination's protocol")
+        gateway = via[2:]
     if gateway is not None and len(gateway) != size:
         raise EINVAL("the length of the gateway")
     if gateway is not None and not any(gateway):
