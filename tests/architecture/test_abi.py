@@ -126,6 +126,7 @@ HEADERS: dict[str, tuple[str, ...]] = {
     "xattr": ("linux/xattr.h linux/limits.h",),
 }
 WITHOUT_HEADERS = {
+    "blake2": "RFC 7693",
     "duration": "include/vdso/time64.h of the kernel's source",
     "enumeration": "what numbers are made of",
     "errno": "has a test of its own",
