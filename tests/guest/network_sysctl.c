@@ -281,6 +281,43 @@ TEST(how_often_a_connection_is_tried)
 	CHECK(now_s() - start > 3.8 && now_s() - start < 5.5);
 }
 
+/* How far a packet to ::1 goes, as its receiver is told, and what the option says of a socket that isn't connected. */
+static int hops(void)
+{
+	struct sockaddr_in6 address = {.sin6_family = AF_INET6, .sin6_port = htons(6000), .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+	int receiver = (int)MUST(socket(AF_INET6, SOCK_DGRAM, 0)), sender = (int)MUST(socket(AF_INET6, SOCK_DGRAM, 0)), one = 1, told = -1;
+	char byte, control[64];
+	struct iovec part = {&byte, 1};
+	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+
+	MUST(bind(receiver, (struct sockaddr *)&address, sizeof(address)));
+	MUST(setsockopt(receiver, SOL_IPV6, IPV6_RECVHOPLIMIT, &one, sizeof(one)));
+	MUST(sendto(sender, "x", 1, 0, (struct sockaddr *)&address, sizeof(address)));
+	MUST(recvmsg(receiver, &message, 0));
+	memcpy(&told, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof(told));
+	told = told * 1000 + option_of(sender, SOL_IPV6, IPV6_UNICAST_HOPS);
+	MUST(connect(sender, (struct sockaddr *)&address, sizeof(address)));
+	CHECK_EQ(option_of(sender, SOL_IPV6, IPV6_UNICAST_HOPS), told / 1000);
+	close(sender);
+	close(receiver);
+	return told;
+}
+
+TEST(how_far_packets_go)
+{
+	enter();
+	CHECK_EQ(hops(), 64064);
+	CHECK_EQ(set("ipv6/conf/all/hop_limit", "30"), 0);
+	CHECK_EQ(hops(), 64030);
+	CHECK_EQ(set("ipv6/conf/default/hop_limit", "20"), 0);
+	CHECK_EQ(hops(), 64030);
+	CHECK_EQ(set("ipv6/conf/lo/hop_limit", "10"), 0);
+	CHECK_EQ(hops(), 10030);
+	CHECK_ERRNO(set("ipv6/conf/lo/hop_limit", "0"), EINVAL);
+	CHECK_ERRNO(set("ipv6/conf/lo/hop_limit", "256"), EINVAL);
+	CHECK_STRING(shown("ipv6/conf/lo/hop_limit"), "10");
+}
+
 TEST(settings_of_the_newer_protocol)
 {
 	struct sockaddr_in6 elsewhere = {.sin6_family = AF_INET6};

@@ -11,6 +11,8 @@ ALL, DEFAULT = b"all", b"default"
 ROUTE_LOCALNET, REVERSE_PATH = b"ipv4/route_localnet", b"ipv4/rp_filter"
 ACCEPT_LOCAL = b"ipv4/accept_local"
 FORWARDING = (b"ipv4/forwarding", b"ipv6/forwarding")
+HOP_LIMIT = b"ipv6/hop_limit"
+"""How far packets go out of an interface whose sender hasn't said it."""
 INTERFACE_SETTINGS = {
     FORWARDING[0]: 0,
     ROUTE_LOCALNET: 0,
@@ -23,6 +25,7 @@ INTERFACE_SETTINGS = {
     b"ipv6/accept_ra": 1,
     b"ipv6/autoconf": 1,
     b"ipv6/disable_ipv6": 0,
+    HOP_LIMIT: 64,
 }
 """The settings of an interface and what they are at first. Of those about ARP and IPv6's addresses nothing
 comes: nobody asks whether an address is taken, and no router advertises itself.
@@ -34,6 +37,8 @@ CUBIC = 1
 NO_LOW_WATER = 0xFFFF_FFFF
 READ_ONLY = (b"ipv6/disable_ipv6",)
 """It's always on."""
+BOUNDS = {HOP_LIMIT: (1, 255)}
+"""Between what the settings are that aren't just any number."""
 
 
 class NetworkSysctls:

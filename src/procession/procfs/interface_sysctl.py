@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import EINVAL, ENOENT
 from procession.abi.file_mode import S_IFMT
 from procession.fs.inode import DirectoryEntry, Inode
-from procession.net.sysctls import ALL, DEFAULT, FORWARDING, INTERFACE_SETTINGS, READ_ONLY
+from procession.net.sysctls import ALL, BOUNDS, DEFAULT, FORWARDING, INTERFACE_SETTINGS, READ_ONLY
 from procession.procfs.inode import ProcDirectory, ProcFile
 from procession.procfs.sysctl_permission import check_sysctl_permission
 from procession.procfs.sysctl_poll import ParameterFile
@@ -130,8 +130,9 @@ class SettingFile(ProcFile):
             value = int(data.split(b"\0", 1)[0])
         except ValueError:
             raise EINVAL("not a number") from None
-        if not _LEAST <= value <= _MOST:
-            raise EINVAL("not a number of 32 bits")
+        least, most = BOUNDS.get(self.key, (_LEAST, _MOST))
+        if not least <= value <= most:
+            raise EINVAL("not within the bounds")
         network: Network = self.proc.kernel.seen_namespaces.network
         if self.owner == ALL:
             set_for_all(network, self.key, value)

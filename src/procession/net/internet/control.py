@@ -28,6 +28,7 @@ from procession.net.timestamp import TIMESTAMPING, check_socket_item, checked_st
 
 if TYPE_CHECKING:
     from procession.net.internet.datagram import DatagramSocket
+    from procession.net.internet.flow import Flow
     from procession.net.internet.packet import Packet
     from procession.net.internet.socket import InternetSocket
     from procession.net.message import Control
@@ -61,7 +62,6 @@ _SO_BINDTOIFINDEX = int(SocketOption.SO_BINDTOIFINDEX)
 _DEVICE_MEMORY = 79
 """SCM_DEVMEM_DMABUF."""
 _IPV6_UNICAST_HOPS = int(Ipv6Option.IPV6_UNICAST_HOPS)
-DEFAULT_TTL = 64
 _SO_RXQ_OVFL = int(SocketOption.SO_RXQ_OVFL)
 _SO_MARK, _SO_PRIORITY = int(SocketOption.SO_MARK), int(SocketOption.SO_PRIORITY)
 _GROUP_OPTIONS = {
@@ -287,17 +287,17 @@ class PacketChoice:
         check_label(socket, self.flow_info)
         return self.flow_info
 
-    def service_and_limit(self, socket: InternetSocket, target: bytes) -> tuple[int, int]:
-        """The type of service and the time to live of a datagram of `socket` to `target`."""
-        options = socket.protocol_options
+    def service_and_limit(self, socket: InternetSocket, flow: Flow) -> tuple[int, int]:
+        """The type of service and the time to live of a datagram of `socket` along `flow`."""
+        options, target = socket.protocol_options, flow.target
         if is_multicast(target):
             return self._service_and_limit_of_group(socket, target)
         if len(target) == 4:
             tos = options.get((SOL_IP, _IP_TOS), 0)
-            ttl = options.get((SOL_IP, _IP_TTL), socket.network.sysctls.time_to_live)
+            ttl = options.get((SOL_IP, _IP_TTL), flow.default_ttl)
         else:
             tos = options.get((SOL_IPV6, _IPV6_TCLASS), 0)
-            ttl = options.get((SOL_IPV6, _IPV6_UNICAST_HOPS), DEFAULT_TTL)
+            ttl = options.get((SOL_IPV6, _IPV6_UNICAST_HOPS), flow.default_ttl)
         return (tos if self.tos is None else self.tos), (ttl if self.ttl is None else self.ttl)
 
     def _service_and_limit_of_group(self, socket: InternetSocket, target: bytes) -> tuple[int, int]:

@@ -14,6 +14,7 @@ from procession.net.internet.neighbour import INCOMPLETE, PERMANENT, REACHABLE, 
 from procession.net.internet.routing import BROADCAST, LOCAL, SCOPE_HOST, SCOPE_LINK, SCOPE_UNIVERSE, Route
 from procession.net.link.interface import LOOPBACK, TUN
 from procession.net.link.segment import Hearer, reach
+from procession.net.sysctls import HOP_LIMIT
 
 if TYPE_CHECKING:
     from procession.net.link.interface import Interface
@@ -115,6 +116,12 @@ class Flow:
     def header_bytes(self) -> int:
         """How long the headers of a datagram are."""
         return _HEADERS_4 if len(self.target) == 4 else _HEADERS_6
+
+    @property
+    def default_ttl(self) -> int:
+        """The time to live of packets whose sender hasn't chosen any."""
+        out = self.out
+        return out.network.sysctls.time_to_live if len(self.target) == 4 else out.settings[HOP_LIMIT]
 
     def settle(self) -> None:
         """Add what has gone to the counters of the interfaces."""

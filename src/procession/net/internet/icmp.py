@@ -91,7 +91,7 @@ def receive_message(network: Network, packet: Packet, interface: Interface, *, i
             0,
             packet.time_ns,
             packet.tos,
-            network.sysctls.time_to_live,
+            flow.default_ttl,
             packet.protocol,
         )
         if packet.options:

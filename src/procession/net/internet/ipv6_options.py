@@ -27,6 +27,7 @@ from procession.net.internet.option_rule import (
 from procession.net.internet.packet import TCP, UDP, UDP_LITE
 from procession.net.socket import ESTABLISHED
 from procession.net.socket_options import pack_int, read_int
+from procession.net.sysctls import HOP_LIMIT
 
 if TYPE_CHECKING:
     from procession.net.internet.socket import InternetSocket
@@ -45,6 +46,7 @@ _V6ONLY = int(Ipv6Option.IPV6_V6ONLY)
 _TRANSPARENT = int(Ipv6Option.IPV6_TRANSPARENT)
 _PREFERENCES = int(Ipv6Option.IPV6_ADDR_PREFERENCES)
 _UNICAST_IF = int(Ipv6Option.IPV6_UNICAST_IF)
+_UNICAST_HOPS = int(Ipv6Option.IPV6_UNICAST_HOPS)
 _MULTICAST_IF = int(Ipv6Option.IPV6_MULTICAST_IF)
 _MULTICAST_HOPS = int(Ipv6Option.IPV6_MULTICAST_HOPS)
 _TCLASS = int(Ipv6Option.IPV6_TCLASS)
@@ -230,6 +232,13 @@ def _set_preferences(socket: InternetSocket, wanted: int) -> None:
     socket.protocol_options[SOL_IPV6, _PREFERENCES] = kept
 
 
+def _hops_at_first(socket: InternetSocket) -> int:
+    """How far packets go that nobody has said it of. Linux: net/ipv6/route.c, ip6_dst_hoplimit."""
+    if socket.remote_address is None or len(socket.remote_address) == 4:
+        return socket.network.sysctls.of_all(HOP_LIMIT)
+    return socket.flow_to(socket.remote_address, None, socket.remote_scope).default_ttl
+
+
 def get_ipv6_option(socket: InternetSocket, name: int, length: int) -> bytes:
     """getsockopt(2) at SOL_IPV6. Raises EINVAL, ENOPROTOOPT, ENOTCONN.
 
@@ -237,6 +246,8 @@ def get_ipv6_option(socket: InternetSocket, name: int, length: int) -> bytes:
     """
     rule = _RULES.get(name)
     options = socket.protocol_options
+    if name == _UNICAST_HOPS and (SOL_IPV6, name) not in options:
+        return pack_int(_hops_at_first(socket))
     if rule is not None:
         return pack_int(options.get(_SHARED.get(name, (SOL_IPV6, name)), rule.default))
     if name in GROUP_OPTIONS_6:

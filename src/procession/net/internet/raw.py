@@ -227,7 +227,7 @@ class RawSocket(_MessageSocket):
         if self.has_own_header:
             self._send_whole(data, flow, choice)
             return len(data)
-        tos, ttl = choice.service_and_limit(self, flow.target)
+        tos, ttl = choice.service_and_limit(self, flow)
         place = self.checksum_place
         whole = data
         if place >= 0:
@@ -394,7 +394,7 @@ class PingSocket(_MessageSocket):
         choice = PacketChoice(self, control, target)
         flow = self.way_to(target, choice.source, scope, choice.out)
         self.bind_automatically()
-        tos, ttl = choice.service_and_limit(self, flow.target)
+        tos, ttl = choice.service_and_limit(self, flow)
         # Whatever identifier the program has put there: answers find their socket by it.
         message = data[:4] + pack_port(self.local_port) + data[6:]
         message = with_checksum(message, flow.source, flow.target)

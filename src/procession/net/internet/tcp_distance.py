@@ -10,7 +10,6 @@ from procession.abi.socket import SocketLevel
 if TYPE_CHECKING:
     from procession.net.internet.flow import Flow
     from procession.net.internet.tcp import TcpSocket
-    from procession.net.network import Network
 
 _LEAST_TTL = {
     4: (int(SocketLevel.SOL_IP), int(IpOption.IP_MINTTL)),
@@ -21,7 +20,6 @@ _TTL = {
     16: (int(SocketLevel.SOL_IPV6), int(Ipv6Option.IPV6_UNICAST_HOPS)),
 }
 """Options by the length of an address."""
-_HOP_LIMIT = 64
 
 
 def is_choosy(socket: TcpSocket) -> bool:
@@ -48,9 +46,4 @@ def ttl_of(sender: TcpSocket, flow: Flow) -> int:
     """What the segments of `sender` along `flow` have as time to live."""
     size = len(flow.target)
     chosen = sender.protocol_options.get(_TTL[size])
-    return default_ttl(sender.network, size) if chosen is None else chosen
-
-
-def default_ttl(network: Network, size: int) -> int:
-    """That of packets to an address of `size` bytes whose sender hasn't chosen any."""
-    return network.sysctls.time_to_live if size == 4 else _HOP_LIMIT
+    return flow.default_ttl if chosen is None else chosen

@@ -24,7 +24,7 @@ from procession.net.internet.passage import (
     receiver_key,
     segment,
 )
-from procession.net.internet.tcp_distance import comes_too_far, default_ttl, is_choosy, ttl_of
+from procession.net.internet.tcp_distance import comes_too_far, is_choosy, ttl_of
 from procession.net.internet.tcp_options import segment_bytes
 from procession.net.internet.tcp_repair import received_number, sent_number
 from procession.net.socket import CLOSED, ESTABLISHED
@@ -101,10 +101,7 @@ def lets_connect(
     answer = segment(seen_as[:2], seen_as[2:], number, sent_number(socket), flags | ACKNOWLEDGED, options)
     if listener is not None and comes_too_far(ttl_of(socket, way), listener, way):
         return False
-    if listener is not None:
-        answer_ttl = ttl_of(listener, way_back)
-    else:
-        answer_ttl = default_ttl(way.network, len(way_back.target))
+    answer_ttl = ttl_of(listener, way_back) if listener is not None else way_back.default_ttl
     if comes_too_far(answer_ttl, socket, way_back):
         return False
     if listener is not None and listener.filter is not None:

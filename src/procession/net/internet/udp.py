@@ -249,7 +249,7 @@ class UdpSocket(DatagramSocket):
     ) -> None:
         """Linux: net/ipv4/udp.c, udp_send_skb."""
         target = flow.target
-        tos, ttl = choice.service_and_limit(self, target)
+        tos, ttl = choice.service_and_limit(self, flow)
         self.network.count("UdpOutDatagrams" if len(target) == 4 else "Udp6OutDatagrams")
         time_ns = self.network.host.clock.realtime_ns
         packet = Packet(data, flow.source, self.local_port, target, port, time_ns, tos, ttl, self.protocol)
