@@ -318,6 +318,51 @@ TEST(how_far_packets_go)
 	CHECK_STRING(shown("ipv6/conf/lo/hop_limit"), "10");
 }
 
+/* How many addresses of IPv6 the interfaces have. */
+static int addresses_of_ipv6(void)
+{
+	FILE *list = fopen("/proc/thread-self/net/if_inet6", "r");
+	char line[128];
+	int count = 0;
+
+	MUST(list == NULL ? -1 : 0);
+	while (fgets(line, sizeof(line), list) != NULL)
+		count++;
+	fclose(list);
+	return count;
+}
+
+TEST(without_ipv6)
+{
+	struct sockaddr_in6 address = {.sin6_family = AF_INET6, .sin6_port = htons(6000), .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+	struct {
+		struct in6_addr address;
+		uint32_t length;
+		int index;
+	} request = {IN6ADDR_LOOPBACK_INIT, 64, 1};
+	int fd;
+
+	enter();
+	fd = (int)MUST(socket(AF_INET6, SOCK_DGRAM, 0));
+	CHECK_EQ(addresses_of_ipv6(), 1);
+	CHECK_EQ(set("ipv6/conf/lo/disable_ipv6", "1"), 0);
+	CHECK_EQ(addresses_of_ipv6(), 0);
+	CHECK_ERRNO(sendto(fd, "x", 1, 0, (struct sockaddr *)&address, sizeof(address)), EADDRNOTAVAIL);
+	request.address.s6_addr[15] = 2;
+	CHECK_ERRNO(ioctl(fd, SIOCSIFADDR, &request), EACCES);
+	CHECK_EQ(set("ipv6/conf/lo/disable_ipv6", "0"), 0);
+	CHECK_EQ(addresses_of_ipv6(), 1);
+	CHECK_EQ(ioctl(fd, SIOCSIFADDR, &request), 0);
+	CHECK_EQ(set("ipv6/conf/all/disable_ipv6", "2"), 0);
+	CHECK_STRING(shown("ipv6/conf/lo/disable_ipv6"), "2");
+	CHECK_STRING(shown("ipv6/conf/default/disable_ipv6"), "2");
+	CHECK_EQ(addresses_of_ipv6(), 0);
+	/* An address of one's own isn't kept for later. */
+	CHECK_EQ(set("ipv6/conf/all/disable_ipv6", "0"), 0);
+	CHECK_EQ(addresses_of_ipv6(), 1);
+	CHECK_EQ(sendto(fd, "x", 1, 0, (struct sockaddr *)&address, sizeof(address)), 1);
+}
+
 TEST(settings_of_the_newer_protocol)
 {
 	struct sockaddr_in6 elsewhere = {.sin6_family = AF_INET6};

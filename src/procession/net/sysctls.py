@@ -11,8 +11,8 @@ ALL, DEFAULT = b"all", b"default"
 ROUTE_LOCALNET, REVERSE_PATH = b"ipv4/route_localnet", b"ipv4/rp_filter"
 ACCEPT_LOCAL = b"ipv4/accept_local"
 FORWARDING = (b"ipv4/forwarding", b"ipv6/forwarding")
-HOP_LIMIT = b"ipv6/hop_limit"
-"""How far packets go out of an interface whose sender hasn't said it."""
+DISABLE_IPV6, HOP_LIMIT = b"ipv6/disable_ipv6", b"ipv6/hop_limit"
+"""Whether an interface speaks no IPv6, and how far packets go out of it whose sender hasn't said it."""
 INTERFACE_SETTINGS = {
     FORWARDING[0]: 0,
     ROUTE_LOCALNET: 0,
@@ -24,7 +24,7 @@ INTERFACE_SETTINGS = {
     b"ipv6/accept_dad": 1,
     b"ipv6/accept_ra": 1,
     b"ipv6/autoconf": 1,
-    b"ipv6/disable_ipv6": 0,
+    DISABLE_IPV6: 0,
     HOP_LIMIT: 64,
 }
 """The settings of an interface and what they are at first. Of those about ARP and IPv6's addresses nothing
@@ -35,8 +35,6 @@ SEND_ROOMS, RECEIVE_ROOMS = (4_096, 16_384, 4 << 20), (4_096, 131_072, 32 << 20)
 """What tcp_wmem and tcp_rmem are at first: a connection's least room, the room at first, and the most."""
 CUBIC = 1
 NO_LOW_WATER = 0xFFFF_FFFF
-READ_ONLY = (b"ipv6/disable_ipv6",)
-"""It's always on."""
 BOUNDS = {HOP_LIMIT: (1, 255)}
 """Between what the settings are that aren't just any number."""
 
@@ -141,9 +139,10 @@ class NetworkSysctls:
         return self.of_every[key]
 
     def set_all(self, key: bytes, value: int) -> None:
-        """Set it; forwarding is new interfaces' too.
+        """Set it; forwarding and the end of IPv6 are new interfaces' too.
 
-        Linux: net/ipv4/devinet.c, inet_forward_change; net/ipv6/addrconf.c, addrconf_fixup_forwarding.
+        Linux: net/ipv4/devinet.c, inet_forward_change; net/ipv6/addrconf.c, addrconf_fixup_forwarding,
+        addrconf_disable_ipv6.
         """
         if key == FORWARDING[0]:
             self.forwards_4 = self.of_new[key] = value
@@ -151,3 +150,5 @@ class NetworkSysctls:
             self.forwards_6 = self.of_new[key] = value
         else:
             self.of_every[key] = value
+            if key == DISABLE_IPV6:
+                self.of_new[key] = value

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import EINVAL, ENOENT
 from procession.abi.file_mode import S_IFMT
 from procession.fs.inode import DirectoryEntry, Inode
-from procession.net.sysctls import ALL, BOUNDS, DEFAULT, FORWARDING, INTERFACE_SETTINGS, READ_ONLY
+from procession.net.internet.device_address import switch_ipv6
+from procession.net.sysctls import ALL, BOUNDS, DEFAULT, DISABLE_IPV6, FORWARDING, INTERFACE_SETTINGS
 from procession.procfs.inode import ProcDirectory, ProcFile
 from procession.procfs.sysctl_permission import check_sysctl_permission
 from procession.procfs.sysctl_poll import ParameterFile
@@ -16,10 +17,12 @@ if TYPE_CHECKING:
     from procession.fs.dentry import Path
     from procession.fs.file import File
     from procession.fs.permission import Subject
+    from procession.net.link.interface import Interface
     from procession.net.network import Network
     from procession.procfs.file_system import ProcFileSystem
 
 _LEAST, _MOST = -(2**31), 2**31 - 1
+_GIVEN_TO_EACH = (*FORWARDING, DISABLE_IPV6)
 
 
 class SettingsDirectory(ProcDirectory):
@@ -102,7 +105,7 @@ class SettingFile(ProcFile):
     __slots__ = ("key", "owner")
 
     def __init__(self, superblock: ProcFileSystem, number: int, owner: bytes, key: bytes) -> None:
-        super().__init__(superblock, number, 0o444 if key in READ_ONLY else 0o644)
+        super().__init__(superblock, number, 0o644)
         self.owner = owner
         self.key = key
 
@@ -142,13 +145,21 @@ class SettingFile(ProcFile):
             found = network.interface_named(self.owner)
             if found is None:
                 raise ENOENT("the interface is gone")
-            found.settings[self.key] = value
+            _set(found, self.key, value)
         network.topology_changed()
 
 
 def set_for_all(network: Network, key: bytes, value: int) -> None:
-    """Set it for all interfaces. Forwarding is given to each, others count beside each one's own."""
+    """Set it for all interfaces. Forwarding and the end of IPv6 are given to each, others count beside each
+    one's own."""
     network.sysctls.set_all(key, value)
-    for interface in network.interfaces.values() if key in FORWARDING else ():
-        interface.settings[key] = value
+    for interface in network.interfaces.values() if key in _GIVEN_TO_EACH else ():
+        _set(interface, key, value)
     network.topology_changed()
+
+
+def _set(interface: Interface, key: bytes, value: int) -> None:
+    was_off = bool(interface.settings[DISABLE_IPV6])
+    interface.settings[key] = value
+    if bool(interface.settings[DISABLE_IPV6]) != was_off:
+        switch_ipv6(interface)

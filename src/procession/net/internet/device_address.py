@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EADDRNOTAVAIL, EEXIST
+from procession.abi.errno import EACCES, EADDRNOTAVAIL, EEXIST
 from procession.abi.netlink import (
     IFA_F_NOPREFIXROUTE,
     IFA_F_PERMANENT,
@@ -29,6 +29,7 @@ from procession.net.internet.routing import (
     masked,
 )
 from procession.net.link.interface import IFF_NOARP, LOOPBACK
+from procession.net.sysctls import DISABLE_IPV6
 
 if TYPE_CHECKING:
     from procession.net.link.interface import Interface
@@ -123,11 +124,13 @@ def has_address_6(network: Network) -> bool:
 
 
 def add_address(new: DeviceAddress) -> None:
-    """Give an interface an address, and its network the routes that follow. Raises EEXIST.
+    """Give an interface an address, and its network the routes that follow. Raises EEXIST, EACCES.
 
     Linux: net/ipv4/devinet.c, __inet_insert_ifa; net/ipv6/addrconf.c, ipv6_add_addr.
     """
     interface = new.interface
+    if new.is_ipv6 and interface.settings[DISABLE_IPV6]:
+        raise EACCES("IPv6 is disabled on this device")
     same = addresses_of(interface, is_ipv6=new.is_ipv6)
     interface.network.host.clock.spend_looking(len(same))
     net, prefix_length = new.net, new.prefix_length
@@ -378,14 +381,40 @@ def interface_came_up(interface: Interface) -> None:
     if interface.kind == LOOPBACK:
         if not addresses_of(interface, is_ipv6=False):
             add_address(DeviceAddress(interface, LOOPBACK_4, 8, scope=SCOPE_HOST))
-        if not addresses_of(interface, is_ipv6=True):
-            add_address(
-                DeviceAddress(interface, LOOPBACK_6, 128, scope=SCOPE_HOST, protocol=IFAPROT_KERNEL_LO)
-            )
+        _add_own_of_loopback(interface)
     for address in interface.addresses:
         _add_own_route(address)
         _add_net_routes(address)
     carrier_changed(interface)
+
+
+def _add_own_of_loopback(interface: Interface) -> None:
+    if not addresses_of(interface, is_ipv6=True) and not interface.settings[DISABLE_IPV6]:
+        add_address(DeviceAddress(interface, LOOPBACK_6, 128, scope=SCOPE_HOST, protocol=IFAPROT_KERNEL_LO))
+
+
+def switch_ipv6(interface: Interface) -> None:
+    """disable_ipv6 has changed: all addresses and routes of IPv6 go, or those that the kernel gives come.
+
+    Linux: net/ipv6/addrconf.c, dev_disable_change.
+    """
+    if interface.settings[DISABLE_IPV6]:
+        _leave_ipv6(interface)
+    elif interface.is_up:
+        if interface.kind == LOOPBACK:
+            _add_own_of_loopback(interface)
+        carrier_changed(interface)
+    interface.network.topology_changed()
+
+
+def _leave_ipv6(interface: Interface) -> None:
+    network = interface.network
+    gone = addresses_of(interface, is_ipv6=True)
+    network.host.clock.spend_looking(_LOOKS_PER_ADDRESS * len(gone))
+    _forget_addresses(interface, gone)
+    for route in network.routes.of(interface):
+        if route.is_ipv6:
+            network.remove_route(route)
 
 
 def carrier_changed(interface: Interface) -> None:
@@ -394,6 +423,8 @@ def carrier_changed(interface: Interface) -> None:
     Linux: net/ipv6/addrconf.c, addrconf_dev_config.
     """
     if interface.kind == LOOPBACK or not interface.is_up or not interface.has_carrier:
+        return
+    if interface.settings[DISABLE_IPV6]:
         return
     if interface.mtu < LEAST_IPV6_MTU or (interface.master is not None):
         return
@@ -415,11 +446,9 @@ def interface_went_down(interface: Interface) -> None:
     Linux: net/ipv4/fib_frontend.c, fib_disable_ip; net/ipv6/addrconf.c, addrconf_ifdown.
     """
     network = interface.network
-    gone = addresses_of(interface, is_ipv6=True)
-    network.host.clock.spend_looking(_LOOKS_PER_ADDRESS * len(gone))
-    _forget_addresses(interface, gone)
+    _leave_ipv6(interface)
     for route in network.routes.of(interface):
-        if route.kind != LOCAL or route.is_ipv6:
+        if route.kind != LOCAL:
             network.remove_route(route)
     network.topology_changed()
 

@@ -233,7 +233,7 @@ def _set_preferences(socket: InternetSocket, wanted: int) -> None:
 
 
 def _hops_at_first(socket: InternetSocket) -> int:
-    """How far packets go that nobody has said it of. Linux: net/ipv6/route.c, ip6_dst_hoplimit."""
+    """How far packets go that nobody has said it of. Linux: net/ipv6/output_core.c, ip6_dst_hoplimit."""
     if socket.remote_address is None or len(socket.remote_address) == 4:
         return socket.network.sysctls.of_all(HOP_LIMIT)
     return socket.flow_to(socket.remote_address, None, socket.remote_scope).default_ttl
