@@ -1,6 +1,7 @@
 /* memfd_secret(2): memory that nobody reaches but by mapping it. */
 #include "fault.h"
 
+#include <sys/epoll.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/sendfile.h>
@@ -42,6 +43,8 @@ TEST(the_file_is_for_mapping_alone)
 	CHECK_ERRNO(open(path, O_RDWR), ENXIO);
 	CHECK_ERRNO(read(fd, data, 1), EINVAL);
 	CHECK_ERRNO(write(fd, data, 1), EINVAL);
+	CHECK_ERRNO(write(fd, bad_address(), 1), EINVAL);
+	CHECK_ERRNO(epoll_ctl((int)MUST(epoll_create1(0)), EPOLL_CTL_ADD, fd, &(struct epoll_event){.events = EPOLLIN}), EPERM);
 	CHECK_ERRNO(pread(fd, data, 1, 0), ESPIPE);
 	CHECK_ERRNO(pwrite(fd, data, 1, 0), ESPIPE);
 	CHECK_ERRNO(lseek(fd, 0, SEEK_END), ESPIPE);

@@ -73,6 +73,9 @@ class SecretFile(File):
 
     __slots__ = ()
 
+    can_poll: ClassVar[bool] = False
+    has_read: ClassVar[bool] = False
+    has_write: ClassVar[bool] = False
     mapped_flags: ClassVar[int] = LOCKED | DONT_DUMP
 
     def truncate(self, size: int) -> None:
