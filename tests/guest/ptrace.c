@@ -1246,3 +1246,56 @@ TEST(waiting_by_id)
 	end(child);
 }
 
+
+/* The signal is an unsigned int here, and a long for those that go on. */
+TEST(the_width_of_a_signal)
+{
+	pid_t child = traced(sleep_long, 0);
+
+	CHECK_ERRNO(TRACE(PTRACE_CONT, child, 0, 1UL << 32), EIO);
+	CHECK_ERRNO(TRACE(PTRACE_DETACH, child, 0, 65), EIO);
+	CHECK_EQ(TRACE(PTRACE_DETACH, child, 0, 1UL << 32 | SIGKILL), 0);
+	CHECK_EQ(next(child), KILLED(SIGKILL));
+}
+
+/* Children come before those that are traced alone, in the order in which they were born; of those the last first. */
+TEST(waiting_for_several)
+{
+	pid_t elder = (pid_t)MUST(fork()), younger, other;
+	int ends[2], status = 0;
+
+	if (elder == 0) {
+		pause();
+		_exit(0);
+	}
+	younger = (pid_t)MUST(fork());
+	if (younger == 0) {
+		pause();
+		_exit(0);
+	}
+	MUST(pipe(ends));
+	if (fork() == 0) {
+		pid_t grandchild = (pid_t)MUST(fork());
+
+		if (grandchild == 0)
+			pause();
+		MUST(write(ends[1], &grandchild, sizeof(grandchild)));
+		pause();
+	}
+	CHECK_EQ(read(ends[0], &other, sizeof(other)), sizeof(other));
+	MUST(TRACE(PTRACE_SEIZE, other, 0, 0));
+	MUST(TRACE(PTRACE_SEIZE, younger, 0, 0));
+	MUST(TRACE(PTRACE_SEIZE, elder, 0, 0));
+	MUST(TRACE(PTRACE_INTERRUPT, other, 0, 0));
+	MUST(TRACE(PTRACE_INTERRUPT, younger, 0, 0));
+	MUST(TRACE(PTRACE_INTERRUPT, elder, 0, 0));
+	usleep(20000);
+	CHECK_EQ(waitpid(-1, &status, __WALL), elder);
+	CHECK_EQ(status, EVENT(PTRACE_EVENT_STOP));
+	CHECK_EQ(waitpid(-1, &status, __WALL), younger);
+	CHECK_EQ(waitpid(-1, &status, __WALL), other);
+	CHECK_EQ(waitpid(-1, &status, __WALL | WNOHANG), 0);
+	kill(other, SIGKILL);
+	end(younger);
+	end(elder);
+}

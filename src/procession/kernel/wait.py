@@ -76,41 +76,13 @@ def do_wait(kernel: Kernel, task: Task, selection: WaitSelection) -> WaitedChild
     """
     if kernel.observer is not None:
         kernel.observer.task_event(task, LOOK_FOR_CHILDREN)
-    has_candidate = False
-    seen_count = 0
     group = task.group
-    is_alone = len(group.threads) == 1
-    if (
-        is_alone
-        and not task.zombies
-        and selection.kind == P_ALL
-        and selection.options & (WALL | WEXITED | _STOPS) == WALL | WEXITED
-    ):
-        # As tracers ask again and again: none of the children can be what it waits for.
-        has_candidate = bool(task.children)
-        candidates: Iterable[Task] = ()
+    if task.tracees or (len(group.threads) > 1 and any(thread.tracees for thread in group.threads)):
+        found, has_candidate = _look_as_tracer(kernel, task, selection)
     else:
-        candidates = _candidates(kernel, task, selection)
-    for child in candidates:
-        seen_count += 1
-        if is_eligible(child, selection):
-            # Nothing can come of what has ended but its end.
-            if selection.options & WEXITED or child.state is not ZOMBIE or len(child.group.threads) > 1:
-                has_candidate = True
-            found = wait_consider_task(kernel, task, child, selection.options)
-            if found is not None:
-                return found
-            if selection.kind == P_ALL and not selection.options & _STOPS:
-                # Of the living no other can be what it waits for: `_candidates` gives the zombies first.
-                break
-    if seen_count > 1:
-        kernel.clock.spend((seen_count - 1) * SEEN_THREAD_NS)
-    if task.tracees or not is_alone:
-        for tracee in _tracees(task, selection):
-            has_candidate = True
-            found = wait_for_tracee(kernel, task, tracee, selection.options)
-            if found is not None:
-                return found
+        found, has_candidate = _look_at_children(kernel, task, selection)
+    if found is not None:
+        return found
     if not has_candidate:
         raise ECHILD(f"no child matches {selection.pid or 'the wait'}")
     if selection.options & WNOHANG:
@@ -118,7 +90,84 @@ def do_wait(kernel: Kernel, task: Task, selection: WaitSelection) -> WaitedChild
     raise Sleep(group.wait_queue, interrupted=ERESTARTSYS)
 
 
-def _candidates(kernel: Kernel, task: Task, selection: WaitSelection) -> Iterator[Task]:
+def _look_at_children(
+    kernel: Kernel, task: Task, selection: WaitSelection
+) -> tuple[WaitedChild | None, bool]:
+    """What a wait of who traces nobody finds, and whether it could find something some day."""
+    has_candidate = False
+    seen_count = 0
+    found = None
+    if (
+        len(task.group.threads) == 1
+        and not task.zombies
+        and selection.kind == P_ALL
+        and selection.options & (WALL | WEXITED | _STOPS) == WALL | WEXITED
+    ):
+        # None of the children can be what it waits for.
+        return None, bool(task.children)
+    for child in _candidates(task, selection):
+        seen_count += 1
+        if is_eligible(child, selection):
+            has_candidate = has_candidate or _may_be_found(child, selection.options, is_traced=False)
+            found = wait_consider_task(kernel, task, child, selection.options, is_traced=False)
+            if found is not None:
+                break
+            if selection.kind == P_ALL and not selection.options & _STOPS:
+                # Of the living no other can be what it waits for: `_candidates` gives the zombies first.
+                break
+    if seen_count > 1:
+        kernel.clock.spend((seen_count - 1) * SEEN_THREAD_NS)
+    return found, has_candidate
+
+
+def _look_as_tracer(kernel: Kernel, task: Task, selection: WaitSelection) -> tuple[WaitedChild | None, bool]:
+    """What a wait finds among children and tracees, and whether it could find something some day.
+
+    One thread's after the other's, its children first, then those it traces, the last one traced first.
+
+    Linux: kernel/exit.c, __do_wait, do_wait_thread, ptrace_do_wait.
+    """
+    options = selection.options
+    has_candidate = False
+    seen_count = 0
+    found = None
+    threads = task.group.threads
+    if options & WNOTHREAD or len(threads) == 1:
+        threads = [task]
+    elif threads[0] is not task:
+        here = threads.index(task)
+        threads = threads[here:] + threads[:here]
+    is_of_ends = selection.kind == P_ALL and options & (WALL | WEXITED | _STOPS) == WALL | WEXITED
+    for thread in threads:
+        children: Iterable[Task] = thread.children
+        if selection.kind in _BY_PID:
+            named = None if selection.pid is None else selection.pid.task
+            children = () if named is None or named.parent is not thread else (named,)
+        elif is_of_ends and not thread.zombies:
+            # As tracers ask again and again: of the children only those that are traced can be found.
+            has_candidate = has_candidate or bool(thread.children)
+            own = [tracee for tracee in thread.tracees or () if tracee.parent is thread]
+            children = sorted(own, key=_seniority)
+        for child in children:
+            seen_count += 1
+            if is_eligible(child, selection):
+                is_traced = child.ptrace is not None and not child.ptrace.is_reparented(child)
+                has_candidate = has_candidate or _may_be_found(child, options, is_traced=is_traced)
+                found = wait_consider_task(kernel, task, child, options, is_traced=is_traced)
+                if found is not None:
+                    return found, True
+        for tracee in reversed(thread.tracees or {}):
+            if _is_named(tracee, selection):
+                has_candidate = has_candidate or _may_be_found(tracee, options, is_traced=True)
+                found = wait_consider_task(kernel, task, tracee, options, is_traced=True)
+                if found is not None:
+                    return found, True
+    if seen_count > 1:
+        kernel.clock.spend((seen_count - 1) * SEEN_THREAD_NS)
+    return found, has_candidate
+
+
+def _candidates(task: Task, selection: WaitSelection) -> Iterator[Task]:
     """The children among which a wait looks: the caller's own, then those of other threads."""
     group = task.group
     is_alone = bool(selection.options & WNOTHREAD)
@@ -141,25 +190,6 @@ def _candidates(kernel: Kernel, task: Task, selection: WaitSelection) -> Iterato
             yield from _zombies_in_order(parent)
     for parent in parents:
         yield from parent.children
-
-
-def _tracees(task: Task, selection: WaitSelection) -> list[Task]:
-    """Those that the caller, or another thread of its process, traces and the wait is for.
-
-    Linux: kernel/exit.c, ptrace_do_wait.
-    """
-    tracers = [task] if selection.options & WNOTHREAD else task.group.threads
-    if len(tracers) == 1 and selection.kind == P_ALL and selection.options & WEXITED:
-        return list(tracers[0].tracees or ())
-    return [
-        tracee
-        for tracer in tracers
-        if tracer.tracees
-        for tracee in tracer.tracees
-        if _is_named(tracee, selection)
-        # Of a tracee that has ended only its end, or that its group goes on, can come.
-        and (tracee.state is not ZOMBIE or selection.options & (WEXITED | WCONTINUED))
-    ]
 
 
 def _zombies_in_order(parent: Task) -> Iterator[Task]:
@@ -195,21 +225,40 @@ def _is_named(child: Task, selection: WaitSelection) -> bool:
     return kind != P_PGID or child.group.process_group.pid is selection.pid
 
 
-def wait_consider_task(kernel: Kernel, waiter: Task, child: Task, options: int) -> WaitedChild | None:
-    """Whether `child` is in a state asked for; a zombie is reaped unless WNOWAIT.
+def _may_be_found(child: Task, options: int, *, is_traced: bool) -> bool:
+    """Whether something that a wait is for can come of `child` yet (in Linux, what notask_error becomes)."""
+    if child.state is not ZOMBIE:
+        return True
+    if (is_traced or child.ptrace is None) and not _is_delayed(child):
+        # Nothing can come of what has ended but its end.
+        return bool(options & WEXITED)
+    return not is_traced or bool(options & (WEXITED | WCONTINUED))
+
+
+def _is_delayed(child: Task) -> bool:
+    """Whether it's a leader whose threads live on: it isn't dead yet."""
+    return child.is_leader and len(child.group.threads) > 1
+
+
+def wait_consider_task(
+    kernel: Kernel, waiter: Task, child: Task, options: int, *, is_traced: bool
+) -> WaitedChild | None:
+    """Whether `child`, as its tracer or parent sees it, is in a state asked for; a zombie is reaped.
 
     Linux: kernel/exit.c, wait_consider_task.
     """
     group = child.group
-    if child.ptrace is not None and (child.state is ZOMBIE or not child.ptrace.is_reparented(child)):
-        # Only its tracer sees the zombie; and one stop isn't told twice to who is both tracer and parent.
-        return None
-    if child.state is ZOMBIE:
-        # A leader whose threads live on isn't dead yet to its parent.
-        if len(group.threads) > 1 or not options & WEXITED:
-            return None
-        return _wait_zombie(kernel, waiter, child, options)
-    if options & WSTOPPED and group.flags & SIGNAL_STOP_STOPPED and group.stop_code:
+    if child.state is ZOMBIE and (is_traced or child.ptrace is None) and not _is_delayed(child):
+        # Only its tracer sees the zombie.
+        return _wait_zombie(kernel, waiter, child, options) if options & WEXITED else None
+    if is_traced:
+        stop = child.trace_stop
+        if stop is not None and stop.code and child.state is TRACED and not child.job_control & LISTENING:
+            code = stop.code
+            if not options & WNOWAIT:
+                stop.code = 0
+            return _found(child, code << 8 | 0x7F, CLD_TRAPPED)
+    elif options & WSTOPPED and group.flags & SIGNAL_STOP_STOPPED and group.stop_code:
         code = group.stop_code
         if not options & WNOWAIT:
             group.stop_code = 0
@@ -218,28 +267,6 @@ def wait_consider_task(kernel: Kernel, waiter: Task, child: Task, options: int) 
         if not options & WNOWAIT:
             group.flags &= ~SIGNAL_STOP_CONTINUED
         return _found(child, 0xFFFF, CLD_CONTINUED)
-    return None
-
-
-def wait_for_tracee(kernel: Kernel, waiter: Task, tracee: Task, options: int) -> WaitedChild | None:
-    """Whether `tracee` has stopped for its tracer, or ended. Linux: kernel/exit.c, wait_consider_task."""
-    group = tracee.group
-    if tracee.state is ZOMBIE:
-        if options & WEXITED and (not tracee.is_leader or len(group.threads) == 1):
-            return _wait_zombie(kernel, waiter, tracee, options)
-        return None
-    stop = tracee.trace_stop
-    if stop is not None and stop.code and tracee.state is TRACED:
-        if not tracee.job_control & LISTENING:
-            code = stop.code
-            if not options & WNOWAIT:
-                stop.code = 0
-            return _found(tracee, code << 8 | 0x7F, CLD_TRAPPED)
-        return None
-    if options & WCONTINUED and group.flags & SIGNAL_STOP_CONTINUED:
-        if not options & WNOWAIT:
-            group.flags &= ~SIGNAL_STOP_CONTINUED
-        return _found(tracee, 0xFFFF, CLD_CONTINUED)
     return None
 
 

@@ -108,7 +108,7 @@ def _kill(task: Task, tracee: Task, address: int, data: int) -> None:
 
 
 def _detach(task: Task, tracee: Task, address: int, data: int) -> None:
-    detach(task.kernel, task, tracee, data)
+    detach(task.kernel, task, tracee, data & 0xFFFF_FFFF)
 
 
 def _interrupt(task: Task, tracee: Task, address: int, data: int) -> None:
