@@ -53,9 +53,10 @@ KEYS = {
     "key_type_lookup",
     "security/keys/keyctl.c": "SYSCALL_DEFINE4(request_key) SYSCALL_DEFINE5(add_key) SYSCALL_DEFINE5(keyctl) "
     "key_get_type_from_user keyctl_chown_key keyctl_instantiate_key_iov keyctl_read_key "
+    "keyctl_restrict_keyring "
     "keyctl_session_to_parent",
     "security/keys/keyring.c": "__key_link find_keyring_by_name key_link key_move key_unlink keyring_alloc "
-    "keyring_detect_cycle keyring_search_iterator keyring_search_rcu search_nested_keyrings",
+    "keyring_detect_cycle keyring_restrict keyring_search_iterator keyring_search_rcu search_nested_keyrings",
     "security/keys/permission.c": "key_task_permission key_validate",
     "security/keys/persistent.c": "key_get_persistent keyctl_get_persistent",
     "security/keys/proc.c": "proc_key_users_show proc_keys_show",

@@ -4,6 +4,7 @@
 #include <linux/keyctl.h>
 #include <sys/fsuid.h>
 #include <sys/uio.h>
+#include <sched.h>
 
 #define KEY(...) syscall(SYS_keyctl, __VA_ARGS__)
 #define SESSION KEY_SPEC_SESSION_KEYRING
@@ -418,4 +419,44 @@ TEST(proc_tells_of_keys)
 	}
 	fclose(keys);
 	CHECK_EQ(found, 2);
+}
+
+TEST(what_cannot_be_looked_up)
+{
+	long session = new_session(), key = add("user", "a", "x", SESSION), ring = add("keyring", "ring", NULL, SESSION);
+	long other = add("keyring", "other", NULL, SESSION);
+	char text[16];
+
+	/* What can't be read isn't found, whatever is wrong with the number. */
+	CHECK_ERRNO(KEY(KEYCTL_READ, 0, text, sizeof(text)), ENOKEY);
+	CHECK_ERRNO(KEY(KEYCTL_READ, KEY_SPEC_GROUP_KEYRING, text, sizeof(text)), ENOKEY);
+	CHECK_EQ(KEY(KEYCTL_READ, ring, NULL, 3), 0);
+	CHECK_ERRNO(KEY(KEYCTL_READ, ring, text, 3), EINVAL);
+	/* The type is looked for before the keyring turns out to be none. */
+	CHECK_ERRNO(KEY(KEYCTL_SEARCH, key, "nonesuch", "a", 0), ENOKEY);
+	CHECK_ERRNO(KEY(KEYCTL_SEARCH, key, "user", "a", 0), ENOTDIR);
+	CHECK_ERRNO(KEY(29, ring, "user", NULL), EINVAL);
+	CHECK_ERRNO(KEY(29, ring, "nonesuch", "x"), ENOKEY);
+	CHECK_ERRNO(KEY(29, ring, "user", "x"), ENOENT);
+	CHECK_ERRNO(KEY(29, key, "user", "x"), ENOTDIR);
+	/* One that may not be searched doesn't matter where another can. */
+	CHECK_EQ(KEY(KEYCTL_GET_KEYRING_ID, KEY_SPEC_PROCESS_KEYRING, 1) > 0, 1);
+	CHECK_EQ(KEY(KEYCTL_SETPERM, SESSION, 0x3f1b0000 & ~0x08080000), 0);
+	CHECK_ERRNO(request("user", "a", NULL, 0), ENOKEY);
+	CHECK(session > 0 && other > 0);
+}
+
+TEST(keyrings_of_users_that_cannot_be_used)
+{
+	if (fork() == 0) {
+		MUST(unshare(CLONE_NEWUSER));
+		new_session();
+		CHECK(KEY(KEYCTL_GET_KEYRING_ID, KEY_SPEC_USER_KEYRING, 0) > 0);
+		CHECK_EQ(KEY(KEYCTL_REVOKE, KEY_SPEC_USER_KEYRING), 0);
+		CHECK_ERRNO(KEY(KEYCTL_GET_KEYRING_ID, KEY_SPEC_USER_KEYRING, 0), ENOKEY);
+		CHECK_ERRNO(KEY(KEYCTL_GET_KEYRING_ID, KEY_SPEC_USER_SESSION_KEYRING, 0), ENOKEY);
+		CHECK_ERRNO(add("user", "a", "x", KEY_SPEC_USER_KEYRING), ENOKEY);
+		_exit(0);
+	}
+	wait(NULL);
 }

@@ -9,8 +9,6 @@ from procession.abi.errno import (
     EACCES,
     EEXIST,
     EINVAL,
-    EKEYEXPIRED,
-    EKEYREVOKED,
     ENODEV,
     ENOENT,
     ENOKEY,
@@ -54,6 +52,7 @@ from procession.kernel.security.key_search import (
     link_key,
     may,
     search,
+    validate,
 )
 from procession.kernel.security.process_keys import (
     PROCESS,
@@ -109,6 +108,14 @@ def _read_text(task: Task, address: int, limit: int = _DESCRIPTION_BYTES) -> byt
     if text is None:
         raise EINVAL("a description that is too long")
     return text
+
+
+def _known_type(kind: bytes) -> None:
+    """Raise ENOKEY for an unknown type to look for. Linux: security/keys/key.c, key_type_lookup."""
+    try:
+        check_type(kind)
+    except ENODEV as error:
+        raise ENOKEY(error.reason) from None
 
 
 def _permissions_at_first(kind: bytes) -> int:
@@ -176,10 +183,7 @@ def request_key(task: Task, kind: Address, description: Address, callout: Addres
     if asks:
         _read_text(task, callout, PAGE_SIZE)
     target = look_up(task, keyring, WRITE, creates=True) if keyring else None
-    try:
-        check_type(type_name)
-    except ENODEV as error:
-        raise ENOKEY(error.reason) from None
+    _known_type(type_name)
     found = search_own(task, (type_name, name))
     if found is not None:
         if target is not None:
@@ -361,6 +365,7 @@ def _search(task: Task, arguments: Arguments) -> int:
     index = _read_type(task, kind), _read_text(task, description)
     found = look_up(task, _signed(start), SEARCH)
     keyring = look_up(task, _signed(target), WRITE, creates=True).key if _signed(target) else None
+    _known_type(index[0])
     key = search(task.kernel, task.credentials, found, Wanted(index))
     if key is None:
         raise ENOKEY
@@ -374,9 +379,7 @@ def _read(task: Task, arguments: Arguments) -> int:
     """Linux: security/keys/keyctl.c, keyctl_read_key."""
     number, buffer, length, _ = arguments
     try:
-        found = look_up(task, _signed(number), 0)
-    except (EKEYEXPIRED, EKEYREVOKED):
-        raise
+        found = look_up(task, _signed(number), 0, checks_state=False)
     except Errno:
         raise ENOKEY("no such key") from None
     key = found.key
@@ -386,9 +389,12 @@ def _read(task: Task, arguments: Arguments) -> int:
         raise EACCES("neither readable nor in a keyring of the caller's")
     if key.type == LOGON:
         raise EOPNOTSUPP("only the kernel reads it")
+    validate(task.kernel, key)
     if key.links is None:
         return _tell(task, key.data, buffer, length)
-    if length <= PAGE_SIZE and length & 3:
+    if not buffer:
+        length = 0
+    if length & 3 and length <= PAGE_SIZE:
         raise EINVAL("no room for whole numbers")
     return _tell(task, pack_array("I", [each.serial for each in key.links.values()]), buffer, length)
 
@@ -514,15 +520,19 @@ def _get_persistent(task: Task, arguments: Arguments) -> int:
 
 
 def _restrict(task: Task, arguments: Arguments) -> int:
+    """Linux: security/keys/keyctl.c, keyctl_restrict_keyring; security/keys/keyring.c, keyring_restrict."""
     number, kind, restriction, _ = arguments
     key = look_up(task, _signed(number), SETATTR).key
-    if kind:
-        _read_type(task, kind)
-        raise ENOENT("no type that restricts keyrings")
+    if bool(kind) != bool(restriction):
+        raise EINVAL("a restriction of no type, or a type without one")
+    type_name = _read_type(task, kind) if kind else None
     if restriction:
-        raise EINVAL("a restriction of no type")
+        _read_text(task, restriction, PAGE_SIZE)
     if key.links is None:
         raise ENOTDIR
+    if type_name is not None:
+        _known_type(type_name)
+        raise ENOENT("no type that restricts keyrings")
     if key.is_restricted:
         raise EEXIST
     key.is_restricted = True

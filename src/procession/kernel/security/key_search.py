@@ -105,7 +105,7 @@ def search(kernel: Kernel, credentials: Credentials, start: Found, wanted: Wante
     seen = set(stack)
     try:
         if start.key.index == wanted.what and wanted.key in (None, start.key):
-            return start
+            return start if _is_usable(kernel, credentials, start, wanted) else None
         while stack:
             keyring, depth = stack.pop()
             links = keyring.links
@@ -117,7 +117,7 @@ def search(kernel: Kernel, credentials: Credentials, start: Found, wanted: Wante
                 try:
                     if _is_usable(kernel, credentials, found, wanted):
                         return found
-                except (EKEYREVOKED, EKEYEXPIRED, EACCES) as error:
+                except (EKEYREVOKED, EKEYEXPIRED, EACCES, ENOKEY) as error:
                     problem = error
             if depth < _DEEPEST:
                 below = [

@@ -149,6 +149,21 @@ def user_keyrings(task: Task) -> tuple[Key, Key]:
     return found
 
 
+def _usable_user_keyrings(task: Task) -> tuple[Key, Key]:
+    """The same, as they're found when a call means them: ENOKEY where either can't be used.
+
+    Linux: security/keys/process_keys.c, lookup_user_key.
+    """
+    keyrings = user_keyrings(task)
+    for keyring in keyrings:
+        try:
+            validate(task.kernel, keyring)
+            check_permission(task.credentials, Found(keyring, is_possessed=True), SEARCH)
+        except (EKEYREVOKED, EKEYEXPIRED, EACCES) as error:
+            raise ENOKEY(error.reason) from None
+    return keyrings
+
+
 def _forget_namespaces(kernel: Kernel) -> None:
     """End the keyrings of users in user namespaces that have ended, and those that have outlived their time.
 
@@ -240,7 +255,7 @@ def _special(task: Task, number: int, *, creates: bool) -> Key:
             return keyring
         return keys.process
     if number == SESSION:
-        of_user = user_keyrings(task)[1] if keys is None or keys.session is None else None
+        of_user = _usable_user_keyrings(task)[1] if keys is None or keys.session is None else None
         session = keys.session if keys is not None else None
         if session is None or (creates and session in user_keyrings(task)):
             if creates:
@@ -250,7 +265,7 @@ def _special(task: Task, number: int, *, creates: bool) -> Key:
             keys_of(task).session = session = of_user
         return session
     if number in (OF_USER, OF_USER_SESSION):
-        return user_keyrings(task)[number == OF_USER_SESSION]
+        return _usable_user_keyrings(task)[number == OF_USER_SESSION]
     if number == _GROUP or number < _LOWEST:
         raise EINVAL("no such keyring")
     raise ENOKEY("no request is served")
@@ -305,11 +320,15 @@ def _searched(task: Task) -> list[Key]:
 
 
 def search_own(task: Task, index: tuple[bytes, bytes]) -> Found | None:
-    """A key in the caller's keyrings; None if there is none.
+    """A key in the caller's keyrings; None if there is none. What is wrong with one keyring doesn't matter
+    where another could be searched.
 
-    Raises ENOKEY, EACCES, EKEYREVOKED. Linux: security/keys/process_keys.c, search_cred_keyrings_rcu.
+    Raises ENOKEY, EACCES, EKEYREVOKED, EKEYEXPIRED.
+
+    Linux: security/keys/process_keys.c, search_cred_keyrings_rcu.
     """
     wanted = Wanted(index, skips_expired=True)
+    has_searched = False
     in_vain: Errno | None = None
     problem: Errno | None = None
     for keyring in _searched(task):
@@ -322,8 +341,11 @@ def search_own(task: Task, index: tuple[bytes, bytes]) -> Found | None:
         else:
             if found is not None:
                 return found
-    if in_vain is not None or problem is not None:
-        raise in_vain or problem or ENOKEY
+            has_searched = True
+    if in_vain is not None:
+        raise in_vain
+    if problem is not None and not has_searched:
+        raise problem
     return None
 
 
