@@ -31,6 +31,7 @@ from procession.kernel.timers.descriptor import TimerFile
 from procession.kernel.timers.interval import ITIMER_REAL, ItimerSetting, get_itimer, set_itimer
 from procession.kernel.timers.posix import (
     TimerSetting,
+    bind_to_clock,
     check_notification,
     check_timer_clock,
     create_posix_timer,
@@ -120,20 +121,23 @@ def _check_which(which: int) -> None:
 def timer_create(task: Task, clock: Choice[Clock], event: In[Sigevent], timer: Out[I32]) -> None:
     """timer_create(2). Linux: kernel/time/posix-timers.c, do_timer_create."""
     asked = event.get() if event else None
-    cpu_clock = check_timer_clock(task, clock)
-    notification = None
-    if asked is not None:
-        notification = check_notification(
-            task,
-            asked.sigev_notify,
-            asked.sigev_signo,
-            asked.sigev_value,
-            asked.sigev_notify_thread_id,
-        )
-    created = create_posix_timer(task, clock, cpu_clock, notification)
+    check_timer_clock(task, clock)
+    # What is refused from here on has taken a number.
+    created = create_posix_timer(task, clock)
     try:
+        if asked is not None:
+            created.notify(
+                check_notification(
+                    task,
+                    asked.sigev_notify,
+                    asked.sigev_signo,
+                    asked.sigev_value,
+                    asked.sigev_notify_thread_id,
+                )
+            )
         timer.put(created.id)
-    except EFAULT:
+        bind_to_clock(task, created)
+    except (EFAULT, EINVAL, EPERM):
         delete_posix_timer(created)
         raise
 

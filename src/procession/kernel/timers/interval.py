@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from procession.abi.duration import NS_PER_S
 from procession.abi.sched import SchedFlag
 from procession.abi.signals import Signal
+from procession.abi.word import wrap_signed
 from procession.fs.wait_queue import WaitQueue
 from procession.kernel.rlimit import RLIM_INFINITY, RLIMIT_CPU, RLIMIT_RTTIME
 from procession.kernel.sched.run_queue import CLASS_DEADLINE, CLASS_REALTIME, class_of
@@ -129,7 +130,8 @@ def get_itimer(kernel: Kernel, group: ThreadGroup, which: int) -> ItimerSetting:
         if not entry.expires_ns:
             return ItimerSetting(entry.interval_ns, 0)
         left_ns = entry.expires_ns - _cpu_sample(group, which)
-        return ItimerSetting(entry.interval_ns, left_ns if left_ns > 0 else TICK_NS)
+        # With the tick the longest time is one more than Linux's number of nanoseconds takes.
+        return ItimerSetting(entry.interval_ns, wrap_signed(left_ns, 64) if left_ns > 0 else TICK_NS)
     return ItimerSetting(0, 0)
 
 

@@ -19,8 +19,10 @@ from procession.kernel.time.posix_clock import (
     CLOCK_BOOTTIME,
     CLOCK_MONOTONIC,
     CLOCK_OF_FILE,
+    CLOCK_PROCESS_CPUTIME_ID,
     CLOCK_REALTIME,
     CLOCK_TAI,
+    CLOCK_THREAD_CPUTIME_ID,
     KTIME_MAX,
     WALL_CLOCKS,
     CpuClock,
@@ -43,6 +45,7 @@ SIGEV_THREAD = int(SigevNotify.SIGEV_THREAD)
 SIGEV_THREAD_ID = int(SigevNotify.SIGEV_THREAD_ID)
 _SIGALRM = int(Signal.SIGALRM)
 _INT_MAX = 0x7FFFFFFF
+_OWN_CPU_CLOCKS = (CLOCK_PROCESS_CPUTIME_ID, CLOCK_THREAD_CPUTIME_ID)
 _PLAIN_CLOCKS = (CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_BOOTTIME, CLOCK_TAI)
 
 DISARMED, ARMED, REQUEUE_PENDING = range(3)
@@ -101,12 +104,7 @@ class PosixTimer:
         self.group = group
         self.id = id
         self.clock_id = clock_id
-        self.how = notification.how
-        self.is_silent = notification.how == SIGEV_NONE
-        self.thread = notification.thread
-        self.info = SigInfo(notification.signo, SI_TIMER, value=notification.value)
-        self.info.timer_id = id
-        self.info.timer = self
+        self.notify(notification)
         self.cpu_clock: CpuClock | None = None
         self.account: Credentials
         self.expires_ns = 0
@@ -116,6 +114,15 @@ class PosixTimer:
         self.last_overrun = 0
         self.status = DISARMED
         self.timer: Timer | None = None
+
+    def notify(self, notification: Notification) -> None:
+        """Let it tell of its expiries so."""
+        self.how = notification.how
+        self.is_silent = notification.how == SIGEV_NONE
+        self.thread = notification.thread
+        self.info = SigInfo(notification.signo, SI_TIMER, value=notification.value)
+        self.info.timer_id = self.id
+        self.info.timer = self
 
     def left_ns(self) -> int:
         """How much of its processor time clock is left until its expiry."""
@@ -250,24 +257,29 @@ def _fire_posix_timer(kernel: Kernel, timer: Timer) -> None:
 TIMER_ACTIONS["posix-timer"] = _fire_posix_timer
 
 
-def check_timer_clock(task: Task, clock_id: int) -> CpuClock | None:
-    """The processor time clock of a new timer, None for another clock.
+def check_timer_clock(task: Task, clock_id: int) -> None:
+    """Raise EINVAL for no clock, EOPNOTSUPP for one that has no timers.
 
-    Raises EINVAL for no clock, EOPNOTSUPP for one that has no timers, EPERM without CAP_WAKE_ALARM.
+    Linux: kernel/time/posix-timers.c, clockid_to_kclock.
     """
-    if clock_id in _PLAIN_CLOCKS:
-        return None
-    if clock_id in ALARM_CLOCKS:
-        if not task.credentials.capable(CAP_WAKE_ALARM):
-            raise EPERM("alarm clocks take CAP_WAKE_ALARM")
-        return None
-    if clock_id < 0 and clock_id & 7 == CLOCK_OF_FILE:
-        raise EOPNOTSUPP("the clock of a file has no timers")
-    cpu_clock = find_cpu_clock(task, clock_id)
-    if cpu_clock is None:
-        clock_resolution_ns(task, clock_id)
-        raise EOPNOTSUPP(f"clock {clock_id} has no timers")
-    return cpu_clock
+    if clock_id in _PLAIN_CLOCKS or clock_id in ALARM_CLOCKS or clock_id in _OWN_CPU_CLOCKS:
+        return
+    if clock_id < 0:
+        if clock_id & 7 == CLOCK_OF_FILE:
+            raise EOPNOTSUPP("the clock of a file has no timers")
+        return
+    clock_resolution_ns(task, clock_id)
+    raise EOPNOTSUPP(f"clock {clock_id} has no timers")
+
+
+def bind_to_clock(task: Task, timer: PosixTimer) -> None:
+    """Let a new timer go by its clock. Raises EINVAL for no processor time, EPERM without CAP_WAKE_ALARM.
+
+    Linux: kernel/time/posix-cpu-timers.c, posix_cpu_timer_create.
+    """
+    if timer.clock_id in ALARM_CLOCKS and not task.credentials.capable(CAP_WAKE_ALARM):
+        raise EPERM("alarm clocks take CAP_WAKE_ALARM")
+    timer.cpu_clock = find_cpu_clock(task, timer.clock_id)
 
 
 def check_notification(task: Task, how: int, signo: int, value: int, thread_id: int) -> Notification:
@@ -285,10 +297,8 @@ def check_notification(task: Task, how: int, signo: int, value: int, thread_id: 
     return Notification(how, signo, value, thread)
 
 
-def create_posix_timer(
-    task: Task, clock_id: int, cpu_clock: CpuClock | None, notification: Notification | None
-) -> PosixTimer:
-    """Make a timer; without a notification it sends SIGALRM with its id. Raises EAGAIN.
+def create_posix_timer(task: Task, clock_id: int) -> PosixTimer:
+    """Make a timer, which sends SIGALRM with its id as long as nothing else was said. Raises EAGAIN.
 
     Linux: kernel/time/posix-timers.c, do_timer_create.
     """
@@ -302,10 +312,7 @@ def create_posix_timer(
     while id in group.posix_timers:
         id = (id + 1) & _INT_MAX
     group.next_posix_timer_id = (id + 1) & _INT_MAX
-    timer = PosixTimer(
-        task.kernel, group, id, clock_id, notification or Notification(SIGEV_SIGNAL, _SIGALRM, id, None)
-    )
-    timer.cpu_clock = cpu_clock
+    timer = PosixTimer(task.kernel, group, id, clock_id, Notification(SIGEV_SIGNAL, _SIGALRM, id, None))
     timer.account = task.credentials.counted
     timer.account.add_signal()
     account.charge_always(TIMER, POSIX_TIMER_BYTES)
