@@ -621,6 +621,37 @@ TEST(limits_of_an_ordinary_user)
 	CHECK(mq_open(new_name(), O_RDWR | O_CREAT, 0600, &ten) != -1);
 }
 
+/* The queues of a namespace go with it, and what they count for their user. */
+TEST(the_end_of_a_namespace)
+{
+	struct rlimit limit;
+
+	if (geteuid() != 0)
+		return;
+	MUST(getrlimit(RLIMIT_MSGQUEUE, &limit));
+	for (rlim_t bytes = 0; bytes < 3 * limit.rlim_cur; bytes += 10 * 8192) {
+		pid_t child = (pid_t)MUST(fork());
+		int status = 0;
+
+		if (child == 0) {
+			struct mq_attr attributes = {.mq_maxmsg = 10, .mq_msgsize = 8192};
+			mqd_t queue;
+
+			MUST(unshare(CLONE_NEWIPC));
+			/* They go a little later. */
+			for (int tries = 0; tries < 1000; tries++) {
+				queue = mq_open("/queue", O_CREAT | O_RDWR, 0600, &attributes);
+				if (queue >= 0 || errno != EMFILE)
+					break;
+				usleep(1000);
+			}
+			_exit(queue < 0);
+		}
+		MUST(waitpid(child, &status, 0));
+		CHECK_EQ(status, EXITED(0));
+	}
+}
+
 TEST(the_file_system)
 {
 	const char *name = new_name(), *directory;

@@ -270,6 +270,9 @@ TEST(addresses)
 	CHECK_ERRNO(shmdt(range + 3 * PAGE), EINVAL);
 	CHECK_EQ(attached(id), 0);
 	CHECK_ERRNO(shmat(id, (void *)0x7ffffffff000, 0), ENOMEM);
+	CHECK_ERRNO(shmat(id, (void *)-PAGE, 0), EINVAL);
+	CHECK_ERRNO(shmat(id, (void *)(-2 * PAGE), 0), EINVAL);
+	CHECK_ERRNO(shmat(id, (void *)(-3 * PAGE), 0), ENOMEM);
 	memory = map_pages(2);
 	CHECK_ERRNO(shmdt(memory), EINVAL);
 	CHECK(shmat(id, memory, SHM_REMAP) == memory);

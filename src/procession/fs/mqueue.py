@@ -155,6 +155,24 @@ class MqueueFileSystem(Superblock):
     def forget(self, inode: Inode) -> None:
         self.vfs.accounts.remove_inodes()
 
+    def end(self) -> None:
+        """Its namespace ends: the queues go unless they're mounted elsewhere, or one is open still.
+
+        Linux: ipc/namespace.c, free_ipc_ns.
+        """
+        self.mount.is_attached = False
+        if not self.mount.user_count:
+            self.mount.end()
+
+    def shut_down(self) -> None:
+        assert isinstance(self.root, QueueDirectory)
+        queues, self.root.queues = self.root.queues, {}
+        self.vfs.memory.note_changed(len(queues))
+        for queue in queues.values():
+            if not queue.is_evicted:
+                queue.is_evicted = True
+                queue.evict()
+
 
 class QueueDirectory(Inode):
     """The one directory, of all queues."""

@@ -118,6 +118,8 @@ class IpcNamespace(Namespace):
             queue.remove()
         for segment in self.segments.ordered():
             segment.remove()
+        if self.posix_queues is not None:
+            self.posix_queues.end()
 
     def charge(self, byte_count: int) -> None:
         """So many bytes more of the host's, or fewer. Raises ENOMEM, OutOfFrames."""

@@ -278,7 +278,7 @@ def attach(task: Task, namespace: IpcNamespace, id: int, address: int, flags: in
     segment.check_access(task, wanted)
     length = segment.page_count << PAGE_SHIFT
     if address and not flags & SHM_REMAP:
-        if address + segment.size > 1 << 64:
+        if address + segment.size >= 1 << 64:
             raise EINVAL("past the end of the address space")
         if mm.areas_in(address, min(address + segment.size, pte.USER_END)):
             raise EINVAL("something is mapped there")
