@@ -34,7 +34,7 @@ _UNSHARE = (
     *("env", "--default-signal", "unshare", "--pid", "--fork", "--mount", "--mount-proc", "--uts", "--ipc"),
     *("--net", "--"),
 )
-_MOUNT = "mount -t tmpfs -o nosuid,nodev,mode=1777 none /dev/shm"
+_MOUNT = "mount -t tmpfs -o nosuid,nodev,mode=1777 tmpfs /dev/shm"
 # A control group for everybody, where scripts find it.
 _ENTER_GROUP = """
 mkdir "$0" /dev/shm/groups && echo 0 > "$0/cgroup.procs" && mount --bind "$0" /dev/shm/groups && exec "$@"
@@ -60,7 +60,7 @@ class Difference(NamedTuple):
     def call_of(self, line: str) -> str:
         """A line of an outcome with the call that it speaks of."""
         number = re.match(r"\d+", line)
-        return line if number is None else f"{self.script[int(number[0])]!s:.200} -> {line}"
+        return line if number is None else f"{self.script[int(number[0])]!s:.150} -> {line}"
 
 
 def why_not_natively() -> str:

@@ -20,6 +20,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -44,7 +45,7 @@
 #define PATH_BYTES 32
 
 enum kind { CALL, SPAWN, LOAD, STORE, SLURP };
-enum value { NUMBER, RESULT, PID, MINUS_PID, HANDLER, RESTORER, STORED };
+enum value { NUMBER, RESULT, PID, MINUS_PID, HANDLER, RESTORER, STORED, STORED_WORD };
 enum event { DONE, ASLEEP, ENDED, BUSY, SIGNALLED, STOPPED, REFUSED };
 
 struct argument {
@@ -86,7 +87,7 @@ struct signalled {
 struct actor {
 	uint32_t command, done;
 	int32_t tid;
-	uint32_t operation, was_shown, is_gone, is_told_stopped, logged, log_shown;
+	uint32_t operation, was_shown, is_gone, told_stopped, logged, log_shown;
 	int64_t result;
 	struct signalled log[LOG_ENTRIES];
 };
@@ -160,7 +161,9 @@ static void on_signal(int number, siginfo_t *info, void *context)
 
 static int64_t value_of(const struct argument *argument)
 {
+	const char *place;
 	int32_t stored;
+	int64_t word;
 
 	switch ((enum value)argument->kind) {
 	case NUMBER:
@@ -176,10 +179,13 @@ static int64_t value_of(const struct argument *argument)
 	case RESTORER:
 		return (int64_t)(uintptr_t)raw_restorer;
 	case STORED:
+	case STORED_WORD:
 		if (control->results[argument->index] < 0)
 			return NO_RESULT;
-		memcpy(&stored, (char *)SCRIPT_BASE + script->operations[argument->index].data + argument->number, sizeof(stored));
-		return stored;
+		place = (char *)SCRIPT_BASE + script->operations[argument->index].data + argument->number;
+		memcpy(&stored, place, sizeof(stored));
+		memcpy(&word, place, sizeof(word));
+		return argument->kind == STORED ? stored : word;
 	}
 	return 0;
 }
@@ -388,11 +394,11 @@ static void settle(void)
 		if (is_end(states[number])) {
 			actor->is_gone = 1;
 			put_record(ENDED, number, 0, NULL, 0);
-		} else if (states[number] == 'T' && !actor->is_told_stopped) {
-			actor->is_told_stopped = 1;
-			put_record(STOPPED, number, 0, NULL, 0);
-		} else if (states[number] != 'T') {
-			actor->is_told_stopped = 0;
+		} else if (states[number] != 'T' && states[number] != 't') {
+			actor->told_stopped = 0;
+		} else if (states[number] != (char)actor->told_stopped) {
+			actor->told_stopped = (uint32_t)states[number];
+			put_record(STOPPED, number, states[number] == 't', NULL, 0);
 		}
 	}
 }
@@ -433,8 +439,12 @@ static void give_out(uint32_t index, int *is_crowded)
 			break;
 	}
 	if (operation->kind == SPAWN && (!is_done(actor) || actor->result > 0))
-		for (int tries = 0; tries < 100 && control->actors[operation->new_actor].tid == 0; tries++)
+		/* Where others keep the processors busy, it takes a while until the new one has its turn. */
+		for (int tries = 0; control->actors[operation->new_actor].tid == 0; tries++) {
+			if (tries >= GIVE_UP_AFTER || (tries >= 100 && state_of((int)actor->result) != 'R'))
+				break;
 			pause_briefly(MILLISECOND);
+		}
 	if (*is_crowded || !is_done(actor))
 		settle();
 	else
@@ -490,16 +500,22 @@ static int remove_one(const char *path, const struct stat *status, int kind, str
 	return remove(path) == -1 && errno != ENOENT;
 }
 
-/* Until none is left: one that was thawed or woken at last may have made another meanwhile. */
+/* Until none is left: one that was thawed or woken at last may have made another meanwhile, and one that was made for
+ * a tracer may have stopped before it could say that it's there. */
 static void end_actors(void)
 {
 	pid_t ended;
+	int status;
 
 	do {
+		if (getpid() == 1)
+			kill(-1, SIGKILL);
 		for (int number = 0; number < ACTORS; number++)
 			if (control->actors[number].tid != 0 && !control->actors[number].is_gone)
 				kill(control->actors[number].tid, SIGKILL);
-		ended = waitpid(-1, NULL, __WALL | WNOHANG);
+		ended = waitpid(-1, &status, __WALL | WNOHANG);
+		if (ended > 0 && WIFSTOPPED(status))
+			ptrace(PTRACE_CONT, ended, 0, 0);
 		if (ended == 0)
 			pause_briefly(MILLISECOND);
 	} while (ended >= 0 || errno == EINTR);
@@ -523,7 +539,7 @@ static void run_script(const char *directory, const char *base, const char *cont
 	if (first == 0)
 		start_actor();
 	for (int tries = 0; tries < GIVE_UP_AFTER && control->actors[0].tid == 0; tries++)
-		pause_briefly(MILLISECOND / 10);
+		pause_briefly(MILLISECOND);
 	for (uint32_t index = 0; index < script->count; index++)
 		give_out(index, &is_crowded);
 	for (int number = 0; number < ACTORS; number++)

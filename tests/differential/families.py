@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from tests.differential import (
     cgroup_calls,
     descriptor_calls,
+    event_calls,
     file_calls,
+    ipc_calls,
+    key_calls,
     memory_calls,
     mount_calls,
     namespace_calls,
     process_calls,
     socket_calls,
+    timer_calls,
+    trace_calls,
     userfault_calls,
 )
 from tests.differential.maker import Chance, Family, Maker
@@ -27,6 +34,11 @@ FAMILIES: dict[str, tuple[Family, ...]] = {
     "processes": process_calls.FAMILIES,
     "cgroups": cgroup_calls.FAMILIES,
     "sockets": socket_calls.FAMILIES,
+    "events": event_calls.FAMILIES,
+    "ipc": ipc_calls.FAMILIES,
+    "keys": key_calls.FAMILIES,
+    "timers": timer_calls.FAMILIES,
+    "traces": trace_calls.FAMILIES,
     "userfaults": userfault_calls.FAMILIES,
     "users": (*file_calls.FAMILIES, *file_calls.FAMILIES, process_calls.identify),
 }
@@ -44,24 +56,30 @@ def become_users(make: Maker) -> None:
     make.call("chmod", At(0), 0o1777, data=b".\0")
 
 
+BEGINNINGS: dict[str, Callable[[Maker], None]] = {
+    "users": become_users,
+    "mounts": mount_calls.enter_namespace,
+    "namespaces": namespace_calls.begin,
+    "userfaults": userfault_calls.begin,
+    "sockets": socket_calls.begin,
+    "cgroups": cgroup_calls.begin,
+    "events": event_calls.begin,
+    "ipc": ipc_calls.begin,
+    "keys": key_calls.begin,
+    "timers": timer_calls.begin,
+    "traces": trace_calls.begin,
+}
+LONG_BEGINNINGS = ("mounts", "sockets", "cgroups", "keys", "timers")
+"""Those that don't count for the length of a script."""
+
+
 def make_script(name: str, seed: int, length: int) -> list[Operation]:
     """The script of a family that belongs to a seed, of so many operations or a few more."""
     families = FAMILIES[name]
     make = Maker(Chance(seed))
-    if name == "users":
-        become_users(make)
-    elif name == "mounts":
-        mount_calls.enter_namespace(make)
-        length += len(make.operations)
-    elif name == "namespaces":
-        namespace_calls.begin(make)
-    elif name == "userfaults":
-        userfault_calls.begin(make)
-    elif name == "sockets":
-        socket_calls.begin(make)
-        length += len(make.operations)
-    elif name == "cgroups":
-        cgroup_calls.begin(make)
+    if name in BEGINNINGS:
+        BEGINNINGS[name](make)
+    if name in LONG_BEGINNINGS:
         length += len(make.operations)
     for operation in make.operations:
         operation.is_kept = True

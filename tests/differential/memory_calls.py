@@ -46,7 +46,8 @@ def protection(make: Maker) -> int:
     """PROT_*."""
     if make.odds(90):
         return make.one(0, 1, 1, 3, 3, 3, 3, 5, 7)
-    return make.one(2, 4, 8, 16, 0x1000000, 0x2000000, 0x1000003, 0x3000001, -1)
+    # Not PROT_EXEC alone: processors with protection keys don't let that be read.
+    return make.one(2, 6, 8, 16, 0x1000000, 0x2000000, 0x1000003, 0x3000001, -1)
 
 
 def file_of(make: Maker) -> Argument:

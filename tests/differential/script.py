@@ -14,12 +14,13 @@ from procession.abi.syscall_numbers import NAMES, NUMBERS
 SCRIPT_BASE, STACKS_BASE, STACK_BYTES = 0x1_0000_0000, 0x1_2000_0000, 0x1_0000
 ARENA, ARENA_PAGES, PAGE = 0x2_0000_0000, 64, 4096
 CALL, SPAWN, LOAD, STORE, SLURP = range(5)
-_NUMBER, _RESULT, _PID, _MINUS_PID, _HANDLER, _RESTORER, _STORED = range(7)
+_NUMBER, _RESULT, _PID, _MINUS_PID, _HANDLER, _RESTORER, _STORED, _STORED_WORD = range(8)
 _DONE, _ASLEEP, _ENDED, _BUSY, _SIGNALLED, _STOPPED = range(6)
 _ACTOR_PID, _END = 98, 99
 _OPERATION, _ARGUMENT, _FIXUP = struct.Struct("<IIq96sIIIIII"), struct.Struct("<IIq"), struct.Struct("<II16s")
 _RECORD, _LOGGED = struct.Struct("<IIIIq"), struct.Struct("<iiiiq")
 NO_RESULT = -9999
+_SI_TIMER = -2
 _SHORT = 32
 
 
@@ -55,10 +56,11 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A 32-bit number that an earlier operation has left in its data."""
+    """A number, of 32 or 64 bits, that an earlier operation has left in its data."""
 
     operation: Operation
     offset: int
+    is_word: bool = False
 
 
 Argument: TypeAlias = int | Pid | At | Symbol | Result | Stored
@@ -110,6 +112,7 @@ class Naming:
 
     pids: dict[int, str] = field(default_factory=dict)
     inodes: dict[tuple[int, int], str] = field(default_factory=dict)
+    serials: dict[int, str] = field(default_factory=dict)
     handler: int = 0
     restorer: int = 0
 
@@ -122,6 +125,10 @@ class Naming:
     def inode(self, device: int, number: int) -> str:
         """Name a file."""
         return self.inodes.setdefault((device, number), f"inode{len(self.inodes)}")
+
+    def serial(self, number: int) -> str:
+        """Name a key."""
+        return self.serials.setdefault(number, f"key{len(self.serials)}")
 
     def address(self, value: int) -> str:
         """Name an address that the kernel has chosen or that belongs to the executor."""
@@ -162,7 +169,8 @@ def pack(operations: Sequence[Operation]) -> bytes:
                     return _ARGUMENT.pack(_NUMBER, 0, NO_RESULT)
                 case Stored(earlier):
                     if earlier in index:
-                        return _ARGUMENT.pack(_STORED, index[earlier], value.offset)
+                        kind = _STORED_WORD if value.is_word else _STORED
+                        return _ARGUMENT.pack(kind, index[earlier], value.offset)
                     return _ARGUMENT.pack(_NUMBER, 0, NO_RESULT)
 
         arguments = b"".join(map(argument, (*operation.arguments, *(0,) * (6 - len(operation.arguments)))))
@@ -223,6 +231,10 @@ def read_outcomes(scripts: Sequence[Sequence[Operation]], output: bytes) -> list
                 naming.pids[result] = f"actor{actor}"
             else:
                 records.append((event, number, actor, result, output[place - length : place]))
+        for event, number, _, result, _ in records:
+            # One that has stopped before it could say that it's there.
+            if event == _DONE and script[number].kind == SPAWN and result > 0:
+                naming.pids.setdefault(result, f"child{number}")
         outcomes.append([line for record in records for line in _lines(script, naming, *record)])
     return outcomes
 
@@ -233,13 +245,14 @@ def _lines(
     place = f"{number} [{actor}]"
     if event == _SIGNALLED:
         for signal, code, pid, status, value in _LOGGED.iter_unpack(data):
-            named = naming.pid(pid) if pid else pid
+            # Of a timer it is the timer's number.
+            named = naming.pid(pid) if pid and code != _SI_TIMER else pid
             yield f"{place} signal {signal} code={code} pid={named} status={status} value={value}"
     elif event == _DONE:
         yield f"{place} {show_result(script[number], result, data, naming)}".rstrip()
     else:
         what = {_ASLEEP: "sleeps", _ENDED: "is gone", _BUSY: "is busy or gone", _STOPPED: "is stopped"}[event]
-        yield f"{place} {what}"
+        yield f"{place} {what}{' by its tracer' if event == _STOPPED and result else ''}"
 
 
 def show_result(operation: Operation, result: int, data: bytes, naming: Naming) -> str:
@@ -250,6 +263,9 @@ def show_result(operation: Operation, result: int, data: bytes, naming: Naming) 
     elif operation.result == "pidfd" and -result == errno.ENOENT:
         # Since Linux 6.15 a thread that isn't the first is no entry, and not invalid.
         text = "EINVAL"
+    elif operation.result in {"serial", "key"} and -result in {errno.EACCES, errno.ENOKEY}:
+        # Linux lets go of a key some time after the last one who has it.
+        text = "EACCES or ENOKEY"
     elif operation.result == "hidden":
         text = "something"
     elif -4096 < result < 0:
@@ -260,6 +276,10 @@ def show_result(operation: Operation, result: int, data: bytes, naming: Naming) 
         text = naming.pid(result)
     elif operation.result == "address":
         text = naming.address(result)
+    elif operation.result == "serial" and result > 0:
+        text = naming.serial(result)
+    elif operation.result == "equal" and result > 0:
+        text = "different"
     elif operation.result == "none":
         text = "a number"
     else:
