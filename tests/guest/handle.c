@@ -81,6 +81,8 @@ TEST(a_file_by_its_handle)
 	found.header.handle_bytes = 0;
 	CHECK_ERRNO(name_to_handle_at(AT_FDCWD, "below", &found.header, &mount, 0), EOVERFLOW);
 	CHECK_EQ(found.header.handle_bytes, 12);
+	/* Which is no type of handles, on most file systems. */
+	CHECK_EQ(found.header.handle_type, 255);
 	CHECK_ERRNO(name_to_handle_at(AT_FDCWD, "below", bad_address(), &mount, 0), EFAULT);
 	CHECK_ERRNO(find(AT_FDCWD, "below", 0x10000), EINVAL);
 	CHECK_ERRNO(find(AT_FDCWD, "", 0), ENOENT);

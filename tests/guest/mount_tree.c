@@ -515,6 +515,25 @@ TEST(what_is_known_of_a_mount)
 	CHECK_ERRNO(ask(id, 2, &answer, sizeof answer), EPERM);
 }
 
+/* With room for no string, whatever the mount, and without a string that was asked for. */
+TEST(room_for_what_is_known)
+{
+	uint32_t buffer[300] = {0};
+	uint64_t id;
+
+	enter_own_mounts("tmpfs", "mode=755");
+	id = unique_id("/");
+	CHECK_ERRNO(ask((uint64_t)-9999, 8, buffer, 512), EOVERFLOW);
+	CHECK_ERRNO(ask((uint64_t)-9999, 8, buffer, 511), ENOENT);
+	CHECK_ERRNO(ask((uint64_t)-9999, 2, buffer, 512), ENOENT);
+	CHECK_ERRNO(ask(id, 0x20, buffer, 100), EOVERFLOW);
+	CHECK_EQ(ask(id, 2, buffer, 100), 0);
+	CHECK_EQ(buffer[0], 100);
+	/* There is no subtype, but the empty string that it would be. */
+	CHECK_EQ(ask(id, 0x102, buffer, 100), 0);
+	CHECK_EQ(buffer[0], 101);
+}
+
 TEST(lists_of_mounts)
 {
 	uint64_t ids[50], first, second;

@@ -133,6 +133,16 @@ TEST(what_chattr_sets_of_a_name)
 	CHECK_ERRNO(syscall(CALL_FILE_GETATTR, place, "file", &told, sizeof(told), 1), EINVAL);
 	CHECK_ERRNO(syscall(CALL_FILE_GETATTR, place, "nothing", &told, sizeof(told), 0), ENOENT);
 	CHECK_ERRNO(syscall(CALL_FILE_GETATTR, place, "file", bad_address(), sizeof(told), 0), EFAULT);
+	/* The place is looked for before it's asked what it can have; what only tells isn't set. */
+	told = (struct attributes){.flags = 1};
+	CHECK_ERRNO(syscall(CALL_FILE_SETATTR, place, "nothing", &told, sizeof(told), 0), ENOENT);
+	CHECK_ERRNO(syscall(CALL_FILE_SETATTR, place, "file", &told, sizeof(told), 0), EOPNOTSUPP);
+	told.flags = 4;
+	CHECK_ERRNO(syscall(CALL_FILE_SETATTR, place, "nothing", &told, sizeof(told), 0), EINVAL);
+	told.flags = 0x80000042;
+	CHECK_EQ(syscall(CALL_FILE_SETATTR, place, "file", &told, sizeof(told), 0), 0);
+	CHECK_EQ(syscall(CALL_FILE_GETATTR, place, "file", &told, sizeof(told), 0), 0);
+	CHECK_EQ(told.flags, 0x40);
 	told = (struct attributes){.project = 1};
 	CHECK_ERRNO(syscall(CALL_FILE_SETATTR, place, "file", &told, sizeof(told), 0), EOPNOTSUPP);
 	MUST(pipe(pipes));

@@ -237,12 +237,17 @@ def extended_flags(flags: int) -> int:
     return sum(extended for flag, extended in _EXTENDED.items() if flags & flag)
 
 
+_READ_ONLY = int(ExtendedFlag.FS_XFLAG_PREALLOC | ExtendedFlag.FS_XFLAG_HASATTR)
+KNOWN_EXTENDED = sum(int(flag) for flag in ExtendedFlag)
+
+
 def flags_from_extended(extended: int, *others: int) -> int:
-    """ExtendedFlags as FileFlags. Raises EOPNOTSUPP for one that no file system here has, and for `others`,
-    which are a file's extents and project.
+    """ExtendedFlags as FileFlags, without those that only tell. Raises EOPNOTSUPP for one that no file system
+    here has, and for `others`, which are a file's extents and project.
 
     Linux: fs/file_attr.c, fileattr_fill_xflags; mm/shmem.c, shmem_fileattr_set.
     """
+    extended &= ~_READ_ONLY
     if any(others) or extended & ~extended_flags(sum(_EXTENDED)):
         raise EOPNOTSUPP
     return sum(flag for flag, bit in _EXTENDED.items() if extended & bit)

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import E2BIG, EINVAL, EOPNOTSUPP
 from procession.abi.ioctls import FileAttr
 from procession.abi.open_flags import AtFlag
-from procession.fs.attributes import extended_flags, flags_from_extended, has_file_flags, set_file_flags
+from procession.fs.attributes import (
+    KNOWN_EXTENDED,
+    extended_flags,
+    flags_from_extended,
+    has_file_flags,
+    set_file_flags,
+)
 from procession.hardware.physical_memory import PAGE_SIZE
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import Fd, Flags, In, OptionalPath, Out, Size
@@ -48,9 +54,11 @@ def file_setattr(
     """file_setattr(2). Linux: fs/file_attr.c, SYSCALL_DEFINE5(file_setattr)."""
     _check(size, flags)
     asked = FileAttr.unpack(read_sized(task.mm, attributes.address, size, FileAttr.SIZE))
-    wanted = flags_from_extended(asked.fa_xflags, asked.fa_extsize, asked.fa_projid, asked.fa_cowextsize)
+    if asked.fa_xflags & ~KNOWN_EXTENDED:
+        raise EINVAL("unknown attributes")
     place = find_by_flags(task, directory, path, flags)
     if not has_file_flags(place.dentry.inode):
         raise EOPNOTSUPP("the file has no such attributes")
+    wanted = flags_from_extended(asked.fa_xflags, asked.fa_extsize, asked.fa_projid, asked.fa_cowextsize)
     set_file_flags(place, task.credentials, wanted)
     return 0

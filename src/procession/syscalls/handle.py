@@ -29,6 +29,8 @@ _HEADER = Words("<Ii")
 _NOT_TO_BE_OPENED = NoExportOperations()
 _USER_FLAGS, _KNOWN_USER_FLAGS = 0xFFFF0000, 0x30000
 """What is above a handle's type: whether it's connectable, and a directory's."""
+_FILEID_INVALID = 255
+"""The type of a handle for which there was no room (Linux: include/linux/exportfs.h)."""
 _LARGEST = 128
 """How long a handle may be (Linux: include/linux/exportfs.h, MAX_HANDLE_SZ)."""
 
@@ -55,11 +57,10 @@ def name_to_handle_at(
         raise EINVAL("a handle longer than any")
     mount = place.mount
     task.mm.write(mount_id, pack_u64(mount.id) if flags & _UNIQUE else pack_u32(mount.number))
-    header = _HEADER.pack(operations.size, operations.kind)
     if room < operations.size:
-        task.mm.write(handle, header)
+        task.mm.write(handle, _HEADER.pack(operations.size, _FILEID_INVALID))
         raise EOVERFLOW
-    task.mm.write(handle, header + operations.encode(place.inode))
+    task.mm.write(handle, _HEADER.pack(operations.size, operations.kind) + operations.encode(place.inode))
     return 0
 
 

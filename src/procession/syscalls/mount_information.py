@@ -40,6 +40,18 @@ if TYPE_CHECKING:
 
 _PAGE_SIZE = 4096
 _MOST_IDS = 1_000_000
+_STRINGS = int(
+    StatmountMask.STATMOUNT_FS_TYPE
+    | StatmountMask.STATMOUNT_MNT_ROOT
+    | StatmountMask.STATMOUNT_MNT_POINT
+    | StatmountMask.STATMOUNT_MNT_OPTS
+    | StatmountMask.STATMOUNT_FS_SUBTYPE
+    | StatmountMask.STATMOUNT_SB_SOURCE
+    | StatmountMask.STATMOUNT_OPT_ARRAY
+    | StatmountMask.STATMOUNT_OPT_SEC_ARRAY
+    | StatmountMask.STATMOUNT_MNT_UIDMAP
+    | StatmountMask.STATMOUNT_MNT_GIDMAP
+)
 _SHOWN_FLAGS = MS_RDONLY | MS_SYNCHRONOUS | MS_DIRSYNC | MS_LAZYTIME
 
 
@@ -91,13 +103,16 @@ def statmount(task: Task, request: Address, buffer: Address, size: Size, flags: 
     namespace = _namespace_for(task, wanted.mnt_ns_id)
     if buffer + size > USER_END:
         raise EFAULT
+    # Linux: fs/namespace.c, prepare_kstatmount.
+    if wanted.param & _STRINGS and size == StatmountFields.SIZE:
+        raise EOVERFLOW("no room for any string")
     mount = namespace.mounts.get(MountId(wanted.mnt_id))
     if mount is None:
         raise ENOENT("no such mount")
     root = _root_of(task, namespace)
     _check_reachable(task, namespace, mount.path, root)
     fields, strings = _describe(task, namespace, mount, root, wanted.param)
-    if strings and StatmountFields.SIZE + len(strings) > size:
+    if len(strings) > 1 and StatmountFields.SIZE + len(strings) > size:
         raise EOVERFLOW("no room for the strings")
     copied = min(size, StatmountFields.SIZE)
     fields.size = copied + len(strings)
@@ -141,10 +156,10 @@ def _describe(
     if mask & StatmountMask.STATMOUNT_SUPPORTED_MASK:
         got |= StatmountMask.STATMOUNT_SUPPORTED_MASK
         fields.supported_mask = STATMOUNT_SUPPORTED
-    strings = b""
+    # One that is asked for and that there isn't points to the empty string as well.
+    strings = b"\0" if mask & _STRINGS else b""
     for flag, name, text in _strings_of(mount, root):
         if mask & flag and text:
-            strings = strings or b"\0"
             setattr(fields, name, len(strings))
             strings += text + b"\0"
             got |= flag
