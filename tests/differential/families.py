@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tests.differential import (
+    attribute_calls,
     cgroup_calls,
     descriptor_calls,
     event_calls,
@@ -15,6 +16,7 @@ from tests.differential import (
     mount_calls,
     namespace_calls,
     process_calls,
+    restriction_calls,
     socket_calls,
     timer_calls,
     trace_calls,
@@ -26,7 +28,7 @@ from tests.differential.script import At, Operation
 # Files by name and descriptors of no file stay apart: before Linux 6.16 a script could change the owner and
 # the rights of the one inode that the host's eventfds share.
 FAMILIES: dict[str, tuple[Family, ...]] = {
-    "files": file_calls.FAMILIES,
+    "files": (*file_calls.FAMILIES, *attribute_calls.FAMILIES),
     "descriptors": descriptor_calls.FAMILIES,
     "memory": memory_calls.FAMILIES,
     "mounts": mount_calls.FAMILIES,
@@ -37,6 +39,7 @@ FAMILIES: dict[str, tuple[Family, ...]] = {
     "events": event_calls.FAMILIES,
     "ipc": ipc_calls.FAMILIES,
     "keys": key_calls.FAMILIES,
+    "restrictions": restriction_calls.FAMILIES,
     "timers": timer_calls.FAMILIES,
     "traces": trace_calls.FAMILIES,
     "userfaults": userfault_calls.FAMILIES,
@@ -66,6 +69,7 @@ BEGINNINGS: dict[str, Callable[[Maker], None]] = {
     "events": event_calls.begin,
     "ipc": ipc_calls.begin,
     "keys": key_calls.begin,
+    "restrictions": restriction_calls.begin,
     "timers": timer_calls.begin,
     "traces": trace_calls.begin,
 }

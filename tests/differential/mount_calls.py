@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 
 from tests.differential.maker import AT_FDCWD, Maker
-from tests.differential.script import SLURP, At, Naming
+from tests.differential.script import SLURP, Argument, At, Naming, Result, Stored
 
 CLONE_NEWNS = 0x20000
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT = 1, 2, 4, 8, 32
@@ -193,7 +193,94 @@ def open_something(make: Maker) -> None:
         make.call("close", make.opened_descriptor())
 
 
+FSCONFIG_SET_FLAG, FSCONFIG_SET_STRING, FSCONFIG_CREATE, FSCONFIG_RECONFIGURE = 0, 1, 6, 7
+SETTINGS = (
+    *(("size", "64k"), ("size", "x"), ("mode", "700"), ("mode", "9"), ("nr_inodes", "9"), ("source", "here")),
+    *(("none", "1"), ("uid", "5"), ("huge", "never"), ("size", "")),
+)
+
+
+def make_in_steps(make: Maker) -> None:
+    """fsopen, fsconfig, fsmount, fspick, and what the context tells."""
+    kind = make.random.randrange(12)
+    # Descriptors are the script's own: nothing else has made a mount that could be changed.
+    made = [Result(operation) for operation in make.operations if operation.result == "context"]
+    if kind < 3 or not made:
+        if kind == 0 and made:
+            call = make.call("fspick", AT_FDCWD, At(0), make.one(1, 1, 0, 8), data=place(make))
+        else:
+            kind_of_files = make.random.choice(("tmpfs", "tmpfs", "tmpfs", "nosuchfs", ""))
+            call = make.call("fsopen", At(0), make.one(1, 1, 0, 2), data=make.text(kind_of_files))
+        call.result = "context"
+        return
+    context = make.random.choice(made[-2:])
+    if kind < 7:
+        key, value = make.random.choice(SETTINGS)
+        command = make.one(FSCONFIG_SET_STRING, FSCONFIG_SET_STRING, FSCONFIG_SET_FLAG, 2, 9)
+        where: Argument = At(16) if command != FSCONFIG_SET_FLAG else 0
+        name = make.random.choice(("ro", "noswap", key)) if command == FSCONFIG_SET_FLAG else key
+        data = make.text(name).ljust(16, b"\0") + make.text(value)
+        # What a tmpfs without swapping is asked for can't be taken back.
+        make.call("fsconfig", context, command, At(0), where, make.one(0, 0, 0, 1), data=data)
+    elif kind < 9:
+        command = make.one(FSCONFIG_CREATE, FSCONFIG_CREATE, FSCONFIG_RECONFIGURE, 8)
+        make.call("fsconfig", context, command, 0, 0, make.one(0, 0, 0, 1))
+    elif kind == 9:
+        make.call("read", context, At(0), make.one(200, 200, 4), data=bytes(200))
+    else:
+        flags = make.bits((1, 2, 4, 8), (0x10, 0x20, 0x80, 1 << 30), 15)
+        make.opened(make.call("fsmount", context, make.one(0, 1, 1, 2), flags))
+
+
+STATMOUNT_MASKS = (1, 2, 4, 8, 0x10, 0x20, 0x80, 0x100, 0x200)
+
+
+def tell_of_mounts(make: Maker) -> None:
+    """statx for a mount's number, listmount, statmount."""
+    asked = [operation for operation in make.operations if operation.result == "mount"]
+    if not asked or make.odds(30):
+        data = place(make).ljust(16, b"\0") + bytes(256)
+        call = make.call("statx", AT_FDCWD, At(0), 0, 0x4000, At(16), data=data, show=nothing)
+        call.result = "mount"
+        return
+    number: Argument = Stored(make.random.choice(asked[-3:]), 16 + 0x90, is_word=True)
+    if make.odds(15):
+        number = make.one(0, 1, -1)
+    size = make.one(24, 24, 24, 32, 23, 40, 0)
+    if make.odds(45):
+        data = struct.pack("<IIQQQ", size, 0, 0, make.one(0, 0, 0, 1 << 40), 0) + bytes(160)
+        if make.odds(50):
+            number = -1
+        count, flags = make.one(16, 16, 1, 0, 1 << 20), make.one(0, 0, 1, 2)
+        fixups = ((8, 8, number),)
+        make.call("listmount", At(0), At(32), count, flags, data=data, fixups=fixups, show=nothing)
+        return
+    mask = make.bits(STATMOUNT_MASKS, (1 << 50,), 5)
+    data = struct.pack("<IIQQQ", size, 0, 0, mask, 0) + bytes(1024)
+    room = make.one(1024, 1024, 512, 100, 520)
+    flags, fixups = make.one(0, 0, 0, 1), ((8, 8, number),)
+    make.call("statmount", At(0), At(32), room, flags, data=data, fixups=fixups, show=show_statmount)
+
+
+def nothing(data: bytes, result: int, naming: Naming) -> str:
+    """Show nothing."""
+    return ""
+
+
+def show_statmount(data: bytes, result: int, naming: Naming) -> str:
+    """A struct statmount, but for numbers."""
+    if result:
+        return ""
+    size = struct.unpack_from("<I", data, 32)[0]
+    mask = struct.unpack_from("<Q", data, 40)[0]
+    kind, flags = struct.unpack_from("<QI", data, 32 + 24)
+    attributes, propagation = struct.unpack_from("<QQ", data, 32 + 72)
+    texts = data[32 + 512 : 32 + size].replace(b"\0", b"|").decode("latin-1") if size > 512 else ""
+    return f"{size} {mask:#x} {kind:#x} {flags:#x} {attributes:#x} {propagation:#x} {texts}"
+
+
 FAMILIES = (
+    *(make_in_steps, make_in_steps, tell_of_mounts, tell_of_mounts),
     *(make_directory, mount_new, bind, propagate, unmount, look) * 3,
     *(move, remount, go_elsewhere, use_trees, set_attributes, open_something) * 2,
 )
