@@ -230,7 +230,57 @@ def look_at_maps(make: Maker) -> None:
     make.operation(SLURP, data=path.ljust(PATH_BYTES + MAPS_BYTES, b"\0"), show=show_maps, result="none")
 
 
+def advise_by_number(make: Maker) -> None:
+    """process_madvise, and more than one range at once."""
+    opened = make.call("pidfd_open", Pid(0), 0, result="pidfd")
+    count = make.one(1, 1, 2, 3, 0)
+    ranges = vector([(place(make), size(make) & (1 << 40) - 1) for _ in range(count)])
+    # Not MADV_COLLAPSE, which takes huge pages.
+    advice = make.one(20, 21, 4, 4, 14, 15, 102, 103, 0, -1)
+    said = count if make.odds(95) else make.one(1025, -1)
+    make.call(
+        "process_madvise", Result(opened), At(0), said, advice, make.one(0, 0, 0, 1), data=ranges + bytes(16)
+    )
+    make.call("close", Result(opened))
+
+
+def lock_all(make: Maker) -> None:
+    """mlockall, munlockall, pkey_mprotect, memfd_secret, move_pages."""
+    kind = make.random.randrange(8)
+    if kind == 0:
+        # What is locked from now on is the executor's too: only what's refused.
+        make.call("mlockall", make.one(0, 4, 8, -1))
+    elif kind == 1:
+        make.call("munlockall")
+    elif kind < 4:
+        key = make.one(-1, -1, -1, 1, 16, -2)
+        make.call("pkey_mprotect", place(make), size(make), protection(make), key)
+    elif kind == 4:
+        opened = make.call("memfd_secret", make.one(0, 0, 0o2000000, 1), result="hidden")
+        make.call("close", Result(opened), result="hidden")
+    else:
+        count = make.one(1, 2, 3, 0)
+        pages = struct.pack("<3Q", *(place(make) & (1 << 64) - 1 for _ in range(3)))
+        nodes = struct.pack("<3i4x", *(make.one(0, 0, 0, 1, -1) for _ in range(3)))
+        where: Argument = At(24) if make.odds(50) else 0
+        flags = make.one(0, 2, 2, 4, 1, 8)
+        who: Argument = Pid(0) if make.odds(50) else 0
+        make.call(
+            "move_pages", who, count, At(0), where, At(40), flags,
+            data=pages + nodes + bytes(16), show=show_statuses,
+        )  # fmt: skip
+
+
+def show_statuses(data: bytes, result: int, naming: Naming) -> str:
+    """Where each page is, or what's wrong with it."""
+    # What is mapped ahead of use may be there, or not (ENOENT).
+    found = struct.unpack_from("<3i", data, 40)
+    return " ".join(str(0 if status == -2 else status) for status in found) if result >= 0 else ""
+
+
 FAMILIES = (
+    advise_by_number,
+    lock_all,
     *(map_area,) * 4,
     *(change_area,) * 7,
     place_on_nodes,

@@ -20,6 +20,7 @@ _ACTOR_PID, _END = 98, 99
 _OPERATION, _ARGUMENT, _FIXUP = struct.Struct("<IIq96sIIIIII"), struct.Struct("<IIq"), struct.Struct("<II16s")
 _RECORD, _LOGGED = struct.Struct("<IIIIq"), struct.Struct("<iiiiq")
 NO_RESULT = -9999
+MOST_PIDS = 1 << 22
 _SI_TIMER = -2
 _SHORT = 32
 
@@ -117,10 +118,10 @@ class Naming:
     restorer: int = 0
 
     def pid(self, number: int) -> str:
-        """Name a task's id, perhaps negated; what isn't one is a number."""
+        """Name a task's id, perhaps negated; what can't be one is a number."""
         if -number in self.pids:
             return f"-{self.pids[-number]}"
-        return self.pids.get(number, str(number))
+        return self.pids.get(number, "somebody" if 2 < number < MOST_PIDS else str(number))
 
     def inode(self, device: int, number: int) -> str:
         """Name a file."""

@@ -408,6 +408,98 @@ def option(make: Maker) -> None:
         make.call("setsockopt", descriptor, level, name, At(0), size, data=data)
 
 
+def several(make: Maker) -> None:
+    """sendmmsg, recvmmsg, accept."""
+    descriptor, kind = make.descriptor(), make.random.randrange(8)
+    count = make.one(1, 2, 2, 3)
+    if kind == 0:
+        make.opened(make.call("accept", descriptor, 0, 0, result="none" if make.odds(1) else "int"))
+        return
+    headers, rest, fixups = b"", b"", list[tuple[int, int, Argument]]()
+    for number in range(count):
+        content = text(make)[:100].ljust(104, b"\0")
+        start = 64 * 4 + 128 * number
+        length = make.one(0, 1, 10, 100)
+        headers += struct.pack("<QIIQQQQIIII", 0, 0, 0, 0, 1, 0, 0, 0, 0, 0x77, 0)
+        rest += struct.pack("<QQ", 0, length) + content + bytes(8)
+        fixups += [(64 * number + 16, 8, At(start)), (start, 8, At(start + 16))]
+    data = headers.ljust(256, b"\0") + rest
+    said = count if make.odds(92) else make.one(0, 1025, -1)
+    if kind < 4:
+        flags = send_flags(make)
+        make.call(
+            "sendmmsg",
+            descriptor,
+            At(0),
+            said,
+            flags,
+            data=data,
+            fixups=tuple(fixups),
+            show=show_lengths(count),
+        )
+    else:
+        flags = receive_flags(make) | MSG_DONTWAIT | make.bits((), (0x10000,), 20)
+        data += struct.pack("<qq", make.one(0, 0, 5, -1), make.one(0, 0, 1_000_000_000))
+        time: Argument = At(len(data) - 16) if make.odds(30) else 0
+        make.call(
+            *("recvmmsg", descriptor, At(0), min(said, count) if said > 0 else said, flags, time),
+            data=data, fixups=tuple(fixups), show=show_lengths(count),
+        )  # fmt: skip
+
+
+def show_lengths(count: int) -> Show:
+    """How much each message had, with which flags."""
+
+    def show(data: bytes, result: int, naming: Naming) -> str:
+        shown = []
+        for number in range(count):
+            flags, length = struct.unpack_from("<II", data, 64 * number + 48)[0], 0
+            length = struct.unpack_from("<I", data, 64 * number + 56)[0]
+            shown.append(
+                f"{flags:#x}:{length}:{digest(data[256 + 128 * number + 16 : 256 + 128 * number + 120])}"
+            )
+        return " ".join(shown) if result >= 0 else ""
+
+    return show
+
+
+INTERFACES = (b"lo", b"lo", b"lo", b"none", b"", b"lo:1", b"x" * 16)
+# What is asked of an interface: its names and numbers, flags, address, mask, metric, MTU, queue, type.
+QUESTIONS = (0x8910, 0x8913, 0x8915, 0x8917, 0x8919, 0x891B, 0x891D, 0x8921, 0x8927, 0x8933, 0x8942, 0x8970)
+CHANGES = (0x8914, 0x8916, 0x891C, 0x8922, 0x8943, 0x891E, 0x8924, 0x8923)
+
+
+def ask_interface(make: Maker) -> None:
+    """SIOCGIFFLAGS and its kin, SIOCGIFCONF, and what changes the loopback."""
+    descriptor, kind = make.descriptor(), make.random.randrange(10)
+    name = make.random.choice(INTERFACES)[:16].ljust(16, b"\0")
+    if kind < 6:
+        data = name + struct.pack("<i", make.one(1, 0, 2, -1)) + bytes(20)
+        make.call("ioctl", descriptor, make.one(*QUESTIONS), At(0), data=data)
+    elif kind < 9:
+        request = make.one(*CHANGES)
+        value = struct.pack("<i", make.one(0x49, 0x48 | 1, 1500, 65536, 0, -1, 1000))
+        if request in {0x8916, 0x891C}:
+            address_of = socket.inet_aton(
+                make.random.choice(("127.0.0.1", "127.0.0.1", "255.0.0.0", "255.255.0.0"))
+            )
+            value = struct.pack("<HH4s", INET, 0, address_of)
+        elif request == 0x8914:
+            # It stays up: what waits for whom else is a matter of time.
+            value = struct.pack("<H", make.one(0x49, 0x49, 0x41))
+        make.call("ioctl", descriptor, request, At(0), data=(name + value).ljust(40, b"\0"))
+    else:
+        data = struct.pack("<i4xQ", make.one(80, 40, 0, 39), 0) + bytes(80)
+        fixups = ((8, 8, At(16)),) if make.odds(85) else ()
+        make.call("ioctl", descriptor, 0x8912, At(0), data=data, fixups=fixups, show=show_interfaces)
+
+
+def show_interfaces(data: bytes, result: int, naming: Naming) -> str:
+    """How much SIOCGIFCONF told, and what."""
+    length = struct.unpack_from("<i", data)[0]
+    return f"{length} {data[16 : 16 + max(0, min(length, 80))].hex()}" if result == 0 else ""
+
+
 def fork(make: Maker) -> None:
     """fork, but for not more than a few."""
     if len(make.actors) < 4:
@@ -423,6 +515,7 @@ FAMILIES: tuple[Callable[[Maker], None], ...] = (
     *(receive,) * 7,
     *(look,) * 3,
     *(option,) * 3,
+    *(several, ask_interface) * 2,
     fork,
     identify,
 )

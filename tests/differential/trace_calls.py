@@ -7,7 +7,7 @@ import struct
 from procession.abi.ptrace import PtraceOption, PtraceRequest, User, UserRegsStruct
 from tests.differential.maker import BAD_ADDRESS, Maker, vector
 from tests.differential.process_calls import dispose, end_process, signal
-from tests.differential.script import ARENA, PAGE, Argument, At, Naming, Pid, Show
+from tests.differential.script import ARENA, MOST_PIDS, PAGE, Argument, At, Naming, Pid, Show
 
 MOST_ACTORS = 6
 WNOHANG, WUNTRACED, WCONTINUED, WNOTHREAD, WALL, WCLONE = 1, 2, 8, 1 << 29, 1 << 30, 1 << 31
@@ -140,7 +140,7 @@ def show_word(data: bytes, result: int, naming: Naming) -> str:
 
 def show_value(value: int, naming: Naming) -> str:
     """A register; a small number may be an id, which isn't the same everywhere."""
-    return "number" if 0 < value < 1 << 22 else naming.address(value)
+    return "number" if 0 < value < MOST_PIDS else naming.address(value)
 
 
 def user_area(make: Maker) -> None:
@@ -235,7 +235,8 @@ def register_sets(make: Maker) -> None:
 def show_message(data: bytes, result: int, naming: Naming) -> str:
     """A message of an event: an id, or a status."""
     value = int.from_bytes(data[:8], "little")
-    return (hex(value) if value < 3 else naming.pids.get(value, hex(value))) if result == 0 else ""
+    is_status = value < 3 or (value not in naming.pids and (value < 64 or not value & 0xFF))
+    return (hex(value) if is_status else naming.pid(value)) if result == 0 else ""
 
 
 def show_information(data: bytes, result: int, naming: Naming) -> str:

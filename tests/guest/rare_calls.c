@@ -142,3 +142,18 @@ TEST(attributes_of_security_modules)
 	context[2] = 32;
 	CHECK_ERRNO(syscall(LSM_SET_SELF_ATTR, 100, context, sizeof(context), 0), EOPNOTSUPP);
 }
+
+/* What is wrong with the rest comes before what is wrong with the descriptor, or the key. */
+TEST(the_order_of_refusals)
+{
+	struct timespec never = {0, -1};
+	char *page = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	CHECK_ERRNO(syscall(SYS_recvmmsg, -1, NULL, 0, 0, &never), EINVAL);
+	CHECK_ERRNO(syscall(SYS_recvmmsg, -1, NULL, 0, 0, bad_address()), EFAULT);
+	CHECK_ERRNO(syscall(SYS_recvmmsg, -1, NULL, 0, 0, NULL), EBADF);
+	CHECK_ERRNO(syscall(SYS_pkey_mprotect, -4096L, 8192, PROT_READ, 99), ENOMEM);
+	CHECK_EQ(syscall(SYS_pkey_mprotect, page, 0, PROT_READ, 99), 0);
+	CHECK_ERRNO(syscall(SYS_pkey_mprotect, page, 4096, PROT_READ, 99), EINVAL);
+	CHECK_EQ(syscall(SYS_pkey_mprotect, page, 4096, PROT_READ, -1), 0);
+}

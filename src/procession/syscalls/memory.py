@@ -76,6 +76,7 @@ if TYPE_CHECKING:
     from procession.fs.file import File
     from procession.mm.page_cache import PageCache
 
+_NO_KEY = -1
 _KNOWN_TO_VALIDATE = (
     int(
         MapFlag.MAP_SHARED_VALIDATE
@@ -276,7 +277,12 @@ def munmap(task: Task, address: Address, length: Size) -> int:
 
 @syscall(10)
 def mprotect(task: Task, address: Address, length: Size, protection: Flags[Protection]) -> int:
-    """mprotect(2). Linux: mm/mprotect.c, do_mprotect_pkey."""
+    """mprotect(2)."""
+    return _protect(task, address, length, protection, _NO_KEY)
+
+
+def _protect(task: Task, address: int, length: int, protection: int, key: int) -> int:
+    """Linux: mm/mprotect.c, do_mprotect_pkey."""
     mm = task.mm
     grows = protection & (Protection.PROT_GROWSDOWN | Protection.PROT_GROWSUP)
     if grows == Protection.PROT_GROWSDOWN | Protection.PROT_GROWSUP:
@@ -291,6 +297,8 @@ def mprotect(task: Task, address: Address, length: Size, protection: Flags[Prote
         raise ENOMEM("past the end of the address space")
     if protection & ~(PROT_READ | PROT_WRITE | PROT_EXEC | Protection.PROT_SEM | grows):
         raise EINVAL("unknown protection")
+    if key != _NO_KEY:
+        raise EINVAL("no protection keys")
     rights = protection & (PROT_READ | PROT_WRITE | PROT_EXEC)
     if grows:
         area = next(iter(mm.areas_in(address, end)), None)
@@ -378,9 +386,7 @@ def _apply_protection(mm: MemoryDescriptor, start: int, end: int, protection: in
 @syscall(329)
 def pkey_mprotect(task: Task, address: Address, length: Size, protection: Flags[Protection], key: Int) -> int:
     """pkey_mprotect(2) on a processor without protection keys: only key -1 exists."""
-    if key != -1:
-        raise EINVAL("no protection keys")
-    return mprotect(task, address, length, protection)
+    return _protect(task, address, length, protection, key)
 
 
 @syscall(12)

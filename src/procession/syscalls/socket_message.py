@@ -432,7 +432,6 @@ def recvmmsg(
 ) -> int:
     """recvmmsg(2). The timeout is looked at after each message only. Linux: net/socket.c, do_recvmmsg."""
     _refuse_compat(flags)
-    file = socket_file(task, fd)
     clock = task.kernel.clock
     frame = task.frame
     message_flags = flags & ~_MSG_WAITFORONE
@@ -444,6 +443,7 @@ def recvmmsg(
         timeout_ns = timespec_ns(timeout)
         assert timeout_ns is not None
         deadline_ns = clock.now_ns + timeout_ns
+    file = socket_file(task, fd)
     if frame is None:
         # In Linux, an error left by the messages that went before.
         file.socket.raise_error()
