@@ -29,6 +29,7 @@ TEST(places_do_nothing)
 	int place = opened(".", O_PATH);
 
 	CHECK_ERRNO(epoll_wait(place, &event, 1, 0), EBADF);
+	CHECK_ERRNO(epoll_wait(place, &event, 0, 0), EBADF);
 	CHECK_ERRNO(epoll_wait(opened(".", O_RDONLY), &event, 1, 0), EINVAL);
 	CHECK_ERRNO(signalfd(place, &set, 0), EBADF);
 	CHECK_ERRNO(signalfd(opened(".", O_RDONLY), &set, 0), EINVAL);

@@ -265,7 +265,17 @@ TEST(data_in_the_syn)
 	CHECK_EQ(accepted(from, text), 128 | 5);
 	CHECK_EQ(counted("TCPFastOpenPassiveAltKey"), 1);
 	MUST(close(fd));
+	/* Keys are read as scanf reads them: no sign, "0x" as one likes, and nothing behind the last word matters. */
 	CHECK_ERRNO(write_text(KEY, "1-2-3"), EINVAL);
+	CHECK_ERRNO(write_text(KEY, "+1-2-3-4"), EINVAL);
+	CHECK_ERRNO(write_text(KEY, "1_0-2-3-4"), EINVAL);
+	CHECK_ERRNO(write_text(KEY, "1-2-3-4,"), EINVAL);
+	CHECK_ERRNO(write_text(KEY, "1 -2-3-4"), EINVAL);
+	MUST(write_text(KEY, " 0x1- 2-100000003-0x,5-6-7-8-9,and so on"));
+	keys = (int)MUST(open(KEY, O_RDONLY));
+	CHECK_EQ(read(keys, key, sizeof key - 1), 72);
+	CHECK(memcmp(key, "00000001-00000002-00000003-00000000,", 36) == 0);
+	MUST(close(keys));
 	/* A listening socket without a queue takes none. */
 	from = listener(0);
 	fd = stream(0);

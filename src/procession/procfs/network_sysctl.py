@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 
 _KEY = Words("<4I")
+_KEY_TEXT = re.compile(rb"-".join([rb"\s*(?=[0-9a-f])(?:0x)?([0-9a-f]*)"] * 4), re.IGNORECASE)
+_LINE_END = re.compile(rb"[\0\n]")
 _INT_MIN, _INT_MAX, _UINT_MAX = -(2**31), 2**31 - 1, 2**32 - 1
 _MOST_SECONDS = _INT_MAX // 250
 """What an int holds in ticks of CONFIG_HZ=250."""
@@ -160,18 +163,14 @@ def _show_fast_open_keys(kernel: Kernel) -> bytes:
 
 
 def _store_fast_open_keys(kernel: Kernel, data: bytes) -> None:
-    texts = data.split(b"\0", 1)[0].strip().split(b",")
-    if len(texts) > MOST_KEYS:
-        raise EINVAL("more than two keys")
-    keys: list[bytes] = []
-    for text in texts:
-        words = text.split(b"-")
-        try:
-            keys.append(pack_array("I", [int(word, 16) for word in words]))
-        except ValueError:
-            raise EINVAL("not in hexadecimal") from None
-        if len(words) != KEY_BYTES // 4 or any(len(word) > 8 for word in words):
-            raise EINVAL("not four words")
+    line = _LINE_END.split(data, 1)[0]
+    keys = []
+    for text in line.split(b",", MOST_KEYS - 1):
+        # As scanf does, which doesn't look at what comes behind the four words.
+        words = _KEY_TEXT.match(text)
+        if words is None:
+            raise EINVAL("not four words in hexadecimal")
+        keys.append(pack_array("I", [int(word or b"0", 16) for word in words.groups()]))
     _sysctls(kernel).fast_open_keys = tuple(keys)
 
 

@@ -125,11 +125,13 @@ def _wait(task: Task, instance: int, address: int, maximum: int, timeout_ns: int
     file = task.file_of_call(instance)
     if file is None:
         raise EBADF
+    if isinstance(file, PathFile):
+        raise EBADF("opened with O_PATH")
     if not 0 < maximum <= _MAXIMUM_EVENTS:
         raise EINVAL
     check_user_range(address, 12 * maximum)
     if not isinstance(file, EpollFile):
-        raise EBADF("opened with O_PATH") if isinstance(file, PathFile) else EINVAL
+        raise EINVAL("no epoll instance")
     if file.ready:
         task.kernel.clock.spend((min(len(file.ready), maximum) - 1) * READY_FILE_NS)
         found = file.ready_events(maximum)
