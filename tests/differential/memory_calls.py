@@ -273,9 +273,10 @@ def lock_all(make: Maker) -> None:
 
 def show_statuses(data: bytes, result: int, naming: Naming) -> str:
     """Where each page is, or what's wrong with it."""
-    # What is mapped ahead of use may be there, or not (ENOENT).
+    # What is mapped ahead of use may be there, or not (ENOENT); what was only read has a page here, and none
+    # of its own on Linux (EFAULT).
     found = struct.unpack_from("<3i", data, 40)
-    return " ".join(str(0 if status == -2 else status) for status in found) if result >= 0 else ""
+    return " ".join(str(0 if status in (-2, -14) else status) for status in found) if result >= 0 else ""
 
 
 FAMILIES = (

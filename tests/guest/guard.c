@@ -282,6 +282,8 @@ TEST(process_madvise_guards_oneself)
 	CHECK_EQ(syscall(SYS_process_madvise, fd, parts, 2, MADV_DONTNEED, 0), 2 * PAGE);
 	CHECK_EQ(syscall(SYS_process_madvise, fd, parts, 2, MADV_DONTFORK, 0), 2 * PAGE);
 	CHECK_ERRNO(syscall(SYS_process_madvise, fd, parts, 2, 104, 0), EINVAL);
+	/* Of no bytes at all the advice isn't looked at. */
+	CHECK_EQ(syscall(SYS_process_madvise, fd, parts, 0, 104, 0), 0);
 	close(fd);
 	pages = parts[0].iov_base = map_pages(1);
 	child = (pid_t)MUST(fork());

@@ -79,7 +79,7 @@ static void descriptors(void)
 	uint64_t count = 5;
 	sigset_t set;
 	char buffer[16];
-	int ends[2], counter, timer, watch, instance;
+	int ends[2] = {-1, -1}, counter, timer, watch, instance;
 
 	IGNORE(pipe2(ends, O_NONBLOCK));
 	IGNORE(read(ends[0], buffer, 1));

@@ -142,6 +142,9 @@ def process_madvise(
         raise EINVAL(f"advice {advice} isn't for others")
     if mm is not task.mm and not task.credentials.capable(CAP_SYS_NICE):
         raise EPERM("it takes CAP_SYS_NICE")
+    if not ranges.total:
+        # Linux: mm/madvise.c, vector_madvise. The advice isn't looked at.
+        return 0
     frame, began_ns = task.frame, task.kernel.clock.kernel_work_ns
     done = taken = 0
     if frame is not None and frame.progress is not None:
