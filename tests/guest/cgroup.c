@@ -418,6 +418,9 @@ TEST(freezing_what_is_frozen)
 	CHECK_EQ(put("a/b", "cgroup.freeze", "1"), 0);
 	CHECK_EQ(poll(&told, 1, 1000), 1);
 	close(told.fd);
+	drop("a/b");
+	drop("a");
+	drop("");
 }
 
 TEST(freezing)
