@@ -16,6 +16,25 @@ from procession import Machine
 
 START_LIMIT_S = 0.3
 """The processor time of a whole `procession run -- /bin/true`."""
+START_CALLS = 100_000
+"""Calls of Python's functions in the same command."""
+START_MODULES = 450
+"""The package's modules that it imports."""
+_COUNT = """
+import os, sys
+from collections import Counter
+events = Counter()
+sys.setprofile(lambda frame, event, argument: events.update([event]))
+from procession.cli import main
+end = os._exit
+def report(status):
+    sys.setprofile(None)
+    modules = sum(name.startswith("procession.") for name in sys.modules)
+    print(status, events["call"], modules, file=sys.stderr)
+    end(status)
+os._exit = report
+main()
+"""
 
 
 class Command:
@@ -179,7 +198,19 @@ def test_a_trace_changes_nothing_that_the_guest_sees(command: Command, tmp_path:
     assert len(plain.stdout) > 1000
 
 
+def test_starting_takes_few_calls_and_modules(guest_root: Path) -> None:
+    """The same on each machine, however busy, unlike its time."""
+    start = [sys.executable, "-c", _COUNT, "run", "--rootfs", str(guest_root), "--", "/bin/true"]
+    shown = subprocess.run(start, capture_output=True, text=True, check=False)
+    status, calls, modules = map(int, shown.stderr.split())
+    assert status == shown.returncode == 0
+    assert START_CALLS / 2 < calls <= START_CALLS
+    assert START_MODULES / 2 < modules <= START_MODULES
+
+
+@pytest.mark.heavy
 def test_starting_is_quick(command: Command, tmp_path: Path) -> None:
+    """In seconds, of a machine that has nothing else to do."""
     environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(tmp_path)}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     times: list[float] = []

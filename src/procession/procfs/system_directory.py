@@ -84,7 +84,8 @@ class SystemDirectory(ProcDirectory):
         if self.path == (b"net",):
             # It's a process's own.
             super().check_change(changes_mode=changes_mode, changes_owner=changes_owner)
-        _check_change(self.path, is_wanted=changes_mode or changes_owner)
+        else:
+            _check_change(self.path, is_wanted=changes_mode or changes_owner)
 
     @property
     def tree(self) -> SystemTree:
@@ -174,7 +175,8 @@ class SystemInode(ProcFile):
 
             return ParameterFile(path, flags, subject, self, self.changes(), is_text=self.file.is_text)
         if self.path[0] == b"net" and self.path[1] not in _WITHOUT_RECORDS and flags & O_ACCMODE != O_RDONLY:
-            raise EACCES("Linux: fs/proc/proc_net.c, seq_open_net")
+            # Linux: fs/proc/proc_net.c, seq_open_net.
+            raise EACCES("a list of sockets is only read")
         if self.path[0] in _READ_BY_BUFFERS and self.path[-1] != b"softnet_stat":
             return SystemSequenceFile(path, flags, subject, self)
         return SystemRecordsFile(path, flags, subject, self)
