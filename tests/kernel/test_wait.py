@@ -7,6 +7,7 @@ import pytest
 from procession.abi.errno import EAGAIN, ECHILD, EFAULT, EINTR, EINVAL, ESRCH
 from procession.hardware.registers import RSI
 from procession.kernel.task import Task
+from procession.kernel.time.costs import SEEN_THREAD_NS
 from tests.kernel.conducted_machine import (
     ENDED,
     HANDLES,
@@ -20,6 +21,7 @@ SIGKILL, SIGUSR1, SIGTERM, SIGCHLD, SIGCONT, SIGSTOP = 9, 10, 15, 17, 18, 19
 SA_NOCLDSTOP, SA_SIGINFO, SA_RESTART = 1, 4, 0x1000_0000
 WNOHANG, WUNTRACED, WEXITED, WCONTINUED, WNOWAIT = 1, 2, 4, 8, 0x01000000
 WNOTHREAD, WALL, WCLONE = 0x20000000, 0x40000000, 0x80000000
+PTRACE_SEIZE = 0x4206
 P_ALL, P_PID, P_PGID, P_PIDFD = 0, 1, 2, 3
 CLD_EXITED, CLD_KILLED, CLD_DUMPED, CLD_STOPPED, CLD_CONTINUED = 1, 2, 3, 5, 6
 
@@ -250,6 +252,52 @@ class TestStops:
         assert machine.outcome(parent) == 0
         machine.exit(child)
         assert machine.outcome(parent) == HANDLES
+
+
+class TestTime:
+    """What a wait looks at takes time of the clock: with thousands it takes some of the host's."""
+
+    @staticmethod
+    def work_ns(machine: ConductedMachine, task: Task, kind: int, number: int, options: int) -> int:
+        clock = machine.kernel.clock
+        # The first call has a switch to the task, too.
+        waitid(machine, task, kind, number, options | WNOHANG)
+        before_ns = clock.kernel_work_ns
+        assert waitid(machine, task, kind, number, options | WNOHANG) == 0
+        return clock.kernel_work_ns - before_ns
+
+    @pytest.mark.parametrize(("kind", "options"), [(P_PGID, WEXITED), (P_ALL, WEXITED | WUNTRACED)])
+    def test_of_the_living(self, machine: ConductedMachine, parent: Task, kind: int, options: int) -> None:
+        machine.fork(parent)
+        one_ns = self.work_ns(machine, parent, kind, 0, options)
+        for _ in range(10):
+            machine.fork(parent)
+        assert self.work_ns(machine, parent, kind, 0, options) == one_ns + 10 * SEEN_THREAD_NS
+
+    def test_of_those_before_who_has_ended(self, machine: ConductedMachine, parent: Task) -> None:
+        children = [machine.fork(parent) for _ in range(11)]
+        for child in children[7:]:
+            machine.exit(child)
+        last_ns = self.work_ns(machine, parent, P_PID, children[-1].tid, WEXITED | WNOWAIT)
+        first_ns = self.work_ns(machine, parent, P_ALL, 0, WEXITED | WNOWAIT)
+        assert first_ns >= last_ns + 4 * SEEN_THREAD_NS
+        for child in children[4:7]:
+            machine.exit(child)
+        first_ns = self.work_ns(machine, parent, P_ALL, 0, WEXITED | WNOWAIT)
+        assert first_ns >= last_ns + 4 * SEEN_THREAD_NS
+        assert machine.reap(parent) == (children[4].tid, 0)
+
+    @pytest.mark.parametrize("options", [WEXITED, WEXITED | WALL])
+    def test_of_tracees(self, machine: ConductedMachine, parent: Task, options: int) -> None:
+        def trace() -> None:
+            target = machine.process()
+            machine.expect(parent, "ptrace", PTRACE_SEIZE, target.tid, 0, 0)
+
+        trace()
+        one_ns = self.work_ns(machine, parent, P_ALL, 0, options)
+        for _ in range(10):
+            trace()
+        assert self.work_ns(machine, parent, P_ALL, 0, options) == one_ns + 10 * SEEN_THREAD_NS
 
 
 class TestWaitid:

@@ -381,5 +381,7 @@ def replace_leader(task: Task) -> None:
         siblings = [task if child is leader else child for child in parent.children]
         parent.children.clear()
         parent.children.update(dict.fromkeys(siblings))
+        # A tracer that is the parent was told of its end.
+        parent.zombies.pop(leader, None)
     if kernel.observer is not None:
         kernel.observer.task_event(task, SUPERSEDE, old_pid.global_number)

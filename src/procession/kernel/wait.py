@@ -40,12 +40,21 @@ _BY_PID = (P_PID, P_PIDFD)
 _STOPS = WSTOPPED | WCONTINUED
 
 
-class WaitSelection(NamedTuple):
-    """Which children a wait is for: `kind` is one of P_*, `pid` names a child or a process group."""
+class WaitSelection:
+    """Which children a wait is for, and what it has seen of them (in Linux, struct wait_opts).
 
-    kind: int
-    pid: Pid | None
-    options: int
+    `kind` is one of P_*, `pid` names a child or a process group. `has_candidate` says whether something that
+    the wait is for can come of one that was seen.
+    """
+
+    __slots__ = ("has_candidate", "kind", "options", "pid", "seen_count")
+
+    def __init__(self, kind: int, pid: Pid | None, options: int) -> None:
+        self.kind = kind
+        self.pid = pid
+        self.options = options
+        self.has_candidate = False
+        self.seen_count = 0
 
 
 class WaitedChild(NamedTuple):
@@ -76,129 +85,87 @@ def do_wait(kernel: Kernel, task: Task, selection: WaitSelection) -> WaitedChild
     """
     if kernel.observer is not None:
         kernel.observer.task_event(task, LOOK_FOR_CHILDREN)
-    group = task.group
-    if task.tracees or (len(group.threads) > 1 and any(thread.tracees for thread in group.threads)):
-        found, has_candidate = _look_as_tracer(kernel, task, selection)
+    if selection.kind in _BY_PID:
+        found = _look_at_named(kernel, task, selection)
     else:
-        found, has_candidate = _look_at_children(kernel, task, selection)
+        found = _look_at_all(kernel, task, selection)
+    if selection.seen_count > 1:
+        kernel.clock.spend((selection.seen_count - 1) * SEEN_THREAD_NS)
     if found is not None:
         return found
-    if not has_candidate:
+    if not selection.has_candidate:
         raise ECHILD(f"no child matches {selection.pid or 'the wait'}")
     if selection.options & WNOHANG:
         return None
-    raise Sleep(group.wait_queue, interrupted=ERESTARTSYS)
+    raise Sleep(task.group.wait_queue, interrupted=ERESTARTSYS)
 
 
-def _look_at_children(
-    kernel: Kernel, task: Task, selection: WaitSelection
-) -> tuple[WaitedChild | None, bool]:
-    """What a wait of who traces nobody finds, and whether it could find something some day."""
-    has_candidate = False
-    seen_count = 0
-    found = None
-    if (
-        len(task.group.threads) == 1
-        and not task.zombies
-        and selection.kind == P_ALL
-        and selection.options & (WALL | WEXITED | _STOPS) == WALL | WEXITED
-    ):
-        # None of the children can be what it waits for.
-        return None, bool(task.children)
-    for child in _candidates(task, selection):
-        seen_count += 1
-        if is_eligible(child, selection):
-            has_candidate = has_candidate or _may_be_found(child, selection.options, is_traced=False)
-            found = wait_consider_task(kernel, task, child, selection.options, is_traced=False)
-            if found is not None:
-                break
-            if selection.kind == P_ALL and not selection.options & _STOPS:
-                # Of the living no other can be what it waits for: `_candidates` gives the zombies first.
-                break
-    if seen_count > 1:
-        kernel.clock.spend((seen_count - 1) * SEEN_THREAD_NS)
-    return found, has_candidate
+def _look_at_named(kernel: Kernel, task: Task, selection: WaitSelection) -> WaitedChild | None:
+    """What a wait for one process finds. Linux: kernel/exit.c, do_wait_pid, is_effectively_child."""
+    child = None if selection.pid is None else selection.pid.task
+    if child is None:
+        return None
+    group = None if selection.options & WNOTHREAD else task.group
+    parent = child.parent
+    if parent is not None and (parent is task or parent.group is group) and child in parent.children:
+        found = wait_consider_task(kernel, task, child, selection, is_traced=False)
+        if found is not None:
+            return found
+    if child.ptrace is not None:
+        tracer = child.ptrace.tracer
+        if tracer is task or tracer.group is group:
+            return wait_consider_task(kernel, task, child, selection, is_traced=True)
+    return None
 
 
-def _look_as_tracer(kernel: Kernel, task: Task, selection: WaitSelection) -> tuple[WaitedChild | None, bool]:
-    """What a wait finds among children and tracees, and whether it could find something some day.
+def _look_at_all(kernel: Kernel, task: Task, selection: WaitSelection) -> WaitedChild | None:
+    """What a wait for several finds: among one thread's children and those that it traces, then another's.
 
-    One thread's after the other's, its children first, then those it traces, the last one traced first.
-
-    Linux: kernel/exit.c, __do_wait, do_wait_thread, ptrace_do_wait.
+    Of the traced the last one comes first. Linux: kernel/exit.c, __do_wait, do_wait_thread, ptrace_do_wait.
     """
-    options = selection.options
-    has_candidate = False
-    seen_count = 0
-    found = None
     threads = task.group.threads
-    if options & WNOTHREAD or len(threads) == 1:
+    if selection.options & WNOTHREAD or len(threads) == 1:
         threads = [task]
     elif threads[0] is not task:
         here = threads.index(task)
         threads = threads[here:] + threads[:here]
-    is_of_ends = selection.kind == P_ALL and options & (WALL | WEXITED | _STOPS) == WALL | WEXITED
+    is_of_ends = selection.kind == P_ALL and not selection.options & _STOPS
+    selection.seen_count += len(threads) - 1
     for thread in threads:
-        children: Iterable[Task] = thread.children
-        if selection.kind in _BY_PID:
-            named = None if selection.pid is None else selection.pid.task
-            children = () if named is None or named.parent is not thread else (named,)
-        elif is_of_ends and not thread.zombies:
-            # As tracers ask again and again: of the children only those that are traced can be found.
-            has_candidate = has_candidate or bool(thread.children)
-            own = [tracee for tracee in thread.tracees or () if tracee.parent is thread]
-            children = sorted(own, key=_seniority)
-        for child in children:
-            seen_count += 1
-            if is_eligible(child, selection):
-                is_traced = child.ptrace is not None and not child.ptrace.is_reparented(child)
-                has_candidate = has_candidate or _may_be_found(child, options, is_traced=is_traced)
-                found = wait_consider_task(kernel, task, child, options, is_traced=is_traced)
-                if found is not None:
-                    return found, True
+        for child in _ended_or_traced(thread, selection) if is_of_ends else thread.children:
+            found = wait_consider_task(kernel, task, child, selection, is_traced=False)
+            if found is not None:
+                return found
+        if is_of_ends and not selection.has_candidate:
+            selection.has_candidate = _has_eligible_child(thread, selection)
         for tracee in reversed(thread.tracees or {}):
-            if _is_named(tracee, selection):
-                has_candidate = has_candidate or _may_be_found(tracee, options, is_traced=True)
-                found = wait_consider_task(kernel, task, tracee, options, is_traced=True)
-                if found is not None:
-                    return found, True
-    if seen_count > 1:
-        kernel.clock.spend((seen_count - 1) * SEEN_THREAD_NS)
-    return found, has_candidate
+            found = wait_consider_task(kernel, task, tracee, selection, is_traced=True)
+            if found is not None:
+                return found
+    return None
 
 
-def _candidates(task: Task, selection: WaitSelection) -> Iterator[Task]:
-    """The children among which a wait looks: the caller's own, then those of other threads."""
-    group = task.group
-    is_alone = bool(selection.options & WNOTHREAD)
-    if selection.kind in _BY_PID:
-        child = None if selection.pid is None else selection.pid.task
-        parent = None if child is None else child.parent
-        if (
-            child is not None
-            and parent is not None
-            and child in parent.children
-            and (parent is task or (parent.group is group and not is_alone))
-        ):
-            yield child
-        return
-    parents = [task]
-    if not is_alone:
-        parents += [thread for thread in group.threads if thread is not task]
-    if selection.kind == P_ALL and not selection.options & _STOPS:
-        for parent in parents:
-            yield from _zombies_in_order(parent)
-    for parent in parents:
-        yield from parent.children
+def _ended_or_traced(thread: Task, selection: WaitSelection) -> Iterable[Task]:
+    """The children of which a wait for ends alone can find something, the eldest first."""
+    zombies = thread.zombies
+    if thread.tracees and thread.children:
+        selection.seen_count += len(zombies) + min(len(thread.children), len(thread.tracees))
+        return sorted(zombies.keys() | (thread.children.keys() & thread.tracees.keys()), key=_seniority)
+    return zombies if len(zombies) < 2 else _zombies_in_order(thread, selection)
 
 
-def _zombies_in_order(parent: Task) -> Iterator[Task]:
+def _zombies_in_order(parent: Task, selection: WaitSelection) -> Iterator[Task]:
     """The children that have ended, the eldest first, without looking at thousands that live."""
     zombies = parent.zombies
     if 2 * len(zombies) > len(parent.children):
-        yield from (child for child in parent.children if child in zombies)
-    elif zombies:
+        for child in parent.children:
+            if child in zombies:
+                yield child
+            else:
+                selection.seen_count += 1
+    else:
         # Most waits take the first, so the others needn't be in order.
+        selection.seen_count += len(zombies)
         yield min(zombies, key=_seniority)
         yield from sorted(zombies, key=_seniority)[1:]
 
@@ -207,50 +174,46 @@ def _seniority(child: Task) -> int:
     return child.sibling_number
 
 
-def is_eligible(child: Task, selection: WaitSelection) -> bool:
-    """Whether a wait is for `child` at all. Linux: kernel/exit.c, eligible_child."""
-    if not _is_named(child, selection):
+def _has_eligible_child(thread: Task, selection: WaitSelection) -> bool:
+    """Whether the wait is for any of the children, which may end one day. Those that have were found."""
+    for child in thread.children:
+        selection.seen_count += 1
+        if is_eligible(child, selection, is_traced=False):
+            return True
+    return False
+
+
+def is_eligible(child: Task, selection: WaitSelection, *, is_traced: bool) -> bool:
+    """Whether a wait is for `child` at all. Linux: kernel/exit.c, eligible_child, eligible_pid."""
+    if selection.kind == P_PGID and child.group.process_group.pid is not selection.pid:
         return False
-    if selection.options & WALL:
+    if is_traced or selection.options & WALL:
         return True
     # A "clone" child is one that doesn't announce its end by SIGCHLD.
     return (child.exit_signal != SIGCHLD) == bool(selection.options & WCLONE)
 
 
-def _is_named(child: Task, selection: WaitSelection) -> bool:
-    """Linux: kernel/exit.c, eligible_pid."""
-    kind = selection.kind
-    if kind in _BY_PID:
-        return child.thread_pid is selection.pid
-    return kind != P_PGID or child.group.process_group.pid is selection.pid
-
-
-def _may_be_found(child: Task, options: int, *, is_traced: bool) -> bool:
-    """Whether something that a wait is for can come of `child` yet (in Linux, what notask_error becomes)."""
-    if child.state is not ZOMBIE:
-        return True
-    if (is_traced or child.ptrace is None) and not _is_delayed(child):
-        # Nothing can come of what has ended but its end.
-        return bool(options & WEXITED)
-    return not is_traced or bool(options & (WEXITED | WCONTINUED))
-
-
-def _is_delayed(child: Task) -> bool:
-    """Whether it's a leader whose threads live on: it isn't dead yet."""
-    return child.is_leader and len(child.group.threads) > 1
-
-
 def wait_consider_task(
-    kernel: Kernel, waiter: Task, child: Task, options: int, *, is_traced: bool
+    kernel: Kernel, waiter: Task, child: Task, selection: WaitSelection, *, is_traced: bool
 ) -> WaitedChild | None:
     """Whether `child`, as its tracer or parent sees it, is in a state asked for; a zombie is reaped.
 
     Linux: kernel/exit.c, wait_consider_task.
     """
+    selection.seen_count += 1
+    if not is_eligible(child, selection, is_traced=is_traced):
+        return None
+    options = selection.options
     group = child.group
-    if child.state is ZOMBIE and (is_traced or child.ptrace is None) and not _is_delayed(child):
-        # Only its tracer sees the zombie.
+    if not is_traced and child.ptrace is not None:
+        is_traced = not child.ptrace.is_reparented(child)
+    if child.state is not ZOMBIE:
+        selection.has_candidate = True
+    elif (is_traced or child.ptrace is None) and (len(group.threads) == 1 or not child.is_leader):
+        # Nothing can come of what has ended but its end, which only its tracer sees.
         return _wait_zombie(kernel, waiter, child, options) if options & WEXITED else None
+    elif not is_traced or options & (WEXITED | WCONTINUED):
+        selection.has_candidate = True
     if is_traced:
         stop = child.trace_stop
         if stop is not None and stop.code and child.state is TRACED and not child.job_control & LISTENING:

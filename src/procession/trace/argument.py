@@ -56,12 +56,21 @@ _Form = Callable[["Task", tuple[Any, ...]], "str | None"]
 
 def arguments_at_entry(task: Task, call: SystemCall, arguments: tuple[Any, ...]) -> list[str | None]:
     """The arguments as they are when the call starts; None for what holds nothing yet."""
-    return [form(task, arguments) for form in _forms(call)]
+    return texts_at_entry(_forms(call), task, arguments)
+
+
+def texts_at_entry(forms: tuple[_Form, ...], task: Task, arguments: tuple[Any, ...]) -> list[str | None]:
+    """What each of `forms` makes of the arguments."""
+    texts = []
+    # This is done for each traced call: a loop is less than a comprehension's function.
+    for form in forms:
+        texts.append(form(task, arguments))
+    return texts
 
 
 @cache
 def ways_at_entry(call: SystemCall) -> tuple[tuple[_Form, ...], Spelling | None]:
-    """How `arguments_at_entry` makes its texts, and who makes strace's of them, if they aren't those."""
+    """What `texts_at_entry` takes for a call, and who makes strace's of its texts, if they aren't those."""
     return _forms(call), SPELT_AT_ENTRY.get(call.name)
 
 

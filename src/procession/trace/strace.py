@@ -27,7 +27,7 @@ from procession.kernel.signal.info import (
 from procession.kernel.signal.wake import has_fatal_signal
 from procession.mm.peek import peek, peek_cstring
 from procession.syscalls.parameters import Kind
-from procession.trace.argument import texts_at_end, ways_at_entry
+from procession.trace.argument import texts_at_end, texts_at_entry, ways_at_entry
 from procession.trace.call_stack import CallStacks
 from procession.trace.descriptors import name_of_result, with_names
 from procession.trace.spelling import (
@@ -139,7 +139,7 @@ class SystemCallTrace:
             self.write_unfinished()
         self.kernel = task.kernel
         forms, spell = ways_at_entry(call)
-        texts = [form(task, arguments) for form in forms] if forms else []
+        texts = texts_at_entry(forms, task, arguments)
         if spell is not None:
             texts = spell(task, texts, arguments)
         elif call.name == "rt_sigreturn":
