@@ -13,7 +13,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 SYMBOLS = Path(__file__).with_name("linux_symbols.xz")
 """Made by scripts/linux-symbols from the source of Linux 6.12: a line for each file."""
 LATER = {
-    "fs/anon_inodes.c": "anon_inode_setattr",
+    "fs/anon_inodes.c": "anon_inode_getattr anon_inode_setattr",
     "fs/eventpoll.c": "__ep_remove",
     "fs/file_attr.c": "SYSCALL_DEFINE5(file_getattr) SYSCALL_DEFINE5(file_setattr) fileattr_fill_flags "
     "fileattr_fill_xflags ioctl_fssetxattr ioctl_setflags",
@@ -25,7 +25,7 @@ LATER = {
     "fs/pipe.c": "anon_pipe_read anon_pipe_write",
     "fs/pnode.c": "bulk_make_private find_master gather_candidates need_secondary propagation_source "
     "transfer_propagation trim_ancestors trim_one reparent",
-    "fs/pidfs.c": "pidfd_info",
+    "fs/pidfs.c": "pidfd_info pidfs_encode_fh pidfs_export_open pidfs_export_permission pidfs_fh_to_dentry",
     "fs/stat.c": "fill_mg_cmtime",
     "fs/xattr.c": "SYSCALL_DEFINE6(getxattrat) SYSCALL_DEFINE6(setxattrat) filename_setxattr "
     "file_getxattr file_listxattr file_removexattr file_setxattr path_getxattrat "

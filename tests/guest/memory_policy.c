@@ -189,6 +189,11 @@ TEST(pages_that_are_asked_for)
 	CHECK_EQ(status[2], -EFAULT);
 	CHECK_OK(syscall(SYS_move_pages, 0, 1UL, pages, nodes, status, MPOL_MF_MOVE));
 	CHECK_EQ(status[0], 0);
+	/* What was only read is a page that nobody has. */
+	CHECK_EQ(((volatile char *)memory)[PAGE], 0);
+	CHECK_OK(syscall(SYS_move_pages, 0, 2UL, pages, NULL, status, 0));
+	CHECK_EQ(status[0], 0);
+	CHECK_EQ(status[1], -EFAULT);
 	nodes[0] = -1;
 	CHECK_ERRNO(syscall(SYS_move_pages, 0, 1UL, pages, nodes, status, MPOL_MF_MOVE), ENODEV);
 	CHECK_ERRNO(syscall(SYS_move_pages, 0, 1UL, pages, NULL, status, MPOL_MF_STRICT), EINVAL);

@@ -47,6 +47,7 @@ NEEDS_ROOT = {
     "mqueue",
     "namespace",
     "nat",
+    "open_modes",
     "netlink",
     "network_namespace",
     "overlay",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.errno import EOPNOTSUPP
 from procession.abi.statfs import Magic
@@ -21,7 +21,9 @@ class AnonymousInode(Inode):
     """The inode: as it's everybody's, nobody may change it. Linux: fs/anon_inodes.c, anon_inode_setattr."""
 
     __slots__ = ()
-    has_attributes = False
+
+    has_attributes: ClassVar[bool] = False
+    is_anonymous: ClassVar[bool] = True
 
     def set_attributes(
         self,
@@ -43,6 +45,8 @@ class AnonymousInodes(Superblock):
     """
 
     __slots__ = ("epoll_watches", "eventfd_numbers", "inode", "mount")
+
+    forbids_execution: ClassVar[bool] = True
 
     def __init__(self, vfs: Vfs) -> None:
         super().__init__(vfs, "anon_inodefs", ANON_INODE_FS_MAGIC)

@@ -11,7 +11,6 @@ from procession.fs.acl import with_mode
 from procession.fs.file_events import IN_ACCESS, IN_ATTRIB, IN_MODIFY, note_change
 from procession.fs.inode import APPEND_ONLY, IMMUTABLE, S_IFDIR, S_IFLNK, S_IFREG, S_ISGID, S_ISUID, Inode
 from procession.fs.landlock import TRUNCATE, check_right
-from procession.fs.mounts.mount import MS_NOEXEC
 from procession.fs.permission import (
     CAP_CHOWN,
     CAP_FSETID,
@@ -212,7 +211,7 @@ def check_access(path: Path, subject: Subject, mask: int) -> None:
     """
     inode = path.inode
     kind = inode.mode & S_IFMT
-    if mask & MAY_EXEC and kind == S_IFREG and path.mount.flags & MS_NOEXEC:
+    if mask & MAY_EXEC and kind == S_IFREG and path.mount.is_noexec:
         raise EACCES
     inode.check_permission(subject, mask)
     if mask & MAY_WRITE and kind in (S_IFREG, S_IFDIR, S_IFLNK) and path.mount.is_read_only:

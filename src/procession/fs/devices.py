@@ -32,6 +32,7 @@ class DeviceFile(File):
     __slots__ = ()
 
     is_seekable = True
+    takes_offset = True
 
     def read_at(self, offset: int, length: int) -> bytes:
         return self.read(length)
@@ -54,6 +55,7 @@ class NullFile(DeviceFile):
     __slots__ = ()
 
     can_poll = False
+    has_splice_read: ClassVar[bool] = False
     discards_writes = True
 
     def read(self, length: int) -> bytes:

@@ -124,7 +124,10 @@ class File:
     )
 
     is_seekable: ClassVar[bool] = False
-    """Whether lseek, pread and pwrite work; else ESPIPE."""
+    """Whether what is read and written depends on where: it has bytes at offsets, and a position."""
+    counts_as_writer: ClassVar[bool] = False
+    """Whether who opens it to write keeps others from leases, and its mount from becoming read-only. Nobody
+    counts who has a special file, or one that was made open (Linux: fs/open.c, do_dentry_open)."""
     has_unsigned_offsets: ClassVar[bool] = False
     """Whether offsets are addresses: the negative ones are those of the upper half (FOP_UNSIGNED_OFFSET)."""
     has_read: ClassVar[bool] = True
@@ -138,8 +141,15 @@ class File:
     takes_write_flags: ClassVar[bool] = True
     """Whether pwritev2(2) may ask for something special; else EOPNOTSUPP, and writev(2) writes one after the
     other (in Linux, no write_iter)."""
+    takes_offset: ClassVar[bool] = False
+    """Whether pread(2) works; else ESPIPE (FMODE_PREAD). Of what is `is_seekable` or has only forgotten to
+    refuse: an offset then says nothing."""
     takes_write_offset: ClassVar[bool] = True
     """Whether pwrite(2) works where pread(2) does; else ESPIPE (FMODE_PWRITE)."""
+    has_splice_read: ClassVar[bool] = True
+    """Whether splice(2) and sendfile(2) take from it, if it `takes_read_flags`; else EINVAL."""
+    has_splice_write: ClassVar[bool] = True
+    """Whether splice(2) and sendfile(2) put into it, if it `takes_write_flags`; else EINVAL."""
     can_be_direct: ClassVar[bool] = False
     """Whether open(2) takes O_DIRECT (FMODE_CAN_ODIRECT)."""
     can_poll: ClassVar[bool] = True
@@ -185,6 +195,8 @@ class File:
         self.landlock_rights = EVERY_RIGHT
         inode.open_count += 1
         path.mount.user_count += 1
+        if self.is_writable and self.counts_as_writer:
+            self._count_writer(1)
 
     def acquire(self) -> None:
         """Take one more reference."""
@@ -212,11 +224,19 @@ class File:
         if inode.locks is not None:
             inode.locks.release_file(self)
         self.release()
+        if self.is_writable and self.counts_as_writer:
+            self._count_writer(-1)
         inode.open_count -= 1
         inode.superblock.vfs.accounts.remove_file()
         self.path.mount.put_user()
         if inode.link_count <= 0:
             inode.evict_if_unused()
+
+    def _count_writer(self, change: int) -> None:
+        """Linux: include/linux/fs.h, get_write_access; fs/namespace.c, mnt_get_write_access."""
+        self.inode.writer_count += change
+        self.inode.superblock.writer_count += change
+        self.path.mount.writer_count += change
 
     def release(self) -> None:
         """What this kind of file does at its last close."""
@@ -249,6 +269,9 @@ class File:
     def check_message(self, length: int) -> None:
         """Raise what a write does before it looks at the bytes: asked when they can't be read."""
 
+    def begin_write(self, offset: int | None) -> None:
+        """Get ready for bytes at `offset`, None for the position, that then can't be had of the program."""
+
     def check_length(self, length: int) -> None:
         """Raise EMSGSIZE if nothing so long can be written at once, before it's read from the program."""
 
@@ -277,12 +300,12 @@ class File:
             self.position -= len(data)
 
     def read_at(self, offset: int, length: int) -> bytes:
-        """Up to `length` bytes from `offset`; the position stays. Only if `is_seekable`."""
-        raise EINVAL
+        """Up to `length` bytes from `offset`; the position stays. Only if it `takes_offset`."""
+        return self.read(length)
 
     def write_at(self, offset: int, data: bytes) -> int:
-        """Write `data` at `offset`; the position stays. Only if `is_seekable`."""
-        raise EINVAL
+        """Write `data` at `offset`; the position stays. Only if it `takes_offset`."""
+        return self.write(data)
 
     def next_write_offset(self) -> int | None:
         """Where `write` would begin, for RLIMIT_FSIZE; None for a file that has no size."""
@@ -420,6 +443,8 @@ class PositionedFile(File):
     __slots__ = ()
 
     is_seekable = True
+    takes_offset = True
+    counts_as_writer: ClassVar[bool] = True
 
     def read(self, length: int) -> bytes:
         position = self.position
@@ -443,6 +468,7 @@ class DirectoryFile(File):
     __slots__ = ("listing",)
 
     is_seekable = True
+    takes_offset = True
     takes_read_flags: ClassVar[bool] = False
     knows_nowait: ClassVar[bool] = False
     can_poll = False

@@ -123,8 +123,12 @@ class Superblock:
     """Whether its files may have lists of access control."""
     has_xattrs: ClassVar[bool] = False
     """Whether its files have extended attributes; where they haven't, all names are EOPNOTSUPP."""
+    forbids_execution: ClassVar[bool] = False
+    """Whether nothing on it is executed, whatever a mount's flags say (SB_I_NOEXEC)."""
     has_holes: ClassVar[bool] = True
     """Whether its files tell where there is nothing in them, and can be given room beforehand."""
+    xattr_families: ClassVar[tuple[bytes, ...]] = (b"user", b"trusted", b"security")
+    """Which families of names there are."""
     keeps_user_xattrs: ClassVar[bool] = True
     """Whether names of `user` are among them that programs may set."""
     block_size: ClassVar[int] = 4096
@@ -249,6 +253,8 @@ class Inode:
     """Whether fsync(2) of the directory does anything; else EINVAL."""
     can_be_bound: ClassVar[bool] = False
     """Whether it may be bound to a place though its own mount is in no namespace: files of namespaces."""
+    is_anonymous: ClassVar[bool] = False
+    """Whether it's a regular file in name only, for calls that ask (S_ANON_INODE)."""
     has_attributes: ClassVar[bool] = True
     """Whether mode, owner and times can be set: not of what is everybody's."""
     settable_flags: ClassVar[int] = 0
@@ -301,6 +307,11 @@ class Inode:
     def shown_link_count(self) -> int:
         """What stat(2) says of it."""
         return self.link_count
+
+    @property
+    def shown_mode(self) -> int:
+        """What stat(2) says of it."""
+        return self.mode
 
     @property
     def block_count(self) -> int:

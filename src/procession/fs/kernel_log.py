@@ -196,6 +196,9 @@ class LogFile(File):
     __slots__ = ("log", "sequence")
 
     is_seekable = True
+    takes_offset = True
+    takes_read_flags: ClassVar[bool] = False
+    has_splice_write: ClassVar[bool] = False
 
     def __init__(self, path: Path, flags: int, subject: Subject, log: KernelLog) -> None:
         super().__init__(path, flags, subject)
@@ -286,6 +289,7 @@ class LogLinesFile(File):
     __slots__ = ("log",)
 
     is_seekable = True
+    takes_offset = True
     takes_read_flags: ClassVar[bool] = False
 
     def __init__(self, path: Path, flags: int, subject: Subject, log: KernelLog) -> None:

@@ -143,6 +143,8 @@ class MqueueFileSystem(Superblock):
 
     __slots__ = ("keeper", "limits", "mount")
 
+    forbids_execution: ClassVar[bool] = True
+
     largest_file: ClassVar[int] = LARGEST_OF_OLD
 
     def __init__(self, vfs: Vfs, limits: QueueLimits, keeper: QueueKeeper) -> None:

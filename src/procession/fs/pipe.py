@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.capability import Capability
 from procession.abi.errno import EAGAIN, EINVAL, ENFILE, ENOTTY, ENXIO, EPIPE
@@ -258,6 +258,8 @@ class PipeFileSystem(Superblock):
     """Where the inodes of pipes without a name are (in Linux, pipefs)."""
 
     __slots__ = ("accounts", "mount")
+
+    forbids_execution: ClassVar[bool] = True
 
     def __init__(self, vfs: Vfs) -> None:
         super().__init__(vfs, "pipefs", PIPEFS_MAGIC)

@@ -21,8 +21,6 @@ from procession.fs.inode import S_ISGID, S_ISUID
 from procession.hardware.physical_memory import PAGE_SHIFT, OutOfFrames
 
 if TYPE_CHECKING:
-    from procession.fs.dentry import Path
-    from procession.fs.permission import Subject
     from procession.mm.page_cache import PageCache
 
 _SOUGHT_PAGES = 8
@@ -39,19 +37,6 @@ class RegularFile(PositionedFile):
     knows_nowait: ClassVar[bool] = False
     can_be_direct: ClassVar[bool] = True
     can_poll = False
-
-    def __init__(self, path: Path, flags: int, subject: Subject) -> None:
-        super().__init__(path, flags, subject)
-        if self.is_writable:
-            self.inode.writer_count += 1
-            self.inode.superblock.writer_count += 1
-            self.path.mount.writer_count += 1
-
-    def release(self) -> None:
-        if self.is_writable:
-            self.inode.writer_count -= 1
-            self.inode.superblock.writer_count -= 1
-            self.path.mount.writer_count -= 1
 
     def read_at(self, offset: int, length: int) -> bytes:
         inode = self.inode
@@ -83,6 +68,30 @@ class RegularFile(PositionedFile):
         # pwrite(2), BUGS: with O_APPEND Linux appends whatever the offset.
         return self._write(self.inode.size if self.flags & O_APPEND else offset, data)
 
+    def begin_write(self, offset: int | None) -> None:
+        """A file in memory has the page then, and reaches as far. Raises ENOSPC.
+
+        Linux: mm/shmem.c, shmem_write_begin, shmem_write_end.
+        """
+        inode = self.inode
+        start = inode.size if self.flags & O_APPEND else self.position if offset is None else offset
+        pages = inode.pages
+        if inode.is_written_back or pages is None or start >= MAXIMUM_SIZE:
+            return
+        self._note_write()
+        try:
+            pages.frame(start >> PAGE_SHIFT)
+        except OutOfFrames:
+            raise ENOSPC from None
+        inode.size = max(inode.size, start)
+
+    def _note_write(self) -> None:
+        """Linux: fs/inode.c, file_modified."""
+        inode = self.inode
+        if inode.mode & (S_ISUID | S_ISGID) or inode.xattrs or inode.xattrs is None:
+            remove_privileges(self.path, inode.superblock.vfs.acting_subject(self.subject))
+        inode.mtime_ns = inode.ctime_ns = inode.superblock.vfs.clock.realtime_ns
+
     def _write(self, offset: int, data: bytes) -> int:
         if not data:
             return 0
@@ -103,9 +112,7 @@ class RegularFile(PositionedFile):
                 raise ENOSPC from None
             count = min(count, len(data))
         inode.size = max(inode.size, offset + count)
-        if inode.mode & (S_ISUID | S_ISGID) or inode.xattrs or inode.xattrs is None:
-            remove_privileges(self.path, inode.superblock.vfs.acting_subject(self.subject))
-        inode.mtime_ns = inode.ctime_ns = inode.superblock.vfs.clock.realtime_ns
+        self._note_write()
         return count
 
     def next_write_offset(self) -> int | None:

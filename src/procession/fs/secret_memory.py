@@ -8,7 +8,7 @@ from procession.abi.errno import EINVAL, ENXIO
 from procession.abi.statfs import Magic
 from procession.fs.file import O_LARGEFILE, O_RDWR, File
 from procession.fs.inode import S_IFREG
-from procession.fs.mounts.mount import MS_NOEXEC, Mount
+from procession.fs.mounts.mount import Mount
 from procession.fs.tmpfs import MemoryInode, Tmpfs, TmpfsPages
 from procession.mm.vma import DONT_DUMP, LOCKED
 
@@ -27,6 +27,7 @@ class SecretMemory(Tmpfs):
 
     __slots__ = ()
 
+    forbids_execution: ClassVar[bool] = True
     has_acls: ClassVar[bool] = False
     has_xattrs: ClassVar[bool] = False
     has_uuid: ClassVar[bool] = False
@@ -53,6 +54,14 @@ class SecretInode(MemoryInode):
     """A file of secret memory, whose size is set once."""
 
     __slots__ = ()
+
+    is_anonymous: ClassVar[bool] = True
+    settable_flags: ClassVar[int] = 0
+
+    @property
+    def birth_ns(self) -> int | None:
+        """Its file system remembers less than tmpfs. Linux: mm/secretmem.c, secretmem_iops."""
+        return None
 
     def __init__(self, superblock: SecretMemory, subject: Subject) -> None:
         super().__init__(superblock, S_IFREG | 0o600, subject.fsuid, subject.fsgid)
@@ -96,7 +105,6 @@ def create_secret_memory(vfs: Vfs, subject: Subject) -> SecretFile:
     mount = vfs.pseudo_mounts.get(_MOUNT_NAME)
     if mount is None:
         mount = vfs.pseudo_mounts[_MOUNT_NAME] = Mount(SecretMemory(vfs))
-        mount.flags |= MS_NOEXEC
     system = mount.superblock
     assert isinstance(system, SecretMemory)
     vfs.accounts.check_files()

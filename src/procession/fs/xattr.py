@@ -51,7 +51,7 @@ def _check_name(inode: Inode, subject: Subject, name: bytes, *, writes: bool) ->
         raise ERANGE
     family, dot, rest = name.partition(b".")
     _check_permission(inode, subject, name, family if dot else b"", writes=writes)
-    if not inode.superblock.has_xattrs or not dot or family not in (b"user", b"trusted", b"security"):
+    if not inode.superblock.has_xattrs or not dot or family not in inode.superblock.xattr_families:
         raise EOPNOTSUPP
     if not rest:
         raise EINVAL

@@ -10,7 +10,6 @@ from procession.abi.prctl import PrctlMmMap, SetMmField
 from procession.abi.word import pack_u32
 from procession.fs.file import PathFile
 from procession.fs.inode import S_IFREG
-from procession.fs.mounts.mount import MS_NOEXEC
 from procession.fs.permission import MAY_EXEC
 from procession.hardware.page_table import USER_END
 from procession.hardware.physical_memory import PAGE_MASK
@@ -136,7 +135,7 @@ def _set_executable(task: Task, fd: int) -> None:
     if isinstance(file, PathFile):
         raise EBADF("opened with O_PATH")
     inode = file.inode
-    if inode.mode & S_IFMT != S_IFREG or file.path.mount.flags & MS_NOEXEC:
+    if inode.mode & S_IFMT != S_IFREG or file.path.mount.is_noexec:
         raise EACCES("no program")
     inode.check_permission(task.credentials, MAY_EXEC)
     mm = task.mm

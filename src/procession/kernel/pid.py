@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from procession.fs.inode import Inode
     from procession.kernel.namespaces.pid import PidNamespace
     from procession.kernel.session import ProcessGroup, Session
     from procession.kernel.task import Task
+    from procession.kernel.time.clock import Clock
 
 
 class Pid:
@@ -18,19 +20,19 @@ class Pid:
     `namespace` is the one that it was made in, which is its bearer's, and `own_number` the number there.
     `numbers` has all, from that in the machine's first namespace down to its own. `task` bears it, a zombie
     too; the thread group that it names is that of `task`, if that is the leader. The numbers are free again
-    when the object names nothing any more. Descriptors of it show `inode_number`, 0 before the first one.
+    when the object names nothing any more. Descriptors of it share `inode`, None before the first one.
 
     A number is looked up by `find_pid` and said by `number_in`, and it's said only when it's given to
     somebody, in that reader's namespace.
     """
 
-    __slots__ = ("inode_number", "namespace", "numbers", "own_number", "process_group", "session", "task")
+    __slots__ = ("inode", "namespace", "numbers", "own_number", "process_group", "session", "task")
 
     def __init__(self, namespace: PidNamespace, numbers: tuple[int, ...]) -> None:
         self.namespace = namespace
         self.numbers = numbers
         self.own_number: int = numbers[-1]
-        self.inode_number = 0
+        self.inode: Inode | None = None
         self.task: Task | None = None
         self.process_group: ProcessGroup | None = None
         self.session: Session | None = None
@@ -79,6 +81,13 @@ def number_of(pid: Pid | None, namespace: PidNamespace) -> int:
 def find_pid(namespace: PidNamespace, number: int) -> Pid | None:
     """What has `number` in `namespace`; None if nothing has. Linux: kernel/pid.c, find_pid_ns."""
     return namespace.by_number.get(number)
+
+
+def find_pid_of_inode(namespace: PidNamespace, number: int, clock: Clock) -> Pid | None:
+    """What is seen in `namespace` and has descriptors that show inode `number`; None if nothing has."""
+    known = namespace.by_number
+    clock.spend_walking(len(known))
+    return next((pid for pid in known.values() if pid.inode and pid.inode.number == number), None)
 
 
 def find_task(namespace: PidNamespace, number: int) -> Task | None:

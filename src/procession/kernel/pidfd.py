@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from procession.abi.errno import EACCES, EBADF, EINVAL, ENOENT, ENOTTY, ESRCH
+from procession.abi.errno import EACCES, EBADF, EINVAL, ENOENT, ENOTTY, ESRCH, ESTALE
+from procession.abi.file_mode import S_IFMT
+from procession.abi.ioctls import FileIoctl
 from procession.abi.pidfd import (
     PIDFD_GET_INFO,
     PIDFD_INFO_SIZE_VER0,
@@ -13,12 +15,14 @@ from procession.abi.pidfd import (
     PidfdSelf,
 )
 from procession.abi.statfs import Magic
+from procession.abi.word import pack_u32, pack_u64
 from procession.fs.anonymous_inode import AnonymousInode
 from procession.fs.file import O_NONBLOCK, O_PATH, O_RDWR, POLLHUP, POLLIN, POLLRDNORM, File
-from procession.fs.inode import S_IFDIR, Inode, Superblock
+from procession.fs.handle import ExportOperations
+from procession.fs.inode import S_IFDIR, S_IFREG, Inode, Superblock
 from procession.fs.mounts.mount import Mount
 from procession.kernel.namespaces.nsfs import namespace_of_task, open_namespace
-from procession.kernel.pid import find_task
+from procession.kernel.pid import find_pid_of_inode, find_task
 from procession.kernel.pidfd_info import tell_info
 from procession.kernel.security.ptrace_access import may_access
 from procession.kernel.task_state import ENDED
@@ -29,6 +33,7 @@ if TYPE_CHECKING:
     from procession.fs.vfs import Vfs
     from procession.fs.wait_queue import WaitQueue
     from procession.kernel.kernel import Kernel
+    from procession.kernel.pid import Pid
     from procession.kernel.task import Task, ThreadGroup
 
 PIDFD_THREAD = int(PidfdFlag.PIDFD_THREAD)
@@ -37,6 +42,9 @@ _SELF = (PIDFD_SELF_THREAD, int(PidfdSelf.PIDFD_SELF_THREAD_GROUP))
 _NAME = b"anon_inode:[pidfd]"
 _FILE_SYSTEM = "pidfs"
 
+_FILEID_KERNFS = 0xFE
+"""The type of their handles (Linux: include/linux/exportfs.h)."""
+_GET_VERSION = int(FileIoctl.FS_IOC_GETVERSION)
 _SIZE_MASK = 0x3FFF
 _GET_INFO = 3 << 30 | 0xFF << 8 | PIDFD_GET_INFO
 """_IOWR(PIDFS_IOCTL_MAGIC, 11, ...) but for the size."""
@@ -54,6 +62,24 @@ _NAMESPACES = {
 }
 
 
+class PidExportOperations(ExportOperations):
+    """Handles of pidfds, which are the number of what they share. Linux: fs/pidfs.c, pidfs_encode_fh."""
+
+    __slots__ = ()
+
+    kind = _FILEID_KERNFS
+    size = 8
+
+    def encode(self, inode: Inode) -> bytes:
+        return pack_u64(inode.number)
+
+    def number_of(self, kind: int, handle: bytes) -> int:
+        """Linux: fs/pidfs.c, pidfs_fh_to_dentry."""
+        if kind != self.kind or len(handle) < self.size:
+            raise ESTALE
+        return int.from_bytes(handle[: self.size], "little")
+
+
 class PidFileSystem(Superblock):
     """Where pidfds are: all that stand for the same show the same inode number, which no other has.
 
@@ -62,6 +88,11 @@ class PidFileSystem(Superblock):
 
     __slots__ = ("mount",)
 
+    forbids_execution: ClassVar[bool] = True
+    has_xattrs: ClassVar[bool] = True
+    xattr_families: ClassVar[tuple[bytes, ...]] = (b"trusted",)
+    exports: ClassVar[ExportOperations | None] = PidExportOperations()
+
     def __init__(self, vfs: Vfs) -> None:
         super().__init__(vfs, _FILE_SYSTEM, int(Magic.PID_FS_MAGIC))
         self.is_internal = True
@@ -69,12 +100,34 @@ class PidFileSystem(Superblock):
         self.mount = Mount(self)
 
 
-def _pidfd_path(vfs: Vfs) -> Path:
-    """Where a new pidfd is. Its inode has no file type at all, as stat(2) shows."""
+class PidInode(AnonymousInode):
+    """What all descriptors of one id share. It's a regular file that shows no type at all.
+
+    Linux: fs/pidfs.c, pidfs_init_inode.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, system: PidFileSystem) -> None:
+        super().__init__(system, S_IFREG | 0o700)
+
+    @property
+    def shown_mode(self) -> int:
+        """Linux: fs/anon_inodes.c, anon_inode_getattr."""
+        return self.mode & ~S_IFMT
+
+
+def _pidfd_path(vfs: Vfs, pid: Pid | None) -> Path:
+    """Where a new pidfd of `pid` is, or of what isn't there yet."""
     mount = vfs.pseudo_mounts.get(_FILE_SYSTEM)
     if mount is None:
         mount = vfs.pseudo_mounts[_FILE_SYSTEM] = PidFileSystem(vfs).mount
-    return vfs.pseudo_path(mount, _NAME, AnonymousInode(mount.superblock, 0o700))
+    inode = None if pid is None else pid.inode
+    if inode is None:
+        system = mount.superblock
+        assert isinstance(system, PidFileSystem)
+        inode = PidInode(system)
+    return vfs.pseudo_path(mount, _NAME, inode)
 
 
 class PidFile(File):
@@ -88,23 +141,32 @@ class PidFile(File):
     __slots__ = ("bearer", "group", "kernel", "pid")
 
     is_seekable = True
+    takes_offset = True
+    counts_as_writer: ClassVar[bool] = True
     has_read: ClassVar[bool] = False
     has_write: ClassVar[bool] = False
 
-    def __init__(self, kernel: Kernel, target: Task, flags: int, opener: Task) -> None:
-        super().__init__(_pidfd_path(kernel.vfs), O_RDWR | flags & O_NONBLOCK, opener.credentials)
+    def __init__(
+        self, kernel: Kernel, target: Task, flags: int, opener: Task, *, is_for_child: bool = False
+    ) -> None:
+        """For `target`, or for a child that isn't there yet: then `stand_for` follows."""
+        pid = target.thread_pid if flags & PIDFD_THREAD else target.group.pid
+        path = _pidfd_path(kernel.vfs, None if is_for_child else pid)
+        super().__init__(path, O_RDWR | flags & O_NONBLOCK, opener.credentials)
         self.kernel = kernel
         self.flags |= flags & PIDFD_THREAD
-        self.stand_for(target)
-
-    def stand_for(self, target: Task) -> None:
-        """For that thread or its process, from now on."""
         self.group = target.group
         self.bearer = target
-        self.pid = pid = target.thread_pid if self.is_thread else target.group.pid
-        if not pid.inode_number:
-            pid.inode_number = self.inode.superblock.allocate_inode_number()
-        self.inode.number = pid.inode_number
+        self.pid = pid
+        if not is_for_child:
+            pid.inode = self.inode
+
+    def stand_for(self, child: Task) -> None:
+        """For that thread or its process, from now on, of which there is no descriptor yet."""
+        self.group = child.group
+        self.bearer = child
+        self.pid = child.thread_pid if self.is_thread else child.group.pid
+        self.pid.inode = self.inode
 
     @property
     def is_thread(self) -> bool:
@@ -136,6 +198,12 @@ class PidFile(File):
         if request & ~(_SIZE_MASK << 16) == _GET_INFO and size >= PIDFD_INFO_SIZE_VER0 and task is not None:
             tell_info(self, task, argument, size, memory)
             return 0
+        if request == _GET_VERSION:
+            if not argument:
+                raise EINVAL("nowhere to put it")
+            # The inode's number has 64 bits: its generation is nothing beyond them.
+            memory.write(argument, pack_u32(0))
+            return 0
         if name is None:
             raise ENOTTY
         if target is None or task is None:
@@ -149,6 +217,9 @@ class PidFile(File):
         except ENOENT:
             raise ESRCH("the process has left its namespaces") from None
         return open_namespace(task, namespace)
+
+    def truncate(self, size: int) -> None:
+        self.inode.set_attributes()
 
     def poll_mask(self) -> int:
         if not self.has_ended:
@@ -217,3 +288,20 @@ def task_for_pidfd(opener: Task, number: int, *, is_thread: bool) -> Task:
     if not found.is_leader and not is_thread:
         raise EINVAL(f"{number} is a thread's id and not its process's")
     return found
+
+
+def open_pidfd_by_handle(
+    opener: Task, system: PidFileSystem, kind: int, handle: bytes, flags: int
+) -> PidFile:
+    """A new pidfd of what `handle` names, if the opener's pid namespace knows it. Raises ESTALE.
+
+    Linux: fs/pidfs.c, pidfs_fh_to_dentry, pidfs_export_open.
+    """
+    operations = system.exports
+    assert operations is not None
+    number = operations.number_of(kind, handle)
+    pid = find_pid_of_inode(opener.pid_namespace, number, opener.kernel.clock)
+    if pid is None or pid.task is None:
+        raise ESTALE
+    kept = flags & O_NONBLOCK | (0 if pid.task.is_leader else PIDFD_THREAD)
+    return PidFile(opener.kernel, pid.task, kept, opener)

@@ -72,6 +72,8 @@ class SocketFileSystem(Superblock):
         "uevent_count",
     )
 
+    forbids_execution: ClassVar[bool] = True
+
     def __init__(self, vfs: Vfs) -> None:
         super().__init__(vfs, "sockfs", int(Magic.SOCKFS_MAGIC))
         self.is_internal = True

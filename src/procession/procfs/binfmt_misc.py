@@ -34,6 +34,8 @@ class BinaryFormatFileSystem(Superblock):
 
     __slots__ = ("formats", "kernel", "root_ids", "user_namespace")
 
+    forbids_execution: ClassVar[bool] = True
+
     largest_file: ClassVar[int] = LARGEST_OF_OLD
 
     def __init__(self, kernel: Kernel, space: UserNamespace, formats: BinaryFormats) -> None:

@@ -60,6 +60,8 @@ class ProcFileSystem(Superblock):
         "trusted_group",
     )
 
+    forbids_execution: ClassVar[bool] = True
+
     block_size: ClassVar[int] = 1024
     largest_file: ClassVar[int] = LARGEST_OF_OLD
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from procession.fs.dentry import Path
     from procession.fs.inode import Superblock
     from procession.fs.permission import Subject
+    from procession.mm.page_cache import PageCache
     from procession.procfs.file_system import ProcFileSystem
 
 
@@ -176,9 +177,13 @@ def refuse_mapping() -> NoReturn:
 
 
 class SizedFile(GeneratedFile):
-    """One whose inode has a size, be it 0, from which offsets can be counted."""
+    """One whose inode has a size, be it 0, from which offsets can be counted. Those of proc are read and
+    written a buffer at a time."""
 
     __slots__ = ()
+
+    takes_read_flags: ClassVar[bool] = False
+    takes_write_flags: ClassVar[bool] = False
 
     def seek(self, offset: int, whence: int) -> int:
         """Linux: fs/read_write.c, generic_file_llseek."""
@@ -201,10 +206,16 @@ class AttributeFile(SizedFile):
     __slots__ = ("was_shown",)
 
     can_poll: ClassVar[bool] = True
+    takes_read_flags: ClassVar[bool] = True
+    takes_write_flags: ClassVar[bool] = True
 
     def __init__(self, path: Path, flags: int, subject: Subject, source: Source) -> None:
         super().__init__(path, flags, subject, source)
         self.was_shown = False
+
+    def pages_to_sync(self) -> PageCache | None:
+        """Nothing to do. Linux: fs/libfs.c, noop_fsync."""
+        return None
 
     def read_at(self, offset: int, length: int) -> bytes:
         data = super().read_at(offset, length)

@@ -212,6 +212,8 @@ class SysFileSystem(Superblock):
 
     __slots__ = ("kernel", "network")
 
+    forbids_execution: ClassVar[bool] = True
+
     has_uuid: ClassVar[bool] = True
     has_xattrs: ClassVar[bool] = True
     keeps_user_xattrs: ClassVar[bool] = False

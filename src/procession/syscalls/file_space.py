@@ -154,7 +154,7 @@ def fadvise64(task: Task, fd: Fd, offset: Long, length: Long, advice: Choice[Fil
 def readahead(task: Task, fd: Fd, offset: Long, count: Size) -> int:
     """readahead(2). Linux: mm/readahead.c, ksys_readahead."""
     file = readable_file(task, fd)
-    if file.inode.mode & S_IFMT not in (S_IFREG, S_IFBLK):
+    if file.inode.is_anonymous or file.inode.mode & S_IFMT not in (S_IFREG, S_IFBLK):
         raise EINVAL
     return 0
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EINVAL, EOPNOTSUPP, EOVERFLOW, EPERM
-from procession.abi.open_flags import AT_FDCWD, HandleFlag, OpenFlag
+from procession.abi.open_flags import AT_FDCWD, O_ACCMODE, HandleFlag, OpenFlag
 from procession.abi.word import Words, pack_u32, pack_u64
-from procession.fs.file import O_CLOEXEC, O_LARGEFILE, O_PATH
+from procession.fs.file import O_CLOEXEC, O_EXCL, O_LARGEFILE, O_NONBLOCK, O_PATH
 from procession.fs.handle import NoExportOperations, find_by_handle
 from procession.fs.opening import open_path
 from procession.fs.permission import CAP_DAC_READ_SEARCH
+from procession.kernel.pidfd import PidFileSystem, open_pidfd_by_handle
 from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.syscalls.attributes import opened_file
 from procession.syscalls.declaration import syscall
@@ -31,6 +32,7 @@ _USER_FLAGS, _KNOWN_USER_FLAGS = 0xFFFF0000, 0x30000
 """What is above a handle's type: whether it's connectable, and a directory's."""
 _FILEID_INVALID = 255
 """The type of a handle for which there was no room (Linux: include/linux/exportfs.h)."""
+_PIDFD_FLAGS = O_ACCMODE | O_NONBLOCK | O_CLOEXEC | O_EXCL
 _LARGEST = 128
 """How long a handle may be (Linux: include/linux/exportfs.h, MAX_HANDLE_SZ)."""
 
@@ -68,15 +70,27 @@ def name_to_handle_at(
 def open_by_handle_at(task: Task, mount_fd: Fd, handle: Address, flags: Flags[OpenFlag]) -> int:
     """open_by_handle_at(2). Linux: fs/fhandle.c, do_handle_open."""
     mount = task.fs.cwd.mount if mount_fd == AT_FDCWD else opened_file(task, mount_fd).path.mount
+    superblock = mount.superblock
+    limit = task.group.limits.soft[RLIMIT_NOFILE]
+    if isinstance(superblock, PidFileSystem):
+        # Linux: fs/pidfs.c, pidfs_export_permission.
+        if flags & ~_PIDFD_FLAGS:
+            raise EINVAL("no such flags of a pidfd")
+        pidfd = open_pidfd_by_handle(task, superblock, *_read_handle(task, handle), flags)
+        return task.files.install(pidfd, close_on_exec=bool(flags & O_CLOEXEC), limit=limit)
     if not task.credentials.capable(CAP_DAC_READ_SEARCH):
         raise EPERM("takes CAP_DAC_READ_SEARCH")
-    length, kind = _HEADER.unpack(task.mm.read(handle, _HEADER.size))
+    place = find_by_handle(mount, *_read_handle(task, handle))
+    task.files.lowest_free(0, limit)
+    file = open_path(place, task.credentials, flags if flags & O_PATH else flags | O_LARGEFILE)
+    return task.files.install(file, close_on_exec=bool(flags & O_CLOEXEC), limit=limit)
+
+
+def _read_handle(task: Task, address: int) -> tuple[int, bytes]:
+    """The type and the bytes of a handle. Linux: fs/fhandle.c, handle_to_path."""
+    length, kind = _HEADER.unpack(task.mm.read(address, _HEADER.size))
     if not 0 < length <= _LARGEST:
         raise EINVAL("no length of a handle")
     if kind & _USER_FLAGS & ~_KNOWN_USER_FLAGS:
         raise EINVAL("no type of handles")
-    place = find_by_handle(mount, kind, task.mm.read(handle + _HEADER.size, length))
-    limit = task.group.limits.soft[RLIMIT_NOFILE]
-    task.files.lowest_free(0, limit)
-    file = open_path(place, task.credentials, flags if flags & O_PATH else flags | O_LARGEFILE)
-    return task.files.install(file, close_on_exec=bool(flags & O_CLOEXEC), limit=limit)
+    return kind, task.mm.read(address + _HEADER.size, length)

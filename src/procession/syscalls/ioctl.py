@@ -104,7 +104,7 @@ def ioctl(task: Task, fd: Fd, request: UInt, argument: Address) -> int:
         return 0
     inode = file.inode
     if request == _FIOQSIZE:
-        if not (inode.is_directory or inode.is_regular or inode.is_symlink):
+        if inode.is_anonymous or not (inode.is_directory or inode.is_regular or inode.is_symlink):
             raise ENOTTY
         task.mm.write(argument, pack_u64(inode.block_count * 512))
         return 0
@@ -133,11 +133,12 @@ def ioctl(task: Task, fd: Fd, request: UInt, argument: Address) -> int:
             else:
                 task.mm.write(argument, Fsxattr(fsx_xflags=extended_flags(inode.flags)).pack())
             return 0
+    is_in_blocks = inode.is_regular and not inode.is_anonymous
     if request in (_FICLONE, _FICLONERANGE):
         _refuse_clone(task, file, request, argument)
-    if request == _FIBMAP and inode.is_regular:
+    if request == _FIBMAP and is_in_blocks:
         _refuse_block_map(task, argument)
-    if request == _FIONREAD and inode.is_regular:
+    if request == _FIONREAD and is_in_blocks:
         left = (inode.size - file.position) & 0xFFFFFFFF
         task.mm.write(argument, pack_u32(left))
         return 0

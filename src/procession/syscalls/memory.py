@@ -26,11 +26,8 @@ from procession.abi.mmap_flags import (
     MsyncFlag,
     Protection,
 )
-from procession.fs.anonymous_inode import AnonymousInode
 from procession.fs.file import MAXIMUM_SIZE, O_NOATIME
 from procession.fs.inode import APPEND_ONLY
-from procession.fs.mounts.mount import MS_NOEXEC
-from procession.fs.regular_file import RegularFile
 from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import (
     PAGE_MASK,
@@ -218,14 +215,7 @@ def _file_area(file: File, start: int, size: int, rights: int, flags: int, offse
         raise EACCES("a shared mapping of a file that is only appended to")
     if not file.is_readable:
         raise EACCES("the file isn't open for reading")
-    # Nothing without a file system is executed, whatever its mount says: fs/anon_inodes.c and fs/libfs.c,
-    # init_pseudo, set SB_I_NOEXEC; files in memory are another matter.
-    is_noexec = (
-        file.path.mount.flags & MS_NOEXEC
-        or isinstance(file.inode, AnonymousInode)
-        or (file.inode.superblock.is_internal and not isinstance(file, RegularFile))
-    )
-    if rights & PROT_EXEC and is_noexec:
+    if rights & PROT_EXEC and file.path.mount.is_noexec:
         raise EPERM("on a mount without execution")
     may_write = file.check_mapping(is_shared=is_shared, is_writable=bool(rights & PROT_WRITE))
     pages = file.mappable()
@@ -346,7 +336,7 @@ def _check_protection(mm: MemoryDescriptor, area: VirtualMemoryArea, protection:
     if protection & PROT_WRITE and area.is_shared and not area.may_write:
         raise EACCES("the file isn't open for writing")
     file = cast("File | None", area.file)
-    if protection & PROT_EXEC and file is not None and file.path.mount.flags & MS_NOEXEC:
+    if protection & PROT_EXEC and file is not None and file.path.mount.is_noexec:
         # Linux takes VM_MAYEXEC from such a mapping when it's made; a mount's flags don't change here either.
         raise EACCES("on a mount without execution")
     if mm.denies(area.protection, protection):

@@ -207,11 +207,15 @@ def _has_placed_page(mm: MemoryDescriptor, start: int, end: int) -> bool:
             if pages:
                 return True
             continue
-        for page in pages:
-            base = mm.tables.entry(page) & pte.ADDRESS_MASK
-            if any(mm.bytes[base : base + PAGE_SIZE]):
-                return True
+        if not all(_is_zero(mm, mm.tables.entry(page)) for page in pages):
+            return True
     return False
+
+
+def _is_zero(mm: MemoryDescriptor, entry: int) -> bool:
+    """Whether private memory's page of that entry is the one of zeros, as far as it can be known."""
+    base = entry & pte.ADDRESS_MASK
+    return not any(mm.bytes[base : base + PAGE_SIZE])
 
 
 def _range_end(address: int, length: int) -> int:
@@ -316,6 +320,11 @@ def _check_node(task: Task, address: int) -> None:
 
 def _node_of_page(mm: MemoryDescriptor, address: int) -> int:
     """The node of a page, or what is told instead as a negative errno. Linux: mm/migrate.c, do_pages_stat."""
-    if mm.find(address) is None:
+    area = mm.find(address)
+    if area is None:
         return -EFAULT.number
-    return 0 if mm.tables.entry(address >> PAGE_SHIFT) else -ENOENT.number
+    entry = mm.tables.entry(address >> PAGE_SHIFT)
+    if not entry:
+        return -ENOENT.number
+    # What was only read is a page that's nobody's.
+    return -EFAULT.number if area.is_anonymous and _is_zero(mm, entry) else 0

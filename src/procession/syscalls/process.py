@@ -15,6 +15,7 @@ from procession.abi.clone_flags import (
 )
 from procession.abi.errno import (
     E2BIG,
+    EACCES,
     EAGAIN,
     EFAULT,
     EINVAL,
@@ -198,7 +199,7 @@ def _clone_with_pidfd(kernel: Kernel, task: Task, arguments: CloneArguments, pid
     limit = task.group.limits.soft[RLIMIT_NOFILE]
     fd = task.files.lowest_free(0, limit)
     task.mm.probe_write(pidfd_address, 4)
-    file = PidFile(kernel, task, PIDFD_THREAD if is_thread else 0, task)
+    file = PidFile(kernel, task, PIDFD_THREAD if is_thread else 0, task, is_for_child=True)
     task.files.make_room(file)
     try:
         child = copy_process(kernel, task, arguments)
@@ -388,6 +389,8 @@ def execveat(
 def _peek(task: Task, place: PathPlace) -> bytes:
     """The first two bytes of a file that may be executed: reading is another right."""
     inode = place.dentry.inode
+    if place.mount.is_noexec:
+        raise EACCES("on a mount without execution")
     inode.check_permission(task.credentials, MAY_EXEC)
     file = inode.open(place, 0, task.credentials)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EBADF, EFAULT, EFBIG, EINVAL, EPIPE, ESPIPE, Errno
@@ -235,7 +236,7 @@ def write_whole(
         pieces += 1
         wanted = min(total - done, chunk if done else first)
         try:
-            data = gathered(file, source, done, wanted)
+            data = gathered(file, source, done, wanted, offset)
             count = file.write(data) if offset is None else file.write_at(offset + done, data)
             task.kernel.clock.spend_copying(count)
             task.io.bytes_written += count
@@ -256,14 +257,19 @@ def write_whole(
                 return done
             raise
         done += count
-        if done >= total or not count or len(data) < wanted or (count < wanted and not file.writes_whole):
+        if len(data) < wanted and count == len(data):
+            with suppress(Errno):
+                file.begin_write(None if offset is None else offset + done)
+            return done
+        if done >= total or not count or (count < wanted and not file.writes_whole):
             return done
 
 
-def gathered(file: File, source: UserVector, done: int, wanted: int) -> bytes:
+def gathered(file: File, source: UserVector, done: int, wanted: int, offset: int | None = None) -> bytes:
     """What is to be written: as much of `wanted` bytes as can be read, to a pipe or stream in whole pieces.
 
-    Raises EFAULT, or what the file refuses before.
+    Raises EFAULT, after the file has got ready for what would have come at `offset` or its position, or what
+    the file refuses before.
     """
     try:
         data = source.read(done, wanted)
@@ -273,6 +279,7 @@ def gathered(file: File, source: UserVector, done: int, wanted: int) -> bytes:
                 raise EFAULT
     except EFAULT:
         file.check_message(source.total)
+        file.begin_write(None if offset is None else offset + done)
         raise
     return data
 
@@ -326,7 +333,7 @@ def file_with_offsets(task: Task, fd: int, offset: int) -> File:
     file = task.file_of_call(fd)
     if file is None:
         raise EBADF
-    if not file.is_seekable:
+    if not file.takes_offset:
         if not (file.is_readable or file.is_writable):
             raise EBADF
         raise ESPIPE

@@ -220,7 +220,12 @@ def _read_at(task: Task, fd: int, vector: int, count: int, offset: int, flags: i
         return 0
     verify_area(file, offset, target.total)
     _check_read_flags(file, flags)
-    return read_at_position(task, file, target, offset, False)
+    try:
+        return read_at_position(task, file, target, offset, False)
+    except Sleep:
+        if flags & _RWF_NOWAIT and not file.is_seekable:
+            raise EAGAIN from None
+        raise
 
 
 def _write_at(task: Task, fd: int, vector: int, count: int, offset: int, flags: int = 0) -> int:

@@ -20,7 +20,6 @@ from procession.abi.errno import (
 )
 from procession.abi.splice import SpliceFlag
 from procession.abi.structure import I64
-from procession.fs.devices import NullFile
 from procession.fs.file import O_APPEND, O_NONBLOCK, SEEK_CUR, File, verify_area
 from procession.fs.file_events import note_access, note_modification
 from procession.fs.host_stream import InputFile, OutputFile, StreamInode
@@ -77,14 +76,14 @@ def _check_can_splice(file: File) -> None:
 def _check_can_splice_from(file: File) -> None:
     """Raise EINVAL for a file that isn't read by pages (in Linux, has no splice_read)."""
     _check_can_splice(file)
-    if not file.takes_read_flags or isinstance(file, (NullFile, PipeFile)):
+    if not (file.takes_read_flags and file.has_splice_read) or isinstance(file, PipeFile):
         raise EINVAL("there is nothing to take pages from")
 
 
 def _check_can_splice_to(file: File) -> None:
     """Raise EINVAL for a file that isn't written by pages (in Linux, has no splice_write)."""
     _check_can_splice(file)
-    if not file.takes_write_flags or not file.has_write:
+    if not (file.takes_write_flags and file.has_splice_write and file.has_write):
         raise EINVAL("it takes no pages")
 
 
@@ -104,7 +103,7 @@ def sendfile(task: Task, output: Fd, input: Fd, offset: InOut[I64], count: Size)
     start: int | None = None
     if offset:
         start = offset.get()
-        if not source.is_seekable:
+        if not source.takes_offset:
             raise ESPIPE
     position = source.position if start is None else start
     verify_area(source, position, count)
@@ -374,7 +373,7 @@ def _pipe_to_file(
     """Linux: fs/splice.c, do_splice with a pipe as its input."""
     start: int | None = None
     if offset:
-        if not target.is_seekable:
+        if not (target.takes_offset and target.takes_write_offset):
             raise EINVAL
         start = offset.get()
     if target.flags & O_APPEND:
@@ -410,7 +409,7 @@ def _file_to_pipe(
     """Linux: fs/splice.c, splice_file_to_pipe."""
     start: int | None = None
     if offset:
-        if not source.is_seekable:
+        if not source.takes_offset:
             raise EINVAL
         start = offset.get()
     if source.is_seekable:

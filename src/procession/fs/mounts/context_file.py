@@ -27,6 +27,7 @@ class ContextFile(File):
 
     can_poll: ClassVar[bool] = False
     has_write: ClassVar[bool] = False
+    takes_read_flags: ClassVar[bool] = False
 
     def __init__(self, vfs: Vfs, context: MountContext, subject: Subject) -> None:
         super().__init__(anonymous_path(vfs, "[fscontext]"), O_RDWR, subject)

@@ -149,6 +149,11 @@ class Mount:
         self.root.inode.open_count += 1
 
     @property
+    def is_noexec(self) -> bool:
+        """Whether nothing is executed through this mount. Linux: fs/exec.c, path_noexec."""
+        return bool(self.flags & MS_NOEXEC) or self.superblock.forbids_execution
+
+    @property
     def is_read_only(self) -> bool:
         """Whether nothing may be written through this mount (Linux: fs/namespace.c, __mnt_is_readonly)."""
         return bool(self.flags & MS_RDONLY) or self.superblock.is_read_only

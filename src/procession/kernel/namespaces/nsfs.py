@@ -46,6 +46,8 @@ class NamespaceFileSystem(Superblock):
 
     __slots__ = ("kernel", "mount")
 
+    forbids_execution: ClassVar[bool] = True
+
     def __init__(self, kernel: Kernel) -> None:
         super().__init__(kernel.vfs, "nsfs", int(Magic.NSFS_MAGIC))
         self.kernel = kernel
@@ -141,6 +143,7 @@ class NamespaceFile(File):
     __slots__ = ()
 
     is_seekable = True
+    takes_offset = True
     has_read: ClassVar[bool] = False
     has_write: ClassVar[bool] = False
     can_poll = False

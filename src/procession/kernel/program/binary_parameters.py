@@ -9,7 +9,6 @@ from procession.abi.file_mode import S_IFMT
 from procession.abi.open_flags import OpenFlag
 from procession.fs.inode import S_IFREG
 from procession.fs.landlock import check_right, rights_to_open
-from procession.fs.mounts.mount import MS_NOEXEC
 from procession.fs.permission import MAY_EXEC, MAY_READ
 
 if TYPE_CHECKING:
@@ -62,7 +61,7 @@ class BinaryParameters:
         inode = path.dentry.inode
         if inode.mode & S_IFMT != S_IFREG:
             raise EACCES("not a regular file")
-        if path.mount.flags & MS_NOEXEC:
+        if path.mount.is_noexec:
             raise EACCES("on a mount without execution")
         inode.check_permission(task.credentials, MAY_EXEC)
         if task.credentials.landlock:

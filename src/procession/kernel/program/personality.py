@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.personality import PersonalityFlag
-from procession.fs.mounts.mount import MS_NOEXEC
 from procession.mm.vma import PROT_EXEC, PROT_READ
 
 if TYPE_CHECKING:
@@ -22,5 +21,5 @@ def effective_protection(task: Task, protection: int, file: File | None = None) 
     """
     if not task.personality & READ_IMPLIES_EXEC or not protection & PROT_READ:
         return protection
-    is_noexec = file is not None and file.path.mount.flags & MS_NOEXEC
+    is_noexec = file is not None and file.path.mount.is_noexec
     return protection if is_noexec else protection | PROT_EXEC

@@ -26,6 +26,8 @@ class RulesetFile(File):
 
     has_read: ClassVar[bool] = True
     has_write: ClassVar[bool] = True
+    takes_read_flags: ClassVar[bool] = False
+    takes_write_flags: ClassVar[bool] = False
     can_poll: ClassVar[bool] = False
 
     def __init__(self, opener: Task, rights: int, ports: int, scopes: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from procession.abi.errno import EAGAIN, EBADFD, EINVAL, EIO
 from procession.abi.internet import ETHERTYPES
@@ -48,6 +48,9 @@ class TunFile(File):
     __slots__ = ("device", "network", "packets", "read_queue", "wanted_index")
 
     knows_async = True
+    takes_offset: ClassVar[bool] = True
+    has_splice_read: ClassVar[bool] = False
+    has_splice_write: ClassVar[bool] = False
 
     def __init__(self, path: Path, flags: int, subject: Subject, network: Network) -> None:
         super().__init__(path, flags, subject)

@@ -77,6 +77,8 @@ class CgroupFileSystem(Superblock):
 
     __slots__ = ("directories", "kernel")
 
+    forbids_execution: ClassVar[bool] = True
+
     has_xattrs: ClassVar[bool] = True
     exports: ClassVar[ExportOperations | None] = CgroupExports()
 

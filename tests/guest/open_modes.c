@@ -1,0 +1,226 @@
+/* What an open file can do apart from its rights: offsets, pages for pipes, leases, execution. */
+#include "own_mounts.h"
+
+#include <linux/fs.h>
+#include <linux/if_tun.h>
+#include <mqueue.h>
+#include <net/if.h>
+#include <sys/ioctl.h>
+#include <sys/uio.h>
+#include <sys/xattr.h>
+
+#ifndef FS_IOC_GETVERSION
+#define FS_IOC_GETVERSION _IOR('v', 1, long)
+#endif
+#ifndef SYS_memfd_secret
+#define SYS_memfd_secret 447
+#endif
+#define PAGE 4096
+#define PIDFS_HANDLE 0xfe
+
+struct handle {
+	unsigned int length;
+	int type;
+	unsigned char bytes[128];
+};
+
+static int opened(const char *path, int flags)
+{
+	return (int)MUST(open(path, flags | O_NONBLOCK | O_CLOEXEC));
+}
+
+static int process(pid_t pid)
+{
+	return (int)MUST(syscall(SYS_pidfd_open, pid, 0));
+}
+
+static ssize_t read_with(int fd, off_t offset, int flags)
+{
+	char byte;
+	struct iovec vector = {&byte, 1};
+
+	return preadv2(fd, &vector, 1, offset, flags);
+}
+
+static int can_execute(int fd)
+{
+	void *page = mmap(NULL, PAGE, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0);
+
+	return page == MAP_FAILED ? errno : 0;
+}
+
+TEST(a_tun_has_no_position_but_takes_offsets)
+{
+	struct ifreq request = {.ifr_flags = IFF_TUN | IFF_NO_PI};
+	int fd, pipes[2];
+	char byte;
+	off_t offset = 0;
+
+	MUST(unshare(CLONE_NEWNET));
+	fd = opened("/dev/net/tun", O_RDWR);
+	CHECK_ERRNO(pread(fd, &byte, 1, 0), EBADFD);
+	CHECK_ERRNO(pwrite(fd, &byte, 1, 0), EBADFD);
+	MUST(ioctl(fd, TUNSETIFF, &request));
+	CHECK_ERRNO(lseek(fd, 0, SEEK_CUR), ESPIPE);
+	CHECK_EQ(pread(fd, &byte, 0, 0), 0);
+	CHECK_ERRNO(pread(fd, &byte, 1, 0), EAGAIN);
+	CHECK_ERRNO(pread(fd, &byte, 1, -1), EINVAL);
+	CHECK_ERRNO(pwrite(fd, &byte, 0, 0), EINVAL);
+	CHECK_ERRNO(read_with(fd, 0, RWF_NOWAIT), EAGAIN);
+	MUST(fcntl(fd, F_SETFL, 0));
+	CHECK_ERRNO(read_with(fd, 0, RWF_NOWAIT), EAGAIN);
+	/* It has no pages to hand over. */
+	MUST(pipe(pipes));
+	CHECK_ERRNO(splice(fd, NULL, pipes[1], NULL, 1, SPLICE_F_NONBLOCK), EINVAL);
+	write_all(pipes[1], "a", 1);
+	CHECK_ERRNO(splice(pipes[0], NULL, fd, NULL, 1, SPLICE_F_NONBLOCK), EINVAL);
+	CHECK_ERRNO(splice(pipes[0], NULL, fd, &offset, 1, SPLICE_F_NONBLOCK), EINVAL);
+	MUST(close(fd));
+}
+
+TEST(what_is_read_by_buffers_alone)
+{
+	const char *paths[] = {"/proc/self/environ", "/proc/self/auxv", "/dev/kmsg"};
+	int pipes[2];
+
+	MUST(pipe(pipes));
+	for (size_t at = 0; at < LENGTH(paths); at++) {
+		int fd = opened(paths[at], O_RDONLY);
+
+		CHECK_ERRNO(splice(fd, NULL, pipes[1], NULL, 1, SPLICE_F_NONBLOCK), EINVAL);
+		CHECK_ERRNO(read_with(fd, -1, RWF_NOWAIT), EOPNOTSUPP);
+		MUST(close(fd));
+	}
+	CHECK_ERRNO(read_with((int)MUST(syscall(SYS_fsopen, "tmpfs", 0)), -1, RWF_NOWAIT), EOPNOTSUPP);
+	write_all(pipes[1], "a", 1);
+	CHECK_ERRNO(splice(pipes[0], NULL, opened("/dev/kmsg", O_WRONLY), NULL, 1, SPLICE_F_NONBLOCK), EINVAL);
+}
+
+/* Whoever has a file open to write keeps others from a lease on it, himself too, whatever the file. */
+static void check_lease_of_a_writer(int fd)
+{
+	CHECK_ERRNO(fcntl(fd, F_SETLEASE, F_RDLCK), EAGAIN);
+	CHECK_OK(fcntl(fd, F_SETLEASE, F_WRLCK));
+	CHECK_EQ(fcntl(fd, F_GETLEASE), F_WRLCK);
+	CHECK_OK(fcntl(fd, F_SETLEASE, F_UNLCK));
+	MUST(close(fd));
+}
+
+TEST(writers_of_all_kinds_of_files_count)
+{
+	struct mq_attr attributes = {.mq_maxmsg = 1, .mq_msgsize = 1};
+
+	signal(SIGIO, SIG_IGN);
+	MUST(unshare(CLONE_NEWIPC));
+	check_lease_of_a_writer(opened("/proc/self/comm", O_RDWR));
+	check_lease_of_a_writer(opened("/proc/self/mem", O_RDWR));
+	check_lease_of_a_writer((int)MUST(mq_open("/lease", O_RDWR | O_CREAT, 0600, &attributes)));
+	check_lease_of_a_writer(process(getpid()));
+	/* But not those who were given an open file. */
+	CHECK_OK(fcntl((int)MUST(syscall(SYS_memfd_secret, 0)), F_SETLEASE, F_RDLCK));
+}
+
+TEST(file_systems_without_execution)
+{
+	CHECK_EQ(can_execute((int)MUST(mq_open("/execution", O_RDWR | O_CREAT, 0600, NULL))), EPERM);
+	mq_unlink("/execution");
+	CHECK_EQ(can_execute(opened("/proc/self/maps", O_RDONLY)), EPERM);
+	CHECK_EQ(can_execute(opened("/proc/self/ns/uts", O_RDONLY)), EPERM);
+	CHECK_EQ(can_execute(process(getpid())), EPERM);
+	CHECK_ERRNO(syscall(SYS_execveat, process(getpid()), "", NULL, NULL, AT_EMPTY_PATH), EACCES);
+}
+
+TEST(secret_memory_is_no_file_of_a_file_system)
+{
+	int fd = (int)MUST(syscall(SYS_memfd_secret, 0)), number = 1;
+
+	CHECK_ERRNO(ioctl(fd, FS_IOC_GETFLAGS, &number), ENOTTY);
+	CHECK_ERRNO(ioctl(fd, FIOQSIZE, &number), ENOTTY);
+	CHECK_ERRNO(ioctl(fd, FIONREAD, &number), ENOTTY);
+	CHECK_ERRNO(ioctl(fd, FIBMAP, &number), ENOTTY);
+	CHECK_ERRNO(readahead(fd, 0, 0), EINVAL);
+}
+
+TEST(a_pidfd_is_a_regular_file_in_some_ways)
+{
+	int fd = process(getpid()), version = 7;
+
+	CHECK_ERRNO(ftruncate(fd, 0), EOPNOTSUPP);
+	CHECK_ERRNO(fallocate(fd, 0, 0, 1), EOPNOTSUPP);
+	CHECK_OK(sync_file_range(fd, 0, 0, 0));
+	CHECK_ERRNO(ioctl(fd, FICLONE, fd), EOPNOTSUPP);
+	CHECK_ERRNO(ioctl(fd, FIONREAD, &version), ENOTTY);
+	CHECK_OK(ioctl(fd, FS_IOC_GETVERSION, &version));
+	CHECK_EQ(version, 0);
+	CHECK_ERRNO(ioctl(fd, FS_IOC_GETVERSION, NULL), EINVAL);
+	CHECK_ERRNO(fsetxattr(fd, "user.name", "a", 1, 0), EOPNOTSUPP);
+	CHECK_ERRNO(fsetxattr(fd, "security.name", "a", 1, 0), EOPNOTSUPP);
+	CHECK_OK(fsetxattr(fd, "trusted.name", "a", 1, 0));
+	/* It's the process's, not the descriptor's. */
+	CHECK_EQ(fgetxattr(process(getpid()), "trusted.name", &version, 4), 1);
+	MUST(fremovexattr(fd, "trusted.name"));
+	CHECK_ERRNO(fgetxattr(fd, "trusted.name", &version, 4), ENODATA);
+}
+
+TEST(handles_of_processes)
+{
+	struct handle handle = {.length = sizeof(handle.bytes)};
+	struct stat first, second;
+	int fd = process(getpid()), other, mount;
+	pid_t child = child_that_pauses();
+
+	MUST(syscall(SYS_name_to_handle_at, fd, "", &handle, &mount, AT_EMPTY_PATH));
+	CHECK_EQ(handle.length, 8);
+	CHECK_EQ(handle.type, PIDFS_HANDLE);
+	other = (int)MUST(syscall(SYS_open_by_handle_at, fd, &handle, O_RDWR | O_NONBLOCK));
+	MUST(fstat(fd, &first));
+	MUST(fstat(other, &second));
+	CHECK(first.st_ino == second.st_ino && first.st_dev == second.st_dev);
+	CHECK_EQ(fcntl(other, F_GETFD), 0);
+	CHECK_EQ(fcntl(other, F_GETFL), O_RDWR | O_NONBLOCK);
+	CHECK_ERRNO(syscall(SYS_open_by_handle_at, fd, &handle, O_APPEND), EINVAL);
+	CHECK_ERRNO(syscall(SYS_open_by_handle_at, fd, &handle, O_PATH), EINVAL);
+	handle.type = 1;
+	CHECK_ERRNO(syscall(SYS_open_by_handle_at, fd, &handle, 0), ESTALE);
+	other = process(child);
+	handle.length = 8;
+	MUST(syscall(SYS_name_to_handle_at, other, "", &handle, &mount, AT_EMPTY_PATH));
+	MUST(close(other));
+	other = (int)CHECK_OK(syscall(SYS_open_by_handle_at, fd, &handle, 0));
+	CHECK_OK(syscall(SYS_pidfd_send_signal, other, SIGKILL, NULL, 0));
+	MUST(close(other));
+	await_zombie(child);
+	CHECK_OK(syscall(SYS_open_by_handle_at, fd, &handle, 0));
+	wait_for(child);
+	CHECK_ERRNO(syscall(SYS_open_by_handle_at, fd, &handle, 0), ESTALE);
+	/* Whoever has a pidfd may open others by their handles. */
+	MUST(syscall(SYS_name_to_handle_at, fd, "", &handle, &mount, AT_EMPTY_PATH));
+	drop_root();
+	CHECK_OK(syscall(SYS_open_by_handle_at, fd, &handle, 0));
+}
+
+TEST(a_write_that_cannot_be_read_has_begun)
+{
+	struct stat status;
+	char *memory = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int fd;
+
+	enter_own_mounts("tmpfs", "");
+	fd = (int)MUST(open("file", O_RDWR | O_CREAT, 0600));
+	MUST(ftruncate(fd, 2 * PAGE));
+	CHECK_ERRNO(pwrite(fd, bad_address(), 100, 0), EFAULT);
+	MUST(fstat(fd, &status));
+	CHECK_EQ(status.st_blocks, 8);
+	CHECK_EQ(lseek(fd, 0, SEEK_DATA), 0);
+	CHECK_EQ(lseek(fd, 0, SEEK_HOLE), PAGE);
+	CHECK_ERRNO(pwrite(fd, bad_address(), 10, 100000), EFAULT);
+	MUST(fstat(fd, &status));
+	CHECK_EQ(status.st_size, 100000);
+	CHECK_EQ(status.st_blocks, 16);
+	/* What could be read of it is written, and the next page is there as well. */
+	MUST(mprotect(memory + PAGE, PAGE, PROT_NONE));
+	CHECK_EQ(pwrite(fd, memory, 2 * PAGE, 4 * PAGE), PAGE);
+	MUST(fstat(fd, &status));
+	CHECK_EQ(status.st_blocks, 32);
+	MUST(close(fd));
+}
