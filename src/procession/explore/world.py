@@ -354,8 +354,7 @@ class World:
         if call is None:
             return f"{name} ({task.tid}) calls {name_of(number)}"
         try:
-            decode = call.decode
-            arguments = decode(task, registers)
+            arguments = call.decode(task, registers)
         except EFAULT:
             return f"{name} ({task.tid}) calls {call.name}"
         texts = arguments_at_entry(task, call, arguments)

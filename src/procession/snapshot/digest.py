@@ -111,8 +111,16 @@ def _describe(table: ObjectTable, number: int, record: Record) -> None:
     kind = type(value)
     parts: list[Any] = [kind.__qualname__]
     links: list[int] = []
+    numbers = table.numbers
     for item in record.contents:
-        _add(parts, links, item, table.numbers)
+        # What `_add` does with nearly all of them.
+        if type(item) in _PLAIN:
+            parts.append(item)
+        elif type(item) in _LINKED:
+            parts.append(_LINK_MARK)
+            links.append(numbers[id(item)])
+        else:
+            _add(parts, links, item, numbers)
     if isinstance(shape, SetShape):
         # Only sets of numbers and strings are in the state: their order must not matter.
         parts[1:] = sorted(parts[1:], key=repr)
@@ -148,10 +156,13 @@ def _add(parts: list[Any], links: list[int], item: Any, numbers: dict[int, int])
     elif shape_of(kind) is None:
         parts.append(_VIEW_MARK)
     else:
+        _LINKED.add(kind)
         parts.append(_LINK_MARK)
         links.append(numbers[id(item)])
 
 
 _PLAIN = frozenset((int, bytes, str, float, type(None)))
+_LINKED: set[type] = set()
+"""The kinds of objects that have been linked to."""
 # No other value in the state is a complex number.
 _LINK_MARK, _TUPLE_MARK, _SET_MARK, _TYPE_MARK, _VIEW_MARK, _UNSET_MARK = (complex(0, n) for n in range(1, 7))

@@ -58,16 +58,17 @@ class SystemCall:
     """A declared system call.
 
     `entry(task, registers)` decodes and runs the handler; `decode(task, registers)` gives the arguments
-    alone, for a call that blocks. Each is compiled at its first use: most programs use some forty calls.
+    alone, for a call that blocks or is watched. Each is compiled at its first use: most programs use some
+    forty calls.
     `annotations` are the text of the handler's, by name, in order, that of its result last.
     """
 
     __slots__ = (
-        "_decode",
         "_entry",
         "_fd_positions",
         "_parameters",
         "annotations",
+        "decode",
         "handler",
         "name",
         "number",
@@ -86,7 +87,7 @@ class SystemCall:
         self.annotations = annotations or handler.__annotations__
         self._parameters: tuple[Parameter, ...] | None = None
         self._entry: Entry | None = None
-        self._decode: Decoder | None = None
+        self.decode: Decoder = self._decode_first
         self._fd_positions: tuple[int, ...] | None = None
 
     @property
@@ -123,12 +124,11 @@ class SystemCall:
             self._entry = self._compile("return handler(task, {})")
         return self._entry
 
-    @property
-    def decode(self) -> Decoder:
-        """Gives the arguments alone."""
-        if self._decode is None:
-            self._decode = self._compile("return ({})")
-        return self._decode
+    def _decode_first(self, task: Task, registers: GeneralRegisters) -> tuple[Any, ...]:
+        """What `decode` is until its first use."""
+        decode: Decoder = self._compile("return ({})")
+        self.decode = decode
+        return decode(task, registers)
 
     def _compile(self, body: str) -> Any:
         """A function made from the declaration. In its `body` the arguments, each with a comma, are {}."""

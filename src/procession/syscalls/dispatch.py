@@ -21,7 +21,7 @@ from procession.kernel.cgroup.memory import throttle_over_high
 from procession.kernel.exit import finish_exit, go_on_exiting
 from procession.kernel.observer import FAULT, FAULT_MAJOR, FAULT_MINOR, FAULT_SIGNAL, SWITCH
 from procession.kernel.oom import await_memory, out_of_memory
-from procession.kernel.program.vdso import is_call_of_vdso
+from procession.kernel.program.vdso import CALLS_OF_VDSO, is_call_of_vdso
 from procession.kernel.ptrace.stop import leave_stop, signal_after_stop, stop_at_call_exit, take_call_stop
 from procession.kernel.ptrace.tracing import (
     AT_CALL_ENTRY,
@@ -161,7 +161,9 @@ class Traps:
             clock.check_slice()
         task = kernel.current
         assert task is not None
-        if kernel.call_work and not is_call_of_vdso(kernel, task, number, registers):
+        if kernel.call_work and not (
+            number in CALLS_OF_VDSO and is_call_of_vdso(kernel, task, number, registers)
+        ):
             if kernel.call_work & CALL_EXPLORED and kernel.scheduler.puts_back(task):
                 self.resume()
                 return
@@ -240,8 +242,7 @@ class Traps:
         call = TABLE.calls[number]
         assert call is not None
         if arguments is None:
-            decode = call.decode
-            arguments = decode(task, self.cpu.general)
+            arguments = call.decode(task, self.cpu.general)
         frame = CallFrame(number, arguments)
         if self.is_interrupted(task, sleep):
             set_register(self.cpu.general, RAX, self._interrupt(task, number, sleep))

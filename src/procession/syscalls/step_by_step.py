@@ -26,6 +26,7 @@ from procession.kernel.security.seccomp_listener import Notification, reply_to
 from procession.kernel.signal.wake import has_fatal_signal
 from procession.kernel.task import (
     CALL_EXIT_WORK,
+    CALL_EXPLORED,
     CALL_SECCOMP,
     CALL_TRACED,
     NOT_ENTERED,
@@ -67,7 +68,8 @@ def make_call(traps: Traps, task: Task, number: int, progress: int = 0, *, is_sh
     """
     kernel, registers = traps.kernel, traps.cpu.general
     observer = kernel.observer
-    call = TABLE[number] if number < TABLE_SIZE else None
+    # Most calls are among those that are imported.
+    call = TABLE.calls[number] or TABLE[number] if number < TABLE_SIZE else None
     arguments: tuple[Any, ...] = ()
     outcome: int | Errno | None
     if task.call_work:
@@ -90,12 +92,11 @@ def make_call(traps: Traps, task: Task, number: int, progress: int = 0, *, is_sh
             if observer is not None:
                 observer.unknown_call(task, number)
         else:
-            decode = call.decode
-            arguments = decode(task, registers)
+            arguments = call.decode(task, registers)
             if observer is not None and not is_shown:
                 observer.system_call_entered(task, call, arguments)
                 is_shown = True
-            if kernel.scheduler.offers_faults:
+            if task.call_work & CALL_EXPLORED and kernel.scheduler.offers_faults:
                 arguments = with_permitted_outcome(kernel, task, call, arguments)
             outcome = call.handler(task, *arguments)
     except Errno as error:
@@ -234,9 +235,8 @@ def _show_refusal(traps: Traps, task: Task, number: int) -> None:
     if observer is None or call is None or task.is_exiting:
         return
     registers = traps.cpu.general
-    decode = call.decode
     with suppress(EFAULT):
-        arguments = decode(cast("Task", Onlooker(PeekedMemory(task.mm))), registers)
+        arguments = call.decode(cast("Task", Onlooker(PeekedMemory(task.mm))), registers)
         observer.system_call_entered(task, call, arguments)
         result = (registers[RAX] ^ 1 << 63) - (1 << 63)
         refused = next((kind for kind in Errno.__subclasses__() if kind.number == -result), None)

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from procession.syscalls.declaration import SystemCall
 
 RESULT_COLUMN = 40
+_CALL_WIDTH = RESULT_COLUMN - 1
 FIRST_RESTART = 512
 """Errors from here on are between the kernel and itself: the call will be restarted, or end with EINTR."""
 _MASK_IN_FRAME = Ucontext.OFFSETS["uc_sigmask"]
@@ -139,7 +140,7 @@ class SystemCallTrace:
             self.write_unfinished()
         self.kernel = task.kernel
         forms, spell = ways_at_entry(call)
-        texts = texts_at_entry(forms, task, arguments)
+        texts = texts_at_entry(forms, task, arguments) if forms else []
         if spell is not None:
             texts = spell(task, texts, arguments)
         elif call.name == "rt_sigreturn":
@@ -256,7 +257,7 @@ class SystemCallTrace:
         if opened.shown_count < 0:
             start = f"{name}({joined(shown)})" if shown else f"{name}()"
             self.pending_tid = None
-            self.put(tid, f"{start:<{RESULT_COLUMN - 1}} = {result}")
+            self.put(tid, f"{start.ljust(_CALL_WIDTH)} = {result}")
         else:
             changed = [
                 # What a value has become that was written out already.
@@ -269,7 +270,7 @@ class SystemCallTrace:
 
     def write_result(self, tid: int, start: str, result: str) -> None:
         """A whole line that ends in a result."""
-        self.write_line(tid, f"{start:<{RESULT_COLUMN - 1}} = {result}")
+        self.write_line(tid, f"{start.ljust(_CALL_WIDTH)} = {result}")
 
     def write_unfinished(self) -> None:
         """Write the first half of the call that was entered last and hasn't returned."""
@@ -404,7 +405,7 @@ def started_text(mm: MemoryDescriptor) -> str:
     argv = list_text(quoted(string) for string in strings)
     count = variables_text(variables)
     start = f"execve({quoted(name, PATH_MAX)}, {argv}, {mm.environment_start:#x} {count})"
-    return f"{start:<{RESULT_COLUMN - 1}} = 0"
+    return f"{start.ljust(_CALL_WIDTH)} = 0"
 
 
 def exit_text(status: int) -> str:

@@ -28,7 +28,8 @@ FUNCTIONS = ("clock_gettime", "gettimeofday", "time", "getcpu", "clock_getres", 
 VERSION, NAME = b"LINUX_2.6", b"linux-vdso.so.1"
 
 _CLOCK_CALLS = (NUMBERS["clock_gettime"], NUMBERS["clock_getres"])
-_OTHER_CALLS = (NUMBERS["gettimeofday"], NUMBERS["time"], NUMBERS["getcpu"])
+CALLS_OF_VDSO = frozenset((*_CLOCK_CALLS, NUMBERS["gettimeofday"], NUMBERS["time"], NUMBERS["getcpu"]))
+"""Those that its functions make."""
 _CLOCKS = (0, 1, 4, 5, 6, 7, 11)
 """The clocks that the functions tell on Linux; for others they make the system call."""
 
@@ -257,15 +258,13 @@ def _put_together(sections: list[Section], section_names: StringTable, end: int)
 
 
 def is_call_of_vdso(kernel: Kernel, task: Task, number: int, live: GeneralRegisters) -> bool:
-    """Whether the running task's call is one that Linux's vDSO wouldn't make, from a page of the vDSO.
+    """Whether the running task's call, one of CALLS_OF_VDSO, is one that Linux's vDSO wouldn't make, from a
+    page of the vDSO.
 
     Whoever jumps at the page's instruction with another call in mind makes it as from anywhere. `live` are
     the registers in the processor.
     """
-    if number in _CLOCK_CALLS:
-        if live[RDI] & 0xFFFF_FFFF not in _CLOCKS:
-            return False
-    elif number not in _OTHER_CALLS:
+    if number in _CLOCK_CALLS and live[RDI] & 0xFFFF_FFFF not in _CLOCKS:
         return False
     area = task.mm.find(live[RIP])
     return area is not None and area.pages is not None and area.pages is kernel.vdso
