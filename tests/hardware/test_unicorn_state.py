@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import struct
+from itertools import pairwise
 
 import pytest
 
@@ -34,3 +35,9 @@ def test_memory_that_is_gone_by_then_is_not_followed(monkeypatch: pytest.MonkeyP
         assert memory.read(lost_address, 16) == b""
     del view
     held.close()
+
+
+def test_mappings_side_by_side_are_one() -> None:
+    """A library's data and what follows it are two, as is the heap of a child, across which objects lie."""
+    listed = unicorn_state._writable_regions()
+    assert all(first[1] < second[0] for first, second in pairwise(listed))

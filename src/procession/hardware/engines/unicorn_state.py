@@ -226,8 +226,13 @@ def _writable_regions() -> list[tuple[int, int]]:
     for line in lines:
         span, rights, *_ = line.split()
         if rights.startswith("rw-p"):
-            start, _, end = span.partition("-")
-            regions.append((int(start, 16), int(end, 16)))
+            first, _, past = span.partition("-")
+            start, end = int(first, 16), int(past, 16)
+            if regions and regions[-1][1] == start:
+                # A child's heap is two mappings, what it inherited and by what it has grown, and an object
+                # may lie across.
+                start = regions.pop()[0]
+            regions.append((start, end))
     return regions
 
 
