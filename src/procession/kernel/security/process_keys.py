@@ -237,38 +237,51 @@ def _named(task: Task, name: bytes) -> Key | None:
 
 def _special(task: Task, number: int, *, creates: bool) -> Key:
     """A keyring of the caller's. Raises ENOKEY, EINVAL, EDQUOT, OutOfFrames."""
-    keys = task.keys
-    if number == THREAD:
-        if keys is None or keys.thread is None:
-            if not creates:
-                raise ENOKEY
-            keyring = make_keyring(task, b"_tid", _OWN, overruns=True)
-            keys_of(task).thread = keyring
-            return keyring
-        return keys.thread
-    if number == PROCESS:
-        if keys is None or keys.process is None:
-            if not creates:
-                raise ENOKEY
-            keyring = make_keyring(task, b"_pid", _OWN, overruns=True)
-            keys_of(task).process = keyring
-            return keyring
-        return keys.process
+    if number in (THREAD, PROCESS):
+        return _own(task, number, creates=creates)
     if number == SESSION:
-        of_user = _usable_user_keyrings(task)[1] if keys is None or keys.session is None else None
-        session = keys.session if keys is not None else None
-        if session is None or (creates and session in user_keyrings(task)):
-            if creates:
-                return join_session(task, None)
-            assert of_user is not None
-            of_user.holders += 1
-            keys_of(task).session = session = of_user
-        return session
+        return _session(task, creates=creates)
     if number in (OF_USER, OF_USER_SESSION):
         return _usable_user_keyrings(task)[number == OF_USER_SESSION]
     if number == _GROUP or number < _LOWEST:
         raise EINVAL("no such keyring")
     raise ENOKEY("no request is served")
+
+
+def _own(task: Task, number: int, *, creates: bool) -> Key:
+    """The thread's or the process's keyring.
+
+    Linux: security/keys/process_keys.c, install_thread_keyring, install_process_keyring.
+    """
+    keys = task.keys
+    is_thread = number == THREAD
+    keyring = None if keys is None else keys.thread if is_thread else keys.process
+    if keyring is not None:
+        return keyring
+    if not creates:
+        raise ENOKEY
+    keyring = make_keyring(task, b"_tid" if is_thread else b"_pid", _OWN, overruns=True)
+    keys = keys_of(task)
+    if is_thread:
+        keys.thread = keyring
+    else:
+        keys.process = keyring
+    return keyring
+
+
+def _session(task: Task, *, creates: bool) -> Key:
+    """The session's keyring. Who has none uses that of the user, and a new one where one is made."""
+    session = None if task.keys is None else task.keys.session
+    if session is not None and not (creates and session in user_keyrings(task)):
+        return session
+    if session is None:
+        # Even where it isn't used it has to be usable.
+        session = _usable_user_keyrings(task)[1]
+        if not creates:
+            session.holders += 1
+            keys_of(task).session = session
+            return session
+    return join_session(task, None)
 
 
 def look_up(
