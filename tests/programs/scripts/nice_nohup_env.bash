@@ -1,4 +1,5 @@
-nice; nice -n 5 nice; nice -n 5 nice -n 3 nice; nice -n 30 nice
+base=$(nice)
+echo $(($(nice -n 5 nice) - base)) $(($(nice -n 5 nice -n 3 nice) - base)); nice -n 30 nice
 nohup sh -c 'echo kept; trap - HUP; kill -HUP $$; echo alive' 2>/dev/null; echo $?
 cat nohup.out 2>/dev/null
 env -i A=1 B=2 env | sort
