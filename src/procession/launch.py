@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import stat
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EACCES, ENOENT, ENOEXEC, ENOTDIR, Errno
@@ -30,16 +28,6 @@ DEFAULT_ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "HOME": "/root",
 }
-
-
-def check_root(name: str | os.PathLike[str]) -> None:
-    """Raise ValueError, with its name, unless `name` is a directory of the host."""
-    try:
-        mode = os.stat(name).st_mode
-    except OSError as error:
-        raise ValueError(f"rootfs {os.fspath(name)}: {error.strerror}") from None
-    if not stat.S_ISDIR(mode):
-        raise ValueError(f"rootfs {os.fspath(name)}: {os.strerror(errno.ENOTDIR)}")
 
 
 class StartFailure(ValueError):

@@ -33,7 +33,7 @@ from procession.kernel.clone import CloneArguments, copy_process
 from procession.kernel.decider import Decider, SeededDecider
 from procession.kernel.init import MASK_ADDRESS, create_init
 from procession.kernel.kernel import Kernel
-from procession.kernel.namespaces.uts import DEFAULT_HOST_NAME, NAME_MAX
+from procession.kernel.namespaces.uts import DEFAULT_HOST_NAME
 from procession.kernel.sched.core import TIME_SLICE_NS
 from procession.kernel.security.credentials import commit_credentials
 from procession.kernel.session import start_session
@@ -46,7 +46,6 @@ from procession.launch import (
     STDERR,
     STDOUT,
     as_list,
-    check_root,
     enter_callers_directory,
     enter_directory,
     environment_in,
@@ -56,6 +55,7 @@ from procession.launch import (
 )
 from procession.mm.reclaim import PageReclaimer
 from procession.mm.vma import PROT_READ, PROT_WRITE, VirtualMemoryArea
+from procession.settings import check_files, check_machine
 from procession.snapshot.going_back import GoingBack
 from procession.syscalls import load_first
 from procession.syscalls.dispatch import Traps
@@ -72,8 +72,6 @@ if TYPE_CHECKING:
     from procession.snapshot.keeper import StateKeeper
 
 DEFAULT_MEMORY_BYTES = 1 << 30
-MAXIMUM_PROCESSORS = 64
-_FEWEST_TASKS = 2
 _SIGKILL, _SIGCHLD = int(Signal.SIGKILL), int(Signal.SIGCHLD)
 _READ_CHUNK = 1 << 20
 
@@ -136,22 +134,9 @@ class Machine(GoingBack):
         fault_injector: FaultInjector | None = None,
         source: HostSource | None = None,
     ) -> None:
-        name = os.fsencode(hostname)
-        if not 1 <= len(name) <= NAME_MAX:
-            raise ValueError(f"a host name has 1 to {NAME_MAX} bytes, not {len(name)}")
         processor_count = 1 if cpus is None else cpus
-        if not 1 <= processor_count <= MAXIMUM_PROCESSORS:
-            raise ValueError(f"a machine has 1 to {MAXIMUM_PROCESSORS} processors, not {processor_count}")
-        if pids_max is not None and pids_max < _FEWEST_TASKS:
-            raise ValueError(
-                f"a machine has at least {_FEWEST_TASKS} tasks, init and a command, not {pids_max}"
-            )
-        if image is not None and (os.fspath(rootfs) != "/" or source is not None):
-            raise ValueError("a machine has the files of a rootfs or those of an image")
-        if not os.fspath(rootfs):
-            raise ValueError("rootfs is empty: name the directory that the program shall see as its root")
-        if source is None:
-            check_root(rootfs)
+        check_machine(hostname, processor_count, pids_max)
+        check_files(rootfs, image, source)
         memory_bytes = DEFAULT_MEMORY_BYTES if memory is None else memory
         if image is not None and memory is not None:
             from procession.confinement import machine_memory
@@ -173,13 +158,7 @@ class Machine(GoingBack):
             "hostname": hostname,
             "pids_max": pids_max,
         }
-        if fault_injector is None:
-            self.memory = PhysicalMemory(memory_bytes)
-        else:
-            from procession.hardware.fault_injection import FailingMemory
-
-            self.memory = FailingMemory(memory_bytes, fault_injector)
-        self.memory.reclaimer = PageReclaimer()
+        self.memory = _make_memory(memory_bytes, fault_injector)
         self.engine = make_engine(engine)
         self.image: Image | None = None
         self.container: ContainerSettings | None = None
@@ -213,7 +192,7 @@ class Machine(GoingBack):
             self.kernel,
             os.fspath(rootfs),
             source if self.image is None else self.image.tree,
-            name,
+            os.fsencode(hostname),
             console=(self.output, STDERR),
             injector=fault_injector,
         )
@@ -581,6 +560,19 @@ class Machine(GoingBack):
             self._keeper.close()
         for volume in self.volumes:
             volume.close()
+
+
+def _make_memory(size: int, injector: FaultInjector | None) -> PhysicalMemory:
+    """Physical memory of `size` bytes, from which pages of files are let go when it runs out."""
+    if injector is None:
+        memory = PhysicalMemory(size)
+    else:
+        # Imported only here, as most machines' allocations don't fail on purpose.
+        from procession.hardware.fault_injection import FailingMemory
+
+        memory = FailingMemory(size, injector)
+    memory.reclaimer = PageReclaimer()
+    return memory
 
 
 def _point_at_script(task: Task, number: int) -> None:
