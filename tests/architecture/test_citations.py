@@ -18,6 +18,7 @@ LATER = {
     "fs/file_attr.c": "SYSCALL_DEFINE5(file_getattr) SYSCALL_DEFINE5(file_setattr) fileattr_fill_flags "
     "fileattr_fill_xflags ioctl_fssetxattr ioctl_setflags",
     "fs/file.c": "SYSCALL_DEFINE3(close_range)",
+    "fs/mnt_idmapping.c": "statmount_mnt_idmap",
     "fs/namei.c": "lookup_noperm_common",
     "fs/mount.h": "mount_is_ancestor",
     "fs/namespace.c": "__do_loopback check_anonymous_mnt may_copy_tree may_use_mount path_pivot_root "

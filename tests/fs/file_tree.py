@@ -98,6 +98,10 @@ class User:
         return ()
 
     @property
+    def id_map(self) -> None:
+        return None
+
+    @property
     def user_namespace(self) -> UserNamespace:
         return UserNamespace(NamespaceTable(), None)
 

@@ -353,7 +353,7 @@ def test_extended_attributes(tree: FileTree) -> None:
     set_xattr(path, root, b"trusted.t", b"", 0)
     assert list_xattrs(path.inode, root) == b"trusted.t\0user.a\0user.b\0"
     assert list_xattrs(path.inode, user) == b"user.a\0user.b\0"
-    assert get_xattr(path.inode, user, b"user.a") == b"1"
+    assert get_xattr(path, user, b"user.a") == b"1"
     with pytest.raises(EEXIST):
         set_xattr(path, root, b"user.a", b"", 1)
     with pytest.raises(ENODATA):
@@ -361,7 +361,7 @@ def test_extended_attributes(tree: FileTree) -> None:
     with pytest.raises(EACCES):
         set_xattr(path, user, b"user.a", b"", 0)
     with pytest.raises(ENODATA):
-        get_xattr(path.inode, user, b"trusted.t")
+        get_xattr(path, user, b"trusted.t")
     for name, error in ((b"strange.a", EOPNOTSUPP), (b"user.", EINVAL), (b"user." + b"x" * 300, ERANGE)):
         with pytest.raises(error):
             set_xattr(path, root, name, b"", 0)
@@ -371,7 +371,7 @@ def test_extended_attributes(tree: FileTree) -> None:
         set_xattr(path, root, b"user.big", bytes(65536), 0)
     remove_xattr(path, root, b"user.a")
     with pytest.raises(ENODATA):
-        get_xattr(path.inode, root, b"user.a")
+        get_xattr(path, root, b"user.a")
     tree.symlink("file", "/link")
     with pytest.raises(EPERM):
         set_xattr(tree.path("/link", follow=False), root, b"user.a", b"", 0)
@@ -386,7 +386,7 @@ def test_writing_takes_file_capabilities(tree: FileTree) -> None:
     set_xattr(path, tree.user, b"security.capability", b"\1\0\0\2" + bytes(16), 0)
     tree.open("/program", O_WRONLY | O_TRUNC).put()
     with pytest.raises(ENODATA):
-        get_xattr(path.inode, tree.user, b"security.capability")
+        get_xattr(path, tree.user, b"security.capability")
 
 
 def test_a_listing_stays_valid_while_entries_go(tree: FileTree) -> None:
@@ -471,7 +471,7 @@ def test_nothing_is_made_without_room_for_the_lists_that_it_gets(tree: FileTree)
     accounts.maximum_text_bytes += 1 << 20
     tree.mkdir("/directory/below", 0o777)
     tree.create("/directory/below/file", 0o600)
-    below = tree.path("/directory/below").inode
+    below = tree.path("/directory/below")
     assert get_xattr(below, tree.user, DEFAULT_LIST) == GROUP_WRITES
     assert get_xattr(below, tree.user, ACCESS_LIST) == GROUP_WRITES
     tree.unlink("/directory/below/file")

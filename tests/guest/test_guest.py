@@ -42,6 +42,7 @@ NEEDS_ROOT = {
     "sending_refusals",
     "superuser",
     "mount",
+    "mount_ids",
     "mount_rights",
     "mount_tree",
     "mqueue",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from procession.abi.errno import EINVAL, EOPNOTSUPP, Errno
 from procession.abi.file_mode import S_IFMT, FileType
 from procession.abi.word import Words, pack_u32
+from procession.fs.owner import gid_from_own, gid_in_own, uid_from_own, uid_in_own
 from procession.fs.user_namespace import NO_ID
 from procession.hardware.physical_memory import OutOfFrames
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
     from procession.fs.inode import Inode
     from procession.fs.permission import Subject
-    from procession.fs.user_namespace import UserNamespace
 
 ACL_USER_OBJ, ACL_USER, ACL_GROUP_OBJ, ACL_GROUP, ACL_MASK, ACL_OTHER = 1, 2, 4, 8, 0x10, 0x20
 """Whom an entry is for: the owner, a user, the owning group, a group, all of those but the owner, others."""
@@ -59,7 +59,7 @@ class AccessLists:
         return _ENTRY_COST * (len(self.access or ()) + len(self.default or ()))
 
 
-def parse_acl(value: bytes, namespace: UserNamespace) -> Acl | None:
+def parse_acl(value: bytes, subject: Subject) -> Acl | None:
     """The list in an extended attribute's value; None for one without entries. Raises EINVAL, EOPNOTSUPP.
 
     Linux: fs/posix_acl.c, posix_acl_from_xattr.
@@ -77,7 +77,7 @@ def parse_acl(value: bytes, namespace: UserNamespace) -> Acl | None:
         if tag not in _TAGS:
             raise EINVAL("no such entry")
         if tag in _NAMED:
-            named = namespace.make_kuid(number) if tag == ACL_USER else namespace.make_kgid(number)
+            named = uid_from_own(subject, number) if tag == ACL_USER else gid_from_own(subject, number)
             if named == NO_ID:
                 raise EINVAL("no such user or group")
             entries.append(AclEntry(tag, permissions, named))
@@ -99,15 +99,15 @@ def check_acl(acl: Acl) -> None:
         raise EINVAL("a list with names takes one mask")
 
 
-def format_acl(acl: Acl, namespace: UserNamespace) -> bytes:
+def format_acl(acl: Acl, subject: Subject) -> bytes:
     """The value of the extended attribute. Linux: fs/posix_acl.c, posix_acl_to_xattr."""
     parts = [pack_u32(_VERSION)]
     for entry in acl:
         number = _NO_ID_BITS
         if entry.tag == ACL_USER:
-            number = namespace.from_kuid(entry.id)
+            number = uid_in_own(subject, entry.id)
         elif entry.tag == ACL_GROUP:
-            number = namespace.from_kgid(entry.id)
+            number = gid_in_own(subject, entry.id)
         parts.append(_ENTRY.pack(entry.tag, entry.permissions, number & _NO_ID_BITS))
     return b"".join(parts)
 

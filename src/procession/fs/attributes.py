@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EACCES, EINVAL, EISDIR, EOPNOTSUPP, EPERM, EROFS, ETXTBSY
+from procession.abi.errno import EACCES, EINVAL, EISDIR, EOPNOTSUPP, EOVERFLOW, EPERM, EROFS, ETXTBSY
 from procession.abi.file_mode import S_IFMT
 from procession.abi.ioctls import ExtendedFlag, FileFlag
 from procession.fs.acl import with_mode
 from procession.fs.file_events import IN_ACCESS, IN_ATTRIB, IN_MODIFY, note_change
 from procession.fs.inode import APPEND_ONLY, IMMUTABLE, S_IFDIR, S_IFLNK, S_IFREG, S_ISGID, S_ISUID, Inode
 from procession.fs.landlock import TRUNCATE, check_right
+from procession.fs.mounts.id_map import kept_owner, through
+from procession.fs.owner import sees_nobody
 from procession.fs.permission import (
     CAP_CHOWN,
     CAP_FSETID,
@@ -42,7 +44,9 @@ def change_mode(path: Path, subject: Subject, mode: int) -> None:
         raise EROFS
     if inode.mode & S_IFMT == S_IFLNK:
         raise EOPNOTSUPP
+    subject = through(path.mount, subject)
     _check_settable(inode)
+    _check_owned(inode, subject)
     if not inode_owner_or_capable(subject, inode):
         raise EPERM
     mode &= 0o7777
@@ -62,17 +66,17 @@ def change_owner(path: Path, subject: Subject, uid: int | None, gid: int | None)
         raise EROFS
     if uid is not None or gid is not None:
         _check_settable(inode)
+    subject = through(path.mount, subject)
+    uid, gid = kept_owner(path.mount, uid, gid)
+    if uid is None or gid is None:
+        _check_owned(inode, subject)
     is_owner = subject.fsuid == inode.uid
-    if (
-        uid is not None
-        and not (is_owner and uid == inode.uid)
-        and not subject.capable_wrt_inode_uidgid(inode, CAP_CHOWN)
-    ):
+    if uid is not None and not (is_owner and uid == inode.uid) and not _may_give_away(inode, subject):
         raise EPERM
     if (
         gid is not None
         and not (is_owner and (gid == inode.gid or is_in_group(subject, gid)))
-        and not subject.capable_wrt_inode_uidgid(inode, CAP_CHOWN)
+        and not _may_give_away(inode, subject)
     ):
         raise EPERM
     mode = None
@@ -89,6 +93,13 @@ def change_owner(path: Path, subject: Subject, uid: int | None, gid: int | None)
         note_change(path.dentry, IN_ATTRIB)
 
 
+def _may_give_away(inode: Inode, subject: Subject) -> bool:
+    """Whether the subject may change a file's owner as it likes. Linux: fs/attr.c, chown_ok, chgrp_ok."""
+    return subject.capable_wrt_inode_uidgid(inode, CAP_CHOWN) or (
+        sees_nobody(subject, inode) and subject.ns_capable(inode.superblock.owner, CAP_CHOWN)
+    )
+
+
 def check_unchanging(inode: Inode) -> None:
     """Raise EPERM for a file that is immutable or only appended to. Linux: fs/attr.c, may_setattr."""
     if inode.flags & (IMMUTABLE | APPEND_ONLY):
@@ -103,6 +114,15 @@ def _check_settable(inode: Inode) -> None:
     check_unchanging(inode)
     if not inode.has_attributes:
         raise EOPNOTSUPP
+
+
+def _check_owned(inode: Inode, subject: Subject) -> None:
+    """Raise EOVERFLOW for a file whose owner would be written back, and isn't known.
+
+    Linux: fs/attr.c, notify_change.
+    """
+    if sees_nobody(subject, inode):
+        raise EOVERFLOW("the file is nobody's here")
 
 
 def _set_id_bits_to_drop(inode: Inode, subject: Subject) -> int:
@@ -123,6 +143,7 @@ def change_times(path: Path, subject: Subject, atime_ns: int, mtime_ns: int) -> 
     inode = path.inode
     if path.mount.is_read_only:
         raise EROFS
+    subject = through(path.mount, subject)
     if atime_ns == NOW and mtime_ns == NOW:
         if inode.flags & IMMUTABLE:
             raise EPERM("the file is immutable")
@@ -132,6 +153,7 @@ def change_times(path: Path, subject: Subject, atime_ns: int, mtime_ns: int) -> 
         _check_settable(inode)
         if not inode_owner_or_capable(subject, inode):
             raise EPERM
+    _check_owned(inode, subject)
     now_ns = inode.now_ns()
     times = {NOW: now_ns, OMIT: None}
     inode.set_attributes(atime_ns=times.get(atime_ns, atime_ns), mtime_ns=times.get(mtime_ns, mtime_ns))
@@ -154,7 +176,7 @@ def truncate(path: Path, subject: Subject, size: int) -> None:
         raise EINVAL
     if path.mount.is_read_only:
         raise EROFS
-    inode.check_permission(subject, MAY_WRITE)
+    inode.check_permission(through(path.mount, subject), MAY_WRITE)
     if inode.flags & APPEND_ONLY:
         raise EPERM("the file is only appended to")
     if inode.writer_count < 0:
@@ -171,7 +193,7 @@ def truncate_opened(path: Path, subject: Subject, size: int) -> None:
     inode = path.inode
     inode.truncate(size)
     mode = inode.mode
-    _drop_set_id_bits(inode, subject)
+    _drop_set_id_bits(inode, through(path.mount, subject))
     note_change(path.dentry, IN_MODIFY if inode.mode == mode else IN_MODIFY | IN_ATTRIB)
 
 
@@ -182,7 +204,7 @@ def remove_privileges(path: Path, subject: Subject) -> None:
     """
     inode = path.inode
     mode = inode.mode
-    _drop_set_id_bits(inode, subject)
+    _drop_set_id_bits(inode, through(path.mount, subject))
     if inode.mode != mode:
         note_change(path.dentry, IN_ATTRIB)
 
@@ -213,7 +235,7 @@ def check_access(path: Path, subject: Subject, mask: int) -> None:
     kind = inode.mode & S_IFMT
     if mask & MAY_EXEC and kind == S_IFREG and path.mount.is_noexec:
         raise EACCES
-    inode.check_permission(subject, mask)
+    inode.check_permission(through(path.mount, subject), mask)
     if mask & MAY_WRITE and kind in (S_IFREG, S_IFDIR, S_IFLNK) and path.mount.is_read_only:
         raise EROFS
 
@@ -260,7 +282,7 @@ def set_file_flags(path: Path, subject: Subject, flags: int) -> None:
     inode = path.inode
     if path.mount.is_read_only:
         raise EROFS
-    if not inode_owner_or_capable(subject, inode):
+    if not inode_owner_or_capable(through(path.mount, subject), inode):
         raise EPERM
     if (flags ^ inode.flags) & (IMMUTABLE | APPEND_ONLY) and not subject.capable(CAP_LINUX_IMMUTABLE):
         raise EPERM("it takes CAP_LINUX_IMMUTABLE")

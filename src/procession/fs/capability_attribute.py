@@ -12,6 +12,7 @@ from procession.abi.capability import (
     VfsNsCapData,
 )
 from procession.abi.errno import EINVAL, EOVERFLOW
+from procession.fs.owner import uid_from_own
 from procession.fs.permission import CAP_SETFCAP
 from procession.fs.user_namespace import NO_ID
 
@@ -50,7 +51,7 @@ def kept_capability(inode: Inode, subject: Subject, value: bytes) -> bytes:
     owner = inode.superblock.owner
     if len(value) == _SIZE_2 and subject.ns_capable(owner, CAP_SETFCAP):
         return value
-    kroot = subject.user_namespace.make_kuid(data.rootid)
+    kroot = uid_from_own(subject, data.rootid)
     root = NO_ID if kroot == NO_ID else owner.from_kuid(kroot)
     if root == NO_ID:
         raise EINVAL("the superuser that is meant has no id")
@@ -64,8 +65,10 @@ def shown_capability(inode: Inode, subject: Subject, value: bytes) -> bytes:
     """
     data = _parse(value)
     kroot = inode.superblock.owner.make_kuid(data.rootid)
+    if subject.id_map is not None:
+        kroot = subject.id_map.seen_uid(kroot)
     namespace = subject.user_namespace
-    root = namespace.from_kuid(kroot)
+    root = NO_ID if kroot == NO_ID else namespace.from_kuid(kroot)
     if root not in (NO_ID, 0):
         return _with_root(data, root)
     if not namespace.has_root_around(kroot):

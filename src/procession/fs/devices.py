@@ -253,6 +253,7 @@ class Devtmpfs(Tmpfs):
 
     __slots__ = ()
 
+    allows_id_maps: ClassVar[bool] = False
     is_multigrain: ClassVar[bool] = False
 
     def __init__(self, vfs: Vfs) -> None:

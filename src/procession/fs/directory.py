@@ -14,6 +14,7 @@ from procession.abi.errno import (
     ENOENT,
     ENOTDIR,
     ENOTEMPTY,
+    EOVERFLOW,
     EPERM,
     EROFS,
     EXDEV,
@@ -37,9 +38,19 @@ from procession.fs.inode import (
     Inode,
 )
 from procession.fs.landlock import REMOVE_DIR, REMOVE_FILE, check_reference, check_right, making
+from procession.fs.mounts.id_map import through
 from procession.fs.mounts.unmount import detach_mounts
 from procession.fs.namei import ParentLookup, look_up_entry, lookup_parent
-from procession.fs.permission import CAP_MKNOD, MAY_EXEC, MAY_WRITE, Subject, check_linking, check_sticky
+from procession.fs.owner import sees_nobody
+from procession.fs.permission import (
+    CAP_MKNOD,
+    MAY_EXEC,
+    MAY_WRITE,
+    Subject,
+    check_linking,
+    check_maker,
+    check_sticky,
+)
 from procession.fs.tmpfs import RENAME_EXCHANGE, RENAME_NOREPLACE, RENAME_WHITEOUT
 
 if TYPE_CHECKING:
@@ -77,6 +88,7 @@ def _check_creation(directory: Dentry, subject: Subject) -> None:
     """Raise unless a name may be made in `directory`. Linux: fs/namei.c, may_create."""
     if directory.is_deleted:
         raise ENOENT
+    check_maker(subject, directory.inode.superblock)
     directory.inode.check_permission(subject, MAY_WRITE | MAY_EXEC)
 
 
@@ -87,6 +99,7 @@ def make_directory(
     (mount, directory), last, _ = _parent_for_creation(context, subject, name, start, is_directory=True)
     if subject.landlock:
         check_right(subject, Path(mount, directory), making(S_IFDIR))
+    subject = through(mount, subject)
     _check_creation(directory, subject)
     parent = directory.inode
     inode = parent.mkdir(last, inherited(parent, mode & (0o777 | S_ISVTX), context.umask), subject)
@@ -117,6 +130,7 @@ def make_node(
     (mount, directory), last, _ = _parent_for_creation(context, subject, name, start, is_directory=False)
     if subject.landlock:
         check_right(subject, Path(mount, directory), making(kind))
+    subject = through(mount, subject)
     _check_creation(directory, subject)
     permissions = inherited(directory.inode, mode & 0o7777, context.umask)
     if kind == S_IFREG:
@@ -148,6 +162,7 @@ def make_symlink(
     (mount, directory), last, _ = _parent_for_creation(context, subject, name, start, is_directory=False)
     if subject.landlock:
         check_right(subject, Path(mount, directory), making(S_IFLNK))
+    subject = through(mount, subject)
     _check_creation(directory, subject)
     note_creation(directory.add(last, directory.inode.symlink(last, target, subject)))
 
@@ -160,6 +175,7 @@ def make_link(
     inode = existing.inode
     if mount is not existing.mount:
         raise EXDEV
+    subject = through(mount, subject)
     check_linking(inode, subject)
     if subject.landlock:
         check_reference(subject, mount, existing.dentry, directory, None, is_removed=False)
@@ -193,6 +209,8 @@ def _parent_for_removal(
 
 def _check_removal(directory: Dentry, victim: Dentry, subject: Subject, *, is_directory: bool) -> None:
     """Raise unless `victim` may be taken out of `directory`. Linux: fs/namei.c, may_delete."""
+    if sees_nobody(subject, victim.inode):
+        raise EOVERFLOW("the file is nobody's here")
     directory.inode.check_permission(subject, MAY_WRITE | MAY_EXEC)
     if directory.inode.flags & APPEND_ONLY:
         raise EPERM("nothing is taken from a directory that is only appended to")
@@ -219,6 +237,7 @@ def remove_file(context: FsContext, subject: Subject, name: bytes, start: Path |
         raise EISDIR if victim.inode.is_directory else ENOTDIR
     if subject.landlock:
         check_right(subject, Path(mount, directory), REMOVE_FILE)
+    subject = through(mount, subject)
     _check_removal(directory, victim, subject, is_directory=False)
     _check_not_mounted(context, victim)
     with _Removal(victim.inode) as removal:
@@ -237,6 +256,7 @@ def remove_directory(context: FsContext, subject: Subject, name: bytes, start: P
     victim = look_up_entry(directory, last)
     if subject.landlock:
         check_right(subject, Path(mount, directory), REMOVE_DIR)
+    subject = through(mount, subject)
     _check_removal(directory, victim, subject, is_directory=True)
     _check_not_mounted(context, victim)
     directory.inode.rmdir(last)
@@ -290,6 +310,7 @@ def rename(
     if new is not None and new.inode is old.inode:
         # POSIX: of two names of one file none is removed.
         return
+    subject = through(old_mount, subject)
     _check_renaming(old_directory, old, new_directory, new, subject, is_exchange=is_exchange)
     _check_not_mounted(context, old)
     if new is not None:

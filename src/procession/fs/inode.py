@@ -123,6 +123,8 @@ class Superblock:
     """Whether its files may have lists of access control."""
     has_xattrs: ClassVar[bool] = False
     """Whether its files have extended attributes; where they haven't, all names are EOPNOTSUPP."""
+    allows_id_maps: ClassVar[bool] = False
+    """Whether mounts of it may give files other owners (FS_ALLOW_IDMAP)."""
     forbids_execution: ClassVar[bool] = False
     """Whether nothing on it is executed, whatever a mount's flags say (SB_I_NOEXEC)."""
     has_holes: ClassVar[bool] = True

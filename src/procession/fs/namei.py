@@ -19,6 +19,7 @@ from procession.abi.open_flags import ResolveFlag
 from procession.abi.word import pack_u64
 from procession.fs.dentry import SMALLEST_SWEEP, Dentry, Path
 from procession.fs.inode import S_IFDIR, S_IFLNK, Inode
+from procession.fs.mounts.id_map import through
 from procession.fs.mounts.mount import MS_NOSYMFOLLOW, Mount, top_of
 from procession.fs.permission import (
     MAY_EXEC,
@@ -135,7 +136,7 @@ class Walk:
         if directory.mode & _WALKABLE_MASK != _WALKABLE or directory.acl is not None:
             if directory.mode & S_IFMT != S_IFDIR:
                 raise ENOTDIR
-            directory.check_permission(self.subject, MAY_EXEC)
+            directory.check_permission(through(self.mount, self.subject), MAY_EXEC)
         child = dentry.children.get(component)
         if child is not None:
             self.step_into(child, follow)
@@ -162,7 +163,7 @@ class Walk:
             mount, child = above, above.root
         inode = child.inode
         if follow and inode.mode & S_IFMT == S_IFLNK:
-            check_following(inode, self.dentry.inode, self.subject)
+            check_following(inode, self.dentry.inode, through(mount, self.subject))
             self._follow_link(mount, inode)
         else:
             self.mount, self.dentry = mount, child
@@ -407,5 +408,5 @@ def lookup_parent(
     if directory.mode & S_IFMT != S_IFDIR:
         raise ENOTDIR
     if walk.last:
-        directory.check_permission(subject, MAY_EXEC)
+        directory.check_permission(through(walk.mount, subject), MAY_EXEC)
     return ParentLookup(Path(walk.mount, walk.dentry), walk.last, walk.ends_in_slash)

@@ -49,6 +49,7 @@ from procession.fs.landlock import (
     making,
     rights_to_open,
 )
+from procession.fs.mounts.id_map import through
 from procession.fs.mounts.mount import MS_NODEV
 from procession.fs.namei import Walk, begin_walk, look_up_entry, lookup
 from procession.fs.permission import (
@@ -57,6 +58,7 @@ from procession.fs.permission import (
     MAY_WRITE,
     Subject,
     check_following,
+    check_maker,
     check_opening_by_creation,
     inode_owner_or_capable,
 )
@@ -117,7 +119,7 @@ def _open_or_create(
         directory = walk.dentry
         if directory.inode.mode & S_IFMT != S_IFDIR:
             raise ENOTDIR
-        directory.inode.check_permission(subject, MAY_EXEC)
+        directory.inode.check_permission(through(walk.mount, subject), MAY_EXEC)
         if walk.ends_in_slash:
             raise EISDIR
         try:
@@ -132,7 +134,7 @@ def _open_or_create(
         if inode.mode & S_IFMT != S_IFLNK or flags & (O_EXCL | O_NOFOLLOW):
             break
         mount, walk.mount, walk.dentry = walk.mount, walk.mount, directory
-        check_following(inode, directory.inode, subject)
+        check_following(inode, directory.inode, through(mount, subject))
         target = walk.link_target(mount, inode)
         if target is None:
             break
@@ -142,7 +144,7 @@ def _open_or_create(
     inode = walk.dentry.inode
     if inode.mode & S_IFMT == S_IFDIR:
         raise EISDIR
-    check_opening_by_creation(inode, walk.dentry.parent.inode, subject)
+    check_opening_by_creation(inode, walk.dentry.parent.inode, through(walk.mount, subject))
     return open_path(Path(walk.mount, walk.dentry), subject, flags, progress)
 
 
@@ -154,9 +156,11 @@ def _create(context: FsContext, walk: Walk, directory: Dentry, name: bytes, mode
     inode = directory.inode
     if walk.subject.landlock:
         check_right(walk.subject, Path(walk.mount, directory), making(S_IFREG))
-    inode.check_permission(walk.subject, MAY_WRITE | MAY_EXEC)
+    maker = through(walk.mount, walk.subject)
+    check_maker(maker, inode.superblock)
+    inode.check_permission(maker, MAY_WRITE | MAY_EXEC)
     inode.superblock.vfs.accounts.check_files()
-    created = inode.create(name, inherited(inode, mode & 0o7777, context.umask), walk.subject)
+    created = inode.create(name, inherited(inode, mode & 0o7777, context.umask), maker)
     inode.superblock.vfs.clock.spend_making()
     inherit(inode, created)
     entry = directory.add(name, created)
@@ -211,9 +215,11 @@ def _open_unnamed(
     )
     if directory.mount.is_read_only:
         raise EROFS
-    directory.inode.check_permission(subject, MAY_WRITE | MAY_EXEC)
+    maker = through(directory.mount, subject)
+    directory.inode.check_permission(maker, MAY_WRITE | MAY_EXEC)
+    check_maker(maker, directory.inode.superblock)
     directory.inode.superblock.vfs.accounts.check_files()
-    inode = directory.inode.create_unnamed(inherited(directory.inode, mode & 0o7777, context.umask), subject)
+    inode = directory.inode.create_unnamed(inherited(directory.inode, mode & 0o7777, context.umask), maker)
     inode.superblock.vfs.clock.spend_making()
     inherit(directory.inode, inode)
     inode.is_linkable = not flags & O_EXCL
@@ -252,12 +258,13 @@ def open_path(path: Path, subject: Subject, flags: int, progress: object = None)
             raise EINVAL("no direct access to a directory")
     elif kind in (S_IFCHR, S_IFBLK) and mount.flags & MS_NODEV:
         raise EACCES
-    inode.check_permission(subject, mask)
+    seen = through(mount, subject)
+    inode.check_permission(seen, mask)
     if inode.flags & APPEND_ONLY and (
         (mask & MAY_WRITE and access != O_RDONLY and not flags & O_APPEND) or flags & O_TRUNC
     ):
         raise EPERM("the file is only appended to")
-    if flags & O_NOATIME and not inode_owner_or_capable(subject, inode):
+    if flags & O_NOATIME and not inode_owner_or_capable(seen, inode):
         raise EPERM
     if mask & MAY_WRITE and kind == S_IFREG:
         if inode.writer_count < 0:

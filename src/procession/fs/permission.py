@@ -6,14 +6,16 @@ from collections.abc import Container
 from typing import TYPE_CHECKING, Protocol
 
 from procession.abi.capability import Capability
-from procession.abi.errno import EACCES, EPERM, EROFS
+from procession.abi.errno import EACCES, EOVERFLOW, EPERM, EROFS
 from procession.abi.file_mode import S_IFMT, AccessMode, FileType
 from procession.fs.acl import allows
+from procession.fs.owner import sees_nobody, uid_in_own
 from procession.fs.user_namespace import NO_ID
 
 if TYPE_CHECKING:
-    from procession.fs.inode import Inode
+    from procession.fs.inode import Inode, Superblock
     from procession.fs.landlock import Domain
+    from procession.fs.mounts.id_map import MountIdMap
     from procession.fs.user_namespace import UserNamespace
 
 MAY_EXEC = int(AccessMode.X_OK)
@@ -93,6 +95,10 @@ class Subject(Protocol):
     def capable_wrt_inode_uidgid(self, inode: Inode, capability: int) -> bool:
         """Whether `capability` is effective over a file whose owner and group have ids for the subject."""
 
+    @property
+    def id_map(self) -> MountIdMap | None:
+        """How it sees the ids of files, None for as they are: see `mounts.id_map`."""
+
 
 def is_in_group(subject: Subject, gid: int) -> bool:
     """Whether `gid` is the subject's own or a supplementary group (Linux: kernel/groups.c, in_group_p)."""
@@ -106,6 +112,9 @@ def check_permission(inode: Inode, subject: Subject, mask: int) -> None:
     """
     mode = inode.mode
     acl = inode.acl
+    if mask & MAY_WRITE and sees_nobody(subject, inode):
+        # With the change of its times the owner would be written back. Linux: fs/namei.c, inode_permission.
+        raise EACCES
     if subject.fsuid == inode.uid:
         granted = mode >> 6
     elif acl is not None and acl.access is not None and mode & 0o70:
@@ -130,6 +139,21 @@ def check_permission(inode: Inode, subject: Subject, mask: int) -> None:
     raise EACCES
 
 
+def check_maker(subject: Subject, superblock: Superblock) -> None:
+    """Raise EOVERFLOW if what the subject makes couldn't be its own.
+
+    Linux: include/linux/fs.h, fsuidgid_has_mapping.
+    """
+    owner = superblock.owner
+    if (owner.level or subject.id_map is not None) and NO_ID in (
+        subject.fsuid,
+        subject.fsgid,
+        owner.from_kuid(subject.fsuid),
+        owner.from_kgid(subject.fsgid),
+    ):
+        raise EOVERFLOW("the file system has no id for who makes the file")
+
+
 def check_writable_file_system(inode: Inode) -> None:
     """Raise EROFS when `inode` is a file, directory or link on a read-only file system.
 
@@ -146,8 +170,7 @@ def inode_owner_or_capable(subject: Subject, inode: Inode) -> bool:
     """
     if subject.fsuid == inode.uid:
         return True
-    namespace = subject.user_namespace
-    return namespace.from_kuid(inode.uid) != NO_ID and subject.ns_capable(namespace, CAP_FOWNER)
+    return uid_in_own(subject, inode.uid) != NO_ID and subject.ns_capable(subject.user_namespace, CAP_FOWNER)
 
 
 def in_group_or_capable(subject: Subject, inode: Inode) -> bool:
@@ -173,6 +196,8 @@ def check_linking(inode: Inode, subject: Subject) -> None:
 
     Linux: fs/namei.c, may_linkat; proc_sys_fs(5), protected_hardlinks.
     """
+    if sees_nobody(subject, inode):
+        raise EOVERFLOW
     if not inode.superblock.vfs.protected_hardlinks or subject.fsuid == inode.uid:
         return
     if not _is_safe_to_link(inode, subject) and not inode_owner_or_capable(subject, inode):

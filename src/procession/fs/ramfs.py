@@ -29,6 +29,7 @@ class Ramfs(Tmpfs):
 
     __slots__ = ()
 
+    allows_id_maps: ClassVar[bool] = False
     is_multigrain: ClassVar[bool] = False
     has_acls: ClassVar[bool] = False
     has_xattrs: ClassVar[bool] = False

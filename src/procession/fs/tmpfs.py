@@ -89,6 +89,7 @@ class Tmpfs(Superblock):
     )
 
     is_multigrain: ClassVar[bool] = True
+    allows_id_maps: ClassVar[bool] = True
 
     has_acls: ClassVar[bool] = True
     has_xattrs: ClassVar[bool] = True

@@ -23,6 +23,8 @@ from procession.fs.attributes import check_unchanging
 from procession.fs.capability_attribute import CAPABILITY_NAME, kept_capability, shown_capability
 from procession.fs.file_events import IN_ATTRIB, note_change
 from procession.fs.inode import S_IFDIR, S_IFLNK, S_IFREG, S_ISGID, S_ISVTX, Inode
+from procession.fs.mounts.id_map import through
+from procession.fs.owner import sees_nobody
 from procession.fs.permission import (
     CAP_SETFCAP,
     CAP_SYS_ADMIN,
@@ -63,6 +65,8 @@ def _check_name(inode: Inode, subject: Subject, name: bytes, *, writes: bool) ->
 def _check_permission(inode: Inode, subject: Subject, name: bytes, family: bytes, *, writes: bool) -> None:
     if writes:
         check_unchanging(inode)
+        if sees_nobody(subject, inode):
+            raise EPERM("the file is nobody's here")
     if family == b"trusted":
         if not subject.capable(CAP_SYS_ADMIN):
             raise EPERM if writes else ENODATA
@@ -109,7 +113,7 @@ def _get_list(inode: Inode, subject: Subject, name: bytes) -> bytes:
     acl = None if lists is None else lists.access if name == _ACCESS_LIST else lists.default
     if acl is None:
         raise ENODATA
-    return format_acl(acl, subject.user_namespace)
+    return format_acl(acl, subject)
 
 
 def _set_list(path: Path, subject: Subject, name: bytes, value: bytes) -> None:
@@ -118,7 +122,7 @@ def _set_list(path: Path, subject: Subject, name: bytes, value: bytes) -> None:
     Linux: fs/posix_acl.c, set_posix_acl, posix_acl_update_mode.
     """
     inode = path.inode
-    acl = parse_acl(value, subject.user_namespace)
+    acl = parse_acl(value, subject)
     _check_lists(inode)
     if name == _DEFAULT_LIST and not inode.is_directory:
         if acl is not None:
@@ -145,8 +149,10 @@ def _set_list(path: Path, subject: Subject, name: bytes, value: bytes) -> None:
     note_change(path.dentry, IN_ATTRIB)
 
 
-def get_xattr(inode: Inode, subject: Subject, name: bytes) -> bytes:
+def get_xattr(path: Path, subject: Subject, name: bytes) -> bytes:
     """The value of attribute `name`. Raises ENODATA, EOPNOTSUPP, ERANGE. getxattr(2)."""
+    inode = path.inode
+    subject = through(path.mount, subject)
     if name in _LISTS:
         return _get_list(inode, subject, name)
     told = inode.told_xattrs().get(name)
@@ -170,6 +176,7 @@ def set_xattr(path: Path, subject: Subject, name: bytes, value: bytes, flags: in
     if path.mount.is_read_only:
         raise EROFS
     inode = path.inode
+    subject = through(path.mount, subject)
     if name in _LISTS:
         _set_list(path, subject, name, value)
         return
@@ -198,6 +205,7 @@ def remove_xattr(path: Path, subject: Subject, name: bytes) -> None:
     if path.mount.is_read_only:
         raise EROFS
     inode = path.inode
+    subject = through(path.mount, subject)
     if name in _LISTS:
         _set_list(path, subject, name, b"")
         return

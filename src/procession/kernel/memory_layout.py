@@ -10,6 +10,7 @@ from procession.abi.prctl import PrctlMmMap, SetMmField
 from procession.abi.word import pack_u32
 from procession.fs.file import PathFile
 from procession.fs.inode import S_IFREG
+from procession.fs.mounts.id_map import through
 from procession.fs.permission import MAY_EXEC
 from procession.hardware.page_table import USER_END
 from procession.hardware.physical_memory import PAGE_MASK
@@ -137,7 +138,7 @@ def _set_executable(task: Task, fd: int) -> None:
     inode = file.inode
     if inode.mode & S_IFMT != S_IFREG or file.path.mount.is_noexec:
         raise EACCES("no program")
-    inode.check_permission(task.credentials, MAY_EXEC)
+    inode.check_permission(through(file.path.mount, task.credentials), MAY_EXEC)
     mm = task.mm
     old = mm.executable
     if isinstance(old, Program) and _is_mapped(mm, old):

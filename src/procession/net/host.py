@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from procession.fs.fs_context import FsContext
     from procession.fs.inode import Inode
     from procession.fs.landlock import Domain
+    from procession.fs.mounts.id_map import MountIdMap
     from procession.fs.process_id import ProcessId
     from procession.fs.user_namespace import UserNamespace
 
@@ -50,6 +51,10 @@ class Identity(Protocol):
     @property
     def groups(self) -> tuple[int, ...]:
         """The supplementary groups."""
+
+    @property
+    def id_map(self) -> MountIdMap | None:
+        """How it sees the ids of files, None for as they are."""
 
     def capable(self, capability: int) -> bool:
         """Whether capability number `capability` is effective over the whole machine; then it's used."""

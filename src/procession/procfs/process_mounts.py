@@ -60,7 +60,8 @@ def mangled(name: bytes) -> bytes:
 
 def mount_options(mount: Mount) -> bytes:
     """The options of the mount itself, after `rw` or `ro`. Linux: fs/proc_namespace.c, show_vfsmnt_opts."""
-    return b"".join(option for flag, option in MOUNT_OPTIONS if mount.flags & flag)
+    options = b"".join(option for flag, option in MOUNT_OPTIONS if mount.flags & flag)
+    return options if mount.id_map is None else options + b",idmapped"
 
 
 def file_system_flags(superblock: Superblock) -> bytes:

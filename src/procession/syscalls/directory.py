@@ -11,6 +11,7 @@ from procession.abi.word import Words, pack_u8, wrap_signed
 from procession.fs import directory as directories
 from procession.fs.dentry import path_below
 from procession.fs.file_events import note_access
+from procession.fs.mounts.id_map import through
 from procession.fs.namei import lookup
 from procession.fs.permission import MAY_EXEC
 from procession.kernel.time.costs import LISTED_NAME_NS
@@ -118,7 +119,7 @@ def rmdir(task: Task, path: Path) -> int:
 def chdir(task: Task, path: Path) -> int:
     """chdir(2). Linux: fs/open.c, SYSCALL_DEFINE1(chdir)."""
     place = lookup(task.fs, task.credentials, path, must_be_directory=True)
-    place.dentry.inode.check_permission(task.credentials, MAY_EXEC)
+    place.dentry.inode.check_permission(through(place.mount, task.credentials), MAY_EXEC)
     task.fs.set_cwd(place)
     return 0
 
@@ -129,7 +130,7 @@ def fchdir(task: Task, fd: Fd) -> int:
     place = task.files.file(fd).path
     if not place.dentry.inode.is_directory:
         raise ENOTDIR
-    place.dentry.inode.check_permission(task.credentials, MAY_EXEC)
+    place.dentry.inode.check_permission(through(place.mount, task.credentials), MAY_EXEC)
     task.fs.set_cwd(place)
     return 0
 
@@ -138,7 +139,7 @@ def fchdir(task: Task, fd: Fd) -> int:
 def chroot(task: Task, path: Path) -> int:
     """chroot(2). Linux: fs/open.c, SYSCALL_DEFINE1(chroot)."""
     place = lookup(task.fs, task.credentials, path, must_be_directory=True)
-    place.dentry.inode.check_permission(task.credentials, MAY_EXEC)
+    place.dentry.inode.check_permission(through(place.mount, task.credentials), MAY_EXEC)
     if not task.credentials.capable_in_own(_CAP_SYS_CHROOT):
         raise EPERM
     task.fs.set_root(place)

@@ -42,6 +42,7 @@ from procession.fs.lock import (
 )
 from procession.fs.lock import flock as lock_whole
 from procession.fs.memfd import add_seals, seals_of
+from procession.fs.mounts.id_map import through
 from procession.fs.permission import inode_owner_or_capable
 from procession.fs.pipe import PipeFile
 from procession.fs.regular_file import RegularFile
@@ -129,7 +130,7 @@ def change_flags(task: Task, fd: int, file: File, flags: int) -> None:
     if (
         flags & O_NOATIME
         and not file.flags & O_NOATIME
-        and not inode_owner_or_capable(task.credentials, file.inode)
+        and not inode_owner_or_capable(through(file.path.mount, task.credentials), file.inode)
     ):
         raise EPERM
     if (
@@ -235,7 +236,7 @@ def _set_lease(task: Task, fd: int, file: File, command: int, argument: int) -> 
     """F_SETLEASE. Linux: fs/locks.c, fcntl_setlease."""
     leases = locks_of(file.inode).leases
     holder = LeaseSignal(task.kernel, file, fd)
-    leases.set(file, _as_int(argument), task.credentials, task.group.pid, holder)
+    leases.set(file, _as_int(argument), through(file.path.mount, task.credentials), task.group.pid, holder)
     if argument & _UNSIGNED != F_UNLCK:
         become_owner(task, file)
     return 0
@@ -286,7 +287,7 @@ def _get_seals(task: Task, fd: int, file: File, command: int, argument: int) -> 
 
 def _set_write_hint(task: Task, fd: int, file: File, command: int, argument: int) -> int:
     """F_SET_RW_HINT. Linux: fs/fcntl.c, fcntl_set_rw_hint."""
-    if not inode_owner_or_capable(task.credentials, file.inode):
+    if not inode_owner_or_capable(through(file.path.mount, task.credentials), file.inode):
         raise EPERM
     hint = int.from_bytes(task.mm.read(argument, 8), "little")
     if hint > _LAST_WRITE_HINT:

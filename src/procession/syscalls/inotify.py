@@ -8,6 +8,7 @@ from procession.abi.errno import EINVAL, ENOSYS
 from procession.abi.inotify import InotifyFlag, InotifyMask
 from procession.fs.file import O_CLOEXEC, O_NONBLOCK
 from procession.fs.inotify import InotifyFile
+from procession.fs.mounts.id_map import through
 from procession.fs.namei import lookup
 from procession.fs.permission import MAY_READ
 from procession.kernel.rlimit import RLIMIT_NOFILE
@@ -72,7 +73,7 @@ def inotify_add_watch(task: Task, fd: Fd, path: Path, mask: Flags[InotifyMask]) 
         follow=not mask & _DONT_FOLLOW,
         must_be_directory=bool(mask & _ONLYDIR),
     )
-    place.dentry.inode.check_permission(credentials, MAY_READ)
+    place.dentry.inode.check_permission(through(place.mount, credentials), MAY_READ)
     return instance.watch(place.dentry.inode, mask)
 
 

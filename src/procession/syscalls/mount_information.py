@@ -12,6 +12,7 @@ from procession.abi.mount_flags import (
     STATMOUNT_SUPPORTED,
     ListmountFlag,
     MntIdReq,
+    MountAttribute,
     StatmountFields,
     StatmountMask,
 )
@@ -52,6 +53,11 @@ _STRINGS = int(
     | StatmountMask.STATMOUNT_MNT_UIDMAP
     | StatmountMask.STATMOUNT_MNT_GIDMAP
 )
+_ID_MAPS = (
+    (int(StatmountMask.STATMOUNT_MNT_UIDMAP), "mnt_uidmap"),
+    (int(StatmountMask.STATMOUNT_MNT_GIDMAP), "mnt_gidmap"),
+)
+_IDMAP = int(MountAttribute.MOUNT_ATTR_IDMAP)
 _SHOWN_FLAGS = MS_RDONLY | MS_SYNCHRONOUS | MS_DIRSYNC | MS_LAZYTIME
 
 
@@ -143,7 +149,7 @@ def _describe(
         got |= StatmountMask.STATMOUNT_MNT_BASIC
         fields.mnt_id, fields.mnt_parent_id = mount.id, parent.id
         fields.mnt_id_old, fields.mnt_parent_id_old = mount.number, parent.number
-        fields.mnt_attr = attributes_of(mount.flags)
+        fields.mnt_attr = attributes_of(mount.flags) | (_IDMAP if mount.id_map is not None else 0)
         fields.mnt_propagation = _propagation_of(mount)
         fields.mnt_peer_group = mount.group
         fields.mnt_master = 0 if mount.master is None else mount.master.group
@@ -163,6 +169,18 @@ def _describe(
             setattr(fields, name, len(strings))
             strings += text + b"\0"
             got |= flag
+    if mount.id_map is not None:
+        reader = task.credentials.user_namespace
+        for flag, name in _ID_MAPS:
+            if not mask & flag:
+                continue
+            lines = mount.id_map.lines(reader, is_of_groups=flag == StatmountMask.STATMOUNT_MNT_GIDMAP)
+            setattr(fields, name + "_num", len(lines))
+            # Even if none of its ids is anybody's for the caller.
+            got |= flag
+            if lines:
+                setattr(fields, name, len(strings))
+                strings += b"".join(line + b"\0" for line in lines) + b"\0"
     if got & StatmountMask.STATMOUNT_OPT_ARRAY:
         fields.opt_num = len(superblock.show_options().split(b","))
     fields.mask = int(got)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from procession.abi.errno import E2BIG, EBADF, EFAULT, EINVAL, EPERM, Errno
+from procession.abi.errno import E2BIG, EFAULT, EINVAL, EPERM, Errno
 from procession.abi.mount_flags import (
     MOUNT_ATTR_SIZE_VER0,
     MountAttr,
@@ -21,7 +21,10 @@ from procession.fs.mounts.mount import MS_NODIRATIME, TIME_FLAGS
 from procession.fs.mounts.peers import PROPAGATION_FLAGS
 from procession.fs.mounts.reconfigure import change_attributes
 from procession.fs.permission import CAP_SYS_ADMIN
+from procession.fs.user_namespace import UserNamespace
 from procession.hardware.physical_memory import OutOfFrames
+from procession.kernel.namespaces.nsfs import NamespaceFile
+from procession.syscalls.attributes import opened_file
 from procession.syscalls.declaration import syscall
 from procession.syscalls.mount import install, own_namespace
 from procession.syscalls.parameters import Fd, Flags, OptionalPath, Size, SizedIn
@@ -48,11 +51,13 @@ _PAGE_SIZE = 4096
 
 
 class AttributeChange(NamedTuple):
-    """What mount_setattr(2) is to change: MS_* flags, and the kind of propagation or 0."""
+    """What mount_setattr(2) is to change: MS_* flags, the kind of propagation or 0, and by whose map ids are
+    to be mapped."""
 
     added: int
     cleared: int
     propagation: int
+    ids_of: UserNamespace | None
 
 
 @syscall(428)
@@ -154,6 +159,8 @@ def _change(task: Task, place: dentry.Path, change: AttributeChange, flags: int)
         added=change.added,
         cleared=change.cleared,
         propagation=change.propagation,
+        ids_of=change.ids_of,
+        subject=task.credentials,
         is_recursive=bool(flags & _AT_RECURSIVE),
     )
 
@@ -209,18 +216,23 @@ def _read_change(task: Task, address: int, size: int) -> AttributeChange | None:
         flags_added |= time_flags_of(added & ATIME_MASK)
     elif added & ATIME_MASK:
         raise EINVAL("another way to keep times without clearing the one there is")
-    if (added | cleared) & _IDMAP:
-        _refuse_idmap(task, wanted)
-    return AttributeChange(flags_added, flags_cleared, propagation)
+    ids_of = _mapping_namespace(task, wanted) if (added | cleared) & _IDMAP else None
+    return AttributeChange(flags_added, flags_cleared, propagation, ids_of)
 
 
-def _refuse_idmap(task: Task, wanted: MountAttr) -> None:
-    """No file system of the machine allows mounts with other ids.
+def _mapping_namespace(task: Task, wanted: MountAttr) -> UserNamespace:
+    """The user namespace by whose map a mount is to map ids. Raises EINVAL, EBADF, EPERM.
 
     Linux: fs/namespace.c, build_mount_idmapped.
     """
     if wanted.attr_clr & _IDMAP or wanted.userns_fd > 0x7FFFFFFF:
-        raise EINVAL
-    if wanted.userns_fd not in task.files.files:
-        raise EBADF
-    raise EINVAL("no file system allows that here")
+        raise EINVAL("a map of ids stays")
+    file = opened_file(task, wanted.userns_fd)
+    if not isinstance(file, NamespaceFile) or not isinstance(file.namespace, UserNamespace):
+        raise EINVAL("no user namespace")
+    namespace = file.namespace
+    if not namespace.level:
+        raise EPERM("the first user namespace stands for no map")
+    if not task.credentials.ns_capable(namespace, CAP_SYS_ADMIN):
+        raise EPERM("it takes CAP_SYS_ADMIN over the user namespace")
+    return namespace

@@ -34,6 +34,7 @@ from procession.abi.time import Timeval
 from procession.abi.wait_options import IdType, WaitOption
 from procession.fs import namei
 from procession.fs.inode import S_IFDIR, S_IFLNK, S_IFREG
+from procession.fs.mounts.id_map import through
 from procession.fs.permission import MAY_EXEC
 from procession.fs.wait_queue import Abandonable, Sleep
 from procession.hardware.physical_memory import OutOfFrames
@@ -391,7 +392,7 @@ def _peek(task: Task, place: PathPlace) -> bytes:
     inode = place.dentry.inode
     if place.mount.is_noexec:
         raise EACCES("on a mount without execution")
-    inode.check_permission(task.credentials, MAY_EXEC)
+    inode.check_permission(through(place.mount, task.credentials), MAY_EXEC)
     file = inode.open(place, 0, task.credentials)
     try:
         return file.read_at(0, 2) if file.is_seekable else b""

@@ -20,7 +20,8 @@ from procession.abi.stat import Stat, Statx, StatxAttribute, StatxMask, StatxTim
 from procession.abi.statfs import Statfs, StatfsFlag
 from procession.abi.word import Words
 from procession.fs.attributes import check_access
-from procession.fs.inode import S_IFLNK, Inode
+from procession.fs.inode import S_IFLNK
+from procession.fs.mounts.id_map import shown_owner
 from procession.fs.mounts.mount import MS_NOATIME, Mount
 from procession.fs.mounts.namespace import MountNamespace
 from procession.fs.namei import lookup
@@ -66,16 +67,18 @@ _MOUNT_FLAGS = (
 )
 
 
-def pack_stat(inode: Inode, namespace: UserNamespace) -> bytes:
+def pack_stat(path: dentry.Path, namespace: UserNamespace) -> bytes:
     """The 144 bytes of struct stat, for a reader in `namespace`. Linux: fs/stat.c, cp_new_stat."""
+    inode = path.dentry.inode
+    uid, gid = shown_owner(path.mount, inode, namespace)
     atime_ns, mtime_ns, ctime_ns = inode.atime_ns, inode.mtime_ns, inode.ctime_ns
     return _STAT.pack(
         inode.superblock.device,
         inode.number,
         inode.shown_link_count,
         inode.shown_mode,
-        namespace.from_kuid_munged(inode.uid),
-        namespace.from_kgid_munged(inode.gid),
+        uid,
+        gid,
         inode.rdev,
         inode.size,
         inode.block_size,
@@ -93,14 +96,14 @@ def pack_stat(inode: Inode, namespace: UserNamespace) -> bytes:
 def stat(task: Task, path: Path, buffer: Out[Stat]) -> int:
     """stat(2). Linux: fs/stat.c, SYSCALL_DEFINE2(newstat)."""
     place = lookup(task.fs, task.credentials, path)
-    task.mm.write(buffer.address, pack_stat(place.dentry.inode, task.credentials.user_namespace))
+    task.mm.write(buffer.address, pack_stat(place, task.credentials.user_namespace))
     return 0
 
 
 @syscall(5)
 def fstat(task: Task, fd: Fd, buffer: Out[Stat]) -> int:
     """fstat(2). Linux: fs/stat.c, SYSCALL_DEFINE2(newfstat)."""
-    task.mm.write(buffer.address, pack_stat(task.files.file(fd).inode, task.credentials.user_namespace))
+    task.mm.write(buffer.address, pack_stat(task.files.file(fd).path, task.credentials.user_namespace))
     return 0
 
 
@@ -108,7 +111,7 @@ def fstat(task: Task, fd: Fd, buffer: Out[Stat]) -> int:
 def lstat(task: Task, path: Path, buffer: Out[Stat]) -> int:
     """lstat(2). Linux: fs/stat.c, SYSCALL_DEFINE2(newlstat)."""
     place = lookup(task.fs, task.credentials, path, follow=False)
-    task.mm.write(buffer.address, pack_stat(place.dentry.inode, task.credentials.user_namespace))
+    task.mm.write(buffer.address, pack_stat(place, task.credentials.user_namespace))
     return 0
 
 
@@ -118,7 +121,7 @@ def newfstatat(task: Task, directory: Fd, path: OptionalPath, buffer: Out[Stat],
     if flags & ~_STAT_FLAGS:
         raise EINVAL
     place = _find(task, directory, path, flags)
-    task.mm.write(buffer.address, pack_stat(place.dentry.inode, task.credentials.user_namespace))
+    task.mm.write(buffer.address, pack_stat(place, task.credentials.user_namespace))
     return 0
 
 
@@ -145,7 +148,7 @@ def statx(
     device = inode.superblock.device
     is_root = place.dentry is place.mount.root
     is_unique = mask & _STATX_MNT_ID_UNIQUE
-    namespace = task.credentials.user_namespace
+    uid, gid = shown_owner(place.mount, inode, task.credentials.user_namespace)
     filled = _STATX_MASK & ~_STATX_MNT_ID | _STATX_MNT_ID_UNIQUE if is_unique else _STATX_MASK
     birth_ns = inode.birth_ns if mask & _STATX_BTIME else None
     known = _FLAG_ATTRIBUTES if inode.settable_flags else 0
@@ -164,8 +167,8 @@ def statx(
             stx_attributes=attributes,
             stx_attributes_mask=_KNOWN_ATTRIBUTES | known,
             stx_nlink=inode.shown_link_count,
-            stx_uid=namespace.from_kuid_munged(inode.uid),
-            stx_gid=namespace.from_kgid_munged(inode.gid),
+            stx_uid=uid,
+            stx_gid=gid,
             stx_mode=inode.shown_mode,
             stx_ino=inode.number,
             stx_size=inode.size,

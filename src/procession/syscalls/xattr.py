@@ -93,7 +93,7 @@ def hand_over_names(task: Task, inode: Inode, buffer: int, size: int) -> int:
 def getxattr(task: Task, path: Path, name: Address, value: OutBuffer, size: Size) -> int:
     """getxattr(2). Linux: fs/xattr.c, path_getxattrat."""
     text = read_name(task, name)
-    data = get_xattr(_find(task, path, follow=True).dentry.inode, task.credentials, text)
+    data = get_xattr(_find(task, path, follow=True), task.credentials, text)
     return hand_over(task, data, value, size)
 
 
@@ -101,7 +101,7 @@ def getxattr(task: Task, path: Path, name: Address, value: OutBuffer, size: Size
 def lgetxattr(task: Task, path: Path, name: Address, value: OutBuffer, size: Size) -> int:
     """lgetxattr(2). Linux: fs/xattr.c, path_getxattrat."""
     text = read_name(task, name)
-    data = get_xattr(_find(task, path, follow=False).dentry.inode, task.credentials, text)
+    data = get_xattr(_find(task, path, follow=False), task.credentials, text)
     return hand_over(task, data, value, size)
 
 
@@ -109,7 +109,7 @@ def lgetxattr(task: Task, path: Path, name: Address, value: OutBuffer, size: Siz
 def fgetxattr(task: Task, fd: Fd, name: Address, value: OutBuffer, size: Size) -> int:
     """fgetxattr(2). Linux: fs/xattr.c, file_getxattr."""
     text = read_name(task, name)
-    return hand_over(task, get_xattr(opened_file(task, fd).inode, task.credentials, text), value, size)
+    return hand_over(task, get_xattr(opened_file(task, fd).path, task.credentials, text), value, size)
 
 
 @syscall(194)

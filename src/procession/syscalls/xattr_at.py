@@ -82,7 +82,7 @@ def getxattrat(
         raise EINVAL("there are no flags")
     _check_flags(flags)
     text = read_name(task, name)
-    data = get_xattr(_find(task, directory, path, flags, knows_cwd=True).dentry.inode, task.credentials, text)
+    data = get_xattr(_find(task, directory, path, flags, knows_cwd=True), task.credentials, text)
     return hand_over(task, data, asked.value, asked.size)
 
 

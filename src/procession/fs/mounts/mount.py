@@ -10,6 +10,7 @@ from procession.fs.inode import Superblock
 from procession.fs.numbers import Numbers
 
 if TYPE_CHECKING:
+    from procession.fs.mounts.id_map import MountIdMap
     from procession.fs.mounts.namespace import MountNamespace
 
 MS_RDONLY = int(MountFlag.MS_RDONLY)
@@ -83,7 +84,8 @@ class Mount:
 
     A locked mount hides what is below it from the user namespace that it was copied into, and can't be taken
     away alone; of `locked_flags` none may be cleared, and MS_NOATIME among them means that what is said of
-    times must stay. `will_be_unmounted` is set while the mount is being taken away with others.
+    times must stay. `id_map` says who owns files here, None for whom their file system says.
+    `will_be_unmounted` is set while the mount is being taken away with others.
     """
 
     __slots__ = (
@@ -92,6 +94,7 @@ class Mount:
         "flags",
         "group",
         "id",
+        "id_map",
         "is_attached",
         "is_expiring",
         "is_locked",
@@ -141,12 +144,19 @@ class Mount:
         self.is_locked = False
         self.locked_flags = 0
         self.is_expiring = False
+        self.id_map: MountIdMap | None = None
         self.will_be_unmounted = False
         # Until it's unmounted, it may be walked through.
         self.is_attached = True
         superblock.mount_count += 1
         superblock.vfs.accounts.add_mount()
         self.root.inode.open_count += 1
+
+    def map_ids(self, id_map: MountIdMap | None) -> None:
+        """Let files have other owners here, from the beginning on."""
+        if id_map is not None:
+            id_map.namespace.acquire()
+        self.id_map = id_map
 
     @property
     def is_noexec(self) -> bool:
@@ -245,6 +255,8 @@ class Mount:
         inode.open_count -= 1
         if inode.link_count <= 0:
             inode.evict_if_unused()
+        if self.id_map is not None:
+            self.id_map.namespace.put()
         superblock = self.superblock
         superblock.vfs.mount_table.numbers.give_back(self.number)
         superblock.vfs.accounts.remove_mount()

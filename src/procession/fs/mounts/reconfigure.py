@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from procession.abi.errno import EBUSY, EINVAL, EPERM
 from procession.fs.dentry import Path
+from procession.fs.mounts.id_map import MountIdMap
 from procession.fs.mounts.mount import LOCKABLE_FLAGS, MOUNT_FLAGS, MS_NOATIME, MS_RDONLY, TIME_FLAGS, Mount
 from procession.fs.mounts.namespace import MountNamespace
 from procession.fs.mounts.peers import change_propagation
+from procession.fs.permission import CAP_SYS_ADMIN
+
+if TYPE_CHECKING:
+    from procession.fs.permission import Subject
+    from procession.fs.user_namespace import UserNamespace
 
 
 def set_propagation(path: Path, kind: int, *, is_recursive: bool) -> None:
@@ -72,14 +80,20 @@ def change_attributes(
     added: int,
     cleared: int,
     propagation: int,
+    ids_of: UserNamespace | None,
+    subject: Subject,
     is_recursive: bool,
 ) -> None:
-    """mount_setattr(2): add and clear MS_* flags, and change the propagation unless it's 0; all or nothing.
+    """mount_setattr(2): add and clear MS_* flags, change the propagation unless it's 0, and map ids unless
+    `ids_of` is None; all or nothing.
 
     Raises EINVAL, EPERM (a locked flag), EBUSY (a file is open for writing).
     Linux: fs/namespace.c, do_mount_setattr.
     """
     mount = path.mount
+    if ids_of is not None and not (ids_of.uid_map.extents and ids_of.gid_map.extents):
+        # Linux: fs/mnt_idmapping.c, copy_mnt_idmap.
+        raise EINVAL("no ids in the user namespace")
     if path.dentry is not mount.root:
         raise EINVAL("not the root of a mount")
     own = mount.namespace
@@ -90,11 +104,34 @@ def change_attributes(
         flags = each.flags & ~cleared | added
         if not may_change_flags(each, flags):
             raise EPERM("a locked flag")
-        if added & MS_RDONLY and not each.flags & MS_RDONLY and each.writer_count:
+        if ids_of is not None:
+            _check_id_map(each, ids_of, subject)
+        is_closed = added & MS_RDONLY and not each.flags & MS_RDONLY
+        if (is_closed or ids_of is not None) and each.writer_count:
             raise EBUSY("a file is open for writing")
     for each in mounts:
         each.flags = each.flags & ~cleared | added
+        if ids_of is not None:
+            each.map_ids(MountIdMap(ids_of, each.superblock.owner))
         if propagation:
             change_propagation(each, propagation)
     if own is not None:
         own.touch()
+
+
+def _check_id_map(mount: Mount, namespace: UserNamespace, subject: Subject) -> None:
+    """Raise EINVAL or EPERM unless `subject` may give files other owners on `mount`.
+
+    Linux: fs/namespace.c, can_idmap_mount.
+    """
+    owner = mount.superblock.owner
+    if namespace is owner:
+        raise EINVAL("the file system's ids are those of the namespace")
+    if mount.id_map is not None:
+        raise EPERM("a mount's map of ids stays")
+    if not mount.superblock.allows_id_maps:
+        raise EINVAL("the file system's mounts don't map ids")
+    if not subject.ns_capable(owner, CAP_SYS_ADMIN):
+        raise EPERM("it takes CAP_SYS_ADMIN over the file system")
+    if mount.namespace is None or not mount.namespace.is_anonymous:
+        raise EINVAL("the mount has been seen")

@@ -33,6 +33,7 @@ def clone_mount(original: Mount, root: Dentry, kind: int = CopyKind.SAME) -> Mou
     original.superblock.vfs.accounts.check_mounts(1)
     mount = Mount(original.superblock, root, original.flags, original.source)
     mount.locked_flags = original.locked_flags
+    mount.map_ids(original.id_map)
     is_slave = kind in (CopyKind.SLAVE, CopyKind.SHARED_SLAVE)
     if original.group and not is_slave:
         join_peers(mount, original)

@@ -123,6 +123,9 @@ class OverlayType(FileSystemType):
         else:
             self._check_upper(context, upper, work)
         layers = [*lowers] if upper is None or work is None else [upper, work, *lowers]
+        if any(layer.mount.id_map is not None for layer in layers):
+            # As before Linux 5.19: the layers are reached without their mounts.
+            raise context.refuse("idmapped layers are currently not supported")
         self._check_overlaps(layers)
         if stacking_depth(layers) > MAXIMUM_DEPTH:
             raise context.refuse("maximum fs stacking depth exceeded")

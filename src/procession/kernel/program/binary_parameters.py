@@ -9,6 +9,7 @@ from procession.abi.file_mode import S_IFMT
 from procession.abi.open_flags import OpenFlag
 from procession.fs.inode import S_IFREG
 from procession.fs.landlock import check_right, rights_to_open
+from procession.fs.mounts.id_map import through
 from procession.fs.permission import MAY_EXEC, MAY_READ
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class BinaryParameters:
             raise EACCES("not a regular file")
         if path.mount.is_noexec:
             raise EACCES("on a mount without execution")
-        inode.check_permission(task.credentials, MAY_EXEC)
+        inode.check_permission(through(path.mount, task.credentials), MAY_EXEC)
         if task.credentials.landlock:
             check_right(
                 task.credentials, path, rights_to_open(inode, reads=True, writes=False, executes=True)
@@ -89,7 +90,7 @@ class BinaryParameters:
     def note_reading(self, task: Task, file: File) -> None:
         """Take note if the caller may execute but not read `file`. Linux: fs/exec.c, would_dump."""
         try:
-            file.inode.check_permission(task.credentials, MAY_READ)
+            file.inode.check_permission(through(file.path.mount, task.credentials), MAY_READ)
         except EACCES:
             self.is_readable = False
 

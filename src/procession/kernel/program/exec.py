@@ -18,6 +18,7 @@ from procession.abi.signals import Signal
 from procession.abi.word import pack_array
 from procession.fs import namei
 from procession.fs.inode import S_ISGID, S_ISUID
+from procession.fs.mounts.id_map import seen_owner
 from procession.fs.mounts.mount import MS_NOSUID
 from procession.fs.user_namespace import NO_ID
 from procession.fs.wait_queue import Abandonable, Sleep
@@ -372,12 +373,13 @@ def _exec_credentials(task: Task, file: File) -> ExecCredentials:
     # A file system is trusted where its owner's namespace is around the task's. Linux: fs/namespace.c,
     # mnt_may_suid.
     if not mount.flags & MS_NOSUID and namespace.is_in(inode.superblock.owner):
-        is_known = NO_ID not in (namespace.from_kuid(inode.uid), namespace.from_kgid(inode.gid))
+        uid, gid = seen_owner(mount, inode)
+        is_known = NO_ID not in (uid, gid, namespace.from_kuid(uid), namespace.from_kgid(gid))
         if inode.mode & S_ISUID and is_known:
-            set_uid = inode.uid
+            set_uid = uid
         if inode.mode & (S_ISGID | 0o010) == S_ISGID | 0o010 and is_known:
-            set_gid = inode.gid
-        capabilities = capabilities_of(inode, namespace)
+            set_gid = gid
+        capabilities = capabilities_of(inode, namespace, mount.id_map)
     tracer = task.ptrace
     # Linux: kernel/capability.c, ptracer_capable.
     is_capable = tracer is None or tracer.credentials.has_ns_capability(namespace, CAP_SYS_PTRACE)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from procession.abi.errno import EINVAL, EPERM
 from procession.fs.user_namespace import NO_ID
@@ -24,6 +24,7 @@ from procession.kernel.security.capability import (
 if TYPE_CHECKING:
     from procession.fs.inode import Inode
     from procession.fs.landlock import Domain
+    from procession.fs.mounts.id_map import MountIdMap
     from procession.fs.user_namespace import UserNamespace
     from procession.kernel.security.file_capability import FileCapabilities
     from procession.kernel.task import Task
@@ -58,6 +59,9 @@ class Credentials:
     RLIMIT_MEMLOCK) is the real user's, in the user namespace: whoever has counted something keeps the
     credentials, to give it back to the same (in Linux, cred->ucounts).
     """
+
+    id_map: ClassVar[MountIdMap | None] = None
+    """Tasks see files as they are; mounts may let them see them otherwise."""
 
     __slots__ = (
         "cap_ambient",

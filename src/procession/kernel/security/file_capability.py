@@ -18,6 +18,7 @@ from procession.kernel.security.capability import CAP_FULL_SET
 
 if TYPE_CHECKING:
     from procession.fs.inode import Inode
+    from procession.fs.mounts.id_map import MountIdMap
     from procession.fs.user_namespace import UserNamespace
 
 _NAME = b"security.capability"
@@ -36,7 +37,9 @@ class FileCapabilities(NamedTuple):
     is_effective: bool
 
 
-def capabilities_of(inode: Inode, namespace: UserNamespace) -> FileCapabilities | None:
+def capabilities_of(
+    inode: Inode, namespace: UserNamespace, id_map: MountIdMap | None = None
+) -> FileCapabilities | None:
     """What a file permits in `namespace`; None if nothing. Raises EINVAL for an attribute that isn't one.
 
     Linux: security/commoncap.c, get_vfs_caps_from_disk.
@@ -51,6 +54,8 @@ def capabilities_of(inode: Inode, namespace: UserNamespace) -> FileCapabilities 
     # They are for the namespaces whose superuser is that user of the file system.
     owner = inode.superblock.owner
     root = owner.make_kuid(data.rootid if revision == VFS_CAP_REVISION_3 else 0)
+    if root != NO_ID and id_map is not None:
+        root = id_map.seen_uid(root)
     if root == NO_ID or not namespace.has_root_around(root):
         return None
     # The first revision has 32 capabilities.

@@ -10,6 +10,7 @@ from procession.abi.socket import UNIX_PATH_MAX, AddressFamily
 from procession.abi.word import pack_u16
 from procession.fs.directory import make_node
 from procession.fs.inode import S_IFSOCK
+from procession.fs.mounts.id_map import through
 from procession.fs.namei import lookup
 from procession.fs.permission import MAY_WRITE
 
@@ -118,7 +119,7 @@ def find_socket(names: UnixNames, name: bytes, kind: int, caller: Caller) -> Uni
         return found
     path = lookup(caller.fs, caller.credentials, name)
     inode = path.inode
-    inode.check_permission(caller.credentials, MAY_WRITE)
+    inode.check_permission(through(path.mount, caller.credentials), MAY_WRITE)
     if inode.mode & S_IFMT != S_IFSOCK:
         raise ECONNREFUSED("no socket")
     owner = inode.pipe
