@@ -363,7 +363,7 @@ TEST(programs_become_the_seen_owner)
 TEST(a_namespace_maps_its_own_mounts)
 {
 	int tree, own, below;
-	char path[64];
+	char path[128];
 	pid_t child;
 
 	make_mounts();
