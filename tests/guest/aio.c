@@ -162,6 +162,24 @@ TEST(an_eventfd_is_told)
 	CHECK_EQ(events_of(2, 3, events, -1), 2);
 }
 
+TEST(a_streams_offset_is_looked_at)
+{
+	int ends[2];
+	char byte = 'x';
+	struct iocb request;
+
+	MUST(pipe(ends));
+	set_up(8);
+	request = request_of(IOCB_CMD_PWRITE, ends[1], &byte, 1, -1);
+	CHECK_ERRNO(submit(&request), EINVAL);
+	request = request_of(IOCB_CMD_PWRITE, ends[1], &byte, 1, INT64_MAX);
+	CHECK_ERRNO(submit(&request), EINVAL);
+	request = request_of(IOCB_CMD_PREAD, ends[0], &byte, 20, -1);
+	CHECK_ERRNO(submit(&request), EINVAL);
+	request = request_of(IOCB_CMD_PWRITE, ends[1], &byte, 1, 5);
+	CHECK_EQ(submit(&request), 1);
+}
+
 TEST(waiting_for_a_file)
 {
 	int ends[2];

@@ -253,8 +253,8 @@ def _do_request(task: Task, file: File, request: Iocb) -> int:
         vector = import_vector(task.mm, request.aio_buf, request.aio_nbytes)
     else:
         vector = single_buffer(task.mm, request.aio_buf, request.aio_nbytes)
-    if file.is_seekable:
-        verify_area(file, request.aio_offset, vector.total)
+    # Of a stream too, which has no use for it.
+    verify_area(file, request.aio_offset, vector.total)
     outcome: type[Errno] | int
     try:
         return _transfer(task, file, vector, request.aio_offset, is_read=is_read)
