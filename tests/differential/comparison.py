@@ -16,7 +16,7 @@ from tests.guest.compile_c import Linkage, compile_program
 
 EXECUTOR = Path(__file__).with_name("executor.c")
 DIRECTORY = "/dev/shm/differential"
-NATIVE_TIMEOUT_S = 300
+NATIVE_TIMEOUT_S = 900
 TIME_LIMIT_S = 600
 """Of virtual time, which thousands of scripts take."""
 LEAST_LINUX = (6, 17)
@@ -28,17 +28,40 @@ RECORDED_PROTECTION = {
     "protected_symlinks": 0,
 }
 """The sysctls with which the outcomes were recorded."""
-# A tmpfs as a guest's /dev/shm is, only the scripts' processes, no network but a loopback, whatever a script
-# leaves out, and no signals ignored, as nohup(1) does.
-_UNSHARE = (
-    *("env", "--default-signal", "unshare", "--pid", "--fork", "--mount", "--mount-proc", "--uts", "--ipc"),
-    *("--net", "--"),
-)
-_MOUNT = "mount -t tmpfs -o nosuid,nodev,mode=1777 tmpfs /dev/shm"
+# Only the scripts' processes, no network but a loopback, whatever a script leaves out, and no signals
+# ignored, as nohup(1) does.
+_UNSHARE = ("env", "--default-signal", "unshare", "--mount", "--uts", "--ipc", "--net", "--")
+_UNSHARE_PIDS = "unshare --pid --fork --mount-proc --"
+# A root of the scripts' own, of which only the programs are the host's, and read-only: whatever a script
+# opens, changes or mounts, the host's tree is out of reach.
+_ENTER_ROOT = f"""
+set -e
+mkdir "$0"
+mount -t tmpfs -o mode=755 tmpfs "$1"
+cp -p "$2" "$3" "$1"
+cd "$1"
+mkdir dev dev/pts dev/shm group old proc usr
+ln -s usr/bin usr/lib usr/lib64 usr/sbin .
+mount --bind /usr usr
+mount -o remount,bind,ro usr
+mount --bind "$0" group
+mount -t proc proc proc
+for device in "null 3" "zero 5" "full 7" "random 8" "urandom 9"; do
+    mknod -m 666 "dev/${{device% *}}" c 1 "${{device#* }}"
+done
+mknod -m 666 dev/tty c 5 0
+mount -t devpts -o newinstance,ptmxmode=666 devpts dev/pts
+ln -s pts/ptmx dev/ptmx
+pivot_root . old
+umount -l old
+exec {_UNSHARE_PIDS} sh -c "$5" /group "/${{2##*/}}" "/${{3##*/}}" "$4"
+"""
 # A control group for everybody, where scripts find it.
 _ENTER_GROUP = """
-mkdir "$0" /dev/shm/groups && echo 0 > "$0/cgroup.procs" && mount --bind "$0" /dev/shm/groups && exec "$@"
+mkdir -p "$0" /dev/shm/groups && echo 0 > "$0/cgroup.procs" && mount --bind "$0" /dev/shm/groups && exec "$@"
 """
+# As many processes as inside, so that the scripts' have the same numbers.
+_BEGIN = f"mount -t tmpfs -o nosuid,nodev,mode=1777 tmpfs /dev/shm && {_ENTER_GROUP}"
 
 Script: TypeAlias = Sequence[Operation]
 
@@ -70,7 +93,12 @@ def why_not_natively() -> str:
         return f"the host's Linux is older than {LEAST_LINUX[0]}.{LEAST_LINUX[1]}"
     if os.geteuid() != 0:
         return "it takes root"
-    if subprocess.run([*_UNSHARE, "true"], stderr=subprocess.DEVNULL, check=False).returncode != 0:
+    if (
+        subprocess.run(
+            [*_UNSHARE, *_UNSHARE_PIDS.split(), "true"], stderr=subprocess.DEVNULL, check=False
+        ).returncode
+        != 0
+    ):
         return "the host makes no namespaces"
     if control_groups() is None:
         return "the host has no cgroup2"
@@ -87,17 +115,19 @@ def control_groups() -> Path | None:
 
 
 def run_natively(scripts: Sequence[Script]) -> list[list[str]]:
-    """Run scripts on the host, in namespaces and a control group of their own."""
+    """Run scripts on the host, in namespaces, a root and a control group of their own."""
     groups = control_groups()
     assert groups is not None
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "scripts"
         path.write_bytes(pack_all(scripts))
+        root = Path(scratch) / "root"
+        root.mkdir()
         executor = compile_program(EXECUTOR, Linkage.DYNAMIC)
         group = groups / f"procession-{Path(scratch).name}"
         try:
             result = subprocess.run(
-                [*_UNSHARE, "sh", "-c", f"{_MOUNT} && {_ENTER_GROUP}", group, executor, path, DIRECTORY],
+                [*_UNSHARE, "sh", "-c", _ENTER_ROOT, group, root, executor, path, DIRECTORY, _BEGIN],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 timeout=NATIVE_TIMEOUT_S,

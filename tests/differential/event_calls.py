@@ -23,6 +23,7 @@ IOCB_BYTES, BUFFER_BYTES = 64, 64
 PREAD, PWRITE, FSYNC, FDSYNC, POLL, NOOP, PREADV, PWRITEV = 0, 1, 2, 3, 5, 6, 7, 8
 SIGNALS = (10, 10, 12, 17, 34)
 P_PIDFD = 3
+FUTEX_TID_MASK = 0x3FFFFFFF
 
 
 def begin(make: Maker) -> None:
@@ -265,7 +266,15 @@ def use_futex(make: Maker) -> None:
             # Who has it is a task's id: nobody's.
             where = At(make.one(0, 12))
         make.call(
-            "futex", where, operation | private | flags, make.one(0, 0, 1, 2), At(16), 0, mask, data=data
+            "futex",
+            where,
+            operation | private | flags,
+            make.one(0, 0, 1, 2),
+            At(16),
+            0,
+            mask,
+            data=data,
+            show=show_owners if operation in {6, 8, 13} else None,
         )
     elif kind < 6:
         make.call(
@@ -286,7 +295,8 @@ def use_futex(make: Maker) -> None:
         encoded = make.one(0, 0x1000000, 0x21002003, 0x80001001, 0x50000000, 0x06000000)
         make.call("futex", where, 5 | private, 1, 1, At(4), encoded, data=data)
     elif kind == 9:
-        flags = make.one(2, 2, 0x82, 0, 1, 3, 6, 0x12)
+        # Those of nodes (4) and their policies (8) are of Linux 6.16.
+        flags = make.one(2, 2, 0x82, 0, 1, 3, 0x22, 0x12)
         time: Argument = At(16)
         make.call(
             "futex_wait",
@@ -332,6 +342,12 @@ def use_futex(make: Maker) -> None:
         )
     else:
         make.call("futex", where, make.one(2, 11, 14, 15, 0x100, 6 | 0x100) | private, 0, 0, 0, 0, data=data)
+
+
+def show_owners(data: bytes, result: int, naming: Naming) -> str:
+    """Whose the four futexes are."""
+    words = struct.unpack_from("<4I", data)
+    return " ".join(f"{word >> 30}:{naming.group(word & FUTEX_TID_MASK)}" for word in words)
 
 
 def nothing(data: bytes, result: int, naming: Naming) -> str:

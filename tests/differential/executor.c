@@ -44,7 +44,7 @@
 /* Where in its data an operation that reads a file keeps the file's name. */
 #define PATH_BYTES 32
 
-enum kind { CALL, SPAWN, LOAD, STORE, SLURP };
+enum kind { CALL, SPAWN, LOAD, STORE, SLURP, PAUSE };
 enum value { NUMBER, RESULT, PID, MINUS_PID, HANDLER, RESTORER, STORED, STORED_WORD };
 enum event { DONE, ASLEEP, ENDED, BUSY, SIGNALLED, STOPPED, REFUSED };
 
@@ -408,6 +408,12 @@ static void give_out(uint32_t index, int *is_crowded)
 	const struct operation *operation = &script->operations[index];
 	struct actor *actor;
 
+	if (operation->kind == PAUSE) {
+		/* For what the kernel does by and by, in workers of its own. */
+		pause_briefly(6 * MILLISECOND);
+		settle();
+		return;
+	}
 	actor = &control->actors[operation->actor];
 	if (actor->tid == 0 || actor->is_gone || !is_done(actor)) {
 		struct record record = {BUSY, index, operation->actor, 0, 0};

@@ -18,12 +18,13 @@ from tests.differential import (
     process_calls,
     restriction_calls,
     socket_calls,
+    terminal_calls,
     timer_calls,
     trace_calls,
     userfault_calls,
 )
 from tests.differential.maker import Chance, Family, Maker
-from tests.differential.script import At, Operation
+from tests.differential.script import PAUSE, At, Operation
 
 # Files by name and descriptors of no file stay apart: before Linux 6.16 a script could change the owner and
 # the rights of the one inode that the host's eventfds share.
@@ -40,6 +41,7 @@ FAMILIES: dict[str, tuple[Family, ...]] = {
     "ipc": ipc_calls.FAMILIES,
     "keys": key_calls.FAMILIES,
     "restrictions": restriction_calls.FAMILIES,
+    "terminals": terminal_calls.FAMILIES,
     "timers": timer_calls.FAMILIES,
     "traces": trace_calls.FAMILIES,
     "userfaults": userfault_calls.FAMILIES,
@@ -70,6 +72,7 @@ BEGINNINGS: dict[str, Callable[[Maker], None]] = {
     "ipc": ipc_calls.begin,
     "keys": key_calls.begin,
     "restrictions": restriction_calls.begin,
+    "terminals": terminal_calls.begin,
     "timers": timer_calls.begin,
     "traces": trace_calls.begin,
 }
@@ -87,7 +90,7 @@ def make_script(name: str, seed: int, length: int) -> list[Operation]:
         length += len(make.operations)
     for operation in make.operations:
         operation.is_kept = True
-    while len(make.operations) < length:
+    while sum(operation.kind != PAUSE for operation in make.operations) < length:
         make.actor = make.random.choice(make.actors)
         make.random.choice(families)(make)
     return make.operations

@@ -8,7 +8,7 @@ import sys
 from tests.differential.comparison import differing, first_difference, shrink, why_not_natively
 from tests.differential.families import make_scripts
 
-TIMEOUT_S = 300
+TIMEOUT_S = 900
 MOST = 8
 
 
@@ -22,7 +22,9 @@ def main() -> int:
     most = int(sys.argv[5]) if len(sys.argv) > 5 else MOST
     faulthandler.dump_traceback_later(TIMEOUT_S, exit=True)
     found = differing(make_scripts(family, range(seed, seed + count), length))
-    print(f"{len(found)} of {count} scripts differ")
+    # What came of two scripts once may have hung on the host's load.
+    found = differing([difference.script for difference in found]) if found else []
+    print(f"{len(found)} of {count} scripts differ", flush=True)
     seen: set[str] = set()
     for difference in found:
         place = first_difference(difference.native, difference.inside)
@@ -30,7 +32,8 @@ def main() -> int:
         call = difference.call_of(longest[place]).partition("(")[0]
         if call not in seen and len(seen) < most:
             seen.add(call)
-            print(shrink(difference), end="\n\n")
+            faulthandler.dump_traceback_later(TIMEOUT_S, exit=True)
+            print(shrink(difference), end="\n\n", flush=True)
     return 0
 
 

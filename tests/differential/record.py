@@ -1,4 +1,4 @@
-"""Records what comes of scripts on this host's Linux: `python -m tests.differential.record`."""
+"""Records what comes of scripts on this host's Linux: `python -m tests.differential.record [FAMILY ...]`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def main() -> int:
     if host_protection() != RECORDED_PROTECTION:
         print(f"the host's sysctls aren't {RECORDED_PROTECTION}", file=sys.stderr)
         return 1
-    for family in FAMILIES:
+    for family in sys.argv[1:] or FAMILIES:
         scripts = recorded_scripts(family)
         outcomes = run_natively(scripts)
         for _ in range(3):

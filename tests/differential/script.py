@@ -13,7 +13,7 @@ from procession.abi.syscall_numbers import NAMES, NUMBERS
 
 SCRIPT_BASE, STACKS_BASE, STACK_BYTES = 0x1_0000_0000, 0x1_2000_0000, 0x1_0000
 ARENA, ARENA_PAGES, PAGE = 0x2_0000_0000, 64, 4096
-CALL, SPAWN, LOAD, STORE, SLURP = range(5)
+CALL, SPAWN, LOAD, STORE, SLURP, PAUSE = range(6)
 _NUMBER, _RESULT, _PID, _MINUS_PID, _HANDLER, _RESTORER, _STORED, _STORED_WORD = range(8)
 _DONE, _ASLEEP, _ENDED, _BUSY, _SIGNALLED, _STOPPED = range(6)
 _ACTOR_PID, _END = 98, 99
@@ -84,11 +84,15 @@ class Operation:
     """Whether it's not to be left out, as what keeps the others away from the host."""
 
     def __str__(self) -> str:
-        name = {CALL: "", SPAWN: "spawn ", LOAD: "load ", STORE: "store ", SLURP: "slurp "}[self.kind]
+        name = {CALL: "", SPAWN: "spawn ", LOAD: "load ", STORE: "store ", SLURP: "slurp ", PAUSE: "pause "}[
+            self.kind
+        ]
         if self.kind in {CALL, SPAWN}:
             name += NAMES[self.call]
-        return f"[{self.actor}] {name}({', '.join(map(self._text, self.arguments))})" + (
-            f" new={self.new_actor}" if self.kind == SPAWN else ""
+        return (
+            f"[{self.actor}] {name}({', '.join(map(self._text, self.arguments))})"
+            + (f" new={self.new_actor}" if self.kind == SPAWN else "")
+            + "".join(f" [{offset}]={self._text(value)}" for offset, _, value in self.fixups)
         )
 
     def _text(self, argument: Argument) -> str:
@@ -122,6 +126,10 @@ class Naming:
         if -number in self.pids:
             return f"-{self.pids[-number]}"
         return self.pids.get(number, "somebody" if 2 < number < MOST_PIDS else str(number))
+
+    def group(self, number: int) -> str:
+        """Name what may be no group's number: the first processes are none that scripts make."""
+        return str(number) if -2 <= number <= 2 else self.pid(number)
 
     def inode(self, device: int, number: int) -> str:
         """Name a file."""
