@@ -845,6 +845,35 @@ TEST(the_foreground_is_told_of_readiness)
 
 /* Hanging up */
 
+static void lead_and_put_a_leader_in_the_foreground(void)
+{
+	int fd = (int)MUST(open(slave_name(), O_RDWR)), ready[2];
+	char byte;
+	pid_t child;
+
+	MUST(pipe(ready));
+	child = (pid_t)MUST(fork());
+	if (child == 0) {
+		MUST(read(ready[0], &byte, 1));
+		MUST(setsid());
+		write_all(ready[1], "y", 1);
+		pause();
+		_exit(0);
+	}
+	CHECK_OK(tcsetpgrp(fd, child));
+	write_all(ready[1], "x", 1);
+	while (getsid(child) != child)
+		sleep_ms(1);
+	CHECK_EQ(tcgetpgrp(fd), child);
+	CHECK_OK(ioctl(fd, TIOCNOTTY));
+	CHECK_EQ(wait_for(child), KILLED(SIGHUP));
+}
+
+TEST(the_foreground_is_hung_up_in_whichever_session)
+{
+	CHECK_EQ(lead(lead_and_put_a_leader_in_the_foreground), 0);
+}
+
 TEST(a_leader_is_told_when_the_master_is_closed)
 {
 	pid_t leader;

@@ -556,3 +556,49 @@ TEST(fdinfo_of_a_master_tells_its_number)
 		CHECK_EQ(strstr(text, line) != NULL, fd == master);
 	}
 }
+
+static volatile sig_atomic_t io_signals;
+
+static void note_io(int signo)
+{
+	(void)signo;
+	io_signals++;
+}
+
+TEST(room_is_signalled_to_who_had_none)
+{
+	char page[4096] = {0};
+	int on = 1, before;
+
+	open_terminal();
+	MUST(signal(SIGIO, note_io) == SIG_ERR ? -1 : 0);
+	MUST(ioctl(slave, FIOASYNC, &on));
+	MUST(write(slave, "x", 1));
+	CHECK_STRING(all_from(master, 1), "x");
+	MUST(ioctl(master, TCFLSH, TCIOFLUSH));
+	CHECK_EQ(io_signals, 0);
+	MUST(fcntl(slave, F_SETFL, O_NONBLOCK | O_ASYNC));
+	while (write(slave, page, sizeof(page)) == sizeof(page))
+		;
+	before = io_signals;
+	while (has_events(master, POLLIN, QUIET_MS) & POLLIN)
+		MUST(read(master, seen, sizeof(seen)));
+	CHECK(io_signals > before);
+	before = io_signals;
+	type("line\n");
+	CHECK(has_events(slave, POLLIN, PATIENCE_MS) & POLLIN);
+	CHECK_EQ(io_signals, before + 1);
+}
+
+TEST(what_is_hung_up_looks_at_no_bytes)
+{
+	open_terminal();
+	CHECK_ERRNO(ioctl(slave, TIOCSPTLCK, bad_address()), ENOTTY);
+	CHECK_ERRNO(ioctl(slave, TIOCPKT, bad_address()), ENOTTY);
+	CHECK_ERRNO(write(master, bad_address(), 1), EFAULT);
+	if (ioctl(master, TIOCVHANGUP, 0) == -1)
+		return;
+	CHECK_ERRNO(write(master, bad_address(), 1), EIO);
+	CHECK_EQ(write(master, NULL, 0), -1);
+	CHECK_EQ(read(master, bad_address(), 1), 0);
+}

@@ -269,10 +269,12 @@ def set_controlling_terminal(group: ThreadGroup, tty: Tty) -> None:
 
 
 def foreground_of(tty: Tty) -> ProcessGroup | None:
-    """The process group in the foreground of `tty`; None if there is none, or none any more."""
+    """The process group in the foreground of `tty`; None if there is none, or none any more.
+
+    It may be another session's: a child's that was put there before it called setsid(2).
+    """
     pid: Pid | None = tty.foreground
-    group = None if pid is None else pid.process_group
-    return group if group is not None and group.session is tty.session else None
+    return None if pid is None else pid.process_group
 
 
 def members_of(session: Session) -> list[ThreadGroup]:
@@ -320,7 +322,7 @@ def session_leader_ended(kernel: Kernel, group: ThreadGroup) -> None:
     session = group.process_group.session
     if tty is not None:
         foreground = foreground_of(tty)
-        if foreground is not None and foreground.session is session:
+        if foreground is not None:
             signal_process_group(kernel, foreground, _SIGHUP)
         _dissolve(tty, session)
         return

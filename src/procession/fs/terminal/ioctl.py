@@ -186,7 +186,7 @@ def _flush(file: TtyFile, argument: int, memory: UserMemory) -> int:
         tty.flush_input()
     if argument != _TCIFLUSH:
         tty.flush_output()
-        tty.wake_writers()
+        tty.write_queue.wake_all()
     return 0
 
 
@@ -302,7 +302,8 @@ def _master(file: TtyFile) -> PtyMaster:
 
 
 def _set_lock(file: TtyFile, argument: int, memory: UserMemory) -> int:
-    _master(file).is_locked = bool(_read_int(memory, argument))
+    master = _master(file)
+    master.is_locked = bool(_read_int(memory, argument))
     return 0
 
 
@@ -311,7 +312,8 @@ def _get_lock(file: TtyFile, argument: int, memory: UserMemory) -> int:
 
 
 def _set_packet_mode(file: TtyFile, argument: int, memory: UserMemory) -> int:
-    _master(file).set_packet_mode(bool(_read_int(memory, argument)))
+    master = _master(file)
+    master.set_packet_mode(bool(_read_int(memory, argument)))
     return 0
 
 

@@ -74,7 +74,7 @@ class PtyEnd(Tty):
         self.link.pending.clear()
         if self.link.is_packet_mode:
             self.packet_status |= _FLUSHWRITE
-            self.link.wake_readers()
+            self.link.read_queue.wake_all()
 
     def readers_are_done(self) -> None:
         self.link.wake_writers()
@@ -91,7 +91,7 @@ class PtyEnd(Tty):
         """Change what a far end in packet mode will read."""
         if self.link.is_packet_mode:
             self.packet_status = self.packet_status & ~cleared | added
-            self.link.wake_readers()
+            self.link.read_queue.wake_all()
 
     def input_flushed(self) -> None:
         """Linux: drivers/tty/n_tty.c, n_tty_packet_mode_flush."""
@@ -113,11 +113,9 @@ class PtyEnd(Tty):
     def leave_far_end(self) -> None:
         """Nobody is here any more: the other end hears of it. Linux: drivers/tty/pty.c, pty_close."""
         self.has_io_error = True
-        self.wake_readers()
-        self.wake_writers()
+        self.wake_all()
         self.link.is_other_closed = True
-        self.link.wake_readers()
-        self.link.wake_writers()
+        self.link.wake_all()
 
 
 class PtyMaster(PtyEnd):

@@ -10,6 +10,7 @@ from procession.abi.errno import EAGAIN, EBUSY, EIO
 from procession.abi.signals import Signal
 from procession.abi.word import pack_u8
 from procession.fs.file import (
+    FASYNC,
     POLLERR,
     POLLHUP,
     POLLIN,
@@ -135,6 +136,8 @@ class Tty:
         "read_queue",
         "session",
         "size",
+        "told_events",
+        "wants_room",
         "write_queue",
         "writer",
     )
@@ -154,6 +157,10 @@ class Tty:
         self.is_other_closed = False
         self.has_io_error = False
         self.packet_status = 0
+        # Whether who gets signals had no room for output (Linux: include/linux/tty.h, TTY_DO_WRITE_WAKEUP),
+        # and what is signalled by the wake that goes on.
+        self.wants_room = False
+        self.told_events = 0
         self.pending = bytearray()
         self.read_queue = WaitQueue(POLLIN | POLLRDNORM | POLLPRI | POLLHUP)
         self.write_queue = WaitQueue(POLLOUT | POLLWRNORM)
@@ -276,11 +283,22 @@ class Tty:
         return data
 
     def wake_readers(self) -> None:
-        """There may be something to read."""
+        """Input has come. Linux: drivers/tty/n_tty.c, __receive_buf."""
+        self.told_events = POLLIN
         self.read_queue.wake_all()
+        self.told_events = 0
 
     def wake_writers(self) -> None:
-        """There may be room for output."""
+        """There may be room for output. Linux: drivers/tty/tty_io.c, tty_wakeup."""
+        if self.wants_room:
+            self.wants_room = False
+            self.told_events = POLLOUT
+        self.write_queue.wake_all()
+        self.told_events = 0
+
+    def wake_all(self) -> None:
+        """Whoever waits looks again, but no signals are sent."""
+        self.read_queue.wake_all()
         self.write_queue.wake_all()
 
     def flush_input(self) -> None:
@@ -318,8 +336,7 @@ class Tty:
         """Go on with other modes. Linux: drivers/tty/tty_ioctl.c, tty_set_termios."""
         self.modes = self.modes_chosen(modes.keeping_locked(self.modes, self.locked_modes))
         self.discipline.set_modes(self.modes)
-        self.wake_writers()
-        self.wake_readers()
+        self.wake_all()
 
     def resize(self, size: tuple[int, int, int, int]) -> None:
         """Another window size; the foreground process group hears of it.
@@ -360,8 +377,7 @@ class Tty:
         self.packet_status = 0
         self.modes = self.first_modes
         self.discipline = LineDiscipline(self, self.modes)
-        self.wake_writers()
-        self.wake_readers()
+        self.wake_all()
 
 
 class TtyFile(File):
@@ -472,6 +488,8 @@ class TtyFile(File):
             looked_count += count
         if looked_count:
             self.inode.superblock.vfs.clock.spend_typing(looked_count)
+        if count < len(data) and any(other.flags & FASYNC for other in tty.files):
+            tty.wants_room = True
         if not count:
             if not self.is_blocking:
                 raise EAGAIN
@@ -479,9 +497,17 @@ class TtyFile(File):
             raise Sleep(tty.write_queue)
         if tty.writer is not None:
             tty.writer = None
-            tty.wake_writers()
+            tty.write_queue.wake_all()
         self.inode.mtime_ns = self._time_stamp(self.inode.mtime_ns)
         return count
+
+    def check_message(self, length: int) -> None:
+        """Linux: drivers/tty/tty_io.c, file_tty_write, hung_up_tty_write."""
+        if self.is_hung_up or self.tty.has_io_error:
+            raise EIO
+
+    def may_signal(self, events: int) -> bool:
+        return bool(self.tty.told_events & events)
 
     def _time_stamp(self, before_ns: int) -> int:
         """Linux: drivers/tty/tty_io.c, tty_update_time."""
