@@ -292,6 +292,23 @@ def test_an_interrupted_division_reports_what_it_has_seen() -> None:
     assert "wasn't finished (interrupted)" in statement(report)
 
 
+class SentInterrupt(Alone):
+    """Sends this process SIGINT where nothing may be broken off: when it hands out a piece."""
+
+    def hand_out(self, task: Task, pieces: list[Piece]) -> None:
+        signal.raise_signal(signal.SIGINT)
+        super().hand_out(task, pieces)
+
+
+def test_an_interrupt_waits_until_the_book_is_in_order() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    report = divided(SentInterrupt(), "shell_lab", "safe")
+    assert report.reason_to_end == "interrupted"
+    assert [coverage.is_exhausted for coverage in report.coverages] == [False]
+    assert report.schedules > 0
+    assert signal.getsignal(signal.SIGINT) is before
+
+
 def test_processes_leave_an_interrupt_to_who_searches() -> None:
     command = [
         sys.executable,

@@ -11,6 +11,7 @@ from procession.explore.division import PIECE_S, Piece, Task
 from procession.explore.finding import Finding, Moment
 from procession.explore.ledger import IN_MEMORY, Ledger, identity_of
 from procession.explore.minimise import minimise
+from procession.explore.noted_interrupt import NotedInterrupt
 from procession.explore.oracle import (
     DEFAULT_ORACLES,
     ENDLESS,
@@ -134,6 +135,7 @@ class Explorer:
         self.samples_cut_off = 0
         self.search: Search | None = None
         self.divided: Coverage | None = None
+        self.interrupt = NotedInterrupt()
         self.divided_steps = 0
         self.has_unwatched_memory = False
         self.frontier = 0
@@ -172,13 +174,17 @@ class Explorer:
             piece_s,
             search=token_hex(_NAME_BYTES),
         )
-        crew.prepare(task)
         try:
+            crew.prepare(task)
             self._first_run()
+            with self.interrupt:
+                self._divide_all(task._replace(expected=self.expected), crew, state_file)
         except KeyboardInterrupt:
             self.reason_to_end = INTERRUPTION
-            return self.report
-        task = task._replace(expected=self.expected)
+        return self.report
+
+    def _divide_all(self, task: Task, crew: Crew, state_file: str) -> None:
+        """Search with one bound after the other. Raises OtherSearch, sqlite3.Error, WorkersDie."""
         # Nobody else sees what is kept in memory: the files needn't be read for that.
         what = "" if state_file == IN_MEMORY else identity_of(task, self.world.machine)
         ledger = Ledger(what, state_file)
@@ -203,7 +209,6 @@ class Explorer:
             self.has_unwatched_memory = ledger.has_unwatched_memory
         finally:
             ledger.close()
-        return self.report
 
     def _divide(self, task: Task, ledger: Ledger, crew: Crew) -> None:
         """Have all open pieces done, until there are none or the search ends for another reason."""
@@ -302,7 +307,9 @@ class Explorer:
         if self.tell is not None:
             self.tell(self.progress)
         limits = self.limits
-        if limits.seconds is not None and self.seconds > limits.seconds:
+        if self.interrupt.is_noted:
+            self.reason_to_end = INTERRUPTION
+        elif limits.seconds is not None and self.seconds > limits.seconds:
             self.reason_to_end = f"the limit of {limits.seconds:g} s"
         elif limits.schedules is not None and self.progress.schedules >= limits.schedules:
             self.reason_to_end = f"the limit of {limits.schedules} schedules"
