@@ -33,6 +33,11 @@ class TestClock:
         self.now_ns = 0
         self.walked_count = 0
 
+    @property
+    def latest_realtime_ns(self) -> int:
+        """It's as late as it is."""
+        return self.realtime_ns
+
     def spend_walking(self, component_count: int) -> None:
         """Time stands still; it's only counted."""
         self.walked_count += component_count

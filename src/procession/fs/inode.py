@@ -53,6 +53,7 @@ _STRICT_TIME = int(MountFlag.MS_STRICTATIME)
 _TIME_FLAGS = _NO_TIME | _NO_DIRECTORY_TIME | _STRICT_TIME
 
 DAY_NS = 24 * 3600 * 10**9
+_NEARLY_A_DAY_NS = DAY_NS - 10**9
 
 
 class DirectoryEntry(NamedTuple):
@@ -513,10 +514,12 @@ class Inode:
             if mount_flags & _STRICT_TIME:
                 self.atime_ns = self.superblock.vfs.clock.realtime_ns
                 return
-        atime_ns = self.atime_ns
-        now_ns = self.superblock.vfs.clock.realtime_ns
-        if atime_ns <= self.mtime_ns or atime_ns <= self.ctime_ns or now_ns - atime_ns >= DAY_NS:
-            self.atime_ns = now_ns
+        atime_ns, clock = self.atime_ns, self.superblock.vfs.clock
+        is_old = atime_ns <= self.mtime_ns or atime_ns <= self.ctime_ns
+        if is_old or clock.latest_realtime_ns - atime_ns >= _NEARLY_A_DAY_NS:
+            now_ns = clock.realtime_ns
+            if is_old or now_ns - atime_ns >= DAY_NS:
+                self.atime_ns = now_ns
 
     def deny_write_access(self) -> None:
         """Keep others from writing to a program that runs. Raises ETXTBSY if it's open for writing."""

@@ -30,6 +30,10 @@ class Clock(Protocol):
         """Nanoseconds since the epoch, as CLOCK_REALTIME says."""
 
     @property
+    def latest_realtime_ns(self) -> int:
+        """What `realtime_ns` can't be past by a second."""
+
+    @property
     def now_ns(self) -> int:
         """Nanoseconds of the monotonic clock."""
 

@@ -6,7 +6,7 @@ import ctypes
 import mmap
 import os
 from array import array
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import TYPE_CHECKING, ClassVar, NoReturn, Protocol
 
 from procession.abi.mmap_flags import Advice
@@ -526,6 +526,19 @@ class PhysicalMemory:
                 self.free.append(frame)
         elif count < 0:
             raise AssertionError(f"frame {frame} released more often than it was acquired")
+
+    def release_all(self, frames: Iterable[int]) -> None:
+        """Give back one reference to each of `frames`."""
+        references, owners, executable, free = self.references, self.owners, self.executable, self.free
+        for frame in frames:
+            count = references[frame] - 1
+            if count > 0:
+                references[frame] = count
+            elif count == 0 and not owners and frame not in executable:
+                references[frame] = 0
+                free.append(frame)
+            else:
+                self.release(frame)
 
     def disown(self, frame: int) -> None:
         """Nobody in particular has taken `frame`, as from now on."""

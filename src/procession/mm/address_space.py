@@ -17,7 +17,7 @@ from procession.hardware.physical_memory import (
 )
 from procession.hardware.processor_level import V2
 from procession.mm.area_list import AreaList
-from procession.mm.area_map import AreaMap, MemoryLimits
+from procession.mm.area_map import RLIM_INFINITY, RLIMIT_AS, RLIMIT_DATA, AreaMap, MemoryLimits
 from procession.mm.fault import MAJOR, handle_fault
 from procession.mm.ksm import can_be_merged
 from procession.mm.overcommit import check_commit
@@ -402,16 +402,21 @@ class MemoryDescriptor(AreaMap):
             if old.flags & ACCOUNTED:
                 promised += size
         is_data = area.is_data
-        self.check_limits(area.end - area.start, is_data, overlapped)
+        soft = self.limits.soft
+        if soft[RLIMIT_AS] != RLIM_INFINITY or soft[RLIMIT_DATA] != RLIM_INFINITY:
+            self.check_limits(area.end - area.start, is_data, overlapped)
         if self.areas.length > self.memory.maximum_areas:
             # One more than the sysctl says, as on Linux.
             raise ENOMEM("too many areas")
         if is_data and not is_overcommitted:
             check_commit(self, area.size - promised >> PAGE_SHIFT)
-        self.own_areas()
-        self.area_list.check_room()
+        if self.area_list.owner_count > 1:
+            self.own_areas()
         if overlapped:
+            # That looks whether there's room.
             self.unmap(area.start, area.end)
+        else:
+            self.area_list.check_room()
         area.acquire()
         if self.inherited_flags & MERGES_ANY and can_be_merged(area):
             area.flags |= MERGEABLE

@@ -158,12 +158,14 @@ class AreaMap:
 
     def insert(self, area: VirtualMemoryArea) -> VirtualMemoryArea:
         """Put in an area where there is none, merging it with its neighbours; the one that it became."""
-        self.own_areas()
-        self.note_reserved(area.start, area.end)
+        if self.area_list.owner_count > 1:
+            self.own_areas()
+        start, end = area.start, area.end
+        self.note_reserved(start, end)
         areas = self.areas
-        row = 0 if len(areas.rows) == 1 else areas.row_of(area.start)
+        row = 0 if len(areas.rows) == 1 else areas.row_of(start)
         members = areas.rows[row]
-        index = bisect_right(areas.starts[row], area.start)
+        index = bisect_right(areas.starts[row], start)
         # Only the first row can begin above it.
         previous = members[index - 1] if index else None
         following: VirtualMemoryArea | None = None
@@ -171,13 +173,24 @@ class AreaMap:
             following = members[index]
         elif row + 1 < len(areas.rows):
             following = areas.rows[row + 1][0]
-        self.area_list.total_bytes += area.end - area.start
-        if previous is not None and previous.can_be_followed_by(area):
+        self.area_list.total_bytes += end - start
+        # Neighbours are most often of other rights, or have a gap between.
+        if (
+            previous is not None
+            and previous.end == start
+            and previous.protection == area.protection
+            and previous.can_be_followed_by(area)
+        ):
             previous.take_in(area)
             area = previous
         else:
             areas.insert_in(row, index, area)
-        if following is not None and area.can_be_followed_by(following):
+        if (
+            following is not None
+            and following.start == end
+            and following.protection == area.protection
+            and area.can_be_followed_by(following)
+        ):
             areas.delete(areas.count_below(following.start), 1)
             area.take_in(following)
         self.area_list.count()
@@ -286,7 +299,7 @@ class AreaMap:
         area = areas.at(index) if areas.length else None
         while area is not None and index + 1 < areas.length and area.start <= end:
             following = row[index + 1] if row is not None else areas.at(index + 1)
-            if area.can_be_followed_by(following):
+            if area.protection == following.protection and area.can_be_followed_by(following):
                 areas.delete(index + 1, 1)
                 area.take_in(following)
             else:

@@ -203,11 +203,11 @@ class PageTables:
         if memory.references[leaf] > 1:
             memory.references[leaf] -= 1
             return
-        words, release = memory.words, memory.release
-        base = leaf << 9
-        for index in memory.counted.pop(leaf):
-            release((words[base + index] & _FRAME_MASK) >> PAGE_SHIFT)
-        release(leaf)
+        words, base = memory.words, leaf << 9
+        memory.release_all(
+            [(words[base + index] & _FRAME_MASK) >> PAGE_SHIFT for index in memory.counted.pop(leaf)]
+        )
+        memory.release(leaf)
 
     def protect(self, start: int, end: int, bits: int) -> bool:
         """Give present pages from `start` to `end` the rights in `bits`, made by `entry_bits`.
@@ -286,8 +286,7 @@ class PageTables:
         memory = self.memory
         for leaf in self.leaves.values():
             self._put_leaf(leaf)
-        for frame in (*self.middle.values(), *self.upper.values(), self.root):
-            memory.release(frame)
+        memory.release_all((*self.middle.values(), *self.upper.values(), self.root))
         self.leaves.clear()
         self.middle.clear()
         self.upper.clear()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import Errno
-from procession.hardware.registers import RAX, RCX, RDX, RIP, set_register
+from procession.hardware.registers import RAX, RCX, RDX, RIP, WORD_MASK, set_register
 from procession.kernel.process_flags import TIF_NOTSC
 
 if TYPE_CHECKING:
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 _RDTSC, _RDTSCP = b"\x0f\x31", b"\x0f\x01\xf9"
 _CYCLES_PER_NS = 2
+_MASK = 0xFFFF_FFFF
+"""Each register has a half of the counter."""
 
 
 def emulate_time_stamp(kernel: Kernel, task: Task, address: int) -> bool:
@@ -32,9 +34,9 @@ def emulate_time_stamp(kernel: Kernel, task: Task, address: int) -> bool:
         return False
     cycles = kernel.clock.now_ns * _CYCLES_PER_NS
     registers = kernel.cpu.general
-    set_register(registers, RAX, cycles & 0xFFFF_FFFF)
-    set_register(registers, RDX, cycles >> 32 & 0xFFFF_FFFF)
+    registers[RAX] = cycles & _MASK
+    registers[RDX] = cycles >> 32 & _MASK
     if length == 3:
         set_register(registers, RCX, 0)
-    set_register(registers, RIP, address + length)
+    registers[RIP] = (address + length) & WORD_MASK
     return True

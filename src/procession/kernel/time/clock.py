@@ -129,6 +129,14 @@ class Clock:
         return self.slice_start_ns + self.slice_work_ns // self.busy_count
 
     @property
+    def latest_realtime_ns(self) -> int:
+        """What `realtime_ns` would be at the end of the present slice, which is known without a look at it.
+
+        A slice may be overdrawn by less than a second.
+        """
+        return self.realtime_offset_ns + self.slice_start_ns + self.slice_base_ns + self.kernel_work_ns
+
+    @property
     def realtime_ns(self) -> int:
         """Nanoseconds since the epoch (CLOCK_REALTIME)."""
         return self.realtime_offset_ns + self.now_ns
