@@ -125,6 +125,38 @@ TEST(clocks_of_files_and_of_processors)
 	CHECK_ERRNO(clock_adjtime(-5, &adjustment), EINVAL);
 }
 
+/* What would change the clock isn't tried: it's the machine's. */
+TEST(how_a_clock_may_not_be_steered)
+{
+	struct timex wrong[] = {
+		{.modes = ADJ_TICK, .tick = 8999},
+		{.modes = ADJ_TICK, .tick = 11001},
+		{.modes = ADJ_SETOFFSET, .time = {0, -1}},
+		{.modes = ADJ_SETOFFSET, .time = {0, 1000000}},
+		{.modes = ADJ_SETOFFSET | ADJ_NANO, .time = {0, 1000000000}},
+		/* ADJ_ADJTIME, without an offset. */
+		{.modes = 0x8000},
+		{.modes = ADJ_FREQUENCY, .freq = LONG_MAX},
+		{.modes = ADJ_FREQUENCY, .freq = LONG_MIN},
+	};
+	struct timex none = {0}, left = {.modes = ADJ_OFFSET_SS_READ};
+
+	CHECK(adjtimex(&none) >= 0);
+	CHECK(none.tick >= 9000 && none.tick <= 11000 && none.precision == 1 && none.tolerance == 500 << 16);
+	CHECK(adjtimex(&left) >= 0);
+	CHECK_ERRNO(syscall(SYS_adjtimex, bad_address()), EFAULT);
+	if (geteuid() == 0)
+		for (size_t at = 0; at < LENGTH(wrong); at++) {
+			CHECK_ERRNO(adjtimex(&wrong[at]), EINVAL);
+			CHECK_ERRNO(clock_adjtime(CLOCK_REALTIME, &wrong[at]), EINVAL);
+		}
+	drop_root();
+	for (size_t at = 0; at < LENGTH(wrong); at++)
+		CHECK_ERRNO(adjtimex(&wrong[at]), wrong[at].modes == 0x8000 ? EINVAL : EPERM);
+	CHECK(adjtimex(&none) >= 0);
+	CHECK(adjtimex(&left) >= 0);
+}
+
 TEST(who_was_not_frozen)
 {
 	int fd;

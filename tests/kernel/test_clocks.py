@@ -12,6 +12,7 @@ from procession.abi.errno import (
     ERESTART_RESTARTBLOCK,
     ERESTARTNOHAND,
 )
+from procession.abi.time import Timex
 from procession.fs.wait_queue import Sleep
 from procession.kernel.task import SIGNAL_PENDING, CallFrame, Task
 from procession.kernel.task_state import TaskState
@@ -151,13 +152,42 @@ class TestSetting:
             call(task, "gettimeofday", 0, RESULT)
             assert result(task, "2i") == zone
 
-    def test_the_clock_is_not_disciplined(self, task: Task) -> None:
+    def test_the_clock_is_steered(self, machine: Machine, task: Task) -> None:
+        def adjust(**fields: int) -> Timex:
+            asked = Timex()
+            for name, value in fields.items():
+                setattr(asked, name, value)
+            task.mm.write(RESULT, asked.pack())
+            state = call(task, "adjtimex", RESULT)
+            told = Timex.unpack(task.mm.read(RESULT, Timex.SIZE))
+            assert state == (5 if told.status & 0x40 else 0)
+            return told
+
+        def gained_ns(seconds: int) -> int:
+            clock = machine.kernel.clock
+            before_ns = clock.realtime_ns - clock.now_ns
+            clock.jump_to(clock.now_ns + seconds * SECOND)
+            clock.start_slice(MS)
+            return round(clock.realtime_ns - clock.now_ns - before_ns, -5)
+
+        assert adjust().tick == 10_000
+        assert gained_ns(10) == 0
+        # A hundred millionths faster by its frequency, then ten thousand by its tick.
+        assert adjust(modes=2, freq=100 << 16).freq == 100 << 16
+        assert gained_ns(100) == 10_000_000
+        assert adjust(modes=0x4002, tick=10_100).freq == 0
+        assert gained_ns(100) == 1_000_000_000
+        adjust(modes=0x4000, tick=10_000)
+        # adjtime(3) takes five hundred millionths for it, and no more than it was told.
+        assert adjust(modes=0x8001, offset=-1_000_000).offset == 0
+        assert gained_ns(1000) == -500_000_000
+        assert adjust(modes=0xA001).offset == -500_000
+        assert gained_ns(2000) == -500_000_000
+        # A loop takes a sixteenth each second of what is left.
+        assert adjust(modes=0x10, status=1).status == 1
+        adjust(modes=1, offset=1600)
+        assert gained_ns(1) == 100_000
         task.mm.write(RESULT, bytes(208))
-        assert call(task, "adjtimex", RESULT) == 5
-        assert result(task, "4xI4xI")[0] == 0
-        task.mm.write(RESULT, (1).to_bytes(4, "little"))
-        with pytest.raises(EPERM):
-            call(task, "adjtimex", RESULT)
         with pytest.raises(EOPNOTSUPP):
             call(task, "clock_adjtime", MONOTONIC, RESULT)
 

@@ -98,6 +98,56 @@ class Sigevent(Structure, size=64):
     sigev_notify_thread_id: I32 = 0
 
 
+class AdjustmentMode(IntFlag):
+    """adjtimex(2): what of struct timex counts."""
+
+    ADJ_OFFSET = 0x0001
+    ADJ_FREQUENCY = 0x0002
+    ADJ_MAXERROR = 0x0004
+    ADJ_ESTERROR = 0x0008
+    ADJ_STATUS = 0x0010
+    ADJ_TIMECONST = 0x0020
+    ADJ_TAI = 0x0080
+    ADJ_SETOFFSET = 0x0100
+    ADJ_MICRO = 0x1000
+    ADJ_NANO = 0x2000
+    ADJ_TICK = 0x4000
+    ADJ_OFFSET_SINGLESHOT = 0x8001
+    ADJ_OFFSET_SS_READ = 0xA001
+
+
+class ClockStatus(IntFlag):
+    """adjtimex(2)'s status."""
+
+    STA_PLL = 0x0001
+    STA_PPSFREQ = 0x0002
+    STA_PPSTIME = 0x0004
+    STA_FLL = 0x0008
+    STA_INS = 0x0010
+    STA_DEL = 0x0020
+    STA_UNSYNC = 0x0040
+    STA_FREQHOLD = 0x0080
+    STA_PPSSIGNAL = 0x0100
+    STA_PPSJITTER = 0x0200
+    STA_PPSWANDER = 0x0400
+    STA_PPSERROR = 0x0800
+    STA_CLOCKERR = 0x1000
+    STA_NANO = 0x2000
+    STA_MODE = 0x4000
+    STA_CLK = 0x8000
+
+
+class ClockState(IntEnum):
+    """What adjtimex(2) returns."""
+
+    TIME_OK = 0
+    TIME_INS = 1
+    TIME_DEL = 2
+    TIME_OOP = 3
+    TIME_WAIT = 4
+    TIME_ERROR = 5
+
+
 class Timex(Structure, size=208):
     """adjtimex(2)'s struct timex."""
 

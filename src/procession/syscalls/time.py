@@ -13,7 +13,16 @@ from procession.abi.errno import (
     ERESTARTNOHAND,
 )
 from procession.abi.structure import I64
-from procession.abi.time import Clock, TimerFlag, Timespec, Timeval, Timex, Timezone
+from procession.abi.time import (
+    AdjustmentMode,
+    Clock,
+    ClockStatus,
+    TimerFlag,
+    Timespec,
+    Timeval,
+    Timex,
+    Timezone,
+)
 from procession.abi.word import Words
 from procession.fs.wait_queue import Sleep, WaitQueue
 from procession.kernel.security.capability import CAP_SYS_TIME, CAP_WAKE_ALARM
@@ -33,6 +42,7 @@ from procession.kernel.time.posix_clock import (
     read_clock,
     set_realtime,
 )
+from procession.kernel.time.steering import MAXIMUM_FREQUENCY, USUAL_TICK_US, Steering
 from procession.kernel.timers.interval import watch_cpu_clock
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import Choice, Flags, In, InOut, Out
@@ -47,11 +57,16 @@ _LARGEST_SETTABLE_S = KTIME_MAX // NS_PER_S - 30 * 365 * 24 * 3600
 """TIME_SETTOD_SEC_MAX: thirty years of uptime must fit behind it."""
 _PAIR = Words("<2q").pack
 
-_STA_UNSYNC = 0x40
-_TIME_ERROR = 5
-_ADJ_OFFSET_SS_READ = 0xA001
-_NTP_PHASE_LIMIT_US = 16_000_000
-_MAXIMUM_FREQUENCY = 500 << 16
+_ADJ_OFFSET = int(AdjustmentMode.ADJ_OFFSET)
+_ADJ_FREQUENCY = int(AdjustmentMode.ADJ_FREQUENCY)
+_ADJ_SETOFFSET = int(AdjustmentMode.ADJ_SETOFFSET)
+_ADJ_NANO = int(AdjustmentMode.ADJ_NANO)
+_ADJ_TICK = int(AdjustmentMode.ADJ_TICK)
+_ADJ_ADJTIME = int(AdjustmentMode.ADJ_OFFSET_SINGLESHOT) & ~_ADJ_OFFSET
+"""It's about adjtime(3)'s offset; with the next one that is asked for alone."""
+_ADJ_OFFSET_READONLY = int(AdjustmentMode.ADJ_OFFSET_SS_READ) & ~int(AdjustmentMode.ADJ_OFFSET_SINGLESHOT)
+_STA_NANO = int(ClockStatus.STA_NANO)
+_LARGEST_FREQUENCY = ((1 << 63) - 1) // (1000 << 16)
 
 
 def nanoseconds_of(time: Timespec) -> int:
@@ -156,37 +171,86 @@ def time(task: Task, seconds: Out[I64]) -> int:
 
 
 def _adjust(task: Task, buffer: InOut[Timex]) -> int:
-    """Linux: kernel/time/timekeeping.c, do_adjtimex: the clock isn't disciplined, and can't be."""
+    """Linux: kernel/time/timekeeping.c, do_adjtimex."""
     asked = buffer.get()
-    if asked.modes not in (0, _ADJ_OFFSET_SS_READ):
-        raise EPERM("the clock can't be disciplined")
-    now_ns = task.kernel.clock.realtime_ns
+    modes = asked.modes
+    _check_adjustment(task, asked)
+    clock = task.kernel.clock
+    if modes & _ADJ_SETOFFSET:
+        part_ns = asked.time.tv_usec * (1 if modes & _ADJ_NANO else _NS_PER_US)
+        realtime_ns = clock.realtime_ns + asked.time.tv_sec * NS_PER_S + part_ns
+        if realtime_ns < clock.now_ns:
+            raise EINVAL("the machine would have started before 1970")
+        _check_settable(realtime_ns)
+        set_realtime(task.kernel, realtime_ns)
+    steering = clock.steering
+    if steering is None:
+        steering = Steering(clock.now_ns)
+        if modes and not (modes & _ADJ_ADJTIME and modes & _ADJ_OFFSET_READONLY):
+            clock.steering = steering
+    else:
+        clock.steer()
+    offset = steering.shown_offset
+    if modes & _ADJ_ADJTIME:
+        offset = steering.single_shot_us
+        if not modes & _ADJ_OFFSET_READONLY:
+            steering.single_shot_us = asked.offset
+    elif modes:
+        steering.adjust(asked, clock.now_ns)
+        offset = steering.shown_offset
+    now_ns = clock.realtime_ns
+    is_fine = steering.status & _STA_NANO
+    part = now_ns % NS_PER_S if is_fine else now_ns % NS_PER_S // _NS_PER_US
     buffer.put(
         Timex(
-            modes=asked.modes,
-            maxerror=_NTP_PHASE_LIMIT_US,
-            esterror=_NTP_PHASE_LIMIT_US,
-            status=_STA_UNSYNC,
-            constant=2,
+            modes=modes,
+            offset=offset,
+            freq=steering.frequency,
+            maxerror=steering.maximum_error_us,
+            esterror=steering.estimated_error_us,
+            status=steering.status,
+            constant=steering.constant,
             precision=1,
-            tolerance=_MAXIMUM_FREQUENCY,
-            time=Timeval(now_ns // NS_PER_S, now_ns % NS_PER_S // _NS_PER_US),
-            tick=10_000,
+            tolerance=MAXIMUM_FREQUENCY,
+            time=Timeval(now_ns // NS_PER_S, part),
+            tick=steering.tick_us,
+            tai=steering.tai_s,
         )
     )
-    # No failure: the state of a clock that nothing has disciplined since the start.
-    return _TIME_ERROR
+    return steering.shown_state
+
+
+def _check_adjustment(task: Task, asked: Timex) -> None:
+    """Raise EINVAL or EPERM. Linux: kernel/time/timekeeping.c, timekeeping_validate_timex."""
+    modes = asked.modes
+    may_change = modes == 0 or task.credentials.capable(CAP_SYS_TIME)
+    if modes & _ADJ_ADJTIME:
+        if not modes & _ADJ_OFFSET:
+            raise EINVAL("adjtime(3) is about an offset")
+        if not modes & _ADJ_OFFSET_READONLY and not may_change:
+            raise EPERM("steering the clock takes CAP_SYS_TIME")
+    elif not may_change:
+        raise EPERM("steering the clock takes CAP_SYS_TIME")
+    elif modes & _ADJ_TICK and not USUAL_TICK_US * 9 // 10 <= asked.tick <= USUAL_TICK_US * 11 // 10:
+        raise EINVAL("more than a tenth too fast or too slow")
+    if modes & _ADJ_SETOFFSET:
+        if not may_change:
+            raise EPERM("setting the time takes CAP_SYS_TIME")
+        if not 0 <= asked.time.tv_usec < (NS_PER_S if modes & _ADJ_NANO else NS_PER_S // _NS_PER_US):
+            raise EINVAL("no part of a second")
+    if modes & _ADJ_FREQUENCY and abs(asked.freq) > _LARGEST_FREQUENCY:
+        raise EINVAL("a frequency that no number holds")
 
 
 @syscall(159)
 def adjtimex(task: Task, buffer: InOut[Timex]) -> int:
-    """adjtimex(2), for reading. Linux: kernel/time/time.c, SYSCALL_DEFINE1(adjtimex)."""
+    """adjtimex(2). Linux: kernel/time/time.c, SYSCALL_DEFINE1(adjtimex)."""
     return _adjust(task, buffer)
 
 
 @syscall(305)
 def clock_adjtime(task: Task, clock: Choice[Clock], buffer: InOut[Timex]) -> int:
-    """clock_adjtime(2), for reading. Linux: kernel/time/posix-timers.c, SYSCALL_DEFINE2(clock_adjtime)."""
+    """clock_adjtime(2). Linux: kernel/time/posix-timers.c, SYSCALL_DEFINE2(clock_adjtime)."""
     buffer.get()
     if clock != CLOCK_REALTIME:
         if clock >= 0 or clock & 7 == CLOCK_OF_FILE:

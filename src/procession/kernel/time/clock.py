@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from procession.fs.wait_queue import WaitQueue
 from procession.hardware.breath import take_breath
@@ -32,6 +32,9 @@ from procession.kernel.time.costs import (
     SHOWN_MOUNT_NS,
 )
 
+if TYPE_CHECKING:
+    from procession.kernel.time.steering import Steering
+
 DEFAULT_EPOCH_NS = 1_893_456_000 * 10**9
 """When a machine's life begins unless it's told otherwise: 2030-01-01, so that its files are of the past."""
 _LEAST_CHECK_NS = 400
@@ -59,7 +62,7 @@ class Clock:
     the slice. `slice_base_ns` is what the engine was given at the slice's start, less what the kernel had
     worked by then. `set_queue` is woken when CLOCK_REALTIME is set: whoever waits for a time of day looks
     again. `time_zone` is what settimeofday(2) was told: minutes west of Greenwich, and a type of daylight
-    saving time.
+    saving time. `steering` is what adjtimex(2) has asked for, None before.
     """
 
     __slots__ = (
@@ -72,6 +75,7 @@ class Clock:
         "slice_base_ns",
         "slice_kernel_work_ns",
         "slice_start_ns",
+        "steering",
         "time_zone",
         "unit_ns",
         "work_start_ns",
@@ -85,6 +89,7 @@ class Clock:
         self.realtime_offset_ns = epoch_ns
         self.set_queue = WaitQueue()
         self.time_zone = (0, 0)
+        self.steering: Steering | None = None
         self.kernel_work_ns = 0
         self.check_at_work_ns = 0
         self.slice_start_ns = 0
@@ -159,9 +164,24 @@ class Clock:
             units = 1
         self.slice_base_ns = units * unit_ns - kernel_work_ns
         meter.set_budget(units)
+        if self.steering is not None and self.steering.is_due(self.slice_start_ns):
+            self.steer()
         # When half of it may have gone on the kernel's work; then half of the rest, and so on.
         check_ns = length_ns // 2
         self.check_at_work_ns = kernel_work_ns + (check_ns if check_ns > _LEAST_CHECK_NS else _LEAST_CHECK_NS)
+
+    def steer(self) -> None:
+        """Let CLOCK_REALTIME have what it has gained or lost since the last time.
+
+        Whoever waits for a time of day looks again.
+        Linux: kernel/time/timekeeping.c, accumulate_nsecs_to_secs.
+        """
+        if self.steering is not None:
+            now_ns = self.now_ns
+            gained_ns = self.steering.fold(now_ns, self.realtime_offset_ns + self.steering.since_ns)
+            if gained_ns:
+                self.realtime_offset_ns += gained_ns
+                self.set_queue.wake_all()
 
     def check_slice(self) -> None:
         """Let the kernel's work in this slice count: what is left of it is less than the engine knows."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from procession.abi.duration import NS_PER_S
 from procession.abi.errno import EINVAL
 from procession.abi.time import Clock
 from procession.kernel.pid import find_task
@@ -120,6 +121,8 @@ def read_clock(task: Task, clock_id: int) -> int:
     if clock_id in _FINE:
         return clock.now_ns + task.namespaces.time.offset_ns(clock_id)
     if clock_id in WALL_CLOCKS:
+        if clock_id == CLOCK_TAI and clock.steering is not None:
+            return clock.realtime_ns + clock.steering.tai_s * NS_PER_S
         return clock.realtime_ns
     if clock_id in _COARSE:
         now_ns = clock.now_ns
@@ -156,4 +159,6 @@ def set_realtime(kernel: Kernel, realtime_ns: int) -> None:
     """
     clock = kernel.clock
     clock.realtime_offset_ns = realtime_ns - clock.now_ns
+    if clock.steering is not None:
+        clock.steering.clear()
     clock.set_queue.wake_all()
