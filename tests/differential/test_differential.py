@@ -18,7 +18,7 @@ from tests.differential.script import Operation
 
 RECORDED = range(40)
 RECORDED_FEW = range(16)
-FEW = ("events", "ipc", "keys", "restrictions", "terminals", "timers", "traces")
+FEW = ("events", "futexes", "ipc", "keys", "restrictions", "terminals", "timers", "traces")
 """Families of which fewer scripts are recorded, as several processes take part in each."""
 LENGTH = 40
 HEAVY = range(1000, 3000)

@@ -591,6 +591,31 @@ TEST(locks_without_waiters)
 	CHECK_ERRNO(futex(&word, FUTEX_LOCK_PI, 0, &(struct timespec){0, -1}, NULL, 0), EINVAL);
 }
 
+TEST(private_locks_belong_to_the_process)
+{
+	uint32_t *word = (uint32_t *)make_shared_page();
+	struct timespec past = {0, 0};
+	pid_t child = (pid_t)MUST(fork());
+
+	if (child == 0) {
+		pause();
+		_exit(0);
+	}
+	*word = (uint32_t)child;
+	CHECK_ERRNO(syscall(SYS_futex, word, FUTEX_LOCK_PI, 0, &past, NULL, 0), ETIMEDOUT);
+	*word = (uint32_t)child;
+	CHECK_ERRNO(syscall(SYS_futex, word, FUTEX_TRYLOCK_PI, 0, NULL, NULL, 0), EAGAIN);
+	/* Nobody else can have a lock that no other process sees: Linux 6.18.44 says so, earlier ones waited. */
+	*word = (uint32_t)child;
+	CHECK_ERRNO(syscall(SYS_futex, word, FUTEX_LOCK_PI | FUTEX_PRIVATE_FLAG, 0, &past, NULL, 0), EPERM);
+	CHECK_EQ(*word, FUTEX_WAITERS | (uint32_t)child);
+	CHECK_ERRNO(syscall(SYS_futex, word, FUTEX_TRYLOCK_PI | FUTEX_PRIVATE_FLAG, 0, NULL, NULL, 0), EPERM);
+	MUST(kill(child, SIGKILL));
+	MUST(waitid(P_PID, (id_t)child, NULL, WEXITED | WNOWAIT));
+	CHECK_ERRNO(syscall(SYS_futex, word, FUTEX_LOCK_PI | FUTEX_PRIVATE_FLAG, 0, &past, NULL, 0), ESRCH);
+	CHECK_EQ(wait_for(child), KILLED(SIGKILL));
+}
+
 TEST(locks_are_handed_over)
 {
 	word_t word = (word_t)gettid();

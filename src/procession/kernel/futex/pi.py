@@ -122,14 +122,18 @@ def next_owner(table: FutexTable, state: PiState) -> PiWaiter | None:
     return None
 
 
-def find_owner(task: Task, owner_id: int) -> Task:
-    """The thread that a lock's word names. Raises ESRCH if it has ended, or isn't there.
+def find_owner(task: Task, owner_id: int, key: FutexKey) -> Task:
+    """The thread that a lock's word names. Raises ESRCH if it has ended, or isn't there, EPERM if a private
+    lock's is of another process, whose thread can't have it.
 
     Linux: kernel/futex/pi.c, attach_to_pi_owner, handle_exit_race.
     """
     owner: Task | None = find_task(task.pid_namespace, owner_id)
     if owner is None or owner.is_exiting:
         raise ESRCH(f"the lock's owner, {owner_id}, isn't there")
+    _, _, is_private = key
+    if is_private and owner.mm is not task.mm:
+        raise EPERM(f"the private lock's owner, {owner_id}, is in another process")
     return owner
 
 
@@ -163,7 +167,7 @@ def try_lock(
         write_word(task, address, taken | WAITERS if announces_waiters else taken)
         return None
     write_word(task, address, word | WAITERS)
-    return PiState(key, find_owner(task, owner_id))
+    return PiState(key, find_owner(task, owner_id, key))
 
 
 def _lock_priority(task: Task) -> int:
