@@ -5,6 +5,7 @@
 #include <linux/if_tun.h>
 #include <mqueue.h>
 #include <net/if.h>
+#include <pty.h>
 #include <sys/ioctl.h>
 #include <sys/uio.h>
 #include <sys/xattr.h>
@@ -223,4 +224,68 @@ TEST(a_write_that_cannot_be_read_has_begun)
 	MUST(fstat(fd, &status));
 	CHECK_EQ(status.st_blocks, 32);
 	MUST(close(fd));
+}
+
+static int written(const char *path, const void *buffer, size_t length)
+{
+	int fd = opened(path, O_WRONLY), error = ERRNO_OF(write(fd, buffer, length));
+
+	MUST(close(fd));
+	return error;
+}
+
+TEST(what_is_never_written_is_not_read_from_the_program)
+{
+	const char *of_process[] = {"status", "maps", "mounts", "mountinfo", "stat", "environ", "auxv", "cmdline", "pagemap",
+				    "limits", "io", "cgroup", "oom_score", "fdinfo/0"};
+	const char *of_machine[] = {"/proc/version", "/proc/uptime", "/proc/stat", "/proc/loadavg", "/proc/meminfo",
+				    "/proc/cpuinfo", "/proc/filesystems", "/proc/locks", "/proc/swaps", "/proc/kmsg",
+				    "/proc/sysvipc/shm", "/proc/kpagecount"};
+	void *beyond = (void *)-4096L;
+	char path[64];
+
+	/* A process's have no write at all, and nothing else is looked at; the others refuse it. */
+	for (size_t at = 0; at < LENGTH(of_process); at++) {
+		snprintf(path, sizeof(path), "/proc/self/%s", of_process[at]);
+		CHECK_EQ(written(path, "", 0), EINVAL);
+		CHECK_EQ(written(path, bad_address(), 1), EINVAL);
+		CHECK_EQ(written(path, beyond, 1), EINVAL);
+	}
+	for (size_t at = 0; at < LENGTH(of_machine); at++) {
+		CHECK_EQ(written(of_machine[at], "", 0), EIO);
+		CHECK_EQ(written(of_machine[at], bad_address(), 1), EIO);
+		CHECK_EQ(written(of_machine[at], beyond, 1), EFAULT);
+	}
+	CHECK_ERRNO(read(opened("/proc/self/clear_refs", O_RDWR), beyond, 1), EINVAL);
+}
+
+TEST(what_is_copied_ends_where_files_do)
+{
+	off_t from = 0, to = LONG_MAX - 15;
+	int fd;
+
+	enter_own_mounts("tmpfs", "");
+	fd = (int)MUST(open("file", O_CREAT | O_RDWR, 0600));
+	MUST(ftruncate(fd, 100));
+	CHECK_EQ(copy_file_range(fd, &from, fd, &to, 50, 0), 15);
+	MUST(close(fd));
+}
+
+TEST(the_console_speaks_elsewhere)
+{
+	int console = opened("/dev/console", O_RDWR | O_NOCTTY), master, slave, second;
+	char text[16];
+
+	MUST(openpty(&master, &slave, NULL, NULL, NULL));
+	MUST(openpty(&second, &second, NULL, NULL, NULL));
+	CHECK_ERRNO(ioctl(master, TIOCCONS), EINVAL);
+	CHECK_OK(ioctl(slave, TIOCCONS));
+	CHECK_EQ(write(console, "text", 4), 4);
+	CHECK_EQ(read(master, text, sizeof(text)), 4);
+	CHECK_ERRNO(ioctl(slave, TIOCCONS), EBUSY);
+	CHECK_ERRNO(ioctl(second, TIOCCONS), EBUSY);
+	CHECK_OK(ioctl(console, TIOCCONS));
+	drop_root();
+	CHECK_ERRNO(ioctl(slave, TIOCCONS), EPERM);
+	CHECK_ERRNO(ioctl(console, TIOCCONS), EPERM);
 }

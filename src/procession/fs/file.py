@@ -266,6 +266,11 @@ class File:
         """
         return 0
 
+    def check_can_write(self) -> None:
+        """Raise EINVAL if there is no way to write it, which comes before all else (FMODE_CAN_WRITE)."""
+        if not self.has_write:
+            raise EINVAL
+
     def check_message(self, length: int) -> None:
         """Raise what a write does before it looks at the bytes: asked when they can't be read."""
 

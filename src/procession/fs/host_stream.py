@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EACCES, EAGAIN, ENOMEM, EPERM, EPIPE
 from procession.abi.file_mode import S_IFMT
-from procession.abi.ioctls import FileIoctl
+from procession.abi.ioctls import FileIoctl, TerminalIoctl
 from procession.abi.limits import PIPE_BUF
 from procession.abi.open_flags import O_ACCMODE
 from procession.abi.word import pack_u32
@@ -27,7 +27,7 @@ from procession.fs.file import (
     UserMemory,
 )
 from procession.fs.inode import S_IFIFO, Inode, Superblock
-from procession.fs.permission import CAP_SYS_RESOURCE
+from procession.fs.permission import CAP_SYS_ADMIN, CAP_SYS_RESOURCE
 from procession.fs.pipe import pipe_file_system
 from procession.fs.pipe_buffer import slots_for
 from procession.fs.wait_queue import Sleep, WaitQueue
@@ -292,9 +292,26 @@ class OutputFile(File):
 
 
 class ConsoleFile(OutputFile):
-    """/dev/console where no terminal is: what is written goes outside, and nobody types."""
+    """/dev/console where no terminal is: what is written goes outside, or to the terminal that has asked for
+    it, and nobody types.
+    """
 
     __slots__ = ()
+
+    def write(self, data: bytes) -> int:
+        """Linux: drivers/tty/tty_io.c, redirected_tty_write."""
+        target = self.inode.superblock.vfs.console_output()
+        return super().write(data) if target is None else target.write(data)
+
+    def ioctl(self, request: int, argument: int, memory: UserMemory) -> int:
+        """Linux: drivers/tty/tty_io.c, tioccons."""
+        if request != TerminalIoctl.TIOCCONS:
+            return super().ioctl(request, argument, memory)
+        vfs = self.inode.superblock.vfs
+        if not vfs.acting_subject(self.subject).capable(CAP_SYS_ADMIN):
+            raise EPERM
+        vfs.redirect_console(None)
+        return 0
 
     def read(self, length: int) -> bytes:
         return b""

@@ -308,6 +308,9 @@ class LogLinesFile(File):
         """Wherever one reads, it's what hasn't been read."""
         return self.read(length)
 
+    def check_message(self, length: int) -> None:
+        raise EIO
+
     def write(self, data: bytes) -> int:
         """Linux: fs/proc/inode.c, proc_reg_write."""
         raise EIO

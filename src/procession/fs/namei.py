@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from procession.abi.errno import (
+    EAGAIN,
     EBADF,
     EFAULT,
     ELOOP,
@@ -143,7 +144,15 @@ class Walk:
         elif component == b"..":
             self._step_up()
         elif component != b".":
-            self.step_into(look_up_entry(dentry, component), follow)
+            try:
+                entry = look_up_entry(dentry, component)
+            except ENOENT:
+                if self.resolve & RESOLVE_CACHED and not directory.superblock.is_written_back:
+                    # Where all is in memory, nobody remembers what isn't there.
+                    # Linux: fs/libfs.c, simple_lookup.
+                    raise EAGAIN from None
+                raise
+            self.step_into(entry, follow)
 
     def step_into(self, child: Dentry, follow: bool) -> None:
         """Go to `child` of the directory where the walk is, over mounts and links.

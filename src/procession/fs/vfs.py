@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from procession.fs.file_events import FileEvents
     from procession.fs.mounts.namespace import MountNamespace
     from procession.fs.permission import Subject
+    from procession.fs.terminal.tty import TtyFile
     from procession.hardware.physical_memory import PhysicalMemory
 
 
@@ -119,6 +120,7 @@ class Vfs:
         "caller",
         "character_drivers",
         "clock",
+        "console_target",
         "device_gate",
         "file_events",
         "has_directory_notification",
@@ -153,6 +155,8 @@ class Vfs:
         self.character_drivers: dict[int, CharacterDriver] = {}
         # Who is asked before a device is used; None while nobody restricts them.
         self.device_gate: DeviceGate | None = None
+        # The terminal to which output of the console goes (in Linux, redirect).
+        self.console_target: TtyFile | None = None
         self.next_minor = 1
         self.mount_table = MountTable()
         # The POSIX locks that tasks wait for, on whatever file: who waits for whom (in Linux, blocked_hash).
@@ -186,6 +190,23 @@ class Vfs:
         """
         subject = None if self.caller is None else self.caller.acting_subject
         return opener if subject is None else subject
+
+    def console_output(self) -> TtyFile | None:
+        """The terminal to which output of the console goes, as long as nobody hangs it up.
+
+        Linux: drivers/tty/tty_io.c, __tty_hangup.
+        """
+        if self.console_target is not None and self.console_target.is_hung_up:
+            self.redirect_console(None)
+        return self.console_target
+
+    def redirect_console(self, target: TtyFile | None) -> None:
+        """Let the output of the console go to `target`, which is held; None: to the console again."""
+        old, self.console_target = self.console_target, target
+        if target is not None:
+            target.acquire()
+        if old is not None:
+            old.put()
 
     def pseudo_path(self, mount: Mount, name: bytes, inode: Inode) -> Path:
         """The path of a file on a pseudo mount: /proc/PID/fd shows `name`, as in `pipe:[7]`."""

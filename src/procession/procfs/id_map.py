@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, cast
 
-from procession.abi.errno import EACCES, EINVAL
+from procession.abi.errno import EACCES, EINVAL, EPERM
 from procession.abi.open_flags import O_ACCMODE
 from procession.fs.file import O_RDONLY, File
 from procession.kernel.namespaces.id_map import (
@@ -88,6 +88,11 @@ class IdMapInode(ProcFile):
         super().__init__(superblock, number, 0o644)
         self.task = task
         self.kind = KINDS[name]
+
+    def check_write(self) -> None:
+        """Linux: kernel/user_namespace.c, proc_uid_map_write."""
+        if self.kind and not self.task.credentials.user_namespace.level:
+            raise EPERM("the first namespace's ids are fixed")
 
     def open(self, path: Path, flags: int, subject: Subject, progress: object = None) -> File:
         """Linux: fs/proc/base.c, proc_id_map_open, proc_setgroups_open."""

@@ -115,6 +115,12 @@ class ProcFile(ProcInode):
         self.check_open(subject)
         return GeneratedFile(path, flags, subject, self)
 
+    def check_can_write(self) -> None:
+        """Raise EINVAL if there is no way to write it, which comes before all else."""
+
+    def check_write(self) -> None:
+        """Raise what doesn't depend on what is written: asked when that can't be read."""
+
     def check_open(self, subject: Subject) -> None:
         """Refuse to be opened, beyond what the mode says."""
 
@@ -165,6 +171,15 @@ class GeneratedFile(PositionedFile):
     def write_at(self, offset: int, data: bytes) -> int:
         self.source.store(data, self.subject)
         return len(data)
+
+    def check_can_write(self) -> None:
+        super().check_can_write()
+        if isinstance(self.inode, ProcFile):
+            self.inode.check_can_write()
+
+    def check_message(self, length: int) -> None:
+        if isinstance(self.inode, ProcFile):
+            self.inode.check_write()
 
     def seek(self, offset: int, whence: int) -> int:
         """Linux: fs/seq_file.c, seq_lseek."""

@@ -70,6 +70,12 @@ class FramesFile(PositionedFile):
     def mappable(self) -> PageCache | None:
         return refuse_mapping()
 
+    def check_message(self, length: int) -> None:
+        raise EIO("there is nothing to write")
+
+    def write(self, data: bytes) -> int:
+        raise EIO("there is nothing to write")
+
     def write_at(self, offset: int, data: bytes) -> int:
         raise EIO("there is nothing to write")
 

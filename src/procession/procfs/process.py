@@ -26,7 +26,6 @@ from procession.procfs import (
 from procession.procfs.access import has_files, is_dumpable, reader_root, require_inspection
 from procession.procfs.id_map import KINDS, IdMapInode
 from procession.procfs.inode import (
-    FixedPositionFile,
     FreePositionFile,
     ProcDirectory,
     ProcFile,
@@ -77,7 +76,10 @@ COMMON_FILES: dict[bytes, Entry] = {
     b"arch_status": Entry(0o444, process_status.show_processor_status),
     b"cgroup": Entry(0o444, process_status.show_cgroup),
     b"clear_refs": Entry(
-        0o200, process_pages.show_nothing, process_pages.store_clear_refs, opened_as=FixedPositionFile
+        0o200,
+        process_pages.show_nothing,
+        process_pages.store_clear_refs,
+        opened_as=process_pages.ClearRefsFile,
     ),
     b"cmdline": Entry(0o444, process_memory.show_command_line, opened_as=SingleBufferFile),
     b"comm": Entry(0o644, process_settings.show_command_name, process_settings.store_command_name),
@@ -299,6 +301,10 @@ class ProcessFile(ProcFile):
         if self.entry.needs_memory and not has_memory(self.task):
             raise ESRCH(f"process {self.task.tid} has no memory any more")
 
+    def check_can_write(self) -> None:
+        if self.entry.store is None:
+            raise EINVAL(f"{self.name.decode()} can't be written")
+
     def show(self, subject: Subject) -> bytes:
         if self.task.state is TaskState.DEAD:
             raise ESRCH(f"process {self.task.tid} is gone")
@@ -325,6 +331,9 @@ class MemoryInode(ProcFile):
         super().__init__(superblock, number, 0o600 if name == b"mem" else 0o400)
         self.task = task
         self.name = name
+
+    def check_can_write(self) -> None:
+        raise EINVAL(f"{self.name.decode()} can't be written")
 
     def open(self, path: Path, flags: int, subject: Subject, progress: object = None) -> File:
         require_inspection(subject, self.task, attaches=self.name == b"mem")

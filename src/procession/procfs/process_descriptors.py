@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from procession.abi.errno import ENOENT
+from procession.abi.errno import EINVAL, ENOENT
 from procession.fs.dentry import Path
 from procession.fs.file import O_CLOEXEC
 from procession.fs.inode import S_IFLNK, S_IFREG, DirectoryEntry, Inode
@@ -138,6 +138,12 @@ class DescriptorDetails(ProcFile):
         self.task = task
         self.fd = fd
         self.uid, self.gid = task.credentials.euid, task.credentials.egid
+
+    def check_can_write(self) -> None:
+        raise EINVAL("there is nothing to write")
+
+    def store(self, data: bytes, subject: Subject) -> None:
+        self.check_can_write()
 
     def open(self, path: Path, flags: int, subject: Subject, progress: object = None) -> File:
         self.check_open(subject)

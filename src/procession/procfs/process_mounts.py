@@ -96,6 +96,9 @@ class MountsInode(ProcFile):
         self.task = task
         self.name = name
 
+    def check_can_write(self) -> None:
+        raise EINVAL("there is nothing to write")
+
     def open(self, path: Path, flags: int, subject: Subject, progress: object = None) -> File:
         if not has_files(self.task):
             raise EINVAL(f"process {self.task.tid} has no mounts any more")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from procession.abi.errno import EINVAL, ENOENT, EPERM, ESRCH
 from procession.abi.word import pack_array
@@ -20,7 +20,7 @@ from procession.mm.reverse_map import MapCounts
 from procession.mm.user_fault import GUARDED, PROTECTED, mark_of, marked_pages
 from procession.mm.vma import GROWS_DOWN, POLICY_SHIFT, SharedAnonymous
 from procession.procfs.access import may_inspect, reader_root, require_inspection
-from procession.procfs.inode import ProcDirectory
+from procession.procfs.inode import FixedPositionFile, ProcDirectory
 from procession.procfs.magic_link import MagicLink
 from procession.procfs.page_scan import PAGEMAP_SCAN, scan_pages
 from procession.procfs.parse_integer import INT_MAX, INT_MIN, parse_within
@@ -53,6 +53,7 @@ class PageMapFile(PositionedFile):
 
     can_poll = False
     takes_read_flags = False
+    has_write: ClassVar[bool] = False
 
     def __init__(self, path: Path, flags: int, subject: Subject, mm: MemoryDescriptor) -> None:
         super().__init__(path, flags, subject)
@@ -104,6 +105,14 @@ class PageMapFile(PositionedFile):
         system = cast("ProcFileSystem", self.inode.superblock)
         system.kernel.clock.spend(seen_count * SEEN_FRAME_NS)
         return count
+
+
+class ClearRefsFile(FixedPositionFile):
+    """An open /proc/PID/clear_refs, which is only written."""
+
+    __slots__ = ()
+
+    has_read: ClassVar[bool] = False
 
 
 def store_clear_refs(system: ProcFileSystem, task: Task, data: bytes, subject: Subject) -> None:

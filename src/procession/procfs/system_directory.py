@@ -181,6 +181,11 @@ class SystemInode(ProcFile):
             return SystemSequenceFile(path, flags, subject, self)
         return SystemRecordsFile(path, flags, subject, self)
 
+    def check_write(self) -> None:
+        """Linux: fs/proc/inode.c, proc_reg_write."""
+        if self.file.store is None and self.path[0] != b"sys":
+            raise EIO("can't be written")
+
     def changes(self) -> NameChanges | None:
         """What counts how often the parameter has changed; None if nothing does."""
         if self.path[1:] in _COUNTED_NAMES:

@@ -92,7 +92,8 @@ def write(task: Task, fd: Fd, buffer: InBuffer, count: Size) -> int:
     if file is None or not file.is_writable:
         raise EBADF
     if buffer + count > USER_END:
-        raise EFAULT if file.has_write else EINVAL
+        file.check_can_write()
+        raise EFAULT
     io = task.io
     if frame is None:
         io.write_calls += 1
@@ -210,8 +211,7 @@ def write_whole(
     if frame is not None and frame.progress is not None:
         done = frame.progress
     total = source.total
-    if not file.has_write:
-        raise EINVAL
+    file.check_can_write()
     if file.is_seekable:
         verify_area(file, file.position if offset is None else offset, total)
     if file.discards_writes:

@@ -56,8 +56,7 @@ def _import_source(task: Task, file: File, vector: int, count: int) -> UserVecto
     """The buffers of a vectored write. Raises EBADF, EINVAL, EFAULT. Linux: fs/read_write.c, vfs_writev."""
     if not file.is_writable:
         raise EBADF
-    if not file.has_write:
-        raise EINVAL
+    file.check_can_write()
     count_calls(task, writes=1)
     return import_vector(task.mm, vector, count)
 

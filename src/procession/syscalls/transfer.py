@@ -20,7 +20,7 @@ from procession.abi.errno import (
 )
 from procession.abi.splice import SpliceFlag
 from procession.abi.structure import I64
-from procession.fs.file import O_APPEND, O_NONBLOCK, SEEK_CUR, File, verify_area
+from procession.fs.file import MAXIMUM_SIZE, O_APPEND, O_NONBLOCK, SEEK_CUR, File, verify_area
 from procession.fs.file_events import note_access, note_modification
 from procession.fs.host_stream import InputFile, OutputFile, StreamInode
 from procession.fs.pipe import PipeFile
@@ -233,6 +233,10 @@ def copy_file_range(
     if limit != RLIM_INFINITY:
         # Even if there is nothing to copy.
         count = limited_count(task, target_start, count, limit)
+    if count and target_start >= 0:
+        if target_start >= MAXIMUM_SIZE:
+            raise EFBIG("past the end of any file")
+        count = min(count, MAXIMUM_SIZE - target_start)
     if source.inode is target.inode and start < target_start + count and target_start < start + count:
         raise EINVAL("the ranges overlap")
     if start < 0 or target_start < 0:

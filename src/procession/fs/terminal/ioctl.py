@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EINTR, EINVAL, EIO, ENOTTY, EPERM
+from procession.abi.device_numbers import encode_device
+from procession.abi.errno import EBADF, EBUSY, EINTR, EINVAL, EIO, ENOTTY, EPERM
 from procession.abi.ioctls import TerminalIoctl
 from procession.abi.termios import FlowAction, FlushQueue, Termio, Termios, Termios2, Winsize
 from procession.abi.word import pack_u8, pack_u32
@@ -333,12 +334,27 @@ def _signal(file: TtyFile, argument: int, memory: UserMemory) -> int:
     return 0
 
 
+_CONSOLE_DEVICE = encode_device(5, 1)
+
+
 def _redirect_console(file: TtyFile, argument: int, memory: UserMemory) -> int:
-    """There is no console whose output could go elsewhere."""
+    """What is written to the console goes to this terminal from now on.
+
+    Linux: drivers/tty/tty_io.c, tioccons.
+    """
     if file.tty.pair is not file.tty:
-        raise EINVAL
+        raise EINVAL("a master")
     if not file.tty.jobs.capable(CAP_SYS_ADMIN):
         raise EPERM
+    vfs = file.inode.superblock.vfs
+    if file.inode.rdev == _CONSOLE_DEVICE:
+        vfs.redirect_console(None)
+        return 0
+    if not file.is_writable:
+        raise EBADF
+    if vfs.console_output() is not None:
+        raise EBUSY("another terminal has it")
+    vfs.redirect_console(file)
     return 0
 
 
