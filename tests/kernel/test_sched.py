@@ -44,7 +44,7 @@ class Race:
         set_scheduling(self.machine.init, task, SchedulingChange(number, priority, 0, resets_on_fork=False))
         return task
 
-    def hog(self, *before: Step, units: int = 2_500) -> Task:
+    def hog(self, *before: Step, units: int = 10_000) -> Task:
         """A task that computes for ever, after `before`."""
         return self.start(*before, *forever(Work(units)))
 
