@@ -72,6 +72,7 @@ NEEDS_ROOT = {
     "sysv_shm",
     "taskstats",
     "tcp_repair",
+    "tap_filter",
     "tun",
     "user_count",
     "user_namespace",

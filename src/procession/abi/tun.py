@@ -81,6 +81,17 @@ class TunPi(Structure):
     proto: U16 = 0
 
 
+TUN_FLT_ALLMULTI = 0x0001
+"""Of a struct tun_filter: frames for any group are wanted."""
+
+
+class TunFilter(Structure):
+    """struct tun_filter: `count` addresses follow."""
+
+    flags: U16 = 0
+    count: U16 = 0
+
+
 class TunAttribute(IntEnum):
     """What rtnetlink tells of a tun."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from procession.abi.bpf import BpfClass, BpfMode, BpfSize, SockFilter
 from procession.abi.errno import EINVAL, ENOENT, ENOMEM, EPERM
@@ -14,6 +14,7 @@ from procession.hardware.physical_memory import OutOfFrames
 from procession.net.bpf import START, Program, Suspension, check_program, run
 
 if TYPE_CHECKING:
+    from procession.net.network import Network
     from procession.net.socket import Socket
 
 _SO_LOCK_FILTER = int(SocketOption.SO_LOCK_FILTER)
@@ -27,6 +28,12 @@ _WORD = 0xFFFFFFFF
 _LDX = int(BpfClass.BPF_LDX)
 _ABSOLUTE, _INDIRECT, _LENGTH = int(BpfMode.BPF_ABS), int(BpfMode.BPF_IND), int(BpfMode.BPF_LEN)
 _NO_WORDS: tuple[int, ...] = ()
+
+
+class Filtered(Protocol):
+    """What gets packets that a program has let through: a socket, or a tap's queue."""
+
+    network: Network
 
 
 class FilteredPacket(NamedTuple):
@@ -84,7 +91,7 @@ def drop_filter(socket: Socket) -> None:
     socket.filter = None
 
 
-def charge_program(socket: Socket, program: Program | None, *, instead_of: Program | None) -> None:
+def charge_program(socket: Filtered, program: Program | None, *, instead_of: Program | None) -> None:
     """Charge `socket` for a program in place of another, which is charged no more. Raises ENOMEM, nothing
     changed.
     """
@@ -133,7 +140,7 @@ def accepted_bytes(socket: Socket, packet: FilteredPacket) -> int:
     return run_program(socket, program, packet)
 
 
-def run_program(socket: Socket, program: Program, packet: FilteredPacket) -> int:
+def run_program(socket: Filtered, program: Program, packet: FilteredPacket) -> int:
     """What a program returns for a packet: 0 where it looks beyond its end."""
     state = START
     clock = socket.network.host.clock
@@ -149,7 +156,7 @@ def run_program(socket: Socket, program: Program, packet: FilteredPacket) -> int
         state = after
 
 
-def _load(socket: Socket, packet: FilteredPacket, program: Program, at: Suspension) -> Suspension | None:
+def _load(socket: Filtered, packet: FilteredPacket, program: Program, at: Suspension) -> Suspension | None:
     """Where the program stands after a load; None for one beyond the packet."""
     code, _, _, operand = program[at.position]
     a, x = at.a, at.x
@@ -196,7 +203,7 @@ def _bytes_at(packet: FilteredPacket, offset: int, width: int) -> int | None:
     return int.from_bytes(data[offset : offset + width], "big")
 
 
-def _ancillary(socket: Socket, packet: FilteredPacket, which: int, at: Suspension) -> int:
+def _ancillary(socket: Filtered, packet: FilteredPacket, which: int, at: Suspension) -> int:
     """What isn't in the packet (SKF_AD_*); of most there is nothing to say here."""
     if which == _RANDOM:
         return int.from_bytes(socket.network.host.random_bytes(4), "little")

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from procession.abi.bpf import SockFprog
 from procession.abi.errno import E2BIG, EBUSY, EINVAL
 from procession.abi.interface import InterfaceFlag
 from procession.abi.tun import TunFlag
 from procession.net.link.interface import IFF_MULTICAST, IFF_NOARP, TUN
 from procession.net.link_change import delete_interface, make_interface, set_carrier
+from procession.net.tun.filter import accepted_part
 
 if TYPE_CHECKING:
     from procession.net.link.interface import Interface
     from procession.net.network import Network
     from procession.net.tun.file import TunFile
+    from procession.net.tun.filter import DestinationFilter
 
 IS_TAP = int(TunFlag.IFF_TAP)
 KIND_FLAGS = int(TunFlag.IFF_TUN | TunFlag.IFF_TAP)
@@ -40,14 +43,19 @@ class TunDevice:
     `flags` are IFF_TUN or IFF_TAP, the features that were asked for, and IFF_PERSIST. `owner_uid` and
     `owner_gid` are who may attach, None for anybody. `files` get its packets, `detached` are those that don't
     at the moment (TUNSETQUEUE). `offload_bytes` is how long the header of offloading is with IFF_VNET_HDR.
+    `destinations` say which frames are to be read, None for all; `asked_program` is the struct sock_fprog of
+    the last TUNATTACHFILTER. `is_little_endian` is kept for who asks.
     """
 
     __slots__ = (
+        "asked_program",
+        "destinations",
         "detached",
         "files",
         "flags",
         "has_carrier",
         "interface",
+        "is_little_endian",
         "offload_bytes",
         "owner_gid",
         "owner_uid",
@@ -64,6 +72,9 @@ class TunDevice:
         self.has_carrier = True
         self.offload_bytes = OFFLOAD_HEADER_BYTES
         self.send_room = 0x7FFFFFFF
+        self.destinations: DestinationFilter | None = None
+        self.asked_program = bytes(SockFprog.SIZE)
+        self.is_little_endian = False
 
     @property
     def is_tap(self) -> bool:
@@ -125,7 +136,9 @@ class TunDevice:
             interface.drop_count += 1
             return
         file = files[_hash_of(whole) % len(files)] if len(files) > 1 else files[0]
-        if not file.keep(header + whole if self.is_tap else whole, header[-2:], interface.queue_length):
+        if self.is_tap:
+            whole = accepted_part(self, file, header + whole)
+        if not whole or not file.keep(whole, header[-2:], interface.queue_length):
             interface.drop_count += 1
 
 

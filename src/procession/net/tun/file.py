@@ -14,12 +14,14 @@ from procession.fs.wait_queue import Sleep, WaitQueue
 from procession.net.buffer_charge import packet_charge
 from procession.net.internet.frame import HEADER_BYTES, bring_in
 from procession.net.tun.device import HAS_OFFLOAD_HEADER, NO_INFORMATION, OFFLOAD_HEADER_BYTES
+from procession.net.tun.filter import set_program
 from procession.net.tun.requests import handle_request
 
 if TYPE_CHECKING:
     from procession.fs.dentry import Path
     from procession.fs.file import UserMemory
     from procession.fs.permission import Subject
+    from procession.net.bpf import Program
     from procession.net.host import Identity
     from procession.net.network import Network
     from procession.net.tun.device import TunDevice
@@ -42,10 +44,10 @@ class TunFile(File):
     """An open /dev/net/tun (Linux: drivers/net/tun.c, struct tun_file).
 
     `network` is where it makes interfaces, `device` what it is attached to, `wanted_index` what the next
-    one's index shall be. `packets` wait to be read.
+    one's index shall be. `packets` wait to be read; `filter` is the program that let them through, if any.
     """
 
-    __slots__ = ("device", "network", "packets", "read_queue", "wanted_index")
+    __slots__ = ("device", "filter", "network", "packets", "read_queue", "wanted_index")
 
     knows_async = True
     takes_offset: ClassVar[bool] = True
@@ -56,12 +58,14 @@ class TunFile(File):
         super().__init__(path, flags, subject)
         self.network = network
         self.device: TunDevice | None = None
+        self.filter: Program | None = None
         self.wanted_index = 0
         self.packets: deque[WaitingPacket] = deque()
         self.read_queue = WaitQueue(POLLIN)
 
     def release(self) -> None:
         self.forget_packets()
+        set_program(self, None)
         if self.device is not None:
             self.device.detach(self)
 

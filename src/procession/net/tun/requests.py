@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from procession.abi.capability import Capability
@@ -21,6 +22,7 @@ from procession.net.tun.device import (
     TunDevice,
     new_device,
 )
+from procession.net.tun.filter import attach_program, detach_program, set_destinations
 
 if TYPE_CHECKING:
     from procession.fs.file import UserMemory
@@ -173,28 +175,66 @@ def _change(
             raise EINVAL("hardware of another type")
         set_hardware_address(interface, address)
     elif request in _NUMBERS_TOLD:
-        number = device.send_room if request == TunIoctl.TUNGETSNDBUF else device.offload_bytes
-        memory.write(argument, pack_u32(number))
+        memory.write(argument, pack_u32(_NUMBERS_TOLD[request](device)))
     elif request in _NUMBERS_SET:
         _set_number(device, request, _INT.unpack(memory.read(argument, 4))[0])
     elif request == TunIoctl.TUNGETDEVNETNS:
         if not file.credentials.ns_capable(interface.network.owner, _CAP_NET_ADMIN):
             raise EPERM("CAP_NET_ADMIN is needed")
         return interface.network.host.open_network(interface.network)
+    elif request in _FILTER_REQUESTS:
+        return _filter(device, request, argument, memory)
     elif request not in (TunIoctl.TUNSETNOCSUM, TunIoctl.TUNSETDEBUG):
         raise EINVAL("no such request")
     return 0
 
 
-_NUMBERS_TOLD = frozenset((int(TunIoctl.TUNGETSNDBUF), int(TunIoctl.TUNGETVNETHDRSZ)))
+_NUMBERS_TOLD: dict[int, Callable[[TunDevice], int]] = {
+    int(TunIoctl.TUNGETSNDBUF): lambda device: device.send_room,
+    int(TunIoctl.TUNGETVNETHDRSZ): lambda device: device.offload_bytes,
+    int(TunIoctl.TUNGETVNETLE): lambda device: int(device.is_little_endian),
+}
 _NUMBERS_SET = frozenset(
-    (int(TunIoctl.TUNSETSNDBUF), int(TunIoctl.TUNSETVNETHDRSZ), int(TunIoctl.TUNSETCARRIER))
+    map(
+        int,
+        (
+            *(TunIoctl.TUNSETSNDBUF, TunIoctl.TUNSETVNETHDRSZ, TunIoctl.TUNSETVNETLE),
+            TunIoctl.TUNSETCARRIER,
+        ),
+    )
 )
+_FILTER_REQUESTS = frozenset(
+    map(
+        int,
+        (
+            *(TunIoctl.TUNSETTXFILTER, TunIoctl.TUNATTACHFILTER, TunIoctl.TUNDETACHFILTER),
+            TunIoctl.TUNGETFILTER,
+        ),
+    )
+)
+
+
+def _filter(device: TunDevice, request: int, argument: int, memory: UserMemory) -> int:
+    """What frames are read from a tap."""
+    if not device.is_tap:
+        raise EINVAL("packets without frames aren't filtered")
+    if request == TunIoctl.TUNSETTXFILTER:
+        return set_destinations(device, argument, memory)
+    if request == TunIoctl.TUNATTACHFILTER:
+        attach_program(device, argument, memory)
+    elif request == TunIoctl.TUNDETACHFILTER:
+        detach_program(device)
+    else:
+        memory.write(argument, device.asked_program)
+    return 0
 
 
 def _set_number(device: TunDevice, request: int, number: int) -> None:
     if request == TunIoctl.TUNSETCARRIER:
         set_carrier(device.interface, device, has_carrier=bool(number))
+    elif request == TunIoctl.TUNSETVNETLE:
+        # Nothing follows: the machine is little-endian itself.
+        device.is_little_endian = bool(number)
     elif request == TunIoctl.TUNSETSNDBUF:
         if number <= 0:
             raise EINVAL("no room")
