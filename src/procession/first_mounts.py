@@ -91,6 +91,7 @@ def mount_first(
     vfs = Vfs(kernel.memory, kernel.clock, kernel)
     vfs.caller = vfs.init_user_namespace.caller = kernel
     kernel.vfs = vfs
+    vfs.accounts.caller = kernel
     vfs.log.append(KERN_NOTICE, b"Linux version %s (Procession)" % RELEASE)
     set_first_limits(vfs.init_user_namespace, vfs.memory.frame_count)
     kernel.init_pid_namespace = PidNamespace(vfs.namespaces, vfs.init_user_namespace, None, PID_NUMBER)

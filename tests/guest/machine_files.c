@@ -74,6 +74,29 @@ TEST(settings)
 	CHECK_ERRNO(write_text("/proc/sys/vm/swappiness", "201"), EINVAL);
 	CHECK_ERRNO(write_text("/proc/sys/vm/swappiness", "-1"), EINVAL);
 	CHECK_ERRNO(write_text("/proc/sys/kernel/panic", "x"), EINVAL);
+	set_as_it_is("/proc/sys/fs/file-max");
+	set_as_it_is("/proc/sys/fs/epoll/max_user_watches");
+	set_as_it_is("/proc/sys/vm/oom_kill_allocating_task");
+	CHECK_ERRNO(write_text("/proc/sys/fs/file-max", "-1"), EINVAL);
+	CHECK_ERRNO(write_text("/proc/sys/fs/file-max", "9223372036854775808"), EINVAL);
+	CHECK_ERRNO(write_text("/proc/sys/fs/epoll/max_user_watches", "-1"), EINVAL);
+	CHECK_ERRNO(write_text("/proc/sys/vm/oom_kill_allocating_task", "99999999999"), EINVAL);
+	CHECK_ERRNO(write_text("/proc/sys/kernel/panic", "99999999999"), EINVAL);
+}
+
+TEST(names_and_inodes)
+{
+	long numbers[7];
+
+	CHECK_EQ(sscanf(contents("/proc/sys/fs/inode-nr"), "%ld %ld", &numbers[0], &numbers[1]), 2);
+	CHECK(numbers[0] > 0 && numbers[1] >= 0);
+	CHECK_EQ(sscanf(contents("/proc/sys/fs/inode-state"), "%ld %ld %ld %ld %ld %ld %ld", &numbers[0], &numbers[1],
+			&numbers[2], &numbers[3], &numbers[4], &numbers[5], &numbers[6]),
+		 7);
+	CHECK_EQ(sscanf(contents("/proc/sys/fs/dentry-state"), "%ld %ld %ld %ld %ld %ld", &numbers[0], &numbers[1],
+			&numbers[2], &numbers[3], &numbers[4], &numbers[5]),
+		 6);
+	CHECK(numbers[0] > 0 && numbers[2] == 45 && numbers[5] == 0);
 }
 
 /* Nothing is dropped here: the machine is others' too. */

@@ -67,6 +67,18 @@ class TestVictim:
         assert machine.outcome(small) == ENDED
         assert machine.outcome(never) != ENDED
 
+    def test_is_who_asks_if_that_is_wanted(self, machine: ConductedMachine) -> None:
+        kernel = machine.kernel
+        large, asking = process(machine, 30), process(machine, 5)
+        kernel.oom_kill_allocating_task = 1
+        exhaust(machine)
+        kernel.current = asking
+        out_of_memory(kernel)
+        kernel.current = None
+        machine.settle()
+        assert machine.outcome(asking) == ENDED
+        assert machine.outcome(large) != ENDED
+
     def test_is_never_init_while_there_is_another(self, machine: ConductedMachine) -> None:
         machine.init.mm.resident_pages += 1000
         task = process(machine)

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from procession.abi.errno import EACCES, EINVAL, EIO, ENOENT, EPERM
+from procession.abi.errno import EACCES, EINVAL, EIO, ENFILE, ENOENT, ENOSPC, EPERM
 from procession.fs import namei, opening
 from procession.fs.dentry import Path as Place
+from procession.fs.epoll import EpollFile
+from procession.fs.eventfd import EventFile
 from procession.fs.file import O_RDWR
 from procession.fs.pipe import pipe_file_system
 from procession.hardware.kernel_memory import IPC
@@ -199,6 +201,37 @@ def test_a_parameter_without_write_permission_refuses_even_root(proc: Proc) -> N
     proc.task.credentials = proc.task.credentials.for_user(1000, 1000)
     with pytest.raises(EACCES):
         proc.write("sys/kernel/hostname", b"x")
+
+
+def test_how_many_files_there_may_be_is_set(proc: Proc) -> None:
+    accounts = proc.kernel.vfs.accounts
+    proc.kernel.current = proc.task
+    proc.write("sys/fs/file-max", b"%d" % accounts.file_count)
+    assert proc.read("sys/fs/file-nr").split() == [
+        b"%d" % (accounts.file_count + 1),
+        b"0",
+        b"%d" % accounts.file_max,
+    ]
+    # Who administers the machine has more.
+    accounts.check_files()
+    proc.task.credentials = proc.task.credentials.for_user(1000, 1000)
+    with pytest.raises(ENFILE):
+        accounts.check_files()
+    with pytest.raises(ENFILE):
+        proc.open("uptime")
+    assert proc.kernel.vfs.accounts.file_count == accounts.file_max
+    accounts.file_max += 1
+    proc.open("uptime").release_if_unheld()
+
+
+def test_how_much_epoll_watches_is_set(proc: Proc) -> None:
+    proc.write("sys/fs/epoll/max_user_watches", b"1")
+    assert proc.read("sys/fs/epoll/max_user_watches") == b"1\n"
+    instance = EpollFile(proc.kernel.vfs, proc.task.credentials)
+    watched = EventFile(proc.kernel.vfs, 0, 0, proc.task.credentials, is_semaphore=False)
+    instance.add(watched, 0, 1, 0)
+    with pytest.raises(ENOSPC):
+        instance.add(watched, 1, 1, 0)
 
 
 def test_a_system_file_takes_no_writing(proc: Proc) -> None:

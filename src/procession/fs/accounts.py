@@ -10,6 +10,7 @@ from collections import deque
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from procession.abi.capability import Capability
 from procession.abi.errno import ENFILE, ENOLCK, ENOSPC
 from procession.hardware.kernel_memory import (
     ABSENT_NAME,
@@ -31,10 +32,12 @@ if TYPE_CHECKING:
     from procession.fs.dentry import Dentry
     from procession.fs.eventfd import EventFile
     from procession.fs.file import DirectoryFile
+    from procession.fs.vfs import Caller
     from procession.hardware.frame_owner import FrameOwner
     from procession.hardware.kernel_memory import KernelMemory
 
 MINIMUM_INODES = 65_536
+_CAP_SYS_ADMIN = int(Capability.CAP_SYS_ADMIN)
 FILES_LIMIT = 65_536
 MOUNTS_LIMIT = 100_000
 LOCKS_LIMIT = 65_536
@@ -74,7 +77,9 @@ class FileAccounts:
         "aio_requests",
         "aio_signals",
         "account",
+        "caller",
         "file_count",
+        "file_max",
         "inode_count",
         "listed_count",
         "listings",
@@ -97,6 +102,9 @@ class FileAccounts:
         self.maximum_inodes = max(memory_bytes >> 12, MINIMUM_INODES)
         self.file_count = 0
         self.maximum_files = FILES_LIMIT
+        # fs.file-max, which counts for those who don't administer the machine; and who asks for a file.
+        self.file_max = (1 << 63) - 1
+        self.caller: Caller | None = None
         self.mount_count = 0
         self.lock_count = 0
         self.text_bytes = 0
@@ -128,9 +136,17 @@ class FileAccounts:
 
     def check_files(self, count: int = 1) -> None:
         """Raise ENFILE unless `count` more files may be open, and OutOfFrames without memory for them."""
-        if self.file_count + count > self.maximum_files:
-            raise ENFILE
+        self._check_file_count(self.file_count + count)
         self._check_room(count * _FILE_ROOM_BYTES)
+
+    def _check_file_count(self, count: int) -> None:
+        """Raise ENFILE if that is too many. Linux: fs/file_table.c, alloc_empty_file."""
+        if count > self.maximum_files:
+            raise ENFILE
+        if count > self.file_max:
+            subject = None if self.caller is None else self.caller.acting_subject
+            if subject is not None and not subject.capable(_CAP_SYS_ADMIN):
+                raise ENFILE("over fs.file-max")
 
     def _check_room(self, size: int) -> None:
         """Raise OutOfFrames unless `size` bytes can be charged afterwards."""
@@ -139,8 +155,7 @@ class FileAccounts:
 
     def add_file(self) -> None:
         """One more open file. Raises ENFILE, OutOfFrames. Linux: fs/file_table.c, alloc_empty_file."""
-        if self.file_count >= self.maximum_files:
-            raise ENFILE
+        self._check_file_count(self.file_count + 1)
         self.account.charge(FILE, FILE_BYTES)
         self.file_count += 1
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from procession.fs.dentry import Path
     from procession.fs.vfs import Vfs
 
+_BYTES_FOR_A_WATCH = 200
 ANON_INODE_FS_MAGIC = int(Magic.ANON_INODE_FS_MAGIC)
 
 
@@ -41,10 +42,10 @@ class AnonymousInodes(Superblock):
     """The file system of that inode, and what such files count (Linux: fs/anon_inodes.c).
 
     `eventfd_numbers` gives the ids of the eventfds, `epoll_watches` the number of files watched by epoll
-    instances of each user.
+    instances of each user, of which there may be `maximum_epoll_watches` (fs.epoll.max_user_watches).
     """
 
-    __slots__ = ("epoll_watches", "eventfd_numbers", "inode", "mount")
+    __slots__ = ("epoll_watches", "eventfd_numbers", "inode", "maximum_epoll_watches", "mount")
 
     forbids_execution: ClassVar[bool] = True
 
@@ -57,6 +58,8 @@ class AnonymousInodes(Superblock):
         self.mount = Mount(self)
         self.eventfd_numbers = Numbers(0)
         self.epoll_watches: dict[int, int] = {}
+        # A twenty-fifth of the memory. Linux: fs/eventpoll.c, eventpoll_init.
+        self.maximum_epoll_watches = (vfs.memory.frame_count << 12) // 25 // _BYTES_FOR_A_WATCH
 
 
 def anonymous_inodes(vfs: Vfs) -> AnonymousInodes:

@@ -32,7 +32,6 @@ _ALLOWED_WITH_EXCLUSIVE = POLLIN | POLLOUT | POLLERR | POLLHUP | EPOLLWAKEUP | E
 MAXIMUM_NESTING = 4
 # How many instances may hear of one file through how many others (Linux: fs/eventpoll.c, path_limits).
 _PATH_LIMITS = (1000, 500, 100, 50, 10)
-_BYTES_FOR_A_WATCH = 200
 _POLLING = Words("<IHBB")
 """How long to poll a network device busily, in microseconds, for how many packets, and whether rather than be
 interrupted (Linux: include/uapi/linux/eventpoll.h, struct epoll_params)."""
@@ -229,7 +228,7 @@ class EpollFile(File):
         system = anonymous_inodes(self.inode.superblock.vfs)
         user_id = self.subject.fsuid
         count = system.epoll_watches.get(user_id, 0) + change
-        if change > 0 and count > system.memory.frame_count * 4096 // 25 // _BYTES_FOR_A_WATCH:
+        if change > 0 and count > system.maximum_epoll_watches:
             raise ENOSPC("over /proc/sys/fs/epoll/max_user_watches")
         if change > 0:
             system.memory.account.charge(WATCH, WATCH_BYTES)

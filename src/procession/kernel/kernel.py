@@ -96,6 +96,7 @@ class Kernel:
         "nr_open",
         "observer",
         "oom_kill_count",
+        "oom_kill_allocating_task",
         "oom_victim",
         "pages_over_high",
         "panic_timeout_s",
@@ -194,6 +195,7 @@ class Kernel:
         self.pages_over_high = 0
         # Whom the OOM killer killed last: until that one has ended it kills nobody else.
         self.oom_victim: ThreadGroup | None = None
+        self.oom_kill_allocating_task = 0
         # How often each was called; all numbers from the end of the table on count as one.
         self.unknown_calls: dict[int, int] = {}
         # The page of the vDSO, made for the first program.

@@ -100,6 +100,11 @@ def out_of_memory(kernel: Kernel) -> None:
         return
     if domain is None and _drop_pages(kernel):
         return
+    current = kernel.current
+    is_callers_turn = kernel.oom_kill_allocating_task and domain is None
+    if is_callers_turn and current is not None and _may_kill(kernel, current):
+        _kill_process(kernel, current)
+        return
     victim: Task | None = None
     worst = 0
     total_pages = kernel.memory.frame_count
@@ -126,6 +131,15 @@ def out_of_memory(kernel: Kernel) -> None:
         return
     _kill_process(kernel, victim)
     _kill_group(kernel, victim, domain)
+
+
+def _may_kill(kernel: Kernel, task: Task) -> bool:
+    """Whether the one who asks for memory may be killed for it (vm.oom_kill_allocating_task)."""
+    return (
+        task.group is not kernel.init
+        and task.group.oom_score_adj != _NEVER
+        and _living_thread(task.group) is not None
+    )
 
 
 def _is_within(task: Task, domain: MemoryCounter | None) -> bool:

@@ -33,3 +33,14 @@ def parse_within(data: bytes, least: int, most: int) -> int:
     if not least <= value <= most:
         raise ERANGE(f"not within {least} and {most}")
     return value
+
+
+def parse_parameter(data: bytes, least: int = INT_MIN, most: int = INT_MAX) -> int:
+    """As `parse_integer`, and EINVAL for a number that the kernel's parameter can't have.
+
+    Linux: kernel/sysctl.c, do_proc_dointvec_conv.
+    """
+    value = parse_integer(data)
+    if not least <= value <= most:
+        raise EINVAL(f"not within {least} and {most}")
+    return value

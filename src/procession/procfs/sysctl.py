@@ -16,11 +16,12 @@ from procession.kernel.uuid import random_uuid, uuid_text
 from procession.mm.address_space import DUMPABLE, DUMPABLE_BY_ROOT, UNDUMPABLE
 from procession.mm.gap_index import MMAP_MINIMUM
 from procession.procfs.parse_integer import INT_MAX, INT_MIN, parse_integer
+from procession.procfs.sysctl_files import FILES_SYSCTLS
 from procession.procfs.sysctl_inotify import INOTIFY_SYSCTLS
 from procession.procfs.sysctl_ipc import IPC_SYSCTLS, MQUEUE_SYSCTLS
 from procession.procfs.sysctl_keys import KEY_SYSCTLS
 from procession.procfs.sysctl_log import LOG_SYSCTLS
-from procession.procfs.sysctl_machine import DROP_CACHES, FILE_COUNT, PANIC, SWAPPINESS
+from procession.procfs.sysctl_machine import DROP_CACHES, FILE_COUNT, OOM_CHOICE, PANIC, SWAPPINESS
 from procession.procfs.sysctl_memfd import show_memfd_noexec, store_memfd_noexec
 from procession.procfs.sysctl_mount import MOUNT_MAXIMUM
 from procession.procfs.sysctl_overcommit import OVERCOMMIT_SYSCTLS
@@ -260,11 +261,6 @@ def show_entropy(kernel: Kernel) -> bytes:
     return b"256\n"
 
 
-def show_file_max(kernel: Kernel) -> bytes:
-    """fs.file-max: no limit for the whole machine."""
-    return number_line((1 << 63) - 1)
-
-
 def show_nr_open(kernel: Kernel) -> bytes:
     """fs.nr_open: the largest limit on a process's descriptors."""
     return number_line(kernel.nr_open)
@@ -367,11 +363,11 @@ SYSCTL_TREE: SystemTree = {
     b"dev": {b"tty": {b"legacy_tiocsti": SystemFile(0o644, show_legacy_typing, store_legacy_typing)}},
     b"fs": {
         **PROTECTION_SYSCTLS,
+        **FILES_SYSCTLS,
         b"aio-max-nr": SystemFile(0o644, show_aio_maximum, store_aio_maximum),
         b"aio-nr": SystemFile(0o444, show_aio_count),
         b"binfmt_misc": {},
         b"file-nr": FILE_COUNT,
-        b"file-max": SystemFile(0o444, show_file_max),
         b"inotify": INOTIFY_SYSCTLS,
         b"mqueue": MQUEUE_SYSCTLS,
         b"mount-max": MOUNT_MAXIMUM,
@@ -432,6 +428,7 @@ SYSCTL_TREE: SystemTree = {
         b"drop_caches": DROP_CACHES,
         b"max_map_count": SystemFile(0o644, show_max_map_count, store_max_map_count),
         b"memfd_noexec": SystemFile(0o644, show_memfd_noexec, store_memfd_noexec),
+        b"oom_kill_allocating_task": OOM_CHOICE,
         b"mmap_min_addr": SystemFile(0o444, show_mmap_min_addr),
         b"swappiness": SWAPPINESS,
         b"unprivileged_userfaultfd": SystemFile(

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EINVAL
 from procession.mm.reclaim import PageReclaimer
-from procession.procfs.parse_integer import INT_MAX, INT_MIN, parse_within
+from procession.procfs.parse_integer import parse_parameter
 from procession.procfs.system_directory import SystemFile
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
 
-_FILE_MAXIMUM = (1 << 63) - 1
 _MOST_SWAPPINESS = 200
 _MOST_DROPPED, _DROPS_PAGES, _DROPS_NAMES = 4, 1, 2
 
@@ -22,7 +20,7 @@ def _show_file_count(kernel: Kernel) -> bytes:
 
     Linux: fs/file_table.c, proc_nr_files.
     """
-    return b"%d\t0\t%d\n" % (kernel.vfs.accounts.file_count, _FILE_MAXIMUM)
+    return b"%d\t0\t%d\n" % (kernel.vfs.accounts.file_count, kernel.vfs.accounts.file_max)
 
 
 def _show_panic(kernel: Kernel) -> bytes:
@@ -34,7 +32,7 @@ def _store_panic(kernel: Kernel, data: bytes) -> None:
 
     Linux: kernel/panic.c, kern_panic_table.
     """
-    kernel.panic_timeout_s = parse_within(data, INT_MIN, INT_MAX)
+    kernel.panic_timeout_s = parse_parameter(data)
 
 
 def _show_swappiness(kernel: Kernel) -> bytes:
@@ -46,10 +44,7 @@ def _store_swappiness(kernel: Kernel, data: bytes) -> None:
 
     Linux: mm/vmscan.c, vm_swappiness.
     """
-    value = parse_within(data, INT_MIN, INT_MAX)
-    if not 0 <= value <= _MOST_SWAPPINESS:
-        raise EINVAL("0 to 200")
-    kernel.swappiness = value
+    kernel.swappiness = parse_parameter(data, 0, _MOST_SWAPPINESS)
 
 
 def _show_nothing(kernel: Kernel) -> bytes:
@@ -61,9 +56,7 @@ def _store_drop(kernel: Kernel, data: bytes) -> None:
     """vm.drop_caches: forget pages of files (1), names that were looked up in vain (2), or both; 4 says that
     this isn't to be logged. Linux: fs/drop_caches.c, drop_caches_sysctl_handler.
     """
-    value = parse_within(data, INT_MIN, INT_MAX)
-    if not 1 <= value <= _MOST_DROPPED:
-        raise EINVAL("1 to 4")
+    value = parse_parameter(data, 1, _MOST_DROPPED)
     reclaimer = kernel.memory.reclaimer
     if value & _DROPS_PAGES and isinstance(reclaimer, PageReclaimer):
         reclaimer.drop_unmapped(kernel.memory)
@@ -73,6 +66,16 @@ def _store_drop(kernel: Kernel, data: bytes) -> None:
         accounts.forget_absent()
 
 
+def _show_oom_choice(kernel: Kernel) -> bytes:
+    return b"%d\n" % kernel.oom_kill_allocating_task
+
+
+def _store_oom_choice(kernel: Kernel, data: bytes) -> None:
+    """vm.oom_kill_allocating_task: whether who asks for memory is killed, not who has most."""
+    kernel.oom_kill_allocating_task = parse_parameter(data)
+
+
+OOM_CHOICE = SystemFile(0o644, _show_oom_choice, _store_oom_choice)
 DROP_CACHES = SystemFile(0o200, _show_nothing, _store_drop)
 FILE_COUNT = SystemFile(0o444, _show_file_count)
 PANIC = SystemFile(0o644, _show_panic, _store_panic)
