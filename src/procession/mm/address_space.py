@@ -422,6 +422,29 @@ class MemoryDescriptor(AreaMap):
             area.flags |= MERGEABLE
         return self.insert(area)
 
+    def map_row(self, areas: list[VirtualMemoryArea]) -> bool:
+        """As `map` of each of these, which follow one another where there is nothing.
+
+        Returns False, nothing done, where they have to be looked at one by one. Raises ENOMEM, OutOfFrames.
+        """
+        soft = self.limits.soft
+        if (
+            soft[RLIMIT_AS] != RLIM_INFINITY
+            or soft[RLIMIT_DATA] != RLIM_INFINITY
+            or self.areas.length + len(areas) > self.memory.maximum_areas
+            or self.inherited_flags & MERGES_ANY
+        ):
+            return False
+        for area in areas:
+            if area.is_data:
+                check_commit(self, area.size >> PAGE_SHIFT)
+        self.area_list.check_room(len(areas))
+        if not self.insert_row(areas):
+            return False
+        for area in areas:
+            area.acquire()
+        return True
+
     def place(self, address: int, length: int, *, is_fixed: bool, must_be_free: bool = False) -> int:
         """Where a new mapping goes. Raises EINVAL, ENOMEM, EEXIST. Linux: mm/mmap.c, __get_unmapped_area."""
         if not is_fixed:

@@ -70,8 +70,8 @@ class AreaList:
             self.account.uncharge(AREA, -change * AREA_BYTES)
         self.charged_count += change
 
-    def check_room(self) -> None:
-        """Raise OutOfFrames unless there may be a few areas more."""
+    def check_room(self, count: int = 0) -> None:
+        """Raise OutOfFrames unless there may be `count` areas more, and a few."""
         account = self.account
-        if not account.can_charge(_FEW_AREAS_BYTES):
+        if not account.can_charge(_FEW_AREAS_BYTES + count * AREA_BYTES):
             account.memory.refuse()

@@ -11,6 +11,7 @@ from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PhysicalMemory
 from procession.hardware.translation.layout import RESERVED
 from procession.mm.area_list import AreaList
+from procession.mm.area_sequence import LONGEST_ROW
 from procession.mm.gap_index import FEWEST_AREAS, MMAP_MINIMUM, GapIndex
 from procession.mm.page_tables import PageTables
 from procession.mm.vma import VirtualMemoryArea
@@ -197,6 +198,34 @@ class AreaMap:
         if self.area_list.gaps is not None:
             self.area_list.gaps.note_gap(areas, areas.count_below(area.start))
         return area
+
+    def insert_row(self, new: list[VirtualMemoryArea]) -> bool:
+        """Put in areas that follow one another where there is none; False, nothing done, if that isn't so, or
+        one could be one with a neighbour.
+        """
+        areas, area_list = self.areas, self.area_list
+        if not new or len(areas.rows) > 1 or area_list.owner_count > 1 or area_list.gaps is not None:
+            return False
+        members, starts = areas.rows[0], areas.starts[0]
+        if len(members) + len(new) > LONGEST_ROW:
+            return False
+        index = bisect_right(starts, new[0].start)
+        before = members[index - 1] if index else None
+        size = 0
+        for area in (*new, *members[index : index + 1]):
+            if before is not None and (before.end > area.start or before.can_be_followed_by(area)):
+                return False
+            before = area
+        for area in new:
+            self.note_reserved(area.start, area.end)
+            size += area.end - area.start
+        members[index:index] = new
+        starts[index:index] = [area.start for area in new]
+        areas.firsts[0] = starts[0]
+        areas.length += len(new)
+        area_list.total_bytes += size
+        area_list.count()
+        return True
 
     def note_reserved(self, start: int, end: int) -> None:
         """There is an area from `start` to `end` now: let the engine know if it may be in its way."""

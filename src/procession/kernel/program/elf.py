@@ -193,8 +193,16 @@ def load_image(mm: MemoryDescriptor, program: ElfProgram, file: File, *, is_inte
         has_interpreter = program.interpreter is not None and not is_interpreter
         base = PIE_BASE if has_interpreter else mm.find_gap((high - low + PAGE_MASK) & ~PAGE_MASK)
         bias = (base if is_interpreter else base & -program.alignment) - low
+    areas: list[VirtualMemoryArea] = []
+    tails: list[int] = []
     for load in loads:
-        _map_segment(mm, load, file, bias)
+        _add_segment(areas, tails, load, file, bias)
+    is_mapped = mm.map_row(areas)
+    for area, tail in zip(areas, tails, strict=True):
+        if not is_mapped:
+            mm.map(area)
+        if tail:
+            mm.write(tail, bytes(area.end - tail))
     # Where no segment has them Linux gives the bias, and where several have them the last one's address.
     headers_address = bias
     for load in loads:
@@ -203,8 +211,13 @@ def load_image(mm: MemoryDescriptor, program: ElfProgram, file: File, *, is_inte
     return LoadedImage(bias, low + bias, high + bias, program.entry + bias, headers_address)
 
 
-def _map_segment(mm: MemoryDescriptor, load: Segment, file: File, bias: int) -> None:
-    """One PT_LOAD: its file pages, the zeroed tail of the last one, and anonymous pages for the rest."""
+def _add_segment(
+    areas: list[VirtualMemoryArea], tails: list[int], load: Segment, file: File, bias: int
+) -> None:
+    """One PT_LOAD: its file pages, and anonymous pages for the rest.
+
+    `tails` gets for each area from where on its last page is to be zeroed, or 0.
+    """
     if load.file_size > load.memory_size:
         raise EINVAL("a segment that is larger in the file than in memory")
     address = load.address + bias
@@ -225,7 +238,7 @@ def _map_segment(mm: MemoryDescriptor, load: Segment, file: File, bias: int) -> 
             raise EINVAL("a file that can't be mapped")
         if load.offset + load.file_size > _MAXIMUM_OFFSET:
             raise EOVERFLOW("past the end of any file")
-        mm.map(
+        areas.append(
             VirtualMemoryArea(
                 start,
                 mapped_end,
@@ -235,11 +248,12 @@ def _map_segment(mm: MemoryDescriptor, load: Segment, file: File, bias: int) -> 
                 page_offset=(load.offset & ~PAGE_MASK) >> PAGE_SHIFT,
             )
         )
-        if load.memory_size > load.file_size and file_end & PAGE_MASK and protection & PROT_WRITE:
-            mm.write(file_end, bytes(mapped_end - file_end))
+        has_tail = load.memory_size > load.file_size and file_end & PAGE_MASK and protection & PROT_WRITE
+        tails.append(file_end if has_tail else 0)
     if end > mapped_end:
         # Like the heap's, these pages can be written to, whatever the segment's flags say.
-        mm.map(VirtualMemoryArea(mapped_end, end, PROT_READ | PROT_WRITE | protection & PROT_EXEC))
+        areas.append(VirtualMemoryArea(mapped_end, end, PROT_READ | PROT_WRITE | protection & PROT_EXEC))
+        tails.append(0)
 
 
 def read_interpreter(headers: ProgramHeaders, file: File, head: bytes) -> ElfProgram:
