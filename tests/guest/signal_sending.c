@@ -282,6 +282,30 @@ TEST(queued_signals_come_in_order)
 	CHECK_ERRNO(sigtimedwait(&set, &info, &(struct timespec){0, 0}), EAGAIN);
 }
 
+TEST(what_is_queued_is_kept_to_the_byte)
+{
+	unsigned char given[sizeof(siginfo_t)], got[sizeof(siginfo_t)];
+	siginfo_t info = {0};
+	sigset_t set;
+
+	/* Of 128 bytes Linux keeps 48, those between the code and the union among them. */
+	for (size_t at = 0; at < sizeof(given); at++)
+		given[at] = at < 48 ? at + 1 : 0;
+	memcpy(&info, given, sizeof(info));
+	info.si_signo = SIGUSR1;
+	info.si_code = -77;
+	block(SIGUSR1);
+	CHECK_OK(syscall(SYS_rt_sigqueueinfo, getpid(), SIGUSR1, &info));
+	memcpy(given, &info, sizeof(info));
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	CHECK_EQ(sigwaitinfo(&set, &info), SIGUSR1);
+	memcpy(got, &info, sizeof(info));
+	CHECK_EQ(memcmp(got, given, sizeof(got)), 0);
+	memset(given + 48, 1, sizeof(given) - 48);
+	CHECK_ERRNO(syscall(SYS_rt_sigqueueinfo, getpid(), SIGUSR1, given), E2BIG);
+}
+
 TEST(sigqueue_errnos)
 {
 	struct rlimit none = {0, 0};

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.signals import SIG_DFL, SIG_IGN
-from procession.abi.word import pack_u32
 from procession.kernel.observer import (
     CAUSE_SIGNAL,
     SENT_IGNORED,
@@ -16,7 +15,7 @@ from procession.kernel.observer import (
 )
 from procession.kernel.rlimit import RLIMIT_SIGPENDING
 from procession.kernel.signal.handlers import SA_IMMUTABLE
-from procession.kernel.signal.info import SI_KERNEL, SI_USER, SigInfo
+from procession.kernel.signal.info import SI_KERNEL, SI_USER, UID_IN_FIELDS, SigInfo
 from procession.kernel.signal.mask import awaited_signals, recalculate_pending
 from procession.kernel.signal.set import (
     DUMPING,
@@ -138,8 +137,7 @@ def _name_sender(task: Task, sender: Task | None, info: SigInfo) -> None:
     if info.fields is not None and sender is not None:
         kuid = sender.credentials.user_namespace.make_kuid(kuid)
     info.uid = task.credentials.user_namespace.from_kuid_munged(kuid)
-    if info.fields is not None:
-        info.fields = info.fields[:4] + pack_u32(info.uid) + info.fields[8:]
+    info.put_field(UID_IN_FIELDS, info.uid)
 
 
 def send_timer_signal(kernel: Kernel, target: Task | ThreadGroup, info: SigInfo) -> bool:

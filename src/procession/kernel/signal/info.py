@@ -27,6 +27,7 @@ from procession.abi.signals import (
     TrapCode,
 )
 from procession.abi.wait_options import ChildCode
+from procession.abi.word import pack_u32
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
@@ -36,7 +37,10 @@ if TYPE_CHECKING:
 
 KERNEL_SIZE = 48
 """What of the 128 bytes Linux keeps (sizeof(struct kernel_siginfo))."""
-_UNION_OFFSET = 16
+_FIELDS_OFFSET = 12
+_PID_IN_FIELDS = slice(4, 8)
+UID_IN_FIELDS = slice(8, 12)
+"""Of a sender, among the fields."""
 
 SI_USER = int(SignalCode.SI_USER)
 SI_KERNEL = int(SignalCode.SI_KERNEL)
@@ -87,11 +91,11 @@ class SigInfo:
 
     Which fields hold something depends on `signal` and `code`, see `layout`. `utime` and `stime` are in
     clock ticks of 10 ms. `sender` is the process or thread that it's about, whose number is said when the
-    receiver is told; `pid` is the number that a program gave instead. `fields` holds the 32 bytes of
-    the union as they were given by rt_sigqueueinfo(2). `account` are the credentials for whose user it counts
-    among the pending signals while it's queued (RLIMIT_SIGPENDING), None when it isn't counted; `timer` the
-    POSIX timer that owns this object. `is_queued` says whether it's pending now, and `arrival` is its place
-    among all that are queued with it.
+    receiver is told; `pid` is the number that a program gave instead. `fields` holds the 36 bytes that
+    follow the code as they were given by rt_sigqueueinfo(2): four that mean nothing, and the union.
+    `account` are the credentials for whose user it counts among the pending signals while it's queued
+    (RLIMIT_SIGPENDING), None when it isn't counted; `timer` the POSIX timer that owns this object.
+    `is_queued` says whether it's pending now, and `arrival` is its place among all that are queued with it.
     """
 
     __slots__ = (
@@ -200,7 +204,8 @@ class SigInfo:
         """The 128 bytes that a receiver in `namespace` sees. Linux: kernel/signal.c, copy_siginfo_to_user."""
         signo, errno, code = self.signo, self.errno, self.code
         if self.fields is not None:
-            return (SiginfoHeader(signo, errno, code).pack() + self.fields).ljust(SI_MAX_SIZE, b"\0")
+            header = SiginfoHeader(signo, errno, code).pack()[:_FIELDS_OFFSET]
+            return (header + self.fields).ljust(SI_MAX_SIZE, b"\0")
         layout = self.layout
         if layout == LAYOUT_KILL:
             return SiginfoKill.STRUCT.pack(signo, errno, code, self.pid_in(namespace), self.uid)
@@ -227,7 +232,7 @@ class SigInfo:
         """
         header = SiginfoHeader.unpack_from(data)
         info = cls(signo, header.si_code, errno=header.si_errno)
-        info.fields = data[_UNION_OFFSET:KERNEL_SIZE]
+        info.fields = data[_FIELDS_OFFSET:KERNEL_SIZE]
         layout = info.layout
         if layout == LAYOUT_TIMER:
             *_, info.timer_id, info.overrun, info.value = SiginfoTimer.STRUCT.unpack(data)
@@ -258,8 +263,12 @@ class SigInfo:
         """Make the sender's pid 0: the receiver's pid namespace doesn't know it."""
         self.sender = None
         self.pid = 0
+        self.put_field(_PID_IN_FIELDS, 0)
+
+    def put_field(self, place: slice, number: int) -> None:
+        """Put a number among the bytes that were given, if any were."""
         if self.fields is not None:
-            self.fields = b"\0\0\0\0" + self.fields[4:]
+            self.fields = self.fields[: place.start] + pack_u32(number) + self.fields[place.stop :]
 
     def __repr__(self) -> str:
         return f"<SigInfo {self.signo} code {self.code} from {self.sender or self.pid}>"
