@@ -410,6 +410,47 @@ TEST(yielding_succeeds)
 	CHECK_EQ(sched_yield(), 0);
 }
 
+TEST(the_dead_have_no_priority_of_io)
+{
+	pid_t child = (pid_t)MUST(fork());
+
+	if (child == 0) {
+		pause();
+		_exit(0);
+	}
+	CHECK_OK(syscall(SYS_ioprio_set, 1, child, 2 << 13 | 3));
+	CHECK_EQ(syscall(SYS_ioprio_get, 1, child), 2 << 13 | 3);
+	MUST(kill(child, SIGKILL));
+	MUST(waitid(P_PID, (id_t)child, NULL, WEXITED | WNOWAIT));
+	sleep_ms(20);
+	CHECK_EQ(syscall(SYS_ioprio_get, 1, child), 0);
+	CHECK_OK(syscall(SYS_ioprio_set, 1, child, 2 << 13 | 3));
+	CHECK_EQ(syscall(SYS_ioprio_get, 1, child), 0);
+	CHECK_EQ(wait_for(child), KILLED(SIGKILL));
+}
+
+TEST(attributes_of_later_versions_are_0)
+{
+	unsigned char bytes[128];
+	unsigned char *last = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint32_t size;
+
+	MUST(last == MAP_FAILED ? -1 : 0);
+	memset(bytes, 0xff, sizeof(bytes));
+	CHECK_OK(syscall(SYS_sched_getattr, 0, bytes, sizeof(bytes), 0));
+	memcpy(&size, bytes, sizeof(size));
+	CHECK(size >= 56 && size < sizeof(bytes));
+	/* Since Linux 6.14 (copy_struct_to_user); those before left it as it was. */
+	for (size_t at = size; at < sizeof(bytes); at++)
+		if (bytes[at] != 0) {
+			CHECK_EQ(bytes[at], 0);
+			break;
+		}
+	MUST(munmap(last + 4096, 4096));
+	CHECK_ERRNO(syscall(SYS_sched_getattr, 0, last + 4096 - size, sizeof(bytes), 0), EFAULT);
+	CHECK_OK(syscall(SYS_sched_getattr, 0, last + 4096 - size, size, 0));
+}
+
 TEST(a_nicer_one_gets_less)
 {
 	volatile unsigned long *counts = (volatile unsigned long *)make_shared_page();

@@ -191,7 +191,10 @@ def _reservation(task: Task, target: Task, value: SchedAttr) -> tuple[int, int, 
 
 @syscall(315)
 def sched_getattr(task: Task, pid: Int, attr: Out[SchedAttr], size: UInt, flags: UInt) -> None:
-    """sched_getattr(2). Linux: kernel/sched/syscalls.c, SYSCALL_DEFINE4(sched_getattr)."""
+    """sched_getattr(2). Linux: kernel/sched/syscalls.c, SYSCALL_DEFINE4(sched_getattr).
+
+    Of what a program of a later Linux has room for it's told that it's 0, as copy_struct_to_user does.
+    """
     if not attr or pid < 0 or not _ATTR_SIZE_VER0 <= size <= _PAGE_SIZE or flags:
         raise EINVAL("nowhere to put it, a negative id, a strange size, or flags")
     target = task_or_self(task, pid)
@@ -208,6 +211,8 @@ def sched_getattr(task: Task, pid: Int, attr: Out[SchedAttr], size: UInt, flags:
     else:
         value.sched_nice = target.nice
         value.sched_runtime = target.entity.slice_ns
+    if size > _ATTR_SIZE:
+        task.mm.write(attr.address + _ATTR_SIZE, bytes(size - _ATTR_SIZE))
     task.mm.write(attr.address, value.pack()[: value.size])
 
 

@@ -318,13 +318,20 @@ def set_io_priority(task: Task, which: int, who: int, io_priority: int) -> None:
         ):
             raise EPERM(f"task {target.tid} is another user's")
         check_capabilities_below(task, target)
-        target.io_priority = io_priority
+        if not target.is_exiting:
+            target.io_priority = io_priority
+
+
+def given_io_priority(target: Task) -> int:
+    """What `target` has said; the dead have no I/O any more. Linux: block/ioprio.c, get_task_ioprio."""
+    return 0 if target.is_exiting else target.io_priority
 
 
 def effective_io_priority(target: Task) -> int:
     """What `target` has, derived from its nice value where it has said nothing (ioprio_set(2))."""
-    if target.io_priority >> IOPRIO_CLASS_SHIFT:
-        return target.io_priority
+    given = given_io_priority(target)
+    if given >> IOPRIO_CLASS_SHIFT:
+        return given
     if target.policy == SCHED_IDLE:
         io_class = IOPRIO_CLASS_IDLE
     elif target.policy in REAL_TIME:
@@ -340,5 +347,5 @@ def best_io_priority(task: Task, which: int, who: int) -> int:
     if not targets:
         raise ESRCH("nobody is meant")
     if which == PRIO_PROCESS:
-        return targets[0].io_priority
+        return given_io_priority(targets[0])
     return min(effective_io_priority(target) for target in targets)
