@@ -30,6 +30,7 @@
 #include <unistd.h>
 
 #include "raw_call.h"
+#include "report.h"
 
 #define ACTORS 12
 #define SCRIPT_BASE 0x100000000UL
@@ -587,6 +588,8 @@ int main(int argc, char **argv)
 	char *content;
 	FILE *input;
 
+	if (argc == 2)
+		return report(argv[1]);
 	if (argc != 3)
 		return 2;
 	/* What scripts ask and may do depends on it, and the hunter may be run with nice(1). */

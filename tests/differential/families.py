@@ -11,6 +11,7 @@ from tests.differential import (
     event_calls,
     file_calls,
     futex_calls,
+    identity_calls,
     ipc_calls,
     key_calls,
     memory_calls,
@@ -18,6 +19,7 @@ from tests.differential import (
     namespace_calls,
     process_calls,
     restriction_calls,
+    schedule_calls,
     socket_calls,
     terminal_calls,
     timer_calls,
@@ -40,9 +42,11 @@ FAMILIES: dict[str, tuple[Family, ...]] = {
     "sockets": socket_calls.FAMILIES,
     "events": event_calls.FAMILIES,
     "futexes": futex_calls.FAMILIES,
+    "identities": identity_calls.FAMILIES,
     "ipc": ipc_calls.FAMILIES,
     "keys": key_calls.FAMILIES,
     "restrictions": restriction_calls.FAMILIES,
+    "schedules": schedule_calls.FAMILIES,
     "terminals": terminal_calls.FAMILIES,
     "timers": timer_calls.FAMILIES,
     "traces": trace_calls.FAMILIES,
@@ -72,14 +76,16 @@ BEGINNINGS: dict[str, Callable[[Maker], None]] = {
     "cgroups": cgroup_calls.begin,
     "events": event_calls.begin,
     "futexes": futex_calls.begin,
+    "identities": identity_calls.begin,
     "ipc": ipc_calls.begin,
     "keys": key_calls.begin,
     "restrictions": restriction_calls.begin,
+    "schedules": schedule_calls.begin,
     "terminals": terminal_calls.begin,
     "timers": timer_calls.begin,
     "traces": trace_calls.begin,
 }
-LONG_BEGINNINGS = ("mounts", "sockets", "cgroups", "keys", "timers")
+LONG_BEGINNINGS = ("mounts", "identities", "sockets", "cgroups", "keys", "timers")
 """Those that don't count for the length of a script."""
 
 

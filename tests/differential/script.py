@@ -12,6 +12,7 @@ from typing import TypeAlias
 from procession.abi.syscall_numbers import NAMES, NUMBERS
 
 SCRIPT_BASE, STACKS_BASE, STACK_BYTES = 0x1_0000_0000, 0x1_2000_0000, 0x1_0000
+EXECUTOR_SHIFT, EXECUTOR_PREFIX = 44, 5
 ARENA, ARENA_PAGES, PAGE = 0x2_0000_0000, 64, 4096
 CALL, SPAWN, LOAD, STORE, SLURP, PAUSE = range(6)
 _NUMBER, _RESULT, _PID, _MINUS_PID, _HANDLER, _RESTORER, _STORED, _STORED_WORD = range(8)
@@ -147,6 +148,9 @@ class Naming:
             return "restorer"
         if ARENA <= value <= ARENA + ARENA_PAGES * PAGE:
             return f"arena+{value - ARENA:#x}"
+        if value >> EXECUTOR_SHIFT == EXECUTOR_PREFIX:
+            # Where in it depends on the compiler.
+            return "executor"
         return f"address...{value % PAGE:03x}" if value > 1 << 16 else hex(value)
 
 
