@@ -463,6 +463,18 @@ TEST(addresses)
 	CHECK_OK(ioctl(fd, SIOCSIFADDR, &request));
 	CHECK_OK(ioctl(fd, SIOCGIFNETMASK, &request));
 	CHECK_EQ(((struct sockaddr_in *)&request.ifr_netmask)->sin_addr.s_addr, htonl(0xff000000));
+	*(struct sockaddr_in *)&request.ifr_addr = at("224.0.0.1", 0);
+	CHECK_ERRNO(ioctl(fd, SIOCSIFADDR, &request), EINVAL);
+	CHECK_OK(ioctl(fd, SIOCGIFADDR, &request));
+	CHECK_EQ(((struct sockaddr_in *)&request.ifr_addr)->sin_addr.s_addr, htonl(0x0a010203));
+	*(struct sockaddr_in *)&request.ifr_addr = at("255.0.0.0", 0);
+	CHECK_OK(ioctl(fd, SIOCSIFADDR, &request));
+	CHECK_OK(ioctl(fd, SIOCGIFNETMASK, &request));
+	CHECK_EQ(((struct sockaddr_in *)&request.ifr_netmask)->sin_addr.s_addr, htonl(0xffffffff));
+	*(struct sockaddr_in *)&request.ifr_addr = at("255.255.255.255", 0);
+	CHECK_OK(ioctl(fd, SIOCSIFADDR, &request));
+	CHECK_OK(ioctl(fd, SIOCGIFNETMASK, &request));
+	CHECK_EQ(((struct sockaddr_in *)&request.ifr_netmask)->sin_addr.s_addr, 0);
 }
 
 static int put_address(int how, const char *text, int prefix, int scope, unsigned flags, unsigned metric, unsigned valid_s)

@@ -91,6 +91,7 @@ _FIRST_PRIVATE, _LAST_PRIVATE = int(SocketIoctl.SIOCDEVPRIVATE), int(SocketIoctl
 _SOCKET_TYPE = 0x89
 """The byte above the number in each request for sockets (in Linux, SOCK_IOC_TYPE)."""
 _ADDRESS_GETTERS = (_SIOCGIFADDR, _SIOCGIFDSTADDR, _SIOCGIFBRDADDR, _SIOCGIFNETMASK)
+_BROADCAST = b"\xff\xff\xff\xff"
 _ADDRESS_SETTERS = (_SIOCSIFADDR, _SIOCSIFDSTADDR, _SIOCSIFBRDADDR, _SIOCSIFNETMASK)
 _OF_ADDRESS = (*_ADDRESS_GETTERS, *_ADDRESS_SETTERS)
 _UNUSED_BY_IP = (
@@ -292,6 +293,7 @@ def _set_address(interface: Interface, request: int, label: bytes, value: bytes)
     if old is None and request != _SIOCSIFADDR:
         raise EADDRNOTAVAIL("the interface has no address")
     if request == _SIOCSIFADDR:
+        length = _length_by_class(chosen)
         if old is not None:
             if old.address == chosen:
                 return
@@ -299,7 +301,6 @@ def _set_address(interface: Interface, request: int, label: bytes, value: bytes)
         if not any(chosen):
             return
         is_loopback = bool(interface.flags & IFF_LOOPBACK)
-        length = _length_by_class(chosen)
         broadcast = None if is_loopback or length > 30 else last_of(chosen, length)
         add_address(DeviceAddress(interface, chosen, length, label=label, broadcast=broadcast))
         if interface.kind == LOOPBACK or b":" not in label:
@@ -353,6 +354,8 @@ def _change_address_6(socket: Socket, request: int, asked: bytes) -> None:
 
 def _length_by_class(address: bytes) -> int:
     """Linux: net/ipv4/devinet.c, inet_abc_len."""
+    if not any(address) or address == _BROADCAST:
+        return 0
     first = address[0]
     if first < 128:
         return 8
@@ -360,6 +363,8 @@ def _length_by_class(address: bytes) -> int:
         return 16
     if first < 224:
         return 24
+    if first >= 240:
+        return 32
     raise EINVAL("no address of an interface")
 
 
