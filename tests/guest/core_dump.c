@@ -267,6 +267,10 @@ TEST(memory)
 	CHECK_HERE(strstr(file_at(&core, areas.file), "/data") != NULL);
 	CHECK_HERE(strstr(file_at(&core, areas.shared), "/dev/zero (deleted)") != NULL);
 	CHECK_HERE(file_at(&core, areas.written) == NULL);
+	/* The page of vsyscalls is there, though nothing is read of it. */
+	CHECK_HERE(core.segments[core.segment_count - 1].p_vaddr == 0xffffffffff600000);
+	CHECK_HERE(core.segments[core.segment_count - 1].p_flags == PF_X);
+	CHECK_HERE(core.segments[core.segment_count - 1].p_filesz == PAGE);
 }
 
 static void set_filter(const char *value)

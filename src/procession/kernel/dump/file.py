@@ -31,6 +31,7 @@ from procession.kernel.user_registers import extended_registers, floating_regist
 from procession.mm.dump import dump_page, dump_size, pages_to_dump
 from procession.mm.peek import peek
 from procession.mm.vma import PROT_EXEC, PROT_READ, PROT_WRITE, SharedAnonymous, VirtualMemoryArea
+from procession.mm.vsyscall import GATE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,6 +86,8 @@ class Core:
         """`threads` begins with the one that got the signal of `info`; the others' registers are saved."""
         self.mm = mm = threads[0].mm
         self.ranges = [MemoryRange(area, dump_size(mm, area)) for area in mm.areas]
+        # Always whole, though nothing can be read of it. Linux: fs/coredump.c, always_dump_vma.
+        self.ranges.append(MemoryRange(GATE, GATE.size))
         self.head = _core_head(threads, info, self.ranges)
         self.tail = _section_header(len(self.ranges) + 1)
         self.head_index = 0
