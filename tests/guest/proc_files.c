@@ -461,6 +461,7 @@ TEST(shared_memory_is_a_file)
 	unsigned int major_number = 0, minor_number = 0;
 	struct stat status, again;
 	FILE *maps = fopen("/proc/self/maps", "r");
+	pid_t child;
 	int fd;
 
 	strcpy(start, "hello");
@@ -484,11 +485,34 @@ TEST(shared_memory_is_a_file)
 	CHECK_EQ(byte, 'e');
 	CHECK_EQ(pwrite(fd, "J", 1, 0), 1);
 	CHECK_EQ(*start, 'J');
+	/* Its size is that of the memory. */
+	CHECK_OK(ftruncate(fd, 4096));
+	CHECK_EQ(start[1], 'e');
+	child = MUST(fork());
+	if (child == 0) {
+		start[4096] = 1;
+		_exit(0);
+	}
+	CHECK_EQ(wait_for(child), KILLED(SIGBUS));
+	CHECK_OK(ftruncate(fd, 3));
+	CHECK_EQ(start[1], 'e');
+	CHECK_EQ(start[3], 0);
+	CHECK_EQ(pwrite(fd, "again", 5, 4096), 5);
+	CHECK_EQ(start[4096], 'a');
+	CHECK_OK(stat(link, &status));
+	CHECK_EQ(status.st_size, 4101);
 	/* The file holds what nobody maps any more. */
 	MUST(munmap(start, 8192));
 	CHECK_EQ(pread(fd, &byte, 1, 0), 1);
 	CHECK_EQ(byte, 'J');
 	CHECK_ERRNO(stat(link, &status), ENOENT);
+	CHECK_OK(ftruncate(fd, 0));
+	MUST(fcntl(fd, F_SETFL, O_APPEND));
+	CHECK_EQ(write(fd, "new", 3), 3);
+	CHECK_EQ(pread(fd, &byte, 1, 2), 1);
+	CHECK_EQ(byte, 'w');
+	CHECK_OK(fstat(fd, &status));
+	CHECK_EQ(status.st_size, 3);
 	close(fd);
 	fclose(maps);
 }

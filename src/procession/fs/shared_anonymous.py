@@ -20,7 +20,7 @@ NAME = b"/dev/zero (deleted)"
 
 
 class SharedAnonymousInode(Inode):
-    """The file of one mapping, made anew for each look at it, with the same number and pages.
+    """The file of one mapping, made when somebody looks first.
 
     Linux: mm/shmem.c, shmem_zero_setup.
     """
@@ -29,10 +29,17 @@ class SharedAnonymousInode(Inode):
 
     def __init__(self, vfs: Vfs, pages: SharedAnonymous) -> None:
         super().__init__(shared_memory_mount(vfs).superblock, S_IFREG | 0o777)
-        self.number = number_of(vfs, pages)
         self.link_count = 0
         self.pages = pages
         self.size = pages.page_count << PAGE_SHIFT
+
+    def truncate(self, size: int) -> None:
+        """Linux: mm/shmem.c, shmem_setattr."""
+        assert self.pages is not None
+        if size <= self.size:
+            self.pages.truncate(size)
+        self.size = size
+        self.touch_modified()
 
     def open(self, path: Path, flags: int, subject: Subject, progress: object = None) -> File:
         return SharedAnonymousFile(path, flags, subject)
@@ -58,13 +65,15 @@ class SharedAnonymousFile(RegularFile):
         pages.release_area()
 
 
-def number_of(vfs: Vfs, pages: SharedAnonymous) -> int:
-    """The number of the file, given when somebody asks first."""
-    if not pages.number:
-        pages.number = shared_memory_mount(vfs).superblock.allocate_inode_number()
-    return pages.number
+def inode_of(vfs: Vfs, pages: SharedAnonymous) -> SharedAnonymousInode:
+    """The file that the pages are."""
+    inode = pages.inode
+    if inode is None:
+        inode = pages.inode = SharedAnonymousInode(vfs, pages)
+    assert isinstance(inode, SharedAnonymousInode)
+    return inode
 
 
 def path_of(vfs: Vfs, pages: SharedAnonymous) -> Path:
     """Where the file is, which has no name any more."""
-    return vfs.pseudo_path(shared_memory_mount(vfs), NAME, SharedAnonymousInode(vfs, pages))
+    return vfs.pseudo_path(shared_memory_mount(vfs), NAME, inode_of(vfs, pages))

@@ -120,15 +120,23 @@ class SharedAnonymous(PageCache):
     """The pages of a MAP_SHARED|MAP_ANONYMOUS mapping: no file, gone with the last area that maps them.
 
     There are `page_count` of them, as many as the mapping had first: mremap(2) adds addresses, not pages.
-    `number` is what files call it, 0 until one is asked for.
+    Who opens them in /proc/PID/map_files may change that: then it's the size of `inode`, the file that they
+    are seen as there, None until somebody looks.
     """
 
-    __slots__ = ("number", "page_count")
+    __slots__ = ("inode", "page_count")
 
     def __init__(self, memory: PhysicalMemory, page_count: int) -> None:
         super().__init__(memory)
         self.page_count = page_count
-        self.number = 0
+        self.inode: MappedInode | None = None
+
+    @property
+    def last_index(self) -> int:
+        """The index of the last page that can be accessed."""
+        if self.inode is None:
+            return self.page_count - 1
+        return ((self.inode.size + PAGE_MASK) >> PAGE_SHIFT) - 1
 
     def release_area(self) -> None:
         super().release_area()
@@ -230,7 +238,7 @@ class VirtualMemoryArea:
     def last_index(self) -> int:
         """The index of the last page that can be accessed: what is mapped may be shorter than the area."""
         if isinstance(self.pages, SharedAnonymous):
-            return self.pages.page_count - 1
+            return self.pages.last_index
         if self.file is not None:
             return ((self.file.inode.size + PAGE_MASK) >> PAGE_SHIFT) - 1
         return self.page_index(self.end) - 1

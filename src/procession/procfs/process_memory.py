@@ -10,7 +10,7 @@ from procession.abi.word import wrap_signed
 from procession.fs.dentry import absolute_path
 from procession.fs.file import SEEK_CUR, SEEK_SET, File, PositionedFile
 from procession.fs.memfd import shared_memory_mount
-from procession.fs.shared_anonymous import NAME, number_of
+from procession.fs.shared_anonymous import NAME, inode_of
 from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import PAGE_SHIFT, PAGE_SIZE
 from procession.kernel.program.exec import ARG_MAXIMUM
@@ -200,7 +200,7 @@ def area_place(area: VirtualMemoryArea, root: Path) -> tuple[int, int, int, byte
         name = absolute_path(file.path, root)
     elif type(area.pages) is SharedAnonymous:
         vfs = root.mount.superblock.vfs
-        device, number = shared_memory_mount(vfs).superblock.device, number_of(vfs, area.pages)
+        device, number = shared_memory_mount(vfs).superblock.device, inode_of(vfs, area.pages).number
         name = area.name or NAME
         offset = area.page_offset << PAGE_SHIFT
     return device, number, offset, name
