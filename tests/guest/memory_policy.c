@@ -248,3 +248,47 @@ TEST(strict_about_no_node)
 	CHECK_ERRNO(bind_pages(shared, 8192, MPOL_LOCAL, 0, MPOL_MF_STRICT), EIO);
 	CHECK_OK(bind_pages(shared + 4096, 4096, MPOL_LOCAL, 0, MPOL_MF_STRICT));
 }
+
+static int mode_at(const void *address)
+{
+	int mode = -1;
+
+	MUST(syscall(SYS_get_mempolicy, &mode, NULL, 0UL, address, (unsigned long)MPOL_F_ADDR));
+	return mode;
+}
+
+/* In memory that is shared the pages have a policy, not who maps them. */
+TEST(policies_of_shared_pages)
+{
+	int fd = (int)MUST(syscall(SYS_memfd_create, "file", 0));
+	char *first, *second;
+	pid_t child;
+
+	MUST(ftruncate(fd, 8 * PAGE));
+	first = mmap(NULL, 8 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	second = mmap(NULL, 8 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	MUST(bind_pages(first, 4 * PAGE, MPOL_BIND, NODE_0, 0));
+	CHECK_EQ(mode_at(second), MPOL_BIND);
+	CHECK_EQ(mode_at(second + 4 * PAGE), MPOL_DEFAULT);
+	MUST(bind_pages(second + 2 * PAGE, 4 * PAGE, MPOL_PREFERRED, NODE_0, 0));
+	CHECK_EQ(mode_at(first + PAGE), MPOL_BIND);
+	CHECK_EQ(mode_at(first + 2 * PAGE), MPOL_PREFERRED);
+	CHECK_EQ(mode_at(first + 5 * PAGE), MPOL_PREFERRED);
+	CHECK_EQ(mode_at(first + 6 * PAGE), MPOL_DEFAULT);
+	MUST(munmap(first, 8 * PAGE));
+	MUST(munmap(second, 8 * PAGE));
+	child = (pid_t)MUST(fork());
+	if (child == 0) {
+		first = mmap(NULL, 8 * PAGE, PROT_READ, MAP_PRIVATE, fd, 0);
+		CHECK_EQ(mode_at(first), MPOL_BIND);
+		/* Who asks for what his mapping has already changes nothing. */
+		MUST(bind_pages(first, PAGE, MPOL_DEFAULT, 0, 0));
+		CHECK_EQ(mode_at(first), MPOL_BIND);
+		MUST(bind_pages(first, PAGE, MPOL_LOCAL, 0, 0));
+		CHECK_EQ(mode_at(first), MPOL_LOCAL);
+		MUST(bind_pages(first, PAGE, MPOL_DEFAULT, 0, 0));
+		CHECK_EQ(mode_at(first), MPOL_DEFAULT);
+		_exit(0);
+	}
+	CHECK_EQ(wait_for(child), EXITED(0));
+}

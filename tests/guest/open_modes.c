@@ -3,6 +3,7 @@
 
 #include <linux/fs.h>
 #include <linux/if_tun.h>
+#include <linux/openat2.h>
 #include <mqueue.h>
 #include <net/if.h>
 #include <pty.h>
@@ -288,4 +289,15 @@ TEST(the_console_speaks_elsewhere)
 	drop_root();
 	CHECK_ERRNO(ioctl(slave, TIOCCONS), EPERM);
 	CHECK_ERRNO(ioctl(console, TIOCCONS), EPERM);
+}
+
+TEST(what_memory_remembers)
+{
+	struct open_how how = {.flags = O_RDONLY, .resolve = RESOLVE_CACHED};
+
+	enter_own_mounts("tmpfs", "");
+	write_file("file", "", 0600);
+	CHECK_OK(syscall(SYS_openat2, AT_FDCWD, "file", &how, sizeof(how)));
+	/* Nothing is kept of names that aren't there. */
+	CHECK_ERRNO(syscall(SYS_openat2, AT_FDCWD, "absent", &how, sizeof(how)), EAGAIN);
 }

@@ -6,6 +6,7 @@ from typing import ClassVar, Protocol
 
 from procession.abi.word import pack_array
 from procession.hardware import page_table as pte
+from procession.hardware.kernel_memory import AREA, AREA_BYTES
 from procession.hardware.physical_memory import (
     PAGE_MASK,
     PAGE_SHIFT,
@@ -13,6 +14,7 @@ from procession.hardware.physical_memory import (
     OutOfFrames,
     PhysicalMemory,
 )
+from procession.mm.policy import SharedPolicies
 
 _MANY_PAGES = 4
 """From how many pages on they are charged one by one: with fewer the call's own price is that."""
@@ -98,7 +100,8 @@ class PageCache:
     that an executable area maps or has mapped it. `unwritten` are the pages that are kept by fallocate(2) and
     nobody has written to or touched since (in Linux, folios that aren't up to date): to lseek(2) they are
     holes, and to mincore(2) they aren't there. `holes` are frames of pages that were
-    only read and are nowhere: they hold zeros, and are there to be counted as what a read takes.
+    only read and are nowhere: they hold zeros, and are there to be counted as what a read takes. `policies`
+    are what mbind(2) said of pages of memory, None for nothing.
     """
 
     __slots__ = (
@@ -110,6 +113,7 @@ class PageCache:
         "is_executed",
         "memory",
         "orphans",
+        "policies",
         "unwritten",
     )
 
@@ -125,6 +129,7 @@ class PageCache:
         self.orphans: list[int] = []
         self.is_executed = False
         self.unwritten: set[int] = set()
+        self.policies: SharedPolicies | None = None
         self.entry_runs: dict[tuple[int, int, int], EntryRun] = {}
 
     def entry_run(self, first: int, count: int, bits: int) -> EntryRun:
@@ -457,8 +462,29 @@ class PageCache:
                 if frame in self.memory.executable:
                     self.memory.code_changed(frame)
 
+    def set_policy(self, first: int, past: int, policy: int) -> None:
+        """Let pages `first` to before `past` have a policy of memory, 0 for none. Raises OutOfFrames.
+
+        Linux: mm/mempolicy.c, mpol_set_shared_policy.
+        """
+        if self.policies is None:
+            if not policy:
+                return
+            self.policies = SharedPolicies()
+        old = len(self.policies.runs)
+        self.memory.note_changed(old)
+        runs = self.policies.replaced(first, past, policy)
+        if len(runs) > old:
+            self.memory.account.charge(AREA, (len(runs) - old) * AREA_BYTES)
+        else:
+            self.memory.account.uncharge(AREA, (old - len(runs)) * AREA_BYTES)
+        self.policies.runs = runs
+
     def release(self) -> None:
         """Give every frame back: the file is gone."""
+        if self.policies is not None:
+            self.memory.account.uncharge(AREA, len(self.policies.runs) * AREA_BYTES)
+            self.policies = None
         self._note_changed(len(self.frames))
         for frame in self.frames.values():
             self._drop(frame)

@@ -91,4 +91,34 @@ def policy_text(policy: int) -> bytes:
     return text + b":0" if nodes_of(policy) else text
 
 
+class SharedPolicies:
+    """The policies of pages that several programs may map: the pages', whoever asks, for the file's life.
+
+    `runs` are the first page, the one behind the last, and the policy of each, in order.
+    Linux: include/linux/mempolicy.h, struct shared_policy.
+    """
+
+    __slots__ = ("runs",)
+
+    def __init__(self) -> None:
+        self.runs: list[tuple[int, int, int]] = []
+
+    def at(self, page: int) -> int:
+        """The policy of a page, 0 for none. Linux: mm/mempolicy.c, mpol_shared_policy_lookup."""
+        return next((policy for first, past, policy in self.runs if first <= page < past), 0)
+
+    def replaced(self, first: int, past: int, policy: int) -> list[tuple[int, int, int]]:
+        """The runs if pages `first` to before `past` had `policy`.
+
+        Linux: mm/mempolicy.c, shared_policy_replace.
+        """
+        runs = [(first, past, policy)] if policy else []
+        for start, end, other in self.runs:
+            if start < first:
+                runs.append((start, min(end, first), other))
+            if end > past:
+                runs.append((max(start, past), end, other))
+        return sorted(runs)
+
+
 _NAMES = (b"default", b"prefer", b"bind", b"interleave", b"local", b"prefer (many)", b"weighted interleave")

@@ -222,6 +222,23 @@ class VirtualMemoryArea:
         """
         return self.pages is None and not self.is_shared
 
+    def policy_at(self, address: int) -> int:
+        """The policy of the memory at `address`, 0 for none. Linux: mm/mempolicy.c, __get_vma_policy."""
+        shared = self.shared_memory
+        if shared is None:
+            return self.flags >> POLICY_SHIFT
+        return 0 if shared.policies is None else shared.policies.at(self.page_index(address))
+
+    @property
+    def shared_memory(self) -> PageCache | None:
+        """The pages of memory that it maps, which have policies of their own; None for others.
+
+        Linux: mm/shmem.c, shmem_vm_ops.
+        """
+        if self.pages is None or (self.file is not None and self.file.inode.is_written_back):
+            return None
+        return self.pages
+
     def page_index(self, address: int) -> int:
         """The index in `pages` of the page at `address`."""
         return self.page_offset + ((address - self.start) >> PAGE_SHIFT)

@@ -18,7 +18,7 @@ from procession.kernel.time.costs import SEEN_FRAME_NS, SHOWN_PAGE_NS
 from procession.mm.policy import policy_text
 from procession.mm.reverse_map import MapCounts
 from procession.mm.user_fault import GUARDED, PROTECTED, mark_of, marked_pages
-from procession.mm.vma import GROWS_DOWN, POLICY_SHIFT, SharedAnonymous
+from procession.mm.vma import GROWS_DOWN, SharedAnonymous
 from procession.procfs.access import may_inspect, reader_root, require_inspection
 from procession.procfs.inode import FixedPositionFile, ProcDirectory
 from procession.procfs.magic_link import MagicLink
@@ -172,7 +172,7 @@ def show_numa_maps(system: ProcFileSystem, task: Task, subject: Subject) -> byte
     lines: list[bytes] = []
     map_counts = MapCounts(mm.memory)
     for area in mm.areas:
-        policy = area.flags >> POLICY_SHIFT or task.memory_policy
+        policy = area.policy_at(area.start) or task.memory_policy
         line = b"%08x %s" % (area.start, policy_text(policy))
         file = cast("File | None", area.file)
         if file is not None:

@@ -127,7 +127,7 @@ def _find_policy(task: Task, address: int, flags: int) -> tuple[int, int]:
         area = task.mm.find(address)
         if area is None:
             raise EFAULT("nothing is mapped there")
-        policy = area.flags >> POLICY_SHIFT
+        policy = area.policy_at(address)
     elif address:
         raise EINVAL("an address without MPOL_F_ADDR")
     told = mode_and_flags_of(policy)
@@ -174,6 +174,10 @@ def mbind(
     is_strict = flags & (_STRICT | _MOVE_FLAGS) == _STRICT and bool(policy) and not mask & ONLINE_NODES
     _check_range(mm, address, end, has_policy=bool(policy), is_strict=is_strict)
     for area in mm.isolate(address, end):
+        shared = area.shared_memory
+        if shared is not None and area.flags >> POLICY_SHIFT != policy:
+            first = area.page_index(area.start)
+            shared.set_policy(first, first + (area.size >> PAGE_SHIFT), policy)
         area.flags = area.flags & ALL_BUT_POLICY | policy << POLICY_SHIFT
     mm.merge_around(address, end)
     return 0
