@@ -45,7 +45,7 @@
 /* Where in its data an operation that reads a file keeps the file's name. */
 #define PATH_BYTES 32
 
-enum kind { CALL, SPAWN, LOAD, STORE, SLURP, PAUSE };
+enum kind { CALL, SPAWN, LOAD, STORE, SLURP };
 enum value { NUMBER, RESULT, PID, MINUS_PID, HANDLER, RESTORER, STORED, STORED_WORD };
 enum event { DONE, ASLEEP, ENDED, BUSY, SIGNALLED, STOPPED, REFUSED };
 
@@ -62,7 +62,7 @@ struct operation {
 	struct argument arguments[6];
 	uint32_t data, data_bytes;
 	uint32_t fixups, fixup_count;
-	uint32_t new_actor, reserved;
+	uint32_t new_actor, is_slow;
 };
 
 struct fixup {
@@ -409,12 +409,6 @@ static void give_out(uint32_t index, int *is_crowded)
 	const struct operation *operation = &script->operations[index];
 	struct actor *actor;
 
-	if (operation->kind == PAUSE) {
-		/* For what the kernel does by and by, in workers of its own. */
-		pause_briefly(6 * MILLISECOND);
-		settle();
-		return;
-	}
 	actor = &control->actors[operation->actor];
 	if (actor->tid == 0 || actor->is_gone || !is_done(actor)) {
 		struct record record = {BUSY, index, operation->actor, 0, 0};
@@ -452,6 +446,8 @@ static void give_out(uint32_t index, int *is_crowded)
 				break;
 			pause_briefly(MILLISECOND);
 		}
+	if (operation->is_slow)
+		pause_briefly(6 * MILLISECOND);
 	if (*is_crowded || !is_done(actor))
 		settle();
 	else

@@ -27,7 +27,7 @@ from tests.differential import (
     userfault_calls,
 )
 from tests.differential.maker import Chance, Family, Maker
-from tests.differential.script import PAUSE, At, Operation
+from tests.differential.script import At, Operation
 
 # Files by name and descriptors of no file stay apart: before Linux 6.16 a script could change the owner and
 # the rights of the one inode that the host's eventfds share.
@@ -99,7 +99,7 @@ def make_script(name: str, seed: int, length: int) -> list[Operation]:
         length += len(make.operations)
     for operation in make.operations:
         operation.is_kept = True
-    while sum(operation.kind != PAUSE for operation in make.operations) < length:
+    while len(make.operations) < length:
         make.actor = make.random.choice(make.actors)
         make.random.choice(families)(make)
     return make.operations

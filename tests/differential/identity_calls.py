@@ -7,7 +7,7 @@ import struct
 from tests.differential.maker import AT_FDCWD, Maker
 from tests.differential.memory_calls import PATH_BYTES
 from tests.differential.process_calls import await_process, identify
-from tests.differential.script import PAUSE, SLURP, Argument, At, Naming, Pid, Result
+from tests.differential.script import SLURP, Argument, At, Naming, Pid, Result
 
 MOST_ACTORS = 8
 CLONE_NEWNS, MS_REC, MS_PRIVATE = 0x20000, 16384, 1 << 18
@@ -135,9 +135,7 @@ def execute(make: Maker) -> None:
     name = make.random.choice(PROGRAMS)
     data = bytes(32) + b"r\0" + make.text(name)
     arguments: tuple[tuple[int, int, Argument], ...] = ((0, 8, At(34)), (8, 8, At(32)))
-    make.call("execve", At(34), At(0), At(24), data=data, fixups=arguments)
-    make.operation(PAUSE)
-    make.operations[-1].is_kept = True
+    make.call("execve", At(34), At(0), At(24), data=data, fixups=arguments).is_slow = True
     make.actor = before
     make.operation(SLURP, data=b"r".ljust(PATH_BYTES + REPORT_BYTES, b"\0"), show=show_report, result="none")
     # Whatever comes next isn't mistaken for what this one has said.

@@ -14,7 +14,7 @@ from procession.abi.syscall_numbers import NAMES, NUMBERS
 SCRIPT_BASE, STACKS_BASE, STACK_BYTES = 0x1_0000_0000, 0x1_2000_0000, 0x1_0000
 EXECUTOR_SHIFT, EXECUTOR_PREFIX = 44, 5
 ARENA, ARENA_PAGES, PAGE = 0x2_0000_0000, 64, 4096
-CALL, SPAWN, LOAD, STORE, SLURP, PAUSE = range(6)
+CALL, SPAWN, LOAD, STORE, SLURP = range(5)
 _NUMBER, _RESULT, _PID, _MINUS_PID, _HANDLER, _RESTORER, _STORED, _STORED_WORD = range(8)
 _DONE, _ASLEEP, _ENDED, _BUSY, _SIGNALLED, _STOPPED = range(6)
 _ACTOR_PID, _END = 98, 99
@@ -83,11 +83,11 @@ class Operation:
     new_actor: int = 0
     is_kept: bool = False
     """Whether it's not to be left out, as what keeps the others away from the host."""
+    is_slow: bool = False
+    """Whether the kernel does by and by, in workers of its own, what comes of it."""
 
     def __str__(self) -> str:
-        name = {CALL: "", SPAWN: "spawn ", LOAD: "load ", STORE: "store ", SLURP: "slurp ", PAUSE: "pause "}[
-            self.kind
-        ]
+        name = {CALL: "", SPAWN: "spawn ", LOAD: "load ", STORE: "store ", SLURP: "slurp "}[self.kind]
         if self.kind in {CALL, SPAWN}:
             name += NAMES[self.call]
         return (
@@ -201,7 +201,7 @@ def pack(operations: Sequence[Operation]) -> bytes:
                 place + len(data),
                 len(operation.fixups),
                 operation.new_actor,
-                0,
+                int(operation.is_slow),
             )
         )
         tail += [data, fixups]

@@ -7,7 +7,6 @@ import struct
 from tests.differential.maker import Maker
 from tests.differential.process_calls import await_process, end_process, show_action
 from tests.differential.script import (
-    PAUSE,
     SLURP,
     Argument,
     At,
@@ -65,8 +64,7 @@ def terminal(make: Maker) -> Argument:
 
 def pause(make: Maker) -> None:
     """Linux hands on what is written to one end by a worker of its own."""
-    make.operation(PAUSE)
-    make.operations[-1].is_kept = True
+    make.operations[-1].is_slow = True
 
 
 def open_more(make: Maker) -> None:
