@@ -861,6 +861,12 @@ static void lead_and_put_a_leader_in_the_foreground(void)
 		_exit(0);
 	}
 	CHECK_OK(tcsetpgrp(fd, child));
+	/* Signals of readiness go to the group that isn't there yet, and not to who asks for them. */
+	CHECK_OK(fcntl(fd, F_SETFL, O_RDWR | O_ASYNC));
+	CHECK_EQ(fcntl(fd, F_GETOWN), 0);
+	type("x\n");
+	CHECK(has_events(fd, POLLIN, PATIENCE_MS) & POLLIN);
+	CHECK_OK(fcntl(fd, F_SETFL, O_RDWR));
 	write_all(ready[1], "x", 1);
 	while (getsid(child) != child)
 		sleep_ms(1);

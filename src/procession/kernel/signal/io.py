@@ -190,8 +190,8 @@ def _own_by_terminal(kernel: Kernel, file: TtyFile) -> None:
     if owner.pid is not None or current is None:
         return
     pid: Pid | None = file.tty.foreground
-    foreground = None if pid is None else pid.process_group
-    if foreground is not None:
+    if pid is not None:
+        # Perhaps of nobody yet: who is to lead it may be put in the foreground before.
         owner.set(int(OwnerType.F_OWNER_PGRP), pid, current)
     else:
         owner.set(int(OwnerType.F_OWNER_PID), current.group.pid, current)
