@@ -74,7 +74,8 @@ HEADERS: dict[str, tuple[str, ...]] = {
     "mount_flags": ("linux/fcntl.h linux/mount.h", "sys/mount.h"),
     "mqueue": ("linux/mqueue.h",),
     "netlink": (
-        "linux/netlink.h linux/rtnetlink.h linux/if_link.h linux/if_addr.h linux/if.h linux/veth.h "
+        "linux/netlink.h linux/rtnetlink.h linux/netconf.h linux/if_link.h "
+        "linux/if_addr.h linux/if.h linux/veth.h "
         "linux/neighbour.h linux/fib_rules.h linux/net_namespace.h",
     ),
     "nftables": (
@@ -182,7 +183,7 @@ UNNAMED = {
 WITHOUT_MACRO = re.compile(
     "CTRL_|TASKSTATS_[CT]|TCP_NLA_|TCP_(NO|RECV|SEND)_QUEUE|BPF_|SOF_TIMESTAMPING_|INET_DIAG_|UNIX_DIAG_|PACKET_DIAG_|MEMBARRIER_|IOCB_CMD_|MPOL_[DPBILW]|FSCONFIG_|KCMP_|LANDLOCK_RULE_|PER_|UNAME26|ADDR_|FDPIC|MMAP_PAGE|READ_IMPLIES|SHORT_INODE|WHOLE_|STICKY"
     "|NFT_|NFTA_|NFNL_BATCH|NF_INET|NFPROTO_|IP_CT_|IPS_|PROCMAP_QUERY_"
-    "|IFLA_|NLMSGERR_|VETH_INFO|IF_OPER|NDA_|FRA_|NETNSA_|IFA_[ABL-PR]|IFA_CACHE|IFA_FLAGS|RTA_|RTN_|RT_SCOPE|RT_TABLE|RTM_[A-E]|RTM_[GNS]|IOPRIO_CLASS_[NRBI]|IOPRIO_WHO|RSEQ_|TCP_(ESTABLISHED|SYN_[SR]|FIN_WAIT|TIME_W|CLOS|LAST|LISTEN)"
+    "|IFLA_|NLMSGERR_|VETH_INFO|IF_OPER|NDA_|FRA_|NETNSA_|NETCONFA_|IFA_[ABL-PR]|IFA_TARGET|IFA_CACHE|IFA_FLAGS|RTA_|RTN_|RT_SCOPE|RT_TABLE|RTM_[A-E]|RTM_[GNS]|IOPRIO_CLASS_[NRBI]|IOPRIO_WHO|RSEQ_|TCP_(ESTABLISHED|SYN_[SR]|FIN_WAIT|TIME_W|CLOS|LAST|LISTEN)"
     "|PROC_CN_|PROC_EVENT_|TPACKET_V|CTA_|TCP_CONNTRACK_|IPCTNL_|ETH_SS_"
 )
 
@@ -283,6 +284,14 @@ C_DECLARATIONS = {
     "__u32 mnt_uidmap_num, mnt_uidmap, mnt_gidmap_num, mnt_gidmap; __u64 spare[43]; };",
 }
 UNCOMPARED = {
+    **dict.fromkeys(
+        (
+            *(f"netlink.IFLA_{name}" for name in ("NETNS_IMMUTABLE", "HEADROOM", "TAILROOM")),
+            *("netlink.IFLA_MAX_PACING_OFFLOAD_HORIZON", "netlink.RTA_FLOWLABEL"),
+            *(f"netlink.NETCONFA_{name}" for name in ("FORCE_FORWARDING",)),
+        ),
+        "the headers of Debian 13 are of Linux 6.12, which hasn't got it",
+    ),
     "ptrace.PTRACE_SET_SYSCALL_INFO": "the headers of Debian 13 are of Linux 6.12, which hasn't got it",
     **dict.fromkeys(
         (

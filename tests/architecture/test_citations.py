@@ -43,6 +43,7 @@ LATER = {
     "mm/mremap.c": "check_mremap_params check_prep_vma do_mremap expand_vma_in_place vma_remap_struct",
     "mm/secretmem.c": "secretmem_mmap_prepare",
     "mm/vma.c": "may_expand_vm mmap_region",
+    "net/core/neighbour.c": "pneigh_create",
     "net/core/scm.c": "scm_pidfd_recv scm_recv_unix",
     "net/unix/af_unix.c": "unix_maybe_add_creds unix_setsockopt",
     "kernel/ptrace.c": "ptrace_get_syscall_info_op ptrace_set_syscall_info ptrace_set_syscall_info_entry",

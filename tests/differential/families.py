@@ -19,6 +19,7 @@ from tests.differential import (
     namespace_calls,
     process_calls,
     restriction_calls,
+    route_calls,
     schedule_calls,
     socket_calls,
     terminal_calls,
@@ -39,6 +40,7 @@ FAMILIES: dict[str, tuple[Family, ...]] = {
     "namespaces": namespace_calls.FAMILIES,
     "processes": process_calls.FAMILIES,
     "cgroups": cgroup_calls.FAMILIES,
+    "routes": route_calls.FAMILIES,
     "sockets": socket_calls.FAMILIES,
     "events": event_calls.FAMILIES,
     "futexes": futex_calls.FAMILIES,
@@ -72,6 +74,7 @@ BEGINNINGS: dict[str, Callable[[Maker], None]] = {
     "mounts": mount_calls.enter_namespace,
     "namespaces": namespace_calls.begin,
     "userfaults": userfault_calls.begin,
+    "routes": route_calls.begin,
     "sockets": socket_calls.begin,
     "cgroups": cgroup_calls.begin,
     "events": event_calls.begin,
@@ -85,7 +88,7 @@ BEGINNINGS: dict[str, Callable[[Maker], None]] = {
     "timers": timer_calls.begin,
     "traces": trace_calls.begin,
 }
-LONG_BEGINNINGS = ("mounts", "identities", "sockets", "cgroups", "keys", "timers")
+LONG_BEGINNINGS = ("mounts", "identities", "routes", "sockets", "cgroups", "keys", "timers")
 """Those that don't count for the length of a script."""
 
 

@@ -36,6 +36,7 @@ class NetlinkFlag(IntFlag):
     NLM_F_MULTI = 2
     NLM_F_ACK = 4
     NLM_F_ECHO = 8
+    NLM_F_DUMP_FILTERED = 0x20
     NLM_F_ROOT = 0x100
     NLM_F_MATCH = 0x200
     NLM_F_DUMP = 0x300
@@ -67,6 +68,8 @@ class AcknowledgementAttribute(IntEnum):
 
     NLMSGERR_ATTR_MSG = 1
     NLMSGERR_ATTR_OFFS = 2
+    NLMSGERR_ATTR_POLICY = 4
+    NLMSGERR_ATTR_MISS_TYPE = 5
 
 
 class RouteMessageType(IntEnum):
@@ -88,6 +91,8 @@ class RouteMessageType(IntEnum):
     RTM_NEWRULE = 32
     RTM_DELRULE = 33
     RTM_GETRULE = 34
+    RTM_NEWNETCONF = 80
+    RTM_GETNETCONF = 82
     RTM_NEWNSID = 88
     RTM_DELNSID = 89
     RTM_GETNSID = 90
@@ -135,12 +140,27 @@ class LinkAttribute(IntEnum):
     IFLA_CARRIER = 33
     IFLA_CARRIER_CHANGES = 35
     IFLA_LINK_NETNSID = 37
+    IFLA_PROTO_DOWN = 39
+    IFLA_GSO_MAX_SEGS = 40
+    IFLA_GSO_MAX_SIZE = 41
     IFLA_TARGET_NETNSID = 46
+    IFLA_CARRIER_UP_COUNT = 47
+    IFLA_CARRIER_DOWN_COUNT = 48
     IFLA_NEW_IFINDEX = 49
     IFLA_MIN_MTU = 50
     IFLA_MAX_MTU = 51
     IFLA_PROP_LIST = 52
     IFLA_ALT_IFNAME = 53
+    IFLA_GRO_MAX_SIZE = 58
+    IFLA_TSO_MAX_SIZE = 59
+    IFLA_TSO_MAX_SEGS = 60
+    IFLA_ALLMULTI = 61
+    IFLA_GSO_IPV4_MAX_SIZE = 63
+    IFLA_GRO_IPV4_MAX_SIZE = 64
+    IFLA_MAX_PACING_OFFLOAD_HORIZON = 66
+    IFLA_NETNS_IMMUTABLE = 67
+    IFLA_HEADROOM = 68
+    IFLA_TAILROOM = 69
 
 
 class LinkInformation(IntEnum):
@@ -173,6 +193,7 @@ class AddressAttribute(IntEnum):
     IFA_CACHEINFO = 6
     IFA_FLAGS = 8
     IFA_RT_PRIORITY = 9
+    IFA_TARGET_NETNSID = 10
     IFA_PROTO = 11
 
 
@@ -188,11 +209,21 @@ class RouteAttribute(IntEnum):
     RTA_PREFSRC = 7
     RTA_METRICS = 8
     RTA_MULTIPATH = 9
+    RTA_FLOW = 11
     RTA_CACHEINFO = 12
     RTA_TABLE = 15
+    RTA_MARK = 16
     RTA_VIA = 18
     RTA_PREF = 20
+    RTA_ENCAP_TYPE = 21
+    RTA_ENCAP = 22
+    RTA_EXPIRES = 23
     RTA_UID = 25
+    RTA_IP_PROTO = 27
+    RTA_SPORT = 28
+    RTA_DPORT = 29
+    RTA_NH_ID = 30
+    RTA_FLOWLABEL = 31
 
 
 class RouteType(IntEnum):
@@ -208,6 +239,8 @@ class RouteType(IntEnum):
     RTN_UNREACHABLE = 7
     RTN_PROHIBIT = 8
     RTN_THROW = 9
+    RTN_NAT = 10
+    RTN_XRESOLVE = 11
 
 
 class RouteScope(IntEnum):
@@ -243,6 +276,15 @@ class NeighbourState(IntFlag):
     NUD_PERMANENT = 128
 
 
+class NeighbourFlag(IntFlag):
+    """ndm_flags."""
+
+    NTF_USE = 1
+    NTF_PROXY = 8
+    NTF_EXT_LEARNED = 0x10
+    NTF_ROUTER = 0x80
+
+
 class NeighbourAttribute(IntEnum):
     """rta_type in a message about a neighbour."""
 
@@ -250,7 +292,16 @@ class NeighbourAttribute(IntEnum):
     NDA_LLADDR = 2
     NDA_CACHEINFO = 3
     NDA_PROBES = 4
+    NDA_VLAN = 5
+    NDA_PORT = 6
+    NDA_VNI = 7
+    NDA_IFINDEX = 8
     NDA_MASTER = 9
+    NDA_PROTOCOL = 12
+    NDA_NH_ID = 13
+    NDA_FDB_EXT_ATTRS = 14
+    NDA_FLAGS_EXT = 15
+    NDA_NDM_FLAGS_MASK = 17
 
 
 class RuleAttribute(IntEnum):
@@ -260,6 +311,19 @@ class RuleAttribute(IntEnum):
     FRA_SUPPRESS_PREFIXLEN = 14
     FRA_TABLE = 15
     FRA_PROTOCOL = 21
+
+
+class ConfigurationAttribute(IntEnum):
+    """rta_type in a message about an interface's settings."""
+
+    NETCONFA_IFINDEX = 1
+    NETCONFA_FORWARDING = 2
+    NETCONFA_RP_FILTER = 3
+    NETCONFA_MC_FORWARDING = 4
+    NETCONFA_PROXY_NEIGH = 5
+    NETCONFA_IGNORE_ROUTES_WITH_LINKDOWN = 6
+    NETCONFA_BC_FORWARDING = 8
+    NETCONFA_FORCE_FORWARDING = 9
 
 
 class NamespaceIdAttribute(IntEnum):
@@ -275,6 +339,8 @@ class NamespaceIdAttribute(IntEnum):
 RTPROT_KERNEL = 2
 RTPROT_BOOT = 3
 RTM_F_CLONED = 0x200
+RTM_F_LOOKUP_TABLE = 0x1000
+RTM_F_FIB_MATCH = 0x2000
 RTNH_F_DEAD = 1
 RTNH_F_ONLINK = 4
 RTNH_F_LINKDOWN = 16
@@ -288,7 +354,20 @@ IFA_F_PERMANENT = 0x80
 IFA_F_MANAGETEMPADDR = 0x100
 IFA_F_NOPREFIXROUTE = 0x200
 IFA_F_MCAUTOJOIN = 0x400
-RTAX_MTU = 2
+
+
+class RouteMetric(IntEnum):
+    """rta_type inside RTA_METRICS."""
+
+    RTAX_MTU = 2
+    RTAX_ADVMSS = 8
+    RTAX_HOPLIMIT = 10
+    RTAX_FEATURES = 12
+    RTAX_CC_ALGO = 16
+    RTAX_FASTOPEN_NO_COOKIE = 17
+
+
+RTAX_MTU = int(RouteMetric.RTAX_MTU)
 
 
 class Nlmsghdr(Structure):

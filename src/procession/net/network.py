@@ -18,7 +18,7 @@ from procession.hardware.physical_memory import OutOfFrames
 from procession.net.internet.device_address import interface_came_up
 from procession.net.internet.flow_label import LEASE_BYTES
 from procession.net.internet.port_table import PortTable
-from procession.net.internet.routing import LOCAL, LOCAL_TABLE, UNICAST, Routes
+from procession.net.internet.routing import LOCAL, LOCAL_TABLE, ROUTE_TIMER, UNICAST, Routes
 from procession.net.internet.tcp_connection import TcpConnections
 from procession.net.link.interface import IFF_UP, LOOPBACK, LOOPBACK_INDEX, LOOPBACK_NAME, Interface
 from procession.net.link_change import delete_interface
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from procession.net.internet.device_address import DeviceAddress
     from procession.net.internet.flow import Flow
     from procession.net.internet.flow_label import FlowLabel
-    from procession.net.internet.neighbour import Neighbour
+    from procession.net.internet.neighbour import Neighbour, Proxy
     from procession.net.internet.port_table import PortTable
     from procession.net.internet.raw import PingSocket, RawSocket
     from procession.net.internet.routing import Route
@@ -58,6 +58,7 @@ class Network(Namespace):
     `interfaces` are by their indexes, of which `last_index` was given last; `loopback` is one of them, which
     is down at first but in the machine's first network. `flows` are the ways that packets have gone lately,
     as of `flow_generation` (net/internet/flow.py). `numbers` are what it calls other networks (RTM_GETNSID).
+    `proxies` are the neighbours for whom this machine answers, by an interface or by any.
     `groups` counts, by an interface's index and a multicast address, how many sockets listen there.
     `counters` are those of /proc/net/snmp and netstat by their names, each behind its group's.
 
@@ -94,6 +95,7 @@ class Network(Namespace):
         "numbers",
         "packet_sockets",
         "ping_sockets",
+        "proxies",
         "raw_sockets",
         "routes",
         "ruleset",
@@ -117,6 +119,7 @@ class Network(Namespace):
         self.flows: dict[tuple[bytes, bytes | None, Interface | None, bool], Flow] = {}
         self.flow_generation = 0
         self.neighbours: dict[tuple[Interface, bytes], Neighbour] = {}
+        self.proxies: dict[tuple[Interface | None, bytes], Proxy] = {}
         self.address_count = 0
         self.ruleset: Ruleset | None = None
         self.hooks: PacketHooks | None = None
@@ -255,6 +258,18 @@ class Network(Namespace):
             return False
         return mode == _LOOSE or route.interface is interface
 
+    def speaks_for(self, interface: Interface, address: bytes) -> bool:
+        """Whether whoever asks by `interface` for a neighbour that is elsewhere is told of this machine.
+
+        Linux: net/ipv4/arp.c, arp_process.
+        """
+        if not self.proxies or not self.forwards(interface, is_ipv6=len(address) == 16):
+            return False
+        if (interface, address) not in self.proxies and (None, address) not in self.proxies:
+            return False
+        route = self.routes.lookup(address)
+        return route is not None and route.kind == UNICAST and route.interface is not interface
+
     def number_of(self, other: Network) -> int:
         """What this network calls `other`; it gets the least free number the first time.
 
@@ -290,6 +305,17 @@ class Network(Namespace):
         for other in self.system.networks():
             other.numbers.pop(self, None)
         self.flows.clear()
+
+    def join_group(self, index: int, group: bytes) -> None:
+        """One more listens to a group by the interface with this index."""
+        self.groups[index, group] = self.groups.get((index, group), 0) + 1
+
+    def leave_group(self, index: int, group: bytes) -> None:
+        """One doesn't any more."""
+        key = index, group
+        self.groups[key] -= 1
+        if not self.groups[key]:
+            del self.groups[key]
 
     # What a network has takes memory.
 
@@ -331,10 +357,21 @@ class Network(Namespace):
 
     # Routes
 
+    def know_table(self, table: int, size: int) -> None:
+        """There is this table of the protocol whose addresses have so many bytes. Raises ENOBUFS.
+
+        Linux: net/ipv4/fib_frontend.c, fib_new_table.
+        """
+        if not self.routes.has_table(table, size):
+            self.account_address(1)
+            self.routes.known.add((table, size))
+
     def add_route(self, route: Route, *, is_last: bool = False) -> None:
         """`route` is there from now on. Raises ENOBUFS."""
         self.account_address(1)
         self.routes.add(route, is_last=is_last)
+        if route.deadline_ns:
+            self.host.timers.add(route.deadline_ns, ROUTE_TIMER, route)
         self.topology_changed()
         self._tell_of_route(route, is_there=True)
 

@@ -14,7 +14,9 @@ from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.kernel.signal.io import send_urgent
 from procession.kernel.time.queue import TIMER_ACTIONS
 from procession.net.families import create_socket
+from procession.net.internet.address_lifetime import ADDRESS_TIMER
 from procession.net.internet.neighbour import NEIGHBOUR_TIMER
+from procession.net.internet.routing import ROUTE_TIMER
 from procession.net.internet.tcp_connection import CONNECT_TIMER
 from procession.net.packet.ring import RING_TIMER
 from procession.net.socket import ANY_PEER, MSG_DONTWAIT, OWN, PEER, URGENT_SIGNAL_TIMER
@@ -256,7 +258,8 @@ def _signal_urgent_byte(kernel: Kernel, timer: Timer) -> None:
     send_urgent(kernel, timer.target)
 
 
-TIMER_ACTIONS[CONNECT_TIMER] = TIMER_ACTIONS[NEIGHBOUR_TIMER] = _internet_timed_out
+for _kind in (CONNECT_TIMER, NEIGHBOUR_TIMER, ADDRESS_TIMER, ROUTE_TIMER):
+    TIMER_ACTIONS[_kind] = _internet_timed_out
 TIMER_ACTIONS[URGENT_SIGNAL_TIMER] = _signal_urgent_byte
 
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from procession.abi.errno import EACCES, EADDRNOTAVAIL, EEXIST
 from procession.abi.netlink import (
+    IFA_F_DEPRECATED,
+    IFA_F_MCAUTOJOIN,
     IFA_F_NOPREFIXROUTE,
     IFA_F_PERMANENT,
     IFA_F_SECONDARY,
     IFAPROT_KERNEL_LL,
     IFAPROT_KERNEL_LO,
     RTPROT_KERNEL,
+    RouteType,
 )
 from procession.abi.word import pack_u8
-from procession.net.internet.address import LOOPBACK_4, LOOPBACK_6, is_link_local
+from procession.net.internet.address import LOOPBACK_4, LOOPBACK_6, is_link_local, is_multicast
+from procession.net.internet.address_lifetime import INFINITY_S, stop_waiting
 from procession.net.internet.routing import (
     BROADCAST,
     LOCAL,
@@ -36,9 +40,11 @@ if TYPE_CHECKING:
     from procession.net.network import Network
 
 LINK_LOCAL_PREFIX = bytes((0xFE, 0x80)) + bytes(6)
+ALL_GROUPS_6 = b"\xff" + bytes(15)
 IPV6_METRIC = 256
 """The priority of IPv6's routes that the kernel makes (IP6_RT_PRIO_ADDRCONF)."""
 LEAST_IPV6_MTU = 1_280
+_LINK_GROUPS = 2
 _LONGEST_PREFIX_WITH_BROADCAST = 30
 _LOOKS_PER_ADDRESS = 100
 """What it takes to forget one of many addresses, with its routes, in looks at an object."""
@@ -51,11 +57,13 @@ class DeviceAddress:
     `peer` is whose net the prefix is of: the address itself, or that of the other end; `net` the address of
     that net, by which each new address is compared with all that are there. `broadcast` and
     `label` are IPv4's. `flags` are IFA_F_*. `metric` is the priority of the route to the net, or 0.
+    `preferred_s` and `valid_s` are its lifetimes from `updated_ns` on, at whose ends `timer` is due.
     """
 
     __slots__ = (
         "address",
         "broadcast",
+        "created_ns",
         "flags",
         "interface",
         "is_ipv6",
@@ -63,9 +71,13 @@ class DeviceAddress:
         "metric",
         "net",
         "peer",
+        "preferred_s",
         "prefix_length",
         "protocol",
         "scope",
+        "timer",
+        "updated_ns",
+        "valid_s",
     )
 
     def __init__(
@@ -87,13 +99,16 @@ class DeviceAddress:
         self.is_ipv6 = len(address) == 16
         self.prefix_length = prefix_length
         self.peer = address if peer is None else peer
-        self.net = masked(self.peer, prefix_length)
+        self.net = masked(address if self.is_ipv6 else self.peer, min(prefix_length, 8 * len(address)))
         self.broadcast = broadcast
         self.label = label or interface.name
         self.scope = scope
         self.protocol = protocol
         self.metric = metric
         self.flags = flags | IFA_F_PERMANENT
+        self.preferred_s = self.valid_s = INFINITY_S
+        self.created_ns = self.updated_ns = interface.network.host.clock.now_ns
+        self.timer: Any = None
 
     @property
     def is_secondary(self) -> bool:
@@ -121,6 +136,13 @@ def addresses_of(interface: Interface, *, is_ipv6: bool) -> list[DeviceAddress]:
 def has_address_6(network: Network) -> bool:
     """Whether any interface has an address of IPv6."""
     return any(found.is_ipv6 for interface in network.interfaces.values() for found in interface.addresses)
+
+
+def has_own_6(network: Network, target: bytes) -> bool:
+    """Whether `target` is an address of IPv6 that an interface has."""
+    return any(
+        found.address == target for interface in network.interfaces.values() for found in interface.addresses
+    )
 
 
 def add_address(new: DeviceAddress) -> None:
@@ -151,6 +173,8 @@ def add_address(new: DeviceAddress) -> None:
         interface.addresses.insert(_position_of_4(new, same), new)
     network = interface.network
     network.account_address(1)
+    if new.flags & IFA_F_MCAUTOJOIN:
+        network.join_group(interface.index, new.address)
     network.address_changed(new, is_there=True)
     _add_own_route(new)
     if interface.is_up:
@@ -188,7 +212,7 @@ def modify_address(address: DeviceAddress, metric: int, flags: int, protocol: in
     is_other = metric != address.metric
     address.metric, address.protocol = metric, protocol
     if address.is_ipv6:
-        address.flags = flags | IFA_F_PERMANENT
+        address.flags = flags | address.flags & (IFA_F_PERMANENT | IFA_F_DEPRECATED)
     if is_other or had_net_route != address.has_net_route:
         if had_net_route:
             for route in old:
@@ -196,7 +220,6 @@ def modify_address(address: DeviceAddress, metric: int, flags: int, protocol: in
         if interface.is_up:
             _add_net_routes(address)
         network.topology_changed()
-    network.address_changed(address, is_there=True)
 
 
 def remove_address(old: DeviceAddress) -> None:
@@ -277,9 +300,12 @@ def _forget_addresses(interface: Interface, gone: list[DeviceAddress]) -> None:
     left = _WhatIsLeft(interface.addresses)
     for old in gone:
         interface.addresses.remove(old)
+        stop_waiting(old)
+        if old.flags & IFA_F_MCAUTOJOIN:
+            network.leave_group(interface.index, old.address)
         left.change(old, -1)
         network.account_address(-1)
-        destinations = {old.address, old.net}
+        destinations = {old.address, old.net, old.peer}
         if old.broadcast is not None:
             destinations.add(old.broadcast)
         concerned = network.routes.concerned_by(interface, old.address, destinations)
@@ -299,6 +325,12 @@ def _is_of(route: Route, old: DeviceAddress, left: _WhatIsLeft) -> bool:
         return not left.addresses.get(old.address)
     if route.kind == BROADCAST and route.destination == old.broadcast:
         return not left.broadcasts.get(route.destination)
+    if (
+        old.is_ipv6
+        and old.peer != old.address
+        and (route.destination, route.prefix_length) == (old.peer, 128)
+    ):
+        return route.kind == UNICAST
     is_net = (route.destination, route.prefix_length) == (old.net, old.prefix_length)
     if not is_net or route.gateway is not None or route.protocol != RTPROT_KERNEL or not old.has_net_route:
         return False
@@ -325,7 +357,7 @@ def _add_own_route(new: DeviceAddress) -> None:
             preferred_source=new.address,
         )
     if not interface.network.routes.has_like(route):
-        interface.network.add_route(route)
+        interface.network.add_route(route, is_last=True)
 
 
 def _add_net_routes(new: DeviceAddress) -> None:
@@ -334,9 +366,11 @@ def _add_net_routes(new: DeviceAddress) -> None:
     network = interface.network
     wanted: list[Route] = []
     if new.is_ipv6:
-        if new.prefix_length < 128 and new.has_net_route:
+        if new.protocol != IFAPROT_KERNEL_LO and new.has_net_route:
             wanted.append(Route(new.net, new.prefix_length, interface, priority=new.metric or IPV6_METRIC))
-    else:
+        if new.peer != new.address:
+            wanted.append(Route(new.peer, 128, interface, priority=new.metric or IPV6_METRIC))
+    elif not is_multicast(new.address):
         source = new.address
         if new.broadcast is not None and new.broadcast != b"\xff" * 4:
             wanted.append(_broadcast_route(new, new.broadcast))
@@ -361,7 +395,7 @@ def _add_net_routes(new: DeviceAddress) -> None:
                 wanted.append(_broadcast_route(new, last_of(new.peer, new.prefix_length)))
     for route in wanted:
         if not network.routes.has_like(route):
-            network.add_route(route)
+            network.add_route(route, is_last=True)
 
 
 def _broadcast_route(new: DeviceAddress, target: bytes) -> Route:
@@ -428,6 +462,7 @@ def carrier_changed(interface: Interface) -> None:
         return
     if interface.mtu < LEAST_IPV6_MTU or (interface.master is not None):
         return
+    _add_group_route(interface)
     hardware = interface.hardware_address
     if not hardware:
         # Linux: net/ipv6/addrconf.c, addrconf_dev_config: IN6_ADDR_GEN_MODE_RANDOM.
@@ -438,6 +473,16 @@ def carrier_changed(interface: Interface) -> None:
     address = LINK_LOCAL_PREFIX + pack_u8(hardware[0] ^ 2) + hardware[1:3] + b"\xff\xfe" + hardware[3:]
     if not any(found.address == address for found in interface.addresses):
         add_address(DeviceAddress(interface, address, 64, scope=SCOPE_LINK, protocol=IFAPROT_KERNEL_LL))
+
+
+def _add_group_route(interface: Interface) -> None:
+    """Groups are behind every interface. Linux: net/ipv6/addrconf.c, addrconf_add_mroute."""
+    kind = int(RouteType.RTN_MULTICAST)
+    route = Route(
+        ALL_GROUPS_6, 8, interface, kind=kind, table=LOCAL_TABLE, scope=SCOPE_UNIVERSE, priority=IPV6_METRIC
+    )
+    if not interface.network.routes.has_like(route):
+        interface.network.add_route(route)
 
 
 def interface_went_down(interface: Interface) -> None:
@@ -482,16 +527,20 @@ def select_source(
 
 def _select_source_6(network_interfaces: list[Interface], out: Interface, target: bytes) -> bytes | None:
     """The one whose scope fits best, then one of `out`, then what is most like `target` (RFC 6724)."""
-    is_link_local = target[0] == 0xFE and target[1] & 0xC0 == 0x80
-    best: tuple[bool, bool, int] | None = None
+    # Of groups, those of an interface and of a link.
+    is_near = (
+        is_link_local(target) or not any(target) or (target[0] == 0xFF and target[1] & 0xF <= _LINK_GROUPS)
+    )
+    best: tuple[bool, bool, bool, int] | None = None
     found: bytes | None = None
     for interface in network_interfaces:
         for address in addresses_of(interface, is_ipv6=True):
-            fits = (address.scope == SCOPE_LINK) == is_link_local
+            fits = (address.scope != SCOPE_UNIVERSE) == is_near
             if address.scope == SCOPE_LINK and interface is not out:
                 continue
             difference = int.from_bytes(target, "big") ^ int.from_bytes(address.address, "big")
-            rank = (fits, interface is out, 128 - difference.bit_length())
+            is_current = not address.flags & IFA_F_DEPRECATED
+            rank = (fits, is_current, interface is out, 128 - difference.bit_length())
             if best is None or rank > best:
                 best, found = rank, address.address
     return found

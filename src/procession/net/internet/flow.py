@@ -9,7 +9,7 @@ from procession.abi.netlink import RouteType
 from procession.net.internet.address import is_multicast
 from procession.net.internet.arp import REQUEST, ArpMessage, answer, question
 from procession.net.internet.crossing import Crossing, crossings, group_hardware_address, show_frame
-from procession.net.internet.device_address import has_arp, select_source
+from procession.net.internet.device_address import has_arp, has_own_6, select_source
 from procession.net.internet.neighbour import INCOMPLETE, PERMANENT, REACHABLE, STALE, Neighbour, learn
 from procession.net.internet.routing import BROADCAST, LOCAL, SCOPE_HOST, SCOPE_LINK, SCOPE_UNIVERSE, Route
 from procession.net.link.interface import LOOPBACK, TUN
@@ -40,7 +40,7 @@ ETHERNET_HEADER_BYTES = 14
 _HEADERS_4, _HEADERS_6 = 28, 48
 """The headers of UDP with those of IPv4 and IPv6."""
 _MOST_FLOWS = 4_096
-_ERRORS: dict[int, type[Errno]] = {
+ERRORS_OF_ROUTES: dict[int, type[Errno]] = {
     int(RouteType.RTN_BLACKHOLE): EINVAL,
     int(RouteType.RTN_UNREACHABLE): EHOSTUNREACH,
     int(RouteType.RTN_PROHIBIT): EACCES,
@@ -232,7 +232,7 @@ def _first_route(network: Network, target: bytes, device: Interface | None) -> R
         return Route(target, 32, device, scope=SCOPE_LINK)
     if route is None:
         raise ENETUNREACH("no route to this address")
-    error = _ERRORS.get(route.kind)
+    error = ERRORS_OF_ROUTES.get(route.kind)
     if error is not None:
         raise error("the route leads nowhere")
     return route
@@ -244,7 +244,7 @@ def _trace(network: Network, source: bytes | None, target: bytes, device: Interf
         return _trace_to_group(network, source, target, device)
     route = _first_route(network, target, device)
     if source is None:
-        source = _source_for(network, route, target)
+        source = source_for(network, route, target)
     flow = Flow(network, source, target)
     if route.kind == LOCAL:
         loopback = network.loopback
@@ -285,7 +285,7 @@ def _follow(flow: Flow, route: Route) -> None:
         route = onward
 
 
-def _is_martian(source: bytes, target: bytes, network: Network, arrived: Interface) -> bool:
+def is_martian(source: bytes, target: bytes, network: Network, arrived: Interface) -> bool:
     """Whether addresses of IPv4 can't be what they seem. Linux: net/ipv4/route.c, ip_route_input_slow."""
     if 127 in (source[0], target[0]) and not network.routes_loopback(arrived):
         return True
@@ -295,7 +295,7 @@ def _is_martian(source: bytes, target: bytes, network: Network, arrived: Interfa
 def _pass_on(flow: Flow) -> Route | None:
     """Where packets go that are in `flow.network` now, None if that is the end of `flow`."""
     target, current, arrived = flow.target, flow.network, flow.interface
-    if len(target) == 4 and _is_martian(flow.source, target, current, arrived):
+    if len(target) == 4 and is_martian(flow.source, target, current, arrived):
         return None
     if current.routes.is_local(target):
         flow.outcome = DELIVERED
@@ -304,9 +304,9 @@ def _pass_on(flow: Flow) -> Route | None:
         return None
     flow.routers.append((current, arrived))
     onward = current.routes.lookup(target)
-    if onward is None or onward.kind in _ERRORS:
+    if onward is None or onward.kind in ERRORS_OF_ROUTES:
         flow.outcome = REFUSED
-        flow.error = ENETUNREACH if onward is None else _ERRORS[onward.kind]
+        flow.error = ENETUNREACH if onward is None else ERRORS_OF_ROUTES[onward.kind]
         return None
     return None if onward.kind == BROADCAST else onward
 
@@ -335,10 +335,10 @@ def _trace_to_group(network: Network, source: bytes | None, target: bytes, devic
     return flow
 
 
-def _source_for(network: Network, route: Route, target: bytes) -> bytes:
+def source_for(network: Network, route: Route, target: bytes) -> bytes:
     if route.preferred_source is not None:
         return route.preferred_source
-    if route.kind == LOCAL and len(target) == 16:
+    if route.kind == LOCAL and len(target) == 16 and has_own_6(network, target):
         return target
     out = route.interface
     assert out is not None
@@ -378,6 +378,9 @@ def _cross(flow: Flow, current: Network, out: Interface, next_hop: bytes) -> boo
     else:
         found = next(
             (heard for heard in everybody if heard.interface.network.routes.is_local(next_hop)), None
+        ) or next(
+            (heard for heard in everybody if heard.interface.network.speaks_for(heard.interface, next_hop)),
+            None,
         )
     if found is None and devices and entry is not None and entry.is_resolved:
         # A bridge that doesn't know where an address is, passes a frame on to all ports.

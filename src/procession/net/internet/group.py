@@ -103,8 +103,7 @@ def join(socket: InternetSocket, group: bytes, index: int, address: bytes, *, is
     except OutOfFrames:
         raise (ENOMEM if is_6 else ENOBUFS)("no memory") from None
     socket.memberships = (*socket.memberships, Membership(group, index, address, is_inclusive=is_inclusive))
-    groups = socket.network.groups
-    groups[index, group] = groups.get((index, group), 0) + 1
+    socket.network.join_group(index, group)
 
 
 def _has_room(socket: InternetSocket, size: int) -> bool:
@@ -166,11 +165,7 @@ def leave(socket: InternetSocket, group: bytes, index: int, address: bytes) -> N
 def _remove(socket: InternetSocket, membership: Membership) -> None:
     socket.memberships = tuple(found for found in socket.memberships if found is not membership)
     socket.network.system.account.uncharge(SOCKET, _GROUP_BYTES + membership.room * _SOURCE_BYTES)
-    groups = socket.network.groups
-    key = membership.index, membership.group
-    groups[key] -= 1
-    if not groups[key]:
-        del groups[key]
+    socket.network.leave_group(membership.index, membership.group)
 
 
 def leave_all(socket: InternetSocket) -> None:

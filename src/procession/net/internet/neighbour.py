@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from procession.abi.netlink import NeighbourState
 
@@ -30,16 +30,18 @@ NEIGHBOUR_TIMER = "neighbour"
 class Neighbour:
     """One entry (Linux: include/net/neighbour.h, struct neighbour).
 
-    `state` is a NUD_*; an entry that was REACHABLE is STALE once it hasn't been confirmed for a while.
-    `waiting` are packets that go when the question is answered, each with the network that it comes from.
-    """
+    `flags` are NTF_*, `protocol` says who made it. `state` is a NUD_*; an entry that was REACHABLE is STALE
+    once it hasn't been confirmed for a while. `waiting` are packets that go when the question is answered,
+    each with the network that it comes from."""
 
     __slots__ = (
         "address",
         "confirmed_ns",
+        "flags",
         "hardware_address",
         "interface",
         "probe_count",
+        "protocol",
         "state",
         "updated_ns",
         "used_ns",
@@ -53,6 +55,7 @@ class Neighbour:
         self.hardware_address = b""
         self.state = INCOMPLETE
         self.probe_count = 0
+        self.flags = self.protocol = 0
         self.confirmed_ns = self.updated_ns = self.used_ns = now_ns
         self.waiting: list[tuple[Network, Packet]] = []
         self.waiting_bytes = 0
@@ -87,6 +90,13 @@ class Neighbour:
     def is_resolved(self) -> bool:
         """Whether it has a hardware address that counts."""
         return self.state in (REACHABLE, STALE, PERMANENT, NOARP)
+
+
+class Proxy(NamedTuple):
+    """A neighbour for whom this machine answers (Linux: include/net/neighbour.h, struct pneigh_entry)."""
+
+    flags: int
+    protocol: int
 
 
 def learn(interface: Interface, address: bytes, hardware_address: bytes, state: int) -> Neighbour:
@@ -133,6 +143,10 @@ def forget(entry: Neighbour) -> None:
 
 def forget_all_of(interface: Interface, *, also_permanent: bool) -> None:
     """The interface went down, or is gone. Linux: net/core/neighbour.c, neigh_ifdown."""
+    network = interface.network
+    for key in [key for key in network.proxies if key[0] is interface]:
+        del network.proxies[key]
+        network.account_neighbour(-1)
     for entry in list(interface.network.neighbours.values()):
         if entry.interface is interface and (also_permanent or entry.state != PERMANENT):
             forget(entry)

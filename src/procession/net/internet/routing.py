@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.netlink import RTPROT_KERNEL, RouteScope, RouteTable, RouteType
+from procession.abi.netlink import RTAX_MTU, RTPROT_KERNEL, RouteScope, RouteTable, RouteType
 from procession.abi.word import pack_address
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ LOOKED_UP = (LOCAL_TABLE, MAIN_TABLE, DEFAULT_TABLE)
 RULE_PRIORITIES = {LOCAL_TABLE: 0, MAIN_TABLE: 32_766, DEFAULT_TABLE: 32_767}
 UNICAST, LOCAL, BROADCAST = int(RouteType.RTN_UNICAST), int(RouteType.RTN_LOCAL), int(RouteType.RTN_BROADCAST)
 THROW = int(RouteType.RTN_THROW)
+ROUTE_TIMER = "route"
 SCOPE_UNIVERSE, SCOPE_LINK = int(RouteScope.RT_SCOPE_UNIVERSE), int(RouteScope.RT_SCOPE_LINK)
 SCOPE_HOST = int(RouteScope.RT_SCOPE_HOST)
 
@@ -27,20 +28,26 @@ class Route:
     """One route (Linux: net/ipv4/fib_lookup.h, struct fib_alias; include/net/ip6_fib.h, struct fib6_info).
 
     `destination` is an address of 4 or 16 bytes whose first `prefix_length` bits count. `interface` is None
-    for those that lead nowhere (`kind` RTN_BLACKHOLE ...). `mtu` is 0 for the interface's.
-    """
+    for those that lead nowhere (`kind` RTN_BLACKHOLE ...). `metrics` are what is known of the way, RTAX_* and
+    their data in their order, of which `mtu` is one, 0 for the interface's. `realm` is what classifies
+    packets (RTA_FLOW), `preference` that of a router of IPv6 (RTA_PREF); one that has a `deadline_ns` isn't
+    there any more from then on."""
 
     __slots__ = (
+        "deadline_ns",
         "destination",
         "gateway",
         "interface",
         "is_onlink",
         "kind",
+        "metrics",
         "mtu",
+        "preference",
         "preferred_source",
         "prefix_length",
         "priority",
         "protocol",
+        "realm",
         "scope",
         "table",
         "tos",
@@ -60,7 +67,10 @@ class Route:
         gateway: bytes | None = None,
         preferred_source: bytes | None = None,
         tos: int = 0,
-        mtu: int = 0,
+        metrics: tuple[tuple[int, bytes], ...] = (),
+        realm: int = 0,
+        preference: int = 0,
+        deadline_ns: int = 0,
         is_onlink: bool = False,
     ) -> None:
         self.destination = destination
@@ -74,7 +84,11 @@ class Route:
         self.gateway = gateway
         self.preferred_source = preferred_source
         self.tos = tos
-        self.mtu = mtu
+        self.metrics = metrics
+        self.mtu = next((int.from_bytes(data, "little") for name, data in metrics if name == RTAX_MTU), 0)
+        self.realm = realm
+        self.preference = preference
+        self.deadline_ns = deadline_ns
         self.is_onlink = is_onlink
 
     @property
@@ -88,6 +102,17 @@ class Route:
             (self.kind, self.tos, self.priority) == (other.kind, other.tos, other.priority)
             and (self.gateway, self.interface) == (other.gateway, other.interface)
             and self.preferred_source == other.preferred_source
+        )
+
+    def is_told_as(self, other: Route) -> bool:
+        """Whether both are one route of IPv4, told by all that is said of them but the type.
+
+        Linux: net/ipv4/fib_semantics.c, fib_find_info.
+        """
+        return (
+            self.has_way_of(other)
+            and (self.protocol, self.scope, self.is_onlink) == (other.protocol, other.scope, other.is_onlink)
+            and (self.metrics, self.realm) == (other.metrics, other.realm)
         )
 
 
@@ -119,17 +144,22 @@ class Routes:
     `tables` has them by the number of the table, the length of the address and of the prefix, and the
     destination; those with the same in the order in which they are tried. `by_interface` has those that lead
     to an interface, `by_source` those that prefer an address of ours. `has_local_table` says whether there
-    has been an address of IPv4: before, any counts as good to bind to.
-    """
+    has been an address of IPv4: before, any counts as good to bind to. `known` are the tables of which a
+    program has spoken, and those that were always there, by the length of the address too."""
 
-    __slots__ = ("by_interface", "by_source", "count", "has_local_table", "tables")
+    __slots__ = ("by_interface", "by_source", "count", "has_local_table", "known", "tables")
 
     def __init__(self) -> None:
         self.by_interface: dict[Interface, dict[Route, None]] = {}
         self.by_source: dict[bytes, dict[Route, None]] = {}
         self.count = 0
+        self.known = {(table, size) for table in LOOKED_UP[:2] for size in (4, 16)}
         self.has_local_table = False
         self.tables: dict[int, dict[tuple[int, int], dict[bytes, list[Route]]]] = {}
+
+    def has_table(self, table: int, size: int) -> bool:
+        """Whether the protocol whose addresses have so many bytes has had a route in `table`."""
+        return (table, size) in self.known
 
     def same_destination(self, route: Route) -> list[Route]:
         """Those of its table that go where `route` does."""
@@ -189,11 +219,14 @@ class Routes:
         """`route` is there from now on, before or after those of the same priority."""
         key = len(route.destination), route.prefix_length
         found = self.tables.setdefault(route.table, {}).setdefault(key, {}).setdefault(route.destination, [])
+        # IPv6's come behind their like. Linux: net/ipv6/ip6_fib.c, fib6_add_rt2node.
+        is_last = is_last or route.is_ipv6
         position = next(
             (
                 index
                 for index, other in enumerate(found)
-                if route.priority < other.priority or (not is_last and route.priority == other.priority)
+                if (-route.tos, route.priority) < (-other.tos, other.priority)
+                or (not is_last and (route.tos, route.priority) == (other.tos, other.priority))
             ),
             len(found),
         )
@@ -235,28 +268,42 @@ class Routes:
         """Every route as programs are told: IPv4's before IPv6's, by table and address, shorter prefixes
         first for the same address but for the default route."""
         for size in (4, 16):
-            for table in sorted(self.tables):
+            for table in sorted(self.tables, key=_chain_of):
                 found = [
                     (destination, length, routes)
                     for (bytes_, length), by_destination in self.tables[table].items()
                     if bytes_ == size
                     for destination, routes in by_destination.items()
                 ]
-                for _, _, routes in sorted(found, key=_place):
+                for _, _, routes in sorted(found, key=_place if size == 4 else _place_6):
                     yield from routes
 
-    def lookup(self, target: bytes, interface: Interface | None = None) -> Route | None:
-        """The route that a packet to `target` takes, of those through `interface` if that is given.
+    def lookup(
+        self,
+        target: bytes,
+        interface: Interface | None = None,
+        least_scope: int = SCOPE_UNIVERSE,
+        tos: int = 0,
+    ) -> Route | None:
+        """The route that a packet to `target` takes, of those through `interface` if that is given, and not
+        of wider scope than `least_scope`.
 
         Linux: net/ipv4/fib_rules.c, __fib_lookup; net/ipv4/fib_trie.c, fib_table_lookup.
         """
         for table in LOOKED_UP:
-            route = self.lookup_in(table, target, interface)
+            route = self.lookup_in(table, target, interface, least_scope, tos)
             if route is not None and route.kind != THROW:
                 return route
         return None
 
-    def lookup_in(self, table: int, target: bytes, interface: Interface | None = None) -> Route | None:
+    def lookup_in(
+        self,
+        table: int,
+        target: bytes,
+        interface: Interface | None = None,
+        least_scope: int = SCOPE_UNIVERSE,
+        tos: int = 0,
+    ) -> Route | None:
         """The longest prefix of `target` in one table."""
         by_length = self.tables.get(table)
         if not by_length:
@@ -266,7 +313,9 @@ class Routes:
             if key[0] != size:
                 continue
             for route in by_length[key].get(masked(target, key[1]), ()):
-                if interface is None or route.interface is interface or table == LOCAL_TABLE:
+                if size == 4 and (route.scope < least_scope or route.tos not in (0, tos)):
+                    continue
+                if interface is None or route.interface is interface:
                     return route
         return None
 
@@ -279,6 +328,17 @@ class Routes:
         """Whether it's the address of everybody in a net that the network is in."""
         route = self.lookup_in(LOCAL_TABLE, address)
         return route is not None and route.kind == BROADCAST
+
+
+def _chain_of(table: int) -> int:
+    """Linux: include/net/ip_fib.h, FIB_TABLE_HASHSZ."""
+    return table & 0xFF
+
+
+def _place_6(found: tuple[bytes, int, list[Route]]) -> tuple[bytes, int]:
+    """A net of IPv6 comes behind those within it. Linux: net/ipv6/ip6_fib.c, fib6_walk_continue."""
+    destination, length, _ = found
+    return last_of(destination, length), -length
 
 
 def _place(found: tuple[bytes, int, list[Route]]) -> tuple[bytes, int]:

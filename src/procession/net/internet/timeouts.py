@@ -1,17 +1,51 @@
-"""What is done when a timer of a connection or of a neighbour is due."""
+"""What is done when a timer of a connection, a neighbour, an address or a route is due."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
+from procession.abi.duration import NS_PER_S
+from procession.abi.netlink import IFA_F_DEPRECATED
+from procession.net.internet.address_lifetime import ADDRESS_TIMER, INFINITY_S, await_next
+from procession.net.internet.device_address import DeviceAddress, remove_address
 from procession.net.internet.neighbour import NEIGHBOUR_TIMER
 from procession.net.internet.output import neighbour_timed_out
+from procession.net.internet.routing import ROUTE_TIMER, Route
 from procession.net.internet.tcp_connection import CONNECT_TIMER
 from procession.net.internet.tcp_handshake import connection_timed_out
+
+
+def address_timed_out(address: DeviceAddress) -> None:
+    """It's deprecated, or it's gone. Linux: net/ipv4/devinet.c, check_lifetime; net/ipv6/addrconf.c,
+    addrconf_verify_rtnl."""
+    address.timer = None
+    network = address.interface.network
+    age_ns = network.host.clock.now_ns - address.updated_ns
+    if age_ns >= address.valid_s * NS_PER_S and address.valid_s != INFINITY_S:
+        remove_address(address)
+        return
+    address.flags |= IFA_F_DEPRECATED
+    network.topology_changed()
+    network.address_changed(address, is_there=True)
+    await_next(address)
+
+
+def route_timed_out(route: Route) -> None:
+    """A route has come to its end, unless it's gone already. Linux: net/ipv6/ip6_fib.c, fib6_age."""
+    assert route.interface is not None
+    network = route.interface.network
+    if route.deadline_ns and route in network.routes.same_destination(route):
+        if network.host.clock.now_ns >= route.deadline_ns:
+            network.remove_route(route)
+        else:
+            network.host.timers.add(route.deadline_ns, ROUTE_TIMER, route)
+
 
 ACTIONS: dict[str, Callable[[Any], None]] = {
     CONNECT_TIMER: connection_timed_out,
     NEIGHBOUR_TIMER: neighbour_timed_out,
+    ADDRESS_TIMER: address_timed_out,
+    ROUTE_TIMER: route_timed_out,
 }
 """By the timer's kind; each is called with its target."""

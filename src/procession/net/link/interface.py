@@ -18,6 +18,7 @@ IFF_LOOPBACK = int(InterfaceFlag.IFF_LOOPBACK)
 IFF_RUNNING = int(InterfaceFlag.IFF_RUNNING)
 IFF_NOARP = int(InterfaceFlag.IFF_NOARP)
 IFF_MULTICAST = int(InterfaceFlag.IFF_MULTICAST)
+IFF_PROMISC, IFF_ALLMULTI = int(InterfaceFlag.IFF_PROMISC), int(InterfaceFlag.IFF_ALLMULTI)
 IFF_LOWER_UP = int(InterfaceFlag.IFF_LOWER_UP)
 CHANGEABLE_FLAGS = int(
     InterfaceFlag.IFF_UP
@@ -50,16 +51,15 @@ _LOWER_LAYER_DOWN, _UP = int(OperationalState.IF_OPER_LOWERLAYERDOWN), int(Opera
 class Interface:
     """One interface (Linux: include/linux/netdevice.h, struct net_device).
 
-    `other_names` are those by which it's found too; all interfaces of a network have different ones.
-    `flags` are those that are stored; `shown_flags` has those too that follow from the state. `peer` is a
-    veth's other end, `master` the bridge whose port this is, `ports` a bridge's ports in the order in which
-    they came; a bridge that never had any can't tell whether it has a wire (`had_ports`), and has the least
+    `other_names` are those by which it's found too; all interfaces of a network have different ones. `flags`
+    are those that are stored; `shown_flags` has those too that follow from the state. `peer` is a veth's
+    other end, `master` the bridge whose port this is, `ports` a bridge's ports in the order in which they
+    came; a bridge that never had any can't tell whether it has a wire (`had_ports`), and has the least
     address of its ports unless one was chosen. `state_without_carrier` is the operational state without a
-    wire. `addresses` are those of both protocols. `was_up` says whether it has ever been up. The four
-    counters are of what packets' flows have settled (`net/internet/flow.py`); `drop_count` counts what was
-    sent into nothing. `tun` is what a tun or tap has
-    beside. `settings` are those of net.ipv4.conf and net.ipv6.conf (INTERFACE_SETTINGS).
-    """
+    wire, `link_mode` says whether somebody else decides that there is one (IF_LINK_MODE_*). `addresses` are
+    those of both protocols. `was_up` says whether it has ever been up. The four counters are of what packets'
+    flows have settled (`net/internet/flow.py`); `drop_count` counts what was sent into nothing. `tun` is what
+    a tun or tap has beside. `settings` are those of net.ipv4.conf and net.ipv6.conf (INTERFACE_SETTINGS)."""
 
     __slots__ = (
         "addresses",
@@ -74,6 +74,7 @@ class Interface:
         "has_chosen_address",
         "index",
         "kind",
+        "link_mode",
         "master",
         "mtu",
         "name",
@@ -113,7 +114,7 @@ class Interface:
         else:
             self.flags = IFF_BROADCAST | IFF_MULTICAST
         self.queue_length = QUEUE_LENGTH
-        self.group = 0
+        self.group = self.link_mode = 0
         self.alias = b""
         self.peer: Interface | None = None
         self.tun: TunDevice | None = None
@@ -181,6 +182,16 @@ class Interface:
         lower = self.network.interfaces.get(peer.index) if peer is not None else None
         is_lower = lower is not None and lower is not self and not lower.has_carrier
         self.state_without_carrier = _LOWER_LAYER_DOWN if is_lower else _DOWN
+
+    @property
+    def promiscuity(self) -> int:
+        """How many want the frames for others: the administrator, and the bridge."""
+        return int(bool(self.flags & IFF_PROMISC)) + int(self.master is not None)
+
+    @property
+    def all_groups_count(self) -> int:
+        """How many want the frames for all groups."""
+        return int(bool(self.flags & IFF_ALLMULTI)) + int(self.master is not None)
 
     @property
     def shown_flags(self) -> int:

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EADDRNOTAVAIL, EEXIST, EINVAL, ENODEV, EOPNOTSUPP, ERANGE, TOLD
+from procession.abi.errno import EACCES, EADDRNOTAVAIL, EEXIST, EINVAL, ENODEV, ENXIO, EOPNOTSUPP, TOLD
 from procession.abi.internet import ADDRESS_BYTES
 from procession.abi.netlink import (
-    IFA_F_DEPRECATED,
     IFA_F_HOMEADDRESS,
     IFA_F_MANAGETEMPADDR,
     IFA_F_MCAUTOJOIN,
     IFA_F_NODAD,
     IFA_F_NOPREFIXROUTE,
-    IFA_F_SECONDARY,
     AddressAttribute,
     Ifaddrmsg,
     NetlinkFlag,
     RouteMessageType,
 )
 from procession.abi.word import pack_u8
-from procession.net.internet.address import AF_INET, AF_INET6, is_any, is_multicast
+from procession.net.internet.address import AF_INET, AF_INET6, LOOPBACK_6, is_any, is_multicast
+from procession.net.internet.address_lifetime import INFINITY_S, lifetimes_left, set_lifetimes
 from procession.net.internet.device_address import (
+    LEAST_IPV6_MTU,
     DeviceAddress,
     add_address,
     addresses_of,
@@ -29,17 +29,19 @@ from procession.net.internet.device_address import (
     remove_address,
     scope_of_6,
 )
+from procession.net.internet.routing import is_within
 from procession.net.link.interface import IFF_LOOPBACK
 from procession.net.netlink.attributes import (
     Answer,
     Message,
     Request,
     attribute,
-    attributes_in,
     number,
     number_in,
     text_in,
 )
+from procession.net.netlink.policy import U8, U32, Policy, at_least, checked_attributes, signed, string
+from procession.net.sysctls import DISABLE_IPV6
 
 if TYPE_CHECKING:
     from procession.net.link.interface import Interface
@@ -48,12 +50,35 @@ _ADDRESS, _LOCAL = int(AddressAttribute.IFA_ADDRESS), int(AddressAttribute.IFA_L
 _LABEL, _BROADCAST = int(AddressAttribute.IFA_LABEL), int(AddressAttribute.IFA_BROADCAST)
 _PROTOCOL, _METRIC = int(AddressAttribute.IFA_PROTO), int(AddressAttribute.IFA_RT_PRIORITY)
 _FLAGS, _CACHE = int(AddressAttribute.IFA_FLAGS), int(AddressAttribute.IFA_CACHEINFO)
+_TAKEN_FLAGS_4 = IFA_F_NOPREFIXROUTE | IFA_F_MCAUTOJOIN
 _TAKEN_FLAGS_6 = (
     IFA_F_NODAD | IFA_F_HOMEADDRESS | IFA_F_MANAGETEMPADDR | IFA_F_NOPREFIXROUTE | IFA_F_MCAUTOJOIN
 )
-_CACHE_BYTES = 16
-_FOREVER = b"\xff\xff\xff\xff"
-_NAME_BYTES = 16
+_TARGET_NETNSID = int(AddressAttribute.IFA_TARGET_NETNSID)
+_NS_PER_TICK = 10_000_000
+_CACHE_BYTES, _LONGEST_LABEL = 16, 15
+_POLICY_4 = Policy(
+    {
+        **dict.fromkeys((_LOCAL, _ADDRESS, _BROADCAST, _FLAGS, _METRIC), U32),
+        _LABEL: string(_LONGEST_LABEL),
+        _CACHE: at_least(_CACHE_BYTES),
+        _TARGET_NETNSID: signed(-(1 << 31)),
+        _PROTOCOL: U8,
+    },
+    _PROTOCOL,
+)
+"""Linux: net/ipv4/devinet.c, ifa_ipv4_policy."""
+_POLICY_6 = Policy(
+    {
+        **dict.fromkeys((_LOCAL, _ADDRESS, _CACHE), at_least(16)),
+        **dict.fromkeys((_FLAGS, _METRIC), at_least(4)),
+        _TARGET_NETNSID: signed(-(1 << 31)),
+        _PROTOCOL: U8,
+    },
+    _PROTOCOL,
+)
+"""Linux: net/ipv6/addrconf.c, ifa_ipv6_policy."""
+_NO_TEMPORARY = 'ipv6: address with "mngtmpaddr" flag must have a prefix length of 64'
 _NOT_FOUND = ("ipv4: Address not found", "ipv6: address not found")
 _NOT_JOINED = ("ipv4: Multicast auto join failed", "ipv6: Multicast auto join failed")
 _NO_LIFETIME = ("ipv4: address lifetime invalid", "ipv6: address lifetime invalid")
@@ -64,7 +89,9 @@ def address_body(address: DeviceAddress) -> bytes:
     """A message about an address. Linux: net/ipv4/devinet.c, inet_fill_ifaddr; net/ipv6/addrconf.c,
     inet6_fill_ifaddr."""
     flags = number(address.flags)
-    cache = _FOREVER * 2 + bytes(8)
+    preferred_s, valid_s = lifetimes_left(address)
+    stamps = [moment_ns // _NS_PER_TICK for moment_ns in (address.created_ns, address.updated_ns)]
+    cache = number(preferred_s) + number(valid_s) + b"".join(number(stamp & INFINITY_S) for stamp in stamps)
     metric = [(AddressAttribute.IFA_RT_PRIORITY, number(address.metric))] if address.metric else []
     family = AF_INET6 if address.is_ipv6 else AF_INET
     header = Ifaddrmsg(
@@ -79,8 +106,9 @@ def address_body(address: DeviceAddress) -> bytes:
         if address.protocol:
             found.append((AddressAttribute.IFA_PROTO, pack_u8(address.protocol)))
     else:
-        found = [(AddressAttribute.IFA_ADDRESS, address.peer), (AddressAttribute.IFA_LOCAL, address.address)]
-        if address.broadcast is not None:
+        found = [(AddressAttribute.IFA_ADDRESS, address.peer)] if any(address.peer) else []
+        found.append((AddressAttribute.IFA_LOCAL, address.address))
+        if address.broadcast is not None and any(address.broadcast):
             found.append((AddressAttribute.IFA_BROADCAST, address.broadcast))
         found.append((AddressAttribute.IFA_LABEL, address.label + b"\0"))
         if address.protocol:
@@ -96,11 +124,11 @@ def address_message(address: DeviceAddress, *, is_there: bool) -> Message:
 
 
 def list_addresses(request: Request) -> Answer:
-    """RTM_GETADDR. Linux: net/ipv4/devinet.c, inet_dump_ifaddr."""
-    body = request.body
-    family = body[0] if body else 0
-    wanted = int.from_bytes(body[4:8], "little") if len(body) >= Ifaddrmsg.SIZE else 0
+    """RTM_GETADDR. Raises ENODEV, EINVAL. Linux: net/ipv4/devinet.c, inet_dump_ifaddr,
+    inet_valid_dump_ifaddr_req; net/ipv6/addrconf.c, inet6_dump_addr."""
+    family = request.body[0] if request.body[0] in (AF_INET, AF_INET6) else 0
     interfaces = sorted(request.network.interfaces.values(), key=_index_of)
+    wanted = _wanted_index(request, family) if request.is_strict else 0
     if wanted:
         interfaces = [interface for interface in interfaces if interface.index == wanted]
         if not interfaces:
@@ -116,6 +144,51 @@ def list_addresses(request: Request) -> Answer:
     return found
 
 
+def _wanted_index(request: Request, family: int) -> int:
+    """The interface whose addresses are asked for, 0 for all."""
+    is_ipv6 = family == AF_INET6
+    before = "ipv6: " if is_ipv6 else "ipv4: "
+    if len(request.body) < Ifaddrmsg.SIZE:
+        raise EINVAL(f"{before}Invalid header for address dump request", TOLD)
+    header = Ifaddrmsg.unpack_from(request.body)
+    if header.ifa_prefixlen or header.ifa_flags or header.ifa_scope:
+        raise EINVAL(f"{before}Invalid values in header for address dump request", TOLD)
+    request.is_filtered = request.is_narrowed = bool(header.ifa_index)
+    found = checked_attributes(request, Ifaddrmsg.SIZE, _POLICY_6 if is_ipv6 else _POLICY_4, is_strict=True)
+    for kind in sorted(found):
+        if kind != _TARGET_NETNSID:
+            raise EINVAL(f"{before}Unsupported attribute in dump request", TOLD)
+        raise EINVAL(f"{before}Invalid target network namespace id", TOLD)
+    return header.ifa_index
+
+
+def find_address(request: Request) -> Message:
+    """RTM_GETADDR of one of IPv6. Raises EINVAL, ENODEV, EADDRNOTAVAIL. Linux: net/ipv6/addrconf.c,
+    inet6_rtm_getaddr, inet6_rtm_valid_getaddr_req."""
+    if len(request.body) < Ifaddrmsg.SIZE:
+        raise EINVAL("ipv6: Invalid header for get address request", TOLD)
+    header = Ifaddrmsg.unpack_from(request.body)
+    if request.is_strict and (header.ifa_prefixlen or header.ifa_flags or header.ifa_scope):
+        raise EINVAL("ipv6: Invalid values in header for get address request", TOLD)
+    found = checked_attributes(request, Ifaddrmsg.SIZE, _POLICY_6, is_strict=request.is_strict)
+    if request.is_strict:
+        for kind in sorted(found):
+            if kind not in (_TARGET_NETNSID, _ADDRESS, _LOCAL):
+                raise EINVAL("ipv6: Unsupported attribute in get address request", TOLD)
+    if _TARGET_NETNSID in found:
+        raise EINVAL("no network has this number")
+    wanted = found.get(_LOCAL, found.get(_ADDRESS))
+    if wanted is None:
+        raise EINVAL("an address is needed")
+    interfaces = sorted(request.network.interfaces.values(), key=_index_of)
+    chosen = [each for each in interfaces if each.index == header.ifa_index] or interfaces
+    for interface in chosen:
+        for address in addresses_of(interface, is_ipv6=True):
+            if address.address == wanted[:16]:
+                return address_message(address, is_there=True)
+    raise EADDRNOTAVAIL("no such address")
+
+
 def _index_of(interface: Interface) -> int:
     return interface.index
 
@@ -126,40 +199,61 @@ def change_address(request: Request, *, is_new: bool) -> None:
     Linux: net/ipv4/devinet.c, inet_rtm_newaddr, inet_rtm_deladdr; net/ipv6/addrconf.c, inet6_rtm_newaddr.
     """
     body = request.body
-    if len(body) < Ifaddrmsg.SIZE:
-        raise EINVAL("a struct ifaddrmsg is needed")
-    header = Ifaddrmsg.unpack_from(body)
-    if header.ifa_family not in (AF_INET, AF_INET6):
+    family = body[0]
+    if family not in (AF_INET, AF_INET6):
         raise EOPNOTSUPP("no such protocol")
-    size = ADDRESS_BYTES[header.ifa_family]
-    found = attributes_in(body, Ifaddrmsg.SIZE)
-    interface = request.network.interfaces.get(header.ifa_index)
+    is_ipv6 = family == AF_INET6
+    if len(body) < Ifaddrmsg.SIZE:
+        raise EINVAL("Invalid header length", TOLD)
+    header = Ifaddrmsg.unpack_from(body)
+    found = checked_attributes(request, Ifaddrmsg.SIZE, _POLICY_6 if is_ipv6 else _POLICY_4)
+    size = ADDRESS_BYTES[family]
     local, peer = found.get(_LOCAL), found.get(_ADDRESS)
-    if is_new and header.ifa_prefixlen > 8 * size:
-        raise EINVAL("the length of the prefix")
-    if local is None and (size == 16 or not is_new):
+    local, peer = local and local[:size], peer and peer[:size]
+    if is_ipv6 and local is not None and peer is not None and is_any(peer):
+        peer = None
+    if is_ipv6 and local is None:
         local = peer
-    if is_new and local is None:
-        raise EINVAL("an address is needed")
+    if is_new and not is_ipv6 and header.ifa_prefixlen > 32:
+        raise EINVAL("ipv4: Invalid prefix length", TOLD)
+    if local is None and (is_new or is_ipv6):
+        if is_ipv6:
+            raise EINVAL("an address is needed")
+        raise EINVAL("ipv4: Local address is not supplied", TOLD)
+    if is_ipv6 and not is_new and header.ifa_prefixlen > 128:
+        raise EINVAL("ipv6: Invalid prefix length", TOLD)
+    lifetimes = _wanted_lifetimes(found, is_ipv6=is_ipv6) if is_new else (INFINITY_S, INFINITY_S)
+    if is_new and not is_ipv6 and local is not None and is_any(local):
+        return
+    interface = request.network.interfaces.get(header.ifa_index)
     if interface is None:
-        raise ENODEV
-    if (local is not None and len(local) != size) or (peer is not None and len(peer) != size):
-        raise EINVAL("the length of an address")
+        raise ENODEV("ipv6: Unable to find the interface" if is_ipv6 else "ipv4: Device not found", TOLD)
+    if is_ipv6 and interface.mtu < LEAST_IPV6_MTU:
+        if is_new:
+            raise EINVAL("the interface is too small for IPv6")
+        raise ENXIO("ipv6: IPv6 is disabled on this device", TOLD)
     if is_new:
         assert local is not None
-        _add(request, header, found, interface, local, local if peer is None else peer)
+        _add(request, header, found, interface, local, local if peer is None else peer, lifetimes)
         return
-    for address in addresses_of(interface, is_ipv6=size == 16):
+    for address in addresses_of(interface, is_ipv6=is_ipv6):
         if local is not None and address.address != local:
             continue
-        label = text_in(found, _LABEL)
-        if label is not None and address.label != label:
-            continue
-        if peer is not None and (address.prefix_length != header.ifa_prefixlen or address.peer != peer):
-            continue
+        if is_ipv6:
+            if header.ifa_prefixlen != address.prefix_length:
+                continue
+        else:
+            label = text_in(found, _LABEL)
+            if label is not None and address.label != label:
+                continue
+            if peer is not None and (
+                address.prefix_length != header.ifa_prefixlen
+                or not is_within(peer, address.net, address.prefix_length)
+            ):
+                continue
         remove_address(address)
         return
-    raise EADDRNOTAVAIL(_NOT_FOUND[size == 16], TOLD)
+    raise EADDRNOTAVAIL(_NOT_FOUND[is_ipv6], TOLD)
 
 
 def _add(
@@ -169,12 +263,11 @@ def _add(
     interface: Interface,
     local: bytes,
     peer: bytes,
+    lifetimes: tuple[int, int],
 ) -> None:
     is_ipv6 = len(local) == 16
     flags = _wanted_flags(header, found, is_ipv6=is_ipv6)
     metric, protocol = number_in(found, _METRIC) or 0, found.get(_PROTOCOL, b"")[:1]
-    if is_ipv6 and (is_any(local) or is_multicast(local)):
-        raise EADDRNOTAVAIL("no address of one interface")
     existing = next(
         (
             other
@@ -187,48 +280,82 @@ def _add(
     if existing is not None:
         if request.has(NetlinkFlag.NLM_F_EXCL) or not request.has(NetlinkFlag.NLM_F_REPLACE):
             raise EEXIST(_ASSIGNED[is_ipv6], TOLD)
+        if is_ipv6 and flags & IFA_F_MANAGETEMPADDR and existing.prefix_length != 64:
+            raise EINVAL("temporary addresses have prefixes of 64 bits")
         modify_address(existing, metric, flags, int.from_bytes(protocol, "little"))
+        set_lifetimes(existing, *lifetimes)
+        request.network.address_changed(existing, is_there=True)
         return
-    if flags & IFA_F_MCAUTOJOIN:
+    if is_ipv6:
+        _check_new_6(header, interface, local, flags)
+    if flags & IFA_F_MCAUTOJOIN and not is_multicast(local):
         raise EINVAL(_NOT_JOINED[is_ipv6], TOLD)
     scope = scope_of_6(local) if is_ipv6 else header.ifa_scope
     broadcast = found.get(_BROADCAST)
-    if broadcast is not None and len(broadcast) != 4:
-        raise EINVAL("the length of an address")
     label = text_in(found, _LABEL) or b""
-    if len(label) >= _NAME_BYTES:
-        raise EINVAL("the length of the label")
     address = DeviceAddress(
         interface,
         local,
         header.ifa_prefixlen,
         peer=peer,
-        broadcast=None if is_ipv6 or interface.flags & IFF_LOOPBACK else broadcast,
+        broadcast=None if is_ipv6 else broadcast and broadcast[:4],
         label=label,
         scope=scope,
         protocol=int.from_bytes(protocol, "little"),
         metric=metric,
         flags=flags,
     )
+    if not is_ipv6:
+        _check_scope(interface, address)
+    set_lifetimes(address, *lifetimes)
     add_address(address)
 
 
-def _wanted_flags(header: Ifaddrmsg, found: dict[int, bytes], *, is_ipv6: bool) -> int:
-    """Raises EINVAL for what can't be together, and for lifetimes that are none.
+def _check_new_6(header: Ifaddrmsg, interface: Interface, local: bytes, flags: int) -> None:
+    """Raise for what can't be an address of IPv6 here. Linux: net/ipv6/addrconf.c, inet6_addr_add,
+    ipv6_add_addr."""
+    if header.ifa_prefixlen > 128:
+        raise EINVAL("ipv6: Invalid prefix length", TOLD)
+    if flags & IFA_F_MANAGETEMPADDR and header.ifa_prefixlen != 64:
+        raise EINVAL(_NO_TEMPORARY, TOLD)
+    if interface.settings[DISABLE_IPV6]:
+        raise EACCES("ipv6: IPv6 is disabled on this device", TOLD)
+    if is_multicast(local) and not flags & IFA_F_MCAUTOJOIN:
+        told = 'ipv6: Cannot assign multicast address without "IFA_F_MCAUTOJOIN" flag'
+        raise EADDRNOTAVAIL(told, TOLD)
+    if is_any(local):
+        raise EADDRNOTAVAIL("ipv6: Invalid address", TOLD)
+    if local == LOOPBACK_6 and not interface.flags & IFF_LOOPBACK:
+        raise EADDRNOTAVAIL("ipv6: Cannot assign loopback address on this device", TOLD)
 
-    Linux: net/ipv4/devinet.c, rtm_to_ifaddr; net/ipv6/addrconf.c, inet6_rtm_newaddr.
-    """
+
+def _check_scope(interface: Interface, new: DeviceAddress) -> None:
+    """Raise EEXIST or EINVAL for what doesn't fit to the others of a net. Linux: net/ipv4/devinet.c,
+    __inet_insert_ifa."""
+    for other in addresses_of(interface, is_ipv6=False):
+        if (other.net, other.prefix_length) == (new.net, new.prefix_length):
+            if other.address == new.address:
+                raise EEXIST("ipv4: Address already assigned", TOLD)
+            if other.scope != new.scope:
+                raise EINVAL("ipv4: Invalid scope value", TOLD)
+
+
+def _wanted_lifetimes(found: dict[int, bytes], *, is_ipv6: bool) -> tuple[int, int]:
+    """How many seconds an address is preferred, and valid. Raises EINVAL. Linux: net/ipv4/devinet.c,
+    rtm_to_ifaddr."""
+    cache = found.get(_CACHE)
+    if cache is None:
+        return INFINITY_S, INFINITY_S
+    preferred_s, valid_s = (int.from_bytes(cache[at : at + 4], "little") for at in (0, 4))
+    if not valid_s or preferred_s > valid_s:
+        raise EINVAL(_NO_LIFETIME[is_ipv6], TOLD)
+    return preferred_s, valid_s
+
+
+def _wanted_flags(header: Ifaddrmsg, found: dict[int, bytes], *, is_ipv6: bool) -> int:
+    """The flags that stay. Linux: net/ipv4/devinet.c, rtm_to_ifaddr; net/ipv6/addrconf.c,
+    inet6_rtm_newaddr."""
     flags = number_in(found, _FLAGS)
     if flags is None:
         flags = header.ifa_flags
-    flags &= _TAKEN_FLAGS_6 if is_ipv6 else ~(IFA_F_SECONDARY | IFA_F_DEPRECATED)
-    cache = found.get(_CACHE)
-    if cache is not None:
-        if len(cache) < _CACHE_BYTES:
-            raise ERANGE("a struct ifa_cacheinfo is needed")
-        preferred_s, valid_s = (int.from_bytes(cache[at : at + 4], "little") for at in (0, 4))
-        if not valid_s or preferred_s > valid_s:
-            raise EINVAL(_NO_LIFETIME[is_ipv6], TOLD)
-    if flags & IFA_F_MANAGETEMPADDR and is_ipv6 and header.ifa_prefixlen != 64:
-        raise EINVAL('ipv6: address with "mngtmpaddr" flag must have a prefix length of 64', TOLD)
-    return flags
+    return flags & (_TAKEN_FLAGS_6 if is_ipv6 else _TAKEN_FLAGS_4)

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from procession.abi.arp import ArpFlag
 from procession.abi.capability import Capability
-from procession.abi.errno import EINVAL, ENODEV, ENOENT, ENXIO, EOPNOTSUPP, EPERM, EPFNOSUPPORT
+from procession.abi.errno import EINVAL, ENODEV, ENXIO, EPERM, EPFNOSUPPORT
 from procession.abi.ioctls import SocketIoctl
 from procession.abi.word import Words, pack_u16, pack_u32
 from procession.net.internet.address import AF_INET
 from procession.net.internet.flow import find_flow
 from procession.net.internet.neighbour import PERMANENT, STALE
-from procession.net.netlink.neighbours import remove_neighbour, set_neighbour
+from procession.net.netlink.neighbours import remove_neighbour, set_neighbour, set_proxy
 
 if TYPE_CHECKING:
     from procession.fs.file import UserMemory
@@ -55,7 +55,8 @@ def neighbour_ioctl(socket: Socket, request: int, argument: int, memory: UserMem
     if interface is not None and flags & _COMPLETE and hardware_type not in (0, interface.hardware_type):
         raise EINVAL("hardware of another type")
     if flags & _PUBLISHED and request != _TELL:
-        raise EOPNOTSUPP("nobody answers for others") if request == _SET else ENOENT("nobody does")
+        set_proxy(network, interface, address, is_new=request == _SET)
+        return
     assert interface is not None
     entry = network.neighbours.get((interface, address))
     if request == _SET:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EINVAL, ERANGE
-from procession.abi.netlink import NetlinkFlag
+from procession.abi.netlink import NetlinkFlag, RouteMessageType
 from procession.abi.word import Words, pack_u32
 
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _ATTRIBUTE = Words("<HH")
 _TYPE_MASK = 0x3FFF
+_FILTERED_ENDS = (int(RouteMessageType.RTM_GETADDR), int(RouteMessageType.RTM_GETROUTE))
 _ROOT_OR_MATCH = int(NetlinkFlag.NLM_F_DUMP)
 
 ATTRIBUTE_BYTES = _ATTRIBUTE.size
@@ -29,10 +30,30 @@ Answer = list[Message]
 class Request:
     """One request as the kernel reads it: who asks what of which network.
 
-    `credentials` are the caller's, `port_id` the asking socket's address.
-    """
+    `credentials` are the caller's, `port_id` the asking socket's address. `is_strict` says that the asker
+    wants to be told of what isn't understood (NETLINK_GET_STRICT_CHK). `blamed` is where in the message the
+    attribute is that an error is about, 0 for none. `is_listing` says that it was understood as a question
+    for all objects, which ends in an error then, and `is_filtered` that not all of them are told. `policy` is
+    what was expected of the attribute that is blamed, `missing` an attribute that has to be there, `note`
+    what the asker is told if there is no better explanation."""
 
-    __slots__ = ("body", "credentials", "flags", "kind", "network", "port_id", "sequence")
+    __slots__ = (
+        "blamed",
+        "body",
+        "credentials",
+        "flags",
+        "is_filtered",
+        "is_listing",
+        "is_narrowed",
+        "is_strict",
+        "kind",
+        "missing",
+        "network",
+        "note",
+        "policy",
+        "port_id",
+        "sequence",
+    )
 
     def __init__(
         self,
@@ -43,6 +64,8 @@ class Request:
         body: bytes,
         sequence: int,
         port_id: int,
+        *,
+        is_strict: bool = False,
     ) -> None:
         self.network = network
         self.credentials = credentials
@@ -51,11 +74,22 @@ class Request:
         self.body = body
         self.sequence = sequence
         self.port_id = port_id
+        self.is_strict = is_strict
+        self.is_listing = self.is_filtered = self.is_narrowed = False
+        self.blamed = self.missing = 0
+        self.policy = b""
+        self.note = ""
 
     @property
     def is_dump(self) -> bool:
         """Whether all objects are asked for."""
         return self.flags & _ROOT_OR_MATCH == _ROOT_OR_MATCH
+
+    @property
+    def ends_filtered(self) -> bool:
+        """Whether the end of a list says too that not all is in it: neighbours and links say it of each
+        alone."""
+        return self.is_narrowed and self.kind in _FILTERED_ENDS
 
     def has(self, flag: NetlinkFlag) -> bool:
         """Whether NLM_F_CREATE ... is there."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EEXIST, EINVAL, ENODEV, EOPNOTSUPP, EPERM, ERANGE, TOLD
+from procession.abi.errno import EADDRNOTAVAIL, EEXIST, EINVAL, ENODEV, EOPNOTSUPP, EPERM, ERANGE, TOLD
 from procession.abi.netlink import (
     VETH_INFO_PEER,
     Ifinfomsg,
@@ -17,9 +17,11 @@ from procession.abi.socket import AddressFamily
 from procession.abi.tun import TunAttribute, TunFlag
 from procession.abi.word import pack_array, pack_u8
 from procession.net.internet.flow import settle_all
-from procession.net.link.interface import BRIDGE, LOOPBACK, TUN, VETH
+from procession.net.link.interface import BRIDGE, DUMMY, LOOPBACK, TUN, VETH
 from procession.net.link_change import (
     KINDS,
+    LARGEST_MTU,
+    LEAST_MTU,
     delete_interface,
     join,
     join_bridge,
@@ -39,11 +41,22 @@ from procession.net.netlink.attributes import (
     Message,
     Request,
     attribute,
-    attributes_in,
+    nested_in,
     number,
     number_in,
     signed_in,
     text_in,
+)
+from procession.net.netlink.policy import (
+    NESTED_LIST,
+    REFUSED,
+    U8,
+    U32,
+    Policy,
+    at_most,
+    checked_attributes,
+    signed,
+    string,
 )
 from procession.net.socket_options import CAP_NET_ADMIN
 
@@ -65,11 +78,61 @@ _LINK_NETNSID = int(LinkAttribute.IFLA_LINK_NETNSID)
 _ALT_NAME = int(LinkAttribute.IFLA_ALT_IFNAME)
 _INFO_KIND, _INFO_DATA = int(LinkInformation.IFLA_INFO_KIND), int(LinkInformation.IFLA_INFO_DATA)
 _INFO_SLAVE_KIND = int(LinkInformation.IFLA_INFO_SLAVE_KIND)
+_CARRIER, _LINK_MODE = int(LinkAttribute.IFLA_CARRIER), int(LinkAttribute.IFLA_LINKMODE)
+_QUEUE_COUNTS = (
+    (int(LinkAttribute.IFLA_NUM_TX_QUEUES), "transmit"),
+    (int(LinkAttribute.IFLA_NUM_RX_QUEUES), "receive"),
+)
+_MOST_QUEUES = 4_096
+_EXTENSIONS = int(LinkAttribute.IFLA_EXT_MASK)
+_FIRST_STRICT, _LARGEST_ATTRIBUTE = 65, int(LinkAttribute.IFLA_TAILROOM)
 _NEWLINK = int(RouteMessageType.RTM_NEWLINK)
 _STATISTICS_64_BYTES, _STATISTICS_BYTES = 200, 96
+_LONGEST_ADDRESS, _LONGEST_NAME, _LONGEST_OTHER_NAME = 32, 15, 127
+_U8S = (
+    LinkAttribute.IFLA_CARRIER,
+    LinkAttribute.IFLA_OPERSTATE,
+    LinkAttribute.IFLA_LINKMODE,
+    LinkAttribute.IFLA_PROTO_DOWN,
+)
+_U32S = (
+    *(LinkAttribute.IFLA_MTU, LinkAttribute.IFLA_LINK, LinkAttribute.IFLA_MASTER, LinkAttribute.IFLA_TXQLEN),
+    *(LinkAttribute.IFLA_NET_NS_PID, LinkAttribute.IFLA_NET_NS_FD, LinkAttribute.IFLA_EXT_MASK),
+    *(LinkAttribute.IFLA_PROMISCUITY, LinkAttribute.IFLA_NUM_TX_QUEUES, LinkAttribute.IFLA_NUM_RX_QUEUES),
+    *(LinkAttribute.IFLA_GSO_MAX_SEGS, LinkAttribute.IFLA_GSO_MAX_SIZE, LinkAttribute.IFLA_CARRIER_CHANGES),
+    *(LinkAttribute.IFLA_GROUP, LinkAttribute.IFLA_CARRIER_UP_COUNT, LinkAttribute.IFLA_CARRIER_DOWN_COUNT),
+    *(LinkAttribute.IFLA_MIN_MTU, LinkAttribute.IFLA_MAX_MTU, LinkAttribute.IFLA_GRO_MAX_SIZE),
+    *(LinkAttribute.IFLA_GSO_IPV4_MAX_SIZE, LinkAttribute.IFLA_GRO_IPV4_MAX_SIZE),
+)
+_REFUSED_ONES = (
+    LinkAttribute.IFLA_TSO_MAX_SIZE,
+    LinkAttribute.IFLA_TSO_MAX_SEGS,
+    LinkAttribute.IFLA_ALLMULTI,
+)
+_LISTS = (LinkAttribute.IFLA_LINKINFO, LinkAttribute.IFLA_AF_SPEC, LinkAttribute.IFLA_PROP_LIST)
+POLICY = Policy(
+    {
+        **{int(kind): U8 for kind in _U8S},
+        **{int(kind): U32 for kind in _U32S},
+        **{int(kind): REFUSED for kind in _REFUSED_ONES},
+        **{int(kind): NESTED_LIST for kind in _LISTS},
+        _ADDRESS: at_most(_LONGEST_ADDRESS),
+        _BROADCAST: at_most(_LONGEST_ADDRESS),
+        _NAME: string(_LONGEST_NAME),
+        _ALT_NAME: string(_LONGEST_OTHER_NAME),
+        _ALIAS: at_most(255),
+        _LINK_NETNSID: signed(-(1 << 31)),
+        _TARGET_NETNSID: signed(-(1 << 31)),
+        _NEW_INDEX: signed(1),
+    },
+    _LARGEST_ATTRIBUTE,
+    _FIRST_STRICT,
+)
+"""Linux: net/core/rtnetlink.c, ifla_policy."""
+_LARGEST_GSO, _LARGEST_TSO, _MOST_SEGMENTS = 65_536, 524_280, 65_535
+"""GSO_LEGACY_MAX_SIZE, TSO_MAX_SIZE, TSO_MAX_SEGS."""
 _LONGEST_ALIAS = 255
 _TUN_KINDS = int(TunFlag.IFF_TUN | TunFlag.IFF_TAP)
-_LARGEST_INDEX = 0x7FFF_FFFF
 
 
 def link_body(interface: Interface, asker: Network, *, change: int = 0) -> bytes:
@@ -79,54 +142,78 @@ def link_body(interface: Interface, asker: Network, *, change: int = 0) -> bytes
         *(interface.received_packets, interface.sent_packets),
         *(interface.received_bytes, interface.sent_bytes, 0, 0, 0, interface.drop_count),
     )
-    is_loopback = interface.kind == LOOPBACK
-    found: list[tuple[LinkAttribute, bytes]] = [
-        (LinkAttribute.IFLA_IFNAME, interface.name + b"\0"),
-        (LinkAttribute.IFLA_TXQLEN, number(interface.queue_length)),
-        (LinkAttribute.IFLA_OPERSTATE, pack_u8(interface.operational_state)),
-        (LinkAttribute.IFLA_LINKMODE, b"\0"),
-        (LinkAttribute.IFLA_MTU, number(interface.mtu)),
-        (LinkAttribute.IFLA_MIN_MTU, number(0 if is_loopback else 68)),
-        (LinkAttribute.IFLA_MAX_MTU, number(0 if is_loopback else largest_mtu(interface))),
-        (LinkAttribute.IFLA_GROUP, number(interface.group)),
-        (LinkAttribute.IFLA_PROMISCUITY, number(int(interface.master is not None))),
-        (LinkAttribute.IFLA_NUM_TX_QUEUES, number(1)),
-        (LinkAttribute.IFLA_NUM_RX_QUEUES, number(1)),
-    ]
-    peer = interface.peer
-    if peer is not None:
-        found.append((LinkAttribute.IFLA_LINK, number(peer.index)))
-    if interface.master is not None:
-        found.append((LinkAttribute.IFLA_MASTER, number(interface.master.index)))
+    peer, master = interface.peer, interface.master
+    found = _sizes(interface)
+    if master is not None:
+        found.append((LinkAttribute.IFLA_MASTER, number(master.index)))
+    found.append((LinkAttribute.IFLA_CARRIER, pack_u8(interface.has_carrier)))
     if interface.alias:
         found.append((LinkAttribute.IFLA_IFALIAS, interface.alias + b"\0"))
+    changes = interface.carrier_changes
     found += [
-        (LinkAttribute.IFLA_CARRIER, pack_u8(interface.has_carrier)),
-        (LinkAttribute.IFLA_QDISC, interface.queueing_discipline + b"\0"),
-        (LinkAttribute.IFLA_CARRIER_CHANGES, number(interface.carrier_changes)),
+        (LinkAttribute.IFLA_CARRIER_CHANGES, number(changes)),
+        (LinkAttribute.IFLA_CARRIER_UP_COUNT, number(changes // 2)),
+        (LinkAttribute.IFLA_CARRIER_DOWN_COUNT, number(changes - changes // 2)),
+        (LinkAttribute.IFLA_HEADROOM, bytes(2)),
+        (LinkAttribute.IFLA_TAILROOM, bytes(2)),
+        (LinkAttribute.IFLA_PROTO_DOWN, b"\0"),
+    ]
+    if interface.has_frames:
+        found.append((LinkAttribute.IFLA_ADDRESS, interface.hardware_address))
+        found.append((LinkAttribute.IFLA_BROADCAST, interface.broadcast_hardware_address))
+    found += [
         (LinkAttribute.IFLA_STATS64, pack_array("Q", counters).ljust(_STATISTICS_64_BYTES, b"\0")),
         (
             LinkAttribute.IFLA_STATS,
             b"".join(number(count & 0xFFFFFFFF) for count in counters).ljust(_STATISTICS_BYTES, b"\0"),
         ),
     ]
-    if interface.has_frames:
-        found.append((LinkAttribute.IFLA_ADDRESS, interface.hardware_address))
-        found.append((LinkAttribute.IFLA_BROADCAST, interface.broadcast_hardware_address))
-    if not is_loopback:
+    if interface.kind != LOOPBACK:
         information = attribute(_INFO_KIND, interface.kind + b"\0")
         if interface.tun is not None:
             information += attribute(_INFO_DATA, _tun_data(interface.tun, asker))
-        if interface.master is not None:
-            information += attribute(_INFO_SLAVE_KIND, interface.master.kind + b"\0")
+        if master is not None:
+            information += attribute(_INFO_SLAVE_KIND, master.kind + b"\0")
         found.append((LinkAttribute.IFLA_LINKINFO, information))
+    if peer is not None:
+        if peer.network is not asker:
+            found.append((LinkAttribute.IFLA_LINK_NETNSID, number(asker.number_of(peer.network))))
+        found.append((LinkAttribute.IFLA_LINK, number(peer.index)))
+    found.append((LinkAttribute.IFLA_QDISC, interface.queueing_discipline + b"\0"))
     properties = b""
     if interface.other_names:
         names = b"".join(attribute(_ALT_NAME, name + b"\0") for name in interface.other_names)
         properties = attribute(int(LinkAttribute.IFLA_PROP_LIST) | NESTED, names)
-    if peer is not None and peer.network is not asker:
-        found.append((LinkAttribute.IFLA_LINK_NETNSID, number(asker.number_of(peer.network))))
     return header.pack() + b"".join(attribute(int(kind), data) for kind, data in found) + properties
+
+
+def _sizes(interface: Interface) -> list[tuple[LinkAttribute, bytes]]:
+    """What an interface is called, and how much it takes at once."""
+    is_loopback = interface.kind == LOOPBACK
+    segmented = number(_LARGEST_TSO if is_loopback or interface.kind == VETH else _LARGEST_GSO)
+    return [
+        (LinkAttribute.IFLA_IFNAME, interface.name + b"\0"),
+        (LinkAttribute.IFLA_TXQLEN, number(interface.queue_length)),
+        (LinkAttribute.IFLA_OPERSTATE, pack_u8(interface.operational_state)),
+        (LinkAttribute.IFLA_LINKMODE, pack_u8(interface.link_mode)),
+        (LinkAttribute.IFLA_NETNS_IMMUTABLE, pack_u8(interface.kind in (LOOPBACK, BRIDGE))),
+        (LinkAttribute.IFLA_MTU, number(interface.mtu)),
+        (LinkAttribute.IFLA_MIN_MTU, number(0 if is_loopback else 68)),
+        (LinkAttribute.IFLA_MAX_MTU, number(0 if is_loopback else largest_mtu(interface))),
+        (LinkAttribute.IFLA_GROUP, number(interface.group)),
+        (LinkAttribute.IFLA_PROMISCUITY, number(interface.promiscuity)),
+        (LinkAttribute.IFLA_ALLMULTI, number(interface.all_groups_count)),
+        (LinkAttribute.IFLA_NUM_TX_QUEUES, number(1)),
+        (LinkAttribute.IFLA_GSO_MAX_SEGS, number(_MOST_SEGMENTS)),
+        (LinkAttribute.IFLA_GSO_MAX_SIZE, number(_LARGEST_GSO)),
+        (LinkAttribute.IFLA_GRO_MAX_SIZE, number(_LARGEST_GSO)),
+        (LinkAttribute.IFLA_GSO_IPV4_MAX_SIZE, number(_LARGEST_GSO)),
+        (LinkAttribute.IFLA_GRO_IPV4_MAX_SIZE, number(_LARGEST_GSO)),
+        (LinkAttribute.IFLA_TSO_MAX_SIZE, segmented),
+        (LinkAttribute.IFLA_TSO_MAX_SEGS, number(_MOST_SEGMENTS)),
+        (LinkAttribute.IFLA_MAX_PACING_OFFLOAD_HORIZON, number(0)),
+        (LinkAttribute.IFLA_NUM_RX_QUEUES, number(1)),
+    ]
 
 
 def _tun_data(tun: TunDevice, asker: Network) -> bytes:
@@ -157,24 +244,22 @@ def link_header(request: Request) -> tuple[Ifinfomsg, dict[int, bytes]]:
 
 def _header(request: Request) -> Ifinfomsg:
     if len(request.body) < Ifinfomsg.SIZE:
-        raise EINVAL("a struct ifinfomsg is needed")
+        raise EINVAL("Invalid header length", TOLD)
     return Ifinfomsg.unpack_from(request.body)
 
 
 def _link_attributes(request: Request) -> dict[int, bytes]:
-    """What follows the header. Raises ERANGE. Linux: net/core/rtnetlink.c, ifla_policy."""
-    found = attributes_in(request.body, Ifinfomsg.SIZE)
-    new_index = signed_in(found, _NEW_INDEX)
-    if new_index is not None and new_index < 1:
-        raise ERANGE("integer out of range", TOLD)
-    return found
+    """What follows the header. Raises ERANGE, EINVAL."""
+    return checked_attributes(request, Ifinfomsg.SIZE, POLICY)
 
 
 def find_link(network: Network, header: Ifinfomsg, found: dict[int, bytes]) -> Interface | None:
     """The interface that a request is about. Raises EINVAL if it doesn't say which."""
     if header.ifi_index > 0:
         return network.interfaces.get(header.ifi_index)
-    name = text_in(found, _NAME) or text_in(found, _ALT_NAME)
+    name = text_in(found, _NAME)
+    if name is None:
+        name = text_in(found, _ALT_NAME)
     if name is None:
         raise EINVAL("which link?")
     return network.interface_named(name)
@@ -185,27 +270,81 @@ def list_links(request: Request) -> Answer:
     network = request.network
     settle_all(network)
     if not request.is_dump:
-        header = _header(request)
-        found = attributes_in(request.body, Ifinfomsg.SIZE)
-        interface = find_link(network, header, found)
-        if interface is None:
-            raise ENODEV
-        return [(_NEWLINK, link_body(interface, network))]
-    master: int | None = None
-    kind: bytes | None = None
-    if len(request.body) >= Ifinfomsg.SIZE:
-        if request.body[0] == _AF_BRIDGE:
-            return []
-        found = attributes_in(request.body, Ifinfomsg.SIZE)
-        master = number_in(found, _MASTER)
-        kind = text_in(attributes_in(found.get(_LINK_INFORMATION, b""), 0), _INFO_KIND)
+        return [(_NEWLINK, link_body(_asked_link(request), network))]
+    if request.body[0] == _AF_BRIDGE:
+        return []
+    master, kind = _wanted_links(request)
     links = sorted(network.interfaces.values(), key=_index_of)
     return [
         (_NEWLINK, link_body(interface, network))
         for interface in links
-        if (master is None or (interface.master is not None and interface.master.index == master))
+        if (not master or (interface.master is not None and interface.master.index == master))
         and (kind is None or interface.kind == kind)
     ]
+
+
+def _asked_link(request: Request) -> Interface:
+    """Raises EINVAL, ENODEV. Linux: net/core/rtnetlink.c, rtnl_valid_getlink_req."""
+    if len(request.body) < Ifinfomsg.SIZE:
+        raise EINVAL("Invalid header for get link", TOLD)
+    header = _header(request)
+    if not request.is_strict:
+        found = _link_attributes(request)
+    else:
+        if request.body[1] or header.ifi_type or header.ifi_flags or header.ifi_change:
+            raise EINVAL("Invalid values in header for get link request", TOLD)
+        found = checked_attributes(request, Ifinfomsg.SIZE, POLICY, is_strict=True)
+        for kind in sorted(found):
+            if kind not in (_NAME, _ALT_NAME, _EXTENSIONS, _TARGET_NETNSID):
+                raise EINVAL("Unsupported attribute in get link request", TOLD)
+    _check_network_number(request, found)
+    interface = find_link(request.network, header, found)
+    if interface is None:
+        raise ENODEV
+    return interface
+
+
+def _check_network_number(request: Request, found: dict[int, bytes]) -> None:
+    """Raise EINVAL for what is no other network's number. Linux: net/core/net_namespace.c,
+    get_net_ns_by_id."""
+    identifier = signed_in(found, _TARGET_NETNSID)
+    if identifier is not None and identifier not in request.network.numbers.values():
+        if request.is_dump:
+            raise EINVAL("Invalid target network namespace id", TOLD)
+        raise EINVAL("no network has this number")
+
+
+def _wanted_links(request: Request) -> tuple[int, bytes | None]:
+    """Which links are asked for: by their master, and by their kind. Raises EINVAL. Linux:
+    net/core/rtnetlink.c, rtnl_valid_dump_ifinfo_req."""
+    if request.is_strict:
+        if len(request.body) < Ifinfomsg.SIZE:
+            raise EINVAL("Invalid header for link dump", TOLD)
+        header = _header(request)
+        if request.body[1] or header.ifi_type or header.ifi_flags or header.ifi_change:
+            raise EINVAL("Invalid values in header for link dump request", TOLD)
+        if header.ifi_index:
+            raise EINVAL("Filter by device index not supported for link dumps", TOLD)
+        found = checked_attributes(request, Ifinfomsg.SIZE, POLICY, is_strict=True)
+    else:
+        # Older programs sent a struct rtgenmsg alone.
+        size = Ifinfomsg.SIZE if len(request.body) >= Ifinfomsg.SIZE else 1
+        try:
+            found = checked_attributes(request, size, POLICY)
+        except (EINVAL, ERANGE) as error:
+            request.blamed, request.note = 0, error.reason
+            return 0, None
+    _check_network_number(request, found)
+    if request.is_strict:
+        for name in sorted(found):
+            if name not in (_TARGET_NETNSID, _EXTENSIONS, _MASTER, _LINK_INFORMATION):
+                raise EINVAL("Unsupported attribute in link dump request", TOLD)
+    master = number_in(found, _MASTER) or 0
+    kind = text_in(nested_in(found.get(_LINK_INFORMATION, b"")), _INFO_KIND)
+    if kind is not None and kind != TUN and kind not in KINDS:
+        kind = None
+    request.is_filtered = bool(master) or kind is not None
+    return master, kind
 
 
 def _index_of(interface: Interface) -> int:
@@ -245,29 +384,38 @@ def new_link(request: Request) -> None:
     network = request.network
     header = _header(request)
     found = _link_attributes(request)
-    information = attributes_in(found.get(_LINK_INFORMATION, b""), 0)
+    information = nested_in(found.get(_LINK_INFORMATION, b""))
     kind = text_in(information, _INFO_KIND)
     name = text_in(found, _NAME)
+    if kind == TUN:
+        raise EOPNOTSUPP("tun/tap creation via rtnetlink is not supported.", TOLD)
+    if kind in KINDS:
+        check_hardware_address(found)
+    mtu = number_in(found, _MTU)
+    if kind == VETH and mtu is not None and not LEAST_MTU <= mtu <= LARGEST_MTU:
+        raise EINVAL("the size of a packet")
     interface: Interface | None = None
+    if header.ifi_index < 0:
+        raise EINVAL("ifindex can't be negative", TOLD)
     if header.ifi_index > 0 or name is not None or _ALT_NAME in found:
         interface = find_link(network, header, found)
-    elif header.ifi_index < 0:
-        raise EINVAL("a negative index")
     if interface is not None:
         if request.has(NetlinkFlag.NLM_F_EXCL):
             raise EEXIST("there is such an interface")
         if request.has(NetlinkFlag.NLM_F_REPLACE):
             raise EOPNOTSUPP("interfaces aren't replaced")
-        if kind is not None and (kind != interface.kind or information.get(_INFO_DATA)):
-            raise EOPNOTSUPP("the kind of an interface stays")
+        if _INFO_DATA in information:
+            raise EOPNOTSUPP("what belongs to the kind stays")
         _change(request, header, found, interface)
         return
     if not request.has(NetlinkFlag.NLM_F_CREATE):
-        if header.ifi_index == 0 and name is None and _GROUP in found:
-            raise EOPNOTSUPP("groups aren't changed as one")
-        raise ENODEV
-    if kind == TUN:
-        raise EOPNOTSUPP("tun/tap creation via rtnetlink is not supported.", TOLD)
+        if header.ifi_index or name is not None or _ALT_NAME in found or _GROUP not in found:
+            raise ENODEV
+        # All of a group are meant. Linux: net/core/rtnetlink.c, rtnl_group_changelink.
+        group = number_in(found, _GROUP)
+        for each in [each for each in network.interfaces.values() if each.group == group]:
+            _change(request, header, found, each)
+        return
     if kind is None or kind not in KINDS:
         raise EOPNOTSUPP("Unknown device type", TOLD)
     home = target_network(request, found) or network
@@ -286,13 +434,13 @@ def _create(
     made: list[Interface] = []
     try:
         if kind == VETH:
-            data = attributes_in(information.get(_INFO_DATA, b""), 0).get(VETH_INFO_PEER)
+            data = nested_in(information.get(_INFO_DATA, b"")).get(VETH_INFO_PEER)
             peer_header, peer_found = Ifinfomsg(), dict[int, bytes]()
             if data is not None:
                 if len(data) < Ifinfomsg.SIZE:
                     raise EINVAL("a struct ifinfomsg is needed")
                 peer_header = Ifinfomsg.unpack_from(data)
-                peer_found = attributes_in(data, Ifinfomsg.SIZE)
+                peer_found = nested_in(data[Ifinfomsg.SIZE :])
             peer_home = target_network(request, peer_found) or home
             # The peer comes first.
             peer = _make(peer_home, kind, peer_header, peer_found)
@@ -317,11 +465,30 @@ def _create(
         raise
 
 
-def _make(network: Network, kind: bytes, header: Ifinfomsg, found: dict[int, bytes]) -> Interface:
-    address = found.get(_ADDRESS, b"")
-    if address and (len(address) != 6 or address[0] & 1 or not any(address)):
+def check_hardware_address(found: dict[int, bytes]) -> None:
+    """Raise EINVAL or EADDRNOTAVAIL for what no Ethernet interface has. Linux: drivers/net/veth.c,
+    veth_validate; net/bridge/br_netlink.c, br_validate."""
+    address = found.get(_ADDRESS)
+    if address is None:
+        return
+    if len(address) != 6:
         raise EINVAL("no hardware address")
-    name = text_in(found, _NAME) or b""
+    if address[0] & 1 or not any(address):
+        raise EADDRNOTAVAIL("the hardware address of nobody alone")
+
+
+def _make(network: Network, kind: bytes, header: Ifinfomsg, found: dict[int, bytes]) -> Interface:
+    check_hardware_address(found)
+    for attribute_, word in _QUEUE_COUNTS:
+        count = number_in(found, attribute_)
+        if count is not None and not 1 <= count <= _MOST_QUEUES:
+            raise EINVAL(f"Invalid number of {word} queues", TOLD)
+    address = found.get(_ADDRESS, b"")
+    name = text_in(found, _NAME)
+    if name is None:
+        name = kind + b"%d"
+    if not name:
+        raise EINVAL("an empty name")
     index = header.ifi_index
     if index < 0:
         raise EINVAL("a negative index")
@@ -329,7 +496,7 @@ def _make(network: Network, kind: bytes, header: Ifinfomsg, found: dict[int, byt
 
 
 def _finish(header: Ifinfomsg, found: dict[int, bytes], interface: Interface) -> None:
-    mtu = number_in(found, _MTU)
+    mtu = signed_in(found, _MTU)
     if mtu is not None:
         set_mtu(interface, mtu)
     length = number_in(found, _QUEUE_LENGTH)
@@ -365,7 +532,7 @@ def _change(request: Request, header: Ifinfomsg, found: dict[int, bytes], interf
     address = found.get(_ADDRESS)
     if address is not None:
         set_hardware_address(interface, address)
-    mtu = number_in(found, _MTU)
+    mtu = signed_in(found, _MTU)
     if mtu is not None:
         set_mtu(interface, mtu)
     group = number_in(found, _GROUP)
@@ -381,16 +548,20 @@ def _change(request: Request, header: Ifinfomsg, found: dict[int, bytes], interf
     broadcast = found.get(_BROADCAST)
     if broadcast is not None:
         set_broadcast_hardware_address(interface, broadcast)
+    if header.ifi_flags or header.ifi_change:
+        set_flags(interface, header.ifi_flags, header.ifi_change)
     master = number_in(found, _MASTER)
     if master is not None:
         _set_master(interface, master)
-    if header.ifi_flags or header.ifi_change:
-        set_flags(interface, header.ifi_flags, header.ifi_change)
+    if _CARRIER in found and interface.kind not in (DUMMY, TUN):
+        raise EOPNOTSUPP("the wire decides")
     length = number_in(found, _QUEUE_LENGTH)
     if length is not None:
-        if length > _LARGEST_INDEX:
-            raise EINVAL("the length of the queue")
         interface.queue_length = length
+        interface.network.link_changed(interface)
+    mode = found.get(_LINK_MODE)
+    if mode is not None:
+        interface.link_mode = mode[0]
         interface.network.link_changed(interface)
 
 
@@ -414,7 +585,7 @@ def _set_master(interface: Interface, index: int) -> None:
 def delete_link(request: Request) -> None:
     """RTM_DELLINK. Raises ENODEV, EOPNOTSUPP. Linux: net/core/rtnetlink.c, rtnl_dellink."""
     header = _header(request)
-    found = attributes_in(request.body, Ifinfomsg.SIZE)
+    found = _link_attributes(request)
     interface = find_link(request.network, header, found)
     if interface is None:
         raise ENODEV

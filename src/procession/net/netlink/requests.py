@@ -5,14 +5,16 @@ from __future__ import annotations
 from procession.abi.errno import EOPNOTSUPP, EPERM
 from procession.abi.netlink import RouteMessageType
 from procession.abi.word import pack_u8
-from procession.net.internet.address import AF_INET6
-from procession.net.netlink.addresses import change_address, list_addresses
+from procession.net.internet.address import AF_INET, AF_INET6
+from procession.net.netlink.addresses import change_address, find_address, list_addresses
 from procession.net.netlink.attributes import Answer, Request
+from procession.net.netlink.configuration import find_configuration, list_configurations
 from procession.net.netlink.link_properties import change_properties
 from procession.net.netlink.links import change_link, delete_link, list_links, new_link
-from procession.net.netlink.neighbours import change_neighbour, list_neighbours
+from procession.net.netlink.neighbours import change_neighbour, list_neighbours, one_neighbour
 from procession.net.netlink.numbers import number_of_network, set_number
-from procession.net.netlink.routes import change_route, list_routes, list_rules, route_to
+from procession.net.netlink.route_change import change_route
+from procession.net.netlink.routes import list_routes, list_rules, route_to
 from procession.net.socket_options import CAP_NET_ADMIN
 
 _NEWLINK, _DELLINK = int(RouteMessageType.RTM_NEWLINK), int(RouteMessageType.RTM_DELLINK)
@@ -25,14 +27,21 @@ _NEWNEIGH, _DELNEIGH = int(RouteMessageType.RTM_NEWNEIGH), int(RouteMessageType.
 _GETNEIGH, _GETRULE = int(RouteMessageType.RTM_GETNEIGH), int(RouteMessageType.RTM_GETRULE)
 _NEWLINKPROP, _DELLINKPROP = int(RouteMessageType.RTM_NEWLINKPROP), int(RouteMessageType.RTM_DELLINKPROP)
 _NEWNSID, _GETNSID = int(RouteMessageType.RTM_NEWNSID), int(RouteMessageType.RTM_GETNSID)
-_IPV6 = pack_u8(AF_INET6)
+_IPV4, _IPV6 = pack_u8(AF_INET), pack_u8(AF_INET6)
+_GETNETCONF = int(RouteMessageType.RTM_GETNETCONF)
+_LISTED = (_GETNETCONF, _GETLINK, _GETADDR, _GETROUTE, _GETNEIGH, _GETRULE)
+_LAST_TYPE = 123
+"""RTM_MAX."""
+_FAMILY_BYTES = 1
+"""Of a struct rtgenmsg."""
 _GET = 2
 """Of the four numbers for an object, the one that asks for it."""
 
 
 def lists_all(request: Request) -> bool:
     """Whether all objects of a kind are asked for."""
-    return request.is_dump and request.kind & 3 == _GET
+    is_known = len(request.body) >= _FAMILY_BYTES and request.kind <= _LAST_TYPE
+    return is_known and request.is_dump and request.kind & 3 == _GET
 
 
 def ends_apart(request: Request) -> bool:
@@ -42,6 +51,9 @@ def ends_apart(request: Request) -> bool:
     """
     if request.kind == _GETROUTE:
         return True
+    if request.kind == _GETNETCONF:
+        # One protocol is asked after the other.
+        return request.body[:1] not in (_IPV4, _IPV6)
     return request.kind in (_GETLINK, _GETADDR) and request.body[:1] != _IPV6
 
 
@@ -51,18 +63,27 @@ def answer(request: Request) -> Answer:
     Raises EPERM, ENODEV, EINVAL, EOPNOTSUPP, ENETUNREACH ... Linux: net/core/rtnetlink.c, rtnetlink_rcv_msg.
     """
     kind = request.kind
+    if kind > _LAST_TYPE:
+        raise EOPNOTSUPP(f"no message {kind}")
+    if len(request.body) < _FAMILY_BYTES:
+        return []
     if kind & 3 != _GET and not request.credentials.ns_capable(request.network.owner, CAP_NET_ADMIN):
         raise EPERM("CAP_NET_ADMIN is needed")
+    request.is_listing = request.is_dump and kind in _LISTED
     if kind == _GETLINK:
         return list_links(request)
     if kind == _GETADDR and request.is_dump:
         return list_addresses(request)
+    if kind == _GETADDR and request.body[0] == AF_INET6:
+        return [find_address(request)]
     if kind == _GETROUTE:
         return list_routes(request) if request.is_dump else route_to(request)
-    if kind == _GETNEIGH and request.is_dump:
-        return list_neighbours(request)
+    if kind == _GETNEIGH:
+        return list_neighbours(request) if request.is_dump else one_neighbour(request)
     if kind == _GETRULE and request.is_dump:
         return list_rules(request)
+    if kind == _GETNETCONF:
+        return list_configurations(request) if request.is_dump else find_configuration(request)
     if kind == _GETNSID:
         return number_of_network(request)
     if kind == _NEWLINK:

@@ -19,7 +19,8 @@ from procession.net.internet.routing import (
     SCOPE_UNIVERSE,
     masked,
 )
-from procession.net.netlink.routes import add_route, remove_route, wanted_route
+from procession.net.netlink.route_change import add_route, remove_route
+from procession.net.netlink.wanted_route import wanted_route
 
 if TYPE_CHECKING:
     from procession.fs.file import UserMemory

@@ -4,27 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import (
-    EEXIST,
-    EINVAL,
-    ENETDOWN,
-    ENETUNREACH,
-    ENODEV,
-    ENOENT,
-    EOPNOTSUPP,
-    ESRCH,
-    TOLD,
-    Errno,
-)
+from procession.abi.errno import EHOSTUNREACH, EINVAL, ENETUNREACH, ENODEV, ENOENT, EOPNOTSUPP, TOLD
 from procession.abi.internet import ADDRESS_BYTES
 from procession.abi.netlink import (
-    RTAX_MTU,
     RTM_F_CLONED,
+    RTM_F_FIB_MATCH,
+    RTM_F_LOOKUP_TABLE,
     RTNH_F_LINKDOWN,
     RTNH_F_ONLINK,
     RTPROT_KERNEL,
     FibRuleHdr,
-    NetlinkFlag,
     RouteAttribute,
     RouteMessageType,
     RouteType,
@@ -32,87 +21,93 @@ from procession.abi.netlink import (
     RuleAttribute,
 )
 from procession.abi.word import pack_u8
-from procession.hardware.physical_memory import OutOfFrames
-from procession.net.internet.address import AF_INET, AF_INET6
-from procession.net.internet.flow import find_flow
+from procession.net.internet.address import AF_INET, AF_INET6, LOOPBACK_4, is_multicast
+from procession.net.internet.flow import ERRORS_OF_ROUTES, is_martian, source_for
 from procession.net.internet.routing import (
+    BROADCAST,
     LOCAL,
+    LOCAL_TABLE,
     MAIN_TABLE,
     RULE_PRIORITIES,
-    SCOPE_HOST,
-    SCOPE_LINK,
     SCOPE_UNIVERSE,
     UNICAST,
     Route,
-    masked,
 )
-from procession.net.netlink.attributes import (
-    Answer,
-    Message,
-    Request,
-    attribute,
-    attributes_in,
-    number,
-    number_in,
-)
+from procession.net.netlink.attributes import Answer, Message, Request, attribute, number, number_in
+from procession.net.netlink.policy import checked_attributes
+from procession.net.netlink.route_policy import POLICY_4, POLICY_6
 
 if TYPE_CHECKING:
     from procession.net.link.interface import Interface
-    from procession.net.network import Network
 
-_DST, _GATEWAY = int(RouteAttribute.RTA_DST), int(RouteAttribute.RTA_GATEWAY)
-_OIF, _PRIORITY = int(RouteAttribute.RTA_OIF), int(RouteAttribute.RTA_PRIORITY)
-_PREFSRC, _TABLE = int(RouteAttribute.RTA_PREFSRC), int(RouteAttribute.RTA_TABLE)
-_SRC, _METRICS, _MULTIPATH = (
-    int(RouteAttribute.RTA_SRC),
-    int(RouteAttribute.RTA_METRICS),
-    int(RouteAttribute.RTA_MULTIPATH),
+_DST, _SRC = int(RouteAttribute.RTA_DST), int(RouteAttribute.RTA_SRC)
+_IIF = int(RouteAttribute.RTA_IIF)
+_OIF, _TABLE = int(RouteAttribute.RTA_OIF), int(RouteAttribute.RTA_TABLE)
+_MARK, _UID = int(RouteAttribute.RTA_MARK), int(RouteAttribute.RTA_UID)
+_QUESTIONS = frozenset(
+    int(kind)
+    for kind in (
+        *(RouteAttribute.RTA_IIF, RouteAttribute.RTA_OIF, RouteAttribute.RTA_SRC, RouteAttribute.RTA_DST),
+        *(RouteAttribute.RTA_IP_PROTO, RouteAttribute.RTA_SPORT, RouteAttribute.RTA_DPORT),
+        *(RouteAttribute.RTA_MARK, RouteAttribute.RTA_UID),
+    )
 )
-_VIA = int(RouteAttribute.RTA_VIA)
+"""What may be said of a packet whose way is asked for."""
 _NEWROUTE = int(RouteMessageType.RTM_NEWROUTE)
-_IS_LOCAL = 0x80000000
-"""RTCF_LOCAL among a route's flags."""
-_LAST_TYPE = int(RouteType.RTN_THROW)
-_NOWHERE = (
-    int(RouteType.RTN_BLACKHOLE),
-    int(RouteType.RTN_UNREACHABLE),
-    int(RouteType.RTN_PROHIBIT),
-    _LAST_TYPE,
-)
-_IPV6_PRIORITY = 1_024
-"""IP6_RT_PRIO_USER."""
-_SHORT_TABLE = 255
+_IS_LOCAL, _IS_BROADCAST = 0x80000000, 0x10000000
+"""RTCF_LOCAL and RTCF_BROADCAST among a route's flags."""
+_CAST_FLAGS = {BROADCAST: _IS_BROADCAST, int(RouteType.RTN_MULTICAST): 0x20000000}
+_CLONED, _PREFIX, _NOTIFY, _NOTIFIES = RTM_F_CLONED, 0x800, 0x100, 0x10000
+_SHORT_TABLE, _NO_TABLE = 255, 0
 _CACHE_BYTES = 32
+_NS_PER_TICK = 10_000_000
 
 
-def route_body(route: Route) -> bytes:
+def route_body(route: Route, table: int = 0) -> bytes:
     """A message about a route. Linux: net/ipv4/fib_semantics.c, fib_dump_info; net/ipv6/route.c,
     rt6_fill_node."""
     family = AF_INET6 if route.is_ipv6 else AF_INET
     interface = route.interface
     flags = RTNH_F_ONLINK if route.is_onlink else 0
-    if interface is not None and route.kind == UNICAST and not interface.has_carrier:
+    if interface is not None and route.kind != LOCAL and not interface.has_carrier:
         flags |= RTNH_F_LINKDOWN
-    table = route.table if route.table <= _SHORT_TABLE else 252
+    whole_table = table or route.table
+    table = whole_table if whole_table <= _SHORT_TABLE else 252
     header = Rtmsg(
         *(family, route.prefix_length, 0, route.tos, table, route.protocol, route.scope, route.kind, flags)
     )
-    found: list[tuple[RouteAttribute, bytes]] = [(RouteAttribute.RTA_TABLE, number(route.table))]
+    found: list[tuple[RouteAttribute, bytes]] = [(RouteAttribute.RTA_TABLE, number(whole_table))]
     if route.prefix_length:
         found.append((RouteAttribute.RTA_DST, route.destination))
-    if route.priority or route.is_ipv6:
-        found.append((RouteAttribute.RTA_PRIORITY, number(route.priority)))
-    if route.mtu:
-        found.append((RouteAttribute.RTA_METRICS, attribute(RTAX_MTU, number(route.mtu))))
-    if route.preferred_source is not None:
-        found.append((RouteAttribute.RTA_PREFSRC, route.preferred_source))
+    priority = [(RouteAttribute.RTA_PRIORITY, number(route.priority))]
+    if route.priority and not route.is_ipv6:
+        found += priority
+    metrics = [(RouteAttribute.RTA_METRICS, metrics_list(route))] if route.metrics else []
+    source = [(RouteAttribute.RTA_PREFSRC, route.preferred_source)] if route.preferred_source else []
+    found += source + metrics + priority if route.is_ipv6 else metrics + source
     if route.gateway is not None:
         found.append((RouteAttribute.RTA_GATEWAY, route.gateway))
     if interface is not None:
         found.append((RouteAttribute.RTA_OIF, number(interface.index)))
+    if route.realm:
+        found.append((RouteAttribute.RTA_FLOW, number(route.realm)))
     if route.is_ipv6:
-        found += [(RouteAttribute.RTA_CACHEINFO, bytes(_CACHE_BYTES)), (RouteAttribute.RTA_PREF, pack_u8(0))]
+        found.append((RouteAttribute.RTA_CACHEINFO, _cache_of(route)))
+        found.append((RouteAttribute.RTA_PREF, pack_u8(route.preference)))
     return header.pack() + b"".join(attribute(int(name), data) for name, data in found)
+
+
+def metrics_list(route: Route) -> bytes:
+    """What is known of the way. Linux: net/core/rtnetlink.c, rtnetlink_put_metrics."""
+    return b"".join(attribute(name, data) for name, data in route.metrics)
+
+
+def _cache_of(route: Route) -> bytes:
+    """A struct rta_cacheinfo. Linux: net/core/rtnetlink.c, rtnl_put_cacheinfo."""
+    ticks = 0
+    if route.deadline_ns and route.interface is not None:
+        ticks = max(route.deadline_ns - route.interface.network.host.clock.now_ns, 0) // _NS_PER_TICK
+    return bytes(8) + number(ticks) + bytes(_CACHE_BYTES - 12)
 
 
 def route_message(route: Route, *, is_there: bool) -> Message:
@@ -122,13 +117,58 @@ def route_message(route: Route, *, is_there: bool) -> Message:
 
 
 def list_routes(request: Request) -> Answer:
-    """RTM_GETROUTE of all. Linux: net/ipv4/fib_frontend.c, inet_dump_fib."""
-    family = request.body[0] if request.body else 0
+    """RTM_GETROUTE of all. Linux: net/ipv4/fib_frontend.c, inet_dump_fib, ip_valid_fib_dump_req;
+    net/ipv6/ip6_fib.c, inet6_dump_fib."""
+    network = request.network
+    family = request.body[0]
+    if family not in (AF_INET, AF_INET6):
+        family = 0
+    wanted = Rtmsg()
+    index = 0
+    if request.is_strict:
+        wanted, index = _wanted_routes(request, family)
+    elif len(request.body) >= Rtmsg.SIZE:
+        wanted.rtm_flags = Rtmsg.unpack_from(request.body).rtm_flags & _PREFIX
+    if wanted.rtm_table and family:
+        size = ADDRESS_BYTES[family]
+        if not network.routes.has_table(wanted.rtm_table, size):
+            raise ENOENT(f"ipv{4 if family == AF_INET else 6}: FIB table does not exist", TOLD)
+    if wanted.rtm_flags & _CLONED:
+        return []
     return [
         (_NEWROUTE, route_body(route))
-        for route in request.network.routes.all()
+        for route in network.routes.all()
         if family in (0, AF_INET6 if route.is_ipv6 else AF_INET)
+        and not wanted.rtm_flags & _PREFIX
+        and wanted.rtm_table in (0, route.table)
+        and wanted.rtm_protocol in (0, route.protocol)
+        and wanted.rtm_type in (0, route.kind)
+        and (not index or (route.interface is not None and route.interface.index == index))
     ]
+
+
+def _wanted_routes(request: Request, family: int) -> tuple[Rtmsg, int]:
+    """Which routes are asked for, and through which interface. Raises EINVAL, ENODEV."""
+    if len(request.body) < Rtmsg.SIZE:
+        raise EINVAL("Invalid header for FIB dump request", TOLD)
+    header = Rtmsg.unpack_from(request.body)
+    if header.rtm_dst_len or header.rtm_src_len or header.rtm_tos or header.rtm_scope:
+        raise EINVAL("Invalid values in header for FIB dump request", TOLD)
+    if header.rtm_flags & ~(_CLONED | _PREFIX):
+        raise EINVAL("Invalid flags for FIB dump request", TOLD)
+    found = checked_attributes(request, Rtmsg.SIZE, POLICY_4, is_strict=True)
+    for kind in sorted(found):
+        if kind not in (_TABLE, _OIF):
+            raise EINVAL("Unsupported attribute in dump request", TOLD)
+    table, index = number_in(found, _TABLE), number_in(found, _OIF) or 0
+    if _OIF in found and index not in request.network.interfaces:
+        raise ENODEV
+    if table is not None:
+        header.rtm_table = table
+    request.is_filtered = True
+    narrowing = (header.rtm_flags, header.rtm_protocol, header.rtm_type, header.rtm_table, index)
+    request.is_narrowed = any(narrowing)
+    return header, index
 
 
 def list_rules(request: Request) -> Answer:
@@ -151,217 +191,193 @@ def list_rules(request: Request) -> Answer:
     return found
 
 
-def _header(request: Request) -> Rtmsg:
-    if len(request.body) < Rtmsg.SIZE:
-        raise EINVAL("a struct rtmsg is needed")
-    return Rtmsg.unpack_from(request.body)
-
-
 def route_to(request: Request) -> Answer:
     """The route that a packet of the caller would take. Raises ENETUNREACH, EINVAL, ENODEV.
 
-    Linux: net/ipv4/route.c, inet_rtm_getroute, rt_fill_info.
+    Linux: net/ipv4/route.c, inet_rtm_getroute, rt_fill_info; net/ipv6/route.c, inet6_rtm_getroute.
     """
     network = request.network
-    header = _header(request)
-    family = header.rtm_family
-    found = attributes_in(request.body, Rtmsg.SIZE)
-    target = found.get(_DST, b"")
-    if len(target) != ADDRESS_BYTES.get(family):
-        raise EINVAL("an address is needed")
+    family = request.body[0]
+    if family not in (AF_INET, AF_INET6):
+        raise EOPNOTSUPP("no such protocol")
+    header, found = _question(request, family)
+    size = ADDRESS_BYTES[family]
+    source, target = found.get(_SRC, bytes(size))[:size], found.get(_DST, bytes(size))[:size]
+    if len(source) < size or len(target) < size:
+        raise EINVAL("the length of an address")
     index = number_in(found, _OIF)
     device: Interface | None = None
     if index:
         device = network.interfaces.get(index)
         if device is None:
-            raise ENODEV
-    route = network.routes.lookup(target, device)
-    if route is None:
+            raise ENODEV if family == AF_INET else ENETUNREACH
+        if not device.is_up and family == AF_INET:
+            raise ENETUNREACH
+    asked = target
+    arrived = number_in(found, _IIF)
+    if arrived and family == AF_INET:
+        _check_arrival(request, arrived, source, target)
+        if not any(source) and not any(target):
+            return [(_NEWROUTE, _told_broadcast(request, header, found, arrived))]
+    elif family == AF_INET:
+        if is_multicast(source):
+            raise EINVAL("groups send nothing")
+        if any(source) and not network.routes.is_local(source):
+            raise ENETUNREACH("not one of this machine's addresses")
+        if not any(target):
+            if header.rtm_flags & RTM_F_FIB_MATCH:
+                raise EHOSTUNREACH("no table was looked into")
+            target = source if any(source) else LOOPBACK_4
+    route = network.routes.lookup(target, device, tos=header.rtm_tos)
+    if route is None and (device is None or family == AF_INET6):
         raise ENETUNREACH
-    source = found.get(_SRC)
-    flow = find_flow(network, target, source if source is not None and any(source) else None, device)
-    is_local = route.kind == LOCAL
-    out = network.loopback if is_local else route.interface
-    assert out is not None
-    flags = RTM_F_CLONED | (_IS_LOCAL if is_local and family == AF_INET else 0)
-    kind = route.kind
-    table = MAIN_TABLE if family == AF_INET else route.table
-    answer = Rtmsg(family, 8 * len(target), 0, header.rtm_tos, table, 0, SCOPE_UNIVERSE, kind, flags)
-    attributes = [(RouteAttribute.RTA_TABLE, number(table)), (RouteAttribute.RTA_DST, target)]
-    if route.gateway is not None:
-        attributes.append((RouteAttribute.RTA_GATEWAY, route.gateway))
-    attributes += [
-        (RouteAttribute.RTA_OIF, number(out.index)),
-        (RouteAttribute.RTA_PREFSRC, flow.source),
-        (RouteAttribute.RTA_UID, number(request.credentials.uid)),
-        (RouteAttribute.RTA_CACHEINFO, bytes(_CACHE_BYTES)),
-    ]
-    packed = b"".join(attribute(int(name), data) for name, data in attributes)
-    return [(_NEWROUTE, answer.pack() + packed)]
+    if route is None:
+        if header.rtm_flags & RTM_F_FIB_MATCH:
+            raise EHOSTUNREACH("no table has such a route")
+        assert device is not None
+        kind = int(RouteType.RTN_MULTICAST) if is_multicast(target) else UNICAST
+        route = Route(target, 32, device, kind=kind, scope=SCOPE_UNIVERSE, table=_NO_TABLE)
+    error = ERRORS_OF_ROUTES.get(route.kind)
+    if error is not None:
+        raise error("the route leads nowhere")
+    if header.rtm_flags & RTM_F_FIB_MATCH:
+        # The table of the machine's own addresses is looked up as a part of the main one.
+        table = MAIN_TABLE if family == AF_INET and route.table == LOCAL_TABLE else route.table
+        return [(_NEWROUTE, route_body(route, table))]
+    fill = _filled_4 if family == AF_INET else _filled_6
+    return [(_NEWROUTE, fill(request, header, found, route, asked, source))]
 
 
-def change_route(request: Request, *, is_new: bool) -> None:
-    """RTM_NEWROUTE, RTM_DELROUTE. Raises EINVAL, EEXIST, ESRCH, ENETUNREACH, ENODEV ...
-
-    Linux: net/ipv4/fib_trie.c, fib_table_insert, fib_table_delete; net/ipv6/ip6_fib.c, fib6_add.
-    """
+def _check_arrival(request: Request, index: int, source: bytes, target: bytes) -> None:
+    """Raise for a packet that comes by an interface and isn't passed on. Linux: net/ipv4/route.c,
+    ip_route_input_slow."""
     network = request.network
-    header = _header(request)
-    found = attributes_in(request.body, Rtmsg.SIZE)
-    if header.rtm_family not in (AF_INET, AF_INET6):
-        raise EOPNOTSUPP("no such protocol")
-    size = ADDRESS_BYTES[header.rtm_family]
-    destination = found.get(_DST, bytes(size))
-    if len(destination) != size or header.rtm_dst_len > 8 * size:
-        raise EINVAL("the length of the destination")
-    if masked(destination, header.rtm_dst_len) != destination:
-        if size == 4:
-            raise EINVAL("Invalid prefix for given prefix length", TOLD)
-        destination = masked(destination, header.rtm_dst_len)
-    if _MULTIPATH in found:
-        raise EOPNOTSUPP("a route has one way")
-    table = number_in(found, _TABLE)
-    if not table:
-        table = header.rtm_table or MAIN_TABLE
-    if is_new:
-        add_route(network, wanted_route(network, header, found, destination, table), request.flags)
-    else:
-        remove_route(network, header, found, destination, table)
-
-
-def _interface(network: Network, found: dict[int, bytes]) -> Interface | None:
-    index = number_in(found, _OIF)
-    if not index:
-        return None
     interface = network.interfaces.get(index)
     if interface is None:
         raise ENODEV
-    return interface
+    if not any(source) and not any(target):
+        return
+    if not any(source) or is_multicast(source) or is_martian(source, target, network, interface):
+        raise EINVAL("no packet can come like this")
+    if not network.routes.is_local(target) and not network.forwards(interface, is_ipv6=False):
+        raise EHOSTUNREACH("packets aren't passed on")
 
 
-def wanted_route(
-    network: Network, header: Rtmsg, found: dict[int, bytes], destination: bytes, table: int
-) -> Route:
-    """The route that a request describes. Raises EINVAL, ENETDOWN, ENETUNREACH, ENODEV.
-
-    Linux: net/ipv4/fib_semantics.c, fib_create_info, fib_check_nh.
-    """
-    kind = header.rtm_type or UNICAST
-    if kind > _LAST_TYPE:
-        raise EINVAL("no such type of route")
-    size = len(destination)
-    gateway = found.get(_GATEWAY)
-    via = found.get(_VIA)
-    if via is not None:
-        if gateway is not None or size == 16 or int.from_bytes(via[:2], "little") != AF_INET:
-            raise EINVAL("a gateway is of the destination's protocol")
-        gateway = via[2:]
-    if gateway is not None and len(gateway) != size:
-        raise EINVAL("the length of the gateway")
-    if gateway is not None and not any(gateway):
-        gateway = None
-    interface = _interface(network, found)
-    source = found.get(_PREFSRC)
-    if source is not None and (len(source) != size or not network.routes.is_local(source)):
-        raise EINVAL("Invalid prefsrc address", TOLD)
-    priority = number_in(found, _PRIORITY) or 0
-    if size == 16 and not priority:
-        priority = _IPV6_PRIORITY
-    metrics = attributes_in(found.get(_METRICS, b""), 0)
-    scope = header.rtm_scope
-    is_onlink = bool(header.rtm_flags & RTNH_F_ONLINK)
-    if kind in _NOWHERE:
-        if gateway is not None or (interface is not None and size == 4):
-            raise EINVAL("the route leads nowhere")
-        interface = network.loopback if size == 16 else None
-    elif gateway is not None:
-        if size == 4 and scope >= SCOPE_LINK:
-            raise EINVAL("the scope of a gateway")
-        interface = _way_to_gateway(network, gateway, interface, is_onlink=is_onlink)
-    elif interface is None:
-        raise ENODEV("no interface")
-    if interface is not None and not interface.is_up and kind not in _NOWHERE:
-        raise ENETDOWN("Device for nexthop is not up", TOLD)
-    if size == 4 and kind == LOCAL and scope < SCOPE_HOST:
-        scope = SCOPE_HOST
-    return Route(
-        destination,
-        header.rtm_dst_len,
-        interface,
-        kind=kind,
-        table=table,
-        scope=scope if size == 4 else SCOPE_UNIVERSE,
-        protocol=header.rtm_protocol,
-        priority=priority,
-        gateway=gateway,
-        preferred_source=source,
-        tos=header.rtm_tos,
-        mtu=number_in(metrics, RTAX_MTU) or 0,
-        is_onlink=is_onlink,
-    )
-
-
-def _way_to_gateway(
-    network: Network, gateway: bytes, interface: Interface | None, *, is_onlink: bool
-) -> Interface:
-    if is_onlink:
-        if interface is None:
-            raise EINVAL("Nexthop device required for onlink", TOLD)
-        return interface
-    route = network.routes.lookup(gateway, interface)
-    if route is None or (route.kind == UNICAST and route.gateway is not None):
-        raise ENETUNREACH("Nexthop has invalid gateway", TOLD)
-    if route.kind != UNICAST or route.interface is None:
-        raise EINVAL("Nexthop has invalid gateway", TOLD)
-    return route.interface
-
-
-def add_route(network: Network, route: Route, flags: int) -> None:
-    """Add `route`, as the NLM_F_* of `flags` want it. Raises EEXIST, ENOENT ..."""
-    same = [
-        other
-        for other in network.routes.same_destination(route)
-        if (other.priority, other.tos) == (route.priority, route.tos)
+def _told_broadcast(request: Request, header: Rtmsg, found: dict[int, bytes], arrived: int) -> bytes:
+    """A packet from nobody to nobody is for everybody. Linux: net/ipv4/route.c, ip_route_input_slow."""
+    flags = RTM_F_CLONED | _IS_LOCAL | _IS_BROADCAST
+    table = 0 if header.rtm_flags & RTM_F_LOOKUP_TABLE else MAIN_TABLE
+    mark = number_in(found, _MARK)
+    attributes = [
+        (RouteAttribute.RTA_TABLE, number(table)),
+        (RouteAttribute.RTA_DST, bytes(4)),
+        (RouteAttribute.RTA_OIF, number(request.network.loopback.index)),
+        *([(RouteAttribute.RTA_MARK, number(mark))] if mark else []),
+        (RouteAttribute.RTA_IIF, number(arrived)),
+        (RouteAttribute.RTA_CACHEINFO, bytes(_CACHE_BYTES)),
     ]
-    if same:
-        if flags & NetlinkFlag.NLM_F_EXCL:
-            raise EEXIST("there is such a route")
-        if flags & NetlinkFlag.NLM_F_REPLACE:
-            network.remove_route(same[0], is_told=False)
-            try:
-                network.add_route(route)
-            except (Errno, OutOfFrames):
-                network.add_route(same[0])
-                raise
-            return
-        if any(other.has_way_of(route) and other.scope == route.scope for other in same):
-            raise EEXIST("there is such a route")
-    elif not flags & NetlinkFlag.NLM_F_CREATE:
-        raise ENOENT("there is no such route")
-    network.add_route(route, is_last=bool(flags & NetlinkFlag.NLM_F_APPEND))
+    answer = Rtmsg(AF_INET, 32, 0, 0, table, 0, SCOPE_UNIVERSE, BROADCAST, flags)
+    return answer.pack() + b"".join(attribute(int(name), data) for name, data in attributes)
 
 
-def remove_route(
-    network: Network, header: Rtmsg, found: dict[int, bytes], destination: bytes, table: int
-) -> None:
-    """Remove the first route that a request describes. Raises ESRCH, ENODEV.
+def _question(request: Request, family: int) -> tuple[Rtmsg, dict[int, bytes]]:
+    """What is asked. Raises EINVAL. Linux: net/ipv4/route.c, inet_rtm_valid_getroute_req; net/ipv6/route.c,
+    inet6_rtm_valid_getroute_req."""
+    is_4 = family == AF_INET
+    before, about = ("ipv4: ", "route get") if is_4 else ("ipv6: ", "get route")
+    if len(request.body) < Rtmsg.SIZE:
+        raise EINVAL(f"{before}Invalid header for {about} request", TOLD)
+    header = Rtmsg.unpack_from(request.body)
+    policy, bits = (POLICY_4, 32) if is_4 else (POLICY_6, 128)
+    if not request.is_strict:
+        return header, checked_attributes(request, Rtmsg.SIZE, policy)
+    lengths = (header.rtm_src_len, header.rtm_dst_len)
+    if any(length not in (0, bits) for length in lengths) or any(
+        (header.rtm_table, header.rtm_protocol, header.rtm_scope, header.rtm_type)
+    ):
+        raise EINVAL(f"{before}Invalid values in header for {about} request", TOLD)
+    known = RTM_F_FIB_MATCH | (_NOTIFY | RTM_F_LOOKUP_TABLE if is_4 else 0)
+    if header.rtm_flags & ~known:
+        word = "Unsupported rtm_flags" if is_4 else "Invalid flags"
+        raise EINVAL(f"{before}{word} for {about} request", TOLD)
+    found = checked_attributes(request, Rtmsg.SIZE, policy, is_strict=True)
+    if (_SRC in found and not lengths[0]) or (_DST in found and not lengths[1]):
+        raise EINVAL(f"{before}rtm_src_len and rtm_dst_len must be {bits} for IPv{4 if is_4 else 6}", TOLD)
+    for kind in sorted(found):
+        if kind not in _QUESTIONS and (is_4 or kind != int(RouteAttribute.RTA_FLOWLABEL)):
+            raise EINVAL(f"{before}Unsupported attribute in {about} request", TOLD)
+    return header, found
 
-    Linux: net/ipv4/fib_trie.c, fib_table_delete; net/ipv4/fib_semantics.c, fib_nh_match."""
-    interface = _interface(network, found)
-    gateway, source = found.get(_GATEWAY), found.get(_PREFSRC)
-    priority = number_in(found, _PRIORITY)
-    example = Route(destination, header.rtm_dst_len, interface, table=table)
-    for route in network.routes.same_destination(example):
-        if (
-            (not header.rtm_type or route.kind == header.rtm_type)
-            and (len(destination) == 16 or header.rtm_scope in (255, route.scope))
-            and (not header.rtm_protocol or route.protocol == header.rtm_protocol)
-            and (priority is None or not priority or route.priority == priority)
-            and (interface is None or route.interface is interface)
-            and (gateway is None or route.gateway == gateway)
-            and (source is None or route.preferred_source == source)
-            and (not header.rtm_tos or route.tos == header.rtm_tos)
-        ):
-            network.remove_route(route)
-            return
-    raise ESRCH("there is no such route")
+
+def _filled_4(
+    request: Request,
+    header: Rtmsg,
+    found: dict[int, bytes],
+    route: Route,
+    target: bytes,
+    source: bytes,
+) -> bytes:
+    is_local = route.kind == LOCAL
+    out = request.network.loopback if is_local else route.interface
+    assert out is not None
+    flags = (
+        RTM_F_CLONED | (_IS_LOCAL if out is request.network.loopback else 0) | _CAST_FLAGS.get(route.kind, 0)
+    )
+    if header.rtm_flags & _NOTIFY:
+        flags |= _NOTIFY | _NOTIFIES
+    table = MAIN_TABLE
+    if header.rtm_flags & RTM_F_LOOKUP_TABLE:
+        # The table of the machine's own addresses is looked up as a part of the main one. Who says no
+        # destination means this machine, without a look into a table.
+        table = 0 if not any(target) or route.table == _NO_TABLE else MAIN_TABLE
+    answer = Rtmsg(
+        *(AF_INET, 32, 32 if any(source) else 0, 0, 252 if table > _SHORT_TABLE else table),
+        *(0, SCOPE_UNIVERSE, route.kind, flags),
+    )
+    attributes = [(RouteAttribute.RTA_TABLE, number(table)), (RouteAttribute.RTA_DST, target)]
+    if any(source):
+        attributes.append((RouteAttribute.RTA_SRC, source))
+    attributes.append((RouteAttribute.RTA_OIF, number(out.index)))
+    if route.realm:
+        attributes.append((RouteAttribute.RTA_FLOW, number(route.realm)))
+    chosen = (
+        source if any(source) else source_for(request.network, route, target if any(target) else LOOPBACK_4)
+    )
+    if chosen != source:
+        attributes.append((RouteAttribute.RTA_PREFSRC, chosen))
+    if route.gateway is not None:
+        attributes.append((RouteAttribute.RTA_GATEWAY, route.gateway))
+    if route.metrics:
+        attributes.append((RouteAttribute.RTA_METRICS, metrics_list(route)))
+    mark, uid = number_in(found, _MARK), number_in(found, _UID)
+    if mark:
+        attributes.append((RouteAttribute.RTA_MARK, number(mark)))
+    attributes.append((RouteAttribute.RTA_UID, number(request.credentials.uid if uid is None else uid)))
+    attributes.append((RouteAttribute.RTA_CACHEINFO, bytes(_CACHE_BYTES)))
+    return answer.pack() + b"".join(attribute(int(name), data) for name, data in attributes)
+
+
+def _filled_6(
+    request: Request,
+    header: Rtmsg,
+    found: dict[int, bytes],
+    route: Route,
+    target: bytes,
+    source: bytes,
+) -> bytes:
+    out = request.network.loopback if route.kind == LOCAL else route.interface
+    assert out is not None
+    table = route.table if route.table <= _SHORT_TABLE else 252
+    answer = Rtmsg(AF_INET6, 128, 0, 0, table, route.protocol, SCOPE_UNIVERSE, route.kind, 0)
+    attributes = [(RouteAttribute.RTA_TABLE, number(route.table)), (RouteAttribute.RTA_DST, target)]
+    # Whatever source was asked for. Linux: include/net/ip6_route.h, ip6_route_get_saddr.
+    attributes.append((RouteAttribute.RTA_PREFSRC, source_for(request.network, route, target)))
+    if route.metrics:
+        attributes.append((RouteAttribute.RTA_METRICS, metrics_list(route)))
+    attributes.append((RouteAttribute.RTA_PRIORITY, number(route.priority)))
+    if route.gateway is not None:
+        attributes.append((RouteAttribute.RTA_GATEWAY, route.gateway))
+    attributes.append((RouteAttribute.RTA_OIF, number(out.index)))
+    attributes.append((RouteAttribute.RTA_CACHEINFO, _cache_of(route)))
+    attributes.append((RouteAttribute.RTA_PREF, pack_u8(route.preference)))
+    return answer.pack() + b"".join(attribute(int(name), data) for name, data in attributes)

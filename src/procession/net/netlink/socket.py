@@ -29,7 +29,7 @@ from procession.abi.socket import AddressFamily, SockaddrNl, SocketLevel
 from procession.abi.word import Words, pack_u16, pack_u32
 from procession.net.buffer_charge import datagram_charge
 from procession.net.message import Received
-from procession.net.netlink.attributes import Answer, Request, attribute
+from procession.net.netlink.attributes import NESTED, Answer, Request, attribute
 from procession.net.netlink.peers import broadcast, unicast
 from procession.net.netlink.requests import answer, ends_apart, lists_all
 from procession.net.peer_identity import credentials_of
@@ -64,16 +64,20 @@ _REQUEST = int(NetlinkFlag.NLM_F_REQUEST)
 _ACK = int(NetlinkFlag.NLM_F_ACK)
 _DUMP = int(NetlinkFlag.NLM_F_DUMP)
 _MULTI = int(NetlinkFlag.NLM_F_MULTI)
+_FILTERED = int(NetlinkFlag.NLM_F_DUMP_FILTERED)
 _CAPPED = int(NetlinkFlag.NLM_F_CAPPED)
 _ADD_MEMBERSHIP = int(NetlinkOption.NETLINK_ADD_MEMBERSHIP)
 _DROP_MEMBERSHIP = int(NetlinkOption.NETLINK_DROP_MEMBERSHIP)
 _LIST_MEMBERSHIPS = int(NetlinkOption.NETLINK_LIST_MEMBERSHIPS)
 _CAP_ACK = int(NetlinkOption.NETLINK_CAP_ACK)
 _EXT_ACK = int(NetlinkOption.NETLINK_EXT_ACK)
+_STRICT = int(NetlinkOption.NETLINK_GET_STRICT_CHK)
 _NO_ENOBUFS = int(NetlinkOption.NETLINK_NO_ENOBUFS)
 _PKTINFO = int(NetlinkOption.NETLINK_PKTINFO)
 _ACK_TLVS = int(NetlinkFlag.NLM_F_ACK_TLVS)
 _BLAMED = int(AcknowledgementAttribute.NLMSGERR_ATTR_OFFS)
+_POLICY = int(AcknowledgementAttribute.NLMSGERR_ATTR_POLICY)
+_MISSING = int(AcknowledgementAttribute.NLMSGERR_ATTR_MISS_TYPE)
 _EXPLANATION = int(AcknowledgementAttribute.NLMSGERR_ATTR_MSG)
 _SWITCHES = frozenset(
     int(option)
@@ -297,37 +301,66 @@ class NetlinkSocket(Socket):
                 if header.nlmsg_flags & _ACK:
                     self.acknowledge(header, request, 0)
                 continue
+            asked = Request(
+                *(self.network, self.caller.credentials, header.nlmsg_type, header.nlmsg_flags),
+                *(request[_HEADER.size :], header.nlmsg_seq, self.port_id),
+                is_strict=bool(self.protocol_options.get(_STRICT)),
+            )
             try:
-                is_dump = self._answer(header, request[_HEADER.size :])
+                is_dump = self._answer(header, asked)
             except Errno as error:
-                self.acknowledge(header, request, error.number, error.reason if error.is_told else "")
+                told = self._explained(asked, error)
+                self.acknowledge(header, request, error.number, told)
                 continue
             if header.nlmsg_flags & _ACK and not is_dump:
-                self.acknowledge(header, request, 0)
+                self.acknowledge(header, request, 0, self._explained(asked))
 
-    def _answer(self, header: Nlmsghdr, body: bytes) -> bool:
+    def _answer(self, header: Nlmsghdr, asked: Request) -> bool:
         """Answer one request; whether by a list of all objects. Raises what it is answered by instead."""
-        asked = Request(
-            *(self.network, self.caller.credentials, header.nlmsg_type, header.nlmsg_flags),
-            *(body, header.nlmsg_seq, self.port_id),
-        )
         clock = self.network.host.clock
         clock.spend_answering(1)
         is_dump = self.lists_all(asked)
         if is_dump and self.dump:
             raise EBUSY("the list before isn't read yet")
-        answers = self.answer_to(asked)
+        failure: Errno | None = None
+        try:
+            answers = self.answer_to(asked)
+        except Errno as error:
+            if not asked.is_listing:
+                raise
+            answers, failure = [], error
         clock.spend_answering(len(answers))
-        messages = [self._pack(kind, _MULTI if is_dump else 0, header, body) for kind, body in answers]
+        flags = (_MULTI if is_dump else 0) | (_FILTERED if asked.is_filtered else 0)
+        messages = [self._pack(kind, flags, header, body) for kind, body in answers]
         if not is_dump:
             for batch in _batches(messages):
                 self._queue(batch)
             return False
-        end = self._pack(NLMSG_DONE, _MULTI, header, bytes(4))
-        self._start_dump(
-            [*_batches(messages), end] if self.ends_apart(asked, answers) else _batches([*messages, end])
-        )
+        is_apart = self.ends_apart(asked, answers) and failure is None and bool(answers)
+        # What was noted while the question was read is forgotten by then.
+        told = b"" if is_apart else self._explained(asked, failure)
+        body = _ERROR_CODE.pack(-failure.number if failure is not None else 0) + told
+        end_flags = _MULTI | (_FILTERED if asked.ends_filtered else 0) | (_ACK_TLVS if told else 0)
+        end = self._pack(NLMSG_DONE, end_flags, header, body)
+        self._start_dump([*_batches(messages), end] if is_apart else _batches([*messages, end]))
         return True
+
+    def _explained(self, asked: Request, error: Errno | None = None) -> bytes:
+        """What the asker is told beside the number of an error, if it wants to know.
+
+        Linux: net/netlink/af_netlink.c, netlink_ack_tlv_fill.
+        """
+        if not self.protocol_options.get(_EXT_ACK):
+            return b""
+        explanation = error.reason if error is not None and error.is_told else asked.note
+        told = attribute(_EXPLANATION, explanation.encode() + b"\0") if explanation else b""
+        if error is not None and asked.blamed:
+            told += attribute(_BLAMED, pack_u32(asked.blamed))
+            if asked.policy:
+                told += attribute(_POLICY | NESTED, asked.policy)
+        if error is not None and asked.missing:
+            told += attribute(_MISSING, pack_u32(asked.missing))
+        return told
 
     def answer_to(self, request: Request) -> Answer:
         """What the kernel answers to one request. Raises what it answers instead."""
@@ -367,20 +400,19 @@ class NetlinkSocket(Socket):
         return message + bytes(-len(message) % 4)
 
     def acknowledge(
-        self, header: Nlmsghdr, request: bytes, error: int, explanation: str = "", blamed: int = 0
+        self, header: Nlmsghdr, request: bytes, error: int, told: bytes = b"", blamed: int = 0
     ) -> None:
-        """Say that it was done, or why it wasn't: because of the attribute at `blamed` in the request, if
-        that isn't 0. Linux: net/netlink/af_netlink.c, netlink_ack.
+        """Say that it was done, or why it wasn't: what is `told` beside, and the attribute at `blamed` in the
+        request, if that isn't 0. Linux: net/netlink/af_netlink.c, netlink_ack.
         """
         is_capped = not error or self.protocol_options.get(_CAP_ACK)
         flags = _CAPPED if is_capped else 0
         body = _ERROR_CODE.pack(-error) + (header.pack() if is_capped else request)
-        if explanation and self.protocol_options.get(_EXT_ACK):
-            flags |= _ACK_TLVS
-            body += bytes(-len(body) % 4) + attribute(_EXPLANATION, explanation.encode() + b"\0")
         if blamed and self.protocol_options.get(_EXT_ACK):
+            told += attribute(_BLAMED, pack_u32(blamed))
+        if told:
             flags |= _ACK_TLVS
-            body += bytes(-len(body) % 4) + attribute(_BLAMED, pack_u32(blamed))
+            body += bytes(-len(body) % 4) + told
         self._queue(self._pack(NLMSG_ERROR, flags, header, body))
 
     def tell(self, message: bytes, group: int = 0) -> None:

@@ -1,0 +1,256 @@
+"""RTM_NEWROUTE, RTM_DELROUTE: routes added, replaced and removed (ip-route(8))."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.abi.errno import (
+    EEXIST,
+    EINVAL,
+    ENOENT,
+    EOPNOTSUPP,
+    ESRCH,
+    TOLD,
+    Errno,
+)
+from procession.abi.netlink import (
+    RTM_F_CLONED,
+    RTPROT_KERNEL,
+    NetlinkFlag,
+    Rtmsg,
+)
+from procession.hardware.physical_memory import OutOfFrames
+from procession.net.internet.address import AF_INET, AF_INET6
+from procession.net.internet.routing import (
+    MAIN_TABLE,
+    Route,
+    masked,
+)
+from procession.net.netlink.attributes import Request, number_in
+from procession.net.netlink.policy import (
+    checked_attributes,
+)
+from procession.net.netlink.route_metrics import have_metrics
+from procession.net.netlink.route_policy import (
+    DST,
+    FLOW_LABEL,
+    GATEWAY,
+    LAST_TYPE,
+    METRICS,
+    MULTIPATH,
+    NEXT_HOP,
+    OIF,
+    POLICY_4,
+    POLICY_6,
+    PREFSRC,
+    PRIORITY,
+    SRC,
+    TABLE,
+    VIA,
+)
+from procession.net.netlink.wanted_route import check_prefix, gateway_4, wanted_route
+
+if TYPE_CHECKING:
+    from procession.net.network import Network
+
+_ECN_BITS = 3
+_SCOPE_NOWHERE = 255
+
+
+def change_route(request: Request, *, is_new: bool) -> None:
+    """RTM_NEWROUTE, RTM_DELROUTE. Raises EINVAL, EEXIST, ESRCH, ENETUNREACH, ENODEV ...
+
+    Linux: net/ipv4/fib_frontend.c, inet_rtm_newroute, rtm_to_fib_config; net/ipv6/route.c,
+    rtm_to_fib6_config."""
+    network = request.network
+    family = request.body[0]
+    if family not in (AF_INET, AF_INET6):
+        raise EOPNOTSUPP("no such protocol")
+    if len(request.body) < Rtmsg.SIZE:
+        raise EINVAL("Invalid header length", TOLD)
+    header = Rtmsg.unpack_from(request.body)
+    found = checked_attributes(request, Rtmsg.SIZE, POLICY_4 if family == AF_INET else POLICY_6)
+    if family == AF_INET:
+        _check_4(header, found)
+        destination = found.get(DST, bytes(4))[:4]
+    else:
+        destination = _checked_6(header, found)
+    if MULTIPATH in found:
+        raise EOPNOTSUPP("a route has one way")
+    table = number_in(found, TABLE)
+    if table is None:
+        table = header.rtm_table
+    if is_new:
+        if family == AF_INET:
+            check_prefix(destination, header.rtm_dst_len)
+        network.know_table(table or MAIN_TABLE, len(destination))
+        add_route(
+            network, wanted_route(network, header, found, destination, table or MAIN_TABLE), request.flags
+        )
+    else:
+        remove_route(network, header, found, destination, table or MAIN_TABLE)
+
+
+def _check_4(header: Rtmsg, found: dict[int, bytes]) -> None:
+    if header.rtm_tos & _ECN_BITS:
+        raise EINVAL("Invalid dsfield (tos): ECN bits must be 0", TOLD)
+    if header.rtm_type > LAST_TYPE:
+        raise EINVAL("Invalid route type", TOLD)
+    if NEXT_HOP in found and any(kind in found for kind in (OIF, GATEWAY, MULTIPATH)):
+        raise EINVAL("Nexthop specification and nexthop id are mutually exclusive", TOLD)
+    if GATEWAY in found and VIA in found:
+        raise EINVAL("Nexthop configuration can not contain both GATEWAY and VIA", TOLD)
+
+
+def _checked_6(header: Rtmsg, found: dict[int, bytes]) -> bytes:
+    """The destination that a request says."""
+    if header.rtm_tos:
+        raise EINVAL("Invalid dsfield (tos): option not available for IPv6", TOLD)
+    if FLOW_LABEL in found:
+        raise EINVAL("Flow label cannot be specified for this operation", TOLD)
+    if NEXT_HOP in found and any(kind in found for kind in (OIF, GATEWAY, MULTIPATH)):
+        raise EINVAL("Nexthop specification and nexthop id are mutually exclusive", TOLD)
+    if VIA in found:
+        raise EINVAL("IPv6 does not support RTA_VIA attribute", TOLD)
+    destination = bytes(16)
+    for kind, length in ((DST, header.rtm_dst_len), (SRC, header.rtm_src_len)):
+        data = found.get(kind)
+        if data is not None:
+            size = length + 7 >> 3
+            if len(data) < size:
+                raise EINVAL("fewer bytes than the prefix has")
+            if kind == DST:
+                destination = data[: min(size, 16)].ljust(16, b"\0")
+    return destination
+
+
+def add_route(network: Network, route: Route, flags: int) -> None:
+    """Add `route`, as the NLM_F_* of `flags` want it. Raises EEXIST, ENOENT ..."""
+    if route.is_ipv6:
+        _add_6(network, route, flags)
+    else:
+        _add_4(network, route, flags)
+
+
+def _add_4(network: Network, route: Route, flags: int) -> None:
+    """Linux: net/ipv4/fib_trie.c, fib_table_insert."""
+    same = [
+        other
+        for other in network.routes.same_destination(route)
+        if (other.priority, other.tos) == (route.priority, route.tos)
+    ]
+    if same:
+        if flags & NetlinkFlag.NLM_F_EXCL:
+            raise EEXIST("there is such a route")
+        match = next((other for other in same if other.kind == route.kind and other.is_told_as(route)), None)
+        if flags & NetlinkFlag.NLM_F_REPLACE:
+            if match is None:
+                _replace(network, same[0], route)
+            elif match is not same[0]:
+                raise EEXIST("there is such a route behind the first")
+            return
+        if match is not None:
+            raise EEXIST("there is such a route")
+    if not flags & NetlinkFlag.NLM_F_CREATE:
+        raise ENOENT("there is no such route")
+    network.add_route(route, is_last=bool(flags & NetlinkFlag.NLM_F_APPEND))
+
+
+def _replace(network: Network, old: Route, new: Route) -> None:
+    network.remove_route(old, is_told=False)
+    try:
+        network.add_route(new)
+    except (Errno, OutOfFrames):
+        network.add_route(old)
+        raise
+
+
+def _add_6(network: Network, route: Route, flags: int) -> None:
+    """Linux: net/ipv6/ip6_fib.c, fib6_add_rt2node."""
+    is_replacing = bool(flags & NetlinkFlag.NLM_F_REPLACE)
+    at_place = network.routes.same_destination(route)
+    for other in at_place:
+        if other.priority != route.priority:
+            continue
+        if flags & NetlinkFlag.NLM_F_EXCL:
+            raise EEXIST("there is such a route")
+        if is_replacing:
+            if (other.gateway is None) == (route.gateway is None):
+                _replace(network, other, route)
+                return
+        elif (other.interface, other.gateway) == (route.interface, route.gateway):
+            if other.deadline_ns:
+                other.deadline_ns = route.deadline_ns
+            raise EEXIST("there is such a route")
+    if is_replacing and not flags & NetlinkFlag.NLM_F_CREATE:
+        if at_place or not route.prefix_length:
+            raise ENOENT("there is no such route")
+        raise ENOENT("Can not replace route - no match found", TOLD)
+    network.add_route(route, is_last=True)
+
+
+def remove_route(
+    network: Network, header: Rtmsg, found: dict[int, bytes], destination: bytes, table: int
+) -> None:
+    """Remove the first route that a request describes. Raises ESRCH.
+
+    Linux: net/ipv4/fib_trie.c, fib_table_delete; net/ipv6/route.c, ip6_route_del.
+    """
+    is_ipv6 = len(destination) == 16
+    if is_ipv6:
+        destination = masked(destination, min(header.rtm_dst_len, 128))
+    else:
+        check_prefix(destination, header.rtm_dst_len)
+    if not network.routes.has_table(table, len(destination)):
+        raise ESRCH("FIB table does not exist", TOLD)
+    example = Route(destination, header.rtm_dst_len, None, table=table)
+    matches = _matches_6 if is_ipv6 else _matches_4
+    if is_ipv6 and header.rtm_flags & RTM_F_CLONED:
+        # What was learnt of ways goes, and nothing is.
+        return
+    for route in network.routes.same_destination(example):
+        if matches(route, header, found):
+            network.remove_route(route)
+            return
+    if is_ipv6 and not header.rtm_dst_len and not network.routes.same_destination(example):
+        _check_nothing(network, header, found)
+    raise ESRCH("there is no such route")
+
+
+def _check_nothing(network: Network, header: Rtmsg, found: dict[int, bytes]) -> None:
+    """Raise ENOENT for the route that IPv6 has where there is none: it stays. Linux: net/ipv6/route.c,
+    fib6_null_entry_template, __ip6_del_rt."""
+    if (
+        number_in(found, OIF) in (None, 0, network.loopback.index)
+        and not any(found.get(GATEWAY, b""))
+        and number_in(found, PRIORITY) in (None, 0, 0xFFFFFFFF)
+        and header.rtm_protocol in (0, RTPROT_KERNEL)
+    ):
+        raise ENOENT("the route to nowhere stays")
+
+
+def _matches_4(route: Route, header: Rtmsg, found: dict[int, bytes]) -> bool:
+    """Linux: net/ipv4/fib_semantics.c, fib_nh_match."""
+    gateway, source, index = gateway_4(found), found.get(PREFSRC, b""), number_in(found, OIF)
+    priority = number_in(found, PRIORITY)
+    return (
+        route.tos == header.rtm_tos
+        and (not header.rtm_type or route.kind == header.rtm_type)
+        and header.rtm_scope in (_SCOPE_NOWHERE, route.scope)
+        and (not any(source) or route.preferred_source == source[:4])
+        and (not header.rtm_protocol or route.protocol == header.rtm_protocol)
+        and (not priority or route.priority == priority)
+        and (not index or (route.interface is not None and route.interface.index == index))
+        and (gateway is None or route.gateway == gateway)
+        and have_metrics(found.get(METRICS, b""), route.metrics)
+    )
+
+
+def _matches_6(route: Route, header: Rtmsg, found: dict[int, bytes]) -> bool:
+    index, priority = number_in(found, OIF), number_in(found, PRIORITY)
+    return (
+        (not index or (route.interface is not None and route.interface.index == index))
+        and (GATEWAY not in found or (route.gateway or bytes(16)) == found[GATEWAY][:16])
+        and (not priority or route.priority == priority)
+        and (not header.rtm_protocol or route.protocol == header.rtm_protocol)
+    )

@@ -1,0 +1,366 @@
+"""The route that a request of netlink or of ioctl(2) describes, and what makes it none (ip-route(8))."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.abi.duration import NS_PER_S
+from procession.abi.errno import (
+    EACCES,
+    EHOSTUNREACH,
+    EINVAL,
+    ENETDOWN,
+    ENETUNREACH,
+    ENODEV,
+    TOLD,
+)
+from procession.abi.netlink import (
+    RTM_F_CLONED,
+    RTNH_F_DEAD,
+    RTNH_F_LINKDOWN,
+    RTNH_F_ONLINK,
+    RouteType,
+    Rtmsg,
+)
+from procession.net.internet.address import AF_INET, AF_INET6, is_any, is_link_local, is_multicast
+from procession.net.internet.device_address import LEAST_IPV6_MTU, addresses_of, scope_of_6
+from procession.net.internet.routing import (
+    LOCAL,
+    SCOPE_HOST,
+    SCOPE_LINK,
+    SCOPE_UNIVERSE,
+    UNICAST,
+    Route,
+    masked,
+)
+from procession.net.link.interface import IFF_LOOPBACK
+from procession.net.netlink.attributes import number_in
+from procession.net.netlink.route_metrics import wanted_metrics
+from procession.net.netlink.route_policy import (
+    EXPIRES,
+    GATEWAY,
+    LAST_TYPE,
+    METRICS,
+    NEXT_HOP,
+    OIF,
+    PREFERENCE,
+    PREFSRC,
+    PRIORITY,
+    REALM,
+    VIA,
+)
+from procession.net.sysctls import DISABLE_IPV6
+
+if TYPE_CHECKING:
+    from procession.net.link.interface import Interface
+    from procession.net.network import Network
+
+_THROW = int(RouteType.RTN_THROW)
+NOWHERE = (
+    int(RouteType.RTN_BLACKHOLE),
+    int(RouteType.RTN_UNREACHABLE),
+    int(RouteType.RTN_PROHIBIT),
+    _THROW,
+)
+"""The types that lead nowhere."""
+_HOST_TYPES = (LOCAL, int(RouteType.RTN_NAT))
+_LINK_TYPES = (int(RouteType.RTN_BROADCAST), int(RouteType.RTN_ANYCAST))
+_SCOPE_NOWHERE = 255
+_IPV6_PRIORITY = 1_024
+"""IP6_RT_PRIO_USER."""
+_BOOT = 3
+_LOW, _HIGH = 3, 1
+
+
+def wanted_route(
+    network: Network, header: Rtmsg, found: dict[int, bytes], destination: bytes, table: int
+) -> Route:
+    """The route that a request describes. Raises EINVAL, ENETDOWN, ENETUNREACH, ENODEV ..."""
+    make = _wanted_4 if len(destination) == 4 else _wanted_6
+    return make(network, header, found, destination, table)
+
+
+def check_prefix(destination: bytes, length: int) -> None:
+    """Raise EINVAL for what is no net of IPv4. Linux: net/ipv4/fib_trie.c, fib_table_insert."""
+    if length > 32:
+        raise EINVAL("Invalid prefix length", TOLD)
+    if masked(destination, length) != destination:
+        raise EINVAL("Invalid prefix for given prefix length", TOLD)
+
+
+def _interface(network: Network, found: dict[int, bytes]) -> Interface | None:
+    index = number_in(found, OIF)
+    if not index:
+        return None
+    interface = network.interfaces.get(index)
+    if interface is None:
+        raise ENODEV
+    return interface
+
+
+def _wanted_4(
+    network: Network, header: Rtmsg, found: dict[int, bytes], destination: bytes, table: int
+) -> Route:
+    """Linux: net/ipv4/fib_semantics.c, fib_create_info."""
+    check_prefix(destination, header.rtm_dst_len)
+    kind, scope = header.rtm_type, header.rtm_scope
+    if _least_scope(kind) > scope:
+        raise EINVAL("Invalid scope", TOLD)
+    if header.rtm_flags & (RTNH_F_DEAD | RTNH_F_LINKDOWN):
+        raise EINVAL("Invalid rtm_flags - can not contain DEAD or LINKDOWN", TOLD)
+    if number_in(found, NEXT_HOP):
+        raise EINVAL("Nexthop id does not exist", TOLD)
+    metrics = wanted_metrics(found.get(METRICS, b""))
+    gateway = gateway_4(found)
+    interface: Interface | None = None
+    is_onlink = bool(header.rtm_flags & RTNH_F_ONLINK)
+    if kind in NOWHERE:
+        if gateway is not None or number_in(found, OIF):
+            raise EINVAL("Gateway, device and multipath can not be specified for this route type", TOLD)
+    else:
+        if not UNICAST <= kind <= int(RouteType.RTN_MULTICAST):
+            raise EINVAL("Invalid route type", TOLD)
+        if scope > SCOPE_HOST:
+            raise EINVAL("Invalid scope", TOLD)
+        if scope == SCOPE_HOST and gateway is not None:
+            raise EINVAL("Route with host scope can not have a gateway", TOLD)
+        if gateway is not None:
+            interface = _way_to_gateway(network, gateway, found, scope, is_onlink=is_onlink)
+        elif scope == SCOPE_HOST:
+            interface = _interface(network, found)
+            if interface is None:
+                raise ENODEV
+        else:
+            interface = _way_without_gateway(network, found, is_onlink=is_onlink)
+    source = found.get(PREFSRC)
+    if source is not None:
+        source = source[:4] if any(source[:4]) else None
+    if (
+        source is not None
+        and kind not in NOWHERE
+        and not network.routes.is_local(source)
+        and (kind != LOCAL or source != destination)
+    ):
+        raise EINVAL("Invalid prefsrc address", TOLD)
+    return Route(
+        *(destination, header.rtm_dst_len, interface),
+        kind=kind,
+        table=table,
+        scope=scope,
+        protocol=header.rtm_protocol,
+        priority=number_in(found, PRIORITY) or 0,
+        gateway=gateway,
+        preferred_source=source,
+        tos=header.rtm_tos,
+        metrics=metrics,
+        realm=number_in(found, REALM) or 0,
+        is_onlink=is_onlink,
+    )
+
+
+def _least_scope(kind: int) -> int:
+    """The widest scope that a type may have. Linux: net/ipv4/fib_semantics.c, fib_props."""
+    if kind in _HOST_TYPES:
+        return SCOPE_HOST
+    if kind in _LINK_TYPES:
+        return SCOPE_LINK
+    # Those of no type and those that are resolved elsewhere are for nothing.
+    return _SCOPE_NOWHERE if kind == int(RouteType.RTN_XRESOLVE) or not kind else SCOPE_UNIVERSE
+
+
+def gateway_4(found: dict[int, bytes]) -> bytes | None:
+    via = found.get(VIA)
+    if via is None:
+        gateway = found.get(GATEWAY, b"")[:4]
+    else:
+        if len(via) < 2:
+            raise EINVAL("Invalid attribute length for RTA_VIA", TOLD)
+        family, gateway = int.from_bytes(via[:2], "little"), via[2:]
+        if family == AF_INET6:
+            raise EINVAL("IPv6 support not enabled in kernel", TOLD)
+        if family != AF_INET:
+            raise EINVAL("Unsupported address family in RTA_VIA", TOLD)
+        if len(gateway) != 4:
+            raise EINVAL("Invalid IPv4 address in RTA_VIA", TOLD)
+    return gateway if any(gateway) else None
+
+
+def _way_without_gateway(network: Network, found: dict[int, bytes], *, is_onlink: bool) -> Interface:
+    """Linux: net/ipv4/fib_semantics.c, fib_check_nh_nongw."""
+    if is_onlink:
+        raise EINVAL("Invalid flags for nexthop - PERVASIVE and ONLINK can not be set", TOLD)
+    interface = _interface(network, found)
+    if interface is None:
+        raise ENODEV("no interface")
+    if not interface.is_up:
+        raise ENETDOWN("Device for nexthop is not up", TOLD)
+    return interface
+
+
+def _way_to_gateway(
+    network: Network, gateway: bytes, found: dict[int, bytes], scope: int, *, is_onlink: bool
+) -> Interface:
+    """Linux: net/ipv4/fib_semantics.c, fib_check_nh_v4_gw."""
+    index = number_in(found, OIF)
+    interface = network.interfaces.get(index) if index else None
+    if is_onlink:
+        if scope >= SCOPE_LINK:
+            raise EINVAL("Nexthop has invalid scope", TOLD)
+        if interface is None:
+            raise ENODEV("Nexthop device required for onlink", TOLD)
+        if not interface.is_up:
+            raise ENETDOWN("Nexthop device is down", TOLD)
+        routes = network.routes
+        if routes.is_local(gateway) or routes.is_broadcast(gateway) or is_multicast(gateway):
+            raise EINVAL("Nexthop has invalid gateway", TOLD)
+        return interface
+    nearer = max(scope + 1, SCOPE_LINK)
+    route = None if index and interface is None else network.routes.lookup(gateway, interface, nearer)
+    if route is None or route.kind in NOWHERE:
+        raise ENETUNREACH("Nexthop has invalid gateway", TOLD)
+    if route.kind not in (UNICAST, LOCAL) or route.interface is None:
+        raise EINVAL("Nexthop has invalid gateway", TOLD)
+    if not route.interface.is_up:
+        raise ENETDOWN
+    return route.interface
+
+
+def _wanted_6(
+    network: Network, header: Rtmsg, found: dict[int, bytes], destination: bytes, table: int
+) -> Route:
+    """Linux: net/ipv6/route.c, ip6_route_info_create."""
+    length = header.rtm_dst_len
+    if header.rtm_flags & RTM_F_CLONED:
+        raise EINVAL("Userspace can not set RTF_CACHE", TOLD)
+    if header.rtm_type > LAST_TYPE:
+        raise EINVAL("Invalid route type", TOLD)
+    if length > 128:
+        raise EINVAL("Invalid prefix length", TOLD)
+    if header.rtm_src_len > 128:
+        raise EINVAL("Invalid source address length", TOLD)
+    if header.rtm_src_len:
+        raise EINVAL("Specifying source address requires IPV6_SUBTREES to be enabled", TOLD)
+    if number_in(found, NEXT_HOP):
+        raise EINVAL("Nexthop id does not exist", TOLD)
+    metrics = wanted_metrics(found.get(METRICS, b""))
+    kind = header.rtm_type or UNICAST
+    is_onlink = bool(header.rtm_flags & RTNH_F_ONLINK)
+    gateway = found[GATEWAY][:16] if GATEWAY in found else None
+    interface = _way_6(network, found, destination, kind, gateway, table, is_onlink=is_onlink)
+    source = found[PREFSRC][:16] if PREFSRC in found else None
+    if source is not None and is_any(source):
+        source = None
+    is_near = source is not None and scope_of_6(source) != SCOPE_UNIVERSE
+    if source is not None and not _is_own_6(network, source, interface if is_near else None):
+        raise EINVAL("Invalid source address", TOLD)
+    is_rejected = _is_rejected(kind, destination, interface)
+    preference, deadline_ns = 0, 0
+    seconds: int | None = None
+    if not is_rejected:
+        preference, seconds = found.get(PREFERENCE, b"\0")[0], number_in(found, EXPIRES)
+    if seconds is not None and seconds != 0xFFFFFFFF:
+        deadline_ns = network.host.clock.now_ns + seconds * NS_PER_S
+    return Route(
+        *(masked(destination, length), length, interface),
+        kind=kind,
+        table=table,
+        scope=SCOPE_UNIVERSE,
+        protocol=header.rtm_protocol or _BOOT,
+        priority=number_in(found, PRIORITY) or _IPV6_PRIORITY,
+        gateway=None if is_rejected else gateway,
+        preferred_source=source,
+        metrics=metrics,
+        preference=preference if preference in (_LOW, _HIGH) else 0,
+        deadline_ns=deadline_ns,
+        is_onlink=is_onlink,
+    )
+
+
+def _is_rejected(kind: int, destination: bytes, interface: Interface | None) -> bool:
+    """Whether a route leads nowhere: one by the loopback would lead around. Linux: net/ipv6/route.c,
+    fib6_is_reject."""
+    if kind in NOWHERE:
+        return True
+    is_loopback = interface is not None and bool(interface.flags & IFF_LOOPBACK)
+    return (
+        is_loopback and destination != bytes(15) + b"\1" and kind not in (LOCAL, int(RouteType.RTN_ANYCAST))
+    )
+
+
+def _way_6(
+    network: Network,
+    found: dict[int, bytes],
+    destination: bytes,
+    kind: int,
+    gateway: bytes | None,
+    table: int,
+    *,
+    is_onlink: bool,
+) -> Interface:
+    """Linux: net/ipv6/route.c, fib6_nh_init."""
+    interface = _interface(network, found)
+    if is_onlink:
+        if interface is None:
+            raise ENODEV("Nexthop device required for onlink", TOLD)
+        if not interface.is_up:
+            raise ENETDOWN("Nexthop device is not up", TOLD)
+    if gateway is not None and kind not in NOWHERE:
+        interface = _way_to_gateway_6(network, gateway, interface, table, is_onlink=is_onlink)
+    if _is_rejected(kind, destination, interface):
+        return network.loopback
+    if interface is None:
+        raise ENODEV
+    if interface.mtu < LEAST_IPV6_MTU:
+        raise ENODEV("the interface is too small for IPv6")
+    if interface.settings[DISABLE_IPV6]:
+        raise EACCES("IPv6 is disabled on nexthop device", TOLD)
+    if not interface.is_up:
+        raise ENETDOWN("Nexthop device is not up", TOLD)
+    return interface
+
+
+def _is_own_6(network: Network, address: bytes, interface: Interface | None) -> bool:
+    """Linux: net/ipv6/addrconf.c, ipv6_chk_addr."""
+    interfaces = network.interfaces.values() if interface is None else (interface,)
+    return any(own.address == address for each in interfaces for own in addresses_of(each, is_ipv6=True))
+
+
+def _way_to_gateway_6(
+    network: Network, gateway: bytes, interface: Interface | None, table: int, *, is_onlink: bool
+) -> Interface:
+    """Linux: net/ipv6/route.c, ip6_validate_gw."""
+    is_near = is_link_local(gateway)
+    if interface is not None and _is_own_6(network, gateway, interface if is_near else None):
+        raise EINVAL("Gateway can not be a local address", TOLD)
+    had_interface = interface is not None
+    if not is_near:
+        if is_any(gateway) or is_multicast(gateway):
+            raise EINVAL("Invalid gateway address", TOLD)
+        if is_onlink:
+            assert interface is not None
+        else:
+            interface = _egress_6(network, gateway, interface, table)
+    if interface is None:
+        raise EINVAL("Egress device not specified", TOLD)
+    if interface.flags & IFF_LOOPBACK:
+        raise EINVAL("Egress device can not be loopback device for this route", TOLD)
+    if not had_interface and _is_own_6(network, gateway, interface if is_near else None):
+        raise EINVAL("Gateway can not be a local address", TOLD)
+    return interface
+
+
+def _egress_6(network: Network, gateway: bytes, interface: Interface | None, table: int) -> Interface:
+    """Which interface a gateway is behind. Raises EHOSTUNREACH. Linux: net/ipv6/route.c,
+    ip6_route_check_nh."""
+    for route in (
+        network.routes.lookup_in(table, gateway, interface),
+        network.routes.lookup(gateway, interface),
+    ):
+        if route is not None and route.gateway is None:
+            if _is_rejected(route.kind, route.destination, route.interface):
+                break
+            assert route.interface is not None
+            if interface is not None and route.interface is not interface:
+                break
+            return route.interface
+    raise EHOSTUNREACH

@@ -1,0 +1,115 @@
+"""Shows what rtnetlink has answered, but for what depends on time and on the host."""
+
+from __future__ import annotations
+
+import struct
+
+from tests.differential.script import Naming
+
+_ERROR, _DONE = 2, 3
+_LINKS, _ADDRESSES, _ROUTES, _NEIGHBOURS = (16, 17, 18, 19), (20, 21, 22), (24, 25, 26), (28, 29, 30)
+_CONFIGURATIONS = (80, 82)
+_HEADERS = {_CONFIGURATIONS: 4, _LINKS: 16, _ADDRESSES: 8, _ROUTES: 12, _NEIGHBOURS: 12}
+_TYPE = 0x3FFF
+# How many have been sent, at which moment the carrier came, how many queues each processor makes, which of
+# XDP's programs there are, what each protocol adds.
+_UNTOLD_OF_LINKS = frozenset((16, 35, 47, 48, 23, 7, 43, 26, 14, 31, 32, 62, 65, 62, 6))
+_INET6, _BRIDGED, _MULTICAST, _SOURCE = 10, 7, 5, 2
+_RUNNING = 0x40 | 0x10000
+_GIVEN = (bytes(5), b"\2" + bytes(4), b"\1" * 5)
+_TENTATIVE = 0x40
+_CACHE_OF_ADDRESS, _FLAGS_OF_ADDRESS, _CACHE_OF_ROUTE, _CACHE_OF_NEIGHBOUR = 6, 8, 12, 3
+
+
+def show_answers(data: bytes, result: int, naming: Naming) -> str:
+    """Each message that was received at once."""
+    shown, at = [], 0
+    while result - at >= 16:
+        length, kind, flags, sequence, port = struct.unpack_from("<IHHII", data, at)
+        body = data[at + 16 : at + length]
+        told = _show_body(kind, flags, body)
+        if told:
+            shown.append(f"{kind} {flags:#x} {sequence} {port} {told}")
+        if length < 16:
+            break
+        at += length + 3 & ~3
+    return "; ".join(shown)
+
+
+def _show_body(kind: int, flags: int, body: bytes) -> str:
+    if kind == _ERROR:
+        code = struct.unpack_from("<i", body)[0]
+        copied = 20 if flags & 0x100 else 4 + struct.unpack_from("<I", body, 4)[0]
+        told = _attributes(body[copied + 3 & ~3 :]) if flags & 0x200 else []
+        return f"error {code} {len(body[4:copied])} " + " ".join(
+            data.partition(b"\0")[0].decode() if name == 1 else f"{name}={data.hex()}" for name, data in told
+        )
+    if kind == _DONE:
+        return f"done {body.hex()}"
+    for kinds, size in _HEADERS.items():
+        if kind in kinds:
+            return _show_object(kinds, body[:size], _attributes(body[size:]))
+    return body.hex()
+
+
+def _attributes(body: bytes) -> list[tuple[int, bytes]]:
+    found, at = [], 0
+    while len(body) - at >= 4:
+        length, name = struct.unpack_from("<HH", body, at)
+        found.append((name & _TYPE, body[at + 4 : at + length]))
+        if length < 4:
+            break
+        at += length + 3 & ~3
+    return found
+
+
+def _show_object(kinds: tuple[int, ...], header: bytes, attributes: list[tuple[int, bytes]]) -> str:
+    if kinds == _LINKS and len(header) == 16:
+        flags = struct.unpack_from("<I", header, 8)[0] & ~_RUNNING
+        header = header[:8] + struct.pack("<I", flags) + header[12:]
+        attributes = [(name, data) for name, data in attributes if name not in _UNTOLD_OF_LINKS]
+        # What isn't given is chosen at random.
+        attributes = [each for each in attributes if each[0] != 1 or each[1][:5] in _GIVEN]
+        attributes = [(name, _information(data) if name == 18 else data) for name, data in attributes]
+    elif kinds == _ADDRESSES:
+        header = header[:2] + bytes((header[2] & ~_TENTATIVE,)) + header[3:]
+        attributes = [(name, _of_address(name, data)) for name, data in attributes]
+    elif kinds == _ROUTES:
+        if header[0] == _INET6:
+            # Whether sources have routes of their own is the configuration's.
+            header = header[:2] + b"\0" + header[3:]
+            attributes = [(name, data) for name, data in attributes if name != _SOURCE]
+        attributes = [(name, _expiry(data) if name == _CACHE_OF_ROUTE else data) for name, data in attributes]
+    elif kinds == _NEIGHBOURS:
+        if header[0] == _BRIDGED or header[-1] == _MULTICAST:
+            # Of groups, that the host joins in its own time.
+            return ""
+        attributes = [(name, b"" if name == _CACHE_OF_NEIGHBOUR else data) for name, data in attributes]
+    return f"{header.hex()} " + " ".join(f"{name}={data.hex()}" for name, data in attributes)
+
+
+def _information(data: bytes) -> bytes:
+    """The kinds of an interface and of its master."""
+    return b" ".join(told for name, told in _attributes(data) if name in {1, 4})
+
+
+def _of_address(name: int, data: bytes) -> bytes:
+    if name == _CACHE_OF_ADDRESS:
+        return b"".join(_span(data[at : at + 4]) for at in (0, 4))
+    if name == _FLAGS_OF_ADDRESS and len(data) == 4:
+        return struct.pack("<I", struct.unpack("<I", data)[0] & ~_TENTATIVE)
+    return data
+
+
+def _expiry(data: bytes) -> bytes:
+    """When a route of IPv6 ends, and the error that it leads to."""
+    return data[8:9] + data[12:16] if len(data) == 32 and not any(data[8:12]) else b"some" + data[12:16]
+
+
+def _span(data: bytes) -> bytes:
+    """Some seconds, not to the second."""
+    return (
+        data
+        if data in {b"\xff" * 4, bytes(4)}
+        else struct.pack("<I", (struct.unpack("<I", data)[0] + 9) // 10)
+    )

@@ -1,0 +1,421 @@
+/* What rtnetlink takes, refuses with a reason, keeps and tells: routes, addresses, neighbours (rtnetlink(7)). */
+#include "own_network.h"
+
+#include <arpa/inet.h>
+#include <linux/if_addr.h>
+#include <linux/neighbour.h>
+#include <linux/netconf.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <linux/sockios.h>
+#include <linux/veth.h>
+#include <net/if_arp.h>
+#include <linux/icmpv6.h>
+#include <linux/ipv6_route.h>
+#include <time.h>
+
+#define MISSING_ATTRIBUTE 5 /* NLMSGERR_ATTR_MISS_TYPE */
+
+static struct {
+	struct nlmsghdr header;
+	char data[1024];
+} request;
+static char answers[32768];
+static int asker;
+
+static void begin(int type, int flags, const void *body, size_t length)
+{
+	memset(&request, 0, sizeof(request));
+	request.header.nlmsg_type = (unsigned short)type;
+	request.header.nlmsg_flags = (unsigned short)(NLM_F_REQUEST | flags);
+	memcpy(request.data, body, length);
+	request.header.nlmsg_len = (unsigned)NLMSG_LENGTH(length);
+}
+
+static struct rtattr *add(int type, const void *data, size_t length)
+{
+	struct rtattr *attribute = (void *)((char *)&request + NLMSG_ALIGN(request.header.nlmsg_len));
+
+	attribute->rta_type = (unsigned short)type;
+	attribute->rta_len = (unsigned short)RTA_LENGTH(length);
+	if (length)
+		memcpy(RTA_DATA(attribute), data, length);
+	request.header.nlmsg_len = (unsigned)(NLMSG_ALIGN(request.header.nlmsg_len) + RTA_ALIGN(RTA_LENGTH(length)));
+	return attribute;
+}
+
+static void add_number(int type, unsigned value)
+{
+	add(type, &value, sizeof(value));
+}
+
+static void add_address(int type, const char *text)
+{
+	unsigned char address[16];
+	int family = strchr(text, ':') == NULL ? AF_INET : AF_INET6;
+
+	MUST(inet_pton(family, text, address) == 1 ? 0 : -1);
+	add(type, address, family == AF_INET ? 4 : 16);
+}
+
+static void open_asker(int is_strict)
+{
+	int one = 1;
+
+	if (asker != 0)
+		close(asker);
+	asker = (int)MUST(socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE));
+	MUST(setsockopt(asker, SOL_NETLINK, NETLINK_EXT_ACK, &one, sizeof(one)));
+	MUST(setsockopt(asker, SOL_NETLINK, NETLINK_GET_STRICT_CHK, &is_strict, sizeof(is_strict)));
+}
+
+static const char *explained(const struct nlmsghdr *header, int code, size_t offset)
+{
+	static char text[512];
+	int length = snprintf(text, sizeof(text), "%d", -code);
+	struct rtattr *told = (void *)((const char *)header + offset);
+	int rest = (int)header->nlmsg_len - (int)offset;
+
+	if (!(header->nlmsg_flags & NLM_F_ACK_TLVS))
+		return text;
+	for (; RTA_OK(told, rest); told = RTA_NEXT(told, rest)) {
+		const unsigned *number = RTA_DATA(told);
+		char *end = text + length;
+		size_t room = sizeof(text) - (size_t)length;
+
+		switch (told->rta_type & NLA_TYPE_MASK) {
+		case NLMSGERR_ATTR_MSG:
+			length += snprintf(end, room, " %s", (const char *)number);
+			break;
+		case NLMSGERR_ATTR_OFFS:
+			length += snprintf(end, room, " at %u", *number);
+			break;
+		case MISSING_ATTRIBUTE:
+			length += snprintf(end, room, " without %u", *number);
+			break;
+		default:
+			length += snprintf(end, room, " policy of %d", told->rta_len);
+		}
+	}
+	return text;
+}
+
+/* Ask, and tell the error of the acknowledgement or of a list's end, with what explains it. */
+static const char *asked(void)
+{
+	MUST(send(asker, &request, request.header.nlmsg_len, 0));
+	for (;;) {
+		int length = (int)MUST(recv(asker, answers, sizeof(answers), 0));
+
+		for (struct nlmsghdr *header = (void *)answers; NLMSG_OK(header, length); header = NLMSG_NEXT(header, length)) {
+			if (header->nlmsg_type == NLMSG_ERROR) {
+				struct nlmsgerr *error = NLMSG_DATA(header);
+				size_t copied = header->nlmsg_flags & NLM_F_CAPPED ? sizeof(struct nlmsghdr) : error->msg.nlmsg_len;
+
+				return explained(header, error->error, NLMSG_ALIGN(NLMSG_LENGTH(4 + copied)));
+			}
+			if (header->nlmsg_type == NLMSG_DONE)
+				return explained(header, *(int *)NLMSG_DATA(header), NLMSG_LENGTH(4));
+		}
+	}
+}
+
+static const char *list_of(int type, const void *body, size_t size, int attribute, const char *wanted)
+{
+	static char text[2048];
+	int used = 0;
+
+	begin(type, NLM_F_DUMP, body, size);
+	MUST(send(asker, &request, request.header.nlmsg_len, 0));
+	text[0] = '\0';
+	for (;;) {
+		int length = (int)MUST(recv(asker, answers, sizeof(answers), 0));
+
+		for (struct nlmsghdr *header = (void *)answers; NLMSG_OK(header, length); header = NLMSG_NEXT(header, length)) {
+			struct rtattr *told = (void *)((char *)NLMSG_DATA(header) + NLMSG_ALIGN(size));
+			int rest = (int)header->nlmsg_len - (int)NLMSG_LENGTH(NLMSG_ALIGN(size)), is_wanted = wanted == NULL;
+			unsigned char address[16];
+
+			if (header->nlmsg_type == NLMSG_DONE)
+				return text;
+			for (struct rtattr *each = told; RTA_OK(each, rest); each = RTA_NEXT(each, rest))
+				if (wanted != NULL && each->rta_type == 1 && inet_pton(each->rta_len == 8 ? AF_INET : AF_INET6, wanted, address) == 1)
+					is_wanted |= memcmp(RTA_DATA(each), address, each->rta_len - 4U) == 0;
+			rest = (int)header->nlmsg_len - (int)NLMSG_LENGTH(NLMSG_ALIGN(size));
+			for (; is_wanted && RTA_OK(told, rest); told = RTA_NEXT(told, rest))
+				if ((told->rta_type & NLA_TYPE_MASK) == attribute)
+					for (int at = 4; at < told->rta_len && used < (int)sizeof(text) - 4; at++)
+						used += snprintf(text + used, sizeof(text) - (size_t)used, "%02x", ((unsigned char *)told)[at]);
+		}
+	}
+}
+
+/* What is told of the route to a net: one attribute, in hexadecimal. */
+static const char *of_route(int family, const char *net, int attribute)
+{
+	struct rtmsg body = {.rtm_family = (unsigned char)family};
+
+	return list_of(RTM_GETROUTE, &body, sizeof(body), attribute, net);
+}
+
+static const char *of_address(int family, const char *address, int attribute)
+{
+	struct ifaddrmsg body = {.ifa_family = (unsigned char)family};
+
+	return list_of(RTM_GETADDR, &body, sizeof(body), attribute, address);
+}
+
+static void begin_route(int type, int flags, const char *net, int length, int kind, int scope)
+{
+	struct rtmsg body = {.rtm_family = strchr(net, ':') == NULL ? AF_INET : AF_INET6, .rtm_dst_len = (unsigned char)length,
+			     .rtm_table = RT_TABLE_MAIN, .rtm_protocol = RTPROT_BOOT, .rtm_scope = (unsigned char)scope,
+			     .rtm_type = (unsigned char)kind};
+
+	begin(type, NLM_F_ACK | flags, &body, sizeof(body));
+	if (length)
+		add_address(RTA_DST, net);
+}
+
+static void begin_address(int type, int flags, const char *address, int length)
+{
+	struct ifaddrmsg body = {.ifa_family = strchr(address, ':') == NULL ? AF_INET : AF_INET6, .ifa_prefixlen = (unsigned char)length,
+				 .ifa_index = 1};
+
+	begin(type, NLM_F_ACK | flags, &body, sizeof(body));
+	add_address(IFA_LOCAL, address);
+}
+
+#define NEW_ROUTE(net, length, kind, scope) begin_route(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, net, length, kind, scope)
+
+ROOTS_TEST(routes_are_refused_with_a_reason)
+{
+	enter();
+	open_asker(0);
+	NEW_ROUTE("10.7.1.0", 16, RTN_UNICAST, RT_SCOPE_LINK);
+	add_number(RTA_OIF, 1);
+	CHECK_STRING(asked(), "22 Invalid prefix for given prefix length");
+	NEW_ROUTE("10.7.0.0", 16, RTN_LOCAL, RT_SCOPE_LINK);
+	add_number(RTA_OIF, 1);
+	CHECK_STRING(asked(), "22 Invalid scope");
+	NEW_ROUTE("10.7.0.0", 16, RTN_UNREACHABLE, RT_SCOPE_UNIVERSE);
+	add_number(RTA_OIF, 1);
+	CHECK_STRING(asked(), "22 Gateway, device and multipath can not be specified for this route type");
+	NEW_ROUTE("10.7.0.0", 16, RTN_UNICAST, RT_SCOPE_UNIVERSE);
+	add_address(RTA_GATEWAY, "10.99.0.1");
+	CHECK_STRING(asked(), "101 Nexthop has invalid gateway");
+	NEW_ROUTE("10.7.0.0", 16, RTN_UNICAST, RT_SCOPE_LINK);
+	add(RTA_OIF, "\1\0", 2);
+	CHECK_STRING(asked(), "34 Attribute failed policy validation at 36 policy of 36");
+	NEW_ROUTE("10.7.0.0", 16, RTN_UNICAST, RT_SCOPE_LINK);
+	add_number(RTA_OIF, 1);
+	add_number(RTA_NH_ID, 7);
+	CHECK_STRING(asked(), "22 Nexthop specification and nexthop id are mutually exclusive");
+	begin_route(RTM_DELROUTE, 0, "10.7.0.0", 16, 0, RT_SCOPE_NOWHERE);
+	add_number(RTA_TABLE, 1000);
+	CHECK_STRING(asked(), "3 FIB table does not exist");
+	begin_route(RTM_NEWROUTE, NLM_F_REPLACE, "2001:db8:7::", 48, RTN_UNREACHABLE, RT_SCOPE_UNIVERSE);
+	CHECK_STRING(asked(), "2 Can not replace route - no match found");
+	NEW_ROUTE("2001:db8:7::", 48, RTN_UNICAST, RT_SCOPE_UNIVERSE);
+	add_address(RTA_GATEWAY, "2001:db8::9");
+	CHECK_STRING(asked(), "113");
+	NEW_ROUTE("2001:db8:7::", 48, RTN_UNICAST, RT_SCOPE_UNIVERSE);
+	add_number(RTA_OIF, 1);
+	add_address(RTA_VIA, "::1");
+	CHECK_STRING(asked(), "22 IPv6 does not support RTA_VIA attribute");
+	NEW_ROUTE("2001:db8:7::", 48, RTN_UNICAST, RT_SCOPE_UNIVERSE);
+	((struct rtmsg *)request.data)->rtm_tos = 4;
+	CHECK_STRING(asked(), "22 Invalid dsfield (tos): option not available for IPv6");
+}
+
+ROOTS_TEST(what_is_known_of_a_way_is_kept)
+{
+	struct rtattr *nest;
+
+	enter();
+	open_asker(0);
+	NEW_ROUTE("10.7.0.0", 16, RTN_UNICAST, RT_SCOPE_LINK);
+	add_number(RTA_OIF, 1);
+	add_number(RTA_FLOW, 0x10002);
+	nest = add(RTA_METRICS, NULL, 0);
+	add_number(RTAX_INITCWND, 10);
+	add_number(RTAX_MTU, 70000);
+	add_number(RTAX_RTO_MIN, 200);
+	add(RTAX_CC_ALGO, "reno", 5);
+	add_number(RTAX_HOPLIMIT, 300);
+	nest->rta_len = (unsigned short)((char *)&request + request.header.nlmsg_len - (char *)nest);
+	CHECK_STRING(asked(), "0");
+	CHECK_STRING(of_route(AF_INET, "10.7.0.0", RTA_METRICS),
+		     "08000200f0ff0000" "08000a00ff000000" "08000b000a000000" "08000d00c8000000" "0900100072656e6f00000000");
+	CHECK_STRING(of_route(AF_INET, "10.7.0.0", RTA_FLOW), "02000100");
+	/* A route with other metrics isn't the same, and is found by its own. */
+	NEW_ROUTE("10.7.0.0", 16, RTN_UNICAST, RT_SCOPE_LINK);
+	add_number(RTA_OIF, 1);
+	CHECK_STRING(asked(), "17");
+	begin_route(RTM_DELROUTE, 0, "10.7.0.0", 16, RTN_UNICAST, RT_SCOPE_LINK);
+	nest = add(RTA_METRICS, NULL, 0);
+	add_number(RTAX_INITCWND, 11);
+	nest->rta_len = (unsigned short)((char *)&request + request.header.nlmsg_len - (char *)nest);
+	CHECK_STRING(asked(), "3");
+	((unsigned *)((char *)nest + 8))[0] = 10;
+	CHECK_STRING(asked(), "0");
+	NEW_ROUTE("10.8.0.0", 16, RTN_UNREACHABLE, RT_SCOPE_UNIVERSE);
+	nest = add(RTA_METRICS, NULL, 0);
+	add(RTAX_CC_ALGO, "none", 5);
+	nest->rta_len = (unsigned short)((char *)&request + request.header.nlmsg_len - (char *)nest);
+	CHECK_STRING(asked(), "22 Unknown tcp congestion algorithm");
+}
+
+ROOTS_TEST(routes_that_end)
+{
+	unsigned char high = ICMPV6_ROUTER_PREF_HIGH;
+	struct in6_rtmsg none = {.rtmsg_type = 0};
+	int fd;
+
+	enter();
+	open_asker(0);
+	begin_address(RTM_NEWADDR, NLM_F_CREATE, "2001:db8::1", 64);
+	CHECK_STRING(asked(), "0");
+	NEW_ROUTE("::1", 128, RTN_UNICAST, RT_SCOPE_UNIVERSE);
+	add_number(RTA_OIF, 1);
+	add_number(RTA_EXPIRES, 100);
+	add(RTA_PREF, &high, 1);
+	CHECK_STRING(asked(), "0");
+	CHECK_STRING(of_route(AF_INET6, "::1", RTA_PREF), "01" "00");
+	CHECK(strncmp(of_route(AF_INET6, "::1", RTA_CACHEINFO), "0000000000000000" "00000000", 24) != 0);
+	/* The route that there is where there's none can't be removed. */
+	begin_route(RTM_DELROUTE, 0, "::", 0, 0, RT_SCOPE_NOWHERE);
+	((struct rtmsg *)request.data)->rtm_protocol = 0;
+	CHECK_STRING(asked(), "2");
+	fd = (int)MUST(socket(AF_INET6, SOCK_DGRAM, 0));
+	CHECK_ERRNO(ioctl(fd, SIOCDELRT, &none), ENOENT);
+}
+
+static void pause_ms(long milliseconds)
+{
+	struct timespec time = {milliseconds / 1000, milliseconds % 1000 * 1000000};
+
+	nanosleep(&time, NULL);
+}
+
+static int has_within(int seconds, const char *address, const char *flags)
+{
+	for (int tries = 0; tries < seconds * 20; tries++) {
+		if (strcmp(of_address(strchr(address, ':') == NULL ? AF_INET : AF_INET6, address, IFA_FLAGS), flags) == 0)
+			return 1;
+		pause_ms(50);
+	}
+	return 0;
+}
+
+ROOTS_TEST(addresses_that_end)
+{
+	static const char *const addresses[] = {"10.0.0.1", "2001:db8::1"};
+	struct ifa_cacheinfo cache = {.ifa_prefered = 1, .ifa_valid = 4};
+
+	enter();
+	open_asker(0);
+	for (int at = 0; at < 2; at++) {
+		begin_address(RTM_NEWADDR, NLM_F_CREATE, addresses[at], at == 0 ? 24 : 64);
+		add(IFA_CACHEINFO, &cache, sizeof(cache));
+		CHECK_STRING(asked(), "0");
+		CHECK(strlen(of_address(AF_UNSPEC, addresses[at], IFA_FLAGS)) == 8);
+	}
+	for (int at = 0; at < 2; at++)
+		CHECK(has_within(10, addresses[at], "20000000"));
+	for (int at = 0; at < 2; at++)
+		CHECK(has_within(15, addresses[at], ""));
+	cache.ifa_prefered = 5;
+	begin_address(RTM_NEWADDR, NLM_F_CREATE, "10.0.0.2", 24);
+	add(IFA_CACHEINFO, &cache, sizeof(cache));
+	CHECK_STRING(asked(), "22 ipv4: address lifetime invalid");
+	/* As it's changed, so it's told. */
+	cache.ifa_prefered = 0, cache.ifa_valid = 0xffffffff;
+	begin_address(RTM_NEWADDR, NLM_F_CREATE, "10.0.0.2", 24);
+	CHECK_STRING(asked(), "0");
+	begin_address(RTM_NEWADDR, NLM_F_REPLACE, "10.0.0.2", 24);
+	add(IFA_CACHEINFO, &cache, sizeof(cache));
+	CHECK_STRING(asked(), "0");
+	CHECK_STRING(of_address(AF_INET, "10.0.0.2", IFA_FLAGS), "a0000000");
+}
+
+ROOTS_TEST(lists_are_filtered_strictly)
+{
+	struct rtmsg body = {.rtm_family = AF_INET};
+	struct ndmsg neighbour = {.ndm_family = AF_INET};
+	struct ifinfomsg link = {.ifi_index = 1};
+
+	enter();
+	open_asker(1);
+	begin(RTM_GETROUTE, NLM_F_DUMP, &body, sizeof(body));
+	add_number(RTA_TABLE, 1000);
+	CHECK_STRING(asked(), "2 ipv4: FIB table does not exist");
+	begin(RTM_GETROUTE, NLM_F_DUMP, &body, sizeof(body));
+	add_number(RTA_PRIORITY, 1);
+	CHECK_STRING(asked(), "22 Unsupported attribute in dump request");
+	body.rtm_tos = 4;
+	begin(RTM_GETROUTE, NLM_F_DUMP, &body, sizeof(body));
+	CHECK_STRING(asked(), "22 Invalid values in header for FIB dump request");
+	body.rtm_tos = 0;
+	begin(RTM_GETROUTE, NLM_F_DUMP, &body, sizeof(body));
+	add(200, "", 1);
+	CHECK_STRING(asked(), "22 Unknown attribute type at 28");
+	begin(RTM_GETLINK, NLM_F_DUMP, &link, sizeof(link));
+	CHECK_STRING(asked(), "22 Filter by device index not supported for link dumps");
+	begin(RTM_GETNEIGH, NLM_F_DUMP, &neighbour, 4);
+	CHECK_STRING(asked(), "22 Invalid header for neighbor dump request");
+	begin(RTM_GETNEIGH, 0, &neighbour, sizeof(neighbour));
+	CHECK_STRING(asked(), "22 No device specified");
+	neighbour.ndm_ifindex = 1;
+	begin(RTM_GETNEIGH, 0, &neighbour, sizeof(neighbour));
+	CHECK_STRING(asked(), "22 without 1");
+	add_address(NDA_DST, "10.0.0.7");
+	CHECK_STRING(asked(), "2 Neighbour entry not found");
+	/* Who isn't strict is told of what is left over as well. */
+	open_asker(0);
+	begin(RTM_NEWADDR, NLM_F_ACK | NLM_F_CREATE, &(struct ifaddrmsg){.ifa_family = AF_INET, .ifa_prefixlen = 24, .ifa_index = 1}, 8);
+	add_address(IFA_LOCAL, "10.0.0.1");
+	request.header.nlmsg_len += 4;
+	CHECK_STRING(asked(), "0 bytes leftover after parsing attributes");
+	begin(200, NLM_F_ACK, "", 0);
+	CHECK_STRING(asked(), "95");
+	begin(RTM_GETROUTE, NLM_F_DUMP | NLM_F_ACK, "", 0);
+	CHECK_STRING(asked(), "0");
+}
+
+ROOTS_TEST(neighbours_that_are_spoken_for)
+{
+	struct ndmsg body = {.ndm_family = AF_INET, .ndm_ifindex = 1, .ndm_flags = NTF_PROXY};
+	struct arpreq published = {.arp_pa = {.sa_family = AF_INET}, .arp_flags = ATF_PUBL | ATF_COM, .arp_dev = "lo"};
+	struct sockaddr_in *address = (void *)&published.arp_pa;
+	int fd;
+
+	enter();
+	open_asker(0);
+	fd = (int)MUST(socket(AF_INET, SOCK_DGRAM, 0));
+	begin(RTM_DELNEIGH, NLM_F_ACK, &body, sizeof(body));
+	add_address(NDA_DST, "10.98.7.6");
+	CHECK_STRING(asked(), "2");
+	begin(RTM_NEWNEIGH, NLM_F_ACK | NLM_F_CREATE, &body, sizeof(body));
+	add_address(NDA_DST, "10.98.7.6");
+	CHECK_STRING(asked(), "0");
+	CHECK_STRING(list_of(RTM_GETNEIGH, &body, sizeof(body), NDA_DST, "10.98.7.6"), "0a620706");
+	address->sin_addr.s_addr = inet_addr("10.98.7.8");
+	CHECK_EQ(ioctl(fd, SIOCSARP, &published), 0);
+	CHECK_STRING(list_of(RTM_GETNEIGH, &body, sizeof(body), NDA_DST, "10.98.7.8"), "0a620708");
+	CHECK_EQ(ioctl(fd, SIOCDARP, &published), 0);
+	CHECK_ERRNO(ioctl(fd, SIOCDARP, &published), ENOENT);
+}
+
+ROOTS_TEST(settings_are_told)
+{
+	struct netconfmsg body = {.ncm_family = AF_INET};
+
+	enter();
+	open_asker(0);
+	CHECK_STRING(list_of(RTM_GETNETCONF, &body, sizeof(body), NETCONFA_IFINDEX, NULL), "01000000" "ffffffff" "feffffff");
+	CHECK_STRING(list_of(RTM_GETNETCONF, &body, sizeof(body), NETCONFA_FORWARDING, NULL), "00000000" "00000000" "00000000");
+	begin(RTM_GETNETCONF, 0, "\2\0\0\0", 4);
+	CHECK_STRING(asked(), "22");
+	add_number(NETCONFA_IFINDEX, 77);
+	CHECK_STRING(asked(), "19");
+}
