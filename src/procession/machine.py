@@ -138,10 +138,11 @@ class Machine(GoingBack):
         check_machine(hostname, processor_count, pids_max)
         check_files(rootfs, image, source)
         memory_bytes = DEFAULT_MEMORY_BYTES if memory is None else memory
-        if image is not None and memory is not None:
-            from procession.confinement import machine_memory
+        if image is not None:
+            from procession.confinement import confine, machine_memory
 
-            memory_bytes = machine_memory(memory)
+            if memory is not None:
+                memory_bytes = machine_memory(memory)
         load_first()
         register_types()
         super().__init__()
@@ -200,8 +201,6 @@ class Machine(GoingBack):
             self.kernel.limit_tasks(bound=pids_max)
         self.init = create_init(self.kernel)
         if image is not None:
-            from procession.confinement import confine
-
             confine(self.kernel, self.init, memory=memory, cpus=cpus, tasks=pids_max)
         if isinstance(self.engine, ScriptedEngine):
             self.engine.current_task = self._current_task

@@ -561,7 +561,19 @@ class Traps:
         task = kernel.current
         assert task is not None
         self.clock.spend(EXCEPTION_NS)
-        if vector == GENERAL_PROTECTION and emulate_time_stamp(kernel, task, self.cpu.general[RIP]):
-            return
+        if vector == GENERAL_PROTECTION:
+            if emulate_time_stamp(kernel, task, self.cpu.general[RIP]):
+                return
+            # Few programs come here.
+            from procession.syscalls.segments import DONE, emulate_segments
+
+            try:
+                error_code = emulate_segments(kernel, task, error_code)
+            except OutOfFrames:
+                await_memory(kernel, task)
+                self.resume()
+                return
+            if error_code == DONE:
+                return
         raise_exception(kernel, task, vector, error_code)
         self.resume()

@@ -249,10 +249,6 @@ class NativeEngine:
             self.traps.processor_exception(vector, error_code)
             return False
         words[_FLAGS] = attendant.flags
-        if attendant.fs_base is not None:
-            words[_FS_BASE], attendant.fs_base = attendant.fs_base, None
-        if attendant.gs_base is not None:
-            words[_GS_BASE], attendant.gs_base = attendant.gs_base, None
         return True
 
     def fetch_fault(self, address: int) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from procession.abi.word import Words, pack_u16, pack_u64
+from procession.abi.word import pack_u16, pack_u64
 from procession.hardware.processor_level import LEVELS, V2, V3
 from procession.hardware.registers import RAX, RBX, RCX, RDX, RIP, RSP, WORD_MASK
 from procession.hardware.translation.decode import OPERAND_SIZE, WIDE, Instruction
@@ -34,14 +34,9 @@ _CALLABLE = (3, 4)
 """What programs may raise by `int n`: breakpoint and overflow."""
 _GATE_ERROR = 2
 _CHANGEABLE_FLAGS: Final = 0x244DD5
-_MOV_SEGMENT, _INT1 = 0x8E, 0xF1
-_USER_CODE, _USER_DATA = 0x33, 0x2B
-_IRET, _FAR_RETURNS = 0xCF, (0xCA, 0xCB)
-_RETURNS = (_IRET, *_FAR_RETURNS)
-_FRAME, _HALF_FRAME = Words("<5Q"), Words("<2Q")
+_INT1 = 0xF1
 _SMSW_FIELD, _TASK_SEGMENT, _CONTROL_REGISTER = 4, 0x40, 0x8005_0033
 _DESCRIPTOR_TABLE, _INTERRUPT_TABLE = 0xFFFF_FFFF_FFFE_0000, 0xFFFF_FFFF_FFFF_0000
-_STACK_SEGMENT, _FS, _GS = 2, 4, 5
 
 _MAKER = (0x756E_6547, 0x6C65_746E, 0x4965_6E69)
 """GenuineIntel, in ebx, edx, ecx."""
@@ -110,7 +105,7 @@ class Attendant:
     handed in and back. `level` is the processor that the program has found.
     """
 
-    __slots__ = ("flags", "fs_base", "general", "gs_base", "level", "read", "segment_base", "write")
+    __slots__ = ("flags", "general", "level", "read", "segment_base", "write")
 
     def __init__(
         self,
@@ -125,8 +120,6 @@ class Attendant:
         self.segment_base = segment_base
         self.level = V3
         self.flags = 0
-        self.fs_base: int | None = None
-        self.gs_base: int | None = None
 
     def attend(self, instruction: Instruction, code: bytes) -> tuple[int, int]:
         """Do it. The vector and error code to raise; (-1, 0) if it's done, and rip is behind it."""
@@ -140,10 +133,9 @@ class Attendant:
                 return GENERAL_PROTECTION, vector * 8 + _GATE_ERROR
             general[RIP] = behind
             return vector, 0
-        if kind in (PRIVILEGED, TIMESTAMP):
+        if kind in (PRIVILEGED, TIMESTAMP, SEGMENT_LOAD, FAR, INTERRUPT_RETURN):
+            # Some of them the kernel does then.
             return GENERAL_PROTECTION, 0
-        if kind in (FAR, INTERRUPT_RETURN):
-            return self._return_far(instruction)
         if kind == CPUID:
             found = cpuid(general[RAX] & 0xFFFF_FFFF, general[RCX] & 0xFFFF_FFFF, self.level)
             general[RAX], general[RBX], general[RCX], general[RDX] = found
@@ -161,34 +153,9 @@ class Attendant:
             general[RSP] = (general[RSP] + size) & WORD_MASK
         elif kind == DESCRIPTOR:
             self._show_descriptor(instruction, code, behind)
-        elif kind == SEGMENT_LOAD and instruction.opcode == _MOV_SEGMENT and not instruction.has_memory:
-            error = self._load_segment(instruction)
-            if error >= 0:
-                return GENERAL_PROTECTION, error
-        elif kind == SEGMENT_LOAD:
-            return GENERAL_PROTECTION, 0
         else:
             return INVALID_OPCODE, 0
         general[RIP] = behind
-        return -1, 0
-
-    def _return_far(self, instruction: Instruction) -> tuple[int, int]:
-        """iretq and lretq, to the one code segment that there is."""
-        general = self.general
-        is_interrupt = instruction.kind == INTERRUPT_RETURN
-        if not instruction.rex & WIDE or instruction.opcode not in _RETURNS:
-            return GENERAL_PROTECTION, 0
-        words = _FRAME.unpack(self.read(general[RSP], 40)) if is_interrupt else ()
-        words = words or (*_HALF_FRAME.unpack(self.read(general[RSP], 16)), self.flags, 0, _USER_DATA)
-        rip, code_segment, flags, stack, stack_segment = words
-        if code_segment & 0xFFFF != _USER_CODE or stack_segment & 0xFFFF != _USER_DATA:
-            return GENERAL_PROTECTION, code_segment & 0xFFFC
-        general[RIP] = rip
-        if is_interrupt:
-            self.flags = self.flags & ~_CHANGEABLE_FLAGS | flags & _CHANGEABLE_FLAGS
-            general[RSP] = stack
-        else:
-            general[RSP] = (general[RSP] + 16 + instruction.immediate) & WORD_MASK
         return -1, 0
 
     def _show_descriptor(self, instruction: Instruction, code: bytes, behind: int) -> None:
@@ -216,16 +183,3 @@ class Attendant:
         else:
             kept, value = 0, value & 0xFFFF_FFFF
         self.general[number] = (kept | value) & WORD_MASK
-
-    def _load_segment(self, instruction: Instruction) -> int:
-        """mov to a segment register; the error code, or -1."""
-        segment = instruction.modrm >> 3 & 7
-        selector = self.general[instruction.modrm & 7 | (instruction.rex & 1) << 3] & 0xFFFF
-        is_null = selector < 4
-        if not (selector == _USER_DATA or (is_null and segment != _STACK_SEGMENT)):
-            return selector & 0xFFFC
-        if segment == _FS:
-            self.fs_base = 0
-        elif segment == _GS:
-            self.gs_base = 0
-        return -1
