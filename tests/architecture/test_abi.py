@@ -32,6 +32,7 @@ HEADERS: dict[str, tuple[str, ...]] = {
     "arch_prctl": ("asm/prctl.h",),
     "auxv": ("linux/auxvec.h",),
     "bpf": ("linux/filter.h",),
+    "bridge": ("linux/if_bridge.h",),
     "bpf_attributes": ("linux/bpf.h",),
     "ebpf": ("linux/bpf.h",),
     "capability": ("linux/capability.h linux/securebits.h",),

@@ -224,6 +224,22 @@ TEST(keys_end)
 	CHECK(session > 0);
 }
 
+TEST(links_are_found_by_type_and_description)
+{
+	long key, other, one, two;
+
+	new_session();
+	one = add("keyring", "one", NULL, SESSION);
+	two = add("keyring", "two", NULL, SESSION);
+	key = add("user", "same", "x", one);
+	other = add("user", "same", "y", two);
+	CHECK(key != other);
+	CHECK_EQ(KEY(KEYCTL_UNLINK, other, one), 0);
+	CHECK_ERRNO(KEY(KEYCTL_SEARCH, one, "user", "same", 0), ENOKEY);
+	CHECK_ERRNO(KEY(KEYCTL_UNLINK, other, one), ENOENT);
+	CHECK_EQ(KEY(KEYCTL_SEARCH, two, "user", "same", 0), other);
+}
+
 TEST(who_may_do_what)
 {
 	long key, session = new_session();

@@ -26,6 +26,7 @@ HOST_TIMEOUT_S = 300
 NEEDS_ROOT = {
     "acl",
     "bpf",
+    "bridge_ioctl",
     "capability",
     "cgroup",
     "directory_position",

@@ -106,6 +106,14 @@ def make_interface(
     return interface
 
 
+def tell_of_new(interface: Interface) -> None:
+    """All who listen are told of an interface that was made."""
+    network = interface.network
+    network.topology_changed()
+    network.device_event(interface, b"add")
+    network.link_changed(interface)
+
+
 def join(one: Interface, other: Interface) -> None:
     """Both are the ends of a veth. Linux: drivers/net/veth.c, veth_newlink."""
     one.peer, other.peer = other, one

@@ -20,6 +20,7 @@ from procession.abi.ethtool import EthtoolCommand
 from procession.abi.ioctls import SocketIoctl
 from procession.abi.socket import AddressFamily
 from procession.abi.word import Words, pack_address, pack_u16
+from procession.net.bridge_ioctl import BRIDGE_REQUESTS, bridge_ioctl
 from procession.net.ethtool import answer
 from procession.net.internet.device_address import (
     DeviceAddress,
@@ -164,6 +165,8 @@ def interface_ioctl(socket: Socket, request: int, argument: int, memory: UserMem
     if socket.family == _AF_INET6 and request in (_SIOCSIFADDR, _SIOCDIFADDR, _SIOCSIFDSTADDR):
         _change_address_6(socket, request, memory.read(argument, _IN6_IFREQ.size))
         return 0
+    if request in BRIDGE_REQUESTS:
+        return bridge_ioctl(socket, request, argument, memory)
     if request in _OF_VLAN:
         raise ENOPKG("there are no VLANs")
     if request in STAMP_REQUESTS:

@@ -354,8 +354,8 @@ def _unlink(task: Task, arguments: Arguments) -> int:
     key = look_up(task, _signed(arguments[0]), 0, checks_state=False).key
     if keyring.links is None:
         raise ENOTDIR
-    if keyring.links.get(key.index) is not key:
-        raise ENOENT("it isn't there")
+    if key.index not in keyring.links:
+        raise ENOENT("nothing of this type and description is there")
     task.kernel.keys.unlink(keyring, key)
     return 0
 
@@ -551,8 +551,8 @@ def _move(task: Task, arguments: Arguments) -> int:
         return 0
     if first.links is None or second.links is None:
         raise ENOTDIR
-    if first.links.get(key.index) is not key:
-        raise ENOENT("it isn't there")
+    if key.index not in first.links:
+        raise ENOENT("nothing of this type and description is there")
     if flags & KEYCTL_MOVE_EXCL and key.index in second.links:
         raise EEXIST
     link_key(task.kernel, second, key)

@@ -250,13 +250,16 @@ class KeyRegistry:
         self.put(key)
 
     def unlink(self, keyring: Key, key: Key) -> None:
-        """Take a key out of a keyring that has it. Linux: security/keys/keyring.c, key_unlink."""
+        """Take a key out of a keyring that has it, or another of the same type and description.
+
+        Linux: security/keys/keyring.c, key_unlink.
+        """
         assert keyring.links is not None
-        del keyring.links[key.index]
+        gone = keyring.links.pop(key.index)
         keyring.nested.pop(key.index, None)
         self.reserve(keyring, -_QUOTA_OF_LINK)
         self.account.uncharge(KEY, KEY_LINK_BYTES)
-        self.put(key)
+        self.put(gone)
 
     def link(self, keyring: Key, key: Key) -> None:
         """Put a key into a keyring, in the place of one of the same type and description.

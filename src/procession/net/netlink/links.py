@@ -34,6 +34,7 @@ from procession.net.link_change import (
     set_flags,
     set_hardware_address,
     set_mtu,
+    tell_of_new,
 )
 from procession.net.netlink.attributes import (
     NESTED,
@@ -454,9 +455,7 @@ def _create(
         else:
             interface = _make(home, kind, header, found)
             made.append(interface)
-        interface.network.topology_changed()
-        interface.network.device_event(interface, b"add")
-        interface.network.link_changed(interface)
+        tell_of_new(interface)
         _finish(header, found, interface)
     except Exception:
         for interface in made:

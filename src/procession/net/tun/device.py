@@ -9,7 +9,7 @@ from procession.abi.errno import E2BIG, EBUSY, EINVAL
 from procession.abi.interface import InterfaceFlag
 from procession.abi.tun import TunFlag
 from procession.net.link.interface import IFF_MULTICAST, IFF_NOARP, TUN
-from procession.net.link_change import delete_interface, make_interface, set_carrier
+from procession.net.link_change import delete_interface, make_interface, set_carrier, tell_of_new
 from procession.net.tun.filter import accepted_part
 
 if TYPE_CHECKING:
@@ -162,7 +162,5 @@ def new_device(network: Network, flags: int, name: bytes, index: int) -> TunDevi
         interface.flags = _TUN_FLAGS
         interface.hardware_address = b""
         interface.queue_length = _TUN_QUEUE_LENGTH
-    network.topology_changed()
-    network.device_event(interface, b"add")
-    network.link_changed(interface)
+    tell_of_new(interface)
     return device
