@@ -290,6 +290,22 @@ ROOTS_TEST(routes_that_end)
 	CHECK_ERRNO(ioctl(fd, SIOCDELRT, &none), ENOENT);
 }
 
+/* Only who adds a group is asked whether it's one; nothing was joined then. */
+ROOTS_TEST(an_address_is_told_to_join_later)
+{
+	enter();
+	open_asker(0);
+	begin_address(RTM_NEWADDR, NLM_F_CREATE, "2001:db8::1", 64);
+	CHECK_STRING(asked(), "0");
+	begin_address(RTM_NEWADDR, NLM_F_REPLACE, "2001:db8::1", 64);
+	add_number(IFA_FLAGS, IFA_F_MCAUTOJOIN);
+	CHECK_STRING(asked(), "0");
+	begin_address(RTM_DELADDR, 0, "2001:db8::1", 64);
+	CHECK_STRING(asked(), "0");
+	begin_address(RTM_NEWADDR, NLM_F_CREATE, "2001:db8::1", 64);
+	CHECK_STRING(asked(), "0");
+}
+
 static void pause_ms(long milliseconds)
 {
 	struct timespec time = {milliseconds / 1000, milliseconds % 1000 * 1000000};

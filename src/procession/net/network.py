@@ -370,18 +370,27 @@ class Network(Namespace):
         """`route` is there from now on. Raises ENOBUFS."""
         self.account_address(1)
         self.routes.add(route, is_last=is_last)
-        if route.deadline_ns:
-            self.host.timers.add(route.deadline_ns, ROUTE_TIMER, route)
+        self.set_deadline(route, route.deadline_ns)
         self.topology_changed()
         self._tell_of_route(route, is_there=True)
 
     def remove_route(self, route: Route, *, is_told: bool = True) -> None:
         """`route` is gone."""
         self.routes.remove(route)
+        if route.timer is not None:
+            self.host.timers.cancel(route.timer)
+            route.timer = None
         self.account_address(-1)
         self.topology_changed()
         if is_told:
             self._tell_of_route(route, is_there=False)
+
+    def set_deadline(self, route: Route, deadline_ns: int) -> None:
+        """From then on `route` isn't there any more; 0 for never."""
+        if route.timer is not None:
+            self.host.timers.cancel(route.timer)
+        route.deadline_ns = deadline_ns
+        route.timer = self.host.timers.add(deadline_ns, ROUTE_TIMER, route) if deadline_ns else None
 
     # Who listens is told of changes (rtnetlink(7)).
 

@@ -58,6 +58,7 @@ class DeviceAddress:
     that net, by which each new address is compared with all that are there. `broadcast` and
     `label` are IPv4's. `flags` are IFA_F_*. `metric` is the priority of the route to the net, or 0.
     `preferred_s` and `valid_s` are its lifetimes from `updated_ns` on, at whose ends `timer` is due.
+    `has_joined` is whether the machine listens to it as a group (IFA_F_MCAUTOJOIN).
     """
 
     __slots__ = (
@@ -65,6 +66,7 @@ class DeviceAddress:
         "broadcast",
         "created_ns",
         "flags",
+        "has_joined",
         "interface",
         "is_ipv6",
         "label",
@@ -109,6 +111,7 @@ class DeviceAddress:
         self.preferred_s = self.valid_s = INFINITY_S
         self.created_ns = self.updated_ns = interface.network.host.clock.now_ns
         self.timer: Any = None
+        self.has_joined = False
 
     @property
     def is_secondary(self) -> bool:
@@ -175,6 +178,7 @@ def add_address(new: DeviceAddress) -> None:
     network.account_address(1)
     if new.flags & IFA_F_MCAUTOJOIN:
         network.join_group(interface.index, new.address)
+        new.has_joined = True
     network.address_changed(new, is_there=True)
     _add_own_route(new)
     if interface.is_up:
@@ -212,7 +216,7 @@ def modify_address(address: DeviceAddress, metric: int, flags: int, protocol: in
     is_other = metric != address.metric
     address.metric, address.protocol = metric, protocol
     if address.is_ipv6:
-        address.flags = flags | address.flags & (IFA_F_PERMANENT | IFA_F_DEPRECATED)
+        address.flags = flags | address.flags & (IFA_F_PERMANENT | IFA_F_DEPRECATED | IFA_F_MCAUTOJOIN)
     if is_other or had_net_route != address.has_net_route:
         if had_net_route:
             for route in old:
@@ -301,7 +305,7 @@ def _forget_addresses(interface: Interface, gone: list[DeviceAddress]) -> None:
     for old in gone:
         interface.addresses.remove(old)
         stop_waiting(old)
-        if old.flags & IFA_F_MCAUTOJOIN:
+        if old.has_joined:
             network.leave_group(interface.index, old.address)
         left.change(old, -1)
         network.account_address(-1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from procession.abi.netlink import RTAX_MTU, RTPROT_KERNEL, RouteScope, RouteTable, RouteType
 from procession.abi.word import pack_address
@@ -31,7 +31,7 @@ class Route:
     for those that lead nowhere (`kind` RTN_BLACKHOLE ...). `metrics` are what is known of the way, RTAX_* and
     their data in their order, of which `mtu` is one, 0 for the interface's. `realm` is what classifies
     packets (RTA_FLOW), `preference` that of a router of IPv6 (RTA_PREF); one that has a `deadline_ns` isn't
-    there any more from then on."""
+    there any more from then on, which `timer` sees to."""
 
     __slots__ = (
         "deadline_ns",
@@ -50,6 +50,7 @@ class Route:
         "realm",
         "scope",
         "table",
+        "timer",
         "tos",
     )
 
@@ -89,6 +90,7 @@ class Route:
         self.realm = realm
         self.preference = preference
         self.deadline_ns = deadline_ns
+        self.timer: Any = None
         self.is_onlink = is_onlink
 
     @property

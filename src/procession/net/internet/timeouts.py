@@ -32,14 +32,10 @@ def address_timed_out(address: DeviceAddress) -> None:
 
 
 def route_timed_out(route: Route) -> None:
-    """A route has come to its end, unless it's gone already. Linux: net/ipv6/ip6_fib.c, fib6_age."""
+    """A route has come to its end. Linux: net/ipv6/ip6_fib.c, fib6_age."""
     assert route.interface is not None
-    network = route.interface.network
-    if route.deadline_ns and route in network.routes.same_destination(route):
-        if network.host.clock.now_ns >= route.deadline_ns:
-            network.remove_route(route)
-        else:
-            network.host.timers.add(route.deadline_ns, ROUTE_TIMER, route)
+    route.timer = None
+    route.interface.network.remove_route(route)
 
 
 ACTIONS: dict[str, Callable[[Any], None]] = {

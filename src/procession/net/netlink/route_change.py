@@ -180,7 +180,7 @@ def _add_6(network: Network, route: Route, flags: int) -> None:
                 return
         elif (other.interface, other.gateway) == (route.interface, route.gateway):
             if other.deadline_ns:
-                other.deadline_ns = route.deadline_ns
+                network.set_deadline(other, route.deadline_ns)
             raise EEXIST("there is such a route")
     if is_replacing and not flags & NetlinkFlag.NLM_F_CREATE:
         if at_place or not route.prefix_length:
