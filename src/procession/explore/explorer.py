@@ -11,7 +11,6 @@ from procession.explore.division import PIECE_S, Piece, Task
 from procession.explore.finding import Finding, Moment
 from procession.explore.ledger import IN_MEMORY, Ledger, identity_of
 from procession.explore.minimise import minimise
-from procession.explore.noted_interrupt import NotedInterrupt
 from procession.explore.oracle import (
     DEFAULT_ORACLES,
     ENDLESS,
@@ -25,6 +24,7 @@ from procession.explore.oracle import (
 from procession.explore.sampling import DEFAULT_DEPTH, Chance, PrioritySampler, UniformSampler
 from procession.explore.search import Coverage, Reduction, Search
 from procession.explore.world import World
+from procession.interrupt import NotedInterrupt
 from procession.recording.schedule import TIMER
 
 if TYPE_CHECKING:
@@ -177,8 +177,11 @@ class Explorer:
         try:
             crew.prepare(task)
             self._first_run()
-            with self.interrupt:
+            self.interrupt.begin()
+            try:
                 self._divide_all(task._replace(expected=self.expected), crew, state_file)
+            finally:
+                self.interrupt.end()
         except KeyboardInterrupt:
             self.reason_to_end = INTERRUPTION
         return self.report

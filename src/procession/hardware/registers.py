@@ -13,6 +13,10 @@ RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI = range(8)
 R8, R9, R10, R11, R12, R13, R14, R15 = range(8, 16)
 RIP = 16
 WORD_MASK = (1 << 64) - 1
+USER_CS, USER_DS = 0x33, 0x2B
+"""The selectors of code and stack. Linux: arch/x86/include/asm/segment.h, __USER_CS, __USER_DS."""
+CHANGEABLE_FLAGS = 0x244DD5
+"""What of rflags popf and iretq change in user mode: ID AC NT OF DF TF SF ZF AF PF CF."""
 
 
 def set_register(general: GeneralRegisters, register: int, value: int) -> None:

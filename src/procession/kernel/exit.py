@@ -32,7 +32,7 @@ from procession.kernel.signal_delivery import exit_signals
 from procession.kernel.task import EXIT_WAITS, NEED_RESCHED, SIGNAL_GROUP_EXIT, Task, ThreadGroup
 from procession.kernel.task_state import DEAD, ENDED, INTERRUPTIBLE, ZOMBIE, set_state
 from procession.kernel.terminal import session_leader_ended
-from procession.kernel.time.costs import EXIT_NS
+from procession.kernel.time.costs import EXIT_NS, SEEN_THREAD_NS
 from procession.kernel.timers.interval import cancel_all
 from procession.kernel.timers.posix import delete_all
 
@@ -379,6 +379,7 @@ def replace_leader(task: Task) -> None:
     task.parent = parent
     if parent is not None:
         siblings = [task if child is leader else child for child in parent.children]
+        kernel.clock.spend((len(siblings) - 1) * SEEN_THREAD_NS)
         parent.children.clear()
         parent.children.update(dict.fromkeys(siblings))
         # A tracer that is the parent was told of its end.

@@ -10,13 +10,12 @@ from procession.abi.signal_frame import Fpstate
 from procession.abi.word import pack_array
 from procession.hardware.extended_state import FXSAVE_BYTES
 from procession.hardware.processor_level import LEVELS
-from procession.hardware.registers import NUMBERS
+from procession.hardware.registers import NUMBERS, USER_CS, USER_DS
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
     from procession.kernel.task import Task
 
-USER_CS, USER_DS = 0x33, 0x2B
 SEGMENTS = {"cs": USER_CS, "ss": USER_DS, "ds": 0, "es": 0, "fs": 0, "gs": 0}
 """The segments that every program starts with: the engine has no others."""
 SETTABLE_FLAGS = 0x54DD5

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from operator import itemgetter
+
 from procession.abi.errno import EINVAL
 from procession.abi.mempolicy import MemoryPolicyFlag, MemoryPolicyMode
 
@@ -105,7 +108,11 @@ class SharedPolicies:
 
     def at(self, page: int) -> int:
         """The policy of a page, 0 for none. Linux: mm/mempolicy.c, mpol_shared_policy_lookup."""
-        return next((policy for first, past, policy in self.runs if first <= page < past), 0)
+        index = bisect_right(self.runs, page, key=itemgetter(0)) - 1
+        if index < 0:
+            return 0
+        _first, past, policy = self.runs[index]
+        return policy if page < past else 0
 
     def replaced(self, first: int, past: int, policy: int) -> list[tuple[int, int, int]]:
         """The runs if pages `first` to before `past` had `policy`.

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from procession.abi.mmap_flags import LockAll, Protection
 from procession.hardware import page_table as pte
+from procession.hardware.kernel_memory import INODE, INODE_BYTES
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PhysicalMemory
 from procession.mm.page_cache import PageCache
 
@@ -121,7 +122,7 @@ class SharedAnonymous(PageCache):
 
     There are `page_count` of them, as many as the mapping had first: mremap(2) adds addresses, not pages.
     Who opens them in /proc/PID/map_files may change that: then it's the size of `inode`, the file that they
-    are seen as there, None until somebody looks.
+    are seen as there, None until somebody looks; it's charged from the first area on.
     """
 
     __slots__ = ("inode", "page_count")
@@ -138,10 +139,17 @@ class SharedAnonymous(PageCache):
             return self.page_count - 1
         return ((self.inode.size + PAGE_MASK) >> PAGE_SHIFT) - 1
 
+    def acquire_area(self) -> None:
+        if self.area_count == 0:
+            # It can't fail, nor has it to: the area itself was charged, and each has one at most.
+            self.memory.account.charge_always(INODE, INODE_BYTES)
+        super().acquire_area()
+
     def release_area(self) -> None:
         super().release_area()
         if self.area_count == 0:
             self.release()
+            self.memory.account.uncharge(INODE, INODE_BYTES)
 
 
 class VirtualMemoryArea:

@@ -13,7 +13,15 @@ from procession.abi.errno import EFAULT, Errno
 from procession.abi.word import pack_u64
 from procession.hardware.page_table import USER_END
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SIZE
-from procession.hardware.registers import RIP, RSP, WORD_MASK, set_register
+from procession.hardware.registers import (
+    CHANGEABLE_FLAGS,
+    RIP,
+    RSP,
+    USER_CS,
+    USER_DS,
+    WORD_MASK,
+    set_register,
+)
 from procession.hardware.translation.decode import FS, GS, OPERAND_SIZE, WIDE, Instruction, decode
 from procession.hardware.translation.opcodes import FAR, INTERRUPT_RETURN, SEGMENT_LOAD, TWO_BYTE_TABLE
 from procession.hardware.translation.operand import effective_address
@@ -24,9 +32,11 @@ if TYPE_CHECKING:
     from procession.kernel.task import Task
 
 DONE = -1
-_CODE, _COMPATIBLE_CODE, _DATA, _PROCESSOR_NUMBER = 0x33, 0x23, 0x2B, 0x7B
-"""The selectors of user mode. Linux: arch/x86/include/asm/segment.h, __USER_CS, __USER32_CS, __USER_DS."""
-_READABLE = (_CODE, _COMPATIBLE_CODE, _DATA, _PROCESSOR_NUMBER)
+_READABLE = (USER_CS, 0x23, USER_DS, 0x7B)
+"""The selectors of user mode, with that of 32-bit code and the one whose limit is the processor's number.
+
+Linux: arch/x86/include/asm/segment.h, __USER32_CS, __CPUNODE_SEG.
+"""
 _SS, _FS, _GS = 2, 4, 5
 _LAST_NULL = 3
 _POPS = {0xA1: _FS, 0xA9: _GS}
@@ -35,7 +45,6 @@ _WITH_POINTER = {0xB2: _SS, 0xB4: _FS, 0xB5: _GS}
 _RETURNS = (0xCA, 0xCB)
 _FAR_CALL = 3
 """The middle field of ModRM; a jump has another one."""
-_CHANGEABLE_FLAGS = 0x244DD5
 _LONGEST = 15
 
 
@@ -124,7 +133,7 @@ def _load(task: Task, registers: Registers, instruction: Instruction, code: byte
 
 def _use(registers: Registers, segment: int, selector: int) -> None:
     """Raises BadSelector unless the segment can be had there."""
-    if selector != _DATA and (segment == _SS or (selector > _LAST_NULL and selector not in _READABLE)):
+    if selector != USER_DS and (segment == _SS or (selector > _LAST_NULL and selector not in _READABLE)):
         raise BadSelector(selector)
     if segment == _FS:
         registers.fs_base = 0
@@ -140,11 +149,11 @@ def _return_from_interrupt(task: Task, registers: Registers, instruction: Instru
         int.from_bytes(data[start : start + size], "little") for start in range(0, 5 * size, size)
     )
     _check_code(code, rip)
-    if data_segment & 0xFFFF != _DATA:
+    if data_segment & 0xFFFF != USER_DS:
         raise BadSelector(data_segment)
     set_register(registers.general, RIP, rip)
     set_register(registers.general, RSP, stack)
-    registers.rflags = registers.rflags & ~_CHANGEABLE_FLAGS | flags & _CHANGEABLE_FLAGS
+    registers.rflags = registers.rflags & ~CHANGEABLE_FLAGS | flags & CHANGEABLE_FLAGS
 
 
 def _return_far(task: Task, registers: Registers, instruction: Instruction) -> None:
@@ -165,7 +174,7 @@ def _go_far(task: Task, registers: Registers, instruction: Instruction, code: by
     _check_code(int.from_bytes(data[size:], "little"), rip)
     if instruction.modrm >> 3 & 7 == _FAR_CALL:
         behind = (general[RIP] + instruction.length) & WORD_MASK
-        frame = pack_u64(behind)[:size] + pack_u64(_CODE)[:size]
+        frame = pack_u64(behind)[:size] + pack_u64(USER_CS)[:size]
         task.mm.write(general[RSP] - len(frame), frame)
         set_register(general, RSP, general[RSP] - len(frame))
     set_register(general, RIP, rip)
@@ -173,7 +182,7 @@ def _go_far(task: Task, registers: Registers, instruction: Instruction, code: by
 
 def _check_code(selector: int, rip: int) -> None:
     """Raise BadSelector for another segment than that of 64-bit code, or an address that none can have."""
-    if selector & 0xFFFF != _CODE:
+    if selector & 0xFFFF != USER_CS:
         raise BadSelector(selector)
     if rip >= USER_END:
         raise BadSelector(0)

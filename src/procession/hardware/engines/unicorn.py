@@ -32,14 +32,13 @@ from procession.hardware.engines.unicorn_unknown import NOWHERE, UnknownInstruct
 from procession.hardware.extended_state import FXSAVE_BYTES, INITIAL_STATE
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, PhysicalMemory
 from procession.hardware.processor_level import V2
-from procession.hardware.registers import RAX, RIP, WORD_MASK, Registers
+from procession.hardware.registers import RAX, RIP, USER_CS, USER_DS, WORD_MASK, Registers
 
 _EFER, _STAR = 0xC0000080, 0xC0000081
 _EFER_VALUE = 1 | 1 << 8 | 1 << 10 | 1 << 11  # SCE, LME, LMA, NXE
 _CR0_VALUE = 1 | 1 << 1 | 1 << 4 | 1 << 5 | 1 << 16 | 1 << 31  # PE, MP, ET, NE, WP, PG
 _CR4_VALUE = 1 << 2 | 1 << 5 | 1 << 9 | 1 << 10  # TSD, PAE, OSFXSR, OSXMMEXCPT
-_USER_CS, _USER_SS = 0x33, 0x2B
-_STAR_VALUE = (_USER_CS - 16) << 48 | 0x10 << 32  # sysret then loads cs and ss as Linux's are
+_STAR_VALUE = (USER_CS - 16) << 48 | 0x10 << 32  # sysret then loads cs and ss as Linux's are
 
 _CODE_BUFFER_BYTES = 256 << 20
 """The most of the host's memory that translated code takes: the library starts anew when it's full. It's set
@@ -175,7 +174,7 @@ class UnicornEngine:
         library.check(library.emulate(handle, 0x1000, 0x2000, 0, 0))
         if self.general[RIP] != 0x2000:
             raise UnicornError(f"sysret ended at {self.general[RIP]:#x}")
-        locate_mode(self.layout, _USER_CS, _USER_SS)
+        locate_mode(self.layout, USER_CS, USER_DS)
         self.mode = self.state[self.layout.mode_start : self.layout.mode_end]
         self.user_mode = bytes(self.mode)
         self.mode_index = self.layout.mode_start // 4

@@ -39,6 +39,8 @@ from procession.hardware.registers import (
     RIP,
     RSI,
     RSP,
+    USER_CS,
+    USER_DS,
     set_register,
 )
 from procession.kernel.signal.alternate_stack import (
@@ -73,8 +75,6 @@ _UCONTEXT_OFFSET = RtSigframe.OFFSETS["uc"]
 _INFO_OFFSET = RtSigframe.OFFSETS["info"]
 
 _UC_FLAGS = int(UcontextFlag.UC_SIGCONTEXT_SS | UcontextFlag.UC_STRICT_RESTORE_SS)
-_USER_CS = 0x33
-_USER_DS = 0x2B
 
 _SAVED_REGISTERS = tuple([NUMBERS[name] for name in Sigcontext.OFFSETS if name in NUMBERS])
 """The order in which they lie in struct sigcontext."""
@@ -142,10 +142,10 @@ def build_frame(
         size,
         *_in_frame(general),
         registers.rflags,
-        _USER_CS,
+        USER_CS,
         0,
         0,
-        _USER_DS,
+        USER_DS,
         error,
         trap,
         mask,

@@ -6,11 +6,11 @@ It's the same whatever the host has: x86-64-v3 with AES and PCLMULQDQ, and nothi
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from procession.abi.word import pack_u16, pack_u64
 from procession.hardware.processor_level import LEVELS, V2, V3
-from procession.hardware.registers import RAX, RBX, RCX, RDX, RIP, RSP, WORD_MASK
+from procession.hardware.registers import CHANGEABLE_FLAGS, RAX, RBX, RCX, RDX, RIP, RSP, WORD_MASK
 from procession.hardware.translation.decode import OPERAND_SIZE, WIDE, Instruction
 from procession.hardware.translation.opcodes import (
     CPUID,
@@ -33,7 +33,6 @@ INVALID_OPCODE, GENERAL_PROTECTION = 6, 13
 _CALLABLE = (3, 4)
 """What programs may raise by `int n`: breakpoint and overflow."""
 _GATE_ERROR = 2
-_CHANGEABLE_FLAGS: Final = 0x244DD5
 _INT1 = 0xF1
 _SMSW_FIELD, _TASK_SEGMENT, _CONTROL_REGISTER = 4, 0x40, 0x8005_0033
 _DESCRIPTOR_TABLE, _INTERRUPT_TABLE = 0xFFFF_FFFF_FFFE_0000, 0xFFFF_FFFF_FFFF_0000
@@ -148,7 +147,7 @@ class Attendant:
         elif kind == POP_FLAGS:
             size = 2 if instruction.prefixes & OPERAND_SIZE else 8
             value = int.from_bytes(self.read(general[RSP], size), "little")
-            mask = _CHANGEABLE_FLAGS & (0xFFFF if size == 2 else WORD_MASK)
+            mask = CHANGEABLE_FLAGS & (0xFFFF if size == 2 else WORD_MASK)
             self.flags = self.flags & ~mask | value & mask
             general[RSP] = (general[RSP] + size) & WORD_MASK
         elif kind == DESCRIPTOR:
