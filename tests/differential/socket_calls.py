@@ -43,6 +43,7 @@ OPTIONS = (
     # SO_DEBUG is left out, and what depends on time or on the size of the host's memory.
     *((SOL_SOCKET, name) for name in (2, 3, 4, 5, 6, 9, 10, 11, 12, 13, 15, 16, 18, 20, 28, 29, 30, 31)),
     *((SOL_SOCKET, name) for name in (17, 34, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 60, 69, 76, 77)),
+    *((SOL_SOCKET, name) for name in (61, 75, 82, 83)),
     *((SOL_IP, name) for name in (1, 2, 6, 7, 8, 10, 11, 12, 13, 14, 15, 18, 19, 20, 22, 23, 24, 32, 33, 34)),
     *((SOL_IP, name) for name in (35, 49, 50, 51)),
     *((SOL_TCP, name) for name in (2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 16, 17, 18, 23, 25, 30, 33, 34, 36, 37)),
@@ -54,6 +55,26 @@ OPTIONS = (
     *((SOL_IPV6, name) for name in (58, 60, 62, 66, 67, 70, 72, 74, 75, 76, 78)),
 )
 VALUES = (0, 0, 1, 1, 1, 2, 3, 5, 64, 255, 256, 4096, -1, 1 << 31, 0x7FFFFFFF)
+
+
+PACKET_MESSAGES = (
+    # IP_PKTINFO, IP_TTL, IP_TOS, IP_RETOPTS, IP_PROTOCOL
+    (SOL_IP, 8, struct.pack("<i4s4s", 0, socket.inet_aton("127.0.0.1"), bytes(4))),
+    (SOL_IP, 8, struct.pack("<i4s4s", 1, bytes(4), bytes(4))),
+    (SOL_IP, 8, struct.pack("<i4s4s", 0, socket.inet_aton("127.0.0.2"), socket.inet_aton("127.0.0.3"))),
+    (SOL_IP, 8, struct.pack("<i4s4s", 9, socket.inet_aton("192.0.2.1"), bytes(4))),
+    *((SOL_IP, name, struct.pack("<i", 5)) for name in (1, 2, 7, 52)),
+    # IPV6_PKTINFO, IPV6_HOPLIMIT, IPV6_TCLASS, IPV6_DONTFRAG, IPV6_FLOWINFO, IPV6_HOPOPTS, IPV6_DSTOPTS
+    (SOL_IPV6, 50, struct.pack("<16si", socket.inet_pton(INET6, "::1"), 0)),
+    (SOL_IPV6, 50, struct.pack("<16si", bytes(16), 1)),
+    (SOL_IPV6, 50, struct.pack("<16si", socket.inet_pton(INET6, "2001:db8::1"), 0)),
+    *((SOL_IPV6, name, struct.pack("<i", 5)) for name in (8, 11, 52, 62, 67)),
+    *((SOL_IPV6, name, bytes((17, 0, 1, 4, 0, 0, 0, 0))) for name in (54, 59, 55, 57)),
+    # UDP_SEGMENT, SO_TIMESTAMPING, SO_MARK, SO_PRIORITY, SCM_TS_OPT_ID, SO_TIMESTAMP, SCM_TXTIME
+    (SOL_UDP, 103, struct.pack("<H", 10)),
+    *((SOL_SOCKET, name, struct.pack("<I", 2)) for name in (37, 36, 12, 81, 29, 5)),
+    (SOL_SOCKET, 61, struct.pack("<Q", 1)),
+)
 
 
 def begin(make: Maker) -> None:
@@ -282,7 +303,20 @@ def control_message(make: Maker) -> tuple[bytes, tuple[tuple[int, int, Argument]
         return struct.pack(
             "<QIII4x", 20, make.one(0, 1, 41), make.one(1, 2, 3, 8, 50, 67), make.one(*VALUES) & 0xFFFFFFFF
         ), ()
+    if kind == 5:
+        return b"".join(said_of_packet(make) for _ in range(make.one(1, 1, 2))), ()
     return b"", ()
+
+
+def said_of_packet(make: Maker) -> bytes:
+    """What a control message says of a packet: where from, how far, how it's marked, when it's to go."""
+    level, name, content = make.random.choice(PACKET_MESSAGES)
+    if make.odds(20):
+        content = content[: make.one(0, 1, 2, 4, 12)] + bytes(make.one(0, 1, 4, 16))
+    elif make.odds(25) and len(content) >= 4:
+        content = struct.pack("<i", make.one(0, 1, 2, 255, 256, -1, 64)) + content[4:]
+    length = 16 + len(content) + (make.one(1, 8, -1, -4) if make.odds(6) else 0)
+    return struct.pack("<QII", length, level, name) + content + bytes(-len(content) % 8)
 
 
 def message(

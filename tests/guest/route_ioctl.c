@@ -133,6 +133,65 @@ static int neighbour(unsigned long request, const char *address, int flags, cons
 	return ERRNO_OF(ioctl(control, request, &told));
 }
 
+ROOTS_TEST(addresses_by_their_class)
+{
+	static const struct {
+		const char *address, *mask;
+	} classes[] = {{"9.1.1.1", "255.0.0.0"}, {"140.1.1.1", "255.255.0.0"}, {"200.1.1.1", "255.255.255.0"},
+		       {"250.1.1.1", "255.255.255.255"}};
+	struct ifreq request = {.ifr_name = "lo:1"};
+	struct sockaddr_in told;
+
+	enter();
+	control = (int)MUST(socket(AF_INET, SOCK_DGRAM, 0));
+	for (size_t at = 0; at < sizeof(classes) / sizeof(classes[0]); at++) {
+		request.ifr_addr = of(classes[at].address);
+		CHECK_EQ(ioctl(control, SIOCSIFADDR, &request), 0);
+		CHECK_EQ(ioctl(control, SIOCGIFNETMASK, &request), 0);
+		memcpy(&told, &request.ifr_addr, sizeof(told));
+		CHECK_STRING(inet_ntoa(told.sin_addr), classes[at].mask);
+	}
+	request.ifr_addr = of("224.1.1.1");
+	CHECK_ERRNO(ioctl(control, SIOCSIFADDR, &request), EINVAL);
+	/* Behind a name stays what was there. */
+	memset(&request, 'x', sizeof(request));
+	request.ifr_ifindex = 1;
+	CHECK_EQ(ioctl(control, SIOCGIFNAME, &request), 0);
+	CHECK_EQ(memcmp(request.ifr_name, "lo\0xxxxxxxxxxxx", IFNAMSIZ), 0);
+}
+
+static int connected_to(const char *address)
+{
+	int fd = (int)MUST(socket(AF_INET, SOCK_DGRAM, 0)), result;
+	struct sockaddr target = of(address);
+
+	((struct sockaddr_in *)&target)->sin_port = htons(7001);
+	result = ERRNO_OF(connect(fd, &target, sizeof(target)));
+	close(fd);
+	return result;
+}
+
+ROOTS_TEST(too_small_for_a_protocol)
+{
+	struct ifreq request = {.ifr_name = "lo", .ifr_mtu = 67};
+
+	enter();
+	control = (int)MUST(socket(AF_INET, SOCK_DGRAM, 0));
+	CHECK_EQ(connected_to("127.0.0.1"), 0);
+	CHECK_EQ(ioctl(control, SIOCSIFMTU, &request), 0);
+	CHECK_EQ(connected_to("127.0.0.1"), ENETUNREACH);
+	request.ifr_mtu = 1500;
+	CHECK_EQ(ioctl(control, SIOCSIFMTU, &request), 0);
+	CHECK_EQ(connected_to("127.0.0.1"), ENETUNREACH);
+	request.ifr_flags = 0;
+	CHECK_EQ(ioctl(control, SIOCSIFFLAGS, &request), 0);
+	request.ifr_flags = IFF_UP;
+	CHECK_EQ(ioctl(control, SIOCSIFFLAGS, &request), 0);
+	CHECK_EQ(connected_to("127.0.0.1"), 0);
+	request.ifr_qlen = -1;
+	CHECK_ERRNO(ioctl(control, SIOCSIFTXQLEN, &request), EINVAL);
+}
+
 ROOTS_TEST(neighbours)
 {
 	enter();

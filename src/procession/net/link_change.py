@@ -11,6 +11,7 @@ from procession.net.internet.device_address import (
     carrier_changed,
     interface_came_up,
     interface_went_down,
+    leave_protocol,
     remove_all_addresses,
 )
 from procession.net.internet.neighbour import forget_all_of
@@ -310,7 +311,9 @@ def set_mtu(interface: Interface, mtu: int) -> None:
         raise EINVAL("mtu greater than device maximum", TOLD)
     interface.mtu = mtu
     if mtu < LEAST_IPV6_MTU:
-        remove_all_addresses(interface, also_ipv4=False)
+        leave_protocol(interface, is_ipv6=True)
+    if mtu < LEAST_MTU:
+        leave_protocol(interface, is_ipv6=False)
     interface.network.topology_changed()
     interface.network.link_changed(interface)
 

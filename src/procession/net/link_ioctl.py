@@ -14,7 +14,6 @@ from procession.abi.errno import (
     ENOTTY,
     EOPNOTSUPP,
     EPERM,
-    ERANGE,
 )
 from procession.abi.ethtool import EthtoolCommand
 from procession.abi.ioctls import SocketIoctl
@@ -22,6 +21,7 @@ from procession.abi.socket import AddressFamily
 from procession.abi.word import Words, pack_address, pack_u16
 from procession.net.bridge_ioctl import BRIDGE_REQUESTS, bridge_ioctl
 from procession.net.ethtool import answer
+from procession.net.internet.address import BROADCAST_4
 from procession.net.internet.device_address import (
     DeviceAddress,
     add_address,
@@ -152,7 +152,9 @@ def interface_ioctl(socket: Socket, request: int, argument: int, memory: UserMem
         named = network.interfaces.get(_INT.unpack(memory.read(argument + _NAME_SIZE, 4))[0])
         if named is None:
             raise ENODEV
-        memory.write(argument, named.name.ljust(_NAME_SIZE, b"\0"))
+        # What the program had behind the name stays.
+        rest = memory.read(argument, _NAME_SIZE - 1)[len(named.name) + 1 :]
+        memory.write(argument, (named.name + b"\0" + rest).ljust(_NAME_SIZE, b"\0"))
         return 0
     if request >> 8 != _SOCKET_TYPE:
         raise ENOTTY
@@ -274,7 +276,7 @@ def _set(interface: Interface, request: int, label: bytes, value: bytes) -> None
         set_hardware_address(interface, value[2:8])
     elif request == _SIOCSIFTXQLEN:
         if number < 0:
-            raise ERANGE("a negative length")
+            raise EINVAL("a negative length")
         interface.queue_length = number
         interface.network.link_changed(interface)
     elif request == _SIOCSIFSLAVE or (request in _LISTS and interface.flags & IFF_LOOPBACK):
@@ -360,6 +362,8 @@ def _length_by_class(address: bytes) -> int:
     if not any(address) or address == _BROADCAST:
         return 0
     first = address[0]
+    if address == BROADCAST_4:
+        return 0
     if first < 128:
         return 8
     if first < 192:

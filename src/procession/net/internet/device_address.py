@@ -239,8 +239,8 @@ def remove_address(old: DeviceAddress) -> None:
     interface.network.topology_changed()
 
 
-def remove_all_addresses(interface: Interface, *, also_ipv4: bool = True) -> None:
-    """Take every address away, or IPv6's, as one call after another of `remove_address` would.
+def remove_all_addresses(interface: Interface) -> None:
+    """Take every address away, as one call after another of `remove_address` would.
 
     Linux: net/ipv4/devinet.c, inetdev_destroy; net/ipv6/addrconf.c, addrconf_ifdown.
     """
@@ -252,8 +252,6 @@ def remove_all_addresses(interface: Interface, *, also_ipv4: bool = True) -> Non
             secondary.setdefault((address.net, address.prefix_length), []).append(address)
     gone: dict[DeviceAddress, None] = {}
     for address in interface.addresses:
-        if not address.is_ipv6 and not also_ipv4:
-            continue
         if not address.is_ipv6 and not address.is_secondary:
             gone.update(dict.fromkeys(secondary.get((address.net, address.prefix_length), ())))
         gone[address] = None
@@ -437,7 +435,7 @@ def switch_ipv6(interface: Interface) -> None:
     Linux: net/ipv6/addrconf.c, dev_disable_change.
     """
     if interface.settings[DISABLE_IPV6]:
-        _leave_ipv6(interface)
+        leave_protocol(interface, is_ipv6=True)
     elif interface.is_up:
         if interface.kind == LOOPBACK:
             _add_own_of_loopback(interface)
@@ -445,13 +443,17 @@ def switch_ipv6(interface: Interface) -> None:
     interface.network.topology_changed()
 
 
-def _leave_ipv6(interface: Interface) -> None:
+def leave_protocol(interface: Interface, *, is_ipv6: bool) -> None:
+    """All addresses and routes of one protocol go, as its packets aren't for this interface any more.
+
+    Linux: net/ipv4/devinet.c, inetdev_destroy; net/ipv6/addrconf.c, addrconf_ifdown.
+    """
     network = interface.network
-    gone = addresses_of(interface, is_ipv6=True)
+    gone = addresses_of(interface, is_ipv6=is_ipv6)
     network.host.clock.spend_looking(_LOOKS_PER_ADDRESS * len(gone))
     _forget_addresses(interface, gone)
     for route in network.routes.of(interface):
-        if route.is_ipv6:
+        if route.is_ipv6 == is_ipv6:
             network.remove_route(route)
 
 
@@ -495,7 +497,7 @@ def interface_went_down(interface: Interface) -> None:
     Linux: net/ipv4/fib_frontend.c, fib_disable_ip; net/ipv6/addrconf.c, addrconf_ifdown.
     """
     network = interface.network
-    _leave_ipv6(interface)
+    leave_protocol(interface, is_ipv6=True)
     for route in network.routes.of(interface):
         if route.kind != LOCAL:
             network.remove_route(route)
