@@ -3,8 +3,10 @@
 
 #include <arpa/inet.h>
 #include <linux/if_tun.h>
+#include <linux/sockios.h>
 #include <net/if_arp.h>
 #include <net/route.h>
+#include <netinet/tcp.h>
 
 static int control;
 
@@ -169,6 +171,47 @@ static int connected_to(const char *address)
 	result = ERRNO_OF(connect(fd, &target, sizeof(target)));
 	close(fd);
 	return result;
+}
+
+/* What a stream sends while it has no way waits, and so does its end. */
+ROOTS_TEST(stream_without_a_way)
+{
+	struct ifreq request = {.ifr_name = "lo", .ifr_mtu = 60};
+	struct sockaddr name = of("127.0.0.1");
+	socklen_t length = sizeof(name);
+	char bytes[200];
+	int listener, client, server, number;
+
+	enter();
+	control = (int)MUST(socket(AF_INET, SOCK_DGRAM, 0));
+	listener = (int)MUST(socket(AF_INET, SOCK_STREAM, 0));
+	MUST(bind(listener, &name, sizeof(name)));
+	MUST(listen(listener, 1));
+	MUST(getsockname(listener, &name, &length));
+	client = (int)MUST(socket(AF_INET, SOCK_STREAM, 0));
+	MUST(connect(client, &name, sizeof(name)));
+	server = (int)MUST(accept(listener, NULL, NULL));
+	MUST(ioctl(control, SIOCSIFMTU, &request));
+	memset(bytes, 'x', sizeof(bytes));
+	CHECK_EQ(send(client, bytes, 40, 0), 40);
+	CHECK_EQ(send(client, bytes, 100, MSG_DONTWAIT), 100);
+	CHECK_EQ(send(server, bytes, 7, 0), 7);
+	CHECK_EQ(ioctl(client, SIOCOUTQ, &number), 0);
+	CHECK_EQ(number, 140);
+	CHECK_EQ(getsockopt(client, SOL_TCP, TCP_MAXSEG, &number, &length), 0);
+	CHECK_EQ(number, 36);
+	CHECK_EQ(shutdown(client, SHUT_WR), 0);
+	CHECK_ERRNO(recv(server, bytes, sizeof(bytes), MSG_DONTWAIT), EAGAIN);
+	CHECK_ERRNO(recv(client, bytes, sizeof(bytes), MSG_DONTWAIT), EAGAIN);
+	request.ifr_mtu = 1500;
+	MUST(ioctl(control, SIOCSIFMTU, &request));
+	request.ifr_flags = 0;
+	MUST(ioctl(control, SIOCSIFFLAGS, &request));
+	request.ifr_flags = IFF_UP;
+	MUST(ioctl(control, SIOCSIFFLAGS, &request));
+	CHECK_EQ(recv(server, bytes, sizeof(bytes), MSG_WAITALL), 140);
+	CHECK_EQ(recv(client, bytes, 7, MSG_WAITALL), 7);
+	CHECK_EQ(recv(server, bytes, sizeof(bytes), 0), 0);
 }
 
 ROOTS_TEST(too_small_for_a_protocol)

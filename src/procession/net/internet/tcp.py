@@ -30,12 +30,12 @@ from procession.net.internet.tcp_connect import connect, send_to_open
 from procession.net.internet.tcp_connection import Key
 from procession.net.internet.tcp_distance import is_choosy
 from procession.net.internet.tcp_fastopen import FastOpen
-from procession.net.internet.tcp_filter import FIN_WAIT1, find_way, lose, split
+from procession.net.internet.tcp_filter import FIN_WAIT1, current_flow, lose, split
 from procession.net.internet.tcp_held import hold, push_held
 from procession.net.internet.tcp_ioctl import told_number
 from procession.net.internet.tcp_options import CORK, INQUEUE, NOT_SENT_LOW_WATER, take_defaults
 from procession.net.internet.tcp_phase import CONNECTED, UNCONNECTED
-from procession.net.internet.tcp_poll import ready_events
+from procession.net.internet.tcp_poll import ready_events, wake_writer
 from procession.net.internet.tcp_rejoin import be_repaired, look_at_queue, send_alone, send_under_repair
 from procession.net.internet.tcp_repair import Repair, is_under_repair
 from procession.net.internet.tcp_stamps import Stamps, note_stamp, start_numbering, tell_gone
@@ -354,17 +354,11 @@ class TcpSocket(InternetSocket):
             self.raise_error()
             raise EPIPE("the socket was shut down")
         peer = self.peer
-        flow = self.flow
         if peer is None:
             return send_alone(self, data, flags)
-        assert flow is not None
         if not data:
             return 0
-        if flow.generation != self.network.system.topology:
-            flow = find_way(self, flags)
-        if flow.neighbours:
-            flow.confirm()
-        if peer.is_orphan:
+        if current_flow(self) is not None and peer.is_orphan:
             self.meet_nobody(peer)
             return len(data)
         system = self.network.system
@@ -405,12 +399,20 @@ class TcpSocket(InternetSocket):
         peer, flow = self.peer, self.flow
         assert peer is not None
         assert flow is not None
+        if flow.generation != self.network.system.topology:
+            # There is no way now.
+            lose(self, data)
+            return
+        if flow.neighbours:
+            flow.confirm()
         lost = b""
         if flow.is_filtered or is_choosy(peer):
             data, lost = split(self, peer, flow, data)
             if not data or self.state == CLOSED:
                 lose(self, data + lost)
                 return
+        elif self.lost_count:
+            self.lost_count = 0
         count = len(data)
         if peer.ended & RECEIVING and peer.state in _HAVE_ENDED:
             # Who was shut down both ways is reset by what comes.
@@ -519,10 +521,8 @@ class TcpSocket(InternetSocket):
         peer = self.peer
         if peer is not None and peer.stamps is not None:
             tell_gone(peer, peer.stamps)
-        if peer is not None and peer.is_short_of_room and peer.is_writable:
-            # Linux: net/core/stream.c, sk_stream_write_space.
-            peer.is_short_of_room = False
-            peer.write_queue.wake_all()
+        if peer is not None and peer.is_short_of_room:
+            wake_writer(peer)
         return data
 
     @property

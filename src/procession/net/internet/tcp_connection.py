@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 TIME_WAIT = int(TcpState.TCP_TIME_WAIT)
 TIME_WAIT_NS = 60 * 10**9
 CONNECT_TIMER = "tcp-connect"
-SEARCH_NS = 200_000_000
-"""How long until what wasn't acknowledged is sent again (TCP_RTO_MIN)."""
 
 Key = tuple[bytes, int, bytes, int]
 
@@ -92,11 +90,6 @@ class TcpConnections:
         """`socket` tries to connect; not for ever."""
         deadline_ns = self.host.clock.now_ns + delay_ns
         socket.timer = self.host.timers.add(deadline_ns, CONNECT_TIMER, socket)
-
-    def start_search(self, socket: TcpSocket) -> None:
-        """`socket` has no way to the other end: who waits to send looks for one again later."""
-        if socket.timer is None:
-            self.start_timer(socket, SEARCH_NS)
 
     def stop_timer(self, socket: TcpSocket) -> None:
         """It doesn't any more."""

@@ -1,4 +1,5 @@
-"""What filters don't let a TCP socket have: SO_ATTACH_FILTER's, and those of networks on the way.
+"""What doesn't get to a TCP socket: by filters, SO_ATTACH_FILTER's and those of networks on the way, or as
+there is no way.
 
 It's as if lost, and sent again.
 """
@@ -143,39 +144,22 @@ def leads_to(flow: Flow, network: Network) -> bool:
     return flow.outcome == TRANSLATED or (flow.outcome == DELIVERED and flow.network is network)
 
 
-def find_way(socket: TcpSocket, flags: int) -> Flow:
-    """Where the bytes go, now that something has changed. While there is no way, nothing can be sent: as
-    if the buffer were full, until the way is looked for again.
-    """
-    flow = socket.flow
-    assert flow is not None
-    flow.settle()
-    try:
-        found = socket.flow_to(flow.target, flow.source, socket.remote_scope)
-    except Errno:
-        found = None
-    peer = socket.peer
-    assert peer is not None
-    if found is None or not leads_to(found, peer.network):
-        socket.network.tcp.start_search(socket)
-        socket.wait_to_send(flags)
-    socket.flow = found
-    return found
-
-
 def current_flow(sender: TcpSocket) -> Flow | None:
-    """Where the segments of `sender` go, looked for again if anything has changed: rules, for instance."""
+    """Where the segments of `sender` go, looked for again if anything has changed: rules, for instance. None
+    while there is no way.
+    """
     flow = sender.flow
     if flow is None or flow.generation == sender.network.system.topology:
         return flow
     try:
         found: Flow = sender.flow_to(flow.target, flow.source, sender.remote_scope)
     except Errno:
-        return flow
-    if leads_to(found, flow.network):
-        flow.settle()
-        sender.flow = flow = found
-    return flow
+        return None
+    if not leads_to(found, flow.network):
+        return None
+    flow.settle()
+    sender.flow = found
+    return found
 
 
 def split(sender: TcpSocket, receiver: TcpSocket, flow: Flow, data: bytes) -> tuple[bytes, bytes]:
@@ -237,11 +221,14 @@ def lose(sender: TcpSocket, data: bytes = b"") -> None:
 
 
 def loses_end(sender: TcpSocket, receiver: TcpSocket | None, *, was_closing: bool) -> bool:
-    """Whether the FIN of `sender` can't arrive yet: what goes before it didn't, or it's dropped itself."""
-    flow = current_flow(sender)
-    if receiver is None or flow is None or not (is_choosy(receiver) or flow.is_filtered):
+    """Whether the FIN of `sender` can't arrive yet: what goes before it didn't, it's dropped itself, or there
+    is no way."""
+    if receiver is None:
         return False
-    if not sender.held and kept_bytes(receiver, sender, flow, FIN | ACKNOWLEDGED) >= 0:
+    flow = current_flow(sender)
+    if flow is not None and not (sender.held or is_choosy(receiver) or flow.is_filtered):
+        return False
+    if flow is not None and not sender.held and kept_bytes(receiver, sender, flow, FIN | ACKNOWLEDGED) >= 0:
         sender.lost_count = 0
         _show_acknowledgement(receiver, received_number(receiver) + 1)
         return False

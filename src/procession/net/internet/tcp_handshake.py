@@ -14,6 +14,7 @@ from procession.net.internet.tcp_connection import find_listener
 from procession.net.internet.tcp_distance import is_choosy
 from procession.net.internet.tcp_fastopen import data_in_syn
 from procession.net.internet.tcp_filter import arrival, lets_connect, send_again
+from procession.net.internet.tcp_poll import wake_writer
 from procession.net.internet.tcp_retries import connect_timeout_ns, most_retries, wait_s
 from procession.net.socket import SYN_SENT
 
@@ -109,7 +110,7 @@ def connection_timed_out(socket: TcpSocket) -> None:
 
 
 def _look_again(socket: TcpSocket) -> None:
-    """A connection has waited long enough: for data, for the other end's FIN, or for a way to it."""
+    """A connection has waited long enough: for data, for the other end's FIN, or to send again."""
     listener = socket.listener
     if listener is not None and socket in listener.deferred:
         become_acceptable(socket)
@@ -118,4 +119,4 @@ def _look_again(socket: TcpSocket) -> None:
         socket.let_go()
     else:
         send_again(socket)
-        socket.write_queue.wake_all()
+        wake_writer(socket)

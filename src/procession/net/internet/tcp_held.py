@@ -43,9 +43,11 @@ def push_held(socket: TcpSocket) -> None:
         if not meet(socket):
             lose(socket)
         return
+    if current_flow(socket) is None:
+        lose(socket)
+        return
     if peer.is_orphan:
         socket.meet_nobody(peer)
         return
-    current_flow(socket)
     held, socket.held = socket.held, b""
     socket.pass_on(held)

@@ -283,7 +283,8 @@ def _is_of_ipv6(socket: TcpSocket) -> bool:
 
 def _mtu(socket: TcpSocket) -> int:
     """Linux: include/net/ip.h, ip_dst_mtu_maybe_forward."""
-    mtu = socket.flow.mtu if socket.flow is not None else LOOPBACK_MTU
+    flow = socket.flow
+    mtu = min(flow.mtu, flow.out.mtu) if flow is not None else LOOPBACK_MTU
     return mtu if _is_of_ipv6(socket) else min(mtu, LONGEST_PACKET)
 
 
@@ -316,8 +317,9 @@ def told_segment_bytes(socket: TcpSocket) -> int:
     """
     longest = segment_bytes(socket)
     has_heard = socket.seen_as is None or socket.bytes_sent or socket.bytes_received
-    window = _WIDEST_WINDOW if has_heard else _longest_segment(socket) - _TIMESTAMPS_BYTES
-    return min(longest, window >> 1)
+    offered = max(_longest_segment(socket), _LEAST_SEGMENT_BYTES) - _TIMESTAMPS_BYTES
+    window = _WIDEST_WINDOW if has_heard else offered
+    return min(longest, window >> 1 if window > UNCONNECTED_SEGMENT_BYTES else window)
 
 
 def _tcp_info(socket: TcpSocket) -> bytes:

@@ -1,4 +1,4 @@
-"""What poll(2) tells of a TCP socket."""
+"""What poll(2) tells of a TCP socket, and who waits for room."""
 
 from __future__ import annotations
 
@@ -52,3 +52,10 @@ def ready_events(socket: TcpSocket) -> int:
     else:
         socket.is_short_of_room = True
     return mask
+
+
+def wake_writer(socket: TcpSocket) -> None:
+    """There may be room to send again. Linux: net/core/stream.c, sk_stream_write_space."""
+    if socket.is_short_of_room and socket.is_writable:
+        socket.is_short_of_room = False
+        socket.write_queue.wake_all()
