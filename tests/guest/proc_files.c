@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 #include <sys/epoll.h>
@@ -764,4 +765,58 @@ TEST(devices_in_sysfs)
 	CHECK_STRING(target, "../../../../class/mem");
 	CHECK_ERRNO(readlink("/sys/dev/char/1:3/dev", target, sizeof(target)), EINVAL);
 	CHECK_ERRNO(access("/sys/dev/char/1:99", F_OK), ENOENT);
+}
+
+static long links_of(const char *name)
+{
+	struct stat status;
+
+	CHECK_OK(stat(name, &status));
+	return (long)status.st_nlink;
+}
+
+static void *wait_for_end(void *end)
+{
+	char byte;
+
+	CHECK_EQ(read(*(int *)end, &byte, 1), 1);
+	return NULL;
+}
+
+/* How many directories are in one, as readdir(3) tells it. */
+static long directories_in(const char *name)
+{
+	DIR *directory = opendir(name);
+	long count = 0;
+
+	MUST(directory != NULL ? 0 : -1);
+	for (struct dirent *entry; (entry = readdir(directory)) != NULL;)
+		count += entry->d_type == DT_DIR && entry->d_name[0] != '.';
+	closedir(directory);
+	return count;
+}
+
+/* A directory has a link for each directory in it, in most of the kernel's own file systems too. */
+TEST(links_of_directories)
+{
+	pthread_t thread;
+	int ends[2];
+
+	MUST(pipe(ends));
+	CHECK_EQ(links_of("/proc/self/task"), 3);
+	MUST(pthread_create(&thread, NULL, wait_for_end, &ends[0]) == 0 ? 0 : -1);
+	CHECK_EQ(links_of("/proc/self/task"), 4);
+	CHECK_EQ(write(ends[1], "x", 1), 1);
+	pthread_join(thread, NULL);
+	CHECK_EQ(links_of("/proc/self"), 9);
+	CHECK_EQ(links_of("/proc/self/fd"), 2);
+	CHECK_EQ(links_of("/proc/sys"), 1);
+	CHECK_EQ(links_of("/proc/sys/kernel"), 1);
+	CHECK_EQ(links_of("/proc/sys/net/ipv4/conf"), 1);
+	CHECK_EQ(links_of("/proc/sys/net/ipv4/conf/lo"), 1);
+	CHECK_EQ(links_of("/proc/fs"), 2 + directories_in("/proc/fs"));
+	CHECK_EQ(links_of("/sys"), 2 + directories_in("/sys"));
+	CHECK_EQ(links_of("/sys/devices/system/cpu"), 2 + directories_in("/sys/devices/system/cpu"));
+	CHECK_EQ(links_of("/sys/class/net"), 2);
+	CHECK(links_of("/proc") > links_of("/proc/fs"));
 }

@@ -1248,12 +1248,14 @@ TEST(waiting_by_id)
 
 
 /* The signal is an unsigned int here, and a long for those that go on. */
-TEST(the_width_of_a_signal)
+TEST(the_width_of_a_signal_and_of_a_request)
 {
 	pid_t child = traced(sleep_long, 0);
 
 	CHECK_ERRNO(TRACE(PTRACE_CONT, child, 0, 1UL << 32), EIO);
 	CHECK_ERRNO(TRACE(PTRACE_DETACH, child, 0, 65), EIO);
+	/* So is a request's number: it's a long. */
+	CHECK_ERRNO(syscall(SYS_ptrace, 1UL << 32 | PTRACE_PEEKUSR, child, 0, &child), EIO);
 	CHECK_EQ(TRACE(PTRACE_DETACH, child, 0, 1UL << 32 | SIGKILL), 0);
 	CHECK_EQ(next(child), KILLED(SIGKILL));
 }

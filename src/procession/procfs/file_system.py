@@ -10,6 +10,7 @@ from procession.abi.statfs import Magic
 from procession.fs.inode import LARGEST_OF_OLD, S_IFDIR, S_IFLNK, DirectoryEntry, Inode, Superblock
 from procession.fs.permission import is_in_group
 from procession.kernel.pid import find_task
+from procession.kernel.time.costs import SEEN_THREAD_NS
 from procession.procfs.access import may_inspect
 from procession.procfs.inode import ProcLink
 from procession.procfs.system_directory import SystemDirectory
@@ -178,6 +179,13 @@ class ProcRoot(SystemDirectory):
     def __init__(self, superblock: ProcFileSystem) -> None:
         super().__init__(superblock, ROOT_NUMBER)
         self.entries = {b"self": SelfLink(superblock), b"thread-self": ThreadSelfLink(superblock)}
+
+    @property
+    def shown_link_count(self) -> int:
+        """A process has a directory, whoever may see it. Linux: fs/proc/root.c, proc_root_getattr."""
+        kernel = self.proc.kernel
+        kernel.clock.spend(len(kernel.tasks) * SEEN_THREAD_NS)
+        return super().shown_link_count + sum(task.is_leader for task in kernel.tasks)
 
     def lookup(self, name: bytes) -> Inode:
         system = self.proc

@@ -90,6 +90,11 @@ class KernfsDirectory(Inode):
     def __init__(self, superblock: Superblock) -> None:
         super().__init__(superblock, S_IFDIR | 0o755)
 
+    @property
+    def shown_link_count(self) -> int:
+        """Its directories count (in Linux, kernfs_refresh_inode)."""
+        return self.link_count + sum(entry.type == S_IFDIR >> 12 for entry in self.list_entries())
+
 
 class ProcLink(ProcInode):
     """A symbolic link of proc; subclasses say where it leads."""

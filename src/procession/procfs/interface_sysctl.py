@@ -36,6 +36,7 @@ class SettingsDirectory(ProcDirectory):
     def __init__(self, superblock: ProcFileSystem, number: int, protocol: bytes) -> None:
         super().__init__(superblock, number)
         self.protocol = protocol
+        self.link_count = 1
         self.entries: dict[bytes, Inode] = {}
 
     def names(self) -> list[bytes]:
@@ -70,6 +71,7 @@ class OwnSettingsDirectory(ProcDirectory):
         super().__init__(superblock, number)
         self.protocol = protocol
         self.owner = owner
+        self.link_count = 1
         self.entries: dict[bytes, Inode] = {}
 
     def check_permission(self, subject: Subject, mask: int) -> None:

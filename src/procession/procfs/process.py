@@ -403,6 +403,11 @@ class ThreadsDirectory(ProcDirectory):
         super().__init__(superblock, number)
         self.task = task
 
+    @property
+    def shown_link_count(self) -> int:
+        """Linux: fs/proc/base.c, proc_task_getattr."""
+        return self.link_count + len(self.task.group.threads)
+
     def lookup(self, name: bytes) -> Inode:
         thread = self.proc.task_of(name)
         if thread.group is not self.task.group:

@@ -88,6 +88,13 @@ class SystemDirectory(ProcDirectory):
             _check_change(self.path, is_wanted=changes_mode or changes_owner)
 
     @property
+    def shown_link_count(self) -> int:
+        """Its directories count, but among parameters. Linux: fs/proc/proc_sysctl.c, proc_sys_make_inode."""
+        if self.path[:1] == (b"sys",):
+            return 1
+        return self.link_count + sum(isinstance(found, Mapping) for found in self.tree.values())
+
+    @property
     def tree(self) -> SystemTree:
         """What is in this directory."""
         return subtree(self.path)

@@ -90,6 +90,8 @@ Choice = Annotated[T, Kind("choice", _SIGNED_32)]
 """One of the numbers of an IntEnum: `Choice[SeekWhence]`; a plain int at run time."""
 UnsignedChoice = Annotated[T, Kind("choice", "{register} & 0xFFFFFFFF")]
 """As Choice, of an unsigned number."""
+LongChoice = Annotated[T, Kind("choice", "{register}")]
+"""As UnsignedChoice, of 64 bits."""
 ChoiceAndFlags = Annotated[T, Kind("choice_and_flags", "{register} & 0xFFFFFFFF")]
 """One of the numbers of an IntEnum with flags of an IntFlag: `ChoiceAndFlags[FutexCommand | FutexFlag]`."""
 

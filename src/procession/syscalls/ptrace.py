@@ -40,7 +40,7 @@ from procession.kernel.user_dispatch import set_user_dispatch
 from procession.mm.remote_access import read_forced, write_forced
 from procession.syscalls.arch import arch_prctl_of
 from procession.syscalls.declaration import syscall
-from procession.syscalls.parameters import Address, Choice, Int
+from procession.syscalls.parameters import Address, Int, LongChoice
 
 if TYPE_CHECKING:
     from procession.kernel.task import Task
@@ -53,7 +53,7 @@ _ATTACH, _SEIZE = int(PtraceRequest.PTRACE_ATTACH), int(PtraceRequest.PTRACE_SEI
 
 
 @syscall(101)
-def ptrace(task: Task, request: Choice[PtraceRequest], pid: Int, address: Address, data: Address) -> int:
+def ptrace(task: Task, request: LongChoice[PtraceRequest], pid: Int, address: Address, data: Address) -> int:
     """ptrace(2). Linux: kernel/ptrace.c, SYSCALL_DEFINE4(ptrace)."""
     if request == _TRACEME:
         trace_me(task)
