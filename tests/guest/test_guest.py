@@ -40,6 +40,7 @@ NEEDS_ROOT = {
     "kernel_messages",
     "lease",
     "machine_files",
+    "scoped_address",
     "sending_refusals",
     "superuser",
     "mount",

@@ -38,7 +38,6 @@ _IPPROTO_RAW = int(IpProtocol.IPPROTO_RAW)
 _TCP_INFO = int(TcpOption.TCP_INFO)
 _SOL_TCP = int(SocketLevel.SOL_TCP)
 _TCP_CONGESTION = int(TcpOption.TCP_CONGESTION)
-_SO_BINDTOIFINDEX = int(SocketOption.SO_BINDTOIFINDEX)
 _SO_MARK = int(SocketOption.SO_MARK)
 _TIME_WAIT = int(TcpState.TCP_TIME_WAIT)
 _BOUND_INACTIVE = 1 << 13
@@ -150,7 +149,7 @@ def _addresses(socket: Told) -> tuple[bytes, bytes]:
 def _identity(socket: Told) -> InetDiagSockid:
     source, target = _addresses(socket)
     ports = _ports(socket)
-    interface = 0 if isinstance(socket, TimeWait) else socket.options.get(_SO_BINDTOIFINDEX, 0)
+    interface = 0 if isinstance(socket, TimeWait) else socket.bound_index
     cookie = 0 if isinstance(socket, TimeWait) else socket.cookie
     return InetDiagSockid(
         *(pack_port(ports[0]), pack_port(ports[1]), source.ljust(16, b"\0"), target.ljust(16, b"\0")),
@@ -163,7 +162,7 @@ def _ends(socket: Told) -> Ends:
     ports = _ports(socket)
     if isinstance(socket, TimeWait):
         return Ends(socket.family, source, ports[0], target, ports[1], 0, 0, True)
-    interface, mark = socket.options.get(_SO_BINDTOIFINDEX, 0), socket.options.get(_SO_MARK, 0)
+    interface, mark = socket.bound_index, socket.options.get(_SO_MARK, 0)
     return Ends(socket.family, source, ports[0], target, ports[1], interface, mark, socket.has_chosen_port)
 
 

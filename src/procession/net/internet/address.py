@@ -54,11 +54,15 @@ def mapped(address: bytes) -> bytes:
     return MAPPED_PREFIX + address if len(address) == 4 else address
 
 
-def format_sockaddr(address: bytes, port: int, family: int) -> bytes:
-    """A sockaddr of `family`."""
+def format_sockaddr(address: bytes, port: int, family: int, index: int = 0) -> bytes:
+    """A sockaddr of `family`; `index` is the interface's at which the address counts if that's one alone.
+
+    Linux: include/net/ipv6.h, ipv6_iface_scope_id.
+    """
     if family == AF_INET:
         return SockaddrIn(AF_INET, pack_port(port), address).pack()
-    return SockaddrIn6(AF_INET6, pack_port(port), 0, mapped(address), 0).pack()
+    scope = index if index and needs_scope(address) else 0
+    return SockaddrIn6(AF_INET6, pack_port(port), 0, mapped(address), scope).pack()
 
 
 def is_any(address: bytes) -> bool:
@@ -76,14 +80,19 @@ def is_link_local(address: bytes) -> bool:
     return len(address) == 16 and address[0] == 0xFE and address[1] & 0xC0 == 0x80
 
 
-def is_group_of_link(address: bytes) -> bool:
-    """Whether it's a group of IPv6 that counts on one link only: ffx2::/16."""
-    return len(address) == 16 and address[0] == 0xFF and address[1] & 0x0F == 2
+def needs_scope(address: bytes) -> bool:
+    """Whether it counts at one interface or on one link only, which has to be named: groups do, too.
+
+    Linux: include/net/ipv6.h, __ipv6_addr_needs_scope_id.
+    """
+    if len(address) == 4:
+        return False
+    return (address[0] == 0xFF and address[1] & 0x0F in (1, 2)) or is_link_local(address)
 
 
 def scope_of(sockaddr: bytes) -> int:
-    """The index of the interface that a struct sockaddr_in6 names, 0 for none."""
-    if len(sockaddr) < SockaddrIn6.SIZE or family_of(sockaddr) != AF_INET6:
+    """The index of the interface that a struct sockaddr_in6 names for an address that needs one, else 0."""
+    if len(sockaddr) < SockaddrIn6.SIZE or family_of(sockaddr) != AF_INET6 or not needs_scope(sockaddr[8:24]):
         return 0
     return int.from_bytes(sockaddr[24:28], "little")
 

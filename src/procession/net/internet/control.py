@@ -58,7 +58,6 @@ _IPV6_ORIGDSTADDR = int(Ipv6Option.IPV6_ORIGDSTADDR)
 _IPV6_DONTFRAG = int(Ipv6Option.IPV6_DONTFRAG)
 _CHOICES_6 = {SOL_IP: (_IPV6_PKTINFO,), SOL_IPV6: (_IPV6_PKTINFO, _IPV6_2292PKTINFO)}
 """By which a socket of IPv6 may choose where it sends from, by the level of whom it sends to."""
-_SO_BINDTOIFINDEX = int(SocketOption.SO_BINDTOIFINDEX)
 _DEVICE_MEMORY = 79
 """SCM_DEVMEM_DMABUF."""
 _IPV6_UNICAST_HOPS = int(Ipv6Option.IPV6_UNICAST_HOPS)
@@ -105,7 +104,7 @@ def packet_items(socket: DatagramSocket, packet: Packet) -> list[tuple[int, int,
         if options.get((SOL_IPV6, _IPV6_2292HOPLIMIT)):
             items.append((SOL_IPV6, _IPV6_2292HOPLIMIT, _number(packet.ttl)))
         if options.get((SOL_IPV6, _IPV6_ORIGDSTADDR)):
-            address = format_sockaddr(target, socket.local_port, AF_INET6)
+            address = format_sockaddr(target, socket.local_port, AF_INET6, index)
             items.append((SOL_IPV6, _IPV6_ORIGDSTADDR, address))
     if len(target) == 4:
         if options.get((SOL_IP, _IP_PKTINFO)):
@@ -267,7 +266,7 @@ class PacketChoice:
             self.out = index or self.out
             self.source = address if any(address) else self.source
             return
-        bound = socket.options.get(_SO_BINDTOIFINDEX, 0)
+        bound = socket.bound_index
         if index and bound not in (0, index):
             raise EINVAL("the socket is bound to another interface")
         self.out = index or self.out

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, ClassVar
 
-from procession.abi.errno import EACCES, EAFNOSUPPORT, EINVAL, EMSGSIZE, ENETUNREACH, ENODEV, ENOTCONN
+from procession.abi.errno import EACCES, EAFNOSUPPORT, EINVAL, EMSGSIZE, ENETUNREACH, ENOTCONN
 from procession.abi.internet import IpOption, Ipv6Option
 from procession.abi.socket import SocketLevel, SocketOption
 from procession.abi.word import pack_address
@@ -123,14 +123,16 @@ class DatagramSocket(InternetSocket):
         if self.is_ipv6_only and family_of(address) == AF_INET:
             raise EAFNOSUPPORT("only IPv6 here")
         target, port = self.parse_target(address)
-        self.check_scope(target, scope_of(address))
-        flow = self.way_to(target, None, scope_of(address))
+        scope = scope_of(address)
+        if not scope and not self.bound_index and is_multicast(target):
+            scope = self.protocol_options.get(MULTICAST_INTERFACE_6, 0)
+        self.take_scope(target, scope)
+        flow = self.way_to(target, None, 0)
         if is_any(self.local_address):
             self.local_address = flow.source
         self.flow_info = chosen_info(self, address)
         self.flow = flow
         self.remote_address, self.remote_port = flow.target, port
-        self.remote_scope = scope_of(address)
         self.state = ESTABLISHED
 
     def parse_target(self, address: bytes) -> tuple[bytes, int]:
@@ -229,13 +231,9 @@ class DatagramSocket(InternetSocket):
         source = self.local_address if local is None else local
         if len(source) != len(target) or is_multicast(source):
             source = any_of(AF_INET if is_4 else AF_INET6)
-        device = self.device
-        if device is None:
-            index = scope or (0 if is_4 else self._kept_interface())
-            index = index or options.get(MULTICAST_INTERFACE if is_4 else MULTICAST_INTERFACE_6, 0)
-            device = network.interfaces.get(index) if index else None
-            if index and device is None:
-                raise ENODEV("no such interface")
+        index = scope or self.bound_index or (0 if is_4 else self._kept_interface())
+        index = index or options.get(MULTICAST_INTERFACE if is_4 else MULTICAST_INTERFACE_6, 0)
+        device = self.interface_out(target, index)
         if is_4:
             if is_any(source):
                 source = pack_address(options.get(MULTICAST_ADDRESS, 0), 4)
@@ -322,7 +320,7 @@ class DatagramSocket(InternetSocket):
         told = skipped + full if flags & MSG_TRUNC else min(full, length)
         if self.peek_offset >= 0:
             self.peek_offset = max(self.peek_offset + (told if flags & MSG_PEEK else -told), 0)
-        sender = format_sockaddr(packet.source, self.sender_port(packet), self.family)
+        sender = format_sockaddr(packet.source, self.sender_port(packet), self.family, packet.interface_index)
         received = Received(data if full <= length else data[:length], skipped + full, 0, sender)
         if full > length or (skipped and full == length):
             # Linux's udp_recvmsg compares with the whole datagram once it has got all that was asked for.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EADDRINUSE, EADDRNOTAVAIL, EINVAL, ENODEV, ENOPROTOOPT, EPROTO
 from procession.abi.internet import IpOption, Ipv6Option
-from procession.abi.socket import SocketLevel, SocketOption
+from procession.abi.socket import SocketLevel
 from procession.abi.word import pack_address
 from procession.net.internet.address import AF_INET, AF_INET6, ANY_4, ANY_6, family_of, is_any
 from procession.net.internet.group import (
@@ -23,7 +23,6 @@ from procession.net.socket_options import pack_int, read_int
 if TYPE_CHECKING:
     from procession.net.internet.socket import InternetSocket
 
-_SO_BINDTOIFINDEX = int(SocketOption.SO_BINDTOIFINDEX)
 _ADD = int(IpOption.IP_ADD_MEMBERSHIP)
 _DROP = int(IpOption.IP_DROP_MEMBERSHIP)
 _INTERFACE = int(IpOption.IP_MULTICAST_IF)
@@ -105,7 +104,7 @@ def set_group_option_6(socket: InternetSocket, name: int, value: bytes) -> None:
         if index:
             if index not in socket.network.interfaces:
                 raise ENODEV("no such interface")
-            bound = socket.options.get(_SO_BINDTOIFINDEX)
+            bound = socket.bound_index
             if bound and bound != index:
                 raise EINVAL("the socket is bound to another interface")
         socket.protocol_options[MULTICAST_INTERFACE_6] = index
@@ -135,7 +134,7 @@ def _choose_interface(socket: InternetSocket, value: bytes) -> None:
         if interface is None:
             raise EADDRNOTAVAIL("no such interface")
         index = interface.index
-        bound = socket.options.get(_SO_BINDTOIFINDEX)
+        bound = socket.bound_index
         if bound and bound != index:
             raise EINVAL("the socket is bound to another interface")
     options[MULTICAST_INTERFACE] = index

@@ -12,7 +12,7 @@ from procession.abi.errno import (
     EPERM,
 )
 from procession.abi.internet import In6Pktinfo, Ip6Mtuinfo, IpOption, Ipv6Option
-from procession.abi.socket import IpProtocol, SocketLevel, SocketOption, SocketType
+from procession.abi.socket import IpProtocol, SocketLevel, SocketType
 from procession.abi.word import pack_address
 from procession.net.internet.address import AF_INET
 from procession.net.internet.group_options import GROUP_OPTIONS_6, get_group_option_6, set_group_option_6
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 SOL_IPV6 = int(SocketLevel.SOL_IPV6)
 _RAW = int(SocketType.SOCK_RAW)
-_SO_BINDTOIFINDEX = int(SocketOption.SO_BINDTOIFINDEX)
 _LEAST_MTU = 1_280
 _AUTOMATIC = 0x500
 """The preferences that nobody chose: IPV6_PREFER_SRC_PUBTMP_DEFAULT and _HOME."""
@@ -197,7 +196,7 @@ def _keep_choice(socket: InternetSocket, value: bytes) -> None:
     if len(value) < In6Pktinfo.SIZE:
         raise EINVAL("a struct in6_pktinfo is needed")
     index = In6Pktinfo.unpack_from(value).ipi6_ifindex
-    bound = socket.options.get(_SO_BINDTOIFINDEX, 0)
+    bound = socket.bound_index
     if bound and index != bound:
         raise EINVAL("the socket is bound to another interface")
     socket.protocol_options[KEPT_CHOICE] = index
@@ -236,7 +235,7 @@ def _hops_at_first(socket: InternetSocket) -> int:
     """How far packets go that nobody has said it of. Linux: net/ipv6/output_core.c, ip6_dst_hoplimit."""
     if socket.remote_address is None or len(socket.remote_address) == 4:
         return socket.network.sysctls.of_all(HOP_LIMIT)
-    return socket.flow_to(socket.remote_address, None, socket.remote_scope).default_ttl
+    return socket.flow_to(socket.remote_address).default_ttl
 
 
 def get_ipv6_option(socket: InternetSocket, name: int, length: int) -> bytes:
@@ -261,13 +260,13 @@ def get_ipv6_option(socket: InternetSocket, name: int, length: int) -> bytes:
     if name == _MTU:
         if socket.remote_address is None:
             raise ENOTCONN
-        return pack_int(socket.flow_to(socket.remote_address, None, socket.remote_scope).mtu)
+        return pack_int(socket.flow_to(socket.remote_address).mtu)
     if name == _PATHMTU:
         if 0 <= length < Ip6Mtuinfo.SIZE:
             raise EINVAL("a struct ip6_mtuinfo is needed")
         if socket.remote_address is None:
             raise ENOTCONN
-        mtu = socket.flow_to(socket.remote_address, None, socket.remote_scope).mtu
+        mtu = socket.flow_to(socket.remote_address).mtu
         return bytes(Ip6Mtuinfo.OFFSETS["ip6m_mtu"]) + pack_int(mtu)
     if name == _PREFERENCES:
         kept = options.get((SOL_IPV6, name), _AUTOMATIC)

@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from procession.abi.capability import Capability
 from procession.abi.errno import EADDRNOTAVAIL, EINVAL, EPERM
-from procession.abi.socket import SocketOption
 
 if TYPE_CHECKING:
     from procession.net.internet.socket import InternetSocket
 
 CAP_NET_ADMIN = int(Capability.CAP_NET_ADMIN)
 CAP_NET_RAW = int(Capability.CAP_NET_RAW)
-_SO_BINDTOIFINDEX = int(SocketOption.SO_BINDTOIFINDEX)
 LARGEST_INT = 0x7FFFFFFF
 
 
@@ -69,7 +67,7 @@ def read_interface(socket: InternetSocket, value: bytes) -> int:
     if index:
         if index not in socket.network.interfaces:
             raise EADDRNOTAVAIL("no such interface")
-        if socket.options.get(_SO_BINDTOIFINDEX):
+        if socket.bound_index:
             raise EINVAL("the socket is bound to an interface")
     return index
 

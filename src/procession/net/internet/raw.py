@@ -94,7 +94,7 @@ class _MessageSocket(DatagramSocket):
             return target, port, scope_of(address)
         if self.remote_address is None:
             raise EDESTADDRREQ
-        return self.remote_address, self.remote_port, self.remote_scope
+        return self.remote_address, self.remote_port, 0
 
     def check_sending(self, data: bytes, flags: int) -> None:
         """Raise EMSGSIZE, EOPNOTSUPP, a pending error or EPIPE."""

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from procession.net.socket_filter import FilteredPacket
 
 _INCOMING_CPU = int(SocketOption.SO_INCOMING_CPU)
-_BINDTOIFINDEX = int(SocketOption.SO_BINDTOIFINDEX)
 _NO_CPU = -1
 
 
@@ -33,7 +32,7 @@ def _group(socket: InternetSocket) -> list[InternetSocket]:
     """
     if not _takes_part(socket):
         return [socket]
-    device = socket.options.get(_BINDTOIFINDEX)
+    device = socket.bound_index
     return [
         holder
         for holder in socket.ports.at(socket.local_port)
@@ -42,7 +41,7 @@ def _group(socket: InternetSocket) -> list[InternetSocket]:
         and holder.reuses_port
         and (holder.family, holder.is_ipv6_only, holder.local_address, holder.owner_uid)
         == (socket.family, socket.is_ipv6_only, socket.local_address, socket.owner_uid)
-        and holder.options.get(_BINDTOIFINDEX) == device
+        and holder.bound_index == device
     ]
 
 

@@ -28,9 +28,8 @@ from procession.net.internet.address import (
     family_of,
     format_sockaddr,
     is_any,
-    is_group_of_link,
-    is_link_local,
     is_multicast,
+    needs_scope,
     parse,
     scope_of,
 )
@@ -71,7 +70,6 @@ class InternetSocket(Socket):
 
     Addresses are 4 or 16 bytes: of a socket of IPv6 that talks IPv4 they are 4. `local_port` is what
     getsockname(2) says, `has_port` whether it's held. `remote_address` is None unless there is a peer.
-    `remote_scope` is the index of the interface that a link-local one of those is meant at.
     `has_chosen_address` and `has_chosen_port` say that bind(2) named them. `protocol_options` are those
     beyond SOL_SOCKET, by level and name; `header_options` are what IP_OPTIONS sets. `memberships` are the
     groups that it listens to. `flow_labels` are those of IPv6 that it has leased, `flow_info` that which goes
@@ -91,7 +89,6 @@ class InternetSocket(Socket):
         "protocol_options",
         "remote_address",
         "remote_port",
-        "remote_scope",
         "is_ipv6_only",
     )
 
@@ -101,7 +98,6 @@ class InternetSocket(Socket):
         self.local_port = 0
         self.remote_address: bytes | None = None
         self.remote_port = 0
-        self.remote_scope = 0
         self.has_chosen_address = False
         self.has_chosen_port = False
         self.has_port = False
@@ -200,7 +196,11 @@ class InternetSocket(Socket):
         return parse(address, self.family)
 
     def check_bindable(self, address: bytes, scope: int) -> None:
-        """Raise EADDRNOTAVAIL unless it's one of the network's; EINVAL for what no socket here can have."""
+        """Raise EADDRNOTAVAIL unless it's one of the network's; EINVAL for what no socket here can have.
+
+        Who names an interface with the address is bound to that from now on, whatever comes of the call.
+        Raises ENODEV if there is none.
+        """
         routes = self.network.routes
         if len(address) == 4:
             if self.family == AF_INET6 and self.is_ipv6_only:
@@ -216,11 +216,20 @@ class InternetSocket(Socket):
         else:
             if is_multicast(address) and self.kind == _STREAM:
                 raise EINVAL("a group")
-            if is_link_local(address) and not (scope or self.options.get(_SO_BINDTOIFINDEX)):
-                raise EINVAL("a link-local address needs an interface")
+            if needs_scope(address):
+                self._bind_to_scope(scope)
             is_good = is_any(address) or routes.is_local(address) or is_multicast(address)
         if not is_good and not self._may_bind_anywhere:
             raise EADDRNOTAVAIL("no address of this network")
+
+    def _bind_to_scope(self, index: int) -> None:
+        """Linux: net/ipv6/af_inet6.c, __inet6_bind."""
+        if index:
+            self.bound_index = index
+        if not self.bound_index:
+            raise EINVAL("the address needs an interface")
+        if self.bound_index not in self.network.interfaces:
+            raise ENODEV("no such interface")
 
     @property
     def _may_bind_anywhere(self) -> bool:
@@ -258,19 +267,17 @@ class InternetSocket(Socket):
     # Ways
 
     @property
-    def device(self) -> Interface | None:
-        """The interface that SO_BINDTODEVICE chose. Raises ENODEV if it's gone."""
-        index = self.options.get(_SO_BINDTOIFINDEX)
-        if not index:
-            return None
-        interface = self.network.interfaces.get(index)
-        if interface is None:
-            raise ENODEV("the interface that the socket is bound to is gone")
-        return interface
+    def bound_index(self) -> int:
+        """The index of the interface to which the socket is bound, 0 for none (in Linux, sk_bound_dev_if)."""
+        return self.options.get(_SO_BINDTOIFINDEX, 0)
+
+    @bound_index.setter
+    def bound_index(self, index: int) -> None:
+        self.options[_SO_BINDTOIFINDEX] = index
 
     def hears(self, interface: Interface) -> bool:
         """Whether what arrives at `interface` may be for this socket."""
-        index = self.options.get(_SO_BINDTOIFINDEX)
+        index = self.bound_index
         return not index or index == interface.index
 
     def flow_to(
@@ -278,8 +285,9 @@ class InternetSocket(Socket):
     ) -> Flow:
         """Where packets to `target` go from `local`, or from the socket's own address.
 
-        `scope` is the index of the interface that a link-local address is meant at, `out` that of the one to
-        go out of, unless the socket is bound to one or another is `chosen` for this packet. Raises
+        `scope` is the index of the interface that the address is meant at if it counts at one alone, `out`
+        that of the one to go out of, unless the socket is bound to one or another is `chosen` for this
+        packet. Raises
         ENETUNREACH, EHOSTUNREACH, EINVAL, ENODEV, and EAFNOSUPPORT where there is a way, but IPv6 has none
         from an address of IPv4.
         Linux: net/ipv6/ip6_output.c, ip6_dst_lookup_tail.
@@ -304,14 +312,7 @@ class InternetSocket(Socket):
                 if is_for_us and len(local) == 4:
                     # Linux: net/ipv4/route.c, ip_route_output_key_hash_rcu.
                     target = local
-        device = None if chosen else self.device
-        out = chosen or out
-        if len(target) == 16 and is_link_local(target) and scope:
-            out = scope
-        if device is None and out:
-            device = network.interfaces.get(out)
-            if device is None:
-                raise ENODEV("no such interface")
+        device = self.interface_out(target, chosen or scope or self.bound_index or out)
         try:
             flow = find_flow(network, target, source, device)
         except ENETUNREACH:
@@ -322,23 +323,40 @@ class InternetSocket(Socket):
             raise EAFNOSUPPORT("the socket is bound to an address of IPv4")
         return flow
 
-    def check_scope(self, target: bytes, scope: int) -> None:
-        """Raise EINVAL for an address that counts on one link, which isn't named, where it is connected to.
+    def interface_out(self, target: bytes, index: int) -> Interface | None:
+        """The interface of that index, None for 0. Raises ENODEV, and ENETUNREACH as IPv6 finds no routes."""
+        if not index:
+            return None
+        interface = self.network.interfaces.get(index)
+        if interface is None:
+            raise (ENODEV if len(target) == 4 else ENETUNREACH)("no such interface")
+        return interface
 
+    def take_scope(self, target: bytes, scope: int) -> None:
+        """Bind to the interface that is named with an address to connect to, where that counts on one alone.
+
+        Raises EINVAL if none is, or the socket is bound to another.
         Linux: net/ipv6/datagram.c, __ip6_datagram_connect; net/ipv6/tcp_ipv6.c, tcp_v6_connect.
         """
-        if (is_link_local(target) or is_group_of_link(target)) and not scope and self.device is None:
-            raise EINVAL("a link-local address needs an interface")
+        if not needs_scope(target):
+            return
+        bound = self.bound_index
+        if scope and bound not in (0, scope):
+            raise EINVAL("the socket is bound to another interface")
+        if scope:
+            self.bound_index = scope
+        elif not bound:
+            raise EINVAL("the address needs an interface")
 
     def getname(self, peer: int) -> bytes:
         """Linux: net/ipv4/af_inet.c, inet_getname."""
         if not peer:
-            return format_sockaddr(self.local_address, self.local_port, self.family)
+            return format_sockaddr(self.local_address, self.local_port, self.family, self.bound_index)
         # Port 0 is nobody.
         remote = self.remote_address
         if remote is None or not self.remote_port or (peer == PEER and self.state in (CLOSED, SYN_SENT)):
             raise ENOTCONN
-        return format_sockaddr(remote, self.remote_port, self.family)
+        return format_sockaddr(remote, self.remote_port, self.family, self.bound_index)
 
     def may_choose_routes(self) -> bool:
         """Whether the caller may write what it likes into headers."""

@@ -59,7 +59,9 @@ def establish(socket: TcpSocket, listener: TcpSocket, way_back: Flow) -> None:
     connection.flow = way_back
     connection.has_port = True
     connection.ports.add(connection)
-    connection.remote_scope = way_back.out.index
+    if is_link_local(socket.seen_as[2]):
+        # Linux: net/ipv6/tcp_ipv6.c, tcp_v6_init_req.
+        connection.bound_index = way_back.out.index
     listener.network.tcp.connections[connection.key] = connection
     listener.network.count("TcpPassiveOpens")
     for end in (socket, connection):

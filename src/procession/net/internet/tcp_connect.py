@@ -86,11 +86,10 @@ def start_connecting(socket: TcpSocket, address: bytes) -> None:
         raise ENETUNREACH
     if socket.is_ipv6_only and len(target) == 4:
         raise ENETUNREACH("only IPv6 here")
-    socket.check_scope(target, scope_of(address))
+    socket.take_scope(target, scope_of(address))
     # A port from bind(2) is kept, even if that chose it; the last connection's went with it.
     socket.forget_addresses()
-    socket.remote_scope = scope_of(address)
-    flow = socket.flow_to(target, None, socket.remote_scope)
+    flow = socket.flow_to(target)
     take_place(socket, flow.source, flow.target, port)
     socket.phase = CONNECTING
     socket.error = 0

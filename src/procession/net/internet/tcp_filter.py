@@ -152,7 +152,7 @@ def current_flow(sender: TcpSocket) -> Flow | None:
     if flow is None or flow.generation == sender.network.system.topology:
         return flow
     try:
-        found: Flow = sender.flow_to(flow.target, flow.source, sender.remote_scope)
+        found: Flow = sender.flow_to(flow.target, flow.source)
     except Errno:
         return None
     if not leads_to(found, flow.network):

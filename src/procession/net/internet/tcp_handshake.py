@@ -102,7 +102,7 @@ def connection_timed_out(socket: TcpSocket) -> None:
         return
     assert socket.remote_address is not None
     try:
-        flow = socket.flow_to(socket.remote_address, socket.local_address, socket.remote_scope)
+        flow = socket.flow_to(socket.remote_address, socket.local_address)
     except Errno:
         _wait_for_answer(socket)
         return

@@ -140,7 +140,7 @@ class UdpSocket(DatagramSocket):
                 raise ENETUNREACH("IPv6 has no way to an address of IPv4")
             if not self.remote_port:
                 raise EINVAL("port 0")
-        return self.remote_address, self.remote_port, self.remote_scope
+        return self.remote_address, self.remote_port, 0
 
     def send(self, data: bytes, flags: int, address: bytes | None, control: Control | None) -> int:
         """Linux: net/ipv4/udp.c, udp_sendmsg; net/ipv6/udp.c, udpv6_sendmsg."""
