@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import os
 import random
-import zlib
 from pathlib import Path
 
 import pytest
@@ -14,8 +13,9 @@ from procession import Machine
 from procession.hardware.engines.native.availability import why_unavailable
 from procession.hardware.engines.native.table_filler import TableFiller
 from procession.hardware.translation import kept_code, layout
+from procession.hardware.translation.checksum import checksum_of
 from procession.hardware.translation.code_cache import CodeCache
-from procession.hardware.translation.kept_code import FIRST_CODE, CodeKeeper, KeptCode, contents_of, digest_of
+from procession.hardware.translation.kept_code import FIRST_CODE, CodeKeeper, KeptCode, contents_of
 from procession.hardware.translation.page_code import PageCode
 
 VERSION = b"v" * 16
@@ -54,8 +54,8 @@ def filled() -> CodeCache:
     return cache
 
 
-def reopened(data: bytes) -> CodeCache:
-    return CodeCache(KeptCode(bytearray(data), VERSION))
+def reopened(data: bytearray) -> CodeCache:
+    return CodeCache(KeptCode(data, VERSION))
 
 
 def kept_page(cache: CodeCache, frame: int, data: bytes, number: int) -> PageCode:
@@ -137,7 +137,7 @@ def test_a_little_is_added_a_few_times() -> None:
     cache.add(b"\xc3" * (1 << 14))
     news.append(cache.has_news)
     assert news == [False, True]
-    assert KeptCode(bytearray(contents_of(cache, VERSION)), VERSION).supplements == 0
+    assert KeptCode(contents_of(cache, VERSION), VERSION).supplements == 0
 
 
 def test_pages_that_a_run_didnt_need_stay() -> None:
@@ -164,8 +164,36 @@ def test_pages_that_arent_of_files_arent_kept() -> None:
     new.close()
 
 
-def test_a_page_is_known_by_what_it_holds() -> None:
-    assert digest_of(DATA) != digest_of(DATA[:-1] + b"\0")
+def test_a_page_is_known_by_all_that_it_holds() -> None:
+    old = filled()
+    new = reopened(contents_of(old, VERSION))
+    frames = iter(range(100, 200))
+    for place in (0, 1023, 1024, 1039, 1040, 4095):
+        other = bytearray(DATA)
+        other[place] ^= 1
+        assert new.kept_page(new.page(next(frames), bytes(other)), 5) is None
+        second = bytearray(b"\xcc" * 4096)
+        second[place] ^= 1
+        pages = new.page(next(frames), DATA), new.page(next(frames), bytes(second))
+        assert new.straddler(0x5FFF, *pages) is None
+    assert new.kept_page(new.page(next(frames), DATA), 5) is not None
+    old.close()
+    new.close()
+
+
+def test_pages_of_one_number_are_told_apart() -> None:
+    old = filled()
+    others = [DATA[:-1] + bytes((last,)) for last in range(5)]
+    for place, data in enumerate(others):
+        page = old.page(50 + place, data)
+        page.is_kept = True
+        page.entries[0x5000 + place] = FIRST_CODE + place
+    new = reopened(contents_of(reopened(contents_of(old, VERSION)), VERSION))
+    for place, data in enumerate(others):
+        assert kept_page(new, 70 + place, data, 5).entry(0x5000 + place) == FIRST_CODE + place
+        assert new.page(70 + place, data).entry(0x5000) == (None if place else FIRST_CODE)
+    new.close()
+    old.close()
 
 
 # Files that aren't to be trusted
@@ -178,9 +206,16 @@ def test_any_change_is_noticed() -> None:
     chance = random.Random(3)
     for _ in range(300):
         broken = bytearray(data)
-        broken[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
-        with pytest.raises(ValueError, match=r"version|header|written|nothing"):
-            KeptCode(bytearray(broken), VERSION)
+        place = chance.randrange(len(data) if chance.randrange(4) == 0 else len(data) - 2 * 4096)
+        broken[place] ^= 1 << chance.randrange(8)
+        if place < len(data) - 2 * 4096:
+            with pytest.raises(ValueError, match=r"version|header|written|nothing"):
+                KeptCode(broken, VERSION)
+        else:
+            # What a page holds is compared with the page itself.
+            kept = KeptCode(broken, VERSION)
+            found = [kept.record_of(DATA, 5), kept.record_of(b"\xcc" * 4096, 6)]
+            assert found.count(None) == 1
     for length in (0, 10, len(data) // 2, len(data) - 1):
         with pytest.raises(ValueError, match=r"version|header|written"):
             KeptCode(bytearray(data[:length]), VERSION)
@@ -193,7 +228,9 @@ def sealed(data: bytearray) -> bytes:
     header = kept_code._HEADER
     fields = list(header.unpack_from(data, 0))
     view = memoryview(data)
-    fields[-1] = zlib.crc32(view[header.size :], zlib.crc32(view[: header.size - 4]))
+    checked = len(data) - 4096 * fields[-2]
+    if checked >= header.size:
+        fields[-1] = checksum_of(view[header.size : checked], bytes(view[: header.size - 8]))
     header.pack_into(data, 0, *fields)
     return bytes(data)
 

@@ -8,7 +8,7 @@ from bisect import bisect_right
 
 from procession.hardware.translation import layout
 from procession.hardware.translation.assembler import signed_32
-from procession.hardware.translation.kept_code import FIRST_CODE, KeptCode, KeptPage, digest_of
+from procession.hardware.translation.kept_code import FIRST_CODE, KeptCode, KeptPage
 from procession.hardware.translation.page_code import PageCode
 from procession.hardware.translation.runtime import assemble_runtime
 
@@ -19,6 +19,7 @@ _MOST_SUPPLEMENTS = 2
 where tables of jumps have no place free. To write it takes as much time as some dozen runs gain by it.
 """
 _COLD_BYTES = 1 << 16
+_PAGE_SHIFT = 12
 
 LINK, CROSS, BUDGET, ATTEND, STEP, STEP_INDIRECT, SETTLE = range(7)
 """Why code leaves: a jump within a page or beyond it that isn't linked yet, a budget that is spent, an
@@ -305,36 +306,33 @@ class CodeCache:
         """What was kept of `page` as the guest's page `number`. From now on the page has it."""
         known = page.folded.get(number)
         if known is None and self.kept is not None and number in self.kept.numbers:
-            known = self.kept.page(self.digest(page), number)
+            record = self.kept.record_of(page.data, number)
+            if record is not None:
+                known = self.kept.page(record)
             if known is not None:
                 page.fold(number, known)
         return known
-
-    def digest(self, page: PageCode) -> bytes:
-        """What `page` is known by."""
-        if not page.digest:
-            page.digest = digest_of(page.data)
-        return page.digest
 
     def straddler(self, pc: int, first: PageCode, second: PageCode) -> int | None:
         """What is translated of an instruction in two pages."""
         key = pc, first.frame, second.frame
         known = self.straddlers.get(key)
         if known is None:
-            known = self.kept_straddlers(first, second).get(pc)
+            known = self.kept_straddlers(pc >> _PAGE_SHIFT, first, second).get(pc)
             if known is not None:
                 self.add_straddler(key, known)
         return known
 
-    def kept_straddlers(self, first: PageCode, second: PageCode) -> dict[int, int]:
-        """What was kept of instructions in two pages, by their address."""
-        if self.kept is None or not self.kept.straddlers:
+    def kept_straddlers(self, number: int, first: PageCode, second: PageCode) -> dict[int, int]:
+        """What was kept of instructions in two pages, by their address; `number` is the first page's."""
+        kept = self.kept
+        if kept is None:
             return {}
-        known = self.kept.straddlers.get(self.digest(first))
-        if known is None:
-            return {}
-        behind = self.digest(second)
-        return {pc: entry for (pc, digest), entry in known.items() if digest == behind}
+        return {
+            pc: entry
+            for pc, holds_first, holds_second, entry in kept.straddlers.get(number, ())
+            if kept.holds(holds_first, first.data) and kept.holds(holds_second, second.data)
+        }
 
     def add_straddler(self, key: tuple[int, int, int], entry: int) -> None:
         """Take note of where the code of an instruction in two pages begins."""

@@ -8,6 +8,8 @@ Who could write to the file could put code into the user's programs, so it's rea
 the user's own, in a directory of the user's own, to which nobody else can write. It's for one version of
 the translator. A new one takes its place by being renamed, so that two machines at once see a whole file;
 the last one stays. What isn't as it should be is as if it weren't there.
+
+The contents of pages are in the file too, and compared: that takes less than a digest which nobody can forge.
 """
 
 from __future__ import annotations
@@ -15,7 +17,6 @@ from __future__ import annotations
 import mmap
 import os
 import stat
-import zlib
 from bisect import bisect_left
 from collections.abc import Sequence
 from contextlib import suppress
@@ -24,8 +25,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from procession.abi.blake2 import blake2b
-from procession.abi.word import Words, pack_array, pack_u64
+from procession.abi.word import Words, pack_array
 from procession.hardware.translation import layout
+from procession.hardware.translation.checksum import checksum_of
 from procession.hardware.translation.decode import LONGEST_INSTRUCTION
 
 if TYPE_CHECKING:
@@ -37,13 +39,15 @@ FIRST_CODE = 0x1000
 MOST_CODE_BYTES = 32 << 20
 """A run that begins with more than that doesn't begin with any."""
 _MAGIC = b"PRCNCODE"
-_HEADER = Words("<8s16s12I")
-_PAGE = Words("<16sQI7I")
-_KEY_BYTES = 24
-"""What a page's record begins with: its digest and its number."""
-_STRADDLER = Words("<Q16s16sQ")
-_CHECKSUM = Words("<I")
+_HEADER = Words("<8s16s12IQ")
+_PAGE = Words("<Q9I")
+"""The page's number, that of its contents, where its words begin, and how many there are of each kind."""
+_STRADDLER = Words("<QIIQ")
+_CHECKSUM = Words("<Q")
 _DIGEST_BYTES = 16
+_PAGE_BYTES = 4096
+_SAMPLE = slice(1024, 1040)
+"""What of a page's contents is looked at first, as many programs have pages of the same number."""
 _OTHERS = 0o077
 _MOST_BESIDE = 1000
 _PAGE_SHIFT, _PAGE_MASK = 12, 4095
@@ -62,11 +66,6 @@ def default_directory() -> str:
     """Where the user's kept code is."""
     home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
     return os.path.join(home, "procession", "code")
-
-
-def digest_of(data: bytes) -> bytes:
-    """What a page is known by."""
-    return blake2b(data, digest_size=_DIGEST_BYTES).digest()
 
 
 @cache
@@ -158,10 +157,11 @@ class KeptCode:
 
     `image` is the code, from FIRST_CODE to `end`, in which there's room from `cold_position` to `cold_end`.
     Of exits there are pairs of words: the kind with the place above it, and the pc; of blocks, which are in
-    the order of their `starts`, the pc, the register, and where their marks end. `pages` says where the
-    record of each page is, by its digest and number, and `numbers` has these; `straddlers` has instructions
-    in two pages by the first one's digest, their address and the second one's digest. `supplements` says how
-    often little was added since much was.
+    the order of their `starts`, the pc, the register, and where their marks end. `contents` has those of
+    `content_count` pages. `records` are what the file says of pages; `pages` has them by the page's number
+    and a sample of its contents, and `numbers` these numbers. `straddlers` has the instructions in two pages
+    by the first one's number: their address, the contents of both, and where their code begins. `supplements`
+    says how often little was added since much was.
     """
 
     __slots__ = (
@@ -170,6 +170,8 @@ class KeptCode:
         "block_words",
         "cold_end",
         "cold_position",
+        "content_count",
+        "contents",
         "end",
         "exit_count",
         "exits",
@@ -179,9 +181,9 @@ class KeptCode:
         "mark_ends",
         "marks",
         "numbers",
-        "page_records",
         "page_words",
         "pages",
+        "records",
         "starts",
         "straddlers",
         "supplements",
@@ -196,19 +198,21 @@ class KeptCode:
         if magic != _MAGIC or made_by != version:
             raise ValueError("another version's")
         end, cold_position, cold_end, supplements, *numbers = numbers
-        exits, blocks, mark_bytes, links, pages, page_words, straddlers, checksum = numbers
+        exits, blocks, mark_bytes, links, pages, page_words, straddlers, contents, checksum = numbers
         sizes = (
             *(exits * _PAIR, blocks * _WORD, blocks * _HALF_WORD, blocks * _HALF_WORD, blocks),
             *(mark_bytes, links * _WORD, links * _WORD, pages * _PAGE.size, page_words * _WORD),
             *(straddlers * _STRADDLER.size, end - FIRST_CODE),
         )
+        checked = _HEADER.size + sum(sizes)
         if (
             not FIRST_CODE <= end <= MOST_CODE_BYTES
             or not 0 <= cold_position <= cold_end <= end
             or 0 < cold_position < FIRST_CODE
             or links > layout.MAXIMUM_LINKS // 2
-            or sum(sizes) != len(view) - _HEADER.size
-            or _checksum(view[: _HEADER.size - _HALF_WORD], view[_HEADER.size :]) != checksum
+            or checked + contents * _PAGE_BYTES != len(view)
+            # Contents that aren't as they were written are no page's.
+            or _checksum(view[: _HEADER.size - _CHECKSUM.size], view[_HEADER.size : checked]) != checksum
         ):
             raise ValueError("not what was written")
         parts: list[memoryview] = []
@@ -224,14 +228,19 @@ class KeptCode:
         self.starts, self.mark_ends = half_words_of(parts[2]), half_words_of(parts[3])
         self.block_registers, self.marks = parts[4:6]
         self.link_targets, self.link_stubs = words_of(parts[6]), words_of(parts[7])
-        self.page_records, self.image = parts[8], parts[11]
         self.page_words = words_of(parts[9])
-        records, size = bytes(parts[8]), _PAGE.size
-        self.pages = {records[at : at + _KEY_BYTES]: at for at in range(0, len(records), size)}
-        self.numbers = {int.from_bytes(key[_DIGEST_BYTES:], "little") for key in self.pages}
-        self.straddlers: dict[bytes, dict[tuple[int, bytes], int]] = {}
-        for pc, digest, second, entry in _STRADDLER.iter_unpack(parts[10]):
-            self.straddlers.setdefault(digest, {})[pc, second] = entry
+        self.image = parts[11]
+        self.contents, self.content_count = view[checked:], contents
+        self.records = list(_PAGE.iter_unpack(parts[8]))
+        self.pages: dict[tuple[int, bytes], list[tuple[int, ...]]] = {}
+        for record in self.records:
+            place = record[1] << _PAGE_SHIFT
+            sample = bytes(self.contents[place + _SAMPLE.start : place + _SAMPLE.stop])
+            self.pages.setdefault((record[0], sample), []).append(record)
+        self.numbers = {record[0] for record in self.records}
+        self.straddlers: dict[int, list[tuple[int, int, int, int]]] = {}
+        for pc, first, second, entry in _STRADDLER.iter_unpack(parts[10]):
+            self.straddlers.setdefault(pc >> _PAGE_SHIFT, []).append((pc, first, second, entry))
 
     def exit_at(self, number: int) -> tuple[int, int, int]:
         """The kind, pc and place of an exit; a kind that there isn't if the place is none."""
@@ -253,12 +262,21 @@ class KeptCode:
             bytes(self.marks[since : self.mark_ends[number]]),
         )
 
-    def page(self, digest: bytes, number: int) -> KeptPage | None:
-        """What is kept of a page with that digest, as the guest's page `number`."""
-        offset = self.pages.get(digest + pack_u64(number))
-        if offset is None:
-            return None
-        _, _, first, *counts = _PAGE.unpack_from(self.page_records, offset)
+    def holds(self, content: int, data: bytes) -> bool:
+        """Whether the contents of number `content` are `data`."""
+        place = content << _PAGE_SHIFT
+        return bytes(self.contents[place : place + _PAGE_BYTES]) == data
+
+    def record_of(self, data: bytes, number: int) -> tuple[int, ...] | None:
+        """The record of the guest's page `number` that holds `data`."""
+        for record in self.pages.get((number, data[_SAMPLE]), ()):
+            if self.holds(record[1], data):
+                return record
+        return None
+
+    def page(self, record: tuple[int, ...]) -> KeptPage | None:
+        """What a record says was kept."""
+        first, counts = record[2], record[3:]
         if first + 2 * sum(counts) > len(self.page_words):
             return None
         return KeptPage(self.page_words, first, counts)
@@ -352,20 +370,21 @@ class CodeKeeper:
         return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & _OTHERS
 
 
-def contents_of(code: CodeCache, version: bytes) -> bytes:
+def contents_of(code: CodeCache, version: bytes) -> bytearray:
     """The bytes of a file, which is what was kept before and what has come to that."""
     kept = code.kept
     marks_before = 0 if kept is None else len(kept.marks)
     mark_ends = [marks_before + end for end in code.mark_ends] if marks_before else code.mark_ends
-    pages, page_words, digests = _pages_of(code)
-    straddlers: dict[tuple[int, bytes, bytes], int] = {}
+    held, of_frames = _contents_of_frames(code)
+    pages, page_words = _pages_of(code, of_frames)
+    straddlers: dict[tuple[int, int, int], int] = {}
     if kept is not None:
-        for digest, known in kept.straddlers.items():
-            straddlers |= {(pc, digest, second): entry for (pc, second), entry in known.items()}
+        for known in kept.straddlers.values():
+            straddlers |= {(pc, first, second): entry for pc, first, second, entry in known}
     for (pc, first, second), entry in code.straddlers.items():
-        if first in digests and second in digests:
-            straddlers[pc, digests[first], digests[second]] = entry
-    body = b"".join(
+        if first in of_frames and second in of_frames:
+            straddlers[pc, of_frames[first], of_frames[second]] = entry
+    body = bytearray().join(
         (
             *(b"" if kept is None else kept.exits, pack_array("Q", code.exit_words)),
             *(b"" if kept is None else kept.block_words, pack_array("Q", code.block_words)),
@@ -390,47 +409,66 @@ def contents_of(code: CodeCache, version: bytes) -> bytes:
             marks_before + len(code.marks),
             len(code.links),
         ),
-        *(len(pages), len(page_words), len(straddlers)),
+        *(len(pages), len(page_words), len(straddlers), len(held)),
     )
-    header = _HEADER.pack(_MAGIC, version, *numbers, 0)[:-_HALF_WORD]
-    return header + _CHECKSUM.pack(_checksum(header, body)) + body
+    header = _HEADER.pack(_MAGIC, version, *numbers, 0)[: -_CHECKSUM.size]
+    return bytearray().join((header, _CHECKSUM.pack(_checksum(header, body)), body, *held))
 
 
-def _checksum(header: bytes | memoryview, body: bytes | memoryview) -> int:
-    return zlib.crc32(body, zlib.crc32(header))
+def _checksum(header: bytes | memoryview, body: bytearray | memoryview) -> int:
+    return checksum_of(body, bytes(header))
 
 
-def _pages_of(code: CodeCache) -> tuple[list[bytes], list[int], dict[int, bytes]]:
-    """The records of all pages of files, their words, and the digests of those that this run has by frame."""
-    digests = {frame: code.digest(page) for frame, page in code.pages.items() if page.is_kept}
+def _contents_of_frames(code: CodeCache) -> tuple[list[bytes], dict[int, int]]:
+    """All contents of pages of files, those that were kept before first, and the number of its own for each
+    frame that this run has.
+    """
+    kept = code.kept
+    held: list[bytes] = []
+    if kept is not None:
+        starts = range(0, kept.content_count << _PAGE_SHIFT, _PAGE_BYTES)
+        held += [bytes(kept.contents[start : start + _PAGE_BYTES]) for start in starts]
+    numbers = {data: number for number, data in enumerate(held)}
+    of_frames: dict[int, int] = {}
+    for frame, page in code.pages.items():
+        if page.is_kept:
+            of_frames[frame] = number = numbers.setdefault(page.data, len(held))
+            if number == len(held):
+                held.append(page.data)
+    return held, of_frames
+
+
+def _pages_of(code: CodeCache, of_frames: dict[int, int]) -> tuple[list[bytes], list[int]]:
+    """The records of all pages of files, and their words."""
     words: list[int] = []
-    records: dict[bytes, bytes] = {}
+    records: dict[tuple[int, int], bytes] = {}
 
-    def add(key: bytes, kinds: Sequence[dict[int, int]]) -> None:
+    def add(number: int, content: int, kinds: Sequence[dict[int, int]]) -> None:
         first = len(words)
         for pairs in kinds:
             order = sorted(pairs)
             words.extend(order)
             words.extend(map(pairs.__getitem__, order))
-        records[key] = key + _PAGE.pack(b"", 0, first, *map(len, kinds))[_KEY_BYTES:]
+        records[number, content] = _PAGE.pack(number, content, first, *map(len, kinds))
 
-    for frame, digest in digests.items():
+    for frame, content in of_frames.items():
         page = code.pages[frame]
         if page.is_unfolded or not page.folded:
             for number, kinds in _by_number(page).items():
                 kinds[_LEADS] = _leads_to(kinds[_ENTRIES], code.links)
-                add(digest + pack_u64(number), kinds)
+                add(number, content, kinds)
     kept = code.kept
     if kept is not None:
         new_links = _new_links(code, len(kept.link_targets))
-        for key in kept.pages:
-            found = kept.page(key[:_DIGEST_BYTES], int.from_bytes(key[_DIGEST_BYTES:], "little"))
-            if key in records or found is None:
+        for record in kept.records:
+            number, content = record[:2]
+            found = kept.page(record)
+            if (number, content) in records or found is None:
                 continue
-            leads = _leads_to(found.entries(), new_links.get(key[_DIGEST_BYTES:], {}))
+            leads = _leads_to(found.entries(), new_links.get(number, {}))
             kinds = [{**found.leads(), **leads}, found.stanzas(), found.pads(), found.entries()]
-            add(key, [*kinds, found.second_stanzas(), found.third_stanzas(), found.dead()])
-    return list(records.values()), words, digests
+            add(number, content, [*kinds, found.second_stanzas(), found.third_stanzas(), found.dead()])
+    return list(records.values()), words
 
 
 def _by_number(page: PageCode) -> dict[int, list[dict[int, int]]]:
@@ -459,10 +497,10 @@ def _leads_to(entries: dict[int, int], links: dict[int, int]) -> dict[int, int]:
     }
 
 
-def _new_links(code: CodeCache, known: int) -> dict[bytes, dict[int, int]]:
+def _new_links(code: CodeCache, known: int) -> dict[int, dict[int, int]]:
     """The numbers of links from `known` on by the pages and addresses that they lead to."""
-    found: dict[bytes, dict[int, int]] = {}
+    found: dict[int, dict[int, int]] = {}
     for target, link in code.links.items():
         if link >= known:
-            found.setdefault(pack_u64(target >> _PAGE_SHIFT), {})[target] = link
+            found.setdefault(target >> _PAGE_SHIFT, {})[target] = link
     return found

@@ -12,7 +12,7 @@ class PageCode:
     """What is translated of one frame, whoever maps it. By the guest's address: where code begins
     (`entries`), where the tables of jumps lead to it (`stanzas`, `second_stanzas`, `third_stanzas`) and that
     of returns (`pads`), and whether flags are dead there. `is_kept` is set if the page is a file's, so that
-    other runs will have it too; `digest` is what it's known by then, empty if nobody has asked yet.
+    other runs will have it too.
 
     `folded` has what was kept of it, by the number of the page that the guest has there. That isn't among the
     rest until it's unfolded, which has to be done before the page is translated from.
@@ -21,7 +21,6 @@ class PageCode:
     __slots__ = (
         "data",
         "dead",
-        "digest",
         "entries",
         "folded",
         "frame",
@@ -36,7 +35,6 @@ class PageCode:
     def __init__(self, frame: int, data: bytes) -> None:
         self.frame = frame
         self.data = data
-        self.digest = b""
         self.is_kept = False
         self.is_unfolded = False
         self.folded: dict[int, KeptPage] = {}

@@ -269,9 +269,9 @@ class Space:
         if number not in frames or number + 1 not in frames:
             return
         first, second = frames[number], frames[number + 1]
-        for pc, entry in cache.kept_straddlers(cache.pages[first], cache.pages[second]).items():
+        for pc, entry in cache.kept_straddlers(number, cache.pages[first], cache.pages[second]).items():
             link = cache.links.get(pc)
-            if link is not None and pc >> PAGE_SHIFT == number:
+            if link is not None:
                 cache.add_straddler((pc, first, second), entry)
                 self.stub.links[link] = entry
                 for each in (number, number + 1):
