@@ -242,7 +242,7 @@ def test_whatever_it_says_nothing_fails_for_it() -> None:
     cache.close()
     chance = random.Random(4)
     accepted = 0
-    filler = TableFiller(0, 0)
+    filler = TableFiller(0, layout.RETURN_BITS)
     tables = ctypes.create_string_buffer(layout.ORDERS_BYTES)
     for _ in range(400):
         broken = bytearray(data)

@@ -6,6 +6,7 @@ import mmap
 import os
 from bisect import bisect_right
 
+from procession.hardware.engines.native.host_processor import extracts_bits_slowly
 from procession.hardware.translation import layout
 from procession.hardware.translation.assembler import signed_32
 from procession.hardware.translation.kept_code import FIRST_CODE, KeptCode, KeptPage
@@ -76,7 +77,8 @@ class CodeCache:
     """`position` is where the next code goes, `cold_position` what is rarely executed, until `cold_end`.
     `generation` grows when code is dropped, or isn't that of a page any more; `was_cleared` says that all of
     it has been dropped once. `places` are those that have faulted lately, by the host's rip; `return_pushes`
-    are where the runtime writes to the guest's stack.
+    are where the runtime writes to the guest's stack, `return_bits` say which place a return has
+    in the table.
 
     `exits` and `blocks` are made when somebody asks for them. What they're made of, as it's kept, is in
     `exit_words` and, by block, in `starts`, `block_words`, `block_registers` and `mark_ends`, where its
@@ -109,6 +111,7 @@ class CodeCache:
         "pages",
         "places",
         "position",
+        "return_bits",
         "return_pushes",
         "starts",
         "straddlers",
@@ -128,7 +131,8 @@ class CodeCache:
             raise
         self.view = memoryview(self.memory)
         self.descriptor = descriptor
-        runtime = assemble_runtime()
+        self.return_bits = layout.FEWER_RETURN_BITS if extracts_bits_slowly() else layout.RETURN_BITS
+        runtime = assemble_runtime(self.return_bits)
         code = runtime.finish()
         assert len(code) <= FIRST_CODE
         self.view[: len(code)] = code

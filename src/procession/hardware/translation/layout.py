@@ -85,13 +85,18 @@ MAXIMUM_COMMANDS = 256
 FIRST_TABLE = ORDERS + 0x10000
 SECOND_TABLE = FIRST_TABLE + (8 << 16)
 THIRD_TABLE = SECOND_TABLE + (8 << 16)
-RETURN_TABLE = THIRD_TABLE + (8 << 16)
-"""Where returns lead, by the address to return to."""
-RETURN_SHIFT = 3
-"""Returns to addresses that are equal but for so many low bits have the same place."""
-LINKS = RETURN_TABLE + (8 << 16)
+LINKS = THIRD_TABLE + (8 << 16)
 MAXIMUM_LINKS = 1 << 18
-ORDERS_BYTES = LINKS + 8 * MAXIMUM_LINKS - ORDERS
+RETURN_TABLE = LINKS + 8 * MAXIMUM_LINKS
+"""Where returns lead, by the address to return to; 0 for those that nobody has led anywhere yet."""
+RETURN_PLACES = 1 << 20
+RETURN_BITS = 1 << 45 | 0x7_FFFF << 2
+"""The bits of an address that say which place it has: one that tells libraries from programs, and low ones,
+but not the lowest, as calls take five bytes mostly.
+"""
+FEWER_RETURN_BITS = 0xFFFF << 3
+"""Those that do where a processor takes long to gather the others."""
+ORDERS_BYTES = RETURN_TABLE + 8 * RETURN_PLACES - ORDERS
 CONTEXT_END = CONTEXT + CONTEXT_BYTES + ORDERS_BYTES
 
 # Why a stub has come back; from FIRST_EXIT on, which place of the code it left.
@@ -101,3 +106,10 @@ FIRST_EXIT = 16
 VIEWS = (HIGH_VIEW, LOW_VIEW)
 RESERVED = ((HIGH_VIEW, CONTEXT_END), (LOW_VIEW, LOW_VIEW + CACHE_BYTES))
 """Where no guest's page can be."""
+
+
+def return_place(pc: int, bits: int) -> int:
+    """Which place a return to `pc` has, by RETURN_BITS or FEWER_RETURN_BITS."""
+    if bits == RETURN_BITS:
+        return pc >> 2 & 0x7_FFFF | (pc >> 45 & 1) << 19
+    return pc >> 3 & 0xFFFF

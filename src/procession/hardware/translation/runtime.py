@@ -24,6 +24,7 @@ from procession.hardware.translation.assembler import (
     signed_32,
     store,
     store_constant,
+    unsigned_64,
 )
 
 _PWRITE64, _SCHED_YIELD, _FUTEX = 18, 24, 202
@@ -41,9 +42,10 @@ _LEGACY_WORDS, _SOFTWARE_BYTES, _REST_WORDS = 58, 48, 40
 """What of an XSAVE area the processor writes: 464 bytes, then 48 left to software, then all of the rest."""
 
 
-def assemble_runtime() -> Assembler:
-    """The code, with the labels `call`, `leave`, `return`, `return_push`, `returned`, `missed`,
-    `second_probe`, `third_probe`, `enter`, `answer` and `on_signal`.
+def assemble_runtime(return_bits: int) -> Assembler:
+    """The code, as long whichever `return_bits` say which place a return has; with the labels `call`,
+    `leave`, `return`, `return_push`, `returned`, `returned_uncounted`, `missed`, `second_probe`,
+    `third_probe`, `enter`, `answer` and `on_signal`.
     """
     code = Assembler()
     _call(code)
@@ -51,12 +53,12 @@ def assemble_runtime() -> Assembler:
     _wait(code)
     _enter(code)
     _on_signal(code)
-    _return(code)
+    _return(code, return_bits)
     _probes(code)
     return code
 
 
-def _return(code: Assembler) -> None:
+def _return(code: Assembler, bits: int) -> None:
     """The guest returns to rcx, which was popped; SAVED_RCX has what it was. That counts as a transfer. The
     host's processor returns too, to where it expects: what it takes from the guest's stack is pushed right
     before, and the code there puts back what was in that place, and looks whether it's meant. Between the two
@@ -68,19 +70,25 @@ def _return(code: Assembler) -> None:
     code.put("e3 00")  # jrcxz, to where it's spent
     over = len(code.code)
     code.put(fetch(RCX, layout.TARGET))
-    code.put("c4 e3 fb f0 c9", b"%c" % layout.RETURN_SHIFT)  # rorx rcx, rcx, ...
-    code.put("0f b7 c9")  # movzx ecx, cx
+    # Without a change to the flags.
+    if bits == layout.FEWER_RETURN_BITS:
+        code.put("c4 e3 fb f0 c9 03", "0f b7 c9")  # rorx rcx, rcx, 3; movzx ecx, cx
+    else:
+        code.extract_bits_of_rcx("return_bits")
     code.label("return_push")
     code.put("65 ff 34 cd", signed_32(layout.RETURN_TABLE))  # push gs:[table + rcx * 8]
     code.put(fetch(RCX, layout.TARGET), "c3")  # ...; ret
     code.code[over - 1] = len(code.code) - over
     code.put(fetch(RCX, layout.SAVED_RCX), store_constant(layout.EXIT, layout.SPENT))
     code.jump("leave")
+    code.label("return_bits")
+    code.put(unsigned_64(bits))
     code.label("returned")
-    code.put(fetch(RCX, layout.TARGET), "48 89 4c 24 f8")  # ...; mov [rsp - 8], rcx
     # It's counted where it comes.
     code.put(fetch(RCX, layout.TRANSFERS), "48 8d 49 01", store(RCX, layout.TRANSFERS))  # lea rcx, [rcx + 1]
-    code.put(fetch(RCX, layout.TARGET), "0f b7 c9")  # ...; movzx ecx, cx
+    code.label("returned_uncounted")
+    code.put(fetch(RCX, layout.TARGET), "48 89 4c 24 f8")  # ...; mov [rsp - 8], rcx
+    code.put("0f b7 c9")  # movzx ecx, cx
     code.put("65 ff 24 cd", signed_32(layout.FIRST_TABLE))  # jmp gs:[table + rcx * 8]
 
 

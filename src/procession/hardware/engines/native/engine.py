@@ -15,6 +15,7 @@ from procession.hardware.engines.native.guest_memory import GuestMemory, Inacces
 from procession.hardware.engines.native.machine_code import StubUnavailable
 from procession.hardware.engines.native.place import find_place
 from procession.hardware.engines.native.processor_model import Attendant
+from procession.hardware.engines.native.returns import return_to_nobody, return_without
 from procession.hardware.engines.native.single_step import (
     ATTENDED_UNITS,
     COUNTER_WRITTEN,
@@ -24,7 +25,7 @@ from procession.hardware.engines.native.single_step import (
 )
 from procession.hardware.engines.native.space import Absent, CodeStore, Space
 from procession.hardware.engines.native.stub import MAXIMUM_STUBS, PLACE, Processor, StubError
-from procession.hardware.engines.native.window import CODE_WRITTEN, DENIED, MAPPED, is_reserved
+from procession.hardware.engines.native.window import CODE_WRITTEN, DENIED, is_reserved
 from procession.hardware.extended_state import INITIAL_STATE, canonical
 from procession.hardware.physical_memory import PhysicalMemory
 from procession.hardware.processor_level import V3
@@ -187,7 +188,7 @@ class NativeEngine:
                     continue
                 resume = self._left(space, exits[number] or cache.exit_at(number))
             elif why == layout.MISSED:
-                resume = self._missed(space)
+                resume = self.missed(space)
             elif why == layout.FAULTED:
                 resume = self._faulted(space)
             elif why == layout.SPENT:
@@ -219,7 +220,7 @@ class NativeEngine:
             self.attend()
         return 0
 
-    def _missed(self, space: Space) -> int:
+    def missed(self, space: Space) -> int:
         """An indirect jump isn't in the tables."""
         pc = self.words[_TARGET]
         self.general[RIP] = pc
@@ -269,7 +270,9 @@ class NativeEngine:
         rip = words[_FAULT_RIP]
         place = cache.places.get(rip) or find_place(cache, rip)
         if place is None and rip in cache.return_pushes:
-            return self._return_without(space)
+            return return_without(self, space)
+        if place is None and not rip:
+            return return_to_nobody(self, space)
         if place is None:
             self.stub_failed("the stub failed outside of the guest's code")
             return 0
@@ -312,19 +315,6 @@ class NativeEngine:
             write_code(self, space, address)
             return 0
         return place.start if has_all else self._go_on_at(place)
-
-    def _return_without(self, space: Space) -> int:
-        """A return couldn't have the host's processor return, which takes a write to the guest's stack; where
-        to go on. rsp is as it's going to be.
-        """
-        general, words = self.general, self.words
-        address = words[_FAULT_ADDRESS]
-        if words[_FAULT_VECTOR] == _PAGE_FAULT and space.window.fill(address, is_write=True) == MAPPED:
-            return words[_FAULT_RIP]
-        general[RCX] = words[_SAVED_RCX]
-        # It's counted already.
-        self.transfers[0] += 1
-        return self._missed(space)
 
     def restore(self, place: Place) -> None:
         """Put registers back that a translation had borrowed."""

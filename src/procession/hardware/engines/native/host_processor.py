@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
+from functools import cache
+from itertools import islice
 
 _NEEDED_FLAGS = (
     *("abm", "aes", "avx", "avx2", "bmi1", "bmi2", "erms", "f16c", "fma", "movbe", "pclmulqdq", "popcnt"),
     *("ssse3", "sse4_1", "sse4_2", "fsgsbase", "xsave"),
 )
 """What a program is told of that not all processors have, and what stubs use themselves."""
+
+_SLOW_MAKERS, _SLOW_FAMILIES = ("AuthenticAMD", "HygonGenuine"), ("21", "23", "24")
+"""Those whose pext is a loop in microcode: Excavator, Zen, Zen 2."""
+_FIRST_LINES = 8
 
 
 def what_host_lacks() -> str | None:
@@ -24,3 +30,15 @@ def what_host_lacks() -> str | None:
     if missing:
         return f"the host's processor has no {', '.join(missing)}"
     return None
+
+
+@cache
+def extracts_bits_slowly() -> bool:
+    """Whether the host's processor takes dozens of cycles for `pext`."""
+    try:
+        with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
+            told = [line.partition(":") for line in islice(file, _FIRST_LINES)]
+    except OSError:
+        return True
+    values = {name.strip(): value.strip() for name, _, value in told}
+    return values.get("vendor_id") in _SLOW_MAKERS and values.get("cpu family") in _SLOW_FAMILIES

@@ -10,12 +10,11 @@ from procession.hardware.engines.native.stub import Processor, Stub
 from procession.hardware.engines.native.table_filler import TableFiller
 from procession.hardware.engines.native.window import Window
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, PhysicalMemory
-from procession.hardware.translation import layout
 from procession.hardware.translation.code_cache import CodeCache
 from procession.hardware.translation.decode import LONGEST_INSTRUCTION, decode
 from procession.hardware.translation.emitter import view_of
 from procession.hardware.translation.kept_code import CodeKeeper, KeptPage
-from procession.hardware.translation.layout import HIGH_VIEW
+from procession.hardware.translation.layout import HIGH_VIEW, return_place
 from procession.hardware.translation.opcodes import TRUNCATED
 from procession.hardware.translation.page_code import PageCode
 from procession.hardware.translation.translator import Translator
@@ -25,7 +24,7 @@ _TABLE_MASK: Final = _TABLE_ENTRIES - 1
 _OTHERWISE: Final = ("second_probe", "third_probe", "missed", "returned")
 """Where the code goes on that finds nothing at its place in each table."""
 _RETURNS: Final = 3
-"""Which of them is that of returns."""
+"""Which of them is that of returns. It has 0 where nobody has returned yet."""
 _MANY_PAGES: Final = 64
 """To empty all tables takes less than to empty the places of so many pages."""
 _PRESENT_AND_CODE: Final = pte.PRESENT | pte.NO_EXECUTE
@@ -68,7 +67,7 @@ class CodeStore:
         self.cache = CodeCache(None if keeper is None else keeper.load())
         self.translator = Translator(self.cache)
         self.empty = [HIGH_VIEW + self.cache.labels[label] for label in _OTHERWISE]
-        self.filler = TableFiller(self.empty[0], self.empty[_RETURNS])
+        self.filler = TableFiller(self.empty[0], self.cache.return_bits)
         self.code_frames: set[int] = set()
         self.spaces: dict[int, Space] = {}
         self.idle: list[Space] = []
@@ -137,6 +136,7 @@ class Space:
         "last_used",
         "led",
         "resolved_links",
+        "return_bits",
         "root",
         "saved_area",
         "saved_image",
@@ -166,10 +166,11 @@ class Space:
         self.saved_area = self.saved_image = b""
         self.turn = 1
         self.empty = store.empty
+        self.return_bits = store.cache.return_bits
         self._empty_tables()
 
     def _empty_tables(self) -> None:
-        self.stub.fill_tables(self.empty)
+        self.stub.fill_tables(self.empty[:_RETURNS])
         stubs = self.store.cache.link_stubs
         self.stub.links[: len(stubs)] = memoryview(pack_array("Q", stubs)).cast("Q")
 
@@ -327,12 +328,16 @@ class Space:
 
     def _lead_back(self, pc: int, pad: int) -> bool:
         """Let returns to `pc` come to `pad`, if no other address has its place; whether that's new."""
-        table, place = self.stub.tables[_RETURNS], pc >> layout.RETURN_SHIFT & _TABLE_MASK
-        if table[place] != self.empty[_RETURNS]:
+        table, place = self.stub.tables[_RETURNS], return_place(pc, self.return_bits)
+        if table[place] not in (0, self.empty[_RETURNS]):
             return False
         table[place] = pad
         self.landings.setdefault(pc >> PAGE_SHIFT, set()).add(_RETURNS * _TABLE_ENTRIES + place)
         return True
+
+    def note_return(self, pc: int) -> None:
+        """Let returns to `pc` look among indirect jumps, until there's a place behind a call for them."""
+        self.stub.tables[_RETURNS][return_place(pc, self.return_bits)] = self.empty[_RETURNS]
 
     def _settle(self, page: PageCode) -> None:
         """Let links and returns lead to what was translated, of `page`, and its own links to what there is.
@@ -509,8 +514,8 @@ class Space:
             self._lead_away_from(kept)
         tables, empty = self.stub.tables, self.empty
         for landing in self.landings.pop(number, ()):
-            table = landing // _TABLE_ENTRIES
-            tables[table][landing & _TABLE_MASK] = empty[table]
+            table = min(landing // _TABLE_ENTRIES, _RETURNS)
+            tables[table][landing - table * _TABLE_ENTRIES] = empty[table]
 
     def _lead_away_from(self, kept: KeptPage) -> None:
         """Let nothing lead to what was kept of a page any more."""
@@ -518,14 +523,14 @@ class Space:
         for link in kept.leads():
             if link < len(stubs):
                 links[link] = stubs[link]
-        for number, shift, pairs in (
-            (0, 0, kept.stanzas()),
-            (_RETURNS, layout.RETURN_SHIFT, kept.pads()),
-        ):
-            table, empty = self.stub.tables[number], self.empty[number]
-            for pc, address in pairs.items():
-                if table[pc >> shift & _TABLE_MASK] == address:
-                    table[pc >> shift & _TABLE_MASK] = empty
+        table, returns = self.stub.tables[0], self.stub.tables[_RETURNS]
+        for pc, stanza in kept.stanzas().items():
+            if table[pc & _TABLE_MASK] == stanza:
+                table[pc & _TABLE_MASK] = self.empty[0]
+        for pc, pad in kept.pads().items():
+            place = return_place(pc, self.return_bits)
+            if returns[place] == pad:
+                returns[place] = self.empty[_RETURNS]
 
     def forget_frame(self, frame: int) -> None:
         """The code of `frame` is dropped."""

@@ -63,7 +63,6 @@ _NAP_MS = 1
 _SHORT_WORK_TICKS = _LOOKING_TICKS << _STUB_SHIFT
 """If it works longer than that between an answer and a request, the stub may sleep."""
 _WAIT_MS = 50
-_MADV_POPULATE_WRITE = int(Advice.MADV_POPULATE_WRITE)
 _STUCK_AFTER_MS = 30_000
 """No slice takes so long: a stub that doesn't answer has done away with its counter."""
 
@@ -319,12 +318,12 @@ class Stub:
         self.orders = orders = processor.orders(start)
         self.orders_words = orders.cast("Q")
 
-        def table(offset: int, entries: int) -> memoryview:
+        def table(offset: int, entries: int = 1 << 16) -> memoryview:
             offset -= layout.ORDERS
             return orders[offset : offset + 8 * entries].cast("Q")
 
-        places = layout.FIRST_TABLE, layout.SECOND_TABLE, layout.THIRD_TABLE, layout.RETURN_TABLE
-        self.tables = [table(offset, 1 << 16) for offset in places]
+        self.tables = [table(layout.FIRST_TABLE + (number << 19)) for number in range(3)]
+        self.tables.append(table(layout.RETURN_TABLE, layout.RETURN_PLACES))
         self.links = table(layout.LINKS, layout.MAXIMUM_LINKS)
         self.command_count = 0
         sleeps = layout.ASLEEP + 4 * slot
@@ -337,9 +336,7 @@ class Stub:
         words[_VALUE] = words[_WAITING] = 1
         words[_TURN] = layout.ITS_TURN
         mailbox = processor.mailbox
-        request = (mailbox[_NUMBER] + 1) & 0xFFFF_FFFF
-        mailbox[_NUMBER] = request
-        words[0] = request
+        words[0] = mailbox[_NUMBER] = (mailbox[_NUMBER] + 1) & 0xFFFF_FFFF
         try:
             self.pid, self.memory_descriptor, calls = _spawn(processor, cache, memory_descriptor, start)
         except StubUnavailable:
@@ -376,16 +373,18 @@ class Stub:
         processor.prompt = self if processor.looking and processor.patience == 1 else None
 
     def fill_tables(self, values: Sequence[int]) -> None:
-        """Let each table but that of links have one of `values` everywhere."""
-        start = self.processor.orders_offset(self.slot) + layout.FIRST_TABLE - layout.ORDERS
+        """Let each table of indirect jumps have one of `values` everywhere, and that of returns nothing."""
+        start = self.processor.orders_offset(self.slot) - layout.ORDERS
+        advise, filled = self.processor.memory.madvise, layout.LINKS - layout.FIRST_TABLE
+        advise(mmap.MADV_REMOVE, start + layout.RETURN_TABLE, 8 * layout.RETURN_PLACES)
         with suppress(OSError):
             # The host's memory at once, where it can do that (Linux 5.14), costs less than page by page.
-            self.processor.memory.madvise(_MADV_POPULATE_WRITE, start, layout.LINKS - layout.FIRST_TABLE)
-        for table, value in zip(self.tables, values, strict=True):
-            table[0], filled = value, 1
-            while filled < len(table):
-                table[filled : 2 * filled] = table[:filled]
-                filled *= 2
+            advise(int(Advice.MADV_POPULATE_WRITE), start + layout.FIRST_TABLE, filled)
+        for table, value in zip(self.tables, values, strict=False):
+            table[0], count = value, 1
+            while count < len(table):
+                table[count : 2 * count] = table[:count]
+                count *= 2
 
     def map(self, address: int, length: int, protection: int, offset: int) -> None:
         """Have the stub map the machine's memory at `offset`, before it goes on."""

@@ -15,9 +15,10 @@ from procession.hardware.translation.assembler import CARRY, RDX, ZERO, Assemble
 from procession.hardware.translation.kept_code import KeptPage
 
 _MAILBOX_BYTES = 128
-_FROM, _LEADS, _STANZAS, _PADS, _LINK_TABLE, _FIRST_TABLE, _RETURN_TABLE, _EMPTY, _NO_RETURN = range(9)
+_FROM, _LEADS, _STANZAS, _PADS, _LINK_TABLE, _FIRST_TABLE, _RETURN_TABLE, _EMPTY, _RETURN_BITS = range(9)
 """The words of the mailbox: where a page's words are, how many each kind has, in their order there, where the
-stub's tables are, and what the first table and that of returns have where they lead nowhere.
+stub's tables are, what the first table has where it leads nowhere, and the bits of an address that say which
+place it has in that of returns.
 """
 _LINK_MASK: Final = layout.MAXIMUM_LINKS - 1
 
@@ -27,14 +28,15 @@ class TableFiller:
 
     __slots__ = ("base", "call", "code", "mailbox", "words")
 
-    def __init__(self, empty: int, no_return: int) -> None:
-        """`empty` and `no_return` are what the first table and that of returns have where they lead nowhere.
+    def __init__(self, empty: int, return_bits: int) -> None:
+        """`empty` is what the first table has where it leads nowhere, `return_bits` say which place a return
+        has in its table.
 
         Raises StubUnavailable.
         """
         self.code, self.mailbox = map_code(_assemble(), _MAILBOX_BYTES)
         self.call = ctypes.PYFUNCTYPE(ctypes.c_int)(address_of(self.code) + _MAILBOX_BYTES)
-        self.mailbox[_EMPTY], self.mailbox[_NO_RETURN] = empty, no_return
+        self.mailbox[_EMPTY], self.mailbox[_RETURN_BITS] = empty, return_bits
         self.base = 0
         self.words: memoryview[int] | None = None
 
@@ -85,11 +87,10 @@ def _assemble() -> Assembler:
     code.label("taken")
     code.put("41 ff c3")  # inc r11d
     end(_STANZAS)
-    code.put(b"\x4c\x8b\x52%c" % (8 * _NO_RETURN))  # mov r10, [rdx + ...]
+    code.put(b"\x4c\x8b\x52%c" % (8 * _RETURN_BITS))  # mov r10, [rdx + ...]
     begin(_PADS, _RETURN_TABLE)
-    code.put("48 8b 04 ce")  # mov rax, [rsi + rcx * 8]
-    code.put(b"\x48\xc1\xe8%c" % layout.RETURN_SHIFT, "0f b7 c0")  # shr rax, ...; movzx eax, ax
-    code.put("4d 8b 0c c8", "4c 39 14 c7")  # mov r9, [r8 + rcx * 8]; cmp [rdi + rax * 8], r10
+    code.put("48 8b 04 ce", "c4 c2 fa f5 c2")  # mov rax, [rsi + rcx * 8]; pext rax, rax, r10
+    code.put("4d 8b 0c c8", "48 83 3c c7 00")  # mov r9, [r8 + rcx * 8]; cmp qword [rdi + rax * 8], 0
     code.branch(ZERO ^ 1, f"next {_PADS}")
     code.put("4c 89 0c c7")  # mov [rdi + rax * 8], r9
     end(_PADS)
