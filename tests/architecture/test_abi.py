@@ -305,6 +305,7 @@ UNCOMPARED = {
         (
             *("BpfInsn.registers", "BpfInsn.registers in bytes", "BpfInsn.registers's sign"),
             *("TcpInfo.tcpi_scales", "TcpInfo.tcpi_scales in bytes", "TcpInfo.tcpi_scales's sign"),
+            *("TcpInfo.tcpi_rates", "TcpInfo.tcpi_rates in bytes", "TcpInfo.tcpi_rates's sign"),
             *(f"BpfProgInfo.gpl_compatible{what}" for what in ("", " in bytes", "'s sign")),
         ),
         "a bit field in C, which has no address",

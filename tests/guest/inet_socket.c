@@ -207,6 +207,45 @@ static int state_of(int fd)
 	return info.tcpi_state;
 }
 
+/* What congestion control and timers begin with is told before there is a connection. */
+TEST(what_a_stream_begins_with)
+{
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+	socklen_t length = sizeof(address), room;
+	int listener = new_socket(AF_INET, SOCK_STREAM), fd = new_socket(AF_INET, SOCK_STREAM), connection;
+	struct tcp_info info;
+	char bytes[8];
+
+	room = sizeof(info);
+	CHECK_OK(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &room));
+	CHECK_EQ(info.tcpi_state, TCP_CLOSE);
+	CHECK_EQ(info.tcpi_rto, 1000000);
+	CHECK_EQ(info.tcpi_rttvar, 250000);
+	CHECK_EQ(info.tcpi_snd_mss, 536);
+	CHECK_EQ(info.tcpi_snd_ssthresh, 0x7fffffff);
+	CHECK_EQ(info.tcpi_snd_cwnd, 10);
+	CHECK_EQ(info.tcpi_options, 0);
+	MUST(bind(listener, (void *)&address, sizeof(address)));
+	MUST(listen(listener, 3));
+	MUST(getsockname(listener, (void *)&address, &length));
+	room = sizeof(info);
+	CHECK_OK(getsockopt(listener, IPPROTO_TCP, TCP_INFO, &info, &room));
+	CHECK_EQ(info.tcpi_snd_cwnd, 10);
+	CHECK_EQ(info.tcpi_snd_ssthresh, 0);
+	CHECK_EQ(info.tcpi_rto, 0);
+	CHECK_EQ(info.tcpi_sacked, 3);
+	MUST(connect(fd, (void *)&address, sizeof(address)));
+	connection = (int)MUST(accept(listener, NULL, NULL));
+	MUST(write(fd, "hello", 5));
+	CHECK_EQ(read(connection, bytes, sizeof(bytes)), 5);
+	room = sizeof(info);
+	CHECK_OK(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &room));
+	CHECK_EQ(info.tcpi_options & TCPI_OPT_WSCALE, TCPI_OPT_WSCALE);
+	CHECK(info.tcpi_snd_wscale == info.tcpi_rcv_wscale && info.tcpi_snd_wscale > 0);
+	CHECK_EQ(info.tcpi_snd_ssthresh, 0x7fffffff);
+	CHECK(info.tcpi_rto >= 200000);
+}
+
 TEST(kinds_of_socket)
 {
 	int ends[2], fd;

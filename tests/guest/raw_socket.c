@@ -310,6 +310,9 @@ TEST(of_ipv6)
 	CHECK_EQ(memcmp(got, &sent, 12), 0);
 	sum = checksum(addresses, 32, &sent, 12);
 	MUST(setsockopt(fd, SOL_IPV6, IPV6_CHECKSUM, &place, sizeof(place)));
+	/* Of most options of IPv6 a null pointer is 0. */
+	CHECK_ERRNO(setsockopt(fd, SOL_IPV6, IPV6_CHECKSUM, NULL, sizeof(place)), EFAULT);
+	CHECK_ERRNO(setsockopt(fd, SOL_IPV6, IPV6_HDRINCL, NULL, sizeof(place)), EFAULT);
 	CHECK_EQ(sendto(fd, &sent, 12, 0, (void *)&target, sizeof(target)), 12);
 	CHECK_EQ(next(hearer), 4);
 	CHECK_EQ(next(fd), 12);

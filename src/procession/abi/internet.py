@@ -245,7 +245,7 @@ class TcpInfoOption(IntFlag):
 
 class TcpInfo(Structure):
     """struct tcp_info; of its two bytes of bit fields, the first are the windows' scales: 4 bits of what is
-    sent, and then of what is received."""
+    sent, and then of what is received. The second says whether the program was what limited the rate."""
 
     tcpi_state: U8 = 0
     tcpi_ca_state: U8 = 0
@@ -254,6 +254,7 @@ class TcpInfo(Structure):
     tcpi_backoff: U8 = 0
     tcpi_options: U8 = 0
     tcpi_scales: U8 = 0
+    tcpi_rates: U8 = 0
     tcpi_rto: U32 = 0
     tcpi_ato: U32 = 0
     tcpi_snd_mss: U32 = 0

@@ -56,7 +56,7 @@ _TIMEVAL = Words("<qq")
 _LARGEST_INT = 0x7FFFFFFF
 _LARGEST_PRIORITY_OF_ALL = 6
 _NAME_LENGTH = 16
-_NO_RATE = 0xFFFFFFFF_FFFFFFFF
+NO_RATE = 0xFFFFFFFF_FFFFFFFF
 
 _SO_DEBUG = int(SocketOption.SO_DEBUG)
 _SO_REUSEADDR = int(SocketOption.SO_REUSEADDR)
@@ -219,7 +219,7 @@ def set_socket_option(socket: Socket, name: int, value: bytes) -> None:
         socket.options[name] = number
     elif name == _SO_MAX_PACING_RATE:
         rate = int.from_bytes(value[:8], "little") if len(value) >= 8 else number & 0xFFFFFFFF
-        socket.options[name] = _NO_RATE if rate == 0xFFFFFFFF else rate
+        socket.options[name] = NO_RATE if rate == 0xFFFFFFFF else rate
     elif name == _SO_TXTIME:
         _set_transmit_time(socket, value)
     elif name in _IGNORED:
@@ -439,7 +439,7 @@ def get_socket_option(socket: Socket, name: int, length: int) -> bytes:
         raise EOPNOTSUPP("no flows here")
     if name == _SO_MAX_PACING_RATE:
         # In Linux, an unsigned long, as much of it as there is room for.
-        rate = options.get(name, _NO_RATE)
+        rate = options.get(name, NO_RATE)
         return pack_u64(rate) if length >= 8 else pack_int(min(rate, 0xFFFFFFFF))
     plain = _plain_value(socket, name)
     if plain is not None:

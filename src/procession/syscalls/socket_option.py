@@ -9,7 +9,7 @@ from procession.abi.bpf import SockFilter, SockFprog
 from procession.abi.errno import EFAULT, EINVAL, ENODATA
 from procession.abi.internet import Ipv6Option
 from procession.abi.packet import PacketOption
-from procession.abi.socket import SocketLevel, SocketOption
+from procession.abi.socket import SocketLevel, SocketOption, SocketType
 from procession.abi.structure import I32
 from procession.abi.word import pack_address, pack_u32
 from procession.kernel.pidfd import PidFile
@@ -47,6 +47,8 @@ _SO_ATTACH_REUSEPORT_CBPF = int(SocketOption.SO_ATTACH_REUSEPORT_CBPF)
 _SO_ATTACH_BPF = (int(SocketOption.SO_ATTACH_BPF), int(SocketOption.SO_ATTACH_REUSEPORT_EBPF))
 _SO_ATTACH_FILTER = _SO_GET_FILTER = int(SocketOption.SO_ATTACH_FILTER)
 _SO_BINDTODEVICE = int(SocketOption.SO_BINDTODEVICE)
+_SOCK_RAW = int(SocketType.SOCK_RAW)
+_OF_RAW_SOCKETS = (int(Ipv6Option.IPV6_CHECKSUM), int(Ipv6Option.IPV6_HDRINCL))
 _INT_SIZE = 4
 _LONGEST_VALUE = 1 << 16
 """More of a value than any option looks at."""
@@ -64,7 +66,8 @@ def setsockopt(
         file.socket.check_option(level, name, is_set=True)
     elif name != _SO_BINDTODEVICE and length < _INT_SIZE:
         raise EINVAL("an int is needed")
-    if level == _SOL_IPV6 and not value:
+    is_raw = file.socket.kind == _SOCK_RAW and name in _OF_RAW_SOCKETS
+    if level == _SOL_IPV6 and not value and not is_raw:
         # IPv6's options take that for 0. Linux: net/ipv6/ipv6_sockglue.c, do_ipv6_setsockopt.
         data = bytes(min(length, _LONGEST_VALUE))
     else:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EINVAL, ENOENT, ENOPROTOOPT, EOPNOTSUPP
 from procession.abi.internet import TcpInfo, TcpInfoOption, TcpOption
-from procession.abi.socket import SocketLevel
+from procession.abi.socket import SocketLevel, SocketOption, TcpState
 from procession.net.internet.option_rule import SWITCH, Rule, keep
 from procession.net.internet.packet import LONGEST_PACKET
 from procession.net.internet.tcp_fastopen import CLIENT, draw_key, split_keys
@@ -20,7 +20,7 @@ from procession.net.internet.tcp_repair import (
 )
 from procession.net.link.interface import LOOPBACK_MTU
 from procession.net.socket import CLOSED, LISTENING, MINIMUM_RECEIVE_BUFFER
-from procession.net.socket_options import pack_int, read_int
+from procession.net.socket_options import NO_RATE, pack_int, read_int
 from procession.net.sysctls import CUBIC
 
 if TYPE_CHECKING:
@@ -70,6 +70,16 @@ UNANSWERED_SEGMENT_BYTES = {4: UNCONNECTED_SEGMENT_BYTES - 12, 16: 1_220 - 12}
 room for time stamps. Linux: net/ipv6/tcp_ipv6.c, tcp_v6_connect."""
 CONGESTION_CONTROLS = (b"reno", b"cubic")
 """What tcp_available_congestion_control lists, by the number that is stored."""
+_FIRST_WINDOW_SEGMENTS, _NO_THRESHOLD = 10, 0x7FFF_FFFF
+"""Linux: include/net/tcp.h, TCP_INIT_CWND, TCP_INFINITE_SSTHRESH."""
+_FIRST_TIMEOUT_US, _LEAST_TIMEOUT_US = 1_000_000, 200_000
+_REORDERING, _LARGEST_SCALE = 3, 14
+"""net.ipv4.tcp_reordering, and how far a window is shifted at most."""
+_NOT_SEEN = 0xFFFF_FFFF
+_IS_LIMITED_BY_PROGRAM = 1
+"""tcpi_delivery_rate_app_limited, in its byte."""
+_MAX_PACING_RATE = int(SocketOption.SO_MAX_PACING_RATE)
+_FIN_WAIT2 = int(TcpState.TCP_FIN_WAIT2)
 _NAME_BYTES = 16
 _LONGEST_FIN_TIMEOUT_S = 120
 """The most that TCP_LINGER2 says."""
@@ -324,28 +334,49 @@ def told_segment_bytes(socket: TcpSocket) -> int:
 
 def _tcp_info(socket: TcpSocket) -> bytes:
     """What is known of a connection without loss or delay. Linux: net/ipv4/tcp.c, tcp_get_info."""
-    info = TcpInfo(tcpi_state=socket.state)
-    repair = socket.repair
+    info = TcpInfo(tcpi_state=socket.state, tcpi_snd_cwnd=_FIRST_WINDOW_SEGMENTS, tcpi_reordering=_REORDERING)
+    info.tcpi_pacing_rate, info.tcpi_max_pacing_rate = NO_RATE, socket.options.get(_MAX_PACING_RATE, NO_RATE)
     if socket.state == LISTENING:
         info.tcpi_unacked = len(socket.connections)
         info.tcpi_sacked = socket.backlog
         return info.pack() + _ACCURATE_ECN
+    info.tcpi_rates = _IS_LIMITED_BY_PROGRAM
+    info.tcpi_snd_ssthresh = _NO_THRESHOLD
     if socket.state != CLOSED or socket.bytes_sent or socket.bytes_received:
-        options = TcpInfoOption.TCPI_OPT_TIMESTAMPS | TcpInfoOption.TCPI_OPT_SACK
-        info.tcpi_options = int(options | TcpInfoOption.TCPI_OPT_WSCALE)
-        if repair is not None and repair.options is not None:
-            info.tcpi_options, info.tcpi_scales = repair.options, repair.scales
-        if socket.fast_open is not None and socket.fast_open.is_accepted:
-            info.tcpi_options |= int(TcpInfoOption.TCPI_OPT_SYN_DATA)
-        info.tcpi_rto = 200_000
-        info.tcpi_rcv_mss = info.tcpi_advmss = segment_bytes(socket)
-        info.tcpi_snd_mss = told_segment_bytes(socket)
-        info.tcpi_pmtu = _mtu(socket)
-        info.tcpi_snd_cwnd = 10
-        info.tcpi_reordering = 3
-        info.tcpi_bytes_sent = socket.bytes_sent
-        info.tcpi_bytes_acked = socket.bytes_sent + len(socket.held) - socket.on_the_way
-        info.tcpi_bytes_received = socket.bytes_received
-        info.tcpi_notsent_bytes = socket.on_the_way
-        info.tcpi_rcv_space = socket.receive_room // 2
+        _tell_connection(socket, info)
+    else:
+        # What a socket begins with. Linux: net/ipv4/tcp.c, tcp_init_sock.
+        info.tcpi_rto, info.tcpi_rttvar = _FIRST_TIMEOUT_US, _FIRST_TIMEOUT_US // 4
+        info.tcpi_min_rtt = _NOT_SEEN
+        info.tcpi_snd_mss = UNCONNECTED_SEGMENT_BYTES
     return info.pack() + _ACCURATE_ECN
+
+
+def _tell_connection(socket: TcpSocket, info: TcpInfo) -> None:
+    """What there is to say of a connection. A SYN and a FIN count as a byte among those that have arrived."""
+    options = TcpInfoOption.TCPI_OPT_TIMESTAMPS | TcpInfoOption.TCPI_OPT_SACK
+    info.tcpi_options = int(options | TcpInfoOption.TCPI_OPT_WSCALE)
+    info.tcpi_scales = 0x11 * _window_scale(socket)
+    repair = socket.repair
+    if repair is not None and repair.options is not None:
+        info.tcpi_options, info.tcpi_scales = repair.options, repair.scales
+    if socket.fast_open is not None and socket.fast_open.is_accepted:
+        info.tcpi_options |= int(TcpInfoOption.TCPI_OPT_SYN_DATA)
+    info.tcpi_rto = _LEAST_TIMEOUT_US
+    info.tcpi_rcv_mss = info.tcpi_advmss = segment_bytes(socket)
+    info.tcpi_snd_mss = told_segment_bytes(socket)
+    info.tcpi_pmtu = _mtu(socket)
+    info.tcpi_bytes_sent = socket.bytes_sent
+    acknowledged = socket.bytes_sent + len(socket.held) - socket.on_the_way
+    has_called, has_hung_up = socket.seen_as is not None, socket.state == _FIN_WAIT2
+    info.tcpi_bytes_acked = acknowledged + has_called + has_hung_up
+    info.tcpi_bytes_received = socket.bytes_received + socket.has_ended
+    info.tcpi_notsent_bytes = socket.on_the_way
+    info.tcpi_rcv_space = info.tcpi_rcv_wnd = socket.receive_room // 2
+    if socket.peer is not None:
+        info.tcpi_snd_wnd = socket.peer.receive_room // 2
+
+
+def _window_scale(socket: TcpSocket) -> int:
+    """Both ends' in a SYN. Linux: net/ipv4/tcp_output.c, tcp_select_initial_window."""
+    return min(max(socket.network.sysctls.receive_rooms[2].bit_length() - 16, 0), _LARGEST_SCALE)
