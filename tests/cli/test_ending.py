@@ -19,6 +19,7 @@ from procession.ending import STATUS_RESTART, STATUS_TIME_LIMIT
 from procession.syscalls import load_all
 from procession.syscalls.declaration import TABLE
 from tests.cli import endless_call
+from tests.of_a_kind import first_of
 
 RUN = [sys.executable, "-m", "procession", "run"]
 WALL_LIMIT_S = 0.5
@@ -57,7 +58,7 @@ def small_tree(guest_root: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("command", ["while :; do :; done", "sleep 1000000 & wait", "exec cat"])
+@pytest.mark.parametrize("command", first_of(2, ["while :; do :; done", "sleep 1000000 & wait", "exec cat"]))
 def test_the_wall_limit_is_in_the_callers_time(guest_root: Path, command: str) -> None:
     reading_end, writing_end = os.pipe()
     start = time.monotonic()
@@ -95,6 +96,7 @@ def start_endless_call(guest_root: Path, *options: str) -> subprocess.Popen[str]
     )
 
 
+@pytest.mark.heavy
 def test_the_wall_limit_ends_a_call_that_never_ends(guest_root: Path) -> None:
     with start_endless_call(guest_root, "--wall-limit", "3") as process:
         stdout, stderr = process.communicate(timeout=PATIENCE_S)
@@ -102,7 +104,7 @@ def test_the_wall_limit_ends_a_call_that_never_ends(guest_root: Path) -> None:
     assert stderr == "procession: the wall limit of 3.0 s has passed, in the middle of sync(2)\n"
 
 
-@pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("signal_number", first_of(1, [signal.SIGTERM, signal.SIGINT]))
 def test_a_signal_ends_a_call_that_never_ends(guest_root: Path, signal_number: signal.Signals) -> None:
     """Whether the guest ignores it or not: it can't be asked."""
     with start_endless_call(guest_root) as process:
@@ -115,6 +117,7 @@ def test_a_signal_ends_a_call_that_never_ends(guest_root: Path, signal_number: s
     assert stderr == f"procession: {signal_number.name} came in the middle of sync(2), which takes long\n"
 
 
+@pytest.mark.heavy
 def test_what_cannot_be_written_after_a_call_was_broken_off(guest_root: Path, tmp_path: Path) -> None:
     recording, layer = tmp_path / "recording", tmp_path / "layer.tar"
     options = ("--record", str(recording), "--save-changes", str(layer), "--wall-limit", "3")

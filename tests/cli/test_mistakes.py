@@ -34,6 +34,7 @@ def script(folder: Path, text: str) -> Path:
     return path
 
 
+@pytest.mark.heavy
 def test_a_program_of_the_callers_directory_runs(tmp_path: Path) -> None:
     script(tmp_path, "#!/bin/sh\npwd\n")
     assert run("run", "--", "./a.out", cwd=tmp_path) == (0, f"{tmp_path}\n", "")
@@ -83,6 +84,7 @@ def test_a_stdout_that_is_closed(arguments: tuple[str, ...]) -> None:
     assert run(*arguments, shell=">&-") == (2, "", "procession: standard output is closed\n")
 
 
+@pytest.mark.heavy
 def test_other_streams_may_be_closed() -> None:
     assert run("run", "--", "cat", shell="<&-") == (0, "", "")
     assert run("run", "--", "sh", "-c", "echo lost >&2; echo hi", shell="2>&-") == (0, "hi\n", "")
@@ -100,7 +102,7 @@ def test_a_programs_output_that_is_lost() -> None:
     assert run("run", "--", "sh", "-c", "echo hi; exit 7", shell=">/dev/full") == (7, "", message)
 
 
-@pytest.mark.parametrize("how", first_of(2, ["", "--json", "--summary", "--states", "--graph=wait"]))
+@pytest.mark.parametrize("how", first_of(1, ["", "--json", "--summary", "--states", "--graph=wait"]))
 def test_a_trace_that_is_lost(how: str) -> None:
     message = "procession: the trace is incomplete: No space left on device\n"
     command = ["trace", "-o", "/dev/full", how] if how else ["run", "--trace=/dev/full"]

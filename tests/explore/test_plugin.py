@@ -130,6 +130,7 @@ def run_pytest(directory: Path, *arguments: str) -> subprocess.CompletedProcess[
     return subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.heavy
 def test_it_does_so_where_directories_are_named(tmp_path: Path) -> None:
     """Their own configurations import it before the plugin is configured."""
     for name in ("one", "two"):

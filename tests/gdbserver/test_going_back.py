@@ -80,6 +80,7 @@ def test_what_gdb_changes_ends_the_checkpoints(program: Path) -> None:
     assert "there is no such checkpoint, but none" in session.printed
 
 
+@pytest.mark.heavy
 def test_back_by_instructions_and_lines(program: Path) -> None:
     session = debug(
         program,
@@ -140,6 +141,7 @@ def test_back_from_a_call_that_is_caught_no_more(program: Path) -> None:
     assert session.stdout == output_of(program)
 
 
+@pytest.mark.heavy
 def test_back_in_a_thread(overwriting: Path) -> None:
     session = debug(
         overwriting,
@@ -163,6 +165,7 @@ def test_the_past_begins_where_something_was_changed(program: Path) -> None:
     assert session.stdout.split()[1] == b"%d" % (100 + 9 + 16)
 
 
+@pytest.mark.heavy
 def test_what_came_from_outside_comes_again(overwriting: Path) -> None:
     port = free_port()
     commands = (
@@ -216,6 +219,7 @@ def test_what_came_from_outside_comes_again(overwriting: Path) -> None:
     assert (written, rest) == ([b"1\n", b"21\n", b"321\n"], b"")
 
 
+@pytest.mark.heavy
 def test_the_past_is_bounded(tmp_path: Path) -> None:
     source = tmp_path / "writing.c"
     source.write_text(

@@ -108,6 +108,7 @@ def test_targets_are_compared_with_what_was_measured() -> None:
     assert relative.as_json()["is_later_met"] is None
 
 
+@pytest.mark.heavy
 def test_what_engines_are_measured_with_is_there(tmp_path: Path) -> None:
     """The compiler's work has as many lines as its row says, and is a program."""
     source = tmp_path / "source.c"
@@ -120,6 +121,7 @@ def test_what_engines_are_measured_with_is_there(tmp_path: Path) -> None:
             assert processor_seconds(command, str(tmp_path)) > 0
 
 
+@pytest.mark.heavy
 def test_command_writes_json(tmp_path: Path) -> None:
     """The file says on which machine the figures were measured."""
     file = tmp_path / "figures.json"

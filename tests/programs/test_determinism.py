@@ -61,6 +61,7 @@ def test_one_seed_one_run(name: str, make_machine: MakeMachine) -> None:
     assert run_and_hash(make_machine(seed=7), argv) == first
 
 
+@pytest.mark.heavy
 def test_machines_before_make_no_difference(make_machine: MakeMachine, reference: tuple[Result, str]) -> None:
     """Neither does what a machine did before in this process have an influence on a new one."""
     assert reference[0].status == 0

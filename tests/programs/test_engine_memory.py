@@ -54,6 +54,7 @@ def run_twice(script: ProgramScript, make_machine: MakeMachine, prepare: Callabl
     assert outcomes[0] == outcomes[1]
 
 
+@pytest.mark.heavy
 def test_forgetful_engine(make_machine: MakeMachine) -> None:
     run_twice(
         SCRIPT, make_machine, lambda machine: forget_after_every_trap(machine, calls_per_flush_of_code=50)

@@ -118,6 +118,7 @@ CHANGES = st.lists(st.tuples(POSITIONS, st.integers(0, 255)), min_size=1, max_si
 class TestFlippedBytes:
     """Bytes changed at random, in a small static program and in a dynamic one."""
 
+    @pytest.mark.heavy
     @settings(max_examples=2)
     @given(st.lists(CHANGES, min_size=30, max_size=50))
     def test_static(self, guest_root: Path, flips: list[list[tuple[int, int]]]) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from procession import Machine
 
 if TYPE_CHECKING:
@@ -194,6 +196,7 @@ print(left()[0])
 """
 
 
+@pytest.mark.heavy
 def test_what_memory_min_keeps_isn_t_let_go(guest_root: Path) -> None:
     lines = python(guest_root, PROTECTION.replace("KIND", "min"))
     assert lines[0] == "[16, 16, 16]"
@@ -237,6 +240,7 @@ for text in ("0", "4096 swappiness=60", " 1M "):
     assert lines == ["EINVAL"] * 7 + ["True"] * 3
 
 
+@pytest.mark.heavy
 def test_what_waits_in_sockets_is_charged_to_who_accepted(guest_root: Path) -> None:
     lines = python(
         guest_root,
@@ -336,6 +340,7 @@ def test_who_may_not_be_killed_is_spared_with_its_group_killed(guest_root: Path)
     assert lines == ["137", "137", "spared", "3"]
 
 
+@pytest.mark.heavy
 def test_who_locks_much_waits_at_memory_high_in_the_middle(guest_root: Path) -> None:
     lines = python(
         guest_root,

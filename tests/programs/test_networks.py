@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from tests.programs.conftest import RunProgram
 
 PAIR = """
@@ -179,6 +181,7 @@ def test_interfaces_in_sysfs(run_program: RunProgram) -> None:
     ]
 
 
+@pytest.mark.heavy
 def test_a_program_is_behind_a_port_of_a_bridge(run_program: RunProgram) -> None:
     """It answers questions for its address, from the bridge's network and another one, and asks itself."""
     text = output_of(run_program, f"{BRIDGE}\npython3 - <<'END'\n{TAP_ON_A_BRIDGE}\nEND\n")

@@ -14,7 +14,9 @@ from tests.programs.program_script import Outcome, ProgramScript, all_scripts
 HEAVY = {
     *("asyncio_servers.python", "many_programs.bash", "multiprocessing.python", "nested_shells.bash"),
     *("pipeline_counting.bash", "processor_time.bash", "subprocesses.python", "system_interface.python"),
-    *("terminal_hang_up.python", "threaded_tools.bash"),
+    *("terminal_hang_up.python", "threaded_tools.bash", "archives_and_make.bash", "grep_sed_awk.bash"),
+    *("signal_module.python", "socket_servers.python", "terminal_windows.python", "text_tools.bash"),
+    "xargs_and_find.bash",
 }
 # What needs more users than the one of an unprivileged user namespace.
 NEEDS_USERS = {"ownership.bash"}

@@ -124,6 +124,7 @@ def test_long_work_without_events_has_checkpoints_too(tmp_path: Path) -> None:
     assert (history.count, machine.state_digest()) == there
 
 
+@pytest.mark.heavy
 def test_a_past_in_which_much_was_written_is_bounded(tmp_path: Path) -> None:
     machine = ended(WRITING, tmp_path, 32 << 20)
     history = machine.history

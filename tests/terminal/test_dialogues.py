@@ -12,7 +12,8 @@ from tests.terminal.record_dialogues import hold_natively
 # What shells do that others do in other dialogues.
 HEAVY = {
     *("bash_background_terminal", "dash_jobs", "hang_ups", "nested_shells", "pipelines"),
-    *("python_prompt", "scripts", "zsh_jobs", "zsh_waiting"),
+    *("python_prompt", "scripts", "zsh_jobs", "zsh_waiting", "canonical_interrupted", "pagers"),
+    *("quit_and_flow", "stty", "timeouts", "traps"),
 }
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli import endless_call
+from tests.of_a_kind import first_of, heavy
 from tests.terminal.conftest import Sit
 from tests.terminal.keyboard import Keyboard
 
@@ -61,7 +62,7 @@ def test_the_terminal_is_raw_while_the_guest_has_it(sit_at_procession: Sit) -> N
     assert keyboard.shown.endswith(b"^Cprocession: killed by SIGINT\r\n")
 
 
-@pytest.mark.parametrize("argv", [("true",), ("no-such-program",), ("/etc/passwd",)])
+@pytest.mark.parametrize("argv", [("true",), ("no-such-program",), heavy((("/etc/passwd",),))])
 def test_the_terminal_is_restored_at_the_end(sit_at_procession: Sit, argv: tuple[str, ...]) -> None:
     keyboard = sit_at_procession(*argv)
     keyboard.wait_until_it_ends()
@@ -103,7 +104,7 @@ def test_the_terminal_is_restored_after_a_bug_of_the_kernel(guest_root: Path) ->
         assert all(line.endswith(b"\r") for line in keyboard.shown.split(b"\n")[:-1])
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", first_of(1, [signal.SIGTERM, signal.SIGHUP]))
 def test_a_signal_to_end_hangs_the_guests_terminal_up(sit_at_procession: Sit, number: signal.Signals) -> None:
     keyboard = sit_at_procession(*WAITING)
     keyboard.wait_for("ready\r\n")
@@ -112,6 +113,7 @@ def test_a_signal_to_end_hangs_the_guests_terminal_up(sit_at_procession: Sit, nu
     assert keyboard.modes_now() == keyboard.modes
 
 
+@pytest.mark.heavy
 def test_who_ignores_the_hang_up_has_a_little_time(sit_at_procession: Sit) -> None:
     keyboard = sit_at_procession("sh", "-c", "trap '' HUP; echo ready; while :; do sleep 0.1; done")
     keyboard.wait_for("ready\r\n")
@@ -122,7 +124,7 @@ def test_who_ignores_the_hang_up_has_a_little_time(sit_at_procession: Sit) -> No
     assert keyboard.shown.endswith(b"procession: the terminal was hung up\r\n")
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
+@pytest.mark.parametrize("number", first_of(1, [signal.SIGKILL, signal.SIGSEGV]))
 def test_the_terminal_is_restored_when_nobody_can_catch_the_end(
     sit_at_procession: Sit, number: signal.Signals
 ) -> None:
@@ -134,6 +136,7 @@ def test_the_terminal_is_restored_when_nobody_can_catch_the_end(
     assert wait_until(lambda: keyboard.modes_now() == keyboard.modes)
 
 
+@pytest.mark.heavy
 def test_the_terminal_is_the_shells_while_procession_is_stopped(guest_root: Path) -> None:
     command = f"{sys.executable} -m procession run --rootfs {guest_root} -it -- sh -c 'echo ready; exec cat'"
     # A shell that reads no commands, but has jobs.
@@ -170,6 +173,7 @@ def test_the_window_is_as_large_as_the_hosts(sit_at_procession: Sit) -> None:
     keyboard.wait_for("40 132\r\n")
 
 
+@pytest.mark.heavy
 def test_the_terminal_goes_away_with_its_window(sit_at_procession: Sit) -> None:
     keyboard = sit_at_procession("bash", "-c", "trap 'exit 9' HUP; echo ready; while :; do sleep 0.05; done")
     keyboard.wait_for("ready\r\n")
@@ -177,6 +181,7 @@ def test_the_terminal_goes_away_with_its_window(sit_at_procession: Sit) -> None:
     assert keyboard.wait_until_it_ends() == 9
 
 
+@pytest.mark.heavy
 def test_time_is_the_hosts_in_a_terminal(sit_at_procession: Sit) -> None:
     keyboard = sit_at_procession("sh", "-c", "date +%s; sleep 1; date +%s; sleep 0.5; read -r line; date +%s")
     first = int(keyboard.wait_for(r"(\d+)\r\n"))
@@ -192,6 +197,7 @@ def test_time_is_the_hosts_in_a_terminal(sit_at_procession: Sit) -> None:
     assert keyboard.wait_until_it_ends() == 0
 
 
+@pytest.mark.heavy
 def test_timers_fire_while_the_guest_waits_for_a_key(sit_at_procession: Sit) -> None:
     keyboard = sit_at_procession("bash", "-c", "read -t 0.5 line; echo $?; read -t 20 line; echo $? $line")
     keyboard.wait_for("142\r\n")
@@ -264,6 +270,7 @@ def test_the_first_process_may_have_the_terminal(sit_at_procession: Sit) -> None
     assert keyboard.wait_until_it_ends() == 6
 
 
+@pytest.mark.heavy
 def test_the_first_process_takes_only_signals_that_it_handles(sit_at_procession: Sit) -> None:
     script = "kill -TERM 1; kill -KILL 1; kill -STOP 1; echo alive; exec cat"
     keyboard = sit_at_procession("sh", "-c", script, options=("-it", "--pid1"))
@@ -280,6 +287,7 @@ def test_much_is_shown_in_order(sit_at_procession: Sit) -> None:
     assert keyboard.shown == b"".join(b"%d\r\n" % number for number in range(1, 30001))
 
 
+@pytest.mark.heavy
 def test_much_is_typed_in_order(sit_at_procession: Sit) -> None:
     keyboard = sit_at_procession("sh", "-c", "stty raw -echo; echo ready; head -c 30000 | md5sum")
     keyboard.wait_for("ready\n")
@@ -290,6 +298,7 @@ def test_much_is_typed_in_order(sit_at_procession: Sit) -> None:
     keyboard.wait_for(re.escape(expected.decode().split()[0]))
 
 
+@pytest.mark.heavy
 def test_the_trace_in_a_raw_terminal_begins_its_lines_at_the_left(sit_at_procession: Sit) -> None:
     keyboard = sit_at_procession("true", options=("-it", "--trace"))
     assert keyboard.wait_until_it_ends() == 0
@@ -298,6 +307,7 @@ def test_the_trace_in_a_raw_terminal_begins_its_lines_at_the_left(sit_at_process
     assert all(line.endswith(b"\r") for line in lines[:-1])
 
 
+@pytest.mark.heavy
 def test_the_terminal_is_of_the_hosts_kind(guest_root: Path) -> None:
     start = [sys.executable, "-m", "procession", "run", "--rootfs", str(guest_root), "-it", "--"]
     with Keyboard([*start, "sh", "-c", "echo $TERM"], {**os.environ, "TERM": "vt220"}) as keyboard:

@@ -31,6 +31,7 @@ def test_an_editor(shell: Keyboard) -> None:
     shell.wait_for("hello there\r\nhello there\r\n icanon\r\n")
 
 
+@pytest.mark.heavy
 def test_an_editor_is_stopped_and_goes_on(shell: Keyboard) -> None:
     shell.type("vim.tiny /tmp/text\r")
     shell.wait_for(r"\[New\]")
@@ -55,6 +56,7 @@ def test_an_editor_is_stopped_and_goes_on(shell: Keyboard) -> None:
     shell.wait_for("hello there\r\n30 90\r\n")
 
 
+@pytest.mark.heavy
 def test_a_pager_searches(shell: Keyboard) -> None:
     shell.type("seq -f 'line %g' 1000 > /tmp/lines; less /tmp/lines\r")
     shell.wait_for(r"line 23\r\n")
@@ -176,6 +178,7 @@ def test_a_monitor(shell: Keyboard) -> None:
     shell.wait_for(r"\$ $")
 
 
+@pytest.mark.heavy
 def test_pythons_prompt(shell: Keyboard) -> None:
     shell.type("python3 -q\r")
     shell.wait_for(">>> ")

@@ -12,6 +12,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 COMMAND = [sys.executable, "-m", "procession", "run", "--rootfs"]
 LINE = r"procession: [0-9.,]+ s in the machine, [0-9.,]+ s outside, [0-9]+ tasks(, [0-9,]+ calls/s)?"
 BUSY = ["sh", "-c", "while :; do sleep 0.05; done"]
@@ -47,6 +49,7 @@ class AtTerminal:
         os.close(self.terminal)
 
 
+@pytest.mark.heavy
 def test_a_long_run_shows_life_where_it_may(guest_root: Path) -> None:
     start_s = time.monotonic()
     silent = AtTerminal(*COMMAND, str(guest_root), "--no-progress", "--realtime", "--", *BUSY)

@@ -36,7 +36,7 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("refused", first_of(4, REFUSED))
+@pytest.mark.parametrize("refused", first_of(1, REFUSED))
 def test_under_a_profile(refused: str, tmp_path: Path) -> None:
     """What works hard runs on the native engine, or on the other one with the reason why."""
     command = [

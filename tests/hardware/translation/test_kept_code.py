@@ -379,6 +379,7 @@ def test_a_file_of_rubbish_is_replaced(guest_root: Path, directory: Path) -> Non
     assert CodeKeeper(str(directory)).load() is not None
 
 
+@pytest.mark.heavy
 def test_two_machines_at_once(guest_root: Path, directory: Path) -> None:
     reason = why_unavailable()
     if reason is not None:
