@@ -87,7 +87,8 @@ class CodeStore:
         """Let no stub write to `frame` any more: it has code, or may have some soon."""
         self.code_frames.add(frame)
         for space in self.spaces.values():
-            space.window.drop_frame(frame)
+            if frame in space.window.writable_frames:
+                space.window.drop_frame(frame)
 
     def forget_all(self) -> None:
         """Drop all code. What has had some is still `code_frames`: when the cache is full makes no
@@ -261,7 +262,8 @@ class Space:
                         store.protect(frame)
             slot += 1
         if kept is not None:
-            for other in {before for number in taken for before in (number - 1, number)}:
+            edges = {before for number in taken for before in (number - 1, number)}
+            for other in edges & kept.straddlers.keys():
                 self._lead_over_edge(other)
 
     def _lead_over_edge(self, number: int) -> None:

@@ -207,10 +207,8 @@ class Window:
                 self._unmap(page, page + 1)
 
     def drop_frame(self, frame: int) -> None:
-        """Forget all writable mappings of `frame`: it has code now."""
-        if frame not in self.writable_frames:
-            return
-        self.writable_frames.discard(frame)
+        """Forget all mappings of `frame`, one of the writable ones: it has code now."""
+        self.writable_frames.remove(frame)
         wanted = frame << PAGE_SHIFT | pte.WRITABLE
         for pages in self.leaves.values():
             for page in [page for page, value in pages.items() if value == wanted]:
