@@ -78,7 +78,7 @@ def test_no_executable_mappings(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> NoReturn:
         raise StubUnavailable("executable mappings aren't allowed: Permission denied")
 
-    monkeypatch.setattr(stub, "_map_hand_over", refuse)
+    monkeypatch.setattr(stub, "map_hand_over", refuse)
     machine = Machine(engine="auto")
     result = machine.run(["/bin/sh", "-c", LOOP])
     assert (result.status, result.stdout) == (0, b"3000\n")

@@ -12,6 +12,7 @@ from typing import Final
 
 from procession.hardware.engine import EngineCapabilities, TrapHandler
 from procession.hardware.engines.native.guest_memory import GuestMemory, Inaccessible
+from procession.hardware.engines.native.hand_over import PLACE, UNPAID
 from procession.hardware.engines.native.machine_code import StubUnavailable
 from procession.hardware.engines.native.place import find_place
 from procession.hardware.engines.native.processor_model import Attendant
@@ -24,7 +25,7 @@ from procession.hardware.engines.native.single_step import (
     write_code,
 )
 from procession.hardware.engines.native.space import Absent, CodeStore, Space
-from procession.hardware.engines.native.stub import MAXIMUM_STUBS, PLACE, Processor, StubError
+from procession.hardware.engines.native.stub import MAXIMUM_STUBS, Processor, StubError
 from procession.hardware.engines.native.window import CODE_WRITTEN, DENIED, is_reserved
 from procession.hardware.extended_state import INITIAL_STATE, canonical
 from procession.hardware.physical_memory import PhysicalMemory
@@ -117,32 +118,23 @@ class NativeEngine:
         self.renewals = 0
         general, words, counter, transfers = self.general, self.words, self.counter, self.transfers
         processor, cache = self.processor, self.store.cache
-        exits, mailbox, hand_over, called = cache.exits, processor.mailbox, processor.hand_over, layout.CALLED
+        exits, mailbox, before, called = cache.exits, processor.mailbox, processor.before, layout.CALLED
         resume = 0
         while not self.is_stopping:
             space = self.guest.space
-            jumps_before, transfers_before = counter[0], transfers[0]
-            if resume == 0:
-                if jumps_before <= 0 or transfers_before <= 0:
-                    if not self.budget.give(self.budget.left):
-                        return
-                    continue
-                if space is None:
-                    try:
-                        self._start_stub()
-                    except StubUnavailable as failure:
-                        self.fail(failure)
-                    continue
-                if words[_FLAGS] & TRAP_FLAG:
-                    step(self, space)
-                    continue
-                pc = general[RIP]
-                resume = space.entries.get(pc, 0)
-                if not resume:
-                    try:
-                        resume = space.entry(pc)
-                    except Absent as absent:
-                        self.fetch_fault(absent.address)
+            if resume:
+                hand_over = processor.hand_over
+            else:
+                hand_over = processor.begin
+                if space is not None and space.stub is processor.prompt and not words[_FLAGS] & TRAP_FLAG:
+                    resume = space.entries.get(general[RIP], 0)
+                if resume == 0:
+                    if self.budget.is_spent:
+                        if not self.budget.give(self.budget.left):
+                            return
+                        continue
+                    resume = self._begin(space)
+                    if resume == 0:
                         continue
             assert space is not None
             stub = space.stub
@@ -152,16 +144,26 @@ class NativeEngine:
                 if stub is processor.prompt:
                     mailbox[PLACE] = resume
                     why = hand_over()
+                    if why == called and not stub.command_count:
+                        resume, self.lent = 0, -1
+                        self.traps.system_call()
+                        continue
+                    if why == UNPAID:
+                        if not self.budget.give(self.budget.left):
+                            return
+                        resume = 0
+                        continue
                     if why < 0:
                         why = stub.answered_late(why)
                     if stub.command_count:
                         why = stub.obeyed(why)
                 else:
+                    before[0], before[1] = counter[0], transfers[0]
                     why = stub.hand_over(resume)
             except StubError as error:
                 self._take_back()
                 resume = 0
-                if transfers[0] > transfers_before or counter[0] > jumps_before:
+                if transfers[0] > before[1] or counter[0] > before[0]:
                     # It may have been stuck for that.
                     self.set_budget(0)
                 try:
@@ -169,12 +171,11 @@ class NativeEngine:
                 except (StubError, StubUnavailable) as failure:
                     self.fail(failure)
                 continue
-            resume = 0
-            self.lent = -1
+            resume, self.lent = 0, -1
             jumps = counter[0]
             if (
-                jumps > jumps_before
-                or not 0 <= transfers[0] <= transfers_before
+                jumps > before[0]
+                or not 0 <= transfers[0] <= before[1]
                 or (jumps < 0 and not self._is_to_settle(why))
             ):
                 self.set_budget(0)
@@ -193,6 +194,23 @@ class NativeEngine:
                 resume = self._faulted(space)
             elif why == layout.SPENT:
                 general[RIP] = words[_TARGET]
+
+    def _begin(self, space: Space | None) -> int:
+        """Where the code for rip begins; 0 to look again: what it takes has been made, or its fault told."""
+        if space is None:
+            try:
+                self._start_stub()
+            except StubUnavailable as failure:
+                self.fail(failure)
+            return 0
+        if self.words[_FLAGS] & TRAP_FLAG:
+            step(self, space)
+            return 0
+        try:
+            return space.entry(self.general[RIP])
+        except Absent as absent:
+            self.fetch_fault(absent.address)
+        return 0
 
     def _is_to_settle(self, why: int) -> bool:
         """Whether the code has left because it counts more than its counter has."""

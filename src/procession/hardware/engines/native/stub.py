@@ -12,13 +12,29 @@ import weakref
 from collections.abc import Sequence
 from contextlib import suppress
 
-from procession.abi.futex import FutexCommand
 from procession.abi.mmap_flags import Advice
 from procession.abi.syscall_numbers import name_of
-from procession.abi.word import pack_u32, pack_u64
 from procession.hardware.engines.native.budget import Budget
+from procession.hardware.engines.native.hand_over import (
+    ANSWERED_LATE,
+    BEFORE,
+    BELL,
+    CODE_OFFSET,
+    FUTEX,
+    FUTEX_WAKE,
+    LOOKING_TICKS,
+    LOOKS,
+    NOT_ANSWERED,
+    NUMBER,
+    ORDERS,
+    PLACE,
+    SLEEPER,
+    STUB_LOOKS,
+    STUB_SHIFT,
+    map_hand_over,
+)
 from procession.hardware.engines.native.image import BOOT, BOOT_BYTES, StubParts, make_image
-from procession.hardware.engines.native.machine_code import StubUnavailable, address_of, map_code
+from procession.hardware.engines.native.machine_code import StubUnavailable, address_of
 from procession.hardware.engines.native.system_call_filter import (
     MAP_POPULATE,
     MAP_SHARED_FIXED,
@@ -27,41 +43,10 @@ from procession.hardware.engines.native.system_call_filter import (
 )
 from procession.hardware.physical_memory import PAGE_SIZE
 from procession.hardware.translation import layout
-from procession.hardware.translation.assembler import (
-    CARRY,
-    NOT_GREATER,
-    R12,
-    RAX,
-    RDX,
-    RSI,
-    ZERO,
-    Assembler,
-    set_register,
-    signed_32,
-)
 from procession.hardware.translation.code_cache import CodeCache
 
 MAXIMUM_STUBS = 64
-_NOT_ANSWERED, _ANSWERED_LATE = -1, -2
-"""What a hand-over returns that had to sleep: instead of why the stub has come back, and less that."""
-_ORDERS, _NUMBER, _LOOKS, _SLEEPER, PLACE, _STUB_LOOKS, _ANSWERED_AT, _BELL, _RINGS = range(9)
-"""The words of the mailbox: the address of the orders, the last request's number, how long to look for its
-answer, the address of the stub's word in ASLEEP, where the stub is to go on, how long the stub looks for the
-next request, when the last answer came (all in the processor's ticks), the `struct pollfd` of the bell, and
-how often that has rung.
-"""
-_LOOKING_TICKS = 24_000
-"""How long the machine looks for an answer before it sleeps, in the processor's ticks: 6 to 12 us."""
-_STUB_SHIFT = 2
-"""A stub looks 1 << this times as long, as Python takes its time."""
-_WAKING_SHIFT = 2
-"""The machine looks 1 << this times as long for a stub that sleeps, as that has to be woken first."""
 _MOST_PATIENCE = 64
-_POLL, _FUTEX, _FUTEX_WAKE = 7, 202, int(FutexCommand.FUTEX_WAKE)
-_NAP_MS = 1
-"""How long who waits sleeps with Python's lock: that costs less than to give it up."""
-_SHORT_WORK_TICKS = _LOOKING_TICKS << _STUB_SHIFT
-"""If it works longer than that between an answer and a request, the stub may sleep."""
 _WAIT_MS = 50
 _STUCK_AFTER_MS = 30_000
 """No slice takes so long: a stub that doesn't answer has done away with its counter."""
@@ -85,13 +70,17 @@ class Processor:
     last, written by a system call.
     `general` are the live registers of whoever runs, `budget` what they may do, `words` the context's
     quadwords.
-    `pointed` is the stub to which `hand_over` speaks, `earlier` the one before, `prompt` the same one as
+    `hand_over` is for code that goes on, `begin` for code that begins if there's budget; `before` is what the
+    two counters were.
+    `pointed` is the stub to which these speak, `earlier` the one before, `prompt` the same one as
     `pointed` if it answers while somebody looks. `looking` is how long the machine looks at present before it
     sleeps, in ticks, `sleeps` how often that was in vain; after it both sides sleep at once `patience` times,
     `until_try` of which are left.
     """
 
     __slots__ = (
+        "before",
+        "begin",
         "bell_descriptor",
         "budget",
         "code",
@@ -146,16 +135,16 @@ class Processor:
         self.bell_descriptor = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self.poller = select.poll()
         self.poller.register(self.bell_descriptor, select.POLLIN)
-        self.code, self.mailbox = _map_hand_over(
-            address_of(self.memory),
-            address_of(self.replies),
-        )
-        self.mailbox[_BELL] = self.bell_descriptor | select.POLLIN << 32
-        self.hand_over = ctypes.PYFUNCTYPE(ctypes.c_int)(address_of(self.code) + _CODE_OFFSET)
+        self.code, self.mailbox, begin = map_hand_over(address_of(self.memory), address_of(self.replies))
+        self.before = memoryview(self.code)[8 * BEFORE : 8 * BEFORE + 16].cast("q")
+        self.mailbox[BELL] = self.bell_descriptor | select.POLLIN << 32
+        start = address_of(self.code) + CODE_OFFSET
+        self.hand_over = ctypes.PYFUNCTYPE(ctypes.c_int)(start)
+        self.begin = ctypes.PYFUNCTYPE(ctypes.c_int)(start + begin)
         self.pointed: Stub | None = None
         self.earlier: Stub | None = None
         self.prompt: Stub | None = None
-        self.most_looking = self.looking = _LOOKING_TICKS if _PROCESSORS > 1 else 0
+        self.most_looking = self.looking = LOOKING_TICKS if _PROCESSORS > 1 else 0
         self.sleeps = 0
         self.patience = 1
         self.until_try = 0
@@ -212,83 +201,6 @@ class Processor:
         self.close()
 
 
-_CODE_OFFSET = 128
-
-
-def _map_hand_over(context: int, replies: int) -> tuple[mmap.mmap, memoryview[int]]:
-    """Code that makes a request and waits briefly for its answer; and its mailbox.
-
-    It returns why the stub has come back; less than that if it has slept for a moment; or NOT_ANSWERED, and
-    then the stub will ring the bell. It's called with Python's lock, as giving that up costs more than a
-    system call of the guest's should.
-    """
-    code = Assembler()
-
-    def read_ticks() -> None:
-        code.put("0f 31", "48 c1 e2 20", "48 09 d0")  # rdtsc; shl rdx, 32; or rax, rdx
-
-    code.put("53", "41 54")  # push rbx; push r12
-    code.address(R12, "mailbox")
-    # Whether the stub looks for the next request or sleeps, by how long this one took to be made.
-    read_ticks()
-    code.put("49 2b 44 24 30", "49 8b 1c 24", "31 d2")  # sub rax, [r12 + 48]; mov rbx, [r12]; xor edx, edx
-    code.put("48 3d", pack_u32(_SHORT_WORK_TICKS), "41 0f 42 54 24 28")  # cmp rax, ...; cmovb edx, [r12 + 40]
-    code.put(b"\x89\x53%c" % (8 * _LOOKING))  # mov [rbx + looking], edx
-    code.put("41 8b 44 24 08", "ff c0", "41 89 44 24 08")  # mov eax, [r12 + 8]; inc eax; mov [r12 + 8], eax
-    code.put("89 c1", "49 8b 74 24 20", b"\x48\x89\x73%c" % (8 * _RESUME))  # mov ecx, eax; copy the place
-    code.put("87 03")  # xchg [rbx], eax
-    code.put("45 8b 4c 24 10", "49 8b 54 24 18")  # mov r9d, [r12 + 16]; mov rdx, [r12 + 24]
-    code.put("48 be", pack_u64(replies))  # mov rsi, the reply's address
-    code.put("83 3a 00")  # cmp dword [rdx], 0
-    code.branch(ZERO, "begin")
-    code.put("c7 02 00000000")  # mov dword [rdx], 0
-    code.put("51", "56", "48 89 df")  # push rcx; push rsi; mov rdi, rbx
-    code.put(set_register(RSI, _FUTEX_WAKE), set_register(RDX, 1), set_register(RAX, _FUTEX), "0f 05")
-    code.put("5e", "59", b"\x41\xc1\xe1%c" % _WAKING_SHIFT)  # pop rsi; pop rcx; shl r9d, ...
-    code.label("begin")
-    code.put("0f 31", "41 89 c0")  # rdtsc; mov r8d, eax
-    code.label("look")
-    code.put("39 0e")  # cmp [rsi], ecx
-    code.branch(ZERO, "answered")
-    code.put("f3 90", "0f 31", "44 29 c0")  # pause; rdtsc; sub eax, r8d
-    code.put("44 39 c8")  # cmp eax, r9d
-    code.branch(CARRY, "look")
-    # The stub looks at this after it has answered: so one of the two sees what the other one did.
-    code.put(set_register(RAX, 1), b"\x87\x43%c" % (8 * _WAITING))  # mov eax, 1; xchg [rbx + waiting], eax
-    code.label("sleep")
-    code.put("39 0e")  # cmp [rsi], ecx
-    code.branch(ZERO, "answered late")
-    code.put("51", "56", "49 8d 7c 24 38")  # push rcx; push rsi; lea rdi, [r12 + 56]
-    code.put(set_register(RSI, 1), set_register(RDX, _NAP_MS), set_register(RAX, _POLL), "0f 05")
-    code.put("5e", "59", "85 c0")  # pop rsi; pop rcx; test eax, eax
-    code.branch(NOT_GREATER ^ 1, "rung")
-    code.put("39 0e")
-    code.branch(ZERO, "answered late")
-    code.put("83 c8 ff")  # or eax, -1
-    code.jump("return")
-    code.label("rung")
-    # It may have rung for an answer that was found without.
-    code.put("51", "56", "41 8b 7c 24 38", "49 8d 74 24 40")  # ...; mov edi, [r12 + 56]; lea ...
-    code.put(set_register(RDX, 8), "31 c0", "0f 05", "5e", "59")  # mov edx, 8; xor eax, eax (read); syscall
-    code.jump("sleep")
-    code.label("answered late")
-    code.put(b"\xc7\x43%c\0\0\0\0" % (8 * _WAITING))  # mov dword [rbx + waiting], 0
-    code.put("48 be", pack_u64(context), b"\xb9", signed_32(_ANSWERED_LATE))  # mov rsi, ...; mov ecx, ...
-    code.put("2b 8e", pack_u32(layout.EXIT))  # sub ecx, [rsi + exit]
-    code.jump("note the time")
-    code.label("answered")
-    code.put("48 be", pack_u64(context))  # mov rsi, the context's address
-    code.put("0f 0d 0e", "0f 0d 4e 40")  # prefetchw [rsi]; prefetchw [rsi + 64]
-    code.put("0f 0d 8e 80000000", "0f 0d 8e c0000000")  # prefetchw [rsi + 128]; prefetchw [rsi + 192]
-    code.put("8b 8e", pack_u32(layout.EXIT))  # mov ecx, [rsi + exit]
-    code.label("note the time")
-    read_ticks()
-    code.put("49 89 44 24 30", "89 c8")  # mov [r12 + 48], rax; mov eax, ecx
-    code.label("return")
-    code.put("41 5c", "5b", "c3")  # pop r12; pop rbx; ret
-    return map_code(code, _CODE_OFFSET)
-
-
 class Stub:
     """One stub process. `tables` (the first, second and third, and that of returns) and `links` are its
     tables of jumps.
@@ -330,13 +242,13 @@ class Stub:
         base = address_of(processor.memory)
         self.orders_address, self.sleeper_address = base + start, base + sleeps
         words = self.orders_words
-        words[_LOOKING] = processor.most_looking << _STUB_SHIFT
+        words[_LOOKING] = processor.most_looking << STUB_SHIFT
         words[(layout.SLOT - layout.ORDERS) >> 3] = sleeps
         words[_RESUME] = words[_COUNT] = 0
         words[_VALUE] = words[_WAITING] = 1
         words[_TURN] = layout.ITS_TURN
         mailbox = processor.mailbox
-        words[0] = mailbox[_NUMBER] = (mailbox[_NUMBER] + 1) & 0xFFFF_FFFF
+        words[0] = mailbox[NUMBER] = (mailbox[NUMBER] + 1) & 0xFFFF_FFFF
         try:
             self.pid, self.memory_descriptor, calls = _spawn(processor, cache, memory_descriptor, start)
         except StubUnavailable:
@@ -367,8 +279,8 @@ class Stub:
         processor.earlier = last
         self.orders_words[_TURN] = layout.ITS_TURN
         mailbox = processor.mailbox
-        mailbox[_ORDERS] = self.orders_address
-        mailbox[_SLEEPER] = self.sleeper_address
+        mailbox[ORDERS] = self.orders_address
+        mailbox[SLEEPER] = self.sleeper_address
         processor.pointed = self
         processor.prompt = self if processor.looking and processor.patience == 1 else None
 
@@ -446,7 +358,7 @@ class Stub:
             self.point_mailbox()
         mailbox = processor.mailbox
         mailbox[PLACE] = resume
-        mailbox[_LOOKS], mailbox[_STUB_LOOKS] = processor.looking, processor.looking << _STUB_SHIFT
+        mailbox[LOOKS], mailbox[STUB_LOOKS] = processor.looking, processor.looking << STUB_SHIFT
         why: int = processor.hand_over()
         if why < 0:
             why = self.answered_late(why)
@@ -471,11 +383,11 @@ class Stub:
         back. Raises StubError.
         """
         processor = self.processor
-        if answer == _NOT_ANSWERED:
+        if answer == NOT_ANSWERED:
             self._await()
             why: int = processor.words[layout.EXIT >> 3]
         else:
-            why = _ANSWERED_LATE - answer
+            why = ANSWERED_LATE - answer
         processor.answered_late()
         return why
 
@@ -483,9 +395,9 @@ class Stub:
         """Wait until the stub answers. Raises StubError if it ends or doesn't."""
         processor = self.processor
         asked = ctypes.c_void_p(self.orders_address)
-        processor.system_call(_FUTEX, asked, _FUTEX_WAKE, 1, None, None, 0)
+        processor.system_call(FUTEX, asked, FUTEX_WAKE, 1, None, None, 0)
         waited_ms = 0
-        while processor.reply_words[0] != processor.mailbox[_NUMBER]:
+        while processor.reply_words[0] != processor.mailbox[NUMBER]:
             if processor.poller.poll(_WAIT_MS):
                 # It may have rung for an answer that was found without.
                 os.eventfd_read(processor.bell_descriptor)
@@ -505,7 +417,7 @@ class Stub:
         if ended:
             self._gone()
             processor = self.processor
-            has_begun = processor.words[layout.TAKEN >> 3] & 0xFFFF_FFFF == processor.mailbox[_NUMBER]
+            has_begun = processor.words[layout.TAKEN >> 3] & 0xFFFF_FFFF == processor.mailbox[NUMBER]
             code = os.waitstatus_to_exitcode(status)
             how = f"with status {code}" if code >= 0 else f"by signal {-code}"
             raise StubError(f"the stub ended {how}", has_begun=has_begun, status=code)
