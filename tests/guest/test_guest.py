@@ -57,6 +57,7 @@ NEEDS_ROOT = {
     "packet_filter",
     "packet_ring",
     "packet_socket",
+    "packet_transmit",
     "page_frame",
     "ramfs",
     "raw_socket",

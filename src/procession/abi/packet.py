@@ -20,6 +20,14 @@ class SockaddrLl(Structure):
     sll_addr: Annotated[bytes, 8] = b""
 
 
+class SockaddrPkt(Structure):
+    """struct sockaddr_pkt, of SOCK_PACKET; the protocol is big-endian."""
+
+    spkt_family: U16 = 0
+    spkt_device: Annotated[bytes, 14] = b""
+    spkt_protocol: Annotated[bytes, 2] = b""
+
+
 class PacketMreq(Structure):
     """struct packet_mreq."""
 
@@ -42,6 +50,14 @@ class TpacketStatsV3(Structure):
     tp_packets: U32 = 0
     tp_drops: U32 = 0
     tp_freeze_q_cnt: U32 = 0
+
+
+class TpacketRolloverStats(Structure):
+    """struct tpacket_rollover_stats."""
+
+    tp_all: U64 = 0
+    tp_huge: U64 = 0
+    tp_failed: U64 = 0
 
 
 class TpacketAuxdata(Structure):
@@ -153,6 +169,14 @@ class PacketStatus(IntFlag):
     TP_STATUS_BLK_TMO = 1 << 5
 
 
+class SendingStatus(IntFlag):
+    """tp_status in a ring for sending: TP_STATUS_AVAILABLE is none of them."""
+
+    TP_STATUS_SEND_REQUEST = 1 << 0
+    TP_STATUS_SENDING = 1 << 1
+    TP_STATUS_WRONG_FORMAT = 1 << 2
+
+
 class FanoutKind(IntEnum):
     """Who of a group gets a frame."""
 
@@ -198,11 +222,17 @@ class PacketOption(IntEnum):
     PACKET_VERSION = 10
     PACKET_HDRLEN = 11
     PACKET_RESERVE = 12
+    PACKET_TX_RING = 13
+    PACKET_LOSS = 14
+    PACKET_VNET_HDR = 15
     PACKET_TIMESTAMP = 17
     PACKET_FANOUT = 18
+    PACKET_TX_HAS_OFF = 19
     PACKET_QDISC_BYPASS = 20
+    PACKET_ROLLOVER_STATS = 21
     PACKET_FANOUT_DATA = 22
     PACKET_IGNORE_OUTGOING = 23
+    PACKET_VNET_HDR_SZ = 24
 
 
 class MembershipKind(IntEnum):

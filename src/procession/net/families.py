@@ -30,6 +30,7 @@ _ROUTE = int(NetlinkProtocol.NETLINK_ROUTE)
 _STREAM = int(SocketType.SOCK_STREAM)
 _DATAGRAM = int(SocketType.SOCK_DGRAM)
 _RAW = int(SocketType.SOCK_RAW)
+_OBSOLETE = int(SocketType.SOCK_PACKET)
 _SEQUENCED = int(SocketType.SOCK_SEQPACKET)
 
 
@@ -42,6 +43,9 @@ def create_socket(network: Network, family: int, kind: int, protocol: int, owner
         raise EAFNOSUPPORT(f"no address family {family}")
     if not 0 <= kind <= _LAST_TYPE:
         raise EINVAL(f"no socket type {kind}")
+    if family == _INET and kind == _OBSOLETE:
+        # Linux: net/socket.c, __sock_create: packet sockets were of this family once.
+        family = _PACKET
     if family == _UNIX:
         return _create_unix(network, kind, protocol, owner_uid)
     if family in (_INET, _INET6):

@@ -13,6 +13,7 @@ from procession.net.netlink.connector import ConnectorSocket
 from procession.net.netlink.generic import GenericSocket
 from procession.net.netlink.uevent import UeventSocket
 from procession.net.netlink.user import UserSocket
+from procession.net.packet.obsolete import ObsoletePacketSocket
 from procession.net.packet.socket import PacketSocket
 from procession.net.raw_permission import check_raw
 
@@ -28,6 +29,7 @@ _UEVENT = int(NetlinkProtocol.NETLINK_KOBJECT_UEVENT)
 _USER = int(NetlinkProtocol.NETLINK_USERSOCK)
 _DATAGRAM = int(SocketType.SOCK_DGRAM)
 _RAW = int(SocketType.SOCK_RAW)
+_PACKET = int(SocketType.SOCK_PACKET)
 
 
 def create_packet(network: Network, kind: int, protocol: int, owner_uid: int) -> Socket:
@@ -36,10 +38,11 @@ def create_packet(network: Network, kind: int, protocol: int, owner_uid: int) ->
     Linux: net/packet/af_packet.c, packet_create.
     """
     check_raw(network)
-    if kind not in (_DATAGRAM, _RAW):
+    if kind not in (_DATAGRAM, _RAW, _PACKET):
         raise ESOCKTNOSUPPORT
+    made = ObsoletePacketSocket if kind == _PACKET else PacketSocket
     # The protocol is in network byte order.
-    return PacketSocket(network, kind, (protocol & 0xFF) << 8 | protocol >> 8 & 0xFF, owner_uid)
+    return made(network, kind, (protocol & 0xFF) << 8 | protocol >> 8 & 0xFF, owner_uid)
 
 
 def create_netlink(network: Network, kind: int, protocol: int, owner_uid: int) -> Socket:

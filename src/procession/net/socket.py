@@ -364,6 +364,11 @@ class Socket:
         """What poll(2) says."""
         return 0
 
+    @property
+    def told_protocol(self) -> int:
+        """SO_PROTOCOL."""
+        return self.protocol
+
     def check_option(self, level: int, name: int, *, is_set: bool) -> None:
         """Raise EOPNOTSUPP or ENOPROTOOPT unless there may be such an option beyond SOL_SOCKET."""
         raise EOPNOTSUPP(f"no options of level {level} here")

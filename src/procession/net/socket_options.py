@@ -499,7 +499,7 @@ def _plain_value(socket: Socket, name: int) -> int | None:
     if name == _SO_ACCEPTCONN:
         return int(socket.state == LISTENING)
     if name == _SO_PROTOCOL:
-        return socket.protocol
+        return socket.told_protocol
     if name == _SO_DOMAIN:
         return socket.family
     if name == _SO_RCVLOWAT:

@@ -21,7 +21,7 @@ from procession.net.internet.reuseport import attach_reuse_program, detach_reuse
 from procession.net.internet.socket import InternetSocket
 from procession.net.internet.source_filter import asked_bytes, tells_sources, told_sources
 from procession.net.packet.fanout import attach_fanout_program
-from procession.net.packet.ring import HEADER_BYTES
+from procession.net.packet.ring_layout import HEADER_BYTES
 from procession.net.packet.socket import PacketSocket
 from procession.net.socket_file import SocketFile
 from procession.net.socket_filter import attach_filter, check_unlocked, told_program

@@ -22,13 +22,15 @@ _NOBODY = bytes(6)
 
 class Crossing(NamedTuple):
     """A packet goes out (`is_out`) or in by an interface after `hop` routers. In front of it are the
-    hardware addresses `target` and `source`."""
+    hardware addresses `target` and `source`. `is_partial` says that who sent it leaves its checksum to the
+    hardware, if its protocol has one."""
 
     interface: Interface
     is_out: bool
     hop: int
     target: bytes = _NOBODY
     source: bytes = _NOBODY
+    is_partial: bool = True
 
 
 def crossings(

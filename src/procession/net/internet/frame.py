@@ -29,16 +29,23 @@ HEADER_BYTES = 14
 _FRAGMENT_BITS = 0x3FFF
 
 
-def transmit(interface: Interface, header: bytes, whole: bytes, sender: PacketSocket | None = None) -> None:
+def transmit(
+    interface: Interface,
+    header: bytes,
+    whole: bytes,
+    sender: PacketSocket | None = None,
+    *,
+    is_partial: bool = False,
+) -> None:
     """A frame goes out of `interface`, which others hear, but not who has sent it.
 
     Linux: net/core/dev.c, __dev_queue_xmit, dev_loopback_xmit; drivers/net/veth.c, veth_xmit.
     """
-    show_frame(Crossing(interface, True, 0), header, whole, sender)
+    show_frame(Crossing(interface, True, 0, is_partial=is_partial), header, whole, sender)
     interface.sent_packets += 1
     interface.sent_bytes += len(header) + len(whole)
     if interface.kind == LOOPBACK:
-        _arrive(interface, header, whole, is_for_it=True)
+        _arrive(interface, header, whole, is_for_it=True, is_partial=is_partial)
         return
     everybody = reach(interface)
     for heard in everybody.hearers:
@@ -47,7 +54,7 @@ def transmit(interface: Interface, header: bytes, whole: bytes, sender: PacketSo
         _arrive(heard.interface, header, whole, is_for_it=_is_for(heard.interface, header))
     for device in everybody.devices:
         if device is not interface:
-            show_frame(Crossing(device, True, 0), header, whole)
+            show_frame(Crossing(device, True, 0, is_partial=is_partial), header, whole)
         assert device.tun is not None
         device.tun.take(header, whole)
 
@@ -77,11 +84,13 @@ def _is_for(interface: Interface, header: bytes) -> bool:
     return is_for_all or not interface.hardware_address or header[:6] == interface.hardware_address
 
 
-def _arrive(interface: Interface, header: bytes, whole: bytes, *, is_for_it: bool) -> None:
+def _arrive(
+    interface: Interface, header: bytes, whole: bytes, *, is_for_it: bool, is_partial: bool = False
+) -> None:
     """Linux: net/core/dev.c, __netif_receive_skb_core; net/ipv4/ip_input.c, ip_rcv_core."""
     interface.received_packets += 1
     interface.received_bytes += len(header) + len(whole)
-    show_frame(Crossing(interface, False, 0), header, whole)
+    show_frame(Crossing(interface, False, 0, is_partial=is_partial), header, whole)
     if not is_for_it:
         return
     ethertype = int.from_bytes(header[12:14], "big")

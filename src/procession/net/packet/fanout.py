@@ -71,7 +71,7 @@ class FanoutGroup:
             # By processor and by queue it's always the first: all is sent on one of each.
             place = 0
         chosen = members[place % len(members)]
-        if self.kind == _ROLLOVER or (self.flags & _ROLLS_OVER and not chosen.has_room):
+        if self.kind == _ROLLOVER or (self.rolls_over and not chosen.has_room):
             return self._roll_over(chosen)
         return chosen
 
@@ -85,8 +85,15 @@ class FanoutGroup:
             place = (first + step) % len(members)
             if members[place].has_room:
                 self.rolled_to = place
+                chosen.rolled_count += 1
                 return members[place]
+        chosen.unrolled_count += 1
         return chosen
+
+    @property
+    def rolls_over(self) -> bool:
+        """Whether others get what one has no room for."""
+        return self.kind == _ROLLOVER or bool(self.flags & _ROLLS_OVER)
 
 
 def _hash_of_flow(header: bytes, whole: bytes) -> int:

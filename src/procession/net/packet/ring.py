@@ -1,41 +1,26 @@
-"""Rings of packet sockets: frames in memory that the socket shares with its program (packet(7)).
+"""Rings of frames that packet sockets hear, in memory that the socket shares with its program (packet(7)).
 
-Linux: net/packet/af_packet.c, tpacket_rcv, packet_set_ring.
+Linux: net/packet/af_packet.c, tpacket_rcv.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from procession.abi.errno import EBUSY, EINVAL, ENOMEM
-from procession.abi.packet import (
-    BlockDescription,
-    PacketStatus,
-    PacketVersion,
-    Tpacket2Hdr,
-    Tpacket3Hdr,
-    TpacketHdr,
-    TpacketReq,
-    TpacketReq3,
-)
+from procession.abi.packet import BlockDescription, PacketStatus, Tpacket2Hdr, Tpacket3Hdr, TpacketHdr
 from procession.abi.word import pack_u32, pack_u64
-from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, OutOfFrames
-from procession.mm.vma import SharedAnonymous
+from procession.net.packet.ring_layout import ADDRESS_BYTES, HEADER_BYTES, V1, V2, V3, Ring, aligned
 
 if TYPE_CHECKING:
+    from procession.abi.packet import TpacketReq3
     from procession.hardware.physical_memory import PhysicalMemory
-    from procession.net.packet.socket import PacketSocket
+    from procession.net.packet.socket import HeardFrame, PacketSocket
 
-V1, V2, V3 = (int(version) for version in PacketVersion)
-HEADER_BYTES = {V1: TpacketHdr.SIZE, V2: Tpacket2Hdr.SIZE, V3: Tpacket3Hdr.SIZE}
 RING_TIMER = "packet-ring"
 """The kind of the timer that gives a block to the program though it isn't full."""
-_ALIGNMENT, _BLOCK_ALIGNMENT = 16, 8
-_ADDRESS_BYTES = 20
-"""A struct sockaddr_ll, behind each header."""
+_BLOCK_ALIGNMENT = 8
 _LEAST_FRONT = 16
 _LARGEST_OFFSET = 0xFFFF
-_LARGEST_BLOCK = 0x7FFFFFFF
 _USER, _LOSING = int(PacketStatus.TP_STATUS_USER), int(PacketStatus.TP_STATUS_LOSING)
 _TIMED_OUT = int(PacketStatus.TP_STATUS_BLK_TMO)
 _DEFAULT_TIMEOUT_MS = 8
@@ -44,92 +29,44 @@ _STATUS_PLACE, _COUNT_PLACE, _FIRST_PLACE, _LENGTH_PLACE, _LAST_TIME_PLACE = 8, 
 """Where they are in a struct tpacket_block_desc."""
 
 
-def _aligned(size: int, alignment: int = _ALIGNMENT) -> int:
-    return size + alignment - 1 & -alignment
+class PacketRing(Ring):
+    """A ring for frames that are heard. It's the first of what is mapped.
 
-
-def front_bytes(version: int, reserve: int) -> int:
-    """What a frame takes at least in a ring (TPACKET_HDRLEN)."""
-    return _aligned(HEADER_BYTES[version]) + _ADDRESS_BYTES + reserve
-
-
-class PacketRing:
-    """A ring (Linux: net/packet/internal.h, struct packet_ring_buffer).
-
-    Its `pages` are mapped by programs, which write there what they like: of what is read from there only
-    whether a place is theirs counts. `block_bytes` and `frame_bytes` are the sizes of a block and, for
-    versions 1 and 2, of a frame; `head` is the frame or block that comes next. `frozen_count` counts how
-    often there was no block (version 3). Of the current block, `packet_count` are in it, `end` is where it
-    ends, and `last` where its last packet begins; `is_open` is false while the program has it.
+    `frozen_count` counts how often there was no block (version 3). Of the current block, `packet_count` are
+    in it, `end` is where it ends, and `last` where its last packet begins; `is_open` is false while the
+    program has it.
     """
 
     __slots__ = (
-        "block_bytes",
-        "block_count",
         "end",
-        "frame_bytes",
-        "frame_count",
         "frozen_count",
-        "head",
         "is_open",
         "last",
         "packet_count",
-        "pages",
         "private_bytes",
         "reserve",
         "sequence",
         "timeout_ns",
         "timer",
-        "version",
     )
 
     def __init__(self, memory: PhysicalMemory, version: int, reserve: int, request: TpacketReq3) -> None:
-        self.version = version
+        super().__init__(memory, version, request)
         self.reserve = reserve
-        self.block_bytes, self.block_count = request.tp_block_size, request.tp_block_nr
-        self.frame_bytes, self.frame_count = request.tp_frame_size, request.tp_frame_nr
-        self.private_bytes = _aligned(request.tp_sizeof_priv, _BLOCK_ALIGNMENT)
+        self.private_bytes = aligned(request.tp_sizeof_priv, _BLOCK_ALIGNMENT)
         self.timeout_ns = (request.tp_retire_blk_tov or _DEFAULT_TIMEOUT_MS) * _MILLISECOND_NS
-        self.head = self.sequence = self.frozen_count = 0
+        self.sequence = self.frozen_count = 0
         self.packet_count = self.end = self.last = 0
         self.is_open = False
         self.timer: Any = None
-        count = self.block_bytes * self.block_count >> PAGE_SHIFT
-        self.pages = SharedAnonymous(memory, count)
-        # The socket holds them too.
-        self.pages.acquire_area()
-        try:
-            self.pages.reserve(0, count - 1)
-            for _ in range(count):
-                memory.note_filled()
-        except OutOfFrames:
-            self.pages.release_area()
-            raise ENOMEM("no memory for the ring") from None
-
-    @property
-    def size(self) -> int:
-        """All of it, in bytes."""
-        return self.block_bytes * self.block_count
-
-    @property
-    def is_mapped(self) -> bool:
-        """Whether a program maps it."""
-        return self.pages.area_count > 1
-
-    def _status_at(self, place: int) -> int:
-        return int.from_bytes(self.pages.read(place, 4), "little")
-
-    def _frame_place(self, index: int) -> int:
-        per_block = self.block_bytes // self.frame_bytes
-        return index // per_block * self.block_bytes + index % per_block * self.frame_bytes
 
     def has_frames(self) -> bool:
         """Whether what came last is the program's now. Linux: net/packet/af_packet.c,
         packet_previous_rx_frame."""
         if self.version == V3:
             before = (self.head - 1) % self.block_count
-            return self._status_at(before * self.block_bytes + _STATUS_PLACE) != 0
-        return self._status_at(self._frame_place((self.head - 1) % self.frame_count)) != 0
+            return self.status_at(before * self.block_bytes + _STATUS_PLACE) != 0
+        return self.status_at(self.frame_place((self.head - 1) % self.frame_count)) != 0
 
     def has_room(self) -> bool:
         """Whether a quarter of it is free behind what comes next.
@@ -138,31 +75,43 @@ class PacketRing:
         """
         if self.version == V3:
             index = (self.head + self.block_count // 4) % self.block_count
-            return self._status_at(index * self.block_bytes + _STATUS_PLACE) == 0
+            return self.status_at(index * self.block_bytes + _STATUS_PLACE) == 0
         index = (self.head + self.frame_count // 4) % self.frame_count
-        return self._status_at(self._frame_place(index)) == 0
+        return self.status_at(self.frame_place(index)) == 0
 
     # Frames
 
-    def put(
-        self, socket: PacketSocket, data: bytes, length: int, maclen: int, address: bytes, status: int
-    ) -> bool:
-        """Put a frame there, whose first `maclen` bytes are its header; whether there is room.
+    def holds_whole(self, length: int, maclen: int) -> bool:
+        """Whether a frame isn't cut (versions 1 and 2)."""
+        return self._mac_place(maclen) + length <= self.frame_bytes
+
+    @property
+    def is_next_free(self) -> bool:
+        """Whether the next frame's place isn't the program's (versions 1 and 2)."""
+        return not self.status_at(self.frame_place(self.head))
+
+    def _mac_place(self, maclen: int) -> int:
+        header = aligned(HEADER_BYTES[self.version])
+        if maclen:
+            return aligned(header + ADDRESS_BYTES + max(maclen, _LEAST_FRONT)) + self.reserve - maclen
+        return aligned(header + ADDRESS_BYTES) + _LEAST_FRONT + self.reserve
+
+    def put(self, socket: PacketSocket, frame: HeardFrame, status: int) -> bool:
+        """Put a frame there with `status` of TP_STATUS_*; whether there is room.
 
         Linux: net/packet/af_packet.c, tpacket_rcv.
         """
-        header = _aligned(HEADER_BYTES[self.version])
-        if maclen:
-            net = _aligned(header + _ADDRESS_BYTES + max(maclen, _LEAST_FRONT)) + self.reserve
-        else:
-            net = _aligned(header + _ADDRESS_BYTES) + _LEAST_FRONT + self.reserve
-        mac = net - maclen
+        told, maclen = socket.told_of(frame), frame.header_bytes
+        mac = self._mac_place(maclen) + len(told)
+        net = mac + maclen
         if net > _LARGEST_OFFSET:
             return False
         whole = self.frame_bytes
         if self.version == V3:
             whole = self.block_bytes - BlockDescription.SIZE - self.private_bytes
-        data = data[: max(whole - mac, 0)]
+        if mac > whole:
+            told = b""
+        data = frame.data[: max(whole - mac, 0)]
         mac = min(mac, whole)
         place = self._place_for(socket, mac + len(data))
         if place is None:
@@ -170,23 +119,23 @@ class PacketRing:
         time_ns = socket.network.host.clock.realtime_ns
         seconds, rest_ns = divmod(time_ns, 1_000_000_000)
         status |= _USER
-        self.pages.write(place + header, address)
-        if data:
-            self.pages.write(place + mac, data)
+        self.pages.write(place + aligned(HEADER_BYTES[self.version]), frame.sender)
+        if told or data:
+            self.pages.write(place + mac - len(told), told + data)
         if self.version == V3:
-            size = _aligned(mac + len(data), _BLOCK_ALIGNMENT)
-            front = Tpacket3Hdr(size, seconds, rest_ns, len(data), length, status, mac, net).pack()
+            size = aligned(mac + len(data), _BLOCK_ALIGNMENT)
+            front = Tpacket3Hdr(size, seconds, rest_ns, len(data), frame.length, status, mac, net).pack()
             self.pages.write(place, front)
             self._note_packet(socket, place, size)
             return True
         if self.version == V2:
             if socket.drop_count:
                 status |= _LOSING
-            front = Tpacket2Hdr(0, length, len(data), mac, net, seconds, rest_ns).pack()
+            front = Tpacket2Hdr(0, frame.length, len(data), mac, net, seconds, rest_ns).pack()
         else:
             if socket.drop_count:
                 status |= _LOSING
-            front = TpacketHdr(0, length, len(data), mac, net, seconds, rest_ns // 1000).pack()
+            front = TpacketHdr(0, frame.length, len(data), mac, net, seconds, rest_ns // 1000).pack()
         status_bytes = pack_u64(status) if self.version == V1 else pack_u32(status)
         self.pages.write(place, status_bytes + front[len(status_bytes) :])
         self.head = (self.head + 1) % self.frame_count
@@ -195,16 +144,16 @@ class PacketRing:
 
     def _place_for(self, socket: PacketSocket, size: int) -> int | None:
         if self.version != V3:
-            place = self._frame_place(self.head)
-            return None if self._status_at(place) else place
-        size = _aligned(size, _BLOCK_ALIGNMENT)
+            place = self.frame_place(self.head)
+            return None if self.status_at(place) else place
+        size = aligned(size, _BLOCK_ALIGNMENT)
         if not self.is_open:
-            if self._status_at(self.head * self.block_bytes + _STATUS_PLACE):
+            if self.status_at(self.head * self.block_bytes + _STATUS_PLACE):
                 return None
             self._open_block(socket)
         if self.end + size > (self.head + 1) * self.block_bytes:
             self.retire(socket, 0)
-            if self._status_at(self.head * self.block_bytes + _STATUS_PLACE):
+            if self.status_at(self.head * self.block_bytes + _STATUS_PLACE):
                 self.frozen_count += 1
                 return None
             self._open_block(socket)
@@ -257,7 +206,7 @@ class PacketRing:
         self.timer = None
         if self.is_open and self.packet_count:
             self.retire(socket, _TIMED_OUT)
-            if not self._status_at(self.head * self.block_bytes + _STATUS_PLACE):
+            if not self.status_at(self.head * self.block_bytes + _STATUS_PLACE):
                 self._open_block(socket)
 
     def _stop_timer(self, socket: PacketSocket) -> None:
@@ -268,46 +217,4 @@ class PacketRing:
     def end_of_socket(self, socket: PacketSocket) -> None:
         """The socket has it no more; who maps it still does."""
         self._stop_timer(socket)
-        self.pages.release_area()
-
-
-def read_request(socket: PacketSocket, value: bytes) -> TpacketReq3:
-    """What PACKET_RX_RING asks for. Raises EINVAL."""
-    kind = TpacketReq3 if socket.version == V3 else TpacketReq
-    if len(value) < kind.SIZE:
-        raise EINVAL("a struct tpacket_req is needed")
-    return TpacketReq3.unpack_from(value[: kind.SIZE].ljust(TpacketReq3.SIZE, b"\0"))
-
-
-def make_ring(socket: PacketSocket, value: bytes) -> PacketRing | None:
-    """The ring that PACKET_RX_RING asks for, None for none. Raises EINVAL, EBUSY, ENOMEM.
-
-    Linux: net/packet/af_packet.c, packet_set_ring.
-    """
-    request = read_request(socket, value)
-    old = socket.ring
-    if old is not None and old.is_mapped:
-        raise EBUSY("a program maps the ring")
-    if not request.tp_block_nr:
-        if request.tp_frame_nr:
-            raise EINVAL("frames without blocks")
-        return None
-    if old is not None:
-        raise EBUSY("there is a ring")
-    least = front_bytes(socket.version, socket.reserve)
-    size, frame = request.tp_block_size, request.tp_frame_size
-    if not 0 < size <= _LARGEST_BLOCK or size & PAGE_MASK:
-        raise EINVAL("a block is some pages")
-    private = BlockDescription.SIZE + _aligned(request.tp_sizeof_priv, _BLOCK_ALIGNMENT)
-    if socket.version == V3 and size < private + least:
-        raise EINVAL("a block without room for a frame")
-    if frame < least or frame % _ALIGNMENT or frame > size:
-        raise EINVAL("no size of a frame")
-    if size // frame * request.tp_block_nr != request.tp_frame_nr:
-        raise EINVAL("another number of frames than fit")
-    memory = socket.network.system.vfs.memory
-    if size * request.tp_block_nr > memory.frame_count << PAGE_SHIFT:
-        raise ENOMEM("more than there can be")
-    ring = PacketRing(memory, socket.version, socket.reserve, request)
-    ring.open_first(socket)
-    return ring
+        self.release()

@@ -24,6 +24,7 @@ from procession.abi.packet import (
     PacketStatus,
     SockaddrLl,
     TpacketAuxdata,
+    TpacketRolloverStats,
     TpacketStats,
     TpacketStatsV3,
 )
@@ -35,8 +36,11 @@ from procession.net.link.interface import LOOPBACK
 from procession.net.marks import mark_items
 from procession.net.message import Received
 from procession.net.packet.fanout import join_group, leave_group
-from procession.net.packet.ring import HEADER_BYTES as HEADER_BYTES_OF_RING
-from procession.net.packet.ring import V1, V3, make_ring
+from procession.net.packet.ring import PacketRing
+from procession.net.packet.ring_layout import HEADER_BYTES as HEADER_BYTES_OF_RING
+from procession.net.packet.ring_layout import V1, V3, Ring, lay_out, wanted_ring
+from procession.net.packet.transmit_ring import TransmitRing
+from procession.net.packet.virtual_header import LONG, SHORT, describe, take_off, transport
 from procession.net.queue_ioctl import QUEUE_REQUESTS, tell_queue
 from procession.net.socket import (
     BOTH_WAYS,
@@ -63,7 +67,6 @@ if TYPE_CHECKING:
     from procession.net.message import Control
     from procession.net.network import Network
     from procession.net.packet.fanout import FanoutGroup
-    from procession.net.packet.ring import PacketRing
 
 _FAMILY = int(AddressFamily.AF_PACKET)
 _SOL_PACKET = int(SocketLevel.SOL_PACKET)
@@ -75,20 +78,28 @@ _BROADCAST, _MULTICAST = int(PacketKind.PACKET_BROADCAST), int(PacketKind.PACKET
 _OTHER_HOST = int(PacketKind.PACKET_OTHERHOST)
 _JOIN, _LEAVE = int(PacketOption.PACKET_ADD_MEMBERSHIP), int(PacketOption.PACKET_DROP_MEMBERSHIP)
 _STATISTICS = int(PacketOption.PACKET_STATISTICS)
-_RX_RING, _VERSION = int(PacketOption.PACKET_RX_RING), int(PacketOption.PACKET_VERSION)
+_RX_RING, _TX_RING = int(PacketOption.PACKET_RX_RING), int(PacketOption.PACKET_TX_RING)
+_VERSION, _LOSS = int(PacketOption.PACKET_VERSION), int(PacketOption.PACKET_LOSS)
+_VIRTUAL, _VIRTUAL_SIZE = int(PacketOption.PACKET_VNET_HDR), int(PacketOption.PACKET_VNET_HDR_SZ)
+_TX_HAS_OFFSET, _COPY_THRESH = int(PacketOption.PACKET_TX_HAS_OFF), int(PacketOption.PACKET_COPY_THRESH)
+_ROLLOVER_STATS = int(PacketOption.PACKET_ROLLOVER_STATS)
 _RESERVE, _FANOUT = int(PacketOption.PACKET_RESERVE), int(PacketOption.PACKET_FANOUT)
 _AUXDATA = int(PacketOption.PACKET_AUXDATA)
 _SWITCHES = (
     *(_AUXDATA, int(PacketOption.PACKET_ORIGDEV)),
-    int(PacketOption.PACKET_QDISC_BYPASS),
+    *(int(PacketOption.PACKET_QDISC_BYPASS), _LOSS, _TX_HAS_OFFSET),
 )
-_NUMBERS = (int(PacketOption.PACKET_TIMESTAMP), int(PacketOption.PACKET_COPY_THRESH))
+_NUMBERS = (int(PacketOption.PACKET_TIMESTAMP), _COPY_THRESH)
+_LAYOUT = (_VERSION, _RESERVE, _LOSS, _VIRTUAL, _VIRTUAL_SIZE)
+"""What can't be changed while there are rings."""
 _USER, _CHECKSUM_NOT_READY = int(PacketStatus.TP_STATUS_USER), int(PacketStatus.TP_STATUS_CSUMNOTREADY)
+_COPIED = int(PacketStatus.TP_STATUS_COPY)
 _IGNORE_OUTGOING = int(PacketOption.PACKET_IGNORE_OUTGOING)
-_OF_EXACT_SIZE = (*_NUMBERS, int(PacketOption.PACKET_QDISC_BYPASS))
+_OF_EXACT_SIZE = (*_NUMBERS, int(PacketOption.PACKET_QDISC_BYPASS), _LOSS, _TX_HAS_OFFSET)
 _SETTABLE = frozenset(
     (
-        *(_JOIN, _LEAVE, _RX_RING, _VERSION, _RESERVE, _FANOUT, _IGNORE_OUTGOING),
+        *(_JOIN, _LEAVE, _RX_RING, _TX_RING, _VERSION, _RESERVE, _FANOUT, _IGNORE_OUTGOING),
+        *(_VIRTUAL, _VIRTUAL_SIZE),
         *(int(PacketOption.PACKET_FANOUT_DATA), *_SWITCHES, *_NUMBERS),
     )
 )
@@ -119,7 +130,10 @@ class PacketSocket(Socket):
     `protocol` is the ethertype that it hears, 0 for none; `interface_index` the interface, 0 for all.
     `frames` have been heard and take `heard_bytes`; `heard_count` and `drop_count` count for
     PACKET_STATISTICS. `ring` is where frames go instead, laid out by `version` with `reserve` bytes free in
-    each; `fanout` the group that shares them, `switches` the options that are numbers.
+    each, `transmit_ring` is where those come from that are sent; `fanout` the group that shares frames,
+    `switches` the options that are numbers. `virtual_bytes` is how long the header of offloading is in front
+    of each frame, 0 for none. `rolled_count` counts frames that others of the group took in its place,
+    `unrolled_count` those for which nobody had room.
     """
 
     __slots__ = (
@@ -132,8 +146,12 @@ class PacketSocket(Socket):
         "interface_index",
         "reserve",
         "ring",
+        "rolled_count",
         "switches",
+        "transmit_ring",
+        "unrolled_count",
         "version",
+        "virtual_bytes",
     )
 
     prototype: ClassVar[bytes] = b"PACKET"
@@ -151,11 +169,19 @@ class PacketSocket(Socket):
         self.version = V1
         self.reserve = 0
         self.ring: PacketRing | None = None
+        self.transmit_ring: TransmitRing | None = None
+        self.virtual_bytes = 0
+        self.rolled_count = self.unrolled_count = 0
         self.fanout: FanoutGroup | None = None
         self.switches: dict[int, int] = {}
         network.packet_sockets[self] = None
         # Flows have to show their packets from now on.
         network.topology_changed()
+
+    @property
+    def told_protocol(self) -> int:
+        # What a packet socket hears isn't told.
+        return 0
 
     # Names
 
@@ -205,7 +231,7 @@ class PacketSocket(Socket):
         if not self.wants(crossing, header):
             return
         interface, ethertype = crossing.interface, int.from_bytes(header[-2:], "big")
-        data = header + whole if self.kind == _RAW and interface.has_frames else whole
+        data = header + whole if self.is_raw and interface.has_frames else whole
         length = len(data)
         maclen = length - len(whole)
         if self.filter is not None:
@@ -213,27 +239,49 @@ class PacketSocket(Socket):
             data = data[: accepted_bytes(self, seen)]
             if not data:
                 return
-        sender = SockaddrLl(
+        sender = self.sender_of(crossing, header)
+        # Nobody works out checksums for a wire that doesn't leave the machine.
+        is_partial = crossing.is_partial and (crossing.is_out or interface.kind == LOOPBACK)
+        is_partial = is_partial and transport(ethertype, whole)[0] != 0
+        status = _CHECKSUM_NOT_READY if is_partial else 0
+        frame = HeardFrame(data, length, sender, packet_charge(length), maclen, status, marks)
+        if self._keep(frame) if self.ring is None else self._put_in_ring(self.ring, frame):
+            self.heard_count += 1
+        else:
+            self.drop_count += 1
+
+    def sender_of(self, crossing: Crossing, header: bytes) -> bytes:
+        """The name of who sent a frame."""
+        interface = crossing.interface
+        return SockaddrLl(
             *(_FAMILY, header[-2:], interface.index, interface.hardware_type),
             *(_kind_of(crossing, header), _HARDWARE_BYTES if interface.has_frames else 0, header[6:12]),
         ).pack()
-        # Nobody works out checksums for a wire that doesn't leave the machine.
-        status = _CHECKSUM_NOT_READY if crossing.is_out or interface.kind == LOOPBACK else 0
-        if self.ring is not None:
-            if self.ring.put(self, data, length, maclen, sender, status):
-                self.heard_count += 1
-            else:
-                self.drop_count += 1
-            return
-        charge = packet_charge(length)
+
+    def _keep(self, frame: HeardFrame) -> bool:
+        """Let `frame` wait to be received; whether there is room."""
         system = self.network.system
-        if self.heard_bytes + charge > self.receive_room or not system.charge_arrived(charge):
-            self.drop_count += 1
-            return
-        self.heard_count += 1
-        self.heard_bytes += charge
-        self.frames.append(HeardFrame(data, length, sender, charge, maclen, status, marks))
+        if self.heard_bytes + frame.charge > self.receive_room or not system.charge_arrived(frame.charge):
+            return False
+        self.heard_bytes += frame.charge
+        self.frames.append(frame)
         self.read_queue.wake_all()
+        return True
+
+    def _put_in_ring(self, ring: PacketRing, frame: HeardFrame) -> bool:
+        """Linux: net/packet/af_packet.c, tpacket_rcv."""
+        status = frame.status
+        is_cut = ring.version != V3 and not ring.holds_whole(len(frame.data), frame.header_bytes)
+        wants_rest = is_cut and self.has_option(_COPY_THRESH) and ring.is_next_free
+        if wants_rest and self._keep(frame._replace(sender=_nobody(frame))):
+            status |= _COPIED
+        return ring.put(self, frame, status)
+
+    def told_of(self, frame: HeardFrame) -> bytes:
+        """What is in front of `frame` (PACKET_VNET_HDR)."""
+        size = self.virtual_bytes
+        is_partial = bool(frame.status & _CHECKSUM_NOT_READY)
+        return describe(size, frame.data, is_partial=is_partial) if size else b""
 
     def receive(self, length: int, flags: int) -> Received:
         """Linux: net/packet/af_packet.c, packet_recvmsg."""
@@ -247,8 +295,11 @@ class PacketSocket(Socket):
             self.frames.popleft()
             self.heard_bytes -= frame.charge
             self.network.system.uncharge_buffer(frame.charge)
-        received = Received(frame.data[:length], len(frame.data), 0, frame.sender)
-        if len(frame.data) > length:
+        if length < self.virtual_bytes:
+            raise EINVAL("no room for what is told of the frame")
+        data = self.told_of(frame) + frame.data
+        received = Received(data[:length], len(data), 0, frame.sender)
+        if len(data) > length:
             received.flags = MSG_TRUNC
         received.items = mark_items(self.options, frame.marks)
         if self.has_option(_AUXDATA):
@@ -259,8 +310,23 @@ class PacketSocket(Socket):
         return received
 
     def has_option(self, name: int) -> bool:
-        """Whether one of _SWITCHES is on."""
+        """Whether one of _SWITCHES is on, or one of _NUMBERS isn't 0."""
         return bool(self.switches.get(name))
+
+    @property
+    def is_raw(self) -> bool:
+        """Whether its frames have their headers."""
+        return self.kind == _RAW
+
+    @property
+    def loses_wrong(self) -> bool:
+        """Whether frames that can't be sent are left out (PACKET_LOSS)."""
+        return self.has_option(_LOSS)
+
+    @property
+    def tells_offsets(self) -> bool:
+        """Whether frames to send begin where their headers say (PACKET_TX_HAS_OFF)."""
+        return self.has_option(_TX_HAS_OFFSET)
 
     @property
     def has_room(self) -> bool:
@@ -272,15 +338,21 @@ class PacketSocket(Socket):
             return self.ring.has_room()
         return self.receive_room - self.heard_bytes > self.receive_room >> 2
 
+    @property
+    def rings(self) -> list[Ring]:
+        """Those that there are, in the order in which they are mapped."""
+        return [ring for ring in (self.ring, self.transmit_ring) if ring is not None]
+
     def mappable(self) -> PageCache | None:
-        if self.ring is None:
+        rings = self.rings
+        if not rings:
             raise EINVAL("there is no ring")
-        return self.ring.pages
+        return rings[0].pages
 
     def check_mapped_range(self, offset: int, size: int) -> None:
         """Linux: net/packet/af_packet.c, packet_mmap."""
-        if offset or self.ring is None or size != self.ring.size:
-            raise EINVAL("a ring is mapped as a whole")
+        if offset or size != sum(ring.size for ring in self.rings):
+            raise EINVAL("rings are mapped as a whole")
 
     def ring_timed_out(self) -> None:
         """A block has waited long enough."""
@@ -314,19 +386,28 @@ class PacketSocket(Socket):
     def send(self, data: bytes, flags: int, address: bytes | None, control: Control | None) -> int:
         """Linux: net/packet/af_packet.c, packet_snd."""
         interface, protocol, target = self._way_out(address)
+        if self.transmit_ring is not None:
+            return self.transmit_ring.send(self, interface, protocol, target)
+        self.send_frame(interface, protocol, target, data)
+        return len(data)
+
+    def send_frame(self, interface: Interface, protocol: int, target: bytes, data: bytes) -> None:
+        """`data` goes out as a frame. Raises EINVAL, EMSGSIZE."""
+        is_partial = is_several = False
+        if self.virtual_bytes:
+            data, is_partial, is_several = take_off(self.virtual_bytes, data)
         header = b""
-        if self.kind == _RAW and interface.has_frames:
+        if self.is_raw and interface.has_frames:
             if len(data) < HEADER_BYTES:
                 raise EINVAL("no header of a frame")
             header, whole = data[:HEADER_BYTES], data[HEADER_BYTES:]
         else:
             own = interface.hardware_address or bytes(_HARDWARE_BYTES)
             header, whole = target.ljust(_HARDWARE_BYTES, b"\0") + own + pack_port(protocol), data
-        if len(whole) > interface.mtu:
+        if len(whole) > interface.mtu and not is_several:
             raise EMSGSIZE("longer than the interface carries")
         self.raise_error()
-        transmit(interface, header, whole, self)
-        return len(data)
+        transmit(interface, header, whole, self, is_partial=is_partial)
 
     # The rest
 
@@ -358,7 +439,9 @@ class PacketSocket(Socket):
                 raise EINVAL("no such membership")
         elif name == _RX_RING:
             self._set_ring(value)
-        elif name in (_VERSION, _RESERVE):
+        elif name == _TX_RING:
+            self._set_transmit_ring(value)
+        elif name in _LAYOUT:
             self._set_layout(name, value)
         elif name in _SWITCHES or name in _NUMBERS:
             number = read_int(value)
@@ -377,25 +460,54 @@ class PacketSocket(Socket):
 
     def _set_ring(self, value: bytes) -> None:
         """PACKET_RX_RING."""
-        ring = make_ring(self, value)
-        old, self.ring = self.ring, ring
+        request, memory = wanted_ring(self, value, self.ring), self.network.system.vfs.memory
+        old, self.ring = self.ring, None
         if old is not None:
             old.end_of_socket(self)
+        if request is not None:
+            ring = PacketRing(memory, self.version, self.reserve, request)
+            self.ring = lay_out(memory, ring, [ring, *self.rings])
+            ring.open_first(self)
+        else:
+            lay_out(memory, None, self.rings)
         self._forget_frames()
 
+    def _set_transmit_ring(self, value: bytes) -> None:
+        """PACKET_TX_RING."""
+        request, memory = wanted_ring(self, value, self.transmit_ring), self.network.system.vfs.memory
+        old, self.transmit_ring = self.transmit_ring, None
+        if old is not None:
+            old.release()
+        if request is not None:
+            transmit_ring = TransmitRing(memory, self.version, request)
+            self.transmit_ring = lay_out(memory, transmit_ring, [*self.rings, transmit_ring])
+        else:
+            lay_out(memory, None, self.rings)
+
     def _set_layout(self, name: int, value: bytes) -> None:
-        """PACKET_VERSION, PACKET_RESERVE."""
-        if len(value) != 4:
+        """What rings are laid out by."""
+        is_virtual = name in (_VIRTUAL, _VIRTUAL_SIZE)
+        if is_virtual and not self.is_raw:
+            raise EINVAL("no frames")
+        if len(value) < 4 or (len(value) > 4 and not is_virtual):
             raise EINVAL("an int is needed")
         number = read_int(value)
-        if number < 0 or (name == _VERSION and number not in HEADER_BYTES_OF_RING):
-            raise EINVAL("no such version, or a negative number")
-        if self.ring is not None:
+        if name == _VERSION and number not in HEADER_BYTES_OF_RING:
+            raise EINVAL("no such version")
+        if name == _RESERVE and number < 0:
+            raise EINVAL("a negative number")
+        if name == _VIRTUAL_SIZE and number not in (0, SHORT, LONG):
+            raise EINVAL("no such header")
+        if self.rings:
             raise EBUSY("there is a ring")
         if name == _VERSION:
             self.version = number
-        else:
+        elif name == _RESERVE:
             self.reserve = number
+        elif name == _LOSS:
+            self.switches[name] = int(number != 0)
+        else:
+            self.virtual_bytes = number if name == _VIRTUAL_SIZE or not number else SHORT
 
     def _forget_frames(self) -> None:
         self.network.system.uncharge_buffer(self.heard_bytes)
@@ -427,6 +539,13 @@ class PacketSocket(Socket):
             return pack_int(0 if group is None else group.number | group.kind << 16 | group.flags << 16)
         if name == _IGNORE_OUTGOING:
             return pack_int(self.ignores_outgoing)
+        if name in (_VIRTUAL, _VIRTUAL_SIZE):
+            size = self.virtual_bytes
+            return pack_int(size if name == _VIRTUAL_SIZE else int(size != 0))
+        if name == _ROLLOVER_STATS:
+            if self.fanout is None or not self.fanout.rolls_over:
+                raise EINVAL("no group that rolls over")
+            return TpacketRolloverStats(self.rolled_count, 0, self.unrolled_count).pack()
         raise ENOPROTOOPT
 
     @property
@@ -439,6 +558,9 @@ class PacketSocket(Socket):
         if self.ring is not None:
             self.ring.end_of_socket(self)
             self.ring = None
+        if self.transmit_ring is not None:
+            self.transmit_ring.release()
+            self.transmit_ring = None
         leave_group(self)
         self.network.packet_sockets.pop(self, None)
         self.network.topology_changed()
@@ -452,6 +574,11 @@ class PacketSocket(Socket):
         if self.frames or (self.ring is not None and self.ring.has_frames()):
             mask |= POLLIN
         return mask | POLLOUT | POLLWRBAND
+
+
+def _nobody(frame: HeardFrame) -> bytes:
+    """Of a frame that is in a ring too, who sent it isn't told twice."""
+    return SockaddrLl(_FAMILY, frame.sender[2:4]).pack()
 
 
 def _kind_of(crossing: Crossing, header: bytes) -> int:

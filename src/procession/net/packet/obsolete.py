@@ -1,0 +1,93 @@
+"""Packet sockets of type SOCK_PACKET, which name interfaces instead of numbering them (packet(7))."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.abi.errno import EINVAL, EMSGSIZE, ENETDOWN, ENODEV, ENOTCONN, EOPNOTSUPP
+from procession.abi.packet import SockaddrPkt
+from procession.abi.socket import AddressFamily
+from procession.net.internet.frame import HEADER_BYTES, transmit
+from procession.net.packet.socket import PacketSocket
+
+if TYPE_CHECKING:
+    from procession.mm.page_cache import PageCache
+    from procession.net.internet.crossing import Crossing
+    from procession.net.link.interface import Interface
+    from procession.net.message import Control
+
+_FAMILY = int(AddressFamily.AF_PACKET)
+_SHORT_NAME = 16
+"""A struct sockaddr: the name of an interface behind the family."""
+
+
+class ObsoletePacketSocket(PacketSocket):
+    """A socket of type SOCK_PACKET (Linux: net/packet/af_packet.c, packet_ops_spkt)."""
+
+    __slots__ = ()
+
+    def bind(self, address: bytes) -> None:
+        """Linux: net/packet/af_packet.c, packet_bind_spkt."""
+        if len(address) != _SHORT_NAME:
+            raise EINVAL("a struct sockaddr is needed")
+        interface = self._named(address[2:])
+        if interface is None:
+            raise ENODEV("no such interface")
+        self.interface_index = interface.index
+        if not interface.is_up:
+            self.error = ENETDOWN.number
+            self.state_changed()
+
+    def getname(self, peer: int) -> bytes:
+        """Linux: net/packet/af_packet.c, packet_getname_spkt."""
+        if peer:
+            raise EOPNOTSUPP
+        interface = self.network.interfaces.get(self.interface_index)
+        return SockaddrPkt(_FAMILY, b"" if interface is None else interface.name[:13]).pack()[:_SHORT_NAME]
+
+    def _named(self, name: bytes) -> Interface | None:
+        wanted = name.partition(b"\0")[0]
+        return next((found for found in self.network.interfaces.values() if found.name == wanted), None)
+
+    def sender_of(self, crossing: Crossing, header: bytes) -> bytes:
+        """Linux: net/packet/af_packet.c, packet_rcv_spkt."""
+        interface = crossing.interface
+        return SockaddrPkt(interface.hardware_type, interface.name[:13], header[-2:]).pack()
+
+    @property
+    def is_raw(self) -> bool:
+        return True
+
+    def mappable(self) -> PageCache | None:
+        return None
+
+    def check_message(self, length: int, flags: int, address: bytes | None) -> None:
+        self._way_of(address)
+
+    def _way_of(self, address: bytes | None) -> Interface:
+        """Raises EINVAL, ENOTCONN, ENODEV, ENETDOWN."""
+        if address is None:
+            raise ENOTCONN("no interface was named")
+        if len(address) < _SHORT_NAME:
+            raise EINVAL("a struct sockaddr is needed")
+        interface = self._named(address[2:15])
+        if interface is None:
+            raise ENODEV("no such interface")
+        if not interface.is_up:
+            raise ENETDOWN("the interface is down")
+        return interface
+
+    def send(self, data: bytes, flags: int, address: bytes | None, control: Control | None) -> int:
+        """Linux: net/packet/af_packet.c, packet_sendmsg_spkt."""
+        interface = self._way_of(address)
+        header_bytes = HEADER_BYTES if interface.has_frames else 0
+        if len(data) > interface.mtu + header_bytes:
+            raise EMSGSIZE("longer than the interface carries")
+        if len(data) < header_bytes or not data:
+            raise EINVAL("no header of a frame")
+        header = data[:header_bytes] or bytes(HEADER_BYTES)
+        transmit(interface, header, data[header_bytes:], self)
+        return len(data)
+
+    def check_option(self, level: int, name: int, *, is_set: bool) -> None:
+        raise EOPNOTSUPP(f"no options of level {level} here")
