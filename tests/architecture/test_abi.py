@@ -124,6 +124,7 @@ HEADERS: dict[str, tuple[str, ...]] = {
     "uio": ("linux/uio.h linux/fs.h",),
     "userfaultfd": ("linux/fcntl.h linux/ioctl.h linux/userfaultfd.h",),
     "utsname": ("linux/utsname.h",),
+    "virtio_net": ("linux/virtio_net.h",),
     "wait_options": ("linux/wait.h asm/siginfo.h",),
     "xattr": ("linux/xattr.h linux/limits.h",),
 }

@@ -417,3 +417,78 @@ TEST(the_peer_by_name)
 	CHECK_EQ(name.sin_port, htons(7));
 	CHECK_OK(getsockopt(fd, SOL_SOCKET, SO_PEERNAME, &name, &length));
 }
+
+static unsigned char heard[200];
+
+/* What comes next to a socket, with its header of IP. */
+static int hear(int fd)
+{
+	ssize_t length = recv(fd, heard, sizeof(heard), MSG_DONTWAIT);
+
+	return length == -1 ? -errno : (int)length;
+}
+
+TEST(errors_as_sockets_of_icmp_see_them)
+{
+	struct sockaddr_in target = {.sin_family = AF_INET, .sin_port = htons(9)}, from;
+	unsigned char queued[100];
+	char control[200];
+	struct iovec part = {queued, sizeof(queued)};
+	struct msghdr message = {.msg_name = &from, .msg_namelen = sizeof(from), .msg_iov = &part, .msg_iovlen = 1,
+				 .msg_control = control, .msg_controllen = sizeof(control)};
+	int icmp, udp, sender, on = 1, tos = 0x1f;
+
+	enter();
+	target.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	icmp = (int)MUST(socket(AF_INET, SOCK_RAW, IPPROTO_ICMP));
+	udp = (int)MUST(socket(AF_INET, SOCK_RAW, IPPROTO_UDP));
+	MUST(setsockopt(udp, SOL_IP, IP_RECVERR, &on, sizeof(on)));
+	sender = (int)MUST(socket(AF_INET, SOCK_DGRAM, 0));
+	MUST(setsockopt(sender, SOL_IP, IP_TOS, &tos, sizeof(tos)));
+	MUST(sendto(sender, "hello", 5, 0, (void *)&target, sizeof(target)));
+	CHECK_EQ(hear(icmp), 61);
+	/* The packet's type of service, in what controls networks; it may be cut on its way. */
+	CHECK_EQ(heard[1], 0xde);
+	CHECK_EQ(heard[6], 0);
+	CHECK_EQ(heard[20], 3);
+	CHECK_EQ(heard[21], 3);
+	/* Who has no ports, is told of all that is behind the header of IP. */
+	CHECK_EQ(recvmsg(udp, &message, MSG_ERRQUEUE), 13);
+	CHECK_EQ(from.sin_port, 0);
+	CHECK(memcmp(queued + 8, "hello", 5) == 0);
+	CHECK_EQ(queued[3], 9);
+}
+
+TEST(what_icmp_answers)
+{
+	struct sockaddr_in target = {.sin_family = AF_INET};
+	unsigned char echo[] = {8, 0, 0xf7, 0xfd, 0, 1, 0, 1};
+	unsigned char stamp[20] = {13, 0, 0xf2, 0xfc, 0, 1, 0, 2};
+	unsigned int first, second;
+	int fd;
+
+	enter();
+	target.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	fd = (int)MUST(socket(AF_INET, SOCK_RAW, IPPROTO_ICMP));
+	MUST(sendto(fd, echo, sizeof(echo), 0, (void *)&target, sizeof(target)));
+	CHECK_EQ(hear(fd), 28);
+	CHECK_EQ(heard[6], 0x40);
+	CHECK_EQ(hear(fd), 28);
+	CHECK_EQ(heard[6], 0);
+	CHECK_EQ(heard[20], 0);
+	/* One with a wrong checksum is heard, and not answered. */
+	echo[3]++;
+	MUST(sendto(fd, echo, sizeof(echo), 0, (void *)&target, sizeof(target)));
+	CHECK_EQ(hear(fd), 28);
+	CHECK_EQ(heard[20], 8);
+	CHECK_EQ(hear(fd), -EAGAIN);
+	MUST(sendto(fd, stamp, sizeof(stamp), 0, (void *)&target, sizeof(target)));
+	CHECK_EQ(hear(fd), 40);
+	CHECK_EQ(hear(fd), 40);
+	CHECK_EQ(heard[20], 14);
+	CHECK_EQ(heard[27], 2);
+	memcpy(&first, heard + 32, 4);
+	memcpy(&second, heard + 36, 4);
+	CHECK(ntohl(first) < 86400000);
+	CHECK_EQ(first, second);
+}

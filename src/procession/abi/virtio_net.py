@@ -1,7 +1,4 @@
-"""The header that tells how far a frame's checksum and segments are made.
-
-Linux: include/uapi/linux/virtio_net.h, struct virtio_net_hdr.
-"""
+"""The header that tells how far a frame's checksum and segments are made (linux/virtio_net.h)."""
 
 from __future__ import annotations
 

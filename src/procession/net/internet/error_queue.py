@@ -99,10 +99,13 @@ def wants_errors(socket: DatagramSocket, target: bytes) -> bool:
     return bool(options.get(option))
 
 
-def report_undelivered(socket: DatagramSocket, packet: Packet, error: IcmpError, offender: bytes) -> bool:
+def report_undelivered(
+    socket: DatagramSocket, packet: Packet, error: IcmpError, offender: bytes, data: bytes | None = None
+) -> bool:
     """A connected socket hears of an error that is final, and one that wants to be told of any.
 
-    The result says whether it was for this socket. Linux: net/ipv4/udp.c, __udp4_lib_err;
+    `data` is what a raw socket is told, which has no ports; others are told of their datagram. The result
+    says whether it was for this socket. Linux: net/ipv4/udp.c, __udp4_lib_err; net/ipv4/raw.c, raw_err;
     net/ipv4/ip_sockglue.c, ip_icmp_error.
     """
     target, port = packet.target, packet.target_port
@@ -113,7 +116,10 @@ def report_undelivered(socket: DatagramSocket, packet: Packet, error: IcmpError,
     if not is_any(socket.local_address) and socket.local_address != packet.source:
         # Who is bound to a group sends from an address of the machine, and is not found by that.
         return False
-    entry = Undelivered(packet.data, target, port, error, offender)
+    if data is None:
+        entry = Undelivered(packet.data, target, port, error, offender)
+    else:
+        entry = Undelivered(data, target, 0, error, offender)
     if wants_errors(socket, target):
         queue_entry(socket, entry)
     elif socket.remote_address is None or not error.is_fatal:

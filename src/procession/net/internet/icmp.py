@@ -1,4 +1,4 @@
-"""ICMP and ICMPv6: echo requests, which the kernel answers, and messages about packets (icmp(7))."""
+"""ICMP and ICMPv6: echoes and times, for which the kernel is asked, and messages about packets (icmp(7))."""
 
 from __future__ import annotations
 
@@ -30,21 +30,32 @@ if TYPE_CHECKING:
 PING_PROTOCOLS = (ICMP, ICMP6)
 ECHO, ECHO_REPLY = 8, 0
 ECHO_6, ECHO_REPLY_6 = 128, 129
+_TIMESTAMP, _TIMESTAMP_REPLY = 13, 14
 HEADER_BYTES = 8
 _ERRORS_4 = (3, 4, 5, 11, 12)
 _LEAST_INFORMATION_6 = 128
 _QUOTED_BYTES = 548
 """How much of a packet is sent back with what became of it."""
 _UNUSED = bytes(4)
+_NO_PLACE = bytes(4)
+"""IPv4's identification and fragment of a packet that may be cut."""
+_TOS_BITS, _NETWORK_CONTROL = 0x1E, 0xC0
+"""What errors keep of a packet's type of service, and what they have instead of the rest."""
+_DAY_MS = 86_400_000
+
+
+def _pseudo_header(message: bytes, source: bytes, target: bytes, protocol: int) -> bytes:
+    """What the checksum covers beside `message`."""
+    if len(target) == 4:
+        return b""
+    return source + target + pack_address(len(message), 4) + pack_address(protocol, 4)
 
 
 def with_checksum(
     message: bytes, source: bytes, target: bytes, protocol: int = ICMP6, place: int = 2
 ) -> bytes:
     """A message with its checksum at `place`, which of IPv6's protocols covers the addresses too."""
-    pseudo = b""
-    if len(target) == 16:
-        pseudo = source + target + pack_address(len(message), 4) + pack_address(protocol, 4)
+    pseudo = _pseudo_header(message, source, target, protocol)
     blank = message[:place] + b"\0\0" + message[place + 2 :]
     return message[:place] + pack_port(checksum(pseudo + blank)) + message[place + 2 :]
 
@@ -63,6 +74,22 @@ def is_error_message(packet: Packet) -> bool:
     return packet.protocol == ICMP6 and packet.data[:1] != b"" and packet.data[0] < _LEAST_INFORMATION_6
 
 
+def is_sound(packet: Packet) -> bool:
+    """Whether the checksum of a message is right. Linux: net/ipv4/icmp.c, icmp_rcv; net/ipv6/icmp.c,
+    icmpv6_rcv."""
+    pseudo = _pseudo_header(packet.data, packet.source, packet.target, packet.protocol)
+    return not checksum(pseudo + packet.data)
+
+
+def _stamped(data: bytes, time_ns: int) -> bytes:
+    """What answers a question for the time of day: when that was asked and answered, in milliseconds.
+
+    Linux: net/ipv4/icmp.c, icmp_timestamp; net/ipv4/af_inet.c, inet_current_timestamp.
+    """
+    now = pack_address(time_ns // 1_000_000 % _DAY_MS, 4)
+    return pack_u8(_TIMESTAMP_REPLY) + b"\0" + data[2:12] + now + now
+
+
 def receive_message(network: Network, packet: Packet, interface: Interface, *, is_for_all: bool) -> None:
     """Linux: net/ipv4/icmp.c, icmp_rcv, icmp_echo; net/ipv6/icmp.c, icmpv6_rcv, icmpv6_echo_reply."""
     data = packet.data
@@ -77,36 +104,12 @@ def receive_message(network: Network, packet: Packet, interface: Interface, *, i
         sysctls = network.sysctls
         if is_for_all or (sysctls.ignores_echo_6 if is_6 else sysctls.ignores_echo):
             return
-        reply = pack_u8(ECHO_REPLY_6 if is_6 else ECHO_REPLY) + data[1:]
-        device = interface if len(packet.source) == 16 and packet.source[0] == 0xFE else None
-        try:
-            flow = find_flow(network, packet.source, packet.target, device)
-        except Errno:
-            return
-        answer = Packet(
-            with_checksum(reply, flow.source, flow.target),
-            flow.source,
-            0,
-            flow.target,
-            0,
-            packet.time_ns,
-            packet.tos,
-            flow.default_ttl,
-            packet.protocol,
-        )
-        if packet.options:
-            is_own = network.routes.is_local
-            options = answered(packet.options)
-            try:
-                answer.options = recorded(options, answer.source, answer.time_ns, is_own, is_sender=True)
-            except EINVAL:
-                return
-        count_message(network, answer.target, replies, "Out")
-        try:
-            send_packet(network, answer, flow)
-        except EPERM:
-            # The packet filter drops it: there is nobody to tell.
-            return
+        _answer(network, packet, interface, pack_u8(ECHO_REPLY_6 if is_6 else ECHO_REPLY) + data[1:], replies)
+    elif kind == _TIMESTAMP and not is_6:
+        count_message(network, packet.target, "Timestamps", "In")
+        if len(data) >= HEADER_BYTES + 4 and not is_for_all:
+            now_ns = network.host.clock.realtime_ns
+            _answer(network, packet, interface, _stamped(data, now_ns), "TimestampReps")
     elif kind == (ECHO_REPLY_6 if is_6 else ECHO_REPLY):
         for socket in network.ping_sockets:
             if (
@@ -115,6 +118,35 @@ def receive_message(network: Network, packet: Packet, interface: Interface, *, i
                 and socket.may_hear(packet, interface)
             ):
                 socket.arrive(packet)
+
+
+def _answer(network: Network, packet: Packet, interface: Interface, reply: bytes, counter: str) -> None:
+    """Send `reply` to who has sent `packet`. Linux: net/ipv4/icmp.c, icmp_reply."""
+    device = interface if len(packet.source) == 16 and packet.source[0] == 0xFE else None
+    try:
+        flow = find_flow(network, packet.source, packet.target, device)
+    except Errno:
+        return
+    answer = Packet(
+        with_checksum(reply, flow.source, flow.target),
+        *(flow.source, 0, flow.target, 0),
+        *(packet.time_ns, packet.tos, flow.default_ttl, packet.protocol),
+    )
+    if packet.protocol == ICMP:
+        answer.place = _NO_PLACE
+    if packet.options:
+        is_own = network.routes.is_local
+        options = answered(packet.options)
+        try:
+            answer.options = recorded(options, answer.source, answer.time_ns, is_own, is_sender=True)
+        except EINVAL:
+            return
+    count_message(network, answer.target, counter, "Out")
+    try:
+        send_packet(network, answer, flow)
+    except EPERM:
+        # The packet filter drops it: there is nobody to tell.
+        return
 
 
 def quoted_packet(message: Packet) -> Packet:
@@ -168,4 +200,8 @@ def message_about(packet: Packet, error: IcmpError, offender: bytes) -> Packet:
     message = pack_u8(kind) + pack_u8(code) + bytes(2) + _UNUSED + quoted[:_QUOTED_BYTES]
     protocol = ICMP6 if is_6 else ICMP
     message = with_checksum(message, offender, packet.source)
-    return Packet(message, offender, 0, packet.source, 0, packet.time_ns, 0, 64, protocol)
+    tos = 0 if is_6 else packet.tos & _TOS_BITS | _NETWORK_CONTROL
+    told = Packet(message, offender, 0, packet.source, 0, packet.time_ns, tos, 64, protocol)
+    if not is_6:
+        told.place = _NO_PLACE
+    return told

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.net.internet.error_queue import report_undelivered
-from procession.net.internet.icmp import PING_PROTOCOLS, count_message, error_told, receive_message
+from procession.net.internet.icmp import PING_PROTOCOLS, count_message, error_told, is_sound, receive_message
 from procession.net.internet.icmp_error import PORT_UNREACHABLE, PROTOCOL_UNREACHABLE, IcmpError
 from procession.net.internet.output import record_arrival, send_error
 from procession.net.internet.packet import SOUND, TCP, UDP, UDP_LITE, WRONG_CHECKSUM, Packet
@@ -46,6 +46,12 @@ def receive_packet(
         if not is_for_all:
             answer_segment(network, packet)
     elif protocol in PING_PROTOCOLS:
+        if not is_sound(packet):
+            group = "Icmp" if len(packet.target) == 4 else "Icmp6"
+            network.count(group + "InMsgs")
+            network.count(group + "InErrors")
+            network.count(group + "InCsumErrors")
+            return
         told = error_told(packet)
         if told is not None:
             receive_error(network, *told, packet.source)

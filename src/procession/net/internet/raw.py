@@ -430,7 +430,8 @@ def tell_raw(network: Network, packet: Packet, error: IcmpError, offender: bytes
     deliver_raw(network, message_about(packet, error, offender), network.loopback)
     for socket in list(network.raw_sockets):
         if socket.protocol == packet.protocol and (len(packet.target) == 4) == (socket.family == AF_INET):
-            report_undelivered(socket, packet, error, offender)
+            data = packet.with_header() if socket.has_own_header else packet.payload
+            report_undelivered(socket, packet, error, offender, data)
 
 
 def tell_ping(network: Network, packet: Packet, error: IcmpError, offender: bytes) -> None:

@@ -49,7 +49,7 @@ def transport(ethertype: int, whole: bytes) -> tuple[int, int]:
 def describe(size: int, frame: bytes, *, is_partial: bool) -> bytes:
     """The header, `size` bytes long, in front of `frame`, whose checksum isn't worked out if `is_partial`.
 
-    Linux: include/linux/virtio_net.h, virtio_net_hdr_from_skb.
+    Linux: net/packet/af_packet.c, packet_rcv_vnet.
     """
     told = VirtioNetHdr()
     protocol, start = transport(int.from_bytes(frame[12:14], "big"), frame[HEADER_BYTES:])
@@ -71,7 +71,7 @@ class ToldFrame(NamedTuple):
 def take_off(size: int, data: bytes) -> ToldFrame:
     """The frame behind a header of `size` bytes, as that says. Raises EINVAL.
 
-    Linux: net/packet/af_packet.c, packet_snd_vnet_parse; include/linux/virtio_net.h, __virtio_net_hdr_to_skb.
+    Linux: net/packet/af_packet.c, packet_snd_vnet_parse.
     """
     if len(data) < size:
         raise EINVAL("no struct virtio_net_hdr")
