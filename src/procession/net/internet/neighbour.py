@@ -127,10 +127,12 @@ def learn(interface: Interface, address: bytes, hardware_address: bytes, state: 
 def _forget_one(network: Network) -> None:
     """There are too many: the oldest goes that nobody made by hand. Linux: net/core/neighbour.c,
     neigh_forced_gc."""
-    for found in network.neighbours.values():
+    for looks, found in enumerate(network.neighbours.values(), 1):
         if found.state != PERMANENT and not found.waiting:
+            network.host.clock.spend_looking(looks)
             forget(found)
             return
+    network.host.clock.spend_looking(len(network.neighbours))
 
 
 def forget(entry: Neighbour) -> None:
@@ -144,9 +146,10 @@ def forget(entry: Neighbour) -> None:
 def forget_all_of(interface: Interface, *, also_permanent: bool) -> None:
     """The interface went down, or is gone. Linux: net/core/neighbour.c, neigh_ifdown."""
     network = interface.network
+    network.host.clock.spend_looking(len(network.proxies) + len(network.neighbours))
     for key in [key for key in network.proxies if key[0] is interface]:
         del network.proxies[key]
         network.account_neighbour(-1)
-    for entry in list(interface.network.neighbours.values()):
+    for entry in list(network.neighbours.values()):
         if entry.interface is interface and (also_permanent or entry.state != PERMANENT):
             forget(entry)

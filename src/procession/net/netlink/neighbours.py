@@ -151,16 +151,18 @@ def list_neighbours(request: Request) -> Answer:
     if any(wanted):
         request.is_filtered = True
     index, master = wanted
+    network = request.network
+    network.host.clock.spend_looking(len(network.neighbours) + len(network.proxies))
     if len(request.body) >= Ndmsg.SIZE and Ndmsg.unpack_from(request.body).ndm_flags == _PROXY:
         return [
             (_NEWNEIGH, proxy_body(interface, address, proxy))
-            for (interface, address), proxy in request.network.proxies.items()
+            for (interface, address), proxy in network.proxies.items()
             if family in (0, AF_INET if len(address) == 4 else AF_INET6)
             and (not index or (interface is not None and interface.index == index))
         ]
     return [
         neighbour_message(entry, is_there=True)
-        for entry in request.network.neighbours.values()
+        for entry in network.neighbours.values()
         if family in (0, AF_INET if len(entry.address) == 4 else AF_INET6)
         and index in (0, entry.interface.index)
         and (not master or (entry.interface.master is not None and entry.interface.master.index == master))
@@ -364,7 +366,7 @@ def _add(
 
 
 def set_neighbour(interface: Interface, address: bytes, hardware_address: bytes, state: int) -> None:
-    """Somebody says who has an address. Raises OutOfFrames. Linux: net/core/neighbour.c, __neigh_update."""
+    """Somebody says who has an address. Raises ENOBUFS. Linux: net/core/neighbour.c, __neigh_update."""
     network = interface.network
     entry = network.neighbours.get((interface, address))
     if entry is not None:
