@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import random
 from pathlib import Path
 
@@ -10,12 +11,14 @@ import pytest
 
 from procession import Machine
 from procession.hardware.engines.native.availability import why_unavailable
+from procession.hardware.engines.native.engine import NativeEngine
 from procession.hardware.engines.native.host_processor import extracts_bits_slowly
 from procession.hardware.engines.native.table_filler import TableFiller
 from procession.hardware.translation import code_cache, layout
 from procession.hardware.translation.assembler import Assembler
 from procession.hardware.translation.kept_code import KeptPage
 from procession.hardware.translation.runtime import assemble_runtime
+from tests.hardware.processor_bench import processor_bench
 
 BOTH_BITS = (layout.RETURN_BITS, layout.FEWER_RETURN_BITS)
 CALLS = """
@@ -73,6 +76,32 @@ def test_both_run_the_same(guest_root: Path, tmp_path: Path, monkeypatch: pytest
         machine.close()
     assert runs == [runs[0]] * 4
     assert result.stdout == b"109\n"
+
+
+class Refusing:
+    """Memory of a host that takes no advice."""
+
+    def madvise(self, *arguments: int) -> None:
+        raise OSError(errno.EOPNOTSUPP, f"no {arguments}")
+
+
+def test_a_host_that_punches_no_holes(monkeypatch: pytest.MonkeyPatch) -> None:
+    reason = why_unavailable()
+    if reason is not None:
+        pytest.skip(reason)
+    with processor_bench(NativeEngine) as bench:
+        bench.run_code("c3", {})
+        assert isinstance(bench.engine, NativeEngine)
+        space, processor = bench.engine.guest.space, bench.engine.processor
+        assert space is not None
+        returns = space.stub.tables[-1]
+        for memory in (processor.memory, Refusing()):
+            returns[5] = returns[layout.RETURN_PLACES - 1] = 7
+            monkeypatch.setattr(processor, "memory", memory)
+            space.stub.fill_tables(space.empty[:3])
+            assert not any(returns)
+            assert {*space.stub.tables[0]} == {space.empty[0]}
+        monkeypatch.undo()
 
 
 def test_whether_this_processor_is_slow_is_known() -> None:

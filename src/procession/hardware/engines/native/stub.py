@@ -288,7 +288,11 @@ class Stub:
         """Let each table of indirect jumps have one of `values` everywhere, and that of returns nothing."""
         start = self.processor.orders_offset(self.slot) - layout.ORDERS
         advise, filled = self.processor.memory.madvise, layout.LINKS - layout.FIRST_TABLE
-        advise(mmap.MADV_REMOVE, start + layout.RETURN_TABLE, 8 * layout.RETURN_PLACES)
+        try:
+            advise(mmap.MADV_REMOVE, start + layout.RETURN_TABLE, 8 * layout.RETURN_PLACES)
+        except OSError:
+            # Not every host can do that.
+            self.tables[-1][:] = memoryview(bytes(8 * layout.RETURN_PLACES)).cast("Q")
         with suppress(OSError):
             # The host's memory at once, where it can do that (Linux 5.14), costs less than page by page.
             advise(int(Advice.MADV_POPULATE_WRITE), start + layout.FIRST_TABLE, filled)
