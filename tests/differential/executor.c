@@ -316,6 +316,17 @@ static void put_record(enum event event, int number, int64_t result, const void 
 	fwrite(data, 1, length, output);
 }
 
+/* Without the zeros at its end, which most of a large buffer is. */
+static uint32_t told_bytes(const struct operation *operation)
+{
+	const char *data = (char *)SCRIPT_BASE + operation->data;
+	uint32_t length = operation->data_bytes;
+
+	while (length > 0 && data[length - 1] == 0)
+		length--;
+	return length;
+}
+
 static void pause_briefly(long nanoseconds)
 {
 	struct timespec time = {0, nanoseconds};
@@ -350,7 +361,8 @@ static void show_changes(const char *states)
 
 			actor->was_shown = actor->command;
 			if (states == NULL || actor->is_gone || !is_end(states[number]))
-				put_record(DONE, number, actor->result, (char *)SCRIPT_BASE + operation->data, operation->data_bytes);
+				put_record(DONE, number, actor->result, (char *)SCRIPT_BASE + operation->data,
+					   told_bytes(operation));
 		}
 	}
 }

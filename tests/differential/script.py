@@ -243,7 +243,11 @@ def read_outcomes(scripts: Sequence[Sequence[Operation]], output: bytes) -> list
             if event == _ACTOR_PID:
                 naming.pids[result] = f"actor{actor}"
             else:
-                records.append((event, number, actor, result, output[place - length : place]))
+                data = output[place - length : place]
+                if event == _DONE:
+                    # The zeros at the end are left out.
+                    data = data.ljust(len(script[number].data), b"\0")
+                records.append((event, number, actor, result, data))
         for event, number, _, result, _ in records:
             # One that has stopped before it could say that it's there.
             if event == _DONE and script[number].kind == SPAWN and result > 0:
