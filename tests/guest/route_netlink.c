@@ -200,6 +200,11 @@ ROOTS_TEST(routes_are_refused_with_a_reason)
 	NEW_ROUTE("10.7.0.0", 16, RTN_UNREACHABLE, RT_SCOPE_UNIVERSE);
 	add_number(RTA_OIF, 1);
 	CHECK_STRING(asked(), "22 Gateway, device and multipath can not be specified for this route type");
+	NEW_ROUTE("10.7.0.0", 16, RTN_NAT, RT_SCOPE_HOST);
+	CHECK_STRING(asked(), "22 Invalid scope");
+	NEW_ROUTE("10.7.0.0", 16, RTN_XRESOLVE, RT_SCOPE_NOWHERE);
+	add_number(RTA_OIF, 1);
+	CHECK_STRING(asked(), "22 Gateway, device and multipath can not be specified for this route type");
 	NEW_ROUTE("10.7.0.0", 16, RTN_UNICAST, RT_SCOPE_UNIVERSE);
 	add_address(RTA_GATEWAY, "10.99.0.1");
 	CHECK_STRING(asked(), "101 Nexthop has invalid gateway");
@@ -434,4 +439,59 @@ ROOTS_TEST(settings_are_told)
 	CHECK_STRING(asked(), "22");
 	add_number(NETCONFA_IFINDEX, 77);
 	CHECK_STRING(asked(), "19");
+}
+
+ROOTS_TEST(routes_of_which_others_decide_lead_nowhere)
+{
+	struct rtmsg way = {.rtm_family = AF_INET, .rtm_dst_len = 32};
+
+	enter();
+	open_asker(0);
+	NEW_ROUTE("10.7.0.0", 16, RTN_XRESOLVE, RT_SCOPE_NOWHERE);
+	CHECK_STRING(asked(), "0");
+	begin(RTM_GETROUTE, 0, &way, sizeof(way));
+	add_address(RTA_DST, "10.7.1.1");
+	CHECK_STRING(asked(), "22");
+	NEW_ROUTE("2001:db8:7::", 48, RTN_XRESOLVE, RT_SCOPE_UNIVERSE);
+	add_number(RTA_OIF, 1);
+	CHECK_STRING(asked(), "0");
+}
+
+ROOTS_TEST(who_asks_for_a_way_is_looked_at_before_the_interface)
+{
+	struct rtmsg way = {.rtm_family = AF_INET, .rtm_dst_len = 32};
+
+	enter();
+	open_asker(0);
+	begin(RTM_GETROUTE, 0, &way, sizeof(way));
+	add_address(RTA_DST, "127.0.0.9");
+	add_address(RTA_SRC, "10.0.0.2");
+	add_number(RTA_OIF, 99);
+	CHECK_STRING(asked(), "101");
+	begin(RTM_GETROUTE, 0, &way, sizeof(way));
+	add_address(RTA_DST, "127.0.0.9");
+	add_number(RTA_OIF, 99);
+	CHECK_STRING(asked(), "19");
+}
+
+ROOTS_TEST(neighbours_that_are_kept_known)
+{
+	struct ndmsg body = {.ndm_family = AF_INET, .ndm_ifindex = 1, .ndm_state = NUD_PERMANENT};
+
+	enter();
+	open_asker(0);
+	begin(RTM_NEWNEIGH, NLM_F_ACK, &body, sizeof(body));
+	add_address(NDA_DST, "10.98.7.6");
+	add_number(NDA_FLAGS_EXT, NTF_EXT_MANAGED);
+	CHECK_STRING(asked(), "2");
+	request.header.nlmsg_flags |= NLM_F_CREATE;
+	CHECK_STRING(asked(), "22 Invalid NTF_* flag for permanent entry");
+	body.ndm_ifindex = 0;
+	begin(RTM_NEWNEIGH, NLM_F_ACK | NLM_F_CREATE, &body, sizeof(body));
+	add_address(NDA_DST, "10.98.7.6");
+	add_number(NDA_FLAGS_EXT, NTF_EXT_MANAGED);
+	CHECK_STRING(asked(), "22 Device not specified");
+	begin(RTM_NEWNEIGH, NLM_F_ACK, &body, sizeof(body));
+	add(NDA_FLAGS_EXT | NLA_F_NESTED, "\1", 4);
+	CHECK_STRING(asked(), "22 NLA_F_NESTED not expected at 28 policy of 24");
 }

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import EADDRNOTAVAIL, EBUSY, EEXIST, EINVAL, ELOOP, ENFILE, EOPNOTSUPP, TOLD
 from procession.abi.word import pack_u8
 from procession.net.internet.device_address import (
-    LEAST_IPV6_MTU,
     carrier_changed,
     interface_came_up,
     interface_went_down,
-    leave_protocol,
+    mtu_changed,
     remove_all_addresses,
 )
 from procession.net.internet.neighbour import forget_all_of
@@ -309,11 +308,8 @@ def set_mtu(interface: Interface, mtu: int) -> None:
         raise EINVAL("mtu less than device minimum", TOLD)
     if not is_loopback and interface.kind != DUMMY and mtu > largest_mtu(interface):
         raise EINVAL("mtu greater than device maximum", TOLD)
-    interface.mtu = mtu
-    if mtu < LEAST_IPV6_MTU:
-        leave_protocol(interface, is_ipv6=True)
-    if mtu < LEAST_MTU:
-        leave_protocol(interface, is_ipv6=False)
+    old_mtu, interface.mtu = interface.mtu, mtu
+    mtu_changed(interface, old_mtu)
     interface.network.topology_changed()
     interface.network.link_changed(interface)
 

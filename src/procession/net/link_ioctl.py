@@ -9,6 +9,7 @@ from procession.abi.errno import (
     EADDRNOTAVAIL,
     EFAULT,
     EINVAL,
+    ENOBUFS,
     ENODEV,
     ENOPKG,
     ENOTTY,
@@ -299,6 +300,8 @@ def _set_address(interface: Interface, request: int, label: bytes, value: bytes)
         raise EADDRNOTAVAIL("the interface has no address")
     if request == _SIOCSIFADDR:
         length = _length_by_class(chosen)
+        if not interface.has_protocol(is_ipv6=False):
+            raise ENOBUFS("the interface is too small for IPv4")
         if old is not None:
             if old.address == chosen:
                 return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.errno import EINVAL, ENOENT
 from procession.abi.file_mode import S_IFMT
@@ -33,6 +33,8 @@ class SettingsDirectory(ProcDirectory):
 
     __slots__ = ("entries", "protocol")
 
+    caches_lookups: ClassVar[bool] = False
+
     def __init__(self, superblock: ProcFileSystem, number: int, protocol: bytes) -> None:
         super().__init__(superblock, number)
         self.protocol = protocol
@@ -42,7 +44,9 @@ class SettingsDirectory(ProcDirectory):
     def names(self) -> list[bytes]:
         """Those of the directories."""
         network: Network = self.proc.kernel.seen_namespaces.network
-        return [ALL, DEFAULT, *(each.name for each in network.interfaces.values())]
+        is_ipv6 = self.protocol == b"ipv6"
+        speaking = (each for each in network.interfaces.values() if each.has_protocol(is_ipv6=is_ipv6))
+        return [ALL, DEFAULT, *(each.name for each in speaking)]
 
     def check_permission(self, subject: Subject, mask: int) -> None:
         check_sysctl_permission(self.proc.kernel, (b"net",), self.mode, subject, mask)

@@ -32,7 +32,7 @@ from procession.net.internet.routing import (
     last_of,
     masked,
 )
-from procession.net.link.interface import IFF_NOARP, LOOPBACK
+from procession.net.link.interface import IFF_NOARP, LEAST_IPV4_MTU, LEAST_IPV6_MTU, LOOPBACK
 from procession.net.sysctls import DISABLE_IPV6
 
 if TYPE_CHECKING:
@@ -43,7 +43,6 @@ LINK_LOCAL_PREFIX = bytes((0xFE, 0x80)) + bytes(6)
 ALL_GROUPS_6 = b"\xff" + bytes(15)
 IPV6_METRIC = 256
 """The priority of IPv6's routes that the kernel makes (IP6_RT_PRIO_ADDRCONF)."""
-LEAST_IPV6_MTU = 1_280
 _LINK_GROUPS = 2
 _LONGEST_PREFIX_WITH_BROADCAST = 30
 _LOOKS_PER_ADDRESS = 100
@@ -415,7 +414,7 @@ def _broadcast_route(new: DeviceAddress, target: bytes) -> Route:
 def interface_came_up(interface: Interface) -> None:
     """Linux: net/ipv4/devinet.c, inetdev_event; net/ipv6/addrconf.c, addrconf_notify."""
     if interface.kind == LOOPBACK:
-        if not addresses_of(interface, is_ipv6=False):
+        if not addresses_of(interface, is_ipv6=False) and interface.mtu >= LEAST_IPV4_MTU:
             add_address(DeviceAddress(interface, LOOPBACK_4, 8, scope=SCOPE_HOST))
         _add_own_of_loopback(interface)
     for address in interface.addresses:
@@ -425,7 +424,9 @@ def interface_came_up(interface: Interface) -> None:
 
 
 def _add_own_of_loopback(interface: Interface) -> None:
-    if not addresses_of(interface, is_ipv6=True) and not interface.settings[DISABLE_IPV6]:
+    if interface.mtu < LEAST_IPV6_MTU or interface.settings[DISABLE_IPV6]:
+        return
+    if not addresses_of(interface, is_ipv6=True):
         add_address(DeviceAddress(interface, LOOPBACK_6, 128, scope=SCOPE_HOST, protocol=IFAPROT_KERNEL_LO))
 
 
@@ -441,6 +442,16 @@ def switch_ipv6(interface: Interface) -> None:
             _add_own_of_loopback(interface)
         carrier_changed(interface)
     interface.network.topology_changed()
+
+
+def mtu_changed(interface: Interface, old_mtu: int) -> None:
+    """What's too small for a protocol leaves it. Linux: net/ipv4/devinet.c, inetdev_event;
+    net/ipv6/addrconf.c, addrconf_notify."""
+    for is_ipv6, least in ((False, LEAST_IPV4_MTU), (True, LEAST_IPV6_MTU)):
+        if interface.mtu < least:
+            leave_protocol(interface, is_ipv6=is_ipv6)
+    if old_mtu < LEAST_IPV6_MTU <= interface.mtu:
+        carrier_changed(interface)
 
 
 def leave_protocol(interface: Interface, *, is_ipv6: bool) -> None:

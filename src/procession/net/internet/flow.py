@@ -44,6 +44,8 @@ ERRORS_OF_ROUTES: dict[int, type[Errno]] = {
     int(RouteType.RTN_BLACKHOLE): EINVAL,
     int(RouteType.RTN_UNREACHABLE): EHOSTUNREACH,
     int(RouteType.RTN_PROHIBIT): EACCES,
+    int(RouteType.RTN_NAT): EINVAL,
+    int(RouteType.RTN_XRESOLVE): EINVAL,
 }
 
 

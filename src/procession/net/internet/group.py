@@ -88,7 +88,7 @@ def join(socket: InternetSocket, group: bytes, index: int, address: bytes, *, is
     ):
         raise EADDRINUSE("the socket is in this group")
     interface = interface_for(socket.network, group, index, address)
-    if interface is None:
+    if interface is None or not interface.has_protocol(is_ipv6=is_6):
         raise ENODEV("no such interface")
     index = interface.index
     mine = [found for found in socket.memberships if len(found.group) == len(group)]

@@ -36,6 +36,7 @@ LOOPBACK_NAME = b"lo"
 LOOPBACK_INDEX = 1
 LOOPBACK_MTU = 65_536
 ETHERNET_MTU = 1_500
+LEAST_IPV4_MTU, LEAST_IPV6_MTU = 68, 1_280
 QUEUE_LENGTH = 1_000
 HARDWARE_TYPES = {LOOPBACK: 772}
 """ARPHRD_*, by kind; others are Ethernet."""
@@ -130,6 +131,15 @@ class Interface:
         self.settings = network.sysctls.of_new.copy()
         self.received_packets = self.received_bytes = 0
         self.sent_packets = self.sent_bytes = 0
+
+    def has_protocol(self, *, is_ipv6: bool) -> bool:
+        """Whether it's large enough for a protocol, which otherwise has no settings for it.
+
+        Linux: net/ipv4/devinet.c, inetdev_event; net/ipv6/addrconf.c, addrconf_notify.
+        """
+        if is_ipv6:
+            return self.mtu >= LEAST_IPV6_MTU or self.kind == LOOPBACK
+        return self.mtu >= LEAST_IPV4_MTU
 
     @property
     def hardware_type(self) -> int:

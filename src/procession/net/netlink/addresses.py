@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EACCES, EADDRNOTAVAIL, EEXIST, EINVAL, ENODEV, ENXIO, EOPNOTSUPP, TOLD
+from procession.abi.errno import (
+    EACCES,
+    EADDRNOTAVAIL,
+    EEXIST,
+    EINVAL,
+    ENOBUFS,
+    ENODEV,
+    ENXIO,
+    EOPNOTSUPP,
+    TOLD,
+)
 from procession.abi.internet import ADDRESS_BYTES
 from procession.abi.netlink import (
     IFA_F_HOMEADDRESS,
@@ -21,7 +31,6 @@ from procession.abi.word import pack_u8
 from procession.net.internet.address import AF_INET, AF_INET6, LOOPBACK_6, is_any, is_multicast
 from procession.net.internet.address_lifetime import INFINITY_S, lifetimes_left, set_lifetimes
 from procession.net.internet.device_address import (
-    LEAST_IPV6_MTU,
     DeviceAddress,
     add_address,
     addresses_of,
@@ -30,7 +39,7 @@ from procession.net.internet.device_address import (
     scope_of_6,
 )
 from procession.net.internet.routing import is_within
-from procession.net.link.interface import IFF_LOOPBACK
+from procession.net.link.interface import IFF_LOOPBACK, LEAST_IPV6_MTU
 from procession.net.netlink.attributes import (
     Answer,
     Message,
@@ -228,10 +237,7 @@ def change_address(request: Request, *, is_new: bool) -> None:
     interface = request.network.interfaces.get(header.ifa_index)
     if interface is None:
         raise ENODEV("ipv6: Unable to find the interface" if is_ipv6 else "ipv4: Device not found", TOLD)
-    if is_ipv6 and interface.mtu < LEAST_IPV6_MTU:
-        if is_new:
-            raise EINVAL("the interface is too small for IPv6")
-        raise ENXIO("ipv6: IPv6 is disabled on this device", TOLD)
+    _check_protocol(interface, is_ipv6=is_ipv6, is_new=is_new)
     if is_new:
         assert local is not None
         _add(request, header, found, interface, local, local if peer is None else peer, lifetimes)
@@ -254,6 +260,17 @@ def change_address(request: Request, *, is_new: bool) -> None:
         remove_address(address)
         return
     raise EADDRNOTAVAIL(_NOT_FOUND[is_ipv6], TOLD)
+
+
+def _check_protocol(interface: Interface, *, is_ipv6: bool, is_new: bool) -> None:
+    if is_ipv6 and interface.mtu < LEAST_IPV6_MTU:
+        if is_new:
+            raise EINVAL("the interface is too small for IPv6")
+        raise ENXIO("ipv6: IPv6 is disabled on this device", TOLD)
+    if not interface.has_protocol(is_ipv6=is_ipv6):
+        if is_new:
+            raise ENOBUFS("the interface is too small for IPv4")
+        raise ENODEV("ipv4: Device not found", TOLD)
 
 
 def _add(

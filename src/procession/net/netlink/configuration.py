@@ -74,6 +74,7 @@ def list_configurations(request: Request) -> Answer:
         for protocol, is_ipv6 in ((AF_INET, False), (AF_INET6, True))
         if family in (0, protocol)
         for index in indices
+        if index < 0 or request.network.interfaces[index].has_protocol(is_ipv6=is_ipv6)
     ]
 
 
@@ -92,6 +93,8 @@ def find_configuration(request: Request) -> Answer:
     index = signed_in(found, _INDEX)
     if index is None:
         raise EINVAL("an interface is needed")
-    if index not in (_ALL, _DEFAULT) and index not in request.network.interfaces:
+    interface = request.network.interfaces.get(index)
+    is_there = interface is not None and interface.has_protocol(is_ipv6=family == AF_INET6)
+    if index not in (_ALL, _DEFAULT) and not is_there:
         raise EINVAL("no such interface") if family == AF_INET6 else ENODEV("no such interface")
     return [_told(request.network, index, is_ipv6=family == AF_INET6)]

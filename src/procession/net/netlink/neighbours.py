@@ -273,8 +273,6 @@ def change_neighbour(request: Request, *, is_new: bool) -> None:
         protocol = found[_PROTOCOL][0] if is_new and _PROTOCOL in found else None
         set_proxy(network, interface, address, header.ndm_flags, protocol, is_new=is_new)
         return
-    if (number_in(found, _MORE_FLAGS) or 0) & _MANAGED and header.ndm_state & _PERMANENT:
-        raise EINVAL("Invalid NTF_* flag for permanent entry", TOLD)
     if interface is None:
         if is_new:
             raise EINVAL("Device not specified", TOLD)
@@ -330,6 +328,8 @@ def _add(
     if entry is None:
         if not request.has(NetlinkFlag.NLM_F_CREATE):
             raise ENOENT
+        if (number_in(found, _MORE_FLAGS) or 0) & _MANAGED and header.ndm_state & _PERMANENT:
+            raise EINVAL("Invalid NTF_* flag for permanent entry", TOLD)
     elif request.has(NetlinkFlag.NLM_F_EXCL):
         raise EEXIST
     if interface.kind == LOOPBACK and len(address) == 4:

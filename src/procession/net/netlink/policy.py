@@ -18,6 +18,7 @@ _HEADER_BYTES = _ATTRIBUTE.size
 _TYPE_MASK, _NESTED = 0x3FFF, 0x8000
 _NUMBER, _AT_LEAST, _AT_MOST, _STRING, _TERMINATED, _LIST, _SIGNED, _BITS, _REFUSED = range(9)
 _NAME, _LEAST_SIGNED, _MOST_SIGNED, _LEAST_UNSIGNED, _MOST_UNSIGNED, _MOST_BYTES = 1, 2, 3, 4, 5, 7
+_KNOWN_BITS = 12
 """NL_POLICY_TYPE_ATTR_*."""
 _NUMBER_NAMES = {1: 2, 2: 3, 4: 4}
 _NAMES = {_SIGNED: 8, _AT_MOST: 10, _STRING: 11, _TERMINATED: 12, _LIST: 13}
@@ -131,7 +132,7 @@ def _description(expected: Expected) -> bytes:
     """What was expected of an attribute that isn't right. Linux: net/netlink/policy.c,
     __netlink_policy_dump_write_attr."""
     kind, length = expected.kind, expected.length
-    if kind in (_AT_LEAST, _BITS, _REFUSED):
+    if kind in (_AT_LEAST, _REFUSED):
         return b""
     told = b""
     if kind == _NUMBER:
@@ -141,9 +142,11 @@ def _description(expected: Expected) -> bytes:
         told = attribute(_LEAST_SIGNED, pack_u64(expected.least)) + attribute(
             _MOST_SIGNED, pack_u64(0x7FFFFFFF)
         )
+    elif kind == _BITS:
+        told = attribute(_KNOWN_BITS, pack_u64(expected.bits))
     elif kind != _LIST and length:
         told = attribute(_MOST_BYTES, number(length))
-    name = _NUMBER_NAMES[length] if kind == _NUMBER else _NAMES[kind]
+    name = _NUMBER_NAMES[length] if kind in (_NUMBER, _BITS) else _NAMES[kind]
     return told + attribute(_NAME, number(name))
 
 

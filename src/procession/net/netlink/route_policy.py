@@ -47,5 +47,5 @@ POLICY_6 = Policy(
     NEXT_HOP,
 )
 """Linux: net/ipv6/route.c, rtm_ipv6_policy."""
-LAST_TYPE = int(RouteType.RTN_NAT)
+LAST_TYPE = int(RouteType.RTN_XRESOLVE)
 """RTN_MAX but for what nobody knows."""

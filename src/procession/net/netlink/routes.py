@@ -39,6 +39,7 @@ from procession.net.netlink.route_policy import POLICY_4, POLICY_6
 
 if TYPE_CHECKING:
     from procession.net.link.interface import Interface
+    from procession.net.network import Network
 
 _DST, _SRC = int(RouteAttribute.RTA_DST), int(RouteAttribute.RTA_SRC)
 _IIF = int(RouteAttribute.RTA_IIF)
@@ -205,15 +206,8 @@ def route_to(request: Request) -> Answer:
     source, target = found.get(_SRC, bytes(size))[:size], found.get(_DST, bytes(size))[:size]
     if len(source) < size or len(target) < size:
         raise EINVAL("the length of an address")
-    index = number_in(found, _OIF)
-    device: Interface | None = None
-    if index:
-        device = network.interfaces.get(index)
-        if device is None:
-            raise ENODEV if family == AF_INET else ENETUNREACH
-        if not device.is_up and family == AF_INET:
-            raise ENETUNREACH
     asked = target
+    device: Interface | None = None
     arrived = number_in(found, _IIF)
     if arrived and family == AF_INET:
         _check_arrival(request, arrived, source, target)
@@ -224,10 +218,13 @@ def route_to(request: Request) -> Answer:
             raise EINVAL("groups send nothing")
         if any(source) and not network.routes.is_local(source):
             raise ENETUNREACH("not one of this machine's addresses")
+        device = _device_of(network, found, family)
         if not any(target):
             if header.rtm_flags & RTM_F_FIB_MATCH:
                 raise EHOSTUNREACH("no table was looked into")
             target = source if any(source) else LOOPBACK_4
+    else:
+        device = _device_of(network, found, family)
     route = network.routes.lookup(target, device, tos=header.rtm_tos)
     if route is None and (device is None or family == AF_INET6):
         raise ENETUNREACH
@@ -246,6 +243,19 @@ def route_to(request: Request) -> Answer:
         return [(_NEWROUTE, route_body(route, table))]
     fill = _filled_4 if family == AF_INET else _filled_6
     return [(_NEWROUTE, fill(request, header, found, route, asked, source))]
+
+
+def _device_of(network: Network, found: dict[int, bytes], family: int) -> Interface | None:
+    """By which interface it's to go. Linux: net/ipv4/route.c, ip_route_output_key_hash_rcu."""
+    index = number_in(found, _OIF)
+    if not index:
+        return None
+    device = network.interfaces.get(index)
+    if device is None:
+        raise ENODEV if family == AF_INET else ENETUNREACH
+    if family == AF_INET and not (device.is_up and device.has_protocol(is_ipv6=False)):
+        raise ENETUNREACH
+    return device
 
 
 def _check_arrival(request: Request, index: int, source: bytes, target: bytes) -> None:

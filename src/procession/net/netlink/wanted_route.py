@@ -23,7 +23,7 @@ from procession.abi.netlink import (
     Rtmsg,
 )
 from procession.net.internet.address import AF_INET, AF_INET6, is_any, is_link_local, is_multicast
-from procession.net.internet.device_address import LEAST_IPV6_MTU, addresses_of, scope_of_6
+from procession.net.internet.device_address import addresses_of, scope_of_6
 from procession.net.internet.routing import (
     LOCAL,
     SCOPE_HOST,
@@ -33,7 +33,7 @@ from procession.net.internet.routing import (
     Route,
     masked,
 )
-from procession.net.link.interface import IFF_LOOPBACK
+from procession.net.link.interface import IFF_LOOPBACK, LEAST_IPV6_MTU
 from procession.net.netlink.attributes import number_in
 from procession.net.netlink.route_metrics import wanted_metrics
 from procession.net.netlink.route_policy import (
@@ -63,7 +63,9 @@ NOWHERE = (
     _THROW,
 )
 """The types that lead nowhere."""
-_HOST_TYPES = (LOCAL, int(RouteType.RTN_NAT))
+_TYPES_OF_OTHERS = (int(RouteType.RTN_NAT), int(RouteType.RTN_XRESOLVE))
+_LEADING_NOWHERE_4 = (*NOWHERE, *_TYPES_OF_OTHERS)
+"""For IPv4 those too of which others decide, who aren't there. Linux: net/ipv4/fib_semantics.c, fib_props."""
 _LINK_TYPES = (int(RouteType.RTN_BROADCAST), int(RouteType.RTN_ANYCAST))
 _SCOPE_NOWHERE = 255
 _IPV6_PRIORITY = 1_024
@@ -114,7 +116,7 @@ def _wanted_4(
     gateway = gateway_4(found)
     interface: Interface | None = None
     is_onlink = bool(header.rtm_flags & RTNH_F_ONLINK)
-    if kind in NOWHERE:
+    if kind in _LEADING_NOWHERE_4:
         if gateway is not None or number_in(found, OIF):
             raise EINVAL("Gateway, device and multipath can not be specified for this route type", TOLD)
     else:
@@ -137,7 +139,7 @@ def _wanted_4(
         source = source[:4] if any(source[:4]) else None
     if (
         source is not None
-        and kind not in NOWHERE
+        and kind not in _LEADING_NOWHERE_4
         and not network.routes.is_local(source)
         and (kind != LOCAL or source != destination)
     ):
@@ -160,12 +162,11 @@ def _wanted_4(
 
 def _least_scope(kind: int) -> int:
     """The widest scope that a type may have. Linux: net/ipv4/fib_semantics.c, fib_props."""
-    if kind in _HOST_TYPES:
+    if kind == LOCAL:
         return SCOPE_HOST
     if kind in _LINK_TYPES:
         return SCOPE_LINK
-    # Those of no type and those that are resolved elsewhere are for nothing.
-    return _SCOPE_NOWHERE if kind == int(RouteType.RTN_XRESOLVE) or not kind else SCOPE_UNIVERSE
+    return _SCOPE_NOWHERE if kind in _TYPES_OF_OTHERS or not kind else SCOPE_UNIVERSE
 
 
 def gateway_4(found: dict[int, bytes]) -> bytes | None:
@@ -192,6 +193,8 @@ def _way_without_gateway(network: Network, found: dict[int, bytes], *, is_onlink
     interface = _interface(network, found)
     if interface is None:
         raise ENODEV("no interface")
+    if not interface.has_protocol(is_ipv6=False):
+        raise ENODEV("the interface is too small for IPv4")
     if not interface.is_up:
         raise ENETDOWN("Device for nexthop is not up", TOLD)
     return interface
@@ -216,7 +219,7 @@ def _way_to_gateway(
         return interface
     nearer = max(scope + 1, SCOPE_LINK)
     route = None if index and interface is None else network.routes.lookup(gateway, interface, nearer)
-    if route is None or route.kind in NOWHERE:
+    if route is None or route.kind in _LEADING_NOWHERE_4:
         raise ENETUNREACH("Nexthop has invalid gateway", TOLD)
     if route.kind not in (UNICAST, LOCAL) or route.interface is None:
         raise EINVAL("Nexthop has invalid gateway", TOLD)
