@@ -142,6 +142,9 @@ def request(make: Maker, kind: int, flags: int, header: bytes, attributes: Attri
     elif make.odds(3):
         # Whom the host answers for without an interface, it forgets in its own time.
         at = make.random.randrange(8 if kind in {NEWNEIGH, DELNEIGH, GETNEIGH} else len(header))
+        if at == 2 and kind in {NEWROUTE, DELROUTE, GETROUTE}:
+            # Whether sources have routes of their own is the configuration's.
+            at = 3
         header = header[:at] + bytes((make.one(0, 1, 2, 10, 64, 128, 255),)) + header[at + 1 :]
     send(make, kind, flags, header + spoilt(make, attributes))
 

@@ -495,3 +495,93 @@ ROOTS_TEST(neighbours_that_are_kept_known)
 	add(NDA_FLAGS_EXT | NLA_F_NESTED, "\1", 4);
 	CHECK_STRING(asked(), "22 NLA_F_NESTED not expected at 28 policy of 24");
 }
+
+static const char *told_of_way(int flags, const char *target, const char *source, int way, int by)
+{
+	struct rtmsg body = {.rtm_family = AF_INET, .rtm_dst_len = 32, .rtm_flags = (unsigned)flags};
+	static char text[64];
+	struct nlmsghdr *header = (void *)answers;
+	struct rtmsg *told = NLMSG_DATA(header);
+	int rest, out = 0;
+
+	begin(RTM_GETROUTE, 0, &body, sizeof(body));
+	if (target)
+		add_address(RTA_DST, target);
+	if (source)
+		add_address(RTA_SRC, source);
+	if (by)
+		add_number(way, (unsigned)by);
+	add_number(RTA_UID, 7);
+	MUST(send(asker, &request, request.header.nlmsg_len, 0));
+	MUST(recv(asker, answers, sizeof(answers), 0));
+	if (header->nlmsg_type == NLMSG_ERROR) {
+		snprintf(text, sizeof(text), "error %d", -((struct nlmsgerr *)told)->error);
+		return text;
+	}
+	rest = (int)RTM_PAYLOAD(header);
+	for (struct rtattr *at = RTM_RTA(told); RTA_OK(at, rest); at = RTA_NEXT(at, rest))
+		if (at->rta_type == RTA_OIF || at->rta_type == RTA_UID)
+			out = out * 10 + *(int *)RTA_DATA(at);
+	snprintf(text, sizeof(text), "type %d %d", told->rtm_type, out);
+	return text;
+}
+
+ROOTS_TEST(ways_that_are_in_no_table)
+{
+	enter();
+	open_asker(0);
+	CHECK_STRING(told_of_way(0, NULL, NULL, RTA_OIF, 1), "type 2 17");
+	CHECK_STRING(told_of_way(RTM_F_FIB_MATCH, NULL, NULL, RTA_OIF, 1), "error 113");
+	CHECK_STRING(told_of_way(0, NULL, NULL, RTA_IIF, 1), "type 3 17");
+	CHECK_STRING(told_of_way(RTM_F_FIB_MATCH, NULL, NULL, RTA_IIF, 1), "error 113");
+	CHECK_STRING(told_of_way(0, "224.0.0.5", "127.0.0.1", 0, 0), "type 5 17");
+	CHECK_STRING(told_of_way(0, "239.0.0.5", "127.0.0.1", 0, 0), "type 5 17");
+	CHECK_STRING(told_of_way(0, "255.255.255.255", "127.0.0.9", 0, 0), "type 3 17");
+	CHECK_STRING(told_of_way(0, "224.0.0.5", NULL, 0, 0), "error 101");
+	CHECK_STRING(told_of_way(RTM_F_FIB_MATCH, "224.0.0.5", "127.0.0.1", 0, 0), "error 113");
+	CHECK_STRING(told_of_way(0, "239.0.0.5", NULL, RTA_OIF, 1), "type 5 17");
+}
+
+ROOTS_TEST(the_peers_address_is_joined)
+{
+	struct ifaddrmsg body = {.ifa_family = AF_INET, .ifa_prefixlen = 32, .ifa_index = 1};
+
+	enter();
+	open_asker(0);
+	begin(RTM_NEWADDR, NLM_F_ACK | NLM_F_CREATE, &body, sizeof(body));
+	add_address(IFA_LOCAL, "224.0.0.5");
+	add_address(IFA_ADDRESS, "10.0.0.3");
+	add_number(IFA_FLAGS, IFA_F_MCAUTOJOIN);
+	CHECK_STRING(asked(), "22 ipv4: Multicast auto join failed");
+	begin(RTM_NEWADDR, NLM_F_ACK | NLM_F_CREATE, &body, sizeof(body));
+	add_address(IFA_LOCAL, "10.0.0.3");
+	add_address(IFA_ADDRESS, "224.0.0.5");
+	add_number(IFA_FLAGS, IFA_F_MCAUTOJOIN);
+	CHECK_STRING(asked(), "0");
+}
+
+ROOTS_TEST(what_is_cut_into_segments_has_a_limit)
+{
+	struct ifinfomsg body = {.ifi_index = 1};
+	static const struct {
+		int kind;
+		unsigned value;
+		const char *answer;
+	} cases[] = {
+		{IFLA_GSO_MAX_SEGS, 0, "0"},
+		{IFLA_GSO_MAX_SEGS, 65536, "22 too big gso_max_segs"},
+		{IFLA_GSO_MAX_SIZE, 192, "34 integer out of range at 32 policy of 36"},
+		{IFLA_GSO_MAX_SIZE, 193, "0"},
+		{IFLA_GSO_MAX_SIZE, 524281, "22 too big gso_max_size"},
+		{IFLA_GRO_MAX_SIZE, 524281, "22 too big gro_max_size"},
+		{IFLA_GRO_MAX_SIZE, 524280, "0"},
+	};
+
+	enter();
+	open_asker(0);
+	for (size_t at = 0; at < sizeof(cases) / sizeof(cases[0]); at++) {
+		begin(RTM_SETLINK, NLM_F_ACK, &body, sizeof(body));
+		add_number(cases[at].kind, cases[at].value);
+		CHECK_STRING(asked(), cases[at].answer);
+	}
+}

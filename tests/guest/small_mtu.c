@@ -132,3 +132,14 @@ TEST(a_bridge_that_was_looked_for_in_vain_has_settings_once_it_is_there)
 	CHECK_ERRNO(access(path, F_OK), ENOENT);
 	close(fd);
 }
+
+TEST(a_negative_length_of_the_queue_is_refused)
+{
+	struct ifreq request = {.ifr_name = "lo", .ifr_qlen = -1};
+	int fd;
+
+	enter();
+	fd = (int)MUST(socket(AF_INET, SOCK_DGRAM, 0));
+	CHECK_ERRNO(ioctl(fd, SIOCSIFTXQLEN, &request), EINVAL);
+	close(fd);
+}

@@ -113,6 +113,11 @@ class DeviceAddress:
         self.has_joined = False
 
     @property
+    def group(self) -> bytes:
+        """What IFA_F_MCAUTOJOIN joins. Linux: net/ipv4/devinet.c, ip_mc_autojoin_config."""
+        return self.address if self.is_ipv6 else self.peer
+
+    @property
     def is_secondary(self) -> bool:
         """Whether there was another address of the same net before this one."""
         return bool(self.flags & IFA_F_SECONDARY)
@@ -176,7 +181,7 @@ def add_address(new: DeviceAddress) -> None:
     network = interface.network
     network.account_address(1)
     if new.flags & IFA_F_MCAUTOJOIN:
-        network.join_group(interface.index, new.address)
+        network.join_group(interface.index, new.group)
         new.has_joined = True
     network.address_changed(new, is_there=True)
     _add_own_route(new)
@@ -303,7 +308,7 @@ def _forget_addresses(interface: Interface, gone: list[DeviceAddress]) -> None:
         interface.addresses.remove(old)
         stop_waiting(old)
         if old.has_joined:
-            network.leave_group(interface.index, old.address)
+            network.leave_group(interface.index, old.group)
         left.change(old, -1)
         network.account_address(-1)
         destinations = {old.address, old.net, old.peer}

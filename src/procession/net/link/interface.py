@@ -76,6 +76,7 @@ class Interface:
         "index",
         "kind",
         "link_mode",
+        "segment_limits",
         "master",
         "mtu",
         "name",
@@ -116,6 +117,7 @@ class Interface:
             self.flags = IFF_BROADCAST | IFF_MULTICAST
         self.queue_length = QUEUE_LENGTH
         self.group = self.link_mode = 0
+        self.segment_limits: dict[int, int] = {}
         self.alias = b""
         self.peer: Interface | None = None
         self.tun: TunDevice | None = None

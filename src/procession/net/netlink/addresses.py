@@ -305,7 +305,8 @@ def _add(
         return
     if is_ipv6:
         _check_new_6(header, interface, local, flags)
-    if flags & IFA_F_MCAUTOJOIN and not is_multicast(local):
+    # Linux: net/ipv4/devinet.c, ip_mc_autojoin_config: the peer's.
+    if flags & IFA_F_MCAUTOJOIN and not is_multicast(local if is_ipv6 else peer):
         raise EINVAL(_NOT_JOINED[is_ipv6], TOLD)
     scope = scope_of_6(local) if is_ipv6 else header.ifa_scope
     broadcast = found.get(_BROADCAST)

@@ -48,6 +48,7 @@ from procession.net.netlink.attributes import (
     signed_in,
     text_in,
 )
+from procession.net.netlink.link_segments import LEAST_BYTES, check_segments, set_segments, told_segments
 from procession.net.netlink.policy import (
     NESTED_LIST,
     REFUSED,
@@ -56,6 +57,7 @@ from procession.net.netlink.policy import (
     Policy,
     at_most,
     checked_attributes,
+    not_less,
     signed,
     string,
 )
@@ -100,11 +102,12 @@ _U32S = (
     *(LinkAttribute.IFLA_MTU, LinkAttribute.IFLA_LINK, LinkAttribute.IFLA_MASTER, LinkAttribute.IFLA_TXQLEN),
     *(LinkAttribute.IFLA_NET_NS_PID, LinkAttribute.IFLA_NET_NS_FD, LinkAttribute.IFLA_EXT_MASK),
     *(LinkAttribute.IFLA_PROMISCUITY, LinkAttribute.IFLA_NUM_TX_QUEUES, LinkAttribute.IFLA_NUM_RX_QUEUES),
-    *(LinkAttribute.IFLA_GSO_MAX_SEGS, LinkAttribute.IFLA_GSO_MAX_SIZE, LinkAttribute.IFLA_CARRIER_CHANGES),
+    *(LinkAttribute.IFLA_GSO_MAX_SEGS, LinkAttribute.IFLA_CARRIER_CHANGES),
     *(LinkAttribute.IFLA_GROUP, LinkAttribute.IFLA_CARRIER_UP_COUNT, LinkAttribute.IFLA_CARRIER_DOWN_COUNT),
     *(LinkAttribute.IFLA_MIN_MTU, LinkAttribute.IFLA_MAX_MTU, LinkAttribute.IFLA_GRO_MAX_SIZE),
-    *(LinkAttribute.IFLA_GSO_IPV4_MAX_SIZE, LinkAttribute.IFLA_GRO_IPV4_MAX_SIZE),
+    LinkAttribute.IFLA_GRO_IPV4_MAX_SIZE,
 )
+_LEAST_U32S = (LinkAttribute.IFLA_GSO_MAX_SIZE, LinkAttribute.IFLA_GSO_IPV4_MAX_SIZE)
 _REFUSED_ONES = (
     LinkAttribute.IFLA_TSO_MAX_SIZE,
     LinkAttribute.IFLA_TSO_MAX_SEGS,
@@ -115,6 +118,7 @@ POLICY = Policy(
     {
         **{int(kind): U8 for kind in _U8S},
         **{int(kind): U32 for kind in _U32S},
+        **{int(kind): not_less(LEAST_BYTES) for kind in _LEAST_U32S},
         **{int(kind): REFUSED for kind in _REFUSED_ONES},
         **{int(kind): NESTED_LIST for kind in _LISTS},
         _ADDRESS: at_most(_LONGEST_ADDRESS),
@@ -130,8 +134,6 @@ POLICY = Policy(
     _FIRST_STRICT,
 )
 """Linux: net/core/rtnetlink.c, ifla_policy."""
-_LARGEST_GSO, _LARGEST_TSO, _MOST_SEGMENTS = 65_536, 524_280, 65_535
-"""GSO_LEGACY_MAX_SIZE, TSO_MAX_SIZE, TSO_MAX_SEGS."""
 _LONGEST_ALIAS = 255
 _TUN_KINDS = int(TunFlag.IFF_TUN | TunFlag.IFF_TAP)
 
@@ -191,7 +193,6 @@ def link_body(interface: Interface, asker: Network, *, change: int = 0) -> bytes
 def _sizes(interface: Interface) -> list[tuple[LinkAttribute, bytes]]:
     """What an interface is called, and how much it takes at once."""
     is_loopback = interface.kind == LOOPBACK
-    segmented = number(_LARGEST_TSO if is_loopback or interface.kind == VETH else _LARGEST_GSO)
     return [
         (LinkAttribute.IFLA_IFNAME, interface.name + b"\0"),
         (LinkAttribute.IFLA_TXQLEN, number(interface.queue_length)),
@@ -205,13 +206,7 @@ def _sizes(interface: Interface) -> list[tuple[LinkAttribute, bytes]]:
         (LinkAttribute.IFLA_PROMISCUITY, number(interface.promiscuity)),
         (LinkAttribute.IFLA_ALLMULTI, number(interface.all_groups_count)),
         (LinkAttribute.IFLA_NUM_TX_QUEUES, number(1)),
-        (LinkAttribute.IFLA_GSO_MAX_SEGS, number(_MOST_SEGMENTS)),
-        (LinkAttribute.IFLA_GSO_MAX_SIZE, number(_LARGEST_GSO)),
-        (LinkAttribute.IFLA_GRO_MAX_SIZE, number(_LARGEST_GSO)),
-        (LinkAttribute.IFLA_GSO_IPV4_MAX_SIZE, number(_LARGEST_GSO)),
-        (LinkAttribute.IFLA_GRO_IPV4_MAX_SIZE, number(_LARGEST_GSO)),
-        (LinkAttribute.IFLA_TSO_MAX_SIZE, segmented),
-        (LinkAttribute.IFLA_TSO_MAX_SEGS, number(_MOST_SEGMENTS)),
+        *told_segments(interface),
         (LinkAttribute.IFLA_MAX_PACING_OFFLOAD_HORIZON, number(0)),
         (LinkAttribute.IFLA_NUM_RX_QUEUES, number(1)),
     ]
@@ -504,6 +499,7 @@ def _finish(header: Ifinfomsg, found: dict[int, bytes], interface: Interface) ->
     group = number_in(found, _GROUP)
     if group is not None:
         interface.group = group
+    set_segments(interface, found)
     master = number_in(found, _MASTER)
     if master:
         _set_master(interface, master)
@@ -524,6 +520,7 @@ def change_link(request: Request) -> None:
 def _change(request: Request, header: Ifinfomsg, found: dict[int, bytes], interface: Interface) -> None:
     """Linux: net/core/rtnetlink.c, do_setlink."""
     home = target_network(request, found)
+    check_segments(interface, found)
     name = text_in(found, _NAME) if header.ifi_index > 0 else None
     if home is not None:
         move(interface, home, name or b"", signed_in(found, _NEW_INDEX) or 0)
@@ -558,6 +555,7 @@ def _change(request: Request, header: Ifinfomsg, found: dict[int, bytes], interf
     if length is not None:
         interface.queue_length = length
         interface.network.link_changed(interface)
+    set_segments(interface, found)
     mode = found.get(_LINK_MODE)
     if mode is not None:
         interface.link_mode = mode[0]

@@ -30,7 +30,7 @@ class Expected(NamedTuple):
     """What one attribute is (Linux: include/net/netlink.h, struct nla_policy): a number of `length` bytes,
     that many bytes or more, or less; a string.
 
-    `least` is the least of a number with a sign, `bits` those that one may have.
+    `least` is the least of a number, `bits` those that one may have.
     """
 
     kind: int
@@ -61,6 +61,11 @@ def string(length: int) -> Expected:
 def terminated(length: int) -> Expected:
     """Text that a NUL ends (NLA_NUL_STRING)."""
     return Expected(_TERMINATED, length)
+
+
+def not_less(least: int) -> Expected:
+    """A number of 32 bits that isn't less than another (NLA_POLICY_MIN)."""
+    return Expected(_NUMBER, 4, least)
 
 
 def signed(least: int) -> Expected:
@@ -114,6 +119,9 @@ def checked_attributes(
                 request.blamed = Nlmsghdr.SIZE + offset
                 request.policy = b"" if expected is None else _description(expected)
                 _check(expected, data, is_nested=bool(raw_kind & _NESTED), is_strict=is_new)
+                if expected is not None and expected.kind == _BITS:
+                    request.policy = b""
+                    _check_bits(expected, data)
                 request.blamed, request.policy = 0, b""
             found[kind] = data
         elif is_strict:
@@ -136,7 +144,7 @@ def _description(expected: Expected) -> bytes:
         return b""
     told = b""
     if kind == _NUMBER:
-        told = attribute(_LEAST_UNSIGNED, pack_u64(0))
+        told = attribute(_LEAST_UNSIGNED, pack_u64(expected.least))
         told += attribute(_MOST_UNSIGNED, pack_u64((1 << 8 * length) - 1))
     elif kind == _SIGNED:
         told = attribute(_LEAST_SIGNED, pack_u64(expected.least)) + attribute(
@@ -165,8 +173,8 @@ def _check(expected: Expected | None, data: bytes, *, is_nested: bool, is_strict
     if kind in (_NUMBER, _AT_LEAST, _SIGNED, _BITS):
         if len(data) < length:
             raise ERANGE(_FAILED, TOLD)
-        if kind == _BITS and int.from_bytes(data[:4], "little") & ~expected.bits:
-            raise EINVAL("reserved bit set", TOLD)
+        if kind == _NUMBER and int.from_bytes(data[:length], "little") < expected.least:
+            raise ERANGE("integer out of range", TOLD)
         if kind == _SIGNED and int.from_bytes(data[:4], "little", signed=True) < expected.least:
             raise ERANGE("integer out of range", TOLD)
     elif kind == _REFUSED:
@@ -179,6 +187,12 @@ def _check(expected: Expected | None, data: bytes, *, is_nested: bool, is_strict
             raise ERANGE(_FAILED, TOLD)
     else:
         _check_text(kind, data, length)
+
+
+def _check_bits(expected: Expected, data: bytes) -> None:
+    """What is known isn't told. Linux: lib/nlattr.c, nla_validate_mask."""
+    if int.from_bytes(data[:4], "little") & ~expected.bits:
+        raise EINVAL("reserved bit set", TOLD)
 
 
 def _check_text(kind: int, data: bytes, length: int) -> None:

@@ -21,14 +21,18 @@ from procession.abi.netlink import (
     RuleAttribute,
 )
 from procession.abi.word import pack_u8
-from procession.net.internet.address import AF_INET, AF_INET6, LOOPBACK_4, is_multicast
+from procession.net.internet.address import AF_INET, AF_INET6, EVERYBODY_4, LOOPBACK_4, is_multicast
+from procession.net.internet.device_address import addresses_of, select_source
 from procession.net.internet.flow import ERRORS_OF_ROUTES, is_martian, source_for
+from procession.net.internet.group import is_joined
 from procession.net.internet.routing import (
     BROADCAST,
     LOCAL,
     LOCAL_TABLE,
     MAIN_TABLE,
     RULE_PRIORITIES,
+    SCOPE_HOST,
+    SCOPE_LINK,
     SCOPE_UNIVERSE,
     UNICAST,
     Route,
@@ -57,7 +61,9 @@ _QUESTIONS = frozenset(
 _NEWROUTE = int(RouteMessageType.RTM_NEWROUTE)
 _IS_LOCAL, _IS_BROADCAST = 0x80000000, 0x10000000
 """RTCF_LOCAL and RTCF_BROADCAST among a route's flags."""
-_CAST_FLAGS = {BROADCAST: _IS_BROADCAST, int(RouteType.RTN_MULTICAST): 0x20000000}
+_MULTICAST = int(RouteType.RTN_MULTICAST)
+_LOCAL_GROUPS = bytes((224, 0, 0))
+_CAST_FLAGS = {BROADCAST: _IS_BROADCAST, _MULTICAST: 0x20000000}
 _CLONED, _PREFIX, _NOTIFY, _NOTIFIES = RTM_F_CLONED, 0x800, 0x100, 0x10000
 _SHORT_TABLE, _NO_TABLE = 255, 0
 _CACHE_BYTES = 32
@@ -206,43 +212,74 @@ def route_to(request: Request) -> Answer:
     source, target = found.get(_SRC, bytes(size))[:size], found.get(_DST, bytes(size))[:size]
     if len(source) < size or len(target) < size:
         raise EINVAL("the length of an address")
-    asked = target
-    device: Interface | None = None
+    found_route: Route | None
     arrived = number_in(found, _IIF)
-    if arrived and family == AF_INET:
+    if family == AF_INET6:
+        device = _device_of(network, found, family)
+        found_route = network.routes.lookup(target, device, tos=header.rtm_tos)
+    elif not arrived:
+        found_route = _way_out_4(network, header, found, source, target)
+    else:
         _check_arrival(request, arrived, source, target)
         if not any(source) and not any(target):
-            return [(_NEWROUTE, _told_broadcast(request, header, found, arrived))]
-    elif family == AF_INET:
-        if is_multicast(source):
-            raise EINVAL("groups send nothing")
-        if any(source) and not network.routes.is_local(source):
-            raise ENETUNREACH("not one of this machine's addresses")
-        device = _device_of(network, found, family)
-        if not any(target):
             if header.rtm_flags & RTM_F_FIB_MATCH:
                 raise EHOSTUNREACH("no table was looked into")
-            target = source if any(source) else LOOPBACK_4
-    else:
-        device = _device_of(network, found, family)
-    route = network.routes.lookup(target, device, tos=header.rtm_tos)
-    if route is None and (device is None or family == AF_INET6):
+            return [(_NEWROUTE, _told_broadcast(request, header, found, arrived))]
+        found_route = network.routes.lookup(target, None, tos=header.rtm_tos)
+    if found_route is None:
         raise ENETUNREACH
-    if route is None:
-        if header.rtm_flags & RTM_F_FIB_MATCH:
-            raise EHOSTUNREACH("no table has such a route")
-        assert device is not None
-        kind = int(RouteType.RTN_MULTICAST) if is_multicast(target) else UNICAST
-        route = Route(target, 32, device, kind=kind, scope=SCOPE_UNIVERSE, table=_NO_TABLE)
+    route = found_route
     error = ERRORS_OF_ROUTES.get(route.kind)
     if error is not None:
         raise error("the route leads nowhere")
     if header.rtm_flags & RTM_F_FIB_MATCH:
+        if route.table == _NO_TABLE:
+            raise EHOSTUNREACH("no table has such a route")
         # The table of the machine's own addresses is looked up as a part of the main one.
         table = MAIN_TABLE if family == AF_INET and route.table == LOCAL_TABLE else route.table
         return [(_NEWROUTE, route_body(route, table))]
     fill = _filled_4 if family == AF_INET else _filled_6
-    return [(_NEWROUTE, fill(request, header, found, route, asked, source))]
+    return [(_NEWROUTE, fill(request, header, found, route, target, source))]
+
+
+def _way_out_4(
+    network: Network, header: Rtmsg, found: dict[int, bytes], source: bytes, target: bytes
+) -> Route | None:
+    """The route of a packet of this machine's, perhaps one that no table has. Raises EINVAL, ENETUNREACH,
+    ENODEV. Linux: net/ipv4/route.c, ip_route_output_key_hash_rcu."""
+    if is_multicast(source):
+        raise EINVAL("groups send nothing")
+    has_source = any(source)
+    if has_source and not network.routes.is_local(source):
+        raise ENETUNREACH("not one of this machine's addresses")
+    device = _device_of(network, found, AF_INET)
+    if not any(target):
+        own: bytes | None = source if has_source else None
+        if device is not None and not has_source:
+            own = select_source(list(network.interfaces.values()), device, bytes(4), SCOPE_HOST)
+        own = own or LOOPBACK_4
+        out = network.loopback
+        return Route(own, 32, out, kind=LOCAL, scope=SCOPE_HOST, table=_NO_TABLE, preferred_source=own)
+    is_for_many = is_multicast(target) or target == EVERYBODY_4
+    if device is None and has_source and is_for_many:
+        # Who sends to many says by which interface.
+        device = _owner_of(network, source)
+    elif device is None or (target[:3] != _LOCAL_GROUPS and target != EVERYBODY_4):
+        route = network.routes.lookup(target, device, tos=header.rtm_tos)
+        if route is not None or device is None:
+            return route
+    kind = BROADCAST if target == EVERYBODY_4 else _MULTICAST if is_for_many else UNICAST
+    scope = SCOPE_LINK if is_for_many else SCOPE_UNIVERSE
+    return Route(target, 32, device, kind=kind, scope=scope, table=_NO_TABLE)
+
+
+def _owner_of(network: Network, source: bytes) -> Interface | None:
+    """Linux: net/ipv4/devinet.c, __ip_dev_find."""
+    for interface in network.interfaces.values():
+        if any(own.address == source for own in addresses_of(interface, is_ipv6=False)):
+            return interface
+    route = network.routes.lookup_in(LOCAL_TABLE, source)
+    return None if route is None else route.interface
 
 
 def _device_of(network: Network, found: dict[int, bytes], family: int) -> Interface | None:
@@ -277,12 +314,13 @@ def _told_broadcast(request: Request, header: Rtmsg, found: dict[int, bytes], ar
     """A packet from nobody to nobody is for everybody. Linux: net/ipv4/route.c, ip_route_input_slow."""
     flags = RTM_F_CLONED | _IS_LOCAL | _IS_BROADCAST
     table = 0 if header.rtm_flags & RTM_F_LOOKUP_TABLE else MAIN_TABLE
-    mark = number_in(found, _MARK)
+    mark, uid = number_in(found, _MARK), number_in(found, _UID)
     attributes = [
         (RouteAttribute.RTA_TABLE, number(table)),
         (RouteAttribute.RTA_DST, bytes(4)),
         (RouteAttribute.RTA_OIF, number(request.network.loopback.index)),
         *([(RouteAttribute.RTA_MARK, number(mark))] if mark else []),
+        *([(RouteAttribute.RTA_UID, number(uid))] if uid is not None else []),
         (RouteAttribute.RTA_IIF, number(arrived)),
         (RouteAttribute.RTA_CACHEINFO, bytes(_CACHE_BYTES)),
     ]
@@ -330,9 +368,13 @@ def _filled_4(
     is_local = route.kind == LOCAL
     out = request.network.loopback if is_local else route.interface
     assert out is not None
-    flags = (
-        RTM_F_CLONED | (_IS_LOCAL if out is request.network.loopback else 0) | _CAST_FLAGS.get(route.kind, 0)
-    )
+    flags = RTM_F_CLONED | _CAST_FLAGS.get(route.kind, 0)
+    if route.kind == BROADCAST or (
+        is_joined(request.network, out, target)
+        if route.kind == _MULTICAST
+        else out is request.network.loopback
+    ):
+        flags |= _IS_LOCAL
     if header.rtm_flags & _NOTIFY:
         flags |= _NOTIFY | _NOTIFIES
     table = MAIN_TABLE
