@@ -96,13 +96,14 @@ class TestOrder:
 
 
 class TestTimers:
-    def test_a_signal_taken_back(self) -> None:
+    def test_a_new_program_has_none_of_them(self) -> None:
         infos = [SigInfo(signo, SI_TIMER, value=signo) for signo in (34, 34, 35)]
+        infos[0].timer = infos[2].timer = NoTimer()
         pending = queued(*infos)
-        assert [pending.withdraw(info) for info in (infos[1], infos[1], infos[2])] == [1, 0, 0]
+        assert pending.discard_timers() == 3
         assert pending.mask == mask_of(34)
-        assert take(pending) is infos[0]
-        assert pending.withdraw(infos[0]) == 0
+        assert take(pending) is infos[1]
+        assert pending.discard_timers() == 0
         assert not any(info.is_queued for info in infos)
 
     def test_a_signal_put_back_is_no_more_the_timers_own(self) -> None:

@@ -59,7 +59,7 @@ from procession.kernel.task import (
     SIGNAL_UNKILLABLE,
 )
 from procession.kernel.task_state import RUNNING, STOPPED, set_state
-from procession.kernel.time.costs import SIGNAL_NS
+from procession.kernel.time.costs import PASSED_SIGNAL_NS, SIGNAL_NS
 from procession.kernel.timers.interval import alarm_taken
 
 if TYPE_CHECKING:
@@ -110,18 +110,23 @@ def take_signal(kernel: Kernel, task: Task, blocked: int) -> SigInfo | None:
 
     Linux: kernel/signal.c, dequeue_signal.
     """
-    info = task.pending.take_next(blocked)
-    if info is None:
-        info = task.group.shared_pending.take_next(blocked)
-        if info is not None and info.signo == SIGALRM and task.group.itimers:
-            alarm_taken(kernel, task.group)
-    recalculate_pending(task)
-    if info is not None:
+    while True:
+        info = task.pending.take_next(blocked)
+        if info is None:
+            info = task.group.shared_pending.take_next(blocked)
+            if info is not None and info.signo == SIGALRM and task.group.itimers:
+                alarm_taken(kernel, task.group)
+        recalculate_pending(task)
+        if info is None:
+            return None
         if STOPPING >> (info.signo - 1) & 1:
             task.job_control |= STOP_DEQUEUED
-        if info.timer is not None:
+        if info.timer is None:
+            return info
+        if not info.is_stale:
             info.timer.signal_taken(kernel, info)
-    return info
+            return info
+        kernel.clock.spend(PASSED_SIGNAL_NS)
 
 
 def next_signal(kernel: Kernel, task: Task, shown: SigInfo | None = None) -> SigInfo | None:

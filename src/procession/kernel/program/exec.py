@@ -49,7 +49,7 @@ from procession.kernel.signal.info import SI_KERNEL, SigInfo
 from procession.kernel.task import Task
 from procession.kernel.task_state import TaskState
 from procession.kernel.time.costs import EXEC_NS
-from procession.kernel.timers.posix import delete_all
+from procession.kernel.timers.posix import delete_all, flush_timer_signals
 from procession.kernel.user_dispatch import clear_user_dispatch
 from procession.mm.address_space import MERGES_ANY, UNDUMPABLE, MemoryDescriptor, flags_for_child
 from procession.mm.ksm import mark_all
@@ -524,6 +524,7 @@ def _switch_program(
         task.files.install(parameters.opened_program, limit=group.limits.soft[RLIMIT_NOFILE])
     if group.posix_timers:
         delete_all(group)
+    flush_timer_signals(task)
     if task.namespaces.time is not task.namespaces.time_for_children:
         # A new program may have new clocks. Linux: kernel/nsproxy.c, exec_task_namespaces.
         namespaces, task.namespaces = task.namespaces, task.namespaces.copy()

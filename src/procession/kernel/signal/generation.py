@@ -150,6 +150,7 @@ def send_timer_signal(kernel: Kernel, target: Task | ThreadGroup, info: SigInfo)
     # A process is told in the thread that runs, so that one which sleeps needn't be woken.
     task = target if isinstance(target, Task) else running_thread(kernel, target) or target.leader
     pending = task.group.shared_pending if is_group else task.pending
+    info.is_stale = False
     if info.is_queued:
         return False
     if prepare_signal(kernel, task, info.signo, is_forced=False):

@@ -95,6 +95,7 @@ class SigInfo:
     follow the code as they were given by rt_sigqueueinfo(2): four that mean nothing, and the union.
     `account` are the credentials for whose user it counts among the pending signals while it's queued
     (RLIMIT_SIGPENDING), None when it isn't counted; `timer` the POSIX timer that owns this object.
+    `is_stale` says of a timer's that it was taken back, and nothing comes of it when it's its turn.
     `is_queued` says whether it's pending now, and `arrival` is its place among all that are queued with it.
     """
 
@@ -109,6 +110,7 @@ class SigInfo:
         "fd",
         "fields",
         "is_queued",
+        "is_stale",
         "overrun",
         "pid",
         "sender",
@@ -154,6 +156,7 @@ class SigInfo:
         self.fd = 0
         self.timer_id = 0
         self.is_queued = False
+        self.is_stale = False
         self.overrun = 0
         self.timer: QueuingTimer | None = None
         self.fields: bytes | None = None

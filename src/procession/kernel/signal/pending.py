@@ -67,13 +67,10 @@ class PendingSignals:
             self.mask &= ~(1 << (signo - 1))
             return SigInfo(signo, SI_USER)
         info = queue.popleft()
-        info.is_queued = False
         if not queue:
             del self.queues[signo]
             self.mask &= ~(1 << (signo - 1))
-        if info.account is not None:
-            info.account.remove_signal()
-            info.account = None
+        _let_go(info)
         return info
 
     def take_next(self, blocked: int) -> SigInfo | None:
@@ -100,22 +97,22 @@ class PendingSignals:
                     return self.take(signo)
         return None
 
-    def withdraw(self, info: SigInfo) -> int:
-        """Take `info`, which is queued here if at all, out again: a POSIX timer takes its signal back.
-
-        How many others were passed over for that. Linux drops it when it's its turn:
-        kernel/time/posix-timers.c, posixtimer_deliver_signal.
-        """
-        if not info.is_queued:
-            return 0
-        queue = self.queues[info.signo]
-        place = queue.index(info)
-        del queue[place]
-        info.is_queued = False
-        if not queue:
-            del self.queues[info.signo]
-            self.mask &= ~(1 << (info.signo - 1))
-        return place
+    def discard_timers(self) -> int:
+        """Forget what POSIX timers sent: how many were looked at. Linux: kernel/signal.c,
+        flush_itimer_signals."""
+        count = 0
+        for signo, queue in list(self.queues.items()):
+            count += len(queue)
+            kept = deque(info for info in queue if info.timer is None)
+            for info in queue:
+                if info.timer is not None:
+                    _let_go(info)
+            if kept:
+                self.queues[signo] = kept
+            else:
+                del self.queues[signo]
+                self.mask &= ~(1 << (signo - 1))
+        return count
 
     def discard(self, signals: int) -> None:
         """Forget all pending signals in the mask `signals`. Linux: kernel/signal.c, flush_sigqueue_mask."""
@@ -125,14 +122,18 @@ class PendingSignals:
         self.mask &= ~signals
         for signo in [number for number in self.queues if found >> (number - 1) & 1]:
             for info in self.queues.pop(signo):
-                info.is_queued = False
-                if info.account is not None:
-                    info.account.remove_signal()
-                    info.account = None
+                _let_go(info)
 
     def clear(self) -> None:
         """Forget everything: the thread or process ends. Linux: kernel/signal.c, flush_sigqueue."""
         self.discard(self.mask)
+
+
+def _let_go(info: SigInfo) -> None:
+    info.is_queued = False
+    if info.account is not None:
+        info.account.remove_signal()
+        info.account = None
 
 
 def _arrival(info: SigInfo) -> int:

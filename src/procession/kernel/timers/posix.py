@@ -36,7 +36,6 @@ from procession.kernel.timers.interval import note_armed, unwatch_cpu_timer, wat
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
     from procession.kernel.security.credentials import Credentials
-    from procession.kernel.signal.pending import PendingSignals
     from procession.kernel.task import Task, ThreadGroup, Timer
 
 SIGEV_SIGNAL = int(SigevNotify.SIGEV_SIGNAL)
@@ -155,7 +154,7 @@ class PosixTimer:
         self.timer = self.kernel.timers.add(deadline_ns, "posix-timer", self)
 
     def disarm(self) -> None:
-        """Don't let it fire, and take back a signal that wasn't taken yet."""
+        """Don't let it fire. Of a signal that wasn't taken yet nothing comes when it's its turn."""
         self.status = DISARMED
         if self.cpu_clock is not None:
             unwatch_cpu_timer(self.cpu_clock.group, self)
@@ -164,14 +163,8 @@ class PosixTimer:
             self.timer = None
         if self.follows_realtime:
             self.kernel.clock.set_queue.remove(self)
-        passed = self.target_pending.withdraw(self.info)
-        if passed:
-            self.kernel.clock.spend(passed * PASSED_SIGNAL_NS)
-
-    @property
-    def target_pending(self) -> PendingSignals:
-        """Where its signal is queued."""
-        return self.group.shared_pending if self.thread is None else self.thread.pending
+        if self.info.is_queued:
+            self.info.is_stale = True
 
     def wake(self) -> None:
         """CLOCK_REALTIME was set: the same time of day may be nearer or farther."""
@@ -331,7 +324,11 @@ def find_posix_timer(task: Task, id: int) -> PosixTimer:
 def delete_posix_timer(timer: PosixTimer) -> None:
     """timer_delete(2). Linux: kernel/time/posix-timers.c, posix_timer_delete."""
     timer.disarm()
-    timer.account.remove_signal()
+    if timer.info.is_queued:
+        # It takes its place as long as it's pending.
+        timer.info.account = timer.account
+    else:
+        timer.account.remove_signal()
     timer.kernel.memory.account.uncharge(TIMER, POSIX_TIMER_BYTES)
     del timer.group.posix_timers[timer.id]
 
@@ -343,6 +340,14 @@ def delete_all(group: ThreadGroup) -> None:
     """
     for timer in list(group.posix_timers.values()):
         delete_posix_timer(timer)
+
+
+def flush_timer_signals(task: Task) -> None:
+    """A thread that executes a program isn't told of timers that it had. Linux: kernel/signal.c,
+    flush_itimer_signals."""
+    count = task.pending.discard_timers() + task.group.shared_pending.discard_timers()
+    if count:
+        task.kernel.clock.spend(count * PASSED_SIGNAL_NS)
 
 
 def signal_heeded(group: ThreadGroup, signo: int) -> None:

@@ -21,7 +21,7 @@ from procession.abi.netlink import (
     RuleAttribute,
 )
 from procession.abi.word import pack_u8
-from procession.net.internet.address import AF_INET, AF_INET6, EVERYBODY_4, LOOPBACK_4, is_multicast
+from procession.net.internet.address import AF_INET, AF_INET6, BROADCAST_4, LOOPBACK_4, is_multicast
 from procession.net.internet.device_address import addresses_of, select_source
 from procession.net.internet.flow import ERRORS_OF_ROUTES, is_martian, source_for
 from procession.net.internet.group import is_joined
@@ -260,15 +260,15 @@ def _way_out_4(
         own = own or LOOPBACK_4
         out = network.loopback
         return Route(own, 32, out, kind=LOCAL, scope=SCOPE_HOST, table=_NO_TABLE, preferred_source=own)
-    is_for_many = is_multicast(target) or target == EVERYBODY_4
+    is_for_many = is_multicast(target) or target == BROADCAST_4
     if device is None and has_source and is_for_many:
         # Who sends to many says by which interface.
         device = _owner_of(network, source)
-    elif device is None or (target[:3] != _LOCAL_GROUPS and target != EVERYBODY_4):
+    elif device is None or (target[:3] != _LOCAL_GROUPS and target != BROADCAST_4):
         route = network.routes.lookup(target, device, tos=header.rtm_tos)
         if route is not None or device is None:
             return route
-    kind = BROADCAST if target == EVERYBODY_4 else _MULTICAST if is_for_many else UNICAST
+    kind = BROADCAST if target == BROADCAST_4 else _MULTICAST if is_for_many else UNICAST
     scope = SCOPE_LINK if is_for_many else SCOPE_UNIVERSE
     return Route(target, 32, device, kind=kind, scope=scope, table=_NO_TABLE)
 
