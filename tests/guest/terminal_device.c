@@ -430,6 +430,22 @@ TEST(a_terminal_can_be_hung_up)
 	CHECK_ERRNO(ioctl(slave, TIOCVHANGUP), EPERM);
 }
 
+TEST(what_arrives_after_a_hang_up_waits_for_who_opens_it)
+{
+	open_terminal();
+	if (geteuid() != 0)
+		return;
+	MUST(ioctl(slave, TIOCVHANGUP));
+	type("first\n");
+	CHECK_EQ(has_events(master, POLLIN, QUIET_MS), 0);
+	slave = (int)CHECK_OK(open(slave_name(), O_RDWR | O_NOCTTY));
+	READS_NOTHING();
+	type("second\n");
+	READS("first\n");
+	READS("second\n");
+	SHOWS("first\r\nsecond\r\n");
+}
+
 TEST(nodes_elsewhere_lead_to_no_slave)
 {
 	if (geteuid() != 0)

@@ -240,11 +240,17 @@ class TestPosixTimers:
         self.set(task, timer, MS, MS)
         advance(machine, 2 * MS)
         assert self.set(task, timer, 0)[:2] == (0, MS)
+        assert pending(task) == [SIGRTMIN]
+        assert take(machine, task) is None
         assert pending(task) == []
         self.set(task, timer, MS)
         advance(machine, 2 * MS)
         assert pending(task) == [SIGRTMIN]
+        counted = task.credentials.count_of(RLIMIT_SIGPENDING)
         call(task, "timer_delete", timer)
+        assert task.credentials.count_of(RLIMIT_SIGPENDING) == counted
+        assert take(machine, task) is None
+        assert task.credentials.count_of(RLIMIT_SIGPENDING) == counted - 1
         assert pending(task) == []
         with pytest.raises(EINVAL):
             call(task, "timer_gettime", timer, RESULT)

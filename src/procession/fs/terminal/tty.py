@@ -126,6 +126,7 @@ class Tty:
         "is_exclusive",
         "is_other_closed",
         "is_receiving",
+        "is_idle",
         "is_stopped",
         "is_stopped_by_request",
         "jobs",
@@ -153,6 +154,8 @@ class Tty:
         self.is_stopped = False
         self.is_stopped_by_request = False
         self.is_receiving = False
+        # Whether it was hung up and not opened since: nothing is done with what arrives.
+        self.is_idle = False
         self.is_exclusive = False
         self.is_other_closed = False
         self.has_io_error = False
@@ -261,7 +264,7 @@ class Tty:
     def pull(self) -> None:
         """Hand the line discipline what it has room for. Linux: drivers/tty/tty_buffer.c, flush_to_ldisc."""
         pending = self.pending
-        if pending:
+        if pending and not self.is_idle:
             # Taken out first: a character among these may flush what is pending.
             data = bytes(pending)
             pending.clear()
@@ -354,6 +357,7 @@ class Tty:
         if self.is_exclusive and not self.jobs.capable(CAP_SYS_ADMIN):
             raise EBUSY
         self.check_open()
+        self.is_idle = False
         self.count += 1
 
     def release(self, file: TtyFile) -> None:
@@ -377,6 +381,8 @@ class Tty:
         self.packet_status = 0
         self.modes = self.first_modes
         self.discipline = LineDiscipline(self, self.modes)
+        # Linux: drivers/tty/tty_ldisc.c, tty_ldisc_hangup.
+        self.is_idle = True
         self.wake_all()
 
 
