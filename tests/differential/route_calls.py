@@ -20,7 +20,7 @@ LO, VETH_1, VETH_0 = 1, 2, 3
 INDICES = (LO, VETH_0, VETH_0, VETH_1, VETH_1, 0, 4, 9, -1, 0x7FFFFFFF)
 NEWLINK, DELLINK, GETLINK, SETLINK, NEWADDR, DELADDR, GETADDR = 16, 17, 18, 19, 20, 21, 22
 NEWROUTE, DELROUTE, GETROUTE, NEWNEIGH, DELNEIGH, GETNEIGH, GETNETCONF = 24, 25, 26, 28, 29, 30, 82
-INET, INET6 = socket.AF_INET, socket.AF_INET6
+INET, INET6, RTNL_FAMILY_IPMR = socket.AF_INET, socket.AF_INET6, 128
 IFF_UP = 1
 
 Attributes = list[tuple[int, bytes]]
@@ -145,7 +145,11 @@ def request(make: Maker, kind: int, flags: int, header: bytes, attributes: Attri
         if at == 2 and kind in {NEWROUTE, DELROUTE, GETROUTE}:
             # Whether sources have routes of their own is the configuration's.
             at = 3
-        header = header[:at] + bytes((make.one(0, 1, 2, 10, 64, 128, 255),)) + header[at + 1 :]
+        value = make.one(0, 1, 2, 10, 64, 128, 255)
+        if at == 0 and value == RTNL_FAMILY_IPMR:
+            # Who passes on what groups are sent isn't asked.
+            value = 127
+        header = header[:at] + bytes((value,)) + header[at + 1 :]
     send(make, kind, flags, header + spoilt(make, attributes))
 
 

@@ -202,6 +202,9 @@ ROOTS_TEST(routes_are_refused_with_a_reason)
 	CHECK_STRING(asked(), "22 Gateway, device and multipath can not be specified for this route type");
 	NEW_ROUTE("10.7.0.0", 16, RTN_NAT, RT_SCOPE_HOST);
 	CHECK_STRING(asked(), "22 Invalid scope");
+	NEW_ROUTE("10.7.0.0", 16, RTN_UNICAST, RT_SCOPE_LINK);
+	((struct rtmsg *)request.data)->rtm_flags = RTNH_F_PERVASIVE;
+	CHECK_STRING(asked(), "22 Invalid flags for nexthop - PERVASIVE and ONLINK can not be set");
 	NEW_ROUTE("10.7.0.0", 16, RTN_XRESOLVE, RT_SCOPE_NOWHERE);
 	add_number(RTA_OIF, 1);
 	CHECK_STRING(asked(), "22 Gateway, device and multipath can not be specified for this route type");
@@ -584,4 +587,17 @@ ROOTS_TEST(what_is_cut_into_segments_has_a_limit)
 		add_number(cases[at].kind, cases[at].value);
 		CHECK_STRING(asked(), cases[at].answer);
 	}
+}
+
+ROOTS_TEST(an_empty_label_is_none)
+{
+	struct ifaddrmsg body = {.ifa_family = AF_INET, .ifa_prefixlen = 32, .ifa_index = 1};
+
+	enter();
+	open_asker(0);
+	begin(RTM_NEWADDR, NLM_F_ACK | NLM_F_CREATE, &body, sizeof(body));
+	add_address(IFA_LOCAL, "10.0.0.3");
+	add(IFA_LABEL, "", 1);
+	CHECK_STRING(asked(), "0");
+	CHECK_STRING(of_address(AF_INET, "10.0.0.3", IFA_LABEL), "");
 }

@@ -89,7 +89,7 @@ class DeviceAddress:
         *,
         peer: bytes | None = None,
         broadcast: bytes | None = None,
-        label: bytes = b"",
+        label: bytes | None = None,
         scope: int = SCOPE_UNIVERSE,
         protocol: int = 0,
         metric: int = 0,
@@ -102,7 +102,7 @@ class DeviceAddress:
         self.peer = address if peer is None else peer
         self.net = masked(address if self.is_ipv6 else self.peer, min(prefix_length, 8 * len(address)))
         self.broadcast = broadcast
-        self.label = label or interface.name
+        self.label = interface.name if label is None else label
         self.scope = scope
         self.protocol = protocol
         self.metric = metric

@@ -119,7 +119,8 @@ def address_body(address: DeviceAddress) -> bytes:
         found.append((AddressAttribute.IFA_LOCAL, address.address))
         if address.broadcast is not None and any(address.broadcast):
             found.append((AddressAttribute.IFA_BROADCAST, address.broadcast))
-        found.append((AddressAttribute.IFA_LABEL, address.label + b"\0"))
+        if address.label:
+            found.append((AddressAttribute.IFA_LABEL, address.label + b"\0"))
         if address.protocol:
             found.append((AddressAttribute.IFA_PROTO, pack_u8(address.protocol)))
         found += [(AddressAttribute.IFA_FLAGS, flags), *metric, (AddressAttribute.IFA_CACHEINFO, cache)]
@@ -310,14 +311,13 @@ def _add(
         raise EINVAL(_NOT_JOINED[is_ipv6], TOLD)
     scope = scope_of_6(local) if is_ipv6 else header.ifa_scope
     broadcast = found.get(_BROADCAST)
-    label = text_in(found, _LABEL) or b""
     address = DeviceAddress(
         interface,
         local,
         header.ifa_prefixlen,
         peer=peer,
         broadcast=None if is_ipv6 else broadcast and broadcast[:4],
-        label=label,
+        label=text_in(found, _LABEL),
         scope=scope,
         protocol=int.from_bytes(protocol, "little"),
         metric=metric,

@@ -19,6 +19,7 @@ from procession.abi.netlink import (
     RTNH_F_DEAD,
     RTNH_F_LINKDOWN,
     RTNH_F_ONLINK,
+    RTNH_F_PERVASIVE,
     RouteType,
     Rtmsg,
 )
@@ -133,7 +134,8 @@ def _wanted_4(
             if interface is None:
                 raise ENODEV
         else:
-            interface = _way_without_gateway(network, found, is_onlink=is_onlink)
+            is_odd = bool(header.rtm_flags & (RTNH_F_ONLINK | RTNH_F_PERVASIVE))
+            interface = _way_without_gateway(network, found, is_odd=is_odd)
     source = found.get(PREFSRC)
     if source is not None:
         source = source[:4] if any(source[:4]) else None
@@ -186,9 +188,9 @@ def gateway_4(found: dict[int, bytes]) -> bytes | None:
     return gateway if any(gateway) else None
 
 
-def _way_without_gateway(network: Network, found: dict[int, bytes], *, is_onlink: bool) -> Interface:
+def _way_without_gateway(network: Network, found: dict[int, bytes], *, is_odd: bool) -> Interface:
     """Linux: net/ipv4/fib_semantics.c, fib_check_nh_nongw."""
-    if is_onlink:
+    if is_odd:
         raise EINVAL("Invalid flags for nexthop - PERVASIVE and ONLINK can not be set", TOLD)
     interface = _interface(network, found)
     if interface is None:
