@@ -22,6 +22,7 @@ from tests.differential.script import (
 
 MAP_SHARED, MAP_PRIVATE, MAP_FIXED, MAP_ANONYMOUS, MAP_NORESERVE = 1, 2, 0x10, 0x20, 0x4000
 MAP_GROWSDOWN, MAP_LOCKED, MAP_POPULATE, MAP_FIXED_NOREPLACE = 0x100, 0x2000, 0x8000, 0x100000
+MADV_GUARD_INSTALL, MADV_GUARD_REMOVE = 102, 103
 PATH_BYTES, MAPS_BYTES = 32, 12000
 
 
@@ -110,7 +111,8 @@ def change_area(make: Maker) -> None:
     elif kind < 15:
         # Not MADV_FREE: whether what it gives up is still there is a matter of luck.
         advice = make.one(
-            *(0, 1, 2, 3, 4, 4, 4, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 5, 26, -1)
+            *(0, 1, 2, 3, 4, 4, 4, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 5, 26, -1),
+            *(MADV_GUARD_INSTALL, MADV_GUARD_INSTALL, MADV_GUARD_REMOVE),
         )
         # What reaches beyond the arena would be the executor's own.
         make.call("madvise", address, length if length < 1 << 40 else -1, advice)

@@ -174,13 +174,18 @@ def use_trees(make: Maker) -> None:
 
 
 def set_attributes(make: Maker) -> None:
-    """mount_setattr."""
+    """mount_setattr, open_tree_attr."""
     on = make.bits((1, 2, 4, 8), (0x10, 0x20, 0x80, 0x200000, 1 << 40), percent=20)
     off = make.bits((1, 2, 4, 8), (0x70, 0x10, 0x100000), percent=30)
     kind = make.one(0, 0, 0, MS_SHARED, MS_SLAVE, MS_PRIVATE, MS_UNBINDABLE, MS_SHARED | MS_SLAVE)
     flags = make.one(0, 0, AT_RECURSIVE, 1)
     data = struct.pack("<QQQQ", on, off, kind, 0) + place(make)
-    make.call("mount_setattr", AT_FDCWD, At(32), flags, At(0), 32, data=data)
+    if make.odds(70):
+        make.call("mount_setattr", AT_FDCWD, At(32), flags, At(0), 32, data=data)
+    else:
+        flags |= make.one(OPEN_TREE_CLONE, OPEN_TREE_CLONE, 0)
+        size = make.one(32, 32, 32, 0, 31)
+        make.opened(make.call("open_tree_attr", AT_FDCWD, At(32), flags, At(0), size, data=data))
 
 
 def open_something(make: Maker) -> None:

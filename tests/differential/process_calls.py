@@ -168,7 +168,7 @@ def show_waitid(data: bytes, result: int, naming: Naming) -> str:
 
 
 def send_signal(make: Maker) -> None:
-    """kill, tkill, tgkill, rt_sigqueueinfo, pidfd_send_signal."""
+    """kill, tkill, tgkill, rt_sigqueueinfo, rt_tgsigqueueinfo, pidfd_send_signal."""
     number = signal(make)
     kind = make.random.randrange(9)
     if kind < 4:
@@ -184,7 +184,10 @@ def send_signal(make: Maker) -> None:
         info = struct.pack(
             "<iiiiiIi", make.one(0, number & 0x7F), 0, make.one(-1, -1, -2, 0, -6, 1, 0x80), 0, 5, 6, 7
         ) + bytes(100)
-        make.call("rt_sigqueueinfo", make.pid(), number, At(0), data=info)
+        if make.odds(50):
+            make.call("rt_sigqueueinfo", make.pid(), number, At(0), data=info)
+        else:
+            make.call("rt_tgsigqueueinfo", make.pid(), make.pid(), number, At(0), data=info)
     elif kind == 7:
         # Not one of the descriptors: since Linux 6.9 it can be sought in and mapped like a file.
         descriptor = make.call("pidfd_open", make.pid(), make.one(0, 0, 0x800, 1), result="pidfd")

@@ -17,6 +17,9 @@
 #endif
 #define USERS 10000
 #define GROUPS 20000
+#ifndef SYS_open_tree_attr
+#define SYS_open_tree_attr 467
+#endif
 #define USER_MAP "0 10000 10000"
 #define GROUP_MAP "0 20000 10000"
 
@@ -160,6 +163,28 @@ TEST(owners_are_shown)
 	check_owner("again/user", USERS + 1000, GROUPS + 1000);
 	MUST(unshare(CLONE_NEWNS));
 	check_owner("again/user", USERS + 1000, GROUPS + 1000);
+}
+
+TEST(a_copy_may_have_another_map)
+{
+	struct attributes none = {0, MOUNT_ATTR_IDMAP, 0, 0}, other = {MOUNT_ATTR_IDMAP, MOUNT_ATTR_IDMAP, 0, 0};
+	int copy;
+
+	make_mounts();
+	CHECK_ERRNO(syscall(SYS_open_tree_attr, AT_FDCWD, "seen", 0, &none, sizeof(none)), EINVAL);
+	copy = (int)CHECK_OK(syscall(SYS_open_tree_attr, AT_FDCWD, "seen", OPEN_TREE_CLONE, &none, sizeof(none)));
+	MUST(mkdir("plain", 0755));
+	MUST(syscall(SYS_move_mount, copy, "", AT_FDCWD, "plain", 4));
+	check_owner("plain/user", 1000, 1000);
+	check_owner("seen/user", USERS + 1000, GROUPS + 1000);
+	other.fd = (uint64_t)new_namespace("0 5000 2000", "0 6000 2000");
+	copy = (int)CHECK_OK(syscall(SYS_open_tree_attr, AT_FDCWD, "seen", OPEN_TREE_CLONE, &other, sizeof(other)));
+	MUST(mkdir("third", 0755));
+	MUST(syscall(SYS_move_mount, copy, "", AT_FDCWD, "third", 4));
+	check_owner("third/user", 6000, 7000);
+	/* It may have none to begin with, and gets one as well. */
+	CHECK_OK(syscall(SYS_open_tree_attr, AT_FDCWD, "kept", OPEN_TREE_CLONE, &none, sizeof(none)));
+	CHECK_OK(syscall(SYS_open_tree_attr, AT_FDCWD, "kept", OPEN_TREE_CLONE, &other, sizeof(other)));
 }
 
 TEST(mounts_tell_of_it)

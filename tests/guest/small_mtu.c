@@ -75,7 +75,7 @@ static int lines_of(const char *path)
 	return count;
 }
 
-TEST(below_68_bytes_there_is_no_ipv4)
+ROOTS_TEST(below_68_bytes_there_is_no_ipv4)
 {
 	enter();
 	CHECK_OK(resize(68));
@@ -96,7 +96,7 @@ TEST(below_68_bytes_there_is_no_ipv4)
 	CHECK_OK(reach());
 }
 
-TEST(below_1280_bytes_the_loopback_has_no_address_of_ipv6)
+ROOTS_TEST(below_1280_bytes_the_loopback_has_no_address_of_ipv6)
 {
 	enter();
 	CHECK_EQ(lines_of("/proc/self/net/if_inet6"), 1);
@@ -108,7 +108,7 @@ TEST(below_1280_bytes_the_loopback_has_no_address_of_ipv6)
 	CHECK_EQ(lines_of("/proc/self/net/if_inet6"), 0);
 }
 
-TEST(the_name_of_an_interface_is_written_to_its_end)
+ROOTS_TEST(the_name_of_an_interface_is_written_to_its_end)
 {
 	int fd = (int)MUST(socket(AF_UNIX, SOCK_DGRAM, 0));
 	struct ifreq request = {.ifr_name = "lo:12345678", .ifr_ifindex = 1};
@@ -118,7 +118,7 @@ TEST(the_name_of_an_interface_is_written_to_its_end)
 	close(fd);
 }
 
-TEST(a_bridge_that_was_looked_for_in_vain_has_settings_once_it_is_there)
+ROOTS_TEST(a_bridge_that_was_looked_for_in_vain_has_settings_once_it_is_there)
 {
 	const char *path = "/proc/sys/net/ipv4/conf/bridge";
 	int fd;
@@ -133,7 +133,7 @@ TEST(a_bridge_that_was_looked_for_in_vain_has_settings_once_it_is_there)
 	close(fd);
 }
 
-TEST(a_negative_length_of_the_queue_is_refused)
+ROOTS_TEST(a_negative_length_of_the_queue_is_refused)
 {
 	struct ifreq request = {.ifr_name = "lo", .ifr_qlen = -1};
 	int fd;

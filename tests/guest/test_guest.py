@@ -69,7 +69,6 @@ NEEDS_ROOT = {
     "reboot",
     "reservation",
     "set_user_id",
-    "small_mtu",
     "socket_filter",
     "socket_option",
     "sysctl",

@@ -52,12 +52,14 @@ _PAGE_SIZE = 4096
 
 class AttributeChange(NamedTuple):
     """What mount_setattr(2) is to change: MS_* flags, the kind of propagation or 0, and by whose map ids are
-    to be mapped."""
+    to be mapped, or by none any more; a new mount's map may be another one (MOUNT_KATTR_IDMAP_REPLACE)."""
 
     added: int
     cleared: int
     propagation: int
     ids_of: UserNamespace | None
+    drops_ids: bool
+    may_replace_ids: bool
 
 
 @syscall(428)
@@ -160,6 +162,8 @@ def _change(task: Task, place: dentry.Path, change: AttributeChange, flags: int)
         cleared=change.cleared,
         propagation=change.propagation,
         ids_of=change.ids_of,
+        drops_ids=change.drops_ids,
+        may_replace_ids=change.may_replace_ids,
         subject=task.credentials,
         is_recursive=bool(flags & _AT_RECURSIVE),
     )
@@ -180,7 +184,8 @@ def open_tree_attr(
     file = _open_tree(task, directory, path, flags)
     try:
         if attributes:
-            change = _read_change(task, attributes.address, size)
+            is_new = bool(flags & _CLONE)
+            change = _read_change(task, attributes.address, size, may_replace_ids=is_new)
             if change is not None:
                 _change(task, file.path, change, flags)
     except (Errno, OutOfFrames):
@@ -189,7 +194,9 @@ def open_tree_attr(
     return install(task, file, close_on_exec=bool(flags & _CLOEXEC))
 
 
-def _read_change(task: Task, address: int, size: int) -> AttributeChange | None:
+def _read_change(
+    task: Task, address: int, size: int, *, may_replace_ids: bool = False
+) -> AttributeChange | None:
     """What struct mount_attr asks for, None for nothing. Raises EINVAL, E2BIG, EPERM, EFAULT, EBADF.
 
     Linux: fs/namespace.c, wants_mount_setattr, build_mount_kattr.
@@ -216,8 +223,12 @@ def _read_change(task: Task, address: int, size: int) -> AttributeChange | None:
         flags_added |= time_flags_of(added & ATIME_MASK)
     elif added & ATIME_MASK:
         raise EINVAL("another way to keep times without clearing the one there is")
-    ids_of = _mapping_namespace(task, wanted) if (added | cleared) & _IDMAP else None
-    return AttributeChange(flags_added, flags_cleared, propagation, ids_of)
+    # Linux: fs/namespace.c, build_mount_idmapped.
+    if cleared & _IDMAP and not may_replace_ids:
+        raise EINVAL("a map of ids stays")
+    ids_of = _mapping_namespace(task, wanted) if added & _IDMAP else None
+    drops_ids = bool(cleared & _IDMAP) and ids_of is None
+    return AttributeChange(flags_added, flags_cleared, propagation, ids_of, drops_ids, may_replace_ids)
 
 
 def _mapping_namespace(task: Task, wanted: MountAttr) -> UserNamespace:
@@ -225,8 +236,8 @@ def _mapping_namespace(task: Task, wanted: MountAttr) -> UserNamespace:
 
     Linux: fs/namespace.c, build_mount_idmapped.
     """
-    if wanted.attr_clr & _IDMAP or wanted.userns_fd > 0x7FFFFFFF:
-        raise EINVAL("a map of ids stays")
+    if wanted.userns_fd > 0x7FFFFFFF:
+        raise EINVAL("no descriptor")
     file = opened_file(task, wanted.userns_fd)
     if not isinstance(file, NamespaceFile) or not isinstance(file.namespace, UserNamespace):
         raise EINVAL("no user namespace")

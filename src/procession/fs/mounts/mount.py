@@ -156,6 +156,8 @@ class Mount:
         """Let files have other owners here, from the beginning on."""
         if id_map is not None:
             id_map.namespace.acquire()
+        if self.id_map is not None:
+            self.id_map.namespace.put()
         self.id_map = id_map
 
     @property

@@ -81,11 +81,13 @@ def change_attributes(
     cleared: int,
     propagation: int,
     ids_of: UserNamespace | None,
+    drops_ids: bool,
+    may_replace_ids: bool,
     subject: Subject,
     is_recursive: bool,
 ) -> None:
     """mount_setattr(2): add and clear MS_* flags, change the propagation unless it's 0, and map ids unless
-    `ids_of` is None; all or nothing.
+    `ids_of` is None, or no more; all or nothing.
 
     Raises EINVAL, EPERM (a locked flag), EBUSY (a file is open for writing).
     Linux: fs/namespace.c, do_mount_setattr.
@@ -100,26 +102,29 @@ def change_attributes(
     if own is not namespace and (own is None or not own.is_anonymous or own.root is not mount):
         raise EINVAL("in another namespace")
     mounts = mount.tree() if is_recursive else [mount]
+    maps_ids = drops_ids or ids_of is not None
     for each in mounts:
         flags = each.flags & ~cleared | added
         if not may_change_flags(each, flags):
             raise EPERM("a locked flag")
-        if ids_of is not None:
-            _check_id_map(each, ids_of, subject)
+        if maps_ids:
+            _check_id_map(each, ids_of, subject, may_replace=may_replace_ids)
         is_closed = added & MS_RDONLY and not each.flags & MS_RDONLY
-        if (is_closed or ids_of is not None) and each.writer_count:
+        if (is_closed or maps_ids) and each.writer_count:
             raise EBUSY("a file is open for writing")
     for each in mounts:
         each.flags = each.flags & ~cleared | added
-        if ids_of is not None:
-            each.map_ids(MountIdMap(ids_of, each.superblock.owner))
+        if maps_ids:
+            each.map_ids(None if ids_of is None else MountIdMap(ids_of, each.superblock.owner))
         if propagation:
             change_propagation(each, propagation)
     if own is not None:
         own.touch()
 
 
-def _check_id_map(mount: Mount, namespace: UserNamespace, subject: Subject) -> None:
+def _check_id_map(
+    mount: Mount, namespace: UserNamespace | None, subject: Subject, *, may_replace: bool
+) -> None:
     """Raise EINVAL or EPERM unless `subject` may give files other owners on `mount`.
 
     Linux: fs/namespace.c, can_idmap_mount.
@@ -127,7 +132,7 @@ def _check_id_map(mount: Mount, namespace: UserNamespace, subject: Subject) -> N
     owner = mount.superblock.owner
     if namespace is owner:
         raise EINVAL("the file system's ids are those of the namespace")
-    if mount.id_map is not None:
+    if mount.id_map is not None and not may_replace:
         raise EPERM("a mount's map of ids stays")
     if not mount.superblock.allows_id_maps:
         raise EINVAL("the file system's mounts don't map ids")
