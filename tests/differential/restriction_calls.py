@@ -147,6 +147,9 @@ def supervise(make: Maker) -> None:
         make.call("poll", At(0), 1, 0, data=poll, fixups=((0, 4, listener),), show=show_poll)
     elif kind < 6 or not received:
         data = bytes(80) if make.odds(95) else b"\1" * 80
+        if received:
+            # Of several who wait, luck decides who is told.
+            make.actor = received[0].actor
         make.call("ioctl", listener, NOTIF_RECV, At(0), data=data, show=show_notification)
     else:
         # What it's about has a number by chance, which the call that told it has in its data.

@@ -103,6 +103,9 @@ def use_timer(make: Maker) -> None:
         if every == (0, 1) or (every[0] <= 0 and every[1] > 0):
             every = 0, make.one(0, -1, 1_000_000_000)
         flags = make.one(0, 0, 0, TIMER_ABSTIME, 2)
+        if flags == TIMER_ABSTIME and every[0] > 0:
+            # How often it has expired since the beginning of time depends on the day.
+            every = 0, 0
         data = struct.pack("<qqqq", *every, *value).ljust(64, b"\0")
         old: Argument = At(32) if make.odds(50) else 0
         new: Argument = At(0) if make.odds(97) else make.one(0, BAD_ADDRESS)

@@ -601,3 +601,35 @@ ROOTS_TEST(an_empty_label_is_none)
 	CHECK_STRING(asked(), "0");
 	CHECK_STRING(of_address(AF_INET, "10.0.0.3", IFA_LABEL), "");
 }
+
+static int net_ends(void)
+{
+	const char *cache = of_route(AF_INET6, "2001:db8:7::", RTA_CACHEINFO);
+
+	return strlen(cache) == 64 ? strncmp(cache + 16, "00000000", 8) != 0 : -1;
+}
+
+ROOTS_TEST(the_route_to_the_net_of_an_address_ends_with_it)
+{
+	struct ifaddrmsg body = {.ifa_family = AF_INET6, .ifa_prefixlen = 64};
+	struct ifreq up = {.ifr_name = "bridge", .ifr_flags = IFF_UP};
+	struct ifa_cacheinfo lifetimes = {.ifa_prefered = 1000, .ifa_valid = 2000};
+
+	int fd;
+
+	enter();
+	open_asker(0);
+	fd = (int)MUST(socket(AF_INET, SOCK_DGRAM, 0));
+	MUST(ioctl(fd, SIOCBRADDBR, "bridge"));
+	MUST(ioctl(fd, SIOCSIFFLAGS, &up));
+	body.ifa_index = if_nametoindex("bridge");
+	begin(RTM_NEWADDR, NLM_F_ACK | NLM_F_CREATE, &body, sizeof(body));
+	add_address(IFA_LOCAL, "2001:db8:7::1");
+	add(IFA_CACHEINFO, &lifetimes, sizeof(lifetimes));
+	CHECK_STRING(asked(), "0");
+	CHECK_EQ(net_ends(), 1);
+	begin(RTM_NEWADDR, NLM_F_ACK | NLM_F_CREATE, &body, sizeof(body));
+	add_address(IFA_LOCAL, "2001:db8:7::2");
+	CHECK_STRING(asked(), "0");
+	CHECK_EQ(net_ends(), 0);
+}

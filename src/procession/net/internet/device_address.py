@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from procession.abi.duration import NS_PER_S
 from procession.abi.errno import EACCES, EADDRNOTAVAIL, EEXIST
 from procession.abi.netlink import (
     IFA_F_DEPRECATED,
@@ -186,7 +187,7 @@ def add_address(new: DeviceAddress) -> None:
     network.address_changed(new, is_there=True)
     _add_own_route(new)
     if interface.is_up:
-        _add_net_routes(new)
+        add_net_routes(new)
     network.topology_changed()
 
 
@@ -226,7 +227,7 @@ def modify_address(address: DeviceAddress, metric: int, flags: int, protocol: in
             for route in old:
                 network.remove_route(route)
         if interface.is_up:
-            _add_net_routes(address)
+            add_net_routes(address)
         network.topology_changed()
 
 
@@ -362,20 +363,28 @@ def _add_own_route(new: DeviceAddress) -> None:
             scope=SCOPE_HOST,
             preferred_source=new.address,
         )
-    if not interface.network.routes.has_like(route):
+    if interface.network.routes.like(route) is None:
         interface.network.add_route(route, is_last=True)
 
 
-def _add_net_routes(new: DeviceAddress) -> None:
-    """Linux: net/ipv4/fib_frontend.c, fib_add_ifaddr; net/ipv6/addrconf.c, addrconf_prefix_route."""
+def add_net_routes(new: DeviceAddress) -> None:
+    """The routes to what can be reached by an address, unless they are there.
+
+    Linux: net/ipv4/fib_frontend.c, fib_add_ifaddr; net/ipv6/addrconf.c, addrconf_prefix_route.
+    """
     interface = new.interface
     network = interface.network
     wanted: list[Route] = []
     if new.is_ipv6:
+        nets = [(new.peer, 128)] if new.peer != new.address else []
         if new.protocol != IFAPROT_KERNEL_LO and new.has_net_route:
-            wanted.append(Route(new.net, new.prefix_length, interface, priority=new.metric or IPV6_METRIC))
-        if new.peer != new.address:
-            wanted.append(Route(new.peer, 128, interface, priority=new.metric or IPV6_METRIC))
+            nets.insert(0, (new.net, new.prefix_length))
+        deadline_ns = 0
+        if new.valid_s != INFINITY_S and interface.kind != LOOPBACK:
+            # They end with the address; those by the loopback lead nowhere, and don't.
+            deadline_ns = new.updated_ns + new.valid_s * NS_PER_S
+        priority = new.metric or IPV6_METRIC
+        wanted = [Route(*net, interface, priority=priority, deadline_ns=deadline_ns) for net in nets]
     elif not is_multicast(new.address):
         source = new.address
         if new.broadcast is not None and new.broadcast != b"\xff" * 4:
@@ -400,8 +409,11 @@ def _add_net_routes(new: DeviceAddress) -> None:
             if new.prefix_length <= _LONGEST_PREFIX_WITH_BROADCAST:
                 wanted.append(_broadcast_route(new, last_of(new.peer, new.prefix_length)))
     for route in wanted:
-        if not network.routes.has_like(route):
+        other = network.routes.like(route)
+        if other is None:
             network.add_route(route, is_last=True)
+        elif new.is_ipv6:
+            network.set_deadline(other, route.deadline_ns)
 
 
 def _broadcast_route(new: DeviceAddress, target: bytes) -> Route:
@@ -424,7 +436,9 @@ def interface_came_up(interface: Interface) -> None:
         _add_own_of_loopback(interface)
     for address in interface.addresses:
         _add_own_route(address)
-        _add_net_routes(address)
+        # Linux: net/ipv6/addrconf.c, fixup_permanent_addr.
+        if not address.is_ipv6 or address.valid_s == INFINITY_S:
+            add_net_routes(address)
     carrier_changed(interface)
 
 
@@ -503,7 +517,7 @@ def _add_group_route(interface: Interface) -> None:
     route = Route(
         ALL_GROUPS_6, 8, interface, kind=kind, table=LOCAL_TABLE, scope=SCOPE_UNIVERSE, priority=IPV6_METRIC
     )
-    if not interface.network.routes.has_like(route):
+    if interface.network.routes.like(route) is None:
         interface.network.add_route(route)
 
 

@@ -168,13 +168,13 @@ class Routes:
         key = len(route.destination), route.prefix_length
         return self.tables.get(route.table, {}).get(key, {}).get(route.destination, [])
 
-    def has_like(self, route: Route) -> bool:
-        """Whether there is one that is `route` in all but name, which leads to an interface."""
+    def like(self, route: Route) -> Route | None:
+        """The one that is `route` in all but name, which leads to an interface."""
         assert route.interface is not None
         same = self.same_destination(route)
         led = self.by_interface.get(route.interface)
         if led is None:
-            return False
+            return None
         if len(same) > len(led):
             same = [
                 other
@@ -182,7 +182,7 @@ class Routes:
                 if (other.table, other.destination, other.prefix_length)
                 == (route.table, route.destination, route.prefix_length)
             ]
-        return any(route.has_way_of(other) for other in same)
+        return next((other for other in same if route.has_way_of(other)), None)
 
     def concerned_by(self, interface: Interface, source: bytes, destinations: set[bytes]) -> list[Route]:
         """Those that lead to `interface` and are from `source` or to one of `destinations`, in the order of

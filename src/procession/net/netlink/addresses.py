@@ -33,6 +33,7 @@ from procession.net.internet.address_lifetime import INFINITY_S, lifetimes_left,
 from procession.net.internet.device_address import (
     DeviceAddress,
     add_address,
+    add_net_routes,
     addresses_of,
     modify_address,
     remove_address,
@@ -302,6 +303,9 @@ def _add(
             raise EINVAL("temporary addresses have prefixes of 64 bits")
         modify_address(existing, metric, flags, int.from_bytes(protocol, "little"))
         set_lifetimes(existing, *lifetimes)
+        if is_ipv6 and interface.is_up:
+            # Those that are missing come back. Linux: net/ipv6/addrconf.c, inet6_addr_modify.
+            add_net_routes(existing)
         request.network.address_changed(existing, is_there=True)
         return
     if is_ipv6:
