@@ -160,6 +160,9 @@ TEST(keyrings_hold_keys)
 	CHECK_ERRNO(KEY(KEYCTL_CLEAR, key), ENOTDIR);
 	CHECK_EQ(KEY(29 /* KEYCTL_RESTRICT_KEYRING */, ring, NULL, NULL), 0);
 	CHECK_ERRNO(add("user", "q", "x", ring), EPERM);
+	/* That it takes no more is found before what a type's names are like, and not before that there's no name. */
+	CHECK_ERRNO(add("logon", "q", "x", ring), EPERM);
+	CHECK_ERRNO(add("user", "", "x", ring), EINVAL);
 	CHECK_ERRNO(KEY(29, ring, NULL, NULL), EEXIST);
 }
 

@@ -148,7 +148,8 @@ def _create_or_update(task: Task, kind: bytes, name: bytes, data: bytes, target:
         raise ENOTDIR
     if (kind == KEYRING) == bool(data):
         raise EINVAL("a keyring has no contents, a key has some")
-    check_description(kind, name)
+    if not name:
+        raise EINVAL("no description")
     check_link(kernel, target.key, None)
     old = target.key.links.get((kind, name))
     if old is not None and kind != KEYRING and not old.is_revoked:
@@ -156,6 +157,7 @@ def _create_or_update(task: Task, kind: bytes, name: bytes, data: bytes, target:
         registry.set_data(old, data)
         old.expiry_ns = None
         return old
+    check_description(kind, name)
     key = Key(
         *(kind, name, credentials.fsuid, credentials.fsgid),
         *(_permissions_at_first(kind), credentials.user_namespace),
