@@ -247,6 +247,7 @@ static void refuse(void)
 	CHECK_ERRNO(acct("/nowhere/at/all"), ENOENT);
 	CHECK_ERRNO(acct("/dev/null/file"), ENOTDIR);
 	CHECK_ERRNO(acct(bad_address()), EFAULT);
+	CHECK_ERRNO(acct("/proc/self/stat"), EINVAL);
 	MUST(setresuid(1000, 1000, 1000));
 	CHECK_ERRNO(acct(file_name), EPERM);
 	CHECK_ERRNO(acct(NULL), EPERM);

@@ -7,6 +7,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
+#include <sys/resource.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
@@ -359,6 +360,8 @@ TEST(pipes_that_are_spliced_wrongly)
 	signal(SIGPIPE, SIG_IGN);
 	CHECK_ERRNO(splice(ends[1], &offset, ends[0], NULL, 1, 0), ESPIPE);
 	CHECK_ERRNO(splice(ends[1], NULL, ends[0], NULL, 1, 0), EBADF);
+	CHECK_ERRNO(splice(new_memory_file(), bad_address(), new_memory_file(), NULL, 1, 0), EFAULT);
+	CHECK_ERRNO(splice(new_memory_file(), NULL, ends[0], bad_address(), 1, 0), ESPIPE);
 	CHECK_ERRNO(splice((int)MUST(eventfd(0, 0)), NULL, unread[1], NULL, 1, 0), EPIPE);
 	CHECK_ERRNO(sendfile(unread[1], new_memory_file(), NULL, 1), EPIPE);
 	MUST(fcntl(ends[1], F_SETFL, O_NONBLOCK));
@@ -558,4 +561,30 @@ TEST(vectors_beyond_the_most_that_is_moved)
 	CHECK_ERRNO(writev(null, vector, 2), EFAULT);
 	vector[0].iov_len = 1UL << 47;
 	CHECK_ERRNO(readv(ends[0], vector, 2), EFAULT);
+}
+
+TEST(names_before_a_full_table)
+{
+	struct rlimit limit = {.rlim_cur = 0, .rlim_max = 0};
+
+	enter_scratch();
+	MUST(setrlimit(RLIMIT_NOFILE, &limit));
+	CHECK_ERRNO(open(bad_address(), O_RDONLY), EFAULT);
+	CHECK_ERRNO(open("", O_RDONLY), ENOENT);
+	CHECK_ERRNO(open("absent", O_RDONLY), EMFILE);
+	CHECK_ERRNO(open("absent", O_RDONLY | O_CREAT, 0600), EMFILE);
+	CHECK_ERRNO(access("absent", F_OK), ENOENT);
+}
+
+TEST(later_versions_before_what_cannot_be_read)
+{
+	char *pages = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct open_how *how = (struct open_how *)(pages + PAGE - 64);
+
+	MUST(munmap(pages + PAGE, PAGE));
+	CHECK_ERRNO(syscall(SYS_openat2, AT_FDCWD, "/", how, 128), EFAULT);
+	pages[PAGE - 1] = 1;
+	CHECK_ERRNO(syscall(SYS_openat2, AT_FDCWD, "/", how, 128), E2BIG);
+	CHECK_ERRNO(syscall(SYS_clone3, how, 128), EFAULT);
+	CHECK_ERRNO(syscall(SYS_clone3, pages + PAGE - 96, 128), E2BIG);
 }

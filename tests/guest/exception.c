@@ -685,6 +685,20 @@ TEST(alternate_stack)
 	CHECK_EQ(is_on_alternate(frame_at), 0);
 }
 
+TEST(alternate_stack_as_it_was)
+{
+	stack_t small = {.ss_sp = alternate, .ss_size = 100}, none = {.ss_sp = NULL};
+
+	CHECK_ERRNO(sigaltstack(&small, NULL), ENOMEM);
+	/* What changes nothing isn't looked at; but once one was taken away, this is another state. */
+	MUST(sigaltstack(&(stack_t){.ss_sp = alternate, .ss_size = sizeof(alternate)}, NULL));
+	CHECK_ERRNO(sigaltstack(&none, NULL), ENOMEM);
+	MUST(sigaltstack(&(stack_t){.ss_flags = SS_DISABLE}, NULL));
+	CHECK_ERRNO(sigaltstack(&none, NULL), ENOMEM);
+	none.ss_flags = SS_DISABLE;
+	CHECK_OK(sigaltstack(&none, NULL));
+}
+
 TEST(alternate_stack_after_fork_and_errnos)
 {
 	stack_t stack = {.ss_sp = alternate, .ss_size = sizeof(alternate)}, old;

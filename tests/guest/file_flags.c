@@ -197,3 +197,28 @@ TEST(directories_of_processes_stay_as_they_are)
 	CHECK_ERRNO(chown("/proc/self", 0, 0), EPERM);
 	CHECK_OK(chown("/proc/self", (uid_t)-1, (gid_t)-1));
 }
+
+TEST(hints_of_extents)
+{
+	struct fsxattr attributes = {.fsx_xflags = FS_XFLAG_EXTSIZE | FS_XFLAG_COWEXTSIZE};
+	int fd, directory, pipes[2];
+
+	enter_tmpfs();
+	fd = created("file", O_RDWR);
+	directory = (int)MUST(open(".", O_RDONLY));
+	MUST(pipe(pipes));
+	/* Hints of 0 are none. */
+	CHECK_OK(ioctl(fd, FS_IOC_FSSETXATTR, &attributes));
+	CHECK_ERRNO(ioctl(directory, FS_IOC_FSSETXATTR, &attributes), EINVAL);
+	attributes.fsx_extsize = 4096;
+	CHECK_ERRNO(ioctl(fd, FS_IOC_FSSETXATTR, &attributes), EOPNOTSUPP);
+	attributes = (struct fsxattr){.fsx_xflags = FS_XFLAG_EXTSZINHERIT};
+	CHECK_ERRNO(ioctl(fd, FS_IOC_FSSETXATTR, &attributes), EINVAL);
+	CHECK_OK(ioctl(directory, FS_IOC_FSSETXATTR, &attributes));
+	/* What has no flags is no such file, whatever they are; but unknown ones are looked for before. */
+	CHECK_ERRNO(ioctl(pipes[0], FS_IOC_FSSETXATTR, &attributes), ENOTTY);
+	attributes.fsx_xflags = FS_XFLAG_REALTIME;
+	CHECK_ERRNO(ioctl(pipes[0], FS_IOC_FSSETXATTR, &attributes), ENOTTY);
+	attributes.fsx_xflags = 1U << 20;
+	CHECK_ERRNO(ioctl(pipes[0], FS_IOC_FSSETXATTR, &attributes), EOPNOTSUPP);
+}

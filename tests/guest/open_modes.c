@@ -300,4 +300,24 @@ TEST(what_memory_remembers)
 	CHECK_OK(syscall(SYS_openat2, AT_FDCWD, "file", &how, sizeof(how)));
 	/* Nothing is kept of names that aren't there. */
 	CHECK_ERRNO(syscall(SYS_openat2, AT_FDCWD, "absent", &how, sizeof(how)), EAGAIN);
+	/* Where such links lead takes more than a look. */
+	CHECK_ERRNO(syscall(SYS_openat2, AT_FDCWD, "/proc/self", &how, sizeof(how)), EAGAIN);
+}
+
+TEST(both_rights_and_no_access)
+{
+	int program = open("/proc/self/exe", O_ACCMODE), fd;
+	char byte;
+
+	/* A program that runs isn't written to, but this isn't for writing. */
+	CHECK(program != -1);
+	CHECK_ERRNO(open("/proc/self/exe", O_ACCMODE | O_TRUNC), ETXTBSY);
+	enter_scratch();
+	write_file("file", "text", 0600);
+	fd = (int)MUST(open("file", O_ACCMODE));
+	CHECK_ERRNO(read(fd, &byte, 1), EBADF);
+	CHECK_ERRNO(write(fd, "x", 1), EBADF);
+	CHECK_ERRNO((long)mmap(NULL, 4096, PROT_NONE, MAP_SHARED, fd, 0), EACCES);
+	CHECK_ERRNO((long)mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, fd, 0), EACCES);
+	CHECK_ERRNO((long)mmap(NULL, 4096, PROT_READ, 0, fd, 0), EINVAL);
 }

@@ -328,6 +328,28 @@ TEST(sigqueue_errnos)
 	CHECK_EQ(is_pending(SIGUSR1), 1);
 }
 
+TEST(what_is_read_of_an_info)
+{
+	char *end = (char *)mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) + 4096;
+	siginfo_t *info = (siginfo_t *)(end - 48);
+
+	MUST(munmap(end, 4096));
+	signal(SIGUSR1, SIG_IGN);
+	info->si_code = SI_QUEUE;
+	/* What the kernel keeps of a known kind is enough. */
+	CHECK_OK(syscall(SYS_rt_sigqueueinfo, getpid(), SIGUSR1, info));
+	CHECK_ERRNO(syscall(SYS_rt_sigqueueinfo, getpid(), SIGUSR1, (char *)info + 4), EFAULT);
+	/* Of an unknown one there may be more, which must be 0. */
+	info->si_code = -61;
+	CHECK_ERRNO(syscall(SYS_rt_sigqueueinfo, getpid(), SIGUSR1, info), EFAULT);
+	info = (siginfo_t *)(end - 128);
+	memset(info, 0, 128);
+	info->si_code = -61;
+	CHECK_OK(syscall(SYS_rt_sigqueueinfo, getpid(), SIGUSR1, info));
+	((char *)info)[48] = 1;
+	CHECK_ERRNO(syscall(SYS_rt_sigqueueinfo, getpid(), SIGUSR1, info), E2BIG);
+}
+
 TEST(waiting_for_signals)
 {
 	sigset_t set;

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EACCES, EINVAL, EISDIR, EOPNOTSUPP, EOVERFLOW, EPERM, EROFS, ETXTBSY
 from procession.abi.file_mode import S_IFMT
-from procession.abi.ioctls import ExtendedFlag, FileFlag
+from procession.abi.ioctls import ExtendedFlag, FileFlag, Fsxattr
 from procession.fs.acl import with_mode
 from procession.fs.file_events import IN_ACCESS, IN_ATTRIB, IN_MODIFY, note_change
 from procession.fs.inode import APPEND_ONLY, IMMUTABLE, S_IFDIR, S_IFLNK, S_IFREG, S_ISGID, S_ISUID, Inode
@@ -258,20 +258,39 @@ def extended_flags(flags: int) -> int:
     return sum(extended for flag, extended in _EXTENDED.items() if flags & flag)
 
 
+_EXTENT_SIZE = int(ExtendedFlag.FS_XFLAG_EXTSIZE)
+_EXTENT_SIZE_INHERITED = int(ExtendedFlag.FS_XFLAG_EXTSZINHERIT)
+_COPIED_EXTENT_SIZE = int(ExtendedFlag.FS_XFLAG_COWEXTSIZE)
 _READ_ONLY = int(ExtendedFlag.FS_XFLAG_PREALLOC | ExtendedFlag.FS_XFLAG_HASATTR)
 KNOWN_EXTENDED = sum(int(flag) for flag in ExtendedFlag)
 
 
-def flags_from_extended(extended: int, *others: int) -> int:
-    """ExtendedFlags as FileFlags, without those that only tell. Raises EOPNOTSUPP for one that no file system
-    here has, and for `others`, which are a file's extents and project.
+def set_extended_flags(path: Path, subject: Subject, attributes: Fsxattr) -> None:
+    """Set FileFlag's bits by ExtendedFlags. Raises what `set_file_flags` does, EINVAL for hints of another
+    kind of file, and EOPNOTSUPP for flags, extents and projects that no file system here has.
 
-    Linux: fs/file_attr.c, fileattr_fill_xflags; mm/shmem.c, shmem_fileattr_set.
+    Linux: fs/file_attr.c, fileattr_fill_xflags, fileattr_set_prepare; mm/shmem.c, shmem_fileattr_set.
     """
-    extended &= ~_READ_ONLY
-    if any(others) or extended & ~extended_flags(sum(_EXTENDED)):
+    _check_setting(path, subject)
+    extended = attributes.fsx_xflags & ~_READ_ONLY
+    if extended & (_EXTENT_SIZE_INHERITED if path.inode.is_regular else _EXTENT_SIZE):
+        raise EINVAL("a hint of extents for another kind of file")
+    if not attributes.fsx_extsize:
+        extended &= ~(_EXTENT_SIZE | _EXTENT_SIZE_INHERITED)
+    if not attributes.fsx_cowextsize:
+        extended &= ~_COPIED_EXTENT_SIZE
+    others = attributes.fsx_extsize | attributes.fsx_projid | attributes.fsx_cowextsize
+    if others or extended & ~extended_flags(sum(_EXTENDED)):
         raise EOPNOTSUPP
-    return sum(flag for flag, bit in _EXTENDED.items() if extended & bit)
+    set_file_flags(path, subject, sum(flag for flag, bit in _EXTENDED.items() if extended & bit))
+
+
+def _check_setting(path: Path, subject: Subject) -> None:
+    """Raise EROFS or EPERM if `subject` may not set flags of what is at `path`."""
+    if path.mount.is_read_only:
+        raise EROFS
+    if not inode_owner_or_capable(through(path.mount, subject), path.inode):
+        raise EPERM
 
 
 def set_file_flags(path: Path, subject: Subject, flags: int) -> None:
@@ -280,10 +299,7 @@ def set_file_flags(path: Path, subject: Subject, flags: int) -> None:
     Linux: fs/ioctl.c, vfs_fileattr_set; mm/shmem.c, shmem_fileattr_set.
     """
     inode = path.inode
-    if path.mount.is_read_only:
-        raise EROFS
-    if not inode_owner_or_capable(through(path.mount, subject), inode):
-        raise EPERM
+    _check_setting(path, subject)
     if (flags ^ inode.flags) & (IMMUTABLE | APPEND_ONLY) and not subject.capable(CAP_LINUX_IMMUTABLE):
         raise EPERM("it takes CAP_LINUX_IMMUTABLE")
     if flags & ~inode.settable_flags:

@@ -249,6 +249,8 @@ class Inode:
     caches_lookups: ClassVar[bool] = True
     """Whether the walk may remember what `lookup` answered; False where names come and go by themselves."""
     is_magic_link: ClassVar[bool] = False
+    # Whether where it leads can't be told in a walk that takes no references (RESOLVE_CACHED).
+    needs_slow_walk: ClassVar[bool] = False
     """Whether `follow_magic_link` may answer: /proc/PID/fd/N, /proc/PID/exe, ns/*."""
     seeks_from_end: ClassVar[bool] = False
     """Whether lseek(2) on the directory knows SEEK_END, as generic_file_llseek does of any file."""

@@ -199,6 +199,8 @@ class Walk:
         resolve = self.resolve
         if resolve & RESOLVE_NO_SYMLINKS or mount.flags & MS_NOSYMFOLLOW:
             raise ELOOP
+        if resolve & RESOLVE_CACHED and inode.needs_slow_walk:
+            raise EAGAIN
         if inode.is_magic_link:
             if resolve & RESOLVE_NO_MAGICLINKS:
                 raise ELOOP
@@ -338,12 +340,10 @@ def address_of_unreadable(name: bytes) -> int | None:
     return int.from_bytes(name[1:], "little") if name[:1] == b"\0" else None
 
 
-def begin_walk(
-    context: FsContext, subject: Subject, name: bytes, start: Path | None, resolve: int = 0
-) -> Walk:
-    """A walk that begins at `start`, or at the current directory. Raises ENOENT, EFAULT, ENAMETOOLONG, EBADF.
+def check_name(name: bytes) -> None:
+    """Raise ENOENT for an empty name, EFAULT for an unreadable one, or ENAMETOOLONG.
 
-    Linux: fs/namei.c, path_init.
+    Linux: fs/namei.c, getname_flags.
     """
     if not name:
         raise ENOENT
@@ -351,6 +351,16 @@ def begin_walk(
         raise EFAULT
     if len(name) >= PATH_MAX:
         raise ENAMETOOLONG
+
+
+def begin_walk(
+    context: FsContext, subject: Subject, name: bytes, start: Path | None, resolve: int = 0
+) -> Walk:
+    """A walk that begins at `start`, or at the current directory. Raises ENOENT, EFAULT, ENAMETOOLONG, EBADF.
+
+    Linux: fs/namei.c, path_init.
+    """
+    check_name(name)
     if start is None:
         start = context.cwd
     elif start is NOWHERE:

@@ -266,7 +266,8 @@ def open_path(path: Path, subject: Subject, flags: int, progress: object = None)
         raise EPERM("the file is only appended to")
     if flags & O_NOATIME and not inode_owner_or_capable(seen, inode):
         raise EPERM
-    if mask & MAY_WRITE and kind == S_IFREG:
+    if mask & MAY_WRITE and kind == S_IFREG and (access != O_ACCMODE or flags & O_TRUNC):
+        # An access of 3 needs both rights and gives none. Linux: include/linux/fs.h, OPEN_FMODE.
         if inode.writer_count < 0:
             raise ETXTBSY
         if mount.is_read_only:

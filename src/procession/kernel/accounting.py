@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, cast
 
 from procession.abi.acct import AHZ, AcctV3
 from procession.abi.duration import NS_PER_S
-from procession.abi.errno import EACCES, EPERM, Errno
+from procession.abi.errno import EACCES, EINVAL, EPERM, Errno
 from procession.abi.file_mode import S_IFMT
 from procession.fs import opening
 from procession.fs.file import O_APPEND, O_LARGEFILE, O_WRONLY
+from procession.fs.file_system_type import type_of
 from procession.fs.inode import S_IFREG
 from procession.fs.pipe import FifoOpening
 from procession.hardware.physical_memory import PAGE_SHIFT, OutOfFrames
@@ -70,6 +71,10 @@ def start_accounting(kernel: Kernel, task: Task, name: bytes | None) -> None:
     if file.inode.mode & S_IFMT != S_IFREG:
         file.put()
         raise EACCES("not a regular file")
+    superblock = file.inode.superblock
+    if superblock.is_internal or not type_of(superblock).is_always_visible:
+        file.put()
+        raise EINVAL("a file that is made up")
     stop_accounting(kernel, task)
     namespace.accounting = AccountingFile(file)
     kernel.accounting_count += 1

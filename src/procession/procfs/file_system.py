@@ -229,6 +229,8 @@ class SelfLink(ProcLink):
 
     __slots__ = ()
 
+    needs_slow_walk = True
+
     def __init__(self, superblock: ProcFileSystem) -> None:
         super().__init__(superblock, superblock.allocate_static_number())
 

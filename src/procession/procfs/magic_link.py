@@ -20,6 +20,7 @@ class MagicLink(ProcLink):
     __slots__ = ("task",)
 
     is_magic_link = True
+    needs_slow_walk = True
 
     def __init__(self, superblock: ProcFileSystem, number: int, task: Task, permissions: int = 0o777) -> None:
         super().__init__(superblock, number, permissions)

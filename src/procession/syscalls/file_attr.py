@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import E2BIG, EINVAL, EOPNOTSUPP
-from procession.abi.ioctls import FileAttr
+from procession.abi.ioctls import FileAttr, Fsxattr
 from procession.abi.open_flags import AtFlag
 from procession.fs.attributes import (
     KNOWN_EXTENDED,
     extended_flags,
-    flags_from_extended,
     has_file_flags,
-    set_file_flags,
+    set_extended_flags,
 )
 from procession.hardware.physical_memory import PAGE_SIZE
 from procession.syscalls.declaration import syscall
@@ -59,6 +58,11 @@ def file_setattr(
     place = find_by_flags(task, directory, path, flags)
     if not has_file_flags(place.dentry.inode):
         raise EOPNOTSUPP("the file has no such attributes")
-    wanted = flags_from_extended(asked.fa_xflags, asked.fa_extsize, asked.fa_projid, asked.fa_cowextsize)
-    set_file_flags(place, task.credentials, wanted)
+    wanted = Fsxattr(
+        fsx_xflags=asked.fa_xflags & 0xFFFFFFFF,
+        fsx_extsize=asked.fa_extsize,
+        fsx_projid=asked.fa_projid,
+        fsx_cowextsize=asked.fa_cowextsize,
+    )
+    set_extended_flags(place, task.credentials, wanted)
     return 0

@@ -19,7 +19,13 @@ from procession.abi.errno import (
 from procession.abi.file_mode import S_IFMT
 from procession.abi.ioctls import FileIoctl, Fsxattr, SocketIoctl, TerminalIoctl
 from procession.abi.word import Words, pack_u8, pack_u32, pack_u64
-from procession.fs.attributes import extended_flags, flags_from_extended, has_file_flags, set_file_flags
+from procession.fs.attributes import (
+    KNOWN_EXTENDED,
+    extended_flags,
+    has_file_flags,
+    set_extended_flags,
+    set_file_flags,
+)
 from procession.fs.devices import UserFaultDevice
 from procession.fs.file import FASYNC, O_CLOEXEC, O_NONBLOCK, O_PATH, File, PathFile
 from procession.fs.inode import S_IFBLK, S_IFCHR, S_IFSOCK
@@ -126,7 +132,9 @@ def ioctl(task: Task, fd: Fd, request: UInt, argument: Address) -> int:
     if request in _OF_FLAGS:
         wanted = _wanted_flags(task, request, argument)
         if has_file_flags(inode):
-            if wanted is not None:
+            if isinstance(wanted, Fsxattr):
+                set_extended_flags(file.path, task.credentials, wanted)
+            elif wanted is not None:
                 set_file_flags(file.path, task.credentials, wanted)
             elif request == _GET_FLAGS:
                 task.mm.write(argument, pack_u32(inode.flags))
@@ -162,8 +170,8 @@ def ioctl(task: Task, fd: Fd, request: UInt, argument: Address) -> int:
     return file.ioctl(request, argument, task.mm)
 
 
-def _wanted_flags(task: Task, request: int, argument: int) -> int | None:
-    """The FileFlags that are to be set, None for a request that asks. Raises EFAULT, EOPNOTSUPP.
+def _wanted_flags(task: Task, request: int, argument: int) -> int | Fsxattr | None:
+    """What is to be set, FileFlags or more, None for a request that asks. Raises EFAULT, EOPNOTSUPP.
 
     Whatever the file, Linux looks at the argument first: fs/file_attr.c, ioctl_setflags, ioctl_fssetxattr.
     """
@@ -171,9 +179,9 @@ def _wanted_flags(task: Task, request: int, argument: int) -> int | None:
         return _read_int(task, argument)
     if request == _SET_EXTENDED:
         asked = Fsxattr.unpack(task.mm.read(argument, Fsxattr.SIZE))
-        return flags_from_extended(
-            asked.fsx_xflags, asked.fsx_extsize, asked.fsx_projid, asked.fsx_cowextsize
-        )
+        if asked.fsx_xflags & ~KNOWN_EXTENDED:
+            raise EOPNOTSUPP("unknown attributes")
+        return asked
     return None
 
 

@@ -77,9 +77,8 @@ def rt_tgsigqueueinfo(task: Task, tgid: Int, tid: Int, signal: SignalNumber, inf
 
 def read_info(task: Task, signo: int, address: int) -> SigInfo:
     """The siginfo that a program gives. Linux: kernel/signal.c, __copy_siginfo_from_user."""
-    data = task.mm.read(address, SI_MAX_SIZE)
-    info = SigInfo.unpack(signo, data)
-    if not info.is_known and any(data[KERNEL_SIZE:]):
+    info = SigInfo.unpack(signo, task.mm.read(address, KERNEL_SIZE).ljust(SI_MAX_SIZE, b"\0"))
+    if not info.is_known and any(task.mm.read(address + KERNEL_SIZE, SI_MAX_SIZE - KERNEL_SIZE)):
         raise E2BIG("a siginfo of an unknown kind with more bytes than Linux keeps")
     return info
 

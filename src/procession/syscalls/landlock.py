@@ -23,6 +23,7 @@ from procession.kernel.security.capability import CAP_SYS_ADMIN
 from procession.kernel.security.landlock import RulesetFile, restrict
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import Address, Choice, Fd, Size, UInt
+from procession.syscalls.sized_structure import read_sized
 
 if TYPE_CHECKING:
     from procession.kernel.task import Task
@@ -54,10 +55,7 @@ def landlock_create_ruleset(task: Task, attributes: Address, size: Size, flags: 
         raise EINVAL("no size of the attributes")
     if size > PAGE_SIZE:
         raise E2BIG("attributes of more than a page")
-    data = task.mm.read(attributes, size)
-    if any(data[_SIZE:]):
-        raise E2BIG("attributes that aren't known")
-    wanted = LandlockRulesetAttr.unpack(data[:_SIZE].ljust(_SIZE, b"\0"))
+    wanted = LandlockRulesetAttr.unpack(read_sized(task.mm, attributes, size, _SIZE))
     if wanted.handled_access_fs & ~EVERY_RIGHT or wanted.handled_access_net & ~_EVERY_PORT_RIGHT:
         raise EINVAL("unknown rights")
     if wanted.scoped & ~_EVERY_SCOPE:

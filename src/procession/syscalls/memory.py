@@ -26,7 +26,7 @@ from procession.abi.mmap_flags import (
     MsyncFlag,
     Protection,
 )
-from procession.fs.file import MAXIMUM_SIZE, O_NOATIME
+from procession.fs.file import MAXIMUM_SIZE, O_NOATIME, O_PATH
 from procession.fs.inode import APPEND_ONLY
 from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import (
@@ -111,7 +111,7 @@ def mmap(
     file = None
     if not flags & MapFlag.MAP_ANONYMOUS:
         file = task.files.file(fd)
-        if not (file.is_readable or file.is_writable):
+        if file.flags & O_PATH:
             raise EBADF("an O_PATH descriptor")
     if flags & MapFlag.MAP_HUGETLB:
         raise EINVAL("there are no huge pages")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import E2BIG, EAGAIN, EBADF, EINVAL
+from procession.abi.errno import E2BIG, EAGAIN, EBADF, EINVAL, EMFILE
 from procession.abi.open_flags import (
     AT_FDCWD,
     CloseRangeFlag,
@@ -33,6 +33,7 @@ from procession.fs.file import (
     O_TRUNC,
     O_WRONLY,
 )
+from procession.fs.namei import check_name
 from procession.fs.pipe import FifoOpening
 from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.syscalls.declaration import syscall
@@ -124,7 +125,11 @@ def open_file(task: Task, directory_fd: int, name: bytes, flags: int, mode: int,
         if not flags & (O_PATH | _CREATING):
             mode = 0
         # A full table must not leave a new file behind.
-        files.lowest_free(0, limit)
+        try:
+            files.lowest_free(0, limit)
+        except EMFILE:
+            check_name(name)
+            raise
         start = start_of(task, directory_fd, name, is_in_root=bool(resolve & _RESOLVE_IN_ROOT))
         file = opening.open(task.fs, task.credentials, name, start, flags, mode, resolve=resolve)
     return files.install(file, close_on_exec=bool(flags & O_CLOEXEC), limit=limit)

@@ -295,6 +295,10 @@ def splice(
         if output_offset:
             raise ESPIPE
         _forbid_nowait(target)
+    for offset in (output_offset, input_offset):
+        if offset:
+            # What can't be read is told before what the files are. Linux: fs/splice.c, __do_splice.
+            offset.get()
     if not source.is_readable or not target.is_writable:
         raise EBADF
     length = min(length, MAX_RW_COUNT)

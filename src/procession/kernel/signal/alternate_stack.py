@@ -51,6 +51,8 @@ def set_alternate_stack(task: Task, base: int, flags: int, size: int, pointer: i
     mode = flags & ~SS_AUTODISARM
     if mode not in {0, SS_ONSTACK, SS_DISABLE}:
         raise EINVAL(f"unknown ss_flags {mode:#x}")
+    if task.alternate_stack == (base, size, flags):
+        return
     if mode == SS_DISABLE:
         base = size = 0
     elif size < MINSIGSTKSZ:

@@ -229,7 +229,7 @@ class SigInfo:
 
     @classmethod
     def unpack(cls, signo: int, data: bytes) -> SigInfo:
-        """From the 128 bytes that a program gives; `signo` overrides theirs.
+        """From 128 bytes, of which the first 48 are a program's; `signo` overrides theirs.
 
         Linux: kernel/signal.c, copy_siginfo_from_user.
         """
