@@ -558,3 +558,35 @@ TEST(a_ring_is_a_file_that_can_not_be_opened)
 	CHECK_EQ(status.st_mode, 0600);
 	CHECK(status.st_dev != 0 && status.st_ino != 0);
 }
+
+TEST(flags_of_reads_and_writes)
+{
+	char text[8] = "text";
+	int file = scratch_file(), memory = (int)MUST(syscall(SYS_memfd_create, "memory", 0));
+	struct iocb request = request_of(IOCB_CMD_PWRITE, file, text, 4, 0);
+	struct io_event event;
+
+	set_up(4);
+	request.aio_flags = IOCB_FLAG_IOPRIO;
+	request.aio_reqprio = 5 << 13;
+	CHECK_ERRNO(submit(&request), EINVAL);
+	request.aio_reqprio = 1;
+	CHECK_ERRNO(submit(&request), EINVAL);
+	request.aio_reqprio = 2 << 13;
+	CHECK_EQ(submit(&request), 1);
+	request.aio_flags = 0;
+	request.aio_rw_flags = RWF_APPEND;
+	CHECK_EQ(submit(&request), 1);
+	CHECK_EQ(events_of(2, 2, (struct io_event[2]){0}, 1000), 2);
+	CHECK_EQ(lseek(file, 0, SEEK_END), 8);
+	request.aio_rw_flags = 1 << 20;
+	CHECK_ERRNO(submit(&request), EOPNOTSUPP);
+	/* Memory knows nothing of not waiting. */
+	request = request_of(IOCB_CMD_PREAD, memory, text, 4, 0);
+	request.aio_rw_flags = RWF_NOWAIT;
+	CHECK_ERRNO(submit(&request), EOPNOTSUPP);
+	request.aio_rw_flags = 0;
+	CHECK_EQ(submit(&request), 1);
+	CHECK_EQ(events_of(1, 1, &event, 1000), 1);
+	CHECK_EQ(event.res, 0);
+}

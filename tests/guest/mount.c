@@ -311,6 +311,11 @@ TEST(unmounting)
 	CHECK_ERRNO(umount2("a", MNT_EXPIRE), EAGAIN);
 	CHECK(exists("a"));
 	CHECK_ERRNO(umount2("a", MNT_EXPIRE), EAGAIN);
+	/* Who looks for what isn't there uses it, too. */
+	CHECK(!exists("a/nothing"));
+	CHECK_ERRNO(umount2("a", MNT_EXPIRE), EAGAIN);
+	CHECK_ERRNO(rmdir("a/nothing"), ENOENT);
+	CHECK_ERRNO(umount2("a", MNT_EXPIRE), EAGAIN);
 	CHECK_EQ(umount2("a", MNT_EXPIRE), 0);
 	CHECK_ERRNO(umount2("a", MNT_EXPIRE), EINVAL);
 	mount_tmpfs("a");
@@ -889,6 +894,23 @@ TEST(what_takes_room_in_tmpfs)
 	}
 	CHECK_EQ(errno, ENOSPC);
 	CHECK_EQ(made, 8);
+}
+
+TEST(options_of_tmpfs_that_are_told)
+{
+	enter_own_mounts("tmpfs", "mode=755");
+	make_directories("a", NULL);
+	MUST(mount("none", "a", "tmpfs", 0, "inode64,noswap"));
+	CHECK(has("a", "inode64"));
+	CHECK(has("a", "noswap"));
+	/* It stays so, but can't become so. */
+	CHECK_EQ(mount(NULL, "a", NULL, MS_REMOUNT, "noswap"), 0);
+	MUST(umount("a"));
+	MUST(mount("none", "a", "tmpfs", 0, NULL));
+	CHECK_ERRNO(mount(NULL, "a", NULL, MS_REMOUNT, "noswap"), EINVAL);
+	CHECK(!has("a", "noswap"));
+	CHECK_EQ(mount(NULL, "a", NULL, MS_REMOUNT, "inode64"), 0);
+	CHECK(has("a", "inode64"));
 }
 
 TEST(mounted_in_a_namespace_that_ones_root_has_left)

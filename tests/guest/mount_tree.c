@@ -29,6 +29,8 @@ struct answer {
 	char text[3584];
 };
 
+static char long_text[5000];
+
 static int exists(const char *path)
 {
 	return access(path, F_OK) == 0;
@@ -142,6 +144,14 @@ TEST(configuring_by_steps)
 	CHECK_ERRNO(fsconfig(fd, FSCONFIG_SET_FLAG, "ro", NULL, 1), EINVAL);
 	CHECK_ERRNO(fsconfig(fd, FSCONFIG_SET_STRING, "size", NULL, 0), EINVAL);
 	CHECK_ERRNO(fsconfig(fd, FSCONFIG_SET_STRING, "size", bad_address(), 0), EFAULT);
+	/* The name is read when all else is right. */
+	CHECK_ERRNO(fsconfig(fd, FSCONFIG_SET_FLAG, bad_address(), "x", 0), EINVAL);
+	CHECK_ERRNO(fsconfig(fd, 99, bad_address(), NULL, 0), EOPNOTSUPP);
+	CHECK_ERRNO(fsconfig(99, FSCONFIG_SET_FLAG, bad_address(), NULL, 0), EBADF);
+	CHECK_ERRNO(fsconfig(fd, FSCONFIG_SET_FLAG, bad_address(), NULL, 0), EFAULT);
+	memset(long_text, 'a', sizeof(long_text) - 1);
+	CHECK_ERRNO(fsconfig(fd, FSCONFIG_SET_STRING, "size", long_text, 0), EINVAL);
+	CHECK_ERRNO(fsconfig(fd, FSCONFIG_SET_PATH, "size", long_text, AT_FDCWD), ENAMETOOLONG);
 	CHECK_ERRNO(fsconfig(fd, FSCONFIG_CMD_CREATE, "size", NULL, 0), EINVAL);
 	CHECK_ERRNO(fsconfig(fd, 77, NULL, NULL, 0), EOPNOTSUPP);
 	CHECK_ERRNO(fsconfig(-1, FSCONFIG_CMD_CREATE, NULL, NULL, 0), EINVAL);

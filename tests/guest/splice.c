@@ -378,6 +378,7 @@ TEST(sockets)
 TEST(devices)
 {
 	int ends[2], zero = (int)MUST(open("/dev/zero", O_RDONLY)), null = (int)MUST(open("/dev/null", O_RDWR));
+	off_t offset = 7;
 
 	new_pipe(ends);
 	CHECK_EQ(splice(zero, NULL, ends[1], NULL, 100, 0), 100);
@@ -387,6 +388,16 @@ TEST(devices)
 	CHECK_EQ(splice(ends[0], NULL, null, NULL, 100, 0), 4);
 	CHECK_EQ(queued(ends[0]), 0);
 	CHECK_ERRNO(splice(null, NULL, ends[1], NULL, 100, 0), EINVAL);
+	/* Who reads them comes no further. */
+	CHECK_EQ(splice(zero, &offset, ends[1], NULL, 100, 0), 100);
+	CHECK_EQ(offset, 7);
+	CHECK_EQ(sendfile(ends[1], zero, &offset, 100), 100);
+	CHECK_EQ(offset, 7);
+	CHECK_EQ(sendfile(null, zero, &offset, 100), 100);
+	CHECK_EQ(offset, 7);
+	/* The offset is read before the descriptors are looked at. */
+	CHECK_ERRNO(sendfile(null, ends[1], bad_address(), 1), EFAULT);
+	CHECK_ERRNO(sendfile(-1, -1, bad_address(), 1), EFAULT);
 }
 
 TEST(from_memory)

@@ -13,6 +13,7 @@ from procession.abi.errno import (
     ENOENT,
     ENOTDIR,
     EXDEV,
+    Errno,
 )
 from procession.abi.file_mode import S_IFMT
 from procession.abi.limits import NAME_MAX, PATH_MAX
@@ -394,7 +395,11 @@ def lookup(
             raise EBADF
         return context.cwd if start is None else start
     walk = begin_walk(context, subject, name, start, resolve)
-    walk.walk(name, follow)
+    try:
+        walk.walk(name, follow)
+    except Errno:
+        walk.mount.is_expiring = False
+        raise
     if must_be_directory and walk.dentry.inode.mode & S_IFMT != S_IFDIR:
         raise ENOTDIR
     mount = walk.mount
@@ -423,6 +428,8 @@ def lookup_parent(
     """
     walk = begin_walk(context, subject, name, start, resolve)
     walk.walk_to_parent(name)
+    if walk.mount.is_expiring:
+        walk.mount.is_expiring = False
     directory = walk.dentry.inode
     if directory.mode & S_IFMT != S_IFDIR:
         raise ENOTDIR

@@ -81,6 +81,7 @@ class Tmpfs(Superblock):
         "first_mode",
         "first_owner",
         "inode_count",
+        "has_full_numbers",
         "is_unswappable",
         "limits",
         "maximum_inodes",
@@ -116,6 +117,8 @@ class Tmpfs(Superblock):
         self.maximum_inodes = self.default_inodes if maximum_inodes is None else maximum_inodes
         self.limits: tuple[int | None, int | None] = (None, None)
         self.is_unswappable = False
+        # Whether inode numbers may have more than 32 bits, which is only told.
+        self.has_full_numbers = False
         self.page_count = 0
         self.inode_count = 0
         self.first_mode = mode
@@ -136,6 +139,8 @@ class Tmpfs(Superblock):
             parts.append(b"uid=%d" % self.first_owner[0])
         if self.first_owner[1]:
             parts.append(b"gid=%d" % self.first_owner[1])
+        if self.has_full_numbers:
+            parts.append(b"inode64")
         if self.is_unswappable:
             parts.append(b"noswap")
         return b",".join(parts)

@@ -7,6 +7,7 @@ from typing import ClassVar
 from procession.fs.file_system_type import FileSystemType
 from procession.fs.inode import Superblock
 from procession.fs.mounts.context import MountContext, Parameter, ParameterKind, parse_size
+from procession.fs.permission import CAP_SYS_ADMIN
 from procession.fs.tmpfs import Tmpfs
 
 _HUGE = (b"never", b"always", b"within_size", b"advise", b"deny", b"force")
@@ -59,9 +60,12 @@ class TmpfsType(FileSystemType):
             if parameter.kind != ParameterKind.FLAG:
                 raise context.bad_value(parameter)
             if key == b"noswap":
-                if not context.is_for_mount:
+                first = context.kernel.vfs.init_user_namespace
+                if context.owner is not first or not context.task.credentials.capable(CAP_SYS_ADMIN):
                     raise context.refuse("Turning off swap in unprivileged tmpfs mounts unsupported")
                 values["noswap"] = True
+            else:
+                values["has_full_numbers"] = key == b"inode64"
         elif key == b"mpol":
             # There is one node of memory, as with a kernel without CONFIG_NUMA.
             context.string(parameter)
@@ -102,6 +106,7 @@ class TmpfsType(FileSystemType):
         )
         system.limits = (blocks, inodes)
         system.is_unswappable = "noswap" in values
+        system.has_full_numbers = values.get("has_full_numbers", False)
         return system
 
     def reconfigure(self, context: MountContext, superblock: Superblock) -> None:
@@ -120,6 +125,9 @@ class TmpfsType(FileSystemType):
                 raise context.refuse("Cannot retroactively limit inodes")
             if inodes < superblock.inode_count:
                 raise context.refuse("Too few inodes for current use")
+        if "noswap" in values and not superblock.is_unswappable:
+            raise context.refuse("Cannot disable swap on remount")
+        superblock.has_full_numbers = values.get("has_full_numbers", superblock.has_full_numbers)
         pages = context.kernel.memory.frame_count
         if blocks is not None:
             superblock.maximum_pages = min(blocks or pages, pages)

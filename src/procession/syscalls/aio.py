@@ -19,7 +19,6 @@ from procession.abi.errno import (
     EINPROGRESS,
     EINTR,
     EINVAL,
-    EOPNOTSUPP,
     ERESTART_RESTARTBLOCK,
     ERESTARTNOHAND,
     ERESTARTNOINTR,
@@ -33,6 +32,7 @@ from procession.fs.eventfd import EventFile
 from procession.fs.file import File, PathFile, verify_area
 from procession.fs.wait_queue import Sleep
 from procession.hardware.physical_memory import OutOfFrames
+from procession.kernel.sched.priority import check_io_priority
 from procession.kernel.signal.mask import set_temporary_mask
 from procession.kernel.signal.wake import has_fatal_signal
 from procession.kernel.time.costs import AIO_REQUEST_NS, SEEN_FRAME_NS
@@ -41,7 +41,14 @@ from procession.syscalls.declaration import syscall
 from procession.syscalls.giving_way import give_way
 from procession.syscalls.parameters import Address, In, Long, UInt
 from procession.syscalls.read_write import read_at_position, write_whole
-from procession.syscalls.read_write_vector import read_vector
+from procession.syscalls.read_write_vector import (
+    RWF_APPEND,
+    RWF_NOAPPEND,
+    RWF_NOWAIT,
+    check_rw_flags,
+    read_vector,
+    write_with_append,
+)
 from procession.syscalls.user_vector import UserVector, import_vector, single_buffer
 
 if TYPE_CHECKING:
@@ -49,12 +56,12 @@ if TYPE_CHECKING:
 
 _MOST_REQUESTS = 0x10000000 // EVENT_SIZE // 2
 _RESFD = int(IocbFlag.IOCB_FLAG_RESFD)
+_IOPRIO = int(IocbFlag.IOCB_FLAG_IOPRIO)
 _KEY = 0
 _READS = (IocbCommand.IOCB_CMD_PREAD, IocbCommand.IOCB_CMD_PREADV)
 _WRITES = (IocbCommand.IOCB_CMD_PWRITE, IocbCommand.IOCB_CMD_PWRITEV)
 _VECTORS = (IocbCommand.IOCB_CMD_PREADV, IocbCommand.IOCB_CMD_PWRITEV)
 _SYNCS = (IocbCommand.IOCB_CMD_FSYNC, IocbCommand.IOCB_CMD_FDSYNC)
-_KNOWN_RW_FLAGS = 0x3F
 _SIGNAL_MASK = Words("<QQ")
 _SIGNAL_SET_SIZE = 8
 _POLL_EVENTS = 0xFFFF
@@ -240,8 +247,9 @@ def _do_request(task: Task, file: File, request: Iocb) -> int:
         return 0
     if operation not in _READS and operation not in _WRITES:
         raise EINVAL("no such request")
-    if request.aio_rw_flags & ~_KNOWN_RW_FLAGS:
-        raise EOPNOTSUPP("unknown flags")
+    if request.aio_flags & _IOPRIO:
+        check_io_priority(task, request.aio_reqprio & 0xFFFF)
+    check_rw_flags(file, request.aio_rw_flags & 0xFFFFFFFF)
     is_read = operation in _READS
     if not (file.is_readable if is_read else file.is_writable):
         raise EBADF
@@ -257,8 +265,10 @@ def _do_request(task: Task, file: File, request: Iocb) -> int:
     verify_area(file, request.aio_offset, vector.total)
     outcome: type[Errno] | int
     try:
-        return _transfer(task, file, vector, request.aio_offset, is_read=is_read)
+        return _transfer(task, file, vector, request, is_read=is_read)
     except Sleep as sleep:
+        if request.aio_rw_flags & RWF_NOWAIT and not file.is_seekable:
+            return -EAGAIN.number
         # What a signal ends is done; the requests after it are begun all the same.
         if not (task.has_pending_signal if sleep.is_interruptible else has_fatal_signal(task)):
             raise
@@ -271,13 +281,16 @@ def _do_request(task: Task, file: File, request: Iocb) -> int:
     return -EINTR.number if issubclass(outcome, _RESTARTS) else -outcome.number
 
 
-def _transfer(task: Task, file: File, vector: UserVector, offset: int, *, is_read: bool) -> int:
+def _transfer(task: Task, file: File, vector: UserVector, request: Iocb, *, is_read: bool) -> int:
     if not vector.total:
         return 0
+    offset, flags = request.aio_offset, request.aio_rw_flags
     if is_read:
         if file.is_seekable:
             return read_at_position(task, file, vector, offset, False)
         return read_vector(task, file, vector)
+    if file.is_seekable and flags & (RWF_APPEND | RWF_NOAPPEND):
+        return write_with_append(task, file, vector, offset, bool(flags & RWF_APPEND))
     return write_whole(task, file, vector, offset=offset if file.is_seekable else None)
 
 

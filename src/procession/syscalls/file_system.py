@@ -25,7 +25,7 @@ from procession.hardware.physical_memory import OutOfFrames
 from procession.syscalls.attributes import opened_file
 from procession.syscalls.declaration import syscall
 from procession.syscalls.mount import install, own_namespace
-from procession.syscalls.parameters import Address, Choice, Fd, Flags, Int, OptionalPath, OptionalText
+from procession.syscalls.parameters import Address, Choice, Fd, Flags, Int, OptionalPath
 from procession.syscalls.paths import find, start_of
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def fspick(task: Task, directory: Fd, path: OptionalPath, flags: Flags[FspickFla
 
 @syscall(431)
 def fsconfig(
-    task: Task, fd: Fd, command: Choice[FsconfigCommand], key: OptionalText, value: Address, auxiliary: Int
+    task: Task, fd: Fd, command: Choice[FsconfigCommand], key: OptionalPath, value: Address, auxiliary: Int
 ) -> int:
     """fsconfig(2). Linux: fs/fsopen.c, SYSCALL_DEFINE5(fsconfig)."""
     if fd < 0:
@@ -165,6 +165,8 @@ def _check_arguments(command: int, key: bytes | None, value: int, auxiliary: int
 
 
 def _parameter(task: Task, command: int, name: bytes, value: int, auxiliary: int) -> Parameter:
+    if address_of_unreadable(name) is not None:
+        raise EFAULT
     if len(name) >= _LONGEST_NAME:
         raise EINVAL("too long a name")
     if command == _SET_FLAG:
@@ -178,7 +180,9 @@ def _parameter(task: Task, command: int, name: bytes, value: int, auxiliary: int
         if file is None:
             raise EBADF
         return Parameter(name, ParameterKind.FILE, start=file.path)
-    text = _text(task, value, _PAGE_SIZE)
+    text = task.mm.read_cstring(value, PATH_MAX)
+    if text is None:
+        raise ENAMETOOLONG
     return Parameter(name, ParameterKind.PATH, text, start=start_of(task, auxiliary, text))
 
 

@@ -30,14 +30,14 @@ if TYPE_CHECKING:
     from procession.kernel.task import Task
 
 _RWF_HIPRI = int(RwFlag.RWF_HIPRI)
-_RWF_NOWAIT = int(RwFlag.RWF_NOWAIT)
-_RWF_APPEND = int(RwFlag.RWF_APPEND)
-_RWF_NOAPPEND = int(RwFlag.RWF_NOAPPEND)
+RWF_NOWAIT = int(RwFlag.RWF_NOWAIT)
+RWF_APPEND = int(RwFlag.RWF_APPEND)
+RWF_NOAPPEND = int(RwFlag.RWF_NOAPPEND)
 _RWF_NOSIGNAL = int(RwFlag.RWF_NOSIGNAL)
 _RWF_SUPPORTED = (
     _RWF_HIPRI
     | int(RwFlag.RWF_DSYNC | RwFlag.RWF_SYNC)
-    | (_RWF_NOWAIT | _RWF_APPEND | _RWF_NOAPPEND | _RWF_NOSIGNAL)
+    | (RWF_NOWAIT | RWF_APPEND | RWF_NOAPPEND | _RWF_NOSIGNAL)
 )
 _CURRENT_POSITION = -1
 
@@ -179,7 +179,7 @@ def preadv2(
     try:
         return read_vector(task, file, target)
     except Sleep:
-        if flags & _RWF_NOWAIT and not file.is_seekable:
+        if flags & RWF_NOWAIT and not file.is_seekable:
             raise EAGAIN from None
         raise
 
@@ -196,18 +196,18 @@ def pwritev2(
     if not source.total:
         return 0
     _check_write_flags(file, flags)
-    if not file.is_seekable or not flags & (_RWF_APPEND | _RWF_NOAPPEND):
+    if not file.is_seekable or not flags & (RWF_APPEND | RWF_NOAPPEND):
         try:
             return _write_vector(task, file, source, flags)
         except Sleep as sleep:
-            if not flags & _RWF_NOWAIT:
+            if not flags & RWF_NOWAIT:
                 raise
             if isinstance(sleep.interrupted, int):
                 return sleep.interrupted
             raise EAGAIN from None
-    with_append = bool(flags & _RWF_APPEND)
+    with_append = bool(flags & RWF_APPEND)
     start = file.inode.size if with_append else file.position
-    done = _write_with_append(task, file, source, start, with_append)
+    done = write_with_append(task, file, source, start, with_append)
     file.position = start + done
     return done
 
@@ -222,7 +222,7 @@ def _read_at(task: Task, fd: int, vector: int, count: int, offset: int, flags: i
     try:
         return read_at_position(task, file, target, offset, False)
     except Sleep:
-        if flags & _RWF_NOWAIT and not file.is_seekable:
+        if flags & RWF_NOWAIT and not file.is_seekable:
             raise EAGAIN from None
         raise
 
@@ -236,12 +236,12 @@ def _write_at(task: Task, fd: int, vector: int, count: int, offset: int, flags: 
     _check_write_flags(file, flags)
     if not file.takes_write_flags:
         return _by_pieces(task, file, source, is_read=False, offset=offset)
-    if flags & (_RWF_APPEND | _RWF_NOAPPEND):
-        return _write_with_append(task, file, source, offset, bool(flags & _RWF_APPEND))
+    if flags & (RWF_APPEND | RWF_NOAPPEND):
+        return write_with_append(task, file, source, offset, bool(flags & RWF_APPEND))
     return write_whole(task, file, source, offset=offset)
 
 
-def _write_with_append(task: Task, file: File, source: UserVector, offset: int, with_append: bool) -> int:
+def write_with_append(task: Task, file: File, source: UserVector, offset: int, with_append: bool) -> int:
     """Write as if O_APPEND were set, or were not, for this call alone."""
     flags = file.flags
     file.flags = flags | O_APPEND if with_append else flags & ~O_APPEND
@@ -251,13 +251,13 @@ def _write_with_append(task: Task, file: File, source: UserVector, offset: int, 
         file.flags = flags
 
 
-def _check_flags(file: File, flags: int) -> None:
+def check_rw_flags(file: File, flags: int) -> None:
     """Linux: include/linux/fs.h, kiocb_set_rw_flags."""
     if flags & ~_RWF_SUPPORTED:
         raise EOPNOTSUPP
-    if flags & _RWF_APPEND and flags & _RWF_NOAPPEND:
+    if flags & RWF_APPEND and flags & RWF_NOAPPEND:
         raise EINVAL
-    if flags & _RWF_NOWAIT and (
+    if flags & RWF_NOWAIT and (
         not file.knows_nowait
         or (isinstance(file, PipeFile) and (file.has_been_spliced or not file.inode.superblock.is_internal))
     ):
@@ -268,11 +268,11 @@ def _check_read_flags(file: File, flags: int) -> None:
     """Linux: fs/read_write.c, vfs_readv, do_loop_readv_writev."""
     if flags & ~_RWF_HIPRI and not file.takes_read_flags:
         raise EOPNOTSUPP
-    _check_flags(file, flags)
+    check_rw_flags(file, flags)
 
 
 def _check_write_flags(file: File, flags: int) -> None:
     """Linux: fs/read_write.c, vfs_writev, do_loop_readv_writev."""
     if flags & ~_RWF_HIPRI and not file.takes_write_flags:
         raise EOPNOTSUPP
-    _check_flags(file, flags)
+    check_rw_flags(file, flags)

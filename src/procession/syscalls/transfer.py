@@ -20,6 +20,7 @@ from procession.abi.errno import (
 )
 from procession.abi.splice import SpliceFlag
 from procession.abi.structure import I64
+from procession.fs.devices import DeviceFile
 from procession.fs.file import MAXIMUM_SIZE, O_APPEND, O_NONBLOCK, SEEK_CUR, File, verify_area
 from procession.fs.file_events import note_access, note_modification
 from procession.fs.host_stream import InputFile, OutputFile, StreamInode
@@ -99,12 +100,10 @@ def _limit(task: Task, file: File, count: int, offset: int | None = None) -> int
 @syscall(40)
 def sendfile(task: Task, output: Fd, input: Fd, offset: InOut[I64], count: Size) -> int:
     """sendfile(2). Linux: fs/read_write.c, do_sendfile."""
+    start = offset.get() if offset else None
     source = readable_file(task, input)
-    start: int | None = None
-    if offset:
-        start = offset.get()
-        if not source.takes_offset:
-            raise ESPIPE
+    if start is not None and not source.takes_offset:
+        raise ESPIPE
     position = source.position if start is None else start
     verify_area(source, position, count)
     target = writable_file(task, output)
@@ -113,7 +112,7 @@ def sendfile(task: Task, output: Fd, input: Fd, offset: InOut[I64], count: Size)
         length = min(count, MAX_RW_COUNT)
         moved = _fill_pipe(task, source, start, target, length, _blocks(0, source, target))
         if start is not None:
-            offset.put(start + moved)
+            _sent(source, offset, start, moved)
         task.io.moved(moved)
         return moved
     if target.is_seekable:
@@ -152,9 +151,9 @@ def _has_position(file: File) -> bool:
 
 
 def _sent(source: File, offset: InOut[I64], position: int, done: int) -> None:
-    """Leave the place behind what was sent where the caller wants it."""
+    """Leave the place behind what was sent where the caller wants it; reads of a device don't move it."""
     if offset:
-        offset.put(position + done)
+        offset.put(position + (0 if isinstance(source, DeviceFile) else done))
     else:
         source.position = position + done
 
@@ -424,7 +423,7 @@ def _file_to_pipe(
         verify_area(source, source.position if start is None else start, length)
     done = _fill_pipe(task, source, start, target, length, blocks)
     if start is not None and done:
-        offset.put(start + done)
+        _sent(source, offset, start, done)
     return done
 
 
