@@ -221,6 +221,17 @@ TEST(only_what_has_the_form_of_capabilities)
 	CHECK_EXEC(0, drop_root, NO_CAPABILITIES);
 }
 
+TEST(none_at_all_are_kept_but_not_told)
+{
+	enter_scratch();
+	write_file("file", "text", 0600);
+	if (setxattr("file", "security.capability", "", 0, XATTR_REPLACE) == -1 && errno == EPERM)
+		return;
+	CHECK_ERRNO(setxattr("file", "security.capability", "", 0, XATTR_REPLACE), ENODATA);
+	CHECK_EQ(setxattr("file", "security.capability", "", 0, 0), 0);
+	CHECK_ERRNO(getxattr("file", "security.capability", NULL, 0), EINVAL);
+}
+
 TEST(writing_takes_them_away)
 {
 	int fd;

@@ -149,6 +149,7 @@ TEST(a_file_that_is_only_appended_to)
 	CHECK_ERRNO(utimensat(AT_FDCWD, "file", times, 0), EPERM);
 	CHECK_OK(utimensat(AT_FDCWD, "file", NULL, 0));
 	CHECK_ERRNO(setxattr("file", "user.a", "b", 1, 0), EPERM);
+	CHECK_ERRNO(removexattr("file", "system.posix_acl_access"), EPERM);
 	CHECK_ERRNO(link("file", "other"), EPERM);
 	CHECK_ERRNO(unlink("file"), EPERM);
 	MUST(set_flags(fd, 0));

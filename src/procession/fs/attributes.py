@@ -269,7 +269,7 @@ def set_extended_flags(path: Path, subject: Subject, attributes: Fsxattr) -> Non
     """Set FileFlag's bits by ExtendedFlags. Raises what `set_file_flags` does, EINVAL for hints of another
     kind of file, and EOPNOTSUPP for flags, extents and projects that no file system here has.
 
-    Linux: fs/file_attr.c, fileattr_fill_xflags, fileattr_set_prepare; mm/shmem.c, shmem_fileattr_set.
+    Linux: fs/ioctl.c, fileattr_fill_xflags, fileattr_set_prepare; mm/shmem.c, shmem_fileattr_set.
     """
     _check_setting(path, subject)
     extended = attributes.fsx_xflags & ~_READ_ONLY

@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 
 XATTR_CREATE = int(XattrFlag.XATTR_CREATE)
 XATTR_REPLACE = int(XattrFlag.XATTR_REPLACE)
-# What all attributes of one inode may take together.
-INODE_LIMIT = 65536
+# What all attributes of one inode may take together: one as long as may be, and as much besides.
+INODE_LIMIT = 2 * XATTR_SIZE_MAX
 
 
 def _check_name(inode: Inode, subject: Subject, name: bytes, *, writes: bool) -> None:
@@ -62,11 +62,16 @@ def _check_name(inode: Inode, subject: Subject, name: bytes, *, writes: bool) ->
         raise EOPNOTSUPP("nobody's names are kept here")
 
 
+def _check_changeable(inode: Inode, subject: Subject) -> None:
+    """Raise EPERM if the file keeps its attributes. Linux: fs/xattr.c, may_write_xattr."""
+    check_unchanging(inode)
+    if sees_nobody(subject, inode):
+        raise EPERM("the file is nobody's here")
+
+
 def _check_permission(inode: Inode, subject: Subject, name: bytes, family: bytes, *, writes: bool) -> None:
     if writes:
-        check_unchanging(inode)
-        if sees_nobody(subject, inode):
-            raise EPERM("the file is nobody's here")
+        _check_changeable(inode, subject)
     if family == b"trusted":
         if not subject.capable(CAP_SYS_ADMIN):
             raise EPERM if writes else ENODATA
@@ -123,6 +128,7 @@ def _set_list(path: Path, subject: Subject, name: bytes, value: bytes) -> None:
     """
     inode = path.inode
     acl = parse_acl(value, subject)
+    _check_changeable(inode, subject)
     _check_lists(inode)
     if name == _DEFAULT_LIST and not inode.is_directory:
         if acl is not None:
@@ -180,7 +186,7 @@ def set_xattr(path: Path, subject: Subject, name: bytes, value: bytes, flags: in
     if name in _LISTS:
         _set_list(path, subject, name, value)
         return
-    if name == CAPABILITY_NAME:
+    if name == CAPABILITY_NAME and value:
         # Before anything else, even where none can be kept. Linux: fs/xattr.c, vfs_setxattr.
         value = kept_capability(inode, subject, value)
     _check_name(inode, subject, name, writes=True)
