@@ -367,8 +367,9 @@ def test_extended_attributes(tree: FileTree) -> None:
             set_xattr(path, root, name, b"", 0)
     with pytest.raises(E2BIG):
         set_xattr(path, root, b"user.a", bytes(65537), 0)
+    set_xattr(path, root, b"user.big", bytes(65536), 0)
     with pytest.raises(ENOSPC):
-        set_xattr(path, root, b"user.big", bytes(65536), 0)
+        set_xattr(path, root, b"user.bigger", bytes(65536), 0)
     remove_xattr(path, root, b"user.a")
     with pytest.raises(ENODATA):
         get_xattr(path, root, b"user.a")

@@ -572,6 +572,32 @@ TEST(mapped_when_removed)
 	CHECK_EVENTS("1:close-write a; 2:deleted; 2:ignored");
 }
 
+TEST(a_directory_in_which_somebody_is)
+{
+	char value = 0;
+
+	watch_scratch();
+	MUST(mkdir("here", 0755));
+	MUST(chdir("here"));
+	MUST(setxattr(".", "user.a", "1", 1, 0));
+	events();
+	CHECK_EQ(inotify_add_watch(instance, ".", IN_DELETE_SELF), 2);
+	MUST(rmdir("../here"));
+	CHECK_EVENTS("1:delete,dir here");
+	CHECK_EQ(getxattr(".", "user.a", &value, 1), 1);
+	CHECK_EQ(value, '1');
+	MUST(chdir("/"));
+	CHECK_EVENTS("2:deleted; 2:ignored");
+}
+
+TEST(what_a_fault_takes)
+{
+	watch_scratch();
+	MUST(close(make("a_name_of_some_length")));
+	CHECK_ERRNO(read(instance, bad_address(), 4096), EFAULT);
+	CHECK_EVENTS("1:open a_name_of_some_length; 1:close-write a_name_of_some_length");
+}
+
 /* Who writes may lose a file its set-id bits, which is told as well. */
 TEST(set_id_bits_that_go)
 {

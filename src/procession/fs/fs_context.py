@@ -18,19 +18,19 @@ class FsContext:
         self.cwd = root if cwd is None else cwd
         self.umask = umask
         self.reference_count = 1
-        self.root.mount.user_count += 1
-        self.cwd.mount.user_count += 1
+        _use(self.root)
+        _use(self.cwd)
 
     def set_root(self, root: Path) -> None:
         """chroot(2), once everything is checked. Linux: fs/fs_struct.c, set_fs_root."""
-        root.mount.user_count += 1
-        self.root.mount.put_user()
+        _use(root)
+        _leave(self.root)
         self.root = root
 
     def set_cwd(self, cwd: Path) -> None:
         """chdir(2), once everything is checked. Linux: fs/fs_struct.c, set_fs_pwd."""
-        cwd.mount.user_count += 1
-        self.cwd.mount.put_user()
+        _use(cwd)
+        _leave(self.cwd)
         self.cwd = cwd
 
     def replace(self, old: Path, new: Path) -> None:
@@ -53,5 +53,19 @@ class FsContext:
         """A task leaves. Linux: fs/fs_struct.c, exit_fs."""
         self.reference_count -= 1
         if self.reference_count == 0:
-            self.root.mount.put_user()
-            self.cwd.mount.put_user()
+            _leave(self.root)
+            _leave(self.cwd)
+
+
+def _use(place: Path) -> None:
+    """A directory in which somebody is stays, though it may lose its name. Linux: fs/namei.c, path_get."""
+    place.mount.user_count += 1
+    place.dentry.inode.open_count += 1
+
+
+def _leave(place: Path) -> None:
+    """Linux: fs/namei.c, path_put."""
+    inode = place.dentry.inode
+    inode.open_count -= 1
+    inode.evict_if_unused()
+    place.mount.put_user()

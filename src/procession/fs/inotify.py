@@ -265,6 +265,23 @@ class InotifyFile(File):
             raise EINVAL("no room for an event")
         return b"".join(parts)
 
+    def put_back(self, data: bytes) -> None:
+        """The program's memory couldn't hold all of `data`: the event at which that was seen is lost.
+
+        Linux: fs/notify/inotify/inotify_user.c, inotify_read.
+        """
+        first = InotifyEvent.unpack_from(data)
+        at = _EVENT_SIZE + first.len
+        events: list[tuple[int, int, int, bytes]] = []
+        while at < len(data):
+            event = InotifyEvent.unpack_from(data, at)
+            at += _EVENT_SIZE
+            name = data[at : at + event.len].rstrip(b"\0")
+            at += event.len
+            self.memory.charge_always(EVENT, EVENT_BYTES + len(name))
+            events.append((event.wd, event.mask, event.cookie, name))
+        self.events.extendleft(reversed(events))
+
     def seek(self, offset: int, whence: int) -> int:
         """Linux: fs/read_write.c, noop_llseek."""
         return self.position
