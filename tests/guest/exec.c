@@ -74,6 +74,43 @@ TEST(too_many_bytes_of_arguments)
 		 EXITED(3));
 }
 
+/* How a child ends that executes `path` with so many arguments and so much stack. */
+static int status_of_exec(const char *path, size_t count, rlim_t stack)
+{
+	static char *arguments[10001];
+	struct rlimit limit = {stack, RLIM_INFINITY};
+	pid_t child = fork();
+
+	if (child == 0) {
+		for (size_t at = 0; at < count; at++)
+			arguments[at] = "a";
+		arguments[count] = NULL;
+		setrlimit(RLIMIT_STACK, &limit);
+		execv(path, arguments);
+		_exit(errno);
+	}
+	return wait_for(child);
+}
+
+TEST(a_stack_too_small_for_what_a_program_is_given)
+{
+	CHECK_EQ(status_of_exec("/bin/true", 1000, 1 << 20), EXITED(0));
+	/* The strings fit in a quarter of it, the pointers not even in all: there's no way back any more. */
+	CHECK_EQ(status_of_exec("/bin/true", 8000, 65536) & 0x7f, SIGSEGV);
+	CHECK_EQ(status_of_exec("/bin/true", 1, 4096) & 0x7f, SIGSEGV);
+}
+
+TEST(a_script_whose_interpreter_has_an_empty_name)
+{
+	enter_scratch();
+	write_file("script", "#!", 0755);
+	CHECK_EQ(status_of_exec("./script", 1, 1 << 20), EXITED(EACCES));
+	write_file("script", "#! \t", 0755);
+	CHECK_EQ(status_of_exec("./script", 1, 1 << 20), EXITED(EACCES));
+	write_file("script", "#! \n", 0755);
+	CHECK_EQ(status_of_exec("./script", 1, 1 << 20), EXITED(ENOEXEC));
+}
+
 TEST(errnos_of_paths)
 {
 	char longest[PATH_MAX + 10];

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import (
     E2BIG,
+    EACCES,
     EAGAIN,
+    EFAULT,
     EINVAL,
     ELOOP,
     ENOENT,
@@ -53,6 +55,7 @@ from procession.kernel.timers.posix import delete_all, flush_timer_signals
 from procession.kernel.user_dispatch import clear_user_dispatch
 from procession.mm.address_space import MERGES_ANY, UNDUMPABLE, MemoryDescriptor, flags_for_child
 from procession.mm.ksm import mark_all
+from procession.mm.stack import grow_stack
 from procession.mm.vma import GROWS_DOWN, PROT_EXEC, PROT_READ, PROT_WRITE, VirtualMemoryArea
 
 if TYPE_CHECKING:
@@ -283,15 +286,20 @@ def _take_script_interpreter(task: Task, parameters: BinaryParameters, head: byt
 
 
 def _parse_script_line(head: bytes) -> tuple[bytes, bytes | None]:
-    """The interpreter and its optional argument. Raises ENOEXEC. Linux: fs/binfmt_script.c, load_script."""
+    """The interpreter and its optional argument. Raises ENOEXEC, EACCES.
+
+    Linux: fs/binfmt_script.c, load_script.
+    """
     # The last byte of the buffer is for a NUL.
     line, newline, _ = head[2 : _HEAD_BYTES - 1].partition(b"\n")
-    if not newline and len(head) == _HEAD_BYTES and not line.lstrip(b" \t").partition(b" ")[1]:
-        stripped = line.lstrip(b" \t")
-        if b"\0" not in stripped and b"\t" not in stripped:
-            # The interpreter's path may have been cut off.
-            raise ENOEXEC("the interpreter's path is too long")
-    line = line.partition(b"\0")[0].strip(b" \t")
+    stripped = line.lstrip(b" \t")
+    if not newline and len(head) == _HEAD_BYTES and not any(byte in stripped for byte in b"\0\t "):
+        # The interpreter's path may have been cut off.
+        raise ENOEXEC("the interpreter's path is too long")
+    if stripped[:1] == b"\0" or not (stripped or newline or len(head) == _HEAD_BYTES):
+        # The empty name is the current directory's.
+        raise EACCES("a script whose interpreter is a directory")
+    line = stripped.partition(b"\0")[0].rstrip(b" \t")
     if not line:
         raise ENOEXEC("a script without an interpreter")
     for position, byte in enumerate(line):
@@ -433,15 +441,20 @@ def _note_layout(mm: MemoryDescriptor, program: ElfProgram, image: LoadedImage) 
 
 
 def _map_stack(mm: MemoryDescriptor, parameters: BinaryParameters, protection: int) -> int:
-    """Map the stack and put the strings at its top; where they start."""
+    """Map the stack, with what it may have besides, and put the strings at its top; where they start.
+
+    Linux: fs/exec.c, setup_arg_pages.
+    """
     strings = b"".join(
         string + b"\0" for string in (*parameters.arguments, *parameters.environment, parameters.name)
     )
     start = STACK_TOP - 8 - len(strings)
-    bottom = (
-        (start & ~PAGE_MASK) - 16 * (len(parameters.arguments) + len(parameters.environment))
-    ) & ~PAGE_MASK
-    bottom -= STACK_EXPAND
+    bottom = start & ~PAGE_MASK
+    limit = mm.limits.soft[RLIMIT_STACK] & ~PAGE_MASK
+    if STACK_TOP - bottom + STACK_EXPAND > limit:
+        bottom = min(bottom, STACK_TOP - limit)
+    else:
+        bottom -= STACK_EXPAND
     # Its size is held against the limits when there is no way back any more, as Linux does it.
     mm.insert(VirtualMemoryArea(bottom, STACK_TOP, protection, flags=GROWS_DOWN, name=b"[stack]"))
     mm.write(start, strings)
@@ -500,6 +513,8 @@ def _fill_stack(
     mm.auxiliary_vector = vector
     table = pack_array("Q", (len(parameters.arguments), *pointers)) + vector
     stack_pointer = ((random_address & ~0xF) - len(table)) & ~0xF
+    if mm.areas.find(stack_pointer) is None and grow_stack(mm, stack_pointer) is None:
+        raise EFAULT("the stack may not have what the program is given")
     mm.write(random_address, kernel.random_bytes(16) + platform)
     mm.write(stack_pointer, table)
     mm.stack_start = stack_pointer
