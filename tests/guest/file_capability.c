@@ -227,9 +227,11 @@ TEST(none_at_all_are_kept_but_not_told)
 
 	enter_scratch();
 	write_file("file", "text", 0600);
-	CHECK_ERRNO(setxattr("file", name, "", 0, XATTR_REPLACE), geteuid() == 0 ? ENODATA : EPERM);
-	CHECK_EQ(ERRNO_OF(setxattr("file", name, "", 0, 0)), geteuid() == 0 ? 0 : EPERM);
-	CHECK_ERRNO(getxattr("file", name, NULL, 0), geteuid() == 0 ? EINVAL : ENODATA);
+	/* It takes no right, as there is nothing to convert. */
+	CHECK_ERRNO(setxattr("file", name, "", 0, XATTR_REPLACE), ENODATA);
+	CHECK_EQ(setxattr("file", name, "", 0, 0), 0);
+	CHECK_ERRNO(getxattr("file", name, NULL, 0), EINVAL);
+	CHECK_EQ(ERRNO_OF(removexattr("file", name)), geteuid() == 0 ? 0 : EPERM);
 }
 
 TEST(writing_takes_them_away)

@@ -90,6 +90,7 @@ TEST(what_is_mapped_before_a_future_seal_stays_writable)
 TEST(seals_that_need_no_sealing)
 {
 	int fd = (int)MUST(memfd_create("memory", 0)), quiet;
+	void *memory;
 
 	CHECK_EQ(fcntl(fd, F_GET_SEALS), F_SEAL_SEAL);
 	CHECK_ERRNO(fcntl(fd, F_ADD_SEALS, F_SEAL_GROW), EPERM);
@@ -100,6 +101,9 @@ TEST(seals_that_need_no_sealing)
 	CHECK_EQ(fcntl(quiet, F_ADD_SEALS, F_SEAL_EXEC), 0);
 	CHECK_EQ(fcntl(quiet, F_GET_SEALS), F_SEAL_EXEC);
 	fd = sealable(0);
+	memory = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	CHECK_ERRNO(fcntl(fd, F_ADD_SEALS, F_SEAL_EXEC), EBUSY);
+	MUST(munmap(memory, 4096));
 	CHECK_EQ(fcntl(fd, F_ADD_SEALS, F_SEAL_EXEC), 0);
 	CHECK_EQ(fcntl(fd, F_GET_SEALS),
 		 F_SEAL_EXEC | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_FUTURE_WRITE);

@@ -147,10 +147,10 @@ class MemfdFile(RegularFile):
             raise EINVAL
         if inode.seals & F_SEAL_SEAL:
             raise EPERM
-        if seals & F_SEAL_WRITE and not inode.seals & F_SEAL_WRITE and inode.may_be_written_by_mapping:
-            raise EBUSY
         if seals & F_SEAL_EXEC and inode.mode & 0o111:
             seals |= F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_FUTURE_WRITE
+        if seals & F_SEAL_WRITE and not inode.seals & F_SEAL_WRITE and inode.may_be_written_by_mapping:
+            raise EBUSY
         inode.seals |= seals
 
 

@@ -44,15 +44,19 @@ XATTR_REPLACE = int(XattrFlag.XATTR_REPLACE)
 INODE_LIMIT = 2 * XATTR_SIZE_MAX
 
 
-def _check_name(inode: Inode, subject: Subject, name: bytes, *, writes: bool) -> None:
+def _check_name(inode: Inode, subject: Subject, name: bytes, *, writes: bool, is_empty: bool = False) -> None:
     """Raise unless `subject` may read or write attribute `name`, and it's of a family that is kept.
 
-    Linux: fs/xattr.c, xattr_permission, xattr_resolve_name.
+    Capabilities that are written `is_empty` are none, which anybody may give.
+    Linux: fs/xattr.c, xattr_permission, xattr_resolve_name; security/commoncap.c, cap_inode_setxattr.
     """
     if not 0 < len(name) <= XATTR_NAME_MAX:
         raise ERANGE
     family, dot, rest = name.partition(b".")
-    _check_permission(inode, subject, name, family if dot else b"", writes=writes)
+    if is_empty and name == CAPABILITY_NAME:
+        _check_changeable(inode, subject)
+    else:
+        _check_permission(inode, subject, name, family if dot else b"", writes=writes)
     if not inode.superblock.has_xattrs or not dot or family not in inode.superblock.xattr_families:
         raise EOPNOTSUPP
     if not rest:
@@ -189,7 +193,7 @@ def set_xattr(path: Path, subject: Subject, name: bytes, value: bytes, flags: in
     if name == CAPABILITY_NAME and value:
         # Before anything else, even where none can be kept. Linux: fs/xattr.c, vfs_setxattr.
         value = kept_capability(inode, subject, value)
-    _check_name(inode, subject, name, writes=True)
+    _check_name(inode, subject, name, writes=True, is_empty=not value)
     attributes = inode.writable_xattrs()
     previous = attributes.get(name)
     if previous is not None and flags & XATTR_CREATE:
