@@ -214,7 +214,7 @@ TEST(what_a_stream_begins_with)
 	socklen_t length = sizeof(address), room;
 	int listener = new_socket(AF_INET, SOCK_STREAM), fd = new_socket(AF_INET, SOCK_STREAM), connection;
 	struct tcp_info info;
-	char bytes[8];
+	static char bytes[5000];
 
 	room = sizeof(info);
 	CHECK_OK(getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &room));
@@ -244,6 +244,13 @@ TEST(what_a_stream_begins_with)
 	CHECK(info.tcpi_snd_wscale == info.tcpi_rcv_wscale && info.tcpi_snd_wscale > 0);
 	CHECK_EQ(info.tcpi_snd_ssthresh, 0x7fffffff);
 	CHECK(info.tcpi_rto >= 200000);
+	CHECK(info.tcpi_rtt > 0 && info.tcpi_rttvar > 0);
+	CHECK_EQ(info.tcpi_rcv_mss, 536);
+	/* How long segments are, is what the longest one was. */
+	MUST(write(fd, bytes, sizeof(bytes)));
+	CHECK_EQ(recv(connection, bytes, sizeof(bytes), MSG_WAITALL), (ssize_t)sizeof(bytes));
+	CHECK_OK(getsockopt(connection, IPPROTO_TCP, TCP_INFO, &info, &room));
+	CHECK_EQ(info.tcpi_rcv_mss, sizeof(bytes));
 }
 
 TEST(kinds_of_socket)

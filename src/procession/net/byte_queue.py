@@ -10,15 +10,16 @@ _SHORT = 2048
 class ByteQueue:
     """A queue of bytes: `length` of them.
 
-    The first `consumed` bytes of the first chunk have been taken.
+    The first `consumed` bytes of the first chunk have been taken. `largest` is how many have come at once.
     """
 
-    __slots__ = ("chunks", "consumed", "length")
+    __slots__ = ("chunks", "consumed", "largest", "length")
 
     def __init__(self) -> None:
         self.chunks: deque[bytes] = deque()
         self.consumed = 0
         self.length = 0
+        self.largest = 0
 
     def append(self, data: bytes) -> None:
         """Put `data`, which isn't empty, at the end; what is short becomes one chunk with what was before."""
@@ -29,6 +30,8 @@ class ByteQueue:
         else:
             chunks.append(data)
         self.length += size
+        if size > self.largest:
+            self.largest = size
 
     def take(self, length: int) -> bytes:
         """Take up to `length` bytes out; there are some."""

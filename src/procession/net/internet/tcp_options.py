@@ -72,7 +72,8 @@ CONGESTION_CONTROLS = (b"reno", b"cubic")
 """What tcp_available_congestion_control lists, by the number that is stored."""
 _FIRST_WINDOW_SEGMENTS, _NO_THRESHOLD = 10, 0x7FFF_FFFF
 """Linux: include/net/tcp.h, TCP_INIT_CWND, TCP_INFINITE_SSTHRESH."""
-_FIRST_TIMEOUT_US, _LEAST_TIMEOUT_US = 1_000_000, 200_000
+_FIRST_TIMEOUT_US, _TIMEOUT_US, _ROUND_TRIP_US = 1_000_000, 204_000, 16
+"""How long an answer is waited for at first, and where it comes as fast as from the loopback."""
 _REORDERING, _LARGEST_SCALE = 3, 14
 """net.ipv4.tcp_reordering, and how far a window is shifted at most."""
 _NOT_SEEN = 0xFFFF_FFFF
@@ -362,8 +363,12 @@ def _tell_connection(socket: TcpSocket, info: TcpInfo) -> None:
         info.tcpi_options, info.tcpi_scales = repair.options, repair.scales
     if socket.fast_open is not None and socket.fast_open.is_accepted:
         info.tcpi_options |= int(TcpInfoOption.TCPI_OPT_SYN_DATA)
-    info.tcpi_rto = _LEAST_TIMEOUT_US
-    info.tcpi_rcv_mss = info.tcpi_advmss = segment_bytes(socket)
+    longest = segment_bytes(socket)
+    info.tcpi_rto, info.tcpi_rtt, info.tcpi_rttvar = _TIMEOUT_US, _ROUND_TRIP_US, _ROUND_TRIP_US >> 1
+    info.tcpi_min_rtt = _ROUND_TRIP_US
+    info.tcpi_advmss = info.tcpi_rcv_ssthresh = longest
+    # Linux: net/ipv4/tcp_input.c, tcp_measure_rcv_mss.
+    info.tcpi_rcv_mss = min(max(UNCONNECTED_SEGMENT_BYTES, socket.arrived.largest), longest)
     info.tcpi_snd_mss = told_segment_bytes(socket)
     info.tcpi_pmtu = _mtu(socket)
     info.tcpi_bytes_sent = socket.bytes_sent
