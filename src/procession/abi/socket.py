@@ -245,11 +245,13 @@ class IpProtocol(IntEnum):
     """socket(2)'s protocol in AF_INET and AF_INET6."""
 
     IPPROTO_IP = 0
+    IPPROTO_HOPOPTS = 0
     IPPROTO_ICMP = 1
     IPPROTO_TCP = 6
     IPPROTO_UDP = 17
     IPPROTO_IPV6 = 41
     IPPROTO_ICMPV6 = 58
+    IPPROTO_DSTOPTS = 60
     IPPROTO_UDPLITE = 136
     IPPROTO_RAW = 255
 

@@ -17,6 +17,7 @@ from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.kernel.task import ThreadGroup
 from procession.net.bpf import check_length
 from procession.net.internet.flow_label import manage_labels
+from procession.net.internet.ipv6_options import EXTENSIONS, LONGEST_EXTENSION
 from procession.net.internet.reuseport import attach_reuse_program, detach_reuse_program
 from procession.net.internet.socket import InternetSocket
 from procession.net.internet.source_filter import asked_bytes, tells_sources, told_sources
@@ -49,6 +50,8 @@ _SO_ATTACH_FILTER = _SO_GET_FILTER = int(SocketOption.SO_ATTACH_FILTER)
 _SO_BINDTODEVICE = int(SocketOption.SO_BINDTODEVICE)
 _SOCK_RAW = int(SocketType.SOCK_RAW)
 _OF_RAW_SOCKETS = (int(Ipv6Option.IPV6_CHECKSUM), int(Ipv6Option.IPV6_HDRINCL))
+_NO_HEADER = b"\0"
+"""What is no extension header, as it's too short."""
 _INT_SIZE = 4
 _LONGEST_VALUE = 1 << 16
 """More of a value than any option looks at."""
@@ -67,7 +70,9 @@ def setsockopt(
     elif name != _SO_BINDTODEVICE and length < _INT_SIZE:
         raise EINVAL("an int is needed")
     is_raw = file.socket.kind == _SOCK_RAW and name in _OF_RAW_SOCKETS
-    if level == _SOL_IPV6 and not value and not is_raw:
+    if level == _SOL_IPV6 and name in EXTENSIONS and length and (not value or length > LONGEST_EXTENSION):
+        data = _NO_HEADER
+    elif level == _SOL_IPV6 and not value and not is_raw:
         # IPv6's options take that for 0. Linux: net/ipv6/ipv6_sockglue.c, do_ipv6_setsockopt.
         data = bytes(min(length, _LONGEST_VALUE))
     else:

@@ -17,6 +17,7 @@ from procession.net.internet.address import (
     mapped,
     unmapped,
 )
+from procession.net.internet.extension_headers import HEADER_MESSAGES, checked_header, told_headers
 from procession.net.internet.flow import find_flow
 from procession.net.internet.flow_label import INFO_MASK, check_label, chosen_info
 from procession.net.internet.header_options import LONGEST_OPTIONS, answered, checked_options
@@ -99,10 +100,15 @@ def packet_items(socket: DatagramSocket, packet: Packet) -> list[tuple[int, int,
         info = packet.tos << 20 | packet.flow_label
         if len(target) == 16 and info and options.get((SOL_IPV6, _IPV6_FLOWINFO)):
             items.append((SOL_IPV6, _IPV6_FLOWINFO, pack_address(info, 4)))
+        has_headers = packet.options and len(target) == 16
+        if has_headers:
+            items += told_headers(options, packet, is_old=False)
         if options.get((SOL_IPV6, _IPV6_2292PKTINFO)):
             items.append((SOL_IPV6, _IPV6_2292PKTINFO, In6Pktinfo(mapped(target), index).pack()))
         if options.get((SOL_IPV6, _IPV6_2292HOPLIMIT)):
             items.append((SOL_IPV6, _IPV6_2292HOPLIMIT, _number(packet.ttl)))
+        if has_headers:
+            items += told_headers(options, packet, is_old=True)
         if options.get((SOL_IPV6, _IPV6_ORIGDSTADDR)):
             address = format_sockaddr(target, socket.local_port, AF_INET6, index)
             items.append((SOL_IPV6, _IPV6_ORIGDSTADDR, address))
@@ -149,6 +155,7 @@ class PacketChoice:
     """
 
     __slots__ = (
+        "extension_headers",
         "flow_info",
         "header_options",
         "is_undivided",
@@ -173,6 +180,7 @@ class PacketChoice:
         self.out = 0
         self.is_undivided: bool | None = None
         self.header_options: bytes | None = None
+        self.extension_headers: dict[int, bytes] | None = None
         self.mark: int | None = None
         self.priority: int | None = None
         if control is None:
@@ -224,8 +232,17 @@ class PacketChoice:
                 if len(body) < _INFO_SIZE:
                     raise EINVAL
                 self.flow_info = int.from_bytes(body[:_INFO_SIZE], "big") & INFO_MASK
+            elif level == SOL_IPV6 and kind in HEADER_MESSAGES:
+                if self.extension_headers is None:
+                    self.extension_headers = {}
+                checked_header(socket, kind, body, self.extension_headers)
             else:
                 raise EINVAL(f"no control message {kind} at level {level}")
+
+    @property
+    def has_headers(self) -> bool:
+        """Whether options or headers are chosen for this datagram alone."""
+        return bool(self.header_options or self.extension_headers)
 
     def _mark(self, socket: InternetSocket, kind: int, body: bytes) -> None:
         """Linux: net/core/sock.c, __sock_cmsg_send."""

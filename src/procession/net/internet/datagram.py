@@ -24,6 +24,7 @@ from procession.net.internet.address import (
 )
 from procession.net.internet.control import packet_items
 from procession.net.internet.error_queue import SentStamp, Undelivered, receive_error
+from procession.net.internet.extension_headers import put_headers
 from procession.net.internet.flow import TO_ALL, Flow, find_flow
 from procession.net.internet.flow_label import chosen_info
 from procession.net.internet.group import interface_for
@@ -59,6 +60,7 @@ from procession.net.timestamp import STAMP_REQUESTS, tell_stamp
 
 if TYPE_CHECKING:
     from procession.fs.file import UserMemory
+    from procession.net.internet.control import PacketChoice
     from procession.net.internet.packet import Packet
     from procession.net.network import Network
 
@@ -162,10 +164,14 @@ class DatagramSocket(InternetSocket):
         ):
             raise EMSGSIZE(f"longer than {mtu} bytes, and not to be cut")
 
-    def put_options(self, packet: Packet, chosen: bytes | None) -> None:
-        """Put what is `chosen`, or what IP_OPTIONS set, into the header of a packet of IPv4 to be sent."""
-        options = self.header_options if chosen is None else chosen
-        if options and len(packet.target) == 4:
+    def put_options(self, packet: Packet, choice: PacketChoice) -> None:
+        """Put what is chosen, or what IP_OPTIONS set, into the header of a packet of IPv4 to be sent; what
+        IPV6_HOPOPTS and its kin set, behind that of one of IPv6."""
+        if len(packet.target) == 16:
+            put_headers(packet, choice.extension_headers or self.extension_headers)
+            return
+        options = self.header_options if choice.header_options is None else choice.header_options
+        if options:
             is_own = self.network.routes.is_local
             packet.options = recorded(options, packet.source, packet.time_ns, is_own, is_sender=True)
 

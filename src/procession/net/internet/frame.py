@@ -8,6 +8,7 @@ from procession.abi.internet import ADDRESS_BYTES_OF_ETHERTYPE
 from procession.net.internet.address import is_multicast
 from procession.net.internet.arp import ARP, REQUEST, answer, unpack_arp
 from procession.net.internet.crossing import Crossing, show_frame
+from procession.net.internet.extension_headers import take_off
 from procession.net.internet.neighbour import REACHABLE, STALE, learn
 from procession.net.internet.output import receive_frame, send_waiting
 from procession.net.internet.packet import (
@@ -155,8 +156,14 @@ def packet_in(ethertype: int, whole: bytes, time_ns: int) -> Packet | None:
     else:
         return None
     data = whole[start:length]
+    first = 0
+    if size == 16:
+        behind = take_off(protocol, data)
+        if behind is None:
+            return None
+        first, options, protocol, data = behind
     packet = Packet(data, source, 0, target, 0, time_ns, tos, ttl, protocol)
-    packet.options = options
+    packet.options, packet.first_header = options, first
     if size == 4:
         packet.place = whole[4:8]
     if protocol in (UDP, UDP_LITE):

@@ -190,9 +190,7 @@ def message_about(packet: Packet, error: IcmpError, offender: bytes) -> Packet:
     """What `offender` sends back to the sender of `packet`."""
     is_6 = len(packet.target) == 16
     if is_6:
-        header = bytes((0x60, 0, 0, 0)) + pack_port(len(packet.payload) & 0xFFFF)
-        quoted = header + pack_u8(packet.protocol) + pack_u8(packet.ttl) + packet.source + packet.target
-        quoted += packet.payload
+        quoted = bytes((0x60, 0, 0, 0)) + packet.with_header_6()[4:]
         kind, code = error.kind_6, error.code_6
     else:
         quoted = packet.with_header()

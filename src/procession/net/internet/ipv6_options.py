@@ -13,8 +13,10 @@ from procession.abi.errno import (
 )
 from procession.abi.internet import In6Pktinfo, Ip6Mtuinfo, IpOption, Ipv6Option
 from procession.abi.socket import IpProtocol, SocketLevel, SocketType
-from procession.abi.word import pack_address
+from procession.abi.word import Words, pack_address
 from procession.net.internet.address import AF_INET
+from procession.net.internet.control import PacketChoice
+from procession.net.internet.extension_headers import header_length, keep_headers
 from procession.net.internet.group_options import GROUP_OPTIONS_6, get_group_option_6, set_group_option_6
 from procession.net.internet.option_rule import (
     CAP_NET_RAW,
@@ -25,6 +27,7 @@ from procession.net.internet.option_rule import (
     require_net_admin,
 )
 from procession.net.internet.packet import TCP, UDP, UDP_LITE
+from procession.net.message import Control
 from procession.net.socket import ESTABLISHED
 from procession.net.socket_options import pack_int, read_int
 from procession.net.sysctls import HOP_LIMIT
@@ -54,7 +57,7 @@ _IPPROTO_RAW = int(IpProtocol.IPPROTO_RAW)
 _ROUTER_ALERT = int(Ipv6Option.IPV6_ROUTER_ALERT)
 _PATHMTU = int(Ipv6Option.IPV6_PATHMTU)
 _HDRINCL = int(Ipv6Option.IPV6_HDRINCL)
-_EXTENSIONS = tuple(
+EXTENSIONS = tuple(
     int(option)
     for option in (
         Ipv6Option.IPV6_HOPOPTS,
@@ -64,9 +67,11 @@ _EXTENSIONS = tuple(
     )
 )
 _ROUTE = int(Ipv6Option.IPV6_RTHDR)
-_ROUTE_KINDS = (2, 4)
-"""Mobile IPv6's routing header, and that of segments."""
-_LONGEST_EXTENSION = 8 * 255
+LONGEST_EXTENSION = 8 * 255
+"""Longer ones, and null pointers, are refused unread."""
+_OLD_OPTIONS = int(Ipv6Option.IPV6_2292PKTOPTIONS)
+_CONTROL_HEADER = Words("<QII")
+"""A struct cmsghdr."""
 _ANYCAST = (int(Ipv6Option.IPV6_JOIN_ANYCAST), int(Ipv6Option.IPV6_LEAVE_ANYCAST))
 _ANYCAST_REQUEST = 20
 _WITHOUT_LENGTH = tuple(
@@ -150,8 +155,10 @@ def set_ipv6_option(socket: InternetSocket, name: int, value: bytes) -> None:
         if socket.kind != _RAW or socket.protocol != _IPPROTO_RAW:
             raise ENOPROTOOPT("only raw sockets of every protocol hear of alerts")
         socket.protocol_options[SOL_IPV6, name] = int(read_int(value) != 0)
-    elif name in _EXTENSIONS:
+    elif name in EXTENSIONS:
         _set_extension(socket, name, value)
+    elif name == _OLD_OPTIONS:
+        _set_old_options(socket, value)
     elif name in _ANYCAST and len(value) < _ANYCAST_REQUEST:
         raise EINVAL("a struct ipv6_mreq is needed")
     else:
@@ -176,19 +183,36 @@ def _set_number(socket: InternetSocket, name: int, rule: Rule, value: bytes) -> 
 
 
 def _set_extension(socket: InternetSocket, name: int, value: bytes) -> None:
-    """A header that all packets shall have; no bytes are for none. Raises EPERM, EINVAL, ENOPROTOOPT.
+    """A header that all packets shall have; no bytes are for none. Raises EPERM, EINVAL.
 
     Linux: net/ipv6/ipv6_sockglue.c, ipv6_set_opt_hdr.
     """
     if not socket.caller.credentials.ns_capable(socket.network.owner, CAP_NET_RAW) and name != _ROUTE:
         raise EPERM("CAP_NET_RAW is needed")
+    kept = dict(socket.extension_headers)
     if not value:
+        kept.pop(name, None)
+        keep_headers(socket, kept)
         return
-    if len(value) < 8 or len(value) & 7 or len(value) > _LONGEST_EXTENSION:
+    if len(value) < 8 or len(value) & 7 or len(value) > LONGEST_EXTENSION:
         raise EINVAL("no length of an extension header")
-    if (value[1] + 1) << 3 > len(value) or (name == _ROUTE and value[2] not in _ROUTE_KINDS):
-        raise EINVAL("a header that's longer than the value, or a route of a kind that is gone")
-    raise ENOPROTOOPT("no packet gets an extension header")
+    if header_length(value) > len(value) or name == _ROUTE:
+        raise EINVAL("a header that's longer than the value, or a route of a kind that isn't sent")
+    kept[name] = value[: header_length(value)]
+    keep_headers(socket, kept)
+
+
+def _set_old_options(socket: InternetSocket, value: bytes) -> None:
+    """IPV6_2292PKTOPTIONS: what all packets shall have, as control messages. Raises EINVAL, EPERM."""
+    control, place = Control(), 0
+    while len(value) - place >= _CONTROL_HEADER.size:
+        size, level, kind = _CONTROL_HEADER.unpack_from(value, place)
+        if not _CONTROL_HEADER.size <= size <= len(value) - place:
+            raise EINVAL("the length of a control message")
+        control.items.append((level, kind, value[place + _CONTROL_HEADER.size : place + size]))
+        place += size + 7 & ~7
+    chosen = PacketChoice(socket, control, bytes(16))
+    keep_headers(socket, chosen.extension_headers or {})
 
 
 def _keep_choice(socket: InternetSocket, value: bytes) -> None:
@@ -275,6 +299,6 @@ def get_ipv6_option(socket: InternetSocket, name: int, length: int) -> bytes:
         return pack_address(options.get(UNICAST_INTERFACE_6, 0), 4)
     if name == _ROUTER_ALERT:
         return pack_int(options.get((SOL_IPV6, name), 0))
-    if name in _EXTENSIONS:
-        return b""
+    if name in EXTENSIONS:
+        return socket.extension_headers.get(name, b"")
     raise ENOPROTOOPT(f"no option {name} of SOL_IPV6")

@@ -11,6 +11,7 @@ from procession.net.internet.address import BROADCAST_4, is_multicast
 from procession.net.internet.arp import question
 from procession.net.internet.crossing import show_packet
 from procession.net.internet.device_address import select_source
+from procession.net.internet.extension_headers import flaw_in
 from procession.net.internet.flow import (
     DELIVERED,
     LOST,
@@ -75,6 +76,8 @@ def record_passage(packet: Packet, router: Network) -> bool:
 
     Linux: net/ipv4/ip_options.c, ip_forward_options.
     """
+    if len(packet.target) == 16:
+        return True
     onward = router.routes.lookup(packet.target)
     out = onward.interface if onward is not None else None
     addresses = out.addresses if out is not None else []
@@ -83,7 +86,13 @@ def record_passage(packet: Packet, router: Network) -> bool:
 
 
 def record_arrival(packet: Packet, network: Network) -> bool:
-    """The same of who receives it; whether it's taken in. Linux: net/ipv4/ip_input.c, ip_rcv_options."""
+    """The same of who receives it; whether it's taken in. Linux: net/ipv4/ip_input.c, ip_rcv_options;
+    net/ipv6/exthdrs.c, ipv6_parse_hopopts."""
+    if len(packet.target) == 16:
+        is_dropped, error = flaw_in(packet)
+        if error is not None:
+            send_error(network, packet, error)
+        return not is_dropped
     is_local = network.routes.is_local(packet.target)
     return _record(packet, network, packet.target if is_local else packet.source)
 

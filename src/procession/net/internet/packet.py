@@ -58,6 +58,7 @@ class Packet:
     __slots__ = (
         "charge",
         "data",
+        "first_header",
         "flaw",
         "flow_label",
         "interface_index",
@@ -105,6 +106,7 @@ class Packet:
         self.interface_index = 0
         self.most_bytes = LONGEST_PACKET
         self.options = b""
+        self.first_header = 0
         self.tracked: tuple[Network, Tracked | None] | None = None
         self.mark = 0
         self.priority = 0
@@ -123,6 +125,7 @@ class Packet:
         )
         packet.mark, packet.priority = self.mark, self.priority
         packet.options = self.options
+        packet.first_header = self.first_header
         packet.segment_bytes = self.segment_bytes
         packet.flow_label = self.flow_label
         packet.place = self.place
@@ -213,7 +216,9 @@ class Packet:
         """All of a packet of IPv6, as a filter may look at it."""
         payload = self.payload
         first = pack_address(0x60000000 | self.tos << 20 | self.flow_label, 4)
-        header = first + pack_port(len(payload)) + pack_u8(self.protocol) + pack_u8(self.ttl)
+        following = self.first_header if self.options else self.protocol
+        payload = self.options + payload
+        header = first + pack_port(len(payload) & 0xFFFF) + pack_u8(following) + pack_u8(self.ttl)
         return header + self.source + self.target + payload
 
     def cut_to(self, length: int) -> Packet:

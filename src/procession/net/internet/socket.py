@@ -16,6 +16,7 @@ from procession.abi.errno import (
 )
 from procession.abi.internet import IpOption, Ipv6Option
 from procession.abi.socket import SocketLevel, SocketOption, SocketType
+from procession.hardware.kernel_memory import SOCKET
 from procession.net.internet.address import (
     AF_INET,
     AF_INET6,
@@ -71,9 +72,10 @@ class InternetSocket(Socket):
     Addresses are 4 or 16 bytes: of a socket of IPv6 that talks IPv4 they are 4. `local_port` is what
     getsockname(2) says, `has_port` whether it's held. `remote_address` is None unless there is a peer.
     `has_chosen_address` and `has_chosen_port` say that bind(2) named them. `protocol_options` are those
-    beyond SOL_SOCKET, by level and name; `header_options` are what IP_OPTIONS sets. `memberships` are the
-    groups that it listens to. `flow_labels` are those of IPv6 that it has leased, `flow_info` that which goes
-    to whom it's connected to (IPV6_FLOWINFO_SEND).
+    beyond SOL_SOCKET, by level and name; `header_options` are what IP_OPTIONS sets,
+    `extension_headers` what IPV6_HOPOPTS and its kin do. `memberships` are the groups that it listens to.
+    `flow_labels` are those of IPv6 that it has leased, `flow_info` that which goes to whom it's connected to
+    (IPV6_FLOWINFO_SEND).
     """
 
     __slots__ = (
@@ -82,6 +84,7 @@ class InternetSocket(Socket):
         "has_chosen_address",
         "has_chosen_port",
         "has_port",
+        "extension_headers",
         "header_options",
         "local_address",
         "local_port",
@@ -102,6 +105,7 @@ class InternetSocket(Socket):
         self.has_chosen_port = False
         self.has_port = False
         self.header_options = b""
+        self.extension_headers: dict[int, bytes] = {}
         self.is_ipv6_only = False
         self.protocol_options: dict[tuple[int, int], int] = {}
         if family == AF_INET6 and network.sysctls.is_ipv6_only & 1:
@@ -368,6 +372,10 @@ class InternetSocket(Socket):
             from procession.net.internet.group import leave_all
 
             leave_all(self)
+        size = sum(map(len, self.extension_headers.values()))
+        if size:
+            self.network.system.account.uncharge(SOCKET, size)
+            self.extension_headers = {}
 
     # Options
 

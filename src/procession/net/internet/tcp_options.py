@@ -300,8 +300,10 @@ def _mtu(socket: TcpSocket) -> int:
 
 
 def _longest_segment(socket: TcpSocket) -> int:
-    """How much of an MTU is left behind the headers without options."""
-    return _mtu(socket) - (_HEADERS_BYTES_6 if _is_of_ipv6(socket) else _HEADERS_BYTES)
+    """How much of an MTU is left behind the headers without TCP's options."""
+    if not _is_of_ipv6(socket):
+        return _mtu(socket) - _HEADERS_BYTES
+    return _mtu(socket) - _HEADERS_BYTES_6 - sum(map(len, socket.extension_headers.values()))
 
 
 def segment_bytes(socket: TcpSocket) -> int:

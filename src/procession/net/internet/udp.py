@@ -257,8 +257,8 @@ class UdpSocket(DatagramSocket):
         put_label(self, packet, choice.flow_info or 0)
         if self.options or choice.is_marked:
             choice.put_marks(self, packet)
-        if self.header_options or choice.header_options:
-            self.put_options(packet, choice.header_options)
+        if self.header_options or self.extension_headers or choice.has_headers:
+            self.put_options(packet, choice)
         network = flow.network
         is_stamped = bool((self.options or choice.stamping) and stamped_stages(self.options, choice.stamping))
         if (
