@@ -134,6 +134,14 @@ static void give_link_local_address(void)
 	MUST(inet_pton(AF_INET6, "fe80::1", &request.ifr6_addr) == 1 ? 0 : -1);
 	MUST(ioctl(fd, SIOCSIFADDR, &request));
 	close(fd);
+	/* Whether somebody else has it, is looked into a moment later. */
+	for (int tries = 0, result = -1; tries < 1000 && result == -1; tries++) {
+		fd = new_socket(SOCK_DGRAM);
+		result = bind_to(fd, "fe80::1", 1);
+		close(fd);
+		if (result == -1)
+			usleep(1000);
+	}
 }
 
 TEST(datagrams_tell_the_interface)
