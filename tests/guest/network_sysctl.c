@@ -383,3 +383,55 @@ TEST(settings_of_the_newer_protocol)
 	CHECK_STRING(shown("ipv4/conf/lo/tag"), "12345");
 	CHECK_STRING(shown("ipv4/conf/default/tag"), "0");
 }
+
+/* Whether an echo request to everybody on the loopback is answered. */
+static int all_answer(int fd)
+{
+	static const unsigned char request[] = {8, 0, 0xf7, 0xfd, 0, 1, 0, 1};
+	struct sockaddr_in everybody = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7fffffff)};
+	unsigned char bytes[100];
+	int has_answer = 0;
+
+	MUST(sendto(fd, request, sizeof(request), 0, (struct sockaddr *)&everybody, sizeof(everybody)));
+	while (recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 20)
+		has_answer |= bytes[20] == 0;
+	return has_answer;
+}
+
+TEST(echoes_and_headers)
+{
+	static const unsigned char header[] = {0, 0, 0x1e, 4, 0, 0, 0, 0};
+	struct sockaddr_in6 target = {.sin6_family = AF_INET6, .sin6_port = htons(7000)};
+	int fd, receiver, on = 1;
+	char byte;
+
+	enter();
+	fd = (int)MUST(socket(AF_INET, SOCK_RAW, IPPROTO_ICMP));
+	MUST(setsockopt(fd, SOL_SOCKET, SO_BROADCAST, &on, sizeof(on)));
+	CHECK_STRING(shown("ipv4/icmp_echo_ignore_broadcasts"), "1");
+	CHECK(!all_answer(fd));
+	CHECK_EQ(set("ipv4/icmp_echo_ignore_broadcasts", "0"), 0);
+	CHECK(all_answer(fd));
+	CHECK_ERRNO(set("ipv4/icmp_echo_ignore_broadcasts", "2"), EINVAL);
+	CHECK_STRING(shown("ipv4/tcp_retries2"), "15");
+	CHECK_EQ(set("ipv4/tcp_retries2", "3"), 0);
+	CHECK_ERRNO(set("ipv4/tcp_retries2", "256"), EINVAL);
+	target.sin6_addr = in6addr_loopback;
+	receiver = (int)MUST(socket(AF_INET6, SOCK_DGRAM | SOCK_NONBLOCK, 0));
+	MUST(bind(receiver, (struct sockaddr *)&target, sizeof(target)));
+	fd = (int)MUST(socket(AF_INET6, SOCK_DGRAM, 0));
+	MUST(setsockopt(fd, SOL_IPV6, IPV6_DSTOPTS, header, sizeof(header)));
+	CHECK_STRING(shown("ipv6/max_dst_opts_number"), "8");
+	MUST(sendto(fd, "x", 1, 0, (struct sockaddr *)&target, sizeof(target)));
+	CHECK_EQ(recv(receiver, &byte, 1, 0), 1);
+	/* Below 0, nothing unknown is let in. */
+	CHECK_EQ(set("ipv6/max_dst_opts_number", "-8"), 0);
+	MUST(sendto(fd, "x", 1, 0, (struct sockaddr *)&target, sizeof(target)));
+	CHECK_ERRNO(recv(receiver, &byte, 1, 0), EAGAIN);
+	CHECK_EQ(set("ipv6/max_dst_opts_number", "8"), 0);
+	CHECK_EQ(set("ipv6/max_dst_opts_length", "7"), 0);
+	MUST(sendto(fd, "x", 1, 0, (struct sockaddr *)&target, sizeof(target)));
+	CHECK_ERRNO(recv(receiver, &byte, 1, 0), EAGAIN);
+	CHECK_EQ(set("ipv6/max_hbh_opts_number", "1"), 0);
+	CHECK_EQ(set("ipv6/max_hbh_length", "100"), 0);
+}

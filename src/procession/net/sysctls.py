@@ -35,6 +35,7 @@ SEND_ROOMS, RECEIVE_ROOMS = (4_096, 16_384, 4 << 20), (4_096, 131_072, 32 << 20)
 """What tcp_wmem and tcp_rmem are at first: a connection's least room, the room at first, and the most."""
 CUBIC = 1
 NO_LOW_WATER = 0xFFFF_FFFF
+NO_BOUND = 0x7FFF_FFFF
 BOUNDS = {HOP_LIMIT: (1, 255)}
 """Between what the settings are that aren't just any number."""
 
@@ -56,7 +57,10 @@ class NetworkSysctls:
     ip_no_pmtu_disc; `reserved_ports` a bit for each port of ip_local_reserved_ports, b"" for none;
     `syn_retries` tcp_syn_retries, `linear_syn_retries` tcp_syn_linear_timeouts;
     `most_groups` igmp_max_memberships and `most_sources` igmp_max_msf; `option_bytes` core/optmem_max;
-    `binds_anywhere_6` and `ignores_echo_6` are IPv6's own.
+    `binds_anywhere_6` and `ignores_echo_6` are IPv6's own. `ignores_echo_to_all` is
+    icmp_echo_ignore_broadcasts, `ignores_echo_to_groups_6` icmp/echo_ignore_multicast; `retries` is
+    tcp_retries2; `most_hop_options` and `most_end_options` are max_hbh_opts_number and max_dst_opts_number,
+    and `most_hop_bytes` and `most_end_bytes` the lengths beside them.
     `of_every` are those of INTERFACE_SETTINGS that are set for all interfaces, `of_new` what a new one has.
     """
 
@@ -75,6 +79,8 @@ class NetworkSysctls:
         "has_no_discovery",
         "ignores_echo",
         "ignores_echo_6",
+        "ignores_echo_to_all",
+        "ignores_echo_to_groups_6",
         "is_ipv6_only",
         "keepalive_interval_s",
         "keepalive_probes",
@@ -83,7 +89,11 @@ class NetworkSysctls:
         "last_ephemeral",
         "longest_retry_ms",
         "most_backlog",
+        "most_end_bytes",
+        "most_end_options",
         "most_groups",
+        "most_hop_bytes",
+        "most_hop_options",
         "most_sources",
         "most_waiting",
         "not_sent_low_water",
@@ -94,6 +104,7 @@ class NetworkSysctls:
         "queue_length",
         "receive_rooms",
         "reserved_ports",
+        "retries",
         "send_rooms",
         "shortest_retry_us",
         "syn_retries",
@@ -113,12 +124,15 @@ class NetworkSysctls:
         self.forwards_4 = 0
         self.forwards_6 = 0
         self.has_no_discovery = 0
-        self.ignores_echo = self.ignores_echo_6 = 0
+        self.ignores_echo = self.ignores_echo_6 = self.ignores_echo_to_groups_6 = 0
+        self.ignores_echo_to_all = 1
         self.is_ipv6_only = 0
         self.keepalive_s, self.keepalive_interval_s, self.keepalive_probes = 7_200, 75, 9
         self.longest_retry_ms, self.shortest_retry_us = 120_000, 200_000
         self.most_backlog = SOMAXCONN
         self.most_groups, self.most_sources = 20, 10
+        self.most_hop_options = self.most_end_options = 8
+        self.most_hop_bytes = self.most_end_bytes = NO_BOUND
         self.most_waiting = 16_384
         self.not_sent_low_water = NO_LOW_WATER
         self.option_bytes = 131_072
@@ -126,6 +140,7 @@ class NetworkSysctls:
         self.queue_length = DATAGRAM_QUEUE_LENGTH
         self.receive_rooms, self.send_rooms = RECEIVE_ROOMS, SEND_ROOMS
         self.reserved_ports = b""
+        self.retries = 15
         self.syn_retries, self.linear_syn_retries = 6, 4
         self.tells_data = 1
         self.of_every = INTERFACE_SETTINGS.copy()

@@ -242,6 +242,7 @@ NETWORK_SYSCTLS: SystemTree = {
     b"ipv4": {
         b"conf": InterfaceSettings(b"ipv4"),
         b"icmp_echo_ignore_all": _number("ignores_echo", 0, 1),
+        b"icmp_echo_ignore_broadcasts": _number("ignores_echo_to_all", 0, 1),
         b"ip_default_ttl": _number("time_to_live", 1, 255),
         b"ip_forward": SystemFile(0o644, partial(_show_number, "forwards_4"), _store_forwarding),
         b"igmp_max_memberships": _number("most_groups", _INT_MIN, _INT_MAX),
@@ -268,6 +269,7 @@ NETWORK_SYSCTLS: SystemTree = {
         b"tcp_keepalive_time": _number("keepalive_s", -_MOST_SECONDS, _MOST_SECONDS),
         b"tcp_max_tw_buckets": _number("most_waiting", _INT_MIN, _INT_MAX),
         b"tcp_notsent_lowat": _number("not_sent_low_water", 0, _UINT_MAX),
+        b"tcp_retries2": _number("retries", 0, 255),
         b"tcp_rmem": _rooms("receive_rooms"),
         b"tcp_rto_max_ms": _number("longest_retry_ms", 1_000, 120_000),
         b"tcp_rto_min_us": _number("shortest_retry_us", 1, _INT_MAX),
@@ -279,8 +281,15 @@ NETWORK_SYSCTLS: SystemTree = {
         b"auto_flowlabels": _number("automatic_labels", 0, 3),
         b"bindv6only": _number("is_ipv6_only", 0, 255),
         b"conf": InterfaceSettings(b"ipv6"),
-        b"icmp": {b"echo_ignore_all": _number("ignores_echo_6", 0, 255)},
+        b"icmp": {
+            b"echo_ignore_all": _number("ignores_echo_6", 0, 255),
+            b"echo_ignore_multicast": _number("ignores_echo_to_groups_6", 0, 255),
+        },
         b"ip_nonlocal_bind": _number("binds_anywhere_6", 0, 255),
+        b"max_dst_opts_length": _number("most_end_bytes", _INT_MIN, _INT_MAX),
+        b"max_dst_opts_number": _number("most_end_options", _INT_MIN, _INT_MAX),
+        b"max_hbh_length": _number("most_hop_bytes", _INT_MIN, _INT_MAX),
+        b"max_hbh_opts_number": _number("most_hop_options", _INT_MIN, _INT_MAX),
     },
     b"unix": {b"max_dgram_qlen": SystemFile(0o644, _show_queue_length, _store_queue_length)},
 }

@@ -21,6 +21,7 @@ from procession.net.internet.option_rule import CAP_NET_RAW
 if TYPE_CHECKING:
     from procession.net.internet.packet import Packet
     from procession.net.internet.socket import InternetSocket
+    from procession.net.sysctls import NetworkSysctls
 
 _SOL_IPV6 = int(SocketLevel.SOL_IPV6)
 _HOP_BY_HOP, _DESTINATION = int(IpProtocol.IPPROTO_HOPOPTS), int(IpProtocol.IPPROTO_DSTOPTS)
@@ -51,8 +52,8 @@ _TOLD = {
 _UNIT_BYTES = 8
 _PAD_ONE, _PAD = 0, 1
 _ROUTER_ALERT, _JUMBO = 5, 0xC2
-_MOST_PADDING, _MOST_OPTIONS = 7, 8
-"""More than this is suspect (net.ipv6.conf.*.max_hbh_opts_number and its like)."""
+_MOST_PADDING = 7
+"""More than this is suspect."""
 
 
 def header_length(header: bytes) -> int:
@@ -153,12 +154,16 @@ def told_headers(
     ]
 
 
-def flaw_in(packet: Packet) -> tuple[bool, IcmpError | None]:
+def flaw_in(packet: Packet, sysctls: NetworkSysctls) -> tuple[bool, IcmpError | None]:
     """Whether a packet that has arrived is dropped for its options, and what its sender is told.
 
     Linux: net/ipv6/exthdrs.c, ip6_parse_tlv, ip6_tlvopt_unknown.
     """
     for protocol, header in _headers(packet):
+        is_for_hops = protocol == _HOP_BY_HOP
+        most_options = sysctls.most_hop_options if is_for_hops else sysctls.most_end_options
+        if len(header) > (sysctls.most_hop_bytes if is_for_hops else sysctls.most_end_bytes):
+            return True, None
         place, padding, count = 2, 0, 0
         while place < len(header):
             kind = header[place]
@@ -171,10 +176,13 @@ def flaw_in(packet: Packet) -> tuple[bool, IcmpError | None]:
                 padding = padding + size if kind == _PAD else 0
                 count += kind != _PAD
             contents = header[place + 2 : place + size]
-            if padding > _MOST_PADDING or count > _MOST_OPTIONS or (kind == _PAD and any(contents)):
+            if padding > _MOST_PADDING or count > abs(most_options) or (kind == _PAD and any(contents)):
                 return True, None
-            is_known = protocol == _HOP_BY_HOP and kind in (_ROUTER_ALERT, _JUMBO)
+            is_known = is_for_hops and kind in (_ROUTER_ALERT, _JUMBO)
             if is_known and (kind == _JUMBO or size != 4):
+                return True, None
+            if kind > _PAD and not is_known and most_options < 0:
+                # A negative number says that none is let in that isn't known.
                 return True, None
             if kind > _PAD and not is_known and kind >> 6:
                 is_told = kind >> 6 == 2 or (kind >> 6 == 3 and not is_multicast(packet.target))

@@ -102,12 +102,15 @@ def receive_message(network: Network, packet: Packet, interface: Interface, *, i
         count_message(network, packet.target, "Echos" if kind in (ECHO, ECHO_6) else replies, "In")
     if kind == (ECHO_6 if is_6 else ECHO):
         sysctls = network.sysctls
-        if is_for_all or (sysctls.ignores_echo_6 if is_6 else sysctls.ignores_echo):
+        if sysctls.ignores_echo_6 if is_6 else sysctls.ignores_echo:
+            return
+        if is_for_all and (sysctls.ignores_echo_to_groups_6 if is_6 else sysctls.ignores_echo_to_all):
             return
         _answer(network, packet, interface, pack_u8(ECHO_REPLY_6 if is_6 else ECHO_REPLY) + data[1:], replies)
     elif kind == _TIMESTAMP and not is_6:
         count_message(network, packet.target, "Timestamps", "In")
-        if len(data) >= HEADER_BYTES + 4 and not is_for_all:
+        is_ignored = is_for_all and network.sysctls.ignores_echo_to_all
+        if len(data) >= HEADER_BYTES + 4 and not is_ignored:
             now_ns = network.host.clock.realtime_ns
             _answer(network, packet, interface, _stamped(data, now_ns), "TimestampReps")
     elif kind == (ECHO_REPLY_6 if is_6 else ECHO_REPLY):
@@ -123,8 +126,10 @@ def receive_message(network: Network, packet: Packet, interface: Interface, *, i
 def _answer(network: Network, packet: Packet, interface: Interface, reply: bytes, counter: str) -> None:
     """Send `reply` to who has sent `packet`. Linux: net/ipv4/icmp.c, icmp_reply."""
     device = interface if len(packet.source) == 16 and packet.source[0] == 0xFE else None
+    # Who was asked as one of many, answers from an address of its own.
+    own = packet.target if network.routes.is_local(packet.target) else None
     try:
-        flow = find_flow(network, packet.source, packet.target, device)
+        flow = find_flow(network, packet.source, own, device)
     except Errno:
         return
     answer = Packet(

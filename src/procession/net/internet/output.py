@@ -89,7 +89,7 @@ def record_arrival(packet: Packet, network: Network) -> bool:
     """The same of who receives it; whether it's taken in. Linux: net/ipv4/ip_input.c, ip_rcv_options;
     net/ipv6/exthdrs.c, ipv6_parse_hopopts."""
     if len(packet.target) == 16:
-        is_dropped, error = flaw_in(packet)
+        is_dropped, error = flaw_in(packet, network.sysctls)
         if error is not None:
             send_error(network, packet, error)
         return not is_dropped

@@ -40,8 +40,6 @@ if TYPE_CHECKING:
 
 FIN_WAIT1, LAST_ACK = int(TcpState.TCP_FIN_WAIT1), int(TcpState.TCP_LAST_ACK)
 _FIRST_TIMEOUT_NS, _LONGEST_TIMEOUT_NS = 200_000_000, 120_000_000_000
-_MOST_TIMES = 15
-"""net.ipv4.tcp_retries2: so often a segment is sent again."""
 
 
 def kept_bytes(receiver: TcpSocket, sender: TcpSocket, flow: Flow, flags: int, data: bytes = b"") -> int:
@@ -206,7 +204,7 @@ def lose(sender: TcpSocket, data: bytes = b"") -> None:
     sender.held = data + sender.held
     if sender.timer is not None:
         return
-    if sender.lost_count >= _MOST_TIMES:
+    if sender.lost_count >= sender.network.sysctls.retries:
         peer = sender.peer
         sender.end(ETIMEDOUT.number)
         if sender.is_orphan:
