@@ -56,7 +56,7 @@ static int say_with(int fd, int type, void *header, int size)
 	return ERRNO_OF(sendmsg(fd, &message, 0));
 }
 
-TEST(headers_of_one_packet)
+ROOTS_TEST(headers_of_one_packet)
 {
 	int fd, heard, on = 1;
 
@@ -90,7 +90,7 @@ TEST(headers_of_one_packet)
 	CHECK_EQ(told_type, IPV6_2292HOPOPTS);
 }
 
-TEST(headers_of_all_packets)
+ROOTS_TEST(headers_of_all_packets)
 {
 	static const int names[] = {IPV6_HOPOPTS, IPV6_DSTOPTS, IPV6_RTHDRDSTOPTS};
 	unsigned char found[64], too_long[8] = {0, 5};

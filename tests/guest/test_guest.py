@@ -32,7 +32,6 @@ NEEDS_ROOT = {
     "directory_position",
     "conntrack",
     "escape",
-    "extension_header",
     "fast_open",
     "file_flags",
     "handle",
