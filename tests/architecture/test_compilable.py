@@ -85,6 +85,10 @@ def refused(tree: ast.Module) -> Iterator[tuple[int, str]]:
             for where in comparison.comparators:
                 if isinstance(where, ast.Tuple) and any(isinstance(item, ast.Starred) for item in where.elts):
                     yield comparison.lineno, "a tuple with a starred part after `in`"
+    for star in nodes(tree, ast.MatchStar):
+        if star.name is not None:
+            # Compiled, it's a part of the subject as it is: a tuple where a list is meant.
+            yield star.lineno, "a starred name in a pattern"
 
 
 @pytest.mark.parametrize(
@@ -98,6 +102,7 @@ def refused(tree: ast.Module) -> Iterator[tuple[int, str]]:
         "names = kind.__slots__",
         "class A:\n    __slots__ = ('__weakref__', 'b')",
         "b = c in (*D, e)",
+        "match a:\n    case (b, *c): pass",
         "if TYPE_CHECKING:\n    from a import B\nclass C(NamedTuple):\n    d: B",
     ],
 )

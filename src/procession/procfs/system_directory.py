@@ -286,23 +286,22 @@ def subtree(path: tuple[bytes, ...]) -> SystemTree:
     """The tree of the directory at `path`."""
     # Most programs look at none of them.
     tree: SystemTree
-    match path:
-        case (b"sys", b"net", *names):
-            from procession.procfs.network_sysctl import NETWORK_SYSCTLS
+    if path[:2] == (b"sys", b"net"):
+        from procession.procfs.network_sysctl import NETWORK_SYSCTLS
 
-            tree = NETWORK_SYSCTLS
-        case (b"sys", *names):
-            from procession.procfs.sysctl import SYSCTL_TREE
+        tree, names = NETWORK_SYSCTLS, path[2:]
+    elif path[:1] == (b"sys",):
+        from procession.procfs.sysctl import SYSCTL_TREE
 
-            tree = SYSCTL_TREE
-        case (b"net", *names):
-            from procession.procfs.network import NETWORK_TREE
+        tree, names = SYSCTL_TREE, path[1:]
+    elif path[:1] == (b"net",):
+        from procession.procfs.network import NETWORK_TREE
 
-            tree = NETWORK_TREE
-        case (*names,):
-            from procession.procfs.system import TREE
+        tree, names = NETWORK_TREE, path[1:]
+    else:
+        from procession.procfs.system import TREE
 
-            tree = TREE
+        tree, names = TREE, path
     for name in names:
         below = tree[name]
         assert isinstance(below, Mapping)
