@@ -1114,6 +1114,8 @@ TEST(requests_about_interfaces_that_nothing_answers)
 	CHECK_ERRNO(ioctl(local, SIOCGIFVLAN, bad_address()), ENOPKG);
 	CHECK_ERRNO(ioctl(fd, SIOCGIFPFLAGS, bad_address()), EFAULT);
 	CHECK_ERRNO(ioctl(fd, SIOCGIFPFLAGS, &lo), EINVAL);
+	CHECK_ERRNO(ioctl(fd, SIOCRTMSG, bad_address()), EINVAL);
+	CHECK_ERRNO(ioctl(new_socket(AF_INET6, SOCK_DGRAM), SIOCSIFDSTADDR, bad_address()), ENODEV);
 	CHECK_ERRNO(ioctl(local, SIOCGSTAMP_OLD, bad_address()), ENOTTY);
 	CHECK_ERRNO(ioctl(fd, SIOCBONDENSLAVE, &lo), geteuid() == 0 ? EOPNOTSUPP : EPERM);
 	CHECK_ERRNO(ioctl(fd, SIOCSIFADDR, &none), geteuid() == 0 ? EINVAL : EPERM);

@@ -2,13 +2,17 @@
 #include "check.h"
 
 #include <elf.h>
+#include <linux/random.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/ip_icmp.h>
 #include <netpacket/packet.h>
 #include <net/ethernet.h>
 #include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+
+#define SOMEBODY 4321
 
 static char text[1 << 16];
 
@@ -155,4 +159,38 @@ TEST(who_receives_packets)
 	CHECK(strstr(contents("/proc/net/icmp"), ": 00000000:004D 00000000:0000 07 00000000:00000000 ") != NULL);
 	CHECK(strstr(contents("/proc/net/icmp6"), "  sl  local_address   ") != NULL);
 	MUST(close(echo));
+}
+
+/* random(4): a pool that needs nothing takes what it's given, from who may. */
+TEST(the_pool_of_random_numbers)
+{
+	struct {
+		struct rand_pool_info header;
+		char bytes[16];
+	} given = {{.entropy_count = 8, .buf_size = 16}, ""};
+	int fd = (int)MUST(open("/dev/urandom", O_RDONLY)), count = 8;
+	pid_t child;
+
+	CHECK_OK(ioctl(fd, RNDADDTOENTCNT, &count));
+	CHECK_ERRNO(ioctl(fd, RNDADDTOENTCNT, bad_address()), EFAULT);
+	count = -1;
+	CHECK_ERRNO(ioctl(fd, RNDADDTOENTCNT, &count), EINVAL);
+	CHECK_OK(ioctl(fd, RNDADDENTROPY, &given));
+	given.header.buf_size = 1 << 30;
+	CHECK_ERRNO(ioctl(fd, RNDADDENTROPY, &given), EFAULT);
+	given.header.entropy_count = -1;
+	CHECK_ERRNO(ioctl(fd, RNDADDENTROPY, &given), EINVAL);
+	CHECK_OK(ioctl(fd, RNDZAPENTCNT, 0));
+	CHECK_OK(ioctl(fd, RNDCLEARPOOL, bad_address()));
+	CHECK_OK(ioctl(fd, RNDRESEEDCRNG, 0));
+	child = (pid_t)MUST(fork());
+	if (child == 0) {
+		MUST(setuid(SOMEBODY));
+		CHECK_ERRNO(ioctl(fd, RNDADDTOENTCNT, &count), EPERM);
+		CHECK_ERRNO(ioctl(fd, RNDADDENTROPY, bad_address()), EPERM);
+		CHECK_ERRNO(ioctl(fd, RNDCLEARPOOL, 0), EPERM);
+		CHECK_ERRNO(ioctl(fd, RNDGETPOOL, 0), EINVAL);
+		_exit(0);
+	}
+	CHECK_EQ(wait_for(child), EXITED(0));
 }

@@ -14,6 +14,7 @@ from procession.fs.inode import S_IFCHR, S_IFDIR, S_IFLNK, Superblock
 from procession.fs.kernel_log import open_log_file
 from procession.fs.mounts.context import MountContext, Parameter
 from procession.fs.mounts.mount import Mount
+from procession.fs.permission import CAP_SYS_ADMIN
 from procession.fs.tmpfs import MemoryInode, Tmpfs
 from procession.fs.tmpfs_type import TmpfsType
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from procession.fs.vfs import CharacterDriver, Vfs
 
 _ENTROPY_BITS = 256
+_READ_BYTES = 1 << 16
 
 
 class DeviceFile(File):
@@ -122,13 +124,34 @@ class RandomFile(DeviceFile):
         return len(data)
 
     def ioctl(self, request: int, argument: int, memory: UserMemory) -> int:
-        """random(4). Changing the pool takes a privilege of the host's administrator."""
+        """random(4). What is added to the pool is as what is written.
+
+        Linux: drivers/char/random.c, random_ioctl.
+        """
         if request == RandomIoctl.RNDGETENTCNT:
             memory.write(argument, pack_u32(_ENTROPY_BITS))
             return 0
         if request == RandomIoctl.RNDGETPOOL or request not in set(RandomIoctl):
             raise EINVAL
-        raise EPERM
+        vfs = self.inode.superblock.vfs
+        if not vfs.acting_subject(self.subject).capable(CAP_SYS_ADMIN):
+            raise EPERM("CAP_SYS_ADMIN is needed")
+        if request == RandomIoctl.RNDADDTOENTCNT:
+            _read_count(memory, argument)
+        elif request == RandomIoctl.RNDADDENTROPY:
+            _read_count(memory, argument)
+            size = int.from_bytes(memory.read(argument + 4, 4), "little")
+            for position in range(0, size, _READ_BYTES):
+                length = min(size - position, _READ_BYTES)
+                memory.read(argument + 8 + position, length)
+                vfs.clock.spend_random(length)
+        return 0
+
+
+def _read_count(memory: UserMemory, address: int) -> None:
+    """How many bits of entropy are said to come. Raises EFAULT, EINVAL."""
+    if int.from_bytes(memory.read(address, 4), "little", signed=True) < 0:
+        raise EINVAL("a negative count")
 
 
 class UnlimitedRandomFile(RandomFile):

@@ -96,8 +96,8 @@ _ADDRESS_GETTERS = (_SIOCGIFADDR, _SIOCGIFDSTADDR, _SIOCGIFBRDADDR, _SIOCGIFNETM
 _BROADCAST = b"\xff\xff\xff\xff"
 _ADDRESS_SETTERS = (_SIOCSIFADDR, _SIOCSIFDSTADDR, _SIOCSIFBRDADDR, _SIOCSIFNETMASK)
 _OF_ADDRESS = (*_ADDRESS_GETTERS, *_ADDRESS_SETTERS)
+_SIOCRTMSG = int(SocketIoctl.SIOCRTMSG)
 _UNUSED_BY_IP = (
-    int(SocketIoctl.SIOCRTMSG),
     int(SocketIoctl.SIOCSIFPFLAGS),
     int(SocketIoctl.SIOCGIFPFLAGS),
 )
@@ -165,9 +165,14 @@ def interface_ioctl(socket: Socket, request: int, argument: int, memory: UserMem
     if request in ARP_REQUESTS and socket.family in _WITH_ADDRESSES:
         neighbour_ioctl(socket, request, argument, memory)
         return 0
-    if socket.family == _AF_INET6 and request in (_SIOCSIFADDR, _SIOCDIFADDR, _SIOCSIFDSTADDR):
+    if socket.family == _AF_INET6 and request == _SIOCSIFDSTADDR:
+        # Only tunnels have the other end's, and aren't configured (in Linux, addrconf_set_dstaddr).
+        raise ENODEV("no tunnel")
+    if socket.family == _AF_INET6 and request in (_SIOCSIFADDR, _SIOCDIFADDR):
         _change_address_6(socket, request, memory.read(argument, _IN6_IFREQ.size))
         return 0
+    if socket.family == _WITH_ADDRESSES[0] and request == _SIOCRTMSG:
+        raise EINVAL("not used")
     if request in BRIDGE_REQUESTS:
         return bridge_ioctl(socket, request, argument, memory)
     if request in _OF_VLAN:
@@ -336,12 +341,9 @@ def _set_address(interface: Interface, request: int, label: bytes, value: bytes)
 def _change_address_6(socket: Socket, request: int, asked: bytes) -> None:
     """An address of IPv6 comes or goes. Raises EPERM, ENODEV, EINVAL, EEXIST, EADDRNOTAVAIL.
 
-    Linux: net/ipv6/addrconf.c, addrconf_add_ifaddr, addrconf_del_ifaddr, addrconf_set_dstaddr.
+    Linux: net/ipv6/addrconf.c, addrconf_add_ifaddr, addrconf_del_ifaddr.
     """
     network = socket.network
-    if request == _SIOCSIFDSTADDR:
-        # Only tunnels have the other end's.
-        raise ENODEV("no tunnel")
     if not socket.caller.credentials.ns_capable(network.owner, CAP_NET_ADMIN):
         raise EPERM("CAP_NET_ADMIN is needed")
     address, prefix_length, index = _IN6_IFREQ.unpack(asked)
