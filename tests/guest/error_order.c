@@ -588,3 +588,23 @@ TEST(later_versions_before_what_cannot_be_read)
 	CHECK_ERRNO(syscall(SYS_clone3, how, 128), EFAULT);
 	CHECK_ERRNO(syscall(SYS_clone3, pages + PAGE - 96, 128), E2BIG);
 }
+
+/* An offset is fetched, and an address copied, before it's asked what the descriptors are good for. */
+TEST(offsets_and_addresses_come_first)
+{
+	int file = new_memory_file(), ends[2];
+	loff_t offset = 0;
+
+	MUST(pipe(ends));
+	CHECK_ERRNO(sendfile(NOT_OPEN, NOT_OPEN, bad_address(), 1), EFAULT);
+	CHECK_ERRNO(sendfile(NOT_OPEN, NOT_OPEN, &offset, 1), EBADF);
+	CHECK_ERRNO(splice(NOT_OPEN, bad_address(), ends[1], NULL, 1, 0), EBADF);
+	CHECK_ERRNO(splice(file, bad_address(), ends[0], NULL, 1, 0), EFAULT);
+	CHECK_ERRNO(splice(ends[1], NULL, file, bad_address(), 1, 0), EFAULT);
+	CHECK_ERRNO(splice(file, &offset, ends[0], &offset, 1, 0), ESPIPE);
+	CHECK_ERRNO(splice(file, &offset, ends[0], NULL, 1, 0), EBADF);
+	CHECK_ERRNO(connect(NOT_OPEN, bad_address(), 8), EBADF);
+	CHECK_ERRNO(connect(file, bad_address(), 8), EFAULT);
+	CHECK_ERRNO(connect(file, bad_address(), -1), EINVAL);
+	CHECK_ERRNO(connect(file, (void *)"", 0), ENOTSOCK);
+}

@@ -104,6 +104,9 @@ TEST(files_without_handles)
 	CHECK_EQ(memcmp(found.bytes, &link.st_ino, sizeof(link.st_ino)), 0);
 	found.header.handle_type = -1;
 	CHECK_ERRNO(open_by_handle_at(AT_FDCWD, &found.header, O_RDONLY), EINVAL);
+	/* A handle is looked at before the mount. */
+	CHECK_ERRNO(open_by_handle_at(-1, &found.header, O_RDONLY), EINVAL);
+	CHECK_ERRNO(open_by_handle_at(-1, bad_address(), O_RDONLY), EFAULT);
 	CHECK_ERRNO(find(AT_FDCWD, "/no/such/file", 0), ENOENT);
 }
 

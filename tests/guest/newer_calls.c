@@ -85,6 +85,7 @@ TEST(attributes_of_a_directory_and_a_name)
 	CHECK_ERRNO(syscall(CALL_REMOVEXATTRAT, AT_FDCWD, "", EMPTY, "user.one"), EBADF);
 	CHECK_ERRNO(syscall(CALL_GETXATTRAT, AT_FDCWD, "", EMPTY, "user.one", &wanted, sizeof(wanted)), ENODATA);
 	CHECK_ERRNO(syscall(CALL_LISTXATTRAT, AT_FDCWD, "", 0, NULL, 0), ENOENT);
+	CHECK_ERRNO(syscall(CALL_LISTXATTRAT, AT_FDCWD, NULL, 0, NULL, 0), EFAULT);
 	/* What is wrong with the arguments. */
 	told.flags = 4;
 	CHECK_ERRNO(syscall(CALL_SETXATTRAT, place, "file", 0, "user.one", &told, sizeof(told)), EINVAL);

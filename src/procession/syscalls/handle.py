@@ -69,6 +69,7 @@ def name_to_handle_at(
 @syscall(304)
 def open_by_handle_at(task: Task, mount_fd: Fd, handle: Address, flags: Flags[OpenFlag]) -> int:
     """open_by_handle_at(2). Linux: fs/fhandle.c, do_handle_open."""
+    length, kind = _read_header(task, handle)
     mount = task.fs.cwd.mount if mount_fd == AT_FDCWD else opened_file(task, mount_fd).path.mount
     superblock = mount.superblock
     limit = task.group.limits.soft[RLIMIT_NOFILE]
@@ -76,21 +77,28 @@ def open_by_handle_at(task: Task, mount_fd: Fd, handle: Address, flags: Flags[Op
         # Linux: fs/pidfs.c, pidfs_export_permission.
         if flags & ~_PIDFD_FLAGS:
             raise EINVAL("no such flags of a pidfd")
-        pidfd = open_pidfd_by_handle(task, superblock, *_read_handle(task, handle), flags)
+        pidfd = open_pidfd_by_handle(task, superblock, kind, _read_rest(task, handle, length), flags)
         return task.files.install(pidfd, close_on_exec=bool(flags & O_CLOEXEC), limit=limit)
     if not task.credentials.capable(CAP_DAC_READ_SEARCH):
         raise EPERM("takes CAP_DAC_READ_SEARCH")
-    place = find_by_handle(mount, *_read_handle(task, handle))
+    place = find_by_handle(mount, kind, _read_rest(task, handle, length))
     task.files.lowest_free(0, limit)
     file = open_path(place, task.credentials, flags if flags & O_PATH else flags | O_LARGEFILE)
     return task.files.install(file, close_on_exec=bool(flags & O_CLOEXEC), limit=limit)
 
 
-def _read_handle(task: Task, address: int) -> tuple[int, bytes]:
-    """The type and the bytes of a handle. Linux: fs/fhandle.c, handle_to_path."""
+def _read_header(task: Task, address: int) -> tuple[int, int]:
+    """How long a handle is, and its type, which newer Linux looks at before the mount.
+
+    Linux: fs/fhandle.c, handle_to_path.
+    """
     length, kind = _HEADER.unpack(task.mm.read(address, _HEADER.size))
     if not 0 < length <= _LARGEST:
         raise EINVAL("no length of a handle")
     if kind & _USER_FLAGS & ~_KNOWN_USER_FLAGS:
         raise EINVAL("no type of handles")
-    return kind, task.mm.read(address + _HEADER.size, length)
+    return length, kind
+
+
+def _read_rest(task: Task, address: int, length: int) -> bytes:
+    return task.mm.read(address + _HEADER.size, length)

@@ -174,8 +174,9 @@ def listen(task: Task, fd: Fd, backlog: Int) -> int:
 @syscall(42)
 def connect(task: Task, fd: Fd, address: SocketAddress, length: Int) -> int:
     """connect(2). Linux: net/socket.c, __sys_connect."""
-    file = socket_file(task, fd)
+    opened_file(task, fd)
     where = read_address(task, address, length)
+    file = socket_file(task, fd)
     # Who goes on after having slept was asked before.
     if task.credentials.landlock and task.frame is None:
         check_address(task, file.socket, where, CONNECT_TCP)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import E2BIG, EINVAL
+from procession.abi.errno import E2BIG, EFAULT, EINVAL
 from procession.abi.open_flags import AtFlag
 from procession.abi.xattr import XattrArgs
 from procession.fs.xattr import get_xattr, remove_xattr, set_xattr
@@ -41,8 +41,11 @@ def _find(
     """What is meant: with AT_EMPTY_PATH and no name, an open file itself.
 
     AT_FDCWD is one too where `knows_cwd` doesn't say otherwise: setxattrat and getxattrat have been told.
+    Raises EFAULT for no name without that flag, and what `find_by_flags` does.
     Linux: fs/xattr.c, filename_setxattr, file_setxattr.
     """
+    if path is None and not flags & AT_EMPTY_PATH:
+        raise EFAULT
     if not path and flags & AT_EMPTY_PATH and (directory >= 0 or not knows_cwd):
         return opened_file(task, directory).path
     return find_by_flags(task, directory, path, flags)
