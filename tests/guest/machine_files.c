@@ -10,9 +10,11 @@
 #include <net/ethernet.h>
 #include <sched.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 
 #define SOMEBODY 4321
+#define CACHESTAT 451
 
 static char text[1 << 16];
 
@@ -190,6 +192,39 @@ TEST(the_pool_of_random_numbers)
 		CHECK_ERRNO(ioctl(fd, RNDADDENTROPY, bad_address()), EPERM);
 		CHECK_ERRNO(ioctl(fd, RNDCLEARPOOL, 0), EPERM);
 		CHECK_ERRNO(ioctl(fd, RNDGETPOOL, 0), EINVAL);
+		_exit(0);
+	}
+	CHECK_EQ(wait_for(child), EXITED(0));
+}
+
+/* Which pages of a file are in memory tells what others do: that's for its owner, and who may write to it. */
+TEST(pages_of_others_files)
+{
+	char name[] = "/dev/shm/check-XXXXXX";
+	int writable = (int)MUST(mkstemp(name)), fd = (int)MUST(open(name, O_RDONLY));
+	uint64_t range[2] = {0, 0}, counts[5];
+	unsigned char there[2] = {9, 9};
+	char *pages;
+	pid_t child;
+
+	MUST(unlink(name));
+	MUST(ftruncate(writable, 8192));
+	MUST(fchmod(fd, 0444));
+	pages = mmap(NULL, 8192, PROT_READ, MAP_SHARED, fd, 0);
+	MUST(pages == MAP_FAILED ? -1 : 0);
+	CHECK_OK(mincore(pages, 8192, there));
+	CHECK_EQ(there[0] | there[1], 0);
+	CHECK_OK(syscall(CACHESTAT, fd, range, counts, 0));
+	CHECK_ERRNO(syscall(CACHESTAT, fd, range, counts, 1), EINVAL);
+	child = (pid_t)MUST(fork());
+	if (child == 0) {
+		MUST(setuid(SOMEBODY));
+		CHECK_OK(mincore(pages, 8192, there));
+		CHECK_EQ(there[0] & there[1], 1);
+		CHECK_ERRNO(syscall(CACHESTAT, fd, range, counts, 0), EPERM);
+		CHECK_ERRNO(syscall(CACHESTAT, fd, range, counts, 1), EPERM);
+		CHECK_ERRNO(syscall(CACHESTAT, fd, bad_address(), counts, 0), EFAULT);
+		CHECK_OK(syscall(CACHESTAT, writable, range, counts, 0));
 		_exit(0);
 	}
 	CHECK_EQ(wait_for(child), EXITED(0));

@@ -6,7 +6,7 @@ from collections.abc import Container
 from typing import TYPE_CHECKING, Protocol
 
 from procession.abi.capability import Capability
-from procession.abi.errno import EACCES, EOVERFLOW, EPERM, EROFS
+from procession.abi.errno import EACCES, EOVERFLOW, EPERM, EROFS, Errno
 from procession.abi.file_mode import S_IFMT, AccessMode, FileType
 from procession.fs.acl import allows
 from procession.fs.owner import sees_nobody, uid_in_own
@@ -171,6 +171,20 @@ def inode_owner_or_capable(subject: Subject, inode: Inode) -> bool:
     if subject.fsuid == inode.uid:
         return True
     return uid_in_own(subject, inode.uid) != NO_ID and subject.ns_capable(subject.user_namespace, CAP_FOWNER)
+
+
+def may_see_cache(subject: Subject, inode: Inode) -> bool:
+    """Whether it's told which of a file's pages are in memory, as that tells what others read.
+
+    Linux: mm/mincore.c, can_do_mincore.
+    """
+    if inode_owner_or_capable(subject, inode):
+        return True
+    try:
+        inode.check_permission(subject, MAY_WRITE)
+    except Errno:
+        return False
+    return True
 
 
 def in_group_or_capable(subject: Subject, inode: Inode) -> bool:

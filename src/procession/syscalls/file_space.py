@@ -24,7 +24,9 @@ from procession.fs.inode import (
     S_IFREG,
 )
 from procession.fs.landlock import TRUNCATE
+from procession.fs.mounts.id_map import through
 from procession.fs.namei import lookup
+from procession.fs.permission import may_see_cache
 from procession.hardware.physical_memory import PAGE_SHIFT
 from procession.kernel.rlimit import RLIM_INFINITY, RLIMIT_FSIZE
 from procession.kernel.signal.generation import send_signal
@@ -205,11 +207,14 @@ def cachestat(task: Task, fd: Fd, span: In[CachestatRange], counts: Out[Cachesta
     """
     file = opened_file(task, fd)
     wanted = span.get()
+    inode, mount = file.inode, file.path.mount
+    if not file.is_writable and not may_see_cache(through(mount, task.credentials), inode):
+        raise EPERM("neither the caller's file nor one that it may write to")
     if flags:
         raise EINVAL("there are no flags")
     first = wanted.off >> PAGE_SHIFT
     last = (wanted.off + wanted.len - 1 & _U64_MAX) >> PAGE_SHIFT if wanted.len else _U64_MAX
-    pages = file.inode.pages
+    pages = inode.pages
     count = 0
     if pages is not None:
         count = sum(first <= index <= last for index in pages.frames)

@@ -28,6 +28,8 @@ from procession.abi.mmap_flags import (
 )
 from procession.fs.file import MAXIMUM_SIZE, O_NOATIME, O_PATH
 from procession.fs.inode import APPEND_ONLY
+from procession.fs.mounts.id_map import through
+from procession.fs.permission import may_see_cache
 from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import (
     PAGE_MASK,
@@ -453,6 +455,12 @@ def msync(task: Task, address: Address, length: Size, flags: Flags[MsyncFlag]) -
     return 0
 
 
+def _tells_of_pages(task: Task, area: VirtualMemoryArea) -> bool:
+    """Whether mincore(2) tells which pages are there: of others' files it says that all are."""
+    file = cast("File | None", area.file)
+    return file is None or may_see_cache(through(file.path.mount, task.credentials), file.inode)
+
+
 @syscall(27)
 def mincore(task: Task, address: Address, length: Size, vector: Address) -> int:
     """mincore(2). Linux: mm/mincore.c, SYSCALL_DEFINE3(mincore)."""
@@ -469,12 +477,13 @@ def mincore(task: Task, address: Address, length: Size, vector: Address) -> int:
         if area is None:
             raise ENOMEM("part of the range isn't mapped")
         area_end = min(area.end, end)
-        cached = area.cached_pages(address >> PAGE_SHIFT, area_end >> PAGE_SHIFT)
+        is_told = _tells_of_pages(task, area)
+        cached = area.cached_pages(address >> PAGE_SHIFT, area_end >> PAGE_SHIFT) if is_told else []
         while address < area_end:
             # As many at once as one page of the caller's can tell.
             last = min(area_end, address + (PAGE_SIZE << PAGE_SHIFT))
             first, past = address >> PAGE_SHIFT, last >> PAGE_SHIFT
-            present = bytearray(past - first)
+            present = bytearray(past - first) if is_told else bytearray(b"\x01" * (past - first))
             for page in mm.tables.present_pages(first, past):
                 present[page - first] = 1
             for page in cached[bisect_left(cached, first) : bisect_left(cached, past)]:
