@@ -49,16 +49,16 @@ _TOLD = {
     ),
 }
 """By which option who receives is told of a header, and in which control message."""
-_UNIT_BYTES = 8
+UNIT_BYTES = 8
 _PAD_ONE, _PAD = 0, 1
 _ROUTER_ALERT, _JUMBO = 5, 0xC2
 _MOST_PADDING = 7
 """More than this is suspect."""
 
 
-def header_length(header: bytes) -> int:
-    """How long a header says that it is."""
-    return (header[1] + 1) * _UNIT_BYTES
+def header_length(data: bytes, place: int = 0) -> int:
+    """How long the header at `place` says that it is."""
+    return (data[place + 1] + 1) * UNIT_BYTES
 
 
 def checked_header(socket: InternetSocket, kind: int, body: bytes, so_far: dict[int, bytes]) -> None:
@@ -121,9 +121,9 @@ def take_off(protocol: int, data: bytes) -> tuple[int, bytes, int, bytes] | None
     first, start, place = protocol, 0, 0
     while protocol == _DESTINATION or (protocol == _HOP_BY_HOP and not start):
         place = start
-        if len(data) < place + _UNIT_BYTES:
+        if len(data) < place + UNIT_BYTES:
             return None
-        start = place + header_length(data[place:])
+        start = place + header_length(data, place)
         if start > len(data):
             return None
         protocol = data[place]
@@ -131,11 +131,11 @@ def take_off(protocol: int, data: bytes) -> tuple[int, bytes, int, bytes] | None
 
 
 def _headers(packet: Packet) -> list[tuple[int, bytes]]:
-    protocol, rest, found = packet.first_header, packet.options, []
-    while rest:
-        size = header_length(rest)
-        found.append((protocol, rest[:size]))
-        protocol, rest = rest[0], rest[size:]
+    protocol, headers, place, found = packet.first_header, packet.options, 0, []
+    while place < len(headers):
+        past = place + header_length(headers, place)
+        found.append((protocol, headers[place:past]))
+        protocol, place = headers[place], past
     return found
 
 

@@ -11,6 +11,7 @@ from procession.net.internet.address import BROADCAST_4, is_multicast
 from procession.net.internet.arp import question
 from procession.net.internet.crossing import show_packet
 from procession.net.internet.device_address import select_source
+from procession.net.internet.extension_headers import UNIT_BYTES as EXTENSION_UNIT_BYTES
 from procession.net.internet.extension_headers import flaw_in
 from procession.net.internet.flow import (
     DELIVERED,
@@ -89,6 +90,7 @@ def record_arrival(packet: Packet, network: Network) -> bool:
     """The same of who receives it; whether it's taken in. Linux: net/ipv4/ip_input.c, ip_rcv_options;
     net/ipv6/exthdrs.c, ipv6_parse_hopopts."""
     if len(packet.target) == 16:
+        network.host.clock.spend_looking(len(packet.options) // EXTENSION_UNIT_BYTES)
         is_dropped, error = flaw_in(packet, network.sysctls)
         if error is not None:
             send_error(network, packet, error)
