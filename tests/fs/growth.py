@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from time import thread_time
 
+CONSTANT = 8
+"""How many times as long is no growth yet: more objects than the host's caches hold make it four. What grows
+with their number takes a hundred times as long."""
+
 
 def growth(operate: Callable[[int], object], count: int, sample: int = 100) -> float:
     """How many times as long each of the last `sample` of `count` operations takes as the first ones.

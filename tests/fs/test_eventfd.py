@@ -9,7 +9,7 @@ from procession.fs.eventfd import LARGEST_COUNT, EventFile
 from procession.fs.file import O_NONBLOCK, POLLIN, POLLOUT
 from procession.fs.wait_queue import Sleep
 from tests.fs.file_tree import FileTree, new_tmpfs_tree
-from tests.fs.growth import growth
+from tests.fs.growth import CONSTANT, growth
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_each_has_the_lowest_free_number_and_the_last_of_many_is_as_quick() -> N
     def make(_: int) -> None:
         files.append(EventFile(tree.vfs, 0, 0, tree.user, is_semaphore=False))
 
-    assert growth(make, 10_000) < 4
+    assert growth(make, 10_000) < CONSTANT
     assert [file.number for file in files] == list(range(10_000))
     for index in (7000, 7, 700):
         files[index].release()

@@ -13,11 +13,10 @@ from procession.fs.file import O_CREAT, O_RDWR, File
 from procession.fs.lock import F_RDLCK, F_UNLCK, F_WRLCK, RecordLock, locks_of, set_lock
 from procession.fs.wait_queue import Sleep
 from tests.fs.file_tree import new_tmpfs_tree
-from tests.fs.growth import growth
+from tests.fs.growth import CONSTANT, growth
 from tests.kernel.process_ids import pid_numbered
 
 LOCKS = 10_000
-CONSTANT = 4
 
 
 @pytest.fixture

@@ -10,11 +10,10 @@ from procession.fs.mounts.reconfigure import set_propagation
 from procession.fs.mounts.unmount import MNT_DETACH, unmount
 from procession.fs.tmpfs import Tmpfs
 from tests.fs.file_tree import FileTree, new_tmpfs_tree
-from tests.fs.growth import growth
+from tests.fs.growth import CONSTANT, growth
 
 MOUNTS = 10_000
 # What is linear is a hundred times as slow at the end.
-CONSTANT = 4
 
 
 @pytest.fixture

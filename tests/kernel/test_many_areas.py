@@ -12,13 +12,12 @@ from procession.mm.address_space import MemoryDescriptor
 from procession.mm.area_sequence import LONGEST_ROW, AreaSequence
 from procession.mm.gap_index import FEWEST_AREAS, MMAP_MINIMUM
 from procession.mm.vma import VirtualMemoryArea
-from tests.fs.growth import growth
+from tests.fs.growth import CONSTANT, growth
 from tests.kernel.conducted_machine import ConductedMachine, conducted_machines
 
 PAGE = 4096
 READ, READ_WRITE = 1, 3
 # What is linear is a hundred times as slow with a hundred times as many.
-CONSTANT = 4
 AREAS = 100_000
 WORDS = 0x4000_0000
 
