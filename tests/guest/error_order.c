@@ -608,3 +608,20 @@ TEST(offsets_and_addresses_come_first)
 	CHECK_ERRNO(connect(file, bad_address(), -1), EINVAL);
 	CHECK_ERRNO(connect(file, (void *)"", 0), ENOTSOCK);
 }
+
+/* Flags and rights are longs: bits above 32 aren't nothing. */
+TEST(wide_flags)
+{
+	char *pages = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int fd = (int)MUST(socket(AF_UNIX, SOCK_DGRAM, 0));
+	const long wide = 1L << 32;
+
+	CHECK_ERRNO(syscall(SYS_mprotect, pages, PAGE, wide | PROT_READ), EINVAL);
+	CHECK_ERRNO(syscall(SYS_mprotect, 1L << 63, PAGE, wide), EINVAL);
+	CHECK_ERRNO(syscall(SYS_mremap, pages, PAGE, PAGE, wide | MREMAP_MAYMOVE, 0), EINVAL);
+	CHECK_ERRNO(syscall(SYS_get_mempolicy, NULL, NULL, 0, NULL, wide), EINVAL);
+	CHECK_ERRNO(syscall(SYS_remap_file_pages, pages, PAGE, wide, 0, 0), EINVAL);
+	/* Sockets have an end, as if they were regular files. */
+	CHECK_ERRNO(syscall(SYS_mmap, 0, PAGE, PROT_READ, MAP_PRIVATE, fd, 1L << 63), EOVERFLOW);
+	CHECK_ERRNO(syscall(SYS_mmap, 0, PAGE, PROT_READ, MAP_PRIVATE, fd, 0), ENODEV);
+}

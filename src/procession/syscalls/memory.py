@@ -18,6 +18,7 @@ from procession.abi.errno import (
     EPERM,
     Errno,
 )
+from procession.abi.file_mode import S_IFMT
 from procession.abi.mmap_flags import (
     MAP_HUGE_SHIFT,
     MAP_TYPE,
@@ -27,7 +28,7 @@ from procession.abi.mmap_flags import (
     Protection,
 )
 from procession.fs.file import MAXIMUM_SIZE, O_NOATIME, O_PATH
-from procession.fs.inode import APPEND_ONLY
+from procession.fs.inode import APPEND_ONLY, S_IFREG, S_IFSOCK
 from procession.fs.mounts.id_map import through
 from procession.fs.permission import may_see_cache
 from procession.hardware import page_table as pte
@@ -68,7 +69,7 @@ from procession.mm.vma import (
     future_lock,
 )
 from procession.syscalls.declaration import syscall
-from procession.syscalls.parameters import U64, Address, Fd, Flags, Int, Size
+from procession.syscalls.parameters import U64, Address, Fd, Flags, Int, LongFlags, Size
 from procession.syscalls.user_vector import check_user_range
 
 if TYPE_CHECKING:
@@ -102,8 +103,8 @@ def mmap(
     task: Task,
     address: Address,
     length: Size,
-    protection: Flags[Protection],
-    flags: Flags[MapFlag],
+    protection: LongFlags[Protection],
+    flags: LongFlags[MapFlag],
     fd: Fd,
     offset: U64,
 ) -> Address:
@@ -200,7 +201,7 @@ def _anonymous_area(
 def _file_area(file: File, start: int, size: int, rights: int, flags: int, offset: int) -> VirtualMemoryArea:
     """What maps `file` from `offset` on. Raises EOVERFLOW, EOPNOTSUPP, EINVAL, EACCES, EPERM, ENODEV."""
     # Linux: mm/mmap.c, file_mmap_ok.
-    if file.inode.is_regular:
+    if file.inode.mode & S_IFMT in (S_IFREG, S_IFSOCK):
         if offset + size > MAXIMUM_SIZE + 1 - PAGE_SIZE:
             raise EOVERFLOW
     elif offset >> PAGE_SHIFT > (_UNSIGNED_64 - size) >> PAGE_SHIFT:
@@ -268,7 +269,7 @@ def munmap(task: Task, address: Address, length: Size) -> int:
 
 
 @syscall(10)
-def mprotect(task: Task, address: Address, length: Size, protection: Flags[Protection]) -> int:
+def mprotect(task: Task, address: Address, length: Size, protection: LongFlags[Protection]) -> int:
     """mprotect(2)."""
     return _protect(task, address, length, protection, _NO_KEY)
 
@@ -376,7 +377,9 @@ def _apply_protection(mm: MemoryDescriptor, start: int, end: int, protection: in
 
 
 @syscall(329)
-def pkey_mprotect(task: Task, address: Address, length: Size, protection: Flags[Protection], key: Int) -> int:
+def pkey_mprotect(
+    task: Task, address: Address, length: Size, protection: LongFlags[Protection], key: Int
+) -> int:
     """pkey_mprotect(2) on a processor without protection keys: only key -1 exists."""
     return _protect(task, address, length, protection, key)
 

@@ -36,7 +36,7 @@ from procession.mm.policy import (
 from procession.mm.vma import ALL_BUT_POLICY, POLICY_SHIFT, PROT_READ
 from procession.syscalls.declaration import syscall
 from procession.syscalls.memory import align
-from procession.syscalls.parameters import Address, Flags, Int, Size
+from procession.syscalls.parameters import Address, Flags, Int, LongFlags, Size
 
 if TYPE_CHECKING:
     from procession.kernel.task import Task
@@ -98,7 +98,7 @@ def set_mempolicy(task: Task, mode: Int, nodes: Address, count: Size) -> int:
 
 @syscall(239)
 def get_mempolicy(
-    task: Task, mode: Address, nodes: Address, count: Size, address: Address, flags: Flags[GetPolicyFlag]
+    task: Task, mode: Address, nodes: Address, count: Size, address: Address, flags: LongFlags[GetPolicyFlag]
 ) -> int:
     """get_mempolicy(2). Linux: mm/mempolicy.c, kernel_get_mempolicy."""
     if nodes and count < 1:

@@ -27,7 +27,7 @@ from procession.mm.vma import (
 )
 from procession.syscalls.declaration import syscall
 from procession.syscalls.memory import align, populate
-from procession.syscalls.parameters import Address, Flags, Int, Size
+from procession.syscalls.parameters import Address, Flags, LongFlags, Size
 
 if TYPE_CHECKING:
     from procession.kernel.task import Task
@@ -64,7 +64,7 @@ def mremap(
     address: Address,
     old_length: Size,
     new_length: Size,
-    flags: Flags[MremapFlag],
+    flags: LongFlags[MremapFlag],
     new_address: Address,
 ) -> Address:
     """mremap(2). Linux: mm/mremap.c, do_mremap."""
@@ -234,7 +234,7 @@ def _populate_growth(mm: MemoryDescriptor, start: int, end: int) -> None:
 
 @syscall(216)
 def remap_file_pages(
-    task: Task, address: Address, length: Size, protection: Int, page_offset: Size, flags: Flags[MapFlag]
+    task: Task, address: Address, length: Size, protection: Size, page_offset: Size, flags: Flags[MapFlag]
 ) -> int:
     """remap_file_pages(2): mmap(2) in other words, as on Linux since 4.0.
 
