@@ -320,6 +320,24 @@ def test_runs_are_the_same(guest_root: Path) -> None:
     assert digests[0] == digests[1]
 
 
+def test_a_table_of_returns_that_is_emptied_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That is how stubs are kept from the host's memory: it makes programs slower, and no different."""
+    command = ["/bin/sh", "-c", "f() { echo $1; [ $1 -lt 5 ] && f $(($1 + 1)); }; f 0"]
+    whole = Machine(engine="native").run(command)
+    emptied: list[stub.Stub] = []
+    monkeypatch.setattr(stub, "_MOST_BYTES", 0)
+    empty_returns = stub.Stub.empty_returns
+
+    def empty(one: stub.Stub) -> None:
+        empty_returns(one)
+        emptied.append(one)
+
+    monkeypatch.setattr(stub.Stub, "empty_returns", empty)
+    result = Machine(engine="native").run(command)
+    assert (result.status, result.stdout) == (whole.status, whole.stdout)
+    assert len(emptied) > 20
+
+
 def test_stubs_that_end_after_each_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each comes as far as the one before it: that is an error of its program, and no loop without an end."""
     killed: list[int] = []

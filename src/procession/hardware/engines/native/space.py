@@ -339,6 +339,8 @@ class Space:
 
     def note_return(self, pc: int) -> None:
         """Let returns to `pc` look among indirect jumps, until there's a place behind a call for them."""
+        if self.stub.processor.holds_much:
+            self.stub.empty_returns()
         self.stub.tables[_RETURNS][return_place(pc, self.return_bits)] = self.empty[_RETURNS]
 
     def _settle(self, page: PageCode) -> None:

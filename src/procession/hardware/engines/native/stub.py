@@ -50,6 +50,9 @@ _MOST_PATIENCE = 64
 _WAIT_MS = 50
 _STUCK_AFTER_MS = 30_000
 """No slice takes so long: a stub that doesn't answer has done away with its counter."""
+_MOST_BYTES = MAXIMUM_STUBS * (5 << 20)
+"""For the tables of all stubs. Large programs, as gcc is, fill about as much."""
+_BLOCK_BYTES = 512
 
 
 class StubError(Exception):
@@ -149,6 +152,13 @@ class Processor:
         self.patience = 1
         self.until_try = 0
         self.system_call = ctypes.CDLL(None, use_errno=True).syscall
+
+    @property
+    def holds_much(self) -> bool:
+        """Whether stubs' tables take more of the host's memory than they are to: returns to a million places
+        can have programs that make it their work.
+        """
+        return os.fstat(self.descriptor).st_blocks * _BLOCK_BYTES > _MOST_BYTES
 
     def orders_offset(self, slot: int) -> int:
         """Where in the file the orders of the stub with number `slot` are."""
@@ -284,15 +294,20 @@ class Stub:
         processor.pointed = self
         processor.prompt = self if processor.looking and processor.patience == 1 else None
 
-    def fill_tables(self, values: Sequence[int]) -> None:
-        """Let each table of indirect jumps have one of `values` everywhere, and that of returns nothing."""
-        start = self.processor.orders_offset(self.slot) - layout.ORDERS
-        advise, filled = self.processor.memory.madvise, layout.LINKS - layout.FIRST_TABLE
+    def empty_returns(self) -> None:
+        """Let the table of returns have nothing, and none of the host's memory."""
+        start = self.processor.orders_offset(self.slot) - layout.ORDERS + layout.RETURN_TABLE
         try:
-            advise(mmap.MADV_REMOVE, start + layout.RETURN_TABLE, 8 * layout.RETURN_PLACES)
+            self.processor.memory.madvise(mmap.MADV_REMOVE, start, 8 * layout.RETURN_PLACES)
         except OSError:
             # Not every host can do that.
             self.tables[-1][:] = memoryview(bytes(8 * layout.RETURN_PLACES)).cast("Q")
+
+    def fill_tables(self, values: Sequence[int]) -> None:
+        """Let each table of indirect jumps have one of `values` everywhere, and that of returns nothing."""
+        self.empty_returns()
+        start = self.processor.orders_offset(self.slot) - layout.ORDERS
+        advise, filled = self.processor.memory.madvise, layout.LINKS - layout.FIRST_TABLE
         with suppress(OSError):
             # The host's memory at once, where it can do that (Linux 5.14), costs less than page by page.
             advise(int(Advice.MADV_POPULATE_WRITE), start + layout.FIRST_TABLE, filled)
