@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from procession.abi.duration import NS_PER_S
 from procession.abi.limits import NAME_MAX, PATH_MAX
-from procession.abi.xattr import XATTR_NAME_MAX
+from procession.abi.xattr import XATTR_NAME_MAX, XATTR_SIZE_MAX
 from procession.exchange.image.error import ImageError
 from procession.exchange.image.headers import (
     GLOBAL_RECORDS_LIMIT,
@@ -329,7 +329,8 @@ def _xattrs_of(member: tarfile.TarInfo) -> dict[bytes, bytes] | None:
         if not name.startswith(_XATTR_FAMILIES):
             continue
         size += len(name) + len(value)
-        if len(name) > XATTR_NAME_MAX or b"\0" in name or size > INODE_LIMIT:
+        is_name = len(name) <= XATTR_NAME_MAX and b"\0" not in name
+        if not is_name or len(value) > XATTR_SIZE_MAX or size > INODE_LIMIT:
             raise ImageError(f"{_shown(member.name)} has attributes that no file can have")
         found[name] = value
     return found or None
