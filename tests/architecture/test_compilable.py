@@ -66,9 +66,26 @@ def fields_without_a_class(tree: ast.Module) -> Iterator[tuple[int, str]]:
                     yield field.lineno, "a field whose class is imported for type checking alone"
 
 
+def indexed_by_slices(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Values that are read by a slice that has a name: compiled, bytes take a number there."""
+    named = {
+        name.id
+        for statement in tree.body
+        if isinstance(statement, ast.Assign)
+        and any(ast.unparse(call.func) == "slice" for call in nodes(statement, ast.Call))
+        for target in statement.targets
+        for name in nodes(target, ast.Name)
+    }
+    for subscript in nodes(tree, ast.Subscript):
+        index = subscript.slice
+        if isinstance(index, ast.Name) and index.id in named and isinstance(subscript.ctx, ast.Load):
+            yield subscript.lineno, "bytes that are read by a slice that has a name"
+
+
 def refused(tree: ast.Module) -> Iterator[tuple[int, str]]:
     """What of a module can't be compiled: lines, and why."""
     yield from fields_without_a_class(tree)
+    yield from indexed_by_slices(tree)
     for definition in nodes(tree, ast.ClassDef):
         yield from refused_in_class(definition)
     for call in nodes(tree, ast.Call):
@@ -103,6 +120,7 @@ def refused(tree: ast.Module) -> Iterator[tuple[int, str]]:
         "class A:\n    __slots__ = ('__weakref__', 'b')",
         "b = c in (*D, e)",
         "match a:\n    case (b, *c): pass",
+        "A, B = slice(1, 2), slice(3)\nc = d[B]",
         "if TYPE_CHECKING:\n    from a import B\nclass C(NamedTuple):\n    d: B",
     ],
 )

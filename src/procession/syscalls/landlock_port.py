@@ -20,7 +20,7 @@ _AF_UNSPEC = int(AddressFamily.AF_UNSPEC)
 _STREAM = int(SocketType.SOCK_STREAM)
 _FAMILY_SIZE = 2
 _SOCKADDR_IN_SIZE, _SOCKADDR_IN6_LEAST = 16, 24
-_ADDRESS = slice(4, 8)
+_ADDRESS, _ADDRESS_END = 4, 8
 
 
 def check_address(task: Task, socket: Socket, where: bytes, right: int) -> None:
@@ -41,7 +41,7 @@ def check_address(task: Task, socket: Socket, where: bytes, right: int) -> None:
             return
         if len(where) < (_SOCKADDR_IN_SIZE if socket.family == AF_INET else _SOCKADDR_IN6_LEAST):
             raise EINVAL("no address")
-        if socket.family != AF_INET or any(where[_ADDRESS]):
+        if socket.family != AF_INET or any(where[_ADDRESS:_ADDRESS_END]):
             raise EAFNOSUPPORT("only a socket of IPv4 is bound without a family, and to no address")
     elif family in (AF_INET, AF_INET6):
         if len(where) < (_SOCKADDR_IN_SIZE if family == AF_INET else _SOCKADDR_IN6_LEAST):

@@ -41,7 +41,7 @@ _SOL_IPV6 = int(SocketLevel.SOL_IPV6)
 _SO_PEERPIDFD = int(SocketOption.SO_PEERPIDFD)
 _SO_DETACH_REUSEPORT_BPF = int(SocketOption.SO_DETACH_REUSEPORT_BPF)
 _FLOW_LABELS = (int(SocketLevel.SOL_IPV6), int(Ipv6Option.IPV6_FLOWLABEL_MGR))
-_LABEL = slice(16, 20)
+_LABEL, _LABEL_END = 16, 20
 """Where struct in6_flowlabel_req has the label."""
 _FANOUT_DATA = (int(SocketLevel.SOL_PACKET), int(PacketOption.PACKET_FANOUT_DATA))
 _SO_ATTACH_REUSEPORT_CBPF = int(SocketOption.SO_ATTACH_REUSEPORT_CBPF)
@@ -88,10 +88,10 @@ def setsockopt(
         detach_reuse_program(file.socket)
     elif (level, name) == _FLOW_LABELS and isinstance(file.socket, InternetSocket):
         label = manage_labels(file.socket, data)
-        if not any(data[_LABEL]):
+        if not any(data[_LABEL:_LABEL_END]):
             # Which one it was: whoever can't be told has it all the same.
             with suppress(EFAULT):
-                task.mm.write(value + _LABEL.start, pack_address(label, 4))
+                task.mm.write(value + _LABEL, pack_address(label, 4))
     elif level == _SOL_SOCKET:
         set_socket_option(file.socket, name, data)
     else:

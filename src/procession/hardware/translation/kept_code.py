@@ -46,7 +46,7 @@ _STRADDLER = Words("<QIIQ")
 _CHECKSUM = Words("<Q")
 _DIGEST_BYTES = 16
 _PAGE_BYTES = 4096
-_SAMPLE = slice(1024, 1040)
+_SAMPLE, _SAMPLE_END = 1024, 1040
 """What of a page's contents is looked at first, as many programs have pages of the same number."""
 _OTHERS = 0o077
 _MOST_BESIDE = 1000
@@ -235,7 +235,7 @@ class KeptCode:
         self.pages: dict[tuple[int, bytes], list[tuple[int, ...]]] = {}
         for record in self.records:
             place = record[1] << _PAGE_SHIFT
-            sample = bytes(self.contents[place + _SAMPLE.start : place + _SAMPLE.stop])
+            sample = bytes(self.contents[place + _SAMPLE : place + _SAMPLE_END])
             self.pages.setdefault((record[0], sample), []).append(record)
         self.numbers = {record[0] for record in self.records}
         self.straddlers: dict[int, list[tuple[int, int, int, int]]] = {}
@@ -269,7 +269,7 @@ class KeptCode:
 
     def record_of(self, data: bytes, number: int) -> tuple[int, ...] | None:
         """The record of the guest's page `number` that holds `data`."""
-        for record in self.pages.get((number, data[_SAMPLE]), ()):
+        for record in self.pages.get((number, data[_SAMPLE:_SAMPLE_END]), ()):
             if self.holds(record[1], data):
                 return record
         return None
