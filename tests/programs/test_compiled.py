@@ -90,11 +90,12 @@ def compiled() -> Path:
 
 
 def run_elsewhere(
-    place: Path, name: str, guest_root: Path, program: str = RUN, *arguments: str
+    place: Path, name: str, guest_root: Path, program: str = RUN, *arguments: str, engine: str = "unicorn"
 ) -> list[object]:
     """Run a script in another process with the package that is in `place`, as `program` does it."""
+    machine = {"seed": 5, "rootfs": str(guest_root), "environment": ENVIRONMENT, "cwd": DIRECTORY}
     settings = {
-        "machine": {"seed": 5, "rootfs": str(guest_root), "environment": ENVIRONMENT, "cwd": DIRECTORY},
+        "machine": machine | {"engine": engine},
         "argv": ProgramScript(SCRIPTS / name).argv,
         "time_limit_s": TIME_LIMIT_S,
     }
@@ -116,6 +117,22 @@ def test_compiled_build_runs_alike(name: str, compiled: Path, guest_root: Path) 
     interpreted = run_elsewhere(PROJECT / "src", name, guest_root)
     assert interpreted[0] is False
     assert run_elsewhere(compiled, name, guest_root) == [True, interpreted[1]]
+
+
+@pytest.mark.heavy
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("name", ["shell.dash", "threads.python"])
+def test_native_code_and_what_is_kept_of_it(
+    name: str, compiled: Path, guest_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each build's first run has nothing kept, the others what the same translator's last one has left."""
+    interpreted = PROJECT / "src"
+    runs: list[object] = []
+    for place in (interpreted, compiled):
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / place.name))
+        runs += [run_elsewhere(place, name, guest_root, engine="native")[1] for _ in range(2)]
+        assert any((tmp_path / place.name).rglob("translations"))
+    assert all(run == runs[0] for run in runs)
 
 
 @pytest.mark.heavy
