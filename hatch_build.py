@@ -214,6 +214,8 @@ def compile_modules(folder: Path) -> None:
     command = distribution.get_command_obj("build_ext")
     command.build_lib = str(folder / "lib")
     command.build_temp = str(folder / "objects")
+    # Each module has an extension of its own as well, of one small file.
+    command.parallel = len(os.sched_getaffinity(0))
     command.ensure_finalized()
     command.run()
 
