@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from types import MethodType
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
@@ -175,7 +176,7 @@ def compile_modules(folder: Path) -> None:
 
     from mypyc.build import mypycify
     from setuptools import Distribution
-    from setuptools._distutils.ccompiler import CCompiler
+    from setuptools.command.build_ext import build_ext
 
     def compile_at_once(
         self: Any,
@@ -201,7 +202,13 @@ def compile_modules(folder: Path) -> None:
             pool.map(compile_one, objects, chunksize=1)
         return list(objects)
 
-    CCompiler.compile = compile_at_once
+    class BuildAtOnce(build_ext):  # type: ignore[misc]
+        """What makes the compiler says of which class it is: there are two of the same name."""
+
+        def build_extensions(self) -> None:
+            self.compiler.compile = MethodType(compile_at_once, self.compiler)
+            super().build_extensions()
+
     extensions = mypycify(
         ["--config-file=", "--python-version=3.11", *map(str, modules_to_compile(source))],
         opt_level="2",
@@ -211,7 +218,7 @@ def compile_modules(folder: Path) -> None:
         target_dir=str(folder / "c"),
     )
     distribution = Distribution({"name": "procession", "ext_modules": extensions})
-    command = distribution.get_command_obj("build_ext")
+    command = BuildAtOnce(distribution)
     command.build_lib = str(folder / "lib")
     command.build_temp = str(folder / "objects")
     # Each module has an extension of its own as well, of one small file.
