@@ -186,6 +186,45 @@ TEST(frames_that_are_lost_and_their_places)
 	CHECK_EQ(frame[29], '!');
 }
 
+static volatile sig_atomic_t ticks;
+
+static void tick(int signal)
+{
+	(void)signal;
+	ticks++;
+}
+
+/* However long it takes to send all: signals come after that, and what was sent is told of as a whole. */
+TEST(many_frames_to_send)
+{
+	enum { COUNT = 1 << 14, SIZE = 128 };
+	struct tpacket_req request = {BLOCK, COUNT / (BLOCK / SIZE), SIZE, COUNT};
+	struct itimerval soon = {{0, 500}, {0, 500}}, never = {{0, 0}, {0, 0}};
+	int fd;
+	char *map;
+
+	enter();
+	fd = new_socket(SOCK_RAW, 0);
+	MUST(set(fd, PACKET_VERSION, TPACKET_V2));
+	MUST(setsockopt(fd, SOL_PACKET, PACKET_TX_RING, &request, sizeof(request)));
+	map = mmap(NULL, COUNT * SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	MUST(map == MAP_FAILED ? -1 : 0);
+	handle(SIGALRM, tick, 0);
+	for (int by_write = 0; by_write < 2; by_write++) {
+		for (int at = 0; at < COUNT; at++) {
+			struct tpacket2_hdr *front = (void *)(map + at * SIZE);
+
+			front->tp_len = 60;
+			front->tp_status = TP_STATUS_SEND_REQUEST;
+		}
+		ticks = 0;
+		MUST(setitimer(ITIMER_REAL, &soon, NULL));
+		CHECK_EQ(by_write ? write(fd, "ignored", 7) : send(fd, NULL, 0, 0), COUNT * 60);
+		MUST(setitimer(ITIMER_REAL, &never, NULL));
+		CHECK(ticks > 0);
+	}
+}
+
 /* A frame of UDP with the right checksum of IP. */
 static int datagram(unsigned char *front)
 {

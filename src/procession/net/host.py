@@ -141,6 +141,13 @@ class HostClock(Protocol):
     def realtime_ns(self) -> int:
         """Nanoseconds since the epoch."""
 
+    @property
+    def kernel_work_ns(self) -> int:
+        """How long the kernel has worked."""
+
+    def spend_copying(self, byte_count: int) -> None:
+        """So many bytes have been copied."""
+
     def spend_answering(self, message_count: int) -> None:
         """So many messages of netlink have been read or made."""
 

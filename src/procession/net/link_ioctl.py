@@ -148,37 +148,50 @@ def interface_ioctl(socket: Socket, request: int, argument: int, memory: UserMem
         return network.host.open_network(network)
     if request == _SIOCGIFCONF:
         _list_interfaces(network, argument, memory)
-        return 0
-    if request == _SIOCGIFNAME:
-        named = network.interfaces.get(_INT.unpack(memory.read(argument + _NAME_SIZE, 4))[0])
-        if named is None:
-            raise ENODEV
-        # What the program had behind the name stays.
-        rest = memory.read(argument, _NAME_SIZE - 1)[len(named.name) + 1 :]
-        memory.write(argument, (named.name + b"\0" + rest).ljust(_NAME_SIZE, b"\0"))
-        return 0
-    if request >> 8 != _SOCKET_TYPE:
+    elif request == _SIOCGIFNAME:
+        _tell_name(network, argument, memory)
+    elif request >> 8 != _SOCKET_TYPE:
         raise ENOTTY
-    if request in ROUTE_REQUESTS and socket.family in _WITH_ROUTES:
+    elif request in ROUTE_REQUESTS and socket.family in _WITH_ROUTES:
         change_by_ioctl(socket, request, argument, memory)
-        return 0
-    if request in ARP_REQUESTS and socket.family in _WITH_ADDRESSES:
+    elif request in ARP_REQUESTS and socket.family in _WITH_ADDRESSES:
         neighbour_ioctl(socket, request, argument, memory)
-        return 0
+    elif socket.family == _AF_INET6 and request in (_SIOCSIFADDR, _SIOCDIFADDR):
+        _change_address_6(socket, request, memory.read(argument, _IN6_IFREQ.size))
+    elif request in BRIDGE_REQUESTS:
+        return bridge_ioctl(socket, request, argument, memory)
+    else:
+        _refuse_unbuilt(socket, request)
+        _ask_interface(socket, request, argument, memory)
+    return 0
+
+
+def _tell_name(network: Network, argument: int, memory: UserMemory) -> None:
+    """Linux: net/core/dev_ioctl.c, dev_ifname."""
+    named = network.interfaces.get(_INT.unpack(memory.read(argument + _NAME_SIZE, 4))[0])
+    if named is None:
+        raise ENODEV
+    # What the program had behind the name stays.
+    rest = memory.read(argument, _NAME_SIZE - 1)[len(named.name) + 1 :]
+    memory.write(argument, (named.name + b"\0" + rest).ljust(_NAME_SIZE, b"\0"))
+
+
+def _refuse_unbuilt(socket: Socket, request: int) -> None:
+    """What is refused without a look at the argument. Raises ENODEV, EINVAL, ENOPKG, ENOTTY."""
     if socket.family == _AF_INET6 and request == _SIOCSIFDSTADDR:
         # Only tunnels have the other end's, and aren't configured (in Linux, addrconf_set_dstaddr).
         raise ENODEV("no tunnel")
-    if socket.family == _AF_INET6 and request in (_SIOCSIFADDR, _SIOCDIFADDR):
-        _change_address_6(socket, request, memory.read(argument, _IN6_IFREQ.size))
-        return 0
     if socket.family == _WITH_ADDRESSES[0] and request == _SIOCRTMSG:
         raise EINVAL("not used")
-    if request in BRIDGE_REQUESTS:
-        return bridge_ioctl(socket, request, argument, memory)
     if request in _OF_VLAN:
         raise ENOPKG("there are no VLANs")
     if request in STAMP_REQUESTS:
         raise ENOTTY("no message's time is kept")
+
+
+def _ask_interface(socket: Socket, request: int, argument: int, memory: UserMemory) -> None:
+    """Linux: net/core/dev_ioctl.c, dev_ioctl."""
+    network = socket.network
     # Whatever is asked, Linux fetches the structure first.
     data = memory.read(argument, _IFREQ_SIZE)
     if socket.family == _WITH_ADDRESSES[0] and request in _UNUSED_BY_IP:
@@ -212,12 +225,10 @@ def interface_ioctl(socket: Socket, request: int, argument: int, memory: UserMem
         if request == _SIOCSHWTSTAMP and not question:
             raise EFAULT("no struct hwtstamp_config")
         _set(interface, request, label, value)
-        return 0
-    if request == _SIOCETHTOOL:
+    elif request == _SIOCETHTOOL:
         memory.write(question, answer(interface, command, memory, question))
-        return 0
-    memory.write(argument + _NAME_SIZE, _get(interface, request, label))
-    return 0
+    else:
+        memory.write(argument + _NAME_SIZE, _get(interface, request, label))
 
 
 def _sockaddr(address: bytes) -> bytes:

@@ -30,6 +30,7 @@ from procession.abi.word import Words, pack_u32, pack_u64
 from procession.fs.aio import EVENT_SIZE, NUMBER_BYTES, AioContext, PollRequest, ring_file, ring_size
 from procession.fs.eventfd import EventFile
 from procession.fs.file import File, PathFile, verify_area
+from procession.fs.giving_way import give_way
 from procession.fs.wait_queue import Sleep
 from procession.hardware.physical_memory import OutOfFrames
 from procession.kernel.sched.priority import check_io_priority
@@ -38,7 +39,6 @@ from procession.kernel.signal.wake import has_fatal_signal
 from procession.kernel.time.costs import AIO_REQUEST_NS, SEEN_FRAME_NS
 from procession.mm.vma import DONT_EXPAND, PROT_READ, PROT_WRITE, VirtualMemoryArea
 from procession.syscalls.declaration import syscall
-from procession.syscalls.giving_way import give_way
 from procession.syscalls.parameters import Address, In, Long, UInt
 from procession.syscalls.read_write import read_at_position, write_whole
 from procession.syscalls.read_write_vector import (
@@ -155,7 +155,7 @@ def io_submit(task: Task, context: Address, count: Long, requests: Address) -> i
     began_ns = task.kernel.clock.kernel_work_ns
     while done < count:
         if request is None:
-            give_way(task, began_ns, (done, 0, None, None))
+            give_way(task.kernel.clock, began_ns, (done, 0, None, None))
         try:
             if request is None:
                 address = task.mm.read_word(requests + 8 * done)

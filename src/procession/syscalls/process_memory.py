@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import EFAULT, EINVAL, ENOMEM, EPERM, ESRCH, Errno
 from procession.abi.mmap_flags import Advice
 from procession.abi.uio import UIO_MAXIOV
+from procession.fs.giving_way import give_way
 from procession.hardware.page_table import USER_END
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, OutOfFrames
 from procession.kernel.pid import find_task
@@ -19,7 +20,6 @@ from procession.kernel.time.costs import SEEN_PAGE_NS
 from procession.mm.remote_access import is_secret
 from procession.mm.vma import LOCKED, PROT_READ, PROT_WRITE
 from procession.syscalls.declaration import syscall
-from procession.syscalls.giving_way import give_way
 from procession.syscalls.memory_advice import advise
 from procession.syscalls.parameters import U64, Choice, Fd, Int, InVector, OutVector, Size, UInt
 from procession.syscalls.user_vector import CHANGES_OF_PART, UserVector, import_vector
@@ -152,7 +152,7 @@ def process_madvise(
     before = taken
     while taken < len(ranges.segments):
         if taken > before:
-            give_way(task, began_ns, (done, taken))
+            give_way(task.kernel.clock, began_ns, (done, taken))
             # Another range is as much as another area.
             mm.note_areas(2)
         address, length = ranges.segments[taken]

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EFAULT, EINVAL
 from procession.abi.random import GetrandomFlag
+from procession.fs.giving_way import give_way
 from procession.syscalls.declaration import syscall
-from procession.syscalls.giving_way import give_way
 from procession.syscalls.parameters import Flags, OutBuffer, Size
 from procession.syscalls.user_vector import MAX_RW_COUNT, check_user_range
 
@@ -46,5 +46,5 @@ def getrandom(task: Task, buffer: OutBuffer, length: Size, flags: Flags[Getrando
         if done < length:
             if task.has_pending_signal:
                 break
-            give_way(task, began_ns, done, interrupted=done)
+            give_way(task.kernel.clock, began_ns, done, interrupted=done)
     return done

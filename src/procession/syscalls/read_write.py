@@ -10,6 +10,7 @@ from procession.abi.open_flags import Whence
 from procession.abi.signals import Signal
 from procession.fs.file import O_APPEND, File, PathFile, verify_area
 from procession.fs.file_events import note_access, note_modification
+from procession.fs.giving_way import give_way
 from procession.fs.wait_queue import Sleep
 from procession.hardware.page_table import USER_END
 from procession.hardware.physical_memory import PAGE_MASK, OutOfFrames
@@ -18,7 +19,6 @@ from procession.kernel.signal.generation import send_signal
 from procession.kernel.signal.info import SI_USER
 from procession.kernel.signal.kill import sender_info
 from procession.syscalls.declaration import syscall
-from procession.syscalls.giving_way import give_way
 from procession.syscalls.parameters import (
     Choice,
     Fd,
@@ -161,7 +161,7 @@ def read_at_position(task: Task, file: File, target: UserVector, offset: int, is
     while done < target.total:
         if gives_way and done > before:
             try:
-                give_way(task, began_ns, done)
+                give_way(task.kernel.clock, began_ns, done)
             except Sleep:
                 task.io.bytes_read += done - before
                 raise
@@ -208,7 +208,7 @@ def write_whole(
     Linux: fs/read_write.c, vfs_write.
     """
     frame = task.frame
-    if frame is not None and frame.progress is not None:
+    if frame is not None and isinstance(frame.progress, int):
         done = frame.progress
     total = source.total
     file.check_can_write()

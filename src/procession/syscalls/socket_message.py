@@ -10,6 +10,7 @@ from procession.abi.structure import I32
 from procession.abi.time import Timespec
 from procession.abi.uio import UIO_MAXIOV
 from procession.abi.word import pack_u32, pack_u64
+from procession.fs.giving_way import give_way
 from procession.fs.wait_queue import Sleep
 from procession.hardware.physical_memory import OutOfFrames
 from procession.kernel.time.costs import MESSAGE_NS
@@ -25,7 +26,6 @@ from procession.net.socket import (
     MSG_WAITALL,
 )
 from procession.syscalls.declaration import syscall
-from procession.syscalls.giving_way import give_way
 from procession.syscalls.landlock_port import CONNECT_TCP, check_address
 from procession.syscalls.parameters import (
     ARRAY,
@@ -238,7 +238,7 @@ def sendmmsg(
     clock = task.kernel.clock
     began_ns = clock.kernel_work_ns
     for position in range(start, min(count, UIO_MAXIOV)):
-        give_way(task, began_ns, (done, None))
+        give_way(task.kernel.clock, began_ns, (done, None))
         address = messages.address + position * _HEADER_STEP
         try:
             header = Msghdr.unpack(task.mm.read(address, Msghdr.SIZE))
@@ -451,7 +451,7 @@ def recvmmsg(
         message_flags |= MSG_DONTWAIT
     began_ns = clock.kernel_work_ns
     for position in range(done, count):
-        give_way(task, began_ns, (done, None, deadline_ns))
+        give_way(task.kernel.clock, began_ns, (done, None, deadline_ns))
         address = messages.address + position * _HEADER_STEP
         try:
             length = _receive_header(task, file, address, message_flags)

@@ -30,13 +30,7 @@ class ObsoletePacketSocket(PacketSocket):
         """Linux: net/packet/af_packet.c, packet_bind_spkt."""
         if len(address) != _SHORT_NAME:
             raise EINVAL("a struct sockaddr is needed")
-        interface = self._named(address[2:])
-        if interface is None:
-            raise ENODEV("no such interface")
-        self.interface_index = interface.index
-        if not interface.is_up:
-            self.error = ENETDOWN.number
-            self.state_changed()
+        self.listen_at(self._named(address[2:]))
 
     def getname(self, peer: int) -> bytes:
         """Linux: net/packet/af_packet.c, packet_getname_spkt."""
@@ -45,9 +39,12 @@ class ObsoletePacketSocket(PacketSocket):
         interface = self.network.interfaces.get(self.interface_index)
         return SockaddrPkt(_FAMILY, b"" if interface is None else interface.name[:13]).pack()[:_SHORT_NAME]
 
-    def _named(self, name: bytes) -> Interface | None:
-        wanted = name.partition(b"\0")[0]
-        return next((found for found in self.network.interfaces.values() if found.name == wanted), None)
+    def _named(self, name: bytes) -> Interface:
+        """The interface that an address names. Raises ENODEV."""
+        interface = self.network.interface_named(name.partition(b"\0")[0])
+        if interface is None:
+            raise ENODEV("no such interface")
+        return interface
 
     def sender_of(self, crossing: Crossing, header: bytes) -> bytes:
         """Linux: net/packet/af_packet.c, packet_rcv_spkt."""
@@ -71,8 +68,6 @@ class ObsoletePacketSocket(PacketSocket):
         if len(address) < _SHORT_NAME:
             raise EINVAL("a struct sockaddr is needed")
         interface = self._named(address[2:15])
-        if interface is None:
-            raise ENODEV("no such interface")
         if not interface.is_up:
             raise ENETDOWN("the interface is down")
         return interface

@@ -104,7 +104,7 @@ def _make_pages(memory: PhysicalMemory, size: int) -> SharedAnonymous:
     return pages
 
 
-def lay_out(memory: PhysicalMemory, new: _R, rings: Sequence[Ring]) -> _R:
+def lay_out(socket: PacketSocket, new: _R, rings: Sequence[Ring]) -> _R:
     """Put `rings`, which nobody maps, one behind the other, as they are mapped; return `new`, which is one of
     them, or None. Raises ENOMEM: then `new` is released.
 
@@ -112,12 +112,14 @@ def lay_out(memory: PhysicalMemory, new: _R, rings: Sequence[Ring]) -> _R:
     """
     if not rings or (rings[0].start == 0 and len(rings) == 1):
         return new
+    size = sum(ring.size for ring in rings)
     try:
-        pages = _make_pages(memory, sum(ring.size for ring in rings))
+        pages = _make_pages(socket.network.system.vfs.memory, size)
     except ENOMEM:
         if new is not None:
             new.release()
         raise
+    socket.network.host.clock.spend_copying(size)
     start = 0
     for ring in rings:
         for place in range(0, ring.size, ring.block_bytes):

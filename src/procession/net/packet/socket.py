@@ -197,7 +197,11 @@ class PacketSocket(Socket):
         if index and interface is None:
             raise ENODEV("no such interface")
         self.protocol = int.from_bytes(wanted.sll_protocol, "big") or self.protocol
-        self.interface_index = index
+        self.listen_at(interface)
+
+    def listen_at(self, interface: Interface | None) -> None:
+        """It hears `interface`, None for all, from now on. Linux: net/packet/af_packet.c, packet_do_bind."""
+        self.interface_index = interface.index if interface is not None else 0
         if interface is not None and not interface.is_up:
             self.error = ENETDOWN.number
             self.state_changed()
@@ -466,10 +470,10 @@ class PacketSocket(Socket):
             old.end_of_socket(self)
         if request is not None:
             ring = PacketRing(memory, self.version, self.reserve, request)
-            self.ring = lay_out(memory, ring, [ring, *self.rings])
+            self.ring = lay_out(self, ring, [ring, *self.rings])
             ring.open_first(self)
         else:
-            lay_out(memory, None, self.rings)
+            lay_out(self, None, self.rings)
         self._forget_frames()
 
     def _set_transmit_ring(self, value: bytes) -> None:
@@ -480,9 +484,9 @@ class PacketSocket(Socket):
             old.release()
         if request is not None:
             transmit_ring = TransmitRing(memory, self.version, request)
-            self.transmit_ring = lay_out(memory, transmit_ring, [*self.rings, transmit_ring])
+            self.transmit_ring = lay_out(self, transmit_ring, [*self.rings, transmit_ring])
         else:
-            lay_out(memory, None, self.rings)
+            lay_out(self, None, self.rings)
 
     def _set_layout(self, name: int, value: bytes) -> None:
         """What rings are laid out by."""

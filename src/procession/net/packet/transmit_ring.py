@@ -5,11 +5,12 @@ Linux: net/packet/af_packet.c, tpacket_snd.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from procession.abi.errno import EINVAL, EMSGSIZE, Errno
 from procession.abi.packet import SendingStatus, Tpacket2Hdr, Tpacket3Hdr, TpacketHdr
 from procession.abi.word import pack_u32, pack_u64
+from procession.fs.giving_way import give_way
 from procession.net.internet.frame import HEADER_BYTES as FRAME_HEADER_BYTES
 from procession.net.packet.ring_layout import HEADER_BYTES, V1, V2, V3, Ring, aligned
 
@@ -25,6 +26,12 @@ _WRONG_FORMAT = int(SendingStatus.TP_STATUS_WRONG_FORMAT)
 _STATUS_PLACE_3 = 20
 """Where the status is in a struct tpacket3_hdr; in the others it's first."""
 _VLAN_BYTES = 4
+
+
+class SentFrames(NamedTuple):
+    """How far a call has come that sends a ring's frames: they have `byte_count` bytes."""
+
+    byte_count: int
 
 
 class TransmitRing(Ring):
@@ -76,15 +83,19 @@ class TransmitRing(Ring):
 
     def send(self, socket: PacketSocket, interface: Interface, protocol: int, target: bytes) -> int:
         """Send all frames for which that is asked; how many bytes they have. A wrong one ends it, unless such
-        are to be lost (PACKET_LOSS). Raises EINVAL, EMSGSIZE.
+        are to be lost (PACKET_LOSS). As in Linux, where nothing waits to leave the machine, only a fatal
+        signal ends it before. Raises EINVAL, EMSGSIZE.
         """
         most_bytes = self.frame_bytes - aligned(HEADER_BYTES[self.version])
         if not socket.virtual_bytes:
             header = FRAME_HEADER_BYTES if socket.is_raw and interface.has_frames else 0
             most_bytes = min(most_bytes, interface.mtu + header + _VLAN_BYTES)
-        total = 0
-        clock = socket.network.host.clock
+        clock, frame = socket.network.host.clock, socket.caller.frame
+        progress = frame.progress if frame is not None else None
+        total = progress.byte_count if isinstance(progress, SentFrames) else 0
+        began_ns = clock.kernel_work_ns
         while True:
+            give_way(clock, began_ns, SentFrames(total))
             place = self.frame_place(self.head)
             if not self._is_requested(place):
                 return total

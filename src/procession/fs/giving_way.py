@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from procession.abi.errno import ERESTARTSYS
 from procession.fs.wait_queue import Sleep
-
-if TYPE_CHECKING:
-    from procession.kernel.task import Task
 
 _LONG_NS = 10_000_000
 """How long a call works before it lets others run: as long as a slice, or so."""
 
 
-def give_way(task: Task, began_ns: int, progress: object, interrupted: int | None = None) -> None:
+class WorkClock(Protocol):
+    """The virtual clock."""
+
+    @property
+    def now_ns(self) -> int:
+        """Nanoseconds since the machine started."""
+
+    @property
+    def kernel_work_ns(self) -> int:
+        """How long the kernel has worked."""
+
+
+def give_way(clock: WorkClock, began_ns: int, progress: object, interrupted: int | None = None) -> None:
     """Sleep for no time, if the call has worked for long since the clock's `kernel_work_ns` was `began_ns`.
 
     It goes on with `progress` in its frame. Only a fatal signal ends it in between, or with
     `interrupted` any, and that is what it returns then.
     """
-    clock = task.kernel.clock
     if clock.kernel_work_ns - began_ns >= _LONG_NS:
         raise Sleep(
             deadline_ns=clock.now_ns,
