@@ -122,6 +122,7 @@ class TestTimers:
 
 class NoTimer:
     def signal_taken(self, kernel: Kernel, info: SigInfo, /) -> None: ...
+    def signal_let_go(self) -> None: ...
 
 
 class TestAccount:

@@ -9,6 +9,7 @@ from procession.abi.signals import SIG_IGN
 from procession.fs.file import O_NONBLOCK, POLLIN
 from procession.fs.vfs import Vfs
 from procession.fs.wait_queue import Sleep
+from procession.hardware.kernel_memory import POSIX_TIMER_BYTES, TIMER
 from procession.hardware.physical_memory import PhysicalMemory
 from procession.kernel.rlimit import RLIM_INFINITY, RLIMIT_CPU, RLIMIT_SIGPENDING
 from procession.kernel.signal.handlers import SignalAction
@@ -247,10 +248,13 @@ class TestPosixTimers:
         advance(machine, 2 * MS)
         assert pending(task) == [SIGRTMIN]
         counted = task.credentials.count_of(RLIMIT_SIGPENDING)
+        charged = machine.kernel.memory.account.kinds
+        before = charged[TIMER]
         call(task, "timer_delete", timer)
-        assert task.credentials.count_of(RLIMIT_SIGPENDING) == counted
+        assert (task.credentials.count_of(RLIMIT_SIGPENDING), charged[TIMER]) == (counted, before)
         assert take(machine, task) is None
         assert task.credentials.count_of(RLIMIT_SIGPENDING) == counted - 1
+        assert charged[TIMER] == before - POSIX_TIMER_BYTES
         assert pending(task) == []
         with pytest.raises(EINVAL):
             call(task, "timer_gettime", timer, RESULT)

@@ -85,6 +85,9 @@ class QueuingTimer(Protocol):
     def signal_taken(self, kernel: Kernel, info: SigInfo, /) -> None:
         """Put the overrun count into `info` and arm the timer again."""
 
+    def signal_let_go(self) -> None:
+        """The signal isn't pending any more, taken or discarded."""
+
 
 class SigInfo:
     """One generated signal (Linux: include/linux/signal_types.h, struct kernel_siginfo).

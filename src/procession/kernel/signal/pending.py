@@ -131,7 +131,9 @@ class PendingSignals:
 
 def _let_go(info: SigInfo) -> None:
     info.is_queued = False
-    if info.account is not None:
+    if info.timer is not None:
+        info.timer.signal_let_go()
+    elif info.account is not None:
         info.account.remove_signal()
         info.account = None
 

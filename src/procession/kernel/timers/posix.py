@@ -73,7 +73,8 @@ class PosixTimer:
     `cpu_clock` if there is one, else of the monotonic clock. An interval timer that has expired isn't armed
     again before its signal is taken (`status` REQUEUE_PENDING); `overrun` counts the expiries in between,
     from -1, and `last_overrun` is what timer_getoverrun(2) gives. Its signal goes to `thread`, or to the
-    process; `how` is SIGEV_*: `is_silent` timers send none and are never armed.
+    process; `how` is SIGEV_*: `is_silent` timers send none and are never armed. One that `is_deleted` while
+    its signal is pending is kept by it, and stays charged until then.
     """
 
     __slots__ = (
@@ -87,6 +88,7 @@ class PosixTimer:
         "id",
         "info",
         "interval_ns",
+        "is_deleted",
         "is_silent",
         "kernel",
         "last_overrun",
@@ -109,6 +111,7 @@ class PosixTimer:
         self.expires_ns = 0
         self.interval_ns = 0
         self.follows_realtime = False
+        self.is_deleted = False
         self.overrun = -1
         self.last_overrun = 0
         self.status = DISARMED
@@ -206,6 +209,19 @@ class PosixTimer:
         self.last_overrun = self.overrun
         self.overrun = -1
         info.overrun = min(self.last_overrun, _INT_MAX)
+
+    def signal_let_go(self) -> None:
+        """Its signal isn't pending any more, taken or discarded.
+
+        Linux: kernel/signal.c, sigqueue_free.
+        """
+        if self.is_deleted:
+            self.release()
+
+    def release(self) -> None:
+        """Give back what it's charged for. Linux: kernel/time/posix-timers.c, posix_timer_free."""
+        self.account.remove_signal()
+        self.kernel.memory.account.uncharge(TIMER, POSIX_TIMER_BYTES)
 
     def get(self) -> TimerSetting:
         """timer_gettime(2). Linux: kernel/time/posix-timers.c, common_timer_get."""
@@ -324,12 +340,9 @@ def find_posix_timer(task: Task, id: int) -> PosixTimer:
 def delete_posix_timer(timer: PosixTimer) -> None:
     """timer_delete(2). Linux: kernel/time/posix-timers.c, posix_timer_delete."""
     timer.disarm()
-    if timer.info.is_queued:
-        # It takes its place as long as it's pending.
-        timer.info.account = timer.account
-    else:
-        timer.account.remove_signal()
-    timer.kernel.memory.account.uncharge(TIMER, POSIX_TIMER_BYTES)
+    timer.is_deleted = True
+    if not timer.info.is_queued:
+        timer.release()
     del timer.group.posix_timers[timer.id]
 
 
