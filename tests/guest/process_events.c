@@ -254,9 +254,10 @@ static int is_told_of_end(int code)
 	while (next(connector, 0)) {
 		pid_t about = event.event_data.exit.process_tgid;
 
+		if (about != child && about != last)
+			continue; /* of a stranger */
 		CHECK_EQ(event.what, EXIT);
-		if (about == child || about == last)
-			return about == child;
+		return about == child;
 	}
 	return -1;
 }
