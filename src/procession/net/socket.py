@@ -38,6 +38,7 @@ MSG_DONTWAIT = int(MessageFlag.MSG_DONTWAIT)
 MSG_WAITALL = int(MessageFlag.MSG_WAITALL)
 MSG_ERRQUEUE = int(MessageFlag.MSG_ERRQUEUE)
 MSG_FASTOPEN = int(MessageFlag.MSG_FASTOPEN)
+MSG_ZEROCOPY = int(MessageFlag.MSG_ZEROCOPY)
 MSG_MORE = int(MessageFlag.MSG_MORE)
 MSG_NOT_LAST = 0x20000
 """More bytes of the same call follow: the kernel's own, no program can say so."""
@@ -249,6 +250,9 @@ class Socket:
         self.read_queue.wake_all()
         self.write_queue.wake_all()
         self.state_queue.wake_all()
+
+    def tell_copied(self) -> None:
+        """A call with MSG_ZEROCOPY has sent something, which was copied all the same."""
 
     # The room in buffers. Linux: include/net/sock.h, sk_wmem_alloc; net/core/sock.c.
 

@@ -24,6 +24,7 @@ from procession.net.socket import (
     MSG_PEEK,
     MSG_TRUNC,
     MSG_WAITALL,
+    MSG_ZEROCOPY,
 )
 from procession.syscalls.declaration import syscall
 from procession.syscalls.landlock_port import CONNECT_TCP, check_address
@@ -122,6 +123,8 @@ def _send(
             socket.check_message(total, sent_flags, address)
             raise
         done = socket.send(data, sent_flags, address, control)
+        if flags & MSG_ZEROCOPY and done:
+            socket.tell_copied()
         if done > MUCH:
             task.kernel.clock.spend_copying(done)
         return done
@@ -164,6 +167,8 @@ def _send_stream(
             if done:
                 return done
             raise
+        if flags & MSG_ZEROCOPY and count and not done:
+            socket.tell_copied()
         done += count
         # What opens the connection has gone.
         flags &= ~MSG_FASTOPEN

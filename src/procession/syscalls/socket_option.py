@@ -29,6 +29,7 @@ from procession.net.socket_filter import attach_filter, check_unlocked, told_pro
 from procession.net.socket_options import ShortBuffer, get_socket_option, set_socket_option
 from procession.net.unix.socket import UnixSocket
 from procession.syscalls.declaration import syscall
+from procession.syscalls.option_length import LONGEST_VALUE, read_bytes
 from procession.syscalls.parameters import Choice, Fd, InOut, Int, OptionName, OptionValue, OutOptionValue
 from procession.syscalls.socket import opened_file, socket_file
 
@@ -49,12 +50,11 @@ _SO_ATTACH_BPF = (int(SocketOption.SO_ATTACH_BPF), int(SocketOption.SO_ATTACH_RE
 _SO_ATTACH_FILTER = _SO_GET_FILTER = int(SocketOption.SO_ATTACH_FILTER)
 _SO_BINDTODEVICE = int(SocketOption.SO_BINDTODEVICE)
 _SOCK_RAW = int(SocketType.SOCK_RAW)
+_PACKET_INFORMATION = int(Ipv6Option.IPV6_PKTINFO)
 _OF_RAW_SOCKETS = (int(Ipv6Option.IPV6_CHECKSUM), int(Ipv6Option.IPV6_HDRINCL))
 _NO_HEADER = b"\0"
 """What is no extension header, as it's too short."""
 _INT_SIZE = 4
-_LONGEST_VALUE = 1 << 16
-"""More of a value than any option looks at."""
 
 
 @syscall(54)
@@ -74,9 +74,14 @@ def setsockopt(
         data = _NO_HEADER
     elif level == _SOL_IPV6 and not value and not is_raw:
         # IPv6's options take that for 0. Linux: net/ipv6/ipv6_sockglue.c, do_ipv6_setsockopt.
-        data = bytes(min(length, _LONGEST_VALUE))
+        if name == _PACKET_INFORMATION and length:
+            raise EINVAL("no struct in6_pktinfo")
+        if read_bytes(file.socket, level, name, length) > _INT_SIZE:
+            raise EFAULT("no structure")
+        data = bytes(min(length, LONGEST_VALUE))
     else:
-        data = task.mm.read(value, min(length, _LONGEST_VALUE)) if length else b""
+        count = read_bytes(file.socket, level, name, length)
+        data = (task.mm.read(value, count) if count else b"").ljust(min(length, LONGEST_VALUE), b"\0")
     if level == _SOL_SOCKET and name in (_SO_ATTACH_FILTER, _SO_ATTACH_REUSEPORT_CBPF):
         attach = attach_filter if name == _SO_ATTACH_FILTER else attach_reuse_program
         attach(file.socket, _read_program(task, file, data))

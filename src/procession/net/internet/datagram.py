@@ -23,7 +23,7 @@ from procession.net.internet.address import (
     scope_of,
 )
 from procession.net.internet.control import packet_items
-from procession.net.internet.error_queue import SentStamp, Undelivered, receive_error
+from procession.net.internet.error_queue import queue_copied, receive_error
 from procession.net.internet.extension_headers import put_headers
 from procession.net.internet.flow import TO_ALL, Flow, find_flow
 from procession.net.internet.flow_label import chosen_info
@@ -83,17 +83,15 @@ class DatagramSocket(InternetSocket):
     connected. `stamp_ns` is when the last packet came that was received, 0 if none was.
     """
 
-    __slots__ = ("arrived_bytes", "drop_count", "flow", "error_queue", "packets", "sent_number", "stamp_ns")
+    __slots__ = ("drop_count", "flow", "packets", "sent_number", "stamp_ns")
 
     can_peek_at_offset: ClassVar[bool] = True
 
     def __init__(self, network: Network, family: int, kind: int, protocol: int, owner_uid: int) -> None:
         super().__init__(network, family, kind, protocol, owner_uid)
         self.packets: deque[Packet] = deque()
-        self.arrived_bytes = 0
         self.drop_count = 0
         self.flow: Flow | None = None
-        self.error_queue: deque[Undelivered | SentStamp] | None = None
         self.sent_number = 0
         self.stamp_ns = 0
 
@@ -349,6 +347,9 @@ class DatagramSocket(InternetSocket):
         else:
             self.wait_to_receive(flags)
         return packet, skipped
+
+    def tell_copied(self) -> None:
+        queue_copied(self)
 
     @property
     def waiting_bytes(self) -> int:

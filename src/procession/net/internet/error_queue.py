@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from procession.abi.errno import EAGAIN, ENOMSG
 from procession.abi.internet import ETHERTYPES, IpOption, Ipv6Option
-from procession.abi.socket import SocketLevel
+from procession.abi.socket import SocketLevel, SocketOption
 from procession.abi.word import Words, pack_port
 from procession.net.buffer_charge import packet_charge
 from procession.net.internet.address import AF_INET, AF_INET6, format_sockaddr, is_any
@@ -31,11 +31,12 @@ if TYPE_CHECKING:
     from procession.net.internet.flow import Flow
     from procession.net.internet.icmp_error import IcmpError
     from procession.net.internet.packet import Packet
-    from procession.net.internet.tcp import TcpSocket
+    from procession.net.internet.socket import InternetSocket
     from procession.net.socket import Socket
 
 _SOL_IP = int(SocketLevel.SOL_IP)
 _SOL_IPV6 = int(SocketLevel.SOL_IPV6)
+_SO_ZEROCOPY = int(SocketOption.SO_ZEROCOPY)
 _IP_RECVERR = int(IpOption.IP_RECVERR)
 _IPV6_RECVERR = int(Ipv6Option.IPV6_RECVERR)
 _EXTENDED_ERROR = Words("<IBBBBII")
@@ -44,6 +45,8 @@ _ORIGIN_ICMP, _ORIGIN_ICMP6 = 2, 3
 """SO_EE_ORIGIN_ICMP and SO_EE_ORIGIN_ICMP6."""
 _ORIGIN_TIMESTAMPING = 4
 """SO_EE_ORIGIN_TIMESTAMPING."""
+_ORIGIN_ZERO_COPY, _WAS_COPIED = 5, 1
+"""SO_EE_ORIGIN_ZEROCOPY and SO_EE_CODE_ZEROCOPY_COPIED."""
 _NO_OFFENDER = {AF_INET: bytes(16), AF_INET6: bytes(28)}
 _WORD = 0xFFFFFFFF
 
@@ -92,6 +95,26 @@ class SentStamp(NamedTuple):
         return packet_charge(len(self.frame))
 
 
+class CopiedNotice(NamedTuple):
+    """The calls with MSG_ZEROCOPY of these numbers are done with their memory, which was copied."""
+
+    first: int
+    last: int
+
+    @property
+    def error_number(self) -> int:
+        """It's no error."""
+        return 0
+
+    @property
+    def charge(self) -> int:
+        """It's part of what the call took."""
+        return 0
+
+
+Queued = Undelivered | SentStamp | CopiedNotice
+
+
 def wants_errors(socket: DatagramSocket, target: bytes) -> bool:
     """Whether errors of datagrams to `target` are queued (IP_RECVERR, IPV6_RECVERR)."""
     options = socket.protocol_options
@@ -129,7 +152,7 @@ def report_undelivered(
     return True
 
 
-def queue_entry(socket: DatagramSocket | TcpSocket, entry: Undelivered | SentStamp) -> None:
+def queue_entry(socket: InternetSocket, entry: Queued) -> None:
     """Let `entry` wait, if there is room for it. Linux: net/core/skbuff.c, sock_queue_err_skb."""
     charge = entry.charge
     if socket.waiting_bytes + charge >= socket.receive_room:
@@ -139,6 +162,25 @@ def queue_entry(socket: DatagramSocket | TcpSocket, entry: Undelivered | SentSta
         if socket.error_queue is None:
             socket.error_queue = deque()
         socket.error_queue.append(entry)
+
+
+def queue_copied(socket: InternetSocket) -> None:
+    """Tell who wants it that one more call with MSG_ZEROCOPY is done. What it sent was copied, like all that
+    comes to a socket of the same Linux, and that is told.
+
+    Linux: net/core/skbuff.c, msg_zerocopy_realloc, __msg_zerocopy_callback, skb_orphan_frags_rx.
+    """
+    if not socket.options.get(_SO_ZEROCOPY):
+        return
+    number, socket.zero_copy_count = socket.zero_copy_count, socket.zero_copy_count + 1 & _WORD
+    if socket.error_queue is None:
+        socket.error_queue = deque()
+    before = socket.error_queue[-1] if socket.error_queue else None
+    if isinstance(before, CopiedNotice) and before.last < number:
+        socket.error_queue[-1] = before._replace(last=number)
+    else:
+        socket.error_queue.append(CopiedNotice(number, number))
+    socket.state_changed()
 
 
 def may_tell_data(socket: Socket) -> bool:
@@ -180,7 +222,7 @@ def whole_frame(packet: Packet, flow: Flow) -> bytes:
     return ends[0].ljust(6, b"\0") + ends[1].ljust(6, b"\0") + pack_port(ETHERTYPES[size]) + whole
 
 
-def receive_error(socket: DatagramSocket | TcpSocket, length: int) -> Received:
+def receive_error(socket: InternetSocket, length: int) -> Received:
     """recv(2) with MSG_ERRQUEUE. Raises EAGAIN. Linux: net/ipv4/ip_sockglue.c, ip_recv_error."""
     if not socket.error_queue:
         raise EAGAIN("no queued errors")
@@ -192,6 +234,11 @@ def receive_error(socket: DatagramSocket | TcpSocket, length: int) -> Received:
         socket.error = following
     # A socket of IPv6 is told as IPv6's, whatever its packets were.
     option = (_SOL_IP, _IP_RECVERR) if socket.family == AF_INET else (_SOL_IPV6, _IPV6_RECVERR)
+    if isinstance(entry, CopiedNotice):
+        received = Received(b"", 0, MSG_ERRQUEUE)
+        extended = _EXTENDED_ERROR.pack(0, _ORIGIN_ZERO_COPY, 0, _WAS_COPIED, 0, entry.first, entry.last)
+        received.items = [(*option, extended + _NO_OFFENDER[socket.family])]
+        return received
     if isinstance(entry, SentStamp):
         return _told_stamp(socket, entry, length, option)
     data, target = entry.data, entry.target
@@ -210,9 +257,7 @@ def receive_error(socket: DatagramSocket | TcpSocket, length: int) -> Received:
     return received
 
 
-def _told_stamp(
-    socket: DatagramSocket | TcpSocket, entry: SentStamp, length: int, option: tuple[int, int]
-) -> Received:
+def _told_stamp(socket: InternetSocket, entry: SentStamp, length: int, option: tuple[int, int]) -> Received:
     """Linux: net/ipv4/ip_sockglue.c, ipv4_datagram_support_cmsg; net/ipv6/datagram.c,
     ip6_datagram_support_cmsg."""
     frame, options = entry.frame, socket.options

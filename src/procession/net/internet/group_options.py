@@ -169,6 +169,8 @@ def _set_named(socket: InternetSocket, name: int, value: bytes, family: int) -> 
     is_source = name in _NAMED_SOURCES
     if len(value) < (_GROUP_SOURCE_REQUEST if is_source else _GROUP_REQUEST):
         raise EINVAL("a struct group_req is needed")
+    if is_source and family == AF_INET and len(value) != _GROUP_SOURCE_REQUEST:
+        raise EINVAL("more than a struct group_source_req")
     index = int.from_bytes(value[:4], "little")
     group = _address_in(value[_SOCKADDR : _SOCKADDR + _SOCKADDR_STORAGE], family)
     nowhere = ANY_4 if family == AF_INET else ANY_6

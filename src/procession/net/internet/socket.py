@@ -40,6 +40,9 @@ from procession.net.internet.flow_label import FlowLabel, release_labels
 from procession.net.socket import CLOSED, PEER, SYN_SENT, Socket
 
 if TYPE_CHECKING:
+    from collections import deque
+
+    from procession.net.internet.error_queue import Queued
     from procession.net.internet.flow import Flow
     from procession.net.internet.group import Membership
     from procession.net.internet.port_table import PortTable
@@ -75,10 +78,13 @@ class InternetSocket(Socket):
     beyond SOL_SOCKET, by level and name; `header_options` are what IP_OPTIONS sets,
     `extension_headers` what IPV6_HOPOPTS and its kin do. `memberships` are the groups that it listens to.
     `flow_labels` are those of IPv6 that it has leased, `flow_info` that which goes to whom it's connected to
-    (IPV6_FLOWINFO_SEND).
+    (IPV6_FLOWINFO_SEND). `error_queue` is told by MSG_ERRQUEUE; what waits there, and of datagrams all that
+    has arrived, takes `arrived_bytes`. `zero_copy_count` numbers the calls with MSG_ZEROCOPY.
     """
 
     __slots__ = (
+        "arrived_bytes",
+        "error_queue",
         "flow_info",
         "flow_labels",
         "has_chosen_address",
@@ -93,6 +99,7 @@ class InternetSocket(Socket):
         "remote_address",
         "remote_port",
         "is_ipv6_only",
+        "zero_copy_count",
     )
 
     def __init__(self, network: Network, family: int, kind: int, protocol: int, owner_uid: int) -> None:
@@ -120,6 +127,14 @@ class InternetSocket(Socket):
         self.memberships: tuple[Membership, ...] = ()
         self.flow_info = 0
         self.flow_labels: tuple[FlowLabel, ...] = ()
+        self.arrived_bytes = 0
+        self.error_queue: deque[Queued] | None = None
+        self.zero_copy_count = 0
+
+    @property
+    def waiting_bytes(self) -> int:
+        """What is taken of the room for receiving."""
+        raise NotImplementedError
 
     def forget(self) -> None:
         if self.flow_labels:

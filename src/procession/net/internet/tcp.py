@@ -11,7 +11,7 @@ from procession.abi.word import pack_u32
 from procession.hardware.kernel_memory import SOCKET_BUFFER
 from procession.net.byte_queue import ByteQueue
 from procession.net.internet.address import any_of
-from procession.net.internet.error_queue import receive_error
+from procession.net.internet.error_queue import queue_copied, receive_error
 from procession.net.internet.flow import Flow
 from procession.net.internet.socket import InternetSocket
 from procession.net.internet.tcp_backlog import admit, become_acceptable, leave_listener, listen, move_payer
@@ -69,7 +69,6 @@ from procession.net.timestamp import (
 
 if TYPE_CHECKING:
     from procession.fs.file import UserMemory
-    from procession.net.internet.error_queue import SentStamp, Undelivered
     from procession.net.internet.port_table import PortTable
     from procession.net.message import Control
     from procession.net.network import Network
@@ -105,21 +104,19 @@ class TcpSocket(InternetSocket):
     the last one that was sent, once there is no connection; `tried_segment_bytes` how long segments to the
     last one that was tried could have been; `segment_clamp` the length that either end of the connection
     chose (TCP_MAXSEG), 0 for none. `window_clamp` is TCP_WINDOW_CLAMP, 0 for none, `repair` what
-    TCP_REPAIR has changed. `stamps` are still to be told to the `error_queue`, whose entries take
-    `arrived_bytes`. `fast_open` is what goes with the SYN, `fast_open_keys` those of TCP_FASTOPEN_KEY.
+    TCP_REPAIR has changed. `stamps` are still to be told to the `error_queue`.
+    `fast_open` is what goes with the SYN, `fast_open_keys` those of TCP_FASTOPEN_KEY.
     """
 
     __slots__ = (
         "arrival_ns",
         "arrived",
-        "arrived_bytes",
         "attempts",
         "backlog",
         "bytes_received",
         "bytes_sent",
         "connections",
         "deferred",
-        "error_queue",
         "fast_open",
         "fast_open_keys",
         "flow",
@@ -181,8 +178,6 @@ class TcpSocket(InternetSocket):
         self.bytes_received = 0
         self.stamps: Stamps | None = None
         self.repair: Repair | None = None
-        self.error_queue: deque[Undelivered | SentStamp] | None = None
-        self.arrived_bytes = 0
         self.arrival_ns = 0
 
     @property
@@ -541,6 +536,9 @@ class TcpSocket(InternetSocket):
         if waiting << 1 >= low_water & 0xFFFFFFFF:
             return False
         return self.send_room - waiting >= waiting >> 1
+
+    def tell_copied(self) -> None:
+        queue_copied(self)
 
     @property
     def waiting_bytes(self) -> int:

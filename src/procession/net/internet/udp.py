@@ -116,12 +116,12 @@ class UdpSocket(DatagramSocket):
             raise EOPNOTSUPP("no urgent data here")
 
     def _check_open(self, length: int) -> None:
-        self.raise_error()
-        if self.ended & SENDING:
-            raise QuietBrokenPipe("the socket was shut down")
         if self.family == AF_INET and length > LONGEST_DATAGRAM:
             # Linux: net/ipv4/ip_output.c, __ip_append_data.
             raise EMSGSIZE("longer than a datagram may be")
+        self.raise_error()
+        if self.ended & SENDING:
+            raise QuietBrokenPipe("the socket was shut down")
 
     def _target_of(self, address: bytes | None) -> tuple[bytes, int, int]:
         """Where a datagram goes: address, port and interface. Raises EDESTADDRREQ, EINVAL, EAFNOSUPPORT."""
