@@ -2,6 +2,8 @@
 #include "own_network.h"
 
 #include <arpa/inet.h>
+#include <linux/if_packet.h>
+#include <net/ethernet.h>
 #include <netinet/icmp6.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -434,4 +436,77 @@ TEST(echoes_and_headers)
 	CHECK_ERRNO(recv(receiver, &byte, 1, 0), EAGAIN);
 	CHECK_EQ(set("ipv6/max_hbh_opts_number", "1"), 0);
 	CHECK_EQ(set("ipv6/max_hbh_length", "100"), 0);
+}
+
+/* The kinds of the options of TCP in a frame of the loopback, in their order; what isn't one of TCP gives "". */
+static const char *kinds_in(const unsigned char *frame, int flags)
+{
+	static char kinds[200];
+	const unsigned char *segment = frame + ETH_HLEN + 20;
+	int end = (segment[12] >> 4) * 4;
+
+	kinds[0] = 0;
+	if (frame[ETH_HLEN + 9] != IPPROTO_TCP || segment[13] != flags)
+		return "";
+	for (int at = 20; at < end; at += segment[at] > 1 ? segment[at + 1] : 1)
+		sprintf(kinds + strlen(kinds), "%d ", segment[at]);
+	return kinds;
+}
+
+static const char *next_kinds(int fd, int flags)
+{
+	static unsigned char frame[70000];
+	const char *found = "";
+
+	while (found[0] == 0 && recv(fd, frame, sizeof(frame), MSG_DONTWAIT) > 0)
+		found = kinds_in(frame, flags);
+	return found;
+}
+
+static void check_agreed(const char *syn, const char *last, int options, int stamps_bytes)
+{
+	struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+	struct tcp_info told;
+	socklen_t size = sizeof(name), told_size = sizeof(told);
+	int listener = new_stream(), ends[2], heard = (int)MUST(socket(AF_PACKET, SOCK_RAW, htons(ETH_P_IP)));
+
+	MUST(bind(listener, (void *)&name, sizeof(name)));
+	MUST(getsockname(listener, (void *)&name, &size));
+	MUST(listen(listener, 1));
+	ends[0] = new_stream();
+	MUST(connect(ends[0], (void *)&name, sizeof(name)));
+	ends[1] = (int)MUST(accept(listener, NULL, NULL));
+	CHECK_STRING(next_kinds(heard, 0x02), syn);
+	CHECK_STRING(next_kinds(heard, 0x12), syn);
+	if (last[0] != 0)
+		CHECK_STRING(next_kinds(heard, 0x10), last);
+	for (int end = 0; end < 2; end++) {
+		MUST(getsockopt(ends[end], SOL_TCP, TCP_INFO, &told, &told_size));
+		CHECK_EQ(told.tcpi_options & 7, options);
+		CHECK_EQ(told.tcpi_snd_wscale != 0, (options & TCPI_OPT_WSCALE) != 0);
+		CHECK_EQ(told.tcpi_rcv_wscale != 0, (options & TCPI_OPT_WSCALE) != 0);
+		CHECK_EQ(told.tcpi_advmss, 65495 - stamps_bytes);
+		close(ends[end]);
+	}
+	close(listener);
+	close(heard);
+}
+
+TEST(what_ends_agree_on)
+{
+	enter();
+	CHECK_STRING(shown("ipv4/tcp_timestamps"), "1");
+	CHECK_STRING(shown("ipv4/tcp_sack"), "1");
+	CHECK_STRING(shown("ipv4/tcp_window_scaling"), "1");
+	check_agreed("2 4 8 1 3 ", "1 1 8 ", 7, 12);
+	CHECK_EQ(set("ipv4/tcp_timestamps", "0"), 0);
+	check_agreed("2 1 1 4 1 3 ", "", 6, 0);
+	CHECK_EQ(set("ipv4/tcp_window_scaling", "0"), 0);
+	check_agreed("2 1 1 4 ", "", 2, 0);
+	CHECK_EQ(set("ipv4/tcp_sack", "0"), 0);
+	check_agreed("2 ", "", 0, 0);
+	CHECK_EQ(set("ipv4/tcp_timestamps", "2"), 0);
+	check_agreed("2 1 1 8 ", "1 1 8 ", 1, 12);
+	CHECK_ERRNO(set("ipv4/tcp_timestamps", "256"), EINVAL);
+	CHECK_ERRNO(set("ipv4/tcp_sack", "-1"), EINVAL);
 }

@@ -55,12 +55,14 @@ class NetworkSysctls:
     `longest_retry_ms` and `shortest_retry_us` tcp_rto_max_ms and tcp_rto_min_us; `not_sent_low_water`
     tcp_notsent_lowat; `send_rooms` and `receive_rooms` tcp_wmem and tcp_rmem; `has_no_discovery`
     ip_no_pmtu_disc; `reserved_ports` a bit for each port of ip_local_reserved_ports, b"" for none;
-    `syn_retries` tcp_syn_retries, `linear_syn_retries` tcp_syn_linear_timeouts;
-    `most_groups` igmp_max_memberships and `most_sources` igmp_max_msf; `option_bytes` core/optmem_max;
-    `binds_anywhere_6` and `ignores_echo_6` are IPv6's own. `ignores_echo_to_all` is
-    icmp_echo_ignore_broadcasts, `ignores_echo_to_groups_6` icmp/echo_ignore_multicast; `retries` is
-    tcp_retries2; `most_hop_options` and `most_end_options` are max_hbh_opts_number and max_dst_opts_number,
-    and `most_hop_bytes` and `most_end_bytes` the lengths beside them.
+    `has_tcp_timestamps`, `has_selective_acknowledgements` and `scales_windows` are tcp_timestamps, tcp_sack
+    and tcp_window_scaling, what SYNs offer; `syn_retries` is tcp_syn_retries, `linear_syn_retries`
+    tcp_syn_linear_timeouts; `most_groups` igmp_max_memberships and `most_sources` igmp_max_msf;
+    `option_bytes` core/optmem_max; `binds_anywhere_6` and `ignores_echo_6` are IPv6's own.
+    `ignores_echo_to_all` is icmp_echo_ignore_broadcasts and `ignores_echo_to_groups_6`
+    icmp/echo_ignore_multicast, `retries` is tcp_retries2; `most_hop_options` and `most_end_options` are
+    max_hbh_opts_number and max_dst_opts_number, and `most_hop_bytes` and `most_end_bytes` the lengths beside
+    them.
     `of_every` are those of INTERFACE_SETTINGS that are set for all interfaces, `of_new` what a new one has.
     """
 
@@ -77,6 +79,8 @@ class NetworkSysctls:
         "forwards_4",
         "forwards_6",
         "has_no_discovery",
+        "has_selective_acknowledgements",
+        "has_tcp_timestamps",
         "ignores_echo",
         "ignores_echo_6",
         "ignores_echo_to_all",
@@ -105,6 +109,7 @@ class NetworkSysctls:
         "receive_rooms",
         "reserved_ports",
         "retries",
+        "scales_windows",
         "send_rooms",
         "shortest_retry_us",
         "syn_retries",
@@ -124,6 +129,7 @@ class NetworkSysctls:
         self.forwards_4 = 0
         self.forwards_6 = 0
         self.has_no_discovery = 0
+        self.has_selective_acknowledgements = self.has_tcp_timestamps = self.scales_windows = 1
         self.ignores_echo = self.ignores_echo_6 = self.ignores_echo_to_groups_6 = 0
         self.ignores_echo_to_all = 1
         self.is_ipv6_only = 0

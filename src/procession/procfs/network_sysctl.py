@@ -273,8 +273,11 @@ NETWORK_SYSCTLS: SystemTree = {
         b"tcp_rmem": _rooms("receive_rooms"),
         b"tcp_rto_max_ms": _number("longest_retry_ms", 1_000, 120_000),
         b"tcp_rto_min_us": _number("shortest_retry_us", 1, _INT_MAX),
+        b"tcp_sack": _number("has_selective_acknowledgements", 0, 255),
         b"tcp_syn_linear_timeouts": _number("linear_syn_retries", 0, 127),
         b"tcp_syn_retries": _number("syn_retries", 1, 127),
+        b"tcp_timestamps": _number("has_tcp_timestamps", 0, 255),
+        b"tcp_window_scaling": _number("scales_windows", 0, 255),
         b"tcp_wmem": _rooms("send_rooms"),
     },
     b"ipv6": {

@@ -168,7 +168,7 @@ def queue_copied(socket: InternetSocket) -> None:
     """Tell who wants it that one more call with MSG_ZEROCOPY is done. What it sent was copied, like all that
     comes to a socket of the same Linux, and that is told.
 
-    Linux: net/core/skbuff.c, msg_zerocopy_realloc, __msg_zerocopy_callback, skb_orphan_frags_rx.
+    Linux: net/core/skbuff.c, msg_zerocopy_realloc, __msg_zerocopy_callback.
     """
     if not socket.options.get(_SO_ZEROCOPY):
         return

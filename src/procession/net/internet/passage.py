@@ -31,10 +31,6 @@ POST_ROUTING = int(Hook.NF_INET_POST_ROUTING)
 
 FIN, SYN, RESET, PUSH, ACKNOWLEDGED = 1, 2, 4, 8, 16
 """The flags of a segment."""
-SEGMENT_OPTIONS = b"\1\1\10\12" + bytes(8)
-"""The timestamps that each segment has."""
-SYN_OPTIONS = b"\2\4\xff\xd7\4\2\10\12" + bytes(8) + b"\1\3\3\7"
-"""The longest segment, selective acknowledgements, timestamps and the window's scale."""
 SEGMENT_HEADER = Words(">HHIIBBHHH")
 _WINDOW = 512
 _TIME_TO_LIVE = 64

@@ -33,6 +33,7 @@ from procession.net.internet.tcp_fastopen import FastOpen
 from procession.net.internet.tcp_filter import FIN_WAIT1, current_flow, lose, split
 from procession.net.internet.tcp_held import hold, push_held
 from procession.net.internet.tcp_ioctl import told_number
+from procession.net.internet.tcp_negotiation import NOT_YET
 from procession.net.internet.tcp_options import CORK, INQUEUE, NOT_SENT_LOW_WATER, take_defaults
 from procession.net.internet.tcp_phase import CONNECTED, UNCONNECTED
 from procession.net.internet.tcp_poll import ready_events, wake_writer
@@ -104,11 +105,12 @@ class TcpSocket(InternetSocket):
     the last one that was sent, once there is no connection; `tried_segment_bytes` how long segments to the
     last one that was tried could have been; `segment_clamp` the length that either end of the connection
     chose (TCP_MAXSEG), 0 for none. `window_clamp` is TCP_WINDOW_CLAMP, 0 for none, `repair` what
-    TCP_REPAIR has changed. `stamps` are still to be told to the `error_queue`.
-    `fast_open` is what goes with the SYN, `fast_open_keys` those of TCP_FASTOPEN_KEY.
+    TCP_REPAIR has changed. `stamps` are still to be told to the `error_queue`. `agreed` are the TCPI_OPT_*
+    that both ends speak, NOT_YET before. `fast_open` goes with the SYN, `fast_open_keys` are those of it.
     """
 
     __slots__ = (
+        "agreed",
         "arrival_ns",
         "arrived",
         "attempts",
@@ -167,8 +169,8 @@ class TcpSocket(InternetSocket):
         self.timer: object = None
         self.syn_count = 0
         self.number_gaps = (0, 0)
-        self.tried_segment_bytes = 0
-        self.segment_clamp = 0
+        self.tried_segment_bytes = self.segment_clamp = 0
+        self.agreed = NOT_YET
         self.seen_as: Key | None = None
         self.flow: Flow | None = None
         self.fast_open: FastOpen | None = None

@@ -27,6 +27,7 @@ from procession.net.internet.tcp_fastopen import (
     defer_syn,
 )
 from procession.net.internet.tcp_handshake import send_syn
+from procession.net.internet.tcp_negotiation import NOT_YET
 from procession.net.internet.tcp_options import UNANSWERED_SEGMENT_BYTES
 from procession.net.internet.tcp_phase import CONNECTED, CONNECTING, DISCONNECTING, UNCONNECTED
 from procession.net.internet.tcp_repair import is_under_repair
@@ -94,6 +95,7 @@ def start_connecting(socket: TcpSocket, address: bytes) -> None:
     socket.phase = CONNECTING
     socket.error = 0
     socket.number_gaps = (0, 0)
+    socket.agreed = NOT_YET
     socket.tried_segment_bytes = UNANSWERED_SEGMENT_BYTES[len(flow.target)]
     repair = socket.repair
     if repair is not None:

@@ -18,15 +18,14 @@ from procession.net.internet.passage import (
     FIN,
     PUSH,
     RESET,
-    SEGMENT_OPTIONS,
     SYN,
-    SYN_OPTIONS,
     pass_whole_way,
     receiver_key,
     segment,
 )
 from procession.net.internet.tcp_distance import comes_too_far, is_choosy, ttl_of
-from procession.net.internet.tcp_options import segment_bytes
+from procession.net.internet.tcp_negotiation import EVERYTHING, segment_options, spoken, syn_options
+from procession.net.internet.tcp_options import SEGMENT_CLAMP, longest_segment, segment_bytes
 from procession.net.internet.tcp_repair import received_number, sent_number
 from procession.net.socket import CLOSED, ESTABLISHED
 from procession.net.socket_filter import FilteredPacket, accepted_bytes
@@ -61,8 +60,14 @@ def _segment_of(sender: TcpSocket, flags: int, data: bytes = b"") -> Packet:
     return segment(
         *((sender.local_address, sender.local_port), (sender.remote_address, sender.remote_port)),
         *(sent_number(sender) - bool(flags & SYN), received_number(sender), flags),
-        *(SYN_OPTIONS if flags & SYN else SEGMENT_OPTIONS, data),
+        *(_options_of_syn(sender) if flags & SYN else segment_options(sender), data),
     )
+
+
+def _options_of_syn(sender: TcpSocket, heard: int = EVERYTHING) -> bytes:
+    chosen: int = sender.protocol_options.get(SEGMENT_CLAMP, 0)
+    longest = longest_segment(sender)
+    return syn_options(sender, min(chosen, longest) if chosen else longest, heard)
 
 
 def _reaches(receiver: TcpSocket, network: Network, packet: Packet, flow: Flow) -> bool:
@@ -95,7 +100,7 @@ def lets_connect(
     It came by `way`, and is from the end that `seen_as` names. Without a `listener` it is answered by a RST.
     """
     flags = RESET if listener is None else SYN
-    options = b"" if listener is None else SYN_OPTIONS
+    options = b"" if listener is None else _options_of_syn(listener, spoken(socket))
     number = 0 if listener is None else -1
     answer = segment(seen_as[:2], seen_as[2:], number, sent_number(socket), flags | ACKNOWLEDGED, options)
     if listener is not None and comes_too_far(ttl_of(socket, way), listener, way):
@@ -104,7 +109,7 @@ def lets_connect(
     if comes_too_far(answer_ttl, socket, way_back):
         return False
     if listener is not None and listener.filter is not None:
-        syn = segment(seen_as[2:], seen_as[:2], -1, 0, SYN, SYN_OPTIONS)
+        syn = segment(seen_as[2:], seen_as[:2], -1, 0, SYN, _options_of_syn(socket))
         if _let_in(listener, syn, way.interface.index, 0) < 0:
             return False
     if way_back.is_filtered and not _reaches(socket, way.network, answer, way_back):
@@ -186,7 +191,7 @@ def _show_acknowledgement(receiver: TcpSocket, number: int) -> None:
     packet = segment(
         *((receiver.local_address, receiver.local_port), (receiver.remote_address, receiver.remote_port)),
         *(sent_number(receiver), number, ACKNOWLEDGED),
-        SEGMENT_OPTIONS,
+        segment_options(receiver),
     )
     for hop in range(len(flow.routers) + 1):
         show_packet(packet, flow, hop)

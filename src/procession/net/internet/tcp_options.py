@@ -10,6 +10,7 @@ from procession.abi.socket import SocketLevel, SocketOption, TcpState
 from procession.net.internet.option_rule import SWITCH, Rule, keep
 from procession.net.internet.packet import LONGEST_PACKET
 from procession.net.internet.tcp_fastopen import CLIENT, draw_key, split_keys
+from procession.net.internet.tcp_negotiation import agree, spoken, timestamps_bytes, window_scale
 from procession.net.internet.tcp_phase import CONNECTING
 from procession.net.internet.tcp_repair import (
     REPAIR_OPTIONS,
@@ -52,12 +53,13 @@ _NUMBERLESS = (_CONGESTION, _ULP)
 
 CORK = (SOL_TCP, _CORK)
 LINGER_2 = (SOL_TCP, _LINGER2)
+SEGMENT_CLAMP = (SOL_TCP, _MAXSEG)
 DEFER_ACCEPT = (SOL_TCP, _DEFER_ACCEPT)
 INQUEUE = (SOL_TCP, int(TcpOption.TCP_INQ))
 NOT_SENT_LOW_WATER = (SOL_TCP, int(TcpOption.TCP_NOTSENT_LOWAT))
 
-_HEADERS_BYTES, _TIMESTAMPS_BYTES = 40, 12
-"""What a segment's headers take of an MTU: IPv4's and TCP's, and the timestamps."""
+_HEADERS_BYTES = 40
+"""What a segment's headers take of an MTU: IPv4's and TCP's."""
 _HEADERS_BYTES_6 = _HEADERS_BYTES + 20
 _LEAST_SEGMENT_BYTES = 48
 """net.ipv4.tcp_min_snd_mss: however short packets are, a segment has so many bytes with its options."""
@@ -74,8 +76,8 @@ _FIRST_WINDOW_SEGMENTS, _NO_THRESHOLD = 10, 0x7FFF_FFFF
 """Linux: include/net/tcp.h, TCP_INIT_CWND, TCP_INFINITE_SSTHRESH."""
 _FIRST_TIMEOUT_US, _TIMEOUT_US, _ROUND_TRIP_US = 1_000_000, 204_000, 16
 """How long an answer is waited for at first, and where it comes as fast as from the loopback."""
-_REORDERING, _LARGEST_SCALE = 3, 14
-"""net.ipv4.tcp_reordering, and how far a window is shifted at most."""
+_REORDERING = 3
+"""net.ipv4.tcp_reordering."""
 _NOT_SEEN = 0xFFFF_FFFF
 _IS_LIMITED_BY_PROGRAM = 1
 """tcpi_delivery_rate_app_limited, in its byte."""
@@ -260,7 +262,7 @@ def get_tcp_option(socket: TcpSocket, name: int, length: int) -> bytes:
     if name == _MAXSEG:
         is_idle = socket.state in (CLOSED, LISTENING)
         if is_under_repair(socket):
-            return pack_int(repaired_segment_bytes(socket, _longest_segment(socket)))
+            return pack_int(repaired_segment_bytes(socket, longest_segment(socket)))
         if not is_idle:
             return pack_int(told_segment_bytes(socket))
         chosen = options.get((SOL_TCP, name), 0)
@@ -299,7 +301,7 @@ def _mtu(socket: TcpSocket) -> int:
     return mtu if _is_of_ipv6(socket) else min(mtu, LONGEST_PACKET)
 
 
-def _longest_segment(socket: TcpSocket) -> int:
+def longest_segment(socket: TcpSocket) -> int:
     """How much of an MTU is left behind the headers without TCP's options."""
     if not _is_of_ipv6(socket):
         return _mtu(socket) - _HEADERS_BYTES
@@ -308,19 +310,22 @@ def _longest_segment(socket: TcpSocket) -> int:
 
 def segment_bytes(socket: TcpSocket) -> int:
     """The longest segment of a connection. Linux: net/ipv4/tcp_output.c, tcp_mtu_to_mss."""
-    longest = max(_longest_segment(socket), _LEAST_SEGMENT_BYTES) - _TIMESTAMPS_BYTES
+    stamps_bytes = timestamps_bytes(socket)
+    longest = max(longest_segment(socket), _LEAST_SEGMENT_BYTES) - stamps_bytes
     if socket.repair is not None:
         longest = max(repaired_segment_bytes(socket, longest), _LEAST_SEGMENT_BYTES)
     chosen = socket.segment_clamp
-    return min(chosen - _TIMESTAMPS_BYTES, longest) if chosen else longest
+    return min(chosen - stamps_bytes, longest) if chosen else longest
 
 
 def agree_on_segments(first: TcpSocket, second: TcpSocket) -> None:
-    """Both ends of a new connection send segments as short as either has chosen in its SYN.
+    """Both ends of a new connection do what their SYNs have said: none sends longer segments than either has
+    chosen.
 
     Linux: net/ipv4/tcp_output.c, tcp_connect_init; net/ipv4/tcp_input.c, tcp_parse_options.
     """
-    chosen = [end.protocol_options.get((SOL_TCP, _MAXSEG), 0) for end in (first, second)]
+    agree(first, second)
+    chosen = [end.protocol_options.get(SEGMENT_CLAMP, 0) for end in (first, second)]
     first.segment_clamp = second.segment_clamp = min(filter(None, chosen), default=0)
 
 
@@ -330,7 +335,7 @@ def told_segment_bytes(socket: TcpSocket) -> int:
     """
     longest = segment_bytes(socket)
     has_heard = socket.seen_as is None or socket.bytes_sent or socket.bytes_received
-    offered = max(_longest_segment(socket), _LEAST_SEGMENT_BYTES) - _TIMESTAMPS_BYTES
+    offered = max(longest_segment(socket), _LEAST_SEGMENT_BYTES) - timestamps_bytes(socket)
     window = _WIDEST_WINDOW if has_heard else offered
     return min(longest, window >> 1 if window > UNCONNECTED_SEGMENT_BYTES else window)
 
@@ -357,9 +362,8 @@ def _tcp_info(socket: TcpSocket) -> bytes:
 
 def _tell_connection(socket: TcpSocket, info: TcpInfo) -> None:
     """What there is to say of a connection. A SYN and a FIN count as a byte among those that have arrived."""
-    options = TcpInfoOption.TCPI_OPT_TIMESTAMPS | TcpInfoOption.TCPI_OPT_SACK
-    info.tcpi_options = int(options | TcpInfoOption.TCPI_OPT_WSCALE)
-    info.tcpi_scales = 0x11 * _window_scale(socket)
+    info.tcpi_options = spoken(socket)
+    info.tcpi_scales = 0x11 * window_scale(socket)
     repair = socket.repair
     if repair is not None and repair.options is not None:
         info.tcpi_options, info.tcpi_scales = repair.options, repair.scales
@@ -382,8 +386,3 @@ def _tell_connection(socket: TcpSocket, info: TcpInfo) -> None:
     info.tcpi_rcv_space = info.tcpi_rcv_wnd = socket.receive_room // 2
     if socket.peer is not None:
         info.tcpi_snd_wnd = socket.peer.receive_room // 2
-
-
-def _window_scale(socket: TcpSocket) -> int:
-    """Both ends' in a SYN. Linux: net/ipv4/tcp_output.c, tcp_select_initial_window."""
-    return min(max(socket.network.sysctls.receive_rooms[2].bit_length() - 16, 0), _LARGEST_SCALE)

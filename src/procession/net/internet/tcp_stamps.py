@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from procession.abi.tcp_statistic import TcpStatistic
 from procession.abi.word import Words
 from procession.net.internet.error_queue import SentStamp, may_tell_data, queue_entry, whole_frame
-from procession.net.internet.passage import ACKNOWLEDGED, PUSH, SEGMENT_OPTIONS, segment
+from procession.net.internet.passage import ACKNOWLEDGED, PUSH, segment
+from procession.net.internet.tcp_negotiation import segment_options
 from procession.net.internet.tcp_options import segment_bytes
 from procession.net.internet.tcp_repair import received_number, sent_number
 from procession.net.timestamp import (
@@ -152,7 +153,7 @@ def _entry(socket: TcpSocket, stamp: PendingStamp, stage: int, flags: int) -> Se
         sent_number(socket) + stamp.end - len(stamp.data) - socket.bytes_sent,
         received_number(socket),
         PUSH | ACKNOWLEDGED,
-        SEGMENT_OPTIONS,
+        segment_options(socket),
         stamp.data,
     )
     return SentStamp(whole_frame(packet, flow), socket.local_address, time_ns, stage, stamp.number)
