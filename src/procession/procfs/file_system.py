@@ -189,7 +189,7 @@ class ProcRoot(SystemDirectory):
 
     def lookup(self, name: bytes) -> Inode:
         system = self.proc
-        if name in self.entries or (name in self.tree and not system.shows_processes_only):
+        if name in self.entries or (not system.shows_processes_only and self.find(name) is not None):
             return super().lookup(name)
         task = system.task_of(name)
         if system.hidden_from >= HidePid.INVISIBLE and not system.may_see(

@@ -14,17 +14,14 @@ from procession.kernel.dump.pattern import PATTERN_MAXIMUM
 from procession.kernel.namespaces.uts import DOMAIN_NAME, HOST_NAME
 from procession.kernel.uuid import random_uuid, uuid_text
 from procession.mm.address_space import DUMPABLE, DUMPABLE_BY_ROOT, UNDUMPABLE
-from procession.mm.gap_index import MMAP_MINIMUM
 from procession.procfs.parse_integer import INT_MAX, INT_MIN, parse_integer
 from procession.procfs.sysctl_files import FILES_SYSCTLS
 from procession.procfs.sysctl_inotify import INOTIFY_SYSCTLS
 from procession.procfs.sysctl_ipc import IPC_SYSCTLS, MQUEUE_SYSCTLS
 from procession.procfs.sysctl_keys import KEY_SYSCTLS
 from procession.procfs.sysctl_log import LOG_SYSCTLS
-from procession.procfs.sysctl_machine import DROP_CACHES, FILE_COUNT, OOM_CHOICE, PANIC, SWAPPINESS
-from procession.procfs.sysctl_memfd import show_memfd_noexec, store_memfd_noexec
+from procession.procfs.sysctl_machine import FILE_COUNT, PANIC
 from procession.procfs.sysctl_mount import MOUNT_MAXIMUM
-from procession.procfs.sysctl_overcommit import OVERCOMMIT_SYSCTLS
 from procession.procfs.sysctl_protection import PROTECTION_SYSCTLS
 from procession.procfs.sysctl_sched import SCHEDULER_SYSCTLS
 from procession.procfs.sysctl_seccomp import SECCOMP_SYSCTLS
@@ -274,40 +271,6 @@ def store_nr_open(kernel: Kernel, data: bytes) -> None:
     kernel.nr_open = value
 
 
-def show_max_map_count(kernel: Kernel) -> bytes:
-    """vm.max_map_count: how many areas an address space may have."""
-    return number_line(kernel.memory.maximum_areas)
-
-
-def store_max_map_count(kernel: Kernel, data: bytes) -> None:
-    """Set vm.max_map_count, for address spaces that have more already too. Raises EINVAL.
-
-    Linux: kernel/sysctl.c, vm_table.
-    """
-    value = parse_integer(data)
-    if not 0 <= value <= INT_MAX:
-        raise EINVAL("no count")
-    kernel.memory.maximum_areas = value
-
-
-def show_mmap_min_addr(kernel: Kernel) -> bytes:
-    """vm.mmap_min_addr: the lowest address that mmap gives."""
-    return number_line(MMAP_MINIMUM)
-
-
-def show_unprivileged_userfaultfd(kernel: Kernel) -> bytes:
-    """vm.unprivileged_userfaultfd: whether who lacks CAP_SYS_PTRACE may handle faults of the kernel's own."""
-    return number_line(kernel.allows_unprivileged_userfaultfd)
-
-
-def store_unprivileged_userfaultfd(kernel: Kernel, data: bytes) -> None:
-    """Set vm.unprivileged_userfaultfd. Raises EINVAL but for 0 and 1."""
-    value = parse_integer(data)
-    if value not in (0, 1):
-        raise EINVAL("0 or 1")
-    kernel.allows_unprivileged_userfaultfd = bool(value)
-
-
 def show_aio_count(kernel: Kernel) -> bytes:
     """fs.aio-nr: how many requests the contexts of io_setup(2) were made for."""
     return number_line(kernel.vfs.accounts.aio_requests)
@@ -420,19 +383,8 @@ SYSCTL_TREE: SystemTree = {
         b"version": SystemFile(0o444, show_version),
         b"yama": YAMA_SYSCTLS,
     },
-    # In `network_sysctl`, which is imported for those who look at it.
+    # This and `vm` are in modules of their own, which are imported for those who look at them.
     b"net": {},
     b"user": USER_SYSCTLS,
-    b"vm": {
-        **OVERCOMMIT_SYSCTLS,
-        b"drop_caches": DROP_CACHES,
-        b"max_map_count": SystemFile(0o644, show_max_map_count, store_max_map_count),
-        b"memfd_noexec": SystemFile(0o644, show_memfd_noexec, store_memfd_noexec),
-        b"oom_kill_allocating_task": OOM_CHOICE,
-        b"mmap_min_addr": SystemFile(0o444, show_mmap_min_addr),
-        b"swappiness": SWAPPINESS,
-        b"unprivileged_userfaultfd": SystemFile(
-            0o644, show_unprivileged_userfaultfd, store_unprivileged_userfaultfd
-        ),
-    },
+    b"vm": {},
 }

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeAlias
 
 from procession.abi.errno import EACCES, EIO, ENOENT, EPERM
 from procession.abi.file_mode import S_IFMT
@@ -59,8 +61,10 @@ class InterfaceSettings(NamedTuple):
     protocol: bytes
 
 
-SystemTree = Mapping[bytes, "SystemFile | SystemTree | PressureKind | InterfaceSettings | bytes"]
-"""Names and what is there: a file, a directory's own tree, or where a symbolic link leads."""
+SystemEntry: TypeAlias = "SystemFile | SystemTree | PressureKind | InterfaceSettings | bytes"
+"""What has a name: a file, a directory's own tree, or where a symbolic link leads."""
+SystemTree = Mapping[bytes, SystemEntry]
+"""Names and what is there."""
 
 
 class SystemDirectory(ProcDirectory):
@@ -99,18 +103,22 @@ class SystemDirectory(ProcDirectory):
         """What is in this directory."""
         return subtree(self.path)
 
+    def find(self, name: bytes) -> SystemEntry | None:
+        """What is called `name`, found without importing this tree if it's one of its own."""
+        path = (*self.path, name)
+        # But /proc/net is a link.
+        return {} if path[0] == b"sys" and path in _TREES else self.tree.get(name)
+
     def lookup(self, name: bytes) -> Inode:
         inode = self.entries.get(name)
         if inode is None:
-            found = self.tree.get(name)
+            found = self.find(name)
             if found is None:
                 raise ENOENT
             inode = self.entries[name] = self.make(name, found)
         return inode
 
-    def make(
-        self, name: bytes, found: SystemFile | SystemTree | PressureKind | InterfaceSettings | bytes
-    ) -> Inode:
+    def make(self, name: bytes, found: SystemEntry) -> Inode:
         """The inode for an entry of the tree."""
         superblock = self.proc
         number = superblock.allocate_static_number()
@@ -282,28 +290,33 @@ _COUNTED_NAMES = ((b"kernel", b"hostname"), (b"kernel", b"domainname"))
 """The parameters that tell by poll(2) when they change. Linux: kernel/utsname_sysctl.c, uts_kern_table."""
 
 
+_TREES: dict[tuple[bytes, ...], tuple[str, str]] = {
+    (): ("system", "TREE"),
+    (b"net",): ("network", "NETWORK_TREE"),
+    (b"sys",): ("sysctl", "SYSCTL_TREE"),
+    (b"sys", b"net"): ("network_sysctl", "NETWORK_SYSCTLS"),
+    (b"sys", b"vm"): ("sysctl_vm", "VM_SYSCTLS"),
+}
+"""Which module of this package has the tree of which directory, by what name. It's imported for those who
+look at it: most programs look at none of them, many at a parameter of memory alone.
+"""
+_DEEPEST_TREE = 2
+
+
 def subtree(path: tuple[bytes, ...]) -> SystemTree:
     """The tree of the directory at `path`."""
-    # Most programs look at none of them.
-    tree: SystemTree
-    if path[:2] == (b"sys", b"net"):
-        from procession.procfs.network_sysctl import NETWORK_SYSCTLS
-
-        tree, names = NETWORK_SYSCTLS, path[2:]
-    elif path[:1] == (b"sys",):
-        from procession.procfs.sysctl import SYSCTL_TREE
-
-        tree, names = SYSCTL_TREE, path[1:]
-    elif path[:1] == (b"net",):
-        from procession.procfs.network import NETWORK_TREE
-
-        tree, names = NETWORK_TREE, path[1:]
-    else:
-        from procession.procfs.system import TREE
-
-        tree, names = TREE, path
-    for name in names:
+    depth = min(len(path), _DEEPEST_TREE)
+    while path[:depth] not in _TREES:
+        depth -= 1
+    tree = _tree_of(*_TREES[path[:depth]])
+    for name in path[depth:]:
         below = tree[name]
         assert isinstance(below, Mapping)
         tree = below
+    return tree
+
+
+@cache
+def _tree_of(module: str, name: str) -> SystemTree:
+    tree: SystemTree = getattr(import_module(f"procession.procfs.{module}"), name)
     return tree
