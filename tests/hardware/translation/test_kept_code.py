@@ -235,6 +235,25 @@ def sealed(data: bytearray) -> bytes:
     return bytes(data)
 
 
+def test_few_pages_are_compared_with_one() -> None:
+    """Though any number of them have its number and look alike at first."""
+    cache = CodeCache()
+    start = cache.add(b"\xc3" * 100)
+    for frame in range(100):
+        page = cache.page(frame, b"%4096d" % frame)
+        page.is_kept = True
+        page.entries[0x5FFF] = start
+        cache.straddlers[0x5FFF, frame, 0] = start + 4
+    kept = KeptCode(contents_of(cache, VERSION), VERSION)
+    cache.close()
+    found = [kept.record_of(b"%4096d" % frame, 5) for frame in range(100)]
+    assert 100 - found.count(None) == len(kept.records) == kept_code._MOST_ALIKE
+    first = b"%4096d" % 0
+    met = [kept.straddlers_of(5, b"%4096d" % frame, first) for frame in range(100)]
+    assert sum(map(len, met)) == kept_code._MOST_ALIKE
+    assert met[0] == {0x5FFF: start + 4}
+
+
 def test_whatever_it_says_nothing_fails_for_it() -> None:
     """The checksum is right, and what's below it isn't: all that's looked up in it is numbers."""
     cache = filled()

@@ -329,14 +329,7 @@ class CodeCache:
 
     def kept_straddlers(self, number: int, first: PageCode, second: PageCode) -> dict[int, int]:
         """What was kept of instructions in two pages, by their address; `number` is the first page's."""
-        kept = self.kept
-        if kept is None:
-            return {}
-        return {
-            pc: entry
-            for pc, holds_first, holds_second, entry in kept.straddlers.get(number, ())
-            if kept.holds(holds_first, first.data) and kept.holds(holds_second, second.data)
-        }
+        return {} if self.kept is None else self.kept.straddlers_of(number, first.data, second.data)
 
     def add_straddler(self, key: tuple[int, int, int], entry: int) -> None:
         """Take note of where the code of an instruction in two pages begins."""

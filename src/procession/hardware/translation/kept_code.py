@@ -48,6 +48,10 @@ _DIGEST_BYTES = 16
 _PAGE_BYTES = 4096
 _SAMPLE, _SAMPLE_END = 1024, 1040
 """What of a page's contents is looked at first, as many programs have pages of the same number."""
+_MOST_ALIKE = 16
+"""How many pages of the same number and sample may be compared with one. Only a program that goes out to
+write such pages has more: they're translated anew.
+"""
 _OTHERS = 0o077
 _MOST_BESIDE = 1000
 _PAGE_SHIFT, _PAGE_MASK = 12, 4095
@@ -160,8 +164,8 @@ class KeptCode:
     the order of their `starts`, the pc, the register, and where their marks end. `contents` has those of
     `content_count` pages. `records` are what the file says of pages; `pages` has them by the page's number
     and a sample of its contents, and `numbers` these numbers. `straddlers` has the instructions in two pages
-    by the first one's number: their address, the contents of both, and where their code begins. `supplements`
-    says how often little was added since much was.
+    by the first one's number and its sample: their address, the contents of both, and where their code
+    begins. `supplements` says how often little was added since much was.
     """
 
     __slots__ = (
@@ -172,6 +176,8 @@ class KeptCode:
         "cold_position",
         "content_count",
         "contents",
+        "contents_start",
+        "data",
         "end",
         "exit_count",
         "exits",
@@ -230,17 +236,24 @@ class KeptCode:
         self.link_targets, self.link_stubs = words_of(parts[6]), words_of(parts[7])
         self.page_words = words_of(parts[9])
         self.image = parts[11]
+        self.data = data
+        self.contents_start: int = checked
         self.contents, self.content_count = view[checked:], contents
-        self.records = list(_PAGE.iter_unpack(parts[8]))
+        self.records: list[tuple[int, ...]] = []
         self.pages: dict[tuple[int, bytes], list[tuple[int, ...]]] = {}
-        for record in self.records:
-            place = record[1] << _PAGE_SHIFT
-            sample = bytes(self.contents[place + _SAMPLE : place + _SAMPLE_END])
-            self.pages.setdefault((record[0], sample), []).append(record)
+        for record in _PAGE.iter_unpack(parts[8]):
+            pages = self.pages.setdefault((record[0], self._sample(record[1])), [])
+            if len(pages) < _MOST_ALIKE:
+                pages.append(record)
+                self.records.append(record)
         self.numbers = {record[0] for record in self.records}
-        self.straddlers: dict[int, list[tuple[int, int, int, int]]] = {}
-        for pc, first, second, entry in _STRADDLER.iter_unpack(parts[10]):
-            self.straddlers.setdefault(pc >> _PAGE_SHIFT, []).append((pc, first, second, entry))
+        self.straddlers: dict[int, dict[bytes, list[tuple[int, int, int, int]]]] = {}
+        for straddler in _STRADDLER.iter_unpack(parts[10]):
+            pc, first, *_ = straddler
+            samples = self.straddlers.setdefault(pc >> _PAGE_SHIFT, {})
+            alike = samples.setdefault(self._sample(first), [])
+            if len(alike) < _MOST_ALIKE:
+                alike.append(straddler)
 
     def exit_at(self, number: int) -> tuple[int, int, int]:
         """The kind, pc and place of an exit; a kind that there isn't if the place is none."""
@@ -264,8 +277,13 @@ class KeptCode:
 
     def holds(self, content: int, data: bytes) -> bool:
         """Whether the contents of number `content` are `data`."""
+        place = self.contents_start + (content << _PAGE_SHIFT)
+        # Without a copy of them.
+        return self.data.find(data, place, place + _PAGE_BYTES) == place
+
+    def _sample(self, content: int) -> bytes:
         place = content << _PAGE_SHIFT
-        return bytes(self.contents[place : place + _PAGE_BYTES]) == data
+        return bytes(self.contents[place + _SAMPLE : place + _SAMPLE_END])
 
     def record_of(self, data: bytes, number: int) -> tuple[int, ...] | None:
         """The record of the guest's page `number` that holds `data`."""
@@ -273,6 +291,18 @@ class KeptCode:
             if self.holds(record[1], data):
                 return record
         return None
+
+    def straddlers_of(self, number: int, first: bytes, second: bytes) -> dict[int, int]:
+        """Where the code of instructions in two pages begins, by their address: page `number` holds `first`,
+        the next one `second`.
+        """
+        return {
+            pc: entry
+            for pc, holds_first, holds_second, entry in self.straddlers.get(number, {}).get(
+                first[_SAMPLE:_SAMPLE_END], ()
+            )
+            if self.holds(holds_first, first) and self.holds(holds_second, second)
+        }
 
     def page(self, record: tuple[int, ...]) -> KeptPage | None:
         """What a record says was kept."""
@@ -379,8 +409,9 @@ def contents_of(code: CodeCache, version: bytes) -> bytearray:
     pages, page_words = _pages_of(code, of_frames)
     straddlers: dict[tuple[int, int, int], int] = {}
     if kept is not None:
-        for known in kept.straddlers.values():
-            straddlers |= {(pc, first, second): entry for pc, first, second, entry in known}
+        for samples in kept.straddlers.values():
+            for known in samples.values():
+                straddlers |= {(pc, first, second): entry for pc, first, second, entry in known}
     for (pc, first, second), entry in code.straddlers.items():
         if first in of_frames and second in of_frames:
             straddlers[pc, of_frames[first], of_frames[second]] = entry
