@@ -15,6 +15,7 @@ from procession.abi.errno import EACCES, EIO, ELOOP, ENOENT, ENOTDIR, ENOTEMPTY,
 from procession.fs.attributes import change_mode, change_owner, change_times
 from procession.fs.file import O_CREAT, O_RDWR, O_TRUNC, O_WRONLY
 from procession.fs.host_source import OPEN_DIRECTORIES_LIMIT, OPEN_FILES_LIMIT, HostDirectory
+from procession.fs.overlay import OverlayInode
 from procession.fs.tmpfs import Tmpfs
 from procession.fs.xattr import get_xattr, set_xattr
 from tests.fs.file_tree import SECOND_NS, FileTree, User, new_overlay_tree
@@ -248,6 +249,27 @@ def test_what_was_seen_stays_as_it_was(tree: FileTree, root: Path) -> None:
     assert len(tree.read("/etc/passwd")) == 11
     with pytest.raises(ENOENT):
         tree.path("/etc/later")
+
+
+def test_what_was_listed_stays_as_it_was(tree: FileTree, root: Path) -> None:
+    numbers = {entry.name: entry.number for entry in tree.open("/etc").list_directory()}
+    (root / "etc" / "passwd").write_bytes(b"much longer than it was before")
+    inode = tree.path("/etc/passwd").inode
+    assert (inode.size, inode.number) == (11, numbers[b"passwd"])
+    assert tree.path("/etc").inode.list_entries()[0].number == inode.number
+
+
+def test_a_listing_makes_inodes_of_what_has_several_names_alone(root: Path) -> None:
+    os.link(root / "etc" / "passwd", root / "etc" / "shadow")
+    tree = new_overlay_tree(root)
+    etc, top = tree.path("/etc").inode, tree.path("/").inode
+    assert isinstance(etc, OverlayInode)
+    assert isinstance(top, OverlayInode)
+    passwd, shadow = etc.list_entries()
+    assert passwd.number == shadow.number
+    assert list(etc.entries) == [b"passwd", b"shadow"]
+    top.list_entries()
+    assert list(top.entries) == [b"etc"]
 
 
 def test_a_file_that_got_shorter_reads_as_zeros(tree: FileTree, root: Path) -> None:

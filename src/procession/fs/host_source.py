@@ -7,9 +7,10 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from procession.abi.errno import EACCES, EIO, ELOOP, ENAMETOOLONG, ENOENT, EOPNOTSUPP, Errno
+from procession.fs.host_status import HostStatus
 
 OPEN_DIRECTORIES_LIMIT = 64
 OPEN_FILES_LIMIT = 64
@@ -24,20 +25,6 @@ _PSEUDO_FILE_SYSTEMS = frozenset(
     b"autofs binfmt_misc bpf cgroup cgroup2 configfs debugfs devpts devtmpfs efivarfs fusectl hugetlbfs"
     b" mqueue nsfs proc pstore rpc_pipefs securityfs selinuxfs smackfs sysfs tracefs".split()
 )
-
-
-class HostStatus(NamedTuple):
-    """What a guest sees of a host file's metadata. Times other than `mtime_ns` change without the guest."""
-
-    mode: int
-    uid: int
-    gid: int
-    rdev: int
-    size: int
-    link_count: int
-    mtime_ns: int
-    is_pseudo: bool
-    """Whether it belongs to one of the host kernel's own file systems, such as /proc."""
 
 
 class HostDescriptor:

@@ -6,7 +6,8 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
-from procession.fs.host_source import HostDirectory, HostSource, HostStatus
+from procession.fs.host_source import HostDirectory, HostSource
+from procession.fs.host_status import HostStatus
 from procession.fs.image_tree import ImageTree
 
 

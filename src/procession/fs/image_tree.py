@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 
 from procession.abi.errno import EINVAL, EIO, ENOENT, ENOTDIR
 from procession.abi.file_mode import S_IFMT
-from procession.fs.host_source import HostDescriptor, HostStatus, MetNames
+from procession.fs.host_source import HostDescriptor, MetNames
+from procession.fs.host_status import HostStatus
 from procession.fs.inode import S_IFDIR, S_IFREG
 
 Extent = tuple[int, int, int]

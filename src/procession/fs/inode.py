@@ -267,9 +267,12 @@ class Inode:
     can_get_names: ClassVar[bool] = True
     """Whether a name that isn't there may be made, by who has the right to; else it's ENOENT to everybody."""
 
-    def __init__(self, superblock: Superblock, mode: int, uid: int = 0, gid: int = 0, rdev: int = 0) -> None:
+    def __init__(
+        self, superblock: Superblock, mode: int, uid: int = 0, gid: int = 0, rdev: int = 0, number: int = 0
+    ) -> None:
+        """Its number is a new one unless `number` is given."""
         self.superblock = superblock
-        self.number = superblock.allocate_inode_number()
+        self.number = number or superblock.allocate_inode_number()
         self.mode = mode
         self.uid = uid
         self.gid = gid

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from operator import attrgetter
+from typing import ClassVar, NamedTuple
 
-from procession.abi.errno import EINVAL, EIO, ENAMETOOLONG, ENOENT, ENXIO
+from procession.abi.errno import EINVAL, EIO, ENAMETOOLONG, ENOENT, ENOTDIR, ENXIO
 from procession.abi.file_mode import S_IFMT
 from procession.abi.statfs import Magic
 from procession.fs.dentry import Path
 from procession.fs.file import File
-from procession.fs.host_source import HostSource, HostStatus
+from procession.fs.host_source import HostSource
+from procession.fs.host_status import HostStatus
 from procession.fs.host_tree import HostTree
-from procession.fs.inode import S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, Inode
+from procession.fs.inode import S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, DirectoryEntry, Inode
 from procession.fs.permission import Subject
 from procession.fs.tmpfs import RENAME_WHITEOUT, MemoryInode, Tmpfs, TmpfsPages
 from procession.fs.vfs import Vfs
@@ -74,20 +76,24 @@ class Overlay(Tmpfs):
     def new_pages(self, backing: Backing | None = None) -> PageCache:
         return OverlayPages(self, backing)
 
-    def lower_inode(self, path: bytes) -> OverlayInode | None:
-        """The inode of what is at `path` on the host; None if there is nothing."""
+    def lower_status(self, path: bytes) -> HostStatus | None:
+        """What the host says of what is at `path`; None if there is nothing."""
         try:
-            status = self.tree.status(path)
+            return self.tree.status(path)
         except (ENOENT, ENAMETOOLONG):
             return None
-        has_several_names = status.link_count > 1 and status.mode & S_IFMT != S_IFDIR
-        if has_several_names:
+
+    def lower_inode(self, path: bytes, status: HostStatus, number: int = 0) -> OverlayInode:
+        """The inode of what is at `path` on the host, of which that says `status`. Its number is a new one
+        unless `number` is given.
+        """
+        if has_several_names(status):
             first_path = self.tree.linked_path(path, self.linked)
             if first_path is not None:
                 return self.linked[first_path]
-        inode = OverlayInode(self, status.mode, status.uid, status.gid, status.rdev)
+        inode = OverlayInode(self, status.mode, status.uid, status.gid, status.rdev, number)
         inode.become_lower(path, status)
-        if has_several_names:
+        if has_several_names(status):
             self.linked[path] = inode
         return inode
 
@@ -95,6 +101,20 @@ class Overlay(Tmpfs):
         assert isinstance(inode, OverlayInode)
         if not inode.is_from_host:
             super().forget(inode)
+
+
+class ListedFile(NamedTuple):
+    """A file of the lower layer of which a listing has told and that nobody has looked up: its inode is made
+    then, with this number and as the host said.
+    """
+
+    number: int
+    status: HostStatus
+
+
+def has_several_names(status: HostStatus) -> bool:
+    """Whether the file may be met by another name."""
+    return status.link_count > 1 and status.mode & S_IFMT != S_IFDIR
 
 
 class HostFile:
@@ -196,7 +216,8 @@ class OverlayInode(MemoryInode):
     """A file of either layer.
 
     `lower` is its place on the host, None for what the guest has made. A directory's `entries` holds what
-    has been made or looked up so far. `unseen` are the names on the host that haven't been looked up yet:
+    has been made or looked up so far. `unseen` are the names on the host that haven't been looked up yet,
+    with what was listed of them, None before that:
     it's None until the directory is first listed or one of these is removed or replaced, and until then the
     host is asked by name.
     `lower_time_ns` is what the host said when it was changed last: whatever the guest changes has another
@@ -206,13 +227,15 @@ class OverlayInode(MemoryInode):
 
     __slots__ = ("is_from_host", "lower", "lower_time_ns", "overlay", "unseen", "whiteouts")
 
-    def __init__(self, superblock: Overlay, mode: int, uid: int, gid: int, rdev: int = 0) -> None:
-        super().__init__(superblock, mode, uid, gid, rdev)
+    def __init__(
+        self, superblock: Overlay, mode: int, uid: int, gid: int, rdev: int = 0, number: int = 0
+    ) -> None:
+        super().__init__(superblock, mode, uid, gid, rdev, number)
         self.overlay = superblock
         self.lower: bytes | None = None
         self.lower_time_ns = 0
         self.is_from_host = False
-        self.unseen: dict[bytes, None] | None = {}
+        self.unseen: dict[bytes, ListedFile | None] | None = {}
         self.whiteouts: dict[bytes, None] | None = None
         if mode & S_IFMT == S_IFDIR:
             self.size = PAGE_SIZE
@@ -250,23 +273,29 @@ class OverlayInode(MemoryInode):
         inode = self.entries.get(name)
         if inode is not None:
             return inode
-        unseen = self.unseen
+        unseen, listed = self.unseen, None
         if unseen is not None:
             if name not in unseen:
                 return None
-            del unseen[name]
-        lower = self.lower
-        assert lower is not None
-        inode = self.overlay.lower_inode(lower + b"/" + name if lower else name)
-        if inode is not None:
-            self.entries[name] = inode
+            listed = unseen.pop(name)
+        path = self._lower_path(name)
+        status = self.overlay.lower_status(path) if listed is None else listed.status
+        if status is None:
+            return None
+        number = 0 if listed is None else listed.number
+        inode = self.entries[name] = self.overlay.lower_inode(path, status, number)
         return inode
+
+    def _lower_path(self, name: bytes) -> bytes:
+        """Where `name` is on the host."""
+        assert self.lower is not None
+        return self.lower + b"/" + name if self.lower else name
 
     def count_subdirectories(self, change: int) -> None:
         if not self.is_from_host:
             super().count_subdirectories(change)
 
-    def _list_host(self) -> dict[bytes, None]:
+    def _list_host(self) -> dict[bytes, ListedFile | None]:
         """The names on the host that haven't been looked up yet."""
         if self.unseen is None:
             assert self.lower is not None
@@ -295,16 +324,41 @@ class OverlayInode(MemoryInode):
 
     def _hides_lower(self, name: bytes) -> bool:
         """Whether something on the host would come to light without the entry `name`. Raises EACCES, EIO."""
-        inode, lower = self.entries[name], self.lower
-        if lower is None or not isinstance(inode, OverlayInode) or not inode.is_from_host:
+        inode = self.entries[name]
+        if self.lower is None or not isinstance(inode, OverlayInode) or not inode.is_from_host:
             return False
-        path = lower + b"/" + name if lower else name
+        path = self._lower_path(name)
         return inode.lower == path or self.overlay.tree.exists(path)
 
     def all_entries(self) -> list[tuple[bytes, MemoryInode]]:
         for name in list(self._list_host()):
             self.entry(name)
         return sorted(self.entries.items(), key=_name_of)
+
+    def list_entries(self) -> list[DirectoryEntry]:
+        """Who lists a directory looks up few of its files: the inodes of others aren't made."""
+        if self.mode & S_IFMT != S_IFDIR:
+            raise ENOTDIR
+        overlay, unseen = self.overlay, self._list_host()
+        for name in [name for name, listed in unseen.items() if listed is None]:
+            path = self._lower_path(name)
+            status = overlay.lower_status(path)
+            if status is None:
+                del unseen[name]
+            elif has_several_names(status):
+                del unseen[name]
+                self.entries[name] = overlay.lower_inode(path, status)
+            else:
+                unseen[name] = ListedFile(overlay.allocate_inode_number(), status)
+        found = [
+            DirectoryEntry(name, listed.number, listed.status.mode >> 12)
+            for name, listed in unseen.items()
+            if listed is not None
+        ]
+        found += [
+            DirectoryEntry(name, inode.number, inode.mode >> 12) for name, inode in self.entries.items()
+        ]
+        return sorted(found, key=attrgetter("name"))
 
     def readlink(self) -> bytes:
         if self.lower is not None and self.mode & S_IFMT == S_IFLNK and not self.target:

@@ -271,8 +271,10 @@ class MemoryInode(Inode):
 
     settable_flags: ClassVar[int] = INHERITED_FLAGS | IMMUTABLE | APPEND_ONLY
 
-    def __init__(self, superblock: Tmpfs, mode: int, uid: int, gid: int, rdev: int = 0) -> None:
-        super().__init__(superblock, mode, uid, gid, rdev)
+    def __init__(
+        self, superblock: Tmpfs, mode: int, uid: int, gid: int, rdev: int = 0, number: int = 0
+    ) -> None:
+        super().__init__(superblock, mode, uid, gid, rdev, number)
         self.tmpfs = superblock
         self.entries: dict[bytes, MemoryInode] = {}
         self.positions: DirectoryPositions | None = None

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
 from procession.abi.errno import BY_NUMBER, EIO, Errno
-from procession.fs.host_source import HostDirectory, HostStatus
+from procession.fs.host_source import HostDirectory
+from procession.fs.host_status import HostStatus
 
 Answer = TypeVar("Answer")
 Question = tuple[str, ...]

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from procession.abi.errno import EIO, Errno
 from procession.abi.word import PackError
-from procession.fs.host_source import HostSource, HostStatus
+from procession.fs.host_source import HostSource
+from procession.fs.host_status import HostStatus
 from procession.fs.host_stream import HostInput, HostOutput
 from procession.fs.host_tree import HostTree
 from procession.fs.overlay import Overlay
