@@ -970,3 +970,94 @@ TEST(a_remote_terminal_does_its_own_editing)
 	CHECK_EQ(await_waiting(slave, 1), 1);
 	CHECK_EQ(read(slave, seen, 10), 0);
 }
+
+/* Reads in a child: how much that was, as the child's status. */
+static pid_t read_in_child(size_t length)
+{
+	pid_t child = (pid_t)MUST(fork());
+
+	if (child == 0)
+		_exit((int)(read(slave, seen, length) & 0x7F));
+	sleep_ms(QUIET_MS);
+	return child;
+}
+
+static int status_of(pid_t child)
+{
+	int status;
+
+	CHECK_EQ(waitpid(child, &status, 0), child);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+TEST(one_reads_at_a_time)
+{
+	pid_t first, second, third;
+	int status, impatient;
+
+	open_terminal();
+	impatient = (int)MUST(open(ptsname(master), O_RDONLY | O_NOCTTY | O_NONBLOCK));
+	first = read_in_child(10);
+	second = read_in_child(10);
+	third = read_in_child(0);
+	CHECK_EQ(waitpid(third, &status, WNOHANG), 0);
+	CHECK_ERRNO(read(impatient, seen, 10), EAGAIN);
+	CHECK_ERRNO(read(impatient, seen, 0), EAGAIN);
+	type("abc\n");
+	CHECK_EQ(status_of(first), 4);
+	CHECK_EQ(waitpid(second, &status, WNOHANG), 0);
+	CHECK_EQ(waitpid(third, &status, WNOHANG), 0);
+	type("abcdefg\n");
+	CHECK_EQ(status_of(second), 8);
+	CHECK_EQ(status_of(third), 0);
+	CHECK_EQ(read(slave, seen, 0), 0);
+}
+
+TEST(whoever_waits_for_a_reader_has_its_turn_when_that_is_killed)
+{
+	pid_t first, second;
+
+	open_terminal();
+	first = read_in_child(10);
+	second = read_in_child(0);
+	CHECK_EQ(kill(first, SIGKILL), 0);
+	CHECK_EQ(status_of(first), -1);
+	CHECK_EQ(status_of(second), 0);
+}
+
+TEST(a_reader_takes_what_comes_before_its_minimum)
+{
+	pid_t first, second;
+
+	open_terminal();
+	make_raw(4, 0);
+	first = read_in_child(10);
+	type("ab");
+	sleep_ms(QUIET_MS);
+	CHECK_EQ(waiting_in(slave), 0);
+	second = read_in_child(3);
+	type("c");
+	sleep_ms(QUIET_MS);
+	CHECK_EQ(waiting_in(slave), 0);
+	CHECK_EQ(tcflush(slave, TCIFLUSH), 0);
+	type("defg");
+	CHECK_EQ(status_of(first), 7);
+	type("hij");
+	CHECK_EQ(status_of(second), 3);
+	CHECK_EQ(waiting_in(slave), 0);
+}
+
+TEST(a_read_goes_by_the_minimum_that_it_began_with)
+{
+	pid_t child;
+
+	open_terminal();
+	make_raw(3, 0);
+	child = read_in_child(10);
+	make_raw(1, 0);
+	type("ab");
+	sleep_ms(QUIET_MS);
+	CHECK_EQ(waiting_in(slave), 0);
+	type("c");
+	CHECK_EQ(status_of(child), 3);
+}

@@ -31,7 +31,7 @@ from procession.fs.aio import EVENT_SIZE, NUMBER_BYTES, AioContext, PollRequest,
 from procession.fs.eventfd import EventFile
 from procession.fs.file import File, PathFile, verify_area
 from procession.fs.giving_way import give_way
-from procession.fs.wait_queue import Sleep
+from procession.fs.wait_queue import Abandonable, Sleep
 from procession.hardware.physical_memory import OutOfFrames
 from procession.kernel.sched.priority import check_io_priority
 from procession.kernel.signal.mask import set_temporary_mask
@@ -272,6 +272,8 @@ def _do_request(task: Task, file: File, request: Iocb) -> int:
         # What a signal ends is done; the requests after it are begun all the same.
         if not (task.has_pending_signal if sleep.is_interruptible else has_fatal_signal(task)):
             raise
+        if isinstance(sleep.progress, Abandonable):
+            sleep.progress.abandon()
         outcome = sleep.interrupted
     except Errno as error:
         outcome = type(error)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from procession.abi.device_numbers import encode_device
 from procession.abi.duration import NS_PER_S
-from procession.abi.errno import EAGAIN, EBUSY, EIO
+from procession.abi.errno import EAGAIN, EBUSY, EIO, Errno
 from procession.abi.signals import Signal
 from procession.abi.word import pack_u8
 from procession.fs.file import (
@@ -23,7 +23,7 @@ from procession.fs.file import (
 from procession.fs.permission import CAP_SYS_ADMIN
 from procession.fs.terminal.line_discipline import LineDiscipline
 from procession.fs.terminal.modes import TOSTOP, TerminalModes, no_modes
-from procession.fs.wait_queue import Sleep, WaitQueue
+from procession.fs.wait_queue import Abandonable, Sleep, WaitQueue
 
 if TYPE_CHECKING:
     from procession.fs.dentry import Path
@@ -94,14 +94,25 @@ class JobControl(Protocol):
         """The requests of ioctl(2) about sessions and process groups; None for any other."""
 
 
-class ReadProgress:
-    """A read that has waited: what there was to read when it last looked, and until when it waits."""
+class ReadProgress(Abandonable):
+    """A read in the middle: what it has taken, the rule that it began with, and until when it waits.
 
-    __slots__ = ("deadline_ns", "seen")
+    Nobody else reads meanwhile (Linux: drivers/tty/n_tty.c, n_tty_data).
+    """
 
-    def __init__(self, seen: int, deadline_ns: int | None) -> None:
-        self.seen = seen
+    __slots__ = ("deadline_ns", "least", "taken", "tenths", "tty")
+
+    def __init__(self, tty: Tty, least: int, tenths: int, deadline_ns: int | None) -> None:
+        self.tty = tty
+        self.least = least
+        self.tenths = tenths
         self.deadline_ns = deadline_ns
+        self.taken = b""
+
+    def abandon(self) -> None:
+        """Somebody else may read."""
+        self.tty.reader = None
+        self.tty.turn_queue.wake_all()
 
 
 class Tty:
@@ -135,9 +146,11 @@ class Tty:
         "packet_status",
         "pending",
         "read_queue",
+        "reader",
         "session",
         "size",
         "told_events",
+        "turn_queue",
         "wants_room",
         "write_queue",
         "writer",
@@ -172,6 +185,9 @@ class Tty:
         self.session: Any = None
         self.foreground: Any = None
         self.size = (0, 0, 0, 0)
+        # Who is in the middle of a read, and where others wait for their turn.
+        self.reader: ReadProgress | None = None
+        self.turn_queue = WaitQueue()
         # Who is in the middle of a write.
         self.writer: Any = None
         self.discipline = LineDiscipline(self, modes)
@@ -411,71 +427,87 @@ class TtyFile(File):
         return self.tty.show_details()
 
     def read(self, length: int) -> bytes:
-        """Linux: drivers/tty/n_tty.c, n_tty_read."""
+        """Linux: drivers/tty/n_tty.c, n_tty_read; drivers/tty/tty_io.c, tty_read."""
         tty = self.tty
-        progress = tty.jobs.progress
-        waited = progress if isinstance(progress, ReadProgress) else None
-        if waited is not None and tty.is_other_closed and not tty.discipline.has_input():
-            raise EIO
-        if self.is_hung_up:
-            return b""
-        if tty.has_io_error:
-            raise EIO
-        if waited is None:
-            tty.jobs.check_change(tty, SIGTTIN)
-        if not length:
-            return b""
-        if tty.is_packet_mode:
-            status = tty.take_status()
-            if status:
-                return pack_u8(status)
-            length -= 1
-        discipline = tty.discipline
-        if discipline.is_canonical:
-            if not discipline.has_input():
-                self._wait_for_input(0, None)
+        reading = tty.jobs.progress
+        if isinstance(reading, ReadProgress):
+            tty.reader = None
         else:
-            if discipline.wait_rule[0] > _READ_CHUNK:
-                length = min(length, _READ_CHUNK)
-            if not self._await_bytes(length, waited):
+            if self.is_hung_up:
                 return b""
-        data = tty.take_input(length)
-        self.inode.atime_ns = self._time_stamp(self.inode.atime_ns)
-        return b"\0" + data if tty.is_packet_mode else data
-
-    def _await_bytes(self, length: int, waited: ReadProgress | None) -> int:
-        """Wait for as many bytes as VMIN and VTIME say; how many there are. Raises Sleep, EAGAIN, EIO."""
-        tty = self.tty
-        discipline = tty.discipline
-        least, tenths = discipline.wait_rule
-        available = len(discipline.buffer)
-        wanted = max(min(least, length), 1)
-        if available >= wanted:
-            return available
-        now_ns = tty.jobs.now_ns
-        deadline_ns = waited.deadline_ns if waited is not None else None
-        if least and tenths:
-            # Between two bytes no more than that may pass; for the first one there is time.
-            if available and (waited is None or available > waited.seen):
-                deadline_ns = now_ns + tenths * NS_PER_TENTH
-        elif not least and deadline_ns is None:
-            deadline_ns = now_ns + tenths * NS_PER_TENTH
-        if deadline_ns is not None and now_ns >= deadline_ns:
-            if tty.is_other_closed and not available:
+            if tty.has_io_error:
                 raise EIO
-            return available
-        if available and (not self.is_blocking or tty.jobs.has_pending_signal or tty.is_other_closed):
-            return available
-        self._wait_for_input(available, deadline_ns)
-        return 0
+            if not tty.jobs.has_slept:
+                tty.jobs.check_change(tty, SIGTTIN)
+            if tty.reader is not None:
+                if not self.is_blocking:
+                    raise EAGAIN
+                raise Sleep(tty.turn_queue)
+            if not length:
+                return b""
+            reading = self._begin_reading()
+        try:
+            self._take(reading, length)
+        except Errno:
+            if not reading.taken:
+                tty.turn_queue.wake_all()
+                raise
+        tty.turn_queue.wake_all()
+        if reading.taken:
+            self.inode.atime_ns = self._time_stamp(self.inode.atime_ns)
+        return reading.taken
 
-    def _wait_for_input(self, available: int, deadline_ns: int | None) -> None:
+    def _begin_reading(self) -> ReadProgress:
+        tty = self.tty
+        if tty.discipline.is_canonical:
+            return ReadProgress(tty, 0, 0, None)
+        least, tenths = tty.discipline.wait_rule
+        if least:
+            return ReadProgress(tty, least, tenths, None)
+        return ReadProgress(tty, 1, 0, tty.jobs.now_ns + tenths * NS_PER_TENTH)
+
+    def _take(self, reading: ReadProgress, length: int) -> None:
+        """Take what comes until it's enough: a line, or as many bytes as VMIN and VTIME say.
+
+        Raises Sleep, EAGAIN, EIO.
+        """
+        tty = self.tty
+        if reading.least > _READ_CHUNK:
+            length = min(length, _READ_CHUNK)
+        while len(reading.taken) < length:
+            if tty.is_packet_mode and not reading.taken:
+                status = tty.take_status()
+                if status:
+                    reading.taken = pack_u8(status)
+                    return
+            if not tty.discipline.has_input():
+                if self._await_input(reading):
+                    return
+                continue
+            if tty.is_packet_mode and not reading.taken:
+                reading.taken = b"\0"
+            data = tty.take_input(length - len(reading.taken))
+            reading.taken += data
+            if not data or len(reading.taken) >= reading.least:
+                return
+            if reading.tenths:
+                # Between two bytes no more than that may pass; for the first one there is time.
+                reading.deadline_ns = tty.jobs.now_ns + reading.tenths * NS_PER_TENTH
+
+    def _await_input(self, reading: ReadProgress) -> bool:
+        """Sleep until there is something to read; whether it's no use to. Raises Sleep, EAGAIN, EIO."""
         tty = self.tty
         if tty.is_other_closed:
             raise EIO
+        deadline_ns = reading.deadline_ns
+        if self.is_hung_up or (deadline_ns is not None and tty.jobs.now_ns >= deadline_ns):
+            return True
         if not self.is_blocking:
             raise EAGAIN
-        raise Sleep(tty.read_queue, deadline_ns=deadline_ns, progress=ReadProgress(available, deadline_ns))
+        if reading.taken and tty.jobs.has_pending_signal:
+            return True
+        tty.reader = reading
+        raise Sleep(tty.read_queue, deadline_ns=deadline_ns, progress=reading)
 
     def write(self, data: bytes) -> int:
         """Linux: drivers/tty/n_tty.c, n_tty_write."""
