@@ -96,6 +96,41 @@ ROOTS_TEST(below_68_bytes_there_is_no_ipv4)
 	CHECK_OK(reach());
 }
 
+/* What connect(2) answers of a socket to an address of this machine, perhaps one that is bound to the interface. */
+static int error_of(int type, in_addr_t address, int is_bound)
+{
+	struct sockaddr_in target = loopback;
+	int fd = (int)MUST(socket(AF_INET, type | SOCK_NONBLOCK, 0));
+	int error;
+
+	target.sin_addr.s_addr = address;
+	if (is_bound)
+		MUST(setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "lo", 3));
+	error = connect(fd, (struct sockaddr *)&target, sizeof(target)) == 0 ? 0 : errno;
+	close(fd);
+	return error;
+}
+
+ROOTS_TEST(where_the_loopback_has_no_ipv4_this_machine_is_not_reached)
+{
+	static const int types[] = {SOCK_STREAM, SOCK_DGRAM};
+	struct sockaddr_in nobody = loopback;
+	int fd;
+
+	enter();
+	CHECK_OK(resize(67));
+	for (size_t at = 0; at < LENGTH(types); at++) {
+		CHECK_EQ(error_of(types[at], INADDR_ANY, 0), EINVAL);
+		CHECK_EQ(error_of(types[at], INADDR_ANY, 1), ENETUNREACH);
+		CHECK_EQ(error_of(types[at], loopback.sin_addr.s_addr, 0), ENETUNREACH);
+		CHECK_EQ(error_of(types[at], loopback.sin_addr.s_addr, 1), ENETUNREACH);
+	}
+	fd = (int)MUST(socket(AF_INET, SOCK_DGRAM, 0));
+	nobody.sin_addr.s_addr = INADDR_ANY;
+	CHECK_ERRNO(sendto(fd, "x", 1, 0, (struct sockaddr *)&nobody, sizeof(nobody)), EINVAL);
+	close(fd);
+}
+
 ROOTS_TEST(below_1280_bytes_the_loopback_has_no_address_of_ipv6)
 {
 	enter();

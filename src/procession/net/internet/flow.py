@@ -226,8 +226,10 @@ def settle_all(network: Network) -> None:
 
 
 def _first_route(network: Network, target: bytes, device: Interface | None) -> Route:
-    if device is not None and not device.is_up:
-        raise ENETUNREACH("the interface is down")
+    if device is not None and not (
+        device.is_up and (len(target) == 16 or device.has_protocol(is_ipv6=False))
+    ):
+        raise ENETUNREACH("the interface is down, or too small for IPv4")
     route = network.routes.lookup(target, device)
     if route is None and device is not None and len(target) == 4:
         # Linux: net/ipv4/route.c, ip_route_output_key_hash_rcu: the destination is assumed to be on the link.

@@ -332,6 +332,14 @@ class InternetSocket(Socket):
                     # Linux: net/ipv4/route.c, ip_route_output_key_hash_rcu.
                     target = local
         device = self.interface_out(target, chosen or scope or self.bound_index or out)
+        if (
+            is_for_us
+            and device is None
+            and len(target) == 4
+            and not network.loopback.has_protocol(is_ipv6=False)
+        ):
+            # Linux: net/ipv4/route.c, __mkroute_output.
+            raise EINVAL("the loopback interface is too small for IPv4")
         try:
             flow = find_flow(network, target, source, device)
         except ENETUNREACH:
