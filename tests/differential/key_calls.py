@@ -163,7 +163,7 @@ def control(make: Maker) -> None:
     elif kind < 17:
         make.call("keyctl", LINK, key(make), keyring(make), result="key")
     elif kind < 19:
-        make.call("keyctl", UNLINK, forgotten(make), keyring(make), result="key")
+        make.call("keyctl", UNLINK, forgotten(make), keyring(make), result="unlinked")
     elif kind < 22:
         make.call(
             *("keyctl", SEARCH, keyring(make), At(0), At(32), make.one(0, 0, 0, PROCESS, THREAD)),

@@ -10,7 +10,7 @@ _ERROR, _DONE = 2, 3
 _LINKS, _ADDRESSES, _ROUTES, _NEIGHBOURS = (16, 17, 18, 19), (20, 21, 22), (24, 25, 26), (28, 29, 30)
 _CONFIGURATIONS = (80, 82)
 _HEADERS = {_CONFIGURATIONS: 4, _LINKS: 16, _ADDRESSES: 8, _ROUTES: 12, _NEIGHBOURS: 12}
-_TYPE = 0x3FFF
+_TYPE, _MULTI = 0x3FFF, 2
 # How many have been sent, at which moment the carrier came, how many queues each processor makes, which of
 # XDP's programs there are, what each protocol adds.
 _UNTOLD_OF_LINKS = frozenset((16, 35, 47, 48, 23, 7, 43, 26, 14, 31, 32, 62, 65, 62, 6))
@@ -23,17 +23,24 @@ _CACHE_OF_ADDRESS, _FLAGS_OF_ADDRESS, _CACHE_OF_ROUTE, _CACHE_OF_NEIGHBOUR = 6, 
 
 def show_answers(data: bytes, result: int, naming: Naming) -> str:
     """Each message that was received at once."""
-    shown, at = [], 0
+    shown: list[str] = []
+    hashed: list[str] = []
+    at = 0
     while result - at >= 16:
         length, kind, flags, sequence, port = struct.unpack_from("<IHHII", data, at)
         body = data[at + 16 : at + length]
         told = _show_body(kind, flags, body)
-        if told:
+        if told and flags & _MULTI and kind in _NEIGHBOURS:
+            # In the order of a hash that differs from boot to boot.
+            hashed.append(f"{kind} {flags:#x} {sequence} {port} {told}")
+        elif told:
+            shown += sorted(hashed)
+            hashed.clear()
             shown.append(f"{kind} {flags:#x} {sequence} {port} {told}")
         if length < 16:
             break
         at += length + 3 & ~3
-    return "; ".join(shown)
+    return "; ".join(shown + sorted(hashed))
 
 
 def _show_body(kind: int, flags: int, body: bytes) -> str:

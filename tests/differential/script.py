@@ -20,6 +20,7 @@ _DONE, _ASLEEP, _ENDED, _BUSY, _SIGNALLED, _STOPPED = range(6)
 _ACTOR_PID, _END = 98, 99
 _OPERATION, _ARGUMENT, _FIXUP = struct.Struct("<IIq96sIIIIII"), struct.Struct("<IIq"), struct.Struct("<II16s")
 _RECORD, _LOGGED = struct.Struct("<IIIIq"), struct.Struct("<iiiiq")
+_NO_KEY = frozenset((errno.EACCES, errno.ENOKEY, errno.EKEYREVOKED))
 NO_RESULT = -9999
 MOST_PIDS = 1 << 22
 _SI_TIMER = -2
@@ -280,9 +281,11 @@ def show_result(operation: Operation, result: int, data: bytes, naming: Naming) 
     elif operation.result == "pidfd" and -result == errno.ENOENT:
         # Since Linux 6.15 a thread that isn't the first is no entry, and not invalid.
         text = "EINVAL"
-    elif operation.result in {"serial", "key"} and -result in {errno.EACCES, errno.ENOKEY}:
+    elif operation.result in {"serial", "key", "unlinked"} and -result in (
+        _NO_KEY | {errno.ENOENT} if operation.result == "unlinked" else _NO_KEY
+    ):
         # Linux lets go of a key some time after the last one who has it.
-        text = "EACCES or ENOKEY"
+        text = "no such key"
     elif operation.result == "hidden":
         text = "something"
     elif -4096 < result < 0:

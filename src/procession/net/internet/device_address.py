@@ -29,7 +29,6 @@ from procession.net.internet.routing import (
     SCOPE_UNIVERSE,
     UNICAST,
     Route,
-    is_within,
     last_of,
     masked,
 )
@@ -44,7 +43,6 @@ LINK_LOCAL_PREFIX = bytes((0xFE, 0x80)) + bytes(6)
 ALL_GROUPS_6 = b"\xff" + bytes(15)
 IPV6_METRIC = 256
 """The priority of IPv6's routes that the kernel makes (IP6_RT_PRIO_ADDRCONF)."""
-_LINK_GROUPS = 2
 _LONGEST_PREFIX_WITH_BROADCAST = 30
 _LOOKS_PER_ADDRESS = 100
 """What it takes to forget one of many addresses, with its routes, in looks at an object."""
@@ -112,6 +110,11 @@ class DeviceAddress:
         self.created_ns = self.updated_ns = interface.network.host.clock.now_ns
         self.timer: Any = None
         self.has_joined = False
+
+    @property
+    def peer_net(self) -> bytes:
+        """The net of a peer of IPv6 that an address was given after it was made."""
+        return masked(self.peer, self.prefix_length)
 
     @property
     def group(self) -> bytes:
@@ -201,20 +204,23 @@ def _position_of_4(new: DeviceAddress, others: list[DeviceAddress]) -> int:
     return before[-1] + 1 if before else 0
 
 
-def modify_address(address: DeviceAddress, metric: int, flags: int, protocol: int) -> None:
+def modify_address(address: DeviceAddress, peer: bytes, metric: int, flags: int, protocol: int) -> None:
     """Change what an address is told with, and the route to its net. In `flags` are those that change.
 
     Linux: net/ipv4/fib_frontend.c, fib_modify_prefix_metric; net/ipv6/addrconf.c, inet6_addr_modify.
     """
     interface = address.interface
     network = interface.network
-    old = [
-        route
-        for route in network.routes.concerned_by(interface, address.address, {address.net})
-        if (route.destination, route.prefix_length) == (address.net, address.prefix_length)
-        and (route.protocol, route.gateway, route.kind) == (RTPROT_KERNEL, None, UNICAST)
-        and route.priority == (address.metric or (IPV6_METRIC if address.is_ipv6 else 0))
-    ]
+    old = _net_routes_of(address, address.net)
+    if address.is_ipv6:
+        of_peer = _net_routes_of(address, address.peer_net) if address.peer != address.address else []
+        if peer not in (address.address, address.peer):
+            for route in of_peer:
+                network.remove_route(route)
+            address.peer = peer
+            network.topology_changed()
+        else:
+            old += of_peer
     had_net_route = address.has_net_route
     if address.is_ipv6:
         metric = metric or address.metric
@@ -227,8 +233,20 @@ def modify_address(address: DeviceAddress, metric: int, flags: int, protocol: in
             for route in old:
                 network.remove_route(route)
         if interface.is_up:
-            add_net_routes(address)
+            add_net_routes(address, is_new=False)
         network.topology_changed()
+
+
+def _net_routes_of(address: DeviceAddress, net: bytes) -> list[Route]:
+    """The kernel's own routes to the net of an address, or of its peer."""
+    interface = address.interface
+    return [
+        route
+        for route in interface.network.routes.concerned_by(interface, address.address, {net})
+        if (route.destination, route.prefix_length) == (net, address.prefix_length)
+        and (route.protocol, route.gateway, route.kind) == (RTPROT_KERNEL, None, UNICAST)
+        and route.priority == (address.metric or (IPV6_METRIC if address.is_ipv6 else 0))
+    ]
 
 
 def remove_address(old: DeviceAddress) -> None:
@@ -367,8 +385,9 @@ def _add_own_route(new: DeviceAddress) -> None:
         interface.network.add_route(route, is_last=True)
 
 
-def add_net_routes(new: DeviceAddress) -> None:
-    """The routes to what can be reached by an address, unless they are there.
+def add_net_routes(new: DeviceAddress, *, is_new: bool = True) -> None:
+    """The routes to what can be reached by an address, unless they are there. To the peer alone leads that of
+    an address of IPv6 which `is_new`, and to the peer's net that of one that is changed.
 
     Linux: net/ipv4/fib_frontend.c, fib_add_ifaddr; net/ipv6/addrconf.c, addrconf_prefix_route.
     """
@@ -376,7 +395,9 @@ def add_net_routes(new: DeviceAddress) -> None:
     network = interface.network
     wanted: list[Route] = []
     if new.is_ipv6:
-        nets = [(new.peer, 128)] if new.peer != new.address else []
+        nets = []
+        if new.peer != new.address and (is_new or new.has_net_route):
+            nets.append((new.peer, 128) if is_new else (new.peer_net, new.prefix_length))
         if new.protocol != IFAPROT_KERNEL_LO and new.has_net_route:
             nets.insert(0, (new.net, new.prefix_length))
         deadline_ns = 0
@@ -532,54 +553,6 @@ def interface_went_down(interface: Interface) -> None:
         if route.kind != LOCAL:
             network.remove_route(route)
     network.topology_changed()
-
-
-def select_source(
-    network_interfaces: list[Interface], out: Interface, target: bytes, scope: int
-) -> bytes | None:
-    """An address of `out` for packets to `target`, else one of any interface; None if there is none.
-
-    Linux: net/ipv4/devinet.c, inet_select_addr; net/ipv6/addrconf.c, ipv6_dev_get_saddr.
-    """
-    is_ipv6 = len(target) == 16
-    if is_ipv6:
-        return _select_source_6(network_interfaces, out, target)
-    found: bytes | None = None
-    for address in addresses_of(out, is_ipv6=False):
-        if address.is_secondary or address.scope > scope:
-            continue
-        if is_within(target, address.peer, address.prefix_length):
-            return address.address
-        if found is None:
-            found = address.address
-    if found is not None:
-        return found
-    for interface in network_interfaces:
-        for address in addresses_of(interface, is_ipv6=False):
-            if not address.is_secondary and address.scope != SCOPE_LINK and address.scope <= scope:
-                return address.address
-    return None
-
-
-def _select_source_6(network_interfaces: list[Interface], out: Interface, target: bytes) -> bytes | None:
-    """The one whose scope fits best, then one of `out`, then what is most like `target` (RFC 6724)."""
-    # Of groups, those of an interface and of a link.
-    is_near = (
-        is_link_local(target) or not any(target) or (target[0] == 0xFF and target[1] & 0xF <= _LINK_GROUPS)
-    )
-    best: tuple[bool, bool, bool, int] | None = None
-    found: bytes | None = None
-    for interface in network_interfaces:
-        for address in addresses_of(interface, is_ipv6=True):
-            fits = (address.scope != SCOPE_UNIVERSE) == is_near
-            if address.scope == SCOPE_LINK and interface is not out:
-                continue
-            difference = int.from_bytes(target, "big") ^ int.from_bytes(address.address, "big")
-            is_current = not address.flags & IFA_F_DEPRECATED
-            rank = (fits, is_current, interface is out, 128 - difference.bit_length())
-            if best is None or rank > best:
-                best, found = rank, address.address
-    return found
 
 
 def has_arp(interface: Interface) -> bool:

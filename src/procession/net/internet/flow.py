@@ -9,9 +9,10 @@ from procession.abi.netlink import RouteType
 from procession.net.internet.address import is_multicast
 from procession.net.internet.arp import REQUEST, ArpMessage, answer, question
 from procession.net.internet.crossing import Crossing, crossings, group_hardware_address, show_frame
-from procession.net.internet.device_address import has_arp, has_own_6, select_source
+from procession.net.internet.device_address import has_arp, has_own_6
 from procession.net.internet.neighbour import INCOMPLETE, PERMANENT, REACHABLE, STALE, Neighbour, learn
 from procession.net.internet.routing import BROADCAST, LOCAL, SCOPE_HOST, SCOPE_LINK, SCOPE_UNIVERSE, Route
+from procession.net.internet.source_address import select_source
 from procession.net.link.interface import LOOPBACK, TUN
 from procession.net.link.segment import Hearer, reach
 from procession.net.sysctls import HOP_LIMIT
@@ -347,9 +348,12 @@ def source_for(network: Network, route: Route, target: bytes) -> bytes:
     out = route.interface
     assert out is not None
     scope = SCOPE_HOST if route.kind == LOCAL else SCOPE_UNIVERSE
-    near = route.gateway if route.gateway is not None else target
-    if route.gateway is None and len(target) == 4:
-        scope = max(route.scope, scope)
+    near = target
+    if len(target) == 4:
+        if route.gateway is None:
+            scope = max(route.scope, scope)
+        else:
+            near = route.gateway
     found = select_source(list(network.interfaces.values()), out, near, scope)
     if found is None:
         if len(target) == 16:

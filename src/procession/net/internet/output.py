@@ -10,7 +10,6 @@ from procession.abi.word import pack_port
 from procession.net.internet.address import BROADCAST_4, is_multicast
 from procession.net.internet.arp import question
 from procession.net.internet.crossing import show_packet
-from procession.net.internet.device_address import select_source
 from procession.net.internet.extension_headers import UNIT_BYTES as EXTENSION_UNIT_BYTES
 from procession.net.internet.extension_headers import flaw_in
 from procession.net.internet.flow import (
@@ -54,6 +53,7 @@ from procession.net.internet.passage import (
     passes_on,
 )
 from procession.net.internet.routing import SCOPE_UNIVERSE
+from procession.net.internet.source_address import select_source
 from procession.net.link.interface import LOOPBACK
 
 if TYPE_CHECKING:

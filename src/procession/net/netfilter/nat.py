@@ -17,8 +17,9 @@ from procession.abi.nftables import (
 )
 from procession.abi.word import pack_address
 from procession.net.internet.address import LOOPBACK_4, LOOPBACK_6
-from procession.net.internet.device_address import addresses_of, select_source
+from procession.net.internet.device_address import addresses_of
 from procession.net.internet.routing import SCOPE_UNIVERSE
+from procession.net.internet.source_address import select_source
 from procession.net.netfilter.expression import Expression, be32, be32_in, needed
 from procession.net.netfilter.passing import IPV4
 from procession.net.netfilter.registers import number_of

@@ -301,11 +301,11 @@ def _add(
             raise EEXIST(_ASSIGNED[is_ipv6], TOLD)
         if is_ipv6 and flags & IFA_F_MANAGETEMPADDR and existing.prefix_length != 64:
             raise EINVAL("temporary addresses have prefixes of 64 bits")
-        modify_address(existing, metric, flags, int.from_bytes(protocol, "little"))
+        modify_address(existing, peer, metric, flags, int.from_bytes(protocol, "little"))
         set_lifetimes(existing, *lifetimes)
         if is_ipv6 and interface.is_up:
             # Those that are missing come back. Linux: net/ipv6/addrconf.c, inet6_addr_modify.
-            add_net_routes(existing)
+            add_net_routes(existing, is_new=False)
         request.network.address_changed(existing, is_there=True)
         return
     if is_ipv6:

@@ -17,6 +17,7 @@ from procession.abi.netlink import (
     RTM_F_CLONED,
     RTPROT_KERNEL,
     NetlinkFlag,
+    Nlmsghdr,
     Rtmsg,
 )
 from procession.hardware.physical_memory import OutOfFrames
@@ -26,13 +27,14 @@ from procession.net.internet.routing import (
     Route,
     masked,
 )
-from procession.net.netlink.attributes import Request, number_in
+from procession.net.netlink.attributes import Request, attribute_offset, number_in
 from procession.net.netlink.policy import (
     checked_attributes,
 )
 from procession.net.netlink.route_metrics import have_metrics
 from procession.net.netlink.route_policy import (
     DST,
+    ENCAPSULATION,
     FLOW_LABEL,
     GATEWAY,
     LAST_TYPE,
@@ -48,7 +50,13 @@ from procession.net.netlink.route_policy import (
     TABLE,
     VIA,
 )
-from procession.net.netlink.wanted_route import check_prefix, gateway_4, wanted_route
+from procession.net.netlink.wanted_route import (
+    UNKNOWN_ENCAPSULATION,
+    check_encapsulation_type,
+    check_prefix,
+    gateway_4,
+    wanted_route,
+)
 
 if TYPE_CHECKING:
     from procession.net.network import Network
@@ -77,6 +85,7 @@ def change_route(request: Request, *, is_new: bool) -> None:
         destination = _checked_6(header, found)
     if MULTIPATH in found:
         raise EOPNOTSUPP("a route has one way")
+    check_encapsulation_type(found)
     table = number_in(found, TABLE)
     if table is None:
         table = header.rtm_table
@@ -84,9 +93,14 @@ def change_route(request: Request, *, is_new: bool) -> None:
         if family == AF_INET:
             check_prefix(destination, header.rtm_dst_len)
         network.know_table(table or MAIN_TABLE, len(destination))
-        add_route(
-            network, wanted_route(network, header, found, destination, table or MAIN_TABLE), request.flags
-        )
+        try:
+            route = wanted_route(network, header, found, destination, table or MAIN_TABLE)
+        except EINVAL as error:
+            if error.reason == UNKNOWN_ENCAPSULATION:
+                offset = attribute_offset(request.body, Rtmsg.SIZE, ENCAPSULATION)
+                request.blamed = Nlmsghdr.SIZE + offset
+            raise
+        add_route(network, route, request.flags)
     else:
         remove_route(network, header, found, destination, table or MAIN_TABLE)
 

@@ -13,7 +13,7 @@ MULTIPATH, VIA = int(RouteAttribute.RTA_MULTIPATH), int(RouteAttribute.RTA_VIA)
 REALM, PREFERENCE = int(RouteAttribute.RTA_FLOW), int(RouteAttribute.RTA_PREF)
 EXPIRES, NEXT_HOP = int(RouteAttribute.RTA_EXPIRES), int(RouteAttribute.RTA_NH_ID)
 FLOW_LABEL = int(RouteAttribute.RTA_FLOWLABEL)
-_ENCAPSULATION = (int(RouteAttribute.RTA_ENCAP_TYPE), int(RouteAttribute.RTA_ENCAP))
+ENCAPSULATION_TYPE, ENCAPSULATION = int(RouteAttribute.RTA_ENCAP_TYPE), int(RouteAttribute.RTA_ENCAP)
 _OF_BOTH: dict[int, Expected] = {
     int(RouteAttribute.RTA_IIF): U32,
     OIF: U32,
@@ -21,8 +21,8 @@ _OF_BOTH: dict[int, Expected] = {
     METRICS: NESTED_LIST,
     MULTIPATH: at_least(8),
     TABLE: U32,
-    _ENCAPSULATION[0]: U16,
-    _ENCAPSULATION[1]: NESTED_LIST,
+    ENCAPSULATION_TYPE: U16,
+    ENCAPSULATION: NESTED_LIST,
     int(RouteAttribute.RTA_MARK): U32,
     int(RouteAttribute.RTA_UID): U32,
     int(RouteAttribute.RTA_IP_PROTO): U8,

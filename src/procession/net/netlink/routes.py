@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EHOSTUNREACH, EINVAL, ENETUNREACH, ENODEV, ENOENT, EOPNOTSUPP, TOLD
@@ -22,7 +23,7 @@ from procession.abi.netlink import (
 )
 from procession.abi.word import pack_u8
 from procession.net.internet.address import AF_INET, AF_INET6, BROADCAST_4, LOOPBACK_4, is_multicast
-from procession.net.internet.device_address import addresses_of, select_source
+from procession.net.internet.device_address import addresses_of
 from procession.net.internet.flow import ERRORS_OF_ROUTES, is_martian, source_for
 from procession.net.internet.group import is_joined
 from procession.net.internet.routing import (
@@ -37,6 +38,7 @@ from procession.net.internet.routing import (
     UNICAST,
     Route,
 )
+from procession.net.internet.source_address import select_source
 from procession.net.netlink.attributes import Answer, Message, Request, attribute, number, number_in
 from procession.net.netlink.policy import checked_attributes
 from procession.net.netlink.route_policy import POLICY_4, POLICY_6
@@ -423,13 +425,14 @@ def _filled_6(
     answer = Rtmsg(AF_INET6, 128, 0, 0, table, route.protocol, SCOPE_UNIVERSE, route.kind, 0)
     attributes = [(RouteAttribute.RTA_TABLE, number(route.table)), (RouteAttribute.RTA_DST, target)]
     # Whatever source was asked for. Linux: include/net/ip6_route.h, ip6_route_get_saddr.
-    attributes.append((RouteAttribute.RTA_PREFSRC, source_for(request.network, route, target)))
+    with suppress(ENETUNREACH):
+        attributes.append((RouteAttribute.RTA_PREFSRC, source_for(request.network, route, target)))
     if route.metrics:
         attributes.append((RouteAttribute.RTA_METRICS, metrics_list(route)))
     attributes.append((RouteAttribute.RTA_PRIORITY, number(route.priority)))
     if route.gateway is not None:
         attributes.append((RouteAttribute.RTA_GATEWAY, route.gateway))
     attributes.append((RouteAttribute.RTA_OIF, number(out.index)))
-    attributes.append((RouteAttribute.RTA_CACHEINFO, _cache_of(route)))
+    attributes.append((RouteAttribute.RTA_CACHEINFO, bytes(_CACHE_BYTES)))
     attributes.append((RouteAttribute.RTA_PREF, pack_u8(route.preference)))
     return answer.pack() + b"".join(attribute(int(name), data) for name, data in attributes)

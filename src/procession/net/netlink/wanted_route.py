@@ -12,6 +12,7 @@ from procession.abi.errno import (
     ENETDOWN,
     ENETUNREACH,
     ENODEV,
+    EOPNOTSUPP,
     TOLD,
 )
 from procession.abi.netlink import (
@@ -38,6 +39,8 @@ from procession.net.link.interface import IFF_LOOPBACK, LEAST_IPV6_MTU
 from procession.net.netlink.attributes import number_in
 from procession.net.netlink.route_metrics import wanted_metrics
 from procession.net.netlink.route_policy import (
+    ENCAPSULATION,
+    ENCAPSULATION_TYPE,
     EXPIRES,
     GATEWAY,
     LAST_TYPE,
@@ -64,6 +67,10 @@ NOWHERE = (
     _THROW,
 )
 """The types that lead nowhere."""
+_LAST_ENCAPSULATION = 10
+"""LWTUNNEL_ENCAP_XFRM."""
+UNKNOWN_ENCAPSULATION = "Unknown LWT encapsulation type"
+"""What the attribute RTA_ENCAP is blamed for."""
 _TYPES_OF_OTHERS = (int(RouteType.RTN_NAT), int(RouteType.RTN_XRESOLVE))
 _LEADING_NOWHERE_4 = (*NOWHERE, *_TYPES_OF_OTHERS)
 """For IPv4 those too of which others decide, who aren't there. Linux: net/ipv4/fib_semantics.c, fib_props."""
@@ -81,6 +88,27 @@ def wanted_route(
     """The route that a request describes. Raises EINVAL, ENETDOWN, ENETUNREACH, ENODEV ..."""
     make = _wanted_4 if len(destination) == 4 else _wanted_6
     return make(network, header, found, destination, table)
+
+
+def check_encapsulation_type(found: dict[int, bytes]) -> None:
+    """Raise EINVAL or EOPNOTSUPP if packets are to be wrapped up: there is nothing that does it.
+
+    Linux: net/core/lwtunnel.c, lwtunnel_valid_encap_type.
+    """
+    kind = found.get(ENCAPSULATION_TYPE)
+    if kind is not None:
+        if not 0 < int.from_bytes(kind[:2], "little") <= _LAST_ENCAPSULATION:
+            raise EINVAL("Unknown lwt encapsulation type", TOLD)
+        raise EOPNOTSUPP("lwt encapsulation type not supported", TOLD)
+
+
+def _check_encapsulation(found: dict[int, bytes]) -> None:
+    """Raise EINVAL if it's told how packets are to be wrapped up and not in what.
+
+    Linux: net/core/lwtunnel.c, lwtunnel_build_state.
+    """
+    if ENCAPSULATION in found:
+        raise EINVAL(UNKNOWN_ENCAPSULATION, TOLD)
 
 
 def check_prefix(destination: bytes, length: int) -> None:
@@ -115,6 +143,7 @@ def _wanted_4(
         raise EINVAL("Nexthop id does not exist", TOLD)
     metrics = wanted_metrics(found.get(METRICS, b""))
     gateway = gateway_4(found)
+    _check_encapsulation(found)
     interface: Interface | None = None
     is_onlink = bool(header.rtm_flags & RTNH_F_ONLINK)
     if kind in _LEADING_NOWHERE_4:
@@ -321,6 +350,7 @@ def _way_6(
         raise EACCES("IPv6 is disabled on nexthop device", TOLD)
     if not interface.is_up:
         raise ENETDOWN("Nexthop device is not up", TOLD)
+    _check_encapsulation(found)
     return interface
 
 
