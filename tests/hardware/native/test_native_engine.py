@@ -278,12 +278,17 @@ def test_unusual_instructions(c_compiler: list[str], tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("command", "is_hot"),
     [
-        (["/usr/bin/python3", "-S", "-c", "print(20000)"], False),
+        (["/bin/echo", "20000"], False),
+        (["/usr/bin/python3", "-S", "-c", "print(20000)"], True),
+        (
+            ["/bin/bash", "-c", "for i in {1..100}; do for j in {1..20}; do :; done; (:); done; echo 20000"],
+            False,
+        ),
         (["/bin/sh", "-c", "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; echo $i"], True),
     ],
 )
 def test_who_is_promoted(command: list[str], is_hot: bool, guest_root: Path) -> None:
-    """Not who has only begun: that code runs once."""
+    """Not who has only begun, nor who forks all the time."""
     machine = Machine(engine="auto", rootfs=guest_root)
     assert machine.run(command).stdout == b"20000\n"
     assert isinstance(machine.engine, TieredEngine)

@@ -4,9 +4,10 @@ The cold engine forks and executes cheaply, the hot one computes fast and makes 
 them an address space runs on follows from counts alone, of its work and of the kernel's for it, so that a run
 is the same each time: not from the host's clock, nor from how many processes there are.
 
-- It's promoted when it has worked for `PROMOTION_UNITS`, and at least as long as the kernel has for it.
-- It's demoted when its mappings are dropped as a whole, which fork does, after little work each time; and has
-  to work twice as much before it's promoted again.
+- It's promoted when it has worked for `PROMOTION_UNITS`, at least as long as the kernel has for it, and much
+  each time before its mappings were dropped as a whole, which fork does.
+- It's demoted when they're dropped after little work each time; and has to work twice as much before it's
+  promoted again.
 - What needs more of a processor than the cold engine has is promoted at once, and stays.
 - What the hot engine can't run is the cold one's from then on: it maps addresses that are the engine's, or
   the host refuses a process.
@@ -25,14 +26,17 @@ from procession.hardware.physical_memory import PhysicalMemory
 from procession.hardware.processor_level import V2
 from procession.hardware.registers import Registers
 
-PROMOTION_UNITS = 10_000_000
-"""More than python3 does before its first line, and what a loop does on the cold engine in 0.1 s. Code that
-runs once is cheaper there. With a tenth of this short programs in Python take a quarter less from the second
-run on, when their translation for the hot engine is kept, but the first one twice as long; and a new
-container's first run is all that many tests have.
+PROMOTION_UNITS = 500_000
+"""What a loop does on the cold engine in 5 ms, and python3 before it has begun. From the second run on, when
+the translation for the hot engine is kept, python3 starts in little more than half the time that it takes
+with twenty times as many units. The first run takes twice as long, once: code that runs once is cheaper on
+the cold engine.
 """
 _DEMOTION_FLUSHES = 16
-_UNITS_PER_FLUSH = 20_000
+_COLD_UNITS_PER_FLUSH, _HOT_UNITS_PER_FLUSH = 120_000, 40_000
+"""Fewer aren't worth that the hot engine maps all pages once more. It counts about a third for the same
+code.
+"""
 _NEVER = 1 << 62
 """More units than anybody does."""
 _SPACE_VALUES = 7
@@ -66,7 +70,7 @@ class SpaceWork:
     """What is known of one address space's work.
 
     `units` is what it has done, `kernel_ns` what the kernel has for it, and at `threshold` units a promotion
-    is thought of. `flushes` counts those since `flush_units`, its units when it was promoted.
+    is thought of. `flushes` counts those since `flush_units`, its units when one was thought of last.
     """
 
     __slots__ = ("flush_units", "flushes", "is_hot", "is_pinned", "kernel_ns", "threshold", "units")
@@ -79,6 +83,15 @@ class SpaceWork:
         self.is_pinned = False
         self.flushes = 0
         self.flush_units = 0
+
+    def is_flushed_often(self) -> bool:
+        """Whether it did little between the flushes."""
+        least = _HOT_UNITS_PER_FLUSH if self.is_hot else _COLD_UNITS_PER_FLUSH
+        return self.units - self.flush_units < self.flushes * least
+
+    def begin_count(self) -> None:
+        """Count flushes anew."""
+        self.flushes, self.flush_units = 0, self.units
 
     def keep(self) -> tuple[int, ...]:
         """All of it."""
@@ -163,10 +176,12 @@ class TieredEngine:
         self._account()
         left, self.reserve = self.reserve + min(self.engine.budget_left(), 0), 0
         work = self.work
-        if work.units * self.capabilities.unit_ns >= work.kernel_ns and self._has_hot():
+        works_hard = work.units * self.capabilities.unit_ns >= work.kernel_ns and not work.is_flushed_often()
+        if works_hard and self._has_hot():
             self._promote(work)
         else:
             work.threshold = work.units + PROMOTION_UNITS
+            work.begin_count()
         self._give(left)
 
     def _account(self) -> None:
@@ -203,7 +218,7 @@ class TieredEngine:
 
     def _promote(self, work: SpaceWork) -> None:
         work.is_hot = True
-        work.flushes, work.flush_units = 0, work.units
+        work.begin_count()
         if work is self.work:
             self._move()
 
@@ -296,22 +311,20 @@ class TieredEngine:
     def flush_space(self, root_frame: int) -> None:
         """Both may know of it; and that it happens tells whether it's worth to be hot."""
         self.cold.flush_space(root_frame)
-        hot = self.hot
-        if hot is None:
-            return
-        hot.flush_space(root_frame)
+        if self.hot is not None:
+            self.hot.flush_space(root_frame)
         work = self.spaces.get(root_frame)
-        if work is None or not work.is_hot or work.is_pinned:
+        if work is None or work.is_pinned:
             return
         work.flushes += 1
-        if work.flushes < _DEMOTION_FLUSHES:
+        if not work.is_hot or work.flushes < _DEMOTION_FLUSHES:
             return
         if work is self.work:
             self._account()
-        if work.units - work.flush_units >= work.flushes * _UNITS_PER_FLUSH:
-            work.flushes, work.flush_units = 0, work.units
-            return
-        self._demote(work, root_frame, work.units + max(2 * work.units, PROMOTION_UNITS))
+        if work.is_flushed_often():
+            self._demote(work, root_frame, work.units + max(2 * work.units, PROMOTION_UNITS))
+        else:
+            work.begin_count()
 
     def _demote(self, work: SpaceWork, root_frame: int, threshold: int) -> None:
         """Go on on the cold engine, until `threshold` units are done."""
