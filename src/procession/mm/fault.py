@@ -32,8 +32,12 @@ SEGV_MAPERR = int(SegvCode.SEGV_MAPERR)
 SEGV_ACCERR = int(SegvCode.SEGV_ACCERR)
 BUS_ADRERR = int(BusCode.BUS_ADRERR)
 
-_AROUND = 16
-"""How many pages of a file are mapped at a read fault (in Linux, fault_around_bytes); copied, of its data."""
+_AROUND = 32
+"""How many pages of a file are read at a fault, around the one that faulted, and mapped (in Linux,
+read_ahead_kb; half of that is mapped, fault_around_bytes).
+"""
+_COPIED = 16
+"""How many of its data are copied."""
 SPARE_SHIFT = 3
 """Where less than one in 1 << that of the machine's frames is free, nobody gets one that isn't asked for."""
 _FEW_SEGMENTS, _FEW_AREAS = 8, 32
@@ -41,7 +45,7 @@ _FEW_SEGMENTS, _FEW_AREAS = 8, 32
 FOLIO_PAGES = 16
 """How many pages of anonymous memory may be had at once, the first of which is a multiple of that."""
 _LAST_OF_FOLIO = FOLIO_PAGES - 1
-MANY_IN_TABLE = 16
+MANY_IN_TABLE = 4
 """If there are more pages in a leaf table, its 2 MiB, that aren't a file's, more of them will be used."""
 
 
@@ -318,11 +322,11 @@ def _map_segments(mm: MemoryDescriptor, area: VirtualMemoryArea, page: int, leaf
         last = min(_end_page(other), begin + pte.ENTRIES)
         bits = other.entry_bits()
         if bits & pte.WRITABLE and bits & pte.NO_EXECUTE and may_copy:
-            if last - first > _AROUND:
+            if last - first > _COPIED:
                 if other is not area:
                     continue
-                first = max(first, page & -_AROUND)
-                last = min(last, (page & -_AROUND) + _AROUND)
+                first = max(first, page & -_COPIED)
+                last = min(last, (page & -_COPIED) + _COPIED)
             copied += _copy_absent(mm, leaf, range(first, last), offset, other)
             continue
         bits = bits & ~pte.WRITABLE | pte.CACHED
@@ -330,11 +334,11 @@ def _map_segments(mm: MemoryDescriptor, area: VirtualMemoryArea, page: int, leaf
             run = pages.entry_run(first + offset, last - first, bits)
             memory.bytes[base + first << 3 : base + last << 3] = run.entries
             count += run.present_count
-        elif last - first <= _AROUND:
+        elif last - first <= _COPIED:
             count += _map_absent(mm, slot, first, last, offset, other, bits)
     if segments > _FEW_SEGMENTS:
         mm.note_areas(segments)
-    if copied > _AROUND:
+    if copied > _COPIED:
         memory.note_filled(copied)
     mm.resident_pages = resident_pages = mm.resident_pages + count + copied
     if resident_pages > mm.peak_resident_pages:
