@@ -28,7 +28,7 @@ _RETURNS: Final = 3
 _MANY_PAGES: Final = 64
 """To empty all tables takes less than to empty the places of so many pages."""
 _PRESENT_AND_CODE: Final = pte.PRESENT | pte.NO_EXECUTE
-_AROUND: Final = 16
+_AROUND: Final = 32
 _LIKE_CODE: Final = pte.PRESENT | pte.USER | pte.CACHED
 _OF_FILE: Final = _LIKE_CODE | pte.WRITABLE | pte.NO_EXECUTE
 """What an entry has of these that is looked at where there's code next to it: a file's page, that can't be

@@ -15,7 +15,7 @@ from procession.hardware.physical_memory import PAGE_SHIFT, PhysicalMemory
 from procession.hardware.translation import layout
 
 (_HIGH, _HIGH_END), (_LOW, _LOW_END) = layout.RESERVED
-_AROUND: Final = 16
+_AROUND: Final = 32
 _READ, _WRITE = 1, 2
 _PRESENT: Final = pte.PRESENT
 _ACCESSED: Final = pte.ACCESSED
