@@ -3,6 +3,8 @@
 
 #include <linux/neighbour.h>
 #include <linux/netconf.h>
+#include <linux/nexthop.h>
+#include <linux/pkt_sched.h>
 #include <linux/sockios.h>
 #include <linux/veth.h>
 #include <net/if_arp.h>
@@ -485,4 +487,66 @@ ROOTS_TEST(the_route_to_the_net_of_an_address_ends_with_it)
 	add_address(IFA_LOCAL, "2001:db8:7::2");
 	CHECK_STRING(asked(), "0");
 	CHECK_EQ(net_ends(), 0);
+}
+
+/* How many messages of a type a list of tcmsgs or nhmsgs has; -1 if it ends in an error. */
+static int count_listed(int type, int told_type, size_t header_bytes)
+{
+	static const char zeros[sizeof(struct tcmsg)];
+	int count = 0;
+
+	begin(type, NLM_F_DUMP, zeros, header_bytes);
+	MUST(send(asker, &request, request.header.nlmsg_len, 0));
+	for (;;) {
+		int length = (int)MUST(recv(asker, answers, sizeof(answers), 0));
+
+		for (struct nlmsghdr *header = (void *)answers; NLMSG_OK(header, length); header = NLMSG_NEXT(header, length)) {
+			if (header->nlmsg_type == NLMSG_DONE)
+				return *(int *)NLMSG_DATA(header) == 0 ? count : -1;
+			if (header->nlmsg_type == NLMSG_ERROR)
+				return -1;
+			count += header->nlmsg_type == told_type;
+		}
+	}
+}
+
+ROOTS_TEST(how_packets_are_queued)
+{
+	struct tcmsg wanted = {.tcm_ifindex = 1, .tcm_parent = TC_H_ROOT};
+	struct tcmsg *told = NLMSG_DATA((struct nlmsghdr *)answers);
+	struct rtattr *kind = (void *)(told + 1);
+
+	enter();
+	for (int is_strict = 0; is_strict < 2; is_strict++) {
+		open_asker(is_strict);
+		CHECK_EQ(count_listed(RTM_GETQDISC, RTM_NEWQDISC, sizeof(wanted)), 1);
+		CHECK_EQ(told->tcm_ifindex, 1);
+		CHECK_EQ(told->tcm_parent, TC_H_ROOT);
+		CHECK_EQ(kind->rta_type, TCA_KIND);
+		CHECK_STRING((char *)RTA_DATA(kind), "noqueue");
+		CHECK_EQ(count_listed(RTM_GETTCLASS, RTM_NEWTCLASS, sizeof(wanted)), 0);
+		CHECK_EQ(count_listed(RTM_GETTFILTER, RTM_NEWTFILTER, sizeof(wanted)), 0);
+		CHECK_EQ(count_listed(RTM_GETCHAIN, RTM_NEWCHAIN, sizeof(wanted)), 0);
+		CHECK_EQ(count_listed(RTM_GETNEXTHOP, RTM_NEWNEXTHOP, sizeof(struct nhmsg)), 0);
+	}
+	begin(RTM_DELQDISC, NLM_F_ACK, &wanted, sizeof(wanted));
+	CHECK_STRING(asked(), "2 Cannot delete qdisc with handle of zero");
+	begin(RTM_NEWQDISC, NLM_F_ACK | NLM_F_CREATE, &wanted, sizeof(wanted));
+	add(TCA_KIND, "nobody's", 9);
+	CHECK_STRING(asked(), "2 Specified qdisc kind is unknown");
+	wanted.tcm_parent = 0;
+	begin(RTM_DELQDISC, NLM_F_ACK, &wanted, sizeof(wanted));
+	CHECK_STRING(asked(), "2 Failed to find qdisc with specified handle");
+	begin(RTM_NEWTFILTER, NLM_F_ACK | NLM_F_CREATE, &wanted, sizeof(wanted));
+	CHECK_STRING(asked(), "22 Qdisc not classful");
+	begin(RTM_DELTCLASS, NLM_F_ACK, &wanted, sizeof(wanted));
+	CHECK_STRING(asked(), "2");
+	wanted.tcm_ifindex = 99;
+	begin(RTM_DELQDISC, NLM_F_ACK, &wanted, sizeof(wanted));
+	CHECK_STRING(asked(), "19");
+	begin(RTM_DELNEXTHOP, NLM_F_ACK, &(struct nhmsg){0}, sizeof(struct nhmsg));
+	CHECK_STRING(asked(), "22 Nexthop id is missing");
+	begin(RTM_DELNEXTHOP, NLM_F_ACK, &(struct nhmsg){0}, sizeof(struct nhmsg));
+	add_number(NHA_ID, 5);
+	CHECK_STRING(asked(), "2");
 }

@@ -91,13 +91,27 @@ class RouteMessageType(IntEnum):
     RTM_NEWRULE = 32
     RTM_DELRULE = 33
     RTM_GETRULE = 34
+    RTM_NEWQDISC = 36
+    RTM_DELQDISC = 37
+    RTM_GETQDISC = 38
+    RTM_NEWTCLASS = 40
+    RTM_DELTCLASS = 41
+    RTM_GETTCLASS = 42
+    RTM_NEWTFILTER = 44
+    RTM_DELTFILTER = 45
+    RTM_GETTFILTER = 46
+    RTM_GETACTION = 50
     RTM_NEWNETCONF = 80
     RTM_GETNETCONF = 82
     RTM_NEWNSID = 88
     RTM_DELNSID = 89
     RTM_GETNSID = 90
+    RTM_GETCHAIN = 102
+    RTM_DELNEXTHOP = 105
+    RTM_GETNEXTHOP = 106
     RTM_NEWLINKPROP = 108
     RTM_DELLINKPROP = 109
+    RTM_GETNEXTHOPBUCKET = 118
 
 
 class RouteGroup(IntEnum):
@@ -304,6 +318,22 @@ class NeighbourAttribute(IntEnum):
     NDA_NDM_FLAGS_MASK = 17
 
 
+class QueueingAttribute(IntEnum):
+    """rta_type in a message about a discipline of queueing."""
+
+    TCA_KIND = 1
+    TCA_STATS = 3
+    TCA_STATS2 = 7
+    TCA_HW_OFFLOAD = 12
+
+
+class QueueingStatistic(IntEnum):
+    """rta_type inside TCA_STATS2."""
+
+    TCA_STATS_BASIC = 1
+    TCA_STATS_QUEUE = 3
+
+
 class RuleAttribute(IntEnum):
     """rta_type in a message about a rule of routing."""
 
@@ -432,6 +462,18 @@ class Ndmsg(Structure):
     ndm_state: U16 = 0
     ndm_flags: U8 = 0
     ndm_type: U8 = 0
+
+
+class Tcmsg(Structure):
+    """struct tcmsg, of how an interface queues packets."""
+
+    tcm_family: U8 = 0
+    tcm__pad1: U8 = 0
+    tcm__pad2: U16 = 0
+    tcm_ifindex: I32 = 0
+    tcm_handle: U32 = 0
+    tcm_parent: U32 = 0
+    tcm_info: U32 = 0
 
 
 class FibRuleHdr(Structure):

@@ -12,7 +12,16 @@ from procession.net.netlink.configuration import find_configuration, list_config
 from procession.net.netlink.link_properties import change_properties
 from procession.net.netlink.links import change_link, delete_link, list_links, new_link
 from procession.net.netlink.neighbours import change_neighbour, list_neighbours, one_neighbour
+from procession.net.netlink.next_hops import GETNEXTHOP, NEXT_HOPS, answer_of_next_hop
 from procession.net.netlink.numbers import number_of_network, set_number
+from procession.net.netlink.queueing import (
+    CLASSES,
+    DISCIPLINES,
+    FILTERS,
+    answer_of_class,
+    answer_of_discipline,
+    answer_of_filter,
+)
 from procession.net.netlink.route_change import change_route
 from procession.net.netlink.routes import list_routes, list_rules, route_to
 from procession.net.socket_options import CAP_NET_ADMIN
@@ -29,7 +38,18 @@ _NEWLINKPROP, _DELLINKPROP = int(RouteMessageType.RTM_NEWLINKPROP), int(RouteMes
 _NEWNSID, _GETNSID = int(RouteMessageType.RTM_NEWNSID), int(RouteMessageType.RTM_GETNSID)
 _IPV4, _IPV6 = pack_u8(AF_INET), pack_u8(AF_INET6)
 _GETNETCONF = int(RouteMessageType.RTM_GETNETCONF)
-_LISTED = (_GETNETCONF, _GETLINK, _GETADDR, _GETROUTE, _GETNEIGH, _GETRULE)
+_NEVER_THERE = tuple(
+    int(kind)
+    for kind in (
+        *(RouteMessageType.RTM_GETACTION, RouteMessageType.RTM_GETCHAIN),
+        RouteMessageType.RTM_GETNEXTHOPBUCKET,
+    )
+)
+"""What lists are empty of."""
+_LISTED = (
+    *(_GETNETCONF, _GETLINK, _GETADDR, _GETROUTE, _GETNEIGH, _GETRULE),
+    *(DISCIPLINES[-1], CLASSES[-1], FILTERS[-1], GETNEXTHOP, *_NEVER_THERE),
+)
 _LAST_TYPE = 123
 """RTM_MAX."""
 _FAMILY_BYTES = 1
@@ -84,6 +104,16 @@ def answer(request: Request) -> Answer:
         return list_rules(request)
     if kind == _GETNETCONF:
         return list_configurations(request) if request.is_dump else find_configuration(request)
+    if kind in DISCIPLINES:
+        return answer_of_discipline(request)
+    if kind in CLASSES:
+        return answer_of_class(request)
+    if kind in FILTERS:
+        return answer_of_filter(request)
+    if kind in NEXT_HOPS:
+        return answer_of_next_hop(request)
+    if kind in _NEVER_THERE and request.is_dump:
+        return []
     if kind == _GETNSID:
         return number_of_network(request)
     if kind == _NEWLINK:
