@@ -121,8 +121,10 @@ class RouteGroup(IntEnum):
     RTNLGRP_NEIGH = 3
     RTNLGRP_IPV4_IFADDR = 5
     RTNLGRP_IPV4_ROUTE = 7
+    RTNLGRP_IPV4_RULE = 8
     RTNLGRP_IPV6_IFADDR = 9
     RTNLGRP_IPV6_ROUTE = 11
+    RTNLGRP_IPV6_RULE = 19
     RTNLGRP_NSID = 28
 
 
@@ -337,10 +339,36 @@ class QueueingStatistic(IntEnum):
 class RuleAttribute(IntEnum):
     """rta_type in a message about a rule of routing."""
 
+    FRA_DST = 1
+    FRA_SRC = 2
+    FRA_IIFNAME = 3
+    FRA_GOTO = 4
     FRA_PRIORITY = 6
+    FRA_FWMARK = 10
+    FRA_FLOW = 11
+    FRA_TUN_ID = 12
+    FRA_SUPPRESS_IFGROUP = 13
     FRA_SUPPRESS_PREFIXLEN = 14
     FRA_TABLE = 15
+    FRA_FWMASK = 16
+    FRA_OIFNAME = 17
+    FRA_L3MDEV = 19
+    FRA_UID_RANGE = 20
     FRA_PROTOCOL = 21
+    FRA_IP_PROTO = 22
+    FRA_SPORT_RANGE = 23
+    FRA_DPORT_RANGE = 24
+    FRA_DSCP = 25
+
+
+class RuleAction(IntEnum):
+    """What a rule of routing does."""
+
+    FR_ACT_TO_TBL = 1
+    FR_ACT_GOTO = 2
+    FR_ACT_NOP = 3
+    FR_ACT_UNREACHABLE = 7
+    FR_ACT_PROHIBIT = 8
 
 
 class ConfigurationAttribute(IntEnum):

@@ -116,7 +116,7 @@ class Network(Namespace):
         system.network_count = self.cookie = system.network_count + 1
         self.sysctls: NetworkSysctls = NetworkSysctls()
         self.routes = Routes()
-        self.flows: dict[tuple[bytes, bytes | None, Interface | None, bool], Flow] = {}
+        self.flows: dict[tuple[bytes, bytes | None, Interface | None, int], Flow] = {}
         self.flow_generation = 0
         self.neighbours: dict[tuple[Interface, bytes], Neighbour] = {}
         self.proxies: dict[tuple[Interface | None, bytes], Proxy] = {}

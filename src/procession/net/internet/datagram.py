@@ -243,7 +243,7 @@ class DatagramSocket(InternetSocket):
                 source = pack_address(options.get(MULTICAST_ADDRESS, 0), 4)
             if device is None and not is_any(source):
                 device = interface_for(network, target, 0, source)
-        return find_flow(network, target, None if is_any(source) else source, device)
+        return find_flow(network, target, None if is_any(source) else source, device, self.mark)
 
     def _disconnect(self) -> None:
         """Linux: net/ipv4/udp.c, __udp_disconnect."""

@@ -12,6 +12,7 @@ from procession.net.internet.crossing import Crossing, crossings, group_hardware
 from procession.net.internet.device_address import has_arp, has_own_6
 from procession.net.internet.neighbour import INCOMPLETE, PERMANENT, REACHABLE, STALE, Neighbour, learn
 from procession.net.internet.routing import BROADCAST, LOCAL, SCOPE_HOST, SCOPE_LINK, SCOPE_UNIVERSE, Route
+from procession.net.internet.routing_rule import Traffic
 from procession.net.internet.source_address import select_source
 from procession.net.link.interface import LOOPBACK, TUN
 from procession.net.link.segment import Hearer, reach
@@ -41,6 +42,8 @@ ETHERNET_HEADER_BYTES = 14
 _HEADERS_4, _HEADERS_6 = 28, 48
 """The headers of UDP with those of IPv4 and IPv6."""
 _MOST_FLOWS = 4_096
+_ONWARD = -1
+"""In place of a mark: what has come by the interface."""
 ERRORS_OF_ROUTES: dict[int, type[Errno]] = {
     int(RouteType.RTN_BLACKHOLE): EINVAL,
     int(RouteType.RTN_UNREACHABLE): EHOSTUNREACH,
@@ -149,8 +152,11 @@ class Flow:
                 entry.confirmed_ns = now_ns
 
 
-def find_flow(network: Network, target: bytes, source: bytes | None, device: Interface | None) -> Flow:
-    """The flow to `target` from `source`, or from the address that the route says, out of `device` if given.
+def find_flow(
+    network: Network, target: bytes, source: bytes | None, device: Interface | None, mark: int = 0
+) -> Flow:
+    """The flow to `target` from `source`, or from the address that the route says, out of `device` if given,
+    of packets with `mark`.
 
     Raises ENETUNREACH, EHOSTUNREACH, EACCES, EINVAL when the sender itself has no route.
     Linux: net/ipv4/route.c, ip_route_output_key_hash_rcu; net/ipv6/route.c, ip6_route_output_flags.
@@ -158,10 +164,12 @@ def find_flow(network: Network, target: bytes, source: bytes | None, device: Int
     flows = network.flows
     if network.flow_generation != network.system.topology:
         _forget_flows(network)
-    key = target, source, device, False
+    if mark and not network.routes.rules[len(target)].looks_at_marks:
+        mark = 0
+    key = target, source, device, mark
     found = flows.get(key)
     if found is None:
-        found = _trace(network, source, target, device)
+        found = _trace(network, source, target, device, mark)
         _keep(network, key, found)
     return found
 
@@ -174,7 +182,7 @@ def find_onward(network: Network, interface: Interface, source: bytes, target: b
     flows = network.flows
     if network.flow_generation != network.system.topology:
         _forget_flows(network)
-    key = target, source, interface, True
+    key = target, source, interface, _ONWARD
     found = flows.get(key)
     if found is None:
         found = Flow(network, source, target)
@@ -197,7 +205,7 @@ def _forget_flows(network: Network) -> None:
     network.flow_generation = network.system.topology
 
 
-def _keep(network: Network, key: tuple[bytes, bytes | None, Interface | None, bool], flow: Flow) -> None:
+def _keep(network: Network, key: tuple[bytes, bytes | None, Interface | None, int], flow: Flow) -> None:
     """`flow` is known from now on, unless finding it has changed something."""
     if len(network.flows) >= _MOST_FLOWS:
         settle_flows(network)
@@ -226,12 +234,16 @@ def settle_all(network: Network) -> None:
         settle_flows(each)
 
 
-def _first_route(network: Network, target: bytes, device: Interface | None) -> Route:
+def _first_route(
+    network: Network, target: bytes, device: Interface | None, source: bytes | None, mark: int
+) -> Route:
     if device is not None and not (
         device.is_up and (len(target) == 16 or device.has_protocol(is_ipv6=False))
     ):
         raise ENETUNREACH("the interface is down, or too small for IPv4")
-    route = network.routes.lookup(target, device)
+    out = device.name if device is not None else b""
+    network.host.clock.spend_looking(len(network.routes.rules[len(target)].rules))
+    route = network.routes.lookup(target, device, traffic=Traffic(source or b"", out=out, mark=mark))
     if route is None and device is not None and len(target) == 4:
         # Linux: net/ipv4/route.c, ip_route_output_key_hash_rcu: the destination is assumed to be on the link.
         return Route(target, 32, device, scope=SCOPE_LINK)
@@ -243,11 +255,13 @@ def _first_route(network: Network, target: bytes, device: Interface | None) -> R
     return route
 
 
-def _trace(network: Network, source: bytes | None, target: bytes, device: Interface | None) -> Flow:
+def _trace(
+    network: Network, source: bytes | None, target: bytes, device: Interface | None, mark: int
+) -> Flow:
     """Follow a packet through routes, wires and routers until it can't go any further."""
     if is_multicast(target):
-        return _trace_to_group(network, source, target, device)
-    route = _first_route(network, target, device)
+        return _trace_to_group(network, source, target, device, mark)
+    route = _first_route(network, target, device, source, mark)
     if source is None:
         source = source_for(network, route, target)
     flow = Flow(network, source, target)
@@ -308,7 +322,8 @@ def _pass_on(flow: Flow) -> Route | None:
     if not current.forwards(arrived, is_ipv6=len(target) == 16):
         return None
     flow.routers.append((current, arrived))
-    onward = current.routes.lookup(target)
+    current.host.clock.spend_looking(len(current.routes.rules[len(target)].rules))
+    onward = current.routes.lookup(target, traffic=Traffic(flow.source, arrived.name))
     if onward is None or onward.kind in ERRORS_OF_ROUTES:
         flow.outcome = REFUSED
         flow.error = ENETUNREACH if onward is None else ERRORS_OF_ROUTES[onward.kind]
@@ -316,14 +331,16 @@ def _pass_on(flow: Flow) -> Route | None:
     return None if onward.kind == BROADCAST else onward
 
 
-def _trace_to_group(network: Network, source: bytes | None, target: bytes, device: Interface | None) -> Flow:
+def _trace_to_group(
+    network: Network, source: bytes | None, target: bytes, device: Interface | None, mark: int
+) -> Flow:
     """To a group's members on one link; routers don't pass it on.
 
     IPv4 sends where it's told even without a route, IPv6 by routes alone, of which the loopback has none for
     groups. Linux: net/ipv4/route.c, ip_route_output_key_hash_rcu; net/ipv6/route.c, ip6_route_output_flags.
     """
     if device is None:
-        route = _first_route(network, target, None)
+        route = _first_route(network, target, None, source, mark)
         device = route.interface
         assert device is not None
     elif not device.is_up:

@@ -6,6 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 from procession.abi.netlink import RTAX_MTU, RTPROT_KERNEL, RouteScope, RouteTable, RouteType
 from procession.abi.word import pack_address
+from procession.net.internet.routing_rule import (
+    ANY_TRAFFIC,
+    FIRST_RULES,
+    JUMP,
+    NOTHING,
+    PROHIBIT,
+    TO_TABLE,
+    UNREACHABLE,
+    Rules,
+    Traffic,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -13,12 +24,9 @@ if TYPE_CHECKING:
     from procession.net.link.interface import Interface
 
 LOCAL_TABLE, MAIN_TABLE = int(RouteTable.RT_TABLE_LOCAL), int(RouteTable.RT_TABLE_MAIN)
-DEFAULT_TABLE = int(RouteTable.RT_TABLE_DEFAULT)
-LOOKED_UP = (LOCAL_TABLE, MAIN_TABLE, DEFAULT_TABLE)
-"""Which tables the rules name, in their order: there are no others."""
-RULE_PRIORITIES = {LOCAL_TABLE: 0, MAIN_TABLE: 32_766, DEFAULT_TABLE: 32_767}
 UNICAST, LOCAL, BROADCAST = int(RouteType.RTN_UNICAST), int(RouteType.RTN_LOCAL), int(RouteType.RTN_BROADCAST)
 THROW = int(RouteType.RTN_THROW)
+_NOWHERE, _FORBIDDEN = int(RouteType.RTN_BLACKHOLE), int(RouteType.RTN_PROHIBIT)
 ROUTE_TIMER = "route"
 SCOPE_UNIVERSE, SCOPE_LINK = int(RouteScope.RT_SCOPE_UNIVERSE), int(RouteScope.RT_SCOPE_LINK)
 SCOPE_HOST = int(RouteScope.RT_SCOPE_HOST)
@@ -147,16 +155,18 @@ class Routes:
     destination; those with the same in the order in which they are tried. `by_interface` has those that lead
     to an interface, `by_source` those that prefer an address of ours. `has_local_table` says whether there
     has been an address of IPv4: before, any counts as good to bind to. `known` are the tables of which a
-    program has spoken, and those that were always there, by the length of the address too."""
+    program has spoken, and those that were always there, by the length of the address too. `rules` say which
+    tables are looked into, by that length."""
 
-    __slots__ = ("by_interface", "by_source", "count", "has_local_table", "known", "tables")
+    __slots__ = ("by_interface", "by_source", "count", "has_local_table", "known", "rules", "tables")
 
     def __init__(self) -> None:
         self.by_interface: dict[Interface, dict[Route, None]] = {}
         self.by_source: dict[bytes, dict[Route, None]] = {}
         self.count = 0
-        self.known = {(table, size) for table in LOOKED_UP[:2] for size in (4, 16)}
+        self.known = {(table, size) for table in (LOCAL_TABLE, MAIN_TABLE) for size in (4, 16)}
         self.has_local_table = False
+        self.rules = {4: Rules(FIRST_RULES), 16: Rules(FIRST_RULES[:2])}
         self.tables: dict[int, dict[tuple[int, int], dict[bytes, list[Route]]]] = {}
 
     def has_table(self, table: int, size: int) -> bool:
@@ -286,16 +296,34 @@ class Routes:
         interface: Interface | None = None,
         least_scope: int = SCOPE_UNIVERSE,
         tos: int = 0,
+        traffic: Traffic = ANY_TRAFFIC,
     ) -> Route | None:
         """The route that a packet to `target` takes, of those through `interface` if that is given, and not
-        of wider scope than `least_scope`.
+        of wider scope than `least_scope`; of the rest of it the rules see `traffic`.
 
-        Linux: net/ipv4/fib_rules.c, __fib_lookup; net/ipv4/fib_trie.c, fib_table_lookup.
+        Linux: net/core/fib_rules.c, fib_rules_lookup; net/ipv4/fib_rules.c, __fib_lookup, fib4_rule_action,
+        fib4_rule_suppress; net/ipv4/fib_trie.c, fib_table_lookup.
         """
-        for table in LOOKED_UP:
-            route = self.lookup_in(table, target, interface, least_scope, tos)
-            if route is not None and route.kind != THROW:
-                return route
+        rules = self.rules[len(target)]
+        at = 0
+        while at < len(rules.rules):
+            rule = rules.rules[at]
+            at += 1
+            if not rule.is_for(target, traffic) or rule.action == NOTHING:
+                continue
+            if rule.action == TO_TABLE:
+                route = self.lookup_in(rule.table, target, interface, least_scope, tos)
+                if route is None or route.kind == THROW:
+                    continue
+                if route.prefix_length > rule.shortest or route.interface is None:
+                    return route
+            elif rule.action == JUMP:
+                at = rules.places.get(rule.jump, at)
+            elif rule.action == UNREACHABLE:
+                return None
+            else:
+                kind = _FORBIDDEN if rule.action == PROHIBIT else _NOWHERE
+                return Route(target, 8 * len(target), None, kind=kind)
         return None
 
     def lookup_in(

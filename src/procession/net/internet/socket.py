@@ -61,6 +61,7 @@ _SO_REUSEADDR = int(SocketOption.SO_REUSEADDR)
 _SO_REUSEPORT = int(SocketOption.SO_REUSEPORT)
 _STREAM = int(SocketType.SOCK_STREAM)
 _RAW = int(SocketType.SOCK_RAW)
+_SO_MARK = int(SocketOption.SO_MARK)
 _SO_BINDTOIFINDEX = int(SocketOption.SO_BINDTOIFINDEX)
 FORCED_REUSE = 2
 """What SO_REUSEADDR tells of a socket that may have any address (SK_FORCE_REUSE)."""
@@ -130,6 +131,11 @@ class InternetSocket(Socket):
         self.arrived_bytes = 0
         self.error_queue: deque[Queued] | None = None
         self.zero_copy_count = 0
+
+    @property
+    def mark(self) -> int:
+        """What its packets are marked with (SO_MARK)."""
+        return self.options.get(_SO_MARK, 0)
 
     @property
     def waiting_bytes(self) -> int:
@@ -341,7 +347,7 @@ class InternetSocket(Socket):
             # Linux: net/ipv4/route.c, __mkroute_output.
             raise EINVAL("the loopback interface is too small for IPv4")
         try:
-            flow = find_flow(network, target, source, device)
+            flow = find_flow(network, target, source, device, self.mark)
         except ENETUNREACH:
             if source is None and not is_impossible and len(target) == 16 and not has_address_6(network):
                 raise EADDRNOTAVAIL("no address of IPv6 to send from") from None

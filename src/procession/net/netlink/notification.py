@@ -24,6 +24,7 @@ _ROUTE = int(NetlinkProtocol.NETLINK_ROUTE)
 _HEADER = Words("<IHHII")
 _LINK, _NEIGHBOUR = int(RouteGroup.RTNLGRP_LINK), int(RouteGroup.RTNLGRP_NEIGH)
 _ADDRESS_4, _ADDRESS_6 = int(RouteGroup.RTNLGRP_IPV4_IFADDR), int(RouteGroup.RTNLGRP_IPV6_IFADDR)
+_RULE_4, _RULE_6 = int(RouteGroup.RTNLGRP_IPV4_RULE), int(RouteGroup.RTNLGRP_IPV6_RULE)
 _ROUTE_4, _ROUTE_6 = int(RouteGroup.RTNLGRP_IPV4_ROUTE), int(RouteGroup.RTNLGRP_IPV6_ROUTE)
 
 
@@ -62,6 +63,11 @@ def tell_of_route(network: Network, route: Route, *, is_there: bool) -> None:
     group = _ROUTE_6 if route.is_ipv6 else _ROUTE_4
     if _has_listeners(network, group):
         _tell(network, group, route_message(route, is_there=is_there))
+
+
+def tell_of_rule(network: Network, message: Message, *, is_ipv6: bool) -> None:
+    """A rule of routing was added or removed. Linux: net/core/fib_rules.c, notify_rule_change."""
+    _tell(network, _RULE_6 if is_ipv6 else _RULE_4, message)
 
 
 def tell_of_neighbour(network: Network, entry: Neighbour, *, is_there: bool) -> None:

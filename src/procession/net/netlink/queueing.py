@@ -1,5 +1,5 @@
-"""How interfaces queue packets (tc(8)): no discipline is built but noqueue, which each has that was ever up, so
-that there are no classes, filters, chains and actions either."""
+"""How interfaces queue packets (tc(8)): by noqueue, which each has that was ever up. No other discipline is
+built, nor are classes, filters, chains and actions."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _QUEUE_BYTES, _BYTES_AND_PACKETS, _ALL_BYTES = 20, 16, 40
 
 
 def _told(interface: Interface) -> Message:
-    """Linux: net/sched/sch_api.c, tc_fill_qdisc."""
+    """What is told of noqueue (in Linux, tc_fill_qdisc)."""
     header = Tcmsg(tcm_ifindex=interface.index, tcm_parent=_ROOT, tcm_info=_HOLDERS).pack()
     counted = attribute(int(QueueingStatistic.TCA_STATS_BASIC), bytes(_BYTES_AND_PACKETS))
     counted += attribute(int(QueueingStatistic.TCA_STATS_QUEUE), bytes(_QUEUE_BYTES))
@@ -50,9 +50,9 @@ def _told(interface: Interface) -> Message:
 
 
 def answer_of_discipline(request: Request) -> Answer:
-    """RTM_GETQDISC and its kin. Raises EINVAL, ENODEV, ENOENT.
+    """RTM_GETQDISC and its kin (in Linux, tc_dump_qdisc, tc_get_qdisc, tc_modify_qdisc).
 
-    Linux: net/sched/sch_api.c, tc_dump_qdisc, tc_get_qdisc, tc_modify_qdisc.
+    Raises EINVAL, ENODEV, ENOENT.
     """
     network = request.network
     if len(request.body) < Tcmsg.SIZE:
@@ -79,7 +79,7 @@ def answer_of_discipline(request: Request) -> Answer:
 
 
 def answer_of_class(request: Request) -> Answer:
-    """RTM_GETTCLASS and its kin. Raises EINVAL, ENODEV, ENOENT. Linux: net/sched/sch_api.c, tc_ctl_tclass."""
+    """RTM_GETTCLASS and its kin (in Linux, tc_ctl_tclass). Raises EINVAL, ENODEV, ENOENT."""
     if request.is_listing:
         return []
     _interface_of(request)
@@ -87,8 +87,7 @@ def answer_of_class(request: Request) -> Answer:
 
 
 def answer_of_filter(request: Request) -> Answer:
-    """RTM_GETTFILTER and its kin. Raises EINVAL, ENODEV, ENOENT. Linux: net/sched/cls_api.c, tc_get_tfilter,
-    tc_new_tfilter."""
+    """RTM_GETTFILTER and its kin (in Linux, tc_new_tfilter). Raises EINVAL, ENODEV, ENOENT."""
     if request.is_listing:
         return []
     header = _interface_of(request)

@@ -23,7 +23,8 @@ from procession.net.netlink.queueing import (
     answer_of_filter,
 )
 from procession.net.netlink.route_change import change_route
-from procession.net.netlink.routes import list_routes, list_rules, route_to
+from procession.net.netlink.routes import list_routes, route_to
+from procession.net.netlink.rules import change_rule, list_rules
 from procession.net.socket_options import CAP_NET_ADMIN
 
 _NEWLINK, _DELLINK = int(RouteMessageType.RTM_NEWLINK), int(RouteMessageType.RTM_DELLINK)
@@ -34,6 +35,7 @@ _NEWROUTE, _DELROUTE = int(RouteMessageType.RTM_NEWROUTE), int(RouteMessageType.
 _GETROUTE = int(RouteMessageType.RTM_GETROUTE)
 _NEWNEIGH, _DELNEIGH = int(RouteMessageType.RTM_NEWNEIGH), int(RouteMessageType.RTM_DELNEIGH)
 _GETNEIGH, _GETRULE = int(RouteMessageType.RTM_GETNEIGH), int(RouteMessageType.RTM_GETRULE)
+_NEWRULE, _DELRULE = int(RouteMessageType.RTM_NEWRULE), int(RouteMessageType.RTM_DELRULE)
 _NEWLINKPROP, _DELLINKPROP = int(RouteMessageType.RTM_NEWLINKPROP), int(RouteMessageType.RTM_DELLINKPROP)
 _NEWNSID, _GETNSID = int(RouteMessageType.RTM_NEWNSID), int(RouteMessageType.RTM_GETNSID)
 _IPV4, _IPV6 = pack_u8(AF_INET), pack_u8(AF_INET6)
@@ -126,6 +128,8 @@ def answer(request: Request) -> Answer:
         change_address(request, is_new=kind == _NEWADDR)
     elif kind in (_NEWROUTE, _DELROUTE):
         change_route(request, is_new=kind == _NEWROUTE)
+    elif kind in (_NEWRULE, _DELRULE):
+        change_rule(request, is_new=kind == _NEWRULE)
     elif kind in (_NEWNEIGH, _DELNEIGH):
         change_neighbour(request, is_new=kind == _NEWNEIGH)
     elif kind in (_NEWLINKPROP, _DELLINKPROP):

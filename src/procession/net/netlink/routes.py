@@ -1,4 +1,4 @@
-"""RTM_NEWROUTE and its kin: routes listed, looked up, added and removed; and the rules (rtnetlink(7))."""
+"""RTM_NEWROUTE and its kin: routes listed, looked up, added and removed (rtnetlink(7))."""
 
 from __future__ import annotations
 
@@ -13,13 +13,10 @@ from procession.abi.netlink import (
     RTM_F_LOOKUP_TABLE,
     RTNH_F_LINKDOWN,
     RTNH_F_ONLINK,
-    RTPROT_KERNEL,
-    FibRuleHdr,
     RouteAttribute,
     RouteMessageType,
     RouteType,
     Rtmsg,
-    RuleAttribute,
 )
 from procession.abi.word import pack_u8
 from procession.net.internet.address import AF_INET, AF_INET6, BROADCAST_4, LOOPBACK_4, is_multicast
@@ -31,13 +28,13 @@ from procession.net.internet.routing import (
     LOCAL,
     LOCAL_TABLE,
     MAIN_TABLE,
-    RULE_PRIORITIES,
     SCOPE_HOST,
     SCOPE_LINK,
     SCOPE_UNIVERSE,
     UNICAST,
     Route,
 )
+from procession.net.internet.routing_rule import OWN, Traffic
 from procession.net.internet.source_address import select_source
 from procession.net.netlink.attributes import Answer, Message, Request, attribute, number, number_in
 from procession.net.netlink.policy import checked_attributes
@@ -180,26 +177,6 @@ def _wanted_routes(request: Request, family: int) -> tuple[Rtmsg, int]:
     return header, index
 
 
-def list_rules(request: Request) -> Answer:
-    """RTM_GETRULE: the three that there are. Linux: net/core/fib_rules.c, fib_nl_fill_rule."""
-    family = request.body[0] if request.body else 0
-    found: Answer = []
-    for protocol in (AF_INET, AF_INET6):
-        if family not in (0, protocol):
-            continue
-        for table, priority in RULE_PRIORITIES.items():
-            if protocol == AF_INET6 and table not in (255, 254):
-                continue
-            header = FibRuleHdr(protocol, 0, 0, 0, table, 0, 0, 1, 0)
-            attributes = attribute(int(RuleAttribute.FRA_TABLE), number(table))
-            attributes += attribute(int(RuleAttribute.FRA_SUPPRESS_PREFIXLEN), number(0xFFFFFFFF))
-            attributes += attribute(int(RuleAttribute.FRA_PROTOCOL), pack_u8(RTPROT_KERNEL))
-            if priority:
-                attributes += attribute(int(RuleAttribute.FRA_PRIORITY), number(priority))
-            found.append((int(RouteMessageType.RTM_NEWRULE), header.pack() + attributes))
-    return found
-
-
 def route_to(request: Request) -> Answer:
     """The route that a packet of the caller would take. Raises ENETUNREACH, EINVAL, ENODEV.
 
@@ -218,7 +195,8 @@ def route_to(request: Request) -> Answer:
     arrived = number_in(found, _IIF)
     if family == AF_INET6:
         device = _device_of(network, found, family)
-        found_route = network.routes.lookup(target, device, tos=header.rtm_tos)
+        traffic = _traffic(found, source, device)
+        found_route = network.routes.lookup(target, device, tos=header.rtm_tos, traffic=traffic)
     elif not arrived:
         found_route = _way_out_4(network, header, found, source, target)
     else:
@@ -227,7 +205,8 @@ def route_to(request: Request) -> Answer:
             if header.rtm_flags & RTM_F_FIB_MATCH:
                 raise EHOSTUNREACH("no table was looked into")
             return [(_NEWROUTE, _told_broadcast(request, header, found, arrived))]
-        found_route = network.routes.lookup(target, None, tos=header.rtm_tos)
+        traffic = _traffic(found, source, None, network.interfaces[arrived].name)
+        found_route = network.routes.lookup(target, None, tos=header.rtm_tos, traffic=traffic)
     if found_route is None:
         raise ENETUNREACH
     route = found_route
@@ -242,6 +221,14 @@ def route_to(request: Request) -> Answer:
         return [(_NEWROUTE, route_body(route, table))]
     fill = _filled_4 if family == AF_INET else _filled_6
     return [(_NEWROUTE, fill(request, header, found, route, target, source))]
+
+
+def _traffic(
+    found: dict[int, bytes], source: bytes, device: Interface | None, arrived: bytes = OWN
+) -> Traffic:
+    """What rules see of the packet that is asked about."""
+    out = device.name if device is not None else b""
+    return Traffic(source if any(source) else b"", arrived, out, number_in(found, _MARK) or 0)
 
 
 def _way_out_4(
@@ -267,7 +254,8 @@ def _way_out_4(
         # Who sends to many says by which interface.
         device = _owner_of(network, source)
     elif device is None or (target[:3] != _LOCAL_GROUPS and target != BROADCAST_4):
-        route = network.routes.lookup(target, device, tos=header.rtm_tos)
+        traffic = _traffic(found, source, device)
+        route = network.routes.lookup(target, device, tos=header.rtm_tos, traffic=traffic)
         if route is not None or device is None:
             return route
     kind = BROADCAST if target == BROADCAST_4 else _MULTICAST if is_for_many else UNICAST
