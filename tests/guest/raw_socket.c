@@ -492,3 +492,54 @@ TEST(what_icmp_answers)
 	CHECK(ntohl(first) < 86400000);
 	CHECK_EQ(first, second);
 }
+
+/* Who sends through a raw socket isn't kept from it by shutdown(2), but with a header of its own. */
+TEST(sending_after_a_shutdown)
+{
+	static unsigned char whole[28] = {0x45, [8] = 64, [9] = IPPROTO_ICMP};
+	struct sockaddr_in target = to("127.0.0.1", 0);
+	int fd, with_header;
+
+	enter();
+	fd = raw(IPPROTO_ICMP);
+	with_header = raw_with_header(IPPROTO_ICMP);
+	CHECK_ERRNO(shutdown(fd, SHUT_WR), ENOTCONN);
+	CHECK_EQ(sendto(fd, whole + 20, 8, 0, (void *)&target, sizeof(target)), 8);
+	CHECK_ERRNO(shutdown(with_header, SHUT_WR), ENOTCONN);
+	CHECK_ERRNO(sendto(with_header, whole, 28, MSG_NOSIGNAL, (void *)&target, sizeof(target)), EPIPE);
+}
+
+/* What may be taken apart has a number. */
+TEST(numbers_of_packets)
+{
+	static unsigned char whole[28] = {0x45, [8] = 64, [9] = IPPROTO_ICMP, [20] = ICMP_ECHO, [22] = 0xf7, 0xff};
+	struct sockaddr_in target = to("127.0.0.1", 0);
+	int fd, numbers[2];
+
+	enter();
+	fd = raw_with_header(IPPROTO_ICMP);
+	memcpy(whole + 16, &target.sin_addr, 4);
+	for (int at = 0; at < 2; at++) {
+		CHECK_EQ(sendto(fd, whole, 28, 0, (void *)&target, sizeof(target)), 28);
+		CHECK_EQ(next(fd), 28);
+		numbers[at] = got[4] << 8 | got[5];
+		CHECK(numbers[at] != 0);
+		/* So has the answer. */
+		CHECK_EQ(next(fd), 28);
+		CHECK_EQ(got[20], ICMP_ECHOREPLY);
+		CHECK((got[4] | got[5]) != 0);
+		CHECK_EQ(got[6], 0);
+	}
+	CHECK(numbers[0] != numbers[1]);
+	whole[4] = 1;
+	CHECK_EQ(sendto(fd, whole, 28, 0, (void *)&target, sizeof(target)), 28);
+	CHECK_EQ(next(fd), 28);
+	CHECK_EQ(got[4] << 8 | got[5], 256);
+	CHECK_EQ(next(fd), 28);
+	whole[4] = 0;
+	whole[6] = 0x40;
+	CHECK_EQ(sendto(fd, whole, 28, 0, (void *)&target, sizeof(target)), 28);
+	CHECK_EQ(next(fd), 28);
+	CHECK_EQ(got[4] | got[5], 0);
+	CHECK_EQ(got[6], 0x40);
+}

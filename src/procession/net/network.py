@@ -86,6 +86,7 @@ class Network(Namespace):
         "has_private_labels",
         "hooks",
         "host",
+        "identification",
         "interfaces",
         "last_index",
         "loopback",
@@ -143,6 +144,7 @@ class Network(Namespace):
         self.flow_labels: dict[int, FlowLabel] = {}
         self.has_private_labels = False
         self.last_index = LOOPBACK_INDEX
+        self.identification = 0
         if number:
             loopback.flags |= IFF_UP
             loopback.was_up = True
@@ -185,6 +187,11 @@ class Network(Namespace):
 
     def _new_port_table(self) -> PortTable:
         return PortTable(self.sysctls, is_stream=False)
+
+    def next_identification(self) -> int:
+        """What tells a packet of IPv4 from others whose pieces come at the same time; not 0."""
+        self.identification = self.identification % 0xFFFF + 1
+        return self.identification
 
     def count(self, name: str) -> None:
         """One more of what the counter `name` counts."""

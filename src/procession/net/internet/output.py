@@ -61,6 +61,9 @@ if TYPE_CHECKING:
     from procession.net.link.interface import Interface
     from procession.net.network import Network
 
+_NO_NUMBER, _WHOLE_BIT = bytes(2), 0x40
+"""Of the identification of IPv4, and that a packet isn't to be taken apart."""
+
 _FRAGMENT_HEADER_BYTES = 8
 """IPv6's extension header of a piece."""
 
@@ -116,6 +119,9 @@ def send_packet(network: Network, packet: Packet, flow: Flow, *, is_looped: bool
     Unless `is_looped` the sender's own network doesn't hear what goes to a group on another link.
     Linux: net/ipv4/ip_output.c, ip_output.
     """
+    if packet.place[:2] == _NO_NUMBER and not packet.place[2] & _WHOLE_BIT:
+        # What may come in pieces has a number. Linux: include/net/ip.h, ip_select_ident_segs.
+        packet.place = pack_port(network.next_identification()) + packet.place[2:]
     if flow.is_filtered:
         way = leave(network, packet, flow)
         if way is None:

@@ -97,11 +97,14 @@ class _MessageSocket(DatagramSocket):
         return self.remote_address, self.remote_port, 0
 
     def check_sending(self, data: bytes, flags: int) -> None:
-        """Raise EMSGSIZE, EOPNOTSUPP, a pending error or EPIPE."""
+        """Raise EMSGSIZE, EOPNOTSUPP."""
         if len(data) > LONGEST_PACKET:
             raise EMSGSIZE("longer than a packet may be")
         if flags & MSG_OOB:
             raise EOPNOTSUPP("no urgent data here")
+
+    def check_open(self) -> None:
+        """Raise a pending error or EPIPE. Linux: net/core/sock.c, sock_alloc_send_pskb."""
         self.raise_error()
         if self.ended & SENDING:
             raise QuietBrokenPipe("the socket was shut down")
@@ -225,6 +228,8 @@ class RawSocket(_MessageSocket):
         choice = PacketChoice(self, control, target)
         flow = self.way_to(target, choice.source, scope, choice.out)
         if self.has_own_header:
+            # For others nothing is looked at but the room (in Linux, __ip_append_data without transhdrlen).
+            self.check_open()
             self._send_whole(data, flow, choice)
             return len(data)
         tos, ttl = choice.service_and_limit(self, flow)
@@ -386,6 +391,7 @@ class PingSocket(_MessageSocket):
     def send(self, data: bytes, flags: int, address: bytes | None, control: Control | None) -> int:
         """Linux: net/ipv4/ping.c, ping_v4_sendmsg; net/ipv6/ping.c, ping_v6_sendmsg."""
         self.check_sending(data, flags)
+        self.check_open()
         if len(data) < HEADER_BYTES:
             raise EINVAL("shorter than a header of ICMP")
         if data[0] != (ECHO if self.family == AF_INET else ECHO_6) or data[1]:
