@@ -1,6 +1,7 @@
 /* What rtnetlink takes, refuses with a reason, keeps and tells: routes, addresses, neighbours (rtnetlink(7)). */
 #include "route_request.h"
 
+#include <linux/if_addrlabel.h>
 #include <linux/neighbour.h>
 #include <linux/netconf.h>
 #include <linux/nexthop.h>
@@ -549,4 +550,77 @@ ROOTS_TEST(how_packets_are_queued)
 	begin(RTM_DELNEXTHOP, NLM_F_ACK, &(struct nhmsg){0}, sizeof(struct nhmsg));
 	add_number(NHA_ID, 5);
 	CHECK_STRING(asked(), "2");
+}
+
+static void begin_label(int type, int flags, const char *net, int length, int label)
+{
+	struct ifaddrlblmsg body = {.ifal_family = AF_INET6, .ifal_prefixlen = (unsigned char)length};
+
+	begin(type, flags, &body, sizeof(body));
+	add_address(IFAL_ADDRESS, net);
+	if (label >= 0)
+		add_number(IFAL_LABEL, (unsigned)label);
+}
+
+/* From where a datagram goes whose sender has chosen nothing. */
+static const char *source_to(const char *target)
+{
+	static char text[INET6_ADDRSTRLEN];
+	struct sockaddr_in6 name = {.sin6_family = AF_INET6, .sin6_port = htons(9)};
+	socklen_t size = sizeof(name);
+	int fd = (int)MUST(socket(AF_INET6, SOCK_DGRAM, 0));
+
+	MUST(inet_pton(AF_INET6, target, &name.sin6_addr) == 1 ? 0 : -1);
+	MUST(connect(fd, (void *)&name, sizeof(name)));
+	MUST(getsockname(fd, (void *)&name, &size));
+	close(fd);
+	return inet_ntop(AF_INET6, &name.sin6_addr, text, sizeof(text));
+}
+
+ROOTS_TEST(labels_of_nets)
+{
+	static const char *const own[] = {"2001:db8:1::1", "fd00::1"};
+	struct nlmsghdr *header = (void *)answers;
+	struct ifaddrlblmsg *told = NLMSG_DATA(header);
+	struct rtattr *address = (void *)(told + 1);
+
+	enter();
+	open_asker(1);
+	for (size_t at = 0; at < LENGTH(own); at++) {
+		begin_address(RTM_NEWADDR, NLM_F_CREATE, own[at], 128);
+		CHECK_STRING(asked(), "0");
+	}
+	NEW_ROUTE("2001:db8:9::", 48, RTN_UNICAST, RT_SCOPE_UNIVERSE);
+	add_number(RTA_OIF, 1);
+	CHECK_STRING(asked(), "0");
+	CHECK_STRING(source_to("2001:db8:9::1"), "2001:db8:1::1");
+	begin_label(RTM_GETADDRLABEL, 0, "fd00::1", 128, -1);
+	MUST(send(asker, &request, request.header.nlmsg_len, 0));
+	MUST(recv(asker, answers, sizeof(answers), 0));
+	CHECK_EQ(header->nlmsg_type, RTM_NEWADDRLABEL);
+	CHECK_EQ(told->ifal_prefixlen, 7);
+	CHECK_EQ(told->ifal_seq, 10);
+	CHECK_EQ(address->rta_type, IFAL_ADDRESS);
+	CHECK_EQ(*(unsigned *)RTA_DATA(RTA_NEXT(address, (int){100})), 5);
+	begin_label(RTM_NEWADDRLABEL, NLM_F_ACK | NLM_F_CREATE, "2001:db8:9::", 48, 99);
+	CHECK_STRING(asked(), "0");
+	CHECK_STRING(source_to("2001:db8:9::1"), "2001:db8:1::1");
+	begin_label(RTM_NEWADDRLABEL, NLM_F_ACK | NLM_F_CREATE, "fd00::7", 8, 99);
+	CHECK_STRING(asked(), "0");
+	CHECK_STRING(source_to("2001:db8:9::1"), "fd00::1");
+	begin_label(RTM_NEWADDRLABEL, NLM_F_ACK | NLM_F_CREATE, "fd00::", 8, 98);
+	CHECK_STRING(asked(), "17");
+	begin_label(RTM_NEWADDRLABEL, NLM_F_ACK | NLM_F_REPLACE, "fd00::", 8, 98);
+	CHECK_STRING(asked(), "0");
+	CHECK_STRING(source_to("2001:db8:9::1"), "2001:db8:1::1");
+	begin_label(RTM_DELADDRLABEL, NLM_F_ACK, "fd00::", 8, 98);
+	CHECK_STRING(asked(), "0");
+	begin_label(RTM_DELADDRLABEL, NLM_F_ACK, "fd00::", 8, 98);
+	CHECK_STRING(asked(), "3");
+	begin_label(RTM_NEWADDRLABEL, NLM_F_ACK, "fd00::", 129, 98);
+	CHECK_STRING(asked(), "22");
+	begin_label(RTM_NEWADDRLABEL, NLM_F_ACK, "fd00::", 8, -1);
+	CHECK_STRING(asked(), "22");
+	begin_label(RTM_GETADDRLABEL, NLM_F_ACK, "fd00::", 8, -1);
+	CHECK_STRING(asked(), "22");
 }

@@ -101,6 +101,9 @@ class RouteMessageType(IntEnum):
     RTM_DELTFILTER = 45
     RTM_GETTFILTER = 46
     RTM_GETACTION = 50
+    RTM_NEWADDRLABEL = 72
+    RTM_DELADDRLABEL = 73
+    RTM_GETADDRLABEL = 74
     RTM_NEWNETCONF = 80
     RTM_GETNETCONF = 82
     RTM_NEWNSID = 88
@@ -320,6 +323,13 @@ class NeighbourAttribute(IntEnum):
     NDA_NDM_FLAGS_MASK = 17
 
 
+class AddressLabelAttribute(IntEnum):
+    """rta_type in a message about a label of a net."""
+
+    IFAL_ADDRESS = 1
+    IFAL_LABEL = 2
+
+
 class QueueingAttribute(IntEnum):
     """rta_type in a message about a discipline of queueing."""
 
@@ -490,6 +500,17 @@ class Ndmsg(Structure):
     ndm_state: U16 = 0
     ndm_flags: U8 = 0
     ndm_type: U8 = 0
+
+
+class Ifaddrlblmsg(Structure):
+    """struct ifaddrlblmsg, of a label of a net."""
+
+    ifal_family: U8 = 0
+    ifal_reserved: U8 = 0
+    ifal_prefixlen: U8 = 0
+    ifal_flags: U8 = 0
+    ifal_index: U32 = 0
+    ifal_seq: U32 = 0
 
 
 class Tcmsg(Structure):

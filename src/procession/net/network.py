@@ -15,6 +15,7 @@ from procession.hardware.kernel_memory import (
     SOCKET,
 )
 from procession.hardware.physical_memory import OutOfFrames
+from procession.net.internet.address_label import Labels
 from procession.net.internet.device_address import interface_came_up
 from procession.net.internet.flow_label import LEASE_BYTES
 from procession.net.internet.port_table import PortTable
@@ -88,6 +89,7 @@ class Network(Namespace):
         "host",
         "identification",
         "interfaces",
+        "labels",
         "last_index",
         "loopback",
         "named",
@@ -144,6 +146,7 @@ class Network(Namespace):
         self.flow_labels: dict[int, FlowLabel] = {}
         self.has_private_labels = False
         self.last_index = LOOPBACK_INDEX
+        self.labels = Labels()
         self.identification = 0
         if number:
             loopback.flags |= IFF_UP

@@ -17,19 +17,6 @@ if TYPE_CHECKING:
 _NO_SCOPE, _OF_LINK, _OF_SITE, _OF_ALL = -1, 2, 5, 14
 """How far an address of IPv6 is known. Linux: include/net/ipv6.h, IPV6_ADDR_SCOPE_LINKLOCAL."""
 _TOO_NEAR = 128
-_LABELS = (
-    (LOOPBACK_6, 128, 0),
-    (bytes(10) + b"\xff\xff" + bytes(4), 96, 4),
-    (bytes(16), 96, 3),
-    (b"\x20\x01" + bytes(14), 32, 6),
-    (b"\x20\x01\x00\x10" + bytes(12), 28, 7),
-    (b"\x20\x02" + bytes(14), 16, 2),
-    (b"\x3f\xfe" + bytes(14), 16, 12),
-    (b"\xfe\xc0" + bytes(14), 10, 11),
-    (b"\xfc" + bytes(15), 7, 5),
-)
-"""The most exact first. Linux: net/ipv6/addrlabel.c, ip6addrlbl_init_table."""
-_USUAL_LABEL = 1
 _HASHED = (b"\x20\x01\x00\x10" + bytes(12), 28)
 """The net of identifiers that are no places (ORCHID)."""
 
@@ -66,7 +53,7 @@ def _select_source_6(network_interfaces: list[Interface], out: Interface, target
     interfaces: Iterable[Interface] = network_interfaces
     if is_multicast(target) or wanted <= _OF_LINK:
         interfaces = (out,)
-    label = _label_of(target)
+    label = out.network.labels.label_of(target, out.index)
     best: tuple[int, ...] | None = None
     found: bytes | None = None
     for interface in interfaces:
@@ -80,10 +67,12 @@ def _select_source_6(network_interfaces: list[Interface], out: Interface, target
     return found
 
 
-def _rank(address: DeviceAddress, target: bytes, wanted: int, label: int, *, is_out: bool) -> tuple[int, ...]:
+def _rank(
+    address: DeviceAddress, target: bytes, wanted: int, label: int | None, *, is_out: bool
+) -> tuple[int, ...]:
     """How well packets to `target` are sent from an address. Linux: net/ipv6/addrconf.c,
     ipv6_get_saddr_eval."""
-    own = address.address
+    own, interface = address.address, address.interface
     scope = _scope_of(own)
     difference = int.from_bytes(target, "big") ^ int.from_bytes(own, "big")
     return (
@@ -91,7 +80,7 @@ def _rank(address: DeviceAddress, target: bytes, wanted: int, label: int, *, is_
         -scope if scope >= wanted else scope - _TOO_NEAR,
         not address.flags & IFA_F_DEPRECATED,
         is_out,
-        _label_of(own) == label,
+        interface.network.labels.label_of(own, interface.index) == label,
         is_within(own, *_HASHED) == is_within(target, *_HASHED),
         min(128 - difference.bit_length(), address.prefix_length),
     )
@@ -106,8 +95,3 @@ def _scope_of(address: bytes) -> int:
     if is_link_local(address) or address == LOOPBACK_6:
         return _OF_LINK
     return _OF_SITE if address[0] == 0xFE and address[1] & 0xC0 == 0xC0 else _OF_ALL
-
-
-def _label_of(address: bytes) -> int:
-    """Linux: net/ipv6/addrlabel.c, ipv6_addr_label."""
-    return next((label for net, length, label in _LABELS if is_within(address, net, length)), _USUAL_LABEL)

@@ -6,6 +6,7 @@ from procession.abi.errno import EOPNOTSUPP, EPERM
 from procession.abi.netlink import RouteMessageType
 from procession.abi.word import pack_u8
 from procession.net.internet.address import AF_INET, AF_INET6
+from procession.net.netlink.address_labels import ADDRESS_LABELS, GETADDRLABEL, answer_of_label
 from procession.net.netlink.addresses import change_address, find_address, list_addresses
 from procession.net.netlink.attributes import Answer, Request
 from procession.net.netlink.configuration import find_configuration, list_configurations
@@ -50,7 +51,7 @@ _NEVER_THERE = tuple(
 """What lists are empty of."""
 _LISTED = (
     *(_GETNETCONF, _GETLINK, _GETADDR, _GETROUTE, _GETNEIGH, _GETRULE),
-    *(DISCIPLINES[-1], CLASSES[-1], FILTERS[-1], GETNEXTHOP, *_NEVER_THERE),
+    *(DISCIPLINES[-1], CLASSES[-1], FILTERS[-1], GETNEXTHOP, GETADDRLABEL, *_NEVER_THERE),
 )
 _LAST_TYPE = 123
 """RTM_MAX."""
@@ -106,6 +107,8 @@ def answer(request: Request) -> Answer:
         return list_rules(request)
     if kind == _GETNETCONF:
         return list_configurations(request) if request.is_dump else find_configuration(request)
+    if kind in ADDRESS_LABELS:
+        return answer_of_label(request)
     if kind in DISCIPLINES:
         return answer_of_discipline(request)
     if kind in CLASSES:
