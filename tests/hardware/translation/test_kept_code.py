@@ -125,14 +125,15 @@ def test_a_little_is_added_a_few_times() -> None:
     data = contents_of(filled(), VERSION)
     for count in (1, 2):
         cache = reopened(data)
+        cache.add(b"\xc3" * 100)
         news = [cache.has_news]
-        cache.add(b"\xc3")
+        cache.add(b"\xc3" * 412)
         news.append(cache.has_news)
         assert news == [False, True]
         data = contents_of(cache, VERSION)
         assert KeptCode(bytearray(data), VERSION).supplements == count
     cache = reopened(data)
-    cache.add(b"\xc3")
+    cache.add(b"\xc3" * 512)
     news = [cache.has_news]
     cache.add(b"\xc3" * (1 << 14))
     news.append(cache.has_news)
@@ -233,6 +234,17 @@ def sealed(data: bytearray) -> bytes:
         fields[-1] = checksum_of(view[header.size : checked], bytes(view[: header.size - 8]))
     header.pack_into(data, 0, *fields)
     return bytes(data)
+
+
+def test_what_takes_long_to_translate_is_added_to_much() -> None:
+    """A short program's code, that is, though a few long ones have a hundred times as much."""
+    cache = filled()
+    cache.add(b"\xc3" * (3 << 20))
+    large = reopened(contents_of(cache, VERSION))
+    large.add(b"\xc3" * (23 << 10))
+    assert not large.has_much_news
+    large.add(b"\xc3" * (2 << 10))
+    assert large.has_much_news
 
 
 def test_few_pages_are_compared_with_one() -> None:

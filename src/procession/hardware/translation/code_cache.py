@@ -14,8 +14,11 @@ from procession.hardware.translation.page_code import PageCode
 from procession.hardware.translation.runtime import assemble_runtime
 
 _LEAST_ROOM = 1 << 20
-_LEAST_NEWS = 1 << 14
-_MOST_SUPPLEMENTS = 2
+_LEAST_NEWS, _NEWS_SHIFT = 1 << 14, 7
+"""So many bytes of code are much, if they're more than one in 1 << _NEWS_SHIFT of what was kept: half a dozen
+runs that translate them take as long as to write all of it anew.
+"""
+_MOST_SUPPLEMENTS, _LEAST_SUPPLEMENT = 2, 1 << 9
 """A run that begins with kept code finds a little to add that each later one would have to translate again:
 where tables of jumps have no place free. To write it takes as much time as some dozen runs gain by it.
 """
@@ -187,13 +190,16 @@ class CodeCache:
         if self.was_cleared or self.has_much_news:
             return not self.was_cleared
         kept = self.kept
-        return kept is not None and kept.supplements < _MOST_SUPPLEMENTS and self.position > kept.end
+        if kept is None or kept.supplements >= _MOST_SUPPLEMENTS:
+            return False
+        added: int = self.position - kept.end
+        return added >= _LEAST_SUPPLEMENT
 
     @property
     def has_much_news(self) -> bool:
         """Whether there is much code that wasn't kept yet."""
         since = FIRST_CODE if self.kept is None else self.kept.end
-        return self.position - since >= max(_LEAST_NEWS, (since - FIRST_CODE) >> 5)
+        return self.position - since >= max(_LEAST_NEWS, (since - FIRST_CODE) >> _NEWS_SHIFT)
 
     def clear(self) -> None:
         """Drop all code but the runtime."""
