@@ -48,6 +48,7 @@ def test_there_and_back(recording: str) -> None:
     assert shown[3].splitlines()[0] == "there is no call before" or "SystemCallReturned" in shown[3]
 
 
+@pytest.mark.heavy
 def test_by_switch_and_state(recording: str) -> None:
     shown = answers(
         recording, "until fork", "step switch", "step state", "back state", "back switch", "where"
@@ -58,6 +59,7 @@ def test_by_switch_and_state(recording: str) -> None:
     assert "Switched of task 2" in shown[4]
 
 
+@pytest.mark.heavy
 def test_where_things_came_from(recording: str) -> None:
     commands = [
         *("until fork", "print 2 files", "back-to installed 2 5", "until fork", "back-to opened 2 5"),
@@ -71,6 +73,7 @@ def test_where_things_came_from(recording: str) -> None:
     assert "SignalDelivered of task 2, signal SIGUSR1, code 0, action handler, handler 0x" in shown[8]
 
 
+@pytest.mark.heavy
 def test_where_tasks_that_were_reaped_came_from_and_went(recording: str) -> None:
     commands = [
         "until exit 3",
@@ -96,6 +99,7 @@ def test_events_are_told_in_words(recording: str) -> None:
     assert "Exited of task 5, exit status 0\n" in shown[3]
 
 
+@pytest.mark.heavy
 def test_checkpoints(recording: str) -> None:
     commands = ["until fork", "checkpoint", "until exec", "checkpoint there", "checkpoint", "checkpoints"]
     commands += ["until end", "restart 1", "restart there", "step", "delete 2", "checkpoints", "restart 1"]

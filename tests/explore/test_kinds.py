@@ -108,6 +108,7 @@ def test_the_reduction_leaves_out_no_order_of_accesses(how: str) -> None:
     assert few.schedules == few.distinct
 
 
+@pytest.mark.heavy
 def test_a_schedule_with_turns_between_instructions_is_recorded(tmp_path: Path) -> None:
     explorer = Explorer(program(compiled("lost_update"), "threads", kinds=(NEXT_TASK, MEMORY)))
     [finding] = explorer.run().findings

@@ -109,6 +109,7 @@ def test_breakpoints_steps_and_values(program: Path, undisturbed: bytes) -> None
     assert session.stdout == undisturbed
 
 
+@pytest.mark.heavy
 def test_steps_take_no_time(program: Path, undisturbed: bytes) -> None:
     # Blocks are cut in many places, long ones too.
     session = debug(program, "break main", "stepi 300", "continue", "stepi 500", "next", "delete", "continue")
@@ -130,6 +131,7 @@ def stops_of(printed: str) -> list[str]:
     return re.findall(r"^(?:0x\w+ in )?(\w+) \(\) at .*accesses\.c:", after, re.MULTILINE)
 
 
+@pytest.mark.heavy
 def test_watchpoint_for_reads(accesses: Path) -> None:
     session = debug(
         accesses, "break main", "continue", "rwatch watched", *(("continue",) * 4), "delete", "continue"
@@ -139,6 +141,7 @@ def test_watchpoint_for_reads(accesses: Path) -> None:
     assert session.stdout == output_of(accesses)
 
 
+@pytest.mark.heavy
 def test_watchpoint_for_any_access(accesses: Path) -> None:
     session = debug(
         accesses, "break main", "continue", "awatch watched", *(("continue",) * 6), "delete", "continue"
@@ -154,6 +157,7 @@ def test_watchpoint_for_any_access(accesses: Path) -> None:
     assert session.stdout == output_of(accesses)
 
 
+@pytest.mark.heavy
 def test_breakpoint_in_a_thread(tmp_path: Path) -> None:
     session = debug(
         compiled(PROGRAM.with_name("past.c"), tmp_path), "break add", "continue", "next", "print k"

@@ -36,6 +36,7 @@ def values(printed: str) -> list[str]:
     return re.findall(r"^\$\d+ = (.*)", printed, re.MULTILINE)
 
 
+@pytest.mark.heavy
 def test_back_to_breakpoints(program: Path) -> None:
     session = debug(
         program,
@@ -129,6 +130,7 @@ def test_back_from_a_crash_to_what_caused_it(overwriting: Path) -> None:
     assert (session.status, session.signal) == (139, 11)
 
 
+@pytest.mark.heavy
 def test_back_from_a_call_that_is_caught_no_more(program: Path) -> None:
     session = debug(
         program,

@@ -10,6 +10,7 @@ from procession.kernel.signal.generation import send_group_signal
 from procession.kernel.signal.info import SigInfo
 from procession.machine import Machine
 from tests.kernel.leak_check import LeakCheck
+from tests.of_a_kind import heavy
 
 PROGRAMS = {
     "nothing": "true",
@@ -27,6 +28,7 @@ PROGRAMS = {
     "user namespaces": "unshare -Ur unshare -Ur true; for i in 1 2 3; do unshare -U sleep 1 & done; wait %1",
     "no more memory": "x=a; while :; do x=$x$x; done",
 }
+HEAVY = ("memory", "no more memory")
 
 
 def leave_init_alone(machine: Machine) -> None:
@@ -39,7 +41,7 @@ def leave_init_alone(machine: Machine) -> None:
     machine.run_until(lambda machine: len(machine.kernel.tasks) == 1)
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize("name", [heavy(name) if name in HEAVY else name for name in PROGRAMS])
 def test_nothing_is_left(guest_root: Path, name: str) -> None:
     machine = Machine(rootfs=guest_root, memory=48 << 20)
     check = LeakCheck(machine)

@@ -148,6 +148,7 @@ def test_meminfo_shows_what_processes_take() -> None:
     assert after[b"PageTables"] - before[b"PageTables"] < 4 * 4
 
 
+@pytest.mark.heavy
 def test_meminfo_counts_a_page_once_whoever_maps_it() -> None:
     show = "read -d '' -r text </proc/meminfo; echo \"$text\"; echo end;"
     # A string of 8 MiB, which eight subshells share with the shell.

@@ -84,6 +84,7 @@ def test_a_limit_below_what_runs_refuses_only_forks(guest_root: Path) -> None:
     assert failures == [failures[0], 0, failures[0], 0]
 
 
+@pytest.mark.heavy
 def test_a_frozen_spinner_stands_still(guest_root: Path) -> None:
     lines = printed(
         guest_root,
@@ -129,6 +130,7 @@ def used_us(line: str) -> int:
     return int(line.split()[1])
 
 
+@pytest.mark.heavy
 def test_weights_share_the_processor(guest_root: Path) -> None:
     """One task of weight 300 gets three times what two tasks of weight 100 get together."""
     lines = printed(
@@ -377,6 +379,7 @@ def test_pressure_of_a_group_grows_while_it_waits(guest_root: Path) -> None:
     assert lines == [f"some {none}", f"full {none}"] * 2 + ["1", "1", "2"] * 2 + ["1"] + ["refused"] * 5
 
 
+@pytest.mark.heavy
 def test_a_trigger_of_pressure_tells_who_polls(guest_root: Path) -> None:
     script = r"""
 import os, select

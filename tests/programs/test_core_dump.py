@@ -107,6 +107,7 @@ class TestPrivilege:
         lines = self.changed_user(make_machine(), "echo 1 > /proc/sys/fs/suid_dumpable")
         assert lines == ["-rw------- 1000 core"]
 
+    @pytest.mark.heavy
     def test_by_root_to_absolute_paths_alone(self, make_machine: MakeMachine) -> None:
         by_root = "echo 2 > /proc/sys/fs/suid_dumpable"
         assert self.changed_user(make_machine(), by_root) == []
@@ -336,6 +337,7 @@ class TestDebugger:
         assert re.search(r"/libc\.so\.6", text)
         assert re.search(r"AT_PAGESZ .* 4096", text)
 
+    @pytest.mark.heavy
     def test_a_thread_that_crashes(self, crashing_program: Path, tmp_path: Path) -> None:
         debugged = dump(crashing_program, "thread", tmp_path)
         text = self.debug(debugged, "bt")
@@ -358,6 +360,7 @@ class TestDebugger:
         # What tgkill(2) says.
         assert "$1 = -6" in text
 
+    @pytest.mark.heavy
     def test_a_core_that_a_program_took(self, crashing_program: Path, tmp_path: Path) -> None:
         handler = "printf '#!/bin/sh\\nexec cat > /tmp/cores/core\\n' > /tmp/handler; chmod +x /tmp/handler"
         wait = "echo 1 > /proc/sys/kernel/core_pipe_limit"

@@ -70,6 +70,7 @@ def test_machines_before_make_no_difference(make_machine: MakeMachine, reference
     assert run_and_hash(make_machine(seed=3), RACE_ARGV) == reference
 
 
+@pytest.mark.heavy
 def test_another_seed_decides_otherwise(make_machine: MakeMachine, reference: tuple[Result, str]) -> None:
     result, digest = run_and_hash(make_machine(seed=4), RACE_ARGV)
     assert result.status == 0

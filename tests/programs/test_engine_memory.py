@@ -70,6 +70,7 @@ def test_forgetful_engine_at_length(script: ProgramScript, make_machine: MakeMac
     )
 
 
+@pytest.mark.heavy
 def test_little_room_for_code(make_machine: MakeMachine, monkeypatch: pytest.MonkeyPatch) -> None:
     """The buffer of translated code fills up many times over."""
     roomy = make_machine(seed=5)

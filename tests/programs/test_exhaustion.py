@@ -94,6 +94,7 @@ def test_signal_handler_without_memory(make_machine: MakeMachine) -> None:
     assert (status, sorted(output.split())) == (0, ["3", "300"])
 
 
+@pytest.mark.heavy
 def test_a_full_disk_kills_nobody(make_machine: MakeMachine) -> None:
     machine = make_machine(memory=SMALL)
     script = """

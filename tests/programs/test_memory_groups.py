@@ -114,6 +114,7 @@ def test_files_in_memory_alone_can_t_be_let_go(guest_root: Path) -> None:
     assert lines[2:] == ["kept", str(2 << 20), "0"]
 
 
+@pytest.mark.heavy
 def test_all_that_is_charged_is_told_by_kind(guest_root: Path) -> None:
     lines = python(
         guest_root,
@@ -144,6 +145,7 @@ print(stat("a")["pgfault"] > 700, stat("a")["anon"] < 64 << 10)
     assert lines == ["True", "True True True", "True True True", "True True", "True True"]
 
 
+@pytest.mark.heavy
 def test_a_peak_can_be_counted_anew_for_each_open_file(guest_root: Path) -> None:
     lines = python(
         guest_root,
@@ -208,6 +210,7 @@ def test_what_memory_min_keeps_isn_t_let_go(guest_root: Path) -> None:
     assert 7 <= int(lines[5]) <= 9
 
 
+@pytest.mark.heavy
 def test_what_memory_low_keeps_is_let_go_last(guest_root: Path) -> None:
     lines = python(guest_root, PROTECTION.replace("KIND", "low"))
     b, c, d = map(int, lines[1].strip("[]").split(","))
@@ -301,6 +304,7 @@ print(dying("a"), stat("a")["file"] >> 20)
     assert lines == ["1 1 1", "0 0"]
 
 
+@pytest.mark.heavy
 def test_absent_names_are_charged_and_forgotten(guest_root: Path) -> None:
     lines = python(
         guest_root,
@@ -366,6 +370,7 @@ print(os.waitpid(child, 0)[1])
     assert lines == ["True 0 True", "9"]
 
 
+@pytest.mark.heavy
 def test_page_frames_tell_their_group(guest_root: Path) -> None:
     lines = python(
         guest_root,

@@ -102,6 +102,7 @@ def test_two_namespaces_over_a_veth(run_program: RunProgram) -> None:
     assert text.endswith("gone\n")
 
 
+@pytest.mark.heavy
 def test_a_router_passes_on_what_it_is_told_to(run_program: RunProgram) -> None:
     text = output_of(
         run_program,

@@ -29,6 +29,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("cpus", first_of(1, [2, 1]))
 def test_mappings_larger_than_memory(tree: Path, cpus: int) -> None:
     machine = Machine(rootfs=tree, memory=SMALL, cpus=cpus)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from tests.programs.conftest import RunProgram
 
 COUNTING = """
@@ -162,6 +164,7 @@ print(name(1 << 40, 4096, b"x"), name(start, 4096, b"x" * 79))
 """
 
 
+@pytest.mark.heavy
 def test_names_of_memory(run_program: RunProgram) -> None:
     result = run_program(["python3", "-c", NAMING])
     assert result.stderr == b""
@@ -197,6 +200,7 @@ cat /proc/sys/vm/drop_caches 2> /dev/null || echo unreadable
 """
 
 
+@pytest.mark.heavy
 def test_caches_are_dropped(run_program: RunProgram) -> None:
     result = run_program(["bash", "-c", DROPPED])
     assert result.stdout.decode().split() == ["1048576", "absent", "dropped", "unreadable"]

@@ -39,6 +39,7 @@ def test_a_ping_pong_beside_a_spinner(c_compiler: list[str], cpus: int) -> None:
     assert round_trip_ns < MOST_TIMES_LINUX * NATIVE_ROUND_TRIP_NS
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("cpus", "spinners"),
     first_of(1, [(2, 3), (1, 3), (3, 7), (4, 2)]),

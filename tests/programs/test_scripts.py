@@ -16,7 +16,8 @@ HEAVY = {
     *("pipeline_counting.bash", "processor_time.bash", "subprocesses.python", "system_interface.python"),
     *("terminal_hang_up.python", "threaded_tools.bash", "archives_and_make.bash", "grep_sed_awk.bash"),
     *("signal_module.python", "socket_servers.python", "terminal_windows.python", "text_tools.bash"),
-    "xargs_and_find.bash",
+    *("xargs_and_find.bash", "locks.bash", "threads.python", "user_namespaces.bash", "mounts.bash"),
+    *("system_interface.perl", "signals_and_options.bash", "ownership.bash", "command_substitution.bash"),
 }
 # What needs more users than the one of an unprivileged user namespace.
 NEEDS_USERS = {"ownership.bash"}

@@ -115,10 +115,12 @@ ALLOWED = {
                 dict.fromkeys(ALLOWED.keys() - {"memory", "no such"}, "1") | {"memory": "13 exe 0"},
             )
         ),
-        (
-            3,
-            0,
-            dict.fromkeys(ALLOWED.keys() - {"memory", "no such"}, "1") | {"memory": "13 exe 0"},
+        heavy(
+            (
+                3,
+                0,
+                dict.fromkeys(ALLOWED.keys() - {"memory", "no such"}, "1") | {"memory": "13 exe 0"},
+            )
         ),
     ],
 )

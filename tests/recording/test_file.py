@@ -97,6 +97,7 @@ def test_other_bytes_are_refused(tmp_path: Path, data: bytes) -> None:
             read_recording(path)
 
 
+@pytest.mark.heavy
 def test_a_bomb_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "bomb"
     compressor = zstandard.ZstdCompressor().compressobj()

@@ -13,7 +13,7 @@ from tests.terminal.record_dialogues import hold_natively
 HEAVY = {
     *("bash_background_terminal", "dash_jobs", "hang_ups", "nested_shells", "pipelines"),
     *("python_prompt", "scripts", "zsh_jobs", "zsh_waiting", "canonical_interrupted", "pagers"),
-    *("quit_and_flow", "stty", "timeouts", "traps"),
+    *("quit_and_flow", "stty", "timeouts", "traps", "window_size", "stopped_jobs_at_exit", "bash_waiting"),
 }
 
 

@@ -152,6 +152,7 @@ def test_another_multiplexer_with_two_windows(shell: Keyboard) -> None:
     shell.wait_for(" icanon\r\nend\r\n")
 
 
+@pytest.mark.heavy
 def test_a_multiplexer(shell: Keyboard) -> None:
     shell.type("tmux -f /dev/null new-session bash --norc\r")
     shell.wait_for(r"0:bash")
@@ -170,6 +171,7 @@ def test_a_multiplexer(shell: Keyboard) -> None:
     shell.wait_for(r"\[exited\]")
 
 
+@pytest.mark.heavy
 def test_a_monitor(shell: Keyboard) -> None:
     shell.type("top -d 1\r")
     for _ in range(3):
