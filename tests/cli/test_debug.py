@@ -210,5 +210,5 @@ def test_at_a_terminal_it_talks(recording: str, tmp_path: Path) -> None:
     assert process.wait(timeout=60) == 0
     os.close(parent)
     assert b"'nothing' is no command" in shown
-    assert shown.count(b"Faulted of task 2") == 3
+    assert shown.count(b" of task 2") == 3
     assert (tmp_path / "procession" / "debug_history").read_text().split()[-2:] == ["where", "quit"]
