@@ -52,6 +52,9 @@ static void new_table(unsigned table, int kind)
 
 ROOTS_TEST(rules_choose_tables)
 {
+	struct sockaddr_in target = {.sin_family = AF_INET, .sin_port = htons(9)};
+	int fd;
+
 	enter();
 	open_asker(1);
 	new_table(100, RTN_UNREACHABLE);
@@ -111,8 +114,23 @@ ROOTS_TEST(rules_choose_tables)
 	CHECK_STRING(asked(), "2");
 	begin_route(RTM_NEWROUTE, NLM_F_CREATE, "0.0.0.0", 0, RTN_UNICAST, RT_SCOPE_LINK);
 	add_number(RTA_OIF, 1);
+	add_address(RTA_PREFSRC, "127.0.0.1");
 	CHECK_STRING(asked(), "0");
 	CHECK_EQ(way(NULL, "10.6.0.1", 0), 0);
+	/* Who connects has an address then, at which rules look; who sends without that, hasn't. */
+	begin_rule(RTM_NEWRULE, 0, FR_ACT_TO_TBL, 100, 25);
+	add_net(FRA_SRC, "127.0.0.0", 8);
+	CHECK_STRING(asked(), "0");
+	CHECK_EQ(way(NULL, "10.6.0.1", 0), EHOSTUNREACH);
+	target.sin_addr.s_addr = inet_addr("10.6.0.1");
+	fd = (int)MUST(socket(AF_INET, SOCK_DGRAM, 0));
+	CHECK_EQ(sendto(fd, "", 1, 0, (void *)&target, sizeof(target)), 1);
+	close(fd);
+	fd = (int)MUST(socket(AF_INET, SOCK_STREAM, 0));
+	CHECK_ERRNO(connect(fd, (void *)&target, sizeof(target)), EHOSTUNREACH);
+	close(fd);
+	begin_rule(RTM_DELRULE, 0, 0, 0, 25);
+	CHECK_STRING(asked(), "0");
 	begin_rule(RTM_NEWRULE, 0, FR_ACT_TO_TBL, RT_TABLE_MAIN, 30);
 	add_number(FRA_SUPPRESS_PREFIXLEN, 0);
 	CHECK_STRING(asked(), "0");

@@ -127,7 +127,7 @@ class DatagramSocket(InternetSocket):
         if not scope and not self.bound_index and is_multicast(target):
             scope = self.protocol_options.get(MULTICAST_INTERFACE_6, 0)
         self.take_scope(target, scope)
-        flow = self.way_to(target, None, 0)
+        flow = self.way_with_source(self.way_to(target, None, 0))
         if is_any(self.local_address):
             self.local_address = flow.source
         self.flow_info = chosen_info(self, address)

@@ -95,13 +95,13 @@ FIRST_RULES = tuple(Rule(priority, TO_TABLE, int(table), RTPROT_KERNEL) for prio
 
 class Rules:
     """Those of one protocol, in the order in which they are asked. `looks_at_marks` says whether any does,
-    `places` where the first of each priority is."""
+    `looks_at_sources` whether any does at these, `places` where the first of each priority is."""
 
-    __slots__ = ("looks_at_marks", "places", "rules")
+    __slots__ = ("looks_at_marks", "looks_at_sources", "places", "rules")
 
     def __init__(self, rules: Iterable[Rule]) -> None:
         self.rules = list(rules)
-        self.looks_at_marks = False
+        self.looks_at_marks = self.looks_at_sources = False
         self.places: dict[int, int] = {}
         self._changed()
 
@@ -126,6 +126,7 @@ class Rules:
 
     def _changed(self) -> None:
         self.looks_at_marks = any(rule.mask for rule in self.rules)
+        self.looks_at_sources = any(rule.source_length for rule in self.rules)
         self.places.clear()
         for at, rule in enumerate(self.rules):
             self.places.setdefault(rule.priority, at)

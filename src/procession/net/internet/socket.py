@@ -356,6 +356,15 @@ class InternetSocket(Socket):
             raise EAFNOSUPPORT("the socket is bound to an address of IPv4")
         return flow
 
+    def way_with_source(self, flow: Flow) -> Flow:
+        """Where packets of a connection go whose source was chosen with `flow`: IPv4's rules are asked again,
+        as they may look at it. Raises as `flow_to` does. Linux: include/net/route.h, ip_route_connect.
+        """
+        rules = self.network.routes.rules[len(flow.target)]
+        if len(flow.target) == 16 or not rules.looks_at_sources or is_multicast(flow.target):
+            return flow
+        return self.flow_to(flow.target, flow.source)
+
     def interface_out(self, target: bytes, index: int) -> Interface | None:
         """The interface of that index, None for 0. Raises ENODEV, and ENETUNREACH as IPv6 finds no routes."""
         if not index:

@@ -90,7 +90,7 @@ def start_connecting(socket: TcpSocket, address: bytes) -> None:
     socket.take_scope(target, scope_of(address))
     # A port from bind(2) is kept, even if that chose it; the last connection's went with it.
     socket.forget_addresses()
-    flow = socket.flow_to(target)
+    flow = socket.way_with_source(socket.flow_to(target))
     take_place(socket, flow.source, flow.target, port)
     socket.phase = CONNECTING
     socket.error = 0
