@@ -734,6 +734,25 @@ TEST(mounting)
 	MUST(restrict_by(rules));
 	CHECK_ERRNO(syscall(SYS_mount, "none", "/tmp", "tmpfs", 0, NULL), EPERM);
 	CHECK_ERRNO(syscall(SYS_umount2, "/proc", 0), EPERM);
+	if (geteuid() != 0)
+		return;
+	/* What isn't attached anywhere changes no tree. */
+	CHECK_EQ(close((int)MUST(syscall(SYS_fsopen, "tmpfs", 0))), 0);
+	CHECK_EQ(close((int)MUST(syscall(SYS_open_tree, AT_FDCWD, "/tmp", 1))), 0);
+	CHECK_ERRNO(syscall(SYS_move_mount, AT_FDCWD, "/proc", AT_FDCWD, "/tmp", 0), EPERM);
+}
+
+/* Landlock asks about connect(2), and isn't asked about a SYN that sendto(2) sends. */
+TEST(connecting_by_sending)
+{
+	struct sockaddr_in where = {.sin_family = AF_INET, .sin_port = htons(27326)};
+	int fd = (int)MUST(socket(AF_INET, SOCK_STREAM, 0));
+
+	where.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	MUST(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+	MUST(restrict_by((int)MUST(ruleset(0, 3))));
+	CHECK_ERRNO(connect(fd, (struct sockaddr *)&where, sizeof where), EACCES);
+	CHECK_ERRNO(sendto(fd, "x", 1, MSG_FASTOPEN, (struct sockaddr *)&where, sizeof where), ECONNREFUSED);
 }
 
 TEST(being_traced_by_who_is_restricted)

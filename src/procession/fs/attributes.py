@@ -219,10 +219,8 @@ def _drop_set_id_bits(inode: Inode, subject: Subject) -> None:
 
 def drop_file_capabilities(inode: Inode) -> None:
     """Take what setcap(8) gave a program. Linux: security/commoncap.c, cap_inode_killpriv."""
-    name = b"security.capability"
-    value = inode.read_xattrs().pop(name, None)
-    if value is not None:
-        inode.superblock.vfs.accounts.add_text(-len(name) - len(value))
+    if b"security.capability" in inode.read_xattrs():
+        inode.change_xattr(b"security.capability", None)
 
 
 def check_access(path: Path, subject: Subject, mask: int) -> None:

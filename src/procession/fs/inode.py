@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from procession.abi.device_numbers import device_major
 from procession.abi.ebpf import BpfDeviceAccess
-from procession.abi.errno import EACCES, EINVAL, ENODEV, ENOTDIR, ENXIO, EOPNOTSUPP, EPERM, ETXTBSY
+from procession.abi.errno import EACCES, EINVAL, ENODEV, ENOTDIR, ENXIO, EOPNOTSUPP, EPERM, ETXTBSY, Errno
 from procession.abi.file_mode import S_IFMT, FileType, Permission
 from procession.abi.ioctls import FileFlag
 from procession.abi.mount_flags import MountFlag
+from procession.abi.xattr import XATTR_SIZE_MAX
 from procession.fs.permission import (
     MAY_READ,
     MAY_WRITE,
@@ -130,6 +131,10 @@ class Superblock:
     """Whether nothing on it is executed, whatever a mount's flags say (SB_I_NOEXEC)."""
     has_holes: ClassVar[bool] = True
     """Whether its files tell where there is nothing in them, and can be given room beforehand."""
+    attributes_limit: ClassVar[int] = 2 * XATTR_SIZE_MAX
+    """What all attributes of one inode may take together: one as long as may be, and as much besides."""
+    lists_attributes_backwards: ClassVar[bool] = True
+    """Whether names of attributes are listed from the last (Linux: fs/xattr.c, rbtree_simple_xattr_cmp)."""
     xattr_families: ClassVar[tuple[bytes, ...]] = (b"user", b"trusted", b"security")
     """Which families of names there are."""
     keeps_user_xattrs: ClassVar[bool] = True
@@ -168,6 +173,9 @@ class Superblock:
         number = self.next_inode_number
         self.next_inode_number = number + 1
         return number
+
+    def charge_attribute(self, name: bytes, old: bytes | None, new: bytes | None) -> None:
+        """Count what it takes that an extended attribute has another value, None for none. Raises ENOSPC."""
 
     def show_options(self) -> bytes:
         """The options as mountinfo has them, with commas between."""
@@ -477,11 +485,29 @@ class Inode:
         self.ctime_ns = self.now_ns()
 
     def writable_xattrs(self) -> dict[bytes, bytes]:
-        """The extended attributes, of which the caller is about to change one."""
+        """The extended attributes, of which the caller is about to change one by `change_xattr`."""
         return self.read_xattrs()
 
+    def change_xattr(self, name: bytes, value: bytes | None) -> None:
+        """Give an extended attribute another value, None for none, and account for that. Raises ENOSPC."""
+        attributes = self.read_xattrs()
+        old = attributes.get(name)
+        growth = (0 if value is None else len(name) + len(value)) - (
+            0 if old is None else len(name) + len(old)
+        )
+        self.superblock.charge_attribute(name, old, value)
+        try:
+            self.superblock.vfs.accounts.add_text(growth)
+        except Errno:
+            self.superblock.charge_attribute(name, value, old)
+            raise
+        if value is None:
+            attributes.pop(name, None)
+        else:
+            attributes[name] = value
+
     def read_xattrs(self) -> dict[bytes, bytes]:
-        """The extended attributes by name, to be looked at and changed."""
+        """The extended attributes by name, to be looked at."""
         if self.xattrs is None:
             self.xattrs = {}
         return self.xattrs
@@ -550,7 +576,7 @@ class Inode:
         if self.pages is not None:
             self.pages.release()
         if self.xattrs:
-            size = sum(len(name) + len(value) for name, value in self.xattrs.items())
-            self.superblock.vfs.accounts.add_text(-size)
+            for name in list(self.xattrs):
+                self.change_xattr(name, None)
             self.xattrs = None
         self.superblock.forget(self)

@@ -183,6 +183,7 @@ def shared_memory_mount(vfs: Vfs) -> Mount:
     if mount is None:
         superblock = Tmpfs(vfs, maximum_pages=vfs.memory.frame_count)
         superblock.is_internal = True
+        superblock.limits = (0, 0)
         mount = vfs.pseudo_mounts[_MOUNT_NAME] = Mount(superblock)
     return mount
 

@@ -183,6 +183,7 @@ class QueueDirectory(Inode):
 
     def __init__(self, superblock: MqueueFileSystem, mode: int) -> None:
         super().__init__(superblock, mode)
+        self.size = 2 * _DIRECTORY_ENTRY_SIZE
         self.file_system = superblock
         self.queues: dict[bytes, QueueInode] = {}
 

@@ -13,7 +13,15 @@ from procession.fs.file import File
 from procession.fs.host_source import HostSource
 from procession.fs.host_status import HostStatus
 from procession.fs.host_tree import HostTree
-from procession.fs.inode import S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, DirectoryEntry, Inode
+from procession.fs.inode import (
+    S_IFDIR,
+    S_IFIFO,
+    S_IFLNK,
+    S_IFREG,
+    DirectoryEntry,
+    Inode,
+    Superblock,
+)
 from procession.fs.permission import Subject
 from procession.fs.tmpfs import RENAME_WHITEOUT, MemoryInode, Tmpfs, TmpfsPages
 from procession.fs.vfs import Vfs
@@ -37,6 +45,9 @@ class Overlay(Tmpfs):
     __slots__ = ("linked", "tree")
 
     is_written_back: ClassVar[bool] = True
+    attributes_limit: ClassVar[int] = Superblock.attributes_limit
+    counts_attributes: ClassVar[bool] = False
+    lists_attributes_backwards: ClassVar[bool] = False
 
     def __init__(
         self,

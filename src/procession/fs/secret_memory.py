@@ -31,11 +31,13 @@ class SecretMemory(Tmpfs):
     has_acls: ClassVar[bool] = False
     has_xattrs: ClassVar[bool] = False
     has_uuid: ClassVar[bool] = False
+    is_multigrain: ClassVar[bool] = False
     exports: ClassVar[ExportOperations | None] = None
 
     def __init__(self, vfs: Vfs) -> None:
         super().__init__(vfs, "secretmem", maximum_pages=vfs.memory.frame_count)
         self.is_internal = True
+        self.limits = (0, 0)
         self.magic = int(Magic.SECRETMEM_MAGIC)
 
     def new_pages(self, backing: Backing | None = None) -> SecretPages:

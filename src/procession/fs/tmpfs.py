@@ -21,6 +21,7 @@ from procession.abi.file_mode import S_IFMT, RenameFlag
 from procession.abi.ioctls import FileFlag
 from procession.abi.limits import NAME_MAX
 from procession.abi.statfs import Magic
+from procession.abi.xattr import XATTR_SIZE_MAX
 from procession.fs.acl import AccessLists, put_lists
 from procession.fs.directory_position import DirectoryPositions, TmpfsDirectoryFile
 from procession.fs.file import MAXIMUM_SIZE
@@ -58,6 +59,17 @@ RENAME_EXCHANGE = int(RenameFlag.RENAME_EXCHANGE)
 RENAME_WHITEOUT = int(RenameFlag.RENAME_WHITEOUT)
 
 
+# What an inode takes of the room for inodes, and an attribute beside its name and value (Linux:
+# mm/shmem.c, shmem_free_inode; fs/xattr.c, simple_xattr_space).
+_INODE_SIZE = 1024
+_ATTRIBUTE_OVERHEAD = 40
+
+
+def _attribute_size(name: bytes, value: bytes) -> int:
+    """Linux: fs/xattr.c, simple_xattr_space."""
+    return _ATTRIBUTE_OVERHEAD + len(name) + len(value)
+
+
 class TmpfsExports(ExportOperations):
     """Handles of files in memory. Linux: mm/shmem.c, shmem_export_ops."""
 
@@ -77,6 +89,7 @@ class Tmpfs(Superblock):
     """
 
     __slots__ = (
+        "attribute_bytes",
         "default_inodes",
         "first_mode",
         "first_owner",
@@ -94,6 +107,9 @@ class Tmpfs(Superblock):
 
     has_acls: ClassVar[bool] = True
     has_xattrs: ClassVar[bool] = True
+    attributes_limit: ClassVar[int] = 16 * XATTR_SIZE_MAX
+    counts_attributes: ClassVar[bool] = True
+    """Whether attributes take room that there is for inodes."""
     exports: ClassVar[ExportOperations | None] = TmpfsExports()
     is_written_back: ClassVar[bool] = False
 
@@ -121,6 +137,7 @@ class Tmpfs(Superblock):
         self.has_full_numbers = False
         self.page_count = 0
         self.inode_count = 0
+        self.attribute_bytes = 0
         self.first_mode = mode
         self.first_owner = (uid, gid)
         self.root = self.new_inode(S_IFDIR | mode, uid, gid)
@@ -152,7 +169,7 @@ class Tmpfs(Superblock):
 
     def count_inode(self) -> None:
         """One more file, or one more name of one. Raises ENOSPC. Linux: mm/shmem.c, shmem_reserve_inode."""
-        if self.inode_count >= self.maximum_inodes:
+        if self._inode_room < _INODE_SIZE:
             raise ENOSPC("no inodes left")
         self.vfs.accounts.add_inode()
         self.inode_count += 1
@@ -161,6 +178,28 @@ class Tmpfs(Superblock):
         """A file, or a name beside the first, is gone."""
         self.inode_count -= 1
         self.vfs.accounts.remove_inodes()
+
+    @property
+    def _inode_room(self) -> int:
+        """The bytes left for inodes and their attributes (in Linux, free_ispace)."""
+        return (self.maximum_inodes - self.inode_count) * _INODE_SIZE - self.attribute_bytes
+
+    @property
+    def used_inodes(self) -> int:
+        """How many inodes, their attributes counted by the room for them, rounded up."""
+        return self.inode_count - -self.attribute_bytes // _INODE_SIZE
+
+    def charge_attribute(self, name: bytes, old: bytes | None, new: bytes | None) -> None:
+        """Linux: mm/shmem.c, shmem_xattr_handler_set."""
+        if self.limits[1] == 0 or not self.counts_attributes:
+            return
+        if new is not None:
+            growth = _attribute_size(name, new)
+            if growth > self._inode_room:
+                raise ENOSPC("no room for attributes")
+            self.attribute_bytes += growth
+        if old is not None:
+            self.attribute_bytes -= _attribute_size(name, old)
 
     def new_pages(self, backing: Backing | None = None) -> PageCache:
         """The contents of a new regular file."""
@@ -191,12 +230,14 @@ class Tmpfs(Superblock):
         return min(self.maximum_pages - self.page_count, self.memory.available_frames)
 
     def statistics(self) -> FileSystemStatistics:
+        """What has no limit is told as 0. Linux: mm/shmem.c, shmem_statfs."""
+        blocks, inodes = (limit != 0 for limit in self.limits)
         return FileSystemStatistics(
             self.magic,
-            self.maximum_pages,
-            max(self.free_pages, 0),
-            self.maximum_inodes,
-            self.maximum_inodes - self.inode_count,
+            self.maximum_pages if blocks else 0,
+            max(self.free_pages, 0) if blocks else 0,
+            self.maximum_inodes if inodes else 0,
+            self._inode_room // _INODE_SIZE if inodes else 0,
         )
 
 

@@ -123,7 +123,7 @@ class TmpfsType(FileSystemType):
         if inodes:
             if old_inodes == 0:
                 raise context.refuse("Cannot retroactively limit inodes")
-            if inodes < superblock.inode_count:
+            if inodes < superblock.used_inodes:
                 raise context.refuse("Too few inodes for current use")
         if "noswap" in values and not superblock.is_unswappable:
             raise context.refuse("Cannot disable swap on remount")

@@ -40,8 +40,6 @@ if TYPE_CHECKING:
 
 XATTR_CREATE = int(XattrFlag.XATTR_CREATE)
 XATTR_REPLACE = int(XattrFlag.XATTR_REPLACE)
-# What all attributes of one inode may take together: one as long as may be, and as much besides.
-INODE_LIMIT = 2 * XATTR_SIZE_MAX
 
 
 def _check_name(inode: Inode, subject: Subject, name: bytes, *, writes: bool, is_empty: bool = False) -> None:
@@ -201,11 +199,9 @@ def set_xattr(path: Path, subject: Subject, name: bytes, value: bytes, flags: in
     if previous is None and flags & XATTR_REPLACE:
         raise ENODATA
     others = sum(len(other) + len(kept) for other, kept in attributes.items() if other != name)
-    growth = len(name) + len(value) - (0 if previous is None else len(name) + len(previous))
-    if others + len(name) + len(value) > INODE_LIMIT:
+    if others + len(name) + len(value) > inode.superblock.attributes_limit:
         raise ENOSPC
-    inode.superblock.vfs.accounts.add_text(growth)
-    attributes[name] = value
+    inode.change_xattr(name, value)
     inode.ctime_ns = inode.now_ns()
     note_change(path.dentry, IN_ATTRIB)
 
@@ -220,10 +216,9 @@ def remove_xattr(path: Path, subject: Subject, name: bytes) -> None:
         _set_list(path, subject, name, b"")
         return
     _check_name(inode, subject, name, writes=True)
-    value = inode.writable_xattrs().pop(name, None)
-    if value is None:
+    if name not in inode.writable_xattrs():
         raise ENODATA
-    inode.superblock.vfs.accounts.add_text(-len(name) - len(value))
+    inode.change_xattr(name, None)
     inode.ctime_ns = inode.now_ns()
     note_change(path.dentry, IN_ATTRIB)
 
@@ -232,10 +227,12 @@ def list_xattrs(inode: Inode, subject: Subject) -> bytes:
     """All names that the subject may know, each ended by a NUL. Raises E2BIG. listxattr(2)."""
     sees_trusted = subject.capable(CAP_SYS_ADMIN)
     names = [name for name in inode.read_xattrs() if sees_trusted or not name.startswith(b"trusted.")]
+    names += inode.told_xattrs()
+    names.sort(reverse=inode.superblock.lists_attributes_backwards)
     if inode.acl is not None:
         present = (inode.acl.access, inode.acl.default)
-        names += [name for name, acl in zip(_LISTS, present, strict=True) if acl is not None]
-    listed = b"".join(name + b"\0" for name in sorted(names + list(inode.told_xattrs())))
+        names[:0] = [name for name, acl in zip(_LISTS, present, strict=True) if acl is not None]
+    listed = b"".join(name + b"\0" for name in names)
     if len(listed) > XATTR_LIST_MAX:
         raise E2BIG
     return listed

@@ -176,6 +176,8 @@ class SocketInode(Inode):
     def __init__(self, system: SocketFileSystem, protocol_name: bytes, subject: Subject) -> None:
         super().__init__(system, S_IFSOCK | 0o777, subject.fsuid, subject.fsgid)
         self.protocol_name = protocol_name
+        # Linux gives sockets no times until something is set: net/socket.c, sock_alloc.
+        self.atime_ns = self.mtime_ns = self.ctime_ns = 0
 
     def told_xattrs(self) -> dict[bytes, bytes]:
         """Linux: net/socket.c, sockfs_xattr_get, sockfs_listxattr."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from procession.abi.errno import EACCES
+from procession.fs.inode import S_IFDIR
 from procession.kernel.security.ptrace_access import credentials_allow, has_memory, may_access
 from procession.kernel.task_state import ENDED
 
 if TYPE_CHECKING:
     from procession.fs.dentry import Path
+    from procession.fs.inode import Inode
     from procession.fs.permission import Subject
     from procession.kernel.security.credentials import Credentials
     from procession.kernel.task import Task
@@ -47,6 +49,17 @@ def is_dumpable(task: Task) -> bool:
     Linux: include/linux/sched/coredump.h, get_dumpable.
     """
     return has_memory(task) and task.mm.is_dumpable
+
+
+def update_owner(inode: Inode, task: Task) -> None:
+    """Make a file about `task` its user's, if it may be dumped; directories that all may read are so always.
+
+    Linux: fs/proc/base.c, task_dump_owner.
+    """
+    if is_dumpable(task) or inode.mode == S_IFDIR | 0o555:
+        inode.uid, inode.gid = task.credentials.euid, task.credentials.egid
+    else:
+        inode.uid = inode.gid = 0
 
 
 def has_files(task: Task) -> bool:

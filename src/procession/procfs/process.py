@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from procession.abi.errno import EINVAL, ENOENT, EPERM, ESRCH
 from procession.fs.dentry import Path
 from procession.fs.inode import IMMUTABLE, S_IFDIR, S_IFLNK, S_IFREG, DirectoryEntry, Inode
+from procession.fs.permission import MAY_EXEC
 from procession.kernel.program.exec import Program
 from procession.kernel.security.ptrace_access import has_memory
 from procession.kernel.task_state import TaskState
@@ -23,7 +24,7 @@ from procession.procfs import (
     process_timers,
     wait_channel,
 )
-from procession.procfs.access import has_files, is_dumpable, reader_root, require_inspection
+from procession.procfs.access import has_files, reader_root, require_inspection, update_owner
 from procession.procfs.id_map import KINDS, IdMapInode
 from procession.procfs.inode import (
     FreePositionFile,
@@ -127,7 +128,7 @@ PROCESS_FILES: dict[bytes, Entry] = {
     b"timens_offsets": Entry(
         0o644, process_namespaces.show_time_offsets, process_namespaces.store_time_offsets
     ),
-    b"timers": Entry(0o444, process_timers.show_timers),
+    b"timers": Entry(0o444, process_timers.show_timers, is_private=True),
     b"timerslack_ns": Entry(0o666, process_settings.show_timer_slack, process_settings.store_timer_slack),
 }
 THREAD_FILES: dict[bytes, Entry] = {
@@ -215,13 +216,9 @@ class ProcessDirectory(ProcDirectory):
         inode = self.inodes.get(name)
         if inode is None:
             inode = self.inodes[name] = self._make(name)
-        # Only the files of a process that may be dumped are its user's. Linux: fs/proc/base.c,
-        # task_dump_owner.
-        if is_dumpable(self.task) or inode.mode == S_IFDIR | 0o555:
-            inode.uid, inode.gid = self.task.credentials.euid, self.task.credentials.egid
-        else:
-            inode.uid = inode.gid = 0
-        if isinstance(inode, DescriptorDirectory):
+        update_owner(inode, self.task)
+        # The directory fdinfo has none. Linux: fs/proc/fd.c, proc_fd_getattr.
+        if type(inode) is DescriptorDirectory:
             inode.size = len(self.task.files.files) if has_files(self.task) else 0
         return inode
 
@@ -300,6 +297,14 @@ class ProcessFile(ProcFile):
             require_inspection(subject, self.task)
         if self.entry.needs_memory and not has_memory(self.task):
             raise ESRCH(f"process {self.task.tid} has no memory any more")
+
+    def check_permission(self, subject: Subject, mask: int) -> None:
+        # Whoever they are, its siblings may. Linux: fs/proc/base.c, proc_tid_comm_permission.
+        if self.is_thread and self.name == b"comm" and not mask & MAY_EXEC:
+            current = self.proc.kernel.current
+            if current is not None and current.group is self.task.group:
+                return
+        super().check_permission(subject, mask)
 
     def check_can_write(self) -> None:
         if self.entry.store is None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import EACCES, EINVAL, ENOENT, ESRCH
 from procession.fs.inode import S_IFREG, DirectoryEntry, Inode
 from procession.kernel.task_state import TaskState
+from procession.procfs.access import update_owner
 from procession.procfs.inode import ProcDirectory, ProcFile, SizedFile
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class AttributesDirectory(ProcDirectory):
         if inode is None:
             number = self.proc.allocate_static_number()
             inode = self.inodes[name] = AttributeFile(self.proc, number, self.task, NAMES[name])
-        inode.uid, inode.gid = self.task.credentials.euid, self.task.credentials.egid
+        update_owner(inode, self.task)
         return inode
 
     def list_entries(self) -> list[DirectoryEntry]:

@@ -10,7 +10,7 @@ from procession.fs.file import O_CLOEXEC
 from procession.fs.inode import S_IFLNK, S_IFREG, DirectoryEntry, Inode
 from procession.fs.permission import check_permission
 from procession.kernel.task_state import TaskState
-from procession.procfs.access import has_files, require_inspection
+from procession.procfs.access import has_files, require_inspection, update_owner
 from procession.procfs.inode import ProcDirectory, ProcFile, RecordsFile
 from procession.procfs.locks import show_locks_of_file
 from procession.procfs.magic_link import MagicLink
@@ -122,7 +122,7 @@ class DescriptorLink(MagicLink):
         super().__init__(superblock, number, task, permissions)
         self.fd = fd
         self.size = LINK_SIZE
-        self.uid, self.gid = task.credentials.euid, task.credentials.egid
+        update_owner(self, task)
 
     def target(self) -> Path:
         return open_file(self.task, self.fd).path
@@ -137,7 +137,7 @@ class DescriptorDetails(ProcFile):
         super().__init__(superblock, number, 0o444)
         self.task = task
         self.fd = fd
-        self.uid, self.gid = task.credentials.euid, task.credentials.egid
+        update_owner(self, task)
 
     def check_can_write(self) -> None:
         raise EINVAL("there is nothing to write")

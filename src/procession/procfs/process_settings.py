@@ -96,8 +96,18 @@ def show_personality(system: ProcFileSystem, task: Task, subject: Subject) -> by
     return b"%08x\n" % task.personality
 
 
+def _check_timer_slack(system: ProcFileSystem, task: Task, subject: Subject) -> None:
+    """Raise EPERM if it's another task's that isn't the caller's business."""
+    who = system.kernel.vfs.acting_subject(subject)
+    if system.kernel.current is not task and not who.ns_capable(
+        task.credentials.user_namespace, int(Capability.CAP_SYS_NICE)
+    ):
+        raise EPERM("another task's needs CAP_SYS_NICE")
+
+
 def show_timer_slack(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
-    """/proc/PID/timerslack_ns."""
+    """/proc/PID/timerslack_ns. Linux: fs/proc/base.c, timerslack_ns_show."""
+    _check_timer_slack(system, task, subject)
     return b"%d\n" % task.timer_slack_ns
 
 
@@ -109,11 +119,7 @@ def store_timer_slack(system: ProcFileSystem, task: Task, data: bytes, subject: 
     value = parse_integer(data)
     if value < 0:
         raise EINVAL("a negative time")
-    writer = system.kernel.vfs.acting_subject(subject)
-    if system.kernel.current is not task and not writer.ns_capable(
-        task.credentials.user_namespace, int(Capability.CAP_SYS_NICE)
-    ):
-        raise EPERM("another task's needs CAP_SYS_NICE")
+    _check_timer_slack(system, task, subject)
     # Real-time tasks have none.
     if task.policy not in BEFORE_FAIR:
         task.timer_slack_ns = value or task.default_timer_slack_ns

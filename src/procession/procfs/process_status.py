@@ -178,7 +178,7 @@ def stat_line(system: ProcFileSystem, task: Task, subject: Subject, *, is_whole:
     numbers = " ".join(map(str, fields)).encode()
     return b"%d (%s) %s %s\n" % (
         system.number_of(task),
-        escaped_name(task),
+        task.command_name,
         LETTERS[task.state].encode(),
         numbers,
     )

@@ -24,7 +24,7 @@ from procession.fs.namei import address_of_unreadable
 from procession.hardware.physical_memory import OutOfFrames
 from procession.syscalls.attributes import opened_file
 from procession.syscalls.declaration import syscall
-from procession.syscalls.mount import install, own_namespace
+from procession.syscalls.mount import check_topology, install, own_namespace
 from procession.syscalls.parameters import Address, Choice, Fd, Flags, Int, OptionalPath
 from procession.syscalls.paths import find, start_of
 
@@ -134,6 +134,7 @@ def fsconfig(
                 context.is_exclusive = command == _CREATE_EXCL
             context.create()
         elif command == _RECONFIGURE:
+            check_topology(task)
             context.reconfigure()
         else:
             assert key is not None

@@ -58,10 +58,17 @@ def own_namespace(task: Task) -> MountNamespace:
     namespace = task.namespaces.mounts
     if not task.credentials.ns_capable(namespace.owner, CAP_SYS_ADMIN):
         raise EPERM("changing mounts takes CAP_SYS_ADMIN")
-    if any(layer.files for layer in task.credentials.landlock):
-        # Linux: security/landlock/fs.c, hook_sb_mount and its like.
-        raise EPERM("the Landlock domain forbids it")
     return namespace
+
+
+def check_topology(task: Task) -> None:
+    """Raise EPERM if the caller's Landlock domain keeps the mounts as they are.
+
+    Linux: security/landlock/fs.c, hook_sb_mount, hook_move_mount, hook_sb_umount, hook_sb_remount,
+    hook_sb_pivotroot.
+    """
+    if any(layer.files for layer in task.credentials.landlock):
+        raise EPERM("the Landlock domain forbids it")
 
 
 def install(task: Task, file: File, *, close_on_exec: bool) -> int:
@@ -98,6 +105,7 @@ def mount(
     if bits & _MS_NOUSER:
         raise EINVAL
     namespace = own_namespace(task)
+    check_topology(task)
     mount_flags = _flags_of_mount(bits, place)
     if bits & _MS_REMOUNT:
         if bits & _MS_BIND:
@@ -197,7 +205,10 @@ def umount2(task: Task, target: Path, flags: Flags[UmountFlag]) -> int:
         raise EINVAL
     follow = not flags & _UMOUNT_NOFOLLOW
     place = lookup_mount_point(task.fs, task.credentials, target, follow=follow)
-    unmount(own_namespace(task), place, flags, task.fs.root)
+    namespace = own_namespace(task)
+    if place.dentry is place.mount.root:
+        check_topology(task)
+    unmount(namespace, place, flags, task.fs.root)
     return 0
 
 
@@ -208,6 +219,7 @@ def pivot_root(task: Task, new_root: Path, put_old: Path) -> int:
     credentials = task.credentials
     new = lookup(task.fs, credentials, new_root, must_be_directory=True)
     old = lookup(task.fs, credentials, put_old, must_be_directory=True)
+    check_topology(task)
     root = task.fs.root
     pivot(namespace, root, new, old)
     for other in task.kernel.tasks:

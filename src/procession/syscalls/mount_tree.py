@@ -26,7 +26,7 @@ from procession.hardware.physical_memory import OutOfFrames
 from procession.kernel.namespaces.nsfs import NamespaceFile
 from procession.syscalls.attributes import opened_file
 from procession.syscalls.declaration import syscall
-from procession.syscalls.mount import install, own_namespace
+from procession.syscalls.mount import check_topology, install, own_namespace
 from procession.syscalls.parameters import Fd, Flags, OptionalPath, Size, SizedIn
 from procession.syscalls.paths import AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, find, find_by_flags
 from procession.syscalls.sized_structure import read_sized
@@ -107,6 +107,7 @@ def move_mount(
         raise EINVAL
     target = _find_side(task, to_directory, to_path, flags >> 4)
     source = _find_side(task, from_directory, from_path, flags)
+    check_topology(task)
     if flags & _SET_GROUP:
         for place in (source, target):
             owner = place.mount.namespace

@@ -27,7 +27,6 @@ from procession.net.socket import (
     MSG_ZEROCOPY,
 )
 from procession.syscalls.declaration import syscall
-from procession.syscalls.landlock_port import CONNECT_TCP, check_address
 from procession.syscalls.parameters import (
     ARRAY,
     Fd,
@@ -107,8 +106,6 @@ def _send(
     socket = file.socket
     sent_flags = flags | blocking_flags(file)
     total = source.total
-    if flags & MSG_FASTOPEN and address and task.frame is None and task.credentials.landlock:
-        check_address(task, socket, address, CONNECT_TCP)
     try:
         if socket.is_stream:
             return _send_stream(task, socket, source, sent_flags, address, control)

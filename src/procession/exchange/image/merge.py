@@ -19,8 +19,7 @@ from procession.exchange.image.headers import (
 )
 from procession.exchange.layer import OPAQUE, WHITEOUT
 from procession.fs.image_tree import ImageNode
-from procession.fs.inode import S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG
-from procession.fs.xattr import INODE_LIMIT
+from procession.fs.inode import S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, Superblock
 
 if TYPE_CHECKING:
     from procession.fs.image_tree import Extent
@@ -330,7 +329,7 @@ def _xattrs_of(member: tarfile.TarInfo) -> dict[bytes, bytes] | None:
             continue
         size += len(name) + len(value)
         is_name = len(name) <= XATTR_NAME_MAX and b"\0" not in name
-        if not is_name or len(value) > XATTR_SIZE_MAX or size > INODE_LIMIT:
+        if not is_name or len(value) > XATTR_SIZE_MAX or size > Superblock.attributes_limit:
             raise ImageError(f"{_shown(member.name)} has attributes that no file can have")
         found[name] = value
     return found or None

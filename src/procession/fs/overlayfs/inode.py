@@ -448,6 +448,10 @@ class LayeredInode(Inode):
         self.copy_up()
         return self.real.read_xattrs()
 
+    def change_xattr(self, name: bytes, value: bytes | None) -> None:
+        self.copy_up()
+        self.real.change_xattr(name, value)
+
     def open(self, path: Path, flags: int, subject: Subject, progress: object = None) -> File:
         if self.mode & S_IFMT != S_IFREG:
             return super().open(path, flags, subject, progress)

@@ -42,11 +42,7 @@ def is_opaque(inode: Inode, prefix: bytes) -> bool:
 
 def set_layer_xattr(inode: Inode, name: bytes, value: bytes) -> None:
     """Note something of the overlay's own with a file of the upper layer. Raises ENOSPC."""
-    attributes = inode.read_xattrs()
-    previous = attributes.get(name)
-    growth = len(name) + len(value) - (0 if previous is None else len(name) + len(previous))
-    inode.superblock.vfs.accounts.add_text(growth)
-    attributes[name] = value
+    inode.change_xattr(name, value)
 
 
 def add_whiteout(directory: Dentry, name: bytes, subject: Subject) -> None:

@@ -1,0 +1,96 @@
+/* Who owns the files of /proc/PID, and who may read and write them: proc_pid(5). */
+#include "check.h"
+
+#include <fcntl.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+
+static char text[4096];
+
+/* The beginning of a file, or minus the errno of opening or reading it. */
+static int read_some(const char *name)
+{
+	int file = open(name, O_RDONLY), length, why;
+
+	if (file < 0)
+		return -errno;
+	length = (int)read(file, text, sizeof text - 1);
+	why = errno;
+	close(file);
+	if (length < 0)
+		return -why;
+	text[length] = '\0';
+	return length;
+}
+
+static void become_nobody(void)
+{
+	MUST(setgid(NOBODY));
+	MUST(setuid(NOBODY));
+}
+
+static int owner_of(const char *name)
+{
+	struct stat status;
+
+	MUST(lstat(name, &status));
+	return (int)status.st_uid;
+}
+
+TEST(a_name_with_a_line_break)
+{
+	MUST(prctl(PR_SET_NAME, "a\nb\\c"));
+	CHECK(read_some("/proc/self/stat") > 0);
+	CHECK(strstr(text, "(a\nb\\c) R ") != NULL);
+	CHECK(read_some("/proc/self/status") > 0);
+	CHECK_EQ(strncmp(text, "Name:\ta\\nb\\\\c\n", 14), 0);
+	CHECK(read_some("/proc/self/comm") > 0);
+	CHECK_EQ(strcmp(text, "a\nb\\c\n"), 0);
+}
+
+ROOTS_TEST(files_of_who_has_another_identity)
+{
+	char name[64];
+
+	become_nobody();
+	CHECK_EQ(owner_of("/proc/self/attr"), NOBODY);
+	CHECK_EQ(owner_of("/proc/self/attr/current"), 0);
+	CHECK_EQ(owner_of("/proc/self/attr/prev"), 0);
+	CHECK_EQ(owner_of("/proc/self/comm"), 0);
+	CHECK_ERRNO(open("/proc/self/comm", O_WRONLY), EACCES);
+	/* Threads name each other, whoever they are. */
+	snprintf(name, sizeof name, "/proc/self/task/%d/comm", getpid());
+	CHECK_EQ(owner_of(name), 0);
+	CHECK_EQ(close(MUST(open(name, O_RDWR))), 0);
+	CHECK_EQ(close(MUST(open("/proc/thread-self/comm", O_WRONLY))), 0);
+	CHECK_ERRNO(access("/proc/thread-self/comm", X_OK), EACCES);
+	MUST(prctl(PR_SET_DUMPABLE, 1));
+	CHECK_EQ(owner_of("/proc/self/attr/current"), NOBODY);
+	CHECK_EQ(owner_of("/proc/self/fd/0"), NOBODY);
+}
+
+ROOTS_TEST(timers_of_others)
+{
+	char name[64];
+	pid_t pid = child_that_pauses();
+
+	snprintf(name, sizeof name, "/proc/%d/timerslack_ns", pid);
+	CHECK(read_some(name) > 0);
+	become_nobody();
+	MUST(prctl(PR_SET_DUMPABLE, 1));
+	CHECK(read_some("/proc/self/timerslack_ns") > 0);
+	CHECK_EQ(read_some(name), -EPERM);
+	snprintf(name, sizeof name, "/proc/%d/timers", pid);
+	CHECK_EQ(read_some(name), -EACCES);
+	CHECK_EQ(read_some("/proc/self/timers"), 0);
+}
+
+TEST(the_size_of_lists_of_descriptors)
+{
+	struct stat status;
+
+	MUST(stat("/proc/self/fd", &status));
+	CHECK(status.st_size > 2);
+	MUST(stat("/proc/self/fdinfo", &status));
+	CHECK_EQ(status.st_size, 0);
+}
