@@ -60,6 +60,7 @@ NEEDS_ROOT = {
     "packet_socket",
     "packet_transmit",
     "page_frame",
+    "parameter_numbers",
     "ramfs",
     "raw_socket",
     "pid_namespace",

@@ -74,7 +74,7 @@ def test_stat_has_the_fields_of_linux(proc: Proc) -> None:
     child.nice = 5
     child.times.user_ns, child.times.system_ns = 70_000_000, 30_000_000
     line = proc.read(f"{child.tid}/stat")
-    assert line.startswith(b"%d (a (b)\\n) R %d " % (child.tid, proc.task.tid))
+    assert line.startswith(b"%d (a (b)\n) R %d " % (child.tid, proc.task.tid))
     values = fields(line)
     # With the id and the name these are the 52 of proc_pid_stat(5).
     assert len(values) == 50

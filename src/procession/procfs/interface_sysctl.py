@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from procession.abi.errno import EINVAL, ENOENT
+from procession.abi.errno import ENOENT
 from procession.abi.file_mode import S_IFMT
 from procession.fs.inode import DirectoryEntry, Inode
 from procession.net.internet.device_address import switch_ipv6
 from procession.net.sysctls import ALL, BOUNDS, DEFAULT, DISABLE_IPV6, FORWARDING, INTERFACE_SETTINGS
 from procession.procfs.inode import ProcDirectory, ProcFile
+from procession.procfs.parse_integer import parse_parameter
 from procession.procfs.sysctl_permission import check_sysctl_permission
 from procession.procfs.sysctl_poll import ParameterFile
 
@@ -135,13 +136,7 @@ class SettingFile(ProcFile):
         return b"%d\n" % value
 
     def store(self, data: bytes, subject: Subject) -> None:
-        try:
-            value = int(data.split(b"\0", 1)[0])
-        except ValueError:
-            raise EINVAL("not a number") from None
-        least, most = BOUNDS.get(self.key, (_LEAST, _MOST))
-        if not least <= value <= most:
-            raise EINVAL("not within the bounds")
+        value = parse_parameter(data, *BOUNDS.get(self.key, (_LEAST, _MOST)))
         network: Network = self.proc.kernel.seen_namespaces.network
         if self.owner == ALL:
             set_for_all(network, self.key, value)

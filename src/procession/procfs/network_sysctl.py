@@ -14,6 +14,8 @@ from procession.net.internet.tcp_options import CONGESTION_CONTROLS
 from procession.net.socket_file import SocketFileSystem, socket_file_system
 from procession.net.sysctls import FORWARDING, NO_GROUPS, PORT_COUNT
 from procession.procfs.interface_sysctl import set_for_all
+from procession.procfs.parameter_kind import INTEGER, TEXT, UNSIGNED, ParameterKind
+from procession.procfs.parse_integer import parse_parameter
 from procession.procfs.system_directory import InterfaceSettings, SystemFile, SystemTree
 
 if TYPE_CHECKING:
@@ -27,6 +29,8 @@ _LINE_END = re.compile(rb"[\0\n]")
 _INT_MIN, _INT_MAX, _UINT_MAX = -(2**31), 2**31 - 1, 2**32 - 1
 _MOST_SECONDS = _INT_MAX // 250
 """What an int holds in ticks of CONFIG_HZ=250."""
+_MOST_GROUP = NO_ID - 1
+_PAIR = ParameterKind(number_count=2)
 _LEAST_SEND_ROOM, _LEAST_RECEIVE_ROOM = 4_608, 2_304
 
 
@@ -35,16 +39,12 @@ def _sysctls(kernel: Kernel) -> NetworkSysctls:
     return kernel.seen_namespaces.network.sysctls
 
 
-def _numbers(data: bytes, least: int, most: int, count: int = 1) -> list[int]:
-    """So many numbers. Raises EINVAL."""
-    words = data.split()
-    try:
-        found = [int(word) for word in words]
-    except ValueError:
-        raise EINVAL("not a number") from None
-    if len(found) != count or any(not least <= value <= most for value in found):
-        raise EINVAL(f"not {count} numbers from {least} to {most}")
-    return found
+def _pair(data: bytes, least: int, most: int, old: tuple[int, int]) -> tuple[int, int]:
+    """Two numbers, of which the second may be missing, and stays as it was. Raises EINVAL."""
+    first, second = [parse_parameter(word, least, most) for word in data.split()] + [old[1]] * (
+        2 - len(data.split())
+    )
+    return first, second
 
 
 def _show_number(name: str, kernel: Kernel) -> bytes:
@@ -53,13 +53,19 @@ def _show_number(name: str, kernel: Kernel) -> bytes:
 
 def _store_number(name: str, least: int, most: int, kernel: Kernel, data: bytes) -> None:
     """Linux: kernel/sysctl.c, proc_dointvec_minmax."""
-    (value,) = _numbers(data, least, most)
-    setattr(_sysctls(kernel), name, value)
+    setattr(_sysctls(kernel), name, parse_parameter(data, least, most))
 
 
-def _number(name: str, least: int, most: int) -> SystemFile:
+def _number(name: str, least: int, most: int, kind: ParameterKind = INTEGER) -> SystemFile:
     """A number of the network's `sysctls`, which can be set."""
-    return SystemFile(0o644, partial(_show_number, name), partial(_store_number, name, least, most))
+    return SystemFile(
+        0o644, partial(_show_number, name), partial(_store_number, name, least, most), kind=kind
+    )
+
+
+def _byte(name: str, least: int = 0, most: int = 255) -> SystemFile:
+    """One of 8 bits. Linux: kernel/sysctl.c, proc_dou8vec_minmax."""
+    return _number(name, least, most, UNSIGNED)
 
 
 def _show_ports(kernel: Kernel) -> bytes:
@@ -70,8 +76,8 @@ def _show_ports(kernel: Kernel) -> bytes:
 
 def _store_ports(kernel: Kernel, data: bytes) -> None:
     """Linux: net/ipv4/sysctl_net_ipv4.c, ipv4_local_port_range."""
-    first, last = _numbers(data, 1, 65_535, 2)
     sysctls = _sysctls(kernel)
+    first, last = _pair(data, 1, 65_535, (sysctls.first_ephemeral, sysctls.last_ephemeral))
     if last < first or first < sysctls.first_free_port:
         raise EINVAL("no range of ports for all")
     sysctls.first_ephemeral, sysctls.last_ephemeral = first, last
@@ -79,7 +85,7 @@ def _store_ports(kernel: Kernel, data: bytes) -> None:
 
 def _store_first_free_port(kernel: Kernel, data: bytes) -> None:
     """Linux: net/ipv4/sysctl_net_ipv4.c, ipv4_privileged_ports."""
-    (first,) = _numbers(data, 0, 65_535)
+    first = parse_parameter(data, 0, 65_535)
     sysctls = _sysctls(kernel)
     if first > sysctls.first_ephemeral:
         raise EINVAL("ports that anybody gets would need privilege")
@@ -96,7 +102,9 @@ def _show_ping_groups(kernel: Kernel) -> bytes:
 def _store_ping_groups(kernel: Kernel, data: bytes) -> None:
     """Linux: net/ipv4/sysctl_net_ipv4.c, ipv4_ping_group_range."""
     network = kernel.seen_namespaces.network
-    first, last = _numbers(data, 0, 2**31 - 1, 2)
+    old_first, old_last = network.sysctls.ping_groups
+    shown = (network.owner.from_kgid_munged(old_first), network.owner.from_kgid_munged(old_last))
+    first, last = _pair(data, 0, _MOST_GROUP, shown)
     low, high = network.owner.make_kgid(first), network.owner.make_kgid(last)
     if NO_ID in (low, high):
         raise EINVAL("no such group")
@@ -105,8 +113,7 @@ def _store_ping_groups(kernel: Kernel, data: bytes) -> None:
 
 def _store_forwarding(kernel: Kernel, data: bytes) -> None:
     """Linux: net/ipv4/devinet.c, devinet_sysctl_forward."""
-    (value,) = _numbers(data, -(2**31), 2**31 - 1)
-    set_for_all(kernel.seen_namespaces.network, FORWARDING[0], value)
+    set_for_all(kernel.seen_namespaces.network, FORWARDING[0], parse_parameter(data))
 
 
 def _show_rooms(name: str, kernel: Kernel) -> bytes:
@@ -119,14 +126,16 @@ def _store_rooms(name: str, kernel: Kernel, data: bytes) -> None:
     sysctls = _sysctls(kernel)
     rooms: list[int] = []
     try:
-        for word in data.split()[:3]:
-            rooms += _numbers(word, 1, _INT_MAX)
+        for word in data.split():
+            rooms.append(parse_parameter(word, 1))
     finally:
         setattr(sysctls, name, (*rooms, *getattr(sysctls, name)[len(rooms) :]))
 
 
 def _rooms(name: str) -> SystemFile:
-    return SystemFile(0o644, partial(_show_rooms, name), partial(_store_rooms, name))
+    return SystemFile(
+        0o644, partial(_show_rooms, name), partial(_store_rooms, name), kind=ParameterKind(number_count=3)
+    )
 
 
 def _show_reserved_ports(kernel: Kernel) -> bytes:
@@ -187,8 +196,7 @@ def _show_queue_length(kernel: Kernel) -> bytes:
 
 def _store_queue_length(kernel: Kernel, data: bytes) -> None:
     """A negative one is as long as can be. Linux: net/unix/sysctl_net_unix.c, unix_table."""
-    (length,) = _numbers(data, -(2**31), 2**31 - 1)
-    _sysctls(kernel).queue_length = length & 0xFFFF_FFFF
+    _sysctls(kernel).queue_length = parse_parameter(data) & 0xFFFF_FFFF
 
 
 def _show_congestion_control(kernel: Kernel) -> bytes:
@@ -220,7 +228,7 @@ def _store_room(name: str, kernel: Kernel, data: bytes) -> None:
     if kernel.seen_namespaces.network is not kernel.init_namespaces.network:
         raise EACCES("not the machine's first network")
     is_of_sending = "send" in name
-    (room,) = _numbers(data, _LEAST_SEND_ROOM if is_of_sending else _LEAST_RECEIVE_ROOM, _INT_MAX)
+    room = parse_parameter(data, _LEAST_SEND_ROOM if is_of_sending else _LEAST_RECEIVE_ROOM)
     setattr(_system(kernel), name, room)
 
 
@@ -241,54 +249,52 @@ NETWORK_SYSCTLS: SystemTree = {
     },
     b"ipv4": {
         b"conf": InterfaceSettings(b"ipv4"),
-        b"icmp_echo_ignore_all": _number("ignores_echo", 0, 1),
-        b"icmp_echo_ignore_broadcasts": _number("ignores_echo_to_all", 0, 1),
-        b"ip_default_ttl": _number("time_to_live", 1, 255),
+        b"icmp_echo_ignore_all": _byte("ignores_echo", 0, 1),
+        b"icmp_echo_ignore_broadcasts": _byte("ignores_echo_to_all", 0, 1),
+        b"ip_default_ttl": _byte("time_to_live", 1),
         b"ip_forward": SystemFile(0o644, partial(_show_number, "forwards_4"), _store_forwarding),
         b"igmp_max_memberships": _number("most_groups", _INT_MIN, _INT_MAX),
         b"igmp_max_msf": _number("most_sources", _INT_MIN, _INT_MAX),
-        b"ip_local_port_range": SystemFile(0o644, _show_ports, _store_ports),
-        b"ip_local_reserved_ports": SystemFile(
-            0o644, _show_reserved_ports, _store_reserved_ports, is_text=True
-        ),
-        b"ip_no_pmtu_disc": _number("has_no_discovery", 0, 255),
-        b"ip_nonlocal_bind": _number("binds_anywhere", 0, 255),
+        b"ip_local_port_range": SystemFile(0o644, _show_ports, _store_ports, kind=_PAIR),
+        b"ip_local_reserved_ports": SystemFile(0o644, _show_reserved_ports, _store_reserved_ports, kind=TEXT),
+        b"ip_no_pmtu_disc": _byte("has_no_discovery"),
+        b"ip_nonlocal_bind": _byte("binds_anywhere"),
         b"ip_unprivileged_port_start": SystemFile(
             0o644, partial(_show_number, "first_free_port"), _store_first_free_port
         ),
-        b"ping_group_range": SystemFile(0o644, _show_ping_groups, _store_ping_groups),
+        b"ping_group_range": SystemFile(0o644, _show_ping_groups, _store_ping_groups, kind=_PAIR),
         b"tcp_available_congestion_control": SystemFile(0o444, _show_congestion_controls),
         b"tcp_congestion_control": SystemFile(
-            0o644, _show_congestion_control, _store_congestion_control, is_text=True
+            0o644, _show_congestion_control, _store_congestion_control, kind=TEXT
         ),
         b"tcp_fastopen": _number("fast_open", -(2**31), 2**31 - 1),
-        b"tcp_fastopen_key": SystemFile(0o600, _show_fast_open_keys, _store_fast_open_keys, is_text=True),
+        b"tcp_fastopen_key": SystemFile(0o600, _show_fast_open_keys, _store_fast_open_keys, kind=TEXT),
         b"tcp_fin_timeout": _number("final_wait_s", -_MOST_SECONDS, _MOST_SECONDS),
         b"tcp_keepalive_intvl": _number("keepalive_interval_s", -_MOST_SECONDS, _MOST_SECONDS),
-        b"tcp_keepalive_probes": _number("keepalive_probes", 0, 255),
+        b"tcp_keepalive_probes": _byte("keepalive_probes"),
         b"tcp_keepalive_time": _number("keepalive_s", -_MOST_SECONDS, _MOST_SECONDS),
         b"tcp_max_tw_buckets": _number("most_waiting", _INT_MIN, _INT_MAX),
-        b"tcp_notsent_lowat": _number("not_sent_low_water", 0, _UINT_MAX),
-        b"tcp_retries2": _number("retries", 0, 255),
+        b"tcp_notsent_lowat": _number("not_sent_low_water", 0, _UINT_MAX, UNSIGNED),
+        b"tcp_retries2": _byte("retries"),
         b"tcp_rmem": _rooms("receive_rooms"),
         b"tcp_rto_max_ms": _number("longest_retry_ms", 1_000, 120_000),
         b"tcp_rto_min_us": _number("shortest_retry_us", 1, _INT_MAX),
-        b"tcp_sack": _number("has_selective_acknowledgements", 0, 255),
-        b"tcp_syn_linear_timeouts": _number("linear_syn_retries", 0, 127),
-        b"tcp_syn_retries": _number("syn_retries", 1, 127),
-        b"tcp_timestamps": _number("has_tcp_timestamps", 0, 255),
-        b"tcp_window_scaling": _number("scales_windows", 0, 255),
+        b"tcp_sack": _byte("has_selective_acknowledgements"),
+        b"tcp_syn_linear_timeouts": _byte("linear_syn_retries", 0, 127),
+        b"tcp_syn_retries": _byte("syn_retries", 1, 127),
+        b"tcp_timestamps": _byte("has_tcp_timestamps"),
+        b"tcp_window_scaling": _byte("scales_windows"),
         b"tcp_wmem": _rooms("send_rooms"),
     },
     b"ipv6": {
-        b"auto_flowlabels": _number("automatic_labels", 0, 3),
-        b"bindv6only": _number("is_ipv6_only", 0, 255),
+        b"auto_flowlabels": _byte("automatic_labels", 0, 3),
+        b"bindv6only": _byte("is_ipv6_only"),
         b"conf": InterfaceSettings(b"ipv6"),
         b"icmp": {
-            b"echo_ignore_all": _number("ignores_echo_6", 0, 255),
-            b"echo_ignore_multicast": _number("ignores_echo_to_groups_6", 0, 255),
+            b"echo_ignore_all": _byte("ignores_echo_6"),
+            b"echo_ignore_multicast": _byte("ignores_echo_to_groups_6"),
         },
-        b"ip_nonlocal_bind": _number("binds_anywhere_6", 0, 255),
+        b"ip_nonlocal_bind": _byte("binds_anywhere_6"),
         b"max_dst_opts_length": _number("most_end_bytes", _INT_MIN, _INT_MAX),
         b"max_dst_opts_number": _number("most_end_options", _INT_MIN, _INT_MAX),
         b"max_hbh_length": _number("most_hop_bytes", _INT_MIN, _INT_MAX),

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EINVAL, EPERM, ERANGE
+from procession.fs.mounts.context import parse_number
 from procession.fs.user_namespace import NO_ID
 from procession.kernel.security.login import set_login_uid
 from procession.procfs.inode import SingleBufferFile
+from procession.procfs.parse_integer import INTEGER_SIZE
 
 if TYPE_CHECKING:
     from procession.fs.permission import Subject
@@ -39,10 +41,9 @@ def store_login_uid(system: ProcFileSystem, task: Task, data: bytes, subject: Su
     """
     if system.kernel.current is not task:
         raise EPERM("another's")
-    digits = data.partition(b"\0")[0].removesuffix(b"\n").removeprefix(b"+")
-    if not digits.isdigit():
+    uid = parse_number(data[:INTEGER_SIZE].partition(b"\0")[0], 10)
+    if uid is None:
         raise EINVAL("no number")
-    uid = int(digits) if len(digits) <= 14 else 1 << 32
     if uid > NO_ID:
         raise ERANGE("no user id")
     kuid = uid

@@ -55,7 +55,7 @@ from procession.mm.vma import (
 )
 from procession.mm.vsyscall import GATE
 from procession.procfs.access import reader_root
-from procession.procfs.parse_integer import parse_within
+from procession.procfs.parse_integer import INTEGER_SIZE, parse_within
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -494,9 +494,7 @@ def store_dump_filter(system: ProcFileSystem, task: Task, data: bytes, subject: 
 
     Linux: fs/proc/base.c, proc_coredump_filter_write.
     """
-    if data.lstrip().startswith(b"-"):
-        raise EINVAL("a sign")
-    value = parse_within(data, 0, UINT_MAX)
+    value = parse_within(data[:INTEGER_SIZE], 0, UINT_MAX)
     if not has_memory(task):
         raise ESRCH
     task.mm.dump_filter = value & ((1 << DUMP_FILTER_BITS) - 1)

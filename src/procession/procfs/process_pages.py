@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, cast
 
-from procession.abi.errno import EINVAL, ENOENT, EPERM, ESRCH
+from procession.abi.errno import EINVAL, ENOENT, EPERM, ERANGE, ESRCH
 from procession.abi.word import pack_array
 from procession.fs.dentry import absolute_path
 from procession.fs.file import File, PositionedFile
 from procession.fs.inode import S_IFLNK, DirectoryEntry, Inode
+from procession.fs.mounts.context import parse_number
 from procession.fs.permission import CAP_SYS_ADMIN
 from procession.fs.shared_anonymous import path_of
 from procession.hardware import page_table as pte
@@ -23,7 +24,7 @@ from procession.procfs.access import may_inspect, reader_root, require_inspectio
 from procession.procfs.inode import FixedPositionFile, ProcDirectory
 from procession.procfs.magic_link import MagicLink
 from procession.procfs.page_scan import PAGEMAP_SCAN, scan_pages
-from procession.procfs.parse_integer import INT_MAX, INT_MIN, parse_within
+from procession.procfs.parse_integer import INT_MAX, NUMBER_SIZE
 from procession.procfs.process_memory import LAST_PAGE, area_entries, is_anonymous, seek_memory
 
 if TYPE_CHECKING:
@@ -121,8 +122,10 @@ def store_clear_refs(system: ProcFileSystem, task: Task, data: bytes, subject: S
 
     Linux: fs/proc/task_mmu.c, clear_refs_write.
     """
-    kind = parse_within(data, INT_MIN, INT_MAX)
-    if not _FIRST_KIND <= kind <= _PEAK:
+    kind = parse_number(data[:NUMBER_SIZE].partition(b"\0")[0].strip(), 10)
+    if kind is not None and kind > INT_MAX:
+        raise ERANGE("too large a number")
+    if kind is None or not _FIRST_KIND <= kind <= _PEAK:
         raise EINVAL("1 to 5")
     if not has_memory(task):
         raise ESRCH

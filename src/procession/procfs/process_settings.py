@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.capability import Capability
-from procession.abi.errno import EACCES, EINVAL, EPERM
+from procession.abi.errno import EACCES, EINVAL, EPERM, ERANGE
+from procession.fs.mounts.context import parse_number
 from procession.kernel.oom import badness
 from procession.kernel.sched.priority import BEFORE_FAIR
 from procession.kernel.security.ptrace_access import has_memory
-from procession.procfs.parse_integer import INT_MAX, INT_MIN, parse_integer, parse_within
+from procession.procfs.parse_integer import INT_MAX, INT_MIN, NUMBER_SIZE, parse_stripped
 
 if TYPE_CHECKING:
     from procession.fs.permission import Subject
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from procession.procfs.file_system import ProcFileSystem
 
 _CAP_SYS_RESOURCE = int(Capability.CAP_SYS_RESOURCE)
+_LONG_LONG_SIZE, _ULLONG_MAX = 66, (1 << 64) - 1
+"""How much of a long number is read, with every bit a digit, and the largest (Linux: lib/kstrtox.c,
+kstrto_from_user)."""
 _OOM_DISABLE, _OOM_ADJUST_MAX, _OOM_SCORE_MAX = 17, 15, 1000
 
 
@@ -57,7 +61,7 @@ def show_oom_adjustment(system: ProcFileSystem, task: Task, subject: Subject) ->
 
 def store_oom_adjustment(system: ProcFileSystem, task: Task, data: bytes, subject: Subject) -> None:
     """Set the OOM score's adjustment by the old scale. Linux: fs/proc/base.c, oom_adj_write."""
-    value = parse_within(data, INT_MIN, INT_MAX)
+    value = parse_stripped(data[:NUMBER_SIZE], INT_MIN, INT_MAX)
     if not -_OOM_DISABLE <= value <= _OOM_ADJUST_MAX:
         raise EINVAL("outside -17 to 15")
     scaled = abs(value) * _OOM_SCORE_MAX // _OOM_DISABLE
@@ -79,7 +83,7 @@ def store_oom_score_adjustment(system: ProcFileSystem, task: Task, data: bytes, 
 
     Linux: fs/proc/base.c, __set_oom_adj.
     """
-    value = parse_within(data, INT_MIN, INT_MAX)
+    value = parse_stripped(data[:NUMBER_SIZE], INT_MIN, INT_MAX)
     if not -1000 <= value <= 1000:
         raise EINVAL("outside -1000 to 1000")
     group = task.group
@@ -116,9 +120,11 @@ def store_timer_slack(system: ProcFileSystem, task: Task, data: bytes, subject: 
 
     Linux: fs/proc/base.c, timerslack_ns_write.
     """
-    value = parse_integer(data)
-    if value < 0:
-        raise EINVAL("a negative time")
+    value = parse_number(data[:_LONG_LONG_SIZE].partition(b"\0")[0], 10)
+    if value is None:
+        raise EINVAL("no number")
+    if value > _ULLONG_MAX:
+        raise ERANGE("too large a number")
     _check_timer_slack(system, task, subject)
     # Real-time tasks have none.
     if task.policy not in BEFORE_FAIR:

@@ -14,6 +14,7 @@ from procession.kernel.dump.pattern import PATTERN_MAXIMUM
 from procession.kernel.namespaces.uts import DOMAIN_NAME, HOST_NAME
 from procession.kernel.uuid import random_uuid, uuid_text
 from procession.mm.address_space import DUMPABLE, DUMPABLE_BY_ROOT, UNDUMPABLE
+from procession.procfs.parameter_kind import TEXT, UNSIGNED, UNSIGNED_LONG, ParameterKind
 from procession.procfs.parse_integer import INT_MAX, INT_MIN, parse_integer
 from procession.procfs.sysctl_files import FILES_SYSCTLS
 from procession.procfs.sysctl_inotify import INOTIFY_SYSCTLS
@@ -211,10 +212,7 @@ def show_accounting(kernel: Kernel) -> bytes:
 
 def store_accounting(kernel: Kernel, data: bytes) -> None:
     """Set as many of the three as are given. Raises EINVAL."""
-    words = data.split()
-    if not words or len(words) > 3:
-        raise EINVAL("one to three numbers")
-    values = [parse_integer(word) for word in words]
+    values = [parse_integer(word) for word in data.split()]
     if not all(-(1 << 31) <= value < 1 << 31 for value in values):
         raise EINVAL("out of range")
     resume, suspend, interval_s = (*values, *kernel.accounting_parameters[len(values) :])
@@ -319,7 +317,9 @@ def _store_pipe_pages(name: str, kernel: Kernel, data: bytes) -> None:
 
 def _pipe_pages(name: str) -> SystemFile:
     """How many pages a user's pipes have before new ones are made small, or at most; 0 for no limit."""
-    return SystemFile(0o644, partial(_show_pipe_pages, name), partial(_store_pipe_pages, name))
+    return SystemFile(
+        0o644, partial(_show_pipe_pages, name), partial(_store_pipe_pages, name), kind=UNSIGNED_LONG
+    )
 
 
 SYSCTL_TREE: SystemTree = {
@@ -327,7 +327,7 @@ SYSCTL_TREE: SystemTree = {
     b"fs": {
         **PROTECTION_SYSCTLS,
         **FILES_SYSCTLS,
-        b"aio-max-nr": SystemFile(0o644, show_aio_maximum, store_aio_maximum),
+        b"aio-max-nr": SystemFile(0o644, show_aio_maximum, store_aio_maximum, kind=UNSIGNED_LONG),
         b"aio-nr": SystemFile(0o444, show_aio_count),
         b"binfmt_misc": {},
         b"file-nr": FILE_COUNT,
@@ -337,7 +337,7 @@ SYSCTL_TREE: SystemTree = {
         b"nr_open": SystemFile(0o644, show_nr_open, store_nr_open),
         b"overflowgid": SystemFile(0o444, show_overflow_id),
         b"overflowuid": SystemFile(0o444, show_overflow_id),
-        b"pipe-max-size": SystemFile(0o644, show_pipe_max_size, store_pipe_max_size),
+        b"pipe-max-size": SystemFile(0o644, show_pipe_max_size, store_pipe_max_size, kind=UNSIGNED),
         b"pipe-user-pages-hard": _pipe_pages("hard_pages"),
         b"pipe-user-pages-soft": _pipe_pages("soft_pages"),
         b"suid_dumpable": SystemFile(0o644, show_suid_dumpable, store_suid_dumpable),
@@ -347,13 +347,13 @@ SYSCTL_TREE: SystemTree = {
         **LOG_SYSCTLS,
         **SCHEDULER_SYSCTLS,
         b"arch": SystemFile(0o444, show_arch),
-        b"acct": SystemFile(0o644, show_accounting, store_accounting),
+        b"acct": SystemFile(0o644, show_accounting, store_accounting, kind=ParameterKind(number_count=3)),
         b"cap_last_cap": SystemFile(0o444, show_cap_last_cap),
-        b"core_pattern": SystemFile(0o644, show_core_pattern, store_core_pattern, is_text=True),
+        b"core_pattern": SystemFile(0o644, show_core_pattern, store_core_pattern, kind=TEXT),
         b"core_pipe_limit": SystemFile(0o644, show_core_pipe_limit, store_core_pipe_limit),
         b"core_uses_pid": SystemFile(0o644, show_core_uses_pid, store_core_uses_pid),
-        b"domainname": SystemFile(0o644, show_domainname, store_domainname, is_text=True),
-        b"hostname": SystemFile(0o644, show_hostname, store_hostname, is_text=True),
+        b"domainname": SystemFile(0o644, show_domainname, store_domainname, kind=TEXT),
+        b"hostname": SystemFile(0o644, show_hostname, store_hostname, kind=TEXT),
         b"keys": KEY_SYSCTLS,
         b"ngroups_max": SystemFile(0o444, show_ngroups_max),
         b"ns_last_pid": SystemFile(0o666, show_last_pid, store_last_pid),

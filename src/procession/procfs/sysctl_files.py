@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.fs.anonymous_inode import anonymous_inodes
+from procession.procfs.parameter_kind import UNSIGNED_LONG
 from procession.procfs.parse_integer import parse_parameter
 from procession.procfs.system_directory import SystemFile, SystemTree
 
@@ -53,8 +54,8 @@ def _show_inode_state(kernel: Kernel) -> bytes:
 
 FILES_SYSCTLS: SystemTree = {
     b"dentry-state": SystemFile(0o444, _show_names),
-    b"epoll": {b"max_user_watches": SystemFile(0o644, _show_watches, _store_watches)},
-    b"file-max": SystemFile(0o644, _show_file_max, _store_file_max),
+    b"epoll": {b"max_user_watches": SystemFile(0o644, _show_watches, _store_watches, kind=UNSIGNED_LONG)},
+    b"file-max": SystemFile(0o644, _show_file_max, _store_file_max, kind=UNSIGNED_LONG),
     b"inode-nr": SystemFile(0o444, _show_inodes),
     b"inode-state": SystemFile(0o444, _show_inode_state),
 }

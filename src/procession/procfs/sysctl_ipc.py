@@ -9,6 +9,7 @@ from procession.abi.errno import EINVAL, ERANGE
 from procession.kernel.ipc import seen_namespace
 from procession.kernel.ipc.object import MAXIMUM_OBJECTS
 from procession.kernel.ipc.shm import destroy_orphans
+from procession.procfs.parameter_kind import INTEGER, UNSIGNED_LONG, ParameterKind
 from procession.procfs.parse_integer import parse_integer
 from procession.procfs.system_directory import SystemFile, SystemTree
 
@@ -38,9 +39,9 @@ def _number(data: bytes, least: int, most: int) -> int:
     return value
 
 
-def _parameter(attribute: str, least: int, most: int) -> SystemFile:
+def _parameter(attribute: str, least: int, most: int, kind: ParameterKind = INTEGER) -> SystemFile:
     """A number of the namespace that can be set."""
-    return SystemFile(0o644, partial(_show, attribute), partial(_store, attribute, least, most))
+    return SystemFile(0o644, partial(_show, attribute), partial(_store, attribute, least, most), kind=kind)
 
 
 def _table(namespace: IpcNamespace, name: str) -> IdTable[IpcObject]:
@@ -95,7 +96,7 @@ def show_semaphore_limits(kernel: Kernel) -> bytes:
 def store_semaphore_limits(kernel: Kernel, data: bytes) -> None:
     """Set the first numbers of kernel.sem. Linux: ipc/ipc_sysctl.c, proc_ipc_sem_dointvec."""
     namespace = seen_namespace(kernel)
-    for position, word in enumerate(data.split()[:4]):
+    for position, word in enumerate(data.split()):
         number = _number(word, -_INT_MAX - 1, _INT_MAX)
         if position < len(_SET_NUMBERS):
             setattr(namespace, _SET_NUMBERS[position], number)
@@ -127,12 +128,14 @@ IPC_SYSCTLS: SystemTree = {
     b"msgmax": _parameter("largest_message", 0, _INT_MAX),
     b"msgmnb": _parameter("queue_bytes", 0, _INT_MAX),
     b"msgmni": SystemFile(0o644, partial(_show_limit, "messages"), partial(_store_limit, "messages")),
-    b"sem": SystemFile(0o644, show_semaphore_limits, store_semaphore_limits),
+    b"sem": SystemFile(
+        0o644, show_semaphore_limits, store_semaphore_limits, kind=ParameterKind(number_count=4)
+    ),
     b"sem_next_id": _next_id("semaphores"),
     b"shm_next_id": _next_id("segments"),
     b"shm_rmid_forced": SystemFile(0o644, show_forced_removal, store_forced_removal),
-    b"shmall": _parameter("most_pages", 0, _ULONG_MAX),
-    b"shmmax": _parameter("largest_segment", 0, _ULONG_MAX),
+    b"shmall": _parameter("most_pages", 0, _ULONG_MAX, UNSIGNED_LONG),
+    b"shmmax": _parameter("largest_segment", 0, _ULONG_MAX, UNSIGNED_LONG),
     b"shmmni": SystemFile(0o644, partial(_show_limit, "segments"), partial(_store_limit, "segments")),
 }
 """What is added to /proc/sys/kernel."""

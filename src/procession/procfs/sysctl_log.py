@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EINVAL, EPERM
 from procession.fs.permission import CAP_SYS_ADMIN
+from procession.procfs.parameter_kind import ParameterKind
 from procession.procfs.parse_integer import parse_integer
 from procession.procfs.system_directory import SystemFile, SystemTree
 
@@ -27,10 +28,7 @@ def store_levels(kernel: Kernel, data: bytes) -> None:
     """
     _check_administrator(kernel)
     levels = kernel.vfs.log.console_levels
-    words = data.split()[: len(levels)]
-    if not words:
-        raise EINVAL("no number")
-    for place, word in enumerate(words):
+    for place, word in enumerate(data.split()):
         value = parse_integer(word)
         if not -_LARGEST_INT - 1 <= value <= _LARGEST_INT:
             raise EINVAL("no int")
@@ -60,5 +58,5 @@ def _check_administrator(kernel: Kernel) -> None:
 
 LOG_SYSCTLS: SystemTree = {
     b"dmesg_restrict": SystemFile(0o644, show_restricted, store_restricted),
-    b"printk": SystemFile(0o644, show_levels, store_levels),
+    b"printk": SystemFile(0o644, show_levels, store_levels, kind=ParameterKind(number_count=4)),
 }

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from procession.abi.errno import EINVAL
 from procession.fs.file import ALWAYS_READY, POLLERR, POLLIN, POLLPRI, POLLRDNORM, seek_by_default
 from procession.procfs.inode import GeneratedFile
+from procession.procfs.parameter_kind import INTEGER, ParameterKind
+from procession.procfs.parse_integer import leading_words
 
 if TYPE_CHECKING:
     from procession.fs.dentry import Path
@@ -14,14 +17,16 @@ if TYPE_CHECKING:
     from procession.kernel.namespaces.uts import NameChanges
     from procession.procfs.inode import Source
 
+_PAGE_SIZE = 4096
+
 
 class ParameterFile(GeneratedFile):
-    """An open parameter: text, or else numbers.
+    """An open parameter of a kind.
 
     `seen_count` is how often it had changed when that was last told.
     """
 
-    __slots__ = ("changes", "is_text", "seen_count")
+    __slots__ = ("changes", "kind", "seen_count")
 
     can_poll: ClassVar[bool] = True
 
@@ -32,13 +37,19 @@ class ParameterFile(GeneratedFile):
         subject: Subject,
         source: Source,
         changes: NameChanges | None,
-        *,
-        is_text: bool = False,
+        kind: ParameterKind = INTEGER,
     ) -> None:
         super().__init__(path, flags, subject, source)
         self.changes = changes
-        self.is_text = is_text
+        self.kind = kind
         self.seen_count = changes.count if changes is not None else 0
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """Numbers are read in one go: whatever is wanted next, there is nothing.
+
+        Linux: kernel/sysctl.c, do_proc_dointvec.
+        """
+        return b"" if offset and not self.kind.is_text else super().read_at(offset, length)
 
     def write_at(self, offset: int, data: bytes) -> int:
         """What follows the beginning of numbers is taken and ignored, text goes on.
@@ -47,12 +58,29 @@ class ParameterFile(GeneratedFile):
         """
         if not data:
             return 0
+        if not self.kind.is_text:
+            return len(data) if offset else self._write_numbers(data)
         if offset:
-            old = self.source.show(self.subject).rstrip(b"\n") if self.is_text else b""
+            old = self.source.show(self.subject).rstrip(b"\n")
             if offset > len(old):
                 return len(data)
             return super().write_at(0, old[:offset] + data) and len(data)
         return super().write_at(0, data)
+
+    def _write_numbers(self, data: bytes) -> int:
+        """The bytes that the numbers are. Those in front of what isn't one have their effect.
+
+        Linux: kernel/sysctl.c, __do_proc_dointvec.
+        """
+        kind = self.kind
+        words, length, is_broken = leading_words(
+            data[: _PAGE_SIZE - 1], kind.number_count, is_signed=not kind.is_unsigned
+        )
+        if words:
+            super().write_at(0, b" ".join(words))
+        if is_broken:
+            raise EINVAL("not a number")
+        return len(data) if kind.takes_all else length
 
     def seek(self, offset: int, whence: int) -> int:
         return seek_by_default(self, offset, whence, 0)

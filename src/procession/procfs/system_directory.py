@@ -20,6 +20,7 @@ from procession.procfs.inode import (
     SequenceFile,
     refuse_mapping,
 )
+from procession.procfs.parameter_kind import INTEGER, ParameterKind
 from procession.procfs.pressure import PressureInode
 
 if TYPE_CHECKING:
@@ -39,14 +40,14 @@ if TYPE_CHECKING:
 class SystemFile(NamedTuple):
     """A file about the machine; `open_` is for one that isn't made anew at each reading.
 
-    `is_text` says of a parameter that it isn't numbers.
+    `kind` is a parameter's.
     """
 
     permissions: int
     show: Show
     store: Store | None = None
     open_: Open | None = None
-    is_text: bool = False
+    kind: ParameterKind = INTEGER
 
 
 class PressureKind(NamedTuple):
@@ -188,7 +189,7 @@ class SystemInode(ProcFile):
         if self.path[0] == b"sys":
             from procession.procfs.sysctl_poll import ParameterFile
 
-            return ParameterFile(path, flags, subject, self, self.changes(), is_text=self.file.is_text)
+            return ParameterFile(path, flags, subject, self, self.changes(), self.file.kind)
         if self.path[0] == b"net" and self.path[1] not in _WITHOUT_RECORDS and flags & O_ACCMODE != O_RDONLY:
             # Linux: fs/proc/proc_net.c, seq_open_net.
             raise EACCES("a list of sockets is only read")

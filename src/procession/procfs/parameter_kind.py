@@ -1,0 +1,24 @@
+"""What a parameter of /proc/sys is: text, or numbers of some kind."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class ParameterKind(NamedTuple):
+    """What a parameter is: text, or so many numbers.
+
+    Of numbers that are `is_unsigned` none may have a sign. What follows a number of 32 or 8 bits without a
+    sign is taken with it, and nobody looks at it: it `takes_all` (Linux: kernel/sysctl.c, do_proc_douintvec).
+    """
+
+    is_text: bool = False
+    number_count: int = 1
+    is_unsigned: bool = False
+    takes_all: bool = False
+
+
+INTEGER = ParameterKind()
+TEXT = ParameterKind(is_text=True)
+UNSIGNED_LONG = ParameterKind(is_unsigned=True)
+UNSIGNED = ParameterKind(is_unsigned=True, takes_all=True)
