@@ -599,6 +599,56 @@ TEST(steps)
 	end(child);
 }
 
+/* Branches that are taken, between some that aren't; each name is where one leads. */
+void branching(void);
+extern char block_begins[], block_loops[], block_called[], block_returned[], block_far[], block_ends[];
+__asm__(".text\n"
+	".globl branching, block_begins, block_loops, block_called, block_returned, block_far, block_ends\n"
+	"branching:\n"
+	"block_begins:\n\tmov $3, %ecx\n"
+	"block_loops:\n\tnop\n\tnop\n\tdec %ecx\n\tjnz block_loops\n\tnop\n\tcall block_called\n"
+	"block_returned:\n\tlea block_far(%rip), %rax\n\ttest %rsp, %rsp\n\tjz block_loops\n\tjmp *%rax\n\tnop\n"
+	"block_called:\n\tnop\n\tret\n"
+	"block_far:\n\tmov $39, %eax\n\tsyscall\n\tint3\n"
+	"block_ends:\n\tnop\n\tret\n");
+
+static void branch(void)
+{
+	branching();
+	_exit(3);
+}
+
+/* A processor without DEBUGCTL.BTF, as virtual ones may be, stops after each instruction: at these too. */
+TEST(steps_from_branch_to_branch)
+{
+	char *const targets[] = { block_begins, block_loops, block_loops, block_called, block_returned, block_far };
+	pid_t child = traced(branch, 0);
+	unsigned long rip = 0;
+	unsigned found = 0;
+	int status = 0, kinds = 0;
+	siginfo_t info;
+
+	for (int count = 0; count < 100000 && found < LENGTH(targets); count++) {
+		status = go_on(PTRACE_SINGLEBLOCK, child, 0);
+		if (status != STOPPED_BY(SIGTRAP) || siginfo_of(child, &info) != 0)
+			break;
+		kinds |= 1 << info.si_code;
+		/* How many stops there are depends on the processor: so no assertion here. */
+		if (TRACE(PTRACE_PEEKUSR, child, offsetof(struct user, regs.rip), &rip) < 0)
+			break;
+		if (rip == (unsigned long)targets[found])
+			found++;
+	}
+	CHECK_EQ(status, STOPPED_BY(SIGTRAP));
+	CHECK_EQ(found, LENGTH(targets));
+	/* The call of branching() may be the first stop after one of raise(3), which is a trap too. */
+	CHECK_EQ(kinds & ~(1 << TRAP_BRKPT), 1 << TRAP_TRACE);
+	CHECK_EQ(registers_of(child).eflags & 0x100, 0);
+	CHECK_EQ(go_on(PTRACE_CONT, child, 0), STOPPED_BY(SIGTRAP));
+	CHECK_EQ(registers_of(child).rip, (unsigned long)block_ends);
+	CHECK_EQ(go_on(PTRACE_CONT, child, 0), EXITED(3));
+}
+
 static volatile long counted;
 
 static void count(void)

@@ -194,6 +194,9 @@ def request_key(task: Task, kind: Address, description: Address, callout: Addres
         return found.key.serial
     if not asks:
         raise ENOKEY
+    if type_name == b"keyring":
+        # Linux: security/keys/request_key.c, construct_key_and_link.
+        raise EPERM("no program makes a keyring")
     _remember_in_vain(task, type_name, name, destination_of_requests(task) if target is None else target.key)
     raise ENOENT("there is no /sbin/request-key")
 
@@ -448,7 +451,7 @@ def _set_destination(task: Task, arguments: Arguments) -> int:
     if wanted == RequestDestination.KEY_REQKEY_DEFL_GROUP_KEYRING or wanted not in range(8):
         raise EINVAL("no such keyring")
     if wanted in (-THREAD, -PROCESS):
-        look_up(task, -wanted, 0, creates=True)
+        look_up(task, -wanted, 0, creates=True, checks_state=False)
     keys.destination = wanted
     return before
 

@@ -14,7 +14,8 @@ from procession.abi.signals import TrapCode
 from procession.hardware.instruction import LONGEST_INSTRUCTION
 from procession.hardware.page_table import USER_END
 from procession.hardware.registers import RIP
-from procession.kernel.ptrace.tracing import SINGLE_STEP, TRAP_FLAG, TRAP_FLAG_FORCED
+from procession.kernel.ptrace.block_step import has_branched, look_for_branch
+from procession.kernel.ptrace.tracing import BLOCK_STEP, SINGLE_STEP, TRAP_FLAG, TRAP_FLAG_FORCED
 from procession.mm.peek import peek
 
 if TYPE_CHECKING:
@@ -96,9 +97,13 @@ def _watches(values: list[int]) -> list[Watch]:
 
 
 def arm(task: Task, registers: Registers) -> None:
-    """Make the processor stop after each instruction of `task`, if anything is watched."""
+    """Make the processor stop after each instruction of `task`, if anything is watched; and look at the first
+    if it's stepped by branches."""
     tracing = task.ptrace
-    if tracing is None or not tracing.watches:
+    if tracing is None:
+        return
+    look_for_branch(task, tracing, registers)
+    if not tracing.watches:
         return
     for watch in tracing.watches:
         watch.value = peek(task.mm, watch.address, watch.length)
@@ -131,9 +136,15 @@ def debug_trap(kernel: Kernel, task: Task) -> int:
     It's 0 if nobody wants to know. Linux: arch/x86/kernel/traps.c, exc_debug_user.
     """
     tracing = task.ptrace
-    if tracing is None or not tracing.watches:
+    if tracing is None:
         return _TRAP_TRACE
     instruction = kernel.cpu.general[RIP]
+    is_step = bool(tracing.mode & SINGLE_STEP) or not tracing.mode & TRAP_FLAG_FORCED
+    if tracing.mode & BLOCK_STEP:
+        is_step = has_branched(tracing, instruction)
+        look_for_branch(task, tracing, kernel.registers_of(task))
+    if not tracing.watches:
+        return _TRAP_TRACE if is_step else 0
     hits = 0
     for watch in tracing.watches:
         if not watch.length:
@@ -143,7 +154,6 @@ def debug_trap(kernel: Kernel, task: Task) -> int:
         hits |= (watch.is_due or value != watch.value) << watch.number
         watch.value = value
     _look_ahead(task, tracing.watches, kernel.registers_of(task))
-    is_step = tracing.mode & SINGLE_STEP or not tracing.mode & TRAP_FLAG_FORCED
     tracing.debug_registers[_STATUS] = hits | (_STEP_BIT if is_step else 0)
     if is_step:
         return _TRAP_TRACE

@@ -34,6 +34,8 @@ EMULATE_CALLS = 2
 SINGLE_STEP = 4
 TRAP_FLAG_FORCED = 8
 """It's the tracer who has set the trap flag, which it doesn't see (in Linux, TIF_FORCED_TF)."""
+BLOCK_STEP = 16
+"""Of a step: up to the next branch that is taken (in Linux, TIF_BLOCKSTEP)."""
 TRAP_FLAG = 0x100
 """The trap flag of rflags: the processor stops after each instruction."""
 
@@ -41,6 +43,7 @@ MODES = {
     int(PtraceRequest.PTRACE_CONT): 0,
     int(PtraceRequest.PTRACE_SYSCALL): TRACE_CALLS,
     int(PtraceRequest.PTRACE_SINGLESTEP): SINGLE_STEP,
+    int(PtraceRequest.PTRACE_SINGLEBLOCK): SINGLE_STEP | BLOCK_STEP,
     int(PtraceRequest.PTRACE_SYSEMU): EMULATE_CALLS,
     int(PtraceRequest.PTRACE_SYSEMU_SINGLESTEP): EMULATE_CALLS | SINGLE_STEP,
 }
@@ -64,13 +67,23 @@ class Tracing:
 
     `credentials` are those that the tracer had when it attached; `options` are PTRACE_O_*; `mode` says how
     the task goes on: TRACE_CALLS and the flags beside it. `debug_registers` are dr0 to dr7, of
-    which `watches` follows.
+    which `watches` follows. `behind_branch` is the address behind the next instruction if that's a branch
+    and the task is stepped from one to the next, else None.
 
     Neither this nor a stop is charged: a living task is charged a kernel stack, and a traced zombie, which
     keeps this but neither a stop nor debug registers, more than its structures take.
     """
 
-    __slots__ = ("credentials", "debug_registers", "is_seized", "mode", "options", "tracer", "watches")
+    __slots__ = (
+        "behind_branch",
+        "credentials",
+        "debug_registers",
+        "is_seized",
+        "mode",
+        "options",
+        "tracer",
+        "watches",
+    )
 
     def __init__(self, tracer: Task, credentials: Credentials, *, is_seized: bool, options: int) -> None:
         self.tracer = tracer
@@ -80,6 +93,7 @@ class Tracing:
         self.mode = 0
         self.debug_registers: list[int] = [0] * 8
         self.watches: list[Watch] = []
+        self.behind_branch: int | None = None
 
     def stop_stepping(self, registers: Registers) -> bool:
         """Undo what makes the processor stop after each instruction; whether it was so.
@@ -87,7 +101,7 @@ class Tracing:
         Linux: arch/x86/kernel/step.c, user_disable_single_step.
         """
         mode = self.mode
-        self.mode = mode & ~(SINGLE_STEP | TRAP_FLAG_FORCED)
+        self.mode = mode & ~(SINGLE_STEP | BLOCK_STEP | TRAP_FLAG_FORCED)
         if mode & TRAP_FLAG_FORCED:
             registers.rflags &= ~TRAP_FLAG
         return bool(mode & SINGLE_STEP)
