@@ -299,3 +299,33 @@ TEST(fdinfo_tells_of_leases)
 	MUST(fcntl(file, F_SETLEASE, F_UNLCK));
 	CHECK(!fdinfo_tells(file, "LEASE"));
 }
+
+/* Who waits to open a file has it open already, as far as leases are asked for. */
+TEST(a_lease_is_not_taken_back_from_who_waits)
+{
+	int writer;
+	pid_t child;
+
+	enter_scratch();
+	writer = file_of("file", O_RDWR | O_CREAT);
+	handle_info(SIGIO, note, 0);
+	CHECK_OK(fcntl(writer, F_SETLEASE, F_WRLCK));
+	child = (pid_t)MUST(fork());
+	if (child == 0) {
+		MUST(close(writer));
+		_exit(open("file", O_RDONLY) < 0);
+	}
+	while (fcntl(writer, F_GETLEASE) == F_WRLCK)
+		sleep_ms(10);
+	sleep_ms(50);
+	CHECK_EQ(fcntl(writer, F_GETLEASE), F_RDLCK);
+	CHECK_ERRNO(fcntl(writer, F_SETLEASE, F_WRLCK), EAGAIN);
+	CHECK_ERRNO(fcntl(writer, F_SETLEASE, F_RDLCK), EAGAIN);
+	CHECK_OK(fcntl(writer, F_SETLEASE, F_UNLCK));
+	CHECK_EQ(wait_for(child), EXITED(0));
+	/* An open that doesn't wait leaves nobody. */
+	CHECK_OK(fcntl(writer, F_SETLEASE, F_WRLCK));
+	CHECK_ERRNO(open("file", O_WRONLY | O_NONBLOCK), EAGAIN);
+	CHECK_EQ(fcntl(writer, F_GETLEASE), F_UNLCK);
+	CHECK_OK(fcntl(writer, F_SETLEASE, F_WRLCK));
+}

@@ -94,3 +94,18 @@ TEST(the_size_of_lists_of_descriptors)
 	MUST(stat("/proc/self/fdinfo", &status));
 	CHECK_EQ(status.st_size, 0);
 }
+
+TEST(what_is_read_a_buffer_at_a_time_is_not_spliced)
+{
+	static const char *const names[] = { "/proc/self/uid_map", "/proc/self/setgroups", "/proc/self/fdinfo/0" };
+	int pipes[2];
+
+	MUST(pipe(pipes));
+	for (size_t i = 0; i < LENGTH(names); i++) {
+		int file = (int)MUST(open(names[i], O_RDONLY));
+
+		CHECK_ERRNO(splice(file, NULL, pipes[1], NULL, 8, 0), EINVAL);
+		CHECK(read(file, text, sizeof text) > 0);
+		MUST(close(file));
+	}
+}

@@ -112,6 +112,8 @@ class FileLeases:
             self._change(mine, kind)
             return
         self._check_openers(file, kind)
+        if mine is not None and self.queue.waiters and (kind == F_WRLCK or mine.unlock_at_ns is not None):
+            raise EAGAIN("somebody waits to open it")
         for other in self.leases:
             if other is not mine and (kind == F_WRLCK or other.unlock_at_ns is not None):
                 raise EAGAIN("another's lease")

@@ -70,6 +70,7 @@ class IdMapFile(GeneratedFile):
 
     __slots__ = ()
 
+    takes_read_flags: ClassVar[bool] = False
     takes_write_flags: ClassVar[bool] = False
     takes_write_offset: ClassVar[bool] = False
 

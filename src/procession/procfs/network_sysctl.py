@@ -263,7 +263,7 @@ NETWORK_SYSCTLS: SystemTree = {
             0o644, partial(_show_number, "first_free_port"), _store_first_free_port
         ),
         b"ping_group_range": SystemFile(0o644, _show_ping_groups, _store_ping_groups, kind=_PAIR),
-        b"tcp_available_congestion_control": SystemFile(0o444, _show_congestion_controls),
+        b"tcp_available_congestion_control": SystemFile(0o444, _show_congestion_controls, kind=TEXT),
         b"tcp_congestion_control": SystemFile(
             0o644, _show_congestion_control, _store_congestion_control, kind=TEXT
         ),

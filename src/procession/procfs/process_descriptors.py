@@ -11,7 +11,7 @@ from procession.fs.inode import S_IFLNK, S_IFREG, DirectoryEntry, Inode
 from procession.fs.permission import check_permission
 from procession.kernel.task_state import TaskState
 from procession.procfs.access import has_files, require_inspection, update_owner
-from procession.procfs.inode import ProcDirectory, ProcFile, RecordsFile
+from procession.procfs.inode import ProcDirectory, ProcFile, SequenceFile
 from procession.procfs.locks import show_locks_of_file
 from procession.procfs.magic_link import MagicLink
 
@@ -147,7 +147,7 @@ class DescriptorDetails(ProcFile):
 
     def open(self, path: Path, flags: int, subject: Subject, progress: object = None) -> File:
         self.check_open(subject)
-        return RecordsFile(path, flags, subject, self)
+        return SequenceFile(path, flags, subject, self)
 
     def show(self, subject: Subject) -> bytes:
         file = open_file(self.task, self.fd)

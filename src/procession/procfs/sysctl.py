@@ -346,7 +346,7 @@ SYSCTL_TREE: SystemTree = {
         **IPC_SYSCTLS,
         **LOG_SYSCTLS,
         **SCHEDULER_SYSCTLS,
-        b"arch": SystemFile(0o444, show_arch),
+        b"arch": SystemFile(0o444, show_arch, kind=TEXT),
         b"acct": SystemFile(0o644, show_accounting, store_accounting, kind=ParameterKind(number_count=3)),
         b"cap_last_cap": SystemFile(0o444, show_cap_last_cap),
         b"core_pattern": SystemFile(0o644, show_core_pattern, store_core_pattern, kind=TEXT),
@@ -357,8 +357,8 @@ SYSCTL_TREE: SystemTree = {
         b"keys": KEY_SYSCTLS,
         b"ngroups_max": SystemFile(0o444, show_ngroups_max),
         b"ns_last_pid": SystemFile(0o666, show_last_pid, store_last_pid),
-        b"osrelease": SystemFile(0o444, show_osrelease),
-        b"ostype": SystemFile(0o444, show_ostype),
+        b"osrelease": SystemFile(0o444, show_osrelease, kind=TEXT),
+        b"ostype": SystemFile(0o444, show_ostype, kind=TEXT),
         b"overflowgid": SystemFile(0o444, show_overflow_id),
         b"overflowuid": SystemFile(0o444, show_overflow_id),
         b"panic": PANIC,
@@ -368,10 +368,10 @@ SYSCTL_TREE: SystemTree = {
             b"nr": SystemFile(0o444, show_pty_count),
         },
         b"random": {
-            b"boot_id": SystemFile(0o444, show_boot_id),
+            b"boot_id": SystemFile(0o444, show_boot_id, kind=TEXT),
             b"entropy_avail": SystemFile(0o444, show_entropy),
             b"poolsize": SystemFile(0o444, show_entropy),
-            b"uuid": SystemFile(0o444, show_uuid),
+            b"uuid": SystemFile(0o444, show_uuid, kind=TEXT),
         },
         b"randomize_va_space": SystemFile(0o444, show_zero),
         b"seccomp": SECCOMP_SYSCTLS,
@@ -380,7 +380,7 @@ SYSCTL_TREE: SystemTree = {
         b"unprivileged_userns_clone": SystemFile(
             0o644, show_unprivileged_user_namespaces, store_unprivileged_user_namespaces
         ),
-        b"version": SystemFile(0o444, show_version),
+        b"version": SystemFile(0o444, show_version, kind=TEXT),
         b"yama": YAMA_SYSCTLS,
     },
     # This and `vm` are in modules of their own, which are imported for those who look at them.

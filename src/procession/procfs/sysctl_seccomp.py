@@ -36,6 +36,6 @@ def store_logged_actions(kernel: Kernel, data: bytes) -> None:
 
 
 SECCOMP_SYSCTLS: SystemTree = {
-    b"actions_avail": SystemFile(0o444, show_available_actions),
+    b"actions_avail": SystemFile(0o444, show_available_actions, kind=TEXT),
     b"actions_logged": SystemFile(0o644, show_logged_actions, store_logged_actions, kind=TEXT),
 }

@@ -236,6 +236,9 @@ class InterfaceAttribute(Inode):
             if tun is None:
                 raise EINVAL("no tun")
             return _TUN_ATTRIBUTES[self.name](tun) + b"\n"
+        if self.name == b"ifalias" and not self.interface.alias:
+            # Linux: net/core/net-sysfs.c, ifalias_show.
+            return b""
         return _ATTRIBUTES[self.name](self.interface) + b"\n"
 
     def store(self, data: bytes, subject: Subject) -> None:

@@ -195,7 +195,7 @@ def request_key(task: Task, kind: Address, description: Address, callout: Addres
     if not asks:
         raise ENOKEY
     if type_name == b"keyring":
-        # Linux: security/keys/request_key.c, construct_key_and_link.
+        # Linux: security/keys/request_key.c, construct_get_dest_keyring.
         raise EPERM("no program makes a keyring")
     _remember_in_vain(task, type_name, name, destination_of_requests(task) if target is None else target.key)
     raise ENOENT("there is no /sbin/request-key")
