@@ -130,3 +130,11 @@ TEST(a_directory_of_queues_has_a_size)
 	MUST(stat(".", &status));
 	CHECK_EQ(status.st_size, 40);
 }
+
+TEST(what_a_remount_changes)
+{
+	enter_own_mounts("tmpfs", "dirsync");
+	CHECK_ERRNO(mount("x", ".", "tmpfs", MS_REMOUNT, "dirsync"), EINVAL);
+	CHECK_EQ(mount("x", ".", "tmpfs", MS_REMOUNT, "sync"), 0);
+	CHECK_EQ(mount("x", ".", "tmpfs", MS_REMOUNT | MS_DIRSYNC, NULL), 0);
+}

@@ -290,6 +290,9 @@ class MountContext:
         self.phase = Phase.FAILED
         if not self.task.credentials.ns_capable(superblock.owner, CAP_SYS_ADMIN):
             raise EPERM("changing a file system takes CAP_SYS_ADMIN")
+        if self.flags_mask & ~REMOUNT_FLAGS:
+            # Linux: fs/super.c, reconfigure_super.
+            raise EINVAL("it can't be changed any more")
         becomes_read_only = bool(self.flags & self.flags_mask & MS_RDONLY) and not superblock.is_read_only
         if becomes_read_only and superblock.writer_count:
             raise EBUSY("a file is open for writing")
