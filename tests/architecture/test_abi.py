@@ -148,6 +148,13 @@ UNNAMED = {
     "ST_NOSYMFOLLOW": "include/linux/statfs.h of the kernel's source",
     **dict.fromkeys(
         (
+            *("FS_IOC_RESVSP", "FS_IOC_RESVSP64", "FS_IOC_UNRESVSP", "FS_IOC_UNRESVSP64"),
+            "FS_IOC_ZERO_RANGE",
+        ),
+        "include/linux/falloc.h of the kernel's source",
+    ),
+    **dict.fromkeys(
+        (
             *(
                 "STATMOUNT_FS_SUBTYPE",
                 "STATMOUNT_SB_SOURCE",
@@ -194,6 +201,7 @@ WITHOUT_MACRO = re.compile(
 C_TYPES = {
     "FileAttr": "struct later_file_attr",
     "PidfdInfo": "struct later_pidfd_info",
+    "SpaceReservation": "struct space_resv",
     "XattrArgs": "struct later_xattr_args",
     "BlockDescription": "struct tpacket_block_desc",
     **dict.fromkeys(
@@ -275,7 +283,9 @@ C_DECLARATIONS = {
     "pidfd": "struct later_pidfd_info { unsigned long mask, cgroupid; unsigned pid, tgid, ppid, ruid, rgid, "
     "euid, egid, suid, sgid, fsuid, fsgid; int exit_code; unsigned coredump_mask, coredump_signal; };",
     "ioctls": "struct later_file_attr { unsigned long fa_xflags; "
-    "unsigned fa_extsize, fa_nextents, fa_projid, fa_cowextsize; };",
+    "unsigned fa_extsize, fa_nextents, fa_projid, fa_cowextsize; };"
+    "struct space_resv { short l_type, l_whence; long l_start, l_len; "
+    "int l_sysid; unsigned l_pid; int l_pad[4]; };",
     "signal_frame": "struct rt_sigframe { char *pretcode; struct ucontext uc; siginfo_t info; };",
     "sched": "struct sched_param { int sched_priority; };",
     # As of Linux 6.15: in older headers the later fields are spare.

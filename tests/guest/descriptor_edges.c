@@ -248,3 +248,85 @@ TEST(areas_of_two_openings)
 	MUST(mmap(start + 4096, 4096, PROT_READ, MAP_SHARED | MAP_FIXED, one, 0) == MAP_FAILED ? -1 : 0);
 	CHECK_EQ(remap_file_pages(start, 2 * 4096, 0, 0, 0), 0);
 }
+
+#ifndef FS_IOC_RESVSP
+struct space_resv {
+	int16_t l_type, l_whence;
+	int64_t l_start, l_len;
+	int32_t l_sysid;
+	uint32_t l_pid;
+	int32_t l_pad[4];
+};
+#define FS_IOC_RESVSP _IOW('X', 40, struct space_resv)
+#define FS_IOC_UNRESVSP _IOW('X', 41, struct space_resv)
+#define FS_IOC_RESVSP64 _IOW('X', 42, struct space_resv)
+#define FS_IOC_UNRESVSP64 _IOW('X', 43, struct space_resv)
+#define FS_IOC_ZERO_RANGE _IOW('X', 57, struct space_resv)
+#endif
+
+/* What XFS had before fallocate(2). A scratch directory is on whatever there is, so holes are made in a memfd. */
+TEST(room_by_requests)
+{
+	struct space_resv where = {.l_whence = SEEK_SET, .l_start = 0, .l_len = 8192};
+	int file = (int)MUST(syscall(SYS_memfd_create, "x", 0)), reader;
+	char data[16] = "0123456789abcde";
+	struct stat status;
+
+	CHECK_EQ(ioctl(file, FS_IOC_RESVSP, &where), 0);
+	MUST(fstat(file, &status));
+	CHECK_EQ(status.st_size, 0);
+	CHECK_EQ(status.st_blocks, 16);
+	CHECK_EQ(pwrite(file, data, sizeof data, 0), sizeof data);
+	where.l_len = 0;
+	CHECK_ERRNO(ioctl(file, FS_IOC_RESVSP64, &where), EINVAL);
+	where.l_len = 4;
+	where.l_whence = 3;
+	CHECK_ERRNO(ioctl(file, FS_IOC_RESVSP64, &where), EINVAL);
+	where.l_whence = SEEK_END;
+	where.l_start = -17;
+	CHECK_ERRNO(ioctl(file, FS_IOC_UNRESVSP64, &where), EINVAL);
+	where.l_start = -4;
+	CHECK_EQ(ioctl(file, FS_IOC_UNRESVSP64, &where), 0);
+	CHECK_EQ(pread(file, data, sizeof data, 0), sizeof data);
+	CHECK_EQ(data[12], 0);
+	CHECK_EQ(data[11], 'b');
+	where.l_whence = SEEK_CUR;
+	where.l_start = 2;
+	CHECK_EQ(lseek(file, 2, SEEK_SET), 2);
+	CHECK_EQ(ioctl(file, FS_IOC_UNRESVSP, &where), 0);
+	CHECK_EQ(pread(file, data, sizeof data, 0), sizeof data);
+	CHECK_EQ(data[3], '3');
+	CHECK_EQ(data[4], 0);
+	CHECK_EQ(data[8], '8');
+	CHECK_ERRNO(ioctl(file, FS_IOC_ZERO_RANGE, &where), EOPNOTSUPP);
+	CHECK_ERRNO(ioctl(file, FS_IOC_RESVSP, bad_address()), EFAULT);
+	reader = (int)MUST(open("/proc/self/exe", O_RDONLY));
+	where.l_whence = SEEK_SET;
+	CHECK_ERRNO(ioctl(reader, FS_IOC_RESVSP, &where), EBADF);
+	MUST(close(reader));
+	reader = (int)MUST(open("/dev/null", O_RDWR));
+	CHECK_ERRNO(ioctl(reader, FS_IOC_RESVSP, &where), ENOTTY);
+	MUST(close(reader));
+}
+
+TEST(a_link_is_not_executed)
+{
+	int link_itself;
+
+	enter_scratch();
+	MUST(symlink("/proc/self/exe", "link"));
+	link_itself = (int)MUST(open("link", O_PATH | O_NOFOLLOW));
+	CHECK_ERRNO(syscall(SYS_execveat, link_itself, "", NULL, NULL, AT_EMPTY_PATH), ELOOP);
+	CHECK_ERRNO(syscall(SYS_execveat, AT_FDCWD, "link", NULL, NULL, AT_SYMLINK_NOFOLLOW), ELOOP);
+}
+
+TEST(offsets_of_attributes)
+{
+	char one;
+	int file = (int)MUST(open("/sys/kernel/mm/transparent_hugepage/enabled", O_RDONLY));
+
+	CHECK_EQ(pread(file, &one, 1, 1), 1);
+	CHECK_ERRNO(pwrite(file, "x", 1, 0), ESPIPE);
+	CHECK_ERRNO(write(file, "x", 1), EBADF);
+	MUST(close(file));
+}

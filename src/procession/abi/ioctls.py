@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from procession.abi.enumeration import IntEnum, IntFlag
-from procession.abi.structure import U32, U64, Structure
+from procession.abi.structure import I16, I32, I64, U32, U64, Structure
 
 
 class FileFlag(IntFlag):
@@ -60,6 +60,18 @@ class FileAttr(Structure):
     fa_cowextsize: U32 = 0
 
 
+class SpaceReservation(Structure):
+    """FS_IOC_RESVSP's struct space_resv."""
+
+    l_type: I16 = 0
+    l_whence: I16 = 0
+    l_start: I64 = 0
+    l_len: I64 = 0
+    l_sysid: I32 = 0
+    l_pid: U32 = 0
+    l_pad: Annotated[bytes, 16] = b""
+
+
 class FileIoctl(IntEnum):
     """Any file's, or a regular file's."""
 
@@ -82,6 +94,11 @@ class FileIoctl(IntEnum):
     FS_IOC_GETVERSION = 0x80087601
     FS_IOC_SETVERSION = 0x40087602
     FS_IOC_FIEMAP = 0xC020660B
+    FS_IOC_RESVSP = 0x40305828
+    FS_IOC_RESVSP64 = 0x4030582A
+    FS_IOC_UNRESVSP = 0x40305829
+    FS_IOC_UNRESVSP64 = 0x4030582B
+    FS_IOC_ZERO_RANGE = 0x40305839
     FS_IOC_FSGETXATTR = 0x801C581F
     FS_IOC_FSSETXATTR = 0x401C5820
     FS_IOC_GETFSLABEL = 0x81009431

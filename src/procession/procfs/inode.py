@@ -217,7 +217,8 @@ def open_attribute(path: Path, flags: int, subject: Subject, source: Source) -> 
     """
     if flags & O_ACCMODE != O_RDONLY and not path.inode.mode & 0o222:
         raise EACCES("the attribute is read-only")
-    return AttributeFile(path, flags, subject, source)
+    kind = ReadOnlyAttributeFile if flags & O_ACCMODE == O_RDONLY else AttributeFile
+    return kind(path, flags, subject, source)
 
 
 class AttributeFile(SizedFile):
@@ -244,6 +245,14 @@ class AttributeFile(SizedFile):
 
     def poll_mask(self) -> int:
         return ALWAYS_READY if self.was_shown else ALWAYS_READY | POLLERR | POLLPRI
+
+
+class ReadOnlyAttributeFile(AttributeFile):
+    """One that was opened for reading, of which offsets to write at are no matter, as of records."""
+
+    __slots__ = ()
+
+    takes_write_offset: ClassVar[bool] = False
 
 
 class RecordsFile(GeneratedFile):

@@ -14,6 +14,7 @@ from procession.fs.attributes import (
     set_extended_flags,
 )
 from procession.hardware.physical_memory import PAGE_SIZE
+from procession.syscalls.attributes import opened_file
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import Fd, Flags, In, OptionalPath, Out, Size
 from procession.syscalls.paths import AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, find_by_flags
@@ -38,7 +39,10 @@ def file_getattr(
 ) -> int:
     """file_getattr(2). Linux: fs/file_attr.c, SYSCALL_DEFINE5(file_getattr)."""
     _check(size, flags)
-    inode = find_by_flags(task, directory, path, flags).dentry.inode
+    if not path and flags & AT_EMPTY_PATH and directory >= 0:
+        inode = opened_file(task, directory).inode
+    else:
+        inode = find_by_flags(task, directory, path, flags).dentry.inode
     if not has_file_flags(inode):
         raise EOPNOTSUPP("the file has no such attributes")
     told = FileAttr(fa_xflags=extended_flags(inode.flags)).pack()

@@ -39,6 +39,7 @@ from procession.syscalls.parameters import Choice, Fd, Flags, In, Long, Out, Pat
 from procession.syscalls.read_write import readable_file
 
 if TYPE_CHECKING:
+    from procession.fs.file import File
     from procession.fs.inode import Inode
     from procession.kernel.task import Task
 
@@ -112,8 +113,16 @@ def ftruncate(task: Task, fd: Fd, length: Long) -> int:
 
 @syscall(285)
 def fallocate(task: Task, fd: Fd, mode: Flags[FallocateFlag], offset: Long, length: Long) -> int:
-    """fallocate(2). Linux: fs/open.c, vfs_fallocate."""
-    file = opened_file(task, fd)
+    """fallocate(2)."""
+    allocate_space(task, opened_file(task, fd), mode, offset, length)
+    return 0
+
+
+def allocate_space(task: Task, file: File, mode: int, offset: int, length: int) -> None:
+    """Make room, or holes. Raises EINVAL, EOPNOTSUPP, EBADF, EPERM and others.
+
+    Linux: fs/open.c, vfs_fallocate.
+    """
     if offset < 0 or length <= 0:
         raise EINVAL
     operation = mode & ~_KEEP_SIZE
@@ -138,7 +147,6 @@ def fallocate(task: Task, fd: Fd, mode: Flags[FallocateFlag], offset: Long, leng
         _check_size_limit(task, file.inode.size, offset + length)
     file.allocate(mode, offset, length)
     note_modification(file)
-    return 0
 
 
 @syscall(221)

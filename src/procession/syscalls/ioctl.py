@@ -45,6 +45,7 @@ from procession.syscalls.attributes import opened_file
 from procession.syscalls.declaration import syscall
 from procession.syscalls.fcntl import change_flags, set_owner_number, signed_owner_number
 from procession.syscalls.parameters import Address, Fd, UInt
+from procession.syscalls.space_ioctl import MODES, change_space
 from procession.syscalls.userfaultfd import control_device
 
 if TYPE_CHECKING:
@@ -144,6 +145,9 @@ def ioctl(task: Task, fd: Fd, request: UInt, argument: Address) -> int:
     is_in_blocks = inode.is_regular and not inode.is_anonymous
     if request in (_FICLONE, _FICLONERANGE):
         _refuse_clone(task, file, request, argument)
+    if request in MODES and is_in_blocks:
+        change_space(task, file, request, argument)
+        return 0
     if request == _FIBMAP and is_in_blocks:
         _refuse_block_map(task, argument)
     if request == _FIONREAD and is_in_blocks:

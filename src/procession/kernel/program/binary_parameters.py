@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EACCES
+from procession.abi.errno import EACCES, ELOOP
 from procession.abi.file_mode import S_IFMT
 from procession.abi.open_flags import OpenFlag
 from procession.fs.inode import S_IFREG
@@ -60,6 +60,8 @@ class BinaryParameters:
     def open(self, task: Task, path: Path) -> File:
         """Open what is at `path` for execution. Raises EACCES, ETXTBSY. Linux: fs/exec.c, do_open_execat."""
         inode = path.dentry.inode
+        if inode.is_symlink:
+            raise ELOOP("a link that isn't followed")
         if inode.mode & S_IFMT != S_IFREG:
             raise EACCES("not a regular file")
         if path.mount.is_noexec:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from procession.abi.errno import E2BIG
+from procession.abi.errno import E2BIG, EINVAL
 from procession.fs.anonymous_inode import anonymous_path
 from procession.fs.file import O_RDWR, File
 from procession.fs.landlock import MOST_LAYERS, Layer
@@ -37,6 +37,11 @@ class RulesetFile(File):
         self.scopes = scopes
         self.file_rules: dict[Inode, int] = {}
         self.port_rules: dict[int, int] = {}
+
+    def check_can_write(self) -> None:
+        """Whatever the buffer is. Linux: security/landlock/syscalls.c, fop_dummy_write."""
+        super().check_can_write()
+        raise EINVAL("a ruleset isn't written")
 
     def _charge(self) -> None:
         """One more rule takes memory. Raises OutOfFrames."""
