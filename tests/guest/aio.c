@@ -220,6 +220,35 @@ TEST(waiting_for_a_file)
 	CHECK_OK(syscall(SYS_io_destroy, context));
 }
 
+/* Each time that a structure is submitted is a request of its own. */
+TEST(a_request_that_waits_twice)
+{
+	int ends[2], file = (int)MUST(open("/proc/self/exe", O_RDONLY));
+	struct io_event events[4];
+	struct iocb request;
+
+	MUST(pipe(ends));
+	set_up(8);
+	request = request_of(IOCB_CMD_POLL, ends[0], (void *)POLLIN, 0, 0);
+	CHECK_EQ(submit(&request), 1);
+	CHECK_EQ(submit(&request), 1);
+	CHECK_EQ(submit(&request), 1);
+	CHECK_ERRNO(syscall(SYS_io_cancel, context, &request, events), EINPROGRESS);
+	CHECK_EQ(events_of(1, 4, events, 1000), 1);
+	write_all(ends[1], "x", 1);
+	CHECK_EQ(events_of(2, 4, events, 1000), 2);
+	CHECK_EQ(events[0].obj, (uintptr_t)&request);
+	CHECK_EQ(events[1].res & POLLIN, POLLIN);
+	CHECK_ERRNO(syscall(SYS_io_cancel, context, &request, events), EINVAL);
+	/* A file that tells nothing is ready at once, or never. */
+	request = request_of(IOCB_CMD_POLL, file, (void *)POLLIN, 0, 0);
+	CHECK_EQ(submit(&request), 1);
+	CHECK_EQ(events_of(1, 4, events, 1000), 1);
+	CHECK_EQ(events[0].res, POLLIN);
+	request = request_of(IOCB_CMD_POLL, file, (void *)POLLPRI, 0, 0);
+	CHECK_ERRNO(submit(&request), EINVAL);
+}
+
 static struct iocb signalling(int watched, int signalled)
 {
 	struct iocb request = request_of(IOCB_CMD_POLL, watched, (void *)POLLIN, 0, 0);

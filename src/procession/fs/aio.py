@@ -80,8 +80,8 @@ class AioContext:
     has `number` at its beginning, by which the context is looked up, and lies in `pages`, wherever these are
     mapped.
     `capacity` is how many events it has places for, `used` how many requests are on their way or have events
-    there; `asked_count` is how many requests were asked for. `polls` are those that wait for a file, by the
-    addresses of their iocbs.
+    there; `asked_count` is how many requests were asked for. `polls` are those that wait for a file, by their
+    numbers, which `poll_count` gives.
     """
 
     __slots__ = (
@@ -91,6 +91,7 @@ class AioContext:
         "capacity",
         "number",
         "pages",
+        "poll_count",
         "polls",
         "queue",
         "seen_head",
@@ -112,6 +113,7 @@ class AioContext:
         self.tail = self.seen_head = 0
         self.used = 0
         self.polls: dict[int, PollRequest] = {}
+        self.poll_count = 0
         self.queue = WaitQueue()
         self.pages = RingPages(memory, size >> PAGE_SHIFT)
         self.pages.acquire_area()
@@ -201,9 +203,12 @@ class AioContext:
 
 
 class PollRequest:
-    """A request that waits until a file is ready (Linux: fs/aio.c, struct poll_iocb)."""
+    """A request that waits until a file is ready (Linux: fs/aio.c, struct poll_iocb).
 
-    __slots__ = ("context", "data", "event_file", "events", "file", "iocb")
+    `number` is its own among those of its context: the same structure may be submitted again meanwhile.
+    """
+
+    __slots__ = ("context", "data", "event_file", "events", "file", "iocb", "number")
 
     def __init__(
         self, context: AioContext, file: File, events: int, iocb: int, data: int, event_file: EventFile | None
@@ -215,20 +220,22 @@ class PollRequest:
         self.iocb = iocb
         self.data = data
         self.event_file = event_file
+        self.number = context.poll_count
+        context.poll_count += 1
         file.acquire()
         if event_file is not None:
             event_file.acquire()
 
     def begin(self) -> None:
         """Wait, or complete at once. Linux: fs/aio.c, aio_poll."""
-        self.context.polls[self.iocb] = self
+        self.context.polls[self.number] = self
         for queue in self.file.wait_queues():
             queue.add(self)
         self.wake()
 
     def wake(self) -> None:
         """The file may be ready. Linux: fs/aio.c, aio_poll_wake."""
-        if self.context.polls.get(self.iocb) is not self:
+        if self.number not in self.context.polls:
             # It has come to its end while those that waited before it were woken.
             return
         ready = self.file.poll_mask() & self.events
@@ -247,7 +254,7 @@ class PollRequest:
         self._put()
 
     def _leave(self) -> None:
-        del self.context.polls[self.iocb]
+        del self.context.polls[self.number]
         for queue in self.file.wait_queues():
             queue.remove(self)
 

@@ -29,7 +29,7 @@ from procession.abi.time import Timespec
 from procession.abi.word import Words, pack_u32, pack_u64
 from procession.fs.aio import EVENT_SIZE, NUMBER_BYTES, AioContext, PollRequest, ring_file, ring_size
 from procession.fs.eventfd import EventFile
-from procession.fs.file import File, PathFile, verify_area
+from procession.fs.file import POLLERR, POLLHUP, File, PathFile, verify_area
 from procession.fs.giving_way import give_way
 from procession.fs.wait_queue import Abandonable, Sleep
 from procession.hardware.physical_memory import OutOfFrames
@@ -231,8 +231,8 @@ def _poll(context: AioContext, file: File, request: Iocb, address: int, event_fi
     """Linux: fs/aio.c, aio_poll."""
     if request.aio_buf & ~_POLL_EVENTS or request.aio_offset or request.aio_nbytes or request.aio_rw_flags:
         raise EINVAL("more than events to wait for")
-    if not file.can_poll or address in context.polls:
-        raise EINVAL("a file that can't be polled, or a request that waits already")
+    if not file.wait_queues() and not file.poll_mask() & (request.aio_buf | POLLERR | POLLHUP):
+        raise EINVAL("nothing will ever tell that the file is ready")
     waiting = PollRequest(context, file, request.aio_buf, address, request.aio_data, event_file)
     waiting.begin()
 
@@ -377,8 +377,8 @@ def io_cancel(task: Task, context: Address, request: Address, result: Address) -
     key = int.from_bytes(task.mm.read(request + Iocb.OFFSETS["aio_key"], 4), "little")
     if key != _KEY:
         raise EINVAL("no request that was submitted")
-    waiting = _context(task, context).polls.get(request)
-    if waiting is None:
-        raise EINVAL("nothing is awaited")
-    waiting.finish(0)
-    raise EINPROGRESS
+    for waiting in _context(task, context).polls.values():
+        if waiting.iocb == request:
+            waiting.finish(0)
+            raise EINPROGRESS
+    raise EINVAL("nothing is awaited")
