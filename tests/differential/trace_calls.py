@@ -20,6 +20,8 @@ OPTIONS = tuple(int(option) for option in PtraceOption)
 PLACES = (ARENA, ARENA + 8, ARENA + PAGE, ARENA + 2 * PAGE - 4, ARENA + 2 * PAGE, ARENA + 3 * PAGE - 1)
 ODD_PLACES = (0, BAD_ADDRESS, (1 << 47) - 4, 1 << 47, -8)
 SYSGOOD = 0x80
+FAULTS, SI_KERNEL = (4, 5, 7, 8, 11), 0x80
+"""Signals whose information has an address."""
 SHOWN_REGISTERS = ("orig_rax", "rax", "rip", "rdi", "rsi", "rdx", "eflags", "cs", "ss")
 DEBUG_OFFSET = User.OFFSETS["u_debugreg"]
 SETTABLE = ("eflags", "fs_base", "gs_base", "cs", "ss", "ds", "gs", "orig_rax", "rdx")
@@ -118,6 +120,8 @@ def await_tracee(make: Maker) -> None:
 def show_waited(data: bytes, result: int, naming: Naming) -> str:
     """The siginfo of waitid."""
     signo, error, code, _, pid, uid, status = struct.unpack_from("<iiiiiIi", data)
+    if result == 0 and signo in FAULTS and 0 < code < SI_KERNEL:
+        return f"{signo} {error} {code} {naming.address(int.from_bytes(data[16:24], 'little'))}"
     return f"{signo} {error} {code} {naming.pid(pid) if pid else 0} {uid} {status:x}"
 
 
@@ -242,6 +246,8 @@ def show_message(data: bytes, result: int, naming: Naming) -> str:
 def show_information(data: bytes, result: int, naming: Naming) -> str:
     """A siginfo."""
     signo, error, code, _, pid, uid, status = struct.unpack_from("<iiiiiIi", data)
+    if result == 0 and signo in FAULTS and 0 < code < SI_KERNEL:
+        return f"{signo} {error} {code} {naming.address(int.from_bytes(data[16:24], 'little'))}"
     return f"{signo} {error} {code} {naming.pid(pid) if pid else 0} {uid} {status:x}" if result == 0 else ""
 
 

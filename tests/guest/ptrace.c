@@ -346,6 +346,13 @@ static void fork_once(void)
 	_exit(22);
 }
 
+static void clone_a_sibling(void)
+{
+	if (syscall(SYS_clone, CLONE_PARENT | SIGUSR1, 0, 0, 0, 0) == 0)
+		_exit(21);
+	_exit(22);
+}
+
 static void vfork_once(void)
 {
 	pid_t child = vfork();
@@ -367,6 +374,17 @@ TEST(fork_event)
 	CHECK_EQ(TRACE(PTRACE_CONT, child, 0, 0), 0);
 	CHECK_EQ(next(child), STOPPED_BY(SIGCHLD));
 	CHECK_EQ(go_on(PTRACE_CONT, child, SIGCHLD), EXITED(22));
+}
+
+TEST(a_sibling_is_traced_by_the_signal_that_it_was_asked_for_with)
+{
+	pid_t child = traced(clone_a_sibling, PTRACE_O_TRACECLONE), sibling;
+
+	CHECK_EQ(go_on(PTRACE_CONT, child, 0), EVENT(PTRACE_EVENT_CLONE));
+	sibling = (pid_t)message_of(child);
+	CHECK_EQ(next(sibling), STOPPED_BY(SIGSTOP));
+	CHECK_EQ(go_on(PTRACE_CONT, sibling, 0), EXITED(21));
+	CHECK_EQ(go_on(PTRACE_CONT, child, 0), EXITED(22));
 }
 
 TEST(vfork_events)

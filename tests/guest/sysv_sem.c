@@ -294,6 +294,27 @@ TEST(signals_and_timeouts)
 	CHECK_EQ(semtimedop(id, &take, 1, &none), 0);
 }
 
+TEST(the_end_of_who_wanted_to_undo_is_an_operation)
+{
+	int id = new_set(1);
+	pid_t child = (pid_t)MUST(fork());
+
+	if (child == 0) {
+		CHECK_ERRNO(operate(id, 1, 1, 0), EFBIG);
+		_exit(0);
+	}
+	CHECK_EQ(wait_for(child), EXITED(0));
+	CHECK_EQ(status_of(id).sem_otime, 0);
+	child = (pid_t)MUST(fork());
+	if (child == 0) {
+		CHECK_ERRNO(operate(id, 1, 1, SEM_UNDO), EFBIG);
+		CHECK_EQ(status_of(id).sem_otime, 0);
+		_exit(0);
+	}
+	CHECK_EQ(wait_for(child), EXITED(0));
+	CHECK(status_of(id).sem_otime != 0);
+}
+
 TEST(undone_at_exit)
 {
 	int id = new_set(2);

@@ -293,9 +293,7 @@ def copy_process(kernel: Kernel, parent: Task, arguments: CloneArguments) -> Tas
         task.group.flags |= SIGNAL_UNKILLABLE
     join(task, cgroup)
     if parent.ptrace is not None:
-        inherit_tracer(
-            parent, task, flags, task.exit_signal if flags & CLONE_PARENT else arguments.exit_signal
-        )
+        inherit_tracer(parent, task, flags, arguments.exit_signal)
     pid.task = task
     kernel.tasks[task] = None
     kernel.total_forks += 1

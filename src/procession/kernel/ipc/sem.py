@@ -167,12 +167,13 @@ class SemaphoreSet(IpcObject):
 
         Linux: ipc/sem.c, __do_semtimedop.
         """
+        undo = None
+        if any(operation.flags & SEM_UNDO for operation in operations):
+            # Even if nothing comes of it: then the process's end counts as an operation.
+            undo = undo_for(task, self)
         if max(operation.number for operation in operations) >= len(self.values):
             raise EFBIG(f"the set has {len(self.values)} semaphores")
         self.check_access(task, WRITE if any(operation.change for operation in operations) else READ)
-        undo = None
-        if any(operation.flags & SEM_UNDO for operation in operations):
-            undo = undo_for(task, self)
         wait = SemaphoreWait(task, self, operations, undo)
         wait.deadline_ns = deadline_ns
         if self.perform(wait):
