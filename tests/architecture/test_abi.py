@@ -171,6 +171,7 @@ UNNAMED = {
             "SO_RCVPRIORITY",
             *("FALLOC_FL_WRITE_ZEROES", "RWF_DONTCACHE", "RWF_NOSIGNAL"),
             *("PIDFD_SELF_THREAD", "PIDFD_SELF_THREAD_GROUP", "AT_HANDLE_CONNECTABLE"),
+            "AT_EXECVE_CHECK",
             *(
                 "PIDFD_INFO_PID",
                 "PIDFD_INFO_CREDS",

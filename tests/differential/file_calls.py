@@ -430,6 +430,15 @@ def bad_addresses(make: Maker) -> None:
         make.call("getcwd", BAD_ADDRESS, 4096)
 
 
+def execute(make: Maker) -> None:
+    """execveat, of files that are no programs."""
+    flags = make.bits((0x100, 0x1000, 0x10000), (0x800, 0x400, 1, 1 << 31))
+    name = make.name() if make.odds(80) else ""
+    where: Argument = At(0) if make.odds(97) else BAD_ADDRESS
+    arguments: Argument = make.one(0, 0, 0, BAD_ADDRESS)
+    make.call("execveat", make.directory(), where, arguments, 0, flags, data=make.text(name))
+
+
 FAMILIES = (
     *(open_file,) * 5,
     *(stat_file,) * 3,
@@ -443,4 +452,5 @@ FAMILIES = (
     access_lists,
     access_lists,
     bad_addresses,
+    execute,
 )

@@ -41,7 +41,7 @@ OUTPUT_MODES = (1, 2, 4, 8, 0x10, 0x20, 0x40, 0x1800)
 LOCAL_MODES = (1, 2, 8, 0x10, 0x20, 0x40, 0x80, 0x100, 0x200, 0x400, 0x800, 0x8000, 0x10000)
 USUAL_MODES = (0x500, 5, 0xBF, 0x8A3B)
 CHARACTERS = bytes((3, 28, 127, 21, 4, 0, 1, 0, 17, 19, 26, 0, 18, 15, 23, 22, 0, 0, 0))
-VMIN, VEOL, VEOL2 = 6, 11, 16
+VTIME, VMIN, VEOL, VEOL2 = 5, 6, 11, 16
 TERMIOS_BYTES, PATH_BYTES = 36, 32
 KEYS = b"ab \t\n\r\x03\x04\x7f\x08\x15\x17\x12\x16\x11\x13\x1a\x1c\x0f\xff\x00A_\x1b\xc3\xa9xy\n\n"
 STAT = b"/proc/self/stat".ljust(PATH_BYTES + 600, b"\0")
@@ -142,6 +142,8 @@ def change_modes(make: Maker) -> None:
                 modes[place] ^= mode
     characters = bytearray(CHARACTERS)
     characters[VMIN] = make.one(1, 1, 0, 3)
+    # Longer than scripts take.
+    characters[VTIME] = make.one(0, 0, 0, 250)
     characters[VEOL], characters[VEOL2] = make.one(0, ord("x")), make.one(0, 0, ord("y"))
     data = struct.pack("<4IB19s", *modes, make.one(0, 0, 0, 1), bytes(characters))
     command = make.one(TCSETS, TCSETS, TCSETS, TCSETSW, TCSETSF)

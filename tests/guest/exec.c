@@ -5,6 +5,10 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
+#ifndef AT_EXECVE_CHECK
+#define AT_EXECVE_CHECK 0x10000
+#endif
+
 TEST(arguments_and_environment)
 {
 	char *argv[] = {"name", "", "two words", "\xc3\xa9\xff\n", "-x", NULL};
@@ -366,6 +370,48 @@ TEST(what_exec_keeps_and_what_it_resets)
 	CHECK_EQ(field("no_new_privs"), 1);
 	CHECK_EQ(field("offset"), 4);
 	CHECK_EQ(field("priority"), old_priority + 4 > 19 ? 19 : old_priority + 4);
+}
+
+TEST(execveat_may_only_check)
+{
+	char *argv[] = {"x", NULL}, *envp[] = {NULL};
+	char **bad = (char **)bad_address();
+	int file;
+
+	enter_scratch();
+	write_file("plain", "no program", 0755);
+	write_file("unexecutable", "no program", 0644);
+	CHECK_EQ(syscall(SYS_execveat, AT_FDCWD, "plain", argv, envp, AT_EXECVE_CHECK), 0);
+	CHECK_EQ(syscall(SYS_execveat, AT_FDCWD, "plain", NULL, NULL, AT_EXECVE_CHECK), 0);
+	CHECK_ERRNO(syscall(SYS_execveat, AT_FDCWD, "unexecutable", argv, envp, AT_EXECVE_CHECK), EACCES);
+	CHECK_ERRNO(syscall(SYS_execveat, AT_FDCWD, "missing", argv, envp, AT_EXECVE_CHECK), ENOENT);
+	CHECK_ERRNO(syscall(SYS_execveat, AT_FDCWD, "plain", bad, envp, AT_EXECVE_CHECK), EFAULT);
+	CHECK_ERRNO(syscall(SYS_execveat, AT_FDCWD, "plain", argv, envp, 0), ENOEXEC);
+	file = (int)MUST(open("plain", O_RDONLY | O_CLOEXEC));
+	CHECK_EQ(syscall(SYS_execveat, file, "", argv, envp, AT_EMPTY_PATH | AT_EXECVE_CHECK), 0);
+	CHECK_ERRNO(syscall(SYS_execveat, file, "", argv, envp, AT_EXECVE_CHECK), ENOENT);
+	close(file);
+}
+
+TEST(the_program_is_opened_before_its_arguments_are_read)
+{
+	char *argv[] = {"x", NULL}, *envp[] = {NULL};
+	char **bad = (char **)bad_address();
+	int file;
+
+	enter_scratch();
+	write_file("plain", "no program", 0755);
+	write_file("unexecutable", "no program", 0644);
+	CHECK_ERRNO(execve("missing", bad, envp), ENOENT);
+	CHECK_ERRNO(execve("unexecutable", bad, envp), EACCES);
+	CHECK_ERRNO(execve(".", bad, envp), EACCES);
+	CHECK_ERRNO(execve("plain", bad, envp), EFAULT);
+	CHECK_ERRNO(execve("plain", argv, bad), EFAULT);
+	file = (int)MUST(open("plain", O_WRONLY | O_CLOEXEC));
+	CHECK_ERRNO(execve("plain", bad, envp), ETXTBSY);
+	close(file);
+	CHECK_ERRNO(syscall(SYS_execveat, AT_FDCWD, "", argv, envp, 0x10), ENOENT);
+	CHECK_ERRNO(syscall(SYS_execveat, 5000, "plain", argv, envp, 0x10), EINVAL);
 }
 
 TEST(execveat_through_a_directory)

@@ -50,6 +50,14 @@ class AtFlag(IntFlag):
     AT_RECURSIVE = 0x8000
 
 
+class ExecFlag(IntFlag):
+    """execveat(2)'s flags."""
+
+    AT_SYMLINK_NOFOLLOW = 0x100
+    AT_EMPTY_PATH = 0x1000
+    AT_EXECVE_CHECK = 0x10000
+
+
 # The bits of statx(2)'s flags that say how fresh the answer must be.
 AT_STATX_SYNC_TYPE = 0x6000
 AT_STATX_SYNC_AS_STAT = 0

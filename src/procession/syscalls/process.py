@@ -15,27 +15,23 @@ from procession.abi.clone_flags import (
 )
 from procession.abi.errno import (
     E2BIG,
-    EACCES,
     EAGAIN,
     EFAULT,
     EINVAL,
     ELOOP,
-    ENOENT,
     ENOTDIR,
     ESRCH,
     Errno,
 )
 from procession.abi.file_mode import S_IFMT
-from procession.abi.open_flags import AT_FDCWD, AtFlag
+from procession.abi.open_flags import AT_FDCWD, ExecFlag
 from procession.abi.resource import Rusage
 from procession.abi.siginfo import SiginfoChild
 from procession.abi.signals import Signal
 from procession.abi.time import Timeval
 from procession.abi.wait_options import IdType, WaitOption
 from procession.fs import namei
-from procession.fs.inode import S_IFDIR, S_IFLNK, S_IFREG
-from procession.fs.mounts.id_map import through
-from procession.fs.permission import MAY_EXEC
+from procession.fs.inode import S_IFDIR, S_IFLNK
 from procession.fs.wait_queue import Abandonable, Sleep
 from procession.hardware.physical_memory import OutOfFrames
 from procession.kernel import clone as cloning
@@ -44,7 +40,13 @@ from procession.kernel.exit import do_exit, do_group_exit
 from procession.kernel.observer import LOOK_FOR_PARENT
 from procession.kernel.pid import find_pid
 from procession.kernel.pidfd import PIDFD_THREAD, PidFile, pid_file_of
-from procession.kernel.program.exec import PreparedExec, begin_new_exec, check_process_limit, do_execve
+from procession.kernel.program.exec import (
+    PreparedExec,
+    begin_new_exec,
+    check_process_limit,
+    execute,
+    open_program,
+)
 from procession.kernel.ptrace.link import clone_event
 from procession.kernel.ptrace.stop import ptrace_event
 from procession.kernel.ptrace.tracing import EVENT_EXEC, EVENT_VFORK_DONE, IN_CALL, EventStop
@@ -88,8 +90,10 @@ if TYPE_CHECKING:
     from procession.fs.dentry import Path as PathPlace
     from procession.kernel.kernel import Kernel
     from procession.kernel.pid import Pid
+    from procession.kernel.program.binary_parameters import BinaryParameters
 
-_AT_EMPTY_PATH, _AT_SYMLINK_NOFOLLOW = int(AtFlag.AT_EMPTY_PATH), int(AtFlag.AT_SYMLINK_NOFOLLOW)
+_AT_EMPTY_PATH, _AT_SYMLINK_NOFOLLOW = int(ExecFlag.AT_EMPTY_PATH), int(ExecFlag.AT_SYMLINK_NOFOLLOW)
+_AT_EXECVE_CHECK = int(ExecFlag.AT_EXECVE_CHECK)
 _WCONTINUED = int(WaitOption.WCONTINUED)
 _SIGCHLD = int(Signal.SIGCHLD)
 _SIGNAL_MAXIMUM = 64
@@ -334,11 +338,7 @@ def execve(task: Task, path: Text, arguments: StringArray, environment: Address)
         return _go_on_executing(task, task.frame.progress)
     check_process_limit(task)
     place = namei.lookup(task.fs, task.credentials, path)
-    old_number = _number_seen(task)
-    do_execve(task.kernel, task, place, path, read_strings(task, arguments), read_strings(task, environment))
-    if task.ptrace is not None:
-        _tell_tracer_of_exec(task, old_number)
-    return 0
+    return _execute(task, open_program(task, place, path), arguments, environment, is_check=False)
 
 
 @syscall(322)
@@ -348,56 +348,49 @@ def execveat(
     path: Text,
     arguments: StringArray,
     environment: Address,
-    flags: Flags[AtFlag],
+    flags: Flags[ExecFlag],
 ) -> int:
     """execveat(2)."""
     if task.frame is not None:
         return _go_on_executing(task, task.frame.progress)
+    if path or not flags & _AT_EMPTY_PATH:
+        namei.check_name(path)
     check_process_limit(task)
-    if flags & ~(_AT_EMPTY_PATH | _AT_SYMLINK_NOFOLLOW):
+    if flags & ~(_AT_EMPTY_PATH | _AT_SYMLINK_NOFOLLOW | _AT_EXECVE_CHECK):
         raise EINVAL("unknown flags")
     start: PathPlace | None = None
     name = path
-    if directory != AT_FDCWD and not path.startswith(b"/"):
-        file = task.files.file(directory)
-        start = file.path
+    has_descriptor = directory != AT_FDCWD and not path.startswith(b"/")
+    if has_descriptor:
+        start = task.files.file(directory).path
         name = b"/dev/fd/%d/%s" % (directory, path) if path else b"/dev/fd/%d" % directory
         if path and start.dentry.inode.mode & S_IFMT != S_IFDIR:
             raise ENOTDIR
-    if not path and not flags & _AT_EMPTY_PATH:
-        raise ENOENT("an empty path")
     follow = not flags & _AT_SYMLINK_NOFOLLOW
     place = namei.lookup(task.fs, task.credentials, path, start, follow=follow, allow_empty=True)
     if not follow and place.dentry.inode.mode & S_IFMT == S_IFLNK:
         raise ELOOP
-    if (
-        place.dentry.inode.mode & S_IFMT == S_IFREG
-        and name.startswith(b"/dev/fd/")
-        and task.files.is_close_on_exec(directory)
-    ):
-        # The interpreter of a script couldn't open it any more (Linux: include/linux/binfmts.h,
-        # BINPRM_FLAGS_PATH_INACCESSIBLE).
-        head = _peek(task, place)
-        if head == b"#!":
-            raise ENOENT("a script behind a descriptor that exec closes")
+    parameters = open_program(task, place, name)
+    parameters.is_path_inaccessible = has_descriptor and task.files.is_close_on_exec(directory)
+    is_check = bool(flags & _AT_EXECVE_CHECK)
+    return _execute(task, parameters, arguments, environment, is_check=is_check)
+
+
+def _execute(
+    task: Task, parameters: BinaryParameters, arguments: int, environment: int, *, is_check: bool
+) -> int:
+    """The rest of execve(2), with the file open. Linux: fs/exec.c, do_execveat_common."""
     old_number = _number_seen(task)
-    do_execve(task.kernel, task, place, name, read_strings(task, arguments), read_strings(task, environment))
-    if task.ptrace is not None:
+    try:
+        parameters.arguments = read_strings(task, arguments)
+        parameters.environment = read_strings(task, environment)
+    except BaseException:
+        parameters.close()
+        raise
+    execute(task.kernel, task, parameters, is_check=is_check)
+    if task.ptrace is not None and not is_check:
         _tell_tracer_of_exec(task, old_number)
     return 0
-
-
-def _peek(task: Task, place: PathPlace) -> bytes:
-    """The first two bytes of a file that may be executed: reading is another right."""
-    inode = place.dentry.inode
-    if place.mount.is_noexec:
-        raise EACCES("on a mount without execution")
-    inode.check_permission(through(place.mount, task.credentials), MAY_EXEC)
-    file = inode.open(place, 0, task.credentials)
-    try:
-        return file.read_at(0, 2) if file.is_seekable else b""
-    finally:
-        file.release_if_unheld()
 
 
 @syscall(60)

@@ -29,7 +29,8 @@ class BinaryParameters:
     files opened on the way, `file` the last one. `is_readable` says whether the caller may read the program
     and its dynamic loader, so that a core could tell nothing new. An interpreter of binfmt_misc may ask for
     `opened_program`, a descriptor of the program; for the rights of `privileged_program`; and for
-    `vector_flags`, AT_FLAGS.
+    `vector_flags`, AT_FLAGS. With `is_path_inaccessible` no interpreter could open the program by its name,
+    as exec closes the descriptor (Linux: include/linux/binfmts.h, BINPRM_FLAGS_PATH_INACCESSIBLE).
     """
 
     __slots__ = (
@@ -38,6 +39,7 @@ class BinaryParameters:
         "file",
         "held",
         "interpreter_name",
+        "is_path_inaccessible",
         "is_readable",
         "name",
         "opened_program",
@@ -52,6 +54,7 @@ class BinaryParameters:
         self.arguments = arguments
         self.environment = environment
         self.held: list[File] = []
+        self.is_path_inaccessible = False
         self.is_readable = True
         self.opened_program: File | None = None
         self.privileged_program: File | None = None

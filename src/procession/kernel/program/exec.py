@@ -161,13 +161,37 @@ def do_execve(
 ) -> None:
     """Replace the program of the running `task` by the file at `path`; `name` is what it was called by.
 
-    Raises the errno that execve(2) gives. After the point of no return the process has SIGSEGV pending as
-    well, which ends it. Linux: fs/exec.c, do_execveat_common, bprm_execve.
+    Raises the errno that execve(2) gives.
     """
-    parameters = BinaryParameters(name, arguments or [b""], environment)
+    parameters = open_program(task, path, name)
+    parameters.arguments, parameters.environment = arguments, environment
+    execute(kernel, task, parameters)
+
+
+def open_program(task: Task, path: Path, name: bytes) -> BinaryParameters:
+    """Begin to execute the file at `path`. Raises EACCES, ETXTBSY. Linux: fs/exec.c, alloc_bprm."""
+    parameters = BinaryParameters(name, [], [])
     try:
         parameters.file = parameters.open(task, path)
+    except BaseException:
+        parameters.close()
+        raise
+    return parameters
+
+
+def execute(kernel: Kernel, task: Task, parameters: BinaryParameters, *, is_check: bool = False) -> None:
+    """Replace the program of the running `task` by one that is open and has its arguments, or only look
+    whether it might be.
+
+    After the point of no return the process has SIGSEGV pending as well as an errno, which ends it.
+    Linux: fs/exec.c, do_execveat_common, bprm_execve.
+    """
+    parameters.arguments = parameters.arguments or [b""]
+    try:
         _check_argument_size(task, parameters)
+        if is_check:
+            parameters.close()
+            return
         prepared = PreparedExec(task, parameters, _search_handler(task, parameters))
     except BaseException:
         parameters.close()
@@ -237,6 +261,8 @@ def _take_registered_interpreter(task: Task, parameters: BinaryParameters, chose
     Linux: fs/binfmt_misc.c, load_misc_binary.
     """
     program = parameters.file
+    if parameters.is_path_inaccessible:
+        raise ENOENT("a program behind a descriptor that exec closes")
     if b"P" in chosen.flags:
         parameters.vector_flags |= _AT_FLAGS_PRESERVE_ARGV0
         parameters.arguments[0:0] = [chosen.interpreter, parameters.interpreter_name]
@@ -276,6 +302,8 @@ def _find_interpreter(task: Task, name: bytes) -> Path:
 def _take_script_interpreter(task: Task, parameters: BinaryParameters, head: bytes) -> None:
     """Go on with the interpreter that a script's first line names. Linux: fs/binfmt_script.c, load_script."""
     interpreter, argument = _parse_script_line(head)
+    if parameters.is_path_inaccessible:
+        raise ENOENT("a script behind a descriptor that exec closes")
     parameters.arguments[0:1] = [
         interpreter,
         *([argument] if argument is not None else []),
