@@ -316,3 +316,55 @@ TEST(frames_of_ones_own)
 	address.sll_ifindex = 1;
 	CHECK_ERRNO(sendto(raw, &made, 10, 0, (void *)&address, sizeof(address)), EINVAL);
 }
+
+static ssize_t send_as(int fd, unsigned short protocol, const unsigned char *target, size_t length)
+{
+	struct sockaddr_ll to = {.sll_family = AF_PACKET, .sll_protocol = htons(protocol), .sll_ifindex = 1, .sll_halen = 6};
+
+	memcpy(to.sll_addr, target, 6);
+	return sendto(fd, "0123456789", length, 0, (struct sockaddr *)&to, sizeof(to));
+}
+
+TEST(whom_a_frame_on_the_loopback_is_for)
+{
+	static const unsigned char targets[][6] = {{0}, {0, 0, 0, 0, 0, 1}, {1, 0, 0, 0, 0, 0}, {255, 255, 255, 255, 255, 255}};
+	static const int kinds[] = {PACKET_HOST, PACKET_OTHERHOST, PACKET_MULTICAST, PACKET_MULTICAST};
+	int plain, old;
+
+	enter_with_alias();
+	plain = listener(SOCK_DGRAM | SOCK_NONBLOCK, 0x88b5);
+	old = listener(SOCK_DGRAM | SOCK_NONBLOCK, ETH_P_802_2);
+	for (size_t at = 0; at < LENGTH(kinds); at++) {
+		CHECK_EQ(send_as(plain, 0x88b5, targets[at], 10), 10);
+		CHECK_EQ(next(plain, 0), 10);
+		CHECK_EQ(from.sll_pkttype, kinds[at]);
+	}
+	CHECK_EQ(send_as(plain, 0x60, targets[0], 10), 10);
+	CHECK_EQ(next(old, 0), 10);
+	CHECK_EQ(ntohs(from.sll_protocol), ETH_P_802_2);
+	CHECK_EQ(send_as(plain, 0x88b5, targets[0], 0), 0);
+	CHECK_ERRNO(recv(plain, frame, sizeof(frame), 0), EAGAIN);
+	CHECK_EQ(send_as(plain, 0x88b5, targets[0], 1), 1);
+	CHECK_ERRNO(recv(plain, frame, sizeof(frame), MSG_ERRQUEUE), EAGAIN);
+	CHECK_EQ(next(plain, 0), 1);
+}
+
+TEST(a_member_of_a_group_stays_where_it_is)
+{
+	struct packet_mreq wanted = {.mr_ifindex = 1, .mr_type = PACKET_MR_MULTICAST, .mr_alen = 6};
+	struct sockaddr_ll name = {.sll_family = AF_PACKET, .sll_ifindex = 1};
+	int fd, group = PACKET_FANOUT_EBPF << 16 | 3;
+
+	enter_with_alias();
+	fd = listener(SOCK_RAW, 0x88b5);
+	CHECK_OK(setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &wanted, sizeof(wanted)));
+	wanted.mr_alen = 4;
+	CHECK_ERRNO(setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &wanted, sizeof(wanted)), EINVAL);
+	wanted.mr_alen = 9;
+	wanted.mr_ifindex = 77;
+	CHECK_ERRNO(setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &wanted, sizeof(wanted)), EINVAL);
+	CHECK_ERRNO(setsockopt(fd, SOL_PACKET, PACKET_DROP_MEMBERSHIP, &wanted, sizeof(wanted)), EINVAL);
+	CHECK_OK(bind(fd, (struct sockaddr *)&name, sizeof(name)));
+	CHECK_OK(setsockopt(fd, SOL_PACKET, PACKET_FANOUT, &group, sizeof(group)));
+	CHECK_ERRNO(bind(fd, (struct sockaddr *)&name, sizeof(name)), EINVAL);
+}

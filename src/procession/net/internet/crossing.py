@@ -101,7 +101,7 @@ def show_frame(
             if socket is not sender:
                 clock.spend_delivering()
                 socket.hear(crossing, header, whole, marks)
-        elif group not in asked and group.members[0].wants(crossing, header):
+        elif group not in asked and group.members[0].wants(crossing, header, whole):
             clock.spend_delivering()
             asked.append(group)
             chosen = group.choose(header, whole, is_out=crossing.is_out)

@@ -24,7 +24,8 @@ _ROLLOVER, _RANDOM = int(FanoutKind.PACKET_FANOUT_ROLLOVER), int(FanoutKind.PACK
 _BY_PROGRAM = int(FanoutKind.PACKET_FANOUT_CBPF)
 _KINDS = (
     *(_HASH, _BY_TURNS, int(FanoutKind.PACKET_FANOUT_CPU), _ROLLOVER, _RANDOM),
-    *(int(FanoutKind.PACKET_FANOUT_QM), _BY_PROGRAM),
+    # A program of eBPF can't be given: then the first has all.
+    *(int(FanoutKind.PACKET_FANOUT_QM), _BY_PROGRAM, int(FanoutKind.PACKET_FANOUT_EBPF)),
 )
 _ROLLS_OVER = int(FanoutFlag.PACKET_FANOUT_FLAG_ROLLOVER)
 _UNIQUE = int(FanoutFlag.PACKET_FANOUT_FLAG_UNIQUEID)

@@ -46,7 +46,7 @@ class ObsoletePacketSocket(PacketSocket):
             raise ENODEV("no such interface")
         return interface
 
-    def sender_of(self, crossing: Crossing, header: bytes) -> bytes:
+    def sender_of(self, crossing: Crossing, header: bytes, ethertype: int) -> bytes:
         """Linux: net/packet/af_packet.c, packet_rcv_spkt."""
         interface = crossing.interface
         return SockaddrPkt(interface.hardware_type, interface.name[:13], header[-2:]).pack()

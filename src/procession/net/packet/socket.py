@@ -6,6 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from procession.abi.errno import (
+    EAGAIN,
     EBUSY,
     EINVAL,
     EMSGSIZE,
@@ -18,7 +19,6 @@ from procession.abi.errno import (
 from procession.abi.internet import ADDRESS_BYTES_OF_ETHERTYPE
 from procession.abi.packet import (
     MembershipKind,
-    PacketKind,
     PacketMreq,
     PacketOption,
     PacketStatus,
@@ -35,6 +35,7 @@ from procession.net.internet.frame import HEADER_BYTES, transmit
 from procession.net.link.interface import LOOPBACK
 from procession.net.marks import mark_items
 from procession.net.message import Received
+from procession.net.packet.address_type import kind_of, protocol_of
 from procession.net.packet.fanout import join_group, leave_group
 from procession.net.packet.ring import PacketRing
 from procession.net.packet.ring_layout import HEADER_BYTES as HEADER_BYTES_OF_RING
@@ -73,9 +74,6 @@ _SOL_PACKET = int(SocketLevel.SOL_PACKET)
 _RAW = int(SocketType.SOCK_RAW)
 _ALL = 3
 """ETH_P_ALL."""
-_OUTGOING, _HOST = int(PacketKind.PACKET_OUTGOING), int(PacketKind.PACKET_HOST)
-_BROADCAST, _MULTICAST = int(PacketKind.PACKET_BROADCAST), int(PacketKind.PACKET_MULTICAST)
-_OTHER_HOST = int(PacketKind.PACKET_OTHERHOST)
 _JOIN, _LEAVE = int(PacketOption.PACKET_ADD_MEMBERSHIP), int(PacketOption.PACKET_DROP_MEMBERSHIP)
 _STATISTICS = int(PacketOption.PACKET_STATISTICS)
 _RX_RING, _TX_RING = int(PacketOption.PACKET_RX_RING), int(PacketOption.PACKET_TX_RING)
@@ -104,6 +102,7 @@ _SETTABLE = frozenset(
     )
 )
 _LAST_MEMBERSHIP = int(MembershipKind.PACKET_MR_UNICAST)
+_OF_ONE_ADDRESS = (int(MembershipKind.PACKET_MR_MULTICAST), _LAST_MEMBERSHIP)
 _RECEIVE_FLAGS = MSG_PEEK | MSG_DONTWAIT | MSG_TRUNC | MSG_ERRQUEUE
 _SHORTEST_NAME = 12
 """A struct sockaddr_ll without a hardware address."""
@@ -192,6 +191,8 @@ class PacketSocket(Socket):
         wanted = SockaddrLl.unpack_from(address)
         if wanted.sll_family != _FAMILY:
             raise EINVAL("an address of another family")
+        if self.fanout is not None:
+            raise EINVAL("the members of a group hear the same")
         index = wanted.sll_ifindex
         interface = self.network.interfaces.get(index)
         if index and interface is None:
@@ -221,29 +222,29 @@ class PacketSocket(Socket):
 
     # Frames
 
-    def wants(self, crossing: Crossing, header: bytes) -> bool:
+    def wants(self, crossing: Crossing, header: bytes, whole: bytes) -> bool:
         """Whether it hears such frames, but for a filter. Linux: net/core/dev.c, deliver_ptype_list_skb."""
         protocol = self.protocol
         if self.interface_index not in (0, crossing.interface.index) or not protocol:
             return False
         if crossing.is_out:
             return protocol == _ALL and not self.ignores_outgoing
-        return protocol in (_ALL, int.from_bytes(header[-2:], "big"))
+        return protocol in (_ALL, protocol_of(crossing, header, whole))
 
     def hear(self, crossing: Crossing, header: bytes, whole: bytes, marks: Marks) -> None:
         """A frame passes an interface. Linux: net/packet/af_packet.c, packet_rcv."""
-        if not self.wants(crossing, header):
+        if not self.wants(crossing, header, whole):
             return
-        interface, ethertype = crossing.interface, int.from_bytes(header[-2:], "big")
+        interface, ethertype = crossing.interface, protocol_of(crossing, header, whole)
         data = header + whole if self.is_raw and interface.has_frames else whole
         length = len(data)
         maclen = length - len(whole)
         if self.filter is not None:
             seen = FilteredPacket(data, whole, ADDRESS_BYTES_OF_ETHERTYPE.get(ethertype, 0), interface.index)
             data = data[: accepted_bytes(self, seen)]
-            if not data:
-                return
-        sender = self.sender_of(crossing, header)
+        if not data:
+            return
+        sender = self.sender_of(crossing, header, ethertype)
         # Nobody works out checksums for a wire that doesn't leave the machine.
         is_partial = crossing.is_partial and (crossing.is_out or interface.kind == LOOPBACK)
         is_partial = is_partial and transport(ethertype, whole)[0] != 0
@@ -254,12 +255,12 @@ class PacketSocket(Socket):
         else:
             self.drop_count += 1
 
-    def sender_of(self, crossing: Crossing, header: bytes) -> bytes:
+    def sender_of(self, crossing: Crossing, header: bytes, ethertype: int) -> bytes:
         """The name of who sent a frame."""
         interface = crossing.interface
         return SockaddrLl(
-            *(_FAMILY, header[-2:], interface.index, interface.hardware_type),
-            *(_kind_of(crossing, header), _HARDWARE_BYTES if interface.has_frames else 0, header[6:12]),
+            *(_FAMILY, pack_port(ethertype), interface.index, interface.hardware_type),
+            *(kind_of(crossing, header), _HARDWARE_BYTES if interface.has_frames else 0, header[6:12]),
         ).pack()
 
     def _keep(self, frame: HeardFrame) -> bool:
@@ -291,6 +292,8 @@ class PacketSocket(Socket):
         """Linux: net/packet/af_packet.c, packet_recvmsg."""
         if flags & ~_RECEIVE_FLAGS:
             raise EINVAL("unknown flags")
+        if flags & MSG_ERRQUEUE:
+            raise EAGAIN("what was sent isn't told of")
         self.raise_error()
         if not self.frames:
             self.wait_to_receive(flags)
@@ -436,10 +439,16 @@ class PacketSocket(Socket):
             if len(value) < PacketMreq.SIZE:
                 raise EINVAL("a struct packet_mreq is needed")
             wanted = PacketMreq.unpack_from(value)
+            if len(value) < PacketMreq.SIZE - len(wanted.mr_address) + wanted.mr_alen:
+                raise EINVAL("a hardware address too short")
             # Interfaces hear all frames anyway, so that there is nothing to remember.
             if name == _JOIN and wanted.mr_ifindex not in self.network.interfaces:
                 raise ENODEV("no such interface")
-            if name == _JOIN and (wanted.mr_type > _LAST_MEMBERSHIP or wanted.mr_alen > _HARDWARE_BYTES):
+            if name == _JOIN and (
+                wanted.mr_type > _LAST_MEMBERSHIP
+                or wanted.mr_alen > _HARDWARE_BYTES
+                or (wanted.mr_type in _OF_ONE_ADDRESS and wanted.mr_alen != _HARDWARE_BYTES)
+            ):
                 raise EINVAL("no such membership")
         elif name == _RX_RING:
             self._set_ring(value)
@@ -583,15 +592,3 @@ class PacketSocket(Socket):
 def _nobody(frame: HeardFrame) -> bytes:
     """Of a frame that is in a ring too, who sent it isn't told twice."""
     return SockaddrLl(_FAMILY, frame.sender[2:4]).pack()
-
-
-def _kind_of(crossing: Crossing, header: bytes) -> int:
-    """For whom a frame is. Linux: net/ethernet/eth.c, eth_type_trans."""
-    target, interface = header[:6], crossing.interface
-    if crossing.is_out:
-        return _OUTGOING
-    if interface.kind == LOOPBACK or not interface.has_frames or target == interface.hardware_address:
-        return _HOST
-    if target == b"\xff" * 6:
-        return _BROADCAST
-    return _MULTICAST if target[0] & 1 else _OTHER_HOST

@@ -1,0 +1,40 @@
+"""Of which protocol a frame of Ethernet is, and for whom (Linux: net/ethernet/eth.c, eth_type_trans)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.abi.packet import PacketKind
+from procession.net.link.interface import LOOPBACK
+
+if TYPE_CHECKING:
+    from procession.net.internet.crossing import Crossing
+
+_OUTGOING, _HOST = int(PacketKind.PACKET_OUTGOING), int(PacketKind.PACKET_HOST)
+_BROADCAST, _MULTICAST = int(PacketKind.PACKET_BROADCAST), int(PacketKind.PACKET_MULTICAST)
+_OTHER_HOST = int(PacketKind.PACKET_OTHERHOST)
+_LEAST_ETHERTYPE, _OLD_NOVELL, _OLD = 0x600, 1, 4
+"""Where protocols begin; below there are lengths: then it is ETH_P_802_3 or ETH_P_802_2."""
+_HARDWARE_BYTES = 6
+
+
+def protocol_of(crossing: Crossing, header: bytes, whole: bytes) -> int:
+    """The protocol of a frame: an old one that has come tells its length there. Linux: net/ethernet/eth.c,
+    eth_type_trans."""
+    told = int.from_bytes(header[-2:], "big")
+    if crossing.is_out or told >= _LEAST_ETHERTYPE or not crossing.interface.has_frames:
+        return told
+    return _OLD_NOVELL if whole[:2] == b"\xff\xff" else _OLD
+
+
+def kind_of(crossing: Crossing, header: bytes) -> int:
+    """For whom a frame is. Linux: net/ethernet/eth.c, eth_type_trans."""
+    target, interface = header[:6], crossing.interface
+    if crossing.is_out:
+        return _OUTGOING
+    if not interface.has_frames or target == (interface.hardware_address or bytes(_HARDWARE_BYTES)):
+        return _HOST
+    # The loopback's address for everybody is all zeros.
+    if target == b"\xff" * 6 and interface.kind != LOOPBACK:
+        return _BROADCAST
+    return _MULTICAST if target[0] & 1 else _OTHER_HOST
