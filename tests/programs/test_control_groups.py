@@ -210,14 +210,14 @@ def test_what_can_t_be_said_of_processors(guest_root: Path) -> None:
         """
         echo +cpu > cgroup.subtree_control; mkdir a; cd a
         try() { (/bin/echo "$1" > $2) 2>&1 | sed 's/.*: //'; }
-        for value in 0 10001 -1 x; do try $value cpu.weight; done
-        for value in 20 -21; do try $value cpu.weight.nice; done
+        for value in 0 10001 -1 x ' 100' '100 '; do try "$value" cpu.weight; done
+        for value in 20 -21 ' 5'; do try "$value" cpu.weight.nice; done
         for value in 999 '1000 999' '1000 1000001' -1 x ''; do try "$value" cpu.max; done
         try 2000 cpu.max; try 2001 cpu.max.burst; try 1 cpu.idle; try 5 cpu.weight; cat cpu.weight cpu.max
         """,
     )
     too_much, invalid = "Numerical result out of range", "Invalid argument"
-    expected = [too_much] * 2 + [invalid] * 2 + [too_much] * 2 + [invalid] * 6
+    expected = [too_much] * 2 + [invalid] * 4 + [too_much] * 2 + [invalid] * 7
     assert lines == [*expected, invalid, invalid, "0", "2000 100000"]
 
 

@@ -83,9 +83,12 @@ class ControlFile(NamedTuple):
         return (0o444 if self.show is not None else 0) | (0o200 if self.store is not None else 0)
 
 
-def parse_integer(data: bytes) -> int:
-    """A decimal number with a sign or without. Raises EINVAL, ERANGE. Linux: lib/kstrtox.c, kstrtoint."""
-    text = data.strip()
+def parse_integer(data: bytes, *, strips: bool = True) -> int:
+    """A number with a sign or without, and what isn't looked at by the file itself without spaces around it.
+
+    Raises EINVAL, ERANGE. Linux: lib/kstrtox.c, kstrtoint; kernel/cgroup/cgroup.c, cgroup_file_write.
+    """
+    text = data.strip() if strips else data
     is_negative = text[:1] == b"-"
     number = parse_number(text[1:] if is_negative else text)
     if number is None or (is_negative and text[1:2] == b"+"):

@@ -40,7 +40,7 @@ def show_weight(group: Cgroup, opener: Opener) -> bytes:
 
 def store_weight(group: Cgroup, data: bytes, opener: Opener) -> None:
     """Linux: kernel/sched/core.c, cpu_weight_write_u64."""
-    number = parse_number(data.strip())
+    number = parse_number(data)
     if number is None:
         raise EINVAL("not a number")
     if not 1 <= number <= _LARGEST:
@@ -66,7 +66,7 @@ def show_nice(group: Cgroup, opener: Opener) -> bytes:
 
 def store_nice(group: Cgroup, data: bytes, opener: Opener) -> None:
     """Linux: kernel/sched/core.c, cpu_weight_nice_write_s64."""
-    nice = parse_integer(data)
+    nice = parse_integer(data, strips=False)
     if not -20 <= nice <= 19:
         raise ERANGE("a nice value is from -20 to 19")
     _set_weight(group, WEIGHTS[nice + 20])
@@ -79,7 +79,7 @@ def show_idle(group: Cgroup, opener: Opener) -> bytes:
 
 def store_idle(group: Cgroup, data: bytes, opener: Opener) -> None:
     """Linux: kernel/sched/fair.c, sched_group_set_idle."""
-    number = parse_integer(data)
+    number = parse_integer(data, strips=False)
     if number not in (0, 1):
         raise EINVAL("neither 0 nor 1")
     share = _share(group)
@@ -124,7 +124,7 @@ def show_burst(group: Cgroup, opener: Opener) -> bytes:
 def store_burst(group: Cgroup, data: bytes, opener: Opener) -> None:
     """Linux: kernel/sched/core.c, cpu_cfs_burst_write_u64."""
     share = _share(group)
-    number = parse_number(data.strip())
+    number = parse_number(data)
     if number is None or (share.quota_ns is not None and number * _US > share.quota_ns) or number >= 1 << 44:
         raise EINVAL("a burst is the quota at the most")
     share.limit(share.quota_ns, share.period_ns, number * _US)
