@@ -16,6 +16,8 @@ NLMSG_ERROR, NLMSG_DONE = 2, 3
 REQUEST, ACK, DUMP = 1, 4, 0x301
 IFLA_IFNAME, IFA_ADDRESS = 3, 1
 RTM_NEWROUTE, NLM_F_CREATE = 24, 0x400
+RTM_NEWRULE, RTM_DELRULE = 32, 33
+FRA_TABLE, FR_ACT_TO_TBL = 15, 1
 RTA_DST, RTA_OIF, RTA_VIA = 1, 4, 18
 SO_RCVBUF = 8
 
@@ -69,6 +71,19 @@ def test_a_dump_of_links(call: SocketCaller, fd: int) -> None:
     assert (kind, last) == (RTM_NEWLINK, NLMSG_DONE)
     assert unpack("<i", body[4:8])[0] == 1
     assert attributes(body[16:])[IFLA_IFNAME] == b"lo\0"
+
+
+def test_a_table_that_a_rule_names_is_counted_when_the_rule_is_gone(call: SocketCaller, fd: int) -> None:
+    network = call.network
+    before = network.address_count
+    for table in range(1000, 1010):
+        body = pack("<BBBBBBBBI", AF_INET, 0, 0, 0, 0, 0, 0, FR_ACT_TO_TBL, 0) + pack(
+            "<HHI", 8, FRA_TABLE, table
+        )
+        for kind in (RTM_NEWRULE, RTM_DELRULE):
+            (_, answer), *_ = ask(call, fd, request(kind, REQUEST | ACK | NLM_F_CREATE, body))
+            assert error_in(answer) == 0
+    assert network.address_count == before + 10
 
 
 def test_a_dump_of_addresses(call: SocketCaller, fd: int) -> None:

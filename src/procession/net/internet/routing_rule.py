@@ -19,7 +19,7 @@ INVERTED = 2
 """FIB_RULE_INVERT: it's for what it doesn't describe."""
 NO_LENGTH = -1
 """Of a rule that takes routes of any length."""
-_SERVICE_BITS = 0x1C
+SERVICE_BITS = 0x1C
 """IPTOS_TOS_MASK without what is about congestion and money."""
 _FIRST_TABLES = (
     (0, RouteTable.RT_TABLE_LOCAL),
@@ -75,7 +75,7 @@ class Rule(NamedTuple):
             (not self.arrived or self.arrived == traffic.arrived)
             and (not self.out or self.out == traffic.out)
             and not (self.mark ^ traffic.mark) & self.mask
-            and (not self.tos or self.tos == traffic.tos & _SERVICE_BITS)
+            and (not self.tos or self.tos == traffic.tos & SERVICE_BITS)
             and _begins(traffic.source or bytes(len(target)), self.source, self.source_length)
             and _begins(target, self.target, self.target_length)
         )

@@ -9,7 +9,7 @@ from procession.abi.internet import ADDRESS_BYTES
 from procession.abi.netlink import FibRuleHdr, NetlinkFlag, RouteMessageType, RuleAttribute
 from procession.abi.word import pack_u8
 from procession.net.internet.address import AF_INET, AF_INET6
-from procession.net.internet.routing_rule import JUMP, NO_LENGTH, TO_TABLE, Rule, Rules
+from procession.net.internet.routing_rule import JUMP, NO_LENGTH, SERVICE_BITS, TO_TABLE, Rule, Rules
 from procession.net.netlink.attributes import Answer, Message, Request, attribute, number, number_in, text_in
 from procession.net.netlink.notification import tell_of_rule
 from procession.net.netlink.policy import U8, U32, Policy, at_least, at_most, checked_attributes, string
@@ -60,7 +60,7 @@ _UNRESOLVED, _IIF_DETACHED, _OIF_DETACHED = 4, 8, 16
 _LARGEST_TABLE, _ELSEWHERE = 255, 252
 """What of a table's number fits into the header, and what is there if it doesn't (RT_TABLE_COMPAT)."""
 _WORD = 0xFFFFFFFF
-_ECN_BITS, _SERVICE_BITS = 3, 0x1C
+_ECN_BITS = 3
 
 
 def rule_message(network: Network, family: int, rule: Rule, *, is_there: bool = True) -> Message:
@@ -157,17 +157,18 @@ def _add(request: Request, header: FibRuleHdr, rules: Rules, rule: Rule) -> None
         raise EEXIST
     if header.tos & _ECN_BITS:
         raise EINVAL("Invalid dsfield (tos): ECN bits must be 0", TOLD)
-    if header.tos & ~_SERVICE_BITS and not is_ipv6:
+    if header.tos & ~SERVICE_BITS and not is_ipv6:
         raise EINVAL("Invalid tos", TOLD)
     if rule.action == TO_TABLE and not rule.table:
         if is_ipv6:
             raise EINVAL("Invalid table", TOLD)
         # The first that isn't used.
+        network.host.clock.spend_looking(len(network.routes.known))
         taken = {table for table, size in network.routes.known if size == ADDRESS_BYTES[AF_INET]}
         rule = rule._replace(table=next(table for table in range(1, len(taken) + 2) if table not in taken))
-    network.account_address(1)
     if rule.table:
-        network.routes.known.add((rule.table, ADDRESS_BYTES[header.family]))
+        network.know_table(rule.table, ADDRESS_BYTES[header.family])
+    network.account_address(1)
     rules.add(rule)
     tell_of_rule(network, rule_message(network, header.family, rule), is_ipv6=is_ipv6)
 
