@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <linux/filter.h>
 #include <linux/if_packet.h>
+#include <linux/sockios.h>
 #include <net/ethernet.h>
 #include <netinet/ip.h>
 #include <netinet/ip6.h>
@@ -347,6 +348,39 @@ TEST(whom_a_frame_on_the_loopback_is_for)
 	CHECK_EQ(send_as(plain, 0x88b5, targets[0], 1), 1);
 	CHECK_ERRNO(recv(plain, frame, sizeof(frame), MSG_ERRQUEUE), EAGAIN);
 	CHECK_EQ(next(plain, 0), 1);
+}
+
+TEST(when_a_frame_came)
+{
+	static const unsigned char target[6];
+	char control[128];
+	struct iovec part = {frame, sizeof(frame)};
+	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+	struct cmsghdr *item;
+	struct timeval came;
+	struct timespec now;
+	int fd, one = 1;
+
+	enter_with_alias();
+	fd = listener(SOCK_DGRAM | SOCK_NONBLOCK, 0x88b5);
+	CHECK_ERRNO(ioctl(fd, SIOCGSTAMP, &came), ENOENT);
+	/* What a message tells itself isn't kept. */
+	MUST(setsockopt(fd, SOL_SOCKET, SO_TIMESTAMP, &one, sizeof(one)));
+	CHECK_EQ(send_as(fd, 0x88b5, target, 10), 10);
+	CHECK_EQ(recvmsg(fd, &message, 0), 10);
+	item = CMSG_FIRSTHDR(&message);
+	CHECK(item && item->cmsg_level == SOL_SOCKET && item->cmsg_type == SCM_TIMESTAMP);
+	memcpy(&came, CMSG_DATA(item), sizeof(came));
+	MUST(clock_gettime(CLOCK_REALTIME, &now));
+	CHECK(now.tv_sec - came.tv_sec <= 1);
+	CHECK(!CMSG_NXTHDR(&message, item));
+	CHECK_ERRNO(ioctl(fd, SIOCGSTAMP, &came), ENOENT);
+	one = 0;
+	MUST(setsockopt(fd, SOL_SOCKET, SO_TIMESTAMP, &one, sizeof(one)));
+	CHECK_EQ(send_as(fd, 0x88b5, target, 10), 10);
+	CHECK_EQ(next(fd, 0), 10);
+	CHECK_OK(ioctl(fd, SIOCGSTAMP, &came));
+	CHECK(now.tv_sec - came.tv_sec <= 1);
 }
 
 TEST(a_member_of_a_group_stays_where_it_is)

@@ -33,6 +33,10 @@ TIMESTAMPS = (
 )
 """Of these only one is on; the control message has the option's number."""
 _NANOSECONDS = TIMESTAMPS[:2]
+_TOLD_WITH_MESSAGES = (
+    *TIMESTAMPS,
+    *(int(SocketOption.SO_RXQ_OVFL), int(SocketOption.SO_RCVMARK), int(SocketOption.SO_RCVPRIORITY)),
+)
 SO_TIMESTAMPING = int(SocketOption.SO_TIMESTAMPING_OLD)
 TIMESTAMPING = (SO_TIMESTAMPING, int(SocketOption.SO_TIMESTAMPING_NEW))
 _TIME = Words("<qq")
@@ -199,6 +203,18 @@ def timestamping_item(options: Mapping[int, int], time_ns: int) -> tuple[int, in
     """SCM_TIMESTAMPING: the system's time alone is known."""
     name = TIMESTAMPING[0] if options.get(TIMESTAMPING[0]) else TIMESTAMPING[1]
     return _SOL_SOCKET, name, _THREE_TIMES.pack(*divmod(time_ns, 10**9), 0, 0, 0, 0)
+
+
+def keeps_stamp(options: Mapping[int, int]) -> bool:
+    """Whether SIOCGSTAMP may tell when a message came that is received now: not if messages tell of something
+    themselves. Linux: include/net/sock.h, sock_recv_cmsgs.
+    """
+    if not options:
+        return True
+    return (
+        not any(options.get(name) for name in _TOLD_WITH_MESSAGES)
+        and not timestamping_flags(options) & _REPORTED
+    )
 
 
 def tell_stamp(stamp_ns: int, request: int, argument: int, memory: UserMemory) -> int:

@@ -56,7 +56,7 @@ from procession.net.socket import (
     RECEIVING,
 )
 from procession.net.socket_filter import FilteredPacket, accepted_bytes
-from procession.net.timestamp import STAMP_REQUESTS, tell_stamp
+from procession.net.timestamp import STAMP_REQUESTS, keeps_stamp, tell_stamp
 
 if TYPE_CHECKING:
     from procession.fs.file import UserMemory
@@ -312,7 +312,8 @@ class DatagramSocket(InternetSocket):
                 packet, skipped = self._packet_at_offset(flags)
         else:
             self.packets.popleft()
-            self.stamp_ns = packet.time_ns
+            if keeps_stamp(self.options):
+                self.stamp_ns = packet.time_ns
             self.count_received(packet)
             self.arrived_bytes -= packet.charge
             self.network.system.uncharge_buffer(packet.charge, self.payer)

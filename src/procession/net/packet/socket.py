@@ -57,7 +57,7 @@ from procession.net.socket import (
 )
 from procession.net.socket_filter import FilteredPacket, accepted_bytes
 from procession.net.socket_options import pack_int, read_int
-from procession.net.timestamp import STAMP_REQUESTS, tell_stamp
+from procession.net.timestamp import STAMP_REQUESTS, keeps_stamp, tell_stamp, timestamp_items
 
 if TYPE_CHECKING:
     from procession.fs.file import UserMemory
@@ -112,7 +112,7 @@ _HARDWARE_BYTES = 6
 class HeardFrame(NamedTuple):
     """A frame that waits to be received: `data` as this socket gets it, of `length` bytes before a filter cut
     it, with the sender's address; it takes `charge` bytes of room. Its header has `header_bytes`; `status`
-    are TP_STATUS_*; `marks` are what went with it."""
+    are TP_STATUS_*; `marks` are what went with it. It came at `time_ns` since the epoch."""
 
     data: bytes
     length: int
@@ -121,6 +121,7 @@ class HeardFrame(NamedTuple):
     header_bytes: int
     status: int
     marks: Marks
+    time_ns: int
 
 
 class PacketSocket(Socket):
@@ -130,6 +131,7 @@ class PacketSocket(Socket):
     `frames` have been heard and take `heard_bytes`; `heard_count` and `drop_count` count for
     PACKET_STATISTICS. `ring` is where frames go instead, laid out by `version` with `reserve` bytes free in
     each, `transmit_ring` is where those come from that are sent; `fanout` the group that shares frames,
+    `stamp_ns` when the frame came that was received last, 0 if none was,
     `switches` the options that are numbers. `virtual_bytes` is how long the header of offloading is in front
     of each frame, 0 for none. `rolled_count` counts frames that others of the group took in its place,
     `unrolled_count` those for which nobody had room.
@@ -146,6 +148,7 @@ class PacketSocket(Socket):
         "reserve",
         "ring",
         "rolled_count",
+        "stamp_ns",
         "switches",
         "transmit_ring",
         "unrolled_count",
@@ -170,7 +173,7 @@ class PacketSocket(Socket):
         self.ring: PacketRing | None = None
         self.transmit_ring: TransmitRing | None = None
         self.virtual_bytes = 0
-        self.rolled_count = self.unrolled_count = 0
+        self.rolled_count = self.unrolled_count = self.stamp_ns = 0
         self.fanout: FanoutGroup | None = None
         self.switches: dict[int, int] = {}
         network.packet_sockets[self] = None
@@ -249,7 +252,8 @@ class PacketSocket(Socket):
         is_partial = crossing.is_partial and (crossing.is_out or interface.kind == LOOPBACK)
         is_partial = is_partial and transport(ethertype, whole)[0] != 0
         status = _CHECKSUM_NOT_READY if is_partial else 0
-        frame = HeardFrame(data, length, sender, packet_charge(length), maclen, status, marks)
+        time_ns = self.network.host.clock.realtime_ns
+        frame = HeardFrame(data, length, sender, packet_charge(length), maclen, status, marks, time_ns)
         if self._keep(frame) if self.ring is None else self._put_in_ring(self.ring, frame):
             self.heard_count += 1
         else:
@@ -298,6 +302,8 @@ class PacketSocket(Socket):
         if not self.frames:
             self.wait_to_receive(flags)
         frame = self.frames[0]
+        if keeps_stamp(self.options):
+            self.stamp_ns = frame.time_ns
         if not flags & MSG_PEEK:
             self.frames.popleft()
             self.heard_bytes -= frame.charge
@@ -308,7 +314,7 @@ class PacketSocket(Socket):
         received = Received(data[:length], len(data), 0, frame.sender)
         if len(data) > length:
             received.flags = MSG_TRUNC
-        received.items = mark_items(self.options, frame.marks)
+        received.items = timestamp_items(self.options, frame.time_ns) + mark_items(self.options, frame.marks)
         if self.has_option(_AUXDATA):
             told = TpacketAuxdata(
                 *(frame.status | _USER, frame.length, len(frame.data), 0, frame.header_bytes)
@@ -421,7 +427,7 @@ class PacketSocket(Socket):
     def ioctl(self, request: int, argument: int, memory: UserMemory) -> int:
         """Linux: net/packet/af_packet.c, packet_ioctl."""
         if request in STAMP_REQUESTS:
-            return tell_stamp(0, request, argument, memory)
+            return tell_stamp(self.stamp_ns, request, argument, memory)
         if request in QUEUE_REQUESTS:
             first_bytes = len(self.frames[0].data) if self.frames else 0
             return tell_queue(first_bytes, request, argument, memory)
