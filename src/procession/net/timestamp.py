@@ -33,12 +33,13 @@ TIMESTAMPS = (
 )
 """Of these only one is on; the control message has the option's number."""
 _NANOSECONDS = TIMESTAMPS[:2]
+SO_TIMESTAMPING = int(SocketOption.SO_TIMESTAMPING_OLD)
+TIMESTAMPING = (SO_TIMESTAMPING, int(SocketOption.SO_TIMESTAMPING_NEW))
 _TOLD_WITH_MESSAGES = (
     *TIMESTAMPS,
     *(int(SocketOption.SO_RXQ_OVFL), int(SocketOption.SO_RCVMARK), int(SocketOption.SO_RCVPRIORITY)),
 )
-SO_TIMESTAMPING = int(SocketOption.SO_TIMESTAMPING_OLD)
-TIMESTAMPING = (SO_TIMESTAMPING, int(SocketOption.SO_TIMESTAMPING_NEW))
+_ABOUT_MESSAGES = frozenset((*_TOLD_WITH_MESSAGES, *TIMESTAMPING))
 _TIME = Words("<qq")
 _THREE_TIMES = Words("<6q")
 """struct scm_timestamping: the system's time, and two that only hardware has."""
@@ -209,7 +210,7 @@ def keeps_stamp(options: Mapping[int, int]) -> bool:
     """Whether SIOCGSTAMP may tell when a message came that is received now: not if messages tell of something
     themselves. Linux: include/net/sock.h, sock_recv_cmsgs.
     """
-    if not options:
+    if _ABOUT_MESSAGES.isdisjoint(options):
         return True
     return (
         not any(options.get(name) for name in _TOLD_WITH_MESSAGES)
