@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from procession.net.internet.address import LOOPBACK_6
-from procession.net.internet.routing import is_within
+from procession.net.internet.routing import masked
 
 _MAPPED = bytes(10) + b"\xff\xff" + bytes(4)
 _FIRST = (
@@ -39,22 +39,34 @@ class Label(NamedTuple):
 
 
 class Labels:
-    """Those of a network, the longest prefixes first; `change_count` counts how often they have changed."""
+    """Those of a network, the longest prefixes first; `change_count` counts how often they have changed.
 
-    __slots__ = ("change_count", "labels")
+    `by_net` and `lengths` find them, as they were after `indexed_count` changes.
+    """
+
+    __slots__ = ("by_net", "change_count", "indexed_count", "labels", "lengths")
 
     def __init__(self) -> None:
         self.labels = [Label(*each) for each in _FIRST]
         self.change_count = len(_FIRST)
+        self._index()
 
     def find(self, address: bytes, interface_index: int) -> Label | None:
         """What `address` is called at an interface. Linux: net/ipv6/addrlabel.c, __ipv6_addr_label."""
-        for found in self.labels:
-            if found.interface_index in (0, interface_index) and is_within(
-                address, found.net, found.prefix_length
-            ):
+        if self.indexed_count != self.change_count:
+            self._index()
+        for length in self.lengths:
+            net = masked(address, length)
+            found = self.by_net.get((net, length, interface_index)) or self.by_net.get((net, length, 0))
+            if found is not None:
                 return found
         return None
+
+    def _index(self) -> None:
+        """Find them by their nets from now on: there may be thousands, but few lengths."""
+        self.by_net = {(each.net, each.prefix_length, each.interface_index): each for each in self.labels}
+        self.lengths = sorted({each.prefix_length for each in self.labels}, reverse=True)
+        self.indexed_count = self.change_count
 
     def label_of(self, address: bytes, interface_index: int) -> int | None:
         """Its label, None if it has none."""
@@ -78,3 +90,8 @@ class Labels:
         )
         self.labels.insert(place, new)
         self.change_count += 1
+
+    def remove(self, place: int) -> None:
+        """The one there is gone; as in Linux that isn't counted as a change."""
+        del self.labels[place]
+        self._index()

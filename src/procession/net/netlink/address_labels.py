@@ -87,7 +87,7 @@ def _change(request: Request, label: Label) -> None:
     if request.kind == _DEL:
         if place is None:
             raise ESRCH("no such label")
-        del labels.labels[place]
+        labels.remove(place)
         network.account_address(-1)
     elif place is None:
         network.account_address(1)
