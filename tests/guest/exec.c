@@ -372,15 +372,21 @@ TEST(what_exec_keeps_and_what_it_resets)
 	CHECK_EQ(field("priority"), old_priority + 4 > 19 ? 19 : old_priority + 4);
 }
 
+/* Two files of which execve(2) finds different faults. */
+static void enter_with_no_programs(void)
+{
+	enter_scratch();
+	write_file("plain", "no program", 0755);
+	write_file("unexecutable", "no program", 0644);
+}
+
 TEST(execveat_may_only_check)
 {
 	char *argv[] = {"x", NULL}, *envp[] = {NULL};
 	char **bad = (char **)bad_address();
 	int file;
 
-	enter_scratch();
-	write_file("plain", "no program", 0755);
-	write_file("unexecutable", "no program", 0644);
+	enter_with_no_programs();
 	CHECK_EQ(syscall(SYS_execveat, AT_FDCWD, "plain", argv, envp, AT_EXECVE_CHECK), 0);
 	CHECK_EQ(syscall(SYS_execveat, AT_FDCWD, "plain", NULL, NULL, AT_EXECVE_CHECK), 0);
 	CHECK_ERRNO(syscall(SYS_execveat, AT_FDCWD, "unexecutable", argv, envp, AT_EXECVE_CHECK), EACCES);
@@ -399,9 +405,7 @@ TEST(the_program_is_opened_before_its_arguments_are_read)
 	char **bad = (char **)bad_address();
 	int file;
 
-	enter_scratch();
-	write_file("plain", "no program", 0755);
-	write_file("unexecutable", "no program", 0644);
+	enter_with_no_programs();
 	CHECK_ERRNO(execve("missing", bad, envp), ENOENT);
 	CHECK_ERRNO(execve("unexecutable", bad, envp), EACCES);
 	CHECK_ERRNO(execve(".", bad, envp), EACCES);
