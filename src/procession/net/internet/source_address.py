@@ -31,7 +31,9 @@ def select_source(
     if len(target) == 16:
         return _select_source_6(network_interfaces, out, target)
     found: bytes | None = None
-    for address in addresses_of(out, is_ipv6=False):
+    own = addresses_of(out, is_ipv6=False)
+    _spend_comparing(out, len(own))
+    for address in own:
         if address.is_secondary or address.scope > scope:
             continue
         if is_within(target, address.peer, address.prefix_length):
@@ -41,7 +43,9 @@ def select_source(
     if found is not None:
         return found
     for interface in network_interfaces:
-        for address in addresses_of(interface, is_ipv6=False):
+        own = addresses_of(interface, is_ipv6=False)
+        _spend_comparing(out, len(own))
+        for address in own:
             if not address.is_secondary and address.scope != SCOPE_LINK and address.scope <= scope:
                 return address.address
     return None
@@ -57,7 +61,9 @@ def _select_source_6(network_interfaces: list[Interface], out: Interface, target
     best: tuple[int, ...] | None = None
     found: bytes | None = None
     for interface in interfaces:
-        for address in addresses_of(interface, is_ipv6=True):
+        addresses = addresses_of(interface, is_ipv6=True)
+        _spend_comparing(out, len(addresses))
+        for address in addresses:
             own = address.address
             if is_any(own) or is_multicast(own):
                 continue
@@ -65,6 +71,12 @@ def _select_source_6(network_interfaces: list[Interface], out: Interface, target
             if best is None or rank > best:
                 best, found = rank, own
     return found
+
+
+def _spend_comparing(out: Interface, address_count: int) -> None:
+    """An interface's addresses are compared for a packet through `out`, whose own time has the first."""
+    if address_count > 1:
+        out.network.host.clock.spend_looking(address_count - 1)
 
 
 def _rank(

@@ -51,7 +51,7 @@ from procession.net.netlink.route_policy import (
     VIA,
 )
 from procession.net.netlink.wanted_route import (
-    UNKNOWN_ENCAPSULATION,
+    UnknownEncapsulation,
     check_encapsulation_type,
     check_prefix,
     gateway_4,
@@ -95,10 +95,8 @@ def change_route(request: Request, *, is_new: bool) -> None:
         network.know_table(table or MAIN_TABLE, len(destination))
         try:
             route = wanted_route(network, header, found, destination, table or MAIN_TABLE)
-        except EINVAL as error:
-            if error.reason == UNKNOWN_ENCAPSULATION:
-                offset = attribute_offset(request.body, Rtmsg.SIZE, ENCAPSULATION)
-                request.blamed = Nlmsghdr.SIZE + offset
+        except UnknownEncapsulation:
+            request.blamed = Nlmsghdr.SIZE + attribute_offset(request.body, Rtmsg.SIZE, ENCAPSULATION)
             raise
         add_route(network, route, request.flags)
     else:

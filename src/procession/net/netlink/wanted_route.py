@@ -69,8 +69,6 @@ NOWHERE = (
 """The types that lead nowhere."""
 _LAST_ENCAPSULATION = 10
 """LWTUNNEL_ENCAP_XFRM."""
-UNKNOWN_ENCAPSULATION = "Unknown LWT encapsulation type"
-"""What the attribute RTA_ENCAP is blamed for."""
 _TYPES_OF_OTHERS = (int(RouteType.RTN_NAT), int(RouteType.RTN_XRESOLVE))
 _LEADING_NOWHERE_4 = (*NOWHERE, *_TYPES_OF_OTHERS)
 """For IPv4 those too of which others decide, who aren't there. Linux: net/ipv4/fib_semantics.c, fib_props."""
@@ -80,6 +78,10 @@ _IPV6_PRIORITY = 1_024
 """IP6_RT_PRIO_USER."""
 _BOOT = 3
 _LOW, _HIGH = 3, 1
+
+
+class UnknownEncapsulation(EINVAL):
+    """A request tells how packets are to be wrapped up and not in what: its attribute RTA_ENCAP is blamed."""
 
 
 def wanted_route(
@@ -103,12 +105,12 @@ def check_encapsulation_type(found: dict[int, bytes]) -> None:
 
 
 def _check_encapsulation(found: dict[int, bytes]) -> None:
-    """Raise EINVAL if it's told how packets are to be wrapped up and not in what.
+    """Raise UnknownEncapsulation if packets are to be wrapped up in nobody knows what.
 
     Linux: net/core/lwtunnel.c, lwtunnel_build_state.
     """
     if ENCAPSULATION in found:
-        raise EINVAL(UNKNOWN_ENCAPSULATION, TOLD)
+        raise UnknownEncapsulation("Unknown LWT encapsulation type", TOLD)
 
 
 def check_prefix(destination: bytes, length: int) -> None:
