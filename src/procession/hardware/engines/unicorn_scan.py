@@ -21,6 +21,9 @@ _CODE: Final = 1024
 """Where the code begins, behind the tables."""
 _BLOCK_SIZE: Final = 10
 """Where a block's size is in what the library tells of it; its address is at the start."""
+_SEGMENTS: Final = (0x64, 0x2E, 0x3E)
+"""The prefixes of segments that compilers write: of a thread's own data, of long nops, of jumps without a
+landing place."""
 
 
 class BlockScan:
@@ -82,11 +85,22 @@ def look_through(code: Assembly, tables: int) -> None:
     code.label("instruction")
     code.add("4c39d0")  # cmp rax, r10
     code.jump("87", "return")  # ja return
-    code.add("0fb608 488d5001")  # movzx ecx, byte [rax]; lea rdx, [rax + 1]
+    code.add("0fb608 488d5001 4531c9")  # movzx ecx, byte [rax]; lea rdx, [rax + 1]; xor r9d, r9d
+    code.label("prefixes")
+    for prefix in _SEGMENTS:
+        code.add("81f9", d32(prefix))  # cmp ecx, prefix
+        code.jump("84", "prefix")  # je prefix
+    code.add("83f966")  # cmp ecx, 0x66
+    code.jump("84", "operand size")  # je operand size
     code.add("89c8 83c801 3df3000000")  # mov eax, ecx; or eax, 1; cmp eax, 0xf3
-    code.jump("85", "no repeat")  # jne no repeat
+    code.jump("85", "no prefix")  # jne no prefix
+    code.label("prefix")
     _next_byte(code)
-    code.label("no repeat")
+    code.jump("e9", "prefixes")
+    code.label("operand size")
+    code.add("41b901000000")  # mov r9d, 1
+    code.jump("e9", "prefix")
+    code.label("no prefix")
     code.add("89c8 25f0000000 83f840")  # mov eax, ecx; and eax, 0xf0; cmp eax, 0x40
     code.jump("85", "no rex")  # jne no rex
     _next_byte(code)
@@ -99,6 +113,11 @@ def look_through(code: Assembly, tables: int) -> None:
     code.label("opcode")
     code.add("410fb60c0b 85c9")  # movzx ecx, byte [r11 + rcx]; test ecx, ecx
     code.jump("84", "ask")  # jz ask
+    code.add("4585c9")  # test r9d, r9d
+    code.jump("84", "sized")  # jz sized
+    code.add("89c8 83e00f 83f805")  # mov eax, ecx; and eax, 15; cmp eax, 5: four bytes may be two
+    code.jump("83", "ask")  # jae ask
+    code.label("sized")
     code.add("f6c110")  # test cl, 0x10: whether a ModRM byte follows
     code.jump("84", "operand")  # jz operand
     code.add("83e10f 4c39d2")  # and ecx, 15; cmp rdx, r10
