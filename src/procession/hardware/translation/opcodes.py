@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Final
 
 from procession.hardware.registers import NUMBERS
@@ -191,7 +192,8 @@ _COMPARE = 7
 _FIRST_FORMS = ("Eb Gb", "E G", "Gb Eb", "G E", "Ib +rax", "Iz +rax")
 
 
-def _entry(text: str, number: int = 0) -> int:
+@cache
+def _entry(text: str) -> int:
     """The entry that `text` describes; 0 for a dash."""
     if text == "-":
         return 0

@@ -579,11 +579,13 @@ def hash_of(pc: int) -> int:
 
 
 def _crc32c_table() -> tuple[int, ...]:
-    table: list[int] = []
-    for value in range(256):
-        for _ in range(8):
-            value = value >> 1 ^ (0x82F6_3B78 if value & 1 else 0)  # noqa: PLW2901
-        table.append(value)
+    """What each byte leaves behind: what its bits do, together; each lower one goes through once more."""
+    table = [0] * 256
+    left = 1
+    for bit in (128, 64, 32, 16, 8, 4, 2, 1):
+        left = left >> 1 ^ (0x82F6_3B78 if left & 1 else 0)
+        for others in range(0, 256, 2 * bit):
+            table[others + bit] = table[others] ^ left
     return tuple(table)
 
 

@@ -24,9 +24,11 @@ _LINK_MASK: Final = layout.MAXIMUM_LINKS - 1
 
 
 class TableFiller:
-    """Machine code that fills tables. `words` are those that `base` is the address of."""
+    """Machine code that fills tables. `words` are those that `base` is the address of; `orders` says whose
+    tables were filled last.
+    """
 
-    __slots__ = ("base", "call", "code", "mailbox", "words")
+    __slots__ = ("base", "call", "code", "mailbox", "orders", "words")
 
     def __init__(self, empty: int, return_bits: int) -> None:
         """`empty` is what the first table has where it leads nowhere, `return_bits` say which place a return
@@ -37,7 +39,7 @@ class TableFiller:
         self.code, self.mailbox = map_code(_assemble(), _MAILBOX_BYTES)
         self.call = ctypes.PYFUNCTYPE(ctypes.c_int)(address_of(self.code) + _MAILBOX_BYTES)
         self.mailbox[_EMPTY], self.mailbox[_RETURN_BITS] = empty, return_bits
-        self.base = 0
+        self.base = self.orders = 0
         self.words: memoryview[int] | None = None
 
     def fill(self, kept: KeptPage, orders: int) -> int:
@@ -48,11 +50,13 @@ class TableFiller:
         if words is not self.words:
             self.words = words
             self.base = ctypes.addressof(ctypes.c_char.from_buffer(words))
+        if orders != self.orders:
+            self.orders = orders
+            mailbox[_LINK_TABLE] = orders + layout.LINKS - layout.ORDERS
+            mailbox[_FIRST_TABLE] = orders + layout.FIRST_TABLE - layout.ORDERS
+            mailbox[_RETURN_TABLE] = orders + layout.RETURN_TABLE - layout.ORDERS
         mailbox[_FROM] = self.base + 8 * kept.first
         mailbox[_LEADS], mailbox[_STANZAS], mailbox[_PADS] = kept.counts[:3]
-        mailbox[_LINK_TABLE] = orders + layout.LINKS - layout.ORDERS
-        mailbox[_FIRST_TABLE] = orders + layout.FIRST_TABLE - layout.ORDERS
-        mailbox[_RETURN_TABLE] = orders + layout.RETURN_TABLE - layout.ORDERS
         taken: int = self.call()
         return taken
 
