@@ -384,18 +384,15 @@ def _map_absent(
 ) -> int:
     """Map those of the pages from `first` to `last` that have no entry; how many there were."""
     assert area.pages is not None
-    words, cached, executable = mm.words, area.pages.frames, mm.memory.executable
-    unwritten = area.pages.unwritten
-    is_executable = not bits & pte.NO_EXECUTE
-    count = 0
-    for page in range(first, last):
-        place = slot + (page & 511)
-        if not words[place]:
-            frame = cached.get(page + offset)
-            if frame is None or page + offset in unwritten:
-                continue
-            words[place] = frame << PAGE_SHIFT | bits
-            count += 1
-            if is_executable:
-                executable.add(frame)
-    return count
+    words, frame_of, unwritten = mm.words, area.pages.frames.get, area.pages.unwritten
+    place = slot + (first & 511)
+    mapped: list[int] = []
+    for number, entry in enumerate(words[place : place + last - first].tolist()):
+        if not entry:
+            frame = frame_of(first + offset + number)
+            if frame is not None and first + offset + number not in unwritten:
+                words[place + number] = frame << PAGE_SHIFT | bits
+                mapped.append(frame)
+    if not bits & pte.NO_EXECUTE:
+        mm.memory.executable.update(mapped)
+    return len(mapped)

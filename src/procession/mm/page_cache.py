@@ -140,14 +140,15 @@ class PageCache:
         key = (first, count, bits)
         run = self.entry_runs.get(key)
         if run is None or run.frame_count != len(self.frames):
-            cached = self.frames
+            indexes = range(first, first + count)
             entries = [
-                cached[index] << PAGE_SHIFT | bits if index in cached and index not in self.unwritten else 0
-                for index in range(first, first + count)
+                0 if frame is None else frame << PAGE_SHIFT | bits for frame in map(self.frames.get, indexes)
             ]
+            for index in self.unwritten.intersection(indexes):
+                entries[index - first] = 0
             if not bits & pte.NO_EXECUTE:
                 self.memory.executable.update(entry >> PAGE_SHIFT for entry in entries if entry)
-            run = self.entry_runs[key] = EntryRun(entries, len(cached))
+            run = self.entry_runs[key] = EntryRun(entries, len(self.frames))
         return run
 
     def note_executable_area(self) -> None:

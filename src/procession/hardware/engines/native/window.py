@@ -11,7 +11,7 @@ from typing import Final
 
 from procession.hardware import page_table as pte
 from procession.hardware.engines.native.stub import Stub
-from procession.hardware.physical_memory import PAGE_SHIFT, PhysicalMemory
+from procession.hardware.physical_memory import PAGE_SHIFT, PAGE_SIZE, PhysicalMemory
 from procession.hardware.translation import layout
 
 (_HIGH, _HIGH_END), (_LOW, _LOW_END) = layout.RESERVED
@@ -25,6 +25,8 @@ _USER_END: Final = pte.USER_END
 _ALLOWED: Final = pte.PRESENT | pte.USER
 _TRUSTED: Final = _ALLOWED | pte.ACCESSED
 _TOUCHED: Final = pte.ACCESSED | pte.DIRTY
+_NOTHING: Final = -1
+"""What no page has: there's no run to go on with."""
 
 DENIED, MAPPED, CODE_WRITTEN = range(3)
 """What comes of a fault: the page tables don't allow the access; it can be made now; it's a write to a page
@@ -151,49 +153,68 @@ class Window:
                 pages[page] = frame | rights
                 self.stub.map_touched(page << PAGE_SHIFT, _READ | _WRITE if rights else _READ, frame)
             return MAPPED
-        writable = walk.writable
-        first = page & -_AROUND
-        end = first + _AROUND
-        slot -= page - first
-        run_page = run_frame = run_length = run_rights = 0
-        for number in range(first, end):
-            entry = words[slot]
-            if entry & _ALLOWED == _ALLOWED:
-                rights = entry & writable
-                frame = entry & _FRAME
-                if rights and frame >> PAGE_SHIFT in code_frames:
-                    rights = 0
-                if rights:
-                    self.writable_frames.add(frame >> PAGE_SHIFT)
-                    if frame >> PAGE_SHIFT in executable:
-                        self.has_written_code = True
-                if pages.get(number) != frame | rights:
-                    if not entry & pte.ACCESSED or (rights and not entry & pte.DIRTY):
-                        words[slot] = entry | (_TOUCHED if rights else pte.ACCESSED)
-                    pages[number] = frame | rights
-                    if (
-                        run_length
-                        and frame == run_frame + (run_length << PAGE_SHIFT)
-                        and rights == run_rights
-                    ):
-                        run_length += 1
-                    else:
-                        if run_length:
-                            self._map(run_page, run_frame, run_length, run_rights)
-                        run_page, run_frame, run_length, run_rights = number, frame, 1, rights
-                    slot += 1
-                    continue
-            if run_length:
-                self._map(run_page, run_frame, run_length, run_rights)
-                run_length = 0
-            slot += 1
-        if run_length:
-            self._map(run_page, run_frame, run_length, run_rights)
+        self._map_around(page & -_AROUND, pages)
         return MAPPED
 
-    def _map(self, page: int, frame: int, length: int, rights: int) -> None:
-        protection = _READ | _WRITE if rights else _READ
-        self.stub.map(page << PAGE_SHIFT, length << PAGE_SHIFT, protection, frame)
+    def _map_around(self, first: int, pages: dict[int, int]) -> None:
+        """Map the pages from `first` on, one of which was walked to, that `pages` hasn't as they are now: in
+        runs of pages whose entries go up by a page's size.
+        """
+        walk, executable = self.walk, self.memory.executable
+        slot, said = walk.slot & -_AROUND, _FRAME | walk.writable
+        begin = begin_entry = length = 0
+        following = _NOTHING
+        for number, entry in enumerate(walk.words[slot : slot + _AROUND].tolist(), first):
+            if entry == following and number not in pages:
+                length += 1
+                following += PAGE_SIZE
+                continue
+            if length:
+                self._map(begin, begin_entry, length, pages)
+            length, following = 0, _NOTHING
+            if entry & _ALLOWED == _ALLOWED:
+                known = pages.get(number)
+                if known is None:
+                    begin, begin_entry, length, following = number, entry, 1, entry + PAGE_SIZE
+                elif known != entry & said:
+                    self._map(number, entry, 1, pages)
+                elif known & _WRITABLE and known >> PAGE_SHIFT in executable:
+                    self.has_written_code = True
+        if length:
+            self._map(begin, begin_entry, length, pages)
+
+    def _map(self, first: int, entry: int, length: int, pages: dict[int, int]) -> None:
+        """Map a run of `length` pages from `first` on, of which `entry` is the first one's; or a page that
+        `pages` may have.
+        """
+        walk = self.walk
+        value = entry & (_FRAME | walk.writable)
+        wanted, protection = _ACCESSED, _READ
+        if value & _WRITABLE:
+            frames = range(value >> PAGE_SHIFT, (value >> PAGE_SHIFT) + length)
+            if self.code_frames.isdisjoint(frames):
+                wanted, protection = _TOUCHED, _READ | _WRITE
+                self.writable_frames.update(frames)
+                if not self.memory.executable.isdisjoint(frames):
+                    self.has_written_code = True
+            elif length > 1:
+                for number in range(length):
+                    self._map(first + number, entry + (number << PAGE_SHIFT), 1, pages)
+                return
+            else:
+                value ^= _WRITABLE
+        if length == 1:
+            if pages.get(first) == value:
+                return
+            pages[first] = value
+        else:
+            values = range(value, value + (length << PAGE_SHIFT), PAGE_SIZE)
+            pages.update(zip(range(first, first + length), values, strict=True))
+        if entry & wanted != wanted:
+            slot = (walk.slot & -pte.ENTRIES) + (first & pte.ENTRIES - 1)
+            for place in range(slot, slot + length):
+                walk.words[place] |= wanted
+        self.stub.map(first << PAGE_SHIFT, length << PAGE_SHIFT, protection, value & _FRAME)
 
     def _unmap(self, first: int, end: int) -> None:
         self.stub.unmap(first << PAGE_SHIFT, (end - first) << PAGE_SHIFT)
