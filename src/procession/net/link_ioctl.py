@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from procession.abi.capability import Capability
 from procession.abi.errno import (
     EADDRNOTAVAIL,
+    EEXIST,
     EFAULT,
     EINVAL,
     ENOBUFS,
@@ -22,7 +24,7 @@ from procession.abi.socket import AddressFamily
 from procession.abi.word import Words, pack_address, pack_u16
 from procession.net.bridge_ioctl import BRIDGE_REQUESTS, bridge_ioctl
 from procession.net.ethtool import answer
-from procession.net.internet.address import BROADCAST_4
+from procession.net.internet.address import BROADCAST_4, LOOPBACK_4
 from procession.net.internet.device_address import (
     DeviceAddress,
     add_address,
@@ -30,8 +32,8 @@ from procession.net.internet.device_address import (
     remove_address,
     scope_of_6,
 )
-from procession.net.internet.routing import last_of
-from procession.net.link.interface import IFF_LOOPBACK, LOOPBACK, Interface
+from procession.net.internet.routing import SCOPE_HOST, SCOPE_UNIVERSE, last_of
+from procession.net.link.interface import IFF_LOOPBACK, IFF_UP, Interface
 from procession.net.link_change import (
     rename,
     set_broadcast_hardware_address,
@@ -224,31 +226,38 @@ def _ask_interface(socket: Socket, request: int, argument: int, memory: UserMemo
     if is_setter:
         if request == _SIOCSHWTSTAMP and not question:
             raise EFAULT("no struct hwtstamp_config")
-        _set(interface, request, label, value)
+        if request == _SIOCSIFFLAGS and b":" in label and socket.family in _WITH_ADDRESSES:
+            _set_flags_of_label(interface, label, _SHORT.unpack_from(value)[0])
+        else:
+            _set(interface, request, label, value)
     elif request == _SIOCETHTOOL:
         memory.write(question, answer(interface, command, memory, question))
     else:
-        memory.write(argument + _NAME_SIZE, _get(interface, request, label))
+        memory.write(argument + _NAME_SIZE, _get(interface, request, label, value))
 
 
 def _sockaddr(address: bytes) -> bytes:
     return _AF_INET + bytes(2) + address + bytes(8)
 
 
-def _address_called(interface: Interface, label: bytes) -> DeviceAddress | None:
-    """The first address of IPv4 with that label."""
-    found = addresses_of(interface, is_ipv6=False)
-    return next((address for address in found if address.label == label), None)
+def _address_called(interface: Interface, label: bytes, wanted: bytes = b"") -> DeviceAddress | None:
+    """The address of IPv4 with that label that is in a `wanted` struct sockaddr_in, or else the first.
+
+    Linux: net/ipv4/devinet.c, devinet_ioctl.
+    """
+    called = [found for found in addresses_of(interface, is_ipv6=False) if found.label == label]
+    exact = [found for found in called if wanted[:2] == _AF_INET and found.address == wanted[4:8]]
+    return next(iter(exact or called), None)
 
 
 def _mask(address: DeviceAddress) -> bytes:
     return pack_address(0xFFFF_FFFF << 32 - address.prefix_length, 4)
 
 
-def _get(interface: Interface, request: int, label: bytes) -> bytes:
+def _get(interface: Interface, request: int, label: bytes, value: bytes) -> bytes:
     """Linux: net/core/dev_ioctl.c, dev_ifsioc_locked."""
     if request in _ADDRESS_GETTERS:
-        address = _address_called(interface, label)
+        address = _address_called(interface, label, value)
         if address is None:
             raise EADDRNOTAVAIL("the interface has no address")
         if request == _SIOCGIFADDR:
@@ -308,45 +317,71 @@ def _set(interface: Interface, request: int, label: bytes, value: bytes) -> None
         _set_address(interface, request, label, value)
 
 
+def _set_flags_of_label(interface: Interface, label: bytes, flags: int) -> None:
+    """An address with a label of its own goes when it's shut down; the interface stays as it is."""
+    address = _address_called(interface, label)
+    if address is None:
+        raise EADDRNOTAVAIL("the interface has no such address")
+    if not flags & IFF_UP:
+        remove_address(address)
+
+
 def _set_address(interface: Interface, request: int, label: bytes, value: bytes) -> None:
-    """The address, the mask or the broadcast address of IPv4 with that label."""
+    """The address, the mask, the broadcast address or the other end's of IPv4 with that label.
+
+    Linux: net/ipv4/devinet.c, devinet_ioctl.
+    """
     old = _address_called(interface, label)
     chosen = value[4:8]
-    if old is None and request != _SIOCSIFADDR:
-        raise EADDRNOTAVAIL("the interface has no address")
     if request == _SIOCSIFADDR:
-        length = _length_by_class(chosen)
-        if not interface.has_protocol(is_ipv6=False):
-            raise ENOBUFS("the interface is too small for IPv4")
-        if old is not None:
-            if old.address == chosen:
-                return
-            remove_address(old)
-        if not any(chosen):
-            return
-        is_loopback = bool(interface.flags & IFF_LOOPBACK)
-        broadcast = None if is_loopback or length > 30 else last_of(chosen, length)
-        add_address(DeviceAddress(interface, chosen, length, label=label, broadcast=broadcast))
-        if interface.kind == LOOPBACK or b":" not in label:
-            set_flags(interface, interface.flags | 1, 0xFFFF)
+        _replace_address(interface, old, label, chosen)
         return
-    assert old is not None
-    length, broadcast = old.prefix_length, old.broadcast
+    if old is None:
+        raise EADDRNOTAVAIL("the interface has no address")
+    length, broadcast, peer = old.prefix_length, old.broadcast, old.peer
     if request == _SIOCSIFNETMASK:
         bits = int.from_bytes(chosen, "big")
         inverse = bits ^ 0xFFFF_FFFF
         if inverse & inverse + 1:
             raise EINVAL("no mask")
         length = bits.bit_count()
-        if broadcast is not None and broadcast == last_of(old.address, old.prefix_length):
-            broadcast = last_of(old.address, length) if length < 31 else None
+        if length < 31 and broadcast is not None and broadcast == last_of(old.address, old.prefix_length):
+            broadcast = last_of(old.address, length)
+    elif request == _SIOCSIFDSTADDR:
+        peer = chosen
+        if peer != old.peer:
+            _length_by_class(peer)
     else:
         broadcast = chosen
-    if (length, broadcast) != (old.prefix_length, old.broadcast):
+    if (length, broadcast, peer) != (old.prefix_length, old.broadcast, old.peer):
         remove_address(old)
-        add_address(
-            DeviceAddress(interface, old.address, length, label=label, broadcast=broadcast, scope=old.scope)
+        changed = DeviceAddress(
+            *(interface, old.address, length),
+            peer=peer,
+            broadcast=broadcast,
+            label=label,
+            scope=old.scope,
         )
+        # Nobody is told that what it has become can't be.
+        with suppress(EEXIST, EINVAL):
+            add_address(changed)
+
+
+def _replace_address(interface: Interface, old: DeviceAddress | None, label: bytes, chosen: bytes) -> None:
+    """SIOCSIFADDR."""
+    length = _length_by_class(chosen)
+    if not interface.has_protocol(is_ipv6=False):
+        raise ENOBUFS("the interface is too small for IPv4")
+    if old is not None:
+        if old.address == chosen:
+            return
+        remove_address(old)
+    if not any(chosen):
+        return
+    is_loopback = bool(interface.flags & IFF_LOOPBACK)
+    broadcast = None if is_loopback or length > 30 else last_of(chosen, length)
+    scope = SCOPE_HOST if chosen[0] == LOOPBACK_4[0] else SCOPE_UNIVERSE
+    add_address(DeviceAddress(interface, chosen, length, label=label, broadcast=broadcast, scope=scope))
 
 
 def _change_address_6(socket: Socket, request: int, asked: bytes) -> None:

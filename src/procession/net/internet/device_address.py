@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from procession.abi.duration import NS_PER_S
-from procession.abi.errno import EACCES, EADDRNOTAVAIL, EEXIST
+from procession.abi.errno import EACCES, EADDRNOTAVAIL, EEXIST, EINVAL, TOLD
 from procession.abi.netlink import (
     IFA_F_DEPRECATED,
     IFA_F_MCAUTOJOIN,
@@ -56,7 +57,8 @@ class DeviceAddress:
     that net, by which each new address is compared with all that are there. `broadcast` and
     `label` are IPv4's. `flags` are IFA_F_*. `metric` is the priority of the route to the net, or 0.
     `preferred_s` and `valid_s` are its lifetimes from `updated_ns` on, at whose ends `timer` is due.
-    `has_joined` is whether the machine listens to it as a group (IFA_F_MCAUTOJOIN).
+    `has_joined` is whether the machine listens to it as a group (IFA_F_MCAUTOJOIN). `source` is the address
+    from which what goes by its routes is sent: of a secondary one that of the first of its net.
     """
 
     __slots__ = (
@@ -75,6 +77,7 @@ class DeviceAddress:
         "prefix_length",
         "protocol",
         "scope",
+        "source",
         "timer",
         "updated_ns",
         "valid_s",
@@ -95,7 +98,7 @@ class DeviceAddress:
         flags: int = 0,
     ) -> None:
         self.interface = interface
-        self.address = address
+        self.address = self.source = address
         self.is_ipv6 = len(address) == 16
         self.prefix_length = prefix_length
         self.peer = address if peer is None else peer
@@ -157,7 +160,7 @@ def has_own_6(network: Network, target: bytes) -> bool:
 
 
 def add_address(new: DeviceAddress) -> None:
-    """Give an interface an address, and its network the routes that follow. Raises EEXIST, EACCES.
+    """Give an interface an address, and its network the routes that follow. Raises EEXIST, EINVAL, EACCES.
 
     Linux: net/ipv4/devinet.c, __inet_insert_ifa; net/ipv6/addrconf.c, ipv6_add_addr.
     """
@@ -173,8 +176,12 @@ def add_address(new: DeviceAddress) -> None:
                 raise EEXIST("the interface has this address")
         elif other.prefix_length == prefix_length and other.net == net:
             if other.address == new.address:
-                raise EEXIST("the interface has this address")
-            new.flags |= IFA_F_SECONDARY
+                raise EEXIST("ipv4: Address already assigned", TOLD)
+            if other.scope != new.scope:
+                raise EINVAL("ipv4: Invalid scope value", TOLD)
+            if not new.is_secondary:
+                new.flags |= IFA_F_SECONDARY
+                new.source = other.address
     if new.is_ipv6:
         # The newest of the narrowest scope is told first.
         position = next((index for index, found in enumerate(same) if found.scope >= new.scope), len(same))
@@ -296,27 +303,37 @@ def _that_go_with(old: DeviceAddress, others: list[DeviceAddress]) -> list[Devic
 
 
 class _WhatIsLeft:
-    """How many addresses of an interface have the same address, broadcast address or net: a route goes with
-    the last of them.
+    """How many addresses of an interface have the same address, broadcast address or net, from the same
+    source: a route goes with the last of them.
     """
 
     __slots__ = ("addresses", "broadcasts", "nets")
 
     def __init__(self, left: list[DeviceAddress]) -> None:
-        self.addresses: dict[bytes, int] = {}
-        self.broadcasts: dict[bytes, int] = {}
+        self.addresses: dict[tuple[bytes, bytes], int] = {}
+        self.broadcasts: dict[tuple[bytes, bytes], int] = {}
         self.nets: dict[tuple[bytes, int], int] = {}
         for address in left:
             self.change(address, 1)
 
     def change(self, address: DeviceAddress, count: int) -> None:
         """`address` is counted once more, or once less."""
-        net, broadcast = (address.net, address.prefix_length), address.broadcast
-        self.addresses[address.address] = self.addresses.get(address.address, 0) + count
+        net, own = (address.net, address.prefix_length), (address.address, address.source)
+        self.addresses[own] = self.addresses.get(own, 0) + count
         if address.has_net_route:
             self.nets[net] = self.nets.get(net, 0) + count
-        if broadcast is not None:
-            self.broadcasts[broadcast] = self.broadcasts.get(broadcast, 0) + count
+        for target in _broadcasts_of(address):
+            key = (target, address.source)
+            self.broadcasts[key] = self.broadcasts.get(key, 0) + count
+
+
+def _broadcasts_of(address: DeviceAddress) -> list[bytes]:
+    """The addresses of everybody to which routes come with an address."""
+    found = [] if address.broadcast is None else [address.broadcast]
+    is_net = not address.is_secondary and address.prefix_length <= _LONGEST_PREFIX_WITH_BROADCAST
+    if is_net and not address.is_ipv6 and any(address.net):
+        found.append(last_of(address.peer, address.prefix_length))
+    return found
 
 
 def _forget_addresses(interface: Interface, gone: list[DeviceAddress]) -> None:
@@ -330,13 +347,28 @@ def _forget_addresses(interface: Interface, gone: list[DeviceAddress]) -> None:
             network.leave_group(interface.index, old.group)
         left.change(old, -1)
         network.account_address(-1)
-        destinations = {old.address, old.net, old.peer}
-        if old.broadcast is not None:
-            destinations.add(old.broadcast)
+        destinations = {old.address, old.net, old.peer, *_broadcasts_of(old)}
         concerned = network.routes.concerned_by(interface, old.address, destinations)
-        for route in [route for route in concerned if _is_of(route, old, left)]:
+        gone_routes = [route for route in concerned if _is_of(route, old, left)]
+        for route in gone_routes:
             network.remove_route(route)
+        stray = [route for route in concerned if route.preferred_source == old.address]
+        if stray and not _is_still_local(old, left):
+            for route in stray:
+                if route not in gone_routes:
+                    network.remove_route(route)
         network.address_changed(old, is_there=False)
+
+
+def _is_still_local(old: DeviceAddress, left: _WhatIsLeft) -> bool:
+    """Whether an address that is gone is the interface's yet, by another or by a net that is local.
+
+    Linux: net/ipv4/fib_frontend.c, fib_del_ifaddr.
+    """
+    if old.is_ipv6:
+        return bool(left.addresses.get((old.address, old.source)))
+    route = old.interface.network.routes.lookup_in(LOCAL_TABLE, old.address)
+    return route is not None and route.kind == LOCAL and route.interface is old.interface
 
 
 def _is_of(route: Route, old: DeviceAddress, left: _WhatIsLeft) -> bool:
@@ -344,12 +376,14 @@ def _is_of(route: Route, old: DeviceAddress, left: _WhatIsLeft) -> bool:
 
     Linux: net/ipv4/fib_frontend.c, fib_del_ifaddr; net/ipv4/fib_semantics.c, fib_sync_down_addr.
     """
-    if route.preferred_source == old.address and not left.addresses.get(old.address):
-        return True
-    if route.kind == LOCAL and route.destination == old.address:
-        return not left.addresses.get(old.address)
-    if route.kind == BROADCAST and route.destination == old.broadcast:
-        return not left.broadcasts.get(route.destination)
+    if not old.is_ipv6 and route.preferred_source != old.source:
+        return False
+    if route.kind == LOCAL and route.prefix_length == 8 * len(old.address):
+        own = (old.address, old.source)
+        return route.destination == old.address and not left.addresses.get(own)
+    if route.kind == BROADCAST:
+        is_one = route.destination in _broadcasts_of(old)
+        return is_one and not left.broadcasts.get((route.destination, old.source))
     if (
         old.is_ipv6
         and old.peer != old.address
@@ -379,7 +413,7 @@ def _add_own_route(new: DeviceAddress) -> None:
             kind=LOCAL,
             table=LOCAL_TABLE,
             scope=SCOPE_HOST,
-            preferred_source=new.address,
+            preferred_source=new.source,
         )
     if interface.network.routes.like(route) is None:
         interface.network.add_route(route, is_last=True)
@@ -407,7 +441,6 @@ def add_net_routes(new: DeviceAddress, *, is_new: bool = True) -> None:
         priority = new.metric or IPV6_METRIC
         wanted = [Route(*net, interface, priority=priority, deadline_ns=deadline_ns) for net in nets]
     elif not is_multicast(new.address):
-        source = new.address
         if new.broadcast is not None and new.broadcast != b"\xff" * 4:
             wanted.append(_broadcast_route(new, new.broadcast))
         is_loopback = interface.kind == LOOPBACK
@@ -424,7 +457,7 @@ def add_net_routes(new: DeviceAddress, *, is_new: bool = True) -> None:
                         table=table,
                         scope=scope,
                         priority=new.metric,
-                        preferred_source=source,
+                        preferred_source=new.source,
                     )
                 )
             if new.prefix_length <= _LONGEST_PREFIX_WITH_BROADCAST:
@@ -445,15 +478,17 @@ def _broadcast_route(new: DeviceAddress, target: bytes) -> Route:
         kind=BROADCAST,
         table=LOCAL_TABLE,
         scope=SCOPE_LINK,
-        preferred_source=new.address,
+        preferred_source=new.source,
     )
 
 
 def interface_came_up(interface: Interface) -> None:
     """Linux: net/ipv4/devinet.c, inetdev_event; net/ipv6/addrconf.c, addrconf_notify."""
     if interface.kind == LOOPBACK:
-        if not addresses_of(interface, is_ipv6=False) and interface.mtu >= LEAST_IPV4_MTU:
-            add_address(DeviceAddress(interface, LOOPBACK_4, 8, scope=SCOPE_HOST))
+        if interface.mtu >= LEAST_IPV4_MTU:
+            # Whatever others there are, unless it's there or another has its net.
+            with suppress(EEXIST, EINVAL):
+                add_address(DeviceAddress(interface, LOOPBACK_4, 8, scope=SCOPE_HOST))
         _add_own_of_loopback(interface)
     for address in interface.addresses:
         _add_own_route(address)

@@ -14,6 +14,7 @@ from procession.abi.errno import (
     ENXIO,
     EOPNOTSUPP,
     TOLD,
+    Errno,
 )
 from procession.abi.internet import ADDRESS_BYTES
 from procession.abi.netlink import (
@@ -29,7 +30,7 @@ from procession.abi.netlink import (
 )
 from procession.abi.word import pack_u8
 from procession.net.internet.address import AF_INET, AF_INET6, LOOPBACK_6, is_any, is_multicast
-from procession.net.internet.address_lifetime import INFINITY_S, lifetimes_left, set_lifetimes
+from procession.net.internet.address_lifetime import INFINITY_S, lifetimes_left, set_lifetimes, stop_waiting
 from procession.net.internet.device_address import (
     DeviceAddress,
     add_address,
@@ -327,10 +328,12 @@ def _add(
         metric=metric,
         flags=flags,
     )
-    if not is_ipv6:
-        _check_scope(interface, address)
     set_lifetimes(address, *lifetimes)
-    add_address(address)
+    try:
+        add_address(address)
+    except Errno:
+        stop_waiting(address)
+        raise
 
 
 def _check_new_6(header: Ifaddrmsg, interface: Interface, local: bytes, flags: int) -> None:
@@ -349,17 +352,6 @@ def _check_new_6(header: Ifaddrmsg, interface: Interface, local: bytes, flags: i
         raise EADDRNOTAVAIL("ipv6: Invalid address", TOLD)
     if local == LOOPBACK_6 and not interface.flags & IFF_LOOPBACK:
         raise EADDRNOTAVAIL("ipv6: Cannot assign loopback address on this device", TOLD)
-
-
-def _check_scope(interface: Interface, new: DeviceAddress) -> None:
-    """Raise EEXIST or EINVAL for what doesn't fit to the others of a net. Linux: net/ipv4/devinet.c,
-    __inet_insert_ifa."""
-    for other in addresses_of(interface, is_ipv6=False):
-        if (other.net, other.prefix_length) == (new.net, new.prefix_length):
-            if other.address == new.address:
-                raise EEXIST("ipv4: Address already assigned", TOLD)
-            if other.scope != new.scope:
-                raise EINVAL("ipv4: Invalid scope value", TOLD)
 
 
 def _wanted_lifetimes(found: dict[int, bytes], *, is_ipv6: bool) -> tuple[int, int]:
