@@ -18,6 +18,7 @@ from tests.differential import (
     memory_calls,
     mount_calls,
     namespace_calls,
+    packet_calls,
     process_calls,
     restriction_calls,
     route_calls,
@@ -43,6 +44,7 @@ FAMILIES: dict[str, tuple[Family, ...]] = {
     "cgroups": cgroup_calls.FAMILIES,
     "routes": route_calls.FAMILIES,
     "sockets": socket_calls.FAMILIES,
+    "packets": packet_calls.FAMILIES,
     "events": event_calls.FAMILIES,
     "futexes": futex_calls.FAMILIES,
     "identities": identity_calls.FAMILIES,
@@ -78,6 +80,7 @@ BEGINNINGS: dict[str, Callable[[Maker], None]] = {
     "userfaults": userfault_calls.begin,
     "routes": route_calls.begin,
     "sockets": socket_calls.begin,
+    "packets": packet_calls.begin,
     "cgroups": cgroup_calls.begin,
     "events": event_calls.begin,
     "futexes": futex_calls.begin,
@@ -91,7 +94,7 @@ BEGINNINGS: dict[str, Callable[[Maker], None]] = {
     "timers": timer_calls.begin,
     "traces": trace_calls.begin,
 }
-LONG_BEGINNINGS = ("mounts", "identities", "routes", "sockets", "cgroups", "keys", "timers")
+LONG_BEGINNINGS = ("mounts", "identities", "routes", "sockets", "packets", "cgroups", "keys", "timers")
 """Those that don't count for the length of a script."""
 
 

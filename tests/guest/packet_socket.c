@@ -387,18 +387,85 @@ TEST(a_member_of_a_group_stays_where_it_is)
 {
 	struct packet_mreq wanted = {.mr_ifindex = 1, .mr_type = PACKET_MR_MULTICAST, .mr_alen = 6};
 	struct sockaddr_ll name = {.sll_family = AF_PACKET, .sll_ifindex = 1};
-	int fd, group = PACKET_FANOUT_EBPF << 16 | 3;
+	int fd, group = PACKET_FANOUT_EBPF << 16 | 3, unopened = 999;
 
 	enter_with_alias();
 	fd = listener(SOCK_RAW, 0x88b5);
 	CHECK_OK(setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &wanted, sizeof(wanted)));
 	wanted.mr_alen = 4;
 	CHECK_ERRNO(setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &wanted, sizeof(wanted)), EINVAL);
+	/* Kinds that nobody knows are remembered. */
+	wanted.mr_type = 99;
+	CHECK_OK(setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &wanted, sizeof(wanted)));
 	wanted.mr_alen = 9;
+	CHECK_ERRNO(setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &wanted, sizeof(wanted)), EINVAL);
 	wanted.mr_ifindex = 77;
 	CHECK_ERRNO(setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &wanted, sizeof(wanted)), EINVAL);
 	CHECK_ERRNO(setsockopt(fd, SOL_PACKET, PACKET_DROP_MEMBERSHIP, &wanted, sizeof(wanted)), EINVAL);
 	CHECK_OK(bind(fd, (struct sockaddr *)&name, sizeof(name)));
+	CHECK_ERRNO(setsockopt(fd, SOL_PACKET, PACKET_FANOUT_DATA, &unopened, sizeof(unopened)), EINVAL);
 	CHECK_OK(setsockopt(fd, SOL_PACKET, PACKET_FANOUT, &group, sizeof(group)));
 	CHECK_ERRNO(bind(fd, (struct sockaddr *)&name, sizeof(name)), EINVAL);
+	/* A program of bpf(2) is needed. */
+	CHECK_ERRNO(setsockopt(fd, SOL_PACKET, PACKET_FANOUT_DATA, &unopened, sizeof(unopened)), EBADF);
+	CHECK_ERRNO(setsockopt(fd, SOL_PACKET, PACKET_FANOUT_DATA, &fd, sizeof(fd)), EINVAL);
+	CHECK_ERRNO(setsockopt(fd, SOL_PACKET, PACKET_FANOUT_DATA, &fd, 2), EINVAL);
+}
+
+/* What is told of a frame on its way out; the one that comes in by the loopback goes unread. */
+static int told_out(int all)
+{
+	int length = next(all, 0), protocol = ntohs(from.sll_protocol);
+
+	CHECK(length > 0 && from.sll_pkttype == PACKET_OUTGOING);
+	return next(all, 0) > 0 ? protocol : -1;
+}
+
+TEST(of_which_protocol_a_frame_goes_out)
+{
+	static const unsigned char target[6];
+	struct sockaddr_ll to = {.sll_family = AF_PACKET, .sll_ifindex = 1, .sll_halen = 6};
+	struct sockaddr_pkt old_name = {.spkt_family = AF_PACKET, .spkt_device = "lo", .spkt_protocol = htons(0x88b6)};
+	char bytes[40] = {[12] = 0x12, 0x34};
+	struct sockaddr_pkt told;
+	socklen_t size = sizeof(told);
+	int all, cooked, raw, old, one = 1;
+
+	enter_with_alias();
+	all = listener(SOCK_RAW, ETH_P_ALL);
+	cooked = listener(SOCK_DGRAM, 0x88b5);
+	raw = listener(SOCK_RAW, 0x88b5);
+	/* The length is where protocols are, if it's an old one. */
+	CHECK_EQ(send_as(cooked, ETH_P_802_2, target, 10), 10);
+	CHECK_EQ(next(all, 0), 24);
+	CHECK_EQ(ntohs(from.sll_protocol), ETH_P_802_2);
+	CHECK(!memcmp(frame + 12, "\0\x0a", 2));
+	CHECK_EQ(next(all, 0), 24);
+	CHECK_EQ(send_as(cooked, ETH_P_802_3, target, 10), 10);
+	CHECK_EQ(told_out(all), ETH_P_802_3);
+	CHECK_EQ(send_as(cooked, ETH_P_AX25, target, 10), 10);
+	CHECK_EQ(told_out(all), ETH_P_AX25);
+	/* With a header, what the address says, and what the header says where that says nothing. */
+	to.sll_protocol = htons(0x88b6);
+	CHECK_EQ(sendto(raw, bytes, sizeof(bytes), 0, (void *)&to, sizeof(to)), sizeof(bytes));
+	CHECK_EQ(told_out(all), 0x88b6);
+	to.sll_protocol = htons(ETH_P_ALL);
+	CHECK_EQ(sendto(raw, bytes, sizeof(bytes), 0, (void *)&to, sizeof(to)), sizeof(bytes));
+	CHECK_EQ(told_out(all), 0x1234);
+	CHECK_EQ(send(raw, bytes, sizeof(bytes), 0), sizeof(bytes));
+	CHECK_EQ(told_out(all), 0x88b5);
+	/* The obsolete type. */
+	old = (int)MUST(socket(AF_INET, SOCK_PACKET | SOCK_NONBLOCK, htons(0x1234)));
+	CHECK_EQ(sendto(old, bytes, sizeof(bytes), 0, (void *)&old_name, sizeof(old_name)), sizeof(bytes));
+	CHECK_EQ(told_out(all), 0x88b6);
+	CHECK_EQ(recvfrom(old, frame, sizeof(frame), 0, (void *)&told, &size), sizeof(bytes));
+	CHECK_EQ(ntohs(told.spkt_protocol), 0x1234);
+	CHECK_EQ(sendto(old, bytes, sizeof(bytes), 0, (void *)&old_name, 16), sizeof(bytes));
+	CHECK_EQ(told_out(all), 0);
+	/* What goes by the queue isn't seen on its way out. */
+	CHECK_OK(setsockopt(raw, SOL_PACKET, PACKET_QDISC_BYPASS, &one, sizeof(one)));
+	CHECK_EQ(send(raw, bytes, sizeof(bytes), 0), sizeof(bytes));
+	CHECK_EQ(next(all, 0), sizeof(bytes));
+	CHECK_EQ(from.sll_pkttype, PACKET_HOST);
+	CHECK_EQ(next(all, 0), -EAGAIN);
 }

@@ -322,6 +322,28 @@ TEST(checksums_that_are_not_ready)
 	CHECK_EQ(number, 0);
 }
 
+TEST(a_checksum_behind_the_header_of_ip)
+{
+	struct virtio_net_hdr header = {.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM};
+	struct iovec parts[] = {{&header, sizeof(header)}, {frame, 100}};
+	struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
+	int fd;
+
+	enter();
+	fd = new_socket(SOCK_RAW, 0x88b5);
+	MUST(set(fd, PACKET_VNET_HDR, 1));
+	memset(frame, 0, 100);
+	CHECK_ERRNO(sendmsg(fd, &message, 0), EINVAL);
+	header.csum_start = 19;
+	CHECK_ERRNO(sendmsg(fd, &message, 0), EINVAL);
+	header.csum_start = 20;
+	CHECK_EQ(sendmsg(fd, &message, 0), 110);
+	header.csum_start = 98;
+	CHECK_EQ(sendmsg(fd, &message, 0), 110);
+	header.csum_start = 99;
+	CHECK_ERRNO(sendmsg(fd, &message, 0), EINVAL);
+}
+
 TEST(what_does_not_fit_in_a_ring)
 {
 	struct tpacket_req request = {BLOCK, 1, 128, 32};

@@ -21,7 +21,7 @@ from procession.net.internet.ipv6_options import EXTENSIONS, LONGEST_EXTENSION
 from procession.net.internet.reuseport import attach_reuse_program, detach_reuse_program
 from procession.net.internet.socket import InternetSocket
 from procession.net.internet.source_filter import asked_bytes, tells_sources, told_sources
-from procession.net.packet.fanout import attach_fanout_program
+from procession.net.packet.fanout import BY_EBPF, attach_fanout_program, kind_with_program
 from procession.net.packet.ring_layout import HEADER_BYTES
 from procession.net.packet.socket import PacketSocket
 from procession.net.socket_file import SocketFile
@@ -88,6 +88,8 @@ def setsockopt(
     elif level == _SOL_SOCKET and name in _SO_ATTACH_BPF:
         _refuse_program(task, file, data)
     elif (level, name) == _FANOUT_DATA and isinstance(file.socket, PacketSocket):
+        if kind_with_program(file.socket) == BY_EBPF:
+            _refuse_program(task, file, data)
         attach_fanout_program(file.socket, _read_program(task, file, data))
     elif level == _SOL_SOCKET and name == _SO_DETACH_REUSEPORT_BPF:
         detach_reuse_program(file.socket)
@@ -118,7 +120,8 @@ def _read_program(task: Task, file: SocketFile, data: bytes) -> list[SockFilter]
 
 
 def _refuse_program(task: Task, file: SocketFile, data: bytes) -> NoReturn:
-    """SO_ATTACH_BPF: programs of bpf(2) are for devices alone here, and no descriptor is one for packets.
+    """SO_ATTACH_BPF, PACKET_FANOUT_DATA: programs of bpf(2) are for devices alone here, and no descriptor is
+    one for packets.
 
     Raises EINVAL, EPERM, EBADF. Linux: net/core/filter.c, __get_bpf.
     """

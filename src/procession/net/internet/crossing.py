@@ -23,7 +23,8 @@ _NOBODY = bytes(6)
 class Crossing(NamedTuple):
     """A packet goes out (`is_out`) or in by an interface after `hop` routers. In front of it are the
     hardware addresses `target` and `source`. `is_partial` says that who sent it leaves its checksum to the
-    hardware, if its protocol has one."""
+    hardware, if its protocol has one; `protocol` what a program says that it is of, None for what its header
+    says."""
 
     interface: Interface
     is_out: bool
@@ -31,6 +32,7 @@ class Crossing(NamedTuple):
     target: bytes = _NOBODY
     source: bytes = _NOBODY
     is_partial: bool = True
+    protocol: int | None = None
 
 
 def crossings(

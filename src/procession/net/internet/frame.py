@@ -37,12 +37,17 @@ def transmit(
     sender: PacketSocket | None = None,
     *,
     is_partial: bool = False,
+    protocol: int | None = None,
+    is_shown: bool = True,
 ) -> None:
-    """A frame goes out of `interface`, which others hear, but not who has sent it.
+    """A frame goes out of `interface`, which others hear, but not who has sent it. It's of `protocol`, if
+    its sender has said so; `is_shown` whether those hear it at all before it leaves.
 
     Linux: net/core/dev.c, __dev_queue_xmit, dev_loopback_xmit; drivers/net/veth.c, veth_xmit.
     """
-    show_frame(Crossing(interface, True, 0, is_partial=is_partial), header, whole, sender)
+    out = Crossing(interface, True, 0, is_partial=is_partial, protocol=protocol)
+    if is_shown:
+        show_frame(out, header, whole, sender)
     interface.sent_packets += 1
     interface.sent_bytes += len(header) + len(whole)
     if interface.kind == LOOPBACK:

@@ -21,11 +21,11 @@ _LAST_NUMBER = 0xFFFF
 _LARGE_PRIME, _SPREAD = 4_294_967_291, 2_654_435_761
 _HASH, _BY_TURNS = int(FanoutKind.PACKET_FANOUT_HASH), int(FanoutKind.PACKET_FANOUT_LB)
 _ROLLOVER, _RANDOM = int(FanoutKind.PACKET_FANOUT_ROLLOVER), int(FanoutKind.PACKET_FANOUT_RND)
-_BY_PROGRAM = int(FanoutKind.PACKET_FANOUT_CBPF)
+_BY_PROGRAM, BY_EBPF = int(FanoutKind.PACKET_FANOUT_CBPF), int(FanoutKind.PACKET_FANOUT_EBPF)
 _KINDS = (
     *(_HASH, _BY_TURNS, int(FanoutKind.PACKET_FANOUT_CPU), _ROLLOVER, _RANDOM),
     # A program of eBPF can't be given: then the first has all.
-    *(int(FanoutKind.PACKET_FANOUT_QM), _BY_PROGRAM, int(FanoutKind.PACKET_FANOUT_EBPF)),
+    *(int(FanoutKind.PACKET_FANOUT_QM), _BY_PROGRAM, BY_EBPF),
 )
 _ROLLS_OVER = int(FanoutFlag.PACKET_FANOUT_FLAG_ROLLOVER)
 _UNIQUE = int(FanoutFlag.PACKET_FANOUT_FLAG_UNIQUEID)
@@ -165,14 +165,22 @@ def leave_group(socket: PacketSocket) -> None:
             group.program = None
 
 
+def kind_with_program(socket: PacketSocket) -> int:
+    """The kind of its group, for which a program chooses. Raises EINVAL. Linux: net/packet/af_packet.c,
+    fanout_set_data."""
+    group = socket.fanout
+    if group is None or group.kind not in (_BY_PROGRAM, BY_EBPF):
+        raise EINVAL("no group for which a program chooses")
+    return group.kind
+
+
 def attach_fanout_program(socket: PacketSocket, instructions: list[SockFilter]) -> None:
     """PACKET_FANOUT_DATA: the program that chooses. Raises EINVAL, EPERM, ENOMEM.
 
     Linux: net/packet/af_packet.c, fanout_set_data_cbpf.
     """
     group = socket.fanout
-    if group is None or group.kind != _BY_PROGRAM:
-        raise EINVAL("no group for which a program chooses")
+    assert group is not None
     check_unlocked(socket)
     socket.network.host.clock.spend_checking(len(instructions))
     check_program(instructions)

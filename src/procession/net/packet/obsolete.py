@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import EINVAL, EMSGSIZE, ENETDOWN, ENODEV, ENOTCONN, EOPNOTSUPP
 from procession.abi.packet import SockaddrPkt
 from procession.abi.socket import AddressFamily
+from procession.abi.word import pack_port
 from procession.net.internet.frame import HEADER_BYTES, transmit
 from procession.net.packet.socket import PacketSocket
 
@@ -49,7 +50,7 @@ class ObsoletePacketSocket(PacketSocket):
     def sender_of(self, crossing: Crossing, header: bytes, ethertype: int) -> bytes:
         """Linux: net/packet/af_packet.c, packet_rcv_spkt."""
         interface = crossing.interface
-        return SockaddrPkt(interface.hardware_type, interface.name[:13], header[-2:]).pack()
+        return SockaddrPkt(interface.hardware_type, interface.name[:13], pack_port(ethertype)).pack()
 
     @property
     def is_raw(self) -> bool:
@@ -81,7 +82,8 @@ class ObsoletePacketSocket(PacketSocket):
         if len(data) < header_bytes or not data:
             raise EINVAL("no header of a frame")
         header = data[:header_bytes] or bytes(HEADER_BYTES)
-        transmit(interface, header, data[header_bytes:], self)
+        said = address[_SHORT_NAME:] if address is not None and len(address) == SockaddrPkt.SIZE else b""
+        transmit(interface, header, data[header_bytes:], self, protocol=int.from_bytes(said, "big"))
         return len(data)
 
     def check_option(self, level: int, name: int, *, is_set: bool) -> None:

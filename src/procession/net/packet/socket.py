@@ -9,7 +9,6 @@ from procession.abi.errno import (
     EAGAIN,
     EBUSY,
     EINVAL,
-    EMSGSIZE,
     ENETDOWN,
     ENODEV,
     ENOPROTOOPT,
@@ -31,17 +30,17 @@ from procession.abi.packet import (
 from procession.abi.socket import AddressFamily, SocketLevel, SocketType
 from procession.abi.word import pack_port
 from procession.net.buffer_charge import packet_charge
-from procession.net.internet.frame import HEADER_BYTES, transmit
 from procession.net.link.interface import LOOPBACK
 from procession.net.marks import mark_items
 from procession.net.message import Received
 from procession.net.packet.address_type import kind_of, protocol_of
 from procession.net.packet.fanout import join_group, leave_group
+from procession.net.packet.output import send_frame
 from procession.net.packet.ring import PacketRing
 from procession.net.packet.ring_layout import HEADER_BYTES as HEADER_BYTES_OF_RING
 from procession.net.packet.ring_layout import V1, V3, Ring, lay_out, wanted_ring
 from procession.net.packet.transmit_ring import TransmitRing
-from procession.net.packet.virtual_header import LONG, SHORT, describe, take_off, transport
+from procession.net.packet.virtual_header import LONG, SHORT, describe, transport
 from procession.net.queue_ioctl import QUEUE_REQUESTS, tell_queue
 from procession.net.socket import (
     BOTH_WAYS,
@@ -82,10 +81,10 @@ _VIRTUAL, _VIRTUAL_SIZE = int(PacketOption.PACKET_VNET_HDR), int(PacketOption.PA
 _TX_HAS_OFFSET, _COPY_THRESH = int(PacketOption.PACKET_TX_HAS_OFF), int(PacketOption.PACKET_COPY_THRESH)
 _ROLLOVER_STATS = int(PacketOption.PACKET_ROLLOVER_STATS)
 _RESERVE, _FANOUT = int(PacketOption.PACKET_RESERVE), int(PacketOption.PACKET_FANOUT)
-_AUXDATA = int(PacketOption.PACKET_AUXDATA)
+_AUXDATA, _BYPASS = int(PacketOption.PACKET_AUXDATA), int(PacketOption.PACKET_QDISC_BYPASS)
 _SWITCHES = (
     *(_AUXDATA, int(PacketOption.PACKET_ORIGDEV)),
-    *(int(PacketOption.PACKET_QDISC_BYPASS), _LOSS, _TX_HAS_OFFSET),
+    *(_BYPASS, _LOSS, _TX_HAS_OFFSET),
 )
 _NUMBERS = (int(PacketOption.PACKET_TIMESTAMP), _COPY_THRESH)
 _LAYOUT = (_VERSION, _RESERVE, _LOSS, _VIRTUAL, _VIRTUAL_SIZE)
@@ -93,7 +92,7 @@ _LAYOUT = (_VERSION, _RESERVE, _LOSS, _VIRTUAL, _VIRTUAL_SIZE)
 _USER, _CHECKSUM_NOT_READY = int(PacketStatus.TP_STATUS_USER), int(PacketStatus.TP_STATUS_CSUMNOTREADY)
 _COPIED = int(PacketStatus.TP_STATUS_COPY)
 _IGNORE_OUTGOING = int(PacketOption.PACKET_IGNORE_OUTGOING)
-_OF_EXACT_SIZE = (*_NUMBERS, int(PacketOption.PACKET_QDISC_BYPASS), _LOSS, _TX_HAS_OFFSET)
+_OF_EXACT_SIZE = (*_NUMBERS, _BYPASS, _LOSS, _TX_HAS_OFFSET)
 _SETTABLE = frozenset(
     (
         *(_JOIN, _LEAVE, _RX_RING, _TX_RING, _VERSION, _RESERVE, _FANOUT, _IGNORE_OUTGOING),
@@ -101,8 +100,7 @@ _SETTABLE = frozenset(
         *(int(PacketOption.PACKET_FANOUT_DATA), *_SWITCHES, *_NUMBERS),
     )
 )
-_LAST_MEMBERSHIP = int(MembershipKind.PACKET_MR_UNICAST)
-_OF_ONE_ADDRESS = (int(MembershipKind.PACKET_MR_MULTICAST), _LAST_MEMBERSHIP)
+_OF_ONE_ADDRESS = (int(MembershipKind.PACKET_MR_MULTICAST), int(MembershipKind.PACKET_MR_UNICAST))
 _RECEIVE_FLAGS = MSG_PEEK | MSG_DONTWAIT | MSG_TRUNC | MSG_ERRQUEUE
 _SHORTEST_NAME = 12
 """A struct sockaddr_ll without a hardware address."""
@@ -337,6 +335,11 @@ class PacketSocket(Socket):
         return self.has_option(_LOSS)
 
     @property
+    def passes_by_queue(self) -> bool:
+        """Whether its frames go to the interface at once (PACKET_QDISC_BYPASS)."""
+        return self.has_option(_BYPASS)
+
+    @property
     def tells_offsets(self) -> bool:
         """Whether frames to send begin where their headers say (PACKET_TX_HAS_OFF)."""
         return self.has_option(_TX_HAS_OFFSET)
@@ -401,26 +404,8 @@ class PacketSocket(Socket):
         interface, protocol, target = self._way_out(address)
         if self.transmit_ring is not None:
             return self.transmit_ring.send(self, interface, protocol, target)
-        self.send_frame(interface, protocol, target, data)
+        send_frame(self, interface, protocol, target, data)
         return len(data)
-
-    def send_frame(self, interface: Interface, protocol: int, target: bytes, data: bytes) -> None:
-        """`data` goes out as a frame. Raises EINVAL, EMSGSIZE."""
-        is_partial = is_several = False
-        if self.virtual_bytes:
-            data, is_partial, is_several = take_off(self.virtual_bytes, data)
-        header = b""
-        if self.is_raw and interface.has_frames:
-            if len(data) < HEADER_BYTES:
-                raise EINVAL("no header of a frame")
-            header, whole = data[:HEADER_BYTES], data[HEADER_BYTES:]
-        else:
-            own = interface.hardware_address or bytes(_HARDWARE_BYTES)
-            header, whole = target.ljust(_HARDWARE_BYTES, b"\0") + own + pack_port(protocol), data
-        if len(whole) > interface.mtu and not is_several:
-            raise EMSGSIZE("longer than the interface carries")
-        self.raise_error()
-        transmit(interface, header, whole, self, is_partial=is_partial)
 
     # The rest
 
@@ -451,11 +436,10 @@ class PacketSocket(Socket):
             if name == _JOIN and wanted.mr_ifindex not in self.network.interfaces:
                 raise ENODEV("no such interface")
             if name == _JOIN and (
-                wanted.mr_type > _LAST_MEMBERSHIP
-                or wanted.mr_alen > _HARDWARE_BYTES
+                wanted.mr_alen > _HARDWARE_BYTES
                 or (wanted.mr_type in _OF_ONE_ADDRESS and wanted.mr_alen != _HARDWARE_BYTES)
             ):
-                raise EINVAL("no such membership")
+                raise EINVAL("a hardware address of another length")
         elif name == _RX_RING:
             self._set_ring(value)
         elif name == _TX_RING:

@@ -12,6 +12,7 @@ from procession.abi.packet import SendingStatus, Tpacket2Hdr, Tpacket3Hdr, Tpack
 from procession.abi.word import pack_u32, pack_u64
 from procession.fs.giving_way import give_way
 from procession.net.internet.frame import HEADER_BYTES as FRAME_HEADER_BYTES
+from procession.net.packet.output import send_frame
 from procession.net.packet.ring_layout import HEADER_BYTES, V1, V2, V3, Ring, aligned
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ class TransmitRing(Ring):
             clock.spend_delivering()
             try:
                 data = self._frame_at(place, socket, most_bytes)
-                socket.send_frame(interface, protocol, target, data)
+                send_frame(socket, interface, protocol, target, data)
             except Errno:
                 if not socket.loses_wrong:
                     self._set_status(place, _WRONG_FORMAT)

@@ -23,11 +23,12 @@ _TCP, _UDP = int(IpProtocol.IPPROTO_TCP), int(IpProtocol.IPPROTO_UDP)
 _CHECKSUM_OFFSETS = {_TCP: 16, _UDP: 6}
 _FRAGMENT_BITS = 0x3FFF
 _CHECKSUM_BYTES = 2
+_TCP_6 = int(VirtioNetSegments.VIRTIO_NET_HDR_GSO_TCPV6)
 _CONGESTION = int(VirtioNetSegments.VIRTIO_NET_HDR_GSO_ECN)
 _DATAGRAM_SEGMENTS = int(VirtioNetSegments.VIRTIO_NET_HDR_GSO_UDP_L4)
 _PROTOCOLS_OF_SEGMENTS = {
     int(VirtioNetSegments.VIRTIO_NET_HDR_GSO_TCPV4): (4, _TCP),
-    int(VirtioNetSegments.VIRTIO_NET_HDR_GSO_TCPV6): (16, _TCP),
+    _TCP_6: (16, _TCP),
     int(VirtioNetSegments.VIRTIO_NET_HDR_GSO_UDP): (0, _UDP),
     _DATAGRAM_SEGMENTS: (0, _UDP),
 }
@@ -85,6 +86,10 @@ def take_off(size: int, data: bytes) -> ToldFrame:
         raise EINVAL("a header longer than the frame")
     if is_partial and place + _CHECKSUM_BYTES > len(frame):
         raise EINVAL("a checksum behind the frame")
+    # Linux: net/packet/af_packet.c, packet_snd.
+    is_ipv6 = told.gso_type & ~_CONGESTION == _TCP_6
+    if is_partial and start < (IPV6_HEADER_BYTES if is_ipv6 else IPV4_HEADER_BYTES):
+        raise EINVAL("a checksum of the header of IP")
     if told.gso_type:
         _check_segments(told, frame, is_partial=is_partial)
     if is_partial:

@@ -1,0 +1,41 @@
+"""Frames that packet sockets send: their headers, and of which protocol they are (packet(7))."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.abi.errno import EINVAL, EMSGSIZE, ENOBUFS
+from procession.net.internet.frame import HEADER_BYTES, transmit
+from procession.net.packet.address_type import header_field, said_of_raw
+from procession.net.packet.virtual_header import take_off
+
+if TYPE_CHECKING:
+    from procession.net.link.interface import Interface
+    from procession.net.packet.socket import PacketSocket
+
+_HARDWARE_BYTES = 6
+
+
+def send_frame(socket: PacketSocket, interface: Interface, protocol: int, target: bytes, data: bytes) -> None:
+    """`data` goes out as a frame. Raises EINVAL, EMSGSIZE, ENOBUFS. Linux: net/packet/af_packet.c,
+    packet_snd."""
+    is_partial = is_several = False
+    said: int | None = protocol
+    if socket.virtual_bytes:
+        data, is_partial, is_several = take_off(socket.virtual_bytes, data)
+    if socket.is_raw and interface.has_frames:
+        if len(data) < HEADER_BYTES:
+            raise EINVAL("no header of a frame")
+        header, whole, said = data[:HEADER_BYTES], data[HEADER_BYTES:], said_of_raw(protocol)
+    else:
+        own = interface.hardware_address or bytes(_HARDWARE_BYTES)
+        header = target.ljust(_HARDWARE_BYTES, b"\0") + own + header_field(protocol, len(data))
+        whole = data
+    if len(whole) > interface.mtu and not is_several:
+        raise EMSGSIZE("longer than the interface carries")
+    socket.raise_error()
+    is_shown = not socket.passes_by_queue
+    # Nobody sees what goes by the queue. Linux: net/core/dev.c, __dev_direct_xmit.
+    if not is_shown and not interface.has_carrier:
+        raise ENOBUFS("nobody is at the other end")
+    transmit(interface, header, whole, socket, is_partial=is_partial, protocol=said, is_shown=is_shown)
