@@ -446,6 +446,27 @@ TEST(what_arrives_after_a_hang_up_waits_for_who_opens_it)
 	SHOWS("first\r\nsecond\r\n");
 }
 
+TEST(a_hung_up_terminal_needs_a_line_discipline)
+{
+	struct termios modes;
+
+	open_terminal();
+	if (geteuid() != 0)
+		return;
+	modes = modes_of(master);
+	modes.c_line = 5;
+	/* While there is one, the number means nothing; a hang-up forgets it. */
+	CHECK_OK(ioctl(master, TCSETS, &modes));
+	MUST(ioctl(slave, TIOCVHANGUP));
+	CHECK_EQ(modes_of(master).c_line, 0);
+	CHECK_OK(ioctl(master, TCSETS, &modes));
+	CHECK_ERRNO(open(slave_name(), O_RDWR | O_NOCTTY), EINVAL);
+	CHECK_ERRNO(ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY), EINVAL);
+	modes.c_line = 0;
+	CHECK_OK(ioctl(master, TCSETS, &modes));
+	CHECK_OK(open(slave_name(), O_RDWR | O_NOCTTY));
+}
+
 TEST(nodes_elsewhere_lead_to_no_slave)
 {
 	if (geteuid() != 0)

@@ -12,7 +12,7 @@ from procession.abi.termios import FlowAction, FlushQueue, Termio, Termios, Term
 from procession.abi.word import pack_u8, pack_u32
 from procession.fs.permission import CAP_CHECKPOINT_RESTORE, CAP_SYS_ADMIN
 from procession.fs.terminal.devpts import terminal_driver
-from procession.fs.terminal.modes import CLOCAL, DISABLED, VSTART, VSTOP, TerminalModes
+from procession.fs.terminal.modes import CLOCAL, DISABLED, N_TTY, VSTART, VSTOP, TerminalModes
 from procession.fs.terminal.pty import PtyMaster
 from procession.fs.terminal.tty import SIGTTOU, Tty, TtyFile
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from procession.fs.file import UserMemory
 
 _SIGNALS_OF_MASTERS = (2, 3, 20)
-_N_TTY = 0
 _SERIAL_SIZE = 72
 """Of a struct serial_struct."""
 _TIOCSPGRP = int(TerminalIoctl.TIOCSPGRP)
@@ -280,14 +279,14 @@ def _get_device(file: TtyFile, argument: int, memory: UserMemory) -> int:
 
 
 def _get_discipline(file: TtyFile, argument: int, memory: UserMemory) -> int:
-    return _write_int(memory, argument, _N_TTY)
+    return _write_int(memory, argument, N_TTY)
 
 
 def _set_discipline(file: TtyFile, argument: int, memory: UserMemory) -> int:
     """There is only the one for lines."""
     number = _read_int(memory, argument)
     file.tty.jobs.check_change(file.tty, SIGTTOU)
-    if number != _N_TTY:
+    if number != N_TTY:
         raise EINVAL("no such line discipline")
     return 0
 

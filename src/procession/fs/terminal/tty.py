@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from procession.abi.device_numbers import encode_device
 from procession.abi.duration import NS_PER_S
-from procession.abi.errno import EAGAIN, EBUSY, EIO, Errno
+from procession.abi.errno import EAGAIN, EBUSY, EINVAL, EIO, Errno
 from procession.abi.signals import Signal
 from procession.abi.word import pack_u8
 from procession.fs.file import (
@@ -22,7 +22,7 @@ from procession.fs.file import (
 )
 from procession.fs.permission import CAP_SYS_ADMIN
 from procession.fs.terminal.line_discipline import LineDiscipline
-from procession.fs.terminal.modes import TOSTOP, TerminalModes, no_modes
+from procession.fs.terminal.modes import N_TTY, TOSTOP, TerminalModes, no_modes
 from procession.fs.wait_queue import Abandonable, Sleep, WaitQueue
 
 if TYPE_CHECKING:
@@ -369,10 +369,13 @@ class Tty:
     # Opening and closing
 
     def reopen(self) -> None:
-        """Count one more file. Raises EIO, EBUSY. Linux: drivers/tty/tty_io.c, tty_reopen."""
+        """Count one more file. Raises EIO, EBUSY, EINVAL. Linux: drivers/tty/tty_io.c, tty_reopen."""
         if self.is_exclusive and not self.jobs.capable(CAP_SYS_ADMIN):
             raise EBUSY
         self.check_open()
+        if self.is_idle and self.modes.line != N_TTY:
+            # Linux: drivers/tty/tty_ldisc.c, tty_ldisc_reinit.
+            raise EINVAL("no such line discipline")
         self.is_idle = False
         self.count += 1
 
