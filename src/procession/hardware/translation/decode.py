@@ -68,6 +68,7 @@ from procession.hardware.translation.opcodes import (
     WIDE_OPERAND,
     WRITES,
     ZERO,
+    make_table,
 )
 
 LONGEST_INSTRUCTION = 15
@@ -253,7 +254,7 @@ def _decode(code: bytes, start: int) -> Instruction:
         opcode = code[position]
     if rex and not prefixes & VEX:
         prefixes |= REX_PREFIX
-    entry = TABLES[table][opcode]
+    entry = (TABLES[table] or make_table(table))[opcode]
     instruction = Instruction(PLAIN, position + 1 - start)
     instruction.opcode = opcode
     instruction.opcode_offset = position - start

@@ -21,7 +21,6 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from procession.abi.blake2 import blake2b
@@ -76,10 +75,12 @@ def default_directory() -> str:
 def translator_version() -> bytes:
     """A digest of the translator itself: other code makes other translations."""
     digest = blake2b(digest_size=_DIGEST_BYTES)
-    for path in sorted(Path(__file__).parent.iterdir()):
-        if path.suffix in (".py", ".so"):
-            digest.update(path.name.encode())
-            digest.update(path.read_bytes())
+    directory = os.path.dirname(__file__)
+    for name in sorted(os.listdir(directory)):
+        if name.endswith((".py", ".so")):
+            digest.update(name.encode())
+            with open(os.path.join(directory, name), "rb") as file:
+                digest.update(file.read())
     return digest.digest()
 
 

@@ -212,7 +212,7 @@ def _entry(text: str) -> int:
     return entry | kind << KIND_SHIFT | use << USE_SHIFT | implicit << IMPLICIT_SHIFT
 
 
-def _fill(table: list[int], groups: list[int], text: str) -> None:
+def _fill(table: list[int], text: str) -> None:
     """Put what a list says into the table of its opcodes."""
     for line in text.replace("\\\n", "").splitlines():
         if not line:
@@ -221,53 +221,50 @@ def _fill(table: list[int], groups: list[int], text: str) -> None:
         first, _, last = span.partition("-")
         if "{" in rest or "|" in rest:
             forms = [form.strip() for form in rest.strip("{ }").split(";")]
-            entry = VALID | MODRM | IS_GROUP | len(groups) << KIND_SHIFT
+            entry = VALID | MODRM | IS_GROUP | len(GROUPS) << KIND_SHIFT
             if len(forms) == 1:
                 forms *= 8
             for side in (0, -1):
-                groups.extend(_entry(form.split("|")[side].strip()) for form in forms)
+                GROUPS.extend(_entry(form.split("|")[side].strip()) for form in forms)
         else:
             entry = _entry(rest)
         for opcode in range(int(first, 16), int(last or first, 16) + 1):
             table[opcode] = entry
 
 
-def _tables() -> tuple[tuple[tuple[int, ...], ...], tuple[int, ...]]:
-    groups: list[int] = []
-    one_byte = [0] * 256
-    for row, use in enumerate(_ARITHMETIC):
-        for column, form in enumerate(_FIRST_FORMS):
-            lock = " lock" if column < 2 and row != _COMPARE else ""
-            one_byte[row * 8 + column] = _entry(f"{form} {use}{lock}")
-    _fill(one_byte, groups, ONE_BYTE)
-    tables = [one_byte]
-    shared = [0] * 256
-    _fill(shared, groups, TWO_BYTE)
-    for text in TWO_BYTE_BY_PREFIX:
-        table = shared.copy()
-        _fill(table, groups, text)
-        tables.append(table)
-    for lists in (
-        *(THREE_BYTE_38_BY_PREFIX, THREE_BYTE_3A_BY_PREFIX),
-        *(VEX_0F_BY_PREFIX, VEX_38_BY_PREFIX, VEX_3A_BY_PREFIX),
-    ):
-        for text in lists:
-            table = [0] * 256
-            _fill(table, groups, text)
-            tables.append(table)
-    return tuple(tuple(table) for table in tables), tuple(groups)
-
-
-_MADE: Final = _tables()
-TABLES: Final = _MADE[0]
-"""Entries by opcode; and those of groups: eight for memory, eight for registers.
+_LISTS: Final[tuple[tuple[str, ...], ...]] = (
+    (ONE_BYTE,),
+    *((TWO_BYTE, text) for text in TWO_BYTE_BY_PREFIX),
+    *((text,) for text in (*THREE_BYTE_38_BY_PREFIX, *THREE_BYTE_3A_BY_PREFIX)),
+    *((text,) for text in (*VEX_0F_BY_PREFIX, *VEX_38_BY_PREFIX, *VEX_3A_BY_PREFIX)),
+)
+"""What says what is in each table."""
+TABLES: Final[list[list[int]]] = [[] for _ in _LISTS]
+"""Entries by opcode, empty until they're made: most programs take few tables.
 
 The first table is that of opcodes of one byte. Then come, four by the mandatory prefix, 0F, 0F 38, 0F 3A and
 these three again as VEX encodes them.
 """
 TWO_BYTE_TABLE, THREE_BYTE_38_TABLE, THREE_BYTE_3A_TABLE, VEX_TABLE = 1, 5, 9, 13
 
-GROUPS: Final = _MADE[1]
+GROUPS: Final[list[int]] = []
+"""Entries of groups: eight for memory, eight for registers."""
+
+
+def make_table(number: int) -> list[int]:
+    """The entries of table `number`, which is asked for the first time."""
+    table = [0] * 256
+    if number == 0:
+        for row, use in enumerate(_ARITHMETIC):
+            for column, form in enumerate(_FIRST_FORMS):
+                lock = " lock" if column < 2 and row != _COMPARE else ""
+                table[row * 8 + column] = _entry(f"{form} {use}{lock}")
+    for text in _LISTS[number]:
+        _fill(table, text)
+    TABLES[number] = table
+    return table
+
+
 # What the x87 has: in memory, a bit for each middle field of ModRM; in registers, a bit for each ModRM byte.
 FLOATING_MEMORY = (0xFF, 0xFD, 0xFF, 0xAF, 0xFF, 0xDF, 0xFF, 0xFF)
 
