@@ -6,7 +6,7 @@ import ctypes
 import mmap
 import os
 from array import array
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Sequence
 from typing import TYPE_CHECKING, ClassVar, NoReturn, Protocol
 
 from procession.abi.mmap_flags import Advice
@@ -527,14 +527,16 @@ class PhysicalMemory:
         elif count < 0:
             raise AssertionError(f"frame {frame} released more often than it was acquired")
 
-    def release_all(self, frames: Iterable[int]) -> None:
+    def release_all(self, frames: Sequence[int]) -> None:
         """Give back one reference to each of `frames`."""
-        references, owners, executable, free = self.references, self.owners, self.executable, self.free
+        references = self.references
+        owners, executable, free = self.owners, self.executable, self.free
+        is_plain = not owners and executable.isdisjoint(frames)
         for frame in frames:
             count = references[frame] - 1
             if count > 0:
                 references[frame] = count
-            elif count == 0 and not owners and frame not in executable:
+            elif not count and (is_plain or (not owners and frame not in executable)):
                 references[frame] = 0
                 free.append(frame)
             else:

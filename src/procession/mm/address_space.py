@@ -302,8 +302,11 @@ class MemoryDescriptor(AreaMap):
         Raises OutOfFrames, EPERM for sealed memory and, for too many areas, ENOMEM; then all is mapped still.
         """
         found = self.areas_in(start, end)
-        if not found:
-            return
+        if found:
+            self._take_out(found, start, end)
+
+    def _take_out(self, found: list[VirtualMemoryArea], start: int, end: int) -> None:
+        """As `unmap`, of what is `found` there."""
         for area in found:
             if area.flags & SEALED:
                 raise EPERM("sealed memory")
@@ -395,26 +398,29 @@ class MemoryDescriptor(AreaMap):
         Raises ENOMEM for the limits, for too many areas, and for private writable memory larger than the
         machine's unless `is_overcommitted` (MAP_NORESERVE). Linux: mm/vma.c, mmap_region.
         """
+        start, end = area.start, area.end
         overlapped = promised = 0
-        for old in self.areas_in(area.start, area.end):
-            size = min(old.end, area.end) - max(old.start, area.start)
+        found = self.areas_in(start, end)
+        for old in found:
+            size = min(old.end, end) - max(old.start, start)
             overlapped += size
             if old.flags & ACCOUNTED:
                 promised += size
         is_data = area.is_data
         soft = self.limits.soft
         if soft[RLIMIT_AS] != RLIM_INFINITY or soft[RLIMIT_DATA] != RLIM_INFINITY:
-            self.check_limits(area.end - area.start, is_data, overlapped)
+            self.check_limits(end - start, is_data, overlapped)
         if self.areas.length > self.memory.maximum_areas:
             # One more than the sysctl says, as on Linux.
             raise ENOMEM("too many areas")
         if is_data and not is_overcommitted:
-            check_commit(self, area.size - promised >> PAGE_SHIFT)
+            check_commit(self, end - start - promised >> PAGE_SHIFT)
         if self.area_list.owner_count > 1:
             self.own_areas()
-        if overlapped:
+            found = self.areas_in(start, end)
+        if found:
             # That looks whether there's room.
-            self.unmap(area.start, area.end)
+            self._take_out(found, start, end)
         else:
             self.area_list.check_room()
         area.acquire()
@@ -549,7 +555,12 @@ class MemoryDescriptor(AreaMap):
         """The bytes before the NUL at `address`; None if `limit` bytes hold none. Raises EFAULT."""
         parts: list[bytes] = []
         while limit > 0:
-            base = self._resolve(address, is_write=False)
+            leaf = self.leaves.get(address >> 21)
+            entry = 0 if leaf is None else self.words[(leaf << 9) + (address >> 12 & 511)]
+            if entry & _READABLE == _READABLE:
+                base = entry & pte.ADDRESS_MASK | address & PAGE_MASK
+            else:
+                base = self._resolve(address, is_write=False)
             count = min(limit, PAGE_SIZE - (address & PAGE_MASK))
             end = self.bytes.find(b"\0", base, base + count)
             if end >= 0:

@@ -298,11 +298,14 @@ def _map_segments(mm: MemoryDescriptor, area: VirtualMemoryArea, page: int, leaf
         return
     pages, memory = area.pages, mm.memory
     assert pages is not None
+    assert area.file is not None
+    size = (area.file.inode.size + PAGE_MASK) >> PAGE_SHIFT
     begin = page & -pte.ENTRIES
+    end = begin + pte.ENTRIES
     slot = leaf << 9
     base = slot - begin
     may_copy = memory.payer is None and memory.unheld_frames > memory.frame_count >> SPARE_SHIFT
-    areas = mm.areas_in(begin << PAGE_SHIFT, begin + pte.ENTRIES << PAGE_SHIFT)
+    areas = mm.areas_in(begin << PAGE_SHIFT, end << PAGE_SHIFT)
     if len(areas) > _FEW_AREAS:
         memory.note_changed(len(areas) >> 2)
     segments = count = copied = 0
@@ -319,7 +322,7 @@ def _map_segments(mm: MemoryDescriptor, area: VirtualMemoryArea, page: int, leaf
         start = other.start >> PAGE_SHIFT
         offset = other.page_offset - start
         first = max(start, begin)
-        last = min(_end_page(other), begin + pte.ENTRIES)
+        last = min(other.end >> PAGE_SHIFT, size - offset, end)
         bits = other.entry_bits()
         if bits & pte.WRITABLE and bits & pte.NO_EXECUTE and may_copy:
             if last - first > _COPIED:

@@ -134,23 +134,24 @@ class PageTables:
         """
         memory = self.memory
         page, last = start >> PAGE_SHIFT, end >> PAGE_SHIFT
-        # Only the first and the last table can lose but a part of their entries.
-        if page & 511 or last < page + 512:
-            self._own_used(page >> 9, page & 511, min(last - (page & ~511), 512))
-        if last & 511 and last >> 9 != page >> 9:
-            self._own_used(last >> 9, 0, last & 511)
-        count = 0
+        parts: list[tuple[int, int, int]] = []
         for region in self.regions(page, last):
-            first = max(page, region << 9) & 511
-            past = min(last - (region << 9), 512)
-            leaf = self.leaves[region]
-            if first == 0 and past == 512:
+            first, past = max(page - (region << 9), 0), min(last - (region << 9), 512)
+            # Only the first and the last table can lose but a part of their entries.
+            if past - first < 512:
+                base = self.leaves[region] << 9
+                if memory.are_zero(base + first, base + past):
+                    continue
+                self.own_leaf(region)
+            parts.append((region, first, past))
+        count = 0
+        for region, first, past in parts:
+            if past - first == 512:
                 count += self._drop_leaf(region)
                 continue
-            if memory.are_zero((leaf << 9) + first, (leaf << 9) + past):
-                continue
-            entries = memory.words[(leaf << 9) + first : (leaf << 9) + past].tolist()
+            leaf = self.leaves[region]
             base = leaf << 9
+            entries = memory.words[base + first : base + past].tolist()
             memory.bytes[(base + first) << 3 : (base + past) << 3] = bytes((past - first) << 3)
             counted = memory.counted[leaf]
             for index, entry in enumerate(entries, first):
@@ -182,12 +183,6 @@ class PageTables:
                 count += len(cached)
         self.memory.note_changed(count)
         return count
-
-    def _own_used(self, region: int, first: int, past: int) -> None:
-        """Own the leaf of `region` if it has entries from index `first` up to `past`."""
-        leaf = self.leaves.get(region)
-        if leaf is not None and not self.memory.are_zero((leaf << 9) + first, (leaf << 9) + past):
-            self.own_leaf(region)
 
     def _drop_leaf(self, region: int) -> int:
         memory = self.memory
