@@ -324,7 +324,7 @@ class NativeEngine:
                 or self.transfers[0] <= 0
             ):
                 return 0
-            outcome = window.fill(address, is_write=is_write)
+            outcome = window.fill_again(address, is_write=is_write)
             if outcome == DENIED:
                 if is_reserved(address):
                     self._give_up_at(address)

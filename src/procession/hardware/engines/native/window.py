@@ -36,15 +36,17 @@ with translated code.
 
 class Walk:
     """Where the last walk of the page tables ended. `slot` is the entry's place in the memory's words, 0 if
-    there is no leaf table; `entry` has its WRITABLE bit only if all tables above allow it too.
+    there is no leaf table; `entry` has its WRITABLE bit only if all tables above allow it too. The walk was
+    to `address`; `lower`, at `lower_slot`, leads to the leaf table.
     """
 
-    __slots__ = ("entry", "slot", "words", "writable")
+    __slots__ = ("address", "entry", "lower", "lower_slot", "slot", "words", "writable")
 
     def __init__(self, memory: PhysicalMemory) -> None:
         self.words = memory.words
-        self.slot = 0
-        self.entry = 0
+        self.address = -1
+        self.slot = self.lower_slot = 0
+        self.entry = self.lower = 0
         self.writable = 0
 
     @property
@@ -54,6 +56,7 @@ class Walk:
 
     def find(self, root: int, address: int) -> int:
         """Walk from `root` to the page at `address`; its entry, 0 if there's none."""
+        self.address = address
         self.slot = self.entry = 0
         if not 0 <= address < _USER_END:
             return 0
@@ -64,7 +67,8 @@ class Walk:
         middle = words[((upper & _FRAME) >> 3) + (address >> 30 & 511)]
         if not middle & _PRESENT:
             return 0
-        lower = words[((middle & _FRAME) >> 3) + (address >> 21 & 511)]
+        self.lower_slot = lower_slot = ((middle & _FRAME) >> 3) + (address >> 21 & 511)
+        self.lower = lower = words[lower_slot]
         if not lower & _PRESENT:
             return 0
         self.writable = writable = upper & middle & lower & _WRITABLE
@@ -75,6 +79,17 @@ class Walk:
         if not writable:
             entry &= ~_WRITABLE
         self.entry = entry
+        return entry
+
+    def find_again(self, root: int, address: int) -> int:
+        """As `find`, for a page that was walked to before its fault was handled: that changes an entry, and
+        the tables above stay what they are while the address space lives.
+        """
+        slot = self.slot
+        if not slot or self.address != address or self.words[self.lower_slot] != self.lower:
+            return self.find(root, address)
+        entry = self.words[slot]
+        self.entry = entry = entry & ~(_WRITABLE ^ self.writable) if entry & _ALLOWED == _ALLOWED else 0
         return entry
 
 
@@ -110,8 +125,14 @@ class Window:
 
     def fill(self, address: int, *, is_write: bool) -> int:
         """Map the page at `address`, and others around it: DENIED, MAPPED or CODE_WRITTEN."""
+        return self._fill(address, self.walk.find(self.root, address), is_write=is_write)
+
+    def fill_again(self, address: int, *, is_write: bool) -> int:
+        """As `fill`, which was DENIED before the kernel handled that fault."""
+        return self._fill(address, self.walk.find_again(self.root, address), is_write=is_write)
+
+    def _fill(self, address: int, entry: int, *, is_write: bool) -> int:
         walk = self.walk
-        entry = walk.find(self.root, address)
         rights = entry & _WRITABLE
         if (
             not entry
