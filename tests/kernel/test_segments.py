@@ -134,3 +134,19 @@ class TestSegments:
         assert entries(task, DATA, 1)[0]
         assert not any(entries(task, DATA + 1, 3))
         assert not any(entries(task, CONSTANTS, 3))
+
+
+def test_few_ways_of_mapping_a_file_are_remembered(machine: ConductedMachine, task: Task, file: int) -> None:
+    """Else the host's memory would grow with each new one, of which a program has as many as it likes."""
+    ways = [(first, end) for first in range(FILE_PAGES) for end in range(first + 1, FILE_PAGES + 1)]
+    remembered = 0
+    for first, end in ways:
+        machine.expect(*(task, "mmap", BASE, (end - first) * PAGE, READ, PRIVATE | FIXED, file, first * PAGE))
+        handle_fault(task.mm, BASE, IN_USE)
+        assert task.mm.read(BASE, 4) == b"%04d" % first
+        area = task.mm.find(BASE)
+        assert area is not None
+        assert area.pages is not None
+        remembered = max(remembered, len(area.pages.entry_runs))
+        machine.expect(task, "munmap", BASE, (end - first) * PAGE)
+    assert remembered < len(ways) // 2

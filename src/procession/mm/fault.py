@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
@@ -275,10 +276,8 @@ def _map_around(mm: MemoryDescriptor, area: VirtualMemoryArea, page: int, leaf: 
         _bring_in(memory, pages, near, page + offset)
         count = _map_absent(mm, slot, page, page + 1, offset, area, bits)
     elif memory.are_zero(start, end):
+        _bring_in(memory, pages, near, page + offset)
         run = pages.entry_run(first + offset, last - first, bits)
-        if run.present_count < last - first:
-            _bring_in(memory, pages, near, page + offset)
-            run = pages.entry_run(first + offset, last - first, bits)
         memory.bytes[start << 3 : end << 3] = run.entries
         count = run.present_count
     else:
@@ -389,6 +388,10 @@ def _map_absent(
     assert area.pages is not None
     words, frame_of, unwritten = mm.words, area.pages.frames.get, area.pages.unwritten
     place = slot + (first & 511)
+    if first < last and mm.memory.are_zero(place, place + last - first):
+        entries = area.pages.entries(first + offset, last - first, bits)
+        words[place : place + last - first] = array("Q", entries)
+        return len(entries) - entries.count(0)
     mapped: list[int] = []
     for number, entry in enumerate(words[place : place + last - first].tolist()):
         if not entry:

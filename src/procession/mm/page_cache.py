@@ -73,6 +73,10 @@ def _note_search(memory: PhysicalMemory) -> None:
         memory.note_changed(count // _AREAS_AS_A_CHANGE)
 
 
+_MOST_RUNS = 64
+"""A program may map a file's pages in as many ways as it likes; those of most are few."""
+
+
 class EntryRun:
     """Page table entries for pages in a row: `entries` as bytes, of which `present_count` aren't 0.
 
@@ -140,16 +144,23 @@ class PageCache:
         key = (first, count, bits)
         run = self.entry_runs.get(key)
         if run is None or run.frame_count != len(self.frames):
-            indexes = range(first, first + count)
-            entries = [
-                0 if frame is None else frame << PAGE_SHIFT | bits for frame in map(self.frames.get, indexes)
-            ]
-            for index in self.unwritten.intersection(indexes):
-                entries[index - first] = 0
-            if not bits & pte.NO_EXECUTE:
-                self.memory.executable.update(entry >> PAGE_SHIFT for entry in entries if entry)
+            entries = self.entries(first, count, bits)
+            if len(self.entry_runs) >= _MOST_RUNS:
+                self.entry_runs.clear()
             run = self.entry_runs[key] = EntryRun(entries, len(self.frames))
         return run
+
+    def entries(self, first: int, count: int, bits: int) -> list[int]:
+        """As `entry_run`, to be used once: 0 for pages that aren't in memory."""
+        indexes = range(first, first + count)
+        entries = [
+            0 if frame is None else frame << PAGE_SHIFT | bits for frame in map(self.frames.get, indexes)
+        ]
+        for index in self.unwritten.intersection(indexes):
+            entries[index - first] = 0
+        if not bits & pte.NO_EXECUTE:
+            self.memory.executable.update([entry >> PAGE_SHIFT for entry in entries if entry])
+        return entries
 
     def note_executable_area(self) -> None:
         """An executable area maps this.
