@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
 from procession.abi.word import pack_array, pack_u64
@@ -83,11 +84,11 @@ class CodeStore:
             for space in (*self.spaces.values(), *self.idle):
                 space.stub.links[number] = address
 
-    def protect(self, frame: int) -> None:
-        """Let no stub write to `frame` any more: it has code, or may have some soon."""
-        self.code_frames.add(frame)
+    def protect(self, frames: Collection[int]) -> None:
+        """Let no stub write to `frames` any more: they have code, or may have some soon."""
+        self.code_frames.update(frames)
         for space in self.spaces.values():
-            if frame in space.window.writable_frames:
+            for frame in space.window.writable_frames.intersection(frames):
                 space.window.drop_frame(frame)
 
     def forget_all(self) -> None:
@@ -226,7 +227,8 @@ class Space:
             data = self.window.memory.bytes[frame << PAGE_SHIFT : (frame + 1) << PAGE_SHIFT]
             page = store.cache.page(frame, data)
             page.is_kept = entry & pte.CACHED != 0
-            store.protect(frame)
+            if frame not in store.code_frames:
+                store.protect((frame,))
         kept = store.cache.kept_page(page, number)
         if page.is_unfolded or kept is None:
             if page.entries:
@@ -245,22 +247,22 @@ class Space:
         slot -= number - first
         words = self.window.walk.words
         code_pages, store = self.code_pages, self.store
+        around = [
+            (other, entry, (entry & pte.ADDRESS_MASK) >> PAGE_SHIFT)
+            for other, entry in enumerate(words[slot : slot + _AROUND].tolist(), first)
+            if entry & _OF_FILE == _LIKE_CODE
+        ]
+        store.protect([frame for _, _, frame in around])
         kept, pages = store.cache.kept, store.cache.pages
         known = kept.numbers if kept is not None else code_pages
         taken = [number]
-        for other in range(first, first + _AROUND):
-            entry = words[slot]
-            if entry & _OF_FILE == _LIKE_CODE:
-                frame = (entry & pte.ADDRESS_MASK) >> PAGE_SHIFT
-                if code_pages.get(other) != frame:
-                    if not entry & pte.ACCESSED:
-                        words[slot] = entry | pte.ACCESSED
-                    if other in known or frame in pages or other in code_pages:
-                        self._take(other, frame, entry)
-                        taken.append(other)
-                    elif frame not in store.code_frames:
-                        store.protect(frame)
-            slot += 1
+        for other, entry, frame in around:
+            if code_pages.get(other) != frame:
+                if not entry & pte.ACCESSED:
+                    words[slot + other - first] = entry | pte.ACCESSED
+                if other in known or frame in pages or other in code_pages:
+                    self._take(other, frame, entry)
+                    taken.append(other)
         if kept is not None:
             edges = {before for number in taken for before in (number - 1, number)}
             for other in edges & kept.straddlers.keys():
