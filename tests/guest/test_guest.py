@@ -84,6 +84,7 @@ NEEDS_ROOT = {
     "user_namespace",
     "guard",
     "secret_memory",
+    "network_changes",
     "network_sysctl",
     "userfault_pages",
     "userfaultfd",

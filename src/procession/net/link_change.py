@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EADDRNOTAVAIL, EBUSY, EEXIST, EINVAL, ELOOP, ENFILE, EOPNOTSUPP, TOLD
 from procession.abi.word import pack_u8
+from procession.net.cause import NO_REQUEST, Cause
 from procession.net.internet.device_address import (
     carrier_changed,
     interface_came_up,
@@ -19,6 +20,7 @@ from procession.net.link.interface import (
     CHANGEABLE_FLAGS,
     DUMMY,
     ETHERNET_MTU,
+    IFF_RUNNING,
     IFF_UP,
     LOOPBACK,
     TUN,
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from procession.net.tun.device import TunDevice
 
 NAME_BYTES = 16
+ALL_FLAGS = 0xFFFF_FFFF
+"""What has changed of an interface that is new, or gone."""
 KINDS = (VETH, BRIDGE, DUMMY)
 LEAST_MTU, LARGEST_MTU, LARGEST_TAP_MTU = 68, 65_535, 65_521
 _MOST_NAMES = 32_768
@@ -106,12 +110,12 @@ def make_interface(
     return interface
 
 
-def tell_of_new(interface: Interface) -> None:
+def tell_of_new(interface: Interface, cause: Cause = NO_REQUEST) -> None:
     """All who listen are told of an interface that was made."""
     network = interface.network
     network.topology_changed()
     network.device_event(interface, b"add")
-    network.link_changed(interface)
+    network.link_changed(interface, change=ALL_FLAGS, cause=cause)
 
 
 def join(one: Interface, other: Interface) -> None:
@@ -122,19 +126,19 @@ def join(one: Interface, other: Interface) -> None:
     one.network.topology_changed()
 
 
-def delete_interface(interface: Interface) -> None:
+def delete_interface(interface: Interface, cause: Cause = NO_REQUEST) -> None:
     """Take an interface away, and a veth's other end with it. Linux: net/core/dev.c,
     unregister_netdevice_many_notify; drivers/net/veth.c, veth_dellink."""
     peer = interface.peer
-    ends = [interface] if peer is None else [peer, interface]
+    ends = [interface] if peer is None else [interface, peer]
     for end in ends:
         set_up(end, is_up=False)
     for end in ends:
         end.peer = None
-        _forget(end)
+        _forget(end, cause)
 
 
-def _forget(interface: Interface) -> None:
+def _forget(interface: Interface, cause: Cause) -> None:
     network = interface.network
     network.host.clock.spend_linking()
     if interface.tun is not None:
@@ -148,7 +152,7 @@ def _forget(interface: Interface) -> None:
     network.account_interface(-1)
     network.account_names(-len(interface.other_names))
     network.topology_changed()
-    network.link_changed(interface, is_there=False)
+    network.link_changed(interface, is_there=False, change=ALL_FLAGS, cause=cause)
     network.device_event(interface, b"remove")
 
 
@@ -167,17 +171,17 @@ def set_flags(interface: Interface, flags: int, change: int) -> None:
     mask = (change or 0xFFFF_FFFF) & CHANGEABLE_FLAGS
     before = interface.flags
     interface.flags = before & ~(mask & ~IFF_UP) | flags & mask & ~IFF_UP
-    is_told = False
+    changed = interface.flags ^ before
     if mask & IFF_UP and (flags ^ before) & IFF_UP:
-        set_up(interface, is_up=bool(flags & IFF_UP))
-        is_told = True
-    if interface.flags != before and not is_told:
+        set_up(interface, is_up=bool(flags & IFF_UP), change=changed | IFF_UP)
+    elif changed:
         interface.network.topology_changed()
-        interface.network.link_changed(interface)
+        interface.network.link_changed(interface, change=changed)
 
 
-def set_up(interface: Interface, *, is_up: bool) -> None:
-    """ifup and ifdown. Linux: net/core/dev.c, dev_open, dev_close."""
+def set_up(interface: Interface, *, is_up: bool, change: int = IFF_UP | IFF_RUNNING) -> None:
+    """ifup and ifdown. Those who listen hear of it, with the flags that `change`, before what follows of it
+    for addresses and routes. Linux: net/core/dev.c, dev_open, dev_close_many, __dev_notify_flags."""
     if interface.is_up == is_up:
         return
     joined = _joined(interface)
@@ -186,17 +190,20 @@ def set_up(interface: Interface, *, is_up: bool) -> None:
     if is_up:
         interface.flags |= IFF_UP
         interface.was_up = True
-        interface_came_up(interface)
     else:
         interface.flags &= ~IFF_UP
-        interface_went_down(interface)
-        forget_all_of(interface, also_permanent=False)
     if interface.kind != LOOPBACK and interface.has_carrier != had_carrier:
         interface.carrier_changes += 1
         if had_carrier:
             interface.carrier_lost()
     interface.network.topology_changed()
-    interface.network.link_changed(interface)
+    interface.network.link_changed(interface, change=change)
+    if is_up:
+        interface_came_up(interface)
+    else:
+        interface_went_down(interface)
+        forget_all_of(interface, also_permanent=False)
+    interface.network.topology_changed()
     _tell_joined(joined, before)
 
 
@@ -377,7 +384,7 @@ def move(interface: Interface, network: Network, name: bytes = b"", index: int =
     _clear(interface)
     old.forget_interface(interface)
     old.number_of(network)
-    old.link_changed(interface, is_there=False)
+    old.link_changed(interface, is_there=False, change=ALL_FLAGS)
     old.device_event(interface, b"remove")
     interface.index = number
     interface.network = network
@@ -386,6 +393,6 @@ def move(interface: Interface, network: Network, name: bytes = b"", index: int =
     network.add_interface(interface)
     old.topology_changed()
     network.device_event(interface, b"add")
-    network.link_changed(interface)
+    network.link_changed(interface, change=ALL_FLAGS)
     if interface.peer is not None:
         interface.peer.network.link_changed(interface.peer)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.errno import ENOBUFS
+from procession.abi.netlink import NetlinkFlag
 from procession.fs.namespace import CLONE_NEWNET, Namespace
 from procession.hardware.kernel_memory import (
     INTERFACE,
@@ -15,6 +16,7 @@ from procession.hardware.kernel_memory import (
     SOCKET,
 )
 from procession.hardware.physical_memory import OutOfFrames
+from procession.net.cause import NO_REQUEST, Cause
 from procession.net.internet.address_label import Labels
 from procession.net.internet.device_address import interface_came_up
 from procession.net.internet.flow_label import LEASE_BYTES
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
 FREE_ROUTES = 8
 """So many come with the network: the loopback's."""
 _STRICT, _LOOSE = 1, 2
+NEW_ROUTE = int(NetlinkFlag.NLM_F_CREATE | NetlinkFlag.NLM_F_EXCL)
 MOST_ROUTES = 65_536
 """Of routes, addresses and neighbours that a network may have."""
 
@@ -376,15 +379,18 @@ class Network(Namespace):
             self.account_address(1)
             self.routes.known.add((table, size))
 
-    def add_route(self, route: Route, *, is_last: bool = False) -> None:
-        """`route` is there from now on. Raises ENOBUFS."""
+    def add_route(
+        self, route: Route, *, is_last: bool = False, flags: int = NEW_ROUTE, cause: Cause = NO_REQUEST
+    ) -> None:
+        """`route` is there from now on, and those are told who listen: by NLM_F_* how it came. Raises
+        ENOBUFS."""
         self.account_address(1)
         self.routes.add(route, is_last=is_last)
         self.set_deadline(route, route.deadline_ns)
         self.topology_changed()
-        self._tell_of_route(route, is_there=True)
+        self._tell_of_route(route, is_there=True, flags=flags, cause=cause)
 
-    def remove_route(self, route: Route, *, is_told: bool = True) -> None:
+    def remove_route(self, route: Route, *, is_told: bool = True, cause: Cause = NO_REQUEST) -> None:
         """`route` is gone."""
         self.routes.remove(route)
         if route.timer is not None:
@@ -393,7 +399,7 @@ class Network(Namespace):
         self.account_address(-1)
         self.topology_changed()
         if is_told:
-            self._tell_of_route(route, is_there=False)
+            self._tell_of_route(route, is_there=False, flags=0, cause=cause)
 
     def set_deadline(self, route: Route, deadline_ns: int) -> None:
         """From then on `route` isn't there any more; 0 for never."""
@@ -404,12 +410,14 @@ class Network(Namespace):
 
     # Who listens is told of changes (rtnetlink(7)).
 
-    def link_changed(self, interface: Interface, *, is_there: bool = True) -> None:
-        """`interface` is another one than before, or gone."""
+    def link_changed(
+        self, interface: Interface, *, is_there: bool = True, change: int = 0, cause: Cause = NO_REQUEST
+    ) -> None:
+        """`interface` is another one than before, or gone; in `change` are the flags that are others."""
         if self.netlink_sockets:
             from procession.net.netlink.notification import tell_of_link
 
-            tell_of_link(self, interface, is_there=is_there)
+            tell_of_link(self, interface, is_there=is_there, change=change, cause=cause)
 
     def device_event(self, interface: Interface, action: bytes) -> None:
         """`interface` was made here ("add"), or is gone ("remove")."""
@@ -418,22 +426,22 @@ class Network(Namespace):
 
             tell_of_device(self, interface, action)
 
-    def address_changed(self, address: DeviceAddress, *, is_there: bool) -> None:
+    def address_changed(self, address: DeviceAddress, *, is_there: bool, cause: Cause = NO_REQUEST) -> None:
         """`address` is new, or gone."""
         if self.netlink_sockets:
             from procession.net.netlink.notification import tell_of_address
 
-            tell_of_address(self, address, is_there=is_there)
+            tell_of_address(self, address, is_there=is_there, cause=cause)
 
-    def neighbour_changed(self, neighbour: Neighbour, *, is_there: bool) -> None:
-        """`neighbour` is another one than before, or gone."""
+    def neighbour_changed(self, neighbour: Neighbour, *, is_there: bool, port_id: int = 0) -> None:
+        """`neighbour` is another one than before, or gone; `port_id` is the socket's that said so."""
         if self.netlink_sockets:
             from procession.net.netlink.notification import tell_of_neighbour
 
-            tell_of_neighbour(self, neighbour, is_there=is_there)
+            tell_of_neighbour(self, neighbour, is_there=is_there, port_id=port_id)
 
-    def _tell_of_route(self, route: Route, *, is_there: bool) -> None:
+    def _tell_of_route(self, route: Route, *, is_there: bool, flags: int, cause: Cause) -> None:
         if self.netlink_sockets:
             from procession.net.netlink.notification import tell_of_route
 
-            tell_of_route(self, route, is_there=is_there)
+            tell_of_route(self, route, is_there=is_there, flags=flags, cause=cause)

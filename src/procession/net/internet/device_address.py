@@ -19,6 +19,7 @@ from procession.abi.netlink import (
     RouteType,
 )
 from procession.abi.word import pack_u8
+from procession.net.cause import NO_REQUEST, Cause
 from procession.net.internet.address import LOOPBACK_4, LOOPBACK_6, is_link_local, is_multicast
 from procession.net.internet.address_lifetime import INFINITY_S, stop_waiting
 from procession.net.internet.routing import (
@@ -159,7 +160,7 @@ def has_own_6(network: Network, target: bytes) -> bool:
     )
 
 
-def add_address(new: DeviceAddress) -> None:
+def add_address(new: DeviceAddress, cause: Cause = NO_REQUEST) -> None:
     """Give an interface an address, and its network the routes that follow. Raises EEXIST, EINVAL, EACCES.
 
     Linux: net/ipv4/devinet.c, __inet_insert_ifa; net/ipv6/addrconf.c, ipv6_add_addr.
@@ -194,7 +195,7 @@ def add_address(new: DeviceAddress) -> None:
     if new.flags & IFA_F_MCAUTOJOIN:
         network.join_group(interface.index, new.group)
         new.has_joined = True
-    network.address_changed(new, is_there=True)
+    network.address_changed(new, is_there=True, cause=cause)
     _add_own_route(new)
     if interface.is_up:
         add_net_routes(new)
@@ -256,7 +257,7 @@ def _net_routes_of(address: DeviceAddress, net: bytes) -> list[Route]:
     ]
 
 
-def remove_address(old: DeviceAddress) -> None:
+def remove_address(old: DeviceAddress, cause: Cause = NO_REQUEST) -> None:
     """Take an address away, with the others of its net if it was their first, and the routes.
 
     Linux: net/ipv4/devinet.c, __inet_del_ifa (net.ipv4.conf.*.promote_secondaries is 0).
@@ -265,7 +266,7 @@ def remove_address(old: DeviceAddress) -> None:
     if old not in interface.addresses:
         raise EADDRNOTAVAIL("the interface hasn't this address")
     interface.network.host.clock.spend_looking(len(interface.addresses))
-    _forget_addresses(interface, [*_that_go_with(old, interface.addresses), old])
+    _forget_addresses(interface, [*_that_go_with(old, interface.addresses), old], cause)
     interface.network.topology_changed()
 
 
@@ -286,7 +287,7 @@ def remove_all_addresses(interface: Interface) -> None:
             gone.update(dict.fromkeys(secondary.get((address.net, address.prefix_length), ())))
         gone[address] = None
     interface.network.host.clock.spend_looking(_LOOKS_PER_ADDRESS * len(gone))
-    _forget_addresses(interface, list(gone))
+    _forget_addresses(interface, list(gone), NO_REQUEST)
     interface.network.topology_changed()
 
 
@@ -336,7 +337,7 @@ def _broadcasts_of(address: DeviceAddress) -> list[bytes]:
     return found
 
 
-def _forget_addresses(interface: Interface, gone: list[DeviceAddress]) -> None:
+def _forget_addresses(interface: Interface, gone: list[DeviceAddress], cause: Cause) -> None:
     """Take `gone` away in this order, each with the routes that were there for it alone."""
     network = interface.network
     left = _WhatIsLeft(interface.addresses)
@@ -347,6 +348,7 @@ def _forget_addresses(interface: Interface, gone: list[DeviceAddress]) -> None:
             network.leave_group(interface.index, old.group)
         left.change(old, -1)
         network.account_address(-1)
+        network.address_changed(old, is_there=False, cause=cause)
         destinations = {old.address, old.net, old.peer, *_broadcasts_of(old)}
         concerned = network.routes.concerned_by(interface, old.address, destinations)
         gone_routes = [route for route in concerned if _is_of(route, old, left)]
@@ -357,7 +359,6 @@ def _forget_addresses(interface: Interface, gone: list[DeviceAddress]) -> None:
             for route in stray:
                 if route not in gone_routes:
                     network.remove_route(route)
-        network.address_changed(old, is_there=False)
 
 
 def _is_still_local(old: DeviceAddress, left: _WhatIsLeft) -> bool:
@@ -537,7 +538,7 @@ def leave_protocol(interface: Interface, *, is_ipv6: bool) -> None:
     network = interface.network
     gone = addresses_of(interface, is_ipv6=is_ipv6)
     network.host.clock.spend_looking(_LOOKS_PER_ADDRESS * len(gone))
-    _forget_addresses(interface, gone)
+    _forget_addresses(interface, gone, NO_REQUEST)
     for route in network.routes.of(interface):
         if route.is_ipv6 == is_ipv6:
             network.remove_route(route)

@@ -99,8 +99,11 @@ class Proxy(NamedTuple):
     protocol: int
 
 
-def learn(interface: Interface, address: bytes, hardware_address: bytes, state: int) -> Neighbour:
-    """The entry of `address`, which has answered or asked from `hardware_address`."""
+def learn(
+    interface: Interface, address: bytes, hardware_address: bytes, state: int, port_id: int = 0
+) -> Neighbour:
+    """The entry of `address`, which has answered or asked from `hardware_address`, or of which the socket of
+    this port said so."""
     network = interface.network
     now_ns = network.host.clock.now_ns
     entries = network.neighbours
@@ -120,7 +123,7 @@ def learn(interface: Interface, address: bytes, hardware_address: bytes, state: 
     if has_changed and not (state == STALE and found.state == REACHABLE):
         found.state = state
         found.updated_ns = now_ns
-        network.neighbour_changed(found, is_there=True)
+        network.neighbour_changed(found, is_there=True, port_id=port_id)
     return found
 
 

@@ -29,6 +29,7 @@ from procession.abi.netlink import (
     RouteMessageType,
 )
 from procession.abi.word import pack_u8
+from procession.net.cause import NO_REQUEST
 from procession.net.internet.address import AF_INET, AF_INET6, LOOPBACK_6, is_any, is_multicast
 from procession.net.internet.address_lifetime import INFINITY_S, lifetimes_left, set_lifetimes, stop_waiting
 from procession.net.internet.device_address import (
@@ -260,7 +261,7 @@ def change_address(request: Request, *, is_new: bool) -> None:
                 or not is_within(peer, address.net, address.prefix_length)
             ):
                 continue
-        remove_address(address)
+        remove_address(address, NO_REQUEST if is_ipv6 else request.cause)
         return
     raise EADDRNOTAVAIL(_NOT_FOUND[is_ipv6], TOLD)
 
@@ -307,7 +308,8 @@ def _add(
         if is_ipv6 and interface.is_up:
             # Those that are missing come back. Linux: net/ipv6/addrconf.c, inet6_addr_modify.
             add_net_routes(existing, is_new=False)
-        request.network.address_changed(existing, is_there=True)
+        cause = NO_REQUEST if is_ipv6 else request.cause
+        request.network.address_changed(existing, is_there=True, cause=cause)
         return
     if is_ipv6:
         _check_new_6(header, interface, local, flags)
@@ -330,7 +332,7 @@ def _add(
     )
     set_lifetimes(address, *lifetimes)
     try:
-        add_address(address)
+        add_address(address, NO_REQUEST if is_ipv6 else request.cause)
     except Errno:
         stop_waiting(address)
         raise

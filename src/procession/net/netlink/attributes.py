@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import EINVAL, ERANGE
 from procession.abi.netlink import NetlinkFlag, RouteMessageType
 from procession.abi.word import Words, pack_u32
+from procession.net.cause import Cause
 
 if TYPE_CHECKING:
     from procession.net.host import Identity
@@ -90,6 +91,11 @@ class Request:
         """Whether the end of a list says too that not all is in it: neighbours and links say it of each
         alone."""
         return self.is_narrowed and self.kind in _FILTERED_ENDS
+
+    @property
+    def cause(self) -> Cause:
+        """What those are told who hear of a change that comes of this."""
+        return Cause(self.port_id, self.sequence, self.has(NetlinkFlag.NLM_F_ECHO))
 
     def has(self, flag: NetlinkFlag) -> bool:
         """Whether NLM_F_CREATE ... is there."""

@@ -14,11 +14,12 @@ from procession.abi.netlink import (
     RouteMessageType,
 )
 from procession.abi.socket import AddressFamily
-from procession.abi.tun import TunAttribute, TunFlag
 from procession.abi.word import pack_array, pack_u8
+from procession.net.cause import NO_REQUEST, Cause
 from procession.net.internet.flow import settle_all
 from procession.net.link.interface import BRIDGE, DUMMY, LOOPBACK, TUN, VETH
 from procession.net.link_change import (
+    ALL_FLAGS,
     KINDS,
     LARGEST_MTU,
     LEAST_MTU,
@@ -48,6 +49,7 @@ from procession.net.netlink.attributes import (
     signed_in,
     text_in,
 )
+from procession.net.netlink.link_information import link_information
 from procession.net.netlink.link_segments import LEAST_BYTES, check_segments, set_segments, told_segments
 from procession.net.netlink.policy import (
     NESTED_LIST,
@@ -66,7 +68,6 @@ from procession.net.socket_options import CAP_NET_ADMIN
 if TYPE_CHECKING:
     from procession.net.link.interface import Interface
     from procession.net.network import Network
-    from procession.net.tun.device import TunDevice
 
 _AF_BRIDGE = int(AddressFamily.AF_BRIDGE)
 _BROADCAST = int(LinkAttribute.IFLA_BROADCAST)
@@ -80,7 +81,6 @@ _NEW_INDEX = int(LinkAttribute.IFLA_NEW_IFINDEX)
 _LINK_NETNSID = int(LinkAttribute.IFLA_LINK_NETNSID)
 _ALT_NAME = int(LinkAttribute.IFLA_ALT_IFNAME)
 _INFO_KIND, _INFO_DATA = int(LinkInformation.IFLA_INFO_KIND), int(LinkInformation.IFLA_INFO_DATA)
-_INFO_SLAVE_KIND = int(LinkInformation.IFLA_INFO_SLAVE_KIND)
 _CARRIER, _LINK_MODE = int(LinkAttribute.IFLA_CARRIER), int(LinkAttribute.IFLA_LINKMODE)
 _QUEUE_COUNTS = (
     (int(LinkAttribute.IFLA_NUM_TX_QUEUES), "transmit"),
@@ -135,7 +135,6 @@ POLICY = Policy(
 )
 """Linux: net/core/rtnetlink.c, ifla_policy."""
 _LONGEST_ALIAS = 255
-_TUN_KINDS = int(TunFlag.IFF_TUN | TunFlag.IFF_TAP)
 
 
 def link_body(interface: Interface, asker: Network, *, change: int = 0) -> bytes:
@@ -172,12 +171,7 @@ def link_body(interface: Interface, asker: Network, *, change: int = 0) -> bytes
         ),
     ]
     if interface.kind != LOOPBACK:
-        information = attribute(_INFO_KIND, interface.kind + b"\0")
-        if interface.tun is not None:
-            information += attribute(_INFO_DATA, _tun_data(interface.tun, asker))
-        if master is not None:
-            information += attribute(_INFO_SLAVE_KIND, master.kind + b"\0")
-        found.append((LinkAttribute.IFLA_LINKINFO, information))
+        found.append((LinkAttribute.IFLA_LINKINFO, link_information(interface, asker)))
     if peer is not None:
         if peer.network is not asker:
             found.append((LinkAttribute.IFLA_LINK_NETNSID, number(asker.number_of(peer.network))))
@@ -210,27 +204,6 @@ def _sizes(interface: Interface) -> list[tuple[LinkAttribute, bytes]]:
         (LinkAttribute.IFLA_MAX_PACING_OFFLOAD_HORIZON, number(0)),
         (LinkAttribute.IFLA_NUM_RX_QUEUES, number(1)),
     ]
-
-
-def _tun_data(tun: TunDevice, asker: Network) -> bytes:
-    """What a tun is. Linux: drivers/net/tun.c, tun_fill_info."""
-    flags, told = tun.flags, TunAttribute
-    found: list[tuple[TunAttribute, bytes]] = [(told.IFLA_TUN_TYPE, pack_u8(flags & _TUN_KINDS))]
-    if tun.owner_uid is not None:
-        found.append((told.IFLA_TUN_OWNER, number(asker.owner.from_kuid_munged(tun.owner_uid))))
-    if tun.owner_gid is not None:
-        found.append((told.IFLA_TUN_GROUP, number(asker.owner.from_kgid_munged(tun.owner_gid))))
-    is_multiple = bool(flags & TunFlag.IFF_MULTI_QUEUE)
-    found += [
-        (told.IFLA_TUN_PI, pack_u8(not flags & TunFlag.IFF_NO_PI)),
-        (told.IFLA_TUN_VNET_HDR, pack_u8(bool(flags & TunFlag.IFF_VNET_HDR))),
-        (told.IFLA_TUN_PERSIST, pack_u8(bool(flags & TunFlag.IFF_PERSIST))),
-        (told.IFLA_TUN_MULTI_QUEUE, pack_u8(is_multiple)),
-    ]
-    if is_multiple:
-        found.append((told.IFLA_TUN_NUM_QUEUES, number(len(tun.files))))
-        found.append((told.IFLA_TUN_NUM_DISABLED_QUEUES, number(len(tun.detached))))
-    return b"".join(attribute(int(kind), data) for kind, data in found)
 
 
 def link_header(request: Request) -> tuple[Ifinfomsg, dict[int, bytes]]:
@@ -445,12 +418,12 @@ def _create(
             made.append(interface)
             join(interface, peer)
             peer.network.device_event(peer, b"add")
-            peer.network.link_changed(peer)
+            peer.network.link_changed(peer, change=ALL_FLAGS)
             _finish(peer_header, peer_found, peer)
         else:
             interface = _make(home, kind, header, found)
             made.append(interface)
-        tell_of_new(interface)
+        tell_of_new(interface, _told_cause(request))
         _finish(header, found, interface)
     except Exception:
         for interface in made:
@@ -588,10 +561,15 @@ def delete_link(request: Request) -> None:
         raise ENODEV
     if interface.kind == LOOPBACK:
         raise EOPNOTSUPP("the loopback stays")
-    delete_interface(interface)
+    delete_interface(interface, _told_cause(request))
 
 
-def link_message(interface: Interface, asker: Network, *, is_there: bool) -> Message:
+def _told_cause(request: Request) -> Cause:
+    """By what an interface was made or deleted, as it's told only where the asker hears it too."""
+    return request.cause if request.has(NetlinkFlag.NLM_F_ECHO) else NO_REQUEST
+
+
+def link_message(interface: Interface, asker: Network, *, is_there: bool, change: int) -> Message:
     """What listeners are told."""
     kind = RouteMessageType.RTM_NEWLINK if is_there else RouteMessageType.RTM_DELLINK
-    return int(kind), link_body(interface, asker, change=0xFFFFFFFF if not is_there else 0)
+    return int(kind), link_body(interface, asker, change=change)

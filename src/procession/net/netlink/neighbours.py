@@ -283,7 +283,7 @@ def change_neighbour(request: Request, *, is_new: bool) -> None:
         return
     if entry is None:
         raise ENOENT
-    remove_neighbour(entry)
+    remove_neighbour(entry, request.port_id)
 
 
 def set_proxy(
@@ -351,13 +351,13 @@ def _add(
             if not had_address:
                 # Linux has made the entry by then.
                 if entry is None:
-                    set_neighbour(interface, address, b"", 0)
+                    set_neighbour(interface, address, b"", 0, request.port_id)
                 raise EINVAL("No link layer address given", TOLD)
             hardware_address = known
         is_other = entry is not None and had_address and hardware_address != known
         if is_other and not request.has(NetlinkFlag.NLM_F_REPLACE):
             return
-    set_neighbour(interface, address, hardware_address or b"", state)
+    set_neighbour(interface, address, hardware_address or b"", state, request.port_id)
     entry = interface.network.neighbours.get((interface, address))
     if entry is not None:
         entry.flags = header.ndm_flags & (_KEPT_FLAGS if state & VALID else _LEARNED)
@@ -365,7 +365,9 @@ def _add(
             entry.protocol = found[_PROTOCOL][0]
 
 
-def set_neighbour(interface: Interface, address: bytes, hardware_address: bytes, state: int) -> None:
+def set_neighbour(
+    interface: Interface, address: bytes, hardware_address: bytes, state: int, port_id: int = 0
+) -> None:
     """Somebody says who has an address. Raises ENOBUFS. Linux: net/core/neighbour.c, __neigh_update."""
     network = interface.network
     entry = network.neighbours.get((interface, address))
@@ -374,14 +376,18 @@ def set_neighbour(interface: Interface, address: bytes, hardware_address: bytes,
     else:
         network.account_address(1)
         network.account_address(-1)
-    learn(interface, address, hardware_address, state)
+    learn(interface, address, hardware_address, state, port_id)
     network.topology_changed()
 
 
-def remove_neighbour(entry: Neighbour) -> None:
-    """Somebody says that it isn't to be believed. Linux: net/core/neighbour.c, neigh_remove_one."""
+def remove_neighbour(entry: Neighbour, port_id: int = 0) -> None:
+    """Somebody says that it isn't to be believed. Linux: net/core/neighbour.c, neigh_delete,
+    neigh_remove_one."""
     network = entry.interface.network
+    was_valid = bool(entry.state & VALID)
     entry.state = FAILED
+    if was_valid:
+        network.neighbour_changed(entry, is_there=True, port_id=port_id)
     network.neighbour_changed(entry, is_there=False)
     forget(entry)
     network.topology_changed()

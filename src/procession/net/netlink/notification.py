@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.netlink import NetlinkProtocol, RouteGroup
 from procession.abi.word import Words
+from procession.net.cause import Cause
 from procession.net.netlink.addresses import address_message
 from procession.net.netlink.links import link_message
 from procession.net.netlink.neighbours import neighbour_message
@@ -28,49 +29,60 @@ _RULE_4, _RULE_6 = int(RouteGroup.RTNLGRP_IPV4_RULE), int(RouteGroup.RTNLGRP_IPV
 _ROUTE_4, _ROUTE_6 = int(RouteGroup.RTNLGRP_IPV4_ROUTE), int(RouteGroup.RTNLGRP_IPV6_ROUTE)
 
 
-def _has_listeners(network: Network, group: int) -> bool:
-    return any(_listens(socket, group) for socket in network.netlink_sockets.values())
+def _has_listeners(network: Network, group: int, cause: Cause) -> bool:
+    return cause.is_echoed or any(_listens(socket, group) for socket in network.netlink_sockets.values())
 
 
 def _listens(socket: NetlinkSocket, group: int) -> bool:
     return socket.protocol == _ROUTE and bool(socket.groups >> group - 1 & 1)
 
 
-def _tell(network: Network, group: int, message: Message) -> None:
-    """Linux: net/netlink/af_netlink.c, netlink_broadcast_filtered."""
+def _tell(network: Network, group: int, message: Message, cause: Cause, flags: int = 0) -> None:
+    """Linux: net/netlink/af_netlink.c, nlmsg_notify, netlink_broadcast_filtered."""
     kind, body = message
-    packed = _HEADER.pack(_HEADER.size + len(body), kind, 0, 0, 0) + body
-    for socket in list(network.netlink_sockets.values()):
-        if _listens(socket, group):
+    packed = _HEADER.pack(_HEADER.size + len(body), kind, flags, cause.sequence, cause.port_id) + body
+    echoed = _ROUTE, cause.port_id
+    for key, socket in list(network.netlink_sockets.items()):
+        if _listens(socket, group) and not (cause.is_echoed and key == echoed):
             socket.tell(packed, group)
+    if cause.is_echoed:
+        asker = network.netlink_sockets.get(echoed)
+        if asker is not None:
+            asker.tell(packed, group)
 
 
-def tell_of_link(network: Network, interface: Interface, *, is_there: bool) -> None:
+def tell_of_link(
+    network: Network, interface: Interface, *, is_there: bool, change: int, cause: Cause
+) -> None:
     """An interface was made, changed or deleted. Linux: net/core/rtnetlink.c, rtmsg_ifinfo_event."""
-    if _has_listeners(network, _LINK):
-        _tell(network, _LINK, link_message(interface, network, is_there=is_there))
+    if _has_listeners(network, _LINK, cause):
+        message = link_message(interface, network, is_there=is_there, change=change)
+        _tell(network, _LINK, message, cause)
 
 
-def tell_of_address(network: Network, address: DeviceAddress, *, is_there: bool) -> None:
+def tell_of_address(network: Network, address: DeviceAddress, *, is_there: bool, cause: Cause) -> None:
     """An address was given or taken. Linux: net/ipv4/devinet.c, rtmsg_ifa."""
     group = _ADDRESS_6 if address.is_ipv6 else _ADDRESS_4
-    if _has_listeners(network, group):
-        _tell(network, group, address_message(address, is_there=is_there))
+    if _has_listeners(network, group, cause):
+        _tell(network, group, address_message(address, is_there=is_there), cause)
 
 
-def tell_of_route(network: Network, route: Route, *, is_there: bool) -> None:
-    """A route was added or removed. Linux: net/ipv4/fib_semantics.c, rtmsg_fib."""
+def tell_of_route(network: Network, route: Route, *, is_there: bool, flags: int, cause: Cause) -> None:
+    """A route was added, as the NLM_F_* of `flags` say, or removed. Linux: net/ipv4/fib_semantics.c,
+    rtmsg_fib; net/ipv6/route.c, inet6_rt_notify."""
     group = _ROUTE_6 if route.is_ipv6 else _ROUTE_4
-    if _has_listeners(network, group):
-        _tell(network, group, route_message(route, is_there=is_there))
+    if _has_listeners(network, group, cause):
+        _tell(network, group, route_message(route, is_there=is_there), cause, flags)
 
 
-def tell_of_rule(network: Network, message: Message, *, is_ipv6: bool) -> None:
+def tell_of_rule(network: Network, message: Message, cause: Cause, *, is_ipv6: bool) -> None:
     """A rule of routing was added or removed. Linux: net/core/fib_rules.c, notify_rule_change."""
-    _tell(network, _RULE_6 if is_ipv6 else _RULE_4, message)
+    _tell(network, _RULE_6 if is_ipv6 else _RULE_4, message, cause)
 
 
-def tell_of_neighbour(network: Network, entry: Neighbour, *, is_there: bool) -> None:
-    """A neighbour has answered, or hasn't. Linux: net/core/neighbour.c, __neigh_notify."""
-    if _has_listeners(network, _NEIGHBOUR):
-        _tell(network, _NEIGHBOUR, neighbour_message(entry, is_there=is_there))
+def tell_of_neighbour(network: Network, entry: Neighbour, *, is_there: bool, port_id: int) -> None:
+    """A neighbour has answered, or hasn't, or the socket of a port has said so. Linux: net/core/neighbour.c,
+    __neigh_notify."""
+    cause = Cause(port_id)
+    if _has_listeners(network, _NEIGHBOUR, cause):
+        _tell(network, _NEIGHBOUR, neighbour_message(entry, is_there=is_there), cause)

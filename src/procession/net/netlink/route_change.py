@@ -21,6 +21,7 @@ from procession.abi.netlink import (
     Rtmsg,
 )
 from procession.hardware.physical_memory import OutOfFrames
+from procession.net.cause import Cause
 from procession.net.internet.address import AF_INET, AF_INET6
 from procession.net.internet.routing import (
     MAIN_TABLE,
@@ -98,9 +99,9 @@ def change_route(request: Request, *, is_new: bool) -> None:
         except UnknownEncapsulation:
             request.blamed = Nlmsghdr.SIZE + attribute_offset(request.body, Rtmsg.SIZE, ENCAPSULATION)
             raise
-        add_route(network, route, request.flags)
+        add_route(network, route, request.flags, request.cause)
     else:
-        remove_route(network, header, found, destination, table or MAIN_TABLE)
+        remove_route(network, header, found, destination, table or MAIN_TABLE, request.cause)
 
 
 def _check_4(header: Rtmsg, found: dict[int, bytes]) -> None:
@@ -136,15 +137,15 @@ def _checked_6(header: Rtmsg, found: dict[int, bytes]) -> bytes:
     return destination
 
 
-def add_route(network: Network, route: Route, flags: int) -> None:
+def add_route(network: Network, route: Route, flags: int, cause: Cause) -> None:
     """Add `route`, as the NLM_F_* of `flags` want it. Raises EEXIST, ENOENT ..."""
     if route.is_ipv6:
-        _add_6(network, route, flags)
+        _add_6(network, route, flags, cause)
     else:
-        _add_4(network, route, flags)
+        _add_4(network, route, flags, cause)
 
 
-def _add_4(network: Network, route: Route, flags: int) -> None:
+def _add_4(network: Network, route: Route, flags: int, cause: Cause) -> None:
     """Linux: net/ipv4/fib_trie.c, fib_table_insert."""
     same = [
         other
@@ -157,7 +158,7 @@ def _add_4(network: Network, route: Route, flags: int) -> None:
         match = next((other for other in same if other.kind == route.kind and other.is_told_as(route)), None)
         if flags & NetlinkFlag.NLM_F_REPLACE:
             if match is None:
-                _replace(network, same[0], route)
+                _replace(network, same[0], route, cause)
             elif match is not same[0]:
                 raise EEXIST("there is such a route behind the first")
             return
@@ -165,32 +166,34 @@ def _add_4(network: Network, route: Route, flags: int) -> None:
             raise EEXIST("there is such a route")
     if not flags & NetlinkFlag.NLM_F_CREATE:
         raise ENOENT("there is no such route")
-    network.add_route(route, is_last=bool(flags & NetlinkFlag.NLM_F_APPEND))
+    appended = flags & NetlinkFlag.NLM_F_APPEND
+    told = NetlinkFlag.NLM_F_CREATE | (appended if same else NetlinkFlag.NLM_F_EXCL)
+    network.add_route(route, is_last=bool(appended), flags=int(told), cause=cause)
 
 
-def _replace(network: Network, old: Route, new: Route) -> None:
+def _replace(network: Network, old: Route, new: Route, cause: Cause) -> None:
     network.remove_route(old, is_told=False)
     try:
-        network.add_route(new)
+        network.add_route(new, flags=int(NetlinkFlag.NLM_F_REPLACE), cause=cause)
     except (Errno, OutOfFrames):
         network.add_route(old)
         raise
 
 
-def _add_6(network: Network, route: Route, flags: int) -> None:
+def _add_6(network: Network, route: Route, flags: int, cause: Cause) -> None:
     """Linux: net/ipv6/ip6_fib.c, fib6_add_rt2node."""
     is_replacing = bool(flags & NetlinkFlag.NLM_F_REPLACE)
     at_place = network.routes.same_destination(route)
-    for other in at_place:
-        if other.priority != route.priority:
-            continue
-        if flags & NetlinkFlag.NLM_F_EXCL:
-            raise EEXIST("there is such a route")
-        if is_replacing:
-            if (other.gateway is None) == (route.gateway is None):
-                _replace(network, other, route)
-                return
-        elif (other.interface, other.gateway) == (route.interface, route.gateway):
+    same = [other for other in at_place if other.priority == route.priority]
+    if same and flags & NetlinkFlag.NLM_F_EXCL:
+        raise EEXIST("there is such a route")
+    if same and is_replacing:
+        # If none is of the same kind, by a gateway or without, it's the first.
+        alike = (other for other in same if (other.gateway is None) == (route.gateway is None))
+        _replace(network, next(alike, same[0]), route, cause)
+        return
+    for other in same:
+        if (other.interface, other.gateway) == (route.interface, route.gateway):
             if other.deadline_ns:
                 network.set_deadline(other, route.deadline_ns)
             raise EEXIST("there is such a route")
@@ -198,11 +201,14 @@ def _add_6(network: Network, route: Route, flags: int) -> None:
         if at_place or not route.prefix_length:
             raise ENOENT("there is no such route")
         raise ENOENT("Can not replace route - no match found", TOLD)
-    network.add_route(route, is_last=True)
+    told = NetlinkFlag.NLM_F_CREATE | flags & NetlinkFlag.NLM_F_APPEND
+    if not same:
+        told |= NetlinkFlag.NLM_F_EXCL
+    network.add_route(route, is_last=True, flags=int(told), cause=cause)
 
 
 def remove_route(
-    network: Network, header: Rtmsg, found: dict[int, bytes], destination: bytes, table: int
+    network: Network, header: Rtmsg, found: dict[int, bytes], destination: bytes, table: int, cause: Cause
 ) -> None:
     """Remove the first route that a request describes. Raises ESRCH.
 
@@ -222,7 +228,7 @@ def remove_route(
         return
     for route in network.routes.same_destination(example):
         if matches(route, header, found):
-            network.remove_route(route)
+            network.remove_route(route, cause=cause)
             return
     if is_ipv6 and not header.rtm_dst_len and not network.routes.same_destination(example):
         _check_nothing(network, header, found)

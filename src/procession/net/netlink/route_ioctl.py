@@ -10,6 +10,7 @@ from procession.abi.ioctls import SocketIoctl
 from procession.abi.netlink import RTAX_MTU, NetlinkFlag, RouteAttribute, RouteType, Rtmsg
 from procession.abi.route_entry import RouteFlag
 from procession.abi.word import Words, pack_u32
+from procession.net.cause import NO_REQUEST
 from procession.net.internet.address import AF_INET, AF_INET6, is_any, is_multicast
 from procession.net.internet.device_address import addresses_of
 from procession.net.internet.routing import (
@@ -62,9 +63,10 @@ def change_by_ioctl(socket: Socket, request: int, argument: int, memory: UserMem
     )
     if is_new:
         flags = int(NetlinkFlag.NLM_F_CREATE)
-        add_route(network, wanted_route(network, header, found, destination, MAIN_TABLE), flags)
+        route = wanted_route(network, header, found, destination, MAIN_TABLE)
+        add_route(network, route, flags, NO_REQUEST)
     else:
-        remove_route(network, header, found, destination, MAIN_TABLE)
+        remove_route(network, header, found, destination, MAIN_TABLE, NO_REQUEST)
 
 
 def _described(

@@ -144,7 +144,7 @@ def change_rule(request: Request, *, is_new: bool) -> None:
         message = rule_message(network, header.family, gone, is_there=False)
         rules.remove(gone)
         network.account_address(-1)
-        tell_of_rule(network, message, is_ipv6=size == ADDRESS_BYTES[AF_INET6])
+        tell_of_rule(network, message, request.cause, is_ipv6=size == ADDRESS_BYTES[AF_INET6])
     network.topology_changed()
 
 
@@ -170,7 +170,7 @@ def _add(request: Request, header: FibRuleHdr, rules: Rules, rule: Rule) -> None
         network.know_table(rule.table, ADDRESS_BYTES[header.family])
     network.account_address(1)
     rules.add(rule)
-    tell_of_rule(network, rule_message(network, header.family, rule), is_ipv6=is_ipv6)
+    tell_of_rule(network, rule_message(network, header.family, rule), request.cause, is_ipv6=is_ipv6)
 
 
 def _described(header: FibRuleHdr, found: dict[int, bytes], rules: Rules, size: int) -> Rule:
