@@ -72,6 +72,7 @@ NEEDS_ROOT = {
     "reboot",
     "reservation",
     "set_user_id",
+    "sock_destroy",
     "socket_filter",
     "socket_option",
     "sysctl",

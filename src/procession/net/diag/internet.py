@@ -52,13 +52,11 @@ def tell_internet(request: Request) -> list[bytes]:
 
     Linux: net/ipv4/inet_diag.c, inet_diag_handler_cmd.
     """
-    if len(request.body) < InetDiagReqV2.SIZE:
-        raise EINVAL("a struct inet_diag_req_v2 is needed")
-    wanted = InetDiagReqV2.unpack_from(request.body)
+    wanted = _wanted(request)
+    if not request.is_dump:
+        return [_message(request, wanted, asked_socket(request))]
     sockets = _sockets(request.network, wanted)
     request.network.host.clock.spend_looking(len(sockets))
-    if not request.is_dump:
-        return [_message(request, wanted, _one(wanted, sockets))]
     # Bound sockets that do nothing yet have a bit of their own. Linux: net/ipv4/inet_diag.c,
     # inet_diag_dump_icsk.
     states = wanted.idiag_states
@@ -75,6 +73,22 @@ def tell_internet(request: Request) -> list[bytes]:
         and _ports_match(wanted.id, socket)
         and (not program or lets_through(program, _ends(socket)))
     ]
+
+
+def asked_socket(request: Request) -> Told:
+    """The one socket that is asked for. Raises EINVAL, ENOENT."""
+    wanted = _wanted(request)
+    sockets = _sockets(request.network, wanted)
+    request.network.host.clock.spend_looking(len(sockets))
+    if wanted.sdiag_protocol == _IPPROTO_RAW:
+        sockets = [each for each in sockets if not isinstance(each, TimeWait) and each.protocol == wanted.pad]
+    return _one(wanted, sockets)
+
+
+def _wanted(request: Request) -> InetDiagReqV2:
+    if len(request.body) < InetDiagReqV2.SIZE:
+        raise EINVAL("a struct inet_diag_req_v2 is needed")
+    return InetDiagReqV2.unpack_from(request.body)
 
 
 def _sockets(network: Network, wanted: InetDiagReqV2) -> list[Told]:
@@ -107,20 +121,24 @@ def _bound_inactive(network: Network, family: int) -> list[Told]:
 
 
 def _one(wanted: InetDiagReqV2, sockets: list[Told]) -> Told:
-    """The socket with the addresses and ports that are asked for. Raises ENOENT.
+    """The socket with the addresses and ports that are asked for, or else one that nobody is at the other end
+    of. Raises ENOENT.
 
     Linux: net/ipv4/inet_diag.c, inet_diag_find_one_icsk.
     """
     key = wanted.id
+    nearest: Told | None = None
     for socket in sockets:
         identity = _identity(socket)
-        if key.idiag_cookie not in (_ANY_COOKIE, identity.idiag_cookie):
+        if (key.idiag_sport, key.idiag_src) != (identity.idiag_sport, identity.idiag_src):
             continue
-        if (key.idiag_sport, key.idiag_src) == (identity.idiag_sport, identity.idiag_src) and (
-            (key.idiag_dport, key.idiag_dst) == (identity.idiag_dport, identity.idiag_dst)
-            or identity.idiag_dport == bytes(2)
-        ):
-            return socket
+        if (key.idiag_dport, key.idiag_dst) == (identity.idiag_dport, identity.idiag_dst):
+            nearest = socket
+            break
+        if nearest is None and identity.idiag_dport == bytes(2):
+            nearest = socket
+    if nearest is not None and key.idiag_cookie in (_ANY_COOKIE, _identity(nearest).idiag_cookie):
+        return nearest
     raise ENOENT("no such socket")
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import EINVAL, ENOENT, EOPNOTSUPP, EPERM
 from procession.abi.sock_diag import SockDiagMessageType
 from procession.abi.socket import AddressFamily
+from procession.net.diag.destroy import destroy_socket
 from procession.net.diag.internet import tell_internet
 from procession.net.diag.local import tell_local
 from procession.net.diag.netlinks import tell_netlinks
@@ -22,6 +23,7 @@ _DESTROY = int(SockDiagMessageType.SOCK_DESTROY)
 _UNIX, _NETLINK = int(AddressFamily.AF_UNIX), int(AddressFamily.AF_NETLINK)
 _PACKET = int(AddressFamily.AF_PACKET)
 _INTERNET = (int(AddressFamily.AF_INET), int(AddressFamily.AF_INET6))
+_FAMILIES = (_UNIX, _NETLINK, _PACKET)
 _FAMILY_BYTES, _LAST_FAMILY = 2, 46
 
 
@@ -36,11 +38,12 @@ class DiagSocket(NetlinkSocket):
             raise EINVAL("no such message")
         if len(request.body) < _FAMILY_BYTES:
             raise EINVAL("no family")
-        if request.kind == _DESTROY:
-            if not request.credentials.ns_capable(request.network.owner, CAP_NET_ADMIN):
-                raise EPERM("CAP_NET_ADMIN is needed")
-            raise EOPNOTSUPP("sockets aren't destroyed")
         family = request.body[0]
+        if request.kind == _DESTROY and family in _INTERNET:
+            destroy_socket(request)
+            return []
+        if request.kind == _DESTROY and family in _FAMILIES:
+            raise EOPNOTSUPP("sockets of this family aren't destroyed")
         if family == _UNIX:
             answer = tell_local(request)
         elif family in _INTERNET:
@@ -56,7 +59,7 @@ class DiagSocket(NetlinkSocket):
         return [(_BY_FAMILY, body) for body in answer]
 
     def lists_all(self, request: Request) -> bool:
-        return request.is_dump
+        return request.is_dump and request.kind == _BY_FAMILY
 
     def ends_apart(self, request: Request, answers: Answer) -> bool:
         """Linux: net/ipv4/inet_diag.c, inet_diag_dump; net/unix/diag.c, unix_diag_dump."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, ClassVar
 
-from procession.abi.errno import EACCES, EAFNOSUPPORT, EINVAL, EMSGSIZE, ENETUNREACH, ENOTCONN
+from procession.abi.errno import EACCES, EAFNOSUPPORT, ECONNABORTED, EINVAL, EMSGSIZE, ENETUNREACH, ENOTCONN
 from procession.abi.internet import IpOption, Ipv6Option
 from procession.abi.socket import SocketLevel, SocketOption
 from procession.abi.word import pack_address
@@ -117,7 +117,7 @@ class DatagramSocket(InternetSocket):
     def connect(self, address: bytes, flags: int) -> None:
         """Linux: net/ipv4/datagram.c, __ip4_datagram_connect; net/ipv6/datagram.c."""
         if family_of(address) == AF_UNSPEC:
-            self._disconnect()
+            self.disconnect()
             return
         self.bind_automatically()
         if self.is_ipv6_only and family_of(address) == AF_INET:
@@ -245,7 +245,14 @@ class DatagramSocket(InternetSocket):
                 device = interface_for(network, target, 0, source)
         return find_flow(network, target, None if is_any(source) else source, device, self.mark)
 
-    def _disconnect(self) -> None:
+    def destroy(self) -> None:
+        """An administrator ends what it's used for. Linux: net/ipv4/udp.c, udp_abort; net/ipv4/raw.c,
+        raw_abort."""
+        self.disconnect()
+        self.error = ECONNABORTED.number
+        self.state_changed()
+
+    def disconnect(self) -> None:
         """Linux: net/ipv4/udp.c, __udp_disconnect."""
         self.state = CLOSED
         self.flow = None

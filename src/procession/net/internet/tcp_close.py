@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import ECONNABORTED, ECONNRESET, ENOTCONN
+from procession.abi.errno import ECONNABORTED, ECONNRESET, ENOENT, ENOTCONN
 from procession.abi.socket import SocketOption, TcpState
 from procession.net.internet.tcp_backlog import become_acceptable, stop_listening
 from procession.net.internet.tcp_connection import connection_is_over
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 FIN_WAIT2 = int(TcpState.TCP_FIN_WAIT2)
 CLOSE_WAIT = int(TcpState.TCP_CLOSE_WAIT)
 CAN_SEND = (ESTABLISHED, CLOSE_WAIT)
+_OWE_NOTHING = (SYN_SENT, LAST_ACK, int(TcpState.TCP_CLOSING))
+"""The other end needs no RST, as it isn't there or has ended too (in Linux, tcp_need_reset)."""
 _LARGEST_WINDOW = 65_536
 """What an end of a connection on the loopback lets the other one send at once."""
 _SO_LINGER = int(SocketOption.SO_LINGER)
@@ -162,12 +164,34 @@ def wait_for_end(socket: TcpSocket) -> None:
         socket.network.tcp.start_timer(socket, linger_s * 10**9)
 
 
-def send_reset(socket: TcpSocket) -> None:
-    """Send a RST: the connection ends here and there. Linux: net/ipv4/tcp_output.c, tcp_send_active_reset."""
+def destroy(socket: TcpSocket) -> None:
+    """An administrator ends a listener, a connection, or the attempt to make one: who has it open hears that
+    it was aborted. Raises ENOENT if there's none.
+
+    Linux: net/ipv4/tcp.c, tcp_abort.
+    """
+    error = ECONNABORTED.number
+    if socket.state == CLOSED:
+        raise ENOENT("there's no connection")
+    if socket.state == LISTENING:
+        stop_listening(socket)
+        socket.end(error)
+        return
+    if socket.state in _OWE_NOTHING:
+        socket.end(error)
+    else:
+        send_reset(socket, error)
+    if socket.is_orphan:
+        socket.let_go()
+
+
+def send_reset(socket: TcpSocket, error: int = 0) -> None:
+    """Send a RST: the connection ends here, with an `error` for who has it open, and there. Linux:
+    net/ipv4/tcp_output.c, tcp_send_active_reset."""
     if socket.peer is None and socket.state in HAVE_CONNECTION:
         meet(socket)
     peer = socket.peer
-    socket.end(0)
+    socket.end(error)
     socket.network.count("TcpOutRsts")
     if peer is not None and peer is not socket:
         peer.reset()

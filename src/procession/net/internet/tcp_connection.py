@@ -81,6 +81,12 @@ class TcpConnections:
         while waiting and (waiting[0].expiry_ns <= now_ns or len(waiting) > self.ports.sysctls.most_waiting):
             self._forget(waiting.popleft())
 
+    def end_wait(self, wait: TimeWait) -> None:
+        """The port of a connection that is over is free before its time. Linux:
+        net/ipv4/inet_timewait_sock.c, inet_twsk_deschedule_put."""
+        self.waiting.remove(wait)
+        self._forget(wait)
+
     def _forget(self, wait: TimeWait) -> None:
         if self.over.get(wait.key) is wait:
             del self.over[wait.key]
