@@ -209,3 +209,47 @@ TEST(in_a_loop)
 	}
 	CHECK(sum < 1e-16L && sum > -1e-16L);
 }
+
+static unsigned short extract(struct bits operand, struct bits *exponent, struct bits *significand)
+{
+	long double x = from_bits(operand), above, below;
+	unsigned short status;
+
+	__asm__ volatile("fnclex\n\tfxtract\n\tfnstsw %2\n\tfnclex" : "=t"(above), "=u"(below), "=a"(status) : "0"(x));
+	*exponent = to_bits(below);
+	*significand = to_bits(above);
+	return status & 0x7f;
+}
+
+/* What ilogbl(3) and logbl(3) of glibc are. */
+TEST(exponents_and_significands)
+{
+	static const struct {
+		struct bits operand, exponent, significand;
+		unsigned short exceptions;
+	} cases[] = {
+		{{1ULL << 63, 0x3fff}, {0, 0}, {1ULL << 63, 0x3fff}, 0},
+		{{0xc000000000000001ULL, 0xc00a}, {0xb000000000000000ULL, 0x4002}, {0xc000000000000001ULL, 0xbfff}, 0},
+		{{1ULL << 63, 0x3ffd}, {1ULL << 63, 0xc000}, {1ULL << 63, 0x3fff}, 0},
+		{{1ULL << 63, 0x7ffe}, {0xfffc000000000000ULL, 0x400c}, {1ULL << 63, 0x3fff}, 0},
+		{{0, 0}, {1ULL << 63, 0xffff}, {0, 0}, 4},
+		{{0, 0x8000}, {1ULL << 63, 0xffff}, {0, 0x8000}, 4},
+		{{1ULL << 63, 0x7fff}, {1ULL << 63, 0x7fff}, {1ULL << 63, 0x7fff}, 0},
+		{{1ULL << 63, 0xffff}, {1ULL << 63, 0x7fff}, {1ULL << 63, 0xffff}, 0},
+		{{0xc000000000000005ULL, 0x7fff}, {0xc000000000000005ULL, 0x7fff}, {0xc000000000000005ULL, 0x7fff}, 0},
+		{{0x8000000000000005ULL, 0xffff}, {0xc000000000000005ULL, 0xffff}, {0xc000000000000005ULL, 0xffff}, 1},
+		{{1, 0x4000}, {0xc000000000000000ULL, 0xffff}, {0xc000000000000000ULL, 0xffff}, 1},
+		{{3, 0x8000}, {0x8078000000000000ULL, 0xc00d}, {0xc000000000000000ULL, 0xbfff}, 2},
+		{{1ULL << 63, 0}, {0xfff8000000000000ULL, 0xc00c}, {1ULL << 63, 0x3fff}, 2},
+	};
+
+	for (size_t at = 0; at < LENGTH(cases); at++) {
+		struct bits exponent, significand;
+
+		CHECK_EQ(extract(cases[at].operand, &exponent, &significand), cases[at].exceptions);
+		CHECK_EQ(exponent.head, cases[at].exponent.head);
+		CHECK_EQ(exponent.significand, cases[at].exponent.significand);
+		CHECK_EQ(significand.head, cases[at].significand.head);
+		CHECK_EQ(significand.significand, cases[at].significand.significand);
+	}
+}

@@ -311,6 +311,24 @@ def remainder(x: Extended, y: Extended, *, is_nearest: bool) -> Outcome:
     return Outcome((number,), denormal, conditions)
 
 
+# Exponents
+
+
+def extracted(x: Extended) -> Outcome:
+    """fxtract: the exponent of ST(0) as a number, and on top of it its significand with 1's exponent."""
+    special = _not_a_number(x)
+    if special is not None:
+        return special._replace(results=special.results * 2)
+    if x.is_infinite:
+        return Outcome((_INFINITY, x))
+    if x.is_zero:
+        return Outcome((_INFINITY.negated(), x), ZERO_DIVIDE)
+    length = x.significand.bit_length()
+    exponent, _, _ = _round(_Real(length - 1 + x.scale, 0, is_exact=True), 0)
+    significand = Extended(x.is_negative, _BIAS, x.significand << 64 - length)
+    return Outcome((exponent, significand), DENORMAL if x.is_denormal else 0)
+
+
 # Exponentials and logarithms
 
 

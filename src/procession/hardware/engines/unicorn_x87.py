@@ -18,13 +18,13 @@ _EMPTY = 1
 _STRIDE = 16
 _PREVENTS_RESULT = x87.INVALID | x87.ZERO_DIVIDE | x87.DENORMAL
 _ROUNDING_SHIFT = 10
-F2XM1, FYL2X, FPTAN, FPATAN, FPREM1, FPREM, FYL2XP1, FSINCOS, FSIN, FCOS = (
-    *(0xF0, 0xF1, 0xF2, 0xF3, 0xF5),
+F2XM1, FYL2X, FPTAN, FPATAN, FXTRACT, FPREM1, FPREM, FYL2XP1, FSINCOS, FSIN, FCOS = (
+    *(0xF0, 0xF1, 0xF2, 0xF3, 0xF4, 0xF5),
     *(0xF8, 0xF9, 0xFB, 0xFE, 0xFF),
 )
 _TAKE_TWO = frozenset((FYL2X, FPATAN, FPREM1, FPREM, FYL2XP1))
 _POP = frozenset((FYL2X, FPATAN, FYL2XP1))
-_PUSH = frozenset((FPTAN, FSINCOS))
+_PUSH = frozenset((FPTAN, FXTRACT, FSINCOS))
 _ALL_CONDITIONS = x87.C0 | x87.C1 | x87.C2 | x87.C3
 _SETS_C2 = frozenset((FPTAN, FSINCOS, FSIN, FCOS))
 
@@ -74,6 +74,8 @@ class X87Functions:
         if is_pushing and not self._is_empty(top - 1):
             return x87.Outcome((x87.INDEFINITE,) * 2, x87.INVALID | x87.STACK_FAULT, x87.C1)
         first = self._register(top)
+        if operation == FXTRACT:
+            return x87.extracted(first)
         if operation in _TAKE_TWO:
             second = self._register(top + 1)
             if operation in (FPREM, FPREM1):
