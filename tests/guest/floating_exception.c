@@ -263,3 +263,56 @@ TEST(many_switches_while_unmasked)
 	MUST(kill(child, SIGKILL));
 	CHECK_EQ(wait_for(child), KILLED(SIGKILL));
 }
+
+/* What feholdexcept(3) does: the environment is stored as it was, and nothing is unmasked or waits afterwards. */
+TEST(storing_the_environment_masks)
+{
+	uint32_t environment[7];
+	unsigned short before, after, word;
+	double quotient;
+
+	unmask(FE_DIVBYZERO);
+	__asm__ volatile("fldl %4\n\tfdivl %5\n\tfnstenv %0\n\tfnstcw %1\n\tfnstsw %2\n\tfwait\n\tfstpl %3"
+			 : "=m"(environment), "=m"(word), "=m"(after), "=m"(quotient)
+			 : "m"(one), "m"(zero));
+	before = (unsigned short)environment[1];
+	CHECK_EQ(environment[0] & FE_ALL_EXCEPT, FE_ALL_EXCEPT & ~FE_DIVBYZERO);
+	CHECK_EQ(before & 0x8084, 0x8084);
+	CHECK_EQ(word & 0x3f, 0x3f);
+	CHECK_EQ(after & 0x8084, 4);
+
+	clear_flags();
+	unmask(FE_DIVBYZERO | FE_INVALID);
+	__asm__ volatile("fnstenv %0\n\tfldenv %0\n\tfnstcw %1" : "+m"(environment), "=m"(word));
+	CHECK_EQ(word & FE_ALL_EXCEPT, FE_ALL_EXCEPT & ~(FE_DIVBYZERO | FE_INVALID));
+	unmask(0);
+}
+
+/* Where it can't be stored all is as before. */
+TEST(an_environment_without_a_place)
+{
+	struct sigaction action = {.sa_sigaction = catch, .sa_flags = SA_SIGINFO | SA_NODEFER};
+	char *pages = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	static volatile uint16_t masked;
+	static char *volatile place;
+
+	CHECK(pages != MAP_FAILED);
+	CHECK_EQ(mprotect(pages + 4096, 4096, PROT_READ), 0);
+	CHECK_EQ(sigaction(SIGSEGV, &action, NULL), 0);
+	for (int at = 0; at < 2; at++) {
+		place = pages + 4096 - 16 * at;
+		seen.si_addr = NULL;
+		if (!sigsetjmp(back, 1)) {
+			unmask(FE_DIVBYZERO);
+			__asm__ volatile("fnstenv (%0)" : : "r"(place) : "memory");
+			CHECK(!"stored");
+		}
+		__asm__ volatile("fnstcw %0" : "=m"(masked));
+		CHECK_EQ(((char *)seen.si_addr - pages) & ~4095, 4096);
+		unmask(0);
+	}
+	CHECK_EQ(mprotect(pages + 4096, 4096, PROT_READ | PROT_WRITE), 0);
+	unmask(FE_DIVBYZERO);
+	__asm__ volatile("fnstenv (%0)" : : "r"(place) : "memory");
+	CHECK_EQ(*(uint16_t *)place & FE_ALL_EXCEPT, FE_ALL_EXCEPT & ~FE_DIVBYZERO);
+}

@@ -17,6 +17,7 @@ import mmap
 from typing import TYPE_CHECKING
 
 from procession.abi.word import Words
+from procession.hardware.engines.unicorn_environment import STORE_ENVIRONMENT, masking_code
 from procession.hardware.engines.unicorn_library import UnicornError
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ CALL_PROBE = "f20f38f1c0"
 """crc32 eax, eax."""
 _FROM_FIRST_ARGUMENT, _FROM_REGISTER = bytes.fromhex("4883af"), bytes.fromhex("4883ad")
 _NOTE_REGISTER = bytes.fromhex("90 48892d")
-_ENTRY_BYTES, _COUNT_BYTES = 20, 8
+_ENTRY_BYTES, _COUNT_BYTES, _MASKING_BYTES = 20, 8, 64
 _HIDDEN_REGISTER = 0x200
 """IA32_MTRR_PHYSBASE0."""
 _PROBES = (0x7E57_0000_1234_5000, 0x1DEA_0000_4321_6000)
@@ -74,7 +75,7 @@ class PricedCalls:
     Until `count` has said where the budget is, nothing is counted.
     """
 
-    __slots__ = ("code", "functions", "noted", "offset")
+    __slots__ = ("addresses", "code", "functions", "masking", "noted", "offset", "start")
 
     def __init__(self, library: UnicornLibrary, image: LibraryImage) -> None:
         """Lead the calls through the code, before a processor is opened. Raises UnicornError."""
@@ -82,28 +83,34 @@ class PricedCalls:
             (f"helper_{name}_x86_64", price) for price, names in _PRICES.items() for name in names.split()
         ]
         length = _ENTRY_BYTES * len(functions) + _ADDRESS.size
-        self.code = code = mmap.mmap(-1, length, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+        self.masking = length
+        size = length + _MASKING_BYTES
+        self.code = code = mmap.mmap(-1, size, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
         self.noted = memoryview(code)[length - _ADDRESS.size : length]
         self.offset = 0
-        start = ctypes.addressof(ctypes.c_char.from_buffer(code))
+        self.start = ctypes.addressof(ctypes.c_char.from_buffer(code))
+        self.addresses = [library.address_of(name) for name, _ in functions]
         replacements: dict[int, int] = {}
-        for index, (name, _) in enumerate(functions):
-            address = library.address_of(name)
+        for index, ((name, _), address) in enumerate(zip(functions, self.addresses, strict=True)):
             place = _ENTRY_BYTES * index
             self._set_count(index, b"\x90" * _COUNT_BYTES)
+            self._set_function(index, address)
             if name in _WITHOUT_STATE:
                 # nop; mov [noted], rbp
                 distance = length - _ADDRESS.size - place - _COUNT_BYTES
                 self._set_count(index, _NOTE_REGISTER + _OFFSET.pack(distance))
-            # mov rax, the function; jmp rax
-            code[place + _COUNT_BYTES : place + _ENTRY_BYTES] = (
-                b"\x48\xb8" + _ADDRESS.pack(address) + b"\xff\xe0"
-            )
-            replacements[address] = start + place
+            replacements[address] = self.start + place
         image.replace(replacements)
 
     def _set_count(self, index: int, code: bytes) -> None:
         self.code[_ENTRY_BYTES * index : _ENTRY_BYTES * index + _COUNT_BYTES] = code
+
+    def _set_function(self, index: int, address: int) -> None:
+        # mov rax, the function; jmp rax
+        start = _ENTRY_BYTES * index
+        self.code[start + _COUNT_BYTES : start + _ENTRY_BYTES] = (
+            b"\x48\xb8" + _ADDRESS.pack(address) + b"\xff\xe0"
+        )
 
     def count(self, layout: StateLayout) -> None:
         """Take prices from the budget of the processor that makes the call, after CALL_PROBE has run on one.
@@ -120,6 +127,10 @@ class PricedCalls:
             # sub qword [the processor + offset], price
             subtract = _FROM_REGISTER if name in _WITHOUT_STATE else _FROM_FIRST_ARGUMENT
             self._set_count(index, subtract + _COST.pack(layout.budget, price))
+            if name == STORE_ENVIRONMENT:
+                masking = masking_code(self.addresses[index], layout)
+                self.code[self.masking : self.masking + len(masking)] = masking
+                self._set_function(index, self.start + self.masking)
 
 
 def price_calls(library: UnicornLibrary, image: LibraryImage) -> PricedCalls:
