@@ -316,3 +316,30 @@ TEST(an_environment_without_a_place)
 	__asm__ volatile("fnstenv (%0)" : : "r"(place) : "memory");
 	CHECK_EQ(*(uint16_t *)place & FE_ALL_EXCEPT, FE_ALL_EXCEPT & ~FE_DIVBYZERO);
 }
+
+/* An exception that occurred while it was masked waits for the next instruction of the x87 once it's unmasked. */
+TEST(unmasked_afterwards)
+{
+	volatile unsigned short word = 0x37b, masked = 0x37f, before, after = 0;
+
+	handle_info(SIGFPE, catch, 0);
+	for (int at = 0; at < 3; at++) {
+		memset(&seen, 0, sizeof(seen));
+		clear_flags();
+		long_result = long_one / long_zero;
+		if (sigsetjmp(back, 1) == 0) {
+			__asm__ volatile("fnstsw %0\n\tfldcw %2\n\tfnstsw %1\n\tnop\n\tfwait\n\tfldcw %3"
+					 : "=m"(before), "=m"(after) : "m"(word), "m"(masked));
+			CHECK(!"waited for");
+		}
+		CHECK_EQ(before & 0x8084, 4);
+		CHECK_EQ(after & 0x8084, 0x8084);
+		CHECK_EQ(seen.si_code, FPE_FLTDIV);
+		unmask(0);
+	}
+	clear_flags();
+	unmask(FE_DIVBYZERO);
+	long_result = long_one + long_one;
+	__asm__ volatile("fwait");
+	unmask(0);
+}

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from procession.hardware import page_table as pte
 from procession.hardware.engines import unicorn_library as uc
 from procession.hardware.engines.unicorn_machine_code import (
+    BUSY,
     ERROR_SUMMARY,
     EXCEPTIONS,
     MASKS,
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 _X87_ERROR, _SIMD_ERROR = 16, 19
 _INVALID_OR_DIVIDE = 0x05
-_BUSY = 0x8000
 _MASK_SHIFT = 7
 _MASKED_LOADS = 1000
 """After so many tasks in a row that mask everything, instructions aren't watched any more."""
@@ -196,7 +196,7 @@ class FloatingExceptions:
                 self.words64[RIP] = following
             else:
                 state[layout.x87_mark] &= ~x87_unmasked
-            self.words16[layout.x87_status // 2] |= x87_mark | ERROR_SUMMARY | _BUSY
+            self.words16[layout.x87_status // 2] |= x87_mark | ERROR_SUMMARY | BUSY
         return 0
 
     def _is_waiting_instruction(self, address: int) -> bool:

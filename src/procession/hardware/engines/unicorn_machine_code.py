@@ -29,6 +29,8 @@ EXCEPTIONS = 0x3D
 MASKS = 0x3F
 ERROR_SUMMARY = 0x80
 """The bit of the x87 status that says that an unmasked exception waits for the next x87 instruction."""
+BUSY = 0x8000
+"""The bit that goes with it, as it once said that the x87 was at work."""
 
 # Why the processor was stopped, but for the budget.
 UNMASKED, RAISED, PENDING = 1, 2, 3
@@ -246,7 +248,7 @@ def _watch_code(layout: StateLayout, stop_address: int, snapshot: int, length: i
     code.add("8b02 f7d0 c1e807 83e03f")  # mov eax, [rdx]; not eax; shr eax, 7; and eax, MASKS
     code.add("448b82", d32(control), b"\x41\xf7\xd0\x41\x83\xe0\x3f")  # r8d: what x87 doesn't mask
     code.add("4189c1 4509c1")  # mov r9d, eax; or r9d, r8d
-    code.jump("84", "return")  # jz return
+    code.jump("84", "masked")  # jz masked
     code.add("3a41", d8(_SSE_UNMASKED))  # cmp al, [unmasked]
     code.jump("84", "same")  # je same
     # What was noted while it was masked must not be taken for an exception.
@@ -262,6 +264,10 @@ def _watch_code(layout: StateLayout, stop_address: int, snapshot: int, length: i
     code.add("6609b2", d32(status))  # or [status], si
     code.add("c682", d32(x87), b"\0")  # mov byte [the x87 mark], 0
     code.add("c641", d8(_X87_KNOWN), b"\0")  # mov byte [known], 0
+    # What is unmasked after it has occurred waits for the next x87 instruction.
+    code.add("448482", d32(status))  # test [status], r8b
+    code.jump("84", "check")  # jz check
+    code.add("66818a", d32(status), pack("<H", ERROR_SUMMARY | BUSY))  # or word [status], summary and busy
     code.label("check")
     code.add("8079", d8(_SKIPS_CHECK), b"\0")  # cmp byte [skips check], 0
     code.jump("85", "skip")  # jne skip
@@ -275,8 +281,9 @@ def _watch_code(layout: StateLayout, stop_address: int, snapshot: int, length: i
     code.add("57 48be", q(layout.address))  # push rdi; mov rsi, the state
     code.add("48bf", q(snapshot))  # mov rdi, the snapshot
     code.add("b9", pack("<I", length // 8), b"\xf3\x48\xa5\x5f")  # mov ecx, length / 8; rep movsq; pop rdi
-    code.label("return")
     code.add("c3")  # ret
+    code.label("masked")
+    code.add("66c741", d8(_SSE_UNMASKED), b"\0\0\xc3")  # mov word [unmasked], 0, both bytes; ret
     code.label("skip")
     code.add("c641", d8(_SKIPS_CHECK), b"\0")  # mov byte [skips check], 0
     code.jump("e9", "keep")  # jmp keep

@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.hardware import x87
-from procession.hardware.engines.unicorn_machine_code import ERROR_SUMMARY
+from procession.hardware.engines.unicorn_machine_code import BUSY, ERROR_SUMMARY
 from procession.hardware.instruction import x87_function_at
 from procession.hardware.registers import RIP, set_register
 
 if TYPE_CHECKING:
     from procession.hardware.engines.unicorn_exceptions import FloatingExceptions
 
-_BUSY = 0x8000
 _MASKS = 0x3F
 _EMPTY = 1
 _STRIDE = 16
@@ -58,7 +57,7 @@ class X87Functions:
         status = status & ~affected | outcome.conditions & affected | raised
         unmasked = raised & ~control & _MASKS
         if unmasked:
-            status |= ERROR_SUMMARY | _BUSY
+            status |= ERROR_SUMMARY | BUSY
         exceptions.words16[layout.x87_status // 2] = status
         if not unmasked & _PREVENTS_RESULT:
             self._put(operation, outcome)
