@@ -114,7 +114,14 @@ class TestMachineCodeThatLooksThroughBlocks:
             *("4889c5 85c5", "89c4c3", "83c410 5b c3", "0f8fc5000000", "488d84c5c4c4c4c4", "b8c4c5628f 89c5"),
             *("4883c4c5", "f20f10c5 c3", "8fc0 8f00 418fc4 90", "410fb644c5c5", "e8c5c4c48f 31c0"),
             *("660fefc5", "66440f6fc5 90", "660f70c5c4 c3", "64488b0425c5000000", "66662e0f1f84c4c5000000"),
-            *("3effe5 83c4c5", "f3660fd6c5"),
+            *(
+                "3effe5 83c4c5",
+                "f3660fd6c5",
+                "f6c5c4 c3",
+                "40f6c5c4 89c5",
+                "f7c5c4c4c4c4 83c4c5",
+                "49f7fc f7d4 89c5",
+            ),
         ],
     )
     def test_finds_out_by_itself_where_the_forms_are_simple(self, code: str) -> None:

@@ -28,6 +28,8 @@ _WIDE = 0x8
 _NOTHING, _BYTE, _WORD, _OPERAND, _WORD_AND_BYTE, _ADDRESS, _WIDE_OPERAND = range(7)
 _BYTE_OF_GROUP, _OPERAND_OF_GROUP = 7, 8
 _MODRM = 0x10
+_FIRST_TWO = 0x20
+"""In tables for machine code: only the first two functions of a group have the operand."""
 
 
 def _one_byte_opcodes() -> tuple[int, ...]:
@@ -232,18 +234,21 @@ def _length_tables() -> bytes:
     lengths = {_NOTHING: 0, _BYTE: 1, _WORD: 2, _OPERAND: 4, _WORD_AND_BYTE: 3}
     plain = list(_SHAPES)
     plain[0xB8:0xC0] = [1 + 4] * 8
+    with_rex = list(_SHAPES)
+    for table in (plain, with_rex):
+        table[0xF6:0xF8] = (_MODRM | _FIRST_TWO | 1 + 1, _MODRM | _FIRST_TWO | 1 + 4)
     two_bytes = [
         form & _MODRM | 1 + lengths[form & ~_MODRM] if form & ~_MODRM in lengths else 0
         for form in _TWO_BYTE_OPCODES
     ]
     for opcode in (_THREE_BYTES, _THREE_BYTES_AND_OPERAND):
         two_bytes[opcode] = 0
-    return pack_array("B", (*plain, *_SHAPES, *two_bytes, *_SIMPLE_MODRM_LENGTHS))
+    return pack_array("B", (*plain, *with_rex, *two_bytes, *_SIMPLE_MODRM_LENGTHS))
 
 
 LENGTH_TABLES = _length_tables()
 """For machine code, 256 bytes each. By the opcode, without a REX prefix, with one, and behind 0F: 1 and the
-length of the operand, and 0x10 if a ModRM byte is in front of it; 0 for prefixes, for what no engine
-executes, and where that isn't all. Then by the ModRM byte its length with what belongs to it, 0 if a SIB byte
-does.
+length of the operand, 0x10 if a ModRM byte is in front of it, and 0x20 if only its first two functions have
+the operand; 0 for prefixes, for what no engine executes, and where that isn't all. Then by the ModRM byte its
+length with what belongs to it, 0 if a SIB byte does.
 """

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from procession.kernel.task import Task
 
 _CAP_SYS_CHROOT = int(Capability.CAP_SYS_CHROOT)
-_HEADER = Words("<QqH")
+_HEADER, _HEADER_AND_TYPE = Words("<QqH"), Words("<QqHB")
 
 
 @syscall(217)
@@ -44,8 +44,8 @@ def getdents(task: Task, fd: Fd, buffer: Address, size: UInt) -> int:
 def _pack_64(entry: DirectoryEntry, offset: int) -> bytes:
     """struct linux_dirent64: the type, then the name, padded to eight bytes."""
     length = 19 + len(entry.name) + 1 + 7 & ~7
-    header = _HEADER.pack(entry.number, offset, length)
-    return (header + pack_u8(entry.type) + entry.name).ljust(length, b"\0")
+    header = _HEADER_AND_TYPE.pack(entry.number, offset, length, entry.type)
+    return (header + entry.name).ljust(length, b"\0")
 
 
 def _pack_old(entry: DirectoryEntry, offset: int) -> bytes:

@@ -120,11 +120,15 @@ def look_through(code: Assembly, tables: int) -> None:
     code.label("sized")
     code.add("f6c110")  # test cl, 0x10: whether a ModRM byte follows
     code.jump("84", "operand")  # jz operand
-    code.add("83e10f 4c39d2")  # and ecx, 15; cmp rdx, r10
+    code.add("4c39d2")  # cmp rdx, r10
     code.jump("87", "ask")  # ja ask
-    code.add(
-        "0fb602 410fb6840300030000 85c0"
-    )  # movzx eax, byte [rdx]; movzx eax, [r11 + rax + 3 << 8]; test ...
+    code.add("0fb602 f6c120")  # movzx eax, byte [rdx]; test cl, 0x20
+    code.jump("84", "no group")  # jz no group
+    code.add("a830")  # test al, 0x30: the upper two bits of the function
+    code.jump("84", "no group")  # jz no group
+    code.add("b901000000")  # mov ecx, 1
+    code.label("no group")
+    code.add("83e10f 410fb6840300030000 85c0")  # and ecx, 15; movzx eax, [r11 + rax + 3 << 8]; test ...
     code.jump("84", "sib")  # jz sib
     code.add("4801c2")  # add rdx, rax
     code.label("operand")

@@ -315,7 +315,7 @@ class CodeCache:
     def kept_page(self, page: PageCode, number: int) -> KeptPage | None:
         """What was kept of `page` as the guest's page `number`. From now on the page has it."""
         known = page.folded.get(number)
-        if known is None and self.kept is not None and number in self.kept.numbers:
+        if known is None and self.kept is not None and number in self.kept.records:
             record = self.kept.record_of(page.data, number)
             if record is not None:
                 known = self.kept.page(record)

@@ -18,7 +18,7 @@ import mmap
 import os
 import stat
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING
@@ -163,9 +163,9 @@ class KeptCode:
     `image` is the code, from FIRST_CODE to `end`, in which there's room from `cold_position` to `cold_end`.
     Of exits there are pairs of words: the kind with the place above it, and the pc; of blocks, which are in
     the order of their `starts`, the pc, the register, and where their marks end. `contents` has those of
-    `content_count` pages. `records` are what the file says of pages; `pages` has them by the page's number
-    and a sample of its contents, and `numbers` these numbers. `straddlers` has the instructions in two pages
-    by the first one's number and its sample: their address, the contents of both, and where their code
+    `content_count` pages. `records` has what the file says of pages by their numbers, and `pages` that of
+    those that were asked for, also by a sample of their contents. `straddlers` has the instructions in two
+    pages by the first one's number and its sample: their address, the contents of both, and where their code
     begins. `supplements` says how often little was added since much was.
     """
 
@@ -187,7 +187,6 @@ class KeptCode:
         "link_targets",
         "mark_ends",
         "marks",
-        "numbers",
         "page_words",
         "pages",
         "records",
@@ -240,14 +239,14 @@ class KeptCode:
         self.data = data
         self.contents_start: int = checked
         self.contents, self.content_count = view[checked:], contents
-        self.records: list[tuple[int, ...]] = []
-        self.pages: dict[tuple[int, bytes], list[tuple[int, ...]]] = {}
+        self.records: dict[int, list[tuple[int, ...]]] = {}
         for record in _PAGE.iter_unpack(parts[8]):
-            pages = self.pages.setdefault((record[0], self._sample(record[1])), [])
-            if len(pages) < _MOST_ALIKE:
-                pages.append(record)
-                self.records.append(record)
-        self.numbers = {record[0] for record in self.records}
+            known = self.records.get(record[0])
+            if known is None:
+                self.records[record[0]] = [record]
+            else:
+                known.append(record)
+        self.pages: dict[int, dict[bytes, list[tuple[int, ...]]]] = {}
         self.straddlers: dict[int, dict[bytes, list[tuple[int, int, int, int]]]] = {}
         for straddler in _STRADDLER.iter_unpack(parts[10]):
             pc, first, *_ = straddler
@@ -288,10 +287,29 @@ class KeptCode:
 
     def record_of(self, data: bytes, number: int) -> tuple[int, ...] | None:
         """The record of the guest's page `number` that holds `data`."""
-        for record in self.pages.get((number, data[_SAMPLE:_SAMPLE_END]), ()):
+        for record in self._by_sample(number).get(data[_SAMPLE:_SAMPLE_END], ()):
             if self.holds(record[1], data):
                 return record
         return None
+
+    def _by_sample(self, number: int) -> dict[bytes, list[tuple[int, ...]]]:
+        """The records of page `number`, as far as they're compared with one. A file has those of many:
+        most aren't asked for.
+        """
+        found = self.pages.get(number)
+        if found is None:
+            found = self.pages[number] = {}
+            for record in self.records.get(number, ()):
+                alike = found.setdefault(self._sample(record[1]), [])
+                if len(alike) < _MOST_ALIKE:
+                    alike.append(record)
+        return found
+
+    def all_records(self) -> Iterator[tuple[int, ...]]:
+        """Those that are kept on."""
+        for number in self.records:
+            for alike in self._by_sample(number).values():
+                yield from alike
 
     def straddlers_of(self, number: int, first: bytes, second: bytes) -> dict[int, int]:
         """Where the code of instructions in two pages begins, by their address: page `number` holds `first`,
@@ -492,7 +510,7 @@ def _pages_of(code: CodeCache, of_frames: dict[int, int]) -> tuple[list[bytes], 
     kept = code.kept
     if kept is not None:
         new_links = _new_links(code, len(kept.link_targets))
-        for record in kept.records:
+        for record in kept.all_records():
             number, content = record[:2]
             found = kept.page(record)
             if (number, content) in records or found is None:

@@ -254,7 +254,7 @@ class Space:
         ]
         store.protect([frame for _, _, frame in around])
         kept, pages = store.cache.kept, store.cache.pages
-        known = kept.numbers if kept is not None else code_pages
+        known = kept.records if kept is not None else code_pages
         taken = [number]
         for other, entry, frame in around:
             if code_pages.get(other) != frame:
