@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from procession.abi.named_tuple import NamedTuple
 from procession.abi.signals import Signal
 from procession.breaking_off import BrokenOff, call_in_traceback
 from procession.ending import reason_of_guest, status_for

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from procession.abi.errno import Errno
+from procession.abi.named_tuple import NamedTuple
 from procession.abi.open_flags import OpenFlag
 from procession.fs import namei
 from procession.fs.fs_context import FsContext

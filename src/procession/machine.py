@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from procession.abi.named_tuple import NamedTuple
 from procession.abi.signals import Signal
 from procession.attachment import CapturedOutput, Doorbell, HostPace, HostStreams, JoinedTerminal
 from procession.command_run import CommandRun, Result, result_of

@@ -134,6 +134,7 @@ WITHOUT_HEADERS = {
     "duration": "include/vdso/time64.h of the kernel's source",
     "enumeration": "what numbers are made of",
     "errno": "has a test of its own",
+    "named_tuple": "what tuples with names are made of",
     "structure": "what structures are made of",
     "syscall_numbers": "has a test of its own",
     "syslog": "include/linux/syslog.h of the kernel's source",

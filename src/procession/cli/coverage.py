@@ -9,9 +9,9 @@ import pkgutil
 import sys
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
 
 import procession.syscalls
+from procession.abi.named_tuple import NamedTuple
 from procession.abi.syscall_numbers import NAMES
 from procession.syscalls.declaration import TABLE, SystemCall
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import time
 from datetime import UTC, datetime
-from typing import NamedTuple
 
 from procession.abi.duration import NS_PER_S
+from procession.abi.named_tuple import NamedTuple
 
 _LATEST_S = 1 << 33
 """What 64 bits of nanoseconds hold, and programs too."""

@@ -7,9 +7,10 @@ import sys
 from contextlib import suppress
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from procession.abi.errno import Errno
+from procession.abi.named_tuple import NamedTuple
 from procession.export.json_lines import JsonLines
 from procession.inspection.event import SystemCallEntered, SystemCallReturned
 from procession.inspection.recorder import EventRecorder

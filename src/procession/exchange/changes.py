@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
+from procession.abi.named_tuple import NamedTuple
 from procession.fs.inode import Inode
 from procession.fs.overlay import HostFile, Overlay, OverlayInode
 from procession.hardware.physical_memory import PAGE_SHIFT, PAGE_SIZE

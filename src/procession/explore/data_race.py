@@ -8,8 +8,8 @@ schedule has less of it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
+from procession.abi.named_tuple import NamedTuple
 from procession.kernel.observer import LINKER
 
 Byte = tuple[object, ...]

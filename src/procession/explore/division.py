@@ -6,8 +6,9 @@ import pickle
 import threading
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from procession.abi.named_tuple import NamedTuple
 from procession.explore.finding import Finding, Steps
 from procession.explore.footprint import footprint_of
 from procession.explore.oracle import (

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from secrets import token_hex
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from procession.abi.named_tuple import NamedTuple
 from procession.explore.division import PIECE_S, Piece, Task
 from procession.explore.finding import Finding, Moment
 from procession.explore.ledger import IN_MEMORY, Ledger, identity_of

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from procession.abi.errno import ESRCH, Errno
+from procession.abi.named_tuple import NamedTuple
 from procession.abi.signals import SIG_DFL, SIG_IGN
 from procession.explore.data_race import Access
 from procession.explore.signal_safety import above, unsafe_function

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from procession.abi.named_tuple import NamedTuple
 
 Steps = tuple[tuple[int, tuple[int, ...]], ...]
 """A run as the options taken at its offers, each with those of the other choices in that step."""

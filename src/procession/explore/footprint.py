@@ -9,9 +9,10 @@ aren't.
 from __future__ import annotations
 
 from ast import literal_eval
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from procession.abi.file_mode import S_IFMT
+from procession.abi.named_tuple import NamedTuple
 from procession.abi.signals import Signal
 from procession.fs.host_stream import OutputFile
 from procession.fs.inode import S_IFDIR, S_IFREG, Inode

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from procession.abi.named_tuple import NamedTuple
 from procession.abi.signals import Signal
 from procession.explore.data_race import first_race
 from procession.explore.finding import Finding

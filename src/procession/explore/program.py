@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
+from procession.abi.named_tuple import NamedTuple
 from procession.kernel.decider import Decider, NamedChoice
 from procession.kernel.sched.explored import NEXT_TASK, WAKE_ORDER
 from procession.machine import Machine

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from random import Random
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from procession.abi.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import Enum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from procession.abi.named_tuple import NamedTuple
 from procession.explore.footprint import CLOCK_TID, Footprint, footprint_text
 from procession.explore.oracle import ENDLESS
 from procession.explore.trace import Race, Trace

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from procession.abi.named_tuple import NamedTuple
 from procession.explore.footprint import CLOCK_TID
 from procession.explore.source import SourceMap
 from procession.explore.world import deviations_of

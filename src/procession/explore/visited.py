@@ -10,7 +10,9 @@ stateful dynamic partial order reduction): so it's kept which races there were.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple, Protocol
+from typing import Protocol
+
+from procession.abi.named_tuple import NamedTuple
 
 MOST_VISITED = 1 << 20
 """So many states are remembered at most: more are searched as often as they're come to."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from math import sqrt
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from procession.abi.duration import NS_PER_S
 from procession.abi.errno import EFAULT
+from procession.abi.named_tuple import NamedTuple
 from procession.abi.syscall_numbers import name_of
 from procession.ending import reason_of_guest
 from procession.explore.facts import FactWatcher

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import count
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message_factory import GetMessageClass
 
+from procession.abi.named_tuple import NamedTuple
 from procession.inspection.event import Event, Executed, SignalDelivered, SignalGenerated, Woken
 from procession.inspection.timeline import Life, Span, Timeline, signal_text
 from procession.kernel.task_state import TaskState

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from procession.abi.errno import EINVAL, EOPNOTSUPP, Errno
 from procession.abi.file_mode import S_IFMT, FileType
+from procession.abi.named_tuple import NamedTuple
 from procession.abi.word import Words, pack_u32
 from procession.fs.owner import gid_from_own, gid_in_own, uid_from_own, uid_in_own
 from procession.fs.user_namespace import NO_ID

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from procession.abi.file_mode import S_IFMT
+from procession.abi.named_tuple import NamedTuple
 from procession.fs.inode import S_IFLNK, Inode
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@ that can do nothing more."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.device_numbers import device_major
 from procession.abi.ebpf import BpfDeviceAccess
@@ -11,6 +11,7 @@ from procession.abi.errno import EACCES, EINVAL, ENODEV, ENOTDIR, ENXIO, EOPNOTS
 from procession.abi.file_mode import S_IFMT, FileType, Permission
 from procession.abi.ioctls import FileFlag
 from procession.abi.mount_flags import MountFlag
+from procession.abi.named_tuple import NamedTuple
 from procession.abi.xattr import XATTR_SIZE_MAX
 from procession.fs.permission import (
     MAY_READ,

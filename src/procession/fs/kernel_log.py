@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.duration import NS_PER_S
 from procession.abi.errno import EAGAIN, EINVAL, EIO, EPERM, EPIPE, ESPIPE
+from procession.abi.named_tuple import NamedTuple
 from procession.abi.open_flags import O_ACCMODE
 from procession.abi.word import pack_u8
 from procession.fs.file import (

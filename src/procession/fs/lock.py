@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from procession.abi.errno import EAGAIN, EBADF, EDEADLK, EINVAL, EOVERFLOW
+from procession.abi.named_tuple import NamedTuple
 from procession.abi.open_flags import LockType, Whence
 from procession.fs.file import MAXIMUM_SIZE, File
 from procession.fs.lease import FileLeases

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from procession.abi.errno import (
     EAGAIN,
@@ -17,6 +17,7 @@ from procession.abi.errno import (
 )
 from procession.abi.file_mode import S_IFMT
 from procession.abi.limits import NAME_MAX, PATH_MAX
+from procession.abi.named_tuple import NamedTuple
 from procession.abi.open_flags import ResolveFlag
 from procession.abi.word import pack_u64
 from procession.fs.dentry import SMALLEST_SWEEP, Dentry, Path

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from operator import attrgetter
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 from procession.abi.errno import EINVAL, EIO, ENAMETOOLONG, ENOENT, ENOTDIR, ENXIO
 from procession.abi.file_mode import S_IFMT
+from procession.abi.named_tuple import NamedTuple
 from procession.abi.statfs import Magic
 from procession.fs.dentry import Path
 from procession.fs.file import File

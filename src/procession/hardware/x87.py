@@ -8,8 +8,8 @@ processors promise an error below one unit in the last place: nearly always they
 from __future__ import annotations
 
 from math import isqrt
-from typing import NamedTuple
 
+from procession.abi.named_tuple import NamedTuple
 from procession.abi.word import pack_u16, pack_u64
 
 INVALID, DENORMAL, ZERO_DIVIDE, OVERFLOW, UNDERFLOW, INEXACT, STACK_FAULT = 1, 2, 4, 8, 16, 32, 64

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
+from procession.abi.named_tuple import NamedTuple
 from procession.kernel.task_state import TaskState
 
 # The records begin alike: `time_ns` is of the machine's monotonic clock, `tid` and `pid` say of which task it

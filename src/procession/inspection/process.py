@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from procession.abi.duration import NS_PER_S
+from procession.abi.named_tuple import NamedTuple
 from procession.kernel.task_state import LETTERS, TaskState
 from procession.kernel.waits.channels import ChannelMap
 from procession.kernel.waits.reasons import describe_wait

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from procession.abi.capability import Capability
 from procession.abi.duration import NS_PER_S
+from procession.abi.named_tuple import NamedTuple
 from procession.abi.ptrace import PtraceOption
 from procession.abi.signals import SIG_DFL, SIG_IGN, Signal
 from procession.fs.dentry import absolute_path

@@ -7,9 +7,10 @@ import os
 import stat
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from procession.abi.errno import EFBIG, EINVAL, EISDIR, ENOENT
+from procession.abi.named_tuple import NamedTuple
 from procession.attachment import CapturedOutput
 from procession.fs import namei, opening
 from procession.fs.file import O_CREAT, O_NOATIME, O_RDONLY, O_TRUNC, O_WRONLY

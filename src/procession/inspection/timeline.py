@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
 
+from procession.abi.named_tuple import NamedTuple
 from procession.abi.signals import Signal
 from procession.inspection.event import (
     Cloned,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from procession.abi.clone_flags import CloneFlag
 from procession.abi.errno import EAGAIN, EFAULT, EINVAL, ENOMEM, EPERM, ERESTARTNOINTR, Errno
+from procession.abi.named_tuple import NamedTuple
 from procession.abi.word import pack_u32
 from procession.fs.namespace import CLONE_NEWIPC, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER
 from procession.fs.wait_queue import WaitQueue

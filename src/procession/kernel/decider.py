@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
+from procession.abi.named_tuple import NamedTuple
 from procession.abi.word import pack_u64
 
 _WORD = 0xFFFF_FFFF_FFFF_FFFF

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from procession.abi.errno import ECHILD, ERESTARTSYS
+from procession.abi.named_tuple import NamedTuple
 from procession.abi.signals import Signal
 from procession.abi.wait_options import IdType, WaitOption
 from procession.fs.wait_queue import Sleep

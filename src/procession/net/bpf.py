@@ -6,7 +6,7 @@ What it may load is its user's matter: seccomp lets it load words of struct secc
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from procession.abi.bpf import (
     BPF_MAXINSNS,
@@ -22,6 +22,7 @@ from procession.abi.bpf import (
     SockFilter,
 )
 from procession.abi.errno import EINVAL
+from procession.abi.named_tuple import NamedTuple
 
 Program = tuple[tuple[int, int, int, int], ...]
 """Checked instructions: code, how many to skip if a jump's condition holds and if it doesn't, the operand.

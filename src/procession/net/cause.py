@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from procession.abi.named_tuple import NamedTuple
 
 
 class Cause(NamedTuple):

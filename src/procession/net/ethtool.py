@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from procession.abi.errno import EOPNOTSUPP
 from procession.abi.ethtool import ETH_SS_FEATURES, FEATURE_NAMES, EthtoolCommand
+from procession.abi.named_tuple import NamedTuple
 from procession.abi.word import Words, pack_array
 from procession.net.link.interface import BRIDGE, DUMMY, LOOPBACK, TUN, VETH
 

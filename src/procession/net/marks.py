@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
+from procession.abi.named_tuple import NamedTuple
 from procession.abi.socket import SocketLevel, SocketOption
 from procession.abi.word import pack_u32
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from procession.abi.bpf import BpfClass, BpfMode, BpfSize, SockFilter
 from procession.abi.errno import EINVAL, ENOENT, ENOMEM, EPERM
 from procession.abi.internet import ETHERTYPES
+from procession.abi.named_tuple import NamedTuple
 from procession.abi.socket import SocketOption
 from procession.abi.word import pack_port
 from procession.hardware.kernel_memory import INSTRUCTION_BYTES, SOCKET

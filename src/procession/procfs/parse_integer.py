@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Final, NamedTuple
+from typing import Final
 
 from procession.abi.errno import EINVAL, ERANGE
+from procession.abi.named_tuple import NamedTuple
 
 INT_MIN, INT_MAX = -0x8000_0000, 0x7FFF_FFFF
 NUMBER_SIZE = 12

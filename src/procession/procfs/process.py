@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from procession.abi.errno import EINVAL, ENOENT, EPERM, ESRCH
+from procession.abi.named_tuple import NamedTuple
 from procession.fs.dentry import Path
 from procession.fs.inode import IMMUTABLE, S_IFDIR, S_IFLNK, S_IFREG, DirectoryEntry, Inode
 from procession.fs.permission import MAY_EXEC

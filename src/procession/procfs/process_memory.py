@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, cast
 
 from procession.abi.device_numbers import device_major, device_minor
 from procession.abi.errno import EINVAL, EIO, ESRCH
+from procession.abi.named_tuple import NamedTuple
 from procession.abi.word import wrap_signed
 from procession.fs.dentry import absolute_path
 from procession.fs.file import SEEK_CUR, SEEK_SET, File, PositionedFile

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.errno import EINVAL, EIO, ENOENT
+from procession.abi.named_tuple import NamedTuple
 from procession.abi.statfs import Magic
 from procession.abi.word import Words
 from procession.fs.file_system_type import FileSystemType

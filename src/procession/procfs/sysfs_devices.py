@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from procession.abi.device_numbers import Major
+from procession.abi.named_tuple import NamedTuple
 from procession.fs.devices import NODES, TUN_MINOR
 
 if TYPE_CHECKING:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 from procession.abi.errno import EACCES, EIO, ENOENT, EPERM
 from procession.abi.file_mode import S_IFMT
+from procession.abi.named_tuple import NamedTuple
 from procession.abi.open_flags import O_ACCMODE
 from procession.fs.file import O_RDONLY, POLLIN, POLLRDNORM
 from procession.fs.inode import DirectoryEntry, Inode

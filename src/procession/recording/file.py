@@ -12,10 +12,11 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import zstandard
 
+from procession.abi.named_tuple import NamedTuple
 from procession.inlet import Argument, InletAction
 from procession.kernel.decider import NamedChoice
 from procession.recording.host_files import Answers

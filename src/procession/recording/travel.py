@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from procession.abi.named_tuple import NamedTuple
 from procession.ending import reason_of_guest
 from procession.inspection.steering import has_ended
 from procession.recording.replay import ReplayedWorld, machine_of

@@ -11,10 +11,11 @@ from array import array
 from collections import deque
 from collections.abc import Iterator
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import zstandard
 
+from procession.abi.named_tuple import NamedTuple
 from procession.hardware.extended_state import readable_state
 from procession.hardware.physical_memory import PAGE_SHIFT, PAGE_SIZE, PhysicalMemory
 from procession.hardware.registers import Registers

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from array import array
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from procession.abi.blake2 import blake2b
+from procession.abi.named_tuple import NamedTuple
 from procession.hardware.physical_memory import PAGE_SHIFT, PAGE_SIZE
 from procession.snapshot.frozen_memory import FrozenMemory, freeze
 from procession.snapshot.shared_list import LEAF_SIZE, KeptList, SharedList

@@ -8,8 +8,9 @@ is another one of Python's: so an `Origin` is given those that stand for its own
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from procession.abi.named_tuple import NamedTuple
 from procession.hardware.page_table import ADDRESS_MASK
 from procession.hardware.physical_memory import PAGE_SHIFT
 from procession.kernel.task_state import TaskState

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from procession.abi.errno import EFAULT, EINVAL, ENOMEM, EOVERFLOW, EPERM
 from procession.abi.mmap_flags import MapFlag, MremapFlag
+from procession.abi.named_tuple import NamedTuple
 from procession.fs.aio import RingPages
 from procession.fs.file import MAXIMUM_SIZE
 from procession.hardware import page_table as pte

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from procession.abi.errno import E2BIG, EFAULT, EINVAL, EPERM, Errno
 from procession.abi.mount_flags import (
@@ -12,6 +12,7 @@ from procession.abi.mount_flags import (
     MoveMountFlag,
     OpenTreeFlag,
 )
+from procession.abi.named_tuple import NamedTuple
 from procession.abi.open_flags import AtFlag
 from procession.fs.file import O_PATH, PathFile
 from procession.fs.mounts.attach import copy_for_bind, move, share_like

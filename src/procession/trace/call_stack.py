@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from procession.abi.elf import Elf64Ehdr, Elf64Phdr, SegmentType
 from procession.abi.errno import Errno
+from procession.abi.named_tuple import NamedTuple
 from procession.abi.word import Words
 from procession.fs.dentry import absolute_path
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, OutOfFrames

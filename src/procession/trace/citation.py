@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from types import CodeType
-from typing import NamedTuple
+
+from procession.abi.named_tuple import NamedTuple
 
 _FILE = r"(?:[\w-]+/)+[\w.-]+\.[chS]"
 _SYMBOL = r"(?:struct |enum |union )?[A-Za-z_]\w*(?:\([a-z_0-9]+\))?"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from procession.abi.errno import BY_NUMBER, Errno
+from procession.abi.named_tuple import NamedTuple
 from procession.fs.dentry import absolute_path
 from procession.kernel.observer import EXEC
 from procession.syscalls import load_all

@@ -6,9 +6,10 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from time import perf_counter_ns
 from types import CodeType, FrameType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from procession.abi.errno import Errno
+from procession.abi.named_tuple import NamedTuple
 from procession.kernel import signal_delivery as delivery
 from procession.kernel.kernel import Kernel
 from procession.kernel.observer import EXIT, STATE

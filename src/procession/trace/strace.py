@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple, TextIO, get_args
+from typing import TYPE_CHECKING, Any, TextIO, get_args
 
 from procession.abi.errno import BY_NUMBER, ENOSYS, Errno
 from procession.abi.limits import PATH_MAX
+from procession.abi.named_tuple import NamedTuple
 from procession.abi.signal_frame import Ucontext
 from procession.abi.signals import Signal, SignalCode
 from procession.abi.syscall_numbers import name_of

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+
+from procession.abi.named_tuple import NamedTuple
 
 _MASK = (1 << 64) - 1
 RBP, RSP, RETURN_ADDRESS = 6, 7, 16

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
+from procession.abi.named_tuple import NamedTuple
 from procession.exchange.image.descriptor import digest_of, items_of, members_of, text_of, texts_of
 from procession.exchange.image.error import ImageError
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from procession.abi.named_tuple import NamedTuple
 from procession.exchange.image.config import ARCHITECTURE, LAYERS_LIMIT, ImageConfig, parse_config
 from procession.exchange.image.descriptor import (
     Descriptor,

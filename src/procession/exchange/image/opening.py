@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from typing import NamedTuple
 
+from procession.abi.named_tuple import NamedTuple
 from procession.exchange.image.cache import LayerCache, default_directory
 from procession.exchange.image.config import ImageConfig
 from procession.exchange.image.error import ImageError

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from procession.abi.bpf import BpfAlu, BpfClass, BpfMode, BpfSize, BpfSource
 from procession.abi.bpf_attributes import BpfInsn
 from procession.abi.ebpf import EbpfClass, EbpfMode, EbpfSize
 from procession.abi.errno import EINVAL
+from procession.abi.named_tuple import NamedTuple
 from procession.kernel.bpf.arithmetic import (
     ALWAYS,
     CALL,

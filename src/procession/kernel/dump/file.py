@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, cast
 
 from procession.abi.core_file import ElfPrpsinfo, ElfPrstatus, ElfSiginfo
 from procession.abi.elf import (
@@ -19,6 +19,7 @@ from procession.abi.elf import (
     SegmentFlag,
     SegmentType,
 )
+from procession.abi.named_tuple import NamedTuple
 from procession.abi.time import Timeval
 from procession.abi.word import Words, pack_array
 from procession.fs.dentry import absolute_path

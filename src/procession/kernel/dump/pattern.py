@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from procession.abi.duration import NS_PER_S
+from procession.abi.named_tuple import NamedTuple
 from procession.fs.dentry import absolute_path
 from procession.kernel.program.exec import Program
 from procession.kernel.rlimit import RLIMIT_CORE

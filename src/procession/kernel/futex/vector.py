@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from procession.abi.errno import ERESTARTSYS
+from procession.abi.named_tuple import NamedTuple
 from procession.kernel.futex.queue import Deadline, FutexWait, FutexWaiter, expect_value, futex_key
 from procession.kernel.time.costs import FUTEX_WAITER_NS
 

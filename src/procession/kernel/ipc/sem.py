@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from procession.abi.errno import EAGAIN, EFBIG, EIDRM, EINTR, EINVAL, ENOSPC, ERANGE, Errno
 from procession.abi.ipc import SEMAEM, SEMVMX, SemFlag, Semid64Ds
+from procession.abi.named_tuple import NamedTuple
 from procession.fs.wait_queue import Abandonable, Sleep
 from procession.kernel.ipc.object import IPC_NOWAIT, READ, WRITE, IpcObject, now_s
 from procession.kernel.ipc.sem_undo import SemaphoreUndo, undo_for

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.elf import ElfType, Machine, SegmentFlag, SegmentType
 from procession.abi.errno import EINVAL, EIO, ELIBBAD, ENOEXEC, ENOMEM, EOVERFLOW
 from procession.abi.limits import PATH_MAX
+from procession.abi.named_tuple import NamedTuple
 from procession.abi.word import Words
 from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from procession.abi.capability import (
     VFS_CAP_FLAGS_EFFECTIVE,
@@ -13,6 +13,7 @@ from procession.abi.capability import (
     VfsNsCapData,
 )
 from procession.abi.errno import EINVAL
+from procession.abi.named_tuple import NamedTuple
 from procession.fs.user_namespace import NO_ID
 from procession.kernel.security.capability import CAP_FULL_SET
 

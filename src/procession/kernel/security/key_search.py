@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from procession.abi.errno import (
     EACCES,
@@ -15,6 +15,7 @@ from procession.abi.errno import (
     EPERM,
     Errno,
 )
+from procession.abi.named_tuple import NamedTuple
 from procession.fs.user_namespace import NO_ID
 from procession.kernel.security.key import (
     ALL,

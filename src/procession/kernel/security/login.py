@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from procession.abi.capability import Capability
 from procession.abi.errno import EPERM
+from procession.abi.named_tuple import NamedTuple
 from procession.fs.user_namespace import NO_ID
 
 if TYPE_CHECKING:

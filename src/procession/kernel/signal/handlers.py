@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
+from procession.abi.named_tuple import NamedTuple
 from procession.abi.signals import SIG_DFL, SIG_IGN, SigactionFlag
 from procession.fs.wait_queue import WaitQueue
 from procession.kernel.signal.set import SIGCHLD, SIGNAL_COUNT

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from procession.abi.duration import NS_PER_S
+from procession.abi.named_tuple import NamedTuple
 from procession.abi.sched import SchedFlag
 from procession.abi.signals import Signal
 from procession.abi.word import wrap_signed

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from procession.abi.errno import EAGAIN, EINVAL, EOPNOTSUPP, EPERM
+from procession.abi.named_tuple import NamedTuple
 from procession.abi.signals import SIGRTMAX, Signal
 from procession.abi.time import SigevNotify
 from procession.hardware.kernel_memory import POSIX_TIMER_BYTES, SIGNAL_BYTES, TIMER

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from procession.abi.named_tuple import NamedTuple
 from procession.fs.dentry import absolute_path
 from procession.fs.eventfd import EventFile
 from procession.fs.mqueue import QueueFile

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from procession.abi.named_tuple import NamedTuple
 from procession.kernel.task_state import TaskState
 from procession.kernel.waits.channels import Channel, ChannelMap
 from procession.kernel.waits.reasons import Wait, waits_of

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from procession.abi.named_tuple import NamedTuple
 from procession.abi.signals import Signal
 from procession.abi.syscall_numbers import name_of
 from procession.abi.wait_options import IdType

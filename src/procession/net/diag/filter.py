@@ -5,10 +5,9 @@ Linux: net/ipv4/inet_diag.c, inet_diag_bc_run, inet_diag_bc_audit.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from procession.abi.errno import EINVAL
 from procession.abi.internet import ADDRESS_BYTES
+from procession.abi.named_tuple import NamedTuple
 from procession.abi.sock_diag import InetDiagOperation
 from procession.abi.socket import AddressFamily
 from procession.abi.word import Words

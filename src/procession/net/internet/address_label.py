@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
+from procession.abi.named_tuple import NamedTuple
 from procession.net.internet.address import LOOPBACK_6
 from procession.net.internet.routing import masked
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from procession.abi.internet import ETHERTYPES
+from procession.abi.named_tuple import NamedTuple
 from procession.abi.word import pack_port, pack_u8
 from procession.net.internet.address import is_multicast
 from procession.net.link.interface import BRIDGE, LOOPBACK, VETH

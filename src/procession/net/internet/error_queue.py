@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from procession.abi.errno import EAGAIN, ENOMSG
 from procession.abi.internet import ETHERTYPES, IpOption, Ipv6Option
+from procession.abi.named_tuple import NamedTuple
 from procession.abi.socket import SocketLevel, SocketOption
 from procession.abi.word import Words, pack_port
 from procession.net.buffer_charge import packet_charge

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from procession.abi.errno import EACCES, ECONNREFUSED, EHOSTUNREACH, ENETUNREACH, ENOPROTOOPT, EPROTO
+from procession.abi.named_tuple import NamedTuple
 
 
 class IcmpError(NamedTuple):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from procession.abi.capability import Capability
 from procession.abi.errno import EADDRNOTAVAIL, EINVAL, EPERM
+from procession.abi.named_tuple import NamedTuple
 
 if TYPE_CHECKING:
     from procession.net.internet.socket import InternetSocket

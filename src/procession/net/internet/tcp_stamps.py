@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from procession.abi.named_tuple import NamedTuple
 from procession.abi.tcp_statistic import TcpStatistic
 from procession.abi.word import Words
 from procession.net.internet.error_queue import SentStamp, may_tell_data, queue_entry, whole_frame

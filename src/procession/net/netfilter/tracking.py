@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from procession.abi.conntrack import TrackedState
 from procession.abi.duration import NS_PER_S
+from procession.abi.named_tuple import NamedTuple
 from procession.abi.nftables import ConnectionPlace, ConnectionStatus
 from procession.abi.word import Words
 from procession.hardware.kernel_memory import PACKET_FILTER

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from procession.abi.named_tuple import NamedTuple
 from procession.abi.nftables import ConnectionStatus, Hook, NatFlag
 from procession.abi.word import Words, pack_address, pack_port
 from procession.net.internet.icmp import with_checksum

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
+from procession.abi.named_tuple import NamedTuple
 from procession.abi.nftables import ChainVerdict, DataAttribute, HookVerdict, VerdictAttribute
 from procession.abi.word import pack_address
 from procession.net.netlink.attributes import attribute

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from procession.abi.errno import EINVAL, ERANGE, TOLD
+from procession.abi.named_tuple import NamedTuple
 from procession.abi.netlink import Nlmsghdr
 from procession.abi.word import Words, pack_u64
 from procession.net.netlink.attributes import attribute, number

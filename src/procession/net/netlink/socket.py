@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, ClassVar, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, ClassVar, NoReturn
 
 from procession.abi.errno import (
     EADDRINUSE,
@@ -18,6 +18,7 @@ from procession.abi.errno import (
     EPERM,
     Errno,
 )
+from procession.abi.named_tuple import NamedTuple
 from procession.abi.netlink import (
     AcknowledgementAttribute,
     NetlinkFlag,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.errno import (
     EAGAIN,
@@ -16,6 +16,7 @@ from procession.abi.errno import (
     EOPNOTSUPP,
 )
 from procession.abi.internet import ADDRESS_BYTES_OF_ETHERTYPE
+from procession.abi.named_tuple import NamedTuple
 from procession.abi.packet import (
     MembershipKind,
     PacketMreq,

@@ -5,9 +5,10 @@ Linux: net/packet/af_packet.c, tpacket_snd.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from procession.abi.errno import EINVAL, EMSGSIZE, Errno
+from procession.abi.named_tuple import NamedTuple
 from procession.abi.packet import SendingStatus, Tpacket2Hdr, Tpacket3Hdr, TpacketHdr
 from procession.abi.word import pack_u32, pack_u64
 from procession.fs.giving_way import give_way

@@ -6,10 +6,9 @@ Frames of several segments in one are sent as they are: nothing here cuts them.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from procession.abi.errno import EINVAL
 from procession.abi.internet import ADDRESS_BYTES_OF_ETHERTYPE
+from procession.abi.named_tuple import NamedTuple
 from procession.abi.socket import IpProtocol
 from procession.abi.virtio_net import VirtioNetFlag, VirtioNetHdr, VirtioNetSegments
 from procession.abi.word import pack_port

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.errno import EAGAIN, EBADFD, EINVAL, EIO
 from procession.abi.internet import ETHERTYPES
+from procession.abi.named_tuple import NamedTuple
 from procession.abi.tun import TUN_PKT_STRIP, TunPi
 from procession.abi.word import pack_port
 from procession.fs.file import O_NONBLOCK, POLLERR, POLLIN, POLLOUT, File

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import zlib
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from procession.abi.bpf import SockFilter, SockFprog
 from procession.abi.errno import EFAULT, EINVAL, ENOMEM
+from procession.abi.named_tuple import NamedTuple
 from procession.abi.tun import TUN_FLT_ALLMULTI, TunFilter
 from procession.net.bpf import Program, check_length, check_program
 from procession.net.socket_filter import FilteredPacket, charge_program, run_program

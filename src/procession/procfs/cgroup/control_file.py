@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from procession.abi.errno import EINVAL, ERANGE
+from procession.abi.named_tuple import NamedTuple
 from procession.fs.mounts.context import parse_number
 from procession.kernel.cgroup.memory import PeakWatch
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from procession.abi.errno import EAGAIN, EINVAL
+from procession.abi.named_tuple import NamedTuple
 from procession.fs.mounts.context import parse_size
 from procession.hardware.kernel_memory import ABSENT_NAME, CGROUP, SOCKET_BUFFER, STACK_BYTES
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SIZE

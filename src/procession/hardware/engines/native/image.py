@@ -6,8 +6,7 @@ these fails, it ends with the call's place among them as its status.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
+from procession.abi.named_tuple import NamedTuple
 from procession.abi.prctl import PrctlOption
 from procession.abi.seccomp import SeccompOperation
 from procession.abi.signals import SigactionFlag, Signal
