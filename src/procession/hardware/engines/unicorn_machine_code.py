@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import ctypes
 import mmap
-import platform
+import os
 from struct import pack
 from typing import TYPE_CHECKING
 
@@ -95,8 +95,8 @@ class HookCode:
     __slots__ = ("address", "budget", "bytes", "data", "keeper", "snapshot")
 
     def __init__(self, layout: StateLayout, stop_address: int) -> None:
-        if platform.machine().lower() not in ("x86_64", "amd64"):
-            raise UnicornError(f"no code for hooks on a {platform.machine()} host")
+        if os.uname().machine.lower() not in ("x86_64", "amd64"):
+            raise UnicornError(f"no code for hooks on a {os.uname().machine} host")
         kept = (layout.floating_end + 7) & ~7
         length = _PAGE + ((kept + _PAGE - 1) & -_PAGE)
         self.keeper = mmap.mmap(-1, length, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)

@@ -295,13 +295,15 @@ def _locate_x87(library: UnicornLibrary, handle: c_void_p, layout: StateLayout) 
     before = layout.snapshot()
     library.write_register(handle, REG_FPTAG, 0xFFFF)
     after = layout.snapshot()
-    changed = [offset for offset in range(layout.size) if before[offset] != after[offset]]
-    if not tops or not statuses or len(tops) != 1 or len(statuses) != 1 or len(changed) != 8:
+    difference = int.from_bytes(before, "little") ^ int.from_bytes(after, "little")
+    bits = difference.to_bytes(layout.size, "little")
+    changed = bits.strip(b"\0")
+    if not tops or not statuses or len(tops) != 1 or len(statuses) != 1:
         raise UnicornError("the x87 status isn't where it can be told apart")
-    layout.x87_top, layout.x87_status, layout.x87_tags = tops.pop(), statuses.pop(), changed[0]
-    layout.x87_registers = _find_wide(library, handle, layout, REG_ST0, 10)
-    if changed != list(range(changed[0], changed[0] + 8)):
+    if len(changed) != 8 or 0 in changed:
         raise UnicornError("the x87 tags aren't eight bytes in a row")
+    layout.x87_top, layout.x87_status, layout.x87_tags = tops.pop(), statuses.pop(), bits.find(changed)
+    layout.x87_registers = _find_wide(library, handle, layout, REG_ST0, 10)
 
 
 def locate_mode(layout: StateLayout, code_selector: int, stack_selector: int) -> None:
@@ -345,21 +347,22 @@ def locate_exception_fields(layout: StateLayout, observe: Callable[[], list[tupl
     have pushed, and the state's bytes as they were in the hook. The last one is an `int` instruction, which
     the word after the error code tells from a fault. Raises UnicornError.
     """
-    codes: set[int] | None = None
-    previous: set[int] | None = None
     observations = observe()
-    for vector, error_code, data in observations[:-1]:
-        words = memoryview(data).cast("I")
-        at_code = {4 * index for index, word in enumerate(words) if word == error_code}
-        at_vector = {4 * index for index, word in enumerate(words) if word == vector}
-        codes = at_code if codes is None else codes & at_code
-        previous = at_vector if previous is None else previous & at_vector
-    if not codes or not previous or len(codes) != 1 or len(previous) != 1:
+    # The last fault's numbers are rare: few words have these.
+    *faults, (vector, error_code, data) = observations[:-1]
+    words = memoryview(data).cast("I").tolist()
+    codes = [index for index, word in enumerate(words) if word == error_code]
+    previous = [index for index, word in enumerate(words) if word == vector]
+    for vector, error_code, data in faults:
+        view = memoryview(data).cast("I")
+        codes = [index for index in codes if view[index] == error_code]
+        previous = [index for index in previous if view[index] == vector]
+    if len(codes) != 1 or len(previous) != 1:
         raise UnicornError(
-            f"an exception's error code and vector were found at {len(codes or ())} and "
-            f"{len(previous or ())} offsets, not one each"
+            f"an exception's error code and vector were found at {len(codes)} and {len(previous)} offsets, "
+            "not one each"
         )
-    layout.error_code, layout.old_exception = codes.pop(), previous.pop()
+    layout.error_code, layout.old_exception = 4 * codes[0], 4 * previous[0]
     software = layout.error_code // 4 + 1
     told = [memoryview(data).cast("I")[software] for _, _, data in observations]
     if told != [0] * (len(told) - 1) + [1]:
