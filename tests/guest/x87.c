@@ -253,3 +253,38 @@ TEST(exponents_and_significands)
 		CHECK_EQ(significand.significand, cases[at].significand.significand);
 	}
 }
+
+/* What scalbnl(3), and so ldexpl(3), of glibc is. */
+TEST(scaling)
+{
+	static const struct {
+		struct bits x, y, result;
+		unsigned short exceptions;
+	} cases[] = {
+		{{1ULL << 63, 0x3fff}, {0xc000000000000000ULL, 0xbffe}, {1ULL << 63, 0x3fff}, 0},
+		{{0xc000000000000001ULL, 0xbfff}, {0xe000000000000000ULL, 0x4000}, {0xc000000000000001ULL, 0xc002}, 0},
+		{{1ULL << 63, 0x3fff}, {0x8020000000000000ULL, 0xc00d}, {1ULL << 45, 0}, 0},
+		{{0xc000000000000001ULL, 0x3fff}, {0xfffe000000000000ULL, 0xc00c}, {0x6000000000000000ULL, 0}, 0x30},
+		{{1, 0}, {0xfffe000000000000ULL, 0x400c}, {1ULL << 63, 0x3fc1}, 2},
+		{{1ULL << 63, 0x3fff}, {0xfffe000000000000ULL, 0x400e}, {1ULL << 63, 0x7fff}, 0x28},
+		{{1ULL << 63, 0xbfff}, {1ULL << 63, 0x7000}, {1ULL << 63, 0xffff}, 0x28},
+		{{1ULL << 63, 0xbfff}, {1ULL << 63, 0xf000}, {0, 0x8000}, 0x30},
+		{{1ULL << 63, 0xbfff}, {1ULL << 63, 0x7fff}, {1ULL << 63, 0xffff}, 0},
+		{{1ULL << 63, 0xbfff}, {1ULL << 63, 0xffff}, {0, 0x8000}, 0},
+		{{0, 0}, {1ULL << 63, 0x7fff}, {0xc000000000000000ULL, 0xffff}, 1},
+		{{1ULL << 63, 0x7fff}, {1ULL << 63, 0xffff}, {0xc000000000000000ULL, 0xffff}, 1},
+		{{1ULL << 63, 0x3fff}, {0x8000000000000005ULL, 0x7fff}, {0xc000000000000005ULL, 0x7fff}, 1},
+	};
+
+	for (size_t at = 0; at < LENGTH(cases); at++) {
+		long double x = from_bits(cases[at].x), y = from_bits(cases[at].y);
+		unsigned short exceptions;
+		struct bits got;
+
+		__asm__ volatile("fnclex\n\tfscale\n\tfnstsw %1\n\tfnclex" : "+t"(x), "=a"(exceptions) : "u"(y));
+		got = to_bits(x);
+		CHECK_EQ(got.head, cases[at].result.head);
+		CHECK_EQ(got.significand, cases[at].result.significand);
+		CHECK_EQ(exceptions & 0x7f, cases[at].exceptions);
+	}
+}

@@ -20,6 +20,8 @@ _QUIET_BIT = 1 << 62
 _GUARD = 60
 """How many bits more than a result has are worked out, at least."""
 _PRECISION = 64 + _GUARD
+_FARTHEST_SHIFT = 1 << 17
+"""Any number times 2 to the power of this is too large, and by it too small."""
 _LARGEST_ANGLE = 63
 """Angles from 2 to the power of this on are left to the program to reduce."""
 _SCALED_PI = 0x3243F6A8885A308D3
@@ -327,6 +329,25 @@ def extracted(x: Extended) -> Outcome:
     exponent, _, _ = _round(_Real(length - 1 + x.scale, 0, is_exact=True), 0)
     significand = Extended(x.is_negative, _BIAS, x.significand << 64 - length)
     return Outcome((exponent, significand), DENORMAL if x.is_denormal else 0)
+
+
+def scaled(x: Extended, y: Extended, rounding: int) -> Outcome:
+    """fscale: ST(0) times 2 to the power of ST(1), as far as that is whole."""
+    special = _not_a_number(x, y)
+    if special is not None:
+        return special
+    denormal = DENORMAL if x.is_denormal or y.is_denormal else 0
+    if y.is_infinite:
+        if x.is_infinite if y.is_negative else x.is_zero:
+            return _invalid()
+        return _exact((_ZERO if y.is_negative else _INFINITY)._replace(is_negative=x.is_negative), denormal)
+    if x.is_zero or x.is_infinite:
+        return _exact(x, denormal)
+    # More than that makes no difference.
+    shift = _FARTHEST_SHIFT if y.exponent > _BIAS + 16 else _shifted(y.significand, min(y.scale, 0))
+    signed = -x.significand if x.is_negative else x.significand
+    scale = x.scale + (-shift if y.is_negative else shift)
+    return _rounded(_Real(signed, scale, is_exact=True), rounding, denormal=denormal)
 
 
 # Exponentials and logarithms

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _PRICES = {
     1: "fpush fstt_ST0 fildl_FT0 fldl_FT0 flds_FT0 fist_ST0 fistl_ST0 fistll_ST0 fistt_ST0 fisttl_ST0"
     " fisttll_ST0 fstl_ST0 fsts_ST0 fxchg_ST0_STN fxam_ST0 fcom_ST0_FT0 fcomi_ST0_FT0 fucom_ST0_FT0"
-    " fucomi_ST0_FT0 frndint fscale fadd_ST0_FT0 fadd_STN_ST0 fmul_ST0_FT0 fmul_STN_ST0"
+    " fucomi_ST0_FT0 frndint fadd_ST0_FT0 fadd_STN_ST0 fmul_ST0_FT0 fmul_STN_ST0"
     " fsub_ST0_FT0 fsub_STN_ST0 fsubr_ST0_FT0 fsubr_STN_ST0 addss addsd addpd subss subsd subpd mulss"
     " mulsd mulpd divss divsd divps divpd sqrtss sqrtsd sqrtps sqrtpd addsubpd haddpd hsubpd rcpps"
     " rsqrtps cvtpd2dq cvtpd2pi cvtpd2ps cvtps2pd cvtdq2pd cvtpi2ps cvtps2pi cvttpd2dq cvttpd2pi"

@@ -17,11 +17,11 @@ _EMPTY = 1
 _STRIDE = 16
 _PREVENTS_RESULT = x87.INVALID | x87.ZERO_DIVIDE | x87.DENORMAL
 _ROUNDING_SHIFT = 10
-F2XM1, FYL2X, FPTAN, FPATAN, FXTRACT, FPREM1, FPREM, FYL2XP1, FSINCOS, FSIN, FCOS = (
+F2XM1, FYL2X, FPTAN, FPATAN, FXTRACT, FPREM1, FPREM, FYL2XP1, FSINCOS, FSCALE, FSIN, FCOS = (
     *(0xF0, 0xF1, 0xF2, 0xF3, 0xF4, 0xF5),
-    *(0xF8, 0xF9, 0xFB, 0xFE, 0xFF),
+    *(0xF8, 0xF9, 0xFB, 0xFD, 0xFE, 0xFF),
 )
-_TAKE_TWO = frozenset((FYL2X, FPATAN, FPREM1, FPREM, FYL2XP1))
+_TAKE_TWO = frozenset((FYL2X, FPATAN, FPREM1, FPREM, FYL2XP1, FSCALE))
 _POP = frozenset((FYL2X, FPATAN, FYL2XP1))
 _PUSH = frozenset((FPTAN, FXTRACT, FSINCOS))
 _ALL_CONDITIONS = x87.C0 | x87.C1 | x87.C2 | x87.C3
@@ -79,8 +79,7 @@ class X87Functions:
             second = self._register(top + 1)
             if operation in (FPREM, FPREM1):
                 return x87.remainder(first, second, is_nearest=operation == FPREM1)
-            function = {FYL2X: x87.logarithm, FYL2XP1: x87.logarithm_near_one, FPATAN: x87.arctangent}
-            return function[operation](first, second, rounding)
+            return _OF_TWO[operation](first, second, rounding)
         return _OF_ONE[operation](first, rounding)
 
     def _put(self, operation: int, outcome: x87.Outcome) -> None:
@@ -130,4 +129,10 @@ _OF_ONE = {
     FSINCOS: x87.sine_and_cosine,
     FSIN: x87.sine,
     FCOS: x87.cosine,
+}
+_OF_TWO = {
+    FYL2X: x87.logarithm,
+    FYL2XP1: x87.logarithm_near_one,
+    FPATAN: x87.arctangent,
+    FSCALE: x87.scaled,
 }
