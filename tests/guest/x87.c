@@ -288,3 +288,40 @@ TEST(scaling)
 		CHECK_EQ(exceptions & 0x7f, cases[at].exceptions);
 	}
 }
+
+/* What gcc makes of casts to integers where there is SSE3. */
+TEST(truncation)
+{
+	static const struct {
+		struct bits x;
+		int64_t long_integer;
+		int32_t integer;
+		unsigned short long_exceptions, exceptions;
+	} cases[] = {
+		{{0xc000000000000001ULL, 0xc000}, -3, -3, 0x20, 0x20},
+		{{0xfffffffe00000000ULL, 0x401d}, 0x7fffffff, 0x7fffffff, 0, 0},
+		{{0xffffffff00000000ULL, 0x401d}, 0x7fffffff, 0x7fffffff, 0x20, 0x20},
+		{{1ULL << 63, 0x401e}, 1LL << 31, INT32_MIN, 0, 1},
+		{{0xfffffffffffffffeULL, 0x403d}, INT64_MAX, INT32_MIN, 0, 1},
+		{{1ULL << 63, 0x403e}, INT64_MIN, INT32_MIN, 1, 1},
+		{{1ULL << 63, 0xc03e}, INT64_MIN, INT32_MIN, 0, 1},
+		{{1ULL << 63, 0x7fff}, INT64_MIN, INT32_MIN, 1, 1},
+		{{0xc000000000000000ULL, 0x7fff}, INT64_MIN, INT32_MIN, 1, 1},
+		{{1ULL << 63, 0x3fff}, 1, 1, 0, 0},
+	};
+
+	for (size_t at = 0; at < LENGTH(cases); at++) {
+		unsigned short exceptions;
+		int64_t long_integer;
+		int32_t integer;
+
+		__asm__ volatile("fnclex\n\tjmp 1f\n\t1:\tfisttpll %0\n\tjmp 2f\n\t2:\tfnstsw %1" : "=m"(long_integer), "=a"(exceptions)
+				 : "t"(from_bits(cases[at].x)) : "st");
+		CHECK_EQ(long_integer, cases[at].long_integer);
+		CHECK_EQ(exceptions & 0x7f, cases[at].long_exceptions);
+		__asm__ volatile("fnclex\n\tjmp 1f\n\t1:\tfisttpl %0\n\tjmp 2f\n\t2:\tfnstsw %1" : "=m"(integer), "=a"(exceptions)
+				 : "t"(from_bits(cases[at].x)) : "st");
+		CHECK_EQ(integer, cases[at].integer);
+		CHECK_EQ(exceptions & 0x7f, cases[at].exceptions);
+	}
+}

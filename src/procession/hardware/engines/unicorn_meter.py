@@ -14,13 +14,20 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+from functools import partial
 from typing import TYPE_CHECKING
 
 from procession.abi.word import Words
 from procession.hardware.engines.unicorn_environment import STORE_ENVIRONMENT, masking_code
 from procession.hardware.engines.unicorn_library import UnicornError
+from procession.hardware.engines.unicorn_truncation import (
+    TRUNCATE_TO_32_BITS,
+    TRUNCATE_TO_64_BITS,
+    truncating_code,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from ctypes import c_void_p
 
     from procession.hardware.engines.unicorn_image import LibraryImage
@@ -60,7 +67,13 @@ CALL_PROBE = "f20f38f1c0"
 """crc32 eax, eax."""
 _FROM_FIRST_ARGUMENT, _FROM_REGISTER = bytes.fromhex("4883af"), bytes.fromhex("4883ad")
 _NOTE_REGISTER = bytes.fromhex("90 48892d")
-_ENTRY_BYTES, _COUNT_BYTES, _MASKING_BYTES = 20, 8, 64
+_ENTRY_BYTES, _COUNT_BYTES, _AMENDING_BYTES = 20, 8, 128
+_AMENDED: dict[str, Callable[[int, StateLayout], bytes]] = {
+    STORE_ENVIRONMENT: masking_code,
+    TRUNCATE_TO_32_BITS: partial(truncating_code, bits=32),
+    TRUNCATE_TO_64_BITS: partial(truncating_code, bits=64),
+}
+"""Functions that don't do all that the processor does: what makes the code that does the rest."""
 _HIDDEN_REGISTER = 0x200
 """IA32_MTRR_PHYSBASE0."""
 _PROBES = (0x7E57_0000_1234_5000, 0x1DEA_0000_4321_6000)
@@ -75,7 +88,7 @@ class PricedCalls:
     Until `count` has said where the budget is, nothing is counted.
     """
 
-    __slots__ = ("addresses", "code", "functions", "masking", "noted", "offset", "start")
+    __slots__ = ("addresses", "amending", "code", "functions", "noted", "offset", "start")
 
     def __init__(self, library: UnicornLibrary, image: LibraryImage) -> None:
         """Lead the calls through the code, before a processor is opened. Raises UnicornError."""
@@ -83,8 +96,8 @@ class PricedCalls:
             (f"helper_{name}_x86_64", price) for price, names in _PRICES.items() for name in names.split()
         ]
         length = _ENTRY_BYTES * len(functions) + _ADDRESS.size
-        self.masking = length
-        size = length + _MASKING_BYTES
+        self.amending = length
+        size = length + _AMENDING_BYTES * len(_AMENDED)
         self.code = code = mmap.mmap(-1, size, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
         self.noted = memoryview(code)[length - _ADDRESS.size : length]
         self.offset = 0
@@ -127,10 +140,13 @@ class PricedCalls:
             # sub qword [the processor + offset], price
             subtract = _FROM_REGISTER if name in _WITHOUT_STATE else _FROM_FIRST_ARGUMENT
             self._set_count(index, subtract + _COST.pack(layout.budget, price))
-            if name == STORE_ENVIRONMENT:
-                masking = masking_code(self.addresses[index], layout)
-                self.code[self.masking : self.masking + len(masking)] = masking
-                self._set_function(index, self.start + self.masking)
+        place = self.amending
+        for index, ((name, _), address) in enumerate(zip(self.functions, self.addresses, strict=True)):
+            if name in _AMENDED:
+                amending = _AMENDED[name](address, layout)
+                self.code[place : place + len(amending)] = amending
+                self._set_function(index, self.start + place)
+                place += _AMENDING_BYTES
 
 
 def price_calls(library: UnicornLibrary, image: LibraryImage) -> PricedCalls:
