@@ -7,11 +7,13 @@ from collections.abc import Iterator
 
 import pytest
 
+import procession.mm.unmapped_area
 from procession.kernel.task import Task
 from procession.mm.address_space import MemoryDescriptor
 from procession.mm.area_sequence import LONGEST_ROW, AreaSequence
 from procession.mm.gap_index import FEWEST_AREAS, MMAP_MINIMUM
-from procession.mm.vma import VirtualMemoryArea
+from procession.mm.unmapped_area import unmapped_area
+from procession.mm.vma import GROWS_DOWN, VirtualMemoryArea
 from tests.fs.growth import CONSTANT, growth
 from tests.kernel.conducted_machine import ConductedMachine, conducted_machines
 
@@ -36,13 +38,13 @@ def mm(machine: ConductedMachine) -> MemoryDescriptor:
 
 def map_pages(mm: MemoryDescriptor, count: int, number: int) -> int:
     """Map pages somewhere, with other rights than the neighbours have; their address."""
-    start = mm.find_gap(count * PAGE)
+    start = unmapped_area(mm, count * PAGE)
     mm.map(VirtualMemoryArea(start, start + count * PAGE, READ if number & 1 else READ_WRITE))
     return start
 
 
 def highest_gap(mm: MemoryDescriptor, length: int) -> int:
-    """What find_gap must say, by looking at every area; 0 for no room below the mmap base."""
+    """What unmapped_area must say, by looking at every area; 0 for no room below the mmap base."""
     ceiling = mm.mmap_base
     for area in reversed(mm.areas):
         if area.start < ceiling:
@@ -61,7 +63,7 @@ def test_the_cost_of_one_of_many(mm: MemoryDescriptor) -> None:
     # The holes of one page don't stand in the way of what is longer, nor does the search for one.
     for start in starts[1000:-1000:2]:
         mm.unmap(start, start + PAGE)
-    few = mm.find_gap(PAGE)
+    few = unmapped_area(mm, PAGE)
     assert few == highest_gap(mm, PAGE)
 
     def map_and_unmap(number: int) -> None:
@@ -123,16 +125,26 @@ def test_rows_are_the_list_that_they_stand_for(mm: MemoryDescriptor, seed: int) 
     assert AreaSequence(list(model)).starts[0][:5] == [area.start for area in model[:5]]
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_mappings_go_where_they_would_without_an_index(mm: MemoryDescriptor, seed: int) -> None:
+@pytest.mark.parametrize("grows_up", [False, True])
+@pytest.mark.parametrize("seed", range(2))
+def test_mappings_go_where_they_would_without_an_index(
+    mm: MemoryDescriptor, seed: int, grows_up: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Upwards and downwards, with stacks between that keep a gap below them."""
     chance = random.Random(seed)
+    mm.grows_up = grows_up
     starts = [map_pages(mm, chance.randrange(1, 4), number) for number in range(3 * FEWEST_AREAS)]
     for number in range(1500):
-        length = chance.choice((1, 1, 2, 3, 5, 40)) * PAGE
-        found = mm.find_gap(length)
-        assert found == highest_gap(mm, length)
+        length = chance.choice((1, 1, 2, 3, 5, 40, 250)) * PAGE
+        found = unmapped_area(mm, length)
+        with monkeypatch.context() as patch:
+            patch.setattr(procession.mm.unmapped_area, "FEWEST_AREAS", mm.areas.length + 1)
+            assert found == unmapped_area(mm, length)
+        if not grows_up and number < 300:
+            assert found == highest_gap(mm, length)
         if chance.randrange(2):
-            mm.map(VirtualMemoryArea(found, found + length, READ if number & 1 else READ_WRITE))
+            flags = GROWS_DOWN if number >= 300 and not chance.randrange(8) else 0
+            mm.map(VirtualMemoryArea(found, found + length, READ if number & 1 else READ_WRITE, flags=flags))
             starts.append(found)
         if chance.randrange(2):
             start = chance.choice(starts)

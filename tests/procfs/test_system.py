@@ -196,6 +196,14 @@ def test_how_many_areas_there_may_be_is_the_machines(proc: Proc) -> None:
         proc.write("sys/vm/max_map_count", b"65530")
 
 
+def test_new_programs_may_be_laid_out_as_they_once_were(proc: Proc) -> None:
+    assert proc.read("sys/vm/legacy_va_layout") == b"0\n"
+    proc.write("sys/vm/legacy_va_layout", b"1\n")
+    assert proc.read("sys/vm/legacy_va_layout") == b"1\n"
+    with pytest.raises(EINVAL):
+        proc.write("sys/vm/legacy_va_layout", b"-1")
+
+
 def test_a_parameter_without_write_permission_refuses_even_root(proc: Proc) -> None:
     with pytest.raises(EACCES):
         proc.write("sys/kernel/ostype", b"x")

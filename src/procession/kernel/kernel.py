@@ -117,6 +117,7 @@ class Kernel:
         "timers",
         "total_forks",
         "unknown_calls",
+        "uses_legacy_layout",
         "vdso",
         "vfs",
     )
@@ -186,6 +187,7 @@ class Kernel:
         self.allows_unprivileged_user_namespaces = True
         # Who lacks CAP_SYS_PTRACE isn't to hold up the kernel (Linux: fs/userfaultfd.c).
         self.allows_unprivileged_userfaultfd = False
+        self.uses_legacy_layout = 0
         # Of the host name and the domain name, for who polls them in /proc/sys.
         self.name_changes = (NameChanges(), NameChanges())
         self.total_forks = 0

@@ -247,7 +247,7 @@ class MemoryDescriptor(AreaMap):
         child.has_fork_advice = self.has_fork_advice
         child.has_user_faults = self.has_user_faults
         child.heap_start = self.heap_start
-        child.mmap_base = self.mmap_base
+        child.mmap_base, child.grows_up = self.mmap_base, self.grows_up
         child.resident_pages = self.resident_pages
         child.stack_start = self.stack_start
         acquire = getattr(self.executable, "acquire", None)
@@ -451,17 +451,17 @@ class MemoryDescriptor(AreaMap):
             area.acquire()
         return True
 
-    def place(self, address: int, length: int, *, is_fixed: bool, must_be_free: bool = False) -> int:
-        """Where a new mapping goes. Raises EINVAL, ENOMEM, EEXIST. Linux: mm/mmap.c, __get_unmapped_area."""
-        if not is_fixed:
-            return self.find_gap(length, address)
-        if address & PAGE_MASK:
-            raise EINVAL("a fixed address that isn't page-aligned")
+    def check_fixed(self, address: int, length: int, *, must_be_free: bool = False) -> None:
+        """Whether a new mapping may be at `address`. Raises EINVAL, ENOMEM, EEXIST.
+
+        Linux: mm/mmap.c, __get_unmapped_area.
+        """
         if length > pte.USER_END or address > pte.USER_END - length:
             raise ENOMEM("past the end of user space")
+        if address & PAGE_MASK:
+            raise EINVAL("a fixed address that isn't page-aligned")
         if must_be_free and self.areas_in(address, address + length):
             raise EEXIST("something is mapped there")
-        return address
 
     # The kernel's access to user memory
 

@@ -7,12 +7,10 @@ from typing import Protocol
 
 from procession.abi.errno import ENOMEM
 from procession.abi.resource import RlimitResource
-from procession.hardware import page_table as pte
-from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PhysicalMemory
+from procession.hardware.physical_memory import PAGE_SHIFT, PhysicalMemory
 from procession.hardware.translation.layout import RESERVED
 from procession.mm.area_list import AreaList
 from procession.mm.area_sequence import LONGEST_ROW
-from procession.mm.gap_index import FEWEST_AREAS, MMAP_MINIMUM, GapIndex
 from procession.mm.page_tables import PageTables
 from procession.mm.vma import VirtualMemoryArea
 
@@ -21,9 +19,8 @@ RLIMIT_STACK = int(RlimitResource.RLIMIT_STACK)
 RLIMIT_AS = int(RlimitResource.RLIMIT_AS)
 RLIM_INFINITY = (1 << 64) - 1
 MMAP_BASE = 0x7FFF_F7FF_F000
-"""Where mappings are placed downwards from: addresses are the same in every run."""
+"""Where mappings are placed downwards from, unless the stack may be long: the same in every run."""
 
-_HUGE_PAGE_MASK = (2 << 20) - 1
 _PAGES_OF_AREA = 4
 """Copying an area is as much work as changing so many pages."""
 (_HIGH, _HIGH_END), (_LOW, _LOW_END) = RESERVED
@@ -39,10 +36,11 @@ class AreaMap:
     """The areas of an address space, in whose page tables `tables` they show.
 
     `areas` are sorted by address and free of overlaps. They belong to `area_list`, which may be another's
-    too: whoever changes an area calls `own_areas` before it looks for it. New ones go below `mmap_base`.
+    too: whoever changes an area calls `own_areas` before it looks for it. New ones go below `mmap_base`, or
+    upwards from a lower one if `grows_up`.
     """
 
-    __slots__ = ("area_list", "areas", "limits", "memory", "mmap_base", "tables")
+    __slots__ = ("area_list", "areas", "grows_up", "limits", "memory", "mmap_base", "tables")
 
     def __init__(self, memory: PhysicalMemory, limits: MemoryLimits, tables: PageTables) -> None:
         self.memory = memory
@@ -51,6 +49,7 @@ class AreaMap:
         self.area_list = AreaList(memory.account, [])
         self.areas = self.area_list.areas
         self.mmap_base = MMAP_BASE
+        self.grows_up = False
 
     def use_areas(self, area_list: AreaList) -> None:
         """Have the areas of `area_list`."""
@@ -100,55 +99,6 @@ class AreaMap:
                 return False
             start = area.end
         return start >= end
-
-    def find_gap(self, length: int, hint: int = 0, below: int | None = None) -> int:
-        """Where `length` bytes are free: at `hint` if they are, else the highest place below the mmap base.
-
-        Raises ENOMEM. Linux: mm/mmap.c, arch_get_unmapped_area_topdown.
-        """
-        if length > pte.USER_END - MMAP_MINIMUM:
-            raise ENOMEM("longer than the address space")
-        if hint:
-            hint = (hint + PAGE_MASK) & ~PAGE_MASK
-            if MMAP_MINIMUM <= hint <= pte.USER_END - length and not self.areas_in(hint, hint + length):
-                return hint
-        ceiling = self.mmap_base if below is None else below
-        if self.areas.length >= FEWEST_AREAS:
-            gaps = self.area_list.gaps
-            if gaps is None:
-                gaps = self.area_list.gaps = GapIndex(self.areas)
-            start = gaps.find(self.areas, length, ceiling)
-            if start:
-                return start
-            ceiling = min(ceiling, self.areas.firsts[0])
-        else:
-            rows = self.areas.rows
-            for area in reversed(rows[0] if len(rows) == 1 else list(self.areas)):
-                if area.start < ceiling:
-                    if ceiling - length >= area.end:
-                        return ceiling - length
-                    ceiling = area.start
-        if ceiling - length >= MMAP_MINIMUM:
-            return ceiling - length
-        if below is None:
-            return self.find_gap(length, below=pte.USER_END)
-        raise ENOMEM("no gap of that length")
-
-    def find_gap_for_private(self, length: int, below: int | None = None) -> int:
-        """Where `length` bytes of private anonymous memory are free for which no place is wished: whole huge
-        pages begin where one could. Raises ENOMEM.
-
-        Linux: mm/huge_memory.c, __thp_get_unmapped_area.
-        """
-        if length & _HUGE_PAGE_MASK == 0:
-            try:
-                start = self.find_gap(length + _HUGE_PAGE_MASK + 1, below=below)
-            except ENOMEM:
-                pass
-            else:
-                # The upper end even of a gap that begins so by chance: what comes next goes below.
-                return (start | _HUGE_PAGE_MASK) + 1
-        return self.find_gap(length, below=below)
 
     @property
     def total_pages(self) -> int:

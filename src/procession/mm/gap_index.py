@@ -39,14 +39,50 @@ class GapIndex:
         self.group_bounds: list[int] = []
         self._group()
 
-    def find(self, areas: AreaSequence, length: int, ceiling: int) -> int:
-        """The highest start of `length` free bytes between areas below `ceiling`, 0 if there is none."""
-        position = areas.count_below(ceiling) - 1
+    def lowest(self, areas: AreaSequence, length: int, floor: int) -> int:
+        """The lowest start of `length` bytes from `floor` on that no area has, perhaps above all of them."""
+        borders, bounds = self.borders, self.bounds
+        position = areas.count_to(floor)
+        if position:
+            floor = max(floor, areas.at(position - 1).end)
+        part = bisect_right(borders, floor) - 1
+        while part < len(borders):
+            end = self._end(areas, part)
+            if bounds[part] >= length:
+                row: list[VirtualMemoryArea] = areas.between(position, end)
+                for area in row:
+                    if floor + length <= area.free_end:
+                        return floor
+                    floor = area.end
+            elif end > position:
+                floor = areas.at(end - 1).end
+            position = end
+            part += 1
+        return floor
+
+    def highest(self, areas: AreaSequence, length: int, ceiling: int) -> int:
+        """The highest start of `length` free bytes below `ceiling`, 0 if there is none above MMAP_MINIMUM.
+        Where a stack's guard is in the way it's looked for below that.
+        """
+        while True:
+            position = areas.count_below(ceiling) - 1
+            position, end = self._highest(areas, length, ceiling, position)
+            if position < 0 and end - length < MMAP_MINIMUM:
+                return 0
+            guarded = areas.at(position + 1).free_end if position + 1 < len(areas) else end
+            if guarded >= end:
+                return end - length
+            ceiling = guarded
+
+    def _highest(self, areas: AreaSequence, length: int, ceiling: int, position: int) -> tuple[int, int]:
+        """Above which area the highest gap of `length` bytes is, -1 for the one below all of them, and where
+        that gap ends. From area `position` down, above which is room up to `ceiling`.
+        """
         if position < 0:
-            return 0
+            return -1, ceiling
         highest = areas.at(position)
         if ceiling - highest.end >= length:
-            return ceiling - length
+            return position, ceiling
         borders, bounds = self.borders, self.bounds
         part = bisect_right(borders, highest.start) - 1
         is_whole = position + 1 == self._end(areas, part)
@@ -60,13 +96,13 @@ class GapIndex:
                     if position - found > _AREAS_OF_PART:
                         # What lies above is a part of its own, which needn't be searched again.
                         self._insert_part(part + 1, areas.at(found + 1).start, longest)
-                    return areas.at(found).start - length
+                    return found - 1, areas.at(found).start
                 bounds[part] = longest
                 if position - first > 2 * _AREAS_OF_PART:
                     self._insert_part(part + 1, areas.at((first + position) // 2).start, longest)
             part = self._part_below(part, length)
             if part < 0:
-                return 0
+                return -1, min(ceiling, areas.firsts[0])
             position = self._end(areas, part) - 1
             is_whole = True
 

@@ -9,13 +9,10 @@ from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT
 from procession.mm.area_map import RLIMIT_STACK
 from procession.mm.gap_index import MMAP_MINIMUM
 from procession.mm.overcommit import check_commit
-from procession.mm.vma import GROWS_DOWN, VirtualMemoryArea
+from procession.mm.vma import GROWS_DOWN, STACK_GUARD_GAP, VirtualMemoryArea
 
 if TYPE_CHECKING:
     from procession.mm.address_space import MemoryDescriptor
-
-_GUARD_GAP_PAGES = 256
-"""What is kept free below a stack that grows (stack_guard_gap)."""
 
 
 def grow_stack(mm: MemoryDescriptor, address: int) -> VirtualMemoryArea | None:
@@ -32,7 +29,8 @@ def grow_stack(mm: MemoryDescriptor, address: int) -> VirtualMemoryArea | None:
         return None
     below = areas.at(index - 1) if index else None
     gap_floor = below.end if below is not None else MMAP_MINIMUM
-    if start < gap_floor + (_GUARD_GAP_PAGES << PAGE_SHIFT) and below is not None and below.protection:
+    needs_gap = below is not None and below.protection and not below.flags & GROWS_DOWN
+    if needs_gap and start < gap_floor + STACK_GUARD_GAP:
         return None
     if start < gap_floor:
         return None

@@ -51,6 +51,8 @@ MAY_HAVE_GUARDS = 1048576
 POLICY_SHIFT = 21
 """Where in the flags the policy of its memory is, as mm/policy.py writes it; 0 for none."""
 ALL_BUT_POLICY = (1 << POLICY_SHIFT) - 1
+STACK_GUARD_GAP = 1 << 20
+"""How many bytes are kept free below a stack that grows (in Linux, stack_guard_gap)."""
 ANY_LOCK = LOCKED | LOCKED_ON_FAULT
 STICKY = MAY_HAVE_GUARDS
 """What two areas may differ in and become one nevertheless, which has it then (in Linux, VM_STICKY)."""
@@ -216,6 +218,12 @@ class VirtualMemoryArea:
     def size(self) -> int:
         """The length in bytes."""
         return self.end - self.start
+
+    @property
+    def free_end(self) -> int:
+        """Where what lies below ends at the latest: a stack is to grow. Linux: include/linux/mm.h,
+        vm_start_gap."""
+        return self.start - STACK_GUARD_GAP if self.flags & GROWS_DOWN else self.start
 
     @property
     def is_data(self) -> bool:

@@ -16,6 +16,19 @@ if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
 
 
+def _show_legacy_layout(kernel: Kernel) -> bytes:
+    """vm.legacy_va_layout: whether new programs' mappings are placed upwards, as they once were."""
+    return b"%d\n" % kernel.uses_legacy_layout
+
+
+def _store_legacy_layout(kernel: Kernel, data: bytes) -> None:
+    """Set vm.legacy_va_layout. Raises EINVAL below 0. Linux: kernel/sysctl.c, vm_table."""
+    value = parse_integer(data)
+    if not 0 <= value <= INT_MAX:
+        raise EINVAL("below 0")
+    kernel.uses_legacy_layout = value
+
+
 def _show_max_map_count(kernel: Kernel) -> bytes:
     """vm.max_map_count: how many areas an address space may have."""
     return b"%d\n" % kernel.memory.maximum_areas
@@ -53,6 +66,7 @@ def _store_unprivileged_userfaultfd(kernel: Kernel, data: bytes) -> None:
 VM_SYSCTLS: SystemTree = {
     **OVERCOMMIT_SYSCTLS,
     b"drop_caches": DROP_CACHES,
+    b"legacy_va_layout": SystemFile(0o644, _show_legacy_layout, _store_legacy_layout),
     b"max_map_count": SystemFile(0o644, _show_max_map_count, _store_max_map_count),
     b"memfd_noexec": SystemFile(0o644, show_memfd_noexec, store_memfd_noexec),
     b"oom_kill_allocating_task": OOM_CHOICE,

@@ -37,6 +37,7 @@ from procession.kernel.sched.priority import check_io_priority
 from procession.kernel.signal.mask import set_temporary_mask
 from procession.kernel.signal.wake import has_fatal_signal
 from procession.kernel.time.costs import AIO_REQUEST_NS, SEEN_FRAME_NS
+from procession.mm.unmapped_area import unmapped_area
 from procession.mm.vma import DONT_EXPAND, PROT_READ, PROT_WRITE, VirtualMemoryArea
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import Address, In, Long, UInt
@@ -85,7 +86,7 @@ def io_setup(task: Task, event_count: UInt, context: Address) -> int:
     number = next(number for number in count() if number not in taken)
     made = AioContext(mm.memory, accounts, number, size, event_count)
     try:
-        made.address = start = mm.find_gap(size)
+        made.address = start = unmapped_area(mm, size)
         file = ring_file(task.kernel.vfs, made.pages, task.credentials)
         ring = VirtualMemoryArea(
             start,

@@ -48,8 +48,10 @@ from procession.mm.address_space import MemoryDescriptor
 from procession.mm.brk import set_brk
 from procession.mm.fault import handle_fault
 from procession.mm.fault_ahead import populate_ahead
+from procession.mm.gap_index import MMAP_MINIMUM
 from procession.mm.overcommit import check_commit, takes_no_reserve
 from procession.mm.page_cache import write_back
+from procession.mm.unmapped_area import ABOVE_4G, unmapped_area, unmapped_area_for_private
 from procession.mm.user_fault import AccessViolation, protect_marked
 from procession.mm.vma import (
     ACCOUNTED,
@@ -164,17 +166,19 @@ def mmap(
 def _place(task: Task, address: int, size: int, flags: int) -> int:
     """Where a mapping goes that mmap(2) is asked for. Raises EINVAL, ENOMEM, EPERM, EEXIST."""
     mm = task.mm
-    is_fixed = bool(flags & (MapFlag.MAP_FIXED | MapFlag.MAP_FIXED_NOREPLACE))
-    if not is_fixed:
-        below = 1 << 31 if flags & MapFlag.MAP_32BIT else None
-        if not address and flags & MapFlag.MAP_ANONYMOUS and flags & MAP_TYPE == MapFlag.MAP_PRIVATE:
-            return mm.find_gap_for_private(size, below)
-        if below is not None:
-            return mm.find_gap(size, below=below)
-        address = align(address) if 0 < address < pte.USER_END else 0
-    elif not address & PAGE_MASK:
-        check_mapping_address(task, address)
-    return mm.place(address, size, is_fixed=is_fixed, must_be_free=bool(flags & MapFlag.MAP_FIXED_NOREPLACE))
+    if flags & (MapFlag.MAP_FIXED | MapFlag.MAP_FIXED_NOREPLACE):
+        if not address & PAGE_MASK:
+            check_mapping_address(task, address)
+        mm.check_fixed(address, size, must_be_free=bool(flags & MapFlag.MAP_FIXED_NOREPLACE))
+        return address
+    is_low = bool(flags & MapFlag.MAP_32BIT)
+    floor = ABOVE_4G if flags & MapFlag.MAP_ABOVE4G else MMAP_MINIMUM
+    hint = address & ~PAGE_MASK
+    if not hint and flags & MapFlag.MAP_ANONYMOUS and flags & MAP_TYPE == MapFlag.MAP_PRIVATE:
+        return unmapped_area_for_private(mm, size, floor=floor, is_low=is_low)
+    # Linux: mm/mmap.c, round_hint_to_min.
+    hint = max(hint, MMAP_MINIMUM) if hint else 0
+    return unmapped_area(mm, size, hint, floor=floor, is_low=is_low)
 
 
 def _anonymous_area(

@@ -14,6 +14,7 @@ from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT
 from procession.kernel.memory_lock import check_lock_growth
 from procession.kernel.security.commoncap import check_mapping_address
 from procession.mm.overcommit import check_commit
+from procession.mm.unmapped_area import unmapped_area, unmapped_area_for_private
 from procession.mm.user_fault import move_marks
 from procession.mm.vma import (
     ACCOUNTED,
@@ -179,10 +180,12 @@ def _move(mm: MemoryDescriptor, area: VirtualMemoryArea, asked: _Remap) -> int:
     address, old_size, new_size, flags, new_address = asked
     if flags & _FIXED:
         target = new_address
-    elif new_address or area.pages is not None:
-        target = mm.find_gap(new_size, new_address)
+    elif flags & _DONTUNMAP and new_address:
+        target = unmapped_area(mm, new_size, new_address)
+    elif area.pages is not None:
+        target = unmapped_area(mm, new_size)
     else:
-        target = mm.find_gap_for_private(new_size)
+        target = unmapped_area_for_private(mm, new_size)
     ring = _ring_of(mm, area.pages) if isinstance(area.pages, RingPages) else None
     pages = mm.tables.prepare_move(address, target, old_size) if old_size else []
     moved = area.copy(address, address + (old_size or new_size))

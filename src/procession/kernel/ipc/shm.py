@@ -19,6 +19,7 @@ from procession.kernel.program.personality import effective_protection
 from procession.kernel.rlimit import RLIM_INFINITY, RLIMIT_MEMLOCK
 from procession.kernel.security.capability import CAP_IPC_LOCK
 from procession.kernel.security.commoncap import check_mapping_address
+from procession.mm.unmapped_area import unmapped_area
 from procession.mm.vma import COUNTED, PROT_EXEC, PROT_READ, PROT_WRITE, VirtualMemoryArea
 
 if TYPE_CHECKING:
@@ -284,7 +285,8 @@ def attach(task: Task, namespace: IpcNamespace, id: int, address: int, flags: in
             raise EINVAL("something is mapped there")
     if is_fixed:
         check_mapping_address(task, address)
-    start = mm.place(address, length, is_fixed=is_fixed)
+        mm.check_fixed(address, length)
+    start = address if is_fixed else unmapped_area(mm, length)
     if mm.denies(protection, protection):
         raise EACCES("writable and executable at once (PR_SET_MDWE)")
     file = Attachment(task, segment, O_RDONLY if flags & SHM_RDONLY else O_RDWR)

@@ -11,6 +11,7 @@ from procession.abi.named_tuple import NamedTuple
 from procession.abi.word import Words
 from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE
+from procession.mm.unmapped_area import unmapped_area
 from procession.mm.vma import PROT_EXEC, PROT_READ, PROT_WRITE, VirtualMemoryArea
 
 if TYPE_CHECKING:
@@ -192,7 +193,7 @@ def load_image(mm: MemoryDescriptor, program: ElfProgram, file: File, *, is_inte
     bias = 0
     if program.kind == ET_DYN:
         has_interpreter = program.interpreter is not None and not is_interpreter
-        base = PIE_BASE if has_interpreter else mm.find_gap((high - low + PAGE_MASK) & ~PAGE_MASK)
+        base = PIE_BASE if has_interpreter else unmapped_area(mm, (high - low + PAGE_MASK) & ~PAGE_MASK)
         bias = (base if is_interpreter else base & -program.alignment) - low
     areas: list[VirtualMemoryArea] = []
     tails: list[int] = []

@@ -15,7 +15,7 @@ from procession.abi.errno import (
     ENOEXEC,
     Errno,
 )
-from procession.abi.personality import PER_CLEAR_ON_SETID, PersonalityFlag
+from procession.abi.personality import PersonalityFlag
 from procession.abi.signals import Signal
 from procession.abi.word import pack_array
 from procession.fs import namei
@@ -33,13 +33,14 @@ from procession.kernel.process_flags import PF_NPROC_EXCEEDED, PF_RANDOMIZE
 from procession.kernel.program.auxiliary_vector import auxiliary_vector
 from procession.kernel.program.binary_parameters import BinaryParameters
 from procession.kernel.program.elf import (
-    PIE_BASE,
     ElfProgram,
     LoadedImage,
     interpreter_of,
     load_image,
     read_interpreter,
 )
+from procession.kernel.program.layout import note_layout, pick_mmap_layout
+from procession.kernel.program.personality import personality_after
 from procession.kernel.program.vdso import map_vdso
 from procession.kernel.rlimit import RLIMIT_NOFILE, RLIMIT_NPROC, RLIMIT_STACK
 from procession.kernel.security.capability import CAP_SYS_PTRACE
@@ -432,6 +433,7 @@ def _build(kernel: Kernel, task: Task, prepared: PreparedExec, gained: ExecCrede
     mm, parameters, program = prepared.mm, prepared.parameters, prepared.program
     interpreter, interpreter_file = prepared.interpreter, prepared.interpreter_file
     mm.check_limits(0, False)
+    pick_mmap_layout(task, mm, gained)
     image = load_image(mm, program, parameters.file, is_interpreter=False)
     entry, base = image.entry, 0
     if interpreter is not None and interpreter_file is not None:
@@ -439,7 +441,7 @@ def _build(kernel: Kernel, task: Task, prepared: PreparedExec, gained: ExecCrede
         entry, base = loader.entry, loader.bias
     if entry >= STACK_TOP:
         raise EINVAL("an entry point past user space")
-    _note_layout(mm, program, image)
+    note_layout(mm, program, image)
     vdso = map_vdso(kernel, mm)
     program_fd: int | None = None
     if parameters.opened_program is not None:
@@ -451,21 +453,6 @@ def _build(kernel: Kernel, task: Task, prepared: PreparedExec, gained: ExecCrede
     set_register(registers.general, RSP, stack_pointer)
     set_register(registers.general, RIP, entry)
     return registers
-
-
-def _note_layout(mm: MemoryDescriptor, program: ElfProgram, image: LoadedImage) -> None:
-    """Where code, data and heap are, for /proc and brk."""
-    loads = program.loads
-    code = [load for load in loads if load.flags & 1]
-    data = loads[-1]
-    mm.code_start = min((load.address for load in code), default=0) + image.bias
-    mm.code_end = max((load.address + load.file_size for load in code), default=0) + image.bias
-    mm.data_start = data.address + image.bias
-    mm.data_end = data.address + data.file_size + image.bias
-    mm.heap_start = mm.brk = (image.end + PAGE_MASK) & ~PAGE_MASK
-    if image.bias and image.start > mm.mmap_base - (1 << 40):
-        # A static position-independent program lies among the mappings: its heap goes elsewhere.
-        mm.heap_start = mm.brk = PIE_BASE
 
 
 def _map_stack(mm: MemoryDescriptor, parameters: BinaryParameters, protection: int) -> int:
@@ -583,7 +570,7 @@ def _switch_program(
         mm.dumpable = kernel.core.suid_dumpable
     if gained.is_secure:
         task.parent_death_signal = 0
-    task.personality &= ~(PER_CLEAR_ON_SETID if gained.clears_personality else _READ_IMPLIES_EXEC)
+    task.personality = personality_after(task, gained)
     commit_credentials(task, gained.credentials)
     task.rseq = None
     if task.keys is not None:
