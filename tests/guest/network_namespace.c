@@ -12,10 +12,13 @@
 #include <linux/sockios.h>
 #include <linux/veth.h>
 #include <net/if.h>
+#include <net/if_arp.h>
+#include <netinet/if_ether.h>
 #include <netinet/in.h>
 #include <netinet/ip.h>
 #include <netinet/ip_icmp.h>
 #include <netinet/tcp.h>
+#include <netpacket/packet.h>
 #include <poll.h>
 #include <sched.h>
 #include <sys/ioctl.h>
@@ -1671,4 +1674,34 @@ TEST(other_names_of_interfaces)
 	CHECK_EQ(if_nametoindex("other"), 0);
 	MUST(setns((int)index, CLONE_NEWNET));
 	CHECK_EQ(if_nametoindex("other"), if_nametoindex("left"));
+}
+
+/* What a program says of where an address is, is believed for a while: the frame goes there. */
+TEST(a_frame_goes_where_a_program_says_that_an_address_is)
+{
+	int one, other, heard, sender;
+	struct sockaddr_in address = at("10.0.0.9", 68);
+	struct sockaddr_ll wire = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_IP)};
+	struct arpreq told = {.arp_flags = ATF_COM, .arp_dev = "v0"};
+	struct ifreq request = {.ifr_name = "v1"};
+	struct iphdr packet[4];
+
+	make_pair(&one, &other);
+	MUST(setns(other, CLONE_NEWNET));
+	wire.sll_ifindex = (int)if_nametoindex("v1");
+	heard = MUST(socket(AF_PACKET, SOCK_DGRAM, htons(ETH_P_IP)));
+	MUST(bind(heard, (void *)&wire, sizeof(wire)));
+	MUST(ioctl(heard, SIOCGIFHWADDR, &request));
+	MUST(setns(one, CLONE_NEWNET));
+	sender = MUST(socket(AF_INET, SOCK_DGRAM, 0));
+	memcpy(&told.arp_pa, &address, sizeof(address));
+	told.arp_ha = request.ifr_hwaddr;
+	MUST(ioctl(sender, SIOCSARP, &told));
+	CHECK_EQ(sendto(sender, "offer", 5, 0, (void *)&address, sizeof(address)), 5);
+	do
+		CHECK_EQ(recv(heard, packet, sizeof(packet), 0), 33);
+	while (packet->daddr != address.sin_addr.s_addr);
+	CHECK_EQ(packet->protocol, IPPROTO_UDP);
+	MUST(ioctl(sender, SIOCGARP, &told));
+	CHECK_EQ(told.arp_flags, ATF_COM);
 }

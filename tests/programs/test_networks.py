@@ -102,6 +102,19 @@ def test_two_namespaces_over_a_veth(run_program: RunProgram) -> None:
     assert text.endswith("gone\n")
 
 
+def test_what_a_program_says_of_a_neighbour_is_believed_for_a_while(run_program: RunProgram) -> None:
+    state = "ip -n red neigh show 10.0.0.9 | awk '{ print $NF }'"
+    tell = "ip -n red neigh replace 10.0.0.9 dev v0 nud stale lladdr $(ip netns exec blue cat $address);"
+    send = "ip netns exec red ping -c1 -W1 -q 10.0.0.9 >/dev/null || true;"
+    text = output_of(
+        run_program,
+        PAIR + "address=/sys/class/net/v1/address;"
+        f"{tell} {state}; {send} {state}; sleep 5; {state}; sleep 3; {state};"
+        f"{tell} {send} ip -n blue addr add 10.0.0.9/24 dev v1; sleep 5; {state}",
+    )
+    assert text.split() == ["STALE", "DELAY", "PROBE", "FAILED", "REACHABLE"]
+
+
 @pytest.mark.heavy
 def test_a_router_passes_on_what_it_is_told_to(run_program: RunProgram) -> None:
     text = output_of(

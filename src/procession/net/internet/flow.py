@@ -10,7 +10,7 @@ from procession.net.internet.address import is_multicast
 from procession.net.internet.arp import REQUEST, ArpMessage, answer, question
 from procession.net.internet.crossing import Crossing, crossings, group_hardware_address, show_frame
 from procession.net.internet.device_address import has_arp, has_own_6
-from procession.net.internet.neighbour import INCOMPLETE, PERMANENT, REACHABLE, STALE, Neighbour, learn
+from procession.net.internet.neighbour import INCOMPLETE, PERMANENT, REACHABLE, STALE, Neighbour, doubt, learn
 from procession.net.internet.routing import BROADCAST, LOCAL, SCOPE_HOST, SCOPE_LINK, SCOPE_UNIVERSE, Route
 from procession.net.internet.routing_rule import Traffic
 from procession.net.internet.source_address import select_source
@@ -392,6 +392,7 @@ def _cross(flow: Flow, current: Network, out: Interface, next_hop: bytes) -> boo
         return False
     entry = current.neighbours.get((out, next_hop))
     everybody, devices = reach(out)
+    is_believed = False
     if entry is not None and entry.state == PERMANENT:
         everybody = [
             heard for heard in everybody if heard.interface.hardware_address == entry.hardware_address
@@ -401,12 +402,14 @@ def _cross(flow: Flow, current: Network, out: Interface, next_hop: bytes) -> boo
             return False
         found: Hearer | None = everybody[0] if everybody else None
     else:
-        found = next(
-            (heard for heard in everybody if heard.interface.network.routes.is_local(next_hop)), None
-        ) or next(
-            (heard for heard in everybody if heard.interface.network.speaks_for(heard.interface, next_hop)),
-            None,
-        )
+        found = owner_of(everybody, next_hop)
+    if found is None and not devices and entry is not None and entry.is_resolved:
+        # A program has told who has the address, as servers of DHCP do before they offer it.
+        told = entry.hardware_address
+        found = next((heard for heard in everybody if heard.interface.hardware_address == told), None)
+        if found is not None:
+            doubt(entry)
+            is_believed = True
     if found is None and devices and entry is not None and entry.is_resolved:
         # A bridge that doesn't know where an address is, passes a frame on to all ports.
         for device in dict.fromkeys((out, *devices)):
@@ -427,7 +430,8 @@ def _cross(flow: Flow, current: Network, out: Interface, next_hop: bytes) -> boo
     own = select_source(list(current.interfaces.values()), out, next_hop, SCOPE_UNIVERSE)
     if (entry is None or not entry.is_resolved) and own is not None and len(own) == 4:
         _show_question(out, everybody, found, own, next_hop)
-    entry = learn(out, next_hop, other.hardware_address, REACHABLE)
+    if entry is None or not is_believed:
+        entry = learn(out, next_hop, other.hardware_address, REACHABLE)
     flow.neighbours.append(entry)
     if own is not None and other.network.routes.is_local(next_hop):
         flow.neighbours.append(learn(other, own, out.hardware_address, STALE))
@@ -438,6 +442,15 @@ def _cross(flow: Flow, current: Network, out: Interface, next_hop: bytes) -> boo
     )
     flow.interface = other
     return True
+
+
+def owner_of(everybody: list[Hearer], address: bytes) -> Hearer | None:
+    """Who of those that hear a question says that an address is his: whose it is, or who speaks for him."""
+    return next(
+        (heard for heard in everybody if heard.interface.network.routes.is_local(address)), None
+    ) or next(
+        (heard for heard in everybody if heard.interface.network.speaks_for(heard.interface, address)), None
+    )
 
 
 def _take_out(flow: Flow, current: Network, out: Interface, devices: list[Interface]) -> None:

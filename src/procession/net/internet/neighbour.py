@@ -14,13 +14,16 @@ if TYPE_CHECKING:
 
 INCOMPLETE, REACHABLE = int(NeighbourState.NUD_INCOMPLETE), int(NeighbourState.NUD_REACHABLE)
 STALE, FAILED = int(NeighbourState.NUD_STALE), int(NeighbourState.NUD_FAILED)
+DELAY, PROBE = int(NeighbourState.NUD_DELAY), int(NeighbourState.NUD_PROBE)
 PERMANENT, NOARP = int(NeighbourState.NUD_PERMANENT), int(NeighbourState.NUD_NOARP)
 REACHABLE_NS = 30 * 10**9
 """How long an entry counts as confirmed (base_reachable_time_ms)."""
 PROBE_NS = 10**9
 """How long the answer to a question is waited for (retrans_time_ms)."""
 PROBE_COUNT = 3
-"""How often is asked (mcast_solicit)."""
+"""How often is asked (mcast_solicit, ucast_solicit)."""
+DELAY_NS = 5 * 10**9
+"""How long a stale entry is used before anybody asks whether it's true (delay_first_probe_time)."""
 MOST_WAITING, MOST_WAITING_BYTES = 101, 212_992
 """How many packets wait for an answer, and what they may take (unres_qlen_bytes)."""
 MOST_ENTRIES = 1_024
@@ -32,7 +35,8 @@ class Neighbour:
     """One entry (Linux: include/net/neighbour.h, struct neighbour).
 
     `flags` are NTF_*, `protocol` says who made it. `state` is a NUD_*; an entry that was REACHABLE is STALE
-    once it hasn't been confirmed for a while. `waiting` are packets that go when the question is answered,
+    once it hasn't been confirmed for a while. One that nobody but a program has told is in DELAY when it's
+    used, and then in PROBE. `waiting` are packets that go when the question is answered,
     each with the network that it comes from."""
 
     __slots__ = (
@@ -90,7 +94,7 @@ class Neighbour:
     @property
     def is_resolved(self) -> bool:
         """Whether it has a hardware address that counts."""
-        return self.state in (REACHABLE, STALE, PERMANENT, NOARP)
+        return self.state in (REACHABLE, STALE, DELAY, PROBE, PERMANENT, NOARP)
 
 
 class Proxy(NamedTuple):
@@ -126,6 +130,19 @@ def learn(
         found.updated_ns = now_ns
         network.neighbour_changed(found, is_there=True, port_id=port_id)
     return found
+
+
+def doubt(entry: Neighbour) -> None:
+    """A packet goes to where `entry` says, though nobody has answered to that: he's asked in a while.
+
+    Linux: include/net/neighbour.h, neigh_event_send_probe.
+    """
+    if entry.state == STALE:
+        host = entry.interface.network.host
+        entry.state = DELAY
+        entry.probe_count = 0
+        entry.updated_ns = host.clock.now_ns
+        host.timers.add(entry.updated_ns + DELAY_NS, NEIGHBOUR_TIMER, entry)
 
 
 def _forget_one(network: Network) -> None:

@@ -23,6 +23,7 @@ from procession.net.internet.flow import (
     Flow,
     find_flow,
     find_onward,
+    owner_of,
 )
 from procession.net.internet.fragment import pieces_of
 from procession.net.internet.header_options import is_routed_by_source, recorded
@@ -35,12 +36,16 @@ from procession.net.internet.icmp_error import (
     IcmpError,
 )
 from procession.net.internet.neighbour import (
+    DELAY,
     FAILED,
     INCOMPLETE,
     NEIGHBOUR_TIMER,
+    PROBE,
     PROBE_COUNT,
     PROBE_NS,
+    REACHABLE,
     Neighbour,
+    learn,
 )
 from procession.net.internet.packet import header_bytes
 from procession.net.internet.passage import (
@@ -55,6 +60,7 @@ from procession.net.internet.passage import (
 from procession.net.internet.routing import SCOPE_UNIVERSE
 from procession.net.internet.source_address import select_source
 from procession.net.link.interface import LOOPBACK
+from procession.net.link.segment import reach
 
 if TYPE_CHECKING:
     from procession.net.internet.packet import Packet
@@ -338,6 +344,31 @@ def send_waiting(entry: Neighbour) -> list[tuple[Network, Packet]]:
     return still
 
 
+def _probe(entry: Neighbour) -> None:
+    """Ask whether somebody has the address of an entry that was believed, and give up if nobody says so.
+
+    Linux: net/core/neighbour.c, neigh_timer_handler, neigh_probe.
+    """
+    interface = entry.interface
+    network = interface.network
+    everybody, _ = reach(interface)
+    owner = owner_of(everybody, entry.address)
+    if owner is not None:
+        learn(interface, entry.address, owner.interface.hardware_address, REACHABLE)
+    elif entry.probe_count < PROBE_COUNT:
+        entry.state = PROBE
+        entry.probe_count += 1
+        network.host.timers.add(network.host.clock.now_ns + PROBE_NS, NEIGHBOUR_TIMER, entry)
+        _ask(entry)
+        return
+    else:
+        entry.state = FAILED
+        entry.probe_count = 0
+        entry.updated_ns = network.host.clock.now_ns
+        network.neighbour_changed(entry, is_there=True)
+    network.topology_changed()
+
+
 def neighbour_timed_out(entry: Neighbour) -> None:
     """A question wasn't answered: ask again, or give up; by now somebody may be there.
 
@@ -345,6 +376,9 @@ def neighbour_timed_out(entry: Neighbour) -> None:
     """
     network = entry.interface.network
     if network.neighbours.get((entry.interface, entry.address)) is not entry:
+        return
+    if entry.state in (DELAY, PROBE):
+        _probe(entry)
         return
     still = send_waiting(entry)
     if entry.state != INCOMPLETE:
