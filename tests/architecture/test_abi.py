@@ -183,6 +183,8 @@ UNNAMED = {
             *("PIDFD_COREDUMP_SKIP", "PIDFD_COREDUMP_USER", "PIDFD_COREDUMP_ROOT", "PIDFD_INFO_SIZE_VER0"),
             *("PIDFD_GET_INFO", "MADV_GUARD_INSTALL", "MADV_GUARD_REMOVE", "PAGE_IS_GUARD"),
             "PR_THP_DISABLE_EXCEPT_ADVISED",
+            *("PR_TIMER_CREATE_RESTORE_IDS", "PR_TIMER_CREATE_RESTORE_IDS_OFF"),
+            *("PR_TIMER_CREATE_RESTORE_IDS_ON", "PR_TIMER_CREATE_RESTORE_IDS_GET"),
         ),
         "came after the headers that are needed, Linux 6.13 to 6.18",
     ),

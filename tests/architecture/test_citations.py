@@ -38,7 +38,7 @@ LATER = {
     "kernel/signal.c": "posixtimer_send_sigqueue posixtimer_sig_unignore",
     "kernel/sys.c": "prctl_get_thp_disable prctl_set_thp_disable",
     "kernel/time/ntp.c": "ntp_data",
-    "kernel/time/posix-timers.c": "posix_timer_delete posixtimer_deliver_signal",
+    "kernel/time/posix-timers.c": "posix_timer_delete posixtimer_create_prctl posixtimer_deliver_signal",
     "mm/madvise.c": "is_valid_guard_vma madvise_guard_install madvise_guard_remove vector_madvise",
     "mm/mremap.c": "check_mremap_params check_prep_vma do_mremap expand_vma_in_place vma_remap_struct",
     "mm/secretmem.c": "secretmem_mmap_prepare",

@@ -1,6 +1,8 @@
 /* What timers are called by, and the longest that an interval timer can be. */
 #include "check.h"
 
+#include <sys/prctl.h>
+
 /* What is refused late has taken a number, and been told it. */
 TEST(numbers_of_posix_timers)
 {
@@ -18,6 +20,50 @@ TEST(numbers_of_posix_timers)
 	CHECK_ERRNO(syscall(SYS_timer_create, CLOCK_MONOTONIC, NULL, bad_address()), EFAULT);
 	CHECK_EQ(syscall(SYS_timer_create, CLOCK_MONOTONIC, NULL, &number), 0);
 	CHECK_EQ(number, first + 4);
+}
+
+/* Whoever restores a process chooses them. */
+TEST(numbers_that_are_chosen)
+{
+	const int restore = 77;
+	timer_t *nowhere = (timer_t *)bad_address();
+	int number = 50, status;
+	pid_t child;
+
+	if (prctl(restore, 2, 0, 0, 0) == -1)
+		return;
+	CHECK_EQ(prctl(restore, 2, 0, 0, 0), 0);
+	CHECK_ERRNO(prctl(restore, 3, 0, 0, 0), EINVAL);
+	CHECK_ERRNO(prctl(restore, 1, 0, 0, 1), EINVAL);
+	CHECK_ERRNO(prctl(restore, 1, 1, 0, 0), EINVAL);
+	CHECK_OK(prctl(restore, 1, 0, 0, 0));
+	CHECK_EQ(prctl(restore, 2, 0, 0, 0), 1);
+	CHECK_OK(syscall(SYS_timer_create, CLOCK_MONOTONIC, NULL, &number));
+	CHECK_EQ(number, 50);
+	CHECK_ERRNO(syscall(SYS_timer_create, CLOCK_MONOTONIC, NULL, &number), EBUSY);
+	number = -1;
+	CHECK_ERRNO(syscall(SYS_timer_create, CLOCK_MONOTONIC, NULL, &number), EINVAL);
+	CHECK_ERRNO(syscall(SYS_timer_create, CLOCK_MONOTONIC, NULL, nowhere), EFAULT);
+	CHECK_ERRNO(syscall(SYS_timer_create, 99, NULL, nowhere), EINVAL);
+	number = 7;
+	CHECK_OK(syscall(SYS_timer_create, CLOCK_MONOTONIC, NULL, &number));
+	CHECK_EQ(number, 7);
+	CHECK_OK(timer_delete((timer_t)50L));
+	child = (pid_t)MUST(fork());
+	if (child == 0)
+		_exit(prctl(restore, 2, 0, 0, 0));
+	MUST(waitpid(child, &status, 0));
+	CHECK_EQ(status, 0);
+	CHECK_OK(prctl(restore, 0, 0, 0, 0));
+	/* The next is behind the last that was chosen. */
+	CHECK_OK(syscall(SYS_timer_create, CLOCK_MONOTONIC, NULL, &number));
+	CHECK_EQ(number, 8);
+	CHECK_OK(prctl(restore, 1, 0, 0, 0));
+	number = 0x7fffffff;
+	CHECK_OK(syscall(SYS_timer_create, CLOCK_MONOTONIC, NULL, &number));
+	CHECK_OK(prctl(restore, 0, 0, 0, 0));
+	CHECK_OK(syscall(SYS_timer_create, CLOCK_MONOTONIC, NULL, &number));
+	CHECK(number >= 0 && number < 7);
 }
 
 /* The longest time and a tick is more than a number of nanoseconds takes. */

@@ -13,6 +13,7 @@ from procession.abi.prctl import (
     MceKill,
     MceKillPolicy,
     PrctlOption,
+    RestoreIds,
     SetVmaOperation,
     SpeculationControl,
     TscMode,
@@ -399,6 +400,18 @@ def _get_write_execute_denial(task: Task, arguments: Arguments) -> int:
     return task.mm.inherited_flags & (DENIES_WRITE_EXECUTE | DENIAL_ENDS_HERE)
 
 
+def _choose_timer_ids(task: Task, arguments: Arguments) -> int:
+    """Linux: kernel/time/posix-timers.c, posixtimer_create_prctl."""
+    control, *unused = arguments
+    _expect_no(*unused)
+    if control == RestoreIds.PR_TIMER_CREATE_RESTORE_IDS_GET:
+        return int(task.group.chooses_timer_ids)
+    if control not in (RestoreIds.PR_TIMER_CREATE_RESTORE_IDS_OFF, RestoreIds.PR_TIMER_CREATE_RESTORE_IDS_ON):
+        raise EINVAL(f"neither on nor off: {control}")
+    task.group.chooses_timer_ids = bool(control)
+    return 0
+
+
 def _set_tracer(task: Task, arguments: Arguments) -> int:
     permit_tracer(task, arguments[0])
     return 0
@@ -455,6 +468,7 @@ _OPTIONS: dict[int, Option] = {
         (PrctlOption.PR_GET_MDWE, _get_write_execute_denial),
         (PrctlOption.PR_SET_MEMORY_MERGE, _set_memory_merge),
         (PrctlOption.PR_GET_MEMORY_MERGE, _get_memory_merge),
+        (PrctlOption.PR_TIMER_CREATE_RESTORE_IDS, _choose_timer_ids),
         (PrctlOption.PR_GET_AUXV, _get_auxiliary_vector),
         (PrctlOption.PR_SET_PTRACER, _set_tracer),
         (PrctlOption.PR_SET_VMA, _name_memory),

@@ -504,6 +504,7 @@ class ThreadGroup:
         "itimers",
         "leader",
         "limits",
+        "chooses_timer_ids",
         "next_posix_timer_id",
         "oom_score_adj",
         "oom_score_adj_min",
@@ -544,6 +545,7 @@ class ThreadGroup:
         self.itimers: dict[int, Any] = {}
         self.posix_timers: dict[int, Any] = {}
         self.next_posix_timer_id = 0
+        self.chooses_timer_ids = False
         self.start_time_ns = 0
         self.oom_score_adj = self.oom_score_adj_min = 0
         self.permitted_tracer: Pid | None = None

@@ -122,8 +122,13 @@ def timer_create(task: Task, clock: Choice[Clock], event: In[Sigevent], timer: O
     """timer_create(2). Linux: kernel/time/posix-timers.c, do_timer_create."""
     asked = event.get() if event else None
     check_timer_clock(task, clock)
+    wanted_id = None
+    if task.group.chooses_timer_ids:
+        wanted_id = int.from_bytes(task.mm.read(timer.address, 4), "little", signed=True)
+        if wanted_id < 0:
+            raise EINVAL("a negative number")
     # What is refused from here on has taken a number.
-    created = create_posix_timer(task, clock)
+    created = create_posix_timer(task, clock, wanted_id)
     try:
         if asked is not None:
             created.notify(

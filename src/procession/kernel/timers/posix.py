@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EAGAIN, EINVAL, EOPNOTSUPP, EPERM
+from procession.abi.errno import EAGAIN, EBUSY, EINVAL, EOPNOTSUPP, EPERM
 from procession.abi.named_tuple import NamedTuple
 from procession.abi.signals import SIGRTMAX, Signal
 from procession.abi.time import SigevNotify
@@ -307,8 +307,9 @@ def check_notification(task: Task, how: int, signo: int, value: int, thread_id: 
     return Notification(how, signo, value, thread)
 
 
-def create_posix_timer(task: Task, clock_id: int) -> PosixTimer:
-    """Make a timer, which sends SIGALRM with its id as long as nothing else was said. Raises EAGAIN.
+def create_posix_timer(task: Task, clock_id: int, wanted_id: int | None = None) -> PosixTimer:
+    """Make a timer, which sends SIGALRM with its id as long as nothing else was said. Raises EAGAIN, and
+    EBUSY if there is one of the `wanted_id`.
 
     Linux: kernel/time/posix-timers.c, do_timer_create.
     """
@@ -318,7 +319,9 @@ def create_posix_timer(task: Task, clock_id: int) -> PosixTimer:
     account = task.kernel.memory.account
     if not account.can_charge(SIGNAL_BYTES + POSIX_TIMER_BYTES):
         raise EAGAIN("no memory for a timer")
-    id = group.next_posix_timer_id
+    id = group.next_posix_timer_id if wanted_id is None else wanted_id
+    if wanted_id is not None and id in group.posix_timers:
+        raise EBUSY(f"there is a timer {id}")
     while id in group.posix_timers:
         id = (id + 1) & _INT_MAX
     group.next_posix_timer_id = (id + 1) & _INT_MAX
@@ -354,6 +357,7 @@ def delete_all(group: ThreadGroup) -> None:
     """
     for timer in list(group.posix_timers.values()):
         delete_posix_timer(timer)
+    group.chooses_timer_ids = False
 
 
 def flush_timer_signals(task: Task) -> None:
