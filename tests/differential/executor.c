@@ -101,6 +101,9 @@ struct control {
 	struct actor actors[ACTORS];
 };
 
+/* Whom each actor is to be, from its parent's answer on until it says itself that it's there. */
+static int awaited[ACTORS];
+
 static struct script *const script = (struct script *)SCRIPT_BASE;
 static struct control *const control = (struct control *)CONTROL_BASE;
 static FILE *output;
@@ -367,6 +370,23 @@ static void show_changes(const char *states)
 	}
 }
 
+/* One that was stopped before it could say that it's there, or whose parent was before it had an answer, may go on
+ * by now. */
+static int is_one_coming(void)
+{
+	for (int number = 0; number < ACTORS; number++) {
+		const struct actor *actor = &control->actors[number];
+		const struct operation *operation = &script->operations[actor->operation];
+
+		if (actor->tid != 0 && operation->kind == SPAWN && is_done(actor) && actor->result > 0)
+			awaited[operation->new_actor] = (int)actor->result;
+	}
+	for (int number = 0; number < ACTORS; number++)
+		if (control->actors[number].tid == 0 && awaited[number] > 0 && state_of(awaited[number]) == 'R')
+			return 1;
+	return 0;
+}
+
 /* Waits until every actor is idle, asleep, stopped or gone: as before the last operation, or at two looks. */
 static void settle(void)
 {
@@ -374,7 +394,7 @@ static void settle(void)
 	int calm = 0;
 
 	for (int tries = 0; tries < GIVE_UP_AFTER; tries++) {
-		int is_calm = 1, needs_another_look = 0;
+		int is_calm = !is_one_coming(), needs_another_look = 0;
 
 		for (int number = 0; number < ACTORS; number++) {
 			struct actor *actor = &control->actors[number];
@@ -546,6 +566,7 @@ static void run_script(const char *directory, const char *base, const char *cont
 	pid_t first;
 
 	memset(control, 0, sizeof(*control));
+	memset(awaited, 0, sizeof(awaited));
 	memset((void *)SCRIPT_BASE, 0, SCRIPT_BYTES);
 	memcpy((void *)SCRIPT_BASE, content, length);
 	for (size_t at = 0; at < sizeof(way) / sizeof(way[0]); at++)
