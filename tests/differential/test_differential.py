@@ -19,7 +19,19 @@ from tests.differential.script import Operation
 RECORDED = 40
 FEWER = {
     **dict.fromkeys(
-        ("events", "futexes", "ipc", "keys", "locks", "restrictions", "terminals", "timers", "traces"), 16
+        (
+            "events",
+            "futexes",
+            "ipc",
+            "keys",
+            "locks",
+            "restrictions",
+            "settings",
+            "terminals",
+            "timers",
+            "traces",
+        ),
+        16,
     ),
     "identities": 5,
     "schedules": 12,
