@@ -115,6 +115,24 @@ ROOTS_TEST(an_address_is_given_another_peer)
 	CHECK_STRING(SOURCE_OF("2001:db8:3::99"), "2001:db8:1::1");
 }
 
+/* An address that is told with more bytes than it has isn't the one of the net, however it begins. */
+ROOTS_TEST(an_address_may_be_its_own_peer)
+{
+	struct ifaddrmsg body = {.ifa_family = AF_INET6, .ifa_prefixlen = 64, .ifa_flags = IFA_F_NODAD};
+	char longer[20] = {0};
+
+	make_bridge();
+	body.ifa_index = (unsigned)bridge;
+	inet_pton(AF_INET6, "2001:db8:1::1", longer);
+	begin(RTM_NEWADDR, NLM_F_ACK | NLM_F_CREATE, &body, sizeof(body));
+	add(IFA_LOCAL, longer, sizeof(longer));
+	add_address(IFA_ADDRESS, "2001:db8:1::1");
+	CHECK_STRING(asked(), "0");
+	CHECK_STRING(of_address(AF_INET6, "2001:db8:1::1", IFA_LOCAL), "20010db8000100000000000000000001");
+	CHECK_STRING(give(bridge, 0, "2001:db8:1::2", 64, "2001:db8:1::2"), "0");
+	CHECK_STRING(of_address(AF_INET6, "2001:db8:1::2", IFA_LOCAL), "");
+}
+
 ROOTS_TEST(when_a_way_ends_is_told_in_the_list_alone)
 {
 	make_bridge();

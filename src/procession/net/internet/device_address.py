@@ -54,8 +54,8 @@ class DeviceAddress:
     """One address of an interface (Linux: include/linux/inetdevice.h, struct in_ifaddr;
     include/net/if_inet6.h, struct inet6_ifaddr).
 
-    `peer` is whose net the prefix is of: the address itself, or that of the other end; `net` the address of
-    that net, by which each new address is compared with all that are there. `broadcast` and
+    `peer` is whose net the prefix is of: the address itself, or that of the other end (`has_peer`); `net` the
+    address of that net, by which each new address is compared with all that are there. `broadcast` and
     `label` are IPv4's. `flags` are IFA_F_*. `metric` is the priority of the route to the net, or 0.
     `preferred_s` and `valid_s` are its lifetimes from `updated_ns` on, at whose ends `timer` is due.
     `has_joined` is whether the machine listens to it as a group (IFA_F_MCAUTOJOIN). `source` is the address
@@ -68,6 +68,7 @@ class DeviceAddress:
         "created_ns",
         "flags",
         "has_joined",
+        "has_peer",
         "interface",
         "is_ipv6",
         "label",
@@ -103,6 +104,7 @@ class DeviceAddress:
         self.is_ipv6 = len(address) == 16
         self.prefix_length = prefix_length
         self.peer = address if peer is None else peer
+        self.has_peer = self.peer != address
         self.net = masked(address if self.is_ipv6 else self.peer, min(prefix_length, 8 * len(address)))
         self.broadcast = broadcast
         self.label = interface.name if label is None else label
@@ -221,11 +223,11 @@ def modify_address(address: DeviceAddress, peer: bytes, metric: int, flags: int,
     network = interface.network
     old = _net_routes_of(address, address.net)
     if address.is_ipv6:
-        of_peer = _net_routes_of(address, address.peer_net) if address.peer != address.address else []
+        of_peer = _net_routes_of(address, address.peer_net) if address.has_peer else []
         if peer not in (address.address, address.peer):
             for route in of_peer:
                 network.remove_route(route)
-            address.peer = peer
+            address.peer, address.has_peer = peer, True
             network.topology_changed()
         else:
             old += of_peer
@@ -385,11 +387,7 @@ def _is_of(route: Route, old: DeviceAddress, left: _WhatIsLeft) -> bool:
     if route.kind == BROADCAST:
         is_one = route.destination in _broadcasts_of(old)
         return is_one and not left.broadcasts.get((route.destination, old.source))
-    if (
-        old.is_ipv6
-        and old.peer != old.address
-        and (route.destination, route.prefix_length) == (old.peer, 128)
-    ):
+    if old.is_ipv6 and old.has_peer and (route.destination, route.prefix_length) == (old.peer, 128):
         return route.kind == UNICAST
     is_net = (route.destination, route.prefix_length) == (old.net, old.prefix_length)
     if not is_net or route.gateway is not None or route.protocol != RTPROT_KERNEL or not old.has_net_route:
@@ -431,7 +429,7 @@ def add_net_routes(new: DeviceAddress, *, is_new: bool = True) -> None:
     wanted: list[Route] = []
     if new.is_ipv6:
         nets = []
-        if new.peer != new.address and (is_new or new.has_net_route):
+        if new.has_peer and (is_new or new.has_net_route):
             nets.append((new.peer, 128) if is_new else (new.peer_net, new.prefix_length))
         if new.protocol != IFAPROT_KERNEL_LO and new.has_net_route:
             nets.insert(0, (new.net, new.prefix_length))

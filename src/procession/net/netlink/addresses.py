@@ -112,7 +112,7 @@ def address_body(address: DeviceAddress) -> bytes:
     found: list[tuple[AddressAttribute, bytes]]
     if address.is_ipv6:
         found = [(AddressAttribute.IFA_ADDRESS, address.peer)]
-        if address.peer != address.address:
+        if address.has_peer:
             found.insert(0, (AddressAttribute.IFA_LOCAL, address.address))
         found += [*metric, (AddressAttribute.IFA_CACHEINFO, cache), (AddressAttribute.IFA_FLAGS, flags)]
         if address.protocol:
@@ -330,6 +330,9 @@ def _add(
         metric=metric,
         flags=flags,
     )
+    if is_ipv6 and _ADDRESS in found and len(found.get(_LOCAL, b"")) > len(local):
+        # It isn't the same then, however it begins. Linux: net/ipv6/addrconf.c, extract_addr.
+        address.has_peer = True
     set_lifetimes(address, *lifetimes)
     try:
         add_address(address, NO_REQUEST if is_ipv6 else request.cause)
