@@ -244,6 +244,30 @@ static int longest_segment(int fd)
 	return value;
 }
 
+/* Those of a stream are the connection's: what messages say is looked at alone. */
+ROOTS_TEST(marks_of_a_stream)
+{
+	struct sockaddr_in own = local(PORT);
+	int server, fd;
+
+	enter();
+	server = (int)MUST(socket(AF_INET, SOCK_STREAM, 0));
+	MUST(bind(server, (void *)&own, sizeof(own)));
+	MUST(listen(server, 1));
+	fd = (int)MUST(socket(AF_INET, SOCK_STREAM, 0));
+	MUST(connect(fd, (void *)&own, sizeof(own)));
+	CHECK_EQ(send_with(fd, SOL_SOCKET, SO_MARK, 99, 4), 0);
+	CHECK_EQ(send_with(fd, SOL_SOCKET, SO_MARK, 99, 8), -EINVAL);
+	CHECK_EQ(send_with(fd, SOL_SOCKET, SO_PRIORITY, 7, 4), 0);
+	CHECK_EQ(send_with(fd, SOL_SOCKET, SO_PRIORITY, 7, 2), -EINVAL);
+	CHECK_EQ(send_with(fd, SOL_SOCKET, SO_RCVBUF, 7, 4), -EINVAL);
+	CHECK_EQ(send_with(fd, SOL_IP, IP_TTL, 7, 2), 0);
+	MUST(setresuid(NOBODY, NOBODY, NOBODY));
+	CHECK_EQ(send_with(fd, SOL_SOCKET, SO_MARK, 99, 8), -EPERM);
+	CHECK_EQ(send_with(fd, SOL_SOCKET, SO_PRIORITY, 7, 4), -EPERM);
+	CHECK_EQ(send_with(fd, SOL_SOCKET, SO_PRIORITY, 6, 4), 0);
+}
+
 /* Packet sockets hear of marks and priorities too, going out and coming in. */
 ROOTS_TEST(marks_of_frames)
 {

@@ -12,7 +12,6 @@ from procession.abi.word import Words
 
 if TYPE_CHECKING:
     from procession.fs.file import UserMemory
-    from procession.net.message import Control
     from procession.net.socket import Socket
 
 _NANOSECOND_REQUESTS = (int(SocketIoctl.SIOCGSTAMPNS_OLD), int(SocketIoctl.SIOCGSTAMPNS_NEW))
@@ -114,21 +113,6 @@ def checked_stamping(body: bytes) -> int:
     if len(body) != 4 or flags & ~_RECORDED:
         raise EINVAL("a message is stamped where it is sent alone")
     return flags
-
-
-def chosen_stamping(control: Control | None) -> int | None:
-    """The same among the control messages of bytes of a stream, None if there is none. Raises EINVAL.
-
-    Linux: net/core/sock.c, sock_cmsg_send.
-    """
-    chosen: int | None = None
-    for level, kind, body in control.checked_items() if control is not None else ():
-        if level == _SOL_SOCKET:
-            if kind in TIMESTAMPING:
-                chosen = checked_stamping(body)
-            else:
-                check_socket_item(kind)
-    return chosen
 
 
 def check_socket_item(kind: int) -> None:

@@ -59,11 +59,12 @@ _IPV6_ORIGDSTADDR = int(Ipv6Option.IPV6_ORIGDSTADDR)
 _IPV6_DONTFRAG = int(Ipv6Option.IPV6_DONTFRAG)
 _CHOICES_6 = {SOL_IP: (_IPV6_PKTINFO,), SOL_IPV6: (_IPV6_PKTINFO, _IPV6_2292PKTINFO)}
 """By which a socket of IPv6 may choose where it sends from, by the level of whom it sends to."""
-_DEVICE_MEMORY = 79
+DEVICE_MEMORY = 79
 """SCM_DEVMEM_DMABUF."""
 _IPV6_UNICAST_HOPS = int(Ipv6Option.IPV6_UNICAST_HOPS)
 _SO_RXQ_OVFL = int(SocketOption.SO_RXQ_OVFL)
 _SO_MARK, _SO_PRIORITY = int(SocketOption.SO_MARK), int(SocketOption.SO_PRIORITY)
+MARKS = (_SO_MARK, _SO_PRIORITY)
 _GROUP_OPTIONS = {
     4: ((SOL_IP, _IP_TOS), (SOL_IP, int(IpOption.IP_MULTICAST_TTL))),
     16: ((SOL_IPV6, _IPV6_TCLASS), (SOL_IPV6, int(Ipv6Option.IPV6_MULTICAST_HOPS))),
@@ -146,6 +147,19 @@ def _own_address(socket: DatagramSocket, packet: Packet) -> bytes:
         return bytes(4)
 
 
+def chosen_mark(socket: InternetSocket, kind: int, body: bytes) -> int:
+    """The mark or the priority in a control message. Raises EPERM, EINVAL. Linux: net/core/sock.c,
+    __sock_cmsg_send."""
+    if kind == _SO_MARK:
+        check_mark(socket, kind, 0)
+    if len(body) != 4:
+        raise EINVAL
+    number = int.from_bytes(body, "little", signed=True)
+    if kind == _SO_PRIORITY:
+        check_mark(socket, kind, number)
+    return number
+
+
 class PacketChoice:
     """What a sender chooses for one datagram by control messages; None where it leaves that to its socket.
 
@@ -189,9 +203,9 @@ class PacketChoice:
             if level == SOL_SOCKET:
                 if kind in TIMESTAMPING:
                     self.stamping = checked_stamping(body)
-                elif kind in (_SO_MARK, _SO_PRIORITY):
+                elif kind in MARKS:
                     self._mark(socket, kind, body)
-                elif kind == _DEVICE_MEMORY and len(body) == 4:
+                elif kind == DEVICE_MEMORY and len(body) == 4:
                     # Of no use but to TCP from memory of a device.
                     continue
                 else:
@@ -245,16 +259,10 @@ class PacketChoice:
         return bool(self.header_options or self.extension_headers)
 
     def _mark(self, socket: InternetSocket, kind: int, body: bytes) -> None:
-        """Linux: net/core/sock.c, __sock_cmsg_send."""
+        number = chosen_mark(socket, kind, body)
         if kind == _SO_MARK:
-            check_mark(socket, kind, 0)
-        if len(body) != 4:
-            raise EINVAL
-        if kind == _SO_MARK:
-            self.mark = int.from_bytes(body, "little")
+            self.mark = number & 0xFFFF_FFFF
         else:
-            number = int.from_bytes(body, "little", signed=True)
-            check_mark(socket, kind, number)
             self.priority = number
 
     @property

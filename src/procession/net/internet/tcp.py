@@ -39,7 +39,7 @@ from procession.net.internet.tcp_phase import CONNECTED, UNCONNECTED
 from procession.net.internet.tcp_poll import ready_events, wake_writer
 from procession.net.internet.tcp_rejoin import be_repaired, look_at_queue, send_alone, send_under_repair
 from procession.net.internet.tcp_repair import Repair, is_under_repair
-from procession.net.internet.tcp_stamps import Stamps, note_stamp, start_numbering, tell_gone
+from procession.net.internet.tcp_stamps import Stamps, chosen_stamping, note_stamp, start_numbering, tell_gone
 from procession.net.internet.tcp_urgent import UrgentByte
 from procession.net.message import Received
 from procession.net.socket import (
@@ -61,7 +61,6 @@ from procession.net.socket import (
 from procession.net.sysctls import RECEIVE_ROOMS
 from procession.net.timestamp import (
     STAMP_REQUESTS,
-    chosen_stamping,
     stream_stages,
     tell_stamp,
     timestamp_items,
@@ -346,7 +345,7 @@ class TcpSocket(InternetSocket):
             self._refuse_to_send(flags)
         if self.repair is not None and self.repair.is_on:
             return send_under_repair(self, self.repair, data, flags)
-        stamping = chosen_stamping(control) if control is not None else None
+        stamping = chosen_stamping(self, control) if control is not None else None
         if self.error or self.ended & SENDING:
             self.raise_error()
             raise EPIPE("the socket was shut down")

@@ -6,8 +6,10 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from procession.abi.named_tuple import NamedTuple
+from procession.abi.socket import SocketLevel
 from procession.abi.tcp_statistic import TcpStatistic
 from procession.abi.word import Words
+from procession.net.internet.control import DEVICE_MEMORY, MARKS, chosen_mark
 from procession.net.internet.error_queue import SentStamp, may_tell_data, queue_entry, whole_frame
 from procession.net.internet.passage import ACKNOWLEDGED, PUSH, segment
 from procession.net.internet.tcp_negotiation import segment_options
@@ -19,13 +21,18 @@ from procession.net.timestamp import (
     NUMBERED_FROM_LAST,
     STATISTICS,
     TIME_ONLY,
+    TIMESTAMPING,
+    check_socket_item,
+    checked_stamping,
     stream_stages,
     timestamping_flags,
 )
 
 if TYPE_CHECKING:
     from procession.net.internet.tcp import TcpSocket
+    from procession.net.message import Control
 
+_SOL_SOCKET = int(SocketLevel.SOL_SOCKET)
 _WORD = 0xFFFFFFFF
 _TIME_TO_LIVE = 64
 _WINDOW_SEGMENTS = 10
@@ -34,6 +41,25 @@ _STAMP_BYTES = 320
 _ATTRIBUTES = {8: Words("<HHQ"), 4: Words("<HHI"), 2: Words("<HHH2x"), 1: Words("<HHB3x")}
 """A struct nlattr with a number of so many bytes, padded."""
 _ATTRIBUTE_HEADER_BYTES = 4
+
+
+def chosen_stamping(socket: TcpSocket, control: Control) -> int | None:
+    """Of what the control messages of bytes of a stream want to be told, None if they don't say it. Raises
+    EINVAL, EPERM; marks and priorities are the connection's.
+
+    Linux: net/core/sock.c, sock_cmsg_send.
+    """
+    chosen: int | None = None
+    for level, kind, body in control.checked_items():
+        if level != _SOL_SOCKET:
+            continue
+        if kind in TIMESTAMPING:
+            chosen = checked_stamping(body)
+        elif kind in MARKS:
+            chosen_mark(socket, kind, body)
+        elif kind != DEVICE_MEMORY or len(body) != 4:
+            check_socket_item(kind)
+    return chosen
 
 
 class PendingStamp(NamedTuple):
