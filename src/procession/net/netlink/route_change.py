@@ -76,7 +76,8 @@ def change_route(request: Request, *, is_new: bool) -> None:
     if family not in (AF_INET, AF_INET6):
         raise EOPNOTSUPP("no such protocol")
     if len(request.body) < Rtmsg.SIZE:
-        raise EINVAL("Invalid header length", TOLD)
+        # IPv4 says no more (in Linux, rtm_to_fib_config).
+        raise EINVAL("Invalid header length", *((TOLD,) if family == AF_INET6 else ()))
     header = Rtmsg.unpack_from(request.body)
     found = checked_attributes(request, Rtmsg.SIZE, POLICY_4 if family == AF_INET else POLICY_6)
     if family == AF_INET:

@@ -36,6 +36,7 @@ from procession.net.internet.routing import (
 )
 from procession.net.internet.routing_rule import OWN, Traffic
 from procession.net.internet.source_address import select_source
+from procession.net.link.interface import IFF_LOOPBACK
 from procession.net.netlink.attributes import Answer, Message, Request, attribute, number, number_in
 from procession.net.netlink.policy import checked_attributes
 from procession.net.netlink.route_policy import POLICY_4, POLICY_6
@@ -213,6 +214,8 @@ def route_to(request: Request) -> Answer:
     error = ERRORS_OF_ROUTES.get(route.kind)
     if error is not None:
         raise error("the route leads nowhere")
+    if family == AF_INET and not arrived:
+        _check_way_out(route, source)
     if header.rtm_flags & RTM_F_FIB_MATCH:
         if route.table == _NO_TABLE:
             raise EHOSTUNREACH("no table has such a route")
@@ -261,6 +264,16 @@ def _way_out_4(
     kind = BROADCAST if target == BROADCAST_4 else _MULTICAST if is_for_many else UNICAST
     scope = SCOPE_LINK if is_for_many else SCOPE_UNIVERSE
     return Route(target, 32, device, kind=kind, scope=scope, table=_NO_TABLE)
+
+
+def _check_way_out(route: Route, source: bytes) -> None:
+    """Raise EINVAL for an address of the loopback that would leave it. Linux: net/ipv4/route.c,
+    __mkroute_output."""
+    out = route.interface
+    if out is None or route.kind == LOCAL or source[:1] != LOOPBACK_4[:1]:
+        return
+    if not out.flags & IFF_LOOPBACK and not out.network.routes_loopback(out):
+        raise EINVAL("an address of the loopback stays there")
 
 
 def _owner_of(network: Network, source: bytes) -> Interface | None:
@@ -358,11 +371,11 @@ def _filled_4(
     is_local = route.kind == LOCAL
     out = request.network.loopback if is_local else route.interface
     assert out is not None
-    flags = RTM_F_CLONED | _CAST_FLAGS.get(route.kind, 0)
-    if route.kind == BROADCAST or (
-        is_joined(request.network, out, target)
-        if route.kind == _MULTICAST
-        else out is request.network.loopback
+    # Linux: net/ipv4/route.c, __mkroute_output: whatever table has it.
+    kind = _MULTICAST if is_multicast(target) and is_local else route.kind
+    flags = RTM_F_CLONED | _CAST_FLAGS.get(kind, 0)
+    if kind == BROADCAST or (
+        is_joined(request.network, out, target) if kind == _MULTICAST else out is request.network.loopback
     ):
         flags |= _IS_LOCAL
     if header.rtm_flags & _NOTIFY:
@@ -374,7 +387,7 @@ def _filled_4(
         table = 0 if not any(target) or route.table == _NO_TABLE else MAIN_TABLE
     answer = Rtmsg(
         *(AF_INET, 32, 32 if any(source) else 0, 0, 252 if table > _SHORT_TABLE else table),
-        *(0, SCOPE_UNIVERSE, route.kind, flags),
+        *(0, SCOPE_UNIVERSE, kind, flags),
     )
     attributes = [(RouteAttribute.RTA_TABLE, number(table)), (RouteAttribute.RTA_DST, target)]
     if any(source):
