@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
 import random
 from pathlib import Path
@@ -365,6 +366,32 @@ def test_a_directory_that_cant_be_made_is_no_harm(tmp_path: Path) -> None:
     assert not keeper.save(cache)
     cache.close()
     assert keeper.load() is None
+
+
+def test_what_an_ended_machine_has_left_is_used(tmp_path: Path) -> None:
+    keeper = keeper_with_file(tmp_path / "code")
+    before = Path(keeper.path).read_bytes()
+    Path(f"{keeper.path}.new").write_bytes(b"x" * 2 * len(before))
+    Path(f"{keeper.path}.new").chmod(0o600)
+    cache = filled()
+    assert keeper.save(cache)
+    cache.close()
+    assert Path(keeper.path).read_bytes() == before
+    assert os.listdir(keeper.directory) == ["translations"]
+
+
+def test_one_machine_writes_at_a_time(tmp_path: Path) -> None:
+    keeper = keeper_with_file(tmp_path / "code")
+    before = Path(keeper.path).read_bytes()
+    cache = filled()
+    with open(f"{keeper.path}.new", "wb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        assert not keeper.save(cache)
+        assert Path(keeper.path).read_bytes() == before
+        os.unlink(other.name)
+        assert keeper.save(cache)
+    cache.close()
+    assert keeper.load() is not None
 
 
 def test_too_much_is_forgotten(tmp_path: Path) -> None:

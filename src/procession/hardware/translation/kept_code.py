@@ -6,14 +6,15 @@ file there. Which code there is makes no difference to what a program does or co
 
 Who could write to the file could put code into the user's programs, so it's read only if it's a file of
 the user's own, in a directory of the user's own, to which nobody else can write. It's for one version of
-the translator. A new one takes its place by being renamed, so that two machines at once see a whole file;
-the last one stays. What isn't as it should be is as if it weren't there.
+the translator. A new one takes its place by being renamed, so that two machines at once see a whole file.
+While one writes, what another has isn't kept. What isn't as it should be is as if it weren't there.
 
 The contents of pages are in the file too, and compared: that takes less than a digest which nobody can forge.
 """
 
 from __future__ import annotations
 
+import fcntl
 import mmap
 import os
 import stat
@@ -52,7 +53,8 @@ _MOST_ALIKE = 16
 write such pages has more: they're translated anew.
 """
 _OTHERS = 0o077
-_MOST_BESIDE = 1000
+_NEW = ".new"
+"""What the name of the file ends in that one machine at a time writes: who is ended leaves one at most."""
 _PAGE_SHIFT, _PAGE_MASK = 12, 4095
 _PAIR, _WORD, _HALF_WORD = 16, 8, 4
 _ONE_WORD, _TWO_WORDS = Words("<Q"), Words("<QQ")
@@ -392,31 +394,33 @@ class CodeKeeper:
             os.makedirs(self.directory, mode=0o700, exist_ok=True)
             if not self._is_private():
                 return False
-            descriptor, name = self._create_beside()
-            try:
-                with open(descriptor, "wb") as file:
+            name = self.path + _NEW
+            with open(name, "wb", opener=_open_new) as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if not os.path.samestat(os.fstat(file.fileno()), os.lstat(name)):
+                    # Another machine's, which has just been renamed.
+                    return False
+                try:
+                    file.truncate(0)
                     file.write(contents_of(code, self.version))
-                os.replace(name, self.path)
-            except BaseException:
-                os.unlink(name)
-                raise
+                    file.flush()
+                    os.replace(name, self.path)
+                except BaseException:
+                    os.unlink(name)
+                    raise
         except OSError:
             return False
         return True
 
-    def _create_beside(self) -> tuple[int, str]:
-        """A new file to be written, and its name. Raises OSError."""
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-        for number in range(_MOST_BESIDE):
-            name = f"{self.path}.{os.getpid()}.{number}"
-            # It may be another machine's, or what one has left that was ended.
-            with suppress(FileExistsError):
-                return os.open(name, flags, 0o600), name
-        raise FileExistsError
-
     def _is_private(self) -> bool:
         found = os.lstat(self.directory)
         return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & _OTHERS
+
+
+def _open_new(name: str, _flags: int) -> int:
+    """The file to be written, which a machine that was ended meanwhile may have left. Raises OSError."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    return os.open(name, flags, 0o600)
 
 
 def contents_of(code: CodeCache, version: bytes) -> bytearray:
