@@ -85,6 +85,7 @@ NEEDS_ROOT = {
     "user_namespace",
     "guard",
     "secret_memory",
+    "link_queues",
     "network_changes",
     "network_sysctl",
     "userfault_pages",

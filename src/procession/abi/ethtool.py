@@ -46,8 +46,8 @@ class EthtoolCommand(IntEnum):
     ETHTOOL_GFECPARAM = 0x50
 
 
-ETH_SS_FEATURES = 4
-"""The set of names that are those of features."""
+ETH_SS_STATS, ETH_SS_FEATURES = 1, 4
+"""The sets of names that are those of counters, and of features."""
 FEATURE_NAMES = (
     b"tx-scatter-gather",
     b"tx-checksum-ipv4",

@@ -212,6 +212,11 @@ class Kernel:
         """The number of the processor that runs the running task; 0 where none runs."""
         return 0 if self.current is None else self.current.entity.processor
 
+    @property
+    def processor_count(self) -> int:
+        """How many processors there are."""
+        return len(self.scheduler.processors)
+
     def limit_tasks(self, *, threads_max: int | None = None, bound: int | None = None) -> None:
         """Set kernel.threads-max, or how many tasks there may be whatever that says."""
         if threads_max is not None:

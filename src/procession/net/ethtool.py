@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EOPNOTSUPP
-from procession.abi.ethtool import ETH_SS_FEATURES, FEATURE_NAMES, EthtoolCommand
+from procession.abi.ethtool import ETH_SS_FEATURES, ETH_SS_STATS, FEATURE_NAMES, EthtoolCommand
 from procession.abi.named_tuple import NamedTuple
 from procession.abi.word import Words, pack_array
 from procession.net.link.interface import BRIDGE, DUMMY, LOOPBACK, TUN, VETH
@@ -23,6 +23,16 @@ _SETS = Words("<IIQ")
 """struct ethtool_sset_info: the command, nothing, which sets of names; how many each has follows."""
 _NAMES = Words("<III")
 """struct ethtool_gstrings: the command, which set, how many names follow."""
+_DRIVER = Words("<I32s32s32s32s32x12xIIIII")
+"""struct ethtool_drvinfo: the command, the driver, versions, its place, then how many of what it has."""
+_CHANNELS = Words("<9I")
+"""struct ethtool_channels: the command, the most of each kind, how many are used."""
+_DRIVERS = {VETH: (b"veth", b"1.0", b"", b""), BRIDGE: (b"bridge", b"2.3", b"N/A", b"N/A")}
+_OF_RECEIVING_QUEUE = (
+    *(b"xdp_packets", b"xdp_bytes", b"drops", b"xdp_redirect", b"xdp_drops"),
+    *(b"xdp_tx", b"xdp_tx_errors"),
+)
+_OF_SENDING_QUEUE = (b"xdp_xmit", b"xdp_xmit_errors")
 _OF_SENT, _OF_RECEIVED, _SOFTWARE = 2, 8, 16
 """SOF_TIMESTAMPING_TX_SOFTWARE, RX_SOFTWARE and SOFTWARE."""
 _NO_CLOCK = -1
@@ -94,6 +104,14 @@ def answer(interface: Interface, command: int, memory: UserMemory, question: int
         return _TIMESTAMPS.pack(command, told, _NO_CLOCK, 0, 0)
     if command == EthtoolCommand.ETHTOOL_GSET and kind == VETH:
         return _SETTINGS.pack(command, 0, 0, _VETH_SPEED_MBIT, _FULL_DUPLEX, *(0,) * 11)
+    if command == EthtoolCommand.ETHTOOL_GDRVINFO and kind in _DRIVERS:
+        return _DRIVER.pack(command, *_DRIVERS[kind], 0, _counter_count(interface), 0, 0, 0)
+    if kind == VETH and command == EthtoolCommand.ETHTOOL_GCHANNELS:
+        queues = interface.queues
+        used = queues.used_for_received, queues.used_for_sent, 0, 0
+        return _CHANNELS.pack(command, queues.received, queues.sent, 0, 0, *used)
+    if kind == VETH and command == EthtoolCommand.ETHTOOL_GSTATS:
+        return _told_counters(interface, command, _VALUE.unpack(memory.read(question, _VALUE.size))[1])
     features = _FEATURES.get(kind)
     if features is None:
         raise EOPNOTSUPP("no such hardware")
@@ -105,15 +123,64 @@ def answer(interface: Interface, command: int, memory: UserMemory, question: int
     if command == EthtoolCommand.ETHTOOL_GFEATURES:
         return _told_features(command, features, _VALUE.unpack(memory.read(question, _VALUE.size))[1])
     if command == EthtoolCommand.ETHTOOL_GSSET_INFO:
-        asked = _SETS.unpack(memory.read(question, _SETS.size))[2] & 1 << ETH_SS_FEATURES
-        counts = pack_array("I", [len(FEATURE_NAMES)] if asked else [])
-        return _SETS.pack(command, 0, asked) + counts
+        asked = _SETS.unpack(memory.read(question, _SETS.size))[2]
+        counts = {1 << ETH_SS_STATS: _counter_count(interface), 1 << ETH_SS_FEATURES: len(FEATURE_NAMES)}
+        found = {bit: count for bit, count in counts.items() if bit & asked and count}
+        return _SETS.pack(command, 0, sum(found)) + pack_array("I", list(found.values()))
     if command == EthtoolCommand.ETHTOOL_GSTRINGS:
-        chosen = _NAMES.unpack(memory.read(question, _NAMES.size))[1]
-        if chosen == ETH_SS_FEATURES:
-            names = b"".join(name.ljust(_NAME_BYTES, b"\0") for name in FEATURE_NAMES)
-            return _NAMES.pack(command, chosen, len(FEATURE_NAMES)) + names
+        _, chosen, room = _NAMES.unpack(memory.read(question, _NAMES.size))
+        names = _names(interface, chosen)
+        if names:
+            if room not in (0, len(names)):
+                return _NAMES.pack(command, chosen, 0)
+            text = b"".join(name.ljust(_NAME_BYTES, b"\0") for name in names)
+            return _NAMES.pack(command, chosen, len(names)) + text
     raise EOPNOTSUPP("no such hardware")
+
+
+def _counter_count(interface: Interface) -> int:
+    """How many counters there are. Linux: drivers/net/veth.c, veth_get_sset_count."""
+    if interface.kind != VETH:
+        return 0
+    queues = interface.queues
+    of_received = queues.used_for_received * len(_OF_RECEIVING_QUEUE)
+    return 1 + of_received + queues.used_for_sent * len(_OF_SENDING_QUEUE)
+
+
+def _names(interface: Interface, chosen: int) -> tuple[bytes, ...]:
+    """The names of a set, none if it isn't there.
+
+    Of a veth's counters: who is at the other end, and what programs do to packets on their way. Linux:
+    drivers/net/veth.c, veth_get_strings.
+    """
+    if chosen == ETH_SS_FEATURES:
+        return FEATURE_NAMES
+    if chosen != ETH_SS_STATS or interface.kind != VETH:
+        return ()
+    interface.network.host.clock.spend_looking(_counter_count(interface))
+    return (
+        b"peer_ifindex",
+        *(
+            b"rx_queue_%d_%s" % (queue, name)
+            for queue in range(interface.queues.used_for_received)
+            for name in _OF_RECEIVING_QUEUE
+        ),
+        *(
+            b"tx_queue_%d_%s" % (queue, name)
+            for queue in range(interface.queues.used_for_sent)
+            for name in _OF_SENDING_QUEUE
+        ),
+    )
+
+
+def _told_counters(interface: Interface, command: int, room: int) -> bytes:
+    """All of them if that's how many are asked for: no program does anything to packets here. Linux:
+    drivers/net/veth.c, veth_get_ethtool_stats."""
+    count = _counter_count(interface)
+    if room not in (0, count):
+        return _VALUE.pack(command, 0)
+    peer = interface.peer.index if interface.peer is not None else 0
+    return _VALUE.pack(command, count) + pack_array("Q", [peer, *[0] * (count - 1)])
 
 
 def _told_features(command: int, features: Features, room: int) -> bytes:

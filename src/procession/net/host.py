@@ -199,6 +199,10 @@ class Host(Protocol):
     def processor(self) -> int:
         """The number of the processor that runs the running task."""
 
+    @property
+    def processor_count(self) -> int:
+        """How many processors the machine has."""
+
     def random_bytes(self, length: int) -> bytes:
         """The next bytes of the machine's random source."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.interface import InterfaceFlag
+from procession.abi.named_tuple import NamedTuple
 from procession.abi.netlink import OperationalState
 
 if TYPE_CHECKING:
@@ -49,6 +50,16 @@ _UNKNOWN, _DOWN = int(OperationalState.IF_OPER_UNKNOWN), int(OperationalState.IF
 _LOWER_LAYER_DOWN, _UP = int(OperationalState.IF_OPER_LOWERLAYERDOWN), int(OperationalState.IF_OPER_UP)
 
 
+class Queues(NamedTuple):
+    """How many an interface has for packets that it sends and receives, and how many of these it uses (in
+    Linux, num_tx_queues and real_num_tx_queues of a struct net_device). Nothing waits in any."""
+
+    sent: int = 1
+    received: int = 1
+    used_for_sent: int = 1
+    used_for_received: int = 1
+
+
 class Interface:
     """One interface (Linux: include/linux/netdevice.h, struct net_device).
 
@@ -85,6 +96,7 @@ class Interface:
         "peer",
         "ports",
         "queue_length",
+        "queues",
         "received_bytes",
         "received_packets",
         "sent_bytes",
@@ -116,6 +128,7 @@ class Interface:
         else:
             self.flags = IFF_BROADCAST | IFF_MULTICAST
         self.queue_length = QUEUE_LENGTH
+        self.queues = Queues()
         self.group = self.link_mode = 0
         self.segment_limits: dict[int, int] = {}
         self.alias = b""

@@ -50,6 +50,7 @@ from procession.net.netlink.attributes import (
     text_in,
 )
 from procession.net.netlink.link_information import link_information
+from procession.net.netlink.link_queues import said_queues, veth_queues
 from procession.net.netlink.link_segments import LEAST_BYTES, check_segments, set_segments, told_segments
 from procession.net.netlink.policy import (
     NESTED_LIST,
@@ -82,11 +83,6 @@ _LINK_NETNSID = int(LinkAttribute.IFLA_LINK_NETNSID)
 _ALT_NAME = int(LinkAttribute.IFLA_ALT_IFNAME)
 _INFO_KIND, _INFO_DATA = int(LinkInformation.IFLA_INFO_KIND), int(LinkInformation.IFLA_INFO_DATA)
 _CARRIER, _LINK_MODE = int(LinkAttribute.IFLA_CARRIER), int(LinkAttribute.IFLA_LINKMODE)
-_QUEUE_COUNTS = (
-    (int(LinkAttribute.IFLA_NUM_TX_QUEUES), "transmit"),
-    (int(LinkAttribute.IFLA_NUM_RX_QUEUES), "receive"),
-)
-_MOST_QUEUES = 4_096
 _EXTENSIONS = int(LinkAttribute.IFLA_EXT_MASK)
 _FIRST_STRICT, _LARGEST_ATTRIBUTE = 65, int(LinkAttribute.IFLA_TAILROOM)
 _NEWLINK = int(RouteMessageType.RTM_NEWLINK)
@@ -199,10 +195,10 @@ def _sizes(interface: Interface) -> list[tuple[LinkAttribute, bytes]]:
         (LinkAttribute.IFLA_GROUP, number(interface.group)),
         (LinkAttribute.IFLA_PROMISCUITY, number(interface.promiscuity)),
         (LinkAttribute.IFLA_ALLMULTI, number(interface.all_groups_count)),
-        (LinkAttribute.IFLA_NUM_TX_QUEUES, number(1)),
+        (LinkAttribute.IFLA_NUM_TX_QUEUES, number(interface.queues.sent)),
         *told_segments(interface),
         (LinkAttribute.IFLA_MAX_PACING_OFFLOAD_HORIZON, number(0)),
-        (LinkAttribute.IFLA_NUM_RX_QUEUES, number(1)),
+        (LinkAttribute.IFLA_NUM_RX_QUEUES, number(interface.queues.received)),
     ]
 
 
@@ -413,9 +409,11 @@ def _create(
             peer_home = target_network(request, peer_found) or home
             # The peer comes first.
             peer = _make(peer_home, kind, peer_header, peer_found)
+            peer.queues = veth_queues(peer_found, found, home.host.processor_count)
             made.append(peer)
             interface = _make(home, kind, header, found)
             made.append(interface)
+            interface.queues = veth_queues(found, found, home.host.processor_count)
             join(interface, peer)
             peer.network.device_event(peer, b"add")
             peer.network.link_changed(peer, change=ALL_FLAGS)
@@ -446,10 +444,7 @@ def check_hardware_address(found: dict[int, bytes]) -> None:
 
 def _make(network: Network, kind: bytes, header: Ifinfomsg, found: dict[int, bytes]) -> Interface:
     check_hardware_address(found)
-    for attribute_, word in _QUEUE_COUNTS:
-        count = number_in(found, attribute_)
-        if count is not None and not 1 <= count <= _MOST_QUEUES:
-            raise EINVAL(f"Invalid number of {word} queues", TOLD)
+    queues = said_queues(found)
     address = found.get(_ADDRESS, b"")
     name = text_in(found, _NAME)
     if name is None:
@@ -459,7 +454,9 @@ def _make(network: Network, kind: bytes, header: Ifinfomsg, found: dict[int, byt
     index = header.ifi_index
     if index < 0:
         raise EINVAL("a negative index")
-    return make_interface(network, kind, name, index, address)
+    interface = make_interface(network, kind, name, index, address)
+    interface.queues = queues
+    return interface
 
 
 def _finish(header: Ifinfomsg, found: dict[int, bytes], interface: Interface) -> None:
