@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import stat
 import threading
 import time
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 _CHUNK_BYTES = 65536
 _TYPED_BYTES = 4096
 _STDIN, _STDOUT = 0, 1
+_NO_DESCRIPTOR = -1
 GRACE_S = 3
 """How long, on the host's clock, a machine may go on when its terminal has gone."""
 _TOLERATED_LEAD_NS = 2_000_000
@@ -103,12 +105,18 @@ class HostPace:
 
 
 class Doorbell:
-    """A pipe to wait on beside other descriptors, which a handler of signals can make readable."""
+    """A pipe to wait on beside other descriptors, which a handler of signals can make readable.
+
+    Python calls a handler between two bytecodes. A signal that comes after the last one before a wait would
+    be heard when that ends, so the interpreter itself rings too (`signal.set_wakeup_fd`), unless the program
+    around has that for its own use.
+    """
 
     def __init__(self) -> None:
         self.reading_end, self.writing_end = os.pipe()
         os.set_blocking(self.reading_end, False)
         os.set_blocking(self.writing_end, False)
+        self.is_rung_by_signals = False
 
     def ring(self) -> None:
         """End a wait, or the next one."""
@@ -127,10 +135,17 @@ class Doorbell:
         return ready
 
     def __enter__(self) -> Doorbell:
+        if threading.current_thread() is threading.main_thread():
+            before = signal.set_wakeup_fd(self.writing_end, warn_on_full_buffer=False)
+            self.is_rung_by_signals = before == _NO_DESCRIPTOR
+            if before != _NO_DESCRIPTOR:
+                signal.set_wakeup_fd(before)
         return self
 
     def __exit__(self, *_: object) -> None:
         """Give the descriptors back."""
+        if self.is_rung_by_signals:
+            signal.set_wakeup_fd(_NO_DESCRIPTOR)
         os.close(self.reading_end)
         os.close(self.writing_end)
 
