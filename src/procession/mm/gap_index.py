@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from procession.hardware.physical_memory import PhysicalMemory
     from procession.mm.area_sequence import AreaSequence
     from procession.mm.vma import VirtualMemoryArea
 
@@ -14,6 +15,10 @@ FEWEST_AREAS = 512
 """With fewer areas to look at, an index doesn't pay."""
 _AREAS_OF_PART = 128
 _PARTS_OF_GROUP = 32
+_AREAS_AS_A_CHANGE = 32
+"""So many areas are looked at in the time of one changed entry."""
+_SEARCH_AS_CHANGES = 64
+"""As long as changing so many entries takes a search that has to begin anew."""
 MMAP_MINIMUM = 0x10000
 """The lowest address that mmap gives (vm.mmap_min_addr)."""
 
@@ -39,30 +44,41 @@ class GapIndex:
         self.group_bounds: list[int] = []
         self._group()
 
-    def lowest(self, areas: AreaSequence, length: int, floor: int) -> int:
-        """The lowest start of `length` bytes from `floor` on that no area has, perhaps above all of them."""
+    def lowest(self, areas: AreaSequence, length: int, floor: int, memory: PhysicalMemory) -> int:
+        """The lowest start of `length` bytes from `floor` on that no area has, perhaps above all of them.
+        What it takes to look at many is told `memory`.
+        """
         borders, bounds = self.borders, self.bounds
         position = areas.count_to(floor)
         if position:
             floor = max(floor, areas.at(position - 1).end)
         part = bisect_right(borders, floor) - 1
+        looked = 0
         while part < len(borders):
             end = self._end(areas, part)
             if bounds[part] >= length:
+                is_whole = position == areas.count_below(borders[part])
                 row: list[VirtualMemoryArea] = areas.between(position, end)
-                for area in row:
-                    if floor + length <= area.free_end:
-                        return floor
-                    floor = area.end
+                found, floor, longest = _search_up(row, length, floor)
+                looked += found
+                if found < len(row):
+                    if is_whole and found > _AREAS_OF_PART:
+                        # What lies below is a part of its own, which needn't be searched again.
+                        self._insert_part(part + 1, row[found].start, bounds[part])
+                        bounds[part] = longest
+                    break
+                if is_whole:
+                    bounds[part] = longest
             elif end > position:
                 floor = areas.at(end - 1).end
             position = end
             part += 1
+        memory.note_changed(looked // _AREAS_AS_A_CHANGE)
         return floor
 
-    def highest(self, areas: AreaSequence, length: int, ceiling: int) -> int:
+    def highest(self, areas: AreaSequence, length: int, ceiling: int, memory: PhysicalMemory) -> int:
         """The highest start of `length` free bytes below `ceiling`, 0 if there is none above MMAP_MINIMUM.
-        Where a stack's guard is in the way it's looked for below that.
+        Where a stack's guard is in the way it's looked for below that, which takes time.
         """
         while True:
             position = areas.count_below(ceiling) - 1
@@ -73,6 +89,7 @@ class GapIndex:
             if guarded >= end:
                 return end - length
             ceiling = guarded
+            memory.note_changed(_SEARCH_AS_CHANGES)
 
     def _highest(self, areas: AreaSequence, length: int, ceiling: int, position: int) -> tuple[int, int]:
         """Above which area the highest gap of `length` bytes is, -1 for the one below all of them, and where
@@ -146,6 +163,19 @@ class GapIndex:
             self.bounds[part] = max(self.bounds[part], gap)
             group = part // _PARTS_OF_GROUP
             self.group_bounds[group] = max(self.group_bounds[group], gap)
+
+
+def _search_up(row: list[VirtualMemoryArea], length: int, floor: int) -> tuple[int, int, int]:
+    """Which of `row` has `length` free bytes below it, above `floor` or the one before, its length if none
+    has; where they begin; and the longest gap of those that were looked at before.
+    """
+    longest = 0
+    for index, area in enumerate(row):
+        if floor + length <= area.free_end:
+            return index, floor, longest
+        longest = max(longest, area.start - floor)
+        floor = area.end
+    return len(row), floor, longest
 
 
 def _search(areas: AreaSequence, first: int, last: int, length: int) -> tuple[int, int]:

@@ -93,7 +93,7 @@ def _highest(space: AreaMap, length: int, ceiling: int, floor: int) -> int:
     """
     gaps = _gaps(space)
     if gaps is not None:
-        start = gaps.highest(space.areas, length, ceiling)
+        start = gaps.highest(space.areas, length, ceiling, space.memory)
         return start if start >= floor else 0
     rows = space.areas.rows
     limit = guarded = ceiling
@@ -115,7 +115,7 @@ def _lowest(space: AreaMap, length: int, floor: int, end: int) -> int:
     """
     gaps = _gaps(space)
     if gaps is not None:
-        floor = gaps.lowest(space.areas, length, floor)
+        floor = gaps.lowest(space.areas, length, floor, space.memory)
     else:
         for area in space.areas:
             if floor + length <= area.free_end:
