@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from procession.abi.named_tuple import NamedTuple
 from procession.abi.netlink import NeighbourState
@@ -36,7 +36,7 @@ class Neighbour:
 
     `flags` are NTF_*, `protocol` says who made it. `state` is a NUD_*; an entry that was REACHABLE is STALE
     once it hasn't been confirmed for a while. One that nobody but a program has told is in DELAY when it's
-    used, and then in PROBE. `waiting` are packets that go when the question is answered,
+    used, and then in PROBE, with `timer`. `waiting` are packets that go when the question is answered,
     each with the network that it comes from."""
 
     __slots__ = (
@@ -48,6 +48,7 @@ class Neighbour:
         "probe_count",
         "protocol",
         "state",
+        "timer",
         "updated_ns",
         "used_ns",
         "waiting",
@@ -60,6 +61,7 @@ class Neighbour:
         self.hardware_address = b""
         self.state = INCOMPLETE
         self.probe_count = 0
+        self.timer: Any = None
         self.flags = self.protocol = 0
         self.confirmed_ns = self.updated_ns = self.used_ns = now_ns
         self.waiting: list[tuple[Network, Packet]] = []
@@ -142,7 +144,16 @@ def doubt(entry: Neighbour) -> None:
         entry.state = DELAY
         entry.probe_count = 0
         entry.updated_ns = host.clock.now_ns
-        host.timers.add(entry.updated_ns + DELAY_NS, NEIGHBOUR_TIMER, entry)
+        # One that is told again and again has one all the same.
+        stop_doubting(entry)
+        entry.timer = host.timers.add(entry.updated_ns + DELAY_NS, NEIGHBOUR_TIMER, entry)
+
+
+def stop_doubting(entry: Neighbour) -> None:
+    """Nobody is asked any more."""
+    if entry.timer is not None:
+        entry.interface.network.host.timers.cancel(entry.timer)
+        entry.timer = None
 
 
 def _forget_one(network: Network) -> None:
@@ -161,6 +172,7 @@ def forget(entry: Neighbour) -> None:
     network = entry.interface.network
     if network.neighbours.pop((entry.interface, entry.address), None) is not None:
         network.account_neighbour(-1)
+    stop_doubting(entry)
     entry.take()
 
 

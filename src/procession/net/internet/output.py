@@ -358,7 +358,8 @@ def _probe(entry: Neighbour) -> None:
     elif entry.probe_count < PROBE_COUNT:
         entry.state = PROBE
         entry.probe_count += 1
-        network.host.timers.add(network.host.clock.now_ns + PROBE_NS, NEIGHBOUR_TIMER, entry)
+        host = network.host
+        entry.timer = host.timers.add(host.clock.now_ns + PROBE_NS, NEIGHBOUR_TIMER, entry)
         _ask(entry)
         return
     else:
@@ -377,10 +378,14 @@ def neighbour_timed_out(entry: Neighbour) -> None:
     network = entry.interface.network
     if network.neighbours.get((entry.interface, entry.address)) is not entry:
         return
-    if entry.state in (DELAY, PROBE):
-        _probe(entry)
-        return
+    is_doubted = entry.state in (DELAY, PROBE)
     still = send_waiting(entry)
+    if is_doubted:
+        # Or it's the end of a question from before.
+        if entry.timer is not None and not entry.timer.is_armed:
+            entry.timer = None
+            _probe(entry)
+        return
     if entry.state != INCOMPLETE:
         return
     host = network.host
