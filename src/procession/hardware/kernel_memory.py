@@ -129,7 +129,7 @@ INTERFACE_BYTES = 4_096
 NAME_BYTES = 256
 """Another name of an interface."""
 ROUTE_BYTES = 768
-"""A route, an address of an interface, or a neighbour, with their places in tables."""
+"""A route, an address of an interface, or a neighbour, with their places in tables and their timers."""
 WAIT_BYTES = 256
 """One of many queues on which a task waits: its place there and in the call's own table."""
 BPF_BYTES = 4_096

@@ -45,10 +45,12 @@ def unpack_arp(whole: bytes) -> ArpMessage | None:
     return ArpMessage(operation, whole[8:14], whole[14:18], whole[18:24], whole[24:28])
 
 
-def question(interface: Interface, own: bytes, target: bytes) -> tuple[bytes, bytes]:
-    """The frame that asks who has `target`: its header and the rest. Linux: net/ipv4/arp.c, arp_solicit."""
+def question(
+    interface: Interface, own: bytes, target: bytes, asked: bytes = EVERYBODY
+) -> tuple[bytes, bytes]:
+    """The frame that asks who has `target`: its header and the rest. Linux: net/ipv4/arp.c, arp_send_dst."""
     hardware = interface.hardware_address
-    header = EVERYBODY + hardware + pack_port(ARP)
+    header = asked + hardware + pack_port(ARP)
     return header, ArpMessage(REQUEST, hardware, own, _NOBODY, target).pack()
 
 

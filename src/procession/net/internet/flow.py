@@ -10,7 +10,16 @@ from procession.net.internet.address import is_multicast
 from procession.net.internet.arp import REQUEST, ArpMessage, answer, question
 from procession.net.internet.crossing import Crossing, crossings, group_hardware_address, show_frame
 from procession.net.internet.device_address import has_arp, has_own_6
-from procession.net.internet.neighbour import INCOMPLETE, PERMANENT, REACHABLE, STALE, Neighbour, doubt, learn
+from procession.net.internet.neighbour import (
+    FAILED,
+    INCOMPLETE,
+    PERMANENT,
+    REACHABLE,
+    STALE,
+    Neighbour,
+    doubt,
+    learn,
+)
 from procession.net.internet.routing import BROADCAST, LOCAL, SCOPE_HOST, SCOPE_LINK, SCOPE_UNIVERSE, Route
 from procession.net.internet.routing_rule import Traffic
 from procession.net.internet.source_address import select_source
@@ -60,7 +69,7 @@ class Flow:
     the interface at which they arrive. `senders` and `receivers` are the interfaces that it goes out and in
     by, in their order among `crossings`. `packet_count` and `byte_count` are what has gone, which is added to
     theirs when somebody asks, or when anything changes: `generation` tells. `neighbours` are the entries that
-    it confirms, `devices` the interfaces to whose programs they go.
+    it confirms, `devices` the interfaces to whose programs they go, `doubted` the entry that says to whom.
     `is_filtered` says that a network on the way has a packet filter, or sockets that hear its
     packets. `is_onward` are those that begin where another has ended: its packets are in the first of
     `routers`, or at their end, and have passed PRE_ROUTING there.
@@ -70,6 +79,7 @@ class Flow:
         "byte_count",
         "crossings",
         "devices",
+        "doubted",
         "error",
         "generation",
         "heard",
@@ -104,6 +114,7 @@ class Flow:
         self.routers: list[tuple[Network, Interface]] = []
         self.neighbours: list[Neighbour] = []
         self.unresolved: Neighbour | None = None
+        self.doubted: Neighbour | None = None
         self.heard: list[Hearer] = []
         self.devices: list[Interface] = []
         self.crossings: list[Crossing] = []
@@ -415,15 +426,15 @@ def _cross(flow: Flow, current: Network, out: Interface, next_hop: bytes) -> boo
         for device in dict.fromkeys((out, *devices)):
             flow.senders = (*flow.senders, device)
             flow.crossings.append(Crossing(device, True, hop, entry.hardware_address, out.hardware_address))
+        flow.doubted = entry
         _take_out(flow, current, out, devices)
         return False
     if found is None:
         flow.outcome = UNRESOLVED
         flow.network = current
         flow.out = out
-        if entry is None or entry.state not in (INCOMPLETE,):
+        if entry is None or entry.state not in (INCOMPLETE, FAILED):
             entry = learn(out, next_hop, b"", INCOMPLETE)
-            entry.probe_count = 0
         flow.unresolved = entry
         return False
     other = found.interface

@@ -20,8 +20,8 @@ REACHABLE_NS = 30 * 10**9
 """How long an entry counts as confirmed (base_reachable_time_ms)."""
 PROBE_NS = 10**9
 """How long the answer to a question is waited for (retrans_time_ms)."""
-PROBE_COUNT = 3
-"""How often is asked (mcast_solicit, ucast_solicit)."""
+UNICAST_COUNT = BROADCAST_COUNT = 3
+"""How often who was there is asked, and how often all are (ucast_solicit, mcast_solicit)."""
 DELAY_NS = 5 * 10**9
 """How long a stale entry is used before anybody asks whether it's true (delay_first_probe_time)."""
 MOST_WAITING, MOST_WAITING_BYTES = 101, 212_992
@@ -36,8 +36,9 @@ class Neighbour:
 
     `flags` are NTF_*, `protocol` says who made it. `state` is a NUD_*; an entry that was REACHABLE is STALE
     once it hasn't been confirmed for a while. One that nobody but a program has told is in DELAY when it's
-    used, and then in PROBE, with `timer`. `waiting` are packets that go when the question is answered,
-    each with the network that it comes from."""
+    used, and then in PROBE. `timer`, of which it has one at a time, ends these states and the wait for an
+    answer; `probe_count` begins at UNICAST_COUNT where nobody is known who could be asked alone. `waiting`
+    are packets that go when the question is answered, each with the network that it comes from."""
 
     __slots__ = (
         "address",
@@ -106,31 +107,40 @@ class Proxy(NamedTuple):
     protocol: int
 
 
-def learn(
-    interface: Interface, address: bytes, hardware_address: bytes, state: int, port_id: int = 0
-) -> Neighbour:
-    """The entry of `address`, which has answered or asked from `hardware_address`, or of which the socket of
-    this port said so."""
+def entry_of(interface: Interface, address: bytes) -> Neighbour:
+    """The entry of `address`, a new one if need be. Linux: net/core/neighbour.c, ___neigh_create."""
     network = interface.network
-    now_ns = network.host.clock.now_ns
     entries = network.neighbours
     key = interface, address
     found = entries.get(key)
     if found is None:
-        found = entries[key] = Neighbour(interface, address, now_ns)
+        found = entries[key] = Neighbour(interface, address, network.host.clock.now_ns)
         network.account_neighbour(1)
         if len(entries) > MOST_ENTRIES:
             _forget_one(network)
-    elif found.state == PERMANENT:
+    return found
+
+
+def learn(interface: Interface, address: bytes, hardware_address: bytes, state: int) -> Neighbour:
+    """The entry of `address`, which has answered or asked from `hardware_address`.
+
+    Linux: net/core/neighbour.c, neigh_update.
+    """
+    network = interface.network
+    now_ns = network.host.clock.now_ns
+    found = entry_of(interface, address)
+    if found.state == PERMANENT:
         return found
     has_changed = found.hardware_address != hardware_address or found.state != state
     found.hardware_address = hardware_address
     if state == REACHABLE:
         found.confirmed_ns = now_ns
     if has_changed and not (state == STALE and found.state == REACHABLE):
+        if found.state != state and not found.waiting:
+            stop_timer(found)
         found.state = state
         found.updated_ns = now_ns
-        network.neighbour_changed(found, is_there=True, port_id=port_id)
+        network.neighbour_changed(found, is_there=True)
     return found
 
 
@@ -139,18 +149,22 @@ def doubt(entry: Neighbour) -> None:
 
     Linux: include/net/neighbour.h, neigh_event_send_probe.
     """
-    if entry.state == STALE:
-        host = entry.interface.network.host
+    now_ns = entry.interface.network.host.clock.now_ns
+    if entry.state_at(now_ns) == STALE:
         entry.state = DELAY
-        entry.probe_count = 0
-        entry.updated_ns = host.clock.now_ns
-        # One that is told again and again has one all the same.
-        stop_doubting(entry)
-        entry.timer = host.timers.add(entry.updated_ns + DELAY_NS, NEIGHBOUR_TIMER, entry)
+        entry.updated_ns = now_ns
+        look_again(entry, DELAY_NS)
 
 
-def stop_doubting(entry: Neighbour) -> None:
-    """Nobody is asked any more."""
+def look_again(entry: Neighbour, delay_ns: int) -> None:
+    """After this time, and not when it was to be before. Linux: net/core/neighbour.c, neigh_add_timer."""
+    stop_timer(entry)
+    host = entry.interface.network.host
+    entry.timer = host.timers.add(host.clock.now_ns + delay_ns, NEIGHBOUR_TIMER, entry)
+
+
+def stop_timer(entry: Neighbour) -> None:
+    """Nobody is asked any more. Linux: net/core/neighbour.c, neigh_del_timer."""
     if entry.timer is not None:
         entry.interface.network.host.timers.cancel(entry.timer)
         entry.timer = None
@@ -165,6 +179,10 @@ def _forget_one(network: Network) -> None:
             forget(found)
             return
     network.host.clock.spend_looking(len(network.neighbours))
+    # What waits is lost then.
+    oldest = next((found for found in network.neighbours.values() if found.state != PERMANENT), None)
+    if oldest is not None:
+        forget(oldest)
 
 
 def forget(entry: Neighbour) -> None:
@@ -172,7 +190,7 @@ def forget(entry: Neighbour) -> None:
     network = entry.interface.network
     if network.neighbours.pop((entry.interface, entry.address), None) is not None:
         network.account_neighbour(-1)
-    stop_doubting(entry)
+    stop_timer(entry)
     entry.take()
 
 

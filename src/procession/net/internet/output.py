@@ -8,7 +8,7 @@ from procession.abi.errno import EHOSTUNREACH, EINVAL, EPERM, Errno
 from procession.abi.internet import ETHERTYPES
 from procession.abi.word import pack_port
 from procession.net.internet.address import BROADCAST_4, is_multicast
-from procession.net.internet.arp import question
+from procession.net.internet.arp import EVERYBODY, question
 from procession.net.internet.crossing import show_packet
 from procession.net.internet.extension_headers import UNIT_BYTES as EXTENSION_UNIT_BYTES
 from procession.net.internet.extension_headers import flaw_in
@@ -36,16 +36,18 @@ from procession.net.internet.icmp_error import (
     IcmpError,
 )
 from procession.net.internet.neighbour import (
+    BROADCAST_COUNT,
     DELAY,
     FAILED,
     INCOMPLETE,
-    NEIGHBOUR_TIMER,
     PROBE,
-    PROBE_COUNT,
     PROBE_NS,
     REACHABLE,
+    UNICAST_COUNT,
     Neighbour,
+    doubt,
     learn,
+    look_again,
 )
 from procession.net.internet.packet import header_bytes
 from procession.net.internet.passage import (
@@ -57,7 +59,7 @@ from procession.net.internet.passage import (
     passes_in,
     passes_on,
 )
-from procession.net.internet.routing import SCOPE_UNIVERSE
+from procession.net.internet.routing import SCOPE_LINK
 from procession.net.internet.source_address import select_source
 from procession.net.link.interface import LOOPBACK
 from procession.net.link.segment import reach
@@ -226,6 +228,8 @@ def _end(network: Network, packet: Packet, flow: Flow, *, is_looped: bool) -> No
         if flow.devices:
             take_out(packet, flow)
     elif outcome == TAKEN:
+        if flow.doubted is not None:
+            doubt(flow.doubted)
         take_out(packet, flow)
     elif outcome == REFUSED:
         router, _ = flow.routers[-1]
@@ -309,24 +313,52 @@ def _ask(entry: Neighbour) -> None:
         return
     from procession.net.internet.frame import transmit
 
-    interfaces = list(interface.network.interfaces.values())
-    own = select_source(interfaces, interface, entry.address, SCOPE_UNIVERSE)
-    if own is not None:
-        transmit(interface, *question(interface, own, entry.address))
+    is_known = entry.probe_count < UNICAST_COUNT
+    own = _asking_address(entry)
+    entry.probe_count += 1
+    asked = entry.hardware_address if is_known else EVERYBODY
+    transmit(interface, *question(interface, own, entry.address, asked))
+
+
+def _asking_address(entry: Neighbour) -> bytes:
+    """Who asks: whose packet waits, if it's this network's own."""
+    interface, network = entry.interface, entry.interface.network
+    if entry.waiting:
+        _, newest = entry.waiting[-1]
+        if network.routes.is_local(newest.source):
+            return newest.source
+    return select_source(list(network.interfaces.values()), interface, entry.address, SCOPE_LINK) or bytes(4)
 
 
 def _wait_for_neighbour(network: Network, packet: Packet, entry: Neighbour) -> None:
     """Linux: net/core/neighbour.c, __neigh_event_send."""
-    if entry.state == FAILED or (entry.state == INCOMPLETE and not entry.waiting and not entry.probe_count):
-        entry.state = INCOMPLETE
-        entry.probe_count = 1
-        host = entry.interface.network.host
-        entry.updated_ns = host.clock.now_ns
-        host.timers.add(entry.updated_ns + PROBE_NS, NEIGHBOUR_TIMER, entry)
-        entry.keep(network, packet)
-        _ask(entry)
-        return
     entry.keep(network, packet)
+    if entry.timer is None:
+        _begin_asking(entry)
+
+
+def _begin_asking(entry: Neighbour) -> None:
+    entry.state = INCOMPLETE
+    entry.probe_count = UNICAST_COUNT
+    entry.updated_ns = entry.interface.network.host.clock.now_ns
+    look_again(entry, PROBE_NS)
+    _ask(entry)
+
+
+def use(entry: Neighbour) -> None:
+    """Find out who has the address of `entry`, as if there were a packet for it.
+
+    Linux: include/net/neighbour.h, neigh_event_send.
+    """
+    doubt(entry)
+    if entry.is_resolved or entry.timer is not None:
+        return
+    everybody, _ = reach(entry.interface)
+    owner = owner_of(everybody, entry.address)
+    if owner is None:
+        _begin_asking(entry)
+    else:
+        learn(entry.interface, entry.address, owner.interface.hardware_address, REACHABLE)
 
 
 def send_waiting(entry: Neighbour) -> list[tuple[Network, Packet]]:
@@ -345,60 +377,53 @@ def send_waiting(entry: Neighbour) -> list[tuple[Network, Packet]]:
 
 
 def _probe(entry: Neighbour) -> None:
-    """Ask whether somebody has the address of an entry that was believed, and give up if nobody says so.
-
-    Linux: net/core/neighbour.c, neigh_timer_handler, neigh_probe.
-    """
+    """Ask whether who was believed to have the address of `entry` still has it, and give up if he doesn't
+    say so."""
     interface = entry.interface
-    network = interface.network
     everybody, _ = reach(interface)
-    owner = owner_of(everybody, entry.address)
-    if owner is not None:
-        learn(interface, entry.address, owner.interface.hardware_address, REACHABLE)
-    elif entry.probe_count < PROBE_COUNT:
-        entry.state = PROBE
-        entry.probe_count += 1
-        host = network.host
-        entry.timer = host.timers.add(host.clock.now_ns + PROBE_NS, NEIGHBOUR_TIMER, entry)
+    known = [heard for heard in everybody if heard.interface.hardware_address == entry.hardware_address]
+    if owner_of(known, entry.address) is not None:
+        learn(interface, entry.address, entry.hardware_address, REACHABLE)
+        interface.network.topology_changed()
+    elif entry.state == DELAY or entry.probe_count < UNICAST_COUNT:
+        if entry.state == DELAY:
+            entry.state = PROBE
+            entry.probe_count = 0
+            entry.updated_ns = interface.network.host.clock.now_ns
+            interface.network.neighbour_changed(entry, is_there=True)
+        look_again(entry, PROBE_NS)
         _ask(entry)
-        return
     else:
-        entry.state = FAILED
-        entry.probe_count = 0
-        entry.updated_ns = network.host.clock.now_ns
-        network.neighbour_changed(entry, is_there=True)
-    network.topology_changed()
+        give_up(entry, [])
+        interface.network.topology_changed()
+
+
+def give_up(entry: Neighbour, waiting: list[tuple[Network, Packet]], port_id: int = 0) -> None:
+    """Nobody answers, or somebody says so: who sent what waits is told. Linux: net/core/neighbour.c,
+    neigh_invalidate."""
+    network = entry.interface.network
+    entry.state = FAILED
+    entry.updated_ns = network.host.clock.now_ns
+    network.neighbour_changed(entry, is_there=True, port_id=port_id)
+    for _, packet in waiting:
+        send_error(network, packet, HOST_UNREACHABLE)
 
 
 def neighbour_timed_out(entry: Neighbour) -> None:
     """A question wasn't answered: ask again, or give up; by now somebody may be there.
 
-    Linux: net/core/neighbour.c, neigh_timer_handler.
+    Linux: net/core/neighbour.c, neigh_timer_handler, neigh_probe.
     """
-    network = entry.interface.network
-    if network.neighbours.get((entry.interface, entry.address)) is not entry:
-        return
-    is_doubted = entry.state in (DELAY, PROBE)
+    entry.timer = None
     still = send_waiting(entry)
-    if is_doubted:
-        # Or it's the end of a question from before.
-        if entry.timer is not None and not entry.timer.is_armed:
-            entry.timer = None
+    if entry.state in (DELAY, PROBE):
+        if entry.timer is None:
             _probe(entry)
-        return
-    if entry.state != INCOMPLETE:
-        return
-    host = network.host
-    if entry.probe_count < PROBE_COUNT:
-        entry.probe_count += 1
-        for sender, packet in still:
-            entry.keep(sender, packet)
-        host.timers.add(host.clock.now_ns + PROBE_NS, NEIGHBOUR_TIMER, entry)
-        _ask(entry)
-        return
-    entry.state = FAILED
-    entry.probe_count = 0
-    entry.updated_ns = host.clock.now_ns
-    network.neighbour_changed(entry, is_there=True)
-    for _, packet in still:
-        send_error(network, packet, HOST_UNREACHABLE)
+    elif entry.state == INCOMPLETE and entry.timer is None:
+        if entry.probe_count < UNICAST_COUNT + BROADCAST_COUNT:
+            for sender, packet in still:
+                entry.keep(sender, packet)
+            look_again(entry, PROBE_NS)
+            _ask(entry)
+            return
+        give_up(entry, still)

@@ -19,7 +19,8 @@ from procession.abi.socket import AddressFamily
 from procession.abi.word import pack_array, pack_u8
 from procession.net.internet.address import AF_INET, AF_INET6
 from procession.net.internet.device_address import has_arp
-from procession.net.internet.neighbour import FAILED, STALE, Proxy, forget, learn
+from procession.net.internet.neighbour import FAILED, Proxy, entry_of, forget, look_again, stop_timer
+from procession.net.internet.output import give_up, send_waiting, use
 from procession.net.link.interface import LOOPBACK
 from procession.net.netlink.attributes import (
     Answer,
@@ -88,6 +89,9 @@ VALID = int(
     | NeighbourState.NUD_DELAY
 )
 """The states in which the hardware address is known."""
+_ASKED = int(NeighbourState.NUD_DELAY | NeighbourState.NUD_PROBE)
+_CONNECTED = int(NeighbourState.NUD_PERMANENT | NeighbourState.NUD_NOARP | NeighbourState.NUD_REACHABLE)
+_ASKING = int(NeighbourState.NUD_INCOMPLETE | NeighbourState.NUD_PROBE)
 _UNICAST, _LOCAL, _BROADCAST = (
     int(RouteType.RTN_UNICAST),
     int(RouteType.RTN_LOCAL),
@@ -343,6 +347,7 @@ def _add(
         # Nobody needs to ask there. Linux: net/ipv4/arp.c, arp_constructor.
         had_address, known = True, interface.hardware_address
     if header.ndm_flags & _USE:
+        use(entry or new_neighbour(interface, address))
         return
     if hardware_address is not None:
         hardware_address = hardware_address[:6]
@@ -365,28 +370,53 @@ def _add(
             entry.protocol = found[_PROTOCOL][0]
 
 
+def new_neighbour(interface: Interface, address: bytes) -> Neighbour:
+    """The entry of an address, if there's room for it. Raises ENOBUFS."""
+    network = interface.network
+    if (interface, address) not in network.neighbours:
+        network.account_address(1)
+        network.account_address(-1)
+    return entry_of(interface, address)
+
+
 def set_neighbour(
     interface: Interface, address: bytes, hardware_address: bytes, state: int, port_id: int = 0
 ) -> None:
     """Somebody says who has an address. Raises ENOBUFS. Linux: net/core/neighbour.c, __neigh_update."""
     network = interface.network
-    entry = network.neighbours.get((interface, address))
-    if entry is not None:
-        entry.state = STALE
-    else:
-        network.account_address(1)
-        network.account_address(-1)
-    learn(interface, address, hardware_address, state, port_id)
+    entry = new_neighbour(interface, address)
+    before, known = entry.state, entry.hardware_address
+    now_ns = network.host.clock.now_ns
+    entry.state = state
+    if state & VALID:
+        entry.hardware_address = hardware_address
+    if state & _CONNECTED:
+        entry.confirmed_ns = now_ns
     network.topology_changed()
+    is_new = state != before or entry.hardware_address != known
+    if is_new:
+        entry.updated_ns = now_ns
+    if state != before:
+        stop_timer(entry)
+        if state & _ASKED:
+            look_again(entry, 0)
+        elif state & VALID:
+            send_waiting(entry)
+    if state == FAILED and before & _ASKING:
+        give_up(entry, entry.take(), port_id)
+    elif is_new if state & VALID else before & VALID:
+        network.neighbour_changed(entry, is_there=True, port_id=port_id)
 
 
 def remove_neighbour(entry: Neighbour, port_id: int = 0) -> None:
     """Somebody says that it isn't to be believed. Linux: net/core/neighbour.c, neigh_delete,
     neigh_remove_one."""
     network = entry.interface.network
-    was_valid = bool(entry.state & VALID)
+    before = entry.state
     entry.state = FAILED
-    if was_valid:
+    if before & _ASKING:
+        give_up(entry, entry.take(), port_id)
+    elif before & VALID:
         network.neighbour_changed(entry, is_there=True, port_id=port_id)
     network.neighbour_changed(entry, is_there=False)
     forget(entry)
