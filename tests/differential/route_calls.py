@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from tests.differential.maker import Maker
 from tests.differential.route_messages import show_answers
-from tests.differential.script import At, Result
+from tests.differential.script import At, Naming, Result
 
 CLONE_NEWNET, O_WRONLY = 0x40000000, 1
 NETLINK, RAW = 16, 3
@@ -20,6 +20,7 @@ LO, VETH_1, VETH_0 = 1, 2, 3
 INDICES = (LO, VETH_0, VETH_0, VETH_1, VETH_1, 0, 4, 9, -1, 0x7FFFFFFF)
 NEWLINK, DELLINK, GETLINK, SETLINK, NEWADDR, DELADDR, GETADDR = 16, 17, 18, 19, 20, 21, 22
 NEWROUTE, DELROUTE, GETROUTE, NEWNEIGH, DELNEIGH, GETNEIGH, GETNETCONF = 24, 25, 26, 28, 29, 30, 82
+NEWRULE, DELRULE, GETRULE = 32, 33, 34
 INET, INET6, RTNL_FAMILY_IPMR = socket.AF_INET, socket.AF_INET6, 128
 IFF_UP = 1
 
@@ -492,6 +493,90 @@ def ask_route(make: Maker) -> None:
     request(make, GETROUTE, REQUEST | make.one(0, ACK), header, attributes)
 
 
+# Rules
+
+
+def rule(make: Maker) -> None:
+    """RTM_NEWRULE, RTM_DELRULE: what packets are for which table."""
+    family = make.one(INET, INET, INET6)
+    to, length = target(make, family)
+    attributes = some(
+        make,
+        [
+            (6, number(make.one(0, 5, 100, 100, 32765))),
+            (15, number(make.one(254, 100, 100, 1000))),
+            (10, number(make.one(1, 5))),
+            (16, number(make.one(1, 7))),
+            (14, number(make.one(0, 8, -1))),
+            (13, number(make.one(0, 1, -1))),
+            (21, bytes((make.one(0, 4, 186),))),
+            (3, make.random.choice((b"v0\0", b"lo\0", b"none\0"))),
+            (17, make.random.choice((b"v0\0", b"none\0", b"v1"))),
+            (4, number(make.one(200, 40000))),
+        ],
+        12,
+    )
+    ports = struct.pack("<HH", make.one(1, 80, 80, 0), make.one(80, 90, 65534, 65535))
+    attributes += some(
+        make,
+        [
+            (12, bytes(7) + b"\5"),
+            (20, struct.pack("<II", make.one(0, 0, 1000), make.one(0, 2000, 0xFFFFFFFF))),
+            (22, bytes((make.one(17, 6, 1, 0),))),
+            (23, ports),
+            (24, ports),
+            (25, bytes((make.one(2, 4, 36, 0, 63),))),
+        ],
+        10,
+    )
+    has_net = make.odds(25)
+    attributes += [(make.one(1, 2), to)] if has_net else []
+    header = struct.pack(
+        "<BBBBBBBBI",
+        make.one(*(family,) * 9, 0),
+        length if has_net and attributes[-1][0] == 1 else 0,
+        length if has_net and attributes[-1][0] == 2 else 0,
+        make.one(0, 0, 0, 0, 0x10, 0x10, 8, 4, 0x90, 1),
+        make.one(0, 0, 254, 100),
+        *(0, 0),
+        make.one(1, 1, 1, 1, 1, 2, 3, 6, 7, 8, 0, 9),
+        make.one(0, 0, 0, 0, 0, 2),
+    )
+    is_new = make.odds(65)
+    flags = new_flags(make) if is_new else REQUEST | ACK
+    request(make, NEWRULE if is_new else DELRULE, flags, header, attributes)
+
+
+def ask_rule(make: Maker) -> None:
+    """RTM_GETRULE, of all of a protocol: who passes on what groups are sent has rules too."""
+    header = struct.pack("<BBBBBBBBI", make.one(INET, INET6), 0, 0, 0, 0, 0, 0, 0, 0)
+    send(make, GETRULE, REQUEST | DUMP, header)
+
+
+def way(make: Maker) -> None:
+    """Whether a socket with a type of service, a mark and a port gets to an address, and from which."""
+    family = make.one(INET, INET, INET6)
+    to = target(make, family)[0] if make.odds(60) else host_address(make, family)
+    opened = Result(make.call("socket", family, 2, 0))
+    level, name = (0, 1) if family == INET else (41, 67)
+    service = make.one(0, 0x10, 0x10, 8, 0x90, 0x13)
+    make.call("setsockopt", opened, level, name, At(0), 4, data=struct.pack("<i", service))
+    if make.odds(30):
+        make.call("setsockopt", opened, 1, 36, At(0), 4, data=struct.pack("<i", make.one(1, 5, 3)))
+    if family == INET:
+        place = struct.pack("<H", INET) + struct.pack(">H", make.one(80, 85, 9)) + to + bytes(8)
+    else:
+        place = struct.pack("<H", INET6) + struct.pack(">HI", make.one(80, 85, 9), 0) + to + bytes(4)
+    make.call("connect", opened, At(0), len(place), data=place)
+    make.call("getsockname", opened, At(0), At(28), data=bytes(28) + struct.pack("<I", 28), show=show_host)
+    make.call("close", opened)
+
+
+def show_host(data: bytes, result: int, naming: Naming) -> str:
+    """An address without its port."""
+    return (data[:2] + data[4 : 8 if data[0] == INET else 28]).hex()
+
+
 # Neighbours
 
 
@@ -559,5 +644,6 @@ def odd(make: Maker) -> None:
 FAMILIES: tuple[Callable[[Maker], None], ...] = (
     *(link, ask_link, address, address, address, ask_address, ask_address),
     *(route, route, route, route, route, ask_route, ask_route, ask_route, neighbour, neighbour, option),
+    *(rule, rule, rule, ask_rule, way, way),
     *(configuration, odd),
 )

@@ -8,8 +8,8 @@ from tests.differential.script import Naming
 
 _ERROR, _DONE = 2, 3
 _LINKS, _ADDRESSES, _ROUTES, _NEIGHBOURS = (16, 17, 18, 19), (20, 21, 22), (24, 25, 26), (28, 29, 30)
-_CONFIGURATIONS = (80, 82)
-_HEADERS = {_CONFIGURATIONS: 4, _LINKS: 16, _ADDRESSES: 8, _ROUTES: 12, _NEIGHBOURS: 12}
+_CONFIGURATIONS, _RULES = (80, 82), (32, 33, 34)
+_HEADERS = {_CONFIGURATIONS: 4, _RULES: 12, _LINKS: 16, _ADDRESSES: 8, _ROUTES: 12, _NEIGHBOURS: 12}
 _TYPE, _MULTI = 0x3FFF, 2
 # How many have been sent, at which moment the carrier came, how many queues each processor makes, which of
 # XDP's programs there are, what each protocol adds.

@@ -161,3 +161,272 @@ ROOTS_TEST(rules_choose_tables)
 	CHECK_EQ(((struct nlmsghdr *)answers)->nlmsg_type, RTM_NEWRULE);
 	CHECK_EQ(way(NULL, "127.0.0.1", 0), 0);
 }
+
+/* What a socket sends, or connects to if no data are sent with a service of its own; UDP to port 9 if no other. */
+struct sending {
+	const char *target;
+	int type, port, own_port, service, sent_service, uid;
+};
+
+static void set_service(int fd, int is_6, int service)
+{
+	MUST(setsockopt(fd, is_6 ? SOL_IPV6 : SOL_IP, is_6 ? IPV6_TCLASS : IP_TOS, &service, sizeof(service)));
+}
+
+/* The error of sending, or of connecting; 0 for none. */
+static int error_of(struct sending sending)
+{
+	int is_6 = strchr(sending.target, ':') != NULL, family = is_6 ? AF_INET6 : AF_INET, one = 1, result;
+	struct sockaddr_in6 name_6 = {.sin6_family = AF_INET6, .sin6_port = htons((unsigned short)sending.own_port)};
+	struct sockaddr_in name_4 = {.sin_family = AF_INET, .sin_port = name_6.sin6_port};
+	void *name = is_6 ? (void *)&name_6 : (void *)&name_4;
+	socklen_t size = is_6 ? sizeof(name_6) : sizeof(name_4);
+	union {
+		struct cmsghdr header;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control = {.header = {CMSG_LEN(sizeof(int)), is_6 ? SOL_IPV6 : SOL_IP, is_6 ? IPV6_TCLASS : IP_TOS}};
+	struct iovec part = {"x", 1};
+	struct msghdr message = {.msg_name = name, .msg_namelen = size, .msg_iov = &part, .msg_iovlen = 1};
+	int fd = (int)MUST(socket(family, sending.type ? sending.type : SOCK_DGRAM, 0));
+
+	MUST(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)));
+	if (sending.own_port)
+		MUST(bind(fd, name, size));
+	if (sending.uid)
+		MUST(fchown(fd, (unsigned)sending.uid, (unsigned)-1));
+	if (sending.service)
+		set_service(fd, is_6, sending.service);
+	name_6.sin6_port = name_4.sin_port = htons((unsigned short)(sending.port ? sending.port : 9));
+	MUST(inet_pton(family, sending.target, is_6 ? (void *)&name_6.sin6_addr : (void *)&name_4.sin_addr) == 1 ? 0 : -1);
+	if (sending.sent_service) {
+		*(int *)CMSG_DATA(&control.header) = sending.sent_service;
+		message.msg_control = &control;
+		message.msg_controllen = sizeof(control);
+		result = ERRNO_OF(sendmsg(fd, &message, 0));
+	} else {
+		result = ERRNO_OF(connect(fd, name, size));
+	}
+	close(fd);
+	return result;
+}
+
+#define SENDING(...) error_of((struct sending){.target = "10.1.1.1", ##__VA_ARGS__})
+#define SENDING_6(...) error_of((struct sending){.target = "2001:db8::1", ##__VA_ARGS__})
+
+static void begin_rule_of(int family, unsigned table, int service)
+{
+	begin_rule(RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, FR_ACT_TO_TBL, table, 0);
+	((struct fib_rule_hdr *)request.data)->family = (unsigned char)family;
+	((struct fib_rule_hdr *)request.data)->tos = (unsigned char)service;
+}
+
+static void new_table_6(unsigned table, int kind)
+{
+	begin_route(RTM_NEWROUTE, NLM_F_CREATE, "::", 0, kind, RT_SCOPE_UNIVERSE);
+	((struct rtmsg *)request.data)->rtm_table = RT_TABLE_UNSPEC;
+	add_number(RTA_TABLE, table);
+	add_number(RTA_OIF, 1);
+	CHECK_STRING(asked(), "0");
+}
+
+
+ROOTS_TEST(rules_look_at_the_type_of_service)
+{
+	unsigned char dscp = 0x28;
+
+	enter();
+	open_asker(1);
+	new_table(100, RTN_UNREACHABLE);
+	new_table(101, RTN_PROHIBIT);
+	begin_rule_of(AF_INET, 100, 0x10);
+	CHECK_STRING(asked(), "0");
+	CHECK_EQ(SENDING(), ENETUNREACH);
+	CHECK_EQ(SENDING(.service = 0x10), EHOSTUNREACH);
+	CHECK_EQ(SENDING(.service = 0x10, .type = SOCK_STREAM), EHOSTUNREACH);
+	CHECK_EQ(SENDING(.service = 0x08), ENETUNREACH);
+	/* The upper bits aren't looked at, nor what is about congestion. */
+	CHECK_EQ(SENDING(.service = 0xf1), EHOSTUNREACH);
+	CHECK_EQ(SENDING(.sent_service = 0x10), EHOSTUNREACH);
+	CHECK_EQ(SENDING(.service = 0x10, .sent_service = 0x08), ENETUNREACH);
+	begin_rule_of(AF_INET, 100, 0x11);
+	CHECK_STRING(asked(), "22 Invalid dsfield (tos): ECN bits must be 0");
+	begin_rule_of(AF_INET, 100, 0x80);
+	CHECK_STRING(asked(), "22 Invalid tos");
+	begin_rule_of(AF_INET, 101, 0x10);
+	add(FRA_DSCP, &dscp, 1);
+	CHECK_STRING(asked(), "22 Cannot specify both TOS and DSCP");
+	begin_rule_of(AF_INET, 101, 0);
+	add(FRA_DSCP, &dscp, 1);
+	CHECK_STRING(asked(), "0");
+	CHECK_EQ(SENDING(.service = 0xa3), EACCES);
+	CHECK_EQ(SENDING(.service = 0x83), ENETUNREACH);
+	CHECK_EQ(SENDING(.service = 0xb0), EHOSTUNREACH);
+	dscp = 64;
+	begin_rule_of(AF_INET, 101, 0);
+	add(FRA_DSCP, &dscp, 1);
+	CHECK_STRING(asked(), "34 Error parsing msg at 36 policy of 36");
+	/* IPv6 looks at all bits. */
+	new_table_6(100, RTN_PROHIBIT);
+	begin_rule_of(AF_INET6, 100, 0x90);
+	CHECK_STRING(asked(), "0");
+	CHECK_EQ(SENDING_6(), ENETUNREACH);
+	CHECK_EQ(SENDING_6(.service = 0x93), EACCES);
+	CHECK_EQ(SENDING_6(.service = 0x93, .type = SOCK_STREAM), EACCES);
+	CHECK_EQ(SENDING_6(.service = 0x10), ENETUNREACH);
+	CHECK_EQ(SENDING_6(.sent_service = 0x90), EACCES);
+	CHECK_EQ(SENDING_6(.service = 0x90, .sent_service = 0x80), ENETUNREACH);
+}
+
+ROOTS_TEST(routes_of_a_type_of_service)
+{
+	int fd, service = 0x10;
+	struct sockaddr_in target = {.sin_family = AF_INET, .sin_port = htons(9)};
+
+	enter();
+	open_asker(1);
+	new_table(RT_TABLE_MAIN, RTN_UNREACHABLE);
+	begin_route(RTM_NEWROUTE, NLM_F_CREATE, "0.0.0.0", 0, RTN_PROHIBIT, RT_SCOPE_UNIVERSE);
+	((struct rtmsg *)request.data)->rtm_tos = 0x10;
+	CHECK_STRING(asked(), "0");
+	begin_route(RTM_NEWROUTE, NLM_F_CREATE, "0.0.0.0", 0, RTN_BLACKHOLE, RT_SCOPE_UNIVERSE);
+	((struct rtmsg *)request.data)->rtm_tos = 0x90;
+	CHECK_STRING(asked(), "0");
+	CHECK_EQ(SENDING(), EHOSTUNREACH);
+	CHECK_EQ(SENDING(.service = 0x10), EACCES);
+	CHECK_EQ(SENDING(.service = 0x90), EACCES);
+	CHECK_EQ(SENDING(.sent_service = 0x10), EACCES);
+	CHECK_EQ(SENDING(.service = 0x10, .type = SOCK_STREAM), EACCES);
+	/* One that is connected goes another way when its service changes. */
+	begin_route(RTM_NEWROUTE, NLM_F_CREATE, "10.1.1.1", 32, RTN_LOCAL, RT_SCOPE_HOST);
+	((struct rtmsg *)request.data)->rtm_table = RT_TABLE_LOCAL;
+	add_number(RTA_OIF, 1);
+	CHECK_STRING(asked(), "0");
+	begin_route(RTM_NEWROUTE, NLM_F_CREATE, "10.1.1.1", 32, RTN_PROHIBIT, RT_SCOPE_UNIVERSE);
+	((struct rtmsg *)request.data)->rtm_table = RT_TABLE_LOCAL;
+	((struct rtmsg *)request.data)->rtm_tos = 0x10;
+	CHECK_STRING(asked(), "0");
+	inet_pton(AF_INET, "10.1.1.1", &target.sin_addr);
+	fd = (int)MUST(socket(AF_INET, SOCK_DGRAM, 0));
+	MUST(connect(fd, (void *)&target, sizeof(target)));
+	CHECK_EQ(send(fd, "x", 1, 0), 1);
+	MUST(setsockopt(fd, SOL_IP, IP_TOS, &service, sizeof(service)));
+	CHECK_ERRNO(send(fd, "x", 1, 0), EACCES);
+}
+
+ROOTS_TEST(rules_look_at_who_sends)
+{
+	struct fib_rule_uid_range users = {1000, 1002};
+
+	enter();
+	open_asker(1);
+	new_table(100, RTN_UNREACHABLE);
+	begin_rule_of(AF_INET, 100, 0);
+	add(FRA_UID_RANGE, &users, sizeof(users));
+	CHECK_STRING(asked(), "0");
+	CHECK_EQ(SENDING(), ENETUNREACH);
+	CHECK_EQ(SENDING(.uid = 1000), EHOSTUNREACH);
+	CHECK_EQ(SENDING(.uid = 1002, .type = SOCK_STREAM), EHOSTUNREACH);
+	CHECK_EQ(SENDING(.uid = 1003), ENETUNREACH);
+	users.start = 1003;
+	begin_rule_of(AF_INET, 100, 0);
+	add(FRA_UID_RANGE, &users, sizeof(users));
+	CHECK_STRING(asked(), "22 Invalid uid range");
+	begin_rule_of(AF_INET, 100, 0);
+	add(FRA_UID_RANGE, &users, 4);
+	CHECK_STRING(asked(), "34 Error parsing msg at 36");
+	new_table_6(100, RTN_PROHIBIT);
+	begin_rule_of(AF_INET6, 100, 0);
+	users.start = 1002;
+	add(FRA_UID_RANGE, &users, sizeof(users));
+	CHECK_STRING(asked(), "0");
+	CHECK_EQ(SENDING_6(.uid = 1001), ENETUNREACH);
+	CHECK_EQ(SENDING_6(.uid = 1002), EACCES);
+}
+
+ROOTS_TEST(rules_look_at_protocols_and_ports)
+{
+	struct fib_rule_port_range ports = {80, 90};
+	unsigned char protocol = IPPROTO_TCP;
+
+	enter();
+	open_asker(1);
+	new_table(100, RTN_UNREACHABLE);
+	new_table(101, RTN_PROHIBIT);
+	begin_rule_of(AF_INET, 100, 0);
+	add(FRA_IP_PROTO, &protocol, 1);
+	add(FRA_DPORT_RANGE, &ports, sizeof(ports));
+	CHECK_STRING(asked(), "0");
+	CHECK_EQ(SENDING(.port = 85), ENETUNREACH);
+	CHECK_EQ(SENDING(.port = 80, .type = SOCK_STREAM), EHOSTUNREACH);
+	CHECK_EQ(SENDING(.port = 90, .type = SOCK_STREAM), EHOSTUNREACH);
+	CHECK_EQ(SENDING(.port = 91, .type = SOCK_STREAM), ENETUNREACH);
+	ports.start = 5000, ports.end = 5000;
+	begin_rule_of(AF_INET, 101, 0);
+	add(FRA_SPORT_RANGE, &ports, sizeof(ports));
+	CHECK_STRING(asked(), "0");
+	CHECK_EQ(SENDING(.own_port = 5000), EACCES);
+	CHECK_EQ(SENDING(.own_port = 5000, .sent_service = 4), EACCES);
+	CHECK_EQ(SENDING(.own_port = 5000, .type = SOCK_STREAM), EACCES);
+	CHECK_EQ(SENDING(.own_port = 5001), ENETUNREACH);
+	ports.end = 4000;
+	begin_rule_of(AF_INET, 101, 0);
+	add(FRA_SPORT_RANGE, &ports, sizeof(ports));
+	CHECK_STRING(asked(), "22 Invalid sport range");
+	ports.end = 0xffff;
+	begin_rule_of(AF_INET, 101, 0);
+	add(FRA_DPORT_RANGE, &ports, sizeof(ports));
+	CHECK_STRING(asked(), "22 Invalid dport range");
+	new_table_6(100, RTN_PROHIBIT);
+	begin_rule_of(AF_INET6, 100, 0);
+	ports.end = 5000;
+	add(FRA_DPORT_RANGE, &ports, sizeof(ports));
+	CHECK_STRING(asked(), "0");
+	CHECK_EQ(SENDING_6(.port = 5000), EACCES);
+	CHECK_EQ(SENDING_6(.port = 5000, .type = SOCK_STREAM), EACCES);
+	CHECK_EQ(SENDING_6(.port = 5001), ENETUNREACH);
+	/* A rule that is described by less is deleted. */
+	begin_rule(RTM_DELRULE, 0, 0, 0, 0);
+	add(FRA_SPORT_RANGE, &ports, sizeof(ports));
+	CHECK_STRING(asked(), "0");
+	CHECK_EQ(SENDING(.own_port = 5000), ENETUNREACH);
+	begin_rule(RTM_DELRULE, 0, 0, 0, 0);
+	add(FRA_IP_PROTO, &protocol, 1);
+	CHECK_STRING(asked(), "0");
+	begin_rule(RTM_DELRULE, 0, 0, 0, 0);
+	add(FRA_IP_PROTO, &protocol, 1);
+	CHECK_STRING(asked(), "2");
+}
+
+ROOTS_TEST(rules_look_at_groups_and_tunnels)
+{
+	struct ifinfomsg link = {.ifi_index = 1};
+	unsigned char number[8] = {0, 0, 0, 0, 0, 0, 0, 7}, one = 1;
+
+	enter();
+	open_asker(1);
+	begin_route(RTM_NEWROUTE, NLM_F_CREATE, "0.0.0.0", 0, RTN_UNICAST, RT_SCOPE_LINK);
+	add_number(RTA_OIF, 1);
+	CHECK_STRING(asked(), "0");
+	CHECK_EQ(SENDING(), 0);
+	begin_rule_of(AF_INET, RT_TABLE_MAIN, 0);
+	add_number(FRA_SUPPRESS_IFGROUP, 5);
+	CHECK_STRING(asked(), "0");
+	new_table(100, RTN_UNREACHABLE);
+	begin_rule_of(AF_INET, 100, 0);
+	((struct fib_rule_hdr *)request.data)->tos = 0;
+	add_number(FRA_PRIORITY, 32765);
+	add(FRA_TUN_ID, number, sizeof(number));
+	CHECK_STRING(asked(), "0");
+	CHECK_EQ(SENDING(), 0);
+	begin_rule_of(AF_INET, 100, 0);
+	add_number(FRA_PRIORITY, 32765);
+	CHECK_STRING(asked(), "0");
+	CHECK_EQ(SENDING(), 0);
+	begin(RTM_NEWLINK, NLM_F_ACK, &link, sizeof(link));
+	add_number(IFLA_GROUP, 5);
+	CHECK_STRING(asked(), "0");
+	CHECK_EQ(SENDING(), EHOSTUNREACH);
+	begin_rule_of(AF_INET, 100, 0);
+	add(FRA_L3MDEV, &one, 1);
+	CHECK(strncmp(asked(), "22 ", 3) == 0);
+}

@@ -22,6 +22,7 @@ from procession.net.internet.device_address import interface_came_up
 from procession.net.internet.flow_label import LEASE_BYTES
 from procession.net.internet.port_table import PortTable
 from procession.net.internet.routing import LOCAL, LOCAL_TABLE, ROUTE_TIMER, UNICAST, Routes
+from procession.net.internet.routing_rule import SERVICE
 from procession.net.internet.tcp_connection import TcpConnections
 from procession.net.link.interface import IFF_UP, LOOPBACK, LOOPBACK_INDEX, LOOPBACK_NAME, Interface
 from procession.net.link_change import delete_interface
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from procession.fs.user_namespace import UserNamespace
     from procession.net.host import Host
     from procession.net.internet.device_address import DeviceAddress
-    from procession.net.internet.flow import Flow
+    from procession.net.internet.flow import Flow, FlowKey
     from procession.net.internet.flow_label import FlowLabel
     from procession.net.internet.neighbour import Neighbour, Proxy
     from procession.net.internet.port_table import PortTable
@@ -122,7 +123,7 @@ class Network(Namespace):
         system.network_count = self.cookie = system.network_count + 1
         self.sysctls: NetworkSysctls = NetworkSysctls()
         self.routes = Routes()
-        self.flows: dict[tuple[bytes, bytes | None, Interface | None, int], Flow] = {}
+        self.flows: dict[FlowKey, Flow] = {}
         self.flow_generation = 0
         self.neighbours: dict[tuple[Interface, bytes], Neighbour] = {}
         self.proxies: dict[tuple[Interface | None, bytes], Proxy] = {}
@@ -386,6 +387,8 @@ class Network(Namespace):
         ENOBUFS."""
         self.account_address(1)
         self.routes.add(route, is_last=is_last)
+        if route.tos:
+            self.system.aspects |= SERVICE
         self.set_deadline(route, route.deadline_ns)
         self.topology_changed()
         self._tell_of_route(route, is_there=True, flags=flags, cause=cause)

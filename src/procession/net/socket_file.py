@@ -46,12 +46,14 @@ class SocketFileSystem(Superblock):
     user that sent them. `topology` counts the changes of all networks, and `network_count` those that there
     have been. `uevent_count` numbers the events of devices. `discarded` are the files of messages that nobody
     will receive, while they're given back; `closed_count` how many local sockets have been closed since there
-    was a look for garbage. The rooms are core/wmem_default and rmem_default, wmem_max and rmem_max of
+    was a look for garbage. `aspects` is what rules and routes of any network have looked at (MARK ... of
+    net/internet/routing_rule.py). The rooms are core/wmem_default and rmem_default, wmem_max and rmem_max of
     /proc/sys/net: what a socket has for messages at first, and may ask for.
     """
 
     __slots__ = (
         "account",
+        "aspects",
         "buffered_bytes",
         "closed_count",
         "cookie_count",
@@ -93,6 +95,7 @@ class SocketFileSystem(Superblock):
         self.socket_count = 0
         self.live_count = 0
         self.topology = 1
+        self.aspects = 0
         self.network_count = 0
         self.uevent_count = 0
 
@@ -169,19 +172,33 @@ def socket_file_system(vfs: Vfs) -> SocketFileSystem:
 
 
 class SocketInode(Inode):
-    """The inode of an open socket, which tells the name of its protocol."""
+    """The inode of an open socket, which tells the name of its protocol, and whose owner is the socket's."""
 
-    __slots__ = ("protocol_name",)
+    __slots__ = ("socket",)
 
-    def __init__(self, system: SocketFileSystem, protocol_name: bytes, subject: Subject) -> None:
+    def __init__(self, system: SocketFileSystem, socket: Socket, subject: Subject) -> None:
         super().__init__(system, S_IFSOCK | 0o777, subject.fsuid, subject.fsgid)
-        self.protocol_name = protocol_name
+        self.socket = socket
         # Linux gives sockets no times until something is set: net/socket.c, sock_alloc.
         self.atime_ns = self.mtime_ns = self.ctime_ns = 0
 
     def told_xattrs(self) -> dict[bytes, bytes]:
         """Linux: net/socket.c, sockfs_xattr_get, sockfs_listxattr."""
-        return {_PROTOCOL_NAME: self.protocol_name + b"\0"}
+        return {_PROTOCOL_NAME: self.socket.protocol_name + b"\0"}
+
+    def set_attributes(
+        self,
+        *,
+        mode: int | None = None,
+        uid: int | None = None,
+        gid: int | None = None,
+        atime_ns: int | None = None,
+        mtime_ns: int | None = None,
+    ) -> None:
+        """Linux: net/socket.c, sockfs_setattr."""
+        super().set_attributes(mode=mode, uid=uid, gid=gid, atime_ns=atime_ns, mtime_ns=mtime_ns)
+        if uid is not None:
+            self.socket.owner_uid = uid
 
 
 class SocketFile(File):
@@ -193,7 +210,7 @@ class SocketFile(File):
 
     def __init__(self, socket: Socket, flags: int, subject: Subject) -> None:
         system = socket.network.system
-        inode = SocketInode(system, socket.protocol_name, subject)
+        inode = SocketInode(system, socket, subject)
         path = system.vfs.pseudo_path(system.mount, b"socket:[%d]" % inode.number, inode)
         super().__init__(path, O_RDWR | flags & O_NONBLOCK, subject)
         self.socket = socket

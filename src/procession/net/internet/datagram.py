@@ -37,6 +37,7 @@ from procession.net.internet.header_options import recorded
 from procession.net.internet.ip_options import UNICAST_INTERFACE
 from procession.net.internet.ipv6_options import KEPT_CHOICE, LONGEST_FRAGMENT, UNDIVIDED, UNICAST_INTERFACE_6
 from procession.net.internet.packet import LONGEST_PACKET
+from procession.net.internet.routing_rule import ANY_TRAFFIC, Traffic
 from procession.net.internet.socket import InternetSocket
 from procession.net.message import Received
 from procession.net.socket import (
@@ -127,7 +128,7 @@ class DatagramSocket(InternetSocket):
         if not scope and not self.bound_index and is_multicast(target):
             scope = self.protocol_options.get(MULTICAST_INTERFACE_6, 0)
         self.take_scope(target, scope)
-        flow = self.way_with_source(self.way_to(target, None, 0))
+        flow = self.way_with_source(self.way_to(target, None, 0, traffic=self.traffic_to(target, port)), port)
         if is_any(self.local_address):
             self.local_address = flow.source
         self.flow_info = chosen_info(self, address)
@@ -177,7 +178,15 @@ class DatagramSocket(InternetSocket):
         """IP_MULTICAST_LOOP, IPV6_MULTICAST_LOOP."""
         return bool(self.protocol_options.get(_LOOP_4 if len(target) == 4 else _LOOP_6, 1))
 
-    def way_to(self, target: bytes, local: bytes | None, scope: int, chosen: int = 0) -> Flow:
+    def way_to(
+        self,
+        target: bytes,
+        local: bytes | None,
+        scope: int,
+        chosen: int = 0,
+        *,
+        traffic: Traffic = ANY_TRAFFIC,
+    ) -> Flow:
         """Where a datagram to `target` goes, out of the `chosen` interface if that isn't 0. Raises
         ENETUNREACH, EACCES ...
         """
@@ -189,16 +198,17 @@ class DatagramSocket(InternetSocket):
             and target is self.remote_address
             and not self.options
             and kept.generation == self.network.system.topology
+            and not self.network.system.aspects
         ):
             return kept
         if is_multicast(target):
-            return self._way_to_group(target, local, scope or chosen)
+            return self._way_to_group(target, local, scope or chosen, traffic)
         if local is not None and len(local) == 4 and any(local) and not self.sends_from_anywhere:
             self._check_source(local)
         out = self.protocol_options.get(UNICAST_INTERFACE if len(target) == 4 else UNICAST_INTERFACE_6, 0)
         if len(target) == 16:
             out = self._kept_interface() or out
-        flow = self.flow_to(target, local, scope, out, chosen=chosen)
+        flow = self.flow_to(target, local, scope, out, chosen=chosen, traffic=traffic)
         if flow.outcome == TO_ALL and not self.options.get(_SO_BROADCAST):
             raise EACCES("SO_BROADCAST isn't set")
         return flow
@@ -225,7 +235,7 @@ class DatagramSocket(InternetSocket):
             raise ENETUNREACH("no such interface")
         return index
 
-    def _way_to_group(self, target: bytes, local: bytes | None, scope: int) -> Flow:
+    def _way_to_group(self, target: bytes, local: bytes | None, scope: int, traffic: Traffic) -> Flow:
         """Where a datagram to a group goes: the interface is chosen, or that of the address it's sent from.
 
         Linux: net/ipv4/udp.c, udp_sendmsg; net/ipv4/route.c, ip_route_output_key_hash_rcu.
@@ -243,7 +253,7 @@ class DatagramSocket(InternetSocket):
                 source = pack_address(options.get(MULTICAST_ADDRESS, 0), 4)
             if device is None and not is_any(source):
                 device = interface_for(network, target, 0, source)
-        return find_flow(network, target, None if is_any(source) else source, device, self.mark)
+        return find_flow(network, target, None if is_any(source) else source, device, traffic)
 
     def destroy(self) -> None:
         """An administrator ends what it's used for. Linux: net/ipv4/udp.c, udp_abort; net/ipv4/raw.c,

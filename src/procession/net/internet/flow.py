@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EACCES, EHOSTUNREACH, EINVAL, ENETUNREACH, Errno
 from procession.abi.netlink import RouteType
+from procession.abi.word import Words
 from procession.net.internet.address import is_multicast
 from procession.net.internet.arp import REQUEST, ArpMessage, answer, question
 from procession.net.internet.crossing import Crossing, crossings, group_hardware_address, show_frame
@@ -20,14 +21,16 @@ from procession.net.internet.neighbour import (
     doubt,
     learn,
 )
+from procession.net.internet.packet import TCP, UDP, UDP_LITE
 from procession.net.internet.routing import BROADCAST, LOCAL, SCOPE_HOST, SCOPE_LINK, SCOPE_UNIVERSE, Route
-from procession.net.internet.routing_rule import Traffic
+from procession.net.internet.routing_rule import ANY_TRAFFIC, OWN, Traffic
 from procession.net.internet.source_address import select_source
 from procession.net.link.interface import LOOPBACK, TUN
 from procession.net.link.segment import Hearer, reach
 from procession.net.sysctls import HOP_LIMIT
 
 if TYPE_CHECKING:
+    from procession.net.internet.packet import Packet
     from procession.net.link.interface import Interface
     from procession.net.network import Network
 
@@ -46,13 +49,16 @@ TAKEN = 6
 TRANSLATED = 5
 """They arrive in `network`, at `interface`, where their addresses may be changed before they go on."""
 
+FlowKey = tuple[bytes, bytes | None, "Interface | None", bool, Traffic | None]
+"""What flows are told by: where they go, from where, by which interface they leave or have come, which of the
+two, and what rules see beside that."""
 MOST_HOPS = 255
 ETHERNET_HEADER_BYTES = 14
 _HEADERS_4, _HEADERS_6 = 28, 48
 """The headers of UDP with those of IPv4 and IPv6."""
 _MOST_FLOWS = 4_096
-_ONWARD = -1
-"""In place of a mark: what has come by the interface."""
+_WITH_PORTS = (TCP, UDP, UDP_LITE)
+_PORTS = Words(">HH")
 ERRORS_OF_ROUTES: dict[int, type[Errno]] = {
     int(RouteType.RTN_BLACKHOLE): EINVAL,
     int(RouteType.RTN_UNREACHABLE): EHOSTUNREACH,
@@ -70,9 +76,9 @@ class Flow:
     by, in their order among `crossings`. `packet_count` and `byte_count` are what has gone, which is added to
     theirs when somebody asks, or when anything changes: `generation` tells. `neighbours` are the entries that
     it confirms, `devices` the interfaces to whose programs they go, `doubted` the entry that says to whom.
-    `is_filtered` says that a network on the way has a packet filter, or sockets that hear its
-    packets. `is_onward` are those that begin where another has ended: its packets are in the first of
-    `routers`, or at their end, and have passed PRE_ROUTING there.
+    `is_filtered` says that a network on the way has a packet filter, or sockets that hear its packets.
+    `traffic` is what rules may look at of its packets. `is_onward` are those that begin where another has
+    ended: its packets are in the first of `routers`, or at their end, and have passed PRE_ROUTING there.
     """
 
     __slots__ = (
@@ -97,6 +103,7 @@ class Flow:
         "senders",
         "source",
         "target",
+        "traffic",
         "unresolved",
     )
 
@@ -123,6 +130,7 @@ class Flow:
         self.generation = network.system.topology
         self.is_filtered = False
         self.is_onward = False
+        self.traffic = ANY_TRAFFIC
 
     @property
     def is_short(self) -> bool:
@@ -164,10 +172,14 @@ class Flow:
 
 
 def find_flow(
-    network: Network, target: bytes, source: bytes | None, device: Interface | None, mark: int = 0
+    network: Network,
+    target: bytes,
+    source: bytes | None,
+    device: Interface | None,
+    traffic: Traffic = ANY_TRAFFIC,
 ) -> Flow:
     """The flow to `target` from `source`, or from the address that the route says, out of `device` if given,
-    of packets with `mark`.
+    of packets which rules see as `traffic` beside that.
 
     Raises ENETUNREACH, EHOSTUNREACH, EACCES, EINVAL when the sender itself has no route.
     Linux: net/ipv4/route.c, ip_route_output_key_hash_rcu; net/ipv6/route.c, ip6_route_output_flags.
@@ -175,28 +187,39 @@ def find_flow(
     flows = network.flows
     if network.flow_generation != network.system.topology:
         _forget_flows(network)
-    if mark and not network.routes.rules[len(target)].looks_at_marks:
-        mark = 0
-    key = target, source, device, mark
+    aspects = network.system.aspects
+    seen = traffic.narrowed(aspects) if aspects else None
+    key = target, source, device, False, seen
     found = flows.get(key)
     if found is None:
-        found = _trace(network, source, target, device, mark)
+        found = _trace(network, source, target, device, seen or ANY_TRAFFIC)
         _keep(network, key, found)
     return found
 
 
-def find_onward(network: Network, interface: Interface, source: bytes, target: bytes) -> Flow:
-    """The flow of what is in `network`, has come by `interface`, and goes to `target` now.
+def traffic_of(packet: Packet) -> Traffic:
+    """What rules may look at of a packet. Linux: include/net/ip_fib.h, fib4_rules_early_flow_dissect."""
+    protocol, port, target_port = packet.protocol, packet.source_port, packet.target_port
+    if protocol in _WITH_PORTS and not (port or target_port) and len(packet.data) >= _PORTS.size:
+        port, target_port = _PORTS.unpack_from(packet.data)
+    return Traffic(b"", OWN, b"", packet.mark, packet.tos, 0, protocol, port, target_port)
+
+
+def find_onward(network: Network, interface: Interface, packet: Packet) -> Flow:
+    """The flow of `packet`, which is in `network`, has come by `interface`, and goes on now.
 
     Linux: net/ipv4/ip_input.c, ip_rcv_finish_core; net/ipv4/route.c, ip_route_input_slow.
     """
     flows = network.flows
     if network.flow_generation != network.system.topology:
         _forget_flows(network)
-    key = target, source, interface, _ONWARD
+    source, target, aspects = packet.source, packet.target, network.system.aspects
+    seen = traffic_of(packet).narrowed(aspects) if aspects else None
+    key = target, source, interface, True, seen
     found = flows.get(key)
     if found is None:
         found = Flow(network, source, target)
+        found.traffic = seen or ANY_TRAFFIC
         found.is_onward = True
         found.interface = interface
         found.mtu = interface.mtu
@@ -216,7 +239,7 @@ def _forget_flows(network: Network) -> None:
     network.flow_generation = network.system.topology
 
 
-def _keep(network: Network, key: tuple[bytes, bytes | None, Interface | None, int], flow: Flow) -> None:
+def _keep(network: Network, key: FlowKey, flow: Flow) -> None:
     """`flow` is known from now on, unless finding it has changed something."""
     if len(network.flows) >= _MOST_FLOWS:
         settle_flows(network)
@@ -246,7 +269,7 @@ def settle_all(network: Network) -> None:
 
 
 def _first_route(
-    network: Network, target: bytes, device: Interface | None, source: bytes | None, mark: int
+    network: Network, target: bytes, device: Interface | None, source: bytes | None, traffic: Traffic
 ) -> Route:
     if device is not None and not (
         device.is_up and (len(target) == 16 or device.has_protocol(is_ipv6=False))
@@ -254,7 +277,7 @@ def _first_route(
         raise ENETUNREACH("the interface is down, or too small for IPv4")
     out = device.name if device is not None else b""
     network.host.clock.spend_looking(len(network.routes.rules[len(target)].rules))
-    route = network.routes.lookup(target, device, traffic=Traffic(source or b"", out=out, mark=mark))
+    route = network.routes.lookup(target, device, traffic=traffic._replace(source=source or b"", out=out))
     if route is None and device is not None and len(target) == 4:
         # Linux: net/ipv4/route.c, ip_route_output_key_hash_rcu: the destination is assumed to be on the link.
         return Route(target, 32, device, scope=SCOPE_LINK)
@@ -267,15 +290,16 @@ def _first_route(
 
 
 def _trace(
-    network: Network, source: bytes | None, target: bytes, device: Interface | None, mark: int
+    network: Network, source: bytes | None, target: bytes, device: Interface | None, traffic: Traffic
 ) -> Flow:
     """Follow a packet through routes, wires and routers until it can't go any further."""
     if is_multicast(target):
-        return _trace_to_group(network, source, target, device, mark)
-    route = _first_route(network, target, device, source, mark)
+        return _trace_to_group(network, source, target, device, traffic)
+    route = _first_route(network, target, device, source, traffic)
     if source is None:
         source = source_for(network, route, target)
     flow = Flow(network, source, target)
+    flow.traffic = traffic
     if route.kind == LOCAL:
         loopback = network.loopback
         if loopback.is_up:
@@ -334,7 +358,13 @@ def _pass_on(flow: Flow) -> Route | None:
         return None
     flow.routers.append((current, arrived))
     current.host.clock.spend_looking(len(current.routes.rules[len(target)].rules))
-    onward = current.routes.lookup(target, traffic=Traffic(flow.source, arrived.name))
+    seen = flow.traffic
+    if current.system.aspects:
+        # The mark has stayed behind, unless this is where it was set, and nobody of this network has sent it.
+        mark = seen.mark if flow.is_onward and len(flow.routers) == 1 else 0
+        seen = seen._replace(mark=mark, uid=current.owner.make_kuid(0))
+    seen = seen._replace(source=flow.source, arrived=arrived.name)
+    onward = current.routes.lookup(target, traffic=seen)
     if onward is None or onward.kind in ERRORS_OF_ROUTES:
         flow.outcome = REFUSED
         flow.error = ENETUNREACH if onward is None else ERRORS_OF_ROUTES[onward.kind]
@@ -343,7 +373,7 @@ def _pass_on(flow: Flow) -> Route | None:
 
 
 def _trace_to_group(
-    network: Network, source: bytes | None, target: bytes, device: Interface | None, mark: int
+    network: Network, source: bytes | None, target: bytes, device: Interface | None, traffic: Traffic
 ) -> Flow:
     """To a group's members on one link; routers don't pass it on.
 
@@ -351,7 +381,7 @@ def _trace_to_group(
     groups. Linux: net/ipv4/route.c, ip_route_output_key_hash_rcu; net/ipv6/route.c, ip6_route_output_flags.
     """
     if device is None:
-        route = _first_route(network, target, None, source, mark)
+        route = _first_route(network, target, None, source, traffic)
         device = route.interface
         assert device is not None
     elif not device.is_up:
@@ -362,6 +392,7 @@ def _trace_to_group(
         # The loopback's address counts on this machine only, and isn't chosen.
         source = select_source([device], device, target, SCOPE_LINK) or bytes(len(target))
     flow = Flow(network, source, target)
+    flow.traffic = traffic
     flow.out = device
     flow.mtu = device.mtu
     _shout(flow, device)

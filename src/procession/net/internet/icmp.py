@@ -21,6 +21,7 @@ from procession.net.internet.packet import (
     Packet,
     checksum,
 )
+from procession.net.internet.routing_rule import ANY_TRAFFIC, Traffic
 
 if TYPE_CHECKING:
     from procession.net.internet.icmp_error import IcmpError
@@ -128,8 +129,9 @@ def _answer(network: Network, packet: Packet, interface: Interface, reply: bytes
     device = interface if len(packet.source) == 16 and packet.source[0] == 0xFE else None
     # Who was asked as one of many, answers from an address of its own.
     own = packet.target if network.routes.is_local(packet.target) else None
+    traffic = Traffic(tos=packet.tos, uid=network.owner.make_kuid(0), protocol=packet.protocol)
     try:
-        flow = find_flow(network, packet.source, own, device)
+        flow = find_flow(network, packet.source, own, device, traffic)
     except Errno:
         return
     answer = Packet(
@@ -191,6 +193,20 @@ def error_told(message: Packet) -> tuple[Packet, IcmpError] | None:
     return None
 
 
+def _service_of_error(packet: Packet) -> int:
+    return packet.tos & _TOS_BITS | _NETWORK_CONTROL
+
+
+def traffic_of_error(network: Network, packet: Packet) -> Traffic:
+    """What rules may look at of a message about `packet`. Linux: net/ipv4/icmp.c, icmp_route_lookup;
+    net/ipv6/icmp.c, icmp6_send."""
+    if not network.system.aspects:
+        return ANY_TRAFFIC
+    is_6 = len(packet.target) == 16
+    tos, protocol = (0, ICMP6) if is_6 else (_service_of_error(packet), ICMP)
+    return Traffic(tos=tos, uid=network.owner.make_kuid(0), protocol=protocol)
+
+
 def message_about(packet: Packet, error: IcmpError, offender: bytes) -> Packet:
     """What `offender` sends back to the sender of `packet`."""
     is_6 = len(packet.target) == 16
@@ -203,7 +219,7 @@ def message_about(packet: Packet, error: IcmpError, offender: bytes) -> Packet:
     message = pack_u8(kind) + pack_u8(code) + bytes(2) + _UNUSED + quoted[:_QUOTED_BYTES]
     protocol = ICMP6 if is_6 else ICMP
     message = with_checksum(message, offender, packet.source)
-    tos = 0 if is_6 else packet.tos & _TOS_BITS | _NETWORK_CONTROL
+    tos = 0 if is_6 else _service_of_error(packet)
     told = Packet(message, offender, 0, packet.source, 0, packet.time_ns, tos, 64, protocol)
     if not is_6:
         told.place = _NO_PLACE

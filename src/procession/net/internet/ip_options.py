@@ -197,7 +197,7 @@ def get_ip_option(socket: InternetSocket, name: int, length: int) -> bytes:
     elif name == _IP_MTU:
         if socket.remote_address is None:
             raise ENOTCONN
-        mtu = socket.flow_to(socket.remote_address).mtu
+        mtu = socket.way_to_peer().mtu
         number = min(mtu, _LARGEST_PACKET)
     elif name == _IP_OPTIONS:
         return socket.header_options

@@ -259,7 +259,7 @@ def _hops_at_first(socket: InternetSocket) -> int:
     """How far packets go that nobody has said it of. Linux: net/ipv6/output_core.c, ip6_dst_hoplimit."""
     if socket.remote_address is None or len(socket.remote_address) == 4:
         return socket.network.sysctls.of_all(HOP_LIMIT)
-    return socket.flow_to(socket.remote_address).default_ttl
+    return socket.way_to_peer().default_ttl
 
 
 def get_ipv6_option(socket: InternetSocket, name: int, length: int) -> bytes:
@@ -284,13 +284,13 @@ def get_ipv6_option(socket: InternetSocket, name: int, length: int) -> bytes:
     if name == _MTU:
         if socket.remote_address is None:
             raise ENOTCONN
-        return pack_int(socket.flow_to(socket.remote_address).mtu)
+        return pack_int(socket.way_to_peer().mtu)
     if name == _PATHMTU:
         if 0 <= length < Ip6Mtuinfo.SIZE:
             raise EINVAL("a struct ip6_mtuinfo is needed")
         if socket.remote_address is None:
             raise ENOTCONN
-        mtu = socket.flow_to(socket.remote_address).mtu
+        mtu = socket.way_to_peer().mtu
         return bytes(Ip6Mtuinfo.OFFSETS["ip6m_mtu"]) + pack_int(mtu)
     if name == _PREFERENCES:
         kept = options.get((SOL_IPV6, name), _AUTOMATIC)

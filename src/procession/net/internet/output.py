@@ -24,6 +24,7 @@ from procession.net.internet.flow import (
     find_flow,
     find_onward,
     owner_of,
+    traffic_of,
 )
 from procession.net.internet.fragment import pieces_of
 from procession.net.internet.header_options import is_routed_by_source, recorded
@@ -164,7 +165,7 @@ def receive_frame(network: Network, packet: Packet, interface: Interface) -> Non
         if passes_in(network, packet, interface, is_onward=True):
             receive_packet(network, packet, interface, is_for_all=True)
         return
-    _carry(network, packet, find_onward(network, interface, packet.source, target))
+    _carry(network, packet, find_onward(network, interface, packet))
 
 
 def send_astray(network: Network, packet: Packet, flow: Flow) -> None:
@@ -260,13 +261,14 @@ def send_error(router: Network, packet: Packet, error: IcmpError, *, is_attached
         is_error_message,
         message_about,
         quoted_packet,
+        traffic_of_error,
     )
     from procession.net.internet.input import receive_error
 
     if not any(packet.source) or is_error_message(packet):
         return
     try:
-        flow = find_flow(router, packet.source, None, None)
+        flow = find_flow(router, packet.source, None, None, traffic_of_error(router, packet))
     except Errno:
         return
     if flow.outcome not in (DELIVERED, TRANSLATED, TAKEN):
@@ -366,7 +368,7 @@ def send_waiting(entry: Neighbour) -> list[tuple[Network, Packet]]:
     still: list[tuple[Network, Packet]] = []
     for sender, packet in entry.take():
         try:
-            flow = find_flow(sender, packet.target, packet.source, None)
+            flow = find_flow(sender, packet.target, packet.source, None, traffic_of(packet))
         except Errno:
             continue
         if flow.outcome == UNRESOLVED and flow.unresolved is entry:

@@ -15,6 +15,7 @@ from procession.net.internet.flow import (
     TRANSLATED,
     find_flow,
     find_onward,
+    traffic_of,
 )
 from procession.net.internet.packet import TCP, Packet
 from procession.net.internet.tcp_repair import received_number, sent_number
@@ -69,12 +70,12 @@ def leave(network: Network, packet: Packet, flow: Flow) -> Flow | None:
     if not hooks.lets_pass(LOCAL_OUT, packet, None, flow.out):
         return None
     if packet.target != target:
-        flow = find_flow(network, packet.target, packet.source, None)
+        flow = find_flow(network, packet.target, packet.source, None, traffic_of(packet))
     if not hooks.lets_pass(POST_ROUTING, packet, None, flow.out):
         return None
     if packet.source != source and source[0] == LOOPBACK_4[0]:
         # It was a martian, and isn't any more.
-        flow = find_flow(network, packet.target, packet.source, None)
+        flow = find_flow(network, packet.target, packet.source, None, traffic_of(packet))
     return flow
 
 
@@ -121,7 +122,7 @@ def enter(packet: Packet, flow: Flow) -> Flow | None:
     packet.tracked, packet.mark = None, 0
     if hooks is not None and not hooks.lets_pass(PRE_ROUTING, packet, interface, None):
         return None
-    return find_onward(network, interface, packet.source, packet.target)
+    return find_onward(network, interface, packet)
 
 
 def passes_in(network: Network, packet: Packet, interface: Interface, *, is_onward: bool = False) -> bool:
@@ -199,14 +200,14 @@ def send_reset(network: Network, packet: Packet) -> None:
     if data[FLAGS_PLACE] & SYN:
         # It counts as a byte.
         sequence = sequence + 1 & _WORD
-    try:
-        flow = find_flow(network, packet.source, None, None)
-    except Errno:
-        return
     answer = segment(
         *((packet.target, other_port), (packet.source, port)),
         *(acknowledged, sequence, RESET | ACKNOWLEDGED),
     )
+    try:
+        flow = find_flow(network, packet.source, None, None, traffic_of(answer))
+    except Errno:
+        return
     attach(answer, packet, network, is_error=False)
     way = pass_whole_way(network, answer, flow) if flow.is_filtered else flow
     if way is None or way.outcome != DELIVERED:

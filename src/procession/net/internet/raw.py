@@ -39,6 +39,7 @@ from procession.net.internet.ipv6_options import IPV6_CHECKSUM
 from procession.net.internet.output import send_astray, send_packet
 from procession.net.internet.packet import ICMP, ICMP6, LONGEST_PACKET, UDP, UDP_LITE, Packet
 from procession.net.internet.port_table import PortTable
+from procession.net.internet.routing_rule import ANY_TRAFFIC, Traffic
 from procession.net.internet.written_header import read_header, read_header_6
 from procession.net.queue_ioctl import QUEUE_REQUESTS, tell_queue
 from procession.net.socket import ESTABLISHED, MSG_OOB, SENDING, QuietBrokenPipe
@@ -167,11 +168,19 @@ class RawSocket(_MessageSocket):
             raise EINVAL("the socket is connected")
         self.choose_address(wanted)
 
-    def way_to(self, target: bytes, local: bytes | None, scope: int, chosen: int = 0) -> Flow:
+    def way_to(
+        self,
+        target: bytes,
+        local: bytes | None,
+        scope: int,
+        chosen: int = 0,
+        *,
+        traffic: Traffic = ANY_TRAFFIC,
+    ) -> Flow:
         if len(target) == 4 and self.family == AF_INET6:
             # Only connect(2) comes so far with it: what the socket is bound to is no source for IPv4.
             local = ANY_4
-        return super().way_to(target, local, scope, chosen)
+        return super().way_to(target, local, scope, chosen, traffic=traffic)
 
     def target_of(self, address: bytes | None) -> tuple[bytes, int, int]:
         """Linux: net/ipv6/raw.c, rawv6_sendmsg: an address of no family is one of IPv6, and a port names the
@@ -226,7 +235,9 @@ class RawSocket(_MessageSocket):
         self.check_sending(data, flags)
         target, _, scope = self.target_of(address)
         choice = PacketChoice(self, control, target)
-        flow = self.way_to(target, choice.source, scope, choice.out)
+        flow = self.way_to(
+            *(target, choice.source, scope, choice.out), traffic=self.traffic_to(target, 0, choice)
+        )
         if self.has_own_header:
             # For others nothing is looked at but the room (in Linux, __ip_append_data without transhdrlen).
             self.check_open()
@@ -398,7 +409,9 @@ class PingSocket(_MessageSocket):
             raise EINVAL("only echo requests may be sent")
         target, _, scope = self.target_of(address)
         choice = PacketChoice(self, control, target)
-        flow = self.way_to(target, choice.source, scope, choice.out)
+        flow = self.way_to(
+            *(target, choice.source, scope, choice.out), traffic=self.traffic_to(target, 0, choice)
+        )
         self.bind_automatically()
         tos, ttl = choice.service_and_limit(self, flow)
         # Whatever identifier the program has put there: answers find their socket by it.

@@ -12,6 +12,7 @@ from procession.net.internet.routing_rule import (
     JUMP,
     NOTHING,
     PROHIBIT,
+    SERVICE_BITS,
     TO_TABLE,
     UNREACHABLE,
     Rules,
@@ -295,11 +296,11 @@ class Routes:
         target: bytes,
         interface: Interface | None = None,
         least_scope: int = SCOPE_UNIVERSE,
-        tos: int = 0,
         traffic: Traffic = ANY_TRAFFIC,
     ) -> Route | None:
         """The route that a packet to `target` takes, of those through `interface` if that is given, and not
-        of wider scope than `least_scope`; of the rest of it the rules see `traffic`.
+        of wider scope than `least_scope`; of the rest of it the rules see `traffic`, and routes of IPv4 its
+        type of service.
 
         Linux: net/core/fib_rules.c, fib_rules_lookup; net/ipv4/fib_rules.c, __fib_lookup, fib4_rule_action,
         fib4_rule_suppress; net/ipv4/fib_trie.c, fib_table_lookup.
@@ -312,10 +313,11 @@ class Routes:
             if not rule.is_for(target, traffic) or rule.action == NOTHING:
                 continue
             if rule.action == TO_TABLE:
-                route = self.lookup_in(rule.table, target, interface, least_scope, tos)
+                route = self.lookup_in(rule.table, target, interface, least_scope, traffic.tos)
                 if route is None or route.kind == THROW:
                     continue
-                if route.prefix_length > rule.shortest or route.interface is None:
+                out = route.interface
+                if out is None or (route.prefix_length > rule.shortest and rule.unwanted_group != out.group):
                     return route
             elif rule.action == JUMP:
                 at = rules.places.get(rule.jump, at)
@@ -343,7 +345,7 @@ class Routes:
             if key[0] != size:
                 continue
             for route in by_length[key].get(masked(target, key[1]), ()):
-                if size == 4 and (route.scope < least_scope or route.tos not in (0, tos)):
+                if size == 4 and (route.scope < least_scope or route.tos not in (0, tos & SERVICE_BITS)):
                     continue
                 if interface is None or route.interface is interface:
                     return route

@@ -37,11 +37,13 @@ from procession.net.internet.address import (
 from procession.net.internet.device_address import has_address_6
 from procession.net.internet.flow import find_flow
 from procession.net.internet.flow_label import FlowLabel, release_labels
+from procession.net.internet.routing_rule import ANY_TRAFFIC, OWN, Traffic
 from procession.net.socket import CLOSED, PEER, SYN_SENT, Socket
 
 if TYPE_CHECKING:
     from collections import deque
 
+    from procession.net.internet.control import PacketChoice
     from procession.net.internet.error_queue import Queued
     from procession.net.internet.flow import Flow
     from procession.net.internet.group import Membership
@@ -62,6 +64,8 @@ _SO_REUSEPORT = int(SocketOption.SO_REUSEPORT)
 _STREAM = int(SocketType.SOCK_STREAM)
 _RAW = int(SocketType.SOCK_RAW)
 _SO_MARK = int(SocketOption.SO_MARK)
+_IP_TOS = int(SocketLevel.SOL_IP), int(IpOption.IP_TOS)
+_IPV6_TCLASS = int(SocketLevel.SOL_IPV6), int(Ipv6Option.IPV6_TCLASS)
 _SO_BINDTOIFINDEX = int(SocketOption.SO_BINDTOIFINDEX)
 FORCED_REUSE = 2
 """What SO_REUSEADDR tells of a socket that may have any address (SK_FORCE_REUSE)."""
@@ -306,7 +310,14 @@ class InternetSocket(Socket):
         return not index or index == interface.index
 
     def flow_to(
-        self, target: bytes, local: bytes | None = None, scope: int = 0, out: int = 0, *, chosen: int = 0
+        self,
+        target: bytes,
+        local: bytes | None = None,
+        scope: int = 0,
+        out: int = 0,
+        *,
+        chosen: int = 0,
+        traffic: Traffic = ANY_TRAFFIC,
     ) -> Flow:
         """Where packets to `target` go from `local`, or from the socket's own address.
 
@@ -347,7 +358,7 @@ class InternetSocket(Socket):
             # Linux: net/ipv4/route.c, __mkroute_output.
             raise EINVAL("the loopback interface is too small for IPv4")
         try:
-            flow = find_flow(network, target, source, device, self.mark)
+            flow = find_flow(network, target, source, device, traffic)
         except ENETUNREACH:
             if source is None and not is_impossible and len(target) == 16 and not has_address_6(network):
                 raise EADDRNOTAVAIL("no address of IPv6 to send from") from None
@@ -356,14 +367,36 @@ class InternetSocket(Socket):
             raise EAFNOSUPPORT("the socket is bound to an address of IPv4")
         return flow
 
-    def way_with_source(self, flow: Flow) -> Flow:
+    def traffic_to(self, target: bytes, port: int, choice: PacketChoice | None = None) -> Traffic:
+        """What rules may look at of packets to `port`, or of the one for which there is a `choice`.
+
+        Linux: include/net/flow.h, flowi4_init_output; net/ipv6/udp.c, udpv6_sendmsg.
+        """
+        if not self.network.system.aspects:
+            return ANY_TRAFFIC
+        tos = self.protocol_options.get(_IP_TOS if len(target) == 4 else _IPV6_TCLASS, 0)
+        mark = self.mark
+        if choice is not None:
+            tos = tos if choice.tos is None else choice.tos
+            mark = mark if choice.mark is None else choice.mark
+        # Of what raw sockets write nothing is known.
+        own_port, port = (0, 0) if self.kind == _RAW else (self.local_port, port)
+        return Traffic(b"", OWN, b"", mark, tos, self.owner_uid, self.protocol, own_port, port)
+
+    def way_to_peer(self) -> Flow:
+        """Where packets go of a socket that is connected. Raises as `flow_to` does."""
+        remote = self.remote_address
+        assert remote is not None
+        return self.flow_to(remote, traffic=self.traffic_to(remote, self.remote_port))
+
+    def way_with_source(self, flow: Flow, port: int) -> Flow:
         """Where packets of a connection go whose source was chosen with `flow`: IPv4's rules are asked again,
         as they may look at it. Raises as `flow_to` does. Linux: include/net/route.h, ip_route_connect.
         """
         rules = self.network.routes.rules[len(flow.target)]
         if len(flow.target) == 16 or not rules.looks_at_sources or is_multicast(flow.target):
             return flow
-        return self.flow_to(flow.target, flow.source)
+        return self.flow_to(flow.target, flow.source, traffic=self.traffic_to(flow.target, port))
 
     def interface_out(self, target: bytes, index: int) -> Interface | None:
         """The interface of that index, None for 0. Raises ENODEV, and ENETUNREACH as IPv6 finds no routes."""

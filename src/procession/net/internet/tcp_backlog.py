@@ -10,6 +10,7 @@ from procession.hardware.kernel_memory import SOCKET, SOCKET_BUFFER, SOCKET_BYTE
 from procession.net.internet.address import is_link_local
 from procession.net.internet.flow import Flow, find_flow
 from procession.net.internet.reuseport import join_group
+from procession.net.internet.routing_rule import ANY_TRAFFIC
 from procession.net.internet.tcp_fastopen import take_opening
 from procession.net.internet.tcp_filter import leads_to
 from procession.net.internet.tcp_options import DEFER_ACCEPT, agree_on_segments, seconds_of
@@ -127,14 +128,18 @@ def _pass_on(listener: TcpSocket, connection: TcpSocket) -> None:
     connection.ended = listener.ended
 
 
-def find_way_back(socket: TcpSocket, network: Network) -> Flow | None:
-    """How what answers `socket` in `network` comes back to it; None if it doesn't."""
+def find_way_back(socket: TcpSocket, network: Network, listener: TcpSocket | None = None) -> Flow | None:
+    """How what `listener`, if there is one, answers `socket` in `network` comes back to it; None if it
+    doesn't. Linux: net/ipv4/inet_connection_sock.c, inet_csk_route_req."""
     assert socket.seen_as is not None
-    source, _, target, _ = socket.seen_as
+    source, port, target, target_port = socket.seen_as
+    traffic = ANY_TRAFFIC
+    if network.system.aspects and listener is not None:
+        traffic = listener.traffic_to(target, target_port)._replace(source_port=port)
     flow = socket.flow
     device = flow.interface if flow is not None and is_link_local(target) else None
     try:
-        found = find_flow(network, target, source, device)
+        found = find_flow(network, target, source, device, traffic)
     except Errno:
         return None
     return found if leads_to(found, socket.network) else None
@@ -146,7 +151,7 @@ def admit(listener: TcpSocket) -> None:
         attempt = listener.attempts.popleft()
         attempt.listener = None
         attempt.network.tcp.stop_timer(attempt)
-        way_back = find_way_back(attempt, listener.network)
+        way_back = find_way_back(attempt, listener.network, listener)
         if way_back is None:
             attempt.network.tcp.start_timer(attempt, connect_timeout_ns(attempt))
         else:

@@ -90,8 +90,11 @@ def start_connecting(socket: TcpSocket, address: bytes) -> None:
     socket.take_scope(target, scope_of(address))
     # A port from bind(2) is kept, even if that chose it; the last connection's went with it.
     socket.forget_addresses()
-    flow = socket.way_with_source(socket.flow_to(target))
+    flow = socket.way_with_source(socket.flow_to(target, traffic=socket.traffic_to(target, port)), port)
     take_place(socket, flow.source, flow.target, port)
+    if socket.network.system.aspects:
+        # Rules may look at the port that was chosen. Linux: include/net/route.h, ip_route_newports.
+        flow = socket.flow_to(flow.target, flow.source, traffic=socket.traffic_to(flow.target, port))
     socket.phase = CONNECTING
     socket.error = 0
     socket.number_gaps = (0, 0)

@@ -152,10 +152,16 @@ def current_flow(sender: TcpSocket) -> Flow | None:
     while there is no way.
     """
     flow = sender.flow
-    if flow is None or flow.generation == sender.network.system.topology:
+    if flow is None:
+        return None
+    system = sender.network.system
+    traffic = sender.traffic_to(flow.target, sender.remote_port)
+    if flow.generation == system.topology and (
+        not system.aspects or flow.traffic == traffic.narrowed(system.aspects)
+    ):
         return flow
     try:
-        found: Flow = sender.flow_to(flow.target, flow.source)
+        found: Flow = sender.flow_to(flow.target, flow.source, traffic=traffic)
     except Errno:
         return None
     if not leads_to(found, flow.network):

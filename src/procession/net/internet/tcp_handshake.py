@@ -102,7 +102,8 @@ def connection_timed_out(socket: TcpSocket) -> None:
         return
     assert socket.remote_address is not None
     try:
-        flow = socket.flow_to(socket.remote_address, socket.local_address)
+        traffic = socket.traffic_to(socket.remote_address, socket.remote_port)
+        flow = socket.flow_to(socket.remote_address, socket.local_address, traffic=traffic)
     except Errno:
         _wait_for_answer(socket)
         return

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import ECONNREFUSED, Errno
-from procession.net.internet.flow import find_flow
+from procession.net.internet.flow import find_flow, traffic_of
 from procession.net.internet.output import send_packet
 from procession.net.internet.passage import (
     ACKNOWLEDGED,
@@ -53,8 +53,9 @@ def answer_segment(network: Network, packet: Packet) -> None:
         length = len(data) - (offset >> 4) * 4 + bool(flags & SYN) + bool(flags & FIN)
         numbers = (0, sequence + length, RESET | ACKNOWLEDGED)
     try:
-        flow = find_flow(network, packet.source, packet.target, None)
-        send_packet(network, segment((packet.target, own_port), (packet.source, port), *numbers), flow)
+        answer = segment((packet.target, own_port), (packet.source, port), *numbers)
+        flow = find_flow(network, packet.source, packet.target, None, traffic_of(answer))
+        send_packet(network, answer, flow)
     except Errno:
         # There is no way back, or the packet filter drops it.
         return

@@ -106,8 +106,8 @@ class UdpSocket(DatagramSocket):
         self.check_length(length)
         self._check_urgent(flags)
         if self.held is None:
-            target, _, scope = self._target_of(address)
-            self.way_to(target, None, scope)
+            target, port, scope = self._target_of(address)
+            self.way_to(target, None, scope, traffic=self.traffic_to(target, port))
             self._check_open(length)
 
     def _check_urgent(self, flags: int) -> None:
@@ -157,7 +157,8 @@ class UdpSocket(DatagramSocket):
         segment_bytes = self.protocol_options.get(SEGMENT, 0)
         if control is not None and control.items:
             segment_bytes = _chosen_segment(control.items, segment_bytes)
-        flow = self.way_to(target, choice.source, scope, choice.out)
+        traffic = self.traffic_to(target, port, choice)
+        flow = self.way_to(target, choice.source, scope, choice.out, traffic=traffic)
         self._check_open(len(data))
         if flags & MSG_MORE or self.protocol_options.get(_CORK):
             self.held, self.held_target = data, (target, port, choice.source, scope, segment_bytes)
@@ -219,7 +220,7 @@ class UdpSocket(DatagramSocket):
         data, self.held = self.held, None
         if data is not None:
             target, port, source, scope, segment_bytes = self.held_target
-            flow = self.way_to(target, source, scope)
+            flow = self.way_to(target, source, scope, traffic=self.traffic_to(target, port))
             choice = PacketChoice(self, None, target)
             choice.flow_info = self.held_info
             self._send_pieces(data, flow, port, choice, segment_bytes)

@@ -31,13 +31,14 @@ class Expected(NamedTuple):
     """What one attribute is (Linux: include/net/netlink.h, struct nla_policy): a number of `length` bytes,
     that many bytes or more, or less; a string.
 
-    `least` is the least of a number, `bits` those that one may have.
+    `least` is the least of a number and `most` the last, unless that is 0; `bits` are those that it may have.
     """
 
     kind: int
     length: int = 0
     least: int = 0
     bits: int = 0
+    most: int = 0
 
 
 U8, U16, U32 = Expected(_NUMBER, 1), Expected(_NUMBER, 2), Expected(_NUMBER, 4)
@@ -67,6 +68,11 @@ def terminated(length: int) -> Expected:
 def not_less(least: int) -> Expected:
     """A number of 32 bits that isn't less than another (NLA_POLICY_MIN)."""
     return Expected(_NUMBER, 4, least)
+
+
+def most_of_byte(most: int) -> Expected:
+    """A number of 8 bits that isn't more than another (NLA_POLICY_MAX)."""
+    return Expected(_NUMBER, 1, most=most)
 
 
 def signed(least: int) -> Expected:
@@ -146,7 +152,7 @@ def _description(expected: Expected) -> bytes:
     told = b""
     if kind == _NUMBER:
         told = attribute(_LEAST_UNSIGNED, pack_u64(expected.least))
-        told += attribute(_MOST_UNSIGNED, pack_u64((1 << 8 * length) - 1))
+        told += attribute(_MOST_UNSIGNED, pack_u64(expected.most or (1 << 8 * length) - 1))
     elif kind == _SIGNED:
         told = attribute(_LEAST_SIGNED, pack_u64(expected.least)) + attribute(
             _MOST_SIGNED, pack_u64(0x7FFFFFFF)
@@ -174,7 +180,8 @@ def _check(expected: Expected | None, data: bytes, *, is_nested: bool, is_strict
     if kind in (_NUMBER, _AT_LEAST, _SIGNED, _BITS):
         if len(data) < length:
             raise ERANGE(_FAILED, TOLD)
-        if kind == _NUMBER and int.from_bytes(data[:length], "little") < expected.least:
+        value = int.from_bytes(data[:length], "little")
+        if kind == _NUMBER and not expected.least <= value <= (expected.most or value):
             raise ERANGE("integer out of range", TOLD)
         if kind == _SIGNED and int.from_bytes(data[:4], "little", signed=True) < expected.least:
             raise ERANGE("integer out of range", TOLD)

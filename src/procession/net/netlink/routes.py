@@ -23,6 +23,7 @@ from procession.net.internet.address import AF_INET, AF_INET6, BROADCAST_4, LOOP
 from procession.net.internet.device_address import addresses_of
 from procession.net.internet.flow import ERRORS_OF_ROUTES, is_martian, source_for
 from procession.net.internet.group import is_joined
+from procession.net.internet.packet import ICMP, ICMP6, TCP, UDP
 from procession.net.internet.routing import (
     BROADCAST,
     LOCAL,
@@ -49,6 +50,10 @@ _DST, _SRC = int(RouteAttribute.RTA_DST), int(RouteAttribute.RTA_SRC)
 _IIF = int(RouteAttribute.RTA_IIF)
 _OIF, _TABLE = int(RouteAttribute.RTA_OIF), int(RouteAttribute.RTA_TABLE)
 _MARK, _UID = int(RouteAttribute.RTA_MARK), int(RouteAttribute.RTA_UID)
+_PROTOCOL = int(RouteAttribute.RTA_IP_PROTO)
+_SPORT, _DPORT = int(RouteAttribute.RTA_SPORT), int(RouteAttribute.RTA_DPORT)
+_NOBODY = 0xFFFFFFFF
+"""INVALID_UID."""
 _QUESTIONS = frozenset(
     int(kind)
     for kind in (
@@ -192,22 +197,24 @@ def route_to(request: Request) -> Answer:
     source, target = found.get(_SRC, bytes(size))[:size], found.get(_DST, bytes(size))[:size]
     if len(source) < size or len(target) < size:
         raise EINVAL("the length of an address")
+    if _PROTOCOL in found and found[_PROTOCOL][0] not in (TCP, UDP, ICMP if family == AF_INET else ICMP6):
+        raise EOPNOTSUPP("Unsupported ip proto", TOLD)
     found_route: Route | None
     arrived = number_in(found, _IIF)
     if family == AF_INET6:
         device = _device_of(network, found, family)
-        traffic = _traffic(found, source, device)
-        found_route = network.routes.lookup(target, device, tos=header.rtm_tos, traffic=traffic)
+        traffic = _traffic(request, header, found, source, device)
+        found_route = network.routes.lookup(target, device, traffic=traffic)
     elif not arrived:
-        found_route = _way_out_4(network, header, found, source, target)
+        found_route = _way_out_4(request, header, found, source, target)
     else:
         _check_arrival(request, arrived, source, target)
         if not any(source) and not any(target):
             if header.rtm_flags & RTM_F_FIB_MATCH:
                 raise EHOSTUNREACH("no table was looked into")
             return [(_NEWROUTE, _told_broadcast(request, header, found, arrived))]
-        traffic = _traffic(found, source, None, network.interfaces[arrived].name)
-        found_route = network.routes.lookup(target, None, tos=header.rtm_tos, traffic=traffic)
+        traffic = _traffic(request, header, found, source, None, network.interfaces[arrived].name)
+        found_route = network.routes.lookup(target, None, traffic=traffic)
     if found_route is None:
         raise ENETUNREACH
     route = found_route
@@ -227,20 +234,36 @@ def route_to(request: Request) -> Answer:
 
 
 def _traffic(
-    found: dict[int, bytes], source: bytes, device: Interface | None, arrived: bytes = OWN
+    request: Request,
+    header: Rtmsg,
+    found: dict[int, bytes],
+    source: bytes,
+    device: Interface | None,
+    arrived: bytes = OWN,
 ) -> Traffic:
-    """What rules see of the packet that is asked about."""
-    out = device.name if device is not None else b""
-    return Traffic(source if any(source) else b"", arrived, out, number_in(found, _MARK) or 0)
+    """What rules see of the packet that is asked about: one of the asker's, unless it has arrived."""
+    credentials = request.credentials
+    uid, asked = number_in(found, _UID), found.get(_PROTOCOL)
+    if uid is not None:
+        kuid = credentials.user_namespace.make_kuid(uid)
+    else:
+        kuid = credentials.uid if arrived == OWN else _NOBODY
+    protocol = asked[0] if asked is not None else UDP if len(source) == ADDRESS_BYTES[AF_INET] else 0
+    ports = [int.from_bytes(found.get(kind, b"")[:2], "big") for kind in (_SPORT, _DPORT)]
+    return Traffic(
+        *(source if any(source) else b"", arrived, device.name if device is not None else b""),
+        *(number_in(found, _MARK) or 0, header.rtm_tos, kuid, protocol, *ports),
+    )
 
 
 def _way_out_4(
-    network: Network, header: Rtmsg, found: dict[int, bytes], source: bytes, target: bytes
+    request: Request, header: Rtmsg, found: dict[int, bytes], source: bytes, target: bytes
 ) -> Route | None:
     """The route of a packet of this machine's, perhaps one that no table has. Raises EINVAL, ENETUNREACH,
     ENODEV. Linux: net/ipv4/route.c, ip_route_output_key_hash_rcu."""
     if is_multicast(source):
         raise EINVAL("groups send nothing")
+    network = request.network
     has_source = any(source)
     if has_source and not network.routes.is_local(source):
         raise ENETUNREACH("not one of this machine's addresses")
@@ -257,8 +280,8 @@ def _way_out_4(
         # Who sends to many says by which interface.
         device = _owner_of(network, source)
     elif device is None or (target[:3] != _LOCAL_GROUPS and target != BROADCAST_4):
-        traffic = _traffic(found, source, device)
-        route = network.routes.lookup(target, device, tos=header.rtm_tos, traffic=traffic)
+        traffic = _traffic(request, header, found, source, device)
+        route = network.routes.lookup(target, device, traffic=traffic)
         if route is not None or device is None:
             return route
     kind = BROADCAST if target == BROADCAST_4 else _MULTICAST if is_for_many else UNICAST
@@ -386,7 +409,7 @@ def _filled_4(
         # destination means this machine, without a look into a table.
         table = 0 if not any(target) or route.table == _NO_TABLE else MAIN_TABLE
     answer = Rtmsg(
-        *(AF_INET, 32, 32 if any(source) else 0, 0, 252 if table > _SHORT_TABLE else table),
+        *(AF_INET, 32, 32 if any(source) else 0, route.tos, 252 if table > _SHORT_TABLE else table),
         *(0, SCOPE_UNIVERSE, kind, flags),
     )
     attributes = [(RouteAttribute.RTA_TABLE, number(table)), (RouteAttribute.RTA_DST, target)]

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EAFNOSUPPORT, EEXIST, EINVAL, ENOENT, EOPNOTSUPP, TOLD, Errno
+from procession.abi.errno import EAFNOSUPPORT, EEXIST, EINVAL, ENOENT, EOPNOTSUPP, EPERM, TOLD, Errno
 from procession.abi.internet import ADDRESS_BYTES
 from procession.abi.netlink import FibRuleHdr, NetlinkFlag, RouteMessageType, RuleAttribute
-from procession.abi.word import pack_u8
+from procession.abi.word import Words, pack_address, pack_u8
+from procession.fs.user_namespace import NO_ID
 from procession.net.internet.address import AF_INET, AF_INET6
-from procession.net.internet.routing_rule import JUMP, NO_LENGTH, SERVICE_BITS, TO_TABLE, Rule, Rules
+from procession.net.internet.routing_rule import (
+    JUMP,
+    NO_GROUP,
+    NO_LENGTH,
+    SERVICE_BITS,
+    TO_TABLE,
+    Rule,
+    Rules,
+)
 from procession.net.netlink.attributes import Answer, Message, Request, attribute, number, number_in, text_in
 from procession.net.netlink.notification import tell_of_rule
-from procession.net.netlink.policy import U8, U32, Policy, at_least, at_most, checked_attributes, string
+from procession.net.netlink.policy import U8, U32, Policy, at_least, checked_attributes, most_of_byte, string
 
 if TYPE_CHECKING:
     from procession.net.network import Network
@@ -23,35 +32,33 @@ _DST, _SRC = int(RuleAttribute.FRA_DST), int(RuleAttribute.FRA_SRC)
 _IIFNAME, _OIFNAME = int(RuleAttribute.FRA_IIFNAME), int(RuleAttribute.FRA_OIFNAME)
 _MARK, _MASK = int(RuleAttribute.FRA_FWMARK), int(RuleAttribute.FRA_FWMASK)
 _GOTO = int(RuleAttribute.FRA_GOTO)
-_UNBUILT = tuple(
-    int(kind)
-    for kind in (
-        *(RuleAttribute.FRA_FLOW, RuleAttribute.FRA_TUN_ID, RuleAttribute.FRA_SUPPRESS_IFGROUP),
-        *(RuleAttribute.FRA_L3MDEV, RuleAttribute.FRA_UID_RANGE, RuleAttribute.FRA_IP_PROTO),
-        *(RuleAttribute.FRA_SPORT_RANGE, RuleAttribute.FRA_DPORT_RANGE, RuleAttribute.FRA_DSCP),
-    )
-)
-"""What no rule here looks at."""
+_GROUP, _TUNNEL = int(RuleAttribute.FRA_SUPPRESS_IFGROUP), int(RuleAttribute.FRA_TUN_ID)
+_UIDS, _CARRIED = int(RuleAttribute.FRA_UID_RANGE), int(RuleAttribute.FRA_IP_PROTO)
+_SOURCE_PORTS, _TARGET_PORTS = int(RuleAttribute.FRA_SPORT_RANGE), int(RuleAttribute.FRA_DPORT_RANGE)
+_DSCP, _MASTER_DEVICE = int(RuleAttribute.FRA_DSCP), int(RuleAttribute.FRA_L3MDEV)
+_REALM = int(RuleAttribute.FRA_FLOW)
+_UID_RANGE, _PORT_RANGE = Words("<II"), Words("<HH")
+_LARGEST_DSCP, _DSCP_SHIFT, _LAST_PORT = 63, 2, 0xFFFF
+_NO_USER = (0xFFFFFFFF, NO_ID)
 _LARGEST = 30
-_NEWEST = int(RuleAttribute.FRA_DSCP)
 _POLICY = Policy(
     {
         **dict.fromkeys((_PRIORITY, _TABLE, _SHORTEST, _MARK, _MASK, _GOTO), U32),
         _IIFNAME: string(15),
         _OIFNAME: string(15),
         _PROTOCOL: U8,
-        int(RuleAttribute.FRA_FLOW): U32,
-        int(RuleAttribute.FRA_TUN_ID): at_least(8),
-        int(RuleAttribute.FRA_SUPPRESS_IFGROUP): U32,
-        int(RuleAttribute.FRA_L3MDEV): U8,
-        int(RuleAttribute.FRA_UID_RANGE): at_most(8),
-        int(RuleAttribute.FRA_IP_PROTO): U8,
-        int(RuleAttribute.FRA_SPORT_RANGE): at_most(4),
-        int(RuleAttribute.FRA_DPORT_RANGE): at_most(4),
-        _NEWEST: U8,
+        _REALM: U32,
+        _TUNNEL: at_least(8),
+        _GROUP: U32,
+        _MASTER_DEVICE: U8,
+        _UIDS: at_least(_UID_RANGE.size),
+        _CARRIED: U8,
+        _SOURCE_PORTS: at_least(_PORT_RANGE.size),
+        _TARGET_PORTS: at_least(_PORT_RANGE.size),
+        _DSCP: most_of_byte(_LARGEST_DSCP),
     },
     _LARGEST,
-    _NEWEST,
+    _DSCP,
 )
 """Linux: net/core/fib_rules.c, fib_rule_policy."""
 _NEWRULE, _DELRULE = int(RouteMessageType.RTM_NEWRULE), int(RouteMessageType.RTM_DELRULE)
@@ -74,7 +81,7 @@ def rule_message(network: Network, family: int, rule: Rule, *, is_there: bool = 
     if rule.out and network.interface_named(rule.out) is None:
         flags |= _OIF_DETACHED
     header = FibRuleHdr(
-        *(family, rule.target_length, rule.source_length, rule.tos),
+        *(family, rule.target_length, rule.source_length, 0 if rule.is_whole_dscp else rule.tos),
         *(rule.table if rule.table <= _LARGEST_TABLE else _ELSEWHERE, 0, 0, rule.action, flags),
     )
     told = [
@@ -87,11 +94,23 @@ def rule_message(network: Network, family: int, rule: Rule, *, is_there: bool = 
         *([(_MARK, number(rule.mark))] if rule.mark else []),
         *([(_MASK, number(rule.mask))] if rule.mask or rule.mark else []),
         *([(_GOTO, number(rule.jump))] if rule.jump else []),
+        *([(_TUNNEL, pack_address(rule.tunnel, 8))] if rule.tunnel else []),
+        *([(_UIDS, _UID_RANGE.pack(*_told_uids(network, rule.uids)))] if rule.uids else []),
+        *([(_SOURCE_PORTS, _PORT_RANGE.pack(*rule.source_ports))] if rule.source_ports else []),
+        *([(_TARGET_PORTS, _PORT_RANGE.pack(*rule.target_ports))] if rule.target_ports else []),
+        *([(_CARRIED, pack_u8(rule.carried))] if rule.carried else []),
+        *([(_GROUP, number(rule.unwanted_group))] if rule.unwanted_group != NO_GROUP else []),
+        *([(_DSCP, pack_u8(rule.tos >> _DSCP_SHIFT))] if rule.is_whole_dscp else []),
         *([(_DST, rule.target)] if rule.target_length else []),
         *([(_SRC, rule.source)] if rule.source_length else []),
     ]
     body = header.pack() + b"".join(attribute(kind, data) for kind, data in told)
     return (_NEWRULE if is_there else _DELRULE), body
+
+
+def _told_uids(network: Network, uids: tuple[int, int]) -> tuple[int, int]:
+    owner = network.owner
+    return owner.from_kuid_munged(uids[0]), owner.from_kuid_munged(uids[1])
 
 
 def list_rules(request: Request) -> Answer:
@@ -134,7 +153,7 @@ def change_rule(request: Request, *, is_new: bool) -> None:
     network = request.network
     rules = network.routes.rules[size]
     network.host.clock.spend_looking(len(rules.rules))
-    rule = _described(header, found, rules, size)
+    rule = _described(request, header, found, rules, size)
     if is_new:
         _add(request, header, rules, rule)
     else:
@@ -159,6 +178,8 @@ def _add(request: Request, header: FibRuleHdr, rules: Rules, rule: Rule) -> None
         raise EINVAL("Invalid dsfield (tos): ECN bits must be 0", TOLD)
     if header.tos & ~SERVICE_BITS and not is_ipv6:
         raise EINVAL("Invalid tos", TOLD)
+    if header.tos and rule.is_whole_dscp:
+        raise EINVAL("Cannot specify both TOS and DSCP", TOLD)
     if rule.action == TO_TABLE and not rule.table:
         if is_ipv6:
             raise EINVAL("Invalid table", TOLD)
@@ -170,22 +191,26 @@ def _add(request: Request, header: FibRuleHdr, rules: Rules, rule: Rule) -> None
         network.know_table(rule.table, ADDRESS_BYTES[header.family])
     network.account_address(1)
     rules.add(rule)
+    network.system.aspects |= rule.aspects
     tell_of_rule(network, rule_message(network, header.family, rule), request.cause, is_ipv6=is_ipv6)
 
 
-def _described(header: FibRuleHdr, found: dict[int, bytes], rules: Rules, size: int) -> Rule:
-    """Raises EINVAL, EOPNOTSUPP. Linux: net/core/fib_rules.c, fib_nl2rule."""
+def _described(
+    request: Request, header: FibRuleHdr, found: dict[int, bytes], rules: Rules, size: int
+) -> Rule:
+    """Raises EINVAL, EPERM, EOPNOTSUPP. Linux: net/core/fib_rules.c, fib_nl2rule."""
     if header.src_len and (header.src_len > 8 * size or len(found.get(_SRC, b"")) != size):
         raise EINVAL("Invalid source address", TOLD)
     if header.dst_len and (header.dst_len > 8 * size or len(found.get(_DST, b"")) != size):
         raise EINVAL("Invalid dst address", TOLD)
-    for kind in _UNBUILT:
-        if kind in found:
-            raise EOPNOTSUPP("rules don't look at that")
+    if _REALM in found and size == ADDRESS_BYTES[AF_INET]:
+        raise EOPNOTSUPP("rules give no realms")
     priority, mark = number_in(found, _PRIORITY), number_in(found, _MARK) or 0
     if priority is None:
         priority = rules.free_priority
     mask, jump = number_in(found, _MASK), number_in(found, _GOTO)
+    if _MASTER_DEVICE in found:
+        raise EINVAL("l3mdev support is not enabled in kernel", TOLD)
     if jump is not None:
         if header.action != JUMP:
             raise EINVAL("Unexpected goto", TOLD)
@@ -194,15 +219,54 @@ def _described(header: FibRuleHdr, found: dict[int, bytes], rules: Rules, size: 
     elif header.action == JUMP:
         raise EINVAL("Missing goto target for action goto", TOLD)
     shortest = number_in(found, _SHORTEST)
+    has_dscp = _DSCP in found
     return Rule(
         *(priority, header.action, number_in(found, _TABLE) or header.table),
-        *(found[_PROTOCOL][0] if _PROTOCOL in found else 0, header.flags, header.tos),
+        *(found[_PROTOCOL][0] if _PROTOCOL in found else 0, header.flags),
+        found[_DSCP][0] << _DSCP_SHIFT if has_dscp else header.tos,
         *(found[_SRC] if header.src_len else b"", header.src_len),
         *(found[_DST] if header.dst_len else b"", header.dst_len),
         *(text_in(found, _IIFNAME) or b"", text_in(found, _OIFNAME) or b""),
         *(mark, (_WORD if mark else 0) if mask is None else mask, jump or 0),
         NO_LENGTH if shortest is None or shortest > 8 * size else shortest,
+        *(_group_in(found), int.from_bytes(found.get(_TUNNEL, b"")[:8], "big")),
+        _uids_in(request, found),
+        found[_CARRIED][0] if _CARRIED in found else 0,
+        _ports_in(found, _SOURCE_PORTS, "Invalid sport range"),
+        _ports_in(found, _TARGET_PORTS, "Invalid dport range"),
+        has_dscp,
     )
+
+
+def _group_in(found: dict[int, bytes]) -> int:
+    group = number_in(found, _GROUP)
+    return NO_GROUP if group is None or group == _WORD else group
+
+
+def _uids_in(request: Request, found: dict[int, bytes]) -> tuple[int, int] | None:
+    """The first and last user a rule is for, None for all. Raises EINVAL, EPERM.
+
+    Linux: net/core/fib_rules.c, nla_get_kuid_range.
+    """
+    if _UIDS not in found:
+        return None
+    owner = request.network.owner
+    if request.credentials.user_namespace is not owner:
+        raise EPERM("No permission to set uid", TOLD)
+    first, last = (owner.make_kuid(uid) for uid in _UID_RANGE.unpack_from(found[_UIDS]))
+    if first in _NO_USER or last in _NO_USER or first > last:
+        raise EINVAL("Invalid uid range", TOLD)
+    return first, last
+
+
+def _ports_in(found: dict[int, bytes], kind: int, fault: str) -> tuple[int, int] | None:
+    """Raises EINVAL. Linux: net/core/fib_rules.c, nla_get_port_range."""
+    if kind not in found:
+        return None
+    first, last = _PORT_RANGE.unpack_from(found[kind])
+    if not 0 < first <= last < _LAST_PORT:
+        raise EINVAL(fault, TOLD)
+    return first, last
 
 
 def _is_meant(rule: Rule, wanted: Rule, found: dict[int, bytes]) -> bool:
@@ -215,7 +279,14 @@ def _is_meant(rule: Rule, wanted: Rule, found: dict[int, bytes]) -> bool:
         and wanted.action in (0, rule.action)
         and wanted.table in (0, rule.table)
         and wanted.protocol in (0, rule.protocol)
-        and wanted.tos in (0, rule.tos)
+        and (wanted.tos in (0, rule.tos) if not wanted.is_whole_dscp else wanted.tos == rule.tos)
+        and (not (wanted.tos or wanted.is_whole_dscp) or wanted.is_whole_dscp == rule.is_whole_dscp)
+        and wanted.unwanted_group in (NO_GROUP, rule.unwanted_group)
+        and wanted.tunnel in (0, rule.tunnel)
+        and wanted.uids in (None, rule.uids)
+        and wanted.carried in (0, rule.carried)
+        and wanted.source_ports in (None, rule.source_ports)
+        and wanted.target_ports in (None, rule.target_ports)
         and wanted.arrived in (b"", rule.arrived)
         and wanted.out in (b"", rule.out)
         and wanted.mark in (0, rule.mark)

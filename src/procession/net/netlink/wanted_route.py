@@ -26,8 +26,10 @@ from procession.abi.netlink import (
 )
 from procession.net.internet.address import AF_INET, AF_INET6, is_any, is_link_local, is_multicast
 from procession.net.internet.device_address import addresses_of, scope_of_6
+from procession.net.internet.flow import ERRORS_OF_ROUTES
 from procession.net.internet.routing import (
     LOCAL,
+    MAIN_TABLE,
     SCOPE_HOST,
     SCOPE_LINK,
     SCOPE_UNIVERSE,
@@ -252,8 +254,9 @@ def _way_to_gateway(
         return interface
     nearer = max(scope + 1, SCOPE_LINK)
     route = None if index and interface is None else network.routes.lookup(gateway, interface, nearer)
-    if route is None or route.kind in _LEADING_NOWHERE_4:
-        raise ENETUNREACH("Nexthop has invalid gateway", TOLD)
+    if route is None or route.kind in ERRORS_OF_ROUTES:
+        refused = ENETUNREACH if route is None else ERRORS_OF_ROUTES[route.kind]
+        raise refused("Nexthop has invalid gateway", TOLD)
     if route.kind not in (UNICAST, LOCAL) or route.interface is None:
         raise EINVAL("Nexthop has invalid gateway", TOLD)
     if not route.interface.is_up:
@@ -362,6 +365,16 @@ def _is_own_6(network: Network, address: bytes, interface: Interface | None) -> 
     return any(own.address == address for each in interfaces for own in addresses_of(each, is_ipv6=True))
 
 
+def _check_onlink_6(network: Network, gateway: bytes, interface: Interface) -> None:
+    """Raise EINVAL if a route says that a gateway is elsewhere. Linux: net/ipv6/route.c,
+    ip6_route_check_nh_onlink."""
+    route = network.routes.lookup_in(MAIN_TABLE, gateway)
+    if route is None or route.kind in NOWHERE or not any(route.destination):
+        return
+    if route.kind != UNICAST or route.interface is not interface:
+        raise EINVAL("Nexthop has invalid gateway or device mismatch", TOLD)
+
+
 def _way_to_gateway_6(
     network: Network, gateway: bytes, interface: Interface | None, table: int, *, is_onlink: bool
 ) -> Interface:
@@ -375,6 +388,7 @@ def _way_to_gateway_6(
             raise EINVAL("Invalid gateway address", TOLD)
         if is_onlink:
             assert interface is not None
+            _check_onlink_6(network, gateway, interface)
         else:
             interface = _egress_6(network, gateway, interface, table)
     if interface is None:
