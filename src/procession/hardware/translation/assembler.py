@@ -77,11 +77,6 @@ class Assembler:
         self.put(b"%c\x8d%c" % (0x48 | register >> 3 << 2, 5 | (register & 7) << 3))
         self._displacement(name)
 
-    def extract_bits_of_rcx(self, name: str) -> None:
-        """pext rcx, rcx, [rip + name]"""
-        self.put(b"\xc4\xe2\xf2\xf5\x0d")
-        self._displacement(name)
-
     def _displacement(self, name: str) -> None:
         self.fixups.append((len(self.code), name, len(self.code) + 4))
         self.code += bytes(4)

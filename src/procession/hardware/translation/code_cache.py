@@ -6,7 +6,7 @@ import mmap
 import os
 from bisect import bisect_right
 
-from procession.hardware.engines.native.host_processor import extracts_bits_slowly
+from procession.hardware.engines.native.host_processor import return_bits
 from procession.hardware.translation import layout
 from procession.hardware.translation.assembler import signed_32
 from procession.hardware.translation.kept_code import FIRST_CODE, KeptCode, KeptPage
@@ -79,9 +79,8 @@ class Place:
 class CodeCache:
     """`position` is where the next code goes, `cold_position` what is rarely executed, until `cold_end`.
     `generation` grows when code is dropped, or isn't that of a page any more; `was_cleared` says that all of
-    it has been dropped once. `places` are those that have faulted lately, by the host's rip; `return_pushes`
-    are where the runtime writes to the guest's stack, `return_bits` say which place a return has
-    in the table.
+    it has been dropped once. `places` are those that have faulted lately, by the host's rip; `return_bits`
+    say which place a return has in the table.
 
     `exits` and `blocks` are made when somebody asks for them. What they're made of, as it's kept, is in
     `exit_words` and, by block, in `starts`, `block_words`, `block_registers` and `mark_ends`, where its
@@ -115,7 +114,6 @@ class CodeCache:
         "places",
         "position",
         "return_bits",
-        "return_pushes",
         "starts",
         "straddlers",
         "straddlers_of",
@@ -134,13 +132,12 @@ class CodeCache:
             raise
         self.view = memoryview(self.memory)
         self.descriptor = descriptor
-        self.return_bits = layout.FEWER_RETURN_BITS if extracts_bits_slowly() else layout.RETURN_BITS
+        self.return_bits = return_bits()
         runtime = assemble_runtime(self.return_bits)
         code = runtime.finish()
         assert len(code) <= FIRST_CODE
         self.view[: len(code)] = code
         self.labels = runtime.labels
-        self.return_pushes = tuple(view + runtime.labels["return_push"] for view in layout.VIEWS)
         self.generation = 0
         self.was_cleared = False
         self.position = FIRST_CODE

@@ -49,6 +49,8 @@ _LONGEST_EXIT: Final = _LEAVE.size + len(fetch(RCX, layout.SAVED_RCX))
 _LITERAL_BYTES: Final = 8
 _STORE_EXIT: Final = store_constant(layout.EXIT, 0)[:-4]
 _JUMP: Final = 0xE9
+_JUMP_AWAY: Final = b"\xe9\0\0\0\0"
+"""jmp, to where the last four bytes are going to say"""
 _COUNT: Final = b"\x65\x48\xff\x0c\x25" + signed_32(layout.COUNTER) + b"\x0f\x84\0\0\0\0"
 """dec qword gs:[counter]; jz"""
 _COUNT_TRANSFER: Final = b"\x65\x48\xff\x0c\x25" + signed_32(layout.TRANSFERS) + b"\x0f\x84\0\0\0\0"
@@ -68,7 +70,8 @@ class Emitter:
     `literals` the numbers there, and `thunks` what calls go through: the address behind the call, its own,
     the target (0: it's in rcx) and the place of the jump. `new_pads` are where calls return to, by address,
     and `new_entries` the addresses of the blocks that have come since somebody asked;
-    where the one behind a transfer begins is `end`, or -1; `target` is the present instruction's. `page` is
+    where the one behind a transfer begins is `end`, or -1; where a return has popped its target is `popped`,
+    or -1; `target` is the present instruction's. `page` is
     the page's code, or None for a unit that doesn't belong to one page; `single` says that it's one
     instruction, behind which the code leaves. `known` finds instructions.
     """
@@ -87,6 +90,7 @@ class Emitter:
         "out",
         "page",
         "page_start",
+        "popped",
         "single",
         "stubs",
         "target",
@@ -109,6 +113,7 @@ class Emitter:
         self.counter_register = -1
         self.used = 0
         self.end = -1
+        self.popped = -1
         self.target = 0
         self.stubs: list[tuple[int, int, int]] = []
         self.literals: list[tuple[int, int]] = []
@@ -162,8 +167,10 @@ class Emitter:
                 out[place : place + 4] = signed_32(len(out) - place - 4)
                 self._cross(pc)
         origin = self.origin
+        if self.literals:
+            self._put_literals()
         assert cache.add(out) == origin
-        cache.make_cold_room(_LONGEST_EXIT * len(stubs) + _LITERAL_BYTES * len(self.literals))
+        cache.make_cold_room(_LONGEST_EXIT * len(stubs))
         self.origin = cache.cold_position
         self.out = cold = bytearray()
         entries = {} if self.page is None else self.page.entries
@@ -179,15 +186,20 @@ class Emitter:
                 cold += fetch(RCX, layout.SAVED_RCX)
             at = {LINK: place, SETTLE: place + 4}.get(kind)
             self._leave(BUDGET if kind == SPENT else kind, pc, 0 if at is None else origin + at)
-        for value, place in self.literals:
-            out[place : place + 4] = signed_32(self.origin + len(cold) - origin - place - 4)
-            cold += unsigned_64(value)
         cache.put(origin, out)
         cache.add_cold(cold)
         self.thunks = []
         self.stubs = []
-        self.literals = []
         self.page = None
+
+    def _put_literals(self) -> None:
+        """Numbers, right behind the code that reads them, which is executed as often."""
+        out = self.out
+        out += bytes(-(self.origin + len(out)) % _LITERAL_BYTES)
+        for value, place in self.literals:
+            out[place : place + 4] = signed_32(len(out) - place - 4)
+            out += unsigned_64(value)
+        self.literals = []
 
     def _indirect(self) -> None:
         """Go to where rcx points; SAVED_RCX has what it was."""
@@ -199,6 +211,26 @@ class Emitter:
         # By way of no other register, for which the next transfer would wait.
         out += store(RCX, layout.TARGET) + b"\x0f\xb7\xc9"  # movzx ecx, cx
         out += b"\x65\xff\x24\xcd" + signed_32(layout.FIRST_TABLE)  # jmp gs:[table + rcx * 8]
+
+    def _return(self) -> None:
+        """Return to rcx, which was popped; SAVED_RCX has what it was. The host's processor returns too, to
+        where it expects: what it takes from the guest's stack is pushed right before, and the code there puts
+        back what was in that place, looks whether it's meant, and counts. Between the two nothing may be
+        stored, as the guest's stack may lie anywhere.
+
+        It's here and not in one place for all, as a processor that expects nothing any more guesses by where
+        it is.
+        """
+        out, cache = self.out, self.cache
+        self.popped = len(out)
+        out += store(RCX, layout.TARGET)
+        if cache.return_bits == layout.FEWER_RETURN_BITS:
+            out += b"\xc4\xe3\xfb\xf0\xc9\x03\x0f\xb7\xc9"  # rorx rcx, rcx, 3; movzx ecx, cx
+        else:
+            bits = cache.labels["return_bits"] - self.origin - len(out) - 9
+            out += b"\xc4\xe2\xf2\xf5\x0d" + signed_32(bits)  # pext rcx, rcx, [rip + bits]
+        out += b"\x65\xff\x34\xcd" + signed_32(layout.RETURN_TABLE)  # push gs:[table + rcx * 8]
+        out += fetch(RCX, layout.TARGET) + b"\xc3"  # ...; ret
 
     def _call(self, behind: int, pc: int, target: int) -> int:
         """Call `target`, or where rcx points if that is 0, by a call of the host's processor, so that it
@@ -235,14 +267,22 @@ class Emitter:
 
     def _pad(self, pc: int) -> int:
         """Where a return comes that has the place of one to `pc`, right behind the call: [rsp - 8], where the
-        host's address was, is as it was before; whether `pc` is meant, rcx tells. Its address.
+        host's address was, is as it was before; whether `pc` is meant, rcx tells. It's counted here. Its
+        address.
         """
         out = self.out
         self.end = len(out)
         address = self.view + self.origin + self.end
         self.new_pads.append((pc, address))
         out += b"\x48\x89\x4c\x24\xf8"  # mov [rsp - 8], rcx
-        self._see_whether(pc, "returned")
+        is_dead = self._are_flags_dead(pc)
+        self._see_whether(pc, "returned", where_spent=not is_dead)
+        spent = len(out) - len(_JUMP_AWAY)
+        if is_dead:
+            self._count_transfer(pc)
+        else:
+            self._count_transfer_in_rcx()
+            out += b"\xe3%c" % (spent - len(out) - 2 & 0xFF)  # jrcxz, to where it's spent
         out += fetch(RCX, layout.SAVED_RCX)
         return address
 
@@ -370,16 +410,22 @@ class Emitter:
         self.out += fetch(RCX, layout.TARGET)
         self._see_whether(pc, otherwise)
 
-    def _see_whether(self, pc: int, otherwise: str) -> None:
-        """See whether rcx, which is lost, is `pc`, and go on at a label of the runtime if not."""
+    def _see_whether(self, pc: int, otherwise: str, *, where_spent: bool = False) -> None:
+        """See whether rcx, which is lost, is `pc`, and go on at a label of the runtime if not. If
+        `where_spent` is wanted, there's a jump right before what comes next, which is for a spent budget.
+        """
         out = self.out
         low = (-pc & _LOWER ^ SIGNED_END) - SIGNED_END
         out += b"\x48\x8d\x89" + signed_32(low)  # lea rcx, [rcx + low]
         upper = pc + low >> 32
         if upper:
             out += b"\xc4\xe3\xfb\xf0\xc9\x20\x48\x8d\x89" + signed_32(-upper)  # rorx rcx, rcx, 32; lea ...
-        out += b"\xe3\x05"  # jrcxz, over the jump
+        # jrcxz, over the jumps
+        out += b"\xe3%c" % (len(_JUMP_AWAY) << where_spent)
         self._jump_to_offset(self.cache.labels[otherwise])
+        if where_spent:
+            out += _JUMP_AWAY
+            self.stubs.append((SPENT, pc, len(out) - 4))
 
 
 def view_of(pc: int) -> int:

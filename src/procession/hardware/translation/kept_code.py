@@ -26,7 +26,9 @@ from typing import TYPE_CHECKING
 
 from procession.abi.blake2 import blake2b
 from procession.abi.word import Words, pack_array
+from procession.hardware.engines.native.host_processor import return_bits
 from procession.hardware.translation import layout
+from procession.hardware.translation.assembler import unsigned_64
 from procession.hardware.translation.checksum import checksum_of
 from procession.hardware.translation.decode import LONGEST_INSTRUCTION
 
@@ -74,9 +76,9 @@ def default_directory() -> str:
 
 
 @cache
-def translator_version() -> bytes:
-    """A digest of the translator itself: other code makes other translations."""
-    digest = blake2b(digest_size=_DIGEST_BYTES)
+def translator_version(return_bits: int) -> bytes:
+    """A digest of the translator: other code makes other translations, and so do other `return_bits`."""
+    digest = blake2b(unsigned_64(return_bits), digest_size=_DIGEST_BYTES)
     directory = os.path.dirname(__file__)
     for name in sorted(os.listdir(directory)):
         if name.endswith((".py", ".so")):
@@ -351,7 +353,7 @@ class CodeKeeper:
     def __init__(self, directory: str, version: bytes | None = None) -> None:
         self.directory = directory
         self.path = os.path.join(directory, "translations")
-        self.version = translator_version() if version is None else version
+        self.version = translator_version(return_bits()) if version is None else version
 
     def load(self) -> KeptCode | None:
         """What is kept; None if nothing is, or it isn't to be trusted or used."""

@@ -43,9 +43,8 @@ _LEGACY_WORDS, _SOFTWARE_BYTES, _REST_WORDS = 58, 48, 40
 
 
 def assemble_runtime(return_bits: int) -> Assembler:
-    """The code, as long whichever `return_bits` say which place a return has; with the labels `call`,
-    `leave`, `return`, `return_push`, `returned`, `returned_uncounted`, `missed`, `second_probe`,
-    `third_probe`, `enter`, `answer` and `on_signal`.
+    """The code, for `return_bits`, which say which place a return has; with the labels `call`, `leave`,
+    `return_bits`, `returned`, `missed`, `second_probe`, `third_probe`, `enter`, `answer` and `on_signal`.
     """
     code = Assembler()
     _call(code)
@@ -59,34 +58,12 @@ def assemble_runtime(return_bits: int) -> Assembler:
 
 
 def _return(code: Assembler, bits: int) -> None:
-    """The guest returns to rcx, which was popped; SAVED_RCX has what it was. That counts as a transfer. The
-    host's processor returns too, to where it expects: what it takes from the guest's stack is pushed right
-    before, and the code there puts back what was in that place, and looks whether it's meant. Between the two
-    nothing may be stored, as the guest's stack may lie anywhere.
+    """A return to rcx came to who isn't meant, or to nobody: its target is looked for as an indirect jump's,
+    which counts. [rsp - 8] becomes what it was.
     """
-    code.label("return")
-    code.put(store(RCX, layout.TARGET), fetch(RCX, layout.TRANSFERS))
-    code.put("48 8d 49 ff", store(RCX, layout.TRANSFERS))  # lea rcx, [rcx - 1]
-    code.put("e3 00")  # jrcxz, to where it's spent
-    over = len(code.code)
-    code.put(fetch(RCX, layout.TARGET))
-    # Without a change to the flags.
-    if bits == layout.FEWER_RETURN_BITS:
-        code.put("c4 e3 fb f0 c9 03", "0f b7 c9")  # rorx rcx, rcx, 3; movzx ecx, cx
-    else:
-        code.extract_bits_of_rcx("return_bits")
-    code.label("return_push")
-    code.put("65 ff 34 cd", signed_32(layout.RETURN_TABLE))  # push gs:[table + rcx * 8]
-    code.put(fetch(RCX, layout.TARGET), "c3")  # ...; ret
-    code.code[over - 1] = len(code.code) - over
-    code.put(fetch(RCX, layout.SAVED_RCX), store_constant(layout.EXIT, layout.SPENT))
-    code.jump("leave")
     code.label("return_bits")
     code.put(unsigned_64(bits))
     code.label("returned")
-    # It's counted where it comes.
-    code.put(fetch(RCX, layout.TRANSFERS), "48 8d 49 01", store(RCX, layout.TRANSFERS))  # lea rcx, [rcx + 1]
-    code.label("returned_uncounted")
     code.put(fetch(RCX, layout.TARGET), "48 89 4c 24 f8")  # ...; mov [rsp - 8], rcx
     code.put("0f b7 c9")  # movzx ecx, cx
     code.put("65 ff 24 cd", signed_32(layout.FIRST_TABLE))  # jmp gs:[table + rcx * 8]

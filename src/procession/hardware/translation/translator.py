@@ -12,7 +12,8 @@ are changed by that only where the code that follows sets them before it reads a
 they aren't what they would be.
 
 The restorations in a block's marks: 0, none; 1 + n, register n is in SCRATCH; SAVED, rcx is in SAVED_RCX;
-THREE, rax, rdx and rcx are in SCRATCH; TWO | n << 3 | m, registers n and m are there.
+RETURNING, so it is, and rsp is that of behind the return; THREE, rax, rdx and rcx are in SCRATCH;
+TWO | n << 3 | m, registers n and m are there.
 """
 
 from __future__ import annotations
@@ -91,7 +92,7 @@ from procession.hardware.translation.price import (
     price_of,
 )
 
-SAVED, THREE, TWO = 0x20, 0x21, 0x40
+SAVED, THREE, RETURNING, TWO = 0x20, 0x21, 0x22, 0x40
 _LONGEST_TRACE: Final = 24
 _LONGEST_BLOCK: Final = 64
 _COPIED = (PLAIN, REPEATED_STRING, PUSH_FLAGS, FLOATING_STORE, APPROXIMATION)
@@ -99,6 +100,7 @@ _COUNTERS = (11, 10, 9, 8, 15, 14, 13, 12, 1, 2, 6, 7, 0, 3, 5)
 """Registers that may have the counter, those first which the ABI lets functions spoil."""
 _LEA, _LOAD, _GS_PREFIX = 0x8D, 0x8B, 0x65
 _REPEAT_PREFIX: Final = b"\xf3"
+_JUMP_NEAR: Final = b"\xe9"
 _PURE_LOADS = (0xB6, 0xB7, 0xBE, 0xBF)
 _WORDS: Final = 1 << 64
 _COPIED_MARKS: Final = tuple(b"%c%c\0" % (length, length) for length in range(LONGEST_INSTRUCTION + 1))
@@ -289,10 +291,16 @@ class Translator(Emitter):
             self.used = used
             if price >= UNIT:
                 self._count(price)
+            if kind in (DIRECT_CALL, CALL_INDIRECT) and self._goes_on_at_call(pc):
+                marks += b"%c%c\0" % (length, len(_JUMP_NEAR) + 4)
+                return -1
             start = len(out)
             following = self._transfer(instruction, raw, pc)
             end = len(out) if self.end < 0 else self.end
             restoration = SAVED if kind in (JUMP_INDIRECT, CALL_INDIRECT, RETURN) else 0
+            if self.popped >= 0:
+                marks += b"\0%c%c" % (self.popped - start, SAVED)
+                start, restoration, self.popped = self.popped, RETURNING, -1
             marks += b"%c%c%c" % (length, min(end - start, 255), restoration)
             self.end = -1
             return following
@@ -510,13 +518,30 @@ class Translator(Emitter):
             elif self.single or self.page is None:
                 self._indirect()
             else:
-                self._jump_to_offset(self.cache.labels["return"])
+                self._return()
         elif kind == SYSCALL:
             out += set_register(RCX, behind)
             self._jump_to_offset(self.cache.labels["call"])
         else:
             self._leave(ATTEND, pc)
         return -1
+
+    def _goes_on_at_call(self, pc: int) -> bool:
+        """Whether the code of the call at `pc` is there already, in a block that began before this one: then
+        this one leads there. To each address there's one place alone where the host's processor expects
+        returns that have it: from a second call none would come as expected.
+        """
+        page = self.page
+        if page is None or self.single or pc == self.block.pc:
+            return False
+        out, entries = self.out, page.entries
+        known = entries.get(pc)
+        if known is None:
+            entries[pc] = self.view + self.origin + len(out)
+            self.new_entries.append(pc)
+            return False
+        out += _JUMP_NEAR + signed_32(known - self.view - self.origin - len(out) - 5)
+        return True
 
     def _conditional(self, condition: int, target: int, pc: int) -> None:
         out = self.out

@@ -36,7 +36,7 @@ from procession.hardware.translation.code_cache import ATTEND, CROSS, LINK, SETT
 from procession.hardware.translation.decode import decode
 from procession.hardware.translation.emitter import view_of
 from procession.hardware.translation.kept_code import CodeKeeper
-from procession.hardware.translation.translator import SAVED, THREE, TWO
+from procession.hardware.translation.translator import RETURNING, SAVED, THREE, TWO
 
 _USER_FLAGS: Final = 0x3E7FD7
 """The bits of rflags that a task keeps; RF, which the next instruction clears, isn't among them."""
@@ -192,8 +192,6 @@ class NativeEngine:
                 resume = self.missed(space)
             elif why == layout.FAULTED:
                 resume = self._faulted(space)
-            elif why == layout.SPENT:
-                general[RIP] = words[_TARGET]
 
     def _begin(self, space: Space | None) -> int:
         """Where the code for rip begins; 0 to look again: what it takes has been made, or its fault told."""
@@ -287,7 +285,7 @@ class NativeEngine:
         address, error, vector = words[_FAULT_ADDRESS], words[_FAULT_ERROR], words[_FAULT_VECTOR]
         rip = words[_FAULT_RIP]
         place = cache.places.get(rip) or find_place(cache, rip)
-        if place is None and rip in cache.return_pushes:
+        if place is not None and place.restoration == RETURNING:
             return return_without(self, space)
         if place is None and not rip:
             return return_to_nobody(self, space)

@@ -6,6 +6,8 @@ import os
 from functools import cache
 from itertools import islice
 
+from procession.hardware.translation.layout import FEWER_RETURN_BITS, RETURN_BITS
+
 _NEEDED_FLAGS = (
     *("abm", "aes", "avx", "avx2", "bmi1", "bmi2", "erms", "f16c", "fma", "movbe", "pclmulqdq", "popcnt"),
     *("ssse3", "sse4_1", "sse4_2", "fsgsbase", "xsave"),
@@ -42,3 +44,8 @@ def extracts_bits_slowly() -> bool:
         return True
     values = {name.strip(): value.strip() for name, _, value in told}
     return values.get("vendor_id") in _SLOW_MAKERS and values.get("cpu family") in _SLOW_FAMILIES
+
+
+def return_bits() -> int:
+    """The bits of an address that say which place a return has: translated code has them."""
+    return FEWER_RETURN_BITS if extracts_bits_slowly() else RETURN_BITS

@@ -27,7 +27,6 @@ def return_without(engine: NativeEngine, space: Space) -> int:
     if is_page_fault and space.window.fill(words[_FAULT_ADDRESS], is_write=True) == MAPPED:
         return words[_FAULT_RIP]
     engine.general[RCX] = words[_SAVED_RCX]
-    engine.transfers[0] += 1
     return engine.missed(space)
 
 
@@ -36,6 +35,4 @@ def return_to_nobody(engine: NativeEngine, space: Space) -> int:
     on, as this one does.
     """
     space.note_return(engine.words[_TARGET])
-    # It's counted where it comes.
-    engine.transfers[0] += 1
-    return HIGH_VIEW + engine.store.cache.labels["returned_uncounted"]
+    return HIGH_VIEW + engine.store.cache.labels["returned"]
