@@ -9,7 +9,7 @@ from struct import pack, unpack
 
 import pytest
 
-from procession.hardware.engines.scripted import Branch, Call, ScriptedEngine, Step, Work
+from procession.hardware.engines.scripted import Branch, Call, ScriptedEngine, Spin, Step, Work
 from procession.kernel.sched.entity import BASE_SLICE_NS, ROUND_ROBIN_SLICE_NS
 from procession.kernel.sched.priority import SchedulingChange, set_scheduling
 from procession.kernel.sched.run_queue import MINIMUM_TURN_NS
@@ -17,6 +17,7 @@ from procession.kernel.task import Task
 from procession.kernel.task_state import TaskState
 from procession.machine import Machine
 from tests.kernel.conducted_machine import ROOT
+from tests.of_a_kind import heavy
 
 MS, SECOND = 10**6, 10**9
 NORMAL, FIFO, RR, BATCH, IDLE, DEADLINE = 0, 1, 2, 3, 5, 6
@@ -44,9 +45,9 @@ class Race:
         set_scheduling(self.machine.init, task, SchedulingChange(number, priority, 0, resets_on_fork=False))
         return task
 
-    def hog(self, *before: Step, units: int = 10_000) -> Task:
+    def hog(self, *before: Step) -> Task:
         """A task that computes for ever, after `before`."""
-        return self.start(*before, *forever(Work(units)))
+        return self.start(*before, Spin())
 
     def run_for(self, duration_ns: int) -> None:
         until_ns = self.kernel.clock.now_ns + duration_ns
@@ -192,8 +193,8 @@ class TestFair:
         read, write = Call(0, 3, b"-", 1), Call(1, 4, b"x", 1)
         reader = race.start(
             *(Call(293, bytes(8), 0, name="pipe"), Call(57), Branch(lambda pid: pid == 0, "child")),
-            *forever(Note(race), read, Work(2500)),
-            *("child", Note(race), write, Work(2500), Branch(lambda result: True, "child")),
+            *forever(Note(race), read, Work(25_000)),
+            *("child", Note(race), write, Work(25_000), Branch(lambda result: True, "child")),
         )
         race.run_for(200 * MS)
         assert race.result(reader, "pipe") == 0
@@ -203,7 +204,7 @@ class TestFair:
         assert len(turns) == pytest.approx(200 / 3, rel=0.2)
 
     def test_yielding_lets_the_others_run(self, race: Race) -> None:
-        hog = race.hog(units=250)
+        hog = race.hog()
         yielder = race.start(*forever(Call(YIELD), Work(250)))
         race.run_for(200 * MS)
         assert shares(hog, yielder)[1] < 0.1
@@ -211,7 +212,7 @@ class TestFair:
     def test_slices_differ_by_seed_alone(self) -> None:
         def run(seed: int) -> tuple[list[int], str]:
             race = Race(seed=seed)
-            tasks = [race.hog(units=250) for _ in range(3)]
+            tasks = [race.hog() for _ in range(3)]
             race.run_for(30 * MS)
             outcome = [ran(task) for task in tasks], race.machine.state_hash()
             race.machine.close()
@@ -224,7 +225,7 @@ class TestFair:
     def test_takes_turns_of_the_slice_that_was_asked_for(self, race: Race, slice_ns: int) -> None:
         ask = Call(SETATTR, 0, pack("<IIQiIQQQ", 48, 0, 0, 0, 0, slice_ns, 0, 0), 0)
         for _ in range(2):
-            race.start(ask, *forever(Note(race), Work(2500)))
+            race.start(ask, *forever(Note(race), Work(25_000)))
         race.run_for(500 * MS)
         starts = [next(notes)[0] for _, notes in groupby(race.log, key=lambda note: note[1])]
         lengths = [after - before for before, after in pairwise(starts[2:])]
@@ -246,8 +247,8 @@ class TestRealTime:
         assert ran(fifo) == pytest.approx(2 * SECOND, rel=0.01)
 
     def test_the_higher_priority_runs_alone(self, race: Race) -> None:
-        low = race.real_time(FIFO, 10, *forever(Work(2500)))
-        high = race.real_time(RR, 11, *forever(Work(2500)))
+        low = race.real_time(FIFO, 10, Spin())
+        high = race.real_time(RR, 11, Spin())
         race.run_for(10 * MS)
         before_ns = ran(low)
         race.run_for(500 * MS)
@@ -255,12 +256,12 @@ class TestRealTime:
         assert ran(high) > 500 * MS
 
     def test_fifo_runs_until_it_blocks(self, race: Race) -> None:
-        first, second = (race.real_time(FIFO, 10, *forever(Work(2500))) for _ in range(2))
+        first, second = (race.real_time(FIFO, 10, Spin()) for _ in range(2))
         race.run_for(500 * MS)
         assert min(ran(first), ran(second)) < MS
 
     def test_fifo_yields_to_its_equals(self, race: Race) -> None:
-        steps = forever(Note(race), Work(2500), Call(YIELD))
+        steps = forever(Note(race), Work(25_000), Call(YIELD))
         tasks = [race.real_time(FIFO, 10, *steps) for _ in range(3)]
         race.run_for(10 * MS)
         order = [tid for _, tid in race.log]
@@ -269,7 +270,7 @@ class TestRealTime:
 
     def test_fifo_keeps_its_place_when_preempted(self, race: Race) -> None:
         # The one that the higher priority interrupts goes on afterwards, before its equal.
-        first, second = (race.real_time(FIFO, 10, *forever(Work(2500))) for _ in range(2))
+        first, second = (race.real_time(FIFO, 10, Spin()) for _ in range(2))
         high = race.real_time(FIFO, 20, *forever(sleep(MS), Work(25)))
         race.run_for(100 * MS)
         assert high.times.voluntary_switches > 80
@@ -277,7 +278,7 @@ class TestRealTime:
         assert ran(second) == 0
 
     def test_round_robin_takes_turns(self, race: Race) -> None:
-        tasks = [race.real_time(RR, 10, *forever(Note(race), Work(2500))) for _ in range(2)]
+        tasks = [race.real_time(RR, 10, *forever(Note(race), Work(25_000))) for _ in range(2)]
         race.run_for(900 * MS)
         turns: list[tuple[int, int]] = []
         for now_ns, tid in race.log:
@@ -290,7 +291,7 @@ class TestRealTime:
 
     def test_turns_are_as_long_as_sysctl_says(self, race: Race) -> None:
         race.machine.kernel.scheduler.rules.round_robin_ns = 20 * MS
-        tasks = [race.real_time(RR, 10, *forever(Note(race), Work(2500))) for _ in range(2)]
+        tasks = [race.real_time(RR, 10, *forever(Note(race), Work(25_000))) for _ in range(2)]
         race.run_for(900 * MS)
         changes = sum(before[1] != after[1] for before, after in pairwise(race.log))
         assert 35 <= changes <= 48
@@ -302,7 +303,7 @@ class TestRealTime:
     ) -> None:
         rules = race.machine.kernel.scheduler.rules
         rules.realtime_runtime_ns, rules.realtime_period_ns = runtime_ms * MS, 500 * MS
-        race.real_time(FIFO, 10, *forever(Work(2500)))
+        race.real_time(FIFO, 10, Spin())
         other = race.hog()
         race.run_for(2000 * MS)
         assert least * MS <= ran(other) <= most * MS
@@ -313,7 +314,7 @@ class TestRealTime:
     ) -> None:
         # The host would be asked a million times a second.
         race.kernel.scheduler.rules.realtime_runtime_ns = runtime_ns
-        task = race.real_time(FIFO, 10, *forever(Work(2500)))
+        task = race.real_time(FIFO, 10, Spin())
         race.hog()
         race.run_for(200 * MS)
         assert race.kernel.scheduler.slice_ns(task, 0) >= MS
@@ -343,7 +344,7 @@ class TestDeadline:
             reservation(2 * MS, 10 * MS, 10 * MS), *forever(Note(race), Work(250_000), Call(YIELD))
         )
         race.run_for(5 * MS)
-        fifo = race.real_time(FIFO, 99, *forever(Work(2500)))
+        fifo = race.real_time(FIFO, 99, Spin())
         race.run_for(500 * MS)
         times = [now_ns for now_ns, tid in race.log if tid == task.tid]
         assert max(after - before for before, after in pairwise(times)) < 11 * MS
@@ -362,9 +363,7 @@ class TestDeadline:
         assert counts[1] == pytest.approx(50, abs=2)
 
     def test_has_no_children(self, race: Race) -> None:
-        task = race.start(
-            reservation(10 * MS, 100 * MS, 100 * MS), Call(57, name="fork"), *forever(Work(2500))
-        )
+        task = race.start(reservation(10 * MS, 100 * MS, 100 * MS), Call(57, name="fork"), Spin())
         race.run_for(100 * MS)
         assert race.result(task, "fork") == -11
 
@@ -421,7 +420,7 @@ class TestProcessors:
         # Not a slice later: what a waker does next mustn't find the other still where it was.
         if has_company:
             pair.hog(affinity(2))
-        woken = pair.start(affinity(2), *forever(Note(pair), Work(100)))
+        woken = pair.start(affinity(2), *forever(Note(pair), Work(2500)))
         stop, go_on = Call(62, woken.tid, 19), Call(62, woken.tid, 18)
         waker = pair.start(affinity(1), *forever(Note(pair), go_on, Work(5), stop, sleep(20 * MS)))
         pair.run_for(2 * SECOND)
@@ -431,7 +430,7 @@ class TestProcessors:
         # Chance says who of the two comes first; a slice later it would be never.
         assert turns.count(woken.tid) > wake_ups // 2
 
-    @pytest.mark.parametrize("cpus", [1, 2, 3, 8])
+    @pytest.mark.parametrize("cpus", [1, heavy(2), 3, heavy(8)])
     def test_time_never_goes_back(self, cpus: int) -> None:
         race = Race(cpus=cpus)
         scratch = 0x10_4000
@@ -472,7 +471,7 @@ class TestTimers:
 
     def test_a_timer_ends_a_computation_on_time(self, race: Race) -> None:
         # alarm(1) for a task that never enters the kernel.
-        task = race.hog(Call(37, 1), units=2500)
+        task = race.hog(Call(37, 1))
         race.machine.run_until(lambda machine: task.state in {TaskState.ZOMBIE, TaskState.DEAD})
         assert task.exit_code == 14
         assert race.kernel.clock.now_ns == pytest.approx(SECOND, rel=0.001)

@@ -68,7 +68,11 @@ class Work:
         self.units = units
 
 
-Step = Call | Branch | Work | str
+class Spin:
+    """Compute for ever: what is left of each turn, in one step."""
+
+
+Step = Call | Branch | Work | Spin | str
 """A script's step; a string is a label."""
 
 
@@ -121,30 +125,43 @@ class ScriptedEngine:
     def run(self) -> None:
         """Do steps until stopped or out of budget."""
         self.is_stopping = False
-        while not self.is_stopping and self.budget > 0:
-            self.budget -= 1
-            self._step()
-
-    def _step(self) -> None:
         general = self.general
-        script = self.scripts[general[R12]]
-        if general[R13]:
-            self._note_result(script)
+        while not self.is_stopping and self.budget > 0:
+            script = self.scripts[general[R12]]
+            if general[R13]:
+                self._note_result(script)
+            self._run_steps(script)
+
+    def _run_steps(self, script: Script) -> None:
+        """Do steps of `script`, one call at most: behind it, another may be current."""
+        general, steps = self.general, script.steps
         position = general[RIP] // STEP_BYTES
-        if position >= len(script.steps):
-            self._call(Call(231, 0))
-            return
-        step = script.steps[position]
-        general[RIP] += STEP_BYTES
-        if isinstance(step, Call):
-            if step.name:
-                general[R13] = position + 1
-            self._call(step)
-        elif isinstance(step, Branch):
-            if step.condition((general[RAX] ^ _SIGN) - _SIGN):
-                general[RIP] = script.labels[step.label] * STEP_BYTES
-        elif isinstance(step, Work):
-            self.budget -= step.units
+        while self.budget > 0:
+            self.budget -= 1
+            if position >= len(steps):
+                general[RIP] = position * STEP_BYTES
+                self._call(Call(231, 0))
+                return
+            step = steps[position]
+            position += 1
+            if isinstance(step, Work):
+                self.budget -= step.units
+            elif isinstance(step, Spin):
+                position -= 1
+                self.budget = 0
+            elif isinstance(step, Branch):
+                general[RIP] = position * STEP_BYTES
+                if step.condition((general[RAX] ^ _SIGN) - _SIGN):
+                    position = script.labels[step.label]
+                if self.is_stopping:
+                    break
+            elif isinstance(step, Call):
+                general[RIP] = position * STEP_BYTES
+                if step.name:
+                    general[R13] = position
+                self._call(step)
+                return
+        general[RIP] = position * STEP_BYTES
 
     def _note_result(self, script: Script) -> None:
         general = self.general
