@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from hypothesis.internal.conjecture import providers
 
 from procession.cli.starting import MANY_OBJECTS
 from tests.guest.compile_c import find_compiler
@@ -24,6 +25,11 @@ settings.register_profile(
     "procession", database=None, deadline=None, derandomize=True, max_examples=examples(100)
 )
 settings.load_profile("procession")
+
+if not IS_FULL:
+    # It would also try numbers from the sources of all that is imported: other ones in each process, by the
+    # tests that ran there before, and it takes seconds to find them.
+    providers._get_local_constants = providers.Constants  # type: ignore[attr-defined]
 
 # A shell without job control lets what it starts in the background ignore these, and nohup the last; programs
 # inherit that.
