@@ -22,6 +22,8 @@ import select
 import signal
 import socket
 import sys
+import termios
+from contextlib import closing
 from importlib import import_module
 from typing import TypedDict
 
@@ -42,6 +44,8 @@ class Request(TypedDict):
     targets: list[int]
     """The numbers that the request's files are to have."""
     is_new_session: bool
+    owns_terminal: bool
+    """Whether standard input becomes the new session's terminal."""
     group: int
     """As `subprocess.Popen` takes it: -1 for none."""
 
@@ -53,6 +57,14 @@ def import_all() -> None:
     for module in pkgutil.walk_packages(procession.__path__, "procession."):
         if not module.name.endswith(".__main__"):
             import_module(module.name)
+
+
+def warm_up() -> None:
+    """Run a program: forks then have what a process makes for its first machine, such as calls' decoders."""
+    from procession import Machine
+
+    with closing(Machine(engine="auto")) as machine:
+        machine.run(["/bin/sh", "-c", "/bin/true | /bin/true; :"])
 
 
 def fork_sibling() -> int:
@@ -82,6 +94,8 @@ def become(request: Request, files: list[int]) -> None:
         kept = target
     if request["is_new_session"]:
         os.setsid()
+    if request["owns_terminal"]:
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
     if request["group"] >= 0:
         os.setpgid(0, request["group"])
     os.chdir(request["directory"])
@@ -155,6 +169,7 @@ def answer_shell(connection: socket.socket) -> bool:
 
 if __name__ == "__main__":
     import_all()
+    warm_up()
     channel, listener = (socket.socket(fileno=int(number)) for number in sys.argv[1:])
     if serve(channel, listener):
         # Their numbers are closed, or the command's.

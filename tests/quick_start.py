@@ -18,6 +18,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -127,8 +128,23 @@ def request_of(given: dict[str, Any]) -> Request | None:
         "environment": wanted,
         "targets": [],
         "is_new_session": given["start_new_session"],
+        "owns_terminal": False,
         "group": given["process_group"],
     }
+
+
+def start_at_terminal(
+    command: Sequence[str], environment: dict[str, str], terminal: int, *, owns_terminal: bool
+) -> int | None:
+    """The pid of a command in a session of its own, whose standard streams are `terminal`; None if it has to
+    start anew."""
+    given = dict.fromkeys(NOT_TAKEN) | {"args": list(command), "env": environment, "umask": -1, "cwd": None}
+    request = request_of(given | {"start_new_session": True, "process_group": -1})
+    if request is None or subprocess.Popen is not QuickPopen:
+        return None
+    request["targets"] = [0, 1, 2]
+    request["owns_terminal"] = owns_terminal
+    return SERVER_OF_COMMANDS.start(request, [terminal] * 3)
 
 
 def early(environment: dict[str, str]) -> dict[str, str]:

@@ -14,6 +14,8 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
+from tests.quick_start import start_at_terminal
+
 PATIENCE_S = 20.0
 _CHUNK_BYTES = 65536
 
@@ -45,8 +47,12 @@ class Keyboard:
         self.shown = b""
         self.seen = 0
         self.status: int | None = None
-        self.pid = os.fork()
-        if self.pid == 0:
+        pid = start_at_terminal(argv, dict(environment), self.slave, owns_terminal=owns_terminal)
+        self.pid = self._start(argv, environment, owns_terminal) if pid is None else pid
+
+    def _start(self, argv: Sequence[str], environment: Mapping[str, str], owns_terminal: bool) -> int:
+        pid = os.fork()
+        if pid == 0:
             try:
                 os.setsid()
                 if owns_terminal:
@@ -59,6 +65,7 @@ class Keyboard:
                 os.execvpe(argv[0], list(argv), dict(environment))
             finally:
                 os._exit(127)
+        return pid
 
     def __enter__(self) -> Self:
         return self

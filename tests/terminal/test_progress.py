@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pty
 import re
 import select
 import signal
@@ -13,6 +12,8 @@ import time
 from pathlib import Path
 
 import pytest
+
+from tests.terminal.keyboard import Keyboard
 
 COMMAND = [sys.executable, "-m", "procession", "run", "--rootfs"]
 LINE = r"procession: [0-9.,]+ s in the machine, [0-9.,]+ s outside, [0-9]+ tasks(, [0-9,]+ calls/s)?"
@@ -24,9 +25,8 @@ class AtTerminal:
     """A command whose streams are a terminal."""
 
     def __init__(self, *arguments: str) -> None:
-        self.pid, self.terminal = pty.fork()
-        if self.pid == 0:
-            os.execv(arguments[0], arguments)
+        self.keyboard = Keyboard(arguments, os.environ)
+        self.pid, self.terminal = self.keyboard.pid, self.keyboard.master
         self.shown = ""
 
     def wait_for(self, pattern: str, seconds: float = 30) -> re.Match[str]:
@@ -46,7 +46,7 @@ class AtTerminal:
         """End it."""
         os.kill(self.pid, signal.SIGTERM)
         os.waitpid(self.pid, 0)
-        os.close(self.terminal)
+        self.keyboard.close_window()
 
 
 @pytest.mark.heavy
