@@ -15,6 +15,7 @@ from tests.differential.comparison import (
 )
 from tests.differential.families import FAMILIES, make_scripts
 from tests.differential.script import Operation
+from tests.of_a_kind import IS_FULL
 
 RECORDED = 40
 FEWER = {
@@ -61,6 +62,9 @@ def test_as_recorded(family: str) -> None:
     outcomes = recorded_file(family).read_text().split("\n\n")[:-1]
     native = [outcome.split("\n") for outcome in outcomes]
     assert sum(map(len, native)) >= LEAST_CALLS_OF_ONE * len(scripts)
+    if not IS_FULL:
+        # The first half: where a script runs is named by its number.
+        scripts, native = scripts[: len(scripts) // 2], native[: len(scripts) // 2]
     found = compare(scripts, native, run_inside(scripts, RECORDED_PROTECTION))
     assert not found, f"{len(found)} scripts differ\n{found[0]}"
 

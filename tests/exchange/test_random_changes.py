@@ -142,7 +142,7 @@ def check(guest_root: Path, folder: Path, seed: int) -> None:
     assert shown(folder / "applied") == expected, seed
 
 
-@pytest.mark.parametrize("seed", first_of(3, range(6)))
+@pytest.mark.parametrize("seed", first_of(1, range(6)))
 def test_random_changes(guest_root: Path, tmp_path: Path, seed: int) -> None:
     check(guest_root, tmp_path, seed)
 

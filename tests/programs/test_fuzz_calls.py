@@ -66,7 +66,7 @@ def last_number(output: bytes) -> int:
     return int(found[1]) if found is not None else 0
 
 
-@pytest.mark.parametrize("seed", first_of(2, range(12)))
+@pytest.mark.parametrize("seed", first_of(1, range(12)))
 def test_fuzzed_calls(program: Path, seed: int) -> None:
     fuzz_calls(program, seed, PROCESSES, CALLS)
 

@@ -18,6 +18,7 @@ from procession.mm.page_cache import PageCache
 from procession.mm.peek import peek
 from procession.mm.vma import ACCOUNTED, DONT_FORK, WIPE_ON_FORK, VirtualMemoryArea
 from tests.kernel.conducted_machine import ConductedMachine, Outcome
+from tests.of_a_kind import examples
 from tests.properties.address_space_model import PAGE, READ, WRITE, Page, Space, Store
 from tests.properties.page_walk import Translation, census, translate
 
@@ -546,7 +547,7 @@ class AddressSpaces(RuleBasedStateMachine):
 
 
 TestAddressSpaces = AddressSpaces.TestCase
-TestAddressSpaces.settings = settings(max_examples=30, stateful_step_count=60)
+TestAddressSpaces.settings = settings(max_examples=examples(75), stateful_step_count=60)
 
 
 class MoreAddressSpaces(AddressSpaces):

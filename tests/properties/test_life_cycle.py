@@ -13,6 +13,7 @@ from procession.kernel.task import Task
 from procession.kernel.task_state import TaskState
 from tests.kernel.conducted_machine import ENDED, SLEEPS, ConductedMachine, Outcome
 from tests.kernel.process_ids import groups_by_id, sessions_by_id, tasks_by_id
+from tests.of_a_kind import examples
 from tests.properties.life_model import (
     INIT,
     SIGCHLD,
@@ -307,7 +308,7 @@ class LifeCycle(RuleBasedStateMachine):
 
 
 TestLifeCycle = LifeCycle.TestCase
-TestLifeCycle.settings = settings(max_examples=60, stateful_step_count=60)
+TestLifeCycle.settings = settings(max_examples=examples(150), stateful_step_count=60)
 
 
 class LongerLives(LifeCycle):

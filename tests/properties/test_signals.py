@@ -26,6 +26,7 @@ from tests.kernel.conducted_machine import (
     Outcome,
 )
 from tests.kernel.process_ids import first_pid_namespace
+from tests.of_a_kind import examples
 from tests.properties.signal_model import (
     ALL,
     DEFAULT,
@@ -520,7 +521,7 @@ class Signals(RuleBasedStateMachine):
 
 
 TestSignals = Signals.TestCase
-TestSignals.settings = settings(max_examples=70, stateful_step_count=60)
+TestSignals.settings = settings(max_examples=examples(175), stateful_step_count=60)
 
 
 class LongerSignals(Signals):
