@@ -49,11 +49,13 @@ _LONGEST_EXIT: Final = _LEAVE.size + len(fetch(RCX, layout.SAVED_RCX))
 _LITERAL_BYTES: Final = 8
 _STORE_EXIT: Final = store_constant(layout.EXIT, 0)[:-4]
 _JUMP: Final = 0xE9
-_JUMP_AWAY: Final = b"\xe9\0\0\0\0"
+JUMP_AWAY: Final = b"\xe9\0\0\0\0"
 """jmp, to where the last four bytes are going to say"""
-_COUNT: Final = b"\x65\x48\xff\x0c\x25" + signed_32(layout.COUNTER) + b"\x0f\x84\0\0\0\0"
-"""dec qword gs:[counter]; jz"""
-_COUNT_TRANSFER: Final = b"\x65\x48\xff\x0c\x25" + signed_32(layout.TRANSFERS) + b"\x0f\x84\0\0\0\0"
+_JUMP_IF_ZERO: Final = b"\x0f\x84\0\0\0\0"
+_JUMP_UNLESS_ZERO: Final = b"\x0f\x85\0\0\0\0"
+_COUNT: Final = b"\x65\x48\xff\x0c\x25" + signed_32(layout.COUNTER)
+"""dec qword gs:[counter]"""
+_COUNT_TRANSFER: Final = b"\x65\x48\xff\x0c\x25" + signed_32(layout.TRANSFERS) + _JUMP_IF_ZERO
 """dec qword gs:[transfers]; jz"""
 _FLAGS_SOUGHT: Final = 12
 _COUNTED_FLAGS: Final = STATUS_FLAGS & ~CARRY
@@ -277,7 +279,7 @@ class Emitter:
         out += b"\x48\x89\x4c\x24\xf8"  # mov [rsp - 8], rcx
         is_dead = self._are_flags_dead(pc)
         self._see_whether(pc, "returned", where_spent=not is_dead)
-        spent = len(out) - len(_JUMP_AWAY)
+        spent = len(out) - len(JUMP_AWAY)
         if is_dead:
             self._count_transfer(pc)
         else:
@@ -318,12 +320,17 @@ class Emitter:
         if self.single:
             self._leave(STEP, target)
             return
-        page, out = self.page, self.out
-        if page is None or self._is_elsewhere(target):
+        if self._is_elsewhere(target):
             self._cross(target)
             return
-        out += b"\xe9\0\0\0\0"
-        known = page.entries.get(target)
+        self.out += JUMP_AWAY
+        self._link_within(target)
+
+    def _link_within(self, target: int) -> None:
+        """Let the jump that was just put lead to `target`, which is in this page."""
+        assert self.page is not None
+        out = self.out
+        known = self.page.entries.get(target)
         if known is None:
             self.stubs.append((LINK, target, len(out) - 4))
         else:
@@ -337,8 +344,15 @@ class Emitter:
         out = self.out
         if self._are_flags_dead(target):
             out += _COUNT
+            if self._is_elsewhere(target):
+                out += _JUMP_IF_ZERO
+                self.stubs.append((BUDGET, target, len(out) - 4))
+                self._jump(target)
+                return
+            out += _JUMP_UNLESS_ZERO
+            self._link_within(target)
+            out += JUMP_AWAY
             self.stubs.append((BUDGET, target, len(out) - 4))
-            self._jump(target)
             return
         out += store(RCX, layout.SAVED_RCX) + fetch(RCX, layout.COUNTER)
         out += b"\x48\x8d\x49\xff" + store(RCX, layout.COUNTER) + b"\xe3\0"  # lea rcx, [rcx - 1]; jrcxz
@@ -346,7 +360,7 @@ class Emitter:
         out += fetch(RCX, layout.SAVED_RCX)
         self._jump(target)
         out[over - 1] = len(out) - over
-        out += b"\xe9\0\0\0\0"
+        out += JUMP_AWAY
         self.stubs.append((SPENT, target, len(out) - 4))
 
     def _are_flags_dead(self, pc: int) -> bool:
@@ -391,7 +405,7 @@ class Emitter:
         out = self.out
         is_dead = self._are_flags_dead(pc)
         if not is_dead:
-            out += b"\xe9\0\0\0\0"
+            out += JUMP_AWAY
             self.stubs.append((SPENT, pc, len(out) - 4))
         address = self.view + self.origin + len(out)
         self._compare(pc, "second_probe")
@@ -421,10 +435,10 @@ class Emitter:
         if upper:
             out += b"\xc4\xe3\xfb\xf0\xc9\x20\x48\x8d\x89" + signed_32(-upper)  # rorx rcx, rcx, 32; lea ...
         # jrcxz, over the jumps
-        out += b"\xe3%c" % (len(_JUMP_AWAY) << where_spent)
+        out += b"\xe3%c" % (len(JUMP_AWAY) << where_spent)
         self._jump_to_offset(self.cache.labels[otherwise])
         if where_spent:
-            out += _JUMP_AWAY
+            out += JUMP_AWAY
             self.stubs.append((SPENT, pc, len(out) - 4))
 
 

@@ -51,7 +51,7 @@ from procession.hardware.translation.decode import (
     Instruction,
     decode,
 )
-from procession.hardware.translation.emitter import NEAR, SIGNED_END, Emitter
+from procession.hardware.translation.emitter import JUMP_AWAY, NEAR, SIGNED_END, Emitter
 from procession.hardware.translation.known_instructions import target_of
 from procession.hardware.translation.opcodes import (
     APPROXIMATION,
@@ -100,7 +100,6 @@ _COUNTERS = (11, 10, 9, 8, 15, 14, 13, 12, 1, 2, 6, 7, 0, 3, 5)
 """Registers that may have the counter, those first which the ABI lets functions spoil."""
 _LEA, _LOAD, _GS_PREFIX = 0x8D, 0x8B, 0x65
 _REPEAT_PREFIX: Final = b"\xf3"
-_JUMP_NEAR: Final = b"\xe9"
 _PURE_LOADS = (0xB6, 0xB7, 0xBE, 0xBF)
 _WORDS: Final = 1 << 64
 _COPIED_MARKS: Final = tuple(b"%c%c\0" % (length, length) for length in range(LONGEST_INSTRUCTION + 1))
@@ -292,7 +291,7 @@ class Translator(Emitter):
             if price >= UNIT:
                 self._count(price)
             if kind in (DIRECT_CALL, CALL_INDIRECT) and self._goes_on_at_call(pc):
-                marks += b"%c%c\0" % (length, len(_JUMP_NEAR) + 4)
+                marks += b"%c%c\0" % (length, len(JUMP_AWAY))
                 return -1
             start = len(out)
             following = self._transfer(instruction, raw, pc)
@@ -351,7 +350,7 @@ class Translator(Emitter):
         """
         self.is_counted = True
         self.out += b"\x48\x0f\xc9\x0f\xb6\xc9\xe3\x05"  # bswap rcx; movzx ecx, cl; jrcxz +5
-        self.out += b"\xe9\0\0\0\0"
+        self.out += JUMP_AWAY
         self.stubs.append((SETTLE, pc, len(self.out) - 4))
 
     # Instructions that are copied
@@ -535,12 +534,12 @@ class Translator(Emitter):
         if page is None or self.single or pc == self.block.pc:
             return False
         out, entries = self.out, page.entries
-        known = entries.get(pc)
-        if known is None:
+        if pc not in entries:
             entries[pc] = self.view + self.origin + len(out)
             self.new_entries.append(pc)
             return False
-        out += _JUMP_NEAR + signed_32(known - self.view - self.origin - len(out) - 5)
+        out += JUMP_AWAY
+        self._link_within(pc)
         return True
 
     def _conditional(self, condition: int, target: int, pc: int) -> None:
@@ -560,11 +559,7 @@ class Translator(Emitter):
         elif self.page is None or self._is_elsewhere(target):
             self.stubs.append((CROSS, target, place))
         else:
-            known = self.page.entries.get(target)
-            if known is None:
-                self.stubs.append((LINK, target, place))
-            else:
-                out[place:] = signed_32(known - self.view - self.origin - len(out))
+            self._link_within(target)
 
     def _loop_back(self, condition: int, target: int) -> bool:
         """The end of a block that goes back to its start, with the counter in a register. False if there is
