@@ -15,6 +15,7 @@ from procession.net.internet.device_address import (
     remove_all_addresses,
 )
 from procession.net.internet.neighbour import forget_all_of
+from procession.net.link.bridge import Bridge, BridgePort, forget_behind, stop_ageing, update_port
 from procession.net.link.interface import (
     BRIDGE,
     CHANGEABLE_FLAGS,
@@ -106,6 +107,8 @@ def make_interface(
     address = hardware_address or random_hardware_address(network)
     interface = Interface(network, kind, chosen, number, address)
     interface.has_chosen_address = bool(hardware_address)
+    if kind == BRIDGE:
+        interface.bridge = Bridge()
     network.add_interface(interface)
     return interface
 
@@ -147,6 +150,9 @@ def _forget(interface: Interface, cause: Cause) -> None:
         leave_bridge(interface)
     for port in list(interface.ports):
         leave_bridge(port)
+    if interface.bridge is not None:
+        forget_behind(interface, also_static=True)
+        stop_ageing(interface)
     _clear(interface)
     network.forget_interface(interface)
     network.account_interface(-1)
@@ -197,6 +203,7 @@ def set_up(interface: Interface, *, is_up: bool, change: int = IFF_UP | IFF_RUNN
         if had_carrier:
             interface.carrier_lost()
     interface.network.topology_changed()
+    _update_ports(interface)
     interface.network.link_changed(interface, change=change)
     if is_up:
         interface_came_up(interface)
@@ -219,6 +226,7 @@ def set_carrier(interface: Interface, tun: TunDevice, *, has_carrier: bool) -> N
     if not has_carrier:
         interface.carrier_lost()
     interface.network.topology_changed()
+    update_port(interface)
     if interface.is_up:
         carrier_changed(interface)
         interface.network.link_changed(interface)
@@ -241,10 +249,18 @@ def _tell_joined(joined: list[Interface], before: list[bool]) -> None:
             other.carrier_changes += 1
             if had_carrier:
                 other.carrier_lost()
+            _update_ports(other)
             carrier_changed(other)
             other.network.topology_changed()
             if other.is_up:
                 other.network.link_changed(other)
+
+
+def _update_ports(interface: Interface) -> None:
+    """Those change that `interface` has, or is."""
+    update_port(interface)
+    for port in interface.ports:
+        update_port(port)
 
 
 def join_bridge(interface: Interface, bridge: Interface) -> None:
@@ -260,14 +276,17 @@ def join_bridge(interface: Interface, bridge: Interface) -> None:
         raise EINVAL("an interface without frames is no port")
     if interface.kind == BRIDGE:
         raise ELOOP("a bridge is no port")
-    if len(bridge.ports) >= MOST_PORTS:
+    if len(bridge.ports) >= MOST_PORTS - 1:
         raise EBUSY("the bridge has all its ports")
     if interface.master is not None:
         leave_bridge(interface)
     before = bridge.has_carrier
     is_first = not bridge.ports
-    interface.master = bridge
+    numbers = {port.port.number for port in bridge.ports if port.port is not None}
+    number = next(number for number in range(1, MOST_PORTS) if number not in numbers)
+    interface.master, interface.port = bridge, BridgePort(number, interface.kind)
     bridge.ports[interface] = None
+    update_port(interface)
     bridge.had_ports = True
     _take_least_address(bridge)
     if is_first or bridge.mtu != ETHERNET_MTU:
@@ -283,7 +302,8 @@ def leave_bridge(interface: Interface) -> None:
     if bridge is None:
         return
     before = bridge.has_carrier
-    interface.master = None
+    forget_behind(bridge, interface, also_static=True)
+    interface.master = interface.port = None
     bridge.ports.pop(interface, None)
     _take_least_address(bridge)
     bridge.network.topology_changed()

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from procession.net.internet.raw import PingSocket, RawSocket
     from procession.net.internet.routing import Route
     from procession.net.internet.tcp_connection import TcpConnections
+    from procession.net.link.bridge import FdbEntry
     from procession.net.netfilter.hooks import PacketHooks
     from procession.net.netfilter.ruleset import Ruleset
     from procession.net.netfilter.tracking import Tracker
@@ -442,6 +443,20 @@ class Network(Namespace):
             from procession.net.netlink.notification import tell_of_neighbour
 
             tell_of_neighbour(self, neighbour, is_there=is_there, port_id=port_id)
+
+    def fdb_changed(self, bridge: Interface, entry: FdbEntry, *, is_there: bool) -> None:
+        """`entry` of `bridge` is new, or leads elsewhere, or is gone."""
+        if self.netlink_sockets:
+            from procession.net.netlink.notification import tell_of_fdb
+
+            tell_of_fdb(self, bridge, entry, is_there=is_there)
+
+    def port_changed(self, port: Interface) -> None:
+        """`port` of a bridge is another one than before."""
+        if self.netlink_sockets:
+            from procession.net.netlink.notification import tell_of_port
+
+            tell_of_port(self, port)
 
     def _tell_of_route(self, route: Route, *, is_there: bool, flags: int, cause: Cause) -> None:
         if self.netlink_sockets:

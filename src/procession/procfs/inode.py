@@ -9,6 +9,7 @@ from procession.abi.open_flags import O_ACCMODE
 from procession.fs.file import (
     ALWAYS_READY,
     O_RDONLY,
+    O_WRONLY,
     POLLERR,
     POLLPRI,
     File,
@@ -217,6 +218,8 @@ def open_attribute(path: Path, flags: int, subject: Subject, source: Source) -> 
     """
     if flags & O_ACCMODE != O_RDONLY and not path.inode.mode & 0o222:
         raise EACCES("the attribute is read-only")
+    if flags & O_ACCMODE != O_WRONLY and not path.inode.mode & 0o444:
+        raise EACCES("the attribute is only written to")
     kind = ReadOnlyAttributeFile if flags & O_ACCMODE == O_RDONLY else AttributeFile
     return kind(path, flags, subject, source)
 

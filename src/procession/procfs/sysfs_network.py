@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, ClassVar
 from procession.abi.errno import EINVAL, EIO, ENOENT
 from procession.fs.inode import S_IFDIR, S_IFLNK, S_IFREG, DirectoryEntry, Inode
 from procession.net.internet.flow import settle_all
-from procession.net.link.interface import LOOPBACK
+from procession.net.link.interface import BRIDGE, LOOPBACK
 from procession.procfs.inode import KernfsDirectory, open_attribute
+from procession.procfs.sysfs_bridge import BridgeDirectory, DeviceLink, PortsDirectory
 
 if TYPE_CHECKING:
     from procession.fs.dentry import Path
@@ -75,7 +76,10 @@ _ATTRIBUTES: dict[bytes, Callable[[Interface], bytes]] = {
     b"proto_down": lambda each: b"0",
     b"tx_queue_len": lambda each: b"%d" % each.queue_length,
     b"type": lambda each: b"%d" % each.hardware_type,
-    b"uevent": lambda each: b"INTERFACE=%s\nIFINDEX=%d" % (each.name, each.index),
+    b"uevent": lambda each: (
+        b"%sINTERFACE=%s\nIFINDEX=%d"
+        % (b"DEVTYPE=bridge\n" if each.kind == BRIDGE else b"", each.name, each.index)
+    ),
 }
 
 
@@ -155,16 +159,30 @@ class InterfaceDirectory(KernfsDirectory):
 
     __slots__ = ("entries", "interface")
 
+    caches_lookups: ClassVar[bool] = False
+
     def __init__(self, superblock: Superblock, interface: Interface) -> None:
         super().__init__(superblock)
         self.interface = interface
         self.entries: dict[bytes, Inode] = {}
 
     def lookup(self, name: bytes) -> Inode:
+        if name in _joined(self.interface):
+            return self._find_joined(name)
         found = self.entries.get(name)
         if found is None:
             found = self.entries[name] = self._make(name)
         return found
+
+    def _find_joined(self, name: bytes) -> Inode:
+        interface, superblock = self.interface, self.superblock
+        if name in (b"bridge", b"brport"):
+            return BridgeDirectory(superblock, interface, is_port=name == b"brport")
+        if name == b"brif":
+            return PortsDirectory(superblock, interface)
+        master = interface.master
+        other = master.name if master is not None and name == b"master" else name.partition(b"_")[2]
+        return DeviceLink(superblock, b"../" + other)
 
     def _make(self, name: bytes) -> Inode:
         if name == b"subsystem":
@@ -179,10 +197,23 @@ class InterfaceDirectory(KernfsDirectory):
         names = {**dict.fromkeys(_ATTRIBUTES, S_IFREG), b"statistics": S_IFDIR, b"subsystem": S_IFLNK}
         if self.interface.tun is not None:
             names |= dict.fromkeys(_TUN_ATTRIBUTES, S_IFREG)
+        names |= _joined(self.interface)
         return [
             DirectoryEntry(name, position + 1, kind >> 12)
             for position, (name, kind) in enumerate(sorted(names.items()))
         ]
+
+
+def _joined(interface: Interface) -> dict[bytes, int]:
+    """What is there of a bridge and of its ports, with the type. Linux: net/bridge/br_if.c, br_add_if;
+    net/core/dev.c, netdev_adjacent_sysfs_add."""
+    found: dict[bytes, int] = {}
+    if interface.bridge is not None:
+        found |= {b"bridge": S_IFDIR, b"brif": S_IFDIR}
+        found |= {b"lower_" + port.name: S_IFLNK for port in interface.ports}
+    if interface.master is not None:
+        found |= {b"brport": S_IFDIR, b"master": S_IFLNK, b"upper_" + interface.master.name: S_IFLNK}
+    return found
 
 
 class StatisticsDirectory(KernfsDirectory):

@@ -18,6 +18,7 @@ from procession.net.internet.address_lifetime import ADDRESS_TIMER
 from procession.net.internet.neighbour import NEIGHBOUR_TIMER
 from procession.net.internet.routing import ROUTE_TIMER
 from procession.net.internet.tcp_connection import CONNECT_TIMER
+from procession.net.link.bridge import BRIDGE_TIMER
 from procession.net.packet.ring import RING_TIMER
 from procession.net.socket import ANY_PEER, MSG_DONTWAIT, OWN, PEER, URGENT_SIGNAL_TIMER
 from procession.net.socket_file import SocketFile, open_socket
@@ -259,7 +260,7 @@ def _signal_urgent_byte(kernel: Kernel, timer: Timer) -> None:
     send_urgent(kernel, timer.target)
 
 
-for _kind in (CONNECT_TIMER, NEIGHBOUR_TIMER, ADDRESS_TIMER, ROUTE_TIMER):
+for _kind in (CONNECT_TIMER, NEIGHBOUR_TIMER, BRIDGE_TIMER, ADDRESS_TIMER, ROUTE_TIMER):
     TIMER_ACTIONS[_kind] = _internet_timed_out
 TIMER_ACTIONS[URGENT_SIGNAL_TIMER] = _signal_urgent_byte
 

@@ -25,6 +25,7 @@ from procession.net.internet.packet import TCP, UDP, UDP_LITE
 from procession.net.internet.routing import BROADCAST, LOCAL, SCOPE_HOST, SCOPE_LINK, SCOPE_UNIVERSE, Route
 from procession.net.internet.routing_rule import ANY_TRAFFIC, OWN, Traffic
 from procession.net.internet.source_address import select_source
+from procession.net.link.bridge import learn_behind
 from procession.net.link.interface import LOOPBACK, TUN
 from procession.net.link.segment import Hearer, reach
 from procession.net.sysctls import HOP_LIMIT
@@ -76,6 +77,7 @@ class Flow:
     by, in their order among `crossings`. `packet_count` and `byte_count` are what has gone, which is added to
     theirs when somebody asks, or when anything changes: `generation` tells. `neighbours` are the entries that
     it confirms, `devices` the interfaces to whose programs they go, `doubted` the entry that says to whom.
+    `learnt` is who is behind which ports of bridges, as its packets and the answers show.
     `is_filtered` says that a network on the way has a packet filter, or sockets that hear its packets.
     `traffic` is what rules may look at of its packets. `is_onward` are those that begin where another has
     ended: its packets are in the first of `routers`, or at their end, and have passed PRE_ROUTING there.
@@ -92,6 +94,7 @@ class Flow:
         "interface",
         "is_filtered",
         "is_onward",
+        "learnt",
         "mtu",
         "neighbours",
         "network",
@@ -120,6 +123,7 @@ class Flow:
         self.receivers: tuple[Interface, ...] = ()
         self.routers: list[tuple[Network, Interface]] = []
         self.neighbours: list[Neighbour] = []
+        self.learnt: list[tuple[Interface, bytes]] = []
         self.unresolved: Neighbour | None = None
         self.doubted: Neighbour | None = None
         self.heard: list[Hearer] = []
@@ -135,7 +139,7 @@ class Flow:
     @property
     def is_short(self) -> bool:
         """Whether it leads over no router and confirms no neighbour."""
-        return not self.routers and not self.neighbours
+        return not self.routers and not self.neighbours and not self.learnt
 
     @property
     def header_bytes(self) -> int:
@@ -169,6 +173,12 @@ class Flow:
             entry.used_ns = now_ns
             if entry.state == REACHABLE:
                 entry.confirmed_ns = now_ns
+        self.teach()
+
+    def teach(self) -> None:
+        """Bridges learn who is behind their ports."""
+        for port, address in self.learnt:
+            learn_behind(port, address)
 
 
 def find_flow(
@@ -245,6 +255,7 @@ def _keep(network: Network, key: FlowKey, flow: Flow) -> None:
         settle_flows(network)
         network.flows.clear()
     flow.is_filtered = _is_filtered(network, flow)
+    flow.teach()
     if flow.generation == network.system.topology:
         network.flows[key] = flow
 
@@ -454,6 +465,7 @@ def _cross(flow: Flow, current: Network, out: Interface, next_hop: bytes) -> boo
             is_believed = True
     if found is None and devices and entry is not None and entry.is_resolved:
         # A bridge that doesn't know where an address is, passes a frame on to all ports.
+        devices = reach(out, entry.hardware_address).devices
         for device in dict.fromkeys((out, *devices)):
             flow.senders = (*flow.senders, device)
             flow.crossings.append(Crossing(device, True, hop, entry.hardware_address, out.hardware_address))
@@ -477,6 +489,10 @@ def _cross(flow: Flow, current: Network, out: Interface, next_hop: bytes) -> boo
     flow.neighbours.append(entry)
     if own is not None and other.network.routes.is_local(next_hop):
         flow.neighbours.append(learn(other, own, out.hardware_address, STALE))
+    flow.learnt += [
+        *((port, out.hardware_address) for port in found.receivers if port.master is not None),
+        *((port, other.hardware_address) for port in found.senders if port.master is not None),
+    ]
     flow.senders += found.senders
     flow.receivers += found.receivers
     flow.crossings += crossings(
@@ -484,6 +500,13 @@ def _cross(flow: Flow, current: Network, out: Interface, next_hop: bytes) -> boo
     )
     flow.interface = other
     return True
+
+
+def learn_on_way(everybody: list[Hearer], source: bytes, target: bytes) -> None:
+    """Bridges on the way to all of these learn where a frame has come from."""
+    for port in dict.fromkeys(port for heard in everybody for port in heard.receivers):
+        if port.master is not None:
+            learn_behind(port, source, target)
 
 
 def owner_of(everybody: list[Hearer], address: bytes) -> Hearer | None:
@@ -525,8 +548,10 @@ def _shout(flow: Flow, out: Interface) -> None:
     flow.outcome = TO_ALL
     flow.heard = [Hearer(out, (), ())]
     if out.kind != LOOPBACK:
-        everybody = reach(out)
+        everybody = reach(out, group_hardware_address(out, flow.target))
         flow.heard += everybody.hearers
+        ports = [port for heard in everybody.hearers for port in heard.receivers if port.master is not None]
+        flow.learnt += [(port, out.hardware_address) for port in dict.fromkeys(ports)]
         flow.devices = everybody.devices
     flow.senders = tuple(dict.fromkeys(sender for heard in flow.heard for sender in heard.senders)) or (out,)
     flow.receivers = tuple(dict.fromkeys(other for heard in flow.heard for other in heard.receivers))

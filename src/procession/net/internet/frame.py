@@ -9,6 +9,7 @@ from procession.net.internet.address import is_multicast
 from procession.net.internet.arp import ARP, REQUEST, answer, unpack_arp
 from procession.net.internet.crossing import Crossing, show_frame
 from procession.net.internet.extension_headers import take_off
+from procession.net.internet.flow import learn_on_way
 from procession.net.internet.neighbour import REACHABLE, STALE, learn
 from procession.net.internet.output import receive_frame, send_waiting
 from procession.net.internet.packet import (
@@ -19,6 +20,7 @@ from procession.net.internet.packet import (
     Packet,
     checksum,
 )
+from procession.net.link.bridge import learn_behind, passes_up, ports_to, takes_in
 from procession.net.link.interface import LOOPBACK
 from procession.net.link.segment import reach
 
@@ -53,7 +55,8 @@ def transmit(
     if interface.kind == LOOPBACK:
         _arrive(interface, header, whole, is_for_it=True, is_partial=is_partial)
         return
-    everybody = reach(interface)
+    everybody = reach(interface, header[:6])
+    learn_on_way(everybody.hearers, header[6:12], header[:6])
     for heard in everybody.hearers:
         for other in heard.receivers[:-1]:
             show_frame(Crossing(other, False, 0), header, whole)
@@ -77,12 +80,15 @@ def bring_in(interface: Interface, header: bytes, whole: bytes) -> None:
     interface.received_packets += 1
     interface.received_bytes += len(header) + len(whole)
     show_frame(Crossing(interface, False, 0), header, whole)
-    if not bridge.is_up:
+    target, source = header[:6], header[6:12]
+    if bridge.is_up:
+        learn_behind(interface, source, target)
+    if not bridge.is_up or not takes_in(interface):
         return
-    _arrive(bridge, header, whole, is_for_it=_is_for(bridge, header))
-    if header[:6] != bridge.hardware_address:
-        for port in [found for found in reversed(bridge.ports) if found is not interface]:
-            transmit(port, header, whole)
+    if passes_up(bridge, target):
+        _arrive(bridge, header, whole, is_for_it=_is_for(bridge, header))
+    for port in ports_to(bridge, interface, target):
+        transmit(port, header, whole)
 
 
 def _is_for(interface: Interface, header: bytes) -> bool:

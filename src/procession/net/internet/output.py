@@ -202,7 +202,7 @@ def _is_brought(packet: Packet, flow: Flow) -> bool:
         return False
     if packet.options and not all(record_passage(packet, router) for router, _ in flow.routers):
         return False
-    if flow.neighbours:
+    if flow.neighbours or flow.learnt:
         flow.confirm()
     return True
 

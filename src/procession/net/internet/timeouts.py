@@ -14,6 +14,7 @@ from procession.net.internet.output import neighbour_timed_out
 from procession.net.internet.routing import ROUTE_TIMER, Route
 from procession.net.internet.tcp_connection import CONNECT_TIMER
 from procession.net.internet.tcp_handshake import connection_timed_out
+from procession.net.link.bridge import BRIDGE_TIMER, drop_old
 
 
 def address_timed_out(address: DeviceAddress) -> None:
@@ -41,6 +42,7 @@ def route_timed_out(route: Route) -> None:
 ACTIONS: dict[str, Callable[[Any], None]] = {
     CONNECT_TIMER: connection_timed_out,
     NEIGHBOUR_TIMER: neighbour_timed_out,
+    BRIDGE_TIMER: drop_old,
     ADDRESS_TIMER: address_timed_out,
     ROUTE_TIMER: route_timed_out,
 }

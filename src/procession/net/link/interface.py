@@ -10,6 +10,7 @@ from procession.abi.netlink import OperationalState
 
 if TYPE_CHECKING:
     from procession.net.internet.device_address import DeviceAddress
+    from procession.net.link.bridge import Bridge, BridgePort
     from procession.net.network import Network
     from procession.net.tun.device import TunDevice
 
@@ -71,11 +72,13 @@ class Interface:
     wire, `link_mode` says whether somebody else decides that there is one (IF_LINK_MODE_*). `addresses` are
     those of both protocols. `was_up` says whether it has ever been up. The four counters are of what packets'
     flows have settled (`net/internet/flow.py`); `drop_count` counts what was sent into nothing. `tun` is what
-    a tun or tap has beside. `settings` are those of net.ipv4.conf and net.ipv6.conf (INTERFACE_SETTINGS)."""
+    a tun or tap has beside, `bridge` what a bridge has, and `port` what
+    its ports have. `settings` are those of net.ipv4.conf and net.ipv6.conf (INTERFACE_SETTINGS)."""
 
     __slots__ = (
         "addresses",
         "alias",
+        "bridge",
         "broadcast_hardware_address",
         "carrier_changes",
         "drop_count",
@@ -94,6 +97,7 @@ class Interface:
         "network",
         "other_names",
         "peer",
+        "port",
         "ports",
         "queue_length",
         "queues",
@@ -135,6 +139,8 @@ class Interface:
         self.peer: Interface | None = None
         self.tun: TunDevice | None = None
         self.master: Interface | None = None
+        self.bridge: Bridge | None = None
+        self.port: BridgePort | None = None
         self.ports: dict[Interface, None] = {}
         self.addresses: list[DeviceAddress] = []
         self.was_up = False

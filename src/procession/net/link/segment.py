@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.named_tuple import NamedTuple
+from procession.net.link.bridge import passes_up, ports_to, takes_in
 from procession.net.link.interface import BRIDGE, TUN, VETH
 
 if TYPE_CHECKING:
@@ -26,8 +27,8 @@ class Reach(NamedTuple):
     devices: list[Interface]
 
 
-def reach(start: Interface) -> Reach:
-    """Everybody who hears what `start` sends to all.
+def reach(start: Interface, target: bytes = b"") -> Reach:
+    """Everybody who hears what `start` sends to the hardware address `target`, to all by default.
 
     A bridge passes a frame on to its other ports, the newest first, and hears it itself. No port sends one
     twice, as if a spanning tree kept bridges from loops. Linux: drivers/net/veth.c, veth_xmit;
@@ -43,7 +44,7 @@ def reach(start: Interface) -> Reach:
         seen.add(sender)
         senders = (*earlier, sender)
         if sender.kind == BRIDGE:
-            waiting += [(port, senders, received) for port in reversed(sender.ports)]
+            waiting += [(port, senders, received) for port in ports_to(sender, None, target)]
             continue
         if sender.kind == TUN:
             devices.append(sender)
@@ -55,7 +56,8 @@ def reach(start: Interface) -> Reach:
         bridge = peer.master
         if bridge is None:
             found.append(Hearer(peer, senders, receivers))
-        elif bridge.is_up:
-            found.append(Hearer(bridge, senders, (*receivers, bridge)))
-            waiting += [(port, senders, receivers) for port in reversed(bridge.ports) if port is not peer]
+        elif bridge.is_up and takes_in(peer):
+            if passes_up(bridge, target):
+                found.append(Hearer(bridge, senders, (*receivers, bridge)))
+            waiting += [(port, senders, receivers) for port in ports_to(bridge, peer, target)]
     return Reach(found, devices)

@@ -8,6 +8,8 @@ from procession.abi.netlink import LinkInformation
 from procession.abi.tun import TunAttribute, TunFlag
 from procession.abi.word import pack_u8
 from procession.net.netlink.attributes import attribute, number
+from procession.net.netlink.bridge_options import bridge_data
+from procession.net.netlink.bridge_ports import port_data
 
 if TYPE_CHECKING:
     from procession.net.link.interface import Interface
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
 _KIND, _DATA = int(LinkInformation.IFLA_INFO_KIND), int(LinkInformation.IFLA_INFO_DATA)
 _SLAVE_KIND = int(LinkInformation.IFLA_INFO_SLAVE_KIND)
+_SLAVE_DATA = int(LinkInformation.IFLA_INFO_SLAVE_DATA)
 _TUN_KINDS = int(TunFlag.IFF_TUN | TunFlag.IFF_TAP)
 
 
@@ -24,8 +27,11 @@ def link_information(interface: Interface, asker: Network) -> bytes:
     information = attribute(_KIND, interface.kind + b"\0")
     if interface.tun is not None:
         information += attribute(_DATA, _tun_data(interface.tun, asker))
+    if interface.bridge is not None:
+        information += attribute(_DATA, bridge_data(interface))
     if interface.master is not None:
         information += attribute(_SLAVE_KIND, interface.master.kind + b"\0")
+        information += attribute(_SLAVE_DATA, port_data(interface))
     return information
 
 

@@ -49,6 +49,8 @@ from procession.net.netlink.attributes import (
     signed_in,
     text_in,
 )
+from procession.net.netlink.bridge_options import change_bridge
+from procession.net.netlink.bridge_ports import change_port, list_ports
 from procession.net.netlink.link_information import link_information
 from procession.net.netlink.link_queues import said_queues, veth_queues
 from procession.net.netlink.link_segments import LEAST_BYTES, check_segments, set_segments, told_segments
@@ -82,6 +84,7 @@ _NEW_INDEX = int(LinkAttribute.IFLA_NEW_IFINDEX)
 _LINK_NETNSID = int(LinkAttribute.IFLA_LINK_NETNSID)
 _ALT_NAME = int(LinkAttribute.IFLA_ALT_IFNAME)
 _INFO_KIND, _INFO_DATA = int(LinkInformation.IFLA_INFO_KIND), int(LinkInformation.IFLA_INFO_DATA)
+_SLAVE_DATA = int(LinkInformation.IFLA_INFO_SLAVE_DATA)
 _CARRIER, _LINK_MODE = int(LinkAttribute.IFLA_CARRIER), int(LinkAttribute.IFLA_LINKMODE)
 _EXTENSIONS = int(LinkAttribute.IFLA_EXT_MASK)
 _FIRST_STRICT, _LARGEST_ATTRIBUTE = 65, int(LinkAttribute.IFLA_TAILROOM)
@@ -237,7 +240,7 @@ def list_links(request: Request) -> Answer:
     if not request.is_dump:
         return [(_NEWLINK, link_body(_asked_link(request), network))]
     if request.body[0] == _AF_BRIDGE:
-        return []
+        return list_ports(request, POLICY)
     master, kind = _wanted_links(request)
     links = sorted(network.interfaces.values(), key=_index_of)
     return [
@@ -369,8 +372,7 @@ def new_link(request: Request) -> None:
             raise EEXIST("there is such an interface")
         if request.has(NetlinkFlag.NLM_F_REPLACE):
             raise EOPNOTSUPP("interfaces aren't replaced")
-        if _INFO_DATA in information:
-            raise EOPNOTSUPP("what belongs to the kind stays")
+        _change_kind(interface, kind, information)
         _change(request, header, found, interface)
         return
     if not request.has(NetlinkFlag.NLM_F_CREATE):
@@ -385,6 +387,24 @@ def new_link(request: Request) -> None:
         raise EOPNOTSUPP("Unknown device type", TOLD)
     home = target_network(request, found) or network
     _create(request, header, found, information, kind, home)
+
+
+def _change_kind(interface: Interface, kind: bytes | None, information: dict[int, bytes]) -> None:
+    """What belongs to the kind of an interface, and to its master's. Raises EOPNOTSUPP ...
+
+    Linux: net/core/rtnetlink.c, __rtnl_newlink.
+    """
+    data, slave_data = information.get(_INFO_DATA), information.get(_SLAVE_DATA)
+    if data is not None:
+        if interface.bridge is None or kind != BRIDGE:
+            raise EOPNOTSUPP("what belongs to the kind stays")
+        change_bridge(interface, data)
+        interface.network.link_changed(interface)
+    if slave_data is not None:
+        if interface.master is None:
+            raise EOPNOTSUPP("no port")
+        change_port(interface, slave_data)
+        interface.network.link_changed(interface)
 
 
 def _create(
@@ -421,6 +441,8 @@ def _create(
         else:
             interface = _make(home, kind, header, found)
             made.append(interface)
+            if kind == BRIDGE and _INFO_DATA in information:
+                change_bridge(interface, information[_INFO_DATA])
         tell_of_new(interface, _told_cause(request))
         _finish(header, found, interface)
     except Exception:

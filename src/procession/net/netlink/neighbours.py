@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EAFNOSUPPORT, EEXIST, EINVAL, ENODEV, ENOENT, EOPNOTSUPP, ERANGE, TOLD
+from procession.abi.errno import EAFNOSUPPORT, EEXIST, EINVAL, ENODEV, ENOENT, ERANGE, TOLD
 from procession.abi.internet import ADDRESS_BYTES
 from procession.abi.netlink import (
     Ndmsg,
@@ -31,6 +31,7 @@ from procession.net.netlink.attributes import (
     number,
     number_in,
 )
+from procession.net.netlink.forwarding import change_fdb, find_fdb, list_fdb
 from procession.net.netlink.policy import (
     NESTED_LIST,
     U8,
@@ -150,7 +151,7 @@ def list_neighbours(request: Request) -> Answer:
     neigh_valid_dump_req."""
     family = request.body[0]
     if family == _AF_BRIDGE:
-        return []
+        return list_fdb(request)
     wanted = _wanted_neighbours(request)
     if any(wanted):
         request.is_filtered = True
@@ -204,6 +205,8 @@ def _wanted_neighbours(request: Request) -> tuple[int, int]:
 def one_neighbour(request: Request) -> Answer:
     """RTM_GETNEIGH of one. Raises EINVAL, ENOENT, ENODEV, EAFNOSUPPORT. Linux: net/core/neighbour.c,
     neigh_get, neigh_valid_get_req."""
+    if request.body[0] == _AF_BRIDGE:
+        return [find_fdb(request)]
     if len(request.body) < Ndmsg.SIZE:
         raise EINVAL("Invalid header for neighbor get request", TOLD)
     header = Ndmsg.unpack_from(request.body)
@@ -247,7 +250,8 @@ def change_neighbour(request: Request, *, is_new: bool) -> None:
     """
     network = request.network
     if request.body[0] == _AF_BRIDGE:
-        raise EOPNOTSUPP("a bridge learns who is behind its ports")
+        change_fdb(request, is_new=is_new)
+        return
     if len(request.body) < Ndmsg.SIZE:
         if is_new:
             raise EINVAL("Invalid header length", TOLD)

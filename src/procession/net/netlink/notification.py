@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 from procession.abi.netlink import NetlinkProtocol, RouteGroup
 from procession.abi.word import Words
-from procession.net.cause import Cause
+from procession.net.cause import NO_REQUEST, Cause
 from procession.net.netlink.addresses import address_message
+from procession.net.netlink.bridge_ports import port_message
+from procession.net.netlink.forwarding import fdb_message
 from procession.net.netlink.links import link_message
 from procession.net.netlink.neighbours import neighbour_message
 from procession.net.netlink.routes import route_message
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from procession.net.internet.device_address import DeviceAddress
     from procession.net.internet.neighbour import Neighbour
     from procession.net.internet.routing import Route
+    from procession.net.link.bridge import FdbEntry
     from procession.net.link.interface import Interface
     from procession.net.netlink.attributes import Message
     from procession.net.netlink.socket import NetlinkSocket
@@ -78,6 +81,18 @@ def tell_of_route(network: Network, route: Route, *, is_there: bool, flags: int,
 def tell_of_rule(network: Network, message: Message, cause: Cause, *, is_ipv6: bool) -> None:
     """A rule of routing was added or removed. Linux: net/core/fib_rules.c, notify_rule_change."""
     _tell(network, _RULE_6 if is_ipv6 else _RULE_4, message, cause)
+
+
+def tell_of_fdb(network: Network, bridge: Interface, entry: FdbEntry, *, is_there: bool) -> None:
+    """A bridge has learned who is behind a port, or forgotten it. Linux: net/bridge/br_fdb.c, fdb_notify."""
+    if _has_listeners(network, _NEIGHBOUR, NO_REQUEST):
+        _tell(network, _NEIGHBOUR, fdb_message(bridge, entry, is_there=is_there), NO_REQUEST)
+
+
+def tell_of_port(network: Network, port: Interface) -> None:
+    """A port of a bridge is another one than before. Linux: net/bridge/br_netlink.c, br_ifinfo_notify."""
+    if _has_listeners(network, _LINK, NO_REQUEST):
+        _tell(network, _LINK, port_message(port), NO_REQUEST)
 
 
 def tell_of_neighbour(network: Network, entry: Neighbour, *, is_there: bool, port_id: int) -> None:

@@ -143,6 +143,14 @@ def checked_attributes(
     return found
 
 
+def check_nested(found: dict[int, bytes], expected: dict[int, Expected]) -> None:
+    """What was found in an attribute is as long as it has to be. Raises ERANGE. Linux: lib/nlattr.c,
+    validate_nla."""
+    for kind in sorted(found):
+        if kind in expected:
+            _check(expected[kind], found[kind], is_nested=False, is_strict=False)
+
+
 def _description(expected: Expected) -> bytes:
     """What was expected of an attribute that isn't right. Linux: net/netlink/policy.c,
     __netlink_policy_dump_write_attr."""

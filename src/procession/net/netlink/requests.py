@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from procession.abi.errno import EOPNOTSUPP, EPERM
 from procession.abi.netlink import RouteMessageType
+from procession.abi.socket import AddressFamily
 from procession.abi.word import pack_u8
 from procession.net.internet.address import AF_INET, AF_INET6
 from procession.net.netlink.address_labels import ADDRESS_LABELS, GETADDRLABEL, answer_of_label
 from procession.net.netlink.addresses import change_address, find_address, list_addresses
 from procession.net.netlink.attributes import Answer, Request
+from procession.net.netlink.bridge_ports import change_link_of_bridge
 from procession.net.netlink.configuration import find_configuration, list_configurations
 from procession.net.netlink.link_properties import change_properties
 from procession.net.netlink.links import change_link, delete_link, list_links, new_link
@@ -38,6 +40,7 @@ _NEWNEIGH, _DELNEIGH = int(RouteMessageType.RTM_NEWNEIGH), int(RouteMessageType.
 _GETNEIGH, _GETRULE = int(RouteMessageType.RTM_GETNEIGH), int(RouteMessageType.RTM_GETRULE)
 _NEWRULE, _DELRULE = int(RouteMessageType.RTM_NEWRULE), int(RouteMessageType.RTM_DELRULE)
 _NEWLINKPROP, _DELLINKPROP = int(RouteMessageType.RTM_NEWLINKPROP), int(RouteMessageType.RTM_DELLINKPROP)
+_AF_BRIDGE = int(AddressFamily.AF_BRIDGE)
 _NEWNSID, _GETNSID = int(RouteMessageType.RTM_NEWNSID), int(RouteMessageType.RTM_GETNSID)
 _IPV4, _IPV6 = pack_u8(AF_INET), pack_u8(AF_INET6)
 _GETNETCONF = int(RouteMessageType.RTM_GETNETCONF)
@@ -45,7 +48,7 @@ _NEVER_THERE = tuple(
     int(kind)
     for kind in (
         *(RouteMessageType.RTM_GETACTION, RouteMessageType.RTM_GETCHAIN),
-        RouteMessageType.RTM_GETNEXTHOPBUCKET,
+        *(RouteMessageType.RTM_GETNEXTHOPBUCKET, RouteMessageType.RTM_GETMDB),
     )
 )
 """What lists are empty of."""
@@ -123,6 +126,8 @@ def answer(request: Request) -> Answer:
         return number_of_network(request)
     if kind == _NEWLINK:
         new_link(request)
+    elif kind in (_SETLINK, _DELLINK) and request.body[0] == _AF_BRIDGE:
+        change_link_of_bridge(request, is_new=kind == _SETLINK)
     elif kind == _SETLINK:
         change_link(request)
     elif kind == _DELLINK:

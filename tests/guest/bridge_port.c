@@ -1,0 +1,377 @@
+/* Bridges: what is set of them and their ports, whom they know behind which, and what they pass on (bridge(8)). */
+#include "route_request.h"
+
+#include <linux/if_bridge.h>
+#include <linux/if_ether.h>
+#include <linux/if_link.h>
+#include <linux/if_tun.h>
+#include <linux/neighbour.h>
+#include <poll.h>
+
+#define PORT_COUNT 3
+#define ETHERTYPE 0x88b5 /* ETH_P_802_EX1 */
+
+static int taps[PORT_COUNT], ports[PORT_COUNT], bridge;
+static const unsigned char one[] = {2, 0, 0, 0, 1, 1}, other[] = {2, 0, 0, 0, 1, 2}, nobody[] = {2, 0, 0, 0, 1, 9};
+static const unsigned char all[] = {255, 255, 255, 255, 255, 255}, group[] = {1, 0, 0x5e, 1, 1, 1};
+
+static void end_list(struct rtattr *list)
+{
+	list->rta_len = (unsigned short)((char *)&request + request.header.nlmsg_len - (char *)list);
+}
+
+static const char *made(const char *kind, const char *name, unsigned ageing)
+{
+	struct ifinfomsg body = {.ifi_family = AF_UNSPEC};
+	struct rtattr *information, *data;
+
+	begin(RTM_NEWLINK, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, &body, sizeof(body));
+	add(IFLA_IFNAME, name, strlen(name) + 1);
+	information = add(IFLA_LINKINFO, NULL, 0);
+	add(IFLA_INFO_KIND, kind, strlen(kind));
+	if (ageing) {
+		data = add(IFLA_INFO_DATA, NULL, 0);
+		add_number(IFLA_BR_AGEING_TIME, ageing);
+		end_list(data);
+	}
+	end_list(information);
+	return asked();
+}
+
+static const char *set_link(int index, unsigned flags, int master)
+{
+	struct ifinfomsg body = {.ifi_index = index, .ifi_flags = flags, .ifi_change = flags};
+
+	begin(RTM_NEWLINK, NLM_F_ACK, &body, sizeof(body));
+	if (master)
+		add_number(IFLA_MASTER, (unsigned)master);
+	return asked();
+}
+
+/* A bridge that is up, with three taps as ports, which are up too. */
+static void start(void)
+{
+	enter();
+	open_asker(1);
+	CHECK_STRING(made("bridge", "br", 0), "0");
+	bridge = (int)if_nametoindex("br");
+	for (int at = 0; at < PORT_COUNT; at++) {
+		struct ifreq wanted = {.ifr_flags = IFF_TAP | IFF_NO_PI};
+
+		snprintf(wanted.ifr_name, IFNAMSIZ, "t%d", at);
+		taps[at] = MUST(open("/dev/net/tun", O_RDWR | O_NONBLOCK));
+		MUST(ioctl(taps[at], TUNSETIFF, &wanted));
+		ports[at] = (int)if_nametoindex(wanted.ifr_name);
+		CHECK_STRING(set_link(ports[at], IFF_UP, bridge), "0");
+	}
+	CHECK_STRING(set_link(bridge, IFF_UP, 0), "0");
+}
+
+/* One of the numbers that are told of a bridge, or of a port. */
+static long told(int index, int list, int kind)
+{
+	struct ifinfomsg body = {.ifi_index = index};
+	struct nlmsghdr *header = (void *)answers;
+	struct rtattr *each, *inner;
+	int rest, left;
+
+	begin(RTM_GETLINK, 0, &body, sizeof(body));
+	MUST(send(asker, &request, request.header.nlmsg_len, 0));
+	MUST(recv(asker, answers, sizeof(answers), 0));
+	rest = (int)NLMSG_PAYLOAD(header, sizeof(body));
+	for (each = (void *)((char *)NLMSG_DATA(header) + sizeof(body)); RTA_OK(each, rest); each = RTA_NEXT(each, rest)) {
+		if (each->rta_type != IFLA_LINKINFO)
+			continue;
+		left = (int)RTA_PAYLOAD(each);
+		for (each = RTA_DATA(each); RTA_OK(each, left); each = RTA_NEXT(each, left)) {
+			if (each->rta_type != list)
+				continue;
+			rest = (int)RTA_PAYLOAD(each);
+			for (inner = RTA_DATA(each); RTA_OK(inner, rest); inner = RTA_NEXT(inner, rest)) {
+				long value = 0;
+
+				if (inner->rta_type != kind)
+					continue;
+				memcpy(&value, RTA_DATA(inner), RTA_PAYLOAD(inner) > 8 ? 8 : RTA_PAYLOAD(inner));
+				return value;
+			}
+		}
+		return -1;
+	}
+	return -1;
+}
+
+static const char *set_bridge(int kind, unsigned long value, size_t size)
+{
+	struct ifinfomsg body = {.ifi_index = bridge};
+	struct rtattr *information, *data;
+
+	begin(RTM_NEWLINK, NLM_F_ACK, &body, sizeof(body));
+	information = add(IFLA_LINKINFO, NULL, 0);
+	add(IFLA_INFO_KIND, "bridge", 6);
+	data = add(IFLA_INFO_DATA, NULL, 0);
+	add(kind, &value, size);
+	end_list(data);
+	end_list(information);
+	return asked();
+}
+
+static const char *set_port(int at, int kind, unsigned long value, size_t size)
+{
+	struct ifinfomsg body = {.ifi_family = AF_BRIDGE, .ifi_index = ports[at]};
+	struct rtattr *data;
+
+	begin(RTM_SETLINK, NLM_F_ACK, &body, sizeof(body));
+	data = add(IFLA_PROTINFO | NLA_F_NESTED, NULL, 0);
+	add(kind, &value, size);
+	end_list(data);
+	return asked();
+}
+
+static const char *tell_fdb(int type, int flags, int index, int state, int for_whom, const unsigned char *address)
+{
+	struct ndmsg body = {.ndm_family = AF_BRIDGE, .ndm_ifindex = index, .ndm_state = (unsigned short)state,
+			     .ndm_flags = (unsigned char)for_whom};
+
+	begin(type, NLM_F_ACK | flags, &body, sizeof(body));
+	add(NDA_LLADDR, address, 6);
+	return asked();
+}
+
+/* Behind which port a bridge knows somebody, -1 for itself, -2 for none; `state` is how. */
+static int place_of(const unsigned char *address, int *state)
+{
+	struct ndmsg body = {.ndm_family = AF_BRIDGE}, *found;
+	struct nlmsghdr *header = (void *)answers;
+
+	begin(RTM_GETNEIGH, 0, &body, sizeof(body));
+	add_number(NDA_MASTER, (unsigned)bridge);
+	add(NDA_LLADDR, address, 6);
+	MUST(send(asker, &request, request.header.nlmsg_len, 0));
+	MUST(recv(asker, answers, sizeof(answers), 0));
+	if (header->nlmsg_type != RTM_NEWNEIGH)
+		return -2;
+	found = NLMSG_DATA(header);
+	if (state != NULL)
+		*state = found->ndm_state;
+	for (int at = 0; at < PORT_COUNT; at++)
+		if (ports[at] == found->ndm_ifindex)
+			return at;
+	return found->ndm_ifindex == bridge ? -1 : -3;
+}
+
+/* By which taps a frame comes out that somebody sends into one, as bits; other frames aren't looked at. */
+static int ways(int at, const unsigned char *source, const unsigned char *target)
+{
+	static unsigned char sent[60], got[2048];
+	int found = 0;
+
+	memcpy(sent, target, 6);
+	memcpy(sent + 6, source, 6);
+	sent[12] = ETHERTYPE >> 8;
+	sent[13] = ETHERTYPE & 255;
+	sent[14]++;
+	MUST(write(taps[at], sent, sizeof(sent)));
+	for (int to = 0; to < PORT_COUNT; to++) {
+		struct pollfd poller = {.fd = taps[to], .events = POLLIN};
+
+		while (poll(&poller, 1, 0) == 1) {
+			MUST(read(taps[to], got, sizeof(got)));
+			if (got[12] == sent[12] && got[13] == sent[13] && got[14] == sent[14])
+				found |= 1 << to;
+		}
+	}
+	return found;
+}
+
+ROOTS_TEST(what_is_set_of_a_bridge)
+{
+	start();
+	CHECK_EQ(told(bridge, IFLA_INFO_DATA, IFLA_BR_AGEING_TIME), 30000);
+	CHECK_EQ(told(bridge, IFLA_INFO_DATA, IFLA_BR_FORWARD_DELAY), 1500);
+	CHECK_EQ(told(bridge, IFLA_INFO_DATA, IFLA_BR_PRIORITY), 0x8000);
+	CHECK_EQ(told(bridge, IFLA_INFO_DATA, IFLA_BR_STP_STATE), 0);
+	CHECK_EQ(told(bridge, IFLA_INFO_DATA, IFLA_BR_GROUP_ADDR), 0xc28001);
+	CHECK_STRING(set_bridge(IFLA_BR_AGEING_TIME, 100, 4), "0");
+	CHECK_EQ(told(bridge, IFLA_INFO_DATA, IFLA_BR_AGEING_TIME), 100);
+	CHECK_STRING(set_bridge(IFLA_BR_FORWARD_DELAY, 0, 4), "0");
+	CHECK_STRING(set_bridge(IFLA_BR_STP_STATE, 0, 4), "0");
+	CHECK_STRING(set_bridge(IFLA_BR_HELLO_TIME, 99, 4), "34");
+	CHECK_STRING(set_bridge(IFLA_BR_HELLO_TIME, 1000, 4), "0");
+	CHECK_STRING(set_bridge(IFLA_BR_MAX_AGE, 4001, 4), "34");
+	CHECK_STRING(set_bridge(IFLA_BR_PRIORITY, 0x1000, 2), "0");
+	CHECK_EQ(told(bridge, IFLA_INFO_DATA, IFLA_BR_BRIDGE_ID) & 0xffff, 0x10);
+	CHECK_STRING(set_bridge(IFLA_BR_GROUP_FWD_MASK, 4, 2), "22");
+	CHECK_STRING(set_bridge(IFLA_BR_GROUP_FWD_MASK, 0x4000, 2), "0");
+	CHECK_STRING(set_bridge(IFLA_BR_GROUP_ADDR, 0xc28001 | 1UL << 40, 6), "22");
+	CHECK_STRING(set_bridge(IFLA_BR_GROUP_ADDR, 0xc28001 | 5UL << 40, 6), "0");
+	CHECK_STRING(set_bridge(IFLA_BR_MULTI_BOOLOPT, 1 | 1UL << 32, 8), "0");
+	CHECK_EQ(told(bridge, IFLA_INFO_DATA, IFLA_BR_MULTI_BOOLOPT) & 1, 1);
+	CHECK_EQ(told(bridge, IFLA_INFO_DATA, IFLA_BR_FDB_MAX_LEARNED), 0);
+	CHECK_STRING(made("bridge", "another", 700), "0");
+	CHECK_EQ(told((int)if_nametoindex("another"), IFLA_INFO_DATA, IFLA_BR_AGEING_TIME), 700);
+	bridge = ports[0];
+	CHECK_STRING(set_bridge(IFLA_BR_AGEING_TIME, 100, 4), "95");
+}
+
+ROOTS_TEST(what_is_set_of_a_port)
+{
+	struct ifinfomsg body = {.ifi_family = AF_BRIDGE};
+
+	start();
+	CHECK_EQ(told(ports[1], IFLA_INFO_SLAVE_DATA, IFLA_BRPORT_STATE), BR_STATE_FORWARDING);
+	CHECK_EQ(told(ports[1], IFLA_INFO_SLAVE_DATA, IFLA_BRPORT_NO), 2);
+	CHECK_EQ(told(ports[1], IFLA_INFO_SLAVE_DATA, IFLA_BRPORT_ID), 0x8002);
+	CHECK_EQ(told(ports[1], IFLA_INFO_SLAVE_DATA, IFLA_BRPORT_PRIORITY), 32);
+	CHECK_EQ(told(ports[1], IFLA_INFO_SLAVE_DATA, IFLA_BRPORT_LEARNING), 1);
+	CHECK_EQ(told(ports[1], IFLA_INFO_SLAVE_DATA, IFLA_BRPORT_MODE), 0);
+	CHECK_STRING(set_port(1, IFLA_BRPORT_MODE, 1, 1), "0");
+	CHECK_EQ(told(ports[1], IFLA_INFO_SLAVE_DATA, IFLA_BRPORT_MODE), 1);
+	CHECK_STRING(set_port(1, IFLA_BRPORT_COST, 0, 4), "34");
+	CHECK_STRING(set_port(1, IFLA_BRPORT_COST, 7, 4), "0");
+	CHECK_EQ(told(ports[1], IFLA_INFO_SLAVE_DATA, IFLA_BRPORT_COST), 7);
+	CHECK_STRING(set_port(1, IFLA_BRPORT_PRIORITY, 64, 2), "34");
+	CHECK_STRING(set_port(1, IFLA_BRPORT_PRIORITY, 63, 2), "0");
+	CHECK_EQ(told(ports[1], IFLA_INFO_SLAVE_DATA, IFLA_BRPORT_ID), 0xfc02);
+	CHECK_STRING(set_port(1, IFLA_BRPORT_GROUP_FWD_MASK, 2, 2), "22");
+	CHECK_STRING(set_port(1, IFLA_BRPORT_STATE, 5, 1), "22");
+	CHECK_STRING(set_port(1, IFLA_BRPORT_STATE, BR_STATE_BLOCKING, 1), "0");
+	CHECK_EQ(told(ports[1], IFLA_INFO_SLAVE_DATA, IFLA_BRPORT_STATE), BR_STATE_FORWARDING);
+	CHECK_STRING(set_port(1, IFLA_BRPORT_STATE, BR_STATE_LEARNING, 1), "0");
+	CHECK_EQ(told(ports[1], IFLA_INFO_SLAVE_DATA, IFLA_BRPORT_STATE), BR_STATE_LEARNING);
+	ports[0] = bridge;
+	CHECK_STRING(set_port(0, IFLA_BRPORT_STATE, 3, 1), "95");
+	ports[0] = 1;
+	CHECK_STRING(set_port(0, IFLA_BRPORT_STATE, 3, 1), "95");
+	ports[0] = 99;
+	CHECK_STRING(set_port(0, IFLA_BRPORT_STATE, 3, 1), "19 unknown ifindex");
+	begin(RTM_GETLINK, NLM_F_DUMP, &body, sizeof(body));
+	CHECK_STRING(asked(), "0");
+	body.ifi_index = bridge;
+	begin(RTM_GETLINK, NLM_F_DUMP, &body, sizeof(body));
+	CHECK_STRING(asked(), "22 Invalid values in header for bridge link dump request");
+	body.ifi_index = 0;
+	begin(RTM_GETLINK, NLM_F_DUMP, &body, sizeof(body));
+	add_number(IFLA_MASTER, 1);
+	CHECK_STRING(asked(), "22 Unsupported attribute in bridge link dump request");
+}
+
+ROOTS_TEST(who_is_behind_which_port)
+{
+	int state = 0;
+
+	start();
+	CHECK_EQ(ways(0, one, other), 6);
+	CHECK_EQ(place_of(one, &state), 0);
+	CHECK_EQ(state, NUD_REACHABLE);
+	CHECK_EQ(told(bridge, IFLA_INFO_DATA, IFLA_BR_FDB_N_LEARNED), 1);
+	CHECK_EQ(ways(1, other, one), 1);
+	CHECK_EQ(ways(0, one, other), 2);
+	CHECK_EQ(ways(0, one, one), 0);
+	CHECK_EQ(ways(0, one, all), 6);
+	CHECK_EQ(ways(2, one, other), 2);
+	CHECK_EQ(place_of(one, NULL), 2);
+	CHECK_EQ(ways(1, other, one), 4);
+	CHECK_EQ(told(bridge, IFLA_INFO_DATA, IFLA_BR_FDB_N_LEARNED), 2);
+	CHECK_EQ(place_of(nobody, NULL), -2);
+	CHECK_STRING(set_bridge(IFLA_BR_FDB_FLUSH, 0, 0), "0");
+	CHECK_EQ(place_of(one, NULL), -2);
+	CHECK_EQ(ways(1, other, one), 5);
+	/* No more are learned than may be. */
+	CHECK_STRING(set_bridge(IFLA_BR_FDB_MAX_LEARNED, 1, 4), "0");
+	CHECK_EQ(ways(0, one, nobody), 6);
+	CHECK_EQ(place_of(one, NULL), -2);
+	/* A port that goes down takes those along that are behind it. */
+	close(taps[1]);
+	CHECK_EQ(place_of(other, NULL), -2);
+}
+
+ROOTS_TEST(who_is_told_of)
+{
+	int state = 0;
+
+	start();
+	CHECK_STRING(tell_fdb(RTM_NEWNEIGH, 0, ports[1], NUD_NOARP, NTF_MASTER, one), "2");
+	CHECK_STRING(tell_fdb(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_EXCL, ports[1], NUD_NOARP, NTF_MASTER, one), "0");
+	CHECK_EQ(place_of(one, &state), 1);
+	CHECK_EQ(state, NUD_NOARP);
+	CHECK_EQ(ways(0, other, one), 2);
+	/* One who is told moves all the same. */
+	CHECK_EQ(ways(2, one, other), 1);
+	CHECK_EQ(place_of(one, &state), 2);
+	CHECK_EQ(state, NUD_NOARP);
+	CHECK_STRING(tell_fdb(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_EXCL, ports[1], NUD_NOARP, NTF_MASTER, one), "17");
+	CHECK_STRING(tell_fdb(RTM_NEWNEIGH, NLM_F_CREATE, ports[1], NUD_NOARP, NTF_MASTER | NTF_STICKY, one), "0");
+	CHECK_EQ(ways(2, one, other), 1);
+	CHECK_EQ(place_of(one, NULL), 1);
+	CHECK_STRING(tell_fdb(RTM_NEWNEIGH, NLM_F_CREATE, ports[1], NUD_PERMANENT, NTF_MASTER, nobody), "0");
+	CHECK_EQ(ways(0, other, nobody), 0);
+	CHECK_STRING(tell_fdb(RTM_NEWNEIGH, NLM_F_CREATE, ports[1], NUD_STALE, NTF_MASTER, nobody), "22");
+	CHECK_STRING(tell_fdb(RTM_NEWNEIGH, NLM_F_CREATE, bridge, NUD_NOARP, NTF_SELF, nobody), "22");
+	CHECK_STRING(tell_fdb(RTM_NEWNEIGH, NLM_F_CREATE, bridge, NUD_NOARP, NTF_MASTER, nobody), "95");
+	CHECK_STRING(tell_fdb(RTM_NEWNEIGH, NLM_F_CREATE, 0, NUD_NOARP, NTF_MASTER, nobody), "22 invalid ifindex");
+	CHECK_STRING(tell_fdb(RTM_NEWNEIGH, NLM_F_CREATE, 99, NUD_NOARP, NTF_MASTER, nobody), "19 unknown ifindex");
+	CHECK_STRING(tell_fdb(RTM_NEWNEIGH, NLM_F_CREATE, 1, NUD_NOARP, NTF_SELF, nobody), "22 FDB add only supported for Ethernet devices");
+	CHECK_STRING(tell_fdb(RTM_DELNEIGH, 0, ports[0], 0, NTF_MASTER, one), "2");
+	CHECK_STRING(tell_fdb(RTM_DELNEIGH, 0, ports[1], 0, NTF_MASTER, one), "0");
+	CHECK_EQ(place_of(one, NULL), -2);
+}
+
+ROOTS_TEST(what_ports_do)
+{
+	start();
+	CHECK_STRING(set_port(0, IFLA_BRPORT_LEARNING, 0, 1), "0");
+	CHECK_EQ(ways(0, one, all), 6);
+	CHECK_EQ(place_of(one, NULL), -2);
+	CHECK_STRING(set_port(1, IFLA_BRPORT_UNICAST_FLOOD, 0, 1), "0");
+	CHECK_EQ(ways(0, one, other), 4);
+	CHECK_STRING(set_port(2, IFLA_BRPORT_BCAST_FLOOD, 0, 1), "0");
+	CHECK_EQ(ways(0, one, all), 2);
+	CHECK_EQ(ways(0, one, group), 6);
+	CHECK_STRING(set_port(2, IFLA_BRPORT_MCAST_FLOOD, 0, 1), "0");
+	CHECK_EQ(ways(0, one, group), 2);
+	CHECK_STRING(set_port(0, IFLA_BRPORT_ISOLATED, 1, 1), "0");
+	CHECK_STRING(set_port(2, IFLA_BRPORT_ISOLATED, 1, 1), "0");
+	CHECK_EQ(ways(0, one, other), 0);
+	CHECK_EQ(ways(1, other, nobody), 5);
+	CHECK_STRING(set_port(2, IFLA_BRPORT_ISOLATED, 0, 1), "0");
+	CHECK_STRING(set_port(0, IFLA_BRPORT_MODE, 1, 1), "0");
+	CHECK_EQ(ways(0, one, nobody), 4);
+	CHECK_STRING(set_port(0, IFLA_BRPORT_ISOLATED, 0, 1), "0");
+	CHECK_EQ(ways(0, one, nobody), 5);
+	CHECK_STRING(set_port(0, IFLA_BRPORT_STATE, BR_STATE_LISTENING, 1), "0");
+	CHECK_EQ(ways(0, one, nobody), 0);
+	CHECK_EQ(ways(1, other, nobody), 4);
+	CHECK_STRING(set_port(0, IFLA_BRPORT_STATE, BR_STATE_FORWARDING, 1), "0");
+	CHECK_EQ(ways(1, other, nobody), 5);
+}
+
+ROOTS_TEST(how_long_they_are_known)
+{
+	int state = 0;
+
+	start();
+	CHECK_STRING(set_bridge(IFLA_BR_AGEING_TIME, 60, 4), "0");
+	CHECK_EQ(ways(0, one, all), 6);
+	CHECK_EQ(place_of(one, &state), 0);
+	CHECK_EQ(state, NUD_REACHABLE);
+	usleep(1500000);
+	CHECK_EQ(ways(1, other, one), 5);
+	CHECK_STRING(set_bridge(IFLA_BR_AGEING_TIME, 0, 4), "0");
+	CHECK_EQ(ways(0, nobody, all), 6);
+	CHECK_EQ(place_of(nobody, NULL), -2);
+}
+
+ROOTS_TEST(groups_of_the_link)
+{
+	unsigned char of_link[] = {1, 0x80, 0xc2, 0, 0, 0};
+
+	start();
+	CHECK_EQ(ways(0, one, of_link), 6);
+	of_link[5] = 1;
+	CHECK_EQ(ways(0, one, of_link), 0);
+	of_link[5] = 14;
+	CHECK_EQ(ways(0, one, of_link), 0);
+	CHECK_STRING(set_bridge(IFLA_BR_GROUP_FWD_MASK, 0x4000, 2), "0");
+	CHECK_EQ(ways(0, one, of_link), 6);
+}
