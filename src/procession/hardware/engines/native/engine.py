@@ -33,10 +33,10 @@ from procession.hardware.processor_level import V3
 from procession.hardware.registers import RAX, RCX, RDX, RIP, WORD_MASK, Registers
 from procession.hardware.translation import layout
 from procession.hardware.translation.code_cache import ATTEND, CROSS, LINK, SETTLE, Exit, Place
+from procession.hardware.translation.copier import RETURNING, SAVED, THREE, TWO
 from procession.hardware.translation.decode import decode
 from procession.hardware.translation.emitter import view_of
 from procession.hardware.translation.kept_code import CodeKeeper
-from procession.hardware.translation.translator import RETURNING, SAVED, THREE, TWO
 
 _USER_FLAGS: Final = 0x3E7FD7
 """The bits of rflags that a task keeps; RF, which the next instruction clears, isn't among them."""

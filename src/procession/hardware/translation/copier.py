@@ -1,0 +1,160 @@
+"""Instructions that are copied from the guest's code, with a memory operand that works where they are then.
+
+The restorations in a block's marks: 0, none; 1 + n, register n is in SCRATCH; SAVED, rcx is in SAVED_RCX;
+RETURNING, so it is, and rsp is that of behind the return; THREE, rax, rdx and rcx are in SCRATCH;
+TWO | n << 3 | m, registers n and m are there.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from procession.hardware.translation import layout
+from procession.hardware.translation.assembler import RAX, RCX, RDX, fetch, set_register, signed_32, store
+from procession.hardware.translation.decode import ADDRESS_SIZE, FS, GS, OPERAND_SIZE, WIDE, Instruction
+from procession.hardware.translation.emitter import NEAR, SIGNED_END, Emitter
+from procession.hardware.translation.opcodes import FLOATING_STORE, TWO_BYTE_TABLE
+from procession.hardware.translation.operand import (
+    absolute_operand,
+    operand_at,
+    operand_at_sum,
+    operand_end,
+    spare_registers,
+    with_operand,
+)
+
+SAVED, THREE, RETURNING, TWO = 0x20, 0x21, 0x22, 0x40
+WORDS: Final = 1 << 64
+"""How many numbers a register holds."""
+_LEA, _LOAD, _GS_PREFIX = 0x8D, 0x8B, 0x65
+_PURE_LOADS = (0xB6, 0xB7, 0xBE, 0xBF)
+
+
+class Copier(Emitter):
+    """Puts instructions into a unit that do there what they did where they were."""
+
+    __slots__ = ()
+
+    def _copy(self, instruction: Instruction, raw: bytes, pc: int) -> int:
+        """Copy an instruction, with a memory operand that works here; which registers were borrowed, or
+        -1.
+        """
+        out = self.out
+        if instruction.prefixes & GS:
+            return self._copy_with_gs(instruction, raw)
+        if instruction.kind == FLOATING_STORE:
+            return self._copy_floating_store(instruction, raw, pc)
+        if not instruction.displacement:
+            out += raw
+            return 0
+        address = (pc + self.target) % WORDS
+        if instruction.prefixes & ADDRESS_SIZE:
+            address &= 0xFFFF_FFFF
+        here = self.view + self.origin + len(out) + len(raw)
+        if -NEAR < address - here < NEAR and not instruction.prefixes & ADDRESS_SIZE:
+            place = instruction.displacement
+            out += raw[:place] + signed_32(address - here) + raw[place + 4 :]
+            return 0
+        if address < SIGNED_END and len(raw) < 15:
+            out += with_operand(instruction, raw, absolute_operand(address))
+            return 0
+        return self._copy_far(instruction, raw, address)
+
+    def _copy_floating_store(self, instruction: Instruction, raw: bytes, pc: int) -> int:
+        """fnstenv, fnsave and fxsave: where the last instruction of the x87 was is the host's affair."""
+        spare = spare_registers(instruction)
+        if not spare or instruction.prefixes & (ADDRESS_SIZE | OPERAND_SIZE | FS):
+            return -1
+        out, register = self.out, spare[-1]
+        out += store(register, layout.SCRATCH)
+        if instruction.displacement:
+            out += set_register(register, pc + self.target)
+        else:
+            operand = raw[instruction.opcode_offset + 1 : operand_end(instruction, raw)]
+            # lea register, operand
+            out += b"%c\x8d%c" % (0x48 | instruction.rex & 3, operand[0] & 0xC7 | register << 3) + operand[1:]
+        out += with_operand(instruction, raw, operand_at(register))
+        for offset in (8, 16) if instruction.table == TWO_BYTE_TABLE else (12, 20):
+            # mov qword [register + offset], 0
+            out += b"\x48\xc7%c%c\0\0\0\0" % (0x40 | register, offset)
+        out += fetch(register, layout.SCRATCH)
+        return 1 + register
+
+    def _copy_far(self, instruction: Instruction, raw: bytes, address: int) -> int:
+        """The operand's address is in a register first."""
+        out = self.out
+        table, opcode = instruction.table, instruction.opcode
+        is_wide = instruction.rex & WIDE
+        register = instruction.modrm >> 3 & 7
+        if table == 0 and opcode == _LEA:
+            number = register | (instruction.rex & 4) << 1
+            if is_wide:
+                out += set_register(number, address)
+                return 0
+            if not instruction.prefixes & OPERAND_SIZE:
+                out += set_register(number, address & 0xFFFF_FFFF)
+                return 0
+        is_pure = (
+            ((table == 0 and opcode in (_LOAD, 0x63)) or (table == TWO_BYTE_TABLE and opcode in _PURE_LOADS))
+            and not instruction.rex & 4
+            and register not in (4, 5)
+            and (is_wide or not instruction.prefixes & OPERAND_SIZE)
+            and not instruction.prefixes & FS
+        )
+        if is_pure:
+            borrowed = register
+        else:
+            spare = spare_registers(instruction)
+            if not spare:
+                return -1
+            borrowed = spare[-1]
+        out += store(borrowed, layout.SCRATCH) + set_register(borrowed, address)
+        out += with_operand(instruction, raw, operand_at(borrowed))
+        if not is_pure:
+            out += fetch(borrowed, layout.SCRATCH)
+        return 1 + borrowed
+
+    def _copy_with_gs(self, instruction: Instruction, raw: bytes) -> int:
+        """gs is the context's here: the guest's base is added."""
+        out = self.out
+        if instruction.modrm < 0:
+            # A string instruction, or one with an address in it; others have no memory operand.
+            return -1
+        if not instruction.has_memory or (instruction.table == 0 and instruction.opcode == _LEA):
+            place = raw.index(_GS_PREFIX)
+            out += raw[:place] + raw[place + 1 :]
+            return 0
+        spare = spare_registers(instruction)
+        if instruction.displacement or len(spare) < 2 or instruction.prefixes & ADDRESS_SIZE:
+            return -1
+        first, second = spare[-1], spare[-2]
+        operand = raw[instruction.opcode_offset + 1 : operand_end(instruction, raw)]
+        rex = 0x48 | instruction.rex & 3
+        out += store(first, layout.SCRATCH) + store(second, layout.SCRATCH + 8)
+        out += b"%c\x8d%c" % (rex, operand[0] & 0xC7 | first << 3) + operand[1:]  # lea first, operand
+        out += fetch(second, layout.GS_BASE)
+        out += with_operand(instruction, raw, operand_at_sum(first, second))
+        out += fetch(first, layout.SCRATCH) + fetch(second, layout.SCRATCH + 8)
+        return TWO | first << 3 | second
+
+    def _copy_extended(self, instruction: Instruction, raw: bytes, pc: int) -> None:
+        """xsave and xrstor: only of what the guest's processor has."""
+        out = self.out
+        operand = raw[instruction.opcode_offset + 1 : operand_end(instruction, raw)]
+        for place, register in enumerate((RAX, RDX, RCX)):
+            out += store(register, layout.SCRATCH + 8 * place)
+        if instruction.displacement:
+            out += set_register(RCX, pc + self.target)
+        else:
+            out += b"%c\x8d%c" % (0x48 | instruction.rex & 3, operand[0] & 0xC7 | RCX << 3) + operand[1:]
+        out += set_register(RDX, 7)
+        out += b"\xc4\xe2\x7a\xf5\xc2"  # pext eax, eax, edx
+        out += set_register(RDX, 0)
+        out += with_operand(instruction, raw, operand_at(RCX))
+        for place, register in enumerate((RAX, RDX, RCX)):
+            out += fetch(register, layout.SCRATCH + 8 * place)
+
+
+def is_harmless(instruction: Instruction) -> bool:
+    """Whether what asks for a descriptor tells the same everywhere: lar, lsl, verr and verw do."""
+    return instruction.opcode in (2, 3) or (instruction.opcode == 0 and instruction.modrm >> 3 & 7 in (4, 5))
