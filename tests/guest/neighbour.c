@@ -292,3 +292,115 @@ ROOTS_TEST(who_is_asked_for_by_a_program)
 	CHECK_EQ(state_of(NULL), NUD_DELAY);
 	CHECK_STRING(news(), ".02.04");
 }
+
+static void set(const char *name, const char *value)
+{
+	char path[100];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/sys/net/ipv4/%s", name);
+	fd = MUST(open(path, O_WRONLY));
+	write_all(fd, value, strlen(value));
+	close(fd);
+}
+
+ROOTS_TEST(how_often_and_when_is_asked)
+{
+	int fd, probes = -1;
+
+	start();
+	set("neigh/t0/mcast_solicit", "1");
+	set("neigh/t0/retrans_time_ms", "200");
+	fd = sender();
+	MUST(send(fd, "x", 1, 0));
+	CHECK(asks(everybody, 0));
+	CHECK_EQ(error_of(fd, 1000), EHOSTUNREACH);
+	CHECK_EQ(state_of(&probes), NUD_FAILED);
+	CHECK_EQ(probes, 4);
+	set("neigh/t0/ucast_solicit", "1");
+	CHECK_STRING(tell(RTM_NEWNEIGH, NLM_F_REPLACE, NUD_PROBE, told), "0");
+	CHECK(asks(told, 200));
+	CHECK_EQ(next(800), 0);
+	CHECK_EQ(state_of(&probes), NUD_FAILED);
+	CHECK_EQ(probes, 1);
+	set("neigh/t0/mcast_resolicit", "1");
+	CHECK_STRING(tell(RTM_NEWNEIGH, NLM_F_REPLACE, NUD_PROBE, told), "0");
+	CHECK(asks(told, 200));
+	CHECK(asks(everybody, 600));
+	CHECK_EQ(next(800), 0);
+	CHECK_EQ(state_of(&probes), NUD_FAILED);
+	set("neigh/t0/delay_first_probe_time", "0");
+	set("neigh/t0/base_reachable_time_ms", "200");
+	CHECK_STRING(tell(RTM_NEWNEIGH, NLM_F_REPLACE, NUD_REACHABLE, told), "0");
+	CHECK_EQ(state_of(NULL), NUD_REACHABLE);
+	CHECK_EQ(next(900), 0);
+	CHECK_EQ(state_of(NULL), NUD_STALE);
+	MUST(send(fd, "x", 1, 0));
+	CHECK_EQ(next(0), 43);
+	CHECK(asks(told, 300));
+	answer(told);
+	CHECK_EQ(state_of(NULL), NUD_REACHABLE);
+	/* Who may ask nobody fails at once. */
+	set("neigh/t0/mcast_solicit", "0");
+	CHECK_STRING(tell(RTM_DELNEIGH, 0, 0, NULL), "0");
+	send(fd, "x", 1, 0);
+	CHECK_EQ(next(100), 0);
+	CHECK_EQ(state_of(NULL), NUD_FAILED);
+}
+
+/* Whether a question of the neighbour's is answered. */
+static int is_answered(const char *target)
+{
+	unsigned char question[42] = {255, 255, 255, 255, 255, 255, 2, 0, 0, 0, 0, 2, 8, 6, 0, 1, 8, 0, 6, 4, 0, ARPOP_REQUEST};
+
+	memcpy(question + 22, told, 6);
+	inet_pton(AF_INET, TARGET, question + 28);
+	inet_pton(AF_INET, target, question + 38);
+	MUST(write(tap, question, sizeof(question)));
+	return next(100) == 42 && frame[21] == ARPOP_REPLY && memcmp(frame + 28, question + 38, 4) == 0;
+}
+
+/* As whom the neighbour is asked for by a socket that is bound to `own`. */
+static const char *asker_of(const char *own)
+{
+	static char text[INET_ADDRSTRLEN];
+	struct sockaddr_in name = {.sin_family = AF_INET};
+	int fd = MUST(socket(AF_INET, SOCK_DGRAM, 0));
+
+	tell(RTM_DELNEIGH, 0, 0, NULL);
+	inet_pton(AF_INET, own, &name.sin_addr);
+	MUST(bind(fd, (void *)&name, sizeof(name)));
+	name.sin_port = htons(9);
+	inet_pton(AF_INET, TARGET, &name.sin_addr);
+	MUST(sendto(fd, "x", 1, 0, (void *)&name, sizeof(name)));
+	close(fd);
+	if (next(100) != 42)
+		return "nobody";
+	inet_ntop(AF_INET, frame + 28, text, sizeof(text));
+	return text;
+}
+
+ROOTS_TEST(as_whom_and_to_whom_is_spoken)
+{
+	start();
+	begin_address(RTM_NEWADDR, NLM_F_CREATE, "10.9.9.9", 32);
+	CHECK_STRING(asked(), "0");
+	CHECK(is_answered("10.1.1.1"));
+	CHECK(is_answered("10.9.9.9"));
+	CHECK(!is_answered("10.1.1.3"));
+	set("conf/t0/arp_ignore", "1");
+	CHECK(is_answered("10.1.1.1"));
+	CHECK(!is_answered("10.9.9.9"));
+	set("conf/t0/arp_ignore", "2");
+	CHECK(is_answered("10.1.1.1"));
+	set("conf/all/arp_ignore", "8");
+	CHECK(!is_answered("10.1.1.1"));
+	set("conf/all/arp_ignore", "0");
+	set("conf/t0/arp_ignore", "0");
+	CHECK_STRING(asker_of("10.9.9.9"), "10.9.9.9");
+	set("conf/t0/arp_announce", "1");
+	CHECK_STRING(asker_of("10.9.9.9"), "10.1.1.1");
+	CHECK_STRING(asker_of("10.1.1.1"), "10.1.1.1");
+	set("conf/all/arp_announce", "2");
+	CHECK_STRING(asker_of("10.9.9.9"), "10.1.1.1");
+}

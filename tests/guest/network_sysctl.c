@@ -510,3 +510,25 @@ TEST(what_ends_agree_on)
 	CHECK_ERRNO(set("ipv4/tcp_timestamps", "256"), EINVAL);
 	CHECK_ERRNO(set("ipv4/tcp_sack", "-1"), EINVAL);
 }
+
+TEST(settings_of_neighbours)
+{
+	enter();
+	CHECK_STRING(shown("ipv4/neigh/lo/mcast_solicit"), "3");
+	CHECK_STRING(shown("ipv6/neigh/lo/ucast_solicit"), "3");
+	CHECK_STRING(shown("ipv4/neigh/lo/unres_qlen_bytes"), "212992");
+	CHECK_STRING(shown("ipv4/neigh/lo/retrans_time"), "100");
+	CHECK_EQ(set("ipv4/neigh/lo/retrans_time_ms", "200"), 0);
+	CHECK_STRING(shown("ipv4/neigh/lo/retrans_time_ms"), "200");
+	CHECK_STRING(shown("ipv4/neigh/lo/retrans_time"), "20");
+	CHECK_EQ(set("ipv4/neigh/lo/base_reachable_time", "2"), 0);
+	CHECK_STRING(shown("ipv4/neigh/lo/base_reachable_time_ms"), "2000");
+	CHECK_STRING(shown("ipv6/neigh/lo/base_reachable_time_ms"), "30000");
+	CHECK_ERRNO(set("ipv4/neigh/lo/mcast_solicit", "-1"), EINVAL);
+	CHECK_ERRNO(set("ipv4/neigh/lo/retrans_time_ms", "x"), EINVAL);
+	/* Those of new ones are the first network's alone. */
+	CHECK_ERRNO(access(NET "ipv4/neigh/default", F_OK), ENOENT);
+	/* One that has an address keeps what it has. */
+	CHECK_EQ(set("ipv4/conf/default/arp_ignore", "2"), 0);
+	CHECK_STRING(shown("ipv4/conf/lo/arp_ignore"), "0");
+}

@@ -624,3 +624,33 @@ ROOTS_TEST(labels_of_nets)
 	begin_label(RTM_GETADDRLABEL, NLM_F_ACK, "fd00::", 8, -1);
 	CHECK_STRING(asked(), "22");
 }
+
+ROOTS_TEST(second_addresses_that_come_first)
+{
+	int fd;
+
+	enter();
+	open_asker(1);
+	fd = MUST(open("/proc/sys/net/ipv4/conf/lo/promote_secondaries", O_WRONLY));
+	write_all(fd, "1", 1);
+	for (int last = 1; last < 4; last++) {
+		char address[16];
+
+		snprintf(address, sizeof(address), "10.0.0.%d", last);
+		begin_address(RTM_NEWADDR, NLM_F_CREATE, address, 24);
+		CHECK_STRING(asked(), "0");
+	}
+	CHECK_STRING(of_address(AF_INET, "10.0.0.2", IFA_FLAGS), "81000000");
+	CHECK_STRING(of_route(AF_INET, "10.0.0.0", RTA_PREFSRC), "0a000001");
+	begin_address(RTM_DELADDR, 0, "10.0.0.1", 24);
+	CHECK_STRING(asked(), "0");
+	CHECK_STRING(of_address(AF_INET, "10.0.0.1", IFA_FLAGS), "");
+	CHECK_STRING(of_address(AF_INET, "10.0.0.2", IFA_FLAGS), "80000000");
+	CHECK_STRING(of_address(AF_INET, "10.0.0.3", IFA_FLAGS), "81000000");
+	CHECK_STRING(of_route(AF_INET, "10.0.0.0", RTA_PREFSRC), "0a000002");
+	CHECK_STRING(of_route(AF_INET, "10.0.0.3", RTA_PREFSRC), "0a000002");
+	MUST(pwrite(fd, "0", 1, 0));
+	begin_address(RTM_DELADDR, 0, "10.0.0.2", 24);
+	CHECK_STRING(asked(), "0");
+	CHECK_STRING(of_address(AF_INET, "10.0.0.3", IFA_FLAGS), "");
+}

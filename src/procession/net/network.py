@@ -21,12 +21,27 @@ from procession.net.internet.address_label import Labels
 from procession.net.internet.device_address import interface_came_up
 from procession.net.internet.flow_label import LEASE_BYTES
 from procession.net.internet.port_table import PortTable
-from procession.net.internet.routing import LOCAL, LOCAL_TABLE, ROUTE_TIMER, UNICAST, Routes
+from procession.net.internet.routing import (
+    LOCAL,
+    LOCAL_TABLE,
+    ROUTE_TIMER,
+    SCOPE_LINK,
+    UNICAST,
+    Routes,
+    is_within,
+)
 from procession.net.internet.routing_rule import SERVICE
 from procession.net.internet.tcp_connection import TcpConnections
 from procession.net.link.interface import IFF_UP, LOOPBACK, LOOPBACK_INDEX, LOOPBACK_NAME, Interface
 from procession.net.link_change import delete_interface
-from procession.net.sysctls import ACCEPT_LOCAL, FORWARDING, REVERSE_PATH, ROUTE_LOCALNET, NetworkSysctls
+from procession.net.sysctls import (
+    ACCEPT_LOCAL,
+    ARP_IGNORE,
+    FORWARDING,
+    REVERSE_PATH,
+    ROUTE_LOCALNET,
+    NetworkSysctls,
+)
 from procession.net.unix.names import UnixNames
 
 if TYPE_CHECKING:
@@ -53,6 +68,8 @@ if TYPE_CHECKING:
 FREE_ROUTES = 8
 """So many come with the network: the loopback's."""
 _STRICT, _LOOSE = 1, 2
+_ONLY_HERE, _ONLY_IN_NET, _NOT_OF_HOST, _NEVER = 1, 2, 3, 8
+"""arp_ignore."""
 NEW_ROUTE = int(NetlinkFlag.NLM_F_CREATE | NetlinkFlag.NLM_F_EXCL)
 MOST_ROUTES = 65_536
 """Of routes, addresses and neighbours that a network may have."""
@@ -251,6 +268,27 @@ class Network(Namespace):
     def routes_loopback(self, interface: Interface) -> bool:
         """Whether the loopback's addresses count behind `interface` too."""
         return bool(interface.settings[ROUTE_LOCALNET] or self.sysctls.of_every[ROUTE_LOCALNET])
+
+    def setting_of(self, interface: Interface, key: bytes) -> int:
+        """What is set for `interface` or for all, whichever is more. Linux: include/linux/inetdevice.h,
+        IN_DEV_MAXCONF."""
+        return max(interface.settings[key], self.sysctls.of_every[key])
+
+    def ignores_question(self, interface: Interface, asker: bytes, address: bytes) -> bool:
+        """Whether a question of ARP for this network's own `address` isn't answered (arp_ignore).
+
+        Linux: net/ipv4/arp.c, arp_ignore.
+        """
+        mode = self.setting_of(interface, ARP_IGNORE) if len(address) == 4 else 0
+        if mode in (_ONLY_HERE, _ONLY_IN_NET):
+            own = [each for each in interface.addresses if each.address == address]
+            if mode == _ONLY_HERE:
+                return not own
+            return not any(is_within(asker, each.net, each.prefix_length) for each in own)
+        if mode == _NOT_OF_HOST:
+            addresses = [each for other in self.interfaces.values() for each in other.addresses]
+            return all(each.scope > SCOPE_LINK for each in addresses if each.address == address)
+        return mode == _NEVER
 
     def expects(self, source: bytes, interface: Interface) -> bool:
         """Whether `interface` may bring packets from `source`: by rp_filter 1 if answers go out there,

@@ -13,11 +13,47 @@ ACCEPT_LOCAL = b"ipv4/accept_local"
 FORWARDING = (b"ipv4/forwarding", b"ipv6/forwarding")
 DISABLE_IPV6, HOP_LIMIT = b"ipv6/disable_ipv6", b"ipv6/hop_limit"
 """Whether an interface speaks no IPv6, and how far packets go out of it whose sender hasn't said it."""
+PROMOTE_SECONDARIES = b"ipv4/promote_secondaries"
+ARP_IGNORE, ARP_ANNOUNCE = b"ipv4/arp_ignore", b"ipv4/arp_announce"
+"""To whom ARP answers, and as whom it asks."""
+_NEIGHBOUR_SETTINGS = {
+    b"base_reachable_time_ms": 30_000,
+    b"delay_first_probe_time": 5,
+    b"mcast_resolicit": 0,
+    b"mcast_solicit": 3,
+    b"retrans_time_ms": 1_000,
+    b"ucast_solicit": 3,
+    b"unres_qlen_bytes": 212_992,
+}
+"""How long a neighbour counts as confirmed; how many seconds one that is doubted is used; how often all are
+asked for him, once nobody is known, and then yet again; how long an answer is waited for; how often he is
+asked alone; and what packets that wait for him may take."""
+
+
+class NeighbourKeys:
+    """What the settings of one protocol's neighbours are called."""
+
+    __slots__ = ("alone", "answer_ms", "confirmed_ms", "doubted_s", "known", "unknown", "waiting_bytes")
+
+    def __init__(self, protocol: bytes) -> None:
+        self.confirmed_ms, self.doubted_s = (
+            protocol + b"base_reachable_time_ms",
+            protocol + b"delay_first_probe_time",
+        )
+        self.known, self.unknown = protocol + b"mcast_resolicit", protocol + b"mcast_solicit"
+        self.answer_ms, self.alone = protocol + b"retrans_time_ms", protocol + b"ucast_solicit"
+        self.waiting_bytes = protocol + b"unres_qlen_bytes"
+
+
+NEIGHBOURS_4, NEIGHBOURS_6 = NeighbourKeys(b"neigh4/"), NeighbourKeys(b"neigh6/")
 INTERFACE_SETTINGS = {
     FORWARDING[0]: 0,
     ROUTE_LOCALNET: 0,
     REVERSE_PATH: 0,
     ACCEPT_LOCAL: 0,
+    PROMOTE_SECONDARIES: 0,
+    ARP_IGNORE: 0,
+    ARP_ANNOUNCE: 0,
     b"ipv4/arp_notify": 0,
     b"ipv4/tag": 0,
     FORWARDING[1]: 0,
@@ -26,9 +62,11 @@ INTERFACE_SETTINGS = {
     b"ipv6/autoconf": 1,
     DISABLE_IPV6: 0,
     HOP_LIMIT: 64,
+    **{b"neigh4/" + name: value for name, value in _NEIGHBOUR_SETTINGS.items()},
+    **{b"neigh6/" + name: value for name, value in _NEIGHBOUR_SETTINGS.items()},
 }
-"""The settings of an interface and what they are at first. Of those about ARP and IPv6's addresses nothing
-comes: nobody asks whether an address is taken, and no router advertises itself.
+"""The settings of an interface and what they are at first. Of arp_notify and those about IPv6's addresses
+nothing comes: nobody asks whether an address is taken, and no router advertises itself.
 A tag means what programs want."""
 PORT_COUNT = 65_536
 SEND_ROOMS, RECEIVE_ROOMS = (4_096, 16_384, 4 << 20), (4_096, 131_072, 32 << 20)
@@ -36,7 +74,16 @@ SEND_ROOMS, RECEIVE_ROOMS = (4_096, 16_384, 4 << 20), (4_096, 131_072, 32 << 20)
 CUBIC = 1
 NO_LOW_WATER = 0xFFFF_FFFF
 NO_BOUND = 0x7FFF_FFFF
-BOUNDS = {HOP_LIMIT: (1, 255)}
+BOUNDS = {
+    HOP_LIMIT: (1, 255),
+    **{
+        protocol + name: (0, NO_BOUND)
+        for protocol in (b"neigh4/", b"neigh6/")
+        for name in _NEIGHBOUR_SETTINGS
+    },
+    b"neigh4/delay_first_probe_time": (-NO_BOUND, NO_BOUND),
+    b"neigh6/delay_first_probe_time": (-NO_BOUND, NO_BOUND),
+}
 """Between what the settings are that aren't just any number."""
 
 

@@ -23,6 +23,14 @@ if TYPE_CHECKING:
     from procession.procfs.file_system import ProcFileSystem
 
 _LEAST, _MOST = -(2**31), 2**31 - 1
+_NEIGHBOURS, _TAKEN_OVER = b"neigh", (b"ipv4/", b"neigh")
+_MILLISECONDS, _JIFFY_MS = b"_time_ms", 4
+_ANSWER_TICKS = b"retrans_time"
+_SCALED = {
+    b"base_reachable_time": (b"base_reachable_time_ms", 1_000),
+    _ANSWER_TICKS: (b"retrans_time_ms", 10),
+}
+"""What is the same in a larger unit: seconds, and hundredths of one, or for IPv6 the kernel's ticks."""
 _GIVEN_TO_EACH = (*FORWARDING, DISABLE_IPV6)
 
 
@@ -45,9 +53,13 @@ class SettingsDirectory(ProcDirectory):
     def names(self) -> list[bytes]:
         """Those of the directories."""
         network: Network = self.proc.kernel.seen_namespaces.network
-        is_ipv6 = self.protocol == b"ipv6"
+        is_ipv6 = self.protocol.endswith(b"6")
         speaking = (each for each in network.interfaces.values() if each.has_protocol(is_ipv6=is_ipv6))
-        return [ALL, DEFAULT, *(each.name for each in speaking)]
+        common = [ALL, DEFAULT]
+        if self.protocol.startswith(_NEIGHBOURS):
+            # Linux: net/core/neighbour.c, neigh_sysctl_register.
+            common = [DEFAULT] if network is self.proc.kernel.init_namespaces.network else []
+        return [*common, *(each.name for each in speaking)]
 
     def check_permission(self, subject: Subject, mask: int) -> None:
         check_sysctl_permission(self.proc.kernel, (b"net",), self.mode, subject, mask)
@@ -83,18 +95,22 @@ class OwnSettingsDirectory(ProcDirectory):
         check_sysctl_permission(self.proc.kernel, (b"net",), self.mode, subject, mask)
 
     def lookup(self, name: bytes) -> Inode:
-        key = self.protocol + b"/" + name
+        told, unit = _SCALED.get(name, (name, 1)) if self.protocol.startswith(_NEIGHBOURS) else (name, 1)
+        if name == _ANSWER_TICKS and self.protocol.endswith(b"6"):
+            unit = _JIFFY_MS
+        key = self.protocol + b"/" + told
         if key not in INTERFACE_SETTINGS:
             raise ENOENT
         found = self.entries.get(name)
         if found is None:
             number = self.proc.allocate_static_number()
-            found = self.entries[name] = SettingFile(self.proc, number, self.owner, key)
+            found = self.entries[name] = SettingFile(self.proc, number, self.owner, key, unit)
         return found
 
     def list_entries(self) -> list[DirectoryEntry]:
         start = self.protocol + b"/"
-        return _listed(self, [key[len(start) :] for key in INTERFACE_SETTINGS if key.startswith(start)])
+        names = [key[len(start) :] for key in INTERFACE_SETTINGS if key.startswith(start)]
+        return _listed(self, [*names, *(_SCALED if self.protocol.startswith(_NEIGHBOURS) else ())])
 
 
 def _listed(directory: ProcDirectory, names: list[bytes]) -> list[DirectoryEntry]:
@@ -109,12 +125,15 @@ class SettingFile(ProcFile):
     """One setting, a number. Linux: net/ipv4/devinet.c, devinet_conf_proc; net/ipv6/addrconf.c,
     addrconf_sysctl_forward."""
 
-    __slots__ = ("key", "owner")
+    __slots__ = ("key", "owner", "unit")
 
-    def __init__(self, superblock: ProcFileSystem, number: int, owner: bytes, key: bytes) -> None:
+    def __init__(
+        self, superblock: ProcFileSystem, number: int, owner: bytes, key: bytes, unit: int = 1
+    ) -> None:
         super().__init__(superblock, number, 0o644)
         self.owner = owner
         self.key = key
+        self.unit = unit
 
     def check_permission(self, subject: Subject, mask: int) -> None:
         check_sysctl_permission(self.proc.kernel, (b"net",), self.mode, subject, mask)
@@ -133,21 +152,37 @@ class SettingFile(ProcFile):
             if interface is None:
                 raise ENOENT("the interface is gone")
             value = interface.settings[self.key]
-        return b"%d\n" % value
+        return b"%d\n" % (value // self.unit)
 
     def store(self, data: bytes, subject: Subject) -> None:
-        value = parse_parameter(data, *BOUNDS.get(self.key, (_LEAST, _MOST)))
+        least, most = BOUNDS.get(self.key, (_LEAST, _MOST))
+        value = parse_parameter(data, least, most // self.unit) * self.unit
+        if self.key.endswith(_MILLISECONDS):
+            value = -(-value // _JIFFY_MS) * _JIFFY_MS
         network: Network = self.proc.kernel.seen_namespaces.network
         if self.owner == ALL:
             set_for_all(network, self.key, value)
         elif self.owner == DEFAULT:
-            network.sysctls.of_new[self.key] = value
+            _set_for_new(network, self.key, value)
         else:
             found = network.interface_named(self.owner)
             if found is None:
                 raise ENOENT("the interface is gone")
+            found.chosen_settings.add(self.key)
             _set(found, self.key, value)
         network.topology_changed()
+
+
+def _set_for_new(network: Network, key: bytes, value: int) -> None:
+    """Set it for new interfaces; those take it over too of which it wasn't set and that never had an address.
+
+    Linux: net/ipv4/devinet.c, devinet_copy_dflt_conf; net/core/neighbour.c, neigh_copy_dflt_parms.
+    """
+    network.sysctls.of_new[key] = value
+    if key.startswith(_TAKEN_OVER):
+        for interface in network.interfaces.values():
+            if key not in interface.chosen_settings and not interface.had_address:
+                _set(interface, key, value)
 
 
 def set_for_all(network: Network, key: bytes, value: int) -> None:

@@ -249,6 +249,7 @@ NETWORK_SYSCTLS: SystemTree = {
     },
     b"ipv4": {
         b"conf": InterfaceSettings(b"ipv4"),
+        b"neigh": InterfaceSettings(b"neigh4"),
         b"icmp_echo_ignore_all": _byte("ignores_echo", 0, 1),
         b"icmp_echo_ignore_broadcasts": _byte("ignores_echo_to_all", 0, 1),
         b"ip_default_ttl": _byte("time_to_live", 1),
@@ -290,6 +291,7 @@ NETWORK_SYSCTLS: SystemTree = {
         b"auto_flowlabels": _byte("automatic_labels", 0, 3),
         b"bindv6only": _byte("is_ipv6_only"),
         b"conf": InterfaceSettings(b"ipv6"),
+        b"neigh": InterfaceSettings(b"neigh6"),
         b"icmp": {
             b"echo_ignore_all": _byte("ignores_echo_6"),
             b"echo_ignore_multicast": _byte("ignores_echo_to_groups_6"),

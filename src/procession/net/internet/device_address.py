@@ -31,13 +31,16 @@ from procession.net.internet.routing import (
     SCOPE_UNIVERSE,
     UNICAST,
     Route,
+    is_within,
     last_of,
     masked,
 )
 from procession.net.link.interface import IFF_NOARP, LEAST_IPV4_MTU, LEAST_IPV6_MTU, LOOPBACK
-from procession.net.sysctls import DISABLE_IPV6
+from procession.net.sysctls import DISABLE_IPV6, PROMOTE_SECONDARIES
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from procession.net.link.interface import Interface
     from procession.net.network import Network
 
@@ -192,6 +195,7 @@ def add_address(new: DeviceAddress, cause: Cause = NO_REQUEST) -> None:
         interface.addresses = [*rest, *same[:position], new, *same[position:]]
     else:
         interface.addresses.insert(_position_of_4(new, same), new)
+        interface.had_address = True
     network = interface.network
     network.account_address(1)
     if new.flags & IFA_F_MCAUTOJOIN:
@@ -262,14 +266,44 @@ def _net_routes_of(address: DeviceAddress, net: bytes) -> list[Route]:
 def remove_address(old: DeviceAddress, cause: Cause = NO_REQUEST) -> None:
     """Take an address away, with the others of its net if it was their first, and the routes.
 
-    Linux: net/ipv4/devinet.c, __inet_del_ifa (net.ipv4.conf.*.promote_secondaries is 0).
+    Or the second comes in its place (promote_secondaries). Linux: net/ipv4/devinet.c, __inet_del_ifa.
     """
     interface = old.interface
     if old not in interface.addresses:
         raise EADDRNOTAVAIL("the interface hasn't this address")
     interface.network.host.clock.spend_looking(len(interface.addresses))
-    _forget_addresses(interface, [*_that_go_with(old, interface.addresses), old], cause)
+    others = _that_go_with(old, interface.addresses)
+    is_promoting = bool(others) and interface.network.setting_of(interface, PROMOTE_SECONDARIES) > 0
+    _forget_addresses(interface, [*others, old], cause, others if is_promoting else [])
+    if is_promoting:
+        _promote(others)
     interface.network.topology_changed()
+
+
+def _promote(others: list[DeviceAddress]) -> None:
+    """The first of these is the first of its net from now on."""
+    first, *rest = others
+    interface = first.interface
+    first.flags &= ~IFA_F_SECONDARY
+    first.source = first.address
+    interface.addresses.remove(first)
+    interface.addresses.insert(_position_of_4(first, addresses_of(interface, is_ipv6=False)), first)
+    interface.network.address_changed(first, is_there=True)
+    for address in (first, *rest):
+        address.source = first.address
+        _add_own_route(address)
+        if interface.is_up:
+            add_net_routes(address)
+
+
+def is_onlink(interface: Interface, *addresses: bytes) -> bool:
+    """Whether all of them are in the net of one address of `interface`. Linux: net/ipv4/devinet.c,
+    inet_addr_onlink."""
+    return any(
+        all(is_within(address, own.net, own.prefix_length) for address in addresses)
+        for own in addresses_of(interface, is_ipv6=False)
+        if not own.is_secondary
+    )
 
 
 def remove_all_addresses(interface: Interface) -> None:
@@ -339,24 +373,28 @@ def _broadcasts_of(address: DeviceAddress) -> list[bytes]:
     return found
 
 
-def _forget_addresses(interface: Interface, gone: list[DeviceAddress], cause: Cause) -> None:
-    """Take `gone` away in this order, each with the routes that were there for it alone."""
+def _forget_addresses(
+    interface: Interface, gone: list[DeviceAddress], cause: Cause, kept: Collection[DeviceAddress] = ()
+) -> None:
+    """Take `gone` away in this order, each with the routes that were there for it alone; of those that are
+    `kept` only these."""
     network = interface.network
     left = _WhatIsLeft(interface.addresses)
     for old in gone:
-        interface.addresses.remove(old)
-        stop_waiting(old)
-        if old.has_joined:
-            network.leave_group(interface.index, old.group)
         left.change(old, -1)
-        network.account_address(-1)
-        network.address_changed(old, is_there=False, cause=cause)
+        if old not in kept:
+            interface.addresses.remove(old)
+            stop_waiting(old)
+            if old.has_joined:
+                network.leave_group(interface.index, old.group)
+            network.account_address(-1)
+            network.address_changed(old, is_there=False, cause=cause)
         destinations = {old.address, old.net, old.peer, *_broadcasts_of(old)}
         concerned = network.routes.concerned_by(interface, old.address, destinations)
         gone_routes = [route for route in concerned if _is_of(route, old, left)]
         for route in gone_routes:
             network.remove_route(route)
-        stray = [route for route in concerned if route.preferred_source == old.address]
+        stray = [route for route in concerned if route.preferred_source == old.address and old not in kept]
         if stray and not _is_still_local(old, left):
             for route in stray:
                 if route not in gone_routes:

@@ -455,7 +455,7 @@ def _cross(flow: Flow, current: Network, out: Interface, next_hop: bytes) -> boo
             return False
         found: Hearer | None = everybody[0] if everybody else None
     else:
-        found = owner_of(everybody, next_hop)
+        found = owner_of(everybody, next_hop, flow.source)
     if found is None and not devices and entry is not None and entry.is_resolved:
         # A program has told who has the address, as servers of DHCP do before they offer it.
         told = entry.hardware_address
@@ -509,10 +509,17 @@ def learn_on_way(everybody: list[Hearer], source: bytes, target: bytes) -> None:
             learn_behind(port, source, target)
 
 
-def owner_of(everybody: list[Hearer], address: bytes) -> Hearer | None:
-    """Who of those that hear a question says that an address is his: whose it is, or who speaks for him."""
+def owner_of(everybody: list[Hearer], address: bytes, asker: bytes) -> Hearer | None:
+    """Who of those that hear a question of `asker` says that an address is his: whose it is, or who speaks
+    for him."""
     return next(
-        (heard for heard in everybody if heard.interface.network.routes.is_local(address)), None
+        (
+            heard
+            for heard in everybody
+            if heard.interface.network.routes.is_local(address)
+            and not heard.interface.network.ignores_question(heard.interface, asker, address)
+        ),
+        None,
     ) or next(
         (heard for heard in everybody if heard.interface.network.speaks_for(heard.interface, address)), None
     )

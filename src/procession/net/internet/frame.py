@@ -133,7 +133,7 @@ def _receive_arp(interface: Interface, whole: bytes) -> None:
         if before != entry.hardware_address:
             network.topology_changed()
         send_waiting(entry)
-    if is_question and is_ours:
+    if is_question and is_ours and not network.ignores_question(interface, message.address, message.target):
         transmit(interface, *answer(interface.hardware_address, message))
 
 

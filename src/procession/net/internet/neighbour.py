@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from procession.abi.duration import NS_PER_S
 from procession.abi.named_tuple import NamedTuple
 from procession.abi.netlink import NeighbourState
+from procession.net.sysctls import NEIGHBOURS_4, NEIGHBOURS_6, NeighbourKeys
 
 if TYPE_CHECKING:
     from procession.net.internet.packet import Packet
@@ -16,16 +18,9 @@ INCOMPLETE, REACHABLE = int(NeighbourState.NUD_INCOMPLETE), int(NeighbourState.N
 STALE, FAILED = int(NeighbourState.NUD_STALE), int(NeighbourState.NUD_FAILED)
 DELAY, PROBE = int(NeighbourState.NUD_DELAY), int(NeighbourState.NUD_PROBE)
 PERMANENT, NOARP = int(NeighbourState.NUD_PERMANENT), int(NeighbourState.NUD_NOARP)
-REACHABLE_NS = 30 * 10**9
-"""How long an entry counts as confirmed (base_reachable_time_ms)."""
-PROBE_NS = 10**9
-"""How long the answer to a question is waited for (retrans_time_ms)."""
-UNICAST_COUNT = BROADCAST_COUNT = 3
-"""How often who was there is asked, and how often all are (ucast_solicit, mcast_solicit)."""
-DELAY_NS = 5 * 10**9
-"""How long a stale entry is used before anybody asks whether it's true (delay_first_probe_time)."""
-MOST_WAITING, MOST_WAITING_BYTES = 101, 212_992
-"""How many packets wait for an answer, and what they may take (unres_qlen_bytes)."""
+_NS_PER_MS = 1_000_000
+_LEAST_WAIT_NS = 10**7
+"""How long an answer is waited for at least (HZ/100)."""
 MOST_ENTRIES = 1_024
 """Of one network (gc_thresh3)."""
 NEIGHBOUR_TIMER = "neighbour"
@@ -37,7 +32,7 @@ class Neighbour:
     `flags` are NTF_*, `protocol` says who made it. `state` is a NUD_*; an entry that was REACHABLE is STALE
     once it hasn't been confirmed for a while. One that nobody but a program has told is in DELAY when it's
     used, and then in PROBE. `timer`, of which it has one at a time, ends these states and the wait for an
-    answer; `probe_count` begins at UNICAST_COUNT where nobody is known who could be asked alone. `waiting`
+    answer; `probe_count` begins at ucast_solicit where nobody is known who could be asked alone. `waiting`
     are packets that go when the question is answered, each with the network that it comes from."""
 
     __slots__ = (
@@ -68,17 +63,41 @@ class Neighbour:
         self.waiting: list[tuple[Network, Packet]] = []
         self.waiting_bytes = 0
 
+    @property
+    def keys(self) -> NeighbourKeys:
+        """What the settings are called that count for it."""
+        return NEIGHBOURS_4 if len(self.address) == 4 else NEIGHBOURS_6
+
+    @property
+    def answer_ns(self) -> int:
+        """How long the answer to a question is waited for."""
+        answer_ms: int = self.interface.settings[self.keys.answer_ms]
+        return max(answer_ms * _NS_PER_MS, _LEAST_WAIT_NS)
+
+    @property
+    def unicast_count(self) -> int:
+        """How often who was there is asked alone."""
+        return self.interface.settings[self.keys.alone]
+
+    @property
+    def most_questions(self) -> int:
+        """Up to where it's counted how often was asked. Linux: net/core/neighbour.c, neigh_max_probes."""
+        settings, keys = self.interface.settings, self.keys
+        return settings[keys.alone] + settings[keys.known if self.state == PROBE else keys.unknown]
+
     def state_at(self, now_ns: int) -> int:
         """NUD_* as programs are told."""
-        if self.state == REACHABLE and now_ns - self.confirmed_ns >= REACHABLE_NS:
+        if (
+            self.state == REACHABLE
+            and now_ns - self.confirmed_ns >= self.interface.settings[self.keys.confirmed_ms] * _NS_PER_MS
+        ):
             return STALE
         return self.state
 
     def keep(self, sender: Network, packet: Packet) -> None:
         """`packet` waits too; the oldest don't if there are too many, nor it if there is no memory."""
-        while self.waiting and (
-            len(self.waiting) >= MOST_WAITING or self.waiting_bytes + packet.charge > MOST_WAITING_BYTES
-        ):
+        room = self.interface.settings[self.keys.waiting_bytes]
+        while self.waiting and self.waiting_bytes + packet.charge > room:
             _, oldest = self.waiting.pop(0)
             self.waiting_bytes -= oldest.charge
             sender.system.uncharge_buffer(oldest.charge)
@@ -153,7 +172,7 @@ def doubt(entry: Neighbour) -> None:
     if entry.state_at(now_ns) == STALE:
         entry.state = DELAY
         entry.updated_ns = now_ns
-        look_again(entry, DELAY_NS)
+        look_again(entry, max(entry.interface.settings[entry.keys.doubted_s], 0) * NS_PER_S)
 
 
 def look_again(entry: Neighbour, delay_ns: int) -> None:

@@ -10,6 +10,7 @@ from procession.abi.word import pack_port
 from procession.net.internet.address import BROADCAST_4, is_multicast
 from procession.net.internet.arp import EVERYBODY, question
 from procession.net.internet.crossing import show_packet
+from procession.net.internet.device_address import is_onlink
 from procession.net.internet.extension_headers import UNIT_BYTES as EXTENSION_UNIT_BYTES
 from procession.net.internet.extension_headers import flaw_in
 from procession.net.internet.flow import (
@@ -37,14 +38,11 @@ from procession.net.internet.icmp_error import (
     IcmpError,
 )
 from procession.net.internet.neighbour import (
-    BROADCAST_COUNT,
     DELAY,
     FAILED,
     INCOMPLETE,
     PROBE,
-    PROBE_NS,
     REACHABLE,
-    UNICAST_COUNT,
     Neighbour,
     doubt,
     learn,
@@ -64,12 +62,15 @@ from procession.net.internet.routing import SCOPE_LINK
 from procession.net.internet.source_address import select_source
 from procession.net.link.interface import LOOPBACK
 from procession.net.link.segment import reach
+from procession.net.sysctls import ARP_ANNOUNCE
 
 if TYPE_CHECKING:
     from procession.net.internet.packet import Packet
     from procession.net.link.interface import Interface
     from procession.net.network import Network
 
+_OF_NET, _BEST = 1, 2
+"""arp_announce: one of the net of who is asked for, and whichever is best."""
 _NO_NUMBER, _WHOLE_BIT = bytes(2), 0x40
 """Of the identification of IPv4, and that a packet isn't to be taken apart."""
 
@@ -315,7 +316,7 @@ def _ask(entry: Neighbour) -> None:
         return
     from procession.net.internet.frame import transmit
 
-    is_known = entry.probe_count < UNICAST_COUNT
+    is_known = entry.probe_count < entry.unicast_count and entry.state == PROBE
     own = _asking_address(entry)
     entry.probe_count += 1
     asked = entry.hardware_address if is_known else EVERYBODY
@@ -323,11 +324,14 @@ def _ask(entry: Neighbour) -> None:
 
 
 def _asking_address(entry: Neighbour) -> bytes:
-    """Who asks: whose packet waits, if it's this network's own."""
+    """Who asks: whose packet waits, if it's this network's own and arp_announce lets it."""
     interface, network = entry.interface, entry.interface.network
-    if entry.waiting:
+    mode = network.setting_of(interface, ARP_ANNOUNCE)
+    if entry.waiting and mode != _BEST:
         _, newest = entry.waiting[-1]
-        if network.routes.is_local(newest.source):
+        if network.routes.is_local(newest.source) and (
+            mode != _OF_NET or is_onlink(interface, entry.address, newest.source)
+        ):
             return newest.source
     return select_source(list(network.interfaces.values()), interface, entry.address, SCOPE_LINK) or bytes(4)
 
@@ -340,10 +344,15 @@ def _wait_for_neighbour(network: Network, packet: Packet, entry: Neighbour) -> N
 
 
 def _begin_asking(entry: Neighbour) -> None:
+    if not entry.interface.settings[entry.keys.unknown]:
+        # Nobody may be asked.
+        entry.state = FAILED
+        entry.take()
+        return
     entry.state = INCOMPLETE
-    entry.probe_count = UNICAST_COUNT
+    entry.probe_count = entry.unicast_count
     entry.updated_ns = entry.interface.network.host.clock.now_ns
-    look_again(entry, PROBE_NS)
+    look_again(entry, entry.answer_ns)
     _ask(entry)
 
 
@@ -356,7 +365,7 @@ def use(entry: Neighbour) -> None:
     if entry.is_resolved or entry.timer is not None:
         return
     everybody, _ = reach(entry.interface)
-    owner = owner_of(everybody, entry.address)
+    owner = owner_of(everybody, entry.address, _asking_address(entry))
     if owner is None:
         _begin_asking(entry)
     else:
@@ -384,16 +393,16 @@ def _probe(entry: Neighbour) -> None:
     interface = entry.interface
     everybody, _ = reach(interface)
     known = [heard for heard in everybody if heard.interface.hardware_address == entry.hardware_address]
-    if owner_of(known, entry.address) is not None:
+    if owner_of(known, entry.address, _asking_address(entry)) is not None:
         learn(interface, entry.address, entry.hardware_address, REACHABLE)
         interface.network.topology_changed()
-    elif entry.state == DELAY or entry.probe_count < UNICAST_COUNT:
+    elif entry.state == DELAY or entry.probe_count < entry.most_questions:
         if entry.state == DELAY:
             entry.state = PROBE
             entry.probe_count = 0
             entry.updated_ns = interface.network.host.clock.now_ns
             interface.network.neighbour_changed(entry, is_there=True)
-        look_again(entry, PROBE_NS)
+        look_again(entry, entry.answer_ns)
         _ask(entry)
     else:
         give_up(entry, [])
@@ -422,10 +431,10 @@ def neighbour_timed_out(entry: Neighbour) -> None:
         if entry.timer is None:
             _probe(entry)
     elif entry.state == INCOMPLETE and entry.timer is None:
-        if entry.probe_count < UNICAST_COUNT + BROADCAST_COUNT:
+        if entry.probe_count < entry.most_questions:
             for sender, packet in still:
                 entry.keep(sender, packet)
-            look_again(entry, PROBE_NS)
+            look_again(entry, entry.answer_ns)
             _ask(entry)
             return
         give_up(entry, still)

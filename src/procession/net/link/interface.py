@@ -73,7 +73,9 @@ class Interface:
     those of both protocols. `was_up` says whether it has ever been up. The four counters are of what packets'
     flows have settled (`net/internet/flow.py`); `drop_count` counts what was sent into nothing. `tun` is what
     a tun or tap has beside, `bridge` what a bridge has, and `port` what
-    its ports have. `settings` are those of net.ipv4.conf and net.ipv6.conf (INTERFACE_SETTINGS)."""
+    its ports have. `settings` are those of net.ipv4.conf and net.ipv6.conf (INTERFACE_SETTINGS),
+    of which some were chosen for this one; what is set for new ones counts for others that have never had an
+    address of IPv4 (`had_address`)."""
 
     __slots__ = (
         "addresses",
@@ -81,9 +83,11 @@ class Interface:
         "bridge",
         "broadcast_hardware_address",
         "carrier_changes",
+        "chosen_settings",
         "drop_count",
         "flags",
         "group",
+        "had_address",
         "had_ports",
         "hardware_address",
         "has_chosen_address",
@@ -144,12 +148,13 @@ class Interface:
         self.ports: dict[Interface, None] = {}
         self.addresses: list[DeviceAddress] = []
         self.was_up = False
-        self.had_ports = False
+        self.had_ports = self.had_address = False
         self.has_chosen_address = False
         self.state_without_carrier = _DOWN
         self.carrier_changes = 0
         self.drop_count = 0
         self.settings = network.sysctls.of_new.copy()
+        self.chosen_settings: set[bytes] = set()
         self.received_packets = self.received_bytes = 0
         self.sent_packets = self.sent_bytes = 0
 

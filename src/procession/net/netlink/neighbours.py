@@ -403,6 +403,7 @@ def set_neighbour(
     if state != before:
         stop_timer(entry)
         if state & _ASKED:
+            entry.probe_count = 0
             look_again(entry, 0)
         elif state & VALID:
             send_waiting(entry)
