@@ -5,15 +5,27 @@
 #include <linux/membarrier.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/statfs.h>
+#include <sys/uio.h>
+#include <sys/xattr.h>
 
 #ifndef P_PIDFD
 #define P_PIDFD 3
 #endif
 #define NONBLOCK O_NONBLOCK
+#define THREAD O_EXCL
+#define PROCESS_GROUP 4
+#define SELF_THREAD (-10000)
+#define PID_NAMESPACE 0xFF05
+#define PID_NAMESPACE_FOR_CHILDREN 0xFF06
+#define USER_NAMESPACE 0xFF09
+#define GET_INFO 0xC040FF0B
+#define INFO_EXIT 8
 
 static int open_process(pid_t pid, unsigned int flags)
 {
@@ -170,8 +182,6 @@ TEST(signals)
 	CHECK_ERRNO(send_signal(pidfd, 0, NULL, 0), ESRCH);
 }
 
-#define PROCESS_GROUP 4
-
 TEST(signals_to_the_group_that_a_process_leads)
 {
 	pid_t leader = child_that_pauses(), member = child_that_pauses();
@@ -303,4 +313,160 @@ TEST(what_stat_shows)
 	CHECK_OK(fstatfs(own, &system));
 	CHECK_EQ(system.f_type, 0x50494446);
 	CHECK_ERRNO(fchmod(own, 0600), EOPNOTSUPP);
+}
+
+/* By its name in /proc, as another open file. */
+static int open_again(int pidfd, int flags)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", pidfd);
+	return open(path, flags);
+}
+
+static pid_t start_thread(void)
+{
+	static volatile pid_t tid;
+	pthread_t thread;
+
+	MUST(pthread_create(&thread, NULL, report_tid, (void *)&tid) == 0 ? 0 : -1);
+	while (tid == 0)
+		sleep_ms(1);
+	return tid;
+}
+
+ROOTS_TEST(opened_again)
+{
+	pid_t child = child_that_pauses();
+	int pidfd = (int)MUST(open_process(child, NONBLOCK)), again = (int)MUST(open_again(pidfd, O_RDWR));
+	char text[8];
+
+	CHECK_EQ(fcntl(again, F_GETFL) & (O_ACCMODE | O_NONBLOCK), O_RDWR);
+	CHECK_ERRNO(read(again, text, 1), EINVAL);
+	CHECK_EQ(send_signal(again, 0, NULL, 0), 0);
+	CHECK_EQ(send_signal((int)MUST(open_again(pidfd, O_RDONLY)), 0, NULL, 0), 0);
+	CHECK_ERRNO(open_again(pidfd, O_WRONLY | O_TRUNC), EOPNOTSUPP);
+	CHECK_ERRNO(open_again(pidfd, O_RDWR | O_DIRECT), EINVAL);
+	CHECK_ERRNO(open_again(pidfd, O_DIRECTORY), ENOTDIR);
+	CHECK_EQ(is_ready(again), 0);
+	CHECK_EQ(send_signal(again, SIGKILL, NULL, 0), 0);
+	CHECK_EQ(wait_for(child), KILLED(SIGKILL));
+	CHECK_EQ(is_ready(again), POLLIN | POLLHUP);
+	/* Even of one that's gone. */
+	CHECK_ERRNO(send_signal((int)MUST(open_again(pidfd, O_RDWR)), 0, NULL, 0), ESRCH);
+}
+
+ROOTS_TEST(a_thread_opened_again)
+{
+	struct iovec whole = {"", 1};
+	int pidfd = (int)MUST(open_process(start_thread(), THREAD)), again = (int)MUST(open_again(pidfd, O_RDWR));
+
+	/* It doesn't say any more that it's for the thread alone. */
+	CHECK_EQ(fcntl(pidfd, F_GETFL) & THREAD, THREAD);
+	CHECK_EQ(fcntl(again, F_GETFL) & THREAD, 0);
+	CHECK_EQ(send_signal(again, 0, NULL, 0), 0);
+	CHECK_ERRNO(send_signal(again, 0, NULL, PROCESS_GROUP), ESRCH);
+	CHECK_EQ(is_ready(again), 0);
+	/* What takes a process doesn't take a thread's id. */
+	CHECK_ERRNO(syscall(SYS_process_madvise, pidfd, &whole, 1, MADV_COLD, 0), ESRCH);
+	CHECK_ERRNO(syscall(SYS_process_mrelease, pidfd, 0), ESRCH);
+	CHECK_ERRNO(waitid((idtype_t)P_PIDFD, (id_t)again, NULL, WEXITED | WNOHANG), ECHILD);
+}
+
+ROOTS_TEST(attributes_before_there_are_any)
+{
+	pid_t child = child_that_pauses();
+	int pidfd = (int)MUST(open_process(child, 0));
+	char value[8];
+
+	/* All are there and empty, until the first is set or removed. */
+	CHECK_EQ(fgetxattr(pidfd, "trusted.a", value, sizeof(value)), 0);
+	CHECK_EQ(flistxattr(pidfd, value, sizeof(value)), 0);
+	CHECK_ERRNO(fremovexattr(pidfd, "trusted.a"), ENODATA);
+	CHECK_ERRNO(fgetxattr(pidfd, "trusted.a", value, sizeof(value)), ENODATA);
+	CHECK_OK(fsetxattr(pidfd, "trusted.a", "xy", 2, 0));
+	CHECK_EQ(fgetxattr(pidfd, "trusted.a", value, sizeof(value)), 2);
+	CHECK_ERRNO(fgetxattr(pidfd, "user.a", value, sizeof(value)), EOPNOTSUPP);
+	kill(child, SIGKILL);
+}
+
+static void *exit_later(void *argument)
+{
+	(void)argument;
+	sleep_ms(60);
+	syscall(SYS_exit_group, 5);
+	return NULL;
+}
+
+TEST(opened_again_by_an_ordinary_user)
+{
+	drop_root();
+	CHECK_ERRNO(open_again((int)MUST(open_process(getpid(), 0)), O_RDWR), EACCES);
+}
+
+TEST(how_it_ended_whatever_the_pidfd_is_for)
+{
+	uint64_t words[8] = {INFO_EXIT};
+	int pidfd, of_leader;
+	pid_t child = (pid_t)MUST(fork());
+
+	if (child == 0) {
+		pthread_t thread;
+
+		pthread_create(&thread, NULL, exit_later, NULL);
+		syscall(SYS_exit, 3);
+	}
+	pidfd = (int)MUST(open_process(child, 0));
+	of_leader = (int)MUST(open_process(child, THREAD));
+	CHECK_EQ(wait_for(child), EXITED(5));
+	MUST(ioctl(pidfd, GET_INFO, words));
+	CHECK_EQ(words[7] >> 32, 5 << 8);
+	memset(words, 0, sizeof(words));
+	words[0] = INFO_EXIT;
+	/* The thread that exited with 3 was the process's first. */
+	MUST(ioctl(of_leader, GET_INFO, words));
+	CHECK_EQ(words[7] >> 32, 5 << 8);
+}
+
+TEST(namespaces_of_what_has_ended)
+{
+	pid_t child = child_that_exits(0);
+	int pidfd = (int)MUST(open_process(child, 0));
+
+	await_zombie(child);
+	CHECK_ERRNO(ioctl(pidfd, PID_NAMESPACE, 0), ESRCH);
+	CHECK_ERRNO(ioctl(pidfd, USER_NAMESPACE, 0), ESRCH);
+	CHECK_ERRNO(ioctl(pidfd, USER_NAMESPACE, 1), EINVAL);
+	CHECK_EQ(wait_for(child), EXITED(0));
+}
+
+ROOTS_TEST(a_pid_namespace_without_anybody)
+{
+	int pidfd = (int)MUST(open_process(getpid(), 0));
+
+	MUST(unshare(CLONE_NEWPID));
+	CHECK_ERRNO(open("/proc/self/ns/pid_for_children", O_RDONLY), ENOENT);
+	CHECK_OK(setns((int)MUST(ioctl(pidfd, PID_NAMESPACE_FOR_CHILDREN, 0)), CLONE_NEWPID));
+}
+
+ROOTS_TEST(several_namespaces_where_the_root_is_shared)
+{
+	int pidfd = (int)MUST(open_process(getpid(), 0));
+
+	MUST(unshare(CLONE_NEWNS | CLONE_NEWUTS));
+	start_thread();
+	CHECK_ERRNO(setns(pidfd, CLONE_NEWNS), EINVAL);
+	CHECK_OK(setns(pidfd, CLONE_NEWNS | CLONE_NEWUTS));
+}
+
+TEST(who_may_pretend)
+{
+	siginfo_t info = {.si_signo = 0, .si_code = SI_TKILL};
+	int self = (int)MUST(open_process(getpid(), 0)), thread = (int)MUST(open_process(start_thread(), THREAD));
+
+	CHECK_EQ(send_signal(self, 0, &info, 0), 0);
+	CHECK_EQ(send_signal(SELF_THREAD, 0, &info, 0), 0);
+	/* To another thread, or to a whole group, nobody. */
+	CHECK_ERRNO(send_signal(thread, 0, &info, 0), EPERM);
+	CHECK_ERRNO(send_signal(self, 0, &info, PROCESS_GROUP), EPERM);
 }

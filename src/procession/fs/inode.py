@@ -513,6 +513,10 @@ class Inode:
             self.xattrs = {}
         return self.xattrs
 
+    def read_xattr(self, name: bytes) -> bytes | None:
+        """One of them, None if there is no such one."""
+        return self.read_xattrs().get(name)
+
     def told_xattrs(self) -> dict[bytes, bytes]:
         """The extended attributes that the kernel tells of it and nobody sets, by name."""
         return {}

@@ -167,7 +167,7 @@ def get_xattr(path: Path, subject: Subject, name: bytes) -> bytes:
     if told is not None:
         return told
     _check_name(inode, subject, name, writes=False)
-    value = inode.read_xattrs().get(name)
+    value = inode.read_xattr(name)
     if value is None:
         raise ENODATA
     return shown_capability(inode, subject, value) if name == CAPABILITY_NAME else value

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from procession.abi.errno import EACCES, EBADF, EINVAL, ENOENT, ENOTTY, ESRCH, ESTALE
+from procession.abi.errno import EACCES, EBADF, EINVAL, ENOTTY, ESRCH, ESTALE
 from procession.abi.file_mode import S_IFMT
 from procession.abi.ioctls import FileIoctl
 from procession.abi.pidfd import (
@@ -30,10 +30,11 @@ from procession.kernel.task_state import ENDED
 if TYPE_CHECKING:
     from procession.fs.dentry import Path
     from procession.fs.file import UserMemory
+    from procession.fs.permission import Subject
     from procession.fs.vfs import Vfs
     from procession.fs.wait_queue import WaitQueue
-    from procession.kernel.kernel import Kernel
     from procession.kernel.pid import Pid
+    from procession.kernel.security.credentials import Credentials
     from procession.kernel.task import Task, ThreadGroup
 
 PIDFD_THREAD = int(PidfdFlag.PIDFD_THREAD)
@@ -48,6 +49,7 @@ _GET_VERSION = int(FileIoctl.FS_IOC_GETVERSION)
 _SIZE_MASK = 0x3FFF
 _GET_INFO = 3 << 30 | 0xFF << 8 | PIDFD_GET_INFO
 """_IOWR(PIDFS_IOCTL_MAGIC, 11, ...) but for the size."""
+_PID_FOR_CHILDREN = int(PidfdIoctl.PIDFD_GET_PID_FOR_CHILDREN_NAMESPACE)
 _NAMESPACES = {
     int(PidfdIoctl.PIDFD_GET_CGROUP_NAMESPACE): b"cgroup",
     int(PidfdIoctl.PIDFD_GET_IPC_NAMESPACE): b"ipc",
@@ -103,18 +105,43 @@ class PidFileSystem(Superblock):
 class PidInode(AnonymousInode):
     """What all descriptors of one id share. It's a regular file that shows no type at all.
 
-    Linux: fs/pidfs.c, pidfs_init_inode.
+    `pid` and `bearer` are the id and who has it, or had it last. Linux: fs/pidfs.c, pidfs_init_inode.
     """
 
-    __slots__ = ()
+    __slots__ = ("bearer", "pid")
 
     def __init__(self, system: PidFileSystem) -> None:
         super().__init__(system, S_IFREG | 0o700)
+        self.bearer: Task | None = None
+        self.pid: Pid | None = None
 
     @property
     def shown_mode(self) -> int:
         """Linux: fs/anon_inodes.c, anon_inode_getattr."""
         return self.mode & ~S_IFMT
+
+    def open(self, path: Path, flags: int, subject: Subject, progress: object = None) -> File:
+        """Anew, by its name in /proc/PID/fd: whether the id is a thread's, that file doesn't say."""
+        assert self.bearer is not None
+        assert self.pid is not None
+        return PidFile(path, flags, subject, self.bearer, self.pid)
+
+    def truncate(self, size: int) -> None:
+        self.set_attributes()
+
+    # Nothing is set aside for attributes until one is changed. Until then there are all, and they are empty.
+    # Linux: fs/pidfs.c, pidfs_xattr_get, pidfs_xattr_set.
+
+    def read_xattr(self, name: bytes) -> bytes | None:
+        return b"" if self.xattrs is None else self.xattrs.get(name)
+
+    def read_xattrs(self) -> dict[bytes, bytes]:
+        return {} if self.xattrs is None else self.xattrs
+
+    def writable_xattrs(self) -> dict[bytes, bytes]:
+        if self.xattrs is None:
+            self.xattrs = {}
+        return self.xattrs
 
 
 def _pidfd_path(vfs: Vfs, pid: Pid | None) -> Path:
@@ -146,27 +173,26 @@ class PidFile(File):
     has_read: ClassVar[bool] = False
     has_write: ClassVar[bool] = False
 
-    def __init__(
-        self, kernel: Kernel, target: Task, flags: int, opener: Task, *, is_for_child: bool = False
-    ) -> None:
-        """For `target`, or for a child that isn't there yet: then `stand_for` follows."""
-        pid = target.thread_pid if flags & PIDFD_THREAD else target.group.pid
-        path = _pidfd_path(kernel.vfs, None if is_for_child else pid)
-        super().__init__(path, O_RDWR | flags & O_NONBLOCK, opener.credentials)
-        self.kernel = kernel
-        self.flags |= flags & PIDFD_THREAD
-        self.group = target.group
-        self.bearer = target
+    def __init__(self, path: Path, flags: int, subject: Subject, bearer: Task, pid: Pid) -> None:
+        super().__init__(path, flags, subject)
+        self.kernel = bearer.kernel
+        self.group = bearer.group
+        self.bearer = bearer
         self.pid = pid
-        if not is_for_child:
-            pid.inode = self.inode
 
     def stand_for(self, child: Task) -> None:
         """For that thread or its process, from now on, of which there is no descriptor yet."""
         self.group = child.group
         self.bearer = child
         self.pid = child.thread_pid if self.is_thread else child.group.pid
-        self.pid.inode = self.inode
+        self.become_known()
+
+    def become_known(self) -> None:
+        """Say whose the inode is, so that others can be opened of it."""
+        inode = self.inode
+        assert isinstance(inode, PidInode)
+        inode.bearer, inode.pid = self.bearer, self.pid
+        self.pid.inode = inode
 
     @property
     def is_thread(self) -> bool:
@@ -182,10 +208,9 @@ class PidFile(File):
     def has_ended(self) -> bool:
         """Whether the thread has, or every thread of the process."""
         target = self.target
-        if self.is_thread:
-            return target is None or target.state in ENDED
-        group = self.group
-        return len(group.threads) <= 1 and group.leader.state in ENDED
+        if target is None:
+            return True
+        return target.state in ENDED and (self.is_thread or len(target.group.threads) <= 1)
 
     def ioctl(self, request: int, argument: int, memory: UserMemory) -> int:
         """A descriptor for a namespace of the process, or what is told of it.
@@ -210,13 +235,14 @@ class PidFile(File):
             raise ESRCH("the process is gone")
         if argument:
             raise EINVAL("the request has no argument")
+        if target.state in ENDED:
+            raise ESRCH("the process has left its namespaces")
         if not may_access(task, target, by_fs_ids=True):
             raise EACCES("the process may not be inspected by this one")
-        try:
-            namespace = namespace_of_task(target, name)
-        except ENOENT:
-            raise ESRCH("the process has left its namespaces") from None
-        return open_namespace(task, namespace)
+        if request == _PID_FOR_CHILDREN:
+            # Here, unlike in /proc, even one in which nobody has been made yet.
+            return open_namespace(task, target.namespaces.pid_for_children)
+        return open_namespace(task, namespace_of_task(target, name))
 
     def truncate(self, size: int) -> None:
         self.inode.set_attributes()
@@ -263,8 +289,8 @@ def process_behind(task: Task, fd: int) -> ThreadGroup:
     if fd in _SELF:
         return task.group
     file = pid_file_of(task, fd)
-    if file.has_ended:
-        raise ESRCH("the process has ended")
+    if file.has_ended or file.pid is not file.group.pid:
+        raise ESRCH("the process has ended, or it's the id of a thread")
     return file.group
 
 
@@ -290,6 +316,24 @@ def task_for_pidfd(opener: Task, number: int, *, is_thread: bool) -> Task:
     return found
 
 
+def open_pidfd(target: Task, flags: int, opener: Credentials) -> PidFile:
+    """A pidfd of a process, or with PIDFD_THREAD of a thread. Linux: kernel/fork.c, pidfd_prepare."""
+    pid = target.thread_pid if flags & PIDFD_THREAD else target.group.pid
+    path = _pidfd_path(target.kernel.vfs, pid)
+    file = PidFile(path, O_RDWR | flags & O_NONBLOCK, opener, target, pid)
+    file.flags |= flags & PIDFD_THREAD
+    file.become_known()
+    return file
+
+
+def open_pidfd_of_child(parent: Task, flags: int) -> PidFile:
+    """One of a child that isn't there yet: `stand_for` follows."""
+    path = _pidfd_path(parent.kernel.vfs, None)
+    file = PidFile(path, O_RDWR, parent.credentials, parent, parent.thread_pid)
+    file.flags |= flags & PIDFD_THREAD
+    return file
+
+
 def open_pidfd_by_handle(
     opener: Task, system: PidFileSystem, kind: int, handle: bytes, flags: int
 ) -> PidFile:
@@ -304,4 +348,4 @@ def open_pidfd_by_handle(
     if pid is None or pid.task is None:
         raise ESTALE
     kept = flags & O_NONBLOCK | (0 if pid.task.is_leader else PIDFD_THREAD)
-    return PidFile(opener.kernel, pid.task, kept, opener)
+    return open_pidfd(pid.task, kept, opener.credentials)

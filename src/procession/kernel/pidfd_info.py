@@ -36,8 +36,9 @@ def tell_info(file: PidFile, asker: Task, argument: int, size: int, memory: User
     if target is not None:
         told = _described(target, asker)
     elif asked & _EXIT:
-        bearer = file.bearer if file.is_thread else file.group.leader
-        told = PidfdInfo(_EXIT | _CGROUPID, bearer.cgroup.number, exit_code=_exit_status(file, bearer))
+        is_process = file.pid is file.group.pid
+        bearer = file.group.leader if is_process else file.bearer
+        told = PidfdInfo(_EXIT | _CGROUPID, bearer.cgroup.number, exit_code=_exit_status(bearer, is_process))
     else:
         raise ESRCH("the process is gone")
     if asked & _COREDUMP:
@@ -47,10 +48,10 @@ def tell_info(file: PidFile, asker: Task, argument: int, size: int, memory: User
     memory.write(argument, told.pack().ljust(size, b"\0")[:size])
 
 
-def _exit_status(file: PidFile, bearer: Task) -> int:
-    """As wait4(2) told it of a process; a thread's own of a thread."""
-    group = file.group
-    return group.exit_code if group.is_exiting and not file.is_thread else bearer.exit_code
+def _exit_status(bearer: Task, is_process: bool) -> int:
+    """As wait4(2) told it of a process; a thread's own of a thread. Linux: fs/pidfs.c, pidfs_exit."""
+    group = bearer.group
+    return group.exit_code if group.is_exiting and is_process else bearer.exit_code
 
 
 def _described(target: Task, asker: Task) -> PidfdInfo:

@@ -9,6 +9,7 @@ from procession.kernel.pidfd import (
     PIDFD_SELF_THREAD,
     PIDFD_THREAD,
     PidFile,
+    open_pidfd,
     pid_file_of,
     signalled_by,
     task_for_pidfd,
@@ -17,7 +18,7 @@ from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.kernel.security.ptrace_access import may_access
 from procession.kernel.signal.info import SI_USER
 from procession.kernel.signal.kill import sender_info, signal_group_members, signal_process, signal_thread
-from procession.kernel.task import Task
+from procession.kernel.task import Task, ThreadGroup
 from procession.kernel.task_state import TaskState
 from procession.syscalls.declaration import syscall
 from procession.syscalls.kill import check_honesty, read_info
@@ -32,10 +33,9 @@ def pidfd_open(task: Task, pid: Int, flags: Flags[PidfdFlag]) -> int:
     """pidfd_open(2)."""
     if flags & ~(_PIDFD_NONBLOCK | PIDFD_THREAD):
         raise EINVAL("unknown flags")
-    kernel = task.kernel
     is_thread = flags & PIDFD_THREAD != 0
     target = task_for_pidfd(task, pid, is_thread=is_thread)
-    file = PidFile(kernel, target, flags, task)
+    file = open_pidfd(target, flags, task.credentials)
     return task.files.install(file, close_on_exec=True, limit=task.group.limits.soft[RLIMIT_NOFILE])
 
 
@@ -53,7 +53,7 @@ def pidfd_send_signal(
         queued = read_info(task, signal, info.address)
         if int.from_bytes(task.mm.read(info.address, 4), "little", signed=True) != signal:
             raise EINVAL("the siginfo speaks of another signal")
-        check_honesty(queued, is_own=group.pid is task.thread_pid)
+        check_honesty(queued, is_own=_is_own(task, fd, group, file) and not flags & _PROCESS_GROUP)
     else:
         queued = sender_info(task, signal, SI_USER)
     is_own_thread = fd == PIDFD_SELF_THREAD
@@ -71,6 +71,12 @@ def pidfd_send_signal(
     else:
         signal_process(task, group.leader, queued)
     return 0
+
+
+def _is_own(task: Task, fd: int, group: ThreadGroup, file: PidFile | None) -> bool:
+    """Whether what is signalled has the caller's id, whoever else of the process is signalled by it."""
+    pid = task.thread_pid if fd == PIDFD_SELF_THREAD else group.pid if file is None else file.pid
+    return pid is task.thread_pid
 
 
 @syscall(438)

@@ -39,7 +39,7 @@ from procession.kernel.clone import CloneArguments, copy_process, store_tid
 from procession.kernel.exit import do_exit, do_group_exit
 from procession.kernel.observer import LOOK_FOR_PARENT
 from procession.kernel.pid import find_pid
-from procession.kernel.pidfd import PIDFD_THREAD, PidFile, pid_file_of
+from procession.kernel.pidfd import PIDFD_THREAD, open_pidfd_of_child, pid_file_of
 from procession.kernel.program.exec import (
     PreparedExec,
     begin_new_exec,
@@ -204,7 +204,7 @@ def _clone_with_pidfd(kernel: Kernel, task: Task, arguments: CloneArguments, pid
     limit = task.group.limits.soft[RLIMIT_NOFILE]
     fd = task.files.lowest_free(0, limit)
     task.mm.probe_write(pidfd_address, 4)
-    file = PidFile(kernel, task, PIDFD_THREAD if is_thread else 0, task, is_for_child=True)
+    file = open_pidfd_of_child(task, PIDFD_THREAD if is_thread else 0)
     task.files.make_room(file)
     try:
         child = copy_process(kernel, task, arguments)

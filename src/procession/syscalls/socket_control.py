@@ -9,7 +9,7 @@ from procession.abi.errno import EBADF, EINVAL, EMFILE, ENOBUFS, EPERM, ESRCH, E
 from procession.abi.socket import AddressFamily, Cmsghdr, ControlMessageType, SocketLevel, SocketOption, Ucred
 from procession.abi.word import Words, pack_array, pack_u32
 from procession.kernel.pid import find_task
-from procession.kernel.pidfd import PidFile
+from procession.kernel.pidfd import open_pidfd
 from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.kernel.task import ThreadGroup
 from procession.kernel.time.costs import PASSED_FILE_NS
@@ -246,7 +246,7 @@ def _put_pidfd(writer: ControlWriter, sender: SenderCredentials) -> None:
         return
     task, process = writer.task, sender.process
     assert isinstance(process, ThreadGroup)
-    pidfd = PidFile(task.kernel, process.leader, 0, task)
+    pidfd = open_pidfd(process.leader, 0, task.credentials)
     try:
         fd = task.files.install(pidfd, close_on_exec=True, limit=task.group.limits.soft[RLIMIT_NOFILE])
     except Errno as error:

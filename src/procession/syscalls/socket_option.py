@@ -12,7 +12,7 @@ from procession.abi.packet import PacketOption
 from procession.abi.socket import SocketLevel, SocketOption, SocketType
 from procession.abi.structure import I32
 from procession.abi.word import pack_address, pack_u32
-from procession.kernel.pidfd import PidFile
+from procession.kernel.pidfd import open_pidfd
 from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.kernel.task import ThreadGroup
 from procession.net.bpf import check_length
@@ -214,7 +214,7 @@ def _peer_pidfd(task: Task, file: SocketFile) -> bytes:
         raise ENODATA
     process = identity.process
     assert isinstance(process, ThreadGroup)
-    pidfd = PidFile(task.kernel, process.leader, 0, task)
+    pidfd = open_pidfd(process.leader, 0, task.credentials)
     limit = task.group.limits.soft[RLIMIT_NOFILE]
     fd = task.files.install(pidfd, close_on_exec=True, limit=limit)
     return pack_u32(fd)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from procession.abi.errno import EINVAL, ENOSPC
+from procession.abi.errno import ENOSPC
 from procession.fs.dentry import Path
 from procession.fs.mounts.mount import Mount, MountId, top_of
 from procession.fs.mounts.tree import CopyKind, copy_tree, lock_tree
@@ -196,14 +196,7 @@ def _move_context(context: FsContext, root: Mount, copied: Mount) -> None:
 
 
 def enter(namespace: MountNamespace, context: FsContext) -> None:
-    """Make the root of `namespace` the root and current directory. Raises EINVAL if `context` is shared.
-
-    Linux: fs/namespace.c, mntns_install.
-    """
-    if namespace.is_anonymous:
-        raise EINVAL("a tree that isn't mounted")
-    if context.reference_count != 1:
-        raise EINVAL("root and current directory are shared")
+    """Make the root of `namespace` the root and current directory. Linux: fs/namespace.c, mntns_install."""
     root = namespace.root_path
     context.set_cwd(root)
     context.set_root(root)

@@ -55,7 +55,7 @@ def set_namespaces(task: Task, file: File, flags: int) -> None:
             # What follows is judged by what the caller may do there.
             credentials = credentials_in(task, each)
         else:
-            _check(task, credentials, each)
+            _check(task, credentials, each, is_alone=len(found) == 1)
     new = task.namespaces.copy()
     for each in found:
         if not isinstance(each, UserNamespace):
@@ -92,7 +92,7 @@ def _namespaces_of(task: Task, file: PidFile, flags: int) -> list[Namespace]:
     return [namespace for namespace in all_namespaces if namespace.kind & flags]
 
 
-def _check(task: Task, credentials: Credentials, namespace: Namespace) -> None:
+def _check(task: Task, credentials: Credentials, namespace: Namespace, *, is_alone: bool) -> None:
     """Raise what keeps `task`, which is to have `credentials`, from entering `namespace`."""
     mine = credentials.user_namespace
     kind = namespace.kind
@@ -106,8 +106,9 @@ def _check(task: Task, credentials: Credentials, namespace: Namespace) -> None:
     ):
         raise EPERM("entering a namespace takes CAP_SYS_ADMIN over it")
     if isinstance(namespace, MountNamespace):
-        # Linux: fs/namespace.c, mntns_install.
-        if namespace.is_anonymous or task.fs.reference_count != 1:
+        # Together with others it's entered with a copy of what may be shared, and what is shared follows.
+        # Linux: fs/namespace.c, mntns_install; kernel/nsproxy.c, prepare_nsset.
+        if namespace.is_anonymous or (is_alone and task.fs.reference_count != 1):
             raise EINVAL("a tree that isn't mounted, or root and current directory are shared")
     elif kind == CLONE_NEWPID:
         # Linux: kernel/pid_namespace.c, pidns_install.
