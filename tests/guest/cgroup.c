@@ -253,6 +253,27 @@ TEST(new_group)
 	drop("");
 }
 
+/* kernfs has no bound of its own for names. */
+TEST(names)
+{
+	char name[320];
+
+	make_base();
+	snprintf(name, sizeof(name), "%0256d", 0);
+	CHECK_ERRNO(rmdir(file_of(name, "")), ENOENT);
+	CHECK_ERRNO(open(file_of(name, ""), O_CREAT | O_RDWR, 0600), EACCES);
+	CHECK_ERRNO(symlink("a", file_of(name, "")), EPERM);
+	CHECK_ERRNO(rename(file_of(name, ""), file_of("a", "")), ENOENT);
+	make("a");
+	CHECK_ERRNO(rename(file_of("a", ""), file_of(name, "")), EPERM);
+	CHECK_ERRNO(renameat2(AT_FDCWD, file_of("a", ""), AT_FDCWD, file_of("b", ""), RENAME_NOREPLACE), EINVAL);
+	CHECK_ERRNO(renameat2(AT_FDCWD, file_of("a", ""), AT_FDCWD, file_of("b", ""), RENAME_WHITEOUT), EINVAL);
+	drop("a");
+	make(name);
+	drop(name);
+	drop("");
+}
+
 TEST(limits_of_the_hierarchy)
 {
 	make_base();

@@ -559,3 +559,21 @@ TEST(a_name_from_the_root_of_another_mount)
 	CHECK_ERRNO(opened_within(directory, "self/root", RESOLVE_NO_XDEV), EXDEV);
 	CHECK(is_same(opened_within(directory, "version", RESOLVE_NO_XDEV), "/proc/version"));
 }
+
+TEST(names_longer_than_names_are)
+{
+	static const char *const made_up[] = {"/proc", "/proc/self", "/proc/self/fd", "/proc/sys", "/sys", "/sys/class"};
+	char name[320];
+	struct stat status;
+
+	/* What looks into a table of names has none that's so long; what keeps files says so. */
+	for (size_t place = 0; place < sizeof(made_up) / sizeof(made_up[0]); place++) {
+		snprintf(name, sizeof(name), "%s/%0256d", made_up[place], 0);
+		CHECK_ERRNO(stat(name, &status), ENOENT);
+	}
+	enter_scratch();
+	snprintf(name, sizeof(name), "%0256d", 0);
+	CHECK_ERRNO(stat(name, &status), ENAMETOOLONG);
+	snprintf(name, sizeof(name), "/dev/pts/%0256d", 0);
+	CHECK_ERRNO(stat(name, &status), ENAMETOOLONG);
+}

@@ -10,6 +10,7 @@ from procession.abi.ebpf import BpfDeviceAccess
 from procession.abi.errno import EACCES, EINVAL, ENODEV, ENOTDIR, ENXIO, EOPNOTSUPP, EPERM, ETXTBSY, Errno
 from procession.abi.file_mode import S_IFMT, FileType, Permission
 from procession.abi.ioctls import FileFlag
+from procession.abi.limits import NAME_MAX
 from procession.abi.mount_flags import MountFlag
 from procession.abi.named_tuple import NamedTuple
 from procession.abi.xattr import XATTR_SIZE_MAX
@@ -140,6 +141,8 @@ class Superblock:
     """Which families of names there are."""
     keeps_user_xattrs: ClassVar[bool] = True
     """Whether names of `user` are among them that programs may set."""
+    longest_name: ClassVar[int] = NAME_MAX
+    """How long a name may be that is looked for; whoever has no such bound has PATH_MAX."""
     block_size: ClassVar[int] = 4096
     """What st_blksize says of its files."""
     largest_file: ClassVar[int] = (1 << 63) - 1

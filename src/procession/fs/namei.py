@@ -16,7 +16,7 @@ from procession.abi.errno import (
     Errno,
 )
 from procession.abi.file_mode import S_IFMT
-from procession.abi.limits import NAME_MAX, PATH_MAX
+from procession.abi.limits import PATH_MAX
 from procession.abi.named_tuple import NamedTuple
 from procession.abi.open_flags import ResolveFlag
 from procession.abi.word import pack_u64
@@ -278,9 +278,9 @@ def look_up_entry(directory: Dentry, name: bytes) -> Dentry:
 
     Linux: fs/namei.c, lookup_slow.
     """
-    if len(name) > NAME_MAX:
-        raise ENAMETOOLONG
     inode = directory.inode
+    if len(name) > inode.superblock.longest_name:
+        raise ENAMETOOLONG
     if not inode.caches_lookups:
         return _look_up_volatile(directory, name)
     known = directory.children.get(name)

@@ -6,6 +6,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.errno import ENOENT
+from procession.abi.limits import PATH_MAX
 from procession.abi.statfs import Magic
 from procession.fs.inode import LARGEST_OF_OLD, S_IFDIR, S_IFLNK, DirectoryEntry, Inode, Superblock
 from procession.fs.permission import is_in_group
@@ -64,6 +65,7 @@ class ProcFileSystem(Superblock):
     forbids_execution: ClassVar[bool] = True
 
     block_size: ClassVar[int] = 1024
+    longest_name: ClassVar[int] = PATH_MAX
     largest_file: ClassVar[int] = LARGEST_OF_OLD
 
     def __init__(self, kernel: Kernel, pid_namespace: PidNamespace) -> None:

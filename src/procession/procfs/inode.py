@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, NoReturn, Protocol
 
-from procession.abi.errno import EACCES, EIO, EPERM
+from procession.abi.errno import EACCES, EINVAL, EIO, EPERM
 from procession.abi.open_flags import O_ACCMODE
 from procession.fs.file import (
     ALWAYS_READY,
@@ -80,6 +80,11 @@ class ProcDirectory(ProcInode):
         super().__init__(superblock, S_IFDIR | permissions, number)
 
 
+def refuse_renaming(flags: int) -> NoReturn:
+    """Nothing of kernfs is given another name (in Linux, kernfs_iop_rename)."""
+    raise EINVAL("kernfs knows no flags") if flags else EPERM
+
+
 class KernfsDirectory(Inode):
     """A directory of sysfs. It seeks as any file does: in Linux, kernfs_dir_fops has generic_file_llseek."""
 
@@ -90,6 +95,11 @@ class KernfsDirectory(Inode):
 
     def __init__(self, superblock: Superblock) -> None:
         super().__init__(superblock, S_IFDIR | 0o755)
+
+    def rename(
+        self, name: bytes, new_directory: Inode, new_name: bytes, flags: int, subject: Subject
+    ) -> Inode | None:
+        return refuse_renaming(flags)
 
     @property
     def shown_link_count(self) -> int:

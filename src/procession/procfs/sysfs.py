@@ -7,6 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.errno import EINVAL, EIO, ENOENT
+from procession.abi.limits import PATH_MAX
 from procession.abi.named_tuple import NamedTuple
 from procession.abi.statfs import Magic
 from procession.abi.word import Words
@@ -219,6 +220,7 @@ class SysFileSystem(Superblock):
     has_xattrs: ClassVar[bool] = True
     keeps_user_xattrs: ClassVar[bool] = False
     largest_file: ClassVar[int] = LARGEST_OF_OLD
+    longest_name: ClassVar[int] = PATH_MAX
 
     def __init__(self, kernel: Kernel, network: Network) -> None:
         super().__init__(kernel.vfs, "sysfs", SYSFS_MAGIC)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.errno import E2BIG, EINVAL, ENODEV, ENOENT, EPERM, ESTALE
+from procession.abi.limits import PATH_MAX
 from procession.abi.statfs import Magic
 from procession.abi.word import pack_u64
 from procession.fs.file import ALWAYS_READY, POLLERR, POLLPRI, File
@@ -16,7 +17,7 @@ from procession.fs.permission import MAY_WRITE
 from procession.hardware.physical_memory import OutOfFrames
 from procession.kernel.cgroup.directory import GroupDirectory
 from procession.procfs.cgroup.control_file import ControlFile, Opener
-from procession.procfs.inode import AttributeFile
+from procession.procfs.inode import AttributeFile, refuse_renaming
 from procession.procfs.pressure import TriggerSlot, pressure_of
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ class CgroupFileSystem(Superblock):
 
     has_uuid: ClassVar[bool] = True
     largest_file: ClassVar[int] = LARGEST_OF_OLD
+    longest_name: ClassVar[int] = PATH_MAX
 
     def __init__(self, kernel: Kernel) -> None:
         super().__init__(kernel.vfs, "cgroup2", int(Magic.CGROUP2_SUPER_MAGIC))
@@ -145,6 +147,11 @@ class CgroupDirectory(GroupDirectory):
         self.maker = (0, 0)
         self.files: dict[bytes, CgroupFile] = {}
         superblock.directories[group] = self
+
+    def rename(
+        self, name: bytes, new_directory: Inode, new_name: bytes, flags: int, subject: Subject
+    ) -> Inode | None:
+        return refuse_renaming(flags)
 
     def mover(self, subject: Subject) -> Mover:
         return self.cgroupfs.opener(subject)
