@@ -88,7 +88,7 @@ class CodeStore:
         """Let no stub write to `frames` any more: they have code, or may have some soon."""
         self.code_frames.update(frames)
         for space in self.spaces.values():
-            for frame in space.window.writable_frames.intersection(frames):
+            for frame in space.window.writable_pages.frames_among(frames):
                 space.window.drop_frame(frame)
 
     def forget_all(self) -> None:

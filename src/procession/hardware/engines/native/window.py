@@ -11,6 +11,7 @@ from typing import Final
 
 from procession.hardware import page_table as pte
 from procession.hardware.engines.native.stub import Stub
+from procession.hardware.engines.native.writable_pages import WritablePages
 from procession.hardware.physical_memory import PAGE_SHIFT, PAGE_SIZE, PhysicalMemory
 from procession.hardware.translation import layout
 
@@ -95,7 +96,7 @@ class Walk:
 
 class Window:
     """The pages that `stub` has mapped, by leaf table (the address over 2 MiB) and page: each with its
-    frame's address, and WRITABLE if it's that there; no other frames than `writable_frames` are. `seen` are
+    frame's address, and WRITABLE if it's that there; no others than `writable_pages` are. `seen` are
     the leaf tables as they were when last compared. `has_written_code` is set once the guest can write to a
     frame that was ever executable.
     """
@@ -109,7 +110,7 @@ class Window:
         "seen",
         "stub",
         "walk",
-        "writable_frames",
+        "writable_pages",
     )
 
     def __init__(self, stub: Stub, memory: PhysicalMemory, root: int, code_frames: set[int]) -> None:
@@ -121,7 +122,7 @@ class Window:
         self.walk = Walk(memory)
         self.leaves: dict[int, dict[int, int]] = {}
         self.seen: dict[int, tuple[int, int, bytes]] = {}
-        self.writable_frames: set[int] = set()
+        self.writable_pages = WritablePages(self.leaves)
 
     def fill(self, address: int, *, is_write: bool) -> int:
         """Map the page at `address`, and others around it: DENIED, MAPPED or CODE_WRITTEN."""
@@ -164,7 +165,7 @@ class Window:
                 if number in code_frames:
                     rights = 0
                 else:
-                    self.writable_frames.add(number)
+                    self.writable_pages.note(number, page)
                     if number in executable:
                         self.has_written_code = True
             if pages.get(page) != frame | rights:
@@ -215,7 +216,7 @@ class Window:
             frames = range(value >> PAGE_SHIFT, (value >> PAGE_SHIFT) + length)
             if self.code_frames.isdisjoint(frames):
                 wanted, protection = _TOUCHED, _READ | _WRITE
-                self.writable_frames.update(frames)
+                self.writable_pages.note(frames.start, first, length)
                 if not self.memory.executable.isdisjoint(frames):
                     self.has_written_code = True
             elif length > 1:
@@ -250,19 +251,16 @@ class Window:
 
     def drop_frame(self, frame: int) -> None:
         """Forget all mappings of `frame`, one of the writable ones: it has code now."""
-        self.writable_frames.remove(frame)
-        wanted = frame << PAGE_SHIFT | pte.WRITABLE
-        for pages in self.leaves.values():
-            for page in [page for page, value in pages.items() if value == wanted]:
-                del pages[page]
-                self._unmap(page, page + 1)
+        for page in self.writable_pages.take(frame):
+            del self.leaves[page >> 9][page]
+            self._unmap(page, page + 1)
 
     def drop_all(self) -> None:
         """Forget all."""
         if self.leaves:
             self.leaves.clear()
             self.seen.clear()
-            self.writable_frames.clear()
+            self.writable_pages.clear()
             start = 0
             for first, end in sorted(layout.RESERVED):
                 self.stub.unmap(start, first - start)
