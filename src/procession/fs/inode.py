@@ -256,6 +256,7 @@ class Inode:
         "write_hint",
         "writer_count",
         "xattrs",
+        "xattr_bytes",
     )
 
     caches_lookups: ClassVar[bool] = True
@@ -294,6 +295,7 @@ class Inode:
         self.atime_ns = self.mtime_ns = self.ctime_ns = superblock.vfs.clock.realtime_ns
         self.pages: PageCache | None = None
         self.xattrs: dict[bytes, bytes] | None = None
+        self.xattr_bytes = 0
         # What a FIFO's or a bound socket's openers share; fs/pipe.py and the sockets own what is in it.
         self.pipe: object = None
         self.locks: FileLocks | None = None
@@ -505,6 +507,7 @@ class Inode:
         except Errno:
             self.superblock.charge_attribute(name, value, old)
             raise
+        self.xattr_bytes += growth
         if value is None:
             attributes.pop(name, None)
         else:
@@ -519,6 +522,10 @@ class Inode:
     def read_xattr(self, name: bytes) -> bytes | None:
         """One of them, None if there is no such one."""
         return self.read_xattrs().get(name)
+
+    def size_of_xattrs(self) -> int:
+        """How many bytes the names and values of those that `writable_xattrs` gives have."""
+        return self.xattr_bytes
 
     def told_xattrs(self) -> dict[bytes, bytes]:
         """The extended attributes that the kernel tells of it and nobody sets, by name."""

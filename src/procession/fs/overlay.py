@@ -386,6 +386,7 @@ class OverlayInode(MemoryInode):
                 # These are the host's, not the guest's doing: they're counted, but not refused.
                 size = sum(len(name) + len(value) for name, value in xattrs.items())
                 self.overlay.vfs.accounts.count_text(size)
+                self.xattr_bytes = size
             self.xattrs = xattrs
         return self.xattrs
 

@@ -198,8 +198,8 @@ def set_xattr(path: Path, subject: Subject, name: bytes, value: bytes, flags: in
         raise EEXIST
     if previous is None and flags & XATTR_REPLACE:
         raise ENODATA
-    others = sum(len(other) + len(kept) for other, kept in attributes.items() if other != name)
-    if others + len(name) + len(value) > inode.superblock.attributes_limit:
+    replaced = 0 if previous is None else len(name) + len(previous)
+    if inode.size_of_xattrs() - replaced + len(name) + len(value) > inode.superblock.attributes_limit:
         raise ENOSPC
     inode.change_xattr(name, value)
     inode.ctime_ns = inode.now_ns()

@@ -448,6 +448,9 @@ class LayeredInode(Inode):
         self.copy_up()
         return self.real.read_xattrs()
 
+    def size_of_xattrs(self) -> int:
+        return self.real.size_of_xattrs()
+
     def change_xattr(self, name: bytes, value: bytes | None) -> None:
         self.copy_up()
         self.real.change_xattr(name, value)
