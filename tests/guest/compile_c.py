@@ -1,4 +1,7 @@
-"""Compiles a C program once for each content of it."""
+"""Compiles a C program once for each content of it.
+
+usage: python3 -m tests.guest.compile_c    all of this directory as the default check runs them
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,6 @@ import sys
 import tempfile
 from enum import Enum
 from pathlib import Path
-
-import pytest
 
 # Not optimised: the programs run for a moment, and to compile them takes twice as long otherwise.
 FLAGS = ("-std=gnu17", "-O0", "-Wall", "-Wextra", "-Werror")
@@ -61,6 +62,8 @@ def compile_program(source: Path, linkage: Linkage) -> Path:
     the test where the compiler can't link so.
     """
     if linkage is Linkage.STATIC and not is_static_to_be_had():
+        import pytest
+
         pytest.skip("this compiler has no static glibc; gcc has")
     digest = digest_of(source)
     executable = CACHE / f"{source.stem}-{linkage.name.lower()}-{digest}"
@@ -88,3 +91,8 @@ def make(target: Path, *arguments: str) -> None:
         unfinished = Path(scratch) / target.name
         subprocess.run([*find_compiler(), *arguments, "-o", str(unfinished)], check=True)
         unfinished.rename(target)
+
+
+if __name__ == "__main__":
+    for program in sorted(Path(__file__).parent.glob("*.c")):
+        compile_program(program, Linkage.STATIC if is_static_to_be_had() else Linkage.DYNAMIC)
