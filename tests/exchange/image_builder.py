@@ -112,7 +112,7 @@ class LayoutBuilder:
 def make_layout(path: Path, layers: Sequence[bytes], **settings: Any) -> Path:
     """An OCI layout with one image of gzip-compressed layers."""
     layout = LayoutBuilder(path)
-    stored = [gzip.compress(layer) for layer in layers]
+    stored = [gzip.compress(layer, 1) for layer in layers]
     return layout.finish(layout.image(stored, config_of(layers, **settings)))
 
 

@@ -14,11 +14,12 @@ from procession.explore.plugin import Guest
 from procession.machine import Machine
 from tests.exchange.image_builder import LayerBuilder, make_layout, make_saved_archive
 from tests.explore.races import compiled
+from tests.of_a_kind import heavy
 
 pytestmark = pytest.mark.usefixtures("c_compiler")
 
 
-@pytest.fixture(params=["tree", "saved archive", "OCI archive"])
+@pytest.fixture(params=["tree", "saved archive", heavy("OCI archive")])
 def entrypoint(
     request: pytest.FixtureRequest, guest: Callable[..., Guest], tmp_path: Path, guest_root: Path
 ) -> Callable[[str], Guest]:
