@@ -10,7 +10,6 @@ from procession.fs.inode import S_IFDIR, S_IFLNK, S_IFREG, DirectoryEntry, Inode
 from procession.net.internet.flow import settle_all
 from procession.net.link.interface import BRIDGE, LOOPBACK
 from procession.procfs.inode import KernfsDirectory, open_attribute
-from procession.procfs.sysfs_bridge import BridgeDirectory, DeviceLink, PortsDirectory
 
 if TYPE_CHECKING:
     from procession.fs.dentry import Path
@@ -175,6 +174,8 @@ class InterfaceDirectory(KernfsDirectory):
         return found
 
     def _find_joined(self, name: bytes) -> Inode:
+        from procession.procfs.sysfs_bridge import BridgeDirectory, DeviceLink, PortsDirectory
+
         interface, superblock = self.interface, self.superblock
         if name in (b"bridge", b"brport"):
             return BridgeDirectory(superblock, interface, is_port=name == b"brport")
