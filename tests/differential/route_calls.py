@@ -21,6 +21,7 @@ INDICES = (LO, VETH_0, VETH_0, VETH_1, VETH_1, 0, 4, 9, -1, 0x7FFFFFFF)
 NEWLINK, DELLINK, GETLINK, SETLINK, NEWADDR, DELADDR, GETADDR = 16, 17, 18, 19, 20, 21, 22
 NEWROUTE, DELROUTE, GETROUTE, NEWNEIGH, DELNEIGH, GETNEIGH, GETNETCONF = 24, 25, 26, 28, 29, 30, 82
 NEWRULE, DELRULE, GETRULE = 32, 33, 34
+AF_BRIDGE = 7
 INET, INET6, RTNL_FAMILY_IPMR = socket.AF_INET, socket.AF_INET6, 128
 IFF_UP = 1
 
@@ -241,6 +242,104 @@ def ask_link(make: Maker) -> None:
     index = make.one(0, 0, *INDICES) if is_dump else make.one(*INDICES)
     header = link_header(index, make.one(0, 0, 0, 1), 0, make.one(0, 0, 0, 0, 99))
     request(make, GETLINK, REQUEST | (DUMP if is_dump else make.one(0, ACK)), header, attributes)
+
+
+# Bridges
+
+
+def set_bridge(make: Maker) -> None:
+    """RTM_NEWLINK of a bridge, with what belongs to it, and of a port."""
+    said: Attributes = [
+        (1, number(make.one(0, 200, 1500, 4000))),
+        (2, number(make.one(200, 99, 100, 1000, 1001))),
+        (3, number(make.one(600, 599, 2000, 4001))),
+        (4, number(make.one(0, 100, 30000))),
+        (5, number(0)),
+        (6, struct.pack("<H", make.one(0, 4096, 65535))),
+        (9, struct.pack("<H", make.one(0, 8, 7, 0x4000))),
+        (
+            20,
+            make.random.choice((b"\1\x80\xc2\0\0\5", b"\1\x80\xc2\0\0\1", hardware(1), b"\1\x80", bytes(7))),
+        ),
+        (21, b""),
+        (49, number(make.one(0, 1, 100))),
+        (48, number(1)),
+        (7, b"\1"),
+    ]
+    data = b"".join(attribute(*found) for found in some(make, said, 20))
+    kind = attribute(1, make.random.choice((b"bridge\0", b"bridge\0", b"bridge", b"veth\0")))
+    information = kind + attribute(5, port_data(make)) if make.odds(35) else kind + attribute(2, data)
+    attributes: Attributes = [(18, information)]
+    is_new = make.odds(30)
+    if is_new:
+        attributes.append((3, make.random.choice((b"b0\0", b"b1\0"))))
+    index = 0 if is_new else make.one(4, 4, VETH_0, VETH_1, 5, LO)
+    request(make, NEWLINK, new_flags(make) if is_new else REQUEST | ACK, link_header(index), attributes)
+    settle(make)
+
+
+def port_data(make: Maker) -> bytes:
+    """What is set of a port."""
+    flags = (4, 5, 6, 7, 8, 9, 27, 28, 30, 33)
+    said: Attributes = [(name, bytes((make.one(0, 1, 1, 2),))) for name in flags]
+    said += [
+        (1, bytes((make.one(0, 1, 2, 3, 3, 4, 5),))),
+        (2, struct.pack("<H", make.one(0, 32, 63, 64))),
+        (3, number(make.one(0, 1, 2, 65535, 65536))),
+        (31, struct.pack("<H", make.one(0, 1, 2, 8))),
+        (24, b""),
+    ]
+    return b"".join(attribute(*found) for found in some(make, said, 12))
+
+
+def set_port(make: Maker) -> None:
+    """RTM_SETLINK and RTM_DELLINK of AF_BRIDGE, and the master of an interface."""
+    index = make.one(VETH_0, VETH_0, VETH_1, 4, LO, 99)
+    if make.odds(30):
+        request(make, SETLINK, REQUEST | ACK, link_header(index), [(10, number(make.one(4, 4, 0, 5)))])
+        settle(make)
+        return
+    nested = make.one(NESTED, NESTED, NESTED, 0)
+    attributes = some(make, [(12 | nested, port_data(make))], 85)
+    attributes += some(make, [(26, attribute(0, struct.pack("<H", make.one(0, 1, 2, 3))))], 15)
+    kind = SETLINK if make.odds(90) else DELLINK
+    request(make, kind, REQUEST | ACK, link_header(index, family=AF_BRIDGE), attributes)
+    settle(make)
+
+
+def forwarding(make: Maker) -> None:
+    """RTM_NEWNEIGH and its kin of AF_BRIDGE: who is behind a port."""
+    index = make.one(VETH_0, VETH_0, VETH_1, 4, 4, LO, 0, 99)
+    attributes: Attributes = [
+        (2, make.random.choice((hardware(7), hardware(8), hardware(1), bytes(6), b"\2")))
+    ]
+    attributes += some(make, [(5, struct.pack("<H", make.one(0, 5, 4095)))], 5)
+    state, flags = make.one(0x80, 0x40, 0x40, 0, 4), make.one(0, 4, 4, 0x44, 2)
+    if index != 4:
+        # Nobody here listens to more addresses than one.
+        flags &= ~2
+    kind = make.random.randrange(10)
+    if kind < 5:
+        header = struct.pack("<BxHiHBB", AF_BRIDGE, 0, index, state, flags, 0)
+        request(make, NEWNEIGH, new_flags(make), header, attributes)
+    elif kind < 7:
+        header = struct.pack("<BxHiHBB", AF_BRIDGE, 0, index, 0, flags, 0)
+        request(make, DELNEIGH, REQUEST | ACK, header, attributes)
+    elif kind == 7:
+        attributes += some(make, [(9, number(make.one(4, 5, LO)))], 60)
+        header = struct.pack("<BxHiHBB", AF_BRIDGE, 0, make.one(0, 0, index), 0, make.one(0, 4, 2), 0)
+        request(make, GETNEIGH, REQUEST, header, attributes)
+    elif kind == 8:
+        header = struct.pack("<BxHiHBB", AF_BRIDGE, 0, make.one(0, 0, VETH_0), 0, 0, 0)
+        asked = some(make, [(9, number(make.one(4, 5))), (8, number(VETH_0))], 25)
+        send(make, GETNEIGH, REQUEST | DUMP, header + b"".join(attribute(*each) for each in asked))
+    else:
+        send(
+            make,
+            GETLINK,
+            REQUEST | DUMP,
+            link_header(0, family=AF_BRIDGE) + attribute(29, number(make.one(0, 2))),
+        )
 
 
 # Addresses
@@ -645,5 +744,6 @@ FAMILIES: tuple[Callable[[Maker], None], ...] = (
     *(link, ask_link, address, address, address, ask_address, ask_address),
     *(route, route, route, route, route, ask_route, ask_route, ask_route, neighbour, neighbour, option),
     *(rule, rule, rule, ask_rule, way, way),
+    *(set_bridge, set_port, set_port, forwarding, forwarding),
     *(configuration, odd),
 )

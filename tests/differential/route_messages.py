@@ -17,6 +17,9 @@ _UNTOLD_OF_LINKS = frozenset((16, 35, 47, 48, 23, 7, 43, 26, 14, 31, 32, 62, 65,
 _INET6, _BRIDGED, _MULTICAST, _SOURCE = 10, 7, 5, 2
 _RUNNING = 0x40 | 0x10000
 _GIVEN = (bytes(5), b"\2" + bytes(4), b"\1" * 5)
+_SELF, _LASTING = 2, 0xC0
+_SET_OF_BRIDGES = frozenset((1, 2, 3, 4, 5, 6, 9, 20, 49))
+_SET_OF_PORTS = frozenset((2, 3, 4, 5, 6, 7, 8, 9, 17, 18, 27, 28, 30, 31, 33))
 _TENTATIVE = 0x40
 _CACHE_OF_ADDRESS, _FLAGS_OF_ADDRESS, _CACHE_OF_ROUTE, _CACHE_OF_NEIGHBOUR = 6, 8, 12, 3
 
@@ -78,6 +81,10 @@ def _show_object(kinds: tuple[int, ...], header: bytes, attributes: list[tuple[i
         # What isn't given is chosen at random.
         attributes = [each for each in attributes if each[0] != 1 or each[1][:5] in _GIVEN]
         attributes = [(name, _information(data) if name == 18 else data) for name, data in attributes]
+        if header[0] == _BRIDGED:
+            attributes = [
+                (name, _chosen(data, _SET_OF_PORTS) if name == 12 else data) for name, data in attributes
+            ]
     elif kinds == _ADDRESSES:
         header = header[:2] + bytes((header[2] & ~_TENTATIVE,)) + header[3:]
         attributes = [(name, _of_address(name, data)) for name, data in attributes]
@@ -88,16 +95,32 @@ def _show_object(kinds: tuple[int, ...], header: bytes, attributes: list[tuple[i
             attributes = [(name, data) for name, data in attributes if name != _SOURCE]
         attributes = [(name, _expiry(data) if name == _CACHE_OF_ROUTE else data) for name, data in attributes]
     elif kinds == _NEIGHBOURS:
-        if header[0] == _BRIDGED or header[-1] == _MULTICAST:
+        if header[-1] == _MULTICAST:
             # Of groups, that the host joins in its own time.
             return ""
+        if header[0] == _BRIDGED:
+            # The host joins groups and sends something in its own time.
+            address = next((data for name, data in attributes if name == 2), b"")
+            is_told = not header[10] & _SELF and header[8] & _LASTING and address[:5] in _GIVEN
+            if not is_told:
+                return ""
         attributes = [(name, b"" if name == _CACHE_OF_NEIGHBOUR else data) for name, data in attributes]
     return f"{header.hex()} " + " ".join(f"{name}={data.hex()}" for name, data in attributes)
 
 
 def _information(data: bytes) -> bytes:
-    """The kinds of an interface and of its master."""
-    return b" ".join(told for name, told in _attributes(data) if name in {1, 4})
+    """The kinds of an interface and of its master, and what was set of a bridge and of a port."""
+    kinds = b" ".join(told for name, told in _attributes(data) if name in {1, 4})
+    for name, told in _attributes(data):
+        if name in {2, 5}:
+            kinds += _chosen(told, _SET_OF_BRIDGES if name == 2 else _SET_OF_PORTS)
+    return kinds
+
+
+def _chosen(data: bytes, names: frozenset[int]) -> bytes:
+    return b"".join(
+        b" %d=%s" % (name, told.hex().encode()) for name, told in _attributes(data) if name in names
+    )
 
 
 def _of_address(name: int, data: bytes) -> bytes:

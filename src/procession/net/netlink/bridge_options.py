@@ -9,7 +9,7 @@ from procession.abi.netlink import BridgeAttribute
 from procession.abi.word import Words, pack_port, pack_u8, pack_u16, pack_u64
 from procession.net.link.bridge import NS_PER_TICK, forget_behind, is_of_link, look_at_ages, stop_ageing
 from procession.net.netlink.attributes import attribute, nested_in, number, number_in
-from procession.net.netlink.policy import U8, U16, U32, Expected, check_nested
+from procession.net.netlink.policy import REFUSED, U8, U16, U32, Expected, at_least, at_most, check_lengths
 
 if TYPE_CHECKING:
     from procession.net.link.interface import Interface
@@ -21,19 +21,22 @@ _VLANS, _MASK = int(BridgeAttribute.IFLA_BR_VLAN_FILTERING), int(BridgeAttribute
 _GROUP, _FLUSH = int(BridgeAttribute.IFLA_BR_GROUP_ADDR), int(BridgeAttribute.IFLA_BR_FDB_FLUSH)
 _SWITCHES, _MOST = int(BridgeAttribute.IFLA_BR_MULTI_BOOLOPT), int(BridgeAttribute.IFLA_BR_FDB_MAX_LEARNED)
 _LEARNED = int(BridgeAttribute.IFLA_BR_FDB_N_LEARNED)
-_EXPECTED: dict[int, Expected] = {
+_SWITCH_BYTES = Words("<II")
+_HARDWARE_BYTES = 6
+BRIDGE_EXPECTED: dict[int, Expected] = {
     **dict.fromkeys((_DELAY, _HELLO, _MAX_AGE, _AGEING, _STP, _MOST), U32),
     **dict.fromkeys((_PRIORITY, _MASK), U16),
     _VLANS: U8,
+    _GROUP: at_most(_HARDWARE_BYTES),
+    _SWITCHES: at_least(_SWITCH_BYTES.size),
+    _LEARNED: REFUSED,
 }
 """Linux: net/bridge/br_netlink.c, br_policy. What is configured out is as if it weren't said."""
-_SWITCH_BYTES = Words("<II")
 _NO_LINK_LEARNING, _VLAN_SNOOPING, _SPANNING_TREES = 1, 2, 4
 """BR_BOOLOPT_*, as bits."""
 _HELLO_TIMES, _AGES = (100, 1_000), (600, 4_000)
 """Between what they are, in hundredths of a second (BR_MIN_HELLO_TIME ...)."""
 _RESTRICTED_GROUPS, _RESERVED_LAST = 7, (1, 2, 3)
-_HARDWARE_BYTES = 6
 
 
 def bridge_identifier(bridge: Interface) -> bytes:
@@ -90,13 +93,9 @@ def change_bridge(bridge: Interface, data: bytes) -> None:
     """
     own, found = bridge.bridge, nested_in(data)
     assert own is not None
-    check_nested(found, _EXPECTED)
-    if _GROUP in found and len(found[_GROUP]) > _HARDWARE_BYTES:
-        raise ERANGE("longer than a hardware address")
+    check_lengths(found, BRIDGE_EXPECTED)
     if _SWITCHES in found and len(found[_SWITCHES]) != _SWITCH_BYTES.size:
         raise EINVAL("a struct br_boolopt_multi is needed")
-    if _LEARNED in found:
-        raise EINVAL("Attribute is rejected", TOLD)
     delay, hello = number_in(found, _DELAY), number_in(found, _HELLO)
     if delay is not None:
         own.forward_delay = delay

@@ -38,7 +38,15 @@ from procession.net.netlink.attributes import (
     number_in,
 )
 from procession.net.netlink.bridge_options import bridge_identifier
-from procession.net.netlink.policy import U8, U16, U32, Expected, check_nested, checked_attributes
+from procession.net.netlink.policy import (
+    U8,
+    U16,
+    U32,
+    Expected,
+    check_lengths,
+    check_nested,
+    checked_attributes,
+)
 
 if TYPE_CHECKING:
     from procession.net.link.interface import Interface
@@ -79,7 +87,7 @@ _STATE, _COST = int(_Told.IFLA_BRPORT_STATE), int(_Told.IFLA_BRPORT_COST)
 _PRIORITY, _FLUSH = int(_Told.IFLA_BRPORT_PRIORITY), int(_Told.IFLA_BRPORT_FLUSH)
 _MASK = int(_Told.IFLA_BRPORT_GROUP_FWD_MASK)
 _BACKUPS = (int(_Told.IFLA_BRPORT_BACKUP_PORT), int(_Told.IFLA_BRPORT_BACKUP_NHID))
-_EXPECTED: dict[int, Expected] = {
+PORT_EXPECTED: dict[int, Expected] = {
     **dict.fromkeys((*_SWITCHES, *map(int, _UNBUILT), _STATE), U8),
     **dict.fromkeys((_PRIORITY, _MASK), U16),
     **dict.fromkeys((_COST, *_BACKUPS), U32),
@@ -154,7 +162,7 @@ def change_port(port: Interface, data: bytes) -> None:
     known, bridge, found = port.port, port.master, nested_in(data)
     assert known is not None
     assert bridge is not None
-    check_nested(found, _EXPECTED)
+    check_lengths(found, PORT_EXPECTED)
     if any(found.get(int(kind), b"\0")[0] for kind in _UNBUILT):
         raise EOPNOTSUPP("bridges don't answer for others, and lock no ports")
     for kind, flag in _SWITCHES.items():
@@ -297,6 +305,7 @@ def _change_for(
     has_changed = is_port and data is not None
     if is_port and data is not None:
         if is_marked_as_nested(request.body, Ifinfomsg.SIZE, _PROTOCOL_INFORMATION):
+            check_nested(request, (_PROTOCOL_INFORMATION,), Ifinfomsg.SIZE, PORT_EXPECTED)
             change_port(interface, data)
         elif not data:
             raise EINVAL("no state of a port")

@@ -41,6 +41,7 @@ from procession.net.netlink.attributes import (
     number,
     number_in,
 )
+from procession.net.netlink.policy import Policy, checked_attributes
 
 if TYPE_CHECKING:
     from procession.net.link.interface import Interface
@@ -61,6 +62,7 @@ _LEARNED, _STICKY = int(NeighbourFlag.NTF_EXT_LEARNED), int(NeighbourFlag.NTF_ST
 _LOCKED = 2
 """NTF_EXT_LOCKED."""
 _ADDRESS_BYTES, _LAST_VLAN = 6, 4_094
+_ANYTHING = Policy({}, int(NeighbourAttribute.NDA_NDM_FLAGS_MASK))
 _IFLA_MASTER = int(LinkAttribute.IFLA_MASTER)
 
 
@@ -143,7 +145,7 @@ def _wanted(request: Request) -> tuple[int, int]:
     header = Ndmsg.unpack_from(body)
     if any(body[1:4]) or header.ndm_state or header.ndm_flags or header.ndm_type:
         raise EINVAL("Invalid values in header for fdb dump request", TOLD)
-    found = nested_in(body[Ndmsg.SIZE :])
+    found = checked_attributes(request, Ndmsg.SIZE, _ANYTHING, is_strict=True)
     for kind in sorted(found):
         if kind not in (_INDEX, _MASTER):
             raise EINVAL("Unsupported attribute in fdb dump request", TOLD)
@@ -153,7 +155,7 @@ def _wanted(request: Request) -> tuple[int, int]:
     return number_in(found, _MASTER) or 0, number_in(found, _INDEX) or header.ndm_ifindex
 
 
-def find_fdb(request: Request) -> Message:
+def find_fdb(request: Request, policy: Policy) -> Message:
     """RTM_GETNEIGH of one. Raises EINVAL, ENODEV, ENOENT, EOPNOTSUPP. Linux: net/core/rtnetlink.c,
     rtnl_fdb_get, valid_fdb_get_strict; net/bridge/br_fdb.c, br_fdb_get."""
     body, network = request.body, request.network
@@ -164,7 +166,7 @@ def find_fdb(request: Request) -> Message:
         raise EINVAL("Invalid values in header for fdb get request", TOLD)
     if header.ndm_flags & ~(_TO_MASTER | _SELF):
         raise EINVAL("Invalid flags in header for fdb get request", TOLD)
-    found = nested_in(body[Ndmsg.SIZE :])
+    found = checked_attributes(request, Ndmsg.SIZE, policy, is_strict=True)
     for kind in sorted(found):
         if kind not in (_MASTER, _LLADDR, _VLAN):
             raise EINVAL("Unsupported attribute in fdb get request", TOLD)
@@ -245,8 +247,10 @@ def change_fdb(request: Request, *, is_new: bool) -> None:
         is_done = True
     if flags & _SELF:
         if interface.bridge is None:
-            # Interfaces listen to no address but their own.
-            raise EOPNOTSUPP("no bridge")
+            # Linux: net/core/rtnetlink.c, ndo_dflt_fdb_add, ndo_dflt_fdb_del.
+            if not header.ndm_state & _PERMANENT and (header.ndm_state or not is_new):
+                raise EINVAL("an address of one's own stays")
+            raise EOPNOTSUPP("interfaces listen to no address but their own")
         _change(request, header, found, interface, address, vlan, is_new=is_new, is_flush=is_flush)
     elif not is_done:
         raise EOPNOTSUPP("no port")

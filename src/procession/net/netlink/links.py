@@ -50,8 +50,9 @@ from procession.net.netlink.attributes import (
     text_in,
 )
 from procession.net.netlink.bridge_options import change_bridge
-from procession.net.netlink.bridge_ports import change_port, list_ports
+from procession.net.netlink.bridge_ports import list_ports
 from procession.net.netlink.link_information import link_information
+from procession.net.netlink.link_kind import change_kind, check_kind
 from procession.net.netlink.link_queues import said_queues, veth_queues
 from procession.net.netlink.link_segments import LEAST_BYTES, check_segments, set_segments, told_segments
 from procession.net.netlink.policy import (
@@ -84,7 +85,6 @@ _NEW_INDEX = int(LinkAttribute.IFLA_NEW_IFINDEX)
 _LINK_NETNSID = int(LinkAttribute.IFLA_LINK_NETNSID)
 _ALT_NAME = int(LinkAttribute.IFLA_ALT_IFNAME)
 _INFO_KIND, _INFO_DATA = int(LinkInformation.IFLA_INFO_KIND), int(LinkInformation.IFLA_INFO_DATA)
-_SLAVE_DATA = int(LinkInformation.IFLA_INFO_SLAVE_DATA)
 _CARRIER, _LINK_MODE = int(LinkAttribute.IFLA_CARRIER), int(LinkAttribute.IFLA_LINKMODE)
 _EXTENSIONS = int(LinkAttribute.IFLA_EXT_MASK)
 _FIRST_STRICT, _LARGEST_ATTRIBUTE = 65, int(LinkAttribute.IFLA_TAILROOM)
@@ -357,6 +357,7 @@ def new_link(request: Request) -> None:
     name = text_in(found, _NAME)
     if kind == TUN:
         raise EOPNOTSUPP("tun/tap creation via rtnetlink is not supported.", TOLD)
+    check_kind(request, kind)
     if kind in KINDS:
         check_hardware_address(found)
     mtu = number_in(found, _MTU)
@@ -372,7 +373,7 @@ def new_link(request: Request) -> None:
             raise EEXIST("there is such an interface")
         if request.has(NetlinkFlag.NLM_F_REPLACE):
             raise EOPNOTSUPP("interfaces aren't replaced")
-        _change_kind(interface, kind, information)
+        change_kind(request, interface, kind, information)
         _change(request, header, found, interface)
         return
     if not request.has(NetlinkFlag.NLM_F_CREATE):
@@ -387,24 +388,6 @@ def new_link(request: Request) -> None:
         raise EOPNOTSUPP("Unknown device type", TOLD)
     home = target_network(request, found) or network
     _create(request, header, found, information, kind, home)
-
-
-def _change_kind(interface: Interface, kind: bytes | None, information: dict[int, bytes]) -> None:
-    """What belongs to the kind of an interface, and to its master's. Raises EOPNOTSUPP ...
-
-    Linux: net/core/rtnetlink.c, __rtnl_newlink.
-    """
-    data, slave_data = information.get(_INFO_DATA), information.get(_SLAVE_DATA)
-    if data is not None:
-        if interface.bridge is None or kind != BRIDGE:
-            raise EOPNOTSUPP("what belongs to the kind stays")
-        change_bridge(interface, data)
-        interface.network.link_changed(interface)
-    if slave_data is not None:
-        if interface.master is None:
-            raise EOPNOTSUPP("no port")
-        change_port(interface, slave_data)
-        interface.network.link_changed(interface)
 
 
 def _create(

@@ -206,7 +206,7 @@ def one_neighbour(request: Request) -> Answer:
     """RTM_GETNEIGH of one. Raises EINVAL, ENOENT, ENODEV, EAFNOSUPPORT. Linux: net/core/neighbour.c,
     neigh_get, neigh_valid_get_req."""
     if request.body[0] == _AF_BRIDGE:
-        return [find_fdb(request)]
+        return [find_fdb(request, _POLICY)]
     if len(request.body) < Ndmsg.SIZE:
         raise EINVAL("Invalid header for neighbor get request", TOLD)
     header = Ndmsg.unpack_from(request.body)

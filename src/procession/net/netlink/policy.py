@@ -9,7 +9,7 @@ from procession.abi.errno import EINVAL, ERANGE, TOLD
 from procession.abi.named_tuple import NamedTuple
 from procession.abi.netlink import Nlmsghdr
 from procession.abi.word import Words, pack_u64
-from procession.net.netlink.attributes import attribute, number
+from procession.net.netlink.attributes import attribute, attribute_offset, number
 
 if TYPE_CHECKING:
     from procession.net.netlink.attributes import Request
@@ -143,12 +143,39 @@ def checked_attributes(
     return found
 
 
-def check_nested(found: dict[int, bytes], expected: dict[int, Expected]) -> None:
-    """What was found in an attribute is as long as it has to be. Raises ERANGE. Linux: lib/nlattr.c,
-    validate_nla."""
-    for kind in sorted(found):
-        if kind in expected:
-            _check(expected[kind], found[kind], is_nested=False, is_strict=False)
+def check_lengths(found: dict[int, bytes], expected: dict[int, Expected]) -> None:
+    """What was found has at least the lengths of numbers: of several lists the first alone was checked.
+    Raises ERANGE."""
+    for kind, data in found.items():
+        if kind in expected and expected[kind].kind == _NUMBER and len(data) < expected[kind].length:
+            raise ERANGE(_FAILED, TOLD)
+
+
+def check_nested(
+    request: Request, path: tuple[int, ...], header_bytes: int, expected: dict[int, Expected]
+) -> None:
+    """What is in the attribute at the end of `path`, one in the other, is as it has to be. Raises ERANGE,
+    EINVAL. Linux: lib/nlattr.c, validate_nla."""
+    body, offset, end = request.body, header_bytes, len(request.body)
+    for kind in path:
+        offset = attribute_offset(body[:end], offset, kind)
+        if not offset:
+            return
+        end = min(end, offset + _ATTRIBUTE.unpack_from(body, offset)[0])
+        offset += _HEADER_BYTES
+    while end - offset >= _HEADER_BYTES:
+        length, raw_kind = _ATTRIBUTE.unpack_from(body, offset)
+        if not _HEADER_BYTES <= length <= end - offset:
+            return
+        found = expected.get(raw_kind & _TYPE_MASK)
+        if found is not None:
+            request.blamed = Nlmsghdr.SIZE + offset
+            request.policy = _description(found)
+            if found.kind == _REFUSED:
+                raise EINVAL(_FAILED, TOLD)
+            _check(found, body[offset + _HEADER_BYTES : offset + length], is_nested=False, is_strict=False)
+            request.blamed, request.policy = 0, b""
+        offset += length + 3 & ~3
 
 
 def _description(expected: Expected) -> bytes:

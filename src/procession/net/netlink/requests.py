@@ -80,6 +80,8 @@ def ends_apart(request: Request) -> bool:
     if request.kind == _GETNETCONF:
         # One protocol is asked after the other.
         return request.body[:1] not in (_IPV4, _IPV6)
+    if request.kind == _GETNEIGH:
+        return request.body[0] == _AF_BRIDGE
     return request.kind in (_GETLINK, _GETADDR) and request.body[:1] != _IPV6
 
 
