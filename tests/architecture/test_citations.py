@@ -26,6 +26,7 @@ LATER = {
     "fs/pipe.c": "anon_pipe_read anon_pipe_write",
     "fs/pnode.c": "bulk_make_private find_master gather_candidates need_secondary propagation_source "
     "transfer_propagation trim_ancestors trim_one reparent",
+    "fs/nsfs.c": "nsfs_encode_fh nsfs_fh_to_dentry",
     "fs/pidfs.c": "pidfd_info pidfs_encode_fh pidfs_exit pidfs_export_open pidfs_export_permission "
     "pidfs_fh_to_dentry pidfs_xattr_get pidfs_xattr_set",
     "fs/stat.c": "fill_mg_cmtime",

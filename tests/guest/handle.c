@@ -2,7 +2,14 @@
 #include "check.h"
 
 #include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
+
+#define PIDFS_ROOT (-10002)
+#define NSFS_ROOT (-10003)
+#define NSFS_HANDLE 0xF1
+#define GET_ID 0x8008B70D
+#define GET_MOUNT_NAMESPACE_ID 0x8008B705
 
 struct handle {
 	struct file_handle header;
@@ -145,4 +152,99 @@ TEST(control_groups_by_their_number)
 	CHECK_ERRNO(open_handle(place, O_RDONLY), ESTALE);
 	found.header.handle_bytes = 4;
 	CHECK_ERRNO(open_handle(place, O_RDONLY), ESTALE);
+}
+
+/* What is in the handle of a namespace. */
+struct named_namespace {
+	uint64_t id;
+	uint32_t kind, number;
+};
+
+static struct named_namespace in_handle(void)
+{
+	struct named_namespace named;
+
+	memcpy(&named, found.bytes, sizeof(named));
+	return named;
+}
+
+static int find_own(const char *kind)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/ns/%s", kind);
+	return find(AT_FDCWD, path, AT_SYMLINK_FOLLOW);
+}
+
+ROOTS_TEST(namespaces_by_their_handles)
+{
+	struct handle other;
+	struct stat first, second;
+	uint64_t id = 0;
+	int names, opened;
+
+	MUST(unshare(CLONE_NEWUTS | CLONE_NEWNS));
+	names = (int)MUST(open("/proc/self/ns/uts", O_RDONLY));
+	MUST(fstat(names, &first));
+	CHECK_OK(find_own("uts"));
+	CHECK_EQ(found.header.handle_type, NSFS_HANDLE);
+	CHECK_EQ(found.header.handle_bytes, sizeof(struct named_namespace));
+	CHECK_EQ(in_handle().kind, CLONE_NEWUTS);
+	CHECK_EQ(in_handle().number, (uint32_t)first.st_ino);
+	CHECK_OK(ioctl(names, GET_ID, &id));
+	CHECK_EQ(in_handle().id, id);
+	CHECK_ERRNO(ioctl(names, GET_MOUNT_NAMESPACE_ID, &id), EINVAL);
+	opened = (int)MUST(open_handle(NSFS_ROOT, O_RDONLY | O_CLOEXEC));
+	MUST(fstat(opened, &second));
+	CHECK_EQ(second.st_ino, first.st_ino);
+	CHECK_EQ(fcntl(opened, F_GETFD), FD_CLOEXEC);
+	CHECK_OK(open_handle(names, O_RDONLY));
+	CHECK_OK(open_handle(NSFS_ROOT, O_PATH));
+	CHECK_ERRNO(open_handle(NSFS_ROOT, O_RDWR), EPERM);
+	CHECK_ERRNO(open_handle(NSFS_ROOT, O_DIRECTORY), ENOTDIR);
+	CHECK_ERRNO(open_handle(PIDFS_ROOT, O_RDONLY), ESTALE);
+	CHECK_ERRNO(open_handle(AT_FDCWD, O_RDONLY), ESTALE);
+	CHECK_ERRNO(open_handle(-10009, O_RDONLY), EBADF);
+	/* All of it must be true. */
+	other = found;
+	found.bytes[0] ^= 1;
+	CHECK_ERRNO(open_handle(NSFS_ROOT, O_RDONLY), ESTALE);
+	found = other;
+	found.bytes[8] ^= 1;
+	CHECK_ERRNO(open_handle(NSFS_ROOT, O_RDONLY), ESTALE);
+	found = other;
+	found.bytes[12] ^= 1;
+	CHECK_ERRNO(open_handle(NSFS_ROOT, O_RDONLY), ESTALE);
+	found = other;
+	found.header.handle_bytes = 12;
+	CHECK_ERRNO(open_handle(NSFS_ROOT, O_RDONLY), ESTALE);
+	found = other;
+	/* One that has been left, and is still held; who may nothing has but his own. */
+	MUST(unshare(CLONE_NEWUTS));
+	CHECK_OK(setns((int)MUST(open_handle(NSFS_ROOT, O_RDONLY)), CLONE_NEWUTS));
+	MUST(unshare(CLONE_NEWUTS));
+	drop_root();
+	CHECK_ERRNO(open_handle(NSFS_ROOT, O_RDONLY), ESTALE);
+	CHECK_OK(find_own("uts"));
+	CHECK_OK(open_handle(NSFS_ROOT, O_RDONLY));
+	CHECK_OK(find_own("mnt"));
+	CHECK_EQ(in_handle().kind, CLONE_NEWNS);
+}
+
+ROOTS_TEST(a_namespace_that_is_gone)
+{
+	MUST(unshare(CLONE_NEWUTS));
+	CHECK_OK(find_own("uts"));
+	MUST(unshare(CLONE_NEWUTS));
+	sleep_ms(50);
+	CHECK_ERRNO(open_handle(NSFS_ROOT, O_RDONLY), ESTALE);
+}
+
+TEST(a_process_by_its_handle)
+{
+	int pidfd = (int)MUST(syscall(SYS_pidfd_open, getpid(), 0));
+
+	CHECK_OK(find(pidfd, "", AT_EMPTY_PATH));
+	CHECK_OK(open_handle(PIDFS_ROOT, O_RDWR));
+	CHECK_ERRNO(open_handle(NSFS_ROOT, O_RDWR), ESTALE);
 }

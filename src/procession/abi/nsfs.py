@@ -21,6 +21,7 @@ class NamespaceIoctl(IntEnum):
     NS_MNT_GET_INFO = 0x8010B70A
     NS_MNT_GET_NEXT = 0x8010B70B
     NS_MNT_GET_PREV = 0x8010B70C
+    NS_GET_ID = 0x8008B70D
 
 
 class MntNsInfo(Structure):

@@ -81,6 +81,13 @@ class HandleFlag(IntFlag):
     AT_EMPTY_PATH = 0x1000
 
 
+class KernelRoot(IntEnum):
+    """Taken by open_by_handle_at(2) in place of a descriptor: the roots of file systems nobody can mount."""
+
+    FD_PIDFS_ROOT = -10002
+    FD_NSFS_ROOT = -10003
+
+
 class ResolveFlag(IntFlag):
     """openat2(2): what a path may not cross."""
 

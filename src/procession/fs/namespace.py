@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, NewType
 
 from procession.abi.clone_flags import CloneFlag
 from procession.abi.errno import ENOSPC
@@ -40,13 +40,17 @@ CLONE_NEWPID = int(CloneFlag.CLONE_NEWPID)
 CLONE_NEWNET = int(CloneFlag.CLONE_NEWNET)
 
 
+NamespaceId = NewType("NamespaceId", int)
+
+
 class NamespaceTable:
     """All namespaces of a machine by their inode numbers, in the order in which they were made."""
 
-    __slots__ = ("live", "next_number")
+    __slots__ = ("live", "next_id", "next_number")
 
     def __init__(self) -> None:
         self.live: dict[int, Namespace] = {}
+        self.next_id = 1
         self.next_number = FIRST_NUMBER
 
     def add(self, namespace: Namespace, number: int = 0) -> int:
@@ -57,21 +61,24 @@ class NamespaceTable:
                 number += 1
             self.next_number = number + 1 if number < 0xFFFF_FFFF else FIRST_NUMBER
         self.live[number] = namespace
+        namespace.id = NamespaceId(self.next_id)
+        self.next_id += 1
         return number
 
 
 class Namespace:
     """What a group of tasks sees as its own (Linux: include/linux/ns_common.h, struct ns_common).
 
-    `number` is its inode's in nsfs. `owner` is the user namespace relative to which rights over it are
-    checked; the machine's first user namespace owns itself. `reference_count` counts who holds it: proxies
-    of tasks, open files, bind mounts, namespaces below; it's born with one holder, and the last ends it.
-    `inode` is its file's, once somebody has looked for it; open files and mounts of that hold it too.
-    `account` is the user, of `owner`, that it counts against in max_*_namespaces, and `memory_account` what
-    it takes memory of; None for the machine's first ones.
+    `number` is its inode's in nsfs; `id` is nobody else's again, and tells which of two is older. `owner` is
+    the user namespace relative to which rights over it are checked; the machine's first user namespace owns
+    itself. `reference_count` counts who holds it: proxies of tasks, open files, bind mounts, namespaces
+    below; it's born with one holder, and the last ends it. `inode` is its file's, once somebody has looked
+    for it; open files and mounts of that hold it too. `account` is the user, of `owner`, that it counts
+    against in max_*_namespaces, and `memory_account` what it takes memory of; None for the machine's first
+    ones.
     """
 
-    __slots__ = ("account", "inode", "memory_account", "number", "owner", "reference_count", "table")
+    __slots__ = ("account", "id", "inode", "memory_account", "number", "owner", "reference_count", "table")
 
     kind: ClassVar[int] = 0
     """The CLONE_NEW* flag of this kind."""
@@ -79,6 +86,7 @@ class Namespace:
     """What /proc/PID/ns calls it."""
 
     def __init__(self, table: NamespaceTable, owner: UserNamespace, number: int = 0) -> None:
+        self.id = NamespaceId(0)
         self.table = table
         self.owner = owner
         self.account: int | None = None

@@ -144,17 +144,21 @@ class PidInode(AnonymousInode):
         return self.xattrs
 
 
-def _pidfd_path(vfs: Vfs, pid: Pid | None) -> Path:
-    """Where a new pidfd of `pid` is, or of what isn't there yet."""
+def pid_file_system(vfs: Vfs) -> PidFileSystem:
+    """The machine's pidfs, made at first use."""
     mount = vfs.pseudo_mounts.get(_FILE_SYSTEM)
     if mount is None:
         mount = vfs.pseudo_mounts[_FILE_SYSTEM] = PidFileSystem(vfs).mount
+    system = mount.superblock
+    assert isinstance(system, PidFileSystem)
+    return system
+
+
+def _pidfd_path(vfs: Vfs, pid: Pid | None) -> Path:
+    """Where a new pidfd of `pid` is, or of what isn't there yet."""
+    system = pid_file_system(vfs)
     inode = None if pid is None else pid.inode
-    if inode is None:
-        system = mount.superblock
-        assert isinstance(system, PidFileSystem)
-        inode = PidInode(system)
-    return vfs.pseudo_path(mount, _NAME, inode)
+    return vfs.pseudo_path(system.mount, _NAME, PidInode(system) if inode is None else inode)
 
 
 class PidFile(File):

@@ -5,13 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EINVAL, EOPNOTSUPP, EOVERFLOW, EPERM
-from procession.abi.open_flags import AT_FDCWD, O_ACCMODE, HandleFlag, OpenFlag
+from procession.abi.open_flags import AT_FDCWD, O_ACCMODE, HandleFlag, KernelRoot, OpenFlag
 from procession.abi.word import Words, pack_u32, pack_u64
 from procession.fs.file import O_CLOEXEC, O_EXCL, O_LARGEFILE, O_NONBLOCK, O_PATH
 from procession.fs.handle import NoExportOperations, find_by_handle
 from procession.fs.opening import open_path
 from procession.fs.permission import CAP_DAC_READ_SEARCH
-from procession.kernel.pidfd import PidFileSystem, open_pidfd_by_handle
+from procession.kernel.namespaces.nsfs import (
+    NamespaceFileSystem,
+    find_namespace_by_handle,
+    namespace_file_system,
+)
+from procession.kernel.pidfd import PidFileSystem, open_pidfd_by_handle, pid_file_system
 from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.syscalls.attributes import opened_file
 from procession.syscalls.declaration import syscall
@@ -19,6 +24,7 @@ from procession.syscalls.parameters import Address, Fd, Flags, Path
 from procession.syscalls.paths import find
 
 if TYPE_CHECKING:
+    from procession.fs.mounts.mount import Mount
     from procession.kernel.task import Task
 
 _UNIQUE = int(HandleFlag.AT_HANDLE_MNT_ID_UNIQUE)
@@ -70,7 +76,7 @@ def name_to_handle_at(
 def open_by_handle_at(task: Task, mount_fd: Fd, handle: Address, flags: Flags[OpenFlag]) -> int:
     """open_by_handle_at(2). Linux: fs/fhandle.c, do_handle_open."""
     length, kind = _read_header(task, handle)
-    mount = task.fs.cwd.mount if mount_fd == AT_FDCWD else opened_file(task, mount_fd).path.mount
+    mount = _mount_of(task, mount_fd)
     superblock = mount.superblock
     limit = task.group.limits.soft[RLIMIT_NOFILE]
     if isinstance(superblock, PidFileSystem):
@@ -79,12 +85,25 @@ def open_by_handle_at(task: Task, mount_fd: Fd, handle: Address, flags: Flags[Op
             raise EINVAL("no such flags of a pidfd")
         pidfd = open_pidfd_by_handle(task, superblock, kind, _read_rest(task, handle, length), flags)
         return task.files.install(pidfd, close_on_exec=bool(flags & O_CLOEXEC), limit=limit)
-    if not task.credentials.capable(CAP_DAC_READ_SEARCH):
+    if isinstance(superblock, NamespaceFileSystem):
+        place = find_namespace_by_handle(task, kind, _read_rest(task, handle, length))
+    elif not task.credentials.capable(CAP_DAC_READ_SEARCH):
         raise EPERM("takes CAP_DAC_READ_SEARCH")
-    place = find_by_handle(mount, kind, _read_rest(task, handle, length))
+    else:
+        place = find_by_handle(mount, kind, _read_rest(task, handle, length))
     task.files.lowest_free(0, limit)
     file = open_path(place, task.credentials, flags if flags & O_PATH else flags | O_LARGEFILE)
     return task.files.install(file, close_on_exec=bool(flags & O_CLOEXEC), limit=limit)
+
+
+def _mount_of(task: Task, fd: int) -> Mount:
+    """Whose file system a handle is of. Raises EBADF."""
+    vfs = task.kernel.vfs
+    if fd == KernelRoot.FD_PIDFS_ROOT:
+        return pid_file_system(vfs).mount
+    if fd == KernelRoot.FD_NSFS_ROOT:
+        return namespace_file_system(task.kernel).mount
+    return task.fs.cwd.mount if fd == AT_FDCWD else opened_file(task, fd).path.mount
 
 
 def _read_header(task: Task, address: int) -> tuple[int, int]:

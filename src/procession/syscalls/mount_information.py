@@ -77,12 +77,12 @@ def _read_request(task: Task, address: int) -> MntIdReq:
 def _namespace_for(task: Task, number: int) -> MountNamespace:
     """The namespace that the request names, or the caller's own. Raises ENOENT."""
     own = task.namespaces.mounts
-    if not number or number == own.sequence:
+    if not number or number == own.id:
         return own
     for namespace in task.kernel.vfs.namespaces.live.values():
         if (
             isinstance(namespace, MountNamespace)
-            and namespace.sequence == number
+            and namespace.id == number
             and not namespace.is_anonymous
             and task.credentials.ns_capable(namespace.owner, CAP_SYS_ADMIN)
         ):
@@ -158,7 +158,7 @@ def _describe(
         fields.propagate_from = dominating_group(mount, task.fs.root)
     if mask & StatmountMask.STATMOUNT_MNT_NS_ID:
         got |= StatmountMask.STATMOUNT_MNT_NS_ID
-        fields.mnt_ns_id = namespace.sequence
+        fields.mnt_ns_id = namespace.id
     if mask & StatmountMask.STATMOUNT_SUPPORTED_MASK:
         got |= StatmountMask.STATMOUNT_SUPPORTED_MASK
         fields.supported_mask = STATMOUNT_SUPPORTED

@@ -167,7 +167,7 @@ def _would_loop(namespace: MountNamespace, dentry: Dentry) -> bool:
     Linux: fs/namespace.c, mnt_ns_loop.
     """
     other = dentry.inode.mount_namespace
-    return other is not None and other.sequence <= namespace.sequence
+    return other is not None and other.id <= namespace.id
 
 
 def move(

@@ -50,13 +50,12 @@ class MountTable:
     mounts a namespace may have. `event` counts the changes that poll(2) of mountinfo tells of.
     """
 
-    __slots__ = ("event", "group_numbers", "maximum", "next_id", "next_namespace", "numbers")
+    __slots__ = ("event", "group_numbers", "maximum", "next_id", "numbers")
 
     def __init__(self) -> None:
         self.numbers = Numbers(1)
         self.group_numbers = Numbers(1)
         self.next_id = FIRST_MOUNT_ID
-        self.next_namespace = 1
         self.maximum = DEFAULT_MOUNT_MAXIMUM
         self.event = 0
 

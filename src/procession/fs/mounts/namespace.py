@@ -26,7 +26,6 @@ class MountNamespace(Namespace):
     locked one was among them. An anonymous one holds a tree that open_tree(2) or fsmount(2) has made and
     that isn't mounted; `origin` is the namespace from whose mounts it was copied, None if from none.
 
-    `sequence` tells which of two namespaces is older, and is what statmount(2) calls it by.
     `event` is the number of its last change; who polls its mountinfo waits on `changed`.
     """
 
@@ -38,7 +37,6 @@ class MountNamespace(Namespace):
         "mounts",
         "origin",
         "root",
-        "sequence",
     )
 
     kind: ClassVar[int] = CLONE_NEWNS
@@ -47,8 +45,6 @@ class MountNamespace(Namespace):
     def __init__(self, root: Mount, owner: UserNamespace, number: int = 0) -> None:
         super().__init__(root.superblock.vfs.namespaces, owner, number)
         self.root = root
-        self.sequence = root.superblock.vfs.mount_table.next_namespace
-        root.superblock.vfs.mount_table.next_namespace += 1
         self.is_anonymous = False
         self.origin: MountNamespace | None = None
         self.has_locked_mounts = False

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from procession.abi.errno import EINVAL, ENOENT, ENOTTY, EPERM, ESRCH
+from procession.abi.errno import EINVAL, ENOENT, ENOTTY, EPERM, ESRCH, ESTALE
 from procession.abi.nsfs import MntNsInfo, NamespaceIoctl
 from procession.abi.open_flags import OpenFlag
 from procession.abi.statfs import Magic
-from procession.abi.word import pack_u32, pack_u64
+from procession.abi.word import Words, pack_u32, pack_u64
 from procession.fs.dentry import Dentry, Path
 from procession.fs.file import File
+from procession.fs.handle import ExportOperations
 from procession.fs.inode import IMMUTABLE, S_IFDIR, S_IFREG, Inode, Superblock
 from procession.fs.mounts.mount import Mount
 from procession.fs.mounts.namespace import MountNamespace
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
 _O_CLOEXEC = int(OpenFlag.O_CLOEXEC)
 _INFO_SIZE = MntNsInfo.SIZE
+_FILEID_NSFS = 0xF1
+"""The type of their handles (Linux: include/linux/exportfs.h)."""
+_HANDLE = Words("<QII")
 _NR_BITS = 0xFFFF
 _FROM_NAMESPACE = (NamespaceIoctl.NS_GET_PID_FROM_PIDNS, NamespaceIoctl.NS_GET_TGID_FROM_PIDNS)
 _OF_PROCESS = (NamespaceIoctl.NS_GET_TGID_FROM_PIDNS, NamespaceIoctl.NS_GET_TGID_IN_PIDNS)
@@ -41,12 +45,27 @@ _OF_MOUNTS = (
 )
 
 
+class NamespaceExports(ExportOperations):
+    """Handles of namespaces: id, kind and inode number of one. Linux: fs/nsfs.c, nsfs_encode_fh."""
+
+    __slots__ = ()
+
+    kind = _FILEID_NSFS
+    size = _HANDLE.size
+
+    def encode(self, inode: Inode) -> bytes:
+        assert isinstance(inode, NamespaceInode)
+        namespace = inode.namespace
+        return _HANDLE.pack(namespace.id, namespace.kind, namespace.number)
+
+
 class NamespaceFileSystem(Superblock):
     """Where the inodes of namespaces are (Linux: fs/nsfs.c, nsfs)."""
 
     __slots__ = ("kernel", "mount")
 
     forbids_execution: ClassVar[bool] = True
+    exports: ClassVar[ExportOperations | None] = NamespaceExports()
 
     def __init__(self, kernel: Kernel) -> None:
         super().__init__(kernel.vfs, "nsfs", int(Magic.NSFS_MAGIC))
@@ -107,6 +126,35 @@ def namespace_path(kernel: Kernel, namespace: Namespace) -> Path:
     if inode is None:
         inode = namespace.inode = NamespaceInode(system, namespace)
     return Path(system.mount, Dentry(repr(namespace)[1:-1].encode(), system.mount.root, inode))
+
+
+def find_namespace_by_handle(task: Task, kind: int, handle: bytes) -> Path:
+    """Where the file of the namespace is that a handle names: one of the caller's, or one that he rules.
+
+    Raises ESTALE. Linux: fs/nsfs.c, nsfs_fh_to_dentry.
+    """
+    if kind != _FILEID_NSFS or len(handle) < _HANDLE.size:
+        raise ESTALE
+    namespace_id, namespace_kind, number = _HANDLE.unpack(handle[: _HANDLE.size])
+    kernel = task.kernel
+    namespace = kernel.vfs.namespaces.live.get(number)
+    if namespace is None or namespace.id != namespace_id or namespace.kind != namespace_kind:
+        raise ESTALE
+    if not _is_in(task, namespace):
+        owner = namespace if isinstance(namespace, UserNamespace) else namespace.owner
+        if not task.credentials.ns_capable(owner, CAP_SYS_ADMIN):
+            raise ESTALE
+    return namespace_path(kernel, namespace)
+
+
+def _is_in(task: Task, namespace: Namespace) -> bool:
+    """Whether it's one of the caller's."""
+    proxy = task.namespaces
+    own = (
+        *(proxy.mounts, proxy.uts, proxy.ipc, proxy.network, proxy.cgroup, proxy.time),
+        *(task.pid_namespace, task.credentials.user_namespace),
+    )
+    return namespace in own
 
 
 def namespace_of_task(task: Task, name: bytes) -> Namespace:
@@ -174,10 +222,10 @@ class NamespaceFile(File):
             uid = task.credentials.user_namespace.from_kuid_munged(namespace.owner_uid)
             memory.write(argument, pack_u32(uid))
             return 0
-        if request == NamespaceIoctl.NS_GET_MNTNS_ID:
-            if not isinstance(namespace, MountNamespace):
+        if request in (NamespaceIoctl.NS_GET_MNTNS_ID, NamespaceIoctl.NS_GET_ID):
+            if request == NamespaceIoctl.NS_GET_MNTNS_ID and not isinstance(namespace, MountNamespace):
                 raise EINVAL("not a mount namespace")
-            memory.write(argument, pack_u64(namespace.sequence))
+            memory.write(argument, pack_u64(namespace.id))
             return 0
         if request in _OF_PIDS:
             return _translated(task, namespace, request, argument & 0xFFFFFFFF)
@@ -258,7 +306,7 @@ def _about_mounts(task: Task, namespace: Namespace, request: int, argument: int,
         for other in task.kernel.vfs.namespaces.live.values()
         if isinstance(other, MountNamespace)
         and not other.is_anonymous
-        and (other.sequence > namespace.sequence) is is_next
+        and (other.id > namespace.id) is is_next
         and other is not namespace
         and task.credentials.ns_capable(other.owner, CAP_SYS_ADMIN)
     ]
@@ -271,11 +319,11 @@ def _about_mounts(task: Task, namespace: Namespace, request: int, argument: int,
 
 
 def _age(namespace: MountNamespace) -> int:
-    return namespace.sequence
+    return namespace.id
 
 
 def _information(namespace: MountNamespace, size: int) -> bytes:
-    data = MntNsInfo(_INFO_SIZE, len(namespace.mounts), namespace.sequence).pack()
+    data = MntNsInfo(_INFO_SIZE, len(namespace.mounts), namespace.id).pack()
     return data.ljust(size, b"\0")
 
 
