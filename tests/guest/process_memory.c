@@ -218,6 +218,28 @@ TEST(what_tasks_share)
 	release(child);
 }
 
+/* What has ended has given away all but its handlers of signals, and nothing is the same as nothing. */
+TEST(what_ended_tasks_share)
+{
+	static const int kinds[] = {KCMP_VM, KCMP_FILES, KCMP_FS};
+	int all = CLONE_VM | CLONE_FILES | CLONE_FS | CLONE_SIGHAND | SIGCHLD;
+	pid_t self = getpid(), sharing, other = child_that_exits(0);
+
+	sharing = (pid_t)MUST(clone(pause_for_ever, stack + sizeof(stack), all, stack));
+	await_zombie(sharing);
+	await_zombie(other);
+	for (size_t at = 0; at < LENGTH(kinds); at++) {
+		CHECK(compare(self, sharing, kinds[at]) > 0);
+		CHECK_EQ(compare(sharing, other, kinds[at]), 0);
+	}
+	CHECK_EQ(compare(self, sharing, KCMP_SIGHAND), 0);
+	CHECK(compare(self, other, KCMP_SIGHAND) > 0);
+	CHECK_ERRNO(syscall(SYS_kcmp, sharing, sharing, KCMP_FILE, 0, 0), EBADF);
+	CHECK_ERRNO(syscall(SYS_kcmp, sharing, sharing, KCMP_EPOLL_TFD, 0, bad_address()), EFAULT);
+	CHECK_EQ(wait_for(sharing), EXITED(0));
+	CHECK_EQ(wait_for(other), EXITED(0));
+}
+
 TEST(the_same_open_file)
 {
 	int fd = (int)MUST(open("/dev/null", O_RDONLY)), twin = (int)MUST(dup(fd)), other = (int)MUST(open("/dev/null", O_RDONLY));

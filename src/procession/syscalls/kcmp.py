@@ -9,6 +9,7 @@ from procession.abi.kcmp import KcmpEpollSlot, KcmpType
 from procession.fs.epoll import EpollFile
 from procession.kernel.pid import find_task
 from procession.kernel.security.ptrace_access import may_access
+from procession.kernel.task_state import ENDED
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import U64, Choice, Int
 
@@ -33,7 +34,8 @@ def kcmp(task: Task, pid1: Int, pid2: Int, kind: Choice[KcmpType], first: U64, s
     if kind == KcmpType.KCMP_FILE:
         return _compare_files(task, _file_of(one, first), _file_of(other, second))
     if kind == KcmpType.KCMP_EPOLL_TFD:
-        return _compare_files(task, _file_of(one, first), _watched_file(task, other, second))
+        slot = KcmpEpollSlot.unpack(task.mm.read(second, KcmpEpollSlot.SIZE))
+        return _compare_files(task, _file_of(one, first), _watched_file(other, slot))
     if kind not in set(KcmpType):
         raise EINVAL(f"nothing {kind} to compare")
     mine, theirs = _part_of(one, kind), _part_of(other, kind)
@@ -49,7 +51,9 @@ def kcmp(task: Task, pid1: Int, pid2: Int, kind: Choice[KcmpType], first: U64, s
 
 
 def _part_of(task: Task, kind: int) -> object:
-    """What of `task` is compared; None for what it hasn't got."""
+    """What of `task` is compared; None for what it hasn't got: who has ended has given all but one away."""
+    if task.state in ENDED and kind != KcmpType.KCMP_SIGHAND:
+        return None
     if kind == KcmpType.KCMP_VM:
         return task.mm
     if kind == KcmpType.KCMP_FILES:
@@ -66,18 +70,17 @@ def _part_of(task: Task, kind: int) -> object:
 
 def _file_of(task: Task, fd: int) -> File:
     """The file behind a descriptor of another task. Raises EBADF."""
-    file = task.files.files.get(fd & 0xFFFFFFFF)
+    file = None if task.state in ENDED else task.files.files.get(fd & 0xFFFFFFFF)
     if file is None:
         raise EBADF(f"task {task.tid} has no descriptor {fd}")
     return file
 
 
-def _watched_file(task: Task, target: Task, address: int) -> File:
-    """What an epoll instance of `target` watches. Raises EFAULT, EBADF, EINVAL, ENOENT.
+def _watched_file(target: Task, slot: KcmpEpollSlot) -> File:
+    """What an epoll instance of `target` watches. Raises EBADF, EINVAL, ENOENT.
 
     Linux: kernel/kcmp.c, kcmp_epoll_target.
     """
-    slot = KcmpEpollSlot.unpack(task.mm.read(address, KcmpEpollSlot.SIZE))
     instance = _file_of(target, slot.efd)
     if not isinstance(instance, EpollFile):
         raise EINVAL("no epoll instance")
