@@ -26,6 +26,7 @@ FEWER = {
             "ipc",
             "keys",
             "locks",
+            "pidfds",
             "restrictions",
             "settings",
             "terminals",
