@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from tests.differential.maker import Maker
+from tests.differential.maker import AT_FDCWD, Maker
 from tests.differential.script import SLURP, Argument, At, Naming, Result
 
 CLONE_INTO_CGROUP = 1 << 33
@@ -169,7 +169,146 @@ def delegate(make: Maker) -> None:
         make.call("setresuid", 1000, 1000, 1000)
 
 
+ODD_NAMES = ("none", "a/", "a/.", "a/..", "n" * 255, "n" * 256, "a/" + "n" * 300)
+ATTRIBUTES = ("user.a", "user.b", "trusted.a", "security.a", "user.", "x.y", "system.z")
+
+
+def name(make: Maker) -> str:
+    """A group or a file of one, more or less odd."""
+    if make.odds(40):
+        return make.random.choice((*PLACES, *ODD_NAMES))
+    return path(place(make), make.random.choice((*FILES, "memory.current", "pids.current", "cpu.stat")))
+
+
+def refuse(make: Maker) -> None:
+    """What kernfs doesn't do: files, links and other names."""
+    one, other = make.text(name(make)), make.text(name(make))
+    data = one.ljust(320, b"\0") + other
+    kind = make.random.randrange(9)
+    if kind == 0:
+        make.call("link", At(0), At(320), data=data)
+    elif kind == 1:
+        make.call("symlink", At(0), At(320), data=data)
+    elif kind == 2:
+        make.call("rename", At(0), At(320), data=data)
+    elif kind == 3:
+        flags = make.one(0, 1, 2, 4, 8, 3)
+        make.call("renameat2", AT_FDCWD, At(0), AT_FDCWD, At(320), flags, data=data)
+    elif kind == 4:
+        make.call("unlink", At(0), data=data)
+    elif kind == 5:
+        make.call("mknod", At(0), make.one(0o100600, 0o10600, 0o140600), 0, data=data)
+    elif kind == 6:
+        flags = make.one(0o101, 0o301, 0o100, 0o1001, 0o20200002, 0o200000, 0o200002, 0o40000, 0o2001)
+        make.opened(make.call("open", At(0), flags, 0o600, data=data))
+    elif kind == 7:
+        make.call("truncate", At(0), make.one(0, 5, -1), data=data)
+    else:
+        make.call("rmdir", At(0), data=data)
+
+
+def use_attributes(make: Maker) -> None:
+    """Extended attributes of groups and their files."""
+    where = make.text(name(make))
+    attribute = make.text(make.random.choice(ATTRIBUTES))
+    data = where.ljust(320, b"\0") + attribute.ljust(32, b"\0") + b"value".ljust(64, b"\0")
+    kind = make.random.randrange(8)
+    if kind < 3:
+        make.call(
+            "setxattr", At(0), At(320), At(352), make.one(0, 5, 5, 64, 70000), make.one(0, 0, 1, 2), data=data
+        )
+    elif kind < 5:
+        make.call("getxattr", At(0), At(320), At(352), make.one(0, 3, 64, 64), data=data)
+    elif kind == 5:
+        make.call("removexattr", At(0), At(320), data=data)
+    else:
+        make.call("listxattr", At(0), At(320), make.one(0, 5, 64), data=data)
+
+
+def look_around(make: Maker) -> None:
+    """getdents64, stat, statfs, access, handles, poll, and reading and writing at places."""
+    where = make.text(name(make))
+    kind = make.random.randrange(16)
+    if kind < 2:
+        opened = make.opened(make.call("open", At(0), O_DIRECTORY, data=where))
+        make.call(
+            "getdents64", Result(opened), At(0), 8192, data=bytes(8192), show=show_groups, result="hidden"
+        )
+    elif kind < 5:
+        make.call("stat", At(0), At(320), data=where.ljust(320, b"\0") + bytes(144), show=show_stat)
+    elif kind == 5:
+        make.call("statfs", At(0), At(320), data=where.ljust(320, b"\0") + bytes(120), show=show_statfs)
+    elif kind == 6:
+        make.call("access", At(0), make.one(0, 1, 2, 4, 7), data=where)
+    elif kind == 7:
+        data = where.ljust(320, b"\0") + struct.pack("<Ii", make.one(0, 4, 8, 8, 64), 0) + bytes(72)
+        flags = make.one(0, 0, 0x200, 0x1000, 2)
+        make.call("name_to_handle_at", AT_FDCWD, At(0), At(320), At(392), flags, data=data, show=show_handle)
+    elif kind < 10:
+        opened = make.opened(make.call("open", At(0), make.one(0, 0, 1, 2, 0o4000, 0o2000000), data=where))
+        data = struct.pack("<ihh", 0, make.one(1, 2, 5, 0x3F), 0)
+        make.call("poll", At(0), 1, 0, data=data, fixups=((0, 4, Result(opened)),), show=show_poll)
+    elif kind < 13:
+        length, at = make.one(0, 1, 3, 64), make.one(0, 0, 1, 3, 100, -1)
+        make.call("pread64", make.opened_descriptor(), At(0), length, at, data=bytes(64), show=show_nothing)
+    elif kind == 13:
+        make.call(
+            "lseek", make.opened_descriptor(), make.one(0, 1, 100, -1, 1 << 62), make.one(0, 1, 2, 3, 4)
+        )
+    elif kind == 14:
+        text = make.random.choice((b"0", b"max", b"x", b""))
+        make.call(
+            "pwrite64", make.opened_descriptor(), At(0), len(text), make.one(0, 1, 5), data=text + b"\0"
+        )
+    else:
+        request = make.one(0x541B, 0x5451, 0x80086601, 0x5421, 0x80087601)
+        make.call("ioctl", make.opened_descriptor(), request, At(0), data=bytes(8))
+
+
+def show_nothing(data: bytes, result: int, naming: Naming) -> str:
+    """Show nothing: what else a control file says hangs on the host."""
+    return ""
+
+
+def show_groups(data: bytes, result: int, naming: Naming) -> str:
+    """The groups among a directory's entries."""
+    found, at = [], 0
+    while at < result:
+        length, kind = struct.unpack_from("<HB", data, at + 16)
+        if kind == 4:
+            found.append(data[at + 19 : at + length].partition(b"\0")[0].decode("latin-1"))
+        at += length
+    return " ".join(sorted(found))
+
+
+def show_stat(data: bytes, result: int, naming: Naming) -> str:
+    """Mode, owners, links and size."""
+    links, mode, uid, gid = struct.unpack_from("<QIII", data, 320 + 16)
+    size, block, blocks = struct.unpack_from("<qqq", data, 320 + 48)
+    return f"{mode:o} {uid} {gid} {links} {size} {block} {blocks}"
+
+
+def show_statfs(data: bytes, result: int, naming: Naming) -> str:
+    """Type, sizes and the longest name."""
+    kind, block, blocks, free = struct.unpack_from("<QQQQ", data, 320)
+    return f"{kind:x} {block} {blocks} {free} {struct.unpack_from('<Q', data, 320 + 64)[0]}"
+
+
+def show_handle(data: bytes, result: int, naming: Naming) -> str:
+    """How long and of what type a handle is."""
+    size, kind = struct.unpack_from("<Ii", data, 320)
+    return f"{size} {kind:x}"
+
+
+def show_poll(data: bytes, result: int, naming: Naming) -> str:
+    """The events."""
+    return hex(struct.unpack_from("<H", data, 6)[0])
+
+
 FAMILIES = (
+    *(refuse,) * 3,
+    *(use_attributes,) * 2,
+    *(look_around,) * 4,
     *(make_group, remove_group) * 2,
     *(write_file,) * 6,
     *(read_file,) * 5,

@@ -219,6 +219,8 @@ TEST(file_system)
 	CHECK_ERRNO(pread(fd, buffer, 10, 0), ENODEV);
 	CHECK_ERRNO(pwrite(fd, "1", 1, 0), ENODEV);
 	CHECK_ERRNO(pwrite(fd, "", 0, 0), ENODEV);
+	CHECK_ERRNO(lseek(fd, 0, SEEK_SET), ENODEV);
+	CHECK_ERRNO(lseek(fd, -1, SEEK_SET), ENODEV);
 	MUST(close(fd));
 	drop("");
 }
@@ -250,6 +252,7 @@ TEST(new_group)
 	CHECK_ERRNO(put("", "cgroup.subtree_control", "+nothing"), EINVAL);
 	CHECK_ERRNO(put("", "cgroup.subtree_control", "pids"), EINVAL);
 	CHECK_EQ(put("", "cgroup.kill", "1"), 0);
+	CHECK_ERRNO(pwrite((int)MUST(open(file_of("", "cgroup.procs"), O_RDONLY)), "0", 1, 0), ESPIPE);
 	drop("");
 }
 

@@ -240,6 +240,52 @@ ROOTS_TEST(a_namespace_that_is_gone)
 	CHECK_ERRNO(open_handle(NSFS_ROOT, O_RDONLY), ESTALE);
 }
 
+#ifndef AT_HANDLE_CONNECTABLE
+#define AT_HANDLE_CONNECTABLE 2
+#endif
+#define IS_CONNECTABLE 0x10000
+#define IS_DIRECTORY 0x20000
+
+ROOTS_TEST(handles_with_their_directories)
+{
+	int root, other, type;
+
+	enter_scratch();
+	MUST(mkdir("tree", 0700));
+	MUST(mkdir("file-system", 0700));
+	MUST(unshare(CLONE_NEWNS));
+	MUST(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
+	MUST(mount("t", "file-system", "tmpfs", 0, NULL));
+	MUST(mkdir("file-system/a", 0700));
+	MUST(close((int)MUST(creat("file-system/file", 0600))));
+	/* tmpfs makes none such, but looks where a file is. */
+	CHECK_ERRNO(find(AT_FDCWD, "file-system/file", AT_HANDLE_CONNECTABLE), EOPNOTSUPP);
+	root = (int)MUST(open("file-system", O_RDONLY | O_DIRECTORY));
+	other = (int)MUST(open("file-system/a", O_RDONLY | O_DIRECTORY));
+	CHECK_OK(find(AT_FDCWD, "file-system/file", 0));
+	type = found.header.handle_type;
+	found.header.handle_type = type | IS_CONNECTABLE;
+	CHECK_OK(open_handle(root, O_RDONLY));
+	CHECK_ERRNO(open_handle(other, O_RDONLY), ESTALE);
+	found.header.handle_type = type | IS_DIRECTORY;
+	CHECK_ERRNO(open_handle(root, O_RDONLY), ESTALE);
+	found.header.handle_type = type | 0x40000;
+	CHECK_ERRNO(open_handle(root, O_RDONLY), EINVAL);
+	CHECK_OK(find(AT_FDCWD, "file-system/a", 0));
+	found.header.handle_type |= IS_CONNECTABLE | IS_DIRECTORY;
+	CHECK_OK(open_handle(root, O_RDONLY));
+	CHECK_OK(open_handle(other, O_RDONLY));
+	MUST(umount2("file-system", MNT_DETACH));
+	if (mount("c", "tree", "cgroup2", 0, NULL) == 0) {
+		CHECK_OK(find(AT_FDCWD, "tree", AT_HANDLE_CONNECTABLE));
+		CHECK_EQ(found.header.handle_type, 0xFE | IS_CONNECTABLE | IS_DIRECTORY);
+		CHECK_OK(find(AT_FDCWD, "tree/cgroup.procs", AT_HANDLE_CONNECTABLE));
+		CHECK_EQ(found.header.handle_type, 0xFE | IS_CONNECTABLE);
+		CHECK_OK(open_handle((int)MUST(open("tree", O_RDONLY)), O_RDONLY));
+		MUST(umount2("tree", MNT_DETACH));
+	}
+}
+
 TEST(a_process_by_its_handle)
 {
 	int pidfd = (int)MUST(syscall(SYS_pidfd_open, getpid(), 0));

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.errno import ENOENT, ESTALE
 from procession.abi.word import Words
@@ -39,6 +39,8 @@ class ExportOperations:
 
     kind = FILEID_INO32_GEN
     size = HANDLE_SIZE
+    can_connect: ClassVar[bool] = False
+    """Whether a file is found together with its directory (in Linux, fh_to_parent)."""
 
     def encode(self, inode: Inode) -> bytes:
         """The handle of a file, `size` bytes. Linux: mm/shmem.c, shmem_encode_fh."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EINVAL, EOPNOTSUPP, EOVERFLOW, EPERM
+from procession.abi.errno import EINVAL, EOPNOTSUPP, EOVERFLOW, EPERM, ESTALE, Errno
 from procession.abi.open_flags import AT_FDCWD, O_ACCMODE, HandleFlag, KernelRoot, OpenFlag
 from procession.abi.word import Words, pack_u32, pack_u64
+from procession.fs.dentry import Path as Place
 from procession.fs.file import O_CLOEXEC, O_EXCL, O_LARGEFILE, O_NONBLOCK, O_PATH
 from procession.fs.handle import NoExportOperations, find_by_handle
 from procession.fs.opening import open_path
@@ -24,7 +25,6 @@ from procession.syscalls.parameters import Address, Fd, Flags, Path
 from procession.syscalls.paths import find
 
 if TYPE_CHECKING:
-    from procession.fs.mounts.mount import Mount
     from procession.kernel.task import Task
 
 _UNIQUE = int(HandleFlag.AT_HANDLE_MNT_ID_UNIQUE)
@@ -34,7 +34,8 @@ _FOLLOW = int(HandleFlag.AT_SYMLINK_FOLLOW)
 _EMPTY = int(HandleFlag.AT_EMPTY_PATH)
 _HEADER = Words("<Ii")
 _NOT_TO_BE_OPENED = NoExportOperations()
-_USER_FLAGS, _KNOWN_USER_FLAGS = 0xFFFF0000, 0x30000
+_IS_CONNECTABLE, _IS_DIRECTORY = 0x10000, 0x20000
+_USER_FLAGS, _KNOWN_USER_FLAGS = 0xFFFF0000, _IS_CONNECTABLE | _IS_DIRECTORY
 """What is above a handle's type: whether it's connectable, and a directory's."""
 _FILEID_INVALID = 255
 """The type of a handle for which there was no room (Linux: include/linux/exportfs.h)."""
@@ -54,7 +55,7 @@ def name_to_handle_at(
         raise EINVAL("flags that exclude each other")
     place = find(task, directory, path, follow=bool(flags & _FOLLOW), allow_empty=bool(flags & _EMPTY))
     operations = place.inode.superblock.exports
-    if flags & _CONNECTABLE:
+    if flags & _CONNECTABLE and (operations is None or not operations.can_connect):
         raise EOPNOTSUPP("no handle tells the directory")
     if operations is None:
         if not flags & _FID:
@@ -68,7 +69,10 @@ def name_to_handle_at(
     if room < operations.size:
         task.mm.write(handle, _HEADER.pack(operations.size, _FILEID_INVALID))
         raise EOVERFLOW
-    task.mm.write(handle, _HEADER.pack(operations.size, operations.kind) + operations.encode(place.inode))
+    kind = operations.kind
+    if flags & _CONNECTABLE:
+        kind |= _IS_CONNECTABLE | (_IS_DIRECTORY if place.inode.is_directory else 0)
+    task.mm.write(handle, _HEADER.pack(operations.size, kind) + operations.encode(place.inode))
     return 0
 
 
@@ -76,34 +80,58 @@ def name_to_handle_at(
 def open_by_handle_at(task: Task, mount_fd: Fd, handle: Address, flags: Flags[OpenFlag]) -> int:
     """open_by_handle_at(2). Linux: fs/fhandle.c, do_handle_open."""
     length, kind = _read_header(task, handle)
-    mount = _mount_of(task, mount_fd)
-    superblock = mount.superblock
+    anchor = _anchor_of(task, mount_fd)
+    superblock = anchor.mount.superblock
+    wanted, kind = kind & _USER_FLAGS, kind & ~_USER_FLAGS
     limit = task.group.limits.soft[RLIMIT_NOFILE]
     if isinstance(superblock, PidFileSystem):
         # Linux: fs/pidfs.c, pidfs_export_permission.
         if flags & ~_PIDFD_FLAGS:
             raise EINVAL("no such flags of a pidfd")
         pidfd = open_pidfd_by_handle(task, superblock, kind, _read_rest(task, handle, length), flags)
+        try:
+            _check_wanted(wanted, pidfd.path, anchor)
+        except Errno:
+            pidfd.release_if_unheld()
+            raise
         return task.files.install(pidfd, close_on_exec=bool(flags & O_CLOEXEC), limit=limit)
     if isinstance(superblock, NamespaceFileSystem):
         place = find_namespace_by_handle(task, kind, _read_rest(task, handle, length))
     elif not task.credentials.capable(CAP_DAC_READ_SEARCH):
         raise EPERM("takes CAP_DAC_READ_SEARCH")
     else:
-        place = find_by_handle(mount, kind, _read_rest(task, handle, length))
+        place = find_by_handle(anchor.mount, kind, _read_rest(task, handle, length))
+    _check_wanted(wanted, place, anchor)
     task.files.lowest_free(0, limit)
     file = open_path(place, task.credentials, flags if flags & O_PATH else flags | O_LARGEFILE)
     return task.files.install(file, close_on_exec=bool(flags & O_CLOEXEC), limit=limit)
 
 
-def _mount_of(task: Task, fd: int) -> Mount:
-    """Whose file system a handle is of. Raises EBADF."""
-    vfs = task.kernel.vfs
+def _anchor_of(task: Task, fd: int) -> Place:
+    """Where a handle is looked for. Raises EBADF."""
+    if fd == AT_FDCWD:
+        return task.fs.cwd
     if fd == KernelRoot.FD_PIDFS_ROOT:
-        return pid_file_system(vfs).mount
-    if fd == KernelRoot.FD_NSFS_ROOT:
-        return namespace_file_system(task.kernel).mount
-    return task.fs.cwd.mount if fd == AT_FDCWD else opened_file(task, fd).path.mount
+        mount = pid_file_system(task.kernel.vfs).mount
+    elif fd == KernelRoot.FD_NSFS_ROOT:
+        mount = namespace_file_system(task.kernel).mount
+    else:
+        return opened_file(task, fd).path
+    return Place(mount, mount.root)
+
+
+def _check_wanted(wanted: int, place: Place, anchor: Place) -> None:
+    """Raise ESTALE of what isn't as the handle says: a directory, or where others look for it from `anchor`.
+
+    Linux: fs/fhandle.c, vfs_dentry_acceptable.
+    """
+    if wanted & _IS_DIRECTORY and not place.inode.is_directory:
+        raise ESTALE("it's no directory")
+    # What has no name is below nothing but itself.
+    is_named = not place.mount.superblock.is_internal
+    is_below = place.dentry.is_descendant_of(anchor.dentry) if is_named else place.inode is anchor.inode
+    if wanted & _IS_CONNECTABLE and not is_below:
+        raise ESTALE("it isn't below the directory that was given")
 
 
 def _read_header(task: Task, address: int) -> tuple[int, int]:

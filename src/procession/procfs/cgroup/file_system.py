@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.errno import E2BIG, EINVAL, ENODEV, ENOENT, EPERM, ESTALE
 from procession.abi.limits import PATH_MAX
+from procession.abi.open_flags import O_ACCMODE
 from procession.abi.statfs import Magic
 from procession.abi.word import pack_u64
-from procession.fs.file import ALWAYS_READY, POLLERR, POLLPRI, File
+from procession.fs.file import ALWAYS_READY, O_RDONLY, POLLERR, POLLPRI, File
 from procession.fs.handle import FILEID_INO32_GEN, FILEID_INO32_GEN_PARENT, ExportOperations
 from procession.fs.inode import LARGEST_OF_OLD, S_IFDIR, S_IFREG, DirectoryEntry, Inode, Superblock
 from procession.fs.mounts.mount import root_dentry
@@ -51,6 +52,7 @@ class CgroupExports(ExportOperations):
 
     kind = _FILEID_KERNFS
     size = _ID_SIZE
+    can_connect: ClassVar[bool] = True
 
     def encode(self, inode: Inode) -> bytes:
         """In Linux, kernfs_encode_fh."""
@@ -257,7 +259,8 @@ class CgroupFile(Inode):
         """Allowed and without effect: `echo 1 > FILE` opens with O_TRUNC."""
 
     def open(self, path: Path, flags: int, subject: Subject, progress: object = None) -> File:
-        file = CgroupOpenFile(path, flags, subject, self)
+        kind = CgroupReadOnlyFile if flags & O_ACCMODE == O_RDONLY else CgroupOpenFile
+        file = kind(path, flags, subject, self)
         if self.group.is_dead:
             file.release_if_unheld()
             raise ENODEV("the group has been removed")
@@ -299,6 +302,12 @@ class CgroupOpenFile(AttributeFile):
         if control.show is None:
             raise EINVAL("there is nothing to read")
         return control.show(group, self.opener)
+
+    def seek(self, offset: int, whence: int) -> int:
+        """In Linux, kernfs_fop_llseek."""
+        if self.control_inode.is_gone():
+            raise ENODEV("the group has been removed")
+        return super().seek(offset, whence)
 
     def store(self, data: bytes, subject: Subject) -> None:
         """Take what is written at once. Linux: kernel/cgroup/cgroup.c, cgroup_file_write."""
@@ -347,3 +356,11 @@ class CgroupOpenFile(AttributeFile):
         if event is None or self.control_inode.is_gone():
             return ()
         return (event(self.control_inode.group).queue,)
+
+
+class CgroupReadOnlyFile(CgroupOpenFile):
+    """One opened for reading: offsets to write at are refused (in Linux, kernfs_fop_open)."""
+
+    __slots__ = ()
+
+    takes_write_offset: ClassVar[bool] = False
