@@ -13,6 +13,7 @@ from __future__ import annotations
 import array
 import ctypes
 import fcntl
+import gc
 import io
 import json
 import os
@@ -65,6 +66,9 @@ def warm_up() -> None:
 
     with closing(Machine(engine="auto")) as machine:
         machine.run(["/bin/sh", "-c", "/bin/true | /bin/true; :"])
+    # What is let go of in a command would close files of the command's, which have its files' numbers.
+    del machine
+    gc.collect()
 
 
 def fork_sibling() -> int:

@@ -21,6 +21,7 @@ def main() -> int:
             "environment": dict(os.environ),
             "targets": [0, 1, 2],
             "is_new_session": False,
+            "owns_terminal": False,
             "group": -1,
         }
         socket.send_fds(channel, [json.dumps(request).encode()], [0, 1, 2])
