@@ -104,9 +104,9 @@ class TerminalPair:
         return int.from_bytes(self.control(file, TerminalIoctl.TIOCINQ)[:4], "little")
 
 
-def new_terminal_tree(jobs: NoJobs) -> FileTree:
+def new_terminal_tree(jobs: NoJobs, memory_bytes: int = 4 << 20) -> FileTree:
     """A tree with /dev and /dev/pts."""
-    tree = new_tmpfs_tree()
+    tree = new_tmpfs_tree(memory_bytes=memory_bytes)
     install_terminals(tree.vfs, jobs)
     tree.mkdir("/dev")
     tree.namespace.mount(Devtmpfs(tree.vfs), tree.path("/dev"))

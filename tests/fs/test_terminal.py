@@ -21,7 +21,7 @@ from procession.abi.errno import (
 from procession.abi.ioctls import TerminalIoctl
 from procession.abi.termios import Termios
 from procession.fs.devices import Devtmpfs
-from procession.fs.file import O_NOCTTY, O_NONBLOCK, O_RDWR, POLLERR, POLLHUP, POLLIN, POLLOUT
+from procession.fs.file import O_NOCTTY, O_NONBLOCK, O_RDWR, POLLERR, POLLHUP, POLLIN, POLLOUT, File
 from procession.fs.inode import S_IFCHR
 from procession.fs.terminal.devpts import Devpts, DevptsOptions, open_peer
 from procession.fs.terminal.host import HostTerminal
@@ -31,6 +31,7 @@ from procession.fs.terminal.pty import PtySlave
 from procession.fs.terminal.tty import NS_PER_TENTH, TtyFile
 from procession.fs.wait_queue import Sleep
 from tests.fs.file_tree import User, new_tmpfs_tree
+from tests.fs.growth import CONSTANT, growth
 from tests.fs.terminal_tree import Memory, NoJobs, TerminalPair, new_terminal_tree
 from tests.of_a_kind import examples
 
@@ -177,6 +178,13 @@ def test_terminals_are_named_by_the_lowest_free_number() -> None:
     for name in ("/dev/pts/01", "/dev/pts/7", "/dev/pts/x"):
         with pytest.raises(ENOENT):
             tree.path(name)
+
+
+def test_the_last_of_many_terminals_costs_what_the_first_did() -> None:
+    tree = new_terminal_tree(NoJobs(), memory_bytes=256 << 20)
+    masters: list[File] = []
+    assert growth(lambda number: masters.append(tree.open("/dev/ptmx", O_RDWR | O_NOCTTY)), 4_000) < CONSTANT
+    assert tree.names("/dev/pts")[0] == b"3999"
 
 
 def test_devpts_has_options() -> None:

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 import procession.mm.unmapped_area
+from procession.kernel.memory_lock import count_locked
 from procession.kernel.task import Task
+from procession.kernel.time.costs import SEEN_SOCKET_NS
 from procession.mm.address_space import MemoryDescriptor
 from procession.mm.area_sequence import LONGEST_ROW, AreaSequence
 from procession.mm.gap_index import FEWEST_AREAS, MMAP_MINIMUM
@@ -53,6 +55,20 @@ def highest_gap(mm: MemoryDescriptor, length: int) -> int:
                 return ceiling - length
             ceiling = area.start
     return ceiling - length if ceiling - length >= MMAP_MINIMUM else 0
+
+
+def test_counting_what_is_locked_takes_time(machine: ConductedMachine) -> None:
+    """A caller who may lock only so much, and has many areas."""
+    task = machine.process()
+    clock = machine.kernel.clock
+    costs_ns: list[int] = []
+    for _ in range(2):
+        before_ns = clock.kernel_work_ns
+        assert count_locked(task) == 0
+        costs_ns.append(clock.kernel_work_ns - before_ns)
+        for number in range(1_000):
+            map_pages(task.mm, 1, number)
+    assert costs_ns[1] - costs_ns[0] == 1_000 * SEEN_SOCKET_NS
 
 
 @pytest.mark.heavy

@@ -17,6 +17,11 @@ class Numbers:
         self.next = first
         self.free: list[int] = []
 
+    @property
+    def lowest(self) -> int:
+        """The lowest free number, which stays free."""
+        return self.free[0] if self.free else self.next
+
     def take(self) -> int:
         """The lowest free number."""
         if self.free:

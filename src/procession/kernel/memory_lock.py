@@ -33,8 +33,14 @@ def check_lock_growth(task: Task, size: int) -> None:
     """Raise EAGAIN if locked mappings may not grow by `size` bytes. Linux: mm/mmap.c, mlock_future_ok."""
     if task.credentials.capable(CAP_IPC_LOCK):
         return
-    if locked_bytes(task.mm) + size > task.group.limits.soft[RLIMIT_MEMLOCK]:
+    if count_locked(task) + size > task.group.limits.soft[RLIMIT_MEMLOCK]:
         raise EAGAIN("RLIMIT_MEMLOCK")
+
+
+def count_locked(task: Task) -> int:
+    """How many bytes `task` has locked. All of its areas are looked at for that, which takes time."""
+    task.kernel.clock.spend_looking(len(task.mm.areas))
+    return locked_bytes(task.mm)
 
 
 def locked_bytes(mm: MemoryDescriptor) -> int:

@@ -7,7 +7,7 @@ from procession.abi.mmap_flags import MLOCK_ONFAULT, LockAll
 from procession.fs.wait_queue import Sleep
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT
 from procession.kernel.cgroup.memory import high_delay_ns
-from procession.kernel.memory_lock import check_lock_limit, check_locking, locked_bytes
+from procession.kernel.memory_lock import check_lock_limit, check_locking, count_locked
 from procession.kernel.task import MEMORY_HIGH, Task
 from procession.mm.address_space import MemoryDescriptor
 from procession.mm.remote_access import is_secret
@@ -65,7 +65,7 @@ def _set_locked(task: Task, address: int, length: int, *, is_locked: bool, is_on
             for area in mm.areas_in(start, end)
             if area.flags & LOCKED
         )
-        check_lock_limit(task, locked_bytes(mm) + end - start - locked)
+        check_lock_limit(task, count_locked(task) + end - start - locked)
     if end >= 1 << 64:
         raise EINVAL("past the end of the address space")
     if end == start:

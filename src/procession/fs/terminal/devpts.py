@@ -15,6 +15,7 @@ from procession.fs.inode import S_IFCHR, S_IFDIR, DirectoryEntry, Inode, Superbl
 from procession.fs.mounts.context import MountContext, Parameter, ParameterKind
 from procession.fs.mounts.mount import root_dentry, top_of
 from procession.fs.namei import look_up_entry
+from procession.fs.numbers import Numbers
 from procession.fs.terminal.pty import PtyMaster, PtySlave
 from procession.fs.terminal.tty import JobControl, Tty, TtyFile
 from procession.hardware.kernel_memory import TERMINAL, TERMINAL_BYTES
@@ -60,9 +61,10 @@ class DevptsOptions:
 
 
 class Devpts(Superblock):
-    """One instance of devpts (Linux: fs/devpts/inode.c). `slaves` are its terminals by number."""
+    """One instance of devpts (Linux: fs/devpts/inode.c). `slaves` are its terminals by number; the lowest
+    of the `numbers` that are free is the next one's."""
 
-    __slots__ = ("jobs", "parameters", "slaves")
+    __slots__ = ("jobs", "numbers", "parameters", "slaves")
 
     block_size: ClassVar[int] = 1024
 
@@ -70,6 +72,7 @@ class Devpts(Superblock):
         super().__init__(vfs, "devpts", DEVPTS_MAGIC)
         self.jobs = terminal_driver(vfs).jobs
         self.parameters = DevptsOptions() if options is None else options
+        self.numbers = Numbers(0)
         self.slaves: dict[int, SlaveInode] = {}
         self.root = DevptsRoot(self)
 
@@ -86,13 +89,11 @@ class Devpts(Superblock):
         Linux: drivers/tty/pty.c, ptmx_open.
         """
         limits = terminal_driver(self.vfs).accounts
-        number = 0
-        while number in self.slaves:
-            number += 1
-        if number >= self.parameters.maximum or limits.count >= limits.maximum:
+        if self.numbers.lowest >= self.parameters.maximum or limits.count >= limits.maximum:
             raise ENOSPC("no more pseudo-terminals")
         self.vfs.memory.account.charge(TERMINAL, TERMINAL_BYTES)
         limits.count += 1
+        number = self.numbers.take()
         inode = SlaveInode(self, number, subject)
         self.slaves[number] = inode
         return inode.master
@@ -242,6 +243,7 @@ class SlaveInode(Inode):
         """Its master is closed: the name goes. Linux: fs/devpts/inode.c, devpts_pty_kill."""
         superblock = self.devpts
         del superblock.slaves[self.number_of_pty]
+        superblock.numbers.give_back(self.number_of_pty)
         terminal_driver(superblock.vfs).accounts.count -= 1
         superblock.vfs.memory.account.uncharge(TERMINAL, TERMINAL_BYTES)
         self.link_count = 0
