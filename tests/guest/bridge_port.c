@@ -317,6 +317,45 @@ ROOTS_TEST(who_is_told_of)
 	CHECK_EQ(place_of(one, NULL), -2);
 }
 
+/* What a bridge knows of one of its ports goes, or of itself; `for_whom` says whose entries are meant. */
+static const char *flush(int index, int for_whom, int device)
+{
+	struct ndmsg body = {.ndm_family = AF_BRIDGE, .ndm_ifindex = index, .ndm_flags = (unsigned char)for_whom};
+
+	begin(RTM_DELNEIGH, NLM_F_ACK | NLM_F_BULK, &body, sizeof(body));
+	if (device)
+		add_number(NDA_IFINDEX, (unsigned)device);
+	return asked();
+}
+
+ROOTS_TEST(who_is_flushed)
+{
+	start();
+	for (int turn = 0; turn < 2; turn++) {
+		CHECK_STRING(tell_fdb(RTM_NEWNEIGH, NLM_F_CREATE, ports[1], NUD_NOARP, NTF_MASTER, one), "0");
+		CHECK_STRING(tell_fdb(RTM_NEWNEIGH, NLM_F_CREATE, bridge, NUD_PERMANENT, NTF_SELF, nobody), "0");
+		CHECK_EQ(ways(2, other, all), 3);
+		CHECK_EQ(atoi(flush(bridge, NTF_SELF, 9999)), ENODEV);
+		CHECK_EQ(atoi(flush(bridge, NTF_SELF, 1)), EINVAL);
+		CHECK_EQ(place_of(one, NULL), 1);
+		CHECK_EQ(place_of(nobody, NULL), -1);
+		CHECK_EQ(place_of(other, NULL), 2);
+		if (turn == 0) {
+			CHECK_STRING(flush(bridge, NTF_SELF, ports[1]), "0");
+			CHECK_EQ(place_of(one, NULL), -2);
+			CHECK_EQ(place_of(other, NULL), 2);
+			CHECK_EQ(place_of(nobody, NULL), -1);
+			CHECK_STRING(flush(bridge, NTF_SELF, bridge), "0");
+			CHECK_EQ(place_of(nobody, NULL), -2);
+			CHECK_EQ(place_of(other, NULL), 2);
+		}
+	}
+	CHECK_STRING(flush(bridge, NTF_SELF, 0), "0");
+	CHECK_EQ(place_of(one, NULL), -2);
+	CHECK_EQ(place_of(nobody, NULL), -2);
+	CHECK_EQ(place_of(other, NULL), -2);
+}
+
 ROOTS_TEST(what_ports_do)
 {
 	start();

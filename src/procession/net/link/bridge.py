@@ -229,13 +229,14 @@ def drop(bridge: Interface, entry: FdbEntry) -> None:
 
 
 def forget_behind(bridge: Interface, port: Interface | None = None, *, also_static: bool = False) -> None:
-    """Who is behind `port`, or any, isn't known any more. Linux: net/bridge/br_fdb.c, br_fdb_delete_by_port,
-    br_fdb_flush."""
+    """Who is behind `port`, the bridge itself, or any, isn't known any more. Linux: net/bridge/br_fdb.c,
+    br_fdb_delete_by_port, br_fdb_flush."""
     own = bridge.bridge
     assert own is not None
     bridge.network.host.clock.spend_looking(len(own.entries))
+    place = None if port is bridge else port
     for entry in list(own.entries.values()):
-        if (port is None or entry.port is port) and (also_static or not entry.is_static):
+        if (port is None or entry.port is place) and (also_static or not entry.is_static):
             drop(bridge, entry)
 
 

@@ -28,6 +28,7 @@ from procession.net.link.bridge import (
     forget_behind,
     has_expired,
     local_entries,
+    look_at_ages,
     note,
 )
 from procession.net.link.interface import ARPHRD_ETHER
@@ -64,6 +65,7 @@ _LOCKED = 2
 _ADDRESS_BYTES, _LAST_VLAN = 6, 4_094
 _ANYTHING = Policy({}, int(NeighbourAttribute.NDA_NDM_FLAGS_MASK))
 _IFLA_MASTER = int(LinkAttribute.IFLA_MASTER)
+_ByPort = dict["Interface", dict["Interface | None", list[FdbEntry]]]
 
 
 def fdb_message(bridge: Interface, entry: FdbEntry, *, is_there: bool = True) -> Message:
@@ -100,6 +102,16 @@ def _all_entries(bridge: Interface) -> list[FdbEntry]:
     return [*list(own.entries.values())[::-1], *local]
 
 
+def _behind(bridge: Interface, port: Interface | None, known: _ByPort) -> list[FdbEntry]:
+    """Those behind `port`, or the bridge itself. `known` keeps them by port, as a bridge has many of both."""
+    by_port = known.get(bridge)
+    if by_port is None:
+        by_port = known[bridge] = {}
+        for entry in _all_entries(bridge):
+            by_port.setdefault(entry.port, []).append(entry)
+    return by_port.get(port, [])
+
+
 def list_fdb(request: Request) -> Answer:
     """RTM_GETNEIGH of all. Raises EINVAL, ENODEV. Linux: net/core/rtnetlink.c, rtnl_fdb_dump."""
     network = request.network
@@ -108,6 +120,7 @@ def list_fdb(request: Request) -> Answer:
     if wanted_bridge and chosen is None:
         raise ENODEV("no such bridge")
     answers: Answer = []
+    known: _ByPort = {}
     for interface in sorted(network.interfaces.values(), key=lambda each: each.index):
         if wanted_port not in (0, interface.index):
             continue
@@ -118,13 +131,11 @@ def list_fdb(request: Request) -> Answer:
         ):
             continue
         if master is not None:
-            found = [entry for entry in _all_entries(master) if entry.port is interface]
-            answers += [fdb_message(master, entry) for entry in found]
+            answers += [fdb_message(master, entry) for entry in _behind(master, interface, known)]
         if interface.hardware_type == ARPHRD_ETHER:
             answers += [_self_message(interface, group) for group in hardware_groups(network, interface)]
         if interface.bridge is not None:
-            found = [entry for entry in _all_entries(interface) if entry.port is None]
-            answers += [fdb_message(interface, entry) for entry in found]
+            answers += [fdb_message(interface, entry) for entry in _behind(interface, None, known)]
     network.host.clock.spend_looking(len(answers))
     return answers
 
@@ -276,7 +287,7 @@ def _change(
         if header.ndm_state or len(found) - (_INDEX in found):
             raise EOPNOTSUPP("all go at once")
         index = number_in(found, _INDEX)
-        chosen = request.network.interfaces.get(index) if index else port
+        chosen = _flushed(request, bridge, index) if index else port
         forget_behind(bridge, chosen, also_static=True)
         return
     if not is_new:
@@ -300,6 +311,16 @@ def _change(
             note(bridge, port, address, is_learned=False)
         return
     _add(request, header, bridge, port, address)
+
+
+def _flushed(request: Request, bridge: Interface, index: int) -> Interface:
+    """The port whose entries are to go, or the bridge itself. Raises ENODEV, EINVAL."""
+    chosen = request.network.interfaces.get(index)
+    if chosen is None:
+        raise ENODEV("no such interface")
+    if chosen is not bridge and chosen.master is not bridge:
+        raise EINVAL("neither this bridge nor a port of it")
+    return chosen
 
 
 def _add(request: Request, header: Ndmsg, bridge: Interface, port: Interface | None, address: bytes) -> None:
@@ -332,6 +353,7 @@ def _add(request: Request, header: Ndmsg, bridge: Interface, port: Interface | N
         return
     own.entries[address] = changed
     own.learned_count -= entry.is_learned
+    look_at_ages(bridge)
     changed.updated_ns = entry.updated_ns
     seen = [(each.port, each.is_local, each.is_static, each.is_sticky) for each in (entry, changed)]
     if seen[0] != seen[1]:
