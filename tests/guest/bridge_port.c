@@ -7,6 +7,7 @@
 #include <linux/if_tun.h>
 #include <linux/neighbour.h>
 #include <poll.h>
+#include <sys/mount.h>
 
 #define PORT_COUNT 3
 #define ETHERTYPE 0x88b5 /* ETH_P_802_EX1 */
@@ -315,6 +316,28 @@ ROOTS_TEST(who_is_told_of)
 	CHECK_STRING(tell_fdb(RTM_DELNEIGH, 0, ports[0], 0, NTF_MASTER, one), "2");
 	CHECK_STRING(tell_fdb(RTM_DELNEIGH, 0, ports[1], 0, NTF_MASTER, one), "0");
 	CHECK_EQ(place_of(one, NULL), -2);
+}
+
+ROOTS_TEST(files_of_who_is_no_port_any_more)
+{
+	static const char *const names[] = {"forward_delay_timer", "state", "designated_bridge", "port_no"};
+	int files[4];
+	char text[64];
+
+	start();
+	enter_scratch();
+	MUST(unshare(CLONE_NEWNS));
+	MUST(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
+	MUST(mkdir("sys", 0700));
+	MUST(mount("sysfs", "sys", "sysfs", 0, NULL));
+	for (int at = 0; at < 4; at++) {
+		snprintf(text, sizeof(text), "sys/class/net/t0/brport/%s", names[at]);
+		files[at] = MUST(open(text, O_RDONLY));
+		CHECK(pread(files[at], text, sizeof(text), 0) > 0);
+	}
+	close(taps[0]);
+	for (int at = 0; at < 4; at++)
+		CHECK_ERRNO(pread(files[at], text, sizeof(text), 0), ENODEV);
 }
 
 /* What a bridge knows of one of its ports goes, or of itself; `for_whom` says whose entries are meant. */

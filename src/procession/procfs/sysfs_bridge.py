@@ -241,6 +241,8 @@ class BridgeAttributeFile(Inode):
         shown = (_OF_PORT if self.is_port else _OF_BRIDGE).get(self.name)
         if shown is None:
             raise EIO("it's only written to")
+        # Who has opened it may ask when the interface is none any more.
+        (_port if self.is_port else _own)(self.interface)
         return f"{shown(self.interface)}\n".encode()
 
     def store(self, data: bytes, subject: Subject) -> None:
