@@ -121,7 +121,7 @@ def test_a_virtual_second_of_large_calls_costs_three_at_most(c_compiler: None, l
     assert not dear_kinds(program, MOST_SECONDS, (0, LARGE_MS), "auto")
 
 
-@pytest.mark.parametrize(("subject", "kind"), first_of(9, QUICK))
+@pytest.mark.parametrize(("subject", "kind"), first_of(5, QUICK))
 def test_some_large_calls_take_time(c_compiler: None, subject: str, kind: str) -> None:
     program = compile_program(BENCH / f"large_{subject}.c", Linkage.STATIC)
     # Others may load the host here, and what is looked for is ten times as dear.
