@@ -133,6 +133,8 @@ def list_fdb(request: Request) -> Answer:
         if master is not None:
             answers += [fdb_message(master, entry) for entry in _behind(master, interface, known)]
         if interface.hardware_type == ARPHRD_ETHER:
+            # All groups of the network are looked at for those of each interface.
+            network.host.clock.spend_looking(len(network.groups))
             answers += [_self_message(interface, group) for group in hardware_groups(network, interface)]
         if interface.bridge is not None:
             answers += [fdb_message(interface, entry) for entry in _behind(interface, None, known)]
