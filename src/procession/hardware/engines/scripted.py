@@ -239,6 +239,9 @@ class ScriptedEngine:
     def end_space(self, root_frame: int) -> None:
         """Nothing is kept of address spaces."""
 
+    def begin_program(self, root_frame: int, code_bytes: int) -> None:
+        """It makes no difference."""
+
     def give_way(self, root_frame: int) -> None:
         """Nothing is reserved."""
 

@@ -1,11 +1,12 @@
-"""Two engines as one: every program starts on the cold one, and what works hard goes on on the hot one.
+"""Two engines as one: most programs start on the cold one; large ones and what works hard run on the hot one.
 
 The cold engine forks and executes cheaply, the hot one computes fast and makes system calls dearly. Which of
 them an address space runs on follows from counts alone, of its work and of the kernel's for it, so that a run
 is the same each time: not from the host's clock, nor from how many processes there are.
 
-- It's promoted when it has worked for `PROMOTION_UNITS`, at least as long as the kernel has for it, and much
-  each time before its mappings were dropped as a whole, which fork does.
+- One that executes a program of `LARGE_PROGRAM_BYTES` of code or more begins on the hot engine.
+- Another is promoted when it has worked for `PROMOTION_UNITS`, at least as long as the kernel has for it,
+  and much each time before its mappings were dropped as a whole, which fork does.
 - It's demoted when they're dropped after little work each time; and has to work twice as much before it's
   promoted again.
 - What needs more of a processor than the cold engine has is promoted at once, and stays.
@@ -31,6 +32,11 @@ PROMOTION_UNITS = 500_000
 the translation for the hot engine is kept, python3 starts in little more than half the time that it takes
 with twenty times as many units. The first run takes twice as long, once: code that runs once is cheaper on
 the cold engine.
+"""
+LARGE_PROGRAM_BYTES = 3 << 19
+"""Interpreters of languages, compilers, debuggers and editors have more; shells, and what they call, less. To
+begin is much work for those already: perl and python3 start in two thirds of the time on the hot engine, once
+their translation is kept. What small programs do is less than a process of the host for each of them.
 """
 _DEMOTION_FLUSHES = 16
 _COLD_UNITS_PER_FLUSH, _HOT_UNITS_PER_FLUSH = 120_000, 40_000
@@ -301,6 +307,12 @@ class TieredEngine:
         else:
             self._move()
         self._give(left)
+
+    def begin_program(self, root_frame: int, code_bytes: int) -> None:
+        """Let a large program begin on the hot engine."""
+        if code_bytes >= LARGE_PROGRAM_BYTES and self._has_hot():
+            work = self.spaces[root_frame] = SpaceWork()
+            work.is_hot = True
 
     def offers(self, level: int) -> bool:
         """What the hot engine has, if it can be had."""

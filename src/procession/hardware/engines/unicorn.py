@@ -479,6 +479,9 @@ class UnicornEngine:
     def end_space(self, root_frame: int) -> None:
         """Nothing is kept of an address space that isn't the live one."""
 
+    def begin_program(self, root_frame: int, code_bytes: int) -> None:
+        """Every program runs here."""
+
     def give_way(self, root_frame: int) -> None:
         """Nothing is reserved."""
 

@@ -1,4 +1,4 @@
-"""Translated code kept across runs: a file in the user's cache directory, written whole and read whole.
+"""Translated code kept across runs: a file in the user's cache directory, written whole and mapped whole.
 
 It holds what the cache of code held at the end of a run, at the same places, and what leads there: by the
 contents of a page and the guest's address, so that any program has it that maps the same page of the same
@@ -25,6 +25,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from procession.abi.blake2 import blake2b
+from procession.abi.mmap_flags import Advice
 from procession.abi.word import Words, pack_array
 from procession.hardware.engines.native.host_processor import return_bits
 from procession.hardware.translation import layout
@@ -62,7 +63,6 @@ _PAIR, _WORD, _HALF_WORD = 16, 8, 4
 _ONE_WORD, _TWO_WORDS = Words("<Q"), Words("<QQ")
 _MOST_FILE_BYTES = 4 * MOST_CODE_BYTES
 _REGISTERS = 16
-_PRIVATE_MEMORY = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
 _LINK, _CROSS, _SETTLE = 0, 1, 6
 """The kinds of exits whose places are looked at."""
 _LEADS, _STANZAS, _PADS, _ENTRIES, _SECOND_STANZAS, _THIRD_STANZAS, _DEAD = range(7)
@@ -372,12 +372,12 @@ class CodeKeeper:
                 or found.st_size > _MOST_FILE_BYTES
             ):
                 return None
-            data = mmap.mmap(-1, max(found.st_size, 1), _PRIVATE_MEMORY)
+            # To copy it would take longer than all that's done with it. Nobody but the user can write to it,
+            # and who writes it anew leaves this one as it is.
+            data = mmap.mmap(descriptor, found.st_size, mmap.MAP_PRIVATE)
             with suppress(OSError):
-                # The host gives it by the 2 MiB then, which takes a third of the time.
-                data.madvise(mmap.MADV_HUGEPAGE)
-            if os.preadv(descriptor, [data], 0) != found.st_size:
-                return None
+                # All at once, where the host can do that (Linux 5.14).
+                data.madvise(int(Advice.MADV_POPULATE_READ))
             return KeptCode(data, self.version)
         except (OSError, ValueError):
             return None

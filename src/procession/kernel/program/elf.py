@@ -63,11 +63,12 @@ class ElfProgram:
 
     `loads` are the PT_LOAD segments; `low`, page-aligned, and `high` the lowest and highest address that
     they take; `alignment` the largest that they ask for; `interpreter` where the name of the dynamic loader
-    is, None for a static program.
+    is, None for a static program; `code_bytes` how much of the file is code.
     """
 
     __slots__ = (
         "alignment",
+        "code_bytes",
         "entry",
         "has_executable_stack",
         "header_offset",
@@ -90,6 +91,7 @@ class ElfProgram:
         self.high = max((load.address + load.memory_size for load in loads), default=0)
         alignments = [load.alignment for load in loads if load.alignment & (load.alignment - 1) == 0]
         self.alignment = max([PAGE_SIZE, *alignments])
+        self.code_bytes = sum(load.file_size for load in loads if load.flags & PF_X)
         self.interpreter = next((segment for segment in segments if segment.kind == PT_INTERP), None)
         self.is_loadable = kind in (ET_EXEC, ET_DYN)
         # Without the header x86-64 programs don't get one.

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from procession.hardware.engine import EngineCapabilities, TrapHandler
+from procession.hardware.engines.native.code_store import CodeStore
 from procession.hardware.engines.native.guest_memory import GuestMemory, Inaccessible
 from procession.hardware.engines.native.hand_over import PLACE, UNPAID
 from procession.hardware.engines.native.machine_code import StubUnavailable
@@ -24,7 +25,7 @@ from procession.hardware.engines.native.single_step import (
     step,
     write_code,
 )
-from procession.hardware.engines.native.space import Absent, CodeStore, Space
+from procession.hardware.engines.native.space import Absent, Space
 from procession.hardware.engines.native.stub import MAXIMUM_STUBS, Processor, StubError
 from procession.hardware.engines.native.window import CODE_WRITTEN, DENIED, is_reserved
 from procession.hardware.extended_state import INITIAL_STATE, canonical
@@ -538,6 +539,9 @@ class NativeEngine:
             else:
                 self._drop(space)
 
+    def begin_program(self, root_frame: int, code_bytes: int) -> None:
+        """Every program runs here."""
+
     def give_way(self, root_frame: int) -> None:
         """There is no other engine here: what the program reads there is the stub's."""
 
@@ -548,13 +552,7 @@ class NativeEngine:
 
     def forget_code(self, frames: Iterable[int] | None) -> None:
         """Drop translated code."""
-        if frames is None:
-            self.store.code_frames.clear()
-            self.store.forget_all()
-            return
-        for frame in frames:
-            if frame in self.store.code_frames:
-                self.store.forget_frame(frame)
+        self.store.forget_code(frames)
 
     def set_budget(self, units: int) -> None:
         """Backward jumps and indirect transfers until `run` returns."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from procession.hardware import page_table as pte
 from procession.hardware.engine import FAULT_WRITE
-from procession.hardware.engines.native.space import Absent, CodeStore, Space
+from procession.hardware.engines.native.space import Absent, Space
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT
 from procession.hardware.registers import WORD_MASK
 from procession.hardware.translation import layout
@@ -14,6 +14,7 @@ from procession.hardware.translation.decode import FS, GS, LONGEST_INSTRUCTION, 
 from procession.hardware.translation.opcodes import TRUNCATED
 
 if TYPE_CHECKING:
+    from procession.hardware.engines.native.code_store import CodeStore
     from procession.hardware.physical_memory import PhysicalMemory
 
 _FRAME_MASK: Final = pte.ADDRESS_MASK

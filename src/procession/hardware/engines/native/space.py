@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Final
 
 from procession.abi.word import pack_array, pack_u64
 from procession.hardware import page_table as pte
+from procession.hardware.engines.native.code_store import OTHERWISE, CodeStore
 from procession.hardware.engines.native.stub import Processor, Stub
-from procession.hardware.engines.native.table_filler import TableFiller
 from procession.hardware.engines.native.window import Window
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, PhysicalMemory
-from procession.hardware.translation.code_cache import CodeCache
 from procession.hardware.translation.decode import LONGEST_INSTRUCTION, decode
 from procession.hardware.translation.emitter import view_of
-from procession.hardware.translation.kept_code import CodeKeeper, KeptPage
-from procession.hardware.translation.layout import HIGH_VIEW, return_place
+from procession.hardware.translation.kept_code import KeptPage
+from procession.hardware.translation.layout import return_place
 from procession.hardware.translation.opcodes import TRUNCATED
 from procession.hardware.translation.page_code import PageCode
-from procession.hardware.translation.translator import Translator
 
 _TABLE_ENTRIES: Final = 1 << 16
 _TABLE_MASK: Final = _TABLE_ENTRIES - 1
-_OTHERWISE: Final = ("second_probe", "third_probe", "missed", "returned")
-"""Where the code goes on that finds nothing at its place in each table."""
 _RETURNS: Final = 3
 """Which of them is that of returns. It has 0 where nobody has returned yet."""
 _MANY_PAGES: Final = 64
@@ -42,78 +37,6 @@ class Absent(Exception):
     def __init__(self, address: int) -> None:
         super().__init__(address)
         self.address = address
-
-
-class CodeStore:
-    """All code that is translated, whichever spaces run it. `code_frames` are the frames that have had some
-    since they were last written to, and those of files around them: no stub may write to them. `spaces` are
-    by the frame of their page tables' root; `idle` are those of ended address spaces, whose stubs serve for
-    others. `keeper` keeps the code for other runs. `empty` is what each table of a stub has where it leads
-    nowhere.
-    """
-
-    __slots__ = (
-        "cache",
-        "code_frames",
-        "empty",
-        "filler",
-        "idle",
-        "keeper",
-        "spaces",
-        "translator",
-    )
-
-    def __init__(self, keeper: CodeKeeper | None) -> None:
-        self.keeper = keeper
-        self.cache = CodeCache(None if keeper is None else keeper.load())
-        self.translator = Translator(self.cache)
-        self.empty = [HIGH_VIEW + self.cache.labels[label] for label in _OTHERWISE]
-        self.filler = TableFiller(self.empty[0], self.cache.return_bits)
-        self.code_frames: set[int] = set()
-        self.spaces: dict[int, Space] = {}
-        self.idle: list[Space] = []
-
-    def settle_links(self) -> None:
-        """Give each new link its stub, in all spaces. To be called after each translation."""
-        cache = self.cache
-        while cache.new_links:
-            target = cache.new_links.pop()
-            number = cache.links[target]
-            address = view_of(target) + self.translator.make_link_stub(target, number)
-            cache.link_stubs[number] = address
-            for space in (*self.spaces.values(), *self.idle):
-                space.stub.links[number] = address
-
-    def protect(self, frames: Collection[int]) -> None:
-        """Let no stub write to `frames` any more: they have code, or may have some soon."""
-        self.code_frames.update(frames)
-        for space in self.spaces.values():
-            for frame in space.window.writable_pages.frames_among(frames):
-                space.window.drop_frame(frame)
-
-    def forget_all(self) -> None:
-        """Drop all code. What has had some is still `code_frames`: when the cache is full makes no
-        difference to what is counted.
-        """
-        self.cache.clear()
-        for space in (*self.spaces.values(), *self.idle):
-            space.forget_all()
-
-    def forget_frame(self, frame: int) -> None:
-        """Drop the code of one frame."""
-        self.code_frames.discard(frame)
-        self.cache.forget_frame(frame)
-        for space in self.spaces.values():
-            space.forget_frame(frame)
-
-    def keep(self) -> None:
-        """Keep the code for other runs, if there is enough that is new."""
-        if self.keeper is not None and self.cache.has_news:
-            self.keeper.save(self.cache)
-
-    def close(self) -> None:
-        """Give back what the host has given."""
-        self.cache.close()
 
 
 class Space:
@@ -455,7 +378,7 @@ class Space:
             number = self.turn = 3 - self.turn
         known = (seconds, thirds)[number - 1]
         if pc not in known:
-            known[pc] = self.store.translator.further_stanza(pc, first, _OTHERWISE[number])
+            known[pc] = self.store.translator.further_stanza(pc, first, OTHERWISE[number])
         tables[number][places[number]] = known[pc]
         return number * _TABLE_ENTRIES + places[number]
 
