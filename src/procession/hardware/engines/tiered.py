@@ -33,10 +33,11 @@ the translation for the hot engine is kept, python3 starts in little more than h
 with twenty times as many units. The first run takes twice as long, once: code that runs once is cheaper on
 the cold engine.
 """
-LARGE_PROGRAM_BYTES = 3 << 19
-"""Interpreters of languages, compilers, debuggers and editors have more; shells, and what they call, less. To
-begin is much work for those already: perl and python3 start in two thirds of the time on the hot engine, once
-their translation is kept. What small programs do is less than a process of the host for each of them.
+LARGE_PROGRAM_BYTES = 3 << 20
+"""Interpreters, compilers proper, debuggers and servers have more: their start is much work already, and
+python3's takes two thirds of the time on the hot engine, once its translation is kept. perl and git have half
+as much, and shorter starts: one that follows another of the same program takes less on the cold engine, which
+has its translation from the first, than the hot one takes for what each address space costs it.
 """
 _DEMOTION_FLUSHES = 16
 _COLD_UNITS_PER_FLUSH, _HOT_UNITS_PER_FLUSH = 120_000, 40_000
