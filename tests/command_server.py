@@ -11,6 +11,7 @@ LISTENER it is the status with which the command has ended, in decimal.
 from __future__ import annotations
 
 import array
+import atexit
 import ctypes
 import fcntl
 import gc
@@ -24,9 +25,10 @@ import signal
 import socket
 import sys
 import termios
+from collections.abc import Callable
 from contextlib import closing
 from importlib import import_module
-from typing import TypedDict
+from typing import Any, TypedDict
 
 SYS_CLONE = 56
 CLONE_PARENT = 0x8000
@@ -49,6 +51,38 @@ class Request(TypedDict):
     """Whether standard input becomes the new session's terminal."""
     group: int
     """As `subprocess.Popen` takes it: -1 for none."""
+
+
+class CalledAtEnd:
+    """What modules register with `atexit` when they're imported, for commands to register as their second.
+
+    A command registers first what ends it at once, and imports those modules later: what is registered last
+    is called first.
+    """
+
+    def __init__(self) -> None:
+        self.register = atexit.register
+        self.kept: list[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]] = []
+        atexit.register = self.keep  # type: ignore[assignment]
+
+    def keep(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> Callable[..., Any]:
+        """In place of `atexit.register` while modules are imported."""
+        self.kept.append((function, arguments, named))
+        return function
+
+    def become(self) -> None:
+        """This process is a command's now."""
+        atexit.register = self.register_with_kept  # type: ignore[assignment]
+
+    def register_with_kept(
+        self, function: Callable[..., Any], *arguments: Any, **named: Any
+    ) -> Callable[..., Any]:
+        """In place of `atexit.register` for the first that a command registers."""
+        atexit.register = self.register
+        self.register(function, *arguments, **named)
+        for kept, its_arguments, its_named in self.kept:
+            self.register(kept, *its_arguments, **its_named)
+        return function
 
 
 def import_all() -> None:
@@ -172,6 +206,7 @@ def answer_shell(connection: socket.socket) -> bool:
 
 
 if __name__ == "__main__":
+    called_at_end = CalledAtEnd()
     import_all()
     warm_up()
     channel, listener = (socket.socket(fileno=int(number)) for number in sys.argv[1:])
@@ -179,4 +214,5 @@ if __name__ == "__main__":
         # Their numbers are closed, or the command's.
         channel.detach()
         listener.detach()
+        called_at_end.become()
         runpy.run_module("procession", run_name="__main__", alter_sys=True)

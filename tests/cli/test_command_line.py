@@ -281,8 +281,10 @@ def test_signals_of_the_host_are_forwarded_while_the_guest_runs(monkeypatch: pyt
 
 
 def test_a_bug_of_the_kernel_is_reported_with_task_call_and_state(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
     def act(machine: PretendMachine) -> SimpleNamespace:
         machine.kernel.current = SimpleNamespace(
             tid=7, command_name=b"bash", state=TaskState.RUNNING, call_name="wait4"
@@ -295,6 +297,8 @@ def test_a_bug_of_the_kernel_is_reported_with_task_call_and_state(
     assert report.startswith("procession: a bug in Procession's kernel")
     for line in ("  task:  7 (bash), RUNNING", "  call:  wait4", "  seed:  9", "  error: KeyError: 'lost'"):
         assert line in report.splitlines()
+    assert "  it couldn't be recorded" in report
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_trace_goes_to_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,7 +52,8 @@ struct check_shared {
 	int number;
 	int passed;
 	int failed;
-	char scratch[64];
+	/* Where a case finds its directory, which may lie elsewhere below another root, and what is removed after it. */
+	char scratch[64], to_remove[64];
 };
 
 static struct check_case check_cases[100];
@@ -383,6 +384,7 @@ CHECK_API const char *enter_scratch(void)
 {
 	strcpy(check_shared->scratch, "/tmp/check-XXXXXX");
 	MUST(mkdtemp(check_shared->scratch) == NULL ? -1 : 0);
+	strcpy(check_shared->to_remove, check_shared->scratch);
 	MUST(chmod(check_shared->scratch, 0777));
 	MUST(chdir(check_shared->scratch));
 	return check_shared->scratch;
@@ -407,7 +409,7 @@ static void check_run(const struct check_case *running)
 	pid_t child;
 
 	check_running = running->name;
-	check_shared->scratch[0] = '\0';
+	check_shared->scratch[0] = check_shared->to_remove[0] = '\0';
 	child = (pid_t)MUST(fork());
 	if (child == 0) {
 		handle(SIGALRM, SIG_DFL, 0);
@@ -426,8 +428,8 @@ static void check_run(const struct check_case *running)
 	if (status != 0)
 		check_report(0, check_file, running->line, "the case ends by itself", "got wait status 0x%x after %d s want 0",
 			     status, (int)check_seconds);
-	if (check_shared->scratch[0] != '\0')
-		nftw(check_shared->scratch, check_remove, 16, FTW_DEPTH | FTW_PHYS);
+	if (check_shared->to_remove[0] != '\0')
+		nftw(check_shared->to_remove, check_remove, 16, FTW_DEPTH | FTW_PHYS);
 }
 
 static const struct check_role *check_find_role(const char *name)

@@ -91,10 +91,11 @@ main()
 """
 
 
-def test_the_terminal_is_restored_after_a_bug_of_the_kernel(guest_root: Path) -> None:
+def test_the_terminal_is_restored_after_a_bug_of_the_kernel(guest_root: Path, tmp_path: Path) -> None:
     script = "import os, sys; print('ready', flush=True); sys.stdin.readline(); os.sched_yield()"
     start = [sys.executable, "-c", WITH_A_BUG, "run", "--rootfs", str(guest_root), "-it", "--"]
-    with Keyboard([*start, "python3", "-c", script], os.environ) as keyboard:
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    with Keyboard([*start, "python3", "-c", script], environment) as keyboard:
         keyboard.wait_for("ready\r\n")
         assert keyboard.is_raw
         keyboard.type("\r")
@@ -102,6 +103,8 @@ def test_the_terminal_is_restored_after_a_bug_of_the_kernel(guest_root: Path) ->
         assert keyboard.modes_now() == keyboard.modes
         assert b"a bug in Procession's kernel" in keyboard.shown
         assert all(line.endswith(b"\r") for line in keyboard.shown.split(b"\n")[:-1])
+    (recording,) = tmp_path.glob("procession-bug-*.recording")
+    assert f"`procession replay {recording}` reproduces it".encode() in keyboard.shown
 
 
 @pytest.mark.parametrize("number", first_of(1, [signal.SIGTERM, signal.SIGHUP]))

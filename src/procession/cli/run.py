@@ -468,6 +468,10 @@ def leave_recording(machine: Machine, options: RunOptions) -> str:
 
         number, name = tempfile.mkstemp(prefix="procession-bug-", suffix=".recording")
         os.close(number)
-    if save_recording(Recorder(machine), None, name):
-        return f"`procession replay {name}` reproduces it"
-    return "it couldn't be recorded"
+    is_written = False
+    try:
+        is_written = save_recording(Recorder(machine), None, name)
+    finally:
+        if not is_written and name != options.record_file:
+            os.unlink(name)
+    return f"`procession replay {name}` reproduces it" if is_written else "it couldn't be recorded"
