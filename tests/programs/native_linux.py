@@ -14,8 +14,10 @@ from tests.programs.program_script import DIRECTORY, ENVIRONMENT, Outcome
 TIMEOUT_S = 60
 
 # Makes a root of the tree with all changes in memory, and /proc and /dev in it, then runs the rest of the
-# arguments there. The shell stays process 1, so that the program isn't: that one ignores signals.
+# arguments there. The shell stays process 1, so that the program isn't: that one ignores signals. They have a
+# guest's priority, whichever these tests were given.
 SETUP = """
+renice -n 0 -p $$ > /dev/null 2>&1
 set -e
 tree=$1 place=$2 session=$3 owner=$4
 shift 4
@@ -47,6 +49,11 @@ set +e
 setsid "$session" /usr/bin/env -i --chdir="$@"
 exit $?
 """
+
+
+def shows_another_priority() -> bool:
+    """Whether programs have this process' lower priority, as only root can give them a higher one."""
+    return os.nice(0) != 0 and os.geteuid() != 0
 
 
 class NativeLinux:

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from tests.programs.conftest import RunProgram
-from tests.programs.native_linux import NativeLinux
+from tests.programs.native_linux import NativeLinux, shows_another_priority
 from tests.programs.program_script import Outcome, ProgramScript, all_scripts
 
 # What takes seconds of the host's processor, or much of one for what other scripts show as well.
@@ -55,6 +55,6 @@ def test_script_in_procession(script: ProgramScript, run_program: RunProgram) ->
 def test_script_on_linux(script: ProgramScript, native_linux: NativeLinux) -> None:
     if script.path.name in NEEDS_USERS and os.geteuid() != 0:
         pytest.skip("changing owners needs root")
-    if script.path.name in SHOWS_PRIORITY and os.nice(0) != 0:
+    if script.path.name in SHOWS_PRIORITY and shows_another_priority():
         pytest.skip("programs show the priority that this process has")
     assert str(native_linux.run(script.argv)) == script.recorded.read_text("latin-1")

@@ -18,7 +18,6 @@ from tests.programs.program_script import DIRECTORY, ENVIRONMENT
 pytestmark = pytest.mark.heavy
 
 SCRIPT = r"""
-[ "$(nice)" = 0 ] || renice -n 0 -p $$ > /dev/null
 echo contents > file
 exec 5< file
 sleep 1000 & sleeper=$!

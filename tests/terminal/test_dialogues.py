@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.programs.native_linux import NativeLinux
+from tests.programs.native_linux import NativeLinux, shows_another_priority
 from tests.terminal.conftest import Sit
 from tests.terminal.dialogue import Dialogue, all_dialogues
 from tests.terminal.record_dialogues import hold_natively
@@ -15,6 +15,8 @@ HEAVY = {
     *("python_prompt", "scripts", "zsh_jobs", "zsh_waiting", "canonical_interrupted", "pagers"),
     *("quit_and_flow", "stty", "timeouts", "traps", "window_size", "stopped_jobs_at_exit", "bash_waiting"),
 }
+
+SHOWS_PRIORITY = {"sessions"}
 
 
 def dialogues(heavy: set[str]) -> pytest.MarkDecorator:
@@ -38,4 +40,6 @@ def test_dialogue_in_procession(dialogue: Dialogue, sit_at_procession: Sit) -> N
 @pytest.mark.heavy
 @dialogues(set())
 def test_dialogue_on_linux(dialogue: Dialogue, native_terminal: NativeLinux) -> None:
+    if dialogue.path.stem in SHOWS_PRIORITY and shows_another_priority():
+        pytest.skip("programs show the priority that this process has")
     assert hold_natively(dialogue, native_terminal) == dialogue.recorded.read_text()
