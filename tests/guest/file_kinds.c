@@ -105,6 +105,8 @@ TEST(ends_of_files_that_are_made_up)
 	CHECK_ERRNO(fsync(directory), EINVAL);
 	CHECK_ERRNO(fdatasync(opened("/proc/self/fd", O_RDONLY)), EINVAL);
 	CHECK_OK(readahead(sequence, 0, 10));
+	CHECK_OK(readahead(sequence, 0, SSIZE_MAX));
+	CHECK_ERRNO(readahead(sequence, 0, (size_t)SSIZE_MAX + 1), EINVAL);
 	CHECK_OK(fchown(sequence, (uid_t)-1, (gid_t)-1));
 	CHECK_ERRNO(fcntl(sequence, F_SETFL, O_DIRECT), EINVAL);
 }

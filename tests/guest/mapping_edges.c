@@ -2,6 +2,7 @@
 #include "fault.h"
 
 #include <linux/mempolicy.h>
+#include <sys/socket.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -74,6 +75,11 @@ TEST(what_has_no_contents_is_not_mapped)
 	/* No number of a page goes so far, whatever the file. */
 	CHECK_ERRNO((long)mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE, fd, -(off_t)PAGE), EOVERFLOW);
 	CHECK_ERRNO((long)mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE, fd, -3 * (off_t)PAGE), ENODEV);
+	/* A socket is asked itself, and what may grow before that. */
+	fd = (int)MUST(socket(AF_INET, SOCK_DGRAM, 0));
+	CHECK_ERRNO((long)mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE, fd, 0), ENODEV);
+	CHECK_ERRNO((long)mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE | MAP_GROWSDOWN, fd, 0), EINVAL);
+	fd = (int)MUST(eventfd(0, EFD_CLOEXEC));
 	/* Nothing of anonymous inodes is executed. */
 	CHECK_ERRNO((long)mmap(NULL, PAGE, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0), EPERM);
 }

@@ -55,6 +55,7 @@ NEEDS_ROOT = {
     "netlink",
     "network_namespace",
     "overlay",
+    "policy_option",
     "packet_filter",
     "packet_ring",
     "packet_socket",

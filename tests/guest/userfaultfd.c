@@ -1,6 +1,9 @@
 /* userfaultfd: faults that a thread handles for another, and what else such a file can do and tells. */
 #include "userfault.h"
 
+#include <sys/eventfd.h>
+#include <sys/file.h>
+
 TEST(a_file_is_made)
 {
 	struct uffdio_api api = {.api = UFFD_API};
@@ -15,6 +18,9 @@ TEST(a_file_is_made)
 	CHECK_EQ(fcntl(fd, F_GETFL) & (O_ACCMODE | O_NONBLOCK), O_RDONLY | O_NONBLOCK);
 	CHECK_ERRNO(read(fd, &message, sizeof(message)), EINVAL);
 	CHECK_ERRNO(write(fd, &message, sizeof(message)), EBADF);
+	/* Its inode is its own. */
+	MUST(flock((int)MUST(eventfd(0, EFD_CLOEXEC)), LOCK_EX));
+	CHECK_EQ(flock(fd, LOCK_EX | LOCK_NB), 0);
 	CHECK_ERRNO(ioctl(fd, UFFDIO_WAKE, &range), EINVAL);
 	CHECK_ERRNO(ioctl(fd, UFFDIO_API, bad_address()), EFAULT);
 	CHECK_EQ(poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, 0), 1);

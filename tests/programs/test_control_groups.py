@@ -150,6 +150,27 @@ def test_weights_share_the_processor(guest_root: Path) -> None:
 
 
 @pytest.mark.heavy
+def test_sessions_share_the_processor(guest_root: Path) -> None:
+    """With kernel.sched_autogroup_enabled two tasks of a session get as much as one of another together."""
+    spin = "setsid sh -c '{} while :; do :; done' &"
+    lines = printed(
+        guest_root,
+        f"""
+        echo +cpu > cgroup.subtree_control; echo 1 > /proc/sys/kernel/sched_autogroup_enabled
+        {spin.format("while :; do :; done &")} first=$!
+        {spin.format("echo -5 > /proc/self/autogroup;")} second=$!
+        sleep 0.8
+        cat /proc/$first/schedstat /proc/$second/schedstat
+        mkdir a; for task in $first $second; do echo $task > a/cgroup.procs; done
+        echo 1 > a/cgroup.kill; pkill -KILL -s $first
+        """,
+    )
+    first, second = (int(line.split()[0]) for line in lines[-2:])
+    # 3121 for 1024, which two share.
+    assert 5 < second / first < 7
+
+
+@pytest.mark.heavy
 def test_shares_are_shared_on_below(guest_root: Path) -> None:
     lines = printed(
         guest_root,

@@ -1,4 +1,4 @@
-"""The one inode that files without contents share: those of eventfd, epoll, timerfd and their like."""
+"""The one inode that most files without contents share: those of eventfd, epoll, timerfd and their like."""
 
 from __future__ import annotations
 
@@ -70,6 +70,16 @@ def anonymous_inodes(vfs: Vfs) -> AnonymousInodes:
     system = mount.superblock
     assert isinstance(system, AnonymousInodes)
     return system
+
+
+def own_anonymous_path(vfs: Vfs, class_name: str) -> Path:
+    """As `anonymous_path`, of a file whose inode is its own.
+
+    Linux: fs/anon_inodes.c, anon_inode_create_getfd.
+    """
+    system = anonymous_inodes(vfs)
+    name = b"anon_inode:" + class_name.encode()
+    return vfs.pseudo_path(system.mount, name, AnonymousInode(system, 0o600))
 
 
 def anonymous_path(vfs: Vfs, class_name: str) -> Path:

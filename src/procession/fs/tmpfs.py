@@ -43,6 +43,7 @@ from procession.fs.permission import Subject, in_group_or_capable
 from procession.fs.vfs import Vfs
 from procession.hardware.physical_memory import OutOfFrames
 from procession.mm.page_cache import Backing, FileSystemFull, PageCache
+from procession.mm.policy import MOST_PAGES, policy_text
 
 if TYPE_CHECKING:
     from procession.fs.dentry import Path
@@ -85,7 +86,8 @@ class Tmpfs(Superblock):
 
     `maximum_pages` bounds the pages of all its files, `maximum_inodes` the number of files; the machine's
     memory bounds both in any case. `limits` are both as they were asked for, None for the defaults and 0 for
-    none at all; `first_mode` and `first_owner` what the root directory was given.
+    none at all; `memory_policy` is what the pages of new files have; `first_mode` and `first_owner` what the
+    root directory was given.
     """
 
     __slots__ = (
@@ -99,6 +101,7 @@ class Tmpfs(Superblock):
         "limits",
         "maximum_inodes",
         "maximum_pages",
+        "memory_policy",
         "page_count",
     )
 
@@ -135,6 +138,7 @@ class Tmpfs(Superblock):
         self.is_unswappable = False
         # Whether inode numbers may have more than 32 bits, which is only told.
         self.has_full_numbers = False
+        self.memory_policy = 0
         self.page_count = 0
         self.inode_count = 0
         self.attribute_bytes = 0
@@ -158,6 +162,8 @@ class Tmpfs(Superblock):
             parts.append(b"gid=%d" % self.first_owner[1])
         if self.has_full_numbers:
             parts.append(b"inode64")
+        if self.memory_policy:
+            parts.append(b"mpol=" + policy_text(self.memory_policy))
         if self.is_unswappable:
             parts.append(b"noswap")
         return b",".join(parts)
@@ -203,7 +209,11 @@ class Tmpfs(Superblock):
 
     def new_pages(self, backing: Backing | None = None) -> PageCache:
         """The contents of a new regular file."""
-        return TmpfsPages(self, backing)
+        pages = TmpfsPages(self, backing)
+        if self.memory_policy:
+            # Linux: mm/mempolicy.c, mpol_shared_policy_init.
+            pages.set_policy(0, MOST_PAGES, self.memory_policy)
+        return pages
 
     def forget(self, inode: Inode) -> None:
         self.uncount_inode()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from procession.abi.errno import EINVAL
 from procession.fs.file_system_type import FileSystemType
 from procession.fs.inode import Superblock
 from procession.fs.mounts.context import MountContext, Parameter, ParameterKind, parse_size
 from procession.fs.permission import CAP_SYS_ADMIN
+from procession.fs.policy_option import parse_policy
 from procession.fs.tmpfs import Tmpfs
 
 _HUGE = (b"never", b"always", b"within_size", b"advise", b"deny", b"force")
@@ -67,9 +69,10 @@ class TmpfsType(FileSystemType):
             else:
                 values["has_full_numbers"] = key == b"inode64"
         elif key == b"mpol":
-            # There is one node of memory, as with a kernel without CONFIG_NUMA.
-            context.string(parameter)
-            raise context.refuse("Unsupported parameter 'mpol'")
+            try:
+                values["policy"] = parse_policy(context.string(parameter))
+            except EINVAL:
+                raise context.bad_value(parameter) from None
         elif key == b"huge":
             if context.string(parameter) not in _HUGE:
                 raise context.bad_value(parameter)
@@ -106,6 +109,7 @@ class TmpfsType(FileSystemType):
         )
         system.limits = (blocks, inodes)
         system.is_unswappable = "noswap" in values
+        system.memory_policy = values.get("policy", 0)
         system.has_full_numbers = values.get("has_full_numbers", False)
         return system
 
@@ -127,6 +131,7 @@ class TmpfsType(FileSystemType):
                 raise context.refuse("Too few inodes for current use")
         if "noswap" in values and not superblock.is_unswappable:
             raise context.refuse("Cannot disable swap on remount")
+        superblock.memory_policy = values.get("policy") or superblock.memory_policy
         superblock.has_full_numbers = values.get("has_full_numbers", superblock.has_full_numbers)
         pages = context.kernel.memory.frame_count
         if blocks is not None:

@@ -24,6 +24,7 @@ from procession.kernel.observer import CLONE
 from procession.kernel.process_flags import PF_NPROC_EXCEEDED, PF_SUPERPRIV
 from procession.kernel.ptrace.link import inherit_tracer
 from procession.kernel.rlimit import RLIMIT_NPROC
+from procession.kernel.sched.autogroup import join_autogroup
 from procession.kernel.sched.priority import check_fork, sched_fork
 from procession.kernel.security.capability import CAP_SYS_ADMIN, CAP_SYS_RESOURCE
 from procession.kernel.security.credentials import commit_credentials
@@ -463,6 +464,8 @@ def copy_signal(task: Task, parent: Task, flags: int) -> None:
     group.start_time_ns = task.start_time_ns
     group.oom_score_adj, group.oom_score_adj_min = old.oom_score_adj, old.oom_score_adj_min
     group.terminal = old.terminal
+    if old.autogroup is not None:
+        join_autogroup(group, old.autogroup)
 
 
 def _take_parent(task: Task, parent: Task, arguments: CloneArguments) -> None:

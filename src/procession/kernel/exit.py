@@ -16,6 +16,7 @@ from procession.kernel.ipc.shm import forget_creator
 from procession.kernel.observer import EXIT, REAP, SUPERSEDE
 from procession.kernel.ptrace.link import exit_ptrace, unlink
 from procession.kernel.ptrace.stop import stop_at_exit
+from procession.kernel.sched.autogroup import leave_autogroup
 from procession.kernel.security.credentials import release_credentials
 from procession.kernel.security.process_keys import release_keys
 from procession.kernel.security.seccomp import drop_filter
@@ -324,6 +325,7 @@ def release_task(kernel: Kernel, task: Task) -> None:
         group.permitted_tracer = None
         forget_session_leader(group)
         leave_process_group(group)
+        leave_autogroup(group)
     else:
         group.times.add(task.times)
         group.io.add(task.io)

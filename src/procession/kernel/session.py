@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import EACCES, EINVAL, EPERM, ESRCH
 from procession.abi.signals import Signal, SignalCode
 from procession.kernel.pid import find_pid
+from procession.kernel.sched.autogroup import begin_autogroup
 from procession.kernel.signal.generation import send_signal
 from procession.kernel.signal.info import SigInfo
 from procession.kernel.task import SIGNAL_STOP_STOPPED
@@ -74,6 +75,7 @@ def create_session(thread_group: ThreadGroup) -> Session:
     group = pid.process_group = ProcessGroup(pid, session)
     session.groups[group] = None
     join_process_group(thread_group, group)
+    begin_autogroup(thread_group)
     return session
 
 

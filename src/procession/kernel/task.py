@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from procession.kernel.ptrace.tracing import TraceStop, Tracing
     from procession.kernel.rlimit import Limits
     from procession.kernel.rseq import RseqArea
+    from procession.kernel.sched.autogroup import Autogroup
     from procession.kernel.security.credentials import Credentials
     from procession.kernel.security.process_keys import TaskKeys
     from procession.kernel.security.seccomp import SeccompFilter
@@ -489,9 +490,11 @@ class ThreadGroup:
     being written; `io` sums what threads that have ended and reaped children read and wrote.
     `permitted_tracer` is the id of whom Yama lets trace it (kernel/security/yama.py).
     `has_met_avx` is set once an instruction was refused that no engine knows, for who wonders at the SIGILL.
+    `autogroup` is with whom it shares the processors, where sessions do that.
     """
 
     __slots__ = (
+        "autogroup",
         "children_times",
         "core_dump",
         "exit_code",
@@ -531,6 +534,7 @@ class ThreadGroup:
         self.shared_pending: PendingSignals
         self.limits: Limits
         self.flags = 0
+        self.autogroup: Autogroup | None = None
         self.core_dump: CoreDump | None = None
         self.exit_code = 0
         self.exit_queue = WaitQueue()

@@ -17,8 +17,8 @@ from procession.abi.taskstats import (
     TaskstatsCommand,
     TaskstatsType,
 )
+from procession.fs.bit_list import parse_bit_list
 from procession.hardware.physical_memory import PAGE_SHIFT
-from procession.kernel.bit_list import parse_bit_list
 from procession.kernel.pid import find_task
 from procession.kernel.process_flags import accounting_flags
 from procession.kernel.program.exec import Program

@@ -25,6 +25,12 @@ _BIND = int(MemoryPolicyMode.MPOL_BIND)
 _LOCAL = int(MemoryPolicyMode.MPOL_LOCAL)
 _BALANCED = (_BIND, int(MemoryPolicyMode.MPOL_PREFERRED_MANY))
 _MODES = len(MemoryPolicyMode)
+POLICY_NAMES = (
+    *(b"default", b"prefer", b"bind", b"interleave", b"local", b"prefer (many)", b"weighted interleave"),
+)
+"""By the numbers of the modes. Linux: mm/mempolicy.c, policy_modes."""
+MOST_PAGES = 1 << 52
+"""More than any file has."""
 
 
 def split_mode(mode: int) -> tuple[int, int]:
@@ -85,7 +91,7 @@ def nodes_of(policy: int) -> int:
 
 def policy_text(policy: int) -> bytes:
     """As /proc/PID/numa_maps shows it. Linux: mm/mempolicy.c, mpol_to_str."""
-    text = _NAMES[mode_of(policy)]
+    text = POLICY_NAMES[mode_of(policy)]
     flags = mode_and_flags_of(policy)
     if flags & _STATIC:
         text += b"=static"
@@ -126,6 +132,3 @@ class SharedPolicies:
             if end > past:
                 runs.append((max(start, past), end, other))
         return sorted(runs)
-
-
-_NAMES = (b"default", b"prefer", b"bind", b"interleave", b"local", b"prefer (many)", b"weighted interleave")

@@ -121,6 +121,7 @@ COMMON_FILES: dict[bytes, Entry] = {
 }
 PROCESS_FILES: dict[bytes, Entry] = {
     **COMMON_FILES,
+    b"autogroup": Entry(0o644, process_scheduling.show_autogroup, process_scheduling.store_autogroup),
     b"coredump_filter": Entry(
         0o644, process_memory.show_dump_filter, process_memory.store_dump_filter, opened_as=SingleBufferFile
     ),

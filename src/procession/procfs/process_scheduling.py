@@ -1,12 +1,14 @@
-"""How a process has been scheduled, in proc: sched and schedstat."""
+"""How a process has been scheduled, in proc: sched, schedstat and autogroup."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from procession.kernel.sched.autogroup import set_autogroup_nice
 from procession.kernel.sched.priority import SCHED_DEADLINE
 from procession.kernel.sched.run_queue import weight_of
 from procession.kernel.task_state import TaskState
+from procession.procfs.parse_integer import INT_MAX, INT_MIN, NUMBER_SIZE, parse_stripped
 from procession.procfs.process_status import priority
 
 if TYPE_CHECKING:
@@ -64,6 +66,19 @@ def store_sched(system: ProcFileSystem, task: Task, data: bytes, subject: Subjec
 
     Linux: kernel/sched/debug.c, proc_sched_set_task.
     """
+
+
+def show_autogroup(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
+    """/proc/PID/autogroup. Linux: kernel/sched/autogroup.c, proc_sched_autogroup_show_task."""
+    autogroup = task.group.autogroup
+    return b"" if autogroup is None else b"/autogroup-%d nice %d\n" % (autogroup.number, autogroup.nice)
+
+
+def store_autogroup(system: ProcFileSystem, task: Task, data: bytes, subject: Subject) -> None:
+    """Set the nice value of the autogroup. Linux: fs/proc/base.c, sched_autogroup_write."""
+    caller = system.kernel.current
+    assert caller is not None
+    set_autogroup_nice(caller, task, parse_stripped(data[:NUMBER_SIZE], INT_MIN, INT_MAX))
 
 
 def milliseconds(time_ns: int) -> bytes:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from procession.abi.signals import SIG_DFL, SIG_IGN
+from procession.fs.bit_list import list_of_bits
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT
 from procession.hardware.registers import RAX, RIP, RSP
-from procession.kernel.bit_list import list_of_bits
 from procession.kernel.memory_lock import locked_bytes
 from procession.kernel.pid import number_of
 from procession.kernel.process_flags import shown_flags

@@ -1,4 +1,4 @@
-"""kernel.sched_rt_*, sched_rr_timeslice_ms and sched_deadline_period_*: how the scheduler divides time."""
+"""kernel.sched_*: how the scheduler divides time."""
 
 from __future__ import annotations
 
@@ -86,7 +86,17 @@ def _deadline_period(name: str) -> SystemFile:
     return SystemFile(0o644, partial(_show_deadline_period, name), partial(_store_deadline_period, name))
 
 
+def _show_autogroups(kernel: Kernel) -> bytes:
+    return b"%d\n" % kernel.scheduler.rules.groups_sessions
+
+
+def _store_autogroups(kernel: Kernel, data: bytes) -> None:
+    """Linux: kernel/sched/autogroup.c, sched_autogroup_sysctls."""
+    kernel.scheduler.rules.groups_sessions = bool(_parse(data, 0, 1))
+
+
 SCHEDULER_SYSCTLS = {
+    b"sched_autogroup_enabled": SystemFile(0o644, _show_autogroups, _store_autogroups),
     b"sched_deadline_period_max_us": _deadline_period("longest_period_ns"),
     b"sched_deadline_period_min_us": _deadline_period("shortest_period_ns"),
     b"sched_rr_timeslice_ms": SystemFile(0o644, _show_round_robin, _store_round_robin),

@@ -59,6 +59,7 @@ _OPERATIONS = {
 }
 _SYNC_FILE_RANGE_FLAGS = 7
 _U64_MAX = (1 << 64) - 1
+_LONG_MAX = (1 << 63) - 1
 _HAS_RANGES = (S_IFREG, S_IFBLK, S_IFDIR, S_IFLNK)
 
 
@@ -166,6 +167,8 @@ def readahead(task: Task, fd: Fd, offset: Long, count: Size) -> int:
     file = readable_file(task, fd)
     if file.inode.is_anonymous or file.inode.mode & S_IFMT not in (S_IFREG, S_IFBLK):
         raise EINVAL
+    if count > _LONG_MAX:
+        raise EINVAL("a negative length")
     return 0
 
 

@@ -229,6 +229,9 @@ def _file_area(file: File, start: int, size: int, rights: int, flags: int, offse
     if file.maps_zeros and is_shared:
         pages = SharedAnonymous(file.inode.superblock.vfs.memory, size >> PAGE_SHIFT)
     elif pages is None and not file.maps_zeros:
+        if flags & MapFlag.MAP_GROWSDOWN and file.inode.mode & S_IFMT == S_IFSOCK:
+            # A socket refuses by itself, later. Linux: net/socket.c, sock_mmap.
+            raise EINVAL("a file mapping doesn't grow")
         raise ENODEV("this kind of file can't be mapped")
     elif not file.inode.is_regular:
         file.check_mapped_range(offset, size)

@@ -13,6 +13,7 @@ from procession.abi.word import pack_u8, pack_u32
 from procession.fs.permission import CAP_CHECKPOINT_RESTORE, CAP_SYS_ADMIN
 from procession.fs.terminal.devpts import terminal_driver
 from procession.fs.terminal.modes import CLOCAL, DISABLED, N_TTY, VSTART, VSTOP, TerminalModes
+from procession.fs.terminal.null_discipline import N_NULL, OF_LINES, set_discipline
 from procession.fs.terminal.pty import PtyMaster
 from procession.fs.terminal.tty import SIGTTOU, Tty, TtyFile
 
@@ -35,12 +36,13 @@ def control_terminal(file: TtyFile, request: int, argument: int, memory: UserMem
     """
     if file.is_hung_up:
         raise ENOTTY if request == _TIOCSPGRP else EIO
+    is_null = file.tty.is_null
     do = _REQUESTS.get(request)
-    if do is not None:
+    if do is not None and not (is_null and request in OF_LINES):
         return do(file, argument, memory)
-    result = file.tty.jobs.control(file, request, argument, memory)
+    result = None if do is not None else file.tty.jobs.control(file, request, argument, memory)
     if result is None:
-        raise ENOTTY
+        raise EINVAL("N_NULL knows no requests") if is_null else ENOTTY
     return result
 
 
@@ -246,7 +248,9 @@ def _type_in(file: TtyFile, argument: int, memory: UserMemory) -> int:
             raise EIO("dev.tty.legacy_tiocsti is 0")
         if tty.jobs.current_terminal() is not tty:
             raise EPERM
-    tty.discipline.receive(memory.read(argument, 1), can_wait=False)
+    byte = memory.read(argument, 1)
+    if not tty.is_null:
+        tty.discipline.receive(byte, can_wait=False)
     return 0
 
 
@@ -279,15 +283,14 @@ def _get_device(file: TtyFile, argument: int, memory: UserMemory) -> int:
 
 
 def _get_discipline(file: TtyFile, argument: int, memory: UserMemory) -> int:
-    return _write_int(memory, argument, N_TTY)
+    return _write_int(memory, argument, N_NULL if file.tty.is_null else N_TTY)
 
 
 def _set_discipline(file: TtyFile, argument: int, memory: UserMemory) -> int:
-    """There is only the one for lines."""
+    """TIOCSETD. Linux: drivers/tty/tty_io.c, tiocsetd."""
     number = _read_int(memory, argument)
     file.tty.jobs.check_change(file.tty, SIGTTOU)
-    if number != N_TTY:
-        raise EINVAL("no such line discipline")
+    set_discipline(file.tty, number)
     return 0
 
 
@@ -297,7 +300,7 @@ def _set_discipline(file: TtyFile, argument: int, memory: UserMemory) -> int:
 def _master(file: TtyFile) -> PtyMaster:
     tty = file.tty
     if not isinstance(tty, PtyMaster):
-        raise ENOTTY
+        raise EINVAL if tty.is_null else ENOTTY
     return tty
 
 

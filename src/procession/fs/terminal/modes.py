@@ -17,7 +17,7 @@ from procession.abi.termios import (
 
 # Plain ints: the arithmetic of IntFlag is slow on the paths that use these.
 N_TTY = 0
-"""The number of the only line discipline."""
+"""The number of the usual line discipline."""
 ISTRIP = int(InputMode.ISTRIP)
 INLCR = int(InputMode.INLCR)
 IGNCR = int(InputMode.IGNCR)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from procession.abi.device_numbers import encode_device
 from procession.abi.duration import NS_PER_S
-from procession.abi.errno import EAGAIN, EBUSY, EINVAL, EIO, Errno
+from procession.abi.errno import EAGAIN, EBUSY, EINVAL, EIO, EOPNOTSUPP, Errno
 from procession.abi.signals import Signal
 from procession.abi.word import pack_u8
 from procession.fs.file import (
@@ -138,6 +138,7 @@ class Tty:
         "is_other_closed",
         "is_receiving",
         "is_idle",
+        "is_null",
         "is_stopped",
         "is_stopped_by_request",
         "jobs",
@@ -169,6 +170,8 @@ class Tty:
         self.is_receiving = False
         # Whether it was hung up and not opened since: nothing is done with what arrives.
         self.is_idle = False
+        # Whether its line discipline is N_NULL.
+        self.is_null = False
         self.is_exclusive = False
         self.is_other_closed = False
         self.has_io_error = False
@@ -280,7 +283,7 @@ class Tty:
     def pull(self) -> None:
         """Hand the line discipline what it has room for. Linux: drivers/tty/tty_buffer.c, flush_to_ldisc."""
         pending = self.pending
-        if pending and not self.is_idle:
+        if pending and not self.is_idle and not self.is_null:
             # Taken out first: a character among these may flush what is pending.
             data = bytes(pending)
             pending.clear()
@@ -400,6 +403,7 @@ class Tty:
         self.packet_status = 0
         self.modes = self.first_modes
         self.discipline = LineDiscipline(self, self.modes)
+        self.is_null = False
         # Linux: drivers/tty/tty_ldisc.c, tty_ldisc_hangup.
         self.is_idle = True
         self.wake_all()
@@ -440,6 +444,8 @@ class TtyFile(File):
                 return b""
             if tty.has_io_error:
                 raise EIO
+            if tty.is_null:
+                raise EOPNOTSUPP("N_NULL")
             if not tty.jobs.has_slept:
                 tty.jobs.check_change(tty, SIGTTIN)
             if tty.reader is not None:
@@ -517,6 +523,8 @@ class TtyFile(File):
         tty = self.tty
         if self.is_hung_up or tty.has_io_error:
             raise EIO
+        if tty.is_null:
+            raise EOPNOTSUPP("N_NULL")
         if tty.modes.local & TOSTOP and not tty.jobs.has_slept:
             tty.jobs.check_change(tty, SIGTTOU)
         if not data:
@@ -561,6 +569,8 @@ class TtyFile(File):
         if self.is_hung_up:
             return _HUNG_UP_EVENTS
         tty = self.tty
+        if tty.is_null:
+            return 0
         mask = POLLIN | POLLRDNORM if tty.discipline.poll_has_input() else 0
         if tty.is_packet_mode and tty.has_status():
             mask |= POLLPRI | POLLIN | POLLRDNORM

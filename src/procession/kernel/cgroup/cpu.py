@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.kernel.sched.run_queue import CLASS_FAIR, IDLE_WEIGHT, class_of, weight_of
+from procession.kernel.sched.run_queue import CLASS_FAIR, IDLE_WEIGHT, class_of, competes, weight_of
 from procession.kernel.task import NEED_RESCHED
 from procession.kernel.task_state import TaskState
 from procession.kernel.time.queue import TIMER_ACTIONS
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 DEFAULT_WEIGHT = 1024
 DEFAULT_PERIOD_NS = 100_000_000
-_ON_QUEUE = (TaskState.RUNNABLE, TaskState.RUNNING)
 
 
 class CpuShare:
@@ -102,8 +101,8 @@ class CpuShare:
         for group in self.group.subtree():
             share = group.cpu
             if share is self:
-                own += sum(weight_of(task) for task in group.tasks if _competes(task))
-            elif share is not None and any(map(_competes, group.tasks)):
+                own += sum(weight_of(task) for task in group.tasks if competes(task))
+            elif share is not None and any(map(competes, group.tasks)):
                 while share.parent is not self:
                     assert share.parent is not None
                     share = share.parent
@@ -254,10 +253,6 @@ class CpuShare:
         """How long it has been throttled, up to now."""
         now_ns = self.kernel.clock.now_ns
         return self.throttled_ns + (now_ns - self.throttled_at_ns if self.is_throttled else 0)
-
-
-def _competes(task: Task) -> bool:
-    return task.state in _ON_QUEUE and task.entity.parked_in is None and class_of(task) == CLASS_FAIR
 
 
 def _end_period(kernel: Kernel, timer: Timer) -> None:

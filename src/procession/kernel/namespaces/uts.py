@@ -20,6 +20,7 @@ NAME_MAX = 64
 """The longest host name or domain name, in bytes (__NEW_UTS_LEN)."""
 DEFAULT_HOST_NAME = "procession"
 RELEASE = b"6.12.0"
+"""What of later releases is there, programs find out by asking for it, not by this."""
 HOST_NAME, DOMAIN_NAME = range(2)
 """Places in `kernel.name_changes`."""
 _UNAME26 = int(PersonalityFlag.UNAME26)

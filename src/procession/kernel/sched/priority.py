@@ -87,7 +87,7 @@ def _is_owner(task: Task, target: Task) -> bool:
     return euid in {target.credentials.euid, target.credentials.uid}
 
 
-def _is_within_limit(target: Task, nice: int) -> bool:
+def is_nice_reduction(target: Task, nice: int) -> bool:
     """Whether RLIMIT_NICE lets `target` have `nice`. Linux: kernel/sched/syscalls.c, is_nice_reduction."""
     return 20 - nice <= target.group.limits.soft[RLIMIT_NICE]
 
@@ -199,7 +199,7 @@ def _needs_privilege(
     task: Task, target: Task, change: SchedulingChange, policy: int, *, resets_on_fork: bool
 ) -> bool:
     """Linux: kernel/sched/syscalls.c, user_check_sched_setscheduler."""
-    if policy in FAIR and change.nice < target.nice and not _is_within_limit(target, change.nice):
+    if policy in FAIR and change.nice < target.nice and not is_nice_reduction(target, change.nice):
         return True
     if policy in REAL_TIME:
         limit = target.group.limits.soft[RLIMIT_RTPRIO]
@@ -209,7 +209,7 @@ def _needs_privilege(
             return True
     if policy == SCHED_DEADLINE:
         return True
-    if target.policy == SCHED_IDLE and policy != SCHED_IDLE and not _is_within_limit(target, target.nice):
+    if target.policy == SCHED_IDLE and policy != SCHED_IDLE and not is_nice_reduction(target, target.nice):
         return True
     if not _is_owner(task, target):
         return True
@@ -265,7 +265,7 @@ def set_nice(task: Task, which: int, who: int, nice: int) -> None:
             error = EPERM
         elif (
             nice < target.nice
-            and not _is_within_limit(target, nice)
+            and not is_nice_reduction(target, nice)
             and not task.credentials.capable(CAP_SYS_NICE)
         ):
             error = EACCES

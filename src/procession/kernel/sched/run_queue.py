@@ -16,6 +16,7 @@ from procession.kernel.sched.priority import (
     SCHED_NORMAL,
     SCHED_RR,
 )
+from procession.kernel.task_state import TaskState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,6 +46,7 @@ WEIGHTS = (
 """By nice value + 20: each step is a tenth of the processor (sched_prio_to_weight)."""
 
 _PROCESSOR_BITS = 16
+_ON_QUEUE = (TaskState.RUNNABLE, TaskState.RUNNING)
 
 CLASS_DEADLINE, CLASS_REALTIME, CLASS_FAIR = 2, 1, 0
 
@@ -74,6 +76,11 @@ def priority_of(task: Task) -> int:
 def weight_of(task: Task) -> int:
     """The share of a fair task, 1024 for nice 0."""
     return IDLE_WEIGHT if task.policy == SCHED_IDLE else WEIGHTS[task.nice + 20]
+
+
+def competes(task: Task) -> bool:
+    """Whether `task` is fair, and runs or waits to run without waiting for a period of a control group."""
+    return task.state in _ON_QUEUE and task.entity.parked_in is None and class_of(task) == CLASS_FAIR
 
 
 class RunQueue:
@@ -279,6 +286,8 @@ class RunQueue:
             if share is not None:
                 least_ns += share.runtime_ns(task, work_ns)
                 share.spend_all(work_ns)
+            elif self.rules.groups_sessions and task.group.autogroup is not None:
+                least_ns += task.group.autogroup.runtime_ns(task, work_ns)
             elif task.nice or task.policy == SCHED_IDLE:
                 least_ns += work_ns * NICE_0_WEIGHT // weight_of(task)
             else:

@@ -27,7 +27,7 @@ from procession.abi.userfaultfd import (
     UffdZeropageMode,
 )
 from procession.abi.word import pack_u64
-from procession.fs.anonymous_inode import anonymous_path
+from procession.fs.anonymous_inode import own_anonymous_path
 from procession.fs.file import O_NONBLOCK, O_RDONLY, POLLERR, POLLIN, File
 from procession.fs.wait_queue import Sleep
 from procession.hardware.page_table import USER_END
@@ -121,7 +121,7 @@ class UserFaultFile(File):
     has_write: ClassVar[bool] = False
 
     def __init__(self, context: UserFaultContext, flags: int, subject: Subject) -> None:
-        path = anonymous_path(context.kernel.vfs, "[userfaultfd]")
+        path = own_anonymous_path(context.kernel.vfs, "[userfaultfd]")
         super().__init__(path, O_RDONLY | flags & O_NONBLOCK, subject)
         self.context = context
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EINVAL
-from procession.kernel.bit_list import list_of_bits, parse_bit_list
+from procession.fs.bit_list import list_of_bits, parse_bit_list
 from procession.kernel.cgroup.cpuset import NODES, CpuSet, restrict_all
 from procession.kernel.cgroup.group import Controller
 from procession.procfs.cgroup.control_file import ControlFile, Opener
