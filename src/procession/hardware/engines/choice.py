@@ -22,7 +22,7 @@ def _new_native_engine() -> NativeEngine:
     # Few programs work so hard that they need it.
     from procession.hardware.engines.native.engine import NativeEngine
     from procession.hardware.engines.native.host_processor import what_host_lacks
-    from procession.hardware.translation.kept_code import CodeKeeper, default_directory
+    from procession.hardware.translation.code_keeper import CodeKeeper, default_directory
 
     reason = what_host_lacks()
     if reason is not None:

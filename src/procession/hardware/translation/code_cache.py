@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
+from array import array
 from bisect import bisect_right
 
 from procession.hardware.engines.native.host_processor import return_bits
@@ -82,14 +83,15 @@ class CodeCache:
     it has been dropped once. `places` are those that have faulted lately, by the host's rip; `return_bits`
     say which place a return has in the table.
 
-    `exits` and `blocks` are made when somebody asks for them. What they're made of, as it's kept, is in
-    `exit_words` and, by block, in `starts`, `block_words`, `block_registers` and `mark_ends`, where its
-    `marks` end: of this run's alone, behind those that were kept.
+    `exits` and `blocks`, by number, are made when somebody asks for them. What they're made of, as it's kept,
+    is in `exit_words` and, by block, in `starts`, `block_words`, `block_registers` and `mark_ends`, where its
+    `marks` end: of this run's alone, behind those that were kept, of which there are `kept_exits` and
+    `kept_blocks`.
 
     `pages` has the translated code by frame, `straddlers` the instructions that lie in two frames, by address
     and both; `straddlers_of` has their keys by each frame. `links` numbers the targets of jumps that leave
-    their page; `link_stubs` are where each leads as long as it isn't resolved; `new_links` are the targets
-    that have none yet.
+    their page, as far as they're new or were asked for; `link_stubs` are where each leads as long as it isn't
+    resolved; `new_links` are the targets that have none yet.
     """
 
     __slots__ = (
@@ -103,6 +105,8 @@ class CodeCache:
         "exits",
         "generation",
         "kept",
+        "kept_blocks",
+        "kept_exits",
         "labels",
         "link_stubs",
         "links",
@@ -142,8 +146,9 @@ class CodeCache:
         self.was_cleared = False
         self.position = FIRST_CODE
         self.cold_position = self.cold_end = 0
-        self.exits: list[Exit | None] = []
-        self.blocks: list[Block | None] = []
+        self.exits: dict[int, Exit] = {}
+        self.blocks: dict[int, Block] = {}
+        self.kept_exits = self.kept_blocks = 0
         self.exit_words: list[int] = []
         self.starts: list[int] = []
         self.block_words: list[int] = []
@@ -155,7 +160,7 @@ class CodeCache:
         self.straddlers: dict[tuple[int, int, int], int] = {}
         self.straddlers_of: dict[int, set[tuple[int, int, int]]] = {}
         self.links: dict[int, int] = {}
-        self.link_stubs: list[int] = []
+        self.link_stubs = array("Q")
         self.new_links: list[int] = []
         self.kept = kept
         if kept is not None:
@@ -168,10 +173,8 @@ class CodeCache:
         self.view[FIRST_CODE + written : kept.end] = kept.image[written:]
         self.position = kept.end
         self.cold_position, self.cold_end = kept.cold_position, kept.cold_end
-        self.exits = [None] * kept.exit_count
-        self.blocks = [None] * kept.block_count
-        self.links = dict(zip(kept.link_targets, range(len(kept.link_targets)), strict=True))
-        self.link_stubs = kept.link_stubs.tolist()
+        self.kept_exits, self.kept_blocks = kept.exit_count, kept.block_count
+        self.link_stubs.frombytes(kept.link_stubs)
 
     @property
     def is_full(self) -> bool:
@@ -207,6 +210,7 @@ class CodeCache:
         self.cold_position = self.cold_end = 0
         self.exits.clear()
         self.blocks.clear()
+        self.kept_exits = self.kept_blocks = 0
         self.exit_words.clear()
         self.starts.clear()
         self.block_words.clear()
@@ -218,7 +222,7 @@ class CodeCache:
         self.straddlers.clear()
         self.straddlers_of.clear()
         self.links.clear()
-        self.link_stubs.clear()
+        del self.link_stubs[:]
         self.new_links.clear()
 
     def add(self, code: bytes | bytearray) -> int:
@@ -249,32 +253,40 @@ class CodeCache:
 
     def add_exit(self, kind: int, pc: int, place: int = 0) -> int:
         """The number of a new place where code leaves."""
-        exits = self.exits
-        exits.append(None)
-        self.exit_words += (kind | place << 8, pc)
-        return len(exits) - 1 + layout.FIRST_EXIT
+        words = self.exit_words
+        number = self.kept_exits + (len(words) >> 1)
+        words += (kind | place << 8, pc)
+        return number + layout.FIRST_EXIT
+
+    @property
+    def exit_count(self) -> int:
+        """How many places there are where code leaves."""
+        return self.kept_exits + (len(self.exit_words) >> 1)
+
+    @property
+    def block_count(self) -> int:
+        """How many blocks there are."""
+        return self.kept_blocks + len(self.starts)
 
     def exit_at(self, number: int) -> Exit:
         """One of the places where code leaves."""
-        found = self.exits[number]
+        found = self.exits.get(number)
         if found is None:
-            kept = self.kept
-            since = 0 if kept is None else kept.exit_count
-            if kept is not None and number < since:
+            kept, index = self.kept, number - self.kept_exits
+            if kept is not None and index < 0:
                 kind, pc, place = kept.exit_at(number)
                 found = Exit(kind if kind <= SETTLE else BUDGET, pc, place)
             else:
-                word, pc = self.exit_words[2 * (number - since) : 2 * (number - since) + 2]
+                word, pc = self.exit_words[2 * index : 2 * index + 2]
                 found = Exit(word & 0xFF, pc, word >> 8)
             self.exits[number] = found
         return found
 
     def block_number(self, number: int) -> Block:
         """One of the blocks."""
-        found = self.blocks[number]
+        found = self.blocks.get(number)
         if found is None:
-            kept = self.kept
-            index = number if kept is None else number - kept.block_count
+            kept, index = self.kept, number - self.kept_blocks
             if kept is not None and index < 0:
                 start, pc, register, marks = kept.block_at(number)
             else:
@@ -291,16 +303,40 @@ class CodeCache:
         """How much there is of what `cut` takes away again."""
         return (
             *(self.position, self.cold_position, self.cold_end),
-            *(len(self.exits), len(self.exit_words), len(self.blocks), len(self.starts), len(self.marks)),
+            *(len(self.exit_words), len(self.starts), len(self.marks)),
         )
 
     def cut(self, lengths: tuple[int, ...]) -> None:
         """Have as much code, exits and blocks as `lengths` said."""
-        self.position, self.cold_position, self.cold_end, exits, words, blocks, starts, marks = lengths
-        del self.exits[exits:], self.exit_words[words:], self.blocks[blocks:], self.marks[marks:]
+        self.position, self.cold_position, self.cold_end, words, starts, marks = lengths
+        for number in range(self.kept_exits + (words >> 1), self.exit_count):
+            self.exits.pop(number, None)
+        for number in range(self.kept_blocks + starts, self.block_count):
+            self.blocks.pop(number, None)
+        del self.exit_words[words:], self.marks[marks:]
         for each in (self.starts, self.block_words, self.mark_ends):
             del each[starts:]
         del self.block_registers[starts:]
+
+    def link(self, target: int) -> int | None:
+        """The number of the link to `target`, if there is one."""
+        number = self.links.get(target)
+        if number is None and self.kept is not None:
+            number = self.kept.link(target)
+            if number is not None:
+                self.links[target] = number
+        return number
+
+    def add_link(self, target: int) -> int:
+        """The number of a new link to `target`, whose stub is still to be made."""
+        number = self.links[target] = len(self.link_stubs)
+        self.link_stubs.append(0)
+        self.new_links.append(target)
+        return number
+
+    def all_links(self) -> dict[int, int]:
+        """The number of each link by its target."""
+        return self.links if self.kept is None else {**self.kept.all_links(), **self.links}
 
     def page(self, frame: int, data: bytes) -> PageCode:
         """What is translated of `frame`, which holds `data`."""
@@ -312,7 +348,7 @@ class CodeCache:
     def kept_page(self, page: PageCode, number: int) -> KeptPage | None:
         """What was kept of `page` as the guest's page `number`. From now on the page has it."""
         known = page.folded.get(number)
-        if known is None and self.kept is not None and number in self.kept.records:
+        if known is None and self.kept is not None:
             record = self.kept.record_of(page.data, number)
             if record is not None:
                 known = self.kept.page(record)
@@ -351,7 +387,6 @@ class CodeCache:
 
     def add_block(self, block: Block) -> None:
         """Take note of translated code, which lies behind all that there is."""
-        self.blocks.append(None)
         self.starts.append(block.start)
         self.block_words.append(block.pc)
         self.block_registers.append(block.counter_register + 1)
@@ -362,7 +397,7 @@ class CodeCache:
         """The last block that begins at or before `offset` in the cache."""
         index = bisect_right(self.starts, offset)
         if self.kept is not None:
-            index = index + self.kept.block_count if index else bisect_right(self.kept.starts, offset)
+            index = index + self.kept_blocks if index else bisect_right(self.kept.starts, offset)
         return self.block_number(index - 1) if index else None
 
     def patch(self, place: int, target: int) -> None:

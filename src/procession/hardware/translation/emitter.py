@@ -378,13 +378,8 @@ class Emitter:
         self.out += b"\x65\xff\x24\x25" + signed_32(layout.LINKS + 8 * self._link(target))
 
     def _link(self, target: int) -> int:
-        cache = self.cache
-        number = cache.links.get(target)
-        if number is None:
-            number = cache.links[target] = len(cache.links)
-            cache.link_stubs.append(0)
-            cache.new_links.append(target)
-        return number
+        number = self.cache.link(target)
+        return self.cache.add_link(target) if number is None else number
 
     def _leave(self, kind: int, pc: int, place: int = 0) -> None:
         """Leave for the machine."""

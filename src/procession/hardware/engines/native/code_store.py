@@ -13,7 +13,7 @@ from procession.hardware.translation.translator import Translator
 
 if TYPE_CHECKING:
     from procession.hardware.engines.native.space import Space
-    from procession.hardware.translation.kept_code import CodeKeeper
+    from procession.hardware.translation.code_keeper import CodeKeeper
 
 OTHERWISE: Final = ("second_probe", "third_probe", "missed", "returned")
 """Where the code goes on that finds nothing at its place in each table."""

@@ -34,10 +34,10 @@ from procession.hardware.processor_level import V3
 from procession.hardware.registers import RAX, RCX, RDX, RIP, WORD_MASK, Registers
 from procession.hardware.translation import layout
 from procession.hardware.translation.code_cache import ATTEND, CROSS, LINK, SETTLE, Exit, Place
+from procession.hardware.translation.code_keeper import CodeKeeper
 from procession.hardware.translation.copier import RETURNING, SAVED, THREE, TWO
 from procession.hardware.translation.decode import decode
 from procession.hardware.translation.emitter import view_of
-from procession.hardware.translation.kept_code import CodeKeeper
 
 _USER_FLAGS: Final = 0x3E7FD7
 """The bits of rflags that a task keeps; RF, which the next instruction clears, isn't among them."""
@@ -185,10 +185,10 @@ class NativeEngine:
                 self.traps.system_call()
             elif why >= layout.FIRST_EXIT:
                 number = why - layout.FIRST_EXIT
-                if number >= len(exits):
+                if number >= cache.exit_count:
                     self.stub_failed("the stub came from nowhere")
                     continue
-                resume = self._left(space, exits[number] or cache.exit_at(number))
+                resume = self._left(space, exits.get(number) or cache.exit_at(number))
             elif why == layout.MISSED:
                 resume = self.missed(space)
             elif why == layout.FAULTED:
@@ -215,7 +215,7 @@ class NativeEngine:
         """Whether the code has left because it counts more than its counter has."""
         number = why - layout.FIRST_EXIT
         cache = self.store.cache
-        return 0 <= number < len(cache.exits) and cache.exit_at(number).kind == SETTLE
+        return 0 <= number < cache.exit_count and cache.exit_at(number).kind == SETTLE
 
     def _left(self, space: Space, exit_: Exit) -> int:
         """The code has come to a place that leads out of it; where to go on, 0 to look."""

@@ -59,7 +59,7 @@ def step(engine: NativeEngine, space: Space, *, is_trapped: bool = True) -> None
             is_call = True
         elif why == layout.FAULTED:
             fault = find_place(cache, words[_FAULT_RIP])
-        elif layout.FIRST_EXIT <= why < layout.FIRST_EXIT + len(cache.exits):
+        elif layout.FIRST_EXIT <= why < layout.FIRST_EXIT + cache.exit_count:
             exit_ = cache.exit_at(why - layout.FIRST_EXIT)
     except (StubError, StubUnavailable) as found:
         error = found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from procession.abi.word import pack_array, pack_u64
+from procession.abi.word import pack_u64
 from procession.hardware import page_table as pte
 from procession.hardware.engines.native.code_store import OTHERWISE, CodeStore
 from procession.hardware.engines.native.stub import Processor, Stub
@@ -97,7 +97,7 @@ class Space:
     def _empty_tables(self) -> None:
         self.stub.fill_tables(self.empty[:_RETURNS])
         stubs = self.store.cache.link_stubs
-        self.stub.links[: len(stubs)] = memoryview(pack_array("Q", stubs)).cast("Q")
+        self.stub.links[: len(stubs)] = memoryview(stubs)
 
     def retire(self) -> None:
         """The address space is gone: keep the stub for another. There may never be one: what else it has is
@@ -177,7 +177,7 @@ class Space:
         ]
         store.protect([frame for _, _, frame in around])
         kept, pages = store.cache.kept, store.cache.pages
-        known = kept.records if kept is not None else code_pages
+        known = () if kept is None else kept.numbers_in(first, first + _AROUND)
         taken = [number]
         for other, entry, frame in around:
             if code_pages.get(other) != frame:
@@ -198,7 +198,7 @@ class Space:
             return
         first, second = frames[number], frames[number + 1]
         for pc, entry in cache.kept_straddlers(number, cache.pages[first], cache.pages[second]).items():
-            link = cache.links.get(pc)
+            link = cache.link(pc)
             if link is not None:
                 cache.add_straddler((pc, first, second), entry)
                 self.stub.links[link] = entry
@@ -232,10 +232,10 @@ class Space:
         Which of them do makes no difference to what is counted.
         """
         first, end = number << PAGE_SHIFT, (number + 1 << PAGE_SHIFT) - LONGEST_INSTRUCTION
-        links, leads = self.store.cache.links, self.stub.links
+        link_to, leads = self.store.cache.link, self.stub.links
         resolved = self.resolved_links.setdefault(number, set())
         for pc, entry in page.entries.items():
-            link = links.get(pc)
+            link = link_to(pc)
             if link is not None and first <= pc < end:
                 leads[link] = entry
                 resolved.add(link)
@@ -274,18 +274,19 @@ class Space:
         """
         store = self.store
         cache, translator = store.cache, store.translator
-        links, pages, frames = cache.links, cache.pages, self.code_pages
+        pages, frames = cache.pages, self.code_pages
         new_links = cache.new_links.copy()
         store.settle_links()
         for target in new_links:
             frame = frames.get(target >> PAGE_SHIFT)
             entry = None if frame is None else pages[frame].entry(target)
             if entry is not None:
-                self._lead_link(links[target], target, entry)
+                self._lead_link(cache.links[target], target, entry)
         new_entries = translator.new_entries
         for pc in new_entries:
-            if pc in links and pc in page.entries and frames.get(pc >> PAGE_SHIFT) == page.frame:
-                self._lead_link(links[pc], pc, page.entries[pc])
+            link = cache.link(pc)
+            if link is not None and pc in page.entries and frames.get(pc >> PAGE_SHIFT) == page.frame:
+                self._lead_link(link, pc, page.entries[pc])
         new_entries.clear()
         new_pads = translator.new_pads
         for pc, pad in new_pads:
