@@ -64,3 +64,16 @@ def test_the_first_program_is_shown_where_execve_is(guest_root: Path) -> None:
         TraceFilter(paths=(b"/nothing",)),
     ):
         assert not any(started in line for line in trace_of(guest_root, chosen))
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [TraceFilter(calls=calls_named(["exit_group", "wait4"])), TraceFilter(outcomes=outcomes_named(["ok"]))],
+    ids=["calls", "outcomes"],
+)
+def test_those_who_have_ended_are_forgotten(guest_root: Path, chosen: TraceFilter) -> None:
+    machine = Machine(seed=1, rootfs=guest_root)
+    observer = FilteredObserver(SystemCallTrace(io.StringIO()), chosen)
+    machine.observe(observer)
+    machine.run(["bash", "-c", "for i in 1 2 3; do (exit 3); done; sleep 9 & kill $!; wait"])
+    assert {task.tid for task in (*observer.held, *observer.shown)} <= {1}

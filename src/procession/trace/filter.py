@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from procession.abi.errno import BY_NUMBER, Errno
 from procession.abi.named_tuple import NamedTuple
 from procession.fs.dentry import absolute_path
-from procession.kernel.observer import EXEC
+from procession.kernel.observer import EXEC, EXIT
 from procession.syscalls import load_all
 from procession.syscalls.declaration import TABLE, SystemCall
 
@@ -183,6 +183,10 @@ class FilteredObserver:
         """See `Observer`."""
         if not self.filter.wants_task(task):
             return
+        if kind == EXIT:
+            # Its last call doesn't return.
+            self.held.pop(task, None)
+            self.shown.discard(task)
         if kind == EXEC and self.execs_are_calls and (self.has_begun or not self._wants_start()):
             return
         self.inner.task_event(task, kind, detail)
