@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -85,9 +86,23 @@ def test_any_bytes_are_a_recording_or_refused(tmp_path: Path, data: st.DataObjec
     lines[position] = json.dumps(value).encode()
     path.write_bytes(zstandard.compress(b"\n".join(lines)))
     try:
-        read_recording(path)
+        recording = read_recording(path)
     except RecordingError:
         return
+    for text in (*recording.command, *recording.settings["environment"], *recording.files):
+        os.fsencode(text)
+
+
+@pytest.mark.parametrize("text", [rb"\ud800", rb"\uDBFFx", b"\xed\xa0\x80"])
+def test_half_a_pair_of_utf_16_is_no_text(tmp_path: Path, text: bytes) -> None:
+    path = tmp_path / "file"
+    write_recording(RECORDING, path)
+    data = zstandard.ZstdDecompressor().stream_reader(path.read_bytes()).read()
+    for name in (b'"-c"', b'"PATH"', b'"/image"', b'"SIGTERM"', b'"y"'):
+        assert name in data
+        path.write_bytes(zstandard.compress(data.replace(name, b'"' + text + b'"')))
+        with pytest.raises(RecordingError, match="a text in it isn't readable"):
+            read_recording(path)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

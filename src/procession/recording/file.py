@@ -10,6 +10,7 @@ import binascii
 import errno
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ LARGEST_BYTES = 1 << 30
 """How much a recording may hold when it's unpacked."""
 _LONGEST_LINE = 128 << 20
 _LEVEL = 3
+_MAYBE_SURROGATE = re.compile(rb"\\u[Dd]|\xed")
+"""With what half a pair of UTF-16 begins in JSON, escaped or not."""
 
 
 class RecordingError(Exception):
@@ -233,7 +236,17 @@ def _parsed(data: bytes) -> Iterator[dict[str, Any]]:
             parsed = None
         if not isinstance(parsed, dict):
             raise RecordingError("a line of it isn't an object of JSON")
+        if _MAYBE_SURROGATE.search(line):
+            _check_texts(parsed)
         yield parsed
+
+
+def _check_texts(parsed: dict[str, Any]) -> None:
+    """Raise RecordingError if not all texts stand for bytes, as `os.fsdecode` gives them."""
+    try:
+        json.dumps(parsed, ensure_ascii=False).encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raise RecordingError("a text in it isn't readable") from None
 
 
 def _action(line: dict[str, Any]) -> InletAction:
