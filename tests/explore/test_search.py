@@ -268,6 +268,28 @@ def test_a_story_names_the_line_at_which_a_task_was_interrupted(
     assert interrupted.endswith(f", at appenders.c:{line} (append)")
 
 
+@pytest.mark.parametrize("section", [".debug_abbrev", ".debug_line", ".shstrtab"])
+def test_a_program_whose_lines_make_no_sense_has_none(
+    c_compiler: list[str], tmp_path: Path, section: str
+) -> None:
+    from elftools.elf.elffile import ELFFile
+
+    executable = tmp_path / "appenders"
+    subprocess.run([*c_compiler, "-g", "-o", str(executable), str(PROGRAMS / "appenders.c")], check=True)
+    with executable.open("r+b") as file:
+        found = ELFFile(file).get_section_by_name(section)
+        assert found is not None
+        file.seek(found["sh_offset"])
+        file.write(b"\x7f" * found["sh_size"])
+    explorer = Explorer(program(str(executable)))
+    [finding] = explorer.run().findings
+    story = tell_story(explorer.world, finding)
+    explorer.world.close()
+    [interrupted] = [turn.preempted for turn in story.turns if turn.preempted]
+    assert interrupted.endswith(")")
+    assert ", at " not in interrupted
+
+
 def test_what_is_known_is_told_when_the_search_is_interrupted() -> None:
     with subprocess.Popen(
         [*COMMAND, "explore", "--preemptions", "all", "--progress", "--", compiled("dead_holder"), "safe"],

@@ -74,17 +74,21 @@ class SourceMap:
 
     def _read(self, path: bytes) -> LineTable | None:
         try:
-            from elftools.common.exceptions import DWARFError, ELFError
+            import elftools  # noqa: F401 - whether it's there
         except ImportError:
             return None
         try:
-            return LineTable(self.machine.read_file(path))
-        except (Errno, ELFError, DWARFError):
+            data = self.machine.read_file(path)
+        except Errno:
+            return None
+        try:
+            return LineTable(data)
+        except Exception:  # noqa: BLE001 - of a program that makes no sense pyelftools raises anything
             return None
 
 
 class LineTable:
-    """The lines and functions of one program, by address. Raises ELFError, DWARFError."""
+    """The lines and functions of one program, by address."""
 
     def __init__(self, data: bytes) -> None:
         from elftools.elf.elffile import ELFFile
