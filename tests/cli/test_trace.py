@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -38,6 +39,12 @@ def test_what_is_shown_can_be_chosen(guest_root: Path) -> None:
     shown = [line for line in result.stderr.splitlines() if "(" in line]
     assert len(shown) == 1
     assert "/nothing" in shown[0]
+
+
+def test_a_path_is_any_bytes(guest_root: Path) -> None:
+    result = trace(guest_root, "--path", os.fsdecode(b"/\xff"), script="cat $'/\\xff/name' /nothing")
+    assert "/\\377/name" in result.stderr.partition("cat:")[0]
+    assert '"/nothing"' not in result.stderr
 
 
 def test_calls_are_named_as_strace_wants_them(guest_root: Path) -> None:
@@ -117,6 +124,14 @@ def test_states_and_exports(guest_root: Path, tmp_path: Path) -> None:
     _, _, latencies = result.stderr.partition("zombie to reaped:")
     assert re.search(r"\n +1    3 bash: \d+\.\d us at least", latencies)
     assert all((tmp_path / name).stat().st_size for name in exports.values())
+
+
+def test_a_database_that_cant_be_written_is_told(guest_root: Path, tmp_path: Path) -> None:
+    # What SQLite writes beside it first.
+    (tmp_path / "events.sqlite-journal").mkdir()
+    result = trace(guest_root, f"--export=events={tmp_path}/events.sqlite")
+    assert result.returncode == 4
+    assert f"--export events={tmp_path}/events.sqlite: unable to open database file\n" in result.stderr
 
 
 @pytest.mark.parametrize(

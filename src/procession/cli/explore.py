@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from contextlib import suppress
@@ -206,7 +207,7 @@ def make_explorer(options: ExploreOptions) -> Explorer:
         is_pid1=options.is_pid1 or options.image is not None,
         kinds=kinds,
     )
-    output = None if options.expected_output is None else options.expected_output.encode()
+    output = None if options.expected_output is None else os.fsencode(options.expected_output)
     return Explorer(
         program,
         oracles=names,

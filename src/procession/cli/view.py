@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import sys
 from contextlib import suppress
 from io import TextIOWrapper
@@ -285,7 +287,7 @@ def make_view(options: TraceOptions) -> View:
     chosen = TraceFilter(
         calls_named(options.calls),
         frozenset(options.pids),
-        tuple(path.encode() for path in options.paths),
+        tuple(map(os.fsencode, options.paths)),
         outcomes_named(options.outcomes),
     )
     if options.is_summary and (options.graph or options.is_json or options.shows_states or options.exports):
@@ -339,7 +341,10 @@ def write_export(what: str, path: Path, events: list[Event], timeline: Timeline)
             table.write_csv(events, output)
     elif path.suffix == ".sqlite":
         path.unlink(missing_ok=True)
-        table.write_sqlite(events, path, timeline)
+        try:
+            table.write_sqlite(events, path, timeline)
+        except table.DatabaseError as error:
+            raise OSError(errno.EIO, str(error)) from None
     else:
         is_mermaid = path.suffix == ".mmd"
         if what == "states":

@@ -14,6 +14,7 @@ from procession.inspection.event import Event
 from procession.inspection.timeline import Timeline
 
 KINDS: tuple[type[Any], ...] = get_args(Event)
+DatabaseError = sqlite3.Error
 _MOST = 2**63 - 1
 
 
