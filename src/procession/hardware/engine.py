@@ -123,8 +123,8 @@ class Engine(Protocol):
         """The address space at `root_frame` is gone; the frame may become the root of another."""
 
     def begin_program(self, root_frame: int, code_bytes: int) -> None:
-        """The address space at `root_frame`, which isn't the live one yet, has got a program whose file has
-        `code_bytes` of code, or says so."""
+        """The address space at `root_frame`, which isn't the live one yet, has got a program with a dynamic
+        loader, whose file has `code_bytes` of code, or says so."""
 
     def give_way(self, root_frame: int) -> None:
         """The address space at `root_frame` has mapped some of `translation.layout.RESERVED`: an engine that

@@ -38,22 +38,32 @@ int main(int argc, char **argv)
 """
 
 
-def built(code_bytes: int, directory: Path, c_compiler: list[str]) -> str:
+def built(code_bytes: int, directory: Path, c_compiler: list[str], *flags: str) -> str:
     source, program = directory / f"of_{code_bytes}.c", directory / f"of_{code_bytes}"
     source.write_text(SOURCE % code_bytes)
-    subprocess.run([*c_compiler, *FLAGS, "-o", program, source], check=True)
+    subprocess.run([*c_compiler, *FLAGS, *flags, "-o", program, source], check=True)
     return str(program)
 
 
 @pytest.mark.parametrize(
-    ("code_bytes", "is_hot"), [(LARGE_PROGRAM_BYTES - 4096, False), (LARGE_PROGRAM_BYTES, True)]
+    ("code_bytes", "flags", "is_hot"),
+    [
+        (LARGE_PROGRAM_BYTES - 4096, (), False),
+        (LARGE_PROGRAM_BYTES, (), True),
+        (LARGE_PROGRAM_BYTES, ("-static",), False),
+    ],
 )
 def test_where_a_program_begins(
-    code_bytes: int, is_hot: bool, c_compiler: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    code_bytes: int,
+    flags: tuple[str, ...],
+    is_hot: bool,
+    c_compiler: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     machine = Machine(engine="auto")
-    result = machine.run([built(code_bytes, tmp_path, c_compiler)])
+    result = machine.run([built(code_bytes, tmp_path, c_compiler, *flags)])
     assert (result.status, result.stderr) == (0, b"")
     assert isinstance(machine.engine, TieredEngine)
     assert (machine.engine.hot is not None) == is_hot

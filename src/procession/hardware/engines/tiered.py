@@ -4,7 +4,8 @@ The cold engine forks and executes cheaply, the hot one computes fast and makes 
 them an address space runs on follows from counts alone, of its work and of the kernel's for it, so that a run
 is the same each time: not from the host's clock, nor from how many processes there are.
 
-- One that executes a program of `LARGE_PROGRAM_BYTES` of code or more begins on the hot engine.
+- One that executes a program of `LARGE_PROGRAM_BYTES` of code or more begins on the hot engine, unless that
+  is static.
 - Another is promoted when it has worked for `PROMOTION_UNITS`, at least as long as the kernel has for it,
   and much each time before its mappings were dropped as a whole, which fork does.
 - It's demoted when they're dropped after little work each time; and has to work twice as much before it's

@@ -393,7 +393,9 @@ def _replace_program(kernel: Kernel, task: Task, prepared: PreparedExec) -> None
         force_signal(kernel, task, SigInfo(_SIGSEGV, SI_KERNEL), is_immutable=True)
         raise failure
     task.registers = registers
-    kernel.cpu.begin_program(mm.tables.root, prepared.program.code_bytes)
+    if prepared.interpreter is not None:
+        # How large a static program is says little: it has all of its libraries, and may use little of them.
+        kernel.cpu.begin_program(mm.tables.root, prepared.program.code_bytes)
     if kernel.process_connector is not None:
         kernel.process_connector.tell_of_exec(task)
     if kernel.observer is not None:
