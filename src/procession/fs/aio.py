@@ -62,9 +62,16 @@ def ring_file(vfs: Vfs, pages: RingPages, subject: Subject) -> File:
 
 
 class RingPages(SharedAnonymous):
-    """The pages of a ring, which programs map (in Linux, the pages of kioctx.aio_ring_file)."""
+    """The pages of a ring, which programs map (in Linux, the pages of kioctx.aio_ring_file).
 
-    __slots__ = ()
+    `number` is that of the ring's context.
+    """
+
+    __slots__ = ("number",)
+
+    def __init__(self, memory: PhysicalMemory, page_count: int, number: int) -> None:
+        super().__init__(memory, page_count)
+        self.number = number
 
 
 def ring_size(event_count: int, processor_count: int) -> int:
@@ -115,7 +122,7 @@ class AioContext:
         self.polls: dict[int, PollRequest] = {}
         self.poll_count = 0
         self.queue = WaitQueue()
-        self.pages = RingPages(memory, size >> PAGE_SHIFT)
+        self.pages = RingPages(memory, size >> PAGE_SHIFT, number)
         self.pages.acquire_area()
         header = _HEADER.pack(number, self.capacity, 0, 0, _MAGIC, _COMPATIBLE_FEATURES, 0, HEADER_SIZE)
         try:

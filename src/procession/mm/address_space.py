@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Container
-from typing import Protocol
 
 from procession.abi.errno import EEXIST, EFAULT, EINVAL, ENOMEM, EPERM
 from procession.hardware import page_table as pte
@@ -22,6 +21,7 @@ from procession.mm.fault import MAJOR, handle_fault
 from procession.mm.ksm import can_be_merged
 from procession.mm.overcommit import check_commit
 from procession.mm.page_tables import PageTables
+from procession.mm.ring_table import RingTable
 from procession.mm.user_fault import (
     ALL_MARKS,
     GUARDED,
@@ -40,7 +40,6 @@ from procession.mm.vma import (
     SEALED,
     USER_HANDLES,
     WIPE_ON_FORK,
-    SharedAnonymous,
     VirtualMemoryArea,
 )
 
@@ -77,23 +76,6 @@ def flags_for_child(flags: int) -> int:
     return flags
 
 
-class EventRing(Protocol):
-    """What an address space knows of a context of asynchronous input and output (`fs.aio`)."""
-
-    address: int
-
-    @property
-    def number(self) -> int:
-        """Its number among those of the address space."""
-
-    @property
-    def pages(self) -> SharedAnonymous:
-        """Its ring."""
-
-    def release(self) -> None:
-        """The address space is gone."""
-
-
 class MemoryDescriptor(AreaMap):
     """One address space (Linux: include/linux/mm_types.h, struct mm_struct).
 
@@ -104,7 +86,7 @@ class MemoryDescriptor(AreaMap):
     areas a core holds (/proc/PID/coredump_filter). `barrier_registrations` are the commands of membarrier(2)
     that registered for barriers; `inherited_flags` what outlives exec, see `flags_for_child`.
     `locks_future` are the flags of mlockall(2) for what will be mapped, 0 if it isn't locked.
-    `aio_contexts` are those of io_setup(2), by their addresses.
+    `aio_contexts` are those of io_setup(2).
     `has_fork_advice` is set once fork must look at every area: some aren't to be there in a child, or are
     counted. `page_marks` are what userfaultfd(2) has said of single pages, by their numbers, None for nothing
     (`mm.user_fault`); `has_user_faults` is set once any area's faults were a program's to handle.
@@ -179,7 +161,7 @@ class MemoryDescriptor(AreaMap):
         self.dump_filter = DEFAULT_DUMP_FILTER
         self.barrier_registrations = 0
         self.inherited_flags = 0
-        self.aio_contexts: dict[int, EventRing] | None = None
+        self.aio_contexts: RingTable | None = None
 
     @property
     def is_dumpable(self) -> bool:
@@ -206,7 +188,7 @@ class MemoryDescriptor(AreaMap):
         self.reference_count -= 1
         if self.reference_count == 0:
             if self.aio_contexts is not None:
-                for context in list(self.aio_contexts.values()):
+                for context in list(self.aio_contexts.by_address.values()):
                     context.release()
                 self.aio_contexts = None
             del self.memory.address_spaces[self]

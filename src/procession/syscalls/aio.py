@@ -7,7 +7,6 @@ for a file to be ready aren't.
 from __future__ import annotations
 
 from contextlib import suppress
-from itertools import count
 from typing import TYPE_CHECKING
 
 from procession.abi.aio import Iocb, IocbCommand, IocbFlag
@@ -36,7 +35,8 @@ from procession.hardware.physical_memory import OutOfFrames
 from procession.kernel.sched.priority import check_io_priority
 from procession.kernel.signal.mask import set_temporary_mask
 from procession.kernel.signal.wake import has_fatal_signal
-from procession.kernel.time.costs import AIO_REQUEST_NS, SEEN_FRAME_NS
+from procession.kernel.time.costs import AIO_REQUEST_NS
+from procession.mm.ring_table import RingTable
 from procession.mm.unmapped_area import unmapped_area
 from procession.mm.vma import DONT_EXPAND, PROT_READ, PROT_WRITE, VirtualMemoryArea
 from procession.syscalls.declaration import syscall
@@ -80,11 +80,8 @@ def io_setup(task: Task, event_count: UInt, context: Address) -> int:
     if accounts.aio_requests + event_count > accounts.maximum_aio_requests:
         raise EAGAIN("fs.aio-max-nr")
     size = ring_size(event_count, len(task.kernel.scheduler.processors))
-    contexts = mm.aio_contexts or {}
-    task.kernel.clock.spend(len(contexts) * SEEN_FRAME_NS)
-    taken = {other.number for other in contexts.values()}
-    number = next(number for number in count() if number not in taken)
-    made = AioContext(mm.memory, accounts, number, size, event_count)
+    contexts = mm.aio_contexts or RingTable()
+    made = AioContext(mm.memory, accounts, contexts.free_number(), size, event_count)
     try:
         made.address = start = unmapped_area(mm, size)
         file = ring_file(task.kernel.vfs, made.pages, task.credentials)
@@ -109,7 +106,7 @@ def io_setup(task: Task, event_count: UInt, context: Address) -> int:
     except (Errno, OutOfFrames):
         made.release()
         raise
-    contexts[start] = made
+    contexts.add(made)
     mm.aio_contexts = contexts
     return 0
 
@@ -120,7 +117,8 @@ def _context(task: Task, address: int) -> AioContext:
         number = int.from_bytes(task.mm.read(address, NUMBER_BYTES), "little")
     except EFAULT:
         raise EINVAL("no ring") from None
-    found = (task.mm.aio_contexts or {}).get(address)
+    contexts = task.mm.aio_contexts
+    found = None if contexts is None else contexts.by_address.get(address)
     if not isinstance(found, AioContext) or found.number != number:
         raise EINVAL("no such context")
     return found
@@ -131,7 +129,7 @@ def io_destroy(task: Task, context: Address) -> int:
     """io_destroy(2). Linux: fs/aio.c, kill_ioctx."""
     found = _context(task, context)
     assert task.mm.aio_contexts is not None
-    del task.mm.aio_contexts[context]
+    task.mm.aio_contexts.remove(found)
     found.release()
     # What the program has put there instead of the ring goes too, and nobody hears if it can't.
     with suppress(Errno, OutOfFrames):

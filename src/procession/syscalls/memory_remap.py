@@ -33,7 +33,8 @@ from procession.syscalls.parameters import Address, Flags, LongFlags, Size
 
 if TYPE_CHECKING:
     from procession.kernel.task import Task
-    from procession.mm.address_space import EventRing, MemoryDescriptor
+    from procession.mm.address_space import MemoryDescriptor
+    from procession.mm.ring_table import EventRing
     from procession.mm.vma import VirtualMemoryArea
 
 _UNSIGNED_64 = (1 << 64) - 1
@@ -209,9 +210,7 @@ def _move(mm: MemoryDescriptor, area: VirtualMemoryArea, asked: _Remap) -> int:
             mm.unmap(address, address + old_size)
             mm.resident_pages = resident
     if ring is not None and mm.aio_contexts is not None:
-        del mm.aio_contexts[ring.address]
-        ring.address = target
-        mm.aio_contexts[target] = ring
+        mm.aio_contexts.move(ring, target)
     return target
 
 
@@ -220,9 +219,9 @@ def _ring_of(mm: MemoryDescriptor, pages: RingPages) -> EventRing:
 
     Linux: fs/aio.c, aio_ring_mremap.
     """
-    for context in (mm.aio_contexts or {}).values():
-        if context.pages is pages:
-            return context
+    context = None if mm.aio_contexts is None else mm.aio_contexts.numbered.get(pages.number)
+    if context is not None and context.pages is pages:
+        return context
     raise EINVAL("the ring of another process, or of a context that has ended")
 
 

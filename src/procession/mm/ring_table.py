@@ -1,0 +1,67 @@
+"""The contexts of asynchronous input and output of an address space, by their rings and by their numbers."""
+
+from __future__ import annotations
+
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from procession.mm.vma import SharedAnonymous
+
+
+class EventRing(Protocol):
+    """What an address space knows of a context of asynchronous input and output (`fs.aio`)."""
+
+    address: int
+
+    @property
+    def number(self) -> int:
+        """Its number among those of the address space."""
+
+    @property
+    def pages(self) -> SharedAnonymous:
+        """Its ring."""
+
+    def release(self) -> None:
+        """The address space is gone."""
+
+
+class RingTable:
+    """The contexts of one address space (Linux: fs/aio.c, struct kioctx_table).
+
+    `freed` is a heap of the numbers below `top` that none has. Linux looks at all numbers for the first free:
+    a program with ten thousand contexts would wait for each look here.
+    """
+
+    __slots__ = ("by_address", "numbered", "freed", "top")
+
+    def __init__(self) -> None:
+        self.by_address: dict[int, EventRing] = {}
+        self.numbered: dict[int, EventRing] = {}
+        self.freed: list[int] = []
+        self.top = 0
+
+    def free_number(self) -> int:
+        """The lowest number that no context has. Linux: fs/aio.c, ioctx_add_table."""
+        return self.freed[0] if self.freed else self.top
+
+    def add(self, ring: EventRing) -> None:
+        """Enter a context, whose number is the lowest free one."""
+        if self.freed:
+            heappop(self.freed)
+        else:
+            self.top += 1
+        self.by_address[ring.address] = ring
+        self.numbered[ring.number] = ring
+
+    def remove(self, ring: EventRing) -> None:
+        """A context is destroyed. Linux: fs/aio.c, kill_ioctx."""
+        del self.by_address[ring.address]
+        del self.numbered[ring.number]
+        heappush(self.freed, ring.number)
+
+    def move(self, ring: EventRing, address: int) -> None:
+        """A context's ring is at `address` now. Linux: fs/aio.c, aio_ring_mremap."""
+        del self.by_address[ring.address]
+        ring.address = address
+        self.by_address[address] = ring
