@@ -1,6 +1,8 @@
-/* Ways of IPv4 that are asked for: groups that are addresses too, and the loopback's as sources (rtnetlink(7)). */
+/* Ways of IPv4 that are asked for, groups that are addresses too and the loopback's as sources; and numbers of
+ * networks (rtnetlink(7), ip-netns(8)). */
 #include "route_request.h"
 
+#include <linux/net_namespace.h>
 #include <linux/sockios.h>
 
 /* The way to `to`: its kind and whether this machine listens, or -errno. */
@@ -71,4 +73,131 @@ ROOTS_TEST(headers_that_are_too_short)
 	begin(RTM_DELROUTE, NLM_F_ACK, zeros, sizeof(zeros));
 	request.data[0] = AF_INET6;
 	CHECK_STRING(asked(), "22 Invalid header length");
+}
+
+/* The numbers that the first answer to the request tells, or the error and what explains it. */
+static const char *numbers(void)
+{
+	static char text[200];
+	struct nlmsghdr *header = (void *)answers;
+	struct rtattr *told = (void *)((char *)NLMSG_DATA(header) + NLMSG_ALIGN(sizeof(struct rtgenmsg)));
+	int used = 0, rest;
+
+	MUST(send(asker, &request, request.header.nlmsg_len, 0));
+	MUST(recv(asker, answers, sizeof(answers), 0));
+	if (header->nlmsg_type == NLMSG_ERROR) {
+		struct nlmsgerr *error = NLMSG_DATA(header);
+
+		return explained(header, error->error, NLMSG_ALIGN(NLMSG_LENGTH(4 + error->msg.nlmsg_len)));
+	}
+	if (header->nlmsg_type == NLMSG_DONE)
+		return explained(header, *(int *)NLMSG_DATA(header), NLMSG_LENGTH(4));
+	rest = (int)header->nlmsg_len - (int)NLMSG_LENGTH(NLMSG_ALIGN(sizeof(struct rtgenmsg)));
+	text[0] = '\0';
+	for (; RTA_OK(told, rest); told = RTA_NEXT(told, rest))
+		used += snprintf(text + used, sizeof(text) - (size_t)used, "%d:%d ", told->rta_type, *(int *)RTA_DATA(told));
+	return text;
+}
+
+/* What the asking network, or the one that it calls `target`, calls another. */
+static const char *number_of(int kind, int which, int target)
+{
+	struct rtgenmsg body = {0};
+
+	begin(RTM_GETNSID, 0, &body, sizeof(body));
+	if (kind != 0)
+		add(kind, &which, sizeof(which));
+	if (target != -2)
+		add(NETNSA_TARGET_NSID, &target, sizeof(target));
+	return numbers();
+}
+
+static const char *number_in_list(int kind, int which)
+{
+	struct rtgenmsg body = {0};
+
+	begin(RTM_GETNSID, NLM_F_DUMP, &body, sizeof(body));
+	if (kind != 0)
+		add(kind, &which, sizeof(which));
+	return numbers();
+}
+
+static const char *call_it(int network, int number)
+{
+	struct rtgenmsg body = {0};
+
+	begin(RTM_NEWNSID, NLM_F_ACK, &body, sizeof(body));
+	add(NETNSA_FD, &network, sizeof(network));
+	add(NETNSA_NSID, &number, sizeof(number));
+	return asked();
+}
+
+ROOTS_TEST(numbers_of_networks)
+{
+	int other, third, home, pid = getpid();
+
+	enter();
+	other = (int)MUST(open("/proc/self/ns/net", O_RDONLY));
+	enter();
+	third = (int)MUST(open("/proc/self/ns/net", O_RDONLY));
+	enter();
+	home = (int)MUST(open("/proc/self/ns/net", O_RDONLY));
+	MUST(setns(other, CLONE_NEWNET));
+	open_asker(0);
+	CHECK_STRING(call_it(third, 9), "0");
+	CHECK_STRING(call_it(home, 4), "0");
+	MUST(setns(home, CLONE_NEWNET));
+	open_asker(0);
+	CHECK_STRING(number_of(NETNSA_FD, other, -2), "1:-1 ");
+	CHECK_STRING(call_it(other, 5), "0");
+	CHECK_STRING(call_it(third, 6), "0");
+	CHECK_STRING(call_it(third, 7), "17 Peer netns already has a nsid assigned at 20");
+	CHECK_STRING(call_it(home, 6), "17 The specified nsid is already used at 28");
+	CHECK_STRING(call_it(-1, 7), "9 Peer netns reference is invalid at 20");
+	for (int is_strict = 0; is_strict < 2; is_strict++) {
+		open_asker(is_strict);
+		CHECK_STRING(number_of(NETNSA_FD, other, -2), "1:5 ");
+		CHECK_STRING(number_of(NETNSA_FD, home, -2), "1:-1 ");
+		CHECK_STRING(number_of(NETNSA_PID, pid, -2), "1:-1 ");
+		CHECK_STRING(number_of(NETNSA_NSID, 5, -2), "1:5 ");
+		CHECK_STRING(number_of(NETNSA_NSID, 7, -2), "2 Peer netns reference is invalid at 20");
+		CHECK_STRING(number_of(NETNSA_NSID, -1, -2), "2 Peer netns reference is invalid at 20");
+		CHECK_STRING(number_of(NETNSA_FD, -1, -2), "9 Peer netns reference is invalid at 20");
+		CHECK_STRING(number_of(NETNSA_PID, 1 << 30, -2), "3 Peer netns reference is invalid at 20");
+		CHECK_STRING(number_of(0, 0, -2), "22 Peer netns reference is missing");
+		CHECK_STRING(number_of(NETNSA_CURRENT_NSID, 5, -2),
+			     is_strict ? "22 Unsupported attribute in peer netns getid request" : "22 Peer netns reference is missing");
+		CHECK_STRING(number_of(9, 5, -2), is_strict ? "22 Unknown attribute type at 20" : "22 Peer netns reference is missing");
+		/* As another network calls it, and as this one does. */
+		CHECK_STRING(number_of(NETNSA_FD, third, 5), "1:9 5:6 ");
+		CHECK_STRING(number_of(NETNSA_FD, home, 5), "1:4 5:-1 ");
+		CHECK_STRING(number_of(NETNSA_NSID, 6, 5), "1:9 5:6 ");
+		CHECK_STRING(number_of(NETNSA_FD, third, 6), "1:-1 5:6 ");
+		CHECK_STRING(number_of(NETNSA_FD, third, 8), "22 Target netns reference is invalid at 28");
+		CHECK_STRING(number_of(NETNSA_FD, -1, 8), "9 Peer netns reference is invalid at 20");
+	}
+	/* The more certain name counts. */
+	{
+		struct rtgenmsg body = {0};
+		int six = 6;
+
+		begin(RTM_GETNSID, 0, &body, sizeof(body));
+		add(NETNSA_NSID, &six, sizeof(six));
+		add(NETNSA_FD, &other, sizeof(other));
+		CHECK_STRING(numbers(), "1:5 ");
+	}
+	open_asker(0);
+	CHECK_STRING(number_in_list(0, 0), "1:5 ");
+	open_asker(0);
+	CHECK_STRING(number_in_list(NETNSA_TARGET_NSID, 5), "1:5 ");
+	open_asker(1);
+	CHECK_STRING(number_in_list(NETNSA_TARGET_NSID, 5), "1:4 5:-1 ");
+	open_asker(1);
+	CHECK_STRING(number_in_list(NETNSA_TARGET_NSID, 6), "0");
+	open_asker(1);
+	CHECK_STRING(number_in_list(NETNSA_TARGET_NSID, 8), "22 Invalid target network namespace id at 20");
+	open_asker(1);
+	CHECK_STRING(number_in_list(NETNSA_FD, other), "22 Unsupported attribute in dump request at 20");
+	open_asker(1);
+	CHECK_STRING(number_in_list(NETNSA_CURRENT_NSID, 5), "22 Unsupported attribute in dump request at 20");
 }

@@ -335,6 +335,11 @@ class Network(Namespace):
             self.numbers[other] = found
         return found
 
+    def called(self, number: int) -> Network | None:
+        """What this network calls so; None if it calls none so. Linux: net/core/net_namespace.c,
+        get_net_ns_by_id."""
+        return next((other for other, value in self.numbers.items() if value == number), None)
+
     def topology_changed(self) -> None:
         """Something has changed that may lead packets another way: every flow of the machine is over."""
         self.system.topology += 1

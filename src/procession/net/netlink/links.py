@@ -273,10 +273,9 @@ def _asked_link(request: Request) -> Interface:
 
 
 def _check_network_number(request: Request, found: dict[int, bytes]) -> None:
-    """Raise EINVAL for what is no other network's number. Linux: net/core/net_namespace.c,
-    get_net_ns_by_id."""
+    """Raise EINVAL for what is no other network's number."""
     identifier = signed_in(found, _TARGET_NETNSID)
-    if identifier is not None and identifier not in request.network.numbers.values():
+    if identifier is not None and request.network.called(identifier) is None:
         if request.is_dump:
             raise EINVAL("Invalid target network namespace id", TOLD)
         raise EINVAL("no network has this number")
@@ -333,7 +332,7 @@ def target_network(request: Request, found: dict[int, bytes]) -> Network | None:
     elif descriptor is not None:
         target = host.network_of_descriptor(descriptor)
     elif identifier is not None:
-        named = next((other for other, value in request.network.numbers.items() if value == identifier), None)
+        named = request.network.called(identifier)
         if named is None:
             raise EINVAL("no network has this number")
         target = named
