@@ -73,8 +73,7 @@ if TYPE_CHECKING:
     from procession.snapshot.keeper import StateKeeper
 
 DEFAULT_MEMORY_BYTES = 1 << 30
-_SIGKILL, _SIGCHLD = int(Signal.SIGKILL), int(Signal.SIGCHLD)
-_READ_CHUNK = 1 << 20
+_SIGCHLD = int(Signal.SIGCHLD)
 
 
 class EngineRunner(Protocol):

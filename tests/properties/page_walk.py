@@ -11,8 +11,6 @@ from procession.hardware.physical_memory import PAGE_SHIFT, PhysicalMemory
 from procession.mm.address_space import MemoryDescriptor
 from procession.mm.page_cache import PageCache
 
-_ADDRESS_BITS = 48
-
 
 class Translation(NamedTuple):
     """What the processor finds for a page: the frame, and whether it may write and execute there."""

@@ -54,7 +54,6 @@ Option = Callable[["Task", Arguments], int]
 NAME_LENGTH = 16
 """TASK_COMM_LEN: a name of 15 bytes and a NUL."""
 _SIGNAL_COUNT = 64
-_UINT_MAX = 0xFFFFFFFF
 
 _PR_SPEC_STORE_BYPASS, _PR_SPEC_INDIRECT_BRANCH, _PR_SPEC_L1D_FLUSH = range(3)
 _PR_SPEC_ENABLE = int(SpeculationControl.PR_SPEC_ENABLE)

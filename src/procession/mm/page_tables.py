@@ -5,7 +5,6 @@ from __future__ import annotations
 from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import PAGE_SHIFT, OutOfFrames, PhysicalMemory
 
-_LEAF_BYTES = 4096
 _FRAME_MASK = pte.ADDRESS_MASK
 _NOT_WRITABLE = ~pte.WRITABLE & 0xFFFF_FFFF_FFFF_FFFF
 _SHARED_TABLE = pte.TABLE & ~pte.WRITABLE

@@ -59,7 +59,6 @@ _NAME_LENGTH = 16
 NO_RATE = 0xFFFFFFFF_FFFFFFFF
 
 _SO_DEBUG = int(SocketOption.SO_DEBUG)
-_SO_REUSEADDR = int(SocketOption.SO_REUSEADDR)
 _SO_REUSEPORT = int(SocketOption.SO_REUSEPORT)
 _SO_TYPE = int(SocketOption.SO_TYPE)
 _SO_ERROR = int(SocketOption.SO_ERROR)

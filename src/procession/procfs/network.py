@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.route_entry import RouteFlag
-from procession.abi.socket import SocketType, TcpState
+from procession.abi.socket import TcpState
 from procession.abi.word import pack_address
 from procession.net.buffer_charge import stream_charge
 from procession.net.internet.address import AF_INET, AF_INET6
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from procession.net.network import Network
     from procession.net.unix.socket import UnixSocket
 
-_STREAM = int(SocketType.SOCK_STREAM)
 _ESTABLISHED = int(TcpState.TCP_ESTABLISHED)
 _LISTEN = int(TcpState.TCP_LISTEN)
 _CLOSE = int(TcpState.TCP_CLOSE)
@@ -49,7 +48,7 @@ _TICKS_PER_S = 100
 _SO_ACCEPTCON = 0x10000
 _UNCONNECTED, _CONNECTING, _CONNECTED, _DISCONNECTING = 1, 2, 3, 4
 """In Linux, socket_state of include/uapi/linux/net.h."""
-_LINE_LENGTH, _LINE_LENGTH_6 = 149, 0
+_LINE_LENGTH = 149
 
 
 def network_of(kernel: Kernel) -> Network:

@@ -16,7 +16,7 @@ _SOL_SOCKET, _SOL_IP, _SOL_TCP = (
     int(SocketLevel.SOL_IP),
     int(SocketLevel.SOL_TCP),
 )
-_SOL_IPV6, _SOL_NETLINK = int(SocketLevel.SOL_IPV6), int(SocketLevel.SOL_NETLINK)
+_SOL_IPV6 = int(SocketLevel.SOL_IPV6)
 _OF_INTS = (int(SocketLevel.SOL_UDP), int(IpProtocol.IPPROTO_UDPLITE), int(SocketLevel.SOL_NETLINK))
 _TCP, _RAW = int(IpProtocol.IPPROTO_TCP), int(SocketType.SOCK_RAW)
 _SOL_RAW, _AF_INET6 = int(SocketLevel.SOL_RAW), int(AddressFamily.AF_INET6)

@@ -95,9 +95,6 @@ def write_address(value: bytes, task: Task, address: int, length: InOut[I32]) ->
     length.put(len(value))
 
 
-_FAMILY_SIZE, _SOCKADDR_IN_SIZE, _SOCKADDR_IN6_LEAST = 2, 16, 24
-
-
 @syscall(41)
 def socket(
     task: Task,

@@ -37,7 +37,7 @@ _MOST_ALIKE = 16
 """How many pages of the same number and sample may be compared with one. Only a program that goes out to
 write such pages has more: they're translated anew.
 """
-PAGE_SHIFT, _PAGE_MASK = 12, 4095
+PAGE_SHIFT = 12
 _PAIR, _WORD, _HALF_WORD = 16, 8, 4
 _TWO_WORDS = Words("<QQ")
 _REGISTERS = 16

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.errno import EINVAL, ENOENT, ENOTTY, EPERM, ESRCH, ESTALE
 from procession.abi.nsfs import MntNsInfo, NamespaceIoctl
-from procession.abi.open_flags import OpenFlag
 from procession.abi.statfs import Magic
 from procession.abi.word import Words, pack_u32, pack_u64
 from procession.fs.dentry import Dentry, Path
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
     from procession.kernel.task import Task
 
-_O_CLOEXEC = int(OpenFlag.O_CLOEXEC)
 _INFO_SIZE = MntNsInfo.SIZE
 _FILEID_NSFS = 0xF1
 """The type of their handles (Linux: include/linux/exportfs.h)."""

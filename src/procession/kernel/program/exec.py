@@ -78,7 +78,6 @@ _SIGSEGV = int(Signal.SIGSEGV)
 _COMM_LENGTH = 15
 _AT_FLAGS_PRESERVE_ARGV0 = 1
 _ADDR_NO_RANDOMIZE = int(PersonalityFlag.ADDR_NO_RANDOMIZE)
-_READ_IMPLIES_EXEC = int(PersonalityFlag.READ_IMPLIES_EXEC)
 
 
 class Program:

@@ -16,7 +16,6 @@ ANY_6 = bytes(16)
 LOOPBACK_4 = bytes((127, 0, 0, 1))
 LOOPBACK_6 = bytes(15) + b"\1"
 BROADCAST_4 = b"\xff\xff\xff\xff"
-LOOPBACK_BROADCAST_4 = bytes((127, 255, 255, 255))
 MAPPED_PREFIX = bytes(10) + b"\xff\xff"
 SHORTEST_6 = 24
 """A struct sockaddr_in6 without its scope (RFC 2133)."""

@@ -63,7 +63,6 @@ NLMSG_DONE = int(NetlinkMessageType.NLMSG_DONE)
 _FIRST_REAL_TYPE = 0x10
 _REQUEST = int(NetlinkFlag.NLM_F_REQUEST)
 _ACK = int(NetlinkFlag.NLM_F_ACK)
-_DUMP = int(NetlinkFlag.NLM_F_DUMP)
 _MULTI = int(NetlinkFlag.NLM_F_MULTI)
 _FILTERED = int(NetlinkFlag.NLM_F_DUMP_FILTERED)
 _CAPPED = int(NetlinkFlag.NLM_F_CAPPED)

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 AF_UNIX = int(AddressFamily.AF_UNIX)
 STREAM = int(SocketType.SOCK_STREAM)
-DATAGRAM = int(SocketType.SOCK_DGRAM)
-SEQUENCED = int(SocketType.SOCK_SEQPACKET)
 
 _SO_PASSSEC = int(SocketOption.SO_PASSSEC)
 _SO_PASSCRED = int(SocketOption.SO_PASSCRED)
