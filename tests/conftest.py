@@ -18,6 +18,7 @@ from tests.guest.compile_c import find_compiler
 from tests.of_a_kind import IS_FULL, examples
 from tests.quick_start import QuickPopen
 
+HEAVY_TIMEOUT_S = 600
 PROJECT = Path(__file__).resolve().parent.parent
 
 # Machines that run these tests differ in speed, and a run must not depend on the one before it.
@@ -46,6 +47,13 @@ os.environ["LC_ALL"] = "C"
 
 if not IS_FULL:
     subprocess.Popen = QuickPopen  # type: ignore[misc]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give heavy tests longer, if they don't say how long: some take a minute, and others load the host."""
+    for item in items:
+        if item.get_closest_marker("heavy") is not None and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(HEAVY_TIMEOUT_S))
 
 
 def pytest_collection_finish() -> None:
