@@ -84,6 +84,11 @@ def test_how_the_scheduler_divides_time_is_set(proc: Proc) -> None:
     ):
         with pytest.raises(EINVAL):
             proc.write("sys/kernel/sched_" + name, wrong)
+    assert proc.read("sys/kernel/sched_autogroup_enabled") == b"0\n"
+    proc.write("sys/kernel/sched_autogroup_enabled", b"1")
+    assert rules.groups_sessions
+    with pytest.raises(EINVAL):
+        proc.write("sys/kernel/sched_autogroup_enabled", b"2")
 
 
 def test_uptime_and_stat_follow_the_virtual_clock(proc: Proc) -> None:

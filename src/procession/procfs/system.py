@@ -19,6 +19,7 @@ from procession.kernel.sched.pressure import RESOURCE_NAMES
 from procession.kernel.task_state import TaskState
 from procession.kernel.time.costs import SEEN_FRAME_NS, SEEN_THREAD_NS
 from procession.mm.overcommit import commit_limit, committed_pages
+from procession.procfs.kernel_config import show_config
 from procession.procfs.keys import show_key_users, show_keys
 from procession.procfs.locks import show_locks
 from procession.procfs.physical_pages import open_page_counts, open_page_flags, open_page_groups
@@ -341,6 +342,7 @@ TREE: SystemTree = {
     b"bus": {},
     b"cgroups": SystemFile(0o444, show_cgroups),
     b"cmdline": SystemFile(0o444, show_command_line),
+    b"config.gz": SystemFile(0o444, show_config),
     b"consoles": SystemFile(0o444, show_nothing),
     b"cpuinfo": SystemFile(0o444, show_cpuinfo),
     b"devices": SystemFile(0o444, show_devices),
