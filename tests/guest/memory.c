@@ -540,6 +540,40 @@ TEST(rlimit_data)
 	CHECK(mmap(NULL, PAGE, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0) != MAP_FAILED);
 }
 
+TEST(what_becomes_data)
+{
+	struct rlimit limit = {1 << 20, RLIM_INFINITY};
+	char *large = mmap(NULL, 1 << 22, PROT_READ, ANONYMOUS, -1, 0);
+	char *none = mmap(NULL, 1 << 22, PROT_NONE, ANONYMOUS, -1, 0);
+	char *shared = mmap(NULL, 1 << 22, PROT_READ, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	char *before = mmap(NULL, 1 << 22, RW, ANONYMOUS, -1, 0);
+
+	CHECK_OK(setrlimit(RLIMIT_DATA, &limit));
+	CHECK_ERRNO(mprotect(large, 1 << 22, RW), ENOMEM);
+	CHECK_ERRNO(mprotect(large, PAGE, RW | PROT_EXEC), ENOMEM);
+	CHECK_OK(mprotect(large, 1 << 22, PROT_READ | PROT_EXEC));
+	CHECK_ERRNO(mprotect(none, PAGE, PROT_WRITE), ENOMEM);
+	CHECK_OK(mprotect(shared, 1 << 22, RW));
+	CHECK_OK(mprotect(before, 1 << 22, PROT_READ));
+	CHECK_OK(mprotect(before, PAGE, RW));
+	CHECK_ERRNO(mprotect(before, 1 << 22, RW), ENOMEM);
+	/* Who has more mapped than RLIMIT_AS says isn't asked. */
+	CHECK_OK(setrlimit(RLIMIT_AS, &limit));
+	CHECK_OK(mprotect(before, 1 << 22, RW));
+}
+
+TEST(a_soft_limit_of_no_data_is_the_hard_one)
+{
+	struct rlimit limit = {0, RLIM_INFINITY};
+
+	CHECK_OK(setrlimit(RLIMIT_DATA, &limit));
+	CHECK(mmap(NULL, 1 << 22, RW, ANONYMOUS, -1, 0) != MAP_FAILED);
+	CHECK_ERRNO(sbrk(1 << 20), ENOMEM);
+	limit.rlim_max = 1 << 22;
+	CHECK_OK(setrlimit(RLIMIT_DATA, &limit));
+	CHECK_ERRNO(mmap(NULL, 1 << 22, RW, ANONYMOUS, -1, 0), ENOMEM);
+}
+
 TEST(bad_pointers_in_calls)
 {
 	int ends[2];

@@ -169,7 +169,7 @@ def seek(task: Task, whence: Choice[Any]) -> int:
 class Limits:
     """Limits that are out of reach."""
 
-    soft = [1 << 62] * 16
+    soft = hard = [1 << 62] * 16
 
 
 class Watched:

@@ -27,9 +27,10 @@ _PAGES_OF_AREA = 4
 
 
 class MemoryLimits(Protocol):
-    """The resource limits that bound an address space; `soft` is indexed by RLIMIT_*, in bytes."""
+    """The resource limits that bound an address space; both are indexed by RLIMIT_*, in bytes."""
 
     soft: list[int]
+    hard: list[int]
 
 
 class AreaMap:
@@ -264,9 +265,11 @@ class AreaMap:
             (self.total_pages << PAGE_SHIFT) + length - freed > soft[RLIMIT_AS]
         ):
             raise ENOMEM("RLIMIT_AS")
-        if is_data and soft[RLIMIT_DATA] != RLIM_INFINITY:
+        # A soft limit of 0 says no more than the hard one: valgrind sets it for brk(2) alone.
+        limit = soft[RLIMIT_DATA] or self.limits.hard[RLIMIT_DATA]
+        if is_data and limit != RLIM_INFINITY:
             data = sum(area.size for area in self.areas if area.is_data)
-            if data + length - freed > soft[RLIMIT_DATA]:
+            if data + length - freed > limit:
                 raise ENOMEM("RLIMIT_DATA")
 
     def merge_around(self, start: int, end: int) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import ENOMEM, EPERM
 from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SIZE
+from procession.mm.area_map import RLIM_INFINITY, RLIMIT_DATA
 from procession.mm.vma import PROT_READ, PROT_WRITE, VirtualMemoryArea, future_lock
 
 if TYPE_CHECKING:
@@ -19,6 +20,10 @@ def set_brk(mm: MemoryDescriptor, address: int, protection: int = PROT_READ | PR
     It is unmoved if it can't be moved. Linux: mm/mmap.c, SYSCALL_DEFINE1(brk).
     """
     if address < mm.heap_start:
+        return mm.brk
+    limit = mm.limits.soft[RLIMIT_DATA]
+    # Linux: include/linux/mm.h, check_data_rlimit.
+    if limit != RLIM_INFINITY and address - mm.heap_start + mm.data_end - mm.data_start > limit:
         return mm.brk
     old_end = (mm.brk + PAGE_MASK) & ~PAGE_MASK
     new_end = (address + PAGE_MASK) & ~PAGE_MASK

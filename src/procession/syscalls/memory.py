@@ -327,10 +327,12 @@ def _change_protection(mm: MemoryDescriptor, start: int, end: int, protection: i
             raise ENOMEM("a hole in the range")
         try:
             _check_protection(mm, area, protection)
+            size = min(area.end, end) - max(area.start, start)
+            _check_data_limit(mm, area, protection, size)
             if protection & PROT_WRITE and not (
                 area.protection & PROT_WRITE or area.is_shared or area.flags & (ACCOUNTED | NO_RESERVE)
             ):
-                check_commit(mm, min(area.end, end) - max(area.start, start) >> PAGE_SHIFT)
+                check_commit(mm, size >> PAGE_SHIFT)
         except Errno:
             if position > start:
                 _apply_protection(mm, start, position, protection)
@@ -353,6 +355,25 @@ def _check_protection(mm: MemoryDescriptor, area: VirtualMemoryArea, protection:
         raise EACCES("executable only from the beginning (PR_SET_MDWE)")
     if area.flags & SEALED:
         raise EPERM("sealed memory")
+
+
+def _check_data_limit(mm: MemoryDescriptor, area: VirtualMemoryArea, protection: int, size: int) -> None:
+    """Raise ENOMEM if `size` bytes of `area` would become data beyond RLIMIT_DATA.
+
+    Where RLIMIT_AS is passed already nothing is asked. Linux: mm/mprotect.c, mprotect_fixup.
+    """
+    if (
+        not protection & PROT_WRITE
+        or area.protection & PROT_WRITE
+        or area.is_shared
+        or area.flags & GROWS_DOWN
+    ):
+        return
+    try:
+        mm.check_limits(size, is_data=False)
+    except ENOMEM:
+        return
+    mm.check_limits(size, is_data=True)
 
 
 def _apply_protection(mm: MemoryDescriptor, start: int, end: int, protection: int) -> None:
