@@ -394,6 +394,10 @@ TEST(a_member_of_a_group_stays_where_it_is)
 	CHECK_OK(setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &wanted, sizeof(wanted)));
 	wanted.mr_alen = 4;
 	CHECK_ERRNO(setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &wanted, sizeof(wanted)), EINVAL);
+	/* The length is looked at first. */
+	CHECK_ERRNO(setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, bad_address(), 4), EINVAL);
+	CHECK_ERRNO(setsockopt(fd, SOL_PACKET, PACKET_RX_RING, bad_address(), 4), EINVAL);
+	CHECK_ERRNO(setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, bad_address(), 16), EFAULT);
 	/* Kinds that nobody knows are remembered. */
 	wanted.mr_type = 99;
 	CHECK_OK(setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &wanted, sizeof(wanted)));

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.internet import IpOption, Ipv6Option, TcpOption
+from procession.abi.packet import PacketOption
 from procession.abi.socket import AddressFamily, IpProtocol, SocketLevel, SocketOption, SocketType
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ _OF_INTS = (int(SocketLevel.SOL_UDP), int(IpProtocol.IPPROTO_UDPLITE), int(Socke
 _TCP, _RAW = int(IpProtocol.IPPROTO_TCP), int(SocketType.SOCK_RAW)
 _SOL_RAW, _AF_INET6 = int(SocketLevel.SOL_RAW), int(AddressFamily.AF_INET6)
 _INT = 4
+_SOL_PACKET = int(SocketLevel.SOL_PACKET)
 _LONGEST_NAME = 15
 LONGEST_VALUE = 1 << 16
 """More of a value than any option looks at."""
@@ -103,6 +105,13 @@ _WHOLE = {
     (_SOL_TCP, int(TcpOption.TCP_REPAIR_OPTIONS)): (0, LONGEST_VALUE, 8),
     (_SOL_TCP, int(TcpOption.TCP_REPAIR_WINDOW)): (20, 20, 1),
     **{
+        (_SOL_PACKET, int(option)): (16, LONGEST_VALUE, 1)
+        for option in (
+            *(PacketOption.PACKET_ADD_MEMBERSHIP, PacketOption.PACKET_DROP_MEMBERSHIP),
+            *(PacketOption.PACKET_RX_RING, PacketOption.PACKET_TX_RING),
+        )
+    },
+    **{
         (_SOL_IPV6, int(option)): (8, LONGEST_VALUE, 8)
         for option in (
             *(Ipv6Option.IPV6_HOPOPTS, Ipv6Option.IPV6_DSTOPTS),
@@ -158,6 +167,8 @@ def read_bytes(socket: Socket, level: int, name: int, length: int) -> int:
         return number_bytes or min(length, 1)
     if level in _OF_INTS:
         return number_bytes
+    if key in _WHOLE:
+        return found
     if level == _SOL_RAW:
         return min(length, _INT)
     return min(length, LONGEST_VALUE)
