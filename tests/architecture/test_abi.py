@@ -95,6 +95,7 @@ HEADERS: dict[str, tuple[str, ...]] = {
     "procmap": ("linux/fs.h",),
     "ptrace": ("asm/ptrace-abi.h linux/ptrace.h sys/user.h",),
     "random": ("linux/random.h",),
+    "quota": ("linux/quota.h linux/dqblk_xfs.h",),
     "reboot": ("linux/reboot.h",),
     "resource": ("linux/time.h linux/resource.h",),
     "rseq": ("linux/rseq.h",),

@@ -2,6 +2,7 @@
 #include "check.h"
 
 #include <sys/eventfd.h>
+#include <sys/quota.h>
 #include <sys/sysmacros.h>
 
 #define CACHESTAT 451
@@ -156,4 +157,52 @@ TEST(the_order_of_refusals)
 	CHECK_EQ(syscall(SYS_pkey_mprotect, page, 0, PROT_READ, 99), 0);
 	CHECK_ERRNO(syscall(SYS_pkey_mprotect, page, 4096, PROT_READ, 99), EINVAL);
 	CHECK_EQ(syscall(SYS_pkey_mprotect, page, 4096, PROT_READ, -1), 0);
+}
+
+static long quota(unsigned command, unsigned kind, const char *special)
+{
+	char data[256];
+
+	return syscall(SYS_quotactl, command << 8 | kind, special, 0, data);
+}
+
+static long quota_of(int fd, unsigned command, unsigned kind)
+{
+	char data[256];
+
+	return syscall(SYS_quotactl_fd, fd, command << 8 | kind, 0, data);
+}
+
+TEST(quotas_of_a_device)
+{
+	enter_scratch();
+	MUST(open("file", O_RDWR | O_CREAT, 0600));
+	CHECK_EQ(quota(Q_SYNC, 0, NULL), 0);
+	CHECK_ERRNO(quota(Q_SYNC, 3, NULL), EINVAL);
+	CHECK_ERRNO(quota(Q_GETINFO, 0, NULL), ENODEV);
+	CHECK_ERRNO(quota(Q_GETINFO, 255, "file"), EINVAL);
+	CHECK_ERRNO(quota(Q_GETINFO, 0, "absent"), ENOENT);
+	CHECK_ERRNO(quota(Q_SYNC, 0, "absent"), ENOENT);
+	CHECK_ERRNO(quota(Q_GETINFO, 0, ""), ENOENT);
+	CHECK_ERRNO(quota(Q_GETINFO, 0, bad_address()), EFAULT);
+	CHECK_ERRNO(quota(Q_GETQUOTA, 0, "."), ENOTBLK);
+	CHECK_ERRNO(quota(1, 0, "file"), ENOTBLK);
+	CHECK_ERRNO(quota(Q_GETQUOTA, 2, "/dev/null"), ENOTBLK);
+	CHECK_ERRNO(syscall(SYS_quotactl, QCMD(Q_QUOTAON, 0), "file", 0, bad_address()), ENOTBLK);
+}
+
+TEST(quotas_of_an_open_file)
+{
+	int fd;
+
+	enter_scratch();
+	fd = (int)MUST(open(".", O_PATH));
+	CHECK_ERRNO(quota_of(-1, Q_GETINFO, 0), EBADF);
+	CHECK_ERRNO(quota_of(-1, Q_GETINFO, 3), EBADF);
+	CHECK_ERRNO(quota_of(fd, Q_GETINFO, 3), EINVAL);
+	fd = (int)MUST(open("/proc/self", O_RDONLY));
+	CHECK_ERRNO(quota_of(fd, Q_GETINFO, 0), ENOSYS);
+	CHECK_ERRNO(quota_of(fd, 1, 0), ENOSYS);
+	CHECK_ERRNO(quota_of(fd, Q_QUOTAON, 0), ENOSYS);
+	CHECK_ERRNO(quota_of(fd, Q_SETQUOTA, 2), ENOSYS);
 }
