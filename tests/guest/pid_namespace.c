@@ -10,6 +10,7 @@
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/reboot.h>
 #include <sys/sem.h>
 #include <sys/socket.h>
@@ -295,6 +296,40 @@ TEST(the_end_of_an_init_ends_all)
 	CHECK_EQ(shared[4], 6);
 	/* Nobody has the pipe's other end any more. */
 	CHECK_EQ(read(pipe_ends[0], &byte, 1), 0);
+}
+
+/* Children of whose end nobody is told, one of them over already; and children that it traces. */
+static int end_with_silent_children(void)
+{
+	for (int count = 0; count < 3; count++) {
+		pid_t child = (pid_t)MUST(syscall(SYS_clone, 0, 0, 0, 0, 0));
+
+		if (child == 0) {
+			if (count == 0)
+				_exit(3);
+			for (;;)
+				pause();
+		}
+		sleep_ms(5);
+		if (count == 1)
+			CHECK_EQ(ptrace(PTRACE_SEIZE, child, 0, 0), 0);
+	}
+	return 5;
+}
+
+static int end_with_tracee(void)
+{
+	pid_t child = child_that_pauses();
+
+	CHECK_EQ(ptrace(PTRACE_ATTACH, child, 0, 0), 0);
+	CHECK_EQ(waitpid(child, NULL, 0), child);
+	return 6;
+}
+
+TEST(an_init_that_ends_awaits_whomever_it_made)
+{
+	CHECK_EQ(wait_for(init_that(end_with_silent_children)), EXITED(5));
+	CHECK_EQ(wait_for(init_that(end_with_tracee)), EXITED(6));
 }
 
 TEST(the_rule_about_the_second_fork)

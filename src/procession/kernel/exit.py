@@ -134,6 +134,8 @@ def begin_zap(kernel: Kernel, namespace: PidNamespace, task: Task) -> None:
     for other in namespace.tasks():
         if other.group is not group and other.is_leader:
             send_group_signal(kernel, other.group, SigInfo(_SIGKILL))
+    if task.tracees:
+        exit_ptrace(kernel, task)
     for child in list(task.zombies):
         release_task(kernel, child)
 

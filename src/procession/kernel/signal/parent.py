@@ -29,8 +29,8 @@ _NS_PER_TICK = 10_000_000
 def notify_parent(kernel: Kernel, task: Task, signo: int) -> bool:
     """Tell the parent, or the tracer, that `task` has ended: send it `signo` (0: none), wake those that wait.
 
-    Returns whether nobody will wait for it: the parent ignores SIGCHLD or has SA_NOCLDWAIT, so `task` is to
-    be reaped now. Linux: kernel/signal.c, do_notify_parent.
+    Returns whether nobody will wait for it: the parent ignores SIGCHLD or has SA_NOCLDWAIT, or is an init
+    that ends, so `task` is to be reaped now. Linux: kernel/signal.c, do_notify_parent.
     """
     tracing = task.ptrace
     parent = task.parent if tracing is None else tracing.tracer
@@ -52,6 +52,10 @@ def notify_parent(kernel: Kernel, task: Task, signo: int) -> bool:
         is_reaped = handlers.ignores_children()
         if handlers.actions[SIGCHLD].handler == SIG_IGN:
             signo = 0
+    if tracing is None:
+        # An init that ends awaits all it has made, whatever signal was to tell it.
+        namespace = parent.pid_namespace
+        is_reaped |= namespace.is_closed and namespace.child_reaper is parent.group
     # clone(2) takes any number from 0 to 255, and one that is no signal isn't sent.
     if 0 < signo <= SIGNAL_COUNT:
         info.signo = signo
