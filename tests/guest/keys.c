@@ -2,6 +2,7 @@
 #include "check.h"
 
 #include <linux/keyctl.h>
+#include <pthread.h>
 #include <sys/fsuid.h>
 #include <sys/uio.h>
 #include <sched.h>
@@ -337,6 +338,39 @@ TEST(tasks_have_keyrings)
 	}
 	CHECK_EQ(wait_for(child), EXITED(0));
 	CHECK(request("user", "of child", NULL, 0) > 0);
+}
+
+static long keyring_of_maker;
+
+static void *look_for_own(void *has_one)
+{
+	if (has_one == NULL) {
+		CHECK_ERRNO(KEY(KEYCTL_GET_KEYRING_ID, KEY_SPEC_THREAD_KEYRING, 0), ENOKEY);
+		CHECK_ERRNO(KEY(KEYCTL_GET_KEYRING_ID, KEY_SPEC_PROCESS_KEYRING, 0), ENOKEY);
+	} else {
+		long own = MUST(KEY(KEYCTL_GET_KEYRING_ID, KEY_SPEC_THREAD_KEYRING, 0));
+
+		CHECK(own != keyring_of_maker);
+		CHECK_STRING(described(own), "keyring;0;0;3f010000;_tid");
+		CHECK(KEY(KEYCTL_GET_KEYRING_ID, KEY_SPEC_PROCESS_KEYRING, 0) > 0);
+		CHECK_ERRNO(request("user", "of the maker", NULL, 0), ENOKEY);
+	}
+	return NULL;
+}
+
+/* A thread has one of its own where its maker has. */
+TEST(threads_have_keyrings)
+{
+	pthread_t thread;
+
+	new_session();
+	CHECK_EQ(pthread_create(&thread, NULL, look_for_own, NULL), 0);
+	CHECK_EQ(pthread_join(thread, NULL), 0);
+	keyring_of_maker = MUST(KEY(KEYCTL_GET_KEYRING_ID, KEY_SPEC_THREAD_KEYRING, 1));
+	MUST(KEY(KEYCTL_GET_KEYRING_ID, KEY_SPEC_PROCESS_KEYRING, 1));
+	MUST(add("user", "of the maker", "x", KEY_SPEC_THREAD_KEYRING));
+	CHECK_EQ(pthread_create(&thread, NULL, look_for_own, &keyring_of_maker), 0);
+	CHECK_EQ(pthread_join(thread, NULL), 0);
 }
 
 /* The keyring of a thread is whose that thread's files are; a group of files makes no difference. */

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EACCES, EINVAL, EKEYEXPIRED, EKEYREVOKED, ENOKEY, Errno
 from procession.abi.keyctl import RequestDestination, SpecialKeyring
 from procession.fs.user_namespace import NO_ID
+from procession.hardware.physical_memory import OutOfFrames
 from procession.kernel.security.key import (
     ALL,
     KEYRING,
@@ -79,7 +81,10 @@ def keys_of(task: Task) -> TaskKeys:
 
 
 def copy_keys(parent: Task, child: Task, *, is_thread: bool) -> None:
-    """A child has its parent's session, and a thread its process. Linux: kernel/cred.c, copy_creds."""
+    """A child has its parent's session, and a thread its process; one of its own too if its maker has one.
+
+    Linux: kernel/cred.c, copy_creds.
+    """
     keys = parent.keys
     if keys is None:
         return
@@ -90,6 +95,10 @@ def copy_keys(parent: Task, child: Task, *, is_thread: bool) -> None:
         copy.process = keys.process
     for keyring in copy.keyrings():
         keyring.holders += 1
+    if is_thread and keys.thread is not None:
+        # Where there's no room, the thread does without.
+        with suppress(Errno, OutOfFrames):
+            copy.thread = make_keyring(child, b"_tid", _OWN, overruns=True)
 
 
 def drop_own_keys(kernel: Kernel, task: Task) -> None:
