@@ -213,3 +213,93 @@ TEST(after_its_processes)
 	CHECK_EQ(setns(space, 0), 0);
 	CHECK_EQ(getuid(), 0);
 }
+
+/* One of two in a user namespace that neither was executed in, whom nobody may dump. */
+static pid_t silent_child(int ends, int is_dumpable)
+{
+	pid_t child = (pid_t)MUST(fork());
+
+	if (child == 0) {
+		MUST(prctl(PR_SET_DUMPABLE, is_dumpable));
+		if (ends)
+			_exit(0);
+		for (;;)
+			pause();
+	}
+	if (ends)
+		MUST(waitid(P_PID, (id_t)child, &(siginfo_t){0}, WEXITED | WNOWAIT));
+	else
+		sleep_ms(20);
+	return child;
+}
+
+static void enter_own_namespace(void)
+{
+	MUST(prctl(PR_SET_DUMPABLE, 1));
+	MUST(unshare(CLONE_NEWUSER));
+	MUST(write_text("/proc/self/setgroups", "deny"));
+	MUST(write_text("/proc/self/uid_map", "0 65534 1"));
+	MUST(write_text("/proc/self/gid_map", "0 65534 1"));
+}
+
+static int may_enter(pid_t pid)
+{
+	int pidfd = (int)MUST(syscall(SYS_pidfd_open, pid, 0));
+	int result = setns(pidfd, CLONE_NEWUTS) == 0 ? 0 : errno;
+
+	close(pidfd);
+	return result;
+}
+
+static void expect_of_child(int ends, int is_dumpable, int wanted)
+{
+	pid_t child = silent_child(ends, is_dumpable);
+
+	CHECK_EQ(may_enter(child), wanted);
+	kill(child, SIGKILL);
+	MUST(waitpid(child, NULL, 0));
+}
+
+ROLE(rests)
+{
+	MUST(prctl(PR_SET_DUMPABLE, 0));
+	write_all(STDOUT_FILENO, "x", 1);
+	return pause();
+}
+
+/* To look into who may not be dumped takes a right where its program was executed, not where it is by now. */
+TEST(who_may_not_be_dumped)
+{
+	int program = (int)MUST(open(check_self, O_RDONLY | O_CLOEXEC));
+	char *arguments[] = {"program", "rests", NULL}, *environment[] = {NULL};
+	pid_t child;
+
+	expect_of_child(0, 0, 0);
+	expect_of_child(1, 0, ESRCH);
+	drop_root();
+	enter_own_namespace();
+	/* The uts namespace that it's in is another's. */
+	expect_of_child(0, 1, EPERM);
+	MUST(unshare(CLONE_NEWUTS));
+	expect_of_child(0, 1, 0);
+	expect_of_child(0, 0, EPERM);
+	expect_of_child(1, 1, ESRCH);
+	expect_of_child(1, 0, EPERM);
+	/* One that was executed there is its root's. */
+	{
+		int ends[2];
+		char byte;
+
+		MUST(pipe(ends));
+		child = (pid_t)MUST(fork());
+		if (child == 0) {
+			MUST(dup2(ends[1], STDOUT_FILENO));
+			syscall(SYS_execveat, program, "", arguments, environment, AT_EMPTY_PATH);
+			_exit(1);
+		}
+		MUST(read(ends[0], &byte, 1));
+	}
+	CHECK_EQ(may_enter(child), 0);
+	MUST(kill(child, SIGKILL));
+	MUST(waitpid(child, NULL, 0));
+}

@@ -82,7 +82,8 @@ class MemoryDescriptor(AreaMap):
     `reference_count` counts the tasks that run in it. `resident_pages` is its RSS and `peak_resident_pages`
     the most that it was; `peak_total_pages` is the most that all areas were before one of them was removed.
     The `*_start` and `*_end` attributes say where exec put things (PR_SET_MM's).
-    `dumpable` is what PR_GET_DUMPABLE gives: UNDUMPABLE, DUMPABLE or DUMPABLE_BY_ROOT; `dump_filter` which
+    `dumpable` is what PR_GET_DUMPABLE gives: UNDUMPABLE, DUMPABLE or DUMPABLE_BY_ROOT; `owner` the user
+    namespace in which the program was executed, None for the machine's first; `dump_filter` which
     areas a core holds (/proc/PID/coredump_filter). `barrier_registrations` are the commands of membarrier(2)
     that registered for barriers; `inherited_flags` what outlives exec, see `flags_for_child`.
     `locks_future` are the flags of mlockall(2) for what will be mapped, 0 if it isn't locked.
@@ -116,6 +117,7 @@ class MemoryDescriptor(AreaMap):
         "inherited_flags",
         "leaves",
         "locks_future",
+        "owner",
         "page_marks",
         "processor_level",
         "peak_resident_pages",
@@ -152,6 +154,7 @@ class MemoryDescriptor(AreaMap):
         self.environment_start = self.environment_end = 0
         self.auxiliary_vector = b""
         self.executable: object = None
+        self.owner: object = None
         self.processor_level = V2
         self.has_fork_advice = False
         self.has_user_faults = False
@@ -230,6 +233,7 @@ class MemoryDescriptor(AreaMap):
         child.has_user_faults = self.has_user_faults
         child.heap_start = self.heap_start
         child.mmap_base, child.grows_up = self.mmap_base, self.grows_up
+        child.owner = self.owner
         child.resident_pages = self.resident_pages
         child.stack_start = self.stack_start
         acquire = getattr(self.executable, "acquire", None)

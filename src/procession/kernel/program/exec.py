@@ -142,6 +142,7 @@ class PreparedExec(Abandonable):
         parameters.note_reading(task, parameters.file)
         self.gained = _exec_credentials(task, parameters.privileged_program or parameters.file)
         self.mm = MemoryDescriptor(task.kernel.memory, task.group.limits)
+        self.mm.owner = parameters.owner
         self.mm.processor_level = task.kernel.cpu.capabilities.level
         protection = PROT_READ | PROT_WRITE | (PROT_EXEC if program.has_executable_stack else 0)
         try:

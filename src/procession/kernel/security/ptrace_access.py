@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EPERM, ESRCH
 from procession.fs.landlock import is_within
+from procession.fs.user_namespace import UserNamespace
 from procession.kernel.security.capability import CAP_SYS_PTRACE
 from procession.kernel.security.yama import may_attach
 
@@ -42,11 +43,27 @@ def credentials_allow(mine: Credentials, target: Task, *, by_fs_ids: bool) -> bo
     is_allowed = (
         uid == theirs.euid == theirs.suid == theirs.uid
         and gid == theirs.egid == theirs.sgid == theirs.gid
-        and (target.mm.is_dumpable or not has_memory(target))
         and mine.user_namespace is theirs.user_namespace
         and not theirs.cap_permitted & ~capabilities
     )
-    return is_allowed or mine.ns_capable(theirs.user_namespace, CAP_SYS_PTRACE)
+    if not is_allowed and not mine.ns_capable(theirs.user_namespace, CAP_SYS_PTRACE):
+        return False
+    return target.mm.is_dumpable or mine.ns_capable(_owner_of_memory(target), CAP_SYS_PTRACE)
+
+
+def _owner_of_memory(target: Task) -> UserNamespace:
+    """In which user namespace one needs CAP_SYS_PTRACE to look into `target`, which may not be dumped.
+
+    It's that in which its program was executed; the machine's first once it has no memory any more.
+    Linux: kernel/ptrace.c, task_still_dumpable.
+    """
+    owner = target.mm.owner
+    if isinstance(owner, UserNamespace) and has_memory(target):
+        return owner
+    first = target.credentials.user_namespace
+    while first.parent is not None:
+        first = first.parent
+    return first
 
 
 def has_memory(task: Task) -> bool:
