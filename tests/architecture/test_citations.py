@@ -49,6 +49,8 @@ LATER = {
     "net/core/scm.c": "scm_pidfd_recv scm_recv_unix",
     "net/unix/af_unix.c": "unix_maybe_add_creds unix_setsockopt",
     "kernel/ptrace.c": "ptrace_get_syscall_info_op ptrace_set_syscall_info ptrace_set_syscall_info_entry",
+    "net/core/fib_rules.c": "fib_nl2rule_rtnl",
+    "net/ipv6/route.c": "fib6_config_validate",
 }
 """Symbols that came or moved after the list's release, by file."""
 KEYS = {

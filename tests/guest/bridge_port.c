@@ -313,7 +313,13 @@ ROOTS_TEST(who_is_told_of)
 	CHECK_STRING(tell_fdb(RTM_NEWNEIGH, NLM_F_CREATE, 0, NUD_NOARP, NTF_MASTER, nobody), "22 invalid ifindex");
 	CHECK_STRING(tell_fdb(RTM_NEWNEIGH, NLM_F_CREATE, 99, NUD_NOARP, NTF_MASTER, nobody), "19 unknown ifindex");
 	CHECK_STRING(tell_fdb(RTM_NEWNEIGH, NLM_F_CREATE, 1, NUD_NOARP, NTF_SELF, nobody), "22 FDB add only supported for Ethernet devices");
+	/* What comes behind the attributes is told of beside another error, and without one. */
+	tell_fdb(RTM_NEWNEIGH, NLM_F_CREATE, bridge, NUD_NOARP, NTF_MASTER, nobody);
+	request.header.nlmsg_len += 4;
+	CHECK_STRING(asked(), "95 bytes leftover after parsing attributes");
 	CHECK_STRING(tell_fdb(RTM_DELNEIGH, 0, ports[0], 0, NTF_MASTER, one), "2");
+	request.header.nlmsg_len += 4;
+	CHECK_STRING(asked(), "2 bytes leftover after parsing attributes");
 	CHECK_STRING(tell_fdb(RTM_DELNEIGH, 0, ports[1], 0, NTF_MASTER, one), "0");
 	CHECK_EQ(place_of(one, NULL), -2);
 }

@@ -122,6 +122,23 @@ TEST(queues_of_a_veth)
 	CHECK_STRING(channels("other"), wanted);
 }
 
+/* What is said of the other end is looked at even where there's nothing to make. */
+TEST(too_little_of_the_other_end)
+{
+	struct ifinfomsg body = {.ifi_index = 1};
+	struct rtattr *information, *data;
+
+	start();
+	begin(RTM_NEWLINK, NLM_F_ACK, &body, sizeof(body));
+	information = add(IFLA_LINKINFO, NULL, 0);
+	add(IFLA_INFO_KIND, "veth", 4);
+	data = add(IFLA_INFO_DATA, NULL, 0);
+	add_number(VETH_INFO_PEER, 1);
+	end_list(data);
+	end_list(information);
+	CHECK_STRING(asked(), "34 Attribute failed policy validation at 48");
+}
+
 TEST(counters_of_a_veth)
 {
 	static struct {

@@ -142,6 +142,9 @@ ROOTS_TEST(rules_choose_tables)
 	CHECK_STRING(asked(), "22 Missing goto target for action goto");
 	add_number(FRA_GOTO, 39);
 	CHECK_STRING(asked(), "22 Backward goto not supported");
+	/* Where it leads is looked at when all else is right. */
+	add(FRA_UID_RANGE, (unsigned[2]){0, 0xffffffff}, 8);
+	CHECK_STRING(asked(), "22 Invalid uid range");
 	begin_rule(RTM_NEWRULE, 0, FR_ACT_TO_TBL, 5, 40);
 	((struct fib_rule_hdr *)request.data)->src_len = 8;
 	CHECK_STRING(asked(), "22 Invalid source address");
@@ -429,4 +432,35 @@ ROOTS_TEST(rules_look_at_groups_and_tunnels)
 	begin_rule_of(AF_INET, 100, 0);
 	add(FRA_L3MDEV, &one, 1);
 	CHECK(strncmp(asked(), "22 ", 3) == 0);
+}
+
+static const char *remove_from(int family, unsigned table)
+{
+	struct rtmsg body = {.rtm_family = (unsigned char)family, .rtm_table = RT_TABLE_UNSPEC, .rtm_type = RTN_UNICAST};
+
+	begin(RTM_DELROUTE, NLM_F_ACK, &body, sizeof(body));
+	add_number(RTA_TABLE, table);
+	return asked();
+}
+
+/* A rule makes its table for IPv6 alone, and only if it leads there; a route that can't be makes none. */
+ROOTS_TEST(tables_that_rules_make)
+{
+	enter();
+	open_asker(1);
+	for (int at = 0; at < 2; at++) {
+		int family = at ? AF_INET6 : AF_INET;
+
+		begin_rule(RTM_NEWRULE, 0, FR_ACT_UNREACHABLE, 77, 90);
+		((struct fib_rule_hdr *)request.data)->family = (unsigned char)family;
+		CHECK_STRING(asked(), "0");
+		CHECK_STRING(remove_from(family, 77), "3 FIB table does not exist");
+		begin_rule(RTM_NEWRULE, 0, FR_ACT_TO_TBL, 78, 91);
+		((struct fib_rule_hdr *)request.data)->family = (unsigned char)family;
+		CHECK_STRING(asked(), "0");
+		begin(RTM_NEWROUTE, NLM_F_ACK | NLM_F_CREATE, &(struct rtmsg){.rtm_family = (unsigned char)family, .rtm_table = 79, .rtm_type = 99}, sizeof(struct rtmsg));
+		CHECK_STRING(asked(), "22 Invalid route type");
+		CHECK_STRING(remove_from(family, 79), "3 FIB table does not exist");
+		CHECK_STRING(remove_from(family, 78), at ? "2" : "3 FIB table does not exist");
+	}
 }

@@ -77,7 +77,7 @@ def test_a_table_that_a_rule_names_is_counted_when_the_rule_is_gone(call: Socket
     network = call.network
     before = network.address_count
     for table in range(1000, 1010):
-        body = pack("<BBBBBBBBI", AF_INET, 0, 0, 0, 0, 0, 0, FR_ACT_TO_TBL, 0) + pack(
+        body = pack("<BBBBBBBBI", AF_INET6, 0, 0, 0, 0, 0, 0, FR_ACT_TO_TBL, 0) + pack(
             "<HHI", 8, FRA_TABLE, table
         )
         for kind in (RTM_NEWRULE, RTM_DELRULE):

@@ -38,7 +38,6 @@ from procession.net.netlink.attributes import (
     Request,
     attribute,
     attributes_in,
-    nested_in,
     number,
     number_in,
 )
@@ -52,6 +51,7 @@ _LLADDR, _MASTER = int(NeighbourAttribute.NDA_LLADDR), int(NeighbourAttribute.ND
 _INDEX, _VLAN = int(NeighbourAttribute.NDA_IFINDEX), int(NeighbourAttribute.NDA_VLAN)
 _MORE_FLAGS, _CACHE = int(NeighbourAttribute.NDA_FLAGS_EXT), int(NeighbourAttribute.NDA_CACHEINFO)
 _NEWNEIGH, _DELNEIGH = int(RouteMessageType.RTM_NEWNEIGH), int(RouteMessageType.RTM_DELNEIGH)
+_POLICY = Policy({}, max(int(kind) for kind in NeighbourAttribute))
 _PERMANENT, _NOARP = int(NeighbourState.NUD_PERMANENT), int(NeighbourState.NUD_NOARP)
 _REACHABLE, _STALE = int(NeighbourState.NUD_REACHABLE), int(NeighbourState.NUD_STALE)
 _USE, _SELF, _TO_MASTER = (
@@ -240,7 +240,7 @@ def change_fdb(request: Request, *, is_new: bool) -> None:
     if len(request.body) < Ndmsg.SIZE:
         raise EINVAL("Invalid header length", TOLD)
     header = Ndmsg.unpack_from(request.body)
-    found = nested_in(request.body[Ndmsg.SIZE :])
+    found = checked_attributes(request, Ndmsg.SIZE, _POLICY)
     if not header.ndm_ifindex:
         raise EINVAL("invalid ifindex", TOLD)
     interface = request.network.interfaces.get(header.ndm_ifindex)

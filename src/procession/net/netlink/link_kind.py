@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EOPNOTSUPP
-from procession.abi.netlink import Ifinfomsg, LinkAttribute, LinkInformation
-from procession.net.link.interface import BRIDGE
+from procession.abi.netlink import VETH_INFO_PEER, Ifinfomsg, LinkAttribute, LinkInformation
+from procession.net.link.interface import BRIDGE, VETH
 from procession.net.netlink.bridge_options import BRIDGE_EXPECTED, change_bridge
 from procession.net.netlink.bridge_ports import PORT_EXPECTED, change_port
-from procession.net.netlink.policy import check_nested
+from procession.net.netlink.policy import at_least, check_nested
 
 if TYPE_CHECKING:
     from procession.net.link.interface import Interface
@@ -17,12 +17,15 @@ if TYPE_CHECKING:
 
 _INFORMATION = int(LinkAttribute.IFLA_LINKINFO)
 _DATA, _SLAVE_DATA = int(LinkInformation.IFLA_INFO_DATA), int(LinkInformation.IFLA_INFO_SLAVE_DATA)
+_VETH_EXPECTED = {VETH_INFO_PEER: at_least(Ifinfomsg.SIZE)}
+"""Linux: drivers/net/veth.c, veth_policy."""
 
 
 def check_kind(request: Request, kind: bytes | None) -> None:
-    """What is said of a bridge is as it has to be, whichever is meant. Raises ERANGE, EINVAL."""
-    if kind == BRIDGE:
-        check_nested(request, (_INFORMATION, _DATA), Ifinfomsg.SIZE, BRIDGE_EXPECTED)
+    """What is said of a bridge or a veth is as it has to be, whichever is meant. Raises ERANGE, EINVAL."""
+    expected = BRIDGE_EXPECTED if kind == BRIDGE else _VETH_EXPECTED if kind == VETH else None
+    if expected is not None:
+        check_nested(request, (_INFORMATION, _DATA), Ifinfomsg.SIZE, expected)
 
 
 def change_kind(

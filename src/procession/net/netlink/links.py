@@ -404,8 +404,6 @@ def _create(
             data = nested_in(information.get(_INFO_DATA, b"")).get(VETH_INFO_PEER)
             peer_header, peer_found = Ifinfomsg(), dict[int, bytes]()
             if data is not None:
-                if len(data) < Ifinfomsg.SIZE:
-                    raise EINVAL("a struct ifinfomsg is needed")
                 peer_header = Ifinfomsg.unpack_from(data)
                 peer_found = nested_in(data[Ifinfomsg.SIZE :])
             peer_home = target_network(request, peer_found) or home

@@ -53,6 +53,7 @@ from procession.net.netlink.route_policy import (
 )
 from procession.net.netlink.wanted_route import (
     UnknownEncapsulation,
+    check_6,
     check_encapsulation_type,
     check_prefix,
     gateway_4,
@@ -94,6 +95,8 @@ def change_route(request: Request, *, is_new: bool) -> None:
     if is_new:
         if family == AF_INET:
             check_prefix(destination, header.rtm_dst_len)
+        else:
+            check_6(header)
         network.know_table(table or MAIN_TABLE, len(destination))
         try:
             route = wanted_route(network, header, found, destination, table or MAIN_TABLE)

@@ -21,7 +21,7 @@ from procession.net.internet.routing import (
     masked,
 )
 from procession.net.netlink.route_change import add_route, remove_route
-from procession.net.netlink.wanted_route import wanted_route
+from procession.net.netlink.wanted_route import check_6, wanted_route
 
 if TYPE_CHECKING:
     from procession.fs.file import UserMemory
@@ -63,6 +63,8 @@ def change_by_ioctl(socket: Socket, request: int, argument: int, memory: UserMem
     )
     if is_new:
         flags = int(NetlinkFlag.NLM_F_CREATE)
+        if is_6:
+            check_6(header)
         route = wanted_route(network, header, found, destination, MAIN_TABLE)
         add_route(network, route, flags, NO_REQUEST)
     else:

@@ -187,8 +187,9 @@ def _add(request: Request, header: FibRuleHdr, rules: Rules, rule: Rule) -> None
         network.host.clock.spend_looking(len(network.routes.known))
         taken = {table for table, size in network.routes.known if size == ADDRESS_BYTES[AF_INET]}
         rule = rule._replace(table=next(table for table in range(1, len(taken) + 2) if table not in taken))
-    if rule.table:
-        network.know_table(rule.table, ADDRESS_BYTES[header.family])
+        network.know_table(rule.table, ADDRESS_BYTES[AF_INET])
+    elif rule.action == TO_TABLE and is_ipv6:
+        network.know_table(rule.table, ADDRESS_BYTES[AF_INET6])
     network.account_address(1)
     rules.add(rule)
     network.system.aspects |= rule.aspects
@@ -198,7 +199,7 @@ def _add(request: Request, header: FibRuleHdr, rules: Rules, rule: Rule) -> None
 def _described(
     request: Request, header: FibRuleHdr, found: dict[int, bytes], rules: Rules, size: int
 ) -> Rule:
-    """Raises EINVAL, EPERM, EOPNOTSUPP. Linux: net/core/fib_rules.c, fib_nl2rule."""
+    """Raises EINVAL, EPERM, EOPNOTSUPP. Linux: net/core/fib_rules.c, fib_nl2rule, fib_nl2rule_rtnl."""
     if header.src_len and (header.src_len > 8 * size or len(found.get(_SRC, b"")) != size):
         raise EINVAL("Invalid source address", TOLD)
     if header.dst_len and (header.dst_len > 8 * size or len(found.get(_DST, b"")) != size):
@@ -214,13 +215,11 @@ def _described(
     if jump is not None:
         if header.action != JUMP:
             raise EINVAL("Unexpected goto", TOLD)
-        if jump <= priority:
-            raise EINVAL("Backward goto not supported", TOLD)
     elif header.action == JUMP:
         raise EINVAL("Missing goto target for action goto", TOLD)
     shortest = number_in(found, _SHORTEST)
     has_dscp = _DSCP in found
-    return Rule(
+    rule = Rule(
         *(priority, header.action, number_in(found, _TABLE) or header.table),
         *(found[_PROTOCOL][0] if _PROTOCOL in found else 0, header.flags),
         found[_DSCP][0] << _DSCP_SHIFT if has_dscp else header.tos,
@@ -236,6 +235,10 @@ def _described(
         _ports_in(found, _TARGET_PORTS, "Invalid dport range"),
         has_dscp,
     )
+    if jump is not None and jump <= priority:
+        # Last of all, as the priority that nobody gives isn't known earlier.
+        raise EINVAL("Backward goto not supported", TOLD)
+    return rule
 
 
 def _group_in(found: dict[int, bytes]) -> int:

@@ -264,21 +264,28 @@ def _way_to_gateway(
     return route.interface
 
 
-def _wanted_6(
-    network: Network, header: Rtmsg, found: dict[int, bytes], destination: bytes, table: int
-) -> Route:
-    """Linux: net/ipv6/route.c, ip6_route_info_create."""
-    length = header.rtm_dst_len
+def check_6(header: Rtmsg) -> None:
+    """Raise EINVAL for what no route of IPv6 is, before there is a table for it.
+
+    Linux: net/ipv6/route.c, fib6_config_validate.
+    """
     if header.rtm_flags & RTM_F_CLONED:
         raise EINVAL("Userspace can not set RTF_CACHE", TOLD)
     if header.rtm_type > LAST_TYPE:
         raise EINVAL("Invalid route type", TOLD)
-    if length > 128:
+    if header.rtm_dst_len > 128:
         raise EINVAL("Invalid prefix length", TOLD)
     if header.rtm_src_len > 128:
         raise EINVAL("Invalid source address length", TOLD)
     if header.rtm_src_len:
         raise EINVAL("Specifying source address requires IPV6_SUBTREES to be enabled", TOLD)
+
+
+def _wanted_6(
+    network: Network, header: Rtmsg, found: dict[int, bytes], destination: bytes, table: int
+) -> Route:
+    """Linux: net/ipv6/route.c, ip6_route_info_create."""
+    length = header.rtm_dst_len
     if number_in(found, NEXT_HOP):
         raise EINVAL("Nexthop id does not exist", TOLD)
     metrics = wanted_metrics(found.get(METRICS, b""))
