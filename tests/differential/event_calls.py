@@ -10,7 +10,7 @@ from tests.differential.maker import AT_FDCWD, BAD_ADDRESS, Maker
 from tests.differential.process_calls import end_process, show_waitid
 from tests.differential.script import Argument, At, Naming, Operation, Pid, Result, Show, Stored, number_of
 
-MOST_ACTORS = 4
+MOST_ACTORS, WAITER = 4, 1
 IN_ACCESS, IN_MODIFY, IN_ATTRIB, IN_CLOSE_WRITE, IN_CLOSE_NOWRITE, IN_OPEN = 1, 2, 4, 8, 16, 32
 IN_MOVED_FROM, IN_MOVED_TO, IN_CREATE, IN_DELETE, IN_DELETE_SELF, IN_MOVE_SELF = 64, 128, 256, 512, 1024, 2048
 IN_ONLYDIR, IN_DONT_FOLLOW, IN_EXCL_UNLINK, IN_MASK_CREATE, IN_MASK_ADD, IN_ONESHOT = (
@@ -431,6 +431,23 @@ def show_completions(data: bytes, result: int, naming: Naming) -> str:
     return "; ".join(sorted(f"{one} {value} {other}" for one, _, value, other in shown))
 
 
+def wait_for_events(make: Maker) -> None:
+    """One who waits without an end: epoll_pwait, poll, and reading what has nothing yet."""
+    make.actor = WAITER
+    kind = make.random.randrange(8)
+    if kind < 4:
+        epoll = result_of(make, "epoll_create1")
+        make.call("epoll_pwait", epoll, At(0), make.one(4, 1), -1, 0, 8, data=bytes(48))
+    elif kind < 6:
+        data = struct.pack("<iHH", -1, make.one(1, 1, 4, 5), 0x55)
+        make.call("poll", At(0), 1, -1, data=data, fixups=((0, 4, make.opened_descriptor()),), show=show_poll)
+    else:
+        flags = struct.pack("<i", make.one(0, 0, 1))
+        descriptor = make.opened_descriptor()
+        make.call("ioctl", descriptor, 0x5421, At(0), data=flags, result="ioctl")
+        make.call("read", descriptor, At(8), 8, data=bytes(16))
+
+
 def fork(make: Maker) -> None:
     """One more."""
     if len(make.actors) < MOST_ACTORS:
@@ -448,5 +465,6 @@ FAMILIES = (
     *(take_signals, count, use_pidfd, use_futex) * 4,
     *(poll_events,) * 8,
     *(use_aio,) * 4,
+    *(wait_for_events,) * 4,
     *(fork, make_pipe, make_pipe, end_process, read_or_write, duplicate),
 )

@@ -87,7 +87,9 @@ struct signalled {
 
 struct actor {
 	uint32_t command, done;
-	int32_t tid;
+	/* Its number for the coordinator, and in its own pid namespace, which is that one. */
+	int32_t tid, own;
+	uint64_t space;
 	uint32_t operation, was_shown, is_gone, told_stopped, logged, log_shown;
 	int64_t result;
 	struct signalled log[LOG_ENTRIES];
@@ -127,8 +129,32 @@ static void wake(uint32_t *word)
 	call6(SYS_futex, (long)word, FUTEX_WAKE, 1, 0, 0, 0);
 }
 
-static int find_actor(int tid)
+static int is_nested(const struct actor *actor)
 {
+	return actor->own != actor->tid;
+}
+
+/* The caller's number in the pid namespace of /proc, which is the coordinator's. */
+static int outer_tid(void)
+{
+	char text[64];
+	long length = call6(SYS_readlink, (long)"/proc/thread-self", (long)text, sizeof(text), 0, 0, 0);
+	int number = 0;
+
+	for (long at = 0; at < length; at++)
+		number = text[at] >= '0' && text[at] <= '9' ? 10 * number + text[at] - '0' : 0;
+	return number > 0 ? number : (int)call6(SYS_gettid, 0, 0, 0, 0, 0, 0);
+}
+
+static int find_me(void)
+{
+	int tid = (int)call6(SYS_gettid, 0, 0, 0, 0, 0, 0);
+
+	for (int at = 0; at < ACTORS; at++)
+		if (control->actors[at].tid != 0 && !control->actors[at].is_gone && is_nested(&control->actors[at])) {
+			tid = outer_tid();
+			break;
+		}
 	for (int at = 0; at < ACTORS; at++)
 		if (control->actors[at].tid == tid && !control->actors[at].is_gone)
 			return at;
@@ -149,7 +175,7 @@ static void on_signal(int number, siginfo_t *info, void *context)
 	}
 	if ((number == SIGSEGV || number == SIGBUS) && info->si_code > 0)
 		call6(SYS_exit_group, 99, 0, 0, 0, 0, 0);
-	me = find_actor((int)call6(SYS_gettid, 0, 0, 0, 0, 0, 0));
+	me = find_me();
 	if (me >= 0 && control->actors[me].logged < LOG_ENTRIES) {
 		struct signalled *entry = &control->actors[me].log[control->actors[me].logged++];
 
@@ -163,7 +189,13 @@ static void on_signal(int number, siginfo_t *info, void *context)
 	}
 }
 
-static int64_t value_of(const struct argument *argument)
+/* The number by which an actor may speak of another. */
+static int64_t number_for(const struct actor *me, const struct actor *other)
+{
+	return is_nested(me) && me->space == other->space ? other->own : other->tid;
+}
+
+static int64_t value_of(const struct actor *me, const struct argument *argument)
 {
 	const char *place;
 	int32_t stored;
@@ -175,9 +207,9 @@ static int64_t value_of(const struct argument *argument)
 	case RESULT:
 		return control->results[argument->index] + argument->number;
 	case PID:
-		return control->actors[argument->index].tid;
+		return number_for(me, &control->actors[argument->index]);
 	case MINUS_PID:
-		return -(int64_t)control->actors[argument->index].tid;
+		return -number_for(me, &control->actors[argument->index]);
 	case HANDLER:
 		return (int64_t)(uintptr_t)on_signal;
 	case RESTORER:
@@ -208,9 +240,11 @@ static long slurp(const char *path, char *into, size_t size)
 	return (long)length;
 }
 
-/* Nobody outside may be signalled or changed, whatever a script says. */
-static int is_harmful(const struct operation *operation, const int64_t *values)
+/* Nobody outside may be signalled or changed, whatever a script says. From another pid namespace nobody is seen. */
+static int is_harmful(const struct actor *me, const struct operation *operation, const int64_t *values)
 {
+	if (is_nested(me) && values[0] != -1)
+		return 0;
 	switch (operation->call) {
 	case SYS_kill:
 		if ((int)values[0] == -1)
@@ -243,15 +277,15 @@ static void execute(const struct operation *operation, struct actor *me)
 	long result;
 
 	for (uint32_t at = 0; at < operation->fixup_count; at++) {
-		int64_t value = value_of(&fixups[at].value);
+		int64_t value = value_of(me, &fixups[at].value);
 
 		memcpy(data + fixups[at].offset, &value, fixups[at].bytes);
 	}
 	for (int at = 0; at < 6; at++)
-		values[at] = value_of(&operation->arguments[at]);
+		values[at] = value_of(me, &operation->arguments[at]);
 	switch ((enum kind)operation->kind) {
 	case CALL:
-		result = is_harmful(operation, values) ? -9998 : raw_call(operation->call, values);
+		result = is_harmful(me, operation, values) ? -9998 : raw_call(operation->call, values);
 		break;
 	case SPAWN:
 		result = raw_spawn(operation->call, values, operation->new_actor);
@@ -276,8 +310,14 @@ void actor_main(long number)
 {
 	struct actor *me = &control->actors[number];
 
-	if (me->tid == 0)
-		__atomic_store_n(&me->tid, (int)call6(SYS_gettid, 0, 0, 0, 0, 0, 0), __ATOMIC_SEQ_CST);
+	if (me->tid == 0) {
+		struct stat space = {0};
+
+		me->own = (int)call6(SYS_gettid, 0, 0, 0, 0, 0, 0);
+		call6(SYS_stat, (long)"/proc/thread-self/ns/pid", (long)&space, 0, 0, 0, 0);
+		me->space = space.st_ino;
+		__atomic_store_n(&me->tid, outer_tid(), __ATOMIC_SEQ_CST);
+	}
 	wake(&control->event);
 	for (;;) {
 		uint32_t command;
@@ -347,8 +387,14 @@ static int is_end(int state)
 	return state == 0 || state == 'Z' || state == 'X';
 }
 
-/* Tells what actors have done since it was last asked; of one that has ended meanwhile, whether it came to the
- * end of its last call is a matter of luck, and isn't told. */
+static int is_stop(int state)
+{
+	return state == 'T' || state == 't';
+}
+
+/* Tells what actors have done since it was last asked. Whether one that has ended meanwhile came to the end of its
+ * last call is a matter of luck, and isn't told; of one that has stopped, as who stops its own threads, it's told
+ * when it goes on. */
 static void show_changes(const char *states)
 {
 	for (int number = 0; number < ACTORS; number++) {
@@ -362,6 +408,8 @@ static void show_changes(const char *states)
 		if (actor->tid != 0 && actor->command != actor->was_shown && is_done(actor)) {
 			const struct operation *operation = &script->operations[actor->operation];
 
+			if (states != NULL && is_stop(states[number]))
+				continue;
 			actor->was_shown = actor->command;
 			if (states == NULL || actor->is_gone || !is_end(states[number]))
 				put_record(DONE, number, actor->result, (char *)SCRIPT_BASE + operation->data,
@@ -378,7 +426,7 @@ static int is_one_coming(void)
 		const struct actor *actor = &control->actors[number];
 		const struct operation *operation = &script->operations[actor->operation];
 
-		if (actor->tid != 0 && operation->kind == SPAWN && is_done(actor) && actor->result > 0)
+		if (actor->tid != 0 && !is_nested(actor) && operation->kind == SPAWN && is_done(actor) && actor->result > 0)
 			awaited[operation->new_actor] = (int)actor->result;
 	}
 	for (int number = 0; number < ACTORS; number++)
@@ -427,7 +475,7 @@ static void settle(void)
 		if (is_end(states[number])) {
 			actor->is_gone = 1;
 			put_record(ENDED, number, 0, NULL, 0);
-		} else if (states[number] != 'T' && states[number] != 't') {
+		} else if (!is_stop(states[number])) {
 			actor->told_stopped = 0;
 		} else if (states[number] != (char)actor->told_stopped) {
 			actor->told_stopped = (uint32_t)states[number];
@@ -442,7 +490,7 @@ static void give_out(uint32_t index, int *is_crowded)
 	struct actor *actor;
 
 	actor = &control->actors[operation->actor];
-	if (actor->tid == 0 || actor->is_gone || !is_done(actor)) {
+	if (actor->tid == 0 || actor->is_gone || !is_done(actor) || actor->command != actor->was_shown) {
 		struct record record = {BUSY, index, operation->actor, 0, 0};
 
 		control->results[index] = NO_RESULT;
@@ -474,7 +522,7 @@ static void give_out(uint32_t index, int *is_crowded)
 	if (operation->kind == SPAWN && (!is_done(actor) || actor->result > 0))
 		/* Where others keep the processors busy, it takes a while until the new one has its turn. */
 		for (int tries = 0; control->actors[operation->new_actor].tid == 0; tries++) {
-			if (tries >= GIVE_UP_AFTER || (tries >= 100 && state_of((int)actor->result) != 'R'))
+			if (tries >= GIVE_UP_AFTER || (tries >= 100 && (is_nested(actor) || state_of((int)actor->result) != 'R')))
 				break;
 			pause_briefly(MILLISECOND);
 		}
@@ -484,7 +532,7 @@ static void give_out(uint32_t index, int *is_crowded)
 		settle();
 	else
 		show_changes(NULL);
-	if (!is_done(actor) && !actor->is_gone)
+	if ((!is_done(actor) || actor->command != actor->was_shown) && !actor->is_gone)
 		put_record(ASLEEP, (int)operation->actor, 0, NULL, 0);
 }
 
@@ -583,7 +631,7 @@ static void run_script(const char *directory, const char *base, const char *cont
 		if (control->actors[number].tid != 0) {
 			int32_t tid = control->actors[number].tid;
 
-			end.event = 98;
+			end.event = is_nested(&control->actors[number]) ? 97 : 98;
 			end.actor = (uint32_t)number;
 			end.result = tid;
 			fwrite(&end, sizeof(end), 1, output);

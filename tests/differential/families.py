@@ -100,23 +100,38 @@ BEGINNINGS: dict[str, Callable[[Maker], None]] = {
     "timers": timer_calls.begin,
     "traces": trace_calls.begin,
 }
-LONG_BEGINNINGS = ("mounts", "identities", "routes", "sockets", "packets", "cgroups", "keys", "timers")
+LONG_BEGINNINGS = (
+    "mounts",
+    "identities",
+    "routes",
+    "sockets",
+    "packets",
+    "cgroups",
+    "keys",
+    "timers",
+    "restrictions",
+)
 """Those that don't count for the length of a script."""
 
 
 def make_script(name: str, seed: int, length: int) -> list[Operation]:
-    """The script of a family that belongs to a seed, of so many operations or a few more."""
-    families = FAMILIES[name]
+    """The script of a family that belongs to a seed, of so many operations or a few more.
+
+    A name may join several families by "+": all their beginnings, and then calls of any.
+    """
+    names = name.split("+")
     make = Maker(Chance(seed))
-    if name in BEGINNINGS:
-        BEGINNINGS[name](make)
-    if name in LONG_BEGINNINGS:
+    for part in names:
+        make.actor = 0
+        if part in BEGINNINGS:
+            BEGINNINGS[part](make)
+    if len(names) > 1 or name in LONG_BEGINNINGS:
         length += len(make.operations)
     for operation in make.operations:
         operation.is_kept = True
     while len(make.operations) < length:
         make.actor = make.random.choice(make.actors)
-        make.random.choice(families)(make)
+        make.random.choice(FAMILIES[make.random.choice(names) if len(names) > 1 else name])(make)
     return make.operations
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 
+from tests.differential.ipc_calls import catch
 from tests.differential.maker import Maker
 from tests.differential.process_calls import THREAD, await_process
 from tests.differential.script import ARENA, PAGE, STACK_BYTES, STACKS_BASE, Argument, At, Naming, Pid
@@ -17,6 +18,8 @@ WORDS = (0, 0, 0, 4, 4, 8, 12)
 SHOWN_WORDS = 4
 HEADS, HEAD_BYTES, ENTRIES, ENTRY_BYTES = 0x100, 24, 0x400, 16
 WORD_AT = 32
+SECOND = 4 * PAGE
+MREMAP_MAYMOVE, MREMAP_FIXED = 1, 2
 
 
 def begin(make: Maker) -> None:
@@ -81,7 +84,8 @@ def show_words(data: bytes, result: int, naming: Naming) -> str:
 
 def word_of(make: Maker) -> int:
     """The address of a futex."""
-    return ARENA + (make.random.choice(WORDS) if make.odds(96) else make.one(1, 0x2000, -ARENA))
+    again = SECOND if make.odds(8) else 0
+    return ARENA + again + (make.random.choice(WORDS) if make.odds(96) else make.one(1, 0x2000, -ARENA))
 
 
 def use_pi(make: Maker) -> None:
@@ -138,7 +142,7 @@ def wait_or_wake(make: Maker) -> None:
 
 def use_newer(make: Maker) -> None:
     """futex_wait, futex_wake, futex_requeue, futex_waitv."""
-    flags = make.one(2, 2, 2, 0x82)
+    flags = make.one(2, 2, 2, 0x82) if make.odds(92) else make.one(0, 1, 3, 0x12, 0x22)
     value = make.one(0, 0, 1)
     kind = make.random.randrange(5)
     if kind == 0:
@@ -173,6 +177,20 @@ def make_robust(make: Maker) -> None:
     make.call("set_robust_list", way[0], make.one(24, 24, 24, 24, 24, 16, 0))
 
 
+def map_again(make: Maker) -> None:
+    """The same page at another place too, or no longer."""
+    if make.odds(70):
+        place = ARENA + SECOND
+        make.call("mremap", ARENA, 0, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, place, result="address")
+    else:
+        make.call("munmap", ARENA + make.one(SECOND, SECOND, SECOND, 0), PAGE)
+
+
+def interrupt(make: Maker) -> None:
+    """A signal to who may wait."""
+    make.call("kill", Pid(make.random.choice(make.actors)), make.one(10, 12))
+
+
 def make_actor(make: Maker) -> None:
     """fork, and threads."""
     if len(make.actors) >= MOST_ACTORS:
@@ -202,5 +220,6 @@ FAMILIES = (
     *(make_robust,) * 3,
     *(make_actor,) * 3,
     *(end_actor,) * 2,
+    *(map_again, catch, interrupt, interrupt),
     await_process,
 )

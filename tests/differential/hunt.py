@@ -1,4 +1,4 @@
-"""Hunts for differences: `python -m tests.differential.hunt FAMILY SCRIPTS LENGTH SEED [MOST]`."""
+"""Hunts for differences: `python -m tests.differential.hunt FAMILY[+FAMILY] SCRIPTS LENGTH SEED [MOST]`."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ from tests.differential.script import (
     ARENA,
     LOAD,
     PAGE,
+    SLURP,
     STORE,
     Argument,
     At,
@@ -20,7 +21,8 @@ from tests.differential.script import (
     number_of,
 )
 
-CLONE_NEWIPC = 0x8000000
+CLONE_NEWIPC, CLONE_SYSVSEM = 0x8000000, 0x40000
+PATH_BYTES = 32
 IPC_PRIVATE, IPC_CREAT, IPC_EXCL, IPC_NOWAIT, MSG_NOERROR, MSG_EXCEPT, MSG_COPY = (
     *(0, 0o1000, 0o2000, 0o4000, 0o10000, 0o20000, 0o40000),
 )
@@ -332,6 +334,57 @@ def catch(make: Maker) -> None:
     make.call("rt_sigaction", number, At(0), 0, 8, data=action, fixups=fixups, show=lambda *_: "")
 
 
+# What namespaces set, and show of all that is in them
+
+
+def set_limit(make: Maker) -> None:
+    """The sysctls of a namespace."""
+    name, values = make.random.choice(
+        (
+            ("kernel/msgmnb", (b"50", b"200", b"16384")),
+            ("kernel/msgmni", (b"2", b"32000", b"0")),
+            ("kernel/msgmax", (b"5", b"8192")),
+            (
+                "kernel/sem",
+                (b"2 32000 500 32000", b"250 3 500 32000", b"250 32000 2 3", b"250 32000 500 128"),
+            ),
+            ("kernel/shmmax", (b"4096", b"18446744073692774399")),
+            ("kernel/shmmni", (b"2", b"4096", b"40000")),
+            ("kernel/shmall", (b"2", b"18446744073692774399")),
+            ("kernel/shm_rmid_forced", (b"1", b"0", b"2")),
+            ("kernel/sem_next_id", (b"7", b"-1")),
+            ("kernel/msg_next_id", (b"5", b"-1")),
+            ("kernel/shm_next_id", (b"9", b"-1")),
+            ("fs/mqueue/queues_max", (b"1", b"256")),
+            ("fs/mqueue/msg_max", (b"2", b"10", b"0")),
+            ("fs/mqueue/msgsize_max", (b"128", b"8192", b"100")),
+            ("fs/mqueue/msg_default", (b"2", b"10")),
+        )
+    )
+    opened = make.call("open", At(0), make.one(1, 1, 1, 2), data=make.text(f"/proc/sys/{name}"))
+    value = make.random.choice(values)
+    make.call("write", Result(opened), At(0), len(value), data=value)
+    make.call("close", Result(opened))
+
+
+def list_all(make: Maker) -> None:
+    """/proc/sysvipc."""
+    kind = make.random.choice(("msg", "sem", "shm"))
+    path = f"/proc/sysvipc/{kind}\0".encode().ljust(PATH_BYTES + 4000, b"\0")
+    make.operation(SLURP, data=path, show=show_list, result="none")
+
+
+def show_list(data: bytes, result: int, naming: Naming) -> str:
+    """Keys, ids, rights and owners; not the times, nor what memory there is."""
+    lines = data[PATH_BYTES : max(result, PATH_BYTES)].decode("latin-1").splitlines()[1:]
+    return "; ".join(" ".join(line.split()[:4]) for line in lines)
+
+
+def leave_others(make: Maker) -> None:
+    """unshare: what is to be undone is no longer shared, or all that there is isn't."""
+    make.call("unshare", make.one(CLONE_SYSVSEM, CLONE_SYSVSEM, CLONE_NEWIPC))
+
+
 def fork(make: Maker) -> None:
     """One more."""
     if len(make.actors) < MOST_ACTORS:
@@ -344,4 +397,5 @@ FAMILIES = (
     *(get_segment, attach_segment, attach_segment, control_segment) * 2,
     *(open_queue, open_queue, use_queue, use_queue, use_queue) * 2,
     *(catch, fork, identify, end_process, send_signal, dispose),
+    *(set_limit, set_limit, list_all, list_all, leave_others),
 )

@@ -9,8 +9,9 @@ from __future__ import annotations
 import struct
 
 from tests.differential.maker import BAD_ADDRESS, Maker
+from tests.differential.process_calls import THREAD as THREADS
 from tests.differential.process_calls import identify
-from tests.differential.script import Argument, At, Naming, Result
+from tests.differential.script import STACK_BYTES, STACKS_BASE, Argument, At, Naming, Result
 
 CLONE_NEWUSER, CLONE_FILES = 0x10000000, 0x400
 THREAD, PROCESS, SESSION, USER, USER_SESSION, GROUP, REQUESTED, REQUESTOR = range(-1, -9, -1)
@@ -210,13 +211,28 @@ def control(make: Maker) -> None:
 
 def fork(make: Maker) -> None:
     """One more, perhaps a thread of the same process."""
-    if len(make.actors) < MOST_ACTORS:
+    if len(make.actors) >= MOST_ACTORS:
+        return
+    if make.odds(60):
         make.spawn("fork")
+    else:
+        stack = STACKS_BASE + STACK_BYTES * (make.next_actor + 1) - 256
+        make.spawn("clone", THREADS, stack, 0, 0, 0)
+
+
+def join(make: Maker) -> None:
+    """KEYCTL_JOIN_SESSION_KEYRING, of a name or of none."""
+    name = make.text(make.random.choice(("a", "s", "s", "", ".x")))
+    where: Argument = At(0) if make.odds(60) else 0
+    make.call("keyctl", JOIN_SESSION, where, data=name, result="serial")
+    # Of what was in the old one no more is spoken, as nobody may have it.
+    make.descriptors.clear()
 
 
 def leave(make: Maker) -> None:
     """KEYCTL_SESSION_TO_PARENT."""
     make.call("keyctl", SESSION_TO_PARENT, result="key")
+    make.descriptors.clear()
 
 
-FAMILIES = (*(add,) * 5, *(request,) * 2, *(control,) * 14, *(fork, identify, leave))
+FAMILIES = (*(add,) * 5, *(request,) * 2, *(control,) * 14, *(fork, identify, leave, join))

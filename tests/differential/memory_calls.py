@@ -11,6 +11,8 @@ from tests.differential.script import (
     LOAD,
     PAGE,
     SLURP,
+    STACK_BYTES,
+    STACKS_BASE,
     STORE,
     Argument,
     At,
@@ -24,6 +26,7 @@ MAP_SHARED, MAP_PRIVATE, MAP_FIXED, MAP_ANONYMOUS, MAP_NORESERVE = 1, 2, 0x10, 0
 MAP_GROWSDOWN, MAP_LOCKED, MAP_POPULATE, MAP_FIXED_NOREPLACE = 0x100, 0x2000, 0x8000, 0x100000
 MADV_GUARD_INSTALL, MADV_GUARD_REMOVE = 102, 103
 PATH_BYTES, MAPS_BYTES = 32, 12000
+MOST_ACTORS, CLONE_VM = 4, 0x100
 
 
 def place(make: Maker) -> int:
@@ -234,7 +237,7 @@ def look_at_maps(make: Maker) -> None:
 
 def advise_by_number(make: Maker) -> None:
     """process_madvise, and more than one range at once."""
-    opened = make.call("pidfd_open", Pid(0), 0, result="pidfd")
+    opened = make.call("pidfd_open", Pid(make.random.choice(make.actors)), 0, result="pidfd")
     count = make.one(1, 1, 2, 3, 0)
     ranges = vector([(place(make), size(make) & (1 << 40) - 1) for _ in range(count)])
     # Not MADV_COLLAPSE, which takes huge pages.
@@ -273,6 +276,28 @@ def lock_all(make: Maker) -> None:
         )  # fmt: skip
 
 
+def fork(make: Maker) -> None:
+    """One more, with the same memory, or with a copy of it."""
+    if len(make.actors) >= MOST_ACTORS:
+        return
+    if make.odds(70):
+        make.spawn("fork")
+    else:
+        stack = STACKS_BASE + STACK_BYTES * (make.next_actor + 1) - 256
+        make.spawn("clone", CLONE_VM | 17, stack, 0, 0, 0)
+
+
+def reach_others(make: Maker) -> None:
+    """process_vm_readv and process_vm_writev of another's arena."""
+    remote = vector([(place(make), make.one(1, 10, PAGE, 2 * PAGE)) for _ in range(2)])
+    call = make.random.choice(("process_vm_readv", "process_vm_writev"))
+    make.call(
+        call, Pid(make.random.choice(make.actors)), At(0), 1, At(16), make.one(1, 2), 0,
+        data=struct.pack("<QQ", 0, make.one(10, 1000, 6000)) + remote + b"v" * 6000,
+        fixups=((0, 8, At(48)),), show=lambda data, result, naming: digest(data[48:]),
+    )  # fmt: skip
+
+
 def show_statuses(data: bytes, result: int, naming: Naming) -> str:
     """Where each page is, or what's wrong with it."""
     # What is mapped ahead of use may be there, or not (ENOENT); what was only read has a page here, and none
@@ -282,6 +307,7 @@ def show_statuses(data: bytes, result: int, naming: Naming) -> str:
 
 
 FAMILIES = (
+    *(fork, reach_others, reach_others),
     advise_by_number,
     lock_all,
     *(map_area,) * 4,

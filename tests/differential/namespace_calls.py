@@ -5,8 +5,8 @@ from __future__ import annotations
 import struct
 
 from tests.differential.maker import Maker
-from tests.differential.process_calls import identify
-from tests.differential.script import SLURP, At, Naming
+from tests.differential.process_calls import await_process, end_process, group, identify, send_signal
+from tests.differential.script import SLURP, At, Naming, Result
 
 CLONE_NEWTIME, CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWUTS = 0x80, 0x20000, 0x2000000, 0x4000000
 CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x8000000, 0x10000000, 0x20000000, 0x40000000
@@ -22,6 +22,11 @@ KINDS = {
     "pid_for_children": CLONE_NEWPID,
 }
 NS_GET_USERNS, NS_GET_PARENT, NS_GET_NSTYPE, NS_GET_OWNER_UID = 0xB701, 0xB702, 0xB703, 0xB704
+NS_GET_PID_FROM_PIDNS, NS_GET_TGID_FROM_PIDNS, NS_GET_PID_IN_PIDNS, NS_GET_TGID_IN_PIDNS = (
+    *(0x8004B706, 0x8004B707, 0x8004B708, 0x8004B709),
+)
+CLONE_FILES, CLONE_PARENT, CLONE_NEW = 0x400, 0x8000, tuple(KINDS.values())
+MOST_ACTORS = 6
 IPC_PRIVATE, IPC_CREAT, IPC_EXCL, IPC_RMID = 0, 0o1000, 0o2000, 0
 PATH_BYTES, FILE_BYTES = 48, 512
 MAPS = (
@@ -75,6 +80,40 @@ def enter(make: Maker) -> None:
         make.one(0, 0, *KINDS.values()) if make.odds(85) else make.bits(tuple(KINDS.values()), (1, 255), 40)
     )
     make.call("setns", make.opened_descriptor(), flags)
+
+
+def enter_that_of(make: Maker) -> None:
+    """setns of a pidfd: several namespaces of somebody at once."""
+    opened = make.call("pidfd_open", make.pid(), 0, result="pidfd")
+    flags = make.one(*CLONE_NEW) | make.bits(CLONE_NEW, (0, 1, 255), 6)
+    make.call("setns", Result(opened), flags)
+    make.call("close", Result(opened), result="none")
+
+
+def make_process(make: Maker) -> None:
+    """fork, clone and clone3, most often with the same descriptors, so that others' files are at hand."""
+    if len(make.actors) >= MOST_ACTORS:
+        return
+    flags = make.one(0, CLONE_FILES, CLONE_FILES) | make.bits((), (CLONE_PARENT,), 8)
+    if make.odds(65):
+        flags |= make.one(CLONE_NEWPID, CLONE_NEWUSER, CLONE_NEWUSER | CLONE_NEWPID, *CLONE_NEW)
+        if make.odds(20):
+            flags |= make.bits(CLONE_NEW)
+    if make.odds(60) and not flags & CLONE_NEWTIME:
+        make.spawn("clone", flags | make.one(17, 17, 17, 0), 0, 0, 0, 0)
+    else:
+        data = struct.pack("<11Q", flags, 0, 0, 0, make.one(17, 17, 0), 0, 0, 0, 0, 0, 0)
+        make.spawn("clone3", At(0), 88, data=data)
+
+
+def translate(make: Maker) -> None:
+    """The numbers of tasks in other pid namespaces."""
+    request = make.one(
+        NS_GET_PID_FROM_PIDNS, NS_GET_TGID_FROM_PIDNS, NS_GET_PID_IN_PIDNS, NS_GET_TGID_IN_PIDNS
+    )
+    namespace = make.opened(make.call("open", At(0), 0, data=make.text("/proc/self/ns/pid")))
+    descriptor = Result(namespace) if make.odds(50) else make.opened_descriptor()
+    make.call("ioctl", descriptor, request, make.pid(), result="pid")
 
 
 def ask(make: Maker) -> None:
@@ -155,4 +194,6 @@ FAMILIES = (
     *(unshare,) * 3,
     *(open_namespace, enter, ask, write_file, read_file, use) * 2,
     *(identify, capabilities, close),
+    *(make_process,) * 3,
+    *(enter_that_of, translate, await_process, end_process, send_signal, group),
 )

@@ -28,13 +28,18 @@ OPTIONS = tuple(
 VALUES = (0, 0, 1, 1, 1, 2, 3, 7, 10, 12, 20, 255, 4096, -1, 1 << 31)
 
 
-def begin(make: Maker) -> None:
-    """A network of its own, with the loopback up, and some sockets."""
+def begin_network(make: Maker) -> None:
+    """A network of its own, with the loopback up."""
     make.call("unshare", CLONE_NEWNET)
     control = make.call("socket", INET, DGRAM | CLOEXEC, 0)
     request = struct.pack("<16sH22x", b"lo", IFF_UP | IFF_RUNNING)
     make.call("ioctl", Result(control), SIOCSIFFLAGS, At(0), data=request)
     make.call("close", Result(control))
+
+
+def begin(make: Maker) -> None:
+    """A network, and some sockets."""
+    begin_network(make)
     for kind in (RAW, DGRAM):
         make.opened(make.call("socket", PACKET, kind | NONBLOCK, swapped(0x88B5)))
 

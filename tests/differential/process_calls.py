@@ -20,6 +20,7 @@ from tests.differential.script import (
 )
 
 MOST_ACTORS = 6
+RLIMIT_SIGPENDING = 11
 SIGNALS = (1, 2, 10, 10, 12, 12, 15, 17, 18, 19, 20, 23, 28, 34, 35, 64)
 CLONE_VM, CLONE_FS, CLONE_FILES, CLONE_SIGHAND = 0x100, 0x200, 0x400, 0x800
 CLONE_PIDFD, CLONE_PTRACE, CLONE_VFORK, CLONE_PARENT = 0x1000, 0x2000, 0x4000, 0x8000
@@ -205,6 +206,36 @@ def send_signal(make: Maker) -> None:
         )
 
 
+def somebody_else(make: Maker) -> bool:
+    """Let one who isn't the first make the next call, which may take for ever; false if there is none."""
+    if len(make.actors) > 1:
+        make.actor = make.random.choice(make.actors[1:])
+    return len(make.actors) > 1
+
+
+def await_signal(make: Maker) -> None:
+    """pause, rt_sigsuspend, ppoll: until a signal comes."""
+    if not somebody_else(make):
+        return
+    kind = make.random.randrange(5)
+    mask = struct.pack("<Q", make.one(0, 0, 0x200, 0xA00, 0x10000, 0xFFFF_FFFF_FFFF_FFFF))
+    if kind < 2:
+        make.call("pause")
+    elif kind < 4:
+        make.call("rt_sigsuspend", At(0), make.one(8, 8, 8, 8, 4, 16), data=mask)
+    else:
+        make.call("ppoll", 0, 0, 0, At(0), 8, data=mask)
+
+
+def execute(make: Maker) -> None:
+    """execve of a program that ends at once: nothing else of the process is left before."""
+    if not somebody_else(make):
+        return
+    data = bytes(32) + b"r\0" + b"/proc/self/exe\0"
+    arguments: tuple[tuple[int, int, Argument], ...] = ((0, 8, At(34)), (8, 8, At(32)))
+    make.call("execve", At(34), At(0), At(24), data=data, fixups=arguments).is_slow = True
+
+
 def dispose(make: Maker) -> None:
     """rt_sigaction, rt_sigprocmask, rt_sigpending, sigaltstack."""
     number = signal(make)
@@ -360,6 +391,9 @@ def limit(make: Maker) -> None:
     if kind < 3:
         resource = make.one(1, 4, 6, 7, 8, 11, 12, 13, 14, 15, 16, -1)
         soft, hard = make.one(0, 1, 20, 63, 64, 65, -1), make.one(64, 64, 100, -1)
+        if resource == RLIMIT_SIGPENDING and soft == 1:
+            # Others of the same user on the host have some signals queued, or none.
+            soft = 0
         new: Argument = At(0) if make.odds(40) else 0
         old: Argument = At(16) if make.odds(70) and resource in {4, 7} else 0
         make.call(
@@ -502,6 +536,8 @@ FAMILIES = (
     identify,
     *(lock,) * 2,
     *(look_at_process,) * 2,
+    *(await_signal,) * 2,
+    execute,
     make_descriptor,
     read_or_write_plainly,
 )

@@ -7,10 +7,12 @@ import struct
 from procession.abi.syscall_numbers import NUMBERS
 from tests.differential.file_calls import make_entry, open_file, remove_entry, rename_entry
 from tests.differential.maker import AT_FDCWD, BAD_ADDRESS, Maker
+from tests.differential.packet_calls import begin_network
 from tests.differential.process_calls import dispose, end_process, look_at_process, send_signal
 from tests.differential.script import Argument, At, Naming, Operation, Result, Stored, Symbol, number_of
 
 MOST_ACTORS = 5
+UNIX, INET, NONBLOCK = 1, 2, 0o4000
 SET_MODE_STRICT, SET_MODE_FILTER, GET_ACTION_AVAIL, GET_NOTIF_SIZES = range(4)
 TSYNC, LOG, SPEC_ALLOW, NEW_LISTENER, TSYNC_ESRCH, WAIT_KILLABLE = 1, 2, 4, 8, 16, 32
 KILL_PROCESS, KILL_THREAD, TRAP, ERRNO, USER_NOTIF, TRACE, LOGGED, ALLOW = (
@@ -42,7 +44,8 @@ RULE_PATH_BENEATH, RULE_NET_PORT = 1, 2
 
 
 def begin(make: Maker) -> None:
-    """Some files, somebody with the same descriptors, and no new privileges for most."""
+    """A network, some files, somebody with the same descriptors, and no new privileges for most."""
+    begin_network(make)
     for name in ("d", "e"):
         make.call("mkdir", At(0), 0o755, data=make.text(name))
     for name in ("a", "d/a"):
@@ -264,6 +267,24 @@ def reach(make: Maker) -> None:
         )
 
 
+def connect(make: Maker) -> None:
+    """What Landlock may keep from sockets: ports of TCP, and abstract names of others."""
+    kind = make.random.randrange(5)
+    if kind < 2:
+        family = make.one(INET, UNIX)
+        make.opened(make.call("socket", family, make.one(1, 1, 2) | NONBLOCK, 0))
+    else:
+        if make.odds(60):
+            # Not a port below 1024 but one, nor any that is chosen.
+            name = struct.pack("<H", INET) + struct.pack(">HI8x", make.one(80, 1025, 2000), 0x7F000001)
+        else:
+            name = struct.pack("<H", UNIX) + b"\0" + make.random.choice((b"x", b"y"))
+        call = make.random.choice(("bind", "bind", "connect"))
+        make.call(call, make.opened_descriptor(), At(0), len(name), data=name)
+        if make.odds(40):
+            make.call("listen", make.opened_descriptor(), 5)
+
+
 def fork(make: Maker) -> None:
     """One more process, or thread."""
     if len(make.actors) < MOST_ACTORS:
@@ -276,5 +297,6 @@ FAMILIES = (
     *(supervise,) * 5,
     *(landlock,) * 5,
     *(reach,) * 5,
+    *(connect,) * 3,
     *(fork, fork, end_process, send_signal, dispose, look_at_process),
 )

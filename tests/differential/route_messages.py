@@ -21,6 +21,8 @@ _SELF, _LASTING = 2, 0xC0
 _SET_OF_BRIDGES = frozenset((1, 2, 3, 4, 5, 6, 9, 20, 49))
 _SET_OF_PORTS = frozenset((2, 3, 4, 5, 6, 7, 8, 9, 17, 18, 27, 28, 30, 31, 33))
 _TENTATIVE = 0x40
+# The masks of what rules look at, which are newer than Linux 6.13: FRA_FLOWLABEL and those behind it.
+_UNTOLD_OF_RULES = frozenset(range(26, 31))
 _CACHE_OF_ADDRESS, _FLAGS_OF_ADDRESS, _CACHE_OF_ROUTE, _CACHE_OF_NEIGHBOUR = 6, 8, 12, 3
 
 
@@ -85,6 +87,8 @@ def _show_object(kinds: tuple[int, ...], header: bytes, attributes: list[tuple[i
             attributes = [
                 (name, _chosen(data, _SET_OF_PORTS) if name == 12 else data) for name, data in attributes
             ]
+    elif kinds == _RULES:
+        attributes = [(name, data) for name, data in attributes if name not in _UNTOLD_OF_RULES]
     elif kinds == _ADDRESSES:
         header = header[:2] + bytes((header[2] & ~_TENTATIVE,)) + header[3:]
         attributes = [(name, _of_address(name, data)) for name, data in attributes]

@@ -17,7 +17,7 @@ ARENA, ARENA_PAGES, PAGE = 0x2_0000_0000, 64, 4096
 CALL, SPAWN, LOAD, STORE, SLURP = range(5)
 _NUMBER, _RESULT, _PID, _MINUS_PID, _HANDLER, _RESTORER, _STORED, _STORED_WORD = range(8)
 _DONE, _ASLEEP, _ENDED, _BUSY, _SIGNALLED, _STOPPED = range(6)
-_ACTOR_PID, _END = 98, 99
+_NESTED_PID, _ACTOR_PID, _END = 97, 98, 99
 _OPERATION, _ARGUMENT, _FIXUP = struct.Struct("<IIq96sIIIIII"), struct.Struct("<IIq"), struct.Struct("<II16s")
 _RECORD, _LOGGED = struct.Struct("<IIIIq"), struct.Struct("<iiiiq")
 _NO_KEY = frozenset((errno.EACCES, errno.ENOKEY, errno.EKEYREVOKED))
@@ -122,9 +122,14 @@ class Naming:
     serials: dict[int, str] = field(default_factory=dict)
     handler: int = 0
     restorer: int = 0
+    nested: set[int] = field(default_factory=set)
+    is_nested: bool = False
+    """Whether who says an id is in a pid namespace that a script has made: there they begin at 1."""
 
     def pid(self, number: int) -> str:
         """Name a task's id, perhaps negated; what can't be one is a number."""
+        if self.is_nested:
+            return str(number)
         if -number in self.pids:
             return f"-{self.pids[-number]}"
         return self.pids.get(number, "somebody" if 2 < number < MOST_PIDS else str(number))
@@ -241,17 +246,19 @@ def read_outcomes(scripts: Sequence[Sequence[Operation]], output: bytes) -> list
             if event == _END:
                 naming.pids[result] = "coordinator"
                 break
-            if event == _ACTOR_PID:
+            if event in (_NESTED_PID, _ACTOR_PID):
                 naming.pids[result] = f"actor{actor}"
+                if event == _NESTED_PID:
+                    naming.nested.add(actor)
             else:
                 data = output[place - length : place]
                 if event == _DONE:
                     # The zeros at the end are left out.
                     data = data.ljust(len(script[number].data), b"\0")
                 records.append((event, number, actor, result, data))
-        for event, number, _, result, _ in records:
+        for event, number, actor, result, _ in records:
             # One that has stopped before it could say that it's there.
-            if event == _DONE and script[number].kind == SPAWN and result > 0:
+            if event == _DONE and actor not in naming.nested and script[number].kind == SPAWN and result > 0:
                 naming.pids.setdefault(result, f"child{number}")
         outcomes.append([line for record in records for line in _lines(script, naming, *record)])
     return outcomes
@@ -261,6 +268,7 @@ def _lines(
     script: Sequence[Operation], naming: Naming, event: int, number: int, actor: int, result: int, data: bytes
 ) -> Iterator[str]:
     place = f"{number} [{actor}]"
+    naming.is_nested = actor in naming.nested
     if event == _SIGNALLED:
         for signal, code, pid, status, value in _LOGGED.iter_unpack(data):
             # Of a timer it is the timer's number.

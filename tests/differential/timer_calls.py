@@ -267,6 +267,16 @@ def take_signals(make: Maker) -> None:
         make.call("rt_sigprocmask", how, At(0), 0, 8, data=struct.pack("<Q", MASK))
 
 
+def ignore(make: Maker) -> None:
+    """rt_sigaction: what comes of a timer whose signal is ignored, and no longer."""
+    action = struct.pack("<QQQQ", make.one(1, 1, 2), 0x14000004, 0, 0)
+    fixups: tuple[tuple[int, int, Argument], ...] = ((16, 8, Symbol(True)),)
+    if action[0] == 2:
+        fixups = ((0, 8, Symbol()), *fixups)
+    number = make.random.choice(CAUGHT)
+    make.call("rt_sigaction", number, At(0), 0, 8, data=action, fixups=fixups, show=nothing)
+
+
 def fork(make: Maker) -> None:
     """Another one, or another thread."""
     if len(make.actors) < MOST_ACTORS:
@@ -282,4 +292,5 @@ FAMILIES = (
     *(ask_clock,) * 3,
     *(take_signals,) * 3,
     *(send_signal, fork, look_at_process),
+    *(ignore,) * 2,
 )
