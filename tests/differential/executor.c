@@ -42,6 +42,7 @@
 #define MILLISECOND 1000000L
 #define GIVE_UP_AFTER 4000
 #define NO_RESULT -9999
+#define FIRST_NUMBERS 16
 /* Where in its data an operation that reads a file keeps the file's name. */
 #define PATH_BYTES 32
 
@@ -683,6 +684,14 @@ int main(int argc, char **argv)
 		fail(argv[2]);
 	if (chdir(argv[2]) == -1)
 		fail(argv[2]);
+	/* So that no actor's number is one of those that a pid namespace of a script's begins with. */
+	for (int number = 0; number < FIRST_NUMBERS; number++) {
+		pid_t child = fork();
+
+		if (child == 0)
+			_exit(0);
+		waitpid(child, NULL, 0);
+	}
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	map_at(SCRIPT_BASE, SCRIPT_BYTES, MAP_SHARED);
 	map_at(CONTROL_BASE, (sizeof(*control) + 4095) & ~4095UL, MAP_SHARED);

@@ -113,7 +113,7 @@ def translate(make: Maker) -> None:
     )
     namespace = make.opened(make.call("open", At(0), 0, data=make.text("/proc/self/ns/pid")))
     descriptor = Result(namespace) if make.odds(50) else make.opened_descriptor()
-    make.call("ioctl", descriptor, request, make.pid(), result="pid")
+    make.call("ioctl", descriptor, request, make.pid(), result="elsewhere")
 
 
 def ask(make: Maker) -> None:

@@ -23,6 +23,8 @@ _RECORD, _LOGGED = struct.Struct("<IIIIq"), struct.Struct("<iiiiq")
 _NO_KEY = frozenset((errno.EACCES, errno.ENOKEY, errno.EKEYREVOKED))
 NO_RESULT = -9999
 MOST_PIDS = 1 << 22
+FIRST_NUMBERS = 16
+"""How many ids the executor uses up before it makes actors."""
 _SI_TIMER = -2
 _SHORT = 32
 
@@ -133,6 +135,10 @@ class Naming:
         if -number in self.pids:
             return f"-{self.pids[-number]}"
         return self.pids.get(number, "somebody" if 2 < number < MOST_PIDS else str(number))
+
+    def elsewhere(self, number: int) -> str:
+        """Name a task by its id in some pid namespace, where those that a script has made have the first."""
+        return str(number) if number < FIRST_NUMBERS else self.pid(number)
 
     def group(self, number: int) -> str:
         """Name what may be no group's number: the first processes are none that scripts make."""
@@ -300,6 +306,8 @@ def show_result(operation: Operation, result: int, data: bytes, naming: Naming) 
         text = errno.errorcode.get(-result, str(result))
     elif result <= -4096 and operation.kind in {LOAD, STORE}:
         text = f"signal {-result // 1000} code {-result % 1000}"
+    elif operation.result == "elsewhere":
+        text = naming.elsewhere(result)
     elif operation.result == "pid":
         text = naming.pid(result)
     elif operation.result == "address":
