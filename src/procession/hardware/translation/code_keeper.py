@@ -98,7 +98,8 @@ class CodeKeeper:
             ):
                 return None
             # To copy it would take longer than all that's done with it. Nobody but the user can write to it,
-            # and who writes it anew leaves this one as it is.
+            # and who writes it anew leaves this one as it is; but who shortens it in its place ends machines
+            # that read it then.
             data = mmap.mmap(descriptor, found.st_size, mmap.MAP_PRIVATE)
             with suppress(OSError):
                 # All at once, where the host can do that (Linux 5.14).
