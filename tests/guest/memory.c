@@ -562,6 +562,22 @@ TEST(what_becomes_data)
 	CHECK_OK(mprotect(before, 1 << 22, RW));
 }
 
+/* Each is held against what those before it have left. */
+TEST(areas_that_become_data_together)
+{
+	const size_t size = 24 << 20;
+	struct rlimit limit = {64 << 20, RLIM_INFINITY};
+	int zero = open("/dev/zero", O_RDONLY);
+	char *memory = mmap(NULL, 3 * size, PROT_READ, ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	CHECK_OK(mprotect(memory + size, size, PROT_NONE));
+	CHECK_OK(setrlimit(RLIMIT_DATA, &limit));
+	CHECK_ERRNO(mprotect(memory, 3 * size, RW), ENOMEM);
+	CHECK(read(zero, memory, 1) == 1);
+	CHECK(read(zero, memory + size, 1) == 1);
+	CHECK_ERRNO(read(zero, memory + 2 * size, 1), EFAULT);
+}
+
 TEST(a_soft_limit_of_no_data_is_the_hard_one)
 {
 	struct rlimit limit = {0, RLIM_INFINITY};

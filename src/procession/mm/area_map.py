@@ -22,6 +22,8 @@ MMAP_BASE = 0x7FFF_F7FF_F000
 """Where mappings are placed downwards from, unless the stack may be long: the same in every run."""
 
 _PAGES_OF_AREA = 4
+_AREAS_SHIFT = 4
+"""So many areas that are only looked at take as long as a page that is changed."""
 """Copying an area is as much work as changing so many pages."""
 (_HIGH, _HIGH_END), (_LOW, _LOW_END) = RESERVED
 
@@ -265,12 +267,22 @@ class AreaMap:
             (self.total_pages << PAGE_SHIFT) + length - freed > soft[RLIMIT_AS]
         ):
             raise ENOMEM("RLIMIT_AS")
-        # A soft limit of 0 says no more than the hard one: valgrind sets it for brk(2) alone.
-        limit = soft[RLIMIT_DATA] or self.limits.hard[RLIMIT_DATA]
-        if is_data and limit != RLIM_INFINITY:
-            data = sum(area.size for area in self.areas if area.is_data)
-            if data + length - freed > limit:
+        if is_data:
+            left = self.data_left()
+            if left is not None and length - freed > left:
                 raise ENOMEM("RLIMIT_DATA")
+
+    def data_left(self) -> int | None:
+        """How many bytes more may be private data (RLIMIT_DATA), below 0 if it's passed; None for any number.
+
+        It takes time, as all areas are looked at. Linux has the sum. Linux: mm/vma.c, may_expand_vm.
+        """
+        # A soft limit of 0 says no more than the hard one: valgrind sets it for brk(2) alone.
+        limit = self.limits.soft[RLIMIT_DATA] or self.limits.hard[RLIMIT_DATA]
+        if limit == RLIM_INFINITY:
+            return None
+        self.memory.note_changed(self.areas.length >> _AREAS_SHIFT)
+        return limit - sum(area.size for area in self.areas if area.is_data)
 
     def merge_around(self, start: int, end: int) -> None:
         """Merge areas from the one before `start` to the one after `end` where they have become alike."""

@@ -38,8 +38,11 @@ def commit_limit(memory: PhysicalMemory) -> int:
     return memory.frame_count * rule.ratio // 100
 
 
-def check_commit(space: AreaMap, pages: int) -> None:
-    """Raise ENOMEM if `pages` more can't be promised to the program. Linux: mm/util.c, __vm_enough_memory."""
+def check_commit(space: AreaMap, pages: int, promised_besides: int = 0) -> None:
+    """Raise ENOMEM if `pages` more can't be promised to the program, beside those that are about to be.
+
+    Linux: mm/util.c, __vm_enough_memory.
+    """
     memory = space.memory
     rule = memory.commit_rule
     if rule.mode == _ALWAYS:
@@ -49,7 +52,7 @@ def check_commit(space: AreaMap, pages: int) -> None:
             raise ENOMEM("more than the machine's memory")
         return
     own_share = min(space.total_pages >> _SHARE_SHIFT, rule.reserve_kbytes >> _KB_SHIFT)
-    if committed_pages(memory) + pages > commit_limit(memory) - own_share:
+    if committed_pages(memory) + promised_besides + pages > commit_limit(memory) - own_share:
         raise ENOMEM("more than may be promised (vm.overcommit_memory)")
 
 

@@ -320,6 +320,8 @@ def _change_protection(mm: MemoryDescriptor, start: int, end: int, protection: i
     if not areas or areas[0].start > start:
         raise ENOMEM("not mapped")
     position = start
+    data_left = mm.data_left() if protection & PROT_WRITE else None
+    promised = 0
     for area in areas:
         if area.start > position:
             # Linux has changed what comes before the hole by now.
@@ -327,12 +329,14 @@ def _change_protection(mm: MemoryDescriptor, start: int, end: int, protection: i
             raise ENOMEM("a hole in the range")
         try:
             _check_protection(mm, area, protection)
-            size = min(area.end, end) - max(area.start, start)
-            _check_data_limit(mm, area, protection, size)
-            if protection & PROT_WRITE and not (
-                area.protection & PROT_WRITE or area.is_shared or area.flags & (ACCOUNTED | NO_RESERVE)
-            ):
-                check_commit(mm, size >> PAGE_SHIFT)
+            if protection & PROT_WRITE and not (area.protection & PROT_WRITE or area.is_shared):
+                size = min(area.end, end) - max(area.start, start)
+                if data_left is not None and not area.flags & GROWS_DOWN:
+                    _check_data_limit(mm, size, data_left)
+                    data_left -= size
+                if not area.flags & (ACCOUNTED | NO_RESERVE):
+                    check_commit(mm, size >> PAGE_SHIFT, promised)
+                    promised += size >> PAGE_SHIFT
         except Errno:
             if position > start:
                 _apply_protection(mm, start, position, protection)
@@ -357,23 +361,18 @@ def _check_protection(mm: MemoryDescriptor, area: VirtualMemoryArea, protection:
         raise EPERM("sealed memory")
 
 
-def _check_data_limit(mm: MemoryDescriptor, area: VirtualMemoryArea, protection: int, size: int) -> None:
-    """Raise ENOMEM if `size` bytes of `area` would become data beyond RLIMIT_DATA.
+def _check_data_limit(mm: MemoryDescriptor, size: int, left: int) -> None:
+    """Raise ENOMEM if `size` bytes more would be data, and there are `left` below RLIMIT_DATA.
 
     Where RLIMIT_AS is passed already nothing is asked. Linux: mm/mprotect.c, mprotect_fixup.
     """
-    if (
-        not protection & PROT_WRITE
-        or area.protection & PROT_WRITE
-        or area.is_shared
-        or area.flags & GROWS_DOWN
-    ):
+    if size <= left:
         return
     try:
         mm.check_limits(size, is_data=False)
     except ENOMEM:
         return
-    mm.check_limits(size, is_data=True)
+    raise ENOMEM("RLIMIT_DATA")
 
 
 def _apply_protection(mm: MemoryDescriptor, start: int, end: int, protection: int) -> None:
