@@ -222,9 +222,10 @@ def fork(make: Maker) -> None:
 
 def join(make: Maker) -> None:
     """KEYCTL_JOIN_SESSION_KEYRING, of a name or of none."""
-    name = make.text(make.random.choice(("a", "s", "s", "", ".x")))
     where: Argument = At(0) if make.odds(60) else 0
-    make.call("keyctl", JOIN_SESSION, where, data=name, result="serial")
+    # Never one that was left before: how long that is still found is a matter of time.
+    name = make.random.choice((f"s{len(make.operations)}", "", ".x"))
+    make.call("keyctl", JOIN_SESSION, where, data=make.text(name), result="serial")
     # Of what was in the old one no more is spoken, as nobody may have it.
     make.descriptors.clear()
 
