@@ -307,6 +307,54 @@ TEST(current_directory)
 	CHECK_STRING(getcwd(text, sizeof(text)), want);
 }
 
+TEST(a_place_whose_name_is_longer_than_names_may_be)
+{
+	static char name[3 * PATH_MAX], got[3 * PATH_MAX];
+	char component[32] = "", last[NAME_MAX + 1] = "", link[64];
+	size_t length;
+	int longest, directory;
+
+	enter_scratch();
+	memset(component, 'z', sizeof component - 1);
+	MUST(syscall(SYS_getcwd, name, sizeof name));
+	for (length = strlen(name); length + sizeof component < PATH_MAX - 40; length += sizeof component) {
+		MUST(mkdir(component, 0700));
+		MUST(chdir(component));
+	}
+	/* PATH_MAX counts the NUL. */
+	memset(last, 'y', PATH_MAX - 1 - length - 1);
+	MUST(mkdir(last, 0700));
+	longest = (int)MUST(open(last, O_RDONLY));
+	strcat(last, "y");
+	MUST(mkdir(last, 0700));
+	directory = (int)MUST(open(last, O_RDONLY));
+
+	MUST(fchdir(longest));
+	snprintf(link, sizeof link, "/proc/self/fd/%d", longest);
+	CHECK_EQ(readlink(link, got, sizeof got), PATH_MAX - 1);
+	CHECK_EQ(readlink("/proc/self/cwd", got, 10), 10);
+	CHECK_EQ(syscall(SYS_getcwd, got, sizeof got), PATH_MAX);
+	CHECK_ERRNO(syscall(SYS_getcwd, got, PATH_MAX - 1), ERANGE);
+
+	MUST(fchdir(directory));
+	snprintf(link, sizeof link, "/proc/self/fd/%d", directory);
+	CHECK_ERRNO(readlink(link, got, sizeof got), ENAMETOOLONG);
+	CHECK_ERRNO(readlink(link, got, 10), ENAMETOOLONG);
+	CHECK_ERRNO(readlink("/proc/self/cwd", got, sizeof got), ENAMETOOLONG);
+	CHECK_ERRNO(syscall(SYS_getcwd, got, sizeof got), ENAMETOOLONG);
+	CHECK_ERRNO(syscall(SYS_getcwd, got, 10), ENAMETOOLONG);
+	CHECK_ERRNO(readlink("/proc/self/cwd", got, 0), EINVAL);
+
+	/* Of a directory that's gone the name is followed by " (deleted)", which counts. */
+	MUST(fchdir(longest));
+	MUST(chdir(".."));
+	memset(last, 0, sizeof last);
+	memset(last, 'y', PATH_MAX - 1 - length - 1);
+	MUST(rmdir(last));
+	snprintf(link, sizeof link, "/proc/self/fd/%d", longest);
+	CHECK_ERRNO(readlink(link, got, sizeof got), ENAMETOOLONG);
+}
+
 TEST(calls_with_a_directory_s_descriptor)
 {
 	struct stat status;

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from procession.abi.errno import ENAMETOOLONG
+from procession.abi.limits import PATH_MAX
 from procession.fs.dentry import absolute_path
 from procession.procfs.access import reader_root, require_inspection
 from procession.procfs.inode import ProcLink
@@ -39,4 +41,15 @@ class MagicLink(ProcLink):
 
     def readlink(self) -> bytes:
         """Linux: fs/proc/base.c, proc_pid_readlink."""
-        return absolute_path(self.follow_magic_link(), reader_root(self.proc, self.task))
+        return name_to_read(self.follow_magic_link(), reader_root(self.proc, self.task))
+
+
+def name_to_read(path: Path, root: Path) -> bytes:
+    """The name of `path` as seen from `root`, as readlink(2) gives it. Raises ENAMETOOLONG.
+
+    Linux: fs/proc/base.c, do_proc_readlink.
+    """
+    name = absolute_path(path, root)
+    if len(name) >= PATH_MAX:
+        raise ENAMETOOLONG("a name longer than PATH_MAX")
+    return name

@@ -22,7 +22,7 @@ from procession.mm.user_fault import GUARDED, PROTECTED, mark_of, marked_pages
 from procession.mm.vma import GROWS_DOWN, SharedAnonymous
 from procession.procfs.access import may_inspect, reader_root, require_inspection
 from procession.procfs.inode import FixedPositionFile, ProcDirectory
-from procession.procfs.magic_link import MagicLink
+from procession.procfs.magic_link import MagicLink, name_to_read
 from procession.procfs.page_scan import PAGEMAP_SCAN, scan_pages
 from procession.procfs.parse_integer import INT_MAX, NUMBER_SIZE
 from procession.procfs.process_memory import LAST_PAGE, area_entries, is_anonymous, seek_memory
@@ -304,4 +304,4 @@ class MappedFileLink(MagicLink):
         return self.target()
 
     def readlink(self) -> bytes:
-        return absolute_path(self.target(), reader_root(self.proc, self.task))
+        return name_to_read(self.target(), reader_root(self.proc, self.task))

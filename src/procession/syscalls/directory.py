@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.capability import Capability
-from procession.abi.errno import EFAULT, EINVAL, ENOENT, ENOTDIR, EPERM, ERANGE
+from procession.abi.errno import EFAULT, EINVAL, ENAMETOOLONG, ENOENT, ENOTDIR, EPERM, ERANGE
+from procession.abi.limits import PATH_MAX
 from procession.abi.open_flags import AT_FDCWD
 from procession.abi.word import Words, pack_u8, wrap_signed
 from procession.fs import directory as directories
@@ -155,6 +156,8 @@ def getcwd(task: Task, buffer: OutBuffer, size: Size) -> int:
     name, is_reachable = path_below(cwd, task.fs.root)
     if not is_reachable:
         name = b"(unreachable)" + name
+    if len(name) >= PATH_MAX:
+        raise ENAMETOOLONG("a name longer than PATH_MAX")
     if len(name) >= size:
         raise ERANGE
     task.mm.write(buffer, name + b"\0")
