@@ -588,6 +588,8 @@ ROOTS_TEST(labels_of_nets)
 	open_asker(1);
 	for (size_t at = 0; at < LENGTH(own); at++) {
 		begin_address(RTM_NEWADDR, NLM_F_CREATE, own[at], 128);
+		/* Detection is done by a work queue, and no source is tentative until then. */
+		((struct ifaddrmsg *)request.data)->ifa_flags = IFA_F_NODAD;
 		CHECK_STRING(asked(), "0");
 	}
 	NEW_ROUTE("2001:db8:9::", 48, RTN_UNICAST, RT_SCOPE_UNIVERSE);
