@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import tarfile
 from pathlib import Path
 
@@ -73,7 +74,20 @@ def test_malformed_programs_on_linux(native_linux: NativeLinux) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root may map the lowest addresses")
     outcome = native_linux.run(runner(0.5), archive(all_cases()))
-    assert outcome.stdout.decode() == RECORDED.read_text()
+    assert outcome.stdout.decode() == expected_on(Path("/proc/cpuinfo").read_text())
+
+
+def expected_on(cpuinfo: str) -> str:
+    """Return what is recorded, from a processor without protection keys, for one with these flags.
+
+    With them Linux lets nobody read what is mapped to be executed alone: that program can't write its text.
+    """
+    recorded = RECORDED.read_text()
+    if not re.search(r"^flags\b.* ospke\b", cpuinfo, re.MULTILINE):
+        return recorded
+    execute_only = "text-flags-1: status 0\n"
+    assert f"ok\n{execute_only}" in recorded
+    return recorded.replace(f"ok\n{execute_only}", execute_only)
 
 
 @pytest.mark.parametrize("pid1", [False, True])
