@@ -34,6 +34,7 @@ _OFF, _HALTED, _RESTART = (
     "the machine was halted",
     "the machine was told to restart",
 )
+_PANIC, _PANIC_RESTARTS = "the kernel panicked", "the kernel panicked and starts anew"
 _REASONS_OF_GUEST = {
     RebootCommand.LINUX_REBOOT_CMD_HALT: _HALTED,
     RebootCommand.LINUX_REBOOT_CMD_POWER_OFF: _OFF,
@@ -42,16 +43,21 @@ _REASONS_OF_GUEST = {
 
 
 def reason_of_guest(kernel: Kernel) -> str:
-    """What reboot(2) made of the machine, "" if nobody called it."""
+    """What reboot(2) or a panic made of the machine, "" if nobody called it and there was none."""
     command = kernel.reboot_command
-    return "" if command is None else _REASONS_OF_GUEST[RebootCommand(command)]
+    if command is None:
+        return ""
+    if kernel.panic_reason:
+        restarts = command == RebootCommand.LINUX_REBOOT_CMD_RESTART
+        return f"{_PANIC_RESTARTS if restarts else _PANIC}: {kernel.panic_reason.decode(errors='replace')}"
+    return _REASONS_OF_GUEST[RebootCommand(command)]
 
 
 def status_for(reason: str) -> int:
     """The status of a run that the machine ended for `reason`."""
     if reason in (_OFF, _HALTED):
         return 0
-    if reason == _RESTART:
+    if reason == _RESTART or reason.startswith(_PANIC_RESTARTS):
         return STATUS_RESTART
     signal_name = reason.partition(" ")[0]
     if signal_name in ENDING_SIGNALS:

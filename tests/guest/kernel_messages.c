@@ -113,3 +113,32 @@ TEST(without_rights)
 		_exit(look_without_rights());
 	CHECK_EQ(wait_for(child), EXITED(0));
 }
+
+/* Of one open file ten messages are taken in five seconds, and who closes it hears how many weren't. */
+TEST(too_many_messages)
+{
+	char rule[16] = "", wanted[64], message[80];
+	int fd, log, found = 0;
+
+	if (!may_use_the_log())
+		return;
+	fd = (int)MUST(open("/proc/sys/kernel/printk_devkmsg", O_RDONLY));
+	CHECK(read(fd, rule, sizeof rule) > 0);
+	close(fd);
+	if (strcmp(rule, "ratelimit\n") != 0)
+		return;
+	log = (int)MUST(open("/dev/kmsg", O_RDONLY | O_NONBLOCK));
+	MUST(lseek(log, 0, SEEK_END));
+	fd = (int)MUST(open("/dev/kmsg", O_WRONLY));
+	for (int count = 0; count < 13; count++) {
+		snprintf(message, sizeof message, "many %d", getpid());
+		CHECK_EQ(write(fd, message, strlen(message)), (long)strlen(message));
+	}
+	close(fd);
+	snprintf(wanted, sizeof wanted, "many %d", getpid());
+	while (record_with(log, wanted) != NULL)
+		found++;
+	CHECK_EQ(found, 10);
+	MUST(lseek(log, 0, SEEK_SET));
+	CHECK(record_with(log, ": 3 output lines suppressed due to ratelimiting\n") != NULL);
+}

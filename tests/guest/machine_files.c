@@ -87,7 +87,31 @@ TEST(settings)
 	CHECK_ERRNO(write_text("/proc/sys/fs/file-max", "9223372036854775808"), EINVAL);
 	CHECK_ERRNO(write_text("/proc/sys/fs/epoll/max_user_watches", "-1"), EINVAL);
 	CHECK_ERRNO(write_text("/proc/sys/vm/oom_kill_allocating_task", "99999999999"), EINVAL);
+	set_as_it_is("/proc/sys/vm/panic_on_oom");
+	CHECK_ERRNO(write_text("/proc/sys/vm/panic_on_oom", "3"), EINVAL);
+	CHECK_ERRNO(write_text("/proc/sys/vm/panic_on_oom", "-1"), EINVAL);
+	set_as_it_is("/proc/sys/vm/admin_reserve_kbytes");
+	CHECK_ERRNO(write_text("/proc/sys/vm/admin_reserve_kbytes", "-1"), EINVAL);
+	set_as_it_is("/proc/sys/kernel/sysctl_writes_strict");
+	CHECK_ERRNO(write_text("/proc/sys/kernel/sysctl_writes_strict", "2"), EINVAL);
+	CHECK_ERRNO(write_text("/proc/sys/kernel/sysctl_writes_strict", "-2"), EINVAL);
 	CHECK_ERRNO(write_text("/proc/sys/kernel/panic", "99999999999"), EINVAL);
+}
+
+TEST(settings_of_the_log)
+{
+	set_as_it_is("/proc/sys/kernel/printk_devkmsg");
+	CHECK_ERRNO(write_text("/proc/sys/kernel/printk_devkmsg", "off"), EINVAL);
+	CHECK_ERRNO(write_text("/proc/sys/kernel/printk_devkmsg", "on and on\n"), EINVAL);
+	CHECK_ERRNO(write_text("/proc/sys/kernel/printk_devkmsg", "nothing\n"), EINVAL);
+	set_as_it_is("/proc/sys/kernel/printk_ratelimit");
+	CHECK_ERRNO(write_text("/proc/sys/kernel/printk_ratelimit", "2147483647"), EINVAL);
+	set_as_it_is("/proc/sys/kernel/printk_ratelimit_burst");
+	CHECK_ERRNO(write_text("/proc/sys/kernel/printk_ratelimit_burst", "2147483648"), EINVAL);
+	set_as_it_is("/proc/sys/kernel/print-fatal-signals");
+	CHECK_ERRNO(write_text("/proc/sys/kernel/print-fatal-signals", "x"), EINVAL);
+	set_as_it_is("/proc/sys/debug/exception-trace");
+	CHECK_ERRNO(write_text("/proc/sys/debug/exception-trace", "x"), EINVAL);
 }
 
 TEST(names_and_inodes)

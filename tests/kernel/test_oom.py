@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from procession.abi.errno import ENOMEM
+from procession.ending import reason_of_guest, status_for
 from procession.hardware.engines.scripted import SCRATCH_ADDRESS
 from procession.hardware.physical_memory import OutOfFrames
 from procession.kernel.oom import await_memory, badness, out_of_memory
@@ -127,6 +128,24 @@ class TestVictim:
         kill_one(machine)
         assert machine.outcome(task) != ENDED
         assert machine.kernel.oom_kill_count == 0
+
+
+class TestPanic:
+    @pytest.mark.parametrize(("timeout_s", "command"), [(0, 0xCDEF0123), (10, 0x01234567)])
+    def test_stops_the_machine_instead(self, machine: ConductedMachine, timeout_s: int, command: int) -> None:
+        kernel = machine.kernel
+        task = process(machine, 5)
+        kernel.panic_on_oom, kernel.panic_timeout_s = 1, timeout_s
+        exhaust(machine)
+        out_of_memory(kernel)
+        assert machine.outcome(task) != ENDED
+        assert kernel.reboot_command == command
+        assert kernel.vfs.log.records[-1].text == (
+            b"Kernel panic - not syncing: Out of memory: system-wide panic_on_oom is enabled"
+        )
+        reason = reason_of_guest(kernel)
+        assert reason.endswith("Out of memory: system-wide panic_on_oom is enabled")
+        assert status_for(reason) == (133 if timeout_s else 125)
 
 
 class TestOthers:

@@ -36,11 +36,11 @@ def mmap(
 
 
 def promise(machine: ConductedMachine, pages: int) -> None:
-    """From now on so many pages more may be promised, and no others."""
+    """From now on so many pages more may be promised, and no others: that stays below the limit."""
     memory = machine.kernel.memory
     rule = memory.commit_rule
     rule.mode, rule.reserve_kbytes = int(Overcommit.NEVER), 0
-    rule.kbytes = (committed_pages(memory) + pages) * 4
+    rule.kbytes = (committed_pages(memory) + pages + 1) * 4
 
 
 def test_a_guess_refuses_what_is_larger_than_the_machine(machine: ConductedMachine, task: Task) -> None:
@@ -64,7 +64,7 @@ def test_what_is_promised_ends_at_the_limit(machine: ConductedMachine, task: Tas
     assert machine.call(task, "munmap", AREA + 80 * PAGE, 920 * PAGE) == 0
     assert machine.call(task, "mremap", AREA, 80 * PAGE, 101 * PAGE, 1, 0) == -ENOMEM.number
     assert machine.call(task, "mremap", AREA, 80 * PAGE, 99 * PAGE, 1, 0) == AREA
-    assert committed_pages(machine.kernel.memory) == commit_limit(machine.kernel.memory) - 1
+    assert committed_pages(machine.kernel.memory) == commit_limit(machine.kernel.memory) - 2
 
 
 def test_a_child_is_promised_as_much(machine: ConductedMachine, task: Task) -> None:
@@ -83,3 +83,13 @@ def test_a_program_leaves_a_part_of_its_size(machine: ConductedMachine, task: Ta
     machine.kernel.memory.commit_rule.reserve_kbytes = 1 << 20
     assert machine.call(task, "mremap", AREA, 3200 * PAGE, 3230 * PAGE, 1, 0) == -ENOMEM.number
     assert machine.call(task, "mremap", AREA, 3200 * PAGE, 3210 * PAGE, 1, 0) == AREA
+
+
+def test_something_is_kept_for_administrators(machine: ConductedMachine, task: Task) -> None:
+    promise(machine, 100)
+    machine.kernel.memory.commit_rule.administrators_kbytes = 40
+    assert mmap(machine, task, 95) == AREA
+    assert machine.call(task, "munmap", AREA, 95 * PAGE) == 0
+    assert machine.call(task, "setresuid", 1000, 1000, 1000) == 0
+    assert mmap(machine, task, 95) == -ENOMEM.number
+    assert mmap(machine, task, 85) == AREA

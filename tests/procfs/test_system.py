@@ -334,3 +334,40 @@ def test_several_processors_are_counted_everywhere(proc: Proc) -> None:
     assert [entry.name for entry in path.dentry.inode.list_entries()][:3] == [b"cpu0", b"cpu1", b"cpu2"]
     online = namei.lookup(proc.task.fs, proc.task.credentials, b"online", path)
     assert opening.open_path(online, proc.task.credentials, 0).read(10) == b"0-2\n"
+
+
+def test_where_parameters_are_written_is_set(proc: Proc) -> None:
+    def write_behind(name: str, first: bytes, then: bytes) -> bytes:
+        file = proc.open(name, O_RDWR)
+        file.write(first)
+        assert file.write(then) == len(then)
+        file.release_if_unheld()
+        return proc.read(name)
+
+    assert write_behind("sys/kernel/hostname", b"one", b"two") == b"onetwo\n"
+    assert write_behind("sys/vm/max_map_count", b"4000", b"5000") == b"4000\n"
+    proc.write("sys/kernel/sysctl_writes_strict", b"0")
+    assert write_behind("sys/kernel/hostname", b"one", b"two") == b"two\n"
+    assert write_behind("sys/vm/max_map_count", b"4000", b"5000") == b"5000\n"
+    warnings = [record.text for record in proc.kernel.vfs.log.records if b"position" in record.text]
+    assert warnings == [
+        proc.task.command_name + b" wrote to hostname when file position was not 0!\nThis will not be"
+        b" supported in the future. To silence this\nwarning, set kernel.sysctl_writes_strict = -1"
+    ]
+
+
+def test_what_the_log_takes_is_set(proc: Proc) -> None:
+    log = proc.kernel.vfs.log
+    proc.write("sys/kernel/printk_ratelimit_burst", b"2")
+    told = [log.lets_tell(b"teller") for _ in range(4)]
+    assert told == [True, True, False, False]
+    proc.kernel.clock.jump_to(proc.kernel.clock.now_ns + 5_000_000_001)
+    assert log.lets_tell(b"teller")
+    assert log.records[-1].text == b"teller: 2 callbacks suppressed"
+    proc.write("sys/kernel/printk_ratelimit", b"0")
+    assert all(log.lets_tell(b"teller") for _ in range(50))
+    proc.write("sys/kernel/printk_ratelimit", b"5")
+    proc.write("sys/kernel/printk_ratelimit_burst", b"0")
+    assert not log.lets_tell(b"teller")
+    proc.write("sys/kernel/printk_devkmsg", b"off\n")
+    assert proc.read("sys/kernel/printk_devkmsg") == b"off\n"

@@ -39,6 +39,8 @@ LONGEST_RECORD = 1024
 KERN_EMERG, KERN_ALERT, KERN_CRIT, KERN_ERR, KERN_WARNING, KERN_NOTICE, KERN_INFO, KERN_DEBUG = range(8)
 LOG_USER = 1 << 3
 """The facility of what programs write."""
+ALWAYS, NEVER, LIMITED = b"on", b"off", b"ratelimit"
+"""What kernel.printk_devkmsg says of what programs write."""
 _RECORD_COST = 64
 _NS_PER_US = 1000
 _LEVELS = 7
@@ -56,12 +58,53 @@ class LogRecord(NamedTuple):
     text: bytes
 
 
+class RateLimit:
+    """At most `burst` times in `interval_s` seconds, which begin with the first (Linux: lib/ratelimit.c).
+
+    Without an interval nothing is limited; `missed_count` is what hasn't been told since that was last said.
+    """
+
+    __slots__ = ("burst", "interval_s", "left", "missed_count", "start_ns")
+
+    def __init__(self, interval_s: int = 5, burst: int = 10) -> None:
+        self.interval_s = interval_s
+        self.burst = burst
+        self.start_ns: int | None = None
+        self.left = self.missed_count = 0
+
+    def lets(self, now_ns: int) -> bool:
+        """Whether it may be told now. Linux: lib/ratelimit.c, ___ratelimit."""
+        if self.interval_s <= 0 or self.burst <= 0:
+            self.start_ns = None
+            is_told = self.interval_s == 0 or self.burst > 0
+        else:
+            if self.has_passed(now_ns):
+                self.start_ns, self.left = now_ns, self.burst
+            is_told = self.left > 0
+            self.left -= is_told
+        self.missed_count += not is_told
+        return is_told
+
+    def has_passed(self, now_ns: int) -> bool:
+        """Whether a new interval begins."""
+        return self.start_ns is None or now_ns > self.start_ns + self.interval_s * NS_PER_S
+
+    def take_missed(self) -> int:
+        """How often it wasn't told; from now on that's counted anew."""
+        missed, self.missed_count = self.missed_count, 0
+        return missed
+
+
 class KernelLog:
     """The records that there still are, oldest first (Linux: kernel/printk/printk.c).
 
     `clear_sequence` is where SYSLOG_ACTION_CLEAR was; `read_sequence` and `read_offset` how far
     SYSLOG_ACTION_READ has come. `is_restricted` is kernel.dmesg_restrict; `console_levels` are the numbers of
     kernel.printk, `saved_console_level` the first of them while the console is off.
+
+    `taken_of_programs` is kernel.printk_devkmsg. `limit` is what holds the kernel's own messages back that a
+    program can cause (kernel.printk_ratelimit and printk_ratelimit_burst); `tells_of_faults` is
+    debug.exception-trace, and `tells_of_ends` kernel.print-fatal-signals.
     """
 
     __slots__ = (
@@ -70,12 +113,16 @@ class KernelLog:
         "clock",
         "console_levels",
         "is_restricted",
+        "limit",
         "next_sequence",
         "queue",
         "read_offset",
         "read_sequence",
         "records",
         "saved_console_level",
+        "taken_of_programs",
+        "tells_of_ends",
+        "tells_of_faults",
     )
 
     def __init__(self, clock: Clock) -> None:
@@ -89,6 +136,9 @@ class KernelLog:
         self.is_restricted = 1
         self.console_levels = [7, 4, 1, 7]
         self.saved_console_level: int | None = None
+        self.taken_of_programs = LIMITED
+        self.limit = RateLimit()
+        self.tells_of_faults, self.tells_of_ends = 1, 0
         self.queue = WaitQueue(POLLIN | POLLRDNORM)
 
     @property
@@ -105,6 +155,18 @@ class KernelLog:
         while self.bytes > BUFFER_BYTES:
             self.bytes -= len(self.records.popleft().text) + _RECORD_COST
         self.queue.wake_all()
+
+    def lets_tell(self, teller: bytes) -> bool:
+        """Whether one more of the messages that are held back may come, from the function `teller`.
+
+        Linux: kernel/printk/printk.c, __printk_ratelimit.
+        """
+        now_ns = self.clock.now_ns
+        if self.limit.interval_s > 0 and self.limit.burst > 0 and self.limit.has_passed(now_ns):
+            missed = self.limit.take_missed()
+            if missed:
+                self.append(KERN_WARNING, b"%s: %d callbacks suppressed" % (teller, missed))
+        return self.limit.lets(now_ns)
 
     def record(self, sequence: int) -> LogRecord | None:
         """The record of that number; None if it has gone or hasn't come."""
@@ -179,6 +241,8 @@ def open_log_file(path: Path, flags: int, subject: Subject) -> File:
     devkmsg_open.
     """
     log = path.inode.superblock.vfs.log
+    if log.taken_of_programs.startswith(NEVER):
+        raise EPERM("nobody writes to it (kernel.printk_devkmsg)")
     if flags & O_ACCMODE != O_WRONLY:
         log.check_access(subject, is_looking=True)
     return LogFile(path, flags, subject, log)
@@ -194,7 +258,7 @@ def line_of(record: LogRecord) -> bytes:
 class LogFile(File):
     """/dev/kmsg, of which each open file has a place of its own. Linux: kernel/printk/printk.c, kmsg_fops."""
 
-    __slots__ = ("log", "sequence")
+    __slots__ = ("limit", "log", "sequence")
 
     is_seekable = True
     takes_offset = True
@@ -204,7 +268,17 @@ class LogFile(File):
     def __init__(self, path: Path, flags: int, subject: Subject, log: KernelLog) -> None:
         super().__init__(path, flags, subject)
         self.log = log
+        self.limit = RateLimit()
         self.sequence = log.first_sequence
+
+    def release(self) -> None:
+        """Say what was lost of too many messages. Linux: kernel/printk/printk.c, devkmsg_release."""
+        missed = self.limit.take_missed()
+        caller = self.inode.superblock.vfs.caller
+        if missed and caller is not None:
+            name = caller.acting_name
+            text = b"%s: %d output lines suppressed due to ratelimiting" % (name, missed)
+            self.log.append(KERN_WARNING, text)
 
     def read(self, length: int) -> bytes:
         """One record. Linux: kernel/printk/printk.c, devkmsg_read."""
@@ -238,6 +312,10 @@ class LogFile(File):
         """A message. Linux: kernel/printk/printk.c, devkmsg_write."""
         if len(data) > LONGEST_RECORD:
             raise EINVAL("too long a message")
+        rule = self.log.taken_of_programs
+        is_limited = rule.startswith(LIMITED)
+        if rule.startswith(NEVER) or (is_limited and not self.limit.lets(self.log.clock.now_ns)):
+            return len(data)
         priority, text = LOG_USER | self.log.console_levels[1], data
         prefix = _PREFIX.match(data)
         if prefix is not None:

@@ -87,6 +87,10 @@ class Caller(Protocol):
         """The running task's credentials; None while no task runs."""
 
     @property
+    def acting_name(self) -> bytes:
+        """The running task's name; b"" while no task runs."""
+
+    @property
     def mount_namespace(self) -> MountNamespace:
         """That of the running task."""
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.errno import EINVAL, ESRCH
+from procession.abi.reboot import RebootCommand
+from procession.fs.kernel_log import KERN_EMERG
 from procession.hardware.registers import Registers
 from procession.kernel.bpf.program import ProgramTable
 from procession.kernel.cgroup.hierarchy import Hierarchy
@@ -83,6 +85,7 @@ class Kernel:
         "decider",
         "futexes",
         "group_lists",
+        "has_warned_of_writes",
         "init",
         "init_namespaces",
         "init_pid_namespace",
@@ -99,6 +102,8 @@ class Kernel:
         "oom_kill_allocating_task",
         "oom_victim",
         "pages_over_high",
+        "panic_on_oom",
+        "panic_reason",
         "panic_timeout_s",
         "reboot_command",
         "pressure",
@@ -108,6 +113,7 @@ class Kernel:
         "seccomp_logged",
         "signal_gate",
         "swappiness",
+        "sysctl_writes_strict",
         "task_bound",
         "task_limit",
         "tasks",
@@ -178,8 +184,9 @@ class Kernel:
         # Who is told what becomes of processes, and what ended tasks used; None until somebody has asked.
         self.process_connector: ProcessEvents | None = None
         self.taskstats: TaskstatsFamily | None = None
-        # kernel.panic and vm.swappiness.
-        self.panic_timeout_s = 0
+        # kernel.panic, vm.panic_on_oom, and why it came to that; vm.swappiness.
+        self.panic_timeout_s = self.panic_on_oom = 0
+        self.panic_reason = b""
         self.swappiness = 60
         # kernel.yama.ptrace_scope, as Debian has it.
         self.ptrace_scope = 0
@@ -188,6 +195,9 @@ class Kernel:
         # Who lacks CAP_SYS_PTRACE isn't to hold up the kernel (Linux: fs/userfaultfd.c).
         self.allows_unprivileged_userfaultfd = False
         self.uses_legacy_layout = 0
+        # kernel.sysctl_writes_strict, and whether somebody was told that he writes behind a beginning.
+        self.sysctl_writes_strict, self.has_warned_of_writes = 1, False
+        memory.commit_rule.asker = self
         # Of the host name and the domain name, for who polls them in /proc/sys.
         self.name_changes = (NameChanges(), NameChanges())
         self.total_forks = 0
@@ -224,6 +234,18 @@ class Kernel:
         if bound is not None:
             self.task_bound = bound
         self.task_limit = min(self.threads_max, self.task_bound)
+
+    def panic(self, reason: bytes) -> None:
+        """The kernel can't go on, or was told not to: say why, and stop the machine. It starts anew if
+        kernel.panic isn't 0, and stands still else; nobody waits for the seconds that it says.
+
+        Linux: kernel/panic.c, vpanic.
+        """
+        self.vfs.log.append(KERN_EMERG, b"Kernel panic - not syncing: " + reason)
+        self.panic_reason = reason
+        commands = RebootCommand.LINUX_REBOOT_CMD_HALT, RebootCommand.LINUX_REBOOT_CMD_RESTART
+        self.reboot_command = int(commands[self.panic_timeout_s != 0])
+        self.cpu.stop()
 
     def random_bytes(self, length: int) -> bytes:
         """The next bytes of the machine's random source."""
@@ -294,6 +316,12 @@ class Kernel:
         """The running task's credentials."""
         current = self.current
         return None if current is None else current.credentials
+
+    @property
+    def acting_name(self) -> bytes:
+        """The running task's name."""
+        current = self.current
+        return b"" if current is None else current.command_name
 
     def note_privilege(self) -> None:
         """The running task has something done that takes a capability (PF_SUPERPRIV)."""

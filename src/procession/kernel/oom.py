@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _SIGKILL, _SI_KERNEL = int(Signal.SIGKILL), int(SignalCode.SI_KERNEL)
 _NEVER = -1000
+_ALWAYS_PANICS = 2
 _PAUSE_NS = 4_000_000
 """How long a task waits for the memory of the one that is killed (in Linux, a jiffy)."""
 
@@ -96,6 +97,8 @@ def out_of_memory(kernel: Kernel) -> None:
     domain = owner if isinstance(owner, MemoryCounter) else None
     if domain is not None:
         domain.note(OOM)
+    if kernel.panic_on_oom and _panics(kernel, domain):
+        return
     if _has_dying_victim(kernel):
         return
     if domain is None and _drop_pages(kernel):
@@ -131,6 +134,23 @@ def out_of_memory(kernel: Kernel) -> None:
         return
     _kill_process(kernel, victim)
     _kill_group(kernel, victim, domain)
+
+
+def _panics(kernel: Kernel, domain: MemoryCounter | None) -> bool:
+    """Whether nobody is killed, as the machine is to stop instead: what a group lacks stops it by 2 alone.
+
+    Linux: mm/oom_kill.c, check_panic_on_oom.
+    """
+    current = kernel.current
+    if kernel.panic_on_oom != _ALWAYS_PANICS and domain is not None:
+        return False
+    if current is not None and has_fatal_signal(current):
+        return False
+    if domain is None and _drop_pages(kernel):
+        return True
+    kind = b"compulsory" if kernel.panic_on_oom == _ALWAYS_PANICS else b"system-wide"
+    kernel.panic(b"Out of memory: %s panic_on_oom is enabled" % kind)
+    return True
 
 
 def _may_kill(kernel: Kernel, task: Task) -> bool:

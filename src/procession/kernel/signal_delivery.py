@@ -200,10 +200,11 @@ def next_signal(kernel: Kernel, task: Task, shown: SigInfo | None = None) -> Sig
             continue
         if bit & DUMPING:
             from procession.kernel.dump.core import begin_core_dump
-            from procession.kernel.dump.unhandled import log_unhandled_fault
+            from procession.kernel.dump.unhandled import log_fatal_signal, log_unhandled_fault
 
             log_unhandled_fault(kernel, task, info)
-
+            if kernel.vfs.log.tells_of_ends:
+                log_fatal_signal(kernel, task, signo)
             if kernel.process_connector is not None:
                 kernel.process_connector.tell_of_core(task)
             begin_core_dump(kernel, task, info)

@@ -399,7 +399,7 @@ class MemoryDescriptor(AreaMap):
         if self.areas.length > self.memory.maximum_areas:
             # One more than the sysctl says, as on Linux.
             raise ENOMEM("too many areas")
-        if is_data and not is_overcommitted:
+        if is_data and not is_overcommitted and end - start != promised:
             check_commit(self, end - start - promised >> PAGE_SHIFT)
         if self.area_list.owner_count > 1:
             self.own_areas()

@@ -52,7 +52,8 @@ def check_commit(space: AreaMap, pages: int, promised_besides: int = 0) -> None:
             raise ENOMEM("more than the machine's memory")
         return
     own_share = min(space.total_pages >> _SHARE_SHIFT, rule.reserve_kbytes >> _KB_SHIFT)
-    if committed_pages(memory) + promised_besides + pages > commit_limit(memory) - own_share:
+    kept = rule.kept_kbytes >> _KB_SHIFT
+    if committed_pages(memory) + promised_besides + pages >= commit_limit(memory) - own_share - kept:
         raise ENOMEM("more than may be promised (vm.overcommit_memory)")
 
 

@@ -20,9 +20,10 @@ from procession.procfs.sysctl_files import FILES_SYSCTLS
 from procession.procfs.sysctl_inotify import INOTIFY_SYSCTLS
 from procession.procfs.sysctl_ipc import IPC_SYSCTLS, MQUEUE_SYSCTLS
 from procession.procfs.sysctl_keys import KEY_SYSCTLS
-from procession.procfs.sysctl_log import LOG_SYSCTLS
+from procession.procfs.sysctl_log import DEBUG_SYSCTLS, LOG_SYSCTLS
 from procession.procfs.sysctl_machine import FILE_COUNT, PANIC
 from procession.procfs.sysctl_mount import MOUNT_MAXIMUM
+from procession.procfs.sysctl_poll import show_writes, store_writes
 from procession.procfs.sysctl_protection import PROTECTION_SYSCTLS
 from procession.procfs.sysctl_sched import SCHEDULER_SYSCTLS
 from procession.procfs.sysctl_seccomp import SECCOMP_SYSCTLS
@@ -323,6 +324,7 @@ def _pipe_pages(name: str) -> SystemFile:
 
 
 SYSCTL_TREE: SystemTree = {
+    b"debug": DEBUG_SYSCTLS,
     b"dev": {b"tty": {b"legacy_tiocsti": SystemFile(0o644, show_legacy_typing, store_legacy_typing)}},
     b"fs": {
         **PROTECTION_SYSCTLS,
@@ -375,6 +377,7 @@ SYSCTL_TREE: SystemTree = {
         },
         b"randomize_va_space": SystemFile(0o444, show_zero),
         b"seccomp": SECCOMP_SYSCTLS,
+        b"sysctl_writes_strict": SystemFile(0o644, show_writes, store_writes),
         b"tainted": SystemFile(0o644, show_zero),
         b"threads-max": SystemFile(0o644, show_threads_max, store_threads_max),
         b"unprivileged_userns_clone": SystemFile(

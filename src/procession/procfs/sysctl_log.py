@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import re
+from functools import partial
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EINVAL, EPERM
+from procession.fs.kernel_log import ALWAYS, LIMITED, NEVER
 from procession.fs.permission import CAP_SYS_ADMIN
-from procession.procfs.parameter_kind import ParameterKind
-from procession.procfs.parse_integer import parse_integer
+from procession.procfs.parameter_kind import TEXT, ParameterKind
+from procession.procfs.parse_integer import parse_integer, parse_parameter
 from procession.procfs.system_directory import SystemFile, SystemTree
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
 
 _LARGEST_INT = 0x7FFFFFFF
+_LINE_END = re.compile(rb"[\0\n]")
+_LONGEST_WORD = 9
+_MOST_SECONDS = _LARGEST_INT // 250
+"""What an int holds in ticks of CONFIG_HZ=250."""
 
 
 def show_levels(kernel: Kernel) -> bytes:
@@ -56,7 +63,53 @@ def _check_administrator(kernel: Kernel) -> None:
         raise EPERM("takes CAP_SYS_ADMIN")
 
 
+def _show_taken(kernel: Kernel) -> bytes:
+    """kernel.printk_devkmsg: what is taken of messages that programs write to /dev/kmsg."""
+    return kernel.vfs.log.taken_of_programs + b"\n"
+
+
+def _store_taken(kernel: Kernel, data: bytes) -> None:
+    """Set it, by a whole line. Raises EINVAL. Linux: kernel/printk/printk.c, devkmsg_sysctl_set_loglvl."""
+    # Whatever the one byte behind the word is, it's the line's end.
+    if data[:-1] not in (ALWAYS, NEVER, LIMITED):
+        raise EINVAL("neither on nor off nor ratelimit, with one byte behind it")
+    kernel.vfs.log.taken_of_programs = _LINE_END.split(data[:_LONGEST_WORD], 1)[0]
+
+
+def _show_of_limit(name: str, kernel: Kernel) -> bytes:
+    return b"%d\n" % getattr(kernel.vfs.log.limit, name)
+
+
+def _store_of_limit(name: str, most: int, kernel: Kernel, data: bytes) -> None:
+    """Raises EINVAL. Linux: kernel/printk/sysctl.c, printk_sysctls."""
+    least = -most - 1 if most == _LARGEST_INT else -most
+    setattr(kernel.vfs.log.limit, name, parse_parameter(data, least, most))
+
+
+def _of_limit(name: str, most: int) -> SystemFile:
+    return SystemFile(0o644, partial(_show_of_limit, name), partial(_store_of_limit, name, most))
+
+
+def _show_of_log(name: str, kernel: Kernel) -> bytes:
+    return b"%d\n" % getattr(kernel.vfs.log, name)
+
+
+def _store_of_log(name: str, kernel: Kernel, data: bytes) -> None:
+    setattr(kernel.vfs.log, name, parse_parameter(data))
+
+
+def _of_log(name: str) -> SystemFile:
+    """Whether something is told in the log: any number but 0 says so."""
+    return SystemFile(0o644, partial(_show_of_log, name), partial(_store_of_log, name))
+
+
 LOG_SYSCTLS: SystemTree = {
     b"dmesg_restrict": SystemFile(0o644, show_restricted, store_restricted),
+    b"print-fatal-signals": _of_log("tells_of_ends"),
     b"printk": SystemFile(0o644, show_levels, store_levels, kind=ParameterKind(number_count=4)),
+    b"printk_devkmsg": SystemFile(0o644, _show_taken, _store_taken, kind=TEXT),
+    b"printk_ratelimit": _of_limit("interval_s", _MOST_SECONDS),
+    b"printk_ratelimit_burst": _of_limit("burst", _LARGEST_INT),
 }
+DEBUG_SYSCTLS: SystemTree = {b"exception-trace": _of_log("tells_of_faults")}
+"""Linux: kernel/signal.c, signal_debug_table."""

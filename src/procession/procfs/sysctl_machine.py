@@ -1,4 +1,5 @@
-"""Parameters of the whole machine in /proc/sys: fs.file-nr, kernel.panic, vm.swappiness, vm.drop_caches."""
+"""Parameters of the whole machine in /proc/sys: fs.file-nr, kernel.panic, vm.swappiness, vm.drop_caches,
+and whether running out of memory is a panic."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
 
 _MOST_SWAPPINESS = 200
+_MOST_PANIC = 2
 _MOST_DROPPED, _DROPS_PAGES, _DROPS_NAMES = 4, 1, 2
 
 
@@ -75,6 +77,18 @@ def _store_oom_choice(kernel: Kernel, data: bytes) -> None:
     kernel.oom_kill_allocating_task = parse_parameter(data)
 
 
+def _show_panic_on_oom(kernel: Kernel) -> bytes:
+    return b"%d\n" % kernel.panic_on_oom
+
+
+def _store_panic_on_oom(kernel: Kernel, data: bytes) -> None:
+    """vm.panic_on_oom: whether the machine stops where somebody would be killed for memory; 2 says also for a
+    group's. Raises EINVAL. Linux: mm/oom_kill.c, vm_oom_kill_table.
+    """
+    kernel.panic_on_oom = parse_parameter(data, 0, _MOST_PANIC)
+
+
+OOM_PANIC = SystemFile(0o644, _show_panic_on_oom, _store_panic_on_oom)
 OOM_CHOICE = SystemFile(0o644, _show_oom_choice, _store_oom_choice)
 DROP_CACHES = SystemFile(0o200, _show_nothing, _store_drop)
 FILE_COUNT = SystemFile(0o444, _show_file_count)

@@ -1,4 +1,4 @@
-"""vm.overcommit_memory, overcommit_ratio, overcommit_kbytes and user_reserve_kbytes: how much is promised."""
+"""vm.overcommit_memory, overcommit_ratio, overcommit_kbytes, and what is kept back: how much is promised."""
 
 from __future__ import annotations
 
@@ -41,6 +41,7 @@ def _number(name: str, most: int) -> SystemFile:
 
 
 OVERCOMMIT_SYSCTLS = {
+    b"admin_reserve_kbytes": _number("administrators_kbytes", _ULONG_MAX),
     b"overcommit_kbytes": _number("kbytes", _ULONG_MAX),
     b"overcommit_memory": _number("mode", int(Overcommit.NEVER)),
     b"overcommit_ratio": _number("ratio", INT_MAX),

@@ -6,18 +6,38 @@ from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.errno import EINVAL
 from procession.fs.file import ALWAYS_READY, POLLERR, POLLIN, POLLPRI, POLLRDNORM, seek_by_default
-from procession.procfs.inode import GeneratedFile
+from procession.fs.kernel_log import KERN_WARNING
+from procession.procfs.inode import GeneratedFile, ProcFile
 from procession.procfs.parameter_kind import INTEGER, ParameterKind
-from procession.procfs.parse_integer import leading_words
+from procession.procfs.parse_integer import leading_words, parse_parameter
 
 if TYPE_CHECKING:
     from procession.fs.dentry import Path
     from procession.fs.permission import Subject
     from procession.fs.wait_queue import WaitQueue
+    from procession.kernel.kernel import Kernel
     from procession.kernel.namespaces.uts import NameChanges
     from procession.procfs.inode import Source
 
 _PAGE_SIZE = 4096
+_LEGACY, _WARNS, _STRICT = -1, 0, 1
+_WARNING = (
+    b"%s wrote to %s when file position was not 0!\nThis will not be supported in the future. To silence this"
+    b"\nwarning, set kernel.sysctl_writes_strict = -1"
+)
+
+
+def show_writes(kernel: Kernel) -> bytes:
+    """kernel.sysctl_writes_strict: what becomes of writes that don't start at a parameter's beginning."""
+    return b"%d\n" % kernel.sysctl_writes_strict
+
+
+def store_writes(kernel: Kernel, data: bytes) -> None:
+    """Nothing, or of text that it goes on (1); they start at the beginning (-1), which is told once (0).
+
+    Raises EINVAL. Linux: kernel/sysctl.c, kern_table.
+    """
+    kernel.sysctl_writes_strict = parse_parameter(data, _LEGACY, _STRICT)
 
 
 class ParameterFile(GeneratedFile):
@@ -58,14 +78,32 @@ class ParameterFile(GeneratedFile):
         """
         if not data:
             return 0
+        is_strict = self.kernel.sysctl_writes_strict == _STRICT
+        if offset and not is_strict:
+            self._warn()
         if not self.kind.is_text:
-            return len(data) if offset else self._write_numbers(data)
-        if offset:
+            return len(data) if offset and is_strict else self._write_numbers(data)
+        if offset and is_strict:
             old = self.source.show(self.subject).rstrip(b"\n")
             if offset > len(old):
                 return len(data)
             return super().write_at(0, old[:offset] + data) and len(data)
         return super().write_at(0, data)
+
+    @property
+    def kernel(self) -> Kernel:
+        """Whose parameter it is."""
+        inode = self.inode
+        assert isinstance(inode, ProcFile)
+        return inode.proc.kernel
+
+    def _warn(self) -> None:
+        """The beginning is written anew: once that's told. Linux: kernel/sysctl.c, warn_sysctl_write."""
+        kernel = self.kernel
+        if kernel.sysctl_writes_strict == _WARNS and not kernel.has_warned_of_writes:
+            kernel.has_warned_of_writes = True
+            text = _WARNING % (kernel.acting_name, self.path.dentry.name)
+            kernel.vfs.log.append(KERN_WARNING, text)
 
     def _write_numbers(self, data: bytes) -> int:
         """The bytes that the numbers are. Those in front of what isn't one have their effect.

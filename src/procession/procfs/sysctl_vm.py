@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import EINVAL
 from procession.mm.gap_index import MMAP_MINIMUM
 from procession.procfs.parse_integer import INT_MAX, parse_integer
-from procession.procfs.sysctl_machine import DROP_CACHES, OOM_CHOICE, SWAPPINESS
+from procession.procfs.sysctl_machine import DROP_CACHES, OOM_CHOICE, OOM_PANIC, SWAPPINESS
 from procession.procfs.sysctl_memfd import show_memfd_noexec, store_memfd_noexec
 from procession.procfs.sysctl_overcommit import OVERCOMMIT_SYSCTLS
 from procession.procfs.system_directory import SystemFile, SystemTree
@@ -71,6 +71,7 @@ VM_SYSCTLS: SystemTree = {
     b"memfd_noexec": SystemFile(0o644, show_memfd_noexec, store_memfd_noexec),
     b"oom_kill_allocating_task": OOM_CHOICE,
     b"mmap_min_addr": SystemFile(0o444, _show_mmap_min_addr),
+    b"panic_on_oom": OOM_PANIC,
     b"swappiness": SWAPPINESS,
     b"unprivileged_userfaultfd": SystemFile(
         0o644, _show_unprivileged_userfaultfd, _store_unprivileged_userfaultfd
