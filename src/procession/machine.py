@@ -284,6 +284,7 @@ class Machine(GoingBack):
             self.start_directory = enter_callers_directory(task, self.init.credentials)
         environment = [os.fsencode(f"{name}={value}") for name, value in self.environment.items()]
         execute(kernel, task, arguments, environment, self.environment.get("PATH", ""))
+        self.engine.begin_beside(self.init.mm.tables.root, task.mm.tables.root)
         self.command = task
         self.inlet.command = task.group
         kernel.scheduler.start(task)

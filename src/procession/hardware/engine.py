@@ -126,6 +126,10 @@ class Engine(Protocol):
         """The address space at `root_frame`, which isn't the live one yet, has got a program with a dynamic
         loader, whose file has `code_bytes` of code, or says so."""
 
+    def begin_beside(self, root_frame: int, other: int) -> None:
+        """The address space at `root_frame`, which has never been the live one, will do little but wait for
+        that at `other`, where a program begins."""
+
     def give_way(self, root_frame: int) -> None:
         """The address space at `root_frame` has mapped some of `translation.layout.RESERVED`: an engine that
         has things of its own there can't run what looks at them."""

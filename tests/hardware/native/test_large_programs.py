@@ -67,6 +67,8 @@ def test_where_a_program_begins(
     assert (result.status, result.stderr) == (0, b"")
     assert isinstance(machine.engine, TieredEngine)
     assert (machine.engine.hot is not None) == is_hot
+    # Init waits where the program runs.
+    assert machine.engine.is_open == (not is_hot)
 
 
 def test_a_large_program_that_only_forks(

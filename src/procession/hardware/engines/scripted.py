@@ -242,6 +242,9 @@ class ScriptedEngine:
     def begin_program(self, root_frame: int, code_bytes: int) -> None:
         """It makes no difference."""
 
+    def begin_beside(self, root_frame: int, other: int) -> None:
+        """It makes no difference."""
+
     def give_way(self, root_frame: int) -> None:
         """Nothing is reserved."""
 

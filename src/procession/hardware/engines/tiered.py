@@ -11,6 +11,7 @@ is the same each time: not from the host's clock, nor from how many processes th
 - It's demoted when they're dropped after little work each time; and has to work twice as much before it's
   promoted again.
 - What needs more of a processor than the cold engine has is promoted at once, and stays.
+- Init begins where the machine's command does, so that the cold engine isn't opened for it alone.
 - What the hot engine can't run is the cold one's from then on: it maps addresses that are the engine's, or
   the host refuses a process.
 
@@ -24,6 +25,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from procession.hardware.engine import Engine, EngineCapabilities, GeneralRegisters, TrapHandler
+from procession.hardware.engines.unopened import EMULATOR, UnopenedEmulator
 from procession.hardware.physical_memory import PhysicalMemory
 from procession.hardware.processor_level import V2
 from procession.hardware.registers import Registers
@@ -116,24 +118,28 @@ class TieredEngine:
     """One processor that is two. `engine` is the one that holds the live registers, `running` the one whose
     `run` is under way, if any; `spaces` has what is known of address spaces by their roots.
 
-    `make_hot` makes the hot engine when it's first needed; it raises HotEngineUnavailable, and then `refusal`
-    says why there's none, and all stays cold.
+    Either is made when it's first needed. Until `make_cold` has been called, an `UnopenedEmulator` is `cold`.
+    `make_hot` raises HotEngineUnavailable, and then `refusal` says why there's none, and all stays cold.
     """
 
     def __init__(
-        self, cold: ColdEngine, make_hot: Callable[[PhysicalMemory, TrapHandler], HotEngine]
+        self,
+        make_cold: Callable[[], ColdEngine],
+        make_hot: Callable[[PhysicalMemory, TrapHandler], HotEngine],
     ) -> None:
-        self.capabilities = EngineCapabilities("auto", cold.capabilities.unit_ns, V2, has_own_processes=True)
-        self.cold = cold
+        self.capabilities = EngineCapabilities("auto", EMULATOR.unit_ns, V2, has_own_processes=True)
+        self.make_cold = make_cold
         self.make_hot = make_hot
+        self.cold: ColdEngine = UnopenedEmulator()
         self.hot: HotEngine | None = None
+        self.is_open = False
         self.refusal = ""
-        self.engine: Engine = cold
+        self.engine: Engine = self.cold
         self.running: Engine | None = None
         self.general: GeneralRegisters
         self.spaces: dict[int, SpaceWork] = {}
         self.root = 0
-        self.level = cold.capabilities.level
+        self.level = EMULATOR.level
         self.work = SpaceWork()
         self.reserve = 0
         self.marked_units = 0
@@ -142,11 +148,25 @@ class TieredEngine:
         self.moved = Registers()
 
     def attach(self, memory: PhysicalMemory, traps: TrapHandler) -> None:
-        """Open the cold engine."""
+        """Take them for the engines that are made."""
         self.memory = memory
         self.traps = traps
         self.cold.attach(memory, traps)
         self.general = self.cold.general
+
+    def _open(self) -> None:
+        """Open the cold engine, if it isn't. What is live goes there unless the hot one has it."""
+        if self.is_open:
+            return
+        unopened, cold = self.cold, self.make_cold()
+        cold.attach(self.memory, self.traps)
+        self.cold, self.is_open = cold, True
+        if self.engine is unopened:
+            unopened.save(self.moved)
+            cold.use_address_space(self.root, self.level)
+            cold.load(self.moved)
+            cold.set_budget(unopened.budget_left())
+            self.engine, self.general = cold, cold.general
 
     def tell(self, traps: TrapHandler) -> None:
         """Take other entries."""
@@ -160,6 +180,8 @@ class TieredEngine:
     def run(self) -> None:
         """Run on the one and the other until stopped or out of budget."""
         self.is_stopping = False
+        if self.engine is self.cold:
+            self._open()
         try:
             while True:
                 engine = self.running = self.engine
@@ -235,6 +257,9 @@ class TieredEngine:
         old, new = self.engine, self._engine_of(self.work)
         if new is old:
             return
+        if new is self.cold:
+            self._open()
+            new = self.cold
         old.save(self.moved)
         self._forget_written_code(new)
         if new is self.hot:
@@ -313,6 +338,13 @@ class TieredEngine:
     def begin_program(self, root_frame: int, code_bytes: int) -> None:
         """Let a large program begin on the hot engine."""
         if code_bytes >= LARGE_PROGRAM_BYTES and self._has_hot():
+            work = self.spaces[root_frame] = SpaceWork()
+            work.is_hot = True
+
+    def begin_beside(self, root_frame: int, other: int) -> None:
+        """Let it begin on the hot engine too, if `other` has."""
+        work = self.spaces.get(other)
+        if work is not None and work.is_hot and root_frame not in self.spaces:
             work = self.spaces[root_frame] = SpaceWork()
             work.is_hot = True
 
@@ -407,12 +439,14 @@ class TieredEngine:
 
     def keep(self) -> object:
         """What the cold engine keeps, and what is known of address spaces. The hot one keeps nothing."""
+        self._open()
         self._account()
         return self.cold.keep(), tuple((root, *work.keep()) for root, work in self.spaces.items())
 
     def put_back(self, kept: object) -> None:
         """The same. Whose work was last has been put back with it."""
         assert isinstance(kept, tuple)
+        self._open()
         of_cold, spaces = kept
         self.spaces.clear()
         for root, *values in spaces:
@@ -429,11 +463,13 @@ class TieredEngine:
     def write_kept(self, kept: object) -> object:
         """It's plain already, but for the cold engine's."""
         assert isinstance(kept, tuple)
+        self._open()
         of_cold, spaces = kept
         return self.cold.write_kept(of_cold), spaces
 
     def read_kept(self, value: object) -> object:
         """The same again. Raises ValueError."""
+        self._open()
         match value:
             case (of_cold, tuple(spaces)):
                 for values in spaces:

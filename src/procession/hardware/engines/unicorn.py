@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from ctypes import byref, c_uint16, c_uint32, c_void_p
 from itertools import pairwise
 from struct import unpack_from
 
 from procession.abi.word import Words
 from procession.hardware import page_table as pte
-from procession.hardware.engine import EngineCapabilities, TrapHandler
+from procession.hardware.engine import TrapHandler
 from procession.hardware.engines import unicorn_library as uc
 from procession.hardware.engines.unicorn_blocks import TRANSLATOR, bound_blocks
 from procession.hardware.engines.unicorn_code_pages import mark_quickly
@@ -29,9 +30,9 @@ from procession.hardware.engines.unicorn_state import (
 )
 from procession.hardware.engines.unicorn_stops import StopChecks
 from procession.hardware.engines.unicorn_unknown import NOWHERE, UnknownInstructions
+from procession.hardware.engines.unopened import EMULATOR
 from procession.hardware.extended_state import FXSAVE_BYTES, INITIAL_STATE
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, PhysicalMemory
-from procession.hardware.processor_level import V2
 from procession.hardware.registers import RAX, RIP, USER_CS, USER_DS, WORD_MASK, Registers
 
 _EFER, _STAR = 0xC0000080, 0xC0000081
@@ -68,6 +69,21 @@ _CALL_PROBE = (0x2140, 0x2145, CALL_PROBE)
 _X87_PROBE = ((0x2120, 0x2126, "d9e8 d9ee def9"), (0x2128, 0x212E, "d9ee d9ee def9"))
 
 
+_LENT_FRAMES, _OTHER_CONTENTS = 8, b"\x5a"
+
+
+@contextmanager
+def _lent_frames(memory: PhysicalMemory) -> Iterator[range]:
+    """Frames of zeros, which get back what they held. When the processor is opened, all may be handed out."""
+    first, end = PAGE_SIZE, PAGE_SIZE * (1 + _LENT_FRAMES)
+    held = memory.bytes[first:end]
+    memory.bytes[first:end] = bytes(end - first)
+    try:
+        yield range(1, 1 + _LENT_FRAMES)
+    finally:
+        memory.bytes[first:end] = held
+
+
 def _is_block(place: object) -> bool:
     """Whether a block of code may lie from the one address of `place` to the other; or there's none."""
     match place:
@@ -86,8 +102,7 @@ class UnicornEngine:
     stopped or when the budget of code blocks is spent, which a machine-code hook counts.
     """
 
-    capabilities = EngineCapabilities("unicorn", unit_ns=4, level=V2)
-    """A unit is a block of code: some four instructions and a branch."""
+    capabilities = EMULATOR
 
     def __init__(self) -> None:
         self.library = UnicornLibrary()
@@ -134,7 +149,10 @@ class UnicornEngine:
         self.floating = self.state[layout.floating_start : layout.floating_end]
         self.fs_index, self.gs_index = layout.fs_base // 8, layout.gs_base // 8
         self.cr2_index, self.cr3_index = layout.cr2 // 8, layout.cr3 // 8
-        self._enter_user_mode()
+        with _lent_frames(memory) as frames:
+            self._enter_user_mode(frames)
+        self.flush_all()
+        self.forget_code(None)
         self._add_hooks()
         self.format = FloatingFormat(layout)
         self.live_state = LiveState(layout, self.state)
@@ -148,19 +166,22 @@ class UnicornEngine:
 
     # Bringing the processor up
 
-    def _enter_user_mode(self) -> None:
-        """Run `sysretq` from a page of its own, then provoke the faults that tell where their fields are."""
+    def _enter_user_mode(self, frames: range) -> None:
+        """Run `sysretq` from a page of its own, then provoke the faults that tell where their fields are.
+
+        `frames` are _LENT_FRAMES that hold zeros.
+        """
         library, handle, memory = self.library, self.handle, self.memory
-        root = memory.allocate()
-        tables = [root, memory.allocate(), memory.allocate(), memory.allocate()]
-        words = memory.words
+        tables, [code, stack, boot, other] = frames[:4], frames[4:]
+        root, words = tables[0], memory.words
         for upper, lower in pairwise(tables):
             words[upper << 9] = lower << PAGE_SHIFT | pte.TABLE
         probes = bytearray(_PROBE_CODE.ljust(PAGE_SIZE, b"\0"))
         for start, end, text in (*_SSE_PROBE, *_X87_PROBE, _LOAD_PROBE, _CALL_PROBE):
             probes[start & PAGE_MASK : end & PAGE_MASK] = bytes.fromhex(text)
-        code, stack = memory.allocate_with(bytes(probes)), memory.allocate()
-        boot = memory.allocate_with(_BOOT_CODE)
+        for frame, contents in ((code, probes), (boot, _BOOT_CODE), (other, _OTHER_CONTENTS)):
+            start = frame << PAGE_SHIFT
+            memory.bytes[start : start + len(contents)] = contents
         words[(tables[3] << 9) + 1] = boot << PAGE_SHIFT | pte.PRESENT | pte.USER | pte.ACCESSED
         words[(tables[3] << 9) + 2] = code << PAGE_SHIFT | pte.PRESENT | pte.USER | pte.ACCESSED
         words[(tables[3] << 9) + 3] = stack << PAGE_SHIFT | pte.PRESENT | pte.USER | pte.NO_EXECUTE
@@ -188,24 +209,20 @@ class UnicornEngine:
         self.error_code_index = self.layout.error_code // 4
         self.words32[self.old_exception_index] = 0xFFFFFFFF
         self.words32[self.error_code_index] = 0
-        if self._flushes_pages(words, (tables[3] << 9) + 3):
+        if self._flushes_pages(words, (tables[3] << 9) + 3, other):
             self.flush_page = library.flush_page
-        for frame in (*tables, code, stack, boot):
-            memory.release(frame)
-        self.flush_all()
-        self.forget_code(None)
 
-    def _flushes_pages(self, words: memoryview, slot: int) -> bool:
-        """Whether one page's translation can be dropped: read a page, move it, and read it again.
+    def _flushes_pages(self, words: memoryview, slot: int, other: int) -> bool:
+        """Whether one page's translation can be dropped: read a page, move it to frame `other`, and read it
+        again.
 
         The library's own function is called with its own object, which knows where its state is.
         """
-        library, layout, memory = self.library, self.layout, self.memory
+        library, layout = self.library, self.layout
         head = ctypes.string_at(layout.holder, layout.address - layout.holder)
         words_of_head = unpack_from(f"<{len(head) // 8}Q", head)
         if library.flush_page is None or layout.address not in words_of_head:
             return False
-        other = memory.allocate_with(b"\x5a")
         idle = bytes(layout.snapshot())
 
         def read() -> int:
@@ -219,8 +236,7 @@ class UnicornEngine:
         second = read()
         ctypes.memmove(layout.address, idle, len(idle))
         words[slot] = entry
-        memory.release(other)
-        return (first, second) == (0, 0x5A)
+        return (first, second) == (0, *_OTHER_CONTENTS)
 
     def _locate_marks(self) -> None:
         """Divide by zero to see where the library notes floating-point exceptions."""
@@ -480,6 +496,9 @@ class UnicornEngine:
         """Nothing is kept of an address space that isn't the live one."""
 
     def begin_program(self, root_frame: int, code_bytes: int) -> None:
+        """Every program runs here."""
+
+    def begin_beside(self, root_frame: int, other: int) -> None:
         """Every program runs here."""
 
     def give_way(self, root_frame: int) -> None:

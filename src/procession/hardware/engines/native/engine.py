@@ -542,6 +542,9 @@ class NativeEngine:
     def begin_program(self, root_frame: int, code_bytes: int) -> None:
         """Every program runs here."""
 
+    def begin_beside(self, root_frame: int, other: int) -> None:
+        """Every program runs here."""
+
     def give_way(self, root_frame: int) -> None:
         """There is no other engine here: what the program reads there is the stub's."""
 
