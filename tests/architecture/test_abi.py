@@ -136,6 +136,7 @@ WITHOUT_HEADERS = {
     "enumeration": "what numbers are made of",
     "errno": "has a test of its own",
     "named_tuple": "what tuples with names are made of",
+    "numbers": "what small numbers are given out by",
     "structure": "what structures are made of",
     "syscall_numbers": "has a test of its own",
     "syslog": "include/linux/syslog.h of the kernel's source",

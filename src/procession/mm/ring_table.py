@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Protocol
+
+from procession.abi.numbers import Numbers
 
 if TYPE_CHECKING:
     from procession.mm.vma import SharedAnonymous
@@ -29,28 +30,25 @@ class EventRing(Protocol):
 class RingTable:
     """The contexts of one address space (Linux: fs/aio.c, struct kioctx_table).
 
-    `freed` is a heap of the numbers below `top` that none has. Linux looks at all numbers for the first free:
-    a program with ten thousand contexts would wait for each look here.
+    Linux looks at all numbers for the first free one: a program with ten thousand contexts would wait for
+    each look here.
     """
 
-    __slots__ = ("by_address", "numbered", "freed", "top")
+    __slots__ = ("by_address", "numbered", "numbers")
 
     def __init__(self) -> None:
         self.by_address: dict[int, EventRing] = {}
         self.numbered: dict[int, EventRing] = {}
-        self.freed: list[int] = []
-        self.top = 0
+        self.numbers = Numbers(0)
 
     def free_number(self) -> int:
         """The lowest number that no context has. Linux: fs/aio.c, ioctx_add_table."""
-        return self.freed[0] if self.freed else self.top
+        return self.numbers.lowest
 
     def add(self, ring: EventRing) -> None:
         """Enter a context, whose number is the lowest free one."""
-        if self.freed:
-            heappop(self.freed)
-        else:
-            self.top += 1
+        number = self.numbers.take()
+        assert number == ring.number
         self.by_address[ring.address] = ring
         self.numbered[ring.number] = ring
 
@@ -58,7 +56,7 @@ class RingTable:
         """A context is destroyed. Linux: fs/aio.c, kill_ioctx."""
         del self.by_address[ring.address]
         del self.numbered[ring.number]
-        heappush(self.freed, ring.number)
+        self.numbers.give_back(ring.number)
 
     def move(self, ring: EventRing, address: int) -> None:
         """A context's ring is at `address` now. Linux: fs/aio.c, aio_ring_mremap."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NewType
 
 from procession.abi.mount_flags import MountFlag
+from procession.abi.numbers import Numbers
 from procession.fs.dentry import Dentry, Path
 from procession.fs.inode import Superblock
-from procession.fs.numbers import Numbers
 
 if TYPE_CHECKING:
     from procession.fs.mounts.id_map import MountIdMap

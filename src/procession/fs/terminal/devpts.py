@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.device_numbers import Major, device_minor, encode_device
 from procession.abi.errno import EIO, ENODEV, ENOENT, ENOSPC, ENXIO, Errno
+from procession.abi.numbers import Numbers
 from procession.abi.statfs import Magic
 from procession.fs.dentry import Path
 from procession.fs.file import O_NOCTTY, File
@@ -15,7 +16,6 @@ from procession.fs.inode import S_IFCHR, S_IFDIR, DirectoryEntry, Inode, Superbl
 from procession.fs.mounts.context import MountContext, Parameter, ParameterKind
 from procession.fs.mounts.mount import root_dentry, top_of
 from procession.fs.namei import look_up_entry
-from procession.fs.numbers import Numbers
 from procession.fs.terminal.pty import PtyMaster, PtySlave
 from procession.fs.terminal.tty import JobControl, Tty, TtyFile
 from procession.hardware.kernel_memory import TERMINAL, TERMINAL_BYTES

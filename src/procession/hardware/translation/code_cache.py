@@ -8,6 +8,7 @@ from array import array
 from bisect import bisect_right
 
 from procession.hardware.engines.native.host_processor import return_bits
+from procession.hardware.physical_memory import PAGE_SHIFT
 from procession.hardware.translation import layout
 from procession.hardware.translation.assembler import signed_32
 from procession.hardware.translation.kept_code import FIRST_CODE, KeptCode, KeptPage
@@ -24,7 +25,6 @@ _MOST_SUPPLEMENTS, _LEAST_SUPPLEMENT = 2, 1 << 9
 where tables of jumps have no place free. To write it takes as much time as some dozen runs gain by it.
 """
 _COLD_BYTES = 1 << 16
-_PAGE_SHIFT = 12
 
 LINK, CROSS, BUDGET, ATTEND, STEP, STEP_INDIRECT, SETTLE = range(7)
 """Why code leaves: a jump within a page or beyond it that isn't linked yet, a budget that is spent, an
@@ -361,7 +361,7 @@ class CodeCache:
         key = pc, first.frame, second.frame
         known = self.straddlers.get(key)
         if known is None:
-            known = self.kept_straddlers(pc >> _PAGE_SHIFT, first, second).get(pc)
+            known = self.kept_straddlers(pc >> PAGE_SHIFT, first, second).get(pc)
             if known is not None:
                 self.add_straddler(key, known)
         return known

@@ -21,6 +21,7 @@ from procession.abi.blake2 import blake2b
 from procession.abi.mmap_flags import Advice
 from procession.abi.word import pack_array
 from procession.hardware.engines.native.host_processor import return_bits
+from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE
 from procession.hardware.translation.assembler import unsigned_64
 from procession.hardware.translation.decode import LONGEST_INSTRUCTION
 from procession.hardware.translation.kept_code import (
@@ -32,8 +33,6 @@ from procession.hardware.translation.kept_code import (
     MAGIC,
     MOST_CODE_BYTES,
     PAGE,
-    PAGE_BYTES,
-    PAGE_SHIFT,
     STRADDLER,
     KeptCode,
     checksum_of_parts,
@@ -47,7 +46,6 @@ _DIGEST_BYTES = 16
 _OTHERS = 0o077
 _NEW = ".new"
 """What the name of the file ends in that one machine at a time writes: who is ended leaves one at most."""
-_PAGE_MASK = 4095
 _MOST_FILE_BYTES = 4 * MOST_CODE_BYTES
 
 
@@ -204,8 +202,8 @@ def _contents_of_frames(code: CodeCache) -> tuple[list[bytes], dict[int, int]]:
     kept = code.kept
     held: list[bytes] = []
     if kept is not None:
-        starts = range(0, kept.content_count << PAGE_SHIFT, PAGE_BYTES)
-        held += [bytes(kept.contents[start : start + PAGE_BYTES]) for start in starts]
+        starts = range(0, kept.content_count << PAGE_SHIFT, PAGE_SIZE)
+        held += [bytes(kept.contents[start : start + PAGE_SIZE]) for start in starts]
     numbers = {data: number for number, data in enumerate(held)}
     of_frames: dict[int, int] = {}
     for frame, page in code.pages.items():
@@ -274,7 +272,7 @@ def _leads_to(entries: dict[int, int], links: dict[int, int]) -> dict[int, int]:
     return {
         links[pc]: entry
         for pc, entry in entries.items()
-        if pc in links and pc & _PAGE_MASK <= _PAGE_MASK - LONGEST_INSTRUCTION
+        if pc in links and pc & PAGE_MASK <= PAGE_MASK - LONGEST_INSTRUCTION
     }
 
 

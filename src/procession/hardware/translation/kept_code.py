@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from procession.abi.word import Words
+from procession.hardware.physical_memory import PAGE_SHIFT, PAGE_SIZE
 from procession.hardware.translation import layout
 from procession.hardware.translation.checksum import checksum_of
 
@@ -30,14 +31,12 @@ PAGE = Words("<9I")
 """The number of a page's contents, where its words begin, and how many there are of each kind."""
 STRADDLER = Words("<QIIQ")
 CHECKSUM = Words("<Q")
-PAGE_BYTES = 4096
 _SAMPLE, _SAMPLE_END = 1024, 1040
 """What of a page's contents is looked at first, as many programs have pages of the same number."""
 _MOST_ALIKE = 16
 """How many pages of the same number and sample may be compared with one. Only a program that goes out to
 write such pages has more: they're translated anew.
 """
-PAGE_SHIFT = 12
 _PAIR, _WORD, _HALF_WORD = 16, 8, 4
 _TWO_WORDS = Words("<QQ")
 _REGISTERS = 16
@@ -183,7 +182,7 @@ class KeptCode:
             or not 0 <= cold_position <= cold_end <= end
             or 0 < cold_position < FIRST_CODE
             or links > layout.MAXIMUM_LINKS // 2
-            or checked + contents * PAGE_BYTES != len(view)
+            or checked + contents * PAGE_SIZE != len(view)
             # Contents that aren't as they were written are no page's.
             or checksum_of_parts(view[: HEADER.size - CHECKSUM.size], view[HEADER.size : checked]) != checksum
         ):
@@ -252,7 +251,7 @@ class KeptCode:
         """Whether the contents of number `content` are `data`."""
         place = self.contents_start + (content << PAGE_SHIFT)
         # Without a copy of them.
-        return self.data.find(data, place, place + PAGE_BYTES) == place
+        return self.data.find(data, place, place + PAGE_SIZE) == place
 
     def _sample(self, content: int) -> bytes:
         place = content << PAGE_SHIFT

@@ -284,9 +284,11 @@ class Space:
                 self._lead_link(cache.links[target], target, entry)
         new_entries = translator.new_entries
         for pc in new_entries:
-            link = cache.link(pc)
-            if link is not None and pc in page.entries and frames.get(pc >> PAGE_SHIFT) == page.frame:
-                self._lead_link(link, pc, page.entries[pc])
+            if pc in page.entries and frames.get(pc >> PAGE_SHIFT) == page.frame:
+                # Asked last, as what was kept is searched for it.
+                link = cache.link(pc)
+                if link is not None:
+                    self._lead_link(link, pc, page.entries[pc])
         new_entries.clear()
         new_pads = translator.new_pads
         for pc, pad in new_pads:
