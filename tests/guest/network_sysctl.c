@@ -532,3 +532,234 @@ TEST(settings_of_neighbours)
 	CHECK_EQ(set("ipv4/conf/default/arp_ignore", "2"), 0);
 	CHECK_STRING(shown("ipv4/conf/lo/arp_ignore"), "0");
 }
+
+/* A listener of no backlog whose connections wait until something is said, and what one that connects to it sees. */
+static int deferring(struct sockaddr_in *name)
+{
+	int fd = new_stream(), wait_s = 60;
+	socklen_t size = sizeof(*name);
+
+	*name = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+	MUST(bind(fd, (void *)name, size));
+	MUST(setsockopt(fd, SOL_TCP, TCP_DEFER_ACCEPT, &wait_s, sizeof(wait_s)));
+	MUST(listen(fd, 0));
+	MUST(getsockname(fd, (void *)name, &size));
+	return fd;
+}
+
+static int tries(const struct sockaddr_in *name)
+{
+	int fd = (int)MUST(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0));
+
+	if (connect(fd, (void *)name, sizeof(*name)) != 0 && errno != EINPROGRESS)
+		_exit(1);
+	return fd;
+}
+
+/* What can be done with it within a tenth of a second. */
+static int may(int fd, short events)
+{
+	struct pollfd wait = {fd, events, 0};
+
+	return MUST(poll(&wait, 1, 100)) ? wait.revents : 0;
+}
+
+TEST(connections_without_a_place)
+{
+	struct sockaddr_in name;
+	int listener, first, second, third;
+	char byte;
+
+	enter();
+	/* The first waits to say something; the second is answered by a cookie, and so accepted at once. */
+	listener = deferring(&name);
+	CHECK_EQ(may((first = tries(&name)), POLLOUT), POLLOUT);
+	CHECK_EQ(may((second = tries(&name)), POLLOUT), POLLOUT);
+	CHECK_EQ(may((third = tries(&name)), POLLOUT), 0);
+	CHECK_EQ(send(first, "x", 1, 0), 1);
+	CHECK_EQ(may(first, POLLIN), 0);
+	close((int)MUST(accept(listener, NULL, NULL)));
+	CHECK_EQ(may(second, POLLIN), POLLIN);
+	CHECK_EQ(recv(second, &byte, 1, 0), 0);
+	MUST(accept(listener, NULL, NULL));
+	close(third);
+	close(listener);
+	CHECK_STRING(shown("ipv4/tcp_abort_on_overflow"), "0");
+	CHECK_EQ(set("ipv4/tcp_abort_on_overflow", "1"), 0);
+	listener = deferring(&name);
+	CHECK_EQ(may((first = tries(&name)), POLLOUT), POLLOUT);
+	CHECK_EQ(may((second = tries(&name)), POLLOUT), POLLOUT);
+	CHECK_EQ(send(first, "x", 1, 0), 1);
+	CHECK_EQ(may(first, POLLIN) & POLLERR, POLLERR);
+	CHECK_ERRNO(recv(first, &byte, 1, 0), ECONNRESET);
+	close(listener);
+	CHECK_ERRNO(set("ipv4/tcp_abort_on_overflow", "256"), EINVAL);
+	/* Without cookies the second one waits too, for a place to wait. */
+	CHECK_STRING(shown("ipv4/tcp_syncookies"), "1");
+	CHECK_EQ(set("ipv4/tcp_syncookies", "0"), 0);
+	listener = deferring(&name);
+	CHECK_EQ(may((first = tries(&name)), POLLOUT), POLLOUT);
+	CHECK_EQ(may((second = tries(&name)), POLLOUT), 0);
+	close(listener);
+	/* With nothing but cookies nobody is deferred. */
+	CHECK_EQ(set("ipv4/tcp_syncookies", "2"), 0);
+	listener = deferring(&name);
+	CHECK_EQ(may((first = tries(&name)), POLLOUT), POLLOUT);
+	CHECK_EQ(may(listener, POLLIN), POLLIN);
+	close(listener);
+	CHECK_ERRNO(set("ipv4/tcp_syncookies", "-1"), EINVAL);
+	CHECK_ERRNO(set("ipv4/tcp_max_syn_backlog", "2147483648"), EINVAL);
+}
+
+/* Both ends of a connection, whose first end had its `mark` and type of service set before. */
+static void connect_marked(int *ends, int mark, int service)
+{
+	struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+	socklen_t size = sizeof(name);
+	int listener = new_stream();
+
+	MUST(bind(listener, (void *)&name, sizeof(name)));
+	MUST(getsockname(listener, (void *)&name, &size));
+	MUST(listen(listener, 1));
+	ends[0] = new_stream();
+	MUST(setsockopt(ends[0], SOL_SOCKET, SO_MARK, &mark, sizeof(mark)));
+	MUST(setsockopt(ends[0], SOL_IP, IP_TOS, &service, sizeof(service)));
+	MUST(connect(ends[0], (void *)&name, sizeof(name)));
+	ends[1] = (int)MUST(accept(listener, NULL, NULL));
+	close(listener);
+}
+
+TEST(what_a_connection_has_from_its_syn)
+{
+	struct tcp_info told;
+	socklen_t size = sizeof(told);
+	int ends[2], old;
+
+	enter();
+	old = new_stream();
+	connect_marked(ends, 7, 0x48);
+	CHECK_EQ(option_of(ends[1], SOL_SOCKET, SO_MARK), 0);
+	CHECK_EQ(option_of(ends[1], SOL_IP, IP_TOS), 0);
+	CHECK_EQ(set("ipv4/tcp_fwmark_accept", "1"), 0);
+	CHECK_EQ(set("ipv4/tcp_reflect_tos", "1"), 0);
+	CHECK_EQ(set("ipv4/tcp_reordering", "9"), 0);
+	connect_marked(ends, 7, 0x48);
+	CHECK_EQ(option_of(ends[1], SOL_SOCKET, SO_MARK), 7);
+	CHECK_EQ(option_of(ends[1], SOL_IP, IP_TOS), 0x48);
+	MUST(getsockopt(ends[0], SOL_TCP, TCP_INFO, &told, &size));
+	CHECK_EQ(told.tcpi_reordering, 9);
+	size = sizeof(told);
+	MUST(getsockopt(old, SOL_TCP, TCP_INFO, &told, &size));
+	CHECK_EQ(told.tcpi_reordering, 3);
+	CHECK_ERRNO(set("ipv4/tcp_reordering", "0"), EINVAL);
+	CHECK_ERRNO(set("ipv4/tcp_reordering", "301"), EINVAL);
+	CHECK_ERRNO(set("ipv4/tcp_reflect_tos", "2"), EINVAL);
+	CHECK_ERRNO(set("ipv4/tcp_fwmark_accept", "256"), EINVAL);
+}
+
+/* Connects to a listener of all the one port that there is, and closes the connection from this end. */
+static int come_and_go(const struct sockaddr_in *name, int listener)
+{
+	int fd = new_stream(), other;
+	char byte;
+
+	if (connect(fd, (void *)name, sizeof(*name)) != 0) {
+		close(fd);
+		return -1;
+	}
+	other = (int)MUST(accept(listener, NULL, NULL));
+	shutdown(fd, SHUT_WR);
+	MUST(recv(other, &byte, 1, 0));
+	close(other);
+	CHECK_EQ(recv(fd, &byte, 1, 0), 0);
+	close(fd);
+	return 0;
+}
+
+TEST(ports_of_connections_that_are_over)
+{
+	struct sockaddr_in name = {.sin_family = AF_INET, .sin_port = htons(7000), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+	int listener;
+
+	enter();
+	listener = new_stream();
+	MUST(bind(listener, (void *)&name, sizeof(name)));
+	MUST(listen(listener, 1));
+	CHECK_STRING(shown("ipv4/tcp_tw_reuse"), "2");
+	CHECK_STRING(shown("ipv4/tcp_tw_reuse_delay"), "1000");
+	CHECK_EQ(set("ipv4/ip_local_port_range", "40000 40000"), 0);
+	CHECK_EQ(come_and_go(&name, listener), 0);
+	CHECK_ERRNO(come_and_go(&name, listener), EADDRNOTAVAIL);
+	usleep(1100000);
+	CHECK_EQ(come_and_go(&name, listener), 0);
+	CHECK_EQ(set("ipv4/tcp_tw_reuse", "0"), 0);
+	usleep(1100000);
+	CHECK_ERRNO(come_and_go(&name, listener), EADDRNOTAVAIL);
+	CHECK_EQ(set("ipv4/tcp_tw_reuse", "1"), 0);
+	CHECK_EQ(set("ipv4/tcp_tw_reuse_delay", "200"), 0);
+	CHECK_EQ(come_and_go(&name, listener), 0);
+	usleep(300000);
+	CHECK_EQ(come_and_go(&name, listener), 0);
+	CHECK_ERRNO(set("ipv4/tcp_tw_reuse", "3"), EINVAL);
+	CHECK_ERRNO(set("ipv4/tcp_tw_reuse_delay", "0"), EINVAL);
+	CHECK_ERRNO(set("ipv4/tcp_tw_reuse_delay", "60001"), EINVAL);
+}
+
+/* What one may choose is the machine's: its first network says so. */
+TEST(allowed_congestion_controls)
+{
+	char allowed[256], all[256], *rest, *name;
+	const char *file = "ipv4/tcp_congestion_control";
+	int wrong = 0;
+
+	enter();
+	strcpy(allowed, shown("ipv4/tcp_allowed_congestion_control"));
+	strcpy(all, shown("ipv4/tcp_available_congestion_control"));
+	CHECK(strstr(allowed, "reno") != NULL);
+	CHECK_ERRNO(open(NET "ipv4/tcp_allowed_congestion_control", O_WRONLY), EACCES);
+	CHECK_ERRNO(open(NET "core/rmem_max", O_WRONLY), EACCES);
+	for (name = strtok_r(all, " ", &rest); name != NULL; name = strtok_r(NULL, " ", &rest)) {
+		int refused = set(file, name);
+
+		wrong += strstr(allowed, name) != NULL ? refused != 0 : refused != -1 || errno != EPERM;
+	}
+	CHECK_EQ(wrong, 0);
+}
+
+/* What is kept, though nothing may come of it: a number from `least` to `most`. */
+static void keeps(const char *name, long least, long most)
+{
+	char path[64], value[32];
+
+	snprintf(path, sizeof(path), "ipv4/tcp_%s", name);
+	snprintf(value, sizeof(value), "%ld", least);
+	CHECK(set(path, value) == 0 && strcmp(shown(path), value) == 0);
+	snprintf(value, sizeof(value), "%ld", most);
+	CHECK(set(path, value) == 0 && strcmp(shown(path), value) == 0);
+	snprintf(value, sizeof(value), "%ld", least - 1);
+	CHECK(set(path, value) == -1 && errno == EINVAL);
+	snprintf(value, sizeof(value), "%ld", most + 1);
+	CHECK(set(path, value) == -1 && errno == EINVAL);
+}
+
+TEST(settings_that_are_kept)
+{
+	enter();
+	keeps("adv_win_scale", -31, 31);
+	keeps("app_win", 0, 31);
+	keeps("autocorking", 0, 1);
+	keeps("base_mss", INT_MIN, INT_MAX);
+	keeps("early_retrans", 0, 4);
+	keeps("max_reordering", 1, INT_MAX);
+	keeps("min_rtt_wlen", 0, 86400);
+	keeps("min_snd_mss", 48, 65535);
+	keeps("min_tso_segs", 1, 255);
+	keeps("mtu_probe_floor", 48, 65535);
+	keeps("orphan_retries", 0, 255);
+	keeps("pacing_ss_ratio", 0, 1000);
+	keeps("pingpong_thresh", 1, 255);
+	keeps("shrink_window", 0, 1);
+	keeps("synack_retries", 0, 255);
+	CHECK_EQ(set("ipv4/tcp_synack_retries", "5 x"), 0);
+	CHECK_STRING(shown("ipv4/tcp_synack_retries"), "5");
+}

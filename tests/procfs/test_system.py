@@ -371,3 +371,13 @@ def test_what_the_log_takes_is_set(proc: Proc) -> None:
     assert not log.lets_tell(b"teller")
     proc.write("sys/kernel/printk_devkmsg", b"off\n")
     assert proc.read("sys/kernel/printk_devkmsg") == b"off\n"
+
+
+def test_who_may_choose_a_congestion_control(proc: Proc) -> None:
+    proc.write("sys/net/ipv4/tcp_allowed_congestion_control", b"reno\n")
+    assert proc.read("sys/net/ipv4/tcp_allowed_congestion_control") == b"reno\n"
+    with pytest.raises(ENOENT):
+        proc.write("sys/net/ipv4/tcp_allowed_congestion_control", b"reno nonesuch\n")
+    # What new connections have anybody may have.
+    proc.write("sys/net/ipv4/tcp_congestion_control", b"cubic\n")
+    assert proc.read("sys/net/ipv4/tcp_allowed_congestion_control") == b"reno cubic\n"

@@ -69,6 +69,7 @@ class SocketFileSystem(Superblock):
         "most_send_room",
         "mount",
         "network_count",
+        "restricted_congestion_controls",
         "socket_count",
         "topology",
         "uevent_count",
@@ -82,6 +83,8 @@ class SocketFileSystem(Superblock):
         self.root = Inode(self, S_IFDIR | 0o555)
         self.mount = Mount(self)
         self.account = vfs.memory.account
+        # Those that net.ipv4.tcp_allowed_congestion_control lacks: who chooses them administers a network.
+        self.restricted_congestion_controls: tuple[bytes, ...] = ()
         self.cookie_count = 0
         self.buffered_bytes = 0
         self.maximum_buffered_bytes = max(vfs.memory.frame_count << 12 >> 3, 4 << 20)

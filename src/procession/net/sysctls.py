@@ -71,9 +71,53 @@ A tag means what programs want."""
 PORT_COUNT = 65_536
 SEND_ROOMS, RECEIVE_ROOMS = (4_096, 16_384, 4 << 20), (4_096, 131_072, 32 << 20)
 """What tcp_wmem and tcp_rmem are at first: a connection's least room, the room at first, and the most."""
+CONGESTION_CONTROLS = (b"reno", b"cubic")
+"""What tcp_available_congestion_control lists, by the number that is stored."""
 CUBIC = 1
 NO_LOW_WATER = 0xFFFF_FFFF
 NO_BOUND = 0x7FFF_FFFF
+_REUSED_ON_LOOPBACK = 2
+_ANY, _BYTE, _SWITCH = (-NO_BOUND - 1, NO_BOUND), (0, 255), (0, 1)
+KEPT = {
+    b"tcp_adv_win_scale": (1, -31, 31),
+    b"tcp_app_win": (31, 0, 31),
+    b"tcp_autocorking": (1, *_SWITCH),
+    b"tcp_base_mss": (1_024, *_ANY),
+    b"tcp_challenge_ack_limit": (NO_BOUND, *_ANY),
+    b"tcp_comp_sack_nr": (44, *_BYTE),
+    b"tcp_dsack": (1, *_BYTE),
+    b"tcp_early_demux": (1, *_BYTE),
+    b"tcp_early_retrans": (3, 0, 4),
+    b"tcp_fack": (0, *_BYTE),
+    b"tcp_frto": (2, *_BYTE),
+    b"tcp_limit_output_bytes": (4 << 20, *_ANY),
+    b"tcp_max_reordering": (300, 1, NO_BOUND),
+    b"tcp_min_rtt_wlen": (300, 0, 86_400),
+    b"tcp_min_tso_segs": (2, 1, 255),
+    b"tcp_moderate_rcvbuf": (1, *_BYTE),
+    b"tcp_mtu_probe_floor": (48, 48, 65_535),
+    b"tcp_mtu_probing": (0, *_BYTE),
+    b"tcp_no_metrics_save": (0, *_BYTE),
+    b"tcp_no_ssthresh_metrics_save": (1, *_SWITCH),
+    b"tcp_pacing_ca_ratio": (120, 0, 1_000),
+    b"tcp_pacing_ss_ratio": (200, 0, 1_000),
+    b"tcp_pingpong_thresh": (1, 1, 255),
+    b"tcp_probe_threshold": (8, *_ANY),
+    b"tcp_recovery": (1, *_BYTE),
+    b"tcp_retrans_collapse": (1, *_BYTE),
+    b"tcp_retries1": (3, *_BYTE),
+    b"tcp_rfc1337": (0, *_BYTE),
+    b"tcp_shrink_window": (0, *_SWITCH),
+    b"tcp_slow_start_after_idle": (1, *_BYTE),
+    b"tcp_synack_retries": (5, *_BYTE),
+    b"tcp_thin_linear_timeouts": (0, *_BYTE),
+    b"tcp_tso_rtt_log": (9, *_BYTE),
+    b"tcp_tso_win_divisor": (3, *_BYTE),
+    b"tcp_workaround_signed_windows": (0, *_BYTE),
+}
+"""Settings of TCP that are kept and that nothing comes of: nothing is lost on the way, comes out of order, is
+held up or paced, and the answer to a SYN comes at once. What each is at first, at least and at most.
+"""
 BOUNDS = {
     HOP_LIMIT: (1, 255),
     **{
@@ -106,6 +150,11 @@ class NetworkSysctls:
     and tcp_window_scaling, what SYNs offer; `syn_retries` is tcp_syn_retries, `linear_syn_retries`
     tcp_syn_linear_timeouts; `most_groups` igmp_max_memberships and `most_sources` igmp_max_msf;
     `option_bytes` core/optmem_max; `binds_anywhere_6` and `ignores_echo_6` are IPv6's own.
+    `aborts_on_overflow` is tcp_abort_on_overflow, `syn_cookies` tcp_syncookies and `most_requests`
+    tcp_max_syn_backlog; `reordering` is tcp_reordering, `least_segment_bytes` tcp_min_snd_mss,
+    `orphan_retries` tcp_orphan_retries; `reflects_service` is tcp_reflect_tos and `takes_marks`
+    tcp_fwmark_accept; `port_reuse` and `port_reuse_ms` are tcp_tw_reuse and tcp_tw_reuse_delay. `kept` are
+    those of KEPT that were set.
     `ignores_echo_to_all` is icmp_echo_ignore_broadcasts and `ignores_echo_to_groups_6`
     icmp/echo_ignore_multicast, `retries` is tcp_retries2; `most_hop_options` and `most_end_options` are
     max_hbh_opts_number and max_dst_opts_number, and `most_hop_bytes` and `most_end_bytes` the lengths beside
@@ -114,6 +163,7 @@ class NetworkSysctls:
     """
 
     __slots__ = (
+        "aborts_on_overflow",
         "automatic_labels",
         "binds_anywhere",
         "binds_anywhere_6",
@@ -136,6 +186,8 @@ class NetworkSysctls:
         "keepalive_interval_s",
         "keepalive_probes",
         "keepalive_s",
+        "kept",
+        "least_segment_bytes",
         "linear_syn_retries",
         "last_ephemeral",
         "longest_retry_ms",
@@ -145,26 +197,35 @@ class NetworkSysctls:
         "most_groups",
         "most_hop_bytes",
         "most_hop_options",
+        "most_requests",
         "most_sources",
         "most_waiting",
         "not_sent_low_water",
         "of_every",
         "of_new",
         "option_bytes",
+        "orphan_retries",
         "ping_groups",
+        "port_reuse",
+        "port_reuse_ms",
         "queue_length",
         "receive_rooms",
+        "reflects_service",
+        "reordering",
         "reserved_ports",
         "retries",
         "scales_windows",
         "send_rooms",
         "shortest_retry_us",
+        "syn_cookies",
         "syn_retries",
+        "takes_marks",
         "tells_data",
         "time_to_live",
     )
 
     def __init__(self) -> None:
+        self.aborts_on_overflow = 0
         self.automatic_labels = 1
         self.binds_anywhere = self.binds_anywhere_6 = 0
         self.congestion_control = CUBIC
@@ -183,7 +244,12 @@ class NetworkSysctls:
         self.keepalive_s, self.keepalive_interval_s, self.keepalive_probes = 7_200, 75, 9
         self.longest_retry_ms, self.shortest_retry_us = 120_000, 200_000
         self.most_backlog = SOMAXCONN
+        self.kept: dict[bytes, int] = {}
+        self.least_segment_bytes, self.reordering = 48, 3
         self.most_groups, self.most_sources = 20, 10
+        self.most_requests, self.syn_cookies = 256, 1
+        self.orphan_retries = self.reflects_service = self.takes_marks = 0
+        self.port_reuse, self.port_reuse_ms = _REUSED_ON_LOOPBACK, 1_000
         self.most_hop_options = self.most_end_options = 8
         self.most_hop_bytes = self.most_end_bytes = NO_BOUND
         self.most_waiting = 16_384

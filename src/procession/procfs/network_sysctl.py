@@ -6,19 +6,20 @@ import re
 from functools import partial
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EACCES, EINVAL, ENOENT
+from procession.abi.errno import EACCES, EINVAL, ENOENT, EPERM
 from procession.abi.word import Words, pack_array, pack_bits
 from procession.fs.user_namespace import NO_ID
 from procession.net.internet.tcp_fastopen import KEY_BYTES, MOST_KEYS
-from procession.net.internet.tcp_options import CONGESTION_CONTROLS
 from procession.net.socket_file import SocketFileSystem, socket_file_system
-from procession.net.sysctls import FORWARDING, NO_GROUPS, PORT_COUNT
+from procession.net.sysctls import CONGESTION_CONTROLS, FORWARDING, KEPT, NO_GROUPS, PORT_COUNT
 from procession.procfs.interface_sysctl import set_for_all
 from procession.procfs.parameter_kind import INTEGER, TEXT, UNSIGNED, ParameterKind
 from procession.procfs.parse_integer import parse_parameter
 from procession.procfs.system_directory import InterfaceSettings, SystemFile, SystemTree
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from procession.kernel.kernel import Kernel
     from procession.net.sysctls import NetworkSysctls
 
@@ -209,11 +210,60 @@ def _store_congestion_control(kernel: Kernel, data: bytes) -> None:
     name = data.replace(b"\0", b"\n").split(b"\n", 1)[0]
     if name not in CONGESTION_CONTROLS:
         raise ENOENT("no such congestion control")
+    if name in _system(kernel).restricted_congestion_controls:
+        if not _is_first(kernel):
+            raise EPERM("not among net.ipv4.tcp_allowed_congestion_control")
+        _allow(kernel, (*_allowed(kernel), name))
     _sysctls(kernel).congestion_control = CONGESTION_CONTROLS.index(name)
 
 
 def _system(kernel: Kernel) -> SocketFileSystem:
     return socket_file_system(kernel.vfs)
+
+
+def _is_first(kernel: Kernel) -> bool:
+    """Whether the running task's network is the machine's first."""
+    return kernel.seen_namespaces.network is kernel.init_namespaces.network
+
+
+def _allow(kernel: Kernel, names: Collection[bytes]) -> None:
+    _system(kernel).restricted_congestion_controls = tuple(
+        name for name in CONGESTION_CONTROLS if name not in names
+    )
+
+
+def _allowed(kernel: Kernel) -> list[bytes]:
+    restricted = _system(kernel).restricted_congestion_controls
+    return [name for name in CONGESTION_CONTROLS if name not in restricted]
+
+
+def _show_allowed(kernel: Kernel) -> bytes:
+    """net.ipv4.tcp_allowed_congestion_control."""
+    return b" ".join(_allowed(kernel)) + b"\n"
+
+
+def _store_allowed(kernel: Kernel, data: bytes) -> None:
+    """Raises ENOENT. Linux: net/ipv4/tcp_cong.c, tcp_set_allowed_congestion_control."""
+    names = _LINE_END.split(data, 1)[0].split(b" ")
+    if any(name and name not in CONGESTION_CONTROLS for name in names):
+        raise ENOENT("no such congestion control")
+    _allow(kernel, names)
+
+
+def _show_kept(name: bytes, kernel: Kernel) -> bytes:
+    return b"%d\n" % _sysctls(kernel).kept.get(name, KEPT[name][0])
+
+
+def _store_kept(name: bytes, kernel: Kernel, data: bytes) -> None:
+    """Raises EINVAL. Linux: net/ipv4/sysctl_net_ipv4.c, ipv4_net_table."""
+    _, least, most = KEPT[name]
+    _sysctls(kernel).kept[name] = parse_parameter(data, least, most)
+
+
+def _kept(name: bytes) -> SystemFile:
+    """A setting that nothing comes of."""
+    kind = UNSIGNED if KEPT[name][1] >= 0 and KEPT[name][2] < PORT_COUNT else INTEGER
+    return SystemFile(0o644, partial(_show_kept, name), partial(_store_kept, name), kind=kind)
 
 
 def _show_room(name: str, kernel: Kernel) -> bytes:
@@ -225,7 +275,7 @@ def _store_room(name: str, kernel: Kernel, data: bytes) -> None:
 
     Linux: net/core/sysctl_net_core.c, net_core_table.
     """
-    if kernel.seen_namespaces.network is not kernel.init_namespaces.network:
+    if not _is_first(kernel):
         raise EACCES("not the machine's first network")
     is_of_sending = "send" in name
     room = parse_parameter(data, _LEAST_SEND_ROOM if is_of_sending else _LEAST_RECEIVE_ROOM)
@@ -264,6 +314,9 @@ NETWORK_SYSCTLS: SystemTree = {
             0o644, partial(_show_number, "first_free_port"), _store_first_free_port
         ),
         b"ping_group_range": SystemFile(0o644, _show_ping_groups, _store_ping_groups, kind=_PAIR),
+        **{name: _kept(name) for name in KEPT},
+        b"tcp_abort_on_overflow": _byte("aborts_on_overflow"),
+        b"tcp_allowed_congestion_control": SystemFile(0o644, _show_allowed, _store_allowed, kind=TEXT),
         b"tcp_available_congestion_control": SystemFile(0o444, _show_congestion_controls, kind=TEXT),
         b"tcp_congestion_control": SystemFile(
             0o644, _show_congestion_control, _store_congestion_control, kind=TEXT
@@ -271,11 +324,17 @@ NETWORK_SYSCTLS: SystemTree = {
         b"tcp_fastopen": _number("fast_open", -(2**31), 2**31 - 1),
         b"tcp_fastopen_key": SystemFile(0o600, _show_fast_open_keys, _store_fast_open_keys, kind=TEXT),
         b"tcp_fin_timeout": _number("final_wait_s", -_MOST_SECONDS, _MOST_SECONDS),
+        b"tcp_fwmark_accept": _byte("takes_marks"),
         b"tcp_keepalive_intvl": _number("keepalive_interval_s", -_MOST_SECONDS, _MOST_SECONDS),
         b"tcp_keepalive_probes": _byte("keepalive_probes"),
         b"tcp_keepalive_time": _number("keepalive_s", -_MOST_SECONDS, _MOST_SECONDS),
+        b"tcp_max_syn_backlog": _number("most_requests", _INT_MIN, _INT_MAX),
         b"tcp_max_tw_buckets": _number("most_waiting", _INT_MIN, _INT_MAX),
         b"tcp_notsent_lowat": _number("not_sent_low_water", 0, _UINT_MAX, UNSIGNED),
+        b"tcp_min_snd_mss": _number("least_segment_bytes", 48, 65_535),
+        b"tcp_orphan_retries": _byte("orphan_retries"),
+        b"tcp_reflect_tos": _byte("reflects_service", 0, 1),
+        b"tcp_reordering": _number("reordering", 1, 300),
         b"tcp_retries2": _byte("retries"),
         b"tcp_rmem": _rooms("receive_rooms"),
         b"tcp_rto_max_ms": _number("longest_retry_ms", 1_000, 120_000),
@@ -283,7 +342,10 @@ NETWORK_SYSCTLS: SystemTree = {
         b"tcp_sack": _byte("has_selective_acknowledgements"),
         b"tcp_syn_linear_timeouts": _byte("linear_syn_retries", 0, 127),
         b"tcp_syn_retries": _byte("syn_retries", 1, 127),
+        b"tcp_syncookies": _byte("syn_cookies"),
         b"tcp_timestamps": _byte("has_tcp_timestamps"),
+        b"tcp_tw_reuse": _byte("port_reuse", 0, 2),
+        b"tcp_tw_reuse_delay": _number("port_reuse_ms", 1, 60_000, UNSIGNED),
         b"tcp_window_scaling": _byte("scales_windows"),
         b"tcp_wmem": _rooms("send_rooms"),
     },

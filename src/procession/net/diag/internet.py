@@ -23,10 +23,11 @@ from procession.net.internet.ipv6_options import TRAFFIC_CLASS
 from procession.net.internet.packet import TCP, UDP, UDP_LITE
 from procession.net.internet.tcp import TcpSocket
 from procession.net.internet.tcp_connection import TimeWait
-from procession.net.internet.tcp_options import CONGESTION_CONTROLS, get_tcp_option
+from procession.net.internet.tcp_options import get_tcp_option
 from procession.net.netlink.attributes import attribute, attributes_in
 from procession.net.socket import CLOSED, LISTENING
 from procession.net.socket_options import CAP_NET_ADMIN
+from procession.net.sysctls import CONGESTION_CONTROLS
 
 if TYPE_CHECKING:
     from procession.net.netlink.attributes import Request

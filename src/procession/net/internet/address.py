@@ -74,6 +74,11 @@ def is_multicast(address: bytes) -> bool:
     return address[0] >> 4 == 0xE if len(address) == 4 else address[0] == 0xFF
 
 
+def is_loopback(address: bytes) -> bool:
+    """Whether it stands for the machine itself."""
+    return address[0] == 127 if len(address) == 4 else address == LOOPBACK_6
+
+
 def is_link_local(address: bytes) -> bool:
     """Whether it counts on one link only, which must be named: fe80::/10."""
     return len(address) == 16 and address[0] == 0xFE and address[1] & 0xC0 == 0x80

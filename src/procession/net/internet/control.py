@@ -63,11 +63,13 @@ DEVICE_MEMORY = 79
 """SCM_DEVMEM_DMABUF."""
 _IPV6_UNICAST_HOPS = int(Ipv6Option.IPV6_UNICAST_HOPS)
 _SO_RXQ_OVFL = int(SocketOption.SO_RXQ_OVFL)
-_SO_MARK, _SO_PRIORITY = int(SocketOption.SO_MARK), int(SocketOption.SO_PRIORITY)
-MARKS = (_SO_MARK, _SO_PRIORITY)
+SERVICES = {4: (SOL_IP, _IP_TOS), 16: (SOL_IPV6, _IPV6_TCLASS)}
+"""By the length of an address: the option of the type of service."""
+MARK, _SO_PRIORITY = int(SocketOption.SO_MARK), int(SocketOption.SO_PRIORITY)
+MARKS = (MARK, _SO_PRIORITY)
 _GROUP_OPTIONS = {
-    4: ((SOL_IP, _IP_TOS), (SOL_IP, int(IpOption.IP_MULTICAST_TTL))),
-    16: ((SOL_IPV6, _IPV6_TCLASS), (SOL_IPV6, int(Ipv6Option.IPV6_MULTICAST_HOPS))),
+    4: (SERVICES[4], (SOL_IP, int(IpOption.IP_MULTICAST_TTL))),
+    16: (SERVICES[16], (SOL_IPV6, int(Ipv6Option.IPV6_MULTICAST_HOPS))),
 }
 """By the length of an address: the options of the type of service and the time to live."""
 
@@ -150,7 +152,7 @@ def _own_address(socket: DatagramSocket, packet: Packet) -> bytes:
 def chosen_mark(socket: InternetSocket, kind: int, body: bytes) -> int:
     """The mark or the priority in a control message. Raises EPERM, EINVAL. Linux: net/core/sock.c,
     __sock_cmsg_send."""
-    if kind == _SO_MARK:
+    if kind == MARK:
         check_mark(socket, kind, 0)
     if len(body) != 4:
         raise EINVAL
@@ -260,7 +262,7 @@ class PacketChoice:
 
     def _mark(self, socket: InternetSocket, kind: int, body: bytes) -> None:
         number = chosen_mark(socket, kind, body)
-        if kind == _SO_MARK:
+        if kind == MARK:
             self.mark = number & 0xFFFF_FFFF
         else:
             self.priority = number
@@ -273,7 +275,7 @@ class PacketChoice:
     def put_marks(self, socket: InternetSocket, packet: Packet) -> None:
         """`packet` gets the mark and the priority that are chosen for it, or those of all of the socket's."""
         options = socket.options
-        packet.mark = options.get(_SO_MARK, 0) if self.mark is None else self.mark
+        packet.mark = options.get(MARK, 0) if self.mark is None else self.mark
         packet.priority = options.get(_SO_PRIORITY, 0) if self.priority is None else self.priority
 
     def _choose_6(self, socket: InternetSocket, body: bytes, target: bytes) -> None:

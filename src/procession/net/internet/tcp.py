@@ -104,8 +104,9 @@ class TcpSocket(InternetSocket):
     the last one that was sent, once there is no connection; `tried_segment_bytes` how long segments to the
     last one that was tried could have been; `segment_clamp` the length that either end of the connection
     chose (TCP_MAXSEG), 0 for none. `window_clamp` is TCP_WINDOW_CLAMP, 0 for none, `repair` what
-    TCP_REPAIR has changed. `stamps` are still to be told to the `error_queue`. `agreed` are the TCPI_OPT_*
-    that both ends speak, NOT_YET before. `fast_open` goes with the SYN, `fast_open_keys` are those of it.
+    TCP_REPAIR has changed; `reordering` what tcp_reordering was. `stamps` are still to be told to the
+    `error_queue`. `agreed` are the TCPI_OPT_* that both ends speak, NOT_YET before. `fast_open` goes with the
+    SYN, `fast_open_keys` are those of it.
     """
 
     __slots__ = (
@@ -129,6 +130,7 @@ class TcpSocket(InternetSocket):
         "number_gaps",
         "peer",
         "phase",
+        "reordering",
         "repair",
         "seen_as",
         "segment_clamp",
@@ -156,7 +158,7 @@ class TcpSocket(InternetSocket):
         self.arrived = ByteQueue()
         self.has_ended = False
         self.is_orphan = False
-        self.phase = UNCONNECTED
+        self.phase, self.reordering = UNCONNECTED, network.sysctls.reordering
         self.connections: deque[TcpSocket] = deque()
         self.attempts: deque[TcpSocket] = deque()
         self.deferred: dict[TcpSocket, None] = {}
@@ -175,8 +177,7 @@ class TcpSocket(InternetSocket):
         self.fast_open: FastOpen | None = None
         self.fast_open_keys: tuple[bytes, ...] = ()
         self.urgent = UrgentByte()
-        self.bytes_sent = 0
-        self.bytes_received = 0
+        self.bytes_sent = self.bytes_received = 0
         self.stamps: Stamps | None = None
         self.repair: Repair | None = None
         self.arrival_ns = 0

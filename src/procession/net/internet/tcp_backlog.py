@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import ECONNREFUSED, EINVAL, Errno
 from procession.hardware.kernel_memory import SOCKET, SOCKET_BUFFER, SOCKET_BYTES
 from procession.net.internet.address import is_link_local
+from procession.net.internet.control import MARK, SERVICES
 from procession.net.internet.flow import Flow, find_flow
 from procession.net.internet.reuseport import join_group
 from procession.net.internet.routing_rule import ANY_TRAFFIC
@@ -18,6 +19,9 @@ from procession.net.internet.tcp_phase import UNCONNECTED
 from procession.net.internet.tcp_retries import connect_timeout_ns
 from procession.net.socket import CLOSED, ESTABLISHED, LISTENING, SENDING, SYN_SENT
 from procession.net.socket_filter import copy_filter
+
+_ALWAYS_COOKIES = 2
+_CONGESTION_BITS = 3
 
 if TYPE_CHECKING:
     from procession.hardware.frame_owner import FrameOwner
@@ -53,6 +57,7 @@ def establish(socket: TcpSocket, listener: TcpSocket, way_back: Flow) -> None:
         listener.network, listener.family, listener.kind, socket.protocol, listener.owner_uid
     )
     _pass_on(listener, connection)
+    _take_from_syn(connection, socket)
     connection.local_address, connection.local_port = socket.seen_as[:2]
     connection.remote_address, connection.remote_port = socket.seen_as[2:]
     connection.peer, socket.peer = socket, connection
@@ -72,7 +77,9 @@ def establish(socket: TcpSocket, listener: TcpSocket, way_back: Flow) -> None:
     if socket.fast_open is not None:
         take_opening(socket, connection, listener)
     retries = listener.protocol_options.get(DEFER_ACCEPT, 0)
-    if retries and len(listener.deferred) <= listener.backlog:
+    # What is answered by a cookie isn't remembered, and so not deferred.
+    has_cookie = listener.network.sysctls.syn_cookies >= _ALWAYS_COOKIES
+    if retries and not has_cookie and len(listener.deferred) <= listener.backlog:
         listener.deferred[connection] = None
         listener.network.tcp.start_timer(connection, seconds_of(retries) * 10**9)
     else:
@@ -87,10 +94,21 @@ def establish(socket: TcpSocket, listener: TcpSocket, way_back: Flow) -> None:
 def become_acceptable(connection: TcpSocket) -> None:
     """The other end of a deferred connection has said something, or had its time (TCP_DEFER_ACCEPT).
 
+    Where there's no place it waits for one, or is told so (tcp_abort_on_overflow).
     Linux: net/ipv4/tcp_minisocks.c, tcp_check_req.
     """
     listener = connection.listener
     assert listener is not None
+    if listener.is_backlog_full:
+        network = listener.network
+        network.count("TcpExtListenOverflows")
+        network.count("TcpExtListenDrops")
+        if network.sysctls.aborts_on_overflow:
+            network.count("TcpExtEmbryonicRsts")
+            del listener.deferred[connection]
+            connection.listener = None
+            connection.abort()
+        return
     del listener.deferred[connection]
     connection.network.tcp.stop_timer(connection)
     listener.connections.append(connection)
@@ -128,6 +146,21 @@ def _pass_on(listener: TcpSocket, connection: TcpSocket) -> None:
     connection.ended = listener.ended
 
 
+def _take_from_syn(connection: TcpSocket, socket: TcpSocket) -> None:
+    """What a connection answers with may be what the SYN came with (tcp_reflect_tos, tcp_fwmark_accept).
+
+    Linux: net/ipv4/tcp_ipv4.c, tcp_v4_syn_recv_sock; include/net/inet_sock.h, inet_request_mark.
+    """
+    sysctls = connection.network.sysctls
+    assert socket.seen_as is not None
+    if sysctls.reflects_service:
+        key = SERVICES[len(socket.seen_as[0])]
+        connection.protocol_options[key] = max(socket.protocol_options.get(key, 0), 0) & ~_CONGESTION_BITS
+    is_within = connection.network is socket.network
+    if sysctls.takes_marks and is_within and socket.mark and not connection.mark:
+        connection.options[MARK] = socket.mark
+
+
 def find_way_back(socket: TcpSocket, network: Network, listener: TcpSocket | None = None) -> Flow | None:
     """How what `listener`, if there is one, answers `socket` in `network` comes back to it; None if it
     doesn't. Linux: net/ipv4/inet_connection_sock.c, inet_csk_route_req."""
@@ -145,9 +178,25 @@ def find_way_back(socket: TcpSocket, network: Network, listener: TcpSocket | Non
     return found if leads_to(found, socket.network) else None
 
 
+def refuses_attempts(listener: TcpSocket) -> bool:
+    """Whether a SYN isn't answered: there's no place, or none for one more that waits to say something.
+
+    Linux: net/ipv4/tcp_input.c, tcp_conn_request.
+    """
+    if listener.is_backlog_full:
+        return True
+    sysctls, waiting = listener.network.sysctls, len(listener.deferred)
+    if sysctls.syn_cookies or not waiting:
+        return False
+    return waiting > listener.backlog or sysctls.most_requests - waiting < sysctls.most_requests >> 2
+
+
 def admit(listener: TcpSocket) -> None:
-    """There is a place for an attempt to connect that was waiting for one."""
-    while listener.attempts and not listener.is_backlog_full:
+    """There is a place for a connection or an attempt to connect that was waiting for one."""
+    for connection in list(listener.deferred) if listener.deferred else ():
+        if (connection.arrived.length or connection.has_ended) and not listener.is_backlog_full:
+            become_acceptable(connection)
+    while listener.attempts and not refuses_attempts(listener):
         attempt = listener.attempts.popleft()
         attempt.listener = None
         attempt.network.tcp.stop_timer(attempt)

@@ -6,7 +6,9 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EADDRNOTAVAIL
+from procession.abi.internet import TcpInfoOption
 from procession.abi.socket import TcpState
+from procession.net.internet.address import is_loopback
 from procession.net.internet.port_table import PortTable, reach
 from procession.net.internet.reuseport import choose_place, newest_place
 from procession.net.socket import ESTABLISHED, LISTENING, SENDING
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
 
 TIME_WAIT = int(TcpState.TCP_TIME_WAIT)
 TIME_WAIT_NS = 60 * 10**9
+_NS_PER_MS = 10**6
+_TIMESTAMPS = int(TcpInfoOption.TCPI_OPT_TIMESTAMPS)
+_ON_LOOPBACK = 2
+"""What tcp_tw_reuse says if ports are to be used again there alone."""
 CONNECT_TIMER = "tcp-connect"
 
 Key = tuple[bytes, int, bytes, int]
@@ -34,6 +40,7 @@ class TimeWait:
     __slots__ = (
         "expiry_ns",
         "family",
+        "has_stamps",
         "is_ipv6_only",
         "key",
         "local_address",
@@ -49,6 +56,7 @@ class TimeWait:
         self.local_address, self.local_port = socket.local_address, socket.local_port
         self.family = socket.family
         self.is_ipv6_only = socket.is_ipv6_only
+        self.has_stamps = bool(socket.agreed & _TIMESTAMPS)
         self.owner_uid = socket.owner_uid
         self.reuses_address = socket.reuses_address
         self.reuses_port = socket.reuses_port
@@ -134,10 +142,33 @@ def take_place(socket: TcpSocket, source: bytes, target: bytes, port: int) -> No
             # A new connection may take the place of one that is over.
             connections._forget(over)
     else:
-        socket.bind_automatically(for_connection=True)
+        try:
+            socket.bind_automatically(for_connection=True)
+        except EADDRNOTAVAIL:
+            if not _free_reusable(connections, source, target, port):
+                raise
+            socket.bind_automatically(for_connection=True)
     socket.local_address = source
     socket.remote_address, socket.remote_port = target, port
     connections.connections[socket.key] = socket
+
+
+def _free_reusable(connections: TcpConnections, source: bytes, target: bytes, port: int) -> bool:
+    """Whether one that is over and has waited for long enough gives way to a new one between the same.
+
+    Linux: net/ipv4/tcp_ipv4.c, tcp_twsk_unique.
+    """
+    sysctls = connections.ports.sysctls
+    if sysctls.port_reuse == _ON_LOOPBACK and not (is_loopback(source) or is_loopback(target)):
+        return False
+    end_ns = connections.host.clock.now_ns - sysctls.port_reuse_ms * _NS_PER_MS + TIME_WAIT_NS
+    connections.host.clock.spend_looking(len(connections.waiting))
+    for wait in connections.waiting if sysctls.port_reuse else ():
+        is_between = wait.key == (source, wait.local_port, target, port)
+        if is_between and wait.has_stamps and wait.expiry_ns <= end_ns:
+            connections.end_wait(wait)
+            return True
+    return False
 
 
 def connect_to_itself(socket: TcpSocket) -> None:

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 FIN_WAIT1, LAST_ACK = int(TcpState.TCP_FIN_WAIT1), int(TcpState.TCP_LAST_ACK)
 _FIRST_TIMEOUT_NS, _LONGEST_TIMEOUT_NS = 200_000_000, 120_000_000_000
+_ORPHAN_RETRIES = 8
+"""How often is tried for nobody (tcp_orphan_retries) where that isn't said."""
 
 
 def kept_bytes(receiver: TcpSocket, sender: TcpSocket, flow: Flow, flags: int, data: bytes = b"") -> int:
@@ -206,7 +208,7 @@ def _show_acknowledgement(receiver: TcpSocket, number: int) -> None:
 def lose(sender: TcpSocket, data: bytes = b"") -> None:
     """A FIN or `data` didn't get through: it's sent again after a while, or given up.
 
-    Linux: net/ipv4/tcp_timer.c, tcp_retransmit_timer, tcp_write_timeout.
+    Linux: net/ipv4/tcp_timer.c, tcp_retransmit_timer, tcp_write_timeout, tcp_orphan_retries.
     """
     if sender.state == CLOSED:
         # It was refused, and is over.
@@ -215,7 +217,9 @@ def lose(sender: TcpSocket, data: bytes = b"") -> None:
     sender.held = data + sender.held
     if sender.timer is not None:
         return
-    if sender.lost_count >= sender.network.sysctls.retries:
+    sysctls = sender.network.sysctls
+    most = sysctls.orphan_retries or _ORPHAN_RETRIES if sender.is_orphan else sysctls.retries
+    if sender.lost_count >= most:
         peer = sender.peer
         sender.end(ETIMEDOUT.number)
         if sender.is_orphan:

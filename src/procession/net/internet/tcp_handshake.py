@@ -9,7 +9,7 @@ from procession.abi.errno import ECONNREFUSED, EHOSTUNREACH, ETIMEDOUT, Errno
 from procession.abi.socket import TcpState
 from procession.net.internet.flow import DELIVERED, REFUSED, UNRESOLVED, Flow
 from procession.net.internet.passage import SYN
-from procession.net.internet.tcp_backlog import become_acceptable, establish, find_way_back
+from procession.net.internet.tcp_backlog import become_acceptable, establish, find_way_back, refuses_attempts
 from procession.net.internet.tcp_connection import find_listener
 from procession.net.internet.tcp_distance import is_choosy
 from procession.net.internet.tcp_fastopen import data_in_syn
@@ -62,7 +62,7 @@ def send_syn(socket: TcpSocket, flow: Flow) -> None:
                 _wait_unless_refused(socket)
             elif listener is None:
                 socket.end(ECONNREFUSED.number)
-            elif listener.is_backlog_full:
+            elif refuses_attempts(listener):
                 network.count("TcpExtListenOverflows")
                 network.count("TcpExtListenDrops")
                 socket.state = SYN_SENT

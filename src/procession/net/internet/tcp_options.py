@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EINVAL, ENOENT, ENOPROTOOPT, EOPNOTSUPP
+from procession.abi.errno import EINVAL, ENOENT, ENOPROTOOPT, EOPNOTSUPP, EPERM
 from procession.abi.internet import TcpInfo, TcpInfoOption, TcpOption
 from procession.abi.socket import SocketLevel, SocketOption, TcpState
-from procession.net.internet.option_rule import SWITCH, Rule, keep
+from procession.net.internet.option_rule import CAP_NET_ADMIN, SWITCH, Rule, keep
 from procession.net.internet.packet import LONGEST_PACKET
 from procession.net.internet.tcp_fastopen import CLIENT, draw_key, split_keys
 from procession.net.internet.tcp_negotiation import agree, spoken, timestamps_bytes, window_scale
@@ -22,7 +22,7 @@ from procession.net.internet.tcp_repair import (
 from procession.net.link.interface import LOOPBACK_MTU
 from procession.net.socket import CLOSED, LISTENING, MINIMUM_RECEIVE_BUFFER
 from procession.net.socket_options import NO_RATE, pack_int, read_int
-from procession.net.sysctls import CUBIC
+from procession.net.sysctls import CONGESTION_CONTROLS, CUBIC
 
 if TYPE_CHECKING:
     from procession.net.internet.tcp import TcpSocket
@@ -61,8 +61,6 @@ NOT_SENT_LOW_WATER = (SOL_TCP, int(TcpOption.TCP_NOTSENT_LOWAT))
 _HEADERS_BYTES = 40
 """What a segment's headers take of an MTU: IPv4's and TCP's."""
 _HEADERS_BYTES_6 = _HEADERS_BYTES + 20
-_LEAST_SEGMENT_BYTES = 48
-"""net.ipv4.tcp_min_snd_mss: however short packets are, a segment has so many bytes with its options."""
 _OFFERED_WINDOW = 0xFFFF << 10
 UNCONNECTED_SEGMENT_BYTES = 536
 _WIDEST_WINDOW = 65_536
@@ -70,14 +68,10 @@ _WIDEST_WINDOW = 65_536
 UNANSWERED_SEGMENT_BYTES = {4: UNCONNECTED_SEGMENT_BYTES - 12, 16: 1_220 - 12}
 """How long segments are whose other end hasn't said what it takes, by the length of its address; there is
 room for time stamps. Linux: net/ipv6/tcp_ipv6.c, tcp_v6_connect."""
-CONGESTION_CONTROLS = (b"reno", b"cubic")
-"""What tcp_available_congestion_control lists, by the number that is stored."""
 _FIRST_WINDOW_SEGMENTS, _NO_THRESHOLD = 10, 0x7FFF_FFFF
 """Linux: include/net/tcp.h, TCP_INIT_CWND, TCP_INFINITE_SSTHRESH."""
 _FIRST_TIMEOUT_US, _TIMEOUT_US, _ROUND_TRIP_US = 1_000_000, 204_000, 16
 """How long an answer is waited for at first, and where it comes as fast as from the loopback."""
-_REORDERING = 3
-"""net.ipv4.tcp_reordering."""
 _NOT_SEEN = 0xFFFF_FFFF
 _IS_LIMITED_BY_PROGRAM = 1
 """tcpi_delivery_rate_app_limited, in its byte."""
@@ -201,6 +195,9 @@ def _set_name(socket: TcpSocket, name: int, value: bytes) -> None:
     wanted = value[: _NAME_BYTES - 1].split(b"\0", 1)[0]
     if wanted not in CONGESTION_CONTROLS:
         raise ENOENT("no such congestion control")
+    is_restricted = wanted in socket.network.system.restricted_congestion_controls
+    if is_restricted and not socket.caller.credentials.ns_capable(socket.network.owner, CAP_NET_ADMIN):
+        raise EPERM("not among net.ipv4.tcp_allowed_congestion_control")
     socket.protocol_options[SOL_TCP, name] = CONGESTION_CONTROLS.index(wanted)
 
 
@@ -308,12 +305,17 @@ def longest_segment(socket: TcpSocket) -> int:
     return _mtu(socket) - _HEADERS_BYTES_6 - sum(map(len, socket.extension_headers.values()))
 
 
+def _offered_bytes(socket: TcpSocket) -> int:
+    """However short packets are, a segment has so many bytes with its options (tcp_min_snd_mss)."""
+    return max(longest_segment(socket), socket.network.sysctls.least_segment_bytes)
+
+
 def segment_bytes(socket: TcpSocket) -> int:
     """The longest segment of a connection. Linux: net/ipv4/tcp_output.c, tcp_mtu_to_mss."""
     stamps_bytes = timestamps_bytes(socket)
-    longest = max(longest_segment(socket), _LEAST_SEGMENT_BYTES) - stamps_bytes
+    longest = _offered_bytes(socket) - stamps_bytes
     if socket.repair is not None:
-        longest = max(repaired_segment_bytes(socket, longest), _LEAST_SEGMENT_BYTES)
+        longest = max(repaired_segment_bytes(socket, longest), socket.network.sysctls.least_segment_bytes)
     chosen = socket.segment_clamp
     return min(chosen - stamps_bytes, longest) if chosen else longest
 
@@ -335,14 +337,15 @@ def told_segment_bytes(socket: TcpSocket) -> int:
     """
     longest = segment_bytes(socket)
     has_heard = socket.seen_as is None or socket.bytes_sent or socket.bytes_received
-    offered = max(longest_segment(socket), _LEAST_SEGMENT_BYTES) - timestamps_bytes(socket)
+    offered = _offered_bytes(socket) - timestamps_bytes(socket)
     window = _WIDEST_WINDOW if has_heard else offered
     return min(longest, window >> 1 if window > UNCONNECTED_SEGMENT_BYTES else window)
 
 
 def _tcp_info(socket: TcpSocket) -> bytes:
     """What is known of a connection without loss or delay. Linux: net/ipv4/tcp.c, tcp_get_info."""
-    info = TcpInfo(tcpi_state=socket.state, tcpi_snd_cwnd=_FIRST_WINDOW_SEGMENTS, tcpi_reordering=_REORDERING)
+    info = TcpInfo(tcpi_state=socket.state, tcpi_snd_cwnd=_FIRST_WINDOW_SEGMENTS)
+    info.tcpi_reordering = socket.reordering
     info.tcpi_pacing_rate, info.tcpi_max_pacing_rate = NO_RATE, socket.options.get(_MAX_PACING_RATE, NO_RATE)
     if socket.state == LISTENING:
         info.tcpi_unacked = len(socket.connections)

@@ -7,6 +7,7 @@ from procession.abi.errno import EINVAL, TOLD
 from procession.abi.netlink import RouteMetric
 from procession.abi.word import pack_u32
 from procession.net.netlink.attributes import list_in
+from procession.net.sysctls import CONGESTION_CONTROLS
 
 _LARGEST = int(RouteMetric.RTAX_FASTOPEN_NO_COOKIE)
 _CONGESTION, _FEATURES = int(RouteMetric.RTAX_CC_ALGO), int(RouteMetric.RTAX_FEATURES)
@@ -16,7 +17,6 @@ _MOST = {
     int(RouteMetric.RTAX_HOPLIMIT): 255,
 }
 _KNOWN_FEATURES = 0x1F
-_CONGESTION_CONTROLS = (b"reno", b"cubic")
 _LONGEST_NAME = 15
 
 
@@ -33,7 +33,7 @@ def wanted_metrics(data: bytes) -> tuple[tuple[int, bytes], ...]:
             raise EINVAL("Invalid metric type", TOLD)
         if kind == _CONGESTION:
             name = value.split(b"\0", 1)[0][:_LONGEST_NAME]
-            if name not in _CONGESTION_CONTROLS:
+            if name not in CONGESTION_CONTROLS:
                 raise EINVAL("Unknown tcp congestion algorithm", TOLD)
             metrics[kind] = name + b"\0"
             continue
