@@ -26,7 +26,7 @@ NEEDS_USERS = {"ownership.bash"}
 SHOWS_PRIORITY = {"processes.bash"}
 
 # What a loaded host may run in another order than the one that was recorded.
-LOAD_SENSITIVE = {"processes.bash", "terminal_hang_up.python"}
+LOAD_SENSITIVE = {"processes.bash"}
 
 
 def scripts(heavy: set[str]) -> pytest.MarkDecorator:
