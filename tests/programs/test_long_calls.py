@@ -82,7 +82,8 @@ int main(int count, char **arguments)
 }
 """
 PAGES = 160 << 8
-WALL_LIMIT_S = 0.5
+WALL_LIMITS_S = 0.5, 1, 2, 4, 8
+"""The first that is long enough to come to the call: the host may be busy."""
 
 
 @pytest.fixture(scope="module")
@@ -132,12 +133,16 @@ def test_nobody_else_moves_a_position_in_the_middle(program: Path) -> None:
 @pytest.mark.heavy
 def test_a_long_write_is_broken_off(program: Path) -> None:
     """In compiled code too, which looks for that now and then only."""
-    machine = Machine(rootfs=program.parent, memory=4 * MEMORY_BYTES)
-    start_s = time.process_time()
-    result = machine.run(["/long", "long"], wall_limit_s=WALL_LIMIT_S)
-    assert result.reason == f"the wall limit of {WALL_LIMIT_S} s has passed, in the middle of write(2)"
-    assert time.process_time() - start_s < WALL_LIMIT_S + GRACE_S + 1
-    machine.close()
+    for wall_limit_s in WALL_LIMITS_S:
+        machine = Machine(rootfs=program.parent, memory=4 * MEMORY_BYTES)
+        start_s = time.process_time()
+        result = machine.run(["/long", "long"], wall_limit_s=wall_limit_s)
+        machine.close()
+        assert time.process_time() - start_s < wall_limit_s + GRACE_S + 1
+        if result.reason == f"the wall limit of {wall_limit_s} s has passed, in the middle of write(2)":
+            break
+    else:
+        pytest.fail(result.reason)
 
 
 @pytest.mark.parametrize(("call", "page_ns"), [("process_vm_readv", 700), ("pagemap", 200), ("smaps", 200)])
