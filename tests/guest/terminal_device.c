@@ -98,6 +98,13 @@ TEST(a_slave_can_be_opened_without_its_name)
 	CHECK_ERRNO(ioctl(slave, TIOCGPTPEER, O_RDWR), EIO);
 	peer = (int)CHECK_OK(ioctl(master, TIOCGPTPEER, O_RDONLY | O_NOCTTY));
 	CHECK_ERRNO(write(peer, "x", 1), EBADF);
+	CHECK_ERRNO(ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_DIRECT), EINVAL);
+	peer = (int)CHECK_OK(ioctl(master, TIOCGPTPEER, O_PATH));
+	CHECK_EQ(fcntl(peer, F_GETFL), O_PATH);
+	CHECK_ERRNO(write(peer, "x", 1), EBADF);
+	/* What open(2) takes out of the flags is still there. */
+	peer = (int)CHECK_OK(ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC));
+	CHECK_EQ(fcntl(peer, F_GETFL) & ~O_LARGEFILE, O_RDWR | O_CLOEXEC);
 }
 
 TEST(a_master_reads_nothing_before_the_slave_is_opened)
@@ -513,12 +520,19 @@ TEST(an_instance_of_devpts_has_its_own_terminals)
 	other = (int)CHECK_OK(open("ptmx", O_RDWR | O_NOCTTY));
 	CHECK_EQ(ioctl(other, TIOCGPTN, &number), 0);
 	CHECK_EQ(number, 1);
+	/* A number is in use as long as either end is open. */
+	MUST(close(master));
+	CHECK_ERRNO(open("pts/0", O_RDWR | O_NOCTTY), ENOENT);
+	CHECK_ERRNO(open("pts/ptmx", O_RDWR | O_NOCTTY), ENOSPC);
+	MUST(close(slave));
+	master = (int)CHECK_OK(open("pts/ptmx", O_RDWR | O_NOCTTY));
+	CHECK_EQ(ioctl(master, TIOCGPTN, &number), 0);
+	CHECK_EQ(number, 0);
 	CHECK_ERRNO(open("pts/new", O_CREAT | O_RDWR, 0600), EACCES);
 	CHECK_ERRNO(unlink("pts/0"), EPERM);
 	CHECK_ERRNO(mkdir("pts/sub", 0700), EPERM);
 	CHECK_ERRNO(mount("devpts", "pts", "devpts", 0, "nonsense=1"), EINVAL);
 	MUST(close(master));
-	MUST(close(slave));
 	MUST(close(other));
 	CHECK_EQ(umount("pts"), 0);
 }

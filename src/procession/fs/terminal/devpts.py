@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.device_numbers import Major, device_minor, encode_device
-from procession.abi.errno import EIO, ENODEV, ENOENT, ENOSPC, ENXIO, Errno
+from procession.abi.errno import EINVAL, EIO, ENODEV, ENOENT, ENOSPC, ENXIO, Errno
 from procession.abi.numbers import Numbers
 from procession.abi.statfs import Magic
 from procession.fs.dentry import Path
-from procession.fs.file import O_NOCTTY, File
+from procession.fs.file import O_CLOEXEC, O_DIRECT, O_NOCTTY, O_PATH, File, PathFile
 from procession.fs.file_system_type import FileSystemType
 from procession.fs.host_stream import ConsoleFile
 from procession.fs.inode import S_IFCHR, S_IFDIR, DirectoryEntry, Inode, Superblock
@@ -243,9 +243,6 @@ class SlaveInode(Inode):
         """Its master is closed: the name goes. Linux: fs/devpts/inode.c, devpts_pty_kill."""
         superblock = self.devpts
         del superblock.slaves[self.number_of_pty]
-        superblock.numbers.give_back(self.number_of_pty)
-        terminal_driver(superblock.vfs).accounts.count -= 1
-        superblock.vfs.memory.account.uncharge(TERMINAL, TERMINAL_BYTES)
         self.link_count = 0
         root = superblock.root_dentry
         if root is not None and root.volatile_children is not None:
@@ -253,6 +250,16 @@ class SlaveInode(Inode):
             if entry is not None:
                 root.remove(entry)
         self.evict_if_unused()
+
+    def give_number_back(self) -> None:
+        """Neither end is open any more: another terminal may have the number.
+
+        Linux: fs/devpts/inode.c, devpts_kill_index.
+        """
+        vfs = self.devpts.vfs
+        self.devpts.numbers.give_back(self.number_of_pty)
+        terminal_driver(vfs).accounts.count -= 1
+        vfs.memory.account.uncharge(TERMINAL, TERMINAL_BYTES)
 
 
 def open_master(system: Devpts, path: Path, flags: int, subject: Subject) -> TtyFile:
@@ -355,7 +362,17 @@ def open_peer(master: TtyFile, flags: int, subject: Subject) -> File:
     entry = look_up_entry(place.dentry, b"%d" % tty.number)
     if entry.inode is not tty.slave_inode:
         raise EIO
-    return tty.slave_inode.open(Path(place.mount, entry), flags, subject)
+    path = Path(place.mount, entry)
+    if flags & O_PATH:
+        return PathFile(path, flags, subject)
+    file = tty.slave_inode.open(path, flags, subject)
+    # It's what open(2) takes out of the flags, and nothing else.
+    file.flags |= flags & O_CLOEXEC
+    if flags & O_DIRECT:
+        # Linux finds that out when the file has been opened: fs/open.c, do_dentry_open.
+        file.release_if_unheld()
+        raise EINVAL("there is no direct access to a terminal")
+    return file
 
 
 def install_terminals(vfs: Vfs, jobs: JobControl, console: tuple[HostOutput, int] | None = None) -> None:

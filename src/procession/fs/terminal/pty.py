@@ -169,8 +169,7 @@ class PtyMaster(PtyEnd):
         self.slave_inode.remove()
         self.slave.hang_up()
         self.slave.count -= 1
-        if not self.slave.count:
-            self.jobs.forget(self.slave)
+        self.slave.forget_if_closed()
 
 
 class PtySlave(PtyEnd):
@@ -216,8 +215,13 @@ class PtySlave(PtyEnd):
 
     def release(self, file: TtyFile) -> None:
         super().release(file)
+        self.forget_if_closed()
+
+    def forget_if_closed(self) -> None:
+        """With both ends closed the terminal is no more."""
         if not self.count:
             self.jobs.forget(self)
+            self.master.slave_inode.give_number_back()
 
 
 def _has_usual_flow_control(modes: TerminalModes) -> bool:
