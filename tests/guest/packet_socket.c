@@ -398,6 +398,13 @@ TEST(a_member_of_a_group_stays_where_it_is)
 	CHECK_ERRNO(setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, bad_address(), 4), EINVAL);
 	CHECK_ERRNO(setsockopt(fd, SOL_PACKET, PACKET_RX_RING, bad_address(), 4), EINVAL);
 	CHECK_ERRNO(setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, bad_address(), 16), EFAULT);
+	CHECK_ERRNO(setsockopt(fd, SOL_PACKET, PACKET_RX_RING, bad_address(), 16), EINVAL);
+	CHECK_ERRNO(setsockopt(fd, SOL_PACKET, PACKET_VERSION, bad_address(), 16), EINVAL);
+	CHECK_ERRNO(setsockopt(fd, SOL_PACKET, PACKET_VERSION, bad_address(), 4), EFAULT);
+	CHECK_ERRNO(setsockopt(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, bad_address(), 5), EINVAL);
+	CHECK_ERRNO(setsockopt(fd, SOL_PACKET, PACKET_FANOUT, bad_address(), 5), EINVAL);
+	CHECK_ERRNO(setsockopt(fd, SOL_PACKET, PACKET_FANOUT_DATA, bad_address(), 4), EINVAL);
+	CHECK_ERRNO(setsockopt(fd, SOL_PACKET, PACKET_AUXDATA, bad_address(), 16), EFAULT);
 	/* Kinds that nobody knows are remembered. */
 	wanted.mr_type = 99;
 	CHECK_OK(setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &wanted, sizeof(wanted)));

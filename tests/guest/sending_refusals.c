@@ -10,6 +10,8 @@
 #include <poll.h>
 
 #define PORT 7001
+/* MSG_CMSG_COMPAT: the headers of 32 bits. */
+#define COMPAT (int)0x80000000
 
 /* One control message with a number in it, perhaps with a length that can't be. */
 static int send_with(int fd, int level, int type, size_t length, int flags)
@@ -53,6 +55,64 @@ TEST(accept_looks_at_descriptors_first)
 	CHECK_ERRNO(accept4(ends[0], NULL, NULL, 0), ENOTSOCK);
 	close(ends[0]);
 	close(ends[1]);
+}
+
+/* Some protocols ask whether there is an address, others how long it is; sendmsg(2) forgets one without a length. */
+TEST(an_address_without_a_length)
+{
+	struct sockaddr_in target;
+	struct sockaddr_in6 target_6;
+	struct iovec part = {"x", 1};
+	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+	struct sockaddr_ll place = {.sll_family = AF_PACKET, .sll_ifindex = 1, .sll_protocol = htons(0x88b5)};
+	int pair[2], fd;
+
+	enter();
+	target = to("127.0.0.1");
+	target_6 = to_6("::1");
+	message.msg_name = &target;
+	fd = (int)MUST(socket(AF_INET, SOCK_DGRAM, 0));
+	CHECK_ERRNO(sendto(fd, "x", 1, 0, (void *)&target, 0), EINVAL);
+	CHECK_ERRNO(sendto(fd, "x", 1, 0, bad_address(), 0), EINVAL);
+	CHECK_ERRNO(sendmsg(fd, &message, 0), EDESTADDRREQ);
+	MUST(connect(fd, (void *)&target, sizeof(target)));
+	CHECK_ERRNO(sendto(fd, "x", 1, 0, (void *)&target, 0), EINVAL);
+	CHECK_EQ(sendmsg(fd, &message, 0), 1);
+	close(fd);
+	fd = (int)MUST(socket(AF_INET6, SOCK_DGRAM, 0));
+	CHECK_ERRNO(sendto(fd, "x", 1, 0, (void *)&target_6, 0), EINVAL);
+	MUST(connect(fd, (void *)&target_6, sizeof(target_6)));
+	CHECK_ERRNO(sendto(fd, "x", 1, 0, (void *)&target_6, 0), EINVAL);
+	CHECK_EQ(sendmsg(fd, &message, 0), 1);
+	close(fd);
+	fd = (int)MUST(socket(AF_INET6, SOCK_RAW, 253));
+	MUST(connect(fd, (void *)&target_6, sizeof(target_6)));
+	CHECK_ERRNO(sendto(fd, "x", 1, 0, (void *)&target_6, 0), EINVAL);
+	close(fd);
+	fd = (int)MUST(socket(AF_INET, SOCK_RAW, 253));
+	CHECK_ERRNO(sendto(fd, "x", 1, 0, (void *)&target, 0), EDESTADDRREQ);
+	target.sin_port = 0;
+	MUST(connect(fd, (void *)&target, sizeof(target)));
+	CHECK_EQ(sendto(fd, "x", 1, 0, (void *)&target, 0), 1);
+	close(fd);
+	fd = (int)MUST(socket(AF_PACKET, SOCK_DGRAM, htons(0x88b5)));
+	MUST(bind(fd, (void *)&place, sizeof(place)));
+	CHECK_ERRNO(sendto(fd, "x", 1, 0, (void *)&place, 0), EINVAL);
+	CHECK_EQ(sendmsg(fd, &message, 0), 1);
+	/* The layout of 32 bits is refused where there is a header alone. */
+	CHECK_EQ(recv(fd, &place, sizeof(place), COMPAT | MSG_DONTWAIT), 1);
+	CHECK_ERRNO(recvmsg(fd, &message, COMPAT | MSG_DONTWAIT), EINVAL);
+	close(fd);
+	MUST(socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
+	CHECK_EQ(sendto(pair[0], "x", 1, 0, (void *)&target, 0), 1);
+	CHECK_ERRNO(sendto(pair[0], "x", 1, 0, (void *)&target, 1), EISCONN);
+	close(pair[0]);
+	close(pair[1]);
+	MUST(socketpair(AF_UNIX, SOCK_DGRAM, 0, pair));
+	CHECK_EQ(sendto(pair[0], "x", 1, 0, (void *)&target, 0), 1);
+	CHECK_ERRNO(sendto(pair[0], "x", 1, 0, (void *)&target, 1), EINVAL);
+	close(pair[0]);
+	close(pair[1]);
 }
 
 TEST(connections_come_before_control_messages)

@@ -43,6 +43,8 @@ MSG_MORE = int(MessageFlag.MSG_MORE)
 MSG_NOT_LAST = 0x20000
 """More bytes of the same call follow: the kernel's own, no program can say so."""
 MSG_NOSIGNAL = int(MessageFlag.MSG_NOSIGNAL)
+MSG_CMSG_COMPAT = 0x80000000
+"""For programs of 32 bits; no header that a program sees has it."""
 MSG_CMSG_CLOEXEC = int(MessageFlag.MSG_CMSG_CLOEXEC)
 
 # The state of a connection, of whatever family (Linux: include/net/sock.h, sk_state).
@@ -320,7 +322,10 @@ class Socket:
         raise EOPNOTSUPP
 
     def send(self, data: bytes, flags: int, address: bytes | None, control: Control | None) -> int:
-        """Send `data`; how many bytes were taken. What was taken of `control` is no longer in it."""
+        """Send `data`; how many bytes were taken. What was taken of `control` is no longer in it.
+
+        `address` is empty where sendto(2) was given one without a length, which some protocols take for none.
+        """
         raise EOPNOTSUPP
 
     def check_length(self, length: int) -> None:

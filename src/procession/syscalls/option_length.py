@@ -23,10 +23,14 @@ _TCP, _RAW = int(IpProtocol.IPPROTO_TCP), int(SocketType.SOCK_RAW)
 _SOL_RAW, _AF_INET6 = int(SocketLevel.SOL_RAW), int(AddressFamily.AF_INET6)
 _INT = 4
 _SOL_PACKET = int(SocketLevel.SOL_PACKET)
+_FANOUT, _FANOUT_BYTES = int(PacketOption.PACKET_FANOUT), (4, 8)
 _LONGEST_NAME = 15
 LONGEST_VALUE = 1 << 16
 """More of a value than any option looks at."""
 
+_PACKET_MEMBERSHIPS = (int(PacketOption.PACKET_ADD_MEMBERSHIP), int(PacketOption.PACKET_DROP_MEMBERSHIP))
+_LONGEST_MEMBERSHIP = 40
+PACKET_RINGS = (int(PacketOption.PACKET_RX_RING), int(PacketOption.PACKET_TX_RING))
 _MEMBERSHIPS = (IpOption.IP_ADD_MEMBERSHIP, IpOption.IP_DROP_MEMBERSHIP)
 _MEMBERSHIPS_6 = (Ipv6Option.IPV6_ADD_MEMBERSHIP, Ipv6Option.IPV6_DROP_MEMBERSHIP)
 _NAMES = (
@@ -45,6 +49,15 @@ _OF_JUST = {
             (SocketOption.SO_TIMESTAMPING_OLD, 8),
             (SocketOption.SO_TIMESTAMPING_NEW, 8),
             (SocketOption.SO_TXTIME, 8),
+        )
+    },
+    **{
+        (_SOL_PACKET, int(option)): _INT
+        for option in (
+            *(PacketOption.PACKET_VERSION, PacketOption.PACKET_RESERVE, PacketOption.PACKET_LOSS),
+            *(PacketOption.PACKET_TIMESTAMP, PacketOption.PACKET_COPY_THRESH),
+            *(PacketOption.PACKET_TX_HAS_OFF, PacketOption.PACKET_QDISC_BYPASS),
+            PacketOption.PACKET_IGNORE_OUTGOING,
         )
     },
     **{
@@ -104,13 +117,7 @@ _WHOLE = {
     (_SOL_IPV6, int(Ipv6Option.IPV6_2292PKTOPTIONS)): (0, LONGEST_VALUE, 1),
     (_SOL_TCP, int(TcpOption.TCP_REPAIR_OPTIONS)): (0, LONGEST_VALUE, 8),
     (_SOL_TCP, int(TcpOption.TCP_REPAIR_WINDOW)): (20, 20, 1),
-    **{
-        (_SOL_PACKET, int(option)): (16, LONGEST_VALUE, 1)
-        for option in (
-            *(PacketOption.PACKET_ADD_MEMBERSHIP, PacketOption.PACKET_DROP_MEMBERSHIP),
-            *(PacketOption.PACKET_RX_RING, PacketOption.PACKET_TX_RING),
-        )
-    },
+    **{(_SOL_PACKET, option): (16, LONGEST_VALUE, 1) for option in (*_PACKET_MEMBERSHIPS, *PACKET_RINGS)},
     **{
         (_SOL_IPV6, int(option)): (8, LONGEST_VALUE, 8)
         for option in (
@@ -150,7 +157,7 @@ def read_bytes(socket: Socket, level: int, name: int, length: int) -> int:
     """How much is read of a value of this length.
 
     Linux: net/core/sock.c, sk_setsockopt; net/ipv4/ip_sockglue.c, do_ip_setsockopt; net/ipv6/ipv6_sockglue.c,
-    do_ipv6_setsockopt; net/ipv4/tcp.c, do_tcp_setsockopt.
+    do_ipv6_setsockopt; net/ipv4/tcp.c, do_tcp_setsockopt; net/packet/af_packet.c, packet_setsockopt.
     """
     key = level, name
     found = _structure_bytes(level, name, length)
@@ -167,8 +174,12 @@ def read_bytes(socket: Socket, level: int, name: int, length: int) -> int:
         return number_bytes or min(length, 1)
     if level in _OF_INTS:
         return number_bytes
-    if key in _WHOLE:
+    if level == _SOL_PACKET and name in _PACKET_MEMBERSHIPS:
+        return min(found, _LONGEST_MEMBERSHIP)
+    if key in _WHOLE or (level == _SOL_PACKET and key in _OF_JUST):
         return found
+    if level == _SOL_PACKET and name == _FANOUT:
+        return length if length in _FANOUT_BYTES else 0
     if level == _SOL_RAW:
         return min(length, _INT)
     return min(length, LONGEST_VALUE)

@@ -17,6 +17,7 @@ from procession.kernel.time.costs import MESSAGE_NS
 from procession.net.message import Received
 from procession.net.socket import (
     MSG_CMSG_CLOEXEC,
+    MSG_CMSG_COMPAT,
     MSG_DONTWAIT,
     MSG_FASTOPEN,
     MSG_NOSIGNAL,
@@ -58,8 +59,6 @@ _LONGEST_ADDRESS = 128
 _MSG_WAITFORONE = int(MessageFlag.MSG_WAITFORONE)
 _HEADER_STEP = Mmsghdr.SIZE
 _LENGTH_OFFSET = Mmsghdr.OFFSETS["msg_len"]
-# For programs of 32 bits; no header that a program sees has it.
-_MSG_CMSG_COMPAT = 0x80000000
 _NAME_LENGTH_OFFSET = Msghdr.OFFSETS["msg_namelen"]
 _CONTROL_LENGTH_OFFSET = Msghdr.OFFSETS["msg_controllen"]
 _FLAGS_OFFSET = Msghdr.OFFSETS["msg_flags"]
@@ -70,7 +69,7 @@ def _refuse_compat(flags: int) -> None:
 
     Linux: net/socket.c, __sys_sendmsg, __sys_recvmsg.
     """
-    if flags & _MSG_CMSG_COMPAT:
+    if flags & MSG_CMSG_COMPAT:
         raise EINVAL("MSG_CMSG_COMPAT")
 
 
@@ -90,8 +89,8 @@ def sendto(
     """sendto(2). Linux: net/socket.c, __sys_sendto."""
     source = single_buffer(task.mm, data, length)
     file = socket_file(task, fd)
-    target = read_address(task, address, address_length) if address else b""
-    return _send(task, file, source, flags, target or None, None)
+    target = read_address(task, address, address_length) if address else None
+    return _send(task, file, source, flags, target, None)
 
 
 def _send(

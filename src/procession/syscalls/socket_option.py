@@ -29,15 +29,17 @@ from procession.net.socket_filter import attach_filter, check_unlocked, told_pro
 from procession.net.socket_options import ShortBuffer, get_socket_option, set_socket_option
 from procession.net.unix.socket import UnixSocket
 from procession.syscalls.declaration import syscall
-from procession.syscalls.option_length import LONGEST_VALUE, read_bytes
+from procession.syscalls.option_length import LONGEST_VALUE, PACKET_RINGS, read_bytes
 from procession.syscalls.parameters import Choice, Fd, InOut, Int, OptionName, OptionValue, OutOptionValue
 from procession.syscalls.socket import opened_file, socket_file
 
 if TYPE_CHECKING:
     from procession.kernel.task import Task
+    from procession.net.socket import Socket
 
 _PACKET_HEADER_LENGTH = (int(SocketLevel.SOL_PACKET), int(PacketOption.PACKET_HDRLEN))
 _SOL_SOCKET = int(SocketLevel.SOL_SOCKET)
+_SOL_PACKET = int(SocketLevel.SOL_PACKET)
 _SOL_IPV6 = int(SocketLevel.SOL_IPV6)
 _SO_PEERPIDFD = int(SocketOption.SO_PEERPIDFD)
 _SO_DETACH_REUSEPORT_BPF = int(SocketOption.SO_DETACH_REUSEPORT_BPF)
@@ -80,8 +82,7 @@ def setsockopt(
             raise EFAULT("no structure")
         data = bytes(min(length, LONGEST_VALUE))
     else:
-        count = read_bytes(file.socket, level, name, length)
-        data = (task.mm.read(value, count) if count else b"").ljust(min(length, LONGEST_VALUE), b"\0")
+        data = _read_value(task, file.socket, level, name, value, length)
     if level == _SOL_SOCKET and name in (_SO_ATTACH_FILTER, _SO_ATTACH_REUSEPORT_CBPF):
         attach = attach_filter if name == _SO_ATTACH_FILTER else attach_reuse_program
         attach(file.socket, _read_program(task, file, data))
@@ -104,6 +105,18 @@ def setsockopt(
     else:
         file.socket.set_option(level, name, data)
     return 0
+
+
+def _read_value(task: Task, socket: Socket, level: int, name: int, value: int, length: int) -> bytes:
+    """What there is to read of a value, filled up with zeros. Raises EFAULT; EINVAL for packets' rings."""
+    count = read_bytes(socket, level, name, length)
+    try:
+        data = task.mm.read(value, count) if count else b""
+    except EFAULT:
+        if level == _SOL_PACKET and name in PACKET_RINGS:
+            raise EINVAL("no structure") from None
+        raise
+    return data.ljust(min(length, LONGEST_VALUE), b"\0")
 
 
 def _read_program(task: Task, file: SocketFile, data: bytes) -> list[SockFilter]:

@@ -90,7 +90,7 @@ class _MessageSocket(DatagramSocket):
 
     def target_of(self, address: bytes | None) -> tuple[bytes, int, int]:
         """Where a message goes, with the port that the address says and its scope. Raises EDESTADDRREQ."""
-        if address is not None:
+        if address:
             target, port = self.parse_target(address)
             return target, port, scope_of(address)
         if self.remote_address is None:

@@ -258,7 +258,7 @@ class NetlinkSocket(Socket):
     def check_message(self, length: int, flags: int, address: bytes | None) -> None:
         if flags & MSG_OOB:
             raise EOPNOTSUPP
-        if address is not None:
+        if address:
             parse_address(address)
 
     def send(self, data: bytes, flags: int, address: bytes | None, control: Control | None) -> int:
@@ -268,7 +268,7 @@ class NetlinkSocket(Socket):
         if not data:
             raise ENODATA("a message without even a header")
         target, groups = self.target, self.target_groups
-        if address is not None:
+        if address:
             wanted = parse_address(address)
             target, groups = wanted.nl_pid, wanted.nl_groups
             if (groups or target) and not self.may_speak_to_others:

@@ -35,7 +35,7 @@ from procession.net.link.interface import LOOPBACK
 from procession.net.marks import mark_items
 from procession.net.message import Received
 from procession.net.packet.address_type import kind_of, protocol_of
-from procession.net.packet.fanout import join_group, leave_group
+from procession.net.packet.fanout import join_group, kind_with_program, leave_group
 from procession.net.packet.output import send_frame
 from procession.net.packet.ring import PacketRing
 from procession.net.packet.ring_layout import HEADER_BYTES as HEADER_BYTES_OF_RING
@@ -45,6 +45,7 @@ from procession.net.packet.virtual_header import LONG, SHORT, describe, transpor
 from procession.net.queue_ioctl import QUEUE_REQUESTS, tell_queue
 from procession.net.socket import (
     BOTH_WAYS,
+    MSG_CMSG_COMPAT,
     MSG_DONTWAIT,
     MSG_ERRQUEUE,
     MSG_PEEK,
@@ -92,17 +93,18 @@ _LAYOUT = (_VERSION, _RESERVE, _LOSS, _VIRTUAL, _VIRTUAL_SIZE)
 """What can't be changed while there are rings."""
 _USER, _CHECKSUM_NOT_READY = int(PacketStatus.TP_STATUS_USER), int(PacketStatus.TP_STATUS_CSUMNOTREADY)
 _COPIED = int(PacketStatus.TP_STATUS_COPY)
+_FANOUT_DATA = int(PacketOption.PACKET_FANOUT_DATA)
 _IGNORE_OUTGOING = int(PacketOption.PACKET_IGNORE_OUTGOING)
 _OF_EXACT_SIZE = (*_NUMBERS, _BYPASS, _LOSS, _TX_HAS_OFFSET)
 _SETTABLE = frozenset(
     (
         *(_JOIN, _LEAVE, _RX_RING, _TX_RING, _VERSION, _RESERVE, _FANOUT, _IGNORE_OUTGOING),
         *(_VIRTUAL, _VIRTUAL_SIZE),
-        *(int(PacketOption.PACKET_FANOUT_DATA), *_SWITCHES, *_NUMBERS),
+        *(_FANOUT_DATA, *_SWITCHES, *_NUMBERS),
     )
 )
 _OF_ONE_ADDRESS = (int(MembershipKind.PACKET_MR_MULTICAST), int(MembershipKind.PACKET_MR_UNICAST))
-_RECEIVE_FLAGS = MSG_PEEK | MSG_DONTWAIT | MSG_TRUNC | MSG_ERRQUEUE
+_RECEIVE_FLAGS = MSG_PEEK | MSG_DONTWAIT | MSG_TRUNC | MSG_ERRQUEUE | MSG_CMSG_COMPAT
 _SHORTEST_NAME = 12
 """A struct sockaddr_ll without a hardware address."""
 _HARDWARE_BYTES = 6
@@ -422,6 +424,8 @@ class PacketSocket(Socket):
     def check_option(self, level: int, name: int, *, is_set: bool) -> None:
         if level != _SOL_PACKET or (is_set and name not in _SETTABLE):
             raise ENOPROTOOPT
+        if is_set and name == _FANOUT_DATA:
+            kind_with_program(self)
 
     def set_option(self, level: int, name: int, value: bytes) -> None:
         """Linux: net/packet/af_packet.c, packet_setsockopt."""

@@ -265,7 +265,7 @@ class UnixDatagram(UnixMessageSocket):
     def check_message(self, length: int, flags: int, address: bytes | None) -> None:
         if flags & MSG_OOB:
             raise EOPNOTSUPP("no urgent data here")
-        if address is not None:
+        if address:
             parse_address(address)
         self.bind_for_credentials()
         self.get_room(length, flags)
@@ -275,7 +275,7 @@ class UnixDatagram(UnixMessageSocket):
         if flags & MSG_OOB:
             raise EOPNOTSUPP("no urgent data here")
         receiver: UnixSocket | None
-        if address is not None:
+        if address:
             name = parse_address(address)
             self.bind_for_credentials()
             self.get_room(len(data), flags)

@@ -111,7 +111,7 @@ class UnixStream(UnixSocket):
         return mask
 
     def check_message(self, length: int, flags: int, address: bytes | None) -> None:
-        if address is not None:
+        if address:
             raise EISCONN if self.state == ESTABLISHED else EOPNOTSUPP
         if self.peer is None:
             raise ENOTCONN
@@ -120,7 +120,7 @@ class UnixStream(UnixSocket):
         """Linux: net/unix/af_unix.c, unix_stream_sendmsg."""
         if flags & MSG_OOB and not data:
             raise EOPNOTSUPP("no byte to be urgent")
-        if address is not None:
+        if address:
             raise EISCONN if self.state == ESTABLISHED else EOPNOTSUPP
         peer = self.peer
         if peer is None:
