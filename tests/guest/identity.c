@@ -306,6 +306,23 @@ TEST(file_system_ids)
 	CHECK_EQ(setfsuid((uid_t)-1), geteuid());
 	CHECK_EQ(setfsgid(getegid()), getegid());
 	CHECK_EQ(setfsgid((gid_t)-1), getegid());
+	if (geteuid() != 0)
+		return;
+	/* They stay with what changes nothing else, and follow the effective ones otherwise. */
+	CHECK_EQ(setfsgid(54321), getegid());
+	CHECK_EQ(setresgid(-1, -1, getegid()), 0);
+	CHECK_EQ(setfsgid((gid_t)-1), 54321);
+	CHECK_EQ(setresgid(getgid(), -1, -1), 0);
+	CHECK_EQ(setfsgid((gid_t)-1), 54321);
+	CHECK_EQ(setresgid(-1, getegid(), -1), 0);
+	CHECK_EQ(setfsgid(54321), getegid());
+	CHECK_EQ(setregid(-1, -1), 0);
+	CHECK_EQ(setfsgid((gid_t)-1), getegid());
+	CHECK_EQ(setfsuid(54321), geteuid());
+	CHECK_EQ(setresuid(-1, -1, -1), 0);
+	CHECK_EQ(setfsuid((uid_t)-1), 54321);
+	CHECK_EQ(setresuid(-1, -1, 4321), 0);
+	CHECK_EQ(setfsuid((uid_t)-1), geteuid());
 	_exit(0);
 }
 

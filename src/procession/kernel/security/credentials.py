@@ -465,6 +465,10 @@ def set_all_uids(task: Task, uid: int, euid: int, suid: int) -> None:
     ids = {old.uid, old.euid, old.suid, UNCHANGED}
     if not (uid in ids and euid in ids and suid in ids) and not old.capable_in_own(CAP_SETUID):
         raise EPERM("a user id that isn't one of the task's, and CAP_SETUID is missing")
+    is_alike = uid in (UNCHANGED, old.uid) and suid in (UNCHANGED, old.suid)
+    if is_alike and (euid == UNCHANGED or euid == old.euid == old.fsuid):
+        # There is nothing to do: the id for files stays as well.
+        return
     new = old.replace()
     if uid != UNCHANGED:
         new.uid = uid
@@ -530,6 +534,9 @@ def set_all_gids(task: Task, gid: int, egid: int, sgid: int) -> None:
     ids = {old.gid, old.egid, old.sgid, UNCHANGED}
     if not (gid in ids and egid in ids and sgid in ids) and not old.capable_in_own(CAP_SETGID):
         raise EPERM("a group id that isn't one of the task's, and CAP_SETGID is missing")
+    is_alike = gid in (UNCHANGED, old.gid) and sgid in (UNCHANGED, old.sgid)
+    if is_alike and (egid == UNCHANGED or egid == old.egid == old.fsgid):
+        return
     new = old.replace()
     if gid != UNCHANGED:
         new.gid = gid
