@@ -390,7 +390,8 @@ def timer(make: Maker) -> None:
             "<qqqq",
             make.one(0, 0, 10000, -1),
             make.one(0, 1000000000),
-            make.one(0, 10000, -1),
+            # Later than the host has been running for, too.
+            make.one(0, 1 << 33, -1),
             make.one(0, 5, -1, 999999999),
         )
         make.call("timerfd_settime", fd, make.one(0, 0, 1, 2, 3, 4), At(0), 0, data=times)

@@ -185,6 +185,8 @@ TEST(file_system)
 	MUST(close(fd));
 	fd = (int)MUST(open(file_of("a", "cgroup.kill"), O_RDONLY));
 	CHECK_ERRNO(read(fd, buffer, 10), EINVAL);
+	CHECK_EQ(read(fd, buffer, 0), 0);
+	CHECK_EQ(pread(fd, buffer, 0, 0), 0);
 	MUST(close(fd));
 	memset(buffer, ' ', sizeof(buffer));
 	buffer[0] = '0';

@@ -73,7 +73,7 @@ TEST(who_cannot_be_asked_not_to_wait)
 {
 	char buffer[8] = {0};
 	struct iovec vector = {buffer, 4};
-	int pipes[2], master, slave, fifo;
+	int pipes[2], master, slave, fifo, file;
 
 	enter_scratch();
 	MUST(mkfifo("fifo", 0600));
@@ -87,6 +87,13 @@ TEST(who_cannot_be_asked_not_to_wait)
 	CHECK_ERRNO(pwritev2(master, &vector, 1, -1, RWF_NOWAIT), EOPNOTSUPP);
 	CHECK_ERRNO(preadv2(opened("/dev/full", O_RDWR), &vector, 1, -1, RWF_NOWAIT), EOPNOTSUPP);
 	CHECK_EQ(preadv2(opened("/dev/zero", O_RDWR), &vector, 1, -1, RWF_NOWAIT), 4);
+	/* Whether there can be so much behind the position is looked at before the flags. */
+	file = (int)MUST(memfd_create("file", 0));
+	CHECK_ERRNO(preadv2(file, &vector, 1, -1, 1 << 30), EOPNOTSUPP);
+	CHECK_ERRNO(pwritev2(file, &vector, 1, -1, 1 << 30), EOPNOTSUPP);
+	CHECK_EQ(lseek(file, INT64_MAX, SEEK_SET), INT64_MAX);
+	CHECK_ERRNO(preadv2(file, &vector, 1, -1, 1 << 30), EINVAL);
+	CHECK_ERRNO(pwritev2(file, &vector, 1, -1, 1 << 30), EINVAL);
 }
 
 static int mapped(int fd, int protection)

@@ -168,6 +168,9 @@ class GeneratedFile(PositionedFile):
             self.contents = None
 
     def read_at(self, offset: int, length: int) -> bytes:
+        if not length and self.takes_read_flags:
+            # Nothing is asked of what it tells of. Linux: fs/seq_file.c, seq_read_iter.
+            return b""
         contents = self.contents
         if contents is None or offset == 0:
             account = self.inode.superblock.vfs.memory.account

@@ -175,6 +175,8 @@ def preadv2(
     target = _import_target(task, file, vector, count)
     if not target.total:
         return 0
+    if file.is_seekable:
+        verify_area(file, file.position, target.total)
     _check_read_flags(file, flags)
     try:
         return read_vector(task, file, target)
@@ -195,6 +197,8 @@ def pwritev2(
     source = _import_source(task, file, vector, count)
     if not source.total:
         return 0
+    if file.is_seekable:
+        verify_area(file, file.position, source.total)
     _check_write_flags(file, flags)
     if not file.is_seekable or not flags & (RWF_APPEND | RWF_NOAPPEND):
         try:
