@@ -104,7 +104,7 @@ TEST(a_slave_can_be_opened_without_its_name)
 	CHECK_ERRNO(write(peer, "x", 1), EBADF);
 	/* What open(2) takes out of the flags is still there. */
 	peer = (int)CHECK_OK(ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC));
-	CHECK_EQ(fcntl(peer, F_GETFL) & ~O_LARGEFILE, O_RDWR | O_CLOEXEC);
+	CHECK_EQ(fcntl(peer, F_GETFL), O_RDWR | O_CLOEXEC);
 }
 
 TEST(a_master_reads_nothing_before_the_slave_is_opened)
@@ -417,13 +417,22 @@ TEST(modes_can_be_locked)
 
 TEST(a_terminal_can_be_hung_up)
 {
+	int off = 0, on = 1;
+
 	open_terminal();
 	if (geteuid() != 0)
 		return;
 	change_local(ECHO, 0);
 	type("unread\n");
 	CHECK_EQ(await_waiting(slave, 7), 7);
+	MUST(fcntl(slave, F_SETFL, O_ASYNC));
 	CHECK_EQ(ioctl(slave, TIOCVHANGUP), 0);
+	/* Nobody is told of readiness any more. */
+	CHECK_EQ(fcntl(slave, F_GETFL) & O_ASYNC, 0);
+	CHECK_EQ(ioctl(slave, FIOASYNC, &off), 0);
+	CHECK_ERRNO(ioctl(slave, FIOASYNC, &on), ENOTTY);
+	CHECK_EQ(fcntl(slave, F_SETFL, O_NONBLOCK), 0);
+	CHECK_ERRNO(fcntl(slave, F_SETFL, O_ASYNC), ENOTTY);
 	CHECK_EQ(read(slave, seen, sizeof(seen)), 0);
 	CHECK_ERRNO(write(slave, "x", 1), EIO);
 	MUST(close(slave));
@@ -437,6 +446,71 @@ TEST(a_terminal_can_be_hung_up)
 	CHECK_ERRNO(ioctl(slave, TIOCVHANGUP), EPERM);
 }
 
+static pid_t in_child(int how, unsigned long request, void *argument)
+{
+	pid_t child = (pid_t)MUST(fork());
+
+	if (child == 0 && how == 0)
+		_exit(write(slave, "hello", 5) == 5 ? 0 : 1);
+	if (child == 0)
+		_exit(ioctl(how == 1 ? slave : master, request, argument) == 0 ? 0 : errno);
+	sleep_ms(QUIET_MS);
+	return child;
+}
+
+TEST(modes_and_signs_of_flow_wait_for_who_is_in_the_middle_of_a_write)
+{
+	static const unsigned long requests[] = {TCSETSW, TCSETSF, TCSETAW, TCSETAF, TCXONC};
+	char old[64] = {0};
+	pid_t writer, other;
+
+	for (size_t number = 0; number < 2 * LENGTH(requests) - 1; number++) {
+		unsigned long request = requests[number % LENGTH(requests)];
+		struct termios modes;
+		void *argument = &modes;
+
+		open_terminal();
+		modes = modes_of(slave);
+		MUST(ioctl(slave, TCGETA, old));
+		if (request == TCXONC)
+			argument = (void *)TCIOFF;
+		else if (request == TCSETAW || request == TCSETAF)
+			argument = old;
+		MUST(ioctl(slave, TCXONC, TCOOFF));
+		writer = in_child(0, 0, NULL);
+		CHECK_EQ(ioctl(slave, TCSETS, &modes), 0);
+		other = in_child(number < LENGTH(requests) ? 1 : 2, request, argument);
+		CHECK_EQ(waitpid(other, NULL, WNOHANG), 0);
+		/* Of a second one the writer is ended. */
+		if (number % 2)
+			MUST(kill(writer, SIGKILL));
+		else
+			MUST(ioctl(slave, TCXONC, TCOON));
+		CHECK_EQ(wait_for(other), EXITED(0));
+		CHECK_EQ(wait_for(writer), number % 2 ? KILLED(SIGKILL) : EXITED(0));
+		MUST(ioctl(slave, TCXONC, TCOON));
+		SHOWS(request == TCXONC ? "hello\023" : number % 2 ? "" : "hello");
+		MUST(close(slave));
+		MUST(close(master));
+	}
+}
+
+TEST(echo_waits_for_what_is_typed_or_written_next)
+{
+	pid_t writer;
+
+	open_terminal();
+	MUST(ioctl(slave, TCXONC, TCOOFF));
+	writer = in_child(0, 0, NULL);
+	type("a");
+	sleep_ms(QUIET_MS);
+	MUST(ioctl(slave, TCXONC, TCOON));
+	CHECK_EQ(wait_for(writer), EXITED(0));
+	SHOWS("hello");
+	CHECK_EQ(write(slave, "b", 1), 1);
+	SHOWS("ab");
+}
+
 TEST(what_arrives_after_a_hang_up_waits_for_who_opens_it)
 {
 	open_terminal();
@@ -446,6 +520,10 @@ TEST(what_arrives_after_a_hang_up_waits_for_who_opens_it)
 	type("first\n");
 	CHECK_EQ(has_events(master, POLLIN, QUIET_MS), 0);
 	slave = (int)CHECK_OK(open(slave_name(), O_RDWR | O_NOCTTY));
+	READS_NOTHING();
+	/* What goes the other way doesn't move it. */
+	CHECK_EQ(write(slave, "other", 5), 5);
+	SHOWS("other");
 	READS_NOTHING();
 	type("second\n");
 	READS("first\n");

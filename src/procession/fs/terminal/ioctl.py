@@ -16,6 +16,7 @@ from procession.fs.terminal.modes import CLOCAL, DISABLED, N_TTY, VSTART, VSTOP,
 from procession.fs.terminal.null_discipline import N_NULL, OF_LINES, set_discipline
 from procession.fs.terminal.pty import PtyMaster
 from procession.fs.terminal.tty import SIGTTOU, Tty, TtyFile
+from procession.fs.wait_queue import Sleep
 
 if TYPE_CHECKING:
     from procession.fs.file import UserMemory
@@ -34,7 +35,7 @@ def control_terminal(file: TtyFile, request: int, argument: int, memory: UserMem
 
     Linux: drivers/tty/tty_io.c, tty_ioctl.
     """
-    if file.is_hung_up:
+    if file.is_hung_up and not file.tty.jobs.has_slept:
         raise ENOTTY if request == _TIOCSPGRP else EIO
     is_null = file.tty.is_null
     do = _REQUESTS.get(request)
@@ -86,23 +87,39 @@ def _set_modes(
     argument: int,
     memory: UserMemory,
     *,
+    waits: bool = False,
     flushes: bool = False,
 ) -> int:
-    """What was written is on its way already: nothing has to be awaited.
+    """What was written is on its way already: who waits does so for one who is in the middle of a write.
 
     Linux: drivers/tty/tty_ioctl.c, set_termios.
     """
     tty = file.tty.pair
     tty.jobs.check_change(tty, SIGTTOU)
     modes = unpack(tty.modes, memory.read(argument, size))
+    if waits or flushes:
+        _await_writer(tty)
     if flushes:
         tty.flush_input()
     tty.set_modes(modes)
     return 0
 
 
+def _await_writer(tty: Tty) -> None:
+    """Raise Sleep while somebody is in the middle of a write: no signal ends that, as Linux tries again.
+
+    Linux: drivers/tty/tty_io.c, tty_write_lock.
+    """
+    if not tty.jobs.may_write(tty):
+        raise Sleep(tty.write_queue, is_interruptible=False)
+
+
 def _set_now(file: TtyFile, argument: int, memory: UserMemory) -> int:
     return _set_modes(file, Termios.SIZE, TerminalModes.unpack, argument, memory)
+
+
+def _set_waiting(file: TtyFile, argument: int, memory: UserMemory) -> int:
+    return _set_modes(file, Termios.SIZE, TerminalModes.unpack, argument, memory, waits=True)
 
 
 def _set_flushing(file: TtyFile, argument: int, memory: UserMemory) -> int:
@@ -113,12 +130,20 @@ def _set_with_speeds(file: TtyFile, argument: int, memory: UserMemory) -> int:
     return _set_modes(file, Termios2.SIZE, TerminalModes.unpack_with_speeds, argument, memory)
 
 
+def _set_with_speeds_waiting(file: TtyFile, argument: int, memory: UserMemory) -> int:
+    return _set_modes(file, Termios2.SIZE, TerminalModes.unpack_with_speeds, argument, memory, waits=True)
+
+
 def _set_with_speeds_flushing(file: TtyFile, argument: int, memory: UserMemory) -> int:
     return _set_modes(file, Termios2.SIZE, TerminalModes.unpack_with_speeds, argument, memory, flushes=True)
 
 
 def _set_old(file: TtyFile, argument: int, memory: UserMemory) -> int:
     return _set_modes(file, Termio.SIZE, TerminalModes.unpack_old, argument, memory)
+
+
+def _set_old_waiting(file: TtyFile, argument: int, memory: UserMemory) -> int:
+    return _set_modes(file, Termio.SIZE, TerminalModes.unpack_old, argument, memory, waits=True)
 
 
 def _set_old_flushing(file: TtyFile, argument: int, memory: UserMemory) -> int:
@@ -216,8 +241,9 @@ def _control_flow(file: TtyFile, argument: int, memory: UserMemory) -> int:
 def _send_at_once(tty: Tty, data: bytes) -> None:
     """Send a character though output stands still, but not if TCOOFF stopped it.
 
-    Linux: drivers/tty/tty_io.c, tty_send_xchar.
+    Raises Sleep. Linux: drivers/tty/tty_io.c, tty_send_xchar.
     """
+    _await_writer(tty)
     was_stopped = tty.is_stopped
     if was_stopped:
         tty.start()
@@ -368,13 +394,13 @@ _REQUESTS: dict[int, Callable[[TtyFile, int, UserMemory], int]] = {
         (TerminalIoctl.TCGETS2, _get_modes_with_speeds),
         (TerminalIoctl.TCGETA, _get_old_modes),
         (TerminalIoctl.TCSETS, _set_now),
-        (TerminalIoctl.TCSETSW, _set_now),
+        (TerminalIoctl.TCSETSW, _set_waiting),
         (TerminalIoctl.TCSETSF, _set_flushing),
         (TerminalIoctl.TCSETS2, _set_with_speeds),
-        (TerminalIoctl.TCSETSW2, _set_with_speeds),
+        (TerminalIoctl.TCSETSW2, _set_with_speeds_waiting),
         (TerminalIoctl.TCSETSF2, _set_with_speeds_flushing),
         (TerminalIoctl.TCSETA, _set_old),
-        (TerminalIoctl.TCSETAW, _set_old),
+        (TerminalIoctl.TCSETAW, _set_old_waiting),
         (TerminalIoctl.TCSETAF, _set_old_flushing),
         (TerminalIoctl.TIOCGLCKTRMIOS, _get_locked_modes),
         (TerminalIoctl.TIOCSLCKTRMIOS, _set_locked_modes),

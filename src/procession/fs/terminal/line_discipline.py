@@ -486,12 +486,13 @@ class LineDiscipline:
             if shown:
                 self.owner.put_output(shown)
 
-    def write(self, data: bytes) -> int:
-        """Show what a program writes; how much of it there was room for.
+    def write(self, data: bytes, *, goes_on: bool = False) -> int:
+        """Show what a program writes; how much of it there was room for. `goes_on`: it was tried before.
 
         Linux: drivers/tty/n_tty.c, n_tty_write.
         """
-        self.show_echo()
+        if not goes_on:
+            self.show_echo()
         owner = self.owner
         if not self.output.is_on:
             return owner.put_output(data)

@@ -65,8 +65,10 @@ class PtyEnd(Tty):
         return self.link.is_receiving
 
     def pull(self) -> None:
+        before = len(self.link.pending)
         super().pull()
-        if self.link.pending and not self.link.discipline.lacks_room:
+        # What was there before waits for something else to arrive: nobody heard it, as the end is hung up.
+        if len(self.link.pending) > before and not self.link.discipline.lacks_room:
             self.link.pull()
 
     def flush_output(self) -> None:

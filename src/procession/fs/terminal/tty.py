@@ -395,6 +395,7 @@ class Tty:
         """
         for file in self.files:
             file.is_hung_up = True
+            file.flags &= ~FASYNC
         self.jobs.hung_up(self, is_session_ending=is_session_ending)
         self.pending.clear()
         self.flush_output()
@@ -522,6 +523,7 @@ class TtyFile(File):
         """Linux: drivers/tty/n_tty.c, n_tty_write."""
         tty = self.tty
         if self.is_hung_up or tty.has_io_error:
+            self._end_writing()
             raise EIO
         if tty.is_null:
             raise EOPNOTSUPP("N_NULL")
@@ -529,7 +531,8 @@ class TtyFile(File):
             tty.jobs.check_change(tty, SIGTTOU)
         if not data:
             return 0
-        count = tty.discipline.write(data) if tty.jobs.may_write(tty) else 0
+        may_write = tty.jobs.may_write(tty)
+        count = tty.discipline.write(data, goes_on=tty.jobs.has_slept) if may_write else 0
         looked_count = tty.take_looked_count()
         output = tty.discipline.output
         if output.is_on and (count < len(data) or not output.is_usual):
@@ -542,13 +545,24 @@ class TtyFile(File):
         if not count:
             if not self.is_blocking:
                 raise EAGAIN
-            tty.jobs.begin_writing(tty)
+            if tty.jobs.has_pending_signal:
+                # It ends the call.
+                self._end_writing()
+            else:
+                tty.jobs.begin_writing(tty)
             raise Sleep(tty.write_queue)
-        if tty.writer is not None:
-            tty.writer = None
-            tty.write_queue.wake_all()
+        self._end_writing()
         self.inode.mtime_ns = self._time_stamp(self.inode.mtime_ns)
         return count
+
+    def _end_writing(self) -> None:
+        """Let others write, or wait no more for the caller, which was about to. Linux: drivers/tty/tty_io.c,
+        tty_write_unlock.
+        """
+        tty = self.tty
+        if tty.writer is not None and tty.jobs.may_write(tty):
+            tty.writer = None
+            tty.write_queue.wake_all()
 
     def check_message(self, length: int) -> None:
         """Linux: drivers/tty/tty_io.c, file_tty_write, hung_up_tty_write."""
