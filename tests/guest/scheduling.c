@@ -429,6 +429,30 @@ TEST(the_dead_have_no_priority_of_io)
 	CHECK_EQ(wait_for(child), KILLED(SIGKILL));
 }
 
+static int say_priority_of_io(void *changed)
+{
+	long found = syscall(SYS_ioprio_get, 1, 0);
+
+	syscall(SYS_ioprio_set, 1, 0, *(int *)changed);
+	_exit((int)(found >> 13 << 4 | (found & 15)));
+}
+
+TEST(children_have_a_priority_of_io)
+{
+	static char stack[16384];
+	/* Of no class, with a hint; and of two. */
+	int of_none = 8, best = 2 << 13 | 3, idle = 3 << 13;
+	int sharing = CLONE_IO | SIGCHLD;
+
+	CHECK_OK(syscall(SYS_ioprio_set, 1, 0, of_none));
+	CHECK_EQ(wait_for((pid_t)MUST(clone(say_priority_of_io, stack + sizeof(stack), SIGCHLD, &best))), EXITED(0));
+	CHECK_EQ(syscall(SYS_ioprio_get, 1, 0), of_none);
+	CHECK_EQ(wait_for((pid_t)MUST(clone(say_priority_of_io, stack + sizeof(stack), sharing, &best))), EXITED(8));
+	CHECK_EQ(syscall(SYS_ioprio_get, 1, 0), best);
+	CHECK_EQ(wait_for((pid_t)MUST(clone(say_priority_of_io, stack + sizeof(stack), SIGCHLD, &idle))), EXITED(0x23));
+	CHECK_EQ(syscall(SYS_ioprio_get, 1, 0), best);
+}
+
 TEST(attributes_of_later_versions_are_0)
 {
 	unsigned char bytes[128];

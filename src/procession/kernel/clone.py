@@ -25,7 +25,7 @@ from procession.kernel.process_flags import PF_NPROC_EXCEEDED, PF_SUPERPRIV
 from procession.kernel.ptrace.link import inherit_tracer
 from procession.kernel.rlimit import RLIMIT_NPROC
 from procession.kernel.sched.autogroup import join_autogroup
-from procession.kernel.sched.priority import check_fork, sched_fork
+from procession.kernel.sched.priority import check_fork, copy_io, sched_fork
 from procession.kernel.security.capability import CAP_SYS_ADMIN, CAP_SYS_RESOURCE
 from procession.kernel.security.credentials import commit_credentials
 from procession.kernel.security.process_keys import copy_keys
@@ -56,6 +56,7 @@ CLONE_VM = int(CloneFlag.CLONE_VM)
 CLONE_FS = int(CloneFlag.CLONE_FS)
 CLONE_FILES = int(CloneFlag.CLONE_FILES)
 CLONE_SIGHAND = int(CloneFlag.CLONE_SIGHAND)
+CLONE_IO = int(CloneFlag.CLONE_IO)
 CLONE_PIDFD = int(CloneFlag.CLONE_PIDFD)
 CLONE_PTRACE = int(CloneFlag.CLONE_PTRACE)
 CLONE_VFORK = int(CloneFlag.CLONE_VFORK)
@@ -268,6 +269,8 @@ def copy_process(kernel: Kernel, parent: Task, arguments: CloneArguments) -> Tas
         parent.parent_exec_id if flags & (CLONE_PARENT | CLONE_THREAD) else parent.self_exec_id
     )
     sched_fork(parent, task)
+    if parent.io_context is not None:
+        copy_io(parent.io_context, task, is_shared=bool(flags & CLONE_IO))
     if parent.rseq is not None and not flags & CLONE_VM:
         # Linux: include/linux/rseq.h, rseq_fork.
         task.rseq = parent.rseq.copy()

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from procession.kernel.rlimit import Limits
     from procession.kernel.rseq import RseqArea
     from procession.kernel.sched.autogroup import Autogroup
+    from procession.kernel.sched.priority import IoContext
     from procession.kernel.security.credentials import Credentials
     from procession.kernel.security.process_keys import TaskKeys
     from procession.kernel.security.seccomp import SeccompFilter
@@ -220,7 +221,7 @@ class Task:
     `exit_signal` what it gets (0: none, -1: the task isn't a group's leader). `job_control` holds the
     thread's part of a group stop (kernel/signal/stop.py); `last_trap` is the vector, the error code and the
     cr2 of the last exception that became a signal, for signal frames. `nice`, `policy`, `realtime_priority`
-    and `io_priority` are what sched(7) and ioprio_set(2) say, `memory_policy` what set_mempolicy(2) does, as
+    and `io_context` are what sched(7) and ioprio_set(2) say, `memory_policy` what set_mempolicy(2) does, as
     mm/policy.py writes it; `login` is who logged in, and `flags` are those of kernel/process_flags.py.
     `call_work` says what every system call of it must go through first: CALL_SECCOMP, when `seccomp_mode`
     isn't 0, CALL_TRACED, and CALL_DISPATCHED with `user_dispatch`.
@@ -253,7 +254,7 @@ class Task:
         "has_executed",
         "has_yielded",
         "io",
-        "io_priority",
+        "io_context",
         "keys",
         "is_exiting",
         "job_control",
@@ -347,7 +348,7 @@ class Task:
         self.resets_scheduling_on_fork = False
         self.has_yielded = False
         self.keys: TaskKeys | None = None
-        self.io_priority = 0
+        self.io_context: IoContext | None = None
         self.timer_slack_ns = self.default_timer_slack_ns = 50_000
         self.memory_policy = 0
         self.login = NOBODY_LOGGED_IN

@@ -64,8 +64,7 @@ def _part_of(task: Task, kind: int) -> object:
         return task.group.handlers
     if kind == KcmpType.KCMP_SYSVSEM:
         return task.semaphore_undo
-    # Only a task with an I/O priority has a context for its I/O, and shares it with nobody.
-    return task if task.io_priority else None
+    return task.io_context
 
 
 def _file_of(task: Task, fd: int) -> File:

@@ -48,6 +48,26 @@ def check_fork(parent: Task) -> None:
         raise EAGAIN("a SCHED_DEADLINE task that doesn't reset its children")
 
 
+class IoContext:
+    """What was said of the I/O of the tasks that share it (CLONE_IO).
+
+    Linux: include/linux/iocontext.h, struct io_context.
+    """
+
+    __slots__ = ("priority",)
+
+    def __init__(self, priority: int) -> None:
+        self.priority = priority
+
+
+def copy_io(context: IoContext, child: Task, *, is_shared: bool) -> None:
+    """Give a new task what was said of its parent's I/O, if that has a class (in Linux, __copy_io)."""
+    if is_shared:
+        child.io_context = context
+    elif context.priority >> IOPRIO_CLASS_SHIFT:
+        child.io_context = IoContext(context.priority)
+
+
 def sched_fork(parent: Task, child: Task) -> None:
     """Give a new task its parent's policy and priorities, or the default ones.
 
@@ -56,7 +76,6 @@ def sched_fork(parent: Task, child: Task) -> None:
     child.nice = parent.nice
     child.policy = parent.policy
     child.realtime_priority = parent.realtime_priority
-    child.io_priority = parent.io_priority
     child.entity = parent.entity.copy_for_child()
     if parent.resets_scheduling_on_fork:
         if child.policy in BEFORE_FAIR:
@@ -318,13 +337,16 @@ def set_io_priority(task: Task, which: int, who: int, io_priority: int) -> None:
         ):
             raise EPERM(f"task {target.tid} is another user's")
         check_capabilities_below(task, target)
-        if not target.is_exiting:
-            target.io_priority = io_priority
+        if target.is_exiting:
+            continue
+        if target.io_context is None:
+            target.io_context = IoContext(io_priority)
+        target.io_context.priority = io_priority
 
 
 def given_io_priority(target: Task) -> int:
     """What `target` has said; the dead have no I/O any more. Linux: block/ioprio.c, get_task_ioprio."""
-    return 0 if target.is_exiting else target.io_priority
+    return 0 if target.is_exiting or target.io_context is None else target.io_context.priority
 
 
 def effective_io_priority(target: Task) -> int:
