@@ -7,6 +7,7 @@ import pytest
 from procession.abi.clone_flags import CloneFlag
 from procession.abi.mmap_flags import Protection
 from procession.abi.open_flags import OpenFlag
+from procession.abi.sched import SchedAttr
 from procession.abi.sigaction import Sigaction
 from procession.abi.time import Timespec
 from procession.trace.values import (
@@ -98,3 +99,8 @@ def test_modes_and_structures() -> None:
     assert structure_text(action) == (
         "{sa_handler=0x1000, sa_mask=[CHLD], sa_flags=SA_RESTORER|SA_RESTART, sa_restorer=0x0}"
     )
+    scheduling = structure_text(SchedAttr(size=56, sched_policy=6, sched_flags=0x81))
+    assert scheduling.startswith(
+        "{size=56, sched_policy=SCHED_DEADLINE, sched_flags=SCHED_FLAG_RESET_ON_FORK|0x80, "
+    )
+    assert "sched_policy=SCHED_OTHER, sched_flags=0, " in structure_text(SchedAttr(size=56))

@@ -7,8 +7,9 @@ from procession.abi.structure import I32, U32, U64, Structure
 
 
 class SchedPolicy(IntEnum):
-    """sched_setscheduler(2)."""
+    """sched_setscheduler(2): to programs the first is SCHED_OTHER, to Linux SCHED_NORMAL."""
 
+    SCHED_OTHER = 0
     SCHED_NORMAL = 0
     SCHED_FIFO = 1
     SCHED_RR = 2

@@ -16,6 +16,7 @@ from procession.abi.file_mode import FileType
 from procession.abi.open_flags import AT_FDCWD, OpenFlag, OpenHow, ResolveFlag
 from procession.abi.poll import EpollEvent, EpollEvents, PollEvent, Pollfd
 from procession.abi.resource import Rlimit64
+from procession.abi.sched import SchedAttr, SchedFlag, SchedPolicy
 from procession.abi.sigaction import Sigaction, SignalStack
 from procession.abi.signals import (
     BusCode,
@@ -64,10 +65,13 @@ FLAG_FIELDS: dict[tuple[type[Structure], str], type[IntFlag]] = {
     (OpenHow, "resolve"): ResolveFlag,
     (Pollfd, "events"): PollEvent,
     (Pollfd, "revents"): PollEvent,
+    (SchedAttr, "sched_flags"): SchedFlag,
     (Sigaction, "sa_flags"): SigactionFlag,
     (SignalStack, "ss_flags"): SignalStackFlag,
 }
 """Fields of structures that hold flags."""
+CHOICE_FIELDS: dict[tuple[type[Structure], str], type[IntEnum]] = {(SchedAttr, "sched_policy"): SchedPolicy}
+"""Fields of structures that hold one number out of several."""
 ADDRESS_FIELDS = frozenset({"child_tid", "parent_tid", "pidfd", "set_tid", "stack", "tls"})
 """Fields that hold addresses and are declared as numbers."""
 _LAST_FLAGS = {"O_DIRECTORY": 1, "SOCK_NONBLOCK": 1, "SA_SIGINFO": 1, "SA_NOCLDSTOP": 2, "SA_NOCLDWAIT": 2}
@@ -252,6 +256,8 @@ def field_text(structure: type[Structure], name: str, value: Any) -> str:
     if flags := FLAG_FIELDS.get((structure, name)):
         # The 16 bits of struct pollfd are signed.
         return flags_text(flags, value & 0xFFFF if value < 0 else value)
+    if choices := CHOICE_FIELDS.get((structure, name)):
+        return choice_text(choices, value)
     return f"{value:#x}" if name in _HEX_FIELDS and value else str(value)
 
 
