@@ -1,7 +1,8 @@
-/* Positions in directories of a tmpfs: each name has its own, whatever comes and goes. */
+/* Positions in directories of a tmpfs and of sysfs: each name has its own, whatever comes and goes. */
 #include "own_mounts.h"
 
 #include <dirent.h>
+#include <limits.h>
 
 static char listed[4096];
 
@@ -134,4 +135,52 @@ TEST(removed_while_read)
 		}
 	}
 	CHECK_EQ(count, 200);
+}
+
+/* Where kernfs has a name: fs/kernfs/dir.c, kernfs_name_hash. */
+static long long position_of(const char *name)
+{
+	unsigned long joined = 0;
+	long long found;
+
+	for (; *name != '\0'; name++)
+		joined = (joined + ((unsigned long)(unsigned char)*name << 4) + ((unsigned char)*name >> 4)) * 11;
+	found = joined * 0x61c8864680b583ebUL >> 32 & INT_MAX;
+	if (found < 2)
+		found += 2;
+	return found < INT_MAX ? found : INT_MAX - 1;
+}
+
+TEST(names_of_sysfs)
+{
+	int fd = (int)MUST(open("/sys/kernel", O_RDONLY | O_DIRECTORY));
+	long long position = 0, last = 0;
+	struct dirent64 *entry;
+	char buffer[4096], third[256] = "";
+	int wrong = 0;
+	long length;
+
+	while ((length = MUST(syscall(SYS_getdents64, fd, buffer, sizeof(buffer)))) > 0)
+		for (long at = 0; at < length; at += entry->d_reclen) {
+			entry = (struct dirent64 *)(buffer + at);
+			if (position > 1) {
+				wrong += position_of(entry->d_name) != position || position <= last;
+				last = position;
+				if (third[0] == '\0')
+					snprintf(third, sizeof(third), "%s", entry->d_name);
+			}
+			position = entry->d_off;
+		}
+	CHECK_EQ(wrong, 0);
+	CHECK_EQ(position, INT_MAX);
+	CHECK_EQ(lseek(fd, 0, SEEK_CUR), INT_MAX);
+	CHECK_ERRNO(lseek(fd, 1, SEEK_CUR), EINVAL);
+	/* From before all names on, and behind them. */
+	CHECK_EQ(lseek(fd, 2, SEEK_SET), 2);
+	CHECK(syscall(SYS_getdents64, fd, buffer, sizeof(buffer)) > 0);
+	CHECK_STRING(((struct dirent64 *)buffer)->d_name, third);
+	CHECK_EQ(lseek(fd, INT_MAX, SEEK_SET), INT_MAX);
+	CHECK_EQ(syscall(SYS_getdents64, fd, buffer, sizeof(buffer)), 0);
+	CHECK_EQ(lseek(fd, 0, SEEK_CUR), INT_MAX);
+	close(fd);
 }

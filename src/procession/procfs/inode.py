@@ -85,6 +85,13 @@ def refuse_renaming(flags: int) -> NoReturn:
     raise EINVAL("kernfs knows no flags") if flags else EPERM
 
 
+def open_kernfs_directory(path: Path, flags: int, subject: Subject) -> File:
+    """Open a directory of sysfs or cgroup2. Most programs open none."""
+    from procession.procfs.kernfs_directory import KernfsDirectoryFile
+
+    return KernfsDirectoryFile(path, flags, subject)
+
+
 class KernfsDirectory(Inode):
     """A directory of sysfs. It seeks as any file does: in Linux, kernfs_dir_fops has generic_file_llseek."""
 
@@ -95,6 +102,9 @@ class KernfsDirectory(Inode):
 
     def __init__(self, superblock: Superblock) -> None:
         super().__init__(superblock, S_IFDIR | 0o755)
+
+    def open(self, path: Path, flags: int, subject: Subject, progress: object = None) -> File:
+        return open_kernfs_directory(path, flags, subject)
 
     def rename(
         self, name: bytes, new_directory: Inode, new_name: bytes, flags: int, subject: Subject

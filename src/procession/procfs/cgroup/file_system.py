@@ -18,7 +18,7 @@ from procession.fs.permission import MAY_WRITE
 from procession.hardware.physical_memory import OutOfFrames
 from procession.kernel.cgroup.directory import GroupDirectory
 from procession.procfs.cgroup.control_file import ControlFile, Opener
-from procession.procfs.inode import AttributeFile, refuse_renaming
+from procession.procfs.inode import AttributeFile, open_kernfs_directory, refuse_renaming
 from procession.procfs.pressure import TriggerSlot, pressure_of
 
 if TYPE_CHECKING:
@@ -149,6 +149,9 @@ class CgroupDirectory(GroupDirectory):
         self.maker = (0, 0)
         self.files: dict[bytes, CgroupFile] = {}
         superblock.directories[group] = self
+
+    def open(self, path: Path, flags: int, subject: Subject, progress: object = None) -> File:
+        return open_kernfs_directory(path, flags, subject)
 
     def rename(
         self, name: bytes, new_directory: Inode, new_name: bytes, flags: int, subject: Subject
