@@ -15,6 +15,7 @@ STREAM, DGRAM, RAW, SEQPACKET, OLD = 1, 2, 3, 5, 10
 SIOCSIFFLAGS, FIONREAD, SIOCOUTQ, SIOCGIFNAME = 0x8914, 0x541B, 0x5411, 0x8910
 IFF_UP, IFF_RUNNING = 1, 0x40
 SOL_SOCKET, SOL_PACKET = 1, 263
+SO_ATTACH_FILTER, SO_DETACH_FILTER, SO_LOCK_FILTER = 26, 27, 44
 MSG_PEEK, MSG_TRUNC, MSG_DONTWAIT, MSG_ERRQUEUE = 2, 0x20, 0x40, 0x2000
 PROTOCOLS = (0x88B5, 0x88B5, 0x88B5, 0x88B6, 3, 0, 4, 0x0800, 0x60, 1)
 LO, NAME_AT, NAME_BYTES, FRAME_AT = 1, 8, 24, 32
@@ -113,7 +114,8 @@ def send(make: Maker) -> None:
         data = name.ljust(FRAME_AT, b"\0") + content
         flags = make.one(0, 0, 0, MSG_DONTWAIT, 1, 0x40000000)
         where = At(0) if name else 0
-        make.call("sendto", make.descriptor(), At(FRAME_AT), len(content), flags, where, len(name), data=data)
+        length = len(name) if make.odds(94) else make.one(0, 0, -1, 8, 128, 129)
+        make.call("sendto", make.descriptor(), At(FRAME_AT), len(content), flags, where, length, data=data)
     make.operations[-1].is_slow = True
 
 
@@ -188,4 +190,86 @@ def option(make: Maker) -> None:
     make.call("getsockopt", make.descriptor(), SOL_PACKET, name, At(8), At(0), data=data)
 
 
-FAMILIES = (open_socket, *(bind,) * 3, *(send,) * 5, *(receive,) * 6, *(option,) * 5)
+def attach(make: Maker) -> None:
+    """SO_ATTACH_FILTER, SO_DETACH_FILTER, SO_LOCK_FILTER: what is heard, and how much of it."""
+    kind = make.random.randrange(8)
+    if kind < 5:
+        # How much the only instruction takes; or one that reads from behind a frame's end.
+        program = struct.pack("<HBBI", 6, 0, 0, make.one(0, 14, 30, 200, 1 << 31))
+        if make.odds(25):
+            program = struct.pack("<HBBI", make.one(0x28, 0x30, 0x20), 0, 0, make.one(12, 90, 400)) + program
+        count = len(program) // 8 if make.odds(90) else make.one(0, 4097)
+        data = struct.pack("<H6xQ", count, 0) + program
+        size = 16 if make.odds(93) else make.one(0, 4, 8, 17)
+        fixups = ((8, 8, At(16)),) if make.odds(95) else ()
+        make.call(
+            *("setsockopt", make.descriptor(), SOL_SOCKET, SO_ATTACH_FILTER, At(0), size),
+            data=data,
+            fixups=fixups,
+        )
+    elif kind < 7:
+        make.call("setsockopt", make.descriptor(), SOL_SOCKET, SO_DETACH_FILTER, At(0), 4, data=bytes(4))
+    else:
+        locks = struct.pack("<i", make.one(0, 0, 0, 1, -1))
+        make.call("setsockopt", make.descriptor(), SOL_SOCKET, SO_LOCK_FILTER, At(0), 4, data=locks)
+
+
+def general_option(make: Maker) -> None:
+    """getsockopt and setsockopt of what all sockets have."""
+    name = make.one(3, 4, 5, 6, 9, 11, 12, 16, 18, 30, 36, 38, 39, 40, 42, 43, SO_LOCK_FILTER, 45)
+    if make.odds(55):
+        data = struct.pack("<i", make.one(0, 0, 1, 1, 7, -1)) + bytes(4)
+        make.call(
+            "setsockopt", make.descriptor(), SOL_SOCKET, name, At(0), make.one(4, 4, 4, 3, 8, 0), data=data
+        )
+        return
+    data = struct.pack("<i4x", make.one(4, 4, 8, 1, 0, -1)) + bytes(16)
+    make.call("getsockopt", make.descriptor(), SOL_SOCKET, name, At(8), At(0), data=data)
+
+
+def send_header(make: Maker) -> None:
+    """sendmsg: of several parts, with a name or without."""
+    content, name = frame(make), address(make) if make.odds(85) else b""
+    cut = min(len(content), make.one(0, 1, 14, 20))
+    length = len(name) if make.odds(93) else make.one(0, -1, 129, 200)
+    data = struct.pack("<Qi4xQQQQI4x", 0, length, 0, make.one(2, 2, 2, 0, 1), 0, 0, 0).ljust(64, b"\0")
+    data += struct.pack("<QQQQ", 0, cut, 0, len(content) - cut) + name.ljust(32, b"\0") + content
+    fixups = [(16, 8, At(64)), (64, 8, At(128)), (80, 8, At(128 + cut))]
+    if name:
+        fixups.append((0, 8, At(96)))
+    flags = make.one(0, 0, 0, MSG_DONTWAIT, 1)
+    make.call("sendmsg", make.descriptor(), At(0), flags, data=data, fixups=tuple(fixups))
+    make.operations[-1].is_slow = True
+
+
+def receive_header(make: Maker) -> None:
+    """recvmsg: who sent it, what came with it, and the flags."""
+    room, control = make.one(32, 32, 20, 0), make.one(64, 64, 36, 16, 0)
+    data = struct.pack("<QI4xQQQQI4x", 0, room, 0, 1, 0, control, 0).ljust(64, b"\0")
+    data += struct.pack("<QQ", 0, make.one(512, 512, 30, 0)).ljust(32, b"\0") + bytes(32 + 64 + 512)
+    fixups = ((16, 8, At(64)), (64, 8, At(192)), (0, 8, At(96)), (32, 8, At(128)))
+    flags = make.one(0, 0, 0, MSG_PEEK, MSG_TRUNC, MSG_ERRQUEUE, 1)
+    make.call("recvmsg", make.descriptor(), At(0), flags, data=data, fixups=fixups, show=show_header)
+
+
+def show_header(data: bytes, result: int, naming: Naming) -> str:
+    """What recvmsg(2) left in its header, name and control messages."""
+    if result < 0:
+        return ""
+    named = struct.unpack_from("<I", data, 8)[0]
+    controlled, flags = struct.unpack_from("<QI", data, 40)
+    control = data[128 : 128 + min(controlled, 64)]
+    return f"{named} {data[96:128].hex()} {controlled} {control.hex()} {flags:x} {digest(data[192:])}"
+
+
+FAMILIES = (
+    *(attach,) * 2,
+    general_option,
+    *(send_header,) * 2,
+    *(receive_header,) * 3,
+    open_socket,
+    *(bind,) * 3,
+    *(send,) * 5,
+    *(receive,) * 6,
+    *(option,) * 5,
+)

@@ -34,6 +34,9 @@ TIOCSETD, TIOCGETD, TCSBRKP, TIOCGSID, TCGETS2, FIOASYNC = 0x5423, 0x5424, 0x542
 TIOCGPTN, TIOCSPTLCK, TIOCGDEV, TIOCSIG, TIOCVHANGUP = 0x80045430, 0x40045431, 0x80045432, 0x40045436, 0x5437
 TIOCGPKT, TIOCGPTLCK, TIOCGEXCL, TIOCGPTPEER = 0x80045438, 0x80045439, 0x80045440, 0x5441
 TIOCGLCKTRMIOS, TIOCSLCKTRMIOS = 0x5456, 0x5457
+TCGETA, TCSETA, TCSETAW, TCSETAF = 0x5405, 0x5406, 0x5407, 0x5408
+TCSETS2, TCSETSW2, TCSETSF2 = 0x402C542B, 0x402C542C, 0x402C542D
+F_GETFL, F_SETFL, O_ASYNC, O_DIRECT, O_PATH = 3, 4, 0o20000, 0o40000, 0o10000000
 SIGHUP, SIGINT, SIGQUIT, SIGCONT, SIGTSTP, SIGTTIN, SIGTTOU, SIGWINCH = 1, 2, 3, 18, 20, 21, 22, 28
 SIGNALS = (SIGHUP, SIGHUP, SIGINT, SIGQUIT, SIGCONT, SIGCONT, SIGTSTP, SIGTTIN, SIGTTOU, SIGTTOU, SIGWINCH)
 INPUT_MODES = (1, 2, 4, 8, 0x10, 0x20, 0x40, 0x80, 0x100, 0x200, 0x400, 0x800, 0x1000, 0x2000, 0x4000)
@@ -81,6 +84,7 @@ def open_more(make: Maker) -> None:
     elif kind == 4:
         make.opened(make.call("dup", terminal(make)))
     elif kind == 5:
+        flags |= make.one(0, 0, 0, O_CLOEXEC, O_DIRECT, O_PATH)
         make.opened(make.call("ioctl", terminal(make), TIOCGPTPEER, flags))
     else:
         make.call("close", terminal(make) if make.odds(25) else make.descriptor())
@@ -133,7 +137,7 @@ def show_stat(data: bytes, result: int, naming: Naming) -> str:
 def change_modes(make: Maker) -> None:
     """TCSETS and its kin, TCGETS."""
     if make.odds(30):
-        make.call("ioctl", terminal(make), make.one(TCGETS, TCGETS, TCGETS2), At(0), data=bytes(44))
+        make.call("ioctl", terminal(make), make.one(TCGETS, TCGETS, TCGETS2, TCGETA), At(0), data=bytes(44))
         return
     modes = [*USUAL_MODES]
     for place, usual in ((0, INPUT_MODES), (1, OUTPUT_MODES), (3, LOCAL_MODES)):
@@ -147,6 +151,13 @@ def change_modes(make: Maker) -> None:
     characters[VEOL], characters[VEOL2] = make.one(0, ord("x")), make.one(0, 0, ord("y"))
     data = struct.pack("<4IB19s", *modes, make.one(0, 0, 0, 1), bytes(characters))
     command = make.one(TCSETS, TCSETS, TCSETS, TCSETSW, TCSETSF)
+    if make.odds(12):
+        command = make.one(TCSETA, TCSETAW, TCSETAF)
+        data = struct.pack("<4HB8s", *(mode & 0xFFFF for mode in modes), 0, bytes(characters[:8])) + b"\0"
+    elif make.odds(12):
+        command = make.one(TCSETS2, TCSETSW2, TCSETSF2)
+        speeds = make.one(9600, 38400, 1234, 0), make.one(9600, 38400, 0)
+        data += struct.pack("<II", *speeds)
     make.call("ioctl", terminal(make), command, At(0) if make.odds(97) else 8, data=data)
     pause(make)
 
@@ -202,6 +213,14 @@ def ask(make: Maker) -> None:
     pause(make)
 
 
+def set_flags(make: Maker) -> None:
+    """fcntl, of O_ASYNC above all; those who would wait for good aren't made to."""
+    if make.odds(40):
+        make.call("fcntl", terminal(make), F_GETFL, 0)
+    else:
+        make.call("fcntl", terminal(make), F_SETFL, O_NONBLOCK | make.one(0, 0, O_ASYNC, O_ASYNC, O_DIRECT))
+
+
 def wait_for_ends(make: Maker) -> None:
     """poll."""
     events = make.one(1, 4, 5, 0xFFFF, 0x3C7)
@@ -250,6 +269,7 @@ FAMILIES = (
     *(write_some,) * 4,
     *(read_some,) * 4,
     *(ask,) * 4,
+    set_flags,
     *(wait_for_ends,) * 2,
     *(dispose,) * 3,
     *(send_signal,) * 2,

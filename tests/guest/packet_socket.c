@@ -480,3 +480,42 @@ TEST(of_which_protocol_a_frame_goes_out)
 	CHECK_EQ(from.sll_pkttype, PACKET_HOST);
 	CHECK_EQ(next(all, 0), -EAGAIN);
 }
+
+/* Without a filter a frame of nothing isn't heard; with one it is, if that takes any of it. */
+TEST(empty_frames_and_checksums_of_ones_own)
+{
+	struct sockaddr_ll place = {.sll_family = AF_PACKET, .sll_ifindex = 1, .sll_halen = 6};
+	struct sockaddr short_place = {.sa_family = AF_PACKET, .sa_data = "lo"};
+	struct sock_filter some = {BPF_RET | BPF_K, 0, 0, 30}, none = {BPF_RET | BPF_K, 0, 0, 0};
+	struct sock_fprog program = {1, &some};
+	int fd, on = 1;
+
+	enter();
+	place.sll_protocol = htons(0x88b5);
+	fd = listener(SOCK_DGRAM, 0x88b5);
+	CHECK_EQ(sendto(fd, "", 0, 0, (void *)&place, sizeof(place)), 0);
+	CHECK_ERRNO(recv(fd, frame, sizeof(frame), 0), EAGAIN);
+	MUST(setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)));
+	CHECK_EQ(sendto(fd, "", 0, 0, (void *)&place, sizeof(place)), 0);
+	CHECK_EQ(sendto(fd, "x", 1, 0, (void *)&place, sizeof(place)), 1);
+	/* It's looked at once. */
+	CHECK_EQ(recv(fd, frame, sizeof(frame), MSG_PEEK), 0);
+	CHECK_EQ(recv(fd, frame, sizeof(frame), MSG_PEEK), 1);
+	CHECK_EQ(recv(fd, frame, sizeof(frame), MSG_PEEK), 1);
+	CHECK_EQ(recv(fd, frame, sizeof(frame), 0), 0);
+	CHECK_EQ(recv(fd, frame, sizeof(frame), 0), 1);
+	program.filter = &none;
+	MUST(setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)));
+	CHECK_EQ(sendto(fd, "", 0, 0, (void *)&place, sizeof(place)), 0);
+	CHECK_ERRNO(recv(fd, frame, sizeof(frame), 0), EAGAIN);
+	MUST(setsockopt(fd, SOL_SOCKET, SO_NOFCS, &on, sizeof(on)));
+	CHECK_ERRNO(sendto(fd, "x", 1, 0, (void *)&place, sizeof(place)), EPROTONOSUPPORT);
+	CHECK_ERRNO(sendto(fd, bad_address(), 1, 0, (void *)&place, sizeof(place)), EPROTONOSUPPORT);
+	place.sll_ifindex = 99;
+	CHECK_ERRNO(sendto(fd, "x", 1, 0, (void *)&place, sizeof(place)), ENXIO);
+	close(fd);
+	fd = (int)MUST(socket(AF_INET, SOCK_PACKET, htons(0x88b5)));
+	MUST(setsockopt(fd, SOL_SOCKET, SO_NOFCS, &on, sizeof(on)));
+	CHECK_ERRNO(sendto(fd, frame, 60, 0, &short_place, sizeof(short_place)), EPROTONOSUPPORT);
+	close(fd);
+}

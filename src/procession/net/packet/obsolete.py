@@ -9,6 +9,7 @@ from procession.abi.packet import SockaddrPkt
 from procession.abi.socket import AddressFamily
 from procession.abi.word import pack_port
 from procession.net.internet.frame import HEADER_BYTES, transmit
+from procession.net.packet.output import check_checksum
 from procession.net.packet.socket import PacketSocket
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class ObsoletePacketSocket(PacketSocket):
         interface = self._named(address[2:15])
         if not interface.is_up:
             raise ENETDOWN("the interface is down")
+        check_checksum(self)
         return interface
 
     def send(self, data: bytes, flags: int, address: bytes | None, control: Control | None) -> int:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EINVAL, EMSGSIZE, ENOBUFS
+from procession.abi.errno import EINVAL, EMSGSIZE, ENOBUFS, EPROTONOSUPPORT
+from procession.abi.socket import SocketOption
 from procession.net.internet.frame import HEADER_BYTES, transmit
 from procession.net.packet.address_type import header_field, said_of_raw
 from procession.net.packet.virtual_header import take_off
@@ -12,8 +13,19 @@ from procession.net.packet.virtual_header import take_off
 if TYPE_CHECKING:
     from procession.net.link.interface import Interface
     from procession.net.packet.socket import PacketSocket
+    from procession.net.socket import Socket
 
 _HARDWARE_BYTES = 6
+_SO_NOFCS = int(SocketOption.SO_NOFCS)
+
+
+def check_checksum(socket: Socket) -> None:
+    """Raise EPROTONOSUPPORT if it brings its frames' checksums (SO_NOFCS), which no interface here takes.
+
+    Linux: include/linux/netdevice.h, netif_supports_nofcs.
+    """
+    if socket.options.get(_SO_NOFCS):
+        raise EPROTONOSUPPORT("the interface works checksums out itself")
 
 
 def send_frame(socket: PacketSocket, interface: Interface, protocol: int, target: bytes, data: bytes) -> None:
@@ -23,6 +35,8 @@ def send_frame(socket: PacketSocket, interface: Interface, protocol: int, target
     said: int | None = protocol
     if socket.virtual_bytes:
         data, is_partial, is_several = take_off(socket.virtual_bytes, data)
+    if socket.transmit_ring is None:
+        check_checksum(socket)
     if socket.is_raw and interface.has_frames:
         if len(data) < HEADER_BYTES:
             raise EINVAL("no header of a frame")

@@ -36,7 +36,7 @@ from procession.net.marks import mark_items
 from procession.net.message import Received
 from procession.net.packet.address_type import kind_of, protocol_of
 from procession.net.packet.fanout import join_group, kind_with_program, leave_group
-from procession.net.packet.output import send_frame
+from procession.net.packet.output import check_checksum, send_frame
 from procession.net.packet.ring import PacketRing
 from procession.net.packet.ring_layout import HEADER_BYTES as HEADER_BYTES_OF_RING
 from procession.net.packet.ring_layout import V1, V3, Ring, lay_out, wanted_ring
@@ -113,7 +113,8 @@ _HARDWARE_BYTES = 6
 class HeardFrame(NamedTuple):
     """A frame that waits to be received: `data` as this socket gets it, of `length` bytes before a filter cut
     it, with the sender's address; it takes `charge` bytes of room. Its header has `header_bytes`; `status`
-    are TP_STATUS_*; `marks` are what went with it. It came at `time_ns` since the epoch."""
+    are TP_STATUS_*; `marks` are what went with it. It came at `time_ns` since the epoch. One of nothing that
+    `was_peeked` isn't seen by MSG_PEEK again."""
 
     data: bytes
     length: int
@@ -123,6 +124,7 @@ class HeardFrame(NamedTuple):
     status: int
     marks: Marks
     time_ns: int
+    was_peeked: bool = False
 
 
 class PacketSocket(Socket):
@@ -245,8 +247,11 @@ class PacketSocket(Socket):
         maclen = length - len(whole)
         if self.filter is not None:
             seen = FilteredPacket(data, whole, ADDRESS_BYTES_OF_ETHERTYPE.get(ethertype, 0), interface.index)
-            data = data[: accepted_bytes(self, seen)]
-        if not data:
+            accepted = accepted_bytes(self, seen)
+            data = data[:accepted]
+            if not accepted:
+                return
+        elif not data:
             return
         sender = self.sender_of(crossing, header, ethertype)
         # Nobody works out checksums for a wire that doesn't leave the machine.
@@ -300,12 +305,16 @@ class PacketSocket(Socket):
         if flags & MSG_ERRQUEUE:
             raise EAGAIN("what was sent isn't told of")
         self.raise_error()
-        if not self.frames:
+        place = self._first_to_peek() if flags & MSG_PEEK else 0
+        if place == len(self.frames):
             self.wait_to_receive(flags)
-        frame = self.frames[0]
+        frame = self.frames[place]
         if keeps_stamp(self.options):
             self.stamp_ns = frame.time_ns
-        if not flags & MSG_PEEK:
+        if flags & MSG_PEEK:
+            if not frame.data:
+                self.frames[place] = frame._replace(was_peeked=True)
+        else:
             self.frames.popleft()
             self.heard_bytes -= frame.charge
             self.network.system.uncharge_buffer(frame.charge)
@@ -322,6 +331,13 @@ class PacketSocket(Socket):
             )
             received.items.append((_SOL_PACKET, _AUXDATA, told.pack()))
         return received
+
+    def _first_to_peek(self) -> int:
+        """Which frame MSG_PEEK sees first. Linux: net/core/datagram.c, __skb_try_recv_from_queue."""
+        for place, frame in enumerate(self.frames):
+            if frame.data or not frame.was_peeked:
+                return place
+        return len(self.frames)
 
     def has_option(self, name: int) -> bool:
         """Whether one of _SWITCHES is on, or one of _NUMBERS isn't 0."""
@@ -380,6 +396,8 @@ class PacketSocket(Socket):
 
     def check_message(self, length: int, flags: int, address: bytes | None) -> None:
         self._way_out(address)
+        if not self.virtual_bytes and self.transmit_ring is None:
+            check_checksum(self)
 
     def _way_out(self, address: bytes | None) -> tuple[Interface, int, bytes]:
         """The interface that a frame goes to, with the protocol and the other end's hardware address.
