@@ -376,6 +376,38 @@ TEST(this_machine)
 	CHECK(ask_datagram("127.0.0.5", 1002, "127.0.0.5", 1002, &asking) < 0);
 }
 
+/* Who accepts a connection can ask where it was meant to go. */
+TEST(where_a_connection_was_meant_to_go)
+{
+	struct batch batch = chains();
+	struct nlattr *rule = begin_rule(&batch, "out");
+	struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_ANY)}, .sin_port = htons(4000)};
+	socklen_t size = sizeof(name);
+	uint16_t port = htons(4000);
+	int listener, caller, accepted;
+
+	match_port(&batch, IPPROTO_TCP, 1000);
+	immediate(&batch, NFT_REG_1, &port, sizeof(port));
+	simple(&batch, "redir", NFTA_REDIR_REG_PROTO_MIN, NFT_REG_1);
+	CHECK_EQ(finish(&batch, rule), 0);
+	listener = (int)MUST(socket(AF_INET, SOCK_STREAM, 0));
+	MUST(bind(listener, (void *)&name, sizeof(name)));
+	MUST(listen(listener, 1));
+	caller = (int)MUST(socket(AF_INET, SOCK_STREAM, 0));
+	name.sin_addr.s_addr = htonl(0x7f000005);
+	name.sin_port = htons(1000);
+	MUST(connect(caller, (void *)&name, sizeof(name)));
+	accepted = (int)MUST(accept(listener, NULL, NULL));
+	memset(&name, 0, sizeof(name));
+	CHECK_EQ(getsockopt(accepted, SOL_IP, 80, &name, &size), 0);
+	CHECK_EQ(size, 16);
+	CHECK(is_at(&name, "127.0.0.5", 1000));
+	memset(&name, 0, sizeof(name));
+	CHECK_EQ(getsockopt(caller, SOL_IP, 80, &name, &size), 0);
+	CHECK(is_at(&name, "127.0.0.5", 1000));
+	CHECK_ERRNO(getsockopt(listener, SOL_IP, 80, &name, &size), ENOENT);
+}
+
 TEST(errors_come_back)
 {
 	struct batch batch = chains();

@@ -104,6 +104,7 @@ class Network(Namespace):
         "counters",
         "flow_generation",
         "flows",
+        "anycasts",
         "groups",
         "flow_labels",
         "has_private_labels",
@@ -152,6 +153,8 @@ class Network(Namespace):
         self.numbers: dict[Network, int] = {}
         self.counters: dict[str, int] = {}
         self.groups: dict[tuple[int, bytes], int] = {}
+        # How many want which address of IPv6 to be that of an interface as of others elsewhere.
+        self.anycasts: dict[tuple[int, bytes], int] = {}
         self.netlink_sockets: dict[tuple[int, int], NetlinkSocket] = {}
         self.raw_sockets: dict[RawSocket, None] = {}
         self.ping_sockets: dict[PingSocket, None] = {}

@@ -23,7 +23,7 @@ from procession.procfs.network_counters import (
 )
 from procession.procfs.network_endpoint import HEADING, HEADING6, MORE_COLUMNS, any_address, endpoint
 from procession.procfs.network_flow_labels import show_flow_labels
-from procession.procfs.network_groups import show_device_groups, show_igmp, show_igmp6
+from procession.procfs.network_groups import show_anycast, show_device_groups, show_igmp, show_igmp6
 from procession.procfs.network_protocols import show_protocols
 from procession.procfs.network_receivers import show_icmp, show_icmp6, show_packet_counts, show_packet_types
 from procession.procfs.system_directory import SystemFile, SystemTree
@@ -387,6 +387,7 @@ NETWORK_TREE: SystemTree = {
     b"icmp": SystemFile(0o444, show_icmp),
     b"icmp6": SystemFile(0o444, show_icmp6),
     b"igmp": SystemFile(0o444, show_igmp),
+    b"anycast6": SystemFile(0o444, show_anycast),
     b"igmp6": SystemFile(0o444, show_igmp6),
     b"if_inet6": SystemFile(0o444, show_addresses_6),
     b"ipv6_route": SystemFile(0o444, show_route_6),

@@ -1,4 +1,4 @@
-"""/proc/net/igmp, igmp6 and dev_mcast: to which groups a network's interfaces listen."""
+"""/proc/net/igmp, igmp6, anycast6 and dev_mcast: to which groups a network's interfaces listen."""
 
 from __future__ import annotations
 
@@ -56,6 +56,21 @@ def show_igmp6(kernel: Kernel) -> bytes:
                 % (interface.index, interface.name, group.hex().encode(), count, flags)
             )
     return b"".join(lines)
+
+
+def show_anycast(kernel: Kernel) -> bytes:
+    """/proc/net/anycast6: the addresses of interfaces that others have too.
+
+    Linux: net/ipv6/anycast.c, ac6_seq_show.
+    """
+    network = kernel.seen_namespaces.network
+    return b"".join(
+        b"%-4d %-15s %s %5d\n"
+        % (interface.index, interface.name, address.hex().encode(), network.anycasts[index, address])
+        for interface in (network.interfaces[index] for index in sorted(network.interfaces))
+        for index, address in reversed(network.anycasts)
+        if index == interface.index
+    )
 
 
 def show_device_groups(kernel: Kernel) -> bytes:

@@ -97,6 +97,8 @@ _AT_LEAST = {
         for option, size in (
             (Ipv6Option.IPV6_ADD_MEMBERSHIP, 20),
             (Ipv6Option.IPV6_DROP_MEMBERSHIP, 20),
+            (Ipv6Option.IPV6_JOIN_ANYCAST, 20),
+            (Ipv6Option.IPV6_LEAVE_ANYCAST, 20),
             (Ipv6Option.IPV6_PKTINFO, 20),
             (Ipv6Option.IPV6_FLOWLABEL_MGR, 32),
             (Ipv6Option.MCAST_JOIN_GROUP, 136),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from procession.abi.bpf import SockFilter, SockFprog
 from procession.abi.errno import EFAULT, EINVAL, ENODATA
+from procession.abi.flow_label import In6FlowlabelReq
 from procession.abi.internet import Ipv6Option
 from procession.abi.packet import PacketOption
 from procession.abi.socket import SocketLevel, SocketOption, SocketType
@@ -16,7 +17,7 @@ from procession.kernel.pidfd import open_pidfd
 from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.kernel.task import ThreadGroup
 from procession.net.bpf import check_length
-from procession.net.internet.flow_label import manage_labels
+from procession.net.internet.flow_label import manage_labels, told_label
 from procession.net.internet.ipv6_options import EXTENSIONS, LONGEST_EXTENSION
 from procession.net.internet.reuseport import attach_reuse_program, detach_reuse_program
 from procession.net.internet.socket import InternetSocket
@@ -174,6 +175,8 @@ def getsockopt(
                 raise
     elif isinstance(file.socket, InternetSocket) and tells_sources(file.socket, level, name):
         return _tell_sources(task, file.socket, level, name, value, length)
+    elif (level, name) == _FLOW_LABELS and isinstance(file.socket, InternetSocket):
+        data = _flow_label(task, file.socket, value, room)
     elif (level, name) == _PACKET_HEADER_LENGTH:
         data = _ring_header(task, value, room)
     else:
@@ -184,6 +187,13 @@ def getsockopt(
         task.mm.write(value, data)
     length.put(len(data))
     return 0
+
+
+def _flow_label(task: Task, socket: InternetSocket, value: int, room: int) -> bytes:
+    """IPV6_FLOWLABEL_MGR: the buffer says what is asked; a negative length is a long one. Raises EINVAL."""
+    if 0 <= room < In6FlowlabelReq.SIZE:
+        raise EINVAL("a struct in6_flowlabel_req is needed")
+    return told_label(socket, task.mm.read(value, In6FlowlabelReq.SIZE))
 
 
 def _tell_sources(

@@ -22,7 +22,15 @@ from procession.net.internet.neighbour import (
     learn,
 )
 from procession.net.internet.packet import TCP, UDP, UDP_LITE
-from procession.net.internet.routing import BROADCAST, LOCAL, SCOPE_HOST, SCOPE_LINK, SCOPE_UNIVERSE, Route
+from procession.net.internet.routing import (
+    BROADCAST,
+    HERE,
+    LOCAL,
+    SCOPE_HOST,
+    SCOPE_LINK,
+    SCOPE_UNIVERSE,
+    Route,
+)
 from procession.net.internet.routing_rule import ANY_TRAFFIC, OWN, Traffic
 from procession.net.internet.source_address import select_source
 from procession.net.link.bridge import learn_behind
@@ -311,7 +319,7 @@ def _trace(
         source = source_for(network, route, target)
     flow = Flow(network, source, target)
     flow.traffic = traffic
-    if route.kind == LOCAL:
+    if route.kind in HERE:
         loopback = network.loopback
         if loopback.is_up:
             flow.outcome = DELIVERED
@@ -362,7 +370,7 @@ def _pass_on(flow: Flow) -> Route | None:
     target, current, arrived = flow.target, flow.network, flow.interface
     if len(target) == 4 and is_martian(flow.source, target, current, arrived):
         return None
-    if current.routes.is_local(target):
+    if current.routes.takes(target):
         flow.outcome = DELIVERED
         return None
     if not current.forwards(arrived, is_ipv6=len(target) == 16):

@@ -13,6 +13,7 @@ from procession.abi.errno import EEXIST, EINVAL, ENOBUFS, ENOENT, ENOPROTOOPT, E
 from procession.abi.flow_label import FlowLabelAction, FlowLabelFlag, FlowLabelShare, In6FlowlabelReq
 from procession.abi.internet import Ipv6Option
 from procession.abi.socket import SocketLevel
+from procession.abi.word import pack_address
 from procession.hardware.kernel_memory import SOCKET
 from procession.net.internet.address import AF_INET6, is_any, unmapped
 
@@ -103,6 +104,28 @@ def manage_labels(socket: InternetSocket, value: bytes) -> int:
     else:
         raise EINVAL("no such action")
     return label
+
+
+def told_label(socket: InternetSocket, asked: bytes) -> bytes:
+    """What getsockopt(2) tells of the label that the socket is connected by, or that the other end's packets
+    have. Raises EINVAL, ENOENT. Linux: net/ipv6/ip6_flowlabel.c, ipv6_flowlabel_opt_get.
+    """
+    request = In6FlowlabelReq.unpack_from(asked)
+    if request.flr_action != FlowLabelAction.IPV6_FL_A_GET:
+        raise EINVAL("nothing else can be asked")
+    if request.flr_flags & FlowLabelFlag.IPV6_FL_F_REMOTE:
+        return In6FlowlabelReq().pack()
+    lease = _leased(socket, socket.flow_info & LABEL_MASK)
+    if lease is None:
+        raise ENOENT("the socket is connected by no label that it has leased")
+    left_ns = lease.expiry_ns - socket.network.host.clock.now_ns
+    return In6FlowlabelReq(
+        flr_dst=lease.destination,
+        flr_label=pack_address(lease.label, 4),
+        flr_share=lease.share,
+        flr_expires=max(left_ns, 0) // NS_PER_S,
+        flr_linger=lease.linger_ns // NS_PER_S,
+    ).pack()
 
 
 def _leased(socket: InternetSocket, label: int) -> FlowLabel | None:

@@ -10,6 +10,7 @@ from procession.abi.socket import SocketLevel
 from procession.hardware.kernel_memory import SOCKET
 from procession.hardware.physical_memory import OutOfFrames
 from procession.net.internet.address import ANY_4, is_any, is_multicast
+from procession.net.internet.anycast import drop_all
 from procession.net.internet.flow import find_flow
 from procession.net.internet.routing import LOCAL, LOCAL_TABLE
 
@@ -151,7 +152,7 @@ def leave(socket: InternetSocket, group: bytes, index: int, address: bytes) -> N
     if len(group) == 16:
         if not is_multicast(group):
             raise EINVAL("no group")
-    elif not index and is_any(address) and interface_for(socket.network, group, 0, ANY_4) is None:
+    elif not index and is_any(address) and not is_any(group) and _way_to(socket, group) is None:
         raise ENODEV("no way to this group")
     for found in socket.memberships:
         if found.group != group:
@@ -160,6 +161,10 @@ def leave(socket: InternetSocket, group: bytes, index: int, address: bytes) -> N
             _remove(socket, found)
             return
     raise EADDRNOTAVAIL("the socket isn't in this group")
+
+
+def _way_to(socket: InternetSocket, group: bytes) -> Interface | None:
+    return interface_for(socket.network, group, 0, ANY_4)
 
 
 def _remove(socket: InternetSocket, membership: Membership) -> None:
@@ -172,6 +177,7 @@ def leave_all(socket: InternetSocket) -> None:
     """The socket is closed. Linux: net/ipv4/igmp.c, ip_mc_drop_socket."""
     for membership in socket.memberships:
         _remove(socket, membership)
+    drop_all(socket)
 
 
 def membership_at(socket: InternetSocket, group: bytes, interface: Interface) -> Membership | None:

@@ -14,6 +14,7 @@ from procession.abi.errno import (
 from procession.abi.internet import IpOption
 from procession.abi.socket import SocketLevel, SocketOption, SocketType
 from procession.abi.word import pack_address, pack_u8
+from procession.net.internet.address import AF_INET
 from procession.net.internet.group_options import GROUP_OPTIONS_4, get_group_option, set_group_option
 from procession.net.internet.header_options import checked_options
 from procession.net.internet.option_rule import (
@@ -23,6 +24,7 @@ from procession.net.internet.option_rule import (
     read_interface,
     require_net_admin,
 )
+from procession.net.internet.original_destination import ORIGINAL_DESTINATION, original_destination
 from procession.net.internet.packet import TCP, priority_of
 from procession.net.internet.socket import PORT_RANGE
 from procession.net.socket_options import pack_int, read_int
@@ -92,7 +94,7 @@ def check_ip_option(socket: InternetSocket, name: int) -> None:
         name not in _RULES
         and name not in GROUP_OPTIONS_4
         and name not in _OTHERS
-        and not (name in _OF_RAW_SOCKETS and socket.kind == _RAW)
+        and name not in _OF_RAW_SOCKETS
     ):
         raise ENOPROTOOPT(f"no option {name} of SOL_IP")
 
@@ -203,6 +205,8 @@ def get_ip_option(socket: InternetSocket, name: int, length: int) -> bytes:
         return socket.header_options
     elif name == _IP_PKTOPTIONS and socket.kind == _STREAM:
         return b""
+    elif name == ORIGINAL_DESTINATION:
+        return original_destination(socket, AF_INET, length)
     elif name == _IP_PROTOCOL:
         number = socket.protocol if socket.kind == _RAW else socket.local_port
     else:

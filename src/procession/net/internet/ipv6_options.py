@@ -5,16 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import (
+    EADDRINUSE,
     EADDRNOTAVAIL,
     EINVAL,
+    ENOBUFS,
     ENOPROTOOPT,
     ENOTCONN,
     EPERM,
 )
 from procession.abi.internet import In6Pktinfo, Ip6Mtuinfo, IpOption, Ipv6Option
 from procession.abi.socket import IpProtocol, SocketLevel, SocketType
-from procession.abi.word import Words, pack_address
-from procession.net.internet.address import AF_INET
+from procession.abi.word import pack_address
+from procession.net.internet.address import AF_INET, AF_INET6
+from procession.net.internet.anycast import change_anycast
 from procession.net.internet.control import PacketChoice
 from procession.net.internet.extension_headers import header_length, keep_headers
 from procession.net.internet.group_options import GROUP_OPTIONS_6, get_group_option_6, set_group_option_6
@@ -26,7 +29,9 @@ from procession.net.internet.option_rule import (
     read_interface,
     require_net_admin,
 )
+from procession.net.internet.original_destination import ORIGINAL_DESTINATION, original_destination
 from procession.net.internet.packet import TCP, UDP, UDP_LITE
+from procession.net.internet.packet_options import CONTROL_HEADER
 from procession.net.message import Control
 from procession.net.socket import ESTABLISHED
 from procession.net.socket_options import pack_int, read_int
@@ -54,6 +59,8 @@ _TCLASS = int(Ipv6Option.IPV6_TCLASS)
 _CONGESTION_BITS = 3
 _IPPROTO_RAW = int(IpProtocol.IPPROTO_RAW)
 _ROUTER_ALERT = int(Ipv6Option.IPV6_ROUTER_ALERT)
+_HEARS_ALERTS = 2
+"""Beside whether the option is on: whether the socket is told, which a number of 0 lets it be too."""
 _PATHMTU = int(Ipv6Option.IPV6_PATHMTU)
 EXTENSIONS = tuple(
     int(option)
@@ -67,11 +74,8 @@ EXTENSIONS = tuple(
 _ROUTE = int(Ipv6Option.IPV6_RTHDR)
 LONGEST_EXTENSION = 8 * 255
 """Longer ones, and null pointers, are refused unread."""
-_OLD_OPTIONS = int(Ipv6Option.IPV6_2292PKTOPTIONS)
-_CONTROL_HEADER = Words("<QII")
-"""A struct cmsghdr."""
+OLD_OPTIONS = int(Ipv6Option.IPV6_2292PKTOPTIONS)
 _ANYCAST = (int(Ipv6Option.IPV6_JOIN_ANYCAST), int(Ipv6Option.IPV6_LEAVE_ANYCAST))
-_ANYCAST_REQUEST = 20
 _WITHOUT_LENGTH = tuple(
     int(option)
     for option in (Ipv6Option.IPV6_DONTFRAG, Ipv6Option.IPV6_AUTOFLOWLABEL, Ipv6Option.IPV6_RECVFRAGSIZE)
@@ -149,18 +153,30 @@ def set_ipv6_option(socket: InternetSocket, name: int, value: bytes) -> None:
     elif name == _UNICAST_IF:
         options[UNICAST_INTERFACE_6] = read_interface(socket, value)
     elif name == _ROUTER_ALERT:
-        read_int(value)
-        if socket.kind != _RAW or socket.protocol != _IPPROTO_RAW:
-            raise ENOPROTOOPT("only raw sockets of every protocol hear of alerts")
-        socket.protocol_options[SOL_IPV6, name] = int(read_int(value) != 0)
+        _set_router_alert(socket, read_int(value))
     elif name in EXTENSIONS:
         _set_extension(socket, name, value)
-    elif name == _OLD_OPTIONS:
+    elif name == OLD_OPTIONS:
         _set_old_options(socket, value)
-    elif name in _ANYCAST and len(value) < _ANYCAST_REQUEST:
-        raise EINVAL("a struct ipv6_mreq is needed")
+    elif name in _ANYCAST:
+        change_anycast(socket, value, joins=name == _ANYCAST[0])
     else:
         raise ENOPROTOOPT(f"no option {name} of SOL_IPV6")
+
+
+def _set_router_alert(socket: InternetSocket, number: int) -> None:
+    """Hear of the alerts of a number, or with a negative one of no more. Raises ENOPROTOOPT, EADDRINUSE,
+    ENOBUFS. Linux: net/ipv6/ipv6_sockglue.c, ip6_ra_control.
+    """
+    if socket.kind != _RAW or socket.protocol != _IPPROTO_RAW:
+        raise ENOPROTOOPT("only raw sockets of every protocol hear of alerts")
+    key = (SOL_IPV6, _ROUTER_ALERT)
+    hears = socket.protocol_options.get(key, 0) & _HEARS_ALERTS
+    if number >= 0 and hears:
+        raise EADDRINUSE("the socket hears of alerts")
+    if number < 0 and not hears:
+        raise ENOBUFS("the socket doesn't hear of alerts")
+    socket.protocol_options[key] = (number != 0) | (_HEARS_ALERTS if number >= 0 else 0)
 
 
 def _set_number(socket: InternetSocket, name: int, rule: Rule, value: bytes) -> None:
@@ -203,11 +219,11 @@ def _set_extension(socket: InternetSocket, name: int, value: bytes) -> None:
 def _set_old_options(socket: InternetSocket, value: bytes) -> None:
     """IPV6_2292PKTOPTIONS: what all packets shall have, as control messages. Raises EINVAL, EPERM."""
     control, place = Control(), 0
-    while len(value) - place >= _CONTROL_HEADER.size:
-        size, level, kind = _CONTROL_HEADER.unpack_from(value, place)
-        if not _CONTROL_HEADER.size <= size <= len(value) - place:
+    while len(value) - place >= CONTROL_HEADER.size:
+        size, level, kind = CONTROL_HEADER.unpack_from(value, place)
+        if not CONTROL_HEADER.size <= size <= len(value) - place:
             raise EINVAL("the length of a control message")
-        control.items.append((level, kind, value[place + _CONTROL_HEADER.size : place + size]))
+        control.items.append((level, kind, value[place + CONTROL_HEADER.size : place + size]))
         place += size + 7 & ~7
     chosen = PacketChoice(socket, control, bytes(16))
     keep_headers(socket, chosen.extension_headers or {})
@@ -296,7 +312,9 @@ def get_ipv6_option(socket: InternetSocket, name: int, length: int) -> bytes:
     if name == _UNICAST_IF:
         return pack_address(options.get(UNICAST_INTERFACE_6, 0), 4)
     if name == _ROUTER_ALERT:
-        return pack_int(options.get((SOL_IPV6, name), 0))
+        return pack_int(options.get((SOL_IPV6, name), 0) & ~_HEARS_ALERTS)
+    if name == ORIGINAL_DESTINATION:
+        return original_destination(socket, AF_INET6, length)
     if name in EXTENSIONS:
         return socket.extension_headers.get(name, b"")
     raise ENOPROTOOPT(f"no option {name} of SOL_IPV6")

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 LOCAL_TABLE, MAIN_TABLE = int(RouteTable.RT_TABLE_LOCAL), int(RouteTable.RT_TABLE_MAIN)
 UNICAST, LOCAL, BROADCAST = int(RouteType.RTN_UNICAST), int(RouteType.RTN_LOCAL), int(RouteType.RTN_BROADCAST)
-THROW = int(RouteType.RTN_THROW)
+THROW, ANYCAST = int(RouteType.RTN_THROW), int(RouteType.RTN_ANYCAST)
+HERE = (LOCAL, ANYCAST)
+"""Routes to the machine itself."""
 _NOWHERE, _FORBIDDEN = int(RouteType.RTN_BLACKHOLE), int(RouteType.RTN_PROHIBIT)
 ROUTE_TIMER = "route"
 SCOPE_UNIVERSE, SCOPE_LINK = int(RouteScope.RT_SCOPE_UNIVERSE), int(RouteScope.RT_SCOPE_LINK)
@@ -355,6 +357,16 @@ class Routes:
         """Whether it's one of the network's own addresses."""
         route = self.lookup_in(LOCAL_TABLE, address)
         return route is not None and route.kind == LOCAL
+
+    def takes(self, address: bytes) -> bool:
+        """Whether it's one of the network's own, or one that others have too."""
+        route = self.lookup_in(LOCAL_TABLE, address)
+        return route is not None and route.kind in HERE
+
+    def is_anycast(self, address: bytes) -> bool:
+        """Whether others have it too."""
+        route = self.lookup_in(LOCAL_TABLE, address)
+        return route is not None and route.kind == ANYCAST
 
     def is_broadcast(self, address: bytes) -> bool:
         """Whether it's the address of everybody in a net that the network is in."""

@@ -81,7 +81,8 @@ class InternetSocket(Socket):
     getsockname(2) says, `has_port` whether it's held. `remote_address` is None unless there is a peer.
     `has_chosen_address` and `has_chosen_port` say that bind(2) named them. `protocol_options` are those
     beyond SOL_SOCKET, by level and name; `header_options` are what IP_OPTIONS sets,
-    `extension_headers` what IPV6_HOPOPTS and its kin do. `memberships` are the groups that it listens to.
+    `extension_headers` what IPV6_HOPOPTS and its kin do. `memberships` are the groups that it listens to,
+    `anycasts` the indices of interfaces and their addresses of IPv6 that it has others share.
     `flow_labels` are those of IPv6 that it has leased, `flow_info` that which goes to whom it's connected to
     (IPV6_FLOWINFO_SEND). `error_queue` is told by MSG_ERRQUEUE; what waits there, and of datagrams all that
     has arrived, takes `arrived_bytes`. `zero_copy_count` numbers the calls with MSG_ZEROCOPY.
@@ -99,6 +100,7 @@ class InternetSocket(Socket):
         "header_options",
         "local_address",
         "local_port",
+        "anycasts",
         "memberships",
         "protocol_options",
         "remote_address",
@@ -130,6 +132,7 @@ class InternetSocket(Socket):
             # Linux: net/ipv6/af_inet6.c, inet6_create says nothing of mc_all.
             self.protocol_options[_MULTICAST_ALL] = 0
         self.memberships: tuple[Membership, ...] = ()
+        self.anycasts: tuple[tuple[int, bytes], ...] = ()
         self.flow_info = 0
         self.flow_labels: tuple[FlowLabel, ...] = ()
         self.arrived_bytes = 0
@@ -439,7 +442,7 @@ class InternetSocket(Socket):
 
     def leave_groups(self) -> None:
         """The socket is closed."""
-        if self.memberships:
+        if self.memberships or self.anycasts:
             from procession.net.internet.group import leave_all
 
             leave_all(self)

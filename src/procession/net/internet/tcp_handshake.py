@@ -45,7 +45,7 @@ def send_syn(socket: TcpSocket, flow: Flow) -> None:
     if way.outcome == UNRESOLVED and count >= _NEIGHBOUR_FAILS_AFTER:
         socket.end(EHOSTUNREACH.number)
         return
-    if way.outcome == DELIVERED:
+    if way.outcome == DELIVERED and not _is_anycast(way):
         network = way.network
         socket.seen_as = seen_as
         way_back = find_way_back(socket, network)
@@ -74,6 +74,13 @@ def send_syn(socket: TcpSocket, flow: Flow) -> None:
             return
     socket.state = SYN_SENT
     _wait_for_answer(socket)
+
+
+def _is_anycast(way: Flow) -> bool:
+    """Whether others may have the address too: who listens there takes no SYN, as the next segment may go
+    elsewhere. Linux: net/ipv6/tcp_ipv6.c, tcp_v6_conn_request.
+    """
+    return bool(way.network.anycasts) and way.network.routes.is_anycast(way.target)
 
 
 def _wait_unless_refused(socket: TcpSocket) -> None:
