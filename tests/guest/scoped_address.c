@@ -131,6 +131,19 @@ TEST(the_interface_for_groups)
 	CHECK_EQ(bound_to(fd), 1);
 }
 
+/* Whether somebody else has it, is looked into a moment later: so long it's tentative. */
+static void await_address(const char *text, unsigned index)
+{
+	for (int tries = 0, result = -1; tries < 1000 && result == -1; tries++) {
+		int fd = new_socket(SOCK_DGRAM);
+
+		result = bind_to(fd, text, index);
+		close(fd);
+		if (result == -1)
+			usleep(1000);
+	}
+}
+
 static void give_link_local_address(void)
 {
 	struct in6_ifreq request = {.ifr6_prefixlen = 64, .ifr6_ifindex = 1};
@@ -139,14 +152,7 @@ static void give_link_local_address(void)
 	MUST(inet_pton(AF_INET6, "fe80::1", &request.ifr6_addr) == 1 ? 0 : -1);
 	MUST(ioctl(fd, SIOCSIFADDR, &request));
 	close(fd);
-	/* Whether somebody else has it, is looked into a moment later. */
-	for (int tries = 0, result = -1; tries < 1000 && result == -1; tries++) {
-		fd = new_socket(SOCK_DGRAM);
-		result = bind_to(fd, "fe80::1", 1);
-		close(fd);
-		if (result == -1)
-			usleep(1000);
-	}
+	await_address("fe80::1", 1);
 }
 
 TEST(datagrams_tell_the_interface)
@@ -257,8 +263,7 @@ static void enter_with_net(void)
 	fd = (int)MUST(socket(AF_INET6, SOCK_DGRAM, 0));
 	MUST(ioctl(fd, SIOCSIFADDR, &request));
 	close(fd);
-	/* It's tentative until a work queue has run. */
-	usleep(50000);
+	await_address("2001:db8::1", 0);
 }
 
 TEST(whose_they_may_be)
@@ -291,6 +296,27 @@ TEST(whose_they_may_be)
 	CHECK_STRING(listed(), "");
 	MUST(setresuid(NOBODY, NOBODY, NOBODY));
 	CHECK_ERRNO(want(fd, IPV6_JOIN_ANYCAST, "2001:db8::99", 1), EPERM);
+}
+
+/* They're counted with the socket's options, and asked for before the interface is. */
+TEST(how_many_they_may_be)
+{
+	int fd, result = 0, count = 0;
+
+	enter_with_net();
+	fd = (int)MUST(socket(AF_INET6, SOCK_DGRAM, 0));
+	while (count < 5000 && result == 0) {
+		result = want(fd, IPV6_JOIN_ANYCAST, "2001:db8::99", 1);
+		count += result == 0;
+	}
+	CHECK_EQ(errno, ENOMEM);
+	CHECK_EQ(count, 4095);
+	CHECK_ERRNO(want(fd, IPV6_JOIN_ANYCAST, "2001:db8::99", 77), ENOMEM);
+	CHECK_STRING(listed(), "1    lo              20010db8000000000000000000000099  4095");
+	CHECK_EQ(want(fd, IPV6_LEAVE_ANYCAST, "2001:db8::99", 1), 0);
+	CHECK_EQ(want(fd, IPV6_JOIN_ANYCAST, "2001:db8::98", 1), 0);
+	close(fd);
+	CHECK_STRING(listed(), "");
 }
 
 TEST(what_comes_there)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EADDRNOTAVAIL, EINVAL, ENODEV, ENOENT, EPERM
+from procession.abi.errno import EADDRNOTAVAIL, EINVAL, ENODEV, ENOENT, ENOMEM, EPERM
 from procession.abi.netlink import RouteType
 from procession.hardware.kernel_memory import SOCKET
 from procession.net.internet.address import is_multicast
+from procession.net.internet.option_memory import ANYCAST_BYTES, has_room
 from procession.net.internet.option_rule import CAP_NET_ADMIN
 from procession.net.internet.routing import LOCAL_TABLE, SCOPE_UNIVERSE, Route, is_within
 
@@ -34,7 +35,7 @@ def change_anycast(socket: InternetSocket, value: bytes, *, joins: bool) -> None
 
 
 def _join(socket: InternetSocket, address: bytes, index: int) -> None:
-    """Raises EPERM, EINVAL, ENODEV, EADDRNOTAVAIL. Linux: net/ipv6/anycast.c, ipv6_sock_ac_join."""
+    """Raises EPERM, EINVAL, ENOMEM, ENODEV, EADDRNOTAVAIL. Linux: net/ipv6/anycast.c, ipv6_sock_ac_join."""
     network = socket.network
     if not socket.caller.credentials.ns_capable(network.owner, CAP_NET_ADMIN):
         raise EPERM("CAP_NET_ADMIN is needed")
@@ -43,6 +44,8 @@ def _join(socket: InternetSocket, address: bytes, index: int) -> None:
     device = network.interfaces.get(index)
     if any(address == own.address for each in network.interfaces.values() for own in each.addresses):
         raise EINVAL("an address of one's own")
+    if not has_room(socket, ANYCAST_BYTES):
+        raise ENOMEM("the socket wants too many addresses")
     if not index:
         device = _device_towards(network, address)
     if device is None:
@@ -93,11 +96,22 @@ def _leave(socket: InternetSocket, address: bytes, index: int) -> None:
 
 
 def _drop(socket: InternetSocket, key: tuple[int, bytes]) -> None:
-    """One less wants the address. Linux: net/ipv6/anycast.c, __ipv6_dev_ac_dec."""
-    network = socket.network
+    """The socket wants the address no more, or once less."""
     kept = list(socket.anycasts)
     kept.remove(key)
     socket.anycasts = tuple(kept)
+    _give_up(socket.network, key)
+
+
+def drop_all(socket: InternetSocket) -> None:
+    """The socket is closed. Linux: net/ipv6/anycast.c, ipv6_sock_ac_close."""
+    wanted, socket.anycasts = socket.anycasts, ()
+    for key in wanted:
+        _give_up(socket.network, key)
+
+
+def _give_up(network: Network, key: tuple[int, bytes]) -> None:
+    """One less wants the address. Linux: net/ipv6/anycast.c, __ipv6_dev_ac_dec."""
     network.system.account.uncharge(SOCKET, _MEMBER_BYTES)
     network.anycasts[key] -= 1
     if network.anycasts[key]:
@@ -106,9 +120,3 @@ def _drop(socket: InternetSocket, key: tuple[int, bytes]) -> None:
     route = network.routes.lookup_in(LOCAL_TABLE, key[1])
     if route is not None and route.kind == RouteType.RTN_ANYCAST:
         network.remove_route(route)
-
-
-def drop_all(socket: InternetSocket) -> None:
-    """The socket is closed. Linux: net/ipv6/anycast.c, ipv6_sock_ac_close."""
-    for key in socket.anycasts:
-        _drop(socket, key)

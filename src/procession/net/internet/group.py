@@ -12,6 +12,7 @@ from procession.hardware.physical_memory import OutOfFrames
 from procession.net.internet.address import ANY_4, is_any, is_multicast
 from procession.net.internet.anycast import drop_all
 from procession.net.internet.flow import find_flow
+from procession.net.internet.option_memory import GROUP_BYTES, LIST_BYTES, SOURCE_BYTES, has_room
 from procession.net.internet.routing import LOCAL, LOCAL_TABLE
 
 if TYPE_CHECKING:
@@ -23,11 +24,6 @@ MOST_SOURCES_6 = 64
 """net.ipv4.igmp_max_memberships, igmp_max_msf and net.ipv6.mld_max_msf."""
 _SOURCES_AT_A_TIME = 10
 """IP_SFBLOCK: for so many sources more there is room when one has none."""
-_LINUX_GROUP_BYTES, _LINUX_LIST_BYTES, _LINUX_SOURCE_BYTES = 56, 24, 16
-"""What of net.core.optmem_max IPv6's memberships take: each, its list of sources, and each source.
-
-Linux: include/net/if_inet6.h, struct ipv6_mc_socklist, struct ip6_sf_socklist.
-"""
 EVERYBODY = (bytes((224, 0, 0, 1)), b"\xff\2" + bytes(13) + b"\1", b"\xff\1" + bytes(13) + b"\1")
 """The groups that every interface is in."""
 _GROUP_BYTES, _SOURCE_BYTES = 384, 96
@@ -97,7 +93,7 @@ def join(socket: InternetSocket, group: bytes, index: int, address: bytes, *, is
         raise EADDRINUSE("the socket is in this group")
     if not is_6 and len(mine) >= socket.network.sysctls.most_groups:
         raise ENOBUFS("the socket is in too many groups")
-    if is_6 and not _has_room(socket, _LINUX_GROUP_BYTES):
+    if is_6 and not has_room(socket, GROUP_BYTES):
         raise ENOMEM("the socket is in too many groups")
     try:
         socket.network.system.account.charge(SOCKET, _GROUP_BYTES)
@@ -107,27 +103,13 @@ def join(socket: InternetSocket, group: bytes, index: int, address: bytes, *, is
     socket.network.join_group(index, group)
 
 
-def _has_room(socket: InternetSocket, size: int) -> bool:
-    """Whether IPv6's memberships may take `size` bytes more of what a socket has for its options.
-
-    Linux: net/core/sock.c, sock_kmalloc.
-    """
-    taken = 0
-    for found in socket.memberships:
-        if len(found.group) == 16:
-            taken += _LINUX_GROUP_BYTES
-            if found.room:
-                taken += _LINUX_LIST_BYTES + _LINUX_SOURCE_BYTES * found.room
-    return taken + size < socket.network.sysctls.option_bytes
-
-
 def _make_room(socket: InternetSocket, membership: Membership, room: int) -> None:
     """Let a membership have room for so many sources. Raises ENOBUFS.
 
     Linux allocates the new list before it frees the old one.
     """
     is_6 = len(membership.group) == 16
-    if is_6 and not _has_room(socket, _LINUX_LIST_BYTES + _LINUX_SOURCE_BYTES * room):
+    if is_6 and not has_room(socket, LIST_BYTES + SOURCE_BYTES * room):
         raise ENOBUFS("the socket has too many sources")
     account = socket.network.system.account
     try:
