@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <ifaddrs.h>
+#include <linux/fib_rules.h>
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
 #include <linux/neighbour.h>
@@ -1568,6 +1569,37 @@ TEST(addresses_of_one_s_own_from_outside)
 	for (int round = 0; round < 100 && recv(receiver, text, sizeof text, MSG_DONTWAIT) == -1; round++)
 		sleep_ms(10);
 	CHECK_EQ(text[0], 'z');
+}
+
+/* Whether answers go out where packets come in is asked of rules as for such answers: by their type of service. */
+TEST(sources_that_rules_know_of)
+{
+	struct fib_rule_hdr rule = {.family = AF_INET, .tos = 0x10, .action = FR_ACT_UNREACHABLE};
+	struct sockaddr_in to = at("10.0.0.1", 4000);
+	struct request request;
+	int one, other, receiver, sender, service = 0x10, number = 100;
+	char text[8] = "";
+
+	make_pair(&one, &other);
+	receiver = bound(SOCK_DGRAM, "10.0.0.1", 4000);
+	begin(&request, RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, &rule, sizeof(rule));
+	add(&request, FRA_PRIORITY, &number, sizeof(number));
+	MUST(-ask(&request));
+	CHECK_OK(write_text("/proc/sys/net/ipv4/conf/v0/rp_filter", "1"));
+	MUST(setns(other, CLONE_NEWNET));
+	sender = bound(SOCK_DGRAM, "10.0.0.2", 0);
+	CHECK_EQ(sendto(sender, "a", 1, 0, (void *)&to, sizeof to), 1);
+	CHECK_EQ(recv(receiver, text, sizeof text, 0), 1);
+	MUST(setsockopt(sender, SOL_IP, IP_TOS, &service, sizeof(service)));
+	CHECK_EQ(sendto(sender, "b", 1, 0, (void *)&to, sizeof to), 1);
+	sleep_ms(300);
+	CHECK_ERRNO(recv(receiver, text, sizeof text, MSG_DONTWAIT), EAGAIN);
+	MUST(setns(one, CLONE_NEWNET));
+	CHECK_OK(write_text("/proc/sys/net/ipv4/conf/v0/rp_filter", "0"));
+	MUST(setns(other, CLONE_NEWNET));
+	CHECK_EQ(sendto(sender, "c", 1, 0, (void *)&to, sizeof to), 1);
+	CHECK_EQ(recv(receiver, text, sizeof text, 0), 1);
+	CHECK_EQ(text[0], 'c');
 }
 
 /* Give or take the names of a list that ends with NULL; the interface is named by its index. */

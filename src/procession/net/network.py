@@ -30,7 +30,7 @@ from procession.net.internet.routing import (
     Routes,
     is_within,
 )
-from procession.net.internet.routing_rule import SERVICE
+from procession.net.internet.routing_rule import OWN, SERVICE, Traffic
 from procession.net.internet.tcp_connection import TcpConnections
 from procession.net.link.interface import IFF_UP, LOOPBACK, LOOPBACK_INDEX, LOOPBACK_NAME, Interface
 from procession.net.link_change import delete_interface
@@ -293,9 +293,10 @@ class Network(Namespace):
             return all(each.scope > SCOPE_LINK for each in addresses if each.address == address)
         return mode == _NEVER
 
-    def expects(self, source: bytes, interface: Interface) -> bool:
-        """Whether `interface` may bring packets from `source`: by rp_filter 1 if answers go out there,
-        by 2 if they go anywhere; from this network's own addresses if accept_local says so.
+    def expects(self, source: bytes, target: bytes, interface: Interface, traffic: Traffic) -> bool:
+        """Whether `interface` may bring packets from `source` to `target`: by rp_filter 1 if answers go out
+        there, by 2 if they go anywhere; from this network's own addresses if accept_local says so. What is
+        asked of rules is for such answers, which have no mark (src_valid_mark).
 
         Linux: net/ipv4/fib_frontend.c, fib_validate_source, __fib_validate_source.
         """
@@ -309,7 +310,8 @@ class Network(Namespace):
             return mode != _STRICT or own.interface is interface
         if mode <= 0:
             return True
-        route = self.routes.lookup(source)
+        back = traffic._replace(source=target, arrived=OWN, out=b"", mark=0)
+        route = self.routes.lookup(source, traffic=back)
         if route is None or route.kind != UNICAST:
             return False
         return mode == _LOOSE or route.interface is interface

@@ -358,17 +358,17 @@ def _follow(flow: Flow, route: Route) -> None:
         route = onward
 
 
-def is_martian(source: bytes, target: bytes, network: Network, arrived: Interface) -> bool:
+def is_martian(source: bytes, target: bytes, network: Network, arrived: Interface, traffic: Traffic) -> bool:
     """Whether addresses of IPv4 can't be what they seem. Linux: net/ipv4/route.c, ip_route_input_slow."""
     if 127 in (source[0], target[0]) and not network.routes_loopback(arrived):
         return True
-    return not network.expects(source, arrived)
+    return not network.expects(source, target, arrived, traffic)
 
 
 def _pass_on(flow: Flow) -> Route | None:
     """Where packets go that are in `flow.network` now, None if that is the end of `flow`."""
     target, current, arrived = flow.target, flow.network, flow.interface
-    if len(target) == 4 and is_martian(flow.source, target, current, arrived):
+    if len(target) == 4 and is_martian(flow.source, target, current, arrived, flow.traffic):
         return None
     if current.routes.takes(target):
         flow.outcome = DELIVERED

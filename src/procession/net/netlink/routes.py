@@ -208,12 +208,15 @@ def route_to(request: Request) -> Answer:
     elif not arrived:
         found_route = _way_out_4(request, header, found, source, target)
     else:
-        _check_arrival(request, arrived, source, target)
+        device = network.interfaces.get(arrived)
+        if device is None:
+            raise ENODEV
+        traffic = _traffic(request, header, found, source, None, device.name)
+        _check_arrival(request, device, source, target, traffic)
         if not any(source) and not any(target):
             if header.rtm_flags & RTM_F_FIB_MATCH:
                 raise EHOSTUNREACH("no table was looked into")
             return [(_NEWROUTE, _told_broadcast(request, header, found, arrived))]
-        traffic = _traffic(request, header, found, source, None, network.interfaces[arrived].name)
         found_route = network.routes.lookup(target, None, traffic=traffic)
     if found_route is None:
         raise ENETUNREACH
@@ -321,16 +324,15 @@ def _device_of(network: Network, found: dict[int, bytes], family: int) -> Interf
     return device
 
 
-def _check_arrival(request: Request, index: int, source: bytes, target: bytes) -> None:
+def _check_arrival(
+    request: Request, interface: Interface, source: bytes, target: bytes, traffic: Traffic
+) -> None:
     """Raise for a packet that comes by an interface and isn't passed on. Linux: net/ipv4/route.c,
     ip_route_input_slow."""
     network = request.network
-    interface = network.interfaces.get(index)
-    if interface is None:
-        raise ENODEV
     if not any(source) and not any(target):
         return
-    if not any(source) or is_multicast(source) or is_martian(source, target, network, interface):
+    if not any(source) or is_multicast(source) or is_martian(source, target, network, interface, traffic):
         raise EINVAL("no packet can come like this")
     if not network.routes.is_local(target) and not network.forwards(interface, is_ipv6=False):
         raise EHOSTUNREACH("packets aren't passed on")
