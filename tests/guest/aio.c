@@ -610,6 +610,28 @@ TEST(a_ring_that_moves_is_the_context_from_there_on)
 	CHECK_EQ(*(unsigned int *)context, 0);
 }
 
+TEST(contexts_of_one_address_are_told_apart_by_number)
+{
+	aio_context_t second = 0;
+	unsigned int number;
+
+	set_up(4);
+	number = *(unsigned int *)context;
+	MUST(munmap((void *)context, ring_bytes()));
+	MUST(syscall(SYS_io_setup, 4, &second));
+	CHECK_EQ(second, context);
+	CHECK_EQ(*(unsigned int *)second, number + 1);
+	*(unsigned int *)second = number;
+	CHECK_OK(syscall(SYS_io_destroy, context));
+	CHECK_ERRNO(syscall(SYS_io_destroy, second), EINVAL);
+	MUST(mmap((void *)second, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1,
+		  0));
+	*(unsigned int *)second = number;
+	CHECK_ERRNO(syscall(SYS_io_destroy, second), EINVAL);
+	*(unsigned int *)second = number + 1;
+	CHECK_OK(syscall(SYS_io_destroy, second));
+}
+
 TEST(a_ring_is_a_file_that_can_not_be_opened)
 {
 	char link[64], target[64] = "";

@@ -191,7 +191,7 @@ class MemoryDescriptor(AreaMap):
         self.reference_count -= 1
         if self.reference_count == 0:
             if self.aio_contexts is not None:
-                for context in list(self.aio_contexts.by_address.values()):
+                for context in list(self.aio_contexts.numbered.values()):
                     context.release()
                 self.aio_contexts = None
             del self.memory.address_spaces[self]

@@ -1,4 +1,4 @@
-"""The contexts of asynchronous input and output of an address space, by their rings and by their numbers."""
+"""The contexts of asynchronous input and output of an address space, by their numbers."""
 
 from __future__ import annotations
 
@@ -31,13 +31,12 @@ class RingTable:
     """The contexts of one address space (Linux: fs/aio.c, struct kioctx_table).
 
     Linux looks at all numbers for the first free one: a program with ten thousand contexts would wait for
-    each look here.
+    each look here. Several may have one address: where the ring of one is mapped no more, another's may be.
     """
 
-    __slots__ = ("by_address", "numbered", "numbers")
+    __slots__ = ("numbered", "numbers")
 
     def __init__(self) -> None:
-        self.by_address: dict[int, EventRing] = {}
         self.numbered: dict[int, EventRing] = {}
         self.numbers = Numbers(0)
 
@@ -49,17 +48,9 @@ class RingTable:
         """Enter a context, whose number is the lowest free one."""
         number = self.numbers.take()
         assert number == ring.number
-        self.by_address[ring.address] = ring
         self.numbered[ring.number] = ring
 
     def remove(self, ring: EventRing) -> None:
         """A context is destroyed. Linux: fs/aio.c, kill_ioctx."""
-        del self.by_address[ring.address]
         del self.numbered[ring.number]
         self.numbers.give_back(ring.number)
-
-    def move(self, ring: EventRing, address: int) -> None:
-        """A context's ring is at `address` now. Linux: fs/aio.c, aio_ring_mremap."""
-        del self.by_address[ring.address]
-        ring.address = address
-        self.by_address[address] = ring

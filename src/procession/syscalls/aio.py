@@ -118,8 +118,8 @@ def _context(task: Task, address: int) -> AioContext:
     except EFAULT:
         raise EINVAL("no ring") from None
     contexts = task.mm.aio_contexts
-    found = None if contexts is None else contexts.by_address.get(address)
-    if not isinstance(found, AioContext) or found.number != number:
+    found = None if contexts is None else contexts.numbered.get(number)
+    if not isinstance(found, AioContext) or found.address != address:
         raise EINVAL("no such context")
     return found
 

@@ -209,8 +209,8 @@ def _move(mm: MemoryDescriptor, area: VirtualMemoryArea, asked: _Remap) -> int:
             resident = mm.resident_pages
             mm.unmap(address, address + old_size)
             mm.resident_pages = resident
-    if ring is not None and mm.aio_contexts is not None:
-        mm.aio_contexts.move(ring, target)
+    if ring is not None:
+        ring.address = target
     return target
 
 
