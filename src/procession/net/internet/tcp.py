@@ -171,7 +171,7 @@ class TcpSocket(InternetSocket):
         self.syn_count = 0
         self.number_gaps = (0, 0)
         self.tried_segment_bytes = self.segment_clamp = 0
-        self.agreed = NOT_YET
+        self.agreed: int = NOT_YET
         self.seen_as: Key | None = None
         self.flow: Flow | None = None
         self.fast_open: FastOpen | None = None
