@@ -35,6 +35,7 @@ TEST(the_file_is_for_mapping_alone)
 	CHECK_EQ(fcntl((int)MUST(secret(0)), F_GETFD), 0);
 	MUST(fstat(fd, &status));
 	CHECK(status.st_mode == (S_IFREG | 0600) && status.st_size == 0 && status.st_uid == geteuid());
+	CHECK_EQ(status.st_nlink, 1);
 	MUST(fstatfs(fd, &system));
 	CHECK_EQ(system.f_type, 0x5345434d);
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);

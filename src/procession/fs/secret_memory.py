@@ -67,6 +67,13 @@ class SecretInode(MemoryInode):
 
     def __init__(self, superblock: SecretMemory, subject: Subject) -> None:
         super().__init__(superblock, S_IFREG | 0o600, subject.fsuid, subject.fsgid)
+        # No name leads to it: it goes with the last who has it open or mapped.
+        self.link_count = 0
+
+    @property
+    def shown_link_count(self) -> int:
+        """One all the same, with which the inode was made. Linux: mm/secretmem.c, secretmem_file_create."""
+        return 1
 
     def truncate(self, size: int) -> None:
         """Linux: mm/secretmem.c, secretmem_setattr."""
