@@ -65,6 +65,8 @@ _IPV6_UNICAST_HOPS = int(Ipv6Option.IPV6_UNICAST_HOPS)
 _SO_RXQ_OVFL = int(SocketOption.SO_RXQ_OVFL)
 SERVICES = {4: (SOL_IP, _IP_TOS), 16: (SOL_IPV6, _IPV6_TCLASS)}
 """By the length of an address: the option of the type of service."""
+CONGESTION_BITS = 3
+"""What of the type of service a stream keeps for itself (INET_ECN_MASK)."""
 MARK, _SO_PRIORITY = int(SocketOption.SO_MARK), int(SocketOption.SO_PRIORITY)
 MARKS = (MARK, _SO_PRIORITY)
 _GROUP_OPTIONS = {

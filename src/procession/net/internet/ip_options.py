@@ -15,6 +15,7 @@ from procession.abi.internet import IpOption
 from procession.abi.socket import SocketLevel, SocketOption, SocketType
 from procession.abi.word import pack_address, pack_u8
 from procession.net.internet.address import AF_INET
+from procession.net.internet.control import CONGESTION_BITS
 from procession.net.internet.group_options import GROUP_OPTIONS_4, get_group_option, set_group_option
 from procession.net.internet.header_options import checked_options
 from procession.net.internet.option_rule import (
@@ -55,8 +56,6 @@ _IP_MULTICAST_TTL = int(IpOption.IP_MULTICAST_TTL)
 _IP_TTL = int(IpOption.IP_TTL)
 
 UNICAST_INTERFACE = (SOL_IP, _IP_UNICAST_IF)
-_CONGESTION_BITS = 3
-"""What of the type of service a stream keeps for itself (INET_ECN_MASK)."""
 
 _RULES: dict[int, Rule] = {
     int(option): rule
@@ -138,8 +137,8 @@ def _set_number(socket: InternetSocket, name: int, rule: Rule, value: bytes) -> 
     if name == IP_TOS:
         number &= 0xFF
         if is_stream:
-            number = (number & ~_CONGESTION_BITS) | (
-                socket.protocol_options.get((SOL_IP, IP_TOS), 0) & _CONGESTION_BITS
+            number = (number & ~CONGESTION_BITS) | (
+                socket.protocol_options.get((SOL_IP, IP_TOS), 0) & CONGESTION_BITS
             )
         if number != socket.protocol_options.get((SOL_IP, IP_TOS), 0):
             socket.options[_SO_PRIORITY] = priority_of(number)

@@ -18,7 +18,7 @@ from procession.abi.socket import IpProtocol, SocketLevel, SocketType
 from procession.abi.word import pack_address
 from procession.net.internet.address import AF_INET, AF_INET6
 from procession.net.internet.anycast import change_anycast
-from procession.net.internet.control import PacketChoice
+from procession.net.internet.control import CONGESTION_BITS, PacketChoice
 from procession.net.internet.extension_headers import header_length, keep_headers
 from procession.net.internet.group_options import GROUP_OPTIONS_6, get_group_option_6, set_group_option_6
 from procession.net.internet.option_rule import (
@@ -56,7 +56,6 @@ _UNICAST_IF = int(Ipv6Option.IPV6_UNICAST_IF)
 _UNICAST_HOPS = int(Ipv6Option.IPV6_UNICAST_HOPS)
 _MULTICAST_HOPS = int(Ipv6Option.IPV6_MULTICAST_HOPS)
 _TCLASS = int(Ipv6Option.IPV6_TCLASS)
-_CONGESTION_BITS = 3
 _IPPROTO_RAW = int(IpProtocol.IPPROTO_RAW)
 _ROUTER_ALERT = int(Ipv6Option.IPV6_ROUTER_ALERT)
 _HEARS_ALERTS = 2
@@ -187,7 +186,7 @@ def _set_number(socket: InternetSocket, name: int, rule: Rule, value: bytes) -> 
         require_net_admin(socket)
     elif name == _TCLASS and socket.protocol == TCP and number > 0:
         # The two lowest bits are TCP's own.
-        number &= ~_CONGESTION_BITS
+        number &= ~CONGESTION_BITS
     elif name == _V6ONLY:
         if socket.has_port or socket.kind == _RAW:
             raise EINVAL("the socket has an address")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import ECONNREFUSED, EINVAL, Errno
 from procession.hardware.kernel_memory import SOCKET, SOCKET_BUFFER, SOCKET_BYTES
 from procession.net.internet.address import is_link_local
-from procession.net.internet.control import MARK, SERVICES
+from procession.net.internet.control import CONGESTION_BITS, MARK, SERVICES
 from procession.net.internet.flow import Flow, find_flow
 from procession.net.internet.reuseport import join_group
 from procession.net.internet.routing_rule import ANY_TRAFFIC
@@ -20,13 +20,13 @@ from procession.net.internet.tcp_retries import connect_timeout_ns
 from procession.net.socket import CLOSED, ESTABLISHED, LISTENING, SENDING, SYN_SENT
 from procession.net.socket_filter import copy_filter
 
-_ALWAYS_COOKIES = 2
-_CONGESTION_BITS = 3
-
 if TYPE_CHECKING:
     from procession.hardware.frame_owner import FrameOwner
     from procession.net.internet.tcp import TcpSocket
     from procession.net.network import Network
+
+_ALWAYS_COOKIES = 2
+"""What tcp_syncookies says if each SYN is answered by one."""
 
 
 def listen(socket: TcpSocket, backlog: int) -> None:
@@ -155,7 +155,7 @@ def _take_from_syn(connection: TcpSocket, socket: TcpSocket) -> None:
     assert socket.seen_as is not None
     if sysctls.reflects_service:
         key = SERVICES[len(socket.seen_as[0])]
-        connection.protocol_options[key] = max(socket.protocol_options.get(key, 0), 0) & ~_CONGESTION_BITS
+        connection.protocol_options[key] = max(socket.protocol_options.get(key, 0), 0) & ~CONGESTION_BITS
     is_within = connection.network is socket.network
     if sysctls.takes_marks and is_within and socket.mark and not connection.mark:
         connection.options[MARK] = socket.mark
