@@ -51,6 +51,40 @@ TEST(whole_file_locks)
 	CHECK_EQ(wait_for(child), EXITED(0));
 }
 
+static void ignore_signal(int signal)
+{
+	(void)signal;
+}
+
+/* A wait that a signal ends doesn't touch what was locked by the same description meanwhile. */
+TEST(interrupted_wait_for_a_whole_file)
+{
+	int fd, apart;
+	pid_t child;
+
+	enter_scratch();
+	write_file("lock", "", 0644);
+	fd = opened("lock", O_RDONLY);
+	apart = opened("lock", O_RDONLY);
+	MUST(flock(apart, LOCK_SH));
+	child = (pid_t)MUST(fork());
+	if (child == 0) {
+		handle(SIGUSR1, ignore_signal, 0);
+		CHECK_ERRNO(flock(fd, LOCK_EX), EINTR);
+		_exit(0);
+	}
+	sleep_ms(50);
+	CHECK_EQ(flock(fd, LOCK_SH), 0);
+	MUST(kill(child, SIGUSR1));
+	CHECK_EQ(wait_for(child), EXITED(0));
+	/* What it was taken by is still there. */
+	CHECK_ERRNO(flock(apart, LOCK_EX | LOCK_NB), EWOULDBLOCK);
+	CHECK_EQ(flock(apart, LOCK_UN), 0);
+	CHECK_ERRNO(flock(apart, LOCK_EX | LOCK_NB), EWOULDBLOCK);
+	CHECK_EQ(flock(fd, LOCK_UN), 0);
+	CHECK_EQ(flock(apart, LOCK_EX | LOCK_NB), 0);
+}
+
 static int lock_record(int fd, int command, short type, off_t start, off_t length)
 {
 	struct flock lock = {.l_type = type, .l_whence = SEEK_SET, .l_start = start, .l_len = length};

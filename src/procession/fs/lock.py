@@ -114,11 +114,12 @@ def live_requests(requests: list[LockRequest]) -> list[LockRequest]:
 
 
 class WholeLock(NamedTuple):
-    """What flock(2) takes; `pid` is who took it, `number` its place among all locks of the machine."""
+    """What flock(2) takes for `file`; `pid` is who took it, `number` its place among all locks of the machine."""
 
     number: int
     is_exclusive: bool
     pid: "ProcessId"  # noqa: UP037
+    file: File
 
 
 class FileLocks:
@@ -370,12 +371,18 @@ def test_lock(file: File, wanted: RecordLock) -> RecordLock | None:
     return locks.conflict(wanted)
 
 
-def flock(file: File, pid: ProcessId, *, is_exclusive: bool, is_blocking: bool) -> None:
+def flock(
+    file: File, pid: ProcessId, *, is_exclusive: bool, is_blocking: bool, awaited: WholeLock | None = None
+) -> None:
     """Lock a whole file for `file`, or change its lock, which gives up the old one first; `pid` asks for it.
 
-    Raises EAGAIN or Sleep. Linux: fs/locks.c, flock_lock_inode.
+    `awaited` is the lock for which the caller has slept, the progress of Sleep. While that is held nothing is tried
+    again: a signal that ends the wait leaves alone what others have locked for `file` meanwhile.
+    Raises EAGAIN or Sleep. Linux: fs/locks.c, flock_lock_inode, flock_lock_inode_wait.
     """
     locks = locks_of(file.inode)
+    if awaited is not None and locks.whole.get(awaited.file) == awaited:
+        raise Sleep(locks.queue, progress=awaited)
     had = locks.whole.get(file)
     if had is not None:
         if had.is_exclusive is is_exclusive:
@@ -389,8 +396,8 @@ def flock(file: File, pid: ProcessId, *, is_exclusive: bool, is_blocking: bool) 
     if other is not None and (is_exclusive or other.is_exclusive):
         if not is_blocking:
             raise EAGAIN
-        raise Sleep(locks.queue)
-    locks.whole[file] = WholeLock(locks.next_number(), is_exclusive, pid)
+        raise Sleep(locks.queue, progress=other)
+    locks.whole[file] = WholeLock(locks.next_number(), is_exclusive, pid, file)
     locks.note_change()
 
 

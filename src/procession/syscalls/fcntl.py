@@ -33,6 +33,7 @@ from procession.fs.inotify import inotify_of
 from procession.fs.lock import (
     F_UNLCK,
     RecordLock,
+    WholeLock,
     check_lockable,
     lock_range,
     locks_of,
@@ -424,5 +425,12 @@ def flock(task: Task, fd: Fd, operation: Flags[FlockOperation]) -> int:
         return 0
     if not (file.is_readable or file.is_writable):
         raise EBADF
-    lock_whole(file, task.group.pid, is_exclusive=kind == _LOCK_EX, is_blocking=not operation & _LOCK_NB)
+    awaited = task.frame.progress if task.frame is not None else None
+    lock_whole(
+        file,
+        task.group.pid,
+        is_exclusive=kind == _LOCK_EX,
+        is_blocking=not operation & _LOCK_NB,
+        awaited=awaited if isinstance(awaited, WholeLock) else None,
+    )
     return 0
