@@ -495,6 +495,58 @@ TEST(modes_and_signs_of_flow_wait_for_who_is_in_the_middle_of_a_write)
 	}
 }
 
+static void ignore_signal(int signal)
+{
+	(void)signal;
+}
+
+/* Linux tries again at once where a signal ends the wait for a writer, but not for signs of flow. */
+TEST(no_signal_keeps_modes_that_wait_for_a_writer_from_being_set)
+{
+	static const struct {
+		unsigned long request;
+		int signal, flags, waits, status;
+	} ways[] = {
+		{TCSETSW, SIGUSR1, 0, 1, EXITED(0)},
+		{TCSETSF, SIGUSR1, 0, 1, EXITED(0)},
+		{TCSETSW, SIGKILL, 0, 1, KILLED(SIGKILL)},
+		{TCSETSF, SIGKILL, 0, 1, KILLED(SIGKILL)},
+		{TCXONC, SIGUSR1, 0, 0, EXITED(EINTR)},
+		{TCXONC, SIGUSR1, SA_RESTART, 1, EXITED(0)},
+		{TCXONC, SIGKILL, 0, 0, KILLED(SIGKILL)},
+		{TCSBRK, 0, 0, 0, EXITED(0)},
+	};
+
+	for (size_t way = 0; way < LENGTH(ways); way++) {
+		int sets_modes = ways[way].request == TCSETSW || ways[way].request == TCSETSF;
+		struct termios modes;
+		pid_t writer, other;
+		int status;
+
+		open_terminal();
+		modes = modes_of(slave);
+		CHECK((modes.c_lflag & ECHO) != 0);
+		modes.c_lflag &= ~(tcflag_t)ECHO;
+		MUST(ioctl(slave, TCXONC, TCOOFF));
+		writer = in_child(0, 0, NULL);
+		handle(SIGUSR1, ignore_signal, ways[way].flags);
+		other = in_child(1, ways[way].request, sets_modes ? (void *)&modes : (void *)(long)TCIOFF);
+		MUST(kill(other, ways[way].signal));
+		sleep_ms(QUIET_MS);
+		CHECK_EQ(waitpid(other, &status, WNOHANG), ways[way].waits ? 0 : other);
+		CHECK_EQ(!!(modes_of(slave).c_lflag & ECHO), 1);
+		MUST(ioctl(slave, TCXONC, TCOON));
+		if (ways[way].waits)
+			status = wait_for(other);
+		CHECK_EQ(status, ways[way].status);
+		CHECK_EQ(wait_for(writer), EXITED(0));
+		CHECK_EQ(!!(modes_of(slave).c_lflag & ECHO), !sets_modes);
+		SHOWS(ways[way].request == TCXONC && ways[way].waits ? "hello\023" : "hello");
+		MUST(close(slave));
+		MUST(close(master));
+	}
+}
+
 TEST(echo_waits_for_what_is_typed_or_written_next)
 {
 	pid_t writer;

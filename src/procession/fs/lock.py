@@ -114,7 +114,10 @@ def live_requests(requests: list[LockRequest]) -> list[LockRequest]:
 
 
 class WholeLock(NamedTuple):
-    """What flock(2) takes for `file`; `pid` is who took it, `number` its place among all locks of the machine."""
+    """What flock(2) takes for `file`.
+
+    `pid` is who took it, `number` its place among all locks of the machine.
+    """
 
     number: int
     is_exclusive: bool
@@ -376,8 +379,8 @@ def flock(
 ) -> None:
     """Lock a whole file for `file`, or change its lock, which gives up the old one first; `pid` asks for it.
 
-    `awaited` is the lock for which the caller has slept, the progress of Sleep. While that is held nothing is tried
-    again: a signal that ends the wait leaves alone what others have locked for `file` meanwhile.
+    `awaited` is the lock for which the caller has slept, the progress of Sleep. While that is held nothing is
+    tried again: a signal that ends the wait leaves alone what others have locked for `file` meanwhile.
     Raises EAGAIN or Sleep. Linux: fs/locks.c, flock_lock_inode, flock_lock_inode_wait.
     """
     locks = locks_of(file.inode)

@@ -66,8 +66,9 @@ class Sleep(Exception):
 
     If a signal is pending, the task doesn't sleep: the call ends with `interrupted`, an errno class
     (ERESTARTSYS, ERESTARTNOHAND, ERESTART_RESTARTBLOCK, EINTR ...) or, when part of the work is done, an
-    int, the value to return. With `is_interruptible=False` only a fatal signal ends the sleep. A progress
-    that is Abandonable is abandoned when a signal ends the call.
+    int, the value to return. With `is_interruptible=False` only a fatal signal ends the sleep, and with
+    `is_killable=False` besides no signal at all. A progress that is Abandonable is abandoned when a signal
+    ends the call.
 
     The open files behind the call's arguments of the kind `Fd`, and behind `fds`, are held until it ends.
 
@@ -76,7 +77,7 @@ class Sleep(Exception):
 
     is_fault: ClassVar[bool] = False
 
-    __slots__ = ("deadline_ns", "fds", "interrupted", "is_interruptible", "progress", "queues")
+    __slots__ = ("deadline_ns", "fds", "interrupted", "is_interruptible", "is_killable", "progress", "queues")
 
     def __init__(
         self,
@@ -85,6 +86,7 @@ class Sleep(Exception):
         progress: object = None,
         interrupted: type[Errno] | int = ERESTARTSYS,
         is_interruptible: bool = True,
+        is_killable: bool = True,
         fds: Iterable[int] = (),
     ) -> None:
         self.queues = queues
@@ -92,4 +94,5 @@ class Sleep(Exception):
         self.progress = progress
         self.interrupted = interrupted
         self.is_interruptible = is_interruptible
+        self.is_killable = is_killable
         self.fds = fds

@@ -258,7 +258,7 @@ class Traps:
     def is_interrupted(task: Task, sleep: Sleep) -> bool:
         if sleep.is_interruptible:
             return task.has_pending_signal
-        return has_fatal_signal(task)
+        return sleep.is_killable and has_fatal_signal(task)
 
     def _interrupt(self, task: Task, number: int, sleep: Sleep) -> int:
         """The value for rax of a call that a signal interrupts."""

@@ -92,26 +92,20 @@ def _set_modes(
 ) -> int:
     """What was written is on its way already: who waits does so for one who is in the middle of a write.
 
-    Linux: drivers/tty/tty_ioctl.c, set_termios.
+    Linux: drivers/tty/tty_ioctl.c, set_termios; drivers/tty/tty_io.c, tty_write_lock.
     """
     tty = file.tty.pair
     tty.jobs.check_change(tty, SIGTTOU)
     modes = unpack(tty.modes, memory.read(argument, size))
-    if waits or flushes:
-        _await_writer(tty)
+    if (waits or flushes) and not tty.jobs.may_write(tty):
+        # A signal ends the sleep of Linux, which tries again at once for as long as it's pending: so not even
+        # SIGKILL keeps it from setting the modes.
+        is_interruptible = not tty.jobs.has_pending_signal
+        raise Sleep(tty.write_queue, is_interruptible=is_interruptible, is_killable=is_interruptible)
     if flushes:
         tty.flush_input()
     tty.set_modes(modes)
     return 0
-
-
-def _await_writer(tty: Tty) -> None:
-    """Raise Sleep while somebody is in the middle of a write: no signal ends that, as Linux tries again.
-
-    Linux: drivers/tty/tty_io.c, tty_write_lock.
-    """
-    if not tty.jobs.may_write(tty):
-        raise Sleep(tty.write_queue, is_interruptible=False)
 
 
 def _set_now(file: TtyFile, argument: int, memory: UserMemory) -> int:
@@ -243,7 +237,8 @@ def _send_at_once(tty: Tty, data: bytes) -> None:
 
     Raises Sleep. Linux: drivers/tty/tty_io.c, tty_send_xchar.
     """
-    _await_writer(tty)
+    if not tty.jobs.may_write(tty):
+        raise Sleep(tty.write_queue)
     was_stopped = tty.is_stopped
     if was_stopped:
         tty.start()

@@ -22,7 +22,15 @@ from procession.kernel.sched.run_queue import (
     weight_of,
 )
 from procession.kernel.task import NEED_RESCHED, CallFrame, Task
-from procession.kernel.task_state import INTERRUPTIBLE, KILLABLE, RUNNABLE, RUNNING, TRACED, set_state
+from procession.kernel.task_state import (
+    INTERRUPTIBLE,
+    KILLABLE,
+    RUNNABLE,
+    RUNNING,
+    TRACED,
+    UNINTERRUPTIBLE,
+    set_state,
+)
 from procession.kernel.time.costs import SWITCH_NS, TIMER_NS
 from procession.kernel.timers.interval import cpu_time_left_ns
 
@@ -105,7 +113,10 @@ class Scheduler:
             self.kernel.clock.spend(TIMER_NS)
             task.sleep_timer = self.kernel.timers.add(sleep.deadline_ns, "wake", task)
         self.processors[task.entity.processor].last = None
-        set_state(task, INTERRUPTIBLE if sleep.is_interruptible else KILLABLE)
+        if sleep.is_interruptible:
+            set_state(task, INTERRUPTIBLE)
+        else:
+            set_state(task, KILLABLE if sleep.is_killable else UNINTERRUPTIBLE)
         task.times.voluntary_switches += 1
 
     def wake(self, task: Task, cause: str = CAUSE_QUEUE) -> None:
