@@ -19,7 +19,7 @@ from procession.ending import STATUS_RESTART, STATUS_TIME_LIMIT
 from procession.syscalls import load_all
 from procession.syscalls.declaration import TABLE
 from tests.cli import endless_call
-from tests.of_a_kind import first_of
+from tests.of_a_kind import first_of, heavy
 
 RUN = [sys.executable, "-m", "procession", "run"]
 WALL_LIMIT_S = 0.5
@@ -177,8 +177,8 @@ def test_a_wall_limit_that_is_not_reached_changes_nothing(guest_root: Path) -> N
 @pytest.mark.parametrize(
     ("command", "status", "reason"),
     [
-        ("poweroff -f", 0, "the machine was powered off"),
-        ("halt -f", 0, "the machine was halted"),
+        heavy(("poweroff -f", 0, "the machine was powered off")),
+        heavy(("halt -f", 0, "the machine was halted")),
         ("reboot -f", STATUS_RESTART, "the machine was told to restart"),
     ],
 )

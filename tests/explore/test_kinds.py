@@ -22,6 +22,7 @@ from procession.recording.schedule import KINDS, MEMORY, TIMER, explored_machine
 from procession.recording.travel import ReplayedSteps, travel
 from procession.syscalls.permitted import FAULTS
 from tests.explore.races import classes, compiled, explored, program
+from tests.of_a_kind import first_of, heavy
 
 pytestmark = pytest.mark.usefixtures("c_compiler")
 
@@ -60,8 +61,10 @@ def test_a_timer_may_be_early_if_that_is_branched_over() -> None:
     assert report.schedules > 1
 
 
-@pytest.mark.parametrize("shared", ["threads", "processes"])
-@pytest.mark.parametrize("how", ["plain", "flag"])
+@pytest.mark.parametrize(
+    ("how", "shared"),
+    [("plain", "threads"), ("flag", "processes"), heavy(("plain", "processes")), heavy(("flag", "threads"))],
+)
 def test_an_update_is_lost_between_two_instructions(shared: str, how: str) -> None:
     """Only who asks after accesses to memory finds it, and needs no more than one preemption."""
     command = compiled("lost_update"), shared, how
@@ -86,7 +89,7 @@ def test_that_memory_is_shared_is_told_where_it_isnt_branched_over(
     assert report.has_unwatched_memory is (name == "lost_update" and MEMORY not in kinds)
 
 
-@pytest.mark.parametrize("shared", ["threads", "processes"])
+@pytest.mark.parametrize("shared", first_of(1, ["processes", "threads"]))
 def test_no_update_is_lost_that_is_one_instruction(shared: str) -> None:
     report = explored(
         compiled("lost_update"), shared, "atomic", status=0, preemptions=None, kinds=(NEXT_TASK, MEMORY)

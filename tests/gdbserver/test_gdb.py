@@ -116,6 +116,7 @@ def test_steps_take_no_time(program: Path, undisturbed: bytes) -> None:
     assert session.stdout == undisturbed
 
 
+@pytest.mark.heavy
 def test_watchpoint(program: Path, undisturbed: bytes) -> None:
     session = debug(
         program, "break main", "continue", "watch counter", "continue", "continue", "delete", "continue"
@@ -166,6 +167,7 @@ def test_breakpoint_in_a_thread(tmp_path: Path) -> None:
     assert "$1 = 0" in session.printed
 
 
+@pytest.mark.heavy
 def test_child_is_followed(program: Path) -> None:
     session = debug(
         program,
@@ -198,6 +200,7 @@ def test_signal_is_kept_from_the_program(program: Path) -> None:
     assert (session.status, session.signal) == (7, 0)
 
 
+@pytest.mark.heavy
 def test_signal_ends_the_program(program: Path) -> None:
     session = debug(program, "continue", "continue")
     assert "received signal SIGUSR2" in session.printed
@@ -205,6 +208,7 @@ def test_signal_ends_the_program(program: Path) -> None:
     assert session.signal == 12
 
 
+@pytest.mark.heavy
 def test_signal_is_sent_where_none_has_stopped_the_program(program: Path) -> None:
     session = debug(program, "break square", "continue", "delete", "signal SIGTERM")
     assert "terminated with signal SIGTERM" in session.printed
@@ -246,6 +250,7 @@ def test_what_proc_says(program: Path) -> None:
     assert re.search(rf"r-xp +{program}", session.printed)
 
 
+@pytest.mark.heavy
 def test_program_goes_on_without_its_debugger(program: Path, undisturbed: bytes) -> None:
     session = debug(program, "break square", "continue", "detach")
     assert session.stdout == undisturbed

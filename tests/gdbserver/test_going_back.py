@@ -53,6 +53,7 @@ def test_back_to_breakpoints(program: Path) -> None:
     assert session.stdout == output_of(program)
 
 
+@pytest.mark.heavy
 def test_checkpoints(program: Path) -> None:
     session = debug(
         program,
@@ -70,6 +71,7 @@ def test_checkpoints(program: Path) -> None:
     assert session.stdout == output_of(program)
 
 
+@pytest.mark.heavy
 def test_what_gdb_changes_ends_the_checkpoints(program: Path) -> None:
     session = debug(
         program,

@@ -313,7 +313,7 @@ print(machine.step(), machine.run(["echo", "goes on"]).stdout)
 
 
 @pytest.mark.parametrize(
-    "loop", ["while :; do : ; done", "while read line; do kill -0 $$; done </dev/zero & wait"]
+    "loop", first_of(1, ["while read line; do kill -0 $$; done </dev/zero & wait", "while :; do : ; done"])
 )
 def test_an_interrupt_ends_a_run_in_a_library(guest_root: Path, loop: str) -> None:
     result = subprocess.run(

@@ -352,6 +352,7 @@ class TestDebugger:
         assert sum("working_thread" in stack for stack in stacks) == 1
         assert sum(stack[-1] == "main" for stack in stacks) == 1
 
+    @pytest.mark.heavy
     def test_a_program_that_gives_up(self, crashing_program: Path, tmp_path: Path) -> None:
         text = self.debug(dump(crashing_program, "abort", tmp_path), "bt", "p $_siginfo.si_code")
         assert "Program terminated with signal SIGABRT" in text

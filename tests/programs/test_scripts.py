@@ -18,7 +18,9 @@ HEAVY = {
     *("signal_module.python", "socket_servers.python", "terminal_windows.python", "text_tools.bash"),
     *("xargs_and_find.bash", "locks.bash", "threads.python", "user_namespaces.bash", "mounts.bash"),
     *("system_interface.perl", "signals_and_options.bash", "ownership.bash", "command_substitution.bash"),
-    *("loops_and_arithmetic.bash", "fork_and_wait.perl"),
+    *("loops_and_arithmetic.bash", "fork_and_wait.perl", "processes.bash", "files.bash", "read_loops.bash"),
+    *("times_and_timeouts.bash", "here_documents.bash", "limits_and_umask.bash", "nice_nohup_env.bash"),
+    *("system_v.perl", "trap_child.bash"),
 }
 # What needs more users than the one of an unprivileged user namespace.
 NEEDS_USERS = {"ownership.bash"}

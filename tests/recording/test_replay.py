@@ -15,7 +15,7 @@ from procession import Machine
 from procession.recording.file import read_recording
 from procession.recording.travel import ReplayedSteps, travel
 from tests.exchange.image_builder import LayerBuilder, make_saved_archive
-from tests.of_a_kind import first_of
+from tests.of_a_kind import first_of, heavy
 
 COMMAND = [sys.executable, "-m", "procession"]
 PIPELINE = "ls / | sort | head -2; (exit 3) & wait $!; echo $?; read line; echo got $line; sleep 100; exit 5"
@@ -93,7 +93,7 @@ def test_what_was_in_a_volume_is_in_the_recording(guest_root: Path, tmp_path: Pa
     assert driver.machine.state_hash() == read_recording(path).end["state"]
 
 
-@pytest.mark.parametrize("limits", [(), ("--memory", "64M", "--cpus", "2", "--pids-max", "20")])
+@pytest.mark.parametrize("limits", [heavy(((),)), ("--memory", "64M", "--cpus", "2", "--pids-max", "20")])
 def test_a_run_of_an_image_is_repeated(guest_root: Path, tmp_path: Path, limits: tuple[str, ...]) -> None:
     path, image = tmp_path / "run", tmp_path / "saved.tar"
     layer = LayerBuilder().add("bin/busybox", (guest_root / "usr/bin/busybox").read_bytes(), mode=0o755)

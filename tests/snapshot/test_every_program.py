@@ -13,7 +13,7 @@ from procession.snapshot.keeper import StateKeeper
 from tests.guest.compile_c import Linkage, compile_program
 
 SOURCES = sorted((Path(__file__).parents[1] / "guest").glob("*.c"))
-QUICK = {"fork", "terminal"}
+QUICK = {"fork"}
 SNAPSHOTS = 8
 LONGEST_STEPS = 40_000
 

@@ -14,6 +14,7 @@ HEAVY = {
     *("bash_background_terminal", "dash_jobs", "hang_ups", "nested_shells", "pipelines"),
     *("python_prompt", "scripts", "zsh_jobs", "zsh_waiting", "canonical_interrupted", "pagers"),
     *("quit_and_flow", "stty", "timeouts", "traps", "window_size", "stopped_jobs_at_exit", "bash_waiting"),
+    "expect",
 }
 
 SHOWS_PRIORITY = {"sessions"}
