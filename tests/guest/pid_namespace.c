@@ -270,6 +270,50 @@ TEST(signals_to_an_init)
 	CHECK_EQ(wait_for(init), KILLED(SIGKILL));
 }
 
+static int signal_the_group(void)
+{
+	return kill(0, SIGUSR1);
+}
+
+TEST(signals_out_of_a_namespace)
+{
+	MUST(setpgid(0, 0));
+	watch(SIGUSR1);
+	/* The sender is called as it calls itself. */
+	CHECK_EQ(wait_for(init_that(signal_the_group)), EXITED(0));
+	CHECK_EQ(seen_count, 1);
+	CHECK_EQ(seen_pid, 1);
+}
+
+static int be_signalled(void)
+{
+	shared[0] = 1;
+	while (seen_count == 0)
+		pause();
+	return seen_pid;
+}
+
+TEST(a_signal_to_a_group_in_two_namespaces)
+{
+	pid_t init, newest;
+
+	shared = make_shared_page();
+	MUST(setpgid(0, 0));
+	watch(SIGUSR1);
+	init = init_that(be_signalled);
+	while (shared[0] == 0)
+		sleep_ms(1);
+	/* It's for the newest first, who is the only one to know the sender: the others have the same description. */
+	newest = (pid_t)MUST(fork());
+	if (newest == 0)
+		_exit(be_signalled() == getppid());
+	sleep_ms(20);
+	CHECK_EQ(kill(0, SIGUSR1), 0);
+	CHECK_EQ(seen_pid, 0);
+	CHECK_EQ(wait_for(newest), EXITED(1));
+	CHECK_EQ(wait_for(init), EXITED(0));
+}
+
 static int end_with_children(void)
 {
 	for (int count = 0; count < 5; count++)

@@ -99,6 +99,7 @@ class SigInfo:
     `account` are the credentials for whose user it counts among the pending signals while it's queued
     (RLIMIT_SIGPENDING), None when it isn't counted; `timer` the POSIX timer that owns this object.
     `is_stale` says of a timer's that it was taken back, and nothing comes of it when it's its turn.
+    `named_in` is the namespace by whose numbers the sender is called, None for the receiver's.
     `is_queued` says whether it's pending now, and `arrival` is its place among all that are queued with it.
     """
 
@@ -114,6 +115,7 @@ class SigInfo:
         "fields",
         "is_queued",
         "is_stale",
+        "named_in",
         "overrun",
         "pid",
         "sender",
@@ -145,6 +147,7 @@ class SigInfo:
         self.code = code
         self.errno = errno
         self.sender = sender
+        self.named_in: PidNamespace | None = None
         self.pid = 0
         self.uid = uid
         self.value = value
@@ -193,8 +196,8 @@ class SigInfo:
         return self.layout in (LAYOUT_KILL, LAYOUT_CHILD, LAYOUT_REAL_TIME)
 
     def pid_in(self, namespace: PidNamespace) -> int:
-        """The number of the sender for a receiver in `namespace`."""
-        return self.pid if self.sender is None else self.sender.number_in(namespace)
+        """The number of the sender for a receiver in `namespace`; its own, where it says that itself."""
+        return self.pid if self.sender is None else self.sender.number_in(self.named_in or namespace)
 
     def seen_in(self, namespace: PidNamespace) -> SigInfo:
         """What a receiver there finds who reads the union as `layout` says.

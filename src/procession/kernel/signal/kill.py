@@ -9,7 +9,7 @@ from procession.fs.landlock import SCOPE_SIGNALS, is_out_of_scope
 from procession.kernel.pid import find_task
 from procession.kernel.security.capability import CAP_KILL
 from procession.kernel.signal.generation import send_group_signal, send_signal
-from procession.kernel.signal.info import SI_USER, SigInfo
+from procession.kernel.signal.info import SI_USER, UID_IN_FIELDS, SigInfo
 from procession.kernel.signal.set import SIGCONT, SIGNAL_COUNT
 from procession.kernel.time.costs import SEEN_TASK_NS
 
@@ -19,11 +19,13 @@ if TYPE_CHECKING:
 
 
 def sender_info(sender: Task, signo: int, code: int) -> SigInfo:
-    """What the receiver learns of a signal from kill(2) or tkill(2).
+    """What the receiver learns of a signal from kill(2) or tkill(2): the sender's number as that knows it.
 
     Linux: kernel/signal.c, prepare_kill_siginfo.
     """
-    return SigInfo(signo, code, sender=sender.group.pid, uid=sender.credentials.uid)
+    info = SigInfo(signo, code, sender=sender.group.pid, uid=sender.credentials.uid)
+    info.named_in = sender.pid_namespace
+    return info
 
 
 def check_kill_permission(sender: Task, target: Task, info: SigInfo) -> None:
@@ -69,12 +71,12 @@ def signal_process_by_id(sender: Task, pid: int, info: SigInfo) -> None:
 
 
 def signal_group_members(sender: Task, process_group: ProcessGroup | None, info: SigInfo) -> None:
-    """Send `info` to every process of a group; it fails only if it does for all.
+    """Send `info` to every process of a group, the newest first; it fails only if it does for all.
 
     Linux: kernel/signal.c, __kill_pgrp_info.
     """
     failure: Errno | None = ESRCH("no such process group")
-    for member in list(process_group.members) if process_group is not None else ():
+    for member in reversed(list(process_group.members) if process_group is not None else ()):
         sender.kernel.clock.spend(SEEN_TASK_NS)
         try:
             signal_process(sender, member.leader, _copy(info))
@@ -83,6 +85,7 @@ def signal_group_members(sender: Task, process_group: ProcessGroup | None, info:
                 failure = error
         else:
             failure = None
+            _translate(sender, member.leader, info)
     if failure is not None:
         raise failure
 
@@ -109,6 +112,7 @@ def signal_everybody(sender: Task, info: SigInfo) -> None:
         try:
             signal_process(sender, target, _copy(info))
             failure = None
+            _translate(sender, target, info)
         except EPERM:
             continue
         except (EINVAL, EAGAIN) as error:
@@ -138,7 +142,24 @@ def signal_thread(sender: Task, target: Task, info: SigInfo) -> None:
         raise EAGAIN("the receiver's RLIMIT_SIGPENDING is reached")
 
 
+def _translate(sender: Task, receiver: Task, info: SigInfo) -> None:
+    """Make the sender of `info` whom the receiver was told of: all who get a signal have one description.
+
+    Linux: kernel/signal.c, send_signal_locked.
+    """
+    if not info.has_sender:
+        return
+    if not sender.thread_pid.number_in(receiver.thread_pid.namespace):
+        info.hide_sender()
+    mine, theirs = sender.credentials.user_namespace, receiver.credentials.user_namespace
+    if mine is not theirs:
+        is_own = info.fields is not None
+        uid = theirs.from_kuid_munged(mine.make_kuid(info.uid) if is_own else info.uid)
+        info.uid = uid if is_own else mine.make_kuid(uid)
+        info.put_field(UID_IN_FIELDS, info.uid)
+
+
 def _copy(info: SigInfo) -> SigInfo:
     copy = SigInfo(info.signo, info.code, sender=info.sender, uid=info.uid, value=info.value)
-    copy.pid, copy.fields = info.pid, info.fields
+    copy.pid, copy.fields, copy.named_in = info.pid, info.fields, info.named_in
     return copy
