@@ -60,6 +60,28 @@ TEST(read_and_written)
 	CHECK_EQ(wait_for(child), EXITED(0));
 }
 
+TEST(pages_of_a_piece_are_had_at_once)
+{
+	char *memory = map_pages(8), mine[4] = "abc";
+	unsigned char present[8];
+	struct iovec local = {mine, 4}, remote[3] = {{memory, 3 * PAGE}, {memory + 4 * PAGE, 1}, {memory + 5 * PAGE, PAGE}};
+
+	/* Also those of which no byte is wanted, but not those of the next piece. */
+	CHECK_EQ(process_vm_writev(getpid(), &local, 1, remote, 2, 0), 4);
+	MUST(mincore(memory, 8 * PAGE, present));
+	CHECK_EQ(present[0] & 1, 1);
+	CHECK_EQ(present[1] & 1, 1);
+	CHECK_EQ(present[2] & 1, 1);
+	CHECK_EQ(present[7] & 1, 0);
+	/* Up to the first that isn't to be had. */
+	MUST(munmap(memory + 6 * PAGE, PAGE));
+	remote[1] = (struct iovec){memory + 5 * PAGE, 3 * PAGE};
+	CHECK_EQ(process_vm_readv(getpid(), &local, 1, remote + 1, 1, 0), 4);
+	CHECK_EQ(mine[0], 0);
+	MUST(mincore(memory + 7 * PAGE, PAGE, present));
+	CHECK_EQ(present[0] & 1, 0);
+}
+
 TEST(where_memory_ends)
 {
 	char *memory = map_pages(3), *mine = map_pages(2);
@@ -115,12 +137,15 @@ TEST(who_may)
 {
 	char mine[8], *theirs = map_pages(1);
 	struct iovec local = {mine, 8}, remote = {theirs, 8};
-	pid_t child = stopped_child(), other;
+	pid_t child = stopped_child(), gone = child_that_exits(0), other;
 
+	await_zombie(gone);
 	if (geteuid() == 0) {
 		other = (pid_t)MUST(fork());
 		if (other == 0) {
 			drop_root();
+			CHECK_ERRNO(process_vm_readv(gone, &local, 1, &remote, 1, 0), ESRCH);
+			CHECK_ERRNO(syscall(SYS_move_pages, gone, 0, NULL, NULL, NULL, 0), EPERM);
 			CHECK_ERRNO(process_vm_readv(child, &local, 1, &remote, 1, 0), EPERM);
 			CHECK_ERRNO(process_vm_writev(child, &local, 1, &remote, 1, 0), EPERM);
 			CHECK_ERRNO(syscall(SYS_kcmp, child, getpid(), KCMP_VM, 0, 0), EPERM);
@@ -128,6 +153,7 @@ TEST(who_may)
 		}
 		CHECK_EQ(wait_for(other), EXITED(0));
 	}
+	CHECK_EQ(wait_for(gone), EXITED(0));
 	release(child);
 	drop_root();
 	/* Changing users has made it undumpable, and so its children. */

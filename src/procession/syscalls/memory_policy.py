@@ -22,7 +22,7 @@ from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE
 from procession.kernel.pid import find_task
 from procession.kernel.security.capability import CAP_SYS_NICE
-from procession.kernel.security.ptrace_access import memory_of
+from procession.kernel.security.ptrace_access import has_memory, may_access
 from procession.kernel.time.costs import LOCATED_PAGE_NS
 from procession.mm.policy import (
     MAX_NODES,
@@ -267,16 +267,20 @@ def migrate_pages(task: Task, pid: Int, count: Size, old_nodes: Address, new_nod
 
 
 def _memory_to_move(task: Task, pid: int) -> MemoryDescriptor:
-    """The memory of the process `pid`, 0 for the caller's. Raises ESRCH, EPERM, EINVAL."""
+    """The memory of the process `pid`, 0 for the caller's. Raises ESRCH, EPERM, EINVAL.
+
+    Linux: mm/migrate.c, find_mm_struct.
+    """
     if not pid:
         return task.mm
     target = find_task(task.pid_namespace, pid)
     if target is None:
         raise ESRCH(f"no task {pid}")
-    try:
-        return memory_of(task, target, by_fs_ids=False)
-    except ESRCH:
-        raise EINVAL("a process without memory") from None
+    if not may_access(task, target, by_fs_ids=False):
+        raise EPERM(f"task {target.tid} isn't the caller's to access")
+    if not has_memory(target):
+        raise EINVAL("a process without memory")
+    return target.mm
 
 
 @syscall(279)

@@ -20,6 +20,7 @@ from procession.kernel.time.costs import SEEN_PAGE_NS
 from procession.mm.remote_access import is_secret
 from procession.mm.vma import LOCKED, PROT_READ, PROT_WRITE
 from procession.syscalls.declaration import syscall
+from procession.syscalls.memory import populate
 from procession.syscalls.memory_advice import advise
 from procession.syscalls.parameters import U64, Choice, Fd, Int, InVector, OutVector, Size, UInt
 from procession.syscalls.user_vector import CHANGES_OF_PART, UserVector, import_vector
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 _HINTS = frozenset(int(advice) for advice in (Advice.MADV_COLD, Advice.MADV_PAGEOUT, Advice.MADV_WILLNEED))
 """What may be advised for others; MADV_COLLAPSE takes huge pages, which are configured out."""
 _COPIED_AT_ONCE = 1 << 20
+_PAGES_AT_ONCE = 1024
+"""As many as two pages have room for the addresses of (Linux: mm/process_vm_access.c, PVM_MAX_USER_PAGES)."""
 
 
 @syscall(310)
@@ -41,7 +44,9 @@ def process_vm_readv(
     """process_vm_readv(2). Linux: mm/process_vm_access.c, process_vm_rw."""
     mine, theirs = _find_buffers(task, pid, (local, local_count), (remote, remote_count), flags)
     _cut_to_reachable(theirs, mine.total, PROT_READ)
-    return _copy(task.kernel.clock, theirs, mine)
+    done = _copy(task.kernel.clock, theirs, mine)
+    _have_pages_behind(theirs, done, PROT_READ)
+    return done
 
 
 @syscall(311)
@@ -51,7 +56,9 @@ def process_vm_writev(
     """process_vm_writev(2). Linux: mm/process_vm_access.c, process_vm_rw."""
     mine, theirs = _find_buffers(task, pid, (local, local_count), (remote, remote_count), flags)
     _cut_to_reachable(theirs, mine.total, PROT_WRITE)
-    return _copy(task.kernel.clock, mine, theirs)
+    done = _copy(task.kernel.clock, mine, theirs)
+    _have_pages_behind(theirs, done, PROT_WRITE)
+    return done
 
 
 def _find_buffers(
@@ -123,6 +130,31 @@ def _copy(clock: Clock, source: UserVector, target: UserVector) -> int:
     if total and not done:
         raise EFAULT
     return done
+
+
+def _have_pages_behind(theirs: UserVector, done: int, right: int) -> None:
+    """Have the pages behind the last of `done` bytes, too, as far as its piece goes: before any byte is
+    copied, the pages of a piece are had, many at once.
+
+    Linux: mm/process_vm_access.c, process_vm_rw_single_vec.
+    """
+    mm, rest = theirs.mm, done
+    if done == theirs.total:
+        return
+    for start, length in theirs.segments:
+        if rest >= length:
+            rest -= length
+            continue
+        if rest:
+            first, last = start >> PAGE_SHIFT, start + rest - 1 >> PAGE_SHIFT
+            past = first + ((last - first) // _PAGES_AT_ONCE + 1) * _PAGES_AT_ONCE
+            begin, end = last + 1 << PAGE_SHIFT, min(past << PAGE_SHIFT, start + length)
+            for area in mm.areas_in(begin, end) if begin < end else ():
+                if not area.protection & right or is_secret(area):
+                    end = area.start
+                    break
+            populate(mm, begin, end, is_write=right == PROT_WRITE)
+        return
 
 
 @syscall(440)

@@ -79,10 +79,8 @@ def memory_of(task: Task, target: Task, *, by_fs_ids: bool, attaches: bool = Fal
     Linux: kernel/fork.c, mm_access.
     """
     mm = target.mm
-    if mm is task.mm:
-        return mm
-    if not may_access(task, target, by_fs_ids=by_fs_ids, attaches=attaches):
-        raise EPERM(f"task {target.tid} isn't the caller's to access")
     if not has_memory(target):
         raise ESRCH(f"task {target.tid} has no memory any more")
+    if mm is not task.mm and not may_access(task, target, by_fs_ids=by_fs_ids, attaches=attaches):
+        raise EPERM(f"task {target.tid} isn't the caller's to access")
     return mm
