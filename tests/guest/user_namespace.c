@@ -124,6 +124,31 @@ TEST(fresh)
 	CHECK_ERRNO(unshare(CLONE_NEWUSER), EPERM);
 }
 
+TEST(queues_without_an_id)
+{
+	uid_t uid;
+	gid_t gid;
+	char text[64];
+	long queue;
+
+	drop_root();
+	MUST(prctl(PR_SET_DUMPABLE, 1));
+	uid = geteuid();
+	gid = getegid();
+	MUST(unshare(CLONE_NEWUSER | CLONE_NEWIPC));
+	CHECK_ERRNO(syscall(SYS_mq_open, "q", O_CREAT | O_RDWR, 0600, NULL), EOVERFLOW);
+	CHECK_ERRNO(syscall(SYS_mq_open, "q", O_RDWR, 0600, NULL), ENOENT);
+	MUST(write_text("/proc/self/setgroups", "deny"));
+	snprintf(text, sizeof(text), "0 %u 1\n", uid);
+	MUST(write_text("/proc/self/uid_map", text));
+	CHECK_ERRNO(syscall(SYS_mq_open, "q", O_CREAT | O_RDWR, 0600, NULL), EOVERFLOW);
+	snprintf(text, sizeof(text), "0 %u 1\n", gid);
+	MUST(write_text("/proc/self/gid_map", text));
+	queue = CHECK_OK(syscall(SYS_mq_open, "q", O_CREAT | O_RDWR, 0600, NULL));
+	CHECK_ERRNO(syscall(SYS_mq_open, "q", O_CREAT | O_EXCL | O_RDWR, 0600, NULL), EEXIST);
+	CHECK_EQ(close((int)queue), 0);
+}
+
 TEST(one_id_without_privilege)
 {
 	uid_t uid;

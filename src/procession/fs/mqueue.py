@@ -36,7 +36,7 @@ from procession.fs.file import (
 from procession.fs.inode import LARGEST_OF_OLD, S_IFDIR, S_IFREG, DirectoryEntry, Inode, Superblock
 from procession.fs.mounts.mount import Mount
 from procession.fs.namei import look_up_entry
-from procession.fs.permission import MAY_EXEC, MAY_READ, MAY_WRITE, check_sticky
+from procession.fs.permission import MAY_EXEC, MAY_READ, MAY_WRITE, check_maker, check_sticky
 from procession.fs.wait_queue import WaitQueue
 
 if TYPE_CHECKING:
@@ -452,7 +452,7 @@ def open_queue(
 ) -> File:
     """mq_open(2): `mode` is without what the umask takes away, `attributes` as of `create_queue`.
 
-    Raises EACCES, ENOENT, EEXIST, EINVAL, ENAMETOOLONG, EMFILE, ENFILE, ENOSPC.
+    Raises EACCES, ENOENT, EEXIST, EINVAL, EOVERFLOW, ENAMETOOLONG, EMFILE, ENFILE, ENOSPC.
     Linux: ipc/mqueue.c, prepare_open.
     """
     root = system.mount.root
@@ -465,6 +465,7 @@ def open_queue(
     except ENOENT:
         if not flags & O_CREAT:
             raise
+        check_maker(subject, system)
         directory.check_permission(subject, MAY_WRITE | MAY_EXEC)
         entry = root.add(name, directory.create_queue(name, mode, subject, attributes))
     else:

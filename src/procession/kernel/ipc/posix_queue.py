@@ -54,6 +54,7 @@ def queues_of(kernel: Kernel, namespace: IpcNamespace) -> MqueueFileSystem:
     system = namespace.posix_queues
     if system is None:
         system = namespace.posix_queues = MqueueFileSystem(kernel.vfs, namespace, QueueAccounts(kernel))
+        system.owner = namespace.owner
     return system
 
 
