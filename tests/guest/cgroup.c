@@ -171,6 +171,12 @@ TEST(file_system)
 	CHECK_EQ(state.st_mode, S_IFDIR | 0755);
 	CHECK_EQ(state.st_nlink, 2);
 	make("a");
+	fd = (int)MUST(open(file_of("a", ""), O_RDONLY | O_DIRECTORY));
+	CHECK_ERRNO(fsync(fd), EINVAL);
+	close(fd);
+	fd = (int)MUST(open(file_of("a", "cgroup.procs"), O_RDONLY));
+	CHECK_EQ(fsync(fd), 0);
+	close(fd);
 	MUST(stat(base, &state));
 	CHECK_EQ(state.st_nlink, 3);
 	MUST(stat(file_of("a", "cgroup.procs"), &state));

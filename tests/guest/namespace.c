@@ -383,6 +383,14 @@ static void shift(void)
 	pid_t child;
 	int fd;
 
+	child = child_that_exits(0);
+	await_zombie(child);
+	snprintf(text, sizeof(text), "/proc/%d/timens_offsets", child);
+	fd = (int)MUST(open(text, O_WRONLY));
+	CHECK_ERRNO(write(fd, "monotonic 1 0", 13), ESRCH);
+	CHECK_ERRNO(write(fd, "monotonic 1", 11), EINVAL);
+	close(fd);
+	CHECK_EQ(wait_for(child), EXITED(0));
 	CHECK_ERRNO(write_offsets("monotonic 1 0"), EACCES);
 	CHECK_EQ(unshare(CLONE_NEWTIME), 0);
 	CHECK_EQ(number_of("time"), time);

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.capability import Capability
 from procession.abi.duration import NS_PER_S
-from procession.abi.errno import EACCES, EINVAL, ENOENT, EPERM, ERANGE
+from procession.abi.errno import EACCES, EINVAL, ENOENT, EPERM, ERANGE, ESRCH
 from procession.abi.time import Clock
 from procession.fs.dentry import absolute_path
 from procession.fs.inode import S_IFLNK, DirectoryEntry, Inode
@@ -97,8 +97,8 @@ def show_time_offsets(system: ProcFileSystem, task: Task, subject: Subject) -> b
 def store_time_offsets(system: ProcFileSystem, task: Task, data: bytes, subject: Subject) -> None:
     """Set the offsets that the clocks of the children will have, while nobody has seen them.
 
-    A line for each clock: its name or number, seconds and nanoseconds. Raises EINVAL, EPERM, ERANGE, EACCES.
-    Linux: fs/proc/base.c, timens_offsets_write; kernel/time/namespace.c, proc_timens_set_offset.
+    A line for each clock: its name or number, seconds and nanoseconds. Raises EINVAL, ESRCH, EPERM, ERANGE,
+    EACCES. Linux: fs/proc/base.c, timens_offsets_write; kernel/time/namespace.c, proc_timens_set_offset.
     """
     offsets: list[tuple[int, int, int]] = []
     for line in data.split(b"\n"):
@@ -113,6 +113,8 @@ def store_time_offsets(system: ProcFileSystem, task: Task, data: bytes, subject:
         offsets.append((_CLOCKS[found[1]], seconds, nanoseconds))
     if not offsets:
         raise EINVAL("no offset")
+    if task.state in ENDED:
+        raise ESRCH("the task has no namespaces any more")
     children = task.namespaces.time_for_children
     if not subject.has_ns_capability(children.owner, _CAP_SYS_TIME):
         raise EPERM("setting a clock takes CAP_SYS_TIME")

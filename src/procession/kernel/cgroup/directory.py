@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.errno import EBADF, ENOENT
 from procession.fs.inode import Inode
@@ -19,6 +19,8 @@ class GroupDirectory(Inode):
     """What the kernel knows of a directory of cgroup2: which group it is."""
 
     __slots__ = ("group",)
+
+    can_be_synced: ClassVar[bool] = False
 
     def __init__(self, superblock: Superblock, group: Cgroup, mode: int) -> None:
         super().__init__(superblock, mode)
