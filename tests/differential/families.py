@@ -8,6 +8,7 @@ from tests.differential import (
     attribute_calls,
     cgroup_calls,
     descriptor_calls,
+    elsewhere_calls,
     event_calls,
     file_calls,
     futex_calls,
@@ -37,7 +38,7 @@ from tests.differential.script import At, Operation
 # Files by name and descriptors of no file stay apart: before Linux 6.16 a script could change the owner and
 # the rights of the one inode that the host's eventfds share.
 FAMILIES: dict[str, tuple[Family, ...]] = {
-    "files": (*file_calls.FAMILIES, *attribute_calls.FAMILIES),
+    "files": (*file_calls.FAMILIES, *attribute_calls.FAMILIES, *elsewhere_calls.FAMILIES),
     "descriptors": descriptor_calls.FAMILIES,
     "memory": memory_calls.FAMILIES,
     "mounts": mount_calls.FAMILIES,
