@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+from procession.cli.starting import starting
+
 Node = TypeVar("Node", bound=ast.AST)
 
 PACKAGE = Path(__file__).resolve().parents[2] / "src" / "procession"
@@ -40,4 +42,6 @@ def _by_kind(tree: ast.AST) -> dict[type[ast.AST], list[ast.AST]]:
 def sources() -> tuple[Source, ...]:
     """All files of the package, by their names."""
     texts = {path.relative_to(PACKAGE).as_posix(): path.read_text() for path in sorted(PACKAGE.rglob("*.py"))}
-    return tuple(Source(name, text, ast.parse(text)) for name, text in texts.items())
+    # Millions of objects that stay, which Python's collector would go through again and again.
+    with starting():
+        return tuple(Source(name, text, ast.parse(text)) for name, text in texts.items())

@@ -15,7 +15,7 @@ GUIDE = Path(__file__).resolve().parents[2] / "docs" / "guide"
 CITED = re.compile(r" {2,}[\w/-]+\.[ch], \w+", re.MULTILINE)
 """A counterpart in Linux, beside a function of a graph."""
 PAGES = sorted(GUIDE.glob("*.md"))
-HEAVY = ("02", "04", "05", "06", "07", "09", "10", "11", "12", "nested")
+HEAVY = ("02", "03", "04", "05", "06", "07", "08", "09", "10", "11", "12", "nested")
 """How the names begin of pages whose commands the default check doesn't run."""
 
 

@@ -242,6 +242,7 @@ def test_a_run_that_changes_nothing_is_an_empty_layer(guest_root: Path, tmp_path
         assert layer.getnames() == []
 
 
+@pytest.mark.heavy
 def test_the_same_run_gives_the_same_layer(guest_root: Path, tmp_path: Path) -> None:
     for name in ("one", "two"):
         machine = make_machine(guest_root)

@@ -96,6 +96,7 @@ JOB = {
 }
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("shell", first_of(1, ["dash", "bash"]))
 def test_a_list_of_jobs_that_may_have_ended(shell: str) -> None:
     path = shutil.which(shell)
@@ -191,6 +192,7 @@ def test_in_which_orders_four_processes_write_their_buffers() -> None:
     assert len(found) == 4 * 3 * 2 * 2
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("arguments", "endings"),
     [(("2",), {("deadlock", -1), ("exited", 0)}), heavy((("2", "all"), {("exited", 0)}))],
@@ -217,6 +219,7 @@ def test_what_a_crash_leaves_of_a_file_that_was_appended_to() -> None:
     }
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("how", "preemptions", "homes"),
     [

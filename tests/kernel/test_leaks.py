@@ -28,7 +28,10 @@ PROGRAMS = {
     "user namespaces": "unshare -Ur unshare -Ur true; for i in 1 2 3; do unshare -U sleep 1 & done; wait %1",
     "no more memory": "x=a; while :; do x=$x$x; done",
 }
-HEAVY = ("memory", "no more memory")
+HEAVY = {
+    *("memory", "no more memory", "a pipeline", "many children", "a trap", "here-documents"),
+    "failing execs",
+}
 
 
 def leave_init_alone(machine: Machine) -> None:

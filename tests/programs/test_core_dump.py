@@ -37,36 +37,35 @@ def run(machine: Machine, *commands: str) -> list[str]:
 class TestNames:
     """kernel.core_pattern without a program."""
 
-    @pytest.mark.parametrize(
-        ("pattern", "name"),
-        [
-            ("/tmp/core", "/tmp/core"),
-            ("/tmp/%e.%p", "/tmp/bash.{pid}"),
-            ("/tmp/%E-%f", "/tmp/!usr!bin!bash-bash"),
-            ("/tmp/%P-%i-%I", "/tmp/{pid}-{pid}-{pid}"),
-            ("/tmp/%s_%u_%g_%d_%%_%c", "/tmp/11_0_0_1_%_18446744073709551615"),
-            ("/tmp/%h-%t-%C", f"/tmp/procession-{EPOCH_S}-0"),
-            ("/tmp/%zlost%", "/tmp/lost"),
-            ("core in place", "/core in place"),
-        ],
-    )
-    def test_specifiers(self, make_machine: MakeMachine, pattern: str, name: str) -> None:
+    def test_specifiers(self, make_machine: MakeMachine) -> None:
+        names = {
+            "/tmp/core": "/tmp/core",
+            "/tmp/%e.%p": "/tmp/bash.{pid}",
+            "/tmp/%E-%f": "/tmp/!usr!bin!bash-bash",
+            "/tmp/%P-%i-%I": "/tmp/{pid}-{pid}-{pid}",
+            "/tmp/%s_%u_%g_%d_%%_%c": "/tmp/11_0_0_1_%_18446744073709551615",
+            "/tmp/%h-%t-%C": f"/tmp/procession-{EPOCH_S}-0",
+            "/tmp/%zlost%": "/tmp/lost",
+            "core in place": "/core in place",
+        }
         machine = make_machine()
-        pid, status = run(machine, set_pattern(pattern), CRASHING)
-        assert int(status) == 128 + 11
-        assert machine.read_file(name.format(pid=pid)).startswith(ELF_CORE)
+        lines = run(machine, *(f"{set_pattern(pattern)}; {CRASHING}" for pattern in names))
+        assert lines[1::2] == [str(128 + 11)] * len(names)
+        for pid, name in zip(lines[::2], names.values(), strict=True):
+            assert machine.read_file(name.format(pid=pid)).startswith(ELF_CORE)
 
     def test_pid_is_added_on_demand(self, make_machine: MakeMachine) -> None:
         machine = make_machine()
-        uses_pid = "echo 1 > /proc/sys/kernel/core_uses_pid"
-        pid, _ = run(machine, uses_pid, CRASHING)
-        assert machine.read_file(f"/core.{pid}").startswith(ELF_CORE)
-        machine = make_machine()
-        pid, _ = run(machine, uses_pid, set_pattern("/tmp/%p"), CRASHING)
-        assert machine.read_file(f"/tmp/{pid}").startswith(ELF_CORE)
-        machine = make_machine()
-        pid, _ = run(machine, uses_pid, set_pattern("/tmp/%%p"), CRASHING)
-        assert machine.read_file(f"/tmp/%p.{pid}").startswith(ELF_CORE)
+        names = {"core": "/core.{pid}", "/tmp/%p": "/tmp/{pid}", "/tmp/%%p": "/tmp/%p.{pid}"}
+        crashes = (f"{set_pattern(pattern)}; {CRASHING}" for pattern in names)
+        lines = run(
+            machine,
+            "cat /proc/sys/kernel/core_pattern; echo 1 > /proc/sys/kernel/core_uses_pid",
+            *crashes,
+        )
+        assert lines[0] == "core"
+        for pid, name in zip(lines[1::2], names.values(), strict=True):
+            assert machine.read_file(name.format(pid=pid)).startswith(ELF_CORE)
 
     def test_a_command_name_cannot_lead_elsewhere(self, make_machine: MakeMachine) -> None:
         machine = make_machine()

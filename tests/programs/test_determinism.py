@@ -20,10 +20,10 @@ PROJECT = Path(__file__).resolve().parents[2]
 # Scripts whose processes race with each other, use the clock, random numbers, signals and /proc.
 NAMES = ("background_exits.bash", "threads.python", "processes.bash", "process_substitution.bash")
 RACE = """
-for i in 1 2 3 4 5 6; do (for j in $(seq 30); do echo "$i $j $RANDOM" >> log; done) & done; wait
+for i in 1 2 3 4; do (for j in $(seq 12); do echo "$i $j $RANDOM" >> log; done) & done; wait
 cat log; date +%s%N; echo $$ $! $SRANDOM; head -c 16 /dev/urandom | od -An -tx1; mktemp -u
 cat /proc/stat /proc/uptime /proc/self/maps /proc/sys/kernel/random/boot_id
-ls -lai --time-style=full-iso; python3 -c 'print(hash("x"), {"a", "b", "c"})'
+ls -lai --time-style=full-iso; python3 -S -c 'print(hash("x"), {"a", "b", "c"})'
 """
 RACE_ARGV = ["/usr/bin/bash", "-c", RACE]
 

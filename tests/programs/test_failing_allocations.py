@@ -15,7 +15,7 @@ from tests.programs.memory_audit import audit
 
 SOURCES = sorted((Path(__file__).parents[1] / "guest").glob("*.c"))
 WALL_LIMIT_S = 20
-QUICK = ("clone", "exec", "mapping", "secret_memory", "unix_socket")
+QUICK = ("exec", "mapping", "secret_memory")
 
 
 class RandomInjector(FaultInjector):

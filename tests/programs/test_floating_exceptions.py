@@ -59,6 +59,7 @@ def test_many_at_once(program: Path, seed: int) -> None:
     assert [line.endswith(SUCCESS) for line in lines] == [True] * len(names)
 
 
+@pytest.mark.heavy
 def test_the_same_seed_gives_the_same_run(program: Path) -> None:
     first, _ = run(f"{program} > /dev/null", seed=5, cpus=2)
     second, _ = run(f"{program} > /dev/null", seed=5, cpus=2)

@@ -11,7 +11,7 @@ import pytest
 from procession import Machine
 from procession.breaking_off import GRACE_S
 from procession.inspection.event import Switched, SystemCallEntered, SystemCallReturned
-from tests.of_a_kind import heavy
+from tests.of_a_kind import first_of, heavy
 
 MEMORY_BYTES = 1 << 30
 SOURCE = r"""
@@ -96,7 +96,7 @@ def program(c_compiler: list[str], tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.mark.parametrize(
-    ("call", "result"), [("read", 160 << 20), heavy(("pread64", 160 << 20)), ("getrandom", 1 << 20)]
+    ("call", "result"), [heavy(("read", 160 << 20)), heavy(("pread64", 160 << 20)), ("getrandom", 1 << 20)]
 )
 def test_others_run_in_the_middle(program: Path, call: str, result: int) -> None:
     machine = Machine(rootfs=program.parent, memory=MEMORY_BYTES)
@@ -145,14 +145,16 @@ def test_a_long_write_is_broken_off(program: Path) -> None:
         pytest.fail(result.reason)
 
 
-@pytest.mark.parametrize(("call", "page_ns"), [("process_vm_readv", 700), ("pagemap", 200), ("smaps", 200)])
+@pytest.mark.parametrize(
+    ("call", "page_ns"), [heavy(("process_vm_readv", 700)), heavy(("pagemap", 200)), ("smaps", 200)]
+)
 def test_looking_at_pages_takes_time(program: Path, call: str, page_ns: int) -> None:
     count, seconds = run(program, call)
     assert count == 160 << 20
     assert 0.9 * page_ns * PAGES < 1e9 * seconds < 10 * page_ns * PAGES
 
 
-@pytest.mark.parametrize("call", ["write", "fallocate"])
+@pytest.mark.parametrize("call", first_of(1, ["fallocate", "write"]))
 def test_pages_that_are_filled_take_time(program: Path, call: str) -> None:
     count, seconds = run(program, call)
     assert count in (0, 160 << 20)

@@ -154,7 +154,7 @@ if not os.fork():
 os.waitpid(init, 0)
 """.replace("os.unshare(os.CLONE_NEWPID)", "import ctypes; ctypes.CDLL(None).unshare(0x20000000)")
     machine = Machine(rootfs=guest_root)
-    result = machine.run(["python3", "-c", script], time_limit_s=100)
+    result = machine.run(["python3", "-S", "-c", script], time_limit_s=100)
     assert "every task sleeps" in result.reason
     assert (
         "process 3 (python3) in user mode waits for the end of all in its pid namespace: 4" in result.reason

@@ -102,6 +102,7 @@ def test_two_namespaces_over_a_veth(run_program: RunProgram) -> None:
     assert text.endswith("gone\n")
 
 
+@pytest.mark.heavy
 def test_what_a_program_says_of_a_neighbour_is_believed_for_a_while(run_program: RunProgram) -> None:
     state = "ip -n red neigh show 10.0.0.9 | awk '{ print $NF }'"
     tell = "ip -n red neigh replace 10.0.0.9 dev v0 nud stale lladdr $(ip netns exec blue cat $address);"

@@ -61,7 +61,7 @@ print(growth(before)["wchar"], growth(before)["syscw"])
 
 
 def test_io(run_program: RunProgram) -> None:
-    result = run_program(["python3", "-c", COUNTING])
+    result = run_program(["python3", "-S", "-c", COUNTING])
     assert result.stderr == b""
     lines = [[int(word) for word in line.split()] for line in result.stdout.splitlines()]
     assert lines[0] == [2, 0, 0]
@@ -121,7 +121,7 @@ print(open("/proc/locks").read(), end="")
 
 
 def test_locks(run_program: RunProgram) -> None:
-    result = run_program(["python3", "-c", LOCKING])
+    result = run_program(["python3", "-S", "-c", LOCKING])
     assert result.stderr == b""
     first, *lines = result.stdout.decode().splitlines()
     one, two, three, four, _, whole, records = first.split()

@@ -9,7 +9,7 @@ import pytest
 from procession import Machine
 from tests.guest.compile_c import Linkage, compile_program
 from tests.guest.test_guest import expect_success, outcome_of
-from tests.of_a_kind import first_of
+from tests.of_a_kind import first_of, heavy
 
 GUEST = Path(__file__).parents[1] / "guest"
 HERE = Path(__file__).parent
@@ -33,7 +33,7 @@ def test_the_assertions_hold_on_several(c_compiler: list[str], name: str, cpus: 
     expect_success(outcome_of(Machine(seed=1, cpus=cpus).run([str(program)])))
 
 
-@pytest.mark.parametrize("cpus", [1, 2, 4])
+@pytest.mark.parametrize("cpus", [heavy(1), 2, heavy(4)])
 def test_a_ping_pong_beside_a_spinner(c_compiler: list[str], cpus: int) -> None:
     round_trip_ns = int(run(HERE / "ping_pong.c", "1000", cpus=cpus))
     assert round_trip_ns < MOST_TIMES_LINUX * NATIVE_ROUND_TRIP_NS

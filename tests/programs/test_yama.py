@@ -125,7 +125,7 @@ ALLOWED = {
     ],
 )
 def test_scope(run_program: RunProgram, scope: int, user: int, refused: dict[str, str]) -> None:
-    result = run_program(["python3", "-c", TRYING, str(scope), str(user)])
+    result = run_program(["python3", "-S", "-c", TRYING, str(scope), str(user)])
     assert result.stderr == b""
     lines = result.stdout.decode().splitlines()
     got = dict(line.rsplit(maxsplit=1) if "exe" not in line else line.split(maxsplit=1) for line in lines)

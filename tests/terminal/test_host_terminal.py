@@ -95,7 +95,7 @@ def test_the_terminal_is_restored_after_a_bug_of_the_kernel(guest_root: Path, tm
     script = "import os, sys; print('ready', flush=True); sys.stdin.readline(); os.sched_yield()"
     start = [sys.executable, "-c", WITH_A_BUG, "run", "--rootfs", str(guest_root), "-it", "--"]
     environment = os.environ | {"TMPDIR": str(tmp_path)}
-    with Keyboard([*start, "python3", "-c", script], environment) as keyboard:
+    with Keyboard([*start, "python3", "-S", "-c", script], environment) as keyboard:
         keyboard.wait_for("ready\r\n")
         assert keyboard.is_raw
         keyboard.type("\r")

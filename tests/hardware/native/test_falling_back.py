@@ -16,6 +16,7 @@ from procession.hardware.engines.native.machine_code import StubUnavailable
 from procession.hardware.engines.native.stub import Stub, StubError
 from procession.hardware.engines.tiered import TieredEngine
 from tests.guest.compile_c import FLAGS
+from tests.of_a_kind import first_of
 
 REASON = why_unavailable()
 pytestmark = pytest.mark.skipif(REASON is not None, reason=f"no native engine on this host: {REASON}")
@@ -28,7 +29,7 @@ def promoted_soon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tiered, "PROMOTION_UNITS", 2_000)
 
 
-@pytest.mark.parametrize("when", ["", "works first"])
+@pytest.mark.parametrize("when", first_of(1, ["works first", ""]))
 def test_addresses_that_are_the_engines(when: str, c_compiler: list[str], tmp_path: Path) -> None:
     """A program that maps them, before it works hard or after, reads what it wrote, and its children do."""
     program = tmp_path / "program"
@@ -45,7 +46,9 @@ def test_addresses_that_are_the_engines(when: str, c_compiler: list[str], tmp_pa
     assert (machine.engine.hot is not None) == bool(when)
 
 
-@pytest.mark.parametrize("error", [StubUnavailable("no more processes"), StubError("no", has_begun=False)])
+@pytest.mark.parametrize(
+    "error", first_of(1, [StubUnavailable("no more processes"), StubError("no", has_begun=False)])
+)
 def test_a_host_that_has_no_more_stubs(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever it refuses after the first one, the program goes on."""
     started: list[Stub] = []
