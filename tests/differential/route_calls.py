@@ -536,6 +536,69 @@ def route(make: Maker) -> None:
     )
 
 
+def ways(make: Maker, family: int) -> bytes:
+    """RTA_MULTIPATH: some ways."""
+    gateways = ("10.0.0.2", "10.0.0.9", "10.0.1.7", "10.9.9.9")
+    if family == INET6:
+        gateways = ("fe80::9", "2001:db8::9", "2001:db8::7", "2001:db8:77::1")
+    packed = b""
+    for _ in range(make.one(1, 2, 2, 2, 3, 3, 0)):
+        said: Attributes = (
+            [(5, socket.inet_pton(family, make.random.choice(gateways)))] if make.odds(85) else []
+        )
+        said += some(
+            make,
+            [
+                (11, number(make.one(0, 1, 5))),
+                (5, b"\1\2"),
+                (18, b"\2\0\12\0\0\2"),
+                (11, b"\1"),
+                (21, b"\13\0"),
+            ],
+            3,
+        )
+        inner = b"".join(attribute(*found) for found in said)
+        flags, count = make.one(0, 0, 0, 0, 0, 0, 4, 1, 16, 2), make.one(0, 0, 1, 2, 255)
+        index = make.one(VETH_0, VETH_0, VETH_1, 0, 0, LO, 9)
+        length = 8 + len(inner) + (make.one(-1, 4, -8, 100) if make.odds(2) else 0)
+        packed += struct.pack("<HBBi", max(length, 0), flags, count, index) + inner
+    return packed
+
+
+def divided_route(make: Maker) -> None:
+    """RTM_NEWROUTE and RTM_DELROUTE of routes with several ways, to nets that nobody sends to: which of the
+    ways is taken, chance decides on the host."""
+    family = make.one(INET, INET6)
+    nets = (("10.70.0.0", 16), ("10.70.1.0", 24), ("10.71.0.1", 32))
+    if family == INET6:
+        nets = (("2001:db8:70::", 48), ("2001:db8:70:1::", 64), ("2001:db8:71::1", 128))
+    to, length = make.random.choice(nets)
+    attributes: Attributes = [(1, socket.inet_pton(family, to))]
+    attributes += some(make, [(9, ways(make, family))], 85)
+    attributes += some(
+        make,
+        [
+            (4, number(make.one(*INDICES))),
+            (5, socket.inet_pton(family, "10.0.0.2" if family == INET else "2001:db8::9")),
+            (6, number(make.one(5, 5, 100))),
+            (7, host_address(make, family)),
+            (8, metrics(make)),
+            (11, number(make.one(1, 5))),
+            (15, number(make.one(254, 100))),
+        ],
+        10,
+    )
+    is_new = make.odds(70)
+    kind, scope = make.one(1, 1, 1, 1, 1, 2, 6), make.one(0, 0, 0, 0, 253, 254)
+    header = struct.pack("<BBBBBBBBI", family, length, 0, 0, 254, 3, scope, kind, make.one(0, 0, 0, 0, 4, 1))
+    if not is_new:
+        header = struct.pack("<BBBBBBBBI", family, length, 0, 0, 254, 0, 255, 0, 0)
+    flags = new_flags(make) if is_new else REQUEST | ACK
+    request(make, NEWROUTE if is_new else DELROUTE, flags, header, attributes)
+    if make.odds(50):
+        send(make, GETROUTE, REQUEST | DUMP, struct.pack("<BBBBBBBBI", family, 0, 0, 0, 254, 0, 0, 0, 0))
+
+
 def ask_route(make: Maker) -> None:
     """RTM_GETROUTE: which way a packet goes, or all routes."""
     family = make.one(INET, INET6)
@@ -742,7 +805,20 @@ def odd(make: Maker) -> None:
 
 FAMILIES: tuple[Callable[[Maker], None], ...] = (
     *(link, ask_link, address, address, address, ask_address, ask_address),
-    *(route, route, route, route, route, ask_route, ask_route, ask_route, neighbour, neighbour, option),
+    *(
+        route,
+        route,
+        route,
+        route,
+        divided_route,
+        divided_route,
+        ask_route,
+        ask_route,
+        ask_route,
+        neighbour,
+        neighbour,
+        option,
+    ),
     *(rule, rule, rule, ask_rule, way, way),
     *(set_bridge, set_port, set_port, forwarding, forwarding),
     *(configuration, odd),

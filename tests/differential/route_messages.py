@@ -11,6 +11,7 @@ _LINKS, _ADDRESSES, _ROUTES, _NEIGHBOURS = (16, 17, 18, 19), (20, 21, 22), (24, 
 _CONFIGURATIONS, _RULES = (80, 82), (32, 33, 34)
 _HEADERS = {_CONFIGURATIONS: 4, _RULES: 12, _LINKS: 16, _ADDRESSES: 8, _ROUTES: 12, _NEIGHBOURS: 12}
 _TYPE, _MULTI = 0x3FFF, 2
+_OF_SEVERAL, _OF_WAY = frozenset((5, 9)), frozenset((4, 5, 7, 9))
 # How many have been sent, at which moment the carrier came, how many queues each processor makes, which of
 # XDP's programs there are, what each protocol adds.
 _UNTOLD_OF_LINKS = frozenset((16, 35, 47, 48, 23, 7, 43, 26, 14, 31, 32, 62, 65, 62, 6))
@@ -60,7 +61,7 @@ def _show_body(kind: int, flags: int, body: bytes) -> str:
         return f"done {body.hex()}"
     for kinds, size in _HEADERS.items():
         if kind in kinds:
-            return _show_object(kinds, body[:size], _attributes(body[size:]))
+            return _show_object(kinds, flags, body[:size], _attributes(body[size:]))
     return body.hex()
 
 
@@ -75,10 +76,12 @@ def _attributes(body: bytes) -> list[tuple[int, bytes]]:
     return found
 
 
-def _show_object(kinds: tuple[int, ...], header: bytes, attributes: list[tuple[int, bytes]]) -> str:
+def _show_object(
+    kinds: tuple[int, ...], flags: int, header: bytes, attributes: list[tuple[int, bytes]]
+) -> str:
     if kinds == _LINKS and len(header) == 16:
-        flags = struct.unpack_from("<I", header, 8)[0] & ~_RUNNING
-        header = header[:8] + struct.pack("<I", flags) + header[12:]
+        status = struct.unpack_from("<I", header, 8)[0] & ~_RUNNING
+        header = header[:8] + struct.pack("<I", status) + header[12:]
         attributes = [(name, data) for name, data in attributes if name not in _UNTOLD_OF_LINKS]
         # What isn't given is chosen at random.
         attributes = [each for each in attributes if each[0] != 1 or each[1][:5] in _GIVEN]
@@ -97,6 +100,9 @@ def _show_object(kinds: tuple[int, ...], header: bytes, attributes: list[tuple[i
             # Whether sources have routes of their own is the configuration's.
             header = header[:2] + b"\0" + header[3:]
             attributes = [(name, data) for name, data in attributes if name != _SOURCE]
+            if not flags & _MULTI and any(name in _OF_SEVERAL for name, _ in attributes):
+                # Which of several ways is taken, chance decides.
+                attributes = [(name, data) for name, data in attributes if name not in _OF_WAY]
         attributes = [(name, _expiry(data) if name == _CACHE_OF_ROUTE else data) for name, data in attributes]
     elif kinds == _NEIGHBOURS:
         if header[-1] == _MULTICAST:

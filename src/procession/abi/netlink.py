@@ -560,6 +560,15 @@ class Rtmsg(Structure):
     rtm_flags: U32 = 0
 
 
+class Rtnexthop(Structure):
+    """struct rtnexthop, of one way of a route; its attributes follow."""
+
+    rtnh_len: U16 = 0
+    rtnh_flags: U8 = 0
+    rtnh_hops: U8 = 0
+    rtnh_ifindex: I32 = 0
+
+
 class Rtattr(Structure):
     """struct rtattr; its data follows, and the next one at the next multiple of 4."""
 

@@ -167,7 +167,7 @@ def _clear(interface: Interface) -> None:
     network = interface.network
     remove_all_addresses(interface)
     for route in network.routes.of(interface):
-        network.remove_route(route)
+        network.remove_route(route, is_told=route.is_ipv6)
     forget_all_of(interface, also_permanent=True)
 
 

@@ -30,7 +30,7 @@ from procession.net.internet.routing import (
     Routes,
     is_within,
 )
-from procession.net.internet.routing_rule import OWN, SERVICE, Traffic
+from procession.net.internet.routing_rule import OWN, PROTOCOL, SERVICE, Traffic
 from procession.net.internet.tcp_connection import TcpConnections
 from procession.net.link.interface import IFF_UP, LOOPBACK, LOOPBACK_INDEX, LOOPBACK_NAME, Interface
 from procession.net.link_change import delete_interface
@@ -72,6 +72,7 @@ _ONLY_HERE, _ONLY_IN_NET, _NOT_OF_HOST, _NEVER = 1, 2, 3, 8
 """arp_ignore."""
 NEW_ROUTE = int(NetlinkFlag.NLM_F_CREATE | NetlinkFlag.NLM_F_EXCL)
 MOST_ROUTES = 65_536
+_KEY_BYTES = 16
 """Of routes, addresses and neighbours that a network may have."""
 
 
@@ -141,7 +142,7 @@ class Network(Namespace):
         self.sysfs: Superblock | None = None
         system.network_count = self.cookie = system.network_count + 1
         self.sysctls: NetworkSysctls = NetworkSysctls()
-        self.routes = Routes()
+        self.routes = Routes(self.sysctls)
         self.flows: dict[FlowKey, Flow] = {}
         self.flow_generation = 0
         self.neighbours: dict[tuple[Interface, bytes], Neighbour] = {}
@@ -314,7 +315,7 @@ class Network(Namespace):
         route = self.routes.lookup(source, traffic=back)
         if route is None or route.kind != UNICAST:
             return False
-        return mode == _LOOSE or route.interface is interface
+        return mode == _LOOSE or interface in (route.whole or route).interfaces
 
     def speaks_for(self, interface: Interface, address: bytes) -> bool:
         """Whether whoever asks by `interface` for a neighbour that is elsewhere is told of this machine.
@@ -430,17 +431,34 @@ class Network(Namespace):
             self.routes.known.add((table, size))
 
     def add_route(
-        self, route: Route, *, is_last: bool = False, flags: int = NEW_ROUTE, cause: Cause = NO_REQUEST
+        self,
+        route: Route,
+        *,
+        is_last: bool = False,
+        place: int | None = None,
+        is_told: bool = True,
+        flags: int = NEW_ROUTE,
+        cause: Cause = NO_REQUEST,
     ) -> None:
         """`route` is there from now on, and those are told who listen: by NLM_F_* how it came. Raises
         ENOBUFS."""
-        self.account_address(1)
-        self.routes.add(route, is_last=is_last)
+        self.account_address(1 + len(route.ways))
+        self.routes.add(route, is_last=is_last, place=place)
         if route.tos:
             self.system.aspects |= SERVICE
+        if route.ways or route.has_siblings:
+            self._divide_flows(route)
         self.set_deadline(route, route.deadline_ns)
         self.topology_changed()
-        self._tell_of_route(route, is_there=True, flags=flags, cause=cause)
+        if is_told:
+            self.tell_of_route(route, is_there=True, flags=flags, cause=cause)
+
+    def _divide_flows(self, route: Route) -> None:
+        """Packets may choose among ways by what they carry."""
+        if route.ways or len(self.routes.siblings(route)) > 1:
+            self.system.aspects |= PROTOCOL
+            if not self.sysctls.multipath_key:
+                self.sysctls.multipath_key = self.host.random_bytes(_KEY_BYTES)
 
     def remove_route(self, route: Route, *, is_told: bool = True, cause: Cause = NO_REQUEST) -> None:
         """`route` is gone."""
@@ -448,10 +466,10 @@ class Network(Namespace):
         if route.timer is not None:
             self.host.timers.cancel(route.timer)
             route.timer = None
-        self.account_address(-1)
+        self.account_address(-1 - len(route.ways))
         self.topology_changed()
         if is_told:
-            self._tell_of_route(route, is_there=False, flags=0, cause=cause)
+            self.tell_of_route(route, is_there=False, flags=0, cause=cause)
 
     def set_deadline(self, route: Route, deadline_ns: int) -> None:
         """From then on `route` isn't there any more; 0 for never."""
@@ -506,7 +524,8 @@ class Network(Namespace):
 
             tell_of_port(self, port)
 
-    def _tell_of_route(self, route: Route, *, is_there: bool, flags: int, cause: Cause) -> None:
+    def tell_of_route(self, route: Route, *, is_there: bool, flags: int, cause: Cause) -> None:
+        """`route` is new, as the NLM_F_* of `flags` say, or gone."""
         if self.netlink_sockets:
             from procession.net.netlink.notification import tell_of_route
 

@@ -75,6 +75,8 @@ CONGESTION_CONTROLS = (b"reno", b"cubic")
 """What tcp_available_congestion_control lists, by the number that is stored."""
 CUBIC = 1
 NO_LOW_WATER = 0xFFFF_FFFF
+LEAST_FIELDS, MOST_FIELDS, FIRST_FIELDS = 0x001, 0xFFF, 0x007
+"""What may be set of fib_multipath_hash_fields, and is at first: addresses and the protocol."""
 NO_BOUND = 0x7FFF_FFFF
 _REUSED_ON_LOOPBACK = 2
 _ANY, _BYTE, _SWITCH = (-NO_BOUND - 1, NO_BOUND), (0, 255), (0, 1)
@@ -158,7 +160,10 @@ class NetworkSysctls:
     `ignores_echo_to_all` is icmp_echo_ignore_broadcasts and `ignores_echo_to_groups_6`
     icmp/echo_ignore_multicast, `retries` is tcp_retries2; `most_hop_options` and `most_end_options` are
     max_hbh_opts_number and max_dst_opts_number, and `most_hop_bytes` and `most_end_bytes` the lengths beside
-    them.
+    them. `multipath_policy` and `multipath_policy_6` are fib_multipath_hash_policy, `multipath_fields` and
+    `multipath_fields_6` fib_multipath_hash_fields, `multipath_uses_neighbours` fib_multipath_use_neigh and
+    `multipath_seed` fib_multipath_hash_seed; by `multipath_key` flows choose, which is made for the first
+    route with several ways.
     `of_every` are those of INTERFACE_SETTINGS that are set for all interfaces, `of_new` what a new one has.
     """
 
@@ -200,6 +205,13 @@ class NetworkSysctls:
         "most_requests",
         "most_sources",
         "most_waiting",
+        "multipath_fields",
+        "multipath_fields_6",
+        "multipath_key",
+        "multipath_policy",
+        "multipath_policy_6",
+        "multipath_seed",
+        "multipath_uses_neighbours",
         "not_sent_low_water",
         "of_every",
         "of_new",
@@ -253,6 +265,10 @@ class NetworkSysctls:
         self.most_hop_options = self.most_end_options = 8
         self.most_hop_bytes = self.most_end_bytes = NO_BOUND
         self.most_waiting = 16_384
+        self.multipath_fields = self.multipath_fields_6 = FIRST_FIELDS
+        self.multipath_policy = self.multipath_policy_6 = self.multipath_uses_neighbours = 0
+        self.multipath_seed = 0
+        self.multipath_key = b""
         self.not_sent_low_water = NO_LOW_WATER
         self.option_bytes = 131_072
         self.ping_groups = NO_GROUPS

@@ -11,7 +11,15 @@ from procession.abi.word import Words, pack_array, pack_bits
 from procession.fs.user_namespace import NO_ID
 from procession.net.internet.tcp_fastopen import KEY_BYTES, MOST_KEYS
 from procession.net.socket_file import SocketFileSystem, socket_file_system
-from procession.net.sysctls import CONGESTION_CONTROLS, FORWARDING, KEPT, NO_GROUPS, PORT_COUNT
+from procession.net.sysctls import (
+    CONGESTION_CONTROLS,
+    FORWARDING,
+    KEPT,
+    LEAST_FIELDS,
+    MOST_FIELDS,
+    NO_GROUPS,
+    PORT_COUNT,
+)
 from procession.procfs.interface_sysctl import set_for_all
 from procession.procfs.parameter_kind import INTEGER, TEXT, UNSIGNED, ParameterKind
 from procession.procfs.parse_integer import parse_parameter
@@ -67,6 +75,16 @@ def _number(name: str, least: int, most: int, kind: ParameterKind = INTEGER) -> 
 def _byte(name: str, least: int = 0, most: int = 255) -> SystemFile:
     """One of 8 bits. Linux: kernel/sysctl.c, proc_dou8vec_minmax."""
     return _number(name, least, most, UNSIGNED)
+
+
+def _store_way(name: str, least: int, most: int, kernel: Kernel, data: bytes) -> None:
+    _store_number(name, least, most, kernel, data)
+    kernel.seen_namespaces.network.topology_changed()
+
+
+def _way(name: str, least: int, most: int, kind: ParameterKind) -> SystemFile:
+    """A number by which packets may go another way from now on."""
+    return SystemFile(0o644, partial(_show_number, name), partial(_store_way, name, least, most), kind=kind)
 
 
 def _show_ports(kernel: Kernel) -> bytes:
@@ -299,6 +317,10 @@ NETWORK_SYSCTLS: SystemTree = {
     },
     b"ipv4": {
         b"conf": InterfaceSettings(b"ipv4"),
+        b"fib_multipath_hash_fields": _way("multipath_fields", LEAST_FIELDS, MOST_FIELDS, UNSIGNED),
+        b"fib_multipath_hash_policy": _way("multipath_policy", 0, 3, UNSIGNED),
+        b"fib_multipath_hash_seed": _way("multipath_seed", 0, _UINT_MAX, UNSIGNED),
+        b"fib_multipath_use_neigh": _way("multipath_uses_neighbours", 0, 1, UNSIGNED),
         b"neigh": InterfaceSettings(b"neigh4"),
         b"icmp_echo_ignore_all": _byte("ignores_echo", 0, 1),
         b"icmp_echo_ignore_broadcasts": _byte("ignores_echo_to_all", 0, 1),
@@ -353,6 +375,8 @@ NETWORK_SYSCTLS: SystemTree = {
         b"auto_flowlabels": _byte("automatic_labels", 0, 3),
         b"bindv6only": _byte("is_ipv6_only"),
         b"conf": InterfaceSettings(b"ipv6"),
+        b"fib_multipath_hash_fields": _way("multipath_fields_6", LEAST_FIELDS, MOST_FIELDS, UNSIGNED),
+        b"fib_multipath_hash_policy": _way("multipath_policy_6", 0, 3, UNSIGNED),
         b"neigh": InterfaceSettings(b"neigh6"),
         b"icmp": {
             b"echo_ignore_all": _byte("ignores_echo_6"),

@@ -22,6 +22,7 @@ from procession.abi.word import pack_u8
 from procession.net.cause import NO_REQUEST, Cause
 from procession.net.internet.address import LOOPBACK_4, LOOPBACK_6, is_link_local, is_multicast
 from procession.net.internet.address_lifetime import INFINITY_S, stop_waiting
+from procession.net.internet.dead_way import lose_ways, revive_ways
 from procession.net.internet.routing import (
     BROADCAST,
     LOCAL,
@@ -205,6 +206,8 @@ def add_address(new: DeviceAddress, cause: Cause = NO_REQUEST) -> None:
     _add_own_route(new)
     if interface.is_up:
         add_net_routes(new)
+        if not new.is_ipv6:
+            revive_ways(interface, is_ipv6=False)
     network.topology_changed()
 
 
@@ -277,6 +280,9 @@ def remove_address(old: DeviceAddress, cause: Cause = NO_REQUEST) -> None:
     _forget_addresses(interface, [*others, old], cause, others if is_promoting else [])
     if is_promoting:
         _promote(others)
+    if not (old.is_ipv6 or addresses_of(interface, is_ipv6=False)):
+        # Linux: net/ipv4/fib_frontend.c, fib_inetaddr_event: nothing of IPv4 goes by it any more.
+        lose_ways(interface, is_ipv6=False, is_forced=True)
     interface.network.topology_changed()
 
 
@@ -392,13 +398,16 @@ def _forget_addresses(
         destinations = {old.address, old.net, old.peer, *_broadcasts_of(old)}
         concerned = network.routes.concerned_by(interface, old.address, destinations)
         gone_routes = [route for route in concerned if _is_of(route, old, left)]
+        if not old.is_ipv6:
+            # Linux: net/ipv4/fib_frontend.c, fib_del_ifaddr: that to the address itself last.
+            gone_routes.sort(key=lambda route: route.kind == LOCAL)
         for route in gone_routes:
             network.remove_route(route)
         stray = [route for route in concerned if route.preferred_source == old.address and old not in kept]
         if stray and not _is_still_local(old, left):
             for route in stray:
                 if route not in gone_routes:
-                    network.remove_route(route)
+                    network.remove_route(route, is_told=old.is_ipv6)
 
 
 def _is_still_local(old: DeviceAddress, left: _WhatIsLeft) -> bool:
@@ -532,6 +541,7 @@ def interface_came_up(interface: Interface) -> None:
         # Linux: net/ipv6/addrconf.c, fixup_permanent_addr.
         if not address.is_ipv6 or address.valid_s == INFINITY_S:
             add_net_routes(address)
+    revive_ways(interface, is_ipv6=False)
     carrier_changed(interface)
 
 
@@ -574,10 +584,12 @@ def leave_protocol(interface: Interface, *, is_ipv6: bool) -> None:
     network = interface.network
     gone = addresses_of(interface, is_ipv6=is_ipv6)
     network.host.clock.spend_looking(_LOOKS_PER_ADDRESS * len(gone))
+    if is_ipv6:
+        # Its routes go before its addresses.
+        lose_ways(interface, is_ipv6=True)
     _forget_addresses(interface, gone, NO_REQUEST)
-    for route in network.routes.of(interface):
-        if route.is_ipv6 == is_ipv6:
-            network.remove_route(route)
+    if not is_ipv6:
+        lose_ways(interface, is_ipv6=False, is_forced=True)
 
 
 def carrier_changed(interface: Interface) -> None:
@@ -591,6 +603,7 @@ def carrier_changed(interface: Interface) -> None:
         return
     if interface.mtu < LEAST_IPV6_MTU or (interface.master is not None):
         return
+    revive_ways(interface, is_ipv6=True)
     _add_group_route(interface)
     hardware = interface.hardware_address
     if not hardware:
@@ -621,9 +634,7 @@ def interface_went_down(interface: Interface) -> None:
     """
     network = interface.network
     leave_protocol(interface, is_ipv6=True)
-    for route in network.routes.of(interface):
-        if route.kind != LOCAL:
-            network.remove_route(route)
+    lose_ways(interface, is_ipv6=False)
     network.topology_changed()
 
 

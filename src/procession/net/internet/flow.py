@@ -342,7 +342,7 @@ def _follow(flow: Flow, route: Route) -> None:
         out = route.interface
         assert out is not None
         flow.mtu = min(flow.mtu, route.mtu or out.mtu)
-        if route.kind == BROADCAST:
+        if route.kind == BROADCAST and len(target) == 4:
             _shout(flow, out)
             return
         next_hop = route.gateway if route.gateway is not None else target
@@ -388,7 +388,7 @@ def _pass_on(flow: Flow) -> Route | None:
         flow.outcome = REFUSED
         flow.error = ENETUNREACH if onward is None else ERRORS_OF_ROUTES[onward.kind]
         return None
-    return None if onward.kind == BROADCAST else onward
+    return None if onward.kind == BROADCAST and len(target) == 4 else onward
 
 
 def _trace_to_group(

@@ -98,7 +98,8 @@ def passes_on(packet: Packet, flow: Flow) -> bool:
             is_passed = hooks.lets_pass(PRE_ROUTING, packet, arrived, None)
         if is_passed and packet.ttl > 1 and not (flow.outcome == REFUSED and hop == last):
             packet.ttl -= 1
-            onward = router.routes.lookup(packet.target)
+            seen = traffic_of(packet)._replace(source=packet.source, arrived=arrived.name)
+            onward = router.routes.lookup(packet.target, traffic=seen)
             out = onward.interface if onward is not None else None
             is_passed = hooks.lets_pass(FORWARD, packet, arrived, out) and hooks.lets_pass(
                 POST_ROUTING, packet, None, out

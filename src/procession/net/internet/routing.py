@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from procession.abi.netlink import RTAX_MTU, RTPROT_KERNEL, RouteScope, RouteTable, RouteType
 from procession.abi.word import pack_address
+from procession.net.internet.multipath import choose_way, has_neighbour, path_hash
 from procession.net.internet.routing_rule import (
     ANY_TRAFFIC,
     FIRST_RULES,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from procession.net.link.interface import Interface
+    from procession.net.sysctls import NetworkSysctls
 
 LOCAL_TABLE, MAIN_TABLE = int(RouteTable.RT_TABLE_LOCAL), int(RouteTable.RT_TABLE_MAIN)
 UNICAST, LOCAL, BROADCAST = int(RouteType.RTN_UNICAST), int(RouteType.RTN_LOCAL), int(RouteType.RTN_BROADCAST)
@@ -42,13 +44,18 @@ class Route:
     for those that lead nowhere (`kind` RTN_BLACKHOLE ...). `metrics` are what is known of the way, RTAX_* and
     their data in their order, of which `mtu` is one, 0 for the interface's. `realm` is what classifies
     packets (RTA_FLOW), `preference` that of a router of IPv6 (RTA_PREF); one that has a `deadline_ns` isn't
-    there any more from then on, which `timer` sees to."""
+    there any more from then on, which `timer` sees to.
+
+    A route of IPv4 may have several `ways`, each a route like it that is in no table and whose `whole` it is;
+    it has the interface and gateway of the first itself. Of IPv6 each is a route in the table, beside its
+    siblings. `weight` is how often one is taken, and one that `is_dead` isn't."""
 
     __slots__ = (
         "deadline_ns",
         "destination",
         "gateway",
         "interface",
+        "is_dead",
         "is_onlink",
         "kind",
         "metrics",
@@ -63,6 +70,9 @@ class Route:
         "table",
         "timer",
         "tos",
+        "ways",
+        "weight",
+        "whole",
     )
 
     def __init__(
@@ -84,6 +94,7 @@ class Route:
         preference: int = 0,
         deadline_ns: int = 0,
         is_onlink: bool = False,
+        weight: int = 1,
     ) -> None:
         self.destination = destination
         self.prefix_length = prefix_length
@@ -103,11 +114,36 @@ class Route:
         self.deadline_ns = deadline_ns
         self.timer: Any = None
         self.is_onlink = is_onlink
+        self.weight = weight
+        self.is_dead = False
+        self.ways: tuple[Route, ...] = ()
+        self.whole: Route | None = None
 
     @property
     def is_ipv6(self) -> bool:
         """Whether it's a route of IPv6."""
         return len(self.destination) == 16
+
+    @property
+    def has_siblings(self) -> bool:
+        """Whether packets choose among it and others to the same net, of the same metric.
+
+        Linux: include/net/ip6_route.h, rt6_qualify_for_ecmp.
+        """
+        return self.gateway is not None and len(self.destination) == 16
+
+    @property
+    def interfaces(self) -> list[Interface]:
+        """By which packets may go, each once."""
+        if self.ways:
+            return list(dict.fromkeys(way.interface for way in self.ways if way.interface is not None))
+        return [] if self.interface is None else [self.interface]
+
+    def divide(self, ways: list[Route]) -> None:
+        """From now on it has these ways."""
+        self.ways = tuple(ways)
+        for way in ways:
+            way.whole = self
 
     def has_way_of(self, other: Route) -> bool:
         """Whether both are one route, told by what else than the destination."""
@@ -115,7 +151,14 @@ class Route:
             (self.kind, self.tos, self.priority) == (other.kind, other.tos, other.priority)
             and (self.gateway, self.interface) == (other.gateway, other.interface)
             and self.preferred_source == other.preferred_source
+            and self._told_ways() == other._told_ways()
         )
+
+    def _told_ways(self) -> list[tuple[Interface | None, bytes | None, int, int, bool]]:
+        """By what ways differ. Linux: net/ipv4/fib_semantics.c, nh_comp."""
+        return [
+            (way.interface, way.gateway, way.weight, way.realm, way.is_onlink) for way in self.ways or (self,)
+        ]
 
     def is_told_as(self, other: Route) -> bool:
         """Whether both are one route of IPv4, told by all that is said of them but the type.
@@ -157,13 +200,24 @@ class Routes:
     `tables` has them by the number of the table, the length of the address and of the prefix, and the
     destination; those with the same in the order in which they are tried. `by_interface` has those that lead
     to an interface, `by_source` those that prefer an address of ours. `has_local_table` says whether there
-    has been an address of IPv4: before, any counts as good to bind to. `known` are the tables of which a
+    has been an address of IPv4: before, any counts as good to bind to. How packets choose among several ways
+    is in `sysctls`. `known` are the tables of which a
     program has spoken, and those that were always there, by the length of the address too. `rules` say which
     tables are looked into, by that length."""
 
-    __slots__ = ("by_interface", "by_source", "count", "has_local_table", "known", "rules", "tables")
+    __slots__ = (
+        "by_interface",
+        "by_source",
+        "count",
+        "has_local_table",
+        "known",
+        "rules",
+        "sysctls",
+        "tables",
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, sysctls: NetworkSysctls) -> None:
+        self.sysctls = sysctls
         self.by_interface: dict[Interface, dict[Route, None]] = {}
         self.by_source: dict[bytes, dict[Route, None]] = {}
         self.count = 0
@@ -211,7 +265,7 @@ class Routes:
                 if key[0] == size:
                     lists += [by_destination.get(destination, []) for destination in destinations]
         if sum(map(len, lists)) < len(led):
-            found = {route for routes in lists for route in routes if route.interface is interface}
+            found = {route for routes in lists for route in routes if route in led}
         else:
             found = {
                 route
@@ -230,8 +284,20 @@ class Routes:
         index = 0 if len(found) == 1 else found.index(route)
         return len(destination), route.table, _place((destination, route.prefix_length, found)), index
 
-    def add(self, route: Route, *, is_last: bool = False) -> None:
-        """`route` is there from now on, before or after those of the same priority."""
+    def siblings(self, route: Route) -> list[Route]:
+        """The routes of IPv6 of which `route` is one that packets choose among: itself, those behind it and
+        those before it.
+        """
+        if route.has_siblings:
+            found = self.same_destination(route)
+            if len(found) > 1 and route in found:
+                same = [other for other in found if other.has_siblings and other.priority == route.priority]
+                at = same.index(route)
+                return same[at:] + same[:at]
+        return [route]
+
+    def add(self, route: Route, *, is_last: bool = False, place: int | None = None) -> None:
+        """`route` is there from now on, before or after those of the same priority, or at a place."""
         key = len(route.destination), route.prefix_length
         found = self.tables.setdefault(route.table, {}).setdefault(key, {}).setdefault(route.destination, [])
         # IPv6's come behind their like. Linux: net/ipv6/ip6_fib.c, fib6_add_rt2node.
@@ -245,11 +311,11 @@ class Routes:
             ),
             len(found),
         )
-        found.insert(position, route)
+        found.insert(position if place is None else place, route)
         if route.table == LOCAL_TABLE and not route.is_ipv6:
             self.has_local_table = True
-        if route.interface is not None:
-            self.by_interface.setdefault(route.interface, {})[route] = None
+        for interface in route.interfaces:
+            self.by_interface.setdefault(interface, {})[route] = None
         if route.preferred_source is not None:
             self.by_source.setdefault(route.preferred_source, {})[route] = None
         self.count += 1
@@ -261,8 +327,7 @@ class Routes:
         by_destination = by_length[key]
         found = by_destination[route.destination]
         found.remove(route)
-        interface = route.interface
-        if interface is not None:
+        for interface in route.interfaces:
             led = self.by_interface[interface]
             del led[route]
             if not led:
@@ -315,7 +380,7 @@ class Routes:
             if not rule.is_for(target, traffic) or rule.action == NOTHING:
                 continue
             if rule.action == TO_TABLE:
-                route = self.lookup_in(rule.table, target, interface, least_scope, traffic.tos)
+                route = self.lookup_in(rule.table, target, interface, least_scope, traffic)
                 if route is None or route.kind == THROW:
                     continue
                 out = route.interface
@@ -336,9 +401,9 @@ class Routes:
         target: bytes,
         interface: Interface | None = None,
         least_scope: int = SCOPE_UNIVERSE,
-        tos: int = 0,
+        traffic: Traffic = ANY_TRAFFIC,
     ) -> Route | None:
-        """The longest prefix of `target` in one table."""
+        """The longest prefix of `target` in one table; of several ways the one that `traffic` takes."""
         by_length = self.tables.get(table)
         if not by_length:
             return None
@@ -347,11 +412,36 @@ class Routes:
             if key[0] != size:
                 continue
             for route in by_length[key].get(masked(target, key[1]), ()):
-                if size == 4 and (route.scope < least_scope or route.tos not in (0, tos & SERVICE_BITS)):
+                if size == 4 and (
+                    route.scope < least_scope or route.tos not in (0, traffic.tos & SERVICE_BITS)
+                ):
                     continue
-                if interface is None or route.interface is interface:
-                    return route
+                way = self._way(route, target, interface, traffic)
+                if way is not None:
+                    return way
         return None
+
+    def _way(
+        self, route: Route, target: bytes, interface: Interface | None, traffic: Traffic
+    ) -> Route | None:
+        """The way of `route` that packets of `traffic` take, None if there is none by `interface`.
+
+        Linux: net/ipv4/fib_trie.c, fib_lookup_good_nhc; net/ipv6/route.c, rt6_device_match.
+        """
+        if interface is not None:
+            ways = (way for way in route.ways or (route,) if way.interface in (interface, None))
+            return next((way for way in ways if not way.is_dead), None)
+        if route.ways:
+            ways_alive = [way for way in route.ways if not way.is_dead]
+            if self.sysctls.multipath_uses_neighbours:
+                ways_alive = [way for way in ways_alive if has_neighbour(way)] or ways_alive
+        elif route.is_dead:
+            return None
+        else:
+            ways_alive = [way for way in self.siblings(route) if not way.is_dead]
+        if len(ways_alive) > 1:
+            return choose_way(ways_alive, path_hash(target, traffic, self.sysctls))
+        return ways_alive[0] if ways_alive else None
 
     def is_local(self, address: bytes) -> bool:
         """Whether it's one of the network's own addresses."""

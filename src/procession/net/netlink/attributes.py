@@ -34,7 +34,8 @@ class Request:
     `credentials` are the caller's, `port_id` the asking socket's address. `is_strict` says that the asker
     wants to be told of what isn't understood (NETLINK_GET_STRICT_CHK). `blamed` is where in the message the
     attribute is that an error is about, 0 for none. `is_listing` says that it was understood as a question
-    for all objects, which ends in an error then, and `is_filtered` that not all of them are told. `policy` is
+    for all objects, which ends in an error then, `is_filtered` that not all of them are told, and
+    `is_read_again` that it's read once more for each part of the answer. `policy` is
     what was expected of the attribute that is blamed, `missing` an attribute that has to be there, `note`
     what the asker is told if there is no better explanation."""
 
@@ -46,6 +47,7 @@ class Request:
         "is_filtered",
         "is_listing",
         "is_narrowed",
+        "is_read_again",
         "is_strict",
         "kind",
         "missing",
@@ -76,7 +78,7 @@ class Request:
         self.sequence = sequence
         self.port_id = port_id
         self.is_strict = is_strict
-        self.is_listing = self.is_filtered = self.is_narrowed = False
+        self.is_listing = self.is_filtered = self.is_narrowed = self.is_read_again = False
         self.blamed = self.missing = 0
         self.policy = b""
         self.note = ""

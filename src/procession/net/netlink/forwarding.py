@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EEXIST, EINVAL, ENODEV, ENOENT, EOPNOTSUPP, EPERM, TOLD
+from procession.abi.errno import EEXIST, EINVAL, ENODEV, ENOENT, EOPNOTSUPP, EPERM, ERANGE, TOLD
 from procession.abi.netlink import (
     Ifinfomsg,
     LinkAttribute,
@@ -37,10 +37,10 @@ from procession.net.netlink.attributes import (
     Message,
     Request,
     attribute,
-    attributes_in,
     number,
     number_in,
 )
+from procession.net.netlink.links import POLICY as LINK_POLICY
 from procession.net.netlink.policy import Policy, checked_attributes
 
 if TYPE_CHECKING:
@@ -147,11 +147,16 @@ def _wanted(request: Request) -> tuple[int, int]:
 
     Linux: net/core/rtnetlink.c, valid_fdb_dump_strict, valid_fdb_dump_legacy.
     """
-    body = request.body
+    body, request.is_read_again = request.body, True
     if not request.is_strict:
-        if len(body) in (Ndmsg.SIZE, Ndmsg.SIZE + 8) or len(body) < Ifinfomsg.SIZE:
+        if len(body) in (Ndmsg.SIZE, Ndmsg.SIZE + 8):
             return 0, 0
-        found = attributes_in(body, Ifinfomsg.SIZE)
+        if len(body) < Ifinfomsg.SIZE:
+            raise EINVAL("Invalid header length", TOLD)
+        try:
+            found = checked_attributes(request, Ifinfomsg.SIZE, LINK_POLICY)
+        except ERANGE as error:
+            raise EINVAL(*error.args) from None
         return number_in(found, _IFLA_MASTER) or 0, Ifinfomsg.unpack_from(body).ifi_index
     if len(body) < Ndmsg.SIZE:
         raise EINVAL("Invalid header for fdb dump request", TOLD)
@@ -251,9 +256,12 @@ def change_fdb(request: Request, *, is_new: bool) -> None:
     if not is_flush:
         if len(address) != _ADDRESS_BYTES:
             raise EINVAL("invalid address", TOLD)
-        vlan = _vlan_in(found)
+        if not is_new:
+            vlan = _vlan_in(found)
     if interface.hardware_type != ARPHRD_ETHER:
         raise EINVAL(f"FDB {'add' if is_new else 'delete'} only supported for Ethernet devices", TOLD)
+    if is_new:
+        vlan = _vlan_in(found)
     flags, is_done = header.ndm_flags, False
     if (not flags or flags & _TO_MASTER) and interface.master is not None:
         _change(request, header, found, interface, address, vlan, is_new=is_new, is_flush=is_flush)

@@ -493,6 +493,10 @@ def _change(request: Request, header: Ifinfomsg, found: dict[int, bytes], interf
     """Linux: net/core/rtnetlink.c, do_setlink."""
     home = target_network(request, found)
     check_segments(interface, found)
+    for kind in (_ADDRESS, _BROADCAST):
+        # Linux: net/core/rtnetlink.c, validate_linkmsg.
+        if kind in found and len(found[kind]) < len(interface.hardware_address):
+            raise EINVAL("too few bytes for a hardware address")
     name = text_in(found, _NAME) if header.ifi_index > 0 else None
     if home is not None:
         move(interface, home, name or b"", signed_in(found, _NEW_INDEX) or 0)

@@ -21,7 +21,7 @@ _NUMBER, _AT_LEAST, _AT_MOST, _STRING, _TERMINATED, _LIST, _SIGNED, _BITS, _REFU
 _NAME, _LEAST_SIGNED, _MOST_SIGNED, _LEAST_UNSIGNED, _MOST_UNSIGNED, _MOST_BYTES = 1, 2, 3, 4, 5, 7
 _KNOWN_BITS = 12
 """NL_POLICY_TYPE_ATTR_*."""
-_NUMBER_NAMES = {1: 2, 2: 3, 4: 4}
+_NUMBER_NAMES = {1: 2, 2: 3, 4: 4, 8: 5}
 _NAMES = {_SIGNED: 8, _AT_MOST: 10, _STRING: 11, _TERMINATED: 12, _LIST: 13}
 """What the kinds are called (NL_ATTR_TYPE_*)."""
 _FAILED = "Attribute failed policy validation"
@@ -42,6 +42,7 @@ class Expected(NamedTuple):
 
 
 U8, U16, U32 = Expected(_NUMBER, 1), Expected(_NUMBER, 2), Expected(_NUMBER, 4)
+U64 = Expected(_NUMBER, 8)
 NESTED_LIST = Expected(_LIST)
 
 

@@ -21,7 +21,7 @@ from procession.abi.netlink import (
     Rtmsg,
 )
 from procession.hardware.physical_memory import OutOfFrames
-from procession.net.cause import Cause
+from procession.net.cause import NO_REQUEST, Cause
 from procession.net.internet.address import AF_INET, AF_INET6
 from procession.net.internet.routing import (
     MAIN_TABLE,
@@ -29,6 +29,15 @@ from procession.net.internet.routing import (
     masked,
 )
 from procession.net.netlink.attributes import Request, attribute_offset, number_in
+from procession.net.netlink.hop_list import (
+    Hop,
+    check_encapsulation_type,
+    check_encapsulation_types,
+    checked_hops_6,
+    gateway_4,
+    has_ways,
+    hops_in,
+)
 from procession.net.netlink.policy import (
     checked_attributes,
 )
@@ -47,16 +56,21 @@ from procession.net.netlink.route_policy import (
     POLICY_6,
     PREFSRC,
     PRIORITY,
+    REALM,
     SRC,
     TABLE,
     VIA,
 )
+from procession.net.netlink.sibling_routes import (
+    add_siblings,
+    described_hop,
+    remove_siblings,
+    wanted_siblings,
+)
 from procession.net.netlink.wanted_route import (
     UnknownEncapsulation,
     check_6,
-    check_encapsulation_type,
     check_prefix,
-    gateway_4,
     wanted_route,
 )
 
@@ -86,8 +100,12 @@ def change_route(request: Request, *, is_new: bool) -> None:
         destination = found.get(DST, bytes(4))[:4]
     else:
         destination = _checked_6(header, found)
+    hops: list[Hop] = []
     if MULTIPATH in found:
-        raise EOPNOTSUPP("a route has one way")
+        hops, _ = hops_in(found[MULTIPATH])
+        if family == AF_INET6:
+            hops = checked_hops_6(found[MULTIPATH], has_gateway=GATEWAY in found, is_new=is_new)
+        check_encapsulation_types(hops)
     check_encapsulation_type(found)
     table = number_in(found, TABLE)
     if table is None:
@@ -99,13 +117,42 @@ def change_route(request: Request, *, is_new: bool) -> None:
             check_6(header)
         network.know_table(table or MAIN_TABLE, len(destination))
         try:
+            if hops and family == AF_INET6:
+                table = table or MAIN_TABLE
+                routes = wanted_siblings(network, header, found, hops, destination, table)
+                add_siblings(network, routes, request.flags, request.cause, _insert_6)
+                return
             route = wanted_route(network, header, found, destination, table or MAIN_TABLE)
         except UnknownEncapsulation:
             request.blamed = Nlmsghdr.SIZE + attribute_offset(request.body, Rtmsg.SIZE, ENCAPSULATION)
             raise
         add_route(network, route, request.flags, request.cause)
+    elif hops and family == AF_INET6:
+        _remove_hops(network, header, found, hops, destination, table or MAIN_TABLE, request.cause)
     else:
         remove_route(network, header, found, destination, table or MAIN_TABLE, request.cause)
+
+
+def _remove_hops(
+    network: Network,
+    header: Rtmsg,
+    found: dict[int, bytes],
+    hops: list[Hop],
+    destination: bytes,
+    table: int,
+    cause: Cause,
+) -> None:
+    """Remove these ways of a route of IPv6; the last error is told. Linux: net/ipv6/route.c,
+    ip6_route_multipath_del."""
+    failure: Errno | None = None
+    for hop in hops:
+        told, own = described_hop(header, found, hop)
+        try:
+            remove_route(network, told, own, destination, table, cause, has_all=False)
+        except Errno as error:
+            failure = error
+    if failure is not None:
+        raise failure
 
 
 def _check_4(header: Rtmsg, found: dict[int, bytes]) -> None:
@@ -144,7 +191,7 @@ def _checked_6(header: Rtmsg, found: dict[int, bytes]) -> bytes:
 def add_route(network: Network, route: Route, flags: int, cause: Cause) -> None:
     """Add `route`, as the NLM_F_* of `flags` want it. Raises EEXIST, ENOENT ..."""
     if route.is_ipv6:
-        _add_6(network, route, flags, cause)
+        _insert_6(network, route, flags, cause, is_told=True)
     else:
         _add_4(network, route, flags, cause)
 
@@ -175,16 +222,25 @@ def _add_4(network: Network, route: Route, flags: int, cause: Cause) -> None:
     network.add_route(route, is_last=bool(appended), flags=int(told), cause=cause)
 
 
-def _replace(network: Network, old: Route, new: Route, cause: Cause) -> None:
+def _replace(network: Network, old: Route, new: Route, cause: Cause, *, is_told: bool = True) -> None:
+    """`new` is where `old` was, and its siblings are gone too."""
+    place = network.routes.same_destination(old).index(old)
+    siblings = network.routes.siblings(old)[1:]
     network.remove_route(old, is_told=False)
     try:
-        network.add_route(new, flags=int(NetlinkFlag.NLM_F_REPLACE), cause=cause)
+        network.add_route(new, place=place, is_told=False)
     except (Errno, OutOfFrames):
-        network.add_route(old)
+        network.add_route(old, place=place, is_told=False)
         raise
+    for sibling in siblings:
+        network.remove_route(sibling, is_told=False)
+    if is_told:
+        network.tell_of_route(new, is_there=True, flags=int(NetlinkFlag.NLM_F_REPLACE), cause=cause)
 
 
-def _add_6(network: Network, route: Route, flags: int, cause: Cause) -> None:
+def _insert_6(
+    network: Network, route: Route, flags: int, cause: Cause = NO_REQUEST, *, is_told: bool = False
+) -> None:
     """Linux: net/ipv6/ip6_fib.c, fib6_add_rt2node."""
     is_replacing = bool(flags & NetlinkFlag.NLM_F_REPLACE)
     at_place = network.routes.same_destination(route)
@@ -193,8 +249,8 @@ def _add_6(network: Network, route: Route, flags: int, cause: Cause) -> None:
         raise EEXIST("there is such a route")
     if same and is_replacing:
         # If none is of the same kind, by a gateway or without, it's the first.
-        alike = (other for other in same if (other.gateway is None) == (route.gateway is None))
-        _replace(network, next(alike, same[0]), route, cause)
+        alike = (other for other in same if other.has_siblings == route.has_siblings)
+        _replace(network, next(alike, same[0]), route, cause, is_told=is_told)
         return
     for other in same:
         if (other.interface, other.gateway) == (route.interface, route.gateway):
@@ -208,13 +264,21 @@ def _add_6(network: Network, route: Route, flags: int, cause: Cause) -> None:
     told = NetlinkFlag.NLM_F_CREATE | flags & NetlinkFlag.NLM_F_APPEND
     if not same:
         told |= NetlinkFlag.NLM_F_EXCL
-    network.add_route(route, is_last=True, flags=int(told), cause=cause)
+    network.add_route(route, is_last=True, is_told=is_told, flags=int(told), cause=cause)
 
 
 def remove_route(
-    network: Network, header: Rtmsg, found: dict[int, bytes], destination: bytes, table: int, cause: Cause
+    network: Network,
+    header: Rtmsg,
+    found: dict[int, bytes],
+    destination: bytes,
+    table: int,
+    cause: Cause,
+    *,
+    has_all: bool = True,
 ) -> None:
-    """Remove the first route that a request describes. Raises ESRCH.
+    """Remove the first route that a request describes; of IPv6, if no gateway was told, with its siblings if
+    it `has_all`. Raises ESRCH.
 
     Linux: net/ipv4/fib_trie.c, fib_table_delete; net/ipv6/route.c, ip6_route_del.
     """
@@ -232,7 +296,10 @@ def remove_route(
         return
     for route in network.routes.same_destination(example):
         if matches(route, header, found):
-            network.remove_route(route, cause=cause)
+            if has_all and GATEWAY not in found and route.has_siblings:
+                remove_siblings(network, route, cause)
+            else:
+                network.remove_route(route, cause=cause)
             return
     if is_ipv6 and not header.rtm_dst_len and not network.routes.same_destination(example):
         _check_nothing(network, header, found)
@@ -254,7 +321,12 @@ def _check_nothing(network: Network, header: Rtmsg, found: dict[int, bytes]) -> 
 def _matches_4(route: Route, header: Rtmsg, found: dict[int, bytes]) -> bool:
     """Linux: net/ipv4/fib_semantics.c, fib_nh_match."""
     gateway, source, index = gateway_4(found), found.get(PREFSRC, b""), number_in(found, OIF)
-    priority = number_in(found, PRIORITY)
+    priority, realm = number_in(found, PRIORITY), number_in(found, REALM)
+    if index or gateway is not None:
+        if realm and realm != route.realm:
+            return False
+    elif MULTIPATH in found and not has_ways(route, hops_in(found[MULTIPATH])[0]):
+        return False
     return (
         route.tos == header.rtm_tos
         and (not header.rtm_type or route.kind == header.rtm_type)

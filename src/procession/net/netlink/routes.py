@@ -11,12 +11,14 @@ from procession.abi.netlink import (
     RTM_F_CLONED,
     RTM_F_FIB_MATCH,
     RTM_F_LOOKUP_TABLE,
+    RTNH_F_DEAD,
     RTNH_F_LINKDOWN,
     RTNH_F_ONLINK,
     RouteAttribute,
     RouteMessageType,
     RouteType,
     Rtmsg,
+    Rtnexthop,
 )
 from procession.abi.word import pack_u8
 from procession.net.internet.address import AF_INET, AF_INET6, BROADCAST_4, LOOPBACK_4, is_multicast
@@ -43,6 +45,8 @@ from procession.net.netlink.policy import checked_attributes
 from procession.net.netlink.route_policy import POLICY_4, POLICY_6
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from procession.net.link.interface import Interface
     from procession.net.network import Network
 
@@ -80,9 +84,16 @@ def route_body(route: Route, table: int = 0) -> bytes:
     rt6_fill_node."""
     family = AF_INET6 if route.is_ipv6 else AF_INET
     interface = route.interface
-    flags = RTNH_F_ONLINK if route.is_onlink else 0
-    if interface is not None and route.kind != LOCAL and not interface.has_carrier:
-        flags |= RTNH_F_LINKDOWN
+    ways: Sequence[Route] = route.ways
+    if route.is_ipv6 and interface is not None and not ways:
+        ways = interface.network.routes.siblings(route)
+    has_several = len(ways) > 1
+    if has_several:
+        flags = RTNH_F_ONLINK if route.is_onlink and not route.is_ipv6 else 0
+        if not route.is_ipv6 and all(_flags_of(way) & RTNH_F_LINKDOWN for way in ways):
+            flags |= RTNH_F_LINKDOWN
+    else:
+        flags = _flags_of(route)
     whole_table = table or route.table
     table = whole_table if whole_table <= _SHORT_TABLE else 252
     header = Rtmsg(
@@ -97,16 +108,39 @@ def route_body(route: Route, table: int = 0) -> bytes:
     metrics = [(RouteAttribute.RTA_METRICS, metrics_list(route))] if route.metrics else []
     source = [(RouteAttribute.RTA_PREFSRC, route.preferred_source)] if route.preferred_source else []
     found += source + metrics + priority if route.is_ipv6 else metrics + source
-    if route.gateway is not None:
-        found.append((RouteAttribute.RTA_GATEWAY, route.gateway))
-    if interface is not None:
-        found.append((RouteAttribute.RTA_OIF, number(interface.index)))
-    if route.realm:
-        found.append((RouteAttribute.RTA_FLOW, number(route.realm)))
+    if has_several:
+        found.append((RouteAttribute.RTA_MULTIPATH, b"".join(_hop(way) for way in ways)))
+    else:
+        if route.gateway is not None:
+            found.append((RouteAttribute.RTA_GATEWAY, route.gateway))
+        if interface is not None:
+            found.append((RouteAttribute.RTA_OIF, number(interface.index)))
+        if route.realm:
+            found.append((RouteAttribute.RTA_FLOW, number(route.realm)))
     if route.is_ipv6:
         found.append((RouteAttribute.RTA_CACHEINFO, _cache_of(route)))
         found.append((RouteAttribute.RTA_PREF, pack_u8(route.preference)))
     return header.pack() + b"".join(attribute(int(name), data) for name, data in found)
+
+
+def _flags_of(way: Route) -> int:
+    """RTNH_F_* of one way. Linux: net/ipv4/fib_semantics.c, fib_nexthop_info."""
+    flags = RTNH_F_ONLINK if way.is_onlink else 0
+    out = way.interface
+    if way.is_dead:
+        flags |= RTNH_F_DEAD | RTNH_F_LINKDOWN
+    elif out is not None and way.kind != LOCAL and out.is_up and not out.has_carrier:
+        flags |= RTNH_F_LINKDOWN
+    return flags
+
+
+def _hop(way: Route) -> bytes:
+    """A struct rtnexthop and what belongs to it. Linux: net/ipv4/fib_semantics.c, fib_add_nexthop."""
+    told = b"" if way.gateway is None else attribute(int(RouteAttribute.RTA_GATEWAY), way.gateway)
+    if way.realm:
+        told += attribute(int(RouteAttribute.RTA_FLOW), number(way.realm))
+    index = way.interface.index if way.interface is not None else 0
+    return Rtnexthop(Rtnexthop.SIZE + len(told), _flags_of(way), (way.weight - 1) & 0xFF, index).pack() + told
 
 
 def metrics_list(route: Route) -> bytes:
@@ -149,14 +183,34 @@ def list_routes(request: Request) -> Answer:
         return []
     return [
         (_NEWROUTE, route_body(route))
-        for route in network.routes.all()
+        for route in _told_at_once(network)
         if family in (0, AF_INET6 if route.is_ipv6 else AF_INET)
         and not wanted.rtm_flags & _PREFIX
         and wanted.rtm_table in (0, route.table)
         and wanted.rtm_protocol in (0, route.protocol)
         and wanted.rtm_type in (0, route.kind)
-        and (not index or (route.interface is not None and route.interface.index == index))
+        and (not index or any(out.index == index for out in _interfaces_of(route)))
     ]
+
+
+def _told_at_once(network: Network) -> Iterator[Route]:
+    """All routes, but of siblings the first alone: those between it and the last aren't told either.
+
+    Linux: net/ipv6/ip6_fib.c, fib6_dump_node.
+    """
+    last: Route | None = None
+    for route in network.routes.all():
+        if last is None:
+            yield route
+            last = network.routes.siblings(route)[-1] if route.has_siblings else None
+        if route is last:
+            last = None
+
+
+def _interfaces_of(route: Route) -> list[Interface]:
+    if not route.has_siblings or route.interface is None:
+        return route.interfaces
+    return [out for way in route.interface.network.routes.siblings(route) for out in way.interfaces]
 
 
 def _wanted_routes(request: Request, family: int) -> tuple[Rtmsg, int]:
@@ -231,7 +285,7 @@ def route_to(request: Request) -> Answer:
             raise EHOSTUNREACH("no table has such a route")
         # The table of the machine's own addresses is looked up as a part of the main one.
         table = MAIN_TABLE if family == AF_INET and route.table == LOCAL_TABLE else route.table
-        return [(_NEWROUTE, route_body(route, table))]
+        return [(_NEWROUTE, route_body(route.whole or route, table))]
     fill = _filled_4 if family == AF_INET else _filled_6
     return [(_NEWROUTE, fill(request, header, found, route, target, source))]
 

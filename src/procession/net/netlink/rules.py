@@ -21,7 +21,16 @@ from procession.net.internet.routing_rule import (
 )
 from procession.net.netlink.attributes import Answer, Message, Request, attribute, number, number_in, text_in
 from procession.net.netlink.notification import tell_of_rule
-from procession.net.netlink.policy import U8, U32, Policy, at_least, checked_attributes, most_of_byte, string
+from procession.net.netlink.policy import (
+    U8,
+    U32,
+    U64,
+    Policy,
+    at_least,
+    checked_attributes,
+    most_of_byte,
+    string,
+)
 
 if TYPE_CHECKING:
     from procession.net.network import Network
@@ -48,7 +57,7 @@ _POLICY = Policy(
         _OIFNAME: string(15),
         _PROTOCOL: U8,
         _REALM: U32,
-        _TUNNEL: at_least(8),
+        _TUNNEL: U64,
         _GROUP: U32,
         _MASTER_DEVICE: U8,
         _UIDS: at_least(_UID_RANGE.size),

@@ -337,8 +337,8 @@ class NetlinkSocket(Socket):
                 self._queue(batch)
             return False
         is_apart = self.ends_apart(asked, answers) and failure is None and bool(answers)
-        # What was noted while the question was read is forgotten by then.
-        told = b"" if is_apart else self._explained(asked, failure)
+        # What was noted while the question was read is forgotten by then, unless it's read each time.
+        told = b"" if is_apart and not asked.is_read_again else self._explained(asked, failure)
         body = _ERROR_CODE.pack(-failure.number if failure is not None else 0) + told
         end_flags = _MULTI | (_FILTERED if asked.ends_filtered else 0) | (_ACK_TLVS if told else 0)
         end = self._pack(NLMSG_DONE, end_flags, header, body)

@@ -12,7 +12,6 @@ from procession.abi.errno import (
     ENETDOWN,
     ENETUNREACH,
     ENODEV,
-    EOPNOTSUPP,
     TOLD,
 )
 from procession.abi.netlink import (
@@ -24,7 +23,7 @@ from procession.abi.netlink import (
     RouteType,
     Rtmsg,
 )
-from procession.net.internet.address import AF_INET, AF_INET6, is_any, is_link_local, is_multicast
+from procession.net.internet.address import is_any, is_link_local, is_multicast
 from procession.net.internet.device_address import addresses_of, scope_of_6
 from procession.net.internet.flow import ERRORS_OF_ROUTES
 from procession.net.internet.routing import (
@@ -39,21 +38,29 @@ from procession.net.internet.routing import (
 )
 from procession.net.link.interface import IFF_LOOPBACK, LEAST_IPV6_MTU
 from procession.net.netlink.attributes import number_in
+from procession.net.netlink.hop_list import (
+    Hop,
+    check_flags,
+    checked_hops_4,
+    gateway_4,
+    gateway_of_hop,
+    has_wrapping,
+    realm_of_hop,
+)
 from procession.net.netlink.route_metrics import wanted_metrics
 from procession.net.netlink.route_policy import (
     ENCAPSULATION,
-    ENCAPSULATION_TYPE,
     EXPIRES,
     GATEWAY,
     LAST_TYPE,
     METRICS,
+    MULTIPATH,
     NEXT_HOP,
     OIF,
     PREFERENCE,
     PREFSRC,
     PRIORITY,
     REALM,
-    VIA,
 )
 from procession.net.sysctls import DISABLE_IPV6
 
@@ -69,8 +76,6 @@ NOWHERE = (
     _THROW,
 )
 """The types that lead nowhere."""
-_LAST_ENCAPSULATION = 10
-"""LWTUNNEL_ENCAP_XFRM."""
 _TYPES_OF_OTHERS = (int(RouteType.RTN_NAT), int(RouteType.RTN_XRESOLVE))
 _LEADING_NOWHERE_4 = (*NOWHERE, *_TYPES_OF_OTHERS)
 """For IPv4 those too of which others decide, who aren't there. Linux: net/ipv4/fib_semantics.c, fib_props."""
@@ -92,18 +97,6 @@ def wanted_route(
     """The route that a request describes. Raises EINVAL, ENETDOWN, ENETUNREACH, ENODEV ..."""
     make = _wanted_4 if len(destination) == 4 else _wanted_6
     return make(network, header, found, destination, table)
-
-
-def check_encapsulation_type(found: dict[int, bytes]) -> None:
-    """Raise EINVAL or EOPNOTSUPP if packets are to be wrapped up: there is nothing that does it.
-
-    Linux: net/core/lwtunnel.c, lwtunnel_valid_encap_type.
-    """
-    kind = found.get(ENCAPSULATION_TYPE)
-    if kind is not None:
-        if not 0 < int.from_bytes(kind[:2], "little") <= _LAST_ENCAPSULATION:
-            raise EINVAL("Unknown lwt encapsulation type", TOLD)
-        raise EOPNOTSUPP("lwt encapsulation type not supported", TOLD)
 
 
 def _check_encapsulation(found: dict[int, bytes]) -> None:
@@ -145,30 +138,19 @@ def _wanted_4(
         raise EINVAL("Invalid rtm_flags - can not contain DEAD or LINKDOWN", TOLD)
     if number_in(found, NEXT_HOP):
         raise EINVAL("Nexthop id does not exist", TOLD)
+    listed = checked_hops_4(found[MULTIPATH]) if MULTIPATH in found else []
     metrics = wanted_metrics(found.get(METRICS, b""))
     gateway = gateway_4(found)
-    _check_encapsulation(found)
-    interface: Interface | None = None
-    is_onlink = bool(header.rtm_flags & RTNH_F_ONLINK)
+    ways = _wanted_ways(found, listed, gateway) if listed else [_only_way(header, found, gateway)]
     if kind in _LEADING_NOWHERE_4:
-        if gateway is not None or number_in(found, OIF):
+        if gateway is not None or number_in(found, OIF) or listed:
             raise EINVAL("Gateway, device and multipath can not be specified for this route type", TOLD)
     else:
         if not UNICAST <= kind <= int(RouteType.RTN_MULTICAST):
             raise EINVAL("Invalid route type", TOLD)
         if scope > SCOPE_HOST:
             raise EINVAL("Invalid scope", TOLD)
-        if scope == SCOPE_HOST and gateway is not None:
-            raise EINVAL("Route with host scope can not have a gateway", TOLD)
-        if gateway is not None:
-            interface = _way_to_gateway(network, gateway, found, scope, is_onlink=is_onlink)
-        elif scope == SCOPE_HOST:
-            interface = _interface(network, found)
-            if interface is None:
-                raise ENODEV
-        else:
-            is_odd = bool(header.rtm_flags & (RTNH_F_ONLINK | RTNH_F_PERVASIVE))
-            interface = _way_without_gateway(network, found, is_odd=is_odd)
+        _find_ways(network, ways, scope)
     source = found.get(PREFSRC)
     if source is not None:
         source = source[:4] if any(source[:4]) else None
@@ -179,20 +161,91 @@ def _wanted_4(
         and (kind != LOCAL or source != destination)
     ):
         raise EINVAL("Invalid prefsrc address", TOLD)
-    return Route(
-        *(destination, header.rtm_dst_len, interface),
-        kind=kind,
-        table=table,
-        scope=scope,
-        protocol=header.rtm_protocol,
-        priority=number_in(found, PRIORITY) or 0,
-        gateway=gateway,
-        preferred_source=source,
-        tos=header.rtm_tos,
-        metrics=metrics,
-        realm=number_in(found, REALM) or 0,
-        is_onlink=is_onlink,
-    )
+    made = [
+        Route(
+            *(destination, header.rtm_dst_len, way.interface),
+            kind=kind,
+            table=table,
+            scope=scope,
+            protocol=header.rtm_protocol,
+            priority=number_in(found, PRIORITY) or 0,
+            gateway=way.gateway,
+            preferred_source=source,
+            tos=header.rtm_tos,
+            metrics=metrics,
+            realm=way.realm,
+            is_onlink=bool(way.flags & RTNH_F_ONLINK),
+            weight=way.weight,
+        )
+        for way in [*ways, ways[0]]
+    ]
+    route = made.pop()
+    if len(made) > 1:
+        route.is_onlink = bool(header.rtm_flags & RTNH_F_ONLINK)
+        route.divide(made)
+    return route
+
+
+class _Way:
+    """One way of a route of IPv4 as it's wanted; `interface` is found later."""
+
+    __slots__ = ("flags", "gateway", "index", "interface", "realm", "weight")
+
+    def __init__(self, index: int, gateway: bytes | None, flags: int, realm: int, weight: int) -> None:
+        self.index = index
+        self.gateway = gateway
+        self.flags = flags
+        self.realm = realm
+        self.weight = weight
+        self.interface: Interface | None = None
+
+
+def _only_way(header: Rtmsg, found: dict[int, bytes], gateway: bytes | None) -> _Way:
+    """Linux: net/ipv4/fib_semantics.c, fib_nh_init."""
+    _check_encapsulation(found)
+    return _Way(number_in(found, OIF) or 0, gateway, header.rtm_flags, number_in(found, REALM) or 0, 1)
+
+
+def _wanted_ways(found: dict[int, bytes], listed: list[Hop], gateway: bytes | None) -> list[_Way]:
+    """Raises EINVAL. Linux: net/ipv4/fib_semantics.c, fib_get_nhs."""
+    ways: list[_Way] = []
+    for hop in listed:
+        check_flags(hop)
+        gateway_of_way, realm = gateway_of_hop(hop), realm_of_hop(hop)
+        if has_wrapping(hop):
+            raise EINVAL("Unknown LWT encapsulation type", TOLD)
+        ways.append(_Way(hop.interface_index, gateway_of_way, hop.flags, realm, hop.weight))
+    first, index, realm_of_all = ways[0], number_in(found, OIF), number_in(found, REALM)
+    if index and first.index != index:
+        raise EINVAL("Nexthop device index does not match RTA_OIF", TOLD)
+    if gateway is not None and first.gateway != gateway:
+        raise EINVAL("Nexthop gateway does not match RTA_GATEWAY or RTA_VIA", TOLD)
+    if realm_of_all and first.realm != realm_of_all:
+        raise EINVAL("Nexthop class id does not match RTA_FLOW", TOLD)
+    return ways
+
+
+def _find_ways(network: Network, ways: list[_Way], scope: int) -> None:
+    """By which interface each way is. Raises EINVAL, ENODEV, ENETDOWN, ENETUNREACH.
+
+    Linux: net/ipv4/fib_semantics.c, fib_create_info, fib_check_nh.
+    """
+    if scope == SCOPE_HOST:
+        if len(ways) != 1:
+            raise EINVAL("Route with host scope can not have multiple nexthops", TOLD)
+        if ways[0].gateway is not None:
+            raise EINVAL("Route with host scope can not have a gateway", TOLD)
+    for way in ways:
+        if way.gateway is not None:
+            is_onlink = bool(way.flags & RTNH_F_ONLINK)
+            way.interface = _way_to_gateway(network, way.gateway, way.index, scope, is_onlink=is_onlink)
+        elif scope == SCOPE_HOST:
+            way.interface = network.interfaces.get(way.index)
+            if way.interface is None:
+                raise ENODEV
+        else:
+            is_odd = bool(way.flags & (RTNH_F_ONLINK | RTNH_F_PERVASIVE))
+            way.interface = _way_without_gateway(network, way.index, is_odd=is_odd)
 
 
 def _least_scope(kind: int) -> int:
@@ -204,28 +257,11 @@ def _least_scope(kind: int) -> int:
     return _SCOPE_NOWHERE if kind in _TYPES_OF_OTHERS or not kind else SCOPE_UNIVERSE
 
 
-def gateway_4(found: dict[int, bytes]) -> bytes | None:
-    via = found.get(VIA)
-    if via is None:
-        gateway = found.get(GATEWAY, b"")[:4]
-    else:
-        if len(via) < 2:
-            raise EINVAL("Invalid attribute length for RTA_VIA", TOLD)
-        family, gateway = int.from_bytes(via[:2], "little"), via[2:]
-        if family == AF_INET6:
-            raise EINVAL("IPv6 support not enabled in kernel", TOLD)
-        if family != AF_INET:
-            raise EINVAL("Unsupported address family in RTA_VIA", TOLD)
-        if len(gateway) != 4:
-            raise EINVAL("Invalid IPv4 address in RTA_VIA", TOLD)
-    return gateway if any(gateway) else None
-
-
-def _way_without_gateway(network: Network, found: dict[int, bytes], *, is_odd: bool) -> Interface:
+def _way_without_gateway(network: Network, index: int, *, is_odd: bool) -> Interface:
     """Linux: net/ipv4/fib_semantics.c, fib_check_nh_nongw."""
     if is_odd:
         raise EINVAL("Invalid flags for nexthop - PERVASIVE and ONLINK can not be set", TOLD)
-    interface = _interface(network, found)
+    interface = network.interfaces.get(index)
     if interface is None:
         raise ENODEV("no interface")
     if not interface.has_protocol(is_ipv6=False):
@@ -236,10 +272,9 @@ def _way_without_gateway(network: Network, found: dict[int, bytes], *, is_odd: b
 
 
 def _way_to_gateway(
-    network: Network, gateway: bytes, found: dict[int, bytes], scope: int, *, is_onlink: bool
+    network: Network, gateway: bytes, index: int, scope: int, *, is_onlink: bool
 ) -> Interface:
     """Linux: net/ipv4/fib_semantics.c, fib_check_nh_v4_gw."""
-    index = number_in(found, OIF)
     interface = network.interfaces.get(index) if index else None
     if is_onlink:
         if scope >= SCOPE_LINK:
