@@ -39,7 +39,7 @@ FEWER = {
     "schedules": 12,
 }
 """How many scripts are recorded of families in which several processes take part."""
-MOST_BY_DEFAULT = 10
+MOST_BY_DEFAULT = 8
 """How many of a family's the default check runs."""
 LENGTH = 40
 HEAVY = range(1000, 3000)

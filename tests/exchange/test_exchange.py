@@ -234,6 +234,7 @@ def test_changes_are_a_layer(guest_root: Path, tmp_path: Path) -> None:
         assert "usr/share/doc/.wh..wh..opq" in members
 
 
+@pytest.mark.heavy
 def test_a_run_that_changes_nothing_is_an_empty_layer(guest_root: Path, tmp_path: Path) -> None:
     machine = make_machine(guest_root)
     run(machine, "ls -lR /etc >/dev/null; cat /etc/passwd >/dev/null")

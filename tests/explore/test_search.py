@@ -332,8 +332,8 @@ def test_what_is_known_of_a_finding_is_told_when_that_is_interrupted(
     [
         (["--expect-status", "0"], "exit 3", "status: the exit status is 3, not 0\n"),
         (["--expect-output", "x"], "echo y", "output: the output is 'y\\n', not 'x'\n"),
-        (["--expect-output", "\udcff"], "echo y", "output: the output is 'y\\n', not '\\xff'\n"),
-        ([], "kill -SEGV $$", "crash: sh (2) is killed by SIGSEGV\n"),
+        heavy((["--expect-output", "\udcff"], "echo y", "output: the output is 'y\\n', not '\\xff'\n")),
+        heavy(([], "kill -SEGV $$", "crash: sh (2) is killed by SIGSEGV\n")),
         ([], "kill -STOP $$", "deadlock: every task sleeps"),
     ],
 )

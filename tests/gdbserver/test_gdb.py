@@ -243,6 +243,7 @@ def test_catchpoints_and_tables(program: Path) -> None:
     assert "call to syscall wait4" in printed
 
 
+@pytest.mark.heavy
 def test_what_proc_says(program: Path) -> None:
     session = debug(program, "break square", "continue", "info proc", "info proc mappings", "kill")
     assert f"exe = '{program}'" in session.printed

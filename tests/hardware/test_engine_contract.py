@@ -15,6 +15,7 @@ from procession.hardware.physical_memory import PAGE_SIZE
 from procession.hardware.processor_level import LEVELS, V3
 from procession.hardware.registers import R8, R11, RAX, RBX, RCX, RDI, RDX, RIP, RSI, RSP, Registers
 from tests.hardware.processor_bench import ABSENT, CALL, CODE, DATA, EXECUTE, READ, STACK, WRITE, Bench, Trap
+from tests.of_a_kind import first_of
 
 TRAP_FLAG, DIRECTION_FLAG = 0x100, 0x400
 
@@ -530,7 +531,7 @@ def random_state(chance: random.Random) -> dict[int, int]:
 
 
 # Not 3: there a locked instruction crosses cache lines, and some hosts hold up who does that for ever.
-@pytest.mark.parametrize("seed", [0, 1, 2, 4])
+@pytest.mark.parametrize("seed", first_of(1, [0, 1, 2, 4]))
 def test_any_bytes_end_in_a_trap(bench: Bench, seed: int) -> None:
     chance = random.Random(seed)
     for _ in range(100):

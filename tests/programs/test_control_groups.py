@@ -48,7 +48,7 @@ echo +pids > cgroup.subtree_control
 mkdir bomb
 echo 20 > bomb/pids.max
 sh -c 'echo $$ > bomb/cgroup.procs; exec 2>/dev/null; bomb() { bomb | bomb & }; bomb' &
-sleep 0.2
+sleep 0.05
 cat bomb/pids.peak
 # Outside, there is room as before.
 for i in 1 2 3 4 5 6 7 8 9 10; do true & done

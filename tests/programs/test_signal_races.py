@@ -12,7 +12,7 @@ from procession.kernel.waits.graph import EVERY_TASK_SLEEPS
 from tests.of_a_kind import IS_FULL
 
 SOURCE = Path(__file__).with_name("wait_for_signal.c")
-SEEDS = range(12 if IS_FULL else 6)
+SEEDS = range(12 if IS_FULL else 4)
 
 
 @pytest.fixture(scope="module")

@@ -23,11 +23,11 @@ LARGE = tuple(BENCH / f"large_{subject}.c" for subject in ("files", "memory", "m
 LARGE_MS = 100
 QUICK_MS = 20
 QUICK = (
-    *(("files", kind) for kind in ("tee", "close-range")),
+    ("files", "tee"),
     *(("memory", kind) for kind in ("advise-areas", "fault-file-segment", "read-parts")),
     *(("messages", kind) for kind in ("send-parts", "queue")),
     *(("tasks", kind) for kind in ("wait-vector", "fire-timers")),
-    *(("files", kind) for kind in ("unshare-mounts", "submit")),
+    *(("files", kind) for kind in ("unshare-mounts", "submit", "close-range")),
     *(("memory", kind) for kind in ("truncate-among-areas", "fault-protect", "read-status")),
     *(("messages", kind) for kind in ("seccomp-deciding", "semaphores")),
     *(("tasks", kind) for kind in ("requeue", "control-cgroups")),
@@ -121,7 +121,7 @@ def test_a_virtual_second_of_large_calls_costs_three_at_most(c_compiler: None, l
     assert not dear_kinds(program, MOST_SECONDS, (0, LARGE_MS), "auto")
 
 
-@pytest.mark.parametrize(("subject", "kind"), first_of(5, QUICK))
+@pytest.mark.parametrize(("subject", "kind"), first_of(4, QUICK))
 def test_some_large_calls_take_time(c_compiler: None, subject: str, kind: str) -> None:
     program = compile_program(BENCH / f"large_{subject}.c", Linkage.STATIC)
     # Others may load the host here, and what is looked for is ten times as dear.

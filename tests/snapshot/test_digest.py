@@ -23,13 +23,13 @@ PROGRAMS = [
 
 
 def states(argv: list[str], rootfs: Path, seed: int) -> list[tuple[str, bytes]]:
-    """The hash and the digest of each state of a run, at every 29th event."""
+    """The hash and the digest of each state of a run, at every 58th event."""
     machine = Machine(seed=seed, rootfs=rootfs, memory=64 << 20)
     machine.start(argv)
     found = [(machine.state_hash(), machine.state_digest())]
-    while all(machine.step_event() for _ in range(29)):
+    while all(machine.step_event() for _ in range(58)):
         found.append((machine.state_hash(), machine.state_digest()))
-        if len(found) % 8 == 0:
+        if len(found) % 4 == 0:
             assert found[-1][1] == StateKeeper(machine.kernel, compares_frames=True).digest()
     return found
 

@@ -39,6 +39,7 @@ while machine.step():
 
 HERE = Path(__file__).parent
 KILLED = b"Segmentation fault\n"
+FORKING = "for i in {1..100}; do for j in {1..20}; do :; done; (:); done; echo 20000"
 QUICK_CASES = {0, 2, 5, 9, 10, 11, 13}
 """What is tried by default of a hostile program's: each at another place."""
 
@@ -276,11 +277,8 @@ def test_unusual_instructions() -> None:
     ("command", "is_hot"),
     [
         (["/bin/echo", "20000"], False),
-        (["/usr/bin/python3", "-S", "-c", "print(20000)"], True),
-        (
-            ["/bin/bash", "-c", "for i in {1..100}; do for j in {1..20}; do :; done; (:); done; echo 20000"],
-            False,
-        ),
+        heavy((["/usr/bin/python3", "-S", "-c", "print(20000)"], True)),
+        heavy((["/bin/bash", "-c", FORKING], False)),
         (["/bin/sh", "-c", "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; echo $i"], True),
     ],
 )
