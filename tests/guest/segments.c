@@ -3,6 +3,9 @@
 
 #include <asm/prctl.h>
 #include <setjmp.h>
+#include <sys/ptrace.h>
+#include <sys/user.h>
+#include <ucontext.h>
 
 #define CODE 0x33
 #define DATA 0x2B
@@ -66,6 +69,221 @@ TEST(segments_that_a_program_has)
 	CHECK_EQ(stack, DATA);
 	load_data_segment(0);
 	load_from_memory(0);
+}
+
+#define READ(segment) \
+	({ \
+		unsigned long told; \
+		__asm__ volatile("mov $-1, %0; mov %%" #segment ", %0" : "=&r"(told)); \
+		told; \
+	})
+#define LOAD(segment, selector) __asm__ volatile("mov %0, %%" #segment ::"r"((unsigned)(selector)))
+
+/* All that are there can be loaded, for whatever privilege level, and are kept. */
+TEST(loaded_selectors_are_kept)
+{
+	static const unsigned short selectors[] = {DATA, CODE, OTHER_CODE, PROCESSOR_NUMBER, 0x28, 0x2A, 0x30, 0};
+	unsigned long wide = 0;
+
+	CHECK_EQ(READ(ds), 0);
+	CHECK_EQ(READ(es), 0);
+	CHECK_EQ(READ(fs), 0);
+	CHECK_EQ(READ(gs), 0);
+	CHECK_EQ(READ(cs), CODE);
+	CHECK_EQ(READ(ss), DATA);
+	for (size_t at = 0; at < LENGTH(selectors); at++) {
+		unsigned short kept[4] = {0x1111, 0x1111, 0x1111, 0x1111};
+		unsigned selector = selectors[at];
+
+		LOAD(ds, selector);
+		LOAD(es, DATA);
+		LOAD(gs, selector);
+		CHECK_EQ(READ(ds), selector);
+		sleep_ms(1);
+		CHECK_EQ(READ(ds), selector);
+		CHECK_EQ(READ(es), DATA);
+		CHECK_EQ(READ(gs), selector);
+		__asm__ volatile("mov %%ds, %0" : "=m"(kept[1]));
+		CHECK_EQ(kept[1], selector);
+		CHECK_EQ(kept[0] + kept[2], 0x2222);
+		/* With a prefix that says 16 bits, the rest of the register stays. */
+		__asm__ volatile("mov $-1, %0; mov %%gs, %w0" : "=&r"(wide));
+		CHECK_EQ(wide, 0xFFFFFFFFFFFF0000UL | selector);
+		__asm__ volatile("sub $128, %%rsp; push %%gs; pop %0; add $128, %%rsp" : "=r"(wide)::"memory", "cc");
+		CHECK_EQ(wide, selector);
+	}
+	LOAD(ds, DATA);
+	LOAD(gs, DATA);
+	if (MUST(fork()) == 0) {
+		CHECK_EQ(READ(ds), DATA);
+		CHECK_EQ(READ(gs), DATA);
+		_exit(0);
+	}
+	MUST(wait(NULL));
+	/* A base that is set takes the segment's place. */
+	MUST(syscall(SYS_arch_prctl, ARCH_SET_GS, 0x12345000));
+	CHECK_EQ(READ(gs), 0);
+	CHECK_EQ(READ(ds), DATA);
+	CHECK_EQ(SIGNAL_OF(LOAD(ds, KERNEL_DATA)), SIGSEGV);
+	CHECK_EQ(READ(ds), DATA);
+}
+
+#define REGISTER_AT(name) ((void *)offsetof(struct user_regs_struct, name))
+
+static struct user_regs_struct registers_of(pid_t child)
+{
+	struct user_regs_struct registers;
+
+	MUST(ptrace(PTRACE_GETREGS, child, NULL, &registers));
+	return registers;
+}
+
+/* A child that tells what its segments are by its next stop's registers. */
+static pid_t traced_child(void)
+{
+	pid_t child = (pid_t)MUST(fork());
+
+	if (child == 0) {
+		MUST(ptrace(PTRACE_TRACEME, 0, NULL, NULL));
+		for (;;) {
+			raise(SIGSTOP);
+			__asm__ volatile("mov %%ds, %%r8d; mov %%es, %%r9d; mov %%gs, %%r10d; int3" ::
+						 : "r8", "r9", "r10");
+		}
+	}
+	MUST(waitpid(child, NULL, 0));
+	return child;
+}
+
+static int next_stop(pid_t child, int signal)
+{
+	int status;
+
+	MUST(ptrace(PTRACE_CONT, child, NULL, (void *)(long)signal));
+	MUST(waitpid(child, &status, 0));
+	return WSTOPSIG(status);
+}
+
+TEST(a_tracer_sets_data_segments)
+{
+	static const unsigned short selectors[] = {0, 3, DATA, CODE, PROCESSOR_NUMBER, 0x53, 7, 0xFFFF};
+	pid_t child = traced_child();
+	struct user_regs_struct seen;
+
+	for (size_t at = 0; at < LENGTH(selectors); at++) {
+		unsigned long selector = selectors[at];
+		unsigned long loaded = selector == 0x53 || selector == 7 || selector == 0xFFFF ? 0 : selector;
+
+		CHECK_EQ(ptrace(PTRACE_POKEUSER, child, REGISTER_AT(ds), selector), 0);
+		CHECK_EQ(ptrace(PTRACE_POKEUSER, child, REGISTER_AT(es), 0x10000UL | selector), 0);
+		seen = registers_of(child);
+		seen.gs = selector;
+		CHECK_EQ(ptrace(PTRACE_SETREGS, child, NULL, &seen), 0);
+		seen = registers_of(child);
+		CHECK_EQ(seen.ds, selector);
+		CHECK_EQ(seen.es, selector);
+		CHECK_EQ(seen.gs, selector);
+		CHECK_EQ(next_stop(child, 0), SIGTRAP);
+		seen = registers_of(child);
+		if (selector != 3) {
+			CHECK_EQ(seen.r8, loaded);
+			CHECK_EQ(seen.r9, loaded);
+			CHECK_EQ(seen.r10, loaded);
+			CHECK_EQ(seen.ds, loaded);
+			CHECK_EQ(seen.gs, loaded);
+		}
+		CHECK_EQ(next_stop(child, 0), SIGSTOP);
+	}
+	CHECK_ERRNO(ptrace(PTRACE_POKEUSER, child, REGISTER_AT(ds), 1), EIO);
+	CHECK_ERRNO(ptrace(PTRACE_POKEUSER, child, REGISTER_AT(fs), 0x2A), EIO);
+	CHECK_ERRNO(ptrace(PTRACE_POKEUSER, child, REGISTER_AT(gs), KERNEL_DATA), EIO);
+	CHECK_ERRNO(ptrace(PTRACE_POKEUSER, child, REGISTER_AT(cs), 0), EIO);
+	CHECK_ERRNO(ptrace(PTRACE_POKEUSER, child, REGISTER_AT(cs), 0x10), EIO);
+	CHECK_ERRNO(ptrace(PTRACE_POKEUSER, child, REGISTER_AT(ss), 0), EIO);
+	CHECK_ERRNO(ptrace(PTRACE_POKEUSER, child, REGISTER_AT(ss), 0x28), EIO);
+	MUST(kill(child, SIGKILL));
+}
+
+/* Of those that are for users, what isn't there or is of another kind is found out on the way back. */
+TEST(a_tracer_sets_code_and_stack)
+{
+	static const struct {
+		unsigned short code, stack;
+	} pairs[] = {{0x53, DATA}, {CODE, 0x53}, {DATA, DATA}, {CODE, CODE}, {0x13, DATA}, {CODE, 0x13}};
+	pid_t child = traced_child();
+	struct user_regs_struct seen;
+	siginfo_t info;
+
+	for (size_t at = 0; at < LENGTH(pairs); at++) {
+		CHECK_EQ(ptrace(PTRACE_POKEUSER, child, REGISTER_AT(cs), pairs[at].code), 0);
+		CHECK_EQ(ptrace(PTRACE_POKEUSER, child, REGISTER_AT(ss), pairs[at].stack), 0);
+		/* As often as it's let go on. */
+		for (int round = 0; round < 2; round++) {
+			CHECK_EQ(next_stop(child, 0), SIGSEGV);
+			MUST(ptrace(PTRACE_GETSIGINFO, child, NULL, &info));
+			CHECK_EQ(info.si_code, SI_KERNEL);
+			seen = registers_of(child);
+			CHECK_EQ(seen.cs, pairs[at].code);
+			CHECK_EQ(seen.ss, pairs[at].stack);
+		}
+		MUST(ptrace(PTRACE_POKEUSER, child, REGISTER_AT(cs), CODE));
+		MUST(ptrace(PTRACE_POKEUSER, child, REGISTER_AT(ss), DATA));
+		CHECK_EQ(next_stop(child, 0), at % 2 ? SIGSTOP : SIGTRAP);
+	}
+	MUST(kill(child, SIGKILL));
+}
+
+static volatile unsigned long frame_segments, frame_error, frame_flags;
+static volatile int faults;
+
+static void return_with_segments(int signal, siginfo_t *info, void *context)
+{
+	ucontext_t *user = context;
+	unsigned long long *segments = (unsigned long long *)&user->uc_mcontext.gregs[REG_CSGSFS];
+
+	(void)info;
+	CHECK_EQ(READ(cs), CODE);
+	CHECK_EQ(READ(ss), DATA);
+	CHECK_EQ(READ(ds), DATA);
+	if (signal == SIGUSR1) {
+		CHECK_EQ(*segments, (unsigned long long)DATA << 48 | CODE);
+		CHECK_EQ(user->uc_flags & 6, 6);
+		*segments = frame_segments;
+		user->uc_flags &= ~frame_flags;
+		return;
+	}
+	faults++;
+	CHECK_EQ(*segments, frame_segments | 3 | 3UL << 48);
+	CHECK_EQ(user->uc_mcontext.gregs[REG_TRAPNO], 13);
+	CHECK_EQ(user->uc_mcontext.gregs[REG_ERR], frame_error);
+	CHECK_EQ(user->uc_flags & 6, (frame_segments & 0xFFFF) == CODE ? 6 : 2);
+	*segments = (unsigned long long)DATA << 48 | CODE;
+}
+
+TEST(a_handler_returns_with_other_segments)
+{
+	static const struct {
+		unsigned long segments, flags, faults, error;
+	} ways[] = {
+		{0x002B000000000033, 0, 0, 0},	      {0x0028000000000030, 0, 0, 0},    {0x0033000000000033, 0, 1, 0x30},
+		{0x0053000000000033, 0, 1, 0x50},     {0x0000000000000033, 0, 1, 0},    {0x0000000000000033, 4, 0, 0},
+		{0x0033000000000033, 4, 0, 0},	      {0x002B000000000053, 0, 1, 0x50}, {0x002B000000000053, 4, 1, 0x50},
+		{0x002B000000000010, 0, 1, 0x10},
+	};
+
+	handle_info(SIGUSR1, return_with_segments, 0);
+	handle_info(SIGSEGV, return_with_segments, 0);
+	LOAD(ds, DATA);
+	for (size_t way = 0; way < LENGTH(ways); way++) {
+		frame_segments = ways[way].segments;
+		frame_flags = ways[way].flags;
+		frame_error = ways[way].error;
+		faults = 0;
+		raise(SIGUSR1);
+		CHECK_EQ(faults, (int)ways[way].faults);
+		CHECK_EQ(READ(ds), DATA);
+		CHECK_EQ(READ(ss), DATA);
+	}
 }
 
 TEST(a_load_ends_the_base)

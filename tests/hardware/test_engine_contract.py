@@ -385,6 +385,7 @@ def test_what_is_loaded_is_saved(bench: Bench) -> None:
         registers.general = [chance.getrandbits(64) for _ in range(16)] + [CODE]
         registers.rflags = 0x202 | chance.getrandbits(12) & 0xCD5
         registers.fs_base, registers.gs_base = chance.getrandbits(46), chance.getrandbits(46)
+        registers.selectors = 0x2B | 0x33 << 16 | 3 << 48 if chance.getrandbits(1) else 0
         image = bytearray(chance.randbytes(832))
         image[:32] = struct.pack("<HHBx18xII", 0x37F, 0, 0, 0x1F80 | chance.getrandbits(6), 0xFFFF)
         registers.floating = canonical(bytes(image))
@@ -394,6 +395,7 @@ def test_what_is_loaded_is_saved(bench: Bench) -> None:
         assert saved.general == registers.general
         assert saved.rflags == registers.rflags
         assert (saved.fs_base, saved.gs_base) == (registers.fs_base, registers.gs_base)
+        assert saved.selectors == registers.selectors
         assert saved.floating == registers.floating
 
 
@@ -406,6 +408,23 @@ def test_bases_count_for_addresses(bench: Bench) -> None:
     assert bench.traps == [("call", 7, 0)]
     assert after.general[RBX] == 9
     assert (after.fs_base, after.gs_base) == (DATA, DATA + 8)
+
+
+def test_selectors_are_loaded_as_far_as_they_can_be(bench: Bench) -> None:
+    # mov eax, ds; mov ecx, es; mov edx, fs; push gs; pop rsi; mov edi, cs; mov ebx, ss
+    registers = bench.load(bytes.fromhex("8cd88cc18ce20fa85e8ccf8cd3" + CALL))
+    for name, selector in (("ds", 0x2B), ("es", 0x53), ("fs", 0x7B), ("gs", 0x30)):
+        registers.set_selector(name, selector)
+    bench.engine.load(registers)
+    after = bench.run()
+    general = after.general
+    assert bench.traps == [("call", 0x2B, 0)]
+    assert [general[number] for number in (RDX, RSI, RDI, RBX)] == [0x7B, 0x30, 0x33, 0x2B]
+    assert after.selector("es") == 0
+    assert after.selector("gs") == 0x30
+    registers.selectors = 0
+    bench.engine.load(registers)
+    assert bench.run().selectors == 0
 
 
 def test_vectors_are_computed_with(bench: Bench) -> None:

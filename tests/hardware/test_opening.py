@@ -55,6 +55,7 @@ def test_what_was_live_before_is_live_afterwards(bench: Bench) -> None:
     registers.general = list(range(100, 117))
     registers.rflags = 0x202 | 0x40
     registers.fs_base, registers.gs_base = 0x1000, 0x2000
+    registers.selectors = 0x2B << 16
     floating = bytearray(INITIAL_STATE)
     floating[160:176] = b"sixteen bytes..."
     registers.floating = bytes(floating)
@@ -70,6 +71,7 @@ def test_what_was_live_before_is_live_afterwards(bench: Bench) -> None:
     for found in (before, after):
         assert found.general == registers.general
         assert (found.rflags, found.fs_base, found.gs_base) == (0x242, 0x1000, 0x2000)
+        assert found.selectors == 0x2B << 16
         assert found.extended_state == registers.floating
     assert engine.budget_left() == 12345
     assert (engine.general[RAX], engine.general[RIP]) == (100, 116)

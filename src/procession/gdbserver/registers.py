@@ -8,7 +8,7 @@ from procession.abi.word import pack_u32, pack_u64, wrap_signed
 from procession.hardware.extended_state import UnloadableState, with_fxsave_area
 from procession.hardware.page_table import USER_END
 from procession.hardware.registers import NUMBERS, set_register
-from procession.kernel.user_registers import SEGMENTS, SETTABLE_FLAGS
+from procession.kernel.user_registers import SETTABLE_FLAGS
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
@@ -19,6 +19,7 @@ _GENERAL = (
     *("r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "rip"),
 )
 """In the order of gdb's own description."""
+_SEGMENTS = ("cs", "ss", "ds", "es", "fs", "gs")
 _POINTERS = {"rbp": "data_ptr", "rsp": "data_ptr", "rip": "code_ptr"}
 _CONTROL = ("fctrl", "fstat", "ftag", "fiseg", "fioff", "foseg", "fooff", "fop")
 _X87, _SSE, _MXCSR = 32, 160, 24
@@ -40,7 +41,7 @@ TARGET_DESCRIPTION = (
     "<architecture>i386:x86-64</architecture><osabi>GNU/Linux</osabi>"
     f'<feature name="org.gnu.gdb.i386.core">{_FLAGS}{_CORE}'
     '<reg name="eflags" bitsize="32" type="i386_eflags"/>'
-    + "".join(f'<reg name="{name}" bitsize="32" type="int32"/>' for name in SEGMENTS)
+    + "".join(f'<reg name="{name}" bitsize="32" type="int32"/>' for name in _SEGMENTS)
     + "".join(f'<reg name="st{number}" bitsize="80" type="i387_ext"/>' for number in range(8))
     + "".join(f'<reg name="{name}" bitsize="32" type="int" group="float"/>' for name in _CONTROL)
     + '</feature><feature name="org.gnu.gdb.i386.sse">'
@@ -62,7 +63,7 @@ TARGET_DESCRIPTION = (
 def _layout() -> list[tuple[str, int]]:
     """Each register's name and size in bytes, in the order of the description."""
     names = [(name, 8) for name in _GENERAL] + [("eflags", 4)]
-    names += [(name, 4) for name in SEGMENTS]
+    names += [(name, 4) for name in _SEGMENTS]
     names += [(f"st{number}", 10) for number in range(8)] + [(name, 4) for name in _CONTROL]
     names += [(f"xmm{number}", 16) for number in range(16)]
     return [*names, ("mxcsr", 4), ("orig_rax", 8), ("fs_base", 8), ("gs_base", 8)]
@@ -87,8 +88,8 @@ def register_value(kernel: Kernel, task: Task, number: int) -> bytes:
         return pack_u64(registers.general[general])
     if name == "eflags":
         return pack_u32(registers.rflags)
-    if name in SEGMENTS:
-        return pack_u32(SEGMENTS[name])
+    if name in _SEGMENTS:
+        return pack_u32(registers.selector(name))
     if name == "orig_rax":
         return pack_u64(task.call_in_progress)
     if name == "fs_base":
@@ -136,8 +137,8 @@ def set_register_value(kernel: Kernel, task: Task, number: int, value: bytes) ->
             task.call_number = -1
     elif name == "eflags":
         registers.rflags = registers.rflags & ~SETTABLE_FLAGS | as_number & SETTABLE_FLAGS
-    elif name in SEGMENTS:
-        return as_number == SEGMENTS[name]
+    elif name in _SEGMENTS:
+        return as_number == registers.selector(name)
     elif name == "orig_rax":
         task.call_number = wrap_signed(as_number, 64)
     elif name in ("fs_base", "gs_base"):

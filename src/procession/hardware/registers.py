@@ -15,6 +15,19 @@ RIP = 16
 WORD_MASK = (1 << 64) - 1
 USER_CS, USER_DS = 0x33, 0x2B
 """The selectors of code and stack. Linux: arch/x86/include/asm/segment.h, __USER_CS, __USER_DS."""
+LAST_NULL_SELECTOR = 3
+PRIVILEGE_BITS = 3
+"""The lowest bits of a selector say for which privilege level it is, user mode's being 3."""
+SELECTOR_ERROR = 0xFFFC
+"""What of a selector is in the error code of a fault that it raises."""
+USER_SELECTORS = (USER_CS, 0x23, USER_DS, 0x7B)
+"""The segments that user mode has for data: beside its own that of 32-bit code and the one whose limit is the
+processor's number. Linux: arch/x86/include/asm/segment.h, __USER32_CS, __CPUNODE_SEG.
+"""
+SEGMENT_NUMBERS = {"es": 0, "cs": 1, "ss": 2, "ds": 3, "fs": 4, "gs": 5}
+"""The processor's numbers of the segment registers."""
+DATA_SEGMENTS = ("es", "ds", "fs", "gs")
+"""Those that 64-bit code doesn't need, in the order in which `Registers.selectors` has them, 16 bits each."""
 CHANGEABLE_FLAGS = 0x244DD5
 """What of rflags popf and iretq change in user mode: ID AC NT OF DF TF SF ZF AF PF CF."""
 
@@ -37,15 +50,37 @@ NAMES = (
 NUMBERS = {name: number for number, name in enumerate(NAMES)}
 
 
+def is_loadable(selector: int) -> bool:
+    """Whether a program's es, ds, fs or gs can have it: none at all, or a segment that is there."""
+    return selector <= LAST_NULL_SELECTOR or selector | PRIVILEGE_BITS in USER_SELECTORS
+
+
+def loaded_selectors(selectors: int) -> int:
+    """What the processor has in es, ds, fs and gs when it's to load these: 0 instead of what it can't."""
+    parts = [selectors >> 16 * place & 0xFFFF for place in range(len(DATA_SEGMENTS))]
+    return sum([part << 16 * place for place, part in enumerate(parts) if is_loadable(part)])
+
+
 class Registers:
     """A task's registers while it isn't on the processor.
 
     `general` holds those of NAMES in that order, each an unsigned 64-bit int. `floating` is the state of
     x87, MMX, SSE and AVX: an area as XSAVE lays it out (`hardware.extended_state`), or no bytes for that of
-    a fresh processor.
+    a fresh processor. `selectors` are those of DATA_SEGMENTS; what isn't loadable is until it's loaded.
+    `code_segment` and `stack_segment` are what to return to user mode with: an engine runs with USER_CS and
+    USER_DS alone, and knows nothing of them.
     """
 
-    __slots__ = ("floating", "fs_base", "general", "gs_base", "rflags")
+    __slots__ = (
+        "code_segment",
+        "floating",
+        "fs_base",
+        "general",
+        "gs_base",
+        "rflags",
+        "selectors",
+        "stack_segment",
+    )
 
     def __init__(self) -> None:
         self.general: list[int] = [0] * len(NAMES)
@@ -53,10 +88,31 @@ class Registers:
         self.fs_base = 0
         self.gs_base = 0
         self.floating = b""
+        self.selectors = 0
+        self.code_segment = USER_CS
+        self.stack_segment = USER_DS
 
     def __repr__(self) -> str:
         named = (f"{name}={value:#x}" for name, value in zip(NAMES, self.general, strict=True) if value)
         return f"<Registers {' '.join(named)} rflags={self.rflags:#x} fs_base={self.fs_base:#x}>"
+
+    def selector(self, name: str) -> int:
+        """What the segment register `name` holds."""
+        if name == "cs":
+            return self.code_segment
+        if name == "ss":
+            return self.stack_segment
+        return self.selectors >> 16 * DATA_SEGMENTS.index(name) & 0xFFFF
+
+    def set_selector(self, name: str, selector: int) -> None:
+        """Have the segment register `name` hold `selector`."""
+        if name == "cs":
+            self.code_segment = selector
+        elif name == "ss":
+            self.stack_segment = selector
+        else:
+            shift = 16 * DATA_SEGMENTS.index(name)
+            self.selectors = self.selectors & ~(0xFFFF << shift) | selector << shift
 
     @property
     def extended_state(self) -> bytes:
@@ -71,4 +127,7 @@ class Registers:
         twin.fs_base = self.fs_base
         twin.gs_base = self.gs_base
         twin.floating = self.floating
+        twin.selectors = self.selectors
+        twin.code_segment = self.code_segment
+        twin.stack_segment = self.stack_segment
         return twin

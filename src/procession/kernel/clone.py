@@ -425,6 +425,7 @@ def copy_thread(task: Task, arguments: CloneArguments) -> None:
         set_register(registers.general, RSP, arguments.stack)
     if arguments.flags & CLONE_SETTLS:
         registers.fs_base = arguments.tls
+        registers.set_selector("fs", 0)
 
 
 def _join_thread_group(task: Task, parent: Task) -> None:

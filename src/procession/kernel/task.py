@@ -57,6 +57,8 @@ CALL_EXIT_WORK = 32
 """It is in a system call of whose end its tracer may want to know."""
 UNFINISHED = 256
 """Its call has been made, and something is to be done before it returns."""
+OTHER_SEGMENTS = 512
+"""It has been told to go on with other segments, which may not be there."""
 UNUSUAL_WORK = EXIT_WAITS | TRACE_STOPPED | UNFINISHED
 """What comes before all else."""
 

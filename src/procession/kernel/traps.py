@@ -9,11 +9,12 @@ from procession.abi.signals import BusCode, FpeCode, IllCode, TrapCode
 from procession.abi.word import Words
 from procession.hardware.instruction import LONGEST_INSTRUCTION, is_vector_extension
 from procession.hardware.processor_level import V3
-from procession.hardware.registers import RIP, set_register
+from procession.hardware.registers import RIP, SELECTOR_ERROR, USER_CS, USER_DS, set_register
 from procession.kernel.ptrace.debug_registers import debug_trap
 from procession.kernel.signal.generation import force_signal
 from procession.kernel.signal.info import SI_KERNEL, SigInfo
 from procession.kernel.signal.set import SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTRAP
+from procession.kernel.task import OTHER_SEGMENTS
 from procession.mm.peek import peek
 
 if TYPE_CHECKING:
@@ -91,6 +92,24 @@ def raise_exception(kernel: Kernel, task: Task, vector: int, error_code: int) ->
     if vector in FAULTS:
         set_resume_flag(kernel, task)
     force_signal(kernel, task, info)
+
+
+def load_segments(kernel: Kernel, task: Task) -> None:
+    """Send SIGSEGV to a task that is to go on with a code or stack segment that it can't have.
+
+    For as long as it has one: a handler doesn't, but returns to it. Linux: arch/x86/kernel/traps.c,
+    fixup_bad_iret.
+    """
+    registers = task.registers
+    if registers.code_segment != USER_CS:
+        selector = registers.code_segment
+    elif registers.stack_segment != USER_DS:
+        selector = registers.stack_segment
+    else:
+        task.work &= ~OTHER_SEGMENTS
+        return
+    task.last_trap = (GENERAL_PROTECTION, selector & SELECTOR_ERROR, task.last_trap[2])
+    force_signal(kernel, task, SigInfo(SIGSEGV, SI_KERNEL))
 
 
 def set_resume_flag(kernel: Kernel, task: Task) -> None:

@@ -10,14 +10,12 @@ from procession.abi.signal_frame import Fpstate
 from procession.abi.word import pack_array
 from procession.hardware.extended_state import FXSAVE_BYTES
 from procession.hardware.processor_level import LEVELS
-from procession.hardware.registers import NUMBERS, USER_CS, USER_DS
+from procession.hardware.registers import NUMBERS, SEGMENT_NUMBERS
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
     from procession.kernel.task import Task
 
-SEGMENTS = {"cs": USER_CS, "ss": USER_DS, "ds": 0, "es": 0, "fs": 0, "gs": 0}
-"""The segments that every program starts with: the engine has no others."""
 SETTABLE_FLAGS = 0x54DD5
 """What of the flags is the program's (Linux: arch/x86/kernel/ptrace.c, FLAG_MASK)."""
 _NO_CALL = (1 << 64) - 1
@@ -34,7 +32,7 @@ def user_registers(task: Task) -> UserRegsStruct:
     general = registers.general
     return UserRegsStruct(
         **{name: general[number] for name, number in NUMBERS.items()},
-        **SEGMENTS,
+        **{name: registers.selector(name) for name in SEGMENT_NUMBERS},
         orig_rax=task.call_in_progress & _NO_CALL,
         eflags=registers.rflags,
         fs_base=registers.fs_base,

@@ -50,8 +50,10 @@ def arch_prctl_of(task: Task, target: Task, option: int, argument: int) -> int:
         registers = kernel.integers_of(target)
         if option == _ARCH_SET_FS:
             registers.fs_base = argument
+            registers.set_selector("fs", 0)
         else:
             registers.gs_base = argument
+            registers.set_selector("gs", 0)
         kernel.bases_changed(target)
     elif option in (_ARCH_GET_FS, _ARCH_GET_GS):
         registers = kernel.integers_of(target)

@@ -49,6 +49,7 @@ from procession.kernel.task import (
     MEMORY_HIGH,
     NEED_RESCHED,
     NOT_ENTERED,
+    OTHER_SEGMENTS,
     RESTORE_MASK,
     RSEQ_EVENT,
     SIGNAL_PENDING,
@@ -69,7 +70,13 @@ from procession.kernel.time.costs import (
     QUICK_NS,
     call_cost_ns,
 )
-from procession.kernel.traps import GENERAL_PROTECTION, PAGE_FAULT, raise_exception, set_resume_flag
+from procession.kernel.traps import (
+    GENERAL_PROTECTION,
+    PAGE_FAULT,
+    load_segments,
+    raise_exception,
+    set_resume_flag,
+)
 from procession.kernel.user_dispatch import dispatch_call
 from procession.kernel.userfault.unfinished import finish_call
 from procession.mm.fault import MAJOR, NEXT, handle_fault
@@ -380,6 +387,9 @@ class Traps:
                 continue
             if task.work & (SIGNAL_PENDING | RESTORE_MASK):
                 deliver_signals(kernel, task)
+                continue
+            if task.work & OTHER_SEGMENTS:
+                load_segments(kernel, task)
                 continue
             if task.work & RSEQ_EVENT:
                 try:

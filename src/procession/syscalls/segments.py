@@ -1,7 +1,7 @@
 """Loads of segment registers and transfers between segments, which trap: there is no table of segments.
 
 What a 64-bit program can have by them is its own flat segments, so that these instructions come to a check of
-selectors, and to the bases of fs and gs. What is loaded isn't kept: the registers tell 0, but for cs and ss.
+selectors, which the registers keep, and to the bases of fs and gs.
 """
 
 from __future__ import annotations
@@ -17,9 +17,12 @@ from procession.hardware.registers import (
     CHANGEABLE_FLAGS,
     RIP,
     RSP,
+    SEGMENT_NUMBERS,
+    SELECTOR_ERROR,
     USER_CS,
     USER_DS,
     WORD_MASK,
+    is_loadable,
     set_register,
 )
 from procession.hardware.translation.decode import FS, GS, OPERAND_SIZE, WIDE, Instruction, decode
@@ -32,13 +35,8 @@ if TYPE_CHECKING:
     from procession.kernel.task import Task
 
 DONE = -1
-_READABLE = (USER_CS, 0x23, USER_DS, 0x7B)
-"""The selectors of user mode, with that of 32-bit code and the one whose limit is the processor's number.
-
-Linux: arch/x86/include/asm/segment.h, __USER32_CS, __CPUNODE_SEG.
-"""
-_SS, _FS, _GS = 2, 4, 5
-_LAST_NULL = 3
+_SS, _FS, _GS = SEGMENT_NUMBERS["ss"], SEGMENT_NUMBERS["fs"], SEGMENT_NUMBERS["gs"]
+_NAMES = {number: name for name, number in SEGMENT_NUMBERS.items()}
 _POPS = {0xA1: _FS, 0xA9: _GS}
 _WITH_POINTER = {0xB2: _SS, 0xB4: _FS, 0xB5: _GS}
 """lss, lfs, lgs, which load a general register too."""
@@ -52,7 +50,7 @@ class BadSelector(Exception):
     """A selector or an address that a program can't have; `error_code` is what the processor says of it."""
 
     def __init__(self, selector: int) -> None:
-        self.error_code = selector & 0xFFFC
+        self.error_code = selector & SELECTOR_ERROR
 
 
 def emulate_segments(kernel: Kernel, task: Task, error_code: int) -> int:
@@ -133,8 +131,9 @@ def _load(task: Task, registers: Registers, instruction: Instruction, code: byte
 
 def _use(registers: Registers, segment: int, selector: int) -> None:
     """Raises BadSelector unless the segment can be had there."""
-    if selector != USER_DS and (segment == _SS or (selector > _LAST_NULL and selector not in _READABLE)):
+    if selector != USER_DS and (segment == _SS or not is_loadable(selector)):
         raise BadSelector(selector)
+    registers.set_selector(_NAMES[segment], selector)
     if segment == _FS:
         registers.fs_base = 0
     elif segment == _GS:

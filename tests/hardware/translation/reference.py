@@ -124,6 +124,10 @@ def _flags(bits: int) -> int:
     return sum(flag for theirs, flag in _FLAGS if bits & theirs)
 
 
+_DATA_SEGMENTS = (Register.ES, Register.DS, Register.FS, Register.GS)
+"""Those whose selectors the processor keeps for programs: the others' never change."""
+
+
 def kind_of(instruction: iced.Instruction) -> int:
     """The project's kind of a valid instruction."""
     mnemonic = instruction.mnemonic
@@ -138,12 +142,15 @@ def kind_of(instruction: iced.Instruction) -> int:
         return opcodes.REPEATED_STRING
     if instruction.is_jmp_far_indirect or instruction.is_call_far_indirect:
         return opcodes.FAR
-    if mnemonic in (Mnemonic.MOV, Mnemonic.POP):
+    if mnemonic in (Mnemonic.MOV, Mnemonic.POP, Mnemonic.PUSH):
         registers = [
             instruction.op_register(n)
             for n in range(instruction.op_count)
             if instruction.op_kind(n) == iced.OpKind.REGISTER
         ]
+        if any(register in _DATA_SEGMENTS for register in registers):
+            is_store = mnemonic == Mnemonic.PUSH or instruction.op0_register not in _DATA_SEGMENTS
+            return opcodes.SEGMENT_STORE if is_store else opcodes.SEGMENT_LOAD
         if registers and iced.RegisterExt.is_segment_register(instruction.op0_register):
             return opcodes.SEGMENT_LOAD
         if any(Register.CR0 <= register <= Register.DR15 for register in registers):

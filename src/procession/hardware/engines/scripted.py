@@ -212,6 +212,7 @@ class ScriptedEngine:
         registers.rflags = self.live.rflags
         registers.fs_base = self.live.fs_base
         registers.gs_base = self.live.gs_base
+        registers.selectors = self.live.selectors
 
     def load(self, registers: Registers) -> None:
         """Make `registers` the live ones."""
@@ -222,6 +223,7 @@ class ScriptedEngine:
         """Make the bases of fs and gs the live ones."""
         self.live.fs_base = registers.fs_base
         self.live.gs_base = registers.gs_base
+        self.live.selectors = registers.selectors
 
     def use_address_space(self, root_frame: int, level: int) -> None:
         """Nothing is translated here but by the kernel itself."""

@@ -23,6 +23,7 @@ from procession.hardware.engines.unicorn_library import UnicornError, UnicornLib
 from procession.hardware.engines.unicorn_meter import CALL_PROBE, locate_budget, price_calls
 from procession.hardware.engines.unicorn_ports import refuse_ports
 from procession.hardware.engines.unicorn_state import (
+    SegmentSelectors,
     locate_exception_fields,
     locate_mark,
     locate_mode,
@@ -198,6 +199,7 @@ class UnicornEngine:
         locate_mode(self.layout, USER_CS, USER_DS)
         self.mode = self.state[self.layout.mode_start : self.layout.mode_end]
         self.user_mode = bytes(self.mode)
+        self.selectors = SegmentSelectors(self.layout, self.state)
         self.mode_index = self.layout.mode_start // 4
         self.user_mode_flags = self.words32[self.mode_index]
         locate_exception_fields(self.layout, self._observe_exceptions)
@@ -434,6 +436,7 @@ class UnicornEngine:
         words = self.words64
         registers.fs_base = words[self.fs_index]
         registers.gs_base = words[self.gs_index]
+        registers.selectors = self.selectors.read()
 
     def load(self, registers: Registers) -> None:
         """Make `registers` the live ones."""
@@ -446,9 +449,7 @@ class UnicornEngine:
             self.library.register_write(self.handle, uc.REG_EFLAGS, self.flags_pointer)
         # What a task has made of the segments isn't the next one's.
         self.mode[:] = self.user_mode
-        words = self.words64
-        words[self.fs_index] = registers.fs_base
-        words[self.gs_index] = registers.gs_base
+        self.load_bases(registers)
         image = registers.floating or INITIAL_STATE
         # Most tasks go on with a state that they left not long ago.
         state = self.known.get(image) or self._restored(image)
@@ -461,6 +462,7 @@ class UnicornEngine:
         words = self.words64
         words[self.fs_index] = registers.fs_base
         words[self.gs_index] = registers.gs_base
+        self.selectors.write(registers.selectors)
 
     @property
     def thread_pointer(self) -> int:

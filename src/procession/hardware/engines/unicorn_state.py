@@ -29,6 +29,7 @@ from procession.hardware.engines.unicorn_library import (
     UnicornError,
     UnicornLibrary,
 )
+from procession.hardware.registers import DATA_SEGMENTS, SEGMENT_NUMBERS, loaded_selectors
 
 _CONTEXT_HEADER_BYTES = 64
 """At most so much of a saved context isn't a copy of the state."""
@@ -44,7 +45,8 @@ class StateLayout:
     floating-point exceptions. `size` bytes of the state are a task's: what the library copies
     when it saves a context. The state lies in the library's object of the processor, at `holder`. From
     `mode_start` to `mode_end` are the flags of the processor's mode, with the privilege level, and the
-    segments. The meter's `budget` lies behind what is a task's.
+    segments; `selectors` has the offsets of DATA_SEGMENTS' own. The meter's `budget` lies behind what is a
+    task's.
     """
 
     __slots__ = (
@@ -62,6 +64,7 @@ class StateLayout:
         "mode_start",
         "mxcsr",
         "old_exception",
+        "selectors",
         "size",
         "sse_mark",
         "x87_control",
@@ -99,6 +102,7 @@ class StateLayout:
         self.floating_end = 0
         self.error_code = 0
         self.old_exception = 0
+        self.selectors: list[int] = []
 
     def snapshot(self) -> bytes:
         """The state's bytes now."""
@@ -306,6 +310,32 @@ def _locate_x87(library: UnicornLibrary, handle: c_void_p, layout: StateLayout) 
     layout.x87_registers = _find_wide(library, handle, layout, REG_ST0, 10)
 
 
+class SegmentSelectors:
+    """Those of es, ds, fs and gs in a processor whose `state` is laid out as `layout` says."""
+
+    __slots__ = ("places", "words")
+
+    def __init__(self, layout: StateLayout, state: memoryview) -> None:
+        self.words = state.cast("I")
+        first, second, third, fourth = [offset // 4 for offset in layout.selectors]
+        self.places = first, second, third, fourth
+
+    def read(self) -> int:
+        """All of them, as `Registers.selectors` has them."""
+        words, (first, second, third, fourth) = self.words, self.places
+        found = words[first], words[second], words[third], words[fourth]
+        if any(found):
+            return sum([(selector & 0xFFFF) << 16 * place for place, selector in enumerate(found)])
+        return 0
+
+    def write(self, selectors: int) -> None:
+        """Load them, without the bases that come with segments."""
+        words, loaded = self.words, loaded_selectors(selectors) if selectors else 0
+        for place in self.places:
+            words[place] = loaded & 0xFFFF
+            loaded >>= 16
+
+
 def locate_mode(layout: StateLayout, code_selector: int, stack_selector: int) -> None:
     """Find what makes up user mode, while the processor is in it with these selectors. Raises UnicornError.
 
@@ -318,6 +348,7 @@ def locate_mode(layout: StateLayout, code_selector: int, stack_selector: int) ->
     selectors = [int.from_bytes(data[first + n * stride :][:4], "little") for n in range(6)]
     if selectors != [0, code_selector, stack_selector, 0, 0, 0] or data[first - 8] & 3 != 3:
         raise UnicornError(f"the segments aren't where they should be: {selectors}")
+    layout.selectors = [first + SEGMENT_NUMBERS[name] * stride for name in DATA_SEGMENTS]
     layout.mode_start, layout.mode_end = first - 8, first + 6 * stride
 
 

@@ -61,6 +61,7 @@ class UnopenedEmulator:
         registers.general = live.general.copy()
         registers.rflags = live.rflags
         registers.fs_base, registers.gs_base = live.fs_base, live.gs_base
+        registers.selectors = live.selectors
 
     def load(self, registers: Registers) -> None:
         """Make `registers` the live ones."""
@@ -69,6 +70,7 @@ class UnopenedEmulator:
     def load_bases(self, registers: Registers) -> None:
         """Make the bases of fs and gs the live ones."""
         self.live.fs_base, self.live.gs_base = registers.fs_base, registers.gs_base
+        self.live.selectors = registers.selectors
 
     def use_address_space(self, root_frame: int, level: int) -> None:
         """It's looked at when the emulator is opened."""

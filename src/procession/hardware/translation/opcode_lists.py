@@ -85,7 +85,7 @@ fc-fd set-direction
 ; E Iz lock arithmetic ; E Iz lock logic ; E Iz arithmetic }
 83 { E Ib lock arithmetic ; E Ib lock logic ; E Ib lock carrying ; E Ib lock carrying ; E Ib lock logic \
 ; E Ib lock arithmetic ; E Ib lock logic ; E Ib arithmetic }
-8c { E ; E ; E ; E ; E ; E ; - ; - }
+8c { E segment-store ; E ; E ; E segment-store ; E segment-store ; E segment-store ; - ; - }
 8e { E segment-load ; - ; E segment-load ; E segment-load ; E segment-load ; E segment-load ; - ; - }
 8f { E +rsp ; - ; - ; - ; - ; - ; - ; - }
 c0 Eb Ib shift
@@ -119,13 +119,13 @@ TWO_BYTE = """
 40-4f E G condition
 80-8f Jz conditional condition
 90-9f Eb condition
-a0 +rsp
+a0 segment-store +rsp
 a1 segment-load +rsp
 a2 cpuid +rax +rbx +rcx +rdx
 a3 E G bit-test
 a4 E G Ib shift
 a5 E G +rcx
-a8 +rsp
+a8 segment-store +rsp
 a9 segment-load +rsp
 ab E G lock bit-test
 ac E G Ib shift

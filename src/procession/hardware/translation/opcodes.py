@@ -60,12 +60,15 @@ APPROXIMATION = 26
 INVALID = 27
 TRUNCATED = 28
 """The bytes end before the instruction does."""
+SEGMENT_STORE = 29
+"""What tells a segment register: mov and push."""
 
 KIND_NAMES = (
     *("plain", "jump", "call", "conditional", "loop", "jump-indirect", "call-indirect", "return", "syscall"),
     *("interrupt", "cpuid", "timestamp", "random", "extended-control", "descriptor", "base", "segment-load"),
     *("privileged", "far", "interrupt-return", "repeated-string", "push-flags", "pop-flags"),
     *("floating-store", "extended-save", "extended-restore", "approximation", "invalid", "truncated"),
+    "segment-store",
 )
 
 CARRY, PARITY, ADJUST, ZERO, SIGN, DIRECTION, OVERFLOW = 1, 4, 0x10, 0x40, 0x80, 0x400, 0x800

@@ -16,11 +16,11 @@ from procession.hardware.extended_state import (
     with_fxsave_area,
 )
 from procession.hardware.page_table import USER_END
-from procession.hardware.registers import NUMBERS, set_register
+from procession.hardware.registers import NUMBERS, PRIVILEGE_BITS, set_register
 from procession.kernel.ptrace.debug_registers import debug_register, set_debug_register
 from procession.kernel.ptrace.tracing import TRAP_FLAG, TRAP_FLAG_FORCED
+from procession.kernel.task import OTHER_SEGMENTS
 from procession.kernel.user_registers import (
-    SEGMENTS,
     SETTABLE_FLAGS,
     extended_registers,
     floating_registers,
@@ -29,6 +29,7 @@ from procession.kernel.user_registers import (
 )
 
 if TYPE_CHECKING:
+    from procession.hardware.registers import Registers
     from procession.kernel.kernel import Kernel
     from procession.kernel.task import Task
 
@@ -75,9 +76,20 @@ def set_general_registers(kernel: Kernel, task: Task, offset: int, data: bytes) 
             if value >= USER_END:
                 raise EIO("a base beyond user space")
             setattr(registers, name, value)
-        elif value & 0xFFFF != SEGMENTS[name]:
-            raise EIO(f"{name} can't be {value:#x}")
+        else:
+            _set_segment(task, registers, name, value & 0xFFFF)
     kernel.registers_changed(task)
+
+
+def _set_segment(task: Task, registers: Registers, name: str, selector: int) -> None:
+    """What can't be loaded is found out when it's to be loaded. Linux: arch/x86/kernel/ptrace.c,
+    set_segment_reg.
+    """
+    is_for_users = selector & PRIVILEGE_BITS == PRIVILEGE_BITS
+    if not is_for_users and (selector or name in ("cs", "ss")):
+        raise EIO(f"{name} can't be {selector:#x}")
+    registers.set_selector(name, selector)
+    task.work |= OTHER_SEGMENTS
 
 
 def _set_flags(task: Task, value: int) -> None:

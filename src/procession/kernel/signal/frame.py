@@ -33,6 +33,7 @@ from procession.hardware.extended_state import (
 from procession.hardware.processor_level import LEVELS
 from procession.hardware.registers import (
     NUMBERS,
+    PRIVILEGE_BITS,
     RAX,
     RDI,
     RDX,
@@ -52,6 +53,7 @@ from procession.kernel.signal.alternate_stack import (
 )
 from procession.kernel.signal.handlers import SA_ONSTACK, SA_RESTORER, SA_SIGINFO
 from procession.kernel.signal.mask import set_blocked
+from procession.kernel.task import OTHER_SEGMENTS
 
 if TYPE_CHECKING:
     from procession.hardware.processor_level import ProcessorLevel
@@ -74,7 +76,9 @@ fs, ss, err, trapno, oldmask, cr2, fpstate), the saved mask."""
 _UCONTEXT_OFFSET = RtSigframe.OFFSETS["uc"]
 _INFO_OFFSET = RtSigframe.OFFSETS["info"]
 
-_UC_FLAGS = int(UcontextFlag.UC_SIGCONTEXT_SS | UcontextFlag.UC_STRICT_RESTORE_SS)
+_UC_FLAGS = int(UcontextFlag.UC_SIGCONTEXT_SS)
+_UC_FP_XSTATE = int(UcontextFlag.UC_FP_XSTATE)
+_STRICT_STACK_SEGMENT = int(UcontextFlag.UC_STRICT_RESTORE_SS)
 
 _SAVED_REGISTERS = tuple([NUMBERS[name] for name in Sigcontext.OFFSETS if name in NUMBERS])
 """The order in which they lie in struct sigcontext."""
@@ -133,19 +137,23 @@ def build_frame(
     if frame < 0 or floating + len(image) > _MASK_64:
         raise EFAULT("the stack pointer is no address")
     trap, error, fault_address = task.last_trap
+    # Linux: arch/x86/kernel/signal_64.c, frame_uc_flags.
+    frame_flags = _UC_FLAGS if registers.code_segment != USER_CS else _UC_FLAGS | _STRICT_STACK_SEGMENT
+    if has_components:
+        frame_flags |= _UC_FP_XSTATE
     head = _FRAME.pack(
         action.restorer,
-        _UC_FLAGS | UcontextFlag.UC_FP_XSTATE if has_components else _UC_FLAGS,
+        frame_flags,
         0,
         base,
         (stack_flags ^ _SIGN) - _SIGN,
         size,
         *_in_frame(general),
         registers.rflags,
-        USER_CS,
+        registers.code_segment,
         0,
         0,
-        USER_DS,
+        registers.stack_segment,
         error,
         trap,
         mask,
@@ -165,6 +173,7 @@ def build_frame(
     set_register(general, RIP, action.handler)
     set_register(general, RSP, frame)
     registers.rflags &= ~_CLEARED_FLAGS
+    registers.code_segment, registers.stack_segment = USER_CS, USER_DS
     # No bytes stand for the state of a fresh processor, which is what a handler starts with.
     registers.floating = b""
 
@@ -190,6 +199,13 @@ def leave_frame(kernel: Kernel, task: Task, registers: Registers, fields: FrameH
     general = registers.general = list(_of_frame(fields))
     rflags = fields[23]
     registers.rflags = registers.rflags & ~_RESTORED_FLAGS | rflags & _RESTORED_FLAGS
+    code_segment, stack_segment = fields[24] | PRIVILEGE_BITS, fields[27] | PRIVILEGE_BITS
+    if not fields[1] & _STRICT_STACK_SEGMENT and code_segment == USER_CS:
+        # Who says nothing of it may not know that it's kept.
+        stack_segment = USER_DS
+    registers.code_segment, registers.stack_segment = code_segment, stack_segment
+    if code_segment != USER_CS or stack_segment != USER_DS:
+        task.work |= OTHER_SEGMENTS
     _restore_floating(kernel, task, registers, fields[32])
     restore_alternate_stack(task, fields[3], fields[4], fields[5], general[RSP])
 

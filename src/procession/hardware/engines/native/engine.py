@@ -31,7 +31,7 @@ from procession.hardware.engines.native.window import CODE_WRITTEN, DENIED, is_r
 from procession.hardware.extended_state import INITIAL_STATE, canonical
 from procession.hardware.physical_memory import PhysicalMemory
 from procession.hardware.processor_level import V3
-from procession.hardware.registers import RAX, RCX, RDX, RIP, WORD_MASK, Registers
+from procession.hardware.registers import RAX, RCX, RDX, RIP, WORD_MASK, Registers, loaded_selectors
 from procession.hardware.translation import layout
 from procession.hardware.translation.code_cache import ATTEND, CROSS, LINK, SETTLE, Exit, Place
 from procession.hardware.translation.code_keeper import CodeKeeper
@@ -429,11 +429,7 @@ class NativeEngine:
 
     def save(self, registers: Registers) -> None:
         """Copy the live registers into `registers`."""
-        words = self.words
-        registers.general = self.general.tolist()
-        registers.rflags = words[_FLAGS] & _USER_FLAGS | _ALWAYS_SET
-        registers.fs_base = words[_FS_BASE]
-        registers.gs_base = words[_GS_BASE]
+        self.save_integers(registers)
         space, found = self.guest.space, bytes(self.processor.extended)
         if space is None:
             registers.floating = canonical(found)
@@ -449,6 +445,7 @@ class NativeEngine:
         registers.rflags = words[_FLAGS] & _USER_FLAGS | _ALWAYS_SET
         registers.fs_base = words[_FS_BASE]
         registers.gs_base = words[_GS_BASE]
+        registers.selectors = self.attendant.selectors
 
     def load(self, registers: Registers) -> None:
         """Make `registers` the live ones."""
@@ -457,6 +454,7 @@ class NativeEngine:
         words[_FLAGS] = registers.rflags & _LOADED_FLAGS | _ALWAYS_SET
         words[_FS_BASE] = registers.fs_base
         words[_GS_BASE] = registers.gs_base
+        self.attendant.selectors = registers.selectors and loaded_selectors(registers.selectors)
         self.processor.extended[:] = registers.floating or INITIAL_STATE
         self.switches += 1
 
@@ -465,6 +463,7 @@ class NativeEngine:
         words = self.words
         words[_FS_BASE] = registers.fs_base
         words[_GS_BASE] = registers.gs_base
+        self.attendant.selectors = registers.selectors and loaded_selectors(registers.selectors)
 
     def use_address_space(self, root_frame: int, level: int) -> None:
         """Switch page tables: to the stub that has them, or to a new one."""

@@ -10,7 +10,20 @@ from typing import TYPE_CHECKING
 
 from procession.abi.word import pack_u16, pack_u64
 from procession.hardware.processor_level import LEVELS, V2, V3
-from procession.hardware.registers import CHANGEABLE_FLAGS, RAX, RBX, RCX, RDX, RIP, RSP, WORD_MASK
+from procession.hardware.registers import (
+    CHANGEABLE_FLAGS,
+    DATA_SEGMENTS,
+    RAX,
+    RBX,
+    RCX,
+    RDX,
+    RIP,
+    RSP,
+    SEGMENT_NUMBERS,
+    USER_CS,
+    USER_DS,
+    WORD_MASK,
+)
 from procession.hardware.translation.decode import OPERAND_SIZE, WIDE, Instruction
 from procession.hardware.translation.opcodes import (
     CPUID,
@@ -22,6 +35,7 @@ from procession.hardware.translation.opcodes import (
     POP_FLAGS,
     PRIVILEGED,
     SEGMENT_LOAD,
+    SEGMENT_STORE,
     TIMESTAMP,
 )
 from procession.hardware.translation.operand import effective_address
@@ -36,6 +50,10 @@ _GATE_ERROR = 2
 _INT1 = 0xF1
 _SMSW_FIELD, _TASK_SEGMENT, _CONTROL_REGISTER = 4, 0x40, 0x8005_0033
 _DESCRIPTOR_TABLE, _INTERRUPT_TABLE = 0xFFFF_FFFF_FFFE_0000, 0xFFFF_FFFF_FFFF_0000
+
+_PUSHED = {0xA0: SEGMENT_NUMBERS["fs"], 0xA8: SEGMENT_NUMBERS["gs"]}
+_PLACE_OF_SEGMENT = {SEGMENT_NUMBERS[name]: place for place, name in enumerate(DATA_SEGMENTS)}
+_FIXED_SELECTORS = {SEGMENT_NUMBERS["cs"]: USER_CS, SEGMENT_NUMBERS["ss"]: USER_DS}
 
 _MAKER = (0x756E_6547, 0x6C65_746E, 0x4965_6E69)
 """GenuineIntel, in ebx, edx, ecx."""
@@ -101,10 +119,11 @@ class Attendant:
 
     `read` gives bytes of the guest's memory at an address, `write` puts them there, and `segment_base` is
     what an instruction's segment adds to an address; whatever they raise ends the attempt. The flags are
-    handed in and back. `level` is the processor that the program has found.
+    handed in and back. `level` is the processor that the program has found, `selectors` are those of its
+    DATA_SEGMENTS.
     """
 
-    __slots__ = ("flags", "general", "level", "read", "segment_base", "write")
+    __slots__ = ("flags", "general", "level", "read", "segment_base", "selectors", "write")
 
     def __init__(
         self,
@@ -119,6 +138,7 @@ class Attendant:
         self.segment_base = segment_base
         self.level = V3
         self.flags = 0
+        self.selectors = 0
 
     def attend(self, instruction: Instruction, code: bytes) -> tuple[int, int]:
         """Do it. The vector and error code to raise; (-1, 0) if it's done, and rip is behind it."""
@@ -150,6 +170,8 @@ class Attendant:
             mask = CHANGEABLE_FLAGS & (0xFFFF if size == 2 else WORD_MASK)
             self.flags = self.flags & ~mask | value & mask
             general[RSP] = (general[RSP] + size) & WORD_MASK
+        elif kind == SEGMENT_STORE:
+            self._store_segment(instruction, code, behind)
         elif kind == DESCRIPTOR:
             self._show_descriptor(instruction, code, behind)
         else:
@@ -170,10 +192,33 @@ class Attendant:
         else:
             value, size = (_DESCRIPTOR_TABLE, _INTERRUPT_TABLE)[field & 1] << 16, 10
         if instruction.has_memory:
-            base = self.segment_base(instruction)
-            address = effective_address(instruction, code, self.general, behind, base)
-            self.write(address, pack_u64(value) + pack_u16(value >> 64) if size == 10 else pack_u16(value))
-            return
+            data = pack_u64(value) + pack_u16(value >> 64) if size == 10 else pack_u16(value)
+            self.write(self._place(instruction, code, behind), data)
+        else:
+            self._set_operand(instruction, value)
+
+    def _store_segment(self, instruction: Instruction, code: bytes, behind: int) -> None:
+        """mov from a segment register, push fs and push gs."""
+        is_push = instruction.table != 0
+        number = _PUSHED[instruction.opcode] if is_push else instruction.modrm >> 3 & 7
+        place = _PLACE_OF_SEGMENT.get(number)
+        selector = _FIXED_SELECTORS[number] if place is None else self.selectors >> 16 * place & 0xFFFF
+        if is_push:
+            size = 2 if instruction.prefixes & OPERAND_SIZE and not instruction.rex & WIDE else 8
+            top = (self.general[RSP] - size) & WORD_MASK
+            self.write(top, pack_u64(selector)[:size])
+            self.general[RSP] = top
+        elif instruction.has_memory:
+            self.write(self._place(instruction, code, behind), pack_u16(selector))
+        else:
+            self._set_operand(instruction, selector)
+
+    def _place(self, instruction: Instruction, code: bytes, behind: int) -> int:
+        base = self.segment_base(instruction)
+        return effective_address(instruction, code, self.general, behind, base)
+
+    def _set_operand(self, instruction: Instruction, value: int) -> None:
+        """Put it into the register that ModRM names, as wide as the operand is."""
         number = instruction.modrm & 7 | (instruction.rex & 1) << 3
         if instruction.rex & WIDE:
             kept = 0
