@@ -88,6 +88,35 @@ def test_runs_programs(c_compiler: list[str], tmp_path: Path) -> None:
     assert results[0].stdout == results[1].stdout
 
 
+def test_a_long_stack_grows_past_what_stubs_have(c_compiler: list[str], tmp_path: Path) -> None:
+    """A program that is begun with a large limit has a stack of hundreds of MiB."""
+    program = build(
+        c_compiler,
+        tmp_path,
+        """
+        #include <stdio.h>
+        #include <sys/resource.h>
+        #include <unistd.h>
+        static int recurse(int depth) {
+            volatile char frame[1 << 20];
+            frame[0] = 1;
+            return depth == 0 ? 0 : recurse(depth - 1) + frame[0];
+        }
+        int main(int argc, char **argv) {
+            struct rlimit limit = {RLIM_INFINITY, RLIM_INFINITY};
+            if (argc == 1) {
+                setrlimit(RLIMIT_STACK, &limit);
+                execl(argv[0], argv[0], "again", NULL);
+            }
+            printf("%d\\n", recurse(300));
+            return 0;
+        }
+        """,
+    )
+    result = Machine(engine="native").run([program])
+    assert (result.status, result.stdout) == (0, b"300\n")
+
+
 def test_no_stub_outlives_its_machine() -> None:
     """Closed, it has no stubs any more."""
     before = set(stubs_of(os.getpid()))

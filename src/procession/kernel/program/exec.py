@@ -24,6 +24,7 @@ from procession.fs.mounts.id_map import seen_owner
 from procession.fs.mounts.mount import MS_NOSUID
 from procession.fs.user_namespace import NO_ID
 from procession.fs.wait_queue import Abandonable, Sleep
+from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import PAGE_MASK, OutOfFrames
 from procession.hardware.processor_level import LEVELS
 from procession.hardware.registers import RIP, RSP, Registers, set_register
@@ -39,7 +40,7 @@ from procession.kernel.program.elf import (
     load_image,
     read_interpreter,
 )
-from procession.kernel.program.layout import note_layout, pick_mmap_layout
+from procession.kernel.program.layout import note_layout, pick_mmap_layout, stack_end
 from procession.kernel.program.personality import personality_after
 from procession.kernel.program.vdso import map_vdso
 from procession.kernel.rlimit import RLIMIT_NOFILE, RLIMIT_NPROC, RLIMIT_STACK
@@ -66,7 +67,6 @@ if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
     from procession.kernel.security.credentials import ExecCredentials
 
-STACK_TOP = 0x7FFF_FFFF_F000
 STACK_EXPAND = 131_072
 """How much of the stack is mapped at first below the strings (Linux: fs/exec.c, setup_arg_pages)."""
 MAX_ARG_STRLEN = 131_072
@@ -442,7 +442,7 @@ def _build(kernel: Kernel, task: Task, prepared: PreparedExec, gained: ExecCrede
     if interpreter is not None and interpreter_file is not None:
         loader = load_image(mm, interpreter, interpreter_file, is_interpreter=True)
         entry, base = loader.entry, loader.bias
-    if entry >= STACK_TOP:
+    if entry >= pte.USER_END:
         raise EINVAL("an entry point past user space")
     note_layout(mm, program, image)
     vdso = map_vdso(kernel, mm)
@@ -466,15 +466,16 @@ def _map_stack(mm: MemoryDescriptor, parameters: BinaryParameters, protection: i
     strings = b"".join(
         string + b"\0" for string in (*parameters.arguments, *parameters.environment, parameters.name)
     )
-    start = STACK_TOP - 8 - len(strings)
+    end = stack_end(mm)
+    start = end - 8 - len(strings)
     bottom = start & ~PAGE_MASK
     limit = mm.limits.soft[RLIMIT_STACK] & ~PAGE_MASK
-    if STACK_TOP - bottom + STACK_EXPAND > limit:
-        bottom = min(bottom, STACK_TOP - limit)
+    if end - bottom + STACK_EXPAND > limit:
+        bottom = min(bottom, end - limit)
     else:
         bottom -= STACK_EXPAND
     # Its size is held against the limits when there is no way back any more, as Linux does it.
-    mm.insert(VirtualMemoryArea(bottom, STACK_TOP, protection, flags=GROWS_DOWN, name=b"[stack]"))
+    mm.insert(VirtualMemoryArea(bottom, end, protection, flags=GROWS_DOWN, name=b"[stack]"))
     mm.write(start, strings)
     mm.stack_start = start
     return start

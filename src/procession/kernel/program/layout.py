@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from procession.abi.personality import PersonalityFlag
 from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import PAGE_MASK
+from procession.hardware.translation.layout import RESERVED
 from procession.kernel.program.elf import ET_DYN, PIE_BASE
 from procession.kernel.program.personality import personality_after
 from procession.kernel.rlimit import RLIMIT_STACK
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _ADDR_COMPAT_LAYOUT = int(PersonalityFlag.ADDR_COMPAT_LAYOUT)
 _SHORTEST_STACK, _LONGEST_STACK = 128 << 20, pte.USER_END // 6 * 5
 """How much room is left for the stack at least, and at most."""
+(_RESERVED_START, _RESERVED_END), _ = RESERVED
 _SECURE_STACK = 8 << 20
 """What a program with more rights than its caller has at most (in Linux, _STK_LIM)."""
 
@@ -39,7 +41,17 @@ def pick_mmap_layout(task: Task, mm: MemoryDescriptor, gained: ExecCredentials) 
     if gained.is_secure:
         stack = min(stack, _SECURE_STACK)
     gap = min(max(stack + STACK_GUARD_GAP, _SHORTEST_STACK), _LONGEST_STACK)
-    mm.mmap_base = (pte.USER_END - gap + PAGE_MASK) & ~PAGE_MASK
+    mm.mmap_base = (stack_end(mm) - gap + PAGE_MASK) & ~PAGE_MASK
+
+
+def stack_end(mm: MemoryDescriptor) -> int:
+    """Where the stack begins to grow from: the end of user space, or below what the native engine has near
+    there if it may grow as far as that.
+
+    On Linux it's anywhere in the last 16 GiB. Linux: mm/util.c, randomize_stack_top.
+    """
+    room = pte.USER_END - _RESERVED_END - STACK_GUARD_GAP
+    return pte.USER_END if mm.limits.soft[RLIMIT_STACK] <= room else _RESERVED_START
 
 
 def note_layout(mm: MemoryDescriptor, program: ElfProgram, image: LoadedImage) -> None:
