@@ -2,6 +2,7 @@
 #include "fault.h"
 
 #include <sys/prctl.h>
+#include <sys/uio.h>
 
 #define EXCEPT_ADVISED 2
 #define MIB (1UL << 20)
@@ -100,4 +101,37 @@ TEST(smaps_tell_which_areas_may_have_them)
 	CHECK_EQ(is_eligible(pages), 0);
 	CHECK_EQ(disable(0, 0, 0), 0);
 	CHECK_EQ(is_eligible(pages), 0);
+}
+
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
+
+static long collapse_of(int process, void *start, size_t length)
+{
+	struct iovec part = {start, length};
+
+	return syscall(SYS_process_madvise, process, &part, 1L, MADV_COLLAPSE, 0L);
+}
+
+/* Where there is nothing to collapse, or no page of that size. */
+TEST(what_cannot_be_collapsed)
+{
+	char *room = mmap(NULL, 6 * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *area = (char *)(((unsigned long)room + 2 * MIB - 1) & ~(2 * MIB - 1));
+	int self;
+
+	CHECK_EQ(madvise(area, 0, MADV_COLLAPSE), 0);
+	CHECK_ERRNO(madvise(area + 1, 4096, MADV_COLLAPSE), EINVAL);
+	CHECK_ERRNO(madvise(area, 2 * MIB, MADV_COLLAPSE), EINVAL);
+	CHECK_EQ(madvise(area, 2 * MIB, MADV_NOHUGEPAGE), 0);
+	memset(area, 1, 2 * MIB);
+	CHECK_ERRNO(madvise(area, 2 * MIB, MADV_COLLAPSE), EINVAL);
+	CHECK_EQ(mprotect(area, 2 * MIB, PROT_NONE), 0);
+	CHECK_ERRNO(madvise(area, 2 * MIB, MADV_COLLAPSE), EINVAL);
+	self = (int)MUST(syscall(SYS_pidfd_open, getpid(), 0));
+	CHECK_ERRNO(collapse_of(self, area, 2 * MIB), EINVAL);
+	CHECK_EQ(munmap(area, 2 * MIB), 0);
+	CHECK_ERRNO(madvise(area, 2 * MIB, MADV_COLLAPSE), ENOMEM);
+	CHECK_ERRNO(collapse_of(self, area, 2 * MIB), ENOMEM);
 }

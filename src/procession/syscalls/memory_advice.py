@@ -92,14 +92,17 @@ def _follow(task: Task, area: VirtualMemoryArea, advice: Advice, start: int, end
     elif advice == Advice.MADV_PAGEOUT and area.flags & DROPPABLE:
         # There is nothing to page out to, but these may go. Linux: mm/vmscan.c, shrink_folio_list.
         remove_pages(task, area, start, end, is_hole=False)
+    elif advice == Advice.MADV_COLLAPSE:
+        # Linux: mm/khugepaged.c, madvise_collapse.
+        raise EINVAL("there are no pages of 2 MiB")
     elif advice == Advice.MADV_GUARD_INSTALL:
         install_guards(task.mm, area, start, end)
     elif advice == Advice.MADV_GUARD_REMOVE:
         remove_guards(task.mm, area, start, end)
 
 
-_REFUSED = frozenset((Advice.MADV_COLLAPSE, Advice.MADV_HWPOISON, Advice.MADV_SOFT_OFFLINE))
-"""They need huge pages, of which there are none, or broken memory, which is configured out: EINVAL."""
+_REFUSED = frozenset((Advice.MADV_HWPOISON, Advice.MADV_SOFT_OFFLINE))
+"""They need broken memory, which is configured out: EINVAL."""
 
 _DISCARDS = (
     *(Advice.MADV_FREE, Advice.MADV_DONTNEED, Advice.MADV_DONTNEED_LOCKED, Advice.MADV_REMOVE),

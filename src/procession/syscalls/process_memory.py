@@ -30,8 +30,11 @@ if TYPE_CHECKING:
     from procession.kernel.time.clock import Clock
     from procession.mm.address_space import MemoryDescriptor
 
-_HINTS = frozenset(int(advice) for advice in (Advice.MADV_COLD, Advice.MADV_PAGEOUT, Advice.MADV_WILLNEED))
-"""What may be advised for others; MADV_COLLAPSE takes huge pages, which are configured out."""
+_HINTS = frozenset(
+    int(advice)
+    for advice in (Advice.MADV_COLD, Advice.MADV_PAGEOUT, Advice.MADV_WILLNEED, Advice.MADV_COLLAPSE)
+)
+"""What may be advised for others."""
 _COPIED_AT_ONCE = 1 << 20
 _PAGES_AT_ONCE = 1024
 """As many as two pages have room for the addresses of (Linux: mm/process_vm_access.c, PVM_MAX_USER_PAGES)."""
