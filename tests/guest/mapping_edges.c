@@ -423,3 +423,47 @@ TEST(what_could_be_written_once_stays_apart)
 	memory = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
 	CHECK_EQ(has_flag(memory, "ac"), 0);
 }
+
+/* Since Linux 6.17: all that is mapped in the range, with its gaps; who handles faults is moved alone. */
+TEST(mremap_moves_several_areas)
+{
+	enum { PAGES = 8 };
+	char *from = mmap(NULL, PAGES * 4096, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *to = mmap(NULL, PAGES * 4096, RW, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	const int fixed = MREMAP_MAYMOVE | MREMAP_FIXED;
+	unsigned char there[PAGES];
+
+	memset(from, 1, PAGES * 4096);
+	memset(to, 2, PAGES * 4096);
+	MUST(mprotect(from + 4096, 4096, PROT_READ));
+	MUST(munmap(from + 3 * 4096, 4096));
+	/* Not where it isn't moved to another place of the same length. */
+	CHECK_ERRNO(mremap(from, 2 * 4096, 2 * 4096 + 4096, MREMAP_MAYMOVE) == MAP_FAILED ? -1 : 0, EFAULT);
+	CHECK_ERRNO(mremap(from, 3 * 4096, 2 * 4096, fixed, to) == MAP_FAILED ? -1 : 0, EFAULT);
+	MUST(mmap(to, PAGES * 4096, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED ? -1 : 0);
+	memset(to, 2, PAGES * 4096);
+	/* The first page must be there. */
+	CHECK_ERRNO(mremap(from + 3 * 4096, 3 * 4096, 3 * 4096, fixed, to) == MAP_FAILED ? -1 : 0, EFAULT);
+	CHECK(mremap(from, 6 * 4096, 6 * 4096, fixed, to) == to);
+	CHECK_EQ(to[0] + to[4096] + to[2 * 4096] + to[4 * 4096] + to[5 * 4096], 5);
+	/* A gap has no effect on what was there. */
+	CHECK_EQ(to[3 * 4096], 2);
+	CHECK_EQ(to[6 * 4096], 2);
+	CHECK_ERRNO(mincore(from, 4096, there), ENOMEM);
+	CHECK_ERRNO(mincore(from + 5 * 4096, 4096, there), ENOMEM);
+	CHECK_EQ(mincore(from + 6 * 4096, 2 * 4096, there), 0);
+	CHECK_EQ(madvise(to + 4096, 4096, MADV_POPULATE_WRITE), -1);
+	CHECK_EQ(mprotect(to + 4096, 4096, RW), 0);
+	/* What is left behind is empty. */
+	MUST(mprotect(to + 4096, 4096, PROT_READ));
+	CHECK(mremap(to, 3 * 4096, 3 * 4096, fixed | MREMAP_DONTUNMAP, from) == from);
+	CHECK_EQ(from[0] + from[4096] + from[2 * 4096], 3);
+	CHECK_EQ(to[0] + to[4096] + to[2 * 4096], 0);
+	/* What comes before an area that can't be moved has been moved. */
+	if (syscall(SYS_mseal, from + 4096, 4096, 0) == 0) {
+		CHECK_ERRNO(mremap(from, 3 * 4096, 3 * 4096, fixed, to) == MAP_FAILED ? -1 : 0, EPERM);
+		CHECK_EQ(to[0], 1);
+		CHECK_EQ(to[2 * 4096], 0);
+		CHECK_EQ(from[2 * 4096], 1);
+	}
+}

@@ -78,6 +78,34 @@ def mremap(
         raise EINVAL("MREMAP_DONTUNMAP doesn't resize")
     _check_parameters(asked)
     mm.own_areas()
+    if flags & _FIXED and old_size == new_size:
+        return _move_areas(task, asked)
+    return _remap(task, asked)
+
+
+def _move_areas(task: Task, asked: _Remap) -> int:
+    """Move all that is mapped in a range as it lies there, with its gaps but for one at the beginning.
+
+    What has been moved before an error stays so. Linux: mm/mremap.c, remap_move, vma_multi_allowed.
+    """
+    mm, start, end = task.mm, asked.address, asked.address + asked.old_size
+    areas = mm.areas_in(start, end)
+    if not areas or areas[0].start > start:
+        raise EFAULT("nothing is mapped there")
+    mm.note_areas(len(areas))
+    spans = [(max(area.start, start), min(area.end, end), area.user_faults is not None) for area in areas]
+    for first, last, is_handled in spans:
+        if is_handled and len(spans) > 1:
+            raise EFAULT("a program handles its faults: it's moved alone or not at all")
+        size = last - first
+        _remap(task, _Remap(first, size, size, asked.flags, asked.new_address + first - start))
+    return asked.new_address
+
+
+def _remap(task: Task, asked: _Remap) -> int:
+    """Do it to one area; gives where it is then."""
+    mm = task.mm
+    address, old_size, new_size, flags, new_address = asked
     mm.area_list.check_room()
     area = _area_to_remap(mm, asked)
     if flags & _FIXED:
