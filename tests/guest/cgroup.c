@@ -61,7 +61,7 @@ static void make_base(void)
 	make_group_of_own();
 }
 
-static long put(const char *group, const char *file, const char *text)
+static long put_bytes(const char *group, const char *file, const char *text, size_t length)
 {
 	int fd = open(file_of(group, file), O_WRONLY | O_CLOEXEC);
 	long result;
@@ -69,11 +69,26 @@ static long put(const char *group, const char *file, const char *text)
 
 	if (fd < 0)
 		return -1;
-	result = write(fd, text, strlen(text));
+	result = write(fd, text, length);
 	error = errno;
 	close(fd);
 	errno = error;
 	return result < 0 ? -1 : 0;
+}
+
+static long put(const char *group, const char *file, const char *text)
+{
+	return put_bytes(group, file, text, strlen(text));
+}
+
+/* With the NUL that ends it, and what isn't looked at any longer. */
+static long put_string(const char *group, const char *file, const char *text)
+{
+	char bytes[64] = "";
+
+	snprintf(bytes, sizeof(bytes) - 5, "%s", text);
+	memcpy(bytes + strlen(text) + 1, "junk", 4);
+	return put_bytes(group, file, bytes, strlen(text) + 5);
 }
 
 static long put_number(const char *group, const char *file, long number)
@@ -635,6 +650,35 @@ TEST(giving_controllers)
 	snprintf(base, sizeof(base), "%s", mount_point());
 	if (!had)
 		MUST(control("", '-', name));
+}
+
+TEST(what_follows_a_nul)
+{
+	char number[16];
+	pid_t child;
+
+	make_base();
+	make("a");
+	child = child_that_pauses();
+	snprintf(number, sizeof(number), "%d", child);
+	CHECK_EQ(put_string("a", "cgroup.procs", number), 0);
+	CHECK(holds_only("a", "cgroup.procs", child));
+	CHECK_EQ(put_string("", "cgroup.procs", number), 0);
+	CHECK_EQ(put_string("a", "cgroup.max.depth", "3"), 0);
+	CHECK_STRING(get("a", "cgroup.max.depth"), "3\n");
+	CHECK_EQ(put_string("a", "cgroup.max.descendants", "max"), 0);
+	CHECK_EQ(put_string("a", "cgroup.freeze", "0\n"), 0);
+	CHECK_ERRNO(put_string("a", "cgroup.freeze", "2"), ERANGE);
+	CHECK_EQ(put_string("a", "cgroup.subtree_control", ""), 0);
+	CHECK_ERRNO(put_string("a", "cgroup.subtree_control", "+none"), EINVAL);
+	CHECK_ERRNO(put_string("a", "cgroup.max.depth", ""), EINVAL);
+	CHECK_ERRNO(put_string("a", "cgroup.procs", ""), EINVAL);
+	CHECK_EQ(put_string("a", "cgroup.kill", "1"), 0);
+	CHECK_EQ(put_string("a", "cgroup.type", "threaded"), 0);
+	CHECK_STRING(get("a", "cgroup.type"), "threaded\n");
+	end(child);
+	drop("a");
+	drop("");
 }
 
 static void *pause_in_thread(void *unused)

@@ -357,15 +357,20 @@ TEST(a_zombie_has_left)
 
 /* Time */
 
-static int write_offsets(const char *text)
+static int write_offsets_of(const char *text, size_t length)
 {
 	int fd = (int)MUST(open("/proc/self/timens_offsets", O_WRONLY));
-	int result = (int)write(fd, text, strlen(text));
+	int result = (int)write(fd, text, length);
 	int error = errno;
 
 	close(fd);
 	errno = error;
 	return result;
+}
+
+static int write_offsets(const char *text)
+{
+	return write_offsets_of(text, strlen(text));
 }
 
 static int64_t seconds_of(clockid_t clock)
@@ -406,6 +411,7 @@ static void shift(void)
 	snprintf(text, sizeof(text), "1 -%ld %ld", (long)back / 1000000000 + 1, 1000000000 - (long)back % 1000000000);
 	CHECK_EQ(write_offsets(text), (int)strlen(text));
 	CHECK_EQ(write_offsets("1 6000 0 and so on"), 18);
+	CHECK_EQ(write_offsets_of("1 6000 0\0\nother", 15), 15);
 	fd = (int)MUST(open("/proc/self/timens_offsets", O_RDONLY));
 	MUST(read(fd, text, sizeof(text) - 1));
 	CHECK_STRING(text, "monotonic        6000         0\nboottime        86400         5\n");

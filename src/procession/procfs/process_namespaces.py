@@ -101,7 +101,7 @@ def store_time_offsets(system: ProcFileSystem, task: Task, data: bytes, subject:
     EACCES. Linux: fs/proc/base.c, timens_offsets_write; kernel/time/namespace.c, proc_timens_set_offset.
     """
     offsets: list[tuple[int, int, int]] = []
-    for line in data.split(b"\n"):
+    for line in data.partition(b"\0")[0].split(b"\n"):
         if not line:
             continue
         found = _OFFSET.match(line)

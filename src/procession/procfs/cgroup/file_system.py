@@ -332,7 +332,8 @@ class CgroupOpenFile(AttributeFile):
             raise EPERM("the limits of a namespace's root aren't its own to set")
         if control.store is None:
             raise EINVAL("nothing can be written")
-        control.store(group, data, opener)
+        # As far as Linux looks at it, which takes it for a string.
+        control.store(group, data.partition(b"\0")[0], opener)
 
     def release(self) -> None:
         super().release()
