@@ -65,3 +65,20 @@ def test_busybox_init_starts_again_what_ends(run_script: RunScript) -> None:
     assert [line for line in lines if line in ("started", "down")] == ["started", "down"]
     assert "0" in lines
     assert (result.status, result.reason) == (0, "the machine was powered off")
+
+
+def test_openrc_starts_services_and_turns_the_machine_off(run_script: RunScript) -> None:
+    script = r"""
+    for level in sysinit boot default shutdown; do mkdir -p /etc/runlevels/$level; done
+    printf '#!/usr/sbin/openrc-run\ncommand=/bin/sleep\ncommand_args=1000\n' >/etc/init.d/service
+    printf 'command_background=yes\npidfile=/run/service.pid\n' >>/etc/init.d/service
+    chmod +x /etc/init.d/service; ln -s /etc/init.d/service /etc/runlevels/default/
+    (sleep 20; rc-service service status; pgrep -xc sleep; openrc-shutdown --poweroff now) &
+    exec openrc-init
+    """
+    result = run_script(script, pid1=True)
+    lines = [line.strip() for line in result.stdout.decode().splitlines()]
+    at = lines.index("* status: started")
+    # The service, and no other.
+    assert lines[at + 1] == "1"
+    assert (result.status, result.reason) == (0, "the machine was powered off")
