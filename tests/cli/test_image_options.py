@@ -62,6 +62,7 @@ grep oom_kill /sys/fs/cgroup/memory.events
 """
 
 
+@pytest.mark.heavy
 def test_limits_are_those_of_a_control_group(guest_root: Path, tmp_path: Path) -> None:
     layer = LayerBuilder().add("bin/busybox", (guest_root / "usr/bin/busybox").read_bytes(), mode=0o755)
     for name in ("sh", "cat", "grep", "mkdir"):

@@ -99,7 +99,7 @@ def test_no_update_is_lost_that_is_one_instruction(shared: str) -> None:
     assert report.schedules > 5
 
 
-@pytest.mark.parametrize("how", ["plain", "atomic", pytest.param("flag", marks=pytest.mark.heavy)])
+@pytest.mark.parametrize("how", first_of(1, ["atomic", "plain", "flag"]))
 def test_the_reduction_leaves_out_no_order_of_accesses(how: str) -> None:
     kinds = NEXT_TASK, MEMORY
     command = "processes", how

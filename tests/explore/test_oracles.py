@@ -14,7 +14,7 @@ from procession.kernel.sched.explored import NEXT_TASK
 from procession.recording.schedule import MEMORY
 from tests.explore.races import PROGRAMS, compiled, explored, program
 from tests.guest.compile_c import Linkage, compile_program
-from tests.of_a_kind import first_of
+from tests.of_a_kind import first_of, heavy
 
 Place = tuple[int, int]
 """An address and a number of bytes."""
@@ -112,7 +112,7 @@ def test_a_handler_interrupts_a_function_that_it_calls(linkage: Linkage, tmp_pat
     assert report.coverages[-1].is_exhausted
 
 
-@pytest.mark.parametrize("arguments", [(), ("dup2",)])
+@pytest.mark.parametrize("arguments", [(), heavy((("dup2",),))])
 def test_a_descriptor_is_another_files_by_now(arguments: tuple[str, ...]) -> None:
     [finding] = explored(compiled("reused_descriptor"), *arguments, oracles=("stale-descriptor",)).findings
     assert "has opened anew since it used it last" in finding.problem

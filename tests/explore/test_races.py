@@ -35,7 +35,7 @@ def test_a_race_is_found_with_the_fewest_preemptions(name: str) -> None:
     assert (finding.oracle, finding.deviations) == (oracle, preemptions)
 
 
-@pytest.mark.parametrize("name", ["shell_lab", "pause_after_check", "double_fork"])
+@pytest.mark.parametrize("name", first_of(2, ["shell_lab", "pause_after_check", "double_fork"]))
 def test_no_schedule_of_a_repaired_program_fails(name: str) -> None:
     report = explored(compiled(name), "safe", preemptions=None, status=0)
     assert report.findings == ()
@@ -175,7 +175,9 @@ def test_in_which_orders_two_processes_write_their_buffers() -> None:
     assert {stdout for _, _, stdout in found} == {b"3\n0\n", b"0\n3\n"}
 
 
-@pytest.mark.parametrize(("times", "threads"), [(1, 2), (2, 2), pytest.param(2, 3, marks=pytest.mark.heavy)])
+@pytest.mark.parametrize(
+    ("times", "threads"), [(1, 2), heavy((2, 2)), pytest.param(2, 3, marks=pytest.mark.heavy)]
+)
 def test_what_threads_that_give_way_while_they_add_may_come_to(times: int, threads: int) -> None:
     # The model switches where a thread gives way, and nowhere else: that is no preemption.
     found, coverage = outcomes(compiled("parallel_inc"), str(times), str(threads), bound=0)
@@ -282,7 +284,7 @@ def test_a_lost_child_signal_is_told_of() -> None:
     assert report.coverages[-1].is_exhausted
 
 
-@pytest.mark.parametrize(("seconds", "ends"), [(59, True), (61, False)])
+@pytest.mark.parametrize(("seconds", "ends"), [heavy((59, True)), (61, False)])
 def test_a_run_that_takes_more_than_a_minute_is_told_of(seconds: int, ends: bool) -> None:
     sh = shutil.which("sh") or "/bin/sh"
     report = explored(sh, "-c", f"sleep {seconds}", oracles=("endless",), preemptions=0)

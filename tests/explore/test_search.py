@@ -59,7 +59,7 @@ def test_the_reduction_leaves_out_no_outcome() -> None:
 @pytest.mark.parametrize(
     "command",
     [
-        ("fork_buf", "1"),
+        heavy((("fork_buf", "1"),)),
         pytest.param(("appenders", "safe"), marks=pytest.mark.heavy),
         pytest.param(("pause_after_check",), marks=pytest.mark.heavy),
         ("shell_lab",),
@@ -113,7 +113,7 @@ def test_memory_counts_as_shared_after_going_back_only_if_it_was_by_then() -> No
         pytest.param(2, ("lock_file",), marks=pytest.mark.heavy),
         heavy((2, ("tocttou", "2"))),
         heavy((3, ("tocttou", "2"))),
-        (0, ("fork_buf", "2")),
+        heavy((0, ("fork_buf", "2"))),
         heavy((1, ("parallel_inc", "1", "2"))),
         heavy((1, ("left_children", "2"))),
         heavy((2, ("left_children", "2"))),

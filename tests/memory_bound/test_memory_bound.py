@@ -100,6 +100,7 @@ def test_a_small_machine(way: str) -> None:
     check(way, 64)
 
 
+@pytest.mark.heavy
 @pytest.mark.usefixtures("c_compiler")
 def test_one_way_after_another() -> None:
     """What one program's objects took is the host's again before another's pages take its place."""

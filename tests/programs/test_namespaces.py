@@ -10,6 +10,7 @@ import pytest
 from procession.command_run import Result
 from procession.kernel.rlimit import RLIMIT_NPROC
 from procession.machine import Machine
+from tests.of_a_kind import first_of
 
 NESTED = """
 unshare -p --fork --mount-proc sh -c '
@@ -53,6 +54,7 @@ def test_a_pid_namespace_has_an_init_of_its_own(guest_root: Path) -> None:
     assert shown == ["PID PPID COMMAND", "1 0 ps", "PID COMMAND", "1 init", "2 bash", "5 ps"]
 
 
+@pytest.mark.heavy
 def test_three_levels(guest_root: Path) -> None:
     shown = lines(run(guest_root, NESTED))
     head = "PID PPID COMMAND"
@@ -116,7 +118,7 @@ def test_a_limit_on_namespaces(guest_root: Path) -> None:
     assert b"No space left on device" in result.stderr
 
 
-@pytest.mark.parametrize("command", ["exit 3", "kill -9 $$; exit 3"])
+@pytest.mark.parametrize("command", first_of(1, ["kill -9 $$; exit 3", "exit 3"]))
 def test_the_end_of_an_init(guest_root: Path, command: str) -> None:
     script = f"""
 unshare -p --fork sh -c '

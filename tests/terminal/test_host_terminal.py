@@ -222,6 +222,7 @@ def test_real_time_on_request(guest_root: Path) -> None:
     assert time.monotonic() - before_s < 60
 
 
+@pytest.mark.heavy
 def test_real_time_with_slow_input(guest_root: Path) -> None:
     reader, writer = os.pipe()
     start = [sys.executable, "-m", "procession", "run", "--rootfs", str(guest_root), "--realtime"]
@@ -255,6 +256,7 @@ def test_without_a_terminal_nothing_is_one(sit_at_procession: Sit) -> None:
     assert keyboard.wait_until_it_ends() == 0
 
 
+@pytest.mark.heavy
 def test_the_terminal_is_its_users(sit_at_procession: Sit) -> None:
     script = "ls -ln /dev/pts/0 /dev/console; echo through > /dev/tty; echo again > /dev/stdout; id -u"
     keyboard = sit_at_procession("bash", "-c", script, options=("-it", "--user", "nobody"))

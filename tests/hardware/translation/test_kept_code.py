@@ -22,7 +22,7 @@ from procession.hardware.translation.page_code import PageCode
 
 VERSION = b"v" * 16
 DATA = b"\x90" * 4096
-LOOP = "for ((i = 0; i < 30000; i++)); do :; done; echo $i"
+LOOP = "for ((i = 0; i < 15000; i++)); do :; done; echo $i"
 
 
 @pytest.fixture
@@ -427,7 +427,7 @@ def test_a_run_is_the_same_with_kept_code(guest_root: Path, directory: Path) -> 
     assert kept is not None
     assert len(set(kept.page_numbers)) > 10
     assert run(guest_root, LOOP) == cold
-    assert cold[0] == b"30000\n"
+    assert cold[0] == b"15000\n"
 
 
 def test_a_file_of_rubbish_is_replaced(guest_root: Path, directory: Path) -> None:
@@ -453,4 +453,4 @@ def test_two_machines_at_once(guest_root: Path, directory: Path) -> None:
     for machine in machines:
         machine.close()
     assert CodeKeeper(str(directory)).load() is not None
-    assert run(guest_root, LOOP)[0] == b"30000\n"
+    assert run(guest_root, LOOP)[0] == b"15000\n"
