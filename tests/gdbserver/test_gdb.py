@@ -116,7 +116,6 @@ def test_steps_take_no_time(program: Path, undisturbed: bytes) -> None:
     assert session.stdout == undisturbed
 
 
-@pytest.mark.heavy
 def test_watchpoint(program: Path, undisturbed: bytes) -> None:
     session = debug(
         program, "break main", "continue", "watch counter", "continue", "continue", "delete", "continue"

@@ -11,7 +11,7 @@ import pytest
 from procession import Machine
 from procession.syscalls.declaration import SystemCall
 from tests.guest.compile_c import Linkage, compile_program
-from tests.of_a_kind import first_of
+from tests.of_a_kind import IS_FULL, first_of
 from tests.programs.call_stopwatch import CallStopwatch
 from tests.programs.call_text import all_calls, call_text, descriptions
 
@@ -68,7 +68,7 @@ def last_number(output: bytes) -> int:
 
 @pytest.mark.parametrize("seed", first_of(1, range(12)))
 def test_fuzzed_calls(program: Path, seed: int) -> None:
-    fuzz_calls(program, seed, PROCESSES, CALLS)
+    fuzz_calls(program, seed, PROCESSES, CALLS if IS_FULL else CALLS // 2)
 
 
 @pytest.mark.parametrize("seed", first_of(1, [3, 6, 8]))
