@@ -447,9 +447,13 @@ class UnicornEngine:
         if not self.advance or flags != self.call_flags[0]:
             self.flags.value = self.call_flags[0] = flags
             self.library.register_write(self.handle, uc.REG_EFLAGS, self.flags_pointer)
-        # What a task has made of the segments isn't the next one's.
+        # What a task has made of the segments isn't the next one's: none of them has a selector now.
         self.mode[:] = self.user_mode
-        self.load_bases(registers)
+        if registers.selectors:
+            self.selectors.write(registers.selectors)
+        words = self.words64
+        words[self.fs_index] = registers.fs_base
+        words[self.gs_index] = registers.gs_base
         image = registers.floating or INITIAL_STATE
         # Most tasks go on with a state that they left not long ago.
         state = self.known.get(image) or self._restored(image)

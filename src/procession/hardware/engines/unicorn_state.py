@@ -323,9 +323,8 @@ class SegmentSelectors:
     def read(self) -> int:
         """All of them, as `Registers.selectors` has them."""
         words, (first, second, third, fourth) = self.words, self.places
-        found = words[first], words[second], words[third], words[fourth]
-        if any(found):
-            return sum([(selector & 0xFFFF) << 16 * place for place, selector in enumerate(found)])
+        if words[first] or words[second] or words[third] or words[fourth]:
+            return sum([(words[at] & 0xFFFF) << 16 * place for place, at in enumerate(self.places)])
         return 0
 
     def write(self, selectors: int) -> None:
