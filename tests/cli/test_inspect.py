@@ -56,7 +56,6 @@ def test_a_task_in_full(recording: str) -> None:
     assert "EPROCESS.UniqueProcessId" in beside
 
 
-@pytest.mark.heavy
 def test_who_traces_whom(guest_root: Path, tmp_path: Path) -> None:
     path = str(tmp_path / "run")
     command = ["strace", "-o", "/dev/null", "sh", "-c", "exit 3"]
@@ -72,7 +71,6 @@ def test_who_traces_whom(guest_root: Path, tmp_path: Path) -> None:
     assert f"tracees                  {child} sh " in tracer
 
 
-@pytest.mark.heavy
 def test_a_zombie_that_nobody_reaps(guest_root: Path, tmp_path: Path) -> None:
     path = str(tmp_path / "run")
     command = ["bash", "-c", "(exit 3) & exec sleep 5"]

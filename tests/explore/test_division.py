@@ -365,7 +365,6 @@ def test_a_file_of_another_search_is_refused(tmp_path: Path) -> None:
         divided(Alone(), "shell_lab", "safe", state_file=str(tmp_path / "other"), preemptions=0)
 
 
-@pytest.mark.heavy
 def test_a_search_of_what_has_changed_since_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -167,7 +167,6 @@ class TestPrograms:
         ]
         assert machine.read_file("/tmp/piped").startswith(ELF_CORE)
 
-    @pytest.mark.heavy
     def test_it_is_not_waited_for_without_a_limit(self, make_machine: MakeMachine) -> None:
         lines = run(
             make_machine(),
@@ -194,7 +193,6 @@ class TestPrograms:
         lines = run(make_machine(), set_pattern("|/nowhere"), "bash -c 'kill -ABRT $$'; echo $?")
         assert lines == [str(128 + 6)]
 
-    @pytest.mark.heavy
     def test_a_program_that_makes_a_sibling(self, make_machine: MakeMachine) -> None:
         """Neither has a parent inside: the sibling is reaped as the program itself is."""
         handler = (
@@ -219,7 +217,6 @@ class TestPrograms:
         )
         assert lines == [str(128 + 6), "on"]
 
-    @pytest.mark.heavy
     def test_a_program_that_crashes_too(self, make_machine: MakeMachine) -> None:
         lines = run(
             make_machine(),

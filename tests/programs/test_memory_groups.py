@@ -220,7 +220,6 @@ def test_what_memory_low_keeps_is_let_go_last(guest_root: Path) -> None:
     assert lines[4].endswith("[True, True]")
 
 
-@pytest.mark.heavy
 def test_memory_reclaim_takes_a_size_and_an_option(guest_root: Path) -> None:
     lines = python(
         guest_root,
@@ -285,7 +284,6 @@ print(current("a"), stat("a")["percpu"])
     assert lines == ["True True", "0 0"]
 
 
-@pytest.mark.heavy
 def test_a_removed_group_is_dying_while_it_has_pages(guest_root: Path) -> None:
     lines = python(
         guest_root,

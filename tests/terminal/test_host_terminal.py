@@ -256,7 +256,6 @@ def test_without_a_terminal_nothing_is_one(sit_at_procession: Sit) -> None:
     assert keyboard.wait_until_it_ends() == 0
 
 
-@pytest.mark.heavy
 def test_the_terminal_is_its_users(sit_at_procession: Sit) -> None:
     script = "ls -ln /dev/pts/0 /dev/console; echo through > /dev/tty; echo again > /dev/stdout; id -u"
     keyboard = sit_at_procession("bash", "-c", script, options=("-it", "--user", "nobody"))
