@@ -77,7 +77,7 @@ HEADERS: dict[str, tuple[str, ...]] = {
     "netlink": (
         "linux/netlink.h linux/rtnetlink.h linux/netconf.h linux/if_link.h "
         "linux/if_addr.h linux/if.h linux/veth.h "
-        "linux/neighbour.h linux/fib_rules.h linux/net_namespace.h linux/gen_stats.h "
+        "linux/neighbour.h linux/nexthop.h linux/fib_rules.h linux/net_namespace.h linux/gen_stats.h "
         "linux/if_addrlabel.h",
     ),
     "nftables": (
@@ -199,7 +199,7 @@ UNNAMED = {
 WITHOUT_MACRO = re.compile(
     "CTRL_|TASKSTATS_[CT]|TCP_NLA_|TCP_(NO|RECV|SEND)_QUEUE|BPF_|SOF_TIMESTAMPING_|INET_DIAG_|UNIX_DIAG_|PACKET_DIAG_|MEMBARRIER_|IOCB_CMD_|MPOL_[DPBILW]|FSCONFIG_|KCMP_|LANDLOCK_RULE_|PER_|UNAME26|ADDR_|FDPIC|MMAP_PAGE|READ_IMPLIES|SHORT_INODE|WHOLE_|STICKY"
     "|NFT_|NFTA_|NFNL_BATCH|NF_INET|NFPROTO_|IP_CT_|IPS_|PROCMAP_QUERY_"
-    "|IFLA_|NLMSGERR_|VETH_INFO|IF_OPER|NDA_|FRA_|FR_ACT_|TCA_|IFAL_|NETNSA_|NETCONFA_|IFA_[ABL-PR]|IFA_TARGET|IFA_CACHE|IFA_FLAGS|RTA_|RTN_|RT_SCOPE|RT_TABLE|RTM_[A-E]|RTM_[GNS]|IOPRIO_CLASS_[NRBI]|IOPRIO_WHO|RSEQ_|TCP_(ESTABLISHED|SYN_[SR]|FIN_WAIT|TIME_W|CLOS|LAST|LISTEN)"
+    "|IFLA_|NLMSGERR_|VETH_INFO|IF_OPER|NDA_|NHA_|FRA_|FR_ACT_|TCA_|IFAL_|NETNSA_|NETCONFA_|IFA_[ABL-PR]|IFA_TARGET|IFA_CACHE|IFA_FLAGS|RTA_|RTN_|RT_SCOPE|RT_TABLE|RTM_[A-E]|RTM_[GNS]|IOPRIO_CLASS_[NRBI]|IOPRIO_WHO|RSEQ_|TCP_(ESTABLISHED|SYN_[SR]|FIN_WAIT|TIME_W|CLOS|LAST|LISTEN)"
     "|PROC_CN_|PROC_EVENT_|TPACKET_V|CTA_|TCP_CONNTRACK_|IPCTNL_|ETH_SS_"
 )
 

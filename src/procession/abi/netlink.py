@@ -112,6 +112,7 @@ class RouteMessageType(IntEnum):
     RTM_DELNSID = 89
     RTM_GETNSID = 90
     RTM_GETCHAIN = 102
+    RTM_NEWNEXTHOP = 104
     RTM_DELNEXTHOP = 105
     RTM_GETNEXTHOP = 106
     RTM_NEWLINKPROP = 108
@@ -131,6 +132,7 @@ class RouteGroup(IntEnum):
     RTNLGRP_IPV6_ROUTE = 11
     RTNLGRP_IPV6_RULE = 19
     RTNLGRP_NSID = 28
+    RTNLGRP_NEXTHOP = 32
 
 
 class LinkAttribute(IntEnum):
@@ -288,6 +290,24 @@ class AddressAttribute(IntEnum):
     IFA_RT_PRIORITY = 9
     IFA_TARGET_NETNSID = 10
     IFA_PROTO = 11
+
+
+class NextHopAttribute(IntEnum):
+    """What is told in a message about a next hop."""
+
+    NHA_ID = 1
+    NHA_GROUP = 2
+    NHA_GROUP_TYPE = 3
+    NHA_BLACKHOLE = 4
+    NHA_OIF = 5
+    NHA_GATEWAY = 6
+    NHA_ENCAP_TYPE = 7
+    NHA_ENCAP = 8
+    NHA_GROUPS = 9
+    NHA_MASTER = 10
+    NHA_FDB = 11
+    NHA_RES_GROUP = 12
+    NHA_OP_FLAGS = 14
 
 
 class RouteAttribute(IntEnum):
@@ -558,6 +578,16 @@ class Rtmsg(Structure):
     rtm_scope: U8 = 0
     rtm_type: U8 = 0
     rtm_flags: U32 = 0
+
+
+class Nhmsg(Structure):
+    """struct nhmsg, of a next hop."""
+
+    nh_family: U8 = 0
+    nh_scope: U8 = 0
+    nh_protocol: U8 = 0
+    resvd: U8 = 0
+    nh_flags: U32 = 0
 
 
 class Rtnexthop(Structure):

@@ -165,6 +165,7 @@ def _forget(interface: Interface, cause: Cause) -> None:
 def _clear(interface: Interface) -> None:
     """It has no addresses, routes and neighbours any more."""
     network = interface.network
+    interface.network.lose_next_hops(interface, is_gone=True)
     remove_all_addresses(interface)
     for route in network.routes.of(interface):
         network.remove_route(route, is_told=route.is_ipv6)

@@ -25,6 +25,7 @@ from procession.net.internet.routing import (
     LOCAL,
     LOCAL_TABLE,
     ROUTE_TIMER,
+    SCOPE_HOST,
     SCOPE_LINK,
     UNICAST,
     Routes,
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from procession.net.internet.flow import Flow, FlowKey
     from procession.net.internet.flow_label import FlowLabel
     from procession.net.internet.neighbour import Neighbour, Proxy
+    from procession.net.internet.next_hop import NextHop
     from procession.net.internet.port_table import PortTable
     from procession.net.internet.raw import PingSocket, RawSocket
     from procession.net.internet.routing import Route
@@ -82,6 +84,7 @@ class Network(Namespace):
     `interfaces` are by their indexes, of which `last_index` was given last; `loopback` is one of them, which
     is down at first but in the machine's first network. `flows` are the ways that packets have gone lately,
     as of `flow_generation` (net/internet/flow.py). `numbers` are what it calls other networks (RTM_GETNSID).
+    `next_hops` are by their numbers, of which `last_next_hop` was given last.
     `proxies` are the neighbours for whom this machine answers, by an interface or by any.
     `groups` counts, by an interface's index and a multicast address, how many sockets listen there.
     `counters` are those of /proc/net/snmp and netstat by their names, each behind its group's.
@@ -119,6 +122,8 @@ class Network(Namespace):
         "named",
         "neighbours",
         "netlink_sockets",
+        "next_hops",
+        "last_next_hop",
         "numbers",
         "packet_sockets",
         "ping_sockets",
@@ -142,7 +147,7 @@ class Network(Namespace):
         self.sysfs: Superblock | None = None
         system.network_count = self.cookie = system.network_count + 1
         self.sysctls: NetworkSysctls = NetworkSysctls()
-        self.routes = Routes(self.sysctls)
+        self.routes = Routes()
         self.flows: dict[FlowKey, Flow] = {}
         self.flow_generation = 0
         self.neighbours: dict[tuple[Interface, bytes], Neighbour] = {}
@@ -151,6 +156,8 @@ class Network(Namespace):
         self.ruleset: Ruleset | None = None
         self.hooks: PacketHooks | None = None
         self.tracker: Tracker | None = None
+        self.next_hops: dict[int, NextHop] = {}
+        self.last_next_hop = 0
         self.numbers: dict[Network, int] = {}
         self.counters: dict[str, int] = {}
         self.groups: dict[tuple[int, bytes], int] = {}
@@ -446,7 +453,7 @@ class Network(Namespace):
         self.routes.add(route, is_last=is_last, place=place)
         if route.tos:
             self.system.aspects |= SERVICE
-        if route.ways or route.has_siblings:
+        if route.ways or route.has_siblings or route.next_hop is not None:
             self._divide_flows(route)
         self.set_deadline(route, route.deadline_ns)
         self.topology_changed()
@@ -455,7 +462,7 @@ class Network(Namespace):
 
     def _divide_flows(self, route: Route) -> None:
         """Packets may choose among ways by what they carry."""
-        if route.ways or len(self.routes.siblings(route)) > 1:
+        if route.ways or route.next_hop is not None or len(self.routes.siblings(route)) > 1:
             self.system.aspects |= PROTOCOL
             if not self.sysctls.multipath_key:
                 self.sysctls.multipath_key = self.host.random_bytes(_KEY_BYTES)
@@ -470,6 +477,49 @@ class Network(Namespace):
         self.topology_changed()
         if is_told:
             self.tell_of_route(route, is_there=False, flags=0, cause=cause)
+
+    def lose_ways(self, interface: Interface, *, is_ipv6: bool, is_forced: bool = False) -> None:
+        """Nothing goes by `interface` any more: routes are gone with the last of their ways, which IPv4 tells
+        nobody. Its routes to this machine itself stay, unless it `is_forced`.
+
+        Linux: net/ipv4/fib_semantics.c, fib_sync_down_dev; net/ipv6/route.c, fib6_ifdown.
+        """
+        gone: dict[Route, None] = {}
+        for route in self.routes.of(interface):
+            if route.is_ipv6 != is_ipv6 or route in gone:
+                continue
+            if not is_ipv6 and route.scope == SCOPE_HOST and not is_forced:
+                continue
+            if is_ipv6 and self.routes.is_passed_over(route, interface):
+                continue
+            ways = route.ways or tuple(self.routes.siblings(route))
+            for way in ways:
+                if way.interface is interface:
+                    way.is_dead = len(ways) > 1
+            if len(ways) == 1 or all(way.is_dead for way in ways):
+                lost = (route,) if route.ways else ways
+                gone.update(dict.fromkeys(lost))
+                for each in lost:
+                    self.remove_route(each, is_told=is_ipv6)
+
+    def revive_ways(self, interface: Interface, *, is_ipv6: bool) -> None:
+        """Packets may go by `interface` again. Linux: net/ipv4/fib_semantics.c, fib_sync_up;
+        net/ipv6/route.c, fib6_ifup."""
+        for route in self.routes.by_interface.get(interface, ()):
+            if route.is_ipv6 == is_ipv6:
+                for way in route.ways or (route,):
+                    if way.is_dead and way.interface is interface:
+                        way.is_dead = False
+                        self.topology_changed()
+
+    def lose_next_hops(self, interface: Interface, *, is_gone: bool = False) -> None:
+        """No next hop is by `interface` any more; what leads nowhere is until it `is_gone`. Nobody is told.
+
+        Linux: net/ipv4/nexthop.c, nexthop_flush_dev.
+        """
+        for each in list(self.next_hops.values()):
+            if each.interface is interface and (is_gone or not each.is_blackhole):
+                each.remove()
 
     def set_deadline(self, route: Route, deadline_ns: int) -> None:
         """From then on `route` isn't there any more; 0 for never."""

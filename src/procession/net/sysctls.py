@@ -163,7 +163,7 @@ class NetworkSysctls:
     them. `multipath_policy` and `multipath_policy_6` are fib_multipath_hash_policy, `multipath_fields` and
     `multipath_fields_6` fib_multipath_hash_fields, `multipath_uses_neighbours` fib_multipath_use_neigh and
     `multipath_seed` fib_multipath_hash_seed; by `multipath_key` flows choose, which is made for the first
-    route with several ways.
+    route with several ways. `tells_next_hops` is nexthop_compat_mode.
     `of_every` are those of INTERFACE_SETTINGS that are set for all interfaces, `of_new` what a new one has.
     """
 
@@ -233,6 +233,7 @@ class NetworkSysctls:
         "syn_retries",
         "takes_marks",
         "tells_data",
+        "tells_next_hops",
         "time_to_live",
     )
 
@@ -277,7 +278,7 @@ class NetworkSysctls:
         self.reserved_ports = b""
         self.retries = 15
         self.syn_retries, self.linear_syn_retries = 6, 4
-        self.tells_data = 1
+        self.tells_data = self.tells_next_hops = 1
         self.of_every = INTERFACE_SETTINGS.copy()
         self.of_new = INTERFACE_SETTINGS.copy()
         self.time_to_live = 64

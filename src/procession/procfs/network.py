@@ -290,15 +290,22 @@ def show_route(kernel: Kernel) -> bytes:
     for route in network_of(kernel).routes.all():
         if route.is_ipv6 or route.table != MAIN_TABLE:
             continue
-        flags = _RTF_UP | (_RTF_GATEWAY if route.gateway is not None else 0)
+        way = route.paths[0]
+        gateway = way.gateway or b""
+        flags = _RTF_UP | (_RTF_GATEWAY if gateway else 0)
         flags |= _RTF_HOST if route.prefix_length == 32 else 0
-        flags |= _RTF_REJECT if route.interface is None else 0
+        flags |= _RTF_REJECT if route.interface is None and route.next_hop is None else 0
         mask = pack_address(0xFFFF_FFFF << 32 - route.prefix_length, 4)
         lines.append(
             b"%s\t%s\t%s\t%04X\t0\t0\t%d\t%s\t%d\t0\t0"
             % (
-                route.interface.name if route.interface is not None else b"*",
-                *(_word(route.destination), _word(route.gateway or bytes(4)), flags, route.priority),
+                way.interface.name if way.interface is not None else b"*",
+                *(
+                    _word(route.destination),
+                    _word(gateway if len(gateway) == 4 else bytes(4)),
+                    flags,
+                    route.priority,
+                ),
                 *(_word(mask), route.mtu),
             )
         )
@@ -315,16 +322,17 @@ def show_route_6(kernel: Kernel) -> bytes:
     network = network_of(kernel)
     lines: list[bytes] = []
     for route in network.routes.all():
-        if not route.is_ipv6 or route.interface is None:
+        way = route.paths[0]
+        if not route.is_ipv6 or way.interface is None:
             continue
         flags = 0x80200001 if route.kind == LOCAL else _RTF_UP
-        flags |= _RTF_GATEWAY if route.gateway is not None else 0
+        flags |= _RTF_GATEWAY if way.gateway is not None else 0
         lines.append(
             b"%s %02x %s 00 %s %08x 00000002 00000000 %08x %8s\n"
             % (
                 *(route.destination.hex().encode(), route.prefix_length, nowhere),
-                (route.gateway or bytes(16)).hex().encode(),
-                *(route.priority, flags, route.interface.name),
+                (way.gateway or bytes(16)).hex().encode(),
+                *(route.priority, flags, way.interface.name),
             )
         )
     default = b"%s 00 %s 00 %s ffffffff 00000001 00000000 00200200       lo\n" % (nowhere, nowhere, nowhere)

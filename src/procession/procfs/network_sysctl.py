@@ -335,6 +335,7 @@ NETWORK_SYSCTLS: SystemTree = {
         b"ip_unprivileged_port_start": SystemFile(
             0o644, partial(_show_number, "first_free_port"), _store_first_free_port
         ),
+        b"nexthop_compat_mode": _byte("tells_next_hops", 0, 1),
         b"ping_group_range": SystemFile(0o644, _show_ping_groups, _store_ping_groups, kind=_PAIR),
         **{name: _kept(name) for name in KEPT},
         b"tcp_abort_on_overflow": _byte("aborts_on_overflow"),

@@ -22,11 +22,11 @@ from procession.abi.word import pack_u8
 from procession.net.cause import NO_REQUEST, Cause
 from procession.net.internet.address import LOOPBACK_4, LOOPBACK_6, is_link_local, is_multicast
 from procession.net.internet.address_lifetime import INFINITY_S, stop_waiting
-from procession.net.internet.dead_way import lose_ways, revive_ways
 from procession.net.internet.routing import (
     BROADCAST,
     LOCAL,
     LOCAL_TABLE,
+    MAIN_TABLE,
     SCOPE_HOST,
     SCOPE_LINK,
     SCOPE_UNIVERSE,
@@ -207,7 +207,7 @@ def add_address(new: DeviceAddress, cause: Cause = NO_REQUEST) -> None:
     if interface.is_up:
         add_net_routes(new)
         if not new.is_ipv6:
-            revive_ways(interface, is_ipv6=False)
+            interface.network.revive_ways(interface, is_ipv6=False)
     network.topology_changed()
 
 
@@ -282,7 +282,7 @@ def remove_address(old: DeviceAddress, cause: Cause = NO_REQUEST) -> None:
         _promote(others)
     if not (old.is_ipv6 or addresses_of(interface, is_ipv6=False)):
         # Linux: net/ipv4/fib_frontend.c, fib_inetaddr_event: nothing of IPv4 goes by it any more.
-        lose_ways(interface, is_ipv6=False, is_forced=True)
+        interface.network.lose_ways(interface, is_ipv6=False, is_forced=True)
     interface.network.topology_changed()
 
 
@@ -403,22 +403,24 @@ def _forget_addresses(
             gone_routes.sort(key=lambda route: route.kind == LOCAL)
         for route in gone_routes:
             network.remove_route(route)
-        stray = [route for route in concerned if route.preferred_source == old.address and old not in kept]
-        if stray and not _is_still_local(old, left):
-            for route in stray:
-                if route not in gone_routes:
-                    network.remove_route(route, is_told=old.is_ipv6)
+        if old not in kept:
+            _forget_source(network, old.address)
 
 
-def _is_still_local(old: DeviceAddress, left: _WhatIsLeft) -> bool:
-    """Whether an address that is gone is the interface's yet, by another or by a net that is local.
+def _forget_source(network: Network, address: bytes) -> None:
+    """Routes of the main table that prefer an address which is gone are gone too; those of IPv6 prefer none.
 
-    Linux: net/ipv4/fib_frontend.c, fib_del_ifaddr.
+    Linux: net/ipv4/fib_semantics.c, fib_sync_down_addr; net/ipv6/route.c, fib6_remove_prefsrc.
     """
-    if old.is_ipv6:
-        return bool(left.addresses.get((old.address, old.source)))
-    route = old.interface.network.routes.lookup_in(LOCAL_TABLE, old.address)
-    return route is not None and route.kind == LOCAL and route.interface is old.interface
+    routes = network.routes
+    if address not in routes.by_source:
+        return
+    if len(address) == 16:
+        if not has_own_6(network, address):
+            routes.forget_source(address)
+    elif not routes.is_local(address):
+        for route in [route for route in routes.by_source[address] if route.table == MAIN_TABLE]:
+            network.remove_route(route, is_told=False)
 
 
 def _is_of(route: Route, old: DeviceAddress, left: _WhatIsLeft) -> bool:
@@ -541,7 +543,7 @@ def interface_came_up(interface: Interface) -> None:
         # Linux: net/ipv6/addrconf.c, fixup_permanent_addr.
         if not address.is_ipv6 or address.valid_s == INFINITY_S:
             add_net_routes(address)
-    revive_ways(interface, is_ipv6=False)
+    interface.network.revive_ways(interface, is_ipv6=False)
     carrier_changed(interface)
 
 
@@ -586,10 +588,10 @@ def leave_protocol(interface: Interface, *, is_ipv6: bool) -> None:
     network.host.clock.spend_looking(_LOOKS_PER_ADDRESS * len(gone))
     if is_ipv6:
         # Its routes go before its addresses.
-        lose_ways(interface, is_ipv6=True)
+        interface.network.lose_ways(interface, is_ipv6=True)
     _forget_addresses(interface, gone, NO_REQUEST)
     if not is_ipv6:
-        lose_ways(interface, is_ipv6=False, is_forced=True)
+        interface.network.lose_ways(interface, is_ipv6=False, is_forced=True)
 
 
 def carrier_changed(interface: Interface) -> None:
@@ -597,13 +599,15 @@ def carrier_changed(interface: Interface) -> None:
 
     Linux: net/ipv6/addrconf.c, addrconf_dev_config.
     """
+    if interface.is_up and not interface.has_carrier:
+        interface.network.lose_next_hops(interface)
     if interface.kind == LOOPBACK or not interface.is_up or not interface.has_carrier:
         return
     if interface.settings[DISABLE_IPV6]:
         return
     if interface.mtu < LEAST_IPV6_MTU or (interface.master is not None):
         return
-    revive_ways(interface, is_ipv6=True)
+    interface.network.revive_ways(interface, is_ipv6=True)
     _add_group_route(interface)
     hardware = interface.hardware_address
     if not hardware:
@@ -633,8 +637,9 @@ def interface_went_down(interface: Interface) -> None:
     Linux: net/ipv4/fib_frontend.c, fib_disable_ip; net/ipv6/addrconf.c, addrconf_ifdown.
     """
     network = interface.network
+    interface.network.lose_next_hops(interface)
     leave_protocol(interface, is_ipv6=True)
-    lose_ways(interface, is_ipv6=False)
+    interface.network.lose_ways(interface, is_ipv6=False)
     network.topology_changed()
 
 

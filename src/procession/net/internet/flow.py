@@ -297,7 +297,7 @@ def _first_route(
     out = device.name if device is not None else b""
     network.host.clock.spend_looking(len(network.routes.rules[len(target)].rules))
     route = network.routes.lookup(target, device, traffic=traffic._replace(source=source or b"", out=out))
-    if route is None and device is not None and len(target) == 4:
+    if device is not None and len(target) == 4 and (route is None or route.kind in ERRORS_OF_ROUTES):
         # Linux: net/ipv4/route.c, ip_route_output_key_hash_rcu: the destination is assumed to be on the link.
         return Route(target, 32, device, scope=SCOPE_LINK)
     if route is None:
@@ -430,7 +430,7 @@ def source_for(network: Network, route: Route, target: bytes) -> bytes:
     if len(target) == 4:
         if route.gateway is None:
             scope = max(route.scope, scope)
-        else:
+        elif len(route.gateway) == 4:
             near = route.gateway
     found = select_source(list(network.interfaces.values()), out, near, scope)
     if found is None:

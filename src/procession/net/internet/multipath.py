@@ -23,6 +23,25 @@ _BOUND = 31
 _PORTS = Words("<BHH")
 
 
+class PathChoice:
+    """How the packets of a network choose."""
+
+    __slots__ = ("sysctls",)
+
+    def __init__(self, sysctls: NetworkSysctls) -> None:
+        self.sysctls = sysctls
+
+    def way(self, ways: list[Route], target: bytes, traffic: Traffic) -> Route:
+        """One of several ways of which none is dead."""
+        if self.sysctls.multipath_uses_neighbours and len(target) == 4:
+            ways = [way for way in ways if has_neighbour(way)] or ways
+        return choose_way(ways, path_hash(target, traffic, self.sysctls))
+
+    def path(self, paths: Sequence[Route], target: bytes, traffic: Traffic) -> Route:
+        """One of the paths of a group of next hops."""
+        return choose_path(paths, path_hash(target, traffic, self.sysctls))
+
+
 def path_hash(target: bytes, traffic: Traffic, sysctls: NetworkSysctls) -> int:
     """A number of 31 bits that all packets of a flow to `target` have.
 
@@ -63,6 +82,16 @@ def choose_way(ways: Sequence[Route], number: int) -> Route:
         if number < ((weight << _BOUND) + total // 2) // total:
             return way
     return ways[-1]
+
+
+def choose_path(paths: Sequence[Route], number: int) -> Route:
+    """The one of a group's `paths` that a flow takes, or one behind it of whose gateway nothing bad is known.
+
+    Linux: net/ipv4/nexthop.c, nexthop_select_path_hthr.
+    """
+    chosen = choose_way(paths, number)
+    behind = paths[paths.index(chosen) :]
+    return next((path for path in behind if has_neighbour(path)), chosen)
 
 
 def has_neighbour(way: Route) -> bool:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from procession.abi.netlink import RTAX_MTU, RTPROT_KERNEL, RouteScope, RouteTable, RouteType
 from procession.abi.word import pack_address
-from procession.net.internet.multipath import choose_way, has_neighbour, path_hash
 from procession.net.internet.routing_rule import (
     ANY_TRAFFIC,
     FIRST_RULES,
@@ -21,10 +20,11 @@ from procession.net.internet.routing_rule import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Sequence
 
+    from procession.net.internet.multipath import PathChoice
+    from procession.net.internet.next_hop import NextHop
     from procession.net.link.interface import Interface
-    from procession.net.sysctls import NetworkSysctls
 
 LOCAL_TABLE, MAIN_TABLE = int(RouteTable.RT_TABLE_LOCAL), int(RouteTable.RT_TABLE_MAIN)
 UNICAST, LOCAL, BROADCAST = int(RouteType.RTN_UNICAST), int(RouteType.RTN_LOCAL), int(RouteType.RTN_BROADCAST)
@@ -48,7 +48,8 @@ class Route:
 
     A route of IPv4 may have several `ways`, each a route like it that is in no table and whose `whole` it is;
     it has the interface and gateway of the first itself. Of IPv6 each is a route in the table, beside its
-    siblings. `weight` is how often one is taken, and one that `is_dead` isn't."""
+    siblings. `weight` is how often one is taken, and one that `is_dead` isn't. One that leads to a `next_hop`
+    has its interfaces and gateways, and none itself."""
 
     __slots__ = (
         "deadline_ns",
@@ -60,6 +61,7 @@ class Route:
         "kind",
         "metrics",
         "mtu",
+        "next_hop",
         "preference",
         "preferred_source",
         "prefix_length",
@@ -95,6 +97,7 @@ class Route:
         deadline_ns: int = 0,
         is_onlink: bool = False,
         weight: int = 1,
+        next_hop: NextHop | None = None,
     ) -> None:
         self.destination = destination
         self.prefix_length = prefix_length
@@ -115,6 +118,7 @@ class Route:
         self.timer: Any = None
         self.is_onlink = is_onlink
         self.weight = weight
+        self.next_hop = next_hop
         self.is_dead = False
         self.ways: tuple[Route, ...] = ()
         self.whole: Route | None = None
@@ -135,9 +139,21 @@ class Route:
     @property
     def interfaces(self) -> list[Interface]:
         """By which packets may go, each once."""
-        if self.ways:
-            return list(dict.fromkeys(way.interface for way in self.ways if way.interface is not None))
+        if self.ways or self.next_hop is not None:
+            return list(dict.fromkeys(way.interface for way in self.paths if way.interface is not None))
         return [] if self.interface is None else [self.interface]
+
+    @property
+    def paths(self) -> Sequence[Route]:
+        """Its ways, itself if it has one alone: those by a next hop are made for who asks."""
+        if self.next_hop is not None:
+            return self.next_hop.ways_of(self)
+        return self.ways or (self,)
+
+    @property
+    def led_by(self) -> list[Interface]:
+        """By which interfaces it leads as long as they are up: to a next hop while that's there."""
+        return self.interfaces if self.next_hop is None else []
 
     def divide(self, ways: list[Route]) -> None:
         """From now on it has these ways."""
@@ -149,6 +165,7 @@ class Route:
         """Whether both are one route, told by what else than the destination."""
         return (
             (self.kind, self.tos, self.priority) == (other.kind, other.tos, other.priority)
+            and self.next_hop is other.next_hop
             and (self.gateway, self.interface) == (other.gateway, other.interface)
             and self.preferred_source == other.preferred_source
             and self._told_ways() == other._told_ways()
@@ -201,7 +218,7 @@ class Routes:
     destination; those with the same in the order in which they are tried. `by_interface` has those that lead
     to an interface, `by_source` those that prefer an address of ours. `has_local_table` says whether there
     has been an address of IPv4: before, any counts as good to bind to. How packets choose among several ways
-    is in `sysctls`. `known` are the tables of which a
+    is `choice`, None until a program makes routes. `known` are the tables of which a
     program has spoken, and those that were always there, by the length of the address too. `rules` say which
     tables are looked into, by that length."""
 
@@ -212,12 +229,12 @@ class Routes:
         "has_local_table",
         "known",
         "rules",
-        "sysctls",
+        "choice",
         "tables",
     )
 
-    def __init__(self, sysctls: NetworkSysctls) -> None:
-        self.sysctls = sysctls
+    def __init__(self) -> None:
+        self.choice: PathChoice | None = None
         self.by_interface: dict[Interface, dict[Route, None]] = {}
         self.by_source: dict[bytes, dict[Route, None]] = {}
         self.count = 0
@@ -274,6 +291,11 @@ class Routes:
             }
         return sorted(found, key=self._place_of)
 
+    def forget_source(self, address: bytes) -> None:
+        """No route prefers it any more."""
+        for route in self.by_source.pop(address, ()):
+            route.preferred_source = None
+
     def of(self, interface: Interface) -> list[Route]:
         """Those that lead to `interface`, in the order of `all`."""
         return sorted(self.by_interface.get(interface, ()), key=self._place_of)
@@ -296,6 +318,17 @@ class Routes:
                 return same[at:] + same[:at]
         return [route]
 
+    def is_passed_over(self, route: Route, interface: Interface) -> bool:
+        """Whether a route is between siblings of which some are left without `interface`: nobody looks at it
+        then. Linux: net/ipv6/ip6_fib.c, fib6_clean_node."""
+        found = self.same_destination(route)
+        if route.has_siblings or len(found) < 3:
+            return False
+        siblings = [other for other in found if other.has_siblings and other.priority == route.priority]
+        if len(siblings) < 2 or all(way.is_dead or way.interface is interface for way in siblings):
+            return False
+        return found.index(siblings[0]) < found.index(route) < found.index(siblings[-1])
+
     def add(self, route: Route, *, is_last: bool = False, place: int | None = None) -> None:
         """`route` is there from now on, before or after those of the same priority, or at a place."""
         key = len(route.destination), route.prefix_length
@@ -314,8 +347,10 @@ class Routes:
         found.insert(position if place is None else place, route)
         if route.table == LOCAL_TABLE and not route.is_ipv6:
             self.has_local_table = True
-        for interface in route.interfaces:
+        for interface in route.led_by:
             self.by_interface.setdefault(interface, {})[route] = None
+        if route.next_hop is not None:
+            route.next_hop.routes[route] = None
         if route.preferred_source is not None:
             self.by_source.setdefault(route.preferred_source, {})[route] = None
         self.count += 1
@@ -327,7 +362,9 @@ class Routes:
         by_destination = by_length[key]
         found = by_destination[route.destination]
         found.remove(route)
-        for interface in route.interfaces:
+        if route.next_hop is not None:
+            del route.next_hop.routes[route]
+        for interface in route.led_by:
             led = self.by_interface[interface]
             del led[route]
             if not led:
@@ -429,18 +466,21 @@ class Routes:
         Linux: net/ipv4/fib_trie.c, fib_lookup_good_nhc; net/ipv6/route.c, rt6_device_match.
         """
         if interface is not None:
-            ways = (way for way in route.ways or (route,) if way.interface in (interface, None))
+            ways = (way for way in route.paths if way.interface in (interface, None))
             return next((way for way in ways if not way.is_dead), None)
+        if route.next_hop is not None:
+            paths = route.paths
+            if len(paths) == 1 or self.choice is None:
+                return paths[0]
+            return self.choice.path(paths, target, traffic)
         if route.ways:
             ways_alive = [way for way in route.ways if not way.is_dead]
-            if self.sysctls.multipath_uses_neighbours:
-                ways_alive = [way for way in ways_alive if has_neighbour(way)] or ways_alive
         elif route.is_dead:
             return None
         else:
             ways_alive = [way for way in self.siblings(route) if not way.is_dead]
-        if len(ways_alive) > 1:
-            return choose_way(ways_alive, path_hash(target, traffic, self.sysctls))
+        if len(ways_alive) > 1 and self.choice is not None:
+            return self.choice.way(ways_alive, target, traffic)
         return ways_alive[0] if ways_alive else None
 
     def is_local(self, address: bytes) -> bool:

@@ -34,9 +34,11 @@ def address_timed_out(address: DeviceAddress) -> None:
 
 def route_timed_out(route: Route) -> None:
     """A route has come to its end. Linux: net/ipv6/ip6_fib.c, fib6_age."""
-    assert route.interface is not None
+    interface, next_hop = route.interface, route.next_hop
+    network = next_hop.network if next_hop is not None else interface.network if interface else None
+    assert network is not None
     route.timer = None
-    route.interface.network.remove_route(route)
+    network.remove_route(route)
 
 
 ACTIONS: dict[str, Callable[[Any], None]] = {

@@ -97,7 +97,7 @@ class Request:
     @property
     def cause(self) -> Cause:
         """What those are told who hear of a change that comes of this."""
-        return Cause(self.port_id, self.sequence, self.has(NetlinkFlag.NLM_F_ECHO))
+        return Cause(self.port_id, self.sequence, self.has(NetlinkFlag.NLM_F_ECHO), self.flags)
 
     def has(self, flag: NetlinkFlag) -> bool:
         """Whether NLM_F_CREATE ... is there."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EINVAL, EOPNOTSUPP, TOLD
+from procession.abi.internet import ADDRESS_BYTES
 from procession.abi.named_tuple import NamedTuple
 from procession.abi.netlink import RTNH_F_DEAD, RTNH_F_LINKDOWN, Rtnexthop
 from procession.net.internet.address import AF_INET, AF_INET6
@@ -59,9 +60,14 @@ def check_encapsulation_type(found: dict[int, bytes]) -> None:
     """
     kind = found.get(ENCAPSULATION_TYPE)
     if kind is not None:
-        if not 0 < int.from_bytes(kind[:2], "little") <= _LAST_ENCAPSULATION:
-            raise EINVAL("Unknown lwt encapsulation type", TOLD)
-        raise EOPNOTSUPP("lwt encapsulation type not supported", TOLD)
+        check_encapsulation_type_number(int.from_bytes(kind[:2], "little"))
+
+
+def check_encapsulation_type_number(kind: int) -> None:
+    """The same of a number."""
+    if not 0 < kind <= _LAST_ENCAPSULATION:
+        raise EINVAL("Unknown lwt encapsulation type", TOLD)
+    raise EOPNOTSUPP("lwt encapsulation type not supported", TOLD)
 
 
 def check_encapsulation_types(hops: list[Hop]) -> None:
@@ -94,12 +100,10 @@ def gateway_4(found: dict[int, bytes]) -> bytes | None:
         if len(via) < 2:
             raise EINVAL("Invalid attribute length for RTA_VIA", TOLD)
         family, gateway = int.from_bytes(via[:2], "little"), via[2:]
-        if family == AF_INET6:
-            raise EINVAL("IPv6 support not enabled in kernel", TOLD)
-        if family != AF_INET:
+        if family not in (AF_INET, AF_INET6):
             raise EINVAL("Unsupported address family in RTA_VIA", TOLD)
-        if len(gateway) != 4:
-            raise EINVAL("Invalid IPv4 address in RTA_VIA", TOLD)
+        if len(gateway) != ADDRESS_BYTES[family]:
+            raise EINVAL(f"Invalid IPv{4 if family == AF_INET else 6} address in RTA_VIA", TOLD)
     return gateway if any(gateway) else None
 
 

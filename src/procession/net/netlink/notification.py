@@ -12,11 +12,13 @@ from procession.net.netlink.bridge_ports import port_message
 from procession.net.netlink.forwarding import fdb_message
 from procession.net.netlink.links import link_message
 from procession.net.netlink.neighbours import neighbour_message
+from procession.net.netlink.next_hop_message import next_hop_message
 from procession.net.netlink.routes import route_message
 
 if TYPE_CHECKING:
     from procession.net.internet.device_address import DeviceAddress
     from procession.net.internet.neighbour import Neighbour
+    from procession.net.internet.next_hop import NextHop
     from procession.net.internet.routing import Route
     from procession.net.link.bridge import FdbEntry
     from procession.net.link.interface import Interface
@@ -29,6 +31,7 @@ _HEADER = Words("<IHHII")
 _LINK, _NEIGHBOUR = int(RouteGroup.RTNLGRP_LINK), int(RouteGroup.RTNLGRP_NEIGH)
 _ADDRESS_4, _ADDRESS_6 = int(RouteGroup.RTNLGRP_IPV4_IFADDR), int(RouteGroup.RTNLGRP_IPV6_IFADDR)
 _RULE_4, _RULE_6 = int(RouteGroup.RTNLGRP_IPV4_RULE), int(RouteGroup.RTNLGRP_IPV6_RULE)
+_NEXT_HOP = int(RouteGroup.RTNLGRP_NEXTHOP)
 _ROUTE_4, _ROUTE_6 = int(RouteGroup.RTNLGRP_IPV4_ROUTE), int(RouteGroup.RTNLGRP_IPV6_ROUTE)
 
 
@@ -76,6 +79,12 @@ def tell_of_route(network: Network, route: Route, *, is_there: bool, flags: int,
     group = _ROUTE_6 if route.is_ipv6 else _ROUTE_4
     if _has_listeners(network, group, cause):
         _tell(network, group, route_message(route, is_there=is_there), cause, flags)
+
+
+def tell_of_next_hop(network: Network, next_hop: NextHop, cause: Cause, *, is_there: bool) -> None:
+    """A next hop was added or changed, or removed. Linux: net/ipv4/nexthop.c, nexthop_notify."""
+    if _has_listeners(network, _NEXT_HOP, cause):
+        _tell(network, _NEXT_HOP, next_hop_message(next_hop, is_there=is_there), cause, cause.flags)
 
 
 def tell_of_rule(network: Network, message: Message, cause: Cause, *, is_ipv6: bool) -> None:

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 _ATTRIBUTE = Words("<HH")
 _HEADER_BYTES = _ATTRIBUTE.size
 _TYPE_MASK, _NESTED = 0x3FFF, 0x8000
-_NUMBER, _AT_LEAST, _AT_MOST, _STRING, _TERMINATED, _LIST, _SIGNED, _BITS, _REFUSED = range(9)
+_NUMBER, _AT_LEAST, _AT_MOST, _STRING, _TERMINATED, _LIST, _SIGNED, _BITS, _REFUSED, _FLAG = range(10)
 _NAME, _LEAST_SIGNED, _MOST_SIGNED, _LEAST_UNSIGNED, _MOST_UNSIGNED, _MOST_BYTES = 1, 2, 3, 4, 5, 7
 _KNOWN_BITS = 12
 """NL_POLICY_TYPE_ATTR_*."""
 _NUMBER_NAMES = {1: 2, 2: 3, 4: 4, 8: 5}
-_NAMES = {_SIGNED: 8, _AT_MOST: 10, _STRING: 11, _TERMINATED: 12, _LIST: 13}
+_NAMES = {_FLAG: 1, _SIGNED: 8, _AT_MOST: 10, _STRING: 11, _TERMINATED: 12, _LIST: 13}
 """What the kinds are called (NL_ATTR_TYPE_*)."""
 _FAILED = "Attribute failed policy validation"
 
@@ -86,6 +86,8 @@ def bits(known: int) -> Expected:
     return Expected(_BITS, 4, bits=known)
 
 
+FLAG = Expected(_FLAG)
+"""Something that is there, and nothing in it."""
 REFUSED = Expected(_REFUSED)
 """What is told, but can't be said (NLA_REJECT)."""
 
@@ -223,7 +225,7 @@ def _check(expected: Expected | None, data: bytes, *, is_nested: bool, is_strict
             raise ERANGE("integer out of range", TOLD)
     elif kind == _REFUSED:
         raise EINVAL("Attribute is rejected", TOLD)
-    elif kind == _AT_MOST:
+    elif kind in (_AT_MOST, _FLAG):
         if len(data) > length:
             raise ERANGE(_FAILED, TOLD)
     elif kind == _LIST:

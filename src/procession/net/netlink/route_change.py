@@ -110,6 +110,9 @@ def change_route(request: Request, *, is_new: bool) -> None:
     table = number_in(found, TABLE)
     if table is None:
         table = header.rtm_table
+    wanted_hop = number_in(found, NEXT_HOP)
+    if not is_new and wanted_hop and wanted_hop not in network.next_hops:
+        raise EINVAL("Nexthop id does not exist", TOLD)
     if is_new:
         if family == AF_INET:
             check_prefix(destination, header.rtm_dst_len)
@@ -253,7 +256,10 @@ def _insert_6(
         _replace(network, next(alike, same[0]), route, cause, is_told=is_told)
         return
     for other in same:
-        if (other.interface, other.gateway) == (route.interface, route.gateway):
+        if (other.interface, other.gateway, other.next_hop) == (
+            *(route.interface, route.gateway),
+            route.next_hop,
+        ):
             if other.deadline_ns:
                 network.set_deadline(other, route.deadline_ns)
             raise EEXIST("there is such a route")
@@ -322,6 +328,8 @@ def _matches_4(route: Route, header: Rtmsg, found: dict[int, bytes]) -> bool:
     """Linux: net/ipv4/fib_semantics.c, fib_nh_match."""
     gateway, source, index = gateway_4(found), found.get(PREFSRC, b""), number_in(found, OIF)
     priority, realm = number_in(found, PRIORITY), number_in(found, REALM)
+    if not _has_next_hop(route, found, is_told=bool(index or gateway is not None or MULTIPATH in found)):
+        return False
     if index or gateway is not None:
         if realm and realm != route.realm:
             return False
@@ -340,8 +348,22 @@ def _matches_4(route: Route, header: Rtmsg, found: dict[int, bytes]) -> bool:
     )
 
 
+def _has_next_hop(route: Route, found: dict[int, bytes], *, is_told: bool) -> bool:
+    """Whether it leads where a request says, or the request says nothing of its way. Linux:
+    net/ipv4/fib_semantics.c, fib_nh_match."""
+    wanted = number_in(found, NEXT_HOP)
+    if route.next_hop is None:
+        return not wanted
+    return route.next_hop.number == wanted if wanted else not is_told
+
+
 def _matches_6(route: Route, header: Rtmsg, found: dict[int, bytes]) -> bool:
     index, priority = number_in(found, OIF), number_in(found, PRIORITY)
+    wanted = number_in(found, NEXT_HOP)
+    if route.next_hop is not None:
+        return wanted in (None, 0, route.next_hop.number)
+    if wanted:
+        return False
     return (
         (not index or (route.interface is not None and route.interface.index == index))
         and (GATEWAY not in found or (route.gateway or bytes(16)) == found[GATEWAY][:16])

@@ -20,7 +20,7 @@ from procession.abi.netlink import (
     Rtmsg,
     Rtnexthop,
 )
-from procession.abi.word import pack_u8
+from procession.abi.word import pack_u8, pack_u16
 from procession.net.internet.address import AF_INET, AF_INET6, BROADCAST_4, LOOPBACK_4, is_multicast
 from procession.net.internet.device_address import addresses_of
 from procession.net.internet.flow import ERRORS_OF_ROUTES, is_martian, source_for
@@ -45,7 +45,7 @@ from procession.net.netlink.policy import checked_attributes
 from procession.net.netlink.route_policy import POLICY_4, POLICY_6
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from procession.net.link.interface import Interface
     from procession.net.network import Network
@@ -70,7 +70,7 @@ _QUESTIONS = frozenset(
 _NEWROUTE = int(RouteMessageType.RTM_NEWROUTE)
 _IS_LOCAL, _IS_BROADCAST = 0x80000000, 0x10000000
 """RTCF_LOCAL and RTCF_BROADCAST among a route's flags."""
-_MULTICAST = int(RouteType.RTN_MULTICAST)
+_MULTICAST, _BLACKHOLE = int(RouteType.RTN_MULTICAST), int(RouteType.RTN_BLACKHOLE)
 _LOCAL_GROUPS = bytes((224, 0, 0))
 _CAST_FLAGS = {BROADCAST: _IS_BROADCAST, _MULTICAST: 0x20000000}
 _CLONED, _PREFIX, _NOTIFY, _NOTIFIES = RTM_F_CLONED, 0x800, 0x100, 0x10000
@@ -84,20 +84,22 @@ def route_body(route: Route, table: int = 0) -> bytes:
     rt6_fill_node."""
     family = AF_INET6 if route.is_ipv6 else AF_INET
     interface = route.interface
-    ways: Sequence[Route] = route.ways
-    if route.is_ipv6 and interface is not None and not ways:
+    next_hop = route.next_hop
+    ways = route.paths
+    if route.has_siblings and interface is not None:
         ways = interface.network.routes.siblings(route)
-    has_several = len(ways) > 1
+    has_several = len(ways) > 1 or (next_hop is not None and next_hop.is_group and route.is_ipv6)
+    kind = _BLACKHOLE if next_hop is not None and next_hop.leads_nowhere else route.kind
     if has_several:
         flags = RTNH_F_ONLINK if route.is_onlink and not route.is_ipv6 else 0
         if not route.is_ipv6 and all(_flags_of(way) & RTNH_F_LINKDOWN for way in ways):
             flags |= RTNH_F_LINKDOWN
     else:
-        flags = _flags_of(route)
+        flags = _flags_of(ways[0])
     whole_table = table or route.table
     table = whole_table if whole_table <= _SHORT_TABLE else 252
     header = Rtmsg(
-        *(family, route.prefix_length, 0, route.tos, table, route.protocol, route.scope, route.kind, flags)
+        *(family, route.prefix_length, 0, route.tos, table, route.protocol, route.scope, kind, flags)
     )
     found: list[tuple[RouteAttribute, bytes]] = [(RouteAttribute.RTA_TABLE, number(whole_table))]
     if route.prefix_length:
@@ -108,14 +110,19 @@ def route_body(route: Route, table: int = 0) -> bytes:
     metrics = [(RouteAttribute.RTA_METRICS, metrics_list(route))] if route.metrics else []
     source = [(RouteAttribute.RTA_PREFSRC, route.preferred_source)] if route.preferred_source else []
     found += source + metrics + priority if route.is_ipv6 else metrics + source
-    if has_several:
+    if next_hop is not None:
+        found.append((RouteAttribute.RTA_NH_ID, number(next_hop.number)))
+    if next_hop is not None and not next_hop.network.sysctls.tells_next_hops:
+        pass
+    elif has_several:
         found.append((RouteAttribute.RTA_MULTIPATH, b"".join(_hop(way) for way in ways)))
     else:
-        if route.gateway is not None:
-            found.append((RouteAttribute.RTA_GATEWAY, route.gateway))
-        if interface is not None:
-            found.append((RouteAttribute.RTA_OIF, number(interface.index)))
-        if route.realm:
+        way = ways[0]
+        if way.gateway is not None:
+            found.append(_told_gateway(way, way.gateway))
+        if way.interface is not None:
+            found.append((RouteAttribute.RTA_OIF, number(way.interface.index)))
+        if route.realm and next_hop is None:
             found.append((RouteAttribute.RTA_FLOW, number(route.realm)))
     if route.is_ipv6:
         found.append((RouteAttribute.RTA_CACHEINFO, _cache_of(route)))
@@ -134,9 +141,18 @@ def _flags_of(way: Route) -> int:
     return flags
 
 
+def _told_gateway(way: Route, gateway: bytes) -> tuple[RouteAttribute, bytes]:
+    if len(gateway) == len(way.destination):
+        return RouteAttribute.RTA_GATEWAY, gateway
+    return RouteAttribute.RTA_VIA, pack_u16(AF_INET6) + gateway
+
+
 def _hop(way: Route) -> bytes:
     """A struct rtnexthop and what belongs to it. Linux: net/ipv4/fib_semantics.c, fib_add_nexthop."""
-    told = b"" if way.gateway is None else attribute(int(RouteAttribute.RTA_GATEWAY), way.gateway)
+    told = b""
+    if way.gateway is not None:
+        name, gateway = _told_gateway(way, way.gateway)
+        told = attribute(int(name), gateway)
     if way.realm:
         told += attribute(int(RouteAttribute.RTA_FLOW), number(way.realm))
     index = way.interface.index if way.interface is not None else 0
@@ -151,8 +167,10 @@ def metrics_list(route: Route) -> bytes:
 def _cache_of(route: Route) -> bytes:
     """A struct rta_cacheinfo. Linux: net/core/rtnetlink.c, rtnl_put_cacheinfo."""
     ticks = 0
-    if route.deadline_ns and route.interface is not None:
-        ticks = max(route.deadline_ns - route.interface.network.host.clock.now_ns, 0) // _NS_PER_TICK
+    if route.deadline_ns and route.timer is not None:
+        out = route.paths[0].interface
+        if out is not None:
+            ticks = max(route.deadline_ns - out.network.host.clock.now_ns, 0) // _NS_PER_TICK
     return bytes(8) + number(ticks) + bytes(_CACHE_BYTES - 12)
 
 
@@ -339,7 +357,7 @@ def _way_out_4(
     elif device is None or (target[:3] != _LOCAL_GROUPS and target != BROADCAST_4):
         traffic = _traffic(request, header, found, source, device)
         route = network.routes.lookup(target, device, traffic=traffic)
-        if route is not None or device is None:
+        if device is None or (route is not None and route.kind not in ERRORS_OF_ROUTES):
             return route
     kind = BROADCAST if target == BROADCAST_4 else _MULTICAST if is_for_many else UNICAST
     scope = SCOPE_LINK if is_for_many else SCOPE_UNIVERSE
@@ -480,7 +498,7 @@ def _filled_4(
     if chosen != source:
         attributes.append((RouteAttribute.RTA_PREFSRC, chosen))
     if route.gateway is not None:
-        attributes.append((RouteAttribute.RTA_GATEWAY, route.gateway))
+        attributes.append(_told_gateway(route, route.gateway))
     if route.metrics:
         attributes.append((RouteAttribute.RTA_METRICS, metrics_list(route)))
     mark, uid = number_in(found, _MARK), number_in(found, _UID)

@@ -23,9 +23,11 @@ from procession.abi.netlink import (
     RouteType,
     Rtmsg,
 )
-from procession.net.internet.address import is_any, is_link_local, is_multicast
+from procession.abi.word import pack_u32
+from procession.net.internet.address import AF_INET, is_any, is_link_local, is_multicast
 from procession.net.internet.device_address import addresses_of, scope_of_6
 from procession.net.internet.flow import ERRORS_OF_ROUTES
+from procession.net.internet.multipath import PathChoice
 from procession.net.internet.routing import (
     LOCAL,
     MAIN_TABLE,
@@ -65,6 +67,7 @@ from procession.net.netlink.route_policy import (
 from procession.net.sysctls import DISABLE_IPV6
 
 if TYPE_CHECKING:
+    from procession.net.internet.next_hop import NextHop
     from procession.net.link.interface import Interface
     from procession.net.network import Network
 
@@ -95,6 +98,8 @@ def wanted_route(
     network: Network, header: Rtmsg, found: dict[int, bytes], destination: bytes, table: int
 ) -> Route:
     """The route that a request describes. Raises EINVAL, ENETDOWN, ENETUNREACH, ENODEV ..."""
+    if network.routes.choice is None:
+        network.routes.choice = PathChoice(network.sysctls)
     make = _wanted_4 if len(destination) == 4 else _wanted_6
     return make(network, header, found, destination, table)
 
@@ -136,8 +141,7 @@ def _wanted_4(
         raise EINVAL("Invalid scope", TOLD)
     if header.rtm_flags & (RTNH_F_DEAD | RTNH_F_LINKDOWN):
         raise EINVAL("Invalid rtm_flags - can not contain DEAD or LINKDOWN", TOLD)
-    if number_in(found, NEXT_HOP):
-        raise EINVAL("Nexthop id does not exist", TOLD)
+    next_hop = _next_hop(network, found)
     listed = checked_hops_4(found[MULTIPATH]) if MULTIPATH in found else []
     metrics = wanted_metrics(found.get(METRICS, b""))
     gateway = gateway_4(found)
@@ -150,7 +154,10 @@ def _wanted_4(
             raise EINVAL("Invalid route type", TOLD)
         if scope > SCOPE_HOST:
             raise EINVAL("Invalid scope", TOLD)
-        _find_ways(network, ways, scope)
+        if next_hop is None:
+            _find_ways(network, ways, scope, table)
+        else:
+            check_next_hop_4(next_hop, scope)
     source = found.get(PREFSRC)
     if source is not None:
         source = source[:4] if any(source[:4]) else None
@@ -176,6 +183,7 @@ def _wanted_4(
             realm=way.realm,
             is_onlink=bool(way.flags & RTNH_F_ONLINK),
             weight=way.weight,
+            next_hop=next_hop,
         )
         for way in [*ways, ways[0]]
     ]
@@ -225,7 +233,40 @@ def _wanted_ways(found: dict[int, bytes], listed: list[Hop], gateway: bytes | No
     return ways
 
 
-def _find_ways(network: Network, ways: list[_Way], scope: int) -> None:
+def _next_hop(network: Network, found: dict[int, bytes]) -> NextHop | None:
+    """The one that a request names. Raises EINVAL."""
+    wanted = number_in(found, NEXT_HOP)
+    if not wanted:
+        return None
+    next_hop = network.next_hops.get(wanted)
+    if next_hop is None:
+        raise EINVAL("Nexthop id does not exist", TOLD)
+    return next_hop
+
+
+def check_next_hop_4(next_hop: NextHop, scope: int) -> None:
+    """Raise EINVAL unless a route of IPv4 may lead there. Linux: net/ipv4/nexthop.c, fib_check_nexthop,
+    nexthop_check_scope."""
+    if next_hop.is_fdb:
+        raise EINVAL("Route cannot point to a fdb nexthop", TOLD)
+    if next_hop.is_group and scope == SCOPE_HOST:
+        raise EINVAL("Route with host scope can not have multiple nexthops", TOLD)
+    first = next_hop.paths[0][0]
+    if scope == SCOPE_HOST and first.gateway is not None:
+        raise EINVAL("Route with host scope can not have a gateway", TOLD)
+    if first.flags & RTNH_F_ONLINK and scope >= SCOPE_LINK:
+        raise EINVAL("Scope mismatch with nexthop", TOLD)
+
+
+def check_next_hop_6(next_hop: NextHop) -> None:
+    """Raise EINVAL unless a route of IPv6 may lead there. Linux: net/ipv4/nexthop.c, fib6_check_nexthop."""
+    if any(len(path.gateway or bytes(16)) == 4 or path.family == AF_INET for path, _ in next_hop.paths):
+        raise EINVAL("IPv6 routes can not use an IPv4 nexthop", TOLD)
+    if next_hop.is_fdb:
+        raise EINVAL("Route cannot point to a fdb nexthop", TOLD)
+
+
+def _find_ways(network: Network, ways: list[_Way], scope: int, table: int) -> None:
     """By which interface each way is. Raises EINVAL, ENODEV, ENETDOWN, ENETUNREACH.
 
     Linux: net/ipv4/fib_semantics.c, fib_create_info, fib_check_nh.
@@ -236,16 +277,20 @@ def _find_ways(network: Network, ways: list[_Way], scope: int) -> None:
         if ways[0].gateway is not None:
             raise EINVAL("Route with host scope can not have a gateway", TOLD)
     for way in ways:
-        if way.gateway is not None:
+        if way.gateway is not None and len(way.gateway) == 16:
+            # Linux: net/ipv4/fib_semantics.c, fib_check_nh_v6_gw.
+            told, is_onlink = {OIF: pack_u32(way.index)}, bool(way.flags & RTNH_F_ONLINK)
+            way.interface = way_6(network, told, bytes(16), UNICAST, way.gateway, table, is_onlink=is_onlink)
+        elif way.gateway is not None:
             is_onlink = bool(way.flags & RTNH_F_ONLINK)
-            way.interface = _way_to_gateway(network, way.gateway, way.index, scope, is_onlink=is_onlink)
+            way.interface = way_to_gateway(network, way.gateway, way.index, scope, is_onlink=is_onlink)
         elif scope == SCOPE_HOST:
             way.interface = network.interfaces.get(way.index)
             if way.interface is None:
                 raise ENODEV
         else:
             is_odd = bool(way.flags & (RTNH_F_ONLINK | RTNH_F_PERVASIVE))
-            way.interface = _way_without_gateway(network, way.index, is_odd=is_odd)
+            way.interface = way_without_gateway(network, way.index, is_odd=is_odd)
 
 
 def _least_scope(kind: int) -> int:
@@ -257,8 +302,11 @@ def _least_scope(kind: int) -> int:
     return _SCOPE_NOWHERE if kind in _TYPES_OF_OTHERS or not kind else SCOPE_UNIVERSE
 
 
-def _way_without_gateway(network: Network, index: int, *, is_odd: bool) -> Interface:
-    """Linux: net/ipv4/fib_semantics.c, fib_check_nh_nongw."""
+def way_without_gateway(network: Network, index: int, *, is_odd: bool) -> Interface:
+    """The interface of a way of IPv4 without a gateway. Raises EINVAL, ENODEV, ENETDOWN.
+
+    Linux: net/ipv4/fib_semantics.c, fib_check_nh_nongw.
+    """
     if is_odd:
         raise EINVAL("Invalid flags for nexthop - PERVASIVE and ONLINK can not be set", TOLD)
     interface = network.interfaces.get(index)
@@ -271,10 +319,11 @@ def _way_without_gateway(network: Network, index: int, *, is_odd: bool) -> Inter
     return interface
 
 
-def _way_to_gateway(
-    network: Network, gateway: bytes, index: int, scope: int, *, is_onlink: bool
-) -> Interface:
-    """Linux: net/ipv4/fib_semantics.c, fib_check_nh_v4_gw."""
+def way_to_gateway(network: Network, gateway: bytes, index: int, scope: int, *, is_onlink: bool) -> Interface:
+    """The interface by which a gateway of IPv4 is reached. Raises EINVAL, ENODEV, ENETDOWN, ENETUNREACH ...
+
+    Linux: net/ipv4/fib_semantics.c, fib_check_nh_v4_gw.
+    """
     interface = network.interfaces.get(index) if index else None
     if is_onlink:
         if scope >= SCOPE_LINK:
@@ -321,20 +370,24 @@ def _wanted_6(
 ) -> Route:
     """Linux: net/ipv6/route.c, ip6_route_info_create."""
     length = header.rtm_dst_len
-    if number_in(found, NEXT_HOP):
-        raise EINVAL("Nexthop id does not exist", TOLD)
+    next_hop = _next_hop(network, found)
+    if next_hop is not None:
+        check_next_hop_6(next_hop)
     metrics = wanted_metrics(found.get(METRICS, b""))
     kind = header.rtm_type or UNICAST
     is_onlink = bool(header.rtm_flags & RTNH_F_ONLINK)
     gateway = found[GATEWAY][:16] if GATEWAY in found else None
-    interface = _way_6(network, found, destination, kind, gateway, table, is_onlink=is_onlink)
+    interface: Interface | None = None
+    if next_hop is None:
+        interface = way_6(network, found, destination, kind, gateway, table, is_onlink=is_onlink)
     source = found[PREFSRC][:16] if PREFSRC in found else None
     if source is not None and is_any(source):
         source = None
     is_near = source is not None and scope_of_6(source) != SCOPE_UNIVERSE
-    if source is not None and not _is_own_6(network, source, interface if is_near else None):
+    out = interface if next_hop is None else next_hop.paths[0][0].interface
+    if source is not None and not _is_own_6(network, source, out if is_near else None):
         raise EINVAL("Invalid source address", TOLD)
-    is_rejected = _is_rejected(kind, destination, interface)
+    is_rejected = next_hop is None and _is_rejected(kind, destination, interface)
     preference, deadline_ns = 0, 0
     seconds: int | None = None
     if not is_rejected:
@@ -354,6 +407,7 @@ def _wanted_6(
         preference=preference if preference in (_LOW, _HIGH) else 0,
         deadline_ns=deadline_ns,
         is_onlink=is_onlink,
+        next_hop=next_hop,
     )
 
 
@@ -368,7 +422,7 @@ def _is_rejected(kind: int, destination: bytes, interface: Interface | None) -> 
     )
 
 
-def _way_6(
+def way_6(
     network: Network,
     found: dict[int, bytes],
     destination: bytes,
@@ -378,7 +432,10 @@ def _way_6(
     *,
     is_onlink: bool,
 ) -> Interface:
-    """Linux: net/ipv6/route.c, fib6_nh_init."""
+    """The interface of a way of IPv6. Raises EINVAL, EACCES, ENODEV, ENETDOWN, EHOSTUNREACH.
+
+    Linux: net/ipv6/route.c, fib6_nh_init.
+    """
     interface = _interface(network, found)
     if is_onlink:
         if interface is None:
