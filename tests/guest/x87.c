@@ -325,3 +325,95 @@ TEST(truncation)
 		CHECK_EQ(exceptions & 0x7f, cases[at].exceptions);
 	}
 }
+
+#define INVALID 1
+#define DENORMAL 2
+#define DIVIDED 4
+#define OVERFLOWN 8
+#define INEXACT 32
+#define ROUNDED_UP 0x200
+
+/* What the status says right behind an instruction. */
+#define STATUS_OF(instruction, ...) \
+	({ \
+		unsigned short told; \
+		__asm__ volatile("fnclex; " instruction "; fnstsw %0" : "=a"(told) : __VA_ARGS__ : "memory"); \
+		told & (INVALID | DENORMAL | DIVIDED | OVERFLOWN | 16 | INEXACT | ROUNDED_UP); \
+	})
+
+static void set_rounding(int rounding, int precision)
+{
+	unsigned short control = (unsigned short)(0x3F | precision << 8 | rounding << 10);
+
+	__asm__ volatile("fldcw %0" : : "m"(control));
+}
+
+TEST(status_tells_at_once_what_arithmetic_has_raised)
+{
+	double third = 1.0 / 3, one = 1, zero = 0, small = 5e-324, large = 1e308;
+	float tiny = 1e-45f;
+	long double denormal = 3e-4940L, unnormal = 1.5L;
+	unsigned long long bits = 0x4000000000000000ULL;
+	int number = 0;
+	short half = 0;
+
+	set_rounding(0, 3);
+	CHECK_EQ(STATUS_OF("fld1; fdivl %1; fstp %%st(0)", "m"(one)), 0);
+	CHECK_EQ(STATUS_OF("fld1; fdivl %1; fstp %%st(0)", "m"(zero)), DIVIDED);
+	set_rounding(2, 3);
+	CHECK_EQ(STATUS_OF("fldl %1; fmull %1", "m"(third)), INEXACT | ROUNDED_UP);
+	__asm__ volatile("fstp %st(0)");
+	set_rounding(1, 3);
+	CHECK_EQ(STATUS_OF("fldl %1; fmull %1", "m"(third)), INEXACT);
+	__asm__ volatile("fstp %st(0)");
+	set_rounding(2, 2);
+	CHECK_EQ(STATUS_OF("fldl %1; fsqrt", "m"(third)), INEXACT | ROUNDED_UP);
+	/* What doesn't round takes back that it was rounded up. */
+	CHECK_EQ(STATUS_OF("fld1; fdivl %1; fchs", "m"(third)), INEXACT);
+	CHECK_EQ(STATUS_OF("fxch", "m"(third)), 0);
+	__asm__ volatile("fstp %st(0); fstp %st(0)");
+	set_rounding(0, 3);
+	CHECK_EQ(STATUS_OF("fldl %1; fstp %%st(0)", "m"(small)), DENORMAL);
+	CHECK_EQ(STATUS_OF("flds %1; fstp %%st(0)", "m"(tiny)), DENORMAL);
+	CHECK_EQ(STATUS_OF("fldt %1; fstp %%st(0)", "m"(denormal)), 0);
+	CHECK_EQ(STATUS_OF("fldt %1; fld1; faddp", "m"(denormal)), DENORMAL | INEXACT);
+	CHECK_EQ(STATUS_OF("fcomp %%st(0)", "m"(denormal)), 0);
+	CHECK_EQ(STATUS_OF("fldt %1; fld1; fcompp", "m"(denormal)), DENORMAL);
+	CHECK_EQ(STATUS_OF("fld1; fadds %1", "m"(tiny)), DENORMAL | INEXACT);
+	__asm__ volatile("fstp %st(0)");
+	CHECK_EQ(STATUS_OF("fldl %1; fmull %1; fstps %2", "m"(large), "m"(tiny)), OVERFLOWN | INEXACT | ROUNDED_UP);
+	/* A number without its first bit is none. */
+	memcpy(&unnormal, &bits, 8);
+	CHECK_EQ(STATUS_OF("fldt %1; fld1; faddp", "m"(unnormal)), INVALID);
+	__asm__ volatile("fstp %st(0)");
+	/* What is too large for an integer. */
+	CHECK_EQ(STATUS_OF("fldl %1; fistpl %2", "m"(large), "m"(number)), INVALID);
+	CHECK_EQ(number, INT_MIN);
+	CHECK_EQ(STATUS_OF("fldl %1; fistps %2", "m"(large), "m"(half)), INVALID);
+	CHECK_EQ(half, SHRT_MIN);
+	CHECK_EQ(STATUS_OF("fldl %1; fisttps %2", "m"(large), "m"(half)), INVALID);
+	CHECK_EQ(half, SHRT_MIN);
+	CHECK_EQ(STATUS_OF("fldl %1; fistpl %2", "m"(third), "m"(number)), INEXACT);
+	CHECK_EQ(number, 0);
+	set_rounding(2, 3);
+	CHECK_EQ(STATUS_OF("fldl %1; fistpl %2", "m"(third), "m"(number)), INEXACT | ROUNDED_UP);
+	CHECK_EQ(number, 1);
+	__asm__ volatile("fninit");
+}
+
+TEST(constants_are_rounded_as_the_control_word_says)
+{
+	static const uint64_t pi[] = {0xc90fdaa22168c235, 0xc90fdaa22168c234, 0xc90fdaa22168c235, 0xc90fdaa22168c234};
+	static const uint64_t of_ten[] = {0xd49a784bcd1b8afe, 0xd49a784bcd1b8afe, 0xd49a784bcd1b8aff,
+					  0xd49a784bcd1b8afe};
+
+	for (int rounding = 0; rounding < 4; rounding++) {
+		long double first, second;
+
+		set_rounding(rounding, 3);
+		__asm__ volatile("fldpi; fstpt %0; fldl2t; fstpt %1" : "=m"(first), "=m"(second));
+		CHECK_EQ(to_bits(first).significand, pi[rounding]);
+		CHECK_EQ(to_bits(second).significand, of_ten[rounding]);
+	}
+	__asm__ volatile("fninit");
+}

@@ -27,6 +27,7 @@ from procession.hardware.engines.unicorn_state import (
     locate_exception_fields,
     locate_mark,
     locate_mode,
+    locate_operand,
     locate_state,
 )
 from procession.hardware.engines.unicorn_stops import StopChecks
@@ -67,6 +68,9 @@ _PROBE_CODE = bytes.fromhex(
 _SSE_PROBE = ((0x2100, 0x2110, "b801000000 f30f2ac8 0f57c0 f30f5ec8"), (0x2110, 0x2117, "0f57c9 f30f5ec8"))
 _LOAD_PROBE = (0x2130, 0x2132, "8a03")  # mov al, [rbx]
 _CALL_PROBE = (0x2140, 0x2145, CALL_PROBE)
+_OPERAND_PROBE = (0x2150, 0x2154, "d9eb d8c0")  # fldpi; fadd st0, st0
+_UNMASKED_CONTROL = 0x37A
+_PI = bytes.fromhex("35c26821a2da0fc90040")
 _X87_PROBE = ((0x2120, 0x2126, "d9e8 d9ee def9"), (0x2128, 0x212E, "d9ee d9ee def9"))
 
 
@@ -178,7 +182,7 @@ class UnicornEngine:
         for upper, lower in pairwise(tables):
             words[upper << 9] = lower << PAGE_SHIFT | pte.TABLE
         probes = bytearray(_PROBE_CODE.ljust(PAGE_SIZE, b"\0"))
-        for start, end, text in (*_SSE_PROBE, *_X87_PROBE, _LOAD_PROBE, _CALL_PROBE):
+        for start, end, text in (*_SSE_PROBE, *_X87_PROBE, _OPERAND_PROBE, _LOAD_PROBE, _CALL_PROBE):
             probes[start & PAGE_MASK : end & PAGE_MASK] = bytes.fromhex(text)
         for frame, contents in ((code, probes), (boot, _BOOT_CODE), (other, _OTHER_CONTENTS)):
             start = frame << PAGE_SHIFT
@@ -248,6 +252,8 @@ class UnicornEngine:
 
         def observe(probe: tuple[tuple[int, int, str], ...]) -> tuple[bytes, bytes, bytes]:
             seen: list[bytes] = []
+            # Of what is masked the code in the library's place leaves no note.
+            self.library.register_write(self.handle, uc.REG_FPCW, byref(c_uint16(_UNMASKED_CONTROL)))
             for start, end, _ in probe:
                 self.library.check(self.library.emulate(self.handle, start, end, 0, 0))
                 seen.append(layout.snapshot())
@@ -256,6 +262,9 @@ class UnicornEngine:
 
         layout.sse_mark = locate_mark(observe(_SSE_PROBE), after_x87, layout.mxcsr)
         layout.x87_mark = locate_mark(observe(_X87_PROBE), after_x87, layout.mxcsr)
+        self.library.check(self.library.emulate(self.handle, *_OPERAND_PROBE[:2], 0, 0))
+        locate_operand(layout, _PI)
+        ctypes.memmove(layout.address, idle, len(idle))
 
     def _observe_exceptions(self) -> list[tuple[int, int, bytes]]:
         library, handle = self.library, self.handle

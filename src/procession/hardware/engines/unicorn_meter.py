@@ -14,20 +14,14 @@ from __future__ import annotations
 
 import ctypes
 import mmap
-from functools import partial
 from typing import TYPE_CHECKING
 
 from procession.abi.word import Words
+from procession.hardware.engines.unicorn_arithmetic import ARITHMETIC, CONSTANTS, SIMPLE, ArithmeticCode
 from procession.hardware.engines.unicorn_environment import STORE_ENVIRONMENT, masking_code
 from procession.hardware.engines.unicorn_library import UnicornError
-from procession.hardware.engines.unicorn_truncation import (
-    TRUNCATE_TO_32_BITS,
-    TRUNCATE_TO_64_BITS,
-    truncating_code,
-)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from ctypes import c_void_p
 
     from procession.hardware.engines.unicorn_image import LibraryImage
@@ -35,6 +29,7 @@ if TYPE_CHECKING:
     from procession.hardware.engines.unicorn_state import StateLayout
 
 _PRICES = {
+    0: " ".join((*CONSTANTS, *SIMPLE)),
     1: "fpush fstt_ST0 fildl_FT0 fldl_FT0 flds_FT0 fist_ST0 fistl_ST0 fistll_ST0 fistt_ST0 fisttl_ST0"
     " fisttll_ST0 fstl_ST0 fsts_ST0 fxchg_ST0_STN fxam_ST0 fcom_ST0_FT0 fcomi_ST0_FT0 fucom_ST0_FT0"
     " fucomi_ST0_FT0 frndint fadd_ST0_FT0 fadd_STN_ST0 fmul_ST0_FT0 fmul_STN_ST0"
@@ -67,13 +62,10 @@ CALL_PROBE = "f20f38f1c0"
 """crc32 eax, eax."""
 _FROM_FIRST_ARGUMENT, _FROM_REGISTER = bytes.fromhex("4883af"), bytes.fromhex("4883ad")
 _NOTE_REGISTER = bytes.fromhex("90 48892d")
-_ENTRY_BYTES, _COUNT_BYTES, _AMENDING_BYTES = 20, 8, 128
-_AMENDED: dict[str, Callable[[int, StateLayout], bytes]] = {
-    STORE_ENVIRONMENT: masking_code,
-    TRUNCATE_TO_32_BITS: partial(truncating_code, bits=32),
-    TRUNCATE_TO_64_BITS: partial(truncating_code, bits=64),
-}
-"""Functions that don't do all that the processor does: what makes the code that does the rest."""
+_ENTRY_BYTES, _COUNT_BYTES, _AMENDING_BYTES = 20, 8, 192
+_ARITHMETIC = {f"helper_{name}_x86_64": name for name in ARITHMETIC}
+_AMENDED = frozenset((STORE_ENVIRONMENT, *_ARITHMETIC))
+"""Functions that don't do all that the processor does."""
 _HIDDEN_REGISTER = 0x200
 """IA32_MTRR_PHYSBASE0."""
 _PROBES = (0x7E57_0000_1234_5000, 0x1DEA_0000_4321_6000)
@@ -140,10 +132,11 @@ class PricedCalls:
             # sub qword [the processor + offset], price
             subtract = _FROM_REGISTER if name in _WITHOUT_STATE else _FROM_FIRST_ARGUMENT
             self._set_count(index, subtract + _COST.pack(layout.budget, price))
-        place = self.amending
+        place, arithmetic = self.amending, ArithmeticCode(layout)
         for index, ((name, _), address) in enumerate(zip(self.functions, self.addresses, strict=True)):
             if name in _AMENDED:
-                amending = _AMENDED[name](address, layout)
+                own = _ARITHMETIC.get(name)
+                amending = masking_code(address, layout) if own is None else arithmetic.of(own, address)
                 self.code[place : place + len(amending)] = amending
                 self._set_function(index, self.start + place)
                 place += _AMENDING_BYTES

@@ -69,6 +69,7 @@ class StateLayout:
         "sse_mark",
         "x87_control",
         "x87_mark",
+        "x87_operand",
         "x87_registers",
         "x87_status",
         "x87_tags",
@@ -96,6 +97,7 @@ class StateLayout:
         self.mxcsr = 0
         self.sse_mark = 0
         self.x87_mark = 0
+        self.x87_operand = 0
         self.xmm = 0
         self.xmm_stride = 0
         self.floating_start = 0
@@ -333,6 +335,18 @@ class SegmentSelectors:
         for place in self.places:
             words[place] = loaded & 0xFFFF
             loaded >>= 16
+
+
+def locate_operand(layout: StateLayout, operand: bytes) -> None:
+    """Find where the x87's operand beside st0 is, after an addition of `operand` to itself.
+
+    Raises UnicornError.
+    """
+    data = layout.snapshot()
+    found = data.find(operand)
+    if found < 0 or data.find(operand, found + 1) >= 0:
+        raise UnicornError("the x87's operand isn't where it can be told")
+    layout.x87_operand = found
 
 
 def locate_mode(layout: StateLayout, code_selector: int, stack_selector: int) -> None:

@@ -1,0 +1,143 @@
+"""Arithmetic of the x87 on the Unicorn engine: machine code that does it on the host's x87.
+
+The library's functions give the same numbers, but don't say that one was rounded up (C1) or that an operand
+was denormal, show exceptions from the next block on only, round constants to nearest, and give other integers
+for what is too large. The code here does the operation under the guest's control word, with all exceptions
+masked, and puts what it raised into the guest's status; of unmasked ones it leaves the library's mark, as the
+library does.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from procession.hardware.engines.unicorn_machine_code import EXCEPTIONS, MASKS, d8, d32, q
+
+if TYPE_CHECKING:
+    from procession.hardware.engines.unicorn_state import StateLayout
+
+_C1, _CONDITIONS = 0x200, 0x4700
+_BINARY = {"fadd": "dec1", "fmul": "dec9", "fsub": "dee9", "fsubr": "dee1", "fdiv": "def9", "fdivr": "def1"}
+"""Of two numbers on the stack, the first operand loaded first."""
+_UNARY = {"fsqrt": "d9fa", "frndint": "d9fc"}
+_COMPARISONS = {"fcom_ST0_FT0": "ded9", "fucom_ST0_FT0": "dae9"}
+_CONSTANTS = {"fldl2t": "d9e9", "fldl2e": "d9ea", "fldpi": "d9eb", "fldlg2": "d9ec", "fldln2": "d9ed"}
+_STORES = {
+    "fsts": "d95c24e8", "fstl": "dd5c24e8", "fist": "df5c24e8", "fistl": "db5c24e8", "fistll": "df7c24e8",
+    "fistt": "df4c24e8", "fisttl": "db4c24e8", "fisttll": "dd4c24e8",
+}  # fmt: skip
+"""What pops a number to [rsp - 24], where the result is taken from."""
+_LOADS = {"flds": "897424e8 d94424e8", "fldl": "48897424e8 dd4424e8"}
+"""mov [rsp - 24], the second argument; fld from there."""
+_TAKE, _TAKE_WORD = bytes.fromhex("488b4424e8"), bytes.fromhex("480fbf4424e8")
+"""mov rax, [rsp - 24]; movsx rax, word [rsp - 24]."""
+_USUAL_CONTROL = bytes.fromhex("7f03")
+_NOTE_STATUS = bytes.fromhex("dd7c24f0")
+"""fnstsw [rsp - 16]."""
+
+CONSTANTS = tuple([f"{name}_ST0" for name in _CONSTANTS])
+SIMPLE = ("fchs_ST0", "fabs_ST0", "fmov_STN_ST0")
+"""What neither rounds nor takes long, as some of _MOVES."""
+_MOVES = frozenset(
+    (*SIMPLE, "fpush", "fxchg_ST0_STN", "fildl_ST0", "fildll_ST0", "fldt_ST0", "fstt_ST0", "fbld_ST0")
+)
+"""What does all that the processor does but for C1, which it clears."""
+ARITHMETIC = (
+    *(f"{name}_{operands}" for name in _BINARY for operands in ("ST0_FT0", "STN_ST0")),
+    *(*_UNARY, *_COMPARISONS, *CONSTANTS, *sorted(_MOVES)),
+    *(f"{name}_{operand}" for name in _LOADS for operand in ("FT0", "ST0")),
+    *(f"{name}_ST0" for name in _STORES),
+)
+"""The library's functions by their names."""
+
+
+class ArithmeticCode:
+    """Makes the code for processors whose state is laid out as `layout` says; rdi is where that is."""
+
+    __slots__ = (
+        "control",
+        "finish",
+        "load_other",
+        "load_st0",
+        "load_stn",
+        "mark",
+        "prepare",
+        "push",
+        "status",
+        "store_other",
+        "store_st0",
+        "store_stn",
+    )
+
+    def __init__(self, layout: StateLayout) -> None:
+        self.control, self.status = d32(layout.x87_control), d32(layout.x87_status)
+        self.mark = d32(layout.x87_mark)
+        top, registers, other = d32(layout.x87_top), d32(layout.x87_registers), d32(layout.x87_operand)
+        code = bytes.fromhex
+        # movzx eax, word [control]; or al, MASKS; mov [rsp - 8], ax; fldcw [rsp - 8]; fnclex
+        slow = code("0fb787") + self.control + code("0c3f 66894424f8 d96c24f8 dbe2")
+        # cmp word [control], the C library's, which is most programs' too; jne the slow way
+        quick = code("6681bf") + self.control + _USUAL_CONTROL + code("7512")
+        # fnstsw ax; movzx ecx, word [status]; not ecx; and ecx, eax; test cl, MASKS; jz past the slow way:
+        # what is left of operations before shows in the guest's status too.
+        quick += code("dfe0 0fb78f") + self.status + code("f7d1 21c1 f6c13f 74") + d8(len(slow))
+        self.prepare = quick + slow
+        # mov eax, [top]; and eax, 7; shl eax, 4
+        self.prepare += code("8b87") + top + code("83e007 c1e004")
+        # lea eax, [rax - 16]; and eax, 0x70; mov ecx, eax; shr ecx, 4; mov [top], ecx;
+        # mov byte [tags + rcx], 0
+        self.push = (
+            code("8d40f0 83e070 89c1 c1e904 898f") + top + code("c6840f") + d32(layout.x87_tags) + b"\0"
+        )
+        # fld and fstp of st0, of the operand beside it, and, after ecx is made its place, of st(n)
+        self.load_st0, self.store_st0 = code("dbac07") + registers, code("dbbc07") + registers
+        self.load_other, self.store_other = code("dbaf") + other, code("dbbf") + other
+        self.load_stn = code("8b8f") + top + code("01f1 83e107 c1e104 dbac0f") + registers
+        self.store_stn = code("dbbc0f") + registers
+        # mov word [rsp - 8], the C library's control word; fldcw [rsp - 8]
+        restore = code("66c74424f8") + _USUAL_CONTROL + code("d96c24f8")
+        self.finish = code("6681bf") + self.control + _USUAL_CONTROL + b"\x74" + d8(len(restore)) + restore
+
+    def of(self, name: str, function: int) -> bytes:
+        """The code for a function of ARITHMETIC, which is at `function` in the library."""
+        if name in _MOVES:
+            # and word [status], not C1; mov rax, the function; jmp rax
+            return b"\x66\x81\xa7" + self.status + b"\xff\xfd\x48\xb8" + q(function) + b"\xff\xe0"
+        affected, taking = _C1, b""
+        operation, _, operands = name.partition("_")
+        if operands == "STN_ST0":
+            # The status says of the operation, so it's noted before the store.
+            body = self.load_stn + self.load_st0 + bytes.fromhex(_BINARY[operation]) + _NOTE_STATUS
+            body += self.store_stn
+        elif operation in _BINARY:
+            body = self.load_st0 + self.load_other + bytes.fromhex(_BINARY[operation]) + _NOTE_STATUS
+            body += self.store_st0
+        elif name in _COMPARISONS:
+            body = self.load_other + self.load_st0 + bytes.fromhex(_COMPARISONS[name]) + _NOTE_STATUS
+            affected = _CONDITIONS
+        elif operation in _CONSTANTS:
+            body = bytes.fromhex(_CONSTANTS[operation]) + _NOTE_STATUS + self.store_st0
+        elif operands == "FT0":
+            body = bytes.fromhex(_LOADS[operation]) + _NOTE_STATUS + self.store_other
+        elif operation in _LOADS:
+            body = bytes.fromhex(_LOADS[operation]) + _NOTE_STATUS + self.push + self.store_st0
+        elif operation in _UNARY:
+            body = self.load_st0 + bytes.fromhex(_UNARY[operation]) + _NOTE_STATUS + self.store_st0
+        else:
+            body = self.load_st0 + bytes.fromhex(_STORES[operation]) + _NOTE_STATUS
+            taking = _TAKE_WORD if operation in ("fist", "fistt") else _TAKE
+        return self.prepare + body + self._note(affected) + self.finish + taking + b"\xc3"
+
+    def _note(self, affected: int) -> bytes:
+        """Put the noted status' exceptions and `affected` conditions into the guest's."""
+        code = bytes.fromhex
+        # movzx ecx, word [status]; and ecx, not affected; and eax, ...; or ecx, eax; mov [status], cx
+        masked = code("0fb78f") + self.status + code("81e1") + d32(~affected)
+        masked += code("25") + d32(MASKS | affected) + code("09c1 66898f") + self.status
+        # and eax, EXCEPTIONS; or [mark], al
+        unmasked = code("83e0") + d8(EXCEPTIONS) + code("0887") + self.mark
+        masked += code("eb") + d8(len(unmasked))
+        # movzx eax, word [rsp - 16]; movzx ecx, word [control]; not ecx; and ecx, eax;
+        # test cl, EXCEPTIONS; jnz
+        looking = code("0fb74424f0 0fb78f") + self.control + code("f7d1 21c1 f6c1") + d8(EXCEPTIONS)
+        return looking + code("75") + d8(len(masked)) + masked + unmasked
