@@ -153,6 +153,15 @@ TEST(advice_that_is_remembered)
 	CHECK(has_flag(memory, " nr "));
 }
 
+TEST(sizes_that_are_equal_in_pages)
+{
+	char *area = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	area[0] = 1;
+	CHECK(*(char *)remap(area, PAGE, PAGE - 1, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, NULL) == 1);
+	CHECK_ERRNO((long)remap(area, PAGE, PAGE + 1, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, NULL), EINVAL);
+}
+
 TEST(shrinking_over_several_areas)
 {
 	char *memory = map_pages(4), *target = map_pages(2);

@@ -74,7 +74,7 @@ def mremap(
     mm = task.mm
     old_size, new_size = align(old_length) & _UNSIGNED_64, align(new_length) & _UNSIGNED_64
     asked = _Remap(address, old_size, new_size, flags, new_address)
-    if flags & _DONTUNMAP and old_length != new_length:
+    if flags & _DONTUNMAP and old_size != new_size:
         raise EINVAL("MREMAP_DONTUNMAP doesn't resize")
     _check_parameters(asked)
     mm.own_areas()
