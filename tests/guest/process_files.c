@@ -85,12 +85,31 @@ ROOTS_TEST(timers_of_others)
 	CHECK_EQ(read_some("/proc/self/timers"), 0);
 }
 
+TEST(no_name_is_given)
+{
+	CHECK_ERRNO(rename("/proc/self/fd/0", "/proc/self/fd/x"), ENOENT);
+	CHECK_ERRNO(rename("/proc/self/comm", "/proc/self/none"), ENOENT);
+	CHECK_ERRNO(rename("/proc/self/comm/", "/proc/self/none"), ENOENT);
+	CHECK_ERRNO(rename("/proc/self/comm", "/proc/self/stat"), EPERM);
+	CHECK_ERRNO(rename("/proc/self/comm", "none"), EXDEV);
+}
+
 TEST(the_size_of_lists_of_descriptors)
 {
 	struct stat status;
 
-	MUST(stat("/proc/self/fd", &status));
-	CHECK(status.st_size > 2);
+	struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_END, .l_len = -1};
+	long before;
+	int directory = (int)MUST(open("/proc/self/fd", O_RDONLY | O_DIRECTORY));
+
+	MUST(fstat(directory, &status));
+	before = (long)status.st_size;
+	CHECK(before > 2);
+	MUST(dup(directory));
+	MUST(fstat(directory, &status));
+	CHECK_EQ(status.st_size, before + 1);
+	/* Nothing comes before the end that locks know. */
+	CHECK_ERRNO(fcntl(directory, F_SETLK, &lock), EINVAL);
 	MUST(stat("/proc/self/fdinfo", &status));
 	CHECK_EQ(status.st_size, 0);
 }

@@ -277,7 +277,7 @@ def test_descriptors(proc: Proc) -> None:
     assert [proc.inode(f"self/fd/{fd}", follow=False).mode & 0o777 for fd in (0, 1)] == [0o500, 0o300]
     # The link leads to the pipe itself, which no name does.
     assert proc.inode("self/fd/1") is reader.inode
-    assert proc.inode("self/fd").size == 2
+    assert proc.inode("self/fd").shown_size == 2
     assert re.fullmatch(
         rb"pos:\t0\nflags:\t02000001\nmnt_id:\t\d+\nino:\t%d\n" % reader.inode.number,
         proc.read("self/fdinfo/1"),

@@ -378,7 +378,7 @@ def _look_up_target(directory: Dentry, name: bytes, flags: int) -> Dentry | None
     try:
         target = look_up_entry(directory, name)
     except ENOENT:
-        if flags & RENAME_EXCHANGE:
+        if flags & RENAME_EXCHANGE or not directory.inode.can_get_names:
             raise
         return None
     if flags & RENAME_NOREPLACE:

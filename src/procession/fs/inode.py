@@ -326,6 +326,11 @@ class Inode:
         return self.mode & S_IFMT == S_IFLNK
 
     @property
+    def shown_size(self) -> int:
+        """What stat(2) says of it."""
+        return self.size
+
+    @property
     def shown_link_count(self) -> int:
         """What stat(2) says of it."""
         return self.link_count

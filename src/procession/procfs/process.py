@@ -219,9 +219,6 @@ class ProcessDirectory(ProcDirectory):
         if inode is None:
             inode = self.inodes[name] = self._make(name)
         update_owner(inode, self.task)
-        # The directory fdinfo has none. Linux: fs/proc/fd.c, proc_fd_getattr.
-        if type(inode) is DescriptorDirectory:
-            inode.size = len(self.task.files.files) if has_files(self.task) else 0
         return inode
 
     def _make(self, name: bytes) -> Inode:

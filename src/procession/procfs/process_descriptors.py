@@ -55,6 +55,11 @@ class DescriptorDirectory(ProcDirectory):
         super().__init__(superblock, number, permissions)
         self.task = task
 
+    @property
+    def shown_size(self) -> int:
+        """How many descriptors there are now. Linux: fs/proc/fd.c, proc_fd_getattr."""
+        return len(self.task.files.files) if has_files(self.task) else 0
+
     def check_permission(self, subject: Subject, mask: int) -> None:
         # A process may always see its own, whoever it has become. Linux: fs/proc/fd.c, proc_fd_permission.
         current = self.proc.kernel.current
@@ -86,6 +91,11 @@ class DescriptorDetailsDirectory(DescriptorDirectory):
     __slots__ = ()
 
     entry_type = S_IFREG >> 12
+
+    @property
+    def shown_size(self) -> int:
+        """It has none."""
+        return self.size
 
     def __init__(self, superblock: ProcFileSystem, number: int, task: Task) -> None:
         super().__init__(superblock, number, task, 0o555)
