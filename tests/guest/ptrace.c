@@ -399,6 +399,7 @@ TEST(vfork_events)
 	CHECK_EQ(go_on(PTRACE_CONT, grandchild, 0), EXITED(21));
 	CHECK_EQ(next(child), EVENT(PTRACE_EVENT_VFORK_DONE));
 	CHECK_EQ(message_of(child), grandchild);
+	CHECK_EQ((long)registers_of(child).rax, -ENOSYS);
 	end(child);
 }
 
@@ -441,6 +442,7 @@ TEST(exec_event)
 	CHECK_EQ(go_on(PTRACE_CONT, child, 0), EVENT(PTRACE_EVENT_EXEC));
 	CHECK_EQ(message_of(child), child);
 	CHECK_EQ(registers_of(child).orig_rax, SYS_execve);
+	CHECK_EQ((long)registers_of(child).rax, -ENOSYS);
 	CHECK_EQ(go_on(PTRACE_CONT, child, 0), EXITED(0));
 	child = traced(execute_true, 0);
 	CHECK_EQ(go_on(PTRACE_CONT, child, 0), STOPPED_BY(SIGTRAP));

@@ -142,6 +142,9 @@ def stop_in_call(traps: Traps, task: Task, frame: CallFrame, event: EventStop) -
     """The task stops in the middle of a call, whose handler runs again when it goes on."""
     frame.progress = event.progress
     task.frame = frame
+    # It hasn't returned yet, though an execve has made all other registers anew.
+    registers = traps.cpu.general if task is traps.kernel.live else task.registers.general
+    set_register(registers, RAX, -ENOSYS.number)
     ptrace_event(traps.kernel, task, event.event, event.message, IN_CALL)
 
 
