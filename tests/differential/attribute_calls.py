@@ -9,7 +9,7 @@ from tests.differential.maker import AT_FDCWD, BAD_ADDRESS, Maker
 from tests.differential.script import Argument, At, Naming, Result
 
 AT_SYMLINK_NOFOLLOW, AT_EMPTY_PATH, AT_HANDLE_FID, AT_HANDLE_CONNECTABLE = 0x100, 0x1000, 0x200, 2
-ST_NOSUID, ST_NODEV = 2, 4
+ST_NOSUID, ST_NODEV, ST_NOEXEC = 2, 4, 8
 HANDLE_BYTES = 128
 TEXT = 640
 """Where a path is behind what belongs to a call."""
@@ -152,8 +152,8 @@ def show_statfs(data: bytes, result: int, naming: Naming) -> str:
     """Of which type a file system is, and what it was mounted with; sizes are the host's."""
     kind, block_size = struct.unpack_from("<qq", data)
     longest, fragment, flags = struct.unpack_from("<qqq", data, 64)
-    # Devices may be on a file system of their own, mounted with other flags.
-    flags &= ~(ST_NOSUID | ST_NODEV)
+    # Devices may be on a file system of their own, and groups be mounted with other flags.
+    flags &= ~(ST_NOSUID | ST_NODEV | ST_NOEXEC)
     return f"{kind:#x} {block_size} {longest} {fragment} {flags:#x}" if result == 0 else ""
 
 

@@ -428,14 +428,11 @@ def use_own(make: Maker) -> None:
     elif kind == 9:
         times = struct.pack("<qqqq", 7, make.one(5, (1 << 30) - 2), 8, make.one(6, (1 << 30) - 1))
         where: Argument = At(0) if make.odds(60) else 0
-        # Since Linux 6.16 descriptors of no file refuse that.
-        if not make.has_anonymous:
-            flags = make.one(0x1000, 0x1000, 0x1100, 0)
-            make.call("utimensat", descriptor, where, At(8), flags, data=b"\0".ljust(8, b"\0") + times)
+        flags = make.one(0x1000, 0x1000, 0x1100, 0)
+        make.call("utimensat", descriptor, where, At(8), flags, data=b"\0".ljust(8, b"\0") + times)
     elif kind == 10:
-        if not make.has_anonymous:
-            owner = make.one(-1, 0, 1000)
-            make.call("fchownat", descriptor, At(0), owner, -1, make.one(0x1000, 0x1100, 0), data=b"\0")
+        owner = make.one(-1, 0, 1000)
+        make.call("fchownat", descriptor, At(0), owner, -1, make.one(0x1000, 0x1100, 0), data=b"\0")
     elif kind == 11:
         make.call("execveat", descriptor, At(0), 0, 0, make.one(0x1000, 0x1100, 0x11000, 0), data=b"\0")
     elif kind == 12:

@@ -134,13 +134,11 @@ def stat_file(make: Maker) -> None:
     elif kind == 2:
         make.call("fstat", make.descriptor(), out, data=data, show=show_stat)
     elif kind == 3:
-        # Since Linux 6.11 other flags aren't looked at where a descriptor alone is asked about.
-        flags = make.bits((0x100, 0x800, 0x1000))
+        flags = make.bits((0x100, 0x800, 0x1000), (0x6000, 0x200, 0x400, 0x2000, 1), 10)
         make.call("newfstatat", make.directory(), At(0), out, flags, data=data, show=show_stat)
     elif kind == 4:
         flags = make.bits((0x100, 0x800, 0x1000, 0x2000), (0x6000, 0x200, 0x400, 0x8000), percent=15)
-        # From Linux 6.13 on, times that aren't asked for aren't told: ask for them.
-        mask = make.one(0xC0, 0xC1, 0x7FF, 0xFFF, 0x80000000)
+        mask = make.one(0xC0, 0xC1, 0x7FF, 0xFFF, 0x80000000, 0, 1, 0x20)
         data = path + bytes(256)
         make.call("statx", make.directory(), At(0), flags, mask, out, data=data, show=show_statx)
     elif kind == 5:
@@ -232,9 +230,6 @@ def change_attributes(make: Maker) -> None:
     mode = make.random.choice(MODES)
     owner, group = make.one(-1, 0, 1000, 12345), make.one(-1, 0, 1000, 12345)
     kind = make.random.randrange(14)
-    if kind in {1, 5} and make.has_anonymous:
-        # Since Linux 6.16 descriptors of no file refuse that.
-        kind = 0
     if kind == 0:
         make.call("chmod", At(0), mode, data=path)
     elif kind == 1:

@@ -153,7 +153,7 @@ class Maker:
         return self.one(-1, 0, 1, 3, 63, 64, 1 << 20, AT_FDCWD, 1 << 31, -(1 << 31))
 
     def opened_descriptor(self) -> Argument:
-        """A descriptor, but not AT_FDCWD: since Linux 6.13 that is a directory for fgetxattr(2) too."""
+        """A descriptor, but not AT_FDCWD."""
         descriptor = self.descriptor()
         return -1 if descriptor == AT_FDCWD else descriptor
 

@@ -104,17 +104,45 @@ def change_area(make: Maker) -> None:
         flags = make.one(0, 1, 1, 3, 3, 3, 3, 2, 5, 7, 8)
         target = place(make)
         new_length = size(make)
-        if flags & 2 and -new_length // PAGE == -length // PAGE:
-            # Since Linux 6.17 that moves several areas at once.
-            length, new_length = PAGE, 2 * PAGE
-        if flags & 4:
-            # Since then, too, the sizes that must be equal are those in pages.
-            length = new_length = PAGE
+        if flags & 6 and make.odds(40):
+            # That moves several areas at once.
+            new_length = length
         make.call("mremap", address, length, new_length, flags, target if flags & 2 else 0, result="address")
     elif kind < 15:
         # Not MADV_FREE: whether what it gives up is still there is a matter of luck.
         advice = make.one(
-            *(0, 1, 2, 3, 4, 4, 4, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 5, 26, -1),
+            *(
+                0,
+                1,
+                2,
+                3,
+                4,
+                4,
+                4,
+                6,
+                7,
+                8,
+                24,
+                99,
+                9,
+                10,
+                11,
+                12,
+                13,
+                14,
+                15,
+                16,
+                17,
+                18,
+                19,
+                20,
+                21,
+                22,
+                23,
+                5,
+                26,
+                -1,
+            ),
             *(MADV_GUARD_INSTALL, MADV_GUARD_INSTALL, MADV_GUARD_REMOVE),
         )
         # What reaches beyond the arena would be the executor's own.
@@ -122,7 +150,8 @@ def change_area(make: Maker) -> None:
     elif kind == 15:
         make.call("msync", address, length, make.one(0, 1, 2, 4, 6, 5, 3, 8))
     elif kind == 16:
-        make.call("mincore", address, length, At(0), data=bytes(16), show=lambda data, result, naming: "")
+        where: Argument = At(0) if make.odds(95) else make.one(0, 8)
+        make.call("mincore", address, length, where, data=bytes(16), show=lambda data, result, naming: "")
     elif kind == 17:
         make.call(make.random.choice(("mlock", "munlock")), address, length)
     else:

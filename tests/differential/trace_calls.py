@@ -6,8 +6,21 @@ import struct
 
 from procession.abi.ptrace import PtraceOption, PtraceRequest, User, UserRegsStruct
 from tests.differential.maker import BAD_ADDRESS, Maker, vector
-from tests.differential.process_calls import dispose, end_process, signal
-from tests.differential.script import ARENA, MOST_PIDS, PAGE, Argument, At, Naming, Pid, Show
+from tests.differential.process_calls import CLONE_VFORK, THREAD, dispose, end_process, signal
+from tests.differential.restriction_calls import instruction
+from tests.differential.script import (
+    ARENA,
+    MOST_PIDS,
+    PAGE,
+    STACK_BYTES,
+    STACKS_BASE,
+    Argument,
+    At,
+    Naming,
+    Pid,
+    Result,
+    Show,
+)
 
 MOST_ACTORS = 6
 WNOHANG, WUNTRACED, WCONTINUED, WNOTHREAD, WALL, WCLONE = 1, 2, 8, 1 << 29, 1 << 30, 1 << 31
@@ -20,16 +33,33 @@ OPTIONS = tuple(int(option) for option in PtraceOption)
 PLACES = (ARENA, ARENA + 8, ARENA + PAGE, ARENA + 2 * PAGE - 4, ARENA + 2 * PAGE, ARENA + 3 * PAGE - 1)
 ODD_PLACES = (0, BAD_ADDRESS, (1 << 47) - 4, 1 << 47, -8)
 SYSGOOD = 0x80
-FAULTS, SI_KERNEL = (4, 5, 7, 8, 11), 0x80
+FAULTS, SI_KERNEL = (4, 5, 7, 8, 11, 31), 0x80
 """Signals whose information has an address."""
 SHOWN_REGISTERS = ("orig_rax", "rax", "rip", "rdi", "rsi", "rdx", "eflags", "cs", "ss")
 DEBUG_OFFSET = User.OFFSETS["u_debugreg"]
 SETTABLE = ("eflags", "fs_base", "gs_base", "cs", "ss", "ds", "gs", "orig_rax", "rdx")
 CLONE_PARENT, CLONE_UNTRACED, CLONE_PTRACE, CLONE_FILES = 0x8000, 0x800000, 0x2000, 0x400
+PROGRAM = b"x\0"
+GETPID, CLONE, EXECVE, GETPPID, GETPGRP = 39, 56, 59, 110, 111
+RET_TRAP, RET_ERRNO, RET_TRACE, RET_ALLOW = 0x30000, 0x50000, 0x7FF00000, 0x7FFF0000
+
+
+def small_program() -> bytes:
+    """An executable file without libraries: it asks for its id and ends with status 7."""
+    code = bytes.fromhex("b827000000 0f05 bf07000000 b83c000000 0f05")
+    entry = 0x400078
+    header = b"\x7fELF\2\1\1".ljust(16, b"\0")
+    header += struct.pack("<HHIQQQIHHHHHH", 2, 62, 1, entry, 64, 0, 0, 64, 56, 1, 64, 0, 0)
+    size = 120 + len(code)
+    return header + struct.pack("<IIQQQQQQ", 1, 5, 0, 0x400000, 0x400000, size, size, PAGE) + code
 
 
 def begin(make: Maker) -> None:
-    """Some memory that all have: a page to write to, one to read, one of neither; and two children."""
+    """A program; memory that all have: a page to write to, one to read, one of neither; and two children."""
+    opened = make.call("creat", At(0), 0o755, data=PROGRAM)
+    program = small_program()
+    make.call("write", Result(opened), At(0), len(program), data=program)
+    make.call("close", Result(opened))
     for page, protection in enumerate((3, 1, 0)):
         place = ARENA + page * PAGE
         make.call("mmap", place, PAGE, protection, MAP_PRIVATE_ANONYMOUS | MAP_FIXED, -1, 0, result="address")
@@ -94,7 +124,7 @@ def go_on(make: Maker) -> None:
             *(REQUEST.PTRACE_SINGLESTEP, REQUEST.PTRACE_SYSEMU, REQUEST.PTRACE_SYSEMU_SINGLESTEP),
             *(REQUEST.PTRACE_INTERRUPT,) * 4,
             *(REQUEST.PTRACE_LISTEN,) * 2,
-            REQUEST.PTRACE_DETACH,
+            *(REQUEST.PTRACE_DETACH, REQUEST.PTRACE_KILL),
         )
     )
     number = make.one(0, 0, 0, 0, 0, 5, 10, 12, 17, 18, 19, 20, 28, 34)
@@ -357,9 +387,15 @@ def make_process(make: Maker) -> None:
     if len(make.actors) >= MOST_ACTORS:
         return
     make.actor = make.random.choice(make.actors[1:] or make.actors)
-    flags = make.one(17, 17, 17, 0, 10) | make.bits((CLONE_UNTRACED, CLONE_PTRACE, CLONE_PARENT, CLONE_FILES))
-    if make.odds(40):
+    flags = make.one(17, 17, 17, 0, 10) | make.bits(
+        (CLONE_UNTRACED, CLONE_PTRACE, CLONE_PARENT, CLONE_FILES), (CLONE_VFORK,), 15
+    )
+    kind = make.random.randrange(10)
+    if kind < 3:
         make.spawn("fork")
+    elif kind < 5 and not has_executed(make):
+        stack = STACKS_BASE + STACK_BYTES * (make.next_actor + 1) - 256
+        make.spawn("clone", THREAD | make.bits((CLONE_UNTRACED, CLONE_PTRACE)), stack, 0, 0, 0)
     else:
         make.spawn("clone", flags, 0, 0, 0, 0)
 
@@ -374,6 +410,49 @@ def make_some_call(make: Maker) -> None:
         make.call("rt_sigprocmask", 0, At(0), 0, 8, data=struct.pack("<Q", make.one(0x200, 0x800)))
     else:
         make.call("nanosleep", At(0), 0, data=struct.pack("<qq", 0, make.one(0, -1)))
+
+
+def has_executed(make: Maker) -> bool:
+    """Whether somebody executes a program. What a tracer sees of an execve that other threads have to end for
+    hangs on when each of them does.
+    """
+    return any(operation.call == EXECVE for operation in make.operations)
+
+
+def has_threads(make: Maker) -> bool:
+    """Whether somebody has made threads."""
+    flags = [operation.arguments[0] for operation in make.operations if operation.call == CLONE]
+    return any(isinstance(flag, int) and flag & THREAD == THREAD for flag in flags)
+
+
+def execute(make: Maker) -> None:
+    """execve by a tracee, of a program that ends soon, or of none."""
+    if has_threads(make):
+        return
+    make.actor = make.random.choice(make.actors[1:] or make.actors)
+    if not make.actor:
+        return
+    name = PROGRAM if make.odds(85) else make.text(make.random.choice(("none", ".", "x/")))
+    data = bytes(16) + name
+    fixups: tuple[tuple[int, int, Argument], ...] = ((0, 8, At(16)),)
+    make.call("execve", At(16), At(0), At(8), data=data, fixups=fixups).is_slow = True
+
+
+def be_filtered(make: Maker) -> None:
+    """seccomp, by a tracee: some calls are told to the tracer, refused, or answered by a signal."""
+    make.actor = make.random.choice(make.actors[1:] or make.actors)
+    if not make.actor:
+        return
+    allow = instruction(0x06, RET_ALLOW)
+    filters = instruction(0x20, 0)
+    for call in (GETPID, GETPPID, GETPGRP):
+        action = make.one(RET_TRACE | 9, RET_TRACE | 9, RET_TRACE, RET_ERRNO | 5, RET_TRAP, RET_ALLOW)
+        filters += instruction(0x15, call, 0, 1) + instruction(0x06, action)
+    filters += allow
+    # The number of instructions, and where they are.
+    data = struct.pack("<HxxxxxxQ", len(filters) // 8, 0) + filters
+    flags = make.one(0, 0, 1, 2)
+    make.call("seccomp", 1, flags, At(0), data=data, fixups=((8, 8, At(16)),), show=lambda *_: "")
 
 
 def look_across(make: Maker) -> None:
@@ -398,4 +477,5 @@ FAMILIES = (
     *(send,) * 4,
     *(make_some_call,) * 5,
     *(dispose, end_process, look_across),
+    *(execute, be_filtered) * 2,
 )

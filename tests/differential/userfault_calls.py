@@ -1,13 +1,20 @@
-"""Random requests of userfaultfds on the arena of memory, whose faults become SIGBUS so that nobody waits."""
+"""Random requests of userfaultfds on the arena of memory: faults become SIGBUS, or wait for an answer."""
 
 from __future__ import annotations
 
 import struct
 
 from tests.differential import memory_calls
-from tests.differential.maker import Maker
+from tests.differential.maker import Family, Maker
 from tests.differential.memory_calls import place, size
-from tests.differential.script import Argument, At, Naming, Show
+from tests.differential.script import (
+    STACK_BYTES,
+    STACKS_BASE,
+    Argument,
+    At,
+    Naming,
+    Show,
+)
 
 O_NONBLOCK, O_CLOEXEC = 0o4000, 0o2000000
 API = 0xC018AA3F
@@ -16,15 +23,68 @@ REGISTER, UNREGISTER, WAKE, COPY, ZEROPAGE, MOVE, WRITEPROTECT, CONTINUE, POISON
     *(0xC028AA05, 0xC018AA06, 0xC020AA07, 0xC020AA08),
 )
 SIGBUS = 1 << 7
+EVENT_FORK, EVENT_REMAP, EVENT_REMOVE, EVENT_UNMAP = 1 << 1, 1 << 2, 1 << 3, 1 << 6
+MESSAGE_BYTES, PAGEFAULT, FORK = 32, 0x12, 0x13
+CLONE_VM, CLONE_FILES = 0x100, 0x400
 FEATURES = (1 << 0, 1 << 5, 1 << 8, 1 << 10, 1 << 11, 1 << 12, 1 << 13, 1 << 14, 1 << 15, 1 << 16)
 
 
 def begin(make: Maker) -> None:
-    """Two files, of which both are asked for SIGBUS."""
+    """Two files, of which both are asked for SIGBUS; or one more who shares the memory, and waits."""
+    waits = make.odds(40)
     for _ in range(2):
         descriptor = open_file(make)
-        features = SIGBUS | make.bits(FEATURES)
-        initialize(make, descriptor, features)
+        features = make.bits(
+            (*FEATURES, EVENT_FORK, EVENT_REMAP, EVENT_REMOVE, EVENT_UNMAP) if waits else FEATURES
+        )
+        initialize(make, descriptor, features | (0 if waits else SIGBUS))
+    if waits:
+        stack = STACKS_BASE + STACK_BYTES * (make.next_actor + 1) - 256
+        make.spawn("clone", CLONE_VM | CLONE_FILES | 17, stack, 0, 0, 0)
+
+
+def has_two(make: Maker) -> bool:
+    """Whether one answers the faults of the other."""
+    return len(make.actors) > 1
+
+
+def answer(make: Maker) -> None:
+    """The next operation is made by who answers."""
+    make.actor = 0
+
+
+def by_who_waits(family: Family) -> Family:
+    """Calls that may fault, made by the other where there are two."""
+
+    def made(make: Maker) -> None:
+        make.actor = 1 if has_two(make) else 0
+        family(make)
+
+    return made
+
+
+def show_message(data: bytes, result: int, naming: Naming) -> str:
+    """A struct uffd_msg: which event, and its numbers; whose fault it was differs."""
+    shown = []
+    for at in range(0, max(result, 0), MESSAGE_BYTES):
+        event = data[at]
+        words = struct.unpack_from("<QQQ", data, at + 8)
+        if event == PAGEFAULT:
+            shown.append(f"{event:x} {words[0]:x} {naming.address(words[1])}")
+        elif event == FORK:
+            shown.append(f"{event:x} {words[0] & 0xFFFFFFFF}")
+        else:
+            shown.append(f"{event:x} {' '.join(naming.address(word) for word in words[:2])}")
+    return "; ".join(shown)
+
+
+def fork(make: Maker) -> None:
+    """fork, by who waits for the file's reader to have been told."""
+    if has_two(make) and len(make.actors) < 4:
+        make.actor = 1
+        make.spawn("fork")
+        # It has a memory of its own, whose faults nobody answers.
+        make.actors.pop()
 
 
 def open_file(make: Maker) -> Argument:
@@ -58,6 +118,7 @@ def user_fault_file(make: Maker) -> Argument:
 
 def request(make: Maker) -> None:
     """ioctl: all requests but UFFDIO_API."""
+    answer(make)
     descriptor = user_fault_file(make)
     start, length = place(make) & (1 << 64) - 1, size(make) & (1 << 64) - 1
     kind = make.random.randrange(24)
@@ -90,19 +151,35 @@ def request(make: Maker) -> None:
 
 
 def look(make: Maker) -> None:
-    """read, and UFFDIO_API once more."""
-    if make.odds(70):
-        make.call("read", user_fault_file(make), At(0), make.one(32, 64, 31, 0), data=bytes(64))
+    """read, poll, and UFFDIO_API once more."""
+    answer(make)
+    if make.odds(75):
+        # One at a time: what a call tells of second is there only when the first has been read.
+        length = make.one(32, 32, 63, 31, 0)
+        make.call("read", user_fault_file(make), At(0), length, data=bytes(64), show=show_message)
+    elif make.odds(50):
+        data = struct.pack("<iHH", 0, make.one(1, 0x3F), 0)
+        fixups = ((0, 4, user_fault_file(make)),)
+        make.call("poll", At(0), 1, 0, data=data, fixups=fixups, show=show_events)
+    elif make.odds(40):
+        request_number = make.one(0xC020AA09, 0xAA00, 0x8010AA3F, 0x541B, 0xC018AA40)
+        make.call("ioctl", user_fault_file(make), request_number, At(0), data=bytes(64), show=show_words())
     else:
         initialize(make, user_fault_file(make), make.one(SIGBUS, 0, 1 << 20))
 
 
+def show_events(data: bytes, result: int, naming: Naming) -> str:
+    """The events of poll."""
+    return hex(struct.unpack_from("<H", data, 6)[0])
+
+
 FAMILIES = (
     *(request,) * 12,
-    look,
-    *(memory_calls.map_area,) * 3,
-    *(memory_calls.change_area,) * 3,
-    *(memory_calls.touch,) * 6,
-    memory_calls.touch_by_call,
+    *(look,) * 3,
+    *(by_who_waits(memory_calls.map_area),) * 3,
+    *(by_who_waits(memory_calls.change_area),) * 3,
+    *(by_who_waits(memory_calls.touch),) * 6,
+    by_who_waits(memory_calls.touch_by_call),
     memory_calls.look_at_maps,
+    fork,
 )

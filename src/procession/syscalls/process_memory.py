@@ -47,6 +47,8 @@ def process_vm_readv(
     """process_vm_readv(2). Linux: mm/process_vm_access.c, process_vm_rw."""
     mine, theirs = _find_buffers(task, pid, (local, local_count), (remote, remote_count), flags)
     _cut_to_reachable(theirs, mine.total, PROT_READ)
+    if theirs.mm.has_user_faults:
+        _have_pages(theirs, mine.total, PROT_READ)
     done = _copy(task.kernel.clock, theirs, mine)
     _have_pages_behind(theirs, done, PROT_READ)
     return done
@@ -59,6 +61,8 @@ def process_vm_writev(
     """process_vm_writev(2). Linux: mm/process_vm_access.c, process_vm_rw."""
     mine, theirs = _find_buffers(task, pid, (local, local_count), (remote, remote_count), flags)
     _cut_to_reachable(theirs, mine.total, PROT_WRITE)
+    if theirs.mm.has_user_faults:
+        _have_pages(theirs, mine.total, PROT_WRITE)
     done = _copy(task.kernel.clock, mine, theirs)
     _have_pages_behind(theirs, done, PROT_WRITE)
     return done
@@ -133,6 +137,13 @@ def _copy(clock: Clock, source: UserVector, target: UserVector) -> int:
     if total and not done:
         raise EFAULT
     return done
+
+
+def _have_pages(theirs: UserVector, wanted: int, right: int) -> None:
+    """Have the pages of `wanted` bytes before any is copied: one of them may be waited for."""
+    for start, length in theirs.parts(0, min(wanted, theirs.total)):
+        if not populate(theirs.mm, start & ~PAGE_MASK, start + length, is_write=right == PROT_WRITE):
+            return
 
 
 def _have_pages_behind(theirs: UserVector, done: int, right: int) -> None:
