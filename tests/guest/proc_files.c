@@ -803,6 +803,7 @@ TEST(links_of_directories)
 	int ends[2];
 
 	MUST(pipe(ends));
+	CHECK_EQ(links_of("/proc/thread-self"), 2 + directories_in("/proc/thread-self"));
 	CHECK_EQ(links_of("/proc/self/task"), 3);
 	MUST(pthread_create(&thread, NULL, wait_for_end, &ends[0]) == 0 ? 0 : -1);
 	CHECK_EQ(links_of("/proc/self/task"), 4);

@@ -51,8 +51,8 @@ if TYPE_CHECKING:
     Show = Callable[[ProcFileSystem, Task, Subject], bytes]
     Store = Callable[[ProcFileSystem, Task, bytes, Subject], None]
 
-DIRECTORY_LINKS = 9
-"""What stat(2) gives as link count of a process's directory."""
+DIRECTORY_LINKS, THREAD_DIRECTORY_LINKS = 9, 7
+"""What stat(2) gives as link count of a process's directory, and of a thread's."""
 NUMBER_SHIFT = 24
 THREAD_OFFSET = 0x800
 """Inode numbers: the directory's own, then where in its directory the file is; from here on for threads."""
@@ -173,7 +173,7 @@ class ProcessDirectory(ProcDirectory):
         self.task = task
         self.is_thread = is_thread
         self.inodes: dict[bytes, Inode] = {}
-        self.link_count = DIRECTORY_LINKS
+        self.link_count = THREAD_DIRECTORY_LINKS if is_thread else DIRECTORY_LINKS
         # Linux: fs/proc/base.c, proc_pid_instantiate.
         self.flags = IMMUTABLE
 
