@@ -121,7 +121,6 @@ def change_area(make: Maker) -> None:
                 4,
                 6,
                 7,
-                8,
                 24,
                 99,
                 9,
