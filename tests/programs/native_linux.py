@@ -1,4 +1,7 @@
-"""Runs programs of a Debian tree on the host's own kernel, where it lets us: in namespaces, over the tree."""
+"""Runs programs of a Debian tree on the host's own kernel, where it lets us: in namespaces, over the tree.
+
+What belongs to the host's other processes, as names, queues and the network, isn't theirs.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +16,23 @@ from tests.programs.program_script import DIRECTORY, ENVIRONMENT, Outcome
 
 TIMEOUT_S = 60
 
+LOOPBACK_UP = """
+import fcntl, socket, struct
+SIOCSIFFLAGS, IFF_UP = 0x8914, 1
+request = struct.pack("16sH14x", b"lo", IFF_UP)
+fcntl.ioctl(socket.socket(socket.AF_INET, socket.SOCK_DGRAM), SIOCSIFFLAGS, request)
+"""
+
 # Makes a root of the tree with all changes in memory, and /proc and /dev in it, then runs the rest of the
 # arguments there. The shell stays process 1, so that the program isn't: that one ignores signals. They have a
 # guest's priority, whichever these tests were given.
 SETUP = """
 renice -n 0 -p $$ > /dev/null 2>&1
 set -e
-tree=$1 place=$2 session=$3 owner=$4
-shift 4
+tree=$1 place=$2 session=$3 owner=$4 python=$5
+shift 5
+# The loopback of a network of its own is down at first.
+"$python" -c "$LOOPBACK_UP"
 mount -t tmpfs tmpfs "$place"
 mkdir "$place/upper" "$place/work" "$place/root"
 mount -t overlay overlay -o "lowerdir=$tree,upperdir=$place/upper,workdir=$place/work" "$place/root"
@@ -87,17 +99,18 @@ class NativeLinux:
 
         With `has_terminal` the terminal on stdin becomes its controlling terminal.
         """
-        namespaces = ["--mount", "--pid", "--fork", "--kill-child"]
+        namespaces = ["--mount", "--uts", "--ipc", "--net", "--pid", "--fork", "--kill-child"]
         terminals_owner = ",gid=5"
         if os.geteuid() != 0:
             namespaces += ["--user", "--map-root-user"]
             terminals_owner = ""
-        settings = ["-wc" if has_terminal else "-w", terminals_owner]
+        settings = ["-wc" if has_terminal else "-w", terminals_owner, sys.executable]
         variables = [f"{name}={value}" for name, value in environment.items()]
         places = [str(self.tree), str(self.place)]
         setup = ["sh", "-c", SETUP, "setup", *places, *settings, DIRECTORY, *variables, *argv]
         # Signals that this process ignores, run by nohup(1) perhaps, a guest doesn't.
-        return ["env", "--default-signal", "unshare", *namespaces, "--", *setup]
+        loopback = f"LOOPBACK_UP={LOOPBACK_UP}"
+        return ["env", "--default-signal", loopback, "unshare", *namespaces, "--", *setup]
 
     def run(self, argv: Sequence[str], stdin: bytes = b"") -> Outcome:
         """Run a program of the tree to its end."""
