@@ -254,6 +254,30 @@ TEST(offsets)
 	CHECK_ERRNO(pread(fd, bad_address(), 2, 0), EFAULT);
 }
 
+static int is_access(int fd, const struct timespec *times, ssize_t got, ssize_t wanted)
+{
+	struct stat status;
+
+	CHECK_EQ(got, wanted);
+	MUST(fstat(fd, &status));
+	MUST(futimens(fd, times));
+	return status.st_atime != times[0].tv_sec;
+}
+
+TEST(reading_nothing_is_an_access)
+{
+	struct timespec times[2] = {{5, 0}, {6, 0}};
+	struct iovec none = {NULL, 0};
+	int memory = (int)MUST(memfd_create("read", 0));
+	char byte;
+
+	MUST(futimens(memory, times));
+	CHECK_EQ(is_access(memory, times, read(memory, &byte, 1), 0), 1);
+	CHECK_EQ(is_access(memory, times, pread(memory, &byte, 0, 0), 0), 1);
+	CHECK_EQ(is_access(memory, times, preadv(memory, &none, 1, 0), 0), 0);
+	close(memory);
+}
+
 TEST(sparse_files)
 {
 	char page[4096];

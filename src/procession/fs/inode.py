@@ -129,6 +129,8 @@ class Superblock:
     """Whether its files have extended attributes; where they haven't, all names are EOPNOTSUPP."""
     allows_id_maps: ClassVar[bool] = False
     """Whether mounts of it may give files other owners (FS_ALLOW_IDMAP)."""
+    notes_reading_nothing: ClassVar[bool] = False
+    """Whether a read of no bytes is an access to a file, too."""
     forbids_execution: ClassVar[bool] = False
     """Whether nothing on it is executed, whatever a mount's flags say (SB_I_NOEXEC)."""
     has_holes: ClassVar[bool] = True

@@ -45,6 +45,7 @@ class Overlay(Tmpfs):
 
     __slots__ = ("linked", "tree")
 
+    notes_reading_nothing: ClassVar[bool] = False
     is_written_back: ClassVar[bool] = True
     attributes_limit: ClassVar[int] = Superblock.attributes_limit
     counts_attributes: ClassVar[bool] = False

@@ -29,6 +29,7 @@ class Ramfs(Tmpfs):
 
     __slots__ = ()
 
+    notes_reading_nothing: ClassVar[bool] = False
     allows_id_maps: ClassVar[bool] = False
     is_multigrain: ClassVar[bool] = False
     has_acls: ClassVar[bool] = False

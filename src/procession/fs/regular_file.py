@@ -40,12 +40,15 @@ class RegularFile(PositionedFile):
 
     def read_at(self, offset: int, length: int) -> bytes:
         inode = self.inode
-        available = inode.size - offset
+        asked, available = length, inode.size - offset
         if length > available:
             if offset + length > MAXIMUM_SIZE:
                 raise EINVAL
             length = available
         if length <= 0:
+            # Linux: mm/filemap.c, filemap_read; mm/shmem.c, shmem_file_read_iter.
+            if (asked or inode.superblock.notes_reading_nothing) and not self.flags & O_NOATIME:
+                inode.touch_accessed(self.path.mount.flags)
             return b""
         pages = inode.pages
         assert pages is not None

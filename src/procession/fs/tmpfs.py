@@ -105,6 +105,7 @@ class Tmpfs(Superblock):
         "page_count",
     )
 
+    notes_reading_nothing: ClassVar[bool] = True
     is_multigrain: ClassVar[bool] = True
     allows_id_maps: ClassVar[bool] = True
 
