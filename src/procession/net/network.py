@@ -450,6 +450,7 @@ class Network(Namespace):
         """`route` is there from now on, and those are told who listen: by NLM_F_* how it came. Raises
         ENOBUFS."""
         self.account_address(1 + len(route.ways))
+        self.host.clock.spend_looking(len(self.routes.same_destination(route)))
         self.routes.add(route, is_last=is_last, place=place)
         if route.tos:
             self.system.aspects |= SERVICE
@@ -462,13 +463,14 @@ class Network(Namespace):
 
     def _divide_flows(self, route: Route) -> None:
         """Packets may choose among ways by what they carry."""
-        if route.ways or route.next_hop is not None or len(self.routes.siblings(route)) > 1:
+        sysctls, has_several = self.sysctls, bool(route.ways) or route.next_hop is not None
+        if not sysctls.multipath_key and (has_several or len(self.routes.siblings(route)) > 1):
             self.system.aspects |= PROTOCOL
-            if not self.sysctls.multipath_key:
-                self.sysctls.multipath_key = self.host.random_bytes(_KEY_BYTES)
+            sysctls.multipath_key = self.host.random_bytes(_KEY_BYTES)
 
     def remove_route(self, route: Route, *, is_told: bool = True, cause: Cause = NO_REQUEST) -> None:
         """`route` is gone."""
+        self.host.clock.spend_looking(len(self.routes.same_destination(route)) - 1)
         self.routes.remove(route)
         if route.timer is not None:
             self.host.timers.cancel(route.timer)
