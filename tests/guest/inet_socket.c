@@ -767,6 +767,30 @@ TEST(peeking_at_datagrams_from_an_offset)
 	CHECK_EQ(option_of(receiver, SOL_SOCKET, SO_PEEK_OFF), 0);
 }
 
+TEST(peeking_at_empty_datagrams_from_an_offset)
+{
+	int receiver = new_socket(AF_INET, SOCK_DGRAM), sender = new_socket(AF_INET, SOCK_DGRAM);
+	char text[10] = "";
+
+	MUST(bind_4(receiver, "127.0.0.1", 0));
+	for (int at = 0; at < 5; at++)
+		MUST(send_4(sender, "abcd", at % 2 == 0 ? 0 : 4, "127.0.0.1", port_of(receiver)));
+	CHECK_OK(set_option(receiver, SOL_SOCKET, SO_PEEK_OFF, 0));
+	CHECK_EQ(recv(receiver, text, 2, MSG_PEEK), 0);
+	CHECK_EQ(recv(receiver, text, 2, MSG_PEEK), 2);
+	CHECK_EQ(recv(receiver, text, 2, MSG_PEEK), 2);
+	CHECK_STRING(text, "cd");
+	CHECK_EQ(recv(receiver, text, 2, MSG_PEEK), 0);
+	CHECK_EQ(recv(receiver, text, 9, MSG_PEEK), 4);
+	CHECK_EQ(recv(receiver, text, 9, MSG_PEEK), 0);
+	CHECK_ERRNO(recv(receiver, text, 9, MSG_PEEK | MSG_DONTWAIT), EAGAIN);
+	/* Each counts once: they aren't seen from the beginning again, but received. */
+	CHECK_OK(set_option(receiver, SOL_SOCKET, SO_PEEK_OFF, 0));
+	CHECK_EQ(recv(receiver, text, 9, MSG_PEEK), 4);
+	CHECK_EQ(recv(receiver, text, 9, 0), 0);
+	CHECK_EQ(recv(receiver, text, 9, 0), 4);
+}
+
 TEST(urgent_bytes)
 {
 	int ends[2], owner = -1;

@@ -1280,6 +1280,30 @@ TEST(peeking_from_an_offset)
 	CHECK_EQ(option_of(ends[1], SO_PEEK_OFF), 0);
 }
 
+TEST(peeking_at_empty_messages_from_an_offset)
+{
+	int ends[2];
+	char text[10] = "";
+
+	make_pair(SOCK_DGRAM, ends);
+	for (int at = 0; at < 5; at++)
+		MUST(send(ends[0], "abcd", at % 2 == 0 ? 0 : 4, 0));
+	set_option(ends[1], SO_PEEK_OFF, 0);
+	CHECK_EQ(recv(ends[1], text, 2, MSG_PEEK), 0);
+	CHECK_EQ(recv(ends[1], text, 2, MSG_PEEK), 2);
+	CHECK_EQ(recv(ends[1], text, 2, MSG_PEEK), 2);
+	CHECK_STRING(text, "cd");
+	CHECK_EQ(recv(ends[1], text, 2, MSG_PEEK), 0);
+	CHECK_EQ(recv(ends[1], text, 9, MSG_PEEK), 4);
+	CHECK_EQ(recv(ends[1], text, 9, MSG_PEEK), 0);
+	CHECK_ERRNO(recv(ends[1], text, 9, MSG_PEEK | MSG_DONTWAIT), EAGAIN);
+	/* Each counts once: they aren't seen from the beginning again, but received. */
+	set_option(ends[1], SO_PEEK_OFF, 0);
+	CHECK_EQ(recv(ends[1], text, 9, MSG_PEEK), 4);
+	CHECK_EQ(recv(ends[1], text, 9, 0), 0);
+	CHECK_EQ(recv(ends[1], text, 9, 0), 4);
+}
+
 TEST(what_waits_in_sequenced_packets)
 {
 	int ends[2], waiting = -1;

@@ -49,10 +49,10 @@ class Message:
 
     `offset` is how much of a stream's message has been received; `charge` the room that it takes in the
     buffer of `charged`, the sender; `time_ns` when it was sent, since the epoch, 0 unless the receiver wants
-    to know.
+    to know; `is_peeked` says of an empty one that it has been looked at.
     """
 
-    __slots__ = ("charge", "charged", "credentials", "data", "files", "offset", "time_ns")
+    __slots__ = ("charge", "charged", "credentials", "data", "files", "is_peeked", "offset", "time_ns")
 
     def __init__(
         self,
@@ -68,7 +68,17 @@ class Message:
         self.charged = charged
         self.credentials = credentials
         self.files = files
+        self.is_peeked = False
         self.time_ns = 0
+
+
+def is_passed_over(size: int, skipped: int, *, is_peeked: bool) -> bool:
+    """Whether SO_PEEK_OFF, which has `skipped` bytes to go yet, has come past a message of this size: an
+    empty one counts the first time.
+
+    Linux: net/core/datagram.c, __skb_try_recv_from_queue.
+    """
+    return skipped >= size and (skipped > 0 or is_peeked)
 
 
 class Control:

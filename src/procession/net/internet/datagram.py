@@ -39,7 +39,7 @@ from procession.net.internet.ipv6_options import KEPT_CHOICE, LONGEST_FRAGMENT, 
 from procession.net.internet.packet import LONGEST_PACKET
 from procession.net.internet.routing_rule import ANY_TRAFFIC, Traffic
 from procession.net.internet.socket import InternetSocket
-from procession.net.message import Received
+from procession.net.message import Received, is_passed_over
 from procession.net.socket import (
     BOTH_WAYS,
     CLOSED,
@@ -327,6 +327,7 @@ class DatagramSocket(InternetSocket):
         if flags & MSG_PEEK:
             if self.peek_offset >= 0:
                 packet, skipped = self._packet_at_offset(flags)
+            packet.is_peeked = not self.contents(packet)
         else:
             self.packets.popleft()
             if keeps_stamp(self.options):
@@ -359,7 +360,7 @@ class DatagramSocket(InternetSocket):
         skipped = self.peek_offset
         for packet in self.packets:
             size = len(self.contents(packet))
-            if skipped < size or not (skipped or size):
+            if not is_passed_over(size, skipped, is_peeked=packet.is_peeked):
                 break
             skipped -= size
         else:

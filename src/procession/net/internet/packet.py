@@ -42,7 +42,8 @@ class Packet:
 
     `tracked` is what the connection tracking of the network where it is says of it, and `mark` what its
     sender or rules have marked it with there; `priority` is what the sender gave it (SO_PRIORITY).
-    `is_quoting_anew` says that it's a message about a packet whose addresses were changed back in it.
+    `is_peeked` says that an empty one has been looked at, `is_quoting_anew` that it's a message about a
+    packet whose addresses were changed back in it.
 
     What a program has written itself is kept as it is: `place` is the identification of IPv4 and where a
     piece belongs, as in the header (empty if the kernel chose them), and `written` all of a datagram with its
@@ -62,6 +63,7 @@ class Packet:
         "flaw",
         "flow_label",
         "interface_index",
+        "is_peeked",
         "is_quoting_anew",
         "mark",
         "most_bytes",
@@ -110,7 +112,7 @@ class Packet:
         self.tracked: tuple[Network, Tracked | None] | None = None
         self.mark = 0
         self.priority = 0
-        self.is_quoting_anew = False
+        self.is_quoting_anew = self.is_peeked = False
         self.segment_bytes = 0
         self.flow_label = 0
         self.place = b""

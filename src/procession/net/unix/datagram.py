@@ -16,7 +16,7 @@ from procession.abi.errno import (
 from procession.abi.socket import AddressFamily
 from procession.abi.word import pack_u16
 from procession.net.buffer_charge import datagram_charge
-from procession.net.message import Message, Received
+from procession.net.message import Message, Received, is_passed_over
 from procession.net.peer_identity import PeerIdentity
 from procession.net.socket import (
     BOTH_WAYS,
@@ -145,6 +145,7 @@ class UnixMessageSocket(UnixSocket):
         if self.options:
             received.items = timestamp_items(self.options, message.time_ns)
         if flags & MSG_PEEK:
+            message.is_peeked = not full
             self.copy_files(message, received)
             return received
         messages.popleft()
@@ -163,11 +164,12 @@ class UnixMessageSocket(UnixSocket):
         """
         skipped = self.peek_offset
         for chosen in self.messages:
-            if skipped < len(chosen.data) or (not chosen.data and not skipped):
+            if not is_passed_over(len(chosen.data), skipped, is_peeked=chosen.is_peeked):
                 break
             skipped -= len(chosen.data)
         else:
             self.wait_to_receive(flags)
+        chosen.is_peeked = not chosen.data
         data = chosen.data[skipped : skipped + length]
         received = Received(data, len(chosen.data) - skipped, 0, _sender_of(chosen))
         if len(data) < received.length:
