@@ -10,6 +10,7 @@ from procession.abi.word import Words, pack_u32
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from procession.net.internet.next_hop import NextHop
     from procession.net.internet.routing import Route
     from procession.net.internet.routing_rule import Traffic
     from procession.net.sysctls import NetworkSysctls
@@ -35,11 +36,20 @@ class PathChoice:
         """One of several ways of which none is dead."""
         if self.sysctls.multipath_uses_neighbours and len(target) == 4:
             ways = [way for way in ways if has_neighbour(way)] or ways
-        return choose_way(ways, path_hash(target, traffic, self.sysctls))
+        weights = [way.weight for way in ways]
+        return ways[choose_place(weights, path_hash(target, traffic, self.sysctls))]
 
-    def path(self, paths: Sequence[Route], target: bytes, traffic: Traffic) -> Route:
-        """One of the paths of a group of next hops."""
-        return choose_path(paths, path_hash(target, traffic, self.sysctls))
+    def path(
+        self, paths: Sequence[tuple[NextHop, int]], target: bytes, traffic: Traffic
+    ) -> tuple[NextHop, int]:
+        """One of the paths of a group: that which a flow takes, or one behind it of whose gateway nothing bad
+        is known.
+
+        Linux: net/ipv4/nexthop.c, nexthop_select_path_hthr.
+        """
+        weights = [weight for _, weight in paths]
+        at = choose_place(weights, path_hash(target, traffic, self.sysctls))
+        return next((path for path in paths[at:] if has_neighbour(path[0])), paths[at])
 
 
 def path_hash(target: bytes, traffic: Traffic, sysctls: NetworkSysctls) -> int:
@@ -69,32 +79,21 @@ def path_hash(target: bytes, traffic: Traffic, sysctls: NetworkSysctls) -> int:
     return int.from_bytes(digest, "little") >> 1
 
 
-def choose_way(ways: Sequence[Route], number: int) -> Route:
-    """The one of `ways`, as often as its weight says, that a flow with this number takes.
+def choose_place(weights: Sequence[int], number: int) -> int:
+    """Which of several ways, taken as often as their weights say, a flow with this number takes.
 
     Linux: net/ipv4/fib_semantics.c, fib_rebalance, fib_select_multipath; net/ipv6/route.c,
     rt6_multipath_rebalance, fib6_select_path.
     """
-    total = sum(way.weight for way in ways)
-    weight = 0
-    for way in ways:
-        weight += way.weight
-        if number < ((weight << _BOUND) + total // 2) // total:
-            return way
-    return ways[-1]
+    total, upto = sum(weights), 0
+    for place, weight in enumerate(weights):
+        upto += weight
+        if number < ((upto << _BOUND) + total // 2) // total:
+            return place
+    return len(weights) - 1
 
 
-def choose_path(paths: Sequence[Route], number: int) -> Route:
-    """The one of a group's `paths` that a flow takes, or one behind it of whose gateway nothing bad is known.
-
-    Linux: net/ipv4/nexthop.c, nexthop_select_path_hthr.
-    """
-    chosen = choose_way(paths, number)
-    behind = paths[paths.index(chosen) :]
-    return next((path for path in behind if has_neighbour(path)), chosen)
-
-
-def has_neighbour(way: Route) -> bool:
+def has_neighbour(way: Route | NextHop) -> bool:
     """Whether nothing is known against the gateway of a way. Linux: net/ipv4/fib_semantics.c, fib_good_nh."""
     out, gateway = way.interface, way.gateway
     if out is None or gateway is None:

@@ -10,6 +10,8 @@ from procession.net.cause import NO_REQUEST, Cause
 from procession.net.internet.routing import Route
 
 if TYPE_CHECKING:
+    from procession.net.internet.multipath import PathChoice
+    from procession.net.internet.routing_rule import Traffic
     from procession.net.link.interface import Interface
     from procession.net.network import Network
 
@@ -95,10 +97,14 @@ class NextHop:
 
     def ways_of(self, route: Route) -> list[Route]:
         """`route` by each of its paths, as routes that are in no table."""
-        ways = [_way(route, member, weight) for member, weight in self.paths]
-        for way in ways:
-            way.whole = route
-        return ways
+        return [_way(route, *path) for path in self.paths]
+
+    def chosen_way(self, route: Route, choice: PathChoice | None, target: bytes, traffic: Traffic) -> Route:
+        """`route` by the path that packets of `traffic` take: no others are made for each of them."""
+        paths = self.paths
+        if choice is None or len(paths) == 1:
+            return _way(route, *paths[0])
+        return _way(route, *choice.path(paths, target, traffic))
 
     def remove(self) -> None:
         """It isn't there any more, which is told nobody."""
@@ -117,7 +123,7 @@ class NextHop:
 
 
 def _way(route: Route, member: NextHop, weight: int) -> Route:
-    return Route(
+    way = Route(
         *(route.destination, route.prefix_length, member.interface),
         kind=_BLACKHOLE if member.is_blackhole else route.kind,
         table=route.table,
@@ -133,6 +139,8 @@ def _way(route: Route, member: NextHop, weight: int) -> Route:
         is_onlink=bool(member.flags),
         weight=weight,
     )
+    way.whole = route
+    return way
 
 
 def add_next_hop(network: Network, new: NextHop, tell: Teller) -> None:
@@ -180,6 +188,7 @@ def remove_next_hop(
     for member, _ in gone.members:
         member.groups.pop(gone, None)
     for group in list(gone.groups):
+        network.host.clock.spend_looking(len(group.members))
         left = tuple(path for path in group.members if path[0] is not gone)
         if not left:
             remove_next_hop(network, group, cause, tell)

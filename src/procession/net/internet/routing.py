@@ -469,10 +469,7 @@ class Routes:
             ways = (way for way in route.paths if way.interface in (interface, None))
             return next((way for way in ways if not way.is_dead), None)
         if route.next_hop is not None:
-            paths = route.paths
-            if len(paths) == 1 or self.choice is None:
-                return paths[0]
-            return self.choice.path(paths, target, traffic)
+            return route.next_hop.chosen_way(route, self.choice, target, traffic)
         if route.ways:
             ways_alive = [way for way in route.ways if not way.is_dead]
         elif route.is_dead:
