@@ -56,6 +56,10 @@ class ProcessGroup:
         self.session = session
         self.members: dict[ThreadGroup, None] = {}
 
+    def newest_first(self) -> list[ThreadGroup]:
+        """The members in the order in which a signal reaches them. Linux: kernel/pid.c, attach_pid."""
+        return list(reversed(self.members))
+
     def __repr__(self) -> str:
         return f"<ProcessGroup {self.pid.global_number} of session {self.session.pid.global_number}>"
 
@@ -195,7 +199,7 @@ def has_stopped_members(process_group: ProcessGroup) -> bool:
 
 def signal_process_group(kernel: Kernel, process_group: ProcessGroup, number: int) -> None:
     """Send every member signal `number` from the kernel itself (Linux: kernel/signal.c, kill_pgrp)."""
-    for member in list(process_group.members):
+    for member in process_group.newest_first():
         send_signal(kernel, member, SigInfo(number, _SI_KERNEL))
 
 

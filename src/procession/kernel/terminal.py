@@ -309,7 +309,7 @@ def give_up_terminal(kernel: Kernel, group: ThreadGroup) -> None:
 def _signal_foreground_as(kernel: Kernel, tty: Tty, info: SigInfo) -> None:
     group = foreground_of(tty)
     if group is not None:
-        for member in list(group.members):
+        for member in group.newest_first():
             send_signal(kernel, member, SigInfo(info.signo, info.code, sender=info.sender, uid=info.uid))
 
 

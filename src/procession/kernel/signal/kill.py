@@ -76,7 +76,7 @@ def signal_group_members(sender: Task, process_group: ProcessGroup | None, info:
     Linux: kernel/signal.c, __kill_pgrp_info.
     """
     failure: Errno | None = ESRCH("no such process group")
-    for member in reversed(list(process_group.members) if process_group is not None else ()):
+    for member in process_group.newest_first() if process_group is not None else ():
         sender.kernel.clock.spend(SEEN_TASK_NS)
         try:
             signal_process(sender, member.leader, _copy(info))
