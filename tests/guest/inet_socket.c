@@ -791,6 +791,32 @@ TEST(peeking_at_empty_datagrams_from_an_offset)
 	CHECK_EQ(recv(receiver, text, 9, 0), 4);
 }
 
+/* An empty datagram that two hear is looked at by each for itself. */
+TEST(peeking_at_an_empty_datagram_of_a_group)
+{
+	struct ip_mreqn group = {.imr_ifindex = (int)if_nametoindex("lo")};
+	int receivers[2], sender = new_socket(AF_INET, SOCK_DGRAM), port = 0;
+	char text[10];
+
+	MUST(inet_pton(AF_INET, "239.1.2.3", &group.imr_multiaddr));
+	MUST(setsockopt(sender, SOL_IP, IP_MULTICAST_IF, &group, sizeof(group)));
+	for (int at = 0; at < 2; at++) {
+		receivers[at] = new_socket(AF_INET, SOCK_DGRAM);
+		MUST(set_option(receivers[at], SOL_SOCKET, SO_REUSEADDR, 1));
+		MUST(bind_4(receivers[at], "239.1.2.3", port));
+		port = port_of(receivers[at]);
+		MUST(setsockopt(receivers[at], SOL_IP, IP_ADD_MEMBERSHIP, &group, sizeof(group)));
+		MUST(set_option(receivers[at], SOL_SOCKET, SO_PEEK_OFF, 0));
+	}
+	MUST(send_4(sender, "", 0, "239.1.2.3", port));
+	for (int at = 0; at < 2; at++) {
+		CHECK_EQ(recv(receivers[at], text, 9, MSG_PEEK), 0);
+		CHECK_ERRNO(recv(receivers[at], text, 9, MSG_PEEK | MSG_DONTWAIT), EAGAIN);
+	}
+	CHECK_EQ(recv(receivers[0], text, 9, 0), 0);
+	CHECK_EQ(recv(receivers[1], text, 9, 0), 0);
+}
+
 TEST(urgent_bytes)
 {
 	int ends[2], owner = -1;

@@ -323,13 +323,12 @@ class DatagramSocket(InternetSocket):
             if self.ended & RECEIVING and not flags & MSG_DONTWAIT:
                 return Received(b"", 0)
             self.wait_to_receive(flags)
-        packet, skipped = self.packets[0], 0
+        skipped = 0
         if flags & MSG_PEEK:
-            if self.peek_offset >= 0:
-                packet, skipped = self._packet_at_offset(flags)
-            packet.is_peeked = not self.contents(packet)
+            place, skipped = self._place_at_offset(flags) if self.peek_offset >= 0 else (0, 0)
+            packet = self._look_at(place)
         else:
-            self.packets.popleft()
+            packet = self.packets.popleft()
             if keeps_stamp(self.options):
                 self.stamp_ns = packet.time_ns
             self.count_received(packet)
@@ -352,20 +351,30 @@ class DatagramSocket(InternetSocket):
             received.items = packet_items(self, packet)
         return received
 
-    def _packet_at_offset(self, flags: int) -> tuple[Packet, int]:
-        """The packet that SO_PEEK_OFF has come to, and how far.
+    def _place_at_offset(self, flags: int) -> tuple[int, int]:
+        """Which packet SO_PEEK_OFF has come to, and how far.
 
         Linux: net/core/datagram.c, __skb_try_recv_from_queue.
         """
         skipped = self.peek_offset
-        for packet in self.packets:
+        for place, packet in enumerate(self.packets):
             size = len(self.contents(packet))
             if not is_passed_over(size, skipped, is_peeked=packet.is_peeked):
-                break
+                return place, skipped
             skipped -= size
-        else:
-            self.wait_to_receive(flags)
-        return packet, skipped
+        return self.wait_to_receive(flags)
+
+    def _look_at(self, place: int) -> Packet:
+        """The packet there. Of an empty one is kept that this socket has looked at it, in a copy of its own:
+        all who hear a packet share it.
+
+        Linux: net/core/datagram.c, skb_set_peeked.
+        """
+        packet = self.packets[place]
+        if not packet.is_peeked and not self.contents(packet):
+            packet = self.packets[place] = packet.cut_to(packet.most_bytes)
+            packet.is_peeked = True
+        return packet
 
     def tell_copied(self) -> None:
         queue_copied(self)
