@@ -332,6 +332,9 @@ def release_task(kernel: Kernel, task: Task) -> None:
         group.times.add(task.times)
         group.io.add(task.io)
         group.threads.remove(task)
+        if group.exec is not None:
+            # Linux: kernel/exit.c, __exit_signal.
+            group.wait_queue.wake_all()
     if task.views is not None:
         task.leave_views()
     pid.task = None

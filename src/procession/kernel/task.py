@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from procession.kernel.namespaces.pid import PidNamespace
     from procession.kernel.namespaces.proxy import NsProxy
     from procession.kernel.pid import Pid
+    from procession.kernel.program.de_thread import GroupExec
     from procession.kernel.ptrace.tracing import TraceStop, Tracing
     from procession.kernel.rlimit import Limits
     from procession.kernel.rseq import RseqArea
@@ -491,6 +492,7 @@ class ThreadGroup:
     where the group's threads wait for their children, `exit_queue` where others wait for its end (pidfd);
     `stop_code` the signal that stopped it, until a parent has been told; `core_dump` is set while its core is
     being written; `io` sums what threads that have ended and reaped children read and wrote.
+    `exec` is set while a thread that executes a program waits for the others to be gone.
     `permitted_tracer` is the id of whom Yama lets trace it (kernel/security/yama.py).
     `has_met_avx` is set once an instruction was refused that no engine knows, for who wonders at the SIGILL.
     `autogroup` is with whom it shares the processors, where sessions do that.
@@ -500,6 +502,7 @@ class ThreadGroup:
         "autogroup",
         "children_times",
         "core_dump",
+        "exec",
         "exit_code",
         "exit_queue",
         "flags",
@@ -539,6 +542,7 @@ class ThreadGroup:
         self.flags = 0
         self.autogroup: Autogroup | None = None
         self.core_dump: CoreDump | None = None
+        self.exec: GroupExec | None = None
         self.exit_code = 0
         self.exit_queue = WaitQueue()
         self.stop_code = 0

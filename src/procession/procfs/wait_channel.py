@@ -56,6 +56,7 @@ CALLS: dict[str, Functions] = {
     "poll": ("poll_schedule_timeout", "do_sys_poll", "__x64_sys_poll"),
     "ppoll": ("poll_schedule_timeout", "do_sys_poll", "__x64_sys_ppoll"),
     "pselect6": ("poll_schedule_timeout", "do_select", "core_sys_select", "do_pselect", "__x64_sys_pselect6"),
+    "ptrace": ("ptrace_attach", "__x64_sys_ptrace"),
     "read": ("vfs_read", "ksys_read"),
     "readv": ("vfs_readv", "do_readv"),
     "recvfrom": ("sock_recvmsg", "__sys_recvfrom", "__x64_sys_recvfrom"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from procession.abi.errno import EFAULT, EINVAL, EIO, ESRCH
 from procession.abi.ptrace import (
@@ -35,15 +35,13 @@ from procession.kernel.ptrace.tracing import MODES
 from procession.kernel.signal.generation import send_signal
 from procession.kernel.signal.info import SI_USER, SigInfo
 from procession.kernel.signal.set import SIGKILL
+from procession.kernel.task import Task
 from procession.kernel.time.costs import SIGNAL_INFO_NS
 from procession.kernel.user_dispatch import set_user_dispatch
 from procession.mm.remote_access import read_forced, write_forced
 from procession.syscalls.arch import arch_prctl_of
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import Address, Int, LongChoice
-
-if TYPE_CHECKING:
-    from procession.kernel.task import Task
 
 _WORD_BYTES = 8
 _SET_BYTES = 8
@@ -58,9 +56,15 @@ def ptrace(task: Task, request: LongChoice[PtraceRequest], pid: Int, address: Ad
     if request == _TRACEME:
         trace_me(task)
         return 0
-    tracee = find_task(task.pid_namespace, pid)
-    if tracee is None:
-        raise ESRCH(f"no task {pid}")
+    frame = task.frame
+    if frame is not None and isinstance(frame.progress, Task):
+        # Found before it waited for the end of an exec, by which the id may have become another's.
+        tracee = frame.progress
+    else:
+        found = find_task(task.pid_namespace, pid)
+        if found is None:
+            raise ESRCH(f"no task {pid}")
+        tracee = found
     if request in (_ATTACH, _SEIZE):
         attach(task.kernel, task, tracee, address, data, is_seized=request == _SEIZE)
         return 0

@@ -23,16 +23,16 @@ from procession.fs.inode import S_ISGID, S_ISUID
 from procession.fs.mounts.id_map import seen_owner
 from procession.fs.mounts.mount import MS_NOSUID
 from procession.fs.user_namespace import NO_ID
-from procession.fs.wait_queue import Abandonable, Sleep
 from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import PAGE_MASK, OutOfFrames
 from procession.hardware.processor_level import LEVELS
 from procession.hardware.registers import RIP, RSP, Registers, set_register
-from procession.kernel.exit import release_memory, replace_leader
+from procession.kernel.exit import release_memory
 from procession.kernel.observer import EXEC
 from procession.kernel.process_flags import PF_NPROC_EXCEEDED, PF_RANDOMIZE
 from procession.kernel.program.auxiliary_vector import auxiliary_vector
 from procession.kernel.program.binary_parameters import BinaryParameters
+from procession.kernel.program.de_thread import LonelyExec, de_thread
 from procession.kernel.program.elf import (
     ElfProgram,
     LoadedImage,
@@ -48,10 +48,9 @@ from procession.kernel.security.capability import CAP_SYS_PTRACE
 from procession.kernel.security.credentials import commit_credentials
 from procession.kernel.security.file_capability import capabilities_of
 from procession.kernel.security.process_keys import drop_own_keys
-from procession.kernel.signal.generation import force_signal, kill_thread
+from procession.kernel.signal.generation import force_signal
 from procession.kernel.signal.info import SI_KERNEL, SigInfo
 from procession.kernel.task import Task
-from procession.kernel.task_state import TaskState
 from procession.kernel.time.costs import EXEC_NS
 from procession.kernel.timers.posix import delete_all, flush_timer_signals
 from procession.kernel.user_dispatch import clear_user_dispatch
@@ -108,7 +107,7 @@ class Program:
             self.file.put()
 
 
-class PreparedExec(Abandonable):
+class PreparedExec(LonelyExec):
     """A program that can be run, with its interpreter: what is left to do is to replace the old one.
 
     `gained` is what the caller becomes. `mm` is the new address space, with nothing but a stack and, from
@@ -127,6 +126,7 @@ class PreparedExec(Abandonable):
     )
 
     def __init__(self, task: Task, parameters: BinaryParameters, program: ElfProgram) -> None:
+        LonelyExec.__init__(self, task.group)
         self.parameters = parameters
         self.program = program
         self.interpreter: ElfProgram | None = None
@@ -155,6 +155,7 @@ class PreparedExec(Abandonable):
         """The thread was killed while it waited for the others to end."""
         self.mm.put()
         self.parameters.close()
+        self.let_attach()
 
 
 def do_execve(
@@ -337,38 +338,18 @@ def _parse_script_line(head: bytes) -> tuple[bytes, bytes | None]:
     return line, None
 
 
-def _de_thread(task: Task, prepared: PreparedExec) -> None:
-    """End the other threads and take the leader's place. Linux: fs/exec.c, de_thread.
-
-    Raises Sleep while there are any: there's no way back, so the call goes on with `begin_new_exec`.
-    """
-    group = task.group
-    waiting = [
-        thread
-        for thread in group.threads
-        # One that has ended waits for its tracer; but the leader's place is taken.
-        if thread is not task and not (thread.state is TaskState.ZOMBIE and thread.is_leader)
-    ]
-    if waiting:
-        for thread in waiting:
-            if thread.state is not TaskState.ZOMBIE:
-                kill_thread(thread)
-        raise Sleep(group.wait_queue, progress=prepared, is_interruptible=False)
-    if not task.is_leader:
-        replace_leader(task)
-
-
 def begin_new_exec(kernel: Kernel, task: Task, prepared: PreparedExec) -> None:
     """Build the new address space and switch to it; run again when a thread of the group has ended.
 
     Raises Sleep while other threads live. Linux: fs/exec.c, begin_new_exec; load_elf_binary.
     """
-    _de_thread(task, prepared)
+    de_thread(task, prepared)
     kernel.clock.spend(EXEC_NS)
     try:
         _replace_program(kernel, task, prepared)
     finally:
         prepared.parameters.close()
+        prepared.let_attach()
 
 
 def _replace_program(kernel: Kernel, task: Task, prepared: PreparedExec) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.clone_flags import CloneFlag
-from procession.abi.errno import EINVAL, EIO, EPERM
+from procession.abi.errno import EINVAL, EIO, EPERM, ERESTARTNOINTR
 from procession.fs.landlock import is_within
+from procession.fs.wait_queue import Sleep
 from procession.kernel.ptrace.stop import signal_wake_up, stop_for_trap
 from procession.kernel.ptrace.tracing import (
     ALL_OPTIONS,
@@ -107,7 +108,8 @@ def check_options(task: Task, options: int) -> None:
 def attach(kernel: Kernel, task: Task, target: Task, address: int, options: int, *, is_seized: bool) -> None:
     """Let the running `task` trace `target`, which stops at once unless it's seized.
 
-    Raises EIO, EINVAL, EPERM. Linux: kernel/ptrace.c, ptrace_attach.
+    Raises EIO, EINVAL, EPERM, and Sleep while a thread of its process that executes a program waits for the
+    others to be gone. Linux: kernel/ptrace.c, ptrace_attach.
     """
     if is_seized:
         if address or options & ~ALL_OPTIONS:
@@ -115,10 +117,13 @@ def attach(kernel: Kernel, task: Task, target: Task, address: int, options: int,
         check_options(task, options)
     if target.group is task.group:
         raise EPERM("it's a thread of the caller's process")
-    if not may_access(task, target, by_fs_ids=False, attaches=True):
-        raise EPERM(f"task {target.tid} isn't the caller's to trace")
+    executing = target.group.exec
+    if executing is not None:
+        raise Sleep(executing.attaching, progress=target, interrupted=ERESTARTNOINTR)
     if target.state in ENDED:
         raise EPERM("it has ended")
+    if not may_access(task, target, by_fs_ids=False, attaches=True):
+        raise EPERM(f"task {target.tid} isn't the caller's to trace")
     if target.ptrace is not None:
         raise EPERM("it's traced already")
     link(

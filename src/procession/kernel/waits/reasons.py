@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 _HALTED = (TaskState.STOPPED, TaskState.TRACED)
 _WAIT4, _WAITID, _FLOCK, _CLOCK_NANOSLEEP = 61, 247, 73, 230
 _P_PID = int(IdType.P_PID)
+_PTRACE = 101
 _MOST_PARTIES = 6
 _SIGNAL_CALLS = frozenset({34, 128, 130})
 """pause, rt_sigtimedwait, rt_sigsuspend."""
@@ -365,11 +366,18 @@ def _by_call(channels: ChannelMap, task: Task, frame: Any) -> _Reason | None:
         return _children(task, frame)
     if isinstance(frame.progress, tuple) and frame.progress and isinstance(frame.progress[0], Task):
         return _by_tasks("vfork's child to execute a program or to end:", [frame.progress[0]])
+    if number == _PTRACE and isinstance(frame.progress, Task):
+        threads = list(frame.progress.group.threads)
+        return _by_tasks("a program that is executed there before it can attach:", threads)
     if number in _SIGNAL_CALLS:
         return _Reason(_signal_wait(task), (), True)
     if task.group.wait_queue in task.queues:
-        others = [thread for thread in task.group.threads if thread is not task]
-        return _by_tasks("the other threads to end:", others)
+        others = [
+            thread if thread.ptrace is None or thread.state is not TaskState.ZOMBIE else thread.ptrace.tracer
+            for thread in task.group.threads
+            if thread is not task
+        ]
+        return _by_tasks("the other threads to end, and tracers to wait for them:", others)
     if number == _CLOCK_NANOSLEEP and frame.deadline_ns is None:
         return _Reason("a process to use processor time", (), True)
     if number == _FLOCK:
