@@ -699,6 +699,48 @@ TEST(alternate_stack_as_it_was)
 	CHECK_OK(sigaltstack(&none, NULL));
 }
 
+static char another[65536];
+
+static void change_frame_s_stack(int signal, siginfo_t *info, void *context)
+{
+	ucontext_t *frame = context;
+
+	(void)signal, (void)info;
+	frame->uc_stack = (stack_t){.ss_sp = another, .ss_size = sizeof(another)};
+}
+
+static void use_the_stack_that_is_disarmed(int signal)
+{
+	(void)signal;
+	CHECK_OK(sigaltstack(&(stack_t){.ss_sp = alternate, .ss_size = sizeof(alternate)}, NULL));
+}
+
+static stack_t stack_now(void)
+{
+	stack_t now;
+
+	MUST(sigaltstack(NULL, &now));
+	return now;
+}
+
+/* Whether a return from a handler may change the stack is asked where the handler stands, not where it returns to. */
+TEST(the_alternate_stack_that_a_frame_says)
+{
+	MUST(sigaltstack(&(stack_t){.ss_sp = alternate, .ss_size = sizeof(alternate)}, NULL));
+	handle_info(SIGUSR1, change_frame_s_stack, SA_ONSTACK);
+	MUST(raise(SIGUSR1));
+	CHECK(stack_now().ss_sp == alternate);
+	handle_info(SIGUSR1, change_frame_s_stack, 0);
+	MUST(raise(SIGUSR1));
+	CHECK(stack_now().ss_sp == another);
+	MUST(sigaltstack(
+		&(stack_t){.ss_sp = alternate, .ss_size = sizeof(alternate), .ss_flags = (int)SS_AUTODISARM}, NULL));
+	handle(SIGUSR2, use_the_stack_that_is_disarmed, SA_ONSTACK);
+	MUST(raise(SIGUSR2));
+	CHECK(stack_now().ss_sp == alternate);
+	CHECK_EQ(stack_now().ss_flags, 0);
+}
+
 TEST(alternate_stack_after_fork_and_errnos)
 {
 	stack_t stack = {.ss_sp = alternate, .ss_size = sizeof(alternate)}, old;

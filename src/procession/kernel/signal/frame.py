@@ -195,8 +195,10 @@ def leave_frame(kernel: Kernel, task: Task, registers: Registers, fields: FrameH
     """
     set_blocked(task, fields[33])
     task.restart_block = None
+    # Where the handler's stack is alternate, it's still in use: so since Linux 6.12.
+    restore_alternate_stack(task, fields[3], fields[4], fields[5], registers.general[RSP])
     # Unpacked, they are words already.
-    general = registers.general = list(_of_frame(fields))
+    registers.general = list(_of_frame(fields))
     rflags = fields[23]
     registers.rflags = registers.rflags & ~_RESTORED_FLAGS | rflags & _RESTORED_FLAGS
     code_segment, stack_segment = fields[24] | PRIVILEGE_BITS, fields[27] | PRIVILEGE_BITS
@@ -207,7 +209,6 @@ def leave_frame(kernel: Kernel, task: Task, registers: Registers, fields: FrameH
     if code_segment != USER_CS or stack_segment != USER_DS:
         task.work |= OTHER_SEGMENTS
     _restore_floating(kernel, task, registers, fields[32])
-    restore_alternate_stack(task, fields[3], fields[4], fields[5], general[RSP])
 
 
 def _restore_floating(kernel: Kernel, task: Task, registers: Registers, address: int) -> None:
