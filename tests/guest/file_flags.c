@@ -223,3 +223,42 @@ TEST(hints_of_extents)
 	attributes.fsx_xflags = 1U << 20;
 	CHECK_ERRNO(ioctl(pipes[0], FS_IOC_FSSETXATTR, &attributes), EOPNOTSUPP);
 }
+
+/* A user namespace of one's own, in which nobody has an id, and mounts. */
+static void enter_own_users(void)
+{
+	MUST(unshare(CLONE_NEWUSER | CLONE_NEWNS));
+}
+
+TEST(projects_are_the_first_user_namespace_s)
+{
+	struct fsxattr of_project = {.fsx_projid = 3}, inherits = {.fsx_xflags = FS_XFLAG_PROJINHERIT}, none = {0};
+	int fd;
+
+	enter_tmpfs();
+	fd = created("file", O_RDWR);
+	enter_own_users();
+	CHECK_ERRNO(ioctl(fd, FS_IOC_FSSETXATTR, &of_project), EINVAL);
+	CHECK_ERRNO(ioctl(fd, FS_IOC_FSSETXATTR, &inherits), EINVAL);
+	CHECK_ERRNO(set_flags(fd, FS_PROJINHERIT_FL), EINVAL);
+	of_project.fsx_xflags = FS_XFLAG_IMMUTABLE;
+	CHECK_ERRNO(ioctl(fd, FS_IOC_FSSETXATTR, &of_project), EPERM);
+	CHECK_OK(ioctl(fd, FS_IOC_FSSETXATTR, &none));
+}
+
+TEST(who_freezes_a_file_system)
+{
+	int outside, inside;
+
+	enter_tmpfs();
+	outside = (int)MUST(open(".", O_RDONLY));
+	CHECK_ERRNO(ioctl(outside, FIFREEZE, 0), EOPNOTSUPP);
+	CHECK_ERRNO(ioctl(outside, FITHAW, 0), EINVAL);
+	enter_own_users();
+	CHECK_ERRNO(ioctl(outside, FIFREEZE, 0), EPERM);
+	CHECK_ERRNO(ioctl(outside, FITHAW, 0), EPERM);
+	MUST(mount("own", check_shared->scratch, "tmpfs", 0, NULL));
+	inside = (int)MUST(open(check_shared->scratch, O_RDONLY));
+	CHECK_ERRNO(ioctl(inside, FIFREEZE, 0), EOPNOTSUPP);
+	CHECK_ERRNO(ioctl(inside, FITHAW, 0), EINVAL);
+}

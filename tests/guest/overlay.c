@@ -2,6 +2,8 @@
 #include "own_mounts.h"
 
 #include <dirent.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
 #include <sys/statfs.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
@@ -356,6 +358,20 @@ TEST(what_is_refused)
 	CHECK_ERRNO(mount_overlay(LAYERS ",index=maybe"), EINVAL);
 	CHECK_EQ(mount_overlay(LAYERS ",redirect_dir=nofollow,userxattr"), 0);
 	CHECK_EQ(umount("m"), 0);
+}
+
+TEST(an_overlay_has_no_size_of_blocks)
+{
+	int size, fd;
+
+	make_layers();
+	CHECK_OK(mount_overlay(LAYERS));
+	fd = (int)MUST(open("m/f", O_RDONLY));
+	CHECK_ERRNO(ioctl(fd, FIGETBSZ, &size), EINVAL);
+	CHECK_ERRNO(ioctl(fd, FIGETBSZ, bad_address()), EINVAL);
+	fd = (int)MUST(open("l/f", O_RDONLY));
+	CHECK_OK(ioctl(fd, FIGETBSZ, &size));
+	CHECK_EQ(size, 4096);
 }
 
 TEST(layers_stay_whatever_is_unmounted)

@@ -15,6 +15,7 @@ class FileFlag(IntFlag):
     FS_APPEND_FL = 0x20
     FS_NODUMP_FL = 0x40
     FS_NOATIME_FL = 0x80
+    FS_PROJINHERIT_FL = 0x20000000
 
 
 class ExtendedFlag(IntFlag):

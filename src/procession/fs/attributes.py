@@ -24,6 +24,7 @@ from procession.fs.permission import (
     inode_owner_or_capable,
     is_in_group,
 )
+from procession.fs.user_namespace import NO_ID
 
 if TYPE_CHECKING:
     from procession.fs.dentry import Path
@@ -259,6 +260,9 @@ def extended_flags(flags: int) -> int:
 _EXTENT_SIZE = int(ExtendedFlag.FS_XFLAG_EXTSIZE)
 _EXTENT_SIZE_INHERITED = int(ExtendedFlag.FS_XFLAG_EXTSZINHERIT)
 _COPIED_EXTENT_SIZE = int(ExtendedFlag.FS_XFLAG_COWEXTSIZE)
+_INHERITED_PROJECT = int(ExtendedFlag.FS_XFLAG_PROJINHERIT)
+_INHERITED_PROJECT_FLAG = int(FileFlag.FS_PROJINHERIT_FL)
+_PROTECTING = (int(FileFlag.FS_IMMUTABLE_FL), int(FileFlag.FS_APPEND_FL))
 _READ_ONLY = int(ExtendedFlag.FS_XFLAG_PREALLOC | ExtendedFlag.FS_XFLAG_HASATTR)
 KNOWN_EXTENDED = sum(int(flag) for flag in ExtendedFlag)
 
@@ -271,6 +275,9 @@ def set_extended_flags(path: Path, subject: Subject, attributes: Fsxattr) -> Non
     """
     _check_setting(path, subject)
     extended = attributes.fsx_xflags & ~_READ_ONLY
+    protecting = sum(flag for flag in _PROTECTING if extended & _EXTENDED[flag])
+    _check_protection(path.inode, subject, protecting)
+    _check_project(subject, attributes.fsx_projid, is_inherited=bool(extended & _INHERITED_PROJECT))
     if extended & (_EXTENT_SIZE_INHERITED if path.inode.is_regular else _EXTENT_SIZE):
         raise EINVAL("a hint of extents for another kind of file")
     if not attributes.fsx_extsize:
@@ -291,6 +298,24 @@ def _check_setting(path: Path, subject: Subject) -> None:
         raise EPERM
 
 
+def _check_protection(inode: Inode, subject: Subject, flags: int) -> None:
+    """Raise EPERM if what FileFlags say of protection differs, and isn't for `subject` to change."""
+    if (flags ^ inode.flags) & (IMMUTABLE | APPEND_ONLY) and not subject.capable(CAP_LINUX_IMMUTABLE):
+        raise EPERM("it takes CAP_LINUX_IMMUTABLE")
+
+
+def _check_project(subject: Subject, project: int, *, is_inherited: bool) -> None:
+    """Raise EINVAL for a project that isn't for `subject` to give, or none; all files are of project 0.
+
+    Linux: fs/ioctl.c, fileattr_set_prepare.
+    """
+    if subject.user_namespace.level:
+        if project or is_inherited:
+            raise EINVAL("projects are the first user namespace's to give")
+    elif project == NO_ID:
+        raise EINVAL("no project has that number")
+
+
 def set_file_flags(path: Path, subject: Subject, flags: int) -> None:
     """What chattr(1) does: set FileFlag's bits. Raises EROFS, EPERM, EOPNOTSUPP for bits that aren't kept.
 
@@ -298,8 +323,8 @@ def set_file_flags(path: Path, subject: Subject, flags: int) -> None:
     """
     inode = path.inode
     _check_setting(path, subject)
-    if (flags ^ inode.flags) & (IMMUTABLE | APPEND_ONLY) and not subject.capable(CAP_LINUX_IMMUTABLE):
-        raise EPERM("it takes CAP_LINUX_IMMUTABLE")
+    _check_protection(inode, subject, flags)
+    _check_project(subject, 0, is_inherited=bool(flags & _INHERITED_PROJECT_FLAG))
     if flags & ~inode.settable_flags:
         raise EOPNOTSUPP
     inode.flags = flags

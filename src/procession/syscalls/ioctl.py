@@ -107,6 +107,8 @@ def ioctl(task: Task, fd: Fd, request: UInt, argument: Address) -> int:
             change_flags(task, fd, file, file.flags ^ FASYNC)
         return 0
     if request == _FIGETBSZ:
+        if not file.inode.superblock.has_blocks:
+            raise EINVAL("the file system has no blocks")
         task.mm.write(argument, pack_u32(file.inode.block_size))
         return 0
     inode = file.inode
@@ -116,7 +118,7 @@ def ioctl(task: Task, fd: Fd, request: UInt, argument: Address) -> int:
         task.mm.write(argument, pack_u64(inode.block_count * 512))
         return 0
     if request in _FREEZING:
-        if not task.credentials.capable(CAP_SYS_ADMIN):
+        if not task.credentials.ns_capable(inode.superblock.owner, CAP_SYS_ADMIN):
             raise EPERM
         if request == _FITHAW:
             raise EINVAL("the file system isn't frozen")

@@ -33,6 +33,8 @@ class OverlayFileSystem(Superblock):
 
     has_xattrs: ClassVar[bool] = True
 
+    has_blocks: ClassVar[bool] = False
+
     has_uuid: ClassVar[bool] = True
 
     def __init__(
