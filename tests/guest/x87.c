@@ -417,3 +417,76 @@ TEST(constants_are_rounded_as_the_control_word_says)
 	}
 	__asm__ volatile("fninit");
 }
+
+/* The flags after a comparison, with all of those that it sets set before. */
+static unsigned long flags_after_comparison(long double x, long double y)
+{
+	unsigned long flags;
+
+	__asm__ volatile("fldt %2\n\tfldt %1\n\tpushfq\n\torq $0x8d5, (%%rsp)\n\tpopfq\n\t"
+			 "fcomip %%st(1), %%st\n\tpushfq\n\tpopq %0\n\tfstp %%st(0)"
+			 : "=r"(flags)
+			 : "m"(x), "m"(y)
+			 : "cc", "memory", "st", "st(1)");
+	return flags & 0x8d5;
+}
+
+TEST(comparisons_clear_the_other_flags)
+{
+	CHECK_EQ(flags_after_comparison(2, 1), 0);
+	CHECK_EQ(flags_after_comparison(1, 2), 0x01);
+	CHECK_EQ(flags_after_comparison(1, 1), 0x40);
+	CHECK_EQ(flags_after_comparison(__builtin_nanl(""), 1), 0x45);
+}
+
+TEST(a_comparison_s_exception_shows_at_once)
+{
+	unsigned short status;
+	long double x = __builtin_nanl("");
+
+	__asm__ volatile("fnclex\n\tfldt %1\n\tfcomi %%st(0), %%st\n\tfnstsw %0\n\tfstp %%st(0)"
+			 : "=m"(status)
+			 : "m"(x)
+			 : "cc", "st");
+	CHECK_EQ(status & 0x3f, 1);
+}
+
+TEST(the_control_word_s_bits)
+{
+	unsigned short all = 0xffff, usual = 0x37f, got;
+
+	__asm__ volatile("fldcw %1\n\tfnstcw %0\n\tfldcw %2" : "=m"(got) : "m"(all), "m"(usual));
+	CHECK_EQ(got, 0x1f7f);
+	all = 0x3f;
+	__asm__ volatile("fldcw %1\n\tfnstcw %0\n\tfldcw %2" : "=m"(got) : "m"(all), "m"(usual));
+	CHECK_EQ(got, 0x7f);
+}
+
+/* An exception that has been raised waits from the moment on that it's unmasked, and no longer when it's masked. */
+TEST(what_waits_by_the_control_word)
+{
+	unsigned short unmasked = 0x37e, usual = 0x37f, waiting, masked;
+
+	__asm__ volatile("fnclex\n\tfldz\n\tfldz\n\tfdivp\n\tfstp %%st(0)\n\t"
+			 "fldcw %2\n\tfnstsw %0\n\tfnstenv -64(%%rsp)\n\tfldcw %3\n\tfnstsw %1\n\tfnclex"
+			 : "=m"(waiting), "=m"(masked)
+			 : "m"(unmasked), "m"(usual)
+			 : "memory", "st", "st(1)");
+	CHECK_EQ(waiting & 0x8081, 0x8081);
+	CHECK_EQ(masked & 0x8081, 1);
+}
+
+/* C0, C2 and C3 of fcom of no numbers are left when the stack is turned. */
+TEST(turning_the_stack_keeps_conditions)
+{
+	unsigned short up, down;
+	long double x = __builtin_nanl("");
+
+	__asm__ volatile("fldt %2\n\tfucom %%st(0)\n\tfdecstp\n\tfnstsw %0\n\tfincstp\n\tfnstsw %1\n\tfstp %%st(0)"
+			 : "=m"(up), "=m"(down)
+			 : "m"(x)
+			 : "st");
+	CHECK_EQ(up & 0x4700, 0x4500);
+	CHECK_EQ(down & 0x4700, 0x4500);
+	CHECK_EQ((down - up) >> 11 & 7, 1);
+}

@@ -25,6 +25,7 @@ from procession.hardware.engines.unicorn_ports import refuse_ports
 from procession.hardware.engines.unicorn_state import (
     SegmentSelectors,
     locate_exception_fields,
+    locate_flags,
     locate_mark,
     locate_mode,
     locate_operand,
@@ -69,9 +70,12 @@ _SSE_PROBE = ((0x2100, 0x2110, "b801000000 f30f2ac8 0f57c0 f30f5ec8"), (0x2110, 
 _LOAD_PROBE = (0x2130, 0x2132, "8a03")  # mov al, [rbx]
 _CALL_PROBE = (0x2140, 0x2145, CALL_PROBE)
 _OPERAND_PROBE = (0x2150, 0x2154, "d9eb d8c0")  # fldpi; fadd st0, st0
+# 0 with 1, with itself, and 0 / 0 with itself, by fcomi
+_FLAGS_PROBE = ((0x2160, 0x2166, "d9e8 d9ee dbf1"), (0x2168, 0x216A, "dbf0"), (0x2170, 0x2174, "d8f0 dbf0"))
 _UNMASKED_CONTROL = 0x37A
 _PI = bytes.fromhex("35c26821a2da0fc90040")
 _X87_PROBE = ((0x2120, 0x2126, "d9e8 d9ee def9"), (0x2128, 0x212E, "d9ee d9ee def9"))
+_MARK_PROBES = (*_SSE_PROBE, *_X87_PROBE)
 
 
 _LENT_FRAMES, _OTHER_CONTENTS = 8, b"\x5a"
@@ -182,7 +186,7 @@ class UnicornEngine:
         for upper, lower in pairwise(tables):
             words[upper << 9] = lower << PAGE_SHIFT | pte.TABLE
         probes = bytearray(_PROBE_CODE.ljust(PAGE_SIZE, b"\0"))
-        for start, end, text in (*_SSE_PROBE, *_X87_PROBE, _OPERAND_PROBE, _LOAD_PROBE, _CALL_PROBE):
+        for start, end, text in (*_MARK_PROBES, *_FLAGS_PROBE, _OPERAND_PROBE, _LOAD_PROBE, _CALL_PROBE):
             probes[start & PAGE_MASK : end & PAGE_MASK] = bytes.fromhex(text)
         for frame, contents in ((code, probes), (boot, _BOOT_CODE), (other, _OTHER_CONTENTS)):
             start = frame << PAGE_SHIFT
@@ -250,20 +254,21 @@ class UnicornEngine:
         idle = layout.snapshot()
         after_x87 = layout.x87_registers + 128
 
-        def observe(probe: tuple[tuple[int, int, str], ...]) -> tuple[bytes, bytes, bytes]:
-            seen: list[bytes] = []
+        def observe(probe: tuple[tuple[int, int, str], ...], control: int = _UNMASKED_CONTROL) -> list[bytes]:
+            seen = [idle]
             # Of what is masked the code in the library's place leaves no note.
-            self.library.register_write(self.handle, uc.REG_FPCW, byref(c_uint16(_UNMASKED_CONTROL)))
+            self.library.register_write(self.handle, uc.REG_FPCW, byref(c_uint16(control)))
             for start, end, _ in probe:
                 self.library.check(self.library.emulate(self.handle, start, end, 0, 0))
                 seen.append(layout.snapshot())
             ctypes.memmove(layout.address, idle, len(idle))
-            return idle, seen[0], seen[1]
+            return seen
 
         layout.sse_mark = locate_mark(observe(_SSE_PROBE), after_x87, layout.mxcsr)
         layout.x87_mark = locate_mark(observe(_X87_PROBE), after_x87, layout.mxcsr)
         self.library.check(self.library.emulate(self.handle, *_OPERAND_PROBE[:2], 0, 0))
         locate_operand(layout, _PI)
+        locate_flags(layout, observe(_FLAGS_PROBE)[1:])
         ctypes.memmove(layout.address, idle, len(idle))
 
     def _observe_exceptions(self) -> list[tuple[int, int, bytes]]:

@@ -11,7 +11,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.hardware.engines.unicorn_machine_code import EXCEPTIONS, MASKS, d8, d32, q
+from procession.hardware.engines.unicorn_machine_code import (
+    BUSY,
+    ERROR_SUMMARY,
+    EXCEPTIONS,
+    MASKS,
+    d8,
+    d32,
+    q,
+)
 
 if TYPE_CHECKING:
     from procession.hardware.engines.unicorn_state import StateLayout
@@ -21,6 +29,7 @@ _BINARY = {"fadd": "dec1", "fmul": "dec9", "fsub": "dee9", "fsubr": "dee1", "fdi
 """Of two numbers on the stack, the first operand loaded first."""
 _UNARY = {"fsqrt": "d9fa", "frndint": "d9fc"}
 _COMPARISONS = {"fcom_ST0_FT0": "ded9", "fucom_ST0_FT0": "dae9"}
+_FLAG_COMPARISONS = {"fcomi_ST0_FT0": "dbf1", "fucomi_ST0_FT0": "dbe9"}
 _CONSTANTS = {"fldl2t": "d9e9", "fldl2e": "d9ea", "fldpi": "d9eb", "fldlg2": "d9ec", "fldln2": "d9ed"}
 _STORES = {
     "fsts": "d95c24e8", "fstl": "dd5c24e8", "fist": "df5c24e8", "fistl": "db5c24e8", "fistll": "df7c24e8",
@@ -39,12 +48,20 @@ CONSTANTS = tuple([f"{name}_ST0" for name in _CONSTANTS])
 SIMPLE = ("fchs_ST0", "fabs_ST0", "fmov_STN_ST0")
 """What neither rounds nor takes long, as some of _MOVES."""
 _MOVES = frozenset(
-    (*SIMPLE, "fpush", "fxchg_ST0_STN", "fildl_ST0", "fildll_ST0", "fldt_ST0", "fstt_ST0", "fbld_ST0")
+    (
+        *(*SIMPLE, "fpush", "fxchg_ST0_STN", "ffree_STN"),
+        *("fildl_ST0", "fildll_ST0", "fldt_ST0", "fstt_ST0", "fbld_ST0"),
+    )
 )
 """What does all that the processor does but for C1, which it clears."""
+_TURNS = {"fincstp": "83c001", "fdecstp": "83e801"}
+"""add and sub of eax, 1."""
+STACK_TURNS = tuple(_TURNS)
+_CONTROL_BITS, _CONTROL_ONE = 0x1F3F, 0x40
+"""The bits of the control word that there are, and the one that's always set."""
 ARITHMETIC = (
     *(f"{name}_{operands}" for name in _BINARY for operands in ("ST0_FT0", "STN_ST0")),
-    *(*_UNARY, *_COMPARISONS, *CONSTANTS, *sorted(_MOVES)),
+    *(*_UNARY, *_COMPARISONS, *_FLAG_COMPARISONS, *CONSTANTS, *_TURNS, *sorted(_MOVES), "fldcw", "fxam_ST0"),
     *(f"{name}_{operand}" for name in _LOADS for operand in ("FT0", "ST0")),
     *(f"{name}_ST0" for name in _STORES),
 )
@@ -57,6 +74,7 @@ class ArithmeticCode:
     __slots__ = (
         "control",
         "finish",
+        "flags",
         "load_other",
         "load_st0",
         "load_stn",
@@ -67,12 +85,17 @@ class ArithmeticCode:
         "store_other",
         "store_st0",
         "store_stn",
+        "tags",
+        "top",
     )
 
     def __init__(self, layout: StateLayout) -> None:
         self.control, self.status = d32(layout.x87_control), d32(layout.x87_status)
         self.mark = d32(layout.x87_mark)
-        top, registers, other = d32(layout.x87_top), d32(layout.x87_registers), d32(layout.x87_operand)
+        self.flags = d32(layout.flags_source)
+        registers, other = d32(layout.x87_registers), d32(layout.x87_operand)
+        self.top = top = d32(layout.x87_top)
+        self.tags = d32(layout.x87_tags)
         code = bytes.fromhex
         # movzx eax, word [control]; or al, MASKS; mov [rsp - 8], ax; fldcw [rsp - 8]; fnclex
         slow = code("0fb787") + self.control + code("0c3f 66894424f8 d96c24f8 dbe2")
@@ -103,6 +126,12 @@ class ArithmeticCode:
         if name in _MOVES:
             # and word [status], not C1; mov rax, the function; jmp rax
             return b"\x66\x81\xa7" + self.status + b"\xff\xfd\x48\xb8" + q(function) + b"\xff\xe0"
+        if name in _TURNS:
+            return self._turn(_TURNS[name])
+        if name == "fldcw":
+            return self._load_control(function)
+        if name == "fxam_ST0":
+            return self._examine(function)
         affected, taking = _C1, b""
         operation, _, operands = name.partition("_")
         if operands == "STN_ST0":
@@ -115,6 +144,12 @@ class ArithmeticCode:
         elif name in _COMPARISONS:
             body = self.load_other + self.load_st0 + bytes.fromhex(_COMPARISONS[name]) + _NOTE_STATUS
             affected = _CONDITIONS
+        elif name in _FLAG_COMPARISONS:
+            body = self.load_other + self.load_st0 + bytes.fromhex(_FLAG_COMPARISONS[name])
+            # lahf; movzx eax, ah; and eax, carry, parity and zero; mov [flags], rax: the others are cleared.
+            body += bytes.fromhex("9f 0fb6c4 83e045 488987") + self.flags
+            body += _NOTE_STATUS + bytes.fromhex("ddd8 ddd8")
+            affected = 0
         elif operation in _CONSTANTS:
             body = bytes.fromhex(_CONSTANTS[operation]) + _NOTE_STATUS + self.store_st0
         elif operands == "FT0":
@@ -127,6 +162,35 @@ class ArithmeticCode:
             body = self.load_st0 + bytes.fromhex(_STORES[operation]) + _NOTE_STATUS
             taking = _TAKE_WORD if operation in ("fist", "fistt") else _TAKE
         return self.prepare + body + self._note(affected) + self.finish + taking + b"\xc3"
+
+    def _turn(self, adding: str) -> bytes:
+        """Turn the stack by a register, and clear C1."""
+        code = bytes.fromhex
+        # mov eax, [top]; ...; and eax, 7; mov [top], eax; and word [status], not C1; ret
+        turning = code("8b87") + self.top + code(adding) + code("83e007 8987") + self.top
+        return turning + code("6681a7") + self.status + code("fffd c3")
+
+    def _load_control(self, function: int) -> bytes:
+        """Load the control word in esi without what isn't there, and tell whether anything waits by it."""
+        code = bytes.fromhex
+        # and esi, the bits; or esi, the one; movzx eax, word [status]; and eax, not summary and busy
+        waits = code("81e6") + d32(_CONTROL_BITS) + code("83ce") + d8(_CONTROL_ONE)
+        waits += code("0fb787") + self.status + code("25") + d32(0xFFFF & ~(ERROR_SUMMARY | BUSY))
+        # mov ecx, esi; not ecx; and ecx, eax; test cl, MASKS; jz past the next
+        waits += code("89f1 f7d1 21c1 f6c1") + d8(MASKS) + code("7405")
+        # or eax, summary and busy; mov [status], ax; mov rax, the function; jmp rax
+        waits += code("0d") + d32(ERROR_SUMMARY | BUSY) + code("668987") + self.status
+        return waits + code("48b8") + q(function) + code("ffe0")
+
+    def _examine(self, function: int) -> bytes:
+        """Say what kind of number st0 is; of an empty register the library says it."""
+        code = bytes.fromhex
+        # mov ecx, [top]; and ecx, 7; cmp byte [tags + rcx], 0; je past the next; mov rax, ...; jmp rax
+        known = (
+            code("8b8f") + self.top + code("83e107 80bc0f") + self.tags + code("00 740c 48b8") + q(function)
+        )
+        body = self.load_st0 + code("d9e5") + _NOTE_STATUS + code("ddd8")
+        return known + code("ffe0") + self.prepare + body + self._note(_CONDITIONS) + self.finish + b"\xc3"
 
     def _note(self, affected: int) -> bytes:
         """Put the noted status' exceptions and `affected` conditions into the guest's."""

@@ -33,6 +33,8 @@ from procession.hardware.registers import DATA_SEGMENTS, SEGMENT_NUMBERS, loaded
 
 _CONTEXT_HEADER_BYTES = 64
 """At most so much of a saved context isn't a copy of the state."""
+_OTHER_FLAGS = 0x890
+"""Overflow, sign and the carry of halves, which the library's comparisons leave as they were."""
 _OBJECT_BYTES = (1 << 16, 1 << 18)
 """How far into an object the state is looked for: where it lies today, then far enough for any layout."""
 
@@ -42,11 +44,11 @@ class StateLayout:
 
     `general`, 16 quadwords with rip after them, is at offset 0. `floating_start` to `floating_end`
     encloses all of x87, MMX and SSE state; in the bytes `x87_mark` and `sse_mark` the library notes
-    floating-point exceptions. `size` bytes of the state are a task's: what the library copies
-    when it saves a context. The state lies in the library's object of the processor, at `holder`. From
-    `mode_start` to `mode_end` are the flags of the processor's mode, with the privilege level, and the
-    segments; `selectors` has the offsets of DATA_SEGMENTS' own. The meter's `budget` lies behind what is a
-    task's.
+    floating-point exceptions; in the quadword at `flags_source` are the flags after fcomi. `size` bytes of
+    the state are a task's: what the library copies when it saves a context. The state lies in the library's
+    object of the processor, at `holder`. From `mode_start` to `mode_end` are the flags of its mode,
+    with the privilege level, and the segments; `selectors` has the offsets of DATA_SEGMENTS' own. The meter's
+    `budget` lies behind what is a task's.
     """
 
     __slots__ = (
@@ -55,6 +57,7 @@ class StateLayout:
         "cr2",
         "cr3",
         "error_code",
+        "flags_source",
         "floating_end",
         "floating_start",
         "fs_base",
@@ -103,6 +106,7 @@ class StateLayout:
         self.floating_start = 0
         self.floating_end = 0
         self.error_code = 0
+        self.flags_source = 0
         self.old_exception = 0
         self.selectors: list[int] = []
 
@@ -349,6 +353,22 @@ def locate_operand(layout: StateLayout, operand: bytes) -> None:
     layout.x87_operand = found
 
 
+def locate_flags(layout: StateLayout, seen: list[bytes]) -> None:
+    """Find where the library keeps flags, by the states after fcomi of a smaller, an equal and no number.
+
+    Raises UnicornError.
+    """
+    found = [
+        offset
+        for offset in range(0, layout.floating_start, 8)
+        if [int.from_bytes(data[offset : offset + 8], "little") & ~_OTHER_FLAGS for data in seen]
+        == [0x01, 0x40, 0x45]
+    ]
+    if len(found) != 1:
+        raise UnicornError(f"the flags after a comparison were found at {len(found)} offsets, not one")
+    layout.flags_source = found[0]
+
+
 def locate_mode(layout: StateLayout, code_selector: int, stack_selector: int) -> None:
     """Find what makes up user mode, while the processor is in it with these selectors. Raises UnicornError.
 
@@ -365,7 +385,7 @@ def locate_mode(layout: StateLayout, code_selector: int, stack_selector: int) ->
     layout.mode_start, layout.mode_end = first - 8, first + 6 * stride
 
 
-def locate_mark(data: tuple[bytes, bytes, bytes], start: int, end: int) -> int:
+def locate_mark(data: list[bytes], start: int, end: int) -> int:
     """The offset, from `start` up to `end`, of the byte in which exceptions of one kind are noted.
 
     `data` is the state's bytes with no exception noted, after a division by zero, and after an invalid one
