@@ -4,6 +4,7 @@
 #include <linux/fs.h>
 #include <linux/magic.h>
 #include <sys/ioctl.h>
+#include <sys/sendfile.h>
 #include <sys/statfs.h>
 #include <sys/xattr.h>
 
@@ -100,4 +101,71 @@ TEST(what_it_lacks)
 	CHECK_EQ(close(MUST(open(".", O_TMPFILE | O_RDWR, 0600))), 0);
 	CHECK_EQ(rmdir("f"), 0);
 	close(fd);
+}
+
+static struct stat seen;
+
+/* Which times of `fd` have changed since the last call: 1 for the contents', 2 for the inode's, 4 for reading. */
+static int changed_times(int fd)
+{
+	struct stat now;
+	int changed;
+
+	MUST(fstat(fd, &now));
+	changed = (now.st_mtim.tv_sec != seen.st_mtim.tv_sec || now.st_mtim.tv_nsec != seen.st_mtim.tv_nsec) |
+		  (now.st_ctim.tv_sec != seen.st_ctim.tv_sec || now.st_ctim.tv_nsec != seen.st_ctim.tv_nsec) << 1 |
+		  (now.st_atim.tv_sec != seen.st_atim.tv_sec || now.st_atim.tv_nsec != seen.st_atim.tv_nsec) << 2;
+	seen = now;
+	sleep_ms(15);
+	return changed;
+}
+
+/* truncate(2) by name leaves it to the file system what becomes of the times: others always change them. */
+static void truncate_on(const char *type, int of_another_size)
+{
+	int fd;
+
+	enter_own_mounts(type, "mode=755");
+	fd = (int)MUST(open("file", O_RDWR | O_CREAT, 0644));
+	changed_times(fd);
+	CHECK_OK(truncate("file", 0));
+	CHECK_EQ(changed_times(fd), 0);
+	CHECK_OK(ftruncate(fd, 0));
+	CHECK_EQ(changed_times(fd), 3);
+	MUST(close((int)MUST(open("file", O_RDWR | O_TRUNC))));
+	CHECK_EQ(changed_times(fd), 3);
+	CHECK_OK(truncate("file", 5));
+	CHECK_EQ(changed_times(fd), of_another_size);
+	CHECK_OK(truncate("file", 5));
+	CHECK_EQ(changed_times(fd), 0);
+	CHECK_OK(ftruncate(fd, 5));
+	CHECK_EQ(changed_times(fd), 3);
+	CHECK_OK(truncate("file", 3));
+	CHECK_EQ(changed_times(fd), of_another_size);
+}
+
+TEST(times_of_truncation_on_ramfs)
+{
+	truncate_on("ramfs", 0);
+}
+
+TEST(times_of_truncation_on_tmpfs)
+{
+	truncate_on("tmpfs", 3);
+}
+
+TEST(sending_nothing_is_an_access)
+{
+	int from, to, pipes[2];
+
+	enter_own_mounts("tmpfs", "mode=755");
+	from = (int)MUST(open("from", O_RDWR | O_CREAT, 0644));
+	to = (int)MUST(open("to", O_RDWR | O_CREAT, 0644));
+	MUST(pipe(pipes));
+	write_all(from, "contents", 8);
+	changed_times(from);
+	CHECK_EQ(sendfile(pipes[1], from, &(off_t){0}, 0), 0);
+	CHECK_EQ(changed_times(from), 0);
+	CHECK_EQ(sendfile(to, from, &(off_t){0}, 0), 0);
+	CHECK_EQ(changed_times(from), 4);
 }

@@ -186,13 +186,18 @@ def truncate(path: Path, subject: Subject, size: int) -> None:
         check_right(subject, path, TRUNCATE)
     if inode.locks is not None:
         inode.locks.leases.break_for(is_write=True, is_blocking=True)
-    truncate_opened(path, subject, size)
+    inode.truncate_by_name(size)
+    _note_truncation(path, subject)
 
 
 def truncate_opened(path: Path, subject: Subject, size: int) -> None:
     """Set the size, and drop set-id bits that a write drops. Linux: fs/open.c, do_truncate."""
+    path.inode.truncate(size)
+    _note_truncation(path, subject)
+
+
+def _note_truncation(path: Path, subject: Subject) -> None:
     inode = path.inode
-    inode.truncate(size)
     mode = inode.mode
     _drop_set_id_bits(inode, through(path.mount, subject))
     note_change(path.dentry, IN_MODIFY if inode.mode == mode else IN_MODIFY | IN_ATTRIB)

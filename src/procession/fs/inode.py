@@ -429,6 +429,10 @@ class Inode:
         """Make a regular file `size` bytes long, with new time stamps. Raises EINVAL for other files."""
         raise EINVAL
 
+    def truncate_by_name(self, size: int) -> None:
+        """As `truncate`, for truncate(2), which leaves the time stamps to the file system."""
+        self.truncate(size)
+
     def open(self, path: Path, flags: int, subject: Subject, progress: object = None) -> File:
         """Open this file; permissions have been checked. `flags` are open(2)'s.
 

@@ -575,6 +575,13 @@ class MemoryInode(Inode):
         self.size = size
         self.touch_modified()
 
+    def truncate_by_name(self, size: int) -> None:
+        """What is as long as before keeps its time stamps. Linux: mm/shmem.c, shmem_setattr."""
+        before, modified_ns, changed_ns = self.size, self.mtime_ns, self.ctime_ns
+        self.truncate(size)
+        if size == before and not self.tmpfs.is_written_back:
+            self.mtime_ns, self.ctime_ns = modified_ns, changed_ns
+
     def evict(self) -> None:
         self.entries = {}
         if self.positions is not None:

@@ -21,7 +21,7 @@ from procession.abi.errno import (
 from procession.abi.splice import SpliceFlag
 from procession.abi.structure import I64
 from procession.fs.devices import DeviceFile
-from procession.fs.file import MAXIMUM_SIZE, O_APPEND, O_NONBLOCK, SEEK_CUR, File, verify_area
+from procession.fs.file import MAXIMUM_SIZE, O_APPEND, O_NOATIME, O_NONBLOCK, SEEK_CUR, File, verify_area
 from procession.fs.file_events import note_access, note_modification
 from procession.fs.host_stream import InputFile, OutputFile, StreamInode
 from procession.fs.pipe import PipeFile
@@ -121,6 +121,9 @@ def sendfile(task: Task, output: Fd, input: Fd, offset: InOut[I64], count: Size)
     if target.flags & O_APPEND or not _has_position(source):
         raise EINVAL
     if not count:
+        if source.inode.is_regular and not source.flags & O_NOATIME:
+            # Linux: fs/splice.c, splice_direct_to_actor.
+            source.inode.touch_accessed(source.path.mount.flags)
         return 0
     _check_can_splice_from(source)
     if not source.is_seekable:

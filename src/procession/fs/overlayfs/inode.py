@@ -424,6 +424,11 @@ class LayeredInode(Inode):
         self.real.truncate(size)
         self.pull_attributes()
 
+    def truncate_by_name(self, size: int) -> None:
+        self.copy_up()
+        self.real.truncate_by_name(size)
+        self.pull_attributes()
+
     def set_attributes(
         self,
         *,
