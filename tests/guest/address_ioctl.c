@@ -235,3 +235,17 @@ ROOTS_TEST(one_of_several_of_a_label)
 	CHECK_STRING(told(SIOCGIFADDR, "lo:1", "10.0.0.1"), "10.0.0.1");
 	CHECK_STRING(told(SIOCGIFADDR, "lo:1", "127.0.0.1"), "10.0.0.1");
 }
+
+ROOTS_TEST(flags_that_no_driver_heeds)
+{
+	struct ifreq asked = {.ifr_name = "lo"};
+	int kept = IFF_DEBUG | IFF_NOTRAILERS | IFF_PORTSEL | IFF_AUTOMEDIA | IFF_DYNAMIC;
+
+	begin();
+	CHECK_OK(set_flags(fd, "lo", kept | IFF_MASTER | IFF_SLAVE));
+	MUST(ioctl(fd, SIOCGIFFLAGS, &asked));
+	CHECK_EQ((unsigned short)asked.ifr_flags, kept | IFF_LOOPBACK);
+	CHECK_OK(set_flags(fd, "lo", 0));
+	MUST(ioctl(fd, SIOCGIFFLAGS, &asked));
+	CHECK_EQ(asked.ifr_flags, IFF_LOOPBACK);
+}

@@ -355,6 +355,44 @@ ROOTS_TEST(neighbours_that_are_kept_known)
 	CHECK_STRING(asked(), "22 NLA_F_NESTED not expected at 28 policy of 24");
 }
 
+static const char *describe_neighbour(int how, int state, int flags)
+{
+	struct ndmsg body = {.ndm_family = AF_INET6, .ndm_ifindex = 1, .ndm_state = (unsigned short)state, .ndm_flags = (unsigned char)flags};
+
+	begin(RTM_NEWNEIGH, NLM_F_ACK | how, &body, sizeof(body));
+	add_address(NDA_DST, "2001:db8::6");
+	return asked();
+}
+
+static int flags_of_neighbour(void)
+{
+	struct ndmsg body = {.ndm_family = AF_INET6, .ndm_ifindex = 1};
+
+	begin(RTM_GETNEIGH, 0, &body, sizeof(body));
+	add_address(NDA_DST, "2001:db8::6");
+	MUST(send(asker, &request, request.header.nlmsg_len, 0));
+	MUST(recv(asker, answers, sizeof(answers), 0));
+	CHECK_EQ(((struct nlmsghdr *)answers)->nlmsg_type, RTM_NEWNEIGH);
+	return ((struct ndmsg *)NLMSG_DATA(answers))->ndm_flags;
+}
+
+ROOTS_TEST(who_is_a_router_is_changed_by_replacing)
+{
+	enter();
+	open_asker(0);
+	CHECK_STRING(describe_neighbour(NLM_F_CREATE, NUD_PERMANENT, 0), "0");
+	CHECK_EQ(flags_of_neighbour(), 0);
+	CHECK_STRING(describe_neighbour(0, NUD_PERMANENT, NTF_ROUTER | NTF_EXT_LEARNED), "0");
+	CHECK_EQ(flags_of_neighbour(), NTF_EXT_LEARNED);
+	CHECK_STRING(describe_neighbour(NLM_F_REPLACE, NUD_PERMANENT, NTF_ROUTER), "0");
+	CHECK_EQ(flags_of_neighbour(), NTF_ROUTER);
+	CHECK_STRING(describe_neighbour(NLM_F_CREATE, NUD_PERMANENT, NTF_EXT_LEARNED), "0");
+	CHECK_EQ(flags_of_neighbour(), NTF_ROUTER | NTF_EXT_LEARNED);
+	CHECK_STRING(describe_neighbour(NLM_F_REPLACE, NUD_FAILED, 0), "0");
+	CHECK_EQ(flags_of_neighbour(), NTF_ROUTER);
+	CHECK_STRING(describe_neighbour(NLM_F_REPLACE, NUD_PERMANENT, 0), "22 No link layer address given");
+}
+
 static const char *told_of_way(int flags, const char *target, const char *source, int way, int by)
 {
 	struct rtmsg body = {.rtm_family = AF_INET, .rtm_dst_len = 32, .rtm_flags = (unsigned)flags};

@@ -29,6 +29,8 @@ static int way(const char *to, const char *source, unsigned out)
 ROOTS_TEST(a_group_that_is_an_address)
 {
 	struct ifaddrmsg body = {.ifa_family = AF_INET, .ifa_prefixlen = 32, .ifa_index = 1};
+	struct sockaddr_in group = {.sin_family = AF_INET, .sin_port = htons(9), .sin_addr.s_addr = htonl(0xe0000005)};
+	int fd;
 
 	enter();
 	open_asker(0);
@@ -38,6 +40,10 @@ ROOTS_TEST(a_group_that_is_an_address)
 	add_address(IFA_LOCAL, "224.0.0.5");
 	CHECK_STRING(asked(), "0");
 	CHECK_EQ(way("224.0.0.5", NULL, 0), RTN_MULTICAST);
+	/* It would be its own source, which no group is for who is connected. */
+	fd = (int)MUST(socket(AF_INET, SOCK_DGRAM, 0));
+	CHECK_ERRNO(connect(fd, (void *)&group, sizeof(group)), EINVAL);
+	CHECK_EQ(sendto(fd, "", 0, 0, (void *)&group, sizeof(group)), 0);
 }
 
 ROOTS_TEST(the_loopbacks_addresses_stay_there)

@@ -42,6 +42,19 @@ static int way(const char *source, const char *target, int mark)
 	return result;
 }
 
+/* The table that has the way to an address: of its own accord, or of the route as it is there. */
+static int table_of(const char *to, unsigned flags)
+{
+	struct rtmsg body = {.rtm_family = AF_INET, .rtm_dst_len = 32, .rtm_flags = flags};
+
+	begin(RTM_GETROUTE, 0, &body, sizeof(body));
+	add_address(RTA_DST, to);
+	MUST(send(asker, &request, request.header.nlmsg_len, 0));
+	MUST(recv(asker, answers, sizeof(answers), 0));
+	CHECK_EQ(((struct nlmsghdr *)answers)->nlmsg_type, RTM_NEWROUTE);
+	return ((struct rtmsg *)NLMSG_DATA(answers))->rtm_table;
+}
+
 static void new_table(unsigned table, int kind)
 {
 	begin_route(RTM_NEWROUTE, NLM_F_CREATE, "0.0.0.0", 0, kind, RT_SCOPE_UNIVERSE);
@@ -463,4 +476,27 @@ ROOTS_TEST(tables_that_rules_make)
 		CHECK_STRING(remove_from(family, 79), "3 FIB table does not exist");
 		CHECK_STRING(remove_from(family, 78), at ? "2" : "3 FIB table does not exist");
 	}
+}
+
+ROOTS_TEST(tables_are_one_until_there_are_rules)
+{
+	enter();
+	open_asker(1);
+	begin_route(RTM_NEWROUTE, NLM_F_CREATE, "10.7.0.0", 16, RTN_LOCAL, RT_SCOPE_HOST);
+	add_number(RTA_OIF, 1);
+	((struct rtmsg *)request.data)->rtm_table = RT_TABLE_DEFAULT;
+	CHECK_STRING(asked(), "0");
+	CHECK_EQ(table_of("127.0.0.1", RTM_F_LOOKUP_TABLE), RT_TABLE_MAIN);
+	CHECK_EQ(table_of("127.0.0.1", RTM_F_FIB_MATCH), RT_TABLE_MAIN);
+	CHECK_EQ(table_of("10.7.0.1", RTM_F_LOOKUP_TABLE), RT_TABLE_DEFAULT);
+	CHECK_EQ(table_of("10.7.0.1", RTM_F_FIB_MATCH), RT_TABLE_MAIN);
+	begin_rule(RTM_NEWRULE, 0, FR_ACT_TO_TBL, 100, 0);
+	CHECK_STRING(asked(), "0");
+	CHECK_EQ(table_of("127.0.0.1", RTM_F_LOOKUP_TABLE), RT_TABLE_LOCAL);
+	CHECK_EQ(table_of("127.0.0.1", RTM_F_FIB_MATCH | RTM_F_LOOKUP_TABLE), RT_TABLE_LOCAL);
+	CHECK_EQ(table_of("127.0.0.1", RTM_F_FIB_MATCH), RT_TABLE_MAIN);
+	CHECK_EQ(table_of("127.0.0.1", 0), RT_TABLE_MAIN);
+	begin_rule(RTM_DELRULE, 0, FR_ACT_TO_TBL, 100, 0);
+	CHECK_STRING(asked(), "0");
+	CHECK_EQ(table_of("127.0.0.1", RTM_F_LOOKUP_TABLE), RT_TABLE_LOCAL);
 }

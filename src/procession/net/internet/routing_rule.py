@@ -154,15 +154,17 @@ FIRST_RULES = tuple(Rule(priority, TO_TABLE, int(table), RTPROT_KERNEL) for prio
 
 class Rules:
     """Those of one protocol, in the order in which they are asked. `looks_at_sources` says whether any does,
-    `places` where the first of each priority is."""
+    `places` where the first of each priority is. They `were_changed` once a program has made or removed one:
+    before, IPv4's tables of the machine's own addresses and the main one are one."""
 
-    __slots__ = ("looks_at_sources", "places", "rules")
+    __slots__ = ("looks_at_sources", "places", "rules", "were_changed")
 
     def __init__(self, rules: Iterable[Rule]) -> None:
         self.rules = list(rules)
         self.looks_at_sources = False
         self.places: dict[int, int] = {}
         self._changed()
+        self.were_changed = False
 
     @property
     def free_priority(self) -> int:
@@ -184,6 +186,7 @@ class Rules:
         self._changed()
 
     def _changed(self) -> None:
+        self.were_changed = True
         self.looks_at_sources = any(rule.source_length for rule in self.rules)
         self.places.clear()
         for at, rule in enumerate(self.rules):

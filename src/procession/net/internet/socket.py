@@ -394,8 +394,11 @@ class InternetSocket(Socket):
 
     def way_with_source(self, flow: Flow, port: int) -> Flow:
         """Where packets of a connection go whose source was chosen with `flow`: IPv4's rules are asked again,
-        as they may look at it. Raises as `flow_to` does. Linux: include/net/route.h, ip_route_connect.
+        as they may look at it. Raises as `flow_to` does, and EINVAL for a source that can't send.
+        Linux: include/net/route.h, ip_route_connect.
         """
+        if len(flow.target) == 4 and (is_multicast(flow.source) or flow.source == BROADCAST_4):
+            raise EINVAL("the address to send from is many machines'")
         rules = self.network.routes.rules[len(flow.target)]
         if len(flow.target) == 16 or not rules.looks_at_sources or is_multicast(flow.target):
             return flow

@@ -30,6 +30,9 @@ CHANGEABLE_FLAGS = int(
     | InterfaceFlag.IFF_PROMISC
     | InterfaceFlag.IFF_ALLMULTI
     | InterfaceFlag.IFF_MULTICAST
+    | InterfaceFlag.IFF_PORTSEL
+    | InterfaceFlag.IFF_AUTOMEDIA
+    | InterfaceFlag.IFF_DYNAMIC
 )
 
 LOOPBACK, VETH, BRIDGE, DUMMY, TUN = b"", b"veth", b"bridge", b"dummy", b"tun"

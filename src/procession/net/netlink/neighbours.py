@@ -80,7 +80,7 @@ _POLICY = Policy(
 _NEWNEIGH = int(RouteMessageType.RTM_NEWNEIGH)
 _PROXY, _USE = int(NeighbourFlag.NTF_PROXY), int(NeighbourFlag.NTF_USE)
 _LEARNED = int(NeighbourFlag.NTF_EXT_LEARNED)
-_KEPT_FLAGS = int(NeighbourFlag.NTF_ROUTER | NeighbourFlag.NTF_EXT_LEARNED)
+_ROUTER = int(NeighbourFlag.NTF_ROUTER)
 VALID = int(
     NeighbourState.NUD_PERMANENT
     | NeighbourState.NUD_NOARP
@@ -340,6 +340,7 @@ def _add(
             raise EINVAL("Invalid NTF_* flag for permanent entry", TOLD)
     elif request.has(NetlinkFlag.NLM_F_EXCL):
         raise EEXIST
+    overrides = entry is None or request.has(NetlinkFlag.NLM_F_REPLACE)
     if interface.kind == LOOPBACK and len(address) == 4:
         # All are one there. Linux: net/ipv4/arp.c, arp_constructor.
         address = bytes(4)
@@ -363,15 +364,24 @@ def _add(
                     set_neighbour(interface, address, b"", 0, request.port_id)
                 raise EINVAL("No link layer address given", TOLD)
             hardware_address = known
-        is_other = entry is not None and had_address and hardware_address != known
-        if is_other and not request.has(NetlinkFlag.NLM_F_REPLACE):
+        if entry is not None and had_address and hardware_address != known and not overrides:
+            _describe(entry, header, found, overrides=False)
             return
     set_neighbour(interface, address, hardware_address or b"", state, request.port_id)
     entry = interface.network.neighbours.get((interface, address))
     if entry is not None:
-        entry.flags = header.ndm_flags & (_KEPT_FLAGS if state & VALID else _LEARNED)
-        if _PROTOCOL in found:
-            entry.protocol = found[_PROTOCOL][0]
+        _describe(entry, header, found, overrides=overrides)
+
+
+def _describe(entry: Neighbour, header: Ndmsg, found: dict[int, bytes], *, overrides: bool) -> None:
+    """What else is said of it: whether it's a router only with an address, where that replaces another.
+
+    Linux: net/core/neighbour.c, neigh_update_flags, __neigh_update.
+    """
+    kept = _LEARNED | (_ROUTER if overrides and header.ndm_state & VALID else 0)
+    entry.flags = entry.flags & ~kept | header.ndm_flags & kept
+    if _PROTOCOL in found:
+        entry.protocol = found[_PROTOCOL][0]
 
 
 def new_neighbour(interface: Interface, address: bytes) -> Neighbour:

@@ -301,8 +301,7 @@ def route_to(request: Request) -> Answer:
     if header.rtm_flags & RTM_F_FIB_MATCH:
         if route.table == _NO_TABLE:
             raise EHOSTUNREACH("no table has such a route")
-        # The table of the machine's own addresses is looked up as a part of the main one.
-        table = MAIN_TABLE if family == AF_INET and route.table == LOCAL_TABLE else route.table
+        table = _told_table(request.network, header, route, target) if family == AF_INET else route.table
         return [(_NEWROUTE, route_body(route.whole or route, table))]
     fill = _filled_4 if family == AF_INET else _filled_6
     return [(_NEWROUTE, fill(request, header, found, route, target, source))]
@@ -457,6 +456,18 @@ def _question(request: Request, family: int) -> tuple[Rtmsg, dict[int, bytes]]:
     return header, found
 
 
+def _told_table(network: Network, header: Rtmsg, route: Route, target: bytes) -> int:
+    """Which table has it, for who asks. That of the machine's own addresses is a part of the main one until a
+    program makes rules. Linux: net/ipv4/route.c, inet_rtm_getroute; net/ipv4/fib_frontend.c, fib_unmerge."""
+    if not header.rtm_flags & RTM_F_LOOKUP_TABLE:
+        return MAIN_TABLE
+    if not any(target):
+        # It means this machine, without a look into a table.
+        return _NO_TABLE
+    is_merged = not network.routes.rules[ADDRESS_BYTES[AF_INET]].were_changed
+    return MAIN_TABLE if is_merged and route.table == LOCAL_TABLE else route.table
+
+
 def _filled_4(
     request: Request,
     header: Rtmsg,
@@ -477,11 +488,7 @@ def _filled_4(
         flags |= _IS_LOCAL
     if header.rtm_flags & _NOTIFY:
         flags |= _NOTIFY | _NOTIFIES
-    table = MAIN_TABLE
-    if header.rtm_flags & RTM_F_LOOKUP_TABLE:
-        # The table of the machine's own addresses is looked up as a part of the main one. Who says no
-        # destination means this machine, without a look into a table.
-        table = 0 if not any(target) or route.table == _NO_TABLE else MAIN_TABLE
+    table = _told_table(request.network, header, route, target)
     answer = Rtmsg(
         *(AF_INET, 32, 32 if any(source) else 0, route.tos, 252 if table > _SHORT_TABLE else table),
         *(0, SCOPE_UNIVERSE, kind, flags),
