@@ -519,3 +519,27 @@ TEST(keyrings_of_users_that_cannot_be_used)
 	}
 	wait(NULL);
 }
+
+TEST(keyrings_of_users_go_by_their_number)
+{
+	if (fork() == 0) {
+		char map[32];
+		long keyring;
+		int fd;
+
+		snprintf(map, sizeof(map), "7 %d 1", geteuid());
+		MUST(unshare(CLONE_NEWUSER));
+		new_session();
+		keyring = MUST(KEY(KEYCTL_GET_KEYRING_ID, KEY_SPEC_USER_KEYRING, 1));
+		CHECK(strstr(described(keyring), ";_uid.4294967295") != NULL);
+		CHECK(strstr(described(KEY_SPEC_USER_SESSION_KEYRING), ";_uid_ses.4294967295") != NULL);
+		CHECK(strstr(described(MUST(KEY(KEYCTL_GET_PERSISTENT, -1, SESSION))), ";_persistent.4294967295") != NULL);
+		fd = (int)MUST(open("/proc/self/uid_map", O_WRONLY | O_CLOEXEC));
+		write_all(fd, map, strlen(map));
+		CHECK(MUST(KEY(KEYCTL_GET_KEYRING_ID, KEY_SPEC_USER_KEYRING, 1)) != keyring);
+		CHECK(strstr(described(KEY_SPEC_USER_KEYRING), ";_uid.7") != NULL);
+		CHECK(strstr(described(MUST(KEY(KEYCTL_GET_PERSISTENT, -1, SESSION))), ";_persistent.7") != NULL);
+		_exit(0);
+	}
+	wait(NULL);
+}

@@ -764,6 +764,12 @@ TEST(capabilities_of_files)
 		second.root = 0;
 		CHECK_EQ(setxattr("program", "security.capability", &second, 24, 0), 0);
 		CHECK_ERRNO(setxattr("/bin/true", "security.capability", &second, 24, 0), EPERM);
+		/* The form is looked at first, then the right, then who it's for, and last what there is. */
+		second.root = 5;
+		CHECK_ERRNO(setxattr("/bin/true", "security.capability", &second, 24, 0), EPERM);
+		CHECK_ERRNO(setxattr("program", "security.capability", &second, 24, XATTR_CREATE), EINVAL);
+		second.magic = 0x03000003;
+		CHECK_ERRNO(setxattr("/bin/true", "security.capability", &second, 24, 0), EINVAL);
 		_exit(0);
 	}
 	CHECK_EQ(wait_for(child), EXITED(0));

@@ -8,10 +8,9 @@ from procession.abi.capability import (
     VFS_CAP_FLAGS_EFFECTIVE,
     VFS_CAP_REVISION_2,
     VFS_CAP_REVISION_3,
-    VFS_CAP_REVISION_MASK,
     VfsNsCapData,
 )
-from procession.abi.errno import EINVAL, EOVERFLOW
+from procession.abi.errno import EINVAL, EOVERFLOW, EPERM
 from procession.fs.owner import uid_from_own
 from procession.fs.permission import CAP_SETFCAP
 from procession.fs.user_namespace import NO_ID
@@ -27,7 +26,7 @@ _SIZE_2, _SIZE_3 = VfsNsCapData.OFFSETS["rootid"], VfsNsCapData.SIZE
 def _parse(value: bytes) -> VfsNsCapData:
     """Raises EINVAL for what isn't of the second or third revision."""
     data = VfsNsCapData.unpack_from(value[:_SIZE_3].ljust(_SIZE_3, b"\0"))
-    revision = data.magic_etc & VFS_CAP_REVISION_MASK
+    revision = data.magic_etc & ~VFS_CAP_FLAGS_EFFECTIVE
     if (len(value), revision) not in ((_SIZE_2, VFS_CAP_REVISION_2), (_SIZE_3, VFS_CAP_REVISION_3)):
         raise EINVAL("the capabilities are in no known form")
     return data
@@ -42,12 +41,14 @@ def _with_root(data: VfsNsCapData, root: int | None) -> bytes:
 
 
 def kept_capability(inode: Inode, subject: Subject, value: bytes) -> bytes:
-    """What is kept of `value`, which `subject` writes. Raises EINVAL.
+    """What is kept of `value`, which `subject` writes. Raises EINVAL, EPERM.
 
     Who has no rights over the file system gives them to his own namespace's superuser, and to those below.
     Linux: security/commoncap.c, cap_convert_nscap.
     """
     data = _parse(value)
+    if not subject.capable_wrt_inode_uidgid(inode, CAP_SETFCAP):
+        raise EPERM
     owner = inode.superblock.owner
     if len(value) == _SIZE_2 and subject.ns_capable(owner, CAP_SETFCAP):
         return value

@@ -32,6 +32,7 @@ from procession.kernel.security.key_search import (
 )
 
 if TYPE_CHECKING:
+    from procession.fs.user_namespace import UserNamespace
     from procession.kernel.kernel import Kernel
     from procession.kernel.security.credentials import Credentials
     from procession.kernel.task import Task
@@ -136,17 +137,22 @@ def make_keyring(
     return key
 
 
+def _place_of_user(task: Task) -> tuple[UserNamespace, int]:
+    namespace = task.credentials.user_namespace
+    return namespace, namespace.from_kuid(task.credentials.uid)
+
+
 def user_keyrings(task: Task) -> tuple[Key, Key]:
     """The keyring of the caller's user and that of its session, which are there once somebody asks.
 
+    They're known by the number that the user has in its namespace; all who have none there have the same.
     Linux: security/keys/process_keys.c, look_up_user_keyrings.
     """
-    registry, credentials = task.kernel.keys, task.credentials
-    place = credentials.user_namespace, credentials.uid
+    registry, place = task.kernel.keys, _place_of_user(task)
+    uid = place[1]
     found = registry.of_users.get(place)
     if found is None:
         _forget_namespaces(task.kernel)
-        uid = credentials.user_namespace.from_kuid_munged(credentials.uid)
         own = make_keyring(task, b"_uid.%d" % uid, _OF_EVERY_SESSION, overruns=True, gid=NO_ID)
         try:
             session = make_keyring(task, b"_uid_ses.%d" % uid, _OF_EVERY_SESSION, overruns=True, gid=NO_ID)
@@ -198,14 +204,15 @@ def persistent_keyring(task: Task, uid: int) -> Key:
     """
     kernel = task.kernel
     registry, namespace = kernel.keys, task.credentials.user_namespace
-    key = registry.persistent.get((namespace, uid))
+    place = namespace, namespace.from_kuid(uid)
+    key = registry.persistent.get(place)
     if key is None:
         _forget_namespaces(kernel)
-        name = b"_persistent.%d" % namespace.from_kuid_munged(uid)
+        name = b"_persistent.%d" % place[1]
         key = Key(KEYRING, name, uid, NO_ID, _PERSISTENT, namespace)
         registry.make(kernel, key, is_counted=False)
         key.holders = 1
-        registry.persistent[namespace, uid] = key
+        registry.persistent[place] = key
     return key
 
 
@@ -332,10 +339,10 @@ def possesses(task: Task, key: Key) -> bool:
 
 
 def _searched(task: Task) -> list[Key]:
-    keys, credentials = task.keys, task.credentials
+    keys = task.keys
     keyrings = keys.keyrings() if keys is not None else []
     if keys is None or keys.session is None:
-        of_user = task.kernel.keys.of_users.get((credentials.user_namespace, credentials.uid))
+        of_user = task.kernel.keys.of_users.get(_place_of_user(task))
         if of_user is not None:
             keyrings.append(of_user[1])
     return keyrings
