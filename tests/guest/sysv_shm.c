@@ -326,6 +326,27 @@ TEST(parts_of_a_segment)
 	CHECK_EQ(shmdt(moved), 0);
 }
 
+TEST(what_stays_as_it_is_is_in_one_piece)
+{
+	int id = new_segment(3 * PAGE, 0600);
+	char *memory = attach(id, 0);
+
+	MUST(madvise(memory, PAGE, MADV_DOFORK));
+	MUST(madvise(memory + PAGE, PAGE, MADV_NORMAL));
+	MUST(mprotect(memory, PAGE, PROT_READ | PROT_WRITE));
+	MUST(munlock(memory, PAGE));
+	CHECK_EQ(attached(id), 1);
+	MUST(mlock(memory, 3 * PAGE));
+	MUST(mlock(memory + PAGE, PAGE));
+	CHECK_EQ(attached(id), 1);
+	MUST(mprotect(memory, PAGE, PROT_READ));
+	CHECK_EQ(attached(id), 2);
+	MUST(munlock(memory + PAGE, 2 * PAGE));
+	CHECK_EQ(attached(id), 2);
+	MUST(madvise(memory + PAGE, PAGE, MADV_DONTDUMP));
+	CHECK_EQ(attached(id), 3);
+}
+
 TEST(who_may)
 {
 	int id = new_segment(PAGE, 0644), closed = new_segment(PAGE, 0600), key = new_key();

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Callable
 from typing import Protocol
 
 from procession.abi.errno import ENOMEM
@@ -251,6 +252,20 @@ class AreaMap:
         found = self.areas_in(start, end)
         self.note_areas(len(found))
         return found
+
+    def isolate_changing(
+        self, start: int, end: int, stays: Callable[[VirtualMemoryArea], bool]
+    ) -> list[VirtualMemoryArea]:
+        """The same, but an area that reaches out of the range and `stays` as it is isn't cut, nor given.
+
+        Linux: mm/mprotect.c, mprotect_fixup; mm/mlock.c, mlock_fixup.
+        """
+        first, last = self.find(start), self.find(end - 1)
+        if first is not None and first.start < start and stays(first):
+            start = first.end
+        if start < end and last is not None and last.end > end and stays(last):
+            end = last.start
+        return self.isolate(start, end) if start < end else []
 
     def note_areas(self, count: int) -> None:
         """A call means so many areas, of which the first is its own: that takes time."""

@@ -376,7 +376,7 @@ def _check_data_limit(mm: MemoryDescriptor, size: int, left: int) -> None:
 
 
 def _apply_protection(mm: MemoryDescriptor, start: int, end: int, protection: int) -> None:
-    for area in mm.isolate(start, end):
+    for area in mm.isolate_changing(start, end, lambda area: area.protection == protection):
         if area.protection != protection:
             old_protection, area.protection = area.protection, protection
             if protection & PROT_EXEC and area.pages is not None:
@@ -443,7 +443,7 @@ def mseal(task: Task, address: Address, length: Size, flags: Size) -> int:
     mm = task.mm
     if not mm.is_mapped(address, end):
         raise ENOMEM("part of the range isn't mapped")
-    for area in mm.isolate(address, end):
+    for area in mm.isolate_changing(address, end, lambda area: bool(area.flags & SEALED)):
         area.flags |= SEALED
     mm.merge_around(address, end)
     return 0

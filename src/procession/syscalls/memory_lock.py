@@ -74,9 +74,13 @@ def _set_locked(task: Task, address: int, length: int, *, is_locked: bool, is_on
     if mapped_end > start:
         mm.has_fork_advice = True
         lock = 0 if not is_locked else ANY_LOCK if is_on_fault else LOCKED
-        for area in mm.isolate(start, mapped_end):
-            # What may be dropped stays so, and what is secret locked. Linux: mm/mlock.c, mlock_fixup.
-            if not (area.flags & DROPPABLE or is_secret(area)):
+
+        def stays(area: VirtualMemoryArea) -> bool:
+            """What may be dropped stays so, and what is secret locked. Linux: mm/mlock.c, mlock_fixup."""
+            return area.flags & ANY_LOCK == lock or bool(area.flags & DROPPABLE) or is_secret(area)
+
+        for area in mm.isolate_changing(start, mapped_end, stays):
+            if not stays(area):
                 area.flags = area.flags & ~ANY_LOCK | lock
         mm.merge_around(start, mapped_end)
     if mapped_end < end:
