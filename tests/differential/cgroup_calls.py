@@ -5,9 +5,22 @@ from __future__ import annotations
 import struct
 
 from tests.differential.maker import AT_FDCWD, Maker
-from tests.differential.script import SLURP, Argument, At, Naming, Result
+from tests.differential.process_calls import THREAD, await_process
+from tests.differential.script import (
+    SLURP,
+    STACK_BYTES,
+    STACKS_BASE,
+    Argument,
+    At,
+    Naming,
+    Operation,
+    Result,
+    Stored,
+    number_of,
+)
 
-CLONE_INTO_CGROUP = 1 << 33
+CLONE_INTO_CGROUP, CLONE_NEWCGROUP, CLONE_NEWUSER = 1 << 33, 0x2000000, 0x10000000
+HANDLE_AT, HANDLE_BYTES, IN_MODIFY, IN_NONBLOCK = 320, 8, 2, 0o4000
 O_WRONLY, O_RDWR, O_DIRECTORY = 1, 2, 0o200000
 PATH_BYTES, FILE_BYTES = 32, 512
 PLACE = "/dev/shm/groups"
@@ -305,6 +318,112 @@ def show_poll(data: bytes, result: int, naming: Naming) -> str:
     return hex(struct.unpack_from("<H", data, 6)[0])
 
 
+def make_thread(make: Maker) -> None:
+    """A thread, which may be in another group of a threaded part than its process, or its end."""
+    if len(make.actors) > 5:
+        if make.actor and make.odds(30):
+            make.call("exit", 0)
+        return
+    stack = STACKS_BASE + STACK_BYTES * (make.next_actor + 1) - 256
+    make.spawn("clone", THREAD, stack, 0, 0, 0)
+    if make.odds(60):
+        make.actor = make.actors[-1]
+        group = make.random.choice(("a", "b", "a/x", ""))
+        opened = make.call("open", At(0), O_WRONLY, data=make.text(path(group, "cgroup.threads")))
+        write_text(make, Result(opened), b"0")
+        make.call("close", Result(opened))
+
+
+def make_threaded(make: Maker) -> None:
+    """A group and one below it become threaded, and somebody goes there."""
+    for group in ("b", "b/x")[: make.one(1, 2, 2)]:
+        make.call("mkdir", At(0), 0o755, data=make.text(group))
+        opened = make.call("open", At(0), O_WRONLY, data=make.text(path(group, "cgroup.type")))
+        write_text(make, Result(opened), b"threaded")
+        make.call("close", Result(opened))
+    file = make.random.choice(("cgroup.threads", "cgroup.threads", "cgroup.procs"))
+    opened = make.call("open", At(0), O_WRONLY, data=make.text(path(make.random.choice(("b", "b/x")), file)))
+    write_text(make, Result(opened), b"0")
+    make.call("close", Result(opened))
+
+
+def leave_others(make: Maker) -> None:
+    """unshare and setns: whose groups' names begin where one is now."""
+    kind = make.random.randrange(6)
+    if kind < 2:
+        make.call("unshare", CLONE_NEWCGROUP)
+    elif kind == 2:
+        make.call("unshare", CLONE_NEWUSER | make.one(0, CLONE_NEWCGROUP))
+    elif kind < 5:
+        opened = make.opened(make.call("open", At(0), 0, data=b"/proc/self/ns/cgroup\0"))
+        make.call("fcntl", Result(opened), 1030, 0)
+        make.descriptors.append(Result(make.operations[-1]))
+    else:
+        make.call("setns", make.opened_descriptor(), make.one(0, CLONE_NEWCGROUP))
+    where(make)
+
+
+def spawn_oddly(make: Maker) -> None:
+    """clone3 into what is no group, or is none any more, or takes no processes."""
+    data = struct.pack("<11Q", CLONE_INTO_CGROUP | make.one(0, 0, THREAD), *(0,) * 3, 17, *(0,) * 6)
+    kind = make.random.randrange(4)
+    if kind == 0:
+        target: Argument = make.one(-1, 63, 1 << 20, 1 << 33)
+        make.spawn("clone3", At(0), 88, data=data, fixups=((80, 8, target),), is_hopeless=True)
+        return
+    name = make.random.choice(("a/cgroup.procs", "/dev/shm", "/proc/self/exe", "none"))
+    opened = make.call("open", At(0), make.one(0, 0o10000000), data=make.text(name))
+    make.spawn(
+        "clone3", At(0), make.one(88, 80, 64), data=data, fixups=((80, 8, Result(opened)),), is_hopeless=True
+    )
+    make.call("close", Result(opened))
+
+
+def find_by_handle(make: Maker) -> None:
+    """open_by_handle_at of groups that were there, and may have gone since."""
+    asked = [
+        operation
+        for operation in make.operations
+        if operation.call == number_of("name_to_handle_at")
+        and operation.data[HANDLE_AT:].startswith(b"\10\0")
+    ]
+    if not asked or make.odds(40):
+        data = (
+            make.text(place(make)).ljust(HANDLE_AT, b"\0") + struct.pack("<Ii", HANDLE_BYTES, 0) + bytes(72)
+        )
+        make.call(
+            *("name_to_handle_at", AT_FDCWD, At(0), At(HANDLE_AT), At(HANDLE_AT + 72), make.one(0, 0, 0x200)),
+            data=data,
+            show=show_handle,
+        )
+        return
+    told: Operation = make.random.choice(asked)
+    data = struct.pack("<IiQ", HANDLE_BYTES, make.one(0xFE, 0xFE, 0xFE, 1), 0)
+    fixups = ((8, 8, Stored(told, HANDLE_AT + 8, is_word=True)),)
+    base = make.call("open", At(0), O_DIRECTORY, data=make.text(make.random.choice(("a", "b", "."))))
+    flags = make.one(0, O_DIRECTORY, 0o10000000)
+    make.opened(
+        make.call(
+            "open_by_handle_at", Result(base), At(0), flags, data=data, fixups=fixups, show=show_nothing
+        )
+    )
+    make.call("close", Result(base))
+
+
+def watch_group(make: Maker) -> None:
+    """inotify of a group, and of the file that tells whether anybody is in it."""
+    made = make.opened(make.call("inotify_init1", IN_NONBLOCK))
+    name = make.text(make.random.choice(("a/cgroup.events", "b", "a", "a/x/cgroup.events")))
+    make.call("inotify_add_watch", Result(made), At(0), make.one(0xFFF, IN_MODIFY, 0x700), data=name)
+
+
+def change_directory(make: Maker) -> None:
+    """A group as the directory where one is, and back."""
+    make.call("chdir", At(0), data=make.text(make.random.choice(("a", "b", "a/x"))))
+    make.random.choice((look_around, read_file, refuse))(make)
+    make.call("chdir", At(0), data=make.text(PLACE))
+
+
 FAMILIES = (
     *(refuse,) * 3,
     *(use_attributes,) * 2,
@@ -313,4 +432,6 @@ FAMILIES = (
     *(write_file,) * 6,
     *(read_file,) * 5,
     *(write_again, where, spawn, delegate),
+    *(make_thread, make_thread, make_threaded, leave_others, spawn_oddly, find_by_handle),
+    *(watch_group, change_directory, await_process),
 )

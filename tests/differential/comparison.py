@@ -143,13 +143,21 @@ def _remove_group(group: Path) -> None:
         os.rmdir(place)
 
 
+def host_delegates() -> bool:
+    """Whether the host's control groups are delegated with namespaces of them."""
+    lines = Path("/proc/self/mounts").read_text().splitlines()
+    return any("nsdelegate" in line.split()[3] for line in lines if line.split()[2] == "cgroup2")
+
+
 def host_protection() -> dict[str, int]:
     """What the host says in /proc/sys/fs of links and files in directories that all may write to."""
     return {name: int((Path("/proc/sys/fs") / name).read_text()) for name in RECORDED_PROTECTION}
 
 
-def run_inside(scripts: Sequence[Script], protection: dict[str, int]) -> list[list[str]]:
-    """Run scripts in a machine, with these sysctls."""
+def run_inside(
+    scripts: Sequence[Script], protection: dict[str, int], *, delegates: bool = False
+) -> list[list[str]]:
+    """Run scripts in a machine, with these sysctls, and control groups that are so delegated."""
     from procession import Machine
 
     with tempfile.TemporaryDirectory() as scratch:
@@ -159,6 +167,8 @@ def run_inside(scripts: Sequence[Script], protection: dict[str, int]) -> list[li
         machine = Machine(seed=1)
         for name, level in protection.items():
             setattr(machine.kernel.vfs, name, level)
+        # As another mount option would have it.
+        machine.kernel.cgroups.is_namespace_delegated = delegates
         command = [os.fspath(executor), os.fspath(path), DIRECTORY]
         result = machine.run(
             ["sh", "-c", _ENTER_GROUP, "/sys/fs/cgroup/scripts", *command], time_limit_s=TIME_LIMIT_S
@@ -189,7 +199,9 @@ def compare(
 
 def differing(scripts: Sequence[Script]) -> list[Difference]:
     """Run scripts on both sides, and return those whose outcomes differ."""
-    return compare(scripts, run_natively(scripts), run_inside(scripts, host_protection()))
+    return compare(
+        scripts, run_natively(scripts), run_inside(scripts, host_protection(), delegates=host_delegates())
+    )
 
 
 def without(script: Script, start: int, end: int) -> Script:

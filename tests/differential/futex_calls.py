@@ -7,7 +7,17 @@ import struct
 from tests.differential.ipc_calls import catch
 from tests.differential.maker import Maker
 from tests.differential.process_calls import THREAD, await_process
-from tests.differential.script import ARENA, PAGE, STACK_BYTES, STACKS_BASE, Argument, At, Naming, Pid
+from tests.differential.script import (
+    ARENA,
+    PAGE,
+    STACK_BYTES,
+    STACKS_BASE,
+    Argument,
+    At,
+    Naming,
+    Pid,
+    Result,
+)
 
 MOST_ACTORS = 6
 FUTEX_WAITERS, FUTEX_OWNER_DIED, FUTEX_TID_MASK = 1 << 31, 1 << 30, 0x3FFFFFFF
@@ -20,6 +30,9 @@ HEADS, HEAD_BYTES, ENTRIES, ENTRY_BYTES = 0x100, 24, 0x400, 16
 WORD_AT = 32
 SECOND = 4 * PAGE
 MREMAP_MAYMOVE, MREMAP_FIXED = 1, 2
+OWN, FILE = 8 * PAGE, 12 * PAGE
+"""Where a page of one's own may be, and a file's."""
+CLONE_VM, CHILD_CLEARTID, PARENT_SETTID, CHILD_SETTID = 0x100, 0x200000, 0x100000, 0x1000000
 
 
 def begin(make: Maker) -> None:
@@ -84,7 +97,7 @@ def show_words(data: bytes, result: int, naming: Naming) -> str:
 
 def word_of(make: Maker) -> int:
     """The address of a futex."""
-    again = SECOND if make.odds(8) else 0
+    again = make.one(SECOND, SECOND, OWN, FILE) if make.odds(12) else 0
     return ARENA + again + (make.random.choice(WORDS) if make.odds(96) else make.one(1, 0x2000, -ARENA))
 
 
@@ -211,6 +224,105 @@ def end_actor(make: Maker) -> None:
     look(make)
 
 
+def map_other(make: Maker) -> None:
+    """Pages that one has alone, that are a file's, or that may only be read or not even that."""
+    kind = make.random.randrange(6)
+    if kind < 2:
+        make.call("mmap", ARENA + OWN, PAGE, make.one(3, 3, 1), 0x32, -1, 0, result="address")
+    elif kind == 2:
+        made = make.call("memfd_create", At(0), 0, data=b"f\0", result="hidden")
+        make.call("ftruncate", Result(made), make.one(PAGE, PAGE, 0))
+        flags = make.one(0x11, 0x11, 0x12)
+        make.call("mmap", ARENA + FILE, PAGE, make.one(3, 3, 1), flags, Result(made), 0, result="address")
+        make.call("close", Result(made))
+    elif kind < 5:
+        place = ARENA + make.one(0, 0, SECOND, OWN, FILE)
+        # The page where all look for words may be written again before anybody looks.
+        make.call("mprotect", place, PAGE, make.one(1, 1, 0, 3))
+        wait_or_wake(make)
+        make.call("mprotect", place, PAGE, 3)
+    else:
+        make.call("madvise", ARENA + make.one(0, OWN, FILE), PAGE, make.one(4, 9))
+
+
+def use_oddly(make: Maker) -> None:
+    """Operations, flags and sizes that aren't, and lists that are too long."""
+    kind = make.random.randrange(7)
+    word = word_of(make)
+    if kind < 2:
+        operation = make.one(2, 11, 14, 15, 99, -1, WAKE | CLOCK_REALTIME, REQUEUE | CLOCK_REALTIME, 0x200)
+        value, bits = make.one(0, 1), make.one(0, 1)
+        # No time, so that none is read; who would wait finds another value.
+        make.call(
+            "futex", word, operation, 7, 0 if make.odds(70) else At(0), word, value | bits, data=bytes(16)
+        )
+    elif kind == 2:
+        time = struct.pack("<qq", make.one(0, -1, 0), make.one(1_000_000_000, -1, 5))
+        operation = make.one(WAIT, WAIT_BITSET, LOCK_PI, LOCK_PI2, WAIT_REQUEUE_PI)
+        flags = make.one(0, CLOCK_REALTIME, PRIVATE)
+        make.call("futex", word, operation | flags, 0, At(0), word_of(make), make.one(0, 1), data=time)
+    elif kind == 3:
+        flags = make.one(0, 1, 3, 4, 8, 0x10, 0x42, 0x100, 0x102, 0x82, 1 << 31)
+        name = make.random.choice(("futex_wait", "futex_wake"))
+        values = (7, 1, flags, 0, 1) if name == "futex_wait" else (1, make.one(0, 1), flags)
+        make.call(name, word, *values)
+    elif kind == 4:
+        waits = struct.pack("<QQII", 7, word, make.one(2, 0x82, 0, 3, 0x12), make.one(0, 0, 1)) * 2
+        count, flags, clock = make.one(2, 0, 129, -1), make.one(0, 0, 1), make.one(1, 0, 2, 11)
+        where: Argument = At(0) if make.odds(90) else make.one(0, 8)
+        make.call(
+            "futex_waitv", where, count, flags, 0 if make.odds(60) else At(48), clock, data=waits + bytes(16)
+        )
+    elif kind == 5:
+        pair = [
+            struct.pack("<QQII", make.one(0, 7), word_of(make), make.one(2, 0x82, 0, 3), 0) for _ in range(2)
+        ]
+        flags = make.one(0, 1, 2)
+        make.call("futex_requeue", At(0), flags, make.one(1, -1, 0), make.one(1, -1), data=b"".join(pair))
+    else:
+        encoded = make.one(*range(7)) << 28 | make.one(*range(8)) << 24 | make.one(0, 1, 31, 0xFFF) << 12
+        operation = WAKE_OP | make.one(0, PRIVATE)
+        make.call("futex", word, operation, 1, 1, word_of(make), encoded | make.one(0, 1, 0xFFF, 0x800))
+        look(make)
+
+
+def ask_robust(make: Maker) -> None:
+    """get_robust_list, of oneself and of others."""
+    data = b"\x55" * 16
+    where: Argument = At(0) if make.odds(90) else make.one(0, 8)
+    name = make.random.choice(("get_robust_list", "get_robust_list", "set_tid_address"))
+    if name == "set_tid_address":
+        make.call(name, 0, result="pid")
+    else:
+        make.call(name, make.pid(), where, At(8), data=data, show=show_robust)
+
+
+def show_robust(data: bytes, result: int, naming: Naming) -> str:
+    """Where a list is, if it's one that a script has made: the first has one of its library's."""
+    head, length = struct.unpack_from("<QQ", data)
+    return f"{head - ARENA if 0 <= head - ARENA < PAGE else 'elsewhere' if head else 0} {length:x}"
+
+
+def make_telling_actor(make: Maker) -> None:
+    """A thread or process whose number is written to a futex.
+
+    One with the first's memory clears that and wakes who waits when it ends. That isn't asked for of others:
+    the last to end of all with a memory doesn't, unless somebody looks at it in /proc just then.
+    """
+    if len(make.actors) >= MOST_ACTORS:
+        return
+    flags = make.one(CHILD_SETTID, PARENT_SETTID, CHILD_SETTID | PARENT_SETTID)
+    places = (ARENA + make.random.choice(WORDS), ARENA + make.random.choice(WORDS))
+    stack = STACKS_BASE + STACK_BYTES * (make.next_actor + 1) - 256
+    if make.actor == 0 and make.odds(75):
+        make.spawn("clone", CLONE_VM | CHILD_CLEARTID | flags | 17, stack, *places, 0)
+    elif make.odds(50):
+        make.spawn("clone", THREAD | flags, stack, *places, 0)
+    else:
+        make.spawn("clone", flags | 17, 0, *places, 0)
+    look(make)
+
+
 FAMILIES = (
     *(use_pi,) * 7,
     *(requeue_pi,) * 4,
@@ -218,7 +330,9 @@ FAMILIES = (
     *(use_newer,) * 2,
     *(set_word,) * 4,
     *(make_robust,) * 3,
-    *(make_actor,) * 3,
+    *(make_actor,) * 2,
+    *(make_telling_actor, ask_robust),
+    *(map_other, use_oddly, use_oddly),
     *(end_actor,) * 2,
     *(map_again, catch, interrupt, interrupt),
     await_process,

@@ -21,8 +21,10 @@ from tests.differential.script import (
     number_of,
 )
 
-CLONE_NEWIPC, CLONE_SYSVSEM = 0x8000000, 0x40000
-PATH_BYTES = 32
+CLONE_NEWIPC, CLONE_SYSVSEM, CLONE_NEWNS, CLONE_NEWUSER = 0x8000000, 0x40000, 0x20000, 0x10000000
+MS_REC, MS_PRIVATE = 16384, 1 << 18
+PATH_BYTES, MAPS_BYTES = 32, 16384
+RLIMIT_MSGQUEUE = 12
 IPC_PRIVATE, IPC_CREAT, IPC_EXCL, IPC_NOWAIT, MSG_NOERROR, MSG_EXCEPT, MSG_COPY = (
     *(0, 0o1000, 0o2000, 0o4000, 0o10000, 0o20000, 0o40000),
 )
@@ -42,8 +44,11 @@ QUEUES = ("q", "q", "r", "s")
 
 
 def begin(make: Maker) -> None:
-    """A namespace without anything, and one more who is in it."""
-    make.call("unshare", CLONE_NEWIPC)
+    """A namespace without anything whose queues are files too, and one more who is in it."""
+    make.call("unshare", CLONE_NEWIPC | CLONE_NEWNS)
+    make.call("mount", 0, At(0), 0, MS_REC | MS_PRIVATE, 0, data=b"/\0")
+    make.call("mkdir", At(0), 0o755, data=b"m\0")
+    make.call("mount", At(2), At(0), At(2), 0, 0, data=b"m\0mqueue\0")
     make.spawn("fork")
 
 
@@ -375,9 +380,24 @@ def list_all(make: Maker) -> None:
 
 
 def show_list(data: bytes, result: int, naming: Naming) -> str:
-    """Keys, ids, rights and owners; not the times, nor what memory there is."""
-    lines = data[PATH_BYTES : max(result, PATH_BYTES)].decode("latin-1").splitlines()[1:]
-    return "; ".join(" ".join(line.split()[:4]) for line in lines)
+    """All but the times, and what memory there is."""
+    text = data[PATH_BYTES : max(result, PATH_BYTES)].decode("latin-1")
+    if len(data) <= result:
+        # A line may be cut off.
+        text = text[: text.rfind("\n")]
+    head, *lines = text.splitlines()
+    names = head.split()
+    shown = []
+    for line in lines:
+        told = dict(zip(names, line.split(), strict=False))
+        for name in ("cpid", "lpid", "lspid", "lrpid"):
+            if told.get(name, "0") != "0":
+                told[name] = naming.pid(int(told[name]))
+        shown.append(" ".join(value for name, value in told.items() if name not in _UNTOLD))
+    return "; ".join(shown)
+
+
+_UNTOLD = ("rss", "swap", "stime", "rtime", "ctime", "otime", "atime", "dtime")
 
 
 def leave_others(make: Maker) -> None:
@@ -391,6 +411,159 @@ def fork(make: Maker) -> None:
         make.spawn("clone", 17 | make.one(0, 0, 0x400, 0x40000), 0, 0, 0, 0)
 
 
+def enter_another(make: Maker) -> None:
+    """setns, clone and user namespaces: what is in another namespace, and whose it is."""
+    kind = make.random.randrange(6)
+    if kind < 2:
+        make.opened(make.call("open", At(0), 0, data=b"/proc/self/ns/ipc\0"))
+    elif kind < 4:
+        made: list[Argument] = [
+            Result(operation)
+            for operation in make.operations
+            if operation.data == b"/proc/self/ns/ipc\0" and operation.call == number_of("open")
+        ]
+        descriptor = make.random.choice(made) if made else make.opened_descriptor()
+        make.call("setns", descriptor, make.one(0, CLONE_NEWIPC, CLONE_NEWIPC, CLONE_NEWNS))
+    elif kind == 4 and len(make.actors) < MOST_ACTORS:
+        make.spawn(
+            "clone",
+            17 | 0x400 | make.one(CLONE_NEWIPC, CLONE_NEWUSER, CLONE_NEWUSER | CLONE_NEWIPC),
+            0,
+            0,
+            0,
+            0,
+        )
+    else:
+        make.call("unshare", make.one(CLONE_NEWUSER, CLONE_NEWUSER | CLONE_NEWIPC))
+
+
+def handle_files(make: Maker) -> None:
+    """Queues by their names in the file system that shows them."""
+    name = make.random.choice(("m/q", "m/q", "m/r", "m/s", "m", "m/d", "m/q/x", "m/" + "n" * 256))
+    path = make.text(name).ljust(320, b"\0")
+    kind = make.random.randrange(14)
+    if kind < 3:
+        make.call("stat", At(0), At(320), data=path + bytes(144), show=show_file)
+    elif kind < 5:
+        flags = make.one(0, 1, 2, 2, O_CREAT, O_CREAT | O_EXCL | 2, 0o1002, 0o200000) | O_NONBLOCK
+        make.opened(make.call("open", At(0), flags, make.one(0o600, 0o644), data=path))
+    elif kind == 5:
+        make.call("unlink", At(0), data=path)
+    elif kind == 6:
+        make.call("chmod", At(0), make.one(0o600, 0o644, 0), data=path)
+    elif kind == 7:
+        make.call("chown", At(0), make.one(-1, 0, 1000), make.one(-1, 0, 1000), data=path)
+    elif kind == 8:
+        make.call("mknod", At(0), make.one(0o100600, 0o100644, 0o10600), 0, data=path)
+    elif kind == 9:
+        other = make.text(make.random.choice(("m/r", "m/d", "m/s", "q")))
+        call = make.random.choice(("rename", "link", "symlink"))
+        make.call(call, At(0), At(320), data=path + other)
+    elif kind == 10:
+        make.call(make.random.choice(("mkdir", "rmdir")), At(0), 0o755, data=path)
+    elif kind == 11:
+        make.call("truncate", At(0), make.one(0, 5), data=path)
+    elif kind == 12:
+        opened = make.call("open", At(0), 0o200000, data=b"m\0")
+        make.call(
+            "getdents64", Result(opened), At(0), 2048, data=bytes(2048), show=show_names, result="hidden"
+        )
+        make.call("close", Result(opened))
+    else:
+        make.call("statfs", At(0), At(320), data=path + bytes(120), show=show_type)
+
+
+def show_file(data: bytes, result: int, naming: Naming) -> str:
+    """Mode, owners, links and size."""
+    links, mode, uid, gid = struct.unpack_from("<QIII", data, 320 + 16)
+    size = struct.unpack_from("<q", data, 320 + 48)[0]
+    return f"{mode:o} {uid} {gid} {links if mode & 0o40000 == 0 else ''} {size}" if result == 0 else ""
+
+
+def show_names(data: bytes, result: int, naming: Naming) -> str:
+    """The entries of a directory."""
+    found, at = [], 0
+    while at < result:
+        length = struct.unpack_from("<H", data, at + 16)[0]
+        found.append(data[at + 19 : at + length].partition(b"\0")[0].decode("latin-1"))
+        at += length
+    return " ".join(sorted(found))
+
+
+def show_type(data: bytes, result: int, naming: Naming) -> str:
+    """Type and block size of a file system."""
+    kind, block = struct.unpack_from("<QQ", data, 320)
+    return f"{kind:x} {block}" if result == 0 else ""
+
+
+def treat_queue_as_file(make: Maker) -> None:
+    """fstat, fcntl, dup, lseek, write, ftruncate, ioctl, pread and mmap of a queue."""
+    descriptor = make.opened_descriptor()
+    kind = make.random.randrange(10)
+    if kind < 3:
+        make.call("fstat", descriptor, At(320), data=bytes(320 + 144), show=show_file)
+    elif kind == 3:
+        # Without O_NONBLOCK others may sleep there.
+        command, value = make.random.choice(((3, 0), (1, 0), (4, O_NONBLOCK), (4, O_NONBLOCK | 0o2000)))
+        make.call("fcntl", descriptor, command, value)
+    elif kind == 4:
+        make.opened(make.call("dup", descriptor))
+    elif kind == 5:
+        make.call("lseek", descriptor, make.one(0, 5, -1), make.one(0, 1, 2))
+    elif kind == 6:
+        make.call("write", descriptor, At(0), make.one(0, 5), data=b"hello")
+    elif kind == 7:
+        make.call(make.random.choice(("ftruncate", "fchmod")), descriptor, make.one(0, 0o600))
+    elif kind == 8:
+        make.call(
+            "pread64", descriptor, At(0), 200, make.one(0, 0, 3, 100), data=bytes(200), show=show_status
+        )
+    else:
+        make.call("mmap", 0, PAGE, 1, 2, descriptor, 0, result="address")
+
+
+def limit_bytes(make: Maker) -> None:
+    """RLIMIT_MSGQUEUE: what all queues of a user may take."""
+    value = make.one(0, 100, 1000, 10000, 819200)
+    make.call("prlimit64", 0, RLIMIT_MSGQUEUE, At(0), 0, data=struct.pack("<QQ", value, 819200))
+
+
+def change_memory(make: Maker) -> None:
+    """mprotect, munmap, mremap, madvise and mlock of segments or parts of them."""
+    place, length = ARENA + PAGE * make.random.randrange(6), make.one(PAGE, PAGE, 2 * PAGE)
+    kind = make.random.randrange(8)
+    if kind < 2:
+        make.call("mprotect", place, length, make.one(0, 1, 3, 5))
+    elif kind < 4:
+        make.call("munmap", place, length)
+    elif kind == 4:
+        target = ARENA + PAGE * make.random.randrange(6)
+        make.call("mremap", place, length, make.one(PAGE, 2 * PAGE, 3 * PAGE), 3, target, result="address")
+    elif kind == 5:
+        make.call("madvise", place, length, make.one(4, 9, 10, 11))
+    elif kind == 6:
+        make.call(make.random.choice(("mlock", "munlock", "msync")), place, length, make.one(0, 4))
+    else:
+        make.operation(STORE, place, make.one(1, 2, 3))
+
+
+def look_at_memory(make: Maker) -> None:
+    """The segments in /proc/self/maps."""
+    path = b"/proc/self/maps\0".ljust(PATH_BYTES + MAPS_BYTES, b"\0")
+    make.operation(SLURP, data=path, show=show_segments, result="none")
+
+
+def show_segments(data: bytes, result: int, naming: Naming) -> str:
+    """Where they are, what may be done there, from where on, and their names and numbers."""
+    shown = []
+    for line in data[PATH_BYTES : max(result, PATH_BYTES)].decode("latin-1").splitlines():
+        fields = line.split(None, 5)
+        if len(fields) == 6 and "SYSV" in fields[5]:
+            start, end = (naming.address(int(place, 16)) for place in fields[0].split("-"))
+            shown.append(f"{start} {end} {fields[1]} {fields[2]} {fields[4]} {fields[5]}")
+    return "; ".join(shown)
+
+
 FAMILIES = (
     *(get_queue, send_message, send_message, receive_message, receive_message, control_queue) * 2,
     *(get_set, operate, operate, operate, control_set, control_set) * 2,
@@ -398,4 +571,6 @@ FAMILIES = (
     *(open_queue, open_queue, use_queue, use_queue, use_queue) * 2,
     *(catch, fork, identify, end_process, send_signal, dispose),
     *(set_limit, set_limit, list_all, list_all, leave_others),
+    *(enter_another, enter_another, handle_files, handle_files, handle_files, treat_queue_as_file),
+    *(treat_queue_as_file, limit_bytes, change_memory, change_memory, look_at_memory),
 )

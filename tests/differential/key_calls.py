@@ -32,7 +32,7 @@ ODD = (0, GROUP, REQUESTED, REQUESTOR, USER_SESSION, -9, -100, 1, 5, 0x7FFFFFFF)
     READ,
 ) = range(12)
 INSTANTIATE, NEGATE, SET_REQKEY, SET_TIMEOUT, ASSUME, GET_SECURITY, SESSION_TO_PARENT, REJECT = range(12, 20)
-RESTRICT, MOVE, CAPABILITIES = 29, 30, 31
+PERSISTENT, RESTRICT, MOVE, CAPABILITIES = 22, 29, 30, 31
 TYPES = ("user", "user", "user", "keyring", "keyring", "logon", "nosuch", "", ".x", "big_key")
 NAMES = ("a", "a", "b", "b", "c:d", "e:f", "", ".a", "x" * 4095, "x" * 4096)
 RIGHTS = (0x3F3F0000, 0x3F000000, 0, 0x3F3F3F3F, 0x3F010000, 0x01010101, 0x1B1B1B1B, 0x10100000)
@@ -236,4 +236,66 @@ def leave(make: Maker) -> None:
     make.descriptors.clear()
 
 
-FAMILIES = (*(add,) * 5, *(request,) * 2, *(control,) * 14, *(fork, identify, leave, join))
+def clear(make: Maker) -> None:
+    """KEYCTL_CLEAR, after which no more is spoken of any key that there was."""
+    make.call("keyctl", CLEAR, keyring(make), result="key")
+    make.descriptors.clear()
+
+
+def control_oddly(make: Maker) -> None:
+    """keyctl(2) with addresses, lengths and keys that aren't."""
+    kind = make.random.randrange(9)
+    where: Argument = make.one(0, BAD_ADDRESS)
+    if kind == 0:
+        make.call("keyctl", UPDATE, key(make), where, make.one(0, 1, 5, 32767, -1), result="key")
+    elif kind == 1:
+        command = make.one(DESCRIBE, READ, GET_SECURITY)
+        make.call("keyctl", command, key(make), where, make.one(0, 3, 200, -1), result="key")
+    elif kind == 2:
+        first: Argument = At(0) if make.odds(50) else where
+        make.call("keyctl", SEARCH, keyring(make), first, where, 0, data=strings(make), result="serial")
+    elif kind == 3:
+        make.call("keyctl", JOIN_SESSION, BAD_ADDRESS, result="serial")
+    elif kind == 4:
+        make.call("keyctl", CAPABILITIES, where, make.one(0, 2, 8, -1), result="key")
+    elif kind == 5:
+        ring = make.one(*ODD, *SPECIAL)
+        make.call("keyctl", GET_KEYRING_ID, ring, make.one(0, 1, 1), result="serial")
+    elif kind == 6:
+        chosen = key(make)
+        make.call("keyctl", LINK, chosen, chosen, result="key")
+    elif kind == 7:
+        make.call(
+            "keyctl", MOVE, forgotten(make), keyring(make), keyring(make), make.one(3, 4, -1), result="key"
+        )
+    else:
+        make.call("keyctl", SET_TIMEOUT, key(make), make.one(1 << 31, 0xFFFFFFFF, 1 << 32), result="key")
+
+
+def persist(make: Maker) -> None:
+    """KEYCTL_GET_PERSISTENT, of oneself and of others."""
+    who = make.one(-1, -1, 0, 1000, 12345, 1 << 32)
+    make.opened(
+        make.call("keyctl", PERSISTENT, who, make.random.choice((*SPECIAL, key(make))), result="serial")
+    )
+
+
+def enter_user_namespace(make: Maker) -> None:
+    """Another namespace, whose users have keyrings of their own; keys that one has stay one's own."""
+    make.call("unshare", CLONE_NEWUSER)
+    if make.odds(60):
+        opened = make.call("open", At(0), 1, data=b"/proc/thread-self/uid_map\0")
+        text = make.random.choice((b"0 0 1", b"5 0 1", b"0 1000 1"))
+        make.call("write", Result(opened), At(0), len(text), data=text)
+        make.call("close", Result(opened))
+    # Whose keyrings these are is looked at anew.
+    make.call("keyctl", GET_KEYRING_ID, make.one(USER, USER_SESSION), 1, result="serial")
+
+
+FAMILIES = (
+    *(add,) * 5,
+    *(request,) * 2,
+    *(control,) * 14,
+    *(fork, identify, leave, join),
+    *(clear, control_oddly, control_oddly, persist, enter_user_namespace),
+)

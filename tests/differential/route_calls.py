@@ -48,6 +48,9 @@ def begin(make: Maker) -> None:
         ask(make, NEWLINK, REQUEST | ACK, link_header(index, IFF_UP, IFF_UP), [])
     for _ in range(4):
         settle(make)
+    # What comes of addresses that the kernel gives by itself, it does a little later.
+    for _ in range(12):
+        make.call("poll", 0, 0, 1)
 
 
 def set_option(make: Maker, name: int, value: int) -> None:

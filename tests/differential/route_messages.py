@@ -8,8 +8,8 @@ from tests.differential.script import Naming
 
 _ERROR, _DONE = 2, 3
 _LINKS, _ADDRESSES, _ROUTES, _NEIGHBOURS = (16, 17, 18, 19), (20, 21, 22), (24, 25, 26), (28, 29, 30)
-_CONFIGURATIONS, _RULES = (80, 82), (32, 33, 34)
-_HEADERS = {_CONFIGURATIONS: 4, _RULES: 12, _LINKS: 16, _ADDRESSES: 8, _ROUTES: 12, _NEIGHBOURS: 12}
+_CONFIGURATIONS, _RULES, _HOPS = (80, 82), (32, 33, 34), (104, 105, 106)
+_HEADERS = {_HOPS: 8, _CONFIGURATIONS: 4, _RULES: 12, _LINKS: 16, _ADDRESSES: 8, _ROUTES: 12, _NEIGHBOURS: 12}
 _TYPE, _MULTI = 0x3FFF, 2
 _OF_SEVERAL, _OF_WAY = frozenset((5, 9)), frozenset((4, 5, 7, 9))
 # How many have been sent, at which moment the carrier came, how many queues each processor makes, which of
