@@ -306,6 +306,13 @@ static int is_traced_well(pid_t child)
 		return 0;
 	bits &= ~(1ull << 62);
 	memcpy(area + FXSAVE_BYTES, &bits, 8);
+	for (size_t reserved = 8; reserved < 64; reserved += 11) {
+		area[FXSAVE_BYTES + reserved] = 1;
+		size = whole;
+		if (extended(PTRACE_SETREGSET, child, area, &size) != -1 || errno != EINVAL)
+			return 0;
+		area[FXSAVE_BYTES + reserved] = 0;
+	}
 	size = whole;
 	return extended(PTRACE_SETREGSET, child, area, &size) == 0;
 }

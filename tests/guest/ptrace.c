@@ -714,6 +714,24 @@ TEST(debug_registers)
 	CHECK_EQ(go_on(PTRACE_CONT, child, 0), EXITED(2));
 }
 
+/* What is said of a breakpoint must make sense once it has an address, though it isn't enabled. */
+TEST(debug_registers_that_arent_enabled)
+{
+	pid_t child = traced(count, 0);
+	unsigned long port = 2UL << 16, two_bytes_of_code = 1UL << 18, value = 0;
+
+	CHECK_EQ(TRACE(PTRACE_POKEUSR, child, DEBUG_REGISTER(7), port | two_bytes_of_code << 4), 0);
+	CHECK_EQ(TRACE(PTRACE_POKEUSR, child, DEBUG_REGISTER(0), &counted), 0);
+	CHECK_ERRNO(TRACE(PTRACE_POKEUSR, child, DEBUG_REGISTER(7), port), EINVAL);
+	CHECK_ERRNO(TRACE(PTRACE_POKEUSR, child, DEBUG_REGISTER(7), two_bytes_of_code), EINVAL);
+	CHECK_EQ(TRACE(PTRACE_POKEUSR, child, DEBUG_REGISTER(7), port << 4), 0);
+	CHECK_EQ(TRACE(PTRACE_PEEKUSR, child, DEBUG_REGISTER(7), &value), 0);
+	CHECK_EQ(value, port << 4);
+	CHECK_EQ(TRACE(PTRACE_POKEUSR, child, DEBUG_REGISTER(7), 1UL << 16), 0);
+	CHECK_EQ(TRACE(PTRACE_POKEUSR, child, DEBUG_REGISTER(7), 0), 0);
+	end(child);
+}
+
 static volatile long same;
 
 static void write_the_same(void)

@@ -21,6 +21,7 @@ _CONTROL, _MXCSR, _HEADER = Words("<H"), Words("<II"), Words("<QQ48x")
 _INITIAL_CONTROL, _INITIAL_MXCSR = 0x37F, 0x1F80
 _X87_OFFSET, _XMM_OFFSET = 32, 160
 _NO_AVX = bytes(XSAVE_BYTES - AVX_OFFSET)
+_RESERVED_BYTES = 48
 _WITHOUT_AVX, _WITH_AVX = _HEADER.pack(X87 | SSE, 0), _HEADER.pack(X87 | SSE | AVX, 0)
 
 
@@ -77,6 +78,11 @@ def with_fxsave_area(image: bytes, area: bytes) -> bytes:
     if mxcsr_of(area) & ~MXCSR_MASK:
         raise UnloadableState("MXCSR has reserved bits set")
     return canonical(area[:FXSAVE_BYTES] + image[FXSAVE_BYTES:])
+
+
+def has_reserved_bytes(area: bytes) -> bool:
+    """Whether there is anything in the part of the header that no processor looks at yet."""
+    return any(area[AVX_OFFSET - _RESERVED_BYTES : AVX_OFFSET])
 
 
 def restored(area: bytes, components: int) -> bytes:

@@ -94,6 +94,10 @@ def raise_exception(kernel: Kernel, task: Task, vector: int, error_code: int) ->
     force_signal(kernel, task, info)
 
 
+_IN_LOCAL_TABLE = 4
+"""The bit of a selector that stands for the task's own table of segments, of which it has none."""
+
+
 def load_segments(kernel: Kernel, task: Task) -> None:
     """Send SIGSEGV to a task that is to go on with a code or stack segment that it can't have.
 
@@ -101,7 +105,10 @@ def load_segments(kernel: Kernel, task: Task) -> None:
     fixup_bad_iret.
     """
     registers = task.registers
-    if registers.code_segment != USER_CS:
+    if registers.stack_segment & _IN_LOCAL_TABLE:
+        # Linux goes by a stack of its own there, on which the error code gets lost (exc_double_fault).
+        selector = 0
+    elif registers.code_segment != USER_CS:
         selector = registers.code_segment
     elif registers.stack_segment != USER_DS:
         selector = registers.stack_segment

@@ -65,32 +65,44 @@ def set_debug_register(task: Task, number: int, value: int) -> None:
     """
     tracing = task.ptrace
     assert tracing is not None
-    values = tracing.debug_registers.copy()
+    values, breakpoints = tracing.debug_registers.copy(), tracing.breakpoints
     if number < _BREAKPOINTS:
         if value >= USER_END:
             raise EINVAL("no address of a program")
         values[number] = value
+        breakpoints |= 1 << number
     elif number == _STATUS:
         values[number] = value ^ _STATUS_RESERVED
     elif number == _CONTROL:
         values[number] = value
     else:
         raise EIO("there is no such debug register")
-    tracing.watches = _watches(values)
+    # One that begins now is for writes to a byte, whatever is said of it otherwise.
+    tracing.watches = _watches(values, tracing.breakpoints)
     tracing.debug_registers = values
+    for watch in tracing.watches:
+        breakpoints |= 1 << watch.number
+    tracing.breakpoints = breakpoints
 
 
-def _watches(values: list[int]) -> list[Watch]:
-    """What the registers `values` ask for. Linux: arch/x86/kernel/ptrace.c, ptrace_write_dr7."""
+def _watches(values: list[int], breakpoints: int) -> list[Watch]:
+    """What the registers `values` ask for. Raises EINVAL.
+
+    Those of `breakpoints` must make sense though they aren't enabled. Linux: arch/x86/kernel/ptrace.c,
+    ptrace_write_dr7.
+    """
     control = values[_CONTROL]
     watches: list[Watch] = []
     for number in range(_BREAKPOINTS):
-        if not control >> 2 * number & 3:
+        is_enabled = bool(control >> 2 * number & 3)
+        if not is_enabled and not breakpoints >> number & 1:
             continue
         kind, length = control >> 16 + 4 * number & 3, _LENGTHS[control >> 18 + 4 * number & 3]
         # Linux: arch/x86/kernel/hw_breakpoint.c, arch_build_bp_info.
         if kind == _PORT or (kind == _EXECUTE and length != 1) or values[number] & (length - 1):
             raise EINVAL("not a breakpoint that a program can have")
+        if not is_enabled:
+            continue
         length = 0 if kind == _EXECUTE else length
         watches.append(Watch(number, values[number], length, sees_reads=kind == _ACCESS))
     return watches

@@ -12,6 +12,7 @@ from procession.abi.word import pack_array, wrap_signed
 from procession.hardware.extended_state import (
     XSAVE_BYTES,
     UnloadableState,
+    has_reserved_bytes,
     restored,
     with_fxsave_area,
 )
@@ -120,6 +121,9 @@ def set_extended_registers(kernel: Kernel, task: Task, data: bytes) -> None:
     components = state_components(task)
     if len(data) != XSAVE_BYTES:
         raise EFAULT("all of it, or nothing")
+    if has_reserved_bytes(data):
+        # Linux: arch/x86/kernel/fpu/xstate.c, validate_user_xstate_header.
+        raise EINVAL("the header has reserved bits set")
     registers = kernel.registers_of(task)
     try:
         registers.floating = restored(data, components)

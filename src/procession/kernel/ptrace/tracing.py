@@ -67,8 +67,9 @@ class Tracing:
 
     `credentials` are those that the tracer had when it attached; `options` are PTRACE_O_*; `mode` says how
     the task goes on: TRACE_CALLS and the flags beside it. `debug_registers` are dr0 to dr7, of
-    which `watches` follows. `behind_branch` is the address behind the next instruction if that's a branch
-    and the task is stepped from one to the next, else None.
+    which `watches` follows; `breakpoints` has a bit for each that was one once. `behind_branch` is the
+    address behind the next instruction if that's a branch and the task is stepped from one to the next, else
+    None.
 
     Neither this nor a stop is charged: a living task is charged a kernel stack, and a traced zombie, which
     keeps this but neither a stop nor debug registers, more than its structures take.
@@ -76,6 +77,7 @@ class Tracing:
 
     __slots__ = (
         "behind_branch",
+        "breakpoints",
         "credentials",
         "debug_registers",
         "is_seized",
@@ -92,6 +94,7 @@ class Tracing:
         self.options = options
         self.mode = 0
         self.debug_registers: list[int] = [0] * 8
+        self.breakpoints = 0
         self.watches: list[Watch] = []
         self.behind_branch: int | None = None
 
