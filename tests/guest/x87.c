@@ -490,3 +490,69 @@ TEST(turning_the_stack_keeps_conditions)
 	CHECK_EQ(down & 0x4700, 0x4500);
 	CHECK_EQ((down - up) >> 11 & 7, 1);
 }
+
+/* What was put in the place of a result that there isn't. */
+static int is_indefinite(const unsigned char *number)
+{
+	static const unsigned char indefinite[10] = {0, 0, 0, 0, 0, 0, 0, 0xc0, 0xff, 0xff};
+
+	return memcmp(number, indefinite, 10) == 0;
+}
+
+#define STACK_FAULT 0x41
+#define RAISED(status) ((status) & 0x27f)
+
+TEST(a_full_stack)
+{
+	unsigned char number[10];
+	unsigned short status, after;
+	double one = 1;
+
+	__asm__ volatile("fninit\n\tfld1\n\tfld1\n\tfld1\n\tfld1\n\tfld1\n\tfld1\n\tfld1\n\tfld1\n\tfnstsw %0\n\t"
+			 "fld1\n\tfnstsw %1\n\tfstpt %2\n\tfninit"
+			 : "=m"(status), "=m"(after), "=m"(number));
+	CHECK_EQ(RAISED(status), 0);
+	CHECK_EQ(RAISED(after), STACK_FAULT | 0x200);
+	CHECK(is_indefinite(number));
+	__asm__ volatile("fninit\n\tfld1\n\tfld1\n\tfld1\n\tfld1\n\tfld1\n\tfld1\n\tfld1\n\tfld1\n\tfldl %2\n\t"
+			 "fnstsw %0\n\tfstpt %1\n\tfninit"
+			 : "=m"(after), "=m"(number)
+			 : "m"(one));
+	CHECK_EQ(RAISED(after), STACK_FAULT | 0x200);
+	CHECK(is_indefinite(number));
+}
+
+TEST(an_empty_stack)
+{
+	unsigned char number[10];
+	unsigned short status;
+	unsigned long flags;
+
+	__asm__ volatile("fninit\n\tfld1\n\tfaddp\n\tfnstsw %0\n\tfstpt %1\n\tfninit" : "=m"(status), "=m"(number));
+	CHECK_EQ(RAISED(status), STACK_FAULT);
+	CHECK(is_indefinite(number));
+	__asm__ volatile("fninit\n\tfstpt %1\n\tfnstsw %0\n\tfninit" : "=m"(status), "=m"(number));
+	CHECK_EQ(RAISED(status), STACK_FAULT);
+	CHECK(is_indefinite(number));
+	__asm__ volatile("fninit\n\tfld1\n\tfxch %%st(3)\n\tfnstsw %0\n\tfstpt %1\n\tfninit" : "=m"(status), "=m"(number));
+	CHECK_EQ(RAISED(status), STACK_FAULT);
+	CHECK(is_indefinite(number));
+	__asm__ volatile("fninit\n\tfld1\n\tfcomi %%st(1), %%st\n\tpushfq\n\tpopq %1\n\tfnstsw %0\n\tfninit"
+			 : "=m"(status), "=r"(flags)
+			 :
+			 : "cc", "memory");
+	CHECK_EQ(RAISED(status), STACK_FAULT);
+	CHECK_EQ(flags & 0x45, 0x45);
+}
+
+/* A number goes to an empty register and is there then. */
+TEST(a_store_fills_a_register)
+{
+	unsigned char number[10];
+	unsigned short status;
+
+	__asm__ volatile("fninit\n\tfldpi\n\tfst %%st(3)\n\tffree %%st(0)\n\tfld %%st(3)\n\tfnstsw %0\n\tfstpt %1\n\tfninit"
+			 : "=m"(status), "=m"(number));
+	CHECK_EQ(RAISED(status), 0);
+	CHECK_EQ(number[7], 0xc9);
+}

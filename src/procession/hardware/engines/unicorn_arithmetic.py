@@ -20,11 +20,21 @@ from procession.hardware.engines.unicorn_machine_code import (
     d32,
     q,
 )
+from procession.hardware.engines.unicorn_stack import (
+    CHANGES_OF_ST0,
+    MOVES,
+    PUSHING_LOADS,
+    SIMPLE_CONSTANTS,
+    STORES_OF_ST0,
+    StackCode,
+)
 
 if TYPE_CHECKING:
     from procession.hardware.engines.unicorn_state import StateLayout
 
 _C1, _CONDITIONS = 0x200, 0x4700
+_RAISED = 0x7F
+"""The exceptions and the fault of the stack."""
 _BINARY = {"fadd": "dec1", "fmul": "dec9", "fsub": "dee9", "fsubr": "dee1", "fdiv": "def9", "fdivr": "def1"}
 """Of two numbers on the stack, the first operand loaded first."""
 _UNARY = {"fsqrt": "d9fa", "frndint": "d9fc"}
@@ -45,15 +55,11 @@ _NOTE_STATUS = bytes.fromhex("dd7c24f0")
 """fnstsw [rsp - 16]."""
 
 CONSTANTS = tuple([f"{name}_ST0" for name in _CONSTANTS])
-SIMPLE = ("fchs_ST0", "fabs_ST0", "fmov_STN_ST0")
-"""What neither rounds nor takes long, as some of _MOVES."""
-_MOVES = frozenset(
-    (
-        *(*SIMPLE, "fpush", "fxchg_ST0_STN", "ffree_STN"),
-        *("fildl_ST0", "fildll_ST0", "fldt_ST0", "fstt_ST0", "fbld_ST0"),
-    )
+SIMPLE = (
+    *(*CHANGES_OF_ST0, *SIMPLE_CONSTANTS, "fmov_STN_ST0", "fmov_ST0_STN", "fmov_FT0_STN", "fldz_FT0"),
+    "ffree_STN",
 )
-"""What does all that the processor does but for C1, which it clears."""
+"""What neither rounds nor takes long."""
 _TURNS = {"fincstp": "83c001", "fdecstp": "83e801"}
 """add and sub of eax, 1."""
 STACK_TURNS = tuple(_TURNS)
@@ -61,7 +67,18 @@ _CONTROL_BITS, _CONTROL_ONE = 0x1F3F, 0x40
 """The bits of the control word that there are, and the one that's always set."""
 ARITHMETIC = (
     *(f"{name}_{operands}" for name in _BINARY for operands in ("ST0_FT0", "STN_ST0")),
-    *(*_UNARY, *_COMPARISONS, *_FLAG_COMPARISONS, *CONSTANTS, *_TURNS, *sorted(_MOVES), "fldcw", "fxam_ST0"),
+    *(
+        *_UNARY,
+        *_COMPARISONS,
+        *_FLAG_COMPARISONS,
+        *CONSTANTS,
+        *_TURNS,
+        *MOVES,
+        "fldcw",
+        "fxam_ST0",
+        "ffree_STN",
+    ),
+    *(*CHANGES_OF_ST0, *SIMPLE_CONSTANTS, *STORES_OF_ST0, *PUSHING_LOADS[2:]),
     *(f"{name}_{operand}" for name in _LOADS for operand in ("FT0", "ST0")),
     *(f"{name}_ST0" for name in _STORES),
 )
@@ -81,6 +98,7 @@ class ArithmeticCode:
         "mark",
         "prepare",
         "push",
+        "stack",
         "status",
         "store_other",
         "store_st0",
@@ -96,36 +114,56 @@ class ArithmeticCode:
         registers, other = d32(layout.x87_registers), d32(layout.x87_operand)
         self.top = top = d32(layout.x87_top)
         self.tags = d32(layout.x87_tags)
+        self.stack = StackCode(layout)
         code = bytes.fromhex
         # movzx eax, word [control]; or al, MASKS; mov [rsp - 8], ax; fldcw [rsp - 8]; fnclex
         slow = code("0fb787") + self.control + code("0c3f 66894424f8 d96c24f8 dbe2")
         # cmp word [control], the C library's, which is most programs' too; jne the slow way
         quick = code("6681bf") + self.control + _USUAL_CONTROL + code("7512")
-        # fnstsw ax; movzx ecx, word [status]; not ecx; and ecx, eax; test cl, MASKS; jz past the slow way:
+        # fnstsw ax; movzx ecx, word [status]; not ecx; and ecx, eax; test cl, _RAISED; jz past the slow way:
         # what is left of operations before shows in the guest's status too.
-        quick += code("dfe0 0fb78f") + self.status + code("f7d1 21c1 f6c13f 74") + d8(len(slow))
+        quick += code("dfe0 0fb78f") + self.status + code("f7d1 21c1 f6c17f 74") + d8(len(slow))
         self.prepare = quick + slow
-        # mov eax, [top]; and eax, 7; shl eax, 4
-        self.prepare += code("8b87") + top + code("83e007 c1e004")
-        # lea eax, [rax - 16]; and eax, 0x70; mov ecx, eax; shr ecx, 4; mov [top], ecx;
-        # mov byte [tags + rcx], 0
-        self.push = (
-            code("8d40f0 83e070 89c1 c1e904 898f") + top + code("c6840f") + d32(layout.x87_tags) + b"\0"
-        )
-        # fld and fstp of st0, of the operand beside it, and, after ecx is made its place, of st(n)
-        self.load_st0, self.store_st0 = code("dbac07") + registers, code("dbbc07") + registers
-        self.load_other, self.store_other = code("dbaf") + other, code("dbbf") + other
-        self.load_stn = code("8b8f") + top + code("01f1 83e107 c1e104 dbac0f") + registers
-        self.store_stn = code("dbbc0f") + registers
+        # mov eax, [top]; and eax, 7; mov r9d, eax; shl eax, 4
+        self.prepare += code("8b87") + top + code("83e007 4189c1 c1e004")
+        # lea eax, [rax - 16]; and eax, 0x70; mov r9d, eax; shr r9d, 4; mov [top], r9d
+        self.push = code("8d40f0 83e070 4189c1 41c1e904 44898f") + top
+        tags = self.tags
+        # Of an empty register none is loaded: the stack is turned, so that what follows finds one too.
+        # cmp byte [tags + r9], 0; jne to fdecstp; fld; jmp past it; fdecstp
+        self.load_st0 = code("4280bc0f") + tags + code("007509 dbac07") + registers + code("eb02 d9f6")
+        # cmp byte [operand is empty], 0; and so on
+        self.load_other = code("80bf") + self.stack.operand_is_empty + code("007508 dbaf") + other
+        self.load_other += code("eb02 d9f6")
+        # mov r8d, [top]; add r8d, esi; and r8d, 7; mov ecx, r8d; shl ecx, 4; cmp byte [tags + r8], 0; ...
+        self.load_stn = code("448b87") + top + code("4101f0 4183e007 4489c1 c1e104 4280bc07") + tags
+        self.load_stn += code("007509 dbac0f") + registers + code("eb02 d9f6")
+        # fstp; mov byte [tags + r9 or r8], 0
+        self.store_st0 = code("dbbc07") + registers + code("42c6840f") + tags + b"\0"
+        self.store_stn = code("dbbc0f") + registers + code("42c68407") + tags + b"\0"
+        self.store_other = code("dbbf") + other
         # mov word [rsp - 8], the C library's control word; fldcw [rsp - 8]
         restore = code("66c74424f8") + _USUAL_CONTROL + code("d96c24f8")
         self.finish = code("6681bf") + self.control + _USUAL_CONTROL + b"\x74" + d8(len(restore)) + restore
 
     def of(self, name: str, function: int) -> bytes:
         """The code for a function of ARITHMETIC, which is at `function` in the library."""
-        if name in _MOVES:
-            # and word [status], not C1; mov rax, the function; jmp rax
-            return b"\x66\x81\xa7" + self.status + b"\xff\xfd\x48\xb8" + q(function) + b"\xff\xe0"
+        stack = self.stack
+        if name in MOVES:
+            return stack.of(name, function)
+        # mov rax, the function; jmp rax
+        going_on = b"\x48\xb8" + q(function) + b"\xff\xe0"
+        if name == "ffree_STN":
+            return b"\x66\x81\xa7" + self.status + b"\xff\xfd" + going_on
+        if name in CHANGES_OF_ST0:
+            return stack.changed() + going_on
+        if name in STORES_OF_ST0:
+            return stack.stored() + going_on
+        if name in SIMPLE_CONSTANTS:
+            return stack.pushed() + going_on
+        before = stack.pushing() if name in PUSHING_LOADS else b""
+        if name in PUSHING_LOADS[2:]:
+            return before + b"\x66\x81\xa7" + self.status + b"\xff\xfd" + going_on
         if name in _TURNS:
             return self._turn(_TURNS[name])
         if name == "fldcw":
@@ -148,11 +186,16 @@ class ArithmeticCode:
             body = self.load_other + self.load_st0 + bytes.fromhex(_FLAG_COMPARISONS[name])
             # lahf; movzx eax, ah; and eax, carry, parity and zero; mov [flags], rax: the others are cleared.
             body += bytes.fromhex("9f 0fb6c4 83e045 488987") + self.flags
-            body += _NOTE_STATUS + bytes.fromhex("ddd8 ddd8")
+            # test byte [rsp - 16], the fault of the stack; jz past the next; and word [status], not C1
+            body += (
+                _NOTE_STATUS + bytes.fromhex("ddd8 ddd8 f64424f040 7409 6681a7") + self.status + b"\xff\xfd"
+            )
             affected = 0
         elif operation in _CONSTANTS:
+            before = stack.pushed()
             body = bytes.fromhex(_CONSTANTS[operation]) + _NOTE_STATUS + self.store_st0
         elif operands == "FT0":
+            before = stack.other_is_there()
             body = bytes.fromhex(_LOADS[operation]) + _NOTE_STATUS + self.store_other
         elif operation in _LOADS:
             body = bytes.fromhex(_LOADS[operation]) + _NOTE_STATUS + self.push + self.store_st0
@@ -161,7 +204,7 @@ class ArithmeticCode:
         else:
             body = self.load_st0 + bytes.fromhex(_STORES[operation]) + _NOTE_STATUS
             taking = _TAKE_WORD if operation in ("fist", "fistt") else _TAKE
-        return self.prepare + body + self._note(affected) + self.finish + taking + b"\xc3"
+        return before + self.prepare + body + self._note(affected) + self.finish + taking + b"\xc3"
 
     def _turn(self, adding: str) -> bytes:
         """Turn the stack by a register, and clear C1."""
@@ -197,7 +240,7 @@ class ArithmeticCode:
         code = bytes.fromhex
         # movzx ecx, word [status]; and ecx, not affected; and eax, ...; or ecx, eax; mov [status], cx
         masked = code("0fb78f") + self.status + code("81e1") + d32(~affected)
-        masked += code("25") + d32(MASKS | affected) + code("09c1 66898f") + self.status
+        masked += code("25") + d32(_RAISED | affected) + code("09c1 66898f") + self.status
         # and eax, EXCEPTIONS; or [mark], al
         unmasked = code("83e0") + d8(EXCEPTIONS) + code("0887") + self.mark
         masked += code("eb") + d8(len(unmasked))

@@ -35,7 +35,13 @@ if TYPE_CHECKING:
     from procession.hardware.engines.unicorn_state import StateLayout
 
 _PRICES = {
-    0: " ".join((*CONSTANTS, *SIMPLE, *STACK_TURNS, "ffree_STN")),
+    0: " ".join(
+        (
+            *CONSTANTS,
+            *SIMPLE,
+            *STACK_TURNS,
+        )
+    ),
     1: "fpush fstt_ST0 fildl_FT0 fldl_FT0 flds_FT0 fist_ST0 fistl_ST0 fistll_ST0 fistt_ST0 fisttl_ST0"
     " fisttll_ST0 fstl_ST0 fsts_ST0 fxchg_ST0_STN fxam_ST0 fcom_ST0_FT0 fcomi_ST0_FT0 fucom_ST0_FT0"
     " fucomi_ST0_FT0 frndint fadd_ST0_FT0 fadd_STN_ST0 fmul_ST0_FT0 fmul_STN_ST0"
@@ -68,7 +74,7 @@ CALL_PROBE = "f20f38f1c0"
 """crc32 eax, eax."""
 _FROM_FIRST_ARGUMENT, _FROM_REGISTER = bytes.fromhex("4883af"), bytes.fromhex("4883ad")
 _NOTE_REGISTER = bytes.fromhex("90 48892d")
-_ENTRY_BYTES, _COUNT_BYTES, _AMENDING_BYTES = 20, 8, 256
+_ENTRY_BYTES, _COUNT_BYTES, _AMENDING_BYTES = 20, 8, 384
 _ARITHMETIC = {f"helper_{name}_x86_64": name for name in ARITHMETIC}
 _AMENDED = frozenset((STORE_ENVIRONMENT, *_ARITHMETIC))
 """Functions that don't do all that the processor does."""
