@@ -35,8 +35,12 @@ _CONTEXT_HEADER_BYTES = 64
 """At most so much of a saved context isn't a copy of the state."""
 _OTHER_FLAGS = 0x890
 """Overflow, sign and the carry of halves, which the library's comparisons leave as they were."""
+_HANDLE_BYTES = 8192
+"""How far into the handle's object words may point at the object with the state."""
 _OBJECT_BYTES = (1 << 16, 1 << 18)
 """How far into an object the state is looked for: where it lies today, then far enough for any layout."""
+_places: dict[int, int] = {}
+"""Where it was found in this process: its offset in an object, by that of the word which points at that."""
 
 
 class StateLayout:
@@ -127,7 +131,7 @@ def locate_state(library: UnicornLibrary, handle: c_void_p) -> StateLayout:
             library.write_register(handle, register, value)
         pattern = struct.pack("<16Q", *values)
         if found is None:
-            found = _find_pattern(handle, pattern)
+            found = _find_again(handle, pattern) or _find_pattern(handle, pattern)
         else:
             # The first search also finds copies that the host's program made of the pattern itself.
             with OwnMemory() as memory:
@@ -140,6 +144,7 @@ def locate_state(library: UnicornLibrary, handle: c_void_p) -> StateLayout:
         raise UnicornError(f"the processor's state was found in {len(found or ())} places, not one")
     size = (library.context_size(handle) - _CONTEXT_HEADER_BYTES) & ~7
     address, holder = found.popitem()
+    _keep_place(handle, address, holder)
     layout = StateLayout(address, size, holder)
 
     def offset_of(register: int, probes: tuple[int, ...], width: int) -> int:
@@ -163,6 +168,25 @@ def locate_state(library: UnicornLibrary, handle: c_void_p) -> StateLayout:
     return layout
 
 
+def _find_again(handle: c_void_p, pattern: bytes) -> dict[int, int]:
+    """As `_find_pattern`, where the state of another processor was: to look everywhere takes milliseconds."""
+    base = handle.value or 0
+    with OwnMemory() as memory:
+        for offset, position in _places.items():
+            holder = int.from_bytes(memory.read(base + offset, 8), "little")
+            if memory.read(holder + position, len(pattern)) == pattern:
+                return {holder + position: holder}
+    return {}
+
+
+def _keep_place(handle: c_void_p, address: int, holder: int) -> None:
+    """Note for `_find_again` by which word of the handle's object the state was found."""
+    base = handle.value or 0
+    with OwnMemory() as memory:
+        offset = memory.read(base, _HANDLE_BYTES).find(holder.to_bytes(8, "little"))
+    _places[offset] = address - holder
+
+
 def _find_pattern(handle: c_void_p, pattern: bytes) -> dict[int, int]:
     """Where `pattern` lies in the objects to which the words of the handle's own object point, and these.
 
@@ -183,7 +207,8 @@ def _find_within(handle: c_void_p, pattern: bytes, object_bytes: int) -> dict[in
     if not start:
         raise UnicornError("the processor's object isn't in the host's list of mappings")
     with OwnMemory() as memory:
-        words = struct.unpack("<1024Q", memory.read(base, min(8192, end - base)).ljust(8192, b"\0"))
+        own = memory.read(base, min(_HANDLE_BYTES, end - base)).ljust(_HANDLE_BYTES, b"\0")
+        words = struct.unpack(f"<{_HANDLE_BYTES // 8}Q", own)
         found: dict[int, int] = {}
         for word in dict.fromkeys(words):
             for start, end in regions:
@@ -216,7 +241,7 @@ class OwnMemory:
         """Up to `length` bytes, as far as there is memory."""
         try:
             return os.pread(self.descriptor, length, address)
-        except OSError:
+        except (OSError, OverflowError):
             return b""
 
     def __enter__(self) -> OwnMemory:
