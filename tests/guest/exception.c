@@ -74,6 +74,30 @@ TEST(an_xop_instruction)
 	CHECK_EQ(stack_before, stack_after);
 }
 
+/* XBEGIN and XABORT aren't strange forms of mov. A processor may know them without saying so, and never begin one. */
+TEST(instructions_of_transactions)
+{
+	uint64_t fell_through, value;
+
+	handle_info(SIGILL, skip, 0);
+	/* All up to the place where a transaction goes on that was given up. */
+	skipped_bytes = 6 + 3 + 5;
+	__asm__ volatile("xor %%ecx, %%ecx\n\t.byte 0xc7, 0xf8\n\t.long 2f - 1f\n\t"
+			 "1: .byte 0xc6, 0xf8, 0x12\n\tmov $1, %%ecx\n\t2:"
+			 : "=c"(fell_through) :: "rax", "cc", "memory");
+	CHECK_EQ(fell_through, 0);
+	CHECK(calls == 0 || (calls == 1 && seen.si_signo == SIGILL && seen.si_code == ILL_ILLOPN));
+	CHECK(calls == 0 || (greg_t)seen.si_addr == instruction);
+	skipped_bytes = 3;
+	__asm__ volatile("mov $0x1122, %%eax\n\t.byte 0xc6, 0xf8, 0x33" : "=a"(value) :: "memory");
+	CHECK_EQ(value, 0x1122);
+	/* In one block with what also looks like others, and behind it. */
+	__asm__ volatile("mov $0x1122, %%eax\n\t.byte 0xc6, 0xf8, 0x33\n\tmov %%eax, %%r13d\n\tadd $0x62, %%eax\n\t"
+			 "mov $0xc4c5f8c7, %%ecx"
+			 : "=a"(value) :: "rcx", "r13", "memory");
+	CHECK_EQ(value, 0x1122 + 0x62);
+}
+
 /* The first bytes of those encodings, as parts of others. */
 TEST(bytes_that_look_like_vector_instructions)
 {

@@ -17,20 +17,23 @@ from procession.hardware.instruction import (
     LENGTH_TABLES,
     find_unknown_instruction,
     instruction_length,
+    is_transaction,
     is_vector_extension,
 )
 from tests.of_a_kind import first_of
 
 FOREIGN = ("c5f1fec2", "c5f877", "c4e271b8c2", "62f17448584040", "8fe97880c0", "64c5f877", "66c5f877")
+TRANSACTIONS = ("c7f800000000", "c6f812", "66c7f80000", "41c7f800000000")
 KNOWN = (
     "4889c5 89c4 85c5 660fc5c5c4 660fc4c462 b8c4c5628f 48b8c4c5628fc4c5628f 83c462 81c5c4c4c4c4 c1e5c5",
     "8fc0 8f00 418fc7 c744c4c5c4c4c4c4 66c704c5c4c4c4c4c5c4 0fc6c0c4 6bc5c4 69c5c4c4c4c4 a0c4c4c4c4c4c4c4c4",
+    "83c7f8 c7c0f8c7f8c6 c647c7f8 c6c6f8 b8c7f8c6f8 c7843dc7f8c6f8c7f8c6f8",
     "f6c4c5 f7c5c4c4c4c4 f7d4 f2480f38f1c4 660f3a0fc4c5 0f1f84c4c5c5c5c5 64488b04c5c4c4c4c4 66c7c5c4c4",
 )
 
 REFUSED = ("c4e071b8c2", "c4e471b8c2", "c4ff71b8c2", "62f17448584040")
 """What the library itself refuses: VEX with reserved tables of opcodes, and EVEX."""
-SUSPICIOUS = b"\xc4\xc5\x8f\xd9"
+SUSPICIOUS = b"\xc4\xc5\x8f\xd9\xc6\xc7\xf8"
 
 TRACED = (sys.executable, "-m", "procession", "run", "--engine", "unicorn", "--trace")
 
@@ -40,6 +43,17 @@ TRACED = (sys.executable, "-m", "procession", "run", "--engine", "unicorn", "--t
 def test_one_is_found_behind_whatever_looks_like_it(before: str, code: str) -> None:
     assert find_unknown_instruction(bytes.fromhex(before + code)) == len(bytes.fromhex(before))
     assert is_vector_extension(bytes.fromhex(code))
+
+
+@pytest.mark.parametrize("code", TRANSACTIONS)
+@pytest.mark.parametrize("before", ["", *KNOWN])
+@pytest.mark.parametrize("after", ["", "c5f877"])
+def test_transactions_are_found_too(before: str, code: str, after: str) -> None:
+    block = bytes.fromhex(before + code + after)
+    assert find_unknown_instruction(block) == len(bytes.fromhex(before))
+    assert MachineCode().asks(block)
+    assert is_transaction(bytes.fromhex(code))
+    assert not is_transaction(bytes.fromhex("83c7f8"))
 
 
 @pytest.mark.parametrize("code", KNOWN)

@@ -2,7 +2,8 @@
 
 VEX, EVEX and XOP are the encodings of AVX and what came after it. Their first bytes mean something else
 inside of other instructions, so that only who knows the lengths of all finds them. The functions of the x87,
-as sines and logarithms, are found in the same way: engines don't compute them in all their bits.
+as sines and logarithms, are found in the same way: engines don't compute them in all their bits. So are
+XBEGIN and XABORT, by which transactions begin and are given up: no processor here has any.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ AVX_ISNT_EMULATED = "AVX isn't emulated"
 _X87_ESCAPE = 0xD9
 _X87_FUNCTIONS = frozenset((0xF0, 0xF1, 0xF2, 0xF3, 0xF4, 0xF5, 0xF8, 0xF9, 0xFB, 0xFD, 0xFE, 0xFF))
 _X87_FUNCTION = re.compile(b"\xd9[\xf0-\xf5\xf8\xf9\xfb\xfd-\xff]")
+_MOVES_OF_CONSTANTS = (0xC6, 0xC7)
+_TRANSACTION = re.compile(b"[\xc6\xc7]\xf8")
+"""XABORT and XBEGIN are the only other functions of these opcodes."""
 _VEX3, _VEX2, _EVEX, _POP_OR_XOP = 0xC4, 0xC5, 0x62, 0x8F
 _TWO_BYTES, _THREE_BYTES, _THREE_BYTES_AND_OPERAND = 0x0F, 0x38, 0x3A
 _OPERAND_SIZE, _ADDRESS_SIZE = 0x66, 0x67
@@ -30,6 +34,8 @@ _BYTE_OF_GROUP, _OPERAND_OF_GROUP = 7, 8
 _MODRM = 0x10
 _FIRST_TWO = 0x20
 """In tables for machine code: only the first two functions of a group have the operand."""
+_NO_TRANSACTION = 0x40
+"""In tables for machine code: it's what is sought if its ModRM byte is that of XABORT and XBEGIN."""
 
 
 def _one_byte_opcodes() -> tuple[int, ...]:
@@ -81,6 +87,8 @@ def _shapes() -> tuple[int, ...]:
             shapes[opcode] = (form & _MODRM) | (1 + lengths[form & ~_MODRM])
     for opcode in (*_PREFIXES, *range(0x40, 0x50), _X87_ESCAPE, _TWO_BYTES, _VEX2, _VEX3, _EVEX, _POP_OR_XOP):
         shapes[opcode] = 0
+    for opcode in _MOVES_OF_CONSTANTS:
+        shapes[opcode] = 0
     return tuple(shapes)
 
 
@@ -93,6 +101,14 @@ def is_vector_extension(code: bytes) -> bool:
     while position < len(code) and (code[position] in _PREFIXES or 0x40 <= code[position] < 0x50):
         position += 1
     return position < len(code) and _is_vector_opcode(code, position)
+
+
+def is_transaction(code: bytes) -> bool:
+    """Whether the instruction at the start of `code` is XBEGIN or XABORT."""
+    position = 0
+    while position < len(code) and (code[position] in _PREFIXES or 0x40 <= code[position] < 0x50):
+        position += 1
+    return _TRANSACTION.match(code, position) is not None
 
 
 def x87_function_at(code: bytes) -> tuple[int, int]:
@@ -118,13 +134,14 @@ def _is_vector_opcode(code: bytes, position: int) -> bool:
 def find_unknown_instruction(code: bytes) -> int:
     """Where in straight-line `code` the first instruction begins that no engine executes; or -1.
 
-    That is one with a VEX, EVEX or XOP encoding, or an x87 function. The offset is that of its prefixes, if
-    it has any.
+    That is one with a VEX, EVEX or XOP encoding, one of transactions, or an x87 function. The offset is that
+    of its prefixes, if it has any.
     """
     position = 0
     last = max(code.rfind(_VEX2), code.rfind(_VEX3), code.rfind(_EVEX), code.rfind(_POP_OR_XOP))
-    for function in _X87_FUNCTION.finditer(code):
-        last = max(last, function.start())
+    for pattern in (_X87_FUNCTION, _TRANSACTION):
+        for found in pattern.finditer(code):
+            last = max(last, found.start())
     while position <= last:
         # The shapes that most instructions have, without a call.
         operands = position + 1
@@ -175,6 +192,8 @@ def instruction_length(code: bytes, start: int) -> int:
         return 0
     position += 1
     if opcode == _X87_ESCAPE and position < len(code) and code[position] in _X87_FUNCTIONS:
+        return 0
+    if opcode in _MOVES_OF_CONSTANTS and code[position : position + 1] == b"\xf8":
         return 0
     form = _ONE_BYTE_OPCODES[opcode]
     if opcode == _TWO_BYTES and position < end:
@@ -236,6 +255,7 @@ def _length_tables() -> bytes:
     plain[0xB8:0xC0] = [1 + 4] * 8
     with_rex = list(_SHAPES)
     for table in (plain, with_rex):
+        table[0xC6:0xC8] = (_MODRM | _NO_TRANSACTION | 1 + 1, _MODRM | _NO_TRANSACTION | 1 + 4)
         table[0xF6:0xF8] = (_MODRM | _FIRST_TWO | 1 + 1, _MODRM | _FIRST_TWO | 1 + 4)
     two_bytes = [
         form & _MODRM | 1 + lengths[form & ~_MODRM] if form & ~_MODRM in lengths else 0
@@ -248,7 +268,8 @@ def _length_tables() -> bytes:
 
 LENGTH_TABLES = _length_tables()
 """For machine code, 256 bytes each. By the opcode, without a REX prefix, with one, and behind 0F: 1 and the
-length of the operand, 0x10 if a ModRM byte is in front of it, and 0x20 if only its first two functions have
-the operand; 0 for prefixes, for what no engine executes, and where that isn't all. Then by the ModRM byte its
-length with what belongs to it, 0 if a SIB byte does.
+length of the operand, 0x10 if a ModRM byte is in front of it, 0x20 if only its first two functions have the
+operand, and 0x40 if a ModRM byte of F8 makes it one of transactions; 0 for prefixes, for what no engine
+executes, and where that isn't all. Then by the ModRM byte its length with what belongs to it, 0 if a SIB byte
+does.
 """

@@ -1,10 +1,10 @@
 """Machine code that looks through each block that the library has translated, for what it may have mistaken.
 
-Those are instructions with a VEX or XOP encoding, and the x87's functions; EVEX and what VEX reserves the
-library refuses by itself. One block in five has a byte with which such an instruction could begin, and nearly
-always it belongs to another one: so the code goes from instruction to instruction up to the last such byte,
-as far as all on the way have forms of which a table tells the length. Only if one hasn't, or one is what is
-sought, it's for Python to look.
+Those are instructions with a VEX or XOP encoding, XBEGIN and XABORT, and the x87's functions; EVEX and what
+VEX reserves the library refuses by itself. One block in five has a byte with which such an instruction could
+begin, and nearly always it belongs to another one: so the code goes from instruction to instruction up to the
+last such byte, as far as all on the way have forms of which a table tells the length. Only if one hasn't, or
+one is what is sought, it's for Python to look.
 """
 
 from __future__ import annotations
@@ -122,7 +122,12 @@ def look_through(code: Assembly, tables: int) -> None:
     code.jump("84", "operand")  # jz operand
     code.add("4c39d2")  # cmp rdx, r10
     code.jump("87", "ask")  # ja ask
-    code.add("0fb602 f6c120")  # movzx eax, byte [rdx]; test cl, 0x20
+    code.add("0fb602 f6c140")  # movzx eax, byte [rdx]; test cl, 0x40
+    code.jump("84", "no move")  # jz no move
+    code.add("3df8000000")  # cmp eax, 0xf8
+    code.jump("84", "ask")  # je ask
+    code.label("no move")
+    code.add("f6c120")  # test cl, 0x20
     code.jump("84", "no group")  # jz no group
     code.add("a830")  # test al, 0x30: the upper two bits of the function
     code.jump("84", "no group")  # jz no group
@@ -166,12 +171,20 @@ def _find_last(code: Assembly) -> None:
     for opcode, label in ((0xC5, "last"), (0xC4, "vex"), (0x8F, "xop")):
         code.add("81f9", d32(opcode))  # cmp ecx, opcode
         code.jump("84", label)  # je label
+    code.add("89c8 83c801 3dc7000000")  # mov eax, ecx; or eax, 1; cmp eax, 0xc7
+    code.jump("84", "move")  # je move
     code.add("81f9d9000000")  # cmp ecx, 0xd9
     code.jump("85", "before")  # jne before
     code.add("4c39ca")  # cmp rdx, r9
     code.jump("83", "before")  # jae before
     code.add("803af0")  # cmp byte [rdx], 0xf0
     code.jump("82", "before")  # jb before
+    code.jump("e9", "last")
+    code.label("move")
+    code.add("4c39ca")  # cmp rdx, r9
+    code.jump("83", "before")  # jae before
+    code.add("803af8")  # cmp byte [rdx], 0xf8
+    code.jump("85", "before")  # jne before
     code.jump("e9", "last")
     code.label("vex")
     code.add("4c39ca")

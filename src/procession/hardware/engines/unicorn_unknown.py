@@ -1,6 +1,7 @@
-"""What the Unicorn engine doesn't leave to its library: AVX and its kin, and the x87's functions.
+"""What the Unicorn engine doesn't leave to its library: AVX and its kin, transactions, the x87's functions.
 
-AVX is an invalid opcode, as on a processor that hasn't got it.
+AVX is an invalid opcode, as on a processor that hasn't got it; so are XBEGIN and XABORT, which the library
+takes for moves of constants.
 
 The library takes an instruction of three operands in a VEX encoding for one of two, and computes something
 else without a word. So each block that it has just translated is looked through (`unicorn_scan.py`), once and
@@ -19,6 +20,7 @@ from procession.hardware.engines.unicorn_x87 import X87Functions
 from procession.hardware.instruction import (
     LONGEST_INSTRUCTION,
     find_unknown_instruction,
+    is_transaction,
     is_vector_extension,
     x87_function_at,
 )
@@ -89,7 +91,7 @@ class UnknownInstructions:
             return 0
         self.address = NOWHERE
         code = exceptions.code_at(exceptions.words64[RIP], LONGEST_INSTRUCTION)
-        if is_vector_extension(code):
+        if is_vector_extension(code) or is_transaction(code):
             return _INVALID_OPCODE
         if x87_function_at(code)[0]:
             exceptions.code.budget[0] -= _FUNCTION_UNITS
@@ -107,7 +109,7 @@ class UnknownInstructions:
         if address == self.address:
             return True
         code = exceptions.code_at(address, LONGEST_INSTRUCTION)
-        if is_vector_extension(code) or x87_function_at(code)[0]:
+        if is_vector_extension(code) or is_transaction(code) or x87_function_at(code)[0]:
             # It came here before, and the block that ends here has been kept.
             self.address = address
             return True
