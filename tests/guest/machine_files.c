@@ -158,6 +158,23 @@ TEST(notes_of_the_kernel)
 	CHECK_STRING(contents("/sys/kernel/fscaps"), "1\n");
 }
 
+/* By which the makers of containers know what to give away of a control group. */
+TEST(delegation_of_control_groups)
+{
+	const char *list = contents("/sys/kernel/cgroup/delegate");
+	struct stat status;
+
+	CHECK(strncmp(list, "cgroup.procs\ncgroup.threads\ncgroup.subtree_control\n", 51) == 0);
+	CHECK(strstr(list, "\nmemory.oom.group\n") != NULL);
+	CHECK(strstr(list, "\nmemory.reclaim\n") != NULL);
+	CHECK(strstr(list, "memory.max") == NULL);
+	list = contents("/sys/kernel/cgroup/features");
+	CHECK(strncmp(list, "nsdelegate\n", 11) == 0);
+	CHECK(strstr(list, "\nmemory_recursiveprot\n") != NULL);
+	MUST(stat("/sys/kernel/cgroup/delegate", &status));
+	CHECK_EQ(status.st_mode, S_IFREG | 0444);
+}
+
 TEST(who_receives_packets)
 {
 	struct sockaddr_in where = {.sin_family = AF_INET, .sin_port = htons(77)};

@@ -43,6 +43,36 @@ def test_a_machine_has_one_hierarchy(guest_root: Path) -> None:
     assert lines == ["1", "0::/", "nodev\tcgroup2", "a", "0::/a"]
 
 
+def test_what_sysfs_says_is_delegated_may_be_written_by_whom_it_was_delegated_to(guest_root: Path) -> None:
+    result = run(
+        guest_root,
+        """
+        echo +memory > cgroup.subtree_control
+        mkdir own
+        echo $$ > own/cgroup.procs
+        unshare -C sh -c '
+            while read file; do
+                case $file in
+                    cgroup.procs | cgroup.threads) what=$$ ;;
+                    cgroup.subtree_control) what= ;;
+                    *) what=0 ;;
+                esac
+                echo $what > own/$file && echo $file
+            done < /sys/kernel/cgroup/delegate
+            for file in memory.max memory.high cgroup.max.depth cgroup.freeze; do
+                /bin/echo 0 > own/$file
+            done
+        ' 2>&1
+        """,
+    )
+    written, refused = result.stdout.decode().splitlines()[:5], result.stdout.decode().splitlines()[5:]
+    assert written == [
+        *("cgroup.procs", "cgroup.threads", "cgroup.subtree_control", "memory.oom.group", "memory.reclaim")
+    ]
+    assert len(refused) == 4
+    assert all("not permitted" in line for line in refused), refused
+
+
 FORK_BOMB = """
 echo +pids > cgroup.subtree_control
 mkdir bomb

@@ -133,6 +133,14 @@ _HUGE_PAGES: Tree = {
 }
 
 
+_CONTROL_GROUPS: Tree = {
+    b"delegate": b"cgroup.procs\ncgroup.threads\ncgroup.subtree_control\nmemory.oom.group\nmemory.reclaim\n",
+    b"features": b"nsdelegate\nmemory_recursiveprot\n",
+}
+"""Which files of a group are its user's to write whom it's delegated to, and what the mount may be told.
+
+Linux: kernel/cgroup/cgroup.c, cgroup_sysfs_attrs.
+"""
 _NOTES = b"notes"
 _NOTE = Words("<III")
 _BUILD_ID, _BUILD_SALT = 3, 0x100
@@ -197,6 +205,7 @@ def tree_for(processor_count: int) -> Tree:
         b"fs": {b"cgroup": {}},
         b"kernel": {
             b"address_bits": b"64\n",
+            b"cgroup": _CONTROL_GROUPS,
             b"cpu_byteorder": b"little\n",
             b"fscaps": b"1\n",
             b"mm": {b"ksm": _KSM, b"transparent_hugepage": _HUGE_PAGES},
