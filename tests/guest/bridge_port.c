@@ -443,3 +443,55 @@ ROOTS_TEST(groups_of_the_link)
 	CHECK_STRING(set_bridge(IFLA_BR_GROUP_FWD_MASK, 0x4000, 2), "0");
 	CHECK_EQ(ways(0, one, of_link), 6);
 }
+
+/* IFLA_CARRIER of an interface. */
+static int carrier_of(const char *name)
+{
+	struct ifinfomsg body = {.ifi_index = (int)if_nametoindex(name)};
+	struct nlmsghdr *header = (void *)answers;
+	int rest, found = -1;
+
+	begin(RTM_GETLINK, 0, &body, sizeof(body));
+	MUST(send(asker, &request, request.header.nlmsg_len, 0));
+	MUST(recv(asker, answers, sizeof(answers), 0));
+	rest = (int)NLMSG_PAYLOAD(header, sizeof(body));
+	for (struct rtattr *at = IFLA_RTA(NLMSG_DATA(header)); RTA_OK(at, rest); at = RTA_NEXT(at, rest))
+		if (at->rta_type == IFLA_CARRIER)
+			found = *(unsigned char *)RTA_DATA(at);
+	return found;
+}
+
+static const char *change_address(const char *name)
+{
+	struct ifinfomsg body = {.ifi_index = (int)if_nametoindex(name)};
+
+	begin(RTM_SETLINK, NLM_F_ACK, &body, sizeof(body));
+	add(IFLA_ADDRESS, one, sizeof(one));
+	return asked();
+}
+
+/* Whether it has a wire is known once it has looked at its ports, as it does for a new name of its own. */
+ROOTS_TEST(a_bridge_without_ports)
+{
+	struct ifinfomsg body = {.ifi_family = AF_UNSPEC};
+	struct rtattr *information;
+
+	enter();
+	open_asker(1);
+	CHECK_STRING(made("bridge", "plain", 0), "0");
+	CHECK_EQ(carrier_of("plain"), 1);
+	CHECK_STRING(set_link((int)if_nametoindex("plain"), IFF_UP, 0), "0");
+	CHECK_EQ(carrier_of("plain"), 1);
+	CHECK_STRING(change_address("plain"), "0");
+	CHECK_EQ(carrier_of("plain"), 0);
+	CHECK_STRING(made("bridge", "aged", 100), "0");
+	CHECK_EQ(carrier_of("aged"), 1);
+	begin(RTM_NEWLINK, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, &body, sizeof(body));
+	add(IFLA_IFNAME, "named", 6);
+	add(IFLA_ADDRESS, other, sizeof(other));
+	information = add(IFLA_LINKINFO, NULL, 0);
+	add(IFLA_INFO_KIND, "bridge", 7);
+	end_list(information);
+	CHECK_STRING(asked(), "0");
+	CHECK_EQ(carrier_of("named"), 0);
+}

@@ -708,3 +708,29 @@ TEST(the_file_system)
 	MUST(chdir("/"));
 	CHECK_EQ(umount2(directory, MNT_DETACH), 0);
 }
+
+TEST(the_file_system_of_a_namespace_that_has_ended)
+{
+	const char *directory;
+	char path[100];
+
+	if (geteuid() != 0)
+		return;
+	directory = enter_scratch();
+	snprintf(path, sizeof(path), "%s/one", directory);
+	if (fork() == 0) {
+		MUST(unshare(CLONE_NEWIPC | CLONE_NEWNS));
+		MUST(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
+		MUST(mount("mqueue", directory, "mqueue", 0, NULL));
+		CHECK_EQ(close(open(path, O_CREAT | O_EXCL | O_RDWR, 0600)), 0);
+		MUST(unshare(CLONE_NEWIPC));
+		CHECK_EQ(access(path, F_OK), 0);
+		path[strlen(path) - 1] = 'x';
+		CHECK_ERRNO(open(path, O_CREAT | O_RDWR, 0600), EACCES);
+		CHECK_ERRNO(mknod(path, S_IFREG | 0600, 0), EACCES);
+		path[strlen(path) - 1] = 'e';
+		CHECK_EQ(unlink(path), 0);
+		_exit(0);
+	}
+	wait(NULL);
+}

@@ -166,6 +166,20 @@ TEST(echo_to_who_listens)
 	CHECK_STRING(told(), "25:0:asked:1 0");
 }
 
+/* A route of the kernel's own is behind others to the same net. */
+TEST(routes_of_an_address_that_two_have)
+{
+	start();
+	way = new_interface();
+	begin_address(RTM_NEWADDR, NLM_F_CREATE, "10.0.0.1", 32);
+	CHECK_STRING(told(), "0");
+	listen_to(RTNLGRP_IPV4_ROUTE);
+	begin_address(RTM_NEWADDR, NLM_F_CREATE, "10.0.0.1", 32);
+	((struct ifaddrmsg *)request.data)->ifa_index = way;
+	CHECK_STRING(told(), "0");
+	CHECK_STRING(heard(listener, 1), "24:c00:-:0");
+}
+
 /* Of addresses, only IPv4's say whose request they come of; the routes that follow are the kernel's own. */
 TEST(addresses_of_requests)
 {

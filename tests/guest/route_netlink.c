@@ -91,6 +91,38 @@ ROOTS_TEST(packets_are_not_wrapped_up)
 	CHECK_STRING(asked(), "22 Unknown LWT encapsulation type at 36");
 }
 
+ROOTS_TEST(a_gateway_by_its_protocol_is_one_even_if_0)
+{
+	struct {
+		unsigned short family;
+		unsigned char address[16];
+	} via = {.family = AF_INET6};
+	struct ifinfomsg body = {.ifi_family = AF_UNSPEC};
+	struct rtattr *information;
+
+	enter();
+	open_asker(0);
+	begin_route(RTM_NEWROUTE, NLM_F_CREATE, "10.8.0.0", 16, RTN_UNICAST, RT_SCOPE_LINK);
+	add_number(RTA_OIF, 1);
+	CHECK_STRING(asked(), "0");
+	begin_route(RTM_NEWROUTE, NLM_F_CREATE, "10.8.1.0", 24, RTN_UNICAST, RT_SCOPE_LINK);
+	add_number(RTA_OIF, 1);
+	add(RTA_VIA, &via, sizeof(via));
+	CHECK_STRING(asked(), "22 Invalid gateway address");
+	begin_route(RTM_NEWROUTE, NLM_F_CREATE, "10.8.1.0", 24, RTN_UNICAST, RT_SCOPE_HOST);
+	add_number(RTA_OIF, 1);
+	add(RTA_VIA, &via, sizeof(via));
+	CHECK_STRING(asked(), "22 Route with host scope can not have a gateway");
+	/* The size of packets is looked at before the name. */
+	begin(RTM_NEWLINK, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, &body, sizeof(body));
+	add_number(IFLA_MTU, 67);
+	add(IFLA_IFNAME, "", 1);
+	information = add(IFLA_LINKINFO, NULL, 0);
+	add(IFLA_INFO_KIND, "bridge", 7);
+	information->rta_len = (unsigned short)((char *)&request + request.header.nlmsg_len - (char *)information);
+	CHECK_STRING(asked(), "22 mtu less than device minimum");
+}
+
 ROOTS_TEST(what_is_known_of_a_way_is_kept)
 {
 	struct rtattr *nest;

@@ -500,3 +500,22 @@ ROOTS_TEST(tables_are_one_until_there_are_rules)
 	CHECK_STRING(asked(), "0");
 	CHECK_EQ(table_of("127.0.0.1", RTM_F_LOOKUP_TABLE), RT_TABLE_LOCAL);
 }
+
+ROOTS_TEST(gateways_that_rules_refuse)
+{
+	enter();
+	open_asker(1);
+	begin_rule(RTM_NEWRULE, 0, FR_ACT_PROHIBIT, 0, 10);
+	add_net(FRA_DST, "10.7.0.0", 16);
+	CHECK_STRING(asked(), "0");
+	begin_route(RTM_NEWROUTE, NLM_F_CREATE, "10.8.0.0", 16, RTN_UNICAST, RT_SCOPE_UNIVERSE);
+	add_address(RTA_GATEWAY, "10.7.0.1");
+	CHECK_STRING(asked(), "13 Nexthop has invalid gateway");
+	/* Whether there is such an interface is seen later. */
+	add_number(RTA_OIF, 99);
+	CHECK_STRING(asked(), "13 Nexthop has invalid gateway");
+	begin_route(RTM_NEWROUTE, NLM_F_CREATE, "10.8.0.0", 16, RTN_UNICAST, RT_SCOPE_UNIVERSE);
+	add_address(RTA_GATEWAY, "10.9.0.1");
+	add_number(RTA_OIF, 99);
+	CHECK_STRING(asked(), "101 Nexthop has invalid gateway");
+}

@@ -308,6 +308,8 @@ class NextHopAttribute(IntEnum):
     NHA_FDB = 11
     NHA_RES_GROUP = 12
     NHA_OP_FLAGS = 14
+    NHA_GROUP_STATS = 15
+    NHA_HW_STATS_ENABLE = 16
 
 
 class RouteAttribute(IntEnum):

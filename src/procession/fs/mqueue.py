@@ -206,11 +206,15 @@ class QueueDirectory(Inode):
     ) -> QueueInode:
         """Make a queue for so many messages of so many bytes at most, or for as many as is usual.
 
-        Raises ENAMETOOLONG, ENOSPC, EINVAL, EOVERFLOW, EMFILE. Linux: ipc/mqueue.c, mqueue_create_attr.
+        Raises ENAMETOOLONG, EACCES, ENOSPC, EINVAL, EOVERFLOW, EMFILE. Linux: ipc/mqueue.c,
+        mqueue_create_attr.
         """
         if len(name) > NAME_MAX:
             raise ENAMETOOLONG
         superblock = self.file_system
+        if not superblock.mount.is_attached:
+            # Linux: ipc/mqueue.c, __get_ns_from_inode.
+            raise EACCES("the namespace of the queues has ended")
         limits = superblock.limits
         if limits.posix_queue_count >= limits.most_queues and not subject.capable(CAP_SYS_RESOURCE):
             raise ENOSPC("fs.mqueue.queues_max")

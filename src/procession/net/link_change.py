@@ -109,6 +109,8 @@ def make_interface(
     interface.has_chosen_address = bool(hardware_address)
     if kind == BRIDGE:
         interface.bridge = Bridge()
+        # Linux: net/bridge/br_netlink.c, br_dev_newlink.
+        interface.has_looked_at_ports = bool(hardware_address)
     network.add_interface(interface)
     return interface
 
@@ -276,7 +278,7 @@ def join_bridge(interface: Interface, bridge: Interface) -> None:
     if interface.kind == LOOPBACK or not interface.has_frames:
         raise EINVAL("an interface without frames is no port")
     if interface.kind == BRIDGE:
-        raise ELOOP("a bridge is no port")
+        raise ELOOP("Can not enslave a bridge to a bridge", TOLD)
     if len(bridge.ports) >= MOST_PORTS - 1:
         raise EBUSY("the bridge has all its ports")
     if interface.master is not None:
@@ -288,7 +290,7 @@ def join_bridge(interface: Interface, bridge: Interface) -> None:
     interface.master, interface.port = bridge, BridgePort(number, interface.kind)
     bridge.ports[interface] = None
     update_port(interface)
-    bridge.had_ports = True
+    bridge.has_looked_at_ports = True
     _take_least_address(bridge)
     if is_first or bridge.mtu != ETHERNET_MTU:
         bridge.mtu = min(port.mtu for port in bridge.ports)
@@ -313,6 +315,16 @@ def leave_bridge(interface: Interface) -> None:
     _tell_joined([bridge], [before])
 
 
+def look_at_ports(bridge: Interface) -> None:
+    """From now on a bridge has a wire while one of its ports has.
+
+    Linux: net/bridge/br_stp.c, br_port_state_selection; net/bridge/br_stp_if.c, br_stp_change_bridge_id.
+    """
+    before = bridge.has_carrier
+    bridge.has_looked_at_ports = True
+    _tell_joined([bridge], [before])
+
+
 def _take_least_address(bridge: Interface) -> None:
     """Linux: net/bridge/br_stp_if.c, br_stp_recalculate_bridge_id."""
     if not bridge.has_chosen_address:
@@ -327,15 +339,20 @@ def largest_mtu(interface: Interface) -> int:
     return LARGEST_TAP_MTU if interface.kind == TUN and interface.has_frames else LARGEST_MTU
 
 
+def check_mtu(kind: bytes, mtu: int, most: int = LARGEST_MTU) -> None:
+    """Raise EINVAL for what interfaces of a kind can't carry. Linux: net/core/dev.c, dev_validate_mtu."""
+    has_limits = kind not in (LOOPBACK, DUMMY)
+    if mtu < (LEAST_MTU if has_limits else 0):
+        raise EINVAL("mtu less than device minimum", TOLD)
+    if has_limits and mtu > most:
+        raise EINVAL("mtu greater than device maximum", TOLD)
+
+
 def set_mtu(interface: Interface, mtu: int) -> None:
-    """Raises EINVAL. Linux: net/core/dev.c, dev_validate_mtu."""
+    """Raises EINVAL."""
     if mtu == interface.mtu:
         return
-    is_loopback = interface.kind == LOOPBACK
-    if not (0 if is_loopback or interface.kind == DUMMY else LEAST_MTU) <= mtu:
-        raise EINVAL("mtu less than device minimum", TOLD)
-    if not is_loopback and interface.kind != DUMMY and mtu > largest_mtu(interface):
-        raise EINVAL("mtu greater than device maximum", TOLD)
+    check_mtu(interface.kind, mtu, largest_mtu(interface))
     old_mtu, interface.mtu = interface.mtu, mtu
     mtu_changed(interface, old_mtu)
     interface.network.topology_changed()
@@ -357,6 +374,8 @@ def set_hardware_address(interface: Interface, address: bytes) -> None:
     interface.has_chosen_address = True
     if interface.master is not None:
         _take_least_address(interface.master)
+    if interface.kind == BRIDGE:
+        look_at_ports(interface)
     interface.network.topology_changed()
     interface.network.link_changed(interface)
 

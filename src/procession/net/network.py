@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.errno import ENOBUFS
-from procession.abi.netlink import NetlinkFlag
 from procession.fs.namespace import CLONE_NEWNET, Namespace
 from procession.hardware.kernel_memory import (
     INTERFACE,
@@ -24,6 +23,7 @@ from procession.net.internet.port_table import PortTable
 from procession.net.internet.routing import (
     LOCAL,
     LOCAL_TABLE,
+    NEW_ROUTE,
     ROUTE_TIMER,
     SCOPE_HOST,
     SCOPE_LINK,
@@ -72,7 +72,6 @@ FREE_ROUTES = 8
 _STRICT, _LOOSE = 1, 2
 _ONLY_HERE, _ONLY_IN_NET, _NOT_OF_HOST, _NEVER = 1, 2, 3, 8
 """arp_ignore."""
-NEW_ROUTE = int(NetlinkFlag.NLM_F_CREATE | NetlinkFlag.NLM_F_EXCL)
 MOST_ROUTES = 65_536
 _KEY_BYTES = 16
 """Of routes, addresses and neighbours that a network may have."""

@@ -23,10 +23,12 @@ from procession.net.cause import NO_REQUEST, Cause
 from procession.net.internet.address import LOOPBACK_4, LOOPBACK_6, is_link_local, is_multicast
 from procession.net.internet.address_lifetime import INFINITY_S, stop_waiting
 from procession.net.internet.routing import (
+    APPENDED_ROUTE,
     BROADCAST,
     LOCAL,
     LOCAL_TABLE,
     MAIN_TABLE,
+    NEW_ROUTE,
     SCOPE_HOST,
     SCOPE_LINK,
     SCOPE_UNIVERSE,
@@ -464,7 +466,16 @@ def _add_own_route(new: DeviceAddress) -> None:
             preferred_source=new.source,
         )
     if interface.network.routes.like(route) is None:
-        interface.network.add_route(route, is_last=True)
+        _append(interface.network, route)
+
+
+def _append(network: Network, route: Route) -> None:
+    """Linux: net/ipv4/fib_frontend.c, fib_magic; net/ipv4/fib_trie.c, fib_table_insert."""
+    is_beside = not route.is_ipv6 and any(
+        (other.priority, other.tos) == (route.priority, route.tos)
+        for other in network.routes.same_destination(route)
+    )
+    network.add_route(route, is_last=True, flags=APPENDED_ROUTE if is_beside else NEW_ROUTE)
 
 
 def add_net_routes(new: DeviceAddress, *, is_new: bool = True) -> None:
@@ -513,7 +524,7 @@ def add_net_routes(new: DeviceAddress, *, is_new: bool = True) -> None:
     for route in wanted:
         other = network.routes.like(route)
         if other is None:
-            network.add_route(route, is_last=True)
+            _append(network, route)
         elif new.is_ipv6:
             network.set_deadline(other, route.deadline_ns)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from procession.abi.netlink import RTAX_MTU, RTPROT_KERNEL, RouteScope, RouteTable, RouteType
+from procession.abi.netlink import RTAX_MTU, RTPROT_KERNEL, NetlinkFlag, RouteScope, RouteTable, RouteType
 from procession.abi.word import pack_address
 from procession.net.internet.routing_rule import (
     ANY_TRAFFIC,
@@ -33,6 +33,9 @@ HERE = (LOCAL, ANYCAST)
 """Routes to the machine itself."""
 _NOWHERE, _FORBIDDEN = int(RouteType.RTN_BLACKHOLE), int(RouteType.RTN_PROHIBIT)
 ROUTE_TIMER = "route"
+NEW_ROUTE = int(NetlinkFlag.NLM_F_CREATE | NetlinkFlag.NLM_F_EXCL)
+APPENDED_ROUTE = int(NetlinkFlag.NLM_F_CREATE | NetlinkFlag.NLM_F_APPEND)
+"""How a route came to be: the first to its net, or one more."""
 SCOPE_UNIVERSE, SCOPE_LINK = int(RouteScope.RT_SCOPE_UNIVERSE), int(RouteScope.RT_SCOPE_LINK)
 SCOPE_HOST = int(RouteScope.RT_SCOPE_HOST)
 

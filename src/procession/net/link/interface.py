@@ -70,7 +70,7 @@ class Interface:
     `other_names` are those by which it's found too; all interfaces of a network have different ones. `flags`
     are those that are stored; `shown_flags` has those too that follow from the state. `peer` is a veth's
     other end, `master` the bridge whose port this is, `ports` a bridge's ports in the order in which they
-    came; a bridge that never had any can't tell whether it has a wire (`had_ports`), and has the least
+    came; a bridge that hasn't looked at them yet can't tell whether it has a wire, and has the least
     address of its ports unless one was chosen. `state_without_carrier` is the operational state without a
     wire, `link_mode` says whether somebody else decides that there is one (IF_LINK_MODE_*). `addresses` are
     those of both protocols. `was_up` says whether it has ever been up. The four counters are of what packets'
@@ -91,9 +91,9 @@ class Interface:
         "flags",
         "group",
         "had_address",
-        "had_ports",
         "hardware_address",
         "has_chosen_address",
+        "has_looked_at_ports",
         "index",
         "kind",
         "link_mode",
@@ -151,7 +151,7 @@ class Interface:
         self.ports: dict[Interface, None] = {}
         self.addresses: list[DeviceAddress] = []
         self.was_up = False
-        self.had_ports = self.had_address = False
+        self.has_looked_at_ports = self.had_address = False
         self.has_chosen_address = False
         self.state_without_carrier = _DOWN
         self.carrier_changes = 0
@@ -196,7 +196,7 @@ class Interface:
         if self.kind == VETH:
             peer = self.peer
             return peer is not None and self.is_up and peer.is_up
-        if self.kind == BRIDGE and self.had_ports:
+        if self.kind == BRIDGE and self.has_looked_at_ports:
             return any(port.is_up and port.has_carrier for port in self.ports)
         return self.tun is None or self.tun.has_carrier
 
@@ -205,7 +205,7 @@ class Interface:
         """IFLA_OPERSTATE. Linux: net/core/link_watch.c, default_operstate."""
         if not self.is_up:
             return _DOWN
-        if self.kind in (LOOPBACK, DUMMY) or (self.kind == BRIDGE and not self.had_ports):
+        if self.kind in (LOOPBACK, DUMMY) or (self.kind == BRIDGE and not self.has_looked_at_ports):
             return _UNKNOWN
         if self.kind == TUN and not self.carrier_changes:
             return _UNKNOWN

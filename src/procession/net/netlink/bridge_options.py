@@ -8,6 +8,7 @@ from procession.abi.errno import EINVAL, EOPNOTSUPP, ERANGE, TOLD
 from procession.abi.netlink import BridgeAttribute
 from procession.abi.word import Words, pack_port, pack_u8, pack_u16, pack_u64
 from procession.net.link.bridge import NS_PER_TICK, forget_behind, is_of_link, look_at_ages, stop_ageing
+from procession.net.link_change import look_at_ports
 from procession.net.netlink.attributes import attribute, nested_in, number, number_in
 from procession.net.netlink.policy import REFUSED, U8, U16, U32, Expected, at_least, at_most, check_lengths
 
@@ -111,6 +112,7 @@ def change_bridge(bridge: Interface, data: bytes) -> None:
         raise EOPNOTSUPP("there is no spanning tree")
     if _PRIORITY in found:
         own.priority = int.from_bytes(found[_PRIORITY][:2], "little")
+        look_at_ports(bridge)
     if _VLANS in found:
         raise EOPNOTSUPP("there are no VLANs")
     if _MASK in found:

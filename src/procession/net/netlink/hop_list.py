@@ -96,15 +96,16 @@ def gateway_4(found: dict[int, bytes]) -> bytes | None:
         if len(gateway) < 4:
             raise EINVAL("Invalid IPv4 address in RTA_GATEWAY", TOLD)
         gateway = gateway[:4]
-    else:
-        if len(via) < 2:
-            raise EINVAL("Invalid attribute length for RTA_VIA", TOLD)
-        family, gateway = int.from_bytes(via[:2], "little"), via[2:]
-        if family not in (AF_INET, AF_INET6):
-            raise EINVAL("Unsupported address family in RTA_VIA", TOLD)
-        if len(gateway) != ADDRESS_BYTES[family]:
-            raise EINVAL(f"Invalid IPv{4 if family == AF_INET else 6} address in RTA_VIA", TOLD)
-    return gateway if any(gateway) else None
+        return gateway if any(gateway) else None
+    if len(via) < 2:
+        raise EINVAL("Invalid attribute length for RTA_VIA", TOLD)
+    family, gateway = int.from_bytes(via[:2], "little"), via[2:]
+    if family not in (AF_INET, AF_INET6):
+        raise EINVAL("Unsupported address family in RTA_VIA", TOLD)
+    if len(gateway) != ADDRESS_BYTES[family]:
+        raise EINVAL(f"Invalid IPv{4 if family == AF_INET else 6} address in RTA_VIA", TOLD)
+    # One that is 0 is a gateway here, and no good one.
+    return gateway
 
 
 def gateway_of_hop(hop: Hop) -> bytes | None:

@@ -23,6 +23,7 @@ from procession.net.link_change import (
     KINDS,
     LARGEST_MTU,
     LEAST_MTU,
+    check_mtu,
     delete_interface,
     join,
     join_bridge,
@@ -447,6 +448,9 @@ def check_hardware_address(found: dict[int, bytes]) -> None:
 def _make(network: Network, kind: bytes, header: Ifinfomsg, found: dict[int, bytes]) -> Interface:
     check_hardware_address(found)
     queues = said_queues(found)
+    mtu = signed_in(found, _MTU)
+    if mtu is not None:
+        check_mtu(kind, mtu)
     address = found.get(_ADDRESS, b"")
     name = text_in(found, _NAME)
     if name is None:

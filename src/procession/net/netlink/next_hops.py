@@ -16,13 +16,13 @@ from procession.net.netlink.hop_list import check_encapsulation_type_number
 from procession.net.netlink.next_hop_message import DELNEXTHOP, MEMBER, NEWNEXTHOP, next_hop_message
 from procession.net.netlink.notification import tell_of_next_hop
 from procession.net.netlink.policy import (
+    BYTES,
     FLAG,
     NESTED_LIST,
     U16,
     U32,
     Expected,
     Policy,
-    at_most,
     bits,
     checked_attributes,
 )
@@ -44,34 +44,37 @@ _ENCAP_TYPE, _ENCAP = int(NextHopAttribute.NHA_ENCAP_TYPE), int(NextHopAttribute
 _GROUPS, _MASTER = int(NextHopAttribute.NHA_GROUPS), int(NextHopAttribute.NHA_MASTER)
 _FDB, _RESILIENT = int(NextHopAttribute.NHA_FDB), int(NextHopAttribute.NHA_RES_GROUP)
 _OPERATION = int(NextHopAttribute.NHA_OP_FLAGS)
-_ANYTHING = at_most(0xFFFF)
+_HARDWARE_STATISTICS = int(NextHopAttribute.NHA_HW_STATS_ENABLE)
 
 
-def _policy(expected: dict[int, Expected]) -> Policy:
+def _policy(expected: dict[int, Expected], largest: int) -> Policy:
     """All of them are newer than what is looked at loosely."""
-    return Policy(expected, max(expected), 1)
+    return Policy(expected, largest, 1)
 
 
 _POLICY_NEW = _policy(
     {
         _ID: U32,
-        _GROUP: _ANYTHING,
+        _GROUP: BYTES,
         _GROUP_TYPE: U16,
         _BLACKHOLE: FLAG,
         _OIF: U32,
-        _GATEWAY: _ANYTHING,
+        _GATEWAY: BYTES,
         _ENCAP_TYPE: U16,
         _ENCAP: NESTED_LIST,
         _FDB: FLAG,
         _RESILIENT: NESTED_LIST,
-    }
+    },
+    _HARDWARE_STATISTICS,
 )
 """Linux: net/ipv4/nexthop.c, rtm_nh_policy_new."""
 _NO_STATISTICS = bits(0)
 """Of the paths of groups no packets are counted."""
-_POLICY_ONE = _policy({_ID: U32})
-_POLICY_GET = _policy({_ID: U32, _OPERATION: _NO_STATISTICS})
-_POLICY_LIST = _policy({_OIF: U32, _GROUPS: FLAG, _MASTER: U32, _FDB: FLAG, _OPERATION: _NO_STATISTICS})
+_POLICY_ONE = _policy({_ID: U32}, _ID)
+_POLICY_GET = _policy({_ID: U32, _OPERATION: _NO_STATISTICS}, _OPERATION)
+_POLICY_LIST = _policy(
+    {_OIF: U32, _GROUPS: FLAG, _MASTER: U32, _FDB: FLAG, _OPERATION: _NO_STATISTICS}, _OPERATION
+)
 _LARGEST_INDEX = 0x7FFFFFFF
 
 
@@ -143,11 +146,16 @@ def _new(request: Request) -> None:
     network = request.network
     found = checked_attributes(request, Nhmsg.SIZE, _POLICY_NEW, is_strict=True)
     header = Nhmsg.unpack_from(request.body)
-    out = _checked(request, header, found)
+    _check(request, header, found)
     is_replacing = request.has(NetlinkFlag.NLM_F_REPLACE)
     wanted = number_in(found, _ID) or 0
     if is_replacing and not wanted:
         raise EINVAL("Replace requires nexthop id", TOLD)
+    out: Interface | None = None
+    if _GROUP in found:
+        _check_members(request, found)
+    else:
+        out = _interface(request, found)
     if not wanted:
         wanted = network.last_next_hop = _free_number(request)
     new = (
@@ -178,11 +186,9 @@ def _free_number(request: Request) -> int:
     raise EINVAL("No unused id", TOLD)
 
 
-def _checked(request: Request, header: Nhmsg, found: dict[int, bytes]) -> Interface | None:
-    """By which interface it's to be, None for none. Raises EINVAL, ENETDOWN.
-
-    Linux: net/ipv4/nexthop.c, rtm_to_nh_config.
-    """
+def _check(request: Request, header: Nhmsg, found: dict[int, bytes]) -> None:
+    """Raise EINVAL for what can't be, whatever there is, and EOPNOTSUPP; as since Linux 6.16, before that is
+    looked at. Linux: net/ipv4/nexthop.c, rtm_to_nh_config."""
     if header.resvd or header.nh_scope:
         raise EINVAL("Invalid values in ancillary header", TOLD)
     if header.nh_flags & ~RTNH_F_ONLINK:
@@ -196,22 +202,13 @@ def _checked(request: Request, header: Nhmsg, found: dict[int, bytes]) -> Interf
             raise EINVAL("Unsupported nexthop flags in ancillary header", TOLD)
     if _GROUP in found:
         _check_group(request, header, found)
-        return None
+        return
     if _BLACKHOLE in found:
         if any(kind in found for kind in (_GATEWAY, _OIF, _ENCAP, _ENCAP_TYPE, _FDB)):
             raise EINVAL("Blackhole attribute can not be used with gateway, oif, encap or fdb", TOLD)
-        return request.network.loopback
-    out: Interface | None = None
-    if _FDB not in found:
-        if _OIF not in found:
-            raise EINVAL("Device attribute required for non-blackhole and non-fdb nexthops", TOLD)
-        out = request.network.interfaces.get(number_in(found, _OIF) or 0)
-        if out is None:
-            raise EINVAL("Invalid device index", TOLD)
-        if not out.is_up:
-            raise ENETDOWN("Nexthop device is not up", TOLD)
-        if not out.has_carrier:
-            raise ENETDOWN("Carrier for nexthop device is down", TOLD)
+        return
+    if _FDB not in found and _OIF not in found:
+        raise EINVAL("Device attribute required for non-blackhole and non-fdb nexthops", TOLD)
     if _GATEWAY in found:
         if len(found[_GATEWAY]) != ADDRESS_BYTES[header.nh_family]:
             raise EINVAL("Invalid gateway", TOLD)
@@ -223,23 +220,38 @@ def _checked(request: Request, header: Nhmsg, found: dict[int, bytes]) -> Interf
         check_encapsulation_type_number(int.from_bytes(found[_ENCAP_TYPE], "little"))
     elif _ENCAP_TYPE in found:
         raise EINVAL("LWT encapsulation attribute is missing", TOLD)
+
+
+def _interface(request: Request, found: dict[int, bytes]) -> Interface | None:
+    """By which interface it's to be, None for none. Raises EINVAL, ENETDOWN."""
+    if _BLACKHOLE in found:
+        return request.network.loopback
+    if _FDB in found:
+        return None
+    out = request.network.interfaces.get(number_in(found, _OIF) or 0)
+    if out is None:
+        raise EINVAL("Invalid device index", TOLD)
+    if not out.is_up:
+        raise ENETDOWN("Nexthop device is not up", TOLD)
+    if not out.has_carrier:
+        raise ENETDOWN("Carrier for nexthop device is down", TOLD)
     return out
 
 
 def _check_group(request: Request, header: Nhmsg, found: dict[int, bytes]) -> None:
     """Raise EINVAL for what is no group; none that is resilient is made.
 
-    Linux: net/ipv4/nexthop.c, nh_check_attr_group, valid_group_nh, nh_check_attr_fdb_group.
+    Linux: net/ipv4/nexthop.c, nh_check_attr_group.
     """
     if header.nh_family:
         raise EINVAL("Invalid family for group", TOLD)
     if int.from_bytes(found.get(_GROUP_TYPE, b""), "little"):
         raise EINVAL("Invalid group type", TOLD)
-    data, network = found[_GROUP], request.network
+    data = found[_GROUP]
     if not data or len(data) % MEMBER.size:
         raise EINVAL("Invalid length for nexthop group attribute", TOLD)
     listed = [MEMBER.unpack_from(data, at) for at in range(0, len(data), MEMBER.size)]
-    network.host.clock.spend_looking(len(listed))
+    request.network.host.clock.spend_looking(len(listed))
     ids = [each[0] for each in listed]
     last = {identifier: at for at, identifier in enumerate(ids)}
     for at, (identifier, weight, high, reserved) in enumerate(listed):
@@ -249,14 +261,22 @@ def _check_group(request: Request, header: Nhmsg, found: dict[int, bytes]) -> No
             raise EINVAL("Invalid value for weight", TOLD)
         if last[identifier] != at:
             raise EINVAL("Nexthop id can not be used twice in a group", TOLD)
-    families: set[int] = set()
-    for identifier in ids:
-        member = network.next_hops.get(identifier)
+    for kind in sorted(found):
+        if kind > _GROUP_TYPE and kind != _FDB:
+            raise EINVAL("No other attributes can be set in nexthop groups", TOLD)
+
+
+def _check_members(request: Request, found: dict[int, bytes]) -> None:
+    """Raise EINVAL for who can't be in a group. Linux: net/ipv4/nexthop.c, valid_group_nh,
+    nh_check_attr_fdb_group."""
+    data, families = found[_GROUP], set[int]()
+    for at in range(0, len(data), MEMBER.size):
+        member = request.network.next_hops.get(MEMBER.unpack_from(data, at)[0])
         if member is None:
             raise EINVAL("Invalid nexthop id", TOLD)
         if member.is_group:
             raise EINVAL("Hash-threshold group can not be a nexthop within a group", TOLD)
-        if member.is_blackhole and len(listed) > 1:
+        if member.is_blackhole and len(data) > MEMBER.size:
             raise EINVAL("Blackhole nexthop can not be used in a group with more than 1 path", TOLD)
         families.add(member.family)
         if _FDB in found:
@@ -266,9 +286,6 @@ def _check_group(request: Request, header: Nhmsg, found: dict[int, bytes]) -> No
                 raise EINVAL("FDB nexthop group cannot have mixed family nexthops", TOLD)
         elif member.is_fdb:
             raise EINVAL("Non FDB nexthop group cannot have fdb nexthops", TOLD)
-    for kind in sorted(found):
-        if kind > _GROUP_TYPE and kind != _FDB:
-            raise EINVAL("No other attributes can be set in nexthop groups", TOLD)
 
 
 def _group(request: Request, header: Nhmsg, found: dict[int, bytes], wanted: int) -> NextHop:

@@ -43,6 +43,8 @@ class Expected(NamedTuple):
 
 U8, U16, U32 = Expected(_NUMBER, 1), Expected(_NUMBER, 2), Expected(_NUMBER, 4)
 U64 = Expected(_NUMBER, 8)
+BYTES = Expected(_AT_MOST)
+"""As many bytes as one likes."""
 NESTED_LIST = Expected(_LIST)
 
 
@@ -225,13 +227,13 @@ def _check(expected: Expected | None, data: bytes, *, is_nested: bool, is_strict
             raise ERANGE("integer out of range", TOLD)
     elif kind == _REFUSED:
         raise EINVAL("Attribute is rejected", TOLD)
-    elif kind in (_AT_MOST, _FLAG):
+    elif kind == _FLAG or (kind == _AT_MOST and length):
         if len(data) > length:
             raise ERANGE(_FAILED, TOLD)
     elif kind == _LIST:
         if 0 < len(data) < _HEADER_BYTES:
             raise ERANGE(_FAILED, TOLD)
-    else:
+    elif kind in (_STRING, _TERMINATED):
         _check_text(kind, data, length)
 
 

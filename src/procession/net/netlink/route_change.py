@@ -107,6 +107,9 @@ def change_route(request: Request, *, is_new: bool) -> None:
             hops = checked_hops_6(found[MULTIPATH], has_gateway=GATEWAY in found, is_new=is_new)
         check_encapsulation_types(hops)
     check_encapsulation_type(found)
+    if family == AF_INET:
+        check_prefix(destination, header.rtm_dst_len)
+        _check_ways_4(found)
     table = number_in(found, TABLE)
     if table is None:
         table = header.rtm_table
@@ -114,9 +117,7 @@ def change_route(request: Request, *, is_new: bool) -> None:
     if not is_new and wanted_hop and wanted_hop not in network.next_hops:
         raise EINVAL("Nexthop id does not exist", TOLD)
     if is_new:
-        if family == AF_INET:
-            check_prefix(destination, header.rtm_dst_len)
-        else:
+        if family == AF_INET6:
             check_6(header)
         network.know_table(table or MAIN_TABLE, len(destination))
         try:
@@ -159,11 +160,17 @@ def _remove_hops(
 
 
 def _check_4(header: Rtmsg, found: dict[int, bytes]) -> None:
+    """Linux: net/ipv4/fib_frontend.c, rtm_to_fib_config."""
     if header.rtm_tos & _ECN_BITS:
         raise EINVAL("Invalid dsfield (tos): ECN bits must be 0", TOLD)
     if header.rtm_type > LAST_TYPE:
         raise EINVAL("Invalid route type", TOLD)
-    if NEXT_HOP in found and any(kind in found for kind in (OIF, GATEWAY, MULTIPATH)):
+
+
+def _check_ways_4(found: dict[int, bytes]) -> None:
+    """The same of what attributes say, once each has been looked at."""
+    has_way = gateway_4(found) is not None or number_in(found, OIF)
+    if number_in(found, NEXT_HOP) and (has_way or MULTIPATH in found or ENCAPSULATION in found):
         raise EINVAL("Nexthop specification and nexthop id are mutually exclusive", TOLD)
     if GATEWAY in found and VIA in found:
         raise EINVAL("Nexthop configuration can not contain both GATEWAY and VIA", TOLD)

@@ -337,7 +337,10 @@ def way_to_gateway(network: Network, gateway: bytes, index: int, scope: int, *, 
             raise EINVAL("Nexthop has invalid gateway", TOLD)
         return interface
     nearer = max(scope + 1, SCOPE_LINK)
-    route = None if index and interface is None else network.routes.lookup(gateway, interface, nearer)
+    route = network.routes.lookup(gateway, interface, nearer)
+    if index and interface is None and route is not None and route.kind not in ERRORS_OF_ROUTES:
+        # Rules and routes that lead nowhere refuse it even so.
+        route = None
     if route is None or route.kind in ERRORS_OF_ROUTES:
         refused = ENETUNREACH if route is None else ERRORS_OF_ROUTES[route.kind]
         raise refused("Nexthop has invalid gateway", TOLD)
