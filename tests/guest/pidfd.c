@@ -238,6 +238,12 @@ TEST(descriptors_of_others)
 	MUST(close(go[1]));
 	await_zombie(child);
 	CHECK_ERRNO(get_descriptor(pidfd, only_there, 0), ESRCH);
+	/* Who may not look at it isn't told that much. */
+	if (geteuid() == 0 && fork() == 0) {
+		MUST(setresuid(4321, 4321, 4321));
+		CHECK_ERRNO(get_descriptor(pidfd, only_there, 0), EPERM);
+		_exit(0);
+	}
 	CHECK_EQ(wait_for(child), EXITED(0));
 	CHECK_ERRNO(get_descriptor(pidfd, only_there, 0), ESRCH);
 	/* From the process itself. */

@@ -2,6 +2,7 @@
 #include "fault.h"
 
 #include <linux/kcmp.h>
+#include <sys/sem.h>
 #include <sched.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
@@ -225,7 +226,7 @@ TEST(what_tasks_share)
 {
 	static const int kinds[] = {KCMP_VM, KCMP_FILES, KCMP_FS, KCMP_SIGHAND};
 	static const int flags[] = {CLONE_VM, CLONE_FILES, CLONE_FS, CLONE_VM | CLONE_SIGHAND};
-	pid_t self = getpid(), child = stopped_child();
+	pid_t self = getpid(), child = stopped_child(), other;
 
 	for (size_t at = 0; at < LENGTH(kinds); at++) {
 		int order = compare(self, child, kinds[at]);
@@ -238,6 +239,19 @@ TEST(what_tasks_share)
 		CHECK_EQ(compare(self, sharing, kinds[at]), 0);
 		release(sharing);
 	}
+	/* What is to be undone is kept from the first time on that anything might be, even in no set. */
+	other = stopped_child();
+	CHECK_EQ(compare(child, other, KCMP_SYSVSEM), 0);
+	release(other);
+	other = (pid_t)MUST(fork());
+	if (other == 0) {
+		CHECK_ERRNO(semop(0x7fffffff, &(struct sembuf){.sem_op = 1, .sem_flg = SEM_UNDO}, 1), EINVAL);
+		raise(SIGSTOP);
+		_exit(0);
+	}
+	MUST(waitpid(other, NULL, WUNTRACED));
+	CHECK(compare(child, other, KCMP_SYSVSEM) != 0);
+	release(other);
 	CHECK_EQ(compare(self, child, KCMP_SYSVSEM), 0);
 	CHECK_ERRNO(syscall(SYS_kcmp, self, child, 99, 0, 0), EINVAL);
 	CHECK_ERRNO(syscall(SYS_kcmp, self, 0x3fffff, KCMP_VM, 0, 0), ESRCH);

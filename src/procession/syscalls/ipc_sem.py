@@ -11,7 +11,8 @@ from procession.abi.time import Timespec
 from procession.abi.word import pack_array
 from procession.kernel.ipc import namespace_of
 from procession.kernel.ipc.object import show_owners
-from procession.kernel.ipc.sem import SemaphoreOperation, SemaphoreSet, SemaphoreWait, get_set
+from procession.kernel.ipc.sem import SEM_UNDO, SemaphoreOperation, SemaphoreSet, SemaphoreWait, get_set
+from procession.kernel.ipc.sem_undo import undo_list_of
 from procession.kernel.pid import number_of
 from procession.kernel.time.costs import SEMAPHORE_NS
 from procession.syscalls.declaration import syscall
@@ -68,6 +69,9 @@ def _operate(task: Task, id: int, address: int, count: int, timeout: Timespec | 
     deadline_ns = None
     if timeout is not None:
         deadline_ns = task.kernel.clock.now_ns + nanoseconds_of(timeout)
+    if any(operation.flags & SEM_UNDO for operation in operations):
+        # Whether or not there is such a set. Linux: ipc/sem.c, find_alloc_undo.
+        undo_list_of(task)
     return namespace.semaphores.find(id).operate(task, operations, deadline_ns)
 
 

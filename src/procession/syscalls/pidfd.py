@@ -85,10 +85,12 @@ def pidfd_getfd(task: Task, fd: Fd, target_fd: Fd, flags: Int) -> int:
     if flags:
         raise EINVAL("unknown flags")
     target = pid_file_of(task, fd).target
-    if target is None or target.state is TaskState.ZOMBIE:
+    if target is None:
         raise ESRCH("the process or thread has ended")
     if not may_access(task, target, by_fs_ids=False, attaches=True):
         raise EPERM("the process may not be traced by this one")
+    if target.state is TaskState.ZOMBIE:
+        raise ESRCH("the process or thread has ended, and waits to be reaped")
     file = target.files.files.get(target_fd)
     if file is None:
         raise EBADF(f"the process has no descriptor {target_fd}")
