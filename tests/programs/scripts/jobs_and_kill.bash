@@ -10,7 +10,7 @@ disown -a
 set -m
 sleep 100 & kill %%; wait %%; echo $?
 (sleep 5; echo never) & kill -TERM -- -$!; wait $!; echo $?
-sleep 100 & kill -STOP $!; sleep 0.1; jobs | grep -c Stopped; kill -KILL %1; sleep 0.1; wait %1; echo $?
+sleep 100 & kill -STOP $!; until jobs | grep -q Stopped; do sleep 0.1; done; jobs | grep -c Stopped; kill -KILL %1; sleep 0.1; wait %1; echo $?
 set +m
 bash -c 'kill -9 $$'; echo $?
 bash -c 'kill -SEGV $$'; echo $?
