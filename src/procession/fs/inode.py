@@ -146,9 +146,9 @@ class Superblock:
     longest_name: ClassVar[int] = NAME_MAX
     """How long a name may be that is looked for; whoever has no such bound has PATH_MAX."""
     block_size: ClassVar[int] = 4096
+    """What st_blksize says of its files."""
     has_blocks: ClassVar[bool] = True
     """Whether FIGETBSZ has an answer: an overlay has none, whatever its files say."""
-    """What st_blksize says of its files."""
     largest_file: ClassVar[int] = (1 << 63) - 1
     """How many bytes a file may have (Linux: include/linux/fs.h, s_maxbytes)."""
     exports: ClassVar[ExportOperations | None] = None
