@@ -403,6 +403,37 @@ TEST(vfork_events)
 	end(child);
 }
 
+/* Which ends the call uses up the interruption too: it's a stop. */
+TEST(who_is_seized_in_a_call_shows_how_it_ends)
+{
+	int come[2], go[2];
+	pid_t child;
+	char byte = 0;
+	sigset_t blocked;
+
+	MUST(pipe(come));
+	MUST(pipe(go));
+	child = (pid_t)MUST(fork());
+	if (child == 0) {
+		sigfillset(&blocked);
+		sigprocmask(SIG_BLOCK, &blocked, NULL);
+		if (vfork() == 0) {
+			write(come[1], &byte, 1);
+			read(go[0], &byte, 1);
+			_exit(21);
+		}
+		_exit(22);
+	}
+	CHECK_EQ(read(come[0], &byte, 1), 1);
+	CHECK_EQ(TRACE(PTRACE_SEIZE, child, 0, PTRACE_O_TRACEVFORKDONE | PTRACE_O_TRACESYSGOOD), 0);
+	CHECK_EQ(write(go[1], &byte, 1), 1);
+	CHECK_EQ(next(child), EVENT(PTRACE_EVENT_VFORK_DONE));
+	CHECK_EQ(TRACE(PTRACE_INTERRUPT, child, 0, 0), 0);
+	CHECK_EQ(go_on(PTRACE_SYSCALL, child, 0), CALL_STOP);
+	CHECK((long)registers_of(child).rax > 0);
+	CHECK_EQ(go_on(PTRACE_CONT, child, 0), EXITED(22));
+}
+
 static void *thread_body(void *argument)
 {
 	(void)argument;

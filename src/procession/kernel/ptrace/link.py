@@ -28,7 +28,13 @@ from procession.kernel.signal.info import SigInfo
 from procession.kernel.signal.parent import notify_parent
 from procession.kernel.signal.set import SIGCHLD, SIGKILL, SIGNAL_COUNT, SIGSTOP, mask_of
 from procession.kernel.signal.stop import STOP_PENDING, TRAP_MASK, TRAP_STOP, request_stop
-from procession.kernel.task import CALL_TRACED, SIGNAL_PENDING, SIGNAL_STOP_STOPPED, TRACE_STOPPED
+from procession.kernel.task import (
+    CALL_EXIT_WORK,
+    CALL_TRACED,
+    SIGNAL_PENDING,
+    SIGNAL_STOP_STOPPED,
+    TRACE_STOPPED,
+)
 from procession.kernel.task_state import ENDED, STOPPED, TRACED, ZOMBIE
 
 if TYPE_CHECKING:
@@ -47,6 +53,10 @@ def link(task: Task, tracer: Task, tracing: Tracing) -> None:
         tracer.tracees = {}
     tracer.tracees[task] = None
     task.kernel.add_call_work(task, CALL_TRACED)
+    if task.frame is not None:
+        # Whether the tracer wants to see how a call ends is asked at its end. Linux: kernel/entry/common.c,
+        # syscall_exit_to_user_mode_prepare.
+        task.work |= CALL_EXIT_WORK
 
 
 def unlink(task: Task) -> None:
