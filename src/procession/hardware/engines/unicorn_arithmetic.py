@@ -67,18 +67,8 @@ _CONTROL_BITS, _CONTROL_ONE = 0x1F3F, 0x40
 """The bits of the control word that there are, and the one that's always set."""
 ARITHMETIC = (
     *(f"{name}_{operands}" for name in _BINARY for operands in ("ST0_FT0", "STN_ST0")),
-    *(
-        *_UNARY,
-        *_COMPARISONS,
-        *_FLAG_COMPARISONS,
-        *CONSTANTS,
-        *_TURNS,
-        *MOVES,
-        "fldcw",
-        "fxam_ST0",
-        "ffree_STN",
-    ),
-    *(*CHANGES_OF_ST0, *SIMPLE_CONSTANTS, *STORES_OF_ST0, *PUSHING_LOADS[2:]),
+    *(*_UNARY, *_COMPARISONS, *_FLAG_COMPARISONS, *CONSTANTS, *_TURNS, *MOVES, *CHANGES_OF_ST0),
+    *(*SIMPLE_CONSTANTS, *STORES_OF_ST0, *PUSHING_LOADS[2:], "fldcw", "fxam_ST0", "ffree_STN"),
     *(f"{name}_{operand}" for name in _LOADS for operand in ("FT0", "ST0")),
     *(f"{name}_ST0" for name in _STORES),
 )

@@ -35,13 +35,7 @@ if TYPE_CHECKING:
     from procession.hardware.engines.unicorn_state import StateLayout
 
 _PRICES = {
-    0: " ".join(
-        (
-            *CONSTANTS,
-            *SIMPLE,
-            *STACK_TURNS,
-        )
-    ),
+    0: " ".join((*CONSTANTS, *SIMPLE, *STACK_TURNS)),
     1: "fpush fstt_ST0 fildl_FT0 fldl_FT0 flds_FT0 fist_ST0 fistl_ST0 fistll_ST0 fistt_ST0 fisttl_ST0"
     " fisttll_ST0 fstl_ST0 fsts_ST0 fxchg_ST0_STN fxam_ST0 fcom_ST0_FT0 fcomi_ST0_FT0 fucom_ST0_FT0"
     " fucomi_ST0_FT0 frndint fadd_ST0_FT0 fadd_STN_ST0 fmul_ST0_FT0 fmul_STN_ST0"
