@@ -360,6 +360,121 @@ TEST(what_is_refused)
 	CHECK_EQ(umount("m"), 0);
 }
 
+static int get_flags(const char *path)
+{
+	int fd = (int)MUST(open(path, O_RDONLY | O_NONBLOCK));
+	int flags = 0, result = ioctl(fd, FS_IOC_GETFLAGS, &flags);
+
+	MUST(close(fd));
+	return result == -1 ? -errno : flags;
+}
+
+static int set_flags(const char *path, int flags)
+{
+	int fd = (int)MUST(open(path, O_RDONLY | O_NONBLOCK));
+	int result = ioctl(fd, FS_IOC_SETFLAGS, &flags), error = errno;
+
+	MUST(close(fd));
+	errno = error;
+	return result;
+}
+
+static const char *protection_of(const char *path)
+{
+	static char value[8];
+	ssize_t length = getxattr(path, "trusted.overlay.protattr", value, sizeof value - 1);
+
+	if (length == -1)
+		return check_errno_name(errno);
+	value[length] = '\0';
+	return value;
+}
+
+TEST(flags_are_those_of_the_layers)
+{
+	struct fsxattr extended = {0};
+	struct statx status;
+	int fd;
+
+	make_layers();
+	make_text("l/plain", "p");
+	MUST(mkfifo("l/fifo", 0644));
+	MUST(set_flags("l/f", FS_NODUMP_FL | FS_NOATIME_FL));
+	CHECK_OK(mount_overlay(LAYERS));
+	CHECK_EQ(get_flags("m/f"), FS_NODUMP_FL | FS_NOATIME_FL);
+	CHECK_EQ(get_flags("m/fifo"), -ENOTTY);
+	CHECK_ERRNO(set_flags("m/fifo", FS_NODUMP_FL), ENOTTY);
+	CHECK(!exists("u/fifo"));
+	MUST(statx(AT_FDCWD, "m/f", 0, STATX_BASIC_STATS, &status));
+	CHECK_EQ(status.stx_attributes & 0x70, FS_NODUMP_FL);
+	CHECK_EQ(status.stx_attributes_mask & 0x70, 0x70);
+	append("m/f", "!");
+	CHECK_EQ(get_flags("m/f"), FS_NOATIME_FL);
+	CHECK_EQ(get_flags("u/f"), FS_NOATIME_FL);
+	CHECK_OK(set_flags("m/plain", 0));
+	CHECK(exists("u/plain"));
+	CHECK_OK(set_flags("m/plain", FS_NODUMP_FL));
+	CHECK_EQ(get_flags("m/plain"), FS_NODUMP_FL);
+	CHECK_EQ(get_flags("u/plain"), FS_NODUMP_FL);
+	CHECK_EQ(get_flags("l/plain"), 0);
+	CHECK_ERRNO(set_flags("m/plain", FS_COMPR_FL), EOPNOTSUPP);
+	fd = (int)MUST(open("m/plain", O_RDONLY));
+	CHECK_OK(ioctl(fd, FS_IOC_FSGETXATTR, &extended));
+	CHECK_EQ(extended.fsx_xflags, FS_XFLAG_NODUMP);
+	extended.fsx_xflags = FS_XFLAG_NOATIME | FS_XFLAG_APPEND;
+	CHECK_OK(ioctl(fd, FS_IOC_FSSETXATTR, &extended));
+	CHECK_EQ(get_flags("m/plain"), FS_NOATIME_FL | FS_APPEND_FL);
+	CHECK_EQ(get_flags("u/plain"), FS_NOATIME_FL);
+	CHECK_OK(set_flags("m/d", FS_NODUMP_FL));
+	make_text("m/d/new", "n");
+	CHECK_EQ(get_flags("m/d/new"), FS_NODUMP_FL);
+	CHECK_OK(umount2("m", MNT_DETACH));
+	CHECK_OK(mount_overlay("lowerdir=l:l2"));
+	CHECK_ERRNO(set_flags("m/f", 0), EROFS);
+	CHECK_EQ(get_flags("m/f"), FS_NODUMP_FL | FS_NOATIME_FL);
+}
+
+TEST(what_protects_a_file_is_noted_beside_it)
+{
+	make_layers();
+	make_text("l/fixed", "x");
+	make_text("l/log", "x");
+	MUST(set_flags("l/fixed", FS_IMMUTABLE_FL));
+	MUST(set_flags("l/log", FS_APPEND_FL));
+	CHECK_OK(mount_overlay(LAYERS));
+	CHECK_EQ(get_flags("m/fixed"), FS_IMMUTABLE_FL);
+	CHECK_ERRNO(unlink("m/fixed"), EPERM);
+	CHECK_ERRNO(chmod("m/fixed", 0600), EPERM);
+	CHECK_ERRNO(open("m/log", O_WRONLY), EPERM);
+	append("m/log", "y");
+	CHECK_EQ(get_flags("m/log"), FS_APPEND_FL);
+	CHECK_EQ(get_flags("u/log"), 0);
+	CHECK_STRING(protection_of("u/log"), "a");
+	CHECK_STRING(protection_of("m/log"), "ENODATA");
+	CHECK_ERRNO(unlink("m/log"), EPERM);
+	CHECK_OK(set_flags("m/fixed", FS_IMMUTABLE_FL | FS_APPEND_FL | FS_NODUMP_FL));
+	CHECK_EQ(get_flags("m/fixed"), FS_IMMUTABLE_FL | FS_APPEND_FL | FS_NODUMP_FL);
+	CHECK_EQ(get_flags("u/fixed"), FS_NODUMP_FL);
+	CHECK_STRING(protection_of("u/fixed"), "ai");
+	CHECK_OK(set_flags("m/log", 0));
+	CHECK_STRING(protection_of("u/log"), "ENODATA");
+	CHECK_OK(unlink("m/log"));
+	CHECK_OK(set_flags("m/d", FS_IMMUTABLE_FL));
+	CHECK_EQ(get_flags("u/d"), 0);
+	CHECK_ERRNO(mkdir("m/d/new", 0755), EPERM);
+	CHECK_ERRNO(unlink("m/d/x"), EPERM);
+	CHECK_OK(umount2("m", MNT_DETACH));
+	CHECK_OK(mount_overlay(LAYERS));
+	CHECK_EQ(get_flags("m/d"), FS_IMMUTABLE_FL);
+	CHECK_ERRNO(mkdir("m/d/new", 0755), EPERM);
+	CHECK_EQ(get_flags("m/fixed"), FS_IMMUTABLE_FL | FS_APPEND_FL | FS_NODUMP_FL);
+	CHECK_OK(umount2("m", MNT_DETACH));
+	MUST(setxattr("u/fixed", "trusted.overlay.protattr", "ax", 2, 0));
+	CHECK_OK(mount_overlay(LAYERS));
+	CHECK_EQ(get_flags("m/fixed"), FS_NODUMP_FL);
+	CHECK_OK(unlink("m/fixed"));
+}
+
 TEST(an_overlay_has_no_size_of_blocks)
 {
 	int size, fd;

@@ -252,11 +252,6 @@ _EXTENDED = {
 }
 
 
-def has_file_flags(inode: Inode) -> bool:
-    """Whether there is anything of FileFlag's to set."""
-    return bool(inode.settable_flags) and (inode.is_regular or inode.is_directory)
-
-
 def extended_flags(flags: int) -> int:
     """FileFlags as ExtendedFlags. Linux: fs/file_attr.c, fileattr_fill_flags."""
     return sum(extended for flag, extended in _EXTENDED.items() if flags & flag)
@@ -324,13 +319,10 @@ def _check_project(subject: Subject, project: int, *, is_inherited: bool) -> Non
 def set_file_flags(path: Path, subject: Subject, flags: int) -> None:
     """What chattr(1) does: set FileFlag's bits. Raises EROFS, EPERM, EOPNOTSUPP for bits that aren't kept.
 
-    Linux: fs/ioctl.c, vfs_fileattr_set; mm/shmem.c, shmem_fileattr_set.
+    Linux: fs/ioctl.c, vfs_fileattr_set.
     """
     inode = path.inode
     _check_setting(path, subject)
     _check_protection(inode, subject, flags)
     _check_project(subject, 0, is_inherited=bool(flags & _INHERITED_PROJECT_FLAG))
-    if flags & ~inode.settable_flags:
-        raise EOPNOTSUPP
-    inode.flags = flags
-    inode.ctime_ns = inode.now_ns()
+    inode.set_flags(flags)

@@ -503,6 +503,26 @@ class Inode:
             self.mtime_ns = mtime_ns
         self.ctime_ns = self.now_ns()
 
+    @property
+    def keeps_flags(self) -> bool:
+        """Whether its file system knows any of FileFlag's bits."""
+        return bool(self.settable_flags)
+
+    @property
+    def has_flags(self) -> bool:
+        """Whether chattr(1) may set any of FileFlag's bits."""
+        return self.keeps_flags and self.mode & S_IFMT in (S_IFREG, S_IFDIR)
+
+    def set_flags(self, flags: int) -> None:
+        """Set FileFlag's bits, and the change time. Raises EOPNOTSUPP for bits that aren't kept.
+
+        Linux: mm/shmem.c, shmem_fileattr_set.
+        """
+        if flags & ~self.settable_flags:
+            raise EOPNOTSUPP
+        self.flags = flags
+        self.ctime_ns = self.now_ns()
+
     def writable_xattrs(self) -> dict[bytes, bytes]:
         """The extended attributes, of which the caller is about to change one by `change_xattr`."""
         return self.read_xattrs()

@@ -10,7 +10,6 @@ from procession.abi.open_flags import AtFlag
 from procession.fs.attributes import (
     KNOWN_EXTENDED,
     extended_flags,
-    has_file_flags,
     set_extended_flags,
 )
 from procession.hardware.physical_memory import PAGE_SIZE
@@ -43,7 +42,7 @@ def file_getattr(
         inode = opened_file(task, directory).inode
     else:
         inode = find_by_flags(task, directory, path, flags).dentry.inode
-    if not has_file_flags(inode):
+    if not inode.has_flags:
         raise EOPNOTSUPP("the file has no such attributes")
     told = FileAttr(fa_xflags=extended_flags(inode.flags)).pack()
     task.mm.write(attributes.address, told.ljust(size, b"\0"))
@@ -60,7 +59,7 @@ def file_setattr(
     if asked.fa_xflags & ~KNOWN_EXTENDED:
         raise EINVAL("unknown attributes")
     place = find_by_flags(task, directory, path, flags)
-    if not has_file_flags(place.dentry.inode):
+    if not place.dentry.inode.has_flags:
         raise EOPNOTSUPP("the file has no such attributes")
     wanted = Fsxattr(
         fsx_xflags=asked.fa_xflags & 0xFFFFFFFF,

@@ -22,7 +22,6 @@ from procession.abi.word import Words, pack_u8, pack_u32, pack_u64
 from procession.fs.attributes import (
     KNOWN_EXTENDED,
     extended_flags,
-    has_file_flags,
     set_extended_flags,
     set_file_flags,
 )
@@ -134,7 +133,7 @@ def ioctl(task: Task, fd: Fd, request: UInt, argument: Address) -> int:
         _refuse_deduplication(task, file, argument)
     if request in _OF_FLAGS:
         wanted = _wanted_flags(task, request, argument)
-        if has_file_flags(inode):
+        if inode.has_flags:
             if isinstance(wanted, Fsxattr):
                 set_extended_flags(file.path, task.credentials, wanted)
             elif wanted is not None:

@@ -151,7 +151,7 @@ def statx(
     uid, gid = shown_owner(place.mount, inode, task.credentials.user_namespace)
     filled = _STATX_MASK & ~_STATX_MNT_ID | _STATX_MNT_ID_UNIQUE if is_unique else _STATX_MASK
     birth_ns = inode.birth_ns if mask & _STATX_BTIME else None
-    known = _FLAG_ATTRIBUTES if inode.settable_flags else 0
+    known = _FLAG_ATTRIBUTES if inode.keeps_flags else 0
     mtime_ns, ctime_ns = inode.mtime_ns, inode.ctime_ns
     if inode.superblock.is_multigrain and not mask & _CHANGE_TIMES:
         # Linux: fs/stat.c, fill_mg_cmtime.

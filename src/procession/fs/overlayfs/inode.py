@@ -6,15 +6,19 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EEXIST, EINVAL, ENOENT, ENOSPC, ENOTDIR, ENOTEMPTY, EPERM, EXDEV, Errno
 from procession.abi.file_mode import S_IFMT
+from procession.abi.ioctls import FileFlag
 from procession.fs.dentry import Dentry, Path
 from procession.fs.file import File
 from procession.fs.inode import S_IFCHR, S_IFDIR, S_IFLNK, S_IFREG, DirectoryEntry, Inode
 from procession.fs.overlayfs.layer import (
+    PROTECTING,
     add_whiteout,
     clear_whiteouts,
     find_in_layer,
     is_opaque,
     is_whiteout,
+    note_protection,
+    protection_of,
     remove_entry,
     set_layer_xattr,
 )
@@ -28,6 +32,7 @@ if TYPE_CHECKING:
 
 _COPY_CHUNK = 1 << 20
 _CHUNK_PAGES = _COPY_CHUNK >> PAGE_SHIFT
+_NO_ACCESS_TIME = int(FileFlag.FS_NOATIME_FL)
 
 
 class OverlayFile(RegularFile):
@@ -78,6 +83,10 @@ class LayeredInode(Inode):
         self.upper = upper
         self.lowers = lowers
         self.number = real.number
+        self.flags = real.flags
+        protection = None if upper is None else protection_of(real, superblock.prefix)
+        if protection is not None:
+            self.flags = real.flags & ~PROTECTING | protection
         for layer in ([] if upper is None else [upper], lowers):
             for entry in layer:
                 entry.inode.open_count += 1
@@ -109,7 +118,7 @@ class LayeredInode(Inode):
 
     # Copying up
 
-    def _upper_directory(self) -> Dentry:
+    def _upper_entry(self) -> Dentry:
         """Its entry in the upper layer, made if need be. Raises ENOSPC, EROFS."""
         self.copy_up()
         assert self.upper is not None
@@ -150,6 +159,7 @@ class LayeredInode(Inode):
             if kind == S_IFREG:
                 _copy_contents(real, made)
             _copy_xattrs(real, made, self.overlay.prefix)
+            _copy_flags(real, made, self.overlay.prefix)
         except (Errno, OutOfFrames):
             remove_entry(directory, entry)
             raise
@@ -157,6 +167,7 @@ class LayeredInode(Inode):
         made.atime_ns, made.mtime_ns, made.ctime_ns = self.atime_ns, self.mtime_ns, made.now_ns()
         made.open_count += 1
         self.upper = entry
+        self.flags = made.flags | real.flags & PROTECTING
         if kind != S_IFDIR:
             self._release(self.lowers.pop())
             self.overlay.uppers[made] = self
@@ -226,7 +237,7 @@ class LayeredInode(Inode):
 
     def _make_room(self, name: bytes) -> tuple[Dentry, bool]:
         """The upper directory without a whiteout of `name`, and whether there was one. Raises EEXIST."""
-        directory = self._upper_directory()
+        directory = self._upper_entry()
         found = find_in_layer(directory, name)
         directory.children.pop(name, None) if found is None else None
         if found is None:
@@ -309,7 +320,7 @@ class LayeredInode(Inode):
 
     def _hide(self, name: bytes, child: LayeredInode) -> None:
         """Take `name` out of the upper layer, and hide it where a layer below has it."""
-        directory = self._upper_directory()
+        directory = self._upper_entry()
         found = find_in_layer(directory, name)
         if found is not None:
             remove_entry(directory, found)
@@ -368,7 +379,7 @@ class LayeredInode(Inode):
             if target.upper is not None:
                 clear_whiteouts(target.upper)
         child.copy_up()
-        source, destination = self._upper_directory(), new_directory._upper_directory()
+        source, destination = self._upper_entry(), new_directory._upper_entry()
         covered = find_in_layer(destination, new_name)
         hides_lower = new_directory._is_in_lower(new_name)
         if covered is not None and (
@@ -403,7 +414,7 @@ class LayeredInode(Inode):
         first, second = child.upper, target.upper
         assert first is not None
         assert second is not None
-        source, destination = self._upper_directory(), new_directory._upper_directory()
+        source, destination = self._upper_entry(), new_directory._upper_entry()
         source.inode.rename(first.name, destination.inode, second.name, RENAME_EXCHANGE, self.overlay.subject)
         first.exchange(second)
         for moved, directory in ((child, self), (target, new_directory)):
@@ -441,6 +452,20 @@ class LayeredInode(Inode):
         self.copy_up()
         self.real.set_attributes(mode=mode, uid=uid, gid=gid, atime_ns=atime_ns, mtime_ns=mtime_ns)
         self.pull_attributes()
+
+    @property
+    def keeps_flags(self) -> bool:
+        return self.real.keeps_flags
+
+    def set_flags(self, flags: int) -> None:
+        """Linux: fs/overlayfs/inode.c, ovl_fileattr_set."""
+        real = self._upper_entry().inode
+        note_protection(real, self.overlay.prefix, flags)
+        try:
+            real.set_flags(flags & ~PROTECTING)
+        finally:
+            self.flags = real.flags & ~PROTECTING | flags & PROTECTING
+            self.pull_attributes()
 
     def read_xattrs(self) -> dict[bytes, bytes]:
         prefix = self.overlay.prefix
@@ -502,3 +527,12 @@ def _copy_xattrs(source: Inode, target: Inode, prefix: bytes) -> None:
     for name, value in source.read_xattrs().items():
         if not name.startswith(prefix):
             set_layer_xattr(target, name, value)
+
+
+def _copy_flags(source: Inode, target: Inode, prefix: bytes) -> None:
+    """Raises ENOSPC. Linux: fs/overlayfs/copy_up.c, ovl_copy_fileattr."""
+    if not source.has_flags:
+        return
+    if source.flags & PROTECTING and target.superblock.has_xattrs:
+        note_protection(target, prefix, source.flags)
+    target.flags |= source.flags & _NO_ACCESS_TIME & target.settable_flags

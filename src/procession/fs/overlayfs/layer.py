@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import ENAMETOOLONG, ENOENT
+from procession.abi.errno import ENAMETOOLONG, ENOENT, EPERM
 from procession.abi.file_mode import S_IFMT
 from procession.fs.dentry import Dentry
-from procession.fs.inode import S_IFCHR, Inode
+from procession.fs.inode import APPEND_ONLY, IMMUTABLE, S_IFCHR, Inode
 from procession.fs.mounts.unmount import detach_mounts
 from procession.fs.namei import look_up_entry
 
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 TRUSTED_PREFIX = b"trusted.overlay."
 USER_PREFIX = b"user.overlay."
+PROTECTING = IMMUTABLE | APPEND_ONLY
+"""The flags that a file of the upper layer can't have, as the overlay itself has to change it."""
+_LETTERS = {ord("a"): APPEND_ONLY, ord("i"): IMMUTABLE}
+_MOST_LETTERS = 32
 
 
 def find_in_layer(directory: Dentry, name: bytes) -> Dentry | None:
@@ -43,6 +47,32 @@ def is_opaque(inode: Inode, prefix: bytes) -> bool:
 def set_layer_xattr(inode: Inode, name: bytes, value: bytes) -> None:
     """Note something of the overlay's own with a file of the upper layer. Raises ENOSPC."""
     inode.change_xattr(name, value)
+
+
+def protection_of(inode: Inode, prefix: bytes) -> int | None:
+    """Which flags of PROTECTING are noted with a file of the upper layer, None if nothing sensible is.
+
+    Linux: fs/overlayfs/util.c, ovl_check_protattr.
+    """
+    letters = inode.read_xattrs().get(prefix + b"protattr") if inode.superblock.has_xattrs else None
+    if not letters or len(letters) > _MOST_LETTERS or letters.strip(bytes(_LETTERS)):
+        return None
+    return sum(flag for letter, flag in _LETTERS.items() if letter in letters)
+
+
+def note_protection(inode: Inode, prefix: bytes, flags: int) -> None:
+    """Note the flags of PROTECTING with a file of the upper layer. Raises EPERM, ENOSPC.
+
+    Linux: fs/overlayfs/util.c, ovl_set_protattr.
+    """
+    name = prefix + b"protattr"
+    if not inode.superblock.has_xattrs:
+        if flags & PROTECTING:
+            raise EPERM("the upper layer has no extended attributes")
+    elif flags & PROTECTING:
+        set_layer_xattr(inode, name, bytes(letter for letter, flag in _LETTERS.items() if flags & flag))
+    elif name in inode.read_xattrs():
+        inode.change_xattr(name, None)
 
 
 def add_whiteout(directory: Dentry, name: bytes, subject: Subject) -> None:
