@@ -26,6 +26,34 @@ static int way(const char *to, const char *source, unsigned out)
 	return found->rtm_type + (found->rtm_flags & 0x80000000U ? 100 : 0);
 }
 
+/* A number that the last answer has, or 0. */
+static unsigned told_number(int kind)
+{
+	struct nlmsghdr *header = (void *)answers;
+	int rest = (int)RTM_PAYLOAD(header);
+
+	for (struct rtattr *told = RTM_RTA(NLMSG_DATA(header)); RTA_OK(told, rest); told = RTA_NEXT(told, rest))
+		if (told->rta_type == kind)
+			return *(unsigned *)RTA_DATA(told);
+	return 0;
+}
+
+/* Make a route to a net of 16 bits. */
+static void add_route(const char *net, const char *source, const char *gateway, unsigned out)
+{
+	struct rtmsg body = {.rtm_family = AF_INET, .rtm_dst_len = 16, .rtm_table = RT_TABLE_MAIN, .rtm_type = RTN_UNICAST};
+
+	begin(RTM_NEWROUTE, NLM_F_ACK | NLM_F_CREATE, &body, sizeof(body));
+	add_address(RTA_DST, net);
+	if (source != NULL)
+		add_address(RTA_PREFSRC, source);
+	if (gateway != NULL)
+		add_address(RTA_GATEWAY, gateway);
+	if (out != 0)
+		add_number(RTA_OIF, out);
+	CHECK_STRING(asked(), "0");
+}
+
 ROOTS_TEST(a_group_that_is_an_address)
 {
 	struct ifaddrmsg body = {.ifa_family = AF_INET, .ifa_prefixlen = 32, .ifa_index = 1};
@@ -50,6 +78,8 @@ ROOTS_TEST(the_loopbacks_addresses_stay_there)
 {
 	struct ifreq bridge = {.ifr_name = "bridge", .ifr_flags = IFF_UP};
 	struct sockaddr_in own = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x0a070001)};
+	struct sockaddr_in loopback = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in target = {.sin_family = AF_INET, .sin_port = htons(9)};
 	int fd;
 	unsigned index;
 
@@ -65,6 +95,79 @@ ROOTS_TEST(the_loopbacks_addresses_stay_there)
 	CHECK_EQ(way("10.7.1.0", "127.0.0.1", index), -EINVAL);
 	CHECK_EQ(way("10.7.1.0", "127.0.0.1", 0), -EINVAL);
 	CHECK_EQ(way("10.7.0.1", "127.0.0.1", 0), RTN_LOCAL + 100);
+	/* Nor do they leave it where a route says so, or an interface has one. */
+	add_route("10.8.0.0", "127.0.0.1", NULL, index);
+	CHECK_EQ(way("10.8.0.1", NULL, 0), -EINVAL);
+	CHECK_EQ(way("10.8.0.1", "10.7.0.1", 0), RTN_UNICAST);
+	target.sin_addr.s_addr = htonl(0x0a080001);
+	CHECK_ERRNO(connect(fd, (void *)&target, sizeof(target)), EINVAL);
+	CHECK_ERRNO(sendto(fd, "", 0, 0, (void *)&target, sizeof(target)), EINVAL);
+	fd = (int)MUST(socket(AF_INET, SOCK_DGRAM, 0));
+	MUST(bind(fd, (void *)&loopback, sizeof(loopback)));
+	target.sin_addr.s_addr = htonl(0x0a070100);
+	CHECK_ERRNO(connect(fd, (void *)&target, sizeof(target)), EINVAL);
+	begin(RTM_NEWADDR, NLM_F_ACK | NLM_F_CREATE, &(struct ifaddrmsg){.ifa_family = AF_INET, .ifa_prefixlen = 24, .ifa_index = index},
+	      sizeof(struct ifaddrmsg));
+	add_address(IFA_LOCAL, "127.3.0.1");
+	CHECK_STRING(asked(), "0");
+	CHECK_EQ(way("127.3.0.2", NULL, index), -EINVAL);
+	if (write_text("/proc/sys/net/ipv4/conf/bridge/route_localnet", "1") != 0)
+		return;
+	CHECK_EQ(way("10.8.0.1", NULL, 0), RTN_UNICAST);
+	CHECK_EQ(way("127.3.0.2", NULL, index), RTN_UNICAST);
+	CHECK_EQ(connect(fd, (void *)&target, sizeof(target)), 0);
+}
+
+/* A gateway that is this machine is none. */
+ROOTS_TEST(a_gateway_that_is_here)
+{
+	struct ifreq bridge = {.ifr_name = "bridge", .ifr_flags = IFF_UP};
+	struct sockaddr_in own = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x0a070001)};
+	unsigned index;
+	int fd;
+
+	enter();
+	open_asker(0);
+	fd = (int)MUST(socket(AF_INET, SOCK_DGRAM, 0));
+	MUST(ioctl(fd, SIOCBRADDBR, "bridge"));
+	MUST(ioctl(fd, SIOCSIFFLAGS, &bridge));
+	memcpy(&bridge.ifr_addr, &own, sizeof(own));
+	MUST(ioctl(fd, SIOCSIFADDR, &bridge));
+	index = if_nametoindex("bridge");
+	add_route("10.8.0.0", NULL, "10.7.0.1", 0);
+	add_route("11.8.0.0", NULL, "10.7.0.2", 0);
+	CHECK_EQ(way("10.8.0.1", NULL, 0), RTN_UNICAST);
+	CHECK_EQ(told_number(RTA_GATEWAY), 0);
+	CHECK_EQ(told_number(RTA_OIF), index);
+	CHECK_EQ(ntohl(told_number(RTA_PREFSRC)), 0x0a070001);
+	CHECK_EQ(way("11.8.0.1", NULL, 0), RTN_UNICAST);
+	CHECK_EQ(ntohl(told_number(RTA_GATEWAY)), 0x0a070002);
+	/* The list has it, though. */
+	CHECK_STRING(of_route(AF_INET, "10.8.0.0", RTA_GATEWAY), "0a070001");
+	/* Whoever sends asks for the target itself. */
+	own.sin_addr.s_addr = htonl(0x0a080001);
+	own.sin_port = htons(9);
+	CHECK_EQ(sendto(fd, "", 0, 0, (void *)&own, sizeof(own)), 0);
+	CHECK_STRING(list_of(RTM_GETNEIGH, &(struct ndmsg){.ndm_family = AF_INET}, sizeof(struct ndmsg), NDA_DST, NULL), "0a080001");
+}
+
+/* Metrics are looked at before it's known where a route of IPv6 leads. */
+ROOTS_TEST(metrics_before_next_hops)
+{
+	struct rtmsg body = {.rtm_family = AF_INET6, .rtm_dst_len = 64, .rtm_table = RT_TABLE_MAIN, .rtm_type = RTN_UNICAST};
+	struct {
+		struct rtattr metric;
+		unsigned value;
+	} wrong = {{8, 99}, 1};
+
+	enter();
+	open_asker(0);
+	begin(RTM_NEWROUTE, NLM_F_ACK | NLM_F_CREATE, &body, sizeof(body));
+	add_address(RTA_DST, "2001:db8::");
+	add_number(RTA_NH_ID, 77);
+	CHECK_STRING(asked(), "22 Nexthop id does not exist");
+	add(RTA_METRICS | NLA_F_NESTED, &wrong, sizeof(wrong));
+	CHECK_STRING(asked(), "22 Invalid metric type");
 }
 
 ROOTS_TEST(headers_that_are_too_short)

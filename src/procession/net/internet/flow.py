@@ -329,6 +329,7 @@ def _trace(
                 flow.interface = loopback
         return flow
     assert route.interface is not None
+    check_way_out(route.interface, source)
     flow.mtu = route.mtu or route.interface.mtu
     flow.out = route.interface
     _follow(flow, route)
@@ -345,8 +346,7 @@ def _follow(flow: Flow, route: Route) -> None:
         if route.kind == BROADCAST and len(target) == 4:
             _shout(flow, out)
             return
-        next_hop = route.gateway if route.gateway is not None else target
-        if not _cross(flow, flow.network, out, next_hop):
+        if not _cross(flow, flow.network, out, route.next_address or target):
             return
         flow.network = flow.interface.network
         if flow.network.translates:
@@ -356,6 +356,18 @@ def _follow(flow: Flow, route: Route) -> None:
         if onward is None:
             return
         route = onward
+
+
+def check_way_out(out: Interface, source: bytes) -> None:
+    """Raise EINVAL for an address of the loopback that would leave it. Linux: net/ipv4/route.c,
+    __mkroute_output."""
+    if (
+        len(source) == 4
+        and source[0] == 127
+        and out.kind != LOOPBACK
+        and not out.network.routes_loopback(out)
+    ):
+        raise EINVAL("an address of the loopback stays there")
 
 
 def is_martian(source: bytes, target: bytes, network: Network, arrived: Interface, traffic: Traffic) -> bool:
@@ -410,6 +422,7 @@ def _trace_to_group(
     if source is None:
         # The loopback's address counts on this machine only, and isn't chosen.
         source = select_source([device], device, target, SCOPE_LINK) or bytes(len(target))
+    check_way_out(device, source)
     flow = Flow(network, source, target)
     flow.traffic = traffic
     flow.out = device

@@ -95,7 +95,7 @@ def choose_place(weights: Sequence[int], number: int) -> int:
 
 def has_neighbour(way: Route | NextHop) -> bool:
     """Whether nothing is known against the gateway of a way. Linux: net/ipv4/fib_semantics.c, fib_good_nh."""
-    out, gateway = way.interface, way.gateway
+    out, gateway = way.interface, way.next_address
     if out is None or gateway is None:
         return True
     entry = out.network.neighbours.get((out, gateway))

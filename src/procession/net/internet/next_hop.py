@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.netlink import NetlinkFlag, RouteType
 from procession.net.cause import NO_REQUEST, Cause
-from procession.net.internet.routing import Route
+from procession.net.internet.routing import SCOPE_LINK, Route
 
 if TYPE_CHECKING:
     from procession.net.internet.multipath import PathChoice
@@ -76,6 +76,11 @@ class NextHop:
         self.routes: dict[Route, None] = {}
 
     @property
+    def next_address(self) -> bytes | None:
+        """Who gets the packets, None for those to whom they go."""
+        return self.gateway if self.scope == SCOPE_LINK else None
+
+    @property
     def is_group(self) -> bool:
         """Whether it's a group: one without members isn't there."""
         return bool(self.members)
@@ -131,6 +136,7 @@ def _way(route: Route, member: NextHop, weight: int) -> Route:
         protocol=route.protocol,
         priority=route.priority,
         gateway=member.gateway,
+        hop_scope=member.scope,
         preferred_source=route.preferred_source,
         tos=route.tos,
         metrics=route.metrics,

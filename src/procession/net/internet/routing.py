@@ -44,10 +44,10 @@ class Route:
     """One route (Linux: net/ipv4/fib_lookup.h, struct fib_alias; include/net/ip6_fib.h, struct fib6_info).
 
     `destination` is an address of 4 or 16 bytes whose first `prefix_length` bits count. `interface` is None
-    for those that lead nowhere (`kind` RTN_BLACKHOLE ...). `metrics` are what is known of the way, RTAX_* and
-    their data in their order, of which `mtu` is one, 0 for the interface's. `realm` is what classifies
-    packets (RTA_FLOW), `preference` that of a router of IPv6 (RTA_PREF); one that has a `deadline_ns` isn't
-    there any more from then on, which `timer` sees to.
+    for those that lead nowhere (`kind` RTN_BLACKHOLE ...). `hop_scope` is how far its gateway is. `metrics`
+    are what is known of the way, RTAX_* and their data in their order, of which `mtu` is one, 0 for the
+    interface's. `realm` is what classifies packets (RTA_FLOW), `preference` that of a router of IPv6
+    (RTA_PREF); one that has a `deadline_ns` isn't there any more from then on, which `timer` sees to.
 
     A route of IPv4 may have several `ways`, each a route like it that is in no table and whose `whole` it is;
     it has the interface and gateway of the first itself. Of IPv6 each is a route in the table, beside its
@@ -58,6 +58,7 @@ class Route:
         "deadline_ns",
         "destination",
         "gateway",
+        "hop_scope",
         "interface",
         "is_dead",
         "is_onlink",
@@ -92,6 +93,7 @@ class Route:
         protocol: int = RTPROT_KERNEL,
         priority: int = 0,
         gateway: bytes | None = None,
+        hop_scope: int = SCOPE_LINK,
         preferred_source: bytes | None = None,
         tos: int = 0,
         metrics: tuple[tuple[int, bytes], ...] = (),
@@ -111,6 +113,7 @@ class Route:
         self.protocol = protocol
         self.priority = priority
         self.gateway = gateway
+        self.hop_scope = hop_scope
         self.preferred_source = preferred_source
         self.tos = tos
         self.metrics = metrics
@@ -138,6 +141,14 @@ class Route:
         Linux: include/net/ip6_route.h, rt6_qualify_for_ecmp.
         """
         return self.gateway is not None and len(self.destination) == 16
+
+    @property
+    def next_address(self) -> bytes | None:
+        """Who gets the packets, None for those to whom they go: a gateway that is this machine gets none.
+
+        Linux: net/ipv4/route.c, rt_set_nexthop.
+        """
+        return self.gateway if self.hop_scope == SCOPE_LINK else None
 
     @property
     def interfaces(self) -> list[Interface]:
@@ -174,10 +185,11 @@ class Route:
             and self._told_ways() == other._told_ways()
         )
 
-    def _told_ways(self) -> list[tuple[Interface | None, bytes | None, int, int, bool]]:
+    def _told_ways(self) -> list[tuple[Interface | None, bytes | None, int, int, int, bool]]:
         """By what ways differ. Linux: net/ipv4/fib_semantics.c, nh_comp."""
         return [
-            (way.interface, way.gateway, way.weight, way.realm, way.is_onlink) for way in self.ways or (self,)
+            (way.interface, way.gateway, way.hop_scope, way.weight, way.realm, way.is_onlink)
+            for way in self.ways or (self,)
         ]
 
     def is_told_as(self, other: Route) -> bool:

@@ -69,7 +69,7 @@ def masquerade(passing: Passing, flags: int, ports: tuple[int, int]) -> Verdict:
         return ACCEPTED
     network = passing.network
     route = network.routes.lookup(packet.target)
-    near = route.gateway if route is not None and route.gateway is not None else packet.target
+    near = (route.next_address if route is not None else None) or packet.target
     own = select_source(list(network.interfaces.values()), out, near, SCOPE_UNIVERSE)
     if own is None:
         return DROPPED

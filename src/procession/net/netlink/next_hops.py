@@ -318,9 +318,7 @@ def _single(
             way_without_gateway(network, out.index, is_odd=is_onlink)
             scope = SCOPE_HOST
         else:
-            way_to_gateway(network, gateway, out.index, SCOPE_UNIVERSE, is_onlink=is_onlink)
-            nearest = None if is_onlink else network.routes.lookup(gateway, out, SCOPE_LINK)
-            scope = SCOPE_LINK if nearest is None else nearest.scope
+            _, scope = way_to_gateway(network, gateway, out.index, SCOPE_UNIVERSE, is_onlink=is_onlink)
     elif not is_fdb and not is_blackhole:
         assert out is not None
         index = {_ROUTE_OIF: number(out.index)}

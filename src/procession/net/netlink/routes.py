@@ -23,7 +23,7 @@ from procession.abi.netlink import (
 from procession.abi.word import pack_u8, pack_u16
 from procession.net.internet.address import AF_INET, AF_INET6, BROADCAST_4, LOOPBACK_4, is_multicast
 from procession.net.internet.device_address import addresses_of
-from procession.net.internet.flow import ERRORS_OF_ROUTES, is_martian, source_for
+from procession.net.internet.flow import ERRORS_OF_ROUTES, check_way_out, is_martian, source_for
 from procession.net.internet.group import is_joined
 from procession.net.internet.packet import ICMP, ICMP6, TCP, UDP
 from procession.net.internet.routing import (
@@ -39,7 +39,6 @@ from procession.net.internet.routing import (
 )
 from procession.net.internet.routing_rule import OWN, Traffic
 from procession.net.internet.source_address import select_source
-from procession.net.link.interface import IFF_LOOPBACK
 from procession.net.netlink.attributes import Answer, Message, Request, attribute, number, number_in
 from procession.net.netlink.policy import checked_attributes
 from procession.net.netlink.route_policy import POLICY_4, POLICY_6
@@ -297,7 +296,7 @@ def route_to(request: Request) -> Answer:
     if error is not None:
         raise error("the route leads nowhere")
     if family == AF_INET and not arrived:
-        _check_way_out(route, source)
+        _check_way_out(route, source, target)
     if header.rtm_flags & RTM_F_FIB_MATCH:
         if route.table == _NO_TABLE:
             raise EHOSTUNREACH("no table has such a route")
@@ -363,14 +362,11 @@ def _way_out_4(
     return Route(target, 32, device, kind=kind, scope=scope, table=_NO_TABLE)
 
 
-def _check_way_out(route: Route, source: bytes) -> None:
-    """Raise EINVAL for an address of the loopback that would leave it. Linux: net/ipv4/route.c,
-    __mkroute_output."""
+def _check_way_out(route: Route, source: bytes, target: bytes) -> None:
+    """Raise EINVAL if the source, given or chosen, can't leave by the route."""
     out = route.interface
-    if out is None or route.kind == LOCAL or source[:1] != LOOPBACK_4[:1]:
-        return
-    if not out.flags & IFF_LOOPBACK and not out.network.routes_loopback(out):
-        raise EINVAL("an address of the loopback stays there")
+    if out is not None and route.kind != LOCAL:
+        check_way_out(out, source if any(source) else source_for(out.network, route, target))
 
 
 def _owner_of(network: Network, source: bytes) -> Interface | None:
@@ -504,8 +500,8 @@ def _filled_4(
     )
     if chosen != source:
         attributes.append((RouteAttribute.RTA_PREFSRC, chosen))
-    if route.gateway is not None:
-        attributes.append(_told_gateway(route, route.gateway))
+    if route.next_address is not None:
+        attributes.append(_told_gateway(route, route.next_address))
     if route.metrics:
         attributes.append((RouteAttribute.RTA_METRICS, metrics_list(route)))
     mark, uid = number_in(found, _MARK), number_in(found, _UID)

@@ -180,6 +180,7 @@ def _wanted_4(
             preferred_source=source,
             tos=header.rtm_tos,
             metrics=metrics,
+            hop_scope=way.hop_scope,
             realm=way.realm,
             is_onlink=bool(way.flags & RTNH_F_ONLINK),
             weight=way.weight,
@@ -195,9 +196,9 @@ def _wanted_4(
 
 
 class _Way:
-    """One way of a route of IPv4 as it's wanted; `interface` is found later."""
+    """One way of a route of IPv4 as it's wanted; `interface` and `hop_scope` are found later."""
 
-    __slots__ = ("flags", "gateway", "index", "interface", "realm", "weight")
+    __slots__ = ("flags", "gateway", "hop_scope", "index", "interface", "realm", "weight")
 
     def __init__(self, index: int, gateway: bytes | None, flags: int, realm: int, weight: int) -> None:
         self.index = index
@@ -206,6 +207,7 @@ class _Way:
         self.realm = realm
         self.weight = weight
         self.interface: Interface | None = None
+        self.hop_scope = SCOPE_LINK
 
 
 def _only_way(header: Rtmsg, found: dict[int, bytes], gateway: bytes | None) -> _Way:
@@ -283,7 +285,9 @@ def _find_ways(network: Network, ways: list[_Way], scope: int, table: int) -> No
             way.interface = way_6(network, told, bytes(16), UNICAST, way.gateway, table, is_onlink=is_onlink)
         elif way.gateway is not None:
             is_onlink = bool(way.flags & RTNH_F_ONLINK)
-            way.interface = way_to_gateway(network, way.gateway, way.index, scope, is_onlink=is_onlink)
+            way.interface, way.hop_scope = way_to_gateway(
+                network, way.gateway, way.index, scope, is_onlink=is_onlink
+            )
         elif scope == SCOPE_HOST:
             way.interface = network.interfaces.get(way.index)
             if way.interface is None:
@@ -319,8 +323,12 @@ def way_without_gateway(network: Network, index: int, *, is_odd: bool) -> Interf
     return interface
 
 
-def way_to_gateway(network: Network, gateway: bytes, index: int, scope: int, *, is_onlink: bool) -> Interface:
-    """The interface by which a gateway of IPv4 is reached. Raises EINVAL, ENODEV, ENETDOWN, ENETUNREACH ...
+def way_to_gateway(
+    network: Network, gateway: bytes, index: int, scope: int, *, is_onlink: bool
+) -> tuple[Interface, int]:
+    """The interface by which a gateway of IPv4 is reached, and how far that is (RT_SCOPE_*).
+
+    Raises EINVAL, ENODEV, ENETDOWN, ENETUNREACH ...
 
     Linux: net/ipv4/fib_semantics.c, fib_check_nh_v4_gw.
     """
@@ -335,7 +343,7 @@ def way_to_gateway(network: Network, gateway: bytes, index: int, scope: int, *, 
         routes = network.routes
         if routes.is_local(gateway) or routes.is_broadcast(gateway) or is_multicast(gateway):
             raise EINVAL("Nexthop has invalid gateway", TOLD)
-        return interface
+        return interface, SCOPE_LINK
     nearer = max(scope + 1, SCOPE_LINK)
     route = network.routes.lookup(gateway, interface, nearer)
     if index and interface is None and route is not None and route.kind not in ERRORS_OF_ROUTES:
@@ -348,7 +356,7 @@ def way_to_gateway(network: Network, gateway: bytes, index: int, scope: int, *, 
         raise EINVAL("Nexthop has invalid gateway", TOLD)
     if not route.interface.is_up:
         raise ENETDOWN
-    return route.interface
+    return route.interface, route.scope
 
 
 def check_6(header: Rtmsg) -> None:
@@ -371,12 +379,15 @@ def check_6(header: Rtmsg) -> None:
 def _wanted_6(
     network: Network, header: Rtmsg, found: dict[int, bytes], destination: bytes, table: int
 ) -> Route:
-    """Linux: net/ipv6/route.c, ip6_route_info_create."""
+    """Metrics are looked at first, as by Linux 6.18: 6.12 looks for the next hop before.
+
+    Linux: net/ipv6/route.c, ip6_route_info_create.
+    """
     length = header.rtm_dst_len
+    metrics = wanted_metrics(found.get(METRICS, b""))
     next_hop = _next_hop(network, found)
     if next_hop is not None:
         check_next_hop_6(next_hop)
-    metrics = wanted_metrics(found.get(METRICS, b""))
     kind = header.rtm_type or UNICAST
     is_onlink = bool(header.rtm_flags & RTNH_F_ONLINK)
     gateway = found[GATEWAY][:16] if GATEWAY in found else None
