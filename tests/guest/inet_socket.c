@@ -434,6 +434,31 @@ TEST(refused_connections)
 	CHECK_EQ(connect(fd, &nobody, sizeof(nobody)), 0);
 }
 
+/* As since Linux 6.18.44: no call lets one that has listened connect, nor one that has tried to connect listen. */
+TEST(a_socket_listens_or_connects)
+{
+	int listener = listener_4(5), fd = new_socket(AF_INET, SOCK_STREAM), accepted;
+	struct sockaddr nobody = {.sa_family = AF_UNSPEC};
+
+	CHECK_ERRNO(connect_4(fd, "127.0.0.1", dead_port(SOCK_STREAM)), ECONNREFUSED);
+	CHECK_ERRNO(listen(fd, 1), EINVAL);
+	CHECK_OK(connect(fd, &nobody, sizeof(nobody)));
+	CHECK_ERRNO(listen(fd, 1), EINVAL);
+	CHECK_OK(connect_4(fd, "127.0.0.1", port_of(listener)));
+	accepted = (int)MUST(accept(listener, NULL, NULL));
+	CHECK_OK(connect(accepted, &nobody, sizeof(nobody)));
+	CHECK_ERRNO(listen(accepted, 1), EINVAL);
+
+	/* Where there's no way nothing was tried. */
+	fd = new_socket(AF_INET, SOCK_STREAM);
+	CHECK_ERRNO(connect_4(fd, "255.255.255.255", 9), ENETUNREACH);
+	CHECK_OK(listen(fd, 1));
+	CHECK_OK(connect(fd, &nobody, sizeof(nobody)));
+	CHECK_ERRNO(connect_4(fd, "255.255.255.255", 9), ENETUNREACH);
+	CHECK_ERRNO(connect_4(fd, "127.0.0.1", port_of(listener)), EINVAL);
+	CHECK_OK(listen(fd, 1));
+}
+
 TEST(connecting_without_waiting)
 {
 	int listener = listener_4(5), fd = new_socket(AF_INET, SOCK_STREAM);

@@ -35,7 +35,7 @@ from procession.net.internet.tcp_held import hold, push_held
 from procession.net.internet.tcp_ioctl import told_number
 from procession.net.internet.tcp_negotiation import NOT_YET
 from procession.net.internet.tcp_options import CORK, INQUEUE, NOT_SENT_LOW_WATER, take_defaults
-from procession.net.internet.tcp_phase import CONNECTED, UNCONNECTED
+from procession.net.internet.tcp_phase import CONNECTED, NO_ROLE, UNCONNECTED
 from procession.net.internet.tcp_poll import ready_events, wake_writer
 from procession.net.internet.tcp_rejoin import be_repaired, look_at_queue, send_alone, send_under_repair
 from procession.net.internet.tcp_repair import Repair, is_under_repair
@@ -97,16 +97,16 @@ class TcpSocket(InternetSocket):
 
     Of a listening socket, `connections` wait to be accepted, up to `backlog`; `attempts` are sockets whose
     SYN finds no place there; `deferred` are connections that have said nothing yet (TCP_DEFER_ACCEPT).
-    `phase` is how far connect(2) has come, `syn_count` how many SYNs were sent, `seen_as` the key that the
-    other end has for the last of them, and `flow` where the bytes go. `held` is what MSG_MORE and TCP_CORK
-    keep back, and what the other end's filter doesn't let in, which was sent `lost_count` times in vain.
-    `number_gaps` are how far the next number to send is ahead of the last one that was acknowledged, and of
-    the last one that was sent, once there is no connection; `tried_segment_bytes` how long segments to the
-    last one that was tried could have been; `segment_clamp` the length that either end of the connection
-    chose (TCP_MAXSEG), 0 for none. `window_clamp` is TCP_WINDOW_CLAMP, 0 for none, `repair` what
-    TCP_REPAIR has changed; `reordering` what tcp_reordering was. `stamps` are still to be told to the
-    `error_queue`. `agreed` are the TCPI_OPT_* that both ends speak, NOT_YET before. `fast_open` goes with the
-    SYN, `fast_open_keys` are those of it.
+    `phase` is how far connect(2) has come, `role` what it has been (tcp_phase.py), `syn_count` how many SYNs
+    were sent, `seen_as` the key that the other end has for the last of them, and `flow` where the bytes go.
+    `held` is what MSG_MORE and TCP_CORK keep back, and what the other end's filter doesn't let in, which was
+    sent `lost_count` times in vain. `number_gaps` are how far the next number to send is ahead of the last
+    one that was acknowledged, and of the last one that was sent, once there is no connection;
+    `tried_segment_bytes` how long segments to the last one that was tried could have been; `segment_clamp`
+    the length that either end of the connection chose (TCP_MAXSEG), 0 for none. `window_clamp` is
+    TCP_WINDOW_CLAMP, 0 for none, `repair` what TCP_REPAIR has changed; `reordering` what tcp_reordering was.
+    `stamps` are still to be told to the `error_queue`. `agreed` are the TCPI_OPT_* that both ends speak,
+    NOT_YET before. `fast_open` goes with the SYN, `fast_open_keys` are those of it.
     """
 
     __slots__ = (
@@ -132,6 +132,7 @@ class TcpSocket(InternetSocket):
         "phase",
         "reordering",
         "repair",
+        "role",
         "seen_as",
         "segment_clamp",
         "stamps",
@@ -158,17 +159,15 @@ class TcpSocket(InternetSocket):
         self.arrived = ByteQueue()
         self.has_ended = False
         self.is_orphan = False
-        self.phase, self.reordering = UNCONNECTED, network.sysctls.reordering
+        self.phase, self.role, self.reordering = UNCONNECTED, NO_ROLE, network.sysctls.reordering
         self.connections: deque[TcpSocket] = deque()
         self.attempts: deque[TcpSocket] = deque()
         self.deferred: dict[TcpSocket, None] = {}
         self.held = b""
-        self.lost_count = 0
-        self.window_clamp = 0
+        self.lost_count = self.window_clamp = 0
         self.listener: TcpSocket | None = None
-        self.backlog = 0
         self.timer: object = None
-        self.syn_count = 0
+        self.backlog = self.syn_count = 0
         self.number_gaps = (0, 0)
         self.tried_segment_bytes = self.segment_clamp = 0
         self.agreed: int = NOT_YET

@@ -15,7 +15,7 @@ from procession.net.internet.routing_rule import ANY_TRAFFIC
 from procession.net.internet.tcp_fastopen import take_opening
 from procession.net.internet.tcp_filter import leads_to
 from procession.net.internet.tcp_options import DEFER_ACCEPT, agree_on_segments, seconds_of
-from procession.net.internet.tcp_phase import UNCONNECTED
+from procession.net.internet.tcp_phase import CONNECTOR, LISTENER, UNCONNECTED
 from procession.net.internet.tcp_retries import connect_timeout_ns
 from procession.net.socket import CLOSED, ESTABLISHED, LISTENING, SENDING, SYN_SENT
 from procession.net.socket_filter import copy_filter
@@ -37,13 +37,15 @@ def listen(socket: TcpSocket, backlog: int) -> None:
         return
     if socket.state != CLOSED or socket.phase != UNCONNECTED:
         raise EINVAL("the socket has a connection")
+    if socket.role == CONNECTOR:
+        raise EINVAL("the socket had a connection, or tried to have one")
     if socket.has_port:
         # It may share its port only as long as nobody listens.
         socket.network.host.clock.spend_looking(socket.ports.count_at(socket.local_port))
         socket.ports.check_bind(socket, socket.local_address, socket.local_port)
     else:
         socket.bind_automatically()
-    socket.state = LISTENING
+    socket.state, socket.role = LISTENING, LISTENER
     socket.backlog = backlog
     if socket.reuses_port:
         join_group(socket)
@@ -62,7 +64,7 @@ def establish(socket: TcpSocket, listener: TcpSocket, way_back: Flow) -> None:
     connection.remote_address, connection.remote_port = socket.seen_as[2:]
     connection.peer, socket.peer = socket, connection
     agree_on_segments(socket, connection)
-    connection.flow = way_back
+    connection.flow, connection.role = way_back, CONNECTOR
     connection.has_port = True
     connection.ports.add(connection)
     if is_link_local(socket.seen_as[2]):

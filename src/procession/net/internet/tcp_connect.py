@@ -29,7 +29,14 @@ from procession.net.internet.tcp_fastopen import (
 from procession.net.internet.tcp_handshake import send_syn
 from procession.net.internet.tcp_negotiation import NOT_YET
 from procession.net.internet.tcp_options import UNANSWERED_SEGMENT_BYTES
-from procession.net.internet.tcp_phase import CONNECTED, CONNECTING, DISCONNECTING, UNCONNECTED
+from procession.net.internet.tcp_phase import (
+    CONNECTED,
+    CONNECTING,
+    CONNECTOR,
+    DISCONNECTING,
+    LISTENER,
+    UNCONNECTED,
+)
 from procession.net.internet.tcp_repair import is_under_repair
 from procession.net.socket import CLOSED, ESTABLISHED, MSG_DONTWAIT, SYN_SENT
 
@@ -91,11 +98,13 @@ def start_connecting(socket: TcpSocket, address: bytes) -> None:
     # A port from bind(2) is kept, even if that chose it; the last connection's went with it.
     socket.forget_addresses()
     flow = socket.way_with_source(socket.flow_to(target, traffic=socket.traffic_to(target, port)), port)
+    if socket.role == LISTENER:
+        raise EINVAL("the socket has listened")
     take_place(socket, flow.source, flow.target, port)
     if socket.network.system.aspects:
         # Rules may look at the port that was chosen. Linux: include/net/route.h, ip_route_newports.
         flow = socket.flow_to(flow.target, flow.source, traffic=socket.traffic_to(flow.target, port))
-    socket.phase = CONNECTING
+    socket.phase, socket.role = CONNECTING, CONNECTOR
     socket.error = 0
     socket.number_gaps = (0, 0)
     socket.agreed = NOT_YET

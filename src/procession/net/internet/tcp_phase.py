@@ -15,6 +15,10 @@ CONNECTED = 3
 DISCONNECTING = 4
 """shutdown(2) came before anybody asked: connect(2) refuses for good."""
 
+NO_ROLE, LISTENER, CONNECTOR = range(3)
+"""Who has listened never connects, and who has connected or was accepted never listens, whatever it has
+become since: as Linux 6.18.44 has it. Before, a socket could go from one to the other by AF_UNSPEC."""
+
 _UNDECIDED = (int(TcpState.TCP_SYN_SENT), int(TcpState.TCP_CLOSE))
 
 
