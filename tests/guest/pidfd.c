@@ -239,10 +239,15 @@ TEST(descriptors_of_others)
 	await_zombie(child);
 	CHECK_ERRNO(get_descriptor(pidfd, only_there, 0), ESRCH);
 	/* Who may not look at it isn't told that much. */
-	if (geteuid() == 0 && fork() == 0) {
-		MUST(setresuid(4321, 4321, 4321));
-		CHECK_ERRNO(get_descriptor(pidfd, only_there, 0), EPERM);
-		_exit(0);
+	if (geteuid() == 0) {
+		pid_t stranger = (pid_t)MUST(fork());
+
+		if (stranger == 0) {
+			MUST(setresuid(4321, 4321, 4321));
+			CHECK_ERRNO(get_descriptor(pidfd, only_there, 0), EPERM);
+			_exit(0);
+		}
+		CHECK_EQ(wait_for(stranger), EXITED(0));
 	}
 	CHECK_EQ(wait_for(child), EXITED(0));
 	CHECK_ERRNO(get_descriptor(pidfd, only_there, 0), ESRCH);
