@@ -73,6 +73,54 @@ TEST(a_new_segment)
 	CHECK_ERRNO(shmctl(id, IPC_RMID, NULL), EINVAL);
 }
 
+/* Each area is an attachment: a change of rights moves the border between two, or makes one of them. */
+TEST(a_border_between_rights_moves)
+{
+	int id = remember(SEGMENT, shmget(IPC_PRIVATE, 8 * PAGE, 0600));
+	char *memory = attach(id, 0);
+
+	CHECK_EQ(mprotect(memory, 4 * PAGE, PROT_READ), 0);
+	CHECK_EQ(attached(id), 2);
+	/* From within the first, which has these rights already. */
+	CHECK_EQ(mprotect(memory + 3 * PAGE, 2 * PAGE, PROT_READ), 0);
+	CHECK_EQ(attached(id), 2);
+	CHECK_EQ(mprotect(memory + 3 * PAGE, 3 * PAGE, PROT_READ | PROT_WRITE), 0);
+	CHECK_EQ(attached(id), 2);
+	CHECK_EQ(mprotect(memory + 2 * PAGE, PAGE, PROT_READ | PROT_WRITE), 0);
+	CHECK_EQ(attached(id), 2);
+	CHECK_EQ(mprotect(memory, PAGE, PROT_NONE), 0);
+	CHECK_EQ(attached(id), 3);
+	/* A whole area stays one, and gets a part of the next. */
+	CHECK_EQ(mprotect(memory, 3 * PAGE, PROT_NONE), 0);
+	CHECK_EQ(attached(id), 3);
+	CHECK_EQ(mprotect(memory, 8 * PAGE, PROT_NONE), 0);
+	CHECK_EQ(attached(id), 3);
+	CHECK_EQ(mprotect(memory, 4 * PAGE, PROT_READ), 0);
+	CHECK_EQ(attached(id), 3);
+	CHECK_EQ(mprotect(memory, 8 * PAGE, PROT_READ | PROT_WRITE), 0);
+	CHECK_EQ(attached(id), 3);
+	/* Pages keep what is written, and have the rights of the area that they come to. */
+	memory[2 * PAGE] = 2;
+	memory[3 * PAGE] = 3;
+	memory[4 * PAGE] = 4;
+	CHECK_EQ(mprotect(memory + 4 * PAGE, 4 * PAGE, PROT_READ), 0);
+	CHECK_EQ(attached(id), 3);
+	CHECK_EQ(mprotect(memory + 3 * PAGE, PAGE, PROT_READ), 0);
+	CHECK_EQ(attached(id), 3);
+	CHECK_EQ(touch(memory + 3 * PAGE, WRITE), SIGSEGV);
+	CHECK_EQ(memory[3 * PAGE], 3);
+	CHECK_EQ(mprotect(memory + 3 * PAGE, 2 * PAGE, PROT_READ | PROT_WRITE), 0);
+	CHECK_EQ(attached(id), 3);
+	CHECK_EQ(touch(memory + 4 * PAGE, WRITE), 0);
+	CHECK_EQ(touch(memory + 5 * PAGE, WRITE), SIGSEGV);
+	CHECK_EQ(memory[2 * PAGE], 2);
+	CHECK_EQ(munmap(memory + 4 * PAGE, PAGE), 0);
+	CHECK_EQ(attached(id), 3);
+	CHECK_EQ(shmdt(memory), 0);
+	CHECK_EQ(attached(id), 0);
+	CHECK_EQ(shmctl(id, IPC_RMID, NULL), 0);
+}
+
 TEST(what_is_written_is_seen_by_others_and_later)
 {
 	int id = new_segment(3 * PAGE, 0600);

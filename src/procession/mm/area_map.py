@@ -167,7 +167,10 @@ class AreaMap:
         before = members[index - 1] if index else None
         size = 0
         for area in (*new, *members[index : index + 1]):
-            if before is not None and (before.end > area.start or before.can_be_followed_by(area)):
+            if before is not None and (
+                before.end > area.start
+                or (before.protection == area.protection and before.can_be_followed_by(area))
+            ):
                 return False
             before = area
         for area in new:
@@ -201,6 +204,13 @@ class AreaMap:
             area.end = address
             areas.insert_in(row, index + 1, upper)
             self.area_list.count()
+
+    def move_border(self, lower: VirtualMemoryArea, upper: VirtualMemoryArea, address: int) -> None:
+        """From now on `upper` begins at `address`, where `lower` ends: they are this address space's own."""
+        position = self.areas.count_below(upper.start)
+        upper.page_offset = upper.page_index(address)
+        lower.end = upper.start = address
+        self.areas.set_start(position, address)
 
     def cut(self, found: list[VirtualMemoryArea], start: int, end: int) -> list[VirtualMemoryArea]:
         """Take `start` to `end` out of `found`, which are all areas there: those of which nothing is left.

@@ -323,14 +323,14 @@ class VirtualMemoryArea:
         self.flags |= other.flags
         other.release()
 
-    def can_be_followed_by(self, other: VirtualMemoryArea) -> bool:
-        """Whether `other`, which starts where this ends, could be one area with it (in Linux,
-        can_vma_merge).
+    def can_be_followed_by(self, other: VirtualMemoryArea, apart: int = COUNTED) -> bool:
+        """Whether `other`, which starts where this ends and has the same rights, could be one area with it.
+
+        Areas with a flag of `apart` stay two. Linux: mm/vma.c, is_mergeable_vma, can_vma_merge_after.
         """
         return (
             self.end == other.start
-            and not self.flags & COUNTED
-            and self.protection == other.protection
+            and not self.flags & apart
             and not (self.flags ^ other.flags) & ~STICKY
             and self.is_shared == other.is_shared
             and self.pages is other.pages

@@ -55,6 +55,7 @@ from procession.mm.unmapped_area import ABOVE_4G, unmapped_area, unmapped_area_f
 from procession.mm.user_fault import AccessViolation, protect_marked
 from procession.mm.vma import (
     ACCOUNTED,
+    COUNTED,
     DONT_DUMP,
     DROPPABLE,
     GROWS_DOWN,
@@ -321,11 +322,11 @@ def _change_protection(mm: MemoryDescriptor, start: int, end: int, protection: i
         raise ENOMEM("not mapped")
     position = start
     data_left = mm.data_left() if protection & PROT_WRITE else None
-    promised = 0
+    promised = counted = 0
     for area in areas:
         if area.start > position:
             # Linux has changed what comes before the hole by now.
-            _apply_protection(mm, start, position, protection)
+            _apply_protection(mm, start, position, protection, counted)
             raise ENOMEM("a hole in the range")
         try:
             _check_protection(mm, area, protection)
@@ -339,10 +340,11 @@ def _change_protection(mm: MemoryDescriptor, start: int, end: int, protection: i
                     promised += size >> PAGE_SHIFT
         except Errno:
             if position > start:
-                _apply_protection(mm, start, position, protection)
+                _apply_protection(mm, start, position, protection, counted)
             raise
         position = area.end
-    _apply_protection(mm, start, min(position, end), protection)
+        counted |= area.flags & COUNTED
+    _apply_protection(mm, start, min(position, end), protection, counted)
     if position < end:
         raise ENOMEM("not mapped to the end")
 
@@ -375,7 +377,50 @@ def _check_data_limit(mm: MemoryDescriptor, size: int, left: int) -> None:
     raise ENOMEM("RLIMIT_DATA")
 
 
-def _apply_protection(mm: MemoryDescriptor, start: int, end: int, protection: int) -> None:
+def _move_borders(mm: MemoryDescriptor, start: int, end: int, protection: int) -> int:
+    """Change the rights of `start` to `end` up to what isn't given over: areas are counted, and a part of one
+    goes to a neighbour that has these rights rather than be one more. Gives where the rest begins.
+
+    Linux: mm/vma.c, vma_merge_existing_range.
+    """
+    mm.own_areas()
+    lower, last = mm.find(start), mm.find(end - 1)
+    assert lower is not None
+    assert last is not None
+    if lower.start < start and lower.end <= end and lower.protection != protection:
+        upper = mm.find(lower.end)
+        if upper is not None and upper.protection == protection and lower.can_be_followed_by(upper, 0):
+            _give_pages(mm, start, lower.end, upper)
+            start, border = lower.end, start
+            mm.move_border(lower, upper, border)
+    if last.start >= start and last.end > end and last.protection != protection:
+        if start < last.start:
+            _apply_protection(mm, start, last.start, protection)
+            start = last.start
+        previous = mm.find(start - 1)
+        if (
+            previous is not None
+            and previous.protection == protection
+            and previous.can_be_followed_by(last, 0)
+        ):
+            _give_pages(mm, start, end, previous)
+            mm.move_border(previous, last, end)
+            start = end
+    return start
+
+
+def _give_pages(mm: MemoryDescriptor, start: int, end: int, area: VirtualMemoryArea) -> None:
+    """Pages get the rights of `area`, to which they will belong. Raises OutOfFrames."""
+    if mm.tables.protect(start, end, area.entry_bits()):
+        mm.memory.translations_changed(mm.tables.root, start, end)
+    protect_marked(mm, start, end)
+
+
+def _apply_protection(mm: MemoryDescriptor, start: int, end: int, protection: int, counted: int = 0) -> None:
+    if counted:
+        start = _move_borders(mm, start, end, protection)
+        if start == end:
+            return
     for area in mm.isolate_changing(start, end, lambda area: area.protection == protection):
         if area.protection != protection:
             old_protection, area.protection = area.protection, protection
