@@ -745,6 +745,102 @@ TEST(debug_registers)
 	CHECK_EQ(go_on(PTRACE_CONT, child, 0), EXITED(2));
 }
 
+static volatile sig_atomic_t watch_meetings;
+
+static void meet_watch(int number, siginfo_t *info, void *context)
+{
+	(void)context;
+	if (number == SIGTRAP && info->si_code == TRAP_HWBKPT)
+		watch_meetings++;
+}
+
+/* Exits with how often its own watchpoint was met by two writes of its own and one of a child. */
+static void count_meetings(void)
+{
+	struct sigaction action = {.sa_sigaction = meet_watch, .sa_flags = SA_SIGINFO};
+	int status;
+	pid_t child;
+
+	MUST(sigaction(SIGTRAP, &action, NULL));
+	counted = 1;
+	counted = 2;
+	child = (pid_t)MUST(fork());
+	if (child == 0) {
+		counted = 3;
+		_exit(watch_meetings);
+	}
+	MUST(waitpid(child, &status, 0));
+	_exit(WIFEXITED(status) ? 10 * WEXITSTATUS(status) + watch_meetings : 99);
+}
+
+static void meet_when_told(void)
+{
+	raise(SIGSTOP);
+	counted = 1;
+	_exit(1);
+}
+
+static void watch_counted(pid_t child)
+{
+	CHECK_EQ(TRACE(PTRACE_POKEUSR, child, DEBUG_REGISTER(0), &counted), 0);
+	CHECK_EQ(TRACE(PTRACE_POKEUSR, child, DEBUG_REGISTER(7), WATCH_WRITES(0, 2UL)), 0);
+}
+
+TEST(debug_registers_outlive_the_tracer)
+{
+	pid_t child = traced(count, 0);
+	unsigned long value = 0;
+	int status;
+
+	watch_counted(child);
+	CHECK_EQ(TRACE(PTRACE_DETACH, child, 0, 0), 0);
+	CHECK_EQ(WTERMSIG(next(child)), SIGTRAP);
+	child = traced(count_meetings, 0);
+	watch_counted(child);
+	CHECK_EQ(TRACE(PTRACE_DETACH, child, 0, 0), 0);
+	/* The child of it has none, but as many meetings as it had by then. */
+	CHECK_EQ(next(child), EXITED(22));
+	child = traced(meet_when_told, 0);
+	watch_counted(child);
+	CHECK_EQ(TRACE(PTRACE_DETACH, child, 0, 0), 0);
+	MUST(waitpid(child, &status, WUNTRACED));
+	CHECK(WIFSTOPPED(status));
+	CHECK_EQ(TRACE(PTRACE_SEIZE, child, 0, 0), 0);
+	CHECK_EQ(next(child) & 0xFFFF, STOPPED_BY(SIGSTOP));
+	CHECK_EQ(TRACE(PTRACE_PEEKUSR, child, DEBUG_REGISTER(0), &value), 0);
+	CHECK_EQ(value, (unsigned long)&counted);
+	CHECK_EQ(registers_of(child).eflags & 0x100, 0);
+	MUST(kill(child, SIGCONT));
+	CHECK_EQ(go_on(PTRACE_CONT, child, 0), EVENT(PTRACE_EVENT_STOP));
+	CHECK_EQ(go_on(PTRACE_CONT, child, 0), STOPPED_BY(SIGCONT));
+	CHECK_EQ(go_on(PTRACE_CONT, child, 0), STOPPED_BY(SIGTRAP));
+	end(child);
+	child = traced(execute_true, 0);
+	watch_counted(child);
+	CHECK_EQ(go_on(PTRACE_CONT, child, 0), STOPPED_BY(SIGTRAP));
+	CHECK_EQ(TRACE(PTRACE_PEEKUSR, child, DEBUG_REGISTER(0), &value), 0);
+	CHECK_EQ(value, 0);
+	end(child);
+}
+
+TEST(debug_registers_when_the_tracer_ends)
+{
+	pid_t tracer, child;
+	int status = 0;
+
+	MUST(prctl(PR_SET_CHILD_SUBREAPER, 1));
+	tracer = (pid_t)MUST(fork());
+	if (tracer == 0) {
+		child = traced(count, 0);
+		watch_counted(child);
+		_exit(0);
+	}
+	CHECK_EQ(next(tracer), EXITED(0));
+	MUST(waitpid(-1, &status, 0));
+	CHECK(WIFSIGNALED(status));
+	CHECK_EQ(WTERMSIG(status), SIGTRAP);
+}
+
 /* What is said of a breakpoint must make sense once it has an address, though it isn't enabled. */
 TEST(debug_registers_that_arent_enabled)
 {

@@ -23,6 +23,7 @@ from procession.kernel.namespaces.user import new_user_namespace
 from procession.kernel.observer import CLONE
 from procession.kernel.process_flags import PF_NPROC_EXCEEDED, PF_SUPERPRIV
 from procession.kernel.ptrace.link import inherit_tracer
+from procession.kernel.ptrace.tracing import TRAP_FLAG
 from procession.kernel.rlimit import RLIMIT_NPROC
 from procession.kernel.sched.autogroup import join_autogroup
 from procession.kernel.sched.priority import check_fork, copy_io, sched_fork
@@ -299,6 +300,8 @@ def copy_process(kernel: Kernel, parent: Task, arguments: CloneArguments) -> Tas
     join(task, cgroup)
     if parent.ptrace is not None:
         inherit_tracer(parent, task, flags, arguments.exit_signal)
+    elif parent.debug_registers is not None and parent.debug_registers.is_flag_forced:
+        task.registers.rflags &= ~TRAP_FLAG
     pid.task = task
     kernel.tasks[task] = None
     kernel.total_forks += 1

@@ -91,6 +91,7 @@ def finish_exit(kernel: Kernel, task: Task, code: int) -> None:
     kernel.clock.spend(EXIT_NS)
     kernel.charge(task)
     task.exit_code = code
+    task.debug_registers = None
     frame = task.frame
     task.frame = None
     task.work |= NEED_RESCHED

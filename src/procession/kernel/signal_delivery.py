@@ -11,7 +11,7 @@ from procession.hardware.registers import RAX, RIP, set_register
 from procession.kernel.cgroup.freezer import enter_frozen, leave_frozen, update_frozen
 from procession.kernel.observer import SIGNAL
 from procession.kernel.oom import await_memory
-from procession.kernel.ptrace.debug_registers import arm
+from procession.kernel.ptrace.debug_registers import arm, disarm
 from procession.kernel.ptrace.stop import stop_at_signal, stop_for_trap, stop_in_handler
 from procession.kernel.rseq import handle_event
 from procession.kernel.session import is_orphaned_process_group
@@ -323,6 +323,9 @@ def _enter_handler(kernel: Kernel, task: Task, info: SigInfo) -> None:
     general = registers.general
     result, instruction = general[RAX], general[RIP]
     is_stepped = task.ptrace is not None and task.ptrace.stop_stepping(registers)
+    debug = task.debug_registers
+    if debug is not None:
+        disarm(debug, registers)
     if task.call_number >= 0:
         if result == _ERESTARTNOINTR or (result == _ERESTARTSYS and action.flags & SA_RESTART):
             set_register(general, RAX, task.call_number)
@@ -347,7 +350,7 @@ def _enter_handler(kernel: Kernel, task: Task, info: SigInfo) -> None:
             # The restartable sequence that it was in is left for good, and with it the call.
             task.call_number = -1
         raise
-    if task.ptrace is not None and task.ptrace.watches:
+    if debug is not None and debug.watches:
         arm(task, registers)
     kernel.clock.spend(SIGNAL_NS)
     task.call_number = -1

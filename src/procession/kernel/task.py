@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from procession.kernel.namespaces.proxy import NsProxy
     from procession.kernel.pid import Pid
     from procession.kernel.program.de_thread import GroupExec
+    from procession.kernel.ptrace.debug_registers import DebugRegisters
     from procession.kernel.ptrace.tracing import TraceStop, Tracing
     from procession.kernel.rlimit import Limits
     from procession.kernel.rseq import RseqArea
@@ -229,7 +230,8 @@ class Task:
     `call_work` says what every system call of it must go through first: CALL_SECCOMP, when `seccomp_mode`
     isn't 0, CALL_TRACED, and CALL_DISPATCHED with `user_dispatch`.
     `ptrace` says who traces it, None for nobody; `trace_stop` is set while it's stopped for its tracer, and
-    `tracees` are those that it traces, in the order in which it came to.
+    `tracees` are those that it traces, in the order in which it came to. `debug_registers` are None until
+    a tracer sets one.
     `self_exec_id` counts the programs that it has executed; `parent_exec_id` is what its parent's was at
     the clone. `cgroup` is its control group, a zombie's too. `views` are the directories of proc about it
     that somebody has looked up (in Linux, pid->inodes).
@@ -245,6 +247,7 @@ class Task:
         "clear_child_tid",
         "command_name",
         "credentials",
+        "debug_registers",
         "default_timer_slack_ns",
         "entity",
         "exit_code",
@@ -386,6 +389,7 @@ class Task:
         self.user_dispatch: UserDispatch | None = None
         self.seccomp_filter: SeccompFilter | None = None
         self.ptrace: Tracing | None = None
+        self.debug_registers: DebugRegisters | None = None
         self.trace_stop: TraceStop | None = None
         self.tracees: dict[Task, None] | None = None
 

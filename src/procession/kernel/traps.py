@@ -61,7 +61,7 @@ def raise_exception(kernel: Kernel, task: Task, vector: int, error_code: int) ->
         info = SigInfo(SIGFPE, _FPE_INTDIV, address=address)
     elif vector == DEBUG:
         code = _TRAP_BRKPT if is_icebp else _TRAP_TRACE
-        if task.ptrace is not None and not is_icebp:
+        if not is_icebp and (task.ptrace is not None or task.debug_registers is not None):
             code = debug_trap(kernel, task)
             if not code:
                 return

@@ -180,7 +180,7 @@ def rt_sigreturn(task: Task) -> int:
         kernel.registers_changed(task)
         force_signal(kernel, task, SigInfo(SIGSEGV))
         return 0
-    if task.ptrace is not None:
+    if task.ptrace is not None or task.debug_registers is not None:
         arm(task, registers)
     kernel.registers_changed(task)
     if not is_canonical(registers.general[RIP]):

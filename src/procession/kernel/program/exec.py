@@ -558,6 +558,7 @@ def _switch_program(
     task.personality = personality_after(task, gained)
     commit_credentials(task, gained.credentials)
     task.rseq = None
+    task.debug_registers = None
     if task.keys is not None:
         drop_own_keys(kernel, task)
     if task.user_dispatch is not None:

@@ -1,5 +1,6 @@
-"""The debug registers of a tracee: breakpoints, and watchpoints for writes or for any access.
+"""The debug registers of a task: breakpoints, and watchpoints for writes or for any access.
 
+A tracer sets them, and they stay when it leaves: what is met then is a SIGTRAP to the task itself.
 No engine has such registers: a task with any of them enabled runs one instruction at a time. Before each the
 kernel looks what the instruction will access, after each whether it has come to a breakpoint. It looks then,
 too, whether what is watched for writes has changed, for a few instructions can't be told beforehand.
@@ -16,11 +17,13 @@ from procession.hardware.page_table import USER_END
 from procession.hardware.registers import RIP
 from procession.kernel.ptrace.block_step import has_branched, look_for_branch
 from procession.kernel.ptrace.tracing import BLOCK_STEP, SINGLE_STEP, TRAP_FLAG, TRAP_FLAG_FORCED
+from procession.kernel.task_state import TRACED
 from procession.mm.peek import peek
 
 if TYPE_CHECKING:
     from procession.hardware.registers import Registers
     from procession.kernel.kernel import Kernel
+    from procession.kernel.ptrace.tracing import Tracing
     from procession.kernel.task import Task
 
 _STATUS, _CONTROL = 6, 7
@@ -50,11 +53,27 @@ class Watch:
         self.value = b""
 
 
+class DebugRegisters:
+    """dr0 to dr7 of a task as a tracer has set them (in Linux, thread_struct.ptrace_bps and its like).
+
+    `watches` follows from the `values`; `breakpoints` has a bit for each that was one once. Of a task that
+    nobody traces `is_flag_forced` says that the trap flag isn't its own; of others TRAP_FLAG_FORCED does.
+    It isn't charged: a living task is charged a kernel stack, and others don't have it.
+    """
+
+    __slots__ = ("breakpoints", "is_flag_forced", "values", "watches")
+
+    def __init__(self, values: list[int], breakpoints: int, watches: list[Watch]) -> None:
+        self.values = values
+        self.breakpoints = breakpoints
+        self.watches = watches
+        self.is_flag_forced = False
+
+
 def debug_register(task: Task, number: int) -> int:
     """Linux: arch/x86/kernel/ptrace.c, ptrace_get_debugreg."""
-    tracing = task.ptrace
-    assert tracing is not None
-    value = tracing.debug_registers[number]
+    debug = task.debug_registers
+    value = 0 if debug is None else debug.values[number]
     return value ^ _STATUS_RESERVED if number == _STATUS else value
 
 
@@ -63,9 +82,9 @@ def set_debug_register(task: Task, number: int, value: int) -> None:
 
     Linux: arch/x86/kernel/ptrace.c, ptrace_set_debugreg.
     """
-    tracing = task.ptrace
-    assert tracing is not None
-    values, breakpoints = tracing.debug_registers.copy(), tracing.breakpoints
+    debug = task.debug_registers
+    values, known = ([0] * 8, 0) if debug is None else (debug.values.copy(), debug.breakpoints)
+    breakpoints = known
     if number < _BREAKPOINTS:
         if value >= USER_END:
             raise EINVAL("no address of a program")
@@ -78,11 +97,10 @@ def set_debug_register(task: Task, number: int, value: int) -> None:
     else:
         raise EIO("there is no such debug register")
     # One that begins now is for writes to a byte, whatever is said of it otherwise.
-    tracing.watches = _watches(values, tracing.breakpoints)
-    tracing.debug_registers = values
-    for watch in tracing.watches:
+    watches = _watches(values, known)
+    for watch in watches:
         breakpoints |= 1 << watch.number
-    tracing.breakpoints = breakpoints
+    task.debug_registers = DebugRegisters(values, breakpoints, watches)
 
 
 def _watches(values: list[int], breakpoints: int) -> list[Watch]:
@@ -111,18 +129,42 @@ def _watches(values: list[int], breakpoints: int) -> list[Watch]:
 def arm(task: Task, registers: Registers) -> None:
     """Make the processor stop after each instruction of `task`, if anything is watched; and look at the first
     if it's stepped by branches."""
-    tracing = task.ptrace
-    if tracing is None:
+    tracing, debug = task.ptrace, task.debug_registers
+    if tracing is not None:
+        look_for_branch(task, tracing, registers)
+    if debug is None or not debug.watches:
         return
-    look_for_branch(task, tracing, registers)
-    if not tracing.watches:
-        return
-    for watch in tracing.watches:
+    for watch in debug.watches:
         watch.value = peek(task.mm, watch.address, watch.length)
-    _look_ahead(task, tracing.watches, registers)
+    _look_ahead(task, debug.watches, registers)
     if not registers.rflags & TRAP_FLAG:
         registers.rflags |= TRAP_FLAG
+        if tracing is None:
+            debug.is_flag_forced = True
+        else:
+            tracing.mode |= TRAP_FLAG_FORCED
+
+
+def disarm(debug: DebugRegisters, registers: Registers) -> None:
+    """Take back the trap flag that a task which nobody traces has for its `debug` registers."""
+    if debug.is_flag_forced:
+        debug.is_flag_forced = False
+        registers.rflags &= ~TRAP_FLAG
+
+
+def pass_to_tracer(debug: DebugRegisters, tracing: Tracing) -> None:
+    """A task with such registers is traced from now on: whose the trap flag is, is said there."""
+    if debug.is_flag_forced:
+        debug.is_flag_forced = False
         tracing.mode |= TRAP_FLAG_FORCED
+
+
+def take_from_tracer(kernel: Kernel, task: Task, debug: DebugRegisters, tracing: Tracing) -> None:
+    """Nobody traces `task` any more. A step that it was to do it does, and gets the signal for that."""
+    debug.is_flag_forced = tracing.mode & (TRAP_FLAG_FORCED | SINGLE_STEP) == TRAP_FLAG_FORCED
+    if task.state is TRACED:
+        arm(task, kernel.registers_of(task))
+        kernel.registers_changed(task)
 
 
 def _look_ahead(task: Task, watches: list[Watch], registers: Registers) -> None:
@@ -147,26 +189,27 @@ def debug_trap(kernel: Kernel, task: Task) -> int:
 
     It's 0 if nobody wants to know. Linux: arch/x86/kernel/traps.c, exc_debug_user.
     """
-    tracing = task.ptrace
-    if tracing is None:
-        return _TRAP_TRACE
+    tracing, debug = task.ptrace, task.debug_registers
     instruction = kernel.cpu.general[RIP]
-    is_step = bool(tracing.mode & SINGLE_STEP) or not tracing.mode & TRAP_FLAG_FORCED
-    if tracing.mode & BLOCK_STEP:
-        is_step = has_branched(tracing, instruction)
-        look_for_branch(task, tracing, kernel.registers_of(task))
-    if not tracing.watches:
+    if tracing is None:
+        is_step = debug is None or not debug.is_flag_forced
+    else:
+        is_step = bool(tracing.mode & SINGLE_STEP) or not tracing.mode & TRAP_FLAG_FORCED
+        if tracing.mode & BLOCK_STEP:
+            is_step = has_branched(tracing, instruction)
+            look_for_branch(task, tracing, kernel.registers_of(task))
+    if debug is None or not debug.watches:
         return _TRAP_TRACE if is_step else 0
     hits = 0
-    for watch in tracing.watches:
+    for watch in debug.watches:
         if not watch.length:
             hits |= (instruction == watch.address) << watch.number
             continue
         value = peek(task.mm, watch.address, watch.length)
         hits |= (watch.is_due or value != watch.value) << watch.number
         watch.value = value
-    _look_ahead(task, tracing.watches, kernel.registers_of(task))
-    tracing.debug_registers[_STATUS] = hits | (_STEP_BIT if is_step else 0)
+    _look_ahead(task, debug.watches, kernel.registers_of(task))
+    debug.values[_STATUS] = hits | (_STEP_BIT if is_step else 0)
     if is_step:
         return _TRAP_TRACE
     return _TRAP_HWBKPT if hits else 0

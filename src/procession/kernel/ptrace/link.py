@@ -8,6 +8,7 @@ from procession.abi.clone_flags import CloneFlag
 from procession.abi.errno import EINVAL, EIO, EPERM, ERESTARTNOINTR
 from procession.fs.landlock import is_within
 from procession.fs.wait_queue import Sleep
+from procession.kernel.ptrace.debug_registers import pass_to_tracer, take_from_tracer
 from procession.kernel.ptrace.stop import signal_wake_up, stop_for_trap
 from procession.kernel.ptrace.tracing import (
     ALL_OPTIONS,
@@ -49,6 +50,8 @@ _CLONE_UNTRACED = int(CloneFlag.CLONE_UNTRACED)
 def link(task: Task, tracer: Task, tracing: Tracing) -> None:
     """Let `tracer` trace `task`. Linux: kernel/ptrace.c, __ptrace_link."""
     task.ptrace = tracing
+    if task.debug_registers is not None:
+        pass_to_tracer(task.debug_registers, tracing)
     if tracer.tracees is None:
         tracer.tracees = {}
     tracer.tracees[task] = None
@@ -67,6 +70,8 @@ def unlink(task: Task) -> None:
     tracing = task.ptrace
     assert tracing is not None
     task.ptrace = None
+    if task.debug_registers is not None:
+        take_from_tracer(task.kernel, task, task.debug_registers, tracing)
     tracees = tracing.tracer.tracees
     if tracees is not None:
         tracees.pop(task, None)

@@ -8,7 +8,6 @@ from procession.abi.ptrace import PtraceEvent, PtraceOption, PtraceRequest
 
 if TYPE_CHECKING:
     from procession.hardware.registers import Registers
-    from procession.kernel.ptrace.debug_registers import Watch
     from procession.kernel.security.credentials import Credentials
     from procession.kernel.signal.info import SigInfo
     from procession.kernel.task import Task
@@ -66,25 +65,20 @@ class Tracing:
     """Who traces a task, and how (in Linux, task_struct.ptrace, parent and ptracer_cred).
 
     `credentials` are those that the tracer had when it attached; `options` are PTRACE_O_*; `mode` says how
-    the task goes on: TRACE_CALLS and the flags beside it. `debug_registers` are dr0 to dr7, of
-    which `watches` follows; `breakpoints` has a bit for each that was one once. `behind_branch` is the
-    address behind the next instruction if that's a branch and the task is stepped from one to the next, else
-    None.
+    the task goes on: TRACE_CALLS and the flags beside it. `behind_branch` is the address behind the next
+    instruction if that's a branch and the task is stepped from one to the next, else None.
 
     Neither this nor a stop is charged: a living task is charged a kernel stack, and a traced zombie, which
-    keeps this but neither a stop nor debug registers, more than its structures take.
+    keeps this but not a stop, more than its structures take.
     """
 
     __slots__ = (
         "behind_branch",
-        "breakpoints",
         "credentials",
-        "debug_registers",
         "is_seized",
         "mode",
         "options",
         "tracer",
-        "watches",
     )
 
     def __init__(self, tracer: Task, credentials: Credentials, *, is_seized: bool, options: int) -> None:
@@ -93,9 +87,6 @@ class Tracing:
         self.is_seized = is_seized
         self.options = options
         self.mode = 0
-        self.debug_registers: list[int] = [0] * 8
-        self.breakpoints = 0
-        self.watches: list[Watch] = []
         self.behind_branch: int | None = None
 
     def stop_stepping(self, registers: Registers) -> bool:
