@@ -252,6 +252,25 @@ TEST(private_mapping_of_a_file)
 	CHECK_EQ(byte_at(fd, 1), 'A');
 }
 
+TEST(what_is_written_to_a_file_shows_in_what_was_read_alone)
+{
+	char *code, *data;
+	int fd;
+
+	enter_scratch();
+	fd = file_of_pages("file", 2, 0);
+	code = map_file(fd, PAGE, PROT_READ | PROT_EXEC, MAP_PRIVATE, 0);
+	CHECK_EQ(code[0], 'A');
+	data = map_file(fd, 2 * PAGE, RW, MAP_PRIVATE, 0);
+	CHECK_EQ(data[PAGE], 'B');
+	CHECK_EQ(pwrite(fd, "xyz", 3, 0), 3);
+	CHECK_EQ(data[0], 'x');
+	data[1] = 'Y';
+	CHECK_EQ(pwrite(fd, "123", 3, 0), 3);
+	CHECK_EQ(memcmp(data, "xYz", 3), 0);
+	CHECK_EQ(code[0], '1');
+}
+
 TEST(shared_mapping_of_a_file)
 {
 	char *first, *second;

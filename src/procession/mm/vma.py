@@ -98,6 +98,10 @@ class MappedInode(Protocol):
         """How many names it has."""
 
     @property
+    def writer_count(self) -> int:
+        """How often it's open for writing, less than 0 if it mayn't be."""
+
+    @property
     def is_written_back(self) -> bool:
         """Whether it's kept elsewhere than in memory, so that its pages are clean at times."""
 
