@@ -250,9 +250,14 @@ class AddressSpaces(RuleBasedStateMachine):
         if old and new <= old and not flags & (MREMAP_FIXED | DONTUNMAP):
             space.unmap(range(start + new, start + old))
             return start * PAGE
-        if not space.is_one_area(range(start, start + max(min(old, new), 1))):
+        # To a place of one's choice all is moved that is in the range, holes too: so since Linux 6.17.
+        moves_all = flags & MREMAP_FIXED and old == new
+        if not moves_all and not space.is_one_area(range(start, start + max(min(old, new), 1))):
             return -EFAULT.number
-        if flags & MREMAP_FIXED:
+        if moves_all:
+            # What is where a hole would come stays.
+            space.unmap(target + at for at in range(new) if start + at in space.pages)
+        elif flags & MREMAP_FIXED:
             space.unmap(range(target, target + new))
         if flags & MREMAP_FIXED and new < old:
             space.unmap(range(start + new, start + old))
@@ -277,7 +282,9 @@ class AddressSpaces(RuleBasedStateMachine):
             self.free_run(space, target * PAGE, new)
         count = min(old, new) or 1
         for at in range(count):
-            source = space.pages[start + at]
+            source = space.pages.get(start + at)
+            if source is None:
+                continue
             page = Page(0, None, 0, is_shared=False)
             page.__dict__.update(source.__dict__)
             space.pages[target + at] = page
@@ -285,7 +292,8 @@ class AddressSpaces(RuleBasedStateMachine):
                 source.drop()
             elif old:
                 del space.pages[start + at]
-        self.extend(space, target, count, new)
+        if new > count:
+            self.extend(space, target, count, new)
 
     @rule(
         number=processes, at=places, length=lengths,
