@@ -304,9 +304,11 @@ def _map_segments(mm: MemoryDescriptor, area: VirtualMemoryArea, page: int, leaf
     slot = leaf << 9
     base = slot - begin
     # What is written to the file shows in pages that are read alone, and no more in copies.
-    is_written = area.file.inode.writer_count > 0
-    may_copy = not is_written and memory.payer is None
-    may_copy = may_copy and memory.unheld_frames > memory.frame_count >> SPARE_SHIFT
+    may_copy = (
+        area.file.inode.writer_count <= 0
+        and memory.payer is None
+        and memory.unheld_frames > memory.frame_count >> SPARE_SHIFT
+    )
     areas = mm.areas_in(begin << PAGE_SHIFT, end << PAGE_SHIFT)
     if len(areas) > _FEW_AREAS:
         memory.note_changed(len(areas) >> 2)

@@ -184,7 +184,8 @@ def _keep_place(handle: c_void_p, address: int, holder: int) -> None:
     base = handle.value or 0
     with OwnMemory() as memory:
         offset = memory.read(base, _HANDLE_BYTES).find(holder.to_bytes(8, "little"))
-    _places[offset] = address - holder
+    if offset >= 0:
+        _places[offset] = address - holder
 
 
 def _find_pattern(handle: c_void_p, pattern: bytes) -> dict[int, int]:
