@@ -78,6 +78,28 @@ TEST(policies_that_make_no_sense)
 	CHECK_EQ(mode_of(bad_address(), MPOL_F_ADDR), -EFAULT);
 }
 
+/* More nodes than there can be: whole words are looked at, from the last on, before the others are. */
+TEST(masks_of_too_many_nodes)
+{
+	char *memory = map_pages(3);
+	unsigned long *words = (unsigned long *)(void *)memory;
+
+	words[0] = NODE_0;
+	CHECK_OK(syscall(SYS_set_mempolicy, MPOL_BIND, words, 1026));
+	words[16] = 2;
+	CHECK_ERRNO(syscall(SYS_set_mempolicy, MPOL_BIND, words, 1026), EINVAL);
+	CHECK_OK(syscall(SYS_set_mempolicy, MPOL_BIND, words, 1025));
+	words[16] = 0;
+	words[15] = 1UL << 63;
+	CHECK_OK(syscall(SYS_set_mempolicy, MPOL_BIND, words, 1024));
+	words = (unsigned long *)(void *)(memory + PAGE) - 20;
+	MUST(munmap(memory, PAGE));
+	words[100] = 0;
+	CHECK_ERRNO(syscall(SYS_set_mempolicy, MPOL_BIND, words, 65 * 100), EFAULT);
+	words[100] = 1;
+	CHECK_ERRNO(syscall(SYS_set_mempolicy, MPOL_BIND, words, 65 * 100), EINVAL);
+}
+
 TEST(the_policy_of_memory)
 {
 	char *memory = map_pages(6);

@@ -557,6 +557,36 @@ TEST(page_map_tells_of_protection)
 	close(fd);
 }
 
+TEST(what_stands_for_a_page_is_protected_when_it_is_filled)
+{
+	int fd = new_uffd(O_NONBLOCK, UFFD_FEATURE_WP_UNPOPULATED | UFFD_FEATURE_POISON),
+	    file = (int)MUST(memfd_create("there", MFD_CLOEXEC));
+	char *memory = map_some(3, PRIVATE), *source = map_some(1, PRIVATE), *shared;
+	struct uffdio_poison poison = {.range = {(uintptr_t)memory, 2 * PAGE}};
+
+	source[0] = 1;
+	MUST(enroll(fd, memory, 3, UFFDIO_REGISTER_MODE_WP | UFFDIO_REGISTER_MODE_MISSING));
+	MUST(ioctl(fd, UFFDIO_POISON, &poison));
+	CHECK_OK(protect(fd, memory, 3, UFFDIO_WRITEPROTECT_MODE_WP));
+	CHECK_STRING(entries_of(memory, 3), "S S PS");
+	CHECK_OK(copy_page(fd, memory, source, UFFDIO_COPY_MODE_WP));
+	CHECK_OK(copy_page(fd, memory + PAGE, source, 0));
+	CHECK_STRING(entries_of(memory, 3), "PM M PS");
+	/* What the file has isn't put there, and so isn't protected. */
+	MUST(ftruncate(file, 2 * PAGE));
+	MUST(pwrite(file, "f", 1, PAGE));
+	shared = mmap(NULL, 2 * PAGE, RW, MAP_SHARED, file, 0);
+	MUST(shared == MAP_FAILED ? -1 : 0);
+	MUST(enroll(fd, shared, 2, UFFDIO_REGISTER_MODE_WP | UFFDIO_REGISTER_MODE_MISSING));
+	CHECK_ERRNO(copy_page(fd, shared + PAGE, source, UFFDIO_COPY_MODE_WP), EEXIST);
+	CHECK_STRING(entries_of(shared, 2), "- -");
+	poison.range = (struct uffdio_range){(uintptr_t)shared, PAGE};
+	MUST(ioctl(fd, UFFDIO_POISON, &poison));
+	CHECK_OK(protect(fd, shared, 2, UFFDIO_WRITEPROTECT_MODE_WP));
+	CHECK_STRING(entries_of(shared, 2), "S PS");
+	close(fd);
+}
+
 TEST(written_pages_are_protected_again)
 {
 	int fd = new_uffd(O_NONBLOCK, UFFD_FEATURE_WP_ASYNC), pagemap = (int)MUST(open("/proc/self/pagemap", O_RDONLY));

@@ -70,11 +70,16 @@ def read_nodes(task: Task, address: int, count: int) -> int:
         return 0
     if count > _PAGE_BITS:
         raise EINVAL("a mask longer than a page")
+    if count > MAX_NODES:
+        # Of what is too much the last words are looked at first, and whole.
+        end = address + (count + _WORD_BITS - 1) // _WORD_BITS * 8
+        first = address + MAX_NODES // 8
+        border = max(first, end & ~PAGE_MASK)
+        if any(task.mm.read(border, end - border)) or any(task.mm.read(first, border - first)):
+            raise EINVAL("nodes that no machine has")
+        count = MAX_NODES
     size = (count + _WORD_BITS - 1) // _WORD_BITS * 8
-    nodes = int.from_bytes(task.mm.read(address, size), "little") & ((1 << count) - 1)
-    if nodes >> MAX_NODES:
-        raise EINVAL("nodes that no machine has")
-    return nodes
+    return int.from_bytes(task.mm.read(address, size), "little") & ((1 << count) - 1)
 
 
 def _put_nodes(task: Task, address: int, count: int, nodes: int) -> None:

@@ -18,6 +18,7 @@ from procession.kernel.userfault.context import UserFaultContext
 from procession.mm.fault import new_entry
 from procession.mm.user_fault import (
     ALL_MARKS,
+    GUARDED,
     POISONED,
     PROTECTED,
     mark,
@@ -117,8 +118,10 @@ def _fill_page(
     if kind == POISON:
         mark(mm, [page], POISONED)
         return
+    if kind != CONTINUE and area.is_shared and pages is not None and index in pages.frames:
+        raise EEXIST("the file has a page there")
     leaf = mm.tables.own_leaf(page >> 9)
-    if protects and not mark_of(mm, page):
+    if protects and not mark_of(mm, page) & PROTECTED:
         mark(mm, [page], PROTECTED)
     bits = area.entry_bits()
     if kind == CONTINUE and pages is not None:
@@ -127,8 +130,6 @@ def _fill_page(
             bits &= ~pte.WRITABLE
         entry = new_entry(mm, pages.frame(index), bits)
     elif area.is_shared and pages is not None:
-        if index in pages.frames:
-            raise EEXIST("the file has a page there")
         frame = pages.frame(index)
         if data:
             pages.write(index << PAGE_SHIFT, data)
@@ -137,10 +138,7 @@ def _fill_page(
         entry = new_entry(mm, mm.memory.allocate_with(data), bits)
         mm.memory.counted[leaf][page & 511] = None
     mm.words[(leaf << 9) + (page & 511)] = entry & ~pte.WRITABLE if protects else entry
-    if not protects:
-        unmark(mm, address, address + PAGE_SIZE, ALL_MARKS)
-    elif mark_of(mm, page) & POISONED:
-        unmark(mm, address, address + PAGE_SIZE, POISONED)
+    unmark(mm, address, address + PAGE_SIZE, ALL_MARKS & ~PROTECTED if protects else ALL_MARKS)
 
 
 def write_protect(context: UserFaultContext, start: int, length: int, *, protects: bool) -> None:
@@ -166,10 +164,14 @@ def write_protect(context: UserFaultContext, start: int, length: int, *, protect
             # who handles its faults has said. That needn't be who protects.
             handler = area.user_faults
             assert isinstance(handler, UserFaultContext)
-            if area.pages is not None or handler.has(_WP_UNPOPULATED):
-                mark(mm, range(first >> PAGE_SHIFT, end >> PAGE_SHIFT), PROTECTED)
-            else:
-                mark(mm, mm.tables.present_pages(first >> PAGE_SHIFT, end >> PAGE_SHIFT), PROTECTED)
+            pages: list[int] | range = range(first >> PAGE_SHIFT, end >> PAGE_SHIFT)
+            if area.pages is None and not handler.has(_WP_UNPOPULATED):
+                pages = mm.tables.present_pages(first >> PAGE_SHIFT, end >> PAGE_SHIFT)
+            elif mm.page_marks is not None:
+                # Nobody can write where there is a signal instead of a page (Linux: mm/mprotect.c,
+                # change_pte_range).
+                pages = [page for page in pages if not mark_of(mm, page) & (POISONED | GUARDED)]
+            mark(mm, pages, PROTECTED)
             protect_marked(mm, first, end)
         except OutOfFrames:
             raise ENOMEM from None
