@@ -343,3 +343,147 @@ TEST(unmasked_afterwards)
 	__asm__ volatile("fwait");
 	unmask(0);
 }
+
+#define X87_DENORMAL 2
+
+/* What the x87 had and did when `code` ran with `exceptions` unmasked, all in the block of code that unmasks them. */
+#define RUN_UNMASKED(exceptions, code) \
+	({ \
+		unsigned short word_ = (unsigned short)(0x37f & ~(exceptions)), masked_ = 0x37f; \
+		memset(&seen, 0, sizeof(seen)); \
+		if (sigsetjmp(back, 1) == 0) \
+			__asm__ volatile("fninit\n\tfldcw %[word]\n\t" code "\n\tlea 2f(%%rip), %%rax\n\tmov %%rax, %[told]\n\t" \
+					 "fnstsw %[after]\n\t2:\tfwait\n\tfldcw %[masked]" \
+					 : [told] "=m"(told_at), [after] "=m"(after), [stored] "+m"(stored) \
+					 : [word] "m"(word_), [masked] "m"(masked_), [one] "m"(one), [zero] "m"(long_zero), \
+					   [denormal] "m"(denormal), [large] "m"(long_large), [tiny] "m"(long_tiny), [nan] "m"(nan) \
+					 : "rax", "memory", "cc"); \
+		__asm__ volatile("fninit"); \
+		seen.si_signo == SIGFPE ? seen.si_code : 0; \
+	})
+
+/* The top of the stack in a status. */
+#define TOP(word) ((word) >> 11 & 7)
+
+TEST(what_raises_on_the_x87_leaves_its_operands)
+{
+	static volatile unsigned short after;
+	static volatile union {
+		unsigned char bytes[10];
+		double number;
+		float single;
+		short integer;
+	} stored;
+	static volatile double denormal = 4e-320;
+	static volatile float nan;
+	uint32_t signalling = 0x7f800001;
+
+	memcpy((void *)&nan, &signalling, sizeof(nan));
+	handle_info(SIGFPE, catch, 0);
+	/* Neither computed nor popped. */
+	CHECK_EQ(RUN_UNMASKED(FE_DIVBYZERO, "fld1\n\tfldz\n\tfdivrp"), FPE_FLTDIV);
+	CHECK_EQ(instruction, told_at);
+	CHECK_EQ((greg_t)seen.si_addr, told_at);
+	CHECK_EQ(trap, 16);
+	CHECK_EQ(TOP(after), 6);
+	CHECK_EQ(after & 0x80ff, 0x8084);
+	CHECK_EQ(status & 0x80ff, 0x8084);
+	/* A result that is too large for a register is there, scaled, and its operand popped. */
+	CHECK_EQ(RUN_UNMASKED(FE_OVERFLOW, "fldt %[large]\n\tfld %%st(0)\n\tfmulp"), FPE_FLTOVF);
+	CHECK_EQ(TOP(after), 7);
+	CHECK_EQ(RUN_UNMASKED(FE_UNDERFLOW, "fldt %[tiny]\n\tfld %%st(0)\n\tfmulp"), FPE_FLTUND);
+	CHECK_EQ(TOP(after), 7);
+	/* One that is too large for memory isn't stored. */
+	stored.number = 5;
+	CHECK_EQ(RUN_UNMASKED(FE_OVERFLOW, "fldt %[large]\n\tfstpl %[stored]"), FPE_FLTOVF);
+	CHECK_EQ(TOP(after), 7);
+	CHECK_EQ(stored.number, 5);
+	CHECK_EQ(RUN_UNMASKED(FE_INEXACT, "fldpi\n\tfstpl %[stored]"), FPE_FLTRES);
+	CHECK_EQ(TOP(after), 0);
+	CHECK(stored.number > 3.14 && stored.number < 3.15);
+	/* Nor is an integer of what is none, nor its decimal digits. */
+	stored.integer = 7;
+	CHECK_EQ(RUN_UNMASKED(FE_INVALID, "fldt %[large]\n\tfistps %[stored]"), FPE_FLTINV);
+	CHECK_EQ(TOP(after), 7);
+	CHECK_EQ(stored.integer, 7);
+	CHECK_EQ(RUN_UNMASKED(FE_INVALID, "fldt %[large]\n\tfbstp %[stored]"), FPE_FLTINV);
+	CHECK_EQ(TOP(after), 7);
+	CHECK_EQ(stored.integer, 7);
+	/* A number that is none isn't loaded, a denormal one is. */
+	CHECK_EQ(RUN_UNMASKED(FE_INVALID, "flds %[nan]"), FPE_FLTINV);
+	CHECK_EQ(TOP(after), 0);
+	CHECK_EQ(RUN_UNMASKED(X87_DENORMAL, "fldl %[denormal]"), FPE_FLTUND);
+	CHECK_EQ(TOP(after), 7);
+	CHECK_EQ(RUN_UNMASKED(X87_DENORMAL, "fld1\n\tfaddl %[denormal]\n\tfnop"), FPE_FLTUND);
+	CHECK_EQ(status & 0x80ff, 0x8082);
+	CHECK_EQ(RUN_UNMASKED(X87_DENORMAL, "fld1\n\tfaddl %[one]\n\tfnop"), 0);
+	/* A fault of the stack. */
+	CHECK_EQ(RUN_UNMASKED(FE_INVALID, "fstpl %[stored]"), FPE_FLTINV);
+	CHECK_EQ(TOP(after), 0);
+	CHECK_EQ(after & 0x82ff, 0x80c1);
+	CHECK_EQ(RUN_UNMASKED(FE_INVALID, "fld1\n\tfxch"), FPE_FLTINV);
+	CHECK_EQ(TOP(after), 7);
+	CHECK_EQ(RUN_UNMASKED(FE_INVALID, "fld1\n\tfcomip %%st(1), %%st"), FPE_FLTINV);
+	CHECK_EQ(TOP(after), 7);
+	CHECK_EQ(RUN_UNMASKED(FE_INVALID, "fld1\n\tfld1\n\tfld1\n\tfld1\n\tfld1\n\tfld1\n\tfld1\n\tfld1\n\tfldpi"),
+		 FPE_FLTINV);
+	CHECK_EQ(TOP(after), 0);
+	CHECK_EQ(after & 0x82ff, 0x82c1);
+}
+
+/* Those that don't wait pass what is pending by, and an invalid opcode is told of before it. */
+TEST(what_does_not_wait)
+{
+	static volatile unsigned short after;
+	static volatile long stored;
+	static volatile double denormal;
+	static volatile float nan;
+
+	handle_info(SIGFPE, catch, 0);
+	handle_info(SIGILL, catch, 0);
+	CHECK_EQ(RUN_UNMASKED(FE_DIVBYZERO, "fld1\n\tfldz\n\tfdivrp\n\tfnclex"), 0);
+	CHECK_EQ(after & 0x80ff, 0);
+	CHECK_EQ(RUN_UNMASKED(FE_DIVBYZERO, "fld1\n\tfldz\n\tfdivrp\n\tfninit"), 0);
+	CHECK_EQ(RUN_UNMASKED(FE_DIVBYZERO, "fld1\n\tfldz\n\tfdivrp\n\tfnstcw %[stored]"), FPE_FLTDIV);
+	CHECK_EQ(stored & 0xffff, 0x37b);
+	CHECK_EQ(RUN_UNMASKED(FE_DIVBYZERO, "fld1\n\tfldz\n\tfdivrp\n\t.byte 0xdb, 0xe0\n\t.byte 0xdb, 0xe4"), FPE_FLTDIV);
+	CHECK_EQ(instruction, told_at);
+	RUN_UNMASKED(FE_DIVBYZERO, "fld1\n\tfldz\n\tfdivrp\n\t.byte 0xd9, 0xd1");
+	CHECK_EQ(seen.si_signo, SIGILL);
+	CHECK_EQ(seen.si_code, ILL_ILLOPN);
+}
+
+/* MXCSR's too: unmasked in the block that raises. */
+TEST(unmasked_by_sse_in_one_block)
+{
+	unsigned word = 0x1f80 & ~(FE_DIVBYZERO << 7), masked = 0x1f80;
+	double number = one;
+
+	handle_info(SIGFPE, catch, 0);
+	memset(&seen, 0, sizeof(seen));
+	if (sigsetjmp(back, 1) == 0)
+		__asm__ volatile("lea 1f(%%rip), %%rax\n\tmov %%rax, %0\n\tldmxcsr %2\n\t1:\tdivsd %3, %1\n\tldmxcsr %4"
+				 : "=m"(told_at), "+x"(number) : "m"(word), "m"(zero), "m"(masked) : "rax");
+	__asm__ volatile("ldmxcsr %0" : : "m"(masked));
+	CHECK_EQ(seen.si_code, FPE_FLTDIV);
+	CHECK_EQ((greg_t)seen.si_addr, told_at);
+	CHECK_EQ(instruction, told_at);
+	CHECK(number == one);
+}
+
+/* What isn't to be had as 18 decimal digits is the indefinite number. */
+TEST(decimal_digits_of_what_is_too_large)
+{
+	static const unsigned char indefinite[10] = {[7] = 0xc0, 0xff, 0xff};
+	static volatile long double numbers[] = {1e18L, -1e30L, 1e4900L, 999999999999999999.0L, -999999999999999999.6L};
+	unsigned char digits[10];
+	unsigned short word;
+
+	for (int at = 0; at < 5; at++) {
+		__asm__ volatile("fninit\n\tfldt %2\n\tfbstp %0\n\tfnstsw %1" : "=m"(digits), "=m"(word) : "m"(numbers[at]));
+		CHECK_EQ(TOP(word), 0);
+		CHECK_EQ(word & 0x7f, at == 3 ? 0 : FE_INVALID);
+		CHECK_EQ(memcmp(digits, indefinite, 10) == 0, at != 3);
+	}
+	CHECK_EQ(digits[0], 0);
+}

@@ -20,7 +20,8 @@ from procession.hardware.engines.unicorn_exceptions import FloatingExceptions
 from procession.hardware.engines.unicorn_floating import FloatingFormat, LiveState
 from procession.hardware.engines.unicorn_image import LibraryImage
 from procession.hardware.engines.unicorn_library import UnicornError, UnicornLibrary
-from procession.hardware.engines.unicorn_meter import CALL_PROBE, locate_budget, price_calls
+from procession.hardware.engines.unicorn_machine_code import ENDED
+from procession.hardware.engines.unicorn_meter import CALL_PROBE, locate_hidden_registers, price_calls
 from procession.hardware.engines.unicorn_ports import refuse_ports
 from procession.hardware.engines.unicorn_state import (
     SegmentSelectors,
@@ -65,17 +66,14 @@ _PROBE_CODE = bytes.fromhex(
     "ffe4"  # jmp rsp                     #PF: fetch from a page without execute rights
     "cd21"  # int 0x21
 )
-# 1 / 0, then 0 / 0, by SSE and by x87: where the pieces begin and end, and their code.
+# 1 / 0, then 0 / 0: where the pieces begin and end, and their code.
 _SSE_PROBE = ((0x2100, 0x2110, "b801000000 f30f2ac8 0f57c0 f30f5ec8"), (0x2110, 0x2117, "0f57c9 f30f5ec8"))
 _LOAD_PROBE = (0x2130, 0x2132, "8a03")  # mov al, [rbx]
 _CALL_PROBE = (0x2140, 0x2145, CALL_PROBE)
 _OPERAND_PROBE = (0x2150, 0x2154, "d9eb d8c0")  # fldpi; fadd st0, st0
 # 0 with 1, with itself, and 0 / 0 with itself, by fcomi
 _FLAGS_PROBE = ((0x2160, 0x2166, "d9e8 d9ee dbf1"), (0x2168, 0x216A, "dbf0"), (0x2170, 0x2174, "d8f0 dbf0"))
-_UNMASKED_CONTROL = 0x37A
 _PI = bytes.fromhex("35c26821a2da0fc90040")
-_X87_PROBE = ((0x2120, 0x2126, "d9e8 d9ee def9"), (0x2128, 0x212E, "d9ee d9ee def9"))
-_MARK_PROBES = (*_SSE_PROBE, *_X87_PROBE)
 
 
 _LENT_FRAMES, _OTHER_CONTENTS = 8, b"\x5a"
@@ -149,7 +147,7 @@ class UnicornEngine:
         size = memory.frame_count << PAGE_SHIFT
         library.check(library.map_memory(self.handle, 0, size, uc.PROT_ALL, c_void_p(base)))
         self.layout = layout = locate_state(library, self.handle)
-        layout.budget = locate_budget(library, self.handle, layout)
+        layout.budget, layout.watching = locate_hidden_registers(library, self.handle, layout)
         array = (ctypes.c_char * layout.size).from_address(layout.address)
         self.state = memoryview(array).cast("B")
         self.general = self.state[:136].cast("Q")
@@ -186,7 +184,7 @@ class UnicornEngine:
         for upper, lower in pairwise(tables):
             words[upper << 9] = lower << PAGE_SHIFT | pte.TABLE
         probes = bytearray(_PROBE_CODE.ljust(PAGE_SIZE, b"\0"))
-        for start, end, text in (*_MARK_PROBES, *_FLAGS_PROBE, _OPERAND_PROBE, _LOAD_PROBE, _CALL_PROBE):
+        for start, end, text in (*_SSE_PROBE, *_FLAGS_PROBE, _OPERAND_PROBE, _LOAD_PROBE, _CALL_PROBE):
             probes[start & PAGE_MASK : end & PAGE_MASK] = bytes.fromhex(text)
         for frame, contents in ((code, probes), (boot, _BOOT_CODE), (other, _OTHER_CONTENTS)):
             start = frame << PAGE_SHIFT
@@ -213,7 +211,7 @@ class UnicornEngine:
         locate_exception_fields(self.layout, self._observe_exceptions)
         self._locate_marks()
         library.check(library.emulate(handle, *_CALL_PROBE[:2], 0, 0))
-        self.priced.count(self.layout)
+        self.priced.count(library, self.layout)
         self.edges.count(self.layout)
         self.old_exception_index = self.layout.old_exception // 4
         self.error_code_index = self.layout.error_code // 4
@@ -254,10 +252,8 @@ class UnicornEngine:
         idle = layout.snapshot()
         after_x87 = layout.x87_registers + 128
 
-        def observe(probe: tuple[tuple[int, int, str], ...], control: int = _UNMASKED_CONTROL) -> list[bytes]:
+        def observe(probe: tuple[tuple[int, int, str], ...]) -> list[bytes]:
             seen = [idle]
-            # Of what is masked the code in the library's place leaves no note.
-            self.library.register_write(self.handle, uc.REG_FPCW, byref(c_uint16(control)))
             for start, end, _ in probe:
                 self.library.check(self.library.emulate(self.handle, start, end, 0, 0))
                 seen.append(layout.snapshot())
@@ -265,7 +261,6 @@ class UnicornEngine:
             return seen
 
         layout.sse_mark = locate_mark(observe(_SSE_PROBE), after_x87, layout.mxcsr)
-        layout.x87_mark = locate_mark(observe(_X87_PROBE), after_x87, layout.mxcsr)
         self.library.check(self.library.emulate(self.handle, *_OPERAND_PROBE[:2], 0, 0))
         locate_operand(layout, _PI)
         locate_flags(layout, observe(_FLAGS_PROBE)[1:])
@@ -358,6 +353,8 @@ class UnicornEngine:
                 self.traps.processor_exception(_GENERAL_PROTECTION, vector * 8 + _GATE_ERROR)
             elif vector == _PAGE_FAULT:
                 self.traps.page_fault(self.words64[self.cr2_index], error_code)
+            elif vector >= ENDED:
+                self.exceptions.leave_code(vector)
             elif vector != _DEBUG or self.budget[0] != self.budget_after_call:
                 # With TF on after a call the library single-steps before it has run an instruction.
                 self.traps.processor_exception(vector, error_code)
@@ -430,7 +427,7 @@ class UnicornEngine:
         """Copy the live registers into `registers`."""
         self.save_integers(registers)
         state, layout = self.state, self.layout
-        if state[layout.sse_mark] or state[layout.x87_mark]:
+        if state[layout.sse_mark]:
             self.exceptions.copy_marks()
         found = bytes(self.floating)
         if found != self.settled:
@@ -576,7 +573,7 @@ class UnicornEngine:
         # Where the library notes exceptions is no part of the state: they have been copied into it.
         state = bytearray(found)
         start, layout = self.layout.floating_start, self.layout
-        state[layout.sse_mark - start] = state[layout.x87_mark - start] = 0
+        state[layout.sse_mark - start] = 0
         self._remember(image, bytes(state))
 
     def _remember(self, image: bytes, state: bytes) -> bytes:

@@ -1,28 +1,28 @@
 """Floating-point exceptions of the Unicorn engine: shown in the control words always, raised where unmasked.
 
-Of denormal operands the library tells nothing: that exception is never raised. A result that overflows or
-underflows on the x87 stack is the one that it would be with the exception masked.
+Those of the x87 are shown by the code in the place of the library's functions (`unicorn_arithmetic.py`), and
+raised here. Of denormal operands of SSE the library tells nothing: that exception is never raised.
 """
 
 from __future__ import annotations
 
-from ctypes import c_uint32, c_void_p
+from ctypes import byref, c_uint32, c_void_p
 from typing import TYPE_CHECKING
 
 from procession.hardware import page_table as pte
 from procession.hardware.engines import unicorn_library as uc
 from procession.hardware.engines.unicorn_machine_code import (
-    BUSY,
-    ERROR_SUMMARY,
+    COMPARED,
     EXCEPTIONS,
     MASKS,
     PENDING,
     UNMASKED,
+    UNMASKING,
     HookCode,
 )
-from procession.hardware.instruction import LONGEST_INSTRUCTION
+from procession.hardware.instruction import LONGEST_INSTRUCTION, instruction_length
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE
-from procession.hardware.registers import RIP
+from procession.hardware.registers import RIP, set_register
 
 if TYPE_CHECKING:
     from procession.hardware.engines.unicorn_library import UnicornLibrary
@@ -31,15 +31,36 @@ if TYPE_CHECKING:
     from procession.hardware.physical_memory import PhysicalMemory
 
 _X87_ERROR, _SIMD_ERROR = 16, 19
-_INVALID_OR_DIVIDE = 0x05
 _MASK_SHIFT = 7
 _MASKED_LOADS = 1000
 """After so many tasks in a row that mask everything, instructions aren't watched any more."""
 _PREFIXES = frozenset((0x26, 0x2E, 0x36, 0x3E, *range(0x40, 0x50), 0x64, 0x65, 0x66, 0x67))
 _FWAIT, _FIRST_ESCAPE, _LAST_ESCAPE = 0x9B, 0xD8, 0xDF
-# What doesn't wait for exceptions: fnclex, fninit, fnstsw ax; fnstenv, fnstcw, fnsave and fnstsw to memory.
-_NOT_WAITING = ((0xDB, 0xE2), (0xDB, 0xE3), (0xDF, 0xE0))
-_NOT_WAITING_TO_MEMORY = ((0xD9, 6), (0xD9, 7), (0xDD, 6), (0xDD, 7))
+_STATUS_FLAGS = 0x8D5
+
+
+def _registers(opcode: int, *forms: range | int) -> set[tuple[int, int]]:
+    """Instructions of an opcode by their second byte, or all from one to another."""
+    return {
+        (opcode, byte)
+        for form in forms
+        for byte in (form if isinstance(form, range) else range(form, form + 1))
+    }
+
+
+# What doesn't wait for exceptions: fnclex, fninit, fnstsw ax, and those of older coprocessors that do
+# nothing; fnstenv, fnstcw, fnsave and fnstsw to memory. And invalid opcodes, which are told of first.
+_NOT_WAITING = frozenset(
+    _registers(0xD9, range(0xD1, 0xD8), 0xE2, 0xE3, 0xE6, 0xE7, 0xEF)
+    | _registers(0xDA, range(0xE0, 0xE9), range(0xEA, 0x100))
+    | _registers(0xDB, range(0xE0, 0xE8), range(0xF8, 0x100))
+    | _registers(0xDD, range(0xF0, 0x100))
+    | _registers(0xDE, 0xD8, range(0xDA, 0xE0))
+    | _registers(0xDF, range(0xE0, 0xE8), range(0xF8, 0x100))
+)
+_NOT_WAITING_TO_MEMORY = frozenset(
+    ((0xD9, 1), (0xD9, 6), (0xD9, 7), (0xDB, 4), (0xDB, 6), (0xDD, 5), (0xDD, 6), (0xDD, 7))
+)
 _REGISTER_FORM = 0xC0
 
 
@@ -95,26 +116,19 @@ class FloatingExceptions:
         )
 
     def copy_marks(self) -> None:
-        """Show in MXCSR and the x87 status what the present block has raised; as the hook does."""
+        """Show in MXCSR what the present block has raised; as the hook does."""
         layout, state, code = self.layout, self.state, self.code
-        sse_mark, x87_mark = state[layout.sse_mark] & EXCEPTIONS, state[layout.x87_mark] & EXCEPTIONS
-        sse_known, x87_known = code.known
+        mark = state[layout.sse_mark] & EXCEPTIONS
         index = layout.mxcsr // 4
-        if sse_mark != sse_known:
-            self.words32[index] |= sse_mark
-        elif sse_mark & ~self.words32[index]:
-            state[layout.sse_mark] = sse_mark = 0
-        index = layout.x87_status // 2
-        if x87_mark != x87_known:
-            self.words16[index] |= x87_mark
-        elif x87_mark & ~self.words16[index]:
-            state[layout.x87_mark] = x87_mark = 0
-        code.know(sse_mark, x87_mark)
+        if mark != code.known:
+            self.words32[index] |= mark
+        elif mark & ~self.words32[index]:
+            state[layout.sse_mark] = mark = 0
+        code.know(mark)
 
     def state_replaced(self) -> None:
         """Another task's state, whose marks have been copied, is in the processor now."""
-        layout, state = self.layout, self.state
-        self.code.know(state[layout.sse_mark], state[layout.x87_mark])
+        self.code.know(self.state[self.layout.sse_mark])
         if self.hook is not None:
             self.masked_loads = 0 if any(self.unmasked) else self.masked_loads + 1
 
@@ -158,6 +172,29 @@ class FloatingExceptions:
             return 0
         return None
 
+    def leave_code(self, vector: int) -> None:
+        """Code in the place of the library's functions has left what was translated by this vector."""
+        if vector == UNMASKING:
+            self.code.stop_for(UNMASKED)
+            self.library.stop(self.handle)
+        else:
+            if vector == COMPARED:
+                self._set_flags(self.words64[self.layout.flags_source // 8])
+            self._pass_over()
+
+    def _set_flags(self, flags: int) -> None:
+        """Set the flags of a comparison."""
+        word = c_uint32()
+        self.library.register_read(self.handle, uc.REG_EFLAGS, byref(word))
+        word.value = word.value & ~_STATUS_FLAGS | flags & _STATUS_FLAGS
+        self.library.register_write(self.handle, uc.REG_EFLAGS, byref(word))
+
+    def _pass_over(self) -> None:
+        """Go on behind the present instruction of the x87."""
+        address = self.words64[RIP]
+        length = instruction_length(self.code_at(address, LONGEST_INSTRUCTION), 0)
+        set_register(self.words64, RIP, address + length)
+
     def _watch(self) -> None:
         """Have code called before each instruction from now on."""
         address, data = self.code.watch_hook
@@ -174,30 +211,17 @@ class FloatingExceptions:
         self.hook = None
 
     def _raise(self) -> int:
-        """Undo the last instruction if it raised an unmasked exception; the vector, or 0.
-
-        The x87 tells of its exceptions when the next of its instructions comes.
-        """
+        """Undo the last instruction if it raised an unmasked exception of SSE; the vector, or 0."""
         layout, state = self.layout, self.state
-        snapshot = self.code.snapshot
-        sse_unmasked, x87_unmasked = self.unmasked
-        sse_mark, x87_mark = state[layout.sse_mark] & EXCEPTIONS, state[layout.x87_mark] & EXCEPTIONS
-        if not self.code.has_watched(sse_unmasked, x87_unmasked):
+        unmasked, _ = self.unmasked
+        mark = state[layout.sse_mark] & EXCEPTIONS
+        if not mark & unmasked or not self.code.has_watched(unmasked):
             return 0
-        if sse_mark & sse_unmasked:
-            new = sse_mark & (~snapshot[layout.sse_mark] | sse_unmasked)
-            state[: layout.floating_end] = snapshot
-            self.words32[layout.mxcsr // 4] |= new
-            return _SIMD_ERROR
-        if x87_mark & x87_unmasked:
-            if x87_mark & x87_unmasked & _INVALID_OR_DIVIDE:
-                following = self.words64[RIP]
-                state[: layout.floating_end] = snapshot
-                self.words64[RIP] = following
-            else:
-                state[layout.x87_mark] &= ~x87_unmasked
-            self.words16[layout.x87_status // 2] |= x87_mark | ERROR_SUMMARY | BUSY
-        return 0
+        snapshot = self.code.snapshot
+        new = mark & (~snapshot[layout.sse_mark] | unmasked)
+        state[: layout.floating_end] = snapshot
+        self.words32[layout.mxcsr // 4] |= new
+        return _SIMD_ERROR
 
     def _is_waiting_instruction(self, address: int) -> bool:
         """Whether the instruction at `address` is of those that raise what is pending on the x87."""

@@ -20,6 +20,9 @@ CTL_TLB_FLUSH = 11
 CTL_TLB_TYPE = 12
 CTL_CODE_BUFFER_SIZE = 13
 _CTL_WRITE, _CTL_READ = 1 << 30, 1 << 31
+RAISE = "raise_exception_err_ra_x86_64"
+"""Raises an exception at the instruction whose translated code has called a function. Called as (the
+processor's state, vector, error code, where translated code called from); it doesn't return."""
 _FLUSH_PAGE = "tlb_flush_page_x86_64"
 """What the library calls itself to drop one page's translation. It isn't published, so it may be missing."""
 

@@ -1,10 +1,11 @@
 """Machine code that the library calls before each block or instruction: Python would be too slow.
 
-The library doesn't raise floating-point exceptions, and doesn't show in MXCSR and the x87 status that they
-have occurred: it notes them in two bytes of its own, called the marks here. So before each block the code
-here copies new marks to where the program sees them. As soon as a program unmasks an exception, code is
-called before each instruction too, which stops the processor when the last one raised what isn't masked, and
-keeps the state from before the instruction so that it can be undone.
+The library doesn't raise floating-point exceptions of SSE, and doesn't show in MXCSR that they have occurred:
+it notes them in a byte of its own, called the mark here. So before each block the code here copies new marks
+to where the program sees them. As soon as a program unmasks an exception, code is called before each
+instruction too, which stops the processor when the last one of SSE raised what isn't masked, and keeps the
+state from before the instruction so that it can be undone; and when an exception of the x87 waits for the
+next of its instructions.
 
 Nor does the library do all that `syscall` does: code here puts the next instruction's address into rcx and
 the flags into r11 before the kernel hears of the call.
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from procession.hardware.engines.unicorn_state import StateLayout
 
 EXCEPTIONS = 0x3D
-"""The bits that a mark and MXCSR and the x87 status share: invalid, divide, overflow, underflow, inexact."""
+"""The bits that the mark and MXCSR share: invalid, divide, overflow, underflow, inexact."""
 MASKS = 0x3F
 ERROR_SUMMARY = 0x80
 """The bit of the x87 status that says that an unmasked exception waits for the next x87 instruction."""
@@ -35,9 +36,13 @@ BUSY = 0x8000
 # Why the processor was stopped, but for the budget.
 UNMASKED, RAISED, PENDING = 1, 2, 3
 
+ENDED, COMPARED, UNMASKING = 0x130, 0x131, 0x132
+"""By these vectors, which no processor has, code in the place of the library's functions leaves what was
+translated: where nothing is left to do of the present instruction, where that is to set the flags noted, and
+where it has to be done again after watching has begun."""
+
 # Offsets from where rcx, the hooks' last argument, points.
-_SSE_KNOWN, _X87_KNOWN, _IS_WATCHING, _REASON = 0, 1, 2, 3
-_SSE_UNMASKED, _X87_UNMASKED, _SKIPS_CHECK, _DATA_BYTES = 4, 5, 6, 8
+_SSE_KNOWN, _REASON, _SSE_UNMASKED, _SKIPS_CHECK, _DATA_BYTES = 0, 3, 4, 6, 8
 _PAGE, _DATA, _WATCH_CODE, _CALL_CODE = 4096, 2048, 1024, 2560
 _FLAGS_READ = 16
 
@@ -62,6 +67,14 @@ class Assembly:
     def label(self, name: str) -> None:
         """The target of jumps to `name`."""
         self.labels[name] = len(self.code)
+
+    def leave(self, vector: int, raising: int) -> None:
+        """Leave translated code that has called a function, whose frame is empty, and tell of `vector`.
+
+        `raising` is the library's function RAISE.
+        """
+        # mov esi, vector; xor edx, edx; mov rcx, [rsp]; mov rax, ...; jmp rax
+        self.add("be", d32(vector), bytes.fromhex("31d2 488b0c24 48b8"), q(raising), b"\xff\xe0")
 
     def finish(self) -> bytes:
         """The code."""
@@ -92,7 +105,7 @@ class HookCode:
     instruction, while `is_watching`. Raises UnicornError for a host whose instructions aren't these.
     """
 
-    __slots__ = ("address", "budget", "bytes", "data", "keeper", "snapshot")
+    __slots__ = ("address", "budget", "bytes", "data", "keeper", "snapshot", "watching")
 
     def __init__(self, layout: StateLayout, stop_address: int) -> None:
         if os.uname().machine.lower() not in ("x86_64", "amd64"):
@@ -110,6 +123,7 @@ class HookCode:
         view = memoryview(self.keeper)
         cell = (ctypes.c_char * 8).from_address(layout.address + layout.budget)
         self.budget = memoryview(cell).cast("B").cast("q")
+        self.watching = ctypes.c_ubyte.from_address(layout.address + layout.watching)
         self.data = view[_DATA : _DATA + _DATA_BYTES]
         self.snapshot = view[_PAGE : _PAGE + layout.floating_end]
 
@@ -138,13 +152,13 @@ class HookCode:
         return self.address + _WATCH_CODE, self.address + _DATA
 
     @property
-    def known(self) -> tuple[int, int]:
-        """The marks that have been copied to where the program sees them: of SSE, of x87."""
-        return self.data[_SSE_KNOWN], self.data[_X87_KNOWN]
+    def known(self) -> int:
+        """The mark that has been copied to where the program sees it."""
+        return self.data[_SSE_KNOWN]
 
-    def has_watched(self, sse_unmasked: int, x87_unmasked: int) -> bool:
-        """Whether the last instruction began with these exceptions unmasked, and is in `snapshot`."""
-        return self.data[_SSE_UNMASKED] == sse_unmasked and self.data[_X87_UNMASKED] == x87_unmasked
+    def has_watched(self, sse_unmasked: int) -> bool:
+        """Whether the last instruction began with these exceptions of SSE unmasked, and is in `snapshot`."""
+        return self.data[_SSE_UNMASKED] == sse_unmasked
 
     def take_reason(self) -> int:
         """Why the processor was stopped: UNMASKED, RAISED, PENDING, or 0. It's 0 afterwards."""
@@ -155,7 +169,11 @@ class HookCode:
 
     def set_watching(self, is_watching: bool) -> None:
         """Say whether the code is called before each instruction."""
-        self.data[_IS_WATCHING] = is_watching
+        self.watching.value = is_watching
+
+    def stop_for(self, reason: int) -> None:
+        """The processor is being stopped for this."""
+        self.data[_REASON] = reason
 
     @property
     def flags(self) -> memoryview:
@@ -166,11 +184,10 @@ class HookCode:
         """Let the next instruction be executed whatever is pending."""
         self.data[_SKIPS_CHECK] = 1
 
-    def know(self, sse_mark: int, x87_mark: int) -> None:
-        """These marks of the state that is in the processor now have been copied."""
+    def know(self, sse_mark: int) -> None:
+        """This mark of the state that is in the processor now has been copied."""
         data = self.data
-        data[_SSE_KNOWN], data[_X87_KNOWN] = sse_mark & EXCEPTIONS, x87_mark & EXCEPTIONS
-        data[_SSE_UNMASKED] = data[_X87_UNMASKED] = 0
+        data[_SSE_KNOWN], data[_SSE_UNMASKED] = sse_mark & EXCEPTIONS, 0
 
 
 def block_price(size: int) -> int:
@@ -185,17 +202,14 @@ def _block_code(layout: StateLayout, stop_address: int) -> bytes:
     Instructions that are dear have prices of their own (`unicorn_meter`).
     """
     mxcsr = layout.mxcsr
-    sse, x87 = layout.sse_mark - mxcsr, layout.x87_mark - mxcsr
-    status, control = layout.x87_status - mxcsr, layout.x87_control - mxcsr
+    sse, control, watching = layout.sse_mark - mxcsr, layout.x87_control - mxcsr, layout.watching - mxcsr
     code = Assembly()
     code.add("c1ea06 ffc2")  # shr edx, 6; inc edx
     code.add("48b8", q(layout.address + layout.budget))  # mov rax, the budget's address
     code.add("482910")  # sub [rax], rdx
     code.jump("8e", "stop")  # jle stop
     code.add("48ba", q(layout.address + mxcsr))  # mov rdx, MXCSR's address
-    code.add("0fb682", d32(sse))  # movzx eax, byte [the SSE mark]
-    code.add("0fb6b2", d32(x87))  # movzx esi, byte [the x87 mark]
-    code.add("4189c0 4109f0")  # mov r8d, eax; or r8d, esi
+    code.add("0fb682", d32(sse), b"\x83\xe0" + d8(EXCEPTIONS))  # movzx eax, byte [mark]; and eax, EXCEPTIONS
     code.jump("85", "marked")  # jnz marked
     code.label("masks")
     code.add("8b02 f7d0 a9801f0000")  # mov eax, [rdx]; not eax; test eax, 0x1f80
@@ -205,35 +219,22 @@ def _block_code(layout: StateLayout, stop_address: int) -> bytes:
     code.label("return")
     code.add("c3")  # ret
     code.label("unmasked")
-    code.add("8079", d8(_IS_WATCHING), b"\0")  # cmp byte [is watching], 0
+    code.add("80ba", d32(watching), b"\0")  # cmp byte [watching], 0
     code.jump("85", "return")  # jne return
     code.add("c641", d8(_REASON), d8(UNMASKED))  # mov byte [reason], UNMASKED
     code.label("stop")
     code.add("48b8", q(stop_address), b"\xff\xe0")  # mov rax, uc_emu_stop; jmp rax, the handle still in rdi
     code.label("marked")
-    code.add("83e03d 83e63d")  # and eax, EXCEPTIONS; and esi, EXCEPTIONS
     code.add("3a41", d8(_SSE_KNOWN))  # cmp al, [known]
     code.jump("84", "known")  # je known
     code.add("8841", d8(_SSE_KNOWN), b"\x09\x02")  # mov [known], al; or [rdx], eax
-    code.jump("e9", "x87")  # jmp x87
+    code.jump("e9", "masks")  # jmp masks
     code.label("known")
     # The program has cleared what was copied: then the mark is to be cleared too.
     code.add("448b02 4121c0 4139c0")  # mov r8d, [rdx]; and r8d, eax; cmp r8d, eax
-    code.jump("84", "x87")  # je x87
-    code.add("c682", d32(sse), b"\0")  # mov byte [the SSE mark], 0
-    code.add("c641", d8(_SSE_KNOWN), b"\0")  # mov byte [known], 0
-    code.label("x87")
-    code.add("403a71", d8(_X87_KNOWN))  # cmp sil, [known]
-    code.jump("84", "known x87")  # je known
-    code.add("408871", d8(_X87_KNOWN))  # mov [known], sil
-    code.add("6609b2", d32(status))  # or [status], si
-    code.jump("e9", "masks")  # jmp masks
-    code.label("known x87")
-    code.add("0fb782", d32(status))  # movzx eax, word [status]
-    code.add("21f0 39f0")  # and eax, esi; cmp eax, esi
     code.jump("84", "masks")  # je masks
-    code.add("c682", d32(x87), b"\0")  # mov byte [the x87 mark], 0
-    code.add("c641", d8(_X87_KNOWN), b"\0")  # mov byte [known], 0
+    code.add("c682", d32(sse), b"\0")  # mov byte [the mark], 0
+    code.add("c641", d8(_SSE_KNOWN), b"\0")  # mov byte [known], 0
     code.jump("e9", "masks")  # jmp masks
     return code.finish()
 
@@ -241,53 +242,42 @@ def _block_code(layout: StateLayout, stop_address: int) -> bytes:
 def _watch_code(layout: StateLayout, stop_address: int, snapshot: int, length: int) -> bytes:
     """Called as (uc, address, size, data); rdx is made to point at MXCSR."""
     mxcsr = layout.mxcsr
-    sse, x87 = layout.sse_mark - mxcsr, layout.x87_mark - mxcsr
-    status, control = layout.x87_status - mxcsr, layout.x87_control - mxcsr
+    sse, status, control = layout.sse_mark - mxcsr, layout.x87_status - mxcsr, layout.x87_control - mxcsr
     code = Assembly()
     code.add("48ba", q(layout.address + mxcsr))  # mov rdx, MXCSR's address
     code.add("8b02 f7d0 c1e807 83e03f")  # mov eax, [rdx]; not eax; shr eax, 7; and eax, MASKS
     code.add("448b82", d32(control), b"\x41\xf7\xd0\x41\x83\xe0\x3f")  # r8d: what x87 doesn't mask
     code.add("4189c1 4509c1")  # mov r9d, eax; or r9d, r8d
     code.jump("84", "masked")  # jz masked
-    code.add("3a41", d8(_SSE_UNMASKED))  # cmp al, [unmasked]
-    code.jump("84", "same")  # je same
+    code.add("4189c1 3a41", d8(_SSE_UNMASKED))  # mov r9d, eax; cmp al, [unmasked]
+    code.jump("84", "check")  # je check
     # What was noted while it was masked must not be taken for an exception.
     code.add("8841", d8(_SSE_UNMASKED))  # mov [unmasked], al
     code.add("0fb6b2", d32(sse), b"\x83\xe6\x3d\x09\x32")  # movzx esi, [mark]; and esi, 0x3d; or [rdx], esi
-    code.add("c682", d32(sse), b"\0")  # mov byte [the SSE mark], 0
+    code.add("c682", d32(sse), b"\0")  # mov byte [the mark], 0
     code.add("c641", d8(_SSE_KNOWN), b"\0")  # mov byte [known], 0
-    code.label("same")
-    code.add("443a41", d8(_X87_UNMASKED))  # cmp r8b, [unmasked]
-    code.jump("84", "check")  # je check
-    code.add("448841", d8(_X87_UNMASKED))  # mov [unmasked], r8b
-    code.add("0fb6b2", d32(x87), b"\x83\xe6\x3d")  # movzx esi, byte [the x87 mark]; and esi, EXCEPTIONS
-    code.add("6609b2", d32(status))  # or [status], si
-    code.add("c682", d32(x87), b"\0")  # mov byte [the x87 mark], 0
-    code.add("c641", d8(_X87_KNOWN), b"\0")  # mov byte [known], 0
-    # What is unmasked after it has occurred waits for the next x87 instruction.
-    code.add("448482", d32(status))  # test [status], r8b
-    code.jump("84", "check")  # jz check
-    code.add("66818a", d32(status), pack("<H", ERROR_SUMMARY | BUSY))  # or word [status], summary and busy
     code.label("check")
     code.add("8079", d8(_SKIPS_CHECK), b"\0")  # cmp byte [skips check], 0
     code.jump("85", "skip")  # jne skip
-    code.add("2282", d32(sse))  # and al, [the SSE mark]
-    code.add("4422 82", d32(x87))  # and r8b, [the x87 mark]
-    code.add("4409c0 a83d")  # or eax, r8d; test al, EXCEPTIONS
+    code.add("2282", d32(sse), b"\xa8\x3d")  # and al, [the mark]; test al, EXCEPTIONS
     code.jump("85", "raised")  # jnz raised
-    code.add("f682", d32(status), bytes((ERROR_SUMMARY,)))  # test byte [status], ERROR_SUMMARY
+    code.add("448482", d32(status))  # test [status], r8b
     code.jump("85", "pending")  # jnz pending
     code.label("keep")
+    code.add("4585c9")  # test r9d, r9d
+    code.jump("84", "return")  # jz return
     code.add("57 48be", q(layout.address))  # push rdi; mov rsi, the state
     code.add("48bf", q(snapshot))  # mov rdi, the snapshot
     code.add("b9", pack("<I", length // 8), b"\xf3\x48\xa5\x5f")  # mov ecx, length / 8; rep movsq; pop rdi
+    code.label("return")
     code.add("c3")  # ret
     code.label("masked")
-    code.add("66c741", d8(_SSE_UNMASKED), b"\0\0\xc3")  # mov word [unmasked], 0, both bytes; ret
+    code.add("c641", d8(_SSE_UNMASKED), b"\0\xc3")  # mov byte [unmasked], 0; ret
     code.label("skip")
     code.add("c641", d8(_SKIPS_CHECK), b"\0")  # mov byte [skips check], 0
     code.jump("e9", "keep")  # jmp keep
     code.label("pending")
+    code.add("66818a", d32(status), pack("<H", ERROR_SUMMARY | BUSY))  # or word [status], summary and busy
     code.add("c641", d8(_REASON), d8(PENDING))  # mov byte [reason], PENDING
     code.jump("e9", "stop")  # jmp stop
     code.label("raised")

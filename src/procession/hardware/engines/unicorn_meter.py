@@ -7,7 +7,8 @@ the processor's budget first. Nothing else is slower for it, and what is counted
 instructions executed.
 
 The budget lies in the processor's own state, where a function finds it: in a register that programs can't
-see, as only a kernel could use it and none runs on this processor.
+see, as only a kernel could use it and none runs on this processor. So does the flag that instructions are
+watched (`unicorn_exceptions`).
 """
 
 from __future__ import annotations
@@ -24,8 +25,14 @@ from procession.hardware.engines.unicorn_arithmetic import (
     STACK_TURNS,
     ArithmeticCode,
 )
-from procession.hardware.engines.unicorn_environment import STORE_ENVIRONMENT, masking_code
-from procession.hardware.engines.unicorn_library import UnicornError
+from procession.hardware.engines.unicorn_environment import (
+    LOAD_MXCSR,
+    LOADS,
+    STORE_ENVIRONMENT,
+    masking_code,
+    unmasking_code,
+)
+from procession.hardware.engines.unicorn_library import RAISE, UnicornError
 
 if TYPE_CHECKING:
     from ctypes import c_void_p
@@ -37,7 +44,7 @@ if TYPE_CHECKING:
 _PRICES = {
     0: " ".join((*CONSTANTS, *SIMPLE, *STACK_TURNS)),
     1: "fpush fstt_ST0 fildl_FT0 fldl_FT0 flds_FT0 fist_ST0 fistl_ST0 fistll_ST0 fistt_ST0 fisttl_ST0"
-    " fisttll_ST0 fstl_ST0 fsts_ST0 fxchg_ST0_STN fxam_ST0 fcom_ST0_FT0 fcomi_ST0_FT0 fucom_ST0_FT0"
+    " fisttll_ST0 fstl_ST0 fsts_ST0 fxchg_ST0_STN fxam_ST0 ldmxcsr fcom_ST0_FT0 fcomi_ST0_FT0 fucom_ST0_FT0"
     " fucomi_ST0_FT0 frndint fadd_ST0_FT0 fadd_STN_ST0 fmul_ST0_FT0 fmul_STN_ST0"
     " fsub_ST0_FT0 fsub_STN_ST0 fsubr_ST0_FT0 fsubr_STN_ST0 addss addsd addpd subss subsd subpd mulss"
     " mulsd mulpd divss divsd divps divpd sqrtss sqrtsd sqrtps sqrtpd addsubpd haddpd hsubpd rcpps"
@@ -68,12 +75,13 @@ CALL_PROBE = "f20f38f1c0"
 """crc32 eax, eax."""
 _FROM_FIRST_ARGUMENT, _FROM_REGISTER = bytes.fromhex("4883af"), bytes.fromhex("4883ad")
 _NOTE_REGISTER = bytes.fromhex("90 48892d")
-_ENTRY_BYTES, _COUNT_BYTES, _AMENDING_BYTES = 20, 8, 384
+_ENTRY_BYTES, _COUNT_BYTES, _AMENDING_BYTES = 20, 8, 1024
 _ARITHMETIC = {f"helper_{name}_x86_64": name for name in ARITHMETIC}
-_AMENDED = frozenset((STORE_ENVIRONMENT, *_ARITHMETIC))
+_AMENDED = frozenset((STORE_ENVIRONMENT, LOAD_MXCSR, *LOADS, *_ARITHMETIC))
 """Functions that don't do all that the processor does."""
-_HIDDEN_REGISTER = 0x200
-"""IA32_MTRR_PHYSBASE0."""
+_STORE_QUADWORD, _STORE_WORD = "cpu_stq_data_ra_x86_64", "cpu_stw_data_ra_x86_64"
+_HIDDEN_REGISTERS = 0x200, 0x201
+"""IA32_MTRR_PHYSBASE0 and IA32_MTRR_PHYSMASK0."""
 _PROBES = (0x7E57_0000_1234_5000, 0x1DEA_0000_4321_6000)
 _SEARCHED_BYTES = 2048
 _OFFSET, _ADDRESS = Words("<i"), Words("<Q")
@@ -123,7 +131,7 @@ class PricedCalls:
             b"\x48\xb8" + _ADDRESS.pack(address) + b"\xff\xe0"
         )
 
-    def count(self, layout: StateLayout) -> None:
+    def count(self, library: UnicornLibrary, layout: StateLayout) -> None:
         """Take prices from the budget of the processor that makes the call, after CALL_PROBE has run on one.
 
         Raises UnicornError.
@@ -138,11 +146,20 @@ class PricedCalls:
             # sub qword [the processor + offset], price
             subtract = _FROM_REGISTER if name in _WITHOUT_STATE else _FROM_FIRST_ARGUMENT
             self._set_count(index, subtract + _COST.pack(layout.budget, price))
-        place, arithmetic = self.amending, ArithmeticCode(layout)
+        place = self.amending
+        storing = library.address_of(_STORE_QUADWORD), library.address_of(_STORE_WORD)
+        arithmetic = ArithmeticCode(layout, library.address_of(RAISE), storing)
         for index, ((name, _), address) in enumerate(zip(self.functions, self.addresses, strict=True)):
             if name in _AMENDED:
                 own = _ARITHMETIC.get(name)
-                amending = masking_code(address, layout) if own is None else arithmetic.of(own, address)
+                if own is not None:
+                    amending = arithmetic.of(own, address)
+                elif name == STORE_ENVIRONMENT:
+                    amending = masking_code(address, layout)
+                else:
+                    amending = unmasking_code(name, address, layout, library)
+                if len(amending) > _AMENDING_BYTES:
+                    raise UnicornError(f"the code for {name} is too long")
                 self.code[place : place + len(amending)] = amending
                 self._set_function(index, self.start + place)
                 place += _AMENDING_BYTES
@@ -160,15 +177,26 @@ _priced: dict[int, PricedCalls] = {}
 """By where the library is: its code is called as long as that is there."""
 
 
-def locate_budget(library: UnicornLibrary, handle: c_void_p, layout: StateLayout) -> int:
-    """Where the register is in the state that the budget can have: behind what is a task's."""
+def locate_hidden_registers(
+    library: UnicornLibrary, handle: c_void_p, layout: StateLayout
+) -> tuple[int, int]:
+    """Where the registers are in the state that the budget and the watch's flag can have.
+
+    That is behind what is a task's.
+    """
+    first, second = [_locate_hidden(library, handle, layout, register) for register in _HIDDEN_REGISTERS]
+    return first, second
+
+
+def _locate_hidden(library: UnicornLibrary, handle: c_void_p, layout: StateLayout, register: int) -> int:
     found: set[int] | None = None
     for probe in _PROBES:
-        library.write_msr(handle, _HIDDEN_REGISTER, probe)
+        library.write_msr(handle, register, probe)
         state = ctypes.string_at(layout.address + layout.size, _SEARCHED_BYTES)
         needle = _ADDRESS.pack(probe)
         places = {place for place in range(0, len(state), 8) if state[place : place + 8] == needle}
         found = places if found is None else found & places
+    library.write_msr(handle, register, 0)
     if not found or len(found) != 1:
         raise UnicornError(f"a place for the budget was found at {len(found or ())} offsets, not one")
     return layout.size + found.pop()

@@ -11,14 +11,13 @@ import mmap
 from typing import TYPE_CHECKING
 
 from procession.abi.word import Words
+from procession.hardware.engines.unicorn_library import RAISE
 
 if TYPE_CHECKING:
     from procession.hardware.engines.unicorn_image import LibraryImage
     from procession.hardware.engines.unicorn_library import UnicornLibrary
 
 _FUNCTIONS = ("inb", "inw", "inl", "outb", "outw", "outl")
-_RAISE = "raise_exception_err_ra_x86_64"
-"""Called as (the processor's state, vector, error code, where translated code called from)."""
 _CODE = bytes.fromhex("be0d000000 31d2 488b0c24 48b8")  # mov esi, 13; xor edx, edx; mov rcx, [rsp]; mov rax,
 _JUMP = bytes.fromhex("ffe0")  # jmp rax
 _ENTRY_BYTES = 32
@@ -31,7 +30,7 @@ def refuse_ports(library: UnicornLibrary, image: LibraryImage) -> None:
         return
     length = _ENTRY_BYTES * len(_FUNCTIONS)
     code = mmap.mmap(-1, length, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
-    entry = _CODE + _ADDRESS.pack(library.address_of(_RAISE)) + _JUMP
+    entry = _CODE + _ADDRESS.pack(library.address_of(RAISE)) + _JUMP
     start = ctypes.addressof(ctypes.c_char.from_buffer(code))
     replacements: dict[int, int] = {}
     # What the library knows of a function it finds by its address, so each has one of its own.

@@ -2,8 +2,9 @@
 
 The library's functions don't look at the tags. The code here takes the place of those that move numbers:
 where it meets a fault of the stack it says so in the status, and puts the indefinite number in the place of
-the result. That the operand beside st0 is an empty register's and what came of a push is noted behind the
-library's operand, where there is nothing: what is done with them is another function's.
+the result; or if that exception isn't masked, ends the instruction there. What kind of operand that beside
+st0 is and what came of a push is noted behind the library's operand, where there is nothing: what is done
+with them is another function's.
 """
 
 from __future__ import annotations
@@ -11,7 +12,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.word import pack_u16
-from procession.hardware.engines.unicorn_machine_code import Assembly, d32, q
+from procession.hardware.engines.unicorn_machine_code import (
+    BUSY,
+    ENDED,
+    ERROR_SUMMARY,
+    Assembly,
+    d32,
+    q,
+)
 
 if TYPE_CHECKING:
     from procession.hardware.engines.unicorn_state import StateLayout
@@ -20,23 +28,29 @@ _C1, _INVALID_BY_STACK = 0x200, 0x41
 _INDEFINITE = 0xC000_0000_0000_0000
 _NOTE_OF_OPERAND, _NOTE_OF_PUSH = 12, 13
 _FAILED, _MADE_ROOM = 1, 2
+EMPTY, FROM_WORD, FROM_LONG_WORD = 1, 2, 3
+"""Kinds of operands beside 0, a number of 80 bits: an empty register's, and what has come from memory as 32
+and as 64 bits and is still that."""
 PUSHING_LOADS = ("flds_ST0", "fldl_ST0", "fildl_ST0", "fildll_ST0", "fldt_ST0", "fbld_ST0")
-STORES_OF_ST0 = ("fstt_ST0", "fbst_ST0")
+STORES_OF_ST0 = ("fstt_ST0",)
 CHANGES_OF_ST0 = ("fchs_ST0", "fabs_ST0")
 SIMPLE_CONSTANTS = ("fld1_ST0", "fldz_ST0")
 MOVES = ("fpush", "fmov_ST0_STN", "fmov_STN_ST0", "fmov_FT0_STN", "fxchg_ST0_STN", "fildl_FT0", "fldz_FT0")
 
 
 class StackCode:
-    """Makes the code for processors whose state is laid out as `layout` says; rdi is where that is."""
+    """Makes the code for processors whose state is laid out as `layout` says; rdi is where that is.
+
+    `raising` is the library's function that leaves translated code, see `Assembly.leave`.
+    """
 
     __slots__ = (
         "control",
-        "mark",
         "operand",
         "operand_end",
-        "operand_is_empty",
+        "operand_kind",
         "push",
+        "raising",
         "register_ends",
         "registers",
         "status",
@@ -44,26 +58,36 @@ class StackCode:
         "top",
     )
 
-    def __init__(self, layout: StateLayout) -> None:
+    def __init__(self, layout: StateLayout, raising: int) -> None:
+        self.raising = raising
         self.control, self.status = d32(layout.x87_control), d32(layout.x87_status)
-        self.mark, self.top, self.tags = d32(layout.x87_mark), d32(layout.x87_top), d32(layout.x87_tags)
+        self.top, self.tags = d32(layout.x87_top), d32(layout.x87_tags)
         self.registers, self.register_ends = d32(layout.x87_registers), d32(layout.x87_registers + 8)
         self.operand, self.operand_end = d32(layout.x87_operand), d32(layout.x87_operand + 8)
-        self.operand_is_empty = d32(layout.x87_operand + _NOTE_OF_OPERAND)
+        self.operand_kind = d32(layout.x87_operand + _NOTE_OF_OPERAND)
         self.push = d32(layout.x87_operand + _NOTE_OF_PUSH)
 
     # Parts
 
-    def _fault(self, code: Assembly, condition: int = 0) -> None:
-        """Tell of a fault of the stack: in the status, or by the library's mark if it isn't masked."""
+    def _fault(self, code: Assembly, condition: int = 0, *, has_pushed: bool = False) -> None:
+        """Tell of a fault of the stack in the status.
+
+        If it isn't masked that is the instruction's end, and what it has pushed is taken back.
+        """
+        unmasked, told = f"unmasked {len(code.code)}", f"told {len(code.code)}"
+        self._clear_c1(code)
         code.add("f687", self.control, b"\1")  # test byte [control], 1
-        code.jump("84", "unmasked")  # jz unmasked
-        code.add("6681a7", self.status, pack_u16(0xFFFF & ~_C1))  # and word [status], not C1
+        code.jump("84", unmasked)  # jz unmasked
         code.add("66818f", self.status, pack_u16(_INVALID_BY_STACK | condition))  # or word [status], ...
-        code.jump("e9", "told")
-        code.label("unmasked")
-        code.add("808f", self.mark, b"\1")  # or byte [mark], 1
-        code.label("told")
+        code.jump("e9", told)
+        code.label(unmasked)
+        if has_pushed:
+            # mov edx, [top]; inc edx; and edx, 7; mov [top], edx
+            code.add("8b97", self.top, bytes.fromhex("ffc2 83e207 8997"), self.top)
+        summary = ERROR_SUMMARY | BUSY
+        code.add("66818f", self.status, pack_u16(_INVALID_BY_STACK | condition | summary))
+        code.leave(ENDED, self.raising)
+        code.label(told)
 
     def _clear_c1(self, code: Assembly) -> None:
         code.add("6681a7", self.status, pack_u16(0xFFFF & ~_C1))  # and word [status], not C1
@@ -117,18 +141,20 @@ class StackCode:
         """What begins a function that puts a number where a push has made room, unless it hasn't."""
         code = Assembly()
         self._find_top(code)
-        self._fill_top(code)
         # cmp byte [push], _FAILED; mov byte [push], 0
         code.add("80bf", self.push, bytes((_FAILED,)) + b"\xc6\x87", self.push, b"\0")
         code.jump("85", "room")  # jne room
+        self._fault(code, _C1, has_pushed=True)
+        self._fill_top(code)
         self._put_indefinite(code)
         code.add("c3")
         code.label("room")
+        self._fill_top(code)
         return code.finish()
 
     def other_is_there(self) -> bytes:
         """What says that the operand beside st0 isn't an empty register's."""
-        return bytes.fromhex("c687") + self.operand_is_empty + b"\0"  # mov byte [operand is empty], 0
+        return bytes.fromhex("c687") + self.operand_kind + b"\0"  # mov byte [kind of operand], 0
 
     def stored(self) -> bytes:
         """What a store of st0 begins with: of an empty one it's the indefinite number's."""
@@ -188,7 +214,6 @@ class StackCode:
         self._compare_top(code)
         code.jump("85", "room")  # jne room
         code.add("c687", self.push, bytes((_FAILED,)))  # mov byte [push], _FAILED
-        self._fault(code, _C1)
         code.jump("e9", "push")
         code.label("room")
         code.add("c687", self.push, bytes((_MADE_ROOM,)))  # mov byte [push], _MADE_ROOM
@@ -205,34 +230,44 @@ class StackCode:
         code.jump("85", "pushed")  # jne pushed
         code.add("0a9407", self.tags)  # or dl, [tags + rax]
         code.label("pushed")
-        self._fill_top(code)
         code.add("84d2")  # test dl, dl
         code.jump("84", "full")  # jz full
+        code.add("80bf", self.push, b"\0")  # cmp byte [push], 0
+        code.jump("84", "no push")  # je no push
         code.add("c687", self.push, b"\0")  # mov byte [push], 0
+        self._fault(code, has_pushed=True)
+        code.jump("e9", "indefinite")
+        code.label("no push")
         self._fault(code)
         code.label("indefinite")
+        self._fill_top(code)
         self._put_indefinite(code)
         code.add("c3")
         code.label("full")
         # cmp byte [push], _FAILED; mov byte [push], 0
         code.add("80bf", self.push, bytes((_FAILED,)) + b"\xc6\x87", self.push, b"\0")
-        code.jump("84", "indefinite")  # je indefinite
+        code.jump("84", "no room")  # je no room
+        self._fill_top(code)
         self._copy(code)
         code.add("c3")
+        code.label("no room")
+        self._fault(code, _C1, has_pushed=True)
+        code.jump("e9", "indefinite")
 
     def _give(self, code: Assembly) -> None:
         """st0 to st(n)."""
         self._find_top(code)
         code.add("89c1 01f0 83e007")  # mov ecx, eax; add eax, esi; and eax, 7
         code.add("0fb6940f", self.tags)  # movzx edx, byte [tags + rcx]
-        self._fill_top(code)
         code.add("84d2")  # test dl, dl
         code.jump("84", "full")  # jz full
         self._fault(code)
+        self._fill_top(code)
         self._put_indefinite(code)
         code.add("c3")
         code.label("full")
         self._clear_c1(code)
+        self._fill_top(code)
         self._copy(code)
         code.add("c3")
 
@@ -240,7 +275,7 @@ class StackCode:
         """st(n) to the operand beside st0, with its tag."""
         self._find_other(code)
         code.add("0fb6840f", self.tags)  # movzx eax, byte [tags + rcx]
-        code.add("8887", self.operand_is_empty, b"\xc1\xe1\x04")  # mov [operand is empty], al; shl ecx, 4
+        code.add("8887", self.operand_kind, b"\xc1\xe1\x04")  # mov [kind of operand], al; shl ecx, 4
         code.add("488b940f", self.registers)  # mov rdx, [registers + rcx]
         code.add("488997", self.operand)  # mov [operand], rdx
         code.add("0fb7940f", self.register_ends)  # movzx edx, word [registers + rcx + 8]

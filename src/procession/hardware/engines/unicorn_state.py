@@ -47,12 +47,12 @@ class StateLayout:
     """Offsets in bytes from the state's `address`.
 
     `general`, 16 quadwords with rip after them, is at offset 0. `floating_start` to `floating_end`
-    encloses all of x87, MMX and SSE state; in the bytes `x87_mark` and `sse_mark` the library notes
-    floating-point exceptions; in the quadword at `flags_source` are the flags after fcomi. `size` bytes of
+    encloses all of x87, MMX and SSE state; in the byte `sse_mark` the library notes floating-point exceptions
+    of SSE; in the quadword at `flags_source` are the flags after fcomi. `size` bytes of
     the state are a task's: what the library copies when it saves a context. The state lies in the library's
     object of the processor, at `holder`. From `mode_start` to `mode_end` are the flags of its mode,
     with the privilege level, and the segments; `selectors` has the offsets of DATA_SEGMENTS' own. The meter's
-    `budget` lies behind what is a task's.
+    `budget`, and `watching`, whether instructions are watched, lie behind what is a task's.
     """
 
     __slots__ = (
@@ -74,8 +74,8 @@ class StateLayout:
         "selectors",
         "size",
         "sse_mark",
+        "watching",
         "x87_control",
-        "x87_mark",
         "x87_operand",
         "x87_registers",
         "x87_status",
@@ -103,7 +103,7 @@ class StateLayout:
         self.x87_registers = 0
         self.mxcsr = 0
         self.sse_mark = 0
-        self.x87_mark = 0
+        self.watching = 0
         self.x87_operand = 0
         self.xmm = 0
         self.xmm_stride = 0

@@ -43,12 +43,12 @@ class X87Functions:
         """
         exceptions = self.exceptions
         layout = exceptions.layout
-        exceptions.copy_marks()
         status = exceptions.words16[layout.x87_status // 2]
-        if status & ERROR_SUMMARY:
+        control = exceptions.words16[layout.x87_control // 2]
+        if status & ~control & _MASKS:
+            exceptions.words16[layout.x87_status // 2] = status | ERROR_SUMMARY | BUSY
             return _MATH_FAULT
         operation, length = x87_function_at(code)
-        control = exceptions.words16[layout.x87_control // 2]
         outcome = self._compute(operation, control >> _ROUNDING_SHIFT & 3)
         raised = outcome.exceptions
         affected = _ALL_CONDITIONS if operation in (FPREM, FPREM1) else x87.C1
