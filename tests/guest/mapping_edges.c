@@ -113,6 +113,7 @@ TEST(what_is_locked_must_be_accessible)
 	MUST(mprotect(memory, PAGE, PROT_NONE));
 	CHECK_ERRNO(mlock(memory, PAGE), ENOMEM);
 	CHECK_EQ(syscall(SYS_mlock2, memory, PAGE, MLOCK_ONFAULT), 0);
+	CHECK(has_flag(memory, " lo lf "));
 	MUST(munmap(memory + 2 * PAGE, PAGE));
 	CHECK_ERRNO(mlock(memory + PAGE, 2 * PAGE), ENOMEM);
 	CHECK(has_flag(memory + PAGE, " lo "));

@@ -2,6 +2,7 @@
 #include "fault.h"
 #include "sysv.h"
 
+#include <linux/mempolicy.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
@@ -118,6 +119,45 @@ TEST(a_border_between_rights_moves)
 	CHECK_EQ(attached(id), 3);
 	CHECK_EQ(shmdt(memory), 0);
 	CHECK_EQ(attached(id), 0);
+	CHECK_EQ(shmctl(id, IPC_RMID, NULL), 0);
+}
+
+/* The same of what is locked, advised or bound. */
+TEST(a_border_between_flags_moves)
+{
+	int id = remember(SEGMENT, shmget(IPC_PRIVATE, 10 * PAGE, 0600));
+	char *memory = attach(id, 0);
+	unsigned long node = 1;
+	int mode = -1;
+
+	CHECK_EQ(mlock(memory, 4 * PAGE), 0);
+	CHECK_EQ(attached(id), 2);
+	CHECK_EQ(munlock(memory + 3 * PAGE, 2 * PAGE), 0);
+	CHECK_EQ(attached(id), 2);
+	CHECK_EQ(mlock(memory + 2 * PAGE, 3 * PAGE), 0);
+	CHECK_EQ(attached(id), 2);
+	/* Pages that are brought in when they are touched are locked differently. */
+	CHECK_EQ(mlock2(memory + 6 * PAGE, PAGE, MLOCK_ONFAULT), 0);
+	CHECK_EQ(attached(id), 4);
+	CHECK_EQ(mlock2(memory + 7 * PAGE, PAGE, MLOCK_ONFAULT), 0);
+	CHECK_EQ(attached(id), 4);
+	CHECK_EQ(munlock(memory, 10 * PAGE), 0);
+	CHECK_EQ(attached(id), 4);
+	/* Two whole areas, and the begin of the next, which goes to the second. */
+	CHECK_EQ(madvise(memory, 7 * PAGE, MADV_DONTDUMP), 0);
+	CHECK_EQ(attached(id), 4);
+	CHECK_EQ(madvise(memory + 6 * PAGE, PAGE, MADV_DODUMP), 0);
+	CHECK_EQ(attached(id), 4);
+	CHECK_EQ(madvise(memory, 10 * PAGE, MADV_DODUMP), 0);
+	CHECK_EQ(syscall(SYS_mbind, memory, 3 * PAGE, MPOL_BIND, &node, 64, 0), 0);
+	CHECK_EQ(attached(id), 5);
+	CHECK_EQ(syscall(SYS_mbind, memory + PAGE, 2 * PAGE, MPOL_DEFAULT, NULL, 0, 0), 0);
+	CHECK_EQ(attached(id), 5);
+	CHECK_EQ(syscall(SYS_get_mempolicy, &mode, NULL, 0, memory + 2 * PAGE, MPOL_F_ADDR), 0);
+	CHECK_EQ(mode, MPOL_DEFAULT);
+	CHECK_EQ(syscall(SYS_get_mempolicy, &mode, NULL, 0, memory, MPOL_F_ADDR), 0);
+	CHECK_EQ(mode, MPOL_BIND);
+	CHECK_EQ(shmdt(memory), 0);
 	CHECK_EQ(shmctl(id, IPC_RMID, NULL), 0);
 }
 

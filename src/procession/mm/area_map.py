@@ -13,7 +13,7 @@ from procession.hardware.translation.layout import RESERVED
 from procession.mm.area_list import AreaList
 from procession.mm.area_sequence import LONGEST_ROW
 from procession.mm.page_tables import PageTables
-from procession.mm.vma import VirtualMemoryArea
+from procession.mm.vma import COUNTED, STICKY, VirtualMemoryArea
 
 RLIMIT_DATA = int(RlimitResource.RLIMIT_DATA)
 RLIMIT_STACK = int(RlimitResource.RLIMIT_STACK)
@@ -264,18 +264,43 @@ class AreaMap:
         return found
 
     def isolate_changing(
-        self, start: int, end: int, stays: Callable[[VirtualMemoryArea], bool]
+        self, start: int, end: int, stays: Callable[[VirtualMemoryArea], bool], flags: int
     ) -> list[VirtualMemoryArea]:
-        """The same, but an area that reaches out of the range and `stays` as it is isn't cut, nor given.
+        """The same of areas of which nothing but `flags` will change, without those that need no cut.
 
-        Linux: mm/mprotect.c, mprotect_fixup; mm/mlock.c, mlock_fixup.
+        An area that reaches out of the range and `stays` as it is isn't cut, nor given; and pages of one that
+        is counted go to a neighbour that has such flags by then.
+        Linux: mm/mprotect.c, mprotect_fixup; mm/mlock.c, mlock_fixup; mm/vma.c, vma_merge_existing_range.
         """
-        first, last = self.find(start), self.find(end - 1)
-        if first is not None and first.start < start and stays(first):
-            start = first.end
+        lower, last = self.find(start), self.find(end - 1)
+        if lower is not None and lower.start < start and stays(lower):
+            start = lower.end
         if start < end and last is not None and last.end > end and stays(last):
             end = last.start
-        return self.isolate(start, end) if start < end else []
+        if start >= end:
+            return []
+        lower = self.find(start)
+        if lower is not None and lower.flags & COUNTED and lower.start < start and lower.end <= end:
+            border = lower.end
+            self.own_areas()
+            lower, upper = self.find(start), self.find(border)
+            if lower is not None and upper is not None and stays(upper) and _are_alike(lower, upper, flags):
+                self.move_border(lower, upper, start)
+                start = upper.end
+                if start >= end:
+                    return []
+        last = self.find(end - 1)
+        if last is None or not last.flags & COUNTED or last.end <= end or last.start < start:
+            return self.isolate(start, end)
+        border = last.start
+        found = self.isolate(start, border) if start < border else []
+        self.own_areas()
+        previous, last = self.find(border - 1), self.find(border)
+        is_like_it = previous is not None and (bool(found) or stays(previous))
+        if previous is not None and last is not None and is_like_it and _are_alike(previous, last, flags):
+            self.move_border(previous, last, end)
+            return found
+        return [*found, *self.isolate(border, end)]
 
     def note_areas(self, count: int) -> None:
         """A call means so many areas, of which the first is its own: that takes time."""
@@ -325,3 +350,8 @@ class AreaMap:
                 index += 1
                 area = following
         self.area_list.count()
+
+
+def _are_alike(lower: VirtualMemoryArea, upper: VirtualMemoryArea, flags: int) -> bool:
+    """Whether pages can go from one to the other, once the two don't differ in `flags` any more."""
+    return lower.protection == upper.protection and lower.can_be_followed_by(upper, 0, STICKY | flags)

@@ -327,15 +327,18 @@ class VirtualMemoryArea:
         self.flags |= other.flags
         other.release()
 
-    def can_be_followed_by(self, other: VirtualMemoryArea, apart: int = COUNTED) -> bool:
+    def can_be_followed_by(
+        self, other: VirtualMemoryArea, apart: int = COUNTED, differing: int = STICKY
+    ) -> bool:
         """Whether `other`, which starts where this ends and has the same rights, could be one area with it.
 
-        Areas with a flag of `apart` stay two. Linux: mm/vma.c, is_mergeable_vma, can_vma_merge_after.
+        Areas with a flag of `apart` stay two; they may differ in those of `differing`.
+        Linux: mm/vma.c, is_mergeable_vma, can_vma_merge_after.
         """
         return (
             self.end == other.start
             and not self.flags & apart
-            and not (self.flags ^ other.flags) & ~STICKY
+            and not (self.flags ^ other.flags) & ~differing
             and self.is_shared == other.is_shared
             and self.pages is other.pages
             and self.file is other.file

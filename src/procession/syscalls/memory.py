@@ -421,7 +421,7 @@ def _apply_protection(mm: MemoryDescriptor, start: int, end: int, protection: in
         start = _move_borders(mm, start, end, protection)
         if start == end:
             return
-    for area in mm.isolate_changing(start, end, lambda area: area.protection == protection):
+    for area in mm.isolate_changing(start, end, lambda area: area.protection == protection, 0):
         if area.protection != protection:
             old_protection, area.protection = area.protection, protection
             if protection & PROT_EXEC and area.pages is not None:
@@ -488,7 +488,7 @@ def mseal(task: Task, address: Address, length: Size, flags: Size) -> int:
     mm = task.mm
     if not mm.is_mapped(address, end):
         raise ENOMEM("part of the range isn't mapped")
-    for area in mm.isolate_changing(address, end, lambda area: bool(area.flags & SEALED)):
+    for area in mm.isolate_changing(address, end, lambda area: bool(area.flags & SEALED), SEALED):
         area.flags |= SEALED
     mm.merge_around(address, end)
     return 0

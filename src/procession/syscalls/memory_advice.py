@@ -83,10 +83,14 @@ def _follow(task: Task, area: VirtualMemoryArea, advice: Advice, start: int, end
         if bits == MERGEABLE and not can_be_merged(area):
             # Linux: mm/ksm.c, ksm_madvise.
             return
-        if area.flags & ~cleared | bits == area.flags:
-            # It isn't even cut. Linux: mm/madvise.c, madvise_update_vma.
+
+        def stays(part: VirtualMemoryArea) -> bool:
+            """It isn't even cut. Linux: mm/madvise.c, madvise_update_vma."""
+            return part.flags & ~cleared | bits == part.flags
+
+        if stays(area):
             return
-        for part in task.mm.isolate(start, end):
+        for part in task.mm.isolate_changing(start, end, stays, bits | cleared):
             part.flags = part.flags & ~cleared | bits
         if bits & (DONT_FORK | WIPE_ON_FORK):
             task.mm.has_fork_advice = True

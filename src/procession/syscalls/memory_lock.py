@@ -79,7 +79,7 @@ def _set_locked(task: Task, address: int, length: int, *, is_locked: bool, is_on
             """What may be dropped stays so, and what is secret locked. Linux: mm/mlock.c, mlock_fixup."""
             return area.flags & ANY_LOCK == lock or bool(area.flags & DROPPABLE) or is_secret(area)
 
-        for area in mm.isolate_changing(start, mapped_end, stays):
+        for area in mm.isolate_changing(start, mapped_end, stays, ANY_LOCK):
             if not stays(area):
                 area.flags = area.flags & ~ANY_LOCK | lock
         mm.merge_around(start, mapped_end)

@@ -41,6 +41,7 @@ from procession.syscalls.parameters import Address, Flags, Int, LongFlags, Size
 if TYPE_CHECKING:
     from procession.kernel.task import Task
     from procession.mm.address_space import MemoryDescriptor
+    from procession.mm.vma import VirtualMemoryArea
 
 _UNSIGNED_64 = (1 << 64) - 1
 _WORD_BITS = 64
@@ -178,12 +179,20 @@ def mbind(
     # the policy names none. Linux: mm/mempolicy.c, queue_folio_required.
     is_strict = flags & (_STRICT | _MOVE_FLAGS) == _STRICT and bool(policy) and not mask & ONLINE_NODES
     _check_range(mm, address, end, has_policy=bool(policy), is_strict=is_strict)
-    for area in mm.isolate(address, end):
-        shared = area.shared_memory
-        if shared is not None and area.flags >> POLICY_SHIFT != policy:
-            first = area.page_index(area.start)
-            shared.set_policy(first, first + (area.size >> PAGE_SHIFT), policy)
+
+    def stays(area: VirtualMemoryArea) -> bool:
+        return area.flags >> POLICY_SHIFT == policy
+
+    shared_ranges = [
+        (area.shared_memory, area.page_index(max(area.start, address)), area.page_index(min(area.end, end)))
+        for area in mm.areas_in(address, end)
+        if not stays(area)
+    ]
+    for area in mm.isolate_changing(address, end, stays, ~ALL_BUT_POLICY):
         area.flags = area.flags & ALL_BUT_POLICY | policy << POLICY_SHIFT
+    for shared, first, past in shared_ranges:
+        if shared is not None:
+            shared.set_policy(first, past, policy)
     mm.merge_around(address, end)
     return 0
 
