@@ -8,6 +8,7 @@ import re
 import subprocess
 import tempfile
 from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
@@ -63,6 +64,9 @@ mkdir -p "$0" /dev/shm/groups && echo 0 > "$0/cgroup.procs" && mount --bind "$0"
 # As many processes as inside, so that the scripts' have the same numbers.
 _BEGIN = f"mount -t tmpfs -o nosuid,nodev,mode=1777 tmpfs /dev/shm && {_ENTER_GROUP}"
 
+_NUMBER = re.compile(r"\b(0x)?[0-9a-f]*[1-9][0-9a-f]*\b")
+_ANSWER_WORDS = 3
+
 Script: TypeAlias = Sequence[Operation]
 
 
@@ -79,6 +83,20 @@ class Difference(NamedTuple):
         for who, outcome in (("Linux     ", self.native), ("Procession", self.inside)):
             lines.append(f"{who} {self.call_of(outcome[place]) if place < len(outcome) else 'ends'}")
         return "\n".join(lines)
+
+    def kind(self) -> tuple[str, str, str]:
+        """What differs first, to tell findings apart: the call, and either side's kind of answer."""
+        place = first_difference(self.native, self.inside)
+        lines = [outcome[place] if place < len(outcome) else "" for outcome in (self.native, self.inside)]
+        call = self.call_of(max(lines, key=len)).partition("(")[0]
+        native, inside = ([_NUMBER.sub("#", word) for word in line.split()[1:]] for line in lines)
+        if native[1:2] == inside[1:2]:
+            # The same answer: what was left in memory tells.
+            pairs = list(zip_longest(native, inside, fillvalue=""))
+            native, inside = ([pair[side] for pair in pairs if pair[0] != pair[1]] for side in (0, 1))
+        else:
+            native, inside = native[1:_ANSWER_WORDS], inside[1:_ANSWER_WORDS]
+        return call.partition("] ")[2], " ".join(native), " ".join(inside)
 
     def call_of(self, line: str) -> str:
         """A line of an outcome with the call that it speaks of."""

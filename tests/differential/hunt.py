@@ -5,7 +5,7 @@ from __future__ import annotations
 import faulthandler
 import sys
 
-from tests.differential.comparison import differing, first_difference, shrink, why_not_natively
+from tests.differential.comparison import differing, shrink, why_not_natively
 from tests.differential.families import make_scripts
 
 TIMEOUT_S = 900
@@ -13,7 +13,7 @@ MOST = 8
 
 
 def main() -> int:
-    """Compare scripts of a family, and show one small script for each call that differs."""
+    """Compare scripts of a family, and show one small script for each way in which one differs."""
     reason = why_not_natively()
     if reason:
         print(reason, file=sys.stderr)
@@ -25,13 +25,11 @@ def main() -> int:
     # What came of two scripts once may have hung on the host's load.
     found = differing([difference.script for difference in found]) if found else []
     print(f"{len(found)} of {count} scripts differ", flush=True)
-    seen: set[str] = set()
+    seen: set[tuple[str, str, str]] = set()
     for difference in found:
-        place = first_difference(difference.native, difference.inside)
-        longest = max(difference.native, difference.inside, key=len)
-        call = difference.call_of(longest[place]).partition("(")[0]
-        if call not in seen and len(seen) < most:
-            seen.add(call)
+        kind = difference.kind()
+        if kind not in seen and len(seen) < most:
+            seen.add(kind)
             faulthandler.dump_traceback_later(TIMEOUT_S, exit=True)
             print(shrink(difference), end="\n\n", flush=True)
     return 0
