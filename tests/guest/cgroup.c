@@ -470,6 +470,36 @@ TEST(freezing_what_is_frozen)
 	drop("");
 }
 
+/* Only the group above is told of the end; watches of what is gone stay. */
+TEST(a_removed_group_that_is_watched)
+{
+	int notify, file, directory;
+	char text[256];
+	struct inotify_event event;
+	ssize_t length;
+
+	make_base();
+	make("a");
+	notify = (int)MUST(inotify_init1(IN_NONBLOCK));
+	file = (int)MUST(inotify_add_watch(notify, file_of("a", "cgroup.events"), IN_ALL_EVENTS));
+	directory = (int)MUST(inotify_add_watch(notify, file_of("a", ""), IN_ALL_EVENTS));
+	MUST(inotify_add_watch(notify, file_of("", ""), IN_DELETE));
+	drop("a");
+	sleep_ms(20);
+	length = read(notify, text, sizeof(text));
+	CHECK_EQ(length, sizeof(event) + 16);
+	memcpy(&event, text, sizeof(event));
+	CHECK_EQ(event.mask, IN_DELETE | IN_ISDIR);
+	CHECK_STRING(text + sizeof(event), "a");
+	CHECK_EQ(inotify_rm_watch(notify, file), 0);
+	CHECK_EQ(inotify_rm_watch(notify, directory), 0);
+	CHECK_EQ(read(notify, text, sizeof(text)), 2 * sizeof(event));
+	memcpy(&event, text, sizeof(event));
+	CHECK_EQ(event.mask, IN_IGNORED);
+	close(notify);
+	drop("");
+}
+
 TEST(freezing)
 {
 	pid_t spinner, sleeper, victim, asleep;

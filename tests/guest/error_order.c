@@ -196,11 +196,13 @@ TEST(attributes_of_special_files)
 TEST(files_without_read_or_write)
 {
 	int epoll = (int)MUST(epoll_create1(0)), timer = (int)MUST(timerfd_create(CLOCK_MONOTONIC, 0));
+	int namespace = (int)MUST(open("/proc/self/ns/uts", O_RDONLY));
 	struct iovec nothing = {NULL, 0};
 	volatile size_t too_much = SIZE_MAX;
 
 	CHECK_ERRNO(read(epoll, bad_address(), too_much), EINVAL);
 	CHECK_ERRNO(write(epoll, bad_address(), too_much), EINVAL);
+	CHECK_ERRNO(pread(namespace, bad_address(), too_much, 5), EINVAL);
 	CHECK_ERRNO(write(timer, bad_address(), too_much), EINVAL);
 	CHECK_ERRNO(readv(epoll, &nothing, 1), EINVAL);
 	CHECK_ERRNO(pwritev2(timer, &nothing, 1, -1, 1 << 30), EINVAL);

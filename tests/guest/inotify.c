@@ -554,6 +554,33 @@ TEST(unmounted)
 	CHECK_EVENTS("2:unmounted; 2:ignored; 3:unmounted,dir; 3:ignored");
 }
 
+/* Terminals come and go in their directory; what all of them are made by is watched in vain. */
+TEST(pseudo_terminals)
+{
+	int master, slave, unlock = 0;
+
+	if (geteuid() != 0)
+		_exit(0);
+	enter_scratch();
+	MUST(mkdir("pts", 0700));
+	MUST(mount("none", "pts", "devpts", 0, "newinstance,ptmxmode=666"));
+	instance = (int)MUST(inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
+	CHECK_EQ(inotify_add_watch(instance, "pts", IN_ALL_EVENTS), 1);
+	CHECK_EQ(inotify_add_watch(instance, "pts/ptmx", IN_ALL_EVENTS), 2);
+	master = (int)MUST(open("pts/ptmx", O_RDWR | O_NOCTTY));
+	CHECK_EVENTS("1:create 0");
+	CHECK_EQ(inotify_add_watch(instance, "pts/0", IN_ALL_EVENTS), 3);
+	MUST(ioctl(master, TIOCSPTLCK, &unlock));
+	slave = (int)MUST(open("pts/0", O_RDWR | O_NOCTTY));
+	CHECK_EVENTS("1:open 0; 3:open");
+	CHECK_EQ(write(master, "x", 1), 1);
+	MUST(close(slave));
+	CHECK_EVENTS("1:close-write 0; 3:close-write");
+	MUST(close(master));
+	CHECK_EVENTS("1:delete 0; 3:deleted; 3:ignored");
+	MUST(umount("pts"));
+}
+
 TEST(mapped_when_removed)
 {
 	int fd;

@@ -274,6 +274,22 @@ TEST(attributes)
 	CHECK_EQ(fcntl(queue, F_GETFL) & O_NONBLOCK, 0);
 }
 
+/* An open file doesn't remember how it's closed, but for a queue. */
+TEST(closed_by_exec)
+{
+	mqd_t queue = (mqd_t)MUST(mq_open("/cloexec", O_RDWR | O_CREAT | O_CLOEXEC, 0600, NULL)), other;
+
+	CHECK_EQ(fcntl(queue, F_GETFD), FD_CLOEXEC);
+	CHECK_EQ(fcntl(queue, F_GETFL) & ~O_LARGEFILE, O_RDWR | O_CLOEXEC);
+	MUST(fcntl(queue, F_SETFD, 0));
+	MUST(fcntl(queue, F_SETFL, O_NONBLOCK));
+	CHECK_EQ(fcntl(queue, F_GETFL) & ~O_LARGEFILE, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	other = (mqd_t)MUST(mq_open("/cloexec", O_RDONLY));
+	CHECK_EQ(fcntl(other, F_GETFD), FD_CLOEXEC);
+	CHECK_EQ(fcntl(other, F_GETFL) & ~O_LARGEFILE, O_RDONLY);
+	MUST(mq_unlink("/cloexec"));
+}
+
 TEST(the_size_of_the_file)
 {
 	struct mq_attr limits = {.mq_maxmsg = 2, .mq_msgsize = 8};

@@ -66,6 +66,29 @@ TEST(numbers_that_are_chosen)
 	CHECK(number >= 0 && number < 7);
 }
 
+ROLE(chooses)
+{
+	return prctl(77, 2, 0, 0, 0);
+}
+
+/* A program chooses none until it says so, even if the one before it had no timers. */
+TEST(numbers_of_the_next_program)
+{
+	pid_t child;
+	int status;
+
+	if (prctl(77, 2, 0, 0, 0) == -1)
+		return;
+	child = (pid_t)MUST(fork());
+	if (child == 0) {
+		MUST(prctl(77, 1, 0, 0, 0));
+		execl(check_self, check_self, "chooses", NULL);
+		_exit(99);
+	}
+	MUST(waitpid(child, &status, 0));
+	CHECK_EQ(status, 0);
+}
+
 /* The longest time and a tick is more than a number of nanoseconds takes. */
 TEST(the_longest_interval_timer)
 {

@@ -134,6 +134,8 @@ class File:
     """Whether it can be read at all, if it's open for that; else EINVAL before all else (FMODE_CAN_READ)."""
     has_write: ClassVar[bool] = True
     """As `has_read`, for writing."""
+    is_silent: ClassVar[bool] = False
+    """Whether nobody who watches it hears of what is done with it (FMODE_NONOTIFY)."""
     knows_nowait: ClassVar[bool] = True
     """Whether preadv2(2) may ask it not to wait; else EOPNOTSUPP, as for files in memory (FMODE_NOWAIT)."""
     takes_read_flags: ClassVar[bool] = True

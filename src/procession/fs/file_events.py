@@ -72,12 +72,15 @@ class FileEvents:
             if not watches:
                 inode.watches = None
                 del self.watched[inode]
+                if not inode.superblock.tells_removal:
+                    inode.evict_if_unused()
 
     # What happens to a file by an open file or by its name
 
     def opened(self, file: File) -> None:
         """Linux: include/linux/fsnotify.h, fsnotify_open."""
-        self._entry_event(file.path.dentry, IN_OPEN, by_path=True)
+        if not file.is_silent:
+            self._entry_event(file.path.dentry, IN_OPEN, by_path=True)
 
     def accessed(self, file: File) -> None:
         """It was read, or a directory listed. Linux: include/linux/fsnotify.h, fsnotify_access."""
@@ -96,13 +99,14 @@ class FileEvents:
         inode = entry.inode
         if inode.mode & S_IFMT not in _SPECIAL:
             self._entry_event(entry, mask, by_path=True)
-        elif inode.watches is not None:
+        elif inode.watches is not None and not file.is_silent:
             self._inode_event(inode, mask)
 
     def closed(self, file: File) -> None:
         """Linux: include/linux/fsnotify.h, fsnotify_close."""
         mask = IN_CLOSE_WRITE if file.is_writable else IN_CLOSE_NOWRITE
-        self._entry_event(file.path.dentry, mask, by_path=True)
+        if not file.is_silent:
+            self._entry_event(file.path.dentry, mask, by_path=True)
 
     def followed(self, target: bytes) -> None:
         """A symbolic link leads a walk to `target`: nothing that a guest could watch."""

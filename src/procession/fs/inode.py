@@ -133,6 +133,8 @@ class Superblock:
     """Whether a read of no bytes is an access to a file, too."""
     forbids_execution: ClassVar[bool] = False
     """Whether nothing on it is executed, whatever a mount's flags say (SB_I_NOEXEC)."""
+    tells_removal: ClassVar[bool] = True
+    """Whether who watches a file hears that it's gone; where not (kernfs), it stays until nobody does."""
     has_holes: ClassVar[bool] = True
     """Whether its files tell where there is nothing in them, and can be given room beforehand."""
     attributes_limit: ClassVar[int] = 2 * XATTR_SIZE_MAX
@@ -615,6 +617,8 @@ class Inode:
         if self.link_count <= 0 and self.open_count <= 0 and not self.is_evicted:
             events = self.superblock.vfs.file_events
             if events is not None:
+                if self.watches is not None and not self.superblock.tells_removal:
+                    return
                 events.removed(self)
             self.is_evicted = True
             self.evict()

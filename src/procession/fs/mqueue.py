@@ -23,6 +23,7 @@ from procession.abi.resource import RlimitResource
 from procession.fs.attributes import truncate_opened
 from procession.fs.dentry import Path
 from procession.fs.file import (
+    O_CLOEXEC,
     O_CREAT,
     O_EXCL,
     POLLIN,
@@ -480,6 +481,8 @@ def open_queue(
             raise EINVAL("no way of access")
         entry.inode.check_permission(subject, _ACCESS[access])
     file = entry.inode.open(Path(system.mount, entry), flags, subject)
+    # Unlike open(2) this one doesn't take it out of what is remembered.
+    file.flags |= flags & O_CLOEXEC
     if system.vfs.file_events is not None:
         system.vfs.file_events.opened(file)
     return file

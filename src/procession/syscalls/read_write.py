@@ -30,7 +30,6 @@ from procession.syscalls.parameters import (
 from procession.syscalls.user_vector import (
     MAX_RW_COUNT,
     UserVector,
-    check_user_range,
     single_buffer,
     write_prefix,
 )
@@ -355,7 +354,8 @@ def pread64(task: Task, fd: Fd, buffer: OutBuffer, count: Size, offset: Long) ->
     if not file.is_readable:
         raise EBADF
     count_calls(task, reads=1)
-    check_user_range(buffer, count)
+    if buffer + count > USER_END:
+        raise EFAULT if file.has_read else EINVAL
     verify_area(file, offset, count)
     if count > STREAM_CHUNK:
         return read_at_position(task, file, single_buffer(task.mm, buffer, count), offset, False)
@@ -382,7 +382,9 @@ def pwrite64(task: Task, fd: Fd, buffer: InBuffer, count: Size, offset: Long) ->
     if not file.is_writable:
         raise EBADF
     task.io.write_calls += 1
-    check_user_range(buffer, count)
+    if buffer + count > USER_END:
+        file.check_can_write()
+        raise EFAULT
     verify_area(file, offset, count)
     if count <= STREAM_CHUNK and task.group.limits.soft[RLIMIT_FSIZE] == RLIM_INFINITY:
         try:

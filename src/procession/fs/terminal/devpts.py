@@ -16,7 +16,7 @@ from procession.fs.inode import S_IFCHR, S_IFDIR, DirectoryEntry, Inode, Superbl
 from procession.fs.mounts.context import MountContext, Parameter, ParameterKind
 from procession.fs.mounts.mount import root_dentry, top_of
 from procession.fs.namei import look_up_entry
-from procession.fs.terminal.pty import PtyMaster, PtySlave
+from procession.fs.terminal.pty import MasterFile, PtyMaster, PtySlave
 from procession.fs.terminal.tty import JobControl, Tty, TtyFile
 from procession.hardware.kernel_memory import TERMINAL, TERMINAL_BYTES
 from procession.hardware.physical_memory import OutOfFrames
@@ -96,6 +96,9 @@ class Devpts(Superblock):
         number = self.numbers.take()
         inode = SlaveInode(self, number, subject)
         self.slaves[number] = inode
+        events = self.vfs.file_events
+        if events is not None:
+            events.created(self.root, b"%d" % number, inode)
         return inode.master
 
 
@@ -249,6 +252,9 @@ class SlaveInode(Inode):
             entry = root.volatile_children.get(b"%d" % self.number_of_pty)
             if entry is not None:
                 root.remove(entry)
+        events = superblock.vfs.file_events
+        if events is not None:
+            events.deleted(superblock.root, b"%d" % self.number_of_pty, self)
         self.evict_if_unused()
 
     def give_number_back(self) -> None:
@@ -266,7 +272,7 @@ def open_master(system: Devpts, path: Path, flags: int, subject: Subject) -> Tty
     """Open the master of a new terminal."""
     master = system.new_pty(subject)
     try:
-        file = TtyFile(path, flags, subject, master)
+        file = MasterFile(path, flags, subject, master)
     except (Errno, OutOfFrames):
         master.close()
         raise

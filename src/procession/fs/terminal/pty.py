@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.device_numbers import Major
 from procession.abi.errno import EIO
@@ -118,6 +118,17 @@ class PtyEnd(Tty):
         self.wake_all()
         self.link.is_other_closed = True
         self.link.wake_all()
+
+
+class MasterFile(TtyFile):
+    """An open master. It comes of a file that all share, so nobody is told of it.
+
+    Linux: drivers/tty/pty.c, ptmx_open.
+    """
+
+    __slots__ = ()
+
+    is_silent: ClassVar[bool] = True
 
 
 class PtyMaster(PtyEnd):

@@ -537,8 +537,7 @@ def _switch_program(
     task.files.close_on_exec_files()
     if parameters.opened_program is not None:
         task.files.install(parameters.opened_program, limit=group.limits.soft[RLIMIT_NOFILE])
-    if group.posix_timers:
-        delete_all(group)
+    delete_all(group)
     flush_timer_signals(task)
     if task.namespaces.time is not task.namespaces.time_for_children:
         # A new program may have new clocks. Linux: kernel/nsproxy.c, exec_task_namespaces.

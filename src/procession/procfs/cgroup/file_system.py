@@ -83,6 +83,7 @@ class CgroupFileSystem(Superblock):
     forbids_execution: ClassVar[bool] = True
 
     has_xattrs: ClassVar[bool] = True
+    tells_removal: ClassVar[bool] = False
     exports: ClassVar[ExportOperations | None] = CgroupExports()
 
     has_uuid: ClassVar[bool] = True
