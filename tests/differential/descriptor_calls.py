@@ -6,7 +6,7 @@ import re
 import struct
 
 from tests.differential.file_calls import O_APPEND, O_CLOEXEC, O_DIRECT, O_NONBLOCK, open_file, show_stat
-from tests.differential.maker import AT_FDCWD, BAD_ADDRESS, Maker, vector
+from tests.differential.maker import AT_FDCWD, BAD_ADDRESS, Maker, go_on, vector
 from tests.differential.script import Argument, At, Naming, Pid, Show, Stored, digest
 
 RLIMIT_FSIZE = 8 << 20
@@ -410,4 +410,5 @@ FAMILIES = (
     *(watch,) * 4,
     timer,
     open_file,
+    go_on,
 )

@@ -6,7 +6,7 @@ import struct
 
 from tests.differential.descriptor_calls import duplicate, read_or_write, show_poll
 from tests.differential.file_calls import O_CLOEXEC, O_NONBLOCK
-from tests.differential.maker import AT_FDCWD, BAD_ADDRESS, Maker
+from tests.differential.maker import AT_FDCWD, BAD_ADDRESS, Maker, go_on
 from tests.differential.process_calls import end_process, show_waitid
 from tests.differential.script import Argument, At, Naming, Operation, Pid, Result, Show, Stored, number_of
 
@@ -467,4 +467,5 @@ FAMILIES = (
     *(use_aio,) * 4,
     *(wait_for_events,) * 4,
     *(fork, make_pipe, make_pipe, end_process, read_or_write, duplicate),
+    go_on,
 )

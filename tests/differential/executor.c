@@ -43,10 +43,13 @@
 #define GIVE_UP_AFTER 4000
 #define NO_RESULT -9999
 #define FIRST_NUMBERS 16
+/* What all actors share: who has executed a program finds it there. */
+#define MEMORY "/dev/shm/executor"
 /* Where in its data an operation that reads a file keeps the file's name. */
 #define PATH_BYTES 32
 
-enum kind { CALL, SPAWN, LOAD, STORE, SLURP };
+/* EXECUTE is a call that makes the actor the executor anew, which goes on as the same actor. */
+enum kind { CALL, SPAWN, LOAD, STORE, SLURP, EXECUTE };
 enum value { NUMBER, RESULT, PID, MINUS_PID, HANDLER, RESTORER, STORED, STORED_WORD };
 enum event { DONE, ASLEEP, ENDED, BUSY, SIGNALLED, STOPPED, REFUSED };
 
@@ -90,6 +93,8 @@ struct actor {
 	uint32_t command, done;
 	/* Its number for the coordinator, and in its own pid namespace, which is that one. */
 	int32_t tid, own;
+	/* Whose number it has once it has executed a program; whether another thread has done that in its place. */
+	int32_t group, is_replaced;
 	uint64_t space;
 	uint32_t operation, was_shown, is_gone, told_stopped, logged, log_shown;
 	int64_t result;
@@ -135,16 +140,21 @@ static int is_nested(const struct actor *actor)
 	return actor->own != actor->tid;
 }
 
-/* The caller's number in the pid namespace of /proc, which is the coordinator's. */
-static int outer_tid(void)
+/* The caller's number, or its process's, in the pid namespace of /proc, which is the coordinator's. */
+static int outer_number(const char *link, long call)
 {
 	char text[64];
-	long length = call6(SYS_readlink, (long)"/proc/thread-self", (long)text, sizeof(text), 0, 0, 0);
+	long length = call6(SYS_readlink, (long)link, (long)text, sizeof(text), 0, 0, 0);
 	int number = 0;
 
 	for (long at = 0; at < length; at++)
 		number = text[at] >= '0' && text[at] <= '9' ? 10 * number + text[at] - '0' : 0;
-	return number > 0 ? number : (int)call6(SYS_gettid, 0, 0, 0, 0, 0, 0);
+	return number > 0 ? number : (int)call6(call, 0, 0, 0, 0, 0, 0);
+}
+
+static int outer_tid(void)
+{
+	return outer_number("/proc/thread-self", SYS_gettid);
 }
 
 static int find_me(void)
@@ -285,6 +295,9 @@ static void execute(const struct operation *operation, struct actor *me)
 	for (int at = 0; at < 6; at++)
 		values[at] = value_of(me, &operation->arguments[at]);
 	switch ((enum kind)operation->kind) {
+	case EXECUTE:
+		me->group = outer_number("/proc/self", SYS_getpid);
+		/* fallthrough */
 	case CALL:
 		result = is_harmful(me, operation, values) ? -9998 : raw_call(operation->call, values);
 		break;
@@ -450,8 +463,9 @@ static void settle(void)
 
 			if (actor->tid == 0 || actor->is_gone)
 				continue;
-			states[number] = (char)state_of(actor->tid);
-			if (states[number] == 'R')
+			states[number] = (char)(actor->is_replaced ? 0 : state_of(actor->tid));
+			/* Who is idle sleeps otherwise: this one ends, and waits for what is done by and by. */
+			if (states[number] == 'R' || (states[number] == 'D' && is_done(actor)))
 				is_calm = 0;
 			if ((states[number] == 'S' || states[number] == 'D') && !is_done(actor))
 				needs_another_look = 1;
@@ -485,6 +499,14 @@ static void settle(void)
 	}
 }
 
+/* Whether somebody is still about to go on as an actor that executes a program. */
+static int is_executing(const struct actor *actor)
+{
+	int state = state_of(actor->tid), state_of_group = actor->group == 0 ? 0 : state_of(actor->group);
+
+	return !is_stop(state) && !is_stop(state_of_group) && !(is_end(state) && is_end(state_of_group));
+}
+
 static void give_out(uint32_t index, int *is_crowded)
 {
 	const struct operation *operation = &script->operations[index];
@@ -501,7 +523,7 @@ static void give_out(uint32_t index, int *is_crowded)
 	actor->operation = index;
 	control->results[index] = NO_RESULT;
 	wake(&actor->command);
-	if (operation->kind == SPAWN)
+	if (operation->kind == SPAWN || operation->kind == EXECUTE)
 		*is_crowded = 1;
 	for (int tries = 0; tries < GIVE_UP_AFTER && !is_done(actor); tries++) {
 		uint32_t event = __atomic_load_n(&control->event, __ATOMIC_SEQ_CST);
@@ -516,6 +538,9 @@ static void give_out(uint32_t index, int *is_crowded)
 		state = state_of(actor->tid);
 		/* Unmounting may wait for the host's other processors; whoever waits for a child of vfork stays so. */
 		if (state == 'D' && operation->kind != SPAWN && tries < 100)
+			continue;
+		/* Between its numbers one is nobody for a moment. */
+		if (operation->kind == EXECUTE && (is_executing(actor) ? tries < 500 : tries < 10))
 			continue;
 		if (tries >= 2 && state != 'R')
 			break;
@@ -556,10 +581,19 @@ static void drop_capability(int capability)
 	syscall(SYS_capset, &header, data);
 }
 
-static void start_actor(void)
+static void catch_faults(void)
 {
 	static const int faults[] = {SIGSEGV, SIGBUS};
 
+	for (size_t at = 0; at < sizeof(faults) / sizeof(faults[0]); at++) {
+		struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_NODEFER};
+
+		sigaction(faults[at], &action, NULL);
+	}
+}
+
+static void start_actor(void)
+{
 	syscall(SYS_close_range, 0, ~0U, 0);
 	limit(RLIMIT_NOFILE, 64);
 	limit(RLIMIT_FSIZE, 8 << 20);
@@ -570,11 +604,7 @@ static void start_actor(void)
 	prctl(PR_SET_NAME, "executor");
 	umask(022);
 	setsid();
-	for (size_t at = 0; at < sizeof(faults) / sizeof(faults[0]); at++) {
-		struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_NODEFER};
-
-		sigaction(faults[at], &action, NULL);
-	}
+	catch_faults();
 	actor_main(0);
 }
 
@@ -604,6 +634,16 @@ static void end_actors(void)
 		if (ended == 0)
 			pause_briefly(MILLISECOND);
 	} while (ended >= 0 || errno == EINTR);
+}
+
+/* Linux removes the queues of a namespace some time after its last process, and they count for the user till then. */
+static void await_queues(void)
+{
+	for (uint32_t index = 0; index < script->count; index++)
+		if (script->operations[index].call == SYS_mq_open) {
+			pause_briefly(30 * MILLISECOND);
+			break;
+		}
 }
 
 static void run_script(const char *directory, const char *base, const char *content, uint32_t length)
@@ -638,6 +678,7 @@ static void run_script(const char *directory, const char *base, const char *cont
 			fwrite(&end, sizeof(end), 1, output);
 		}
 	end_actors();
+	await_queues();
 	if (chdir(base) == -1)
 		fail(base);
 	nftw(directory, remove_one, 20, FTW_DEPTH | FTW_PHYS);
@@ -648,13 +689,47 @@ static void run_script(const char *directory, const char *base, const char *cont
 	fflush(output);
 }
 
-static void *map_at(uintptr_t address, size_t length, int flags)
+static void map_at(uintptr_t address, size_t length, int flags, int fd, off_t offset)
 {
-	void *area = mmap((void *)address, length, PROT_READ | PROT_WRITE, flags | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+	void *area = mmap((void *)address, length, PROT_READ | PROT_WRITE, flags | MAP_FIXED_NOREPLACE, fd, offset);
 
 	if (area != (void *)address)
 		fail("mmap");
-	return area;
+}
+
+/* The memory of all actors, and stacks for what an actor makes. */
+static void map_memory(int flags)
+{
+	const size_t control_bytes = (sizeof(*control) + 4095) & ~4095UL;
+	int fd = open(MEMORY, O_RDWR | O_CLOEXEC | flags, 0666);
+
+	if (fd == -1 || (flags != 0 && ftruncate(fd, (off_t)(SCRIPT_BYTES + control_bytes)) == -1))
+		fail(MEMORY);
+	map_at(SCRIPT_BASE, SCRIPT_BYTES, MAP_SHARED, fd, 0);
+	map_at(CONTROL_BASE, control_bytes, MAP_SHARED, fd, SCRIPT_BYTES);
+	map_at(STACKS_BASE, STACK_BYTES * ACTORS, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	close(fd);
+}
+
+/* Goes on as an actor who has executed this program. */
+static void go_on(long number)
+{
+	struct actor *me;
+	int tid;
+
+	map_memory(0);
+	catch_faults();
+	me = &control->actors[number];
+	tid = outer_tid();
+	for (int at = 0; at < ACTORS; at++)
+		if (at != number && control->actors[at].tid == tid)
+			control->actors[at].is_replaced = 1;
+	me->own = (int)call6(SYS_gettid, 0, 0, 0, 0, 0, 0);
+	me->tid = tid;
+	me->result = 0;
+	control->results[me->operation] = 0;
+	__atomic_store_n(&me->done, me->command, __ATOMIC_SEQ_CST);
+	actor_main(number);
 }
 
 int main(int argc, char **argv)
@@ -669,6 +744,8 @@ int main(int argc, char **argv)
 
 	if (argc == 2)
 		return report(argv[1]);
+	if (argc == 3 && strcmp(argv[1], "actor") == 0)
+		go_on(strtol(argv[2], NULL, 10));
 	if (argc != 3)
 		return 2;
 	/* What scripts ask and may do depends on it, and the hunter may be run with nice(1). */
@@ -693,9 +770,7 @@ int main(int argc, char **argv)
 		waitpid(child, NULL, 0);
 	}
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
-	map_at(SCRIPT_BASE, SCRIPT_BYTES, MAP_SHARED);
-	map_at(CONTROL_BASE, (sizeof(*control) + 4095) & ~4095UL, MAP_SHARED);
-	map_at(STACKS_BASE, STACK_BYTES * ACTORS, MAP_PRIVATE);
+	map_memory(O_CREAT | O_TRUNC);
 	fwrite(&addresses, sizeof(addresses), 1, output);
 	for (int number = 0; fread(&length, sizeof(length), 1, input) == 1; number++) {
 		if (length > SCRIPT_BYTES || fread(content, 1, length, input) != length)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 
 from tests.differential.ipc_calls import catch
-from tests.differential.maker import Maker
+from tests.differential.maker import Maker, go_on
 from tests.differential.process_calls import THREAD, await_process
 from tests.differential.script import (
     ARENA,
@@ -336,4 +336,5 @@ FAMILIES = (
     *(end_actor,) * 2,
     *(map_again, catch, interrupt, interrupt),
     await_process,
+    go_on,
 )

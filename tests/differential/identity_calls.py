@@ -158,6 +158,11 @@ def execute(make: Maker) -> None:
     make.call("truncate", At(0), 0, data=b"r\0")
 
 
+def go_on(make: Maker) -> None:
+    """execve, after which the same actor goes on, with what rights it has then."""
+    make.execute(make.random.choice(PROGRAMS))
+
+
 def show_report(data: bytes, result: int, naming: Naming) -> str:
     """What the executor says of itself."""
     return " ".join(data[PATH_BYTES : max(result, PATH_BYTES)].decode(errors="replace").split())
@@ -359,6 +364,7 @@ FAMILIES = (
     *(change_process,) * 5,
     *(look,) * 3,
     *(execute,) * 3,
+    *(go_on, go_on),
     *(use_rights,) * 3,
     *(change_odd_capabilities, change_odd_process, mind_parent, group_list, group_list),
     *(enter_user_namespace, enter_user_namespace, look_at_maps, look_at_owner, reach_others, reach_others),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from tests.differential.maker import BAD_ADDRESS, Maker
+from tests.differential.maker import BAD_ADDRESS, Maker, go_on
 from tests.differential.process_calls import dispose, end_process, identify, send_signal
 from tests.differential.script import (
     ARENA,
@@ -570,6 +570,7 @@ FAMILIES = (
     *(get_segment, attach_segment, attach_segment, control_segment) * 2,
     *(open_queue, open_queue, use_queue, use_queue, use_queue) * 2,
     *(catch, fork, identify, end_process, send_signal, dispose),
+    go_on,
     *(set_limit, set_limit, list_all, list_all, leave_others),
     *(enter_another, enter_another, handle_files, handle_files, handle_files, treat_queue_as_file),
     *(treat_queue_as_file, limit_bytes, change_memory, change_memory, look_at_memory),

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Callable
 
 from tests.differential.descriptor_calls import show_lock
-from tests.differential.maker import AT_FDCWD, Maker
+from tests.differential.maker import AT_FDCWD, Maker, go_on
 from tests.differential.script import Argument, At, Pid, Symbol
 
 O_RDONLY, O_WRONLY, O_RDWR, O_CREAT = 0, 1, 2, 0o100
@@ -96,4 +96,5 @@ FAMILIES: tuple[Callable[[Maker], None], ...] = (
     *(open_file,) * 2,
     move,
     disturb,
+    go_on,
 )

@@ -9,9 +9,11 @@ from typing import TypeAlias, TypeVar
 from procession.abi.syscall_numbers import NUMBERS
 from tests.differential.script import (
     CALL,
+    EXECUTE,
     SPAWN,
     Argument,
     At,
+    Naming,
     Operation,
     Pid,
     Result,
@@ -184,6 +186,26 @@ class Maker:
         if not is_hopeless:
             self.actors.append(actor)
             self.next_actor += 1
+
+    def execute(self, name: str = "/proc/self/exe") -> None:
+        """Add an execve of the executor, or a copy of it, which goes on as the same actor."""
+        # Three arguments and no environment.
+        data = bytes(40) + b"e\0" + b"actor\0" + b"%d\0" % self.actor
+        fixups = ((0, 8, At(40)), (8, 8, At(42)), (16, 8, At(48)))
+        self.call(
+            "execve", At(len(data)), At(0), At(32),
+            data=data + self.text(name), fixups=fixups, show=nothing, kind=EXECUTE,
+        )  # fmt: skip
+
+
+def go_on(make: Maker) -> None:
+    """execve, after which the same actor goes on: what is left of a process."""
+    make.execute()
+
+
+def nothing(data: bytes, result: int, naming: Naming) -> str:
+    """Show nothing of what there is."""
+    return ""
 
 
 def vector(parts: list[tuple[int, int]]) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from tests.differential.maker import AT_FDCWD, Maker, vector
+from tests.differential.maker import AT_FDCWD, Maker, go_on, vector
 from tests.differential.script import (
     ARENA,
     ARENA_PAGES,
@@ -345,5 +345,6 @@ FAMILIES = (
     seal_and_remap,
     *(touch,) * 5,
     touch_by_call,
+    go_on,
     *(look_at_maps,) * 2,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from tests.differential.maker import Maker
+from tests.differential.maker import Maker, go_on
 from tests.differential.process_calls import await_process, end_process, group, identify, send_signal
 from tests.differential.script import SLURP, At, Naming, Result
 
@@ -194,6 +194,7 @@ FAMILIES = (
     *(unshare,) * 3,
     *(open_namespace, enter, ask, write_file, read_file, use) * 2,
     *(identify, capabilities, close),
+    go_on,
     *(make_process,) * 3,
     *(enter_that_of, translate, await_process, end_process, send_signal, group),
 )

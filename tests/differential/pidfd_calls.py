@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 
 from tests.differential.descriptor_calls import duplicate
-from tests.differential.maker import AT_FDCWD, Maker
+from tests.differential.maker import AT_FDCWD, Maker, go_on
 from tests.differential.memory_calls import PATH_BYTES
 from tests.differential.process_calls import (
     dispose,
@@ -256,5 +256,6 @@ FAMILIES = (
     *(use_as_file,) * 5,
     *(make_process,) * 2,
     *(end_process,) * 2,
+    go_on,
     *(send_signal, dispose, group, identify, duplicate),
 )

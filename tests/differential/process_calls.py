@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 
 from tests.differential.descriptor_calls import lock, make_descriptor
-from tests.differential.maker import Maker
+from tests.differential.maker import Maker, go_on
 from tests.differential.memory_calls import PATH_BYTES
 from tests.differential.script import (
     SLURP,
@@ -537,7 +537,7 @@ FAMILIES = (
     *(lock,) * 2,
     *(look_at_process,) * 2,
     *(await_signal,) * 2,
-    execute,
+    *(execute, go_on),
     make_descriptor,
     read_or_write_plainly,
 )

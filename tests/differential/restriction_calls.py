@@ -6,7 +6,7 @@ import struct
 
 from procession.abi.syscall_numbers import NUMBERS
 from tests.differential.file_calls import make_entry, open_file, remove_entry, rename_entry
-from tests.differential.maker import AT_FDCWD, BAD_ADDRESS, Maker
+from tests.differential.maker import AT_FDCWD, BAD_ADDRESS, Maker, go_on
 from tests.differential.packet_calls import begin_network
 from tests.differential.process_calls import dispose, end_process, look_at_process, send_signal
 from tests.differential.script import Argument, At, Naming, Operation, Result, Stored, Symbol, number_of
@@ -298,5 +298,6 @@ FAMILIES = (
     *(landlock,) * 5,
     *(reach,) * 5,
     *(connect,) * 3,
+    go_on,
     *(fork, fork, end_process, send_signal, dispose, look_at_process),
 )

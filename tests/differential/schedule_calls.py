@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from tests.differential.maker import BAD_ADDRESS, Maker
+from tests.differential.maker import BAD_ADDRESS, Maker, go_on
 from tests.differential.process_calls import await_process, end_process
 from tests.differential.script import STACK_BYTES, STACKS_BASE, Argument, At, Naming, Pid
 
@@ -199,4 +199,5 @@ FAMILIES = (
     *(change_rights,) * 2,
     end_process,
     await_process,
+    go_on,
 )

@@ -14,7 +14,7 @@ from procession.abi.syscall_numbers import NAMES, NUMBERS
 SCRIPT_BASE, STACKS_BASE, STACK_BYTES = 0x1_0000_0000, 0x1_2000_0000, 0x1_0000
 EXECUTOR_SHIFT, EXECUTOR_PREFIX = 44, 5
 ARENA, ARENA_PAGES, PAGE = 0x2_0000_0000, 64, 4096
-CALL, SPAWN, LOAD, STORE, SLURP = range(5)
+CALL, SPAWN, LOAD, STORE, SLURP, EXECUTE = range(6)
 _NUMBER, _RESULT, _PID, _MINUS_PID, _HANDLER, _RESTORER, _STORED, _STORED_WORD = range(8)
 _DONE, _ASLEEP, _ENDED, _BUSY, _SIGNALLED, _STOPPED = range(6)
 _NESTED_PID, _ACTOR_PID, _END = 97, 98, 99
@@ -90,8 +90,8 @@ class Operation:
     """Whether the kernel does by and by, in workers of its own, what comes of it."""
 
     def __str__(self) -> str:
-        name = {CALL: "", SPAWN: "spawn ", LOAD: "load ", STORE: "store ", SLURP: "slurp "}[self.kind]
-        if self.kind in {CALL, SPAWN}:
+        name = ("", "spawn ", "load ", "store ", "slurp ", "go on by ")[self.kind]
+        if self.kind in {CALL, SPAWN, EXECUTE}:
             name += NAMES[self.call]
         return (
             f"[{self.actor}] {name}({', '.join(map(self._text, self.arguments))})"

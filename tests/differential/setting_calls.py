@@ -6,7 +6,7 @@ from __future__ import annotations
 import struct
 
 from procession.abi.prctl import PrctlOption
-from tests.differential.maker import BAD_ADDRESS, Maker
+from tests.differential.maker import BAD_ADDRESS, Maker, go_on
 from tests.differential.script import ARENA, PAGE, Argument, At, Naming, Show
 
 GET_AUXV = int(PrctlOption.PR_GET_AUXV)
@@ -21,6 +21,7 @@ ELSEWHERE = (
 OPTIONS = tuple(int(option) for option in PrctlOption if int(option) not in ELSEWHERE)
 LATER_OPTIONS = (74, 75, 76, 79, 80, 999, 1 << 31)
 BARRIERS = (0, 1, 2, 4, 8, 0x10, 0x20, 0x40, 0x80, 0x100, 0x200, 3, 0x400, -1)
+RLIMIT_CPU = 0
 RESOURCES = tuple(range(-1, 17))
 VALUES = (0, 0, 1, 1, 2, 3, 4, 8, 64, 0x1000, -1, 1 << 31, 1 << 32)
 
@@ -111,7 +112,11 @@ def limits(make: Maker) -> None:
     resource = make.random.choice(RESOURCES)
     kind = make.random.randrange(6)
     numbers = (0, 1, 20, 64, 1 << 16, 1 << 23, -1)
-    pair = struct.pack("<qq", make.random.choice(numbers), make.random.choice(numbers))
+    soft = make.random.choice(numbers)
+    if soft == 0 and resource == RLIMIT_CPU:
+        # Who is running at the next tick dies of it.
+        soft = 20
+    pair = struct.pack("<qq", soft, make.random.choice(numbers))
     if kind < 2 and resource in {0, 1, 4, 12, 13, 14, 15, 10}:
         make.call("setrlimit", resource, At(0), data=pair)
     elif kind == 2 and resource in {0, 1, 4, 12, 13, 14, 15, 10}:
@@ -241,4 +246,5 @@ FAMILIES = (
     *(older_calls,) * 3,
     *(timers,) * 3,
     groups,
+    go_on,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from tests.differential.maker import Maker
+from tests.differential.maker import Maker, go_on
 from tests.differential.process_calls import await_process, end_process, show_action
 from tests.differential.script import (
     SLURP,
@@ -274,6 +274,7 @@ FAMILIES = (
     *(dispose,) * 3,
     *(send_signal,) * 2,
     make_process,
+    go_on,
     end_process,
     await_process,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from tests.differential.maker import BAD_ADDRESS, Maker
+from tests.differential.maker import BAD_ADDRESS, Maker, go_on
 from tests.differential.process_calls import look_at_process, make_process, send_signal
 from tests.differential.script import Argument, At, Naming, Show, Stored, Symbol
 
@@ -293,4 +293,5 @@ FAMILIES = (
     *(take_signals,) * 3,
     *(send_signal, fork, look_at_process),
     *(ignore,) * 2,
+    go_on,
 )
