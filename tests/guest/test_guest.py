@@ -31,6 +31,7 @@ NEEDS_ROOT = {
     "cgroup",
     "directory_position",
     "conntrack",
+    "descriptor_kinds",
     "escape",
     "fast_open",
     "file_flags",

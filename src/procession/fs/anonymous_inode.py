@@ -25,6 +25,7 @@ class AnonymousInode(Inode):
 
     has_attributes: ClassVar[bool] = False
     is_anonymous: ClassVar[bool] = True
+    is_private: ClassVar[bool] = True
 
     def set_attributes(
         self,
@@ -36,6 +37,14 @@ class AnonymousInode(Inode):
         mtime_ns: int | None = None,
     ) -> None:
         raise EOPNOTSUPP
+
+
+class SecureAnonymousInode(AnonymousInode):
+    """One of a file's own. Linux: fs/anon_inodes.c, anon_inode_make_secure_inode."""
+
+    __slots__ = ()
+
+    is_private: ClassVar[bool] = False
 
 
 class AnonymousInodes(Superblock):
@@ -79,7 +88,7 @@ def own_anonymous_path(vfs: Vfs, class_name: str) -> Path:
     """
     system = anonymous_inodes(vfs)
     name = b"anon_inode:" + class_name.encode()
-    return vfs.pseudo_path(system.mount, name, AnonymousInode(system, 0o600))
+    return vfs.pseudo_path(system.mount, name, SecureAnonymousInode(system, 0o600))
 
 
 def anonymous_path(vfs: Vfs, class_name: str) -> Path:

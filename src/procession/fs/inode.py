@@ -145,6 +145,8 @@ class Superblock:
     """Which families of names there are."""
     keeps_user_xattrs: ClassVar[bool] = True
     """Whether names of `user` are among them that programs may set."""
+    leaves_security_to_modules: ClassVar[bool] = False
+    """Whether it has names of `security` only so that a security module keeps them."""
     longest_name: ClassVar[int] = NAME_MAX
     """How long a name may be that is looked for; whoever has no such bound has PATH_MAX."""
     block_size: ClassVar[int] = 4096
@@ -279,6 +281,8 @@ class Inode:
     """Whether it may be bound to a place though its own mount is in no namespace: files of namespaces."""
     is_anonymous: ClassVar[bool] = False
     """Whether it's a regular file in name only, for calls that ask (S_ANON_INODE)."""
+    is_private: ClassVar[bool] = False
+    """Whether security modules aren't asked about it (S_PRIVATE)."""
     has_attributes: ClassVar[bool] = True
     """Whether mode, owner and times can be set: not of what is everybody's."""
     settable_flags: ClassVar[int] = 0

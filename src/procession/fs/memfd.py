@@ -111,6 +111,8 @@ class MemfdFile(RegularFile):
     def _write(self, offset: int, data: bytes) -> int:
         """Linux: mm/shmem.c, shmem_write_begin."""
         seals = self.memfd.seals
+        if not data:
+            return 0
         if seals & _NO_WRITING:
             raise EPERM
         if seals & F_SEAL_GROW and offset + len(data) > self.memfd.size:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import (
     E2BIG,
     EACCES,
+    EAGAIN,
     EEXIST,
     EINVAL,
     ENODATA,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
 XATTR_CREATE = int(XattrFlag.XATTR_CREATE)
 XATTR_REPLACE = int(XattrFlag.XATTR_REPLACE)
+_SECURITY = b"security."
 
 
 def _check_name(inode: Inode, subject: Subject, name: bytes, *, writes: bool, is_empty: bool = False) -> None:
@@ -79,7 +81,7 @@ def _check_permission(inode: Inode, subject: Subject, name: bytes, family: bytes
             raise EPERM if writes else ENODATA
         return
     if family == b"security":
-        if writes:
+        if writes and not inode.is_private:
             is_permitted = (
                 subject.capable_wrt_inode_uidgid(inode, CAP_SETFCAP)
                 if name == CAPABILITY_NAME
@@ -207,7 +209,10 @@ def set_xattr(path: Path, subject: Subject, name: bytes, value: bytes, flags: in
 
 
 def remove_xattr(path: Path, subject: Subject, name: bytes) -> None:
-    """Remove attribute `name`. Raises ENODATA, EPERM, EROFS ... removexattr(2)."""
+    """Remove attribute `name`. Raises ENODATA, EPERM, EROFS ... removexattr(2).
+
+    Linux: fs/xattr.c, __vfs_removexattr; net/socket.c, sockfs_security_xattr_set.
+    """
     if path.mount.is_read_only:
         raise EROFS
     inode = path.inode
@@ -215,6 +220,10 @@ def remove_xattr(path: Path, subject: Subject, name: bytes) -> None:
     if name in _LISTS:
         _set_list(path, subject, name, b"")
         return
+    if inode.superblock.leaves_security_to_modules and name.startswith(_SECURITY):
+        _check_permission(inode, subject, name, _SECURITY[:-1], writes=True)
+        # What setxattr(2) takes as the sign to ask a module, removexattr(2) hands on.
+        raise EAGAIN("a security module would keep it")
     _check_name(inode, subject, name, writes=True)
     if name not in inode.writable_xattrs():
         raise ENODATA

@@ -9,7 +9,6 @@ from procession.abi.capability import Capability
 from procession.abi.errno import (
     EADDRNOTAVAIL,
     EEXIST,
-    EFAULT,
     EINVAL,
     ENOBUFS,
     ENODEV,
@@ -52,6 +51,7 @@ if TYPE_CHECKING:
 
 CAP_NET_ADMIN = int(Capability.CAP_NET_ADMIN)
 _IFREQ_SIZE = 40
+_HWTSTAMP_CONFIG_SIZE = 12
 _NAME_SIZE = 16
 _VALUE_SIZE = 16
 _INT = Words("<i")
@@ -120,6 +120,8 @@ _SETTERS = frozenset(
         int(SocketIoctl.SIOCBONDCHANGEACTIVE),
     )
 )
+_OF_MACHINE = (_SIOCSIFTXQLEN, int(SocketIoctl.SIOCSIFMAP))
+"""What takes CAP_NET_ADMIN in the first user namespace, whoever owns the network."""
 _OF_DRIVER = frozenset(
     (
         *(_SIOCGHWTSTAMP, int(SocketIoctl.SIOCWANDEV)),
@@ -131,6 +133,7 @@ _OF_VLAN = (int(SocketIoctl.SIOCGIFVLAN), int(SocketIoctl.SIOCSIFVLAN))
 """What no socket reads the structure of where VLANs aren't built."""
 _IN6_IFREQ = Words("<16sIi")
 _AF_INET6 = int(AddressFamily.AF_INET6)
+_AF_UNSPEC = int(AddressFamily.AF_UNSPEC)
 _WITH_ADDRESSES = (int(AddressFamily.AF_INET), int(AddressFamily.AF_PACKET))
 """The families whose sockets are asked about addresses of IPv4."""
 _WITH_ROUTES = (*_WITH_ADDRESSES, _AF_INET6)
@@ -206,8 +209,11 @@ def _ask_interface(socket: Socket, request: int, argument: int, memory: UserMemo
     question = int.from_bytes(data[_NAME_SIZE : _NAME_SIZE + 8], "little")
     command = _INT.unpack(memory.read(question, 4))[0] if request == _SIOCETHTOOL else 0
     label = data[: _NAME_SIZE - 1].split(b"\0", 1)[0]
-    if is_setter and not socket.caller.credentials.ns_capable(network.owner, CAP_NET_ADMIN):
+    caller = socket.caller.credentials
+    if is_setter and not caller.ns_capable(network.owner, CAP_NET_ADMIN):
         raise EPERM("CAP_NET_ADMIN is needed")
+    if request in _OF_MACHINE and not caller.capable(CAP_NET_ADMIN):
+        raise EPERM("CAP_NET_ADMIN over the machine is needed")
     if is_of_address and is_setter and data[_NAME_SIZE : _NAME_SIZE + 2] != _AF_INET:
         raise EINVAL("not an address of AF_INET")
     interface = network.interface_named(label.split(b":", 1)[0])
@@ -216,7 +222,7 @@ def _ask_interface(socket: Socket, request: int, argument: int, memory: UserMemo
     if (
         request == _SIOCETHTOOL
         and command not in _QUESTIONS
-        and not socket.caller.credentials.ns_capable(network.owner, CAP_NET_ADMIN)
+        and not caller.ns_capable(network.owner, CAP_NET_ADMIN)
     ):
         # As in Linux's __dev_ethtool.
         raise EPERM("CAP_NET_ADMIN is needed for all but questions")
@@ -224,8 +230,8 @@ def _ask_interface(socket: Socket, request: int, argument: int, memory: UserMemo
         raise EOPNOTSUPP("the driver knows no such request")
     value = data[_NAME_SIZE : _NAME_SIZE + _VALUE_SIZE]
     if is_setter:
-        if request == _SIOCSHWTSTAMP and not question:
-            raise EFAULT("no struct hwtstamp_config")
+        if request == _SIOCSHWTSTAMP:
+            memory.read(question, _HWTSTAMP_CONFIG_SIZE)
         if request == _SIOCSIFFLAGS and b":" in label and socket.family in _WITH_ADDRESSES:
             _set_flags_of_label(interface, label, _SHORT.unpack_from(value)[0])
         else:
@@ -305,7 +311,9 @@ def _set(interface: Interface, request: int, label: bytes, value: bytes) -> None
             raise EINVAL("a negative length")
         interface.queue_length = number
         interface.network.link_changed(interface)
-    elif request == _SIOCSIFSLAVE or (request in _LISTS and interface.flags & IFF_LOOPBACK):
+    elif request == _SIOCSIFSLAVE or (
+        request in _LISTS and (interface.flags & IFF_LOOPBACK or _SHORT.unpack_from(value)[0] != _AF_UNSPEC)
+    ):
         raise EINVAL("no slave, or no list of addresses")
     elif request == _HARDWARE_BROADCAST:
         if _SHORT.unpack_from(value)[0] != interface.hardware_type:

@@ -76,6 +76,7 @@ class SocketFileSystem(Superblock):
     )
 
     forbids_execution: ClassVar[bool] = True
+    leaves_security_to_modules: ClassVar[bool] = True
 
     def __init__(self, vfs: Vfs) -> None:
         super().__init__(vfs, "sockfs", int(Magic.SOCKFS_MAGIC))

@@ -44,7 +44,8 @@ if TYPE_CHECKING:
 
 _INTERNET = (int(AddressFamily.AF_INET), int(AddressFamily.AF_INET6))
 _TCP = int(IpProtocol.IPPROTO_TCP)
-_RAW = int(SocketType.SOCK_RAW)
+_UDP = int(IpProtocol.IPPROTO_UDP)
+_DATAGRAM = int(SocketType.SOCK_DGRAM)
 _STREAM = int(SocketType.SOCK_STREAM)
 _NETLINK = int(AddressFamily.AF_NETLINK)
 SOL_SOCKET = int(SocketLevel.SOL_SOCKET)
@@ -101,7 +102,6 @@ _SO_TXTIME = int(SocketOption.SO_TXTIME)
 _SO_PREFER_BUSY_POLL = int(SocketOption.SO_PREFER_BUSY_POLL)
 _SO_ZEROCOPY = int(SocketOption.SO_ZEROCOPY)
 _SO_BUSY_POLL_BUDGET = int(SocketOption.SO_BUSY_POLL_BUDGET)
-_BUSY_POLL_BUDGET = 8
 _ANCILLARY_WORDS = 64
 """SKF_AD_MAX, which SO_BPF_EXTENSIONS tells."""
 _TRANSMIT_FLAGS = 3
@@ -217,8 +217,10 @@ def set_socket_option(socket: Socket, name: int, value: bytes) -> None:
             raise EINVAL
         socket.options[name] = number
     elif name == _SO_MAX_PACING_RATE:
-        rate = int.from_bytes(value[:8], "little") if len(value) >= 8 else number & 0xFFFFFFFF
-        socket.options[name] = NO_RATE if rate == 0xFFFFFFFF else rate
+        if len(value) >= 8:
+            socket.options[name] = int.from_bytes(value[:8], "little")
+        else:
+            socket.options[name] = NO_RATE if number == -1 else number & 0xFFFFFFFF
     elif name == _SO_TXTIME:
         _set_transmit_time(socket, value)
     elif name in _IGNORED:
@@ -232,10 +234,11 @@ def set_socket_option(socket: Socket, name: int, value: bytes) -> None:
     elif name == _SO_ZEROCOPY:
         _set_zero_copy(socket, number)
     elif name == _SO_BUSY_POLL_BUDGET:
-        if number > _BUSY_POLL_BUDGET:
+        if number > socket.options.get(name, 0):
             _check_polling(socket)
         if not 0 <= number <= 0xFFFF:
             raise EINVAL("no number of packets")
+        socket.options[name] = number
     elif name == _SO_DETACH_FILTER:
         detach_filter(socket)
     elif name in _NUMBERS:
@@ -269,8 +272,8 @@ def _set_buffer_size(socket: Socket, name: int, number: int) -> None:
     Linux: net/core/sock.c, __sock_set_rcvbuf.
     """
     if name in (_SO_SNDBUFFORCE, _SO_RCVBUFFORCE):
-        if not socket.caller.credentials.ns_capable(socket.network.owner, CAP_NET_ADMIN):
-            raise EPERM("CAP_NET_ADMIN is needed")
+        if not socket.caller.credentials.capable(CAP_NET_ADMIN):
+            raise EPERM("CAP_NET_ADMIN over the machine is needed")
         number = max(number, 0)
     else:
         system = socket.network.system
@@ -331,7 +334,7 @@ def _check_number(socket: Socket, name: int, number: int) -> None:
 
 def _is_tcp(socket: Socket) -> bool:
     """Linux: include/net/sock.h, sk_is_tcp."""
-    return socket.family in _INTERNET and socket.protocol == _TCP
+    return socket.family in _INTERNET and socket.kind == _STREAM and socket.protocol == _TCP
 
 
 def _check_peek_offset(socket: Socket) -> None:
@@ -393,7 +396,8 @@ def _set_left_telling(socket: Socket, value: bytes, number: int) -> None:
 
 def _set_zero_copy(socket: Socket, number: int) -> None:
     """SO_ZEROCOPY. Raises EOPNOTSUPP, EINVAL. Linux: net/core/sock.c, sk_setsockopt."""
-    if socket.family not in _INTERNET or socket.kind == _RAW:
+    is_udp = socket.kind == _DATAGRAM and socket.protocol == _UDP
+    if socket.family not in _INTERNET or not (is_udp or _is_tcp(socket)):
         raise EOPNOTSUPP("bytes are always copied here")
     if not 0 <= number <= 1:
         raise EINVAL("neither on nor off")

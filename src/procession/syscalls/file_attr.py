@@ -58,7 +58,10 @@ def file_setattr(
     asked = FileAttr.unpack(read_sized(task.mm, attributes.address, size, FileAttr.SIZE))
     if asked.fa_xflags & ~KNOWN_EXTENDED:
         raise EINVAL("unknown attributes")
-    place = find_by_flags(task, directory, path, flags)
+    if not path and flags & AT_EMPTY_PATH and directory >= 0:
+        place = opened_file(task, directory).path
+    else:
+        place = find_by_flags(task, directory, path, flags)
     if not place.dentry.inode.has_flags:
         raise EOPNOTSUPP("the file has no such attributes")
     wanted = Fsxattr(

@@ -18,7 +18,7 @@ from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.kernel.task import ThreadGroup
 from procession.net.bpf import check_length
 from procession.net.internet.flow_label import manage_labels, told_label
-from procession.net.internet.ipv6_options import EXTENSIONS, LONGEST_EXTENSION
+from procession.net.internet.ipv6_options import EXTENSIONS, LONGEST_EXTENSION, OLD_OPTIONS
 from procession.net.internet.reuseport import attach_reuse_program, detach_reuse_program
 from procession.net.internet.socket import InternetSocket
 from procession.net.internet.source_filter import asked_bytes, tells_sources, told_sources
@@ -79,7 +79,7 @@ def setsockopt(
         # IPv6's options take that for 0. Linux: net/ipv6/ipv6_sockglue.c, do_ipv6_setsockopt.
         if name == _PACKET_INFORMATION and length:
             raise EINVAL("no struct in6_pktinfo")
-        if read_bytes(file.socket, level, name, length) > _INT_SIZE:
+        if read_bytes(file.socket, level, name, length) > _INT_SIZE or (name == OLD_OPTIONS and length):
             raise EFAULT("no structure")
         data = bytes(min(length, LONGEST_VALUE))
     else:

@@ -199,7 +199,7 @@ def get_ip_option(socket: InternetSocket, name: int, length: int) -> bytes:
         if socket.remote_address is None:
             raise ENOTCONN
         mtu = socket.way_to_peer().mtu
-        number = min(mtu, _LARGEST_PACKET)
+        number = min(mtu, _LARGEST_PACKET) if len(socket.remote_address) == 4 else mtu
     elif name == _IP_OPTIONS:
         return socket.header_options
     elif name == _IP_PKTOPTIONS and socket.kind == _STREAM:

@@ -47,8 +47,8 @@ def check_option(socket: InternetSocket, level: int, name: int, *, is_set: bool)
         return
     if socket.family == AF_INET6:
         if level == SOL_IPV6:
-            if name in _ROUTING_6 and not (socket.kind == _RAW and socket.protocol == ICMP6):
-                raise EOPNOTSUPP("not the socket of a multicast router")
+            if not is_set:
+                _check_router_6(socket, name)
             return
         if level == SOL_IP and socket.kind != _RAW:
             _check_router(socket, name)
@@ -71,11 +71,19 @@ def _check_router(socket: InternetSocket, name: int) -> None:
         raise EOPNOTSUPP("not the socket of a multicast router")
 
 
+def _check_router_6(socket: InternetSocket, name: int) -> None:
+    """Linux: net/ipv6/ip6mr.c, ip6_mroute_setsockopt."""
+    if name in _ROUTING_6 and not (socket.kind == _RAW and socket.protocol == ICMP6):
+        raise EOPNOTSUPP("not the socket of a multicast router")
+
+
 def set_internet_option(socket: InternetSocket, level: int, name: int, value: bytes) -> None:
     """setsockopt(2) beyond SOL_SOCKET. Raises ENOPROTOOPT, EINVAL, EPERM, ENODEV ..."""
     if level == SOL_IP:
         set_ip_option(socket, name, value)
     elif level == SOL_IPV6:
+        # Who sets one is asked for its value first, as for all of IPv6's.
+        _check_router_6(socket, name)
         set_ipv6_option(socket, name, value)
     elif level == SOL_TCP:
         assert isinstance(socket, TcpSocket)

@@ -57,10 +57,12 @@ _IPPROTO_RAW = int(IpProtocol.IPPROTO_RAW)
 _SOL_RAW = int(SocketLevel.SOL_RAW)
 _SO_REUSEADDR = int(SocketOption.SO_REUSEADDR)
 _SOL_ICMPV6 = ICMP6
+_SHORTEST_4 = 16
 _ICMP_FILTER = 1
 _ICMP6_FILTER_BYTES = 32
 _HEADER_INCLUDED = (int(SocketLevel.SOL_IP), int(IpOption.IP_HDRINCL))
 _SOL_IPV6 = int(SocketLevel.SOL_IPV6)
+_ONLY_6 = (_SOL_IPV6, int(Ipv6Option.IPV6_V6ONLY))
 _IPV6_HDRINCL = int(Ipv6Option.IPV6_HDRINCL)
 _HEADER_INCLUDED_6 = (_SOL_IPV6, _IPV6_HDRINCL)
 
@@ -99,8 +101,7 @@ class _MessageSocket(DatagramSocket):
 
     def check_sending(self, data: bytes, flags: int) -> None:
         """Raise EMSGSIZE, EOPNOTSUPP."""
-        if len(data) > LONGEST_PACKET:
-            raise EMSGSIZE("longer than a packet may be")
+        self.check_length(len(data))
         if flags & MSG_OOB:
             raise EOPNOTSUPP("no urgent data here")
 
@@ -160,9 +161,15 @@ class RawSocket(_MessageSocket):
         """Linux: net/ipv4/raw.c, raw_bind; net/ipv6/raw.c, rawv6_bind."""
         if self.family == AF_INET6 and family_of(address) != AF_INET6:
             raise EINVAL("an address of another family")
-        wanted, _ = self.parse_for_bind(address)
-        if len(wanted) == 4 and self.family == AF_INET6:
-            raise EADDRNOTAVAIL("an address of IPv4")
+        if self.family == AF_INET:
+            # Whatever family it says.
+            if len(address) < _SHORTEST_4:
+                raise EINVAL("a struct sockaddr_in is needed")
+            wanted = address[4:8]
+        else:
+            wanted, _ = self.parse_for_bind(address)
+            if len(wanted) == 4:
+                raise EADDRNOTAVAIL("an address of IPv4")
         self.check_bindable(wanted, scope_of(address))
         if self.state == ESTABLISHED and self.family == AF_INET:
             raise EINVAL("the socket is connected")
@@ -183,10 +190,13 @@ class RawSocket(_MessageSocket):
         return super().way_to(target, local, scope, chosen, traffic=traffic)
 
     def target_of(self, address: bytes | None) -> tuple[bytes, int, int]:
-        """Linux: net/ipv6/raw.c, rawv6_sendmsg: an address of no family is one of IPv6, and a port names the
-        protocol. Addresses that stand for IPv4's are routed as IPv6's, so that there's no way to them.
+        """Linux: net/ipv4/raw.c, raw_sendmsg; net/ipv6/raw.c, rawv6_sendmsg: an address of no family is one
+        of the socket's, and with IPv6 a port names the protocol. Addresses that stand for IPv4's are routed
+        as IPv6's, so that there's no way to them.
         """
         if self.family == AF_INET:
+            if address and len(address) >= _SHORTEST_4 and family_of(address) == AF_UNSPEC:
+                address = pack_u16(AF_INET) + address[2:]
             return super().target_of(address)
         if address is not None:
             if len(address) < SHORTEST_6:
@@ -360,6 +370,13 @@ class PingSocket(_MessageSocket):
     prototype: ClassVar[bytes] = b"PING"
     can_peek_at_offset: ClassVar[bool] = False
 
+    def __init__(self, network: Network, family: int, kind: int, protocol: int, owner_uid: int) -> None:
+        super().__init__(network, family, kind, protocol, owner_uid)
+        # Linux: net/ipv4/ping.c, ping_init_sock.
+        if family == AF_INET6:
+            self.is_ipv6_only = True
+            self.protocol_options[_ONLY_6] = 1
+
     @property
     def ports(self) -> PortTable:
         return self.network.ping_ports
@@ -399,12 +416,18 @@ class PingSocket(_MessageSocket):
         self.choose_address(wanted)
         self.has_chosen_port = port != 0
 
+    def check_message(self, length: int, flags: int, address: bytes | None) -> None:
+        """Linux: net/ipv4/ping.c, ping_common_sendmsg, which fetches the header next."""
+        if length < HEADER_BYTES:
+            raise EINVAL("shorter than a header of ICMP")
+        if flags & MSG_OOB:
+            raise EOPNOTSUPP("no urgent data here")
+
     def send(self, data: bytes, flags: int, address: bytes | None, control: Control | None) -> int:
         """Linux: net/ipv4/ping.c, ping_v4_sendmsg; net/ipv6/ping.c, ping_v6_sendmsg."""
-        self.check_sending(data, flags)
+        self.check_length(len(data))
+        self.check_message(len(data), flags, address)
         self.check_open()
-        if len(data) < HEADER_BYTES:
-            raise EINVAL("shorter than a header of ICMP")
         if data[0] != (ECHO if self.family == AF_INET else ECHO_6) or data[1]:
             raise EINVAL("only echo requests may be sent")
         target, _, scope = self.target_of(address)

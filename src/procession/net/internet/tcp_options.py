@@ -70,6 +70,8 @@ UNANSWERED_SEGMENT_BYTES = {4: UNCONNECTED_SEGMENT_BYTES - 12, 16: 1_220 - 12}
 room for time stamps. Linux: net/ipv6/tcp_ipv6.c, tcp_v6_connect."""
 _FIRST_WINDOW_SEGMENTS, _NO_THRESHOLD = 10, 0x7FFF_FFFF
 """Linux: include/net/tcp.h, TCP_INIT_CWND, TCP_INFINITE_SSTHRESH."""
+_ACKNOWLEDGED_WITHIN_US = 40_000
+"""When data is acknowledged at the latest that nothing is sent back for (in Linux, TCP_ATO_MIN)."""
 _FIRST_TIMEOUT_US, _TIMEOUT_US, _ROUND_TRIP_US = 1_000_000, 204_000, 16
 """How long an answer is waited for at first, and where it comes as fast as from the loopback."""
 _NOT_SEEN = 0xFFFF_FFFF
@@ -378,6 +380,8 @@ def _tell_connection(socket: TcpSocket, info: TcpInfo) -> None:
     info.tcpi_advmss = info.tcpi_rcv_ssthresh = longest
     # Linux: net/ipv4/tcp_input.c, tcp_measure_rcv_mss.
     info.tcpi_rcv_mss = min(max(UNCONNECTED_SEGMENT_BYTES, socket.arrived.largest), longest)
+    if socket.arrived.largest:
+        info.tcpi_ato = _ACKNOWLEDGED_WITHIN_US
     info.tcpi_snd_mss = told_segment_bytes(socket)
     info.tcpi_pmtu = _mtu(socket)
     info.tcpi_bytes_sent = socket.bytes_sent
