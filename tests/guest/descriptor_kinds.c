@@ -204,3 +204,40 @@ TEST(a_place_alone_has_no_flags_to_set)
 	CHECK_ERRNO(syscall(SYS_file_setattr, fd, "", none, sizeof(none), AT_EMPTY_PATH), EBADF);
 	CHECK_ERRNO(syscall(SYS_file_setattr, 900, "", none, sizeof(none), AT_EMPTY_PATH), EBADF);
 }
+
+/* A length that's negative as a number with a sign, and devices, whose place doesn't move. */
+TEST(edges_of_splice)
+{
+	int pair[2], full[2], fd, null;
+	loff_t offset = 0;
+
+	enter_scratch();
+	write_file("file", "text", 0600);
+	fd = (int)MUST(open("file", O_RDWR));
+	null = (int)MUST(open("/dev/null", O_WRONLY));
+	MUST(pipe2(pair, O_NONBLOCK));
+	MUST(pipe2(full, O_NONBLOCK));
+	CHECK_ERRNO(splice(pair[0], NULL, fd, NULL, SIZE_MAX, 0), EINVAL);
+	CHECK_ERRNO(splice(pair[0], NULL, full[1], NULL, SIZE_MAX, 0), EAGAIN);
+	CHECK_ERRNO(splice(fd, NULL, pair[1], NULL, SIZE_MAX, 0), EINVAL);
+	MUST(write(pair[1], "abc", 3));
+	CHECK_ERRNO(splice(pair[0], NULL, null, NULL, SIZE_MAX, 0), EINVAL);
+	CHECK_EQ(splice(pair[0], NULL, full[1], NULL, SIZE_MAX, 0), 3);
+	CHECK_EQ(splice(full[0], NULL, null, &offset, 2, 0), 2);
+	CHECK_EQ(offset, 0);
+	CHECK_EQ(splice(full[0], NULL, fd, &offset, 2, 0), 1);
+	CHECK_EQ(offset, 1);
+}
+
+TEST(names_of_queues)
+{
+	static char name[2 * PATH_MAX];
+
+	memset(name, 'a', sizeof(name) - 1);
+	name[0] = '/';
+	CHECK_ERRNO(syscall(SYS_mq_open, name, O_RDWR, 0600, NULL), ENAMETOOLONG);
+	CHECK_ERRNO(syscall(SYS_mq_open, name, O_RDWR | O_CREAT, 0600, bad_address()), EFAULT);
+	CHECK_ERRNO(syscall(SYS_mq_unlink, name), ENAMETOOLONG);
+	name[PATH_MAX - 1] = '\0';
+	CHECK_ERRNO(syscall(SYS_mq_unlink, name), EACCES);
+}

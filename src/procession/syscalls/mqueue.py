@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EAGAIN, EBADF, EINVAL, EMSGSIZE, ENOENT, ENOTSOCK
+from procession.abi.errno import EAGAIN, EBADF, EINVAL, EMSGSIZE, ENAMETOOLONG, ENOENT, ENOTSOCK
+from procession.abi.limits import PATH_MAX
 from procession.abi.mqueue import MQ_PRIO_MAX, NOTIFY_COOKIE_LEN, MqAttr
 from procession.abi.open_flags import OpenFlag
 from procession.abi.structure import U32
@@ -48,14 +49,21 @@ _SIGEV_THREAD = int(SigevNotify.SIGEV_THREAD)
 _SIGNAL_COUNT = 64
 
 
+def _check_text(name: bytes) -> None:
+    """Raise ENOENT, ENAMETOOLONG, as for a path. Linux: fs/namei.c, getname_flags."""
+    if not name:
+        raise ENOENT("an empty name")
+    if len(name) >= PATH_MAX:
+        raise ENAMETOOLONG
+
+
 @syscall(240)
 def mq_open(
     task: Task, name: Text, flags: Flags[OpenFlag], mode: CreationMode, attributes: In[MqAttr]
 ) -> int:
     """mq_open(2); the descriptor is closed by exec whatever `flags` say. Linux: ipc/mqueue.c, do_mq_open."""
     wanted = attributes.get() if attributes else None
-    if not name:
-        raise ENOENT("an empty name")
+    _check_text(name)
     files, limit = task.files, task.group.limits.soft[RLIMIT_NOFILE]
     files.lowest_free(0, limit)
     file = open_queue(
@@ -72,8 +80,7 @@ def mq_open(
 @syscall(241)
 def mq_unlink(task: Task, name: Text) -> int:
     """mq_unlink(2). Linux: ipc/mqueue.c, SYSCALL_DEFINE1(mq_unlink)."""
-    if not name:
-        raise ENOENT("an empty name")
+    _check_text(name)
     unlink_queue(queues_of(task.kernel, task.namespaces.ipc), task.credentials, name)
     return 0
 

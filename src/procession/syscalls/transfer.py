@@ -303,11 +303,10 @@ def splice(
             offset.get()
     if not source.is_readable or not target.is_writable:
         raise EBADF
-    length = min(length, MAX_RW_COUNT)
     blocks = _blocks(flags, *(file for file in (source, target) if isinstance(file, PipeFile)))
     if isinstance(source, PipeFile):
         if isinstance(target, PipeFile):
-            return _pipe_to_pipe(task, source, target, length, blocks, consumes=True)
+            return _pipe_to_pipe(task, source, target, min(length, MAX_RW_COUNT), blocks, consumes=True)
         return _pipe_to_file(task, source, target, output_offset, length, blocks)
     if isinstance(target, PipeFile):
         return _file_to_pipe(task, source, input_offset, target, length, blocks)
@@ -388,12 +387,11 @@ def _pipe_to_file(
         start = offset.get()
     if target.flags & O_APPEND:
         raise EINVAL
-    if target.is_seekable:
-        verify_area(target, target.position if start is None else start, length)
+    _verify_spliced(target, start, length)
     _check_can_splice_to(target)
     if not _wait_for_bytes(source, blocks):
         return 0
-    available = min(length, source.pipe.length)
+    available = min(length, MAX_RW_COUNT, source.pipe.length)
     data = source.pipe.peek(_limit(task, target, available, start), has_packets=False)
     try:
         done = target.write(data) if start is None else target.write_at(start, data)
@@ -405,12 +403,20 @@ def _pipe_to_file(
         task.kernel.clock.spend_copying(done)
         _note_transfer(source, target)
     if start is not None:
-        offset.put(start + done)
+        offset.put(start + (0 if isinstance(target, DeviceFile) else done))
     if done == len(data) < available:
         # The rest is tried as well, and signalled for.
         with suppress(EFBIG):
             _limit(task, target, available - done, None if start is None else start + done)
     return done
+
+
+def _verify_spliced(file: File, start: int | None, length: int) -> None:
+    """Raise EINVAL, whatever the file, for more bytes than a signed number says; EOVERFLOW."""
+    if length >> 63:
+        raise EINVAL("a negative length")
+    if file.is_seekable:
+        verify_area(file, file.position if start is None else start, min(length, MAX_RW_COUNT))
 
 
 def _file_to_pipe(
@@ -422,9 +428,8 @@ def _file_to_pipe(
         if not source.takes_offset:
             raise EINVAL
         start = offset.get()
-    if source.is_seekable:
-        verify_area(source, source.position if start is None else start, length)
-    done = _fill_pipe(task, source, start, target, length, blocks)
+    _verify_spliced(source, start, length)
+    done = _fill_pipe(task, source, start, target, min(length, MAX_RW_COUNT), blocks)
     if start is not None and done:
         _sent(source, offset, start, done)
     return done
