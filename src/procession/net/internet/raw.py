@@ -417,7 +417,7 @@ class PingSocket(_MessageSocket):
         self.has_chosen_port = port != 0
 
     def check_message(self, length: int, flags: int, address: bytes | None) -> None:
-        """Linux: net/ipv4/ping.c, ping_common_sendmsg, which fetches the header next."""
+        """The header is fetched next. Linux: net/ipv4/ping.c, ping_common_sendmsg."""
         if length < HEADER_BYTES:
             raise EINVAL("shorter than a header of ICMP")
         if flags & MSG_OOB:
