@@ -875,3 +875,120 @@ TEST(registers_of_a_system_call)
 		CHECK_EQ(flags, before);
 	}
 }
+
+/* Where code may be written: two pages, and what is to be caught. */
+static unsigned char *code_pages(void)
+{
+	unsigned char *pages = mmap(NULL, 8192, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	CHECK(pages != MAP_FAILED);
+	handle_info(SIGILL, skip, 0);
+	return pages;
+}
+
+/* What can't be locked is an invalid opcode, wherever it stands. */
+TEST(a_lock_without_memory)
+{
+	/* lock bts %eax, %eax; lock btr $1, %ebx; lock bt %ecx, %ecx; lock btc %rdx, %rdx */
+	static const unsigned char locks[][6] = {
+		{ 0xf0, 0x0f, 0xab, 0xc0 }, { 0xf0, 0x0f, 0xba, 0xf3, 1 }, { 0xf0, 0x0f, 0xa3, 0xc9 }, { 0xf0, 0x48, 0x0f, 0xbb, 0xd2 },
+	};
+	static const int lengths[] = { 4, 5, 4, 5 };
+	static const int places[] = { 0, 1, 100, 4090, 4091, 4092, 4093, 4094, 4095, 4096 };
+	unsigned char *pages = code_pages();
+
+	for (int at = 0; at < 4; at++) {
+		for (unsigned place = 0; place < sizeof(places) / sizeof(*places); place++) {
+			for (int start = places[place]; start >= 0; start -= 64) {
+				memset(pages, 0x90, 8192);
+				memcpy(pages + places[place], locks[at], lengths[at]);
+				pages[places[place] + lengths[at]] = 0xc3;
+				calls = 0;
+				skipped_bytes = lengths[at];
+				((void (*)(void))(pages + start))();
+				CHECK_EQ(calls, 1);
+				CHECK_EQ(seen.si_code, ILL_ILLOPN);
+				CHECK_EQ((unsigned char *)seen.si_addr - pages, places[place]);
+				if (start != places[place])
+					break;
+			}
+		}
+	}
+	/* Of memory it's none, and a byte of another instruction isn't a prefix. */
+	for (int at = 0; at < 2; at++) {
+		/* lock btsl $3, (%rdi); ret, and mov -16(%rdi), %eax; bts %ecx, %eax; ret */
+		static const unsigned char fine[][8] = { { 0xf0, 0x0f, 0xba, 0x2f, 3, 0xc3 }, { 0x8b, 0x47, 0xf0, 0x0f, 0xab, 0xc8, 0xc3 } };
+		long word[4] = { 0 };
+
+		memcpy(pages, fine[at], 8);
+		calls = 0;
+		((void (*)(void *))pages)(word + 2);
+		CHECK_EQ(calls, 0);
+		CHECK_EQ(word[2], at ? 0 : 8);
+	}
+}
+
+/* Bytes of an invalid opcode that look like an instruction of AVX. */
+TEST(an_invalid_opcode_that_goes_on)
+{
+	static const unsigned char invalid[] = { 0xf2, 0xf0, 0x0f, 0x78, 0x18, 0xc5, 0x56, 0x7a, 0x34, 0xe2, 0xcd, 0xb7, 0xc3 };
+	unsigned char *pages = code_pages();
+
+	memcpy(pages, invalid, sizeof(invalid));
+	calls = 0;
+	skipped_bytes = sizeof(invalid) - 1;
+	((void (*)(void))pages)();
+	CHECK_EQ(calls, 1);
+	CHECK_EQ((unsigned char *)seen.si_addr, pages);
+}
+
+/* What user mode reads of the system's tables, as the kernel has it where the processor refuses that. */
+TEST(system_registers)
+{
+	struct __attribute__((packed)) {
+		uint16_t limit;
+		uint64_t base;
+	} global = { 1, 1 }, interrupts = { 1, 1 };
+	unsigned long word = 0, task = 0;
+
+	__asm__ volatile("sgdt %0\n\tsidt %1\n\tsmsw %2\n\tstr %3" : "=m"(global), "=m"(interrupts), "=r"(word), "=r"(task));
+	CHECK_EQ(global.limit == 0 || global.base > 1UL << 63, 1);
+	CHECK(global.base >= 0xffff800000000000);
+	CHECK(interrupts.base >= 0xffff800000000000);
+	CHECK_EQ(word & 0x80050033, 0x80050033);
+	CHECK_EQ(task, 0x40);
+}
+
+/* Bits of MXCSR that there aren't, and an invalid opcode's vector called as an interrupt. */
+TEST(what_is_protected)
+{
+	static const unsigned char codes[][6] = { { 0xcd, 0x06, 0xc3 }, { 0xcd, 0x0d, 0xc3 }, { 0xcd, 0x81, 0xc3 }, { 0x0f, 0x35, 0xc3 } };
+	static const int errors[] = { 6 * 8 + 2, 13 * 8 + 2, 0x81 * 8 + 2, 0 };
+	unsigned reserved = 0x11f80, after;
+	unsigned char *pages = code_pages();
+	static __attribute__((aligned(16))) unsigned char area[512];
+
+	handle_info(SIGSEGV, skip, 0);
+	skipped_bytes = 2;
+	for (int at = 0; at < 4; at++) {
+		memcpy(pages, codes[at], 6);
+		calls = 0;
+		((void (*)(void))pages)();
+		CHECK_EQ(calls, 1);
+		CHECK_EQ(seen.si_code, SI_KERNEL);
+		CHECK_EQ(trap, 13);
+		CHECK_EQ(error, errors[at]);
+		CHECK_EQ((unsigned char *)instruction - pages, 0);
+	}
+	skipped_bytes = 3;
+	__asm__ volatile("ldmxcsr (%1)\n\tstmxcsr %0" : "=m"(after) : "a"(&reserved), "m"(reserved));
+	CHECK_EQ(calls, 2);
+	CHECK_EQ(trap, 13);
+	CHECK_EQ(after, 0x1f80);
+	__asm__ volatile("fxsave %0" : "+m"(area));
+	memcpy(area + 24, &reserved, 4);
+	__asm__ volatile("fxrstor (%1)\n\tstmxcsr %0" : "=m"(after) : "a"(area), "m"(area));
+	CHECK_EQ(calls, 3);
+	CHECK_EQ(trap, 13);
+	CHECK_EQ(after, 0x1f80);
+}

@@ -24,7 +24,7 @@ _TRANSACTION = re.compile(b"[\xc6\xc7]\xf8")
 _VEX3, _VEX2, _EVEX, _POP_OR_XOP = 0xC4, 0xC5, 0x62, 0x8F
 _TWO_BYTES, _THREE_BYTES, _THREE_BYTES_AND_OPERAND = 0x0F, 0x38, 0x3A
 _OPERAND_SIZE, _ADDRESS_SIZE = 0x66, 0x67
-_PREFIXES = frozenset((0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65, _OPERAND_SIZE, _ADDRESS_SIZE, 0xF0, 0xF2, 0xF3))
+PREFIXES = frozenset((0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65, _OPERAND_SIZE, _ADDRESS_SIZE, 0xF0, 0xF2, 0xF3))
 _WIDE = 0x8
 """The bit of a REX prefix that says that operands have 64 bits."""
 
@@ -85,7 +85,7 @@ def _shapes() -> tuple[int, ...]:
     for opcode, form in enumerate(_ONE_BYTE_OPCODES):
         if form & ~_MODRM in lengths:
             shapes[opcode] = (form & _MODRM) | (1 + lengths[form & ~_MODRM])
-    for opcode in (*_PREFIXES, *range(0x40, 0x50), _X87_ESCAPE, _TWO_BYTES, _VEX2, _VEX3, _EVEX, _POP_OR_XOP):
+    for opcode in (*PREFIXES, *range(0x40, 0x50), _X87_ESCAPE, _TWO_BYTES, _VEX2, _VEX3, _EVEX, _POP_OR_XOP):
         shapes[opcode] = 0
     for opcode in _MOVES_OF_CONSTANTS:
         shapes[opcode] = 0
@@ -98,7 +98,7 @@ _FIXED_LENGTHS = {_NOTHING: 0, _BYTE: 1, _WORD: 2, _WORD_AND_BYTE: 3}
 def is_vector_extension(code: bytes) -> bool:
     """Whether the instruction at the start of `code` has a VEX, EVEX or XOP encoding."""
     position = 0
-    while position < len(code) and (code[position] in _PREFIXES or 0x40 <= code[position] < 0x50):
+    while position < len(code) and (code[position] in PREFIXES or 0x40 <= code[position] < 0x50):
         position += 1
     return position < len(code) and _is_vector_opcode(code, position)
 
@@ -106,7 +106,7 @@ def is_vector_extension(code: bytes) -> bool:
 def is_transaction(code: bytes) -> bool:
     """Whether the instruction at the start of `code` is XBEGIN or XABORT."""
     position = 0
-    while position < len(code) and (code[position] in _PREFIXES or 0x40 <= code[position] < 0x50):
+    while position < len(code) and (code[position] in PREFIXES or 0x40 <= code[position] < 0x50):
         position += 1
     return _TRANSACTION.match(code, position) is not None
 
@@ -114,7 +114,7 @@ def is_transaction(code: bytes) -> bool:
 def x87_function_at(code: bytes) -> tuple[int, int]:
     """Which x87 function is at the start of `code`, by its second byte, and the length; 0 for none."""
     position = 0
-    while position < len(code) and (code[position] in _PREFIXES or 0x40 <= code[position] < 0x50):
+    while position < len(code) and (code[position] in PREFIXES or 0x40 <= code[position] < 0x50):
         position += 1
     if code[position : position + 1] == b"\xd9" and position + 1 < len(code):
         operation = code[position + 1]
@@ -176,7 +176,7 @@ def instruction_length(code: bytes, start: int) -> int:
         opcode = code[position]
         if opcode & 0xF0 == 0x40:
             is_wide = opcode & _WIDE != 0
-        elif opcode in _PREFIXES:
+        elif opcode in PREFIXES:
             # A REX prefix counts only right before the opcode.
             is_wide = False
             if opcode == _OPERAND_SIZE:

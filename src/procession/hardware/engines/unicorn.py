@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from ctypes import byref, c_uint16, c_uint32, c_void_p
+from ctypes import byref, c_uint16, c_uint32, c_uint64, c_void_p
 from itertools import pairwise
 from struct import unpack_from
 
@@ -13,7 +13,7 @@ from procession.abi.word import Words
 from procession.hardware import page_table as pte
 from procession.hardware.engine import TrapHandler
 from procession.hardware.engines import unicorn_library as uc
-from procession.hardware.engines.unicorn_blocks import TRANSLATOR, bound_blocks
+from procession.hardware.engines.unicorn_blocks import TRANSLATOR, bound_blocks, refuse_locks
 from procession.hardware.engines.unicorn_code_pages import mark_quickly
 from procession.hardware.engines.unicorn_edges import price_edges
 from procession.hardware.engines.unicorn_exceptions import FloatingExceptions
@@ -22,7 +22,7 @@ from procession.hardware.engines.unicorn_image import LibraryImage
 from procession.hardware.engines.unicorn_library import UnicornError, UnicornLibrary
 from procession.hardware.engines.unicorn_machine_code import ENDED
 from procession.hardware.engines.unicorn_meter import CALL_PROBE, locate_hidden_registers, price_calls
-from procession.hardware.engines.unicorn_ports import refuse_ports
+from procession.hardware.engines.unicorn_refused import refuse
 from procession.hardware.engines.unicorn_state import (
     SegmentSelectors,
     locate_exception_fields,
@@ -41,10 +41,16 @@ from procession.hardware.registers import RAX, RIP, USER_CS, USER_DS, WORD_MASK,
 
 _EFER, _STAR = 0xC0000080, 0xC0000081
 _EFER_VALUE = 1 | 1 << 8 | 1 << 10 | 1 << 11  # SCE, LME, LMA, NXE
-_CR0_VALUE = 1 | 1 << 1 | 1 << 4 | 1 << 5 | 1 << 16 | 1 << 31  # PE, MP, ET, NE, WP, PG
+_CR0_VALUE = 1 | 1 << 1 | 1 << 4 | 1 << 5 | 1 << 16 | 1 << 18 | 1 << 31  # PE, MP, ET, NE, WP, AM, PG
 _CR4_VALUE = 1 << 2 | 1 << 5 | 1 << 9 | 1 << 10  # TSD, PAE, OSFXSR, OSXMMEXCPT
 _STAR_VALUE = (USER_CS - 16) << 48 | 0x10 << 32  # sysret then loads cs and ss as Linux's are
 
+_TABLES = (
+    (uc.REG_GDTR, 0, 0xFFFF_FFFF_FFFE_0000),
+    (uc.REG_IDTR, 0, 0xFFFF_FFFF_FFFF_0000),
+    (uc.REG_TR, 0x40, 0),
+)
+"""What Linux lets user mode read in their place (arch/x86/kernel/umip.c)."""
 _CODE_BUFFER_BYTES = 256 << 20
 """The most of the host's memory that translated code takes: the library starts anew when it's full. It's set
 before anything else is, as the library would take 1 GiB."""
@@ -137,7 +143,7 @@ class UnicornEngine:
         mark_quickly(library, image)
         self.priced = price_calls(library, image)
         self.edges = price_edges(library, image)
-        refuse_ports(library, image)
+        refuse(library, image)
         library.check(library.open(uc.ARCH_X86, uc.MODE_64, byref(self.handle)))
         self.stops = StopChecks(library, self.handle)
         library.set_control(self.handle, uc.CTL_CODE_BUFFER_SIZE, _CODE_BUFFER_BYTES)
@@ -147,7 +153,9 @@ class UnicornEngine:
         size = memory.frame_count << PAGE_SHIFT
         library.check(library.map_memory(self.handle, 0, size, uc.PROT_ALL, c_void_p(base)))
         self.layout = layout = locate_state(library, self.handle)
-        layout.budget, layout.watching = locate_hidden_registers(library, self.handle, layout)
+        locate_hidden_registers(library, self.handle, layout)
+        c_uint64.from_address(layout.address + layout.memory).value = base
+        refuse_locks(library, image, layout)
         array = (ctypes.c_char * layout.size).from_address(layout.address)
         self.state = memoryview(array).cast("B")
         self.general = self.state[:136].cast("Q")
@@ -197,6 +205,8 @@ class UnicornEngine:
         library.write_register(handle, uc.REG_CR4, _CR4_VALUE)
         library.write_register(handle, uc.REG_CR3, root << PAGE_SHIFT)
         library.write_register(handle, uc.REG_CR0, _CR0_VALUE)
+        for register, selector, address in _TABLES:
+            library.check(library.register_write(handle, register, byref(uc.SystemTable(selector, address))))
         library.write_register(handle, uc.REG_RCX, 0x2000)
         library.write_register(handle, uc.REG_R8 + 3, 0x202)
         library.check(library.emulate(handle, 0x1000, 0x2000, 0, 0))
@@ -364,6 +374,11 @@ class UnicornEngine:
     def _on_invalid_instruction(self, _handle: object, _data: object) -> bool:
         self.words32[self.old_exception_index] = 0xFFFFFFFF
         try:
+            if self.words32[self.error_code_index + 1]:
+                # It's `int 6`; the next exception isn't one if nothing says so.
+                self.words32[self.error_code_index + 1] = 0
+                self.traps.processor_exception(_GENERAL_PROTECTION, _INVALID_OPCODE * 8 + _GATE_ERROR)
+                return True
             self.traps.processor_exception(_INVALID_OPCODE, 0)
         except BaseException as error:  # noqa: BLE001 - kept, and raised by run
             self._fail(error)

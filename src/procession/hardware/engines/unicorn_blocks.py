@@ -12,13 +12,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.word import Words
+from procession.hardware.engines.unicorn_locks import INSTRUCTIONS_PER_BLOCK, looking_code
 
 if TYPE_CHECKING:
     from procession.hardware.engines.unicorn_image import LibraryImage
     from procession.hardware.engines.unicorn_library import UnicornLibrary
+    from procession.hardware.engines.unicorn_state import StateLayout
 
-INSTRUCTIONS_PER_BLOCK = 64
-"""The most that a block has: 512 temporaries suffice with 8 for each."""
 TRANSLATOR = "gen_intermediate_code_x86_64"
 """Called as (processor object, block, the most instructions)."""
 
@@ -36,3 +36,13 @@ def bound_blocks(library: UnicornLibrary, image: LibraryImage) -> None:
         bytes.fromhex("ffe0"),  # jmp rax
     )
     image.lead(translator, b"".join(code))
+
+
+def refuse_locks(library: UnicornLibrary, image: LibraryImage, layout: StateLayout) -> None:
+    """From now on look through what is translated too, as what a processor's objects are like is known."""
+    environment = layout.address - layout.holder
+    translator = library.address_of(TRANSLATOR)
+    image.lead_again(
+        translator,
+        looking_code(translator, environment, layout.cr3, layout.memory),
+    )

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from procession.abi.word import Words
 from procession.hardware.engines.unicorn_library import RAISE, UnicornError
 from procession.hardware.engines.unicorn_machine_code import MASKS, UNMASKING, Assembly, d8, d32, q
+from procession.hardware.extended_state import MXCSR_MASK, MXCSR_OFFSET
 
 if TYPE_CHECKING:
     from procession.hardware.engines.unicorn_library import UnicornLibrary
@@ -26,7 +27,8 @@ LOADS = {"helper_fldenv_x86_64": "word", "helper_frstor_x86_64": "word", "helper
 """By what they load: the x87's control word at the beginning, or an area of FXSAVE, which has MXCSR too."""
 LOAD_MXCSR = "helper_ldmxcsr_x86_64"
 _READ_WORD, _READ_LONG_WORD = "cpu_lduw_data_ra_x86_64", "cpu_ldl_data_ra_x86_64"
-_MXCSR_MASKS, _MXCSR_OFFSET = MASKS << 7, 24
+_MXCSR_MASKS = MASKS << 7
+_GENERAL_PROTECTION = 13
 _ITS_CODE = bytes.fromhex("488b0c24 e9")
 """mov rcx, [rsp]; jmp: to the function that stores, with where it was called from as an argument more."""
 _OFFSET = Words("<i")
@@ -55,21 +57,26 @@ def masking_code(function: int, layout: StateLayout) -> bytes:
 def unmasking_code(name: str, function: int, layout: StateLayout, library: UnicornLibrary) -> bytes:
     """Code to call instead of one of LOADS and LOAD_MXCSR, which is at `function`.
 
-    If it's about to unmask an exception while nobody watches, it does nothing and says so.
+    If it's about to unmask an exception while nobody watches, it does nothing and says so. Bits of MXCSR that
+    there aren't raise a general protection fault.
     """
     code, raising = Assembly(), library.address_of(RAISE)
+    has_mxcsr = name == LOAD_MXCSR or LOADS[name] == "area"
+    if name == LOAD_MXCSR:
+        code.add("89f0")  # mov eax, esi
+    elif has_mxcsr:
+        code.add("40f6c6 0f")  # test sil, 15: the library raises an exception for an address that's odd
+        code.jump("85", "load")  # jnz load
+        _read(code, library.address_of(_READ_LONG_WORD), MXCSR_OFFSET)
+    if has_mxcsr:
+        code.add("a9", d32(~MXCSR_MASK))  # test eax, the bits that there aren't
+        code.jump("85", "protected")  # jnz protected
     code.add("80bf", d32(layout.watching), b"\0")  # cmp byte [watching], 0
     code.jump("85", "load")  # jne load
-    if name == LOAD_MXCSR:
-        code.add("89f0 f7d0 a9", d32(_MXCSR_MASKS))  # mov eax, esi; not eax; test eax, the masks
+    if has_mxcsr:
+        code.add("f7d0 a9", d32(_MXCSR_MASKS))  # not eax; test eax, the masks
         code.jump("85", "leave")  # jnz leave
-    else:
-        if LOADS[name] == "area":
-            code.add("40f6c6 0f")  # test sil, 15: the library raises an exception for an address that's odd
-            code.jump("85", "load")  # jnz load
-            _read(code, library.address_of(_READ_LONG_WORD), _MXCSR_OFFSET)
-            code.add("f7d0 a9", d32(_MXCSR_MASKS))  # not eax; test eax, the masks
-            code.jump("85", "leave")  # jnz leave
+    if name != LOAD_MXCSR:
         _read(code, library.address_of(_READ_WORD), 0)
         code.add("f7d0 a8", d8(MASKS))  # not eax; test al, MASKS
         code.jump("85", "leave")  # jnz leave
@@ -77,6 +84,9 @@ def unmasking_code(name: str, function: int, layout: StateLayout, library: Unico
     code.add("48b8", q(function), b"\xff\xe0")  # mov rax, the function; jmp rax
     code.label("leave")
     code.leave(UNMASKING, raising)
+    if has_mxcsr:
+        code.label("protected")
+        code.leave(_GENERAL_PROTECTION, raising)
     return code.finish()
 
 

@@ -77,6 +77,12 @@ class LibraryImage:
         _leading[function] = page
         slot.value = ctypes.addressof(ctypes.c_char.from_buffer(page))
 
+    def lead_again(self, function: int, code: bytes) -> None:
+        """Have it run other code there, of a page at the most."""
+        page = _leading[function]
+        if page[: len(code)] != code:
+            page[: len(code)] = code
+
     def _call_slot(self, function: int) -> c_uint64:
         """Where the library has the address by which it calls a function. Raises UnicornError.
 

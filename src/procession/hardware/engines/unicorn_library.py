@@ -41,6 +41,7 @@ REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI = 35, 38,
 REG_R8 = 106
 REG_EFLAGS = 25
 REG_FPSW = 31
+REG_IDTR, REG_GDTR, REG_TR = 242, 243, 245
 REG_CR0, REG_CR2, REG_CR3, REG_CR4 = 50, 52, 53, 54
 REG_ST0 = 114
 REG_XMM0 = 122
@@ -66,6 +67,12 @@ INVALID_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_bool, c_void_p, c_void_p)
 
 class UnicornError(Exception):
     """The library refused a call that the engine takes for granted, or isn't there."""
+
+
+class SystemTable(ctypes.Structure):
+    """A register of system tables, as the library takes it."""
+
+    _fields_ = (("selector", c_uint16), ("base", c_uint64), ("limit", c_uint32), ("flags", c_uint32))
 
 
 class Msr(ctypes.Structure):

@@ -7,8 +7,8 @@ the processor's budget first. Nothing else is slower for it, and what is counted
 instructions executed.
 
 The budget lies in the processor's own state, where a function finds it: in a register that programs can't
-see, as only a kernel could use it and none runs on this processor. So does the flag that instructions are
-watched (`unicorn_exceptions`).
+see, as only a kernel could use it and none runs on this processor. So do the flag that instructions are
+watched (`unicorn_exceptions`) and the address of the machine's memory (`unicorn_locks`).
 """
 
 from __future__ import annotations
@@ -80,8 +80,8 @@ _ARITHMETIC = {f"helper_{name}_x86_64": name for name in ARITHMETIC}
 _AMENDED = frozenset((STORE_ENVIRONMENT, LOAD_MXCSR, *LOADS, *_ARITHMETIC))
 """Functions that don't do all that the processor does."""
 _STORE_QUADWORD, _STORE_WORD = "cpu_stq_data_ra_x86_64", "cpu_stw_data_ra_x86_64"
-_HIDDEN_REGISTERS = 0x200, 0x201
-"""IA32_MTRR_PHYSBASE0 and IA32_MTRR_PHYSMASK0."""
+_HIDDEN_REGISTERS = 0x200, 0x201, 0x202
+"""IA32_MTRR_PHYSBASE0, IA32_MTRR_PHYSMASK0 and IA32_MTRR_PHYSBASE1."""
 _PROBES = (0x7E57_0000_1234_5000, 0x1DEA_0000_4321_6000)
 _SEARCHED_BYTES = 2048
 _OFFSET, _ADDRESS = Words("<i"), Words("<Q")
@@ -177,15 +177,14 @@ _priced: dict[int, PricedCalls] = {}
 """By where the library is: its code is called as long as that is there."""
 
 
-def locate_hidden_registers(
-    library: UnicornLibrary, handle: c_void_p, layout: StateLayout
-) -> tuple[int, int]:
-    """Where the registers are in the state that the budget and the watch's flag can have.
+def locate_hidden_registers(library: UnicornLibrary, handle: c_void_p, layout: StateLayout) -> None:
+    """Find the registers that the budget, the watch's flag and the memory's address have.
 
-    That is behind what is a task's.
+    They are in the state behind what is a task's.
     """
-    first, second = [_locate_hidden(library, handle, layout, register) for register in _HIDDEN_REGISTERS]
-    return first, second
+    layout.budget, layout.watching, layout.memory = [
+        _locate_hidden(library, handle, layout, register) for register in _HIDDEN_REGISTERS
+    ]
 
 
 def _locate_hidden(library: UnicornLibrary, handle: c_void_p, layout: StateLayout, register: int) -> int:

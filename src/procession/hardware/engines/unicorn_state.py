@@ -52,7 +52,8 @@ class StateLayout:
     the state are a task's: what the library copies when it saves a context. The state lies in the library's
     object of the processor, at `holder`. From `mode_start` to `mode_end` are the flags of its mode,
     with the privilege level, and the segments; `selectors` has the offsets of DATA_SEGMENTS' own. The meter's
-    `budget`, and `watching`, whether instructions are watched, lie behind what is a task's.
+    `budget`, `watching`, whether instructions are watched, and `memory`, where the machine's memory is, lie
+    behind what is a task's.
     """
 
     __slots__ = (
@@ -67,6 +68,7 @@ class StateLayout:
         "fs_base",
         "gs_base",
         "holder",
+        "memory",
         "mode_end",
         "mode_start",
         "mxcsr",
@@ -90,6 +92,7 @@ class StateLayout:
         self.holder = holder
         self.size = size
         self.budget = 0
+        self.memory = 0
         self.fs_base = 0
         self.gs_base = 0
         self.mode_start = 0

@@ -43,10 +43,10 @@ class UnknownInstructions:
     """Looks at what a processor translates. `address` is where it is to stop, NOWHERE if nowhere.
 
     `known` has the verdicts on blocks with suspicious bytes; `stale` is the block that must be translated
-    anew.
+    anew, `cut` the last one that has been.
     """
 
-    __slots__ = ("address", "callback", "exceptions", "functions", "known", "scan", "stale")
+    __slots__ = ("address", "callback", "cut", "exceptions", "functions", "known", "scan", "stale")
 
     def __init__(self, exceptions: FloatingExceptions, memory_address: int) -> None:
         self.exceptions = exceptions
@@ -54,6 +54,7 @@ class UnknownInstructions:
         self.address = NOWHERE
         self.known: dict[bytes, int] = {}
         self.stale: tuple[int, int] | None = None
+        self.cut: tuple[int, int] | None = None
         self.callback = uc.BLOCK_CALLBACK(self._on_suspicious_block)
         layout = exceptions.layout
         self.scan = BlockScan(
@@ -74,6 +75,9 @@ class UnknownInstructions:
             offset = self.known[code] = find_unknown_instruction(code)
         if offset >= 0:
             address = block.address
+            if self.cut == (address, address + size) and self.address == address + offset:
+                # It was to end before, and doesn't: what begins there is part of an instruction.
+                return
             self.address = address + offset
             self.stale = address, address + size
             self.exceptions.library.stop(self.exceptions.handle)
@@ -86,7 +90,7 @@ class UnknownInstructions:
         exceptions = self.exceptions
         if self.stale is not None:
             exceptions.library.forget_block(exceptions.handle, *self.stale)
-            self.stale = None
+            self.cut, self.stale = self.stale, None
         if exceptions.words64[RIP] != self.address:
             return 0
         self.address = NOWHERE
