@@ -444,8 +444,8 @@ ROOTS_TEST(groups_of_the_link)
 	CHECK_EQ(ways(0, one, of_link), 6);
 }
 
-/* IFLA_CARRIER of an interface. */
-static int carrier_of(const char *name)
+/* An attribute of an interface that is one byte, and its flags. */
+static int byte_of(const char *name, int attribute, unsigned *flags)
 {
 	struct ifinfomsg body = {.ifi_index = (int)if_nametoindex(name)};
 	struct nlmsghdr *header = (void *)answers;
@@ -456,9 +456,16 @@ static int carrier_of(const char *name)
 	MUST(recv(asker, answers, sizeof(answers), 0));
 	rest = (int)NLMSG_PAYLOAD(header, sizeof(body));
 	for (struct rtattr *at = IFLA_RTA(NLMSG_DATA(header)); RTA_OK(at, rest); at = RTA_NEXT(at, rest))
-		if (at->rta_type == IFLA_CARRIER)
+		if (at->rta_type == attribute)
 			found = *(unsigned char *)RTA_DATA(at);
+	if (flags != NULL)
+		*flags = ((struct ifinfomsg *)NLMSG_DATA(header))->ifi_flags;
 	return found;
+}
+
+static int carrier_of(const char *name)
+{
+	return byte_of(name, IFLA_CARRIER, NULL);
 }
 
 static const char *change_address(const char *name)
@@ -494,4 +501,86 @@ ROOTS_TEST(a_bridge_without_ports)
 	end_list(information);
 	CHECK_STRING(asked(), "0");
 	CHECK_EQ(carrier_of("named"), 0);
+}
+
+static const char *set_byte(const char *name, int attribute, unsigned char value)
+{
+	struct ifinfomsg body = {.ifi_index = (int)if_nametoindex(name)};
+
+	begin(RTM_NEWLINK, NLM_F_ACK, &body, sizeof(body));
+	add(attribute, &value, 1);
+	return asked();
+}
+
+static const char *take_down(const char *name)
+{
+	struct ifinfomsg body = {.ifi_index = (int)if_nametoindex(name), .ifi_change = IFF_UP};
+
+	begin(RTM_NEWLINK, NLM_F_ACK, &body, sizeof(body));
+	return asked();
+}
+
+/* IF_OPER_* of <linux/if.h>, which gets on with no other header. */
+enum { OPER_UNKNOWN, OPER_DOWN = 2, OPER_LOWERLAYERDOWN, OPER_TESTING, OPER_DORMANT, OPER_UP };
+
+/* The operational state, once it's `state`: changes of wires are told from a work queue. */
+static int state_of(const char *name, int state)
+{
+	unsigned flags;
+	int found = -1;
+
+	for (int tries = 0; tries < 200; tries++) {
+		found = byte_of(name, IFLA_OPERSTATE, &flags);
+		if (found == state)
+			break;
+		sleep_ms(10);
+	}
+	CHECK_EQ(!!(flags & IFF_RUNNING), found == OPER_UP || found == OPER_UNKNOWN);
+	return found;
+}
+
+/* Who knows more than the wire, as who asks for leave to use a port, says whether an interface works. */
+ROOTS_TEST(operational_states)
+{
+	enter();
+	open_asker(1);
+	CHECK_STRING(made("veth", "v0", 0), "0");
+	CHECK_EQ(byte_of("v0", IFLA_CARRIER_CHANGES, NULL), 1);
+	CHECK_STRING(set_byte("v0", IFLA_OPERSTATE, OPER_DORMANT), "0");
+	CHECK_STRING(set_link((int)if_nametoindex("v0"), IFF_UP, 0), "0");
+	CHECK_EQ(state_of("v0", OPER_LOWERLAYERDOWN), OPER_LOWERLAYERDOWN);
+	CHECK_STRING(set_byte("v0", IFLA_OPERSTATE, OPER_UP), "0");
+	CHECK_EQ(state_of("v0", OPER_LOWERLAYERDOWN), OPER_LOWERLAYERDOWN);
+	CHECK_STRING(set_link((int)if_nametoindex("veth0"), IFF_UP, 0), "0");
+	CHECK_EQ(state_of("v0", OPER_UP), OPER_UP);
+	CHECK_EQ(byte_of("v0", IFLA_CARRIER_CHANGES, NULL), 2);
+	CHECK_STRING(set_byte("v0", IFLA_OPERSTATE, OPER_DORMANT), "0");
+	CHECK_EQ(state_of("v0", OPER_DORMANT), OPER_DORMANT);
+	CHECK_EQ(carrier_of("v0"), 1);
+	/* Neither of these follows on that. */
+	CHECK_STRING(set_byte("v0", IFLA_OPERSTATE, OPER_TESTING), "0");
+	CHECK_STRING(set_byte("v0", IFLA_OPERSTATE, OPER_DOWN), "0");
+	CHECK_EQ(state_of("v0", OPER_DORMANT), OPER_DORMANT);
+	CHECK_STRING(set_byte("v0", IFLA_OPERSTATE, OPER_UP), "0");
+	CHECK_EQ(state_of("v0", OPER_UP), OPER_UP);
+	/* The mode counts when a wire comes. */
+	CHECK_STRING(set_byte("v0", IFLA_LINKMODE, 1), "0");
+	CHECK_EQ(byte_of("v0", IFLA_LINKMODE, NULL), 1);
+	CHECK_EQ(state_of("v0", OPER_UP), OPER_UP);
+	CHECK_STRING(take_down("veth0"), "0");
+	CHECK_EQ(state_of("v0", OPER_LOWERLAYERDOWN), OPER_LOWERLAYERDOWN);
+	CHECK_STRING(set_link((int)if_nametoindex("veth0"), IFF_UP, 0), "0");
+	CHECK_EQ(state_of("v0", OPER_DORMANT), OPER_DORMANT);
+	CHECK_STRING(set_byte("v0", IFLA_CARRIER, 1), "95");
+	/* A tap's is there while somebody has it, and the administrator wants it. */
+	start();
+	CHECK_STRING(set_byte("t0", IFLA_CARRIER, 0), "0");
+	CHECK_EQ(state_of("t0", OPER_DOWN), OPER_DOWN);
+	CHECK_STRING(set_byte("t0", IFLA_CARRIER, 1), "0");
+	CHECK_EQ(state_of("t0", OPER_UP), OPER_UP);
+	MUST(ioctl(taps[0], TUNSETPERSIST, 1));
+	close(taps[0]);
+	CHECK_EQ(state_of("t0", OPER_DOWN), OPER_DOWN);
+	CHECK_STRING(set_byte("t0", IFLA_CARRIER, 0), "0");
+	CHECK_STRING(set_byte("t0", IFLA_CARRIER, 1), "1");
 }

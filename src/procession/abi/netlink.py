@@ -275,6 +275,8 @@ class OperationalState(IntEnum):
     IF_OPER_UNKNOWN = 0
     IF_OPER_DOWN = 2
     IF_OPER_LOWERLAYERDOWN = 3
+    IF_OPER_TESTING = 4
+    IF_OPER_DORMANT = 5
     IF_OPER_UP = 6
 
 

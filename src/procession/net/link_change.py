@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EADDRNOTAVAIL, EBUSY, EEXIST, EINVAL, ELOOP, ENFILE, EOPNOTSUPP, TOLD
+from procession.abi.errno import EADDRNOTAVAIL, EBUSY, EEXIST, EINVAL, ELOOP, ENFILE, EOPNOTSUPP, EPERM, TOLD
 from procession.abi.word import pack_u8
 from procession.net.cause import NO_REQUEST, Cause
 from procession.net.internet.device_address import (
@@ -31,7 +31,6 @@ from procession.net.link.interface import (
 
 if TYPE_CHECKING:
     from procession.net.network import Network
-    from procession.net.tun.device import TunDevice
 
 NAME_BYTES = 16
 ALL_FLAGS = 0xFFFF_FFFF
@@ -126,8 +125,8 @@ def tell_of_new(interface: Interface, cause: Cause = NO_REQUEST) -> None:
 def join(one: Interface, other: Interface) -> None:
     """Both are the ends of a veth. Linux: drivers/net/veth.c, veth_newlink."""
     one.peer, other.peer = other, one
-    one.carrier_lost()
-    other.carrier_lost()
+    one.wire_changed()
+    other.wire_changed()
     one.network.topology_changed()
 
 
@@ -202,9 +201,7 @@ def set_up(interface: Interface, *, is_up: bool, change: int = IFF_UP | IFF_RUNN
     else:
         interface.flags &= ~IFF_UP
     if interface.kind != LOOPBACK and interface.has_carrier != had_carrier:
-        interface.carrier_changes += 1
-        if had_carrier:
-            interface.carrier_lost()
+        interface.wire_changed()
     interface.network.topology_changed()
     _update_ports(interface)
     interface.network.link_changed(interface, change=change)
@@ -217,23 +214,41 @@ def set_up(interface: Interface, *, is_up: bool, change: int = IFF_UP | IFF_RUNN
     _tell_joined(joined, before)
 
 
-def set_carrier(interface: Interface, tun: TunDevice, *, has_carrier: bool) -> None:
-    """Somebody is at the other end of a tun, or nobody any more. Linux: drivers/net/tun.c,
+def set_carrier(interface: Interface, *, has_carrier: bool) -> None:
+    """Somebody is at the other end of a tun or a dummy, or nobody any more. Linux: drivers/net/tun.c,
     tun_net_change_carrier."""
-    if tun.has_carrier == has_carrier:
+    if interface.has_wire == has_carrier:
         return
     joined = _joined(interface)
     before = [other.has_carrier for other in joined]
-    tun.has_carrier = has_carrier
-    interface.carrier_changes += 1
-    if not has_carrier:
-        interface.carrier_lost()
+    interface.has_wire = has_carrier
+    interface.wire_changed()
     interface.network.topology_changed()
     update_port(interface)
     if interface.is_up:
         carrier_changed(interface)
         interface.network.link_changed(interface)
     _tell_joined(joined, before)
+
+
+def change_carrier(interface: Interface, *, has_carrier: bool) -> None:
+    """The administrator takes the wire away or gives it back. Raises EOPNOTSUPP, EPERM.
+
+    Linux: net/core/dev.c, dev_change_carrier.
+    """
+    if interface.kind not in (DUMMY, TUN):
+        raise EOPNOTSUPP("the other end decides")
+    if has_carrier and interface.tun is not None and not interface.tun.files:
+        raise EPERM("nobody is at the other end")
+    set_carrier(interface, has_carrier=has_carrier)
+
+
+def set_operational_state(interface: Interface, state: int) -> None:
+    """What somebody says of it, as who asks for leave to use a port. Linux: net/core/rtnetlink.c,
+    set_operstate."""
+    if interface.choose_state(state) and interface.is_up:
+        carrier_changed(interface)
+        interface.network.link_changed(interface)
 
 
 def _joined(interface: Interface) -> list[Interface]:
@@ -249,9 +264,7 @@ def _joined(interface: Interface) -> list[Interface]:
 def _tell_joined(joined: list[Interface], before: list[bool]) -> None:
     for other, had_carrier in zip(joined, before, strict=True):
         if other.has_carrier != had_carrier:
-            other.carrier_changes += 1
-            if had_carrier:
-                other.carrier_lost()
+            other.wire_changed()
             _update_ports(other)
             carrier_changed(other)
             other.network.topology_changed()

@@ -35,11 +35,11 @@ def _address(value: bytes) -> bytes:
     return value.hex(":").encode()
 
 
-def _carrier(interface: Interface) -> bytes:
-    """Linux: net/core/net-sysfs.c, carrier_show."""
+def _while_up(interface: Interface, value: int) -> int:
+    """Linux: net/core/net-sysfs.c, carrier_show, testing_show, dormant_show."""
     if not interface.is_up:
         raise EINVAL("the interface is down")
-    return b"%d" % interface.has_carrier
+    return value
 
 
 def _counter(interface: Interface, name: str) -> int:
@@ -59,20 +59,23 @@ _ATTRIBUTES: dict[bytes, Callable[[Interface], bytes]] = {
     b"addr_len": lambda each: b"%d" % len(each.hardware_address),
     b"address": lambda each: _address(each.hardware_address),
     b"broadcast": lambda each: _address(each.broadcast_hardware_address),
-    b"carrier": _carrier,
+    b"carrier": lambda each: b"%d" % _while_up(each, each.has_carrier),
     b"carrier_changes": lambda each: b"%d" % each.carrier_changes,
+    b"carrier_down_count": lambda each: b"%d" % (each.carrier_changes - each.carrier_changes // 2),
+    b"carrier_up_count": lambda each: b"%d" % (each.carrier_changes // 2),
     b"dev_id": lambda each: b"0x0",
     b"dev_port": lambda each: b"0",
-    b"dormant": lambda each: b"0",
+    b"dormant": lambda each: b"%d" % _while_up(each, 0),
     b"flags": lambda each: b"0x%x" % (each.shown_flags & 0xFFFF & ~0x40),
     b"ifalias": lambda each: each.alias,
     b"ifindex": lambda each: b"%d" % each.index,
     b"iflink": lambda each: b"%d" % each.link_index,
-    b"link_mode": lambda each: b"0",
+    b"link_mode": lambda each: b"%d" % each.link_mode,
     b"mtu": lambda each: b"%d" % each.mtu,
     b"netdev_group": lambda each: b"%d" % each.group,
     b"operstate": lambda each: _STATES[each.operational_state],
     b"proto_down": lambda each: b"0",
+    b"testing": lambda each: b"%d" % _while_up(each, 0),
     b"tx_queue_len": lambda each: b"%d" % each.queue_length,
     b"type": lambda each: b"%d" % each.hardware_type,
     b"uevent": lambda each: (

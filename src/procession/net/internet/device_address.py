@@ -612,7 +612,7 @@ def carrier_changed(interface: Interface) -> None:
     """
     if interface.is_up and not interface.has_carrier:
         interface.network.lose_next_hops(interface)
-    if interface.kind == LOOPBACK or not interface.is_up or not interface.has_carrier:
+    if interface.kind == LOOPBACK or not interface.is_running or not interface.has_carrier:
         return
     if interface.settings[DISABLE_IPV6]:
         return

@@ -52,6 +52,9 @@ _BROADCAST_ADDRESS = b"\xff" * 6
 
 _UNKNOWN, _DOWN = int(OperationalState.IF_OPER_UNKNOWN), int(OperationalState.IF_OPER_DOWN)
 _LOWER_LAYER_DOWN, _UP = int(OperationalState.IF_OPER_LOWERLAYERDOWN), int(OperationalState.IF_OPER_UP)
+_TESTING, _DORMANT = int(OperationalState.IF_OPER_TESTING), int(OperationalState.IF_OPER_DORMANT)
+_STATES_OF_MODES = {1: _DORMANT, 2: _TESTING}
+"""What a wire that comes makes of the state, by the modes that don't leave it (IF_LINK_MODE_*)."""
 
 
 class Queues(NamedTuple):
@@ -72,7 +75,8 @@ class Interface:
     other end, `master` the bridge whose port this is, `ports` a bridge's ports in the order in which they
     came; a bridge that hasn't looked at them yet can't tell whether it has a wire, and has the least
     address of its ports unless one was chosen. `state_without_carrier` is the operational state without a
-    wire, `link_mode` says whether somebody else decides that there is one (IF_LINK_MODE_*). `addresses` are
+    wire, `state_by_choice` what somebody has said or what `link_mode` (IF_LINK_MODE_*) has made of a wire
+    that came, until that changes; `has_wire` is a tun's and a dummy's. `addresses` are
     those of both protocols. `was_up` says whether it has ever been up. The four counters are of what packets'
     flows have settled (`net/internet/flow.py`); `drop_count` counts what was sent into nothing. `tun` is what
     a tun or tap has beside, `bridge` what a bridge has, and `port` what
@@ -94,6 +98,7 @@ class Interface:
         "hardware_address",
         "has_chosen_address",
         "has_looked_at_ports",
+        "has_wire",
         "index",
         "kind",
         "link_mode",
@@ -113,6 +118,7 @@ class Interface:
         "sent_bytes",
         "sent_packets",
         "settings",
+        "state_by_choice",
         "state_without_carrier",
         "tun",
         "was_up",
@@ -153,6 +159,8 @@ class Interface:
         self.was_up = False
         self.has_looked_at_ports = self.had_address = False
         self.has_chosen_address = False
+        self.has_wire = True
+        self.state_by_choice: int | None = None
         self.state_without_carrier = _DOWN
         self.carrier_changes = 0
         self.drop_count = 0
@@ -198,18 +206,49 @@ class Interface:
             return peer is not None and self.is_up and peer.is_up
         if self.kind == BRIDGE and self.has_looked_at_ports:
             return any(port.is_up and port.has_carrier for port in self.ports)
-        return self.tun is None or self.tun.has_carrier
+        return self.has_wire
 
     @property
     def operational_state(self) -> int:
-        """IFLA_OPERSTATE. Linux: net/core/link_watch.c, default_operstate."""
-        if not self.is_up:
-            return _DOWN
-        if self.kind in (LOOPBACK, DUMMY) or (self.kind == BRIDGE and not self.has_looked_at_ports):
+        """IFLA_OPERSTATE. Linux: net/core/rtnetlink.c, rtnl_fill_ifinfo."""
+        return self.kept_state if self.is_up else _DOWN
+
+    @property
+    def kept_state(self) -> int:
+        """That which it has while it's up. Linux: net/core/link_watch.c, default_operstate."""
+        if self.state_by_choice is not None:
+            return self.state_by_choice
+        if self.kind == LOOPBACK or (self.kind == BRIDGE and not self.has_looked_at_ports):
             return _UNKNOWN
-        if self.kind == TUN and not self.carrier_changes:
+        if self.kind in (DUMMY, TUN) and not self.carrier_changes:
             return _UNKNOWN
         return _UP if self.has_carrier else self.state_without_carrier
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it's up and works, if anybody knows. Linux: include/linux/netdevice.h, netif_oper_up."""
+        return self.operational_state in (_UP, _UNKNOWN)
+
+    def choose_state(self, state: int) -> bool:
+        """Somebody who knows more than the wire tells `state`, and is believed where that makes sense.
+
+        The result says whether anything changes. Linux: net/core/rtnetlink.c, set_operstate.
+        """
+        kept = self.kept_state
+        if state == _UP:
+            is_taken = kept in (_DORMANT, _TESTING, _UNKNOWN)
+        else:
+            is_taken = state in (_DORMANT, _TESTING) and kept in (_UP, _UNKNOWN)
+        if is_taken:
+            self.state_by_choice = state
+        return is_taken
+
+    def wire_changed(self) -> None:
+        """The wire has come or gone. Linux: net/core/link_watch.c, rfc2863_policy."""
+        self.carrier_changes += 1
+        if not self.has_carrier:
+            self.carrier_lost()
+        self.state_by_choice = _STATES_OF_MODES.get(self.link_mode) if self.has_carrier else None
 
     def carrier_lost(self) -> None:
         """The state without a wire is the lower layer's fault if that is in the same network and has none.
@@ -237,7 +276,7 @@ class Interface:
         """Linux: net/core/dev.c, dev_get_flags."""
         flags = self.flags
         if self.is_up:
-            if self.operational_state in (_UP, _UNKNOWN):
+            if self.is_running:
                 flags |= IFF_RUNNING
             if self.has_carrier:
                 flags |= IFF_LOWER_UP

@@ -17,12 +17,13 @@ from procession.abi.socket import AddressFamily
 from procession.abi.word import pack_array, pack_u8
 from procession.net.cause import NO_REQUEST, Cause
 from procession.net.internet.flow import settle_all
-from procession.net.link.interface import BRIDGE, DUMMY, LOOPBACK, TUN, VETH
+from procession.net.link.interface import BRIDGE, LOOPBACK, TUN, VETH
 from procession.net.link_change import (
     ALL_FLAGS,
     KINDS,
     LARGEST_MTU,
     LEAST_MTU,
+    change_carrier,
     check_mtu,
     delete_interface,
     join,
@@ -36,6 +37,7 @@ from procession.net.link_change import (
     set_flags,
     set_hardware_address,
     set_mtu,
+    set_operational_state,
     tell_of_new,
 )
 from procession.net.netlink.attributes import (
@@ -86,6 +88,7 @@ _NEW_INDEX = int(LinkAttribute.IFLA_NEW_IFINDEX)
 _LINK_NETNSID = int(LinkAttribute.IFLA_LINK_NETNSID)
 _ALT_NAME = int(LinkAttribute.IFLA_ALT_IFNAME)
 _INFO_KIND, _INFO_DATA = int(LinkInformation.IFLA_INFO_KIND), int(LinkInformation.IFLA_INFO_DATA)
+_OPERATIONAL_STATE = int(LinkAttribute.IFLA_OPERSTATE)
 _CARRIER, _LINK_MODE = int(LinkAttribute.IFLA_CARRIER), int(LinkAttribute.IFLA_LINKMODE)
 _EXTENSIONS = int(LinkAttribute.IFLA_EXT_MASK)
 _FIRST_STRICT, _LARGEST_ATTRIBUTE = 65, int(LinkAttribute.IFLA_TAILROOM)
@@ -462,6 +465,8 @@ def _make(network: Network, kind: bytes, header: Ifinfomsg, found: dict[int, byt
         raise EINVAL("a negative index")
     interface = make_interface(network, kind, name, index, address)
     interface.queues = queues
+    if _OPERATIONAL_STATE in found:
+        interface.choose_state(found[_OPERATIONAL_STATE][0])
     return interface
 
 
@@ -476,6 +481,8 @@ def _finish(header: Ifinfomsg, found: dict[int, bytes], interface: Interface) ->
     if group is not None:
         interface.group = group
     set_segments(interface, found)
+    if _LINK_MODE in found:
+        interface.link_mode = found[_LINK_MODE][0]
     master = number_in(found, _MASTER)
     if master:
         _set_master(interface, master)
@@ -529,17 +536,20 @@ def _change(request: Request, header: Ifinfomsg, found: dict[int, bytes], interf
     master = number_in(found, _MASTER)
     if master is not None:
         _set_master(interface, master)
-    if _CARRIER in found and interface.kind not in (DUMMY, TUN):
-        raise EOPNOTSUPP("the wire decides")
+    if _CARRIER in found:
+        change_carrier(interface, has_carrier=bool(found[_CARRIER][0]))
     length = number_in(found, _QUEUE_LENGTH)
     if length is not None:
         interface.queue_length = length
         interface.network.link_changed(interface)
     set_segments(interface, found)
+    if _OPERATIONAL_STATE in found:
+        set_operational_state(interface, found[_OPERATIONAL_STATE][0])
     mode = found.get(_LINK_MODE)
     if mode is not None:
-        interface.link_mode = mode[0]
-        interface.network.link_changed(interface)
+        is_other, interface.link_mode = interface.link_mode != mode[0], mode[0]
+        if is_other:
+            interface.network.link_changed(interface)
 
 
 def _set_master(interface: Interface, index: int) -> None:

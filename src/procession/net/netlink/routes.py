@@ -135,8 +135,10 @@ def _flags_of(way: Route) -> int:
     out = way.interface
     if way.is_dead:
         flags |= RTNH_F_DEAD | RTNH_F_LINKDOWN
-    elif out is not None and way.kind != LOCAL and out.is_up and not out.has_carrier:
-        flags |= RTNH_F_LINKDOWN
+    elif out is not None and way.kind != LOCAL and out.is_up:
+        # IPv6 asks for more than a wire. Linux: net/ipv6/addrconf.c, addrconf_notify.
+        works = out.has_carrier and (out.is_running or not way.is_ipv6)
+        flags |= 0 if works else RTNH_F_LINKDOWN
     return flags
 
 

@@ -53,7 +53,6 @@ class TunDevice:
         "detached",
         "files",
         "flags",
-        "has_carrier",
         "interface",
         "is_little_endian",
         "offload_bytes",
@@ -69,7 +68,6 @@ class TunDevice:
         self.owner_gid: int | None = None
         self.files: list[TunFile] = []
         self.detached: list[TunFile] = []
-        self.has_carrier = True
         self.offload_bytes = OFFLOAD_HEADER_BYTES
         self.send_room = 0x7FFFFFFF
         self.destinations: DestinationFilter | None = None
@@ -104,7 +102,7 @@ class TunDevice:
         if self.files or self.detached:
             return
         if self.flags & PERSISTENT:
-            set_carrier(self.interface, self, has_carrier=False)
+            set_carrier(self.interface, has_carrier=False)
         else:
             delete_interface(self.interface)
 

@@ -126,7 +126,7 @@ def _set_interface(file: TunFile, name: bytes, flags: int) -> TunDevice:
         kind = _TUN if flags & _TUN else _TAP
         device = new_device(network, kind | flags & FEATURES, name, file.wanted_index)
         device.attach(file)
-    set_carrier(device.interface, device, has_carrier=not flags & _NO_CARRIER)
+    set_carrier(device.interface, has_carrier=not flags & _NO_CARRIER)
     return device
 
 
@@ -231,7 +231,7 @@ def _filter(device: TunDevice, request: int, argument: int, memory: UserMemory) 
 
 def _set_number(device: TunDevice, request: int, number: int) -> None:
     if request == TunIoctl.TUNSETCARRIER:
-        set_carrier(device.interface, device, has_carrier=bool(number))
+        set_carrier(device.interface, has_carrier=bool(number))
     elif request == TunIoctl.TUNSETVNETLE:
         # Nothing follows: the machine is little-endian itself.
         device.is_little_endian = bool(number)
