@@ -313,8 +313,14 @@ static int is_traced_well(pid_t child)
 			return 0;
 		area[FXSAVE_BYTES + reserved] = 0;
 	}
+	/* Where the x87's last instruction was is told as it was set, while the tracee stops. */
+	area[6] = 0x34;
+	area[FXSAVE_BYTES] |= 1;
 	size = whole;
-	return extended(PTRACE_SETREGSET, child, area, &size) == 0;
+	if (extended(PTRACE_SETREGSET, child, area, &size) != 0)
+		return 0;
+	memset(area, 0, sizeof(area));
+	return extended(PTRACE_GETREGSET, child, area, &size) == 0 && area[6] == 0x34 && area[AVX_OFFSET + 20] == 0x66;
 }
 
 TEST(tracer_reads_and_sets_it)

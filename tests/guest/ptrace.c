@@ -994,6 +994,36 @@ TEST(register_sets)
 	end(child);
 }
 
+/* What was set is what is told until the tracee goes on, where the last instruction was and what is reserved, too. */
+TEST(floating_registers_are_told_as_they_were_set)
+{
+	pid_t child = traced(nothing, 0);
+	struct user_fpregs_struct floating, found;
+
+	CHECK_EQ(TRACE(PTRACE_GETFPREGS, child, 0, &floating), 0);
+	floating.ftw = 0xAB81;
+	floating.fop = 0x1234;
+	floating.rip = 0x123456789ABCDEF0;
+	floating.rdp = 0xFEDCBA9876543210;
+	floating.mxcr_mask = 0x11111111;
+	floating.st_space[0] = 0x1010;
+	floating.st_space[3] = 0x77777777;
+	floating.padding[0] = floating.padding[23] = 0x55555555;
+	CHECK_EQ(TRACE(PTRACE_SETFPREGS, child, 0, &floating), 0);
+	memset(&found, 0, sizeof(found));
+	CHECK_EQ(TRACE(PTRACE_GETFPREGS, child, 0, &found), 0);
+	CHECK_EQ(found.ftw, 0xAB81);
+	CHECK_EQ(found.fop, 0x1234);
+	CHECK_EQ(found.rip, 0x123456789ABCDEF0);
+	CHECK_EQ(found.rdp, 0xFEDCBA9876543210);
+	CHECK_EQ(found.mxcr_mask, 0x11111111);
+	CHECK_EQ(found.st_space[0], 0x1010);
+	CHECK_EQ(found.st_space[3], 0x77777777);
+	CHECK_EQ(found.padding[0], 0);
+	CHECK_EQ(found.padding[23], 0);
+	end(child);
+}
+
 static void raise_blocked(void)
 {
 	sigset_t set;

@@ -2,8 +2,8 @@
 
 What a task has of it is such an area in the standard format, so that it goes from one engine to another,
 into signal frames and to tracers as it is. All of it is always there: a component that is as it began has
-zeros, and its bit in the header only says so. Where the x87's last instruction was isn't told: code that
-was translated was elsewhere.
+zeros, and its bit in the header only says so. Where the x87's last instruction was isn't told, but to a
+tracer that has just set it: code that was translated was elsewhere.
 """
 
 from __future__ import annotations
@@ -75,9 +75,15 @@ def canonical(image: bytes) -> bytes:
 
 def with_fxsave_area(image: bytes, area: bytes) -> bytes:
     """`image` with the state of an FXSAVE area in it. Raises UnloadableState for reserved bits in MXCSR."""
-    if mxcsr_of(area) & ~MXCSR_MASK:
+    return canonical(with_whole_area(image, area))
+
+
+def with_whole_area(image: bytes, area: bytes) -> bytes:
+    """The same with all of the area in it, of which no task keeps some. Raises UnloadableState."""
+    mxcsr = mxcsr_of(area)
+    if mxcsr & ~MXCSR_MASK:
         raise UnloadableState("MXCSR has reserved bits set")
-    return canonical(area[:FXSAVE_BYTES] + image[FXSAVE_BYTES:])
+    return area[:FXSAVE_STATE_BYTES].ljust(FXSAVE_BYTES, b"\0") + image[FXSAVE_BYTES:]
 
 
 def has_reserved_bytes(area: bytes) -> bool:
@@ -90,6 +96,11 @@ def restored(area: bytes, components: int) -> bytes:
 
     Raises UnloadableState where the processor raises a general protection fault.
     """
+    return canonical(restored_whole(area, components))
+
+
+def restored_whole(area: bytes, components: int) -> bytes:
+    """The same with all that the area has of them, of which no task keeps some. Raises UnloadableState."""
     present, compaction = _HEADER.unpack_from(area, FXSAVE_BYTES)
     if present & ~(X87 | SSE | AVX) or compaction or any(area[FXSAVE_BYTES + 16 : FXSAVE_BYTES + 24]):
         raise UnloadableState("the header has reserved bits set")
@@ -108,7 +119,7 @@ def restored(area: bytes, components: int) -> bytes:
         image[_XMM_OFFSET:FXSAVE_STATE_BYTES] = area[_XMM_OFFSET:FXSAVE_STATE_BYTES]
     if components & AVX:
         image[AVX_OFFSET:] = area[AVX_OFFSET:XSAVE_BYTES]
-    return canonical(bytes(image))
+    return bytes(image)
 
 
 def readable_state(value: object) -> bytes:

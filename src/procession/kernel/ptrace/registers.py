@@ -10,11 +10,13 @@ from procession.abi.errno import EFAULT, EINVAL, EIO
 from procession.abi.ptrace import User, UserFpregsStruct, UserRegsStruct
 from procession.abi.word import pack_array, wrap_signed
 from procession.hardware.extended_state import (
+    FXSAVE_STATE_BYTES,
     XSAVE_BYTES,
     UnloadableState,
+    canonical,
     has_reserved_bytes,
-    restored,
-    with_fxsave_area,
+    restored_whole,
+    with_whole_area,
 )
 from procession.hardware.page_table import USER_END
 from procession.hardware.registers import NUMBERS, PRIVILEGE_BITS, set_register
@@ -110,10 +112,10 @@ def set_floating_registers(kernel: Kernel, task: Task, data: bytes) -> None:
         raise EINVAL("all of it, or nothing")
     registers = kernel.registers_of(task)
     try:
-        registers.floating = with_fxsave_area(registers.extended_state, data)
+        whole = with_whole_area(registers.extended_state, data)
     except UnloadableState as error:
         raise EINVAL(str(error)) from None
-    kernel.registers_changed(task)
+    _set_floating_state(kernel, task, whole)
 
 
 def set_extended_registers(kernel: Kernel, task: Task, data: bytes) -> None:
@@ -124,12 +126,31 @@ def set_extended_registers(kernel: Kernel, task: Task, data: bytes) -> None:
     if has_reserved_bytes(data):
         # Linux: arch/x86/kernel/fpu/xstate.c, validate_user_xstate_header.
         raise EINVAL("the header has reserved bits set")
-    registers = kernel.registers_of(task)
     try:
-        registers.floating = restored(data, components)
+        whole = restored_whole(data, components)
     except UnloadableState as error:
         raise EINVAL(str(error)) from None
+    _set_floating_state(kernel, task, whole)
+
+
+def _set_floating_state(kernel: Kernel, task: Task, whole: bytes) -> None:
+    """`whole` has more than a task keeps, which is told while it stops as it does now."""
+    state = canonical(whole)
+    kernel.registers_of(task).floating = state
+    if task.trace_stop is not None:
+        task.trace_stop.floating_as_set = state, whole
     kernel.registers_changed(task)
+
+
+def _told_floating_state(kernel: Kernel, task: Task, told: bytes) -> bytes:
+    """What is `told` of the state, with what the tracer has set beside."""
+    stop = task.trace_stop
+    if stop is None or stop.floating_as_set is None:
+        return told
+    state, whole = stop.floating_as_set
+    if state != kernel.registers_of(task).extended_state:
+        return told
+    return whole[:FXSAVE_STATE_BYTES] + told[FXSAVE_STATE_BYTES:]
 
 
 def register_set(kernel: Kernel, task: Task, kind: int, length: int) -> bytes:
@@ -141,8 +162,8 @@ def register_set(kernel: Kernel, task: Task, kind: int, length: int) -> bytes:
     if kind == NT_PRSTATUS:
         return general_registers(task)[:length]
     if kind == NT_PRFPREG:
-        return floating_registers(kernel, task)[:length]
-    return extended_registers(kernel, task)[:length]
+        return _told_floating_state(kernel, task, floating_registers(kernel, task))[:length]
+    return _told_floating_state(kernel, task, extended_registers(kernel, task))[:length]
 
 
 def size_of_set(kind: int, length: int) -> int:

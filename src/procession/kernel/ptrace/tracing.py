@@ -132,9 +132,10 @@ class TraceStop:
 
     `info` is what PTRACE_GETSIGINFO gives, `message` what PTRACE_GETEVENTMSG does. `stage` says where in the
     kernel it is, AT_SIGNAL and its like, and `argument` what is needed to go on from there.
+    `floating_as_set` is the floating-point state that the tracer has set, and the area that it was set by.
     """
 
-    __slots__ = ("argument", "code", "info", "message", "stage")
+    __slots__ = ("argument", "code", "floating_as_set", "info", "message", "stage")
 
     def __init__(self, stage: int, code: int, info: SigInfo | None, message: int, argument: Any) -> None:
         self.stage = stage
@@ -142,6 +143,7 @@ class TraceStop:
         self.info = info
         self.message = message
         self.argument = argument
+        self.floating_as_set: tuple[bytes, bytes] | None = None
 
 
 class EventStop(Exception):
