@@ -503,15 +503,6 @@ ROOTS_TEST(a_bridge_without_ports)
 	CHECK_EQ(carrier_of("named"), 0);
 }
 
-static const char *set_byte(const char *name, int attribute, unsigned char value)
-{
-	struct ifinfomsg body = {.ifi_index = (int)if_nametoindex(name)};
-
-	begin(RTM_NEWLINK, NLM_F_ACK, &body, sizeof(body));
-	add(attribute, &value, 1);
-	return asked();
-}
-
 static const char *take_down(const char *name)
 {
 	struct ifinfomsg body = {.ifi_index = (int)if_nametoindex(name), .ifi_change = IFF_UP};
@@ -537,6 +528,122 @@ static int state_of(const char *name, int state)
 	}
 	CHECK_EQ(!!(flags & IFF_RUNNING), found == OPER_UP || found == OPER_UNKNOWN);
 	return found;
+}
+
+static const char *own_address(int type, int flags, const char *name, const unsigned char *address)
+{
+	struct ndmsg body = {.ndm_family = AF_BRIDGE, .ndm_flags = NTF_SELF, .ndm_state = NUD_PERMANENT,
+			     .ndm_ifindex = (int)if_nametoindex(name)};
+
+	begin(type, NLM_F_ACK | flags, &body, sizeof(body));
+	add(NDA_LLADDR, address, 6);
+	return asked();
+}
+
+/* How an address is listed among those of an interface: 1 as its own, 0 not at all. */
+static int is_listed(const char *name, const unsigned char *address)
+{
+	struct ndmsg body = {.ndm_family = AF_BRIDGE, .ndm_ifindex = (int)if_nametoindex(name)};
+	int found = 0;
+
+	begin(RTM_GETNEIGH, NLM_F_DUMP, &body, sizeof(body));
+	MUST(send(asker, &request, request.header.nlmsg_len, 0));
+	for (;;) {
+		int length = (int)MUST(recv(asker, answers, sizeof(answers), 0));
+
+		for (struct nlmsghdr *header = (void *)answers; NLMSG_OK(header, length); header = NLMSG_NEXT(header, length)) {
+			struct ndmsg *told = NLMSG_DATA(header);
+			struct rtattr *first = (void *)(told + 1);
+
+			if (header->nlmsg_type == NLMSG_DONE)
+				return found;
+			if (told->ndm_flags == NTF_SELF && first->rta_type == NDA_LLADDR && memcmp(RTA_DATA(first), address, 6) == 0)
+				found++;
+		}
+	}
+}
+
+/* How often an address of a group is listened to at an interface, and whether a program wants it. */
+static int group_of(const char *name, const char *address)
+{
+	char line[256], found[32], text[32];
+	int count, wanted, result = -1;
+	FILE *file = fopen("/proc/thread-self/net/dev_mcast", "re");
+
+	MUST(file == NULL ? -1 : 0);
+	while (fgets(line, sizeof(line), file) != NULL)
+		if (sscanf(line, "%*d %31s %d %d %31s", found, &count, &wanted, text) == 4)
+			if (strcmp(found, name) == 0 && strcmp(text, address) == 0)
+				result = 10 * count + wanted;
+	fclose(file);
+	return result;
+}
+
+static int change_group(int request, const char *name, const unsigned char *address)
+{
+	struct ifreq wanted = {0};
+	int fd = (int)MUST(socket(AF_INET, SOCK_DGRAM, 0)), result;
+
+	strcpy(wanted.ifr_name, name);
+	memcpy(wanted.ifr_hwaddr.sa_data, address, 6);
+	result = ioctl(fd, (unsigned long)request, &wanted) == -1 ? -errno : 0;
+	close(fd);
+	return result;
+}
+
+/* An interface listens to addresses that programs want beside its own. */
+ROOTS_TEST(addresses_that_are_listened_to)
+{
+	unsigned char of_all[] = {0x33, 0x33, 0, 0, 0, 1};
+
+	enter();
+	open_asker(1);
+	CHECK_STRING(made("veth", "v0", 0), "0");
+	CHECK_EQ(is_listed("v0", of_all), 1);
+	CHECK_STRING(set_link((int)if_nametoindex("v0"), IFF_UP, 0), "0");
+	CHECK_STRING(own_address(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_EXCL, "v0", one), "0");
+	CHECK_STRING(own_address(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_EXCL, "v0", one), "17");
+	CHECK_STRING(own_address(RTM_NEWNEIGH, NLM_F_CREATE, "v0", one), "0");
+	CHECK_EQ(is_listed("v0", one), 1);
+	CHECK_EQ(byte_of("v0", IFLA_PROMISCUITY, NULL), 1);
+	CHECK_STRING(own_address(RTM_NEWNEIGH, NLM_F_CREATE, "v0", group), "0");
+	CHECK_EQ(is_listed("v0", group), 1);
+	CHECK_EQ(group_of("v0", "01005e010101"), 11);
+	CHECK_STRING(own_address(RTM_DELNEIGH, 0, "v0", other), "2");
+	CHECK_STRING(own_address(RTM_DELNEIGH, 0, "v0", one), "0");
+	CHECK_EQ(is_listed("v0", one), 0);
+	CHECK_EQ(byte_of("v0", IFLA_PROMISCUITY, NULL), 0);
+	CHECK_STRING(own_address(RTM_DELNEIGH, 0, "v0", group), "0");
+	CHECK_EQ(group_of("v0", "01005e010101"), -1);
+	/* As `ip maddr` says it, which counts beside what the kernel itself wants, and once. */
+	CHECK_EQ(change_group(SIOCADDMULTI, "v0", group), 0);
+	CHECK_EQ(change_group(SIOCADDMULTI, "v0", group), 0);
+	CHECK_EQ(group_of("v0", "01005e010101"), 11);
+	CHECK_EQ(change_group(SIOCDELMULTI, "v0", group), 0);
+	CHECK_EQ(change_group(SIOCDELMULTI, "v0", group), -ENOENT);
+	CHECK_EQ(group_of("v0", "333300000001"), 10);
+	CHECK_EQ(change_group(SIOCADDMULTI, "v0", of_all), 0);
+	CHECK_EQ(group_of("v0", "333300000001"), 21);
+	CHECK_STRING(own_address(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_EXCL, "v0", of_all), "17");
+	/* Only with a wire has it begun to speak, and ends that. */
+	CHECK_STRING(take_down("v0"), "0");
+	CHECK_EQ(group_of("v0", "333300000001"), 21);
+	CHECK_STRING(set_link((int)if_nametoindex("veth0"), IFF_UP, 0), "0");
+	CHECK_STRING(set_link((int)if_nametoindex("v0"), IFF_UP, 0), "0");
+	CHECK_EQ(state_of("v0", OPER_UP), OPER_UP);
+	CHECK_STRING(take_down("v0"), "0");
+	CHECK_EQ(group_of("v0", "333300000001"), 11);
+	CHECK_EQ(change_group(SIOCDELMULTI, "v0", of_all), 0);
+	CHECK_EQ(group_of("v0", "333300000001"), -1);
+}
+
+static const char *set_byte(const char *name, int attribute, unsigned char value)
+{
+	struct ifinfomsg body = {.ifi_index = (int)if_nametoindex(name)};
+
+	begin(RTM_NEWLINK, NLM_F_ACK, &body, sizeof(body));
+	add(attribute, &value, 1);
+	return asked();
 }
 
 /* Who knows more than the wire, as who asks for leave to use a port, says whether an interface works. */

@@ -28,6 +28,7 @@ from procession.net.link.interface import (
     VETH,
     Interface,
 )
+from procession.net.link.own_address import ignore_all
 
 if TYPE_CHECKING:
     from procession.net.network import Network
@@ -155,6 +156,7 @@ def _forget(interface: Interface, cause: Cause) -> None:
         forget_behind(interface, also_static=True)
         stop_ageing(interface)
     _clear(interface)
+    ignore_all(interface)
     network.forget_interface(interface)
     network.account_interface(-1)
     network.account_names(-len(interface.other_names))
@@ -198,8 +200,11 @@ def set_up(interface: Interface, *, is_up: bool, change: int = IFF_UP | IFF_RUNN
     if is_up:
         interface.flags |= IFF_UP
         interface.was_up = True
+        interface.look_at_own_addresses()
     else:
         interface.flags &= ~IFF_UP
+    # Linux: net/ipv6/addrconf.c, addrconf_ifdown.
+    interface.has_left_groups = not is_up and had_carrier
     if interface.kind != LOOPBACK and interface.has_carrier != had_carrier:
         interface.wire_changed()
     interface.network.topology_changed()
@@ -435,6 +440,7 @@ def move(interface: Interface, network: Network, name: bytes = b"", index: int =
     if interface.master is not None:
         leave_bridge(interface)
     _clear(interface)
+    ignore_all(interface)
     old.forget_interface(interface)
     old.number_of(network)
     old.link_changed(interface, is_there=False, change=ALL_FLAGS)
@@ -442,7 +448,7 @@ def move(interface: Interface, network: Network, name: bytes = b"", index: int =
     interface.index = number
     interface.network = network
     interface.name = chosen
-    interface.was_up = False
+    interface.was_up = interface.has_left_groups = False
     network.add_interface(interface)
     old.topology_changed()
     network.device_event(interface, b"add")

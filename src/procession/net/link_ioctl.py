@@ -33,6 +33,7 @@ from procession.net.internet.device_address import (
 )
 from procession.net.internet.routing import SCOPE_HOST, SCOPE_UNIVERSE, last_of
 from procession.net.link.interface import IFF_LOOPBACK, IFF_UP, Interface
+from procession.net.link.own_address import ignore, listen_to
 from procession.net.link_change import (
     rename,
     set_broadcast_hardware_address,
@@ -89,7 +90,8 @@ _SIOCSIFSLAVE = int(SocketIoctl.SIOCSIFSLAVE)
 _SIOCGIFMAP = int(SocketIoctl.SIOCGIFMAP)
 _SIOCSHWTSTAMP = int(SocketIoctl.SIOCSHWTSTAMP)
 _SIOCGHWTSTAMP = int(SocketIoctl.SIOCGHWTSTAMP)
-_LISTS = (int(SocketIoctl.SIOCADDMULTI), int(SocketIoctl.SIOCDELMULTI))
+_SIOCADDMULTI = int(SocketIoctl.SIOCADDMULTI)
+_LISTS = (_SIOCADDMULTI, int(SocketIoctl.SIOCDELMULTI))
 _HARDWARE_BROADCAST = int(SocketIoctl.SIOCSIFHWBROADCAST)
 _FIRST_PRIVATE, _LAST_PRIVATE = int(SocketIoctl.SIOCDEVPRIVATE), int(SocketIoctl.SIOCDEVPRIVATE) + 15
 _SOCKET_TYPE = 0x89
@@ -315,6 +317,8 @@ def _set(interface: Interface, request: int, label: bytes, value: bytes) -> None
         request in _LISTS and (interface.flags & IFF_LOOPBACK or _SHORT.unpack_from(value)[0] != _AF_UNSPEC)
     ):
         raise EINVAL("no slave, or no list of addresses")
+    elif request in _LISTS:
+        _change_list(interface, value, is_new=request == _SIOCADDMULTI)
     elif request == _HARDWARE_BROADCAST:
         if _SHORT.unpack_from(value)[0] != interface.hardware_type:
             raise EINVAL("hardware of another type")
@@ -323,6 +327,20 @@ def _set(interface: Interface, request: int, label: bytes, value: bytes) -> None
         raise EOPNOTSUPP("the driver knows no such request")
     else:
         _set_address(interface, request, label, value)
+
+
+def _change_list(interface: Interface, value: bytes, *, is_new: bool) -> None:
+    """An address of a group, which the program wants or doesn't any more. Raises EINVAL, ENOENT, ENOBUFS.
+
+    Linux: net/core/dev_ioctl.c, dev_ifsioc; net/core/dev_addr_lists.c, dev_mc_add_global.
+    """
+    if _SHORT.unpack_from(value)[0] or not interface.has_frames:
+        raise EINVAL("no list of addresses, or another kind")
+    address = value[2:8]
+    if not is_new:
+        ignore(interface, address)
+    elif address not in interface.own_addresses:
+        listen_to(interface, address)
 
 
 def _set_flags_of_label(interface: Interface, label: bytes, flags: int) -> None:

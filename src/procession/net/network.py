@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from procession.net.internet.routing import Route
     from procession.net.internet.tcp_connection import TcpConnections
     from procession.net.link.bridge import FdbEntry
+    from procession.net.link.own_address import OwnAddress
     from procession.net.netfilter.hooks import PacketHooks
     from procession.net.netfilter.ruleset import Ruleset
     from procession.net.netfilter.tracking import Tracker
@@ -561,8 +562,8 @@ class Network(Namespace):
 
             tell_of_neighbour(self, neighbour, is_there=is_there, port_id=port_id)
 
-    def fdb_changed(self, bridge: Interface, entry: FdbEntry, *, is_there: bool) -> None:
-        """`entry` of `bridge` is new, or leads elsewhere, or is gone."""
+    def fdb_changed(self, bridge: Interface, entry: FdbEntry | OwnAddress, *, is_there: bool) -> None:
+        """`entry` of `bridge`, or of another interface, is new, or leads elsewhere, or is gone."""
         if self.netlink_sockets:
             from procession.net.netlink.notification import tell_of_fdb
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from procession.net.internet.device_group import ALL_NODES, LINK_LOCAL_SCOPE, groups_at, hardware_groups
 from procession.net.link.interface import LOOPBACK
+from procession.net.link.own_address import is_group
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
@@ -80,11 +81,12 @@ def show_device_groups(kernel: Kernel) -> bytes:
     """
     network = kernel.seen_namespaces.network
     lines: list[bytes] = []
-    for interface in _shown_interfaces(network):
+    for index in sorted(network.interfaces):
+        interface = network.interfaces[index]
         if interface.kind == LOOPBACK:
             continue
-        lines += [
-            b"%-4d %-15s %-5d %-5d %s\n" % (interface.index, interface.name, count, 0, address.hex().encode())
-            for address, count in hardware_groups(network, interface).items()
-        ]
+        counts, own = hardware_groups(network, interface), interface.own_addresses
+        for address in (*counts, *(each for each in own if is_group(each) and each not in counts)):
+            told = (counts.get(address, 0) + (address in own), address in own, address.hex().encode())
+            lines.append(b"%-4d %-15s %-5d %-5d %s\n" % (interface.index, interface.name, *told))
     return b"".join(lines)

@@ -72,9 +72,12 @@ def _hardware_group(group: bytes) -> bytes:
 
 def hardware_groups(network: Network, interface: Interface) -> dict[bytes, int]:
     """The addresses of the groups on an interface's wire, with how often each is listened to, the oldest
-    first; of one that is down that of all who speak IPv6 alone."""
+    first; of one that is down that of all who speak IPv6 alone, unless it was left with the wire.
+
+    Linux: net/ipv6/mcast.c, ipv6_mc_down.
+    """
     if not interface.is_up:
-        return {_hardware_group(ALL_NODES): 1}
+        return {} if interface.has_left_groups else {_hardware_group(ALL_NODES): 1}
     counts: dict[bytes, int] = {}
     for group in groups_at(network, interface):
         if len(group) == 4 or group[1] & 15 >= LINK_LOCAL_SCOPE:

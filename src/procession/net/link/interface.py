@@ -82,7 +82,9 @@ class Interface:
     a tun or tap has beside, `bridge` what a bridge has, and `port` what
     its ports have. `settings` are those of net.ipv4.conf and net.ipv6.conf (INTERFACE_SETTINGS),
     of which some were chosen for this one; what is set for new ones counts for others that have never had an
-    address of IPv4 (`had_address`)."""
+    address of IPv4 (`had_address`). `own_addresses` are those that it listens to beside its own, of which one
+    of no group means that it `hears_all` (`net/link/own_address.py`). It `has_left_groups` if it had a
+    wire when it went down."""
 
     __slots__ = (
         "addresses",
@@ -97,8 +99,10 @@ class Interface:
         "had_address",
         "hardware_address",
         "has_chosen_address",
+        "has_left_groups",
         "has_looked_at_ports",
         "has_wire",
+        "hears_all",
         "index",
         "kind",
         "link_mode",
@@ -108,6 +112,7 @@ class Interface:
         "name",
         "network",
         "other_names",
+        "own_addresses",
         "peer",
         "port",
         "ports",
@@ -160,6 +165,9 @@ class Interface:
         self.has_looked_at_ports = self.had_address = False
         self.has_chosen_address = False
         self.has_wire = True
+        self.has_left_groups = False
+        self.hears_all = False
+        self.own_addresses: dict[bytes, None] = {}
         self.state_by_choice: int | None = None
         self.state_without_carrier = _DOWN
         self.carrier_changes = 0
@@ -263,8 +271,13 @@ class Interface:
 
     @property
     def promiscuity(self) -> int:
-        """How many want the frames for others: the administrator, and the bridge."""
-        return int(bool(self.flags & IFF_PROMISC)) + int(self.master is not None)
+        """How many want the frames for others: the administrator, the bridge, and who has an address here."""
+        return int(bool(self.flags & IFF_PROMISC)) + int(self.master is not None) + int(self.hears_all)
+
+    def look_at_own_addresses(self) -> None:
+        """No interface here picks frames by several addresses. Linux: net/core/dev.c, __dev_set_rx_mode."""
+        if self.is_up:
+            self.hears_all = any(not address[0] & 1 for address in self.own_addresses)
 
     @property
     def all_groups_count(self) -> int:

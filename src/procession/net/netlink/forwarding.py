@@ -32,6 +32,7 @@ from procession.net.link.bridge import (
     note,
 )
 from procession.net.link.interface import ARPHRD_ETHER
+from procession.net.link.own_address import OwnAddress, ignore, is_group, listen_to
 from procession.net.netlink.attributes import (
     Answer,
     Message,
@@ -68,8 +69,10 @@ _IFLA_MASTER = int(LinkAttribute.IFLA_MASTER)
 _ByPort = dict["Interface", dict["Interface | None", list[FdbEntry]]]
 
 
-def fdb_message(bridge: Interface, entry: FdbEntry, *, is_there: bool = True) -> Message:
+def fdb_message(bridge: Interface, entry: FdbEntry | OwnAddress, *, is_there: bool = True) -> Message:
     """Linux: net/bridge/br_fdb.c, fdb_fill_info, fdb_to_nud."""
+    if isinstance(entry, OwnAddress):
+        return _self_message(bridge, entry, is_there=is_there)
     own, now_ns = bridge.bridge, bridge.network.host.clock.now_ns
     assert own is not None
     if entry.is_local:
@@ -87,11 +90,11 @@ def fdb_message(bridge: Interface, entry: FdbEntry, *, is_there: bool = True) ->
     return (_NEWNEIGH if is_there else _DELNEIGH), body
 
 
-def _self_message(interface: Interface, address: bytes) -> Message:
+def _self_message(interface: Interface, own: OwnAddress, *, is_there: bool = True) -> Message:
     """An address to which an interface itself listens. Linux: net/core/rtnetlink.c,
     nlmsg_populate_fdb_fill."""
-    header = Ndmsg(_AF_BRIDGE, 0, 0, interface.index, _PERMANENT, _SELF, 0)
-    return _NEWNEIGH, header.pack() + attribute(_LLADDR, address)
+    header = Ndmsg(_AF_BRIDGE, 0, 0, interface.index, own.state, _SELF, 0)
+    return (_NEWNEIGH if is_there else _DELNEIGH), header.pack() + attribute(_LLADDR, own.address)
 
 
 def _all_entries(bridge: Interface) -> list[FdbEntry]:
@@ -135,7 +138,10 @@ def list_fdb(request: Request) -> Answer:
         if interface.hardware_type == ARPHRD_ETHER:
             # All groups of the network are looked at for those of each interface.
             network.host.clock.spend_looking(len(network.groups))
-            answers += [_self_message(interface, group) for group in hardware_groups(network, interface)]
+            groups, own = hardware_groups(network, interface), interface.own_addresses
+            listed = [each for each in own if not is_group(each)]
+            listed += [*groups, *(each for each in own if is_group(each) and each not in groups)]
+            answers += [_self_message(interface, OwnAddress(each, _PERMANENT)) for each in listed]
         if interface.bridge is not None:
             answers += [fdb_message(interface, entry) for entry in _behind(interface, None, known)]
     network.host.clock.spend_looking(len(answers))
@@ -267,14 +273,34 @@ def change_fdb(request: Request, *, is_new: bool) -> None:
         _change(request, header, found, interface, address, vlan, is_new=is_new, is_flush=is_flush)
         is_done = True
     if flags & _SELF:
-        if interface.bridge is None:
-            # Linux: net/core/rtnetlink.c, ndo_dflt_fdb_add, ndo_dflt_fdb_del.
-            if not header.ndm_state & _PERMANENT and (header.ndm_state or not is_new):
-                raise EINVAL("an address of one's own stays")
-            raise EOPNOTSUPP("interfaces listen to no address but their own")
-        _change(request, header, found, interface, address, vlan, is_new=is_new, is_flush=is_flush)
+        if interface.bridge is not None:
+            _change(request, header, found, interface, address, vlan, is_new=is_new, is_flush=is_flush)
+        elif is_flush:
+            raise EOPNOTSUPP("there are no entries that all go")
+        else:
+            if is_new and (_MORE_FLAGS in found or vlan):
+                raise EINVAL("no flags and no VLANs for an address of one's own")
+            _change_own(request, header, interface, address, is_new=is_new)
     elif not is_done:
         raise EOPNOTSUPP("no port")
+
+
+def _change_own(
+    request: Request, header: Ndmsg, interface: Interface, address: bytes, *, is_new: bool
+) -> None:
+    """Linux: net/core/rtnetlink.c, ndo_dflt_fdb_add, ndo_dflt_fdb_del."""
+    if not header.ndm_state & _PERMANENT and (header.ndm_state or not is_new):
+        raise EINVAL("an address of one's own stays")
+    network = interface.network
+    if is_new:
+        try:
+            listen_to(interface, address, hardware_groups(network, interface))
+        except EEXIST:
+            if request.has(NetlinkFlag.NLM_F_EXCL):
+                raise
+    else:
+        ignore(interface, address)
+    network.fdb_changed(interface, OwnAddress(address, header.ndm_state), is_there=is_new)
 
 
 def _change(

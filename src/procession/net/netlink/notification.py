@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from procession.net.internet.routing import Route
     from procession.net.link.bridge import FdbEntry
     from procession.net.link.interface import Interface
+    from procession.net.link.own_address import OwnAddress
     from procession.net.netlink.attributes import Message
     from procession.net.netlink.socket import NetlinkSocket
     from procession.net.network import Network
@@ -92,8 +93,9 @@ def tell_of_rule(network: Network, message: Message, cause: Cause, *, is_ipv6: b
     _tell(network, _RULE_6 if is_ipv6 else _RULE_4, message, cause)
 
 
-def tell_of_fdb(network: Network, bridge: Interface, entry: FdbEntry, *, is_there: bool) -> None:
-    """A bridge has learned who is behind a port, or forgotten it. Linux: net/bridge/br_fdb.c, fdb_notify."""
+def tell_of_fdb(network: Network, bridge: Interface, entry: FdbEntry | OwnAddress, *, is_there: bool) -> None:
+    """A bridge has learned who is behind a port, or forgotten it; or a program lets an interface listen to an
+    address, or not. Linux: net/bridge/br_fdb.c, fdb_notify; net/core/rtnetlink.c, rtnl_fdb_notify."""
     if _has_listeners(network, _NEIGHBOUR, NO_REQUEST):
         _tell(network, _NEIGHBOUR, fdb_message(bridge, entry, is_there=is_there), NO_REQUEST)
 
