@@ -731,7 +731,7 @@ static void keeps(const char *name, long least, long most)
 {
 	char path[64], value[32];
 
-	snprintf(path, sizeof(path), "ipv4/tcp_%s", name);
+	snprintf(path, sizeof(path), "ipv4/%s%s", strchr(name, '/') == NULL ? "tcp_" : "", name + (name[0] == '/'));
 	snprintf(value, sizeof(value), "%ld", least);
 	CHECK(set(path, value) == 0 && strcmp(shown(path), value) == 0);
 	snprintf(value, sizeof(value), "%ld", most);
@@ -760,6 +760,24 @@ TEST(settings_that_are_kept)
 	keeps("pingpong_thresh", 1, 255);
 	keeps("shrink_window", 0, 1);
 	keeps("synack_retries", 0, 255);
+	keeps("/fib_notify_on_flag_change", 0, 2);
+	keeps("/ip_dynaddr", 0, 255);
+	keeps("/ip_early_demux", 0, 255);
+	keeps("/raw_l3mdev_accept", 0, 1);
+	keeps("/udp_early_demux", 0, 255);
+	keeps("/udp_l3mdev_accept", 0, 1);
+	keeps("backlog_ack_defer", 0, 1);
+	keeps("fastopen_blackhole_timeout_sec", 0, INT_MAX);
+	keeps("l3mdev_accept", 0, 1);
+	keeps("plb_cong_thresh", 0, 256);
+	keeps("plb_enabled", 0, 1);
+	keeps("plb_idle_rehash_rounds", 0, 31);
+	keeps("plb_rehash_rounds", 0, 31);
+	keeps("plb_suspend_rto_sec", 0, 255);
+	keeps("probe_interval", 0, 17179869);
+	CHECK_STRING(shown("ipv4/tcp_comp_sack_delay_ns"), "1000000");
+	CHECK_EQ(set("ipv4/tcp_comp_sack_slack_ns", "18446744073709551615"), 0);
+	CHECK_STRING(shown("ipv4/tcp_comp_sack_slack_ns"), "18446744073709551615");
 	CHECK_EQ(set("ipv4/tcp_synack_retries", "5 x"), 0);
 	CHECK_STRING(shown("ipv4/tcp_synack_retries"), "5");
 }

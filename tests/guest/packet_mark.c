@@ -106,6 +106,55 @@ ROOTS_TEST(marks_and_priorities)
 	CHECK_EQ(received(server), 6);
 }
 
+/* Sends an echo request with a mark, and gives that of the answer which comes back. */
+static int64_t mark_of_echo(int fd, int family, unsigned mark)
+{
+	struct sockaddr_in four = local(0);
+	struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_addr = in6addr_loopback};
+	unsigned char echo[8] = {family == AF_INET ? 8 : 128, 0, 0xF7, 0xFF};
+
+	set(fd, SOL_SOCKET, SO_MARK, (int)mark);
+	if (family == AF_INET)
+		MUST(sendto(fd, echo, sizeof(echo), 0, (void *)&four, sizeof(four)));
+	else
+		MUST(sendto(fd, echo, sizeof(echo), 0, (void *)&six, sizeof(six)));
+	/* The request comes back too, before. */
+	CHECK_EQ(received(fd), mark * 1000LL - 1);
+	return received(fd);
+}
+
+/* What the kernel itself answers has no mark, or that of what it answers to (fwmark_reflect). */
+ROOTS_TEST(marks_of_answers)
+{
+	const int families[] = {AF_INET, AF_INET6};
+	struct sockaddr_in own = local(0);
+	int ping;
+
+	enter();
+	for (size_t at = 0; at < LENGTH(families); at++) {
+		int protocol = at == 0 ? IPPROTO_ICMP : IPPROTO_ICMPV6, fd = (int)MUST(socket(families[at], SOCK_RAW, protocol));
+		const char *path = at == 0 ? "/proc/sys/net/ipv4/fwmark_reflect" : "/proc/sys/net/ipv6/fwmark_reflect";
+
+		set(fd, SOL_SOCKET, SO_RCVMARK, 1);
+		CHECK_EQ(mark_of_echo(fd, families[at], 7), -1);
+		CHECK_OK(write_text(path, "1"));
+		CHECK_EQ(mark_of_echo(fd, families[at], 7), 6999);
+		CHECK_EQ(mark_of_echo(fd, families[at], 0), -1);
+		CHECK_ERRNO(write_text(path, "256"), EINVAL);
+		CHECK_OK(write_text(path, "0"));
+		CHECK_EQ(mark_of_echo(fd, families[at], 7), -1);
+		close(fd);
+	}
+	/* Sockets of echoes alone aren't told of marks. */
+	MUST(write_text("/proc/sys/net/ipv4/ping_group_range", "0 0"));
+	MUST(write_text("/proc/sys/net/ipv4/fwmark_reflect", "1"));
+	ping = (int)MUST(socket(AF_INET, SOCK_DGRAM, IPPROTO_ICMP));
+	set(ping, SOL_SOCKET, SO_RCVMARK, 1);
+	set(ping, SOL_SOCKET, SO_MARK, 7);
+	MUST(sendto(ping, (char[8]){8}, 8, 0, (void *)&own, sizeof(own)));
+	CHECK_EQ(received(ping), -1001);
+}
+
 /* Sends to 127.0.0.1, to ::1 or, `is_mapped`, to ::ffff:127.0.0.1 with a control message. */
 static int send_choosing(int fd, int is_mapped, int level, int type, const void *value, size_t length)
 {

@@ -79,19 +79,28 @@ LEAST_FIELDS, MOST_FIELDS, FIRST_FIELDS = 0x001, 0xFFF, 0x007
 """What may be set of fib_multipath_hash_fields, and is at first: addresses and the protocol."""
 NO_BOUND = 0x7FFF_FFFF
 _REUSED_ON_LOOPBACK = 2
-_ANY, _BYTE, _SWITCH = (-NO_BOUND - 1, NO_BOUND), (0, 255), (0, 1)
+_ANY, _BYTE, _SWITCH, _LONG = (-NO_BOUND - 1, NO_BOUND), (0, 255), (0, 1), (0, 0xFFFF_FFFF_FFFF_FFFF)
 KEPT = {
+    b"fib_notify_on_flag_change": (0, 0, 2),
+    b"ip_dynaddr": (0, *_BYTE),
+    b"ip_early_demux": (1, *_BYTE),
+    b"raw_l3mdev_accept": (1, *_SWITCH),
     b"tcp_adv_win_scale": (1, -31, 31),
     b"tcp_app_win": (31, 0, 31),
     b"tcp_autocorking": (1, *_SWITCH),
+    b"tcp_backlog_ack_defer": (1, *_SWITCH),
     b"tcp_base_mss": (1_024, *_ANY),
     b"tcp_challenge_ack_limit": (NO_BOUND, *_ANY),
+    b"tcp_comp_sack_delay_ns": (1_000_000, *_LONG),
     b"tcp_comp_sack_nr": (44, *_BYTE),
+    b"tcp_comp_sack_slack_ns": (100_000, *_LONG),
     b"tcp_dsack": (1, *_BYTE),
     b"tcp_early_demux": (1, *_BYTE),
     b"tcp_early_retrans": (3, 0, 4),
     b"tcp_fack": (0, *_BYTE),
+    b"tcp_fastopen_blackhole_timeout_sec": (0, 0, NO_BOUND),
     b"tcp_frto": (2, *_BYTE),
+    b"tcp_l3mdev_accept": (0, *_SWITCH),
     b"tcp_limit_output_bytes": (4 << 20, *_ANY),
     b"tcp_max_reordering": (300, 1, NO_BOUND),
     b"tcp_min_rtt_wlen": (300, 0, 86_400),
@@ -104,6 +113,12 @@ KEPT = {
     b"tcp_pacing_ca_ratio": (120, 0, 1_000),
     b"tcp_pacing_ss_ratio": (200, 0, 1_000),
     b"tcp_pingpong_thresh": (1, 1, 255),
+    b"tcp_plb_cong_thresh": (128, 0, 256),
+    b"tcp_plb_enabled": (0, *_SWITCH),
+    b"tcp_plb_idle_rehash_rounds": (3, 0, 31),
+    b"tcp_plb_rehash_rounds": (12, 0, 31),
+    b"tcp_plb_suspend_rto_sec": (60, *_BYTE),
+    b"tcp_probe_interval": (600, 0, 0xFFFF_FFFF // 250),
     b"tcp_probe_threshold": (8, *_ANY),
     b"tcp_recovery": (1, *_BYTE),
     b"tcp_retrans_collapse": (1, *_BYTE),
@@ -116,9 +131,12 @@ KEPT = {
     b"tcp_tso_rtt_log": (9, *_BYTE),
     b"tcp_tso_win_divisor": (3, *_BYTE),
     b"tcp_workaround_signed_windows": (0, *_BYTE),
+    b"udp_early_demux": (1, *_BYTE),
+    b"udp_l3mdev_accept": (0, *_SWITCH),
 }
-"""Settings of TCP that are kept and that nothing comes of: nothing is lost on the way, comes out of order, is
-held up or paced, and the answer to a SYN comes at once. What each is at first, at least and at most.
+"""Settings that are kept and that nothing comes of: nothing is lost on the way, comes out of order, is held
+up or paced, and the answer to a SYN comes at once; there are no domains of routing, nor hardware that routes.
+What each is at first, at least and at most.
 """
 BOUNDS = {
     HOP_LIMIT: (1, 255),
@@ -155,7 +173,8 @@ class NetworkSysctls:
     `aborts_on_overflow` is tcp_abort_on_overflow, `syn_cookies` tcp_syncookies and `most_requests`
     tcp_max_syn_backlog; `reordering` is tcp_reordering, `least_segment_bytes` tcp_min_snd_mss,
     `orphan_retries` tcp_orphan_retries; `reflects_service` is tcp_reflect_tos and `takes_marks`
-    tcp_fwmark_accept; `port_reuse` and `port_reuse_ms` are tcp_tw_reuse and tcp_tw_reuse_delay. `kept` are
+    tcp_fwmark_accept, `reflects_marks` and `reflects_marks_6` are fwmark_reflect;
+    `port_reuse` and `port_reuse_ms` are tcp_tw_reuse and tcp_tw_reuse_delay. `kept` are
     those of KEPT that were set.
     `ignores_echo_to_all` is icmp_echo_ignore_broadcasts and `ignores_echo_to_groups_6`
     icmp/echo_ignore_multicast, `retries` is tcp_retries2; `most_hop_options` and `most_end_options` are
@@ -222,6 +241,8 @@ class NetworkSysctls:
         "port_reuse_ms",
         "queue_length",
         "receive_rooms",
+        "reflects_marks",
+        "reflects_marks_6",
         "reflects_service",
         "reordering",
         "reserved_ports",
@@ -262,6 +283,7 @@ class NetworkSysctls:
         self.most_groups, self.most_sources = 20, 10
         self.most_requests, self.syn_cookies = 256, 1
         self.orphan_retries = self.reflects_service = self.takes_marks = 0
+        self.reflects_marks = self.reflects_marks_6 = 0
         self.port_reuse, self.port_reuse_ms = _REUSED_ON_LOOPBACK, 1_000
         self.most_hop_options = self.most_end_options = 8
         self.most_hop_bytes = self.most_end_bytes = NO_BOUND

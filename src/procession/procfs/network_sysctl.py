@@ -321,6 +321,7 @@ NETWORK_SYSCTLS: SystemTree = {
         b"fib_multipath_hash_policy": _way("multipath_policy", 0, 3, UNSIGNED),
         b"fib_multipath_hash_seed": _way("multipath_seed", 0, _UINT_MAX, UNSIGNED),
         b"fib_multipath_use_neigh": _way("multipath_uses_neighbours", 0, 1, UNSIGNED),
+        b"fwmark_reflect": _byte("reflects_marks"),
         b"neigh": InterfaceSettings(b"neigh4"),
         b"icmp_echo_ignore_all": _byte("ignores_echo", 0, 1),
         b"icmp_echo_ignore_broadcasts": _byte("ignores_echo_to_all", 0, 1),
@@ -378,6 +379,7 @@ NETWORK_SYSCTLS: SystemTree = {
         b"conf": InterfaceSettings(b"ipv6"),
         b"fib_multipath_hash_fields": _way("multipath_fields_6", LEAST_FIELDS, MOST_FIELDS, UNSIGNED),
         b"fib_multipath_hash_policy": _way("multipath_policy_6", 0, 3, UNSIGNED),
+        b"fwmark_reflect": _byte("reflects_marks_6"),
         b"neigh": InterfaceSettings(b"neigh6"),
         b"icmp": {
             b"echo_ignore_all": _byte("ignores_echo_6"),

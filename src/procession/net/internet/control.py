@@ -87,9 +87,10 @@ def packet_items(socket: DatagramSocket, packet: Packet) -> list[tuple[int, int,
     """
     plain, options = socket.options, socket.protocol_options
     items = timestamp_items(plain, packet.time_ns)
-    if plain.get(_SO_RXQ_OVFL) and socket.drop_count:
-        items.append((SOL_SOCKET, _SO_RXQ_OVFL, _number(socket.drop_count)))
-    items += mark_items(plain, Marks(packet.mark, packet.priority))
+    if socket.tells_marks:
+        if plain.get(_SO_RXQ_OVFL) and socket.drop_count:
+            items.append((SOL_SOCKET, _SO_RXQ_OVFL, _number(socket.drop_count)))
+        items += mark_items(plain, Marks(packet.mark, packet.priority))
     if not options:
         return items
     target, index = packet.target, packet.interface_index

@@ -87,6 +87,8 @@ class DatagramSocket(InternetSocket):
     __slots__ = ("drop_count", "flow", "packets", "sent_number", "stamp_ns")
 
     can_peek_at_offset: ClassVar[bool] = True
+    tells_marks: ClassVar[bool] = True
+    """Whether a reader may hear of marks and priorities, and of what was lost (sock_recv_cmsgs)."""
 
     def __init__(self, network: Network, family: int, kind: int, protocol: int, owner_uid: int) -> None:
         super().__init__(network, family, kind, protocol, owner_uid)

@@ -22,6 +22,7 @@ from procession.net.internet.packet import (
     checksum,
 )
 from procession.net.internet.routing_rule import ANY_TRAFFIC, Traffic
+from procession.net.marks import reflected_mark
 
 if TYPE_CHECKING:
     from procession.net.internet.icmp_error import IcmpError
@@ -129,7 +130,8 @@ def _answer(network: Network, packet: Packet, interface: Interface, reply: bytes
     device = interface if len(packet.source) == 16 and packet.source[0] == 0xFE else None
     # Who was asked as one of many, answers from an address of its own.
     own = packet.target if network.routes.is_local(packet.target) else None
-    traffic = Traffic(tos=packet.tos, uid=network.owner.make_kuid(0), protocol=packet.protocol)
+    mark = reflected_mark(network, packet)
+    traffic = Traffic(mark=mark, tos=packet.tos, uid=network.owner.make_kuid(0), protocol=packet.protocol)
     try:
         flow = find_flow(network, packet.source, own, device, traffic)
     except Errno:
@@ -139,6 +141,7 @@ def _answer(network: Network, packet: Packet, interface: Interface, reply: bytes
         *(flow.source, 0, flow.target, 0),
         *(packet.time_ns, packet.tos, flow.default_ttl, packet.protocol),
     )
+    answer.mark = mark
     if packet.protocol == ICMP:
         answer.place = _NO_PLACE
     if packet.options:
@@ -204,7 +207,8 @@ def traffic_of_error(network: Network, packet: Packet) -> Traffic:
         return ANY_TRAFFIC
     is_6 = len(packet.target) == 16
     tos, protocol = (0, ICMP6) if is_6 else (_service_of_error(packet), ICMP)
-    return Traffic(tos=tos, uid=network.owner.make_kuid(0), protocol=protocol)
+    mark = reflected_mark(network, packet)
+    return Traffic(mark=mark, tos=tos, uid=network.owner.make_kuid(0), protocol=protocol)
 
 
 def message_about(packet: Packet, error: IcmpError, offender: bytes) -> Packet:

@@ -62,6 +62,7 @@ from procession.net.internet.routing import SCOPE_LINK
 from procession.net.internet.source_address import select_source
 from procession.net.link.interface import LOOPBACK
 from procession.net.link.segment import reach
+from procession.net.marks import reflected_mark
 from procession.net.sysctls import ARP_ANNOUNCE
 
 if TYPE_CHECKING:
@@ -277,6 +278,7 @@ def send_error(router: Network, packet: Packet, error: IcmpError, *, is_attached
     network, offender = flow.network, flow.source
     if flow.is_filtered or flow.outcome == TAKEN:
         message = message_about(packet, error, flow.source)
+        message.mark = reflected_mark(router, packet)
         if is_attached:
             attach(message, packet, router, is_error=True)
         way = pass_whole_way(router, message, flow)

@@ -20,6 +20,7 @@ from procession.net.internet.flow import (
 from procession.net.internet.packet import TCP, Packet
 from procession.net.internet.tcp_repair import received_number, sent_number
 from procession.net.link.interface import LOOPBACK
+from procession.net.marks import reflected_mark
 
 if TYPE_CHECKING:
     from procession.net.internet.flow import Flow
@@ -205,6 +206,7 @@ def send_reset(network: Network, packet: Packet) -> None:
         *((packet.target, other_port), (packet.source, port)),
         *(acknowledged, sequence, RESET | ACKNOWLEDGED),
     )
+    answer.mark = reflected_mark(network, packet)
     try:
         flow = find_flow(network, packet.source, None, None, traffic_of(answer))
     except Errno:

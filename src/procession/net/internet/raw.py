@@ -369,6 +369,7 @@ class PingSocket(_MessageSocket):
 
     prototype: ClassVar[bytes] = b"PING"
     can_peek_at_offset: ClassVar[bool] = False
+    tells_marks: ClassVar[bool] = False
 
     def __init__(self, network: Network, family: int, kind: int, protocol: int, owner_uid: int) -> None:
         super().__init__(network, family, kind, protocol, owner_uid)
