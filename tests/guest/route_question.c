@@ -241,6 +241,97 @@ static const char *call_it(int network, int number)
 	return asked();
 }
 
+/* The index and the first attribute's kind and number, of each message about interfaces or their addresses. */
+static const char *found_in(int type, int flags, int family, int index, int kind, int target)
+{
+	static char text[512];
+	struct ifinfomsg link = {.ifi_family = (unsigned char)family, .ifi_index = index};
+	struct ifaddrmsg address = {.ifa_family = (unsigned char)family, .ifa_index = (unsigned)index};
+	size_t size = type == RTM_GETLINK || type == RTM_DELLINK ? sizeof(link) : sizeof(address);
+
+	begin(type, flags, size == sizeof(link) ? (void *)&link : (void *)&address, size);
+	add(kind, &target, sizeof(target));
+	MUST(send(asker, &request, request.header.nlmsg_len, 0));
+	text[0] = '\0';
+	for (;;) {
+		int length = (int)MUST(recv(asker, answers, sizeof(answers), 0));
+
+		for (struct nlmsghdr *header = (void *)answers; NLMSG_OK(header, length); header = NLMSG_NEXT(header, length)) {
+			struct rtattr *first = (void *)((char *)NLMSG_DATA(header) + NLMSG_ALIGN(size));
+			struct nlmsgerr *error = NLMSG_DATA(header);
+
+			if (header->nlmsg_type == NLMSG_ERROR)
+				return explained(header, error->error, NLMSG_ALIGN(NLMSG_LENGTH(4 + error->msg.nlmsg_len)));
+			if (header->nlmsg_type == NLMSG_DONE)
+				return *(int *)NLMSG_DATA(header) ? explained(header, *(int *)NLMSG_DATA(header), NLMSG_LENGTH(4)) : text;
+			sprintf(text + strlen(text), "%d/%d:%d ", size == sizeof(link) ? ((struct ifinfomsg *)NLMSG_DATA(header))->ifi_index : (int)((struct ifaddrmsg *)NLMSG_DATA(header))->ifa_index,
+				first->rta_type, *(int *)RTA_DATA(first));
+			if (!(flags & NLM_F_DUMP))
+				return text;
+		}
+	}
+}
+
+static int new_veth(void)
+{
+	struct ifinfomsg body = {0};
+	struct rtattr *information;
+
+	begin(RTM_NEWLINK, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, &body, sizeof(body));
+	add(IFLA_IFNAME, "v0", 3);
+	information = add(IFLA_LINKINFO, NULL, 0);
+	add(IFLA_INFO_KIND, "veth", 4);
+	information->rta_len = (unsigned short)((char *)&request + request.header.nlmsg_len - (char *)information);
+	CHECK_STRING(asked(), "0");
+	return (int)if_nametoindex("v0");
+}
+
+/* Interfaces and addresses of another network, by the number that it has here. */
+ROOTS_TEST(what_is_in_another_network)
+{
+	int other, home, index, status;
+	pid_t child;
+
+	enter();
+	other = (int)MUST(open("/proc/self/ns/net", O_RDONLY));
+	open_asker(0);
+	index = new_veth();
+	CHECK_EQ(index, 3);
+	enter();
+	home = (int)MUST(open("/proc/self/ns/net", O_RDONLY));
+	open_asker(0);
+	CHECK_STRING(call_it(other, 5), "0");
+	for (int is_strict = 0; is_strict < 2; is_strict++) {
+		open_asker(is_strict);
+		CHECK_STRING(found_in(RTM_GETLINK, 0, 0, index, IFLA_TARGET_NETNSID, 5), "3/46:5 ");
+		CHECK_STRING(found_in(RTM_GETLINK, 0, 0, 77, IFLA_TARGET_NETNSID, 5), "19");
+		CHECK_STRING(found_in(RTM_GETLINK, 0, 0, 1, IFLA_TARGET_NETNSID, 6), "22");
+		CHECK_STRING(found_in(RTM_GETLINK, NLM_F_DUMP, 0, 0, IFLA_TARGET_NETNSID, 5), "1/46:5 2/46:5 3/46:5 ");
+		CHECK_STRING(found_in(RTM_GETLINK, NLM_F_DUMP, 0, 0, IFLA_TARGET_NETNSID, 6), "22 Invalid target network namespace id");
+	}
+	CHECK_STRING(found_in(RTM_GETADDR, NLM_F_DUMP, AF_INET, 0, IFA_TARGET_NETNSID, 5), "1/10:5 ");
+	CHECK_STRING(found_in(RTM_GETADDR, NLM_F_DUMP, AF_INET6, 0, IFA_TARGET_NETNSID, 5), "1/10:5 ");
+	CHECK_STRING(found_in(RTM_GETADDR, NLM_F_DUMP, AF_INET, 0, IFA_TARGET_NETNSID, 6), "22 ipv4: Invalid target network namespace id");
+	open_asker(0);
+	CHECK_STRING(found_in(RTM_DELLINK, NLM_F_ACK, 0, index, IFLA_TARGET_NETNSID, 6), "22");
+	/* It takes the right over that network, and nobody says that there is none. */
+	child = (pid_t)MUST(fork());
+	if (child == 0) {
+		MUST(unshare(CLONE_NEWUSER | CLONE_NEWNET));
+		open_asker(0);
+		CHECK_STRING(call_it(other, 5), "0");
+		CHECK_STRING(found_in(RTM_GETLINK, NLM_F_DUMP, 0, 0, IFLA_TARGET_NETNSID, 5), "13 Invalid target network namespace id");
+		CHECK_STRING(found_in(RTM_GETLINK, 0, 0, index, IFLA_TARGET_NETNSID, 5), "13");
+		_exit(0);
+	}
+	MUST(waitpid(child, &status, 0));
+	CHECK_EQ(status, 0);
+	CHECK_STRING(found_in(RTM_DELLINK, NLM_F_ACK, 0, index, IFLA_TARGET_NETNSID, 5), "0");
+	MUST(setns(other, CLONE_NEWNET));
+	CHECK_EQ(if_nametoindex("v0"), 0);
+	close(home);
+}
+
 ROOTS_TEST(numbers_of_networks)
 {
 	int other, third, home, pid = getpid();

@@ -53,10 +53,12 @@ from procession.net.netlink.attributes import (
     text_in,
 )
 from procession.net.netlink.policy import U8, U32, Policy, at_least, checked_attributes, signed, string
+from procession.net.netlink.targets import asked_network
 from procession.net.sysctls import DISABLE_IPV6
 
 if TYPE_CHECKING:
     from procession.net.link.interface import Interface
+    from procession.net.network import Network
 
 _ADDRESS, _LOCAL = int(AddressAttribute.IFA_ADDRESS), int(AddressAttribute.IFA_LOCAL)
 _LABEL, _BROADCAST = int(AddressAttribute.IFA_LABEL), int(AddressAttribute.IFA_BROADCAST)
@@ -97,9 +99,11 @@ _NO_LIFETIME = ("ipv4: address lifetime invalid", "ipv6: address lifetime invali
 _ASSIGNED = ("ipv4: Address already assigned", "ipv6: address already assigned")
 
 
-def address_body(address: DeviceAddress) -> bytes:
-    """A message about an address. Linux: net/ipv4/devinet.c, inet_fill_ifaddr; net/ipv6/addrconf.c,
-    inet6_fill_ifaddr."""
+def address_body(address: DeviceAddress, target: bytes | None = None) -> bytes:
+    """A message about an address, with the number of the network that was asked for, its `target`.
+
+    Linux: net/ipv4/devinet.c, inet_fill_ifaddr; net/ipv6/addrconf.c, inet6_fill_ifaddr.
+    """
     flags = number(address.flags)
     preferred_s, valid_s = lifetimes_left(address)
     stamps = [moment_ns // _NS_PER_TICK for moment_ns in (address.created_ns, address.updated_ns)]
@@ -127,21 +131,25 @@ def address_body(address: DeviceAddress) -> bytes:
         if address.protocol:
             found.append((AddressAttribute.IFA_PROTO, pack_u8(address.protocol)))
         found += [(AddressAttribute.IFA_FLAGS, flags), *metric, (AddressAttribute.IFA_CACHEINFO, cache)]
+    if target is not None:
+        found.insert(0, (AddressAttribute.IFA_TARGET_NETNSID, target))
     return header.pack() + b"".join(attribute(int(kind), data) for kind, data in found)
 
 
-def address_message(address: DeviceAddress, *, is_there: bool) -> Message:
+def address_message(address: DeviceAddress, *, is_there: bool, target: bytes | None = None) -> Message:
     """What listeners are told."""
     kind = RouteMessageType.RTM_NEWADDR if is_there else RouteMessageType.RTM_DELADDR
-    return int(kind), address_body(address)
+    return int(kind), address_body(address, target)
 
 
 def list_addresses(request: Request) -> Answer:
     """RTM_GETADDR. Raises ENODEV, EINVAL. Linux: net/ipv4/devinet.c, inet_dump_ifaddr,
     inet_valid_dump_ifaddr_req; net/ipv6/addrconf.c, inet6_dump_addr."""
     family = request.body[0] if request.body[0] in (AF_INET, AF_INET6) else 0
-    interfaces = sorted(request.network.interfaces.values(), key=_index_of)
-    wanted = _wanted_index(request, family) if request.is_strict else 0
+    network, target, wanted = request.network, None, 0
+    if request.is_strict:
+        network, target, wanted = _wanted_addresses(request, family)
+    interfaces = sorted(network.interfaces.values(), key=_index_of)
     if wanted:
         interfaces = [interface for interface in interfaces if interface.index == wanted]
         if not interfaces:
@@ -150,15 +158,16 @@ def list_addresses(request: Request) -> Answer:
     for protocol, is_ipv6 in ((AF_INET, False), (AF_INET6, True)):
         if family in (0, protocol):
             found += [
-                address_message(address, is_there=True)
+                address_message(address, is_there=True, target=target)
                 for interface in interfaces
                 for address in addresses_of(interface, is_ipv6=is_ipv6)
             ]
     return found
 
 
-def _wanted_index(request: Request, family: int) -> int:
-    """The interface whose addresses are asked for, 0 for all."""
+def _wanted_addresses(request: Request, family: int) -> tuple[Network, bytes | None, int]:
+    """The network, its number if it isn't the asker's, and the interface whose addresses are asked for, 0 for
+    all. Raises EINVAL, EACCES."""
     is_ipv6 = family == AF_INET6
     before = "ipv6: " if is_ipv6 else "ipv4: "
     if len(request.body) < Ifaddrmsg.SIZE:
@@ -171,8 +180,8 @@ def _wanted_index(request: Request, family: int) -> int:
     for kind in sorted(found):
         if kind != _TARGET_NETNSID:
             raise EINVAL(f"{before}Unsupported attribute in dump request", TOLD)
-        raise EINVAL(f"{before}Invalid target network namespace id", TOLD)
-    return header.ifa_index
+    network = asked_network(request, found, _TARGET_NETNSID, before=before)
+    return network, found.get(_TARGET_NETNSID), header.ifa_index
 
 
 def find_address(request: Request) -> Message:
@@ -188,17 +197,16 @@ def find_address(request: Request) -> Message:
         for kind in sorted(found):
             if kind not in (_TARGET_NETNSID, _ADDRESS, _LOCAL):
                 raise EINVAL("ipv6: Unsupported attribute in get address request", TOLD)
-    if _TARGET_NETNSID in found:
-        raise EINVAL("no network has this number")
+    network = asked_network(request, found, _TARGET_NETNSID)
     wanted = found.get(_LOCAL, found.get(_ADDRESS))
     if wanted is None:
         raise EINVAL("an address is needed")
-    interfaces = sorted(request.network.interfaces.values(), key=_index_of)
+    interfaces = sorted(network.interfaces.values(), key=_index_of)
     chosen = [each for each in interfaces if each.index == header.ifa_index] or interfaces
     for interface in chosen:
         for address in addresses_of(interface, is_ipv6=True):
             if address.address == wanted[:16]:
-                return address_message(address, is_there=True)
+                return address_message(address, is_there=True, target=found.get(_TARGET_NETNSID))
     raise EADDRNOTAVAIL("no such address")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EADDRNOTAVAIL, EEXIST, EINVAL, ENODEV, EOPNOTSUPP, EPERM, ERANGE, TOLD
+from procession.abi.errno import EADDRNOTAVAIL, EEXIST, EINVAL, ENODEV, EOPNOTSUPP, ERANGE, TOLD
 from procession.abi.netlink import (
     VETH_INFO_PEER,
     Ifinfomsg,
@@ -70,7 +70,7 @@ from procession.net.netlink.policy import (
     signed,
     string,
 )
-from procession.net.socket_options import CAP_NET_ADMIN
+from procession.net.netlink.targets import asked_network, target_network
 
 if TYPE_CHECKING:
     from procession.net.link.interface import Interface
@@ -140,15 +140,19 @@ POLICY = Policy(
 _LONGEST_ALIAS = 255
 
 
-def link_body(interface: Interface, asker: Network, *, change: int = 0) -> bytes:
-    """A message about `interface`. Linux: net/core/rtnetlink.c, rtnl_fill_ifinfo."""
+def link_body(interface: Interface, asker: Network, *, change: int = 0, target: bytes | None = None) -> bytes:
+    """A message about `interface`, with the number of the network that was asked for, its `target`.
+
+    Linux: net/core/rtnetlink.c, rtnl_fill_ifinfo.
+    """
     header = Ifinfomsg(0, interface.hardware_type, interface.index, interface.shown_flags, change)
     counters = (
         *(interface.received_packets, interface.sent_packets),
         *(interface.received_bytes, interface.sent_bytes, 0, 0, 0, interface.drop_count),
     )
     peer, master = interface.peer, interface.master
-    found = _sizes(interface)
+    found = [] if target is None else [(LinkAttribute.IFLA_TARGET_NETNSID, target)]
+    found += _sizes(interface)
     if master is not None:
         found.append((LinkAttribute.IFLA_MASTER, number(master.index)))
     found.append((LinkAttribute.IFLA_CARRIER, pack_u8(interface.has_carrier)))
@@ -239,24 +243,30 @@ def find_link(network: Network, header: Ifinfomsg, found: dict[int, bytes]) -> I
 
 def list_links(request: Request) -> Answer:
     """RTM_GETLINK. Raises ENODEV, EINVAL. Linux: net/core/rtnetlink.c, rtnl_dump_ifinfo, rtnl_getlink."""
-    network = request.network
-    settle_all(network)
+    asker = request.network
     if not request.is_dump:
-        return [(_NEWLINK, link_body(_asked_link(request), network))]
+        interface, target = _asked_link(request)
+        settle_all(interface.network)
+        return [(_NEWLINK, link_body(interface, asker, target=target))]
     if request.body[0] == _AF_BRIDGE:
+        settle_all(asker)
         return list_ports(request, POLICY)
-    master, kind = _wanted_links(request)
+    network, target, master, kind = _wanted_links(request)
+    settle_all(network)
     links = sorted(network.interfaces.values(), key=_index_of)
     return [
-        (_NEWLINK, link_body(interface, network))
+        (_NEWLINK, link_body(interface, asker, target=target))
         for interface in links
         if (not master or (interface.master is not None and interface.master.index == master))
         and (kind is None or interface.kind == kind)
     ]
 
 
-def _asked_link(request: Request) -> Interface:
-    """Raises EINVAL, ENODEV. Linux: net/core/rtnetlink.c, rtnl_valid_getlink_req."""
+def _asked_link(request: Request) -> tuple[Interface, bytes | None]:
+    """The link, and the number of another network where it is. Raises EINVAL, EACCES, ENODEV.
+
+    Linux: net/core/rtnetlink.c, rtnl_valid_getlink_req.
+    """
     if len(request.body) < Ifinfomsg.SIZE:
         raise EINVAL("Invalid header for get link", TOLD)
     header = _header(request)
@@ -269,25 +279,15 @@ def _asked_link(request: Request) -> Interface:
         for kind in sorted(found):
             if kind not in (_NAME, _ALT_NAME, _EXTENSIONS, _TARGET_NETNSID):
                 raise EINVAL("Unsupported attribute in get link request", TOLD)
-    _check_network_number(request, found)
-    interface = find_link(request.network, header, found)
+    interface = find_link(asked_network(request, found, _TARGET_NETNSID), header, found)
     if interface is None:
         raise ENODEV
-    return interface
+    return interface, found.get(_TARGET_NETNSID)
 
 
-def _check_network_number(request: Request, found: dict[int, bytes]) -> None:
-    """Raise EINVAL for what is no other network's number."""
-    identifier = signed_in(found, _TARGET_NETNSID)
-    if identifier is not None and request.network.called(identifier) is None:
-        if request.is_dump:
-            raise EINVAL("Invalid target network namespace id", TOLD)
-        raise EINVAL("no network has this number")
-
-
-def _wanted_links(request: Request) -> tuple[int, bytes | None]:
-    """Which links are asked for: by their master, and by their kind. Raises EINVAL. Linux:
-    net/core/rtnetlink.c, rtnl_valid_dump_ifinfo_req."""
+def _wanted_links(request: Request) -> tuple[Network, bytes | None, int, bytes | None]:
+    """Which links are asked for: by their network, and its number if it isn't the asker's; by their master,
+    and by their kind. Raises EINVAL, EACCES. Linux: net/core/rtnetlink.c, rtnl_valid_dump_ifinfo_req."""
     if request.is_strict:
         if len(request.body) < Ifinfomsg.SIZE:
             raise EINVAL("Invalid header for link dump", TOLD)
@@ -304,8 +304,8 @@ def _wanted_links(request: Request) -> tuple[int, bytes | None]:
             found = checked_attributes(request, size, POLICY)
         except (EINVAL, ERANGE) as error:
             request.blamed, request.note = 0, error.reason
-            return 0, None
-    _check_network_number(request, found)
+            return request.network, None, 0, None
+    network = asked_network(request, found, _TARGET_NETNSID)
     if request.is_strict:
         for name in sorted(found):
             if name not in (_TARGET_NETNSID, _EXTENSIONS, _MASTER, _LINK_INFORMATION):
@@ -315,36 +315,11 @@ def _wanted_links(request: Request) -> tuple[int, bytes | None]:
     if kind is not None and kind != TUN and kind not in KINDS:
         kind = None
     request.is_filtered = bool(master) or kind is not None
-    return master, kind
+    return network, found.get(_TARGET_NETNSID), master, kind
 
 
 def _index_of(interface: Interface) -> int:
     return interface.index
-
-
-def target_network(request: Request, found: dict[int, bytes]) -> Network | None:
-    """The other network that a request names. Raises EBADF, EINVAL, ESRCH, EPERM.
-
-    Linux: net/core/rtnetlink.c, rtnl_link_get_net_capable.
-    """
-    host = request.network.host
-    descriptor, process = signed_in(found, _NET_NS_FD), number_in(found, _NET_NS_PID)
-    identifier = signed_in(found, _TARGET_NETNSID)
-    target: Network
-    if process is not None:
-        target = host.network_of_process(process)
-    elif descriptor is not None:
-        target = host.network_of_descriptor(descriptor)
-    elif identifier is not None:
-        named = request.network.called(identifier)
-        if named is None:
-            raise EINVAL("no network has this number")
-        target = named
-    else:
-        return None
-    if not request.credentials.ns_capable(target.owner, CAP_NET_ADMIN):
-        raise EPERM("CAP_NET_ADMIN over the other network is needed")
-    return target
 
 
 def new_link(request: Request) -> None:
@@ -573,7 +548,7 @@ def delete_link(request: Request) -> None:
     """RTM_DELLINK. Raises ENODEV, EOPNOTSUPP. Linux: net/core/rtnetlink.c, rtnl_dellink."""
     header = _header(request)
     found = _link_attributes(request)
-    interface = find_link(request.network, header, found)
+    interface = find_link(asked_network(request, found, _TARGET_NETNSID), header, found)
     if interface is None:
         raise ENODEV
     if interface.kind == LOOPBACK:
