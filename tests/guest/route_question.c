@@ -332,6 +332,95 @@ ROOTS_TEST(what_is_in_another_network)
 	close(home);
 }
 
+/* What a listener hears: the kind of the message and the number of the network, -1 if it isn't told. */
+static const char *heard(int listener)
+{
+	static char text[256];
+
+	text[0] = '\0';
+	for (;;) {
+		char control[64];
+		struct iovec part = {answers, sizeof(answers)};
+		struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+		int number = -1;
+
+		if (recvmsg(listener, &message, MSG_DONTWAIT) == -1)
+			return text;
+		for (struct cmsghdr *item = CMSG_FIRSTHDR(&message); item != NULL; item = CMSG_NXTHDR(&message, item))
+			if (item->cmsg_level == SOL_NETLINK && item->cmsg_type == NETLINK_LISTEN_ALL_NSID)
+				number = *(int *)CMSG_DATA(item);
+		sprintf(text + strlen(text), "%d:%d ", ((struct nlmsghdr *)(void *)answers)->nlmsg_type, number);
+	}
+}
+
+static void rename_loopback(const char *name)
+{
+	struct ifinfomsg body = {.ifi_index = 1};
+
+	begin(RTM_NEWLINK, NLM_F_ACK, &body, sizeof(body));
+	add(IFLA_IFALIAS, name, strlen(name) + 1);
+	CHECK_STRING(asked(), "0");
+}
+
+static int new_listener(int is_everywhere)
+{
+	int listener = (int)MUST(socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE));
+	struct sockaddr_nl all = {.nl_family = AF_NETLINK, .nl_groups = RTMGRP_LINK};
+
+	MUST(bind(listener, (void *)&all, sizeof(all)));
+	if (is_everywhere)
+		CHECK_OK(setsockopt(listener, SOL_NETLINK, NETLINK_LISTEN_ALL_NSID, &is_everywhere, sizeof(is_everywhere)));
+	return listener;
+}
+
+/* A socket can hear of networks that have numbers in its own. */
+ROOTS_TEST(who_listens_everywhere)
+{
+	int other, third, home, plain, everywhere, one = 1, value = 0;
+	pid_t child;
+
+	enter();
+	other = (int)MUST(open("/proc/self/ns/net", O_RDONLY));
+	enter();
+	third = (int)MUST(open("/proc/self/ns/net", O_RDONLY));
+	enter();
+	home = (int)MUST(open("/proc/self/ns/net", O_RDONLY));
+	plain = new_listener(0);
+	everywhere = new_listener(1);
+	CHECK_OK(getsockopt(everywhere, SOL_NETLINK, NETLINK_LISTEN_ALL_NSID, &value, &(socklen_t){sizeof(value)}));
+	CHECK_EQ(value, 1);
+	open_asker(0);
+	CHECK_STRING(call_it(other, 5), "0");
+	rename_loopback("a");
+	CHECK_STRING(heard(plain), "16:-1 ");
+	CHECK_STRING(heard(everywhere), "16:-1 ");
+	MUST(setns(other, CLONE_NEWNET));
+	open_asker(0);
+	rename_loopback("b");
+	CHECK_STRING(heard(plain), "");
+	CHECK_STRING(heard(everywhere), "16:5 ");
+	/* This has no number. */
+	MUST(setns(third, CLONE_NEWNET));
+	open_asker(0);
+	rename_loopback("c");
+	CHECK_STRING(heard(everywhere), "");
+	/* What one's own network calls itself isn't told. */
+	MUST(setns(home, CLONE_NEWNET));
+	open_asker(0);
+	CHECK_STRING(call_it(home, 9), "0");
+	rename_loopback("d");
+	CHECK_STRING(heard(plain), "16:-1 ");
+	CHECK_STRING(heard(everywhere), "16:-1 ");
+	child = (pid_t)MUST(fork());
+	if (child == 0) {
+		drop_root();
+		plain = (int)MUST(socket(AF_NETLINK, SOCK_RAW, NETLINK_ROUTE));
+		CHECK_ERRNO(setsockopt(plain, SOL_NETLINK, NETLINK_LISTEN_ALL_NSID, &one, sizeof(one)), EPERM);
+		_exit(0);
+	}
+	CHECK_EQ(wait_for(child), EXITED(0));
+}
+
 ROOTS_TEST(numbers_of_networks)
 {
 	int other, third, home, pid = getpid();

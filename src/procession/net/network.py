@@ -353,6 +353,11 @@ class Network(Namespace):
         get_net_ns_by_id."""
         return next((other for other, value in self.numbers.items() if value == number), None)
 
+    @property
+    def has_listeners(self) -> bool:
+        """Whether there is anybody who could listen to netlink's groups."""
+        return bool(self.netlink_sockets or self.system.listeners_everywhere)
+
     def topology_changed(self) -> None:
         """Something has changed that may lead packets another way: every flow of the machine is over."""
         self.system.topology += 1
@@ -536,49 +541,49 @@ class Network(Namespace):
         self, interface: Interface, *, is_there: bool = True, change: int = 0, cause: Cause = NO_REQUEST
     ) -> None:
         """`interface` is another one than before, or gone; in `change` are the flags that are others."""
-        if self.netlink_sockets:
+        if self.has_listeners:
             from procession.net.netlink.notification import tell_of_link
 
             tell_of_link(self, interface, is_there=is_there, change=change, cause=cause)
 
     def device_event(self, interface: Interface, action: bytes) -> None:
         """`interface` was made here ("add"), or is gone ("remove")."""
-        if self.netlink_sockets:
+        if self.has_listeners:
             from procession.net.netlink.uevent import tell_of_device
 
             tell_of_device(self, interface, action)
 
     def address_changed(self, address: DeviceAddress, *, is_there: bool, cause: Cause = NO_REQUEST) -> None:
         """`address` is new, or gone."""
-        if self.netlink_sockets:
+        if self.has_listeners:
             from procession.net.netlink.notification import tell_of_address
 
             tell_of_address(self, address, is_there=is_there, cause=cause)
 
     def neighbour_changed(self, neighbour: Neighbour, *, is_there: bool, port_id: int = 0) -> None:
         """`neighbour` is another one than before, or gone; `port_id` is the socket's that said so."""
-        if self.netlink_sockets:
+        if self.has_listeners:
             from procession.net.netlink.notification import tell_of_neighbour
 
             tell_of_neighbour(self, neighbour, is_there=is_there, port_id=port_id)
 
     def fdb_changed(self, bridge: Interface, entry: FdbEntry | OwnAddress, *, is_there: bool) -> None:
         """`entry` of `bridge`, or of another interface, is new, or leads elsewhere, or is gone."""
-        if self.netlink_sockets:
+        if self.has_listeners:
             from procession.net.netlink.notification import tell_of_fdb
 
             tell_of_fdb(self, bridge, entry, is_there=is_there)
 
     def port_changed(self, port: Interface) -> None:
         """`port` of a bridge is another one than before."""
-        if self.netlink_sockets:
+        if self.has_listeners:
             from procession.net.netlink.notification import tell_of_port
 
             tell_of_port(self, port)
 
     def tell_of_route(self, route: Route, *, is_there: bool, flags: int, cause: Cause) -> None:
         """`route` is new, as the NLM_F_* of `flags` say, or gone."""
-        if self.netlink_sockets:
+        if self.has_listeners:
             from procession.net.netlink.notification import tell_of_route
 
             tell_of_route(self, route, is_there=is_there, flags=flags, cause=cause)

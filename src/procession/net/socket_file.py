@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from procession.hardware.frame_owner import FrameOwner
     from procession.mm.page_cache import PageCache
     from procession.net.message import PassedFiles
+    from procession.net.netlink.socket import NetlinkSocket
     from procession.net.network import Network
     from procession.net.socket import Socket
     from procession.net.unix.socket import UnixSocket
@@ -44,7 +45,8 @@ class SocketFileSystem(Superblock):
     one message on the way. `account` has what sockets and buffers take of the memory. `in_flight` counts,
     for each local socket, how many queued messages hold it; `files_in_flight` all files in messages by the
     user that sent them. `topology` counts the changes of all networks, and `network_count` those that there
-    have been. `uevent_count` numbers the events of devices. `discarded` are the files of messages that nobody
+    have been. `listeners_everywhere` are netlink sockets with NETLINK_LISTEN_ALL_NSID.
+    `uevent_count` numbers the events of devices. `discarded` are the files of messages that nobody
     will receive, while they're given back; `closed_count` how many local sockets have been closed since there
     was a look for garbage. `aspects` is what rules and routes of any network have looked at (MARK ... of
     net/internet/routing_rule.py). The rooms are core/wmem_default and rmem_default, wmem_max and rmem_max of
@@ -63,6 +65,7 @@ class SocketFileSystem(Superblock):
         "first_send_room",
         "in_flight",
         "is_collecting",
+        "listeners_everywhere",
         "live_count",
         "maximum_buffered_bytes",
         "most_receive_room",
@@ -98,6 +101,7 @@ class SocketFileSystem(Superblock):
         self.closed_count = 0
         self.socket_count = 0
         self.live_count = 0
+        self.listeners_everywhere: dict[NetlinkSocket, None] = {}
         self.topology = 1
         self.aspects = 0
         self.network_count = 0

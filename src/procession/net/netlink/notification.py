@@ -37,7 +37,11 @@ _ROUTE_4, _ROUTE_6 = int(RouteGroup.RTNLGRP_IPV4_ROUTE), int(RouteGroup.RTNLGRP_
 
 
 def _has_listeners(network: Network, group: int, cause: Cause) -> bool:
-    return cause.is_echoed or any(_listens(socket, group) for socket in network.netlink_sockets.values())
+    return (
+        cause.is_echoed
+        or any(_listens(socket, group) for socket in network.netlink_sockets.values())
+        or any(_listens(socket, group) for socket in network.system.listeners_everywhere)
+    )
 
 
 def _listens(socket: NetlinkSocket, group: int) -> bool:
@@ -52,6 +56,9 @@ def _tell(network: Network, group: int, message: Message, cause: Cause, flags: i
     for key, socket in list(network.netlink_sockets.items()):
         if _listens(socket, group) and not (cause.is_echoed and key == echoed):
             socket.tell(packed, group)
+    for socket in list(network.system.listeners_everywhere):
+        if socket.network is not network and _listens(socket, group) and socket.may_hear_of(network):
+            socket.tell(packed, group, socket.network.numbers[network])
     if cause.is_echoed:
         asker = network.netlink_sockets.get(echoed)
         if asker is not None:

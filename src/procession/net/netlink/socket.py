@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, ClassVar, NoReturn
 
+from procession.abi.capability import Capability
 from procession.abi.errno import (
     EADDRINUSE,
     EAGAIN,
@@ -18,7 +19,6 @@ from procession.abi.errno import (
     EPERM,
     Errno,
 )
-from procession.abi.named_tuple import NamedTuple
 from procession.abi.netlink import (
     AcknowledgementAttribute,
     NetlinkFlag,
@@ -33,6 +33,7 @@ from procession.net.message import Received
 from procession.net.netlink.attributes import NESTED, Answer, Request, attribute
 from procession.net.netlink.peers import broadcast, unicast
 from procession.net.netlink.requests import answer, ends_apart, lists_all
+from procession.net.netlink.waiting_message import NetlinkMessage
 from procession.net.peer_identity import credentials_of
 from procession.net.socket import (
     ESTABLISHED,
@@ -74,6 +75,8 @@ _EXT_ACK = int(NetlinkOption.NETLINK_EXT_ACK)
 _STRICT = int(NetlinkOption.NETLINK_GET_STRICT_CHK)
 _NO_ENOBUFS = int(NetlinkOption.NETLINK_NO_ENOBUFS)
 _PKTINFO = int(NetlinkOption.NETLINK_PKTINFO)
+_LISTEN_ALL = int(NetlinkOption.NETLINK_LISTEN_ALL_NSID)
+_CAP_NET_BROADCAST = int(Capability.CAP_NET_BROADCAST)
 _ACK_TLVS = int(NetlinkFlag.NLM_F_ACK_TLVS)
 _BLAMED = int(AcknowledgementAttribute.NLMSGERR_ATTR_OFFS)
 _POLICY = int(AcknowledgementAttribute.NLMSGERR_ATTR_POLICY)
@@ -85,6 +88,7 @@ _SWITCHES = frozenset(
         NetlinkOption.NETLINK_PKTINFO,
         NetlinkOption.NETLINK_BROADCAST_ERROR,
         NetlinkOption.NETLINK_NO_ENOBUFS,
+        NetlinkOption.NETLINK_LISTEN_ALL_NSID,
         NetlinkOption.NETLINK_CAP_ACK,
         NetlinkOption.NETLINK_EXT_ACK,
         NetlinkOption.NETLINK_GET_STRICT_CHK,
@@ -123,19 +127,6 @@ def _batches(messages: list[bytes]) -> list[bytes]:
     if batch:
         batches.append(b"".join(batch))
     return batches
-
-
-class NetlinkMessage(NamedTuple):
-    """What waits to be received: the group that it was said to, 0 for none, and the room that it takes.
-
-    `sender` is the port of who said it, 0 for the kernel, and `credentials` tell whose that is.
-    """
-
-    data: bytes
-    group: int
-    charge: int
-    sender: int = 0
-    credentials: SenderCredentials | None = None
 
 
 class NetlinkSocket(Socket):
@@ -415,13 +406,13 @@ class NetlinkSocket(Socket):
             body += bytes(-len(body) % 4) + told
         self._queue(self._pack(NLMSG_ERROR, flags, header, body))
 
-    def tell(self, message: bytes, group: int = 0) -> None:
+    def tell(self, message: bytes, group: int = 0, origin: int | None = None) -> None:
         """Say what nobody has asked for, unless the socket is closed.
 
         Linux: net/netlink/af_netlink.c, netlink_sendskb.
         """
         if self.file is not None:
-            self._queue(message, group)
+            self.hear(message, group, 0, None, origin)
 
     def let_in(self, message: bytes) -> bytes | None:
         """What SO_ATTACH_FILTER's program keeps of a message, None for nothing."""
@@ -434,7 +425,14 @@ class NetlinkSocket(Socket):
         """The kernel says something. Linux: net/netlink/af_netlink.c, netlink_unicast."""
         self.hear(message, group, 0, None)
 
-    def hear(self, data: bytes, group: int, sender: int, credentials: SenderCredentials | None) -> None:
+    def hear(
+        self,
+        data: bytes,
+        group: int,
+        sender: int,
+        credentials: SenderCredentials | None,
+        origin: int | None = None,
+    ) -> None:
         """Keep `data`, or note that it was missed: once, until what waits has been received.
 
         Linux: net/netlink/af_netlink.c, do_one_broadcast, netlink_broadcast_deliver, netlink_overrun.
@@ -452,7 +450,7 @@ class NetlinkSocket(Socket):
                 self.error = ENOBUFS.number
                 self.state_changed()
             return
-        self.append(kept, group, charge, sender, credentials)
+        self.append(kept, group, charge, sender, credentials, origin)
 
     def append(
         self,
@@ -461,9 +459,10 @@ class NetlinkSocket(Socket):
         charge: int,
         sender: int = 0,
         credentials: SenderCredentials | None = None,
+        origin: int | None = None,
     ) -> None:
         """Let `message`, which has been charged, wait to be received."""
-        self.answers.append(NetlinkMessage(message, group, charge, sender, credentials))
+        self.answers.append(NetlinkMessage(message, group, charge, sender, credentials, origin))
         self.answer_bytes += charge
         self.read_queue.wake_all()
 
@@ -499,8 +498,13 @@ class NetlinkSocket(Socket):
         sender = SockaddrNl(AF_NETLINK, 0, message.sender, groups).pack()
         received = Received(data[:length], full, MSG_TRUNC if full > length else 0, sender)
         received.credentials = message.credentials
+        items = []
         if self.protocol_options.get(_PKTINFO):
-            received.items = [(SOL_NETLINK, _PKTINFO, pack_u32(group))]
+            items.append((SOL_NETLINK, _PKTINFO, pack_u32(group)))
+        if self.protocol_options.get(_LISTEN_ALL) and message.origin is not None:
+            items.append((SOL_NETLINK, _LISTEN_ALL, pack_int(message.origin)))
+        if items:
+            received.items = items
         return received
 
     @property
@@ -519,6 +523,7 @@ class NetlinkSocket(Socket):
         key = self.protocol, self.port_id
         if self.port_id and self.network.netlink_sockets.get(key) is self:
             del self.network.netlink_sockets[key]
+        self.network.system.listeners_everywhere.pop(self, None)
         self.forget()
         self.state_changed()
 
@@ -538,6 +543,8 @@ class NetlinkSocket(Socket):
         """Linux: net/netlink/af_netlink.c, netlink_setsockopt."""
         number = read_int(value) if len(value) >= 4 else 0
         if name in _SWITCHES:
+            if name == _LISTEN_ALL:
+                self._listen_everywhere(is_wanted=bool(number))
             self.protocol_options[name] = int(number != 0)
             if name == _NO_ENOBUFS and number:
                 self.is_congested = False
@@ -550,6 +557,25 @@ class NetlinkSocket(Socket):
             self.groups = (self.groups | bit if name == _ADD_MEMBERSHIP else self.groups & ~bit) & 0xFFFFFFFF
         else:
             raise ENOPROTOOPT
+
+    def _listen_everywhere(self, *, is_wanted: bool) -> None:
+        """Raises EPERM. Linux: net/netlink/af_netlink.c, netlink_setsockopt."""
+        if not self.caller.credentials.ns_capable(self.network.owner, _CAP_NET_BROADCAST):
+            raise EPERM("CAP_NET_BROADCAST is needed")
+        listeners = self.network.system.listeners_everywhere
+        if is_wanted:
+            listeners[self] = None
+        else:
+            listeners.pop(self, None)
+
+    def may_hear_of(self, network: Network) -> bool:
+        """Whether who has opened the socket may hear what is said in another network, which needs a number.
+
+        Linux: net/netlink/af_netlink.c, do_one_broadcast.
+        """
+        if network not in self.network.numbers or self.file is None:
+            return False
+        return self.file.subject.ns_capable(network.owner, _CAP_NET_BROADCAST)
 
     def get_option(self, level: int, name: int, length: int) -> bytes:
         """Linux: net/netlink/af_netlink.c, netlink_getsockopt."""
