@@ -2,6 +2,7 @@
 #include "pseudo_terminal.h"
 #include "sysv.h"
 
+#include <linux/aio_abi.h>
 #include <linux/futex.h>
 #include <mqueue.h>
 #include <netinet/in.h>
@@ -879,6 +880,32 @@ static long call_epoll_pwait(void)
 	return epoll_pwait(epoll, &found, 1, LONG_S * 1000, &none);
 }
 
+/* A request that waits until the pipe can be read. */
+static unsigned long polling_context(void)
+{
+	struct iocb request = {.aio_fildes = (uint32_t)ends[0], .aio_lio_opcode = IOCB_CMD_POLL, .aio_buf = POLLIN};
+	struct iocb *requests[] = {&request};
+	unsigned long context = 0;
+
+	MUST(syscall(SYS_io_setup, 1, &context));
+	MUST(syscall(SYS_io_submit, context, 1, requests));
+	return context;
+}
+
+static long call_io_getevents(void)
+{
+	struct io_event event;
+
+	return syscall(SYS_io_getevents, polling_context(), 1, 1, &event, &long_time);
+}
+
+static long call_io_pgetevents(void)
+{
+	struct io_event event;
+
+	return syscall(SYS_io_pgetevents, polling_context(), 1, 1, &event, &long_time, NULL);
+}
+
 static long call_epoll_pwait2(void)
 {
 	return syscall(SYS_epoll_pwait2, epoll, &found, 1, &long_time, NULL, 8);
@@ -1194,6 +1221,8 @@ TEST(multiplexing)
 		{"epoll_wait", watched_pipe, call_epoll_wait, write_to_pipe, NEVER_RESTARTED_NOR_AFTER_A_STOP},
 		{"epoll_pwait", watched_pipe, call_epoll_pwait, write_to_pipe, NEVER_RESTARTED_NOR_AFTER_A_STOP},
 		{"epoll_pwait2", watched_pipe, call_epoll_pwait2, write_to_pipe, NEVER_RESTARTED_NOR_AFTER_A_STOP},
+		{"io_getevents", empty_pipe, call_io_getevents, write_to_pipe, NEVER_RESTARTED_NOR_AFTER_A_STOP},
+		{"io_pgetevents", empty_pipe, call_io_pgetevents, write_to_pipe, NEVER_RESTARTED},
 		{"poll", empty_pipe, call_poll, write_to_pipe, NEVER_RESTARTED},
 		{"ppoll", empty_pipe, call_ppoll, write_to_pipe, NEVER_RESTARTED},
 		{"select", empty_pipe, call_select, write_to_pipe, NEVER_RESTARTED},

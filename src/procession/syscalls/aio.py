@@ -334,11 +334,17 @@ def io_pgetevents(
             if size != _SIGNAL_SET_SIZE:
                 raise EINVAL("no size of a set of signals")
             set_temporary_mask(task, task.mm.read_word(address))
-    return _get_events(task, context, minimum, maximum, events, timeout_ns)
+    return _get_events(task, context, minimum, maximum, events, timeout_ns, ERESTARTNOHAND)
 
 
 def _get_events(
-    task: Task, number: int, minimum: int, maximum: int, events: int, timeout_ns: int | None
+    task: Task,
+    number: int,
+    minimum: int,
+    maximum: int,
+    events: int,
+    timeout_ns: int | None,
+    interrupted: type[Errno] = EINTR,
 ) -> int:
     """Hand events over until there are `minimum`. Linux: fs/aio.c, read_events."""
     context = _context(task, number)
@@ -367,7 +373,7 @@ def _get_events(
         deadline_ns = None if timeout_ns is None else now_ns + timeout_ns
     if deadline_ns is not None and deadline_ns <= now_ns:
         return done
-    raise Sleep(context.queue, deadline_ns=deadline_ns, progress=done, interrupted=done or EINTR)
+    raise Sleep(context.queue, deadline_ns=deadline_ns, progress=done, interrupted=done or interrupted)
 
 
 @syscall(210)
