@@ -1,5 +1,6 @@
 /* What calls answer by the kind of file that a descriptor is of: found by tables of calls and kinds. */
 #include "own_network.h"
+#include "pseudo_terminal.h"
 
 #include <linux/sockios.h>
 #include <netinet/ip_icmp.h>
@@ -11,6 +12,7 @@
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/timerfd.h>
+#include <sys/uio.h>
 #include <sys/xattr.h>
 
 #ifndef SYS_file_setattr
@@ -240,4 +242,58 @@ TEST(names_of_queues)
 	CHECK_ERRNO(syscall(SYS_mq_unlink, name), ENAMETOOLONG);
 	name[PATH_MAX - 1] = '\0';
 	CHECK_ERRNO(syscall(SYS_mq_unlink, name), EACCES);
+}
+
+/* Memory of some bytes, behind which there is none. */
+static char *memory_of(size_t bytes)
+{
+	size_t whole = (bytes + 4095) & ~(size_t)4095;
+	char *start = mmap(NULL, whole + 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	MUST(munmap(start + whole, 4096));
+	return start + whole - bytes;
+}
+
+static void read_to_the_end_of_memory(const char *path, ssize_t wanted)
+{
+	int fd = (int)MUST(open(path, O_RDONLY));
+	char *memory = memory_of(2);
+
+	CHECK_EQ(read(fd, memory, 8) == wanted || (wanted == -1 && errno == EFAULT), 1);
+	CHECK_EQ(lseek(fd, 0, SEEK_CUR), wanted == -1 ? 0 : wanted);
+	CHECK_EQ(pread(fd, memory, 8, 0) == wanted || (wanted == -1 && errno == EFAULT), 1);
+	close(fd);
+}
+
+TEST(where_memory_ends)
+{
+	struct iovec parts[2] = {{memory_of(4), 4}, {bad_address(), 4}};
+	struct msghdr message = {.msg_iov = parts, .msg_iovlen = 1, .msg_control = bad_address(), .msg_controllen = 24};
+	struct termios settings;
+	int fd;
+
+	/* Some files are handed over in part, some as a whole or not at all. */
+	setenv("SOMETHING", "else", 1);
+	read_to_the_end_of_memory("/proc/self/stat", 2);
+	read_to_the_end_of_memory("/proc/self/auxv", 2);
+	read_to_the_end_of_memory("/proc/self/environ", -1);
+	read_to_the_end_of_memory("/proc/self/pagemap", -1);
+	read_to_the_end_of_memory("/proc/sys/kernel/pid_max", -1);
+	fd = (int)MUST(open("/proc/sys/kernel/pid_max", O_RDONLY));
+	CHECK_ERRNO(readv(fd, parts, 2), EFAULT);
+	close(fd);
+	fd = (int)MUST(open("/proc/self/pagemap", O_RDONLY));
+	parts[1] = (struct iovec){memory_of(4), 4};
+	CHECK_ERRNO(preadv(fd, parts, 2, 0), EINVAL);
+	close(fd);
+	/* Control messages are read before the socket is looked at. */
+	fd = (int)MUST(socket(AF_UNIX, SOCK_SEQPACKET, 0));
+	CHECK_ERRNO(sendmsg(fd, &message, 0), EFAULT);
+	/* A terminal is written 2 KiB at a time. */
+	open_terminal();
+	MUST(tcgetattr(slave, &settings));
+	cfmakeraw(&settings);
+	MUST(tcsetattr(slave, TCSANOW, &settings));
+	CHECK_EQ(write(slave, memory_of(5000), 6000), 4096);
+	CHECK_ERRNO(write(slave, memory_of(1000), 6000), EFAULT);
 }

@@ -138,6 +138,8 @@ class File:
     """Whether nobody who watches it hears of what is done with it (FMODE_NONOTIFY)."""
     knows_nowait: ClassVar[bool] = True
     """Whether preadv2(2) may ask it not to wait; else EOPNOTSUPP, as for files in memory (FMODE_NOWAIT)."""
+    is_copied_whole: ClassVar[bool] = False
+    """Whether a read of it fails if only a part of what it gave can be handed over."""
     takes_read_flags: ClassVar[bool] = True
     """Whether preadv2(2) may ask for something special; else EOPNOTSUPP (in Linux, no read_iter)."""
     takes_write_flags: ClassVar[bool] = True

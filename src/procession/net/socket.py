@@ -335,7 +335,8 @@ class Socket:
         """Raise what `send` does before it looks at a message's bytes: asked when they can't be read."""
 
     def check_before_control(self) -> None:
-        """Raise what `send` does before it looks at control messages; only asked where there are some."""
+        """Raise what `send` does before it looks at control messages, which have been read; only asked where
+        there are some."""
 
     def receive(self, length: int, flags: int) -> Received:
         """Receive up to `length` bytes."""

@@ -234,6 +234,14 @@ class SizedFile(GeneratedFile):
         return seek_sized(self, offset, whence, self.inode.size)
 
 
+class EnvironmentFile(SizedFile):
+    """An open /proc/PID/environ. Linux: fs/proc/base.c, environ_read."""
+
+    __slots__ = ()
+
+    is_copied_whole: ClassVar[bool] = True
+
+
 def open_attribute(path: Path, flags: int, subject: Subject, source: Source) -> File:
     """Open a file of sysfs, which even root writes to only where somebody may (in Linux, kernfs_fop_open).
 

@@ -28,6 +28,7 @@ from procession.procfs import (
 from procession.procfs.access import has_files, reader_root, require_inspection, update_owner
 from procession.procfs.id_map import KINDS, IdMapInode
 from procession.procfs.inode import (
+    EnvironmentFile,
     FreePositionFile,
     ProcDirectory,
     ProcFile,
@@ -350,7 +351,7 @@ class MemoryInode(ProcFile):
             return process_pages.PageMapFile(path, flags, subject, mm)
         if self.name == b"auxv":
             return SizedFile(path, flags, subject, process_memory.AuxiliaryVector(mm))
-        return SizedFile(path, flags, subject, process_memory.Environment(mm))
+        return EnvironmentFile(path, flags, subject, process_memory.Environment(mm))
 
 
 class NetworkDirectory(SystemDirectory):

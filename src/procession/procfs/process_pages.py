@@ -53,6 +53,7 @@ class PageMapFile(PositionedFile):
     __slots__ = ("mm", "shows_frames")
 
     can_poll = False
+    is_copied_whole: ClassVar[bool] = True
     takes_read_flags = False
     has_write: ClassVar[bool] = False
 

@@ -49,6 +49,7 @@ class ParameterFile(GeneratedFile):
     __slots__ = ("changes", "kind", "seen_count")
 
     can_poll: ClassVar[bool] = True
+    is_copied_whole: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -141,6 +141,8 @@ def deliver_part(file: File, target: UserVector, data: bytes) -> int:
         raise EFAULT
     done = target.write(0, data)
     if done < len(data):
+        if file.is_copied_whole:
+            done = 0
         file.put_back(data[done:])
         if not done:
             raise EFAULT
@@ -173,6 +175,8 @@ def read_at_position(task: Task, file: File, target: UserVector, offset: int, is
         if count > MUCH:
             clock.spend_copying(count)
         if count < len(data):
+            if file.is_copied_whole:
+                done = count = 0
             if is_moving:
                 file.put_back(data[count:])
             if not done:
@@ -366,7 +370,7 @@ def pread64(task: Task, fd: Fd, buffer: OutBuffer, count: Size, offset: Long) ->
             task.mm.write(buffer, data)
         except EFAULT:
             done = write_prefix(task.mm, buffer, data)
-            if not done:
+            if not done or file.is_copied_whole:
                 raise
             return done
         if len(data) > MUCH:

@@ -87,7 +87,7 @@ def _by_pieces(
 ) -> int:
     """A file that knows only single buffers is read or written with one after the other, as far as they go.
 
-    It's written at its position, or at `offset`. Linux: fs/read_write.c, do_loop_readv_writev.
+    It's read and written at its position, or at `offset`. Linux: fs/read_write.c, do_loop_readv_writev.
     """
     frame = task.frame
     done = frame.progress if frame is not None and frame.progress is not None else 0
@@ -100,10 +100,11 @@ def _by_pieces(
         piece = UserVector(task.mm, [(address, length)], length)
         try:
             if is_read:
-                data = file.read(length)
+                data = file.read(length) if offset is None else file.read_at(offset + done, length)
                 count = len(data)
                 if piece.write(0, data) < count:
-                    file.put_back(data)
+                    if offset is None:
+                        file.put_back(data)
                     raise EFAULT
             else:
                 file.check_length(length)
@@ -223,6 +224,8 @@ def _read_at(task: Task, fd: int, vector: int, count: int, offset: int, flags: i
         return 0
     verify_area(file, offset, target.total)
     _check_read_flags(file, flags)
+    if not file.takes_read_flags:
+        return _by_pieces(task, file, target, is_read=True, offset=offset)
     try:
         return read_at_position(task, file, target, offset, False)
     except Sleep:

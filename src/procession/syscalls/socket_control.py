@@ -58,6 +58,7 @@ def read_control(task: Task, socket: Socket, address: int, length: int) -> Contr
     if not length:
         return None
     data = task.mm.read(address, length)
+    socket.check_before_control()
     control = Control()
     files: list[File] = []
     is_local = socket.family == _AF_UNIX

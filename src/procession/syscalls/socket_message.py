@@ -192,7 +192,6 @@ def _send_header(task: Task, file: SocketFile, header: Msghdr, flags: int) -> in
     socket = file.socket
     if not header.msg_controllen:
         return _send(task, file, source, flags, address, None)
-    socket.check_before_control()
     control = read_control(task, socket, header.msg_control, header.msg_controllen)
     try:
         if control is not None and task.frame is not None and task.frame.progress is not None:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 SIGTTIN, SIGTTOU, SIGWINCH = int(Signal.SIGTTIN), int(Signal.SIGTTOU), int(Signal.SIGWINCH)
 NS_PER_TENTH = 100_000_000
+_WRITTEN_AT_ONCE = 2048
 _READ_CHUNK = 64
 """In pieces of how many bytes Linux reads a terminal: a greater VMIN isn't waited for."""
 _FEW = 128
@@ -433,6 +434,10 @@ class TtyFile(File):
     def show_details(self) -> bytes:
         """Linux: drivers/tty/tty_io.c, tty_show_fdinfo."""
         return self.tty.show_details()
+
+    def whole_write(self, length: int, total: int) -> int:
+        """Linux: drivers/tty/tty_io.c, iterate_tty_write."""
+        return length - length % _WRITTEN_AT_ONCE
 
     def read(self, length: int) -> bytes:
         """Linux: drivers/tty/n_tty.c, n_tty_read; drivers/tty/tty_io.c, tty_read."""
