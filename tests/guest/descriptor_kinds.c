@@ -170,7 +170,8 @@ TEST(what_a_connection_says)
 {
 	struct sockaddr_in6 address = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
 	socklen_t length = sizeof(address);
-	int server, client, accepted, mtu;
+	int server, client, accepted, mtu, number;
+	static char much[70000];
 	struct tcp_info info;
 	char byte;
 
@@ -193,6 +194,16 @@ TEST(what_a_connection_says)
 	length = sizeof(info);
 	MUST(getsockopt(accepted, SOL_TCP, TCP_INFO, &info, &length));
 	CHECK_EQ(info.tcpi_ato, 40000);
+	/* Who has sent a part isn't told that the rest can't go: the next one is. */
+	close(accepted);
+	length = sizeof(number);
+	CHECK_OK(getsockopt(client, SOL_TCP, TCP_MAXSEG, &number, &length));
+	CHECK_EQ(number, 32768);
+	CHECK(send(client, much, sizeof(much), MSG_NOSIGNAL) > 0);
+	length = sizeof(number);
+	CHECK_OK(getsockopt(client, SOL_SOCKET, SO_ERROR, &number, &length));
+	CHECK_EQ(number, EPIPE);
+	CHECK_ERRNO(send(client, "x", 1, MSG_NOSIGNAL), EPIPE);
 }
 
 TEST(a_place_alone_has_no_flags_to_set)

@@ -270,6 +270,11 @@ class File:
         """
         return 0
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether an error waits to be told, which a write that has written a part leaves to the next."""
+        return False
+
     def check_can_write(self) -> None:
         """Raise EINVAL if there is no way to write it, which comes before all else (FMODE_CAN_WRITE)."""
         if not self.has_write:

@@ -130,6 +130,8 @@ class Socket:
     is_stream: ClassVar[bool] = False
     """Whether bytes have no boundaries: a write may be taken in part and go on."""
     is_connection_based: ClassVar[bool] = False
+    keeps_error: ClassVar[bool] = False
+    """Whether the next call is told of an error if this one has sent a part (in Linux, sk_stream_error)."""
     can_shut_down: ClassVar[bool] = True
     """Whether there is shutdown(2)."""
     prototype: ClassVar[bytes] = b""
@@ -327,6 +329,11 @@ class Socket:
         `address` is empty where sendto(2) was given one without a length, which some protocols take for none.
         """
         raise EOPNOTSUPP
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether an error waits that a call leaves to the next one if it has sent a part."""
+        return self.keeps_error and self.error != 0
 
     def check_length(self, length: int) -> None:
         """Raise EMSGSIZE unless a message may be so long; asked before its bytes are read."""

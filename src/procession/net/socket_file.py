@@ -244,6 +244,10 @@ class SocketFile(File):
         """Linux: net/socket.c, sock_write_iter."""
         return self.socket.send(data, MSG_DONTWAIT if self.flags & O_NONBLOCK else 0, None, None)
 
+    @property
+    def has_failed(self) -> bool:
+        return self.socket.has_failed
+
     def check_message(self, length: int) -> None:
         self.socket.check_message(length, MSG_DONTWAIT if self.flags & O_NONBLOCK else 0, None)
 

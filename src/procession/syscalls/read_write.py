@@ -115,7 +115,7 @@ def write(task: Task, fd: Fd, buffer: InBuffer, count: Size) -> int:
     io.bytes_written += done
     if done and task.kernel.vfs.file_events is not None:
         note_modification(file)
-    if done < count and file.writes_whole:
+    if done < count and file.writes_whole and not file.has_failed:
         return write_whole(task, file, single_buffer(task.mm, buffer, count), done)
     return done
 
@@ -264,7 +264,7 @@ def write_whole(
             with suppress(Errno):
                 file.begin_write(None if offset is None else offset + done)
             return done
-        if done >= total or not count or (count < wanted and not file.writes_whole):
+        if done >= total or not count or (count < wanted and not file.writes_whole) or file.has_failed:
             return done
 
 

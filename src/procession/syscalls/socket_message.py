@@ -172,7 +172,7 @@ def _send_stream(
             task.kernel.clock.spend_copying(count)
         if done >= total or not count:
             return done
-        if len(data) < wanted and count == len(data):
+        if (len(data) < wanted and count == len(data)) or socket.has_failed:
             return done
 
 

@@ -146,6 +146,7 @@ class TcpSocket(InternetSocket):
     prototype: ClassVar[bytes] = b"TCP"
     is_stream: ClassVar[bool] = True
     is_connection_based: ClassVar[bool] = True
+    keeps_error: ClassVar[bool] = True
     discards_truncated: ClassVar[bool] = True
     can_peek_at_offset: ClassVar[bool] = True
     most_low_water: ClassVar[int] = RECEIVE_ROOMS[2] // 2

@@ -338,7 +338,7 @@ def told_segment_bytes(socket: TcpSocket) -> int:
     other end has offered. Linux: include/net/tcp.h, tcp_bound_to_half_wnd.
     """
     longest = segment_bytes(socket)
-    has_heard = socket.seen_as is None or socket.bytes_sent or socket.bytes_received
+    has_heard = socket.seen_as is None or socket.bytes_sent or socket.bytes_received or socket.has_ended
     offered = _offered_bytes(socket) - timestamps_bytes(socket)
     window = _WIDEST_WINDOW if has_heard else offered
     return min(longest, window >> 1 if window > UNCONNECTED_SEGMENT_BYTES else window)
