@@ -8,6 +8,10 @@
 #include <sys/resource.h>
 #include <sys/uio.h>
 
+#ifndef MAP_DROPPABLE
+#define MAP_DROPPABLE 0x08
+#endif
+
 #ifndef SYS_mseal
 #define SYS_mseal 462
 #endif
@@ -476,4 +480,34 @@ TEST(mremap_moves_several_areas)
 		CHECK_EQ(to[2 * 4096], 0);
 		CHECK_EQ(from[2 * 4096], 1);
 	}
+}
+
+/* What is shown of kinds of areas, and what each refuses: found by a table of calls and areas. */
+TEST(kinds_of_areas)
+{
+	int fd, flags = MAP_PRIVATE | MAP_ANONYMOUS;
+	char *plain, *unreserved, *droppable, *zeros, *sealed;
+
+	plain = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, flags, -1, 0);
+	unreserved = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, flags | MAP_NORESERVE, -1, 0);
+	CHECK(has_flag(plain, " ac "));
+	CHECK(!has_flag(unreserved, " ac "));
+	MUST(mprotect(unreserved, 2 * PAGE, PROT_READ));
+	MUST(mprotect(unreserved, 2 * PAGE, PROT_READ | PROT_WRITE));
+	CHECK(!has_flag(unreserved, " ac "));
+	CHECK(has_flag(unreserved, " nr "));
+	droppable = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_DROPPABLE, -1, 0);
+	CHECK(!has_flag(droppable, " ac "));
+	MUST(madvise(droppable, 2 * PAGE, MADV_MERGEABLE));
+	CHECK(!has_flag(droppable, " mg "));
+	fd = (int)MUST(open("/dev/zero", O_RDWR));
+	zeros = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+	CHECK_ERRNO(madvise(zeros, PAGE, MADV_REMOVE), EACCES);
+	CHECK_ERRNO(madvise(plain, PAGE, MADV_REMOVE), EINVAL);
+	fd = (int)MUST(memfd_create("sealed", MFD_ALLOW_SEALING));
+	MUST(ftruncate(fd, PAGE));
+	MUST(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE));
+	sealed = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, 0);
+	CHECK(has_flag(sealed, " sh "));
+	CHECK(!has_flag(sealed, " mw "));
 }

@@ -136,3 +136,24 @@ TEST(it_counts_as_locked)
 	CHECK(map_secret(fd, 2) != NULL);
 	CHECK(map_secret(fd, 1) == NULL && errno == EAGAIN);
 }
+
+/* What needs the page from elsewhere than the program itself. */
+TEST(what_finds_no_page)
+{
+	struct timespec soon = {0, 1};
+	int node, fd = (int)MUST(secret(0));
+	char *memory;
+
+	MUST(ftruncate(fd, 2 * PAGE));
+	memory = map_secret(fd, 2);
+	memory[0] = 1;
+	CHECK_ERRNO(madvise(memory, 4096, MADV_POPULATE_READ), EINVAL);
+	CHECK_ERRNO(madvise(memory, 4096, MADV_POPULATE_WRITE), EINVAL);
+	CHECK_ERRNO(mlock2(memory, 4096, MLOCK_ONFAULT), ENOMEM);
+	CHECK_ERRNO(syscall(SYS_futex, memory, 0 /* FUTEX_WAIT */, 5, &soon, NULL, 0), EFAULT);
+	CHECK_ERRNO(syscall(SYS_futex, memory, 1 /* FUTEX_WAKE */, 1, NULL, NULL, 0), EFAULT);
+	CHECK_EQ(syscall(SYS_futex, memory, 129 /* FUTEX_WAKE_PRIVATE */, 1, NULL, NULL, 0), 0);
+	/* MPOL_F_NODE | MPOL_F_ADDR; what is there isn't asked for. */
+	CHECK_ERRNO(syscall(SYS_get_mempolicy, &node, NULL, 0, memory + 4096, 3), EFAULT);
+	CHECK_ERRNO(mprotect(memory, 4096, PROT_READ | PROT_EXEC), EACCES);
+}

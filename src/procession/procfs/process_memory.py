@@ -333,6 +333,8 @@ def use_lines(use: AreaUse, locked: int) -> bytes:
 def flag_line(area: VirtualMemoryArea) -> bytes:
     """The VmFlags line. Linux: fs/proc/task_mmu.c, show_smap_vma_flags."""
     protection, flags = area.protection, area.flags
+    # What mm knows of an open file is less than what it is.
+    file = cast("File | None", area.file)
     names = [
         name
         for name, is_set in (
@@ -340,19 +342,19 @@ def flag_line(area: VirtualMemoryArea) -> bytes:
             (b"wr", protection & PROT_WRITE),
             (b"ex", protection & PROT_EXEC),
             # Nothing but reading is shared of a file that isn't open for writing (Linux: mm/mmap.c, do_mmap).
-            (b"sh", area.is_shared and area.may_write),
+            (b"sh", area.is_shared and (area.may_write or (file is not None and file.is_writable))),
             (b"mr", True),
             (b"mw", area.may_write),
-            (b"me", True),
+            (b"me", file is None or not file.path.mount.is_noexec),
             (b"ms", area.is_shared),
             (b"gd", flags & GROWS_DOWN),
+            (b"gu", flags & MAY_HAVE_GUARDS),
             (b"lo", flags & LOCKED),
             (b"sr", flags & SEQUENTIAL_READ),
             (b"rr", flags & RANDOM_READ),
             (b"dc", flags & DONT_FORK),
             (b"de", flags & DONT_EXPAND),
             (b"lf", flags & LOCKED_ON_FAULT),
-            (b"gu", flags & MAY_HAVE_GUARDS),
             (b"ac", flags & ACCOUNTED),
             (b"nr", flags & NO_RESERVE),
             (b"wf", flags & WIPE_ON_FORK),

@@ -152,6 +152,8 @@ def mmap(
         area = _file_area(file, start, size, rights, flags, offset)
         area_flags |= file.mapped_flags
     area.flags |= area_flags
+    if area_flags & NO_RESERVE:
+        area.flags &= ~ACCOUNTED
     if mm.denies(rights, rights):
         raise EACCES("writable and executable at once (PR_SET_MDWE)")
     mm.map(area, is_overcommitted=not is_reserved)

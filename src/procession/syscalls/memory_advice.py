@@ -12,6 +12,7 @@ from procession.mm.fault import handle_fault
 from procession.mm.fault_ahead import populate_ahead
 from procession.mm.guard import install_guards, remove_guards
 from procession.mm.ksm import can_be_merged
+from procession.mm.remote_access import is_secret
 from procession.mm.user_fault import AccessViolation
 from procession.mm.vma import (
     DONT_DUMP,
@@ -148,7 +149,7 @@ def _check_advice(area: VirtualMemoryArea, advice: int) -> None:
     if advice in _NOT_LOCKED and area.flags & LOCKED:
         raise EINVAL("locked pages")
     if advice == Advice.MADV_REMOVE:
-        if area.flags & LOCKED or area.pages is None:
+        if area.flags & LOCKED or (area.pages is None and area.file is None):
             raise EINVAL("nothing that can be removed from")
         if not area.is_shared or not area.may_write:
             raise EACCES("not a shared writable mapping")
@@ -160,7 +161,7 @@ def populate_strictly(mm: MemoryDescriptor, start: int, end: int, *, is_write: b
         area = mm.find(address)
         if area is None:
             raise ENOMEM("not mapped")
-        if not area.protection & (PROT_WRITE if is_write else PROT_READ):
+        if not area.protection & (PROT_WRITE if is_write else PROT_READ) or is_secret(area):
             raise EINVAL("an area without that right")
         try:
             handle_fault(mm, address, 2 if is_write else 0)

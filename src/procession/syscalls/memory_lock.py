@@ -11,7 +11,15 @@ from procession.kernel.memory_lock import check_lock_limit, check_locking, count
 from procession.kernel.task import MEMORY_HIGH, Task
 from procession.mm.address_space import MemoryDescriptor
 from procession.mm.remote_access import is_secret
-from procession.mm.vma import ANY_LOCK, DROPPABLE, LOCKED, PROT_WRITE, VirtualMemoryArea, future_lock
+from procession.mm.vma import (
+    ANY_LOCK,
+    DROPPABLE,
+    LOCKED,
+    LOCKED_ON_FAULT,
+    PROT_WRITE,
+    VirtualMemoryArea,
+    future_lock,
+)
 from procession.syscalls.declaration import syscall
 from procession.syscalls.memory import align, populate
 from procession.syscalls.parameters import Address, Flags, Int, Size
@@ -86,8 +94,10 @@ def _set_locked(task: Task, address: int, length: int, *, is_locked: bool, is_on
     if mapped_end < end:
         # What comes before the hole is locked all the same.
         raise ENOMEM("part of the range isn't mapped")
-    if is_locked and not is_on_fault:
+    if is_locked:
         for area in mm.areas_in(start, end):
+            if area.flags & LOCKED_ON_FAULT:
+                continue
             if not bring_in(task, area, max(start, area.start), min(end, area.end)):
                 raise ENOMEM("pages that can't be accessed")
 

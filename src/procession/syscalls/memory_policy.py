@@ -33,6 +33,7 @@ from procession.mm.policy import (
     nodes_of,
     split_mode,
 )
+from procession.mm.remote_access import is_secret
 from procession.mm.vma import ALL_BUT_POLICY, POLICY_SHIFT, PROT_READ
 from procession.syscalls.declaration import syscall
 from procession.syscalls.memory import align
@@ -144,7 +145,7 @@ def _find_policy(task: Task, address: int, flags: int) -> tuple[int, int]:
             # Linux: mm/gup.c, check_vma_flags, gup_fast.
             is_there = task.mm.tables.entry(address >> PAGE_SHIFT) & pte.PRESENT and area.protection
             if not is_there:
-                if not area.protection & PROT_READ:
+                if not area.protection & PROT_READ or is_secret(area):
                     raise EFAULT("not readable")
                 task.mm.read(address, 1)
         elif mode_of(policy) not in _INTERLEAVES:

@@ -45,7 +45,13 @@ from procession.kernel.userfault.fill import (
     move_pages,
     write_protect,
 )
-from procession.mm.vma import USER_HANDLES, USER_HANDLES_MINOR, USER_HANDLES_MISSING, USER_HANDLES_WRITE
+from procession.mm.vma import (
+    DROPPABLE,
+    USER_HANDLES,
+    USER_HANDLES_MINOR,
+    USER_HANDLES_MISSING,
+    USER_HANDLES_WRITE,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -291,6 +297,8 @@ class UserFaultFile(File):
         Linux: include/linux/userfaultfd_k.h, vma_can_userfault.
         """
         is_shared_memory_area = is_shared_memory(area)
+        if area.flags & DROPPABLE:
+            raise EINVAL("memory that may be dropped")
         if flags & USER_HANDLES_MINOR and not is_shared_memory_area:
             raise EINVAL("only shared memory has pages that aren't mapped")
         if self.context.lets_writes_pass and flags == USER_HANDLES_WRITE:

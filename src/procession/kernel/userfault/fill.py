@@ -48,6 +48,9 @@ def is_shared_memory(area: VirtualMemoryArea) -> bool:
     """
     if area.file is None:
         return area.is_shared
+    if area.pages is None or area.pages.is_secret:
+        # Of a device there is nothing but zeros.
+        return False
     # What mm knows of an open file is less than what it is.
     superblock = cast("File", area.file).inode.superblock
     return isinstance(superblock, Tmpfs) and not isinstance(superblock, (Overlay, Ramfs))
