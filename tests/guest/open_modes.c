@@ -302,6 +302,18 @@ TEST(what_memory_remembers)
 	CHECK_ERRNO(syscall(SYS_openat2, AT_FDCWD, "absent", &how, sizeof(how)), EAGAIN);
 	/* Where such links lead takes more than a look. */
 	CHECK_ERRNO(syscall(SYS_openat2, AT_FDCWD, "/proc/self", &how, sizeof(how)), EAGAIN);
+	/* To be sure that something is no directory on the way, too; but not at its end. */
+	CHECK_ERRNO(syscall(SYS_openat2, AT_FDCWD, "file/x", &how, sizeof(how)), EAGAIN);
+	CHECK_ERRNO(syscall(SYS_openat2, AT_FDCWD, "file/", &how, sizeof(how)), ENOTDIR);
+	/* What nobody can ask for is refused first. */
+	how.flags = O_RDWR | (O_TMPFILE & ~O_DIRECTORY);
+	CHECK_ERRNO(syscall(SYS_openat2, AT_FDCWD, "file", &how, sizeof(how)), EINVAL);
+	how.flags = O_RDONLY | O_TMPFILE;
+	CHECK_ERRNO(syscall(SYS_openat2, AT_FDCWD, ".", &how, sizeof(how)), EINVAL);
+	how.flags = O_CREAT | O_DIRECTORY;
+	CHECK_ERRNO(syscall(SYS_openat2, AT_FDCWD, "new", &how, sizeof(how)), EINVAL);
+	how.flags = O_RDWR | O_TMPFILE;
+	CHECK_ERRNO(syscall(SYS_openat2, AT_FDCWD, ".", &how, sizeof(how)), EAGAIN);
 }
 
 TEST(both_rights_and_no_access)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from procession.abi.errno import (
+    EACCES,
     EAGAIN,
     EBADF,
     EFAULT,
@@ -137,9 +138,15 @@ class Walk:
         dentry = self.dentry
         directory = dentry.inode
         if directory.mode & _WALKABLE_MASK != _WALKABLE or directory.acl is not None:
-            if directory.mode & S_IFMT != S_IFDIR:
-                raise ENOTDIR
-            directory.check_permission(through(self.mount, self.subject), MAY_EXEC)
+            try:
+                if directory.mode & S_IFMT != S_IFDIR:
+                    raise ENOTDIR
+                directory.check_permission(through(self.mount, self.subject), MAY_EXEC)
+            except (EACCES, ENOTDIR):
+                if self.resolve & RESOLVE_CACHED:
+                    # No reference is taken to be sure. Linux: fs/namei.c, try_to_unlazy, may_lookup.
+                    raise EAGAIN from None
+                raise
         child = dentry.children.get(component)
         if child is not None:
             self.step_into(child, follow)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import E2BIG, EAGAIN, EBADF, EINVAL, EMFILE
 from procession.abi.open_flags import (
     AT_FDCWD,
+    O_ACCMODE,
     CloseRangeFlag,
     OpenFlag,
     OpenHow,
@@ -100,6 +101,10 @@ def openat2(task: Task, directory: Fd, path: Path, how: SizedIn[OpenHow], size: 
         raise EINVAL
     if flags & O_PATH and flags & ~_PATH_FLAGS:
         raise EINVAL
+    if flags & _TMPFILE_BIT and (flags & O_TMPFILE != O_TMPFILE or not flags & O_ACCMODE):
+        raise EINVAL("no directory's file to write to")
+    if flags & O_CREAT and flags & O_DIRECTORY:
+        raise EINVAL("a directory isn't created")
     if resolve & _RESOLVE_CACHED and flags & (O_TRUNC | _CREATING):
         raise EAGAIN
     if not flags & O_PATH:
