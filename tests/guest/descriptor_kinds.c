@@ -34,6 +34,8 @@ static void become_inner_root(void)
 	enter();
 }
 
+static siginfo_t noted;
+
 /* Security modules aren't asked about files that are nobody's, so that there's nobody to refuse either. */
 TEST(names_of_security)
 {
@@ -204,6 +206,33 @@ TEST(what_a_connection_says)
 	CHECK_OK(getsockopt(client, SOL_SOCKET, SO_ERROR, &number, &length));
 	CHECK_EQ(number, EPIPE);
 	CHECK_ERRNO(send(client, "x", 1, MSG_NOSIGNAL), EPIPE);
+}
+
+static void note_sender(int signal, siginfo_t *info, void *context)
+{
+	(void)signal;
+	(void)context;
+	noted = *info;
+}
+
+/* What a program says of the sender is looked at only where another user namespace is told. */
+TEST(senders_that_nobody_knows)
+{
+	siginfo_t info = {.si_code = SI_QUEUE};
+	int fd;
+
+	become_inner_root();
+	handle_info(SIGUSR1, note_sender, 0);
+	info.si_pid = 77;
+	info.si_uid = 88;
+	MUST(syscall(SYS_rt_sigqueueinfo, getpid(), SIGUSR1, &info));
+	CHECK_EQ(noted.si_uid, 88);
+	CHECK_EQ(noted.si_pid, 77);
+	info.si_uid = 99;
+	info.si_signo = SIGUSR1;
+	fd = (int)MUST(syscall(SYS_pidfd_open, getpid(), 0));
+	MUST(syscall(SYS_pidfd_send_signal, fd, SIGUSR1, &info, 0));
+	CHECK_EQ(noted.si_uid, 99);
 }
 
 TEST(a_place_alone_has_no_flags_to_set)

@@ -133,10 +133,14 @@ def _name_sender(task: Task, sender: Task | None, info: SigInfo) -> None:
     """
     if not info.has_sender:
         return
-    kuid = info.uid
+    kuid, theirs = info.uid, task.credentials.user_namespace
     if info.fields is not None and sender is not None:
-        kuid = sender.credentials.user_namespace.make_kuid(kuid)
-    info.uid = task.credentials.user_namespace.from_kuid_munged(kuid)
+        mine = sender.credentials.user_namespace
+        if mine is theirs:
+            # Even where no such user is known.
+            return
+        kuid = mine.make_kuid(kuid)
+    info.uid = theirs.from_kuid_munged(kuid)
     info.put_field(UID_IN_FIELDS, info.uid)
 
 
