@@ -404,3 +404,56 @@ ROOTS_TEST(as_whom_and_to_whom_is_spoken)
 	set("conf/all/arp_announce", "2");
 	CHECK_STRING(asker_of("10.9.9.9"), "10.1.1.1");
 }
+
+static unsigned more_flags;
+
+/* Says so of a neighbour with NDA_FLAGS_EXT; then his state, and his flags in `more_flags` with those of old below. */
+static int managed(int flags, const char *address, int state, int old_flags, unsigned more)
+{
+	struct ndmsg body = {.ndm_family = AF_INET, .ndm_ifindex = index_of_tap, .ndm_state = (unsigned short)state, .ndm_flags = (unsigned char)old_flags}, *found;
+	struct nlmsghdr *header = (void *)answers;
+	struct rtattr *each;
+	const char *error;
+	int rest;
+
+	begin(RTM_NEWNEIGH, NLM_F_ACK | flags, &body, sizeof(body));
+	add_address(NDA_DST, address);
+	if (state & NUD_STALE)
+		add(NDA_LLADDR, told, 6);
+	if (more)
+		add_number(NDA_FLAGS_EXT, more);
+	error = asked();
+	if (strcmp(error, "0") != 0)
+		return -atoi(error);
+	body.ndm_state = body.ndm_flags = 0;
+	begin(RTM_GETNEIGH, 0, &body, sizeof(body));
+	add_address(NDA_DST, address);
+	MUST(send(asker, &request, request.header.nlmsg_len, 0));
+	MUST(recv(asker, answers, sizeof(answers), 0));
+	found = NLMSG_DATA(header);
+	more_flags = found->ndm_flags;
+	rest = (int)NLMSG_PAYLOAD(header, sizeof(*found));
+	for (each = (void *)(found + 1); RTA_OK(each, rest); each = RTA_NEXT(each, rest))
+		if (each->rta_type == NDA_FLAGS_EXT)
+			more_flags |= *(unsigned *)RTA_DATA(each) << 8;
+	return found->ndm_state;
+}
+
+/* One who is managed is asked for at once, and is so until somebody says something else of him. */
+ROOTS_TEST(neighbours_that_are_managed)
+{
+	start();
+	CHECK_EQ(managed(NLM_F_CREATE | NLM_F_EXCL, TARGET, NUD_PERMANENT, 0, NTF_EXT_MANAGED), -EINVAL);
+	CHECK_EQ(managed(0, TARGET, 0, 0, NTF_EXT_MANAGED), -ENOENT);
+	CHECK_EQ(managed(NLM_F_CREATE | NLM_F_EXCL, TARGET, 0, NTF_ROUTER, NTF_EXT_MANAGED), NUD_INCOMPLETE);
+	CHECK_EQ(more_flags, NTF_EXT_MANAGED << 8);
+	CHECK_EQ(managed(NLM_F_REPLACE, TARGET, NUD_STALE, 0, 0), NUD_STALE);
+	CHECK_EQ(more_flags, 0);
+	CHECK_EQ(managed(NLM_F_REPLACE, TARGET, 0, NTF_EXT_LEARNED, NTF_EXT_MANAGED), NUD_DELAY);
+	CHECK_EQ(more_flags, NTF_EXT_MANAGED << 8 | NTF_EXT_LEARNED);
+	/* He is known still, but no longer for good. */
+	CHECK_EQ(managed(NLM_F_REPLACE, TARGET, NUD_PERMANENT, NTF_EXT_LEARNED, 0), NUD_PERMANENT);
+	CHECK_EQ(more_flags, NTF_EXT_LEARNED);
+	CHECK_EQ(managed(NLM_F_REPLACE, TARGET, 0, NTF_USE, 0), NUD_INCOMPLETE);
+	CHECK_EQ(more_flags, 0);
+}

@@ -29,11 +29,12 @@ NEIGHBOUR_TIMER = "neighbour"
 class Neighbour:
     """One entry (Linux: include/net/neighbour.h, struct neighbour).
 
-    `flags` are NTF_*, `protocol` says who made it. `state` is a NUD_*; an entry that was REACHABLE is STALE
-    once it hasn't been confirmed for a while. One that nobody but a program has told is in DELAY when it's
-    used, and then in PROBE. `timer`, of which it has one at a time, ends these states and the wait for an
-    answer; `probe_count` begins at ucast_solicit where nobody is known who could be asked alone. `waiting`
-    are packets that go when the question is answered, each with the network that it comes from."""
+    `flags` are NTF_*, and above them NTF_EXT_*; `protocol` says who made it. `state` is a NUD_*; one
+    that was REACHABLE is STALE once it hasn't been confirmed for a while. One that nobody but a program
+    has told is in DELAY when it's used, and then in PROBE. `timer`, of which it has one at a time, ends
+    these states and the wait for an answer; `probe_count` begins at ucast_solicit where nobody is known
+    who could be asked alone. `waiting` are packets that go when the question is answered, each with the
+    network that it comes from."""
 
     __slots__ = (
         "address",

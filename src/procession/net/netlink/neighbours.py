@@ -57,6 +57,10 @@ _PERMANENT = int(NeighbourState.NUD_PERMANENT)
 _LONGEST_ADDRESS = 32
 _KNOWN_FLAGS, _MANAGED = 5, 1
 """NTF_EXT_MANAGED, NTF_EXT_EXT_VALIDATED."""
+_OLD_FLAGS, _MORE_SHIFT = 0xFF, 8
+"""Which flags of an entry are in the header, and where the others begin (in Linux, NTF_OLD_MASK,
+NTF_EXT_SHIFT)."""
+_IS_MANAGED = _MANAGED << _MORE_SHIFT
 _POLICY = Policy(
     {
         _DST: at_most(_LONGEST_ADDRESS),
@@ -107,7 +111,8 @@ def neighbour_body(entry: Neighbour) -> bytes:
     now_ns = entry.interface.network.host.clock.now_ns
     state = entry.state_at(now_ns)
     family = AF_INET if len(entry.address) == 4 else AF_INET6
-    header = Ndmsg(family, 0, 0, entry.interface.index, state, entry.flags, _type_of(entry))
+    flags, more = entry.flags & _OLD_FLAGS, entry.flags >> _MORE_SHIFT
+    header = Ndmsg(family, 0, 0, entry.interface.index, state, flags, _type_of(entry))
     body = header.pack() + attribute(_DST, entry.address)
     if state & VALID:
         body += attribute(_LLADDR, entry.hardware_address)
@@ -117,7 +122,8 @@ def neighbour_body(entry: Neighbour) -> bytes:
     ]
     body += attribute(int(NeighbourAttribute.NDA_PROBES), number(entry.probe_count))
     body += attribute(int(NeighbourAttribute.NDA_CACHEINFO), pack_array("I", (*ages, 0)))
-    return body + attribute(_PROTOCOL, pack_u8(entry.protocol)) if entry.protocol else body
+    body += attribute(_PROTOCOL, pack_u8(entry.protocol)) if entry.protocol else b""
+    return body + attribute(_MORE_FLAGS, number(more)) if more else body
 
 
 def _type_of(entry: Neighbour) -> int:
@@ -333,10 +339,11 @@ def _add(
     address: bytes,
     entry: Neighbour | None,
 ) -> None:
+    is_managed = bool((number_in(found, _MORE_FLAGS) or 0) & _MANAGED)
     if entry is None:
         if not request.has(NetlinkFlag.NLM_F_CREATE):
             raise ENOENT
-        if (number_in(found, _MORE_FLAGS) or 0) & _MANAGED and header.ndm_state & _PERMANENT:
+        if is_managed and header.ndm_state & _PERMANENT:
             raise EINVAL("Invalid NTF_* flag for permanent entry", TOLD)
     elif request.has(NetlinkFlag.NLM_F_EXCL):
         raise EEXIST
@@ -351,8 +358,15 @@ def _add(
     if entry is None and not has_arp(interface):
         # Nobody needs to ask there. Linux: net/ipv4/arp.c, arp_constructor.
         had_address, known = True, interface.hardware_address
-    if header.ndm_flags & _USE:
-        use(entry or new_neighbour(interface, address))
+    if header.ndm_flags & _USE or is_managed:
+        entry = entry or new_neighbour(interface, address)
+        before = entry.flags
+        _describe(entry, header, found, overrides=False)
+        if entry.state == _PERMANENT:
+            entry.state = 0
+        use(entry)
+        if entry.flags != before:
+            interface.network.neighbour_changed(entry, is_there=True, port_id=request.port_id)
         return
     if hardware_address is not None:
         hardware_address = hardware_address[:6]
@@ -378,8 +392,9 @@ def _describe(entry: Neighbour, header: Ndmsg, found: dict[int, bytes], *, overr
 
     Linux: net/core/neighbour.c, neigh_update_flags, __neigh_update.
     """
-    kept = _LEARNED | (_ROUTER if overrides and header.ndm_state & VALID else 0)
-    entry.flags = entry.flags & ~kept | header.ndm_flags & kept
+    is_managed = (number_in(found, _MORE_FLAGS) or 0) & _MANAGED
+    kept = _LEARNED | _IS_MANAGED | (_ROUTER if overrides and header.ndm_state & VALID else 0)
+    entry.flags = entry.flags & ~kept | (header.ndm_flags | is_managed << _MORE_SHIFT) & kept
     if _PROTOCOL in found:
         entry.protocol = found[_PROTOCOL][0]
 
