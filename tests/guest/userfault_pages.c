@@ -363,6 +363,56 @@ TEST(the_reader_hears_of_changes)
 	close(fd);
 }
 
+static void *free_pages(void *argument)
+{
+	struct work *work = argument;
+
+	work->result = madvise(work->memory, (size_t)work->number * PAGE, work->fd);
+	work->error = errno;
+	return NULL;
+}
+
+/* Who does something to several areas waits for the reader of each before the next one hears of it. */
+TEST(readers_hear_one_after_another)
+{
+	int first = new_uffd(O_NONBLOCK, UFFD_FEATURE_EVENT_REMOVE | UFFD_FEATURE_EVENT_REMAP),
+	    second = new_uffd(O_NONBLOCK, UFFD_FEATURE_EVENT_REMOVE);
+	char *memory = map_some(8, PRIVATE), *shared = map_some(2, SHARED);
+	struct work work = {.memory = memory, .number = 4, .fd = MADV_DONTNEED};
+	struct uffd_msg message;
+
+	MUST(enroll(first, memory + 2 * PAGE, 2, 1));
+	MUST(enroll(second, memory, 2, 1));
+	MUST(enroll(first, shared, 2, 1));
+	begin(&work, free_pages);
+	MUST(poll(&(struct pollfd){.fd = second, .events = POLLIN}, 1, -1));
+	sleep_ms(5);
+	CHECK_EQ(poll(&(struct pollfd){.fd = first, .events = POLLIN}, 1, 0), 0);
+	CHECK_ERRNO(read(first, &message, sizeof(message)), EAGAIN);
+	message = next_message(second);
+	CHECK_EQ(message.event, UFFD_EVENT_REMOVE);
+	CHECK_EQ(message.arg.remove.start, (uintptr_t)memory);
+	message = next_message(first);
+	CHECK_EQ(message.arg.remove.start, (uintptr_t)memory + 2 * PAGE);
+	finish(&work);
+	CHECK_EQ(work.result, 0);
+	/* Of what comes to nothing he hears too. */
+	work = (struct work){.memory = shared, .number = 2, .fd = MADV_FREE};
+	begin(&work, free_pages);
+	message = next_message(first);
+	CHECK_EQ(message.event, UFFD_EVENT_REMOVE);
+	CHECK_EQ(message.arg.remove.end, (uintptr_t)shared + 2 * PAGE);
+	finish(&work);
+	CHECK_EQ(work.result, -1);
+	CHECK_EQ(work.error, EINVAL);
+	/* What is handled isn't moved where the range goes on behind it. */
+	MUST(munmap(memory + 4 * PAGE, 4 * PAGE));
+	CHECK_ERRNO((long)mremap(memory + 2 * PAGE, 3 * PAGE, 3 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, memory + 16 * PAGE), EFAULT);
+	CHECK_ERRNO(read(first, &message, sizeof(message)), EAGAIN);
+	close(first);
+	close(second);
+}
+
 static void *fork_reader(void *argument)
 {
 	struct work *work = argument;

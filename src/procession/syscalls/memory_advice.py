@@ -95,6 +95,11 @@ def _follow(task: Task, area: VirtualMemoryArea, advice: Advice, start: int, end
             part.flags = part.flags & ~cleared | bits
         if bits & (DONT_FORK | WIPE_ON_FORK):
             task.mm.has_fork_advice = True
+    elif advice == Advice.MADV_FREE and not area.is_anonymous:
+        # Who handles the faults there hears of it nevertheless. Linux: mm/madvise.c, madvise_dontneed_free.
+        if area.user_faults is not None:
+            area.user_faults.removed(start, end)
+        raise EINVAL("only private anonymous memory can be freed lazily")
     elif advice in (Advice.MADV_DONTNEED, Advice.MADV_DONTNEED_LOCKED, Advice.MADV_FREE, Advice.MADV_REMOVE):
         remove_pages(task, area, start, end, is_hole=advice == Advice.MADV_REMOVE)
     elif advice == Advice.MADV_PAGEOUT and area.flags & DROPPABLE:
@@ -144,8 +149,6 @@ def _check_advice(area: VirtualMemoryArea, advice: int) -> None:
         raise EPERM("sealed memory")
     if advice == Advice.MADV_WIPEONFORK and (area.file is not None or area.is_shared):
         raise EINVAL("only private anonymous memory can be wiped")
-    if advice == Advice.MADV_FREE and not area.is_anonymous:
-        raise EINVAL("only private anonymous memory can be freed lazily")
     if advice in _NOT_LOCKED and area.flags & LOCKED:
         raise EINVAL("locked pages")
     if advice == Advice.MADV_REMOVE:

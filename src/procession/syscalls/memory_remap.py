@@ -95,7 +95,7 @@ def _move_areas(task: Task, asked: _Remap) -> int:
     mm.note_areas(len(areas))
     spans = [(max(area.start, start), min(area.end, end), area.user_faults is not None) for area in areas]
     for first, last, is_handled in spans:
-        if is_handled and len(spans) > 1:
+        if is_handled and (first > start or last < end):
             raise EFAULT("a program handles its faults: it's moved alone or not at all")
         size = last - first
         _remap(task, _Remap(first, size, size, asked.flags, asked.new_address + first - start))

@@ -75,10 +75,11 @@ class WaitingFault:
 class UserFaultEvent:
     """Something that the reader is to be told of, for which who did it waits.
 
-    `child` handles the faults of a new process, of which the event tells; the reader gets a file for it.
+    `child` handles the faults of a new process, of which the event tells; the reader gets a file for it. It's
+    told when the task waits for it: after all that the same call did before has been heard of.
     """
 
-    __slots__ = ("child", "context", "is_read", "message", "queue")
+    __slots__ = ("child", "context", "is_read", "is_told", "message", "queue")
 
     def __init__(
         self, context: UserFaultContext, message: bytes, child: UserFaultContext | None = None
@@ -86,8 +87,14 @@ class UserFaultEvent:
         self.context = context
         self.message = message
         self.child = child
-        self.is_read = False
+        self.is_read = self.is_told = False
         self.queue = WaitQueue()
+
+    def tell(self) -> None:
+        """It's the reader's turn."""
+        if not self.is_told:
+            self.is_told = True
+            self.context.read_queue.wake_all()
 
     def end(self) -> None:
         """It was read, or nobody will: who waits goes on.
@@ -218,7 +225,6 @@ class UserFaultContext:
         self.kernel.memory.account.charge_always(USER_FAULT, USER_FAULT_EVENT_BYTES)
         self.events[event] = None
         finish_later(task, EventWait(event))
-        self.read_queue.wake_all()
         return True
 
     def forked(self, child: MemoryDescriptor) -> UserFaultContext | None:

@@ -169,6 +169,8 @@ class UserFaultFile(File):
                 context.taken[task] = fault
                 return fault.message
         for event in context.events:
+            if not event.is_told:
+                continue
             message = event.message if event.child is None else self._tell_of_fork(event.child)
             event.end()
             return message
@@ -195,7 +197,7 @@ class UserFaultFile(File):
         if context.features is None or not self.flags & O_NONBLOCK:
             return POLLERR
         waits = any(fault.queue.waiters for fault in context.pending.values())
-        return POLLIN if waits or context.events else 0
+        return POLLIN if waits or any(event.is_told for event in context.events) else 0
 
     def wait_queues(self) -> tuple[WaitQueue, ...]:
         return (self.context.read_queue,)

@@ -65,6 +65,7 @@ class EventWait(Unfinished):
     def finish(self) -> None:
         """Raises Sleep. Linux: fs/userfaultfd.c, userfaultfd_event_wait_completion."""
         if not self.event.is_read:
+            self.event.tell()
             raise Sleep(self.event.queue, is_interruptible=False)
 
     def end(self) -> None:
