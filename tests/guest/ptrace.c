@@ -1546,3 +1546,71 @@ TEST(waiting_for_several)
 	end(younger);
 	end(elder);
 }
+
+/* Instructions of which the kernel may do a part; each name is where one begins, or a step ends. */
+void attended(void);
+extern char attended_at[], attended_stamp[], attended_pushes[], attended_pops[], attended_far[], attended_segment[],
+	attended_return[], attended_string[], attended_last[];
+__asm__(".text\n"
+	"attended:\n"
+	"attended_at:\trdtsc\n"
+	"attended_stamp:\tlea 1f(%rip), %rax\n\tpush $0x33\n\tpush %rax\n\tlretq\n"
+	"attended_far:\n1:\tmov %ss, %eax\n\tmov %eax, %ss\n\tnop\n"
+	"attended_segment:\tmov %rsp, %rcx\n\tpush $0x2b\n\tpush %rcx\n\tpushf\n\tpush $0x33\n\tlea 2f(%rip), %rax\n\t"
+	"push %rax\n\tiretq\n"
+	"attended_return:\n2:\tmov $3, %ecx\n\tlea -64(%rsp), %rdi\n\tmov %rsp, %rsi\n\tcld\n"
+	"attended_string:\trep movsb\n"
+	"attended_last:\tmov $1, %edi\n\tmov $60, %eax\n\tsyscall\n"
+	".previous\n");
+
+TEST(steps_end_with_their_instruction)
+{
+	pid_t child = traced(attended, 0);
+	char *const stops[] = { attended_stamp, attended_far, attended_segment, attended_return, attended_string,
+				attended_string, attended_string, attended_last };
+	struct user_regs_struct registers = { 0 };
+	unsigned long before = 0;
+	int stop = 0, steps = 0, shadowed = 0;
+
+	for (int count = 0; count < 100000 && stop < 8; count++) {
+		if (go_on(PTRACE_SINGLESTEP, child, 0) != STOPPED_BY(SIGTRAP) || TRACE(PTRACE_GETREGS, child, 0, &registers) < 0)
+			break;
+		if (registers.rip < (unsigned long)attended_at || registers.rip > (unsigned long)attended_last)
+			continue;
+		steps++;
+		/* The instruction behind a load of ss goes with it. */
+		shadowed += before && registers.rip == (unsigned long)attended_segment && registers.rip - before == 3;
+		before = registers.rip;
+		if (registers.rip == (unsigned long)stops[stop])
+			stop++;
+	}
+	CHECK_EQ(stop, 8);
+	CHECK_EQ(shadowed, 1);
+	CHECK_EQ(steps, 23);
+	CHECK_EQ(registers.rcx, 0);
+	end(child);
+}
+
+static void pops_flags(void)
+{
+	__asm__ volatile("int3\n\tpush $0x202\n\tpopf\n\tnop\n\tnop\n\tnop" : : : "memory", "cc");
+	_exit(7);
+}
+
+/* Who steps over popf gives the trap flag away. */
+TEST(the_flag_that_popf_loads)
+{
+	for (int steps = 0; steps < 5; steps++) {
+		pid_t child = traced(pops_flags, 0);
+		int status;
+
+		CHECK_EQ(go_on(PTRACE_CONT, child, 0), STOPPED_BY(SIGTRAP));
+		for (int step = 0; step < steps; step++)
+			CHECK_EQ(go_on(PTRACE_SINGLESTEP, child, 0), STOPPED_BY(SIGTRAP));
+		CHECK_EQ(registers_of(child).eflags & 0x100, steps > 2 ? 0x100 : 0);
+		status = go_on(PTRACE_CONT, child, 0);
+		CHECK_EQ(status, steps > 2 ? STOPPED_BY(SIGTRAP) : EXITED(7));
+		if (steps > 2)
+			end(child);
+	}
+}

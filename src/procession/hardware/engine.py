@@ -100,6 +100,10 @@ class Engine(Protocol):
     def save_integers(self, registers: Registers) -> None:
         """Copy the live registers into `registers`, but for the floating-point state."""
 
+    @property
+    def has_trap_flag(self) -> bool:
+        """Whether the live rflags have TF, so that each instruction ends in a debug exception."""
+
     def load(self, registers: Registers) -> None:
         """Make `registers` the live ones."""
 

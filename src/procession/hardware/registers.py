@@ -28,6 +28,8 @@ SEGMENT_NUMBERS = {"es": 0, "cs": 1, "ss": 2, "ds": 3, "fs": 4, "gs": 5}
 """The processor's numbers of the segment registers."""
 DATA_SEGMENTS = ("es", "ds", "fs", "gs")
 """Those that 64-bit code doesn't need, in the order in which `Registers.selectors` has them, 16 bits each."""
+TRAP_FLAG = 0x100
+"""TF of rflags: each instruction ends in a debug exception."""
 CHANGEABLE_FLAGS = 0x244DD5
 """What of rflags popf and iretq change in user mode: ID AC NT OF DF TF SF ZF AF PF CF."""
 

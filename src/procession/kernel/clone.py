@@ -13,7 +13,7 @@ from procession.fs.wait_queue import WaitQueue
 from procession.hardware.kernel_memory import GROUP_BYTES, TASK, TASK_BYTES
 from procession.hardware.page_table import USER_END
 from procession.hardware.physical_memory import OutOfFrames
-from procession.hardware.registers import RAX, RSP, set_register
+from procession.hardware.registers import RAX, RSP, TRAP_FLAG, set_register
 from procession.kernel.cgroup.attach import join
 from procession.kernel.cgroup.directory import group_for_child
 from procession.kernel.cgroup.pids import check_limits
@@ -23,7 +23,6 @@ from procession.kernel.namespaces.user import new_user_namespace
 from procession.kernel.observer import CLONE
 from procession.kernel.process_flags import PF_NPROC_EXCEEDED, PF_SUPERPRIV
 from procession.kernel.ptrace.link import inherit_tracer
-from procession.kernel.ptrace.tracing import TRAP_FLAG
 from procession.kernel.rlimit import RLIMIT_NPROC
 from procession.kernel.sched.autogroup import join_autogroup
 from procession.kernel.sched.priority import check_fork, copy_io, sched_fork

@@ -71,6 +71,7 @@ from procession.kernel.time.costs import (
     call_cost_ns,
 )
 from procession.kernel.traps import (
+    DEBUG,
     GENERAL_PROTECTION,
     PAGE_FAULT,
     load_segments,
@@ -572,10 +573,15 @@ class Traps:
         assert task is not None
         self.clock.spend(EXCEPTION_NS)
         if vector == GENERAL_PROTECTION:
+            # What the kernel does of an instruction's work is done before its debug exception.
+            is_stepped = self.cpu.has_trap_flag
             if emulate_time_stamp(kernel, task, self.cpu.general[RIP]):
+                if is_stepped:
+                    raise_exception(kernel, task, DEBUG, 0)
+                    self.resume()
                 return
             # Few programs come here.
-            from procession.syscalls.segments import DONE, emulate_segments
+            from procession.syscalls.segments import DONE, DONE_WITHOUT_TRAP, emulate_segments
 
             try:
                 error_code = emulate_segments(kernel, task, error_code)
@@ -583,7 +589,10 @@ class Traps:
                 await_memory(kernel, task)
                 self.resume()
                 return
-            if error_code == DONE:
+            if error_code in (DONE, DONE_WITHOUT_TRAP):
+                if is_stepped and error_code == DONE:
+                    raise_exception(kernel, task, DEBUG, 0)
+                    self.resume()
                 return
         raise_exception(kernel, task, vector, error_code)
         self.resume()

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
     from procession.kernel.task import Task
 
-DONE = -1
+DONE, DONE_WITHOUT_TRAP = -1, -2
+"""A load of the stack's segment has no debug exception, so that nothing comes before a load of rsp."""
 _SS, _FS, _GS = SEGMENT_NUMBERS["ss"], SEGMENT_NUMBERS["fs"], SEGMENT_NUMBERS["gs"]
 _NAMES = {number: name for name, number in SEGMENT_NUMBERS.items()}
 _POPS = {0xA1: _FS, 0xA9: _GS}
@@ -54,7 +55,8 @@ class BadSelector(Exception):
 
 
 def emulate_segments(kernel: Kernel, task: Task, error_code: int) -> int:
-    """Do the instruction at rip if it's one of these. DONE, or the error code of the fault that it raises.
+    """Do the instruction at rip if it's one of these. DONE, DONE_WITHOUT_TRAP, or the error code of the fault
+    that it raises.
 
     Raises OutOfFrames: then nothing is done.
     """
@@ -79,7 +81,8 @@ def emulate_segments(kernel: Kernel, task: Task, error_code: int) -> int:
     except Errno:
         return error_code
     kernel.registers_changed(task)
-    return DONE
+    is_move = instruction.kind == SEGMENT_LOAD and instruction.table != TWO_BYTE_TABLE
+    return DONE_WITHOUT_TRAP if is_move and instruction.modrm >> 3 & 7 == _SS else DONE
 
 
 def _code_at(task: Task, address: int) -> bytes:

@@ -8,7 +8,7 @@ from typing import Protocol
 from procession.hardware.engine import EngineCapabilities, TrapHandler
 from procession.hardware.physical_memory import PhysicalMemory
 from procession.hardware.processor_level import V2
-from procession.hardware.registers import R12, R13, RAX, RIP, Registers
+from procession.hardware.registers import R12, R13, RAX, RIP, TRAP_FLAG, Registers
 
 ARGUMENT_REGISTERS = (7, 6, 2, 10, 8, 9)
 SCRATCH_ADDRESS = 0x10_0000
@@ -213,6 +213,11 @@ class ScriptedEngine:
         registers.fs_base = self.live.fs_base
         registers.gs_base = self.live.gs_base
         registers.selectors = self.live.selectors
+
+    @property
+    def has_trap_flag(self) -> bool:
+        """Whether the live rflags have TF, so that each instruction ends in a debug exception."""
+        return self.live.rflags & TRAP_FLAG != 0
 
     def load(self, registers: Registers) -> None:
         """Make `registers` the live ones."""

@@ -302,6 +302,11 @@ class TieredEngine:
         """Copy them but for the floating-point state."""
         self.engine.save_integers(registers)
 
+    @property
+    def has_trap_flag(self) -> bool:
+        """Whether the live rflags have TF, so that each instruction ends in a debug exception."""
+        return self.engine.has_trap_flag
+
     def load(self, registers: Registers) -> None:
         """Make `registers` the live ones."""
         self.engine.load(registers)

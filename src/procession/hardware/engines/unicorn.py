@@ -37,7 +37,7 @@ from procession.hardware.engines.unicorn_unknown import NOWHERE, UnknownInstruct
 from procession.hardware.engines.unopened import EMULATOR
 from procession.hardware.extended_state import FXSAVE_BYTES, INITIAL_STATE
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, PhysicalMemory
-from procession.hardware.registers import RAX, RIP, USER_CS, USER_DS, WORD_MASK, Registers
+from procession.hardware.registers import RAX, RIP, TRAP_FLAG, USER_CS, USER_DS, WORD_MASK, Registers
 
 _EFER, _STAR = 0xC0000080, 0xC0000081
 _EFER_VALUE = 1 | 1 << 8 | 1 << 10 | 1 << 11  # SCE, LME, LMA, NXE
@@ -463,6 +463,12 @@ class UnicornEngine:
         registers.fs_base = words[self.fs_index]
         registers.gs_base = words[self.gs_index]
         registers.selectors = self.selectors.read()
+
+    @property
+    def has_trap_flag(self) -> bool:
+        """Whether the live rflags have TF, so that each instruction ends in a debug exception."""
+        self.library.register_read(self.handle, uc.REG_EFLAGS, self.flags_pointer)
+        return self.flags.value & TRAP_FLAG != 0
 
     def load(self, registers: Registers) -> None:
         """Make `registers` the live ones."""

@@ -8,7 +8,7 @@ from typing import NoReturn
 from procession.hardware.engine import EngineCapabilities, TrapHandler
 from procession.hardware.physical_memory import PhysicalMemory
 from procession.hardware.processor_level import V2
-from procession.hardware.registers import Registers
+from procession.hardware.registers import TRAP_FLAG, Registers
 
 EMULATOR = EngineCapabilities("unicorn", unit_ns=4, level=V2)
 """What the emulator says of itself, open or not. A unit is a block of code: some four instructions and a
@@ -62,6 +62,11 @@ class UnopenedEmulator:
         registers.rflags = live.rflags
         registers.fs_base, registers.gs_base = live.fs_base, live.gs_base
         registers.selectors = live.selectors
+
+    @property
+    def has_trap_flag(self) -> bool:
+        """Whether the live rflags have TF, so that each instruction ends in a debug exception."""
+        return self.live.rflags & TRAP_FLAG != 0
 
     def load(self, registers: Registers) -> None:
         """Make `registers` the live ones."""

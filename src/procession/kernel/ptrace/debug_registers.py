@@ -14,9 +14,9 @@ from procession.abi.errno import EINVAL, EIO
 from procession.abi.signals import TrapCode
 from procession.hardware.instruction import LONGEST_INSTRUCTION
 from procession.hardware.page_table import USER_END
-from procession.hardware.registers import RIP
+from procession.hardware.registers import RIP, TRAP_FLAG
 from procession.kernel.ptrace.block_step import has_branched, look_for_branch
-from procession.kernel.ptrace.tracing import BLOCK_STEP, SINGLE_STEP, TRAP_FLAG, TRAP_FLAG_FORCED
+from procession.kernel.ptrace.tracing import BLOCK_STEP, SINGLE_STEP, TRAP_FLAG_FORCED
 from procession.kernel.task_state import TRACED
 from procession.mm.peek import peek
 

@@ -8,6 +8,7 @@ from procession.abi.clone_flags import CloneFlag
 from procession.abi.errno import EINVAL, EIO, EPERM, ERESTARTNOINTR
 from procession.fs.landlock import is_within
 from procession.fs.wait_queue import Sleep
+from procession.hardware.registers import TRAP_FLAG
 from procession.kernel.ptrace.debug_registers import pass_to_tracer, take_from_tracer
 from procession.kernel.ptrace.stop import signal_wake_up, stop_for_trap
 from procession.kernel.ptrace.tracing import (
@@ -17,7 +18,6 @@ from procession.kernel.ptrace.tracing import (
     EVENT_VFORK,
     EXITKILL,
     SUSPEND_SECCOMP,
-    TRAP_FLAG,
     TRAP_FLAG_FORCED,
     Tracing,
 )

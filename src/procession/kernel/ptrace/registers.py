@@ -19,9 +19,9 @@ from procession.hardware.extended_state import (
     with_whole_area,
 )
 from procession.hardware.page_table import USER_END
-from procession.hardware.registers import NUMBERS, PRIVILEGE_BITS, set_register
+from procession.hardware.registers import NUMBERS, PRIVILEGE_BITS, TRAP_FLAG, set_register
 from procession.kernel.ptrace.debug_registers import debug_register, set_debug_register
-from procession.kernel.ptrace.tracing import TRAP_FLAG, TRAP_FLAG_FORCED
+from procession.kernel.ptrace.tracing import TRAP_FLAG_FORCED
 from procession.kernel.task import OTHER_SEGMENTS
 from procession.kernel.user_registers import (
     SETTABLE_FLAGS,

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EIO, ESRCH
 from procession.abi.ptrace import PtraceRequest
+from procession.hardware.instruction import LONGEST_INSTRUCTION, PREFIXES
+from procession.hardware.registers import RIP
 from procession.kernel.observer import CAUSE_CONTINUE
 from procession.kernel.ptrace.debug_registers import arm
 from procession.kernel.ptrace.link import is_stopped
@@ -14,6 +16,7 @@ from procession.kernel.ptrace.tracing import EVENT_STOP, MODES, SINGLE_STEP
 from procession.kernel.signal.set import SIGNAL_COUNT
 from procession.kernel.signal.stop import LISTENING, TRAP_NOTIFY, TRAP_STOP, request_stop
 from procession.kernel.signal.wake import has_fatal_signal
+from procession.mm.peek import peek
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
@@ -49,8 +52,10 @@ def resume(kernel: Kernel, task: Task, request: int, signo: int) -> None:
     registers = kernel.registers_of(task)
     mode = MODES[request]
     if mode & SINGLE_STEP:
+        was_stepped = tracing.mode & SINGLE_STEP != 0
         tracing.mode = tracing.mode & ~_CALL_MODES | mode
-        tracing.start_stepping(registers)
+        sets_flag = _sets_trap_flag(task, registers.general[RIP])
+        tracing.start_stepping(registers, was_stepped=was_stepped, sets_flag=sets_flag)
     else:
         tracing.stop_stepping(registers)
         tracing.mode = mode
@@ -60,6 +65,19 @@ def resume(kernel: Kernel, task: Task, request: int, signo: int) -> None:
     kernel.scheduler.wake(task, CAUSE_CONTINUE)
 
 
+def _sets_trap_flag(task: Task, address: int) -> bool:
+    """Whether the instruction at `address` loads all flags: popf and iret.
+
+    Linux: arch/x86/kernel/step.c, is_setting_trap_flag.
+    """
+    for byte in peek(task.mm, address, LONGEST_INSTRUCTION):
+        if byte not in PREFIXES and byte & _REX_MASK != _REX:
+            return byte in _LOADS_OF_FLAGS
+    return False
+
+
+_LOADS_OF_FLAGS = (0x9D, 0xCF)
+_REX, _REX_MASK = 0x40, 0xF0
 _CALL_MODES = MODES[int(PtraceRequest.PTRACE_SYSCALL)] | MODES[int(PtraceRequest.PTRACE_SYSEMU)]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from procession.abi.ptrace import PtraceEvent, PtraceOption, PtraceRequest
+from procession.hardware.registers import TRAP_FLAG
 
 if TYPE_CHECKING:
     from procession.hardware.registers import Registers
@@ -35,8 +36,6 @@ TRAP_FLAG_FORCED = 8
 """It's the tracer who has set the trap flag, which it doesn't see (in Linux, TIF_FORCED_TF)."""
 BLOCK_STEP = 16
 """Of a step: up to the next branch that is taken (in Linux, TIF_BLOCKSTEP)."""
-TRAP_FLAG = 0x100
-"""The trap flag of rflags: the processor stops after each instruction."""
 
 MODES = {
     int(PtraceRequest.PTRACE_CONT): 0,
@@ -100,14 +99,19 @@ class Tracing:
             registers.rflags &= ~TRAP_FLAG
         return bool(mode & SINGLE_STEP)
 
-    def start_stepping(self, registers: Registers) -> None:
-        """Make the processor stop after the next instruction.
+    def start_stepping(self, registers: Registers, *, was_stepped: bool, sets_flag: bool) -> None:
+        """Make the processor stop after the next instruction, which may set the trap flag itself.
+
+        Then it isn't the tracer's any more, so that the tracer sees it, and it stays when the stepping ends.
 
         Linux: arch/x86/kernel/step.c, enable_single_step.
         """
         self.mode |= SINGLE_STEP
-        if not registers.rflags & TRAP_FLAG:
-            registers.rflags |= TRAP_FLAG
+        had_flag = was_stepped or registers.rflags & TRAP_FLAG
+        registers.rflags |= TRAP_FLAG
+        if sets_flag:
+            self.mode &= ~TRAP_FLAG_FORCED
+        elif not had_flag:
             self.mode |= TRAP_FLAG_FORCED
 
     def is_reparented(self, task: Task) -> bool:

@@ -21,7 +21,6 @@ from procession.hardware.engines.native.returns import return_to_nobody, return_
 from procession.hardware.engines.native.single_step import (
     ATTENDED_UNITS,
     COUNTER_WRITTEN,
-    TRAP_FLAG,
     step,
     write_code,
 )
@@ -31,7 +30,16 @@ from procession.hardware.engines.native.window import CODE_WRITTEN, DENIED, is_r
 from procession.hardware.extended_state import INITIAL_STATE, canonical
 from procession.hardware.physical_memory import PhysicalMemory
 from procession.hardware.processor_level import V3
-from procession.hardware.registers import RAX, RCX, RDX, RIP, WORD_MASK, Registers, loaded_selectors
+from procession.hardware.registers import (
+    RAX,
+    RCX,
+    RDX,
+    RIP,
+    TRAP_FLAG,
+    WORD_MASK,
+    Registers,
+    loaded_selectors,
+)
 from procession.hardware.translation import layout
 from procession.hardware.translation.code_cache import ATTEND, CROSS, LINK, SETTLE, Exit, Place
 from procession.hardware.translation.code_keeper import CodeKeeper
@@ -446,6 +454,11 @@ class NativeEngine:
         registers.fs_base = words[_FS_BASE]
         registers.gs_base = words[_GS_BASE]
         registers.selectors = self.attendant.selectors
+
+    @property
+    def has_trap_flag(self) -> bool:
+        """Whether the live rflags have TF, so that each instruction ends in a debug exception."""
+        return self.words[_FLAGS] & TRAP_FLAG != 0
 
     def load(self, registers: Registers) -> None:
         """Make `registers` the live ones."""

@@ -9,22 +9,23 @@ from procession.hardware.engines.native.place import find_place, forget_places
 from procession.hardware.engines.native.space import Absent, Space
 from procession.hardware.engines.native.stub import StubError
 from procession.hardware.engines.native.window import CODE_WRITTEN, DENIED, is_reserved
-from procession.hardware.registers import R11, RIP, RSP
+from procession.hardware.registers import R11, RCX, RIP, RSP, TRAP_FLAG
 from procession.hardware.translation import layout
 from procession.hardware.translation.code_cache import ATTEND, STEP_INDIRECT, Exit
-from procession.hardware.translation.decode import decode
-from procession.hardware.translation.opcodes import PUSH_FLAGS
+from procession.hardware.translation.decode import ADDRESS_SIZE, REPEAT, Instruction, decode
+from procession.hardware.translation.opcodes import PUSH_FLAGS, REPEATED_STRING, ZERO
 
 if TYPE_CHECKING:
     from procession.hardware.engines.native.engine import NativeEngine
-    from procession.hardware.translation.code_cache import Place
 
-TRAP_FLAG: Final = 1 << 8
 ATTENDED_UNITS: Final = 2_500
 """What an instruction counts that the machine executes itself, or has a stub execute alone: 10 us."""
 COUNTER_WRITTEN: Final = "the counter was written to"
 _DEBUG, _PAGE_FAULT = 1, 14
 _WRITE: Final = 2
+_COMPARING: Final = (0xA6, 0xA7, 0xAE, 0xAF)
+"""cmps and scas."""
+_HALF_MASK: Final = 0xFFFF_FFFF
 _FLAGS, _TARGET, _FAULT_ADDRESS, _FAULT_RIP, _FAULT_ERROR, _FAULT_VECTOR = (
     offset >> 3
     for offset in (
@@ -44,6 +45,8 @@ def step(engine: NativeEngine, space: Space, *, is_trapped: bool = True) -> None
         engine.fetch_fault(absent.address)
         return
     engine.counter[0] -= ATTENDED_UNITS
+    instruction = decode(code, 0)
+    repeated = _once(engine, instruction) if is_trapped and instruction.kind == REPEATED_STRING else None
     lengths, places = cache.lengths(), len(cache.places)
     entry = engine.store.translator.translate_step(pc, code)
     trap_flag = words[_FLAGS] & TRAP_FLAG
@@ -70,7 +73,10 @@ def step(engine: NativeEngine, space: Space, *, is_trapped: bool = True) -> None
     if error is not None:
         engine.fail(error)
     elif fault is not None:
-        _raise_fault(engine, fault)
+        engine.restore(fault)
+        if repeated is not None:
+            general[RCX] = repeated
+        _raise_fault(engine)
     elif is_call:
         # The host's processor didn't have the trap flag, the guest's has.
         general[R11] |= trap_flag
@@ -78,10 +84,36 @@ def step(engine: NativeEngine, space: Space, *, is_trapped: bool = True) -> None
     elif exit_ is None:
         engine.stub_failed(failure)
     else:
-        if is_trapped and decode(code, 0).kind == PUSH_FLAGS:
+        if is_trapped and instruction.kind == PUSH_FLAGS:
             # The host's processor didn't have the trap flag, the guest's has.
             engine.guest.set_bits(general[RSP] + 1, TRAP_FLAG >> 8)
+        if repeated is not None:
+            general[RCX] = repeated - 1
+            if _goes_on(instruction, words[_FLAGS]):
+                general[RIP] = pc
+                engine.traps.processor_exception(_DEBUG, 0)
+                return
         _finish(engine, exit_, is_trapped=is_trapped)
+
+
+def _once(engine: NativeEngine, instruction: Instruction) -> int | None:
+    """Let a repeated string instruction do its work once, as each time ends in a debug exception; how often
+    it was to be done, None if that's not more than once.
+    """
+    count = engine.general[RCX]
+    if instruction.prefixes & ADDRESS_SIZE:
+        count &= _HALF_MASK
+    if count <= 1:
+        return None
+    engine.general[RCX] = 1
+    return count
+
+
+def _goes_on(instruction: Instruction, flags: int) -> bool:
+    """Whether a repeated string instruction does its work again, if that is to be done."""
+    if instruction.opcode not in _COMPARING:
+        return True
+    return (flags & ZERO != 0) == (instruction.prefixes & REPEAT != 0)
 
 
 def _run(engine: NativeEngine, space: Space, entry: int) -> int:
@@ -113,9 +145,8 @@ def _run(engine: NativeEngine, space: Space, entry: int) -> int:
         engine.restore(place)
 
 
-def _raise_fault(engine: NativeEngine, place: Place) -> None:
+def _raise_fault(engine: NativeEngine) -> None:
     words = engine.words
-    engine.restore(place)
     if words[_FAULT_VECTOR] == _PAGE_FAULT:
         if is_reserved(words[_FAULT_ADDRESS]):
             engine.give_up(f"the program uses {words[_FAULT_ADDRESS]:#x}, where the native engine is")
