@@ -992,3 +992,55 @@ TEST(what_is_protected)
 	CHECK_EQ(trap, 13);
 	CHECK_EQ(after, 0x1f80);
 }
+
+/* An address that none can have, in the stack's segment: what is pushed and popped, and what rsp and rbp point at. */
+TEST(addresses_in_the_stack_s_segment)
+{
+	static const struct {
+		unsigned char code[9];
+		int length, is_stack;
+	} cases[] = {
+		{ { 0x48, 0x8b, 0x45, 0x00 }, 4, 1 },             /* mov (%rbp), %rax */
+		{ { 0x48, 0x8b, 0x04, 0x24 }, 4, 1 },             /* mov (%rsp), %rax */
+		{ { 0x50 }, 1, 1 },                               /* push %rax */
+		{ { 0x58 }, 1, 1 },                               /* pop %rax */
+		{ { 0x9c }, 1, 1 },                               /* pushf */
+		{ { 0xc3 }, 1, 1 },                               /* ret */
+		{ { 0xc9 }, 1, 1 },                               /* leave */
+		{ { 0xff, 0x75, 0x08 }, 3, 1 },                   /* push 8(%rbp) */
+		{ { 0x0f, 0x28, 0x45, 0x10 }, 4, 1 },             /* movaps 16(%rbp), %xmm0 */
+		{ { 0x48, 0x8b, 0x44, 0xcd, 0x00 }, 5, 1 },       /* mov (%rbp, %rcx, 8), %rax */
+		{ { 0x3e, 0x48, 0x8b, 0x45, 0x00 }, 5, 1 },       /* mov %ds:(%rbp), %rax */
+		{ { 0xdd, 0x45, 0x00 }, 3, 1 },                   /* fldl (%rbp) */
+		{ { 0x48, 0x8b, 0x04, 0x29 }, 4, 0 },             /* mov (%rcx, %rbp), %rax */
+		{ { 0x49, 0x8b, 0x45, 0x00 }, 4, 0 },             /* mov (%r13), %rax */
+		{ { 0x49, 0x8b, 0x04, 0x24 }, 4, 0 },             /* mov (%r12), %rax */
+		{ { 0x48, 0x8b, 0x00 }, 3, 0 },                   /* mov (%rax), %rax */
+		{ { 0x64, 0x48, 0x8b, 0x45, 0x00 }, 5, 0 },       /* mov %fs:(%rbp), %rax */
+		{ { 0xf4 }, 1, 0 },                               /* hlt */
+	};
+	static char alternate[1 << 16];
+	stack_t stack = { .ss_sp = alternate, .ss_size = sizeof(alternate) };
+	unsigned char *pages = code_pages();
+
+	CHECK_EQ(sigaltstack(&stack, NULL), 0);
+	handle_info(SIGBUS, skip, SA_ONSTACK);
+	handle_info(SIGSEGV, skip, SA_ONSTACK);
+	for (unsigned at = 0; at < sizeof(cases) / sizeof(*cases); at++) {
+		memset(pages, 0x90, 32);
+		memcpy(pages, cases[at].code, cases[at].length);
+		memcpy(pages + cases[at].length, (unsigned char[]){ 0xff, 0xe3 }, 2); /* jmp *%rbx */
+		calls = 0;
+		skipped_bytes = cases[at].length;
+		__asm__ volatile("push %%rbp\n\tmov %%rsp, %%r15\n\tmov %0, %%rsp\n\tmov %0, %%rbp\n\tmov %0, %%r12\n\t"
+				 "mov %0, %%r13\n\tlea 1f(%%rip), %%rbx\n\tjmp *%1\n\t1:\tmov %%r15, %%rsp\n\tpop %%rbp"
+				 :
+				 : "a"(1UL << 63), "d"(pages), "c"(0)
+				 : "rbx", "r12", "r13", "r15", "memory", "cc", "st", "xmm0");
+		CHECK_EQ(calls, 1);
+		CHECK_EQ(seen.si_signo, cases[at].is_stack ? SIGBUS : SIGSEGV);
+		CHECK_EQ(seen.si_code, SI_KERNEL);
+		CHECK_EQ(trap, cases[at].is_stack ? 12 : 13);
+		CHECK_EQ(error, 0);
+	}
+}

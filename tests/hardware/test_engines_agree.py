@@ -21,7 +21,7 @@ from tests.of_a_kind import first_of
 
 STATUS = opcodes.STATUS_FLAGS | opcodes.DIRECTION
 X87 = range(0xD8, 0xE0)
-INVALID_OPCODE, STACK_FAULT, GENERAL_PROTECTION = 6, 12, 13
+INVALID_OPCODE, GENERAL_PROTECTION = 6, 13
 KINDS = (opcodes.PLAIN, opcodes.REPEATED_STRING, opcodes.PUSH_FLAGS)
 
 
@@ -140,8 +140,7 @@ def is_known(instruction: Instruction, emulated: tuple[object, ...], native: tup
     """Whether the emulator is known to do otherwise than a processor here.
 
     It reads what is to be changed before it writes, and so faults as a read; doesn't ask vector operands in
-    memory to be aligned; raises a general protection fault where the stack's segment is meant; and takes
-    reserved hints and predicates for invalid.
+    memory to be aligned; and takes reserved hints and predicates for invalid.
     """
     one, other = emulated[0], native[0]
     assert isinstance(one, tuple)
@@ -150,9 +149,7 @@ def is_known(instruction: Instruction, emulated: tuple[object, ...], native: tup
         return one[1] == other[1] and one[2] | 2 == other[2] and emulated[1:] == native[1:]
     if other == ("exception", GENERAL_PROTECTION, 0) and instruction.table and instruction.has_memory:
         return True
-    if one == ("exception", INVALID_OPCODE, 0):
-        return instruction.opcode in (*range(0x18, 0x20), 0xC2)
-    return one == ("exception", GENERAL_PROTECTION, 0) and other == ("exception", STACK_FAULT, 0)
+    return one == ("exception", INVALID_OPCODE, 0) and instruction.opcode in (*range(0x18, 0x20), 0xC2)
 
 
 def compare(benches: tuple[Bench, Bench], seed: int, count: int) -> list[str]:

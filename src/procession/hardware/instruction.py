@@ -9,8 +9,12 @@ XBEGIN and XABORT, by which transactions begin and are given up: no processor he
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from procession.abi.word import pack_array
+
+if TYPE_CHECKING:
+    from procession.hardware.engine import GeneralRegisters
 
 LONGEST_INSTRUCTION = 15
 AVX_ISNT_EMULATED = "AVX isn't emulated"
@@ -27,6 +31,17 @@ _OPERAND_SIZE, _ADDRESS_SIZE = 0x66, 0x67
 PREFIXES = frozenset((0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65, _OPERAND_SIZE, _ADDRESS_SIZE, 0xF0, 0xF2, 0xF3))
 _WIDE = 0x8
 """The bit of a REX prefix that says that operands have 64 bits."""
+
+_WORD_MASK = (1 << 64) - 1
+_RSP, _RBP, _REGISTERS = 4, 5, 0xC0
+_SEGMENTS_WITH_BASES = (0x64, 0x65)
+_PUSHES = frozenset((*range(0x50, 0x58), 0x68, 0x6A, 0x9C, 0xC8, 0xE8, 0x0FA0, 0x0FA8))
+_PUSHES_OF_GROUP = (2, 6)
+"""call and push, of FF."""
+_LEAVE, _GROUP = 0xC9, 0xFF
+_POPS = frozenset((*range(0x58, 0x60), 0x8F, 0x9D, 0xC2, 0xC3, _LEAVE, 0x0FA1, 0x0FA9))
+"""leave among them, which takes rbp for rsp."""
+_BIT_OPERATIONS = (0x0FA3, 0x0FAB, 0x0FB3, 0x0FBB)
 
 # What follows an opcode.
 _NOTHING, _BYTE, _WORD, _OPERAND, _WORD_AND_BYTE, _ADDRESS, _WIDE_OPERAND = range(7)
@@ -215,6 +230,61 @@ def instruction_length(code: bytes, start: int) -> int:
         - start
         + _operand_length(form & ~_MODRM, field, 8 if is_wide else operand_bytes, address_bytes)
     )
+
+
+def is_stack_fault(code: bytes, general: GeneralRegisters) -> bool:
+    """Whether the instruction at the start of `code` can't reach what it has in the stack's segment.
+
+    That is what is pushed and popped, and an operand in memory at rsp or rbp and something: where such an
+    address isn't canonical, the processor raises another exception than elsewhere.
+    """
+    position, rex, has_segment, is_short = 0, 0, False, False
+    while position < len(code) and (code[position] in PREFIXES or code[position] & 0xF0 == 0x40):
+        rex = code[position] if code[position] & 0xF0 == 0x40 else 0
+        has_segment |= code[position] in _SEGMENTS_WITH_BASES
+        is_short |= code[position] == _OPERAND_SIZE
+        position += 1
+    if position >= len(code):
+        return False
+    opcode, position = code[position], position + 1
+    form = _ONE_BYTE_OPCODES[opcode]
+    if opcode == _TWO_BYTES and position < len(code):
+        second, position = code[position], position + 1
+        opcode, form = opcode << 8 | second, _TWO_BYTE_OPCODES[second]
+        if second in (_THREE_BYTES, _THREE_BYTES_AND_OPERAND):
+            position, form = position + 1, _MODRM
+    modrm = code[position] if form & _MODRM and position < len(code) else _REGISTERS
+    if opcode in _PUSHES or (opcode == _GROUP and modrm >> 3 & 7 in _PUSHES_OF_GROUP):
+        if not _is_canonical(general[_RSP] - 8):
+            return True
+    elif opcode in _POPS and not _is_canonical(general[_RBP if opcode == _LEAVE else _RSP]):
+        return True
+    if modrm >= _REGISTERS or has_segment:
+        return False
+    base, address, position = modrm & 7, 0, position + 1
+    if base == _RSP and position < len(code):
+        sib, position = code[position], position + 1
+        base = sib & 7
+        index = sib >> 3 & 7 | (rex & 2) << 2
+        if index != _RSP:
+            address = general[index] << (sib >> 6)
+    if base not in (_RSP, _RBP) or rex & 1 or (base == _RBP and modrm < 0x40):
+        return False
+    size = 0 if modrm < 0x40 else 1 if modrm < 0x80 else 4
+    offset = int.from_bytes(code[position : position + size], "little", signed=True) if size else 0
+    if opcode in _BIT_OPERATIONS:
+        # The bit may be far from there.
+        bit = general[modrm >> 3 & 7 | (rex & 4) << 1]
+        width = 64 if rex & _WIDE else 16 if is_short else 32
+        sign = 1 << width - 1
+        bit = ((bit & (2 * sign - 1)) ^ sign) - sign
+        offset += bit // width * (width // 8)
+    return not _is_canonical(address + general[base] + offset)
+
+
+def _is_canonical(address: int) -> bool:
+    """Whether the upper bits of an address of 64 are all as the highest of the others."""
+    return (address + (1 << 47) & _WORD_MASK) >> 48 == 0
 
 
 def _modrm_length(modrm: int, following: int) -> int:

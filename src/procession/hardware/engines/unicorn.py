@@ -36,6 +36,7 @@ from procession.hardware.engines.unicorn_stops import StopChecks
 from procession.hardware.engines.unicorn_unknown import NOWHERE, UnknownInstructions
 from procession.hardware.engines.unopened import EMULATOR
 from procession.hardware.extended_state import FXSAVE_BYTES, INITIAL_STATE
+from procession.hardware.instruction import LONGEST_INSTRUCTION, is_stack_fault
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, PhysicalMemory
 from procession.hardware.registers import RAX, RIP, TRAP_FLAG, USER_CS, USER_DS, WORD_MASK, Registers
 
@@ -57,7 +58,7 @@ before anything else is, as the library would take 1 GiB."""
 _SYSCALL_LENGTH = 2
 _USER_FLAGS = 0x3E7FD7
 """The bits of rflags that a task keeps; RF, which the next instruction clears, isn't among them."""
-_DEBUG, _INVALID_OPCODE, _GENERAL_PROTECTION, _PAGE_FAULT = 1, 6, 13, 14
+_DEBUG, _INVALID_OPCODE, _STACK_SEGMENT, _GENERAL_PROTECTION, _PAGE_FAULT = 1, 6, 12, 13, 14
 _CALLABLE = (3, 4)
 """What programs may raise by `int n`: breakpoint and overflow."""
 _INT_LENGTH, _GATE_ERROR = 2, 2
@@ -365,6 +366,8 @@ class UnicornEngine:
                 self.traps.page_fault(self.words64[self.cr2_index], error_code)
             elif vector >= ENDED:
                 self.exceptions.leave_code(vector)
+            elif vector == _GENERAL_PROTECTION and not error_code and self._is_stack_fault():
+                self.traps.processor_exception(_STACK_SEGMENT, 0)
             elif vector != _DEBUG or self.budget[0] != self.budget_after_call:
                 # With TF on after a call the library single-steps before it has run an instruction.
                 self.traps.processor_exception(vector, error_code)
@@ -383,6 +386,11 @@ class UnicornEngine:
         except BaseException as error:  # noqa: BLE001 - kept, and raised by run
             self._fail(error)
         return True
+
+    def _is_stack_fault(self) -> bool:
+        """The library takes all addresses that no program can have for those of other segments."""
+        code = self.exceptions.code_at(self.general[RIP], LONGEST_INSTRUCTION)
+        return is_stack_fault(code, self.general)
 
     def _return_to_user_mode(self) -> None:
         """The library lets a program leave 64-bit mode, for virtual-8086 mode by `iret`: not for long."""
