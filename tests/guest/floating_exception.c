@@ -487,3 +487,46 @@ TEST(decimal_digits_of_what_is_too_large)
 	}
 	CHECK_EQ(digits[0], 0);
 }
+
+/* The flags that `expression` sets with `mode` in MXCSR. */
+#define FLAGS_IN(mode, expression) \
+	({ \
+		unsigned word_ = 0x1f80 | (mode), usual_ = 0x1f80, raised_; \
+		__asm__ volatile("ldmxcsr %0" : : "m"(word_)); \
+		expression; \
+		__asm__ volatile("jmp 1f\n\t1:\tstmxcsr %0\n\tldmxcsr %1" : "=m"(raised_) : "m"(usual_)); \
+		raised_ & FE_ALL_EXCEPT; \
+	})
+
+/* Tiny results become zero (FZ), and denormal operands are taken for it (DAZ). */
+TEST(zero_for_what_is_tiny)
+{
+	static volatile double least = 2.2250738585072014e-308, half = 0.5, denormal = 4e-310, answer;
+	static volatile float small = 1e-38f, quarter = 0.25f, short_answer;
+
+	CHECK_EQ(FLAGS_IN(0, answer = least * half), 0);
+	CHECK(answer > 0);
+	CHECK_EQ(FLAGS_IN(0x8000, answer = least * half), FE_UNDERFLOW | FE_INEXACT);
+	CHECK(answer == 0);
+	CHECK_EQ(FLAGS_IN(0x8000, answer = -least * half), FE_UNDERFLOW | FE_INEXACT);
+	CHECK(answer == 0 && __builtin_signbit(answer));
+	CHECK_EQ(FLAGS_IN(0x8000, short_answer = small * quarter), FE_UNDERFLOW | FE_INEXACT);
+	CHECK(short_answer == 0);
+	CHECK_EQ(FLAGS_IN(0x8000, answer = least + least), 0);
+	CHECK(answer > least);
+	CHECK_EQ(FLAGS_IN(0x40, answer = denormal + denormal), 0);
+	CHECK(answer == 0);
+	CHECK_EQ(FLAGS_IN(0, answer = denormal + denormal), 0);
+	CHECK(answer > 0);
+	/* Another task's is its own. */
+	if (fork() == 0) {
+		CHECK_EQ(FLAGS_IN(0x8000, (sleep_ms(5), answer = least * half)), FE_UNDERFLOW | FE_INEXACT);
+		_exit(answer == 0 ? 0 : 1);
+	}
+	for (int at = 0; at < 3; at++) {
+		sleep_ms(2);
+		answer = least * half;
+		CHECK(answer > 0);
+	}
+	CHECK_EQ(wait_for(-1), EXITED(0));
+}

@@ -16,6 +16,7 @@ from procession.hardware.engines import unicorn_library as uc
 from procession.hardware.engines.unicorn_blocks import TRANSLATOR, bound_blocks, refuse_locks
 from procession.hardware.engines.unicorn_code_pages import mark_quickly
 from procession.hardware.engines.unicorn_edges import price_edges
+from procession.hardware.engines.unicorn_environment import flushes
 from procession.hardware.engines.unicorn_exceptions import FloatingExceptions
 from procession.hardware.engines.unicorn_floating import FloatingFormat, LiveState
 from procession.hardware.engines.unicorn_image import LibraryImage
@@ -27,6 +28,7 @@ from procession.hardware.engines.unicorn_state import (
     SegmentSelectors,
     locate_exception_fields,
     locate_flags,
+    locate_flush,
     locate_mark,
     locate_mode,
     locate_operand,
@@ -52,6 +54,8 @@ _TABLES = (
     (uc.REG_TR, 0x40, 0),
 )
 """What Linux lets user mode read in their place (arch/x86/kernel/umip.c)."""
+_ZERO_OPERANDS = 0x1FC0
+"""MXCSR with everything masked, and denormal operands taken for zero (DAZ)."""
 _CODE_BUFFER_BYTES = 256 << 20
 """The most of the host's memory that translated code takes: the library starts anew when it's full. It's set
 before anything else is, as the library would take 1 GiB."""
@@ -274,6 +278,8 @@ class UnicornEngine:
         layout.sse_mark = locate_mark(observe(_SSE_PROBE), after_x87, layout.mxcsr)
         self.library.check(self.library.emulate(self.handle, *_OPERAND_PROBE[:2], 0, 0))
         locate_operand(layout, _PI)
+        self.library.register_write(self.handle, uc.REG_MXCSR, byref(c_uint32(_ZERO_OPERANDS)))
+        locate_flush(layout, idle, layout.snapshot())
         locate_flags(layout, observe(_FLAGS_PROBE)[1:])
         ctypes.memmove(layout.address, idle, len(idle))
 
@@ -627,6 +633,7 @@ class UnicornEngine:
         library, handle = self.library, self.handle
         library.register_write(handle, uc.REG_FPCW, byref(c_uint16(control | 0x40)))
         library.register_write(handle, uc.REG_MXCSR, byref(c_uint32(mxcsr)))
+        self.state[self.layout.sse_flush] = flushes(mxcsr)
         new = self.format.image(bytes(self.floating))
         self.floating[:] = live
         return self._remember(image, new)

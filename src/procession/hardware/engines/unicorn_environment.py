@@ -5,7 +5,8 @@ program had unmasked is stored, and what was pending doesn't wait any more (Inte
 FSTENV/FNSTENV).
 
 What loads control words may unmask exceptions. From then on instructions have to be watched, so it's done
-again after that has begun.
+again after that has begun. Of MXCSR's FZ bit the library takes note in the wrong place, so that results would
+never be flushed to zero: the note is made here (`flushes`).
 """
 
 from __future__ import annotations
@@ -29,9 +30,16 @@ LOAD_MXCSR = "helper_ldmxcsr_x86_64"
 _READ_WORD, _READ_LONG_WORD = "cpu_lduw_data_ra_x86_64", "cpu_ldl_data_ra_x86_64"
 _MXCSR_MASKS = MASKS << 7
 _GENERAL_PROTECTION = 13
+_FLUSHING = 1 << 15 | 1 << 11
+"""FZ and the mask of underflow."""
 _ITS_CODE = bytes.fromhex("488b0c24 e9")
 """mov rcx, [rsp]; jmp: to the function that stores, with where it was called from as an argument more."""
 _OFFSET = Words("<i")
+
+
+def flushes(mxcsr: int) -> bool:
+    """Whether SSE's tiny results become zero: only where underflow is masked."""
+    return mxcsr & _FLUSHING == _FLUSHING
 
 
 def masking_code(function: int, layout: StateLayout) -> bytes:
@@ -71,6 +79,8 @@ def unmasking_code(name: str, function: int, layout: StateLayout, library: Unico
     if has_mxcsr:
         code.add("a9", d32(~MXCSR_MASK))  # test eax, the bits that there aren't
         code.jump("85", "protected")  # jnz protected
+        # mov ecx, eax; shr ecx, 15; mov r8d, eax; shr r8d, 11; and ecx, r8d; and ecx, 1; mov [flushing], cl
+        code.add("89c1 c1e90f 4189c0 41c1e80b 4421c1 83e101 888f", d32(layout.sse_flush))
     code.add("80bf", d32(layout.watching), b"\0")  # cmp byte [watching], 0
     code.jump("85", "load")  # jne load
     if has_mxcsr:

@@ -19,6 +19,7 @@ from procession.hardware.engines.unicorn_machine_code import (
     UNMASKED,
     UNMASKING,
     HookCode,
+    raised_by,
 )
 from procession.hardware.instruction import LONGEST_INSTRUCTION, instruction_length
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE
@@ -118,7 +119,7 @@ class FloatingExceptions:
     def copy_marks(self) -> None:
         """Show in MXCSR what the present block has raised; as the hook does."""
         layout, state, code = self.layout, self.state, self.code
-        mark = state[layout.sse_mark] & EXCEPTIONS
+        mark = raised_by(state[layout.sse_mark])
         index = layout.mxcsr // 4
         if mark != code.known:
             self.words32[index] |= mark

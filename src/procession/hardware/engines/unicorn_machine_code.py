@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 EXCEPTIONS = 0x3D
 """The bits that the mark and MXCSR share: invalid, divide, overflow, underflow, inexact."""
+FLUSHED = 0x80
+"""The mark's for a tiny result that became zero, which is an underflow, and inexact."""
 MASKS = 0x3F
 ERROR_SUMMARY = 0x80
 """The bit of the x87 status that says that an unmasked exception waits for the next x87 instruction."""
@@ -45,6 +47,7 @@ where it has to be done again after watching has begun."""
 _SSE_KNOWN, _REASON, _SSE_UNMASKED, _SKIPS_CHECK, _DATA_BYTES = 0, 3, 4, 6, 8
 _PAGE, _DATA, _WATCH_CODE, _CALL_CODE = 4096, 2048, 1024, 2560
 _FLAGS_READ = 16
+_UNDERFLOW_AND_INEXACT = 0x30
 
 
 class Assembly:
@@ -187,7 +190,12 @@ class HookCode:
     def know(self, sse_mark: int) -> None:
         """This mark of the state that is in the processor now has been copied."""
         data = self.data
-        data[_SSE_KNOWN], data[_SSE_UNMASKED] = sse_mark & EXCEPTIONS, 0
+        data[_SSE_KNOWN], data[_SSE_UNMASKED] = raised_by(sse_mark), 0
+
+
+def raised_by(mark: int) -> int:
+    """The exceptions of MXCSR that the mark says."""
+    return mark & EXCEPTIONS | (_UNDERFLOW_AND_INEXACT if mark & FLUSHED else 0)
 
 
 def block_price(size: int) -> int:
@@ -209,7 +217,7 @@ def _block_code(layout: StateLayout, stop_address: int) -> bytes:
     code.add("482910")  # sub [rax], rdx
     code.jump("8e", "stop")  # jle stop
     code.add("48ba", q(layout.address + mxcsr))  # mov rdx, MXCSR's address
-    code.add("0fb682", d32(sse), b"\x83\xe0" + d8(EXCEPTIONS))  # movzx eax, byte [mark]; and eax, EXCEPTIONS
+    code.add("0fb682", d32(sse), b"\x25", d32(EXCEPTIONS | FLUSHED))  # movzx eax, byte [mark]; and eax, both
     code.jump("85", "marked")  # jnz marked
     code.label("masks")
     code.add("8b02 f7d0 a9801f0000")  # mov eax, [rdx]; not eax; test eax, 0x1f80
@@ -225,6 +233,10 @@ def _block_code(layout: StateLayout, stop_address: int) -> bytes:
     code.label("stop")
     code.add("48b8", q(stop_address), b"\xff\xe0")  # mov rax, uc_emu_stop; jmp rax, the handle still in rdi
     code.label("marked")
+    code.add("a880")  # test al, FLUSHED
+    code.jump("84", "not flushed")  # jz not flushed
+    code.add("83e03d 83c830")  # and eax, EXCEPTIONS; or eax, underflow and inexact
+    code.label("not flushed")
     code.add("3a41", d8(_SSE_KNOWN))  # cmp al, [known]
     code.jump("84", "known")  # je known
     code.add("8841", d8(_SSE_KNOWN), b"\x09\x02")  # mov [known], al; or [rdx], eax

@@ -46,14 +46,14 @@ _places: dict[int, int] = {}
 class StateLayout:
     """Offsets in bytes from the state's `address`.
 
-    `general`, 16 quadwords with rip after them, is at offset 0. `floating_start` to `floating_end`
-    encloses all of x87, MMX and SSE state; in the byte `sse_mark` the library notes floating-point exceptions
-    of SSE; in the quadword at `flags_source` are the flags after fcomi. `size` bytes of
-    the state are a task's: what the library copies when it saves a context. The state lies in the library's
-    object of the processor, at `holder`. From `mode_start` to `mode_end` are the flags of its mode,
-    with the privilege level, and the segments; `selectors` has the offsets of DATA_SEGMENTS' own. The meter's
-    `budget`, `watching`, whether instructions are watched, and `memory`, where the machine's memory is, lie
-    behind what is a task's.
+    `general`, 16 quadwords with rip after them, is at offset 0. `floating_start` to `floating_end` encloses
+    all of x87, MMX and SSE state; in the byte `sse_mark` the library notes floating-point exceptions of
+    SSE, in that at `sse_flush` that tiny results become zero; in the quadword at `flags_source` are the
+    flags after fcomi. `size` bytes of the state are a task's: what the library copies when it saves a
+    context. The state lies in the library's object of the processor, at `holder`. From `mode_start` to
+    `mode_end` are the flags of its mode, with the privilege level, and the segments; `selectors` has the
+    offsets of DATA_SEGMENTS' own. The meter's `budget`, `watching`, whether instructions are watched, and
+    `memory`, where the machine's memory is, lie behind what is a task's.
     """
 
     __slots__ = (
@@ -75,6 +75,7 @@ class StateLayout:
         "old_exception",
         "selectors",
         "size",
+        "sse_flush",
         "sse_mark",
         "watching",
         "x87_control",
@@ -105,6 +106,7 @@ class StateLayout:
         self.x87_tags = 0
         self.x87_registers = 0
         self.mxcsr = 0
+        self.sse_flush = 0
         self.sse_mark = 0
         self.watching = 0
         self.x87_operand = 0
@@ -431,6 +433,22 @@ def locate_mark(data: list[bytes], start: int, end: int) -> int:
             f"where floating-point exceptions are noted was found at {len(found)} offsets, not one"
         )
     return found[0]
+
+
+def locate_flush(layout: StateLayout, before: bytes, after: bytes) -> None:
+    """Find where the library notes that SSE's tiny results become zero, which it never does by itself.
+
+    The note that operands do stands behind it: `before` is the state without DAZ, `after` with it in MXCSR.
+    Raises UnicornError.
+    """
+    changed = [
+        offset
+        for offset in range(layout.x87_registers + 128, layout.mxcsr)
+        if (before[offset], after[offset]) == (0, 1)
+    ]
+    if len(changed) != 1:
+        raise UnicornError(f"what DAZ changes was found at {len(changed)} offsets, not one")
+    layout.sse_flush = changed[0] - 1
 
 
 def locate_exception_fields(layout: StateLayout, observe: Callable[[], list[tuple[int, int, bytes]]]) -> None:
