@@ -76,6 +76,8 @@ CALL_PROBE = "f20f38f1c0"
 _FROM_FIRST_ARGUMENT, _FROM_REGISTER = bytes.fromhex("4883af"), bytes.fromhex("4883ad")
 _NOTE_REGISTER = bytes.fromhex("90 48892d")
 _ENTRY_BYTES, _COUNT_BYTES, _AMENDING_BYTES = 20, 8, 1024
+_LINE_BYTES = 64
+"""Code begins where a line of the host's cache does."""
 _ARITHMETIC = {f"helper_{name}_x86_64": name for name in ARITHMETIC}
 _AMENDED = frozenset((STORE_ENVIRONMENT, LOAD_MXCSR, *LOADS, *_ARITHMETIC))
 """Functions that don't do all that the processor does."""
@@ -162,7 +164,7 @@ class PricedCalls:
                     raise UnicornError(f"the code for {name} is too long")
                 self.code[place : place + len(amending)] = amending
                 self._set_function(index, self.start + place)
-                place += _AMENDING_BYTES
+                place += -(-len(amending) // _LINE_BYTES) * _LINE_BYTES
 
 
 def price_calls(library: UnicornLibrary, image: LibraryImage) -> PricedCalls:
