@@ -586,6 +586,27 @@ TEST(timer_descriptors)
 #define SET_TICKS _IOW('T', 0, uint64_t)
 
 /* As a process is restored: how often its timer had expired is said. */
+/* As many whole seconds as fit stand for the longest time there is. */
+TEST(the_longest_interval)
+{
+	struct itimerspec setting = {{9223372036, 0}, {1000, 0}}, told;
+	int fd = (int)MUST(timerfd_create(CLOCK_MONOTONIC, 0));
+	timer_t timer;
+
+	MUST(timerfd_settime(fd, 0, &setting, NULL));
+	MUST(timerfd_gettime(fd, &told));
+	CHECK_EQ(told.it_interval.tv_sec, 9223372036);
+	CHECK_EQ(told.it_interval.tv_nsec, 854775807);
+	MUST(timer_create(CLOCK_THREAD_CPUTIME_ID, NULL, &timer));
+	MUST(timer_settime(timer, 0, &setting, NULL));
+	MUST(timer_gettime(timer, &told));
+	CHECK_EQ(told.it_interval.tv_nsec, 854775807);
+	setting.it_interval.tv_sec--;
+	MUST(timerfd_settime(fd, 0, &setting, NULL));
+	MUST(timerfd_gettime(fd, &told));
+	CHECK_EQ(told.it_interval.tv_nsec, 0);
+}
+
 TEST(expiries_of_timer_descriptors_are_set)
 {
 	int fd = (int)MUST(timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK));

@@ -53,6 +53,8 @@ if TYPE_CHECKING:
 _NS_PER_US = 1000
 _TIMER_ABSTIME = int(TimerFlag.TIMER_ABSTIME)
 _SLEEPING_CLOCKS = (CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_BOOTTIME, CLOCK_TAI, *ALARM_CLOCKS)
+_LARGEST_S = KTIME_MAX // NS_PER_S
+"""As many whole seconds as fit, which are told from longer times no more (in Linux, KTIME_SEC_MAX)."""
 _LARGEST_SETTABLE_S = KTIME_MAX // NS_PER_S - 30 * 365 * 24 * 3600
 """TIME_SETTOD_SEC_MAX: thirty years of uptime must fit behind it."""
 _PAIR = Words("<2q").pack
@@ -76,7 +78,9 @@ def nanoseconds_of(time: Timespec) -> int:
     """
     if time.tv_sec < 0 or not 0 <= time.tv_nsec < NS_PER_S:
         raise EINVAL(f"no time: {time.tv_sec} s {time.tv_nsec} ns")
-    return min(time.tv_sec * NS_PER_S + time.tv_nsec, KTIME_MAX)
+    if time.tv_sec >= _LARGEST_S:
+        return KTIME_MAX
+    return time.tv_sec * NS_PER_S + time.tv_nsec
 
 
 @syscall(228)
