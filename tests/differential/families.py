@@ -16,6 +16,7 @@ from tests.differential import (
     identity_calls,
     ipc_calls,
     key_calls,
+    layer_calls,
     lock_calls,
     memory_calls,
     mount_calls,
@@ -56,6 +57,7 @@ FAMILIES: dict[str, tuple[Family, ...]] = {
     "identities": identity_calls.FAMILIES,
     "ipc": ipc_calls.FAMILIES,
     "keys": key_calls.FAMILIES,
+    "layers": layer_calls.FAMILIES,
     "locks": lock_calls.FAMILIES,
     "restrictions": restriction_calls.FAMILIES,
     "schedules": schedule_calls.FAMILIES,
@@ -94,6 +96,7 @@ BEGINNINGS: dict[str, Callable[[Maker], None]] = {
     "identities": identity_calls.begin,
     "ipc": ipc_calls.begin,
     "keys": key_calls.begin,
+    "layers": layer_calls.begin,
     "locks": lock_calls.begin,
     "pidfds": pidfd_calls.begin,
     "restrictions": restriction_calls.begin,
@@ -104,6 +107,7 @@ BEGINNINGS: dict[str, Callable[[Maker], None]] = {
     "traces": trace_calls.begin,
 }
 LONG_BEGINNINGS = (
+    "layers",
     "mounts",
     "identities",
     "ipc",

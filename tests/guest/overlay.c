@@ -270,6 +270,142 @@ TEST(renaming)
 	CHECK_STRING(names_in("l"), "d empty f link");
 }
 
+static nlink_t links_of(const char *path)
+{
+	struct stat status;
+
+	MUST(stat(path, &status));
+	return status.st_nlink;
+}
+
+/* Nobody counts the subdirectories of what lies in several layers. */
+TEST(links_of_directories)
+{
+	make_layers();
+	MUST(mount_overlay("lowerdir=l:l2,upperdir=u,workdir=w"));
+	CHECK_EQ(links_of("m"), 1);
+	CHECK_EQ(links_of("m/d"), 1);
+	CHECK_EQ(links_of("m/d/sub"), 2);
+	CHECK_EQ(links_of("m/empty"), 2);
+	MUST(mkdir("m/empty/a", 0755));
+	CHECK_EQ(links_of("m/empty"), 1);
+	MUST(mkdir("m/new", 0755));
+	MUST(mkdir("m/new/a", 0755));
+	CHECK_EQ(links_of("m/new"), 3);
+}
+
+static const struct {
+	uint32_t version;
+	struct {
+		uint16_t tag, permissions;
+		uint32_t id;
+	} entries[5];
+} access_list = {
+	2,
+	{{1, 6, UINT32_MAX}, {2, 4, 1000}, {4, 4, UINT32_MAX}, {0x10, 4, UINT32_MAX}, {0x20, 0, UINT32_MAX}},
+};
+#define ACCESS_LIST "system.posix_acl_access"
+#define DEFAULT_LIST "system.posix_acl_default"
+
+TEST(lists_of_access_control)
+{
+	char list[64];
+
+	make_layers();
+	MUST(setxattr("l/d/x", ACCESS_LIST, &access_list, sizeof access_list, 0));
+	MUST(mount_overlay(LAYERS));
+	CHECK_ERRNO(removexattr("m/f", ACCESS_LIST), ENODATA);
+	CHECK_ERRNO(removexattr("m/empty", DEFAULT_LIST), ENODATA);
+	CHECK(!exists("u/f"));
+	CHECK(!exists("u/empty"));
+	CHECK_EQ(getxattr("m/d/x", ACCESS_LIST, list, sizeof list), sizeof access_list);
+	CHECK(memcmp(list, &access_list, sizeof access_list) == 0);
+	CHECK_EQ(setxattr("m/f", ACCESS_LIST, &access_list, sizeof access_list, 0), 0);
+	CHECK_EQ(getxattr("u/f", ACCESS_LIST, list, sizeof list), sizeof access_list);
+	CHECK_EQ(getxattr("m/f", ACCESS_LIST, list, sizeof list), sizeof access_list);
+	CHECK_EQ(removexattr("m/f", ACCESS_LIST), 0);
+	CHECK_ERRNO(getxattr("u/f", ACCESS_LIST, list, sizeof list), ENODATA);
+	CHECK_EQ(removexattr("m/f", ACCESS_LIST), 0);
+	CHECK_EQ(chmod("m/d/x", 0600), 0);
+	CHECK_EQ(getxattr("u/d/x", ACCESS_LIST, list, sizeof list), sizeof access_list);
+	CHECK_EQ(setxattr("m/empty", DEFAULT_LIST, &access_list, sizeof access_list, 0), 0);
+	make_text("m/empty/made", "made");
+	CHECK_EQ(getxattr("m/empty/made", ACCESS_LIST, list, sizeof list), sizeof access_list);
+	CHECK_EQ(getxattr("u/empty/made", ACCESS_LIST, list, sizeof list), sizeof access_list);
+	CHECK_ERRNO(getxattr("l/f", ACCESS_LIST, list, sizeof list), ENODATA);
+}
+
+/* A file that was looked up, renamed and so copied up is the same to who had it open. */
+TEST(written_to_after_a_rename)
+{
+	int fd;
+
+	make_layers();
+	MUST(mount_overlay(LAYERS));
+	CHECK_EQ(access("m/d/x", F_OK), 0);
+	CHECK_EQ(rename("m/d/x", "m/d/y"), 0);
+	fd = (int)MUST(open("m/d/y", O_WRONLY | O_APPEND));
+	CHECK_EQ(write(fd, "!", 1), 1);
+	CHECK_STRING(text_of("m/d/y"), "x!");
+	CHECK_STRING(text_of("u/d/y"), "x!");
+	CHECK_EQ(rename("m/f", "m/d/f"), 0);
+	append("m/d/f", "!");
+	CHECK_STRING(text_of("u/d/f"), "lower!");
+}
+
+static int has(const char *path, const char *name)
+{
+	return lgetxattr(path, name, NULL, 0) >= 0;
+}
+
+/* A copy says what it is one of, and the directory that it's in that it may hold copies. */
+TEST(notes_about_copies)
+{
+	char names[64];
+
+	make_layers();
+	MUST(link("l/d/x", "l/d/hard"));
+	MUST(mkdir("u/d", 0755));
+	MUST(mount_overlay(LAYERS));
+	CHECK(!has("u/d", "trusted.overlay.origin"));
+	CHECK_EQ(access("m/d", F_OK), 0);
+	CHECK(has("u/d", "trusted.overlay.origin"));
+	CHECK(has("u", "trusted.overlay.impure"));
+	CHECK_EQ(chmod("m/f", 0600), 0);
+	CHECK_EQ(lgetxattr("u/f", "trusted.overlay.origin", names, sizeof names), 33);
+	CHECK_EQ(listxattr("m/f", NULL, 0), sizeof "trusted.overlay.origin");
+	CHECK_ERRNO(listxattr("m/f", names, 20), ERANGE);
+	CHECK_EQ(listxattr("m/f", names, sizeof names), 0);
+	CHECK(!has("u/d", "trusted.overlay.impure"));
+	CHECK_EQ(chmod("m/d/x", 0600), 0);
+	CHECK(!has("u/d/x", "trusted.overlay.origin"));
+	CHECK(has("u/d", "trusted.overlay.impure"));
+	MUST(mkdir("m/new", 0755));
+	CHECK_EQ(rename("m/d/x", "m/new/x"), 0);
+	CHECK(!has("u/new", "trusted.overlay.impure"));
+	CHECK_EQ(rename("m/f", "m/new/f"), 0);
+	CHECK(has("u/new", "trusted.overlay.impure"));
+}
+
+/* Who opens a file neither to read nor to write changes nothing, and what is cached is the layer's file. */
+TEST(opening_without_copying)
+{
+	uint64_t range[2] = {0, 0}, counts[5];
+	int fd;
+
+	make_layers();
+	MUST(mount_overlay(LAYERS));
+	fd = (int)MUST(open("m/f", O_ACCMODE));
+	CHECK(!exists("u/f"));
+	close(fd);
+	fd = (int)MUST(open("m/f", O_RDWR));
+	CHECK(exists("u/f"));
+	if (syscall(451, fd, range, counts, 0) == 0)
+		CHECK_EQ(counts[0], 0);
+	MUST(close((int)MUST(open("m/d/x", O_RDONLY | O_TRUNC))));
+	CHECK(exists("u/d/x"));
+}
+
 TEST(links_and_special_files)
 {
 	struct stat status;

@@ -187,7 +187,7 @@ def inherit(directory: Inode, made: Inode) -> None:
         own.default = lists.default
     if own.cost:
         made.superblock.vfs.accounts.count_text(own.cost)
-        made.acl = own
+        made.set_lists(own)
 
 
 def put_lists(inode: Inode, lists: AccessLists, mode: int | None = None) -> None:
@@ -195,6 +195,7 @@ def put_lists(inode: Inode, lists: AccessLists, mode: int | None = None) -> None
 
     Raises ENOSPC, OutOfFrames or what setting the mode does, nothing changed.
     """
+    inode.copy_up()
     growth = lists.cost - (0 if inode.acl is None else inode.acl.cost)
     accounts = inode.superblock.vfs.accounts
     accounts.add_text(max(growth, 0))
@@ -205,4 +206,4 @@ def put_lists(inode: Inode, lists: AccessLists, mode: int | None = None) -> None
             accounts.add_text(-max(growth, 0))
             raise
     accounts.add_text(min(growth, 0))
-    inode.acl = lists if lists.cost else None
+    inode.set_lists(lists if lists.cost else None)

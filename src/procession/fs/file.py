@@ -275,6 +275,11 @@ class File:
         """Whether an error waits to be told, which a write that has written a part leaves to the next."""
         return False
 
+    @property
+    def cache(self) -> PageCache | None:
+        """What of it is in memory (in Linux, f_mapping)."""
+        return self.inode.pages
+
     def check_can_write(self) -> None:
         """Raise EINVAL if there is no way to write it, which comes before all else (FMODE_CAN_WRITE)."""
         if not self.has_write:

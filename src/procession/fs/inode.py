@@ -529,6 +529,11 @@ class Inode:
         self.flags = flags
         self.ctime_ns = self.now_ns()
 
+    @property
+    def unlisted_bytes(self) -> int:
+        """How long the names of attributes are that count for a list's length and aren't told."""
+        return 0
+
     def writable_xattrs(self) -> dict[bytes, bytes]:
         """The extended attributes, of which the caller is about to change one by `change_xattr`."""
         return self.read_xattrs()
@@ -615,6 +620,28 @@ class Inode:
     def allow_write_access(self) -> None:
         """Undo one `deny_write_access`."""
         self.writer_count += 1
+
+    @property
+    def has_acls(self) -> bool:
+        """Whether it can have lists of access control."""
+        return self.superblock.has_acls and self.mode & S_IFMT != S_IFLNK
+
+    @property
+    def has_fine_times(self) -> bool:
+        """Whether times of changes are told only to who asks (see `Superblock.is_multigrain`)."""
+        return self.superblock.is_multigrain
+
+    @property
+    def is_below(self) -> bool:
+        """Whether it's an overlay's file that isn't in the upper layer."""
+        return False
+
+    def set_lists(self, lists: AccessLists | None) -> None:
+        """Let these be its lists of access control; they're charged already."""
+        self.acl = lists
+
+    def copy_up(self) -> None:
+        """See that it may be changed: an overlay's file has to be in the upper layer. Raises ENOSPC."""
 
     def evict_if_unused(self) -> None:
         """Give the contents' memory back if the file has neither a name nor an opener left."""

@@ -23,7 +23,7 @@ from procession.fs.acl import AccessLists, check_acl, format_acl, is_minimal, mo
 from procession.fs.attributes import check_unchanging
 from procession.fs.capability_attribute import CAPABILITY_NAME, kept_capability, shown_capability
 from procession.fs.file_events import IN_ATTRIB, note_change
-from procession.fs.inode import S_IFDIR, S_IFLNK, S_IFREG, S_ISGID, S_ISVTX, Inode
+from procession.fs.inode import S_IFDIR, S_IFREG, S_ISGID, S_ISVTX, Inode
 from procession.fs.mounts.id_map import through
 from procession.fs.owner import sees_nobody
 from procession.fs.permission import (
@@ -111,7 +111,7 @@ _LISTS = (_ACCESS_LIST, _DEFAULT_LIST)
 
 def _check_lists(inode: Inode) -> None:
     """Raise EOPNOTSUPP for a file that can't have lists of access control."""
-    if not inode.superblock.has_acls or inode.mode & S_IFMT == S_IFLNK:
+    if not inode.has_acls:
         raise EOPNOTSUPP
 
 
@@ -146,6 +146,8 @@ def _set_list(path: Path, subject: Subject, name: bytes, value: bytes) -> None:
     mode: int | None = None
     if inode.acl is not None:
         lists.access, lists.default = inode.acl.access, inode.acl.default
+    if acl is None and inode.is_below and (lists.default if name == _DEFAULT_LIST else lists.access) is None:
+        raise ENODATA("nothing is copied up for what isn't there")
     if name == _DEFAULT_LIST:
         lists.default = acl
     else:
@@ -225,7 +227,7 @@ def remove_xattr(path: Path, subject: Subject, name: bytes) -> None:
         # What setxattr(2) takes as the sign to ask a module, removexattr(2) hands on.
         raise EAGAIN("a security module would keep it")
     _check_name(inode, subject, name, writes=True)
-    if name not in inode.writable_xattrs():
+    if name not in inode.read_xattrs():
         raise ENODATA
     inode.change_xattr(name, None)
     inode.ctime_ns = inode.now_ns()

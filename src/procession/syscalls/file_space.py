@@ -225,7 +225,7 @@ def cachestat(task: Task, fd: Fd, span: In[CachestatRange], counts: Out[Cachesta
         raise EINVAL("there are no flags")
     first = wanted.off >> PAGE_SHIFT
     last = (wanted.off + wanted.len - 1 & _U64_MAX) >> PAGE_SHIFT if wanted.len else _U64_MAX
-    pages = inode.pages
+    pages = file.cache
     count = 0
     if pages is not None:
         count = sum(first <= index <= last for index in pages.frames)

@@ -153,7 +153,7 @@ def statx(
     birth_ns = inode.birth_ns if mask & _STATX_BTIME else None
     known = _FLAG_ATTRIBUTES if inode.keeps_flags else 0
     mtime_ns, ctime_ns = inode.mtime_ns, inode.ctime_ns
-    if inode.superblock.is_multigrain and not mask & _CHANGE_TIMES:
+    if inode.has_fine_times and not mask & _CHANGE_TIMES:
         # Linux: fs/stat.c, fill_mg_cmtime.
         filled &= ~_CHANGE_TIMES
         mtime_ns = ctime_ns = 0

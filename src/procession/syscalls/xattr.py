@@ -86,6 +86,12 @@ def hand_over(task: Task, data: bytes, buffer: int, size: int) -> int:
 def hand_over_names(task: Task, inode: Inode, buffer: int, size: int) -> int:
     names = list_xattrs(inode, task.credentials)
     task.kernel.clock.spend(names.count(b"\0") * ATTRIBUTE_NS)
+    unlisted = inode.unlisted_bytes
+    if unlisted and size < len(names) + unlisted:
+        # Linux: fs/overlayfs/xattrs.c, ovl_listxattr.
+        if size:
+            raise ERANGE
+        return len(names) + unlisted
     return hand_over(task, names, buffer, size)
 
 

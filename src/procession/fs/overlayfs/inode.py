@@ -4,35 +4,37 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EEXIST, EINVAL, ENOENT, ENOSPC, ENOTDIR, ENOTEMPTY, EPERM, EXDEV, Errno
+from procession.abi.errno import EEXIST, EINVAL, ENOENT, ENOTDIR, ENOTEMPTY, EPERM, EXDEV, Errno
 from procession.abi.file_mode import S_IFMT
-from procession.abi.ioctls import FileFlag
+from procession.abi.open_flags import O_ACCMODE
 from procession.fs.dentry import Dentry, Path
-from procession.fs.file import File
+from procession.fs.file import O_RDWR, O_TRUNC, O_WRONLY, File
 from procession.fs.inode import S_IFCHR, S_IFDIR, S_IFLNK, S_IFREG, DirectoryEntry, Inode
+from procession.fs.overlayfs.copy_up import copy_contents, copy_flags, copy_lists, copy_xattrs
 from procession.fs.overlayfs.layer import (
     PROTECTING,
     add_whiteout,
     clear_whiteouts,
     find_in_layer,
+    has_origin,
     is_opaque,
     is_whiteout,
     note_protection,
     protection_of,
     remove_entry,
+    set_impure,
     set_layer_xattr,
+    set_origin,
 )
 from procession.fs.regular_file import RegularFile
 from procession.fs.tmpfs import RENAME_EXCHANGE, RENAME_WHITEOUT
-from procession.hardware.physical_memory import PAGE_SHIFT, OutOfFrames
+from procession.hardware.physical_memory import OutOfFrames
 
 if TYPE_CHECKING:
+    from procession.fs.acl import AccessLists
     from procession.fs.overlayfs.superblock import OverlayFileSystem
     from procession.fs.permission import Subject
-
-_COPY_CHUNK = 1 << 20
-_CHUNK_PAGES = _COPY_CHUNK >> PAGE_SHIFT
-_NO_ACCESS_TIME = int(FileFlag.FS_NOATIME_FL)
+    from procession.mm.page_cache import PageCache
 
 
 class OverlayFile(RegularFile):
@@ -50,6 +52,11 @@ class OverlayFile(RegularFile):
         finally:
             self.layered.push_attributes()
 
+    @property
+    def cache(self) -> PageCache | None:
+        """What is cached is the layer's file."""
+        return None
+
     def allocate(self, mode: int, offset: int, length: int) -> None:
         try:
             super().allocate(mode, offset, length)
@@ -62,10 +69,11 @@ class LayeredInode(Inode):
 
     `upper` is its entry in the upper layer, None until there is one; `lowers` are those below that are seen:
     of a directory all that are merged, of other files one at most. Its attributes are copies of those of the
-    topmost. `place` is the directory of the overlay that it's in, and `name` what it's called there.
+    topmost. `place` is the directory of the overlay that it's in, and `name` what it's called there. A
+    directory's `below` are those in it that aren't in the upper layer, by name.
     """
 
-    __slots__ = ("lowers", "name", "overlay", "place", "upper")
+    __slots__ = ("below", "lowers", "name", "overlay", "place", "upper")
 
     def __init__(
         self,
@@ -82,6 +90,7 @@ class LayeredInode(Inode):
         self.place = place
         self.upper = upper
         self.lowers = lowers
+        self.below: dict[bytes, LayeredInode] = {}
         self.number = real.number
         self.flags = real.flags
         protection = None if upper is None else protection_of(real, superblock.prefix)
@@ -97,12 +106,21 @@ class LayeredInode(Inode):
         """The file of the topmost layer that has it."""
         return (self.lowers[0] if self.upper is None else self.upper).inode
 
+    @property
+    def is_merged(self) -> bool:
+        """Whether it's a directory of several layers, whose subdirectories nobody counts.
+
+        Linux: fs/overlayfs/util.c, ovl_path_type.
+        """
+        return self.is_directory and len(self.lowers) + (self.upper is not None) > 1
+
     def pull_attributes(self) -> None:
         """Take over what the layer says. Linux: fs/overlayfs/util.c, ovl_copyattr."""
         real = self.real
         self.mode, self.uid, self.gid, self.size = real.mode, real.uid, real.gid, real.size
         self.atime_ns, self.mtime_ns, self.ctime_ns = real.atime_ns, real.mtime_ns, real.ctime_ns
-        self.link_count = 1 if self.is_directory and self.lowers else real.link_count
+        self.acl = real.acl
+        self.link_count = 1 if self.is_merged else real.link_count
         self.pages = real.pages
 
     def push_attributes(self) -> None:
@@ -146,6 +164,7 @@ class LayeredInode(Inode):
         real = self.lowers[0].inode
         kind = self.mode & S_IFMT
         directory.children.pop(self.name, None)
+        set_impure(directory.inode, self.overlay.prefix)
         if kind == S_IFDIR:
             made = directory.inode.mkdir(self.name, self.mode & 0o7777, subject)
         elif kind == S_IFLNK:
@@ -157,9 +176,12 @@ class LayeredInode(Inode):
         entry = directory.add(self.name, made)
         try:
             if kind == S_IFREG:
-                _copy_contents(real, made)
-            _copy_xattrs(real, made, self.overlay.prefix)
-            _copy_flags(real, made, self.overlay.prefix)
+                copy_contents(real, made)
+            copy_xattrs(real, made, self.overlay.prefix)
+            copy_flags(real, made, self.overlay.prefix)
+            copy_lists(real, made)
+            if kind == S_IFDIR or real.link_count == 1:
+                set_origin(made, real, self.overlay.prefix)
         except (Errno, OutOfFrames):
             remove_entry(directory, entry)
             raise
@@ -170,8 +192,15 @@ class LayeredInode(Inode):
         self.flags = made.flags | real.flags & PROTECTING
         if kind != S_IFDIR:
             self._release(self.lowers.pop())
-            self.overlay.uppers[made] = self
+        self.overlay.uppers[made] = self
+        self._leave_below()
         self.pull_attributes()
+        place.pull_attributes()
+
+    def _leave_below(self) -> None:
+        """It's in the upper layer, or nowhere any more."""
+        if self.place is not None and self.place.below.get(self.name) is self:
+            del self.place.below[self.name]
 
     def _release(self, entry: Dentry) -> None:
         entry.inode.open_count -= 1
@@ -204,7 +233,16 @@ class LayeredInode(Inode):
                 break
         if upper is None and not lowers:
             raise ENOENT
-        return self.overlay.inode_for(name, self, upper, lowers)
+        if upper is not None:
+            if lowers and not has_origin(upper.inode, prefix):
+                # Linux: fs/overlayfs/namei.c, ovl_fix_origin.
+                set_origin(upper.inode, lowers[0].inode, prefix)
+                set_impure(self._upper_entry().inode, prefix)
+            return self.overlay.inode_for(name, self, upper, lowers)
+        known = self.below.get(name)
+        if known is None:
+            known = self.below[name] = self.overlay.inode_for(name, self, None, lowers)
+        return known
 
     def _is_in_lower(self, name: bytes) -> bool:
         """Whether a layer below shows `name`, which the upper layer must hide once it's gone."""
@@ -251,6 +289,11 @@ class LayeredInode(Inode):
         entry = directory.add(name, inode)
         self.pull_attributes()
         return self.overlay.inode_for(name, self, entry, [])
+
+    def _note_copy(self, real: Inode) -> None:
+        """A file of the upper layer came into this directory: note it if it's a copy of one below."""
+        if has_origin(real, self.overlay.prefix):
+            set_impure(self._upper_entry().inode, self.overlay.prefix)
 
     def _restore(self, directory: Dentry, name: bytes, was_hidden: bool) -> None:
         if was_hidden:
@@ -308,6 +351,7 @@ class LayeredInode(Inode):
             self._restore(directory, name, was_hidden)
             raise
         directory.add(name, inode.upper.inode)
+        self._note_copy(inode.upper.inode)
         inode.pull_attributes()
         self.pull_attributes()
 
@@ -399,6 +443,8 @@ class LayeredInode(Inode):
         if child.is_directory and hides_lower:
             set_layer_xattr(entry.inode, self.overlay.prefix + b"opaque", b"y")
         child.place, child.name = new_directory, new_name
+        if new_directory is not self:
+            new_directory._note_copy(entry.inode)
         if target is not None:
             target.upper_is_gone(new_name)
         child.pull_attributes()
@@ -422,6 +468,8 @@ class LayeredInode(Inode):
             entry = moved.upper
             assert entry is not None
             moved.place, moved.name = other, entry.name
+            if other is not directory:
+                other._note_copy(entry.inode)
             if moved.is_directory and other._is_in_lower(entry.name):
                 set_layer_xattr(entry.inode, self.overlay.prefix + b"opaque", b"y")
 
@@ -467,12 +515,38 @@ class LayeredInode(Inode):
             self.flags = real.flags & ~PROTECTING | flags & PROTECTING
             self.pull_attributes()
 
+    @property
+    def has_acls(self) -> bool:
+        return self.real.has_acls
+
+    @property
+    def is_below(self) -> bool:
+        return self.upper is None
+
+    @property
+    def has_fine_times(self) -> bool:
+        return self.real.has_fine_times
+
+    def set_lists(self, lists: AccessLists | None) -> None:
+        """The same are those of the upper layer's file, and charged once.
+
+        Linux: fs/overlayfs/inode.c, ovl_set_acl.
+        """
+        self.acl = self._upper_entry().inode.acl = lists
+
     def read_xattrs(self) -> dict[bytes, bytes]:
         prefix = self.overlay.prefix
         real = self.real
         if not real.superblock.has_xattrs:
             return {}
         return {name: value for name, value in real.read_xattrs().items() if not name.startswith(prefix)}
+
+    @property
+    def unlisted_bytes(self) -> int:
+        prefix, real = self.overlay.prefix, self.real
+        if not real.superblock.has_xattrs:
+            return 0
+        return sum(len(name) + 1 for name in real.read_xattrs() if name.startswith(prefix))
 
     def writable_xattrs(self) -> dict[bytes, bytes]:
         self.copy_up()
@@ -488,7 +562,8 @@ class LayeredInode(Inode):
     def open(self, path: Path, flags: int, subject: Subject, progress: object = None) -> File:
         if self.mode & S_IFMT != S_IFREG:
             return super().open(path, flags, subject, progress)
-        if flags & 3:
+        # Linux: fs/overlayfs/copy_up.c, ovl_open_flags_need_copy_up.
+        if flags & O_ACCMODE in (O_WRONLY, O_RDWR) or flags & O_TRUNC:
             self.copy_up()
         return OverlayFile(path, flags, subject, self)
 
@@ -497,42 +572,6 @@ class LayeredInode(Inode):
         self.pages = None
         self.xattrs = None
         self.overlay.forget_inode(self)
+        self._leave_below()
         for entry in [*self.lowers] if self.upper is None else [self.upper, *self.lowers]:
             self._release(entry)
-
-
-def _copy_contents(source: Inode, target: Inode) -> None:
-    """Raises ENOSPC, EIO."""
-    pages, copy = source.pages, target.pages
-    if pages is None or copy is None:
-        return
-    size = source.size
-    # A file may be large with little in it. Linux: fs/overlayfs/copy_up.c, ovl_copy_up_file.
-    backed = range(min(-(-pages.backed_count // _CHUNK_PAGES), -(-size // _COPY_CHUNK)))
-    cached = {index // _CHUNK_PAGES for index in pages.frames if index << PAGE_SHIFT < size}
-    try:
-        for chunk in sorted(cached.union(backed)):
-            offset = chunk * _COPY_CHUNK
-            data = pages.read(offset, min(_COPY_CHUNK, size - offset))
-            if data.strip(b"\0"):
-                copy.write(offset, data)
-    except OutOfFrames:
-        raise ENOSPC("no room for the copy") from None
-    target.size = size
-
-
-def _copy_xattrs(source: Inode, target: Inode, prefix: bytes) -> None:
-    if not source.superblock.has_xattrs or not target.superblock.has_xattrs:
-        return
-    for name, value in source.read_xattrs().items():
-        if not name.startswith(prefix):
-            set_layer_xattr(target, name, value)
-
-
-def _copy_flags(source: Inode, target: Inode, prefix: bytes) -> None:
-    """Raises ENOSPC. Linux: fs/overlayfs/copy_up.c, ovl_copy_fileattr."""
-    if not source.has_flags:
-        return
-    if source.flags & PROTECTING and target.superblock.has_xattrs:
-        note_protection(target, prefix, source.flags)
-    target.flags |= source.flags & _NO_ACCESS_TIME & target.settable_flags

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import ENAMETOOLONG, ENOENT, EPERM
 from procession.abi.file_mode import S_IFMT
+from procession.abi.word import Words
 from procession.fs.dentry import Dentry
-from procession.fs.inode import APPEND_ONLY, IMMUTABLE, S_IFCHR, Inode
+from procession.fs.inode import APPEND_ONLY, IMMUTABLE, S_IFCHR, S_IFDIR, S_IFREG, Inode
 from procession.fs.mounts.unmount import detach_mounts
 from procession.fs.namei import look_up_entry
 
@@ -22,6 +23,8 @@ TRUSTED_PREFIX = b"trusted.overlay."
 USER_PREFIX = b"user.overlay."
 PROTECTING = IMMUTABLE | APPEND_ONLY
 """The flags that a file of the upper layer can't have, as the overlay itself has to change it."""
+_ORIGIN_HEADER = Words("<BBBBB16s")
+_ORIGIN_MAGIC = 0xFB
 _LETTERS = {ord("a"): APPEND_ONLY, ord("i"): IMMUTABLE}
 _MOST_LETTERS = 32
 
@@ -47,6 +50,42 @@ def is_opaque(inode: Inode, prefix: bytes) -> bool:
 def set_layer_xattr(inode: Inode, name: bytes, value: bytes) -> None:
     """Note something of the overlay's own with a file of the upper layer. Raises ENOSPC."""
     inode.change_xattr(name, value)
+
+
+def set_origin(inode: Inode, source: Inode, prefix: bytes) -> None:
+    """Note with a copy in the upper layer of which file it is one, by a handle that says nothing of the file
+    system, as if `uuid=null` had been said. Raises ENOSPC.
+
+    Linux: fs/overlayfs/copy_up.c, ovl_set_origin_fh, ovl_encode_real_fh.
+    """
+    if not _takes_notes(inode, prefix):
+        return
+    exports, value = source.superblock.exports, b""
+    if exports is not None:
+        handle = exports.encode(source)
+        length = _ORIGIN_HEADER.size + len(handle)
+        value = _ORIGIN_HEADER.pack(0, _ORIGIN_MAGIC, length, 0, exports.kind, bytes(16)) + handle
+    set_layer_xattr(inode, prefix + b"origin", value)
+
+
+def has_origin(inode: Inode, prefix: bytes) -> bool:
+    """Whether a file of the upper layer is the copy of one below."""
+    return inode.superblock.has_xattrs and prefix + b"origin" in inode.read_xattrs()
+
+
+def set_impure(directory: Inode, prefix: bytes) -> None:
+    """Note that a directory of the upper layer may have copies in it. Raises ENOSPC.
+
+    Linux: fs/overlayfs/util.c, ovl_set_impure.
+    """
+    if directory.superblock.has_xattrs and prefix + b"impure" not in directory.read_xattrs():
+        set_layer_xattr(directory, prefix + b"impure", b"y")
+
+
+def _takes_notes(inode: Inode, prefix: bytes) -> bool:
+    """Links and devices have no attributes of users."""
+    kind = inode.mode & S_IFMT
+    return inode.superblock.has_xattrs and (prefix != USER_PREFIX or kind in (S_IFREG, S_IFDIR))
 
 
 def protection_of(inode: Inode, prefix: bytes) -> int | None:
