@@ -8,6 +8,7 @@ from tests.differential.maker import AT_FDCWD, Maker, go_on, vector
 from tests.differential.script import (
     ARENA,
     ARENA_PAGES,
+    EXECUTE,
     LOAD,
     PAGE,
     SLURP,
@@ -27,6 +28,7 @@ MAP_GROWSDOWN, MAP_LOCKED, MAP_POPULATE, MAP_FIXED_NOREPLACE = 0x100, 0x2000, 0x
 MADV_GUARD_INSTALL, MADV_GUARD_REMOVE = 102, 103
 PATH_BYTES, MAPS_BYTES = 32, 12000
 MOST_ACTORS, CLONE_VM = 4, 0x100
+RLIMIT_MEMLOCK, MOST_LOCKED = 8, 16 * PAGE
 
 
 def place(make: Maker) -> int:
@@ -304,6 +306,40 @@ def lock_all(make: Maker) -> None:
         )  # fmt: skip
 
 
+def move_break(make: Maker) -> None:
+    """brk; not after somebody has executed a program, whose heap is anywhere."""
+    if any(operation.kind == EXECUTE for operation in make.operations):
+        return
+    found = make.call("brk", 0, result="none", show=show_heap)
+    change = make.one(0, PAGE, 3 * PAGE, 5, 4095, -PAGE, -3 * PAGE, -1 << 40, 1 << 46)
+    make.call("brk", Result(found, change), result="none", show=show_heap)
+    if make.odds(50):
+        make.operation(make.one(LOAD, STORE), Result(found, make.one(0, PAGE, 2 * PAGE)), 7)
+
+
+def show_heap(data: bytes, result: int, naming: Naming) -> str:
+    """Where the heap ends."""
+    return naming.heap(result)
+
+
+def limit_locks(make: Maker) -> None:
+    """RLIMIT_MEMLOCK, and no right to pass it."""
+    if make.actor == 0:
+        return
+    soft = make.one(0, PAGE, 2 * PAGE, 3 * PAGE + 5, 8 * PAGE)
+    make.call("prlimit64", 0, RLIMIT_MEMLOCK, At(0), 0, data=struct.pack("<QQ", soft, MOST_LOCKED))
+    make.call("capset", At(0), At(8), data=struct.pack("<Ii6I", 0x20080522, 0, *(0,) * 6))
+    address, length = place(make), size(make)
+    kind = make.random.randrange(4)
+    if kind < 2:
+        make.call("mlock2", address, length, make.one(0, 1))
+    elif kind == 2:
+        flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_LOCKED
+        make.call("mmap", address & -PAGE, length, 3, flags, -1, 0, result="address")
+    else:
+        make.call("mremap", address, length, length + PAGE, 1, 0, result="address")
+
+
 def fork(make: Maker) -> None:
     """One more, with the same memory, or with a copy of it."""
     if len(make.actors) >= MOST_ACTORS:
@@ -340,8 +376,7 @@ FAMILIES = (
     lock_all,
     *(map_area,) * 4,
     *(change_area,) * 7,
-    place_on_nodes,
-    place_on_nodes,
+    *(place_on_nodes, place_on_nodes, move_break, limit_locks, limit_locks),
     seal_and_remap,
     *(touch,) * 5,
     touch_by_call,

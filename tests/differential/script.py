@@ -26,6 +26,7 @@ MOST_PIDS = 1 << 22
 FIRST_NUMBERS = 16
 """How many ids the executor uses up before it makes actors."""
 _SI_TIMER = -2
+_LARGEST_HEAP = 1 << 30
 _SHORT = 32
 
 
@@ -125,6 +126,7 @@ class Naming:
     handler: int = 0
     restorer: int = 0
     nested: set[int] = field(default_factory=set)
+    heaps: list[int] = field(default_factory=list)
     is_nested: bool = False
     """Whether who says an id is in a pid namespace that a script has made: there they begin at 1."""
 
@@ -151,6 +153,14 @@ class Naming:
     def serial(self, number: int) -> str:
         """Name a key."""
         return self.serials.setdefault(number, f"key{len(self.serials)}")
+
+    def heap(self, value: int) -> str:
+        """Name the end of a heap by how far it is from where one was first."""
+        for number, first in enumerate(self.heaps):
+            if abs(value - first) < _LARGEST_HEAP:
+                return f"heap{number}{value - first:+#x}"
+        self.heaps.append(value)
+        return f"heap{len(self.heaps) - 1}"
 
     def address(self, value: int) -> str:
         """Name an address that the kernel has chosen or that belongs to the executor."""
@@ -243,7 +253,9 @@ def read_outcomes(scripts: Sequence[Sequence[Operation]], output: bytes) -> list
     outcomes: list[list[str]] = []
     for script in scripts:
         records: list[tuple[int, int, int, int, bytes]] = []
-        naming = Naming(handler=handler, restorer=restorer)
+        # Who executes the executor anew has them elsewhere.
+        is_one_program = all(operation.kind != EXECUTE for operation in script)
+        naming = Naming(handler=handler, restorer=restorer) if is_one_program else Naming()
         while True:
             if place + _RECORD.size > len(output):
                 return outcomes

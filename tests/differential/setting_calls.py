@@ -236,6 +236,36 @@ def groups(make: Maker) -> None:
         make.call("getpgid", make.pid(), result="pid")
 
 
+def administer(make: Maker) -> None:
+    """What would change the whole machine, so asked that it can't be done; time, lsm_list_modules, sync."""
+    kind = make.random.randrange(8)
+    if kind == 0:
+        make.call("reboot", make.one(0, -1, 0xFEE1DEAD), make.one(0, 1, 672274793 + 1), 0, 0)
+    elif kind == 1:
+        make.call("acct", place(make), data=make.text(make.random.choice(("none", ".", "/dev/null", ""))))
+    elif kind == 2:
+        times = struct.pack("<qq", make.one(0, -1), make.one(-1, 1_000_000))
+        make.call("settimeofday", place(make), make.one(0, BAD_ADDRESS), data=times)
+    elif kind == 3:
+        make.call("adjtimex", place(make), data=bytes(208), result="hidden", show=nothing)
+    elif kind == 4:
+        make.call("time", place(make), data=bytes(8), result="none", show=nothing)
+    elif kind == 5:
+        size = struct.pack("<I", make.one(0, 4))
+        make.call(
+            "lsm_list_modules",
+            At(8),
+            place(make),
+            make.one(0, 1, -1),
+            data=size.ljust(16, b"\0"),
+            show=nothing,
+        )
+    elif kind == 6:
+        make.call("syslog", make.one(-1, 11, 99, 3, 2, 8), make.one(0, BAD_ADDRESS), make.one(-1, 0))
+    else:
+        make.call("sync")
+
+
 FAMILIES = (
     *(process_control,) * 8,
     processor_control,
@@ -245,6 +275,6 @@ FAMILIES = (
     *(names,) * 2,
     *(older_calls,) * 3,
     *(timers,) * 3,
-    groups,
+    *(groups, administer),
     go_on,
 )

@@ -910,6 +910,7 @@ static int own_files(void)
 {
 	struct f_owner_ex owner;
 	char text[256] = "", path[64];
+	uint64_t information[8] = {1};
 	int pidfd = (int)MUST(syscall(SYS_pidfd_open, 1, 0)), fd;
 
 	/* The owner isn't seen here. */
@@ -926,6 +927,8 @@ static int own_files(void)
 	CHECK_ERRNO(syscall(SYS_pidfd_open, 2, 0), ESRCH);
 	/* A descriptor of a process outside is none to signal by. */
 	CHECK_ERRNO(syscall(SYS_pidfd_send_signal, outside, 0, NULL, 0), EINVAL);
+	/* PIDFD_GET_INFO */
+	CHECK_ERRNO(ioctl(outside, 0xC040FF0B, information), EREMOTE);
 	CHECK_EQ(syscall(SYS_pidfd_send_signal, pidfd, 0, NULL, 0), 0);
 	MUST(unshare(CLONE_NEWNS));
 	MUST(mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL));

@@ -37,6 +37,7 @@ static int get_descriptor(int pidfd, int fd, unsigned int flags)
 	return (int)syscall(SYS_pidfd_getfd, pidfd, fd, flags);
 }
 
+#define ONLY_THE_THREAD 1
 static int send_signal(int pidfd, int signal, siginfo_t *info, unsigned int flags)
 {
 	return (int)syscall(SYS_pidfd_send_signal, pidfd, signal, info, flags);
@@ -157,6 +158,10 @@ TEST(signals)
 	CHECK_EQ(send_signal(self, SIGUSR1, NULL, 0), 0);
 	CHECK_EQ(got_signal, SIGUSR1);
 	CHECK_EQ(got_code, SI_USER);
+	if (send_signal(self, 0, NULL, ONLY_THE_THREAD) == 0) {
+		CHECK_EQ(send_signal(self, SIGUSR1, NULL, ONLY_THE_THREAD), 0);
+		CHECK_EQ(got_code, SI_TKILL);
+	}
 	info.si_signo = SIGUSR1;
 	info.si_code = SI_QUEUE;
 	info.si_value.sival_int = 77;
@@ -259,6 +264,8 @@ TEST(descriptors_of_others)
 TEST(who_may_take_descriptors)
 {
 	pid_t child = (pid_t)MUST(fork());
+	char byte;
+	struct iovec part = {&byte, 1};
 	int pidfd;
 
 	if (child == 0) {
@@ -271,6 +278,8 @@ TEST(who_may_take_descriptors)
 	drop_root();
 	pidfd = (int)MUST(open_process(child, 0));
 	CHECK_ERRNO(get_descriptor(pidfd, STDIN_FILENO, 0), EPERM);
+	CHECK_ERRNO(process_vm_readv(child, &part, 1, &part, 1, 0), EPERM);
+	CHECK_ERRNO(syscall(SYS_process_madvise, pidfd, &part, 1, MADV_PAGEOUT, 0), EACCES);
 	kill(child, SIGKILL);
 }
 

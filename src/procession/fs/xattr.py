@@ -227,7 +227,9 @@ def remove_xattr(path: Path, subject: Subject, name: bytes) -> None:
         # What setxattr(2) takes as the sign to ask a module, removexattr(2) hands on.
         raise EAGAIN("a security module would keep it")
     _check_name(inode, subject, name, writes=True)
-    if name not in inode.read_xattrs():
+    if inode.is_below and name not in inode.read_xattrs():
+        raise ENODATA("nothing is copied up for what isn't there")
+    if name not in inode.writable_xattrs():
         raise ENODATA
     inode.change_xattr(name, None)
     inode.ctime_ns = inode.now_ns()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EINVAL, ESRCH
+from procession.abi.errno import EINVAL, EREMOTE, ESRCH
 from procession.abi.pidfd import PidfdCoredump, PidfdInfo, PidfdInfoFlag
 from procession.kernel.task_state import ENDED
 
@@ -25,13 +25,17 @@ _CORES = (
 
 
 def tell_info(file: PidFile, asker: Task, argument: int, size: int, memory: UserMemory) -> None:
-    """Fill the `size` bytes at `argument`: what isn't known of is 0. Raises EINVAL, ESRCH, EFAULT.
+    """Fill the `size` bytes at `argument`: what isn't known of is 0. Raises EINVAL, EREMOTE, ESRCH,
+    EFAULT.
 
     Linux: fs/pidfs.c, pidfd_info.
     """
     if not argument:
         raise EINVAL("a struct pidfd_info is needed")
     asked = int.from_bytes(memory.read(argument, 8), "little")
+    if not file.pid.number_in(asker.pid_namespace):
+        # Linux: fs/pidfs.c, pid_in_current_pidns.
+        raise EREMOTE("it isn't seen in the caller's pid namespace")
     target = file.target
     if target is not None:
         told = _described(target, asker)
@@ -55,11 +59,8 @@ def _exit_status(bearer: Task, is_process: bool) -> int:
 
 
 def _described(target: Task, asker: Task) -> PidfdInfo:
-    """Raises ESRCH of one that isn't seen in the asker's pid namespace."""
     namespace, users = asker.pid_namespace, asker.credentials.user_namespace
     number, process = target.thread_pid.number_in(namespace), target.group.pid.number_in(namespace)
-    if not number or not process:
-        raise ESRCH("the process isn't seen in the caller's pid namespace")
     parent = target.group.leader.parent
     owner = target.credentials
     ruid, euid, suid, fsuid = map(users.from_kuid_munged, (owner.uid, owner.euid, owner.suid, owner.fsuid))

@@ -16,7 +16,7 @@ from procession.kernel.pidfd import (
 )
 from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.kernel.security.ptrace_access import may_access
-from procession.kernel.signal.info import SI_USER
+from procession.kernel.signal.info import SI_TKILL, SI_USER
 from procession.kernel.signal.kill import sender_info, signal_group_members, signal_process, signal_thread
 from procession.kernel.task import Task, ThreadGroup
 from procession.kernel.task_state import TaskState
@@ -49,18 +49,19 @@ def pidfd_send_signal(
     group, file = signalled_by(task, fd)
     if not group.pid.number_in(task.pid_namespace):
         raise EINVAL("the process isn't seen in the caller's pid namespace")
+    is_own_thread = fd == PIDFD_SELF_THREAD
+    is_thread = flags & _THREAD or (not flags and (is_own_thread or (file is not None and file.is_thread)))
     if info:
         queued = read_info(task, signal, info.address)
         if int.from_bytes(task.mm.read(info.address, 4), "little", signed=True) != signal:
             raise EINVAL("the siginfo speaks of another signal")
         check_honesty(queued, is_own=_is_own(task, fd, group, file) and not flags & _PROCESS_GROUP)
     else:
-        queued = sender_info(task, signal, SI_USER)
-    is_own_thread = fd == PIDFD_SELF_THREAD
+        # Linux: kernel/signal.c, prepare_kill_siginfo.
+        queued = sender_info(task, signal, SI_TKILL if is_thread else SI_USER)
     target = file.target if file is not None else task if is_own_thread else group.leader
     if target is None or target.state is TaskState.DEAD:
         raise ESRCH("the process or thread is gone")
-    is_thread = flags & _THREAD or (not flags and (is_own_thread or (file is not None and file.is_thread)))
     if flags & _PROCESS_GROUP:
         led = target.thread_pid.process_group
         if led is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from struct import iter_unpack
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EFAULT, EINVAL, ENOMEM, EPERM, ESRCH, Errno
+from procession.abi.errno import EACCES, EFAULT, EINVAL, ENOMEM, EPERM, ESRCH, Errno
 from procession.abi.mmap_flags import Advice
 from procession.abi.uio import UIO_MAXIOV
 from procession.fs.giving_way import give_way
@@ -94,7 +94,11 @@ def _find_buffers(
     target = find_task(task.pid_namespace, pid)
     if target is None:
         raise ESRCH(f"no task {pid}")
-    return mine, UserVector(memory_of(task, target, by_fs_ids=False, attaches=True), pieces, total)
+    try:
+        return mine, UserVector(memory_of(task, target, by_fs_ids=False, attaches=True), pieces, total)
+    except EACCES:
+        # Linux: mm/process_vm_access.c, process_vm_rw_core.
+        raise EPERM(f"task {pid} isn't the caller's to access") from None
 
 
 def _cut_to_reachable(buffers: UserVector, limit: int, right: int) -> None:

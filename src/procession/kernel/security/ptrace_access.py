@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EPERM, ESRCH
+from procession.abi.errno import EACCES, ESRCH
 from procession.fs.landlock import is_within
 from procession.fs.user_namespace import UserNamespace
 from procession.kernel.security.capability import CAP_SYS_PTRACE
@@ -74,7 +74,7 @@ def has_memory(task: Task) -> bool:
 def memory_of(task: Task, target: Task, *, by_fs_ids: bool, attaches: bool = False) -> MemoryDescriptor:
     """The address space of `target`, to look at or with `attaches` to change.
 
-    Raises ESRCH if it has none any more, EPERM.
+    Raises ESRCH if it has none any more, EACCES.
 
     Linux: kernel/fork.c, mm_access.
     """
@@ -82,5 +82,5 @@ def memory_of(task: Task, target: Task, *, by_fs_ids: bool, attaches: bool = Fal
     if not has_memory(target):
         raise ESRCH(f"task {target.tid} has no memory any more")
     if mm is not task.mm and not may_access(task, target, by_fs_ids=by_fs_ids, attaches=attaches):
-        raise EPERM(f"task {target.tid} isn't the caller's to access")
+        raise EACCES(f"task {target.tid} isn't the caller's to access")
     return mm
