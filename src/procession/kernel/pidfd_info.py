@@ -34,7 +34,7 @@ def tell_info(file: PidFile, asker: Task, argument: int, size: int, memory: User
         raise EINVAL("a struct pidfd_info is needed")
     asked = int.from_bytes(memory.read(argument, 8), "little")
     if not file.pid.number_in(asker.pid_namespace):
-        # Linux: fs/pidfs.c, pid_in_current_pidns.
+        # Linux: fs/pidfs.c, pidfd_info.
         raise EREMOTE("it isn't seen in the caller's pid namespace")
     target = file.target
     if target is not None:

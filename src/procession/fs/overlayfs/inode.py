@@ -562,7 +562,7 @@ class LayeredInode(Inode):
     def open(self, path: Path, flags: int, subject: Subject, progress: object = None) -> File:
         if self.mode & S_IFMT != S_IFREG:
             return super().open(path, flags, subject, progress)
-        # Linux: fs/overlayfs/copy_up.c, ovl_open_flags_need_copy_up.
+        # Linux: fs/overlayfs/copy_up.c, ovl_maybe_copy_up.
         if flags & O_ACCMODE in (O_WRONLY, O_RDWR) or flags & O_TRUNC:
             self.copy_up()
         return OverlayFile(path, flags, subject, self)
