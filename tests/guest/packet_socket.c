@@ -164,6 +164,36 @@ TEST(what_is_heard)
 	CHECK_EQ(header->protocol, IPPROTO_ICMP);
 }
 
+static struct tpacket_auxdata auxiliary(int fd, int flags)
+{
+	static struct tpacket_auxdata found;
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(sizeof(found))];
+	} control;
+	struct iovec part = {frame, sizeof(frame)};
+	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control};
+
+	message.msg_controllen = sizeof(control);
+	MUST(recvmsg(fd, &message, flags));
+	memcpy(&found, CMSG_DATA(&control.header), sizeof(found));
+	return found;
+}
+
+/* The length of a frame lies where its sender's family and protocol are written when it's read. */
+TEST(what_is_told_of_what_was_peeked)
+{
+	int fd, one = 1;
+
+	enter_with_alias();
+	fd = listener(SOCK_DGRAM, ETH_P_IP);
+	MUST(setsockopt(fd, SOL_PACKET, PACKET_AUXDATA, &one, sizeof(one)));
+	say(9, "hello");
+	CHECK_EQ(auxiliary(fd, MSG_PEEK).tp_len, 33);
+	CHECK_EQ(auxiliary(fd, MSG_PEEK).tp_len, AF_PACKET | htons(ETH_P_IP) << 16);
+	CHECK_EQ(auxiliary(fd, 0).tp_len, AF_PACKET | htons(ETH_P_IP) << 16);
+}
+
 TEST(connections)
 {
 	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(1000)};

@@ -114,7 +114,7 @@ class HeardFrame(NamedTuple):
     """A frame that waits to be received: `data` as this socket gets it, of `length` bytes before a filter cut
     it, with the sender's address; it takes `charge` bytes of room. Its header has `header_bytes`; `status`
     are TP_STATUS_*; `marks` are what went with it. It came at `time_ns` since the epoch. One of nothing that
-    `was_peeked` isn't seen by MSG_PEEK again."""
+    `was_peeked` is no longer told its length, and if it's empty isn't seen by MSG_PEEK again."""
 
     data: bytes
     length: int
@@ -324,11 +324,13 @@ class PacketSocket(Socket):
         received = Received(data[:length], len(data), 0, frame.sender)
         if len(data) > length:
             received.flags = MSG_TRUNC
+        if flags & MSG_PEEK and self.frames[place] is frame:
+            self.frames[place] = frame._replace(was_peeked=True)
         received.items = timestamp_items(self.options, frame.time_ns) + mark_items(self.options, frame.marks)
         if self.has_option(_AUXDATA):
-            told = TpacketAuxdata(
-                *(frame.status | _USER, frame.length, len(frame.data), 0, frame.header_bytes)
-            )
+            # What looked at it before has written the sender's family and protocol over the length.
+            full = int.from_bytes(frame.sender[:4], "little") if frame.was_peeked else frame.length
+            told = TpacketAuxdata(frame.status | _USER, full, len(frame.data), 0, frame.header_bytes)
             received.items.append((_SOL_PACKET, _AUXDATA, told.pack()))
         return received
 
