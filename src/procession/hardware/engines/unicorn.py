@@ -23,7 +23,6 @@ from procession.hardware.engines.unicorn_image import LibraryImage
 from procession.hardware.engines.unicorn_library import UnicornError, UnicornLibrary
 from procession.hardware.engines.unicorn_machine_code import ENDED
 from procession.hardware.engines.unicorn_meter import CALL_PROBE, locate_hidden_registers, price_calls
-from procession.hardware.engines.unicorn_refused import refuse
 from procession.hardware.engines.unicorn_state import (
     SegmentSelectors,
     locate_exception_fields,
@@ -35,7 +34,7 @@ from procession.hardware.engines.unicorn_state import (
     locate_state,
 )
 from procession.hardware.engines.unicorn_stops import StopChecks
-from procession.hardware.engines.unicorn_unknown import NOWHERE, UnknownInstructions
+from procession.hardware.engines.unicorn_unknown import NOWHERE, UnknownInstructions, refuse
 from procession.hardware.engines.unopened import EMULATOR
 from procession.hardware.extended_state import FXSAVE_BYTES, INITIAL_STATE
 from procession.hardware.instruction import LONGEST_INSTRUCTION, is_stack_fault

@@ -8,7 +8,7 @@ instructions executed.
 
 The budget lies in the processor's own state, where a function finds it: in a register that programs can't
 see, as only a kernel could use it and none runs on this processor. So do the flag that instructions are
-watched (`unicorn_exceptions`) and the address of the machine's memory (`unicorn_locks`).
+watched (`unicorn_exceptions`) and the address of the machine's memory (`unicorn_blocks`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the Unicorn engine doesn't leave to its library: AVX and its kin, transactions, the x87's functions.
+"""What the Unicorn engine doesn't leave to its library: AVX, transactions, the x87's functions, ports.
 
 AVX is an invalid opcode, as on a processor that hasn't got it; so are XBEGIN and XABORT, which the library
 takes for moves of constants.
@@ -7,14 +7,22 @@ The library takes an instruction of three operands in a VEX encoding for one of 
 else without a word. So each block that it has just translated is looked through (`unicorn_scan.py`), once and
 before it runs. A block with such an instruction in it is translated anew, to end before that: there the
 exception is raised, or the function computed.
+
+In user mode, an instruction that reaches for a port raises #GP, where the library would ask a hook and go on
+with the rest of the block. So does sysenter, as there are no 32-bit programs. SSE4a, which the processor that
+there is hasn't, is an invalid opcode. The functions that translated code calls for them are replaced by code
+that raises the exception, at the instruction that called.
 """
 
 from __future__ import annotations
 
+import ctypes
+import mmap
 from ctypes import c_uint32, c_void_p, cast, string_at
 from typing import TYPE_CHECKING, Any
 
 from procession.hardware.engines import unicorn_library as uc
+from procession.hardware.engines.unicorn_machine_code import Assembly
 from procession.hardware.engines.unicorn_scan import BlockScan
 from procession.hardware.engines.unicorn_x87 import X87Functions
 from procession.hardware.instruction import (
@@ -28,6 +36,8 @@ from procession.hardware.registers import RIP
 
 if TYPE_CHECKING:
     from procession.hardware.engines.unicorn_exceptions import FloatingExceptions
+    from procession.hardware.engines.unicorn_image import LibraryImage
+    from procession.hardware.engines.unicorn_library import UnicornLibrary
 
 NOWHERE = 0xFFFF_FFFF_FFFF_F000
 """Where no program comes: a non-canonical address, as the block that holds the end of a run is translated
@@ -36,6 +46,12 @@ _REMEMBERED_BLOCKS = 4096
 _FUNCTION_UNITS = 2_500
 """What a function of the x87 counts as: it takes some 30 us outside, where a block takes about 10 ns."""
 _INVALID_OPCODE = 6
+_REFUSED = {
+    **dict.fromkeys(("inb", "inw", "inl", "outb", "outw", "outl", "sysenter"), 13),
+    **dict.fromkeys(("extrq_i", "extrq_r", "insertq_i", "insertq_r"), 6),
+}
+"""With the vector of what they raise."""
+_ENTRY_BYTES = 32
 _FLUSH_CODE = c_uint32(uc.CTL_TB_FLUSH | 1 << 30)
 
 
@@ -118,3 +134,27 @@ class UnknownInstructions:
             self.address = address
             return True
         return False
+
+
+def refuse(library: UnicornLibrary, image: LibraryImage) -> None:
+    """See to it that all that is out of reach, before a processor is opened. Raises UnicornError."""
+    if image.base in _refusing:
+        return
+    length = _ENTRY_BYTES * len(_REFUSED)
+    code = mmap.mmap(-1, length, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+    raising = library.address_of(uc.RAISE)
+    start = ctypes.addressof(ctypes.c_char.from_buffer(code))
+    replacements: dict[int, int] = {}
+    # What the library knows of a function it finds by its address, so each has one of its own.
+    for place, (name, vector) in zip(range(0, length, _ENTRY_BYTES), _REFUSED.items(), strict=True):
+        raised = Assembly()
+        raised.leave(vector, raising)
+        entry = raised.finish()
+        code[place : place + len(entry)] = entry
+        replacements[library.address_of(f"helper_{name}_x86_64")] = start + place
+    image.replace(replacements)
+    _refusing[image.base] = code
+
+
+_refusing: dict[int, mmap.mmap] = {}
+"""The code by where the library is: it's called as long as that is there."""
