@@ -20,7 +20,7 @@ HEAVY = {
     *("system_interface.perl", "signals_and_options.bash", "ownership.bash", "command_substitution.bash"),
     *("loops_and_arithmetic.bash", "fork_and_wait.perl", "processes.bash", "files.bash", "read_loops.bash"),
     *("times_and_timeouts.bash", "here_documents.bash", "limits_and_umask.bash", "nice_nohup_env.bash"),
-    *("system_v.perl", "trap_child.bash", "ipc_commands.bash", "applets.busybox"),
+    *("system_v.perl", "trap_child.bash", "ipc_commands.bash", "applets.busybox", "packages.bash"),
 }
 # What needs more users than the one of an unprivileged user namespace.
 NEEDS_USERS = {"ownership.bash"}
