@@ -10,11 +10,12 @@ from procession.fs import directory, namei, opening
 from procession.fs.dentry import Path, absolute_path
 from procession.fs.file import O_CREAT, O_RDWR, O_WRONLY, File
 from procession.fs.fs_context import FsContext
-from procession.fs.inode import Inode, Superblock
+from procession.fs.inode import Inode
 from procession.fs.landlock import Domain
 from procession.fs.mounts.namespace import first_namespace
 from procession.fs.namespace import NamespaceTable
 from procession.fs.overlay import Overlay
+from procession.fs.superblock import Superblock
 from procession.fs.tmpfs import Tmpfs
 from procession.fs.user_namespace import UserNamespace
 from procession.fs.vfs import Vfs

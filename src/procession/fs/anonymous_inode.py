@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, ClassVar
 from procession.abi.errno import EOPNOTSUPP
 from procession.abi.numbers import Numbers
 from procession.abi.statfs import Magic
-from procession.fs.inode import S_IFDIR, Inode, Superblock
+from procession.fs.inode import S_IFDIR, Inode
 from procession.fs.mounts.mount import Mount
+from procession.fs.superblock import Superblock
 
 if TYPE_CHECKING:
     from procession.fs.dentry import Path

@@ -11,7 +11,7 @@ from procession.hardware.kernel_memory import BINARY_FORMAT, BINARY_FORMAT_BYTES
 
 if TYPE_CHECKING:
     from procession.fs.file import File
-    from procession.fs.inode import Superblock
+    from procession.fs.superblock import Superblock
 
 HEAD_BYTES = 256
 """How much of a file can be matched (Linux: include/uapi/linux/binfmts.h, BINPRM_BUF_SIZE)."""

@@ -10,11 +10,12 @@ from procession.abi.ioctls import RandomIoctl
 from procession.abi.word import pack_u32
 from procession.fs.file import ALWAYS_READY, POLLIN, POLLRDNORM, File
 from procession.fs.file_system_type import FileSystemType
-from procession.fs.inode import S_IFCHR, S_IFDIR, S_IFLNK, Superblock
+from procession.fs.inode import S_IFCHR, S_IFDIR, S_IFLNK
 from procession.fs.kernel_log import open_log_file
 from procession.fs.mounts.context import MountContext, Parameter
 from procession.fs.mounts.mount import Mount
 from procession.fs.permission import CAP_SYS_ADMIN
+from procession.fs.superblock import Superblock
 from procession.fs.tmpfs import MemoryInode, Tmpfs
 from procession.fs.tmpfs_type import TmpfsType
 

@@ -11,7 +11,8 @@ from procession.fs.inode import S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFSOCK
 if TYPE_CHECKING:
     from procession.fs.dentry import Dentry
     from procession.fs.file import File
-    from procession.fs.inode import Inode, Superblock
+    from procession.fs.inode import Inode
+    from procession.fs.superblock import Superblock
 
 IN_ACCESS = int(InotifyMask.IN_ACCESS)
 IN_MODIFY = int(InotifyMask.IN_MODIFY)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, ClassVar
 from procession.abi.errno import EINVAL, ENODEV
 
 if TYPE_CHECKING:
-    from procession.fs.inode import Superblock
     from procession.fs.mounts.context import MountContext, Parameter
+    from procession.fs.superblock import Superblock
 
 
 class FileSystemType:

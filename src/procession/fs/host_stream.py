@@ -26,10 +26,11 @@ from procession.fs.file import (
     File,
     UserMemory,
 )
-from procession.fs.inode import S_IFIFO, Inode, Superblock
+from procession.fs.inode import S_IFIFO, Inode
 from procession.fs.permission import CAP_SYS_ADMIN, CAP_SYS_RESOURCE
 from procession.fs.pipe import pipe_file_system
 from procession.fs.pipe_buffer import slots_for
+from procession.fs.superblock import Superblock
 from procession.fs.wait_queue import Sleep, WaitQueue
 from procession.hardware.physical_memory import PAGE_SHIFT
 

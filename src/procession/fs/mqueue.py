@@ -34,10 +34,11 @@ from procession.fs.file import (
     PositionedFile,
     seek_by_default,
 )
-from procession.fs.inode import LARGEST_OF_OLD, S_IFDIR, S_IFREG, DirectoryEntry, Inode, Superblock
+from procession.fs.inode import S_IFDIR, S_IFREG, DirectoryEntry, Inode
 from procession.fs.mounts.mount import Mount
 from procession.fs.namei import look_up_entry
 from procession.fs.permission import MAY_EXEC, MAY_READ, MAY_WRITE, check_maker, check_sticky
+from procession.fs.superblock import LARGEST_OF_OLD, Superblock
 from procession.fs.wait_queue import WaitQueue
 
 if TYPE_CHECKING:

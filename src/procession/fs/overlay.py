@@ -14,16 +14,9 @@ from procession.fs.file import File
 from procession.fs.host_source import HostSource
 from procession.fs.host_status import HostStatus
 from procession.fs.host_tree import HostTree
-from procession.fs.inode import (
-    S_IFDIR,
-    S_IFIFO,
-    S_IFLNK,
-    S_IFREG,
-    DirectoryEntry,
-    Inode,
-    Superblock,
-)
+from procession.fs.inode import S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, DirectoryEntry, Inode
 from procession.fs.permission import Subject
+from procession.fs.superblock import Superblock
 from procession.fs.tmpfs import RENAME_WHITEOUT, MemoryInode, Tmpfs, TmpfsPages
 from procession.fs.vfs import Vfs
 from procession.hardware.physical_memory import PAGE_SHIFT, PAGE_SIZE

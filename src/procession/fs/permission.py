@@ -13,9 +13,10 @@ from procession.fs.owner import sees_nobody, uid_in_own
 from procession.fs.user_namespace import NO_ID
 
 if TYPE_CHECKING:
-    from procession.fs.inode import Inode, Superblock
+    from procession.fs.inode import Inode
     from procession.fs.landlock import Domain
     from procession.fs.mounts.id_map import MountIdMap
+    from procession.fs.superblock import Superblock
     from procession.fs.user_namespace import UserNamespace
 
 MAY_EXEC = int(AccessMode.X_OK)

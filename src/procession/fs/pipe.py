@@ -24,9 +24,10 @@ from procession.fs.file import (
     POLLWRNORM,
     File,
 )
-from procession.fs.inode import S_IFDIR, S_IFIFO, Inode, Superblock
+from procession.fs.inode import S_IFDIR, S_IFIFO, Inode
 from procession.fs.mounts.mount import MS_NOATIME, Mount
 from procession.fs.pipe_buffer import Pipe, PipeAccounts, new_pipe
+from procession.fs.superblock import Superblock
 from procession.fs.wait_queue import Abandonable, Sleep, WaitQueue
 from procession.hardware.physical_memory import OutOfFrames
 

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, ClassVar
 from procession.abi.errno import EINVAL
 from procession.abi.statfs import Magic
 from procession.fs.file_system_type import FileSystemType
-from procession.fs.inode import FileSystemStatistics, Inode
+from procession.fs.inode import Inode
+from procession.fs.superblock import FileSystemStatistics
 from procession.fs.tmpfs import RENAME_WHITEOUT, MemoryInode, Tmpfs
 
 if TYPE_CHECKING:
     from procession.fs.handle import ExportOperations
-    from procession.fs.inode import Superblock
     from procession.fs.mounts.context import MountContext, Parameter
     from procession.fs.permission import Subject
+    from procession.fs.superblock import Superblock
     from procession.fs.vfs import Vfs
 
 _DEFAULT_MODE = 0o755

@@ -35,11 +35,10 @@ from procession.fs.inode import (
     S_IFREG,
     S_ISGID,
     DirectoryEntry,
-    FileSystemStatistics,
     Inode,
-    Superblock,
 )
 from procession.fs.permission import Subject, in_group_or_capable
+from procession.fs.superblock import FileSystemStatistics, Superblock
 from procession.fs.vfs import Vfs
 from procession.hardware.physical_memory import OutOfFrames
 from procession.mm.page_cache import Backing, FileSystemFull, PageCache

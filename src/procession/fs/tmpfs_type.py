@@ -6,10 +6,10 @@ from typing import ClassVar
 
 from procession.abi.errno import EINVAL
 from procession.fs.file_system_type import FileSystemType
-from procession.fs.inode import Superblock
 from procession.fs.mounts.context import MountContext, Parameter, ParameterKind, parse_size
 from procession.fs.permission import CAP_SYS_ADMIN
 from procession.fs.policy_option import parse_policy
+from procession.fs.superblock import Superblock
 from procession.fs.tmpfs import Tmpfs
 
 _HUGE = (b"never", b"always", b"within_size", b"advise", b"deny", b"force")

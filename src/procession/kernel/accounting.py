@@ -21,7 +21,7 @@ from procession.kernel.task import CpuTimes
 
 if TYPE_CHECKING:
     from procession.fs.file import File
-    from procession.fs.inode import Superblock
+    from procession.fs.superblock import Superblock
     from procession.kernel.kernel import Kernel
     from procession.kernel.namespaces.pid import PidNamespace
     from procession.kernel.security.credentials import Credentials

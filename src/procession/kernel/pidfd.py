@@ -19,8 +19,9 @@ from procession.abi.word import pack_u32, pack_u64
 from procession.fs.anonymous_inode import AnonymousInode
 from procession.fs.file import O_NONBLOCK, O_PATH, O_RDWR, POLLHUP, POLLIN, POLLRDNORM, File
 from procession.fs.handle import ExportOperations
-from procession.fs.inode import S_IFDIR, S_IFREG, Inode, Superblock
+from procession.fs.inode import S_IFDIR, S_IFREG, Inode
 from procession.fs.mounts.mount import Mount
+from procession.fs.superblock import Superblock
 from procession.kernel.namespaces.nsfs import namespace_of_task, open_namespace
 from procession.kernel.pid import find_pid_of_inode, find_task
 from procession.kernel.pidfd_info import tell_info

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from procession.fs.inode import Superblock
+    from procession.fs.superblock import Superblock
     from procession.kernel.kernel import Kernel
 
 UUID_BYTES = 16

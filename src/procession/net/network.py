@@ -46,7 +46,7 @@ from procession.net.sysctls import (
 from procession.net.unix.names import UnixNames
 
 if TYPE_CHECKING:
-    from procession.fs.inode import Superblock
+    from procession.fs.superblock import Superblock
     from procession.fs.user_namespace import UserNamespace
     from procession.net.host import Host
     from procession.net.internet.device_address import DeviceAddress

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, ClassVar
 from procession.abi.errno import ENFILE
 from procession.abi.statfs import Magic
 from procession.fs.file import O_NONBLOCK, O_RDWR, File
-from procession.fs.inode import S_IFDIR, S_IFSOCK, Inode, Superblock
+from procession.fs.inode import S_IFDIR, S_IFSOCK, Inode
 from procession.fs.mounts.mount import Mount
+from procession.fs.superblock import Superblock
 from procession.hardware.kernel_memory import SOCKET, SOCKET_BUFFER, SOCKET_BYTES
 from procession.hardware.physical_memory import OutOfBuffers, OutOfFrames
 from procession.net.network import Network

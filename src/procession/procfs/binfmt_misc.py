@@ -8,7 +8,8 @@ from procession.abi.errno import EEXIST, EINVAL, EIO, ENOENT
 from procession.abi.statfs import Magic
 from procession.fs.binary_format import BinaryFormats, parse_registration
 from procession.fs.file_system_type import FileSystemType
-from procession.fs.inode import LARGEST_OF_OLD, S_IFDIR, S_IFREG, DirectoryEntry, Inode, Superblock
+from procession.fs.inode import S_IFDIR, S_IFREG, DirectoryEntry, Inode
+from procession.fs.superblock import LARGEST_OF_OLD, Superblock
 from procession.hardware.kernel_memory import BINARY_FORMAT_BYTES
 from procession.kernel.program.exec import open_interpreter
 from procession.procfs.inode import SingleBufferFile

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, ClassVar
 from procession.abi.errno import ENOENT
 from procession.abi.limits import PATH_MAX
 from procession.abi.statfs import Magic
-from procession.fs.inode import LARGEST_OF_OLD, S_IFDIR, S_IFLNK, DirectoryEntry, Inode, Superblock
+from procession.fs.inode import S_IFDIR, S_IFLNK, DirectoryEntry, Inode
 from procession.fs.permission import is_in_group
+from procession.fs.superblock import LARGEST_OF_OLD, Superblock
 from procession.kernel.pid import find_task
 from procession.kernel.time.costs import SEEN_THREAD_NS
 from procession.procfs.access import may_inspect

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import ClassVar
 
 from procession.fs.file_system_type import FileSystemType
-from procession.fs.inode import Superblock
 from procession.fs.mounts.context import MountContext, Parameter, parse_number
+from procession.fs.superblock import Superblock
 from procession.procfs.file_system import HidePid, ProcFileSystem
 
 

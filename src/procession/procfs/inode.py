@@ -23,8 +23,8 @@ from procession.hardware.kernel_memory import TEXT
 
 if TYPE_CHECKING:
     from procession.fs.dentry import Path
-    from procession.fs.inode import Superblock
     from procession.fs.permission import Subject
+    from procession.fs.superblock import Superblock
     from procession.mm.page_cache import PageCache
     from procession.procfs.file_system import ProcFileSystem
 

@@ -26,9 +26,9 @@ from procession.procfs.access import has_files
 from procession.procfs.inode import ProcFile, RecordsFile
 
 if TYPE_CHECKING:
-    from procession.fs.inode import Superblock
     from procession.fs.mounts.namespace import MountNamespace
     from procession.fs.permission import Subject
+    from procession.fs.superblock import Superblock
     from procession.fs.wait_queue import WaitQueue
     from procession.kernel.task import Task
     from procession.procfs.file_system import ProcFileSystem

@@ -13,7 +13,8 @@ from procession.abi.statfs import Magic
 from procession.abi.word import Words
 from procession.fs.bit_list import list_of_bits
 from procession.fs.file_system_type import FileSystemType
-from procession.fs.inode import LARGEST_OF_OLD, S_IFDIR, S_IFLNK, S_IFREG, DirectoryEntry, Inode, Superblock
+from procession.fs.inode import S_IFDIR, S_IFLNK, S_IFREG, DirectoryEntry, Inode
+from procession.fs.superblock import LARGEST_OF_OLD, Superblock
 from procession.hardware.huge_pages import HugePages
 from procession.kernel.namespaces.uts import RELEASE
 from procession.procfs.inode import KernfsDirectory, open_attribute

@@ -31,8 +31,8 @@ from procession.procfs.parse_integer import parse_within
 if TYPE_CHECKING:
     from procession.fs.dentry import Path
     from procession.fs.file import File
-    from procession.fs.inode import Superblock
     from procession.fs.permission import Subject
+    from procession.fs.superblock import Superblock
     from procession.net.link.bridge import Bridge, BridgePort
     from procession.net.link.interface import Interface
 

@@ -14,8 +14,8 @@ from procession.procfs.inode import KernfsDirectory, open_attribute
 if TYPE_CHECKING:
     from procession.fs.dentry import Path
     from procession.fs.file import File
-    from procession.fs.inode import Superblock
     from procession.fs.permission import Subject
+    from procession.fs.superblock import Superblock
     from procession.net.link.interface import Interface
     from procession.net.network import Network
     from procession.net.tun.device import TunDevice

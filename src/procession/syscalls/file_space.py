@@ -13,20 +13,12 @@ from procession.abi.signals import Signal
 from procession.fs.attributes import truncate as truncate_path
 from procession.fs.file import MAXIMUM_SIZE, O_LARGEFILE
 from procession.fs.file_events import note_modification
-from procession.fs.inode import (
-    APPEND_ONLY,
-    IMMUTABLE,
-    LARGEST_OF_OLD,
-    S_IFBLK,
-    S_IFDIR,
-    S_IFIFO,
-    S_IFLNK,
-    S_IFREG,
-)
+from procession.fs.inode import APPEND_ONLY, IMMUTABLE, S_IFBLK, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG
 from procession.fs.landlock import TRUNCATE
 from procession.fs.mounts.id_map import through
 from procession.fs.namei import lookup
 from procession.fs.permission import may_see_cache
+from procession.fs.superblock import LARGEST_OF_OLD
 from procession.hardware.physical_memory import PAGE_SHIFT
 from procession.kernel.rlimit import RLIM_INFINITY, RLIMIT_FSIZE
 from procession.kernel.signal.generation import send_signal

@@ -19,7 +19,8 @@ from procession.exchange.image.headers import (
 )
 from procession.exchange.layer import OPAQUE, WHITEOUT
 from procession.fs.image_tree import ImageNode
-from procession.fs.inode import S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG, Superblock
+from procession.fs.inode import S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFREG
+from procession.fs.superblock import Superblock
 
 if TYPE_CHECKING:
     from procession.fs.image_tree import Extent

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from procession.fs.dentry import Dentry
     from procession.fs.file import File
     from procession.fs.file_system_type import FileSystemType
-    from procession.fs.inode import Superblock
     from procession.fs.namespace import Namespace
+    from procession.fs.superblock import Superblock
     from procession.fs.user_namespace import UserNamespace
 
 MS_RDONLY = int(MountFlag.MS_RDONLY)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NewType
 from procession.abi.mount_flags import MountFlag
 from procession.abi.numbers import Numbers
 from procession.fs.dentry import Dentry, Path
-from procession.fs.inode import Superblock
+from procession.fs.superblock import Superblock
 
 if TYPE_CHECKING:
     from procession.fs.mounts.id_map import MountIdMap

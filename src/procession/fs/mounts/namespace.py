@@ -15,7 +15,7 @@ from procession.fs.wait_queue import WaitQueue
 if TYPE_CHECKING:
     from procession.fs.dentry import Dentry
     from procession.fs.fs_context import FsContext
-    from procession.fs.inode import Superblock
+    from procession.fs.superblock import Superblock
     from procession.fs.user_namespace import UserNamespace
 
 

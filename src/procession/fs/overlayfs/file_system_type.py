@@ -11,7 +11,7 @@ from procession.fs.mounts.context import MS_RDONLY, MountContext, Parameter, Par
 from procession.fs.namei import lookup
 
 if TYPE_CHECKING:
-    from procession.fs.inode import Superblock
+    from procession.fs.superblock import Superblock
 
 _CHOICES = {
     b"redirect_dir": (b"off", b"follow", b"nofollow", b"on"),

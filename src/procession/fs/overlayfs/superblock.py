@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.statfs import Magic
 from procession.fs.dentry import Dentry, Path
-from procession.fs.inode import FileSystemStatistics, Inode, Superblock
+from procession.fs.inode import Inode
 from procession.fs.mounts.tree import clone_mount, discard_tree
 from procession.fs.overlayfs.inode import LayeredInode
 from procession.fs.overlayfs.layer import TRUSTED_PREFIX, USER_PREFIX
+from procession.fs.superblock import FileSystemStatistics, Superblock
 
 if TYPE_CHECKING:
     from procession.fs.mounts.mount import Mount

@@ -12,10 +12,11 @@ from procession.fs.dentry import Path
 from procession.fs.file import O_CLOEXEC, O_DIRECT, O_NOCTTY, O_PATH, File, PathFile
 from procession.fs.file_system_type import FileSystemType
 from procession.fs.host_stream import ConsoleFile
-from procession.fs.inode import S_IFCHR, S_IFDIR, DirectoryEntry, Inode, Superblock
+from procession.fs.inode import S_IFCHR, S_IFDIR, DirectoryEntry, Inode
 from procession.fs.mounts.context import MountContext, Parameter, ParameterKind
 from procession.fs.mounts.mount import root_dentry, top_of
 from procession.fs.namei import look_up_entry
+from procession.fs.superblock import Superblock
 from procession.fs.terminal.pty import MasterFile, PtyMaster, PtySlave
 from procession.fs.terminal.tty import JobControl, Tty, TtyFile
 from procession.hardware.kernel_memory import TERMINAL, TERMINAL_BYTES

@@ -9,8 +9,8 @@ from procession.fs.inode import Inode
 from procession.kernel.cgroup.attach import Mover, check_attaching
 
 if TYPE_CHECKING:
-    from procession.fs.inode import Superblock
     from procession.fs.permission import Subject
+    from procession.fs.superblock import Superblock
     from procession.kernel.cgroup.group import Cgroup
     from procession.kernel.task import Task
 

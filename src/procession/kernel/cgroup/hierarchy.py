@@ -23,7 +23,7 @@ from procession.kernel.cgroup.pids import PidsCounter
 from procession.kernel.time.costs import CONTROLLED_GROUP_NS, SEEN_THREAD_NS
 
 if TYPE_CHECKING:
-    from procession.fs.inode import Superblock
+    from procession.fs.superblock import Superblock
     from procession.kernel.kernel import Kernel
     from procession.kernel.task import Task
 

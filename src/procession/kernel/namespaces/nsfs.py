@@ -11,9 +11,10 @@ from procession.abi.word import Words, pack_u32, pack_u64
 from procession.fs.dentry import Dentry, Path
 from procession.fs.file import File
 from procession.fs.handle import ExportOperations
-from procession.fs.inode import IMMUTABLE, S_IFDIR, S_IFREG, Inode, Superblock
+from procession.fs.inode import IMMUTABLE, S_IFDIR, S_IFREG, Inode
 from procession.fs.mounts.mount import Mount
 from procession.fs.mounts.namespace import MountNamespace
+from procession.fs.superblock import Superblock
 from procession.fs.user_namespace import UserNamespace
 from procession.kernel.namespaces.pid import PidNamespace
 from procession.kernel.pid import find_task

@@ -11,10 +11,11 @@ from procession.abi.statfs import Magic
 from procession.abi.word import pack_u64
 from procession.fs.file import ALWAYS_READY, O_RDONLY, POLLERR, POLLPRI, File
 from procession.fs.handle import FILEID_INO32_GEN, FILEID_INO32_GEN_PARENT, ExportOperations
-from procession.fs.inode import LARGEST_OF_OLD, S_IFDIR, S_IFREG, DirectoryEntry, Inode, Superblock
+from procession.fs.inode import S_IFDIR, S_IFREG, DirectoryEntry, Inode
 from procession.fs.mounts.mount import root_dentry
 from procession.fs.namei import look_up_entry
 from procession.fs.permission import MAY_WRITE
+from procession.fs.superblock import LARGEST_OF_OLD, Superblock
 from procession.hardware.physical_memory import OutOfFrames
 from procession.kernel.cgroup.directory import GroupDirectory
 from procession.procfs.cgroup.control_file import ControlFile, Opener

@@ -10,7 +10,7 @@ from procession.fs.mounts.mount import MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RELATI
 from procession.procfs.cgroup.file_system import CgroupFileSystem
 
 if TYPE_CHECKING:
-    from procession.fs.inode import Superblock
+    from procession.fs.superblock import Superblock
     from procession.kernel.kernel import Kernel
 
 CGROUP_MOUNT_FLAGS = MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RELATIME
