@@ -642,3 +642,64 @@ TEST(layers_stay_whatever_is_unmounted)
 	CHECK_STRING(text_of("m2/d/y"), "y");
 	CHECK_ERRNO(mount("ovl", "m3", "overlay", 0, "lowerdir=m2:other"), EINVAL);
 }
+
+static int link_opened(int fd, const char *path)
+{
+	char source[40];
+
+	(void)snprintf(source, sizeof source, "/proc/self/fd/%d", fd);
+	return linkat(AT_FDCWD, source, AT_FDCWD, path, AT_SYMLINK_FOLLOW);
+}
+
+TEST(a_file_without_a_name)
+{
+	struct stat status;
+	int fd;
+
+	make_layers();
+	CHECK_OK(mount_overlay(LAYERS));
+	CHECK_ERRNO(open("m/f", O_TMPFILE | O_RDWR, 0600), ENOTDIR);
+	fd = (int)CHECK_OK(open("m/d", O_TMPFILE | O_RDWR, 0640));
+	CHECK_EQ(exists("u/d"), 1);
+	CHECK_STRING(names_in("u/d"), "");
+	CHECK_OK(fstat(fd, &status));
+	CHECK_EQ(status.st_nlink, 0);
+	CHECK_EQ(status.st_mode, S_IFREG | 0640);
+	CHECK_EQ(write(fd, "new", 3), 3);
+	CHECK_OK(link_opened(fd, "m/d/t"));
+	CHECK_STRING(text_of("m/d/t"), "new");
+	CHECK_STRING(text_of("u/d/t"), "new");
+	CHECK_OK(fstat(fd, &status));
+	CHECK_EQ(status.st_nlink, 1);
+	CHECK_STRING(names_in("m/d"), "sub t x");
+	/* Whichever name it has first. */
+	CHECK_OK(link("m/d/t", "m/d/second"));
+	CHECK_OK(renameat2(AT_FDCWD, "m/d/second", AT_FDCWD, "m/f", RENAME_EXCHANGE));
+	CHECK_STRING(text_of("m/d/second"), "lower");
+	CHECK_STRING(text_of("m/f"), "new");
+	CHECK_STRING(text_of("m/d/t"), "new");
+	CHECK_OK(rename("m/d/t", "m/t"));
+	CHECK_STRING(names_in("u"), "d f t");
+	CHECK_OK(unlink("m/t"));
+	CHECK_OK(unlink("m/f"));
+	CHECK_EQ(is_whiteout("u/f"), 1);
+	CHECK_OK(fstat(fd, &status));
+	CHECK_EQ(status.st_nlink, 0);
+	CHECK_ERRNO(link_opened(fd, "m/d/t"), ENOENT);
+	fd = (int)CHECK_OK(open("m/d", O_TMPFILE | O_WRONLY | O_EXCL, 0600));
+	CHECK_ERRNO(link_opened(fd, "m/d/t"), ENOENT);
+	CHECK_OK(umount2("m", MNT_DETACH));
+	CHECK_EQ(mount_overlay("lowerdir=l:l2"), 0);
+	CHECK_ERRNO(open("m/d", O_TMPFILE | O_RDWR, 0600), EROFS);
+}
+
+TEST(a_name_that_no_layer_keeps_is_copied_up_for)
+{
+	make_layers();
+	CHECK_OK(mount_overlay(LAYERS));
+	CHECK_ERRNO(removexattr("m/f", "user"), EOPNOTSUPP);
+	CHECK_ERRNO(setxattr("m/f", "user.", "v", 1, 0), EINVAL);
+	CHECK_ERRNO(setxattr("m/link", "odd", "v", 1, 0), EOPNOTSUPP);
+	CHECK_ERRNO(setxattr("m/d", "user", "v", 1, XATTR_REPLACE), EOPNOTSUPP);
+	CHECK_STRING(names_in("u"), "d f");
+}

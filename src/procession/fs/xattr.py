@@ -44,19 +44,32 @@ XATTR_REPLACE = int(XattrFlag.XATTR_REPLACE)
 _SECURITY = b"security."
 
 
-def _check_name(inode: Inode, subject: Subject, name: bytes, *, writes: bool, is_empty: bool = False) -> None:
-    """Raise unless `subject` may read or write attribute `name`, and it's of a family that is kept.
+def _check_name(inode: Inode, subject: Subject, name: bytes, *, writes: bool) -> None:
+    """Raise unless `subject` may read or write attribute `name`, and it's of a family that is kept."""
+    _check_rights(inode, subject, name, writes=writes)
+    _check_family(inode, name, writes=writes)
 
-    Capabilities that are written `is_empty` are none, which anybody may give.
-    Linux: fs/xattr.c, xattr_permission, xattr_resolve_name; security/commoncap.c, cap_inode_setxattr.
+
+def _check_rights(
+    inode: Inode, subject: Subject, name: bytes, *, writes: bool, is_empty: bool = False
+) -> None:
+    """Raise unless `subject` may read or write attribute `name`. Capabilities that are written `is_empty` are
+    none, which anybody may give.
+
+    Linux: fs/xattr.c, xattr_permission; security/commoncap.c, cap_inode_setxattr.
     """
     if not 0 < len(name) <= XATTR_NAME_MAX:
         raise ERANGE
-    family, dot, rest = name.partition(b".")
     if is_empty and name == CAPABILITY_NAME:
         _check_changeable(inode, subject)
     else:
+        family, dot, _ = name.partition(b".")
         _check_permission(inode, subject, name, family if dot else b"", writes=writes)
+
+
+def _check_family(inode: Inode, name: bytes, *, writes: bool) -> None:
+    """Raise EOPNOTSUPP, EINVAL. Linux: fs/xattr.c, xattr_resolve_name."""
+    family, dot, rest = name.partition(b".")
     if not inode.superblock.has_xattrs or not dot or family not in inode.superblock.xattr_families:
         raise EOPNOTSUPP
     if not rest:
@@ -195,7 +208,10 @@ def set_xattr(path: Path, subject: Subject, name: bytes, value: bytes, flags: in
     if name == CAPABILITY_NAME and value:
         # Before anything else, even where none can be kept. Linux: fs/xattr.c, vfs_setxattr.
         value = kept_capability(inode, subject, value)
-    _check_name(inode, subject, name, writes=True, is_empty=not value)
+    _check_rights(inode, subject, name, writes=True, is_empty=not value)
+    # An overlay asks the layer whether it keeps such names. Linux: fs/overlayfs/xattrs.c, ovl_xattr_set.
+    inode.copy_up()
+    _check_family(inode, name, writes=True)
     attributes = inode.writable_xattrs()
     previous = attributes.get(name)
     if previous is not None and flags & XATTR_CREATE:

@@ -307,6 +307,18 @@ class LayeredInode(Inode):
             self._restore(directory, name, was_hidden)
             raise
 
+    def create_unnamed(self, mode: int, subject: Subject) -> Inode:
+        """Linux: fs/overlayfs/dir.c, ovl_tmpfile."""
+        directory = self._upper_entry()
+        made = directory.inode.create_unnamed(mode, subject)
+        entry = Dentry(b"#%d" % made.number, directory, made)
+        entry.is_deleted = True
+        try:
+            return self.overlay.inode_for(entry.name, self, entry, [])
+        except Errno:
+            made.evict_if_unused()
+            raise
+
     def mkdir(self, name: bytes, mode: int, subject: Subject) -> Inode:
         """A directory where one has been before hides that.
 
@@ -415,7 +427,7 @@ class LayeredInode(Inode):
             target = None
         if flags & RENAME_EXCHANGE:
             assert target is not None
-            self._exchange(child, new_directory, target)
+            self._exchange(name, child, new_directory, new_name, target)
             return None
         if target is not None and target.is_directory:
             if target.list_entries():
@@ -452,21 +464,27 @@ class LayeredInode(Inode):
         new_directory.pull_attributes()
         return None
 
-    def _exchange(self, child: LayeredInode, new_directory: LayeredInode, target: LayeredInode) -> None:
+    def _exchange(
+        self,
+        name: bytes,
+        child: LayeredInode,
+        new_directory: LayeredInode,
+        new_name: bytes,
+        target: LayeredInode,
+    ) -> None:
         if target.is_directory and target.lowers:
             raise EXDEV("a directory of a layer below")
         child.copy_up()
         target.copy_up()
-        first, second = child.upper, target.upper
+        source, destination = self._upper_entry(), new_directory._upper_entry()
+        # What the two are called otherwise, as they may have more names, doesn't matter.
+        first, second = find_in_layer(source, name), find_in_layer(destination, new_name)
         assert first is not None
         assert second is not None
-        source, destination = self._upper_entry(), new_directory._upper_entry()
-        source.inode.rename(first.name, destination.inode, second.name, RENAME_EXCHANGE, self.overlay.subject)
+        source.inode.rename(name, destination.inode, new_name, RENAME_EXCHANGE, self.overlay.subject)
         first.exchange(second)
-        for moved, directory in ((child, self), (target, new_directory)):
+        for moved, entry, directory in ((child, first, self), (target, second, new_directory)):
             other = new_directory if directory is self else self
-            entry = moved.upper
-            assert entry is not None
             moved.place, moved.name = other, entry.name
             if other is not directory:
                 other._note_copy(entry.inode)
