@@ -277,6 +277,7 @@ class Interface:
     def look_at_own_addresses(self) -> None:
         """No interface here picks frames by several addresses. Linux: net/core/dev.c, __dev_set_rx_mode."""
         if self.is_up:
+            self.network.host.clock.spend_looking(len(self.own_addresses))
             self.hears_all = any(not address[0] & 1 for address in self.own_addresses)
 
     @property
