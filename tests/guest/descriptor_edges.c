@@ -5,6 +5,7 @@
 #include <linux/fs.h>
 #include <poll.h>
 #include <pty.h>
+#include <sched.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
@@ -336,4 +337,103 @@ TEST(offsets_of_attributes)
 	CHECK_ERRNO(pwrite(file, "x", 1, 0), ESPIPE);
 	CHECK_ERRNO(write(file, "x", 1), EBADF);
 	MUST(close(file));
+}
+
+/* `readable` bytes before a hole. */
+static char *before_a_hole(size_t readable)
+{
+	size_t whole = (readable + 4095) & ~4095UL;
+	char *memory = mmap(NULL, whole + 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	MUST(memory == MAP_FAILED ? -1 : 0);
+	memset(memory, '7', whole);
+	MUST(munmap(memory + whole, 4096));
+	return memory + whole - readable;
+}
+
+static long written_before_a_hole(int fd, size_t readable, size_t more)
+{
+	return ERRNO_OF(write(fd, before_a_hole(readable), readable + more)) == 0
+		       ? write(fd, before_a_hole(readable), readable + more)
+		       : -errno;
+}
+
+TEST(texts_are_fetched_whole)
+{
+	/* The files' own buffers are filled first, and what is beyond them isn't looked at. */
+	static const struct {
+		const char *path;
+		size_t looked_at;
+		int beyond;
+	} files[] = {
+		{"/proc/self/comm", 15, 0},
+		{"/proc/self/coredump_filter", 34, ERANGE},
+		{"/proc/self/oom_score_adj", 12, ERANGE},
+		{"/proc/self/oom_adj", 12, ERANGE},
+		{"/proc/self/clear_refs", 12, ERANGE},
+		{"/proc/self/timerslack_ns", 66, ERANGE},
+		{"/proc/self/attr/current", 4096, EINVAL},
+	};
+	char name[16] = "";
+	unsigned at;
+
+	for (at = 0; at < LENGTH(files); at++) {
+		size_t looked_at = files[at].looked_at;
+		int fd = opened(files[at].path, O_WRONLY);
+
+		CHECK_EQ(written_before_a_hole(fd, 1, 5000), -EFAULT);
+		CHECK_EQ(written_before_a_hole(fd, looked_at - 1, 5000), -EFAULT);
+		CHECK_EQ(written_before_a_hole(fd, looked_at, 5000),
+			 files[at].beyond ? -files[at].beyond : (long)looked_at + 5000);
+		if (files[at].beyond)
+			continue;
+		CHECK_EQ(write(fd, before_a_hole(3), 4), -1);
+		MUST(read(opened(files[at].path, O_RDONLY), name, 15));
+		CHECK_STRING(name, "777777777777777");
+	}
+	CHECK_EQ(write(opened("/proc/self/sched", O_WRONLY), bad_address(), 70000), 70000);
+	CHECK_EQ(written_before_a_hole(opened("/proc/self/attr/current", O_WRONLY), 4097, 9000), -EINVAL);
+}
+
+ROOTS_TEST(parameters_are_fetched_whole)
+{
+	char before[65] = "", after[65] = "";
+	int fd;
+
+	MUST(unshare(CLONE_NEWUTS));
+	MUST(gethostname(before, 64));
+	fd = opened("/proc/sys/kernel/hostname", O_WRONLY);
+	CHECK_EQ(written_before_a_hole(fd, 5, 1), -EFAULT);
+	CHECK_EQ(written_before_a_hole(fd, 5000, 1), -EFAULT);
+	CHECK_EQ(writev(fd, (struct iovec[]){{before, 1}, {bad_address(), 1}}, 2), -1);
+	MUST(gethostname(after, 64));
+	CHECK_STRING(after, before);
+	CHECK_OK(unshare(CLONE_NEWUSER));
+	fd = opened("/proc/self/uid_map", O_WRONLY);
+	CHECK_EQ(written_before_a_hole(fd, 5, 1), -EFAULT);
+	CHECK_EQ(written_before_a_hole(fd, 5, 4091), -EINVAL);
+	fd = opened("/proc/self/setgroups", O_WRONLY);
+	CHECK_EQ(written_before_a_hole(fd, 3, 4), -EFAULT);
+	CHECK_EQ(written_before_a_hole(fd, 3, 5), -EINVAL);
+}
+
+TEST(streams_take_whole_pieces_before_a_hole)
+{
+	/* Of a local stream they are as long as the largest buffer, of TCP pages of 32768 bytes. */
+	static const size_t readable[] = {1, 36543, 36544, 65536, 70000, 73087, 73088, 200000};
+	static char in[300000];
+	unsigned at;
+
+	for (at = 0; at < LENGTH(readable); at++) {
+		long piece = (long)readable[at] / 36544 * 36544, sent;
+		int ends[2];
+
+		MUST(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends));
+		CHECK_EQ(ERRNO_OF(sent = write(ends[0], before_a_hole(readable[at]), readable[at] + 4096)), piece ? 0 : EFAULT);
+		CHECK_EQ(sent, piece ? piece : -1);
+		CHECK_EQ(ERRNO_OF(sent = read(ends[1], in, sizeof in)), piece ? 0 : EAGAIN);
+		CHECK_EQ(sent, piece ? piece : -1);
+		MUST(close(ends[0]));
+		MUST(close(ends[1]));
+	}
 }

@@ -74,6 +74,8 @@ POLLRDHUP = int(PollEvent.POLLRDHUP)
 ALWAYS_READY = POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM
 
 MAXIMUM_SIZE = (1 << 63) - 1
+STREAM_CHUNK = 1 << 16
+"""How much is handed to a pipe or stream socket at a time."""
 
 
 class UserMemory(Protocol):
@@ -269,6 +271,18 @@ class File:
         Asked of what `writes_whole`; 0 if there is no such piece.
         """
         return 0
+
+    def write_chunk(self, left: int) -> int:
+        """How much of the `left` bytes of a write is handed over first: whole pieces. Asked of what
+        `writes_whole`.
+        """
+        return STREAM_CHUNK
+
+    def fetched_at_once(self, length: int) -> int | None:
+        """How many of the first bytes of a write of `length` are fetched from the program, all or none; None
+        for a file that takes as many as can be had.
+        """
+        return None
 
     @property
     def has_failed(self) -> bool:

@@ -22,6 +22,7 @@ from procession.fs.file import (
     POLLOUT,
     POLLRDNORM,
     POLLWRNORM,
+    STREAM_CHUNK,
     File,
 )
 from procession.fs.inode import S_IFDIR, S_IFIFO, Inode
@@ -124,6 +125,9 @@ class PipeFile(File):
 
     def copied_ahead(self, room: int) -> bytes:
         return self.pipe.peek(room) if room < self.pipe.length else b""
+
+    def write_chunk(self, left: int) -> int:
+        return STREAM_CHUNK + self.pipe.merged_length(left)
 
     def whole_write(self, length: int, total: int) -> int:
         return self.pipe.whole_write(length, total)

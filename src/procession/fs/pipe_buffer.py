@@ -252,15 +252,18 @@ class Pipe:
             raise EFAULT
         return whole
 
-    def whole_write(self, length: int, total: int) -> int:
-        """How many of `length` bytes of a write of `total` fill pages as far as they would be filled.
-
-        Linux: fs/pipe.c, anon_pipe_write.
+    def merged_length(self, total: int) -> int:
+        """How many of the first bytes of a write of `total` go into the last page that is there: those that
+        no page would be filled with. Linux: fs/pipe.c, anon_pipe_write.
         """
         odd = total & PAGE_MASK
-        merged = 0
         if odd and self.chunks and odd <= -self.end & PAGE_MASK and not self.chunks[-1][2]:
-            merged = odd
+            return odd
+        return 0
+
+    def whole_write(self, length: int, total: int) -> int:
+        """How many of `length` bytes of a write of `total` fill pages as far as they would be filled."""
+        merged = self.merged_length(total)
         if length < merged:
             return 0
         return merged + ((length - merged) & ~PAGE_MASK)

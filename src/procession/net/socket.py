@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, NoReturn
 from procession.abi.errno import BY_NUMBER, EAGAIN, EINTR, EOPNOTSUPP, EPIPE, ERESTARTSYS, Errno
 from procession.abi.poll import PollEvent
 from procession.abi.socket import MessageFlag, TcpState
+from procession.fs.file import STREAM_CHUNK
 from procession.fs.wait_queue import Sleep, WaitQueue
 from procession.net.message import Received
 from procession.net.socket_filter import drop_filter, set_reuse_program
@@ -129,6 +130,8 @@ class Socket:
 
     is_stream: ClassVar[bool] = False
     """Whether bytes have no boundaries: a write may be taken in part and go on."""
+    stream_chunk: ClassVar[int] = STREAM_CHUNK
+    """How much of a stream is sent at a time: whole pieces."""
     is_connection_based: ClassVar[bool] = False
     keeps_error: ClassVar[bool] = False
     """Whether the next call is told of an error if this one has sent a part (in Linux, sk_stream_error)."""

@@ -261,6 +261,9 @@ class SocketFile(File):
     def whole_length(self, length: int, room: int) -> int:
         return length if room >= length else self.socket.whole_length(length, room)
 
+    def write_chunk(self, left: int) -> int:
+        return self.socket.stream_chunk
+
     def whole_write(self, length: int, total: int) -> int:
         return self.socket.whole_write(length)
 

@@ -10,6 +10,8 @@ from procession.fs.file import O_RDONLY, File
 from procession.kernel.namespaces.id_map import (
     GID,
     PROJECT,
+    TOO_LONG_ANSWER,
+    TOO_LONG_MAP,
     UID,
     show_map,
     show_setgroups,
@@ -90,10 +92,12 @@ class IdMapInode(ProcFile):
         self.task = task
         self.kind = KINDS[name]
 
-    def check_write(self) -> None:
-        """Linux: kernel/user_namespace.c, proc_uid_map_write."""
+    def check_write(self, length: int) -> None:
+        """Linux: kernel/user_namespace.c, proc_uid_map_write, map_write, proc_setgroups_write."""
         if self.kind and not self.task.credentials.user_namespace.level:
             raise EPERM("the first namespace's ids are fixed")
+        if length >= (TOO_LONG_MAP if self.kind else TOO_LONG_ANSWER):
+            raise EINVAL("too long a text")
 
     def open(self, path: Path, flags: int, subject: Subject, progress: object = None) -> File:
         """Linux: fs/proc/base.c, proc_id_map_open, proc_setgroups_open."""

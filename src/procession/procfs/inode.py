@@ -20,6 +20,7 @@ from procession.fs.file import (
 )
 from procession.fs.inode import S_IFDIR, S_IFLNK, S_IFREG, Inode
 from procession.hardware.kernel_memory import TEXT
+from procession.hardware.physical_memory import PAGE_SIZE
 
 if TYPE_CHECKING:
     from procession.fs.dentry import Path
@@ -137,6 +138,11 @@ class ProcFile(ProcInode):
     def truncate(self, size: int) -> None:
         """Allowed and without effect: `echo 1 > FILE` opens with O_TRUNC (in Linux, proc_setattr)."""
 
+    @property
+    def longest_text(self) -> int | None:
+        """How much is looked at of what is written at once; None for all."""
+        return None
+
     def open(self, path: Path, flags: int, subject: Subject, progress: object = None) -> File:
         self.check_open(subject)
         return GeneratedFile(path, flags, subject, self)
@@ -144,8 +150,8 @@ class ProcFile(ProcInode):
     def check_can_write(self) -> None:
         """Raise EINVAL if there is no way to write it, which comes before all else."""
 
-    def check_write(self) -> None:
-        """Raise what doesn't depend on what is written: asked when that can't be read."""
+    def check_write(self, length: int) -> None:
+        """Raise what doesn't depend on what is written, but its length: asked when it can't be read."""
 
     def check_open(self, subject: Subject) -> None:
         """Refuse to be opened, beyond what the mode says."""
@@ -208,7 +214,11 @@ class GeneratedFile(PositionedFile):
 
     def check_message(self, length: int) -> None:
         if isinstance(self.inode, ProcFile):
-            self.inode.check_write()
+            self.inode.check_write(length)
+
+    def fetched_at_once(self, length: int) -> int | None:
+        longest = self.inode.longest_text if isinstance(self.inode, ProcFile) else None
+        return length if longest is None else min(length, longest)
 
     def seek(self, offset: int, whence: int) -> int:
         """Linux: fs/seq_file.c, seq_lseek."""
@@ -271,6 +281,10 @@ class AttributeFile(SizedFile):
     def pages_to_sync(self) -> PageCache | None:
         """Nothing to do. Linux: fs/libfs.c, noop_fsync."""
         return None
+
+    def fetched_at_once(self, length: int) -> int | None:
+        """In Linux, kernfs_fop_write_iter."""
+        return min(length, PAGE_SIZE)
 
     def read_at(self, offset: int, length: int) -> bytes:
         data = super().read_at(offset, length)

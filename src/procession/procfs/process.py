@@ -38,6 +38,7 @@ from procession.procfs.inode import (
 )
 from procession.procfs.magic_link import MagicLink
 from procession.procfs.map_query import MapsFile
+from procession.procfs.parse_integer import INTEGER_SIZE, NUMBER_SIZE
 from procession.procfs.process_attributes import AttributesDirectory
 from procession.procfs.process_descriptors import DescriptorDetailsDirectory, DescriptorDirectory
 from procession.procfs.process_mounts import MountsInode
@@ -64,7 +65,7 @@ class Entry(NamedTuple):
 
     `is_private` files are opened only by who may inspect the process, those that need memory only while it
     has any. `opened_as` says how positions move: sequences have no offsets to write at and no end to seek
-    from (in Linux, single_open).
+    from (in Linux, single_open). `longest_text` is how much is looked at of what is written.
     """
 
     permissions: int
@@ -73,6 +74,7 @@ class Entry(NamedTuple):
     is_private: bool = False
     needs_memory: bool = False
     opened_as: type[SingleBufferFile] = SequenceFile
+    longest_text: int | None = None
 
 
 COMMON_FILES: dict[bytes, Entry] = {
@@ -83,15 +85,25 @@ COMMON_FILES: dict[bytes, Entry] = {
         process_pages.show_nothing,
         process_pages.store_clear_refs,
         opened_as=process_pages.ClearRefsFile,
+        longest_text=NUMBER_SIZE,
     ),
     b"cmdline": Entry(0o444, process_memory.show_command_line, opened_as=SingleBufferFile),
-    b"comm": Entry(0o644, process_settings.show_command_name, process_settings.store_command_name),
+    b"comm": Entry(
+        0o644,
+        process_settings.show_command_name,
+        process_settings.store_command_name,
+        longest_text=process_settings.LONGEST_COMMAND_NAME,
+    ),
     b"cpuset": Entry(0o444, process_status.show_cpuset),
     b"ksm_merging_pages": Entry(0o400, process_pages.show_merging_pages),
     b"ksm_stat": Entry(0o400, process_pages.show_merge_counts),
     b"limits": Entry(0o444, process_status.show_limits),
     b"loginuid": Entry(
-        0o644, process_login.show_login_uid, process_login.store_login_uid, opened_as=SingleBufferFile
+        0o644,
+        process_login.show_login_uid,
+        process_login.store_login_uid,
+        opened_as=SingleBufferFile,
+        longest_text=INTEGER_SIZE,
     ),
     b"maps": Entry(0o444, process_memory.show_maps, is_private=True),
     b"numa_maps": Entry(0o444, process_pages.show_numa_maps, is_private=True),
@@ -100,6 +112,7 @@ COMMON_FILES: dict[bytes, Entry] = {
         process_settings.show_oom_adjustment,
         process_settings.store_oom_adjustment,
         opened_as=SingleBufferFile,
+        longest_text=NUMBER_SIZE,
     ),
     b"oom_score": Entry(0o444, process_settings.show_oom_score),
     b"oom_score_adj": Entry(
@@ -107,9 +120,10 @@ COMMON_FILES: dict[bytes, Entry] = {
         process_settings.show_oom_score_adjustment,
         process_settings.store_oom_score_adjustment,
         opened_as=FreePositionFile,
+        longest_text=NUMBER_SIZE,
     ),
     b"personality": Entry(0o400, process_settings.show_personality, is_private=True),
-    b"sched": Entry(0o644, process_scheduling.show_sched, process_scheduling.store_sched),
+    b"sched": Entry(0o644, process_scheduling.show_sched, process_scheduling.store_sched, longest_text=0),
     b"schedstat": Entry(0o444, process_scheduling.show_schedstat),
     b"sessionid": Entry(0o444, process_login.show_session, opened_as=SingleBufferFile),
     b"smaps": Entry(0o444, process_memory.show_smaps, is_private=True),
@@ -122,9 +136,18 @@ COMMON_FILES: dict[bytes, Entry] = {
 }
 PROCESS_FILES: dict[bytes, Entry] = {
     **COMMON_FILES,
-    b"autogroup": Entry(0o644, process_scheduling.show_autogroup, process_scheduling.store_autogroup),
+    b"autogroup": Entry(
+        0o644,
+        process_scheduling.show_autogroup,
+        process_scheduling.store_autogroup,
+        longest_text=NUMBER_SIZE,
+    ),
     b"coredump_filter": Entry(
-        0o644, process_memory.show_dump_filter, process_memory.store_dump_filter, opened_as=SingleBufferFile
+        0o644,
+        process_memory.show_dump_filter,
+        process_memory.store_dump_filter,
+        opened_as=SingleBufferFile,
+        longest_text=INTEGER_SIZE,
     ),
     b"io": Entry(0o400, process_io.show_process_io),
     b"stat": Entry(0o444, process_status.show_process_stat),
@@ -132,7 +155,12 @@ PROCESS_FILES: dict[bytes, Entry] = {
         0o644, process_namespaces.show_time_offsets, process_namespaces.store_time_offsets
     ),
     b"timers": Entry(0o444, process_timers.show_timers, is_private=True),
-    b"timerslack_ns": Entry(0o666, process_settings.show_timer_slack, process_settings.store_timer_slack),
+    b"timerslack_ns": Entry(
+        0o666,
+        process_settings.show_timer_slack,
+        process_settings.store_timer_slack,
+        longest_text=process_settings.LONG_LONG_SIZE,
+    ),
 }
 THREAD_FILES: dict[bytes, Entry] = {
     **COMMON_FILES,
@@ -305,6 +333,10 @@ class ProcessFile(ProcFile):
             if current is not None and current.group is self.task.group:
                 return
         super().check_permission(subject, mask)
+
+    @property
+    def longest_text(self) -> int | None:
+        return self.entry.longest_text
 
     def check_can_write(self) -> None:
         if self.entry.store is None:

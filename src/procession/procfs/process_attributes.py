@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EACCES, EINVAL, ENOENT, ESRCH
 from procession.fs.inode import S_IFREG, DirectoryEntry, Inode
+from procession.hardware.physical_memory import PAGE_SIZE
 from procession.kernel.task_state import TaskState
 from procession.procfs.access import update_owner
 from procession.procfs.inode import ProcDirectory, ProcFile, SizedFile
@@ -64,6 +65,10 @@ class AttributeFile(ProcFile):
     def __init__(self, superblock: ProcFileSystem, number: int, task: Task, permissions: int) -> None:
         super().__init__(superblock, number, permissions)
         self.task = task
+
+    @property
+    def longest_text(self) -> int | None:
+        return PAGE_SIZE
 
     def open(self, path: Path, flags: int, subject: Subject, progress: object = None) -> File:
         return SizedFile(path, flags, subject, self)

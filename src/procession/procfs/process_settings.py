@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from procession.procfs.file_system import ProcFileSystem
 
 _CAP_SYS_RESOURCE = int(Capability.CAP_SYS_RESOURCE)
-_LONG_LONG_SIZE, _ULLONG_MAX = 66, (1 << 64) - 1
+LONG_LONG_SIZE, _ULLONG_MAX = 66, (1 << 64) - 1
 """How much of a long number is read, with every bit a digit, and the largest (Linux: lib/kstrtox.c,
 kstrto_from_user)."""
+LONGEST_COMMAND_NAME = 15
 _OOM_DISABLE, _OOM_ADJUST_MAX, _OOM_SCORE_MAX = 17, 15, 1000
 
 
@@ -34,7 +35,7 @@ def store_command_name(system: ProcFileSystem, task: Task, data: bytes, subject:
     current = system.kernel.current
     if current is None or current.group is not task.group:
         raise EINVAL("a thread of another process")
-    task.command_name = data[:15].partition(b"\0")[0]
+    task.command_name = data[:LONGEST_COMMAND_NAME].partition(b"\0")[0]
     if task.kernel.process_connector is not None:
         task.kernel.process_connector.tell_of_name(task)
 
@@ -120,7 +121,7 @@ def store_timer_slack(system: ProcFileSystem, task: Task, data: bytes, subject: 
 
     Linux: fs/proc/base.c, timerslack_ns_write.
     """
-    value = parse_number(data[:_LONG_LONG_SIZE].partition(b"\0")[0], 10)
+    value = parse_number(data[:LONG_LONG_SIZE].partition(b"\0")[0], 10)
     if value is None:
         raise EINVAL("no number")
     if value > _ULLONG_MAX:

@@ -198,7 +198,7 @@ class SystemInode(ProcFile):
             return SystemSequenceFile(path, flags, subject, self)
         return SystemRecordsFile(path, flags, subject, self)
 
-    def check_write(self) -> None:
+    def check_write(self, length: int) -> None:
         """Linux: fs/proc/inode.c, proc_reg_write."""
         if self.file.store is None and self.path[0] != b"sys":
             raise EIO("can't be written")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import EBADF, EFAULT, EFBIG, EINVAL, EPIPE, ESPIPE, Errno
 from procession.abi.open_flags import Whence
 from procession.abi.signals import Signal
-from procession.fs.file import O_APPEND, File, PathFile, verify_area
+from procession.fs.file import O_APPEND, STREAM_CHUNK, File, PathFile, verify_area
 from procession.fs.file_events import note_access, note_modification
 from procession.fs.giving_way import give_way
 from procession.fs.wait_queue import Sleep
@@ -41,8 +41,6 @@ CHUNK = 1 << 20
 """How much of a long read or write of a regular file is handled at a time."""
 MUCH = 4096
 """From where on the copying of bytes is felt."""
-STREAM_CHUNK = 1 << 16
-"""How much is handed to a pipe or stream socket at a time."""
 PIECES_AT_ONCE = 4
 """After how many of these a file that gives way lets others run."""
 
@@ -227,17 +225,17 @@ def write_whole(
         start = file.next_write_offset() if offset is None or file.flags & O_APPEND else offset
         if start is not None:
             total = done + limited_count(task, start, total - done, limit)
-    chunk = CHUNK if file.is_seekable else STREAM_CHUNK if file.writes_whole else MAX_RW_COUNT
-    if chunk == MAX_RW_COUNT:
+    chunk = CHUNK if file.is_seekable else MAX_RW_COUNT
+    if file.writes_whole:
+        chunk = file.write_chunk(total - done)
+    elif chunk == MAX_RW_COUNT:
         file.check_length(total)
-    # The odd bytes go first, as in pipe_write: the pieces after them are whole pages.
-    first = chunk - (chunk & 4095) + (total - done & 4095) if file.writes_whole else chunk
     pieces = 0
     while True:
         if pieces == PIECES_AT_ONCE and file.gives_way:
             raise Sleep(deadline_ns=task.kernel.clock.now_ns, progress=done, interrupted=done)
         pieces += 1
-        wanted = min(total - done, chunk if done else first)
+        wanted = min(total - done, chunk)
         try:
             data = gathered(file, source, done, wanted, offset)
             count = file.write(data) if offset is None else file.write_at(offset + done, data)
@@ -260,6 +258,8 @@ def write_whole(
                 return done
             raise
         done += count
+        if file.writes_whole:
+            chunk = file.write_chunk(total - done)
         if len(data) < wanted and count == len(data):
             with suppress(Errno):
                 file.begin_write(None if offset is None else offset + done)
@@ -270,11 +270,18 @@ def write_whole(
 
 def gathered(file: File, source: UserVector, done: int, wanted: int, offset: int | None = None) -> bytes:
     """What is to be written: as much of `wanted` bytes as can be read, to a pipe or stream in whole pieces.
+    Of what the file doesn't look at there may be zeros.
 
     Raises EFAULT, after the file has got ready for what would have come at `offset` or its position, or what
     the file refuses before.
     """
+    fetched = file.fetched_at_once(wanted)
     try:
+        if fetched is not None:
+            data = source.read(done, fetched)
+            if len(data) < fetched:
+                raise EFAULT
+            return data.ljust(wanted, b"\0")
         data = source.read(done, wanted)
         if len(data) < wanted and not file.is_seekable:
             data = data[: file.whole_write(len(data), source.total - done)]

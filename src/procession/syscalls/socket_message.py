@@ -10,6 +10,7 @@ from procession.abi.structure import I32
 from procession.abi.time import Timespec
 from procession.abi.uio import UIO_MAXIOV
 from procession.abi.word import pack_u32, pack_u64
+from procession.fs.file import STREAM_CHUNK
 from procession.fs.giving_way import give_way
 from procession.fs.wait_queue import Sleep
 from procession.hardware.physical_memory import OutOfFrames
@@ -44,7 +45,7 @@ from procession.syscalls.parameters import (
     UInt,
 )
 from procession.syscalls.poll import timespec_ns
-from procession.syscalls.read_write import MUCH, STREAM_CHUNK, send_sigpipe
+from procession.syscalls.read_write import MUCH, send_sigpipe
 from procession.syscalls.socket import blocking_flags, read_address, socket_file, write_address
 from procession.syscalls.socket_control import read_control, write_control
 from procession.syscalls.user_vector import UserVector, import_vector, single_buffer
@@ -141,7 +142,7 @@ def _send_stream(
         flags &= ~MSG_FASTOPEN
     while True:
         try:
-            wanted = min(total - done, STREAM_CHUNK)
+            wanted = min(total - done, socket.stream_chunk)
             try:
                 data = source.read(done, wanted) if wanted else b""
                 if len(data) < wanted:

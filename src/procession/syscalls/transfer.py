@@ -21,7 +21,16 @@ from procession.abi.errno import (
 from procession.abi.splice import SpliceFlag
 from procession.abi.structure import I64
 from procession.fs.devices import DeviceFile
-from procession.fs.file import MAXIMUM_SIZE, O_APPEND, O_NOATIME, O_NONBLOCK, SEEK_CUR, File, verify_area
+from procession.fs.file import (
+    MAXIMUM_SIZE,
+    O_APPEND,
+    O_NOATIME,
+    O_NONBLOCK,
+    SEEK_CUR,
+    STREAM_CHUNK,
+    File,
+    verify_area,
+)
 from procession.fs.file_events import note_access, note_modification
 from procession.fs.host_stream import InputFile, OutputFile, StreamInode
 from procession.fs.pipe import PipeFile
@@ -39,7 +48,6 @@ from procession.syscalls.parameters import Fd, Flags, InOut, InVector, Size, UIn
 from procession.syscalls.read_write import (
     CHUNK,
     PIECES_AT_ONCE,
-    STREAM_CHUNK,
     count_calls,
     limited_count,
     readable_file,

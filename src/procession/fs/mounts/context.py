@@ -323,6 +323,9 @@ def _text(name: bytes) -> str:
     return name.decode(errors="surrogateescape")
 
 
+_TOO_MANY_DIGITS = 65
+
+
 def parse_number(text: bytes, base: int = 0) -> int | None:
     """An unsigned number as the kernel reads it, None if it isn't one. Linux: lib/kstrtox.c, kstrtoull."""
     text = text.removesuffix(b"\n").removeprefix(b"+")
@@ -332,10 +335,11 @@ def parse_number(text: bytes, base: int = 0) -> int | None:
             base = 16 if text[1:2] in (b"x", b"X") and len(text) > 2 else 8
     if base == 16 and text[:2] in (b"0x", b"0X"):
         text = text[2:]
-    if not text or len(text) > 64 or not text.isalnum():
+    if not text.isalnum():
         return None
     try:
-        return int(text, base)
+        # As many digits are too large a number in any base.
+        return int(text.lstrip(b"0")[:_TOO_MANY_DIGITS] or b"0", base)
     except ValueError:
         return None
 

@@ -19,10 +19,10 @@ MOST_EXTENTS = 340
 """Linux: include/linux/user_namespace.h, UID_GID_MAP_MAX_EXTENTS."""
 _FEW_EXTENTS = 5
 """Linux keeps and shows more of them sorted."""
-_PAGE_SIZE = 4096
+TOO_LONG_MAP = 4096
 _WORD = 0xFFFF_FFFF
 _SPACE = b" \t\n\v\f\r"
-_LONGEST_ANSWER = 8
+TOO_LONG_ANSWER = 8
 
 
 def map_of(namespace: UserNamespace, kind: str) -> IdMap:
@@ -59,7 +59,7 @@ def write_map(
         raise EPERM("the machine's first user namespace has its map")
     if opener.user_namespace is not namespace and opener.user_namespace is not parent:
         raise EPERM("the map was opened neither inside the namespace nor right around it")
-    if len(data) >= _PAGE_SIZE:
+    if len(data) >= TOO_LONG_MAP:
         raise EINVAL("a page of text or more")
     target = map_of(namespace, kind)
     if target.extents:
@@ -170,7 +170,7 @@ def write_setgroups(namespace: UserNamespace, data: bytes) -> None:
 
     Linux: kernel/user_namespace.c, proc_setgroups_write.
     """
-    if len(data) >= _LONGEST_ANSWER:
+    if len(data) >= TOO_LONG_ANSWER:
         raise EINVAL("neither allow nor deny")
     answer = data.partition(b"\0")[0].rstrip(_SPACE)
     if answer == b"allow":

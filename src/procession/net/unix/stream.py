@@ -68,6 +68,7 @@ class UnixStream(UnixSocket):
     prototype: ClassVar[bytes] = b"UNIX-STREAM"
     is_connection_based: ClassVar[bool] = True
     is_stream: ClassVar[bool] = True
+    stream_chunk: ClassVar[int] = 2 * STREAM_PIECE
 
     def __init__(self, network: Network, kind: int, protocol: int, owner_uid: int) -> None:
         super().__init__(network, kind, protocol, owner_uid)
@@ -305,14 +306,17 @@ class UnixStream(UnixSocket):
         """Linux: net/unix/af_unix.c, unix_stream_read_generic."""
         whole = 0
         for message in self.messages:
+            offset, end = message.offset, len(message.data)
+            while offset < end and whole < length:
+                piece = min(STREAM_PIECE - offset % STREAM_PIECE, end - offset, length - whole)
+                if whole + piece > room:
+                    if not whole:
+                        raise EFAULT
+                    return whole
+                whole += piece
+                offset += piece
             if whole >= length:
                 break
-            piece = min(len(message.data) - message.offset, length - whole)
-            if whole + piece > room:
-                if not whole:
-                    raise EFAULT
-                break
-            whole += piece
         return whole or length
 
     @property
