@@ -42,8 +42,8 @@ LATER = {
     "kernel/time/ntp.c": "ntp_data",
     "kernel/time/posix-timers.c": "posix_timer_delete posixtimer_create_prctl posixtimer_deliver_signal",
     "mm/madvise.c": "is_valid_guard_vma madvise_guard_install madvise_guard_remove vector_madvise",
-    "mm/mremap.c": "check_mremap_params check_prep_vma do_mremap expand_vma_in_place remap_move "
-    "vma_multi_allowed vma_remap_struct",
+    "mm/mremap.c": "check_mremap_params check_prep_vma copy_vma_and_data do_mremap expand_vma_in_place "
+    "remap_move vma_multi_allowed vma_remap_struct",
     "mm/secretmem.c": "secretmem_mmap_prepare",
     "mm/vma.c": "may_expand_vm mmap_region",
     "net/core/neighbour.c": "pneigh_create",

@@ -363,6 +363,62 @@ TEST(the_reader_hears_of_changes)
 	close(fd);
 }
 
+static void *move_a_part(void *argument)
+{
+	struct work *work = argument;
+
+	work->result = (long)mremap(work->memory, 4 * PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, work->memory + 16 * PAGE);
+	return NULL;
+}
+
+static void *move_too_much(void *argument)
+{
+	struct work *work = argument;
+
+	work->result = (long)mremap(work->memory, 3 * PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, work->memory + 32 * PAGE);
+	work->error = errno;
+	return NULL;
+}
+
+static void check_event(int fd, int event, char *start, char *end)
+{
+	struct uffd_msg message = next_message(fd);
+
+	CHECK_EQ(message.event, event);
+	CHECK_EQ(message.arg.remove.start, (uintptr_t)start);
+	CHECK_EQ(message.arg.remove.end, (uintptr_t)end);
+}
+
+/* What was at the new place went before, what is left over and the old place go after. */
+TEST(the_order_of_what_a_move_tells)
+{
+	int fd = new_uffd(O_NONBLOCK, UFFD_FEATURE_EVENT_UNMAP | UFFD_FEATURE_EVENT_REMAP);
+	char *memory = map_some(64, PRIVATE);
+	struct work work = {.memory = memory};
+
+	MUST(enroll(fd, memory, 4, 1));
+	MUST(enroll(fd, memory + 16 * PAGE, 1, 1));
+	begin(&work, move_a_part);
+	check_event(fd, UFFD_EVENT_UNMAP, memory + 16 * PAGE, memory + 17 * PAGE);
+	check_event(fd, UFFD_EVENT_REMAP, memory, memory + 16 * PAGE);
+	check_event(fd, UFFD_EVENT_UNMAP, memory + PAGE, memory + 4 * PAGE);
+	check_event(fd, UFFD_EVENT_UNMAP, memory, memory + PAGE);
+	finish(&work);
+	CHECK_EQ(work.result, (long)memory + 16 * (long)PAGE);
+	/* All of the tail is told of, handled or not. */
+	MUST(munmap(memory + 22 * PAGE, 10 * PAGE));
+	MUST(enroll(fd, memory + 18 * PAGE, 1, 1));
+	MUST(enroll(fd, memory + 20 * PAGE, 1, 1));
+	work.memory = memory + 18 * PAGE;
+	begin(&work, move_too_much);
+	check_event(fd, UFFD_EVENT_REMAP, memory + 18 * PAGE, memory + 50 * PAGE);
+	check_event(fd, UFFD_EVENT_UNMAP, memory + 19 * PAGE, memory + 21 * PAGE);
+	check_event(fd, UFFD_EVENT_UNMAP, memory + 18 * PAGE, memory + 19 * PAGE);
+	finish(&work);
+	CHECK_EQ(work.result, (long)memory + 50 * (long)PAGE);
+	close(fd);
+}
+
 static void *free_pages(void *argument)
 {
 	struct work *work = argument;

@@ -119,9 +119,6 @@ def _remap(task: Task, asked: _Remap) -> int:
         if new_size < old_size:
             mm.unmap(address + new_size, address + old_size)
         return address
-    if flags & _FIXED and old_size > new_size:
-        mm.unmap(address + new_size, address + old_size)
-        old_size = new_size
     is_growing = new_size > old_size
     is_locked = area.flags & LOCKED
     if is_growing:
@@ -134,7 +131,7 @@ def _remap(task: Task, asked: _Remap) -> int:
         _grow_in_place(mm, area, address + new_size)
         target = address
     elif flags & _MAYMOVE:
-        target = _move(mm, area, asked._replace(old_size=old_size))
+        target = _move(mm, area, asked)
     else:
         raise ENOMEM("no room to grow in place")
     if is_locked and is_growing:
@@ -205,7 +202,31 @@ def _grow_in_place(mm: MemoryDescriptor, area: VirtualMemoryArea, end: int) -> N
 
 
 def _move(mm: MemoryDescriptor, area: VirtualMemoryArea, asked: _Remap) -> int:
-    """Move part of `area`, or map it once more; gives the new address. Linux: mm/mremap.c, move_vma."""
+    """Move part of `area`, or map it once more; gives the new address. Linux: mm/mremap.c, move_vma.
+
+    What there is more than the new size goes, whether or not that can be moved, but who handles faults hears
+    of it after the move.
+    """
+    end = asked.address + asked.old_size
+    moves_all = not asked.flags & _FIXED or asked.old_size <= asked.new_size
+    kept_end = end if moves_all else asked.address + asked.new_size
+    try:
+        target = _copy_to_target(mm, area, asked._replace(old_size=kept_end - asked.address))
+    finally:
+        if kept_end < end:
+            mm.unmap(kept_end, end)
+    if asked.old_size and not asked.flags & _DONTUNMAP:
+        resident = mm.resident_pages
+        mm.unmap(asked.address, kept_end)
+        mm.resident_pages = resident
+    return target
+
+
+def _copy_to_target(mm: MemoryDescriptor, area: VirtualMemoryArea, asked: _Remap) -> int:
+    """Have the pages of the old place at a new one, whose address it gives; the old one is still mapped.
+
+    Linux: mm/mremap.c, copy_vma_and_data.
+    """
     address, old_size, new_size, flags, new_address = asked
     if flags & _FIXED:
         target = new_address
@@ -233,10 +254,6 @@ def _move(mm: MemoryDescriptor, area: VirtualMemoryArea, asked: _Remap) -> int:
         is_handled = moved.user_faults is not None
         move_marks(mm, address, old_size, target, keeps_protection=is_handled)
         mm.memory.space_changed(mm.tables.root)
-        if not flags & _DONTUNMAP:
-            resident = mm.resident_pages
-            mm.unmap(address, address + old_size)
-            mm.resident_pages = resident
     if ring is not None:
         ring.address = target
     return target
