@@ -18,6 +18,7 @@ from procession.fs.host_source import OPEN_DIRECTORIES_LIMIT, OPEN_FILES_LIMIT, 
 from procession.fs.overlay import OverlayInode
 from procession.fs.tmpfs import Tmpfs
 from procession.fs.xattr import get_xattr, set_xattr
+from procession.hardware.physical_memory import PAGE_SHIFT
 from tests.fs.file_tree import SECOND_NS, FileTree, User, new_overlay_tree
 
 
@@ -560,3 +561,27 @@ def test_an_error_of_the_host_isnt_an_answer(root: Path, monkeypatch: pytest.Mon
     ):
         with pytest.raises(EIO):
             ask()
+
+
+def test_pages_read_in_one_go_are_as_on_the_host_and_then_zeros(root: Path, tree: FileTree) -> None:
+    contents = bytes(range(256)) * 40
+    (root / "big").write_bytes(contents)
+    pages = tree.path("/big").inode.pages
+    assert pages is not None
+    memory = pages.memory
+    before = memory.free_frames
+    pages.bring_in(range(3))
+    frames = [frame for _, frame in sorted(pages.frames.items())]
+    found = b"".join(memory.bytes[frame << PAGE_SHIFT : (frame + 1) << PAGE_SHIFT] for frame in frames)
+    assert found == contents.ljust(3 << PAGE_SHIFT, b"\0")
+    assert memory.free_frames == before - 3
+
+
+def test_pages_that_cannot_be_read_take_no_memory(root: Path, tree: FileTree) -> None:
+    pages = tree.path("/bin/tool").inode.pages
+    assert pages is not None
+    before = pages.memory.free_frames
+    (root / "bin" / "tool").unlink()
+    with pytest.raises(EIO):
+        pages.bring_in(range(3))
+    assert (pages.memory.free_frames, pages.frames) == (before, {})

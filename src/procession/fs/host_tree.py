@@ -66,6 +66,15 @@ class HostTree:
         """See `HostSource`."""
         return self.source.read(path, offset, length)
 
+    def read_into(self, path: bytes, offset: int, place: memoryview[int]) -> int:
+        """As `read`, to `place`; how many bytes there were. What tells of its answers is asked for bytes."""
+        source = self.source
+        if isinstance(source, HostDirectory):
+            return source.read_into(path, offset, place)
+        contents = source.read(path, offset, len(place))
+        place[: len(contents)] = contents
+        return len(contents)
+
     def xattrs(self, path: bytes) -> dict[bytes, bytes]:
         """See `HostSource`."""
         return self.source.xattrs(path)

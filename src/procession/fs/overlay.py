@@ -25,6 +25,7 @@ from procession.mm.page_cache import Backing, PageCache
 _RESERVE_SHIFT = 3
 """An eighth of the memory is never given to files, so that writing them doesn't end in an OOM kill, nor is
 another eighth that holds pages of the host's files: programs run from them."""
+_PAGE_WORDS_SHIFT = PAGE_SHIFT - 3
 OVERLAYFS_MAGIC = int(Magic.OVERLAYFS_SUPER_MAGIC)
 
 
@@ -143,6 +144,13 @@ class HostFile:
         length = min(count << PAGE_SHIFT, self.size - offset)
         return self.tree.read(self.path, offset, length) if length > 0 else b""
 
+    def read_into(self, first: int, place: memoryview[int]) -> None:
+        """Read the pages from `first` on to `place`, which is zeros. Raises EIO when the file is gone."""
+        offset = first << PAGE_SHIFT
+        length = min(len(place), self.size - offset)
+        if length > 0:
+            self.tree.read_into(self.path, offset, place[:length])
+
     def has_page(self, index: int) -> bool:
         """See `Backing`."""
         return index << PAGE_SHIFT < self.size
@@ -188,11 +196,15 @@ class OverlayPages(TmpfsPages):
         ):
             super().bring_in(near)
             return
-        assert self.backing is not None
-        contents = self.backing.read_pages(near.start, count)
+        backing = self.backing
+        assert isinstance(backing, HostFile)
         added = memory.allocate_several(count)
-        start = added[0] << PAGE_SHIFT
-        memory.bytes[start : start + len(contents)] = contents
+        try:
+            first, past = added[0] << _PAGE_WORDS_SHIFT, added[-1] + 1 << _PAGE_WORDS_SHIFT
+            backing.read_into(near.start, memory.words[first:past].cast("B"))
+        except EIO:
+            memory.release_all(added)
+            raise
         reclaimable = memory.reclaimable
         for index, frame in zip(near, added, strict=True):
             frames[index] = frame

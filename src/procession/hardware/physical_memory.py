@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
-from array import array
 from collections.abc import Container, Sequence
 from typing import TYPE_CHECKING, ClassVar, NoReturn, Protocol
 
@@ -178,7 +177,9 @@ class PhysicalMemory:
         self.descriptor = _make_backing(self.frame_count << PAGE_SHIFT)
         self.bytes = mmap.mmap(self.descriptor, self.frame_count << PAGE_SHIFT)
         self.words = memoryview(self.bytes).cast("Q")
-        self.references = array("l", bytes(8 * self.frame_count))
+        # The host gives a page of these counts when it's written to first.
+        counts = mmap.mmap(-1, 8 * self.frame_count, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        self.references = memoryview(counts).cast("l")
         self.free: list[int] = []
         self.free_executable: list[int] = []
         self.executable: set[int] = set()
