@@ -56,6 +56,7 @@ NEEDS_ROOT = {
     "netlink",
     "network_namespace",
     "overlay",
+    "overlay_notes",
     "policy_option",
     "packet_filter",
     "packet_ring",

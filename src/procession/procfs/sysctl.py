@@ -9,10 +9,10 @@ from procession.abi.capability import CAP_LAST_CAP
 from procession.abi.errno import EINVAL, EPERM
 from procession.abi.limits import NGROUPS_MAX
 from procession.fs.pipe import pipe_file_system
+from procession.fs.uuid import random_uuid, uuid_text
 from procession.hardware.physical_memory import PAGE_SIZE
 from procession.kernel.dump.pattern import PATTERN_MAXIMUM
 from procession.kernel.namespaces.uts import DOMAIN_NAME, HOST_NAME
-from procession.kernel.uuid import random_uuid, uuid_text
 from procession.mm.address_space import DUMPABLE, DUMPABLE_BY_ROOT, UNDUMPABLE
 from procession.procfs.parameter_kind import TEXT, UNSIGNED, UNSIGNED_LONG, ParameterKind
 from procession.procfs.parse_integer import INT_MAX, INT_MIN, parse_integer

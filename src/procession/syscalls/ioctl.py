@@ -32,12 +32,12 @@ from procession.fs.landlock import IOCTL_DEV
 from procession.fs.permission import CAP_SYS_ADMIN
 from procession.fs.terminal.devpts import open_peer
 from procession.fs.terminal.tty import TtyFile
+from procession.fs.uuid import uuid_of_file_system
 from procession.hardware.physical_memory import PAGE_SIZE
 from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.kernel.security.capability import CAP_NET_ADMIN, CAP_SYS_RAWIO
 from procession.kernel.security.seccomp_listener import ListenerFile, control_listener
 from procession.kernel.signal.io import can_signal_readiness
-from procession.kernel.uuid import uuid_of_file_system
 from procession.net.socket_file import SocketFile
 from procession.net.unix.socket import UnixSocket
 from procession.syscalls.attributes import opened_file
@@ -79,7 +79,7 @@ _DEDUPE_ENTRY_SIZE = 32
 
 def _write_uuid(task: Task, file: File, argument: int) -> None:
     """Linux: fs/ioctl.c, ioctl_getfsuuid."""
-    uuid = uuid_of_file_system(task.kernel, file.inode.superblock)
+    uuid = uuid_of_file_system(file.inode.superblock)
     if not uuid:
         raise ENOTTY("the file system has no identifier")
     task.mm.write(argument, pack_u8(len(uuid)) + uuid)

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import ENOSPC
 from procession.abi.ioctls import FileFlag
 from procession.fs.acl import AccessLists, put_lists
-from procession.fs.overlayfs.layer import PROTECTING, note_protection, set_layer_xattr
+from procession.fs.overlayfs.notes import PROTECTING
 from procession.hardware.physical_memory import PAGE_SHIFT, OutOfFrames
 
 if TYPE_CHECKING:
     from procession.fs.inode import Inode
+    from procession.fs.overlayfs.notes import Notes
 
 _COPY_CHUNK = 1 << 20
 _CHUNK_PAGES = _COPY_CHUNK >> PAGE_SHIFT
@@ -41,7 +42,7 @@ def copy_contents(source: Inode, target: Inode) -> None:
     target.size = size
 
 
-def copy_xattrs(source: Inode, target: Inode, prefix: bytes) -> None:
+def copy_xattrs(source: Inode, target: Inode, notes: Notes) -> None:
     """Extended attributes, but for the overlay's own. Raises ENOSPC.
 
     Linux: fs/overlayfs/copy_up.c, ovl_copy_xattr.
@@ -49,8 +50,8 @@ def copy_xattrs(source: Inode, target: Inode, prefix: bytes) -> None:
     if not source.superblock.has_xattrs or not target.superblock.has_xattrs:
         return
     for name, value in source.read_xattrs().items():
-        if not name.startswith(prefix):
-            set_layer_xattr(target, name, value)
+        if not name.startswith(notes.prefix):
+            target.change_xattr(name, value)
 
 
 def copy_lists(source: Inode, target: Inode) -> None:
@@ -61,10 +62,10 @@ def copy_lists(source: Inode, target: Inode) -> None:
         put_lists(target, lists)
 
 
-def copy_flags(source: Inode, target: Inode, prefix: bytes) -> None:
+def copy_flags(source: Inode, target: Inode, notes: Notes) -> None:
     """Flags as of chattr(1). Raises ENOSPC. Linux: fs/overlayfs/copy_up.c, ovl_copy_fileattr."""
     if not source.has_flags:
         return
-    if source.flags & PROTECTING and target.superblock.has_xattrs:
-        note_protection(target, prefix, source.flags)
+    if source.flags & PROTECTING and notes.can_be_made:
+        notes.set_protection(target, source.flags)
     target.flags |= source.flags & _NO_ACCESS_TIME & target.settable_flags

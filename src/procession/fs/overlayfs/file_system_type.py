@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from procession.abi.errno import EINVAL, ELOOP, ENOTDIR, EROFS
-from procession.fs.dentry import Dentry, Path
+from procession.abi.errno import EINVAL, EROFS
 from procession.fs.file_system_type import FileSystemType
 from procession.fs.mounts.context import MS_RDONLY, MountContext, Parameter, ParameterKind
 from procession.fs.namei import lookup
 
 if TYPE_CHECKING:
+    from procession.fs.dentry import Path
     from procession.fs.superblock import Superblock
 
-_CHOICES = {
+CHOICES = {
     b"redirect_dir": (b"off", b"follow", b"nofollow", b"on"),
     b"index": (b"off", b"on"),
     b"nfs_export": (b"off", b"on"),
@@ -21,16 +21,6 @@ _CHOICES = {
     b"xino": (b"off", b"auto", b"on"),
     b"metacopy": (b"off", b"on"),
     b"verity": (b"off", b"on", b"require"),
-    b"fsync": (b"volatile", b"auto", b"strict"),
-}
-_BUILT = {
-    b"redirect_dir": (b"off", b"nofollow"),
-    b"index": (b"off",),
-    b"nfs_export": (b"off",),
-    b"uuid": (b"null", b"auto", b"off", b"on"),
-    b"xino": (b"off", b"auto"),
-    b"metacopy": (b"off",),
-    b"verity": (b"off",),
     b"fsync": (b"volatile", b"auto", b"strict"),
 }
 _FLAGS = (b"default_permissions", b"userxattr", b"volatile", b"override_creds", b"nooverride_creds")
@@ -73,12 +63,10 @@ class OverlayType(FileSystemType):
         elif key in (b"upperdir", b"workdir"):
             values[key.decode()] = self._layer(context, parameter)
             values[key.decode() + "_name"] = parameter.text
-        elif key in _CHOICES:
+        elif key in CHOICES:
             text = context.string(parameter)
-            if text not in _CHOICES[key]:
+            if text not in CHOICES[key]:
                 raise context.bad_value(parameter)
-            if text not in _BUILT[key]:
-                raise context.refuse(f"{key.decode()}={text.decode()} isn't configured in")
             values[key.decode()] = text
         elif key in _FLAGS:
             if parameter.kind != ParameterKind.FLAG:
@@ -107,37 +95,9 @@ class OverlayType(FileSystemType):
         return path
 
     def get_tree(self, context: MountContext) -> Superblock:
-        """Linux: fs/overlayfs/super.c, ovl_fill_super."""
-        from procession.fs.overlayfs.superblock import MAXIMUM_DEPTH, OverlayFileSystem, stacking_depth
+        from procession.fs.overlayfs.fill_super import fill_super
 
-        values = context.values
-        lowers: list[Path] = values.get("lowers", [])
-        upper: Path | None = values.get("upperdir")
-        work: Path | None = values.get("workdir")
-        if not lowers:
-            raise context.refuse("missing 'lowerdir'")
-        if upper is None:
-            work = None
-            if len(lowers) < 2:
-                raise context.refuse("at least 2 lowerdir are needed while upperdir nonexistent")
-        else:
-            self._check_upper(context, upper, work)
-        layers = [*lowers] if upper is None or work is None else [upper, work, *lowers]
-        if any(layer.mount.id_map is not None for layer in layers):
-            # As before Linux 5.19: the layers are reached without their mounts.
-            raise context.refuse("idmapped layers are currently not supported")
-        self._check_overlaps(layers)
-        if stacking_depth(layers) > MAXIMUM_DEPTH:
-            raise context.refuse("maximum fs stacking depth exceeded")
-        if work is not None:
-            self._make_work(context, work)
-        system = OverlayFileSystem(
-            context.kernel.vfs, upper, lowers, context.subject, uses_user_names="userxattr" in values
-        )
-        system.shown = self._options(values, has_upper=upper is not None)
-        if upper is None:
-            context.flags |= MS_RDONLY
-        return system
+        return fill_super(context)
 
     def reconfigure(self, context: MountContext, superblock: Superblock) -> None:
         """Raises EROFS without an upper layer. Linux: fs/overlayfs/params.c, ovl_reconfigure."""
@@ -146,66 +106,6 @@ class OverlayType(FileSystemType):
         has_no_upper = isinstance(superblock, OverlayFileSystem) and superblock.upper is None
         if has_no_upper and not context.flags & MS_RDONLY:
             raise EROFS("no upper layer")
-
-    def _check_upper(self, context: MountContext, upper: Path, work: Path | None) -> None:
-        if work is None:
-            raise context.refuse("missing 'workdir'")
-        if upper.mount.is_read_only:
-            raise EROFS
-        if upper.mount is not work.mount:
-            raise context.refuse("workdir and upperdir must reside under the same mount")
-        if upper.dentry.is_descendant_of(work.dentry) or work.dentry.is_descendant_of(upper.dentry):
-            raise context.refuse("workdir and upperdir must be separate subtrees")
-
-    def _check_overlaps(self, layers: list[Path]) -> None:
-        """Raise ELOOP if a layer is in another. Linux: fs/overlayfs/super.c, ovl_check_layer."""
-        for place, path in enumerate(layers):
-            for other in layers[:place]:
-                if path.dentry.is_descendant_of(other.dentry) or other.dentry.is_descendant_of(path.dentry):
-                    raise ELOOP("overlapping layers")
-
-    def _make_work(self, context: MountContext, work: Path) -> None:
-        """The directory `work`, where Linux makes what it then moves.
-
-        Linux: fs/overlayfs/super.c, ovl_workdir_create.
-        """
-        from procession.fs.overlayfs.layer import find_in_layer
-
-        found: Dentry | None = find_in_layer(work.dentry, b"work")
-        if found is None:
-            work.dentry.children.pop(b"work", None)
-            work.dentry.add(b"work", work.inode.mkdir(b"work", 0, context.subject))
-        elif not found.inode.is_directory:
-            raise ENOTDIR
-
-    def _options(self, values: dict[str, object], *, has_upper: bool) -> list[bytes]:
-        """As mountinfo has them. Linux: fs/overlayfs/params.c, ovl_show_options."""
-        shown: list[bytes] = []
-        if "lowerdir" in values:
-            shown.append(b"lowerdir=" + _text(values["lowerdir"]))
-        added = values.get("added")
-        if isinstance(added, list):
-            shown += [b"lowerdir+=" + _text(name) for name in added]
-        if has_upper:
-            shown.append(b"upperdir=" + _text(values["upperdir_name"]))
-            shown.append(b"workdir=" + _text(values["workdir_name"]))
-        if "default_permissions" in values:
-            shown.append(b"default_permissions")
-        redirect = values.get("redirect_dir")
-        if isinstance(redirect, bytes) and redirect != b"off":
-            shown.append(b"redirect_dir=" + redirect)
-        if has_upper:
-            shown.append(b"uuid=" + _text(values.get("uuid", b"on")))
-        if "volatile" in values or values.get("fsync") == b"volatile":
-            shown.append(b"fsync=volatile")
-        if "userxattr" in values:
-            shown.append(b"userxattr")
-        return shown
-
-
-def _text(value: object) -> bytes:
-    assert isinstance(value, bytes)
-    return value
 
 
 def _split(text: bytes, separator: int) -> list[bytes]:

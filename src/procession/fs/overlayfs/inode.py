@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EEXIST, EINVAL, ENOENT, ENOTDIR, ENOTEMPTY, EPERM, EXDEV, Errno
+from procession.abi.errno import EEXIST, EIO, ENOENT, ENOTDIR, ENOTEMPTY, EPERM, Errno
 from procession.abi.file_mode import S_IFMT
 from procession.abi.open_flags import O_ACCMODE
 from procession.fs.dentry import Dentry, Path
@@ -12,22 +12,16 @@ from procession.fs.file import O_RDWR, O_TRUNC, O_WRONLY, File
 from procession.fs.inode import S_IFCHR, S_IFDIR, S_IFLNK, S_IFREG, DirectoryEntry, Inode
 from procession.fs.overlayfs.copy_up import copy_contents, copy_flags, copy_lists, copy_xattrs
 from procession.fs.overlayfs.layer import (
-    PROTECTING,
     add_whiteout,
     clear_whiteouts,
     find_in_layer,
-    has_origin,
-    is_opaque,
     is_whiteout,
-    note_protection,
-    protection_of,
     remove_entry,
-    set_impure,
-    set_layer_xattr,
-    set_origin,
 )
+from procession.fs.overlayfs.lookup import look_up_in_layers
+from procession.fs.overlayfs.notes import PROTECTING
+from procession.fs.overlayfs.rename import rename
 from procession.fs.regular_file import RegularFile
-from procession.fs.tmpfs import RENAME_EXCHANGE, RENAME_WHITEOUT
 from procession.hardware.physical_memory import OutOfFrames
 
 if TYPE_CHECKING:
@@ -70,10 +64,11 @@ class LayeredInode(Inode):
     `upper` is its entry in the upper layer, None until there is one; `lowers` are those below that are seen:
     of a directory all that are merged, of other files one at most. Its attributes are copies of those of the
     topmost. `place` is the directory of the overlay that it's in, and `name` what it's called there. A
-    directory's `below` are those in it that aren't in the upper layer, by name.
+    directory's `below` are those in it that aren't in the upper layer, by name; its `redirect` is where the
+    layers below have what is in the upper one, if elsewhere.
     """
 
-    __slots__ = ("below", "lowers", "name", "overlay", "place", "upper")
+    __slots__ = ("below", "lowers", "name", "overlay", "place", "redirect", "upper")
 
     def __init__(
         self,
@@ -90,10 +85,11 @@ class LayeredInode(Inode):
         self.place = place
         self.upper = upper
         self.lowers = lowers
+        self.redirect: bytes | None = None
         self.below: dict[bytes, LayeredInode] = {}
         self.number = real.number
         self.flags = real.flags
-        protection = None if upper is None else protection_of(real, superblock.prefix)
+        protection = None if upper is None else superblock.notes.protection_of(real)
         if protection is not None:
             self.flags = real.flags & ~PROTECTING | protection
         for layer in ([] if upper is None else [upper], lowers):
@@ -136,7 +132,7 @@ class LayeredInode(Inode):
 
     # Copying up
 
-    def _upper_entry(self) -> Dentry:
+    def upper_entry(self) -> Dentry:
         """Its entry in the upper layer, made if need be. Raises ENOSPC, EROFS."""
         self.copy_up()
         assert self.upper is not None
@@ -164,7 +160,7 @@ class LayeredInode(Inode):
         real = self.lowers[0].inode
         kind = self.mode & S_IFMT
         directory.children.pop(self.name, None)
-        set_impure(directory.inode, self.overlay.prefix)
+        self.overlay.notes.set_impure(directory.inode)
         if kind == S_IFDIR:
             made = directory.inode.mkdir(self.name, self.mode & 0o7777, subject)
         elif kind == S_IFLNK:
@@ -177,11 +173,11 @@ class LayeredInode(Inode):
         try:
             if kind == S_IFREG:
                 copy_contents(real, made)
-            copy_xattrs(real, made, self.overlay.prefix)
-            copy_flags(real, made, self.overlay.prefix)
+            copy_xattrs(real, made, self.overlay.notes)
+            copy_flags(real, made, self.overlay.notes)
             copy_lists(real, made)
             if kind == S_IFDIR or real.link_count == 1:
-                set_origin(made, real, self.overlay.prefix)
+                self.overlay.notes.set_origin(made, real)
         except (Errno, OutOfFrames):
             remove_entry(directory, entry)
             raise
@@ -212,39 +208,33 @@ class LayeredInode(Inode):
         """Linux: fs/overlayfs/namei.c, ovl_lookup."""
         if not self.is_directory:
             raise ENOTDIR
-        upper: Dentry | None = None
-        lowers: list[Dentry] = []
-        prefix = self.overlay.prefix
-        layers = [*self.lowers] if self.upper is None else [self.upper, *self.lowers]
-        for directory in layers:
-            found = find_in_layer(directory, name)
-            if found is None:
-                continue
-            inode = found.inode
-            if is_whiteout(inode):
-                break
-            if not inode.is_directory and (upper is not None or lowers):
-                break
-            if directory is self.upper:
-                upper = found
-            else:
-                lowers.append(found)
-            if not inode.is_directory or is_opaque(inode, prefix):
-                break
+        overlay = self.overlay
+        notes = overlay.notes
+        found = look_up_in_layers(
+            name,
+            self.upper,
+            self.lowers,
+            overlay.lower_roots,
+            notes,
+            follows=overlay.config.follows_redirects,
+        )
+        upper, lowers = found.upper, found.lowers
         if upper is None and not lowers:
             raise ENOENT
         if upper is not None:
-            if lowers and not has_origin(upper.inode, prefix):
+            if lowers and not notes.has_origin(upper.inode):
                 # Linux: fs/overlayfs/namei.c, ovl_fix_origin.
-                set_origin(upper.inode, lowers[0].inode, prefix)
-                set_impure(self._upper_entry().inode, prefix)
-            return self.overlay.inode_for(name, self, upper, lowers)
+                notes.set_origin(upper.inode, lowers[0].inode)
+                notes.set_impure(self.upper_entry().inode)
+            inode = overlay.inode_for(name, self, upper, lowers)
+            inode.redirect = found.redirect
+            return inode
         known = self.below.get(name)
         if known is None:
             known = self.below[name] = self.overlay.inode_for(name, self, None, lowers)
         return known
 
-    def _is_in_lower(self, name: bytes) -> bool:
+    def is_in_lower(self, name: bytes) -> bool:
         """Whether a layer below shows `name`, which the upper layer must hide once it's gone."""
         for directory in self.lowers:
             found = find_in_layer(directory, name)
@@ -275,7 +265,7 @@ class LayeredInode(Inode):
 
     def _make_room(self, name: bytes) -> tuple[Dentry, bool]:
         """The upper directory without a whiteout of `name`, and whether there was one. Raises EEXIST."""
-        directory = self._upper_entry()
+        directory = self.upper_entry()
         found = find_in_layer(directory, name)
         directory.children.pop(name, None) if found is None else None
         if found is None:
@@ -290,10 +280,10 @@ class LayeredInode(Inode):
         self.pull_attributes()
         return self.overlay.inode_for(name, self, entry, [])
 
-    def _note_copy(self, real: Inode) -> None:
+    def note_copy(self, real: Inode) -> None:
         """A file of the upper layer came into this directory: note it if it's a copy of one below."""
-        if has_origin(real, self.overlay.prefix):
-            set_impure(self._upper_entry().inode, self.overlay.prefix)
+        if self.overlay.notes.has_origin(real):
+            self.overlay.notes.set_impure(self.upper_entry().inode)
 
     def _restore(self, directory: Dentry, name: bytes, was_hidden: bool) -> None:
         if was_hidden:
@@ -309,7 +299,7 @@ class LayeredInode(Inode):
 
     def create_unnamed(self, mode: int, subject: Subject) -> Inode:
         """Linux: fs/overlayfs/dir.c, ovl_tmpfile."""
-        directory = self._upper_entry()
+        directory = self.upper_entry()
         made = directory.inode.create_unnamed(mode, subject)
         entry = Dentry(b"#%d" % made.number, directory, made)
         entry.is_deleted = True
@@ -330,8 +320,15 @@ class LayeredInode(Inode):
         except (Errno, OutOfFrames):
             self._restore(directory, name, was_hidden)
             raise
-        if was_hidden:
-            set_layer_xattr(made, self.overlay.prefix + b"opaque", b"y")
+        notes = self.overlay.notes
+        if was_hidden and not notes.can_be_made:
+            directory.inode.rmdir(name)
+            self._restore(directory, name, was_hidden)
+            raise EIO("nothing can be noted with the directory")
+        if was_hidden or (
+            self.lowers and notes.can_be_made and not self.overlay.config.allows_offline_changes
+        ):
+            notes.set_opaque(made)
         return self._made(name, directory, made)
 
     def mknod(self, name: bytes, mode: int, rdev: int, subject: Subject) -> Inode:
@@ -363,24 +360,24 @@ class LayeredInode(Inode):
             self._restore(directory, name, was_hidden)
             raise
         directory.add(name, inode.upper.inode)
-        self._note_copy(inode.upper.inode)
+        self.note_copy(inode.upper.inode)
         inode.pull_attributes()
         self.pull_attributes()
 
     # Removing
 
-    def _child(self, name: bytes) -> LayeredInode:
+    def child_named(self, name: bytes) -> LayeredInode:
         child = self.lookup(name)
         assert isinstance(child, LayeredInode)
         return child
 
     def _hide(self, name: bytes, child: LayeredInode) -> None:
         """Take `name` out of the upper layer, and hide it where a layer below has it."""
-        directory = self._upper_entry()
+        directory = self.upper_entry()
         found = find_in_layer(directory, name)
         if found is not None:
             remove_entry(directory, found)
-        if self._is_in_lower(name):
+        if self.is_in_lower(name):
             add_whiteout(directory, name, self.overlay.subject)
         child.upper_is_gone(name)
         self.pull_attributes()
@@ -398,98 +395,31 @@ class LayeredInode(Inode):
 
     def unlink(self, name: bytes) -> None:
         """Linux: fs/overlayfs/dir.c, ovl_do_remove."""
-        self._hide(name, self._child(name))
+        self._hide(name, self.child_named(name))
 
     def rmdir(self, name: bytes) -> None:
-        child = self._child(name)
+        child = self.child_named(name)
         if child.list_entries():
             raise ENOTEMPTY
-        if child.upper is not None:
-            clear_whiteouts(child.upper)
+        child.clear_whiteouts()
         self._hide(name, child)
+
+    def clear_whiteouts(self) -> None:
+        """There is nothing in the directory but whiteouts of the upper layer, which go. Raises EIO if nothing
+        else could say what they do. Linux: fs/overlayfs/dir.c, ovl_clear_empty.
+        """
+        if self.upper is None:
+            return
+        if self.lowers and not self.overlay.notes.can_be_made and self.upper.inode.list_entries():
+            raise EIO("nothing can be noted with the directory")
+        clear_whiteouts(self.upper)
 
     def rename(
         self, name: bytes, new_directory: Inode, new_name: bytes, flags: int, subject: Subject
     ) -> Inode | None:
-        """Only what is in the upper layer moves: EXDEV for directories of others.
-
-        Linux: fs/overlayfs/dir.c, ovl_rename.
-        """
         assert isinstance(new_directory, LayeredInode)
-        if flags & RENAME_WHITEOUT:
-            raise EINVAL
-        child = self._child(name)
-        if child.is_directory and child.lowers:
-            raise EXDEV("a directory of a layer below")
-        try:
-            target: LayeredInode | None = new_directory._child(new_name)
-        except ENOENT:
-            target = None
-        if flags & RENAME_EXCHANGE:
-            assert target is not None
-            self._exchange(name, child, new_directory, new_name, target)
-            return None
-        if target is not None and target.is_directory:
-            if target.list_entries():
-                raise ENOTEMPTY
-            if target.upper is not None:
-                clear_whiteouts(target.upper)
-        child.copy_up()
-        source, destination = self._upper_entry(), new_directory._upper_entry()
-        covered = find_in_layer(destination, new_name)
-        hides_lower = new_directory._is_in_lower(new_name)
-        if covered is not None and (
-            is_whiteout(covered.inode) or covered.inode.is_directory != child.is_directory
-        ):
-            remove_entry(destination, covered)
-            covered = None
-        entry = find_in_layer(source, name)
-        assert entry is not None
-        source.inode.rename(name, destination.inode, new_name, 0, subject)
-        if covered is not None:
-            destination.remove(covered)
-        destination.children.pop(new_name, None)
-        entry.move(destination, new_name)
-        if self._is_in_lower(name):
-            add_whiteout(source, name, self.overlay.subject)
-        if child.is_directory and hides_lower:
-            set_layer_xattr(entry.inode, self.overlay.prefix + b"opaque", b"y")
-        child.place, child.name = new_directory, new_name
-        if new_directory is not self:
-            new_directory._note_copy(entry.inode)
-        if target is not None:
-            target.upper_is_gone(new_name)
-        child.pull_attributes()
-        self.pull_attributes()
-        new_directory.pull_attributes()
+        rename(self, name, new_directory, new_name, flags, subject)
         return None
-
-    def _exchange(
-        self,
-        name: bytes,
-        child: LayeredInode,
-        new_directory: LayeredInode,
-        new_name: bytes,
-        target: LayeredInode,
-    ) -> None:
-        if target.is_directory and target.lowers:
-            raise EXDEV("a directory of a layer below")
-        child.copy_up()
-        target.copy_up()
-        source, destination = self._upper_entry(), new_directory._upper_entry()
-        # What the two are called otherwise, as they may have more names, doesn't matter.
-        first, second = find_in_layer(source, name), find_in_layer(destination, new_name)
-        assert first is not None
-        assert second is not None
-        source.inode.rename(name, destination.inode, new_name, RENAME_EXCHANGE, self.overlay.subject)
-        first.exchange(second)
-        for moved, entry, directory in ((child, first, self), (target, second, new_directory)):
-            other = new_directory if directory is self else self
-            moved.place, moved.name = other, entry.name
-            if other is not directory:
-                other._note_copy(entry.inode)
-            if moved.is_directory and other._is_in_lower(entry.name):
-                set_layer_xattr(entry.inode, self.overlay.prefix + b"opaque", b"y")
 
     # Other files
 
@@ -525,8 +455,8 @@ class LayeredInode(Inode):
 
     def set_flags(self, flags: int) -> None:
         """Linux: fs/overlayfs/inode.c, ovl_fileattr_set."""
-        real = self._upper_entry().inode
-        note_protection(real, self.overlay.prefix, flags)
+        real = self.upper_entry().inode
+        self.overlay.notes.set_protection(real, flags)
         try:
             real.set_flags(flags & ~PROTECTING)
         finally:
@@ -550,10 +480,10 @@ class LayeredInode(Inode):
 
         Linux: fs/overlayfs/inode.c, ovl_set_acl.
         """
-        self.acl = self._upper_entry().inode.acl = lists
+        self.acl = self.upper_entry().inode.acl = lists
 
     def read_xattrs(self) -> dict[bytes, bytes]:
-        prefix = self.overlay.prefix
+        prefix = self.overlay.notes.prefix
         real = self.real
         if not real.superblock.has_xattrs:
             return {}
@@ -561,7 +491,7 @@ class LayeredInode(Inode):
 
     @property
     def unlisted_bytes(self) -> int:
-        prefix, real = self.overlay.prefix, self.real
+        prefix, real = self.overlay.notes.prefix, self.real
         if not real.superblock.has_xattrs:
             return 0
         return sum(len(name) + 1 for name in real.read_xattrs() if name.startswith(prefix))

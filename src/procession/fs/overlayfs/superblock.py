@@ -9,11 +9,13 @@ from procession.fs.dentry import Dentry, Path
 from procession.fs.inode import Inode
 from procession.fs.mounts.tree import clone_mount, discard_tree
 from procession.fs.overlayfs.inode import LayeredInode
-from procession.fs.overlayfs.layer import TRUSTED_PREFIX, USER_PREFIX
+from procession.fs.overlayfs.notes import Notes
 from procession.fs.superblock import FileSystemStatistics, Superblock
+from procession.fs.uuid import UUID_BYTES, random_uuid
 
 if TYPE_CHECKING:
     from procession.fs.mounts.mount import Mount
+    from procession.fs.overlayfs.options import OverlayOptions
     from procession.fs.permission import Subject
     from procession.fs.vfs import Vfs
 
@@ -25,25 +27,38 @@ MAXIMUM_DEPTH = 2
 class OverlayFileSystem(Superblock):
     """Linux: fs/overlayfs/ovl_entry.h, struct ovl_fs.
 
-    `subject` is who mounted it: the layers are changed in its name. `uppers` are the inodes by the files of
+    `subject` is who mounted it: the layers are changed in its name. `lower_roots` are the layers below, the
+    topmost first. `uppers` are the inodes by the files of
     the upper layer, which may have several names; `inodes` are all. `mounts` are the overlay's own of the
     layers, which stay whatever becomes of those that were named. `depth` counts the overlays below.
     """
 
-    __slots__ = ("depth", "inodes", "mounts", "prefix", "shown", "subject", "upper", "uppers")
+    __slots__ = (
+        "config",
+        "depth",
+        "inodes",
+        "lower_roots",
+        "mounts",
+        "notes",
+        "shown",
+        "subject",
+        "upper",
+        "uppers",
+    )
 
     has_xattrs: ClassVar[bool] = True
 
     has_blocks: ClassVar[bool] = False
 
-    has_uuid: ClassVar[bool] = True
-
     def __init__(
-        self, vfs: Vfs, upper: Path | None, lowers: list[Path], subject: Subject, *, uses_user_names: bool
+        self, vfs: Vfs, upper: Path | None, lowers: list[Path], subject: Subject, config: OverlayOptions
     ) -> None:
         super().__init__(vfs, "overlay", OVERLAYFS_MAGIC)
         self.subject = subject
-        self.prefix = USER_PREFIX if uses_user_names else TRUSTED_PREFIX
+        self.config = config
+        self.notes = Notes(uses_user_names=config.uses_user_names, is_trusted=config.is_trusted)
+        if upper is not None and upper.inode.superblock.has_xattrs:
+            self.notes.can_be_made = self.notes.can_be_read
         self.shown: list[bytes] = []
         self.depth = stacking_depth([*lowers] if upper is None else [upper, *lowers])
         self.uppers: dict[Inode, LayeredInode] = {}
@@ -54,9 +69,27 @@ class OverlayFileSystem(Superblock):
             mount.locked_flags = 0
             self.mounts.append(mount)
         self.upper = upper
-        self.root = self.inode_for(
-            b"", None, None if upper is None else upper.dentry, [path.dentry for path in lowers]
-        )
+        self.lower_roots = [path.dentry for path in lowers]
+        self.root = self.inode_for(b"", None, None if upper is None else upper.dentry, self.lower_roots)
+
+    def settle_uuid(self) -> None:
+        """Have the identifier that is noted with the upper layer, or note a new one with a layer that has
+        been in no overlay yet. Raises ENOSPC. Linux: fs/overlayfs/util.c, ovl_init_uuid_xattr.
+        """
+        chosen = self.config.chosen
+        if self.upper is None or chosen[b"uuid"] not in (b"auto", b"on"):
+            return
+        real = self.upper.inode
+        known = self.notes.read(real, b"uuid")
+        if known is not None and len(known) == UUID_BYTES:
+            self.uuid = known
+            return
+        if known is not None or (chosen[b"uuid"] == b"auto" and self.notes.read(real, b"impure") is not None):
+            chosen[b"uuid"] = b"null"
+            return
+        chosen[b"uuid"] = b"on"
+        self.uuid = random_uuid(self.vfs.random)
+        self.notes.make(real, b"uuid", self.uuid)
 
     def show_options(self) -> bytes:
         return b",".join(self.shown)

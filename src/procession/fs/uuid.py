@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from procession.fs.superblock import Superblock
-    from procession.kernel.kernel import Kernel
+    from procession.fs.vfs import RandomSource
 
 UUID_BYTES = 16
 
 
-def random_uuid(kernel: Kernel) -> bytes:
+def random_uuid(source: RandomSource) -> bytes:
     """Another one each time. Linux: lib/uuid.c, uuid_gen."""
-    data = bytearray(kernel.random_bytes(UUID_BYTES))
+    data = bytearray(source.random_bytes(UUID_BYTES))
     data[6] = data[6] & 0x0F | 0x40
     data[8] = data[8] & 0x3F | 0x80
     return bytes(data)
@@ -26,8 +26,8 @@ def uuid_text(uuid: bytes) -> bytes:
     return "-".join(parts).encode()
 
 
-def uuid_of_file_system(kernel: Kernel, superblock: Superblock) -> bytes:
+def uuid_of_file_system(superblock: Superblock) -> bytes:
     """The identifier of a file system, b"" if its kind has none; drawn when it's first asked for."""
     if superblock.has_uuid and not superblock.uuid:
-        superblock.uuid = random_uuid(kernel)
+        superblock.uuid = random_uuid(superblock.vfs.random)
     return superblock.uuid
