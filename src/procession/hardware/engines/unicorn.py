@@ -13,7 +13,7 @@ from procession.abi.word import Words
 from procession.hardware import page_table as pte
 from procession.hardware.engine import TrapHandler
 from procession.hardware.engines import unicorn_library as uc
-from procession.hardware.engines.unicorn_blocks import TRANSLATOR, bound_blocks, refuse_locks
+from procession.hardware.engines.unicorn_blocks import TRANSLATOR, bound_blocks, look_at_instructions
 from procession.hardware.engines.unicorn_code_pages import mark_quickly
 from procession.hardware.engines.unicorn_edges import price_edges
 from procession.hardware.engines.unicorn_environment import flushes
@@ -21,7 +21,7 @@ from procession.hardware.engines.unicorn_exceptions import FloatingExceptions
 from procession.hardware.engines.unicorn_floating import FloatingFormat, LiveState
 from procession.hardware.engines.unicorn_image import LibraryImage
 from procession.hardware.engines.unicorn_library import UnicornError, UnicornLibrary
-from procession.hardware.engines.unicorn_machine_code import ENDED
+from procession.hardware.engines.unicorn_machine_code import ENDED, MISALIGNED
 from procession.hardware.engines.unicorn_meter import CALL_PROBE, locate_hidden_registers, price_calls
 from procession.hardware.engines.unicorn_state import (
     SegmentSelectors,
@@ -75,6 +75,7 @@ _PROBE_CODE = bytes.fromhex(
     "880424"  # mov [rsp], al             #PF: write to a read-only page
     "ffe4"  # jmp rsp                     #PF: fetch from a page without execute rights
     "cd21"  # int 0x21
+    "0f284301"  # movaps xmm0, [rbx + 1]  #GP: not aligned
 )
 # 1 / 0, then 0 / 0: where the pieces begin and end, and their code.
 _SSE_PROBE = ((0x2100, 0x2110, "b801000000 f30f2ac8 0f57c0 f30f5ec8"), (0x2110, 0x2117, "0f57c9 f30f5ec8"))
@@ -159,7 +160,7 @@ class UnicornEngine:
         self.layout = layout = locate_state(library, self.handle)
         locate_hidden_registers(library, self.handle, layout)
         c_uint64.from_address(layout.address + layout.memory).value = base
-        refuse_locks(library, image, layout)
+        look_at_instructions(library, image, layout, self.stops)
         array = (ctypes.c_char * layout.size).from_address(layout.address)
         self.state = memoryview(array).cast("B")
         self.general = self.state[:136].cast("Q")
@@ -302,6 +303,7 @@ class UnicornEngine:
             (0x2008, 14, 7),
             (0x200B, 14, 0x15),
             (0x200D, 0x21, 0),
+            (0x200F, MISALIGNED, 0),
         )
         for start, vector, error_code in expected:
             library.write_register(handle, uc.REG_RBX, 0x5000)
@@ -318,7 +320,8 @@ class UnicornEngine:
         library.check(library.hook_delete(handle, hook))
         self.callbacks.remove(callback)
         ctypes.memmove(self.layout.address, idle, len(idle))
-        return observations
+        # The last one only shows that alignment is demanded.
+        return observations[:-1]
 
     def _add_hooks(self) -> None:
         library, handle = self.library, self.handle
@@ -369,6 +372,8 @@ class UnicornEngine:
                 self.traps.processor_exception(_GENERAL_PROTECTION, vector * 8 + _GATE_ERROR)
             elif vector == _PAGE_FAULT:
                 self.traps.page_fault(self.words64[self.cr2_index], error_code)
+            elif vector == MISALIGNED:
+                self.traps.processor_exception(_GENERAL_PROTECTION, 0)
             elif vector >= ENDED:
                 self.exceptions.leave_code(vector)
             elif vector == _GENERAL_PROTECTION and not error_code and self._is_stack_fault():

@@ -1,4 +1,4 @@
-"""What Unicorn's library is kept from when it translates: too many instructions, and what it aborts at.
+"""What Unicorn's library is kept from when it translates: too many instructions, and what it gets wrong.
 
 The library counts up to 512 instructions into a block, and for some of them (those of the x87, crc32,
 pcmpestri) takes one or two of its 512 temporaries that it never gives back before the block ends. It doesn't
@@ -6,46 +6,136 @@ look whether there are any left: a few hundred such instructions in a row, and i
 the library's call of its own translator is led through code that asks for less. A block that can't take long
 also lets the meter see what the program does.
 
-Of bit operations with a lock prefix that aren't of memory the translator takes the address that there isn't,
-and ends the whole process. So what it is about to translate is looked through for the few bytes that such an
-instruction has (bt, bts, btr and btc with a register, behind a lock prefix). Where they are found,
-instructions are counted from the beginning of the block: it ends before such a one, and at a block's
-beginning the translator is shown an invalid opcode.
+It goes through a block instruction by instruction, by a table of functions. Ours has code in the place of one
+of them, which looks at each instruction first:
+
+- A lock prefix where there can be none is an invalid opcode. The library would overlook it, or take the
+  address that there isn't and end the whole process.
+- An operand in memory that must lie at a multiple of 16 isn't checked by the library. What it generates for
+  an access looks in any case whether that is within a page and may demand alignment in the same comparison:
+  so the first access of such an instruction is asked for aligned, which costs nothing. What isn't aligned
+  then comes to `unicorn_edges.py`.
+- rdpmc is privileged here, where the library doesn't know it.
+
+In the first and the last case the translator is shown another byte in the place of the instruction's first.
 """
 
 from __future__ import annotations
 
-import ctypes
-import re
-from ctypes import c_int, c_uint64, c_void_p, string_at
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from procession.abi.word import Words
+from procession.hardware.engines.unicorn_library import UnicornError
 from procession.hardware.engines.unicorn_machine_code import Assembly, d8, d32, q
-from procession.hardware.instruction import LONGEST_INSTRUCTION, PREFIXES, instruction_length
+from procession.hardware.instruction import LONGEST_INSTRUCTION
 from procession.hardware.page_table import ADDRESS_MASK
-from procession.hardware.physical_memory import PAGE_MASK, PAGE_SIZE
+from procession.hardware.physical_memory import PAGE_SIZE
 
 if TYPE_CHECKING:
     from procession.hardware.engines.unicorn_image import LibraryImage
     from procession.hardware.engines.unicorn_library import UnicornLibrary
     from procession.hardware.engines.unicorn_state import StateLayout
+    from procession.hardware.engines.unicorn_stops import StopChecks
 
 TRANSLATOR = "gen_intermediate_code_x86_64"
 """Called as (processor object, block, the most instructions)."""
+_LOOP = "translator_loop_x86_64"
+"""Called by that as (functions, its own object, processor object, block, the most instructions)."""
+_ACCESSES = ("tcg_gen_qemu_ld_i64_x86_64", "tcg_gen_qemu_st_i64_x86_64")
+"""They generate an access of 8 bytes or less, called as (translation object, value, address, index, kind)."""
 
 _WORD, _INFO = Words("<I"), Words("<Q")
-_CALLBACK = ctypes.CFUNCTYPE(c_int, c_void_p, c_uint64, c_void_p)
-_TWO_BYTES, _REGISTER_FORM = 0x0F, 0xC0
-_BIT_OPERATIONS = (0xA3, 0xAB, 0xB3, 0xBA, 0xBB)
-_INVALID_OPCODE = 0x06
-_PREFIX = b"[" + re.escape(bytes(sorted(PREFIXES))) + rb"\x40-\x4f]*"
-_OPERATION = rb"\x0f[\xa3\xab\xb3\xba\xbb][\xc0-\xff]"
-_REFUSED = re.compile(rb"\xf0" + _PREFIX + _OPERATION, re.DOTALL)
-_REFUSED_HERE = re.compile(_PREFIX + rb"(?<=\xf0)" + _PREFIX + _OPERATION, re.DOTALL)
+_FUNCTIONS, _TRANSLATE = 7, 4
+"""How many functions the loop has, and which of them translates an instruction: (the loop's object,
+processor object)."""
+_NEXT_ADDRESS = 16
+"""Where in the loop's object the instruction's address is."""
+_ALIGNED_BY_16 = 0x40
+"""The bit of an access' kind that demands it."""
+_BUFFER_BYTES = 24
+"""More than all prefixes, the longest opcode and a ModRM byte have."""
+_REGISTER_FORM, _TWO_BYTES, _THREE_BYTES, _THREE_BYTES_AND_OPERAND = 0xC0, 0x0F, 0x38, 0x3A
+_INVALID_OPCODE, _HALT = 0x06, 0xF4
 INSTRUCTIONS_PER_BLOCK = 64
 """The most that a block has: 512 temporaries suffice with 8 for each."""
 _MOST_BYTES = INSTRUCTIONS_PER_BLOCK * LONGEST_INSTRUCTION
+
+# What has to be known of an instruction before it's translated: which may have a lock prefix, and which have
+# an operand in memory that must be aligned to 16 bytes (Intel SDM volume 2, the tables of exceptions of
+# classes 1, 2 and 4).
+_OPERAND_SIZE: Final = 1
+_REPEAT: Final = 2
+_REPEAT_UNEQUAL: Final = 4
+_LOCK: Final = 8
+_OTHER: Final = 16
+"""What each prefix is; of REX and those of segments and the address' size nothing follows here."""
+_PS, _PD, _SS, _SD = 1, 2, 4, 8
+"""Bits of opcodes by the prefix in effect: none, 66, f3 and f2."""
+_PRIVILEGED: Final = 0x80
+"""In the place of these bits: the instruction is for the kernel."""
+
+_PREFIX_BITS: Final = 0
+_LOCKED_ONE: Final = 256
+_LOCKED_TWO: Final = 512
+_ALIGNED_TWO: Final = 768
+_ALIGNED_38: Final = 1024
+_ALIGNED_3A: Final = 1280
+"""Where in _TABLES they begin, by the opcode's last byte. Behind LOCKED_*, for opcodes of one byte and of
+two, is a bit for each number in the ModRM byte's middle; behind ALIGNED_* the bits above, for opcodes of two
+bytes and of three."""
+
+
+def _prefixes() -> bytes:
+    bits = dict.fromkeys((0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65, 0x67, *range(0x40, 0x50)), _OTHER)
+    bits |= {0x66: _OPERAND_SIZE, 0xF3: _REPEAT, 0xF2: _REPEAT_UNEQUAL, 0xF0: _LOCK}
+    return bytes(bits.get(byte, 0) for byte in range(256))
+
+
+def _table(*rows: tuple[int, tuple[int | range, ...]]) -> bytes:
+    """A table from (bits, opcodes) that have them."""
+    table = bytearray(256)
+    for bits, opcodes in rows:
+        for opcode in opcodes:
+            for byte in opcode if isinstance(opcode, range) else (opcode,):
+                table[byte] |= bits
+    return bytes(table)
+
+
+_ALL: Final = 0xFF
+_ARITHMETIC = tuple(range(first, first + 2) for first in range(0, 0x38, 8))
+"""add, or, adc, sbb, and, sub, xor with a destination in memory."""
+_PACKED = (range(0x14, 0x16), 0x28, 0x29, 0x2B, 0x51, range(0x54, 0x5A), range(0x5B, 0x60), 0xC2, 0xC6)
+
+_TABLES: Final = b"".join(
+    (
+        _prefixes(),
+        _table(
+            (_ALL, (*_ARITHMETIC, 0x86, 0x87)),
+            (0x7F, (0x80, 0x81, 0x83)),
+            (0x0C, (0xF6, 0xF7)),
+            (0x03, (0xFE, 0xFF)),
+        ),
+        _table(
+            (_ALL, (0xAB, 0xB0, 0xB1, 0xB3, 0xBB, 0xC0, 0xC1)),
+            (0xE0, (0xBA,)),
+            (0x02, (0xC7,)),
+        ),
+        _table(
+            (_PS | _PD, _PACKED),
+            (_PS, (0x52, 0x53)),
+            (_PD, (0x2C, 0x2D, 0x5A, range(0x60, 0x6E), 0x6F, 0x70, range(0x74, 0x77), 0x7C, 0x7D, 0x7F)),
+            (_PD, (range(0xD0, 0xD6), range(0xD8, 0xF0), range(0xF1, 0xF7), range(0xF8, 0xFF))),
+            (_SS, (0x12, 0x16, 0x5B, 0x70)),
+            (_SD, (0x70, 0x7C, 0x7D, 0xD0, 0xE6)),
+            (_PRIVILEGED, (0x33,)),
+        ),
+        _table(
+            (_PD, (range(0x0C), 0x10, 0x14, 0x15, 0x17, range(0x1C, 0x1F))),
+            (_PD, (range(0x28, 0x2C), range(0x37, 0x42))),
+        ),
+        _table((_PD, (0x08, 0x09, range(0x0C, 0x10), range(0x40, 0x43)))),
+    )
+)
 
 
 def bound_blocks(library: UnicornLibrary, image: LibraryImage) -> None:
@@ -61,82 +151,97 @@ def bound_blocks(library: UnicornLibrary, image: LibraryImage) -> None:
     image.lead(translator, b"".join(code))
 
 
-def refuse_locks(library: UnicornLibrary, image: LibraryImage, layout: StateLayout) -> None:
-    """From now on look through what is translated too, as what a processor's objects are like is known."""
-    environment = layout.address - layout.holder
-    translator = library.address_of(TRANSLATOR)
-    image.lead_again(
-        translator,
-        _looking_code(translator, environment, layout.cr3, layout.memory),
-    )
+def look_at_instructions(
+    library: UnicornLibrary, image: LibraryImage, layout: StateLayout, stops: StopChecks
+) -> None:
+    """From now on look at what is translated, as what a processor's objects are like is known.
 
-
-def _looking_code(translator: int, environment: int, cr3: int, memory: int) -> bytes:
-    """Code to call instead of the translator, (processor object, block, the most instructions), which is at
-    `translator`. It takes no more than INSTRUCTIONS_PER_BLOCK.
-
-    `environment` is where in the object the processor's state is, `cr3` and `memory` are offsets there of the
-    page tables' root and of the address of the machine's memory.
+    Raises UnicornError.
     """
+    if not stops.holder_offset:
+        raise UnicornError("the library's object of translations doesn't tell which processor it's for")
+    loop = library.address_of(_LOOP)
+    image.lead(loop, _loop_code(loop, layout))
+    for name in _ACCESSES:
+        function = library.address_of(name)
+        image.lead(function, _access_code(function, layout, stops.holder_offset))
+
+
+def _access_code(function: int, layout: StateLayout, holder_offset: int) -> bytes:
+    """Code to call instead of one of _ACCESSES, which is at `function`.
+
+    It demands alignment of the first access of an instruction for which that has been noted.
+    """
+    noted = d32(layout.aligned + layout.address - layout.holder)
     code = Assembly()
-    code.add("81fa", d32(INSTRUCTIONS_PER_BLOCK))  # cmp edx, the limit
-    code.jump("8e", "bounded")  # jle bounded
-    code.add("ba", d32(INSTRUCTIONS_PER_BLOCK))  # mov edx, the limit
-    code.label("bounded")
-    code.add("53 55 4154 4155 4156 4157 4883ec18")  # push rbx, rbp, r12, r13, r14, r15; sub rsp, 24
-    code.add("4889fb 4889f5 4189d4 4c8b2e")  # mov rbx, rdi; mov rbp, rsi; mov r12d, edx; mov r13, [rsi]
-    code.add("b8f0f0f0f0 660f6ec8 660f70c900")  # mov eax, 0xf0f0f0f0; movd xmm1, eax; pshufd xmm1, xmm1, 0
-    code.add("4c89e8")  # mov rax, r13
-    _find_page(code, "first", environment, cr3, memory)
-    code.add("4989c6 48c7042400000000")  # mov r14, rax; mov qword [rsp], 0
-    code.add("4885c0")  # test rax, rax
-    code.jump("84", "translate")  # jz translate
-    code.add("4489e9 81e1ff0f0000")  # mov ecx, r13d; and ecx, 4095
-    code.add("ba00100000 29ca 4d8d3c16")  # mov edx, 4096; sub edx, ecx; lea r15, [r14 + rdx]
-    code.add("81fa", d32(_MOST_BYTES))  # cmp edx, what all instructions may have
-    code.jump("83", "all here")  # jae all here
-    code.add("4c89e8 480dff0f0000 48ffc0")  # mov rax, r13; or rax, 4095; inc rax
-    _find_page(code, "second", environment, cr3, memory)
-    code.add("48890424")  # mov [rsp], rax
-    code.jump("e9", "look")  # jmp look
-    code.label("all here")
-    code.add("4d8dbe", d32(_MOST_BYTES))  # lea r15, [r14 + what all instructions may have]
-    code.label("look")
-    code.add("4c89f7")  # mov rdi, r14
-    _look(code, "first")
-    code.add("488b3c24 4885ff")  # mov rdi, [rsp]; test rdi, rdi
-    code.jump("84", "translate")  # jz translate
-    code.add("4c8dbf", d32(_MOST_BYTES))  # lea r15, [rdi + what all instructions may have]
-    _look(code, "second")
-    code.jump("e9", "translate")
-    code.label("found")
-    code.add("4c89f7 4c89ee 488b1424")  # mov rdi, r14; mov rsi, r13; mov rdx, [rsp]
-    code.add("48b8", q(_CALLBACK_ADDRESS), b"\xff\xd0\x85\xc0")  # mov rax, callback; call rax; test eax, eax
-    code.jump("84", "refuse")  # jz refuse
-    code.add("4439e0 440f4ce0")  # cmp eax, r12d; cmovl r12d, eax
-    code.label("translate")
-    code.add("4889df 4889ee 4489e2")  # mov rdi, rbx; mov rsi, rbp; mov edx, r12d
-    code.add("48b8", q(translator), b"\xff\xd0")  # mov rax, the translator; call rax
-    code.label("done")
-    code.add("4883c418 415f 415e 415d 415c 5d 5b c3")  # add rsp, 24; pop them; ret
-    code.label("refuse")
-    code.add("458a3e 41c606", d8(_INVALID_OPCODE))  # mov r15b, [r14]; mov byte [r14], ...
-    code.add("4889df 4889ee ba01000000")  # mov rdi, rbx; mov rsi, rbp; mov edx, 1
-    code.add("48b8", q(translator), b"\xff\xd0")  # mov rax, the translator; call rax
-    code.add("45883e")  # mov [r14], r15b
-    code.jump("e9", "done")
+    code.add("488b87", d32(holder_offset))  # mov rax, [rdi + the handle's object]
+    code.add("488b80", d32(layout.holder_offset))  # mov rax, [rax + the processor's object]
+    code.add("80b8", noted, b"\0")  # cmp byte [rax + noted], 0
+    code.jump("84", "go on")  # je go on
+    code.add("c680", noted, b"\0")  # mov byte [rax + noted], 0
+    code.add("4183c8", d8(_ALIGNED_BY_16))  # or r8d, ...
+    code.label("go on")
+    code.add("48b8", q(function), b"\xff\xe0")  # mov rax, the function; jmp rax
     return code.finish()
 
 
-def _find_page(code: Assembly, name: str, environment: int, cr3: int, memory: int) -> None:
-    """rax, an address of the program's, becomes where that is in the host's memory, or 0."""
-    code.add("4989c0 4c8b93", d32(environment + memory))  # mov r8, rax; mov r10, [rbx + the memory's address]
-    code.add("49bb", q(ADDRESS_MASK), b"\x48\x8b\x83", d32(environment + cr3))  # mov r11, ...; mov rax, [cr3]
+def _loop_code(loop: int, layout: StateLayout) -> bytes:
+    """Code to call instead of the loop, which is at `loop`; then the tables.
+
+    It notes where the block's code is in the host's memory, and calls with a table of functions in which one
+    is replaced.
+    """
+    environment = layout.address - layout.holder
+    code = Assembly()
+    code.add("53 55 4154 4155 4156 4883ec40")  # push rbx, rbp, r12, r13, r14; sub rsp, 64
+    code.add("4889d3 4989cc 4989f5 4589c6")  # mov rbx, rdx; mov r12, rcx; mov r13, rsi; mov r14d, r8d
+    for place in range(0, 8 * _FUNCTIONS, 8):
+        code.add(
+            "488b47", d8(place), b"\x48\x89\x44\x24", d8(place)
+        )  # mov rax, [rdi + ...]; mov [rsp + ...], rax
+    code.add("488b44 24", d8(8 * _TRANSLATE))  # mov rax, [rsp + ...]
+    code.add("488983", d32(environment + layout.translate))  # mov [rbx + ...], rax
+    code.point("488d05", "translate one")  # lea rax, [rip + ...]
+    code.add("48894424", d8(8 * _TRANSLATE))  # mov [rsp + ...], rax
+    code.add("488b29 4889e8")  # mov rbp, [rcx]; mov rax, rbp
+    _find_page(code, "first", environment, layout)
+    code.add("482500f0ffff 488983", d32(environment + layout.code))  # and rax, -4096; mov [rbx + ...], rax
+    code.add("4889e8 482500f0ffff")  # mov rax, rbp; and rax, -4096
+    code.add("488983", d32(environment + layout.code_page))  # mov [rbx + ...], rax
+    code.add("480500100000")  # add rax, 4096
+    code.add("81e5ff0f0000 81fd", d32(PAGE_SIZE - _MOST_BYTES))  # and ebp, 4095; cmp ebp, ...
+    code.jump("86", "one page")  # jbe one page
+    _find_page(code, "second", environment, layout)
+    code.jump("e9", "call")
+    code.label("one page")
+    code.add("31c0")  # xor eax, eax
+    code.label("call")
+    code.add("488983", d32(environment + layout.next_code))  # mov [rbx + ...], rax
+    code.add("4889e7 4c89ee 4889da 4c89e1")  # mov rdi, rsp; mov rsi, r13; mov rdx, rbx; mov rcx, r12
+    code.add("4589f0 48b8", q(loop), b"\xff\xd0")  # mov r8d, r14d; mov rax, the loop; call rax
+    code.add("4883c440 415e 415d 415c 5d 5b c3")  # add rsp, 64; pop them; ret
+    code.label("translate one")
+    _translate_one(code, environment, layout)
+    code.label("tables")
+    code.code += _TABLES
+    return code.finish()
+
+
+def _find_page(code: Assembly, name: str, environment: int, layout: StateLayout) -> None:
+    """rax, an address of the program's, becomes where that is in the host's memory, or 0 if nothing may be
+    executed there.
+    """
+    code.add("4989c0 4c8b93", d32(environment + layout.memory))  # mov r8, rax; mov r10, [rbx + ...]
+    code.add(
+        "49bb", q(ADDRESS_MASK), b"\x48\x8b\x83", d32(environment + layout.cr3)
+    )  # mov r11, ...; mov rax, ...
     for shift in (39, 30, 21, 12):
         code.add("4c21d8 4c89c1 48c1e9", d8(shift))  # and rax, r11; mov rcx, r8; shr rcx, shift
         code.add("81e1ff010000 4c01d0")  # and ecx, 511; add rax, r10
         code.add("488b04c8 a801")  # mov rax, [rax + rcx * 8]; test al, PRESENT
         code.jump("84", f"no {name}")  # jz
+    code.add("4885c0")  # test rax, rax: NO_EXECUTE is its sign
+    code.jump("88", f"no {name}")  # js
     code.add("4c21d8 4181e0ff0f0000 4c01c0 4c01d0")  # and rax, r11; and r8d, 4095; add rax, r8; add rax, r10
     code.jump("e9", f"{name} found")
     code.label(f"no {name}")
@@ -144,75 +249,98 @@ def _find_page(code: Assembly, name: str, environment: int, cr3: int, memory: in
     code.label(f"{name} found")
 
 
-def _look(code: Assembly, name: str) -> None:
-    """Go on at "found" if the bytes are between rdi and r15, or may go on behind."""
-
-    def label(text: str) -> str:
-        return f"{name} {text}"
-
-    code.add("89f9 83e10f 4883e7f0")  # mov ecx, edi; and ecx, 15; and rdi, -16
-    code.add("660f6f07 660f74c1 660fd7c0")  # movdqa xmm0, [rdi]; pcmpeqb xmm0, xmm1; pmovmskb eax, xmm0
-    code.add("d3e8 d3e0")  # shr eax, cl; shl eax, cl
-    code.jump("e9", label("test"))
-    code.label(label("next"))
-    code.add("4883c710 4c39ff")  # add rdi, 16; cmp rdi, r15
-    code.jump("83", label("none"))  # jae none
-    code.add("660f6f07 660f74c1 660fd7c0")  # as above
-    code.label(label("test"))
-    code.add("0fbcc8")  # bsf ecx, eax
-    code.jump("84", label("next"))  # jz next
-    code.add("0fb3c8 488d740f01")  # btr eax, ecx; lea rsi, [rdi + rcx + 1]
-    code.label(label("prefixes"))
-    _take(code)
-    for prefix in sorted(PREFIXES):
-        code.add("81f9", d32(prefix))  # cmp ecx, prefix
-        code.jump("84", label("prefixes"))  # je prefixes
-    code.add("89ca 81e2f0000000 83fa40")  # mov edx, ecx; and edx, 0xf0; cmp edx, 0x40
-    code.jump("84", label("prefixes"))  # je prefixes
-    code.add("83f9", d8(_TWO_BYTES))  # cmp ecx, 0x0f
-    code.jump("85", label("test"))  # jne test
-    _take(code)
-    for opcode in _BIT_OPERATIONS:
-        code.add("81f9", d32(opcode))  # cmp ecx, opcode
-        code.jump("84", label("operation"))  # je operation
-    code.jump("e9", label("test"))
-    code.label(label("operation"))
-    _take(code)
-    code.add("81f9", d32(_REGISTER_FORM))  # cmp ecx, 0xc0
-    code.jump("82", label("test"))  # jb test
-    code.jump("e9", "found")
-    code.label(label("none"))
-
-
-def _take(code: Assembly) -> None:
-    """ecx becomes the byte at rsi, which goes on."""
-    code.add("4c39fe")  # cmp rsi, r15
-    code.jump("83", "found")  # jae found
-    code.add("0fb60e 48ffc6")  # movzx ecx, byte [rsi]; inc rsi
-
-
-def _count(place: int, address: int, following: int | None) -> int:
-    """How many instructions may be translated from `address` on, whose code is at `place` in the host's
-    memory; `following` is where the next page is, if it's there.
-    """
-    code = string_at(place, min(PAGE_SIZE - (address & PAGE_MASK), _MOST_BYTES))
-    if following and len(code) < _MOST_BYTES:
-        code += string_at(following, _MOST_BYTES)
-    if not _REFUSED.search(code):
-        # What looked like a beginning was cut off.
-        return INSTRUCTIONS_PER_BLOCK
-    position = 0
-    for count in range(INSTRUCTIONS_PER_BLOCK):
-        if position >= len(code):
-            return max(count, 1)
-        if _REFUSED_HERE.match(code, position):
-            return count
-        length = instruction_length(code, position)
-        if not length:
-            return count + 1
-        position += length
-    return INSTRUCTIONS_PER_BLOCK
-
-
-_COUNTING = _CALLBACK(_count)
-_CALLBACK_ADDRESS = ctypes.cast(_COUNTING, c_void_p).value or 0
+def _translate_one(code: Assembly, environment: int, layout: StateLayout) -> None:
+    """The code in the place of the function that translates an instruction."""
+    aligned, original = d32(environment + layout.aligned), d32(environment + layout.translate)
+    code.add(
+        "53 55 4154 4883ec20 4889fd 4889f3"
+    )  # push rbx, rbp, r12; sub rsp, 32; mov rbp, rdi; mov rbx, rsi
+    code.add("c683", aligned, b"\0")  # mov byte [rbx + aligned], 0
+    code.add("488b47", d8(_NEXT_ADDRESS))  # mov rax, [rdi + ...]
+    code.add("89c2 81e2ff0f0000 482500f0ffff")  # mov edx, eax; and edx, 4095; and rax, -4096
+    code.add("4c8b8b", d32(environment + layout.code))  # mov r9, [rbx + code]
+    code.add("4c8b93", d32(environment + layout.next_code))  # mov r10, [rbx + next_code]
+    code.add("483b83", d32(environment + layout.code_page))  # cmp rax, [rbx + code_page]
+    code.jump("84", "in first")  # je in first
+    code.add("4d89d1 4531d2")  # mov r9, r10; xor r10d, r10d
+    code.label("in first")
+    code.add("4d85c9")  # test r9, r9
+    code.jump("84", "translate")  # jz translate
+    code.add("4901d1 81fa", d32(PAGE_SIZE - _BUFFER_BYTES))  # add r9, rdx; cmp edx, ...
+    code.jump("87", "parted")  # ja parted
+    code.add("4c89ca")  # mov rdx, r9
+    code.label("look")
+    code.add("31c9 41b80f000000")  # xor ecx, ecx; mov r8d, 15
+    code.point("4c8d1d", "tables")  # lea r11, [rip + ...]
+    code.label("prefix")
+    code.add("0fb602 48ffc2")  # movzx eax, byte [rdx]; inc rdx
+    code.add("410fb6b403", d32(_PREFIX_BITS), b"\x85\xf6")  # movzx esi, byte [r11 + rax + ...]; test esi, esi
+    code.jump("84", "opcode")  # jz opcode
+    code.add("09f1 41ffc8")  # or ecx, esi; dec r8d
+    code.jump("85", "prefix")  # jnz prefix
+    code.jump("e9", "translate")
+    code.label("opcode")
+    code.add("83f8", d8(_TWO_BYTES))  # cmp eax, 0x0f
+    code.jump("84", "two")  # je two
+    code.add("f6c1", d8(_LOCK))  # test cl, _LOCK
+    code.jump("84", "translate")  # jz translate
+    code.add("410fb6b403", d32(_LOCKED_ONE))  # movzx esi, byte [r11 + rax + ...]
+    code.label("locked")
+    code.add("0fb602 3d", d32(_REGISTER_FORM))  # movzx eax, byte [rdx]; cmp eax, 0xc0
+    code.jump("83", "refuse")  # jae refuse
+    code.add("c1e803 83e007 0fa3c6")  # shr eax, 3; and eax, 7; bt esi, eax
+    code.jump("82", "translate")  # jc translate
+    code.label("refuse")
+    code.add("b8", d32(_INVALID_OPCODE))  # mov eax, ...
+    code.label("show")
+    # movzx ecx, byte [r9]; mov [rsp], ecx; mov r12, r9; mov [r9], al; mov rdi, rbp; mov rsi, rbx
+    code.add("410fb609 890c24 4d89cc 418801 4889ef 4889de")
+    code.add("ff93", original, bytes.fromhex("8b0424 41880424"))  # call [...]; mov eax, [rsp]; mov [r12], al
+    code.jump("e9", "done")
+    code.label("two")
+    code.add("0fb602 48ffc2")  # movzx eax, byte [rdx]; inc rdx
+    for byte, label in ((_THREE_BYTES, "three"), (_THREE_BYTES_AND_OPERAND, "three and operand")):
+        code.add("83f8", d8(byte))  # cmp eax, byte
+        code.jump("84", label)  # je label
+    code.add("410fb6b403", d32(_LOCKED_TWO), b"\xf6\xc1" + d8(_LOCK))  # movzx esi, ...; test cl, _LOCK
+    code.jump("85", "locked")  # jnz locked
+    code.add("410fb6b403", d32(_ALIGNED_TWO))  # movzx esi, byte [r11 + rax + ...]
+    code.add("b8", d32(_HALT), b"\x81\xfe" + d32(_PRIVILEGED))  # mov eax, ...; cmp esi, _PRIVILEGED
+    code.jump("84", "show")  # je show
+    code.jump("e9", "unlocked")
+    for label, table in (("three", _ALIGNED_38), ("three and operand", _ALIGNED_3A)):
+        code.label(label)
+        code.add("0fb602 48ffc2")  # movzx eax, byte [rdx]; inc rdx
+        code.add("410fb6b403", d32(table), b"\xf6\xc1" + d8(_LOCK))  # movzx esi, ...; test cl, _LOCK
+        code.jump("85", "refuse")  # jnz refuse
+        if label == "three":
+            code.jump("e9", "unlocked")
+    code.label("unlocked")
+    # Of the prefixes that are part of an opcode, which is in effect.
+    for bit in (_REPEAT_UNEQUAL, _REPEAT, _OPERAND_SIZE):
+        code.add("b8", d32(2 * bit), b"\xf6\xc1" + d8(bit))  # mov eax, 2 * bit; test cl, bit
+        code.jump("85", "which")  # jnz which
+    code.add("b801000000")  # mov eax, 1
+    code.label("which")
+    code.add("85f0")  # test eax, esi
+    code.jump("84", "translate")  # jz translate
+    code.add("803a", bytes((_REGISTER_FORM,)))  # cmp byte [rdx], 0xc0
+    code.jump("83", "translate")  # jae translate
+    code.add("c683", aligned, b"\1")  # mov byte [rbx + aligned], 1
+    code.label("translate")
+    code.add("4889ef 4889de ff93", original)  # mov rdi, rbp; mov rsi, rbx; call [rbx + ...]
+    code.label("done")
+    code.add("c683", aligned, b"\0")  # mov byte [rbx + aligned], 0
+    code.add("4883c420 415c 5d 5b c3")  # add rsp, 32; pop r12, rbp, rbx; ret
+    code.label("parted")
+    # mov rsi, r9; mov rdi, rsp; mov ecx, 4096; sub ecx, edx; mov edx, ecx; rep movsb
+    code.add("4c89ce 4889e7 b900100000 29d1 89ca f3a4")
+    code.add(
+        "b9", d32(_BUFFER_BYTES), bytes.fromhex("29d1 4889e2 4d85d2")
+    )  # mov ecx, ...; sub ecx, edx; mov rdx, rsp; test r10, r10
+    code.jump("84", "zeros")  # jz zeros
+    code.add("4c89d6 f3a4")  # mov rsi, r10; rep movsb
+    code.jump("e9", "look")
+    code.label("zeros")
+    code.add("31c0 f3aa")  # xor eax, eax; rep stosb
+    code.jump("e9", "look")

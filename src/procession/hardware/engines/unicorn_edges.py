@@ -5,6 +5,9 @@ whose translation isn't at hand, which nothing counts as it would depend on what
 that reach into a second page, which take as long as a few blocks. So the functions are called through code
 that looks at the address, and takes a price from the processor's budget for the second kind. What translated
 code does itself is no slower.
+
+A third kind is that which isn't aligned where an instruction has to be (`unicorn_blocks.py`): there the code
+raises the exception, before any of the page's.
 """
 
 from __future__ import annotations
@@ -14,7 +17,8 @@ import mmap
 from typing import TYPE_CHECKING
 
 from procession.abi.word import Words
-from procession.hardware.engines.unicorn_library import UnicornError
+from procession.hardware.engines.unicorn_library import RAISE, UnicornError
+from procession.hardware.engines.unicorn_machine_code import MISALIGNED, Assembly, d8, d32, q
 
 if TYPE_CHECKING:
     from procession.hardware.engines.unicorn_image import LibraryImage
@@ -28,9 +32,12 @@ _ROWS = (
     ("helper_le_st{}_mmu_x86_64", ("w", "l", "q"), _STORE_PRICE),
 )
 """The functions of 2, 4 and 8 bytes: their addresses stand one behind the other in a table."""
-_ENTRY_BYTES = 32
-_COUNT_OFFSET, _COUNT_BYTES = 10, 8
-_ADDRESS, _BYTE, _COST = Words("<Q"), Words("<b"), Words("<ib")
+_ENTRY_BYTES, _COUNT_OFFSET, _COUNT_BYTES = 80, 10, 8
+_QUADWORD = 2
+"""The place in a row of the functions by which the accesses begin that have to be aligned."""
+_ALIGNED = 0x400
+"""The bit of what describes an access that says so: in a load's third argument, in a store's fourth."""
+_COST = Words("<ib")
 
 
 class PricedEdges:
@@ -49,20 +56,21 @@ class PricedEdges:
             -1, _ENTRY_BYTES * len(self.prices), prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC
         )
         start = ctypes.addressof(ctypes.c_char.from_buffer(code))
+        raising = library.address_of(RAISE)
         place = 0
-        for name, sizes, _ in _ROWS:
+        for name, sizes, price in _ROWS:
             functions = [library.address_of(name.format(size)) for size in sizes]
             entries: list[int] = []
             for index, function in enumerate(functions):
-                last_byte = (2 << index) - 1
-                # lea eax, [rsi + last_byte]; xor eax, esi; test ah, 0x10; jz behind what counts
-                code[place : place + _COUNT_OFFSET] = (
-                    b"\x8d\x46" + _BYTE.pack(last_byte) + bytes.fromhex("31f0 f6c410 7408")
-                )
-                self._set_count(place, b"\x90" * _COUNT_BYTES)
-                # mov rax, the function; jmp rax
-                end = place + _COUNT_OFFSET + _COUNT_BYTES
-                code[end : end + 12] = b"\x48\xb8" + _ADDRESS.pack(function) + b"\xff\xe0"
+                entry = Assembly()
+                # lea eax, [rsi + the last byte]; xor eax, esi; test ah, 0x10; jz behind what counts
+                entry.add("8d46", d8((2 << index) - 1), bytes.fromhex("31f0 f6c410 7408"))
+                entry.add("90" * _COUNT_BYTES)
+                if index == _QUADWORD:
+                    _look_at_alignment(entry, raising, is_load=price == _LOAD_PRICE)
+                entry.add("48b8", q(function), b"\xff\xe0")  # mov rax, the function; jmp rax
+                finished = entry.finish()
+                code[place : place + len(finished)] = finished
                 entries.append(start + place)
                 place += _ENTRY_BYTES
             image.replace_row(functions, entries)
@@ -80,6 +88,22 @@ class PricedEdges:
         for index, price in enumerate(self.prices):
             # sub qword [rdi + offset], price; rdi is where the processor's state begins
             self._set_count(_ENTRY_BYTES * index, b"\x48\x83\xaf" + _COST.pack(layout.budget, price))
+
+
+def _look_at_alignment(code: Assembly, raising: int, *, is_load: bool) -> None:
+    """Raise the exception of an access that has to be aligned and isn't.
+
+    The last argument, behind what describes the access, is where in translated code it's made.
+    """
+    code.add("f7c2" if is_load else "f7c1", d32(_ALIGNED))  # test edx or ecx, ...
+    code.jump("84", "fit")  # jz fit
+    code.add("40f6c60f")  # test sil, 15
+    code.jump("84", "fit")  # jz fit
+    if not is_load:
+        code.add("4c89c1")  # mov rcx, r8
+    # mov esi, the vector; xor edx, edx; mov rax, ...; jmp rax
+    code.add("be", d32(MISALIGNED), bytes.fromhex("31d2 48b8"), q(raising), b"\xff\xe0")
+    code.label("fit")
 
 
 def price_edges(library: UnicornLibrary, image: LibraryImage) -> PricedEdges:

@@ -65,23 +65,17 @@ class LibraryImage:
                 self.read_only = range(start & -_PAGE, start + length & -_PAGE)
 
     def lead(self, function: int, code: bytes) -> None:
-        """Have the library run `code`, of a page at the most, where it calls its function at that address.
+        """Have the library run `code` where it calls its function at that address: once for all processors.
 
         Raises UnicornError.
         """
         if function in _leading:
             return
         slot = self._call_slot(function)
-        page = mmap.mmap(-1, _PAGE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
-        page[: len(code)] = code
+        page = mmap.mmap(-1, len(code), prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+        page[:] = code
         _leading[function] = page
         slot.value = ctypes.addressof(ctypes.c_char.from_buffer(page))
-
-    def lead_again(self, function: int, code: bytes) -> None:
-        """Have it run other code there, of a page at the most."""
-        page = _leading[function]
-        if page[: len(code)] != code:
-            page[: len(code)] = code
 
     def _call_slot(self, function: int) -> c_uint64:
         """Where the library has the address by which it calls a function. Raises UnicornError.

@@ -38,10 +38,10 @@ BUSY = 0x8000
 # Why the processor was stopped, but for the budget.
 UNMASKED, RAISED, PENDING = 1, 2, 3
 
-ENDED, COMPARED, UNMASKING = 0x130, 0x131, 0x132
+ENDED, COMPARED, UNMASKING, MISALIGNED = 0x130, 0x131, 0x132, 0x133
 """By these vectors, which no processor has, code in the place of the library's functions leaves what was
-translated: where nothing is left to do of the present instruction, where that is to set the flags noted, and
-where it has to be done again after watching has begun."""
+translated: where nothing is left to do of the present instruction, where that is to set the flags noted,
+where it has to be done again after watching has begun, and where it has an operand that should be aligned."""
 
 # Offsets from where rcx, the hooks' last argument, points.
 _SSE_KNOWN, _REASON, _SSE_UNMASKED, _SKIPS_CHECK, _DATA_BYTES = 0, 3, 4, 6, 8
@@ -65,6 +65,11 @@ class Assembly:
     def jump(self, opcode: str, label: str) -> None:
         """A jump: `opcode` is jmp's (e9), or what follows the 0f of a conditional one."""
         self.add(opcode if opcode == "e9" else "0f" + opcode, bytes(4))
+        self.jumps.append((len(self.code), label))
+
+    def point(self, text: str, label: str) -> None:
+        """The bytes in `text`, then how far it is from behind all that to `label`."""
+        self.add(text, bytes(4))
         self.jumps.append((len(self.code), label))
 
     def label(self, name: str) -> None:

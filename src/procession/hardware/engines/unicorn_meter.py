@@ -8,7 +8,7 @@ instructions executed.
 
 The budget lies in the processor's own state, where a function finds it: in a register that programs can't
 see, as only a kernel could use it and none runs on this processor. So do the flag that instructions are
-watched (`unicorn_exceptions`) and the address of the machine's memory (`unicorn_blocks`).
+watched (`unicorn_exceptions`) and what is noted for the translator (`unicorn_blocks`).
 """
 
 from __future__ import annotations
@@ -82,9 +82,9 @@ _ARITHMETIC = {f"helper_{name}_x86_64": name for name in ARITHMETIC}
 _AMENDED = frozenset((STORE_ENVIRONMENT, LOAD_MXCSR, *LOADS, *_ARITHMETIC))
 """Functions that don't do all that the processor does."""
 _STORE_QUADWORD, _STORE_WORD = "cpu_stq_data_ra_x86_64", "cpu_stw_data_ra_x86_64"
-_HIDDEN_REGISTERS = 0x200, 0x201, 0x202
-"""IA32_MTRR_PHYSBASE0, IA32_MTRR_PHYSMASK0 and IA32_MTRR_PHYSBASE1."""
-_PROBES = (0x7E57_0000_1234_5000, 0x1DEA_0000_4321_6000)
+_HIDDEN_REGISTERS = range(0x200, 0x208)
+"""IA32_MTRR_PHYSBASE0, IA32_MTRR_PHYSMASK0 and so on, which the library keeps one behind the other."""
+_PROBES = tuple(0x7E57_0000_1234_5000 + 0x1DEA_0000_1000 * index for index in range(len(_HIDDEN_REGISTERS)))
 _SEARCHED_BYTES = 2048
 _OFFSET, _ADDRESS = Words("<i"), Words("<Q")
 _COST = Words("<ib")
@@ -180,24 +180,18 @@ _priced: dict[int, PricedCalls] = {}
 
 
 def locate_hidden_registers(library: UnicornLibrary, handle: c_void_p, layout: StateLayout) -> None:
-    """Find the registers that the budget, the watch's flag and the memory's address have.
+    """Find the registers that the budget, the watch's flag and the translator's notes have.
 
-    They are in the state behind what is a task's.
+    They are in the state behind what is a task's. Raises UnicornError.
     """
-    layout.budget, layout.watching, layout.memory = [
-        _locate_hidden(library, handle, layout, register) for register in _HIDDEN_REGISTERS
-    ]
-
-
-def _locate_hidden(library: UnicornLibrary, handle: c_void_p, layout: StateLayout, register: int) -> int:
-    found: set[int] | None = None
-    for probe in _PROBES:
+    for register, probe in zip(_HIDDEN_REGISTERS, _PROBES, strict=True):
         library.write_msr(handle, register, probe)
-        state = ctypes.string_at(layout.address + layout.size, _SEARCHED_BYTES)
-        needle = _ADDRESS.pack(probe)
-        places = {place for place in range(0, len(state), 8) if state[place : place + 8] == needle}
-        found = places if found is None else found & places
-    library.write_msr(handle, register, 0)
-    if not found or len(found) != 1:
-        raise UnicornError(f"a place for the budget was found at {len(found or ())} offsets, not one")
-    return layout.size + found.pop()
+    state = ctypes.string_at(layout.address + layout.size, _SEARCHED_BYTES)
+    place = state.find(b"".join(map(_ADDRESS.pack, _PROBES)))
+    if place < 0 or place % 8:
+        raise UnicornError("no place for the budget was found")
+    for register in _HIDDEN_REGISTERS:
+        library.write_msr(handle, register, 0)
+    places = range(layout.size + place, layout.size + place + 8 * len(_PROBES), 8)
+    layout.budget, layout.watching, layout.memory, layout.code_page = places[:4]
+    layout.code, layout.next_code, layout.aligned, layout.translate = places[4:]

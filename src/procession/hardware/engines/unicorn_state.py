@@ -52,13 +52,21 @@ class StateLayout:
     flags after fcomi. `size` bytes of the state are a task's: what the library copies when it saves a
     context. The state lies in the library's object of the processor, at `holder`. From `mode_start` to
     `mode_end` are the flags of its mode, with the privilege level, and the segments; `selectors` has the
-    offsets of DATA_SEGMENTS' own. The meter's `budget`, `watching`, whether instructions are watched, and
-    `memory`, where the machine's memory is, lie behind what is a task's.
+    offsets of DATA_SEGMENTS' own. The handle's object has `holder` at `holder_offset`.
+
+    Behind what is a task's are the meter's `budget`; `watching`, whether instructions are watched; `memory`,
+    where the machine's memory is; and what is noted while a block is translated: the address of its first
+    page of `code_page`, where that page and the next are in the host's memory, `code` and `next_code`,
+    whether the next access has to be `aligned`, and the library's function that can `translate` an
+    instruction.
     """
 
     __slots__ = (
         "address",
+        "aligned",
         "budget",
+        "code",
+        "code_page",
         "cr2",
         "cr3",
         "error_code",
@@ -68,15 +76,18 @@ class StateLayout:
         "fs_base",
         "gs_base",
         "holder",
+        "holder_offset",
         "memory",
         "mode_end",
         "mode_start",
         "mxcsr",
+        "next_code",
         "old_exception",
         "selectors",
         "size",
         "sse_flush",
         "sse_mark",
+        "translate",
         "watching",
         "x87_control",
         "x87_operand",
@@ -91,9 +102,15 @@ class StateLayout:
     def __init__(self, address: int, size: int, holder: int) -> None:
         self.address = address
         self.holder = holder
+        self.holder_offset = 0
         self.size = size
         self.budget = 0
         self.memory = 0
+        self.code_page = 0
+        self.code = 0
+        self.next_code = 0
+        self.aligned = 0
+        self.translate = 0
         self.fs_base = 0
         self.gs_base = 0
         self.mode_start = 0
@@ -149,8 +166,8 @@ def locate_state(library: UnicornLibrary, handle: c_void_p) -> StateLayout:
         raise UnicornError(f"the processor's state was found in {len(found or ())} places, not one")
     size = (library.context_size(handle) - _CONTEXT_HEADER_BYTES) & ~7
     address, holder = found.popitem()
-    _keep_place(handle, address, holder)
     layout = StateLayout(address, size, holder)
+    layout.holder_offset = _keep_place(handle, address, holder)
 
     def offset_of(register: int, probes: tuple[int, ...], width: int) -> int:
         return _find_offset(library, handle, layout, register, probes, width)
@@ -184,13 +201,18 @@ def _find_again(handle: c_void_p, pattern: bytes) -> dict[int, int]:
     return {}
 
 
-def _keep_place(handle: c_void_p, address: int, holder: int) -> None:
-    """Note for `_find_again` by which word of the handle's object the state was found."""
+def _keep_place(handle: c_void_p, address: int, holder: int) -> int:
+    """Note for `_find_again` by which word of the handle's object the state was found: its offset there.
+
+    Raises UnicornError if it has no such word.
+    """
     base = handle.value or 0
     with OwnMemory() as memory:
         offset = memory.read(base, _HANDLE_BYTES).find(holder.to_bytes(8, "little"))
-    if offset >= 0:
-        _places[offset] = address - holder
+    if offset < 0:
+        raise UnicornError("the handle's object doesn't tell where the processor's is")
+    _places[offset] = address - holder
+    return offset
 
 
 def _find_pattern(handle: c_void_p, pattern: bytes) -> dict[int, int]:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 _TRANSLATE_CHECK = "check_exit_request_x86_64"
 """The function that puts a look into the code that is being translated, unless the mark says not to."""
-_BEGINNING = re.compile(rb"\x48\x8b\xb7.{4}\x80\xbe(.{4})\x00\x74.\xc3", re.DOTALL)
-"""mov rsi, [rdi + ...], the processor's object; cmp byte [rsi + the mark's place], 0; je ...; ret"""
+_BEGINNING = re.compile(rb"\x48\x8b\xb7(.{4})\x80\xbe(.{4})\x00\x74.\xc3", re.DOTALL)
+"""mov rsi, [rdi + ...], the handle's object; cmp byte [rsi + the mark's place], 0; je ...; ret"""
 _LOOKED_AT_BYTES = 17
 _OFFSET = Words("<i")
 
@@ -30,18 +30,21 @@ class StopChecks:
     """Whether code that is translated now looks after accesses and before instructions.
 
     It does while there are `watchers`: who becomes one has what was translated before forgotten. A library
-    whose function begins otherwise always does.
+    whose function begins otherwise always does. At `holder_offset` its object of translations tells of the
+    handle's object; 0 if it isn't known where.
     """
 
-    __slots__ = ("mark", "watchers")
+    __slots__ = ("holder_offset", "mark", "watchers")
 
     def __init__(self, library: UnicornLibrary, handle: c_void_p) -> None:
         self.watchers = 0
+        self.holder_offset = 0
         self.mark: ctypes.c_ubyte | None = None
         beginning = ctypes.string_at(library.address_of(_TRANSLATE_CHECK), _LOOKED_AT_BYTES)
         found = _BEGINNING.match(beginning)
         if found is not None and handle.value:
-            [offset] = _OFFSET.unpack(found[1])
+            [self.holder_offset] = _OFFSET.unpack(found[1])
+            [offset] = _OFFSET.unpack(found[2])
             self.mark = ctypes.c_ubyte.from_address(handle.value + offset)
             self.mark.value = 1
 

@@ -1,0 +1,232 @@
+/* Instructions that a processor refuses, and at which address it does. */
+#include "fault.h"
+
+#include <string.h>
+#include <ucontext.h>
+
+#define CODE_BYTES 8192
+
+static struct outcome {
+	int signal, code;
+	greg_t trap, error, place, stack;
+	void *address;
+} seen;
+static unsigned char *pages;
+static sigjmp_buf way_out;
+static unsigned char alternate[65536];
+
+static void note(int signal, siginfo_t *info, void *context)
+{
+	greg_t *registers = ((ucontext_t *)context)->uc_mcontext.gregs;
+
+	seen = (struct outcome){signal, info->si_code, registers[REG_TRAPNO], registers[REG_ERR],
+				registers[REG_RIP] - (greg_t)pages, registers[REG_RSP], info->si_addr};
+	siglongjmp(way_out, 1);
+}
+
+static void prepare(void)
+{
+	stack_t stack = {.ss_sp = alternate, .ss_size = sizeof(alternate)};
+
+	pages = mmap(NULL, CODE_BYTES, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	CHECK(pages != MAP_FAILED);
+	CHECK_EQ(sigaltstack(&stack, NULL), 0);
+	handle_info(SIGSEGV, note, SA_ONSTACK);
+	handle_info(SIGILL, note, SA_ONSTACK);
+	handle_info(SIGBUS, note, SA_ONSTACK);
+}
+
+/* Executes an instruction at `place` of the pages, with the address in rdi and rsi; 0 or the signal. */
+static int execute(const unsigned char *code, size_t length, int place, void *operand)
+{
+	memset(pages, 0x90, CODE_BYTES);
+	memcpy(pages + place, code, length);
+	pages[place + (int)length] = 0xc3;
+	seen = (struct outcome){0};
+	if (sigsetjmp(way_out, 1) == 0)
+		((void (*)(void *, void *))(pages + place))(operand, operand);
+	return seen.signal;
+}
+
+static const int places[] = {0, 1, 4070, 4085, 4090, 4091, 4092, 4093, 4094, 4095, 4096};
+
+/* Vector operands in memory, all at (%rdi), and whether they have to be at a multiple of 16. */
+TEST(operands_that_must_be_aligned)
+{
+	static const struct {
+		unsigned char code[8];
+		unsigned length;
+		int is_aligned;
+	} cases[] = {
+		{{0x0f, 0x28, 0x07}, 3, 1},                   /* movaps (%rdi), %xmm0 */
+		{{0x0f, 0x29, 0x07}, 3, 1},                   /* movaps %xmm0, (%rdi) */
+		{{0x66, 0x0f, 0x28, 0x07}, 4, 1},             /* movapd */
+		{{0x66, 0x0f, 0x6f, 0x07}, 4, 1},             /* movdqa */
+		{{0x66, 0x44, 0x0f, 0x7f, 0x07}, 5, 1},       /* movdqa %xmm8, (%rdi) */
+		{{0x0f, 0x2b, 0x07}, 3, 1},                   /* movntps */
+		{{0x66, 0x0f, 0xe7, 0x07}, 4, 1},             /* movntdq */
+		{{0x66, 0x0f, 0x38, 0x2a, 0x07}, 5, 1},       /* movntdqa */
+		{{0x0f, 0x58, 0x07}, 3, 1},                   /* addps */
+		{{0x66, 0x0f, 0x59, 0x07}, 4, 1},             /* mulpd */
+		{{0x0f, 0x53, 0x07}, 3, 1},                   /* rcpps */
+		{{0x0f, 0x54, 0x07}, 3, 1},                   /* andps */
+		{{0x0f, 0xc2, 0x07, 0x00}, 4, 1},             /* cmpeqps */
+		{{0x66, 0x0f, 0xc6, 0x07, 0x01}, 5, 1},       /* shufpd */
+		{{0x66, 0x0f, 0xef, 0x07}, 4, 1},             /* pxor */
+		{{0x66, 0x0f, 0x60, 0x07}, 4, 1},             /* punpcklbw */
+		{{0x66, 0x0f, 0x70, 0x07, 0x1b}, 5, 1},       /* pshufd */
+		{{0xf2, 0x0f, 0x70, 0x07, 0x1b}, 5, 1},       /* pshuflw */
+		{{0xf3, 0x0f, 0x16, 0x07}, 4, 1},             /* movshdup */
+		{{0xf2, 0x0f, 0x7c, 0x07}, 4, 1},             /* haddps */
+		{{0x0f, 0x5b, 0x07}, 3, 1},                   /* cvtdq2ps */
+		{{0x66, 0x0f, 0x5a, 0x07}, 4, 1},             /* cvtpd2ps */
+		{{0xf2, 0x0f, 0xe6, 0x07}, 4, 1},             /* cvtpd2dq */
+		{{0x66, 0x0f, 0x38, 0x00, 0x07}, 5, 1},       /* pshufb */
+		{{0x66, 0x0f, 0x38, 0x17, 0x07}, 5, 1},       /* ptest */
+		{{0x66, 0x0f, 0x38, 0x37, 0x07}, 5, 1},       /* pcmpgtq */
+		{{0x66, 0x0f, 0x3a, 0x0f, 0x07, 0x03}, 6, 1}, /* palignr */
+		{{0x66, 0x0f, 0x3a, 0x08, 0x07, 0x00}, 6, 1}, /* roundps */
+		{{0x0f, 0x10, 0x07}, 3, 0},                   /* movups */
+		{{0x0f, 0x11, 0x07}, 3, 0},                   /* movups %xmm0, (%rdi) */
+		{{0xf3, 0x0f, 0x6f, 0x07}, 4, 0},             /* movdqu */
+		{{0xf2, 0x0f, 0xf0, 0x07}, 4, 0},             /* lddqu */
+		{{0xf3, 0x0f, 0x58, 0x07}, 4, 0},             /* addss */
+		{{0xf2, 0x0f, 0x58, 0x07}, 4, 0},             /* addsd */
+		{{0x0f, 0x12, 0x07}, 3, 0},                   /* movlps */
+		{{0x0f, 0x5a, 0x07}, 3, 0},                   /* cvtps2pd */
+		{{0xf3, 0x0f, 0xe6, 0x07}, 4, 0},             /* cvtdq2pd */
+		{{0xf2, 0x0f, 0x12, 0x07}, 4, 0},             /* movddup */
+		{{0x66, 0x0f, 0x2e, 0x07}, 4, 0},             /* ucomisd */
+		{{0x66, 0x0f, 0xd6, 0x07}, 4, 0},             /* movq %xmm0, (%rdi) */
+		{{0x66, 0x0f, 0x38, 0x30, 0x07}, 5, 0},       /* pmovzxbw */
+		{{0x66, 0x0f, 0x3a, 0x63, 0x07, 0x00}, 6, 0}, /* pcmpistri */
+		{{0x66, 0x0f, 0x3a, 0x0a, 0x07, 0x00}, 6, 0}, /* roundss */
+	};
+	unsigned char *memory = (unsigned char *)map_pages(2), held[32];
+
+	prepare();
+	for (unsigned at = 0; at < LENGTH(cases); at++) {
+		CHECK_EQ(execute(cases[at].code, cases[at].length, 0, memory + 64), 0);
+		for (int offset = 1; offset < 16; offset += 7) {
+			int signal = execute(cases[at].code, cases[at].length, 0, memory + 64 + offset);
+
+			CHECK_EQ(signal, cases[at].is_aligned ? SIGSEGV : 0);
+			CHECK_EQ(seen.code, signal ? SI_KERNEL : 0);
+			CHECK(seen.address == NULL);
+			CHECK_EQ(seen.trap, signal ? 13 : 0);
+			CHECK_EQ(seen.place, 0);
+		}
+		/* Where both are wrong, the address comes before the page. */
+		if (cases[at].is_aligned) {
+			CHECK_EQ(execute(cases[at].code, cases[at].length, 0, (void *)0x11008), SIGSEGV);
+			CHECK_EQ(seen.code, SI_KERNEL);
+			CHECK_EQ(execute(cases[at].code, cases[at].length, 0, (void *)0x11010), SIGSEGV);
+			CHECK_EQ(seen.code, SEGV_MAPERR);
+		}
+	}
+	/* Nothing is stored, and where the instruction stands makes no difference. */
+	memset(memory, 0x5a, 64);
+	memset(held, 0x5a, sizeof(held));
+	for (unsigned at = 0; at < LENGTH(places); at++) {
+		CHECK_EQ(execute(cases[4].code, cases[4].length, places[at], memory + 8), SIGSEGV);
+		CHECK_EQ(seen.place, places[at]);
+	}
+	CHECK_EQ(memcmp(memory, held, sizeof(held)), 0);
+}
+
+/* A lock prefix is for what reads and writes memory, of some instructions. */
+TEST(a_lock_where_none_can_be)
+{
+	static const struct {
+		unsigned char code[8];
+		unsigned length;
+		int is_fine;
+	} cases[] = {
+		{{0xf0, 0x01, 0xc0}, 3, 0},                   /* lock add %eax, %eax */
+		{{0xf0, 0x03, 0x07}, 3, 0},                   /* lock add (%rdi), %eax */
+		{{0xf0, 0x39, 0x07}, 3, 0},                   /* lock cmp %eax, (%rdi) */
+		{{0xf0, 0x80, 0x3f, 0x00}, 4, 0},             /* lock cmpb $0, (%rdi) */
+		{{0xf0, 0x83, 0xc0, 0x01}, 4, 0},             /* lock add $1, %eax */
+		{{0xf0, 0x89, 0x07}, 3, 0},                   /* lock mov %eax, (%rdi) */
+		{{0xf0, 0x90}, 2, 0},                         /* lock nop */
+		{{0xf0, 0xc3}, 2, 0},                         /* lock ret */
+		{{0xf0, 0xd9, 0xe8}, 3, 0},                   /* lock fld1 */
+		{{0xf0, 0xf7, 0xd8}, 3, 0},                   /* lock neg %eax */
+		{{0xf0, 0xf6, 0x07, 0x01}, 4, 0},             /* lock testb $1, (%rdi) */
+		{{0xf0, 0xf7, 0x27}, 3, 0},                   /* lock mull (%rdi) */
+		{{0xf0, 0xff, 0x37}, 3, 0},                   /* lock push (%rdi) */
+		{{0xf0, 0xc1, 0x27, 0x01}, 4, 0},             /* lock shll $1, (%rdi) */
+		{{0xf0, 0x87, 0xc0}, 3, 0},                   /* lock xchg %eax, %eax */
+		{{0xf0, 0xa4}, 2, 0},                         /* lock movsb */
+		{{0xf0, 0xa8, 0x00}, 3, 0},                   /* lock test $0, %al */
+		{{0xf0, 0x0f, 0xa3, 0x07}, 4, 0},             /* lock bt %eax, (%rdi) */
+		{{0xf0, 0x0f, 0xba, 0x27, 0x01}, 5, 0},       /* lock btl $1, (%rdi) */
+		{{0xf0, 0x0f, 0xc1, 0xc0}, 4, 0},             /* lock xadd %eax, %eax */
+		{{0xf0, 0x0f, 0xb1, 0xc0}, 4, 0},             /* lock cmpxchg %eax, %eax */
+		{{0xf0, 0x0f, 0x58, 0xc0}, 4, 0},             /* lock addps %xmm0, %xmm0 */
+		{{0xf0, 0x0f, 0x05}, 3, 0},                   /* lock syscall */
+		{{0xf0, 0x0f, 0xa2}, 3, 0},                   /* lock cpuid */
+		{{0xf0, 0x0f, 0x33}, 3, 0},                   /* lock rdpmc */
+		{{0xf0, 0x0f, 0xae, 0xe8}, 4, 0},             /* lock lfence */
+		{{0xf0, 0x66, 0x0f, 0x38, 0x00, 0x07}, 6, 0}, /* lock pshufb (%rdi), %xmm0 */
+		{{0xf0, 0x66, 0x0f, 0x3a, 0x0f, 0x07, 0}, 7, 0},
+		{{0x66, 0x2e, 0xf0, 0x48, 0x01, 0xc0}, 6, 0}, /* lock add %rax, %rax, with needless ones */
+		{{0xf0, 0x0f, 0xff, 0xc0}, 4, 0},             /* lock ud0 */
+		{{0xf0, 0x01, 0x07}, 3, 1},                   /* lock add %eax, (%rdi) */
+		{{0xf0, 0x30, 0x07}, 3, 1},                   /* lock xor %al, (%rdi) */
+		{{0xf0, 0x83, 0x07, 0x01}, 4, 1},             /* lock addl $1, (%rdi) */
+		{{0xf0, 0x48, 0xf7, 0x17}, 4, 1},             /* lock notq (%rdi) */
+		{{0xf0, 0xff, 0x07}, 3, 1},                   /* lock incl (%rdi) */
+		{{0xf0, 0x87, 0x07}, 3, 1},                   /* lock xchg %eax, (%rdi) */
+		{{0xf0, 0x0f, 0xc1, 0x07}, 4, 1},             /* lock xadd %eax, (%rdi) */
+		{{0xf0, 0x0f, 0xb1, 0x07}, 4, 1},             /* lock cmpxchg %eax, (%rdi) */
+		{{0xf0, 0x0f, 0xba, 0x2f, 0x01}, 5, 1},       /* lock btsl $1, (%rdi) */
+		{{0xf0, 0x0f, 0xc7, 0x0f}, 4, 1},             /* lock cmpxchg8b (%rdi) */
+	};
+	unsigned char *memory = (unsigned char *)map_pages(1);
+
+	prepare();
+	for (unsigned at = 0; at < LENGTH(cases); at++) {
+		for (unsigned place = 0; place < LENGTH(places); place += cases[at].is_fine ? 5 : 1) {
+			int signal = execute(cases[at].code, cases[at].length, places[place], memory);
+
+			CHECK_EQ(signal, cases[at].is_fine ? 0 : SIGILL);
+			CHECK_EQ(seen.code, signal ? ILL_ILLOPN : 0);
+			CHECK_EQ(seen.place, signal ? places[place] : 0);
+			CHECK_EQ(seen.trap, signal ? 6 : 0);
+		}
+	}
+}
+
+/* Code that can't be executed isn't touched by the refusal. */
+TEST(a_lock_in_data)
+{
+	static const unsigned char lock[] = {0xf0, 0x0f, 0xab, 0xc0};
+	unsigned char *data = (unsigned char *)map_pages(1);
+
+	prepare();
+	memcpy(data, lock, sizeof(lock));
+	for (int round = 0; round < 3; round++) {
+		seen = (struct outcome){0};
+		if (sigsetjmp(way_out, 1) == 0)
+			((void (*)(void))(uintptr_t)data)();
+		CHECK_EQ(seen.signal, SIGSEGV);
+		CHECK_EQ(seen.code, SEGV_ACCERR);
+		CHECK(seen.address == data);
+		CHECK_EQ(memcmp(data, lock, sizeof(lock)), 0);
+	}
+}
+
+/* Counters that only the kernel lets programs read. */
+TEST(performance_counters)
+{
+	static const unsigned char read_counter[] = {0x0f, 0x33};
+
+	prepare();
+	for (unsigned at = 0; at < LENGTH(places); at++) {
+		CHECK_EQ(execute(read_counter, sizeof(read_counter), places[at], NULL), SIGSEGV);
+		CHECK_EQ(seen.code, SI_KERNEL);
+		CHECK_EQ(seen.trap, 13);
+		CHECK_EQ(seen.place, places[at]);
+	}
+}
