@@ -230,3 +230,68 @@ TEST(performance_counters)
 		CHECK_EQ(seen.place, places[at]);
 	}
 }
+
+/* Executes an indirect branch with `target` in rax and r9, at rbx, at 8(%r12) and on the stack; rsp's change. */
+static greg_t leap(const unsigned char *code, size_t length, uint64_t target)
+{
+	static uint64_t stack[64], operands[2];
+	uint64_t *top = stack + 32;
+
+	memset(pages, 0x90, CODE_BYTES);
+	memcpy(pages + 5, code, length);
+	memset(stack, 0, sizeof(stack));
+	*top = operands[1] = target;
+	seen = (struct outcome){0};
+	if (sigsetjmp(way_out, 1) == 0)
+		__asm__ volatile("mov %0, %%rax\n\tmov %0, %%r9\n\tmov %1, %%rbx\n\tmov %2, %%r12\n\tmov $-2, %%rdx\n\t"
+				 "mov %1, %%rsp\n\tjmp *%3"
+				 : : "r"(target), "r"(top), "r"(operands), "r"(pages)
+				 : "rax", "rbx", "rdx", "r9", "r12", "memory");
+	return seen.stack - (greg_t)top;
+}
+
+/* Where nothing can be, the branch itself faults; where nothing is, that is its target's. */
+TEST(branches_to_nowhere)
+{
+	static const struct {
+		unsigned char code[8];
+		unsigned length;
+		int moves;
+	} cases[] = {
+		{{0xff, 0xd0}, 2, -8},                   /* call *%rax */
+		{{0x41, 0xff, 0xd1}, 3, -8},             /* call *%r9 */
+		{{0xff, 0x13}, 2, -8},                   /* call *(%rbx) */
+		{{0xff, 0x14, 0x24}, 3, -8},             /* call *(%rsp) */
+		{{0x41, 0xff, 0x54, 0x24, 0x08}, 5, -8}, /* call *8(%r12) */
+		{{0xff, 0x54, 0x53, 0x04}, 4, -8},       /* call *4(%rbx, %rdx, 2) */
+		{{0xff, 0xe0}, 2, 0},                    /* jmp *%rax */
+		{{0x3e, 0xff, 0xe0}, 3, 0},              /* notrack jmp *%rax */
+		{{0xff, 0x23}, 2, 0},                    /* jmp *(%rbx) */
+		{{0x41, 0xff, 0x64, 0x24, 0x08}, 5, 0},  /* jmp *8(%r12) */
+		{{0xc3}, 1, 8},                          /* ret */
+		{{0xf3, 0xc3}, 2, 8},                    /* rep ret */
+		{{0xc2, 0x10, 0x00}, 3, 24},             /* ret $16 */
+	};
+	static const uint64_t impossible[] = {0x800000000000, 1UL << 63, 0x1234567812345678, 0xffff7fffffffffff};
+	static const uint64_t absent[] = {0x1000, 0x7ffffffff000, 0xffffffff80000000};
+
+	prepare();
+	for (unsigned at = 0; at < LENGTH(cases); at++) {
+		for (unsigned which = 0; which < LENGTH(impossible); which++) {
+			CHECK_EQ(leap(cases[at].code, cases[at].length, impossible[which]), 0);
+			CHECK_EQ(seen.signal, SIGSEGV);
+			CHECK_EQ(seen.code, SI_KERNEL);
+			CHECK(seen.address == NULL);
+			CHECK_EQ(seen.trap, 13);
+			CHECK_EQ(seen.error, 0);
+			CHECK_EQ(seen.place, 5);
+		}
+		for (unsigned which = 0; which < LENGTH(absent); which++) {
+			CHECK_EQ(leap(cases[at].code, cases[at].length, absent[which]), cases[at].moves);
+			CHECK_EQ(seen.signal, SIGSEGV);
+			CHECK_EQ(seen.code, SEGV_MAPERR);
+			CHECK_EQ((uint64_t)seen.address, absent[which]);
+			CHECK_EQ((uint64_t)(seen.place + (greg_t)pages), absent[which]);
+		}
+	}
+}

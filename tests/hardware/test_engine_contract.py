@@ -13,7 +13,7 @@ from procession.hardware.engine import FAULT_FETCH, FAULT_PROTECTION, FAULT_USER
 from procession.hardware.extended_state import canonical
 from procession.hardware.physical_memory import PAGE_SIZE
 from procession.hardware.processor_level import LEVELS, V3
-from procession.hardware.registers import R8, R11, RAX, RBX, RCX, RDI, RDX, RIP, RSI, RSP, Registers
+from procession.hardware.registers import R8, R11, R15, RAX, RBX, RCX, RDI, RDX, RIP, RSI, RSP, Registers
 from tests.hardware.processor_bench import ABSENT, CALL, CODE, DATA, EXECUTE, READ, STACK, WRITE, Bench, Trap
 from tests.of_a_kind import first_of
 
@@ -561,3 +561,20 @@ def test_any_bytes_end_in_a_trap(bench: Bench, seed: int) -> None:
         assert bench.traps or bench.engine.budget_left() <= 0
         for kind, *_ in bench.traps:
             assert kind in ("call", "fault", "exception")
+
+
+@pytest.mark.parametrize(
+    "code",
+    # call *%rax; call *%r15; call *-8(%rsi, %rcx, 4); call *%fs:(%edi); call *0x1000(%rip)
+    ["ffd0", "41ffd7", "ff548ef8", "6467ff17", "ff15fa0f0000"],
+)
+def test_a_call_to_where_nothing_can_be(bench: Bench, code: str) -> None:
+    """It's the call that faults, with what it has pushed still in memory."""
+    target, top = 0x1234_5678_9ABC_DEF0, STACK + PAGE_SIZE // 2
+    values = {RAX: target, R15: target, RSI: DATA, RCX: 6, RDI: 0xFFFF_FFFF_0000_0000 | DATA + 16}
+    bench.space.write(DATA + 16, target.to_bytes(8, "little"))
+    bench.space.map(CODE + PAGE_SIZE, READ, target.to_bytes(8, "little"))
+    _, after = bench.run_code(code, values)
+    assert (after.general[RIP], after.general[RSP]) == (CODE, top)
+    behind = CODE + len(code) // 2
+    assert int.from_bytes(bench.space.read(top - 8, 8), "little") == behind

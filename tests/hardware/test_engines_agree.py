@@ -15,6 +15,7 @@ from procession.hardware.physical_memory import PAGE_SIZE
 from procession.hardware.registers import RIP, RSP, Registers
 from procession.hardware.translation import opcodes
 from procession.hardware.translation.decode import ADDRESS_SIZE, GS, LOCK, REPEAT, VEX, Instruction, decode
+from procession.hardware.translation.operand import effective_address
 from tests.hardware.processor_bench import CODE, DATA, STACK, Bench, processor_bench
 from tests.hardware.translation.test_decode import random_instruction
 from tests.of_a_kind import first_of
@@ -42,7 +43,10 @@ def is_comparable(code: bytes, instruction: Instruction) -> bool:
     emulator is known not to do as processors do: see the names below.
     """
     table, opcode, prefixes = instruction.table, instruction.opcode, instruction.prefixes
-    if instruction.kind not in KINDS or prefixes & (GS | VEX | ADDRESS_SIZE):
+    if instruction.kind not in KINDS or prefixes & (GS | VEX):
+        return False
+    if instruction.kind == opcodes.REPEATED_STRING and prefixes & ADDRESS_SIZE:
+        # At a fault in the first round, processors have cut rsi and rdi off already.
         return False
     head = code[: instruction.opcode_offset]
     mandatory = sum(head.count(byte) for byte in b"\x66\xf2\xf3")
@@ -70,6 +74,9 @@ _ODD = (0x9B, 0xC8, 0xA6, 0xA7, 0xC6, 0xC7)
 """fwait; enter with its levels; cmps, whose operands are read in another order; mov with needless bits."""
 _TEST_AGAIN = 0x08
 """The second encoding of test."""
+_BITS_BY_REGISTER = (0xAB, 0xB3, 0xBB)
+"""bts, btr and btc: the bit may be anywhere."""
+_LINE_BYTES, _LONGEST_LOCKED = 64, 16
 _NEGATE = 0x18
 """With a lock it sets the emulator's flags as if what was there were the result."""
 _FLAGS_OF_AH = (0x9E, 0x9F)
@@ -153,6 +160,18 @@ def is_known(instruction: Instruction, emulated: tuple[object, ...], native: tup
     return one == ("exception", INVALID_OPCODE, 0) and instruction.opcode in (*range(0x18, 0x20), 0xC2)
 
 
+def may_cross_lines(instruction: Instruction, code: bytes, registers: Registers) -> bool:
+    """Whether a locked access may reach into a second line of the cache, for which hosts punish programs:
+    Linux lets such a one wait for milliseconds, and a stub for seconds if there are many.
+    """
+    if not instruction.has_memory:
+        return False
+    if instruction.table and instruction.opcode in _BITS_BY_REGISTER:
+        return True
+    address = effective_address(instruction, code, registers.general, CODE + len(code), 0)
+    return address % _LINE_BYTES + _LONGEST_LOCKED > _LINE_BYTES
+
+
 def compare(benches: tuple[Bench, Bench], seed: int, count: int) -> list[str]:
     """What differs of `count` instructions."""
     chance = random.Random(seed)
@@ -163,9 +182,11 @@ def compare(benches: tuple[Bench, Bench], seed: int, count: int) -> list[str]:
         instruction = decode(code, 0)
         if not is_comparable(code, instruction):
             continue
-        done += 1
         code = code[: instruction.length]
         registers, data = random_registers(chance), chance.randbytes(PAGE_SIZE)
+        if instruction.prefixes & LOCK and may_cross_lines(instruction, code, registers):
+            continue
+        done += 1
         undefined = undefined_flags(instruction)
         emulated, native = (state_after(bench, code, registers, data, undefined) for bench in benches)
         if emulated != native and not is_known(instruction, emulated, native):

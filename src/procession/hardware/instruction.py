@@ -9,9 +9,11 @@ XBEGIN and XABORT, by which transactions begin and are given up: no processor he
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from procession.abi.word import pack_array
+from procession.hardware.registers import RIP, set_register
 
 if TYPE_CHECKING:
     from procession.hardware.engine import GeneralRegisters
@@ -29,10 +31,11 @@ _VEX3, _VEX2, _EVEX, _POP_OR_XOP = 0xC4, 0xC5, 0x62, 0x8F
 _TWO_BYTES, _THREE_BYTES, _THREE_BYTES_AND_OPERAND = 0x0F, 0x38, 0x3A
 _OPERAND_SIZE, _ADDRESS_SIZE = 0x66, 0x67
 PREFIXES = frozenset((0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65, _OPERAND_SIZE, _ADDRESS_SIZE, 0xF0, 0xF2, 0xF3))
+_ANY_PREFIX = pack_array("B", (*sorted(PREFIXES), *range(0x40, 0x50)))
 _WIDE = 0x8
 """The bit of a REX prefix that says that operands have 64 bits."""
 
-_WORD_MASK = (1 << 64) - 1
+_WORD_MASK, _LOWER_HALF = (1 << 64) - 1, (1 << 32) - 1
 _RSP, _RBP, _REGISTERS = 4, 5, 0xC0
 _SEGMENTS_WITH_BASES = (0x64, 0x65)
 _PUSHES = frozenset((*range(0x50, 0x58), 0x68, 0x6A, 0x9C, 0xC8, 0xE8, 0x0FA0, 0x0FA8))
@@ -41,6 +44,12 @@ _PUSHES_OF_GROUP = (2, 6)
 _LEAVE, _GROUP = 0xC9, 0xFF
 _POPS = frozenset((*range(0x58, 0x60), 0x8F, 0x9D, 0xC2, 0xC3, _LEAVE, 0x0FA1, 0x0FA9))
 """leave among them, which takes rbp for rsp."""
+_RETURN_AND_TAKE, _RETURN = 0xC2, 0xC3
+_CALL_OF_GROUP, _JUMP_OF_GROUP = 2, 4
+_OTHER_TRANSFERS = frozenset(
+    (*range(0x70, 0x80), *range(0xCA, 0xCE), 0xCF, *range(0xE0, 0xE4), 0xE8, 0xE9, 0xEB, 0xF1, _GROUP)
+)
+_SYSTEM_CALL = b"\x0f\x05"
 _BIT_OPERATIONS = (0x0FA3, 0x0FAB, 0x0FB3, 0x0FBB)
 
 # What follows an opcode.
@@ -255,9 +264,9 @@ def is_stack_fault(code: bytes, general: GeneralRegisters) -> bool:
             position, form = position + 1, _MODRM
     modrm = code[position] if form & _MODRM and position < len(code) else _REGISTERS
     if opcode in _PUSHES or (opcode == _GROUP and modrm >> 3 & 7 in _PUSHES_OF_GROUP):
-        if not _is_canonical(general[_RSP] - 8):
+        if not is_canonical(general[_RSP] - 8):
             return True
-    elif opcode in _POPS and not _is_canonical(general[_RBP if opcode == _LEAVE else _RSP]):
+    elif opcode in _POPS and not is_canonical(general[_RBP if opcode == _LEAVE else _RSP]):
         return True
     if modrm >= _REGISTERS or has_segment:
         return False
@@ -279,10 +288,85 @@ def is_stack_fault(code: bytes, general: GeneralRegisters) -> bool:
         sign = 1 << width - 1
         bit = ((bit & (2 * sign - 1)) ^ sign) - sign
         offset += bit // width * (width // 8)
-    return not _is_canonical(address + general[base] + offset)
+    return not is_canonical(address + general[base] + offset)
 
 
-def _is_canonical(address: int) -> bool:
+def take_branch_back(
+    code: bytes, start: int, general: GeneralRegisters, bases: tuple[int, int], read: Callable[[int], int]
+) -> bool:
+    """Whether straight-line `code` at `start` ends in an indirect near branch that has led to where rip is.
+
+    Then rip and rsp become what they were before: where a branch leads to an address that isn't canonical, it
+    is what faults. What a call has pushed stays in memory, as it does with processors. `bases` are those of
+    fs and gs, and `read` tells the quadword at an address, or -1.
+    """
+    position = 0
+    while position < len(code):
+        length = instruction_length(code, position)
+        instruction = code[position : position + length]
+        rest = instruction.lstrip(_ANY_PREFIX)
+        if not rest or len(instruction) < length:
+            break
+        head, opcode = instruction[: -len(rest)], rest[0]
+        function = rest[1] >> 3 & 7 if opcode == _GROUP else 0
+        stack = general[_RSP]
+        if opcode in (_RETURN, _RETURN_AND_TAKE):
+            stack -= 8 + int.from_bytes(rest[1:], "little")
+            target = read(stack & _WORD_MASK)
+        elif function in (_CALL_OF_GROUP, _JUMP_OF_GROUP):
+            stack += 8 if function == _CALL_OF_GROUP else 0
+            registers = [stack if number == _RSP else general[number] for number in range(16)]
+            target = _branch_target(head, rest[1:], registers, start + position + length, bases, read)
+        elif opcode in _OTHER_TRANSFERS or rest.startswith(_SYSTEM_CALL):
+            break
+        else:
+            position += length
+            continue
+        if target != general[RIP]:
+            break
+        set_register(general, _RSP, stack)
+        set_register(general, RIP, start + position)
+        return True
+    return False
+
+
+def _branch_target(
+    head: bytes,
+    operand: bytes,
+    general: list[int],
+    end: int,
+    bases: tuple[int, int],
+    read: Callable[[int], int],
+) -> int:
+    """What an indirect branch's operand says, with the prefixes in `head`; `end` is behind the branch."""
+    rex = head[-1] if head and head[-1] & 0xF0 == 0x40 else 0
+    modrm, place, address = operand[0], 1, 0
+    base = modrm & 7
+    if modrm >= _REGISTERS:
+        return general[base | (rex & 1) << 3]
+    if base == _RSP:
+        sib, place = operand[1], 2
+        base = sib & 7
+        index = sib >> 3 & 7 | (rex & 2) << 2
+        if index != _RSP:
+            address = general[index] << (sib >> 6)
+    size = (0, 1, 4)[modrm >> 6]
+    if base == _RBP and modrm < 0x40:
+        size = 4
+        if place == 1:
+            address = end
+    else:
+        address += general[base | (rex & 1) << 3]
+    address += int.from_bytes(operand[place : place + size], "little", signed=True)
+    if _ADDRESS_SIZE in head:
+        address &= _LOWER_HALF
+    for prefix in head:
+        if prefix in _SEGMENTS_WITH_BASES:
+            address += bases[prefix & 1]
+    return read(address & _WORD_MASK)
+
+
+def is_canonical(address: int) -> bool:
     """Whether the upper bits of an address of 64 are all as the highest of the others."""
     return (address + (1 << 47) & _WORD_MASK) >> 48 == 0
 

@@ -13,7 +13,12 @@ from procession.abi.word import Words
 from procession.hardware import page_table as pte
 from procession.hardware.engine import TrapHandler
 from procession.hardware.engines import unicorn_library as uc
-from procession.hardware.engines.unicorn_blocks import TRANSLATOR, bound_blocks, look_at_instructions
+from procession.hardware.engines.unicorn_blocks import (
+    INSTRUCTIONS_PER_BLOCK,
+    TRANSLATOR,
+    bound_blocks,
+    look_at_instructions,
+)
 from procession.hardware.engines.unicorn_code_pages import mark_quickly
 from procession.hardware.engines.unicorn_edges import price_edges
 from procession.hardware.engines.unicorn_environment import flushes
@@ -37,7 +42,12 @@ from procession.hardware.engines.unicorn_stops import StopChecks
 from procession.hardware.engines.unicorn_unknown import NOWHERE, UnknownInstructions, refuse
 from procession.hardware.engines.unopened import EMULATOR
 from procession.hardware.extended_state import FXSAVE_BYTES, INITIAL_STATE
-from procession.hardware.instruction import LONGEST_INSTRUCTION, is_stack_fault
+from procession.hardware.instruction import (
+    LONGEST_INSTRUCTION,
+    is_canonical,
+    is_stack_fault,
+    take_branch_back,
+)
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, PhysicalMemory
 from procession.hardware.registers import RAX, RIP, TRAP_FLAG, USER_CS, USER_DS, WORD_MASK, Registers
 
@@ -376,6 +386,9 @@ class UnicornEngine:
                 self.traps.processor_exception(_GENERAL_PROTECTION, 0)
             elif vector >= ENDED:
                 self.exceptions.leave_code(vector)
+            elif vector == _GENERAL_PROTECTION and not is_canonical(self.general[RIP]):
+                self._take_branch_back()
+                self.traps.processor_exception(_GENERAL_PROTECTION, 0)
             elif vector == _GENERAL_PROTECTION and not error_code and self._is_stack_fault():
                 self.traps.processor_exception(_STACK_SEGMENT, 0)
             elif vector != _DEBUG or self.budget[0] != self.budget_after_call:
@@ -401,6 +414,18 @@ class UnicornEngine:
         """The library takes all addresses that no program can have for those of other segments."""
         code = self.exceptions.code_at(self.general[RIP], LONGEST_INSTRUCTION)
         return is_stack_fault(code, self.general)
+
+    def _take_branch_back(self) -> None:
+        """The block that was begun last may have ended in a branch to where nothing can be."""
+        words, code_at = self.words64, self.exceptions.code_at
+        start: int = self.exceptions.code.block.value
+        code = code_at(start, INSTRUCTIONS_PER_BLOCK * LONGEST_INSTRUCTION)
+
+        def read(address: int) -> int:
+            data = code_at(address, 8)
+            return int.from_bytes(data, "little") if len(data) == 8 else -1
+
+        take_branch_back(code, start, self.general, (words[self.fs_index], words[self.gs_index]), read)
 
     def _return_to_user_mode(self) -> None:
         """The library lets a program leave 64-bit mode, for virtual-8086 mode by `iret`: not for long."""

@@ -109,11 +109,12 @@ def q(value: int) -> bytes:
 class HookCode:
     """A page of code and data for one processor whose state `layout` describes.
 
-    `budget`, in the state, holds how many blocks may still be begun. `snapshot` is the state before the last
-    instruction, while `is_watching`. Raises UnicornError for a host whose instructions aren't these.
+    `budget`, in the state, holds how many blocks may still be begun, `block` where the last one begins.
+    `snapshot` is the state before the last instruction, while `is_watching`. Raises UnicornError for a host
+    whose instructions aren't these.
     """
 
-    __slots__ = ("address", "budget", "bytes", "data", "keeper", "snapshot", "watching")
+    __slots__ = ("address", "block", "budget", "bytes", "data", "keeper", "snapshot", "watching")
 
     def __init__(self, layout: StateLayout, stop_address: int) -> None:
         if os.uname().machine.lower() not in ("x86_64", "amd64"):
@@ -131,6 +132,7 @@ class HookCode:
         view = memoryview(self.keeper)
         cell = (ctypes.c_char * 8).from_address(layout.address + layout.budget)
         self.budget = memoryview(cell).cast("B").cast("q")
+        self.block = ctypes.c_uint64.from_address(layout.address + layout.block)
         self.watching = ctypes.c_ubyte.from_address(layout.address + layout.watching)
         self.data = view[_DATA : _DATA + _DATA_BYTES]
         self.snapshot = view[_PAGE : _PAGE + layout.floating_end]
@@ -211,7 +213,8 @@ def block_price(size: int) -> int:
 def _block_code(layout: StateLayout, stop_address: int) -> bytes:
     """Called as (uc, address, size, data); rdx is made to point at MXCSR.
 
-    A block costs a unit of the budget, and one more for each 64 bytes of code: what is unrolled isn't free.
+    The block's address is noted. It costs a unit of the budget, and one more for each 64 bytes of code: what
+    is unrolled isn't free.
     Instructions that are dear have prices of their own (`unicorn_meter`).
     """
     mxcsr = layout.mxcsr
@@ -219,6 +222,7 @@ def _block_code(layout: StateLayout, stop_address: int) -> bytes:
     code = Assembly()
     code.add("c1ea06 ffc2")  # shr edx, 6; inc edx
     code.add("48b8", q(layout.address + layout.budget))  # mov rax, the budget's address
+    code.add("488970", d8(layout.block - layout.budget))  # mov [rax + ...], rsi
     code.add("482910")  # sub [rax], rdx
     code.jump("8e", "stop")  # jle stop
     code.add("48ba", q(layout.address + mxcsr))  # mov rdx, MXCSR's address

@@ -82,7 +82,7 @@ _ARITHMETIC = {f"helper_{name}_x86_64": name for name in ARITHMETIC}
 _AMENDED = frozenset((STORE_ENVIRONMENT, LOAD_MXCSR, *LOADS, *_ARITHMETIC))
 """Functions that don't do all that the processor does."""
 _STORE_QUADWORD, _STORE_WORD = "cpu_stq_data_ra_x86_64", "cpu_stw_data_ra_x86_64"
-_HIDDEN_REGISTERS = range(0x200, 0x208)
+_HIDDEN_REGISTERS = range(0x200, 0x209)
 """IA32_MTRR_PHYSBASE0, IA32_MTRR_PHYSMASK0 and so on, which the library keeps one behind the other."""
 _PROBES = tuple(0x7E57_0000_1234_5000 + 0x1DEA_0000_1000 * index for index in range(len(_HIDDEN_REGISTERS)))
 _SEARCHED_BYTES = 2048
@@ -194,4 +194,4 @@ def locate_hidden_registers(library: UnicornLibrary, handle: c_void_p, layout: S
         library.write_msr(handle, register, 0)
     places = range(layout.size + place, layout.size + place + 8 * len(_PROBES), 8)
     layout.budget, layout.watching, layout.memory, layout.code_page = places[:4]
-    layout.code, layout.next_code, layout.aligned, layout.translate = places[4:]
+    layout.code, layout.next_code, layout.aligned, layout.translate, layout.block = places[4:]

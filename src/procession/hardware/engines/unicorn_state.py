@@ -58,12 +58,13 @@ class StateLayout:
     where the machine's memory is; and what is noted while a block is translated: the address of its first
     page of `code_page`, where that page and the next are in the host's memory, `code` and `next_code`,
     whether the next access has to be `aligned`, and the library's function that can `translate` an
-    instruction.
+    instruction; and the address of the last `block` that was begun.
     """
 
     __slots__ = (
         "address",
         "aligned",
+        "block",
         "budget",
         "code",
         "code_page",
@@ -111,6 +112,7 @@ class StateLayout:
         self.next_code = 0
         self.aligned = 0
         self.translate = 0
+        self.block = 0
         self.fs_base = 0
         self.gs_base = 0
         self.mode_start = 0

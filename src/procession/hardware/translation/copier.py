@@ -25,6 +25,7 @@ from procession.hardware.translation.operand import (
 
 SAVED, THREE, RETURNING, TWO = 0x20, 0x21, 0x22, 0x40
 WORDS: Final = 1 << 64
+SHORT_WORDS: Final = 1 << 32
 """How many numbers a register holds."""
 _LEA, _LOAD, _GS_PREFIX = 0x8D, 0x8B, 0x65
 _PURE_LOADS = (0xB6, 0xB7, 0xBE, 0xBF)

@@ -34,8 +34,17 @@ from procession.hardware.translation.code_cache import (
     STEP,
     Block,
 )
-from procession.hardware.translation.copier import RETURNING, SAVED, THREE, WORDS, Copier, is_harmless
+from procession.hardware.translation.copier import (
+    RETURNING,
+    SAVED,
+    SHORT_WORDS,
+    THREE,
+    WORDS,
+    Copier,
+    is_harmless,
+)
 from procession.hardware.translation.decode import (
+    ADDRESS_SIZE,
     FS,
     GS,
     LOCK,
@@ -449,15 +458,21 @@ class Translator(Copier):
         """rcx becomes where an indirect jump or call goes."""
         out = self.out
         prefix = b"\x64" if instruction.prefixes & FS else b""
+        short = b"\x67" if instruction.prefixes & ADDRESS_SIZE else b""
         operand = raw[instruction.opcode_offset + 1 :]
+        address = (pc + self.target) % (SHORT_WORDS if short else WORDS)
         out += store(RCX, layout.SAVED_RCX)
         if instruction.prefixes & GS and instruction.has_memory:
-            # lea rcx, operand; then its word at gs, by way of r11.
-            out += b"%c\x8d%c" % (0x48 | instruction.rex & 3, operand[0] & 0xC7 | RCX << 3) + operand[1:]
+            if instruction.displacement:
+                out += set_register(RCX, address)
+            else:
+                # lea rcx, operand
+                modrm = operand[0] & 0xC7 | RCX << 3
+                out += short + b"%c\x8d%c" % (0x48 | instruction.rex & 3, modrm) + operand[1:]
+            # Its word at gs, by way of r11.
             out += store(R11, layout.SAVED_R11) + fetch(R11, layout.GS_BASE)
             out += b"\x4a\x8b\x0c\x19" + fetch(R11, layout.SAVED_R11)  # mov rcx, [rcx + r11]
         elif instruction.displacement:
-            address = (pc + self.target) % WORDS
             here = self.view + self.origin + len(out) + 7 + len(prefix)
             if -NEAR < address - here < NEAR:
                 out += prefix + b"\x48\x8b\x0d" + signed_32(address - here)
@@ -466,6 +481,7 @@ class Translator(Copier):
         else:
             out += (
                 prefix
+                + short
                 + b"%c\x8b%c" % (0x48 | instruction.rex & 3, operand[0] & 0xC7 | RCX << 3)
                 + operand[1:]
             )

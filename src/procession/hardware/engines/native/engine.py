@@ -28,6 +28,7 @@ from procession.hardware.engines.native.space import Absent, Space
 from procession.hardware.engines.native.stub import MAXIMUM_STUBS, Processor, StubError
 from procession.hardware.engines.native.window import CODE_WRITTEN, DENIED, is_reserved
 from procession.hardware.extended_state import INITIAL_STATE, canonical
+from procession.hardware.instruction import instruction_length, is_canonical, take_branch_back
 from procession.hardware.physical_memory import PhysicalMemory
 from procession.hardware.processor_level import V3
 from procession.hardware.registers import (
@@ -35,6 +36,7 @@ from procession.hardware.registers import (
     RCX,
     RDX,
     RIP,
+    RSP,
     TRAP_FLAG,
     WORD_MASK,
     Registers,
@@ -55,6 +57,8 @@ _LOADED_FLAGS: Final = _HARDWARE_FLAGS | TRAP_FLAG | 1 << 21
 _ALWAYS_SET: Final = 0x202
 _PAGE_FAULT, _STUB_FAILED = 14, 8
 _MOST_IDLE, _MOST_RENEWALS = 8, 3
+_LONGEST_CALL = 10
+"""With a REX prefix and one of a segment or an address' size."""
 _WRITE, _USER, _FETCH, _PROTECTION = 2, 4, 16, 1
 
 _FLAGS, _FS_BASE, _GS_BASE, _TARGET = (
@@ -279,7 +283,31 @@ class NativeEngine:
 
     def fetch_fault(self, address: int) -> None:
         """There is no code at `address`."""
+        if not is_canonical(address):
+            self._take_call_back()
         self.access_fault(address, _FETCH)
+
+    def _take_call_back(self) -> None:
+        """It may have been a call that led to where nothing can be: what it pushed tells which."""
+        general, words = self.general, self.words
+
+        def read(address: int) -> int:
+            try:
+                return int.from_bytes(self.guest.read(address, 8), "little")
+            except Inaccessible:
+                return -1
+
+        behind = read(general[RSP])
+        for length in range(_LONGEST_CALL, 1, -1):
+            start = behind - length & WORD_MASK
+            try:
+                code = self.guest.read(start, length)
+            except Inaccessible:
+                continue
+            if instruction_length(code, 0) == length and take_branch_back(
+                code, start, general, (words[_FS_BASE], words[_GS_BASE]), read
+            ):
+                return
 
     def access_fault(self, address: int, kind: int) -> None:
         """The guest's access to `address` faults; `kind` is FAULT_WRITE, FAULT_FETCH or 0."""
