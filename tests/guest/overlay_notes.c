@@ -294,6 +294,61 @@ TEST(notes_of_places_are_checked)
 	CHECK(is_there("m/d/sub/z"));
 }
 
+struct told_handle {
+	struct file_handle handle;
+	unsigned char bytes[128];
+};
+
+static int get_handle(const char *path, struct told_handle *told, int flags)
+{
+	int mount_id;
+
+	memset(told, 0, sizeof *told);
+	told->handle.handle_bytes = sizeof told->bytes;
+	return name_to_handle_at(AT_FDCWD, path, &told->handle, &mount_id, flags);
+}
+
+/* AT_HANDLE_FID: they tell files apart, copies aren't others. */
+TEST(handles_that_only_tell_apart)
+{
+	struct told_handle first, other;
+	int fd;
+
+	make_layers();
+	MUST(mount_overlay(LAYERS));
+	CHECK_ERRNO(get_handle("m/d/x", &first, 0), EOPNOTSUPP);
+	CHECK_OK(get_handle("m/d/x", &first, 0x200));
+	CHECK_EQ(first.handle.handle_type, 0xf8);
+	CHECK_EQ(first.handle.handle_bytes, 36);
+	CHECK_EQ(first.bytes[3 + 1], 0xfb);
+	CHECK_EQ(first.bytes[3 + 2], 33);
+	CHECK_EQ(first.bytes[3 + 3], 0);
+	MUST(chmod("m/d/x", 0600));
+	MUST(rename("m/d/x", "m/x"));
+	CHECK_OK(get_handle("m/x", &other, 0x200));
+	CHECK(memcmp(&first, &other, sizeof first) == 0);
+	mount_again(LAYERS);
+	CHECK_OK(get_handle("m/x", &other, 0x200));
+	CHECK(memcmp(&first, &other, sizeof first) == 0);
+	write_file("m/new", "new", 0644);
+	CHECK_OK(get_handle("m/new", &other, 0x200));
+	CHECK_EQ(other.bytes[3 + 3], 4);
+	CHECK_OK(get_handle("m/d", &first, 0x200));
+	CHECK_EQ(first.bytes[3 + 3], 0);
+	CHECK_OK(get_handle("m", &first, 0x200));
+	CHECK_EQ(first.bytes[3 + 3], 4);
+	other.handle.handle_bytes = 35;
+	CHECK_ERRNO(name_to_handle_at(AT_FDCWD, "m/new", &other.handle, (int[1]){0}, 0x200), EOVERFLOW);
+	CHECK_EQ(other.handle.handle_bytes, 36);
+	fd = (int)MUST(open("m", O_RDONLY));
+	CHECK_ERRNO(open_by_handle_at(fd, &other.handle, O_RDONLY), ESTALE);
+	MUST(close(fd));
+	/* One without an upper layer has those below. */
+	mount_again("lowerdir=l:l2");
+	CHECK_OK(get_handle("m", &first, 0x200));
+	CHECK_EQ(first.bytes[3 + 3], 0);
+}
+
 static void map_root(void)
 {
 	char text[40];

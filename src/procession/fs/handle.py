@@ -38,12 +38,11 @@ class ExportOperations:
     __slots__ = ()
 
     kind = FILEID_INO32_GEN
-    size = HANDLE_SIZE
     can_connect: ClassVar[bool] = False
     """Whether a file is found together with its directory (in Linux, fh_to_parent)."""
 
     def encode(self, inode: Inode) -> bytes:
-        """The handle of a file, `size` bytes. Linux: mm/shmem.c, shmem_encode_fh."""
+        """The handle of a file. Linux: mm/shmem.c, shmem_encode_fh."""
         return encode_handle(inode)
 
     def number_of(self, kind: int, handle: bytes) -> int:

@@ -108,6 +108,11 @@ class Superblock:
     exports: ClassVar[ExportOperations | None] = None
     """How its files have handles that can be opened; None where they haven't."""
 
+    @property
+    def fid_exports(self) -> ExportOperations | None:
+        """How they have handles that tell them apart and no more; None for a number (AT_HANDLE_FID)."""
+        return self.exports
+
     def __init__(self, vfs: Vfs, type_name: str, magic: int) -> None:
         self.vfs = vfs
         self.memory: PhysicalMemory = vfs.memory

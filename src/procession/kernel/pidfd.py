@@ -65,22 +65,24 @@ _NAMESPACES = {
 }
 
 
+_HANDLE_BYTES = 8
+
+
 class PidExportOperations(ExportOperations):
     """Handles of pidfds, which are the number of what they share. Linux: fs/pidfs.c, pidfs_encode_fh."""
 
     __slots__ = ()
 
     kind = _FILEID_KERNFS
-    size = 8
 
     def encode(self, inode: Inode) -> bytes:
         return pack_u64(inode.number)
 
     def number_of(self, kind: int, handle: bytes) -> int:
         """Linux: fs/pidfs.c, pidfs_fh_to_dentry."""
-        if kind != self.kind or len(handle) < self.size:
+        if kind != self.kind or len(handle) < _HANDLE_BYTES:
             raise ESTALE
-        return int.from_bytes(handle[: self.size], "little")
+        return int.from_bytes(handle[:_HANDLE_BYTES], "little")
 
 
 class PidFileSystem(Superblock):

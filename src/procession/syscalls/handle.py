@@ -54,25 +54,25 @@ def name_to_handle_at(
     if flags & _CONNECTABLE and flags & (_FID | _EMPTY):
         raise EINVAL("flags that exclude each other")
     place = find(task, directory, path, follow=bool(flags & _FOLLOW), allow_empty=bool(flags & _EMPTY))
-    operations = place.inode.superblock.exports
+    superblock = place.inode.superblock
+    operations = (superblock.fid_exports or _NOT_TO_BE_OPENED) if flags & _FID else superblock.exports
     if flags & _CONNECTABLE and (operations is None or not operations.can_connect):
         raise EOPNOTSUPP("no handle tells the directory")
     if operations is None:
-        if not flags & _FID:
-            raise EOPNOTSUPP("files of this file system have no handles")
-        operations = _NOT_TO_BE_OPENED
+        raise EOPNOTSUPP("files of this file system have no handles")
     room, _ = _HEADER.unpack(task.mm.read(handle, _HEADER.size))
     if room > _LARGEST:
         raise EINVAL("a handle longer than any")
     mount = place.mount
     task.mm.write(mount_id, pack_u64(mount.id) if flags & _UNIQUE else pack_u32(mount.number))
-    if room < operations.size:
-        task.mm.write(handle, _HEADER.pack(operations.size, _FILEID_INVALID))
+    encoded = operations.encode(place.inode)
+    if room < len(encoded):
+        task.mm.write(handle, _HEADER.pack(len(encoded), _FILEID_INVALID))
         raise EOVERFLOW
     kind = operations.kind
     if flags & _CONNECTABLE:
         kind |= _IS_CONNECTABLE | (_IS_DIRECTORY if place.inode.is_directory else 0)
-    task.mm.write(handle, _HEADER.pack(operations.size, kind) + operations.encode(place.inode))
+    task.mm.write(handle, _HEADER.pack(len(encoded), kind) + encoded)
     return 0
 
 

@@ -47,7 +47,7 @@ def fill_super(context: MountContext) -> Superblock:
     file_systems = {layer.mount.superblock for layer in layers}
     system = OverlayFileSystem(context.kernel.vfs, upper, lowers, context.subject, options)
     try:
-        options.settle_handles(context.subject)
+        options.settle_handles(context.subject, layers)
         if upper is not None and not system.notes.can_be_made:
             options.do_without_notes()
         options.settle_layers(context, has_upper=upper is not None, is_one_file_system=len(file_systems) == 1)

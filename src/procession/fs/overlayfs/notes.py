@@ -26,6 +26,19 @@ _LETTERS = {ord("a"): APPEND_ONLY, ord("i"): IMMUTABLE}
 _MOST_LETTERS = 32
 
 
+def describe_origin(source: Inode, flags: int = 0) -> bytes:
+    """A handle of a layer's file, as the overlay notes it; b"" if its file system has none.
+
+    Linux: fs/overlayfs/copy_up.c, ovl_encode_real_fh.
+    """
+    exports = source.superblock.exports
+    if exports is None:
+        return b""
+    handle = exports.encode(source)
+    length = _ORIGIN_HEADER.size + len(handle)
+    return _ORIGIN_HEADER.pack(0, _ORIGIN_MAGIC, length, flags, exports.kind, bytes(16)) + handle
+
+
 class Notes:
     """The notes of one overlay. Their names begin with `prefix`.
 
@@ -67,16 +80,11 @@ class Notes:
         """Note with a copy in the upper layer of which file it is one, by a handle that says nothing of the
         file system, as if `uuid=null` had been said. Raises ENOSPC.
 
-        Linux: fs/overlayfs/copy_up.c, ovl_set_origin_fh, ovl_encode_real_fh.
+        Linux: fs/overlayfs/copy_up.c, ovl_set_origin_fh.
         """
         if not self._takes(inode):
             return
-        exports, value = source.superblock.exports, b""
-        if exports is not None:
-            handle = exports.encode(source)
-            length = _ORIGIN_HEADER.size + len(handle)
-            value = _ORIGIN_HEADER.pack(0, _ORIGIN_MAGIC, length, 0, exports.kind, bytes(16)) + handle
-        self.make(inode, b"origin", value)
+        self.make(inode, b"origin", describe_origin(source))
 
     def has_origin(self, inode: Inode) -> bool:
         """Whether a file of the upper layer is the copy of one below."""

@@ -12,6 +12,7 @@ from procession.abi.errno import EPERM
 from procession.fs.overlayfs.file_system_type import CHOICES
 
 if TYPE_CHECKING:
+    from procession.fs.dentry import Path
     from procession.fs.mounts.context import MountContext
     from procession.fs.permission import Subject
 
@@ -24,10 +25,11 @@ class OverlayOptions:
     """Linux: fs/overlayfs/ovl_entry.h, struct ovl_config.
 
     `redirect` is `on`, `follow` or `nofollow`: whether renamed directories note where they were, and whether
-    such notes count; `chosen` are the other choices. It `has_several` file systems among its layers.
+    such notes count; `chosen` are the other choices. It `has_several` file systems among its layers,
+    and `has_handles` if files of all can be opened by some.
     """
 
-    __slots__ = ("chosen", "has_several", "is_trusted", "redirect", "uses_user_names")
+    __slots__ = ("chosen", "has_handles", "has_several", "is_trusted", "redirect", "uses_user_names")
 
     def __init__(self, context: MountContext, *, has_upper: bool) -> None:
         """Raises EINVAL and EPERM for what can't be together. Linux: fs/overlayfs/params.c,
@@ -76,7 +78,7 @@ class OverlayOptions:
             raise EPERM
         self.redirect = redirect
         self.chosen = chosen
-        self.has_several = False
+        self.has_several = self.has_handles = False
 
     @property
     def follows_redirects(self) -> bool:
@@ -93,9 +95,12 @@ class OverlayOptions:
         """Whether the layers below may be others the next time (in Linux, ovl_allow_offline_changes)."""
         return self.redirect != b"on" and self.chosen[b"xino"] != b"on"
 
-    def settle_handles(self, subject: Subject) -> None:
-        """Who can't open files by handles has no index. Linux: fs/overlayfs/util.c, ovl_can_decode_fh."""
-        if not subject.has_capability(_CAP_DAC_READ_SEARCH):
+    def settle_handles(self, subject: Subject, layers: list[Path]) -> None:
+        """Who can't open the layers' files by handles has no index. Linux: fs/overlayfs/util.c,
+        ovl_can_decode_fh."""
+        exports = [layer.mount.superblock.exports for layer in layers]
+        self.has_handles = None not in exports and subject.has_capability(_CAP_DAC_READ_SEARCH)
+        if not self.has_handles:
             self.chosen[b"index"] = self.chosen[b"nfs_export"] = b"off"
 
     def do_without_notes(self) -> None:

@@ -8,12 +8,14 @@ from procession.abi.statfs import Magic
 from procession.fs.dentry import Dentry, Path
 from procession.fs.inode import Inode
 from procession.fs.mounts.tree import clone_mount, discard_tree
+from procession.fs.overlayfs.export import OverlayFids
 from procession.fs.overlayfs.inode import LayeredInode
 from procession.fs.overlayfs.notes import Notes
 from procession.fs.superblock import FileSystemStatistics, Superblock
 from procession.fs.uuid import UUID_BYTES, random_uuid
 
 if TYPE_CHECKING:
+    from procession.fs.handle import ExportOperations
     from procession.fs.mounts.mount import Mount
     from procession.fs.overlayfs.options import OverlayOptions
     from procession.fs.permission import Subject
@@ -71,6 +73,10 @@ class OverlayFileSystem(Superblock):
         self.upper = upper
         self.lower_roots = [path.dentry for path in lowers]
         self.root = self.inode_for(b"", None, None if upper is None else upper.dentry, self.lower_roots)
+
+    @property
+    def fid_exports(self) -> ExportOperations | None:
+        return OverlayFids() if self.config.has_handles else None
 
     def settle_uuid(self) -> None:
         """Have the identifier that is noted with the upper layer, or note a new one with a layer that has

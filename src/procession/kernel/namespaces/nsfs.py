@@ -50,7 +50,6 @@ class NamespaceExports(ExportOperations):
     __slots__ = ()
 
     kind = _FILEID_NSFS
-    size = _HANDLE.size
 
     def encode(self, inode: Inode) -> bytes:
         assert isinstance(inode, NamespaceInode)

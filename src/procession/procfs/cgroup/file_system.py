@@ -52,7 +52,6 @@ class CgroupExports(ExportOperations):
     __slots__ = ()
 
     kind = _FILEID_KERNFS
-    size = _ID_SIZE
     can_connect: ClassVar[bool] = True
 
     def encode(self, inode: Inode) -> bytes:
