@@ -2,6 +2,7 @@
 #include "route_request.h"
 
 #include <linux/fib_rules.h>
+#include <linux/sockios.h>
 
 /* A rule with a table and a priority, 0 for none that is said. */
 static void begin_rule(int type, int flags, int action, unsigned table, unsigned priority)
@@ -518,4 +519,60 @@ ROOTS_TEST(gateways_that_rules_refuse)
 	add_address(RTA_GATEWAY, "10.9.0.1");
 	add_number(RTA_OIF, 99);
 	CHECK_STRING(asked(), "101 Nexthop has invalid gateway");
+}
+
+/* What is told of a packet with a mark that comes by an interface: its kind, or -errno. */
+static int arrival(unsigned index, const char *source, const char *target, unsigned mark)
+{
+	struct rtmsg body = {.rtm_family = AF_INET, .rtm_dst_len = 32, .rtm_src_len = 32};
+	struct nlmsghdr *header = (void *)answers;
+
+	begin(RTM_GETROUTE, 0, &body, sizeof(body));
+	add_address(RTA_DST, target);
+	add_address(RTA_SRC, source);
+	add_number(RTA_IIF, index);
+	add_number(RTA_MARK, mark);
+	MUST(send(asker, &request, request.header.nlmsg_len, 0));
+	MUST(recv(asker, answers, sizeof(answers), 0));
+	if (header->nlmsg_type == NLMSG_ERROR)
+		return ((struct nlmsgerr *)NLMSG_DATA(header))->error;
+	return ((struct rtmsg *)NLMSG_DATA(header))->rtm_type;
+}
+
+/* Where answers would go is asked of rules with the packet's mark only by src_valid_mark. */
+ROOTS_TEST(sources_that_marks_make_valid)
+{
+	static const char *const paths[] = {"/proc/sys/net/ipv4/conf/bridge/src_valid_mark", "/proc/sys/net/ipv4/conf/all/src_valid_mark"};
+	struct ifreq bridge = {.ifr_name = "bridge", .ifr_flags = IFF_UP};
+	struct sockaddr_in own = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x0a070001)};
+	int fd;
+	unsigned index;
+
+	enter();
+	open_asker(0);
+	fd = (int)MUST(socket(AF_INET, SOCK_DGRAM, 0));
+	MUST(ioctl(fd, SIOCBRADDBR, "bridge"));
+	MUST(ioctl(fd, SIOCSIFFLAGS, &bridge));
+	memcpy(&bridge.ifr_addr, &own, sizeof(own));
+	MUST(ioctl(fd, SIOCSIFADDR, &bridge));
+	index = if_nametoindex("bridge");
+	MUST(write_text("/proc/sys/net/ipv4/conf/all/rp_filter", "0"));
+	MUST(write_text("/proc/sys/net/ipv4/conf/bridge/rp_filter", "1"));
+	begin_route(RTM_NEWROUTE, NLM_F_CREATE, "0.0.0.0", 0, RTN_UNICAST, RT_SCOPE_LINK);
+	((struct rtmsg *)request.data)->rtm_table = RT_TABLE_UNSPEC;
+	add_number(RTA_TABLE, 100);
+	add_number(RTA_OIF, index);
+	CHECK_STRING(asked(), "0");
+	begin_rule(RTM_NEWRULE, 0, FR_ACT_TO_TBL, 100, 100);
+	add_number(FRA_FWMARK, 5);
+	CHECK_STRING(asked(), "0");
+	CHECK_EQ(arrival(index, "172.20.0.1", "10.7.0.1", 0), -EINVAL);
+	CHECK_EQ(arrival(index, "172.20.0.1", "10.7.0.1", 5), -EINVAL);
+	for (int at = 0; at < 2; at++) {
+		CHECK_OK(write_text(paths[at], "1"));
+		CHECK_EQ(arrival(index, "172.20.0.1", "10.7.0.1", 5), RTN_LOCAL);
+		CHECK_EQ(arrival(index, "172.20.0.1", "10.7.0.1", 4), -EINVAL);
+		CHECK_OK(write_text(paths[at], "0"));
+		CHECK_EQ(arrival(index, "172.20.0.1", "10.7.0.1", 5), -EINVAL);
+	}
 }

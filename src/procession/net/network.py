@@ -39,6 +39,7 @@ from procession.net.sysctls import (
     ACCEPT_LOCAL,
     ARP_IGNORE,
     FORWARDING,
+    MARKED_SOURCES,
     REVERSE_PATH,
     ROUTE_LOCALNET,
     NetworkSysctls,
@@ -304,7 +305,7 @@ class Network(Namespace):
     def expects(self, source: bytes, target: bytes, interface: Interface, traffic: Traffic) -> bool:
         """Whether `interface` may bring packets from `source` to `target`: by rp_filter 1 if answers go out
         there, by 2 if they go anywhere; from this network's own addresses if accept_local says so. What is
-        asked of rules is for such answers, which have no mark (src_valid_mark).
+        asked of rules is for such answers, which have the packet's mark only by src_valid_mark.
 
         Linux: net/ipv4/fib_frontend.c, fib_validate_source, __fib_validate_source.
         """
@@ -318,7 +319,9 @@ class Network(Namespace):
             return mode != _STRICT or own.interface is interface
         if mode <= 0:
             return True
-        back = traffic._replace(source=target, arrived=OWN, out=b"", mark=0)
+        has_mark = interface.settings[MARKED_SOURCES] or self.sysctls.of_every[MARKED_SOURCES]
+        mark = traffic.mark if has_mark else 0
+        back = traffic._replace(source=target, arrived=OWN, out=b"", mark=mark)
         route = self.routes.lookup(source, traffic=back)
         if route is None or route.kind != UNICAST:
             return False

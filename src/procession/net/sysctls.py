@@ -9,7 +9,7 @@ FIRST_EPHEMERAL, LAST_EPHEMERAL = 32_768, 60_999
 ALL, DEFAULT = b"all", b"default"
 """What is set for all interfaces, and for those that are made from now on."""
 ROUTE_LOCALNET, REVERSE_PATH = b"ipv4/route_localnet", b"ipv4/rp_filter"
-ACCEPT_LOCAL = b"ipv4/accept_local"
+ACCEPT_LOCAL, MARKED_SOURCES = b"ipv4/accept_local", b"ipv4/src_valid_mark"
 FORWARDING = (b"ipv4/forwarding", b"ipv6/forwarding")
 DISABLE_IPV6, HOP_LIMIT = b"ipv6/disable_ipv6", b"ipv6/hop_limit"
 """Whether an interface speaks no IPv6, and how far packets go out of it whose sender hasn't said it."""
@@ -51,6 +51,7 @@ INTERFACE_SETTINGS = {
     ROUTE_LOCALNET: 0,
     REVERSE_PATH: 0,
     ACCEPT_LOCAL: 0,
+    MARKED_SOURCES: 0,
     PROMOTE_SECONDARIES: 0,
     ARP_IGNORE: 0,
     ARP_ANNOUNCE: 0,

@@ -380,7 +380,11 @@ def is_martian(source: bytes, target: bytes, network: Network, arrived: Interfac
 def _pass_on(flow: Flow) -> Route | None:
     """Where packets go that are in `flow.network` now, None if that is the end of `flow`."""
     target, current, arrived = flow.target, flow.network, flow.interface
-    if len(target) == 4 and is_martian(flow.source, target, current, arrived, flow.traffic):
+    seen = flow.traffic
+    if current.system.aspects and not (flow.is_onward and not flow.routers):
+        # The mark has stayed behind, unless this is where it was set.
+        seen = seen._replace(mark=0)
+    if len(target) == 4 and is_martian(flow.source, target, current, arrived, seen):
         return None
     if current.routes.takes(target):
         flow.outcome = DELIVERED
@@ -389,11 +393,9 @@ def _pass_on(flow: Flow) -> Route | None:
         return None
     flow.routers.append((current, arrived))
     current.host.clock.spend_looking(len(current.routes.rules[len(target)].rules))
-    seen = flow.traffic
     if current.system.aspects:
-        # The mark has stayed behind, unless this is where it was set, and nobody of this network has sent it.
-        mark = seen.mark if flow.is_onward and len(flow.routers) == 1 else 0
-        seen = seen._replace(mark=mark, uid=current.owner.make_kuid(0))
+        # Nobody of this network has sent it.
+        seen = seen._replace(uid=current.owner.make_kuid(0))
     seen = seen._replace(source=flow.source, arrived=arrived.name)
     onward = current.routes.lookup(target, traffic=seen)
     if onward is None or onward.kind in ERRORS_OF_ROUTES:
