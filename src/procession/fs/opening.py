@@ -66,6 +66,20 @@ from procession.fs.permission import (
 if TYPE_CHECKING:
     from procession.fs.fs_context import FsContext
 
+UNNAMED = O_TMPFILE & ~O_DIRECTORY
+"""The flag of a file without a name (in Linux, __O_TMPFILE)."""
+
+
+def check_directory_flags(flags: int) -> None:
+    """Raise EINVAL for a directory to be created, and for a file without a name that is only read.
+
+    Linux: fs/open.c, build_open_flags.
+    """
+    if flags & (O_CREAT | O_DIRECTORY) == O_CREAT | O_DIRECTORY:
+        raise EINVAL("a directory isn't created")
+    if flags & UNNAMED and (flags & O_TMPFILE != O_TMPFILE or not flags & O_ACCMODE):
+        raise EINVAL("no directory's file to write to")
+
 
 def open(
     context: FsContext,
@@ -87,12 +101,10 @@ def open(
     """
     if flags & O_PATH:
         flags &= O_PATH | O_DIRECTORY | O_NOFOLLOW
-    if flags & (O_CREAT | O_DIRECTORY) == O_CREAT | O_DIRECTORY:
-        raise EINVAL
-    if flags & O_TMPFILE & ~O_DIRECTORY:
-        if flags & O_TMPFILE != O_TMPFILE or not flags & O_ACCMODE:
-            raise EINVAL
-        return _open_unnamed(context, subject, name, start, flags, mode, resolve)
+    if flags & O_TMPFILE:
+        check_directory_flags(flags)
+        if flags & UNNAMED:
+            return _open_unnamed(context, subject, name, start, flags, mode, resolve)
     if not name and allow_empty and not flags & O_CREAT:
         return open_path(context.cwd if start is None else start, subject, flags, progress)
     walk = begin_walk(context, subject, name, start, resolve)

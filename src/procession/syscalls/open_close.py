@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import E2BIG, EAGAIN, EBADF, EINVAL, EMFILE
 from procession.abi.open_flags import (
     AT_FDCWD,
-    O_ACCMODE,
     CloseRangeFlag,
     OpenFlag,
     OpenHow,
@@ -30,11 +29,11 @@ from procession.fs.file import (
     O_NONBLOCK,
     O_PATH,
     O_SYNC,
-    O_TMPFILE,
     O_TRUNC,
     O_WRONLY,
 )
 from procession.fs.namei import check_name
+from procession.fs.opening import UNNAMED, check_directory_flags
 from procession.fs.pipe import FifoOpening
 from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.syscalls.declaration import syscall
@@ -46,12 +45,11 @@ if TYPE_CHECKING:
     from procession.fs.file import File
     from procession.kernel.task import Task
 
-_TMPFILE_BIT = O_TMPFILE & ~O_DIRECTORY
 _VALID_FLAGS = (
     3 | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK | O_SYNC | O_DSYNC | FASYNC
-) | (O_DIRECT | O_LARGEFILE | O_DIRECTORY | O_NOFOLLOW | O_NOATIME | O_CLOEXEC | O_PATH | _TMPFILE_BIT)
+) | (O_DIRECT | O_LARGEFILE | O_DIRECTORY | O_NOFOLLOW | O_NOATIME | O_CLOEXEC | O_PATH | UNNAMED)
 _PATH_FLAGS = O_DIRECTORY | O_NOFOLLOW | O_PATH | O_CLOEXEC
-_CREATING = O_CREAT | _TMPFILE_BIT
+_CREATING = O_CREAT | UNNAMED
 _VALID_RESOLVE = int(
     ResolveFlag.RESOLVE_NO_XDEV
     | ResolveFlag.RESOLVE_NO_MAGICLINKS
@@ -101,10 +99,7 @@ def openat2(task: Task, directory: Fd, path: Path, how: SizedIn[OpenHow], size: 
         raise EINVAL
     if flags & O_PATH and flags & ~_PATH_FLAGS:
         raise EINVAL
-    if flags & _TMPFILE_BIT and (flags & O_TMPFILE != O_TMPFILE or not flags & O_ACCMODE):
-        raise EINVAL("no directory's file to write to")
-    if flags & O_CREAT and flags & O_DIRECTORY:
-        raise EINVAL("a directory isn't created")
+    check_directory_flags(flags)
     if resolve & _RESOLVE_CACHED and flags & (O_TRUNC | _CREATING):
         raise EAGAIN
     if not flags & O_PATH:
