@@ -56,13 +56,13 @@ class MemfdInode(MemoryInode):
             for area in space.areas
         )
 
-    def truncate(self, size: int) -> None:
+    def resize(self, size: int) -> None:
         """Linux: mm/shmem.c, shmem_setattr."""
         if (size < self.size and self.seals & F_SEAL_SHRINK) or (
             size > self.size and self.seals & F_SEAL_GROW
         ):
             raise EPERM
-        super().truncate(size)
+        super().resize(size)
 
     def set_attributes(
         self,

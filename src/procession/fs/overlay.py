@@ -404,8 +404,8 @@ class OverlayInode(MemoryInode):
             raise EINVAL
         return super().rename(name, new_directory, new_name, flags, subject)
 
-    def truncate(self, size: int) -> None:
-        super().truncate(size)
+    def resize(self, size: int) -> None:
+        super().resize(size)
         pages = self.pages
         if pages is not None and isinstance(pages.backing, HostFile):
             pages.backing.size = min(pages.backing.size, size)

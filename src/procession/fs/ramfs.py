@@ -77,9 +77,7 @@ class RamfsInode(MemoryInode):
 
     def truncate_by_name(self, size: int) -> None:
         """It sets what it's told to set. Linux: fs/libfs.c, simple_setattr."""
-        modified_ns, changed_ns = self.mtime_ns, self.ctime_ns
-        self.truncate(size)
-        self.mtime_ns, self.ctime_ns = modified_ns, changed_ns
+        self.resize(size)
 
     def set_entry(self, name: bytes, inode: MemoryInode) -> None:
         self.entries[name] = inode

@@ -75,11 +75,11 @@ class SecretInode(MemoryInode):
         """One all the same, with which the inode was made. Linux: mm/secretmem.c, secretmem_file_create."""
         return 1
 
-    def truncate(self, size: int) -> None:
+    def resize(self, size: int) -> None:
         """Linux: mm/secretmem.c, secretmem_setattr."""
         if self.size:
             raise EINVAL("it has a size")
-        super().truncate(size)
+        super().resize(size)
 
     def open(self, path: Path, flags: int, subject: Subject, progress: object = None) -> File:
         """Only what memfd_secret(2) gave is open. Linux: fs/inode.c, no_open."""

@@ -563,6 +563,11 @@ class MemoryInode(Inode):
         return self.target
 
     def truncate(self, size: int) -> None:
+        self.resize(size)
+        self.touch_modified()
+
+    def resize(self, size: int) -> None:
+        """Make a regular file `size` bytes long, and leave its time stamps. Raises EINVAL, EFBIG ..."""
         pages = self.pages
         if pages is None:
             raise EINVAL
@@ -572,14 +577,13 @@ class MemoryInode(Inode):
             # Of the same size it loses what it was given beyond.
             pages.truncate(size)
         self.size = size
-        self.touch_modified()
 
     def truncate_by_name(self, size: int) -> None:
         """What is as long as before keeps its time stamps. Linux: mm/shmem.c, shmem_setattr."""
-        before, modified_ns, changed_ns = self.size, self.mtime_ns, self.ctime_ns
-        self.truncate(size)
-        if size == before and not self.tmpfs.is_written_back:
-            self.mtime_ns, self.ctime_ns = modified_ns, changed_ns
+        before = self.size
+        self.resize(size)
+        if size != before or self.tmpfs.is_written_back:
+            self.touch_modified()
 
     def evict(self) -> None:
         self.entries = {}
