@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.word import pack_u32, pack_u64, wrap_signed
-from procession.hardware.extended_state import UnloadableState, with_fxsave_area
+from procession.hardware.extended_state import UnloadableState, canonical, with_fxsave_area
 from procession.hardware.page_table import USER_END
 from procession.hardware.registers import NUMBERS, set_register
 from procession.kernel.user_registers import SETTABLE_FLAGS
@@ -166,7 +166,7 @@ def _set_floating(kernel: Kernel, task: Task, name: str, value: bytes) -> bool:
     start, size = place
     image[start : start + size] = value[:size]
     try:
-        registers.floating = with_fxsave_area(registers.extended_state, bytes(image))
+        registers.floating = canonical(with_fxsave_area(registers.extended_state, bytes(image)))
     except UnloadableState:
         return False
     return True

@@ -74,12 +74,10 @@ def canonical(image: bytes) -> bytes:
 
 
 def with_fxsave_area(image: bytes, area: bytes) -> bytes:
-    """`image` with the state of an FXSAVE area in it. Raises UnloadableState for reserved bits in MXCSR."""
-    return canonical(with_whole_area(image, area))
+    """`image` with all of an FXSAVE area in it, of which no task keeps some (`canonical`).
 
-
-def with_whole_area(image: bytes, area: bytes) -> bytes:
-    """The same with all of the area in it, of which no task keeps some. Raises UnloadableState."""
+    Raises UnloadableState for reserved bits in MXCSR.
+    """
     mxcsr = mxcsr_of(area)
     if mxcsr & ~MXCSR_MASK:
         raise UnloadableState("MXCSR has reserved bits set")
@@ -92,15 +90,11 @@ def has_reserved_bytes(area: bytes) -> bool:
 
 
 def restored(area: bytes, components: int) -> bytes:
-    """The state after XRSTOR of `components` from `area`, and of initial values for all others.
+    """The state after XRSTOR of `components` from `area`, and of initial values for all others: with all that
+    the area has of them, of which no task keeps some (`canonical`).
 
     Raises UnloadableState where the processor raises a general protection fault.
     """
-    return canonical(restored_whole(area, components))
-
-
-def restored_whole(area: bytes, components: int) -> bytes:
-    """The same with all that the area has of them, of which no task keeps some. Raises UnloadableState."""
     present, compaction = _HEADER.unpack_from(area, FXSAVE_BYTES)
     if present & ~(X87 | SSE | AVX) or compaction or any(area[FXSAVE_BYTES + 16 : FXSAVE_BYTES + 24]):
         raise UnloadableState("the header has reserved bits set")
@@ -126,4 +120,4 @@ def readable_state(value: object) -> bytes:
     """The state that `value`, from whoever may have written it, is. Raises ValueError if it's none."""
     if not isinstance(value, bytes) or len(value) != XSAVE_BYTES:
         raise ValueError("no XSAVE area")
-    return restored(value, X87 | SSE | AVX)
+    return canonical(restored(value, X87 | SSE | AVX))

@@ -15,8 +15,8 @@ from procession.hardware.extended_state import (
     UnloadableState,
     canonical,
     has_reserved_bytes,
-    restored_whole,
-    with_whole_area,
+    restored,
+    with_fxsave_area,
 )
 from procession.hardware.page_table import USER_END
 from procession.hardware.registers import NUMBERS, PRIVILEGE_BITS, TRAP_FLAG, set_register
@@ -112,7 +112,7 @@ def set_floating_registers(kernel: Kernel, task: Task, data: bytes) -> None:
         raise EINVAL("all of it, or nothing")
     registers = kernel.registers_of(task)
     try:
-        whole = with_whole_area(registers.extended_state, data)
+        whole = with_fxsave_area(registers.extended_state, data)
     except UnloadableState as error:
         raise EINVAL(str(error)) from None
     _set_floating_state(kernel, task, whole)
@@ -127,7 +127,7 @@ def set_extended_registers(kernel: Kernel, task: Task, data: bytes) -> None:
         # Linux: arch/x86/kernel/fpu/xstate.c, validate_user_xstate_header.
         raise EINVAL("the header has reserved bits set")
     try:
-        whole = restored_whole(data, components)
+        whole = restored(data, components)
     except UnloadableState as error:
         raise EINVAL(str(error)) from None
     _set_floating_state(kernel, task, whole)

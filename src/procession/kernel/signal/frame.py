@@ -26,6 +26,7 @@ from procession.hardware.extended_state import (
     X87,
     XSAVE_BYTES,
     UnloadableState,
+    canonical,
     has_avx,
     restored,
     with_fxsave_area,
@@ -223,7 +224,7 @@ def _restore_floating(kernel: Kernel, task: Task, registers: Registers, address:
         components = _components_in_frame(task, image, address)
         if components:
             area = image + task.mm.read(address + FXSAVE_BYTES, XSAVE_BYTES - FXSAVE_BYTES)
-            registers.floating = restored(area, components)
+            registers.floating = canonical(restored(area, components))
         else:
             registers.floating = _state_of_fxsave(image)
     except UnloadableState as error:
@@ -236,7 +237,7 @@ def _state_of_fxsave(image: bytes) -> bytes:
 
     A handler mostly returns to one of few states, and an engine knows one that it has seen by its identity.
     """
-    return with_fxsave_area(INITIAL_STATE, image)
+    return canonical(with_fxsave_area(INITIAL_STATE, image))
 
 
 def _floating_frame(image: bytes, level: ProcessorLevel) -> bytes:
