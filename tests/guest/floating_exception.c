@@ -530,3 +530,55 @@ TEST(zero_for_what_is_tiny)
 	}
 	CHECK_EQ(wait_for(-1), EXITED(0));
 }
+
+/* What an operation raises shows in the next instruction. */
+TEST(flags_of_sse_at_once)
+{
+	static const double smallest = 4.9e-324, third = 1.0 / 3, nothing = 0, most = 1.7e308;
+	static const float small = 1e-40f;
+	unsigned mxcsr, usual = 0x1f80;
+
+#define SHOWS(expected, operation, ...) \
+	__asm__ volatile("ldmxcsr %1\n\t" operation "\n\tstmxcsr %0" : "=m"(mxcsr) : "m"(usual), __VA_ARGS__ : "xmm0", "rax"); \
+	CHECK_EQ(mxcsr & 0x3f, expected)
+
+	SHOWS(0, "movsd %2, %%xmm0\n\taddsd %2, %%xmm0", "m"(third));
+	SHOWS(0x20, "movsd %2, %%xmm0\n\tmulsd %2, %%xmm0", "m"(third));
+	SHOWS(0x22, "movsd %2, %%xmm0\n\taddsd %3, %%xmm0", "m"(smallest), "m"(third));
+	SHOWS(0x02, "movss %2, %%xmm0\n\taddss %2, %%xmm0", "m"(small));
+	SHOWS(0x02, "cvtss2sd %2, %%xmm0", "m"(small));
+	SHOWS(0x02, "movsd %2, %%xmm0\n\tucomisd %3, %%xmm0", "m"(third), "m"(smallest));
+	SHOWS(0x02, "movsd %2, %%xmm0\n\tmaxsd %3, %%xmm0", "m"(third), "m"(smallest));
+	SHOWS(0x02, "movsd %2, %%xmm0\n\tcmpltsd %3, %%xmm0", "m"(third), "m"(smallest));
+	SHOWS(0x20, "cvttsd2si %2, %%eax", "m"(smallest));
+	SHOWS(0x04, "movsd %2, %%xmm0\n\tdivsd %3, %%xmm0", "m"(third), "m"(nothing));
+	SHOWS(0x01, "movsd %2, %%xmm0\n\tdivsd %2, %%xmm0", "m"(nothing));
+	SHOWS(0x28, "movsd %2, %%xmm0\n\tmulsd %2, %%xmm0", "m"(most));
+	SHOWS(0x32, "movsd %2, %%xmm0\n\tmulsd %3, %%xmm0", "m"(smallest), "m"(third));
+	usual = 0x1fc0;
+	SHOWS(0, "movsd %2, %%xmm0\n\taddsd %3, %%xmm0", "m"(smallest), "m"(third));
+	usual = 0x1f80;
+	__asm__ volatile("ldmxcsr %0" : : "m"(usual));
+#undef SHOWS
+}
+
+/* Nothing is stored, and the instruction is where the handler finds it. */
+TEST(denormal_operands_of_sse)
+{
+	static const double smallest = 4.9e-324;
+	unsigned unmasked = 0x1e80, usual = 0x1f80;
+	static double held;
+
+	handle_info(SIGFPE, catch, 0);
+	if (sigsetjmp(back, 1) == 0)
+		__asm__ volatile("ldmxcsr %1\n\tmovsd %3, %%xmm0\n\taddsd %2, %%xmm0\n\tmovsd %%xmm0, %0"
+				 : "=m"(held) : "m"(unmasked), "m"(smallest), "m"(one) : "xmm0");
+	__asm__ volatile("ldmxcsr %0" : : "m"(usual));
+	CHECK_EQ(seen.si_signo, SIGFPE);
+	CHECK_EQ(seen.si_code, FPE_FLTUND);
+	CHECK_EQ(trap, 19);
+	CHECK_EQ(control, 0x1e82);
+	CHECK_EQ(((unsigned char *)instruction)[1], 0x0f);
+	CHECK_EQ(((unsigned char *)instruction)[2], 0x58);
+	CHECK(held == 0);
+}

@@ -16,6 +16,7 @@ from procession.hardware.engines import unicorn_library as uc
 from procession.hardware.engines.unicorn_blocks import (
     INSTRUCTIONS_PER_BLOCK,
     TRANSLATOR,
+    StopChecks,
     bound_blocks,
     look_at_instructions,
 )
@@ -38,7 +39,6 @@ from procession.hardware.engines.unicorn_state import (
     locate_operand,
     locate_state,
 )
-from procession.hardware.engines.unicorn_stops import StopChecks
 from procession.hardware.engines.unicorn_unknown import NOWHERE, UnknownInstructions, refuse
 from procession.hardware.engines.unopened import EMULATOR
 from procession.hardware.extended_state import FXSAVE_BYTES, INITIAL_STATE
@@ -87,8 +87,12 @@ _PROBE_CODE = bytes.fromhex(
     "cd21"  # int 0x21
     "0f284301"  # movaps xmm0, [rbx + 1]  #GP: not aligned
 )
-# 1 / 0, then 0 / 0: where the pieces begin and end, and their code.
-_SSE_PROBE = ((0x2100, 0x2110, "b801000000 f30f2ac8 0f57c0 f30f5ec8"), (0x2110, 0x2117, "0f57c9 f30f5ec8"))
+# dpps of the largest number with itself, then of what came of that with 0: where the pieces begin and end,
+# and their code.
+_SSE_PROBE = (
+    (0x2100, 0x210F, "b8ffff7f7f 660f6ec0 660f3a40c011"),
+    (0x2110, 0x2119, "0f57c9 660f3a40c111"),
+)
 _LOAD_PROBE = (0x2130, 0x2132, "8a03")  # mov al, [rbx]
 _CALL_PROBE = (0x2140, 0x2145, CALL_PROBE)
 _OPERAND_PROBE = (0x2150, 0x2154, "d9eb d8c0")  # fldpi; fadd st0, st0
@@ -272,7 +276,7 @@ class UnicornEngine:
         return (first, second) == (0, *_OTHER_CONTENTS)
 
     def _locate_marks(self) -> None:
-        """Divide by zero to see where the library notes floating-point exceptions."""
+        """See where the library notes exceptions of SSE, of what is left to it."""
         layout = self.layout
         idle = layout.snapshot()
         after_x87 = layout.x87_registers + 128

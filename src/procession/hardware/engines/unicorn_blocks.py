@@ -18,10 +18,17 @@ of them, which looks at each instruction first:
 - rdpmc is privileged here, where the library doesn't know it.
 
 In the first and the last case the translator is shown another byte in the place of the instruction's first.
+
+Translated code looks whether the processor has been stopped between blocks alone, as a rule. The library has
+it look after each access to memory too, and before each instruction that is watched, for who stops the
+processor there. Each look is a call of a function: bash takes a third longer for it. Without such a watcher
+the library is told to leave that out, by a mark of its own that holds for what it translates then.
 """
 
 from __future__ import annotations
 
+import ctypes
+import re
 from typing import TYPE_CHECKING, Final
 
 from procession.abi.word import Words
@@ -32,10 +39,11 @@ from procession.hardware.page_table import ADDRESS_MASK
 from procession.hardware.physical_memory import PAGE_SIZE
 
 if TYPE_CHECKING:
+    from ctypes import c_void_p
+
     from procession.hardware.engines.unicorn_image import LibraryImage
     from procession.hardware.engines.unicorn_library import UnicornLibrary
     from procession.hardware.engines.unicorn_state import StateLayout
-    from procession.hardware.engines.unicorn_stops import StopChecks
 
 TRANSLATOR = "gen_intermediate_code_x86_64"
 """Called as (processor object, block, the most instructions)."""
@@ -44,7 +52,13 @@ _LOOP = "translator_loop_x86_64"
 _ACCESSES = ("tcg_gen_qemu_ld_i64_x86_64", "tcg_gen_qemu_st_i64_x86_64")
 """They generate an access of 8 bytes or less, called as (translation object, value, address, index, kind)."""
 
-_WORD, _INFO = Words("<I"), Words("<Q")
+_TRANSLATE_CHECK = "check_exit_request_x86_64"
+"""The function that puts a look into the code that is being translated, unless the mark says not to."""
+_BEGINNING = re.compile(rb"\x48\x8b\xb7(.{4})\x80\xbe(.{4})\x00\x74.\xc3", re.DOTALL)
+"""mov rsi, [rdi + ...], the handle's object; cmp byte [rsi + the mark's place], 0; je ...; ret"""
+_LOOKED_AT_BYTES = 17
+
+_WORD, _INFO, _OFFSET = Words("<I"), Words("<Q"), Words("<i")
 _FUNCTIONS, _TRANSLATE = 7, 4
 """How many functions the loop has, and which of them translates an instruction: (the loop's object,
 processor object)."""
@@ -344,3 +358,38 @@ def _translate_one(code: Assembly, environment: int, layout: StateLayout) -> Non
     code.label("zeros")
     code.add("31c0 f3aa")  # xor eax, eax; rep stosb
     code.jump("e9", "look")
+
+
+class StopChecks:
+    """Whether code that is translated now looks after accesses and before instructions.
+
+    It does while there are `watchers`: who becomes one has what was translated before forgotten. A library
+    whose function begins otherwise always does. At `holder_offset` its object of translations tells of the
+    handle's object; 0 if it isn't known where.
+    """
+
+    __slots__ = ("holder_offset", "mark", "watchers")
+
+    def __init__(self, library: UnicornLibrary, handle: c_void_p) -> None:
+        self.watchers = 0
+        self.holder_offset = 0
+        self.mark: ctypes.c_ubyte | None = None
+        beginning = ctypes.string_at(library.address_of(_TRANSLATE_CHECK), _LOOKED_AT_BYTES)
+        found = _BEGINNING.match(beginning)
+        if found is not None and handle.value:
+            [self.holder_offset] = _OFFSET.unpack(found[1])
+            [offset] = _OFFSET.unpack(found[2])
+            self.mark = ctypes.c_ubyte.from_address(handle.value + offset)
+            self.mark.value = 1
+
+    def watch(self) -> None:
+        """There is one more who stops the processor at an instruction or an access."""
+        self.watchers += 1
+        if self.mark is not None:
+            self.mark.value = 0
+
+    def leave(self) -> None:
+        """There is one less."""
+        self.watchers -= 1
+        if self.mark is not None and not self.watchers:
+            self.mark.value = 1

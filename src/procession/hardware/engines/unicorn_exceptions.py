@@ -1,7 +1,9 @@
 """Floating-point exceptions of the Unicorn engine: shown in the control words always, raised where unmasked.
 
 Those of the x87 are shown by the code in the place of the library's functions (`unicorn_arithmetic.py`), and
-raised here. Of denormal operands of SSE the library tells nothing: that exception is never raised.
+raised here. Nearly all of SSE's are shown and raised by such code too (`unicorn_vectors.py`). Of what is left
+to the library (dot products, roundings and conversions of MMX registers) they are found here, but for those
+of denormal operands, of which it tells nothing.
 """
 
 from __future__ import annotations
@@ -26,9 +28,9 @@ from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE
 from procession.hardware.registers import RIP, set_register
 
 if TYPE_CHECKING:
+    from procession.hardware.engines.unicorn_blocks import StopChecks
     from procession.hardware.engines.unicorn_library import UnicornLibrary
     from procession.hardware.engines.unicorn_state import StateLayout
-    from procession.hardware.engines.unicorn_stops import StopChecks
     from procession.hardware.physical_memory import PhysicalMemory
 
 _X87_ERROR, _SIMD_ERROR = 16, 19

@@ -1,11 +1,11 @@
 """Machine code that the library calls before each block or instruction: Python would be too slow.
 
-The library doesn't raise floating-point exceptions of SSE, and doesn't show in MXCSR that they have occurred:
-it notes them in a byte of its own, called the mark here. So before each block the code here copies new marks
-to where the program sees them. As soon as a program unmasks an exception, code is called before each
-instruction too, which stops the processor when the last one of SSE raised what isn't masked, and keeps the
-state from before the instruction so that it can be undone; and when an exception of the x87 waits for the
-next of its instructions.
+The library doesn't raise floating-point exceptions of what is left to it of SSE, and doesn't show in MXCSR
+that they have occurred: it notes them in a byte of its own, called the mark here. So before each block the
+code here copies new marks to where the program sees them. As soon as a program unmasks an exception, code is
+called before each instruction too, which stops the processor when the last one of SSE raised what isn't
+masked, and keeps the state from before the instruction so that it can be undone; and when an exception of the
+x87 waits for the next of its instructions.
 
 Nor does the library do all that `syscall` does: code here puts the next instruction's address into rcx and
 the flags into r11 before the kernel hears of the call.

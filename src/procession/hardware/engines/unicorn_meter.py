@@ -33,6 +33,7 @@ from procession.hardware.engines.unicorn_environment import (
     unmasking_code,
 )
 from procession.hardware.engines.unicorn_library import RAISE, UnicornError
+from procession.hardware.engines.unicorn_vectors import VECTOR_BYTES, VECTORS, VectorCode
 
 if TYPE_CHECKING:
     from ctypes import c_void_p
@@ -79,6 +80,7 @@ _ENTRY_BYTES, _COUNT_BYTES, _AMENDING_BYTES = 20, 8, 1024
 _LINE_BYTES = 64
 """Code begins where a line of the host's cache does."""
 _ARITHMETIC = {f"helper_{name}_x86_64": name for name in ARITHMETIC}
+_VECTORS = {f"helper_{name}_x86_64": name for name in VECTORS}
 _AMENDED = frozenset((STORE_ENVIRONMENT, LOAD_MXCSR, *LOADS, *_ARITHMETIC))
 """Functions that don't do all that the processor does."""
 _STORE_QUADWORD, _STORE_WORD = "cpu_stq_data_ra_x86_64", "cpu_stw_data_ra_x86_64"
@@ -100,12 +102,13 @@ class PricedCalls:
 
     def __init__(self, library: UnicornLibrary, image: LibraryImage) -> None:
         """Lead the calls through the code, before a processor is opened. Raises UnicornError."""
-        self.functions = functions = [
-            (f"helper_{name}_x86_64", price) for price, names in _PRICES.items() for name in names.split()
-        ]
+        priced = {
+            f"helper_{name}_x86_64": price for price, names in _PRICES.items() for name in names.split()
+        }
+        self.functions = functions = list((dict.fromkeys(_VECTORS, 0) | priced).items())
         length = _ENTRY_BYTES * len(functions) + _ADDRESS.size
         self.amending = length
-        size = length + _AMENDING_BYTES * len(_AMENDED)
+        size = length + _AMENDING_BYTES * len(_AMENDED) + VECTOR_BYTES * len(_VECTORS)
         self.code = code = mmap.mmap(-1, size, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
         self.noted = memoryview(code)[length - _ADDRESS.size : length]
         self.offset = 0
@@ -151,16 +154,19 @@ class PricedCalls:
         place = self.amending
         storing = library.address_of(_STORE_QUADWORD), library.address_of(_STORE_WORD)
         arithmetic = ArithmeticCode(layout, library.address_of(RAISE), storing)
+        vectors = VectorCode(layout, library.address_of(RAISE))
         for index, ((name, _), address) in enumerate(zip(self.functions, self.addresses, strict=True)):
-            if name in _AMENDED:
+            if name in _AMENDED or name in _VECTORS:
                 own = _ARITHMETIC.get(name)
-                if own is not None:
+                if name in _VECTORS:
+                    amending = vectors.of(_VECTORS[name])
+                elif own is not None:
                     amending = arithmetic.of(own, address)
                 elif name == STORE_ENVIRONMENT:
                     amending = masking_code(address, layout)
                 else:
                     amending = unmasking_code(name, address, layout, library)
-                if len(amending) > _AMENDING_BYTES:
+                if len(amending) > (VECTOR_BYTES if name in _VECTORS else _AMENDING_BYTES):
                     raise UnicornError(f"the code for {name} is too long")
                 self.code[place : place + len(amending)] = amending
                 self._set_function(index, self.start + place)

@@ -443,14 +443,14 @@ def locate_mode(layout: StateLayout, code_selector: int, stack_selector: int) ->
 def locate_mark(data: list[bytes], start: int, end: int) -> int:
     """The offset, from `start` up to `end`, of the byte in which exceptions of one kind are noted.
 
-    `data` is the state's bytes with no exception noted, after a division by zero, and after an invalid one
-    too. Raises UnicornError.
+    `data` is the state's bytes with no exception noted, after an overflow, which is inexact, and after an
+    invalid operation too. Raises UnicornError.
     """
-    before, divided, invalid = data
+    before, overflowed, invalid = data
     found = [
         offset
         for offset in range(start, end)
-        if (before[offset], divided[offset], invalid[offset]) == (0, 4, 5)
+        if (before[offset], overflowed[offset], invalid[offset]) == (0, 0x28, 0x29)
     ]
     if len(found) != 1:
         raise UnicornError(
