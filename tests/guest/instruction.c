@@ -295,3 +295,43 @@ TEST(branches_to_nowhere)
 		}
 	}
 }
+
+/* What is told of the descriptors that Linux has for programs, and that there are no others. */
+TEST(descriptors)
+{
+	static const struct {
+		unsigned selector, rights;
+		int is_writable;
+	} cases[] = {{0x23, 0xcffb00, 0}, {0x2b, 0xcff300, 1}, {0x33, 0xaffb00, 0}, {0x7b, 0x40f500, 0}};
+	static const unsigned short none[] = {0, 3, 0x0b, 0x13, 0x1b, 0x3b, 0x43, 0x53, 0x73, 0x83, 0x37, 0xffff};
+
+	for (unsigned at = 0; at < LENGTH(cases); at++) {
+		for (int privilege = 0; privilege < 4; privilege += 3) {
+			unsigned short selector = (unsigned short)((cases[at].selector & ~3U) | (unsigned)privilege);
+			unsigned long rights = 1, limit = 1;
+			unsigned char told[4];
+
+			__asm__ volatile("lar %k2, %k0\n\tsetz %1" : "+r"(rights), "=q"(told[0]) : "r"(selector));
+			__asm__ volatile("lsl %k2, %k0\n\tsetz %1" : "+r"(limit), "=q"(told[1]) : "r"(selector));
+			__asm__ volatile("verr %1\n\tsetz %0" : "=q"(told[2]) : "m"(selector));
+			__asm__ volatile("verw %1\n\tsetz %0" : "=q"(told[3]) : "r"(selector));
+			CHECK_EQ(told[0] + told[1] + told[2], 3);
+			CHECK_EQ(told[3], cases[at].is_writable);
+			CHECK_EQ(rights, cases[at].rights);
+			/* The last one's is the processor's number, and its node's. */
+			CHECK(cases[at].selector == 0x7b ? limit < 0xfffff : limit == 0xffffffff);
+		}
+	}
+	for (unsigned at = 0; at < LENGTH(none); at++) {
+		unsigned long rights = 0x1234567812345678, limit = rights;
+		unsigned char told[4];
+
+		__asm__ volatile("lar %k2, %k0\n\tsetz %1" : "+r"(rights), "=q"(told[0]) : "r"(none[at]));
+		__asm__ volatile("lsl %k2, %k0\n\tsetz %1" : "+r"(limit), "=q"(told[1]) : "r"(none[at]));
+		__asm__ volatile("verr %1\n\tsetz %0" : "=q"(told[2]) : "r"(none[at]));
+		__asm__ volatile("verw %1\n\tsetz %0" : "=q"(told[3]) : "r"(none[at]));
+		CHECK_EQ(told[0] + told[1] + told[2] + told[3], 0);
+		CHECK_EQ(rights, 0x1234567812345678);
+		CHECK_EQ(limit, 0x1234567812345678);
+	}
+}

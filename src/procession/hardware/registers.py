@@ -20,10 +20,18 @@ PRIVILEGE_BITS = 3
 """The lowest bits of a selector say for which privilege level it is, user mode's being 3."""
 SELECTOR_ERROR = 0xFFFC
 """What of a selector is in the error code of a fault that it raises."""
-USER_SELECTORS = (USER_CS, 0x23, USER_DS, 0x7B)
-"""The segments that user mode has for data: beside its own that of 32-bit code and the one whose limit is the
-processor's number. Linux: arch/x86/include/asm/segment.h, __USER32_CS, __CPUNODE_SEG.
+USER_DESCRIPTORS = {
+    USER_CS: (0xAFFB00, 0xFFFF_FFFF),
+    0x23: (0xCFFB00, 0xFFFF_FFFF),
+    USER_DS: (0xCFF300, 0xFFFF_FFFF),
+    0x7B: (0x40F500, 0),
+}
+"""The segments that user mode has for data, with what lar and lsl tell of them: beside its own that of 32-bit
+code and the one whose limit is the number of the processor, which is the first here. Linux:
+arch/x86/include/asm/segment.h, __USER32_CS, __CPUNODE_SEG.
 """
+WRITABLE_DATA, CODE_OR_WRITABLE = 0x200, 0xA00
+"""What lar tells of what verw lets pass: the second's bits are the first's."""
 SEGMENT_NUMBERS = {"es": 0, "cs": 1, "ss": 2, "ds": 3, "fs": 4, "gs": 5}
 """The processor's numbers of the segment registers."""
 DATA_SEGMENTS = ("es", "ds", "fs", "gs")
@@ -54,7 +62,7 @@ NUMBERS = {name: number for number, name in enumerate(NAMES)}
 
 def is_loadable(selector: int) -> bool:
     """Whether a program's es, ds, fs or gs can have it: none at all, or a segment that is there."""
-    return selector <= LAST_NULL_SELECTOR or selector | PRIVILEGE_BITS in USER_SELECTORS
+    return selector <= LAST_NULL_SELECTOR or selector | PRIVILEGE_BITS in USER_DESCRIPTORS
 
 
 def loaded_selectors(selectors: int) -> int:

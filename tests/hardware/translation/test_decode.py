@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from procession.hardware.translation import opcodes
+from procession.hardware.translation.copier import is_harmless
 from procession.hardware.translation.decode import REX_PREFIX, decode
 from tests.hardware.translation.reference import difference
 from tests.of_a_kind import some_of
@@ -179,3 +180,10 @@ def test_all_the_code_of_a_program(guest_root: Path, pattern: str) -> None:
             seen += 1
     assert seen > 100_000
     assert not differing, f"{len(differing)} of {seen}: " + "; ".join(differing[:5])
+
+
+def test_what_tells_of_the_host_is_not_left_to_it() -> None:
+    """A limit may be the number of the processor on which the program happens to run."""
+    lar, lsl = (decode(bytes.fromhex(code), 0) for code in ("0f02c1", "0f03c1"))
+    assert is_harmless(lar)
+    assert not is_harmless(lsl)

@@ -33,6 +33,7 @@ from procession.hardware.engines.unicorn_environment import (
     unmasking_code,
 )
 from procession.hardware.engines.unicorn_library import RAISE, UnicornError
+from procession.hardware.engines.unicorn_state import DESCRIPTIONS, describing_code
 from procession.hardware.engines.unicorn_vectors import VECTOR_BYTES, VECTORS, VectorCode
 
 if TYPE_CHECKING:
@@ -81,7 +82,8 @@ _LINE_BYTES = 64
 """Code begins where a line of the host's cache does."""
 _ARITHMETIC = {f"helper_{name}_x86_64": name for name in ARITHMETIC}
 _VECTORS = {f"helper_{name}_x86_64": name for name in VECTORS}
-_AMENDED = frozenset((STORE_ENVIRONMENT, LOAD_MXCSR, *LOADS, *_ARITHMETIC))
+_DESCRIPTIONS = {f"helper_{name}_x86_64": name for name in DESCRIPTIONS}
+_AMENDED = frozenset((STORE_ENVIRONMENT, LOAD_MXCSR, *LOADS, *_ARITHMETIC, *_DESCRIPTIONS))
 """Functions that don't do all that the processor does."""
 _STORE_QUADWORD, _STORE_WORD = "cpu_stq_data_ra_x86_64", "cpu_stw_data_ra_x86_64"
 _HIDDEN_REGISTERS = range(0x200, 0x209)
@@ -162,6 +164,8 @@ class PricedCalls:
                     amending = vectors.of(_VECTORS[name])
                 elif own is not None:
                     amending = arithmetic.of(own, address)
+                elif name in _DESCRIPTIONS:
+                    amending = describing_code(_DESCRIPTIONS[name], address, layout)
                 elif name == STORE_ENVIRONMENT:
                     amending = masking_code(address, layout)
                 else:

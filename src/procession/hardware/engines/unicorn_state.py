@@ -29,7 +29,15 @@ from procession.hardware.engines.unicorn_library import (
     UnicornError,
     UnicornLibrary,
 )
-from procession.hardware.registers import DATA_SEGMENTS, SEGMENT_NUMBERS, loaded_selectors
+from procession.hardware.engines.unicorn_machine_code import Assembly, d32, q
+from procession.hardware.registers import (
+    CODE_OR_WRITABLE,
+    DATA_SEGMENTS,
+    SEGMENT_NUMBERS,
+    USER_DESCRIPTORS,
+    WRITABLE_DATA,
+    loaded_selectors,
+)
 
 _CONTEXT_HEADER_BYTES = 64
 """At most so much of a saved context isn't a copy of the state."""
@@ -369,6 +377,39 @@ def _locate_x87(library: UnicornLibrary, handle: c_void_p, layout: StateLayout) 
         raise UnicornError("the x87 tags aren't eight bytes in a row")
     layout.x87_top, layout.x87_status, layout.x87_tags = tops.pop(), statuses.pop(), bits.find(changed)
     layout.x87_registers = _find_wide(library, handle, layout, REG_ST0, 10)
+
+
+DESCRIPTIONS = ("lar", "lsl", "verr", "verw")
+"""What tells of descriptors: the library would read a table that no program's memory has."""
+_ZERO_FLAG, _LOCAL, _DESCRIPTORS = 0x40, 4, 16
+
+
+def describing_code(name: str, function: int, layout: StateLayout) -> bytes:
+    """Code to call instead of the library's function for one of DESCRIPTIONS: (state, selector).
+
+    Of no selector the function at `function` says that there's none, and works the flags out, of which only
+    ZF changes.
+    """
+    told = [0] * _DESCRIPTORS
+    for selector, (rights, limit) in USER_DESCRIPTORS.items():
+        is_writable = rights & CODE_OR_WRITABLE == WRITABLE_DATA
+        told[selector >> 3] = {"lar": rights + 1, "lsl": limit + 1, "verr": 1, "verw": int(is_writable)}[name]
+    code = Assembly()
+    code.add("57 56 4883ec08 31f6")  # push rdi; push rsi; sub rsp, 8; xor esi, esi
+    code.add("48b8", q(function), b"\xff\xd0\x48\x83\xc4\x08\x5e\x5f")  # mov rax, ...; call; add; pop; pop
+    code.add("0fb7f6 f7c6", d32(_LOCAL))  # movzx esi, si; test esi, _LOCAL
+    code.jump("85", "none")  # jnz none
+    code.add("c1ee03 81fe", d32(_DESCRIPTORS))  # shr esi, 3; cmp esi, ...
+    code.jump("83", "none")  # jae none
+    code.point("488d05", "told")  # lea rax, [rip + ...]
+    code.add("488b04f0 4883e801")  # mov rax, [rax + rsi * 8]; sub rax, 1
+    code.jump("82", "none")  # jb none
+    code.add("48818f", d32(layout.flags_source), d32(_ZERO_FLAG), b"\xc3")  # or qword [rdi + ...], ...; ret
+    code.label("none")
+    code.add("31c0 c3")  # xor eax, eax; ret
+    code.label("told")
+    code.add("", *map(q, told))
+    return code.finish()
 
 
 class SegmentSelectors:

@@ -157,5 +157,5 @@ class Copier(Emitter):
 
 
 def is_harmless(instruction: Instruction) -> bool:
-    """Whether what asks for a descriptor tells the same everywhere: lar, lsl, verr and verw do."""
-    return instruction.opcode in (2, 3) or (instruction.opcode == 0 and instruction.modrm >> 3 & 7 in (4, 5))
+    """Whether what asks for a descriptor tells the same everywhere: lar, verr and verw do."""
+    return instruction.opcode == 2 or (instruction.opcode == 0 and instruction.modrm >> 3 & 7 in (4, 5))

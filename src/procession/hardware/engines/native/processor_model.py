@@ -13,6 +13,7 @@ from procession.hardware.processor_level import LEVELS, V2, V3
 from procession.hardware.registers import (
     CHANGEABLE_FLAGS,
     DATA_SEGMENTS,
+    PRIVILEGE_BITS,
     RAX,
     RBX,
     RCX,
@@ -21,6 +22,7 @@ from procession.hardware.registers import (
     RSP,
     SEGMENT_NUMBERS,
     USER_CS,
+    USER_DESCRIPTORS,
     USER_DS,
     WORD_MASK,
 )
@@ -49,6 +51,7 @@ _CALLABLE = (3, 4)
 _GATE_ERROR = 2
 _INT1 = 0xF1
 _SMSW_FIELD, _TASK_SEGMENT, _CONTROL_REGISTER = 4, 0x40, 0x8005_0033
+_LOAD_LIMIT, _ZERO_FLAG = 3, 0x40
 _DESCRIPTOR_TABLE, _INTERRUPT_TABLE = 0xFFFF_FFFF_FFFE_0000, 0xFFFF_FFFF_FFFF_0000
 
 _PUSHED = {0xA0: SEGMENT_NUMBERS["fs"], 0xA8: SEGMENT_NUMBERS["gs"]}
@@ -180,10 +183,13 @@ class Attendant:
         return -1, 0
 
     def _show_descriptor(self, instruction: Instruction, code: bytes, behind: int) -> None:
-        """sgdt, sidt, sldt, str and smsw: what the kernel says in the processor's stead.
+        """sgdt, sidt, sldt, str and smsw: what the kernel says in the processor's stead. And lsl.
 
         Linux: arch/x86/kernel/umip.c, emulate_umip_insn.
         """
+        if instruction.opcode == _LOAD_LIMIT:
+            self._load_limit(instruction, code, behind)
+            return
         field = instruction.modrm >> 3 & 7
         if instruction.opcode == 0:
             value, size = (0, _TASK_SEGMENT)[field & 1], 2
@@ -196,6 +202,19 @@ class Attendant:
             self.write(self._place(instruction, code, behind), data)
         else:
             self._set_operand(instruction, value)
+
+    def _load_limit(self, instruction: Instruction, code: bytes, behind: int) -> None:
+        """lsl: the host's processor would tell its own number."""
+        if instruction.has_memory:
+            selector = int.from_bytes(self.read(self._place(instruction, code, behind), 2), "little")
+        else:
+            selector = self.general[instruction.modrm & 7 | (instruction.rex & 1) << 3] & 0xFFFF
+        descriptor = USER_DESCRIPTORS.get(selector | PRIVILEGE_BITS)
+        self.flags &= ~_ZERO_FLAG
+        if descriptor is not None:
+            self.flags |= _ZERO_FLAG
+            number = instruction.modrm >> 3 & 7 | (instruction.rex & 4) << 1
+            self._set_register(number, instruction, descriptor[1])
 
     def _store_segment(self, instruction: Instruction, code: bytes, behind: int) -> None:
         """mov from a segment register, push fs and push gs."""
@@ -218,8 +237,11 @@ class Attendant:
         return effective_address(instruction, code, self.general, behind, base)
 
     def _set_operand(self, instruction: Instruction, value: int) -> None:
-        """Put it into the register that ModRM names, as wide as the operand is."""
-        number = instruction.modrm & 7 | (instruction.rex & 1) << 3
+        """Put it into the register that ModRM names as its operand."""
+        self._set_register(instruction.modrm & 7 | (instruction.rex & 1) << 3, instruction, value)
+
+    def _set_register(self, number: int, instruction: Instruction, value: int) -> None:
+        """Put it into a register, as wide as the instruction's operand is."""
         if instruction.rex & WIDE:
             kept = 0
         elif instruction.prefixes & OPERAND_SIZE:
