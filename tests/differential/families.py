@@ -66,7 +66,13 @@ FAMILIES: dict[str, tuple[Family, ...]] = {
     "timers": timer_calls.FAMILIES,
     "traces": trace_calls.FAMILIES,
     "userfaults": userfault_calls.FAMILIES,
-    "users": (*file_calls.FAMILIES, *file_calls.FAMILIES, process_calls.identify),
+    "users": (
+        *file_calls.FAMILIES * 2,
+        *attribute_calls.FAMILIES,
+        *(file_calls.access_lists,) * 4,
+        *(process_calls.identify, identity_calls.group_list, identity_calls.change_capabilities),
+        *(identity_calls.reach_others, descriptor_calls.read_or_write, lock_calls.lock_range) * 2,
+    ),
 }
 
 

@@ -6,7 +6,7 @@ import struct
 
 from tests.differential.maker import BAD_ADDRESS, Maker, go_on
 from tests.differential.process_calls import look_at_process, make_process, send_signal
-from tests.differential.script import Argument, At, Naming, Show, Stored, Symbol
+from tests.differential.script import SLURP, Argument, At, Naming, Pid, Result, Show, Stored, Symbol
 
 CLOCKS = (0, 1, 1, 4, 5, 6, 7, 11, 2, 3)
 # Not the alarms' clocks, which a machine without a clock of its own that wakes it hasn't got.
@@ -20,6 +20,10 @@ MOST_ACTORS = 3
 NANOSECONDS = (0, 0, 0, 1, 999_999_999, 1_000_000_000, -1)
 CAUGHT = (10, 12, 14, 26, 27, 34)
 MASK = sum(1 << number - 1 for number in CAUGHT)
+SINCE_START = (1, 4, 7)
+"""Clocks that haven't come to FAR yet."""
+RLIMIT_SIGPENDING, MANY = 11, 5000
+PATH_BYTES, FILE_BYTES = 32, 2048
 
 
 def begin(make: Maker) -> None:
@@ -79,6 +83,12 @@ def is_of_real_time(which: Argument) -> bool:
     return isinstance(which, Stored) and which.operation.arguments[0] in {0, 1, 7, 11}
 
 
+def is_since_start(which: Argument) -> bool:
+    """Whether a timer goes by a clock that began with the machine."""
+    operation = which.operation if isinstance(which, (Stored, Result)) else None
+    return operation is not None and operation.arguments[0] in SINCE_START
+
+
 def make_timer(make: Maker) -> None:
     """timer_create."""
     notify = make.one(*(SIGEV_SIGNAL, SIGEV_NONE, SIGEV_THREAD_ID) * 3, SIGEV_THREAD, 3, 5, 6, -1)
@@ -98,12 +108,12 @@ def use_timer(make: Maker) -> None:
     if kind < 5:
         every, value = time(make), far_time(make)
         if make.odds(35) and is_of_real_time(which):
-            # One that comes at once, and not again.
-            every, value = (0, 0), (0, 1)
+            # One that comes at once, and not soon again.
+            every, value = (make.one(0, 0, FAR), 0), (0, 1)
         if every == (0, 1) or (every[0] <= 0 and every[1] > 0):
             every = 0, make.one(0, -1, 1_000_000_000)
         flags = make.one(0, 0, 0, TIMER_ABSTIME, 2)
-        if flags == TIMER_ABSTIME and every[0] > 0:
+        if flags == TIMER_ABSTIME and every[0] > 0 and not is_since_start(which):
             # How often it has expired since the beginning of time depends on the day.
             every = 0, 0
         data = struct.pack("<qqqq", *every, *value).ljust(64, b"\0")
@@ -131,10 +141,15 @@ def use_interval_timer(make: Maker) -> None:
         every, every_part = make.one(FAR, 0, 0, -1), make.one(0, 0, 1_000_000, -1)
         if seconds == 0:
             part = make.one(0, 0, 1_000_000, -1)
+        comes = which == 0 and make.odds(30)
+        if comes:
+            every, every_part, seconds, part = make.one(0, FAR), 0, 0, 1
         data = struct.pack("<qqqq", every, every_part, seconds, part) + bytes(32)
         new: Argument = At(0) if make.odds(92) else make.one(0, BAD_ADDRESS)
         old: Argument = At(32) if make.odds(60) else 0
         make.call("setitimer", which, new, old, data=data, show=show_setting(32))
+        if comes:
+            await_expiry(make)
     elif kind < 7:
         where: Argument = At(0) if make.odds(95) else BAD_ADDRESS
         make.call("getitimer", which, where, data=bytes(32), show=show_setting(0))
@@ -153,9 +168,11 @@ def use_descriptor(make: Maker) -> None:
         every, value = time(make), far_time(make)
         flags = make.one(0, 0, 0, TIMER_ABSTIME, TFD_CANCEL_ON_SET, TIMER_ABSTIME | TFD_CANCEL_ON_SET, 4)
         if make.odds(35):
-            every, value = (0, 0), (0, 1)
+            every, value = (make.one(0, FAR) if is_since_start(descriptor) else 0, 0), (0, 1)
         if every[0] <= 0 and every[1] > 0:
             every = 0, make.one(0, -1, 1_000_000_000)
+        if flags & TIMER_ABSTIME and every[0] > 0 and not is_since_start(descriptor):
+            every = 0, 0
         data = struct.pack("<qqqq", *every, *value).ljust(64, b"\0")
         old: Argument = At(32) if make.odds(50) else 0
         new: Argument = At(0) if make.odds(97) else make.one(0, BAD_ADDRESS)
@@ -208,7 +225,7 @@ def sleep(make: Maker) -> None:
     elif kind == 6:
         make.call("pselect6", 0, 0, 0, 0, where, 0, data=data, show=nothing)
     else:
-        data = struct.pack("<Q", make.one(0x200, 0x2000, 0)) + bytes(128)
+        data = struct.pack("<Q", make.one(0x200, 0x2000, 0x6000000, MASK, MASK, 0)) + bytes(128)
         wait = struct.pack("<qq", 0, make.one(0, 1, -1, 1_000_000_000))
         make.call("rt_sigtimedwait", At(0), At(8), At(136), 8, data=data + wait, show=show_caught)
 
@@ -277,6 +294,85 @@ def ignore(make: Maker) -> None:
     make.call("rt_sigaction", number, At(0), 0, 8, data=action, fixups=fixups, show=nothing)
 
 
+def sleep_long(make: Maker) -> None:
+    """Somebody who sleeps until a signal comes, and then is told how much is left."""
+    others = [actor for actor in make.actors if actor]
+    if not others:
+        return
+    make.actor = make.random.choice(others)
+    if make.odds(60):
+        make.call("rt_sigprocmask", 1, At(0), 0, 8, data=struct.pack("<Q", MASK))
+    data = struct.pack("<qqqq", FAR, 0, 0, 0) + struct.pack("<QQ", make.one(0x200, 0, MASK), 8)
+    left: Argument = At(16) if make.odds(85) else make.one(0, BAD_ADDRESS)
+    kind = make.random.randrange(6)
+    if kind == 0:
+        make.call("nanosleep", At(0), left, data=data, show=show_left)
+    elif kind < 4:
+        chosen, flags = make.random.choice(((0, 0), (1, 0), (7, 0), (1, TIMER_ABSTIME), (7, TIMER_ABSTIME)))
+        make.call("clock_nanosleep", chosen, flags, At(0), left, data=data, show=show_left)
+    elif kind == 4:
+        make.call("ppoll", 0, 0, At(0), At(32) if make.odds(60) else 0, 8, data=data, show=nothing)
+    else:
+        make.call("pause")
+    if make.odds(70):
+        disturb(make)
+
+
+def show_left(data: bytes, result: int, naming: Naming) -> str:
+    """About how much is left of a sleep."""
+    return approximately(*struct.unpack_from("<qq", data, 16))
+
+
+def disturb(make: Maker) -> None:
+    """A signal, or a stop and going on."""
+    make.actor = 0
+    who = Pid(make.random.choice(make.actors))
+    number = make.one(*CAUGHT, 18, 18, 19)
+    if number == 19:
+        who = Pid(make.random.choice(make.actors[1:] or make.actors))
+        if who.actor == 0:
+            return
+        make.call("kill", who, 19)
+        number = 18
+    make.call("kill", who, number)
+
+
+def look_at_timers(make: Maker) -> None:
+    """/proc/self/timers, and /proc/self/fdinfo of a timer's descriptor."""
+    name = "timers" if make.odds(50) else f"fdinfo/{make.random.randrange(5)}"
+    path = f"/proc/self/{name}\0".encode()
+    make.operation(SLURP, data=path.ljust(PATH_BYTES + FILE_BYTES, b"\0"), show=show_timers, result="none")
+
+
+def show_timers(data: bytes, result: int, naming: Naming) -> str:
+    """Each line, but for what tells where something is, whose it is by number, and how much is left."""
+    shown = []
+    for line in data[PATH_BYTES : max(result, PATH_BYTES)].decode("latin-1").splitlines():
+        name, _, value = line.partition(":")
+        value = value.strip()
+        if name in {"mnt_id", "ino"}:
+            continue
+        if name == "signal":
+            value = value.partition("/")[0]
+        elif name == "notify":
+            kind, _, pid = value.rpartition(".")
+            value = f"{kind}.{naming.pid(int(pid))}"
+        elif name == "it_value":
+            seconds, part = map(int, value.strip("()").split(","))
+            value = approximately(seconds, part)
+        shown.append(f"{name}={value}")
+    return " ".join(shown)
+
+
+def limit_signals(make: Maker) -> None:
+    """RLIMIT_SIGPENDING: of none, or more than there are."""
+    limits = struct.pack("<QQ", make.one(0, MANY, MANY), MANY)
+    make.call("prlimit64", 0, RLIMIT_SIGPENDING, At(0), 0, data=limits)
+    if make.odds(70):
+        make_timer(make)
+        make.call("prlimit64", 0, RLIMIT_SIGPENDING, At(0), 0, data=struct.pack("<QQ", MANY, MANY))
+
+
 def fork(make: Maker) -> None:
     """Another one, or another thread."""
     if len(make.actors) < MOST_ACTORS:
@@ -293,5 +389,8 @@ FAMILIES = (
     *(take_signals,) * 3,
     *(send_signal, fork, look_at_process),
     *(ignore,) * 2,
+    *(sleep_long, sleep_long, disturb),
+    *(look_at_timers,) * 3,
+    limit_signals,
     go_on,
 )

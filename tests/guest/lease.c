@@ -186,6 +186,37 @@ TEST(what_happens_in_a_directory)
 	CHECK_OK(fcntl(file, F_NOTIFY, 0));
 }
 
+TEST(a_directory_tells_of_each_side_of_a_rename)
+{
+	int directory;
+
+	enter_scratch();
+	MUST(mkdir("below", 0700));
+	directory = file_of(".", O_RDONLY | O_DIRECTORY);
+	handle_info(SIGRTMIN, note, SA_RESTART);
+	MUST(fcntl(directory, F_SETSIG, SIGRTMIN));
+	MUST(close(file_of("one", O_RDWR | O_CREAT)));
+	/* DN_RENAME is of what stays in the directory; what leaves it is deleted, what comes is created. */
+	CHECK_OK(fcntl(directory, F_NOTIFY, DN_MULTISHOT | DN_RENAME));
+	MUST(rename("one", "two"));
+	CHECK_EQ(calls, 1);
+	MUST(rename("two", "below/two"));
+	MUST(rename("below/two", "one"));
+	CHECK_EQ(calls, 1);
+	CHECK_OK(fcntl(directory, F_NOTIFY, DN_MULTISHOT | DN_DELETE));
+	MUST(rename("one", "two"));
+	CHECK_EQ(calls, 3);
+	MUST(rename("two", "below/two"));
+	CHECK_EQ(calls, 4);
+	CHECK_OK(fcntl(directory, F_NOTIFY, DN_MULTISHOT | DN_CREATE));
+	MUST(rename("below/two", "one"));
+	CHECK_EQ(calls, 5);
+	MUST(rename("one", "two"));
+	CHECK_EQ(calls, 8);
+	MUST(unlink("two"));
+	MUST(rmdir("below"));
+}
+
 TEST(a_directory_tells_until_a_descriptor_is_closed)
 {
 	int directory, other;

@@ -296,3 +296,24 @@ TEST(the_newest_is_listed_first)
 	MUST(close(fd));
 	MUST(close(apart));
 }
+
+TEST(of_one_file_the_first_owner_is_listed_first)
+{
+	char path[40], text[600];
+	int fd, info;
+
+	enter_scratch();
+	write_file("lock", "", 0644);
+	fd = opened("lock", O_RDWR);
+	MUST(lock_record(fd, F_OFD_SETLK, F_RDLCK, 10, 5));
+	MUST(lock_record(fd, F_SETLK, F_RDLCK, 20, 5));
+	MUST(lock_record(fd, F_SETLK, F_RDLCK, 0, 5));
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	info = opened(path, O_RDONLY);
+	text[MUST(read(info, text, sizeof(text) - 1))] = 0;
+	CHECK(strstr(text, "1: OFDLCK ") != NULL);
+	CHECK(strstr(text, " 10 14\nlock:\t2: POSIX ") != NULL);
+	CHECK(strstr(text, " 0 4\nlock:\t3: POSIX ") != NULL);
+	MUST(close(info));
+	MUST(close(fd));
+}

@@ -324,6 +324,13 @@ TEST(sigqueue_errnos)
 	block(SIGUSR1);
 	CHECK_OK(setrlimit(RLIMIT_SIGPENDING, &none));
 	CHECK_ERRNO(sigqueue(getpid(), SIGRTMIN, (union sigval){0}), EAGAIN);
+	/* Who says to be the kernel isn't believed; a kill isn't lost. */
+	info.si_code = SI_KERNEL;
+	CHECK_ERRNO(syscall(SYS_rt_sigqueueinfo, getpid(), SIGRTMIN, &info), EAGAIN);
+	CHECK_EQ(is_pending(SIGRTMIN), 0);
+	info.si_code = SI_USER;
+	CHECK_OK(syscall(SYS_rt_sigqueueinfo, getpid(), SIGRTMIN, &info));
+	CHECK_EQ(is_pending(SIGRTMIN), 1);
 	CHECK_EQ(kill(getpid(), SIGUSR1), 0);
 	CHECK_EQ(is_pending(SIGUSR1), 1);
 }

@@ -109,6 +109,9 @@ TEST(a_program_that_is_executed_has_none_of_them)
 		set(timer, &soon);
 		MUST(syscall(SYS_timer_delete, timer));
 		MUST(kill(getpid(), SIGUSR1));
+		/* Nor what says to be a timer's. */
+		MUST(syscall(SYS_rt_sigqueueinfo, getpid(), 41, &(siginfo_t){.si_code = SI_TIMER}));
+		MUST(syscall(SYS_rt_sigqueueinfo, getpid(), SIGUSR1, &(siginfo_t){.si_code = SI_TIMER}));
 		execl("/bin/grep", "grep", "-q", "^ShdPnd:.*0000000000000200$", "/proc/self/status", NULL);
 		_exit(9);
 	}

@@ -28,6 +28,8 @@ IN_DELETE_SELF = int(InotifyMask.IN_DELETE_SELF)
 IN_MOVE_SELF = int(InotifyMask.IN_MOVE_SELF)
 IN_UNMOUNT = int(InotifyMask.IN_UNMOUNT)
 IN_ISDIR = int(InotifyMask.IN_ISDIR)
+FS_RENAME = 0x10000000
+"""Both ends of a move at once, which inotify isn't told of. Linux: include/linux/fsnotify_backend.h."""
 _SPECIAL = (S_IFIFO, S_IFCHR, S_IFBLK, S_IFSOCK)
 
 
@@ -175,6 +177,9 @@ class FileEvents:
         """
         cookie = self.next_cookie
         self.next_cookie = (cookie + 1) & 0xFFFFFFFF
+        if old_directory is new_directory:
+            # To who has only F_NOTIFY, another directory's name says nothing.
+            self._name_event(old_directory, old_name, inode, FS_RENAME)
         self._name_event(old_directory, old_name, inode, IN_MOVED_FROM, cookie)
         self._name_event(new_directory, new_name, inode, IN_MOVED_TO, cookie)
 

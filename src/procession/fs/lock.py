@@ -155,7 +155,7 @@ class FileLocks:
 
     @property
     def records(self) -> list[RecordLock]:
-        """The record locks, sorted by their first byte."""
+        """The record locks, those of an owner together."""
         return self.locks.all()
 
     def conflict(self, wanted: RecordLock) -> RecordLock | None:

@@ -37,9 +37,11 @@ class LockSet:
         self.count = 0
 
     def all(self) -> list[RecordLock]:
-        """The locks, sorted by their first byte."""
-        entries = [entry for owned in self.owned.values() for entry in owned]
-        return [lock for _, _, lock in sorted(entries)]
+        """The locks, in the order in which their owners came, and of one owner by their first byte.
+
+        Linux: include/linux/filelock.h, struct file_lock_context.
+        """
+        return [lock for owned in self.owned.values() for _, _, lock in owned]
 
     def replace(self, owner: FdTable | File, old: list[Entry], new: list[RecordLock]) -> None:
         """Put `new` into the place of `old`, as `touching` gave them: locks of `owner` that have no byte in

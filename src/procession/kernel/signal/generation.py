@@ -73,7 +73,8 @@ def running_thread(kernel: Kernel, group: ThreadGroup) -> Task | None:
 def _send(kernel: Kernel, task: Task, group: ThreadGroup, info: SigInfo, *, is_group: bool) -> bool:
     """Linux: kernel/signal.c, __send_signal_locked."""
     signo = info.signo
-    is_forced = info.code == SI_KERNEL
+    # A program may say SI_KERNEL to itself, which is worth no more than what else it says.
+    is_from_kernel = is_forced = info.code == SI_KERNEL and info.fields is None
     namespace = task.thread_pid.namespace
     if namespace.level and info.has_sender:
         current = kernel.current
@@ -111,7 +112,7 @@ def _send(kernel: Kernel, task: Task, group: ThreadGroup, info: SigInfo, *, is_g
             receiver.add_signal()
             info.account = receiver.counted
             pending.append(info)
-        elif signo >= FIRST_REAL_TIME and info.code not in {SI_USER, SI_KERNEL}:
+        elif signo >= FIRST_REAL_TIME and info.code != SI_USER and not is_from_kernel:
             if kernel.observer is not None:
                 kernel.observer.task_event(task, SIGNAL_SENT, (info, is_group, SENT_LOST))
             return False

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from procession.abi.inotify import InotifyMask
 from procession.abi.open_flags import DirectoryNotifyFlag, OwnerType
 from procession.abi.signals import PollCode
+from procession.fs.file_events import FS_RENAME
 from procession.hardware.kernel_memory import WATCH, WATCH_BYTES
 from procession.kernel.signal.io import FileOwner, owner_of, send_readiness
 from procession.kernel.time.costs import SEEN_TASK_NS
@@ -27,7 +28,7 @@ _EVENTS = {
         (DirectoryNotifyFlag.DN_MODIFY, InotifyMask.IN_MODIFY),
         (DirectoryNotifyFlag.DN_CREATE, InotifyMask.IN_CREATE | InotifyMask.IN_MOVED_TO),
         (DirectoryNotifyFlag.DN_DELETE, InotifyMask.IN_DELETE | InotifyMask.IN_MOVED_FROM),
-        (DirectoryNotifyFlag.DN_RENAME, InotifyMask.IN_MOVED_FROM),
+        (DirectoryNotifyFlag.DN_RENAME, FS_RENAME),
         (DirectoryNotifyFlag.DN_ATTRIB, InotifyMask.IN_ATTRIB),
     )
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from procession.kernel.signal.info import SI_USER, SigInfo
+from procession.kernel.signal.info import SI_TIMER, SI_USER, SigInfo
 from procession.kernel.signal.set import SYNCHRONOUS
 
 
@@ -98,14 +98,16 @@ class PendingSignals:
         return None
 
     def discard_timers(self) -> int:
-        """Forget what POSIX timers sent: how many were looked at. Linux: kernel/signal.c,
-        flush_itimer_signals."""
+        """Forget what POSIX timers sent, or who said to be one: how many were looked at.
+
+        Linux: kernel/signal.c, flush_itimer_signals.
+        """
         count = 0
         for signo, queue in list(self.queues.items()):
             count += len(queue)
-            kept = deque(info for info in queue if info.timer is None)
+            kept = deque(info for info in queue if info.code != SI_TIMER)
             for info in queue:
-                if info.timer is not None:
+                if info.code == SI_TIMER:
                     _let_go(info)
             if kept:
                 self.queues[signo] = kept
