@@ -21,10 +21,14 @@ def main() -> int:
     family, count, length, seed = sys.argv[1], *map(int, sys.argv[2:5])
     most = int(sys.argv[5]) if len(sys.argv) > 5 else MOST
     faulthandler.dump_traceback_later(TIMEOUT_S, exit=True)
-    found = differing(make_scripts(family, range(seed, seed + count), length))
+    scripts = make_scripts(family, range(seed, seed + count), length)
+    found = differing(scripts)
     # What came of two scripts once may have hung on the host's load.
     found = differing([difference.script for difference in found]) if found else []
     print(f"{len(found)} of {count} scripts differ", flush=True)
+    seeds = {id(script): seed + number for number, script in enumerate(scripts)}
+    for difference in found:
+        print(f"seed {seeds[id(difference.script)]}: {difference.kind()}", flush=True)
     seen: set[tuple[str, str, str]] = set()
     for difference in found:
         kind = difference.kind()

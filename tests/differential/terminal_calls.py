@@ -17,7 +17,7 @@ from tests.differential.script import (
     Symbol,
 )
 
-MOST_ACTORS = 5
+MOST_ACTORS, BLOCKER = 6, 3
 O_RDWR, O_NOCTTY, O_NONBLOCK, O_CLOEXEC = 2, 0o400, 0o4000, 0o2000000
 TCGETS, TCSETS, TCSETSW, TCSETSF, TCSBRK, TCXONC, TCFLSH = (
     0x5401,
@@ -56,8 +56,72 @@ def begin(make: Maker) -> None:
     master = make.opened(make.call("open", At(0), O_RDWR | O_NOCTTY | O_NONBLOCK, data=b"/dev/ptmx\0"))
     make.call("ioctl", Result(master), TIOCSPTLCK, At(0), data=bytes(4))
     make.opened(make.call("ioctl", Result(master), TIOCGPTPEER, O_RDWR | O_NOCTTY | O_NONBLOCK))
-    for _ in range(2):
+    for _ in range(3):
         make.spawn("fork")
+    # The last has an end of its own that waits; of several, luck would decide who is next.
+    make.actor = BLOCKER
+    make.call("ioctl", Result(master), TIOCGPTPEER, O_RDWR | O_NOCTTY)
+    make.actor = 0
+
+
+def waiting_end(make: Maker) -> Argument:
+    """The descriptor by which the one who may wait reads and writes."""
+    return Result(next(operation for operation in make.operations if operation.actor == BLOCKER))
+
+
+def wait_at_end(make: Maker) -> None:
+    """read, write and drain, waiting: for what is typed, for output to go on, for the foreground."""
+    make.actor = BLOCKER
+    kind = make.random.randrange(10)
+    if kind < 5:
+        make.call("read", waiting_end(make), At(0), make.one(1, 5, 64), data=bytes(64))
+    elif kind < 7:
+        data = keys(make, make.one(3, 12))
+        make.call("write", waiting_end(make), At(0), len(data), data=data)
+    elif kind == 7:
+        make.call("ioctl", waiting_end(make), make.one(TCSBRK, TCSBRKP), 1)
+    elif kind == 8:
+        make.call("ioctl", waiting_end(make), TIOCSCTTY, 0)
+    else:
+        data = struct.pack("<ihh", 0, make.one(1, 4, 5), 0)
+        make.call("poll", At(0), 1, -1, data=data, fixups=((0, 4, waiting_end(make)),), show=show_one_polled)
+    pause(make)
+
+
+def show_one_polled(data: bytes, result: int, naming: Naming) -> str:
+    """What is ready."""
+    return f"{int.from_bytes(data[6:8], 'little'):x}"
+
+
+def move_through(make: Maker) -> None:
+    """splice, sendfile, readv and writev, pread, lseek, fstat and the like of a terminal."""
+    one, other = terminal(make), make.descriptor()
+    kind = make.random.randrange(8)
+    if kind == 0:
+        make.call("lseek", one, make.one(0, 1), make.one(0, 1, 2))
+    elif kind == 1:
+        make.call(make.random.choice(("pread64", "pwrite64")), one, At(0), 8, 0, data=bytes(8))
+    elif kind < 4:
+        data = struct.pack("<QQQQ", 0, 4, 0, make.one(4, 0, 8)) + keys(make, 16).ljust(16, b"z")
+        fixups: tuple[tuple[int, int, Argument], ...] = ((0, 8, At(32)), (16, 8, At(40)))
+        call = make.random.choice(("readv", "writev"))
+        make.call(call, one, At(0), 2, data=data, fixups=fixups, show=lambda data, *_: data[32:].hex())
+    elif kind == 4:
+        make.call("sendfile", one, other, 0, 8)
+    elif kind == 5:
+        make.call(make.random.choice(("fsync", "fdatasync", "syncfs")), one)
+    elif kind == 6:
+        make.call("ftruncate", one, 0)
+    else:
+        path = f"/proc/self/fdinfo/{make.random.randrange(4)}\0".encode()
+        make.operation(SLURP, data=path.ljust(PATH_BYTES + 600, b"\0"), show=show_descriptor, result="none")
+    pause(make)
+
+
+def show_descriptor(data: bytes, result: int, naming: Naming) -> str:
+    """The place and the flags, and which terminal."""
+    lines = data[PATH_BYTES : max(result, PATH_BYTES)].decode("latin-1").split("\n")
+    return " ".join(line.replace("\t", "") for line in lines if not line.startswith(("mnt_id", "ino")))
 
 
 def terminal(make: Maker) -> Argument:
@@ -270,6 +334,8 @@ FAMILIES = (
     *(read_some,) * 4,
     *(ask,) * 4,
     set_flags,
+    *(wait_at_end,) * 5,
+    *(move_through,) * 2,
     *(wait_for_ends,) * 2,
     *(dispose,) * 3,
     *(send_signal,) * 2,

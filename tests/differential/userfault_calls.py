@@ -5,15 +5,22 @@ from __future__ import annotations
 import struct
 
 from tests.differential import memory_calls
-from tests.differential.maker import Family, Maker
+from tests.differential.maker import Family, Maker, vector
 from tests.differential.memory_calls import place, size
+from tests.differential.notice_calls import show_description
 from tests.differential.script import (
+    ARENA,
+    PAGE,
+    SLURP,
     STACK_BYTES,
     STACKS_BASE,
     Argument,
     At,
     Naming,
+    Pid,
+    Result,
     Show,
+    digest,
 )
 
 O_NONBLOCK, O_CLOEXEC = 0o4000, 0o2000000
@@ -26,6 +33,9 @@ SIGBUS = 1 << 7
 EVENT_FORK, EVENT_REMAP, EVENT_REMOVE, EVENT_UNMAP = 1 << 1, 1 << 2, 1 << 3, 1 << 6
 MESSAGE_BYTES, PAGEFAULT, FORK = 32, 0x12, 0x13
 CLONE_VM, CLONE_FILES = 0x100, 0x400
+PAGEMAP_SCAN, SCAN_BYTES, REGIONS = 0xC0606610, 96, 8
+WPALLOWED, WRITTEN, FILE, PRESENT = 1, 2, 4, 8
+PATH_BYTES, FILE_BYTES = 32, 512
 FEATURES = (1 << 0, 1 << 5, 1 << 8, 1 << 10, 1 << 11, 1 << 12, 1 << 13, 1 << 14, 1 << 15, 1 << 16)
 
 
@@ -173,8 +183,71 @@ def show_events(data: bytes, result: int, naming: Naming) -> str:
     return hex(struct.unpack_from("<H", data, 6)[0])
 
 
+def scan_pages(make: Maker) -> None:
+    """PAGEMAP_SCAN: which pages were written to, and protecting those."""
+    opened = make.call("open", At(0), 0, data=b"/proc/self/pagemap\0")
+    start = place(make) & (1 << 64) - 1
+    end = start + PAGE * make.one(1, 2, 4, 16, 16)
+    flags = make.one(0, 0, 1, 1, 2, 3) if make.odds(96) else 4
+    # Which pages are there hangs on how many are had at once.
+    inverted, mask, any_of = make.one(0, 0, 1, 2, 4), make.one(0, 0, 1, 2, 4, 3), make.one(0, 0, 0, 2, 6)
+    wanted = make.one(WRITTEN, WPALLOWED | WRITTEN, WPALLOWED | WRITTEN | FILE, 0)
+    length, most = make.one(REGIONS, REGIONS, 1, 2, 0), make.one(0, 0, 0, 1, 3)
+    fields = (96, flags, start, end & (1 << 64) - 1, 0, 0, length, most, inverted, mask, any_of, wanted)
+    data = struct.pack("<12Q", *fields) + bytes(24 * REGIONS)
+    fixups = ((40, 8, At(SCAN_BYTES)),) if length else ()
+    make.call("ioctl", Result(opened), PAGEMAP_SCAN, At(0), data=data, fixups=fixups, show=show_regions)
+    make.call("close", Result(opened))
+
+
+def show_regions(data: bytes, result: int, naming: Naming) -> str:
+    """Where the walk has ended, and each region."""
+    shown = [naming.address(struct.unpack_from("<Q", data, 32)[0])]
+    for number in range(max(0, min(result, REGIONS))):
+        start, end, categories = struct.unpack_from("<3Q", data, SCAN_BYTES + 24 * number)
+        shown.append(f"{naming.address(start)}-{naming.address(end)}:{categories:x}")
+    return " ".join(shown)
+
+
+def look_at_file(make: Maker) -> None:
+    """/proc/self/fdinfo: who waits, and what was agreed on; or one more name, or one less."""
+    answer(make)
+    kind = make.random.randrange(8)
+    if kind < 5:
+        path = f"/proc/self/fdinfo/{make.random.randrange(3)}\0".encode()
+        make.operation(
+            SLURP, data=path.ljust(PATH_BYTES + FILE_BYTES, b"\0"), show=show_description, result="none"
+        )
+    elif kind < 7:
+        make.opened(make.call("dup", user_fault_file(make)))
+    else:
+        make.call("close", user_fault_file(make))
+
+
+def reach_arena(make: Maker) -> None:
+    """process_vm_readv and process_vm_writev of what may be missing, by who waits; and vectors of it."""
+    first = ARENA + PAGE * make.random.randrange(8) + make.one(0, 4090)
+    second = ARENA + PAGE * make.random.randrange(8)
+    parts = vector([(first, make.one(10, PAGE)), (second, 10)])
+    data = struct.pack("<QQ", 0, make.one(10, 1000)) + parts + bytes(1000)
+    name = make.random.choice(("process_vm_readv", "process_vm_writev", "madvise", "mlock"))
+    if name == "madvise":
+        make.call(name, first & -PAGE, PAGE * make.one(1, 3), make.one(4, 4, 9, 22, 23))
+    elif name == "mlock":
+        make.call(name, first & -PAGE, PAGE * make.one(1, 2))
+        make.call("munlock", first & -PAGE, 2 * PAGE)
+    else:
+        make.call(
+            *(name, Pid(make.actor), At(0), 1, At(16), 2, 0),
+            data=data, fixups=((0, 8, At(48)),), show=lambda data, result, naming: digest(data[48:]),
+        )  # fmt: skip
+
+
 FAMILIES = (
     *(request,) * 12,
+    *(by_who_waits(scan_pages),) * 2,
+    *(by_who_waits(reach_arena),) * 2,
+    *(look_at_file,) * 2,
     *(look,) * 3,
     *(by_who_waits(memory_calls.map_area),) * 3,
     *(by_who_waits(memory_calls.change_area),) * 3,

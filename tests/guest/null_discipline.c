@@ -99,3 +99,67 @@ TEST(a_master_may_have_it)
 	MUST(choose(master, 0));
 	CHECK_EQ(read(master, seen, sizeof(seen)), 6);
 }
+
+static int end_of(pid_t child)
+{
+	int status;
+
+	MUST(waitpid(child, &status, 0));
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+TEST(who_waits_is_sent_away)
+{
+	pid_t readers[2], writers[2];
+
+	/* By the choice of another as of the same. */
+	for (int number = 0; number <= N_NULL; number += N_NULL) {
+		open_terminal();
+		for (int at = 0; at < 2; at++) {
+			readers[at] = (pid_t)MUST(fork());
+			if (readers[at] == 0)
+				_exit(read(slave, seen, sizeof(seen)) == -1 ? errno : 0);
+		}
+		usleep(20000);
+		CHECK_EQ(choose(slave, number), 0);
+		CHECK_EQ(end_of(readers[0]), EAGAIN);
+		CHECK_EQ(end_of(readers[1]), EAGAIN);
+		MUST(choose(slave, 0));
+		MUST(ioctl(slave, TCXONC, TCOOFF));
+		for (int at = 0; at < 2; at++) {
+			writers[at] = (pid_t)MUST(fork());
+			if (writers[at] == 0)
+				_exit(write(slave, "word", 4) == -1 ? errno : 0);
+		}
+		usleep(20000);
+		CHECK_EQ(choose(slave, number), 0);
+		CHECK_EQ(end_of(writers[0]), EAGAIN);
+		CHECK_EQ(end_of(writers[1]), EAGAIN);
+		MUST(choose(slave, 0));
+		MUST(ioctl(slave, TCXONC, TCOON));
+		close(master);
+		close(slave);
+	}
+}
+
+TEST(who_has_written_a_part_is_told_of_that)
+{
+	static char many[1 << 16];
+	int ends[2], count;
+	pid_t child;
+
+	open_terminal();
+	MUST(pipe(ends));
+	memset(many, 'x', sizeof(many));
+	child = (pid_t)MUST(fork());
+	if (child == 0) {
+		count = (int)write(slave, many, sizeof(many));
+		MUST(write(ends[1], &count, sizeof(count)));
+		_exit(0);
+	}
+	usleep(50000);
+	CHECK_EQ(choose(slave, 0), 0);
+	CHECK_EQ(end_of(child), 0);
+	MUST(read(ends[0], &count, sizeof(count)));
+	CHECK(count > 0 && count < (int)sizeof(many));
+}

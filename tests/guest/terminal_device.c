@@ -101,6 +101,10 @@ TEST(a_slave_can_be_opened_without_its_name)
 	CHECK_ERRNO(ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_DIRECT), EINVAL);
 	peer = (int)CHECK_OK(ioctl(master, TIOCGPTPEER, O_PATH));
 	CHECK_EQ(fcntl(peer, F_GETFL), O_PATH);
+	MUST(close(peer));
+	/* Of a place all that was said is kept, even what says nothing. */
+	peer = (int)CHECK_OK(ioctl(master, TIOCGPTPEER, O_PATH | O_RDWR | O_NONBLOCK | O_NOCTTY));
+	CHECK_EQ(fcntl(peer, F_GETFL), O_PATH | O_RDWR | O_NONBLOCK | O_NOCTTY);
 	CHECK_ERRNO(write(peer, "x", 1), EBADF);
 	/* What open(2) takes out of the flags is still there. */
 	peer = (int)CHECK_OK(ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC));

@@ -619,6 +619,30 @@ TEST(pages_are_looked_for)
 	CHECK_ERRNO(ioctl((int)MUST(open("/proc/self/pagemap", O_RDONLY)), 5, &scan), EINVAL);
 }
 
+TEST(pages_without_a_table_are_looked_for)
+{
+	int fd = new_uffd(O_NONBLOCK, UFFD_FEATURE_WP_ASYNC);
+	const int pages = 2048;
+	char *memory = map_some((size_t)pages, PRIVATE);
+
+	MUST(enroll(fd, memory, (size_t)pages, UFFDIO_REGISTER_MODE_WP));
+	scan = (struct pm_scan_arg){.category_anyof_mask = PAGE_IS_WRITTEN,
+				    .return_mask = PAGE_IS_WRITTEN | PAGE_IS_WPALLOWED};
+	CHECK_EQ(scan_pages(memory, (size_t)pages, 8), 1);
+	CHECK_STRING(told(memory, 1), "0-2048:3");
+	/* At the second scan all of them are protected. */
+	scan.flags = PM_SCAN_WP_MATCHING;
+	CHECK_EQ(scan_pages(memory, (size_t)pages, 8), 0);
+	scan.flags = 0;
+	scan.category_anyof_mask = 0;
+	CHECK_EQ(scan_pages(memory, (size_t)pages, 8), 1);
+	CHECK_STRING(told(memory, 1), "0-2048:1");
+	memory[1024 * PAGE] = 1;
+	CHECK_EQ(scan_pages(memory, (size_t)pages, 8), 3);
+	CHECK_STRING(told(memory, 3), "0-1024:1 1024-1025:3 1025-2048:1");
+	close(fd);
+}
+
 #define ENTRY_PROTECTED (1ULL << 57)
 #define ENTRY_SWAPPED (1ULL << 62)
 #define ENTRY_PRESENT (1ULL << 63)

@@ -56,6 +56,15 @@ class Abandonable:
         raise NotImplementedError
 
 
+class Turn:
+    """Somebody waits for his turn at something, whose `era` then tells whether he's sent away since."""
+
+    __slots__ = ("era",)
+
+    def __init__(self, era: int) -> None:
+        self.era = era
+
+
 class Sleep(Exception):
     """Raised by a system call's handler, or by what it calls, to block the calling task.
 

@@ -79,6 +79,8 @@ class TerminalJobs:
     def begin_writing(self, tty: Tty) -> None:
         """The calling task will wait in the middle of a write, unless another does."""
         if self.may_write(tty):
+            if tty.writer is not self._caller:
+                tty.writer_era = tty.era
             tty.writer = self._caller
 
     @property

@@ -9,7 +9,7 @@ from procession.abi.page_scan import PageCategory, PageMapIoctl, PageRegion, Pag
 from procession.abi.word import pack_u64
 from procession.hardware.page_table import USER_END
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, OutOfFrames
-from procession.mm.user_fault import GUARDED, PROTECTED, mark, mark_of, protect_marked
+from procession.mm.user_fault import GUARDED, PROTECTED, mark, mark_of, marked_pages, protect_marked
 from procession.mm.vma import USER_HANDLES_WRITE
 from procession.procfs.process_memory import is_anonymous
 
@@ -118,17 +118,23 @@ class PageScan:
         """Look at an area's pages from `start` to `end`; whether enough has been found."""
         first, last = start >> PAGE_SHIFT, end >> PAGE_SHIFT
         at = first
-        for region in self.mm.tables.regions(first, last):
+        # In Linux what is marked has an entry, and so a table.
+        regions = {page // _TABLE_PAGES for page in marked_pages(self.mm, start, end)}
+        regions.update(self.mm.tables.regions(first, last))
+        for region in sorted(regions):
             begin = max(region * _TABLE_PAGES, first)
-            if at < begin and self._pass_hole(category, at, begin):
+            if at < begin and self._pass_hole(area, category, at, begin):
                 return True
             at = min((region + 1) * _TABLE_PAGES, last)
             if self._look_at_table(area, category, begin, at):
                 return True
-        return at < last and self._pass_hole(category, at, last)
+        return at < last and self._pass_hole(area, category, at, last)
 
-    def _pass_hole(self, category: int, first: int, last: int) -> bool:
+    def _pass_hole(self, area: VirtualMemoryArea, category: int, first: int, last: int) -> bool:
         """Pages without a table. Linux: fs/proc/task_mmu.c, pagemap_scan_pte_hole."""
+        if area.flags & USER_HANDLES_WRITE:
+            # As where there is a table: that Linux skipped them was a mistake, mended in 2026.
+            category |= _WRITTEN
         if not self._is_wanted(category):
             return False
         end, is_enough = self._put(category, first, last)
@@ -140,12 +146,13 @@ class PageScan:
         """Pages with a table. Linux: fs/proc/task_mmu.c, pagemap_scan_pmd_entry."""
         wanted, mm = self.wanted, self.mm
         protects = bool(wanted.flags & _PROTECTS)
-        base = (mm.leaves[first // _TABLE_PAGES] << 9) - (first // _TABLE_PAGES) * _TABLE_PAGES
+        leaf = mm.leaves.get(first // _TABLE_PAGES)
+        base = 0 if leaf is None else (leaf << 9) - (first // _TABLE_PAGES) * _TABLE_PAGES
         protected: list[int] = []
         is_enough = False
         self.seen_count += last - first
         for page in range(first, last):
-            entry = mm.words[base + page]
+            entry = 0 if leaf is None else mm.words[base + page]
             is_protected = bool(mark_of(mm, page) & PROTECTED)
             if protects and not wanted.vec:
                 # Who wants nothing to be told has all protected, of whatever kind.

@@ -371,7 +371,10 @@ def open_peer(master: TtyFile, flags: int, subject: Subject) -> File:
         raise EIO
     path = Path(place.mount, entry)
     if flags & O_PATH:
-        return PathFile(path, flags, subject)
+        place_file = PathFile(path, flags, subject)
+        # Nothing is taken out of them: Linux: fs/open.c, dentry_open.
+        place_file.flags = flags
+        return place_file
     file = tty.slave_inode.open(path, flags, subject)
     # It's what open(2) takes out of the flags, and nothing else.
     file.flags |= flags & O_CLOEXEC

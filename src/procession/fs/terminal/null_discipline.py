@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EBUSY, EINVAL
+from procession.abi.errno import EINVAL
 from procession.abi.ioctls import TerminalIoctl
 from procession.fs.terminal.line_discipline import LineDiscipline
 from procession.fs.terminal.modes import N_TTY, TerminalModes
@@ -42,16 +42,19 @@ OF_LINES = frozenset(
 
 
 def set_discipline(tty: Tty, number: int) -> None:
-    """Give `tty` another line discipline, which begins anew. Raises EINVAL, EBUSY.
+    """Give `tty` another line discipline, which begins anew. Raises EINVAL.
 
-    What comes while there is N_NULL waits. Linux: drivers/tty/tty_ldisc.c, tty_set_ldisc.
+    Who waits to read or write is sent away (EAGAIN). What comes while there is N_NULL waits.
+    Linux: drivers/tty/tty_ldisc.c, tty_set_ldisc.
     """
     if number not in (N_TTY, N_NULL):
         raise EINVAL("no such line discipline")
+    # Even the same one: Linux: drivers/tty/tty_ldisc.c, tty_ldisc_lock.
+    tty.era += 1
+    tty.turn_queue.wake_all()
+    tty.wake_all()
     if tty.is_null is (number == N_NULL):
         return
-    if tty.reader is not None:
-        raise EBUSY("somebody reads")
     old = tty.modes
     tty.modes = TerminalModes(
         old.input,

@@ -23,7 +23,7 @@ from procession.fs.file import (
 from procession.fs.permission import CAP_SYS_ADMIN
 from procession.fs.terminal.line_discipline import LineDiscipline
 from procession.fs.terminal.modes import N_TTY, TOSTOP, TerminalModes, no_modes
-from procession.fs.wait_queue import Abandonable, Sleep, WaitQueue
+from procession.fs.wait_queue import Abandonable, Sleep, Turn, WaitQueue
 
 if TYPE_CHECKING:
     from procession.fs.dentry import Path
@@ -101,10 +101,11 @@ class ReadProgress(Abandonable):
     Nobody else reads meanwhile (Linux: drivers/tty/n_tty.c, n_tty_data).
     """
 
-    __slots__ = ("deadline_ns", "least", "taken", "tenths", "tty")
+    __slots__ = ("deadline_ns", "era", "least", "taken", "tenths", "tty")
 
     def __init__(self, tty: Tty, least: int, tenths: int, deadline_ns: int | None) -> None:
         self.tty = tty
+        self.era = tty.era
         self.least = least
         self.tenths = tenths
         self.deadline_ns = deadline_ns
@@ -124,13 +125,15 @@ class Tty:
     none. `size` is rows, columns and their pixels.
 
     `pending` holds what has come and the line discipline had no room for yet. What becomes of output is up
-    to the subclass.
+    to the subclass. `era` counts how often a line discipline was chosen: who waits then is sent away, the
+    `writer` too, who began in `writer_era` (Linux: include/linux/tty.h, TTY_LDISC_CHANGING).
     """
 
     __slots__ = (
         "count",
         "device",
         "discipline",
+        "era",
         "files",
         "first_modes",
         "foreground",
@@ -156,6 +159,7 @@ class Tty:
         "wants_room",
         "write_queue",
         "writer",
+        "writer_era",
     )
 
     limit: ClassVar[int] = 8192
@@ -194,6 +198,7 @@ class Tty:
         self.turn_queue = WaitQueue()
         # Who is in the middle of a write.
         self.writer: Any = None
+        self.era = self.writer_era = 0
         self.discipline = LineDiscipline(self, modes)
 
     # The far end; a terminal that has none takes everything and says nothing.
@@ -450,6 +455,8 @@ class TtyFile(File):
                 return b""
             if tty.has_io_error:
                 raise EIO
+            if self._is_sent_away(reading) and not tty.discipline.has_input():
+                raise EAGAIN
             if tty.is_null:
                 raise EOPNOTSUPP("N_NULL")
             if not tty.jobs.has_slept:
@@ -457,7 +464,7 @@ class TtyFile(File):
             if tty.reader is not None:
                 if not self.is_blocking:
                     raise EAGAIN
-                raise Sleep(tty.turn_queue)
+                raise Sleep(tty.turn_queue, progress=reading if isinstance(reading, Turn) else Turn(tty.era))
             if not length:
                 return b""
             reading = self._begin_reading()
@@ -517,7 +524,7 @@ class TtyFile(File):
         deadline_ns = reading.deadline_ns
         if self.is_hung_up or (deadline_ns is not None and tty.jobs.now_ns >= deadline_ns):
             return True
-        if not self.is_blocking:
+        if not self.is_blocking or reading.era != tty.era:
             raise EAGAIN
         if reading.taken and tty.jobs.has_pending_signal:
             return True
@@ -530,8 +537,11 @@ class TtyFile(File):
         if self.is_hung_up or tty.has_io_error:
             self._end_writing()
             raise EIO
+        turn = tty.jobs.progress
+        is_sent_away = self._is_sent_away(turn)
         if tty.is_null:
-            raise EOPNOTSUPP("N_NULL")
+            self._end_writing()
+            raise EAGAIN if is_sent_away else EOPNOTSUPP("N_NULL")
         if tty.modes.local & TOSTOP and not tty.jobs.has_slept:
             tty.jobs.check_change(tty, SIGTTOU)
         if not data:
@@ -548,17 +558,27 @@ class TtyFile(File):
         if count < len(data) and any(other.flags & FASYNC for other in tty.files):
             tty.wants_room = True
         if not count:
-            if not self.is_blocking:
+            if not self.is_blocking or is_sent_away:
+                self._end_writing()
                 raise EAGAIN
             if tty.jobs.has_pending_signal:
                 # It ends the call.
                 self._end_writing()
             else:
                 tty.jobs.begin_writing(tty)
-            raise Sleep(tty.write_queue)
+            raise Sleep(tty.write_queue, progress=turn if isinstance(turn, Turn) else Turn(tty.era))
         self._end_writing()
         self.inode.mtime_ns = self._time_stamp(self.inode.mtime_ns)
         return count
+
+    def _is_sent_away(self, progress: object) -> bool:
+        """Whether a line discipline was chosen since the caller waits. Linux: drivers/tty/tty_io.c,
+        tty_io_nonblock.
+        """
+        tty = self.tty
+        if isinstance(progress, Turn):
+            return progress.era != tty.era
+        return isinstance(progress, int) and tty.writer_era != tty.era
 
     def _end_writing(self) -> None:
         """Let others write, or wait no more for the caller, which was about to. Linux: drivers/tty/tty_io.c,
