@@ -969,6 +969,16 @@ TEST(a_remote_terminal_does_its_own_editing)
 	type("\004");
 	CHECK_EQ(await_waiting(slave, 1), 1);
 	CHECK_EQ(read(slave, seen, 10), 0);
+	/* Before others it's a character like them. */
+	type("\004x");
+	CHECK_EQ(await_waiting(slave, 2), 2);
+	CHECK_EQ(read(slave, seen, 1), 1);
+	CHECK_EQ(seen[0], 4);
+	READS("x");
+	type("x\004");
+	CHECK_EQ(await_waiting(slave, 2), 2);
+	CHECK_EQ(read(slave, seen, 1), 1);
+	CHECK_EQ(read(slave, seen, 1), 0);
 }
 
 /* Reads in a child: how much that was, as the child's status. */

@@ -482,17 +482,21 @@ static void *fork_reader(void *argument)
 
 TEST(the_reader_handles_the_faults_of_a_child)
 {
-	int fd = new_uffd(O_NONBLOCK, UFFD_FEATURE_EVENT_FORK), child;
+	int fd = new_uffd(O_NONBLOCK | O_CLOEXEC, UFFD_FEATURE_EVENT_FORK), child;
 	char *memory = map_some(1, PRIVATE), *source = map_some(1, PRIVATE);
 	struct work work = {.memory = memory};
 	struct uffd_msg message;
 
 	MUST(enroll(fd, memory, 1, 1));
+	/* The flags that it was made with are those of the new one, not what they are now. */
+	MUST(fcntl(fd, F_SETFL, 0));
+	MUST(fcntl(fd, F_SETFD, 0));
 	begin(&work, fork_reader);
-	message = next_message(fd);
+	CHECK_EQ(read(fd, &message, sizeof(message)), (ssize_t)sizeof(message));
 	CHECK_EQ(message.event, UFFD_EVENT_FORK);
 	child = (int)message.arg.fork.ufd;
 	CHECK_EQ(fcntl(child, F_GETFL) & O_NONBLOCK, O_NONBLOCK);
+	CHECK_EQ(fcntl(child, F_GETFD), FD_CLOEXEC);
 	finish(&work);
 	message = next_message(child);
 	CHECK_EQ(message.event, UFFD_EVENT_PAGEFAULT);

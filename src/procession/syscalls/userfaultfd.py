@@ -53,6 +53,6 @@ def new_userfaultfd(task: Task, flags: int) -> int:
     kernel = task.kernel
     limit = task.group.limits.soft[RLIMIT_NOFILE]
     task.files.lowest_free(0, limit)
-    context = UserFaultContext(kernel, task.mm, is_user_mode_only=bool(flags & _USER_MODE_ONLY))
+    context = UserFaultContext(kernel, task.mm, flags)
     file = UserFaultFile(context, flags & O_NONBLOCK, task.credentials)
     return task.files.install(file, close_on_exec=bool(flags & O_CLOEXEC), limit=limit)

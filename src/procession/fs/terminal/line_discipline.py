@@ -534,8 +534,8 @@ class LineDiscipline:
         if not self.is_canonical:
             data = bytes(self.buffer[:length])
             self._drop(len(data))
-            if self.local & ICANON and data == self.characters[VEOF : VEOF + 1]:
-                # The far end does the editing (EXTPROC), and sends this for an end of file.
+            if self.local & ICANON and not self.buffer and data == self.characters[VEOF : VEOF + 1]:
+                # The far end does the editing (EXTPROC), and sends this alone for an end of file.
                 return b""
             return data
         return self._read_line(length)

@@ -437,8 +437,8 @@ class TtyFile(File):
         self.tty.release(self)
 
     def show_details(self) -> bytes:
-        """Linux: drivers/tty/tty_io.c, tty_show_fdinfo."""
-        return self.tty.show_details()
+        """Linux: drivers/tty/tty_io.c, tty_show_fdinfo, hung_up_tty_fops."""
+        return b"" if self.is_hung_up else self.tty.show_details()
 
     def whole_write(self, length: int, total: int) -> int:
         """Linux: drivers/tty/tty_io.c, iterate_tty_write."""
@@ -572,8 +572,8 @@ class TtyFile(File):
         return count
 
     def _is_sent_away(self, progress: object) -> bool:
-        """Whether a line discipline was chosen since the caller waits. Linux: drivers/tty/tty_io.c,
-        tty_io_nonblock.
+        """Whether a line discipline was chosen since the caller waits. Linux: drivers/tty/n_tty.c,
+        n_tty_read, n_tty_write.
         """
         tty = self.tty
         if isinstance(progress, Turn):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.signals import BusCode, Signal
-from procession.abi.userfaultfd import UFFD_MSG, UffdEvent, UffdFeature, UffdPagefaultFlag
+from procession.abi.userfaultfd import UFFD_MSG, UffdEvent, UffdFeature, UffdPagefaultFlag, UserfaultfdFlag
 from procession.fs.wait_queue import Sleep, WaitQueue
 from procession.hardware.kernel_memory import USER_FAULT, USER_FAULT_EVENT_BYTES
 from procession.hardware.page_table import USER_END
@@ -30,6 +30,7 @@ _SIGBUS_FEATURE = int(UffdFeature.UFFD_FEATURE_SIGBUS)
 _THREAD_ID = int(UffdFeature.UFFD_FEATURE_THREAD_ID)
 _EXACT_ADDRESS = int(UffdFeature.UFFD_FEATURE_EXACT_ADDRESS)
 _WP_ASYNC = int(UffdFeature.UFFD_FEATURE_WP_ASYNC)
+_USER_MODE_ONLY = int(UserfaultfdFlag.UFFD_USER_MODE_ONLY)
 
 _FLAG_WRITE = int(UffdPagefaultFlag.UFFD_PAGEFAULT_FLAG_WRITE)
 _REASON_FLAGS = {
@@ -112,16 +113,17 @@ class UserFaultEvent:
 class UserFaultContext:
     """What a userfaultfd is beside its file (Linux: include/linux/userfaultfd_k.h, struct userfaultfd_ctx).
 
-    It's for the address space `mm`, and None in `features` says that UFFDIO_API has yet to come. `pending`
-    are the faults that nobody has read of, by the tasks that wait, in the order in which they came; `taken`
-    those that somebody has. While there are `events` the mappings are changing, and nothing is filled.
+    It's for the address space `mm`, made with the `flags` of userfaultfd(2), and None in `features` says that
+    UFFDIO_API has yet to come. `pending` are the faults that nobody has read of, by the tasks that wait, in
+    the order in which they came; `taken` those that somebody has. While there are `events` the mappings are
+    changing, and nothing is filled.
     """
 
     __slots__ = (
         "events",
         "features",
+        "flags",
         "is_released",
-        "is_user_mode_only",
         "kernel",
         "mm",
         "pending",
@@ -129,10 +131,10 @@ class UserFaultContext:
         "taken",
     )
 
-    def __init__(self, kernel: Kernel, mm: MemoryDescriptor, *, is_user_mode_only: bool) -> None:
+    def __init__(self, kernel: Kernel, mm: MemoryDescriptor, flags: int) -> None:
         self.kernel = kernel
         self.mm = mm
-        self.is_user_mode_only = is_user_mode_only
+        self.flags = flags
         self.features: int | None = None
         self.is_released = False
         self.pending: dict[Task, WaitingFault] = {}
@@ -178,7 +180,7 @@ class UserFaultContext:
             # Nobody is to wait for what the kernel writes at the end, such as a cleared thread id.
             or task.is_exiting
             or self.has(_SIGBUS_FEATURE)
-            or (self.is_user_mode_only and not is_user)
+            or (self.flags & _USER_MODE_ONLY and not is_user)
         ):
             raise AccessViolation(SIGBUS, BUS_ADRERR)
         return task
@@ -234,7 +236,7 @@ class UserFaultContext:
         for event in self.events:
             if event.child is not None and event.child.mm is child:
                 return event.child
-        context = UserFaultContext(self.kernel, child, is_user_mode_only=self.is_user_mode_only)
+        context = UserFaultContext(self.kernel, child, self.flags)
         context.features = self.features
         self._tell(UffdEvent.UFFD_EVENT_FORK, child=context)
         return context

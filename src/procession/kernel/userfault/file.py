@@ -28,7 +28,7 @@ from procession.abi.userfaultfd import (
 )
 from procession.abi.word import pack_u64
 from procession.fs.anonymous_inode import own_anonymous_path
-from procession.fs.file import O_NONBLOCK, O_RDONLY, POLLERR, POLLIN, File
+from procession.fs.file import O_CLOEXEC, O_NONBLOCK, O_RDONLY, POLLERR, POLLIN, File
 from procession.fs.wait_queue import Sleep
 from procession.hardware.page_table import USER_END
 from procession.hardware.physical_memory import PAGE_MASK
@@ -183,9 +183,9 @@ class UserFaultFile(File):
         """
         reader = self.context.kernel.current
         assert reader is not None
-        file = UserFaultFile(child, self.flags, reader.credentials)
+        file = UserFaultFile(child, child.flags, reader.credentials)
         limit = reader.group.limits.soft[RLIMIT_NOFILE]
-        fd = reader.files.install(file, close_on_exec=False, limit=limit)
+        fd = reader.files.install(file, close_on_exec=bool(child.flags & O_CLOEXEC), limit=limit)
         return UFFD_MSG.pack(UffdEvent.UFFD_EVENT_FORK, fd, 0, 0)
 
     def poll_mask(self) -> int:
