@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import struct
 
-from tests.differential.event_calls import SIGNALS, made_by, nothing, result_of
-from tests.differential.maker import BAD_ADDRESS, Maker
+from tests.differential.event_calls import NAMES, SIGNALS, made_by, nothing, result_of
+from tests.differential.maker import AT_FDCWD, BAD_ADDRESS, Maker
 from tests.differential.script import SLURP, Argument, At, Naming, Pid, Result, Stored
 
 PATH_BYTES, FILE_BYTES = 32, 1024
@@ -142,6 +142,57 @@ def show_kind(data: bytes, result: int, naming: Naming) -> str:
     return f"{struct.unpack_from('<I', data, 24)[0] & 0o170000:o}" if result == 0 else ""
 
 
+def touch_otherwise(make: Maker) -> None:
+    """Rarer ways to change, read and move files, of which those who watch are told."""
+    kind = make.random.randrange(17)
+    name, other = (make.text(make.random.choice(NAMES)) for _ in range(2))
+    names = name.ljust(16, b"\0") + other
+    descriptor, second = make.opened_descriptor(), make.opened_descriptor()
+    if kind < 2:
+        make.call("renameat2", AT_FDCWD, At(0), AT_FDCWD, At(16), make.one(0, 1, 2, 2, 4), data=names)
+    elif kind == 2:
+        make.call("symlink", At(16), At(0), data=names)
+    elif kind == 3:
+        make.call("mknod", At(0), make.one(0o10644, 0o100644, 0o140644), 0, data=name)
+    elif kind == 4:
+        make.call("fallocate", descriptor, make.one(0, 0, 1, 3, 16), make.one(0, 5), make.one(5, 5000))
+    elif kind == 5:
+        make.call("ftruncate", descriptor, make.one(0, 5, 5000))
+    elif kind == 6:
+        make.call("sendfile", descriptor, second, 0, make.one(5, 5, 0))
+    elif kind == 7:
+        make.call("copy_file_range", descriptor, 0, second, 0, make.one(5, 5, 0), 0)
+    elif kind == 8:
+        value = names.ljust(32, b"\0") + b"user.x\0".ljust(16, b"\0") + b"v"
+        call = make.random.choice(("setxattr", "lsetxattr"))
+        make.call(call, At(0), At(32), At(48), 1, make.one(0, 0, 1, 2), data=value)
+    elif kind == 9:
+        value = names.ljust(32, b"\0") + b"user.x\0".ljust(16, b"\0")
+        make.call("removexattr", At(0), At(32), data=value)
+    elif kind == 10:
+        make.call(make.random.choice(("fchmod", "fchown")), descriptor, make.one(0, 0o644), 0)
+    elif kind == 11:
+        make.call("lchown", At(0), make.one(-1, 0), make.one(-1, 0), data=name)
+    elif kind == 12:
+        opened = make.call("open", At(0), 0o200000, data=name)
+        make.call("getdents64", Result(opened), At(0), 1024, data=bytes(1024), show=nothing, result="hidden")
+        make.call("close", Result(opened))
+    elif kind == 13:
+        opened = make.call("open", At(0), 0o20200002, 0o644, data=b".\0")
+        make.call("write", Result(opened), At(0), 3, data=b"abc")
+        make.call("linkat", Result(opened), At(16), AT_FDCWD, At(0), 0x1000, data=name.ljust(17, b"\0"))
+        make.call("close", Result(opened))
+    elif kind == 14:
+        vectors = struct.pack("<QQQQ", 0, make.one(0, 3), 0, make.one(0, 3)) + bytes(8)
+        fixups: tuple[tuple[int, int, Argument], ...] = ((0, 8, At(32)), (16, 8, At(36)))
+        call = make.random.choice(("preadv", "pwritev"))
+        make.call(call, descriptor, At(0), 2, make.one(0, 3), data=vectors, fixups=fixups, show=nothing)
+    elif kind == 15:
+        make.call("execve", At(0), 0, 0, data=name)
+    else:
+        make.call("readlink", At(0), At(16), 16, data=name.ljust(32, b"\0"), show=nothing)
+
+
 def cancel_request(make: Maker) -> None:
     """io_cancel, io_getevents and io_destroy, of contexts and requests that aren't too."""
     made = made_by(make, "io_setup")
@@ -179,6 +230,7 @@ def watch_oddly(make: Maker) -> None:
 
 FAMILIES = (
     *(select,) * 4,
+    *(touch_otherwise,) * 6,
     *(poll_masked,) * 2,
     *(be_told,) * 8,
     *(look_at_descriptor,) * 5,

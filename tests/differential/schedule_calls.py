@@ -6,7 +6,7 @@ import struct
 
 from tests.differential.maker import BAD_ADDRESS, Maker, go_on
 from tests.differential.process_calls import await_process, end_process
-from tests.differential.script import STACK_BYTES, STACKS_BASE, Argument, At, Naming, Pid
+from tests.differential.script import SLURP, STACK_BYTES, STACKS_BASE, Argument, At, Naming, Pid, Result
 
 MOST_ACTORS = 6
 RESET_ON_FORK = 0x40000000
@@ -14,6 +14,9 @@ POLICIES = (0, 0, 3, 3, 5, 1, 2, 6, 7, 4, 8, -1)
 ATTRIBUTE_FLAGS = (0, 0, 0, 1, 2, 4, 8, 0x10, 0x18, 0x20, 0x40, 0x60, 0x80, 1 << 40)
 RLIMIT_NICE, RLIMIT_RTPRIO, RLIMIT_RTTIME = 13, 14, 15
 IOPRIO_WHO = (1, 1, 1, 2, 3, 0, 4)
+PATH_BYTES, FILE_BYTES = 32, 600
+PRIORITY, NICE, RT_PRIORITY, POLICY = 15, 16, 37, 38
+"""Where /proc/PID/stat has them, after the name."""
 USUAL_SLICES_NS = (700_000, 750_000, 1_400_000, 1_500_000, 2_100_000, 2_250_000, 2_800_000, 3_000_000)
 
 
@@ -188,7 +191,48 @@ def change_rights(make: Maker) -> None:
         make.call("kill", Pid(make.random.choice(make.actors)), 0)
 
 
+def look(make: Maker) -> None:
+    """/proc/thread-self/stat, and the slack of timers there."""
+    name = make.random.choice(("stat", "stat", "stat", "timerslack_ns"))
+    which = "self" if name == "timerslack_ns" else "thread-self"
+    path = f"/proc/{which}/{name}\0".encode()
+    show = show_stat if name == "stat" else show_slack
+    make.operation(SLURP, data=path.ljust(PATH_BYTES + FILE_BYTES, b"\0"), show=show, result="none")
+
+
+def show_stat(data: bytes, result: int, naming: Naming) -> str:
+    """Priority, niceness, real-time priority and policy."""
+    words = data[PATH_BYTES : max(result, PATH_BYTES)].rpartition(b")")[2].split()
+    return " ".join(words[at].decode() for at in (PRIORITY, NICE, RT_PRIORITY, POLICY) if at < len(words))
+
+
+def show_slack(data: bytes, result: int, naming: Naming) -> str:
+    """A number."""
+    return data[PATH_BYTES : max(result, PATH_BYTES)].decode().strip()
+
+
+def write_slack(make: Maker) -> None:
+    """/proc/self/timerslack_ns, written."""
+    text = make.random.choice((b"0", b"1", b"50000", b"x", b"-1", b"18446744073709551615", b"100\n"))
+    opened = make.call("open", At(0), make.one(1, 2), data=b"/proc/self/timerslack_ns\0")
+    make.call("write", Result(opened), At(0), len(text), data=text)
+    make.call("close", Result(opened))
+
+
+def group(make: Maker) -> None:
+    """setpgid, setsid, for who is meant by a group; and giving way."""
+    kind = make.random.randrange(6)
+    if kind < 4:
+        make.call("setpgid", make.pid(), make.pid())
+    elif kind == 4:
+        make.call("setsid", result="pid")
+    else:
+        make.call("sched_yield")
+
+
 FAMILIES = (
+    *(look,) * 4,
+    *(write_slack, group, group),
     *(attributes,) * 5,
     *(policies,) * 4,
     *(niceness,) * 3,

@@ -47,6 +47,7 @@ CHARACTERS = bytes((3, 28, 127, 21, 4, 0, 1, 0, 17, 19, 26, 0, 18, 15, 23, 22, 0
 VTIME, VMIN, VEOL, VEOL2 = 5, 6, 11, 16
 TERMIOS_BYTES, PATH_BYTES = 36, 32
 KEYS = b"ab \t\n\r\x03\x04\x7f\x08\x15\x17\x12\x16\x11\x13\x1a\x1c\x0f\xff\x00A_\x1b\xc3\xa9xy\n\n"
+FLUSHING = b"\x03\x1a\x1c"
 STAT = b"/proc/self/stat".ljust(PATH_BYTES + 600, b"\0")
 
 
@@ -227,8 +228,9 @@ def change_modes(make: Maker) -> None:
 
 
 def keys(make: Maker, most: int) -> bytes:
-    """Something typed or printed."""
-    return bytes(make.random.choice(KEYS) for _ in range(1 + make.random.randrange(most)))
+    """Something typed or printed. What flushes comes first: a line before it may be read meanwhile or not."""
+    first, *rest = (make.random.choice(KEYS) for _ in range(1 + make.random.randrange(most)))
+    return bytes((first, *(character for character in rest if character not in FLUSHING)))
 
 
 def write_some(make: Maker) -> None:

@@ -503,3 +503,39 @@ TEST(a_nicer_one_gets_less)
 	}
 	CHECK(counts[0] > 2 * counts[8]);
 }
+
+/* The priority that /proc tells, from 0: 20 more than a nice value. */
+static int told_priority(const char *file)
+{
+	FILE *stat = fopen(file, "re");
+	int priority = -1;
+
+	MUST(stat == NULL ? -1 : 0);
+	MUST(fscanf(stat, "%*d (%*[^)]) %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %d", &priority));
+	fclose(stat);
+	return priority;
+}
+
+TEST(a_nice_value_with_the_idle_policy_is_only_told)
+{
+	struct attributes attributes = {.size = ATTRIBUTES_V0, .policy = SCHED_IDLE, .nice = 7};
+	pid_t child;
+
+	CHECK_EQ(told_priority("/proc/self/stat"), 20);
+	CHECK_EQ(set_attributes(0, &attributes, 0), 0);
+	CHECK_EQ(told_priority("/proc/self/stat"), 27);
+	CHECK_EQ(getpriority(PRIO_PROCESS, 0), 0);
+	/* Who has the policy already isn't told otherwise. */
+	attributes.nice = 9;
+	CHECK_EQ(set_attributes(0, &attributes, 0), 0);
+	CHECK_EQ(told_priority("/proc/self/stat"), 27);
+	child = (pid_t)MUST(fork());
+	if (child == 0)
+		_exit(told_priority("/proc/self/stat"));
+	CHECK_EQ(wait_for(child), EXITED(20));
+	CHECK_OK(setpriority(PRIO_PROCESS, 0, 1));
+	CHECK_EQ(told_priority("/proc/self/stat"), 21);
+	attributes.policy = SCHED_OTHER;
+	CHECK_EQ(set_attributes(0, &attributes, 0), 0);
+	CHECK_EQ(told_priority("/proc/self/stat"), 29);
+}

@@ -105,7 +105,10 @@ def priority(task: Task) -> int:
     Linux: kernel/sched/syscalls.c, task_prio.
     """
     real_time_priority = priority_of(task)
-    return -1 - real_time_priority if real_time_priority else 20 + task.nice
+    if real_time_priority:
+        return -1 - real_time_priority
+    told_nice = task.entity.told_nice
+    return 20 + (task.nice if told_nice is None else told_nice)
 
 
 def show_process_stat(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:

@@ -29,7 +29,8 @@ class SchedulingEntity:
     control group that is used up, for which it waits runnable and in no queue. `inherited_priority` is the
     highest real-time priority of those who wait for a lock of the task, 0 for none. `slice_ns` is how long a
     turn of it is among fair tasks (sched_setattr(2)), `slice_left_ns` what is left of one of SCHED_RR,
-    `realtime_ns` how long it has run by a real-time policy since it last slept (RLIMIT_RTTIME).
+    `realtime_ns` how long it has run by a real-time policy since it last slept (RLIMIT_RTTIME). `told_nice`
+    is the nice value that came with SCHED_IDLE, which is told and isn't the task's, None for none.
     The rest is SCHED_DEADLINE's: what it asked for, what is left of it, and until when.
     """
 
@@ -53,6 +54,7 @@ class SchedulingEntity:
         "slice_left_ns",
         "slice_ns",
         "ticket",
+        "told_nice",
         "virtual_runtime_ns",
         "waited_ns",
         "waits_since_ns",
@@ -82,6 +84,7 @@ class SchedulingEntity:
         self.deadline_ns = 0
         self.is_throttled = False
         self.parked_in: CpuShare | None = None
+        self.told_nice: int | None = None
 
     def copy_for_child(self) -> SchedulingEntity:
         """A new task's: it may run where its parent may."""

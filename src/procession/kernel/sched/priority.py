@@ -192,9 +192,12 @@ def set_scheduling(task: Task, target: Task, change: SchedulingChange) -> None:
     target.resets_scheduling_on_fork = resets_on_fork
     if change.keeps_parameters:
         return
+    entity = target.entity
+    if policy != target.policy:
+        # Linux: kernel/sched/syscalls.c, __normal_prio.
+        entity.told_nice = change.nice if policy == SCHED_IDLE else None
     target.policy = policy
     target.realtime_priority = priority
-    entity = target.entity
     if policy in FAIR:
         target.nice = change.nice
         if change.slice_ns is not None:
@@ -297,6 +300,7 @@ def set_nice(task: Task, which: int, who: int, nice: int) -> None:
             if error is ESRCH:
                 error = None
             target.nice = nice
+            target.entity.told_nice = None
             task.kernel.scheduler.change(target)
     if error is not None:
         raise error
