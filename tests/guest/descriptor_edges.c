@@ -10,7 +10,9 @@
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
 #include <sys/timex.h>
 #include <sys/uio.h>
 
@@ -436,4 +438,106 @@ TEST(streams_take_whole_pieces_before_a_hole)
 		MUST(close(ends[0]));
 		MUST(close(ends[1]));
 	}
+}
+
+/* A read of `total` bytes into `room` before a hole. */
+static long read_before_a_hole(int fd, char *into, size_t room, size_t total)
+{
+	char *at = before_a_hole(room);
+	long length = read(fd, at, total);
+	int error = errno;
+
+	memcpy(into, at, room);
+	return length == -1 ? -error : length;
+}
+
+static void wait_to_read(int fd)
+{
+	MUST(poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, 10000) == 1 ? 0 : -1);
+}
+
+TEST(what_a_read_hands_over_before_a_hole)
+{
+	struct itimerspec soon = {.it_value.tv_nsec = 1};
+	struct termios raw;
+	char into[4096], data[300];
+	sigset_t set;
+	int master, slave, fd;
+
+	memset(data, 'd', sizeof data);
+	/* A terminal loses the rest of 64 bytes. */
+	MUST(openpty(&master, &slave, NULL, NULL, NULL));
+	MUST(tcgetattr(slave, &raw));
+	cfmakeraw(&raw);
+	MUST(tcsetattr(slave, TCSANOW, &raw));
+	write_all(master, data, 200);
+	wait_to_read(slave);
+	sleep_ms(20);
+	CHECK_EQ(read_before_a_hole(slave, into, 70, 4096), 70);
+	CHECK(memcmp(into, data, 70) == 0);
+	CHECK_EQ(read(slave, into, sizeof into), 200 - 128);
+	/* What a timer and signals tell is lost. */
+	fd = (int)MUST(timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK));
+	MUST(timerfd_settime(fd, 0, &soon, NULL));
+	wait_to_read(fd);
+	CHECK_EQ(read_before_a_hole(fd, into, 3, 8), 3);
+	CHECK_EQ(into[0], 1);
+	CHECK_ERRNO(read(fd, into, 8), EAGAIN);
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	sigaddset(&set, SIGUSR2);
+	MUST(sigprocmask(SIG_BLOCK, &set, NULL));
+	fd = (int)MUST(signalfd(-1, &set, SFD_NONBLOCK));
+	MUST(kill(getpid(), SIGUSR1));
+	MUST(kill(getpid(), SIGUSR2));
+	CHECK_EQ(read_before_a_hole(fd, into, 130, 4096), 128);
+	CHECK_EQ(into[0], SIGUSR1);
+	CHECK_ERRNO(read(fd, into, 4096), EAGAIN);
+	MUST(kill(getpid(), SIGUSR1));
+	CHECK_EQ(read_before_a_hole(fd, into, 127, 128), -EFAULT);
+	CHECK_ERRNO(read(fd, into, 4096), EAGAIN);
+	/* Memory is copied page by page, or not at all. */
+	fd = opened("/proc/self/mem", O_RDWR);
+	MUST(lseek(fd, (off_t)data, SEEK_SET));
+	CHECK_EQ(read_before_a_hole(fd, into, 100, 200), -EFAULT);
+	CHECK_EQ(written_before_a_hole(fd, 100, 100), -EFAULT);
+	CHECK_EQ(data[0], 'd');
+	/* Buffers of vectors aren't less than others. */
+	fd = opened("/proc/self/auxv", O_RDONLY);
+	CHECK_EQ(readv(fd, &(struct iovec){before_a_hole(10), 20}, 1), 10);
+	CHECK_EQ(lseek(fd, 0, SEEK_CUR), 10);
+}
+
+TEST(what_streams_copy_and_discard)
+{
+	struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t length = sizeof name;
+	int listener = (int)MUST(socket(AF_INET, SOCK_STREAM, 0)), ends[2], other[2];
+	char into[200];
+
+	MUST(bind(listener, (void *)&name, sizeof name));
+	MUST(listen(listener, 1));
+	MUST(getsockname(listener, (void *)&name, &length));
+	ends[0] = (int)MUST(socket(AF_INET, SOCK_STREAM, 0));
+	MUST(connect(ends[0], (void *)&name, sizeof name));
+	ends[1] = (int)MUST(accept(listener, NULL, NULL));
+	MUST(socketpair(AF_UNIX, SOCK_STREAM, 0, other));
+	for (int at = 0; at < 2; at++) {
+		int from = at ? other[0] : ends[0], to = at ? other[1] : ends[1];
+
+		write_all(from, "abcdef", 6);
+		wait_to_read(to);
+		CHECK_EQ(read_before_a_hole(to, into, 2, 6), -EFAULT);
+		CHECK(memcmp(into, "ab", 2) == 0);
+		CHECK_EQ(recv(to, before_a_hole(3), 6, 0), -1);
+		CHECK_EQ(read(to, into, 6), 6);
+	}
+	/* TCP takes bytes away without looking for memory. */
+	write_all(ends[0], "abcdefgh", 8);
+	wait_to_read(ends[1]);
+	CHECK_EQ(recv(ends[1], NULL, 100000, MSG_TRUNC | MSG_DONTWAIT), 8);
+	write_all(ends[0], "abcdefgh", 8);
+	wait_to_read(ends[1]);
+	CHECK_EQ(recv(ends[1], before_a_hole(1), 5, MSG_TRUNC), 5);
+	CHECK_EQ(read(ends[1], into, sizeof into), 3);
 }

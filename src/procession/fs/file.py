@@ -162,6 +162,8 @@ class File:
     """Whether an epoll instance can watch it; else EPERM. Regular files and directories can't be watched."""
     knows_async: ClassVar[bool] = False
     """Whether it knows O_ASYNC (in Linux, has fasync): pipes, sockets, terminals and few others do."""
+    reads_whole: ClassVar[bool] = False
+    """Whether what a read can't hand over depends on pieces: `whole_length` is asked for them."""
     writes_whole: ClassVar[bool] = False
     """Whether a blocking write(2) calls `write` until all is written, as for pipes and stream sockets."""
     gives_way: ClassVar[bool] = False
@@ -249,21 +251,27 @@ class File:
 
     @property
     def has_packet(self) -> bool:
-        """Whether a packet is next, of which a read takes all or nothing. Asked of what `writes_whole`."""
+        """Whether a packet is next, of which a read takes all or nothing. Asked of what `reads_whole`."""
         return False
 
     def whole_length(self, length: int, room: int) -> int:
         """How much to read of `length` bytes if only `room` can be handed over: pieces that fit, whole.
 
-        Asked of what `writes_whole`. Raises EFAULT if the first piece doesn't fit.
+        Asked of what `reads_whole`. Raises EFAULT if the first piece doesn't fit.
         """
         return length
 
     def copied_ahead(self, room: int) -> bytes:
         """What a read copies to the program's `room` bytes before it finds that the next piece doesn't fit,
-        whether or not it takes them. Asked of what `writes_whole`.
+        whether or not it takes them. Asked of what `reads_whole`.
         """
         return b""
+
+    def counted_part(self, length: int) -> int | None:
+        """How many bytes a read counts that could hand over `length` of those it took: the rest is lost. None
+        for a file that counts nothing, and puts all of it back if it can. Asked of what can't seek.
+        """
+        return None
 
     def whole_write(self, length: int, total: int) -> int:
         """How many of `length` bytes a write of `total` takes if the next one can't be read: whole pieces.

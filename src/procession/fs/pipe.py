@@ -54,6 +54,7 @@ class PipeFile(File):
 
     knows_async = True
 
+    reads_whole = True
     writes_whole = True
 
     def __init__(self, path: Path, flags: int, subject: Subject, pipe: Pipe) -> None:

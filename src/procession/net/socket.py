@@ -366,6 +366,10 @@ class Socket:
         """How much to read of `length` bytes if only `room` can be handed over. Raises EFAULT for nothing."""
         return length
 
+    def copied_ahead(self, room: int) -> bytes:
+        """What a call copies to the program's `room` bytes before it finds that the next piece won't fit."""
+        return b""
+
     def whole_write(self, length: int) -> int:
         """How many of the first `length` bytes are taken if the next one can't be read; 0 for none."""
         return 0

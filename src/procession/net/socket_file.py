@@ -261,6 +261,9 @@ class SocketFile(File):
     def whole_length(self, length: int, room: int) -> int:
         return length if room >= length else self.socket.whole_length(length, room)
 
+    def copied_ahead(self, room: int) -> bytes:
+        return self.socket.copied_ahead(room)
+
     def write_chunk(self, left: int) -> int:
         return self.socket.stream_chunk
 
@@ -305,6 +308,7 @@ class StreamSocketFile(SocketFile):
 
     __slots__ = ()
 
+    reads_whole = True
     writes_whole = True
 
 

@@ -511,9 +511,13 @@ class MemoryFile(PositionedFile):
     __slots__ = ("mm",)
 
     can_poll = False
+    is_copied_whole = True
     takes_read_flags = False
     takes_write_flags = False
     has_unsigned_offsets = True
+
+    def fetched_at_once(self, length: int) -> int | None:
+        return length
 
     def __init__(self, path: Path, flags: int, subject: Subject, mm: MemoryDescriptor | None) -> None:
         super().__init__(path, flags, subject)

@@ -64,7 +64,7 @@ def read(task: Task, fd: Fd, buffer: OutBuffer, count: Size) -> int:
         verify_area(file, file.position, count)
         return read_at_position(task, file, single_buffer(task.mm, buffer, count), file.position, True)
     count = min(count, MAX_RW_COUNT)
-    if file.writes_whole and ((buffer ^ buffer + count - 1) > PAGE_MASK or file.has_packet):
+    if file.reads_whole and ((buffer ^ buffer + count - 1) > PAGE_MASK or file.has_packet):
         count = whole_length(file, UserVector(task.mm, [(buffer, count)], count))
     data = file.read(count)
     done = len(data)
@@ -134,10 +134,14 @@ def deliver_part(file: File, target: UserVector, data: bytes) -> int:
 
     A pipe keeps everything, as its pages aren't emptied by halves. Raises EFAULT if nothing was handed over.
     """
-    if not file.is_seekable:
-        file.put_back(data)
-        raise EFAULT
     done = target.write(0, data)
+    if not file.is_seekable:
+        counted = file.counted_part(done)
+        if counted is None:
+            file.put_back(data)
+        if not counted:
+            raise EFAULT
+        return counted
     if done < len(data):
         if file.is_copied_whole:
             done = 0

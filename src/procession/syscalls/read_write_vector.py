@@ -15,6 +15,7 @@ from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import U64, Fd, Flags, InVector, Long, OutVector, Size
 from procession.syscalls.read_write import (
     count_calls,
+    deliver_part,
     file_to_write_at,
     file_with_offsets,
     gathered,
@@ -69,12 +70,11 @@ def read_vector(task: Task, file: File, target: UserVector) -> int:
         return _by_pieces(task, file, target, is_read=True)
     if not file.is_seekable:
         wanted = target.total
-        if file.writes_whole:
+        if file.reads_whole:
             wanted = whole_length(file, target)
         data = file.read(wanted)
         if data and target.write(0, data) < len(data):
-            file.put_back(data)
-            raise EFAULT
+            return deliver_part(file, target, data)
         if data:
             note_access(file)
             task.io.bytes_read += len(data)
@@ -101,11 +101,14 @@ def _by_pieces(
         try:
             if is_read:
                 data = file.read(length) if offset is None else file.read_at(offset + done, length)
-                count = len(data)
-                if piece.write(0, data) < count:
+                count = piece.write(0, data)
+                if count < len(data):
+                    if file.is_copied_whole:
+                        count = 0
                     if offset is None:
-                        file.put_back(data)
-                    raise EFAULT
+                        file.put_back(data[count:])
+                    if not count:
+                        raise EFAULT
             else:
                 file.check_length(length)
                 data = gathered(file, piece, 0, length)

@@ -318,12 +318,14 @@ def _receive_stream(
     wanted = total if flags & MSG_WAITALL else min(socket.receive_low_water, total)
     frame = task.frame
     done = frame.progress if frame is not None and frame.progress is not None else 0
-    room = total if target.is_within_page else target.writable_length()
+    is_discarded = bool(flags & MSG_TRUNC and socket.discards_truncated)
+    room = total if is_discarded or target.is_within_page else target.writable_length()
     first: Received | None = None
     while True:
         try:
             length = total - done
             if room < total:
+                target.write(done, socket.copied_ahead(room - done))
                 length = socket.whole_length(length, room - done)
             received = socket.receive(length, flags)
         except Sleep as sleep:
@@ -339,7 +341,7 @@ def _receive_stream(
         data = received.data
         size = len(data)
         is_whole = True
-        if size and not (flags & MSG_TRUNC and socket.discards_truncated):
+        if size and not is_discarded:
             count = target.write(done, data)
             if count < size:
                 is_whole = False

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 SIGTTIN, SIGTTOU, SIGWINCH = int(Signal.SIGTTIN), int(Signal.SIGTTOU), int(Signal.SIGWINCH)
 NS_PER_TENTH = 100_000_000
-_WRITTEN_AT_ONCE = 2048
+_READ_AT_ONCE, _WRITTEN_AT_ONCE = 64, 2048
 _READ_CHUNK = 64
 """In pieces of how many bytes Linux reads a terminal: a greater VMIN isn't waited for."""
 _FEW = 128
@@ -424,6 +424,7 @@ class TtyFile(File):
     knows_async: ClassVar[bool] = True
     knows_nowait: ClassVar[bool] = False
 
+    reads_whole = True
     writes_whole = True
     gives_way = True
 
@@ -439,6 +440,13 @@ class TtyFile(File):
     def show_details(self) -> bytes:
         """Linux: drivers/tty/tty_io.c, tty_show_fdinfo, hung_up_tty_fops."""
         return b"" if self.is_hung_up else self.tty.show_details()
+
+    def whole_length(self, length: int, room: int) -> int:
+        """Linux: drivers/tty/tty_io.c, iterate_tty_read."""
+        return min(length, room - room % _READ_AT_ONCE + _READ_AT_ONCE)
+
+    def counted_part(self, length: int) -> int | None:
+        return length
 
     def whole_write(self, length: int, total: int) -> int:
         """Linux: drivers/tty/tty_io.c, iterate_tty_write."""

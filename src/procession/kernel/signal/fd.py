@@ -43,6 +43,7 @@ class SignalFile(File):
     __slots__ = ("kernel", "signals")
 
     has_write: ClassVar[bool] = False
+    reads_whole: ClassVar[bool] = True
 
     def __init__(self, kernel: Kernel, signals: int, flags: int, subject: Subject) -> None:
         super().__init__(anonymous_path(kernel.vfs, "[signalfd]"), O_RDWR | flags, subject)
@@ -58,6 +59,13 @@ class SignalFile(File):
         """Give others from now on."""
         self.signals = signals
         self._reader().group.handlers.wait_queue.wake_all()
+
+    def whole_length(self, length: int, room: int) -> int:
+        """The first signal that finds no room is lost. Linux: fs/signalfd.c, signalfd_copyinfo."""
+        return min(length, room - room % _SIZE + _SIZE)
+
+    def counted_part(self, length: int) -> int | None:
+        return length - length % _SIZE
 
     def read(self, length: int) -> bytes:
         """As many `struct signalfd_siginfo` of 128 bytes as there are signals and room for.

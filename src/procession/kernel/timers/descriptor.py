@@ -66,6 +66,10 @@ class TimerFile(File):
         self.queue = WaitQueue(POLLIN)
         self.timer: Timer | None = None
 
+    def counted_part(self, length: int) -> int | None:
+        """Linux: fs/timerfd.c, timerfd_read_iter."""
+        return length
+
     def release(self) -> None:
         self._disarm()
 

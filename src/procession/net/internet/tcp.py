@@ -561,6 +561,9 @@ class TcpSocket(InternetSocket):
             self.peek_offset += len(data)
         return self._received(data)
 
+    def copied_ahead(self, room: int) -> bytes:
+        return self.arrived.peek(room) if not self.urgent.is_pending and room < self.arrived.length else b""
+
     def whole_length(self, length: int, room: int) -> int:
         """Linux: net/ipv4/tcp.c, tcp_recvmsg_locked."""
         whole = 0

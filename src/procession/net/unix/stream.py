@@ -302,6 +302,15 @@ class UnixStream(UnixSocket):
         """Linux: net/unix/af_unix.c, unix_stream_sendmsg."""
         return length - length % STREAM_PIECE
 
+    def copied_ahead(self, room: int) -> bytes:
+        ahead = bytearray()
+        if not self.marked:
+            for message in self.messages:
+                if len(ahead) >= room:
+                    break
+                ahead += message.data[message.offset : message.offset + room - len(ahead)]
+        return bytes(ahead)
+
     def whole_length(self, length: int, room: int) -> int:
         """Linux: net/unix/af_unix.c, unix_stream_read_generic."""
         whole = 0
