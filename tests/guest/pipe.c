@@ -575,6 +575,10 @@ TEST(a_buffer_whose_later_page_is_missing)
 	MUST(write(ends[1], data, 8192));
 	CHECK_EQ(read(ends[0], memory, 8192), 4096);
 	CHECK_EQ(read(ends[0], data, sizeof data), 4096);
+	MUST(write(ends[1], data, 8192));
+	CHECK_EQ(vmsplice(ends[0], &(struct iovec){memory, 8192}, 1, 0), 4096);
+	CHECK_ERRNO(vmsplice(ends[0], &(struct iovec){memory + 1, 8192}, 1, 0), EFAULT);
+	CHECK_EQ(read(ends[0], data, sizeof data), 4096);
 	MUST(write(ends[1], data, 100));
 	MUST(write(ends[1], data, 5000));
 	CHECK_EQ(read(ends[0], memory, 8192), 1004);

@@ -52,6 +52,7 @@ from procession.syscalls.read_write import (
     limited_count,
     readable_file,
     send_sigpipe,
+    whole_length,
     writable_file,
 )
 from procession.syscalls.user_vector import MAX_RW_COUNT, UserVector, import_vector
@@ -576,9 +577,9 @@ def vmsplice(task: Task, fd: Fd, vector: InVector, count: Size, flags: Flags[Spl
         return _gift_pages(file, buffers)
     if not _wait_for_bytes(file, blocks):
         return 0
-    data = file.pipe.peek(buffers.total, has_packets=False)
-    done = buffers.write(0, data)
-    if not done:
+    # Linux: fs/splice.c, pipe_to_user.
+    data = file.pipe.peek(whole_length(file, buffers), has_packets=False)
+    if buffers.write(0, data) < len(data):
         raise EFAULT
-    file.pipe.take(done, has_packets=False)
-    return done
+    file.pipe.take(len(data), has_packets=False)
+    return len(data)
