@@ -483,14 +483,14 @@ class PageCache:
             if not policy:
                 return
             self.policies = SharedPolicies()
-        old = len(self.policies.runs)
-        self.memory.note_changed(old)
-        runs = self.policies.replaced(first, past, policy)
-        if len(runs) > old:
-            self.memory.account.charge(AREA, (len(runs) - old) * AREA_BYTES)
+        low, high, runs = self.policies.replacement(first, past, policy)
+        more = len(runs) - (high - low)
+        self.memory.note_changed(high - low)
+        if more > 0:
+            self.memory.account.charge(AREA, more * AREA_BYTES)
         else:
-            self.memory.account.uncharge(AREA, (old - len(runs)) * AREA_BYTES)
-        self.policies.runs = runs
+            self.memory.account.uncharge(AREA, -more * AREA_BYTES)
+        self.policies.runs[low:high] = runs
 
     def release(self) -> None:
         """Give every frame back: the file is gone."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from operator import itemgetter
 
 from procession.abi.errno import EINVAL
@@ -120,15 +120,20 @@ class SharedPolicies:
         _first, past, policy = self.runs[index]
         return policy if page < past else 0
 
-    def replaced(self, first: int, past: int, policy: int) -> list[tuple[int, int, int]]:
-        """The runs if pages `first` to before `past` had `policy`.
+    def replacement(self, first: int, past: int, policy: int) -> tuple[int, int, list[tuple[int, int, int]]]:
+        """What changes if pages `first` to before `past` have `policy`: runs from an index to before another,
+        and what is in their place.
 
         Linux: mm/mempolicy.c, shared_policy_replace.
         """
-        runs = [(first, past, policy)] if policy else []
-        for start, end, other in self.runs:
+        low = bisect_right(self.runs, first, key=itemgetter(1))
+        high = bisect_left(self.runs, past, lo=low, key=itemgetter(0))
+        new = [(first, past, policy)] if policy else []
+        if low < high:
+            start, _, other = self.runs[low]
             if start < first:
-                runs.append((start, min(end, first), other))
+                new.insert(0, (start, first, other))
+            _, end, other = self.runs[high - 1]
             if end > past:
-                runs.append((max(start, past), end, other))
-        return sorted(runs)
+                new.append((past, end, other))
+        return low, high, new
