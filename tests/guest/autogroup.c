@@ -94,6 +94,7 @@ TEST(the_file)
 TEST(its_nice_value_is_everybodys_in_it)
 {
 	pid_t child;
+	int own = getpriority(PRIO_PROCESS, 0);
 
 	begin_session();
 	CHECK_EQ(store(OWN_GROUP, " 7\n"), 3);
@@ -109,7 +110,7 @@ TEST(its_nice_value_is_everybodys_in_it)
 	CHECK_EQ(read_group(OWN_GROUP), 0);
 	CHECK_EQ(nice_value, 18);
 	errno = 0;
-	CHECK_EQ(getpriority(PRIO_PROCESS, 0), 0);
+	CHECK_EQ(getpriority(PRIO_PROCESS, 0), own);
 }
 
 TEST(what_is_no_nice_value)

@@ -171,6 +171,40 @@ TEST(posix_timers_of_processor_time_are_on_time)
 	}
 }
 
+/* How often the signal came in 200 ms of processor time. */
+static int calls_of_a_while(void)
+{
+	int64_t start = now_ns(CLOCK_PROCESS_CPUTIME_ID);
+
+	calls = 0;
+	while (now_ns(CLOCK_PROCESS_CPUTIME_ID) - start < 200 * MS)
+		for (volatile int step = 0; step < 1000; step++)
+			;
+	return calls;
+}
+
+/* Timers that expire each microsecond: the tick looks at them, a thousand times a second at the most. */
+TEST(timers_of_processor_time_leave_time_for_others)
+{
+	struct itimerval often = {{0, 1}, {0, 1}}, never = {{0, 0}, {0, 0}};
+	struct itimerspec often_ns = {{0, 1000}, {0, 1000}};
+	struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1};
+	timer_t timer;
+	int count;
+
+	signal(SIGPROF, count_call);
+	signal(SIGUSR1, count_call);
+	MUST(setitimer(ITIMER_PROF, &often, NULL));
+	count = calls_of_a_while();
+	CHECK(count >= 10 && count <= 220);
+	MUST(setitimer(ITIMER_PROF, &never, NULL));
+	MUST(timer_create(CLOCK_PROCESS_CPUTIME_ID, &event, &timer));
+	MUST(timer_settime(timer, 0, &often_ns, NULL));
+	count = calls_of_a_while();
+	CHECK(count >= 10 && count <= 220);
+	MUST(timer_delete(timer));
+}
+
 /* RLIMIT_CPU of no seconds: the tick looks at it, and who sleeps then isn't signalled. */
 TEST(a_limit_of_no_processor_time)
 {

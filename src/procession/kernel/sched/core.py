@@ -405,7 +405,7 @@ class Scheduler:
                 length_ns = min(length_ns, quota_ns)
         group = task.group
         if group.itimers or group.limits.soft[RLIMIT_CPU] != RLIM_INFINITY:
-            left_ns = cpu_time_left_ns(group)
+            left_ns = cpu_time_left_ns(kernel, group)
             if left_ns is not None:
                 length_ns = min(length_ns, max(left_ns, 1))
         if kernel.timers.heap:

@@ -65,13 +65,17 @@ class IntervalTimer:
 
 
 class CpuIntervalTimer:
-    """ITIMER_VIRTUAL or ITIMER_PROF; `expires_ns` is of the process's processor time, 0 when disarmed."""
+    """ITIMER_VIRTUAL or ITIMER_PROF; `expires_ns` is of the process's processor time, 0 when disarmed.
 
-    __slots__ = ("expires_ns", "interval_ns")
+    Once it has fired it isn't looked at before `quiet_until_ns`, the next tick.
+    """
+
+    __slots__ = ("expires_ns", "interval_ns", "quiet_until_ns")
 
     def __init__(self, interval_ns: int, expires_ns: int) -> None:
         self.interval_ns = interval_ns
         self.expires_ns = expires_ns
+        self.quiet_until_ns = 0
 
 
 class CpuTimer(Protocol):
@@ -196,15 +200,25 @@ def _cpu_sample(group: ThreadGroup, which: int) -> int:
     return user_ns if which == ITIMER_VIRTUAL else user_ns + system_ns
 
 
-def cpu_time_left_ns(group: ThreadGroup) -> int | None:
+def next_tick_ns(now_ns: int) -> int:
+    """When a timer of processor time that fires now may fire again.
+
+    It's the tick that looks at those of Linux. So who has one that expires more often than its handler
+    returns, does something beside.
+    """
+    return (now_ns // TICK_NS + 1) * TICK_NS
+
+
+def cpu_time_left_ns(kernel: Kernel, group: ThreadGroup) -> int | None:
     """How much processor time is left to `group` until its next timer or limit; None without any."""
     user_ns, system_ns = process_times(group)
+    now_ns = kernel.clock.now_ns
     left: list[int] = []
     itimers = group.itimers
     for which, sample_ns in ((ITIMER_PROF, user_ns + system_ns), (ITIMER_VIRTUAL, user_ns)):
         entry = itimers.get(which)
         if isinstance(entry, CpuIntervalTimer) and entry.expires_ns:
-            left.append(entry.expires_ns - sample_ns)
+            left.append(max(entry.expires_ns - sample_ns, entry.quiet_until_ns - now_ns))
     watch = itimers.get(_CPU_WATCH)
     if isinstance(watch, CpuWatch):
         left += [timer.left_ns() for timer in watch.timers]
@@ -221,7 +235,7 @@ def note_armed(kernel: Kernel, group: ThreadGroup) -> None:
     """A timer of processor time was armed for `group`: the running slice may be too long for it."""
     running = kernel.current
     if running is not None and running.group is group:
-        left_ns = cpu_time_left_ns(group)
+        left_ns = cpu_time_left_ns(kernel, group)
         if left_ns is not None:
             kernel.clock.limit_slice(left_ns)
 
@@ -232,6 +246,7 @@ def account(kernel: Kernel, group: ThreadGroup, elapsed_ns: int) -> None:
     Linux: kernel/time/posix-cpu-timers.c, run_posix_cpu_timers.
     """
     user_ns, system_ns = process_times(group)
+    now_ns = kernel.clock.now_ns
     itimers = group.itimers
     if itimers:
         for which, signo, sample_ns in (
@@ -239,13 +254,17 @@ def account(kernel: Kernel, group: ThreadGroup, elapsed_ns: int) -> None:
             (ITIMER_VIRTUAL, _SIGVTALRM, user_ns),
         ):
             entry = itimers.get(which)
-            if isinstance(entry, CpuIntervalTimer) and 0 < entry.expires_ns <= sample_ns:
+            if (
+                isinstance(entry, CpuIntervalTimer)
+                and 0 < entry.expires_ns <= sample_ns
+                and entry.quiet_until_ns <= now_ns
+            ):
+                entry.quiet_until_ns = next_tick_ns(now_ns)
                 entry.expires_ns = entry.expires_ns + entry.interval_ns if entry.interval_ns else 0
                 _signal(kernel, group, signo)
         watch = itimers.get(_CPU_WATCH)
         if isinstance(watch, CpuWatch):
             _check_watch(kernel, group, watch, user_ns + system_ns)
-    now_ns = kernel.clock.now_ns
     if (
         group.limits.soft[RLIMIT_CPU] != RLIM_INFINITY
         and now_ns // TICK_NS != (now_ns - elapsed_ns) // TICK_NS

@@ -32,7 +32,12 @@ from procession.kernel.time.posix_clock import (
     find_cpu_clock,
 )
 from procession.kernel.time.queue import TIMER_ACTIONS
-from procession.kernel.timers.interval import note_armed, unwatch_cpu_timer, watch_cpu_clock
+from procession.kernel.timers.interval import (
+    next_tick_ns,
+    note_armed,
+    unwatch_cpu_timer,
+    watch_cpu_clock,
+)
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
@@ -94,6 +99,7 @@ class PosixTimer:
         "kernel",
         "last_overrun",
         "overrun",
+        "quiet_until_ns",
         "status",
         "thread",
         "timer",
@@ -110,6 +116,7 @@ class PosixTimer:
         self.cpu_clock: CpuClock | None = None
         self.account: Credentials
         self.expires_ns = 0
+        self.quiet_until_ns = 0
         self.interval_ns = 0
         self.follows_realtime = False
         self.is_deleted = False
@@ -128,12 +135,18 @@ class PosixTimer:
         self.info.timer = self
 
     def left_ns(self) -> int:
-        """How much of its processor time clock is left until its expiry."""
-        return self.expires_ns - self.cpu_clock.read_ns() if self.cpu_clock is not None else 0
+        """How much of its processor time clock is left until it fires."""
+        if self.cpu_clock is None:
+            return 0
+        return max(self.expires_ns - self.cpu_clock.read_ns(), self.quiet_until_ns - self.kernel.clock.now_ns)
 
     def is_due(self) -> bool:
-        """Whether its processor time clock has come to its expiry."""
-        return self.cpu_clock is not None and self.cpu_clock.read_ns() >= self.expires_ns
+        """Whether its processor time clock has come to its expiry, and a tick since it fired last."""
+        return (
+            self.cpu_clock is not None
+            and self.cpu_clock.read_ns() >= self.expires_ns
+            and self.kernel.clock.now_ns >= self.quiet_until_ns
+        )
 
     def now_ns(self) -> int:
         """What the timer's clock says."""
@@ -193,6 +206,8 @@ class PosixTimer:
         if self.is_silent:
             self.status = DISARMED
             return
+        if self.cpu_clock is not None:
+            self.quiet_until_ns = next_tick_ns(kernel.clock.now_ns)
         kernel.clock.spend(TIMER_NS)
         self.status = REQUEUE_PENDING if self.interval_ns else DISARMED
         self.info.overrun = 0
