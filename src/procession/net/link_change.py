@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import EADDRNOTAVAIL, EBUSY, EEXIST, EINVAL, ELOOP, ENFILE, EOPNOTSUPP, EPERM, TOLD
 from procession.abi.word import pack_u8
 from procession.net.cause import NO_REQUEST, Cause
-from procession.net.internet.device_address import (
+from procession.net.internet.device_address import remove_all_addresses
+from procession.net.internet.interface_event import (
     carrier_changed,
     interface_came_up,
     interface_went_down,
     mtu_changed,
-    remove_all_addresses,
 )
 from procession.net.internet.neighbour import forget_all_of
 from procession.net.link.bridge import Bridge, BridgePort, forget_behind, stop_ageing, update_port

@@ -17,8 +17,8 @@ from procession.hardware.kernel_memory import (
 from procession.hardware.physical_memory import OutOfFrames
 from procession.net.cause import NO_REQUEST, Cause
 from procession.net.internet.address_label import Labels
-from procession.net.internet.device_address import interface_came_up
 from procession.net.internet.flow_label import LEASE_BYTES
+from procession.net.internet.interface_event import interface_came_up
 from procession.net.internet.port_table import PortTable
 from procession.net.internet.routing import (
     LOCAL,

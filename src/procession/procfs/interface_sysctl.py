@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from procession.abi.errno import ENOENT
 from procession.abi.file_mode import S_IFMT
 from procession.fs.inode import DirectoryEntry, Inode
-from procession.net.internet.device_address import switch_ipv6
+from procession.net.internet.interface_event import switch_ipv6
 from procession.net.sysctls import ALL, BOUNDS, DEFAULT, DISABLE_IPV6, FORWARDING, INTERFACE_SETTINGS
 from procession.procfs.inode import ProcDirectory, ProcFile
 from procession.procfs.parse_integer import parse_parameter

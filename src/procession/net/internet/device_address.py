@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from procession.abi.duration import NS_PER_S
@@ -13,14 +12,11 @@ from procession.abi.netlink import (
     IFA_F_NOPREFIXROUTE,
     IFA_F_PERMANENT,
     IFA_F_SECONDARY,
-    IFAPROT_KERNEL_LL,
     IFAPROT_KERNEL_LO,
     RTPROT_KERNEL,
-    RouteType,
 )
-from procession.abi.word import pack_u8
 from procession.net.cause import NO_REQUEST, Cause
-from procession.net.internet.address import LOOPBACK_4, LOOPBACK_6, is_link_local, is_multicast
+from procession.net.internet.address import LOOPBACK_6, is_link_local, is_multicast
 from procession.net.internet.address_lifetime import INFINITY_S, stop_waiting
 from procession.net.internet.routing import (
     APPENDED_ROUTE,
@@ -38,7 +34,7 @@ from procession.net.internet.routing import (
     last_of,
     masked,
 )
-from procession.net.link.interface import IFF_NOARP, LEAST_IPV4_MTU, LEAST_IPV6_MTU, LOOPBACK
+from procession.net.link.interface import IFF_NOARP, LOOPBACK
 from procession.net.sysctls import DISABLE_IPV6, PROMOTE_SECONDARIES
 
 if TYPE_CHECKING:
@@ -48,11 +44,10 @@ if TYPE_CHECKING:
     from procession.net.network import Network
 
 LINK_LOCAL_PREFIX = bytes((0xFE, 0x80)) + bytes(6)
-ALL_GROUPS_6 = b"\xff" + bytes(15)
 IPV6_METRIC = 256
 """The priority of IPv6's routes that the kernel makes (IP6_RT_PRIO_ADDRCONF)."""
 _LONGEST_PREFIX_WITH_BROADCAST = 30
-_LOOKS_PER_ADDRESS = 100
+LOOKS_PER_ADDRESS = 100
 """What it takes to forget one of many addresses, with its routes, in looks at an object."""
 
 
@@ -205,7 +200,7 @@ def add_address(new: DeviceAddress, cause: Cause = NO_REQUEST) -> None:
         network.join_group(interface.index, new.group)
         new.has_joined = True
     network.address_changed(new, is_there=True, cause=cause)
-    _add_own_route(new)
+    add_own_route(new)
     if interface.is_up:
         add_net_routes(new)
         if not new.is_ipv6:
@@ -279,7 +274,7 @@ def remove_address(old: DeviceAddress, cause: Cause = NO_REQUEST) -> None:
     interface.network.host.clock.spend_looking(len(interface.addresses))
     others = _that_go_with(old, interface.addresses)
     is_promoting = bool(others) and interface.network.setting_of(interface, PROMOTE_SECONDARIES) > 0
-    _forget_addresses(interface, [*others, old], cause, others if is_promoting else [])
+    forget_addresses(interface, [*others, old], cause, others if is_promoting else [])
     if is_promoting:
         _promote(others)
     if not (old.is_ipv6 or addresses_of(interface, is_ipv6=False)):
@@ -299,7 +294,7 @@ def _promote(others: list[DeviceAddress]) -> None:
     interface.network.address_changed(first, is_there=True)
     for address in (first, *rest):
         address.source = first.address
-        _add_own_route(address)
+        add_own_route(address)
         if interface.is_up:
             add_net_routes(address)
 
@@ -330,8 +325,8 @@ def remove_all_addresses(interface: Interface) -> None:
         if not address.is_ipv6 and not address.is_secondary:
             gone.update(dict.fromkeys(secondary.get((address.net, address.prefix_length), ())))
         gone[address] = None
-    interface.network.host.clock.spend_looking(_LOOKS_PER_ADDRESS * len(gone))
-    _forget_addresses(interface, list(gone), NO_REQUEST)
+    interface.network.host.clock.spend_looking(LOOKS_PER_ADDRESS * len(gone))
+    forget_addresses(interface, list(gone), NO_REQUEST)
     interface.network.topology_changed()
 
 
@@ -381,7 +376,7 @@ def _broadcasts_of(address: DeviceAddress) -> list[bytes]:
     return found
 
 
-def _forget_addresses(
+def forget_addresses(
     interface: Interface, gone: list[DeviceAddress], cause: Cause, kept: Collection[DeviceAddress] = ()
 ) -> None:
     """Take `gone` away in this order, each with the routes that were there for it alone; of those that are
@@ -446,7 +441,7 @@ def _is_of(route: Route, old: DeviceAddress, left: _WhatIsLeft) -> bool:
     return not left.nets.get((old.net, old.prefix_length))
 
 
-def _add_own_route(new: DeviceAddress) -> None:
+def add_own_route(new: DeviceAddress) -> None:
     """What is sent to the address itself stays here, even while the interface is down, but for IPv6's."""
     interface = new.interface
     if new.is_ipv6 and not interface.is_up:
@@ -539,119 +534,6 @@ def _broadcast_route(new: DeviceAddress, target: bytes) -> Route:
         scope=SCOPE_LINK,
         preferred_source=new.source,
     )
-
-
-def interface_came_up(interface: Interface) -> None:
-    """Linux: net/ipv4/devinet.c, inetdev_event; net/ipv6/addrconf.c, addrconf_notify."""
-    if interface.kind == LOOPBACK:
-        if interface.mtu >= LEAST_IPV4_MTU:
-            # Whatever others there are, unless it's there or another has its net.
-            with suppress(EEXIST, EINVAL):
-                add_address(DeviceAddress(interface, LOOPBACK_4, 8, scope=SCOPE_HOST))
-        _add_own_of_loopback(interface)
-    for address in interface.addresses:
-        _add_own_route(address)
-        # Linux: net/ipv6/addrconf.c, fixup_permanent_addr.
-        if not address.is_ipv6 or address.valid_s == INFINITY_S:
-            add_net_routes(address)
-    interface.network.revive_ways(interface, is_ipv6=False)
-    carrier_changed(interface)
-
-
-def _add_own_of_loopback(interface: Interface) -> None:
-    if interface.mtu < LEAST_IPV6_MTU or interface.settings[DISABLE_IPV6]:
-        return
-    if not addresses_of(interface, is_ipv6=True):
-        add_address(DeviceAddress(interface, LOOPBACK_6, 128, scope=SCOPE_HOST, protocol=IFAPROT_KERNEL_LO))
-
-
-def switch_ipv6(interface: Interface) -> None:
-    """disable_ipv6 has changed: all addresses and routes of IPv6 go, or those that the kernel gives come.
-
-    Linux: net/ipv6/addrconf.c, dev_disable_change.
-    """
-    if interface.settings[DISABLE_IPV6]:
-        leave_protocol(interface, is_ipv6=True)
-    elif interface.is_up:
-        if interface.kind == LOOPBACK:
-            _add_own_of_loopback(interface)
-        carrier_changed(interface)
-    interface.network.topology_changed()
-
-
-def mtu_changed(interface: Interface, old_mtu: int) -> None:
-    """What's too small for a protocol leaves it. Linux: net/ipv4/devinet.c, inetdev_event;
-    net/ipv6/addrconf.c, addrconf_notify."""
-    for is_ipv6, least in ((False, LEAST_IPV4_MTU), (True, LEAST_IPV6_MTU)):
-        if interface.mtu < least:
-            leave_protocol(interface, is_ipv6=is_ipv6)
-    if old_mtu < LEAST_IPV6_MTU <= interface.mtu:
-        carrier_changed(interface)
-
-
-def leave_protocol(interface: Interface, *, is_ipv6: bool) -> None:
-    """All addresses and routes of one protocol go, as its packets aren't for this interface any more.
-
-    Linux: net/ipv4/devinet.c, inetdev_destroy; net/ipv6/addrconf.c, addrconf_ifdown.
-    """
-    network = interface.network
-    gone = addresses_of(interface, is_ipv6=is_ipv6)
-    network.host.clock.spend_looking(_LOOKS_PER_ADDRESS * len(gone))
-    if is_ipv6:
-        # Its routes go before its addresses.
-        interface.network.lose_ways(interface, is_ipv6=True)
-    _forget_addresses(interface, gone, NO_REQUEST)
-    if not is_ipv6:
-        interface.network.lose_ways(interface, is_ipv6=False, is_forced=True)
-
-
-def carrier_changed(interface: Interface) -> None:
-    """With a wire, an Ethernet interface gets its link-local address, at once: nobody else has it.
-
-    Linux: net/ipv6/addrconf.c, addrconf_dev_config.
-    """
-    if interface.is_up and not interface.has_carrier:
-        interface.network.lose_next_hops(interface)
-    if interface.kind == LOOPBACK or not interface.is_running or not interface.has_carrier:
-        return
-    if interface.settings[DISABLE_IPV6]:
-        return
-    if interface.mtu < LEAST_IPV6_MTU or (interface.master is not None):
-        return
-    interface.network.revive_ways(interface, is_ipv6=True)
-    _add_group_route(interface)
-    hardware = interface.hardware_address
-    if not hardware:
-        # Linux: net/ipv6/addrconf.c, addrconf_dev_config: IN6_ADDR_GEN_MODE_RANDOM.
-        if not any(is_link_local(found.address) for found in interface.addresses):
-            chosen = LINK_LOCAL_PREFIX + interface.network.host.random_bytes(8)
-            add_address(DeviceAddress(interface, chosen, 64, scope=SCOPE_LINK, protocol=IFAPROT_KERNEL_LL))
-        return
-    address = LINK_LOCAL_PREFIX + pack_u8(hardware[0] ^ 2) + hardware[1:3] + b"\xff\xfe" + hardware[3:]
-    if not any(found.address == address for found in interface.addresses):
-        add_address(DeviceAddress(interface, address, 64, scope=SCOPE_LINK, protocol=IFAPROT_KERNEL_LL))
-
-
-def _add_group_route(interface: Interface) -> None:
-    """Groups are behind every interface. Linux: net/ipv6/addrconf.c, addrconf_add_mroute."""
-    kind = int(RouteType.RTN_MULTICAST)
-    route = Route(
-        ALL_GROUPS_6, 8, interface, kind=kind, table=LOCAL_TABLE, scope=SCOPE_UNIVERSE, priority=IPV6_METRIC
-    )
-    if interface.network.routes.like(route) is None:
-        interface.network.add_route(route)
-
-
-def interface_went_down(interface: Interface) -> None:
-    """IPv4's addresses stay, with the routes to themselves; IPv6's go, but for the loopback's own.
-
-    Linux: net/ipv4/fib_frontend.c, fib_disable_ip; net/ipv6/addrconf.c, addrconf_ifdown.
-    """
-    network = interface.network
-    interface.network.lose_next_hops(interface)
-    leave_protocol(interface, is_ipv6=True)
-    interface.network.lose_ways(interface, is_ipv6=False)
-    network.topology_changed()
 
 
 def has_arp(interface: Interface) -> bool:
