@@ -397,6 +397,44 @@ TEST(texts_are_fetched_whole)
 	CHECK_EQ(written_before_a_hole(opened("/proc/self/attr/current", O_WRONLY), 4097, 9000), -EINVAL);
 }
 
+TEST(numbers_are_cut_and_other_texts_count_whole)
+{
+	/* What isn't looked at counts as written where the length isn't cut before (in Linux, PROC_NUMBUF). */
+	static const struct {
+		const char *path;
+		long most;
+	} files[] = {
+		{"/proc/self/comm", 0},
+		{"/proc/self/coredump_filter", 0},
+		{"/proc/self/timerslack_ns", 0},
+		{"/proc/self/oom_score_adj", 12},
+		{"/proc/self/clear_refs", 12},
+	};
+	static const long lengths[] = {12, 13, 100, 70000, 3 << 20};
+	char *text = mmap(NULL, 4 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char name[16] = "";
+	unsigned at, length;
+
+	MUST(text == MAP_FAILED ? -1 : 0);
+	text[0] = '1';
+	text[1 << 20] = '2';
+	for (at = 0; at < LENGTH(files); at++) {
+		int fd = opened(files[at].path, O_WRONLY);
+
+		for (length = 0; length < LENGTH(lengths); length++) {
+			long most = files[at].most ? files[at].most : lengths[length];
+
+			CHECK_EQ(write(fd, text, lengths[length]), most);
+			if (files[at].most)
+				CHECK_EQ(pwrite(fd, text, lengths[length], 0), most);
+			CHECK_EQ(writev(fd, (struct iovec[]){{text, lengths[length]}}, 1), most);
+		}
+		MUST(close(fd));
+	}
+	MUST(read(opened("/proc/self/comm", O_RDONLY), name, 15));
+	CHECK_STRING(name, "1\n");
+}
+
 ROOTS_TEST(parameters_are_fetched_whole)
 {
 	char before[65] = "", after[65] = "";

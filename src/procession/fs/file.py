@@ -292,6 +292,10 @@ class File:
         """
         return None
 
+    def counted_at_once(self, length: int) -> int:
+        """How many bytes count as written of `length`, of which fewer were fetched."""
+        return length
+
     @property
     def has_failed(self) -> bool:
         """Whether an error waits to be told, which a write that has written a part leaves to the next."""

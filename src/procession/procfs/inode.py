@@ -143,6 +143,11 @@ class ProcFile(ProcInode):
         """How much is looked at of what is written at once; None for all."""
         return None
 
+    @property
+    def longest_write(self) -> int | None:
+        """How much of that counts as written; None for all, whether it's looked at or not."""
+        return None
+
     def open(self, path: Path, flags: int, subject: Subject, progress: object = None) -> File:
         self.check_open(subject)
         return GeneratedFile(path, flags, subject, self)
@@ -205,7 +210,7 @@ class GeneratedFile(PositionedFile):
 
     def write_at(self, offset: int, data: bytes) -> int:
         self.source.store(data, self.subject)
-        return len(data)
+        return self.counted_at_once(len(data))
 
     def check_can_write(self) -> None:
         super().check_can_write()
@@ -218,6 +223,10 @@ class GeneratedFile(PositionedFile):
 
     def fetched_at_once(self, length: int) -> int | None:
         longest = self.inode.longest_text if isinstance(self.inode, ProcFile) else None
+        return length if longest is None else min(length, longest)
+
+    def counted_at_once(self, length: int) -> int:
+        longest = self.inode.longest_write if isinstance(self.inode, ProcFile) else None
         return length if longest is None else min(length, longest)
 
     def seek(self, offset: int, whence: int) -> int:
@@ -284,6 +293,9 @@ class AttributeFile(SizedFile):
 
     def fetched_at_once(self, length: int) -> int | None:
         """In Linux, kernfs_fop_write_iter."""
+        return min(length, PAGE_SIZE)
+
+    def counted_at_once(self, length: int) -> int:
         return min(length, PAGE_SIZE)
 
     def read_at(self, offset: int, length: int) -> bytes:

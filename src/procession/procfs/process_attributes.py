@@ -70,6 +70,11 @@ class AttributeFile(ProcFile):
     def longest_text(self) -> int | None:
         return PAGE_SIZE
 
+    @property
+    def longest_write(self) -> int | None:
+        """Linux: fs/proc/base.c, proc_pid_attr_write."""
+        return PAGE_SIZE
+
     def open(self, path: Path, flags: int, subject: Subject, progress: object = None) -> File:
         return SizedFile(path, flags, subject, self)
 

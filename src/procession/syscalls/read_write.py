@@ -229,6 +229,13 @@ def write_whole(
         start = file.next_write_offset() if offset is None or file.flags & O_APPEND else offset
         if start is not None:
             total = done + limited_count(task, start, total - done, limit)
+    fetched = file.fetched_at_once(total)
+    if fetched is not None and fetched < total:
+        count = write_beginning(file, source, total, fetched, offset)
+        task.kernel.clock.spend_copying(fetched)
+        task.io.bytes_written += count
+        note_modification(file)
+        return count
     chunk = CHUNK if file.is_seekable else MAX_RW_COUNT
     if file.writes_whole:
         chunk = file.write_chunk(total - done)
@@ -272,9 +279,22 @@ def write_whole(
             return done
 
 
+def write_beginning(file: File, source: UserVector, total: int, fetched: int, offset: int | None) -> int:
+    """Write the first `fetched` bytes to a file that doesn't look at the rest of `total`; how many count.
+
+    Raises what `gathered` does, and what the file refuses.
+    """
+    data = gathered(file, source, 0, fetched, offset)
+    count = file.counted_at_once(total)
+    if offset is None:
+        file.position += count - file.write(data)
+    else:
+        file.write_at(offset, data)
+    return count
+
+
 def gathered(file: File, source: UserVector, done: int, wanted: int, offset: int | None = None) -> bytes:
     """What is to be written: as much of `wanted` bytes as can be read, to a pipe or stream in whole pieces.
-    Of what the file doesn't look at there may be zeros.
 
     Raises EFAULT, after the file has got ready for what would have come at `offset` or its position, or what
     the file refuses before.
@@ -285,7 +305,7 @@ def gathered(file: File, source: UserVector, done: int, wanted: int, offset: int
             data = source.read(done, fetched)
             if len(data) < fetched:
                 raise EFAULT
-            return data.ljust(wanted, b"\0")
+            return data
         data = source.read(done, wanted)
         if len(data) < wanted and not file.is_seekable:
             data = data[: file.whole_write(len(data), source.total - done)]

@@ -23,6 +23,7 @@ from procession.syscalls.read_write import (
     readable_file,
     whole_length,
     writable_file,
+    write_beginning,
     write_whole,
 )
 from procession.syscalls.user_vector import UserVector, import_vector
@@ -111,8 +112,13 @@ def _by_pieces(
                         raise EFAULT
             else:
                 file.check_length(length)
-                data = gathered(file, piece, 0, length)
-                count = file.write(data) if offset is None else file.write_at(offset + done, data)
+                at = None if offset is None else offset + done
+                fetched = file.fetched_at_once(length)
+                if fetched is not None and fetched < length:
+                    count = write_beginning(file, piece, length, fetched, at)
+                else:
+                    data = gathered(file, piece, 0, length)
+                    count = file.write(data) if at is None else file.write_at(at, data)
         except Sleep as sleep:
             if done:
                 sleep.progress = sleep.interrupted = done
