@@ -171,3 +171,57 @@ ROOTS_TEST(numbers_are_read_at_once)
 		MUST(close(fd));
 	}
 }
+
+ROOTS_TEST(what_is_beyond_a_page_counts)
+{
+	static char text[70000] = "1\n";
+
+	enter_own_parameters();
+	CHECK_EQ(put_bytes("net/ipv4/conf/lo/accept_local", text, 4095), 2);
+	CHECK_EQ(put_bytes("net/ipv4/conf/lo/accept_local", text, 4096), 3);
+	CHECK_EQ(put_bytes("net/ipv4/conf/lo/accept_local", text, 5000), 907);
+	/* Of those without a sign that are of 8 or 32 bits all counts. */
+	CHECK_EQ(put_bytes("net/ipv4/tcp_dsack", text, 5000), 5000);
+	CHECK_EQ(put_bytes("net/ipv4/tcp_probe_interval", text, 64), 64);
+	CHECK_EQ(put_bytes("net/core/tstamp_allow_data", text, 64), 64);
+	CHECK_EQ(put_bytes("net/ipv4/tcp_pacing_ca_ratio", text, 64), 2);
+	CHECK_EQ(put_bytes("net/ipv4/tcp_plb_cong_thresh", text, 64), 2);
+	CHECK_EQ(put_bytes("net/ipv4/tcp_adv_win_scale", text, 64), 2);
+	CHECK_EQ(put("net/ipv4/ip_local_reserved_ports", "1\n"), 2);
+	CHECK_EQ(put_bytes("net/ipv4/ip_local_reserved_ports", text, 3), -EINVAL);
+	CHECK_EQ(put("net/ipv4/ip_local_reserved_ports", "1 "), -EINVAL);
+	CHECK_EQ(put("net/ipv4/ip_local_reserved_ports", "\n1,5-6\n\n"), 8);
+	CHECK_STRING(get("net/ipv4/ip_local_reserved_ports"), "1,5-6\n");
+}
+
+/* Seconds and hundredths of them are whole ticks, and may be negative. */
+ROOTS_TEST(units_of_parameters)
+{
+	enter_own_parameters();
+	CHECK_EQ(put("net/ipv4/neigh/lo/base_reachable_time", "-1"), 2);
+	CHECK_STRING(get("net/ipv4/neigh/lo/base_reachable_time"), "-1\n");
+	CHECK_EQ(put("net/ipv4/neigh/lo/base_reachable_time_ms", "-1"), -EINVAL);
+	CHECK_EQ(put("net/ipv4/neigh/lo/base_reachable_time_ms", "1"), 1);
+	CHECK_STRING(get("net/ipv4/neigh/lo/base_reachable_time"), "0\n");
+	CHECK_EQ(put("net/ipv4/neigh/lo/retrans_time", "50"), 2);
+	CHECK_STRING(get("net/ipv4/neigh/lo/retrans_time_ms"), "500\n");
+	CHECK_EQ(put("net/ipv4/neigh/lo/retrans_time", "-50"), 3);
+	CHECK_STRING(get("net/ipv4/neigh/lo/retrans_time"), "-0\n");
+	CHECK_EQ(put("net/ipv6/neigh/lo/retrans_time", "-1"), 2);
+	CHECK_STRING(get("net/ipv6/neigh/lo/retrans_time"), "-1\n");
+}
+
+/* To whom a parameter isn't open, what he writes is no matter. */
+ROOTS_TEST(parameters_of_administrators)
+{
+	static const char *const paths[] = {"kernel/dmesg_restrict", "kernel/tainted", "kernel/seccomp/actions_logged"};
+
+	enter_own_parameters();
+	MUST(unshare(CLONE_NEWUSER));
+	for (unsigned i = 0; i < LENGTH(paths); i++) {
+		CHECK_EQ(put(paths[i], "x"), -EPERM);
+		CHECK_EQ(put(paths[i], "999"), -EPERM);
+	}
+	/* This one asks for no more than its mode. */
+	CHECK_EQ(put("kernel/printk", "x"), -EINVAL);
+}

@@ -47,3 +47,40 @@ TEST(reservations_that_are_used_up)
 	CHECK_EQ(get_attributes(0, &told, ATTRIBUTES_V0, 0), 0);
 	CHECK_EQ(told.flags, 0);
 }
+
+/* A twentieth of each processor is kept for those without a reservation: beside what real-time tasks leave them. */
+TEST(a_part_of_the_processors_is_kept_for_all)
+{
+	struct attributes attributes = {.size = ATTRIBUTES_V0, .policy = SCHED_DEADLINE, .runtime = 93000000};
+	cpu_set_t all;
+	int count, refused = 0;
+	pid_t children[64];
+	int ends[2], told[2];
+
+	attributes.deadline = attributes.period = 100000000;
+	MUST(pipe(ends));
+	MUST(pipe(told));
+	MUST(sched_getaffinity(0, sizeof all, &all));
+	count = CPU_COUNT(&all) < 64 ? CPU_COUNT(&all) : 64;
+	for (int i = 0; i < count; i++) {
+		children[i] = (pid_t)MUST(fork());
+		if (children[i] == 0) {
+			char answer = set_attributes(0, &attributes, 0) < 0 && errno == EBUSY;
+
+			close(ends[1]);
+			MUST(write(told[1], &answer, 1));
+			read(ends[0], &answer, 1);
+			_exit(0);
+		}
+	}
+	for (int i = 0; i < count; i++) {
+		char answer = 0;
+
+		MUST(read(told[0], &answer, 1));
+		refused += answer;
+	}
+	close(ends[1]);
+	for (int i = 0; i < count; i++)
+		MUST(waitpid(children[i], NULL, 0));
+	CHECK(refused >= 1);
+}

@@ -114,6 +114,7 @@ class Kernel:
         "signal_gate",
         "swappiness",
         "sysctl_writes_strict",
+        "taints",
         "task_bound",
         "task_limit",
         "tasks",
@@ -197,6 +198,8 @@ class Kernel:
         self.uses_legacy_layout = 0
         # kernel.sysctl_writes_strict, and whether somebody was told that he writes behind a beginning.
         self.sysctl_writes_strict, self.has_warned_of_writes = 1, False
+        # kernel.tainted, see `taint`.
+        self.taints = 0
         memory.commit_rule.asker = self
         # Of the host name and the domain name, for who polls them in /proc/sys.
         self.name_changes = (NameChanges(), NameChanges())

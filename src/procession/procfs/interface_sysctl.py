@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 _LEAST, _MOST = -(2**31), 2**31 - 1
 _NEIGHBOURS, _TAKEN_OVER = b"neigh", (b"ipv4/", b"neigh")
 _MILLISECONDS, _JIFFY_MS = b"_time_ms", 4
-_ANSWER_TICKS = b"retrans_time"
+_ANSWER_TICKS, _CLOCK_MS = b"retrans_time", 10
 _SCALED = {
     b"base_reachable_time": (b"base_reachable_time_ms", 1_000),
-    _ANSWER_TICKS: (b"retrans_time_ms", 10),
+    _ANSWER_TICKS: (b"retrans_time_ms", _CLOCK_MS),
 }
 """What is the same in a larger unit: seconds, and hundredths of one, or for IPv6 the kernel's ticks."""
 _GIVEN_TO_EACH = (*FORWARDING, DISABLE_IPV6)
@@ -152,13 +152,21 @@ class SettingFile(ProcFile):
             if interface is None:
                 raise ENOENT("the interface is gone")
             value = interface.settings[self.key]
-        return b"%d\n" % (value // self.unit)
+        # A little less than nothing is shown as -0.
+        return (b"-%d\n" if value < 0 else b"%d\n") % (abs(value) // self.unit)
 
     def store(self, data: bytes, subject: Subject) -> None:
         least, most = BOUNDS.get(self.key, (_LEAST, _MOST))
+        if self.unit > 1:
+            # Linux: kernel/sysctl.c, do_proc_dointvec_jiffies_conv, do_proc_dointvec_userhz_jiffies_conv.
+            least = -(most // self.unit)
         value = parse_parameter(data, least, most // self.unit) * self.unit
         if self.key.endswith(_MILLISECONDS):
-            value = -(-value // _JIFFY_MS) * _JIFFY_MS
+            # Milliseconds are rounded up to ticks, hundredths of seconds down, but any fewer than
+            # none are one tick less (Linux: kernel/time/time.c, clock_t_to_jiffies).
+            is_clock = self.unit == _CLOCK_MS
+            ticks = value // _JIFFY_MS if is_clock else -(-value // _JIFFY_MS)
+            value = (-1 if is_clock and value < 0 else ticks) * _JIFFY_MS
         network: Network = self.proc.kernel.seen_namespaces.network
         if self.owner == ALL:
             set_for_all(network, self.key, value)

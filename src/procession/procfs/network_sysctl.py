@@ -172,7 +172,7 @@ def _show_reserved_ports(kernel: Kernel) -> bytes:
 
 def _store_reserved_ports(kernel: Kernel, data: bytes) -> None:
     bits = 0
-    text = data.split(b"\0", 1)[0].strip()
+    text = data.strip(b"\n")
     for part in text.split(b",") if text else ():
         first, separator, last = part.partition(b"-")
         if not (first.isdigit() and (last.isdigit() or not separator)) or len(part) > 11:
@@ -268,6 +268,9 @@ def _store_allowed(kernel: Kernel, data: bytes) -> None:
     _allow(kernel, names)
 
 
+_LARGEST_BYTE = 255
+
+
 def _show_kept(name: bytes, kernel: Kernel) -> bytes:
     return b"%d\n" % _sysctls(kernel).kept.get(name, KEPT[name][0])
 
@@ -280,7 +283,8 @@ def _store_kept(name: bytes, kernel: Kernel, data: bytes) -> None:
 
 def _kept(name: bytes) -> SystemFile:
     """A setting that nothing comes of."""
-    kind = UNSIGNED if KEPT[name][1] >= 0 and KEPT[name][2] < PORT_COUNT else INTEGER
+    _, least, most = KEPT[name]
+    kind = UNSIGNED if 0 <= least <= most <= _LARGEST_BYTE or name == b"tcp_probe_interval" else INTEGER
     return SystemFile(0o644, partial(_show_kept, name), partial(_store_kept, name), kind=kind)
 
 
@@ -311,7 +315,7 @@ NETWORK_SYSCTLS: SystemTree = {
         b"rmem_default": _room("first_receive_room"),
         b"rmem_max": _room("most_receive_room"),
         b"somaxconn": _number("most_backlog", 0, 2**31 - 1),
-        b"tstamp_allow_data": _number("tells_data", 0, 1),
+        b"tstamp_allow_data": _byte("tells_data", 0, 1),
         b"wmem_default": _room("first_send_room"),
         b"wmem_max": _room("most_send_room"),
     },

@@ -10,12 +10,15 @@ class ParameterKind(NamedTuple):
 
     Of numbers that are `is_unsigned` none may have a sign. What follows a number of 32 or 8 bits without a
     sign is taken with it, and nobody looks at it: it `takes_all` (Linux: kernel/sysctl.c, do_proc_douintvec).
+    What `is_administrators` is refused to others before it's looked at (in Linux,
+    proc_dointvec_minmax_sysadmin).
     """
 
     is_text: bool = False
     number_count: int = 1
     is_unsigned: bool = False
     takes_all: bool = False
+    is_administrators: bool = False
 
 
 INTEGER = ParameterKind()

@@ -21,7 +21,7 @@ from procession.procfs.sysctl_inotify import INOTIFY_SYSCTLS
 from procession.procfs.sysctl_ipc import IPC_SYSCTLS, MQUEUE_SYSCTLS
 from procession.procfs.sysctl_keys import KEY_SYSCTLS
 from procession.procfs.sysctl_log import DEBUG_SYSCTLS, LOG_SYSCTLS
-from procession.procfs.sysctl_machine import FILE_COUNT, PANIC
+from procession.procfs.sysctl_machine import FILE_COUNT, PANIC, TAINTED
 from procession.procfs.sysctl_mount import MOUNT_MAXIMUM
 from procession.procfs.sysctl_poll import show_writes, store_writes
 from procession.procfs.sysctl_protection import PROTECTION_SYSCTLS
@@ -378,7 +378,7 @@ SYSCTL_TREE: SystemTree = {
         b"randomize_va_space": SystemFile(0o444, show_zero),
         b"seccomp": SECCOMP_SYSCTLS,
         b"sysctl_writes_strict": SystemFile(0o644, show_writes, store_writes),
-        b"tainted": SystemFile(0o644, show_zero),
+        b"tainted": TAINTED,
         b"threads-max": SystemFile(0o644, show_threads_max, store_threads_max),
         b"unprivileged_userns_clone": SystemFile(
             0o644, show_unprivileged_user_namespaces, store_unprivileged_user_namespaces

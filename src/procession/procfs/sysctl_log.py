@@ -6,9 +6,8 @@ import re
 from functools import partial
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EINVAL, EPERM
+from procession.abi.errno import EINVAL
 from procession.fs.kernel_log import ALWAYS, LIMITED, NEVER
-from procession.fs.permission import CAP_SYS_ADMIN
 from procession.procfs.parameter_kind import TEXT, ParameterKind
 from procession.procfs.parse_integer import parse_integer, parse_parameter
 from procession.procfs.system_directory import SystemFile, SystemTree
@@ -29,11 +28,10 @@ def show_levels(kernel: Kernel) -> bytes:
 
 
 def store_levels(kernel: Kernel, data: bytes) -> None:
-    """Set as many of them as there are numbers, up to what isn't one. Raises EPERM, EINVAL.
+    """Set as many of them as there are numbers, up to what isn't one. Raises EINVAL.
 
     Linux: kernel/sysctl.c, do_proc_dointvec.
     """
-    _check_administrator(kernel)
     levels = kernel.vfs.log.console_levels
     for place, word in enumerate(data.split()):
         value = parse_integer(word)
@@ -48,19 +46,11 @@ def show_restricted(kernel: Kernel) -> bytes:
 
 
 def store_restricted(kernel: Kernel, data: bytes) -> None:
-    """Set it. Raises EPERM, EINVAL."""
-    _check_administrator(kernel)
+    """Set it. Raises EINVAL."""
     value = parse_integer(data)
     if value not in (0, 1):
         raise EINVAL("neither 0 nor 1")
     kernel.vfs.log.is_restricted = value
-
-
-def _check_administrator(kernel: Kernel) -> None:
-    """Linux: kernel/printk/sysctl.c, proc_dointvec_minmax_sysadmin."""
-    current = kernel.current
-    if current is not None and not current.credentials.capable(CAP_SYS_ADMIN):
-        raise EPERM("takes CAP_SYS_ADMIN")
 
 
 def _show_taken(kernel: Kernel) -> bytes:
@@ -103,8 +93,9 @@ def _of_log(name: str) -> SystemFile:
     return SystemFile(0o644, partial(_show_of_log, name), partial(_store_of_log, name))
 
 
+_ADMINISTRATORS = ParameterKind(is_administrators=True)
 LOG_SYSCTLS: SystemTree = {
-    b"dmesg_restrict": SystemFile(0o644, show_restricted, store_restricted),
+    b"dmesg_restrict": SystemFile(0o644, show_restricted, store_restricted, kind=_ADMINISTRATORS),
     b"print-fatal-signals": _of_log("tells_of_ends"),
     b"printk": SystemFile(0o644, show_levels, store_levels, kind=ParameterKind(number_count=4)),
     b"printk_devkmsg": SystemFile(0o644, _show_taken, _store_taken, kind=TEXT),

@@ -1,17 +1,20 @@
-"""Parameters of the whole machine in /proc/sys: fs.file-nr, kernel.panic, vm.swappiness, vm.drop_caches,
-and whether running out of memory is a panic."""
+"""Parameters of the whole machine in /proc/sys: fs.file-nr, kernel.panic, kernel.tainted, vm.swappiness,
+vm.drop_caches, and whether running out of memory is a panic."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from procession.kernel.taint import known_taints
 from procession.mm.reclaim import PageReclaimer
+from procession.procfs.parameter_kind import ParameterKind
 from procession.procfs.parse_integer import parse_parameter
 from procession.procfs.system_directory import SystemFile
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
 
+_LARGEST_WORD = (1 << 64) - 1
 _MOST_SWAPPINESS = 200
 _MOST_PANIC = 2
 _MOST_DROPPED, _DROPS_PAGES, _DROPS_NAMES = 4, 1, 2
@@ -88,9 +91,21 @@ def _store_panic_on_oom(kernel: Kernel, data: bytes) -> None:
     kernel.panic_on_oom = parse_parameter(data, 0, _MOST_PANIC)
 
 
+def _show_taints(kernel: Kernel) -> bytes:
+    return b"%d\n" % kernel.taints
+
+
+def _store_taints(kernel: Kernel, data: bytes) -> None:
+    """kernel.tainted: what has been noted stays. Raises EINVAL. Linux: kernel/sysctl.c, proc_taint."""
+    kernel.taints |= known_taints(parse_parameter(data, 0, _LARGEST_WORD))
+
+
 OOM_PANIC = SystemFile(0o644, _show_panic_on_oom, _store_panic_on_oom)
 OOM_CHOICE = SystemFile(0o644, _show_oom_choice, _store_oom_choice)
 DROP_CACHES = SystemFile(0o200, _show_nothing, _store_drop)
 FILE_COUNT = SystemFile(0o444, _show_file_count)
 PANIC = SystemFile(0o644, _show_panic, _store_panic)
+TAINTED = SystemFile(
+    0o644, _show_taints, _store_taints, kind=ParameterKind(is_unsigned=True, is_administrators=True)
+)
 SWAPPINESS = SystemFile(0o644, _show_swappiness, _store_swappiness)

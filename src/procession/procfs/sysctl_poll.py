@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from procession.abi.errno import EINVAL
+from procession.abi.errno import EINVAL, EPERM
 from procession.fs.file import ALWAYS_READY, POLLERR, POLLIN, POLLPRI, POLLRDNORM, seek_by_default
 from procession.fs.kernel_log import KERN_WARNING
+from procession.fs.permission import CAP_SYS_ADMIN
 from procession.procfs.inode import GeneratedFile, ProcFile
 from procession.procfs.parameter_kind import INTEGER, ParameterKind
 from procession.procfs.parse_integer import leading_words, parse_parameter
@@ -77,6 +78,10 @@ class ParameterFile(GeneratedFile):
 
         Linux: kernel/sysctl.c, proc_first_pos_non_zero_ignore, _proc_do_string.
         """
+        if self.kind.is_administrators:
+            current = self.kernel.current
+            if current is not None and not current.credentials.capable(CAP_SYS_ADMIN):
+                raise EPERM("takes CAP_SYS_ADMIN")
         if not data:
             return 0
         is_strict = self.kernel.sysctl_writes_strict == _STRICT
@@ -119,7 +124,8 @@ class ParameterFile(GeneratedFile):
             super().write_at(0, b" ".join(words))
         if is_broken:
             raise EINVAL("not a number")
-        return len(data) if kind.takes_all else length
+        # What is beyond a page's end counts too, though nobody looks at it.
+        return len(data) if kind.takes_all else length + max(len(data) - _PAGE_SIZE + 1, 0)
 
     def seek(self, offset: int, whence: int) -> int:
         return seek_by_default(self, offset, whence, 0)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import EBUSY, EINVAL
 from procession.kernel.sched.deadline import can_be_reserved, reserved_bandwidth
 from procession.kernel.sched.entity import ROUND_ROBIN_SLICE_NS
+from procession.procfs.parameter_kind import UNSIGNED
 from procession.procfs.parse_integer import INT_MAX, INT_MIN, parse_integer
 from procession.procfs.system_directory import SystemFile
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 _NS_PER_MS, _NS_PER_US = 1_000_000, 1000
 _TICK_NS = 4_000_000
 _UINT_MAX = 0xFFFF_FFFF
-_LEAST_PERIOD_US = 100
 _ALL = -1
 """What sched_rt_runtime_us is where nothing is left for others."""
 
@@ -30,14 +30,17 @@ def _parse(data: bytes, least: int, most: int) -> int:
 
 
 def _show_round_robin(kernel: Kernel) -> bytes:
-    return b"%d\n" % (kernel.scheduler.rules.round_robin_ns // _NS_PER_MS)
+    return b"%d\n" % kernel.scheduler.rules.round_robin_ms
 
 
 def _store_round_robin(kernel: Kernel, data: bytes) -> None:
     """In ticks; 0 and less is what it was at first. Linux: kernel/sched/rt.c, sched_rr_handler."""
     value = _parse(data, INT_MIN, INT_MAX)
-    slice_ns = -(-value * _NS_PER_MS // _TICK_NS) * _TICK_NS
-    kernel.scheduler.rules.round_robin_ns = slice_ns if value > 0 else ROUND_ROBIN_SLICE_NS
+    rules = kernel.scheduler.rules
+    if value <= 0:
+        value = ROUND_ROBIN_SLICE_NS // _NS_PER_MS
+    rules.round_robin_ms = value
+    rules.round_robin_ns = -(-value * _NS_PER_MS // _TICK_NS) * _TICK_NS
 
 
 def _show_period(kernel: Kernel) -> bytes:
@@ -76,14 +79,15 @@ def _show_deadline_period(name: str, kernel: Kernel) -> bytes:
 def _store_deadline_period(name: str, kernel: Kernel, data: bytes) -> None:
     """Linux: kernel/sched/deadline.c, sched_dl_sysctls."""
     rules = kernel.scheduler.rules
-    least, most = _LEAST_PERIOD_US, rules.longest_period_ns // _NS_PER_US
+    least, most = 0, rules.longest_period_ns // _NS_PER_US
     if name == "longest_period_ns":
         least, most = rules.shortest_period_ns // _NS_PER_US, _UINT_MAX
     setattr(rules, name, _parse(data, least, most) * _NS_PER_US)
 
 
 def _deadline_period(name: str) -> SystemFile:
-    return SystemFile(0o644, partial(_show_deadline_period, name), partial(_store_deadline_period, name))
+    show, store = partial(_show_deadline_period, name), partial(_store_deadline_period, name)
+    return SystemFile(0o644, show, store, kind=UNSIGNED)
 
 
 def _show_autogroups(kernel: Kernel) -> bytes:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EINVAL
 from procession.kernel.security.seccomp import ACTION_NAMES
-from procession.procfs.parameter_kind import TEXT
+from procession.procfs.parameter_kind import TEXT, ParameterKind
 from procession.procfs.system_directory import SystemFile, SystemTree
 
 if TYPE_CHECKING:
@@ -35,7 +35,8 @@ def store_logged_actions(kernel: Kernel, data: bytes) -> None:
     kernel.seccomp_logged = logged
 
 
+_ADMINISTRATORS = ParameterKind(is_text=True, is_administrators=True)
 SECCOMP_SYSCTLS: SystemTree = {
     b"actions_avail": SystemFile(0o444, show_available_actions, kind=TEXT),
-    b"actions_logged": SystemFile(0o644, show_logged_actions, store_logged_actions, kind=TEXT),
+    b"actions_logged": SystemFile(0o644, show_logged_actions, store_logged_actions, kind=_ADMINISTRATORS),
 }

@@ -8,6 +8,7 @@ from procession.fs.kernel_log import KERN_INFO, KERN_WARNING
 from procession.hardware.registers import RIP, RSP
 from procession.kernel.program.exec import Program
 from procession.kernel.signal.set import SIGSEGV
+from procession.kernel.taint import explain_taints, show_taints
 from procession.kernel.user_registers import user_registers
 from procession.mm.peek import peek
 
@@ -87,11 +88,13 @@ def _register_lines(kernel: Kernel, task: Task) -> list[bytes]:
         task.credentials.uid,
         task.thread_pid.number_in(kernel.init_pid_namespace),
         task.command_name[:20],
+        show_taints(kernel.taints),
         uts.release,
         uts.version,
     )
     return [
-        b"CPU: %d UID: %d PID: %d Comm: %s Not tainted %s %s" % who,
+        b"CPU: %d UID: %d PID: %d Comm: %s %s %s %s" % who,
+        *([explain_taints(kernel.taints)] if kernel.taints else ()),
         b"RIP: %04x:0x%x" % (registers.cs, registers.rip),
         _code_line(task, registers),
         b"RSP: %04x:%016x EFLAGS: %08x%s" % (registers.ss, registers.rsp, registers.eflags, call),

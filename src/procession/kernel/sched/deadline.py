@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
     from procession.kernel.task import Task, Timer
 
+_SERVER_RUNTIME_NS, _SERVER_PERIOD_NS = 50_000_000, 1_000_000_000
 _BANDWIDTH_SHIFT = 20
 """What may be reserved of each processor, in parts of 1 << 20."""
 
@@ -30,8 +31,11 @@ def has_bandwidth_for(task: Task, runtime_ns: int, period_ns: int) -> bool:
 
 
 def reserved_bandwidth(kernel: Kernel, but: Task | None = None) -> int:
-    """How much of the processors is reserved by tasks, in units of 1 << 20."""
-    return sum(
+    """How much of the processors is reserved, in units of 1 << 20: by tasks, and on each for those that have
+    no reservation (Linux: kernel/sched/fair.c, fair_server_init).
+    """
+    servers = _bandwidth_of(_SERVER_RUNTIME_NS, _SERVER_PERIOD_NS) * len(kernel.scheduler.processors)
+    return servers + sum(
         _bandwidth_of(other.entity.runtime_ns, other.entity.period_ns)
         for other in kernel.tasks
         if other.policy == SCHED_DEADLINE and other is not but and other.state < TaskState.ZOMBIE
