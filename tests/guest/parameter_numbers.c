@@ -225,3 +225,23 @@ ROOTS_TEST(parameters_of_administrators)
 	/* This one asks for no more than its mode. */
 	CHECK_EQ(put("kernel/printk", "x"), -EINVAL);
 }
+
+/* What is the machine's is only read elsewhere than in its first network, and its mode says so. */
+ROOTS_TEST(modes_in_other_networks)
+{
+	static const char *const paths[] = {"net/core/rmem_default", "net/core/wmem_max", "net/ipv4/tcp_allowed_congestion_control"};
+	struct stat status;
+
+	enter_own_parameters();
+	for (unsigned i = 0; i < LENGTH(paths); i++) {
+		MUST(stat(paths[i], &status));
+		CHECK_EQ(status.st_mode, S_IFREG | 0444);
+		CHECK_ERRNO(open(paths[i], O_WRONLY), EACCES);
+	}
+	MUST(stat("net/core/somaxconn", &status));
+	CHECK_EQ(status.st_mode, S_IFREG | 0644);
+	MUST(stat("kernel/overflowuid", &status));
+	CHECK_EQ(status.st_mode, S_IFREG | 0644);
+	if (stat("/proc/config.gz", &status) == 0)
+		CHECK(status.st_size > 0);
+}

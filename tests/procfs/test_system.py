@@ -68,9 +68,10 @@ def test_how_many_descriptors_and_pipes_there_may_be_is_set(proc: Proc) -> None:
 
 def test_how_the_scheduler_divides_time_is_set(proc: Proc) -> None:
     rules = proc.kernel.scheduler.rules
-    for text, shown in ((b"50", b"52\n"), (b"1", b"4\n"), (b"0", b"100\n"), (b"-5", b"100\n")):
+    for text, shown in ((b"50", b"50\n"), (b"1", b"1\n"), (b"0", b"100\n"), (b"-5", b"100\n")):
         proc.write("sys/kernel/sched_rr_timeslice_ms", text)
         assert proc.read("sys/kernel/sched_rr_timeslice_ms") == shown
+        assert rules.round_robin_ns % 4_000_000 == 0 < rules.round_robin_ns
     proc.write("sys/kernel/sched_rt_runtime_us", b"-1")
     assert proc.read("sys/kernel/sched_rt_runtime_us") == b"-1\n"
     assert not rules.limits_realtime
@@ -80,7 +81,7 @@ def test_how_the_scheduler_divides_time_is_set(proc: Proc) -> None:
     proc.write("sys/kernel/sched_deadline_period_min_us", b"200")
     for name, wrong in (
         *(("rt_runtime_us", b"500001"), ("rt_runtime_us", b"-2"), ("rt_period_us", b"99999")),
-        *(("rt_period_us", b"0"), ("deadline_period_min_us", b"99"), ("deadline_period_max_us", b"199")),
+        *(("rt_period_us", b"0"), ("deadline_period_min_us", b"-1"), ("deadline_period_max_us", b"199")),
     ):
         with pytest.raises(EINVAL):
             proc.write("sys/kernel/sched_" + name, wrong)

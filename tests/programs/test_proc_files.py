@@ -204,3 +204,13 @@ cat /proc/sys/vm/drop_caches 2> /dev/null || echo unreadable
 def test_caches_are_dropped(run_program: RunProgram) -> None:
     result = run_program(["bash", "-c", DROPPED])
     assert result.stdout.decode().split() == ["1048576", "absent", "dropped", "unreadable"]
+
+
+def test_ids_of_nobody(run_program: RunProgram) -> None:
+    """What is shown of who has no id is the machine's to say; natively that's everybody's matter."""
+    script = (
+        "cd /proc/sys/kernel; echo 1234 > overflowuid; echo 70000 > overflowgid 2> /dev/null; echo $?;"
+        "unshare --user stat -c '%u %g' /; cat ../fs/overflowuid"
+    )
+    result = run_program(["bash", "-c", script])
+    assert result.stdout == b"1\n1234 65534\n65534\n"

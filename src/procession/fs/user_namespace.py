@@ -46,8 +46,7 @@ MAXIMUM_LEVEL = 33
 
 Linux: kernel/user_namespace.c, create_user_ns.
 """
-OVERFLOW_ID = 65534
-"""What is shown of a user or group that has no id in a user namespace: nobody's and nogroup's."""
+_NOBODY = 65534
 NO_ID = 0xFFFF_FFFF
 """(uid_t) -1: no user's and no group's id."""
 
@@ -101,6 +100,19 @@ class IdMap:
 WHOLE_MAP = ((0, 0, NO_ID),)
 
 
+class OverflowIds:
+    """What is shown of a user or group that has no id in a user namespace: nobody's and nogroup's at first;
+    `file_uid` and `file_gid` in file systems that have no room for large ids, of which there are none.
+
+    Linux: kernel/sys.c, overflowuid.
+    """
+
+    __slots__ = ("file_gid", "file_uid", "gid", "uid")
+
+    def __init__(self) -> None:
+        self.uid = self.gid = self.file_uid = self.file_gid = _NOBODY
+
+
 class UserNamespace(Namespace):
     """A user namespace (Linux: include/linux/user_namespace.h, struct user_namespace).
 
@@ -115,7 +127,7 @@ class UserNamespace(Namespace):
     struct ucounts), by user and kind; what is 0 isn't there. `charged_bytes` is what it takes of `memory`,
     the machine's, which bounds maps as well. `caller` is who makes system calls, and so may use capabilities.
     `binary_formats` are those of programs that have interpreters in
-    here, once a file system for them has been mounted; None before.
+    here, once a file system for them has been mounted; None before. `overflow` is all namespaces'.
     """
 
     __slots__ = (
@@ -130,6 +142,7 @@ class UserNamespace(Namespace):
         "limits",
         "maximum",
         "memory",
+        "overflow",
         "owner_gid",
         "owner_uid",
         "parent",
@@ -146,6 +159,7 @@ class UserNamespace(Namespace):
         super().__init__(table, self if parent is None else parent, 0 if parent is not None else USER_NUMBER)
         self.parent = parent
         self.level: int = 0 if parent is None else parent.level + 1
+        self.overflow: OverflowIds = OverflowIds() if parent is None else parent.overflow
         self.owner_uid = owner_uid
         self.owner_gid = owner_gid
         self.maximum: dict[int, int] = dict.fromkeys(KINDS, DEFAULT_MAXIMUM if parent is None else NO_MAXIMUM)
@@ -218,7 +232,7 @@ class UserNamespace(Namespace):
         if not self.level:
             return kuid
         uid = self.uid_map.up(kuid)
-        return OVERFLOW_ID if uid == NO_ID else uid
+        return self.overflow.uid if uid == NO_ID else uid
 
     def from_kgid_munged(self, kgid: int) -> int:
         """This namespace's id for a group, nogroup's if it has none.
@@ -228,7 +242,7 @@ class UserNamespace(Namespace):
         if not self.level:
             return kgid
         gid = self.gid_map.up(kgid)
-        return OVERFLOW_ID if gid == NO_ID else gid
+        return self.overflow.gid if gid == NO_ID else gid
 
     def has_root_around(self, kuid: int) -> bool:
         """Whether a user is the superuser of this namespace or of one around it.

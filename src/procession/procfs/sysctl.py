@@ -15,7 +15,7 @@ from procession.kernel.dump.pattern import PATTERN_MAXIMUM
 from procession.kernel.namespaces.uts import DOMAIN_NAME, HOST_NAME
 from procession.mm.address_space import DUMPABLE, DUMPABLE_BY_ROOT, UNDUMPABLE
 from procession.procfs.parameter_kind import TEXT, UNSIGNED, UNSIGNED_LONG, ParameterKind
-from procession.procfs.parse_integer import INT_MAX, INT_MIN, parse_integer
+from procession.procfs.parse_integer import INT_MAX, INT_MIN, parse_integer, parse_parameter
 from procession.procfs.sysctl_files import FILES_SYSCTLS
 from procession.procfs.sysctl_inotify import INOTIFY_SYSCTLS
 from procession.procfs.sysctl_ipc import IPC_SYSCTLS, MQUEUE_SYSCTLS
@@ -50,7 +50,7 @@ _MAX_THREADS = (1 << 30) - 1
 PID_MAX_LIMIT = 1 << 22
 PID_MAX_MINIMUM = 301
 """Linux: kernel/pid.c, pid_max_min: RESERVED_PIDS + 1."""
-OVERFLOW_ID = 65534
+_LARGEST_OLD_ID = 65535
 UINT_MAX = 0xFFFFFFFF
 ULONG_MAX = (1 << 64) - 1
 _NR_OPEN_MINIMUM, _NR_OPEN_MAXIMUM = 64, 0x7FFF_FFC0
@@ -230,9 +230,18 @@ def show_ngroups_max(kernel: Kernel) -> bytes:
     return number_line(NGROUPS_MAX)
 
 
-def show_overflow_id(kernel: Kernel) -> bytes:
-    """kernel.overflowuid and overflowgid: the id that stands for those that can't be mapped."""
-    return number_line(OVERFLOW_ID)
+def _show_overflow_id(name: str, kernel: Kernel) -> bytes:
+    return number_line(getattr(kernel.vfs.init_user_namespace.overflow, name))
+
+
+def _store_overflow_id(name: str, kernel: Kernel, data: bytes) -> None:
+    """Raises EINVAL. Linux: kernel/sysctl.c, kern_table."""
+    setattr(kernel.vfs.init_user_namespace.overflow, name, parse_parameter(data, 0, _LARGEST_OLD_ID))
+
+
+def _overflow_id(name: str) -> SystemFile:
+    """The id that stands for those that can't be mapped, or not be kept."""
+    return SystemFile(0o644, partial(_show_overflow_id, name), partial(_store_overflow_id, name))
 
 
 def show_zero(kernel: Kernel) -> bytes:
@@ -337,8 +346,8 @@ SYSCTL_TREE: SystemTree = {
         b"mqueue": MQUEUE_SYSCTLS,
         b"mount-max": MOUNT_MAXIMUM,
         b"nr_open": SystemFile(0o644, show_nr_open, store_nr_open),
-        b"overflowgid": SystemFile(0o444, show_overflow_id),
-        b"overflowuid": SystemFile(0o444, show_overflow_id),
+        b"overflowgid": _overflow_id("file_gid"),
+        b"overflowuid": _overflow_id("file_uid"),
         b"pipe-max-size": SystemFile(0o644, show_pipe_max_size, store_pipe_max_size, kind=UNSIGNED),
         b"pipe-user-pages-hard": _pipe_pages("hard_pages"),
         b"pipe-user-pages-soft": _pipe_pages("soft_pages"),
@@ -361,8 +370,8 @@ SYSCTL_TREE: SystemTree = {
         b"ns_last_pid": SystemFile(0o666, show_last_pid, store_last_pid),
         b"osrelease": SystemFile(0o444, show_osrelease, kind=TEXT),
         b"ostype": SystemFile(0o444, show_ostype, kind=TEXT),
-        b"overflowgid": SystemFile(0o444, show_overflow_id),
-        b"overflowuid": SystemFile(0o444, show_overflow_id),
+        b"overflowgid": _overflow_id("gid"),
+        b"overflowuid": _overflow_id("uid"),
         b"panic": PANIC,
         b"pid_max": SystemFile(0o644, show_pid_max, store_pid_max),
         b"pty": {

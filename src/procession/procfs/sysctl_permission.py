@@ -10,6 +10,7 @@ from procession.fs.permission import CAP_SYS_RESOURCE, MAY_EXEC, MAY_READ, MAY_W
 from procession.fs.user_namespace import NO_ID
 from procession.kernel.security.capability import CAP_NET_ADMIN
 from procession.procfs.sysctl_ipc import IPC_SYSCTLS, NEXT_IDS
+from procession.procfs.system_directory import mode_here
 
 if TYPE_CHECKING:
     from procession.fs.permission import Subject
@@ -17,13 +18,6 @@ if TYPE_CHECKING:
 
 _ALL = MAY_READ | MAY_WRITE | MAY_EXEC
 _GLOBAL_ROOT = 0
-_WRITABLE = 0o222
-_OF_FIRST_NETWORK = (
-    *((b"net", b"core", name) for name in (b"rmem_default", b"rmem_max", b"wmem_default", b"wmem_max")),
-    (b"net", b"ipv4", b"tcp_allowed_congestion_control"),
-)
-"""What is the machine's, and read-only in other networks than its first. Linux: net/ipv4/sysctl_net_ipv4.c,
-ipv4_sysctl_init_net; net/core/sysctl_net_core.c, sysctl_core_net_init."""
 """The machine's root and its group, whatever they are called in a user namespace."""
 
 
@@ -37,10 +31,7 @@ def check_sysctl_permission(
     """
     match path:
         case (b"net", *_):
-            is_elsewhere = kernel.seen_namespaces.network is not kernel.init_namespaces.network
-            if path in _OF_FIRST_NETWORK and is_elsewhere:
-                mode &= ~_WRITABLE
-            granted = _granted_of_network(kernel, mode, subject)
+            granted = _granted_of_network(kernel, mode_here(kernel, path, mode), subject)
         case (b"user", *_):
             granted = _granted_of_user_namespace(mode, subject)
         case (b"kernel", name) if name in NEXT_IDS:

@@ -342,7 +342,7 @@ TREE: SystemTree = {
     b"bus": {},
     b"cgroups": SystemFile(0o444, show_cgroups),
     b"cmdline": SystemFile(0o444, show_command_line),
-    b"config.gz": SystemFile(0o444, show_config),
+    b"config.gz": SystemFile(0o444, show_config, has_size=True),
     b"consoles": SystemFile(0o444, show_nothing),
     b"cpuinfo": SystemFile(0o444, show_cpuinfo),
     b"devices": SystemFile(0o444, show_devices),

@@ -19,6 +19,7 @@ from procession.procfs.inode import (
     ProcLink,
     RecordsFile,
     SequenceFile,
+    SizedFile,
     refuse_mapping,
 )
 from procession.procfs.parameter_kind import INTEGER, ParameterKind
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 class SystemFile(NamedTuple):
     """A file about the machine; `open_` is for one that isn't made anew at each reading.
 
-    `kind` is a parameter's.
+    `kind` is a parameter's. One that `has_size` is always as long as it is at first.
     """
 
     permissions: int
@@ -49,6 +50,7 @@ class SystemFile(NamedTuple):
     store: Store | None = None
     open_: Open | None = None
     kind: ParameterKind = INTEGER
+    has_size: bool = False
 
 
 class PressureKind(NamedTuple):
@@ -168,6 +170,12 @@ class SystemInode(ProcFile):
     def __init__(self, superblock: ProcFileSystem, number: int, path: tuple[bytes, ...]) -> None:
         self.path = path
         super().__init__(superblock, number, self.file.permissions)
+        if self.file.has_size:
+            self.size = len(self.file.show(superblock.kernel))
+
+    @property
+    def shown_mode(self) -> int:
+        return mode_here(self.proc.kernel, self.path[1:], self.mode)
 
     @property
     def file(self) -> SystemFile:
@@ -187,6 +195,8 @@ class SystemInode(ProcFile):
         open_ = self.file.open_
         if open_ is not None:
             return open_(self.proc.kernel, path, flags, subject)
+        if self.file.has_size:
+            return SizedFile(path, flags, subject, self)
         if self.path[0] == b"sys":
             from procession.procfs.sysctl_poll import ParameterFile
 
@@ -272,6 +282,12 @@ def _check_change(path: tuple[bytes, ...], *, is_wanted: bool) -> None:
         raise EPERM
 
 
+def mode_here(kernel: Kernel, path: tuple[bytes, ...], mode: int) -> int:
+    """What of `mode` the file at `path` has in the network that the reader sees."""
+    is_elsewhere = kernel.seen_namespaces.network is not kernel.init_namespaces.network
+    return mode & ~_WRITABLE if path in _OF_FIRST_NETWORK and is_elsewhere else mode
+
+
 def _check_sysctl(
     inode: SystemDirectory | SystemInode, path: tuple[bytes, ...], subject: Subject, mask: int
 ) -> bool:
@@ -284,6 +300,13 @@ def _check_sysctl(
     return True
 
 
+_WRITABLE = 0o222
+_OF_FIRST_NETWORK = (
+    *((b"net", b"core", name) for name in (b"rmem_default", b"rmem_max", b"wmem_default", b"wmem_max")),
+    (b"net", b"ipv4", b"tcp_allowed_congestion_control"),
+)
+"""What is the machine's, and read-only in other networks than its first. Linux: net/ipv4/sysctl_net_ipv4.c,
+ipv4_sysctl_init_net; net/core/sysctl_net_core.c, sysctl_core_net_init."""
 _READ_BY_BUFFERS = (b"modules", b"net", b"slabinfo", b"swaps", b"sysvipc")
 """Below these Linux has no read_iter, but for softnet_stat."""
 _WITHOUT_RECORDS = (b"netstat", b"snmp", b"snmp6", b"sockstat", b"sockstat6", b"softnet_stat")

@@ -40,7 +40,6 @@ _HEADER_SIZE = Cmsghdr.SIZE
 _MOST_FILES = 253
 """SCM_MAX_FD."""
 _LARGEST_INT = 0x7FFFFFFF
-_OVERFLOW_ID = 65_534
 _NO_ID = 0xFFFFFFFF
 
 
@@ -223,8 +222,8 @@ def write_control(task: Task, socket: Socket, received: Received, address: int, 
         if wants_credentials:
             if sender is None:
                 # A message of the kernel's is root's.
-                somebody = 0 if socket.family == _AF_NETLINK else _OVERFLOW_ID
-                claim = Ucred(0, somebody, somebody)
+                nobody = task.credentials.user_namespace.overflow
+                claim = Ucred(0, 0, 0) if socket.family == _AF_NETLINK else Ucred(0, nobody.uid, nobody.gid)
             else:
                 reader = task.credentials.user_namespace
                 uid, gid = reader.from_kuid_munged(sender.uid), reader.from_kgid_munged(sender.gid)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import EOVERFLOW
 from procession.fs.owner import gid_in_own, uid_in_own
 from procession.fs.permission import Subject
-from procession.fs.user_namespace import NO_ID, OVERFLOW_ID, UserNamespace
+from procession.fs.user_namespace import NO_ID, UserNamespace
 
 if TYPE_CHECKING:
     from collections.abc import Container
@@ -181,8 +181,8 @@ def shown_owner(mount: Mount, inode: Inode, reader: UserNamespace) -> tuple[int,
         return reader.from_kuid_munged(inode.uid), reader.from_kgid_munged(inode.gid)
     uid, gid = seen_owner(mount, inode)
     return (
-        OVERFLOW_ID if uid == NO_ID else reader.from_kuid_munged(uid),
-        OVERFLOW_ID if gid == NO_ID else reader.from_kgid_munged(gid),
+        reader.overflow.uid if uid == NO_ID else reader.from_kuid_munged(uid),
+        reader.overflow.gid if gid == NO_ID else reader.from_kgid_munged(gid),
     )
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EDQUOT, EINVAL, ENODEV
 from procession.abi.word import Words
-from procession.fs.user_namespace import NO_ID, OVERFLOW_ID
+from procession.fs.user_namespace import NO_ID
 from procession.hardware.kernel_memory import KEY, KEY_BYTES, KEY_LINK_BYTES
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class Key:
 
     def gid_for(self, namespace: UserNamespace) -> int:
         """The group's number there; keyrings of users have none."""
-        return OVERFLOW_ID if self.gid == NO_ID else namespace.from_kgid_munged(self.gid)
+        return namespace.overflow.gid if self.gid == NO_ID else namespace.from_kgid_munged(self.gid)
 
     @property
     def payload_bytes(self) -> int:
