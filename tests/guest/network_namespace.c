@@ -1648,6 +1648,78 @@ TEST(attributes_of_sysfs)
 	MUST(umount2("sys", MNT_DETACH));
 }
 
+/* What comes of writing `text` to an attribute of an interface: minus the errno, or the length. */
+static int put_attribute(const char *interface, const char *name, const char *text)
+{
+	char path[64];
+	int fd, count;
+
+	snprintf(path, sizeof path, "sys/class/net/%s/%s", interface, name);
+	fd = open(path, O_WRONLY);
+	if (fd < 0)
+		return -errno;
+	count = (int)write(fd, text, strlen(text));
+	if (count < 0)
+		count = -errno;
+	close(fd);
+	return count;
+}
+
+static const char *get_attribute(const char *interface, const char *name)
+{
+	static char shown[256];
+	char path[64];
+	ssize_t length;
+	int fd;
+
+	snprintf(path, sizeof path, "sys/class/net/%s/%s", interface, name);
+	fd = (int)MUST(open(path, O_RDONLY));
+	length = read(fd, shown, sizeof shown - 1);
+	close(fd);
+	shown[length < 0 ? 0 : length] = '\0';
+	return length < 0 ? strerrorname_np(errno) : shown;
+}
+
+TEST(interfaces_are_changed_by_sysfs)
+{
+	enter_scratch();
+	MUST(unshare(CLONE_NEWNET | CLONE_NEWNS));
+	MUST(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
+	MUST(mkdir("sys", 0700));
+	MUST(mount("sysfs", "sys", "sysfs", 0, NULL));
+	CHECK_EQ(put_attribute("lo", "mtu", "1400\n"), 5);
+	CHECK_STRING(get_attribute("lo", "mtu"), "1400\n");
+	CHECK_EQ(put_attribute("lo", "mtu", "1400x"), -EINVAL);
+	CHECK_EQ(put_attribute("lo", "mtu", "-1"), -EINVAL);
+	CHECK_EQ(put_attribute("lo", "mtu", "0"), 1);
+	CHECK_EQ(put_attribute("lo", "flags", "0x1003"), 6);
+	CHECK_STRING(get_attribute("lo", "flags"), "0x1009\n");
+	CHECK_EQ(put_attribute("lo", "netdev_group", "99999999999"), 11);
+	CHECK_STRING(get_attribute("lo", "netdev_group"), "1215752191\n");
+	CHECK_EQ(put_attribute("lo", "tx_queue_len", "5"), 1);
+	CHECK_STRING(get_attribute("lo", "tx_queue_len"), "5\n");
+	CHECK_EQ(put_attribute("lo", "tx_queue_len", "4294967296"), -ERANGE);
+	CHECK_EQ(put_attribute("lo", "proto_down", "x"), -EINVAL);
+	CHECK_EQ(put_attribute("lo", "proto_down", "1"), -EOPNOTSUPP);
+	CHECK_EQ(put_attribute("lo", "carrier", "x"), -EOPNOTSUPP);
+	CHECK_EQ(put_attribute("lo", "threaded", "x"), -EINVAL);
+	CHECK_EQ(put_attribute("lo", "threaded", "1"), -EOPNOTSUPP);
+	CHECK_EQ(put_attribute("lo", "ifalias", "hello\n"), 6);
+	CHECK_STRING(get_attribute("lo", "ifalias"), "hello\n");
+	CHECK_EQ(put_attribute("lo", "ifalias", "\n"), 1);
+	CHECK_STRING(get_attribute("lo", "ifalias"), "");
+	CHECK_EQ(put_attribute("lo", "uevent", "add\n"), 4);
+	CHECK_EQ(put_attribute("lo", "uevent", "adds"), -EINVAL);
+	CHECK_EQ(put_attribute("lo", "uevent", "add 12345678-1234-1234-1234-123456789abc A=b"), 44);
+	CHECK_EQ(put_attribute("lo", "uevent", "add 12345678-1234-1234-1234-123456789abc A"), -EINVAL);
+	CHECK_STRING(get_attribute("lo", "name_assign_type"), "2\n");
+	CHECK_STRING(get_attribute("lo", "speed"), "EINVAL");
+	MUST(unshare(CLONE_NEWUSER));
+	/* The files stay those of who is root where the network is. */
+	CHECK_EQ(put_attribute("lo", "mtu", "x"), -EPERM);
+	CHECK_EQ(put_attribute("lo", "ifalias", "x"), -EPERM);
+}
+
 TEST(other_names_of_interfaces)
 {
 	static const char *const both[] = {"a-name-that-is-longer-than-others", "short", NULL};

@@ -36,7 +36,10 @@ _OF_SENDING_QUEUE = (b"xdp_xmit", b"xdp_xmit_errors")
 _OF_SENT, _OF_RECEIVED, _SOFTWARE = 2, 8, 16
 """SOF_TIMESTAMPING_TX_SOFTWARE, RX_SOFTWARE and SOFTWARE."""
 _NO_CLOCK = -1
-_VETH_SPEED_MBIT, _FULL_DUPLEX = 10_000, 1
+_SPEEDS_MBIT = {VETH: 10_000, TUN: 10}
+UNKNOWN_SPEED = 0xFFFF_FFFF
+FULL_DUPLEX, UNKNOWN_DUPLEX = 1, 0xFF
+_OTHER_PORT = 0xFF
 _NAME_BYTES = 32
 _WORD_BITS = 32
 _WORDS = len(FEATURE_NAMES) // _WORD_BITS
@@ -89,6 +92,22 @@ _FLAGS = (
 _NEVER_CHANGED = _bits(b"vlan-challenged")
 
 
+def speed_of(interface: Interface) -> tuple[int, int]:
+    """How many megabits a second an interface carries, and whether both ways at once: as drivers say, or
+    UNKNOWN_SPEED and UNKNOWN_DUPLEX. Raises EOPNOTSUPP.
+
+    Linux: drivers/net/veth.c, veth_get_link_ksettings; drivers/net/tun.c, tun_default_link_ksettings;
+    net/bridge/br_device.c, br_get_link_ksettings.
+    """
+    if interface.kind == BRIDGE:
+        running = [port for port in interface.ports if port.is_up and port.has_carrier]
+        known = [_SPEEDS_MBIT[port.kind] for port in running if port.kind in _SPEEDS_MBIT]
+        return max(known, default=UNKNOWN_SPEED), UNKNOWN_DUPLEX
+    if interface.kind not in _SPEEDS_MBIT:
+        raise EOPNOTSUPP("no such hardware")
+    return _SPEEDS_MBIT[interface.kind], FULL_DUPLEX
+
+
 def answer(interface: Interface, command: int, memory: UserMemory, question: int) -> bytes:
     """What goes back to where the command was read, `question`, and begins with it.
 
@@ -102,8 +121,11 @@ def answer(interface: Interface, command: int, memory: UserMemory, question: int
         if kind != BRIDGE:
             told |= _OF_SENT
         return _TIMESTAMPS.pack(command, told, _NO_CLOCK, 0, 0)
-    if command == EthtoolCommand.ETHTOOL_GSET and kind == VETH:
-        return _SETTINGS.pack(command, 0, 0, _VETH_SPEED_MBIT, _FULL_DUPLEX, *(0,) * 11)
+    if command == EthtoolCommand.ETHTOOL_GSET:
+        speed, duplex = speed_of(interface)
+        port = _OTHER_PORT if kind == BRIDGE else 0
+        low, high = speed & 0xFFFF, speed >> 16
+        return _SETTINGS.pack(command, 0, 0, low, duplex, port, *(0,) * 7, high, *(0,) * 3)
     if command == EthtoolCommand.ETHTOOL_GDRVINFO and kind in _DRIVERS:
         return _DRIVER.pack(command, *_DRIVERS[kind], 0, _counter_count(interface), 0, 0, 0)
     if kind == VETH and command == EthtoolCommand.ETHTOOL_GCHANNELS:

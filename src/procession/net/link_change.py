@@ -24,6 +24,7 @@ from procession.net.link.interface import (
     IFF_RUNNING,
     IFF_UP,
     LOOPBACK,
+    RENAMED,
     TUN,
     VETH,
     Interface,
@@ -41,6 +42,10 @@ LEAST_MTU, LARGEST_MTU, LARGEST_TAP_MTU = 68, 65_535, 65_521
 _MOST_NAMES = 32_768
 MOST_PORTS = 1_024
 _SPACE = b" \t\n\v\f\r\xa0"
+
+
+LONGEST_ALIAS = 255
+"""Linux: include/uapi/linux/if.h, IFALIASZ."""
 
 
 def check_name(name: bytes) -> None:
@@ -377,6 +382,22 @@ def set_mtu(interface: Interface, mtu: int) -> None:
     interface.network.link_changed(interface)
 
 
+def set_queue_length(interface: Interface, length: int) -> None:
+    """Linux: net/core/dev.c, dev_change_tx_queue_len."""
+    if length != interface.queue_length:
+        interface.queue_length = length
+        interface.network.link_changed(interface)
+
+
+def set_alias(interface: Interface, alias: bytes) -> None:
+    """Raises EINVAL. Linux: net/core/dev.c, dev_set_alias; net/core/net-sysfs.c, ifalias_store."""
+    if len(alias) > LONGEST_ALIAS:
+        raise EINVAL("too long an alias")
+    interface.alias = alias
+    if interface.is_up:
+        interface.network.link_changed(interface)
+
+
 def set_hardware_address(interface: Interface, address: bytes) -> None:
     """Raises EINVAL, EADDRNOTAVAIL. Linux: net/core/dev.c, dev_set_mac_address."""
     if len(address) < 6:
@@ -412,6 +433,7 @@ def rename(interface: Interface, name: bytes) -> None:
         return
     network, old = interface.network, interface.name
     network.rename_interface(interface, free_name(network, name))
+    interface.name_origin = RENAMED
     for address in interface.addresses:
         if address.label.split(b":", 1)[0] == old:
             address.label = (interface.name + address.label[len(old) :])[: NAME_BYTES - 1]

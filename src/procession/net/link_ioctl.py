@@ -40,6 +40,7 @@ from procession.net.link_change import (
     set_flags,
     set_hardware_address,
     set_mtu,
+    set_queue_length,
 )
 from procession.net.netlink.arp_ioctl import ARP_REQUESTS, neighbour_ioctl
 from procession.net.netlink.route_ioctl import ROUTE_REQUESTS, change_by_ioctl
@@ -311,8 +312,7 @@ def _set(interface: Interface, request: int, label: bytes, value: bytes) -> None
     elif request == _SIOCSIFTXQLEN:
         if number < 0:
             raise EINVAL("a negative length")
-        interface.queue_length = number
-        interface.network.link_changed(interface)
+        set_queue_length(interface, number)
     elif request == _SIOCSIFSLAVE or (
         request in _LISTS and (interface.flags & IFF_LOOPBACK or _SHORT.unpack_from(value)[0] != _AF_UNSPEC)
     ):

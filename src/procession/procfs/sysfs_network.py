@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
-from procession.abi.errno import EINVAL, EIO, ENOENT
+from procession.abi.capability import Capability
+from procession.abi.errno import EINVAL, EIO, ENOENT, EOPNOTSUPP, EPERM, ERANGE
 from procession.fs.inode import S_IFDIR, S_IFLNK, S_IFREG, DirectoryEntry, Inode
+from procession.fs.user_namespace import NO_ID
+from procession.net.ethtool import FULL_DUPLEX, speed_of
 from procession.net.internet.flow import settle_all
-from procession.net.link.interface import BRIDGE, LOOPBACK
+from procession.net.link.interface import BRIDGE, DUMMY, LOOPBACK, TUN, UNNAMED
+from procession.net.link_change import change_carrier, set_alias, set_flags, set_mtu, set_queue_length
+from procession.net.netlink.uevent import tell_of_device
 from procession.procfs.inode import KernfsDirectory, open_attribute
+from procession.procfs.parse_integer import parse_within
+from procession.procfs.synthetic_event import synthetic_event
 
 if TYPE_CHECKING:
     from procession.fs.dentry import Path
@@ -42,6 +49,27 @@ def _while_up(interface: Interface, value: int) -> int:
     return value
 
 
+def _speed(interface: Interface) -> tuple[int, int]:
+    """Linux: net/core/net-sysfs.c, speed_show, duplex_show."""
+    try:
+        return speed_of(_running(interface))
+    except EOPNOTSUPP:
+        raise EINVAL("no driver says") from None
+
+
+def _running(interface: Interface) -> Interface:
+    if not interface.is_up:
+        raise EINVAL("the interface is down")
+    return interface
+
+
+def _named(interface: Interface) -> int:
+    """Linux: net/core/net-sysfs.c, name_assign_type_show."""
+    if interface.name_origin == UNNAMED:
+        raise EINVAL("nobody says where the name comes from")
+    return interface.name_origin
+
+
 def _counter(interface: Interface, name: str) -> int:
     if name == "rx_packets":
         return interface.received_packets
@@ -66,16 +94,20 @@ _ATTRIBUTES: dict[bytes, Callable[[Interface], bytes]] = {
     b"dev_id": lambda each: b"0x0",
     b"dev_port": lambda each: b"0",
     b"dormant": lambda each: b"%d" % _while_up(each, 0),
+    b"duplex": lambda each: b"full" if _speed(each)[1] == FULL_DUPLEX else b"unknown",
     b"flags": lambda each: b"0x%x" % (each.shown_flags & 0xFFFF & ~0x40),
     b"ifalias": lambda each: each.alias,
     b"ifindex": lambda each: b"%d" % each.index,
     b"iflink": lambda each: b"%d" % each.link_index,
     b"link_mode": lambda each: b"%d" % each.link_mode,
     b"mtu": lambda each: b"%d" % each.mtu,
+    b"name_assign_type": lambda each: b"%d" % _named(each),
     b"netdev_group": lambda each: b"%d" % each.group,
     b"operstate": lambda each: _STATES[each.operational_state],
     b"proto_down": lambda each: b"0",
+    b"speed": lambda each: b"%d" % _signed(_speed(each)[0]),
     b"testing": lambda each: b"%d" % _while_up(each, 0),
+    b"threaded": lambda each: b"0",
     b"tx_queue_len": lambda each: b"%d" % each.queue_length,
     b"type": lambda each: b"%d" % each.hardware_type,
     b"uevent": lambda each: (
@@ -85,6 +117,50 @@ _ATTRIBUTES: dict[bytes, Callable[[Interface], bytes]] = {
 }
 
 
+def _signed(value: int) -> int:
+    return (value & 0xFFFF_FFFF) - ((value & 0x8000_0000) << 1)
+
+
+def _store_mtu(interface: Interface, value: int) -> None:
+    set_mtu(interface, _signed(value))
+
+
+def _store_flags(interface: Interface, value: int) -> None:
+    set_flags(interface, value & 0xFFFF_FFFF, 0)
+
+
+def _store_group(interface: Interface, value: int) -> None:
+    interface.group = value & 0xFFFF_FFFF
+
+
+def _store_queue_length(interface: Interface, value: int) -> None:
+    if value > 0xFFFF_FFFF:
+        raise ERANGE("too large a length")
+    set_queue_length(interface, value)
+
+
+def _store_carrier(interface: Interface, value: int) -> None:
+    """Linux: net/core/net-sysfs.c, change_carrier."""
+    change_carrier(_running(interface), has_carrier=value != 0)
+
+
+def _refuse(interface: Interface, value: int) -> None:
+    raise EOPNOTSUPP("no driver does that")
+
+
+_STORES: dict[bytes, Callable[[Interface, int], None]] = {
+    b"carrier": _store_carrier,
+    b"flags": _store_flags,
+    b"mtu": _store_mtu,
+    b"netdev_group": _store_group,
+    b"proto_down": _refuse,
+    b"threaded": _refuse,
+    b"tx_queue_len": _store_queue_length,
+}
+"""What numbers are written to. Linux: net/core/net-sysfs.c, netdev_store."""
+_WRITABLE = frozenset((*_STORES, b"ifalias", b"uevent"))
+_CAP_NET_ADMIN = int(Capability.CAP_NET_ADMIN)
+_LARGEST_NUMBER = (1 << 64) - 1
 _TUN_ATTRIBUTES: dict[bytes, Callable[[TunDevice], bytes]] = {
     b"group": lambda each: b"%d" % (-1 if each.owner_gid is None else each.owner_gid),
     b"owner": lambda each: b"%d" % (-1 if each.owner_uid is None else each.owner_uid),
@@ -165,6 +241,7 @@ class InterfaceDirectory(KernfsDirectory):
 
     def __init__(self, superblock: Superblock, interface: Interface) -> None:
         super().__init__(superblock)
+        own(self, interface.network)
         self.interface = interface
         self.entries: dict[bytes, Inode] = {}
 
@@ -249,7 +326,9 @@ class InterfaceAttribute(Inode):
     def __init__(
         self, superblock: Superblock, interface: Interface, name: bytes, *, is_counter: bool = False
     ) -> None:
-        super().__init__(superblock, S_IFREG | 0o444)
+        is_writable = not is_counter and name in _WRITABLE
+        super().__init__(superblock, S_IFREG | (0o644 if is_writable else 0o444))
+        own(self, interface.network)
         self.interface = interface
         self.name = name
         self.is_counter = is_counter
@@ -277,5 +356,35 @@ class InterfaceAttribute(Inode):
         return _ATTRIBUTES[self.name](self.interface) + b"\n"
 
     def store(self, data: bytes, subject: Subject) -> None:
-        """Interfaces are changed by netlink and ioctls alone."""
-        raise EIO
+        """Raises EPERM, EINVAL, ERANGE, EOPNOTSUPP. Linux: net/core/net-sysfs.c, netdev_store, ifalias_store,
+        tx_queue_len_store, carrier_store, proto_down_store; drivers/base/core.c, uevent_store.
+        """
+        interface, name = self.interface, self.name
+        network, vfs = interface.network, self.superblock.vfs
+        if name not in _WRITABLE:
+            raise EIO
+        if name == b"uevent":
+            action, more = synthetic_event(data)
+            tell_of_device(network, interface, action, more)
+            return
+        subject = vfs.acting_subject(subject)
+        if name == b"carrier" and interface.kind not in (DUMMY, TUN):
+            raise EOPNOTSUPP("no driver does that")
+        if name == b"tx_queue_len" and not subject.capable(_CAP_NET_ADMIN):
+            raise EPERM("CAP_NET_ADMIN is needed in the first user namespace")
+        if not subject.ns_capable(network.owner, _CAP_NET_ADMIN):
+            raise EPERM("CAP_NET_ADMIN is needed")
+        if name == b"ifalias":
+            set_alias(interface, data.removesuffix(b"\n"))
+            return
+        _STORES[name](interface, parse_within(data, 0, _LARGEST_NUMBER))
+
+
+def own(inode: Inode, network: Network) -> None:
+    """Let an inode be that user's who is root where the network belongs to.
+
+    Linux: net/core/net_namespace.c, net_ns_get_ownership.
+    """
+    uid, gid = network.owner.make_kuid(0), network.owner.make_kgid(0)
+    inode.uid = uid if uid != NO_ID else 0
+    inode.gid = gid if gid != NO_ID else 0

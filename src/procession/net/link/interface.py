@@ -37,6 +37,8 @@ CHANGEABLE_FLAGS = int(
 
 LOOPBACK, VETH, BRIDGE, DUMMY, TUN = b"", b"veth", b"bridge", b"dummy", b"tun"
 """The kinds, as IFLA_INFO_KIND names them; the loopback has none."""
+UNNAMED, NAMED_BY_NUMBER, NAMED_BY_RULE, NAMED_BY_USER, RENAMED = range(5)
+"""Where an interface's name comes from: NET_NAME_UNKNOWN, ENUM, PREDICTABLE, USER, RENAMED."""
 LOOPBACK_NAME = b"lo"
 LOOPBACK_INDEX = 1
 LOOPBACK_MTU = 65_536
@@ -84,7 +86,7 @@ class Interface:
     of which some were chosen for this one; what is set for new ones counts for others that have never had an
     address of IPv4 (`had_address`). `own_addresses` are those that it listens to beside its own, of which one
     of no group means that it `hears_all` (`net/link/own_address.py`). It `has_left_groups` if it had a
-    wire when it went down."""
+    wire when it went down. `name_origin` is NAMED_* or UNNAMED."""
 
     __slots__ = (
         "addresses",
@@ -110,6 +112,7 @@ class Interface:
         "master",
         "mtu",
         "name",
+        "name_origin",
         "network",
         "other_names",
         "own_addresses",
@@ -135,6 +138,7 @@ class Interface:
         self.network = network
         self.kind = kind
         self.name = name
+        self.name_origin = NAMED_BY_RULE if kind == LOOPBACK else UNNAMED
         self.other_names: list[bytes] = []
         self.index = index
         self.hardware_address = hardware_address

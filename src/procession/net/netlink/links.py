@@ -17,12 +17,13 @@ from procession.abi.socket import AddressFamily
 from procession.abi.word import pack_array, pack_u8
 from procession.net.cause import NO_REQUEST, Cause
 from procession.net.internet.flow import settle_all
-from procession.net.link.interface import BRIDGE, LOOPBACK, TUN, VETH
+from procession.net.link.interface import BRIDGE, LOOPBACK, NAMED_BY_NUMBER, NAMED_BY_USER, TUN, VETH
 from procession.net.link_change import (
     ALL_FLAGS,
     KINDS,
     LARGEST_MTU,
     LEAST_MTU,
+    LONGEST_ALIAS,
     change_carrier,
     check_mtu,
     delete_interface,
@@ -38,6 +39,7 @@ from procession.net.link_change import (
     set_hardware_address,
     set_mtu,
     set_operational_state,
+    set_queue_length,
     tell_of_new,
 )
 from procession.net.netlink.attributes import (
@@ -137,7 +139,6 @@ POLICY = Policy(
     _FIRST_STRICT,
 )
 """Linux: net/core/rtnetlink.c, ifla_policy."""
-_LONGEST_ALIAS = 255
 
 
 def link_body(interface: Interface, asker: Network, *, change: int = 0, target: bytes | None = None) -> bytes:
@@ -431,14 +432,13 @@ def _make(network: Network, kind: bytes, header: Ifinfomsg, found: dict[int, byt
         check_mtu(kind, mtu)
     address = found.get(_ADDRESS, b"")
     name = text_in(found, _NAME)
-    if name is None:
-        name = kind + b"%d"
-    if not name:
+    if name == b"":
         raise EINVAL("an empty name")
     index = header.ifi_index
     if index < 0:
         raise EINVAL("a negative index")
-    interface = make_interface(network, kind, name, index, address)
+    interface = make_interface(network, kind, name or kind + b"%d", index, address)
+    interface.name_origin = NAMED_BY_NUMBER if name is None else NAMED_BY_USER
     interface.queues = queues
     if _OPERATIONAL_STATE in found:
         interface.choose_state(found[_OPERATIONAL_STATE][0])
@@ -501,7 +501,7 @@ def _change(request: Request, header: Ifinfomsg, found: dict[int, bytes], interf
         rename(interface, name)
     alias = found.get(_ALIAS)
     if alias is not None:
-        interface.alias = alias.split(b"\0", 1)[0][:_LONGEST_ALIAS]
+        interface.alias = alias.split(b"\0", 1)[0][:LONGEST_ALIAS]
         interface.network.link_changed(interface)
     broadcast = found.get(_BROADCAST)
     if broadcast is not None:
@@ -515,8 +515,7 @@ def _change(request: Request, header: Ifinfomsg, found: dict[int, bytes], interf
         change_carrier(interface, has_carrier=bool(found[_CARRIER][0]))
     length = number_in(found, _QUEUE_LENGTH)
     if length is not None:
-        interface.queue_length = length
-        interface.network.link_changed(interface)
+        set_queue_length(interface, length)
     set_segments(interface, found)
     if _OPERATIONAL_STATE in found:
         set_operational_state(interface, found[_OPERATIONAL_STATE][0])

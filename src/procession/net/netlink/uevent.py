@@ -52,8 +52,13 @@ def _broadcast(network: Network, message: bytes) -> None:
             socket.tell(message, _GROUP)
 
 
-def tell_of_device(network: Network, interface: Interface, action: bytes) -> None:
-    """An interface was made ("add") or deleted ("remove"). Linux: net/core/net-sysfs.c, netdev_uevent."""
+def tell_of_device(
+    network: Network, interface: Interface, action: bytes, more: tuple[bytes, ...] = ()
+) -> None:
+    """An interface was made ("add") or deleted ("remove"), or somebody says so, which `more` tells.
+
+    Linux: net/core/net-sysfs.c, netdev_uevent.
+    """
     number = next_number(network)
     path = b"/devices/virtual/net/" + interface.name
     fields = (
@@ -61,6 +66,7 @@ def tell_of_device(network: Network, interface: Interface, action: bytes) -> Non
         b"ACTION=" + action,
         b"DEVPATH=" + path,
         b"SUBSYSTEM=net",
+        *more,
         b"INTERFACE=" + interface.name,
         b"IFINDEX=%d" % interface.index,
         b"SEQNUM=%d" % number,
