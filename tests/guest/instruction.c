@@ -1,6 +1,7 @@
 /* Instructions that a processor refuses, and at which address it does. */
 #include "fault.h"
 
+#include <asm/prctl.h>
 #include <string.h>
 #include <ucontext.h>
 
@@ -333,5 +334,74 @@ TEST(descriptors)
 		CHECK_EQ(told[0] + told[1] + told[2] + told[3], 0);
 		CHECK_EQ(rights, 0x1234567812345678);
 		CHECK_EQ(limit, 0x1234567812345678);
+	}
+}
+
+/* What reads at gs by rsi, al or an address of its own; what is written to rdi lies elsewhere. */
+TEST(strings_at_gs)
+{
+	static char there[64] = "abcdefghijklmnop", copy[32];
+	unsigned long first, second, count;
+	unsigned char equal;
+
+	MUST(syscall(SYS_arch_prctl, ARCH_SET_GS, there));
+	first = 2, second = (unsigned long)copy, count = 5;
+	__asm__ volatile("rep movsb %%gs:(%%rsi), %%es:(%%rdi)" : "+S"(first), "+D"(second), "+c"(count) :: "memory");
+	CHECK_EQ(first, 7);
+	CHECK_EQ(second, (unsigned long)copy + 5);
+	CHECK_EQ(count, 0);
+	CHECK_EQ(memcmp(copy, "cdefg", 6), 0);
+	first = 1;
+	__asm__ volatile("xor %%eax, %%eax\n\tlodsb %%gs:(%%rsi), %%al" : "+S"(first), "=&a"(count));
+	CHECK_EQ(count, 'b');
+	first = 2, second = (unsigned long)copy, count = 9;
+	__asm__ volatile("repe cmpsb %%es:(%%rdi), %%gs:(%%rsi)\n\tsete %3"
+			 : "+S"(first), "+D"(second), "+c"(count), "=q"(equal) :: "cc", "memory");
+	CHECK_EQ(equal, 0);
+	CHECK_EQ(count, 3);
+	CHECK_EQ(first, 8);
+	first = 6, second = (unsigned long)copy + 16, count = 2;
+	__asm__ volatile("std\n\trep movsw %%gs:(%%rsi), %%es:(%%rdi)\n\tcld"
+			 : "+S"(first), "+D"(second), "+c"(count) :: "memory");
+	CHECK_EQ(memcmp(copy + 14, "efgh", 4), 0);
+	CHECK_EQ(first, 2);
+	__asm__ volatile("mov $3, %%eax\n\txor %%ebx, %%ebx\n\txlat %%gs:(%%rbx)" : "=&a"(count) :: "rbx");
+	CHECK_EQ(count, 'd');
+	__asm__ volatile("movabs %%gs:1, %%rax" : "=a"(count));
+	CHECK_EQ(count, 0x6968676665646362);
+	/* gs nop, and gs behind a REX prefix, which doesn't count then: mov %ah, %al */
+	__asm__ volatile("mov $0x1122, %%eax\n\t.byte 0x65, 0x90, 0x48, 0x65, 0x88, 0xe0" : "=a"(count));
+	CHECK_EQ(count, 0x1111);
+}
+
+/* What isn't there, of what is read to go elsewhere. */
+TEST(far_operands_that_are_not_there)
+{
+	static const struct {
+		unsigned char code[4];
+		unsigned length;
+	} cases[] = {{{0x48, 0xff, 0x2f}, 3}, {{0x0f, 0xb2, 0x07}, 3}, {{0x8e, 0x1f}, 2}, {{0xff, 0x1f}, 2}};
+
+	prepare();
+	for (unsigned at = 0; at < LENGTH(cases); at++) {
+		CHECK_EQ(execute(cases[at].code, cases[at].length, 3, (void *)0x11000), SIGSEGV);
+		CHECK_EQ(seen.code, SEGV_MAPERR);
+		CHECK_EQ((uint64_t)seen.address, 0x11000);
+		CHECK_EQ(seen.trap, 14);
+		CHECK_EQ(seen.error, 4);
+		CHECK_EQ(seen.place, 3);
+	}
+	/* lretq and iretq */
+	for (int is_interrupt = 0; is_interrupt < 2; is_interrupt++) {
+		seen = (struct outcome){0};
+		memset(pages, 0x90, 64);
+		memcpy(pages, is_interrupt ? "\x48\xcf" : "\x48\xcb", 2);
+		if (sigsetjmp(way_out, 1) == 0)
+			__asm__ volatile("mov %0, %%rsp\n\tjmp *%1" : : "r"(0x11000UL), "r"(pages) : "memory");
+		CHECK_EQ(seen.signal, SIGSEGV);
+		CHECK_EQ(seen.code, SEGV_MAPERR);
+		CHECK_EQ((uint64_t)seen.address & ~0x1fUL, 0x11000);
+		CHECK_EQ(seen.error, 4);
+		CHECK_EQ(seen.place, 0);
 	}
 }

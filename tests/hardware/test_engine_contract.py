@@ -578,3 +578,25 @@ def test_a_call_to_where_nothing_can_be(bench: Bench, code: str) -> None:
     assert (after.general[RIP], after.general[RSP]) == (CODE, top)
     behind = CODE + len(code) // 2
     assert int.from_bytes(bench.space.read(top - 8, 8), "little") == behind
+
+
+def test_what_is_written_at_gs_s_behest_is_seen(bench: Bench) -> None:
+    """The page is copied at the write, after it was read."""
+    page, registers = DATA + PAGE_SIZE, {RDI: DATA + PAGE_SIZE + 8, RSI: 8}
+    bench.space.map(page, READ, b"o" * 16)
+    bench.space.write(DATA, b"n" * 16)
+
+    def copy(trap: Trap) -> bool:
+        if trap[0] != "fault":
+            return False
+        bench.space.map(page, READ | WRITE, b"c" * 16)
+        return True
+
+    bench.on_trap = copy
+    # mov al, [rdi]; movsb gs:[rsi]; mov dl, [rdi - 1]; mov bl, [rdi]
+    loaded = bench.load(bytes.fromhex("8a07 65a4 8a57ff 8a1f"), registers)
+    loaded.gs_base = DATA
+    bench.engine.load(loaded)
+    after = bench.run()
+    assert [trap[0] for trap in bench.traps] == ["fault", "exception"]
+    assert bytes(after.general[register] for register in (RAX, RDX, RBX)) == b"onc"

@@ -581,10 +581,13 @@ class Traps:
                     self.resume()
                 return
             # Few programs come here.
-            from procession.syscalls.segments import DONE, DONE_WITHOUT_TRAP, emulate_segments
+            from procession.syscalls.segments import DONE, DONE_WITHOUT_TRAP, Absent, emulate_segments
 
             try:
                 error_code = emulate_segments(kernel, task, error_code)
+            except Absent as absent:
+                self.page_fault(absent.address, absent.access)
+                return
             except OutOfFrames:
                 await_memory(kernel, task)
                 self.resume()

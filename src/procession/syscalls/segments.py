@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EFAULT, Errno
 from procession.abi.word import pack_u64
+from procession.hardware.engine import FAULT_USER, FAULT_WRITE
 from procession.hardware.page_table import USER_END
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SIZE
 from procession.hardware.registers import (
@@ -28,6 +29,7 @@ from procession.hardware.registers import (
 from procession.hardware.translation.decode import FS, GS, OPERAND_SIZE, WIDE, Instruction, decode
 from procession.hardware.translation.opcodes import FAR, INTERRUPT_RETURN, SEGMENT_LOAD, TWO_BYTE_TABLE
 from procession.hardware.translation.operand import effective_address
+from procession.kernel.signal.frame import is_canonical
 
 if TYPE_CHECKING:
     from procession.hardware.registers import Registers
@@ -54,11 +56,19 @@ class BadSelector(Exception):
         self.error_code = selector & SELECTOR_ERROR
 
 
+class Absent(Exception):
+    """The instruction can't have its operand in memory; `access` is what a page fault says of it."""
+
+    def __init__(self, address: int, access: int) -> None:
+        self.address = address
+        self.access = access
+
+
 def emulate_segments(kernel: Kernel, task: Task, error_code: int) -> int:
     """Do the instruction at rip if it's one of these. DONE, DONE_WITHOUT_TRAP, or the error code of the fault
     that it raises.
 
-    Raises OutOfFrames: then nothing is done.
+    Raises OutOfFrames and Absent: then nothing is done.
     """
     address = kernel.cpu.general[RIP]
     try:
@@ -94,6 +104,24 @@ def _code_at(task: Task, address: int) -> bytes:
     return code
 
 
+def _read(task: Task, address: int, length: int, first: int = 0) -> bytes:
+    """An operand, of which the processor looks at what is `first` bytes behind its beginning at once.
+
+    Raises Absent, or EFAULT for an address that none can have.
+    """
+    try:
+        return task.mm.read(address, length)
+    except EFAULT:
+        if not is_canonical(address):
+            raise
+        for start in (first, 0):
+            with suppress(EFAULT):
+                task.mm.read(address + start, 1)
+                continue
+            raise Absent(address + start, FAULT_USER) from None
+        raise Absent((address | PAGE_MASK) + 1, FAULT_USER) from None
+
+
 def _size(instruction: Instruction) -> int:
     """Of what lies on the stack, and of the offset in a far pointer."""
     if instruction.rex & WIDE:
@@ -110,22 +138,22 @@ def _place(registers: Registers, instruction: Instruction, code: bytes) -> int:
 
 
 def _load(task: Task, registers: Registers, instruction: Instruction, code: bytes) -> None:
-    """mov, pop, lss, lfs and lgs. Raises BadSelector, EFAULT."""
+    """mov, pop, lss, lfs and lgs. Raises BadSelector, Absent, EFAULT."""
     general, opcode = registers.general, instruction.opcode
     if instruction.table == TWO_BYTE_TABLE and opcode in _POPS:
         size = 2 if instruction.prefixes & OPERAND_SIZE else 8
-        selector = int.from_bytes(task.mm.read(general[RSP], size), "little") & 0xFFFF
+        selector = int.from_bytes(_read(task, general[RSP], size), "little") & 0xFFFF
         _use(registers, _POPS[opcode], selector)
         set_register(general, RSP, general[RSP] + size)
     elif instruction.table == TWO_BYTE_TABLE:
         size = _size(instruction)
-        data = task.mm.read(_place(registers, instruction, code), size + 2)
+        data = _read(task, _place(registers, instruction, code), size + 2)
         _use(registers, _WITH_POINTER[opcode], int.from_bytes(data[size:], "little"))
         number = instruction.modrm >> 3 & 7 | (instruction.rex & 4) << 1
         kept = general[number] & ~0xFFFF if size == 2 else 0
         set_register(general, number, kept | int.from_bytes(data[:size], "little"))
     elif instruction.has_memory:
-        selector = int.from_bytes(task.mm.read(_place(registers, instruction, code), 2), "little")
+        selector = int.from_bytes(_read(task, _place(registers, instruction, code), 2), "little")
         _use(registers, instruction.modrm >> 3 & 7, selector)
     else:
         selector = general[instruction.modrm & 7 | (instruction.rex & 1) << 3] & 0xFFFF
@@ -144,9 +172,9 @@ def _use(registers: Registers, segment: int, selector: int) -> None:
 
 
 def _return_from_interrupt(task: Task, registers: Registers, instruction: Instruction) -> None:
-    """iretq and iretd. Raises BadSelector, EFAULT."""
+    """iretq and iretd. Raises BadSelector, Absent, EFAULT."""
     size = _size(instruction)
-    data = task.mm.read(registers.general[RSP], 5 * size)
+    data = _read(task, registers.general[RSP], 5 * size, 2 * size)
     rip, code, flags, stack, data_segment = (
         int.from_bytes(data[start : start + size], "little") for start in range(0, 5 * size, size)
     )
@@ -159,9 +187,9 @@ def _return_from_interrupt(task: Task, registers: Registers, instruction: Instru
 
 
 def _return_far(task: Task, registers: Registers, instruction: Instruction) -> None:
-    """lret. Raises BadSelector, EFAULT."""
+    """lret. Raises BadSelector, Absent, EFAULT."""
     general, size = registers.general, _size(instruction)
-    data = task.mm.read(general[RSP], 2 * size)
+    data = _read(task, general[RSP], 2 * size, size)
     rip = int.from_bytes(data[:size], "little")
     _check_code(int.from_bytes(data[size:], "little"), rip)
     set_register(general, RIP, rip)
@@ -169,15 +197,21 @@ def _return_far(task: Task, registers: Registers, instruction: Instruction) -> N
 
 
 def _go_far(task: Task, registers: Registers, instruction: Instruction, code: bytes) -> None:
-    """ljmp and lcall by a pointer in memory. Raises BadSelector, EFAULT."""
+    """ljmp and lcall by a pointer in memory. Raises BadSelector, Absent, EFAULT."""
     general, size = registers.general, _size(instruction)
-    data = task.mm.read(_place(registers, instruction, code), size + 2)
+    data = _read(task, _place(registers, instruction, code), size + 2)
     rip = int.from_bytes(data[:size], "little")
     _check_code(int.from_bytes(data[size:], "little"), rip)
     if instruction.modrm >> 3 & 7 == _FAR_CALL:
         behind = (general[RIP] + instruction.length) & WORD_MASK
         frame = pack_u64(behind)[:size] + pack_u64(USER_CS)[:size]
-        task.mm.write(general[RSP] - len(frame), frame)
+        place = (general[RSP] - len(frame)) & WORD_MASK
+        try:
+            task.mm.write(place, frame)
+        except EFAULT:
+            if not is_canonical(place):
+                raise
+            raise Absent(place, FAULT_USER | FAULT_WRITE) from None
         set_register(general, RSP, general[RSP] - len(frame))
     set_register(general, RIP, rip)
 

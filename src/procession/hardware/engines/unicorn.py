@@ -11,7 +11,7 @@ from struct import unpack_from
 
 from procession.abi.word import Words
 from procession.hardware import page_table as pte
-from procession.hardware.engine import TrapHandler
+from procession.hardware.engine import FAULT_USER, TrapHandler
 from procession.hardware.engines import unicorn_library as uc
 from procession.hardware.engines.unicorn_blocks import (
     INSTRUCTIONS_PER_BLOCK,
@@ -385,7 +385,8 @@ class UnicornEngine:
                 self.general[RIP] = (self.general[RIP] - _INT_LENGTH) & WORD_MASK
                 self.traps.processor_exception(_GENERAL_PROTECTION, vector * 8 + _GATE_ERROR)
             elif vector == _PAGE_FAULT:
-                self.traps.page_fault(self.words64[self.cr2_index], error_code)
+                # What far returns and iretq read, the library takes for the kernel's.
+                self.traps.page_fault(self.words64[self.cr2_index], error_code | FAULT_USER)
             elif vector == MISALIGNED:
                 self.traps.processor_exception(_GENERAL_PROTECTION, 0)
             elif vector >= ENDED:

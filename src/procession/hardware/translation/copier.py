@@ -11,7 +11,15 @@ from typing import Final
 
 from procession.hardware.translation import layout
 from procession.hardware.translation.assembler import RAX, RCX, RDX, fetch, set_register, signed_32, store
-from procession.hardware.translation.decode import ADDRESS_SIZE, FS, GS, OPERAND_SIZE, WIDE, Instruction
+from procession.hardware.translation.decode import (
+    ADDRESS_SIZE,
+    FS,
+    GS,
+    LONGEST_INSTRUCTION,
+    OPERAND_SIZE,
+    WIDE,
+    Instruction,
+)
 from procession.hardware.translation.emitter import NEAR, SIGNED_END, Emitter
 from procession.hardware.translation.opcodes import FLOATING_STORE, TWO_BYTE_TABLE
 from procession.hardware.translation.operand import (
@@ -21,13 +29,18 @@ from procession.hardware.translation.operand import (
     operand_end,
     spare_registers,
     with_operand,
+    without_segments,
 )
 
 SAVED, THREE, RETURNING, TWO = 0x20, 0x21, 0x22, 0x40
 WORDS: Final = 1 << 64
 SHORT_WORDS: Final = 1 << 32
 """How many numbers a register holds."""
-_LEA, _LOAD, _GS_PREFIX = 0x8D, 0x8B, 0x65
+_LEA, _LOAD = 0x8D, 0x8B
+ACCESSES_AT_GS: Final = (*range(0xA0, 0xA8), 0xAC, 0xAD, 0xD7)
+"""What has an operand in memory without a ModRM byte to which a segment's base is added: moves by an address
+of its own, string instructions that read, and xlat. The machine does them."""
+_ADDRESS_SIZE_PREFIX, _SUM_BYTES = b"\x67", 2
 _PURE_LOADS = (0xB6, 0xB7, 0xBE, 0xBF)
 
 
@@ -42,7 +55,7 @@ class Copier(Emitter):
         """
         out = self.out
         if instruction.prefixes & GS:
-            return self._copy_with_gs(instruction, raw)
+            return self._copy_with_gs(instruction, raw, pc)
         if instruction.kind == FLOATING_STORE:
             return self._copy_floating_store(instruction, raw, pc)
         if not instruction.displacement:
@@ -115,24 +128,31 @@ class Copier(Emitter):
             out += fetch(borrowed, layout.SCRATCH)
         return 1 + borrowed
 
-    def _copy_with_gs(self, instruction: Instruction, raw: bytes) -> int:
+    def _copy_with_gs(self, instruction: Instruction, raw: bytes, pc: int) -> int:
         """gs is the context's here: the guest's base is added."""
         out = self.out
-        if instruction.modrm < 0:
-            # A string instruction, or one with an address in it; others have no memory operand.
+        is_short = instruction.prefixes & ADDRESS_SIZE
+        if instruction.modrm < 0 and instruction.table == 0 and instruction.opcode in ACCESSES_AT_GS:
             return -1
+        address = (pc + self.target) % WORDS
         if not instruction.has_memory or (instruction.table == 0 and instruction.opcode == _LEA):
-            place = raw.index(_GS_PREFIX)
-            out += raw[:place] + raw[place + 1 :]
+            if instruction.displacement:
+                return self._copy_far(instruction, raw, address & 0xFFFF_FFFF if is_short else address)
+            offset = instruction.opcode_offset
+            out += without_segments(raw[:offset]) + raw[offset:]
             return 0
         spare = spare_registers(instruction)
-        if instruction.displacement or len(spare) < 2 or instruction.prefixes & ADDRESS_SIZE:
+        operand = raw[instruction.opcode_offset + 1 : operand_end(instruction, raw)]
+        if len(spare) < 2 or len(raw) - len(operand) + _SUM_BYTES > LONGEST_INSTRUCTION:
             return -1
         first, second = spare[-1], spare[-2]
-        operand = raw[instruction.opcode_offset + 1 : operand_end(instruction, raw)]
         rex = 0x48 | instruction.rex & 3
         out += store(first, layout.SCRATCH) + store(second, layout.SCRATCH + 8)
-        out += b"%c\x8d%c" % (rex, operand[0] & 0xC7 | first << 3) + operand[1:]  # lea first, operand
+        if instruction.displacement:
+            out += set_register(first, address & 0xFFFF_FFFF if is_short else address)
+        else:
+            out += _ADDRESS_SIZE_PREFIX if is_short else b""
+            out += b"%c\x8d%c" % (rex, operand[0] & 0xC7 | first << 3) + operand[1:]  # lea first, operand
         out += fetch(second, layout.GS_BASE)
         out += with_operand(instruction, raw, operand_at_sum(first, second))
         out += fetch(first, layout.SCRATCH) + fetch(second, layout.SCRATCH + 8)

@@ -115,7 +115,7 @@ TWO_BYTE = """
 20-23 V privileged
 30 privileged
 31 timestamp +rax +rdx
-32-33 privileged
+32-35 privileged
 40-4f E G condition
 80-8f Jz conditional condition
 90-9f Eb condition

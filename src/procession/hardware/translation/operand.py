@@ -11,7 +11,7 @@ from procession.hardware.translation.opcodes import THREE_BYTE_38_TABLE, TWO_BYT
 if TYPE_CHECKING:
     from procession.hardware.engine import GeneralRegisters
 
-_GS_PREFIX, _VEX3 = 0x65, 0xC4
+_SHORT_PREFIX, _NO_PREFIX, _VEX3 = b"\x67", b"\x3e", 0xC4
 _ABSOLUTE = b"\x04\x25"
 _BASE_AND_INDEX = 3
 _VEX_BASE_AND_INDEX = 0x60
@@ -86,21 +86,29 @@ def absolute_operand(address: int) -> bytes:
     return _ABSOLUTE + signed_32(address)
 
 
+def without_segments(head: bytes) -> bytes:
+    """The bytes before an opcode without fs and gs; as long, as REX counts right before an opcode alone."""
+    return head.replace(b"\x65", _NO_PREFIX).replace(b"\x64", _NO_PREFIX)
+
+
 def with_operand(instruction: Instruction, raw: bytes, operand: bytes) -> bytes:
-    """The instruction `raw` with `operand` for its memory operand, without a prefix for gs."""
+    """The instruction `raw` with `operand` for its memory operand; if it was at gs, without that, and with an
+    address of 64 bits.
+    """
     start = instruction.opcode_offset
     head = bytearray(raw[: start + 1])
+    prefixes_end = start
     if instruction.prefixes & VEX:
+        prefixes_end -= 2
         if head[start - 3] == _VEX3 and start >= 3:
             head[start - 2] |= _VEX_BASE_AND_INDEX
+            prefixes_end -= 1
     elif instruction.prefixes & REX_PREFIX:
         table = instruction.table
         escapes = 0 if table < TWO_BYTE_TABLE else 1 if table < THREE_BYTE_38_TABLE else 2
         head[start - escapes - 1] &= ~_BASE_AND_INDEX & 0xFF
     if instruction.prefixes & GS:
-        position = 0
-        while head[position] != _GS_PREFIX:
-            position += 1
-        del head[position]
+        plain = without_segments(bytes(head[:prefixes_end]))
+        head[:prefixes_end] = plain.replace(_SHORT_PREFIX, _NO_PREFIX)
     modrm = instruction.modrm & 0x38 | operand[0]
     return bytes(head) + b"%c" % modrm + operand[1:] + raw[operand_end(instruction, raw) :]

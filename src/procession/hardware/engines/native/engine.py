@@ -55,7 +55,7 @@ _HARDWARE_FLAGS: Final = 0x240CD5 & ~(1 << 21)
 """Those that the host's processor has while it runs a guest: status, direction, alignment check."""
 _LOADED_FLAGS: Final = _HARDWARE_FLAGS | TRAP_FLAG | 1 << 21
 _ALWAYS_SET: Final = 0x202
-_PAGE_FAULT, _STUB_FAILED = 14, 8
+_PAGE_FAULT, _GENERAL_PROTECTION, _STUB_FAILED = 14, 13, 8
 _MOST_IDLE, _MOST_RENEWALS = 8, 3
 _LONGEST_CALL = 10
 """With a REX prefix and one of a segment or an address' size."""
@@ -311,6 +311,9 @@ class NativeEngine:
 
     def access_fault(self, address: int, kind: int) -> None:
         """The guest's access to `address` faults; `kind` is FAULT_WRITE, FAULT_FETCH or 0."""
+        if not is_canonical(address):
+            self.traps.processor_exception(_GENERAL_PROTECTION, 0)
+            return
         present = _PROTECTION if self.guest.entry(address) else 0
         self.traps.page_fault(address, _USER | kind | present)
 

@@ -66,6 +66,10 @@ class GuestMemory:
             if not entry & pte.WRITABLE:
                 raise Inaccessible(address + offset & WORD_MASK, FAULT_WRITE)
             places.append((entry & _FRAME_MASK) + (address + offset & PAGE_MASK))
+        if self.space is not None:
+            # The kernel may have given the program another frame there than the stub has mapped.
+            for place in {address, address + len(data) - 1 & WORD_MASK}:
+                self.space.window.fill(place, is_write=True)
         for place, byte in zip(places, data, strict=True):
             if place >> PAGE_SHIFT in self.store.code_frames:
                 self.store.forget_frame(place >> PAGE_SHIFT)

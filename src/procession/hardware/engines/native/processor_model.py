@@ -17,16 +17,28 @@ from procession.hardware.registers import (
     RAX,
     RBX,
     RCX,
+    RDI,
     RDX,
     RIP,
+    RSI,
     RSP,
     SEGMENT_NUMBERS,
     USER_CS,
     USER_DESCRIPTORS,
     USER_DS,
     WORD_MASK,
+    set_register,
 )
-from procession.hardware.translation.decode import OPERAND_SIZE, WIDE, Instruction
+from procession.hardware.translation.copier import ACCESSES_AT_GS
+from procession.hardware.translation.decode import (
+    ADDRESS_SIZE,
+    GS,
+    OPERAND_SIZE,
+    REPEAT,
+    REPEAT_NOT,
+    WIDE,
+    Instruction,
+)
 from procession.hardware.translation.opcodes import (
     CPUID,
     DESCRIPTOR,
@@ -38,6 +50,7 @@ from procession.hardware.translation.opcodes import (
     PRIVILEGED,
     SEGMENT_LOAD,
     SEGMENT_STORE,
+    STATUS_FLAGS,
     TIMESTAMP,
 )
 from procession.hardware.translation.operand import effective_address
@@ -51,7 +64,8 @@ _CALLABLE = (3, 4)
 _GATE_ERROR = 2
 _INT1 = 0xF1
 _SMSW_FIELD, _TASK_SEGMENT, _CONTROL_REGISTER = 4, 0x40, 0x8005_0033
-_LOAD_LIMIT, _ZERO_FLAG = 3, 0x40
+_LOAD_LIMIT, _ZERO_FLAG, _DIRECTION_FLAG = 3, 0x40, 0x400
+_MOVS, _CMPS, _LODS, _XLAT, _TO_MEMORY = 0xA4, 0xA6, 0xAC, 0xD7, 2
 _DESCRIPTOR_TABLE, _INTERRUPT_TABLE = 0xFFFF_FFFF_FFFE_0000, 0xFFFF_FFFF_FFFF_0000
 
 _PUSHED = {0xA0: SEGMENT_NUMBERS["fs"], 0xA8: SEGMENT_NUMBERS["gs"]}
@@ -158,6 +172,9 @@ class Attendant:
         if kind in (PRIVILEGED, TIMESTAMP, SEGMENT_LOAD, FAR, INTERRUPT_RETURN):
             # Some of them the kernel does then.
             return GENERAL_PROTECTION, 0
+        if instruction.prefixes & GS and instruction.table == 0 and instruction.opcode in ACCESSES_AT_GS:
+            general[RIP] = self._access_at_gs(instruction, code, behind)
+            return -1, 0
         if kind == CPUID:
             found = cpuid(general[RAX] & 0xFFFF_FFFF, general[RCX] & 0xFFFF_FFFF, self.level)
             general[RAX], general[RBX], general[RCX], general[RDX] = found
@@ -181,6 +198,68 @@ class Attendant:
             return INVALID_OPCODE, 0
         general[RIP] = behind
         return -1, 0
+
+    def _access_at_gs(self, instruction: Instruction, code: bytes, behind: int) -> int:
+        """One of ACCESSES_AT_GS, of a repeated one a round; where to go on."""
+        general, opcode, prefixes = self.general, instruction.opcode, instruction.prefixes
+        mask = 0xFFFF_FFFF if prefixes & ADDRESS_SIZE else WORD_MASK
+        base = self.segment_base(instruction)
+        wide = 8 if instruction.rex & WIDE else 2 if prefixes & OPERAND_SIZE else 4
+        size = wide if opcode & 1 and opcode != _XLAT else 1
+        if opcode == _XLAT:
+            address = general[RBX] + (general[RAX] & 0xFF) & mask
+            self._set_accumulator(self.read(base + address & WORD_MASK, 1))
+            return behind
+        if opcode < _MOVS:
+            start = instruction.opcode_offset + 1
+            address = int.from_bytes(code[start : start + (4 if prefixes & ADDRESS_SIZE else 8)], "little")
+            if opcode & _TO_MEMORY:
+                self.write(base + address & WORD_MASK, pack_u64(general[RAX])[:size])
+            else:
+                self._set_accumulator(self.read(base + address & WORD_MASK, size))
+            return behind
+        is_repeated = prefixes & (REPEAT | REPEAT_NOT)
+        left = general[RCX] & mask
+        if is_repeated and not left:
+            return behind
+        source, target = general[RSI] & mask, general[RDI] & mask
+        step = -size if self.flags & _DIRECTION_FLAG else size
+        data = self.read(base + source & WORD_MASK, size)
+        if opcode >= _LODS:
+            self._set_accumulator(data)
+        else:
+            if opcode >= _CMPS:
+                self._compare(data, self.read(target, size))
+            else:
+                self.write(target, data)
+            set_register(general, RDI, target + step & mask)
+        set_register(general, RSI, source + step & mask)
+        if not is_repeated:
+            return behind
+        set_register(general, RCX, left - 1)
+        is_ended = _CMPS <= opcode < _LODS and (self.flags & _ZERO_FLAG == 0) == (prefixes & REPEAT != 0)
+        return behind if left == 1 or is_ended else general[RIP]
+
+    def _set_accumulator(self, data: bytes) -> None:
+        """Put what was read into al, ax, eax or rax."""
+        kept = b"" if len(data) == 4 else pack_u64(self.general[RAX])[len(data) :]
+        set_register(self.general, RAX, int.from_bytes(data + kept, "little"))
+
+    def _compare(self, one: bytes, other: bytes) -> None:
+        """Set the flags as for the difference of two numbers."""
+        first, second, sign = int.from_bytes(one, "little"), int.from_bytes(other, "little"), 8 * len(one) - 1
+        difference = first - second & (2 << sign) - 1
+        odd = (difference & 0xFF).bit_count() & 1
+        overflow = ((first ^ second) & (first ^ difference)) >> sign & 1
+        self.flags = (
+            self.flags & ~STATUS_FLAGS
+            | (first < second)
+            | (not odd) << 2
+            | (first ^ second ^ difference) & 0x10
+            | (not difference) << 6
+            | (difference >> sign) << 7
+            | overflow << 11
+        )
 
     def _show_descriptor(self, instruction: Instruction, code: bytes, behind: int) -> None:
         """sgdt, sidt, sldt, str and smsw: what the kernel says in the processor's stead. And lsl.
