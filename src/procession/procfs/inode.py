@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from procession.mm.page_cache import PageCache
     from procession.procfs.file_system import ProcFileSystem
 
+ATTRIBUTE_SIZE = 4096
+"""What stat(2) gives as the size of any attribute of sysfs."""
+
 
 class Source(Protocol):
     """What makes the contents of a GeneratedFile."""

@@ -17,9 +17,9 @@ from procession.fs.inode import S_IFDIR, S_IFLNK, S_IFREG, DirectoryEntry, Inode
 from procession.fs.superblock import LARGEST_OF_OLD, Superblock
 from procession.hardware.huge_pages import HugePages
 from procession.kernel.namespaces.uts import RELEASE
-from procession.procfs.inode import KernfsDirectory, open_attribute
+from procession.procfs.inode import ATTRIBUTE_SIZE, KernfsDirectory, open_attribute
 from procession.procfs.sysfs_devices import BY_NUMBER, CLASSES, VIRTUAL, Link
-from procession.procfs.sysfs_network import ATTRIBUTE_SIZE, NetworkDirectory
+from procession.procfs.sysfs_network import NetworkDirectory
 
 if TYPE_CHECKING:
     from procession.fs.dentry import Path

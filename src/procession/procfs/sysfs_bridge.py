@@ -25,7 +25,7 @@ from procession.net.link.bridge import (
 from procession.net.netlink.attributes import attribute
 from procession.net.netlink.bridge_options import change_bridge, gc_ticks
 from procession.net.netlink.bridge_ports import change_port, forward_delay_left
-from procession.procfs.inode import KernfsDirectory, open_attribute
+from procession.procfs.inode import ATTRIBUTE_SIZE, KernfsDirectory, open_attribute
 from procession.procfs.parse_integer import parse_within
 
 if TYPE_CHECKING:
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
 Shown = Callable[["Interface"], object]
 _CAP_NET_ADMIN = int(Capability.CAP_NET_ADMIN)
-_ATTRIBUTE_SIZE = 4096
 _LARGEST_NUMBER = (1 << 64) - 1
 _LARGEST = {pack_u8: 0xFF, pack_u16: 0xFFFF, pack_u32: 0xFFFFFFFF}
 
@@ -228,7 +227,7 @@ class BridgeAttributeFile(Inode):
         self.interface = interface
         self.name = name
         self.is_port = is_port
-        self.size = _ATTRIBUTE_SIZE
+        self.size = ATTRIBUTE_SIZE
 
     def open(self, path: Path, flags: int, subject: Subject, progress: object = None) -> File:
         return open_attribute(path, flags, subject, self)
