@@ -778,6 +778,24 @@ TEST(room_is_signalled_to_who_had_none)
 	CHECK_EQ(io_signals, before + 1);
 }
 
+TEST(who_waits_for_room_isn_t_signalled)
+{
+	int on = 1;
+	pid_t child;
+
+	open_terminal();
+	MUST(signal(SIGIO, note_io) == SIG_ERR ? -1 : 0);
+	MUST(ioctl(slave, FIOASYNC, &on));
+	MUST(ioctl(slave, TCXONC, TCOOFF));
+	child = (pid_t)MUST(fork());
+	if (child == 0)
+		_exit(write(slave, "word", 4) == 4 ? 0 : 1);
+	sleep_ms(QUIET_MS);
+	MUST(ioctl(slave, TCXONC, TCOON));
+	CHECK_EQ(wait_for(child), EXITED(0));
+	CHECK_EQ(io_signals, 0);
+}
+
 TEST(what_is_hung_up_looks_at_no_bytes)
 {
 	open_terminal();

@@ -563,7 +563,12 @@ class TtyFile(File):
             looked_count += count
         if looked_count:
             self.inode.superblock.vfs.clock.spend_typing(looked_count)
-        if count < len(data) and any(other.flags & FASYNC for other in tty.files):
+        if (
+            count < len(data)
+            # Who waits for room is woken, and needs no signal.
+            and (not self.is_blocking or is_sent_away or tty.jobs.has_pending_signal)
+            and any(other.flags & FASYNC for other in tty.files)
+        ):
             tty.wants_room = True
         if not count:
             if not self.is_blocking or is_sent_away:
