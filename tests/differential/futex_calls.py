@@ -25,7 +25,8 @@ WAIT, WAKE, REQUEUE, CMP_REQUEUE, WAKE_OP, LOCK_PI, UNLOCK_PI, TRYLOCK_PI = 0, 1
 WAIT_BITSET, WAKE_BITSET, WAIT_REQUEUE_PI, CMP_REQUEUE_PI, LOCK_PI2 = 9, 10, 11, 12, 13
 PRIVATE, CLOCK_REALTIME = 0x80, 0x100
 WORDS = (0, 0, 0, 4, 4, 8, 12)
-SHOWN_WORDS = 4
+CLEARED, SHOWN_WORDS = 16, 5
+"""A word that is cleared at somebody's end: of one that is locked besides, it's luck who writes it last."""
 HEADS, HEAD_BYTES, ENTRIES, ENTRY_BYTES = 0x100, 24, 0x400, 16
 WORD_AT = 32
 SECOND = 4 * PAGE
@@ -286,6 +287,16 @@ def use_oddly(make: Maker) -> None:
         look(make)
 
 
+def await_end(make: Maker) -> None:
+    """FUTEX_WAIT for somebody's number to be cleared, or another value."""
+    value: Argument = Pid(make.random.choice(make.actors)) if make.odds(80) else make.one(0, 1)
+    if make.actor == 0:
+        make.actor = make.random.choice(make.actors)
+    operation = make.one(WAIT, WAIT, WAIT | PRIVATE)
+    make.call("futex", ARENA + CLEARED, operation, value, 0, 0, 0)
+    look(make)
+
+
 def ask_robust(make: Maker) -> None:
     """get_robust_list, of oneself and of others."""
     data = b"\x55" * 16
@@ -315,7 +326,7 @@ def make_telling_actor(make: Maker) -> None:
     places = (ARENA + make.random.choice(WORDS), ARENA + make.random.choice(WORDS))
     stack = STACKS_BASE + STACK_BYTES * (make.next_actor + 1) - 256
     if make.actor == 0 and make.odds(75):
-        make.spawn("clone", CLONE_VM | CHILD_CLEARTID | flags | 17, stack, *places, 0)
+        make.spawn("clone", CLONE_VM | CHILD_CLEARTID | flags | 17, stack, places[0], ARENA + CLEARED, 0)
     elif make.odds(50):
         make.spawn("clone", THREAD | flags, stack, *places, 0)
     else:
@@ -331,7 +342,7 @@ FAMILIES = (
     *(set_word,) * 4,
     *(make_robust,) * 3,
     *(make_actor,) * 2,
-    *(make_telling_actor, ask_robust),
+    *(make_telling_actor, make_telling_actor, await_end, ask_robust),
     *(map_other, use_oddly, use_oddly),
     *(end_actor,) * 2,
     *(map_again, catch, interrupt, interrupt),
