@@ -97,10 +97,14 @@ class TestOrder:
 
 class TestTimers:
     def test_a_new_program_has_none_of_them(self) -> None:
-        infos = [SigInfo(signo, SI_TIMER, value=signo) for signo in (34, 34, 35)]
+        """Nor of what only says to be a timer's."""
+        infos = [
+            SigInfo(signo, code, value=signo)
+            for signo, code in ((34, SI_TIMER), (34, SI_TKILL), (35, SI_TIMER), (36, SI_TIMER))
+        ]
         infos[0].timer = infos[2].timer = NoTimer()
         pending = queued(*infos)
-        assert pending.discard_timers() == 3
+        assert pending.discard_timers() == 4
         assert pending.mask == mask_of(34)
         assert take(pending) is infos[1]
         assert pending.discard_timers() == 0
