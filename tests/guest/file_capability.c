@@ -231,6 +231,10 @@ TEST(none_at_all_are_kept_but_not_told)
 	CHECK_ERRNO(setxattr("file", name, "", 0, XATTR_REPLACE), ENODATA);
 	CHECK_EQ(setxattr("file", name, "", 0, 0), 0);
 	CHECK_ERRNO(getxattr("file", name, NULL, 0), EINVAL);
+	/* Nor are there any to take away. */
+	CHECK_OK(truncate("file", 0));
+	CHECK_OK(chown("file", (uid_t)-1, getegid()));
+	CHECK_ERRNO(getxattr("file", name, NULL, 0), EINVAL);
 	CHECK_EQ(ERRNO_OF(removexattr("file", name)), geteuid() == 0 ? 0 : EPERM);
 }
 

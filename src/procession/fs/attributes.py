@@ -224,8 +224,11 @@ def _drop_set_id_bits(inode: Inode, subject: Subject) -> None:
 
 
 def drop_file_capabilities(inode: Inode) -> None:
-    """Take what setcap(8) gave a program. Linux: security/commoncap.c, cap_inode_killpriv."""
-    if b"security.capability" in inode.read_xattrs():
+    """Take what setcap(8) gave a program, if that is anything.
+
+    Linux: security/commoncap.c, cap_inode_need_killpriv, cap_inode_killpriv.
+    """
+    if inode.read_xattrs().get(b"security.capability"):
         inode.change_xattr(b"security.capability", None)
 
 
