@@ -23,7 +23,12 @@ NETWORKS = (
     *("error_queues", "time_wait", "user_fault_files", "user_fault_marks", "poisoned", "absent_names"),
     *("pressure_triggers", "bpf_programs", "aio_contexts", "leases", "process_names"),
 )
-"""What fill_networks.c has, the others fill.c."""
+"""What fill_networks.c has."""
+KEPT = (
+    *("sticky_options", "area_names", "keys", "landlock_rules", "texts", "dumps", "packet_rings"),
+    *("aio_requests", "waiting_vectors", "waiting_messages", "waiting_operations"),
+)
+"""What fill_kept.c has, the others fill.c."""
 WAYS = (
     *("sockets", "tcp", "udp", "stream_buffers", "forced_buffers", "small_datagrams", "udp_datagrams"),
     *("tcp_buffers", "orphans", "pipes", "large_pipes", "packet_pipes", "signals", "timers", "areas"),
@@ -59,6 +64,7 @@ WAYS = (
         "tracees",
     ),
     *NETWORKS,
+    *KEPT,
 )
 ENDLESS = {"unknown_calls": 100_000, "large_polls": 8, "absent_names": 30_000}
 """What isn't refused at any number."""
@@ -68,7 +74,7 @@ SLOW = {
 }
 """What takes minutes to the end: so many are enough to see what one costs."""
 LARGE_MIB, SMALL_MIB = 256, 64
-GROWING = ("filter_rules", "filter_chains")
+GROWING = ("filter_rules", "filter_chains", *KEPT)
 """Each more of these takes longer, by all that there are: they come to their end in a small machine alone."""
 FIXED_BYTES = 16 << 20
 """What a machine may take beside its memory, however large that is, once it runs."""
@@ -76,7 +82,8 @@ FIXED_BYTES = 16 << 20
 
 def fill(way: str, memory_mib: int) -> dict[str, Any]:
     """Fill a machine in a process of its own; what `measure` says of it."""
-    source = "fill_networks.c" if way.split(",", maxsplit=1)[0] in NETWORKS else "fill.c"
+    first = way.split(",", maxsplit=1)[0]
+    source = f"fill{'_networks' if first in NETWORKS else '_kept' if first in KEPT else ''}.c"
     program = compile_program(HERE / source, Linkage.STATIC)
     count = ENDLESS.get(way, SLOW.get(way))
     command = [sys.executable, str(HERE / "measure.py"), str(program), way, str(memory_mib)]

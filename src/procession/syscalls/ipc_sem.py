@@ -11,7 +11,14 @@ from procession.abi.time import Timespec
 from procession.abi.word import pack_array
 from procession.kernel.ipc import namespace_of
 from procession.kernel.ipc.object import show_owners
-from procession.kernel.ipc.sem import SEM_UNDO, SemaphoreOperation, SemaphoreSet, SemaphoreWait, get_set
+from procession.kernel.ipc.sem import (
+    OPERATION_BYTES,
+    SEM_UNDO,
+    SemaphoreOperation,
+    SemaphoreSet,
+    SemaphoreWait,
+    get_set,
+)
 from procession.kernel.ipc.sem_undo import undo_list_of
 from procession.kernel.pid import number_of
 from procession.kernel.time.costs import SEMAPHORE_NS
@@ -29,6 +36,8 @@ _SEM_STAT, _SEM_INFO, _SEM_STAT_ANY = range(18, 21)
 _READ, _WRITE = 0o444, 0o222
 _SEMUSZ = 20
 """What Linux says the size of an undo is."""
+_FEW_OPERATIONS = 64
+"""SEMOPM_FAST: so many need no memory beside the call's own."""
 
 
 @syscall(64)
@@ -62,6 +71,20 @@ def _operate(task: Task, id: int, address: int, count: int, timeout: Timespec | 
         raise E2BIG(f"{count} operations")
     if not count:
         raise EINVAL("no operation")
+    if count <= _FEW_OPERATIONS:
+        return _begin(task, namespace, id, address, count, timeout)
+    # All of them are at hand until the call is over or waits.
+    namespace.charge(count * OPERATION_BYTES)
+    try:
+        return _begin(task, namespace, id, address, count, timeout)
+    finally:
+        namespace.charge(-count * OPERATION_BYTES)
+
+
+def _begin(
+    task: Task, namespace: IpcNamespace, id: int, address: int, count: int, timeout: Timespec | None
+) -> int:
+    """Linux: ipc/sem.c, __do_semtimedop."""
     data = task.mm.read(address, count * Sembuf.SIZE)
     operations = tuple(SemaphoreOperation(*fields) for fields in Sembuf.STRUCT.iter_unpack(data))
     if id < 0:

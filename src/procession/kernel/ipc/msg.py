@@ -94,17 +94,25 @@ class MessageReceiver(Abandonable):
 
 
 class MessageSender(Abandonable):
-    """A msgsnd(2) that waits for room: the progress of its sleep (Linux: ipc/msg.c, struct msg_sender)."""
+    """A msgsnd(2) that waits for room: the progress of its sleep (Linux: ipc/msg.c, struct msg_sender).
 
-    __slots__ = ("message", "queue", "task")
+    Its message is charged until it looks again.
+    """
+
+    __slots__ = ("charged_bytes", "message", "queue", "task")
 
     def __init__(self, task: Task, queue: MessageQueue, message: Message) -> None:
+        """Raises ENOMEM."""
         self.task = task
         self.queue = queue
         self.message = message
+        self.charged_bytes = _BYTES_FOR_ONE + len(message.data)
+        queue.namespace.charge(self.charged_bytes)
 
     def abandon(self) -> None:
         """A signal has ended the wait, or it's this sender's turn to look."""
+        self.queue.namespace.charge(-self.charged_bytes)
+        self.charged_bytes = 0
         if self in self.queue.senders:
             self.queue.senders.remove(self)
 

@@ -9,7 +9,7 @@ from procession.abi.ipc import SEMAEM, SEMVMX, SemFlag, Semid64Ds
 from procession.abi.named_tuple import NamedTuple
 from procession.fs.wait_queue import Abandonable, Sleep
 from procession.kernel.ipc.object import IPC_NOWAIT, READ, WRITE, IpcObject, now_s
-from procession.kernel.ipc.sem_undo import SemaphoreUndo, undo_for
+from procession.kernel.ipc.sem_undo import UNDO_BYTES, SemaphoreUndo, undo_for
 from procession.kernel.time.costs import NEW_SEMAPHORE_NS, SEMAPHORE_NS, SEMAPHORE_OPERATION_NS
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 SEM_UNDO = int(SemFlag.SEM_UNDO)
 _BYTES_FOR_ONE = 64
 """What a semaphore is taken to cost (in Linux, sizeof(struct sem))."""
+OPERATION_BYTES = 160
+"""An operation of a call: a tuple of three ints."""
 
 
 class SemaphoreOperation(NamedTuple):
@@ -182,8 +184,13 @@ class SemaphoreSet(IpcObject):
             if wait.alters:
                 self.complete_waits()
             return 0
+        self.charge(len(operations) * OPERATION_BYTES)
         (self.altering if wait.alters else self.watching).append(wait)
         return wait.go_on()
+
+    def _ended(self, wait: SemaphoreWait) -> None:
+        """It isn't among those who wait any more."""
+        self.charge(-len(wait.operations) * OPERATION_BYTES)
 
     def complete_waits(self) -> None:
         """Values have changed: do what can be done now for those who wait, the first who came first.
@@ -198,6 +205,7 @@ class SemaphoreSet(IpcObject):
                 position += 1
                 continue
             del self.altering[position]
+            self._ended(wait)
             if wait.failure is None:
                 self._complete_watching()
                 # What it has given may be what an earlier one waits for.
@@ -207,6 +215,7 @@ class SemaphoreSet(IpcObject):
         for wait in list(self.watching):
             if self._try(wait):
                 self.watching.remove(wait)
+                self._ended(wait)
 
     def _try(self, wait: SemaphoreWait) -> bool:
         """Whether the sleeper's operations are done, or have failed; then it's told."""
@@ -226,11 +235,12 @@ class SemaphoreSet(IpcObject):
         for waits in (self.altering, self.watching):
             if wait in waits:
                 waits.remove(wait)
+                self._ended(wait)
 
     def undo(self, task: Task, undo: SemaphoreUndo) -> None:
         """A process ends: add its adjustments, within 0 and SEMVMX. Linux: ipc/sem.c, exit_sem."""
         self.undos.remove(undo)
-        self.charge(-2 * len(self.values))
+        self.charge(-UNDO_BYTES * len(self.values))
         task.kernel.clock.spend(len(self.values) * SEMAPHORE_NS)
         for number, adjustment in enumerate(undo.adjustments):
             if adjustment:
@@ -290,12 +300,13 @@ class SemaphoreSet(IpcObject):
         namespace = self.namespace
         for undo in self.undos:
             del undo.owner.undos[self]
-        self.charge(-(_BYTES_FOR_ONE + 2 * len(self.undos)) * len(self.values))
+        self.charge(-(_BYTES_FOR_ONE + UNDO_BYTES * len(self.undos)) * len(self.values))
         self.undos = []
         namespace.semaphores.remove(self)
         namespace.used_semaphores -= len(self.values)
         waits, self.watching, self.altering = [*self.watching, *self.altering], [], []
         for wait in waits:
+            self._ended(wait)
             wait.undo = None
             wait.finish(EIDRM)
 

@@ -9,6 +9,10 @@ if TYPE_CHECKING:
     from procession.kernel.task import Task
 
 
+UNDO_BYTES = 8
+"""An adjustment: a place in a list."""
+
+
 class SemaphoreUndo:
     """What is to be added to the semaphores of one set (Linux: ipc/sem.c, struct sem_undo).
 
@@ -41,7 +45,7 @@ def undo_for(task: Task, semaphores: SemaphoreSet) -> SemaphoreUndo:
     owner = undo_list_of(task)
     undo = owner.undos.get(semaphores)
     if undo is None:
-        semaphores.charge(2 * len(semaphores.values))
+        semaphores.charge(UNDO_BYTES * len(semaphores.values))
         undo = owner.undos[semaphores] = SemaphoreUndo(owner, semaphores)
         semaphores.undos.append(undo)
     return undo
