@@ -9,7 +9,8 @@ As a rule those bits are the host's own. Then there's nothing to load: what the 
 compared with the guest's, and only if something is new there is the operation done again from a clear one.
 
 What isn't masked is raised at the instruction, before anything is stored: where an exception of the operands
-is, those of results aren't told.
+is, those of results aren't told. Whether a result that raises for being too large or tiny is inexact too is
+told as if it weren't to raise: processors look at its digits alone then.
 """
 
 from __future__ import annotations
