@@ -405,3 +405,32 @@ TEST(far_operands_that_are_not_there)
 		CHECK_EQ(seen.place, 0);
 	}
 }
+
+/* The flags are the result's. */
+TEST(a_locked_negation)
+{
+	static const unsigned char numbers[] = {0, 1, 0x7f, 0x80, 0x81, 0xff, 0x10};
+	/* lock negb (%rdi); lahf; seto %al; ret, with a needless prefix in front */
+	static const unsigned char negation[] = {0x2e, 0xf0, 0xf6, 0x1f, 0x9f, 0x0f, 0x90, 0xc0, 0xc3};
+	unsigned char number, locked, plain, overflow;
+
+	prepare();
+	for (unsigned place = 0; place < LENGTH(places); place++) {
+		for (unsigned at = 0; at < LENGTH(numbers); at++) {
+			int flags;
+
+			memset(pages, 0x90, CODE_BYTES);
+			memcpy(pages + places[place], negation, sizeof(negation));
+			number = numbers[at];
+			flags = ((int (*)(void *))(pages + places[place]))(&number);
+			CHECK_EQ(number, (unsigned char)-numbers[at]);
+			locked = (unsigned char)(flags >> 8);
+			number = numbers[at];
+			__asm__ volatile("negb %2\n\tlahf\n\tmov %%ah, %0\n\tseto %1"
+					 : "=q"(plain), "=q"(overflow), "+m"(number) :: "rax", "cc");
+			CHECK_EQ(locked, plain);
+			CHECK_EQ(flags & 0xff, overflow);
+		}
+		CHECK_EQ(pages[places[place] + 1], 0xf0);
+	}
+}

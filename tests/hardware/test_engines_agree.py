@@ -71,8 +71,7 @@ def is_comparable(code: bytes, instruction: Instruction) -> bool:
         return False
     if table == 0:
         if opcode in (0xF6, 0xF7):
-            function = instruction.modrm & 0x38
-            return function != _TEST_AGAIN and not (function == _NEGATE and prefixes & LOCK)
+            return instruction.modrm & 0x38 != _TEST_AGAIN
         return opcode not in (*X87, *_ODD) and (opcode not in _FLAGS_OF_AH or not head)
     if table < opcodes.THREE_BYTE_38_TABLE:
         is_new = opcode in _BIT_COUNTS and prefixes & REPEAT
@@ -95,8 +94,6 @@ _TEST_AGAIN = 0x08
 _BIT_TEST, _BITS_BY_REGISTER = 0xA3, (0xAB, 0xB3, 0xBB)
 """bts, btr and btc: the bit may be anywhere."""
 _LINE_BYTES, _LONGEST_LOCKED = 64, 16
-_NEGATE = 0x18
-"""With a lock it sets the emulator's flags as if what was there were the result."""
 _FLAGS_OF_AH = (0x9E, 0x9F)
 """After a REX prefix these take spl for ah."""
 _ODD_OF_TWO_BYTES = (0xA4, 0xA5, 0xAC, 0xAD, 0xAE, 0xB0, 0xB1, 0xF7)

@@ -16,8 +16,9 @@ of them, which looks at each instruction first:
   so the first access of such an instruction is asked for aligned, which costs nothing. What isn't aligned
   then comes to `unicorn_edges.py`.
 - rdpmc is privileged here, where the library doesn't know it.
+- With a lock, the library's neg sets the flags by what it was. As there is one processor, the lock goes.
 
-In the first and the last case the translator is shown another byte in the place of the instruction's first.
+In all but the second case the translator is shown another byte, of the prefix or in the place of the first.
 
 Translated code looks whether the processor has been stopped between blocks alone, as a rule. The library has
 it look after each access to memory too, and before each instruction that is watched, for who stops the
@@ -69,7 +70,7 @@ _ALIGNED_BY_16 = 0x40
 _BUFFER_BYTES = 24
 """More than all prefixes, the longest opcode and a ModRM byte have."""
 _REGISTER_FORM, _TWO_BYTES, _THREE_BYTES, _THREE_BYTES_AND_OPERAND = 0xC0, 0x0F, 0x38, 0x3A
-_INVALID_OPCODE, _HALT = 0x06, 0xF4
+_INVALID_OPCODE, _HALT, _NO_EFFECT = 0x06, 0xF4, 0xF3
 INSTRUCTIONS_PER_BLOCK = 64
 """The most that a block has: 512 temporaries suffice with 8 for each."""
 _MOST_BYTES = INSTRUCTIONS_PER_BLOCK * LONGEST_INSTRUCTION
@@ -116,6 +117,8 @@ def _table(*rows: tuple[int, tuple[int | range, ...]]) -> bytes:
 
 
 _ALL: Final = 0xFF
+_NOT_AND_NEG, _NEG = 0x0C, 3
+"""The bits of no other opcodes, and neg's number."""
 _ARITHMETIC = tuple(range(first, first + 2) for first in range(0, 0x38, 8))
 """add, or, adc, sbb, and, sub, xor with a destination in memory."""
 _PACKED = (range(0x14, 0x16), 0x28, 0x29, 0x2B, 0x51, range(0x54, 0x5A), range(0x5B, 0x60), 0xC2, 0xC6)
@@ -126,7 +129,7 @@ _TABLES: Final = b"".join(
         _table(
             (_ALL, (*_ARITHMETIC, 0x86, 0x87)),
             (0x7F, (0x80, 0x81, 0x83)),
-            (0x0C, (0xF6, 0xF7)),
+            (_NOT_AND_NEG, (0xF6, 0xF7)),
             (0x03, (0xFE, 0xFF)),
         ),
         _table(
@@ -303,7 +306,22 @@ def _translate_one(code: Assembly, environment: int, layout: StateLayout) -> Non
     code.add("0fb602 3d", d32(_REGISTER_FORM))  # movzx eax, byte [rdx]; cmp eax, 0xc0
     code.jump("83", "refuse")  # jae refuse
     code.add("c1e803 83e007 0fa3c6")  # shr eax, 3; and eax, 7; bt esi, eax
-    code.jump("82", "translate")  # jc translate
+    code.jump("83", "refuse")  # jnc refuse
+    code.add("83fe", d8(_NOT_AND_NEG))  # cmp esi, ...
+    code.jump("85", "translate")  # jne translate
+    code.add("83f8", d8(_NEG))  # cmp eax, ...
+    code.jump("85", "translate")  # jne translate
+    # The prefix is somewhere before the opcode, be it in the next page.
+    code.label("seek")
+    code.add("418039f0")  # cmp byte [r9], 0xf0
+    code.jump("84", "unlock")  # je unlock
+    code.add("49ffc1 41f7c1ff0f0000")  # inc r9; test r9d, 4095
+    code.jump("85", "seek")  # jnz seek
+    code.add("4c8b8b", d32(environment + layout.next_code))  # mov r9, [rbx + next_code]
+    code.jump("e9", "seek")
+    code.label("unlock")
+    code.add("b8", d32(_NO_EFFECT))  # mov eax, ...
+    code.jump("e9", "show")
     code.label("refuse")
     code.add("b8", d32(_INVALID_OPCODE))  # mov eax, ...
     code.label("show")
