@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from ctypes import byref, c_uint16, c_uint32, c_uint64, c_void_p
-from itertools import pairwise
-from struct import unpack_from
 
 from procession.abi.word import Words
-from procession.hardware import page_table as pte
 from procession.hardware.engine import FAULT_USER, TrapHandler
 from procession.hardware.engines import unicorn_library as uc
 from procession.hardware.engines.unicorn_blocks import (
@@ -26,20 +22,12 @@ from procession.hardware.engines.unicorn_environment import flushes
 from procession.hardware.engines.unicorn_exceptions import FloatingExceptions
 from procession.hardware.engines.unicorn_floating import FloatingFormat, LiveState
 from procession.hardware.engines.unicorn_image import LibraryImage
-from procession.hardware.engines.unicorn_library import UnicornError, UnicornLibrary
+from procession.hardware.engines.unicorn_library import UnicornLibrary
 from procession.hardware.engines.unicorn_machine_code import ENDED, MISALIGNED
-from procession.hardware.engines.unicorn_meter import CALL_PROBE, locate_hidden_registers, price_calls
-from procession.hardware.engines.unicorn_state import (
-    SegmentSelectors,
-    locate_exception_fields,
-    locate_flags,
-    locate_flush,
-    locate_mark,
-    locate_mode,
-    locate_operand,
-    locate_state,
-)
-from procession.hardware.engines.unicorn_unknown import NOWHERE, UnknownInstructions, refuse
+from procession.hardware.engines.unicorn_meter import locate_hidden_registers, price_calls
+from procession.hardware.engines.unicorn_state import SegmentSelectors, locate_state
+from procession.hardware.engines.unicorn_unknown import UnknownInstructions, refuse
+from procession.hardware.engines.unicorn_user_mode import enter_user_mode, lent_frames
 from procession.hardware.engines.unopened import EMULATOR
 from procession.hardware.extended_state import FXSAVE_BYTES, INITIAL_STATE
 from procession.hardware.instruction import (
@@ -48,23 +36,9 @@ from procession.hardware.instruction import (
     is_stack_fault,
     take_branch_back,
 )
-from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, PhysicalMemory
-from procession.hardware.registers import RAX, RIP, TRAP_FLAG, USER_CS, USER_DS, WORD_MASK, Registers
+from procession.hardware.physical_memory import PAGE_SHIFT, PAGE_SIZE, PhysicalMemory
+from procession.hardware.registers import RIP, TRAP_FLAG, WORD_MASK, Registers
 
-_EFER, _STAR = 0xC0000080, 0xC0000081
-_EFER_VALUE = 1 | 1 << 8 | 1 << 10 | 1 << 11  # SCE, LME, LMA, NXE
-_CR0_VALUE = 1 | 1 << 1 | 1 << 4 | 1 << 5 | 1 << 16 | 1 << 18 | 1 << 31  # PE, MP, ET, NE, WP, AM, PG
-_CR4_VALUE = 1 << 2 | 1 << 5 | 1 << 9 | 1 << 10  # TSD, PAE, OSFXSR, OSXMMEXCPT
-_STAR_VALUE = (USER_CS - 16) << 48 | 0x10 << 32  # sysret then loads cs and ss as Linux's are
-
-_TABLES = (
-    (uc.REG_GDTR, 0, 0xFFFF_FFFF_FFFE_0000),
-    (uc.REG_IDTR, 0, 0xFFFF_FFFF_FFFF_0000),
-    (uc.REG_TR, 0x40, 0),
-)
-"""What Linux lets user mode read in their place (arch/x86/kernel/umip.c)."""
-_ZERO_OPERANDS = 0x1FC0
-"""MXCSR with everything masked, and denormal operands taken for zero (DAZ)."""
 _CODE_BUFFER_BYTES = 256 << 20
 """The most of the host's memory that translated code takes: the library starts anew when it's full. It's set
 before anything else is, as the library would take 1 GiB."""
@@ -75,45 +49,6 @@ _DEBUG, _INVALID_OPCODE, _STACK_SEGMENT, _GENERAL_PROTECTION, _PAGE_FAULT = 1, 6
 _CALLABLE = (3, 4)
 """What programs may raise by `int n`: breakpoint and overflow."""
 _INT_LENGTH, _GATE_ERROR = 2, 2
-
-_BOOT_CODE = bytes.fromhex("480f07")  # sysretq
-_PROBE_CODE = bytes.fromhex(
-    "31c9"  # xor ecx, ecx
-    "f7f1"  # div ecx                     #DE
-    "8803"  # mov [rbx], al               #PF: write to an absent page
-    "8a03"  # mov al, [rbx]               #PF: read of an absent page
-    "880424"  # mov [rsp], al             #PF: write to a read-only page
-    "ffe4"  # jmp rsp                     #PF: fetch from a page without execute rights
-    "cd21"  # int 0x21
-    "0f284301"  # movaps xmm0, [rbx + 1]  #GP: not aligned
-)
-# dpps of the largest number with itself, then of what came of that with 0: where the pieces begin and end,
-# and their code.
-_SSE_PROBE = (
-    (0x2100, 0x210F, "b8ffff7f7f 660f6ec0 660f3a40c011"),
-    (0x2110, 0x2119, "0f57c9 660f3a40c111"),
-)
-_LOAD_PROBE = (0x2130, 0x2132, "8a03")  # mov al, [rbx]
-_CALL_PROBE = (0x2140, 0x2145, CALL_PROBE)
-_OPERAND_PROBE = (0x2150, 0x2154, "d9eb d8c0")  # fldpi; fadd st0, st0
-# 0 with 1, with itself, and 0 / 0 with itself, by fcomi
-_FLAGS_PROBE = ((0x2160, 0x2166, "d9e8 d9ee dbf1"), (0x2168, 0x216A, "dbf0"), (0x2170, 0x2174, "d8f0 dbf0"))
-_PI = bytes.fromhex("35c26821a2da0fc90040")
-
-
-_LENT_FRAMES, _OTHER_CONTENTS = 8, b"\x5a"
-
-
-@contextmanager
-def _lent_frames(memory: PhysicalMemory) -> Iterator[range]:
-    """Frames of zeros, which get back what they held. When the processor is opened, all may be handed out."""
-    first, end = PAGE_SIZE, PAGE_SIZE * (1 + _LENT_FRAMES)
-    held = memory.bytes[first:end]
-    memory.bytes[first:end] = bytes(end - first)
-    try:
-        yield range(1, 1 + _LENT_FRAMES)
-    finally:
-        memory.bytes[first:end] = held
 
 
 def _is_block(place: object) -> bool:
@@ -145,6 +80,14 @@ class UnicornEngine:
         self.budget_after_call = 0
         self.callbacks: list[object] = []
         self.general: memoryview[int]
+        # What is found when it's brought to user mode.
+        self.mode: memoryview[int]
+        self.user_mode: bytes
+        self.user_mode_flags: int
+        self.selectors: SegmentSelectors
+        self.mode_index: int
+        self.old_exception_index: int
+        self.error_code_index: int
         self.flags = c_uint32()
         self.flags_pointer = byref(self.flags)
         self.known: dict[bytes, bytes] = {}
@@ -183,8 +126,8 @@ class UnicornEngine:
         self.floating = self.state[layout.floating_start : layout.floating_end]
         self.fs_index, self.gs_index = layout.fs_base // 8, layout.gs_base // 8
         self.cr2_index, self.cr3_index = layout.cr2 // 8, layout.cr3 // 8
-        with _lent_frames(memory) as frames:
-            self._enter_user_mode(frames)
+        with lent_frames(memory) as frames:
+            enter_user_mode(self, frames)
         self.flush_all()
         self.forget_code(None)
         self._add_hooks()
@@ -197,145 +140,6 @@ class UnicornEngine:
     def tell(self, traps: TrapHandler) -> None:
         """Take other entries."""
         self.traps = traps
-
-    # Bringing the processor up
-
-    def _enter_user_mode(self, frames: range) -> None:
-        """Run `sysretq` from a page of its own, then provoke the faults that tell where their fields are.
-
-        `frames` are _LENT_FRAMES that hold zeros.
-        """
-        library, handle, memory = self.library, self.handle, self.memory
-        tables, [code, stack, boot, other] = frames[:4], frames[4:]
-        root, words = tables[0], memory.words
-        for upper, lower in pairwise(tables):
-            words[upper << 9] = lower << PAGE_SHIFT | pte.TABLE
-        probes = bytearray(_PROBE_CODE.ljust(PAGE_SIZE, b"\0"))
-        for start, end, text in (*_SSE_PROBE, *_FLAGS_PROBE, _OPERAND_PROBE, _LOAD_PROBE, _CALL_PROBE):
-            probes[start & PAGE_MASK : end & PAGE_MASK] = bytes.fromhex(text)
-        for frame, contents in ((code, probes), (boot, _BOOT_CODE), (other, _OTHER_CONTENTS)):
-            start = frame << PAGE_SHIFT
-            memory.bytes[start : start + len(contents)] = contents
-        words[(tables[3] << 9) + 1] = boot << PAGE_SHIFT | pte.PRESENT | pte.USER | pte.ACCESSED
-        words[(tables[3] << 9) + 2] = code << PAGE_SHIFT | pte.PRESENT | pte.USER | pte.ACCESSED
-        words[(tables[3] << 9) + 3] = stack << PAGE_SHIFT | pte.PRESENT | pte.USER | pte.NO_EXECUTE
-        library.write_msr(handle, _EFER, _EFER_VALUE)
-        library.write_msr(handle, _STAR, _STAR_VALUE)
-        library.write_register(handle, uc.REG_CR4, _CR4_VALUE)
-        library.write_register(handle, uc.REG_CR3, root << PAGE_SHIFT)
-        library.write_register(handle, uc.REG_CR0, _CR0_VALUE)
-        for register, selector, address in _TABLES:
-            library.check(library.register_write(handle, register, byref(uc.SystemTable(selector, address))))
-        library.write_register(handle, uc.REG_RCX, 0x2000)
-        library.write_register(handle, uc.REG_R8 + 3, 0x202)
-        library.check(library.emulate(handle, 0x1000, 0x2000, 0, 0))
-        if self.general[RIP] != 0x2000:
-            raise UnicornError(f"sysret ended at {self.general[RIP]:#x}")
-        locate_mode(self.layout, USER_CS, USER_DS)
-        self.mode = self.state[self.layout.mode_start : self.layout.mode_end]
-        self.user_mode = bytes(self.mode)
-        self.selectors = SegmentSelectors(self.layout, self.state)
-        self.mode_index = self.layout.mode_start // 4
-        self.user_mode_flags = self.words32[self.mode_index]
-        locate_exception_fields(self.layout, self._observe_exceptions)
-        self._locate_marks()
-        library.check(library.emulate(handle, *_CALL_PROBE[:2], 0, 0))
-        self.priced.count(library, self.layout)
-        self.edges.count(self.layout)
-        self.old_exception_index = self.layout.old_exception // 4
-        self.error_code_index = self.layout.error_code // 4
-        self.words32[self.old_exception_index] = 0xFFFFFFFF
-        self.words32[self.error_code_index] = 0
-        if self._flushes_pages(words, (tables[3] << 9) + 3, other):
-            self.flush_page = library.flush_page
-
-    def _flushes_pages(self, words: memoryview, slot: int, other: int) -> bool:
-        """Whether one page's translation can be dropped: read a page, move it to frame `other`, and read it
-        again.
-
-        The library's own function is called with its own object, which knows where its state is.
-        """
-        library, layout = self.library, self.layout
-        head = ctypes.string_at(layout.holder, layout.address - layout.holder)
-        words_of_head = unpack_from(f"<{len(head) // 8}Q", head)
-        if library.flush_page is None or layout.address not in words_of_head:
-            return False
-        idle = bytes(layout.snapshot())
-
-        def read() -> int:
-            library.write_register(self.handle, uc.REG_RBX, 0x3000)
-            library.check(library.emulate(self.handle, *_LOAD_PROBE[:2], 0, 0))
-            return self.general[RAX] & 0xFF
-
-        first, entry = read(), words[slot]
-        words[slot] = other << PAGE_SHIFT | entry & ~pte.ADDRESS_MASK
-        library.flush_page(layout.holder, 0x3000)
-        second = read()
-        ctypes.memmove(layout.address, idle, len(idle))
-        words[slot] = entry
-        return (first, second) == (0, *_OTHER_CONTENTS)
-
-    def _locate_marks(self) -> None:
-        """See where the library notes exceptions of SSE, of what is left to it."""
-        layout = self.layout
-        idle = layout.snapshot()
-        after_x87 = layout.x87_registers + 128
-
-        def observe(probe: tuple[tuple[int, int, str], ...]) -> list[bytes]:
-            seen = [idle]
-            for start, end, _ in probe:
-                self.library.check(self.library.emulate(self.handle, start, end, 0, 0))
-                seen.append(layout.snapshot())
-            ctypes.memmove(layout.address, idle, len(idle))
-            return seen
-
-        layout.sse_mark = locate_mark(observe(_SSE_PROBE), after_x87, layout.mxcsr)
-        self.library.check(self.library.emulate(self.handle, *_OPERAND_PROBE[:2], 0, 0))
-        locate_operand(layout, _PI)
-        self.library.register_write(self.handle, uc.REG_MXCSR, byref(c_uint32(_ZERO_OPERANDS)))
-        locate_flush(layout, idle, layout.snapshot())
-        locate_flags(layout, observe(_FLAGS_PROBE)[1:])
-        ctypes.memmove(layout.address, idle, len(idle))
-
-    def _observe_exceptions(self) -> list[tuple[int, int, bytes]]:
-        library, handle = self.library, self.handle
-        seen: list[tuple[int, bytes]] = []
-
-        def interrupted(_handle: object, vector: int, _data: object) -> None:
-            seen.append((vector, self.layout.snapshot()))
-            library.stop(handle)
-
-        callback = uc.INTERRUPT_CALLBACK(interrupted)
-        self.callbacks.append(callback)
-        hook = library.add_hook(handle, uc.HOOK_INTR, callback)
-        idle = bytes(self.layout.snapshot())
-        observations: list[tuple[int, int, bytes]] = []
-        expected = (
-            (0x2002, 0, 0),
-            (0x2004, 14, 6),
-            (0x2006, 14, 4),
-            (0x2008, 14, 7),
-            (0x200B, 14, 0x15),
-            (0x200D, 0x21, 0),
-            (0x200F, MISALIGNED, 0),
-        )
-        for start, vector, error_code in expected:
-            library.write_register(handle, uc.REG_RBX, 0x5000)
-            library.write_register(handle, uc.REG_RCX, 0)
-            library.write_register(handle, uc.REG_RSP, 0x3100)
-            # What an earlier exception left would make a double fault of this one.
-            ctypes.memmove(self.layout.address, idle, len(idle))
-            library.write_register(handle, uc.REG_RBX, 0x5000)
-            library.write_register(handle, uc.REG_RSP, 0x3100)
-            library.emulate(handle, start, NOWHERE, 0, 0)
-            if not seen or seen[-1][0] != vector:
-                raise UnicornError(f"the instruction at {start:#x} didn't raise exception {vector}")
-            observations.append((vector, error_code, seen.pop()[1]))
-        library.check(library.hook_delete(handle, hook))
-        self.callbacks.remove(callback)
-        ctypes.memmove(self.layout.address, idle, len(idle))
-        # The last one only shows that alignment is demanded.
-        return observations[:-1]
 
     def _add_hooks(self) -> None:
         library, handle = self.library, self.handle
