@@ -519,12 +519,13 @@ static int told_priority(const char *file)
 TEST(a_nice_value_with_the_idle_policy_is_only_told)
 {
 	struct attributes attributes = {.size = ATTRIBUTES_V0, .policy = SCHED_IDLE, .nice = 7};
+	const int before = getpriority(PRIO_PROCESS, 0);
 	pid_t child;
 
-	CHECK_EQ(told_priority("/proc/self/stat"), 20);
+	CHECK_EQ(told_priority("/proc/self/stat"), 20 + before);
 	CHECK_EQ(set_attributes(0, &attributes, 0), 0);
 	CHECK_EQ(told_priority("/proc/self/stat"), 27);
-	CHECK_EQ(getpriority(PRIO_PROCESS, 0), 0);
+	CHECK_EQ(getpriority(PRIO_PROCESS, 0), before);
 	/* Who has the policy already isn't told otherwise. */
 	attributes.nice = 9;
 	CHECK_EQ(set_attributes(0, &attributes, 0), 0);
@@ -532,9 +533,9 @@ TEST(a_nice_value_with_the_idle_policy_is_only_told)
 	child = (pid_t)MUST(fork());
 	if (child == 0)
 		_exit(told_priority("/proc/self/stat"));
-	CHECK_EQ(wait_for(child), EXITED(20));
-	CHECK_OK(setpriority(PRIO_PROCESS, 0, 1));
-	CHECK_EQ(told_priority("/proc/self/stat"), 21);
+	CHECK_EQ(wait_for(child), EXITED(20 + before));
+	CHECK_OK(setpriority(PRIO_PROCESS, 0, before + 1));
+	CHECK_EQ(told_priority("/proc/self/stat"), 21 + before);
 	attributes.policy = SCHED_OTHER;
 	CHECK_EQ(set_attributes(0, &attributes, 0), 0);
 	CHECK_EQ(told_priority("/proc/self/stat"), 29);
