@@ -10,6 +10,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/sendfile.h>
+#include <sys/uio.h>
 #include <sys/xattr.h>
 
 static int instance;
@@ -675,6 +676,120 @@ TEST(how_it_looks)
 		lines += strncmp(line, "inotify wd:1 ino:", 17) == 0 &&
 			 strstr(line, " mask:fff ignored_mask:0 fhandle-bytes:") != NULL && strstr(line, " f_handle:") != NULL;
 	CHECK_EQ(lines, 1);
+}
+
+/* With a vector an access is told of even if nothing came; otherwise only if something did. */
+TEST(reads_of_nothing)
+{
+	char buffer[20];
+	struct iovec whole[2] = {{buffer, 10}, {buffer + 10, 10}}, empty[2] = {{buffer, 0}, {buffer, 0}};
+	struct iovec bad = {bad_address(), 10};
+	int file, directory, fifo, writer;
+
+	enter_scratch();
+	write_file("file", "hello", 0600);
+	file = (int)MUST(open("file", O_RDWR));
+	MUST(mkdir("sub", 0700));
+	directory = (int)MUST(open("sub", O_RDONLY));
+	MUST(mkfifo("fifo", 0600));
+	fifo = (int)MUST(open("fifo", O_RDONLY | O_NONBLOCK));
+	writer = (int)MUST(open("fifo", O_WRONLY));
+	instance = (int)MUST(inotify_init1(IN_NONBLOCK));
+	MUST(inotify_add_watch(instance, "file", IN_ACCESS | IN_MODIFY));
+	MUST(inotify_add_watch(instance, "sub", IN_ACCESS));
+	MUST(inotify_add_watch(instance, "fifo", IN_ACCESS | IN_MODIFY));
+	MUST(lseek(file, 0, SEEK_END));
+	CHECK_EQ(read(file, buffer, 10), 0);
+	CHECK_EQ(read(file, buffer, 0), 0);
+	CHECK_EQ(pread(file, buffer, 10, 100), 0);
+	CHECK_EQ(pread(file, buffer, 0, 0), 0);
+	CHECK_ERRNO(pread(file, bad_address(), 10, 0), EFAULT);
+	CHECK_ERRNO(preadv(file, &bad, 1, 0), EFAULT);
+	CHECK_EQ(write(file, buffer, 0), 0);
+	CHECK_EQ(writev(file, whole, 0), 0);
+	CHECK_EQ(pwritev(file, empty, 2, 0), 0);
+	CHECK_EQ(sendfile(writer, file, NULL, 10), 0);
+	CHECK_EQ(splice(file, NULL, writer, NULL, 10, 0), 0);
+	CHECK_EVENTS("");
+	CHECK_EQ(readv(file, whole, 2), 0);
+	CHECK_EVENTS("1:access");
+	CHECK_EQ(readv(file, whole, 0), 0);
+	CHECK_EVENTS("1:access");
+	CHECK_EQ(readv(file, empty, 2), 0);
+	CHECK_EVENTS("1:access");
+	CHECK_EQ(preadv(file, whole, 2, 100), 0);
+	CHECK_EVENTS("1:access");
+	CHECK_EQ(preadv(file, empty, 1, 0), 0);
+	CHECK_EVENTS("1:access");
+	CHECK_EQ(preadv2(file, whole, 2, -1, 0), 0);
+	CHECK_EVENTS("1:access");
+	CHECK_EQ(preadv2(file, empty, 1, -1, 0), 0);
+	CHECK_EVENTS("1:access");
+	/* A directory can be read by nobody, but nothing of it can. */
+	CHECK_ERRNO(readv(directory, whole, 1), EISDIR);
+	CHECK_EVENTS("");
+	CHECK_EQ(readv(directory, empty, 1), 0);
+	CHECK_EVENTS("2:access,dir");
+	CHECK_EQ(read(fifo, buffer, 0), 0);
+	CHECK_ERRNO(readv(fifo, whole, 1), EAGAIN);
+	CHECK_EQ(writev(writer, empty, 1), 0);
+	CHECK_EVENTS("");
+	CHECK_EQ(readv(fifo, empty, 1), 0);
+	CHECK_EVENTS("3:access");
+	CHECK_EQ(write(writer, "abc", 3), 3);
+	CHECK_EVENTS("3:modify");
+	CHECK_ERRNO(read(fifo, bad_address(), 3), EFAULT);
+	CHECK_ERRNO(readv(fifo, &bad, 1), EFAULT);
+	CHECK_EVENTS("");
+	CHECK_EQ(read(fifo, buffer, 20), 3);
+	CHECK_EVENTS("3:access");
+	MUST(close(writer));
+	CHECK_EQ(read(fifo, buffer, 1), 0);
+	CHECK_EVENTS("");
+	CHECK_EQ(readv(fifo, whole, 1), 0);
+	CHECK_EVENTS("3:access");
+}
+
+static int has_new_access_time(const char *path)
+{
+	struct stat status;
+
+	MUST(stat(path, &status));
+	return status.st_atime != 1;
+}
+
+/* Who goes through a directory has accessed it, though it gets no entry. */
+TEST(listings_of_nothing)
+{
+	const struct timespec old[2] = {{1, 0}, {1, 0}};
+	char buffer[4096];
+	int directory;
+
+	enter_scratch();
+	MUST(mkdir("sub", 0700));
+	write_file("sub/file", "", 0600);
+	directory = (int)MUST(open("sub", O_RDONLY));
+	instance = (int)MUST(inotify_init1(IN_NONBLOCK));
+	MUST(inotify_add_watch(instance, "sub", IN_ACCESS));
+	for (int which = 0; which < 5; which++) {
+		void *to = which == 0 ? bad_address() : buffer;
+		const unsigned sizes[] = {2048, 3, 30, 4096, 4096};
+		const long results[] = {-1, -1, 24, 48, 0};
+		const int errors[] = {EFAULT, EINVAL, 0, 0, 0};
+
+		MUST(utimensat(AT_FDCWD, "sub", old, 0));
+		errno = 0;
+		CHECK_EQ(syscall(SYS_getdents64, directory, to, sizes[which]), results[which]);
+		CHECK_EQ(errno, errors[which]);
+		CHECK_EVENTS("1:access,dir");
+		CHECK(has_new_access_time("sub"));
+	}
+	MUST(utimensat(AT_FDCWD, "sub", old, 0));
+	MUST(unlink("sub/file"));
+	MUST(rmdir("sub"));
+	events();
+	CHECK_ERRNO(syscall(SYS_getdents64, directory, buffer, sizeof(buffer)), ENOENT);
+	CHECK_EVENTS("");
 }
 
 static volatile sig_atomic_t signal_count;

@@ -52,6 +52,33 @@ TEST(leases_and_openers)
 	CHECK_ERRNO(fcntl(file_of(".", O_RDONLY), F_SETLEASE, F_RDLCK), EINVAL);
 }
 
+/* An open for neither counts for nothing, as a mount of the file does. */
+TEST(who_opens_for_nothing_is_no_opener)
+{
+	int neither, other;
+
+	enter_scratch();
+	MUST(close(file_of("file", O_RDWR | O_CREAT)));
+	neither = file_of("file", O_ACCMODE);
+	CHECK_OK(fcntl(neither, F_SETLEASE, F_WRLCK));
+	CHECK_OK(fcntl(neither, F_SETLEASE, F_RDLCK));
+	CHECK_OK(fcntl(neither, F_SETLEASE, F_UNLCK));
+	other = file_of("file", O_RDWR);
+	CHECK_OK(fcntl(other, F_SETLEASE, F_WRLCK));
+	CHECK_OK(fcntl(other, F_SETLEASE, F_UNLCK));
+	CHECK_ERRNO(fcntl(neither, F_SETLEASE, F_WRLCK), EAGAIN);
+	CHECK_ERRNO(fcntl(neither, F_SETLEASE, F_RDLCK), EAGAIN);
+	MUST(close(other));
+	other = file_of("file", O_RDONLY);
+	CHECK_OK(fcntl(other, F_SETLEASE, F_WRLCK));
+	CHECK_OK(fcntl(other, F_SETLEASE, F_UNLCK));
+	CHECK_ERRNO(fcntl(neither, F_SETLEASE, F_WRLCK), EAGAIN);
+	CHECK_OK(fcntl(neither, F_SETLEASE, F_RDLCK));
+	MUST(close(neither));
+	MUST(close(file_of("file", O_PATH)));
+	CHECK_OK(fcntl(other, F_SETLEASE, F_WRLCK));
+}
+
 TEST(a_lease_is_broken)
 {
 	int reader, queries;

@@ -9,7 +9,7 @@ from bisect import bisect_left
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import ENOENT
-from procession.fs.file import O_NOATIME, DirectoryFile
+from procession.fs.file import DirectoryFile
 from procession.fs.inode import S_IFDIR, DirectoryEntry
 from procession.hardware.kernel_memory import TEXT
 
@@ -84,8 +84,6 @@ class TmpfsDirectoryFile(DirectoryFile):
         if self.path.dentry.is_deleted:
             raise ENOENT
         position = self.position
-        if position == _OWN and not self.flags & O_NOATIME:
-            self.inode.touch_accessed(self.path.mount.flags)
         positions = self._look_up()
         listing = self.listing
         assert listing is not None

@@ -203,8 +203,11 @@ class File:
         self.landlock_rights = EVERY_RIGHT
         inode.open_count += 1
         path.mount.user_count += 1
-        if self.is_writable and self.counts_as_writer:
-            self._count_writer(1)
+        if self.is_writable:
+            if self.counts_as_writer:
+                self._count_writer(1)
+        elif self.is_readable:
+            inode.reader_count += 1
 
     def acquire(self) -> None:
         """Take one more reference."""
@@ -232,8 +235,11 @@ class File:
         if inode.locks is not None:
             inode.locks.release_file(self)
         self.release()
-        if self.is_writable and self.counts_as_writer:
-            self._count_writer(-1)
+        if self.is_writable:
+            if self.counts_as_writer:
+                self._count_writer(-1)
+        elif self.is_readable:
+            inode.reader_count -= 1
         inode.open_count -= 1
         inode.superblock.vfs.accounts.remove_file()
         self.path.mount.put_user()
@@ -536,8 +542,6 @@ class DirectoryFile(File):
             vfs.accounts.add_listing(self, len(listing))
             vfs.clock.spend_listing(len(listing))
             self.listing = listing
-            if not self.flags & O_NOATIME:
-                self.inode.touch_accessed(self.path.mount.flags)
         return self.listing[self.position :]
 
     def release(self) -> None:
@@ -572,11 +576,9 @@ class PathFile(File):
 
     def __init__(self, path: Path, flags: int, subject: Subject) -> None:
         super().__init__(path, flags & (O_PATH | O_DIRECTORY | O_NOFOLLOW), subject)
-        self.is_readable = self.is_writable = False
-        self.inode.path_open_count += 1
-
-    def release(self) -> None:
-        self.inode.path_open_count -= 1
+        # O_PATH without more is an open for reading, by its access mode.
+        self.is_readable = False
+        self.inode.reader_count -= 1
 
     def seek(self, offset: int, whence: int) -> int:
         raise EBADF

@@ -73,7 +73,8 @@ class Inode:
     `mode` holds type and permission bits. A regular file whose contents can be mapped has `pages`; `size`
     is in bytes. Times are nanoseconds since the epoch. `open_count` counts open file descriptions and the
     mounts of this very file; the inode is evicted when it and `link_count` are 0. `writer_count` counts
-    descriptions open for writing, or below zero the programs that are run from this file (i_writecount).
+    descriptions open for writing, or below zero the programs that are run from this file (i_writecount), and
+    `reader_count` those open for reading alone (i_readcount).
 
     The methods are the operations of a file system; these answer as Linux does for a file system that
     doesn't have them. Names given to them are single components, checked against "", "." and "..".
@@ -95,9 +96,9 @@ class Inode:
         "number",
         "open_count",
         "pages",
-        "path_open_count",
         "pipe",
         "rdev",
+        "reader_count",
         "size",
         "superblock",
         "uid",
@@ -151,7 +152,7 @@ class Inode:
         self.pipe: object = None
         self.locks: FileLocks | None = None
         self.open_count = 0
-        self.path_open_count = 0
+        self.reader_count = 0
         self.acl: AccessLists | None = None
         self.is_evicted = False
         # Whether a file without a name may be given one: it was opened by O_TMPFILE without O_EXCL.

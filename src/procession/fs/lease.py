@@ -137,8 +137,8 @@ class FileLeases:
             if inode.writer_count > 0:
                 raise EAGAIN("open for writing")
             return
-        readers = inode.open_count - inode.path_open_count - max(inode.writer_count, 0)
-        if inode.writer_count != int(file.is_writable) or readers != int(not file.is_writable):
+        own_reads = int(file.is_readable and not file.is_writable)
+        if inode.writer_count != int(file.is_writable) or inode.reader_count != own_reads:
             raise EAGAIN("open elsewhere")
 
     def _change(self, lease: Lease, kind: int) -> None:

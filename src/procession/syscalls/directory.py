@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.capability import Capability
-from procession.abi.errno import EFAULT, EINVAL, ENAMETOOLONG, ENOENT, ENOTDIR, EPERM, ERANGE
+from procession.abi.errno import EFAULT, EINVAL, ENAMETOOLONG, ENOENT, ENOTDIR, EPERM, ERANGE, Errno
 from procession.abi.limits import PATH_MAX
 from procession.abi.open_flags import AT_FDCWD
 from procession.abi.word import Words, pack_u8, wrap_signed
 from procession.fs import directory as directories
 from procession.fs.dentry import path_below
+from procession.fs.file import O_NOATIME
 from procession.fs.file_events import note_access
 from procession.fs.mounts.id_map import through
 from procession.fs.namei import lookup
@@ -23,6 +24,7 @@ from procession.syscalls.paths import start_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from procession.fs.file import File
     from procession.fs.inode import DirectoryEntry
     from procession.kernel.task import Task
 
@@ -60,9 +62,35 @@ def _list(task: Task, fd: int, buffer: int, size: int, pack: Callable[[Directory
     """Fill `buffer` with as many entries as fit; `size` is an int. Linux: fs/readdir.c, iterate_dir."""
     size = wrap_signed(size, 32)
     file = task.files.file(fd)
+    entries = file.list_directory()
+    try:
+        total = _put_entries(task, file, entries, buffer, size, pack)
+    except Errno:
+        _note_listing(file)
+        raise
+    _note_listing(file)
+    return total
+
+
+def _note_listing(file: File) -> None:
+    """The directory was gone through, whatever has come of it. Linux: fs/readdir.c, iterate_dir."""
+    note_access(file)
+    if not file.flags & O_NOATIME:
+        file.inode.touch_accessed(file.path.mount.flags)
+
+
+def _put_entries(
+    task: Task,
+    file: File,
+    entries: list[DirectoryEntry],
+    buffer: int,
+    size: int,
+    pack: Callable[[DirectoryEntry, int], bytes],
+) -> int:
+    """Fill `buffer` and move the position behind what fits. Raises EINVAL for none of them, EFAULT."""
     packed: list[bytes] = []
     total = 0
-    for index, entry in enumerate(file.list_directory()):
+    for index, entry in enumerate(entries):
         record = pack(entry, file.position_behind(index))
         if total + len(record) > size:
             if not packed:
@@ -77,7 +105,6 @@ def _list(task: Task, fd: int, buffer: int, size: int, pack: Callable[[Directory
         except EFAULT:
             packed, total = _put_some(task, buffer, packed)
         file.position = file.position_behind(len(packed) - 1)
-    note_access(file)
     return total
 
 

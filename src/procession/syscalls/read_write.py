@@ -69,12 +69,12 @@ def read(task: Task, fd: Fd, buffer: OutBuffer, count: Size) -> int:
     data = file.read(count)
     done = len(data)
     if done:
-        if task.kernel.vfs.file_events is not None:
-            note_access(file)
         try:
             task.mm.write(buffer, data)
         except EFAULT:
             return deliver_part(file, UserVector(task.mm, [(buffer, done)], done), data)
+        if task.kernel.vfs.file_events is not None:
+            note_access(file)
         if done > MUCH:
             task.kernel.clock.spend_copying(done)
         io.bytes_read += done
@@ -141,6 +141,7 @@ def deliver_part(file: File, target: UserVector, data: bytes) -> int:
             file.put_back(data)
         if not counted:
             raise EFAULT
+        note_access(file)
         return counted
     if done < len(data):
         if file.is_copied_whole:
@@ -148,6 +149,7 @@ def deliver_part(file: File, target: UserVector, data: bytes) -> int:
         file.put_back(data[done:])
         if not done:
             raise EFAULT
+    note_access(file)
     return done
 
 
@@ -396,14 +398,15 @@ def pread64(task: Task, fd: Fd, buffer: OutBuffer, count: Size, offset: Long) ->
         return read_at_position(task, file, single_buffer(task.mm, buffer, count), offset, False)
     data = file.read_at(offset, count)
     if data:
-        note_access(file)
         try:
             task.mm.write(buffer, data)
         except EFAULT:
             done = write_prefix(task.mm, buffer, data)
             if not done or file.is_copied_whole:
                 raise
+            note_access(file)
             return done
+        note_access(file)
         if len(data) > MUCH:
             task.kernel.clock.spend_copying(len(data))
         task.io.bytes_read += len(data)

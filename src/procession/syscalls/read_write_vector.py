@@ -143,7 +143,17 @@ def _by_pieces(
 def readv(task: Task, fd: Fd, vector: OutVector, count: Size) -> int:
     """readv(2). Linux: fs/read_write.c, do_readv."""
     file = readable_file(task, fd)
-    return read_vector(task, file, _import_target(task, file, vector, count))
+    return _noted(file, read_vector(task, file, _import_target(task, file, vector, count)))
+
+
+def _noted(file: File, count: int) -> int:
+    """The `count` that a read gave: with buffers in a vector that tells of an access even if it's 0.
+
+    Linux: fs/read_write.c, vfs_readv.
+    """
+    if not count:
+        note_access(file)
+    return count
 
 
 @syscall(20)
@@ -184,12 +194,12 @@ def preadv2(
     file = readable_file(task, fd)
     target = _import_target(task, file, vector, count)
     if not target.total:
-        return 0
+        return _noted(file, 0)
     if file.is_seekable:
         verify_area(file, file.position, target.total)
     _check_read_flags(file, flags)
     try:
-        return read_vector(task, file, target)
+        return _noted(file, read_vector(task, file, target))
     except Sleep:
         if flags & RWF_NOWAIT and not file.is_seekable:
             raise EAGAIN from None
@@ -230,13 +240,13 @@ def _read_at(task: Task, fd: int, vector: int, count: int, offset: int, flags: i
     file = file_with_offsets(task, fd, offset)
     target = _import_target(task, file, vector, count)
     if not target.total:
-        return 0
+        return _noted(file, 0)
     verify_area(file, offset, target.total)
     _check_read_flags(file, flags)
     if not file.takes_read_flags:
-        return _by_pieces(task, file, target, is_read=True, offset=offset)
+        return _noted(file, _by_pieces(task, file, target, is_read=True, offset=offset))
     try:
-        return read_at_position(task, file, target, offset, False)
+        return _noted(file, read_at_position(task, file, target, offset, False))
     except Sleep:
         if flags & RWF_NOWAIT and not file.is_seekable:
             raise EAGAIN from None
