@@ -82,10 +82,25 @@ def indexed_by_slices(tree: ast.Module) -> Iterator[tuple[int, str]]:
             yield subscript.lineno, "bytes that are read by a slice that has a name"
 
 
+def jumps_out_of_cleanup(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """`continue` and `break` of a loop around a `with`, or around a `try` that has a `finally`."""
+    cleaning: list[ast.stmt] = [*nodes(tree, ast.With)]
+    cleaning += [each for each in nodes(tree, ast.Try) if each.finalbody]
+    for block in cleaning:
+        waiting: list[ast.AST] = [block]
+        while waiting:
+            inner = waiting.pop()
+            if isinstance(inner, ast.Continue | ast.Break):
+                yield inner.lineno, "a jump out of a block with a cleanup to a loop around it"
+            elif not isinstance(inner, ast.For | ast.While | ast.FunctionDef):
+                waiting += ast.iter_child_nodes(inner)
+
+
 def refused(tree: ast.Module) -> Iterator[tuple[int, str]]:
     """What of a module can't be compiled: lines, and why."""
     yield from fields_without_a_class(tree)
     yield from indexed_by_slices(tree)
+    yield from jumps_out_of_cleanup(tree)
     for definition in nodes(tree, ast.ClassDef):
         yield from refused_in_class(definition)
     for call in nodes(tree, ast.Call):
@@ -122,6 +137,8 @@ def refused(tree: ast.Module) -> Iterator[tuple[int, str]]:
         "match a:\n    case (b, *c): pass",
         "A, B = slice(1, 2), slice(3)\nc = d[B]",
         "if TYPE_CHECKING:\n    from a import B\nclass C(NamedTuple):\n    d: B",
+        "for a in b:\n    with c:\n        if d:\n            continue",
+        "while a:\n    try:\n        break\n    finally:\n        b()",
     ],
 )
 def test_what_is_refused_is_found(text: str) -> None:

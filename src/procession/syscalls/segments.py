@@ -115,11 +115,17 @@ def _read(task: Task, address: int, length: int, first: int = 0) -> bytes:
         if not is_canonical(address):
             raise
         for start in (first, 0):
-            with suppress(EFAULT):
-                task.mm.read(address + start, 1)
-                continue
-            raise Absent(address + start, FAULT_USER) from None
+            if not _is_there(task, address + start):
+                raise Absent(address + start, FAULT_USER) from None
         raise Absent((address | PAGE_MASK) + 1, FAULT_USER) from None
+
+
+def _is_there(task: Task, address: int) -> bool:
+    try:
+        task.mm.read(address, 1)
+    except EFAULT:
+        return False
+    return True
 
 
 def _size(instruction: Instruction) -> int:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 SIGTTIN, SIGTTOU, SIGWINCH = int(Signal.SIGTTIN), int(Signal.SIGTTOU), int(Signal.SIGWINCH)
 NS_PER_TENTH = 100_000_000
-_READ_AT_ONCE, _WRITTEN_AT_ONCE = 64, 2048
+_WRITTEN_AT_ONCE = 2048
 _READ_CHUNK = 64
 """In pieces of how many bytes Linux reads a terminal: a greater VMIN isn't waited for."""
 _FEW = 128
@@ -443,7 +443,7 @@ class TtyFile(File):
 
     def whole_length(self, length: int, room: int) -> int:
         """Linux: drivers/tty/tty_io.c, iterate_tty_read."""
-        return min(length, room - room % _READ_AT_ONCE + _READ_AT_ONCE)
+        return min(length, room - room % _READ_CHUNK + _READ_CHUNK)
 
     def counted_part(self, length: int) -> int | None:
         return length
