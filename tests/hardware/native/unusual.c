@@ -33,6 +33,13 @@ static void use_gs(void)
 	__asm__ volatile("addq $5, %%gs:24" ::: "memory");
 	__asm__ volatile("movd %%gs:0, %%xmm3; movd %%xmm3, %0" : "=r"(c)::"xmm3");
 	printf("gs %lx %lx %lx %x\n", a, b, words[3], c);
+	/* gs vaddps %ymm1, %ymm3, %ymm8: no operand is at gs, and another byte is like its prefix. */
+	__asm__ volatile("vcvtsi2ss %1, %%xmm3, %%xmm3; vcvtsi2ss %1, %%xmm1, %%xmm1\n\t"
+			 ".byte 0x65, 0xc5, 0x64, 0x58, 0xc1; vcvttss2si %%xmm8, %0; vzeroupper"
+			 : "=r"(c)
+			 : "r"(5)
+			 : "xmm1", "xmm3", "xmm8");
+	printf("sum %u\n", c);
 	words[4] = (uint64_t)&&called;
 	__asm__ goto("jmp *%%gs:32" ::::called);
 	printf("not here\n");

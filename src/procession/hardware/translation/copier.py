@@ -27,6 +27,7 @@ from procession.hardware.translation.operand import (
     operand_at,
     operand_at_sum,
     operand_end,
+    prefixes_end,
     spare_registers,
     with_operand,
     without_segments,
@@ -138,8 +139,8 @@ class Copier(Emitter):
         if not instruction.has_memory or (instruction.table == 0 and instruction.opcode == _LEA):
             if instruction.displacement:
                 return self._copy_far(instruction, raw, address & 0xFFFF_FFFF if is_short else address)
-            offset = instruction.opcode_offset
-            out += without_segments(raw[:offset]) + raw[offset:]
+            end = prefixes_end(instruction, raw)
+            out += without_segments(raw[:end]) + raw[end:]
             return 0
         spare = spare_registers(instruction)
         operand = raw[instruction.opcode_offset + 1 : operand_end(instruction, raw)]

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 _SHORT_PREFIX, _NO_PREFIX, _VEX3 = b"\x67", b"\x3e", 0xC4
 _ABSOLUTE = b"\x04\x25"
 _BASE_AND_INDEX = 3
+_VEX3_BYTES = 3
 _VEX_BASE_AND_INDEX = 0x60
 _SPARE = (0, 1, 2, 3, 6, 7)
 """Registers that an instruction may lend: those that no prefix is needed for, without rsp and rbp."""
@@ -86,8 +87,18 @@ def absolute_operand(address: int) -> bytes:
     return _ABSOLUTE + signed_32(address)
 
 
+def prefixes_end(instruction: Instruction, raw: bytes) -> int:
+    """Where the prefixes end; behind them are escapes before the opcode, or the bytes of VEX, which may hold
+    anything.
+    """
+    start = instruction.opcode_offset
+    if not instruction.prefixes & VEX:
+        return start
+    return start - 3 if start >= 3 and raw[start - 3] == _VEX3 else start - 2
+
+
 def without_segments(head: bytes) -> bytes:
-    """The bytes before an opcode without fs and gs; as long, as REX counts right before an opcode alone."""
+    """Prefixes without fs and gs; as long, as REX counts right before an opcode alone."""
     return head.replace(b"\x65", _NO_PREFIX).replace(b"\x64", _NO_PREFIX)
 
 
@@ -97,18 +108,16 @@ def with_operand(instruction: Instruction, raw: bytes, operand: bytes) -> bytes:
     """
     start = instruction.opcode_offset
     head = bytearray(raw[: start + 1])
-    prefixes_end = start
+    end = prefixes_end(instruction, raw)
     if instruction.prefixes & VEX:
-        prefixes_end -= 2
-        if head[start - 3] == _VEX3 and start >= 3:
+        if start - end == _VEX3_BYTES:
             head[start - 2] |= _VEX_BASE_AND_INDEX
-            prefixes_end -= 1
     elif instruction.prefixes & REX_PREFIX:
         table = instruction.table
         escapes = 0 if table < TWO_BYTE_TABLE else 1 if table < THREE_BYTE_38_TABLE else 2
         head[start - escapes - 1] &= ~_BASE_AND_INDEX & 0xFF
     if instruction.prefixes & GS:
-        plain = without_segments(bytes(head[:prefixes_end]))
-        head[:prefixes_end] = plain.replace(_SHORT_PREFIX, _NO_PREFIX)
+        plain = without_segments(bytes(head[:end]))
+        head[:end] = plain.replace(_SHORT_PREFIX, _NO_PREFIX)
     modrm = instruction.modrm & 0x38 | operand[0]
     return bytes(head) + b"%c" % modrm + operand[1:] + raw[operand_end(instruction, raw) :]
