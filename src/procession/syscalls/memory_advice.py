@@ -58,7 +58,8 @@ def advise(task: Task, address: int, length: int, advice: Advice) -> None:
     if end == address:
         return
     areas = mm.areas_in(address, end)
-    mm.note_areas(len(areas) if advice not in _AREA_FLAGS else 2 * len(areas) - 1)
+    looks = 1 if advice not in _AREA_FLAGS else _LOOKS_FOR_CHANGE
+    mm.note_areas(looks * (len(areas) - 1) + 1)
     if advice in (Advice.MADV_POPULATE_READ, Advice.MADV_POPULATE_WRITE):
         populate_strictly(mm, address, end, is_write=advice == Advice.MADV_POPULATE_WRITE)
         return
@@ -123,6 +124,8 @@ _DISCARDS = (
 )
 _NOT_LOCKED = (Advice.MADV_DONTNEED, Advice.MADV_FREE, Advice.MADV_COLD, Advice.MADV_PAGEOUT)
 
+_LOOKS_FOR_CHANGE = 4
+"""What it takes to change an area beside the first, in looks at one: each may be parted or joined."""
 _AREA_FLAGS = {
     Advice.MADV_NORMAL: (0, RANDOM_READ | SEQUENTIAL_READ),
     Advice.MADV_RANDOM: (RANDOM_READ, SEQUENTIAL_READ),
