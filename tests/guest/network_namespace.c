@@ -1714,6 +1714,15 @@ TEST(interfaces_are_changed_by_sysfs)
 	CHECK_EQ(put_attribute("lo", "uevent", "add 12345678-1234-1234-1234-123456789abc A"), -EINVAL);
 	CHECK_STRING(get_attribute("lo", "name_assign_type"), "2\n");
 	CHECK_STRING(get_attribute("lo", "speed"), "EINVAL");
+	/* Who has opened one finds nothing once the interface is gone. */
+	CHECK_EQ(make_veth("v0", "v1", -1), 0);
+	int fd = (int)MUST(open("sys/class/net/v0/flags", O_RDWR));
+	char byte;
+
+	CHECK_EQ(delete_link("v0"), 0);
+	CHECK_ERRNO(write(fd, "0x1003", 6), ENODEV);
+	CHECK_ERRNO(read(fd, &byte, 1), ENODEV);
+	MUST(close(fd));
 	MUST(unshare(CLONE_NEWUSER));
 	/* The files stay those of who is root where the network is. */
 	CHECK_EQ(put_attribute("lo", "mtu", "x"), -EPERM);

@@ -398,3 +398,20 @@ TEST(an_overlay_that_notes_nothing)
 	CHECK_OK(rename("m/e", "m/g"));
 	CHECK_EQ(getxattr("u/g", "user.overlay.opaque", (char[4]){0}, 4), 1);
 }
+
+/* Who changes the layers themselves is told so, or finds what there is. */
+TEST(layers_that_change_beneath)
+{
+	enter_own_mounts("tmpfs", NULL);
+	make_directories();
+	MUST(mkdir("other", 0755));
+	MUST(mount_overlay(LAYERS));
+	CHECK(is_there("m/d"));
+	MUST(rename("l/d", "other/d"));
+	MUST(setxattr("other/d/sub", "trusted.overlay.redirect", "/nowhere", 8, 0));
+	CHECK(is_there("m/d/sub"));
+	MUST(close((int)MUST(open("m/new", O_WRONLY | O_CREAT, 0644))));
+	MUST(close((int)MUST(open("m/newer", O_WRONLY | O_CREAT, 0644))));
+	MUST(unlink("u/new"));
+	CHECK_ERRNO(syscall(SYS_renameat2, AT_FDCWD, "m/newer", AT_FDCWD, "m/new", 2), ESTALE);
+}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import ClassVar
 
-from procession.abi.errno import EINVAL, EIO, ENAMETOOLONG, ENOENT, ENOTDIR, ENXIO
+from procession.abi.errno import EINVAL, EIO, ENAMETOOLONG, ENOENT, ENOTDIR, ENXIO, Errno
 from procession.abi.file_mode import S_IFMT
 from procession.abi.named_tuple import NamedTuple
 from procession.abi.statfs import Magic
@@ -202,7 +202,7 @@ class OverlayPages(TmpfsPages):
         try:
             first, past = added[0] << _PAGE_WORDS_SHIFT, added[-1] + 1 << _PAGE_WORDS_SHIFT
             backing.read_into(near.start, memory.words[first:past].cast("B"))
-        except EIO:
+        except Errno:
             memory.release_all(added)
             raise
         reclaimable = memory.reclaimable

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.capability import Capability
-from procession.abi.errno import EINVAL, EIO, ENOENT, EOPNOTSUPP, EPERM, ERANGE
+from procession.abi.errno import EINVAL, EIO, ENODEV, ENOENT, EOPNOTSUPP, EPERM, ERANGE
 from procession.fs.inode import S_IFDIR, S_IFLNK, S_IFREG, DirectoryEntry, Inode
 from procession.fs.user_namespace import NO_ID
 from procession.net.ethtool import FULL_DUPLEX, speed_of
@@ -41,10 +41,15 @@ def _address(value: bytes) -> bytes:
     return value.hex(":").encode()
 
 
-def _while_up(interface: Interface, value: int) -> int:
-    """Linux: net/core/net-sysfs.c, carrier_show, testing_show, dormant_show."""
+def _running(interface: Interface) -> Interface:
     if not interface.is_up:
         raise EINVAL("the interface is down")
+    return interface
+
+
+def _while_up(interface: Interface, value: int) -> int:
+    """Linux: net/core/net-sysfs.c, carrier_show, testing_show, dormant_show."""
+    _running(interface)
     return value
 
 
@@ -54,12 +59,6 @@ def _speed(interface: Interface) -> tuple[int, int]:
         return speed_of(_running(interface))
     except EOPNOTSUPP:
         raise EINVAL("no driver says") from None
-
-
-def _running(interface: Interface) -> Interface:
-    if not interface.is_up:
-        raise EINVAL("the interface is down")
-    return interface
 
 
 def _named(interface: Interface) -> int:
@@ -286,8 +285,15 @@ class InterfaceAttribute(Inode):
     def truncate(self, size: int) -> None:
         """Allowed and without effect (in Linux, kernfs_iop_setattr)."""
 
+    def _check_alive(self) -> None:
+        """Who has opened it may ask when the interface is gone: ENODEV (in Linux, kernfs_get_active)."""
+        interface = self.interface
+        if interface.network.interfaces.get(interface.index) is not interface:
+            raise ENODEV("the interface is gone")
+
     def show(self, subject: Subject) -> bytes:
-        """Linux: net/core/net-sysfs.c, netdev_show, netstat_show."""
+        """Raises ENODEV. Linux: net/core/net-sysfs.c, netdev_show, netstat_show."""
+        self._check_alive()
         if self.is_counter:
             settle_all(self.interface.network)
             return b"%d\n" % _counter(self.interface, self.name.decode())
@@ -302,11 +308,12 @@ class InterfaceAttribute(Inode):
         return _ATTRIBUTES[self.name](self.interface) + b"\n"
 
     def store(self, data: bytes, subject: Subject) -> None:
-        """Raises EPERM, EINVAL, ERANGE, EOPNOTSUPP. Linux: net/core/net-sysfs.c, netdev_store, ifalias_store,
+        """Raises ENODEV, EPERM, EINVAL, ERANGE ... Linux: net/core/net-sysfs.c, netdev_store, ifalias_store,
         tx_queue_len_store, carrier_store, proto_down_store; drivers/base/core.c, uevent_store.
         """
         interface, name = self.interface, self.name
         network, vfs = interface.network, self.superblock.vfs
+        self._check_alive()
         if name not in _WRITABLE:
             raise EIO
         if name == b"uevent":

@@ -39,21 +39,19 @@ class Search:
         Linux: fs/overlayfs/namei.c, ovl_lookup_layer.
         """
         if self.name[:1] != b"/":
-            return self._find_one(directory, self.name, b"", b"", is_last)
+            return self._find_one(directory, self.name, [self.name], 0, is_last)
         names = self.name[1:].split(b"/")
         at: Dentry | None = directory
         for place, name in enumerate(names):
             if at is None or not at.inode.is_directory:
                 return None
-            before = b"/" + b"".join(each + b"/" for each in names[:place])
-            after = b"".join(b"/" + each for each in names[place + 1 :])
-            at = self._find_one(at, name, before, after, is_last)
+            at = self._find_one(at, name, names, place, is_last)
         return at
 
     def _find_one(
-        self, directory: Dentry, name: bytes, before: bytes, after: bytes, is_last: bool
+        self, directory: Dentry, name: bytes, names: list[bytes], place: int, is_last: bool
     ) -> Dentry | None:
-        """One name of a path, which stands `before` what's `after` it.
+        """One of the `names` of a path, the one at `place`.
 
         Linux: fs/overlayfs/namei.c, ovl_lookup_single, ovl_check_redirect.
         """
@@ -61,13 +59,14 @@ class Search:
         if found is None:
             return None
         inode = found.inode
+        is_end = place == len(names) - 1
         if is_whiteout(inode):
             self.is_over = True
             return None
         if not inode.is_directory:
             self.is_over = True
-            return None if self.is_directory or after else found
-        if not after:
+            return None if self.is_directory or not is_end else found
+        if is_end:
             self.is_directory = True
         if is_last:
             return found
@@ -79,8 +78,10 @@ class Search:
             if redirect[:1] == b"/":
                 # An opaque directory on the way here has no say about it.
                 self.is_over = False
-                before = b""
-            self.redirect = self.name = before + redirect + after
+            elif self.name[:1] == b"/":
+                redirect = b"".join(b"/" + each for each in (*names[:place], redirect))
+            after = b"".join(b"/" + each for each in names[place + 1 :])
+            self.redirect = self.name = redirect + after
         return found
 
 
@@ -130,5 +131,7 @@ def look_up_in_layers(
             raise EPERM("redirects aren't followed")
         if search.name[:1] == b"/" and stack is not roots:
             stack = roots
-            place = 1 + next(at for at, root in enumerate(roots) if below.is_descendant_of(root))
+            inside = [at for at, root in enumerate(roots) if below.is_descendant_of(root)]
+            # Who changes the layers themselves may have moved it out of all.
+            place = inside[0] + 1 if inside else len(roots)
     return found

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EINVAL, ENOENT, ENOTEMPTY, EXDEV
+from procession.abi.errno import EINVAL, ENOENT, ENOTEMPTY, ESTALE, EXDEV
 from procession.fs.overlayfs.layer import add_whiteout, find_in_layer, is_whiteout, remove_entry
 from procession.fs.tmpfs import RENAME_EXCHANGE, RENAME_WHITEOUT
 
 if TYPE_CHECKING:
+    from procession.fs.dentry import Dentry
     from procession.fs.overlayfs.inode import LayeredInode
     from procession.fs.permission import Subject
 
@@ -40,7 +41,8 @@ def rename(
     except ENOENT:
         target = None
     if flags & RENAME_EXCHANGE:
-        assert target is not None
+        if target is None:
+            raise ESTALE("the layers have changed")
         _exchange(directory, name, child, new_directory, new_name, target)
         return
     if target is not None and target.is_directory:
@@ -49,6 +51,7 @@ def rename(
         target.clear_whiteouts()
     child.copy_up()
     source, destination = directory.upper_entry(), new_directory.upper_entry()
+    entry = _entry_of(source, name)
     _prepare(child, name, directory, new_directory)
     covered = find_in_layer(destination, new_name)
     if covered is not None and (
@@ -56,8 +59,6 @@ def rename(
     ):
         remove_entry(destination, covered)
         covered = None
-    entry = find_in_layer(source, name)
-    assert entry is not None
     source.inode.rename(name, destination.inode, new_name, 0, subject)
     if covered is not None:
         destination.remove(covered)
@@ -87,12 +88,10 @@ def _exchange(
     child.copy_up()
     target.copy_up()
     source, destination = directory.upper_entry(), new_directory.upper_entry()
+    # What the two are called otherwise, as they may have more names, doesn't matter.
+    first, second = _entry_of(source, name), _entry_of(destination, new_name)
     _prepare(child, name, directory, new_directory)
     _prepare(target, new_name, new_directory, directory)
-    # What the two are called otherwise, as they may have more names, doesn't matter.
-    first, second = find_in_layer(source, name), find_in_layer(destination, new_name)
-    assert first is not None
-    assert second is not None
     source.inode.rename(name, destination.inode, new_name, RENAME_EXCHANGE, directory.overlay.subject)
     first.exchange(second)
     for moved, entry, before in ((child, first, directory), (target, second, new_directory)):
@@ -100,6 +99,17 @@ def _exchange(
         moved.place, moved.name = after, entry.name
         if after is not before:
             after.note_copy(entry.inode)
+
+
+def _entry_of(directory: Dentry, name: bytes) -> Dentry:
+    """What the upper layer has of a file that was found. Raises ESTALE if somebody took it away there.
+
+    Linux: fs/overlayfs/dir.c, ovl_rename.
+    """
+    entry = find_in_layer(directory, name)
+    if entry is None:
+        raise ESTALE("the layers have changed")
+    return entry
 
 
 def _check_can_move(inode: LayeredInode) -> None:
