@@ -147,9 +147,9 @@ class ProcFile(ProcInode):
         return None
 
     @property
-    def longest_write(self) -> int | None:
-        """How much of that counts as written; None for all, whether it's looked at or not."""
-        return None
+    def is_cut(self) -> bool:
+        """Whether only what is looked at counts as written; else all does."""
+        return False
 
     def open(self, path: Path, flags: int, subject: Subject, progress: object = None) -> File:
         self.check_open(subject)
@@ -229,8 +229,9 @@ class GeneratedFile(PositionedFile):
         return length if longest is None else min(length, longest)
 
     def counted_at_once(self, length: int) -> int:
-        longest = self.inode.longest_write if isinstance(self.inode, ProcFile) else None
-        return length if longest is None else min(length, longest)
+        inode = self.inode
+        fetched = self.fetched_at_once(length) if isinstance(inode, ProcFile) and inode.is_cut else None
+        return length if fetched is None else fetched
 
     def seek(self, offset: int, whence: int) -> int:
         """Linux: fs/seq_file.c, seq_lseek."""

@@ -65,8 +65,8 @@ class Entry(NamedTuple):
 
     `is_private` files are opened only by who may inspect the process, those that need memory only while it
     has any. `opened_as` says how positions move: sequences have no offsets to write at and no end to seek
-    from (in Linux, single_open). `longest_text` is how much is looked at of what is written, `longest_write`
-    how much of it counts as that.
+    from (in Linux, single_open). `longest_text` is how much is looked at of what is written, and with
+    `is_cut` no more counts as that.
     """
 
     permissions: int
@@ -76,7 +76,7 @@ class Entry(NamedTuple):
     needs_memory: bool = False
     opened_as: type[SingleBufferFile] = SequenceFile
     longest_text: int | None = None
-    longest_write: int | None = None
+    is_cut: bool = False
 
 
 COMMON_FILES: dict[bytes, Entry] = {
@@ -88,7 +88,7 @@ COMMON_FILES: dict[bytes, Entry] = {
         process_pages.store_clear_refs,
         opened_as=process_pages.ClearRefsFile,
         longest_text=NUMBER_SIZE,
-        longest_write=NUMBER_SIZE,
+        is_cut=True,
     ),
     b"cmdline": Entry(0o444, process_memory.show_command_line, opened_as=SingleBufferFile),
     b"comm": Entry(
@@ -116,7 +116,7 @@ COMMON_FILES: dict[bytes, Entry] = {
         process_settings.store_oom_adjustment,
         opened_as=SingleBufferFile,
         longest_text=NUMBER_SIZE,
-        longest_write=NUMBER_SIZE,
+        is_cut=True,
     ),
     b"oom_score": Entry(0o444, process_settings.show_oom_score),
     b"oom_score_adj": Entry(
@@ -125,7 +125,7 @@ COMMON_FILES: dict[bytes, Entry] = {
         process_settings.store_oom_score_adjustment,
         opened_as=FreePositionFile,
         longest_text=NUMBER_SIZE,
-        longest_write=NUMBER_SIZE,
+        is_cut=True,
     ),
     b"personality": Entry(0o400, process_settings.show_personality, is_private=True),
     b"sched": Entry(0o644, process_scheduling.show_sched, process_scheduling.store_sched, longest_text=0),
@@ -146,7 +146,7 @@ PROCESS_FILES: dict[bytes, Entry] = {
         process_scheduling.show_autogroup,
         process_scheduling.store_autogroup,
         longest_text=NUMBER_SIZE,
-        longest_write=NUMBER_SIZE,
+        is_cut=True,
     ),
     b"coredump_filter": Entry(
         0o644,
@@ -345,8 +345,8 @@ class ProcessFile(ProcFile):
         return self.entry.longest_text
 
     @property
-    def longest_write(self) -> int | None:
-        return self.entry.longest_write
+    def is_cut(self) -> bool:
+        return self.entry.is_cut
 
     def check_can_write(self) -> None:
         if self.entry.store is None:

@@ -71,9 +71,9 @@ class AttributeFile(ProcFile):
         return PAGE_SIZE
 
     @property
-    def longest_write(self) -> int | None:
+    def is_cut(self) -> bool:
         """Linux: fs/proc/base.c, proc_pid_attr_write."""
-        return PAGE_SIZE
+        return True
 
     def open(self, path: Path, flags: int, subject: Subject, progress: object = None) -> File:
         return SizedFile(path, flags, subject, self)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.capability import Capability
-from procession.abi.errno import EFAULT, EINVAL, ENAMETOOLONG, ENOENT, ENOTDIR, EPERM, ERANGE, Errno
+from procession.abi.errno import EFAULT, EINVAL, ENAMETOOLONG, ENOENT, ENOTDIR, EPERM, ERANGE
 from procession.abi.limits import PATH_MAX
 from procession.abi.open_flags import AT_FDCWD
 from procession.abi.word import Words, pack_u8, wrap_signed
@@ -64,12 +64,9 @@ def _list(task: Task, fd: int, buffer: int, size: int, pack: Callable[[Directory
     file = task.files.file(fd)
     entries = file.list_directory()
     try:
-        total = _put_entries(task, file, entries, buffer, size, pack)
-    except Errno:
+        return _put_entries(task, file, entries, buffer, size, pack)
+    finally:
         _note_listing(file)
-        raise
-    _note_listing(file)
-    return total
 
 
 def _note_listing(file: File) -> None:
