@@ -2,6 +2,8 @@
 #include "check.h"
 
 #include <signal.h>
+#include <sys/ptrace.h>
+#include <sys/user.h>
 #include <time.h>
 
 static const struct itimerspec soon = {.it_value = {.tv_nsec = 1}}, never;
@@ -117,4 +119,64 @@ TEST(a_program_that_is_executed_has_none_of_them)
 	}
 	MUST(waitpid(child, &status, 0));
 	CHECK_EQ(status, 0);
+}
+
+static volatile sig_atomic_t came;
+
+static void note(int signal)
+{
+	(void)signal;
+	came++;
+}
+
+/* What is due when it's set, or all but, interrupts the call that sets it. */
+TEST(a_timer_that_is_due_fires_before_the_call_is_back)
+{
+	static const struct itimerspec past = {.it_value = {.tv_nsec = 1}};
+	const int flags[] = {0, TIMER_ABSTIME};
+	struct itimerspec now;
+	int timer = make(SIGUSR1);
+
+	handle(SIGUSR1, note, 0);
+	for (size_t at = 0; at < LENGTH(flags); at++) {
+		came = 0;
+		MUST(syscall(SYS_timer_settime, timer, flags[at], &past, NULL));
+		CHECK_EQ(came, 1);
+		MUST(syscall(SYS_timer_gettime, timer, &now));
+		CHECK_EQ(now.it_value.tv_sec + now.it_value.tv_nsec, 0);
+	}
+	block(SIGUSR1);
+	MUST(syscall(SYS_timer_settime, timer, TIMER_ABSTIME, &past, NULL));
+	CHECK(is_pending(SIGUSR1));
+	CHECK_EQ(take(SIGUSR1), SI_TIMER);
+}
+
+/* Who traces it sees the call. */
+TEST(a_tracer_sees_the_call_that_set_the_timer)
+{
+	for (int way = 0; way < 2; way++) {
+		struct user_regs_struct registers;
+		int status;
+		pid_t child = (pid_t)MUST(fork());
+
+		if (child == 0) {
+			const struct itimerval at_once = {.it_value = {.tv_usec = 1}};
+			int timer = make(SIGUSR1);
+
+			MUST(ptrace(PTRACE_TRACEME, 0, 0, 0));
+			if (way == 0)
+				syscall(SYS_timer_settime, timer, 0, &soon, NULL);
+			else
+				syscall(SYS_setitimer, ITIMER_REAL, &at_once, NULL);
+			for (;;)
+				continue;
+		}
+		MUST(waitpid(child, &status, 0));
+		CHECK(WIFSTOPPED(status) && WSTOPSIG(status) == (way == 0 ? SIGUSR1 : SIGALRM));
+		MUST(ptrace(PTRACE_GETREGS, child, 0, &registers));
+		CHECK_EQ(registers.orig_rax, way == 0 ? SYS_timer_settime : SYS_setitimer);
+		CHECK_EQ(registers.rax, 0);
+		MUST(kill(child, SIGKILL));
+		MUST(waitpid(child, &status, 0));
+	}
 }

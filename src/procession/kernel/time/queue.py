@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from procession.kernel.observer import CAUSE_TIMER
 from procession.kernel.task import Timer
+from procession.kernel.time.costs import ORDINARY_NS
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
@@ -38,6 +39,19 @@ class TimerQueue:
         self.armed_count += 1
         self.kernel.clock.shorten_slice(deadline_ns)
         return timer
+
+    def fire_if_soon(self, timer: Timer) -> None:
+        """Do what is due before the system call is back that has just armed `timer`, if that is.
+
+        The processor is interrupted in the call then, so a signal is there when it ends.
+        Linux: kernel/time/hrtimer.c, hrtimer_start_range_ns.
+        """
+        clock = self.kernel.clock
+        left_ns = timer.deadline_ns - clock.now_ns
+        if left_ns <= ORDINARY_NS:
+            if left_ns > 0:
+                clock.spend(left_ns * clock.busy_count)
+            self.run_due()
 
     def cancel(self, timer: Timer) -> None:
         """Disarm a timer; nothing happens if it has fired."""

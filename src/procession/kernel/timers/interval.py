@@ -59,9 +59,10 @@ class IntervalTimer:
         self.deadline_ns = deadline_ns
         self.timer: Timer | None = None
 
-    def arm(self, kernel: Kernel) -> None:
+    def arm(self, kernel: Kernel) -> Timer:
         """Let it fire at its deadline."""
-        self.timer = kernel.timers.add(self.deadline_ns, "itimer", self)
+        self.timer = timer = kernel.timers.add(self.deadline_ns, "itimer", self)
+        return timer
 
 
 class CpuIntervalTimer:
@@ -148,7 +149,8 @@ def set_itimer(kernel: Kernel, group: ThreadGroup, which: int, new: ItimerSettin
         if new.value_ns:
             deadline_ns = min(kernel.clock.now_ns + new.value_ns, KTIME_MAX)
             entry = group.itimers[ITIMER_REAL] = IntervalTimer(group, new.interval_ns, deadline_ns)
-            entry.arm(kernel)
+            timer = entry.arm(kernel)
+            kernel.timers.fire_if_soon(timer)
     elif new.value_ns or new.interval_ns:
         charge_running(kernel)
         # A tick more, since Linux counts from the last one.

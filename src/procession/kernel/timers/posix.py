@@ -272,6 +272,8 @@ class PosixTimer:
             self.expires_ns = self.kernel.seen_namespaces.time.to_machine_ns(self.clock_id, new.value_ns)
         if not self.is_silent:
             self.arm()
+            if self.timer is not None:
+                self.kernel.timers.fire_if_soon(self.timer)
         return old
 
 
