@@ -209,6 +209,49 @@ TEST(datagrams)
 	CHECK_EQ(list(AF_INET), 1);
 }
 
+static int set(const char *name, const char *value)
+{
+	char path[128];
+	int fd, result;
+
+	snprintf(path, sizeof(path), "/proc/sys/net/netfilter/%s", name);
+	fd = open(path, O_WRONLY);
+	if (fd == -1)
+		return -1;
+	result = write(fd, value, strlen(value)) == (ssize_t)strlen(value) ? 0 : -1;
+	close(fd);
+	return result;
+}
+
+/* How long connections are remembered, and which are known, is set in /proc/sys/net/netfilter. */
+TEST(settings)
+{
+	struct nlattr *left;
+	char byte;
+	int fds[2], fd;
+
+	track();
+	CHECK_EQ(set("nf_conntrack_udp_timeout", "77"), 0);
+	CHECK_EQ(set("nf_conntrack_udp_timeout_stream", "88"), 0);
+	CHECK_ERRNO(set("nf_conntrack_udp_timeout", "8589935"), EINVAL);
+	CHECK_ERRNO(set("nf_conntrack_tcp_loose", "2"), EINVAL);
+	talk(fds);
+	CHECK_EQ(list(AF_INET), 1);
+	left = in_message(messages[0], CTA_TIMEOUT);
+	CHECK(long_of(left) >= 70 && long_of(left) <= 77);
+	for (int i = 0; i < 2; i++) {
+		MUST(send(fds[1], "y", 1, 0));
+		MUST(recv(fds[0], &byte, 1, 0));
+	}
+	CHECK_EQ(list(AF_INET), 1);
+	left = in_message(messages[0], CTA_TIMEOUT);
+	CHECK(long_of(left) >= 70 && long_of(left) <= 88);
+	fd = (int)MUST(open("/proc/sys/net/netfilter/nf_conntrack_count", O_RDONLY));
+	MUST(read(fd, &byte, 1));
+	CHECK_EQ(byte, '1');
+	close(fd);
+}
+
 TEST(connections)
 {
 	struct sockaddr_in address = loopback(1000);

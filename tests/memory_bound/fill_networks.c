@@ -3,6 +3,7 @@
 #include "fill.h"
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <fcntl.h>
 #include <linux/aio_abi.h>
 #include <linux/bpf.h>
@@ -71,6 +72,30 @@ static int step_interfaces(void)
 	attribute(IFLA_INFO_KIND, "dummy", 6);
 	((struct rtattr *)(data + nest))->rta_len = used - nest;
 	return request(RTM_NEWLINK);
+}
+
+/* Interfaces of which nothing is what it is at first. */
+static int step_interface_settings(void)
+{
+	static const char *const places[] = {"/proc/sys/net/ipv4/conf/default", "/proc/sys/net/ipv6/conf/default"};
+	char path[512];
+
+	for (int at = 0; number == 0 && at < 2; at++) {
+		DIR *directory = opendir(places[at]);
+		struct dirent *entry;
+
+		while (directory != NULL && (entry = readdir(directory)) != NULL) {
+			int fd;
+
+			snprintf(path, sizeof path, "%s/%s", places[at], entry->d_name);
+			fd = open(path, O_WRONLY);
+			if (write(fd, "12345", 5) != 5 && write(fd, "1", 1) != 1)
+				errno = 0;
+			close(fd);
+		}
+		closedir(directory);
+	}
+	return step_interfaces();
 }
 
 static int step_addresses(void)
@@ -326,7 +351,7 @@ static int step_process_names(void)
 
 static const struct way ways[] = {
 #define WAY(name) {#name, step_##name}
-	WAY(interfaces), WAY(addresses), WAY(routes), WAY(neighbours), WAY(netlink_events), WAY(netlink_messages),
+	WAY(interfaces), WAY(interface_settings), WAY(addresses), WAY(routes), WAY(neighbours), WAY(netlink_events), WAY(netlink_messages),
 	WAY(memberships), WAY(error_queues), WAY(time_wait), WAY(user_fault_files), WAY(user_fault_marks), WAY(poisoned),
 	WAY(absent_names), WAY(pressure_triggers), WAY(bpf_programs), WAY(aio_contexts), WAY(leases),
 	WAY(process_names),

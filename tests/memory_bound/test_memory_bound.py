@@ -19,7 +19,8 @@ QUICK = (
     *("netlink_messages", "user_fault_marks"),
 )
 NETWORKS = (
-    *("interfaces", "addresses", "routes", "neighbours", "netlink_events", "netlink_messages", "memberships"),
+    *("interfaces", "interface_settings", "addresses", "routes", "neighbours", "netlink_events"),
+    *("netlink_messages", "memberships"),
     *("error_queues", "time_wait", "user_fault_files", "user_fault_marks", "poisoned", "absent_names"),
     *("pressure_triggers", "bpf_programs", "aio_contexts", "leases", "process_names"),
 )
@@ -70,7 +71,13 @@ ENDLESS = {"unknown_calls": 100_000, "large_polls": 8, "absent_names": 30_000}
 """What isn't refused at any number."""
 SLOW = {
     **{"mounts": 10_000, "tmpfs_mounts": 10_000},
-    **{"interfaces": 5_000, "addresses": 2_000, "neighbours": 10_000, "time_wait": 5_000},
+    **{
+        "interfaces": 5_000,
+        "interface_settings": 1_000,
+        "addresses": 2_000,
+        "neighbours": 10_000,
+        "time_wait": 5_000,
+    },
 }
 """What takes minutes to the end: so many are enough to see what one costs."""
 LARGE_MIB, SMALL_MIB = 256, 64

@@ -126,6 +126,8 @@ EXTENT_BYTES = 160
 """One line of a map of ids."""
 INTERFACE_BYTES = 4_096
 """A network interface."""
+SETTING_BYTES = 160
+"""What is set of an interface and isn't what it was at first."""
 NAME_BYTES = 256
 """Another name of an interface."""
 ROUTE_BYTES = 768

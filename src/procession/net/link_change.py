@@ -164,6 +164,7 @@ def _forget(interface: Interface, cause: Cause) -> None:
     ignore_all(interface)
     network.forget_interface(interface)
     network.account_interface(-1)
+    network.account_settings(-len(interface.settings.changed))
     network.account_names(-len(interface.other_names))
     network.topology_changed()
     network.link_changed(interface, is_there=False, change=ALL_FLAGS, cause=cause)
@@ -467,6 +468,10 @@ def move(interface: Interface, network: Network, name: bytes = b"", index: int =
     old.number_of(network)
     old.link_changed(interface, is_there=False, change=ALL_FLAGS)
     old.device_event(interface, b"remove")
+    old.account_settings(-len(interface.settings.changed))
+    # Linux: net/ipv4/devinet.c, inetdev_init; net/ipv6/addrconf.c, ipv6_add_dev.
+    interface.settings = network.sysctls.of_new.copy()
+    interface.had_address = False
     interface.index = number
     interface.network = network
     interface.name = chosen

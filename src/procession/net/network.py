@@ -12,6 +12,7 @@ from procession.hardware.kernel_memory import (
     NAME_BYTES,
     PACKET_FILTER,
     ROUTE_BYTES,
+    SETTING_BYTES,
     SOCKET,
 )
 from procession.hardware.physical_memory import OutOfFrames
@@ -26,10 +27,8 @@ from procession.net.internet.routing import (
     NEW_ROUTE,
     ROUTE_TIMER,
     SCOPE_HOST,
-    SCOPE_LINK,
     UNICAST,
     Routes,
-    is_within,
 )
 from procession.net.internet.routing_rule import OWN, PROTOCOL, SERVICE, Traffic
 from procession.net.internet.tcp_connection import TcpConnections
@@ -37,7 +36,7 @@ from procession.net.link.interface import IFF_UP, LOOPBACK, LOOPBACK_INDEX, LOOP
 from procession.net.link_change import delete_interface
 from procession.net.sysctls import (
     ACCEPT_LOCAL,
-    ARP_IGNORE,
+    FORCE_FORWARDING,
     FORWARDING,
     MARKED_SOURCES,
     REVERSE_PATH,
@@ -53,6 +52,7 @@ if TYPE_CHECKING:
     from procession.net.internet.device_address import DeviceAddress
     from procession.net.internet.flow import Flow, FlowKey
     from procession.net.internet.flow_label import FlowLabel
+    from procession.net.internet.icmp_limit import IcmpLimit
     from procession.net.internet.neighbour import Neighbour, Proxy
     from procession.net.internet.next_hop import NextHop
     from procession.net.internet.port_table import PortTable
@@ -72,8 +72,6 @@ if TYPE_CHECKING:
 FREE_ROUTES = 8
 """So many come with the network: the loopback's."""
 _STRICT, _LOOSE = 1, 2
-_ONLY_HERE, _ONLY_IN_NET, _NOT_OF_HOST, _NEVER = 1, 2, 3, 8
-"""arp_ignore."""
 MOST_ROUTES = 65_536
 _KEY_BYTES = 16
 """Of routes, addresses and neighbours that a network may have."""
@@ -91,7 +89,8 @@ class Network(Namespace):
     `counters` are those of /proc/net/snmp and netstat by their names, each behind its group's.
 
     `ruleset` are the packet filter's rules, and `hooks` the chains that see packets: None until there are;
-    `tracker` knows the connections, None unless a rule asks for them.
+    `tracker` knows the connections, None unless a rule asks for them, and `icmp_limit` how many messages of
+    ICMP may still go, None before the first.
 
     `unix` has the local sockets and their abstract names, `tcp` the connections and `udp_ports` who holds
     UDP's ports. What isn't used is never made. `netlink_sockets` are by protocol and port id. `sysfs` is
@@ -115,6 +114,7 @@ class Network(Namespace):
         "has_private_labels",
         "hooks",
         "host",
+        "icmp_limit",
         "identification",
         "interfaces",
         "labels",
@@ -182,10 +182,20 @@ class Network(Namespace):
         self.last_index = LOOPBACK_INDEX
         self.labels = Labels()
         self.identification = 0
+        self.icmp_limit: IcmpLimit | None = None
         if number:
             loopback.flags |= IFF_UP
             loopback.was_up = True
             interface_came_up(loopback)
+
+    def inherit(self, first: NetworkSysctls) -> None:
+        """It begins with IPv4's settings of the machine's first network. Raises ENOBUFS.
+
+        Linux: net/ipv4/devinet.c, devinet_init_net; net/core/neighbour.c, neigh_parms_alloc.
+        """
+        self.sysctls.inherit(first)
+        self.loopback.settings = self.sysctls.of_new.copy()
+        self.account_settings(len(self.loopback.settings.changed))
 
     @property
     def unix(self) -> UnixNames:
@@ -270,7 +280,10 @@ class Network(Namespace):
 
     def forwards(self, interface: Interface, *, is_ipv6: bool) -> bool:
         """Whether packets for others that come by `interface` are passed on."""
-        return bool(interface.settings[FORWARDING[is_ipv6]])
+        if is_ipv6:
+            # Linux: net/ipv6/ip6_output.c, ip6_forward.
+            return bool(self.sysctls.forwards_6 or interface.settings[FORCE_FORWARDING])
+        return bool(interface.settings[FORWARDING[0]])
 
     @property
     def translates(self) -> bool:
@@ -281,26 +294,14 @@ class Network(Namespace):
         """Whether the loopback's addresses count behind `interface` too."""
         return bool(interface.settings[ROUTE_LOCALNET] or self.sysctls.of_every[ROUTE_LOCALNET])
 
+    def is_set(self, interface: Interface, key: bytes) -> bool:
+        """Whether it's set for `interface` or for all. Linux: include/linux/inetdevice.h, IN_DEV_ORCONF."""
+        return bool(interface.settings[key] or self.sysctls.of_every[key])
+
     def setting_of(self, interface: Interface, key: bytes) -> int:
         """What is set for `interface` or for all, whichever is more. Linux: include/linux/inetdevice.h,
         IN_DEV_MAXCONF."""
         return max(interface.settings[key], self.sysctls.of_every[key])
-
-    def ignores_question(self, interface: Interface, asker: bytes, address: bytes) -> bool:
-        """Whether a question of ARP for this network's own `address` isn't answered (arp_ignore).
-
-        Linux: net/ipv4/arp.c, arp_ignore.
-        """
-        mode = self.setting_of(interface, ARP_IGNORE) if len(address) == 4 else 0
-        if mode in (_ONLY_HERE, _ONLY_IN_NET):
-            own = [each for each in interface.addresses if each.address == address]
-            if mode == _ONLY_HERE:
-                return not own
-            return not any(is_within(asker, each.net, each.prefix_length) for each in own)
-        if mode == _NOT_OF_HOST:
-            addresses = [each for other in self.interfaces.values() for each in other.addresses]
-            return all(each.scope > SCOPE_LINK for each in addresses if each.address == address)
-        return mode == _NEVER
 
     def expects(self, source: bytes, target: bytes, interface: Interface, traffic: Traffic) -> bool:
         """Whether `interface` may bring packets from `source` to `target`: by rp_filter 1 if answers go out
@@ -326,18 +327,6 @@ class Network(Namespace):
         if route is None or route.kind != UNICAST:
             return False
         return mode == _LOOSE or interface in (route.whole or route).interfaces
-
-    def speaks_for(self, interface: Interface, address: bytes) -> bool:
-        """Whether whoever asks by `interface` for a neighbour that is elsewhere is told of this machine.
-
-        Linux: net/ipv4/arp.c, arp_process.
-        """
-        if not self.proxies or not self.forwards(interface, is_ipv6=len(address) == 16):
-            return False
-        if (interface, address) not in self.proxies and (None, address) not in self.proxies:
-            return False
-        route = self.routes.lookup(address)
-        return route is not None and route.kind == UNICAST and route.interface is not interface
 
     def number_of(self, other: Network) -> int:
         """What this network calls `other`; it gets the least free number the first time.
@@ -371,6 +360,9 @@ class Network(Namespace):
             if self.interfaces.get(interface.index) is interface and interface is not self.loopback:
                 delete_interface(interface)
         self.account_names(-len(self.loopback.other_names))
+        self.account_settings(-len(self.loopback.settings.changed))
+        if self.icmp_limit is not None:
+            self._account(-self.icmp_limit.size)
         self.account_address(-self.address_count)
         if self.ruleset is not None:
             self.system.account.uncharge(PACKET_FILTER, self.ruleset.size)
@@ -400,7 +392,15 @@ class Network(Namespace):
 
     def account_interface(self, count: int) -> None:
         """There are `count` interfaces more. Raises ENOBUFS."""
-        self._account(count * INTERFACE_BYTES)
+        if count > 0:
+            self._account(count * INTERFACE_BYTES + len(self.sysctls.of_new.changed) * SETTING_BYTES)
+        else:
+            self._account(count * INTERFACE_BYTES)
+
+    def account_settings(self, count: int) -> None:
+        """There are `count` more settings that interfaces have of their own, or addresses that messages of
+        ICMP have gone to. Raises ENOBUFS."""
+        self._account(count * SETTING_BYTES)
 
     def account_names(self, count: int) -> None:
         """There are `count` more names of interfaces, beside their first. Raises ENOBUFS."""
@@ -569,6 +569,13 @@ class Network(Namespace):
             from procession.net.netlink.notification import tell_of_neighbour
 
             tell_of_neighbour(self, neighbour, is_there=is_there, port_id=port_id)
+
+    def ask_programs(self, neighbour: Neighbour) -> None:
+        """Who has the address of `neighbour`? Those who listen may say."""
+        if self.has_listeners:
+            from procession.net.netlink.notification import ask_for_neighbour
+
+            ask_for_neighbour(self, neighbour)
 
     def fdb_changed(self, bridge: Interface, entry: FdbEntry | OwnAddress, *, is_there: bool) -> None:
         """`entry` of `bridge`, or of another interface, is new, or leads elsewhere, or is gone."""

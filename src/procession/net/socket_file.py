@@ -34,6 +34,7 @@ _PROTOCOL_NAME = b"system.sockprotoname"
 """The attribute with the name of a socket's protocol, its end marked by a NUL."""
 
 
+_MOST_CONNECTIONS = 65_536
 _FIRST_ROOM, _MOST_ROOM = 212_992, 4 << 20
 
 
@@ -69,6 +70,7 @@ class SocketFileSystem(Superblock):
         "listeners_everywhere",
         "live_count",
         "maximum_buffered_bytes",
+        "most_connections",
         "most_receive_room",
         "most_send_room",
         "mount",
@@ -90,6 +92,8 @@ class SocketFileSystem(Superblock):
         self.account = vfs.memory.account
         # Those that net.ipv4.tcp_allowed_congestion_control lacks: who chooses them administers a network.
         self.restricted_congestion_controls: tuple[bytes, ...] = ()
+        # How many connections of each network are tracked: net.netfilter.nf_conntrack_max.
+        self.most_connections = _MOST_CONNECTIONS
         self.cookie_count = 0
         self.buffered_bytes = 0
         self.maximum_buffered_bytes = max(vfs.memory.frame_count << 12 >> 3, 4 << 20)

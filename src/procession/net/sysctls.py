@@ -16,24 +16,64 @@ DISABLE_IPV6, HOP_LIMIT = b"ipv6/disable_ipv6", b"ipv6/hop_limit"
 PROMOTE_SECONDARIES = b"ipv4/promote_secondaries"
 ARP_IGNORE, ARP_ANNOUNCE = b"ipv4/arp_ignore", b"ipv4/arp_announce"
 """To whom ARP answers, and as whom it asks."""
+ARP_FILTER, ARP_ACCEPT, DROP_GRATUITOUS = (
+    b"ipv4/arp_filter",
+    b"ipv4/arp_accept",
+    b"ipv4/drop_gratuitous_arp",
+)
+PROXY_ARP, PROXY_ARP_PVLAN, MEDIUM = b"ipv4/proxy_arp", b"ipv4/proxy_arp_pvlan", b"ipv4/medium_id"
+PROXY_NDP = b"ipv6/proxy_ndp"
+"""For whom ARP and its like answer though others are asked for."""
+EVICT = (b"ipv4/arp_evict_nocarrier", b"ipv6/ndisc_evict_nocarrier")
+"""Whether neighbours are forgotten with the wire."""
+ONLY_TO_GROUPS = (b"ipv4/drop_unicast_in_l2_multicast", b"ipv6/drop_unicast_in_l2_multicast")
+"""Whether frames for all bring no packets that are for one."""
+IGNORE_LINKDOWN = (b"ipv4/ignore_routes_with_linkdown", b"ipv6/ignore_routes_with_linkdown")
+ADDRESS_MODE, KEEP_ADDRESSES = b"ipv6/addr_gen_mode", b"ipv6/keep_addr_on_down"
+ONLY_OUTGOING, MTU, FORCE_FORWARDING = b"ipv6/use_oif_addrs_only", b"ipv6/mtu", b"ipv6/force_forwarding"
+GROUP_FORWARDING = (b"ipv4/mc_forwarding", b"ipv6/mc_forwarding")
+"""What multicast routers set, of which there are none."""
+EUI64, NO_ADDRESS, STABLE_PRIVACY, RANDOM = range(4)
+"""ADDRESS_MODE: what the address on its link is that an interface gets by itself."""
+GIVEN_TO_EACH_6 = (DISABLE_IPV6, ADDRESS_MODE, FORCE_FORWARDING, IGNORE_LINKDOWN[1])
+"""What is set of all is set of each interface, and but for the last but one of new ones."""
+LEAST_MTU = 1_280
 _NEIGHBOUR_SETTINGS = {
+    b"anycast_delay_ms": 1_000,
+    b"app_solicit": 0,
     b"base_reachable_time_ms": 30_000,
     b"delay_first_probe_time": 5,
+    b"interval_probe_time_ms": 5_000,
+    b"locktime_ms": 1_000,
     b"mcast_resolicit": 0,
     b"mcast_solicit": 3,
+    b"proxy_delay_ms": 800,
+    b"proxy_qlen": 64,
     b"retrans_time_ms": 1_000,
     b"ucast_solicit": 3,
     b"unres_qlen_bytes": 212_992,
 }
-"""How long a neighbour counts as confirmed; how many seconds one that is doubted is used; how often all are
-asked for him, once nobody is known, and then yet again; how long an answer is waited for; how often he is
-asked alone; and what packets that wait for him may take."""
+"""How often programs are asked; how long a neighbour counts as confirmed; how many seconds one that is
+doubted is used; how long nobody else is believed to have his address; how often all are asked for him, once
+nobody is known, and then yet again; how long an answer is waited for; how often he is asked alone; and what
+packets that wait for him may take. Answers for others are given at once, whatever
+anycast_delay, proxy_delay and proxy_qlen say, and who is known isn't asked at intervals."""
 
 
 class NeighbourKeys:
     """What the settings of one protocol's neighbours are called."""
 
-    __slots__ = ("alone", "answer_ms", "confirmed_ms", "doubted_s", "known", "unknown", "waiting_bytes")
+    __slots__ = (
+        "alone",
+        "answer_ms",
+        "confirmed_ms",
+        "doubted_s",
+        "known",
+        "locked_ms",
+        "programs",
+        "unknown",
+        "waiting_bytes",
+    )
 
     def __init__(self, protocol: bytes) -> None:
         self.confirmed_ms, self.doubted_s = (
@@ -43,6 +83,7 @@ class NeighbourKeys:
         self.known, self.unknown = protocol + b"mcast_resolicit", protocol + b"mcast_solicit"
         self.answer_ms, self.alone = protocol + b"retrans_time_ms", protocol + b"ucast_solicit"
         self.waiting_bytes = protocol + b"unres_qlen_bytes"
+        self.programs, self.locked_ms = protocol + b"app_solicit", protocol + b"locktime_ms"
 
 
 NEIGHBOURS_4, NEIGHBOURS_6 = NeighbourKeys(b"neigh4/"), NeighbourKeys(b"neigh6/")
@@ -55,20 +96,77 @@ INTERFACE_SETTINGS = {
     PROMOTE_SECONDARIES: 0,
     ARP_IGNORE: 0,
     ARP_ANNOUNCE: 0,
+    ARP_ACCEPT: 0,
+    ARP_FILTER: 0,
+    EVICT[0]: 1,
+    DROP_GRATUITOUS: 0,
+    ONLY_TO_GROUPS[0]: 0,
+    IGNORE_LINKDOWN[0]: 0,
+    GROUP_FORWARDING[0]: 0,
+    MEDIUM: 0,
+    PROXY_ARP: 0,
+    PROXY_ARP_PVLAN: 0,
     b"ipv4/arp_notify": 0,
+    b"ipv4/bootp_relay": 0,
+    b"ipv4/disable_policy": 0,
+    b"ipv4/disable_xfrm": 0,
     b"ipv4/tag": 0,
     FORWARDING[1]: 0,
     b"ipv6/accept_dad": 1,
     b"ipv6/accept_ra": 1,
+    b"ipv6/accept_ra_defrtr": 1,
+    b"ipv6/accept_ra_from_local": 0,
+    b"ipv6/accept_ra_min_hop_limit": 1,
+    b"ipv6/accept_ra_min_lft": 0,
+    b"ipv6/accept_ra_mtu": 1,
+    b"ipv6/accept_ra_pinfo": 1,
+    b"ipv6/accept_ra_rt_info_max_plen": 0,
+    b"ipv6/accept_ra_rt_info_min_plen": 0,
+    b"ipv6/accept_ra_rtr_pref": 1,
+    b"ipv6/accept_untracked_na": 0,
+    ADDRESS_MODE: EUI64,
     b"ipv6/autoconf": 1,
+    b"ipv6/dad_transmits": 1,
     DISABLE_IPV6: 0,
+    b"ipv6/disable_policy": 0,
+    ONLY_TO_GROUPS[1]: 0,
+    b"ipv6/drop_unsolicited_na": 0,
+    b"ipv6/enhanced_dad": 1,
+    FORCE_FORWARDING: 0,
+    b"ipv6/force_tllao": 0,
     HOP_LIMIT: 64,
+    IGNORE_LINKDOWN[1]: 0,
+    KEEP_ADDRESSES: 0,
+    b"ipv6/max_addresses": 16,
+    GROUP_FORWARDING[1]: 0,
+    MTU: LEAST_MTU,
+    EVICT[1]: 1,
+    b"ipv6/ndisc_notify": 0,
+    b"ipv6/ndisc_tclass": 0,
+    b"ipv6/optimistic_dad": 0,
+    PROXY_NDP: 0,
+    b"ipv6/ra_defrtr_metric": 1_024,
+    b"ipv6/ra_honor_pio_life": 0,
+    b"ipv6/ra_honor_pio_pflag": 0,
+    b"ipv6/router_probe_interval": 60,
+    b"ipv6/router_solicitation_delay": 1,
+    b"ipv6/router_solicitation_interval": 4,
+    b"ipv6/router_solicitation_max_interval": 3_600,
+    b"ipv6/router_solicitations": -1,
+    b"ipv6/suppress_frag_ndisc": 1,
+    ONLY_OUTGOING: 0,
+    b"ipv6/use_optimistic": 0,
     **{b"neigh4/" + name: value for name, value in _NEIGHBOUR_SETTINGS.items()},
     **{b"neigh6/" + name: value for name, value in _NEIGHBOUR_SETTINGS.items()},
+    b"neigh6/locktime_ms": 0,
 }
-"""The settings of an interface and what they are at first. Of arp_notify and those about IPv6's addresses
-nothing comes: nobody asks whether an address is taken, and no router advertises itself.
-A tag means what programs want."""
+"""The settings of an interface and what they are at first. Of arp_notify and those about IPv6's addresses,
+routers and messages to neighbours nothing comes: nobody asks whether an address is taken, no router
+advertises itself, and neighbours of IPv6 are found without messages. There are no policies of IPsec
+(disable_policy, disable_xfrm), and Linux doesn't do anything by bootp_relay. A tag means what programs want.
+"""
+_OF_EVERY = {b"ipv6/accept_dad": 0}
+"""What is set of all at first, where it's something else."""
 PORT_COUNT = 65_536
 SEND_ROOMS, RECEIVE_ROOMS = (4_096, 16_384, 4 << 20), (4_096, 131_072, 32 << 20)
 """What tcp_wmem and tcp_rmem are at first: a connection's least room, the room at first, and the most."""
@@ -80,76 +178,88 @@ LEAST_FIELDS, MOST_FIELDS, FIRST_FIELDS = 0x001, 0xFFF, 0x007
 """What may be set of fib_multipath_hash_fields, and is at first: addresses and the protocol."""
 NO_BOUND = 0x7FFF_FFFF
 _REUSED_ON_LOOPBACK = 2
-_ANY, _BYTE, _SWITCH, _LONG = (-NO_BOUND - 1, NO_BOUND), (0, 255), (0, 1), (0, 0xFFFF_FFFF_FFFF_FFFF)
-KEPT = {
-    b"fib_notify_on_flag_change": (0, 0, 2),
-    b"ip_dynaddr": (0, *_BYTE),
-    b"ip_early_demux": (1, *_BYTE),
-    b"raw_l3mdev_accept": (1, *_SWITCH),
-    b"tcp_adv_win_scale": (1, -31, 31),
-    b"tcp_app_win": (31, 0, 31),
-    b"tcp_autocorking": (1, *_SWITCH),
-    b"tcp_backlog_ack_defer": (1, *_SWITCH),
-    b"tcp_base_mss": (1_024, *_ANY),
-    b"tcp_challenge_ack_limit": (NO_BOUND, *_ANY),
-    b"tcp_comp_sack_delay_ns": (1_000_000, *_LONG),
-    b"tcp_comp_sack_nr": (44, *_BYTE),
-    b"tcp_comp_sack_slack_ns": (100_000, *_LONG),
-    b"tcp_dsack": (1, *_BYTE),
-    b"tcp_early_demux": (1, *_BYTE),
-    b"tcp_early_retrans": (3, 0, 4),
-    b"tcp_fack": (0, *_BYTE),
-    b"tcp_fastopen_blackhole_timeout_sec": (0, 0, NO_BOUND),
-    b"tcp_frto": (2, *_BYTE),
-    b"tcp_l3mdev_accept": (0, *_SWITCH),
-    b"tcp_limit_output_bytes": (4 << 20, *_ANY),
-    b"tcp_max_reordering": (300, 1, NO_BOUND),
-    b"tcp_min_rtt_wlen": (300, 0, 86_400),
-    b"tcp_min_tso_segs": (2, 1, 255),
-    b"tcp_moderate_rcvbuf": (1, *_BYTE),
-    b"tcp_mtu_probe_floor": (48, 48, 65_535),
-    b"tcp_mtu_probing": (0, *_BYTE),
-    b"tcp_no_metrics_save": (0, *_BYTE),
-    b"tcp_no_ssthresh_metrics_save": (1, *_SWITCH),
-    b"tcp_pacing_ca_ratio": (120, 0, 1_000),
-    b"tcp_pacing_ss_ratio": (200, 0, 1_000),
-    b"tcp_pingpong_thresh": (1, 1, 255),
-    b"tcp_plb_cong_thresh": (128, 0, 256),
-    b"tcp_plb_enabled": (0, *_SWITCH),
-    b"tcp_plb_idle_rehash_rounds": (3, 0, 31),
-    b"tcp_plb_rehash_rounds": (12, 0, 31),
-    b"tcp_plb_suspend_rto_sec": (60, *_BYTE),
-    b"tcp_probe_interval": (600, 0, 0xFFFF_FFFF // 250),
-    b"tcp_probe_threshold": (8, *_ANY),
-    b"tcp_recovery": (1, *_BYTE),
-    b"tcp_retrans_collapse": (1, *_BYTE),
-    b"tcp_retries1": (3, *_BYTE),
-    b"tcp_rfc1337": (0, *_BYTE),
-    b"tcp_shrink_window": (0, *_SWITCH),
-    b"tcp_slow_start_after_idle": (1, *_BYTE),
-    b"tcp_synack_retries": (5, *_BYTE),
-    b"tcp_thin_linear_timeouts": (0, *_BYTE),
-    b"tcp_tso_rtt_log": (9, *_BYTE),
-    b"tcp_tso_win_divisor": (3, *_BYTE),
-    b"tcp_workaround_signed_windows": (0, *_BYTE),
-    b"udp_early_demux": (1, *_BYTE),
-    b"udp_l3mdev_accept": (0, *_SWITCH),
+_LIMITED_MESSAGES, _LIMITED_MESSAGES_6 = 0x1818, ((1 << 128) - 1) & ~(1 << 2)
+"""Unreachable, quenched, expired and bad; of ICMPv6 all errors but of packets that are too long."""
+TIMEOUTS_S = {
+    b"generic_timeout": 600,
+    b"icmp_timeout": 30,
+    b"icmpv6_timeout": 30,
+    b"tcp_timeout_close": 10,
+    b"tcp_timeout_close_wait": 60,
+    b"tcp_timeout_established": 432_000,
+    b"tcp_timeout_fin_wait": 120,
+    b"tcp_timeout_last_ack": 30,
+    b"tcp_timeout_syn_recv": 60,
+    b"tcp_timeout_syn_sent": 120,
+    b"tcp_timeout_time_wait": 120,
+    b"udp_timeout": 30,
+    b"udp_timeout_stream": 120,
 }
-"""Settings that are kept and that nothing comes of: nothing is lost on the way, comes out of order, is held
-up or paced, and the answer to a SYN comes at once; there are no domains of routing, nor hardware that routes.
-What each is at first, at least and at most.
-"""
+"""net.netfilter.nf_conntrack_*: how long a tracked connection is remembered after a packet, by its state."""
+_MOST_SECONDS = NO_BOUND // 250
+"""What an int holds in ticks of CONFIG_HZ=250."""
 BOUNDS = {
     HOP_LIMIT: (1, 255),
+    b"ipv6/accept_untracked_na": (0, 2),
+    ADDRESS_MODE: (EUI64, RANDOM),
+    FORCE_FORWARDING: (0, 1),
+    MTU: (LEAST_MTU, NO_BOUND),
+    EVICT[1]: (0, 1),
+    b"ipv6/ndisc_tclass": (0, 255),
+    b"ipv6/ra_defrtr_metric": (1, 0xFFFF_FFFF),
+    b"ipv6/ra_honor_pio_life": (0, 1),
+    b"ipv6/ra_honor_pio_pflag": (0, 1),
+    b"ipv6/router_probe_interval": (-_MOST_SECONDS, _MOST_SECONDS),
+    b"ipv6/router_solicitation_delay": (-_MOST_SECONDS, _MOST_SECONDS),
+    b"ipv6/router_solicitation_interval": (-_MOST_SECONDS, _MOST_SECONDS),
+    b"ipv6/router_solicitation_max_interval": (-_MOST_SECONDS, _MOST_SECONDS),
+    b"ipv6/router_solicitations": (-1, NO_BOUND),
     **{
         protocol + name: (0, NO_BOUND)
         for protocol in (b"neigh4/", b"neigh6/")
         for name in _NEIGHBOUR_SETTINGS
     },
-    b"neigh4/delay_first_probe_time": (-NO_BOUND, NO_BOUND),
-    b"neigh6/delay_first_probe_time": (-NO_BOUND, NO_BOUND),
+    b"neigh4/delay_first_probe_time": (-_MOST_SECONDS, _MOST_SECONDS),
+    b"neigh6/delay_first_probe_time": (-_MOST_SECONDS, _MOST_SECONDS),
+    b"neigh4/interval_probe_time_ms": (1, NO_BOUND),
+    b"neigh6/interval_probe_time_ms": (1, NO_BOUND),
 }
 """Between what the settings are that aren't just any number."""
+
+
+class OwnSettings:
+    """What INTERFACE_SETTINGS are for one interface, for all or for new ones: `changed` are those that differ
+    or that were set, of which a program can choose those of an interface alone (`chosen`, a bit for each)."""
+
+    __slots__ = ("changed", "chosen")
+
+    def __init__(self, changed: dict[bytes, int]) -> None:
+        self.changed = changed
+        self.chosen = 0
+
+    def __getitem__(self, key: bytes) -> int:
+        found = self.changed.get(key)
+        return INTERFACE_SETTINGS[key] if found is None else found
+
+    def __setitem__(self, key: bytes, value: int) -> None:
+        self.changed[key] = value
+
+    def choose(self, key: bytes) -> None:
+        """Somebody has set it of this interface."""
+        self.chosen |= 1 << _PLACES[key]
+
+    def is_chosen(self, key: bytes) -> bool:
+        """Whether somebody has."""
+        return bool(self.chosen >> _PLACES[key] & 1)
+
+    def copy(self) -> OwnSettings:
+        """The same of another interface, of which nothing was chosen yet. Each has the MTU that it has."""
+        changed = self.changed.copy()
+        changed.pop(MTU, None)
+        return OwnSettings(changed)
+
+
+_PLACES = {key: place for place, key in enumerate(INTERFACE_SETTINGS)}
 
 
 class NetworkSysctls:
@@ -177,6 +287,9 @@ class NetworkSysctls:
     tcp_fwmark_accept, `reflects_marks` and `reflects_marks_6` are fwmark_reflect;
     `port_reuse` and `port_reuse_ms` are tcp_tw_reuse and tcp_tw_reuse_delay. `kept` are
     those of KEPT that were set.
+    `icmp_mask` and `icmp_mask_6` are ratemask, a bit for each type of ICMP's messages that are limited,
+    `icmp_pause_ms` and `icmp_pause_ms_6` ratelimit, and `icmp_per_second` and `icmp_burst` icmp_msgs_per_sec
+    and icmp_msgs_burst.
     `ignores_echo_to_all` is icmp_echo_ignore_broadcasts and `ignores_echo_to_groups_6`
     icmp/echo_ignore_multicast, `retries` is tcp_retries2; `most_hop_options` and `most_end_options` are
     max_hbh_opts_number and max_dst_opts_number, and `most_hop_bytes` and `most_end_bytes` the lengths beside
@@ -184,6 +297,8 @@ class NetworkSysctls:
     `multipath_fields_6` fib_multipath_hash_fields, `multipath_uses_neighbours` fib_multipath_use_neigh and
     `multipath_seed` fib_multipath_hash_seed; by `multipath_key` flows choose, which is made for the first
     route with several ways. `tells_next_hops` is nexthop_compat_mode.
+    `is_loose` is nf_conntrack_tcp_loose, whether connections are tracked from the middle on, and
+    `tells_connections` nf_conntrack_events; `timeouts_s` are those of TIMEOUTS_S that were set.
     `of_every` are those of INTERFACE_SETTINGS that are set for all interfaces, `of_new` what a new one has.
     """
 
@@ -203,11 +318,18 @@ class NetworkSysctls:
         "has_no_discovery",
         "has_selective_acknowledgements",
         "has_tcp_timestamps",
+        "icmp_burst",
+        "icmp_mask",
+        "icmp_mask_6",
+        "icmp_pause_ms",
+        "icmp_pause_ms_6",
+        "icmp_per_second",
         "ignores_echo",
         "ignores_echo_6",
         "ignores_echo_to_all",
         "ignores_echo_to_groups_6",
         "is_ipv6_only",
+        "is_loose",
         "keepalive_interval_s",
         "keepalive_probes",
         "keepalive_s",
@@ -254,9 +376,11 @@ class NetworkSysctls:
         "syn_cookies",
         "syn_retries",
         "takes_marks",
+        "tells_connections",
         "tells_data",
         "tells_next_hops",
         "time_to_live",
+        "timeouts_s",
     )
 
     def __init__(self) -> None:
@@ -275,7 +399,13 @@ class NetworkSysctls:
         self.has_selective_acknowledgements = self.has_tcp_timestamps = self.scales_windows = 1
         self.ignores_echo = self.ignores_echo_6 = self.ignores_echo_to_groups_6 = 0
         self.ignores_echo_to_all = 1
+        self.icmp_mask, self.icmp_mask_6 = _LIMITED_MESSAGES, _LIMITED_MESSAGES_6
+        self.icmp_pause_ms, self.icmp_pause_ms_6 = 1_000, 100
+        self.icmp_per_second, self.icmp_burst = 1_000, 50
         self.is_ipv6_only = 0
+        self.is_loose = 1
+        self.tells_connections = 2
+        self.timeouts_s: dict[bytes, int] = {}
         self.keepalive_s, self.keepalive_interval_s, self.keepalive_probes = 7_200, 75, 9
         self.longest_retry_ms, self.shortest_retry_us = 120_000, 200_000
         self.most_backlog = SOMAXCONN
@@ -302,9 +432,25 @@ class NetworkSysctls:
         self.retries = 15
         self.syn_retries, self.linear_syn_retries = 6, 4
         self.tells_data = self.tells_next_hops = 1
-        self.of_every = INTERFACE_SETTINGS.copy()
-        self.of_new = INTERFACE_SETTINGS.copy()
+        self.of_every = OwnSettings(_OF_EVERY.copy())
+        self.of_new = OwnSettings({})
         self.time_to_live = 64
+
+    def inherit(self, first: NetworkSysctls) -> None:
+        """Settings of IPv4, and of new interfaces' neighbours, are those of the machine's first network."""
+        self.forwards_4 = first.forwards_4
+        for own, its, parts in (
+            (self.of_every, first.of_every, (b"ipv4",)),
+            (self.of_new, first.of_new, (b"ipv4", b"neigh4", b"neigh6")),
+        ):
+            for key, value in its.changed.items():
+                if key.partition(b"/")[0] in parts:
+                    own[key] = value
+
+    def timeout_s(self, name: bytes) -> int:
+        """How long a connection of that state is remembered after a packet."""
+        found = self.timeouts_s.get(name)
+        return TIMEOUTS_S[name] if found is None else found
 
     def of_all(self, key: bytes) -> int:
         """What conf/all says."""
@@ -324,5 +470,5 @@ class NetworkSysctls:
             self.forwards_6 = self.of_new[key] = value
         else:
             self.of_every[key] = value
-            if key == DISABLE_IPV6:
+            if key in GIVEN_TO_EACH_6 and key != FORCE_FORWARDING:
                 self.of_new[key] = value

@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from procession.abi.errno import ENOENT
+from procession.abi.errno import EINVAL, ENOENT
 from procession.abi.file_mode import S_IFMT
 from procession.fs.inode import DirectoryEntry, Inode
-from procession.net.internet.interface_event import switch_ipv6
-from procession.net.sysctls import ALL, BOUNDS, DEFAULT, DISABLE_IPV6, FORWARDING, INTERFACE_SETTINGS
+from procession.net.internet.interface_event import carrier_changed, switch_ipv6
+from procession.net.sysctls import (
+    ADDRESS_MODE,
+    ALL,
+    BOUNDS,
+    DEFAULT,
+    DISABLE_IPV6,
+    FORWARDING,
+    GIVEN_TO_EACH_6,
+    GROUP_FORWARDING,
+    INTERFACE_SETTINGS,
+    MTU,
+    STABLE_PRIVACY,
+)
 from procession.procfs.inode import ProcDirectory, ProcFile
 from procession.procfs.parse_integer import parse_parameter
 from procession.procfs.sysctl_permission import check_sysctl_permission
@@ -26,12 +38,23 @@ _LEAST, _MOST = -(2**31), 2**31 - 1
 _NEIGHBOURS, _TAKEN_OVER = b"neigh", (b"ipv4/", b"neigh")
 _MILLISECONDS, _JIFFY_MS = b"_time_ms", 4
 _ANSWER_TICKS, _CLOCK_MS = b"retrans_time", 10
+_FRAME_BYTES = 2_090
+"""What a whole frame is counted with that waits. Linux: include/linux/skbuff.h, SKB_TRUESIZE."""
 _SCALED = {
+    b"anycast_delay": (b"anycast_delay_ms", _CLOCK_MS),
     b"base_reachable_time": (b"base_reachable_time_ms", 1_000),
+    b"locktime": (b"locktime_ms", _CLOCK_MS),
+    b"proxy_delay": (b"proxy_delay_ms", _CLOCK_MS),
     _ANSWER_TICKS: (b"retrans_time_ms", _CLOCK_MS),
+    b"unres_qlen": (b"unres_qlen_bytes", _FRAME_BYTES),
 }
-"""What is the same in a larger unit: seconds, and hundredths of one, or for IPv6 the kernel's ticks."""
-_GIVEN_TO_EACH = (*FORWARDING, DISABLE_IPV6)
+"""What is kept in a smaller unit: seconds, hundredths of one, or for IPv6 the kernel's ticks; and packets."""
+_IN_ONE_UNIT = (b"anycast_delay_ms", b"locktime_ms", b"proxy_delay_ms")
+"""What is there in the larger unit alone."""
+_MOST_CLOCK = 0x7FFF_FFFF_FFFF_FFFF // 250 * 100
+"""Linux: kernel/sysctl.c, do_proc_dointvec_userhz_jiffies_conv."""
+_GIVEN_TO_EACH = (*FORWARDING, *GIVEN_TO_EACH_6)
+_READ_ONLY = 0o444
 
 
 class SettingsDirectory(ProcDirectory):
@@ -99,7 +122,7 @@ class OwnSettingsDirectory(ProcDirectory):
         if name == _ANSWER_TICKS and self.protocol.endswith(b"6"):
             unit = _JIFFY_MS
         key = self.protocol + b"/" + told
-        if key not in INTERFACE_SETTINGS:
+        if key not in INTERFACE_SETTINGS or name in _IN_ONE_UNIT:
             raise ENOENT
         found = self.entries.get(name)
         if found is None:
@@ -110,6 +133,7 @@ class OwnSettingsDirectory(ProcDirectory):
     def list_entries(self) -> list[DirectoryEntry]:
         start = self.protocol + b"/"
         names = [key[len(start) :] for key in INTERFACE_SETTINGS if key.startswith(start)]
+        names = [name for name in names if name not in _IN_ONE_UNIT]
         return _listed(self, [*names, *(_SCALED if self.protocol.startswith(_NEIGHBOURS) else ())])
 
 
@@ -130,7 +154,7 @@ class SettingFile(ProcFile):
     def __init__(
         self, superblock: ProcFileSystem, number: int, owner: bytes, key: bytes, unit: int = 1
     ) -> None:
-        super().__init__(superblock, number, 0o644)
+        super().__init__(superblock, number, _READ_ONLY if key in GROUP_FORWARDING else 0o644)
         self.owner = owner
         self.key = key
         self.unit = unit
@@ -151,22 +175,12 @@ class SettingFile(ProcFile):
             interface = network.interface_named(self.owner)
             if interface is None:
                 raise ENOENT("the interface is gone")
-            value = interface.settings[self.key]
+            value = interface.ipv6_mtu if self.key == MTU else interface.settings[self.key]
         # A little less than nothing is shown as -0.
         return (b"-%d\n" if value < 0 else b"%d\n") % (abs(value) // self.unit)
 
     def store(self, data: bytes, subject: Subject) -> None:
-        least, most = BOUNDS.get(self.key, (_LEAST, _MOST))
-        if self.unit > 1:
-            # Linux: kernel/sysctl.c, do_proc_dointvec_jiffies_conv, do_proc_dointvec_userhz_jiffies_conv.
-            least = -(most // self.unit)
-        value = parse_parameter(data, least, most // self.unit) * self.unit
-        if self.key.endswith(_MILLISECONDS):
-            # Milliseconds are rounded up to ticks, hundredths of seconds down, but any fewer than
-            # none are one tick less (Linux: kernel/time/time.c, clock_t_to_jiffies).
-            is_clock = self.unit == _CLOCK_MS
-            ticks = value // _JIFFY_MS if is_clock else -(-value // _JIFFY_MS)
-            value = (-1 if is_clock and value < 0 else ticks) * _JIFFY_MS
+        value = self._value_in(data)
         network: Network = self.proc.kernel.seen_namespaces.network
         if self.owner == ALL:
             set_for_all(network, self.key, value)
@@ -176,9 +190,29 @@ class SettingFile(ProcFile):
             found = network.interface_named(self.owner)
             if found is None:
                 raise ENOENT("the interface is gone")
-            found.chosen_settings.add(self.key)
+            if self.key == MTU and value > found.mtu:
+                raise EINVAL("more than the interface takes")
+            if self.key == ADDRESS_MODE and value == STABLE_PRIVACY:
+                raise EINVAL("there is no secret")
+            found.settings.choose(self.key)
             _set(found, self.key, value)
         network.topology_changed()
+
+    def _value_in(self, data: bytes) -> int:
+        """What a program has written, in the unit in which it's kept. Raises EINVAL."""
+        least, most = BOUNDS.get(self.key, (_LEAST, _MOST))
+        if self.unit == _CLOCK_MS:
+            # Any fewer than none are one tick less (Linux: kernel/time/time.c, clock_t_to_jiffies).
+            value = parse_parameter(data, -_MOST_CLOCK, _MOST_CLOCK)
+            ticks = (-1 if value < 0 else value * _CLOCK_MS // _JIFFY_MS) & 0xFFFF_FFFF
+            return (ticks - (ticks >> 31 << 32)) * _JIFFY_MS
+        if self.unit == _FRAME_BYTES:
+            return parse_parameter(data, 0, most // self.unit) * self.unit
+        if self.unit > 1:
+            # Linux: kernel/sysctl.c, do_proc_dointvec_jiffies_conv.
+            return parse_parameter(data, -(most // self.unit), most // self.unit) * self.unit
+        value = parse_parameter(data, least, most)
+        return -(-value // _JIFFY_MS) * _JIFFY_MS if self.key.endswith(_MILLISECONDS) else value
 
 
 def _set_for_new(network: Network, key: bytes, value: int) -> None:
@@ -189,7 +223,7 @@ def _set_for_new(network: Network, key: bytes, value: int) -> None:
     network.sysctls.of_new[key] = value
     if key.startswith(_TAKEN_OVER):
         for interface in network.interfaces.values():
-            if key not in interface.chosen_settings and not interface.had_address:
+            if not interface.settings.is_chosen(key) and not interface.had_address:
                 _set(interface, key, value)
 
 
@@ -203,7 +237,12 @@ def set_for_all(network: Network, key: bytes, value: int) -> None:
 
 
 def _set(interface: Interface, key: bytes, value: int) -> None:
-    was_off = bool(interface.settings[DISABLE_IPV6])
+    before = interface.settings[key]
+    if before == value and key != MTU:
+        return
+    interface.network.account_settings(0 if key in interface.settings.changed else 1)
     interface.settings[key] = value
-    if bool(interface.settings[DISABLE_IPV6]) != was_off:
+    if key == DISABLE_IPV6 and bool(before) != bool(value):
         switch_ipv6(interface)
+    elif key == ADDRESS_MODE:
+        carrier_changed(interface)

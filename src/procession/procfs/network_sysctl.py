@@ -10,15 +10,16 @@ from procession.abi.errno import EACCES, EINVAL, ENOENT, EPERM
 from procession.abi.word import Words, pack_array, pack_bits
 from procession.fs.user_namespace import NO_ID
 from procession.net.internet.tcp_fastopen import KEY_BYTES, MOST_KEYS
+from procession.net.kept_sysctls import KEPT, KEPT_6
 from procession.net.socket_file import SocketFileSystem, socket_file_system
 from procession.net.sysctls import (
     CONGESTION_CONTROLS,
     FORWARDING,
-    KEPT,
     LEAST_FIELDS,
     MOST_FIELDS,
     NO_GROUPS,
     PORT_COUNT,
+    TIMEOUTS_S,
 )
 from procession.procfs.interface_sysctl import set_for_all
 from procession.procfs.parameter_kind import INTEGER, TEXT, UNSIGNED, ParameterKind
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 _KEY = Words("<4I")
 _KEY_TEXT = re.compile(rb"-".join([rb"\s*(?=[0-9a-f])(?:0x)?([0-9a-f]*)"] * 4), re.IGNORECASE)
 _LINE_END = re.compile(rb"[\0\n]")
+_TICK_MS, _MESSAGE_KINDS = 4, 256
 _INT_MIN, _INT_MAX, _UINT_MAX = -(2**31), 2**31 - 1, 2**32 - 1
 _MOST_SECONDS = _INT_MAX // 250
 """What an int holds in ticks of CONFIG_HZ=250."""
@@ -157,9 +159,41 @@ def _rooms(name: str) -> SystemFile:
     )
 
 
+def _store_pause(name: str, kernel: Kernel, data: bytes) -> None:
+    """Milliseconds, in ticks. Linux: kernel/sysctl.c, proc_dointvec_ms_jiffies."""
+    value = parse_parameter(data, 0, _INT_MAX)
+    setattr(_sysctls(kernel), name, -(-value // _TICK_MS) * _TICK_MS)
+
+
+def _pause(name: str) -> SystemFile:
+    return SystemFile(0o644, partial(_show_number, name), partial(_store_pause, name))
+
+
+def _store_mask(kernel: Kernel, data: bytes) -> None:
+    """net.ipv6.icmp.ratemask. Raises EINVAL."""
+    _sysctls(kernel).icmp_mask_6 = _bits_in(data, _MESSAGE_KINDS)
+
+
+def _show_mask(kernel: Kernel) -> bytes:
+    return _ranges(_sysctls(kernel).icmp_mask_6)
+
+
+def _refuse_to_show(kernel: Kernel) -> bytes:
+    """Linux: net/ipv4/route.c, ipv4_sysctl_rtcache_flush."""
+    raise EINVAL("nothing can be read there")
+
+
+def _store_flush(kernel: Kernel, data: bytes) -> None:
+    """net.ipv4.route.flush and net.ipv6.route.flush: ways are looked for again, whatever is written."""
+    kernel.seen_namespaces.network.topology_changed()
+
+
 def _show_reserved_ports(kernel: Kernel) -> bytes:
     """net.ipv4.ip_local_reserved_ports. Linux: kernel/sysctl.c, proc_do_large_bitmap."""
-    bits = int.from_bytes(_sysctls(kernel).reserved_ports, "little")
+    return _ranges(int.from_bytes(_sysctls(kernel).reserved_ports, "little"))
+
+
+def _ranges(bits: int) -> bytes:
     ranges: list[bytes] = []
     port = 0
     while bits >> port:
@@ -171,17 +205,23 @@ def _show_reserved_ports(kernel: Kernel) -> bytes:
 
 
 def _store_reserved_ports(kernel: Kernel, data: bytes) -> None:
+    bits = _bits_in(data, PORT_COUNT)
+    _sysctls(kernel).reserved_ports = pack_bits(bits, PORT_COUNT >> 3) if bits else b""
+
+
+def _bits_in(data: bytes, count: int) -> int:
+    """A bit for each number of a text such as 1,3-5. Raises EINVAL."""
     bits = 0
     text = data.strip(b"\n")
     for part in text.split(b",") if text else ():
         first, separator, last = part.partition(b"-")
         if not (first.isdigit() and (last.isdigit() or not separator)) or len(part) > 11:
-            raise EINVAL("no port, nor two with a hyphen between")
+            raise EINVAL("no number, nor two with a hyphen between")
         low, high = int(first), int(last or first)
-        if not low <= high < PORT_COUNT:
-            raise EINVAL("no range of ports")
+        if not low <= high < count:
+            raise EINVAL("no range")
         bits |= (1 << high + 1) - (1 << low)
-    _sysctls(kernel).reserved_ports = pack_bits(bits, PORT_COUNT >> 3) if bits else b""
+    return bits
 
 
 def _show_fast_open_keys(kernel: Kernel) -> bytes:
@@ -268,7 +308,7 @@ def _store_allowed(kernel: Kernel, data: bytes) -> None:
     _allow(kernel, names)
 
 
-_LARGEST_BYTE = 255
+_LARGEST_BYTE, _IN_TICKS = 255, b"tcp_invalid_ratelimit"
 
 
 def _show_kept(name: bytes, kernel: Kernel) -> bytes:
@@ -278,7 +318,8 @@ def _show_kept(name: bytes, kernel: Kernel) -> bytes:
 def _store_kept(name: bytes, kernel: Kernel, data: bytes) -> None:
     """Raises EINVAL. Linux: net/ipv4/sysctl_net_ipv4.c, ipv4_net_table."""
     _, least, most = KEPT[name]
-    _sysctls(kernel).kept[name] = parse_parameter(data, least, most)
+    value = parse_parameter(data, least, most)
+    _sysctls(kernel).kept[name] = -(-value // _TICK_MS) * _TICK_MS if name == _IN_TICKS else value
 
 
 def _kept(name: bytes) -> SystemFile:
@@ -309,6 +350,38 @@ def _room(name: str) -> SystemFile:
     return SystemFile(0o644, partial(_show_room, name), partial(_store_room, name))
 
 
+def _show_timeout(name: bytes, kernel: Kernel) -> bytes:
+    return b"%d\n" % _sysctls(kernel).timeout_s(name)
+
+
+def _store_timeout(name: bytes, kernel: Kernel, data: bytes) -> None:
+    """Raises EINVAL. Linux: net/netfilter/nf_conntrack_standalone.c, nf_ct_sysctl_table."""
+    value = parse_parameter(data, -_MOST_SECONDS, _MOST_SECONDS)
+    _sysctls(kernel).timeouts_s[name] = value
+
+
+def _timeout(name: bytes) -> SystemFile:
+    return SystemFile(0o644, partial(_show_timeout, name), partial(_store_timeout, name))
+
+
+def _show_connection_count(kernel: Kernel) -> bytes:
+    """net.netfilter.nf_conntrack_count."""
+    tracker = kernel.seen_namespaces.network.tracker
+    return b"%d\n" % (len(tracker.connections) // 2 if tracker is not None else 0)
+
+
+def _show_most_connections(kernel: Kernel) -> bytes:
+    """net.netfilter.nf_conntrack_max."""
+    return b"%d\n" % _system(kernel).most_connections
+
+
+def _store_most_connections(kernel: Kernel, data: bytes) -> None:
+    """The machine's, which only its first network changes. Raises EACCES, EINVAL."""
+    if not _is_first(kernel):
+        raise EACCES("not the machine's first network")
+    _system(kernel).most_connections = parse_parameter(data, 0, _INT_MAX)
+
+
 NETWORK_SYSCTLS: SystemTree = {
     b"core": {
         b"optmem_max": _number("option_bytes", 0, _INT_MAX),
@@ -327,6 +400,10 @@ NETWORK_SYSCTLS: SystemTree = {
         b"fib_multipath_use_neigh": _way("multipath_uses_neighbours", 0, 1, UNSIGNED),
         b"fwmark_reflect": _byte("reflects_marks"),
         b"neigh": InterfaceSettings(b"neigh4"),
+        b"icmp_msgs_burst": _number("icmp_burst", 0, _INT_MAX),
+        b"icmp_msgs_per_sec": _number("icmp_per_second", 0, _INT_MAX),
+        b"icmp_ratelimit": _pause("icmp_pause_ms"),
+        b"icmp_ratemask": _number("icmp_mask", _INT_MIN, _INT_MAX),
         b"icmp_echo_ignore_all": _byte("ignores_echo", 0, 1),
         b"icmp_echo_ignore_broadcasts": _byte("ignores_echo_to_all", 0, 1),
         b"ip_default_ttl": _byte("time_to_live", 1),
@@ -342,7 +419,8 @@ NETWORK_SYSCTLS: SystemTree = {
         ),
         b"nexthop_compat_mode": _byte("tells_next_hops", 0, 1),
         b"ping_group_range": SystemFile(0o644, _show_ping_groups, _store_ping_groups, kind=_PAIR),
-        **{name: _kept(name) for name in KEPT},
+        **{name: _kept(name) for name in KEPT if name not in KEPT_6},
+        b"route": {b"flush": SystemFile(0o200, _refuse_to_show, _store_flush)},
         b"tcp_abort_on_overflow": _byte("aborts_on_overflow"),
         b"tcp_allowed_congestion_control": SystemFile(0o644, _show_allowed, _store_allowed, kind=TEXT),
         b"tcp_available_congestion_control": SystemFile(0o444, _show_congestion_controls, kind=TEXT),
@@ -388,12 +466,28 @@ NETWORK_SYSCTLS: SystemTree = {
         b"icmp": {
             b"echo_ignore_all": _byte("ignores_echo_6"),
             b"echo_ignore_multicast": _byte("ignores_echo_to_groups_6"),
+            b"ratelimit": _pause("icmp_pause_ms_6"),
+            b"ratemask": SystemFile(0o644, _show_mask, _store_mask, kind=TEXT),
         },
+        b"fib_notify_on_flag_change": _kept(b"fib_notify_on_flag_change_6"),
+        b"idgen_delay": _kept(b"idgen_delay"),
+        b"idgen_retries": _kept(b"idgen_retries"),
         b"ip_nonlocal_bind": _byte("binds_anywhere_6"),
+        b"route": {
+            b"flush": SystemFile(0o200, _refuse_to_show, _store_flush),
+            b"max_size": _kept(b"max_size"),
+        },
         b"max_dst_opts_length": _number("most_end_bytes", _INT_MIN, _INT_MAX),
         b"max_dst_opts_number": _number("most_end_options", _INT_MIN, _INT_MAX),
         b"max_hbh_length": _number("most_hop_bytes", _INT_MIN, _INT_MAX),
         b"max_hbh_opts_number": _number("most_hop_options", _INT_MIN, _INT_MAX),
+    },
+    b"netfilter": {
+        b"nf_conntrack_count": SystemFile(0o444, _show_connection_count),
+        b"nf_conntrack_events": _byte("tells_connections", 0, 2),
+        b"nf_conntrack_max": SystemFile(0o644, _show_most_connections, _store_most_connections),
+        b"nf_conntrack_tcp_loose": _byte("is_loose", 0, 1),
+        **{b"nf_conntrack_" + name: _timeout(name) for name in TIMEOUTS_S},
     },
     b"unix": {b"max_dgram_qlen": SystemFile(0o644, _show_queue_length, _store_queue_length)},
 }

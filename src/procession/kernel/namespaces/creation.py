@@ -107,6 +107,7 @@ def create_namespaces(task: Task, flags: int, context: FsContext, credentials: C
             new.cgroup = cgroup
         if flags & CLONE_NEWNET:
             network = Network(new.network.system, task.kernel, owner)
+            network.inherit(task.kernel.init_namespaces.network.sysctls)
             network.charge_to(uid, account)
             new.network.put()
             new.network = network

@@ -8,7 +8,7 @@ from procession.abi.errno import EACCES, EHOSTUNREACH, EINVAL, ENETUNREACH, Errn
 from procession.abi.netlink import RouteType
 from procession.abi.word import Words
 from procession.net.internet.address import is_multicast
-from procession.net.internet.arp import REQUEST, ArpMessage, answer, question
+from procession.net.internet.arp import REQUEST, ArpMessage, answer, ignores_question, question, speaks_for
 from procession.net.internet.crossing import Crossing, crossings, group_hardware_address, show_frame
 from procession.net.internet.device_address import has_arp, has_own_6
 from procession.net.internet.neighbour import (
@@ -330,7 +330,7 @@ def _trace(
         return flow
     assert route.interface is not None
     check_way_out(route.interface, source)
-    flow.mtu = route.mtu or route.interface.mtu
+    flow.mtu = route.mtu or _mtu_of(route.interface, flow.target)
     flow.out = route.interface
     _follow(flow, route)
     return flow
@@ -342,7 +342,7 @@ def _follow(flow: Flow, route: Route) -> None:
     for _ in range(MOST_HOPS + 1):
         out = route.interface
         assert out is not None
-        flow.mtu = min(flow.mtu, route.mtu or out.mtu)
+        flow.mtu = min(flow.mtu, route.mtu or _mtu_of(out, flow.target))
         if route.kind == BROADCAST and len(target) == 4:
             _shout(flow, out)
             return
@@ -428,9 +428,14 @@ def _trace_to_group(
     flow = Flow(network, source, target)
     flow.traffic = traffic
     flow.out = device
-    flow.mtu = device.mtu
+    flow.mtu = _mtu_of(device, target)
     _shout(flow, device)
     return flow
+
+
+def _mtu_of(out: Interface, target: bytes) -> int:
+    """The longest packet to `target`. Linux: net/ipv6/route.c, ip6_mtu."""
+    return out.mtu if len(target) == 4 else out.ipv6_mtu
 
 
 def source_for(network: Network, route: Route, target: bytes) -> bytes:
@@ -540,11 +545,12 @@ def owner_of(everybody: list[Hearer], address: bytes, asker: bytes) -> Hearer | 
             heard
             for heard in everybody
             if heard.interface.network.routes.is_local(address)
-            and not heard.interface.network.ignores_question(heard.interface, asker, address)
+            and not ignores_question(heard.interface, asker, address)
         ),
         None,
     ) or next(
-        (heard for heard in everybody if heard.interface.network.speaks_for(heard.interface, address)), None
+        (heard for heard in everybody if speaks_for(heard.interface, asker, address)),
+        None,
     )
 
 

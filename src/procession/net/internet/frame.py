@@ -5,9 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.internet import ADDRESS_BYTES_OF_ETHERTYPE
-from procession.net.internet.address import is_multicast
-from procession.net.internet.arp import ARP, REQUEST, answer, unpack_arp
+from procession.net.internet.address import BROADCAST_4, is_multicast
+from procession.net.internet.arp import (
+    ARP,
+    REQUEST,
+    ArpMessage,
+    answer,
+    ignores_question,
+    speaks_for,
+    unpack_arp,
+)
 from procession.net.internet.crossing import Crossing, show_frame
+from procession.net.internet.device_address import is_onlink
 from procession.net.internet.extension_headers import take_off
 from procession.net.internet.flow import learn_on_way
 from procession.net.internet.neighbour import REACHABLE, STALE, learn
@@ -23,6 +32,7 @@ from procession.net.internet.packet import (
 from procession.net.link.bridge import learn_behind, passes_up, ports_to, takes_in
 from procession.net.link.interface import LOOPBACK
 from procession.net.link.segment import reach
+from procession.net.sysctls import ARP_ACCEPT, DROP_GRATUITOUS, ONLY_TO_GROUPS
 
 if TYPE_CHECKING:
     from procession.net.link.interface import Interface
@@ -30,6 +40,9 @@ if TYPE_CHECKING:
 
 HEADER_BYTES = 14
 _FRAGMENT_BITS = 0x3FFF
+_NS_PER_MS = 1_000_000
+_ANYBODY, _OF_NET = 1, 2
+"""arp_accept: whoever tells of himself, or those of the interface's nets."""
 
 
 def transmit(
@@ -107,34 +120,80 @@ def _arrive(
         return
     ethertype = int.from_bytes(header[12:14], "big")
     if ethertype == ARP:
-        _receive_arp(interface, whole)
+        _receive_arp(interface, header, whole)
         return
     time_ns = interface.network.host.clock.realtime_ns
     packet = packet_in(ethertype, whole, time_ns)
-    if packet is not None:
+    if packet is not None and not (header[0] & 1 and _is_unwanted(interface, packet)):
         receive_frame(interface.network, packet, interface)
 
 
-def _receive_arp(interface: Interface, whole: bytes) -> None:
-    """Who asks is known from then on, if it asks for us or was asked for; who asks for us is answered.
+def _is_unwanted(interface: Interface, packet: Packet) -> bool:
+    """Whether a packet that came in a frame for all isn't taken, as it's for one.
+
+    Linux: net/ipv4/ip_input.c, ip_rcv_finish_core; net/ipv6/ip6_input.c, ip6_rcv_core.
+    """
+    network, target = interface.network, packet.target
+    if is_multicast(target) or target == BROADCAST_4 or network.routes.is_broadcast(target):
+        return False
+    if len(target) == 16:
+        return bool(interface.settings[ONLY_TO_GROUPS[1]])
+    return network.is_set(interface, ONLY_TO_GROUPS[0])
+
+
+def _receive_arp(interface: Interface, header: bytes, whole: bytes) -> None:
+    """Who asks is known from then on, if he's answered; so is who answers or tells of himself, if he was
+    asked for, or if arp_accept says so.
 
     Linux: net/ipv4/arp.c, arp_process.
     """
     message, network = unpack_arp(whole), interface.network
     if message is None or message.hardware[0] & 1 or is_multicast(message.target):
         return
-    is_ours = network.routes.is_local(message.target)
+    source, target = message.address, message.target
+    if source == target and network.is_set(interface, DROP_GRATUITOUS):
+        return
     is_question = message.operation == REQUEST
-    entry = network.neighbours.get((interface, message.address))
-    if any(message.address) and (entry is not None or (is_question and is_ours)):
-        state = STALE if is_question else REACHABLE
-        before = entry.hardware_address if entry is not None and entry.is_resolved else b""
-        entry = learn(interface, message.address, message.hardware, state)
-        if before != entry.hardware_address:
-            network.topology_changed()
-        send_waiting(entry)
-    if is_question and is_ours and not network.ignores_question(interface, message.address, message.target):
+    is_ours = network.routes.is_local(target)
+    if is_question and (is_ours or speaks_for(interface, source, target)):
+        if is_ours and ignores_question(interface, source, target):
+            return
+        if any(source):
+            _hear_of(interface, message, STALE)
         transmit(interface, *answer(interface.hardware_address, message))
+        return
+    if not any(source):
+        return
+    entry = network.neighbours.get((interface, source))
+    tells_of_itself = source == target and (is_question or message.target_hardware == message.hardware)
+    if entry is None and ((is_question and not tells_of_itself) or not _accepts(interface, source)):
+        return
+    if entry is not None and entry.is_resolved and entry.hardware_address != message.hardware:
+        locked_ms = interface.settings[entry.keys.locked_ms]
+        if not tells_of_itself and network.host.clock.now_ns <= entry.updated_ns + locked_ms * _NS_PER_MS:
+            return
+    is_answer = not is_question and header[:6] == interface.hardware_address
+    _hear_of(interface, message, REACHABLE if is_answer else STALE)
+
+
+def _accepts(interface: Interface, source: bytes) -> bool:
+    """Whether who wasn't asked for is known from then on. Linux: net/ipv4/arp.c, arp_accept."""
+    network = interface.network
+    mode = network.setting_of(interface, ARP_ACCEPT)
+    is_one = not (
+        is_multicast(source) or network.routes.is_local(source) or network.routes.is_broadcast(source)
+    )
+    return is_one and (mode == _ANYBODY or (mode == _OF_NET and is_onlink(interface, source)))
+
+
+def _hear_of(interface: Interface, message: ArpMessage, state: int) -> None:
+    network = interface.network
+    entry = network.neighbours.get((interface, message.address))
+    before = entry.hardware_address if entry is not None and entry.is_resolved else b""
+    entry = learn(interface, message.address, message.hardware, state)
+    if before != entry.hardware_address:
+        network.topology_changed()
+    send_waiting(entry)
 
 
 def packet_in(ethertype: int, whole: bytes, time_ns: int) -> Packet | None:

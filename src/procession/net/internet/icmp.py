@@ -9,6 +9,7 @@ from procession.abi.word import pack_address, pack_port, pack_u8
 from procession.net.internet.flow import find_flow
 from procession.net.internet.header_options import answered, recorded
 from procession.net.internet.icmp_error import ICMP_ERRORS
+from procession.net.internet.icmp_limit import lets_message
 from procession.net.internet.output import send_packet
 from procession.net.internet.packet import (
     ICMP,
@@ -25,6 +26,7 @@ from procession.net.internet.routing_rule import ANY_TRAFFIC, Traffic
 from procession.net.marks import reflected_mark
 
 if TYPE_CHECKING:
+    from procession.net.internet.flow import Flow
     from procession.net.internet.icmp_error import IcmpError
     from procession.net.link.interface import Interface
     from procession.net.network import Network
@@ -136,6 +138,8 @@ def _answer(network: Network, packet: Packet, interface: Interface, reply: bytes
         flow = find_flow(network, packet.source, own, device, traffic)
     except Errno:
         return
+    if not lets_message(network, flow, reply[0], reply[1]):
+        return
     answer = Packet(
         with_checksum(reply, flow.source, flow.target),
         *(flow.source, 0, flow.target, 0),
@@ -194,6 +198,13 @@ def error_told(message: Packet) -> tuple[Packet, IcmpError] | None:
         if found == ((error.kind_6, error.code_6) if is_6 else (error.kind, error.code)):
             return quoted_packet(message), error
     return None
+
+
+def lets_error(router: Network, flow: Flow, error: IcmpError) -> bool:
+    """Whether `router` still tells of an error."""
+    if len(flow.target) == 16:
+        return lets_message(router, flow, error.kind_6, error.code_6)
+    return lets_message(router, flow, error.kind, error.code)
 
 
 def _service_of_error(packet: Packet) -> int:

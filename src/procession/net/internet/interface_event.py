@@ -22,9 +22,18 @@ from procession.net.internet.device_address import (
     addresses_of,
     forget_addresses,
 )
+from procession.net.internet.neighbour import lose_wire
 from procession.net.internet.routing import LOCAL_TABLE, SCOPE_HOST, SCOPE_LINK, SCOPE_UNIVERSE, Route
 from procession.net.link.interface import LEAST_IPV4_MTU, LEAST_IPV6_MTU, LOOPBACK
-from procession.net.sysctls import DISABLE_IPV6
+from procession.net.sysctls import (
+    ADDRESS_MODE,
+    DISABLE_IPV6,
+    KEEP_ADDRESSES,
+    MTU,
+    NO_ADDRESS,
+    RANDOM,
+    STABLE_PRIVACY,
+)
 
 if TYPE_CHECKING:
     from procession.net.link.interface import Interface
@@ -76,17 +85,29 @@ def mtu_changed(interface: Interface, old_mtu: int) -> None:
     for is_ipv6, least in ((False, LEAST_IPV4_MTU), (True, LEAST_IPV6_MTU)):
         if interface.mtu < least:
             leave_protocol(interface, is_ipv6=is_ipv6)
+    if interface.settings.changed.pop(MTU, None) is not None:
+        interface.network.account_settings(-1)
     if old_mtu < LEAST_IPV6_MTU <= interface.mtu:
         carrier_changed(interface)
 
 
-def leave_protocol(interface: Interface, *, is_ipv6: bool) -> None:
-    """All addresses and routes of one protocol go, as its packets aren't for this interface any more.
+def _is_kept(address: DeviceAddress) -> bool:
+    """Whether it outlives its interface's being down. Linux: net/ipv6/addrconf.c, addrconf_ifdown,
+    addr_is_local."""
+    is_permanent = address.valid_s == INFINITY_S and address.protocol != IFAPROT_KERNEL_LL
+    return is_permanent and not is_link_local(address.address) and address.address != LOOPBACK_6
+
+
+def leave_protocol(interface: Interface, *, is_ipv6: bool, keeps_some: bool = False) -> None:
+    """All addresses and routes of one protocol go, as its packets aren't for this interface any more; or it
+    `keeps_some`, for when it comes up again.
 
     Linux: net/ipv4/devinet.c, inetdev_destroy; net/ipv6/addrconf.c, addrconf_ifdown.
     """
     network = interface.network
     gone = addresses_of(interface, is_ipv6=is_ipv6)
+    if keeps_some:
+        gone = [address for address in gone if not _is_kept(address)]
     network.host.clock.spend_looking(LOOKS_PER_ADDRESS * len(gone))
     if is_ipv6:
         # Its routes go before its addresses.
@@ -103,6 +124,7 @@ def carrier_changed(interface: Interface) -> None:
     """
     if interface.is_up and not interface.has_carrier:
         interface.network.lose_next_hops(interface)
+        lose_wire(interface)
     if interface.kind == LOOPBACK or not interface.is_running or not interface.has_carrier:
         return
     if interface.settings[DISABLE_IPV6]:
@@ -112,7 +134,10 @@ def carrier_changed(interface: Interface) -> None:
     interface.network.revive_ways(interface, is_ipv6=True)
     _add_group_route(interface)
     hardware = interface.hardware_address
-    if not hardware:
+    mode = interface.settings[ADDRESS_MODE]
+    if mode in (NO_ADDRESS, STABLE_PRIVACY):
+        return
+    if not hardware or mode == RANDOM:
         # Linux: net/ipv6/addrconf.c, addrconf_dev_config: IN6_ADDR_GEN_MODE_RANDOM.
         if not any(is_link_local(found.address) for found in interface.addresses):
             chosen = LINK_LOCAL_PREFIX + interface.network.host.random_bytes(8)
@@ -140,6 +165,7 @@ def interface_went_down(interface: Interface) -> None:
     """
     network = interface.network
     interface.network.lose_next_hops(interface)
-    leave_protocol(interface, is_ipv6=True)
+    kept = network.sysctls.of_every[KEEP_ADDRESSES] or interface.settings[KEEP_ADDRESSES]
+    leave_protocol(interface, is_ipv6=True, keeps_some=kept > 0)
     interface.network.lose_ways(interface, is_ipv6=False)
     network.topology_changed()

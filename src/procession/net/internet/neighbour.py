@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from procession.abi.duration import NS_PER_S
 from procession.abi.named_tuple import NamedTuple
 from procession.abi.netlink import NeighbourState
-from procession.net.sysctls import NEIGHBOURS_4, NEIGHBOURS_6, NeighbourKeys
+from procession.net.sysctls import EVICT, NEIGHBOURS_4, NEIGHBOURS_6, NeighbourKeys
 
 if TYPE_CHECKING:
     from procession.net.internet.packet import Packet
@@ -84,7 +84,8 @@ class Neighbour:
     def most_questions(self) -> int:
         """Up to where it's counted how often was asked. Linux: net/core/neighbour.c, neigh_max_probes."""
         settings, keys = self.interface.settings, self.keys
-        return settings[keys.alone] + settings[keys.known if self.state == PROBE else keys.unknown]
+        asked = settings[keys.alone] + settings[keys.programs]
+        return asked + settings[keys.known if self.state == PROBE else keys.unknown]
 
     def state_at(self, now_ns: int) -> int:
         """NUD_* as programs are told."""
@@ -212,6 +213,22 @@ def forget(entry: Neighbour) -> None:
         network.account_neighbour(-1)
     stop_timer(entry)
     entry.take()
+
+
+def lose_wire(interface: Interface) -> None:
+    """Who was behind the wire isn't any more, unless arp_evict_nocarrier and ndisc_evict_nocarrier say so of
+    this interface or all. Linux: net/core/neighbour.c, neigh_carrier_down."""
+    network = interface.network
+    of_every = network.sysctls.of_every
+    sizes = [
+        size
+        for size, key in zip((4, 16), EVICT, strict=True)
+        if interface.settings[key] and (size == 16 or of_every[key])
+    ]
+    network.host.clock.spend_looking(len(network.neighbours))
+    for entry in list(network.neighbours.values()):
+        if entry.interface is interface and entry.state != PERMANENT and len(entry.address) in sizes:
+            forget(entry)
 
 
 def forget_all_of(interface: Interface, *, also_permanent: bool) -> None:

@@ -261,6 +261,7 @@ def send_error(router: Network, packet: Packet, error: IcmpError, *, is_attached
     from procession.net.internet.icmp import (
         count_message,
         is_error_message,
+        lets_error,
         message_about,
         quoted_packet,
         traffic_of_error,
@@ -273,7 +274,7 @@ def send_error(router: Network, packet: Packet, error: IcmpError, *, is_attached
         flow = find_flow(router, packet.source, None, None, traffic_of_error(router, packet))
     except Errno:
         return
-    if flow.outcome not in (DELIVERED, TRANSLATED, TAKEN):
+    if flow.outcome not in (DELIVERED, TRANSLATED, TAKEN) or not lets_error(router, flow, error):
         return
     network, offender = flow.network, flow.source
     if flow.is_filtered or flow.outcome == TAKEN:
@@ -319,8 +320,12 @@ def _ask(entry: Neighbour) -> None:
     from procession.net.internet.frame import transmit
 
     is_known = entry.probe_count < entry.unicast_count and entry.state == PROBE
+    is_for_programs = 0 <= entry.probe_count - entry.unicast_count < interface.settings[entry.keys.programs]
     own = _asking_address(entry)
     entry.probe_count += 1
+    if is_for_programs:
+        interface.network.ask_programs(entry)
+        return
     asked = entry.hardware_address if is_known else EVERYBODY
     transmit(interface, *question(interface, own, entry.address, asked))
 
@@ -346,7 +351,8 @@ def _wait_for_neighbour(network: Network, packet: Packet, entry: Neighbour) -> N
 
 
 def _begin_asking(entry: Neighbour) -> None:
-    if not entry.interface.settings[entry.keys.unknown]:
+    settings, keys = entry.interface.settings, entry.keys
+    if not settings[keys.unknown] + settings[keys.programs]:
         # Nobody may be asked.
         entry.state = FAILED
         entry.take()

@@ -135,6 +135,18 @@ class Route:
         return len(self.destination) == 16
 
     @property
+    def is_open(self) -> bool:
+        """Whether packets may go this way now: the machine itself is reached without a wire."""
+        if self.is_dead:
+            return False
+        out = self.interface
+        return (
+            out is None
+            or self.kind != UNICAST
+            or not out.ignores_lost_wire(is_ipv6=len(self.destination) == 16)
+        )
+
+    @property
     def has_siblings(self) -> bool:
         """Whether packets choose among it and others to the same net, of the same metric.
 
@@ -482,15 +494,15 @@ class Routes:
         """
         if interface is not None:
             ways = (way for way in route.paths if way.interface in (interface, None))
-            return next((way for way in ways if not way.is_dead), None)
+            return next((way for way in ways if way.is_open), None)
         if route.next_hop is not None:
             return route.next_hop.chosen_way(route, self.choice, target, traffic)
         if route.ways:
-            ways_alive = [way for way in route.ways if not way.is_dead]
-        elif route.is_dead:
+            ways_alive = [way for way in route.ways if way.is_open]
+        elif not route.is_open:
             return None
         else:
-            ways_alive = [way for way in self.siblings(route) if not way.is_dead]
+            ways_alive = [way for way in self.siblings(route) if way.is_open]
         if len(ways_alive) > 1 and self.choice is not None:
             return self.choice.way(ways_alive, target, traffic)
         return ways_alive[0] if ways_alive else None

@@ -8,6 +8,7 @@ from procession.abi.netlink import IFA_F_DEPRECATED
 from procession.net.internet.address import LOOPBACK_6, is_any, is_link_local, is_multicast
 from procession.net.internet.device_address import DeviceAddress, addresses_of
 from procession.net.internet.routing import SCOPE_LINK, is_within
+from procession.net.sysctls import ONLY_OUTGOING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -55,7 +56,7 @@ def _select_source_6(network_interfaces: list[Interface], out: Interface, target
     """Linux: net/ipv6/addrconf.c, ipv6_dev_get_saddr."""
     wanted = _scope_of(target)
     interfaces: Iterable[Interface] = network_interfaces
-    if is_multicast(target) or wanted <= _OF_LINK:
+    if is_multicast(target) or wanted <= _OF_LINK or out.network.setting_of(out, ONLY_OUTGOING):
         interfaces = (out,)
     label = out.network.labels.label_of(target, out.index)
     best: tuple[int, ...] | None = None

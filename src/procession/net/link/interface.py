@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from procession.abi.interface import InterfaceFlag
 from procession.abi.named_tuple import NamedTuple
 from procession.abi.netlink import OperationalState
+from procession.net.sysctls import IGNORE_LINKDOWN, MTU
 
 if TYPE_CHECKING:
     from procession.net.internet.device_address import DeviceAddress
@@ -82,9 +83,9 @@ class Interface:
     those of both protocols. `was_up` says whether it has ever been up. The four counters are of what packets'
     flows have settled (`net/internet/flow.py`); `drop_count` counts what was sent into nothing. `tun` is what
     a tun or tap has beside, `bridge` what a bridge has, and `port` what
-    its ports have. `settings` are those of net.ipv4.conf and net.ipv6.conf (INTERFACE_SETTINGS),
-    of which some were chosen for this one; what is set for new ones counts for others that have never had an
-    address of IPv4 (`had_address`). `own_addresses` are those that it listens to beside its own, of which one
+    its ports have. `settings` are those of net.ipv4.conf and net.ipv6.conf (INTERFACE_SETTINGS); what is set
+    for new ones counts for those too for which nothing was chosen and that have never had an address of IPv4
+    (`had_address`). `own_addresses` are those that it listens to beside its own, of which one
     of no group means that it `hears_all` (`net/link/own_address.py`). It `has_left_groups` if it had a
     wire when it went down. `name_origin` is NAMED_* or UNNAMED."""
 
@@ -94,7 +95,6 @@ class Interface:
         "bridge",
         "broadcast_hardware_address",
         "carrier_changes",
-        "chosen_settings",
         "drop_count",
         "flags",
         "group",
@@ -177,7 +177,6 @@ class Interface:
         self.carrier_changes = 0
         self.drop_count = 0
         self.settings = network.sysctls.of_new.copy()
-        self.chosen_settings: set[bytes] = set()
         self.received_packets = self.received_bytes = 0
         self.sent_packets = self.sent_bytes = 0
 
@@ -189,6 +188,20 @@ class Interface:
         if is_ipv6:
             return self.mtu >= LEAST_IPV6_MTU or self.kind == LOOPBACK
         return self.mtu >= LEAST_IPV4_MTU
+
+    @property
+    def ipv6_mtu(self) -> int:
+        """The longest packet of IPv6, no longer than what the interface takes."""
+        return min(self.settings.changed.get(MTU, self.mtu), self.mtu)
+
+    def ignores_lost_wire(self, *, is_ipv6: bool) -> bool:
+        """Whether no packets go out by it, for want of a wire, where there is another way.
+
+        Linux: include/linux/inetdevice.h, ip_ignore_linkdown; include/net/addrconf.h, ip6_ignore_linkdown.
+        """
+        return (
+            bool(self.settings.changed and self.settings[IGNORE_LINKDOWN[is_ipv6]]) and not self.has_carrier
+        )
 
     @property
     def hardware_type(self) -> int:

@@ -22,7 +22,6 @@ from procession.abi.socket import AddressFamily
 from procession.abi.word import pack_port, pack_u8
 from procession.net.internet.packet import ICMP, ICMP6, TCP
 from procession.net.netfilter.expression import be32, be32_in
-from procession.net.netfilter.tracking import MOST_CONNECTIONS
 from procession.net.netlink.attributes import NESTED, attribute, nested_in
 
 if TYPE_CHECKING:
@@ -189,7 +188,9 @@ def answer_about_connections(request: FilterRequest) -> Answer:
         counts = attribute(
             int(TrackerCount.CTA_STATS_GLOBAL_ENTRIES), be32(len(tracker.all()) if tracker is not None else 0)
         )
-        counts += attribute(int(TrackerCount.CTA_STATS_GLOBAL_MAX_ENTRIES), be32(MOST_CONNECTIONS))
+        counts += attribute(
+            int(TrackerCount.CTA_STATS_GLOBAL_MAX_ENTRIES), be32(request.network.system.most_connections)
+        )
         return [(CONNTRACK << 8 | _STATISTICS, bytes(4) + counts)]
     if operation in _NOT_THERE and request.is_dump:
         return []

@@ -27,13 +27,17 @@ if TYPE_CHECKING:
 
 CONNECTION_BYTES = 1_024
 """What a connection takes of the machine's memory."""
-MOST_CONNECTIONS = 65_536
-"""net.netfilter.nf_conntrack_max."""
-_FIRST_SWEEP = 1_024
-_GENERIC_S, _ICMP_S, _UDP_S, _UDP_STREAM_S = 600, 30, 30, 120
-_SYN_SENT_S, _SYN_RECEIVED_S, _ESTABLISHED_S, _ENDING_S, _CLOSED_S = 120, 60, 432_000, 120, 10
-"""How long a connection is remembered after a packet (net.netfilter.nf_conntrack_*_timeout)."""
+_FIRST_SWEEP, _NO_LIMIT = 1_024, 1 << 31
 _ESTABLISHED = int(TrackedState.TCP_CONNTRACK_ESTABLISHED)
+_TIMEOUTS = {
+    int(TrackedState.TCP_CONNTRACK_SYN_SENT): b"tcp_timeout_syn_sent",
+    int(TrackedState.TCP_CONNTRACK_SYN_RECV): b"tcp_timeout_syn_recv",
+    _ESTABLISHED: b"tcp_timeout_established",
+    int(TrackedState.TCP_CONNTRACK_FIN_WAIT): b"tcp_timeout_fin_wait",
+    int(TrackedState.TCP_CONNTRACK_TIME_WAIT): b"tcp_timeout_time_wait",
+    int(TrackedState.TCP_CONNTRACK_CLOSE): b"tcp_timeout_close",
+}
+"""By states; of those that acknowledgements alone begin, which aren't seen, there are none."""
 ESTABLISHED, RELATED = int(ConnectionPlace.IP_CT_ESTABLISHED), int(ConnectionPlace.IP_CT_RELATED)
 NEW = int(ConnectionPlace.IP_CT_NEW)
 SEEN_REPLY, ASSURED = int(ConnectionStatus.IPS_SEEN_REPLY), int(ConnectionStatus.IPS_ASSURED)
@@ -118,7 +122,7 @@ class Tracker:
             return None
         found = self.find(key)
         if found is None:
-            if not _may_begin(packet):
+            if not _may_begin(packet, is_loose=bool(self.network.sysctls.is_loose)):
                 return None
             return Tracked(Connection(key, answer), NEW, is_answer=False)
         if found.original == key:
@@ -142,10 +146,11 @@ class Tracker:
         if self.find(connection.original) is not None or self.find(connection.answer) is not None:
             # Another packet has begun it meanwhile.
             return False
-        if len(self.connections) >= 2 * min(self.sweep_count, MOST_CONNECTIONS):
+        most = self.network.system.most_connections or _NO_LIMIT
+        if len(self.connections) >= 2 * min(self.sweep_count, most):
             self._sweep()
         account = self.network.system.account
-        if len(self.connections) >= 2 * MOST_CONNECTIONS or not account.can_charge(CONNECTION_BYTES):
+        if len(self.connections) >= 2 * most or not account.can_charge(CONNECTION_BYTES):
             return False
         account.charge(PACKET_FILTER, CONNECTION_BYTES)
         connection.status |= CONFIRMED
@@ -164,7 +169,7 @@ class Tracker:
         return [connection for connection in found if connection.expiry_ns > now_ns]
 
     def _tell(self, connection: Connection, *, is_there: bool, port_id: int = 0) -> None:
-        if self.network.netlink_sockets:
+        if self.network.netlink_sockets and self.network.sysctls.tells_connections:
             from procession.net.netfilter.monitor import tell_of_connection
 
             tell_of_connection(self.network, connection, is_there=is_there, port_id=port_id)
@@ -216,25 +221,20 @@ class Tracker:
         return Tracked(found, RELATED, is_answer=found.answer == key)
 
     def _renew(self, connection: Connection, packet: Packet) -> None:
-        seconds = _GENERIC_S
+        name = b"generic_timeout"
         if packet.protocol in _ANSWERS:
-            seconds = _ICMP_S
+            name = b"icmp_timeout" if packet.protocol == ICMP else b"icmpv6_timeout"
         elif packet.protocol in (UDP, UDP_LITE):
-            seconds = _UDP_STREAM_S if connection.status & ASSURED else _UDP_S
+            name = b"udp_timeout_stream" if connection.status & ASSURED else b"udp_timeout"
         elif packet.protocol == TCP:
             flags = packet.data[_FLAGS_PLACE]
             connection.state = _state_after(connection, flags)
             connection.is_ending |= bool(flags & FIN)
             if connection.status & SEEN_REPLY and connection.state == _ESTABLISHED:
                 connection.status |= ASSURED
-            if flags & RESET:
-                seconds = _CLOSED_S
-            elif connection.is_ending:
-                seconds = _ENDING_S
-            elif not connection.status & SEEN_REPLY:
-                seconds = _SYN_SENT_S
-            else:
-                seconds = _SYN_RECEIVED_S if flags & SYN else _ESTABLISHED_S
+            is_begun = bool(connection.status & SEEN_REPLY) or connection.is_ending or flags & RESET
+            name = _TIMEOUTS[connection.state] if is_begun else b"tcp_timeout_syn_sent"
+        seconds = self.network.sysctls.timeout_s(name)
         connection.expiry_ns = self.network.host.clock.now_ns + seconds * NS_PER_S
 
 
@@ -255,7 +255,7 @@ def _state_after(connection: Connection, flags: int) -> int:
     return connection.state if connection.is_ending else _ESTABLISHED
 
 
-def _may_begin(packet: Packet) -> bool:
+def _may_begin(packet: Packet, *, is_loose: bool) -> bool:
     """Linux: net/netfilter/nf_conntrack_proto_tcp.c, tcp_new; net/netfilter/nf_conntrack_proto_icmp.c,
     nf_conntrack_icmp_packet."""
     if packet.protocol in _QUESTIONS:
@@ -263,9 +263,9 @@ def _may_begin(packet: Packet) -> bool:
     if packet.protocol != TCP:
         return True
     flags = packet.data[_FLAGS_PLACE]
-    # A connection that is there already may be picked up in the middle.
+    # A connection that is there already may be picked up in the middle, if tcp_loose says so.
     return (
-        bool(flags & (SYN | ACKNOWLEDGED))
+        bool(flags & (SYN | (ACKNOWLEDGED if is_loose else 0)))
         and flags & (SYN | ACKNOWLEDGED) != SYN | ACKNOWLEDGED
         and not (flags & (RESET | FIN))
     )

@@ -10,7 +10,7 @@ from procession.abi.word import pack_u8
 from procession.net.internet.address import AF_INET, AF_INET6
 from procession.net.netlink.attributes import Answer, Message, Request, attribute, number, signed_in
 from procession.net.netlink.policy import Policy, at_least, checked_attributes
-from procession.net.sysctls import FORWARDING, REVERSE_PATH
+from procession.net.sysctls import FORWARDING, IGNORE_LINKDOWN, PROXY_ARP, PROXY_NDP, REVERSE_PATH
 
 if TYPE_CHECKING:
     from procession.net.network import Network
@@ -52,10 +52,11 @@ def _told(network: Network, index: int, *, is_ipv6: bool) -> Message:
 
     values = [(_INDEX, index), (_FORWARDING, setting(FORWARDING[is_ipv6]))]
     if is_ipv6:
-        values += [(_GROUPS, 0), (_NEIGHBOURS, 0), (_DOWN, 0)]
+        values += [(_GROUPS, 0), (_NEIGHBOURS, setting(PROXY_NDP))]
     else:
         values += [(_REVERSE_PATH, setting(REVERSE_PATH)), (_GROUPS, 0), (_BROADCASTS, 0)]
-        values += [(_NEIGHBOURS, 0), (_DOWN, 0)]
+        values += [(_NEIGHBOURS, setting(PROXY_ARP))]
+    values += [(_DOWN, setting(IGNORE_LINKDOWN[is_ipv6]))]
     header = pack_u8(AF_INET6 if is_ipv6 else AF_INET).ljust(_HEADER_BYTES, b"\0")
     return _NEWNETCONF, header + b"".join(
         attribute(kind, number(value & 0xFFFFFFFF)) for kind, value in values

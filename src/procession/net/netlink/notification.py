@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.netlink import NetlinkProtocol, RouteGroup
+from procession.abi.netlink import NetlinkProtocol, RouteGroup, RouteMessageType
 from procession.abi.word import Words
 from procession.net.cause import NO_REQUEST, Cause
 from procession.net.netlink.addresses import address_message
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from procession.net.network import Network
 
 _ROUTE = int(NetlinkProtocol.NETLINK_ROUTE)
+_GETNEIGH = int(RouteMessageType.RTM_GETNEIGH)
 _HEADER = Words("<IHHII")
 _LINK, _NEIGHBOUR = int(RouteGroup.RTNLGRP_LINK), int(RouteGroup.RTNLGRP_NEIGH)
 _ADDRESS_4, _ADDRESS_6 = int(RouteGroup.RTNLGRP_IPV4_IFADDR), int(RouteGroup.RTNLGRP_IPV6_IFADDR)
@@ -111,6 +112,13 @@ def tell_of_port(network: Network, port: Interface) -> None:
     """A port of a bridge is another one than before. Linux: net/bridge/br_netlink.c, br_ifinfo_notify."""
     if _has_listeners(network, _LINK, NO_REQUEST):
         _tell(network, _LINK, port_message(port), NO_REQUEST)
+
+
+def ask_for_neighbour(network: Network, entry: Neighbour) -> None:
+    """Programs are asked who has the address. Linux: net/core/neighbour.c, neigh_app_ns."""
+    if _has_listeners(network, _NEIGHBOUR, NO_REQUEST):
+        _, body = neighbour_message(entry, is_there=True)
+        _tell(network, _NEIGHBOUR, (_GETNEIGH, body), NO_REQUEST)
 
 
 def tell_of_neighbour(network: Network, entry: Neighbour, *, is_there: bool, port_id: int) -> None:
