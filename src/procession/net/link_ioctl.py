@@ -158,7 +158,7 @@ def interface_ioctl(socket: Socket, request: int, argument: int, memory: UserMem
         _list_interfaces(network, argument, memory)
     elif request == _SIOCGIFNAME:
         _tell_name(network, argument, memory)
-    elif request >> 8 != _SOCKET_TYPE:
+    elif request >> 8 & 0xFF != _SOCKET_TYPE:
         raise ENOTTY
     elif request in ROUTE_REQUESTS and socket.family in _WITH_ROUTES:
         change_by_ioctl(socket, request, argument, memory)

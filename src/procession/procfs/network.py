@@ -216,7 +216,7 @@ def show_netlink(kernel: Kernel) -> bytes:
     lines += [
         b"%016x %-3d %-10d %08x %-8d %-8d %-5d %-8d %-8d %-8d\n"
         % (
-            *(socket.cookie, socket.protocol, port_id, socket.groups, socket.answer_bytes),
+            *(socket.cookie, socket.protocol, port_id, socket.groups & 0xFFFFFFFF, socket.answer_bytes),
             *(0, 0, 2, 0, socket.inode_number),
         )
         for (_, port_id), socket in network_of(kernel).netlink_sockets.items()

@@ -19,9 +19,12 @@ from procession.kernel.task import ThreadGroup
 from procession.net.bpf import check_length
 from procession.net.internet.flow_label import manage_labels, told_label
 from procession.net.internet.ipv6_options import EXTENSIONS, LONGEST_EXTENSION, OLD_OPTIONS
+from procession.net.internet.packet_options import PACKET_OPTIONS, told_of_packets
 from procession.net.internet.reuseport import attach_reuse_program, detach_reuse_program
 from procession.net.internet.socket import InternetSocket
 from procession.net.internet.source_filter import asked_bytes, tells_sources, told_sources
+from procession.net.internet.tcp import TcpSocket
+from procession.net.netlink.socket import MEMBERSHIPS, NetlinkSocket
 from procession.net.packet.fanout import BY_EBPF, attach_fanout_program, kind_with_program
 from procession.net.packet.ring_layout import HEADER_BYTES
 from procession.net.packet.socket import PacketSocket
@@ -33,6 +36,7 @@ from procession.syscalls.declaration import syscall
 from procession.syscalls.option_length import LONGEST_VALUE, PACKET_RINGS, read_bytes
 from procession.syscalls.parameters import Choice, Fd, InOut, Int, OptionName, OptionValue, OutOptionValue
 from procession.syscalls.socket import opened_file, socket_file
+from procession.syscalls.socket_control import ControlWriter
 
 if TYPE_CHECKING:
     from procession.kernel.task import Task
@@ -41,6 +45,7 @@ if TYPE_CHECKING:
 _PACKET_HEADER_LENGTH = (int(SocketLevel.SOL_PACKET), int(PacketOption.PACKET_HDRLEN))
 _SOL_SOCKET = int(SocketLevel.SOL_SOCKET)
 _SOL_PACKET = int(SocketLevel.SOL_PACKET)
+_SOL_IP = int(SocketLevel.SOL_IP)
 _SOL_IPV6 = int(SocketLevel.SOL_IPV6)
 _SO_PEERPIDFD = int(SocketOption.SO_PEERPIDFD)
 _SO_DETACH_REUSEPORT_BPF = int(SocketOption.SO_DETACH_REUSEPORT_BPF)
@@ -175,6 +180,15 @@ def getsockopt(
                 raise
     elif isinstance(file.socket, InternetSocket) and tells_sources(file.socket, level, name):
         return _tell_sources(task, file.socket, level, name, value, length)
+    elif (level, name) in PACKET_OPTIONS and isinstance(file.socket, TcpSocket):
+        return _tell_of_packets(task, file.socket, level, value, length)
+    elif (level, name) == MEMBERSHIPS and isinstance(file.socket, NetlinkSocket):
+        if room < 0:
+            raise EINVAL("a negative length")
+        data = file.socket.listed_groups()
+        task.mm.write(value, data[: room & -_INT_SIZE])
+        length.put(len(data))
+        return 0
     elif (level, name) == _FLOW_LABELS and isinstance(file.socket, InternetSocket):
         data = _flow_label(task, file.socket, value, room)
     elif (level, name) == _PACKET_HEADER_LENGTH:
@@ -183,9 +197,28 @@ def getsockopt(
         data = file.socket.get_option(level, name, room)
     if room >= 0:
         data = data[:room]
+    if level != _SOL_SOCKET:
+        # The protocols tell the length first: it stays told where the value can't be.
+        length.put(len(data))
     if data:
         task.mm.write(value, data)
-    length.put(len(data))
+    if level == _SOL_SOCKET:
+        length.put(len(data))
+    return 0
+
+
+def _tell_of_packets(task: Task, socket: TcpSocket, level: int, value: int, length: InOut[I32]) -> int:
+    """IP_PKTOPTIONS, IPV6_2292PKTOPTIONS: what finds no place that can be written to is left out."""
+    room = length.get()
+    if room < 0:
+        if level == _SOL_IP:
+            raise EINVAL("a negative length")
+        room = LONGEST_VALUE
+    writer = ControlWriter(task, value, room)
+    for message in told_of_packets(socket, level):
+        with suppress(EFAULT):
+            writer.put(*message)
+    length.put(writer.used)
     return 0
 
 

@@ -42,7 +42,6 @@ IP_TOS = int(IpOption.IP_TOS)
 _IP_OPTIONS = int(IpOption.IP_OPTIONS)
 _IP_HDRINCL = int(IpOption.IP_HDRINCL)
 _IP_ROUTER_ALERT = int(IpOption.IP_ROUTER_ALERT)
-_IP_PKTOPTIONS = int(IpOption.IP_PKTOPTIONS)
 # A packet's length has 16 bits (in Linux, IP_MAX_MTU).
 _LARGEST_PACKET = 0xFFFF
 _IP_MTU = int(IpOption.IP_MTU)
@@ -202,8 +201,6 @@ def get_ip_option(socket: InternetSocket, name: int, length: int) -> bytes:
         number = min(mtu, _LARGEST_PACKET) if len(socket.remote_address) == 4 else mtu
     elif name == _IP_OPTIONS:
         return socket.header_options
-    elif name == _IP_PKTOPTIONS and socket.kind == _STREAM:
-        return b""
     elif name == ORIGINAL_DESTINATION:
         return original_destination(socket, AF_INET, length)
     elif name == _IP_PROTOCOL:

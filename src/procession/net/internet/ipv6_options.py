@@ -257,15 +257,11 @@ def _set_preferences(socket: InternetSocket, wanted: int) -> None:
 
     Linux: include/net/ipv6.h, ip6_sock_set_addr_preferences.
     """
-    kept = socket.protocol_options.get((SOL_IPV6, _PREFERENCES), _AUTOMATIC)
     lifetime, home, generated = wanted & 0x103, wanted & 0x404, wanted & 0x808
     if lifetime not in (0, 1, 2, 0x100) or home == 0x404 or generated == 0x808:
         raise EINVAL("preferences that contradict each other")
-    if lifetime:
-        kept = kept & ~0x103 | lifetime
-    if home:
-        kept = kept & ~0x404 | home
-    socket.protocol_options[SOL_IPV6, _PREFERENCES] = kept
+    # What was wanted before doesn't count, of what nothing is said now either.
+    socket.protocol_options[SOL_IPV6, _PREFERENCES] = lifetime | home
 
 
 def _hops_at_first(socket: InternetSocket) -> int:

@@ -9,9 +9,8 @@ from procession.abi.internet import IpOption, Ipv6Option
 from procession.abi.socket import SocketType
 from procession.net.internet.address import AF_INET6
 from procession.net.internet.ip_options import SOL_IP, check_ip_option, get_ip_option, set_ip_option
-from procession.net.internet.ipv6_options import OLD_OPTIONS, SOL_IPV6, get_ipv6_option, set_ipv6_option
+from procession.net.internet.ipv6_options import SOL_IPV6, get_ipv6_option, set_ipv6_option
 from procession.net.internet.packet import ICMP6, TCP, UDP, UDP_LITE
-from procession.net.internet.packet_options import told_packet_options
 from procession.net.internet.tcp import TcpSocket
 from procession.net.internet.tcp_options import SOL_TCP, get_tcp_option, set_tcp_option
 from procession.net.internet.udp_options import SOL_UDP, SOL_UDPLITE, get_udp_option, set_udp_option
@@ -97,8 +96,6 @@ def get_internet_option(socket: InternetSocket, level: int, name: int, length: i
     if level == SOL_IP:
         return get_ip_option(socket, name, length)
     if level == SOL_IPV6:
-        if name == OLD_OPTIONS and isinstance(socket, TcpSocket):
-            return told_packet_options(socket, length)
         return get_ipv6_option(socket, name, length)
     if level == SOL_TCP:
         assert isinstance(socket, TcpSocket)

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import ECONNREFUSED, EINVAL, Errno
 from procession.hardware.kernel_memory import SOCKET, SOCKET_BUFFER, SOCKET_BYTES
-from procession.net.internet.address import is_link_local
+from procession.net.internet.address import ANY_4, is_link_local
 from procession.net.internet.control import CONGESTION_BITS, MARK, SERVICES
 from procession.net.internet.flow import Flow, find_flow
+from procession.net.internet.packet_options import TIME_TO_LIVE, keep_arrival
 from procession.net.internet.reuseport import join_group
 from procession.net.internet.routing_rule import ANY_TRAFFIC
 from procession.net.internet.tcp_fastopen import take_opening
@@ -59,7 +60,7 @@ def establish(socket: TcpSocket, listener: TcpSocket, way_back: Flow) -> None:
         listener.network, listener.family, listener.kind, socket.protocol, listener.owner_uid
     )
     _pass_on(listener, connection)
-    _take_from_syn(connection, socket)
+    _take_from_syn(connection, socket, way_back)
     connection.local_address, connection.local_port = socket.seen_as[:2]
     connection.remote_address, connection.remote_port = socket.seen_as[2:]
     connection.peer, socket.peer = socket, connection
@@ -148,16 +149,23 @@ def _pass_on(listener: TcpSocket, connection: TcpSocket) -> None:
     connection.ended = listener.ended
 
 
-def _take_from_syn(connection: TcpSocket, socket: TcpSocket) -> None:
+def _take_from_syn(connection: TcpSocket, socket: TcpSocket, way_back: Flow) -> None:
     """What a connection answers with may be what the SYN came with (tcp_reflect_tos, tcp_fwmark_accept).
+
+    How it came is told by IP_PKTOPTIONS.
 
     Linux: net/ipv4/tcp_ipv4.c, tcp_v4_syn_recv_sock; include/net/inet_sock.h, inet_request_mark.
     """
     sysctls = connection.network.sysctls
     assert socket.seen_as is not None
+    length = len(socket.seen_as[0])
+    key = SERVICES[length]
+    service = max(socket.protocol_options.get(key, 0), 0) & ~CONGESTION_BITS
     if sysctls.reflects_service:
-        key = SERVICES[len(socket.seen_as[0])]
-        connection.protocol_options[key] = max(socket.protocol_options.get(key, 0), 0) & ~CONGESTION_BITS
+        connection.protocol_options[key] = service
+    if length == len(ANY_4):
+        ttl = socket.protocol_options.get(TIME_TO_LIVE, way_back.default_ttl) - len(way_back.routers)
+        keep_arrival(connection, ttl, service, way_back.out.index)
     is_within = connection.network is socket.network
     if sysctls.takes_marks and is_within and socket.mark and not connection.mark:
         connection.options[MARK] = socket.mark

@@ -24,10 +24,11 @@ from procession.abi.netlink import (
     NetlinkFlag,
     NetlinkMessageType,
     NetlinkOption,
+    NetlinkProtocol,
     Nlmsghdr,
 )
 from procession.abi.socket import AddressFamily, SockaddrNl, SocketLevel
-from procession.abi.word import Words, pack_u16, pack_u32
+from procession.abi.word import Words, pack_array, pack_u16, pack_u32
 from procession.net.buffer_charge import datagram_charge
 from procession.net.message import Received
 from procession.net.netlink.attributes import NESTED, Answer, Request, attribute
@@ -69,7 +70,7 @@ _FILTERED = int(NetlinkFlag.NLM_F_DUMP_FILTERED)
 _CAPPED = int(NetlinkFlag.NLM_F_CAPPED)
 _ADD_MEMBERSHIP = int(NetlinkOption.NETLINK_ADD_MEMBERSHIP)
 _DROP_MEMBERSHIP = int(NetlinkOption.NETLINK_DROP_MEMBERSHIP)
-_LIST_MEMBERSHIPS = int(NetlinkOption.NETLINK_LIST_MEMBERSHIPS)
+MEMBERSHIPS = (SOL_NETLINK, int(NetlinkOption.NETLINK_LIST_MEMBERSHIPS))
 _CAP_ACK = int(NetlinkOption.NETLINK_CAP_ACK)
 _EXT_ACK = int(NetlinkOption.NETLINK_EXT_ACK)
 _STRICT = int(NetlinkOption.NETLINK_GET_STRICT_CHK)
@@ -94,10 +95,14 @@ _SWITCHES = frozenset(
         NetlinkOption.NETLINK_GET_STRICT_CHK,
     )
 )
-_LARGEST_GROUP = 38
+_ROUTE = int(NetlinkProtocol.NETLINK_ROUTE)
+_GROUP_WORDS = {_ROUTE: 2, int(NetlinkProtocol.NETLINK_GENERIC): 2}
+"""In how many words of 32 bits a protocol's groups are, if not in one."""
+_LAST_OF_ROUTES = 39
 _HEADER = Words("<IHHII")
 _ERROR_CODE = Words("<i")
 _FIRST_MADE_UP_ID = 0xFFFFF000
+_FIRST_WORD = 0xFFFFFFFF
 _MESSAGE_OVERHEAD = 32
 _BATCH_BYTES = 3_776
 """NLMSG_GOODSIZE: what of a page is left for messages."""
@@ -144,6 +149,7 @@ class NetlinkSocket(Socket):
         "answer_bytes",
         "answers",
         "dump",
+        "group_words",
         "groups",
         "is_congested",
         "port_id",
@@ -160,7 +166,7 @@ class NetlinkSocket(Socket):
     def __init__(self, network: Network, kind: int, protocol: int, owner_uid: int) -> None:
         super().__init__(network, AF_NETLINK, kind, protocol, owner_uid)
         self.port_id = 0
-        self.groups = 0
+        self.groups = self.group_words = 0
         self.target = 0
         self.target_groups = 0
         self.answers: deque[NetlinkMessage] = deque()
@@ -183,7 +189,8 @@ class NetlinkSocket(Socket):
             self.bind_automatically()
         if wanted.nl_groups:
             self.check_groups(wanted.nl_groups)
-        self.groups = wanted.nl_groups
+            self.group_words = _GROUP_WORDS.get(self.protocol, 1)
+        self.groups = self.groups & ~_FIRST_WORD | wanted.nl_groups
 
     def check_groups(self, groups: int) -> None:
         """Raise EPERM unless the caller may listen to the groups of this mask."""
@@ -238,7 +245,7 @@ class NetlinkSocket(Socket):
         """Linux: net/netlink/af_netlink.c, netlink_getname."""
         if peer:
             return SockaddrNl(AF_NETLINK, 0, self.target, self.target_groups & -self.target_groups).pack()
-        return SockaddrNl(AF_NETLINK, 0, self.port_id, self.groups).pack()
+        return SockaddrNl(AF_NETLINK, 0, self.port_id, self.groups & _FIRST_WORD).pack()
 
     # Messages
 
@@ -550,11 +557,12 @@ class NetlinkSocket(Socket):
                 self.is_congested = False
                 self.write_queue.wake_all()
         elif name in (_ADD_MEMBERSHIP, _DROP_MEMBERSHIP):
-            if not 0 < number < _LARGEST_GROUP:
+            self.group_words = _GROUP_WORDS.get(self.protocol, 1)
+            if not 0 < number <= (_LAST_OF_ROUTES if self.protocol == _ROUTE else 32 * self.group_words):
                 raise EINVAL(f"no group {number}")
             bit = 1 << number - 1
             self.check_groups(bit)
-            self.groups = (self.groups | bit if name == _ADD_MEMBERSHIP else self.groups & ~bit) & 0xFFFFFFFF
+            self.groups = self.groups | bit if name == _ADD_MEMBERSHIP else self.groups & ~bit
         else:
             raise ENOPROTOOPT
 
@@ -581,17 +589,15 @@ class NetlinkSocket(Socket):
         """Linux: net/netlink/af_netlink.c, netlink_getsockopt."""
         if length < 0:
             raise EINVAL("a negative length")
-        if name == _LIST_MEMBERSHIPS:
-            return self._listed_groups(length)
         if name not in _SWITCHES:
             raise ENOPROTOOPT
         if length < 4:
             raise EINVAL("an int doesn't fit")
         return pack_int(self.protocol_options.get(name, 0))
 
-    def _listed_groups(self, length: int) -> bytes:
+    def listed_groups(self) -> bytes:
         """The groups as a mask in words of 32 bits; none before the socket has joined one.
 
         Linux: net/netlink/af_netlink.c, netlink_getsockopt.
         """
-        return pack_int(self.groups) if self.groups else b""
+        return pack_array("I", [self.groups >> 32 * at & _FIRST_WORD for at in range(self.group_words)])
