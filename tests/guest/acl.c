@@ -1,6 +1,7 @@
 /* Access control lists: acl(5), kept as extended attributes system.posix_acl_access and system.posix_acl_default. */
 #include "check.h"
 
+#include <sys/inotify.h>
 #include <sys/xattr.h>
 
 #define ACCESS "system.posix_acl_access"
@@ -165,6 +166,26 @@ TEST(what_new_files_get)
 	CHECK_OK(removexattr("directory", DEFAULT));
 	MUST(close((int)MUST(open("directory/other", O_RDWR | O_CREAT, 0666))));
 	CHECK_EQ(mode_of("directory/other"), 0644);
+}
+
+TEST(who_watches_is_told_of_lists)
+{
+	struct inotify_event event;
+	int watch = (int)MUST(inotify_init1(IN_NONBLOCK));
+
+	if (!enter_with_lists())
+		return;
+	MUST(inotify_add_watch(watch, "file", IN_ATTRIB));
+	/* A file can't have such a list, and is told to have lost it all the same. */
+	CHECK_OK(removexattr("file", DEFAULT));
+	CHECK_EQ(read(watch, &event, sizeof(event)), sizeof(event));
+	CHECK_EQ(event.mask, IN_ATTRIB);
+	begin();
+	add(USER_OBJ, 6, NOBODY_NAMED);
+	add(GROUP_OBJ, 4, NOBODY_NAMED);
+	add(OTHER, 4, NOBODY_NAMED);
+	CHECK_ERRNO(set("file", DEFAULT), EACCES);
+	CHECK_ERRNO((int)read(watch, &event, sizeof(event)), EAGAIN);
 }
 
 /* How a user with one group may open the file: bits of R_OK and W_OK. */

@@ -65,6 +65,10 @@ TEST(areas_are_asked_for)
 	CHECK_EQ(query.what, 1);
 	CHECK(strstr(name, "/a file") != NULL);
 	CHECK_ERRNO(ask(fd, 0x10, (void *)-4096, &query, NULL, 0), ENOENT);
+	/* Shared memory without a name counts as a file's. */
+	CHECK_OK(ask(fd, 0x20, pages, &query, name, sizeof(name)));
+	CHECK_STRING(name, "/dev/zero (deleted)");
+	CHECK_ERRNO(ask(fd, 0x20, pages_of(PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, 1), &query, NULL, 0), ENOENT);
 }
 
 TEST(questions_that_are_refused)

@@ -150,6 +150,7 @@ def _set_list(path: Path, subject: Subject, name: bytes, value: bytes) -> None:
     if name == _DEFAULT_LIST and not inode.is_directory:
         if acl is not None:
             raise EACCES("only a directory has a default list")
+        note_change(path.dentry, IN_ATTRIB)
         return
     if not inode_owner_or_capable(subject, inode):
         raise EPERM

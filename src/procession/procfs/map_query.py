@@ -9,7 +9,7 @@ from procession.abi.errno import E2BIG, EINVAL, ENAMETOOLONG, ENOENT, ENOTTY, ES
 from procession.abi.limits import PATH_MAX
 from procession.abi.procmap import ProcmapFlag, ProcmapIoctl, ProcmapQuery
 from procession.hardware.physical_memory import PAGE_SIZE
-from procession.mm.vma import PROT_EXEC, PROT_READ, PROT_WRITE
+from procession.mm.vma import PROT_EXEC, PROT_READ, PROT_WRITE, SharedAnonymous
 from procession.procfs.build_id import build_id_of
 from procession.procfs.inode import SequenceFile
 from procession.procfs.process_memory import area_place
@@ -102,6 +102,11 @@ def answer_query(mm: MemoryDescriptor | None, root: Path, argument: int, memory:
     memory.write(argument, query.pack()[:size])
 
 
+def _is_of_file(area: VirtualMemoryArea) -> bool:
+    """Whether it maps a file, as shared memory without a name does."""
+    return area.file is not None or type(area.pages) is SharedAnonymous
+
+
 def _matching(mm: MemoryDescriptor, address: int, flags: int) -> VirtualMemoryArea:
     """The area that is asked for. Raises ENOENT. Linux: fs/proc/task_mmu.c, query_matching_vma."""
     rights = flags & _RIGHTS
@@ -109,7 +114,7 @@ def _matching(mm: MemoryDescriptor, address: int, flags: int) -> VirtualMemoryAr
         is_meant = (
             area.protection & rights == rights
             and (area.is_shared or not flags & _SHARED)
-            and (area.file is not None or not flags & _OF_FILE)
+            and (not flags & _OF_FILE or _is_of_file(area))
         )
         if is_meant and (flags & _OR_NEXT or area.start <= address):
             return area

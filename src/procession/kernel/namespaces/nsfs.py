@@ -33,7 +33,7 @@ _INFO_SIZE = MntNsInfo.SIZE
 _FILEID_NSFS = 0xF1
 """The type of their handles (Linux: include/linux/exportfs.h)."""
 _HANDLE = Words("<QII")
-_NR_BITS = 0xFFFF
+_NR_BITS = 0xC000FFFF
 _FROM_NAMESPACE = (NamespaceIoctl.NS_GET_PID_FROM_PIDNS, NamespaceIoctl.NS_GET_TGID_FROM_PIDNS)
 _OF_PROCESS = (NamespaceIoctl.NS_GET_TGID_FROM_PIDNS, NamespaceIoctl.NS_GET_TGID_IN_PIDNS)
 _OF_PIDS = (*_FROM_NAMESPACE, NamespaceIoctl.NS_GET_PID_IN_PIDNS, NamespaceIoctl.NS_GET_TGID_IN_PIDNS)
@@ -288,12 +288,15 @@ def _about_mounts(task: Task, namespace: Namespace, request: int, argument: int,
 
     Linux: fs/nsfs.c, copy_ns_info_to_user, ns_ioctl.
     """
-    if not isinstance(namespace, MountNamespace):
-        raise EINVAL("not a mount namespace")
     size = request >> 16 & 0x3FFF
     if size < _INFO_SIZE:
-        raise EINVAL("less than the first version has")
-    if request & _NR_BITS == NamespaceIoctl.NS_MNT_GET_INFO & _NR_BITS:
+        raise ENOTTY("less than the first version has")
+    is_information = request & _NR_BITS == NamespaceIoctl.NS_MNT_GET_INFO & _NR_BITS
+    if not is_information and not _may_see_all_namespaces(task):
+        raise EPERM("others' namespaces are seen from the first ones alone")
+    if not isinstance(namespace, MountNamespace):
+        raise EINVAL("not a mount namespace")
+    if is_information:
         if not argument:
             raise EINVAL("nowhere to put it")
         memory.write(argument, _information(namespace, size))
@@ -314,6 +317,12 @@ def _about_mounts(task: Task, namespace: Namespace, request: int, argument: int,
     if argument:
         memory.write(argument, _information(found, size))
     return open_namespace(task, found)
+
+
+def _may_see_all_namespaces(task: Task) -> bool:
+    """Whether who asks may go through the namespaces of others (Linux after 6.18)."""
+    first = task.kernel.init_pid_namespace
+    return task.pid_namespace is first and task.credentials.ns_capable(first.owner, CAP_SYS_ADMIN)
 
 
 def _age(namespace: MountNamespace) -> int:
