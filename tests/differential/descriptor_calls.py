@@ -126,7 +126,7 @@ def read_or_write(make: Maker) -> None:
             position = place if kind < 14 or make.odds(60) else -1
             arguments = [position, 0]
         if kind >= 14:
-            arguments.append(make.one(0, 0, 1, 2, 4, 8, 16, 64, 1 << 30))
+            arguments.append(make.one(0, 0, 1, 2, 4, 8, 16, 32, 48, 64, 1 << 30))
         make.call(
             name,
             fd,
@@ -246,12 +246,14 @@ def control(make: Maker) -> None:
         make.call(
             "fcntl",
             fd,
-            make.one(1037, 1038),
+            make.one(1035, 1036, 1036, 1037, 1038),
             At(0),
             data=struct.pack("<Q", make.one(0, 1, 5, 6, 1 << 40)),
         )
     elif kind == 16:
-        make.call("fcntl", fd, make.one(17, 39, 100, -1), 0)
+        # F_DUPFD_QUERY among them, and F_CANCELLK, which nobody answers.
+        command = make.one(1027, 1027, 1027, 1029, 17, 39, 100, -1)
+        make.call("fcntl", fd, command, make.descriptor() if make.odds(80) else make.one(-1, 64))
     else:
         request = make.one(0x5421, 0x5452, 0x5450, 0x5451, 0x541B, 0x5413, 0x5401, 0, 0x5460, 0x2)
         make.call("ioctl", fd, request, At(0), data=struct.pack("<q", make.one(0, 1)), result="ioctl")

@@ -39,6 +39,7 @@
 #define STACKS_BASE 0x120000000UL
 #define STACK_BYTES 0x10000UL
 #define LOG_ENTRIES 64
+#define PF_EXITING 4
 #define MILLISECOND 1000000L
 #define GIVE_UP_AFTER 4000
 #define NO_RESULT -9999
@@ -344,11 +345,13 @@ void actor_main(long number)
 	}
 }
 
-/* The state letter of a task in /proc, 0 when there is none. */
+/* The state letter of a task in /proc, 0 when there is none, R while one that ends still waits for what is done by and
+ * by, as for its requests of aio(7). */
 static int state_of(int tid)
 {
 	char path[64], text[512];
 	const char *end;
+	unsigned int flags = 0;
 	ssize_t length;
 	int fd;
 
@@ -362,7 +365,11 @@ static int state_of(int tid)
 		return 0;
 	text[length] = '\0';
 	end = strrchr(text, ')');
-	return end == NULL ? 0 : end[2];
+	if (end == NULL)
+		return 0;
+	if (end[2] == 'D' && sscanf(end + 3, "%*d %*d %*d %*d %*d %u", &flags) == 1 && flags & PF_EXITING)
+		return 'R';
+	return end[2];
 }
 
 static void put_record(enum event event, int number, int64_t result, const void *data, uint32_t length)

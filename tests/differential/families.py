@@ -25,6 +25,7 @@ from tests.differential import (
     packet_calls,
     pidfd_calls,
     process_calls,
+    request_calls,
     restriction_calls,
     route_calls,
     schedule_calls,
@@ -59,6 +60,7 @@ FAMILIES: dict[str, tuple[Family, ...]] = {
     "keys": key_calls.FAMILIES,
     "layers": layer_calls.FAMILIES,
     "locks": lock_calls.FAMILIES,
+    "requests": request_calls.FAMILIES,
     "restrictions": restriction_calls.FAMILIES,
     "schedules": schedule_calls.FAMILIES,
     "settings": setting_calls.FAMILIES,
@@ -105,6 +107,7 @@ BEGINNINGS: dict[str, Callable[[Maker], None]] = {
     "layers": layer_calls.begin,
     "locks": lock_calls.begin,
     "pidfds": pidfd_calls.begin,
+    "requests": request_calls.begin,
     "restrictions": restriction_calls.begin,
     "schedules": schedule_calls.begin,
     "settings": setting_calls.begin,
@@ -123,6 +126,7 @@ LONG_BEGINNINGS = (
     "cgroups",
     "keys",
     "timers",
+    "requests",
     "restrictions",
 )
 """Those that don't count for the length of a script."""

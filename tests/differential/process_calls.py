@@ -20,6 +20,7 @@ from tests.differential.script import (
 )
 
 MOST_ACTORS = 6
+SET_TIMERSLACK = 29
 RLIMIT_SIGPENDING = 11
 SIGNALS = (1, 2, 10, 10, 12, 12, 15, 17, 18, 19, 20, 23, 28, 34, 35, 64)
 CLONE_VM, CLONE_FS, CLONE_FILES, CLONE_SIGHAND = 0x100, 0x200, 0x400, 0x800
@@ -318,7 +319,7 @@ def control_process(make: Maker) -> None:
             16,
             27,
             28,
-            29,
+            SET_TIMERSLACK,
             30,
             36,
             36,
@@ -353,6 +354,9 @@ def control_process(make: Maker) -> None:
         else:
             values = [make.one(0, 0, 0, 0, 1, 2) for _ in range(3)]
             value = make.one(0, 1, 1, 2, 3, 10, 21, 40, 41, 64, 65, -1)
+            if option == SET_TIMERSLACK and value == -1:
+                # Whoever sleeps then may sleep for ever, or until another's timer.
+                value = 1
             make.call("prctl", option, value, *values)
     elif kind == 7:
         make.call("personality", make.one(0xFFFFFFFF, 0, 0x0040000, 8, 0x1000000))

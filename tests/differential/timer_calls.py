@@ -350,8 +350,11 @@ def show_timers(data: bytes, result: int, naming: Naming) -> str:
     for line in data[PATH_BYTES : max(result, PATH_BYTES)].decode("latin-1").splitlines():
         name, _, value = line.partition(":")
         value = value.strip()
-        if name in {"mnt_id", "ino"}:
+        if name in {"mnt_id", "ino", "eventfd-id", "Pid", "NSpid"}:
             continue
+        # Of what is watched, the file's number and handle.
+        hidden = ("ino:", "sdev:", "fhandle", "f_handle:")
+        value = " ".join(word for word in value.split() if not word.startswith(hidden))
         if name == "signal":
             value = value.partition("/")[0]
         elif name == "notify":
