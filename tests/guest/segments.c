@@ -12,6 +12,7 @@
 #define OTHER_CODE 0x23
 #define PROCESSOR_NUMBER 0x7B
 #define KERNEL_DATA 0x18
+#define PAGE 4096
 
 static sigjmp_buf back;
 
@@ -309,6 +310,47 @@ struct far_pointer {
 	unsigned long offset;
 	unsigned short selector;
 } __attribute__((packed));
+
+/* Prefixes say how much is taken from the stack, of which the upper part needn't be there. */
+TEST(pops_with_prefixes)
+{
+	static const struct {
+		unsigned char code[6];
+		long taken;
+	} cases[] = {
+		{{0x0f, 0xa9, 0xc3}, 8},             /* pop %gs; ret */
+		{{0x66, 0x0f, 0xa9, 0xc3}, 2},       /* popw %gs */
+		{{0x66, 0x48, 0x0f, 0xa9, 0xc3}, 8}, /* with REX.W the prefix counts for nothing */
+		{{0xf3, 0x0f, 0xa9, 0xc3}, 8},
+		{{0xf2, 0x45, 0x0f, 0xa9, 0xc3}, 8},
+		{{0x66, 0x9d, 0xc3}, 2},             /* popfw */
+		{{0x66, 0x48, 0x9d, 0xc3}, 8},       /* popfq */
+	};
+	char *pages = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	long taken, last;
+
+	CHECK(pages != MAP_FAILED);
+	MUST(mprotect(pages + PAGE, PAGE, PROT_NONE));
+	for (size_t at = 0; at < LENGTH(cases); at++) {
+		memset(pages, 0x90, 64);
+		memcpy(pages, cases[at].code, sizeof(cases[at].code));
+		/* A zero is popped, and ret finds its address right behind that. */
+		__asm__ volatile("mov %%rsp, %%rbx\n\tlea 1f(%%rip), %%rax\n\tsub $256, %%rsp\n\tmovq $0, (%%rsp)\n\t"
+				 "mov %%rax, (%%rsp, %2)\n\tmov %%rsp, %0\n\tjmp *%1\n1:\tsub %%rsp, %0\n\tneg %0\n\t"
+				 "mov %%rbx, %%rsp"
+				 : "=&r"(taken) : "r"(pages), "r"(cases[at].taken) : "rax", "rbx", "memory", "cc");
+		CHECK_EQ(taken, cases[at].taken + 8);
+	}
+	for (int left = 2; left <= 8; left += 2) {
+		memcpy(pages, "\x0f\xa9", 2);
+		memcpy(pages + 2, "\xff\xe3", 2); /* jmp *%rbx */
+		pages[PAGE - left] = pages[PAGE - left + 1] = 0;
+		__asm__ volatile("mov %%rsp, %%rdx\n\tlea 1f(%%rip), %%rbx\n\tmov %2, %%rsp\n\tjmp *%1\n1:\tmov %%rsp, %0\n\t"
+				 "mov %%rdx, %%rsp"
+				 : "=&r"(last) : "r"(pages), "r"(pages + PAGE - left) : "rbx", "rdx", "memory");
+		CHECK_EQ(last, (long)pages + PAGE - left + 8);
+	}
+}
 
 TEST(far_returns)
 {

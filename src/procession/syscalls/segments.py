@@ -27,7 +27,7 @@ from procession.hardware.registers import (
     set_register,
 )
 from procession.hardware.translation.decode import FS, GS, OPERAND_SIZE, WIDE, Instruction, decode
-from procession.hardware.translation.opcodes import FAR, INTERRUPT_RETURN, SEGMENT_LOAD, TWO_BYTE_TABLE
+from procession.hardware.translation.opcodes import FAR, INTERRUPT_RETURN, SEGMENT_LOAD
 from procession.hardware.translation.operand import effective_address
 from procession.kernel.signal.frame import is_canonical
 
@@ -91,7 +91,7 @@ def emulate_segments(kernel: Kernel, task: Task, error_code: int) -> int:
     except Errno:
         return error_code
     kernel.registers_changed(task)
-    is_move = instruction.kind == SEGMENT_LOAD and instruction.table != TWO_BYTE_TABLE
+    is_move = instruction.kind == SEGMENT_LOAD and instruction.table == 0
     return DONE_WITHOUT_TRAP if is_move and instruction.modrm >> 3 & 7 == _SS else DONE
 
 
@@ -146,12 +146,13 @@ def _place(registers: Registers, instruction: Instruction, code: bytes) -> int:
 def _load(task: Task, registers: Registers, instruction: Instruction, code: bytes) -> None:
     """mov, pop, lss, lfs and lgs. Raises BadSelector, Absent, EFAULT."""
     general, opcode = registers.general, instruction.opcode
-    if instruction.table == TWO_BYTE_TABLE and opcode in _POPS:
-        size = 2 if instruction.prefixes & OPERAND_SIZE else 8
-        selector = int.from_bytes(_read(task, general[RSP], size), "little") & 0xFFFF
+    if instruction.table and opcode in _POPS:
+        size = 2 if instruction.prefixes & OPERAND_SIZE and not instruction.rex & WIDE else 8
+        # The rest may be missing.
+        selector = int.from_bytes(_read(task, general[RSP], 2), "little")
         _use(registers, _POPS[opcode], selector)
         set_register(general, RSP, general[RSP] + size)
-    elif instruction.table == TWO_BYTE_TABLE:
+    elif instruction.table:
         size = _size(instruction)
         data = _read(task, _place(registers, instruction, code), size + 2)
         _use(registers, _WITH_POINTER[opcode], int.from_bytes(data[size:], "little"))
