@@ -50,6 +50,7 @@ _OTHER_TRANSFERS = frozenset(
     (*range(0x70, 0x80), *range(0xCA, 0xCE), 0xCF, *range(0xE0, 0xE4), 0xE8, 0xE9, 0xEB, 0xF1, _GROUP)
 )
 _SYSTEM_CALL = b"\x0f\x05"
+_OF_SYSTEM_REGISTERS = range(0x0F20, 0x0F24)
 _BIT_OPERATIONS = (0x0FA3, 0x0FAB, 0x0FB3, 0x0FBB)
 
 # What follows an opcode.
@@ -119,27 +120,29 @@ def _shapes() -> tuple[int, ...]:
 _FIXED_LENGTHS = {_NOTHING: 0, _BYTE: 1, _WORD: 2, _WORD_AND_BYTE: 3}
 
 
-def is_vector_extension(code: bytes) -> bool:
-    """Whether the instruction at the start of `code` has a VEX, EVEX or XOP encoding."""
+def prefix_bytes(code: bytes) -> int:
+    """How many prefixes the instruction at the start of `code` has, REX among them."""
     position = 0
     while position < len(code) and (code[position] in PREFIXES or 0x40 <= code[position] < 0x50):
         position += 1
+    return position
+
+
+def is_vector_extension(code: bytes) -> bool:
+    """Whether the instruction at the start of `code` has a VEX, EVEX or XOP encoding."""
+    position = prefix_bytes(code)
     return position < len(code) and _is_vector_opcode(code, position)
 
 
 def is_transaction(code: bytes) -> bool:
     """Whether the instruction at the start of `code` is XBEGIN or XABORT."""
-    position = 0
-    while position < len(code) and (code[position] in PREFIXES or 0x40 <= code[position] < 0x50):
-        position += 1
+    position = prefix_bytes(code)
     return _TRANSACTION.match(code, position) is not None
 
 
 def x87_function_at(code: bytes) -> tuple[int, int]:
     """Which x87 function is at the start of `code`, by its second byte, and the length; 0 for none."""
-    position = 0
-    while position < len(code) and (code[position] in PREFIXES or 0x40 <= code[position] < 0x50):
-        position += 1
+    position = prefix_bytes(code)
     if code[position : position + 1] == b"\xd9" and position + 1 < len(code):
         operation = code[position + 1]
         if operation in _X87_FUNCTIONS:
@@ -263,6 +266,9 @@ def is_stack_fault(code: bytes, general: GeneralRegisters) -> bool:
         if second in (_THREE_BYTES, _THREE_BYTES_AND_OPERAND):
             position, form = position + 1, _MODRM
     modrm = code[position] if form & _MODRM and position < len(code) else _REGISTERS
+    if opcode in _OF_SYSTEM_REGISTERS:
+        # It names registers, whatever it looks like.
+        return False
     if opcode in _PUSHES or (opcode == _GROUP and modrm >> 3 & 7 in _PUSHES_OF_GROUP):
         if not is_canonical(general[_RSP] - 8):
             return True

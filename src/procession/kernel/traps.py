@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EFAULT
 from procession.abi.signals import BusCode, FpeCode, IllCode, TrapCode
 from procession.abi.word import Words
-from procession.hardware.instruction import LONGEST_INSTRUCTION, is_vector_extension
+from procession.hardware.instruction import LONGEST_INSTRUCTION, is_vector_extension, prefix_bytes
 from procession.hardware.processor_level import V3
 from procession.hardware.registers import RIP, SELECTOR_ERROR, USER_CS, USER_DS, set_register
 from procession.kernel.ptrace.debug_registers import debug_trap
@@ -28,7 +27,7 @@ FAULTS = frozenset((0, 5, 6, 10, 11, 12, 13, 14, 16, 17, 19))
 """What is raised before the instruction has had an effect."""
 RESUME_FLAG = 1 << 16
 
-_ICEBP = b"\xf1"
+_ICEBP, _LOCK = b"\xf1", 0xF0
 _CONTROL_AND_STATUS, _MXCSR, _MXCSR_OFFSET, _MASK_SHIFT = Words("<HH"), Words("<I"), 24, 7
 # Which exceptions a status word shows, in the order in which Linux looks at them, and their codes.
 _FLOATING_CODES = (
@@ -50,18 +49,18 @@ def raise_exception(kernel: Kernel, task: Task, vector: int, error_code: int) ->
     status words don't tell.
     """
     registers = kernel.cpu.general
-    is_icebp = vector == INVALID_OPCODE and _is_icebp(task, registers[RIP])
-    if is_icebp:
+    icebp_bytes = _icebp_bytes(task, registers[RIP]) if vector == INVALID_OPCODE else 0
+    if icebp_bytes:
         # The engines know no such instruction. It's a trap: it has been executed.
-        set_register(registers, RIP, registers[RIP] + len(_ICEBP))
+        set_register(registers, RIP, registers[RIP] + icebp_bytes)
         vector = DEBUG
     address = registers[RIP]
     task.last_trap = (vector, error_code, task.last_trap[2])
     if vector == DIVIDE_ERROR:
         info = SigInfo(SIGFPE, _FPE_INTDIV, address=address)
     elif vector == DEBUG:
-        code = _TRAP_BRKPT if is_icebp else _TRAP_TRACE
-        if not is_icebp and (task.ptrace is not None or task.debug_registers is not None):
+        code = _TRAP_BRKPT if icebp_bytes else _TRAP_TRACE
+        if not icebp_bytes and (task.ptrace is not None or task.debug_registers is not None):
             code = debug_trap(kernel, task)
             if not code:
                 return
@@ -138,8 +137,8 @@ def floating_code(image: bytes, vector: int) -> int:
     return next((code for bits, code in _FLOATING_CODES if raised & bits), 0)
 
 
-def _is_icebp(task: Task, address: int) -> bool:
-    try:
-        return task.mm.read(address, len(_ICEBP)) == _ICEBP
-    except EFAULT:
-        return False
+def _icebp_bytes(task: Task, address: int) -> int:
+    """How long the int1 at `address` is with its prefixes, 0 if there is none."""
+    code = peek(task.mm, address, LONGEST_INSTRUCTION)
+    place = prefix_bytes(code)
+    return place + 1 if code[place : place + 1] == _ICEBP and _LOCK not in code[:place] else 0

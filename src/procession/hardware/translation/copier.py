@@ -10,7 +10,16 @@ from __future__ import annotations
 from typing import Final
 
 from procession.hardware.translation import layout
-from procession.hardware.translation.assembler import RAX, RCX, RDX, fetch, set_register, signed_32, store
+from procession.hardware.translation.assembler import (
+    RAX,
+    RCX,
+    RDI,
+    RDX,
+    fetch,
+    set_register,
+    signed_32,
+    store,
+)
 from procession.hardware.translation.decode import (
     ADDRESS_SIZE,
     FS,
@@ -21,8 +30,9 @@ from procession.hardware.translation.decode import (
     Instruction,
 )
 from procession.hardware.translation.emitter import NEAR, SIGNED_END, Emitter
-from procession.hardware.translation.opcodes import FLOATING_STORE, TWO_BYTE_TABLE
+from procession.hardware.translation.opcodes import FLOATING_STORE, TWO_BYTE_TABLE, VEX_TABLE
 from procession.hardware.translation.operand import (
+    NO_SEGMENT,
     absolute_operand,
     operand_at,
     operand_at_sum,
@@ -43,6 +53,10 @@ ACCESSES_AT_GS: Final = (*range(0xA0, 0xA8), 0xAC, 0xAD, 0xD7)
 of its own, string instructions that read, and xlat. The machine does them."""
 _ADDRESS_SIZE_PREFIX, _SUM_BYTES = b"\x67", 2
 _PURE_LOADS = (0xB6, 0xB7, 0xBE, 0xBF)
+_AT_FS, _SHORT_POINTERS = b"\x64", 6
+"""Where the pointers begin in the x87's state of 16 bits."""
+_MASKED_MOVE = 0xF7
+_MASKED_MOVE_TABLES = (TWO_BYTE_TABLE, TWO_BYTE_TABLE + 1, VEX_TABLE + 1)
 
 
 class Copier(Emitter):
@@ -55,10 +69,10 @@ class Copier(Emitter):
         -1.
         """
         out = self.out
-        if instruction.prefixes & GS:
-            return self._copy_with_gs(instruction, raw, pc)
         if instruction.kind == FLOATING_STORE:
             return self._copy_floating_store(instruction, raw, pc)
+        if instruction.prefixes & GS:
+            return self._copy_with_gs(instruction, raw, pc)
         if not instruction.displacement:
             out += raw
             return 0
@@ -77,23 +91,42 @@ class Copier(Emitter):
 
     def _copy_floating_store(self, instruction: Instruction, raw: bytes, pc: int) -> int:
         """fnstenv, fnsave and fxsave: where the last instruction of the x87 was is the host's affair."""
-        spare = spare_registers(instruction)
-        if not spare or instruction.prefixes & (ADDRESS_SIZE | OPERAND_SIZE | FS):
-            return -1
-        out, register = self.out, spare[-1]
-        out += store(register, layout.SCRATCH)
+        second, register = spare_registers(instruction)[-2:]
+        out = self.out
+        out += store(register, layout.SCRATCH) + store(second, layout.SCRATCH + 8)
+        self._take_address(instruction, raw, pc, register, second)
+        out += with_operand(instruction, raw, operand_at(register))
+        if instruction.table == TWO_BYTE_TABLE:
+            offsets: tuple[int, ...] = (8, 16)
+        elif instruction.prefixes & OPERAND_SIZE and not instruction.rex & WIDE:
+            offsets = (_SHORT_POINTERS,)
+        else:
+            offsets = (12, 20)
+        segment = _AT_FS if instruction.prefixes & FS else b""
+        for offset in offsets:
+            # mov qword [register + offset], 0
+            out += segment + b"\x48\xc7%c%c\0\0\0\0" % (0x40 | register, offset)
+        out += fetch(register, layout.SCRATCH) + fetch(second, layout.SCRATCH + 8)
+        return TWO | register << 3 | second
+
+    def _take_address(
+        self, instruction: Instruction, raw: bytes, pc: int, register: int, second: int
+    ) -> None:
+        """`register` becomes where the memory operand is, but for the base of fs; at gs `second` is lost."""
+        out = self.out
+        is_short = instruction.prefixes & ADDRESS_SIZE
         if instruction.displacement:
-            out += set_register(register, pc + self.target)
+            address = pc + self.target
+            out += set_register(register, address % (SHORT_WORDS if is_short else WORDS))
         else:
             operand = raw[instruction.opcode_offset + 1 : operand_end(instruction, raw)]
+            out += _ADDRESS_SIZE_PREFIX if is_short else b""
             # lea register, operand
             out += b"%c\x8d%c" % (0x48 | instruction.rex & 3, operand[0] & 0xC7 | register << 3) + operand[1:]
-        out += with_operand(instruction, raw, operand_at(register))
-        for offset in (8, 16) if instruction.table == TWO_BYTE_TABLE else (12, 20):
-            # mov qword [register + offset], 0
-            out += b"\x48\xc7%c%c\0\0\0\0" % (0x40 | register, offset)
-        out += fetch(register, layout.SCRATCH)
-        return 1 + register
+        if instruction.prefixes & GS:
+            out += fetch(second, layout.GS_BASE)
+            # lea register, [register + second]
+            out += b"\x48\x8d%c%c" % (0x04 | register << 3, second << 3 | register)
 
     def _copy_far(self, instruction: Instruction, raw: bytes, address: int) -> int:
         """The operand's address is in a register first."""
@@ -136,6 +169,8 @@ class Copier(Emitter):
         if instruction.modrm < 0 and instruction.table == 0 and instruction.opcode in ACCESSES_AT_GS:
             return -1
         address = (pc + self.target) % WORDS
+        if instruction.opcode == _MASKED_MOVE and instruction.table in _MASKED_MOVE_TABLES:
+            return self._copy_masked_move(instruction, raw)
         if not instruction.has_memory or (instruction.table == 0 and instruction.opcode == _LEA):
             if instruction.displacement:
                 return self._copy_far(instruction, raw, address & 0xFFFF_FFFF if is_short else address)
@@ -159,16 +194,24 @@ class Copier(Emitter):
         out += fetch(first, layout.SCRATCH) + fetch(second, layout.SCRATCH + 8)
         return TWO | first << 3 | second
 
+    def _copy_masked_move(self, instruction: Instruction, raw: bytes) -> int:
+        """maskmovq and its like at gs: rdi says where."""
+        out = self.out
+        out += store(RDI, layout.SCRATCH) + store(RAX, layout.SCRATCH + 8) + fetch(RAX, layout.GS_BASE)
+        out += b"\x89\xff" if instruction.prefixes & ADDRESS_SIZE else b""  # mov edi, edi
+        out += b"\x48\x8d\x3c\x07"  # lea rdi, [rdi + rax]
+        end = prefixes_end(instruction, raw)
+        plain = without_segments(raw[:end]).replace(_ADDRESS_SIZE_PREFIX, NO_SEGMENT)
+        out += plain + raw[end:]
+        out += fetch(RDI, layout.SCRATCH) + fetch(RAX, layout.SCRATCH + 8)
+        return TWO | RDI << 3 | RAX
+
     def _copy_extended(self, instruction: Instruction, raw: bytes, pc: int) -> None:
         """xsave and xrstor: only of what the guest's processor has."""
         out = self.out
-        operand = raw[instruction.opcode_offset + 1 : operand_end(instruction, raw)]
         for place, register in enumerate((RAX, RDX, RCX)):
             out += store(register, layout.SCRATCH + 8 * place)
-        if instruction.displacement:
-            out += set_register(RCX, pc + self.target)
-        else:
-            out += b"%c\x8d%c" % (0x48 | instruction.rex & 3, operand[0] & 0xC7 | RCX << 3) + operand[1:]
+        self._take_address(instruction, raw, pc, RCX, RDX)
         out += set_register(RDX, 7)
         out += b"\xc4\xe2\x7a\xf5\xc2"  # pext eax, eax, edx
         out += set_register(RDX, 0)

@@ -156,6 +156,8 @@ _PADDING = bytes(32)
 _VEX3, _VEX2 = 0xC4, 0xC5
 _TWO_BYTES, _THREE_BYTES_38, _THREE_BYTES_3A = 0x0F, 0x38, 0x3A
 _INT3, _INT1 = 0xCC, 0xF1
+_SYSTEM_REGISTERS = 0x20
+"""The first of four moves of control and debug registers: of those above 7 there's one alone, cr8."""
 _RAX_BIT, _RCX_BIT, _RSP, _RBP = 1, 2, 4, 5
 _FIXED_LENGTHS = (0, 1, 2, 0, 0, 3, 0, 1, 4)
 """By kind of immediate; 0 for those whose length depends on prefixes."""
@@ -281,7 +283,7 @@ def _decode(code: bytes, start: int) -> Instruction:
                 instruction.registers = _RESULTS_OF_MODE_FUNCTIONS.get(modrm, 0)
                 instruction.length = position + 1 - start
                 return instruction
-            if not entry:
+            if not entry or (opcode & 0xFC == _SYSTEM_REGISTERS and rex & 4 and (opcode & 1 or field)):
                 return _invalid(instruction, position + 1 - start)
         position += 1
         if entry & REG_IS_GENERAL:

@@ -11,8 +11,9 @@ used; what is in braces is a list by ModRM's middle field; on the left of a bar 
 on the right what counts for a register. `float` stands for what the x87's own table says.
 
 What isn't listed is an invalid opcode, whatever the processor can do on which this runs: so a program finds
-the same processor everywhere. That processor has x86-64-v3, AES, PCLMULQDQ, RDRAND, RDSEED, FSGSBASE and
-XSAVE without its later variants; no AVX-512, TSX, SHA, ADX, protection keys or shadow stacks.
+the same processor everywhere. That processor has x86-64-v3, AES, PCLMULQDQ and XSAVE without its later
+variants; no AVX-512, TSX, SHA, ADX, protection keys or shadow stacks. RDRAND, RDSEED and FSGSBASE, which are
+listed, are refused when it comes to them.
 """
 
 from __future__ import annotations
@@ -112,7 +113,10 @@ TWO_BYTE = """
 18-1d E
 1e E
 1f E
-20-23 V privileged
+20 { V privileged ; - ; V privileged ; V privileged ; V privileged ; - ; - ; - }
+21 { V privileged }
+22 { V privileged ; - ; V privileged ; V privileged ; V privileged ; - ; - ; - }
+23 { V privileged }
 30 privileged
 31 timestamp +rax +rdx
 32-35 privileged

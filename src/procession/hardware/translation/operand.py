@@ -11,7 +11,9 @@ from procession.hardware.translation.opcodes import THREE_BYTE_38_TABLE, TWO_BYT
 if TYPE_CHECKING:
     from procession.hardware.engine import GeneralRegisters
 
-_SHORT_PREFIX, _NO_PREFIX, _VEX3 = b"\x67", b"\x3e", 0xC4
+NO_SEGMENT = b"\x3e"
+"""A prefix of a segment without a base: none, but as long as one."""
+_SHORT_PREFIX, _VEX3 = b"\x67", 0xC4
 _ABSOLUTE = b"\x04\x25"
 _BASE_AND_INDEX = 3
 _VEX3_BYTES = 3
@@ -99,7 +101,7 @@ def prefixes_end(instruction: Instruction, raw: bytes) -> int:
 
 def without_segments(head: bytes) -> bytes:
     """Prefixes without fs and gs; as long, as REX counts right before an opcode alone."""
-    return head.replace(b"\x65", _NO_PREFIX).replace(b"\x64", _NO_PREFIX)
+    return head.replace(b"\x65", NO_SEGMENT).replace(b"\x64", NO_SEGMENT)
 
 
 def with_operand(instruction: Instruction, raw: bytes, operand: bytes) -> bytes:
@@ -118,6 +120,6 @@ def with_operand(instruction: Instruction, raw: bytes, operand: bytes) -> bytes:
         head[start - escapes - 1] &= ~_BASE_AND_INDEX & 0xFF
     if instruction.prefixes & GS:
         plain = without_segments(bytes(head[:end]))
-        head[:end] = plain.replace(_SHORT_PREFIX, _NO_PREFIX)
+        head[:end] = plain.replace(_SHORT_PREFIX, NO_SEGMENT)
     modrm = instruction.modrm & 0x38 | operand[0]
     return bytes(head) + b"%c" % modrm + operand[1:] + raw[operand_end(instruction, raw) :]

@@ -271,7 +271,7 @@ class Translator(Copier):
                 if restoration < 0:
                     return -1
                 continue
-            if kind in (EXTENDED_SAVE, EXTENDED_RESTORE) and not instruction.prefixes & GS:
+            if kind in (EXTENDED_SAVE, EXTENDED_RESTORE):
                 self._copy_extended(instruction, raw, pc)
                 marks += b"%c%c%c" % (length, len(out) - start, THREE)
                 continue
@@ -469,9 +469,10 @@ class Translator(Copier):
                 # lea rcx, operand
                 modrm = operand[0] & 0xC7 | RCX << 3
                 out += short + b"%c\x8d%c" % (0x48 | instruction.rex & 3, modrm) + operand[1:]
-            # Its word at gs, by way of r11.
+            # Its word at gs, by way of r11, which is back before the access that may fault.
             out += store(R11, layout.SAVED_R11) + fetch(R11, layout.GS_BASE)
-            out += b"\x4a\x8b\x0c\x19" + fetch(R11, layout.SAVED_R11)  # mov rcx, [rcx + r11]
+            out += b"\x4a\x8d\x0c\x19" + fetch(R11, layout.SAVED_R11)  # lea rcx, [rcx + r11]
+            out += b"\x48\x8b\x09"  # mov rcx, [rcx]
         elif instruction.displacement:
             here = self.view + self.origin + len(out) + 7 + len(prefix)
             if -NEAR < address - here < NEAR:

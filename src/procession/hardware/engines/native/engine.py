@@ -276,7 +276,7 @@ class NativeEngine:
             self.access_fault(inaccessible.address, inaccessible.kind)
             return False
         if vector >= 0:
-            self.traps.processor_exception(vector, error_code)
+            self.traps.processor_exception(self.guest.vector_of(vector, error_code, self.general), error_code)
             return False
         words[_FLAGS] = attendant.flags
         return True
@@ -312,7 +312,7 @@ class NativeEngine:
     def access_fault(self, address: int, kind: int) -> None:
         """The guest's access to `address` faults; `kind` is FAULT_WRITE, FAULT_FETCH or 0."""
         if not is_canonical(address):
-            self.traps.processor_exception(_GENERAL_PROTECTION, 0)
+            self.traps.processor_exception(self.guest.vector_of(_GENERAL_PROTECTION, 0, self.general), 0)
             return
         present = _PROTECTION if self.guest.entry(address) else 0
         self.traps.page_fault(address, _USER | kind | present)
@@ -336,6 +336,8 @@ class NativeEngine:
         if vector != _PAGE_FAULT:
             self.restore(place)
             general[RIP] = pc
+            if place.restoration:
+                vector = self.guest.vector_of(vector & 0xFF, error, general)
             self.traps.processor_exception(vector & 0xFF, error & 0xFFFF)
             return 0
         is_write = error & _WRITE != 0

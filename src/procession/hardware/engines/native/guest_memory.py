@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from procession.hardware import page_table as pte
 from procession.hardware.engine import FAULT_WRITE
 from procession.hardware.engines.native.space import Absent, Space
+from procession.hardware.instruction import is_stack_fault
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT
-from procession.hardware.registers import WORD_MASK
+from procession.hardware.registers import RIP, WORD_MASK
 from procession.hardware.translation import layout
 from procession.hardware.translation.decode import FS, GS, LONGEST_INSTRUCTION, Instruction, decode
 from procession.hardware.translation.opcodes import TRUNCATED
 
 if TYPE_CHECKING:
+    from procession.hardware.engine import GeneralRegisters
     from procession.hardware.engines.native.code_store import CodeStore
     from procession.hardware.physical_memory import PhysicalMemory
 
+_STACK_SEGMENT, _GENERAL_PROTECTION = 12, 13
 _FRAME_MASK: Final = pte.ADDRESS_MASK
 _FS_BASE, _GS_BASE = layout.FS_BASE >> 3, layout.GS_BASE >> 3
 
@@ -86,6 +90,16 @@ class GuestMemory:
         if instruction.prefixes & FS:
             return self.words[_FS_BASE]
         return self.words[_GS_BASE] if instruction.prefixes & GS else 0
+
+    def vector_of(self, vector: int, error_code: int, general: GeneralRegisters) -> int:
+        """What the instruction at rip raises where `vector` was raised in its stead, by an access with other
+        registers perhaps than it names.
+        """
+        if vector == _GENERAL_PROTECTION and not error_code:
+            with suppress(Absent):
+                if is_stack_fault(self.code_at(general[RIP]), general):
+                    return _STACK_SEGMENT
+        return vector
 
     def code_at(self, pc: int) -> bytes:
         """The bytes of the instruction at `pc`, and more, without any note that they're code. Raises

@@ -185,7 +185,7 @@ class Attendant:
                 return GENERAL_PROTECTION, 0
             general[RAX], general[RDX] = 7, 0
         elif kind == POP_FLAGS:
-            size = 2 if instruction.prefixes & OPERAND_SIZE else 8
+            size = 2 if instruction.prefixes & OPERAND_SIZE and not instruction.rex & WIDE else 8
             value = int.from_bytes(self.read(general[RSP], size), "little")
             mask = CHANGEABLE_FLAGS & (0xFFFF if size == 2 else WORD_MASK)
             self.flags = self.flags & ~mask | value & mask
@@ -224,12 +224,15 @@ class Attendant:
             return behind
         source, target = general[RSI] & mask, general[RDI] & mask
         step = -size if self.flags & _DIRECTION_FLAG else size
+        is_compared = _CMPS <= opcode < _LODS
+        # If neither is there, that is said of the second.
+        second = self.read(target, size) if is_compared else b""
         data = self.read(base + source & WORD_MASK, size)
         if opcode >= _LODS:
             self._set_accumulator(data)
         else:
-            if opcode >= _CMPS:
-                self._compare(data, self.read(target, size))
+            if is_compared:
+                self._compare(data, second)
             else:
                 self.write(target, data)
             set_register(general, RDI, target + step & mask)
@@ -237,7 +240,7 @@ class Attendant:
         if not is_repeated:
             return behind
         set_register(general, RCX, left - 1)
-        is_ended = _CMPS <= opcode < _LODS and (self.flags & _ZERO_FLAG == 0) == (prefixes & REPEAT != 0)
+        is_ended = is_compared and (self.flags & _ZERO_FLAG == 0) == (prefixes & REPEAT != 0)
         return behind if left == 1 or is_ended else general[RIP]
 
     def _set_accumulator(self, data: bytes) -> None:

@@ -11,7 +11,7 @@ from procession.hardware.engines.native.stub import StubError
 from procession.hardware.engines.native.window import CODE_WRITTEN, DENIED, is_reserved
 from procession.hardware.registers import R11, RCX, RIP, RSP, TRAP_FLAG
 from procession.hardware.translation import layout
-from procession.hardware.translation.code_cache import ATTEND, STEP_INDIRECT, Exit
+from procession.hardware.translation.code_cache import ATTEND, STEP_INDIRECT, Exit, Place
 from procession.hardware.translation.decode import ADDRESS_SIZE, REPEAT, Instruction, decode
 from procession.hardware.translation.opcodes import PUSH_FLAGS, REPEATED_STRING, ZERO
 
@@ -76,7 +76,7 @@ def step(engine: NativeEngine, space: Space, *, is_trapped: bool = True) -> None
         engine.restore(fault)
         if repeated is not None:
             general[RCX] = repeated
-        _raise_fault(engine)
+        _raise_fault(engine, fault)
     elif is_call:
         # The host's processor didn't have the trap flag, the guest's has.
         general[R11] |= trap_flag
@@ -87,7 +87,10 @@ def step(engine: NativeEngine, space: Space, *, is_trapped: bool = True) -> None
         if is_trapped and instruction.kind == PUSH_FLAGS:
             # The host's processor didn't have the trap flag, the guest's has.
             engine.guest.set_bits(general[RSP] + 1, TRAP_FLAG >> 8)
-        if repeated is not None:
+        if repeated is not None and exit_.kind == ATTEND:
+            # The machine does it, once as well.
+            general[RCX] = repeated
+        elif repeated is not None:
             general[RCX] = repeated - 1
             if _goes_on(instruction, words[_FLAGS]):
                 general[RIP] = pc
@@ -145,7 +148,7 @@ def _run(engine: NativeEngine, space: Space, entry: int) -> int:
         engine.restore(place)
 
 
-def _raise_fault(engine: NativeEngine) -> None:
+def _raise_fault(engine: NativeEngine, place: Place) -> None:
     words = engine.words
     if words[_FAULT_VECTOR] == _PAGE_FAULT:
         if is_reserved(words[_FAULT_ADDRESS]):
@@ -153,7 +156,10 @@ def _raise_fault(engine: NativeEngine) -> None:
             return
         engine.access_fault(words[_FAULT_ADDRESS], words[_FAULT_ERROR] & _WRITE)
     else:
-        engine.traps.processor_exception(words[_FAULT_VECTOR] & 0xFF, words[_FAULT_ERROR] & 0xFFFF)
+        vector, error_code = words[_FAULT_VECTOR] & 0xFF, words[_FAULT_ERROR] & 0xFFFF
+        if place.restoration:
+            vector = engine.guest.vector_of(vector, error_code, engine.general)
+        engine.traps.processor_exception(vector, error_code)
 
 
 def _finish(engine: NativeEngine, exit_: Exit, *, is_trapped: bool) -> None:
