@@ -181,6 +181,13 @@ TEST(traps_of_other_kinds)
 	CHECK_EQ((greg_t)seen.si_addr + skipped_bytes, before);
 	skipped_bytes = 0;
 	CHECK_EQ(trap, 1);
+	if (!int1_is_reported_early()) {
+		__asm__ volatile("lea 1f(%%rip), %0\n\t.byte 0x66, 0x48, 0xf1\n1:\tlea 1b(%%rip), %1" : "=&r"(before), "=r"(after));
+		CHECK_EQ(calls, 2);
+		CHECK_EQ(seen.si_code, TRAP_BRKPT);
+		CHECK_EQ(instruction, before);
+		calls = 1;
+	}
 	__asm__ volatile("lea 1f(%%rip), %0\n\t.byte 0xcd, 3\n1:\tlea 1b(%%rip), %1" : "=&r"(before), "=r"(after));
 	CHECK_EQ(calls, 2);
 	CHECK_EQ(seen.si_signo, SIGTRAP);

@@ -2,6 +2,7 @@
 #include "fault.h"
 
 #include <asm/prctl.h>
+#include <cpuid.h>
 #include <string.h>
 #include <ucontext.h>
 
@@ -9,7 +10,7 @@
 
 static struct outcome {
 	int signal, code;
-	greg_t trap, error, place, stack;
+	greg_t trap, error, place, stack, r11;
 	void *address;
 } seen;
 static unsigned char *pages;
@@ -21,7 +22,7 @@ static void note(int signal, siginfo_t *info, void *context)
 	greg_t *registers = ((ucontext_t *)context)->uc_mcontext.gregs;
 
 	seen = (struct outcome){signal, info->si_code, registers[REG_TRAPNO], registers[REG_ERR],
-				registers[REG_RIP] - (greg_t)pages, registers[REG_RSP], info->si_addr};
+				registers[REG_RIP] - (greg_t)pages, registers[REG_RSP], registers[REG_R11], info->si_addr};
 	siglongjmp(way_out, 1);
 }
 
@@ -433,4 +434,150 @@ TEST(a_locked_negation)
 		}
 		CHECK_EQ(pages[places[place] + 1], 0xf0);
 	}
+}
+
+/* What is rare, with a prefix that is rare with it: fs, gs, a short address and a short operand. */
+TEST(prefixes_of_states)
+{
+	static const unsigned char short_environment[] = {0x66, 0xd9, 0x37}, short_address[] = {0x67, 0xd9, 0x37};
+	static const struct {
+		unsigned char code[4];
+		unsigned length, bytes;
+	} cases[] = {
+		{{0x0f, 0xae, 0x07}, 3, 8},   /* fxsave (%rdi) */
+		{{0xd9, 0x37}, 2, 12},        /* fnstenv (%rdi) */
+		{{0xdd, 0x37}, 2, 12},        /* fnsave (%rdi) */
+		{{0x0f, 0xae, 0x1f}, 3, 4},   /* stmxcsr (%rdi) */
+		{{0xd9, 0x3f}, 2, 2},         /* fnstcw (%rdi) */
+	};
+	unsigned char *memory = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+	unsigned long base;
+
+	prepare();
+	CHECK(memory != MAP_FAILED);
+	MUST(syscall(SYS_arch_prctl, ARCH_GET_FS, &base));
+	MUST(syscall(SYS_arch_prctl, ARCH_SET_GS, 0x40));
+	for (unsigned at = 0; at < LENGTH(cases); at++) {
+		for (int segment = 0; segment < 2; segment++) {
+			unsigned char code[6] = {(unsigned char)(0x64 + segment)};
+
+			memcpy(code + 1, cases[at].code, cases[at].length);
+			memset(memory, 0xaa, 4096);
+			__asm__ volatile("fninit; fldpi");
+			CHECK_EQ(execute(cases[at].code, cases[at].length, 4090, memory), 0);
+			__asm__ volatile("fninit; fldpi");
+			CHECK_EQ(execute(code, cases[at].length + 1, 4090, memory + 1024 - (segment ? 0x40 : base)), 0);
+			CHECK_EQ(memcmp(memory, memory + 1024, cases[at].bytes), 0);
+			CHECK_EQ(memory[1024 + 520], 0xaa);
+		}
+	}
+	memset(memory, 0xaa, 4096);
+	__asm__ volatile("fninit");
+	CHECK_EQ(execute(short_environment, sizeof(short_environment), 0, memory), 0);
+	CHECK_EQ(*(uint16_t *)(memory + 4), 0xffff);
+	CHECK_EQ(*(uint32_t *)(memory + 14), 0xaaaaaaaa);
+	__asm__ volatile("fninit");
+	CHECK_EQ(execute(short_address, sizeof(short_address), 0, (void *)((uintptr_t)memory | 1UL << 40)), 0);
+	CHECK_EQ(*(uint16_t *)memory, 0x37f);
+	CHECK_EQ(*(uint32_t *)(memory + 28), 0xaaaaaaaa);
+}
+
+/* maskmovq and maskmovdqu at gs, and an indirect jump there to where nothing is. */
+TEST(accesses_at_gs)
+{
+	static const unsigned char jump[] = {0x65, 0xff, 0x27};
+	static const unsigned char bytes[16] = "0123456789abcdef", mask[16] = {0x80, 0, 0xff, [8] = 0x80, [15] = 0x80};
+	static unsigned char there[64];
+	unsigned long kept = 0x1234567812345678;
+
+	MUST(syscall(SYS_arch_prctl, ARCH_SET_GS, there));
+	__asm__ volatile("movdqu %0, %%xmm0\n\tmovdqu %1, %%xmm1\n\tmov $8, %%edi\n\t.byte 0x65\n\tmaskmovdqu %%xmm1, %%xmm0"
+			 : : "m"(bytes), "m"(mask) : "rdi", "xmm0", "xmm1", "memory");
+	CHECK_EQ(memcmp(there + 8, "0\0" "2\0\0\0\0\0" "8\0\0\0\0\0\0f", 16), 0);
+	__asm__ volatile("movq %0, %%mm0\n\tmovq %1, %%mm1\n\tmov $40, %%edi\n\t.byte 0x65\n\tmaskmovq %%mm1, %%mm0\n\temms"
+			 : : "m"(bytes), "m"(mask) : "rdi", "memory");
+	CHECK_EQ(memcmp(there + 40, "0\0" "2\0\0\0\0\0", 8), 0);
+	prepare();
+	MUST(syscall(SYS_arch_prctl, ARCH_SET_GS, 0x40));
+	memcpy(pages, jump, sizeof(jump));
+	if (sigsetjmp(way_out, 1) == 0)
+		__asm__ volatile("mov %0, %%r11\n\tmov $0x11000, %%edi\n\tjmp *%1" : : "r"(kept), "r"(pages) : "r11", "rdi");
+	CHECK_EQ(seen.signal, SIGSEGV);
+	CHECK_EQ((uint64_t)seen.address, 0x11040);
+	CHECK_EQ(seen.place, 0);
+	CHECK_EQ((uint64_t)seen.r11, kept);
+}
+
+/* Control registers that there are need privilege, others aren't even instructions. */
+TEST(numbers_of_system_registers)
+{
+	for (unsigned number = 0; number < 16; number++) {
+		unsigned char code[] = {number & 8 ? 0x4c : 0x48, 0x0f, 0x20, (unsigned char)(0xc0 | (number & 7) << 3)};
+		int is_there = number == 0 || number == 8 || (number >= 2 && number <= 4);
+
+		prepare();
+		for (int is_write = 0; is_write < 2; is_write++) {
+			code[2] = (unsigned char)(0x20 | is_write << 1);
+			CHECK_EQ(execute(code, sizeof(code), 7, NULL), is_there ? SIGSEGV : SIGILL);
+			CHECK_EQ(seen.trap, is_there ? 13 : 6);
+			if (number < 8)
+				continue;
+			code[2]++;
+			CHECK_EQ(execute(code, sizeof(code), 7, NULL), SIGILL);
+		}
+	}
+}
+
+/* A processor of AMD's takes 66 in front of a branch for a short address. */
+static int cuts_branches_off(void)
+{
+	unsigned int a, b, c, d;
+
+	__cpuid(0, a, b, c, d);
+	return memcmp(&b, "Auth", 4) == 0;
+}
+
+/* What has no operand that a prefix could change isn't changed by one. */
+TEST(needless_prefixes)
+{
+	unsigned long result, behind, expected, flags;
+
+	__asm__ volatile("lea 1f(%%rip), %2\n\t.byte 0x48, 0x0f, 0x05\n1:" : "=a"(result), "=&c"(behind), "=&r"(expected)
+			 : "0"(SYS_getpid) : "r11", "memory");
+	CHECK_EQ(result, (unsigned long)getpid());
+	CHECK_EQ(behind, expected);
+	__asm__ volatile("mov $0xd5aa, %%eax\n\t.byte 0x4c, 0x9e\n\tmov $0, %%eax\n\t.byte 0x47, 0x9f" : "=&a"(flags) :: "cc");
+	CHECK_EQ(flags, 0xd700);
+	if (!cuts_branches_off()) {
+		__asm__ volatile("xor %%eax, %%eax\n\t.byte 0x66, 0x74, 0\n\t.byte 0x66, 0xeb, 0\n\t.byte 0x66, 0x0f, 0x84, 0, 0, 0, 0\n\t"
+				 ".byte 0x66, 0xe9, 0, 0, 0, 0\n\tlea -128(%%rsp), %%rsp\n\t.byte 0x66, 0xe8, 0, 0, 0, 0\n1:\tpop %0\n\t"
+				 "lea 2f(%%rip), %%rax\n\tpush %%rax\n\t.byte 0x66, 0xc3\n2:\tlea 128(%%rsp), %%rsp\n\tlea 1b(%%rip), %1"
+				 : "=&r"(behind), "=&r"(expected) :: "rax", "cc", "memory");
+		CHECK_EQ(behind, expected);
+	}
+}
+
+/* Ports are out of reach before anything is written, and what iretd finds may say virtual-8086 mode. */
+TEST(nothing_happens_first)
+{
+	static const unsigned char string[] = {0xf3, 0x6c}, word[] = {0x66, 0x6d}, mask[] = {0x0f, 0xe7, 0xc0};
+	static unsigned frame[8] = {0x12345, 0, 0x20002, 0, 0, 0, 0, 0};
+	unsigned char *memory = (unsigned char *)map_pages(1);
+
+	prepare();
+	CHECK_EQ(execute(string, sizeof(string), 0, memory), SIGSEGV);
+	CHECK_EQ(seen.trap, 13);
+	CHECK_EQ(execute(word, sizeof(word), 0, (void *)0x11000), SIGSEGV);
+	CHECK_EQ(seen.trap, 13);
+	CHECK_EQ(memory[0], 0);
+	CHECK_EQ(execute(mask, sizeof(mask), 0, memory), SIGILL);
+	memset(pages, 0x90, 64);
+	pages[0] = 0xcf;
+	seen = (struct outcome){0};
+	if (sigsetjmp(way_out, 1) == 0)
+		__asm__ volatile("mov %0, %%rsp\n\tjmp *%1" : : "r"(frame), "r"(pages) : "memory");
+	CHECK_EQ(seen.signal, SIGSEGV);
+	CHECK_EQ(seen.trap, 13);
+	CHECK_EQ(seen.place, 0);
+	CHECK_EQ(seen.stack, (greg_t)frame);
 }

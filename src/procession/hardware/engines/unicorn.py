@@ -34,6 +34,7 @@ from procession.hardware.instruction import (
     LONGEST_INSTRUCTION,
     is_canonical,
     is_stack_fault,
+    prefix_bytes,
     take_branch_back,
 )
 from procession.hardware.physical_memory import PAGE_SHIFT, PAGE_SIZE, PhysicalMemory
@@ -49,6 +50,10 @@ _DEBUG, _INVALID_OPCODE, _STACK_SEGMENT, _GENERAL_PROTECTION, _PAGE_FAULT = 1, 6
 _CALLABLE = (3, 4)
 """What programs may raise by `int n`: breakpoint and overflow."""
 _INT_LENGTH, _GATE_ERROR = 2, 2
+_INT, _TWO_BYTES = 0xCD, 0x0F
+_WITHOUT_PREFIXES = frozenset((*range(0x70, 0x80), 0x9E, 0x9F, 0xC2, 0xC3, _INT, 0xE8, 0xE9, 0xEB))
+_TWO_WITHOUT_PREFIXES = frozenset((0x05, *range(0x80, 0x90)))
+"""Branches, and what else takes prefixes for nothing."""
 
 
 def _is_block(place: object) -> bool:
@@ -198,6 +203,8 @@ class UnicornEngine:
             elif vector == _GENERAL_PROTECTION and not is_canonical(self.general[RIP]):
                 self._take_branch_back()
                 self.traps.processor_exception(_GENERAL_PROTECTION, 0)
+            elif vector == _GENERAL_PROTECTION and not error_code and self._skip_prefixes():
+                pass
             elif vector == _GENERAL_PROTECTION and not error_code and self._is_stack_fault():
                 self.traps.processor_exception(_STACK_SEGMENT, 0)
             elif vector != _DEBUG or self.budget[0] != self.budget_after_call:
@@ -218,6 +225,25 @@ class UnicornEngine:
         except BaseException as error:  # noqa: BLE001 - kept, and raised by run
             self._fail(error)
         return True
+
+    def _skip_prefixes(self) -> bool:
+        """Whether the library was shown something else for the sake of prefixes that mean nothing
+        (`unicorn_blocks.py`): it's to go on behind them.
+        """
+        code = self.exceptions.code_at(self.general[RIP], LONGEST_INSTRUCTION)
+        length = prefix_bytes(code)
+        opcode = code[length : length + 2]
+        if not length or not opcode:
+            return False
+        if opcode[0] == _INT and opcode[-1] not in _CALLABLE:
+            self.traps.processor_exception(_GENERAL_PROTECTION, opcode[-1] * 8 + _GATE_ERROR)
+            return True
+        if opcode[0] in _WITHOUT_PREFIXES or (
+            opcode[0] == _TWO_BYTES and opcode[-1] in _TWO_WITHOUT_PREFIXES
+        ):
+            self.general[RIP] = (self.general[RIP] + length) & WORD_MASK
+            return True
+        return False
 
     def _is_stack_fault(self) -> bool:
         """The library takes all addresses that no program can have for those of other segments."""

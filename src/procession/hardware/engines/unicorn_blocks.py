@@ -15,7 +15,13 @@ of them, which looks at each instruction first:
   an access looks in any case whether that is within a page and may demand alignment in the same comparison:
   so the first access of such an instruction is asked for aligned, which costs nothing. What isn't aligned
   then comes to `unicorn_edges.py`.
-- rdpmc is privileged here, where the library doesn't know it.
+- rdpmc is privileged here, where the library doesn't know it. String instructions for ports would move
+  something first, iretd would go to virtual-8086 mode, and pop fs and pop gs would take more from the stack
+  than need be there: these are the kernel's.
+- What is no instruction by the number in its ModRM byte or by a prefix, the library takes for one now and
+  then.
+- Prefixes that mean nothing make it count wrong, cut off branches or move another register: in front of such
+  an instruction the engine is asked for, which goes on behind them.
 - With a lock, the library's neg sets the flags by what it was. As there is one processor, the lock goes.
 
 In all but the second case the translator is shown another byte, of the prefix or in the place of the first.
@@ -32,7 +38,7 @@ import ctypes
 import re
 from typing import TYPE_CHECKING, Final
 
-from procession.abi.word import Words
+from procession.abi.word import Words, pack_array
 from procession.hardware.engines.unicorn_library import UnicornError
 from procession.hardware.engines.unicorn_machine_code import Assembly, d8, d32, q
 from procession.hardware.instruction import LONGEST_INSTRUCTION
@@ -71,6 +77,8 @@ _BUFFER_BYTES = 24
 """More than all prefixes, the longest opcode and a ModRM byte have."""
 _REGISTER_FORM, _TWO_BYTES, _THREE_BYTES, _THREE_BYTES_AND_OPERAND = 0xC0, 0x0F, 0x38, 0x3A
 _INVALID_OPCODE, _HALT, _NO_EFFECT = 0x06, 0xF4, 0xF3
+_TRANSFER, _INTERRUPT_RETURN = 0x6C, 0xCF
+"""The first of four string instructions for ports; iretq."""
 INSTRUCTIONS_PER_BLOCK = 64
 """The most that a block has: 512 temporaries suffice with 8 for each."""
 _MOST_BYTES = INSTRUCTIONS_PER_BLOCK * LONGEST_INSTRUCTION
@@ -83,7 +91,9 @@ _REPEAT: Final = 2
 _REPEAT_UNEQUAL: Final = 4
 _LOCK: Final = 8
 _OTHER: Final = 16
-"""What each prefix is; of REX and those of segments and the address' size nothing follows here."""
+_REX_R: Final = 32
+_REX_W: Final = 64
+"""What each prefix is; of those of segments and the address' size nothing follows here."""
 _PS, _PD, _SS, _SD = 1, 2, 4, 8
 """Bits of opcodes by the prefix in effect: none, 66, f3 and f2."""
 _PRIVILEGED: Final = 0x80
@@ -95,13 +105,23 @@ _LOCKED_TWO: Final = 512
 _ALIGNED_TWO: Final = 768
 _ALIGNED_38: Final = 1024
 _ALIGNED_3A: Final = 1280
+_SKIPPED_ONE: Final = 1536
+_SKIPPED_TWO: Final = 1792
+_WHICH: Final = 2048
+_FORMS_ONE: Final = 2056
+_FORMS_TWO: Final = 2568
 """Where in _TABLES they begin, by the opcode's last byte. Behind LOCKED_*, for opcodes of one byte and of
 two, is a bit for each number in the ModRM byte's middle; behind ALIGNED_* the bits above, for opcodes of two
-bytes and of three."""
+bytes and of three; behind SKIPPED_* which prefixes mean nothing where the library takes them for something.
+FORMS_* have words with a bit for each number in the ModRM byte's middle, eight for memory and eight for
+registers, that makes an instruction; of opcodes of two bytes four tables by the prefix in effect, which WHICH
+tells from the three that may be."""
 
 
 def _prefixes() -> bytes:
     bits = dict.fromkeys((0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65, 0x67, *range(0x40, 0x50)), _OTHER)
+    for rex in range(0x40, 0x50):
+        bits[rex] |= (_REX_W if rex & 8 else 0) | (_REX_R if rex & 4 else 0)
     bits |= {0x66: _OPERAND_SIZE, 0xF3: _REPEAT, 0xF2: _REPEAT_UNEQUAL, 0xF0: _LOCK}
     return bytes(bits.get(byte, 0) for byte in range(256))
 
@@ -117,11 +137,70 @@ def _table(*rows: tuple[int, tuple[int | range, ...]]) -> bytes:
 
 
 _ALL: Final = 0xFF
+_ANY: Final = _ALL & ~_LOCK
+_UNCLEAR = 4
+"""With both of F2 and F3, of which the last counts."""
 _NOT_AND_NEG, _NEG = 0x0C, 3
 """The bits of no other opcodes, and neg's number."""
 _ARITHMETIC = tuple(range(first, first + 2) for first in range(0, 0x38, 8))
 """add, or, adc, sbb, and, sub, xor with a destination in memory."""
 _PACKED = (range(0x14, 0x16), 0x28, 0x29, 0x2B, 0x51, range(0x54, 0x5A), range(0x5B, 0x60), 0xC2, 0xC6)
+
+
+def _forms(*rows: tuple[int, str]) -> bytes:
+    """A table of words from (word, opcodes) whose other forms there aren't."""
+    words = [0xFFFF] * 256
+    for word, opcodes in rows:
+        for opcode in bytes.fromhex(opcodes):
+            words[opcode] = word
+    return pack_array("H", words)
+
+
+_NONE, _IN_MEMORY, _OF_REGISTERS = 0, 0x00FF, 0xFF00
+_SYSTEM_FORMS = (
+    (0x3F3F, "00"),
+    (0xF0F0, "ba"),
+    (0x1D1D, "20 22"),
+    (0x0101, "24 26"),
+    (_IN_MEMORY, "b2 b4 b5"),
+)
+"""Of moves of control and debug registers the second four stand for those with numbers above 7."""
+_NOWHERE = "04 0a 0b 0c 0e 0f 25 27 36 37 39 3b 3c 3d 3e 3f 78 79 7a 7b a6 a7 aa b9 ff"
+_VECTOR_SHIFTS = "71 72 73"
+_SINGLE_ALONE = "13 14 15 17 28 29 2b 2e 2f 50 54 55 56 57 c3 c4 c5 c6"
+_FORMS: Final = b"".join(
+    (
+        _forms((0x0101, "c6 c7"), (0x577F, "ff")),
+        _forms(
+            *_SYSTEM_FORMS,
+            (_NONE, _NOWHERE + "6c 6d 7c 7d b8 d0 d6 e6 f0"),
+            (_IN_MEMORY, "13 17 2b c3 e7"),
+            (_OF_REGISTERS, "50 c5 d7 f7"),
+            (0x5400, "71 72"),
+            (0x4400, "73"),
+        ),
+        _forms(
+            *_SYSTEM_FORMS,
+            (_NONE, _NOWHERE + "52 53 77 ae b8 c3 f0"),
+            (_IN_MEMORY, "12 13 16 17 2b e7"),
+            (_OF_REGISTERS, "50 c5 d7 f7"),
+            (0x5400, "71 72"),
+            (0xCC00, "73"),
+        ),
+        _forms(
+            *_SYSTEM_FORMS,
+            (_NONE, _NOWHERE + _SINGLE_ALONE + _VECTOR_SHIFTS + "f7 e7"),
+            (0x0F00, "ae"),
+            (_OF_REGISTERS, "d6"),
+        ),
+        _forms(
+            *_SYSTEM_FORMS,
+            (_NONE, _NOWHERE + _SINGLE_ALONE + _VECTOR_SHIFTS + "16 52 53 5b ae b8 f7 e7"),
+            (_IN_MEMORY, "f0"),
+            (_OF_REGISTERS, "d6"),
+        ),
+    )
+)
 
 _TABLES: Final = b"".join(
     (
@@ -144,13 +223,20 @@ _TABLES: Final = b"".join(
             (_PD, (range(0xD0, 0xD6), range(0xD8, 0xF0), range(0xF1, 0xF7), range(0xF8, 0xFF))),
             (_SS, (0x12, 0x16, 0x5B, 0x70)),
             (_SD, (0x70, 0x7C, 0x7D, 0xD0, 0xE6)),
-            (_PRIVILEGED, (0x33,)),
+            (_PRIVILEGED, (0x33, 0xA1, 0xA9)),
         ),
         _table(
             (_PD, (range(0x0C), 0x10, 0x14, 0x15, 0x17, range(0x1C, 0x1F))),
             (_PD, (range(0x28, 0x2C), range(0x37, 0x42))),
         ),
         _table((_PD, (0x08, 0x09, range(0x0C, 0x10), range(0x40, 0x43)))),
+        _table(
+            (_ANY, (0x9E, 0x9F, 0xCD)),
+            (_OPERAND_SIZE, (range(0x70, 0x80), 0xC2, 0xC3, 0xE8, 0xE9, 0xEB)),
+        ),
+        _table((_ANY, (0x05,)), (_OPERAND_SIZE, (range(0x80, 0x90),))),
+        bytes((0, 1, 2, 2, 3, 3, _UNCLEAR, _UNCLEAR)),
+        _FORMS,
     )
 )
 
@@ -300,7 +386,7 @@ def _translate_one(code: Assembly, environment: int, layout: StateLayout) -> Non
     code.add("83f8", d8(_TWO_BYTES))  # cmp eax, 0x0f
     code.jump("84", "two")  # je two
     code.add("f6c1", d8(_LOCK))  # test cl, _LOCK
-    code.jump("84", "translate")  # jz translate
+    code.jump("84", "one")  # jz one
     code.add("410fb6b403", d32(_LOCKED_ONE))  # movzx esi, byte [r11 + rax + ...]
     code.label("locked")
     code.add("0fb602 3d", d32(_REGISTER_FORM))  # movzx eax, byte [rdx]; cmp eax, 0xc0
@@ -329,11 +415,38 @@ def _translate_one(code: Assembly, environment: int, layout: StateLayout) -> Non
     code.add("410fb609 890c24 4d89cc 418801 4889ef 4889de")
     code.add("ff93", original, bytes.fromhex("8b0424 41880424"))  # call [...]; mov eax, [rsp]; mov [r12], al
     code.jump("e9", "done")
+    code.label("one")
+    _see_prefixes(code, "one", _SKIPPED_ONE)
+    code.add("410fb7b443", d32(_FORMS_ONE))  # movzx esi, word [r11 + rax * 2 + ...]
+    _see_form(code)
+    code.add("8d70", d8(-_TRANSFER), b"\x83\xfe\3")  # lea esi, [rax - _TRANSFER]; cmp esi, 3
+    code.jump("86", "halt")  # jbe halt
+    code.add("3d", d32(_INTERRUPT_RETURN))  # cmp eax, ...
+    code.jump("85", "translate")  # jne translate
+    code.label("halt")
+    code.add("b8", d32(_HALT))  # mov eax, ...
+    code.jump("e9", "show")
     code.label("two")
     code.add("0fb602 48ffc2")  # movzx eax, byte [rdx]; inc rdx
     for byte, label in ((_THREE_BYTES, "three"), (_THREE_BYTES_AND_OPERAND, "three and operand")):
         code.add("83f8", d8(byte))  # cmp eax, byte
         code.jump("84", label)  # je label
+    _see_prefixes(code, "two", _SKIPPED_TWO)
+    code.add("f6c1", d8(_REX_R))  # test cl, _REX_R
+    code.jump("84", "which table")  # jz which table
+    code.add("8d70e0 83fe03")  # lea esi, [rax - 0x20]; cmp esi, 3
+    code.jump("87", "which table")  # ja which table
+    code.add("83c804")  # or eax, 4
+    code.label("which table")
+    code.add(
+        "89ce 83e607 410fb6b433", d32(_WHICH)
+    )  # mov esi, ecx; and esi, 7; movzx esi, byte [r11 + rsi + ...]
+    code.add("83fe", d8(_UNCLEAR))  # cmp esi, _UNCLEAR
+    code.jump("84", "a form")  # je a form
+    code.add("c1e608 01c6")  # shl esi, 8; add esi, eax
+    code.add("410fb7b473", d32(_FORMS_TWO))  # movzx esi, word [r11 + rsi * 2 + ...]
+    _see_form(code)
+    code.label("a form")
     code.add("410fb6b403", d32(_LOCKED_TWO), b"\xf6\xc1" + d8(_LOCK))  # movzx esi, ...; test cl, _LOCK
     code.jump("85", "locked")  # jnz locked
     code.add("410fb6b403", d32(_ALIGNED_TWO))  # movzx esi, byte [r11 + rax + ...]
@@ -376,6 +489,29 @@ def _translate_one(code: Assembly, environment: int, layout: StateLayout) -> Non
     code.label("zeros")
     code.add("31c0 f3aa")  # xor eax, eax; rep stosb
     code.jump("e9", "look")
+
+
+def _see_prefixes(code: Assembly, name: str, skipped: int) -> None:
+    """Whether the opcode in eax has prefixes in front that the library must not see: then it's shown a halt,
+    and the engine goes on behind them. REX.W undoes that of the operand's size.
+    """
+    code.add("410fb6b403", d32(skipped), b"\x41\x89\xc8")  # movzx esi, byte [r11 + rax + ...]; mov r8d, ecx
+    code.add("f6c1", d8(_REX_W))  # test cl, _REX_W
+    code.jump("84", f"narrow {name}")  # jz narrow
+    code.add("4183e0", d8(~_OPERAND_SIZE))  # and r8d, ~_OPERAND_SIZE
+    code.label(f"narrow {name}")
+    code.add("4485c6")  # test esi, r8d
+    code.jump("85", "halt")  # jnz halt
+
+
+def _see_form(code: Assembly) -> None:
+    """Whether the opcode's word of FORMS_*, in esi, has the bit for what follows it."""
+    code.add("440fb602")  # movzx r8d, byte [rdx]
+    code.add("4181f8", d32(_REGISTER_FORM), bytes.fromhex("4519d2"))  # cmp r8d, 0xc0; sbb r10d, r10d
+    code.add("41f7d2 4183e208")  # not r10d; and r10d, 8
+    code.add("41c1e803 4183e007 4509d0")  # shr r8d, 3; and r8d, 7; or r8d, r10d
+    code.add("440fa3c6")  # bt esi, r8d
+    code.jump("83", "refuse")  # jnc refuse
 
 
 class StopChecks:
