@@ -402,10 +402,27 @@ TEST(page_fault_details)
 	__asm__ volatile("movb %0, (%1)" : : "a"(value), "d"(memory + 6) : "memory");
 	CHECK_EQ(calls, 2);
 	CHECK_EQ(error & 7, 6);
+	/* What is changed there is asked for to write at once. */
+	__asm__ volatile("incl (%0)" : : "d"(memory + 7) : "memory");
+	CHECK_EQ(error & 7, 6);
+	__asm__ volatile("notb (%0)" : : "d"(memory + 7) : "memory");
+	CHECK_EQ(error & 7, 6);
+	__asm__ volatile("xchg %%ecx, (%0)" : : "d"(memory + 7) : "ecx", "memory");
+	CHECK_EQ(error & 7, 6);
+	skipped_bytes = 3;
+	__asm__ volatile("lock addl %%eax, (%0)" : : "d"(memory + 7) : "memory");
+	CHECK_EQ(error & 7, 6);
+	__asm__ volatile("xadd %%eax, (%0)" : : "d"(memory + 7) : "eax", "memory");
+	CHECK_EQ(error & 7, 6);
+	__asm__ volatile("testb $1, (%0)" : : "d"(memory + 7) : "memory");
+	CHECK_EQ(error & 7, 4);
+	__asm__ volatile("cmpb $1, (%0)" : : "d"(memory + 7) : "memory");
+	CHECK_EQ(error & 7, 4);
 	CHECK_EQ(touch(memory + PAGE, READ), 0);
 	handle_info(SIGSEGV, skip, 0);
+	skipped_bytes = 2;
 	__asm__ volatile("movb %0, (%1)" : : "a"(value), "d"(memory + PAGE + 7) : "memory");
-	CHECK_EQ(calls, 3);
+	CHECK_EQ(calls, 10);
 	CHECK_EQ(seen.si_code, SEGV_ACCERR);
 	CHECK(seen.si_addr == memory + PAGE + 7);
 	CHECK_EQ(error & 7, 7);

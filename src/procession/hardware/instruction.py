@@ -50,6 +50,17 @@ _OTHER_TRANSFERS = frozenset(
     (*range(0x70, 0x80), *range(0xCA, 0xCE), 0xCF, *range(0xE0, 0xE4), 0xE8, 0xE9, 0xEB, 0xF1, _GROUP)
 )
 _SYSTEM_CALL = b"\x0f\x05"
+_ANY_FIELD = 0xFF
+_MODIFYING = {
+    **dict.fromkeys((8 * row + wide for row in range(7) for wide in (0, 1)), _ANY_FIELD),
+    **dict.fromkeys((0x86, 0x87, 0xC0, 0xC1, *range(0xD0, 0xD4)), _ANY_FIELD),
+    **dict.fromkeys((0x80, 0x81, 0x83), 0x7F),
+    **{0xF6: 0x0C, 0xF7: 0x0C, 0xFE: 3, 0xFF: 3},
+    **dict.fromkeys((0x0FA4, 0x0FA5, 0x0FAB, 0x0FAC, 0x0FAD, 0x0FB0, 0x0FB1, 0x0FB3), _ANY_FIELD),
+    **dict.fromkeys((0x0FBB, 0x0FC0, 0x0FC1), _ANY_FIELD),
+    **{0x0FBA: 0xE0, 0x0FC7: 2},
+}
+"""Opcodes of what changes its operand in memory: bits for the numbers in ModRM's middle that say so."""
 _OF_SYSTEM_REGISTERS = range(0x0F20, 0x0F24)
 _BIT_OPERATIONS = (0x0FA3, 0x0FAB, 0x0FB3, 0x0FBB)
 
@@ -126,6 +137,20 @@ def prefix_bytes(code: bytes) -> int:
     while position < len(code) and (code[position] in PREFIXES or 0x40 <= code[position] < 0x50):
         position += 1
     return position
+
+
+def modifies_operand(code: bytes) -> bool:
+    """Whether the instruction at the start of `code` reads an operand in memory and writes to it."""
+    position = prefix_bytes(code)
+    number, operand = int.from_bytes(code[position : position + 1], "big"), code[position + 1 : position + 2]
+    if number == _TWO_BYTES:
+        number, operand = (
+            int.from_bytes(code[position : position + 2], "big"),
+            code[position + 2 : position + 3],
+        )
+    if not operand or operand[0] >= _REGISTERS:
+        return False
+    return _MODIFYING.get(number, 0) >> (operand[0] >> 3 & 7) & 1 != 0
 
 
 def is_vector_extension(code: bytes) -> bool:

@@ -74,6 +74,7 @@ from procession.kernel.traps import (
     DEBUG,
     GENERAL_PROTECTION,
     PAGE_FAULT,
+    access_of,
     load_segments,
     raise_exception,
     set_resume_flag,
@@ -514,7 +515,7 @@ class Traps:
             if address >> PAGE_SHIFT == VSYSCALL_PAGE and self._jumped_to_vsyscall(task, address, error_code):
                 return
             info = SigInfo(violation.signal, violation.code, address=address)
-            error_code &= _PUSHED_BITS
+            error_code = access_of(kernel, task, error_code) & _PUSHED_BITS
             if address > _LAST_USER_ADDRESS:
                 # What is mapped there is no program's business (Linux: arch/x86/mm/fault.c,
                 # set_signal_archinfo).
