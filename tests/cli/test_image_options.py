@@ -25,6 +25,7 @@ def run(cache: Path, *arguments: str) -> tuple[int, str, str]:
     return result.returncode, result.stdout, result.stderr
 
 
+@pytest.mark.heavy
 def test_an_image_runs(guest_root: Path, tmp_path: Path) -> None:
     layer = LayerBuilder().add("bin/busybox", (guest_root / "usr/bin/busybox").read_bytes(), mode=0o755)
     layer.link("bin/sh", "bin/busybox")

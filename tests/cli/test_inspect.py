@@ -56,6 +56,7 @@ def test_a_task_in_full(recording: str) -> None:
     assert "EPROCESS.UniqueProcessId" in beside
 
 
+@pytest.mark.heavy
 def test_who_traces_whom(guest_root: Path, tmp_path: Path) -> None:
     path = str(tmp_path / "run")
     command = ["strace", "-o", "/dev/null", "sh", "-c", "exit 3"]
@@ -71,6 +72,7 @@ def test_who_traces_whom(guest_root: Path, tmp_path: Path) -> None:
     assert f"tracees                  {child} sh " in tracer
 
 
+@pytest.mark.heavy
 def test_a_zombie_that_nobody_reaps(guest_root: Path, tmp_path: Path) -> None:
     path = str(tmp_path / "run")
     command = ["bash", "-c", "(exit 3) & exec sleep 5"]
@@ -90,6 +92,7 @@ def test_the_end_of_a_machine_without_an_init(guest_root: Path, tmp_path: Path) 
     assert "\n2 sleep (INTERRUPTIBLE)\n" in shown.stdout
 
 
+@pytest.mark.heavy
 def test_pictures_of_who_talks_to_whom_and_lives_where(recording: str, tmp_path: Path) -> None:
     for name, parts in {
         "ipc=i.mmd": ("flowchart LR", 'p3 -- "fd 1" --> c'),

@@ -65,6 +65,7 @@ def test_a_shell_completes_options_and_files() -> None:
     assert answer.startswith("plain,run")
 
 
+@pytest.mark.heavy
 def test_a_wheel_installs_them(tmp_path: Path) -> None:
     subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)],

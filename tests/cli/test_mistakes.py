@@ -96,6 +96,7 @@ def test_a_stdout_that_is_full(arguments: tuple[str, ...]) -> None:
     assert run(*arguments, shell=">/dev/full") == (1, "", message)
 
 
+@pytest.mark.heavy
 def test_a_programs_output_that_is_lost() -> None:
     message = "procession: can't write the program's output: No space left on device\n"
     assert run("run", "--", "echo", "hi", shell=">/dev/full") == (1, "", message)

@@ -310,6 +310,7 @@ def test_files_without_number_end_at_the_limit(tmp_path: Path, monkeypatch: pyte
             open_image(make_layout(tmp_path / str(position), [layer.finish() for layer in layers]))
 
 
+@pytest.mark.heavy
 def test_many_whiteouts_take_no_time_without_end(tmp_path: Path) -> None:
     layer = LayerBuilder()
     for number in range(3000):

@@ -134,6 +134,7 @@ def test_a_crew_does_one_search_after_the_other() -> None:
     assert [seen(report) for report in reports] == [[(0, 4, True)]] * 3
 
 
+@pytest.mark.heavy
 def test_a_program_without_a_guarded_main_part_is_told_so(tmp_path: Path) -> None:
     script = tmp_path / "search.py"
     script.write_text(
@@ -177,6 +178,7 @@ def test_pieces_of_one_run_each_see_what_the_whole_sees() -> None:
     assert seen(report)[-1] == (3, 113, True)
 
 
+@pytest.mark.heavy
 def test_a_worker_does_not_search_what_another_has_told_of(tmp_path: Path) -> None:
     command, expected = program(compiled("lock_file")), Expectation()
     task = Task(
@@ -212,6 +214,7 @@ def test_what_is_half_told_is_known_later(tmp_path: Path) -> None:
         each.close()
 
 
+@pytest.mark.heavy
 def test_nothing_is_left_of_what_workers_tell_each_other() -> None:
     crew = Processes(2)
     directory = Path(crew.directory.name)
@@ -256,6 +259,7 @@ def test_a_worker_that_is_killed_loses_nothing() -> None:
     assert sees_all(report, whole("shell_lab", "safe"))
 
 
+@pytest.mark.heavy
 def test_an_interrupted_search_goes_on_from_its_file(tmp_path: Path) -> None:
     state = str(tmp_path / "state.sqlite")
     first = divided(Alone(), "shell_lab", "safe", state_file=state, limits=Limits(schedules=10))

@@ -238,6 +238,7 @@ def test_what_a_crash_leaves_of_two_blocks_that_go_through_a_log(
     assert {stdout.decode() for _, _, stdout in found} == {f"{home}\n" for home in homes}
 
 
+@pytest.mark.heavy
 def test_orphans_are_told_of_only_where_there_are_some() -> None:
     sh = shutil.which("sh") or "/bin/sh"
     [finding] = explored(sh, "-c", "(sleep 1 &)", oracles=("orphans",), preemptions=0).findings

@@ -145,6 +145,7 @@ def test_early_timers_are_tried_before_the_end_and_after_each_other() -> None:
     assert "Timers might be early" in statement(report)
 
 
+@pytest.mark.heavy
 def test_a_state_is_not_searched_again_with_fewer_preemptions_to_spare() -> None:
     with_states, few = classes(compiled("lock_file"), bound=2)
     without, more = classes(compiled("lock_file"), bound=2, reduction=Reduction.PARTIAL_ORDER)
@@ -196,6 +197,7 @@ def test_a_run_that_is_cut_off_is_no_schedule_that_was_tried() -> None:
         assert any(coverage.cut_off for coverage in report.coverages) is is_cut_off
 
 
+@pytest.mark.heavy
 def test_the_command_tells_a_story_that_replay_runs_again(tmp_path: Path) -> None:
     executable = compiled("appenders")
     found = subprocess.run(
@@ -238,6 +240,7 @@ def test_a_finding_in_an_image_is_recorded_too(guest_root: Path, tmp_path: Path)
     assert f"the output is {again.stdout!r}, not" in found.stdout
 
 
+@pytest.mark.heavy
 def test_a_recording_is_refused_whose_choices_are_others(tmp_path: Path) -> None:
     executable = compiled("appenders")
     subprocess.run([*COMMAND, "explore", "--", executable], cwd=tmp_path, capture_output=True, check=False)

@@ -30,6 +30,7 @@ def lock(file: File, owner: FdTable, kind: int, start: int, end: int) -> None:
     set_lock(file, RecordLock(owner, pid_numbered(1), kind, start, end), is_blocking=False)
 
 
+@pytest.mark.heavy
 def test_one_owner_has_many(file: File) -> None:
     owner, other = FdTable(), FdTable()
     assert growth(lambda n: lock(file, owner, F_WRLCK, 3 * n, 3 * n), LOCKS) < CONSTANT
@@ -46,6 +47,7 @@ def test_one_owner_has_many(file: File) -> None:
     assert locks_of(file.inode).records == []
 
 
+@pytest.mark.heavy
 def test_asking_who_holds_one_of_many(file: File) -> None:
     owner, other = FdTable(), FdTable()
     for number in range(LOCKS):

@@ -116,6 +116,7 @@ def test_steps_take_no_time(program: Path, undisturbed: bytes) -> None:
     assert session.stdout == undisturbed
 
 
+@pytest.mark.heavy
 def test_watchpoint(program: Path, undisturbed: bytes) -> None:
     session = debug(
         program, "break main", "continue", "watch counter", "continue", "continue", "delete", "continue"
@@ -242,6 +243,7 @@ def test_catchpoints_and_tables(program: Path) -> None:
     assert "call to syscall wait4" in printed
 
 
+@pytest.mark.heavy
 def test_what_proc_says(program: Path) -> None:
     session = debug(program, "break square", "continue", "info proc", "info proc mappings", "kill")
     assert f"exe = '{program}'" in session.printed
@@ -249,6 +251,7 @@ def test_what_proc_says(program: Path) -> None:
     assert re.search(rf"r-xp +{program}", session.printed)
 
 
+@pytest.mark.heavy
 def test_program_goes_on_without_its_debugger(program: Path, undisturbed: bytes) -> None:
     session = debug(program, "break square", "continue", "detach")
     assert session.stdout == undisturbed

@@ -53,6 +53,7 @@ def test_back_to_breakpoints(program: Path) -> None:
     assert session.stdout == output_of(program)
 
 
+@pytest.mark.heavy
 def test_checkpoints(program: Path) -> None:
     session = debug(
         program,
@@ -114,6 +115,7 @@ def test_back_by_instructions_and_lines(program: Path) -> None:
     assert session.stdout == output_of(program)
 
 
+@pytest.mark.heavy
 def test_back_from_a_crash_to_what_caused_it(overwriting: Path) -> None:
     session = debug(
         overwriting,

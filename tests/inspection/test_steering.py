@@ -312,6 +312,7 @@ print(machine.step(), machine.run(["echo", "goes on"]).stdout)
 """
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     "loop", first_of(1, ["while read line; do kill -0 $$; done </dev/zero & wait", "while :; do : ; done"])
 )

@@ -52,6 +52,7 @@ def disable(machine: ConductedMachine, group: Cgroup, controller: int) -> None:
 
 
 class TestNesting:
+    @pytest.mark.heavy
     def test_processors_are_found_below_many_groups(self, machine: ConductedMachine, task: Task) -> None:
         group = machine.kernel.cgroups.root
         for _ in range(DEEP):

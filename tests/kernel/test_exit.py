@@ -70,6 +70,7 @@ class TestZombie:
         assert machine.reap(parent) == (child.tid, SIGTERM)
         assert machine.kernel.timers.armed_count == 0
 
+    @pytest.mark.heavy
     def test_a_thousand_of_them(self, machine: ConductedMachine, parent: Task) -> None:
         children = []
         for code in range(1000):

@@ -403,6 +403,7 @@ class TestProcessors:
         gained = [ran(task) - start for task, start in zip(tasks, before, strict=True)]
         assert gained == pytest.approx([200 * MS] * 2, rel=0.05)
 
+    @pytest.mark.heavy
     def test_who_goes_to_sleep_at_once_leaves_the_turn_to_the_next(self, pair: Race) -> None:
         # A stop takes no time: it mustn't be all that happens in a processor's turn.
         waiting = pair.hog(affinity(2))

@@ -142,6 +142,7 @@ class TestMachineCodeThatLooksThroughBlocks:
     def test_finds_out_by_itself_where_the_forms_are_simple(self, code: str) -> None:
         assert not MachineCode().asks(bytes.fromhex(code))
 
+    @pytest.mark.heavy
     def test_never_misses_one(self) -> None:
         chance, machine_code, asked = random.Random(6), MachineCode(), 0
         for _ in range(200_000):

@@ -218,6 +218,7 @@ def test_shares_are_shared_on_below(guest_root: Path) -> None:
     assert 1.7 < first / second < 2.3
 
 
+@pytest.mark.heavy
 def test_a_quota_throttles_a_spinner_to_its_share(guest_root: Path) -> None:
     lines = printed(
         guest_root,

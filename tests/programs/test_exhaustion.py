@@ -64,6 +64,7 @@ def test_hogs_side_by_side(make_machine: MakeMachine) -> None:
     assert audit(machine) == []
 
 
+@pytest.mark.heavy
 def test_an_innocent_program_lives_on(make_machine: MakeMachine) -> None:
     """Who is killed is who holds most, and oom_score_adj can change that."""
     machine = make_machine(memory=SMALL)

@@ -125,6 +125,7 @@ def run(program: Path, call: str) -> tuple[int, float]:
     return int(number), float(seconds)
 
 
+@pytest.mark.heavy
 def test_nobody_else_moves_a_position_in_the_middle(program: Path) -> None:
     """On Linux they'd wait, so the read isn't cut."""
     assert run(program, "shared")[0] == 160 << 20

@@ -85,6 +85,7 @@ def test_files_that_are_read_are_charged_and_let_go(guest_root: Path) -> None:
     assert left < 1 << 20
 
 
+@pytest.mark.heavy
 def test_who_writes_more_than_fits_goes_on(guest_root: Path) -> None:
     lines = shell(
         guest_root,
@@ -220,6 +221,7 @@ def test_what_memory_low_keeps_is_let_go_last(guest_root: Path) -> None:
     assert lines[4].endswith("[True, True]")
 
 
+@pytest.mark.heavy
 def test_memory_reclaim_takes_a_size_and_an_option(guest_root: Path) -> None:
     lines = python(
         guest_root,
@@ -267,6 +269,7 @@ print(stat("a")["sock"])
     assert lines == ["50000 60000 40000", "0"]
 
 
+@pytest.mark.heavy
 def test_groups_are_charged_to_the_group_above(guest_root: Path) -> None:
     lines = python(
         guest_root,
@@ -284,6 +287,7 @@ print(current("a"), stat("a")["percpu"])
     assert lines == ["True True", "0 0"]
 
 
+@pytest.mark.heavy
 def test_a_removed_group_is_dying_while_it_has_pages(guest_root: Path) -> None:
     lines = python(
         guest_root,

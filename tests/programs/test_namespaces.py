@@ -144,6 +144,7 @@ def test_everything_is_given_back(guest_root: Path) -> None:
     machine.close()
 
 
+@pytest.mark.heavy
 def test_an_init_that_waits_for_its_end(guest_root: Path) -> None:
     script = """
 import os

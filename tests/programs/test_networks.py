@@ -134,6 +134,7 @@ def test_a_router_passes_on_what_it_is_told_to(run_program: RunProgram) -> None:
     assert rest.endswith("b'HELLO' 10.1.0.2\n")
 
 
+@pytest.mark.heavy
 def test_namespaces_on_a_bridge(run_program: RunProgram) -> None:
     text = output_of(
         run_program,

@@ -60,6 +60,7 @@ print(growth(before)["wchar"], growth(before)["syscw"])
 """
 
 
+@pytest.mark.heavy
 def test_io(run_program: RunProgram) -> None:
     result = run_program(["python3", "-S", "-c", COUNTING])
     assert result.stderr == b""
@@ -120,6 +121,7 @@ print(open("/proc/locks").read(), end="")
 """
 
 
+@pytest.mark.heavy
 def test_locks(run_program: RunProgram) -> None:
     result = run_program(["python3", "-S", "-c", LOCKING])
     assert result.stderr == b""

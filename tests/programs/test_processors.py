@@ -51,6 +51,7 @@ def test_spinners_get_the_same(c_compiler: list[str], cpus: int, spinners: int) 
     assert all(0.9 * fair < share < 1.1 * fair for share in shares), shares
 
 
+@pytest.mark.heavy
 def test_seeds_decide_where_the_work_is_not_on_the_first_processor(c_compiler: list[str]) -> None:
     orders = {run(HERE / "spinners.c", "2", "20", "1", cpus=2, seed=seed) for seed in range(4)}
     assert len(orders) > 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.programs.conftest import RunProgram
 
 MOUNT = "busybox mount -t binfmt_misc none /proc/sys/fs/binfmt_misc; cd /proc/sys/fs/binfmt_misc;"
@@ -60,6 +62,7 @@ ls /proc/sys/fs/binfmt_misc
     ]
 
 
+@pytest.mark.heavy
 def test_an_interpreter_may_have_the_program_opened_and_its_rights(run_program: RunProgram) -> None:
     result = run_program(
         [

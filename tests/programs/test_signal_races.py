@@ -32,6 +32,7 @@ def run_on_every_schedule(program: Path, way: str) -> list[Result]:
     return results
 
 
+@pytest.mark.heavy
 def test_pause_loses_a_signal_on_some_schedules(waiter: Path) -> None:
     results = run_on_every_schedule(waiter, "pause")
     lost = [result for result in results if result.reason]

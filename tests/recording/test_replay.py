@@ -132,6 +132,7 @@ def test_changes_of_the_tree_that_do_not_matter_do_not_matter(guest_root: Path, 
     assert (again.returncode, again.stdout, again.stderr) == (0, output, b"")
 
 
+@pytest.mark.heavy
 def test_a_changed_file_is_named_and_a_moved_tree_is_read(guest_root: Path, tmp_path: Path) -> None:
     root = tmp_path / "root"
     root.mkdir()
@@ -161,6 +162,7 @@ def test_a_changed_file_is_named_and_a_moved_tree_is_read(guest_root: Path, tmp_
     assert driver.machine.state_hash() == read_recording(bundle).end["state"]
 
 
+@pytest.mark.heavy
 def test_a_bug_of_the_kernel_leaves_a_recording_that_reproduces_it(guest_root: Path, tmp_path: Path) -> None:
     path = tmp_path / "bug"
     code = (

@@ -72,6 +72,7 @@ def test_what_was_saved_goes_on(guest_root: Path, tmp_path: Path, count: int) ->
     assert ended(fork) == ended(loaded) == expected
 
 
+@pytest.mark.heavy
 def test_in_another_process(saved: Path) -> None:
     program = (
         "import sys; from procession import Machine; machine = Machine.load(sys.argv[1]);"

@@ -50,6 +50,7 @@ def test_all_ways_lead_to_the_same_end(guest_root: Path, text: str, cpus: int) -
         assert ended(fork) == expected
 
 
+@pytest.mark.heavy
 def test_without_the_hosts_help_frames_are_compared(
     guest_root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

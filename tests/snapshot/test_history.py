@@ -54,6 +54,7 @@ def test_a_history_changes_nothing(guest_root: Path) -> None:
     assert machine.state_hash() == plain.state_hash()
 
 
+@pytest.mark.heavy
 def test_events_are_met_in_reverse(guest_root: Path) -> None:
     machine, history = started(guest_root)
     forward: list[Event] = []
@@ -70,6 +71,7 @@ def test_events_are_met_in_reverse(guest_root: Path) -> None:
     assert history.count == count
 
 
+@pytest.mark.heavy
 def test_what_has_no_such_event_is_not_run_again(guest_root: Path) -> None:
     """The last clone lies many checkpoints behind: one is restored to look for it, and one to be there."""
     machine = Machine(seed=3, rootfs=guest_root, memory=64 << 20)

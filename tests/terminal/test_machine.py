@@ -83,6 +83,7 @@ def test_jobs_are_seen_from_inside_the_kernel(desk: Desk) -> None:
     assert command.group.exit_code == 1
 
 
+@pytest.mark.heavy
 def test_the_same_keys_give_the_same_run(guest_root: Path) -> None:
     desks = [Desk(guest_root, seed=3) for _ in range(2)]
     first, second = (work(desk) for desk in desks)

@@ -20,6 +20,7 @@ def shell(sit_at_procession: Sit) -> Keyboard:
     return keyboard
 
 
+@pytest.mark.heavy
 def test_an_editor(shell: Keyboard) -> None:
     shell.type("vim.tiny /tmp/text\r")
     shell.wait_for(r"\[New\]")

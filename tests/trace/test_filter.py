@@ -54,6 +54,7 @@ def test_by_process(guest_root: Path) -> None:
     assert any("execve" in line for line in trace_of(guest_root, TraceFilter(pids=frozenset({3}))))
 
 
+@pytest.mark.heavy
 def test_the_first_program_is_shown_where_execve_is(guest_root: Path) -> None:
     started = 'execve("/usr/bin/bash", ["bash", "-c", '
     for names in (["execve"], ["!%memory"]):

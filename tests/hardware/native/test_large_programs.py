@@ -71,6 +71,7 @@ def test_where_a_program_begins(
     assert machine.engine.is_open == (not is_hot)
 
 
+@pytest.mark.heavy
 def test_a_large_program_that_only_forks(
     c_compiler: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -189,6 +189,7 @@ def test_who_does_away_with_its_counter_ends(monkeypatch: pytest.MonkeyPatch) ->
     assert machine.engine.last_failure == "the stub doesn't answer"
 
 
+@pytest.mark.heavy
 def test_returning_by_a_stack_in_the_context(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wherever a program returns from, it comes to code of its own, or is told of a fault: no stub ends."""
     reasons: list[str] = []
@@ -319,6 +320,7 @@ def test_who_is_promoted(command: list[str], is_hot: bool, guest_root: Path) -> 
     assert (machine.engine.hot is not None) == is_hot
 
 
+@pytest.mark.heavy
 def test_kept_code_makes_no_difference_to_auto(
     guest_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -349,6 +351,7 @@ def test_runs_are_the_same(guest_root: Path) -> None:
     assert digests[0] == digests[1]
 
 
+@pytest.mark.heavy
 def test_a_table_of_returns_that_is_emptied_again_and_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

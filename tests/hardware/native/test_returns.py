@@ -58,6 +58,7 @@ def test_kept_places_are_filled_if_they_are_free(bits: int) -> None:
     assert sum(map(bool, table)) == len(expected)
 
 
+@pytest.mark.heavy
 def test_both_run_the_same(guest_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reason = why_unavailable()
     if reason is not None:

@@ -421,6 +421,7 @@ def run(guest_root: Path, script: str) -> tuple[bytes, int, str]:
         machine.close()
 
 
+@pytest.mark.heavy
 def test_a_run_is_the_same_with_kept_code(guest_root: Path, directory: Path) -> None:
     cold = run(guest_root, LOOP)
     kept = CodeKeeper(str(directory)).load()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+import pytest
+
 from procession.hardware.translation import known_instructions
 from procession.hardware.translation.decode import Instruction, decode
 from procession.hardware.translation.known_instructions import KnownInstructions, target_of
@@ -43,6 +45,7 @@ def test_all_the_code_of_a_library(guest_root: Path) -> None:
     assert 100 < known.count < 5000
 
 
+@pytest.mark.heavy
 def test_many_forms_are_forgotten() -> None:
     known = KnownInstructions()
     most = known_instructions._MOST_FORMS
