@@ -50,18 +50,27 @@ _IN_REGISTERS: Final = {
     (0xDF, 0xE0): 20,  # fnstsw
     # f2xm1, fyl2x, fptan, fpatan, fprem1, fprem, fyl2xp1, fsincos, fsin, fcos
     **{(0xD9, byte): 140 for byte in (0xF0, 0xF1, 0xF2, 0xF3, 0xF5, 0xF8, 0xF9, 0xFB, 0xFE, 0xFF)},
-    (_EXTENDED_GROUP, 0xF0): 80,  # mfence
+    # lfence, mfence, whose lowest three bits don't matter
+    **{(_EXTENDED_GROUP, byte): 25 for byte in range(0xE8, 0xF0)},
+    **{(_EXTENDED_GROUP, byte): 80 for byte in range(0xF0, 0xF8)},
 }
 _OF_TWO_BYTES: Final = {
     0x02: 50,  # lar
     0x03: 50,  # lsl
+    0x1C: 90,  # cldemote, or else nop
     0x51: 22,  # square roots
     **dict.fromkeys((0x2A, 0x2C, 0x2D, 0x58, 0x59, 0x5A, 0x5B, 0x5C, 0x5D, 0x5F, 0xAF, 0xC2, 0xF5), 6),
     0x5E: 15,  # divisions; others on floating-point numbers, imul and pmaddwd stand before
     0xF7: 20,  # maskmovdqu
 }
-_OF_ONE_BYTE: Final = {0xF6: 8, 0xF7: 12}
-"""Products and divisions."""
+_OF_ONE_BYTE: Final = {
+    0x8E: 32,  # mov to a segment register
+    0xC8: 15,  # enter
+    0xF6: 8,  # products and divisions
+    0xF7: 12,
+    # cld and std, which take turns: one that changes nothing takes a twentieth of that
+    **dict.fromkeys((0xFC, 0xFD), 120),
+}
 DEAR_OPCODES: Final = frozenset(
     [
         *range(_FIRST_ESCAPE, _LAST_ESCAPE + 1),
