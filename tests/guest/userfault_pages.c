@@ -511,6 +511,43 @@ TEST(the_reader_handles_the_faults_of_a_child)
 	close(fd);
 }
 
+static volatile int *shared_count;
+
+static void *fork_counter(void *argument)
+{
+	struct work *work = argument;
+	pid_t child = fork();
+
+	if (child == 0) {
+		++*shared_count;
+		_exit(0);
+	}
+	work->result = child;
+	return NULL;
+}
+
+TEST(a_child_begins_when_the_reader_has_heard_of_it)
+{
+	int fd = new_uffd(O_CLOEXEC, UFFD_FEATURE_EVENT_FORK);
+	char *memory = map_some(1, PRIVATE);
+	struct work work = {.memory = memory};
+	struct uffd_msg message;
+
+	shared_count = (volatile int *)map_some(1, SHARED);
+	MUST(enroll(fd, memory, 1, 1));
+	begin(&work, fork_counter);
+	for (int round = 0; round < 20; round++)
+		usleep(1000);
+	CHECK_EQ(*shared_count, 0);
+	CHECK_EQ(read(fd, &message, sizeof(message)), (ssize_t)sizeof(message));
+	CHECK_EQ(message.event, UFFD_EVENT_FORK);
+	finish(&work);
+	CHECK_EQ(wait_for((pid_t)work.result), EXITED(0));
+	CHECK_EQ(*shared_count, 1);
+	close((int)message.arg.fork.ufd);
+	close(fd);
+}
+
 TEST(a_child_has_its_own_faults)
 {
 	int fd = new_uffd(O_NONBLOCK, UFFD_FEATURE_WP_UNPOPULATED);

@@ -53,6 +53,7 @@ from procession.kernel.ptrace.tracing import EVENT_EXEC, EVENT_VFORK_DONE, IN_CA
 from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.kernel.task import CpuTimes, Task
 from procession.kernel.time.costs import ARGUMENT_NS, FORK_NS
+from procession.kernel.userfault.unfinished import Beginning, finish_later
 from procession.kernel.wait import (
     P_ALL,
     P_PGID,
@@ -144,7 +145,7 @@ def kernel_clone(kernel: Kernel, task: Task, arguments: CloneArguments, pidfd_ad
         child = _clone_with_pidfd(kernel, task, arguments, pidfd_address)
     else:
         child = copy_process(kernel, task, arguments)
-        kernel.scheduler.start(child)
+        _let_run(kernel, task, child)
         kernel.clock.spend(FORK_NS)
     if task.ptrace is not None and task.frame is None:
         event = clone_event(task, arguments.flags, arguments.exit_signal)
@@ -215,8 +216,19 @@ def _clone_with_pidfd(kernel: Kernel, task: Task, arguments: CloneArguments, pid
     task.files.install(file, close_on_exec=True, limit=limit)
     # fork has made the page read-only again: if memory is used up now, the descriptor is there all the same.
     store_tid(task, pidfd_address, fd)
-    kernel.scheduler.start(child)
+    _let_run(kernel, task, child)
     return child
+
+
+def _let_run(kernel: Kernel, task: Task, child: Task) -> None:
+    """Let a new task run: not before a reader of the parent's faults has heard of it.
+
+    Who waits for the child itself, or stops for a tracer first, waits for the reader behind that.
+    """
+    if task.unfinished is not None and child.vfork_queue is None and task.ptrace is None:
+        finish_later(task, Beginning(kernel, child))
+    else:
+        kernel.scheduler.start(child)
 
 
 @syscall(57)

@@ -76,6 +76,24 @@ class EventWait(Unfinished):
                 self.event.child.release()
 
 
+class Beginning(Unfinished):
+    """Until what came before it is done, a child doesn't run. Linux: kernel/fork.c, kernel_clone."""
+
+    __slots__ = ("child", "kernel")
+
+    def __init__(self, kernel: Kernel, child: Task) -> None:
+        self.size = 0
+        self.kernel = kernel
+        self.child = child
+
+    def finish(self) -> None:
+        """There is nothing more to wait for."""
+
+    def end(self) -> None:
+        """A fatal signal of the parent's lets it run too."""
+        self.kernel.scheduler.start(self.child)
+
+
 def finish_later(task: Task, work: Unfinished) -> None:
     """Let the running `task` do this before its call returns."""
     if task.unfinished is None:
