@@ -102,6 +102,25 @@ TEST(what_is_mapped_before_a_future_seal_stays_writable)
 	CHECK_EQ(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE), 0);
 }
 
+TEST(a_seal_leaves_a_mapping_shared)
+{
+	char *memory;
+	int fd = (int)MUST(memfd_create("sealed", MFD_ALLOW_SEALING));
+
+	MUST(ftruncate(fd, 2 * 4096));
+	MUST(pwrite(fd, "b", 1, 4096));
+	MUST(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE));
+	memory = mmap(NULL, 2 * 4096, PROT_READ, MAP_SHARED, fd, 0);
+	MUST(memory == MAP_FAILED ? -1 : 0);
+	/* Not so what's open for reading alone. */
+	CHECK_OK(remap_file_pages(memory, 4096, 0, 1, 0));
+	CHECK_EQ(memory[0], 'b');
+	CHECK_OK(munmap(memory, 2 * 4096));
+	fd = (int)MUST(open("/proc/self/exe", O_RDONLY));
+	memory = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
+	CHECK_ERRNO(remap_file_pages(memory, 4096, 0, 0, 0), EINVAL);
+}
+
 TEST(seals_that_need_no_sealing)
 {
 	int fd = (int)MUST(memfd_create("memory", 0)), quiet;

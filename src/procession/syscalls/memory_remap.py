@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from procession.abi.errno import EFAULT, EINVAL, ENOMEM, EOVERFLOW, EPERM
 from procession.abi.mmap_flags import MapFlag, MremapFlag
@@ -32,6 +32,7 @@ from procession.syscalls.memory import align, populate
 from procession.syscalls.parameters import Address, Flags, LongFlags, Size
 
 if TYPE_CHECKING:
+    from procession.fs.file import File
     from procession.kernel.task import Task
     from procession.mm.address_space import MemoryDescriptor
     from procession.mm.ring_table import EventRing
@@ -280,6 +281,15 @@ def _populate_growth(mm: MemoryDescriptor, start: int, end: int) -> None:
         populate(mm, start, end, is_write=is_private_writable)
 
 
+def _counts_as_shared(area: VirtualMemoryArea) -> bool:
+    """Whether it has more than its file's pages in common with others: Linux takes VM_SHARED from what maps a
+    file that isn't open for writing, but not from what a seal keeps from it. Linux: mm/mmap.c, do_mmap.
+    """
+    # What mm knows of an open file is less than what it is.
+    file = cast("File | None", area.file)
+    return area.is_shared and (area.may_write or (file is not None and file.is_writable))
+
+
 @syscall(216)
 def remap_file_pages(
     task: Task, address: Address, length: Size, protection: Size, page_offset: Size, flags: Flags[MapFlag]
@@ -299,17 +309,15 @@ def remap_file_pages(
         raise EINVAL("past the end of what a file can be")
     mm = task.mm
     area = mm.find(start)
-    if area is None or not area.is_shared or not area.may_write or area.pages is None:
-        # A shared mapping that can't be written to has nothing but its file's pages in common with others:
-        # Linux takes VM_SHARED from it. Linux: mm/mmap.c, do_mmap.
+    if area is None or not _counts_as_shared(area) or area.pages is None:
         raise EINVAL("not a shared mapping that can be written to")
     for other in mm.areas_in(start, end):
         is_alike = (
             other.pages is area.pages
             and other.file is area.file
             and other.protection == area.protection
-            and other.is_shared
-            and other.may_write
+            and _counts_as_shared(other)
+            and other.may_write == area.may_write
         )
         # Linux's policies of memory aren't among its flags.
         if not is_alike or (other.flags ^ area.flags) & ALL_BUT_POLICY:
