@@ -301,6 +301,24 @@ TEST(single_steps)
 	__asm__ volatile("pushfq\n\torl $0x100, (%%rsp)\n\tpopfq\n\tpushfq\n\tpop %0\n\tnop" : "=r"(pushed) : : "memory", "cc");
 	CHECK_EQ(step_count, 2);
 	CHECK_EQ(pushed & 0x100, 0x100);
+	/* Functions of the x87, and its arithmetic with an exception that isn't masked. */
+	step_count = 0;
+	last_step = 6;
+	__asm__ volatile("fninit\n\tlea 1f(%%rip), %0\n\tpushfq\n\torl $0x100, (%%rsp)\n\tpopfq\n\t"
+			 "1:\tfldpi\n\tfsin\n\tfcos\n\tfsincos\n\tfadd %%st(1), %%st\n\tnop\n\tfninit"
+			 : "=&b"(start) : : "memory", "cc");
+	CHECK_EQ(step_count, 6);
+	for (int at = 0; at < 5; at++)
+		CHECK_EQ(stepped[at] - start, 2 * at + 2);
+	step_count = 0;
+	last_step = 3;
+	pushed = 0x340;
+	__asm__ volatile("fninit\n\tfld1\n\tfldz\n\tlea 1f(%%rip), %0\n\tfldcw %1\n\tpushfq\n\torl $0x100, (%%rsp)\n\tpopfq\n\t"
+			 "1:\tfdivr %%st(1), %%st\n\tnop\n\tnop\n\tfninit"
+			 : "=&b"(start) : "m"(pushed) : "memory", "cc");
+	CHECK_EQ(step_count, 3);
+	CHECK_EQ(stepped[0] - start, 2);
+	CHECK_EQ(stepped[1] - start, 3);
 }
 
 static volatile greg_t flags_seen;

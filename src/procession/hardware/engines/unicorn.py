@@ -26,7 +26,7 @@ from procession.hardware.engines.unicorn_library import UnicornLibrary
 from procession.hardware.engines.unicorn_machine_code import ENDED, MISALIGNED
 from procession.hardware.engines.unicorn_meter import locate_hidden_registers, price_calls
 from procession.hardware.engines.unicorn_state import SegmentSelectors, locate_state
-from procession.hardware.engines.unicorn_unknown import UnknownInstructions, refuse
+from procession.hardware.engines.unicorn_unknown import DONE, UnknownInstructions, refuse
 from procession.hardware.engines.unicorn_user_mode import enter_user_mode, lent_frames
 from procession.hardware.engines.unopened import EMULATOR
 from procession.hardware.extended_state import FXSAVE_BYTES, INITIAL_STATE
@@ -199,7 +199,8 @@ class UnicornEngine:
             elif vector == MISALIGNED:
                 self.traps.processor_exception(_GENERAL_PROTECTION, 0)
             elif vector >= ENDED:
-                self.exceptions.leave_code(vector)
+                if self.exceptions.leave_code(vector) and self.has_trap_flag:
+                    self.traps.processor_exception(_DEBUG, 0)
             elif vector == _GENERAL_PROTECTION and not is_canonical(self.general[RIP]):
                 self._take_branch_back()
                 self.traps.processor_exception(_GENERAL_PROTECTION, 0)
@@ -284,6 +285,8 @@ class UnicornEngine:
         while True:
             error = 0
             vector: int | None = unknown.begin()
+            if vector == DONE:
+                vector = _DEBUG if self.has_trap_flag else 0
             if not vector:
                 # A fault may have been raised just when the processor was stopped: it's raised again.
                 self.words32[self.old_exception_index] = 0xFFFFFFFF

@@ -175,15 +175,18 @@ class FloatingExceptions:
             return 0
         return None
 
-    def leave_code(self, vector: int) -> None:
-        """Code in the place of the library's functions has left what was translated by this vector."""
+    def leave_code(self, vector: int) -> bool:
+        """Code in the place of the library's functions has left what was translated by this vector: whether
+        behind the instruction.
+        """
         if vector == UNMASKING:
             self.code.stop_for(UNMASKED)
             self.library.stop(self.handle)
-        else:
-            if vector == COMPARED:
-                self._set_flags(self.words64[self.layout.flags_source // 8])
-            self._pass_over()
+            return False
+        if vector == COMPARED:
+            self._set_flags(self.words64[self.layout.flags_source // 8])
+        self._pass_over()
+        return True
 
     def _set_flags(self, flags: int) -> None:
         """Set the flags of a comparison."""

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 NOWHERE = 0xFFFF_FFFF_FFFF_F000
 """Where no program comes: a non-canonical address, as the block that holds the end of a run is translated
 anew at every start."""
+DONE = -1
+"""No vector: the instruction has been executed."""
 _REMEMBERED_BLOCKS = 4096
 _FUNCTION_UNITS = 2_500
 """What a function of the x87 counts as: it takes some 30 us outside, where a block takes about 10 ns."""
@@ -101,7 +103,7 @@ class UnknownInstructions:
     def begin(self) -> int:
         """Before the processor starts: the vector to raise instead, 0 for none.
 
-        A function of the x87 that it would come to next is computed here.
+        A function of the x87 that it would come to next is computed here: DONE.
         """
         exceptions = self.exceptions
         if self.stale is not None:
@@ -115,7 +117,7 @@ class UnknownInstructions:
             return _INVALID_OPCODE
         if x87_function_at(code)[0]:
             exceptions.code.budget[0] -= _FUNCTION_UNITS
-            return self.functions.execute(code)
+            return self.functions.execute(code) or DONE
         # Another task came there, whose blocks may have been cut too.
         exceptions.library.control(exceptions.handle, _FLUSH_CODE)
         return 0
