@@ -414,4 +414,10 @@ TEST(pointers_with_a_segment)
 	pointer.selector = 0x10;
 	CHECK_EQ(SIGNAL_OF(LOAD_POINTER(offset, &pointer)), SIGSEGV);
 	__asm__ volatile("mov %0, %%gs" ::"r"(0));
+	/* By rbp with a short address that is there, whatever the upper half says. */
+	unsigned char *low = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+	CHECK(low != MAP_FAILED);
+	CHECK_EQ(SIGNAL_OF(__asm__ volatile("push %%rbp\n\tmov %1, %%rbp\n\tlgs 8(%%ebp), %%edx\n\tpop %%rbp"
+					    : "=d"(offset) : "r"((unsigned long)low | 0x1234567800000000) : "memory")), 0);
+	CHECK_EQ(offset, 0);
 }

@@ -275,10 +275,11 @@ def is_stack_fault(code: bytes, general: GeneralRegisters) -> bool:
     That is what is pushed and popped, and an operand in memory at rsp or rbp and something: where such an
     address isn't canonical, the processor raises another exception than elsewhere.
     """
-    position, rex, has_segment, is_short = 0, 0, False, False
+    position, rex, is_elsewhere, is_short = 0, 0, False, False
     while position < len(code) and (code[position] in PREFIXES or code[position] & 0xF0 == 0x40):
         rex = code[position] if code[position] & 0xF0 == 0x40 else 0
-        has_segment |= code[position] in _SEGMENTS_WITH_BASES
+        # Nor has a short address one that can't be.
+        is_elsewhere |= code[position] in _SEGMENTS_WITH_BASES or code[position] == _ADDRESS_SIZE
         is_short |= code[position] == _OPERAND_SIZE
         position += 1
     if position >= len(code):
@@ -299,7 +300,7 @@ def is_stack_fault(code: bytes, general: GeneralRegisters) -> bool:
             return True
     elif opcode in _POPS and not is_canonical(general[_RBP if opcode == _LEAVE else _RSP]):
         return True
-    if modrm >= _REGISTERS or has_segment:
+    if modrm >= _REGISTERS or is_elsewhere:
         return False
     base, address, position = modrm & 7, 0, position + 1
     if base == _RSP and position < len(code):
