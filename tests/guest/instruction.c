@@ -497,6 +497,14 @@ TEST(accesses_at_gs)
 	__asm__ volatile("movq %0, %%mm0\n\tmovq %1, %%mm1\n\tmov $40, %%edi\n\t.byte 0x65\n\tmaskmovq %%mm1, %%mm0\n\temms"
 			 : : "m"(bytes), "m"(mask) : "rdi", "memory");
 	CHECK_EQ(memcmp(there + 40, "0\0" "2\0\0\0\0\0", 8), 0);
+	*(uint64_t *)(there + 48) = 0x1111111122222222;
+	kept = 0x22222222;
+	__asm__ volatile("mov $0x11111111, %%edx\n\tmov $0x33333333, %%ebx\n\tmov $0x44444444, %%ecx\n\tmov $48, %%esi\n\t"
+			 ".byte 0x65\n\tcmpxchg8b (%%rsi)"
+			 : "+a"(kept) :: "rbx", "rcx", "rdx", "rsi", "memory", "cc");
+	CHECK_EQ(*(uint64_t *)(there + 48), 0x4444444433333333);
+	CHECK_EQ(kept, 0x22222222);
+	kept = 0x1234567812345678;
 	prepare();
 	MUST(syscall(SYS_arch_prctl, ARCH_SET_GS, 0x40));
 	memcpy(pages, jump, sizeof(jump));

@@ -129,6 +129,7 @@ class Case:
     __slots__ = ("code", "flags", "general", "image", "instruction", "place", "seed")
 
     def __init__(self, chance: random.Random, code: bytes, number: int) -> None:
+        code += bytes(15)
         self.instruction = decode(code, 0)
         self.code = code[: 15 if self.instruction.kind in NEVER else self.instruction.length]
         self.place = USUAL_PLACE

@@ -179,8 +179,10 @@ class Copier(Emitter):
             return 0
         spare = spare_registers(instruction)
         operand = raw[instruction.opcode_offset + 1 : operand_end(instruction, raw)]
-        if len(spare) < 2 or len(raw) - len(operand) + _SUM_BYTES > LONGEST_INSTRUCTION:
+        if not spare or len(raw) - len(operand) + _SUM_BYTES > LONGEST_INSTRUCTION:
             return -1
+        if len(spare) == 1:
+            return self._copy_with_one_spare(instruction, raw, pc, spare[0])
         first, second = spare[-1], spare[-2]
         rex = 0x48 | instruction.rex & 3
         out += store(first, layout.SCRATCH) + store(second, layout.SCRATCH + 8)
@@ -193,6 +195,17 @@ class Copier(Emitter):
         out += with_operand(instruction, raw, operand_at_sum(first, second))
         out += fetch(first, layout.SCRATCH) + fetch(second, layout.SCRATCH + 8)
         return TWO | first << 3 | second
+
+    def _copy_with_one_spare(self, instruction: Instruction, raw: bytes, pc: int, register: int) -> int:
+        """At gs, by an address in the one register that it doesn't use, as cmpxchg8b: another one is back
+        before the access.
+        """
+        out, second = self.out, RCX if register == RAX else RAX
+        out += store(register, layout.SCRATCH) + store(second, layout.SCRATCH + 8)
+        self._take_address(instruction, raw, pc, register, second)
+        out += fetch(second, layout.SCRATCH + 8)
+        out += with_operand(instruction, raw, operand_at(register)) + fetch(register, layout.SCRATCH)
+        return 1 + register
 
     def _copy_masked_move(self, instruction: Instruction, raw: bytes) -> int:
         """maskmovq and its like at gs: rdi says where."""
