@@ -48,6 +48,7 @@ from procession.hardware.translation.code_keeper import CodeKeeper
 from procession.hardware.translation.copier import RETURNING, SAVED, THREE, TWO
 from procession.hardware.translation.decode import decode
 from procession.hardware.translation.emitter import view_of
+from procession.hardware.translation.opcodes import PRIVILEGED
 
 _USER_FLAGS: Final = 0x3E7FD7
 """The bits of rflags that a task keeps; RF, which the next instruction clears, isn't among them."""
@@ -268,7 +269,8 @@ class NativeEngine:
         try:
             code = self.guest.code_at(self.general[RIP])
             attendant.flags = words[_FLAGS]
-            vector, error_code = attendant.attend(decode(code, 0), code)
+            instruction = decode(code, 0)
+            vector, error_code = attendant.attend(instruction, code)
         except Absent as absent:
             self.fetch_fault(absent.address)
             return False
@@ -276,7 +278,10 @@ class NativeEngine:
             self.access_fault(inaccessible.address, inaccessible.kind)
             return False
         if vector >= 0:
-            self.traps.processor_exception(self.guest.vector_of(vector, error_code, self.general), error_code)
+            if instruction.kind != PRIVILEGED:
+                # It would be refused before its operand is looked at.
+                vector = self.guest.vector_of(vector, error_code, self.general)
+            self.traps.processor_exception(vector, error_code)
             return False
         words[_FLAGS] = attendant.flags
         return True
