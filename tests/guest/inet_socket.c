@@ -1412,3 +1412,19 @@ TEST(errors_of_datagrams_go_first)
 	CHECK_ERRNO(send(other, "abc", 3, MSG_OOB), EDESTADDRREQ);
 	CHECK_ERRNO(send(fd, "abc", 3, MSG_OOB), EOPNOTSUPP);
 }
+
+/* It's looked for the way alone (MSG_PROBE, which has the number of MSG_PROXY). */
+TEST(a_datagram_that_only_looks)
+{
+	int fd = new_socket(AF_INET, SOCK_DGRAM), sender = new_socket(AF_INET, SOCK_DGRAM);
+	char text[10];
+
+	CHECK_EQ(bind_4(fd, "127.0.0.1", 0), 0);
+	CHECK_EQ(connect_4(sender, "127.0.0.1", port_of(fd)), 0);
+	CHECK_EQ(send(sender, "abc", 3, MSG_PROXY), 3);
+	CHECK_EQ(send(sender, "de", 2, 0), 2);
+	await_events(fd, POLLIN);
+	CHECK_EQ(recv(fd, text, 9, 0), 2);
+	CHECK_ERRNO(recv(fd, text, 9, MSG_DONTWAIT), EAGAIN);
+	CHECK_ERRNO(send(new_socket(AF_INET, SOCK_DGRAM), "abc", 3, MSG_PROXY), EDESTADDRREQ);
+}

@@ -492,6 +492,60 @@ static void check_agreed(const char *syn, const char *last, int options, int sta
 	close(heard);
 }
 
+/* Of a connection on the loopback: what both ends say of news of congestion, flags of the SYN and of its answer,
+   and the bits in the header of data. */
+static void check_news(int want, unsigned syn, unsigned answer, unsigned data)
+{
+	struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+	int listener = new_stream(), ends[2], heard = (int)MUST(socket(AF_PACKET, SOCK_DGRAM, htons(ETH_P_IP)));
+	unsigned char packet[256];
+	unsigned seen[3] = {0};
+	struct tcp_info told;
+	socklen_t size = sizeof(name), told_size = sizeof(told);
+	char byte;
+
+	MUST(bind(listener, (void *)&name, sizeof(name)));
+	MUST(getsockname(listener, (void *)&name, &size));
+	MUST(listen(listener, 1));
+	ends[0] = new_stream();
+	MUST(connect(ends[0], (void *)&name, sizeof(name)));
+	ends[1] = (int)MUST(accept(listener, NULL, NULL));
+	MUST(send(ends[0], "x", 1, 0));
+	MUST(recv(ends[1], &byte, 1, 0));
+	for (int end = 0; end < 2; end++) {
+		told_size = sizeof(told);
+		MUST(getsockopt(ends[end], SOL_TCP, TCP_INFO, &told, &told_size));
+		CHECK_EQ(told.tcpi_options & 0x18, want == 0 ? 0 : end == 0 ? 8 : 0x18);
+	}
+	while (recv(heard, packet, sizeof(packet), MSG_DONTWAIT) > 40)
+		if ((packet[33] & 0x12) == 2)
+			seen[0] = packet[33] & 0xC0U;
+		else if ((packet[33] & 0x12) == 0x12)
+			seen[1] = packet[33] & 0xC0U;
+		else if (packet[33] & 8)
+			seen[2] = packet[1];
+	CHECK_EQ(seen[0], syn);
+	CHECK_EQ(seen[1], answer);
+	CHECK_EQ(seen[2], data);
+	close(ends[0]);
+	close(ends[1]);
+	close(listener);
+	close(heard);
+}
+
+TEST(news_of_congestion)
+{
+	enter();
+	CHECK_STRING(shown("ipv4/tcp_ecn"), "2");
+	check_news(0, 0, 0, 0);
+	CHECK_EQ(set("ipv4/tcp_ecn", "1"), 0);
+	check_news(1, 0xC0, 0x40, 2);
+	CHECK_EQ(set("ipv4/tcp_ecn", "0"), 0);
+	check_news(0, 0, 0, 0);
+	CHECK_ERRNO(set("ipv4/tcp_ecn", "-1"), EINVAL);
+	CHECK_EQ(set("ipv4/tcp_ecn_fallback", "0"), 0);
+}
+
 TEST(what_ends_agree_on)
 {
 	enter();

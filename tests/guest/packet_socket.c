@@ -549,3 +549,42 @@ TEST(empty_frames_and_checksums_of_ones_own)
 	CHECK_ERRNO(sendto(fd, frame, 60, 0, &short_place, sizeof(short_place)), EPROTONOSUPPORT);
 	close(fd);
 }
+
+static int turn(unsigned flags)
+{
+	struct ifreq request = {.ifr_name = "lo", .ifr_flags = (short)flags};
+	int fd = (int)MUST(socket(AF_INET, SOCK_DGRAM, 0)), result = ioctl(fd, SIOCSIFFLAGS, &request);
+
+	close(fd);
+	return result;
+}
+
+/* Who listens at an interface that goes down is told, once. */
+TEST(the_interface_goes_down)
+{
+	struct sockaddr_ll everywhere = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ALL)};
+	int fd, other, error = -1, number = 1;
+	socklen_t length = sizeof(error);
+
+	enter();
+	fd = listener(SOCK_RAW, ETH_P_ALL);
+	other = MUST(socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK, 0));
+	MUST(bind(other, (void *)&everywhere, sizeof(everywhere)));
+	MUST(turn(0));
+	CHECK_EQ(next(fd, 0), -ENETDOWN);
+	CHECK_EQ(next(fd, 0), -EAGAIN);
+	CHECK_EQ(next(other, 0), -EAGAIN);
+	MUST(turn(IFF_UP));
+	CHECK_EQ(next(fd, 0), -EAGAIN);
+	say(9, "abc");
+	CHECK(next(fd, 0) > 0);
+	MUST(turn(0));
+	MUST(getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length));
+	CHECK_EQ(error, ENETDOWN);
+	/* What needs a header of Ethernet is refused unread. */
+	close(fd);
+	fd = MUST(socket(AF_PACKET, SOCK_DGRAM, 0));
+	CHECK_ERRNO(setsockopt(fd, SOL_PACKET, PACKET_VNET_HDR, bad_address(), sizeof(number)), EINVAL);
+	CHECK_ERRNO(setsockopt(fd, SOL_PACKET, 24, bad_address(), sizeof(number)), EINVAL);
+	CHECK_ERRNO(setsockopt(other, SOL_PACKET, PACKET_VNET_HDR, bad_address(), sizeof(number)), EFAULT);
+}

@@ -1229,6 +1229,15 @@ TEST(options_of_other_kinds_of_socket)
 	CHECK_OK(setsockopt(six, SOL_IPV6, IPV6_RECVTCLASS, NULL, 4));
 	CHECK_EQ(get(six, SOL_IPV6, IPV6_RECVTCLASS), 0);
 	CHECK_ERRNO(setsockopt(udp, SOL_IP, IP_RECVTTL, NULL, 4), EFAULT);
+	/* What isn't said again isn't preferred any more. */
+	CHECK_EQ(get(six, SOL_IPV6, 72), 0x500);
+	CHECK_EQ(set(six, SOL_IPV6, 72, 2), 0);
+	CHECK_EQ(get(six, SOL_IPV6, 72), 0x402);
+	CHECK_EQ(set(six, SOL_IPV6, 72, 4), 0);
+	CHECK_EQ(get(six, SOL_IPV6, 72), 0x104);
+	CHECK_EQ(set(six, SOL_IPV6, 72, 0), 0);
+	CHECK_EQ(get(six, SOL_IPV6, 72), 0x500);
+	CHECK_ERRNO(set(six, SOL_IPV6, 72, 3), EINVAL);
 	/* No packet is longer than its length can say. */
 	MUST(connect(udp, (struct sockaddr *)&address, sizeof(address)));
 	CHECK_EQ(get(udp, SOL_IP, IP_MTU), 65535);

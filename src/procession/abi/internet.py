@@ -240,6 +240,8 @@ class TcpInfoOption(IntFlag):
     TCPI_OPT_TIMESTAMPS = 1
     TCPI_OPT_SACK = 2
     TCPI_OPT_WSCALE = 4
+    TCPI_OPT_ECN = 8
+    TCPI_OPT_ECN_SEEN = 16
     TCPI_OPT_SYN_DATA = 32
 
 

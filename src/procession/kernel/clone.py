@@ -217,7 +217,7 @@ def copy_process(kernel: Kernel, parent: Task, arguments: CloneArguments) -> Tas
     What can fail comes first; the rest can't fail. Linux: kernel/fork.c, copy_process.
     """
     flags = arguments.flags
-    _check_clone(kernel, parent, arguments)
+    check_clone(kernel, parent, arguments)
     memory = kernel.memory
     parts = TaskParts(memory.account)
     payer = memory.payer
@@ -315,7 +315,7 @@ def copy_process(kernel: Kernel, parent: Task, arguments: CloneArguments) -> Tas
     return task
 
 
-def _check_clone(kernel: Kernel, parent: Task, arguments: CloneArguments) -> None:
+def check_clone(kernel: Kernel, parent: Task, arguments: CloneArguments) -> None:
     """Raise what forbids a clone before anything is copied."""
     flags = arguments.flags
     check_flags(flags)

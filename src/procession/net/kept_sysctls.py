@@ -28,6 +28,7 @@ KEPT = {
     b"tcp_dsack": (1, *_BYTE),
     b"tcp_early_demux": (1, *_BYTE),
     b"tcp_early_retrans": (3, 0, 4),
+    b"tcp_ecn_fallback": (1, *_SWITCH),
     b"tcp_fack": (0, *_BYTE),
     b"tcp_fastopen_blackhole_timeout_sec": (0, 0, NO_BOUND),
     b"tcp_frto": (2, *_BYTE),

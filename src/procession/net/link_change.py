@@ -162,6 +162,8 @@ def _forget(interface: Interface, cause: Cause) -> None:
         stop_ageing(interface)
     _clear(interface)
     ignore_all(interface)
+    for socket in network.packet_sockets:
+        socket.lose(interface, is_gone=True)
     network.forget_interface(interface)
     network.account_interface(-1)
     network.account_settings(-len(interface.settings.changed))
@@ -219,6 +221,8 @@ def set_up(interface: Interface, *, is_up: bool, change: int = IFF_UP | IFF_RUNN
     if is_up:
         interface_came_up(interface)
     else:
+        for socket in interface.network.packet_sockets:
+            socket.lose(interface, is_gone=False)
         interface_went_down(interface)
         forget_all_of(interface, also_permanent=False)
     interface.network.topology_changed()
@@ -464,6 +468,8 @@ def move(interface: Interface, network: Network, name: bytes = b"", index: int =
         leave_bridge(interface)
     _clear(interface)
     ignore_all(interface)
+    for socket in old.packet_sockets:
+        socket.lose(interface, is_gone=True)
     old.forget_interface(interface)
     old.number_of(network)
     old.link_changed(interface, is_there=False, change=ALL_FLAGS)

@@ -41,6 +41,7 @@ MSG_ERRQUEUE = int(MessageFlag.MSG_ERRQUEUE)
 MSG_FASTOPEN = int(MessageFlag.MSG_FASTOPEN)
 MSG_ZEROCOPY = int(MessageFlag.MSG_ZEROCOPY)
 MSG_MORE = int(MessageFlag.MSG_MORE)
+MSG_PROBE = int(MessageFlag.MSG_PROXY)
 MSG_NOT_LAST = 0x20000
 """More bytes of the same call follow: the kernel's own, no program can say so."""
 MSG_NOSIGNAL = int(MessageFlag.MSG_NOSIGNAL)

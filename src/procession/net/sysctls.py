@@ -177,7 +177,7 @@ NO_LOW_WATER = 0xFFFF_FFFF
 LEAST_FIELDS, MOST_FIELDS, FIRST_FIELDS = 0x001, 0xFFF, 0x007
 """What may be set of fib_multipath_hash_fields, and is at first: addresses and the protocol."""
 NO_BOUND = 0x7FFF_FFFF
-_REUSED_ON_LOOPBACK = 2
+_REUSED_ON_LOOPBACK = _WHERE_ASKED = 2
 _LIMITED_MESSAGES, _LIMITED_MESSAGES_6 = 0x1818, ((1 << 128) - 1) & ~(1 << 2)
 """Unreachable, quenched, expired and bad; of ICMPv6 all errors but of packets that are too long."""
 TIMEOUTS_S = {
@@ -272,7 +272,8 @@ class NetworkSysctls:
     `automatic_labels` auto_flowlabels; `is_ipv6_only` bindv6only; `most_backlog` core/somaxconn, up to which
     connections wait to be accepted; `queue_length` unix/max_dgram_qlen, that of local sockets at first;
     `fast_open` tcp_fastopen, and `fast_open_keys` tcp_fastopen_key; `congestion_control` the number of
-    tcp_congestion_control's; `final_wait_s` tcp_fin_timeout, `most_waiting` tcp_max_tw_buckets;
+    tcp_congestion_control's; `congestion_news` tcp_ecn;
+    `final_wait_s` tcp_fin_timeout, `most_waiting` tcp_max_tw_buckets;
     `keepalive_s`, `keepalive_interval_s` and `keepalive_probes` the three of tcp_keepalive_*;
     `longest_retry_ms` and `shortest_retry_us` tcp_rto_max_ms and tcp_rto_min_us; `not_sent_low_water`
     tcp_notsent_lowat; `send_rooms` and `receive_rooms` tcp_wmem and tcp_rmem; `has_no_discovery`
@@ -308,6 +309,7 @@ class NetworkSysctls:
         "binds_anywhere",
         "binds_anywhere_6",
         "congestion_control",
+        "congestion_news",
         "fast_open",
         "fast_open_keys",
         "final_wait_s",
@@ -388,6 +390,7 @@ class NetworkSysctls:
         self.automatic_labels = 1
         self.binds_anywhere = self.binds_anywhere_6 = 0
         self.congestion_control = CUBIC
+        self.congestion_news = _WHERE_ASKED
         self.final_wait_s = 60
         self.fast_open = 1
         self.fast_open_keys: tuple[bytes, ...] = ()

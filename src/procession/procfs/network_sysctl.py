@@ -427,6 +427,7 @@ NETWORK_SYSCTLS: SystemTree = {
         b"tcp_congestion_control": SystemFile(
             0o644, _show_congestion_control, _store_congestion_control, kind=TEXT
         ),
+        b"tcp_ecn": _byte("congestion_news", 0, 2),
         b"tcp_fastopen": _number("fast_open", -(2**31), 2**31 - 1),
         b"tcp_fastopen_key": SystemFile(0o600, _show_fast_open_keys, _store_fast_open_keys, kind=TEXT),
         b"tcp_fin_timeout": _number("final_wait_s", -_MOST_SECONDS, _MOST_SECONDS),

@@ -30,6 +30,8 @@ LONGEST_VALUE = 1 << 16
 
 _PACKET_MEMBERSHIPS = (int(PacketOption.PACKET_ADD_MEMBERSHIP), int(PacketOption.PACKET_DROP_MEMBERSHIP))
 _LONGEST_MEMBERSHIP = 40
+_VIRTUAL_HEADERS = (int(PacketOption.PACKET_VNET_HDR), int(PacketOption.PACKET_VNET_HDR_SZ))
+"""What a socket without frames refuses before it looks at a value."""
 PACKET_RINGS = (int(PacketOption.PACKET_RX_RING), int(PacketOption.PACKET_TX_RING))
 _MEMBERSHIPS = (IpOption.IP_ADD_MEMBERSHIP, IpOption.IP_DROP_MEMBERSHIP)
 _MEMBERSHIPS_6 = (Ipv6Option.IPV6_ADD_MEMBERSHIP, Ipv6Option.IPV6_DROP_MEMBERSHIP)
@@ -174,6 +176,8 @@ def read_bytes(socket: Socket, level: int, name: int, length: int) -> int:
         if key in _OF_JUST or key in _AT_LEAST or key in _WHOLE:
             return found
         return number_bytes or min(length, 1)
+    if level == _SOL_PACKET and name in _VIRTUAL_HEADERS and socket.kind != _RAW:
+        return 0
     if level in _OF_INTS:
         return number_bytes
     if level == _SOL_PACKET and name in _PACKET_MEMBERSHIPS:

@@ -201,6 +201,7 @@ def _go_on_executing(task: Task, progress: PreparedExec | None) -> int:
 
 def _clone_with_pidfd(kernel: Kernel, task: Task, arguments: CloneArguments, pidfd_address: int) -> Task:
     """What can fail comes before there is a child: the descriptor, its file, and the address it goes to."""
+    cloning.check_clone(kernel, task, arguments)
     is_thread = arguments.flags & cloning.CLONE_THREAD != 0
     limit = task.group.limits.soft[RLIMIT_NOFILE]
     fd = task.files.lowest_free(0, limit)

@@ -42,7 +42,7 @@ from procession.net.internet.port_table import PortTable
 from procession.net.internet.routing_rule import ANY_TRAFFIC, Traffic
 from procession.net.internet.written_header import read_header, read_header_6
 from procession.net.queue_ioctl import QUEUE_REQUESTS, tell_queue
-from procession.net.socket import ESTABLISHED, MSG_OOB, SENDING, QuietBrokenPipe
+from procession.net.socket import ESTABLISHED, MSG_OOB, MSG_PROBE, SENDING, QuietBrokenPipe
 from procession.net.socket_options import pack_int, read_int
 
 if TYPE_CHECKING:
@@ -253,6 +253,8 @@ class RawSocket(_MessageSocket):
             self.check_open()
             self._send_whole(data, flow, choice)
             return len(data)
+        if flags & MSG_PROBE:
+            return len(data)
         tos, ttl = choice.service_and_limit(self, flow)
         place = self.checksum_place
         whole = data
@@ -437,6 +439,8 @@ class PingSocket(_MessageSocket):
             *(target, choice.source, scope, choice.out), traffic=self.traffic_to(target, 0, choice)
         )
         self.bind_automatically()
+        if flags & MSG_PROBE:
+            return len(data)
         tos, ttl = choice.service_and_limit(self, flow)
         # Whatever identifier the program has put there: answers find their socket by it.
         message = data[:4] + pack_port(self.local_port) + data[6:]

@@ -24,7 +24,17 @@ from procession.net.internet.passage import (
     segment,
 )
 from procession.net.internet.tcp_distance import comes_too_far, is_choosy, ttl_of
-from procession.net.internet.tcp_negotiation import EVERYTHING, segment_options, spoken, syn_options
+from procession.net.internet.tcp_negotiation import (
+    ECHO,
+    EVERYTHING,
+    REDUCED,
+    TELLS_CONGESTION,
+    asks_for_news,
+    segment_options,
+    spoken,
+    syn_options,
+    takes_news,
+)
 from procession.net.internet.tcp_options import SEGMENT_CLAMP, longest_segment, segment_bytes
 from procession.net.internet.tcp_repair import received_number, sent_number
 from procession.net.socket import CLOSED, ESTABLISHED
@@ -39,6 +49,8 @@ if TYPE_CHECKING:
 
 FIN_WAIT1, LAST_ACK = int(TcpState.TCP_FIN_WAIT1), int(TcpState.TCP_LAST_ACK)
 _FIRST_TIMEOUT_NS, _LONGEST_TIMEOUT_NS = 200_000_000, 120_000_000_000
+_CAPABLE = 2
+"""What data has in the type of service if routers may tell of congestion (ECT(0))."""
 _ORPHAN_RETRIES = 8
 """How often is tried for nobody (tcp_orphan_retries) where that isn't said."""
 
@@ -59,11 +71,16 @@ def kept_bytes(receiver: TcpSocket, sender: TcpSocket, flow: Flow, flags: int, d
 
 def _segment_of(sender: TcpSocket, flags: int, data: bytes = b"") -> Packet:
     assert sender.remote_address is not None
-    return segment(
+    if flags & SYN and asks_for_news(sender):
+        flags |= ECHO | REDUCED
+    packet = segment(
         *((sender.local_address, sender.local_port), (sender.remote_address, sender.remote_port)),
         *(sent_number(sender) - bool(flags & SYN), received_number(sender), flags),
         *(_options_of_syn(sender) if flags & SYN else segment_options(sender), data),
     )
+    if data and spoken(sender) & TELLS_CONGESTION:
+        packet.tos |= _CAPABLE
+    return packet
 
 
 def _options_of_syn(sender: TcpSocket, heard: int = EVERYTHING) -> bytes:
@@ -101,7 +118,10 @@ def lets_connect(
 
     It came by `way`, and is from the end that `seen_as` names. Without a `listener` it is answered by a RST.
     """
-    flags = RESET if listener is None else SYN
+    flags, asked = RESET if listener is None else SYN, SYN
+    if asks_for_news(socket):
+        asked |= ECHO | REDUCED
+        flags |= ECHO if listener is not None and takes_news(listener) else 0
     options = b"" if listener is None else _options_of_syn(listener, spoken(socket))
     number = 0 if listener is None else -1
     answer = segment(seen_as[:2], seen_as[2:], number, sent_number(socket), flags | ACKNOWLEDGED, options)
@@ -111,7 +131,7 @@ def lets_connect(
     if comes_too_far(answer_ttl, socket, way_back):
         return False
     if listener is not None and listener.filter is not None:
-        syn = segment(seen_as[2:], seen_as[:2], -1, 0, SYN, _options_of_syn(socket))
+        syn = segment(seen_as[2:], seen_as[:2], -1, 0, asked, _options_of_syn(socket))
         if _let_in(listener, syn, way.interface.index, 0) < 0:
             return False
     if way_back.is_filtered and not _reaches(socket, way.network, answer, way_back):

@@ -1,5 +1,6 @@
 """What both ends of a TCP connection agree on in their SYNs (tcp(7)): time stamps, selective acknowledgements
-and scaled windows, each of which a network may do without (net.ipv4.tcp_timestamps and its kin)."""
+and scaled windows, each of which a network may do without (net.ipv4.tcp_timestamps and its kin), and that
+routers may tell of congestion (net.ipv4.tcp_ecn)."""
 
 from __future__ import annotations
 
@@ -14,6 +15,11 @@ if TYPE_CHECKING:
 
 TIMESTAMPS, SELECTIVE = int(TcpInfoOption.TCPI_OPT_TIMESTAMPS), int(TcpInfoOption.TCPI_OPT_SACK)
 SCALES = int(TcpInfoOption.TCPI_OPT_WSCALE)
+TELLS_CONGESTION = int(TcpInfoOption.TCPI_OPT_ECN)
+_WANTED, _TAKEN = 1, (1, 2)
+"""tcp_ecn: who connects asks for it; who listens agrees."""
+ECHO, REDUCED = 0x40, 0x80
+"""Flags of segments that are about congestion: SYNs have both if they ask, and the first if they agree."""
 EVERYTHING = TIMESTAMPS | SELECTIVE | SCALES
 NOT_YET = -1
 """Of what both ends speak: there's no other end."""
@@ -40,9 +46,22 @@ def spoken(socket: TcpSocket) -> int:
     return offered(socket.network.sysctls) if socket.agreed == NOT_YET else socket.agreed
 
 
+def asks_for_news(socket: TcpSocket) -> bool:
+    """Whether its SYN wants routers to tell of congestion. Linux: net/ipv4/tcp_output.c, tcp_ecn_send_syn."""
+    return socket.network.sysctls.congestion_news == _WANTED
+
+
+def takes_news(listener: TcpSocket) -> bool:
+    """Whether it agrees. Linux: net/ipv4/tcp_input.c, tcp_ecn_create_request."""
+    return listener.network.sysctls.congestion_news in _TAKEN
+
+
 def agree(first: TcpSocket, second: TcpSocket) -> None:
-    """A connection is made. Linux: net/ipv4/tcp_input.c, tcp_parse_options, tcp_rcv_synsent_state_process."""
+    """A connection is made, by the SYN of `first`. Linux: net/ipv4/tcp_input.c, tcp_parse_options,
+    tcp_rcv_synsent_state_process."""
     agreed = offered(first.network.sysctls) & offered(second.network.sysctls)
+    if asks_for_news(first) and takes_news(second):
+        agreed |= TELLS_CONGESTION
     for end in (first, second):
         end.agreed = agreed
         if not agreed & SCALES:

@@ -10,7 +10,13 @@ from procession.abi.socket import SocketLevel, SocketOption, TcpState
 from procession.net.internet.option_rule import CAP_NET_ADMIN, SWITCH, Rule, keep
 from procession.net.internet.packet import LONGEST_PACKET
 from procession.net.internet.tcp_fastopen import CLIENT, draw_key, split_keys
-from procession.net.internet.tcp_negotiation import agree, spoken, timestamps_bytes, window_scale
+from procession.net.internet.tcp_negotiation import (
+    TELLS_CONGESTION,
+    agree,
+    spoken,
+    timestamps_bytes,
+    window_scale,
+)
 from procession.net.internet.tcp_phase import CONNECTING
 from procession.net.internet.tcp_repair import (
     REPAIR_OPTIONS,
@@ -368,6 +374,8 @@ def _tcp_info(socket: TcpSocket) -> bytes:
 def _tell_connection(socket: TcpSocket, info: TcpInfo) -> None:
     """What there is to say of a connection. A SYN and a FIN count as a byte among those that have arrived."""
     info.tcpi_options = spoken(socket)
+    if info.tcpi_options & TELLS_CONGESTION and socket.bytes_received:
+        info.tcpi_options |= int(TcpInfoOption.TCPI_OPT_ECN_SEEN)
     info.tcpi_scales = 0x11 * window_scale(socket)
     repair = socket.repair
     if repair is not None and repair.options is not None:

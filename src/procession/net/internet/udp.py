@@ -22,7 +22,7 @@ from procession.net.internet.reuseport import choose_place, join_group, newest_p
 from procession.net.internet.tcp_connection import hash_of
 from procession.net.internet.udp_options import COALESCE, SEGMENT, SOL_UDP
 from procession.net.queue_ioctl import QUEUE_REQUESTS, tell_queue
-from procession.net.socket import MSG_MORE, MSG_OOB, SENDING, QuietBrokenPipe
+from procession.net.socket import MSG_MORE, MSG_OOB, MSG_PROBE, SENDING, QuietBrokenPipe
 from procession.net.socket_filter import FilteredPacket
 from procession.net.timestamp import stamped_stages
 
@@ -160,6 +160,9 @@ class UdpSocket(DatagramSocket):
         traffic = self.traffic_to(target, port, choice)
         flow = self.way_to(target, choice.source, scope, choice.out, traffic=traffic)
         self._check_open(len(data))
+        if flags & MSG_PROBE:
+            # Nothing is sent, but the way has been looked for (Linux: net/ipv4/ip_output.c, ip_make_skb).
+            return len(data)
         if flags & MSG_MORE or self.protocol_options.get(_CORK):
             self.held, self.held_target = data, (target, port, choice.source, scope, segment_bytes)
             self.held_info = info

@@ -89,6 +89,7 @@ _SWITCHES = (
     *(_BYPASS, _LOSS, _TX_HAS_OFFSET),
 )
 _NUMBERS = (int(PacketOption.PACKET_TIMESTAMP), _COPY_THRESH)
+_NO_INTERFACE = -1
 _LAYOUT = (_VERSION, _RESERVE, _LOSS, _VIRTUAL, _VIRTUAL_SIZE)
 """What can't be changed while there are rings."""
 _USER, _CHECKSUM_NOT_READY = int(PacketStatus.TP_STATUS_USER), int(PacketStatus.TP_STATUS_CSUMNOTREADY)
@@ -210,6 +211,16 @@ class PacketSocket(Socket):
         """It hears `interface`, None for all, from now on. Linux: net/packet/af_packet.c, packet_do_bind."""
         self.interface_index = interface.index if interface is not None else 0
         if interface is not None and not interface.is_up:
+            self.error = ENETDOWN.number
+            self.state_changed()
+
+    def lose(self, interface: Interface, *, is_gone: bool) -> None:
+        """`interface` has gone down, or `is_gone`. Linux: net/packet/af_packet.c, packet_notifier."""
+        if self.interface_index != interface.index:
+            return
+        if is_gone:
+            self.interface_index = _NO_INTERFACE
+        else:
             self.error = ENETDOWN.number
             self.state_changed()
 
