@@ -200,6 +200,10 @@ TEST(opening_errnos)
 	CHECK_ERRNO(syscall(SYS_mq_open, name + 1, O_RDWR | O_CREAT, 0600, bad_address()), EFAULT);
 	CHECK_ERRNO(syscall(SYS_mq_open, name, O_RDONLY, 0, NULL), EACCES);
 	CHECK_EQ(put(queue, "x", 0), 0);
+	/* It's made, but can't be opened so. */
+	name = new_name();
+	CHECK_ERRNO(mq_open(name, O_RDWR | O_CREAT | O_DIRECT, 0600, NULL), EINVAL);
+	CHECK_ERRNO(mq_open(name, O_RDWR | O_CREAT | O_EXCL, 0600, NULL), EEXIST);
 }
 
 TEST(priorities)

@@ -10,7 +10,7 @@ from procession.abi.mqueue import MQ_PRIO_MAX, NOTIFY_COOKIE_LEN, MqAttr
 from procession.abi.open_flags import OpenFlag
 from procession.abi.structure import U32
 from procession.abi.time import Sigevent, SigevNotify, Timespec
-from procession.fs.file import O_NONBLOCK, O_PATH
+from procession.fs.file import O_DIRECT, O_NONBLOCK, O_PATH
 from procession.fs.mqueue import QueuedMessage, QueueFile, open_queue, unlink_queue
 from procession.kernel.ipc.posix_queue import (
     QueueNotification,
@@ -74,6 +74,10 @@ def mq_open(
         mode & ~task.fs.umask,
         None if wanted is None else (wanted.mq_maxmsg, wanted.mq_msgsize),
     )
+    if flags & O_DIRECT:
+        # It's made all the same (Linux: fs/open.c, do_dentry_open).
+        file.release_if_unheld()
+        raise EINVAL("a queue isn't on a disk")
     return files.install(file, close_on_exec=True, limit=limit)
 
 
