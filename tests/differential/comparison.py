@@ -52,7 +52,7 @@ for device in "null 3" "zero 5" "full 7" "random 8" "urandom 9"; do
 done
 mknod -m 666 dev/tty c 5 0
 mknod -m 666 dev/ptmx c 5 2
-mount -t devpts -o newinstance,gid=5,mode=620,ptmxmode=666 devpts dev/pts
+mount -t devpts -o newinstance,nosuid,noexec,gid=5,mode=620,ptmxmode=666 devpts dev/pts
 pivot_root . old
 umount -l old
 exec {_UNSHARE_PIDS} sh -c "$5" /group "/${{2##*/}}" "/${{3##*/}}" "$4"
