@@ -15,6 +15,8 @@ FEWEST_AREAS = 512
 """With fewer areas to look at, an index doesn't pay."""
 _AREAS_OF_PART = 128
 _PARTS_OF_GROUP = 32
+_FEWEST_OF_PART = 16
+"""No more parts are made for want of whole ones than for so many areas each."""
 _AREAS_AS_A_CHANGE = 32
 """So many areas are looked at in the time of one changed entry."""
 _SEARCH_AS_CHANGES = 64
@@ -30,9 +32,12 @@ class GapIndex:
     below each of them. A gap that gets shorter leaves a bound too high, until the part is next searched;
     one that gets longer, or lies below another area now, must be told of by `note_gap`. `group_bounds` has
     bounds for so many parts each, in the same way. Linux has the longest gap in each node of its maple tree.
+
+    Where a new mapping went is where the next one of the kind goes: of the part `last_part` only the area at
+    `last_start` and those below it need be looked at for gaps longer than `last_longest`.
     """
 
-    __slots__ = ("borders", "bounds", "group_bounds")
+    __slots__ = ("borders", "bounds", "group_bounds", "last_longest", "last_part", "last_start")
 
     def __init__(self, areas: AreaSequence) -> None:
         every = list(areas)
@@ -42,6 +47,7 @@ class GapIndex:
             max(gaps[first : first + _AREAS_OF_PART]) for first in range(0, len(gaps), _AREAS_OF_PART)
         ]
         self.group_bounds: list[int] = []
+        self.last_part, self.last_start, self.last_longest = -1, 0, 0
         self._group()
 
     def lowest(self, areas: AreaSequence, length: int, floor: int, memory: PhysicalMemory) -> int:
@@ -106,17 +112,26 @@ class GapIndex:
         while True:
             if bounds[part] >= length:
                 first = areas.count_below(borders[part])
-                found, longest = _search(areas, first, position, length)
-                if not is_whole:
-                    longest = max(longest, bounds[part])
+                top, seen = position, 0
+                if is_whole and part == self.last_part and self.last_longest < length:
+                    top, seen = areas.count_to(self.last_start) - 1, self.last_longest
+                found, longest = _search(areas, first, top, length, seen)
                 if found >= 0:
-                    if position - found > _AREAS_OF_PART:
-                        # What lies above is a part of its own, which needn't be searched again.
-                        self._insert_part(part + 1, areas.at(found + 1).start, longest)
-                    return found - 1, areas.at(found).start
-                bounds[part] = longest
-                if position - first > 2 * _AREAS_OF_PART:
-                    self._insert_part(part + 1, areas.at((first + position) // 2).start, longest)
+                    end = areas.at(found).start
+                    if is_whole:
+                        self.last_part, self.last_start, self.last_longest = part, end, longest
+                        if position - found > _AREAS_OF_PART:
+                            # What lies above is a part of its own, which needn't be searched again.
+                            self._insert_part(part + 1, areas.at(found + 1).start, longest)
+                    return found - 1, end
+                if not is_whole and len(borders) < len(areas) // _FEWEST_OF_PART:
+                    # Nor what lies below where such searches begin.
+                    self._insert_part(part + 1, areas.at(position + 1).start, bounds[part])
+                    is_whole = True
+                if is_whole:
+                    bounds[part] = longest
+                    if position - first > 2 * _AREAS_OF_PART:
+                        self._insert_part(part + 1, areas.at((first + position) // 2).start, longest)
             part = self._part_below(part, length)
             if part < 0:
                 return -1, min(ceiling, areas.firsts[0])
@@ -139,6 +154,7 @@ class GapIndex:
 
     def _insert_part(self, part: int, border: int, bound: int) -> None:
         """The part before `part` is two: the upper one begins at `border`."""
+        self.last_part = -1
         self.borders.insert(part, border)
         self.bounds.insert(part, bound)
         self._group()
@@ -163,6 +179,8 @@ class GapIndex:
             self.bounds[part] = max(self.bounds[part], gap)
             group = part // _PARTS_OF_GROUP
             self.group_bounds[group] = max(self.group_bounds[group], gap)
+            if area.start > self.last_start:
+                self.last_longest = max(self.last_longest, gap)
 
 
 def _search_up(row: list[VirtualMemoryArea], length: int, floor: int) -> tuple[int, int, int]:
@@ -178,12 +196,11 @@ def _search_up(row: list[VirtualMemoryArea], length: int, floor: int) -> tuple[i
     return len(row), floor, longest
 
 
-def _search(areas: AreaSequence, first: int, last: int, length: int) -> tuple[int, int]:
+def _search(areas: AreaSequence, first: int, last: int, length: int, longest: int) -> tuple[int, int]:
     """From area `last` down to `first`: which has `length` free bytes below it, -1 if none has.
 
-    With it the longest gap of those that were looked at before.
+    With it the longest gap of those that were looked at before, or `longest` if that is longer.
     """
-    longest = 0
     floor = areas.at(first - 1).end if first else MMAP_MINIMUM
     row: list[VirtualMemoryArea] = areas.between(first, last + 1)
     for index in range(len(row) - 1, -1, -1):
