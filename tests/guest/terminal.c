@@ -982,13 +982,26 @@ TEST(a_remote_terminal_does_its_own_editing)
 }
 
 /* Reads in a child: how much that was, as the child's status. */
+static int sleeps_in_read(pid_t child)
+{
+	char path[64], text[16] = "";
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/syscall", (int)child);
+	fd = MUST(open(path, O_RDONLY));
+	(void)!read(fd, text, sizeof(text) - 1);
+	MUST(close(fd));
+	return strncmp(text, "0 ", 2) == 0;
+}
+
 static pid_t read_in_child(size_t length)
 {
 	pid_t child = (pid_t)MUST(fork());
 
 	if (child == 0)
 		_exit((int)(read(slave, seen, length) & 0x7F));
-	sleep_ms(QUIET_MS);
+	while (!sleeps_in_read(child))
+		sleep_ms(1);
 	return child;
 }
 
