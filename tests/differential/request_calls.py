@@ -248,7 +248,8 @@ def show_query(data: bytes, result: int, naming: Naming) -> str:
     start, end, flags, page, offset, _, _, _, name, identity = struct.unpack_from("<6Q4I", data, 24)
     if result != 0 or not ARENA <= start < ARENA + PAGE * ARENA_PAGES:
         return ""
-    text = data[NAME_AT : NAME_AT + max(name - 1, 0)].rpartition(b"/")[2].decode(errors="replace")
+    path = data[NAME_AT : NAME_AT + max(name - 1, 0)].rstrip(b"\0")
+    text = path.rpartition(b"/")[2].decode(errors="replace")
     return f"{start - ARENA:#x} {end - ARENA:#x} {flags:#x} {page} {offset} {text} {identity}"
 
 

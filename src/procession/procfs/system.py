@@ -125,6 +125,7 @@ def show_meminfo(kernel: Kernel) -> bytes:
         for kind, entries in resident_entries(mm):
             frames[kind].update(entry & pte.ADDRESS_MASK for entry in entries)
             seen_count += len(entries)
+        kernel.clock.spend_looking(len(mm.areas))
         locked += locked_bytes(mm) >> PAGE_SHIFT
         tables = mm.tables
         table_frames.update(

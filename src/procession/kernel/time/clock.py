@@ -237,7 +237,7 @@ class Clock:
         self.spend(DELIVERY_NS)
 
     def spend_looking(self, object_count: int) -> None:
-        """So many sockets or locks have been looked at for whether they are meant."""
+        """So many sockets, locks or areas have been looked at for whether they are meant."""
         self.spend(object_count * SEEN_SOCKET_NS)
 
     def spend_linking(self) -> None:
