@@ -114,7 +114,9 @@ class GapIndex:
                 first = areas.count_below(borders[part])
                 top, seen = position, 0
                 if is_whole and part == self.last_part and self.last_longest < length:
-                    top, seen = areas.count_to(self.last_start) - 1, self.last_longest
+                    # Those below may be gone.
+                    top = max(areas.count_to(self.last_start), first) - 1
+                    seen = self.last_longest
                 found, longest = _search(areas, first, top, length, seen)
                 if found >= 0:
                     end = areas.at(found).start
