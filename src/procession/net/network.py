@@ -194,8 +194,9 @@ class Network(Namespace):
         Linux: net/ipv4/devinet.c, devinet_init_net; net/core/neighbour.c, neigh_parms_alloc.
         """
         self.sysctls.inherit(first)
-        self.loopback.settings = self.sysctls.of_new.copy()
-        self.account_settings(len(self.loopback.settings.changed))
+        settings = self.sysctls.of_new.copy()
+        self.account_settings(len(settings.changed))
+        self.loopback.settings = settings
 
     @property
     def unix(self) -> UnixNames:

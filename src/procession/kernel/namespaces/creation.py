@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.clone_flags import CloneFlag
-from procession.abi.errno import EINVAL, ENOMEM, ENOSPC, EPERM, Errno
+from procession.abi.errno import EINVAL, ENOBUFS, ENOMEM, ENOSPC, EPERM, Errno
 from procession.fs.mounts.namespace import copy_mount_namespace
 from procession.fs.namespace import (
     CLONE_NEWCGROUP,
@@ -107,10 +107,10 @@ def create_namespaces(task: Task, flags: int, context: FsContext, credentials: C
             new.cgroup = cgroup
         if flags & CLONE_NEWNET:
             network = Network(new.network.system, task.kernel, owner)
-            network.inherit(task.kernel.init_namespaces.network.sysctls)
             network.charge_to(uid, account)
             new.network.put()
             new.network = network
+            network.inherit(task.kernel.init_namespaces.network.sysctls)
         if flags & CLONE_NEWTIME:
             time = new.time_for_children.copy(owner)
             time.charge_to(uid, account)
@@ -120,7 +120,7 @@ def create_namespaces(task: Task, flags: int, context: FsContext, credentials: C
             mounts = copy_mount_namespace(new.mounts, context, owner, charged_uid=uid)
             new.mounts.put()
             new.mounts = mounts
-    except OutOfFrames:
+    except (OutOfFrames, ENOBUFS):
         new.put()
         raise ENOMEM("no memory for a namespace") from None
     except Errno:
