@@ -554,6 +554,11 @@ TEST(clone3_errnos)
 	arguments.flags |= CLONE_SIGHAND;
 	CHECK_ERRNO(clone3_call(&arguments, sizeof(arguments)), EINVAL);
 	arguments.flags &= ~CLONE_SIGHAND;
+	child = -1;
+	arguments.set_tid = (uintptr_t)&child;
+	arguments.set_tid_size = 1;
+	CHECK_ERRNO(clone3_call(&arguments, sizeof(arguments)), EINVAL);
+	arguments.set_tid_size = arguments.set_tid = 0;
 	arguments.cgroup = 1ULL << 32;
 	CHECK_ERRNO(clone3_call(&arguments, sizeof(arguments)), EINVAL);
 	arguments.cgroup = 900;

@@ -240,9 +240,10 @@ def copy_process(kernel: Kernel, parent: Task, arguments: CloneArguments) -> Tas
         mm = copy_mm(parts, parent, flags)
         credentials = parent.credentials if parts.credentials is None else parts.credentials
         parts.namespaces = namespaces = copy_namespaces(parent, flags, context, credentials)
-        if refusal is not None:
-            raise refusal
         pid = namespaces.pid_for_children.allocate(arguments.set_tid, parent.credentials)
+        if refusal is not None:
+            pid.free_if_unused()
+            raise refusal
     except OutOfFrames:
         parts.put()
         raise ENOMEM("no memory for a task and what it doesn't share") from None
