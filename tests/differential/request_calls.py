@@ -75,7 +75,8 @@ SOCKETS = (
 )
 DEVICES = ("null", "zero", "full", "tty")
 QUERY = int(FileIoctl.PROCMAP_QUERY)
-NAME_AT, ID_AT, ROOM = 128, 256, 64
+NAME_AT, ID_AT, ROOM = 128, 256, 1000
+"""There is room for any path: where the scripts run has a longer one here, a shorter one there."""
 
 
 def begin(make: Maker) -> None:
