@@ -26,6 +26,11 @@ PROGRAMS = {
     "here-documents": "for i in 1 2 3; do cat <<< $i | cat; done; cat <(echo one) <(echo two)",
     "a trap": "trap 'echo term' TERM; kill -TERM $$; trap '' CHLD; /bin/true & wait",
     "user namespaces": "unshare -Ur unshare -Ur true; for i in 1 2 3; do unshare -U sleep 1 & done; wait %1",
+    "settings of interfaces": """unshare -n sh -c '
+        echo 1400 >/proc/sys/net/ipv6/conf/default/mtu; echo 1 >/proc/sys/net/ipv4/conf/default/proxy_arp
+        ip link add v type veth peer w; ip link del v; ip link add v type veth peer w
+        unshare -n sh -c "cd /proc/sys/net/ipv4/conf/default; echo 1 >arp_filter; echo 2 >arp_ignore; sleep 2" &
+        sleep 1; ip link set w netns $!; ip link show v; wait'""",
     "no more memory": "x=a; while :; do x=$x$x; done",
 }
 HEAVY = {

@@ -107,7 +107,7 @@ def make_interface(
     """
     chosen = free_name(network, name or kind + b"%d")
     number = free_index(network, index)
-    network.account_interface(1)
+    network.account_interface(1, len(network.sysctls.of_new.copy().changed))
     network.host.clock.spend_linking()
     address = hardware_address or random_hardware_address(network)
     interface = Interface(network, kind, chosen, number, address)
@@ -165,8 +165,7 @@ def _forget(interface: Interface, cause: Cause) -> None:
     for socket in network.packet_sockets:
         socket.lose(interface, is_gone=True)
     network.forget_interface(interface)
-    network.account_interface(-1)
-    network.account_settings(-len(interface.settings.changed))
+    network.account_interface(-1, -len(interface.settings.changed))
     network.account_names(-len(interface.other_names))
     network.topology_changed()
     network.link_changed(interface, is_there=False, change=ALL_FLAGS, cause=cause)
@@ -447,7 +446,7 @@ def rename(interface: Interface, name: bytes) -> None:
 
 def move(interface: Interface, network: Network, name: bytes = b"", index: int = 0) -> None:
     """Take `interface` to another network, where it's down and has no addresses, under an `index` or 0 for
-    any. Raises EINVAL, EEXIST, EBUSY.
+    any. Raises EINVAL, EEXIST, EBUSY, ENOBUFS.
 
     Linux: net/core/dev.c, __dev_change_net_namespace.
     """
@@ -463,6 +462,8 @@ def move(interface: Interface, network: Network, name: bytes = b"", index: int =
     if not index:
         index = 0 if interface.index in network.interfaces else interface.index
     number = free_index(network, index)
+    settings = network.sysctls.of_new.copy()
+    network.account_settings(len(settings.changed))
     set_up(interface, is_up=False)
     if interface.master is not None:
         leave_bridge(interface)
@@ -476,7 +477,7 @@ def move(interface: Interface, network: Network, name: bytes = b"", index: int =
     old.device_event(interface, b"remove")
     old.account_settings(-len(interface.settings.changed))
     # Linux: net/ipv4/devinet.c, inetdev_init; net/ipv6/addrconf.c, ipv6_add_dev.
-    interface.settings = network.sysctls.of_new.copy()
+    interface.settings = settings
     interface.had_address = False
     interface.index = number
     interface.network = network

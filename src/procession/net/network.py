@@ -391,12 +391,9 @@ class Network(Namespace):
 
     # What a network has takes memory.
 
-    def account_interface(self, count: int) -> None:
-        """There are `count` interfaces more. Raises ENOBUFS."""
-        if count > 0:
-            self._account(count * INTERFACE_BYTES + len(self.sysctls.of_new.changed) * SETTING_BYTES)
-        else:
-            self._account(count * INTERFACE_BYTES)
+    def account_interface(self, count: int, setting_count: int) -> None:
+        """There are `count` interfaces more, with so many settings of their own. Raises ENOBUFS."""
+        self._account(count * INTERFACE_BYTES + setting_count * SETTING_BYTES)
 
     def account_settings(self, count: int) -> None:
         """There are `count` more settings that interfaces have of their own, or addresses that messages of

@@ -216,8 +216,8 @@ def forget(entry: Neighbour) -> None:
 
 
 def lose_wire(interface: Interface) -> None:
-    """Who was behind the wire isn't any more, unless arp_evict_nocarrier and ndisc_evict_nocarrier say so of
-    this interface or all. Linux: net/core/neighbour.c, neigh_carrier_down."""
+    """Who was behind the wire isn't any more, if arp_evict_nocarrier, of the interface and of all, or
+    ndisc_evict_nocarrier say so. Linux: net/core/neighbour.c, neigh_carrier_down."""
     network = interface.network
     of_every = network.sysctls.of_every
     sizes = [
