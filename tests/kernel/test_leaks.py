@@ -29,7 +29,8 @@ PROGRAMS = {
     "settings of interfaces": """unshare -n sh -c '
         echo 1400 >/proc/sys/net/ipv6/conf/default/mtu; echo 1 >/proc/sys/net/ipv4/conf/default/proxy_arp
         ip link add v type veth peer w; ip link del v; ip link add v type veth peer w
-        unshare -n sh -c "cd /proc/sys/net/ipv4/conf/default; echo 1 >arp_filter; echo 2 >arp_ignore; sleep 2" &
+        unshare -n sh -c "cd /proc/sys/net/ipv4/conf/default; echo 1 >arp_filter; echo 2 >arp_ignore
+            sleep 2" &
         sleep 1; ip link set w netns $!; ip link show v; wait'""",
     "no more memory": "x=a; while :; do x=$x$x; done",
 }
