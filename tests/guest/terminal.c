@@ -1,6 +1,8 @@
 /* The line discipline: termios(3), lines and their editing, echo, special characters, raw input. */
 #include "pseudo_terminal.h"
 
+#include <pthread.h>
+
 TEST(a_new_terminal_has_the_usual_modes)
 {
 	struct termios modes;
@@ -836,6 +838,7 @@ TEST(writers_take_turns)
 	other = (int)MUST(open(ptsname(master), O_RDWR | O_NOCTTY | O_NONBLOCK));
 	CHECK_EQ(events_of(other), 0);
 	CHECK_ERRNO(write(other, "c", 1), EAGAIN);
+	CHECK_ERRNO(write(other, bad_address(), 1), EAGAIN);
 	while (length < sizeof(all)) {
 		ssize_t got = read(master, all + length, 500);
 
@@ -848,6 +851,83 @@ TEST(writers_take_turns)
 		changes += all[at] != all[at - 1];
 	CHECK_EQ(changes, 1);
 	CHECK_EQ(wait_for(first), EXITED(0));
+	CHECK_EQ(wait_for(second), EXITED(0));
+}
+
+static void on_alarm(int signo)
+{
+	(void)signo;
+}
+
+/* What it would write is looked at only when its turn has come. */
+TEST(a_writer_with_a_bad_buffer_waits_for_its_turn)
+{
+	struct sigaction handler = {.sa_handler = on_alarm};
+	size_t length = 0;
+	pid_t first, second;
+	int status;
+
+	open_terminal();
+	make_raw(1, 0);
+	first = write_many('a');
+	sleep_ms(50);
+	sigaction(SIGALRM, &handler, NULL);
+	ualarm(50000, 0);
+	CHECK_ERRNO(write(slave, bad_address(), 1), EINTR);
+	second = (pid_t)MUST(fork());
+	if (second == 0)
+		_exit(write(slave, bad_address(), 1) == -1 ? errno : 0);
+	sleep_ms(50);
+	CHECK_EQ(MUST(waitpid(second, &status, WNOHANG)), 0);
+	while (length < 30000)
+		length += strlen(all_from(master, 30000 - length));
+	CHECK_EQ(length, 30000);
+	CHECK_EQ(wait_for(first), EXITED(0));
+	CHECK_EQ(wait_for(second), EXITED(EFAULT));
+}
+
+struct writing {
+	char *bytes;
+	size_t length;
+	ssize_t count;
+};
+
+static void *write_it(void *argument)
+{
+	struct writing *writing = argument;
+
+	writing->count = write(slave, writing->bytes, writing->length);
+	return NULL;
+}
+
+TEST(a_writer_whose_buffer_goes_away_lets_others_write)
+{
+	struct writing writing = {.length = 16 * 4096};
+	char *bytes = mmap(NULL, writing.length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	size_t length = 0;
+	pthread_t writer;
+	pid_t second;
+
+	open_terminal();
+	make_raw(1, 0);
+	memset(bytes, 'a', writing.length);
+	writing.bytes = bytes;
+	MUST(pthread_create(&writer, NULL, write_it, &writing));
+	sleep_ms(50);
+	second = write_many('b');
+	sleep_ms(50);
+	MUST(munmap(bytes + 8 * 4096, 8 * 4096));
+	while (length < 8 * 4096 + 30000) {
+		ssize_t got = read(master, seen, 500);
+
+		if (got <= 0)
+			break;
+		length += (size_t)got;
+	}
+	CHECK_EQ(length, 8 * 4096 + 30000);
+	CHECK_EQ(seen[0], 'b');
+	MUST(pthread_join(writer, NULL));
+	CHECK_EQ(writing.count, 8 * 4096);
 	CHECK_EQ(wait_for(second), EXITED(0));
 }
 

@@ -279,8 +279,9 @@ class File:
         """
         return None
 
-    def whole_write(self, length: int, total: int) -> int:
-        """How many of `length` bytes a write of `total` takes if the next one can't be read: whole pieces.
+    def whole_write(self, length: int, done: int, total: int) -> int:
+        """How many of `length` bytes, behind `done`, a write of `total` takes if the next one can't be read:
+        whole pieces.
 
         Asked of what `writes_whole`; 0 if there is no such piece.
         """

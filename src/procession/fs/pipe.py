@@ -130,8 +130,8 @@ class PipeFile(File):
     def write_chunk(self, left: int) -> int:
         return STREAM_CHUNK + self.pipe.merged_length(left)
 
-    def whole_write(self, length: int, total: int) -> int:
-        return self.pipe.whole_write(length, total)
+    def whole_write(self, length: int, done: int, total: int) -> int:
+        return self.pipe.whole_write(length, total - done)
 
     def check_message(self, length: int) -> None:
         """Linux looks for a reader and for room before it copies a page."""

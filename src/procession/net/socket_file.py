@@ -271,7 +271,7 @@ class SocketFile(File):
     def write_chunk(self, left: int) -> int:
         return self.socket.stream_chunk
 
-    def whole_write(self, length: int, total: int) -> int:
+    def whole_write(self, length: int, done: int, total: int) -> int:
         return self.socket.whole_write(length)
 
     def ioctl(self, request: int, argument: int, memory: UserMemory) -> int:

@@ -310,7 +310,7 @@ def gathered(file: File, source: UserVector, done: int, wanted: int, offset: int
             return data
         data = source.read(done, wanted)
         if len(data) < wanted and not file.is_seekable:
-            data = data[: file.whole_write(len(data), source.total - done)]
+            data = data[: file.whole_write(len(data), done, source.total)]
             if not data:
                 raise EFAULT
     except EFAULT:

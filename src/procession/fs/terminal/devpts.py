@@ -18,13 +18,14 @@ from procession.fs.mounts.mount import root_dentry, top_of
 from procession.fs.namei import look_up_entry
 from procession.fs.superblock import Superblock
 from procession.fs.terminal.pty import MasterFile, PtyMaster, PtySlave
-from procession.fs.terminal.tty import JobControl, Tty, TtyFile
+from procession.fs.terminal.tty import Tty, TtyFile
 from procession.hardware.kernel_memory import TERMINAL, TERMINAL_BYTES
 from procession.hardware.physical_memory import OutOfFrames
 
 if TYPE_CHECKING:
     from procession.fs.host_stream import HostOutput
     from procession.fs.permission import Subject
+    from procession.fs.terminal.job_control import JobControl
     from procession.fs.vfs import Vfs
 
 DEVPTS_MAGIC = int(Magic.DEVPTS_SUPER_MAGIC)

@@ -20,10 +20,11 @@ from procession.fs.terminal.modes import (
     cooked_modes,
     raw_modes,
 )
-from procession.fs.terminal.tty import SIGWINCH, JobControl, Tty, TtyFile
+from procession.fs.terminal.tty import SIGWINCH, Tty, TtyFile
 
 if TYPE_CHECKING:
     from procession.fs.terminal.devpts import SlaveInode
+    from procession.fs.terminal.job_control import JobControl
 
 _FLUSHREAD = int(PacketFlag.TIOCPKT_FLUSHREAD)
 _FLUSHWRITE = int(PacketFlag.TIOCPKT_FLUSHWRITE)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from procession.abi.device_numbers import encode_device
 from procession.abi.duration import NS_PER_S
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from procession.fs.dentry import Path
     from procession.fs.file import UserMemory
     from procession.fs.permission import Subject
+    from procession.fs.terminal.job_control import JobControl
 
 SIGTTIN, SIGTTOU, SIGWINCH = int(Signal.SIGTTIN), int(Signal.SIGTTOU), int(Signal.SIGWINCH)
 NS_PER_TENTH = 100_000_000
@@ -43,56 +44,6 @@ Linux: drivers/tty/n_tty.c, TTY_THRESHOLD_UNTHROTTLE.
 _TIME_STAMP_MASK = ~7
 """Time stamps of terminals tell only every eighth second, so that nobody learns how fast one types."""
 _HUNG_UP_EVENTS = POLLIN | POLLOUT | POLLERR | POLLHUP | POLLRDNORM | POLLWRNORM
-
-
-class JobControl(Protocol):
-    """What terminals need to know of processes, and have done to them: the kernel's."""
-
-    def check_change(self, tty: Tty, signo: int) -> None:
-        """Stop a background process that reads (SIGTTIN), writes or sets (SIGTTOU): ERESTARTSYS, or EIO."""
-
-    def opened(self, tty: Tty) -> None:
-        """A process has opened `tty` for reading: perhaps it becomes its controlling terminal."""
-
-    def signal_foreground(self, tty: Tty, signo: int) -> None:
-        """Send every process of the foreground process group `signo`."""
-
-    def hung_up(self, tty: Tty, *, is_session_ending: bool) -> None:
-        """Nobody has `tty` as controlling terminal any more; the session's leader is told."""
-
-    def forget(self, tty: Tty) -> None:
-        """Nobody has `tty` open or as controlling terminal any more."""
-
-    def current_terminal(self) -> Tty | None:
-        """The calling process's controlling terminal."""
-
-    def capable(self, capability: int) -> bool:
-        """Whether the caller has it."""
-
-    @property
-    def has_pending_signal(self) -> bool:
-        """Whether the caller's sleep would end at once."""
-
-    @property
-    def has_slept(self) -> bool:
-        """Whether the caller's system call has slept, and looks again."""
-
-    @property
-    def progress(self) -> object:
-        """What it said when it slept last."""
-
-    def may_write(self, tty: Tty) -> bool:
-        """Whether nobody else is in the middle of a write to `tty`."""
-
-    def begin_writing(self, tty: Tty) -> None:
-        """The caller's write has to wait in the middle: nobody else writes to `tty` until it's done."""
-
-    @property
-    def now_ns(self) -> int:
-        """The monotonic clock."""
-
-    def control(self, file: TtyFile, request: int, argument: int, memory: UserMemory) -> int | None:
-        """The requests of ioctl(2) about sessions and process groups; None for any other."""
 
 
 class ReadProgress(Abandonable):
@@ -448,9 +399,9 @@ class TtyFile(File):
     def counted_part(self, length: int) -> int | None:
         return length
 
-    def whole_write(self, length: int, total: int) -> int:
+    def whole_write(self, length: int, done: int, total: int) -> int:
         """Linux: drivers/tty/tty_io.c, iterate_tty_write."""
-        return length - length % _WRITTEN_AT_ONCE
+        return max(0, length - (done + length) % _WRITTEN_AT_ONCE)
 
     def read(self, length: int) -> bytes:
         """Linux: drivers/tty/n_tty.c, n_tty_read; drivers/tty/tty_io.c, tty_read."""
@@ -603,8 +554,15 @@ class TtyFile(File):
             tty.write_queue.wake_all()
 
     def check_message(self, length: int) -> None:
-        """Linux: drivers/tty/tty_io.c, file_tty_write, hung_up_tty_write."""
-        if self.is_hung_up or self.tty.has_io_error:
+        """Linux: drivers/tty/tty_io.c, file_tty_write, hung_up_tty_write, tty_write_lock."""
+        tty = self.tty
+        if not (self.is_hung_up or tty.has_io_error or tty.jobs.may_write(tty)):
+            if not self.is_blocking:
+                raise EAGAIN
+            turn = tty.jobs.progress
+            raise Sleep(tty.write_queue, progress=turn if isinstance(turn, Turn) else Turn(tty.era))
+        self._end_writing()
+        if self.is_hung_up or tty.has_io_error:
             raise EIO
 
     def may_signal(self, events: int) -> bool:
