@@ -389,6 +389,43 @@ static int areas_within(const char *start, size_t length)
 	return count;
 }
 
+/* The offset that /proc/self/maps tells of the area that begins at an address. */
+static long offset_told(const char *start)
+{
+	FILE *file = fopen("/proc/self/maps", "r");
+	unsigned long first, past, offset;
+	char line[512];
+	long found = -1;
+
+	while (fgets(line, sizeof line, file) != NULL)
+		if (sscanf(line, "%lx-%lx %*s %lx", &first, &past, &offset) == 3 && first == (unsigned long)start)
+			found = (long)offset;
+	fclose(file);
+	return found;
+}
+
+/* Until something is written there, its offset follows the address, as that of memory without a file does. */
+TEST(private_memory_of_the_zero_device_moves)
+{
+	int zero = (int)MUST(open("/dev/zero", O_RDWR));
+	char *place = map_pages(16), *memory, *moved;
+
+	for (int is_touched = 0; is_touched < 2; is_touched++) {
+		memory = mmap(place, 4 * PAGE, RW, MAP_PRIVATE | MAP_FIXED, zero, 3 * PAGE);
+		CHECK_EQ(offset_told(memory), 3 * PAGE);
+		if (is_touched)
+			memory[3 * PAGE] = 'z';
+		MUST(mprotect(memory, PAGE, PROT_READ));
+		moved = mremap(memory + PAGE, 3 * PAGE, 3 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, place + 8 * PAGE);
+		CHECK_EQ(moved, place + 8 * PAGE);
+		CHECK_EQ(offset_told(memory), 3 * PAGE);
+		CHECK_EQ(offset_told(moved), is_touched ? 4 * (long)PAGE : (long)moved);
+		CHECK_EQ(moved[2 * PAGE], is_touched ? 'z' : 0);
+		MUST(munmap(place, 16 * PAGE));
+	}
+	close(zero);
+}
+
 static char *map_of(int file, int flags)
 {
 	char *memory = mmap(NULL, 4 * PAGE, PROT_READ, MAP_PRIVATE | flags, file, 0);

@@ -275,6 +275,34 @@ TEST(removed_while_attached)
 	CHECK(is_zero(attach(id, 0), PAGE));
 }
 
+/* What is mapped goes before the pages are mapped anew, and with the last of it a segment that was removed. */
+TEST(pages_of_a_removed_segment_are_remapped)
+{
+	int id = remember(SEGMENT, shmget(IPC_PRIVATE, 3 * PAGE, IPC_CREAT | 0600));
+	char *memory = attach(id, 0), *again;
+	unsigned char present;
+
+	for (int at = 0; at < 3; at++)
+		memory[at * PAGE] = (char)('a' + at);
+	CHECK_EQ(remap_file_pages(memory, 3 * PAGE, 0, 0, 0), 0);
+	CHECK_EQ(status_of(id).shm_nattch, 1);
+	CHECK_EQ(shmctl(id, IPC_RMID, NULL), 0);
+	/* Two pages are mapped still. */
+	CHECK_EQ(remap_file_pages(memory + PAGE, PAGE, 0, 2, 0), 0);
+	CHECK_EQ(memory[PAGE], 'c');
+	CHECK_EQ(status_of(id).shm_nattch, 3);
+	CHECK_EQ(munmap(memory + PAGE, 2 * PAGE), 0);
+	again = attach(id, 0);
+	CHECK_EQ(remap_file_pages(memory, PAGE, 0, 1, 0), 0);
+	CHECK_EQ(memory[0], 'b');
+	CHECK_EQ(status_of(id).shm_nattch, 2);
+	CHECK_EQ(munmap(memory, PAGE), 0);
+	CHECK_ERRNO(remap_file_pages(again, 3 * PAGE, 0, 0, 0), EINVAL);
+	CHECK_ERRNO(mincore(again, PAGE, &present), ENOMEM);
+	CHECK_ERRNO(shmctl(id, IPC_STAT, &(struct shmid_ds){0}), EINVAL);
+	CHECK_EQ(mmap(again, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0), again);
+}
+
 TEST(keys)
 {
 	key_t key = new_key();

@@ -287,6 +287,12 @@ class VirtualMemoryArea:
 
     def copy(self, start: int, end: int) -> VirtualMemoryArea:
         """An area like this one for part of its range or a copy of its range; holds references of its own."""
+        twin = self.twin(start, end)
+        twin.acquire()
+        return twin
+
+    def twin(self, start: int, end: int) -> VirtualMemoryArea:
+        """As `copy`, without references yet."""
         twin = VirtualMemoryArea(
             start,
             end,
@@ -300,17 +306,16 @@ class VirtualMemoryArea:
             name=self.name,
         )
         twin.user_faults = self.user_faults
-        twin.acquire()
         return twin
 
     def acquire(self) -> None:
-        """Take references to what is mapped."""
+        """Take references to what is mapped. Raises EINVAL for a segment that is gone."""
+        if self.file is not None:
+            self.file.acquire()
         if self.pages is not None:
             self.pages.acquire_area()
             if self.protection & PROT_EXEC:
                 self.pages.note_executable_area()
-        if self.file is not None:
-            self.file.acquire()
 
     def release(self) -> None:
         """Give them back."""

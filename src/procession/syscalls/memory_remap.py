@@ -11,6 +11,7 @@ from procession.fs.aio import RingPages
 from procession.fs.file import MAXIMUM_SIZE
 from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT
+from procession.kernel.ipc.shm import Attachment
 from procession.kernel.memory_lock import check_lock_growth
 from procession.kernel.security.commoncap import check_mapping_address
 from procession.mm.overcommit import check_commit
@@ -242,6 +243,9 @@ def _copy_to_target(mm: MemoryDescriptor, area: VirtualMemoryArea, asked: _Remap
     moved = area.copy(address, address + (old_size or new_size))
     moved.end = target + new_size
     moved.start = target
+    if area.is_anonymous and not mm.tables.present_pages(area.start >> PAGE_SHIFT, area.end >> PAGE_SHIFT):
+        # Nothing tells yet where its pages were first. Linux: mm/vma.c, copy_vma.
+        moved.page_offset = target >> PAGE_SHIFT
     if moved.user_faults is not None and not moved.user_faults.moved(address, target, old_size):
         moved.user_faults = None
         moved.flags &= ~USER_HANDLES
@@ -290,6 +294,26 @@ def _counts_as_shared(area: VirtualMemoryArea) -> bool:
     return area.is_shared and (area.may_write or (file is not None and file.is_writable))
 
 
+def _hold(area: VirtualMemoryArea) -> None:
+    """Keep what it maps, as an open file does: who holds a segment's isn't one more area."""
+    if area.pages is not None:
+        area.pages.acquire_area()
+    if isinstance(area.file, Attachment):
+        area.file.hold()
+    elif area.file is not None:
+        area.file.acquire()
+
+
+def _let_go(area: VirtualMemoryArea) -> None:
+    """Give that up."""
+    if area.pages is not None:
+        area.pages.release_area()
+    if isinstance(area.file, Attachment):
+        area.file.let_go()
+    elif area.file is not None:
+        area.file.put()
+
+
 @syscall(216)
 def remap_file_pages(
     task: Task, address: Address, length: Size, protection: Size, page_offset: Size, flags: Flags[MapFlag]
@@ -327,11 +351,12 @@ def remap_file_pages(
     if page_offset > (MAXIMUM_SIZE - size) >> PAGE_SHIFT:
         # Linux: mm/mmap.c, file_mmap_ok.
         raise EOVERFLOW
-    remapped = area.copy(start, end)
+    remapped = area.twin(start, end)
     remapped.page_offset = page_offset
+    _hold(remapped)
     try:
         mm.map(remapped)
     finally:
-        remapped.release()
+        _let_go(remapped)
     populate(mm, start, end, is_write=False)
     return 0

@@ -197,6 +197,9 @@ class Attachment(RegularFile):
         self.segment = segment
 
     def acquire(self) -> None:
+        """Linux: ipc/shm.c, shm_mmap, __shm_open."""
+        if self.segment.is_removed:
+            raise EINVAL("the segment went with its last area")
         super().acquire()
         self.segment.area_added()
 
@@ -204,6 +207,14 @@ class Attachment(RegularFile):
         segment = self.segment
         super().put()
         segment.area_removed()
+
+    def hold(self) -> None:
+        """Keep the open file itself, which isn't one more area."""
+        super().acquire()
+
+    def let_go(self) -> None:
+        """Give that up."""
+        super().put()
 
 
 def get_segment(task: Task, namespace: IpcNamespace, key: int, size: int, flags: int) -> int:
