@@ -291,6 +291,43 @@ TEST(the_console_speaks_elsewhere)
 	CHECK_ERRNO(ioctl(console, TIOCCONS), EPERM);
 }
 
+static int cached(const char *name, int flags)
+{
+	struct open_how how = {.flags = (unsigned)flags, .resolve = RESOLVE_CACHED};
+
+	return (int)syscall(SYS_openat2, AT_FDCWD, name, &how, sizeof(how));
+}
+
+/* What of proc and sysfs is remembered, and what has to be looked at again. */
+TEST(what_proc_remembers)
+{
+	static const char *const kept[] = {"/proc/self", "/proc/self/status", "/proc/self/fd", "/proc/self/ns",
+					   "/proc/thread-self/stat"};
+	static const char *const never[] = {"/proc/self/fd/0", "/proc/self/fdinfo/0", "/proc/self/net/dev",
+					    "/proc/uptime",    "/proc/mounts",	      "/proc/sys/kernel",
+					    "/proc/nothing",   "/sys/kernel",	      "/sys/nothing"};
+	static const char *const links[] = {"/proc/self/exe", "/proc/self/root", "/proc/self/ns/net"};
+
+	for (size_t at = 0; at < LENGTH(kept); at++) {
+		CHECK_ERRNO(cached(kept[at], O_PATH), EAGAIN);
+		MUST(open(kept[at], O_PATH));
+		CHECK_OK(cached(kept[at], O_PATH));
+		CHECK_OK(cached(kept[at], O_RDONLY));
+	}
+	for (size_t at = 0; at < LENGTH(never); at++) {
+		CHECK_ERRNO(cached(never[at], O_PATH | O_NOFOLLOW), EAGAIN);
+		open(never[at], O_PATH | O_NOFOLLOW);
+		CHECK_ERRNO(cached(never[at], O_PATH | O_NOFOLLOW), EAGAIN);
+	}
+	for (size_t at = 0; at < LENGTH(links); at++) {
+		MUST(open(links[at], O_PATH));
+		CHECK_OK(cached(links[at], O_PATH | O_NOFOLLOW));
+		CHECK_ERRNO(cached(links[at], O_PATH), EAGAIN);
+	}
+	CHECK_ERRNO(cached("/proc/self/status/x", O_PATH), EAGAIN);
+	CHECK_ERRNO(cached("/proc/self/nothing", O_PATH), EAGAIN);
+}
+
 TEST(what_memory_remembers)
 {
 	struct open_how how = {.flags = O_RDONLY, .resolve = RESOLVE_CACHED};
@@ -300,7 +337,7 @@ TEST(what_memory_remembers)
 	CHECK_OK(syscall(SYS_openat2, AT_FDCWD, "file", &how, sizeof(how)));
 	/* Nothing is kept of names that aren't there. */
 	CHECK_ERRNO(syscall(SYS_openat2, AT_FDCWD, "absent", &how, sizeof(how)), EAGAIN);
-	/* Where such links lead takes more than a look. */
+	/* Nobody has looked at this process yet. */
 	CHECK_ERRNO(syscall(SYS_openat2, AT_FDCWD, "/proc/self", &how, sizeof(how)), EAGAIN);
 	/* To be sure that something is no directory on the way, too; but not at its end. */
 	CHECK_ERRNO(syscall(SYS_openat2, AT_FDCWD, "file/x", &how, sizeof(how)), EAGAIN);

@@ -211,6 +211,24 @@ TEST(renaming)
 	CHECK(S_ISLNK(status_of("sub/link").st_mode));
 }
 
+TEST(a_directory_that_is_gone_gets_no_names)
+{
+	int gone;
+
+	enter_scratch();
+	write_file("file", "", 0600);
+	MUST(mkdir("gone", 0700));
+	gone = (int)MUST(open("gone", O_PATH));
+	MUST(rmdir("gone"));
+	CHECK_ERRNO(renameat(AT_FDCWD, "file", gone, "name"), ENOENT);
+	/* That is seen before what is wrong with the file. */
+	CHECK_ERRNO(renameat(AT_FDCWD, "file/", gone, "name"), ENOENT);
+	CHECK_ERRNO(renameat(AT_FDCWD, "file/", AT_FDCWD, "name"), ENOTDIR);
+	CHECK_ERRNO(renameat2(AT_FDCWD, "file/", gone, "name", RENAME_NOREPLACE), ENOENT);
+	CHECK_ERRNO(renameat(AT_FDCWD, "missing", gone, "name"), ENOENT);
+	CHECK_ERRNO(renameat(gone, "name", AT_FDCWD, "file"), ENOENT);
+}
+
 TEST(renaming_with_flags)
 {
 	ino_t first, second;

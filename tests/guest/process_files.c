@@ -37,6 +37,63 @@ static int owner_of(const char *name)
 	return (int)status.st_uid;
 }
 
+static int is_deleted(int file)
+{
+	char link[40], target[200] = "";
+
+	snprintf(link, sizeof link, "/proc/self/fd/%d", file);
+	MUST(readlink(link, target, sizeof target - 1));
+	return strstr(target, " (deleted)") != NULL;
+}
+
+static mode_t mode_of_open(int file)
+{
+	struct stat status;
+
+	MUST(fstat(file, &status));
+	return status.st_mode & 07777;
+}
+
+TEST(names_mean_the_same_file_until_what_they_stand_for_is_gone)
+{
+	static const char *const names[] = {"/proc/self/fd/0", "/proc/self/fdinfo/0", "/proc/self/ns/net",
+					    "/proc/self/exe"};
+	char *memory = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, (int)MUST(open("/proc/self/exe", O_RDONLY)), 0);
+	char name[60];
+	struct stat status;
+	int link, file;
+
+	for (size_t at = 0; at < LENGTH(names); at++) {
+		link = (int)MUST(open(names[at], O_PATH | O_NOFOLLOW));
+		MUST(lstat(names[at], &status));
+		CHECK_EQ(is_deleted(link), 0);
+	}
+	snprintf(name, sizeof name, "/proc/self/map_files/%lx-%lx", (long)memory, (long)memory + 4096);
+	link = (int)MUST(open(name, O_PATH | O_NOFOLLOW));
+	MUST(lstat(name, &status));
+	CHECK_EQ(is_deleted(link), 0);
+	MUST(munmap(memory, 4096));
+	CHECK_EQ(is_deleted(link), 0);
+	CHECK_ERRNO(lstat(name, &status), ENOENT);
+	CHECK_EQ(is_deleted(link), 1);
+	file = (int)MUST(open("/dev/null", O_RDONLY));
+	snprintf(name, sizeof name, "/proc/self/fd/%d", file);
+	link = (int)MUST(open(name, O_PATH | O_NOFOLLOW));
+	CHECK_EQ(mode_of_open(link), 0500);
+	MUST(dup2((int)MUST(open("/dev/null", O_RDWR)), file));
+	/* Who looks at the name again brings it up to date. */
+	CHECK_EQ(mode_of_open(link), 0500);
+	MUST(lstat(name, &status));
+	CHECK_EQ(mode_of_open(link), 0700);
+	close(file);
+	CHECK_EQ(is_deleted(link), 0);
+	CHECK_ERRNO(lstat(name, &status), ENOENT);
+	CHECK_EQ(is_deleted(link), 1);
+	MUST(dup2(0, file));
+	MUST(lstat(name, &status));
+	CHECK_EQ(is_deleted(link), 1);
+}
+
 TEST(a_name_with_a_line_break)
 {
 	MUST(prctl(PR_SET_NAME, "a\nb\\c"));

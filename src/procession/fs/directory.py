@@ -378,7 +378,8 @@ def _look_up_target(directory: Dentry, name: bytes, flags: int) -> Dentry | None
     try:
         target = look_up_entry(directory, name)
     except ENOENT:
-        if flags & RENAME_EXCHANGE or not directory.inode.can_get_names:
+        # Nothing can be made in a directory that is gone. Linux: fs/namei.c, lookup_one_qstr_excl.
+        if flags & RENAME_EXCHANGE or directory.is_deleted or not directory.inode.can_get_names:
             raise
         return None
     if flags & RENAME_NOREPLACE:

@@ -111,9 +111,9 @@ class Inode:
 
     caches_lookups: ClassVar[bool] = True
     """Whether the walk may remember what `lookup` answered; False where names come and go by themselves."""
-    is_magic_link: ClassVar[bool] = False
     # Whether where it leads can't be told in a walk that takes no references (RESOLVE_CACHED).
     needs_slow_walk: ClassVar[bool] = False
+    is_magic_link: ClassVar[bool] = False
     """Whether `follow_magic_link` may answer: /proc/PID/fd/N, /proc/PID/exe, ns/*."""
     seeks_from_end: ClassVar[bool] = False
     """Whether lseek(2) on the directory knows SEEK_END, as generic_file_llseek does of any file."""
@@ -216,6 +216,19 @@ class Inode:
     def lookup(self, name: bytes) -> Inode:
         """The inode called `name` in this directory. Raises ENOENT, ENAMETOOLONG; ENOTDIR for other files."""
         raise ENOTDIR
+
+    def needs_reference(self, name: bytes) -> bool:
+        """Whether who finds `name` here has to hold what it means to look at it again: RESOLVE_CACHED can't.
+
+        In Linux, d_revalidate says ECHILD.
+        """
+        return False
+
+    def revalidate(self) -> bool:
+        """Whether it's still what its name means, and as it should be now: asked of what `lookup` makes anew
+        each time, and True only there. In Linux, d_revalidate.
+        """
+        return False
 
     def list_entries(self) -> list[DirectoryEntry]:
         """All names of this directory but "." and "..", in a fixed order."""

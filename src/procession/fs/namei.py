@@ -44,6 +44,7 @@ RESOLVE_IN_ROOT = int(ResolveFlag.RESOLVE_IN_ROOT)
 RESOLVE_CACHED = int(ResolveFlag.RESOLVE_CACHED)
 _RESOLVE_SCOPED = RESOLVE_BENEATH | RESOLVE_IN_ROOT
 
+_DOTS = (b".", b"..")
 _nothing: Any = None
 NOWHERE = Path(_nothing, _nothing)
 """Where a walk starts from a descriptor that isn't open: EBADF, unless it fails before."""
@@ -138,30 +139,16 @@ class Walk:
         dentry = self.dentry
         directory = dentry.inode
         if directory.mode & _WALKABLE_MASK != _WALKABLE or directory.acl is not None:
-            try:
-                if directory.mode & S_IFMT != S_IFDIR:
-                    raise ENOTDIR
-                directory.check_permission(through(self.mount, self.subject), MAY_EXEC)
-            except (EACCES, ENOTDIR):
-                if self.resolve & RESOLVE_CACHED:
-                    # No reference is taken to be sure. Linux: fs/namei.c, try_to_unlazy, may_lookup.
-                    raise EAGAIN from None
-                raise
+            if directory.mode & S_IFMT != S_IFDIR:
+                raise ENOTDIR
+            directory.check_permission(through(self.mount, self.subject), MAY_EXEC)
         child = dentry.children.get(component)
         if child is not None:
             self.step_into(child, follow)
         elif component == b"..":
             self._step_up()
         elif component != b".":
-            try:
-                entry = look_up_entry(dentry, component)
-            except ENOENT:
-                if self.resolve & RESOLVE_CACHED and not directory.superblock.is_written_back:
-                    # Where all is in memory, nobody remembers what isn't there.
-                    # Linux: fs/libfs.c, simple_lookup.
-                    raise EAGAIN from None
-                raise
-            self.step_into(entry, follow)
+            self.step_into(look_up_entry(dentry, component), follow)
 
     def step_into(self, child: Dentry, follow: bool) -> None:
         """Go to `child` of the directory where the walk is, over mounts and links.
@@ -280,6 +267,55 @@ class Walk:
         self.connected_in = mount
 
 
+class CachedWalk(Walk):
+    """A walk that takes no references (RESOLVE_CACHED): where it had to, it ends with EAGAIN.
+
+    Linux: fs/namei.c, try_to_unlazy.
+    """
+
+    __slots__ = ()
+
+    def walk_to_parent(self, name: bytes) -> None:
+        if name[0] == 0x2F:
+            self._go_to_root()
+        components = [component for component in name.split(b"/") if component]
+        last = components.pop() if components else b""
+        self.mount.superblock.vfs.clock.spend_walking(len(components) + 1)
+        for component in components:
+            self.step(component, True)
+        self.last, self.ends_in_slash = last, name[-1] == 0x2F
+
+    def step(self, component: bytes, follow: bool) -> None:
+        dentry = self.dentry
+        directory = dentry.inode
+        try:
+            if directory.mode & S_IFMT != S_IFDIR:
+                raise ENOTDIR
+            directory.check_permission(through(self.mount, self.subject), MAY_EXEC)
+        except (EACCES, ENOTDIR):
+            # Linux: fs/namei.c, may_lookup.
+            raise EAGAIN from None
+        if component in _DOTS:
+            super().step(component, follow)
+            return
+        if directory.needs_reference(component):
+            raise EAGAIN
+        if not directory.caches_lookups and component not in (dentry.volatile_children or {}):
+            # Linux: fs/namei.c, lookup_fast.
+            raise EAGAIN
+        child = dentry.children.get(component)
+        if child is None:
+            try:
+                child = look_up_entry(dentry, component)
+            except ENOENT:
+                if not directory.superblock.is_written_back:
+                    # Where all is in memory, nobody remembers what isn't there.
+                    # Linux: fs/libfs.c, simple_lookup.
+                    raise EAGAIN from None
+                raise
+        self.step_into(child, follow)
+
+
 def look_up_entry(directory: Dentry, name: bytes) -> Dentry:
     """The entry `name` of `directory`, asked from its file system. Raises ENOENT, ENAMETOOLONG, EIO ...
 
@@ -309,6 +345,8 @@ def _look_up_volatile(directory: Dentry, name: bytes) -> Dentry:
     if entries is None:
         entries = directory.volatile_children = {}
     known = entries.get(name)
+    if known is not None and known.inode.revalidate():
+        return known
     try:
         found = directory.inode.lookup(name)
     except ENOENT:
@@ -330,7 +368,7 @@ def _sweep(directory: Dentry, entries: dict[bytes, Dentry]) -> None:
     """Drop the entries whose files have gone: nothing else tells, and they aren't charged to anybody."""
     for name, entry in list(entries.items()):
         try:
-            is_there = directory.inode.lookup(name) is entry.inode
+            is_there = entry.inode.revalidate() or directory.inode.lookup(name) is entry.inode
         except ENOENT:
             is_there = False
         if not is_there:
@@ -374,11 +412,14 @@ def begin_walk(
         start = context.cwd
     elif start is NOWHERE:
         raise EBADF
+    if not resolve:
+        return Walk(context.root, start, subject)
+    root = context.root
     if resolve & _RESOLVE_SCOPED:
         if not start.inode.is_directory:
             raise ENOTDIR
-        return Walk(start, start, subject, resolve)
-    return Walk(context.root, start, subject, resolve)
+        root = start
+    return (CachedWalk if resolve & RESOLVE_CACHED else Walk)(root, start, subject, resolve)
 
 
 def lookup(

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _HIDE_NAMES = {1: b"noaccess", 2: b"invisible", 4: b"ptraceable"}
 PROC_SUPER_MAGIC = int(Magic.PROC_SUPER_MAGIC)
 ROOT_NUMBER = 1
+_LINKS = (b"self", b"thread-self")
 FIRST_STATIC_NUMBER = 0xF0000000
 """Where the inode numbers of what isn't about a process start.
 
@@ -201,6 +202,10 @@ class ProcRoot(SystemDirectory):
             raise ENOENT(f"process {task.tid} is hidden")
         return system.directory_of(task)
 
+    def needs_reference(self, name: bytes) -> bool:
+        """Linux: fs/proc/generic.c, proc_misc_dentry_ops."""
+        return name not in _LINKS and not name.isdigit()
+
     def _looker(self) -> Subject:
         current = self.proc.kernel.current
         assert current is not None
@@ -209,10 +214,7 @@ class ProcRoot(SystemDirectory):
     def list_entries(self) -> list[DirectoryEntry]:
         superblock = self.proc
         entries = [] if superblock.shows_processes_only else super().list_entries()
-        entries += (
-            DirectoryEntry(name, self.entries[name].number, S_IFLNK >> 12)
-            for name in (b"self", b"thread-self")
-        )
+        entries += (DirectoryEntry(name, self.entries[name].number, S_IFLNK >> 12) for name in _LINKS)
         for number, pid in sorted(superblock.pid_namespace.by_number.items()):
             task = pid.task
             if (
@@ -231,8 +233,6 @@ class SelfLink(ProcLink):
     """/proc/self: the process that looks. Linux: fs/proc/self.c."""
 
     __slots__ = ()
-
-    needs_slow_walk = True
 
     def __init__(self, superblock: ProcFileSystem) -> None:
         super().__init__(superblock, superblock.allocate_static_number())

@@ -107,6 +107,10 @@ class KernfsDirectory(Inode):
     def __init__(self, superblock: Superblock) -> None:
         super().__init__(superblock, S_IFDIR | 0o755)
 
+    def needs_reference(self, name: bytes) -> bool:
+        """In Linux, kernfs_dop_revalidate."""
+        return True
+
     def open(self, path: Path, flags: int, subject: Subject, progress: object = None) -> File:
         return open_kernfs_directory(path, flags, subject)
 

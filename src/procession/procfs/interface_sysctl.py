@@ -73,6 +73,10 @@ class SettingsDirectory(ProcDirectory):
         self.link_count = 1
         self.entries: dict[bytes, Inode] = {}
 
+    def needs_reference(self, name: bytes) -> bool:
+        """Linux: fs/proc/proc_sysctl.c, proc_sys_revalidate."""
+        return True
+
     def names(self) -> list[bytes]:
         """Those of the directories."""
         network: Network = self.proc.kernel.seen_namespaces.network
@@ -116,6 +120,10 @@ class OwnSettingsDirectory(ProcDirectory):
 
     def check_permission(self, subject: Subject, mask: int) -> None:
         check_sysctl_permission(self.proc.kernel, (b"net",), self.mode, subject, mask)
+
+    def needs_reference(self, name: bytes) -> bool:
+        """Linux: fs/proc/proc_sysctl.c, proc_sys_revalidate."""
+        return True
 
     def lookup(self, name: bytes) -> Inode:
         told, unit = _SCALED.get(name, (name, 1)) if self.protocol.startswith(_NEIGHBOURS) else (name, 1)

@@ -66,6 +66,10 @@ class DescriptorDirectory(ProcDirectory):
         if current is None or current.group is not self.task.group:
             check_permission(self, subject, mask)
 
+    def needs_reference(self, name: bytes) -> bool:
+        """Linux: fs/proc/fd.c, tid_fd_revalidate."""
+        return True
+
     def lookup(self, name: bytes) -> Inode:
         fd = descriptor_number(name)
         return DescriptorLink(self.proc, self.number_of(fd), self.task, fd, open_file(self.task, fd))
@@ -124,18 +128,26 @@ class DescriptorLink(MagicLink):
     __slots__ = ("fd",)
 
     def __init__(self, superblock: ProcFileSystem, number: int, task: Task, fd: int, file: File) -> None:
-        permissions = 0
-        if file.is_readable:
-            permissions |= 0o500
-        if file.is_writable:
-            permissions |= 0o300
-        super().__init__(superblock, number, task, permissions)
+        super().__init__(superblock, number, task, _permissions(file))
         self.fd = fd
         self.size = LINK_SIZE
         update_owner(self, task)
 
+    def revalidate(self) -> bool:
+        """Linux: fs/proc/fd.c, tid_fd_revalidate."""
+        file = self.task.files.files.get(self.fd) if has_files(self.task) else None
+        if file is None:
+            return False
+        self.mode = S_IFLNK | _permissions(file)
+        update_owner(self, self.task)
+        return True
+
     def target(self) -> Path:
         return open_file(self.task, self.fd).path
+
+
+def _permissions(file: File) -> int:
+    return (0o500 if file.is_readable else 0) | (0o300 if file.is_writable else 0)
 
 
 class DescriptorDetails(ProcFile):
@@ -148,6 +160,16 @@ class DescriptorDetails(ProcFile):
         self.task = task
         self.fd = fd
         update_owner(self, task)
+
+    def revalidate(self) -> bool:
+        """Linux: fs/proc/fd.c, tid_fd_revalidate, proc_fdinfo_permission."""
+        current = self.proc.kernel.current
+        if current is not None:
+            require_inspection(current.credentials, self.task)
+        if not has_files(self.task) or self.fd not in self.task.files.files:
+            return False
+        update_owner(self, self.task)
+        return True
 
     def check_can_write(self) -> None:
         raise EINVAL("there is nothing to write")

@@ -72,6 +72,10 @@ class NamespaceLink(MagicLink):
         super().__init__(superblock, number, task)
         self.name = name
 
+    def revalidate(self) -> bool:
+        """Linux: fs/proc/base.c, pid_revalidate."""
+        return self.task.state is not TaskState.DEAD
+
     def target(self) -> Path:
         """Linux: fs/proc/namespaces.c, proc_ns_get_link."""
         return namespace_path(self.proc.kernel, namespace_of_task(self.task, self.name))

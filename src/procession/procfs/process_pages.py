@@ -224,6 +224,10 @@ class MappedFilesDirectory(ProcDirectory):
         super().__init__(superblock, number, 0o500)
         self.task = task
 
+    def needs_reference(self, name: bytes) -> bool:
+        """Linux: fs/proc/base.c, map_files_d_revalidate."""
+        return True
+
     def lookup(self, name: bytes) -> Inode:
         # Linux: fs/proc/base.c, proc_map_files_lookup.
         current = self.proc.kernel.current
@@ -287,6 +291,17 @@ class MappedFileLink(MagicLink):
         super().__init__(superblock, number, task, permissions)
         self.name = name
         self.size = 64
+
+    def revalidate(self) -> bool:
+        """Linux: fs/proc/base.c, map_files_d_revalidate."""
+        current = self.proc.kernel.current
+        if current is not None and not may_inspect(current.credentials, self.task):
+            return False
+        try:
+            _mapped_at(self.task, self.name)
+        except ENOENT:
+            return False
+        return True
 
     def target(self) -> Path:
         area = _mapped_at(self.task, self.name)

@@ -84,6 +84,10 @@ class SystemDirectory(ProcDirectory):
         self.path = path
         self.entries: dict[bytes, Inode] = {}
 
+    def needs_reference(self, name: bytes) -> bool:
+        """Linux: fs/proc/generic.c, proc_misc_dentry_ops; fs/proc/proc_sysctl.c, proc_sys_revalidate."""
+        return True
+
     def check_permission(self, subject: Subject, mask: int) -> None:
         if not _check_sysctl(self, self.path, subject, mask):
             super().check_permission(subject, mask)

@@ -170,6 +170,10 @@ class CgroupDirectory(GroupDirectory):
             return False
         return control.is_on_root if self.group.parent is None else control.is_below_root
 
+    def needs_reference(self, name: bytes) -> bool:
+        """In Linux, kernfs_dop_revalidate."""
+        return True
+
     def lookup(self, name: bytes) -> Inode:
         child = self.group.children.get(name)
         if child is not None:
