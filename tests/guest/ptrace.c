@@ -5,6 +5,7 @@
 #include <linux/filter.h>
 #include <linux/ptrace.h>
 #include <linux/seccomp.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sys/prctl.h>
 #include <sys/uio.h>
@@ -1068,6 +1069,38 @@ TEST(masks_and_pending_signals)
 	CHECK_EQ(TRACE(PTRACE_SETSIGMASK, child, 8, &mask), 0);
 	CHECK_EQ(go_on(PTRACE_CONT, child, 0), STOPPED_BY(SIGUSR1));
 	CHECK_EQ(go_on(PTRACE_CONT, child, 0), EXITED(8));
+}
+
+static void poll_with_a_mask(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR2);
+	ppoll(NULL, 0, NULL, &set);
+	_exit(9);
+}
+
+/* What is blocked for a call only isn't told; and what a tracer sets stays. */
+TEST(a_mask_for_one_call)
+{
+	pid_t child = (pid_t)MUST(fork());
+	unsigned long mask = 1;
+
+	if (child == 0)
+		poll_with_a_mask();
+	sleep_ms(50);
+	CHECK_EQ(TRACE(PTRACE_ATTACH, child, 0, 0), 0);
+	CHECK_EQ(wait_for(child), STOPPED_BY(SIGSTOP));
+	CHECK_EQ(TRACE(PTRACE_GETSIGMASK, child, 8, &mask), 0);
+	CHECK_EQ(mask, 0);
+	mask = 1UL << (SIGUSR1 - 1);
+	CHECK_EQ(TRACE(PTRACE_SETSIGMASK, child, 8, &mask), 0);
+	mask = 0;
+	CHECK_EQ(TRACE(PTRACE_GETSIGMASK, child, 8, &mask), 0);
+	CHECK_EQ(mask, 1UL << (SIGUSR1 - 1));
+	MUST(kill(child, SIGKILL));
+	CHECK_EQ(wait_for(child), KILLED(SIGKILL));
 }
 
 static void raise_by_turns(void)

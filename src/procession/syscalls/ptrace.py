@@ -30,7 +30,14 @@ from procession.kernel.ptrace.registers import (
     user_word,
 )
 from procession.kernel.ptrace.request import check_tracee, interrupt, listen, resume
-from procession.kernel.ptrace.signals import INFO_BYTES, pending_infos, set_mask, set_stop_info, stop_info
+from procession.kernel.ptrace.signals import (
+    INFO_BYTES,
+    mask_of,
+    pending_infos,
+    set_mask,
+    set_stop_info,
+    stop_info,
+)
 from procession.kernel.ptrace.tracing import MODES
 from procession.kernel.signal.generation import send_signal
 from procession.kernel.signal.info import SI_USER, SigInfo
@@ -197,7 +204,7 @@ def _peek_infos(task: Task, tracee: Task, address: int, data: int) -> int:
 def _get_mask(task: Task, tracee: Task, address: int, data: int) -> None:
     if address != _SET_BYTES:
         raise EINVAL("a set of signals has 8 bytes")
-    task.mm.write(data, pack_u64(tracee.blocked))
+    task.mm.write(data, pack_u64(mask_of(tracee)))
 
 
 def _set_mask(task: Task, tracee: Task, address: int, data: int) -> None:

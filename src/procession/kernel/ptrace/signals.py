@@ -46,6 +46,13 @@ def pending_infos(task: Task, start: int, flags: int, count: int) -> list[bytes]
     return [info.pack(task.pid_namespace) for info in pending.in_order()[start : start + count]]
 
 
+def mask_of(task: Task) -> int:
+    """What the stopped `task` blocks, but for the present system call. Linux: kernel/ptrace.c,
+    ptrace_request."""
+    saved = task.saved_mask
+    return saved if saved is not None and task.work & RESTORE_MASK else task.blocked
+
+
 def set_mask(task: Task, mask: int) -> None:
     """Make `mask` what the stopped `task` blocks. Linux: kernel/ptrace.c, ptrace_request."""
     task.blocked = mask & ~UNBLOCKABLE
