@@ -551,6 +551,8 @@ TEST(a_thread_is_told_through_a_socket)
 
 	MUST(pipe(pipe_ends));
 	CHECK_ERRNO(syscall(SYS_mq_notify, queue, &event), EBADF);
+	event.sigev_signo = (int)MUST(open("/", O_PATH));
+	CHECK_ERRNO(syscall(SYS_mq_notify, queue, &event), EBADF);
 	event.sigev_signo = pipe_ends[0];
 	CHECK_ERRNO(syscall(SYS_mq_notify, queue, &event), ENOTSOCK);
 	event.sigev_value.sival_ptr = bad_address();

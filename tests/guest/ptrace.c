@@ -1,6 +1,7 @@
 /* ptrace(2): stops for signals, system calls, events and groups, and what a tracer can change at each. */
 #include "check.h"
 
+#include <elf.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/ptrace.h>
@@ -318,6 +319,18 @@ TEST(what_a_handler_learns)
 	info.si_code = -5;
 	CHECK_EQ(TRACE(PTRACE_SETSIGINFO, child, 0, &info), 0);
 	CHECK_EQ(go_on(PTRACE_CONT, child, SIGUSR1), EXITED(2));
+	/* Of a kind that Linux doesn't know, no more may be said than it keeps. */
+	child = traced(note_signal, 0);
+	CHECK_EQ(go_on(PTRACE_CONT, child, 0), STOPPED_BY(SIGUSR1));
+	memset(&info, 0, sizeof(info));
+	info.si_signo = SIGUSR1;
+	info.si_code = 100;
+	CHECK_EQ(TRACE(PTRACE_SETSIGINFO, child, 0, &info), 0);
+	((char *)&info)[sizeof(info) - 1] = 1;
+	CHECK_ERRNO(TRACE(PTRACE_SETSIGINFO, child, 0, &info), E2BIG);
+	info.si_code = SI_USER;
+	CHECK_EQ(TRACE(PTRACE_SETSIGINFO, child, 0, &info), 0);
+	end(child);
 }
 
 static void ignore_and_raise(void)
@@ -978,6 +991,12 @@ TEST(register_sets)
 	CHECK_ERRNO(TRACE(PTRACE_GETREGSET, child, 1, &vector), EINVAL);
 	vector.iov_len = 16;
 	CHECK_ERRNO(TRACE(PTRACE_GETREGSET, child, 77, &vector), EINVAL);
+	/* The rights to ports, of which it has none. */
+	vector.iov_len = 16;
+	CHECK_ERRNO(TRACE(PTRACE_GETREGSET, child, NT_386_IOPERM, &vector), ENXIO);
+	CHECK_ERRNO(TRACE(PTRACE_SETREGSET, child, NT_386_IOPERM, &vector), EOPNOTSUPP);
+	vector.iov_len = 15;
+	CHECK_ERRNO(TRACE(PTRACE_SETREGSET, child, NT_386_IOPERM, &vector), EINVAL);
 	vector.iov_len = 16;
 	registers.r15 = 1515;
 	CHECK_EQ(TRACE(PTRACE_SETREGSET, child, 1, &vector), 0);
@@ -1377,6 +1396,10 @@ TEST(seccomp_filters_as_they_are)
 	CHECK_ERRNO(TRACE(PTRACE_SECCOMP_GET_METADATA, child, 4, &metadata), EINVAL);
 	metadata.filter_off = 1;
 	CHECK_ERRNO(TRACE(PTRACE_SECCOMP_GET_METADATA, child, sizeof(metadata), &metadata), ENOENT);
+	MUST(seteuid(NOBODY));
+	CHECK_ERRNO(TRACE(PTRACE_SECCOMP_GET_METADATA, child, 4, &metadata), EACCES);
+	CHECK_ERRNO(TRACE(PTRACE_SECCOMP_GET_METADATA, child, sizeof(metadata), 8), EACCES);
+	MUST(seteuid(0));
 	end(child);
 }
 

@@ -22,6 +22,7 @@ from procession.kernel.ipc.posix_queue import (
 from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.net.netlink.socket import NetlinkSocket
 from procession.net.socket_file import SocketFile
+from procession.syscalls.attributes import opened_file
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import (
     CreationMode,
@@ -188,7 +189,7 @@ def _wanted_notification(task: Task, event: Sigevent) -> QueueNotification:
 
 def _netlink_socket(task: Task, fd: int) -> NetlinkSocket:
     """Raises EBADF, ENOTSOCK, EINVAL. Linux: net/netlink/af_netlink.c, netlink_getsockbyfilp."""
-    file = task.files.file(fd)
+    file = opened_file(task, fd)
     if not isinstance(file, SocketFile):
         raise ENOTSOCK
     if not isinstance(file.socket, NetlinkSocket):

@@ -18,7 +18,7 @@ from procession.abi.word import pack_u64
 from procession.hardware.extended_state import FXSAVE_BYTES
 from procession.kernel.pid import find_task
 from procession.kernel.ptrace.call_info import call_info, set_call_info
-from procession.kernel.ptrace.filters import filter_of, flags_of
+from procession.kernel.ptrace.filters import check_right, filter_of, flags_of
 from procession.kernel.ptrace.link import attach, check_options, detach, trace_me
 from procession.kernel.ptrace.registers import (
     NT_PRFPREG,
@@ -48,6 +48,7 @@ from procession.kernel.user_dispatch import set_user_dispatch
 from procession.mm.remote_access import read_forced, write_forced
 from procession.syscalls.arch import arch_prctl_of
 from procession.syscalls.declaration import syscall
+from procession.syscalls.kill import read_info
 from procession.syscalls.parameters import Address, Int, LongChoice
 
 _WORD_BYTES = 8
@@ -183,7 +184,8 @@ def _get_info(task: Task, tracee: Task, address: int, data: int) -> None:
 
 
 def _set_info(task: Task, tracee: Task, address: int, data: int) -> None:
-    set_stop_info(tracee, task.mm.read(data, INFO_BYTES))
+    signo = int.from_bytes(task.mm.read(data, 4), "little")
+    set_stop_info(tracee, read_info(task, signo, data))
 
 
 def _peek_infos(task: Task, tracee: Task, address: int, data: int) -> int:
@@ -238,6 +240,7 @@ def _get_filter(task: Task, tracee: Task, address: int, data: int) -> int:
 def _get_filter_metadata(task: Task, tracee: Task, address: int, data: int) -> int:
     """`address` is how many bytes of the structure the caller knows. Linux: kernel/seccomp.c,
     seccomp_get_metadata."""
+    check_right(task)
     size = min(address, SeccompMetadata.SIZE)
     if size < _WORD_BYTES:
         raise EINVAL("no room for the number of the filter")

@@ -18,8 +18,7 @@ def filter_of(tracer: Task, task: Task, index: int) -> SeccompFilter:
 
     Linux: kernel/seccomp.c, get_nth_filter.
     """
-    if not tracer.credentials.capable(CAP_SYS_ADMIN) or tracer.seccomp_mode:
-        raise EACCES("it takes CAP_SYS_ADMIN, and no seccomp")
+    check_right(tracer)
     if task.seccomp_mode != MODE_FILTER:
         raise EINVAL("it has no filters")
     each = task.seccomp_filter
@@ -28,6 +27,12 @@ def filter_of(tracer: Task, task: Task, index: int) -> SeccompFilter:
     if each is None:
         raise ENOENT(f"no filter {index}")
     return each
+
+
+def check_right(tracer: Task) -> None:
+    """Raises EACCES. Linux: kernel/seccomp.c, seccomp_get_filter, seccomp_get_metadata."""
+    if not tracer.credentials.capable(CAP_SYS_ADMIN) or tracer.seccomp_mode:
+        raise EACCES("it takes CAP_SYS_ADMIN, and no seccomp")
 
 
 def flags_of(found: SeccompFilter) -> int:

@@ -6,7 +6,7 @@ from struct import iter_unpack
 from typing import TYPE_CHECKING
 
 from procession.abi.elf import NoteType
-from procession.abi.errno import EFAULT, EINVAL, EIO
+from procession.abi.errno import EFAULT, EINVAL, EIO, ENXIO, EOPNOTSUPP
 from procession.abi.ptrace import User, UserFpregsStruct, UserRegsStruct
 from procession.abi.word import pack_array, wrap_signed
 from procession.hardware.extended_state import (
@@ -39,12 +39,14 @@ if TYPE_CHECKING:
 NT_PRSTATUS = int(NoteType.NT_PRSTATUS)
 NT_PRFPREG = int(NoteType.NT_PRFPREG)
 NT_X86_XSTATE = int(NoteType.NT_X86_XSTATE)
+_NT_386_IOPERM = int(NoteType.NT_386_IOPERM)
 _NAME_AT = {offset: name for name, offset in UserRegsStruct.OFFSETS.items()}
 _WORD = 8
 _SET_BYTES = {
     NT_PRSTATUS: UserRegsStruct.SIZE,
     NT_PRFPREG: UserFpregsStruct.SIZE,
     NT_X86_XSTATE: XSAVE_BYTES,
+    _NT_386_IOPERM: 8192,
 }
 _USER_BYTES = User.SIZE + 16
 """The kernel's struct user has two words that the C library's doesn't have."""
@@ -154,21 +156,26 @@ def _told_floating_state(kernel: Kernel, task: Task, told: bytes) -> bytes:
 
 
 def register_set(kernel: Kernel, task: Task, kind: int, length: int) -> bytes:
-    """At most `length` bytes of a set of registers. Raises EINVAL, ENODEV.
+    """At most `length` bytes of a set of registers. Raises EINVAL, ENODEV, ENXIO.
 
     Linux: kernel/ptrace.c, ptrace_regset.
     """
     _check_set(kind, length)
     if kind == NT_PRSTATUS:
         return general_registers(task)[:length]
+    if kind == _NT_386_IOPERM:
+        # Linux: arch/x86/kernel/ptrace.c, ioperm_get.
+        raise ENXIO("it has no rights to ports")
     if kind == NT_PRFPREG:
         return _told_floating_state(kernel, task, floating_registers(kernel, task))[:length]
     return _told_floating_state(kernel, task, extended_registers(kernel, task))[:length]
 
 
 def size_of_set(kind: int, length: int) -> int:
-    """How many of `length` bytes a set of registers takes. Raises EINVAL."""
+    """How many of `length` bytes a set of registers takes. Raises EINVAL, EOPNOTSUPP."""
     _check_set(kind, length)
+    if kind == _NT_386_IOPERM:
+        raise EOPNOTSUPP("the rights to ports are set by ioperm")
     return min(length, _SET_BYTES[kind])
 
 

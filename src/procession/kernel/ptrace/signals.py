@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EINVAL
 from procession.abi.siginfo import SI_MAX_SIZE
-from procession.kernel.signal.info import SigInfo
 from procession.kernel.signal.mask import recalculate_pending
 from procession.kernel.signal.set import UNBLOCKABLE
 from procession.kernel.task import RESTORE_MASK, SIGNAL_PENDING
 
 if TYPE_CHECKING:
+    from procession.kernel.signal.info import SigInfo
     from procession.kernel.task import Task
 
 _SHARED = 1
@@ -25,12 +25,12 @@ def stop_info(tracer: Task, task: Task) -> bytes:
     return stop.info.pack(task.pid_namespace)
 
 
-def set_stop_info(task: Task, data: bytes) -> None:
+def set_stop_info(task: Task, info: SigInfo) -> None:
     """Raises EINVAL. Linux: kernel/ptrace.c, ptrace_setsiginfo."""
     stop = task.trace_stop
     if stop is None or stop.info is None:
         raise EINVAL("the stop isn't for a signal")
-    stop.info = SigInfo.unpack(int.from_bytes(data[:4], "little"), data)
+    stop.info = info
 
 
 def pending_infos(task: Task, start: int, flags: int, count: int) -> list[bytes]:
