@@ -50,7 +50,7 @@ HEADERS: dict[str, tuple[str, ...]] = {
     "file_mode": ("linux/stat.h linux/fs.h dirent.h unistd.h",),
     "flow_label": ("linux/in6.h",),
     "arp": ("linux/if_arp.h",),
-    "route_entry": ("linux/route.h",),
+    "route_entry": ("linux/route.h linux/ipv6_route.h",),
     "futex": ("linux/futex.h",),
     "ethtool": ("linux/ethtool.h",),
     "genetlink": ("linux/genetlink.h",),

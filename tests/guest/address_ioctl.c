@@ -249,3 +249,58 @@ ROOTS_TEST(flags_that_no_driver_heeds)
 	MUST(ioctl(fd, SIOCGIFFLAGS, &asked));
 	CHECK_EQ(asked.ifr_flags, IFF_LOOPBACK);
 }
+
+static void check_list(int length, int told, int written)
+{
+	char records[200];
+	struct ifconf asked = {.ifc_len = length, .ifc_buf = records};
+
+	memset(records, 0xee, sizeof(records));
+	CHECK_OK(ioctl(fd, SIOCGIFCONF, &asked));
+	CHECK_EQ(asked.ifc_len, told);
+	CHECK_EQ((unsigned char *)memchr(records, 0xee, sizeof(records)) - (unsigned char *)records, written);
+	asked = (struct ifconf){.ifc_len = length};
+	CHECK_OK(ioctl(fd, SIOCGIFCONF, &asked));
+	CHECK_EQ(asked.ifc_len, 80);
+	asked = (struct ifconf){.ifc_len = length, .ifc_buf = bad_address()};
+	CHECK_EQ(ERRNO_OF(ioctl(fd, SIOCGIFCONF, &asked)), told ? EFAULT : 0);
+	CHECK_EQ(asked.ifc_len, told ? length : 0);
+}
+
+ROOTS_TEST(lists_of_any_length)
+{
+	begin();
+	CHECK_OK(set_flags(fd, "lo", IFF_UP));
+	CHECK_OK(request(fd, SIOCSIFADDR, "lo:1", "10.0.0.1"));
+	check_list(0, 0, 0);
+	check_list(39, 0, 0);
+	check_list(40, 40, 40);
+	check_list(79, 40, 40);
+	check_list(80, 80, 80);
+	check_list(119, 80, 80);
+	check_list(-1, 0, 0);
+	check_list(-40, 0, 0);
+	check_list(INT_MIN, 0, 0);
+	check_list(INT_MAX, 80, 80);
+}
+
+ROOTS_TEST(which_refusal_of_ipv6_comes_first)
+{
+	struct {
+		struct in6_addr address;
+		unsigned length;
+		int index;
+	} asked = {.address = IN6ADDR_LOOPBACK_INIT, .length = 129, .index = 99};
+	int six;
+
+	begin();
+	six = (int)MUST(socket(AF_INET6, SOCK_DGRAM, 0));
+	CHECK_ERRNO(ioctl(six, SIOCSIFADDR, &asked), ENODEV);
+	CHECK_ERRNO(ioctl(six, SIOCDIFADDR, &asked), EINVAL);
+	asked.index = 1;
+	CHECK_ERRNO(ioctl(six, SIOCSIFADDR, &asked), EINVAL);
+	CHECK_ERRNO(ioctl(six, SIOCDIFADDR, &asked), EINVAL);
+	drop_root();
+	CHECK_ERRNO(ioctl(six, SIOCSIFADDR, bad_address()), EPERM);
+	CHECK_ERRNO(ioctl(six, SIOCDIFADDR, bad_address()), EPERM);
+}

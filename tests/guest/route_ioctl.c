@@ -122,6 +122,13 @@ ROOTS_TEST(routes_of_ipv6)
 	CHECK_ERRNO(ioctl(six, SIOCADDRT, &entry), ENODEV);
 	entry.rtmsg_dst_len = 129;
 	CHECK_ERRNO(ioctl(six, SIOCADDRT, &entry), EINVAL);
+	CHECK_ERRNO(ioctl(six, SIOCDELRT, &entry), ESRCH);
+	/* What was learnt of ways can't be told, and goes whether there is any. */
+	entry = (struct in6_rtmsg){.rtmsg_dst_len = 64, .rtmsg_flags = RTF_UP | RTF_CACHE, .rtmsg_ifindex = 1};
+	CHECK_ERRNO(ioctl(six, SIOCADDRT, &entry), EINVAL);
+	CHECK_OK(ioctl(six, SIOCDELRT, &entry));
+	entry.rtmsg_dst_len = 65535;
+	CHECK_OK(ioctl(six, SIOCDELRT, &entry));
 	CHECK_ERRNO(ioctl(six, SIOCADDRT, bad_address()), EFAULT);
 }
 

@@ -13,3 +13,4 @@ class RouteFlag(IntFlag):
     RTF_HOST = 0x0004
     RTF_MTU = 0x0040
     RTF_REJECT = 0x0200
+    RTF_CACHE = 0x01000000

@@ -165,7 +165,7 @@ def interface_ioctl(socket: Socket, request: int, argument: int, memory: UserMem
     elif request in ARP_REQUESTS and socket.family in _WITH_ADDRESSES:
         neighbour_ioctl(socket, request, argument, memory)
     elif socket.family == _AF_INET6 and request in (_SIOCSIFADDR, _SIOCDIFADDR):
-        _change_address_6(socket, request, memory.read(argument, _IN6_IFREQ.size))
+        _change_address_6(socket, request, argument, memory)
     elif request in BRIDGE_REQUESTS:
         return bridge_ioctl(socket, request, argument, memory)
     else:
@@ -410,20 +410,22 @@ def _replace_address(interface: Interface, old: DeviceAddress | None, label: byt
     add_address(DeviceAddress(interface, chosen, length, label=label, broadcast=broadcast, scope=scope))
 
 
-def _change_address_6(socket: Socket, request: int, asked: bytes) -> None:
-    """An address of IPv6 comes or goes. Raises EPERM, ENODEV, EINVAL, EEXIST, EADDRNOTAVAIL.
+def _change_address_6(socket: Socket, request: int, argument: int, memory: UserMemory) -> None:
+    """An address of IPv6 comes or goes. Raises EPERM, EFAULT, ENODEV, EINVAL, EEXIST, EADDRNOTAVAIL.
 
     Linux: net/ipv6/addrconf.c, addrconf_add_ifaddr, addrconf_del_ifaddr.
     """
     network = socket.network
     if not socket.caller.credentials.ns_capable(network.owner, CAP_NET_ADMIN):
         raise EPERM("CAP_NET_ADMIN is needed")
-    address, prefix_length, index = _IN6_IFREQ.unpack(asked)
-    if prefix_length > 128:
-        raise EINVAL("a prefix of more bits than an address has")
+    address, prefix_length, index = _IN6_IFREQ.unpack(memory.read(argument, _IN6_IFREQ.size))
     interface = network.interfaces.get(index)
+    if request == _SIOCDIFADDR and prefix_length > 128:
+        raise EINVAL("a prefix of more bits than an address has")
     if interface is None:
         raise ENODEV("no such interface")
+    if prefix_length > 128:
+        raise EINVAL("a prefix of more bits than an address has")
     if request == _SIOCSIFADDR:
         add_address(DeviceAddress(interface, address, prefix_length, scope=scope_of_6(address)))
         return
@@ -456,15 +458,13 @@ def _list_interfaces(network: Network, argument: int, memory: UserMemory) -> Non
     """SIOCGIFCONF: the addresses of IPv4. Linux: net/core/dev_ioctl.c, dev_ifconf; net/ipv4/devinet.c,
     inet_gifconf."""
     length, address = _IFCONF.unpack(memory.read(argument, _IFCONF.size))
-    if length < 0:
-        raise EINVAL("a negative length")
     records = [
         (found.label.ljust(_NAME_SIZE, b"\0") + _sockaddr(found.address)).ljust(_IFREQ_SIZE, b"\0")
         for interface in network.interfaces.values()
         for found in addresses_of(interface, is_ipv6=False)
     ]
     if address:
-        records = records[: length // _IFREQ_SIZE]
+        records = records[: max(length, 0) // _IFREQ_SIZE]
         if records:
             memory.write(address, b"".join(records))
     memory.write(argument, _INT.pack(len(records) * _IFREQ_SIZE))

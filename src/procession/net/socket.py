@@ -63,6 +63,8 @@ RECEIVING = 1
 SENDING = 2
 BOTH_WAYS = RECEIVING | SENDING
 
+NO_PROCESSOR = -1
+"""SO_INCOMING_CPU of a socket for which nothing has arrived."""
 MINIMUM_SEND_BUFFER = 4608
 MINIMUM_RECEIVE_BUFFER = 2304
 
@@ -90,9 +92,10 @@ class Socket:
     and SO_RCVBUF in bytes, `used_room` is what messages on their way take of the former.
     `is_short_of_room` is set when somebody found no room to send. `peek_offset` (SO_PEEK_OFF) is where the
     next MSG_PEEK begins, -1 for the beginning, whatever was peeked at before. Timeouts are None for none.
-    `cookie` numbers the machine's sockets. `filter` decides what of that which arrives is let in: the
-    program of SO_ATTACH_FILTER (Linux: include/linux/filter.h, struct sk_filter), None for none, and
-    `reuse_program` who gets what arrives, of those that share a port (SO_ATTACH_REUSEPORT_CBPF).
+    `incoming_processor` (SO_INCOMING_CPU) is that on which a connection's last packet has arrived, or which
+    was chosen since. `cookie` numbers the machine's sockets. `filter` decides what of that which arrives is
+    let in: the program of SO_ATTACH_FILTER (Linux: include/linux/filter.h, struct sk_filter), None for none,
+    and `reuse_program` who gets what arrives, of those that share a port (SO_ATTACH_REUSEPORT_CBPF).
 
     Readers, writers, and all who wait for a hang-up or an error have a queue each.
 
@@ -107,6 +110,7 @@ class Socket:
         "family",
         "file",
         "filter",
+        "incoming_processor",
         "is_gone",
         "is_short_of_room",
         "kind",
@@ -171,6 +175,7 @@ class Socket:
         self.receive_timeout_ns: int | None = None
         self.receive_low_water = 1
         self.used_room = 0
+        self.incoming_processor = NO_PROCESSOR
         self.peek_offset = -1
         self.read_queue = WaitQueue(POLLIN | POLLRDHUP | POLLPRI)
         self.write_queue = WaitQueue(POLLOUT | POLLWRBAND)

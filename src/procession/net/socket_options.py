@@ -94,6 +94,7 @@ _SO_DETACH_FILTER = int(SocketOption.SO_DETACH_FILTER)
 _SO_LOCK_FILTER = int(SocketOption.SO_LOCK_FILTER)
 _SO_BPF_EXTENSIONS = int(SocketOption.SO_BPF_EXTENSIONS)
 _SO_BSDCOMPAT = int(SocketOption.SO_BSDCOMPAT)
+_SO_INCOMING_CPU = int(SocketOption.SO_INCOMING_CPU)
 _SO_INCOMING_NAPI_ID = int(SocketOption.SO_INCOMING_NAPI_ID)
 _SO_BUSY_POLL = int(SocketOption.SO_BUSY_POLL)
 _SO_RESERVE_MEM = int(SocketOption.SO_RESERVE_MEM)
@@ -143,7 +144,6 @@ _SWITCHES = frozenset(
 # Options that are numbers, with their values at first.
 _NUMBERS = {
     int(SocketOption.SO_BUSY_POLL): 0,
-    int(SocketOption.SO_INCOMING_CPU): -1,
     int(SocketOption.SO_MARK): 0,
     int(SocketOption.SO_PRIORITY): 0,
     int(SocketOption.SO_TXREHASH): 1,
@@ -229,6 +229,8 @@ def set_socket_option(socket: Socket, name: int, value: bytes) -> None:
         if number < 0:
             raise EINVAL("a negative number")
         raise EOPNOTSUPP("sockets' memory isn't reserved")
+    elif name == _SO_INCOMING_CPU:
+        socket.incoming_processor = number
     elif name in TIMESTAMPING:
         set_timestamping(socket, name, number)
     elif name == _SO_ZEROCOPY:
@@ -495,6 +497,8 @@ def _plain_value(socket: Socket, name: int) -> int | None:
     if name == _SO_ERROR:
         error, socket.error = socket.error, 0
         return error
+    if name == _SO_INCOMING_CPU:
+        return socket.incoming_processor
     if name == _SO_SNDBUF:
         return socket.send_room
     if name == _SO_RCVBUF:

@@ -87,6 +87,8 @@ class DatagramSocket(InternetSocket):
     __slots__ = ("drop_count", "flow", "packets", "sent_number", "stamp_ns")
 
     can_peek_at_offset: ClassVar[bool] = True
+    notes_processor: ClassVar[bool] = False
+    """Whether SO_INCOMING_CPU tells where the last packet has arrived, once there is a peer."""
     tells_marks: ClassVar[bool] = True
     """Whether a reader may hear of marks and priorities, and of what was lost (sock_recv_cmsgs)."""
 
@@ -295,6 +297,8 @@ class DatagramSocket(InternetSocket):
             self.drop_count += 1
             self.count_dropped(packet)
             return
+        if self.notes_processor and self.remote_address is not None:
+            self.incoming_processor = self.network.host.processor
         self.arrived_bytes += packet.charge
         self.packets.append(packet)
         self.read_queue.wake_all()

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from procession.abi.internet import In6Pktinfo, InPktinfo, IpOption, Ipv6Option
 from procession.abi.socket import SocketLevel
 from procession.abi.word import Words, pack_address
-from procession.net.internet.address import ANY_4, ANY_6, is_any, mapped, unmapped
+from procession.net.internet.address import AF_INET6, ANY_4, ANY_6, is_any, mapped, unmapped
 from procession.net.internet.control import SERVICES
-from procession.net.internet.group_options import MULTICAST_INTERFACE
+from procession.net.internet.group_options import MULTICAST_INTERFACE, MULTICAST_INTERFACE_6
 from procession.net.socket import CLOSED, LISTENING, SYN_SENT
 from procession.net.socket_options import pack_int
 
@@ -24,7 +24,6 @@ PACKET_OPTIONS = (
     (_SOL_IPV6, int(Ipv6Option.IPV6_2292PKTOPTIONS)),
 )
 """Those of streams whose values are messages."""
-TIME_TO_LIVE = (_SOL_IP, int(IpOption.IP_TTL))
 _SERVICE_OF_SYN = (_SOL_IP, -int(IpOption.IP_RECVTOS))
 """The type of service that a SYN had, in the same place as the options."""
 _SIXTH_LOOPBACK = bytes((127, 0, 0, 6))
@@ -73,12 +72,17 @@ def told_of_packets(socket: TcpSocket, level: int) -> list[tuple[int, int, bytes
     ]
 
 
-def keep_arrival(connection: TcpSocket, syn_ttl: int, syn_service: int, index: int) -> None:
-    """Let a connection that was asked for by IPv4 know how the SYN came, in place of the choice for groups.
+def keep_arrival(connection: TcpSocket, syn_ttl: int, syn_service: int, index: int, *, is_ipv6: bool) -> None:
+    """Let a connection know how the SYN came that asked for it, in place of the choice for groups.
 
-    Linux: net/ipv4/tcp_ipv4.c, tcp_v4_syn_recv_sock.
+    Linux: net/ipv4/tcp_ipv4.c, tcp_v4_syn_recv_sock; net/ipv6/tcp_ipv6.c, tcp_v6_syn_recv_sock.
     """
     options = connection.protocol_options
+    if connection.family == AF_INET6:
+        options[_SOL_IPV6, int(Ipv6Option.IPV6_MULTICAST_HOPS)] = syn_ttl
+        options[MULTICAST_INTERFACE_6] = index
+    if is_ipv6:
+        return
     options[_SOL_IP, int(IpOption.IP_MULTICAST_TTL)] = syn_ttl
     options[MULTICAST_INTERFACE] = index
     options[_SERVICE_OF_SYN] = syn_service

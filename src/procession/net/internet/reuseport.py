@@ -8,10 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EINVAL, ENOENT
-from procession.abi.socket import SocketOption
 from procession.net.bpf import check_program
 from procession.net.internet.socket import InternetSocket
-from procession.net.socket import LISTENING
+from procession.net.socket import LISTENING, NO_PROCESSOR
 from procession.net.socket_filter import check_unlocked, run_program, set_reuse_program
 
 if TYPE_CHECKING:
@@ -20,9 +19,6 @@ if TYPE_CHECKING:
     from procession.abi.bpf import SockFilter
     from procession.net.socket import Socket
     from procession.net.socket_filter import FilteredPacket
-
-_INCOMING_CPU = int(SocketOption.SO_INCOMING_CPU)
-_NO_CPU = -1
 
 
 def _group(socket: InternetSocket) -> list[InternetSocket]:
@@ -93,7 +89,7 @@ def newest_place(members: Sequence[InternetSocket]) -> int:
     """
     processor = members[0].network.host.processor
     for place in range(len(members) - 1, -1, -1):
-        if members[place].options.get(_INCOMING_CPU) == processor:
+        if members[place].incoming_processor == processor:
             return place
     return len(members) - 1
 
@@ -110,10 +106,10 @@ def choose_place(members: Sequence[InternetSocket], hash_value: int, packet: Fil
         if chosen < count:
             return chosen
     start = hash_value % count
-    if any(member.options.get(_INCOMING_CPU, _NO_CPU) != _NO_CPU for member in members):
+    if any(member.incoming_processor != NO_PROCESSOR for member in members):
         processor = last.network.host.processor
         for step in range(count):
             place = (start + step) % count
-            if members[place].options.get(_INCOMING_CPU) == processor:
+            if members[place].incoming_processor == processor:
                 return place
     return start

@@ -14,6 +14,7 @@ from procession.net.internet.address import any_of
 from procession.net.internet.error_queue import queue_copied, receive_error
 from procession.net.internet.flow import Flow
 from procession.net.internet.socket import InternetSocket
+from procession.net.internet.tcp_acknowledgement import segment_passes
 from procession.net.internet.tcp_backlog import admit, become_acceptable, leave_listener, listen, move_payer
 from procession.net.internet.tcp_close import (
     CAN_SEND,
@@ -39,6 +40,7 @@ from procession.net.internet.tcp_phase import CONNECTED, NO_ROLE, UNCONNECTED
 from procession.net.internet.tcp_poll import ready_events, wake_writer
 from procession.net.internet.tcp_rejoin import be_repaired, look_at_queue, send_alone, send_under_repair
 from procession.net.internet.tcp_repair import Repair, is_under_repair
+from procession.net.internet.tcp_segment import told_segment_bytes
 from procession.net.internet.tcp_stamps import Stamps, chosen_stamping, note_stamp, start_numbering, tell_gone
 from procession.net.internet.tcp_urgent import UrgentByte
 from procession.net.message import Received
@@ -105,6 +107,8 @@ class TcpSocket(InternetSocket):
     `tried_segment_bytes` how long segments to the last one that was tried could have been; `segment_clamp`
     the length that either end of the connection chose (TCP_MAXSEG), 0 for none. `window_clamp` is
     TCP_WINDOW_CLAMP, 0 for none, `repair` what TCP_REPAIR has changed; `reordering` what tcp_reordering was.
+    It has sent at `sent_at_ns` and heard at `heard_at_ns`; `is_answering` and `owes_since_ns` are of
+    tcp_acknowledgement.py.
     `stamps` are still to be told to the `error_queue`. `agreed` are the TCPI_OPT_* that both ends speak,
     NOT_YET before. `fast_open` goes with the SYN, `fast_open_keys` are those of it.
     """
@@ -123,11 +127,14 @@ class TcpSocket(InternetSocket):
         "fast_open_keys",
         "flow",
         "has_ended",
+        "heard_at_ns",
         "held",
+        "is_answering",
         "is_orphan",
         "listener",
         "lost_count",
         "number_gaps",
+        "owes_since_ns",
         "peer",
         "phase",
         "reordering",
@@ -135,6 +142,7 @@ class TcpSocket(InternetSocket):
         "role",
         "seen_as",
         "segment_clamp",
+        "sent_at_ns",
         "stamps",
         "syn_count",
         "timer",
@@ -180,7 +188,8 @@ class TcpSocket(InternetSocket):
         self.bytes_sent = self.bytes_received = 0
         self.stamps: Stamps | None = None
         self.repair: Repair | None = None
-        self.arrival_ns = 0
+        self.arrival_ns = self.sent_at_ns = self.heard_at_ns = self.owes_since_ns = 0
+        self.is_answering = False
 
     @property
     def ports(self) -> PortTable:
@@ -254,6 +263,8 @@ class TcpSocket(InternetSocket):
             self.network.count("TcpAttemptFails" if self.state == SYN_SENT else "TcpEstabResets")
         if self.remote_address is not None and self.network.tcp.connections.get(self.key) is self:
             del self.network.tcp.connections[self.key]
+        if self.agreed != NOT_YET:
+            self.tried_segment_bytes = told_segment_bytes(self)
         self.state = CLOSED
         self.ended = BOTH_WAYS
         self.peer = None
@@ -263,6 +274,7 @@ class TcpSocket(InternetSocket):
 
     def reset(self) -> None:
         """The other end has sent a RST. Linux: net/ipv4/tcp_input.c, tcp_reset."""
+        self.incoming_processor = self.network.host.processor
         if self.state == SYN_SENT:
             self.end(ECONNREFUSED.number)
         else:
@@ -426,6 +438,7 @@ class TcpSocket(InternetSocket):
         self.bytes_sent += count
         flow.packet_count += 1
         flow.byte_count += count
+        segment_passes(self, peer)
         if self.stamps is not None:
             tell_gone(self, self.stamps)
         listener = peer.listener

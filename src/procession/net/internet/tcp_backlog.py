@@ -7,17 +7,20 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import ECONNREFUSED, EINVAL, Errno
 from procession.hardware.kernel_memory import SOCKET, SOCKET_BUFFER, SOCKET_BYTES
-from procession.net.internet.address import ANY_4, is_link_local
+from procession.net.internet.address import ANY_6, is_link_local
 from procession.net.internet.control import CONGESTION_BITS, MARK, SERVICES
 from procession.net.internet.flow import Flow, find_flow
-from procession.net.internet.packet_options import TIME_TO_LIVE, keep_arrival
+from procession.net.internet.packet_options import keep_arrival
 from procession.net.internet.reuseport import join_group
 from procession.net.internet.routing_rule import ANY_TRAFFIC
+from procession.net.internet.tcp_acknowledgement import begin, forget
+from procession.net.internet.tcp_distance import ttl_of
 from procession.net.internet.tcp_fastopen import take_opening
 from procession.net.internet.tcp_filter import leads_to
-from procession.net.internet.tcp_options import DEFER_ACCEPT, agree_on_segments, seconds_of
+from procession.net.internet.tcp_options import DEFER_ACCEPT, seconds_of
 from procession.net.internet.tcp_phase import CONNECTOR, LISTENER, UNCONNECTED
 from procession.net.internet.tcp_retries import connect_timeout_ns
+from procession.net.internet.tcp_segment import agree_on_segments
 from procession.net.socket import CLOSED, ESTABLISHED, LISTENING, SENDING, SYN_SENT
 from procession.net.socket_filter import copy_filter
 
@@ -68,6 +71,7 @@ def establish(socket: TcpSocket, listener: TcpSocket, way_back: Flow) -> None:
     connection.flow, connection.role = way_back, CONNECTOR
     connection.has_port = True
     connection.ports.add(connection)
+    forget(socket)
     if is_link_local(socket.seen_as[2]):
         # Linux: net/ipv6/tcp_ipv6.c, tcp_v6_init_req.
         connection.bound_index = way_back.out.index
@@ -76,6 +80,7 @@ def establish(socket: TcpSocket, listener: TcpSocket, way_back: Flow) -> None:
     for end in (socket, connection):
         end.state = ESTABLISHED
         end.raise_send_room()
+        begin(end)
     connection.listener = listener
     if socket.fast_open is not None:
         take_opening(socket, connection, listener)
@@ -144,6 +149,7 @@ def _pass_on(listener: TcpSocket, connection: TcpSocket) -> None:
     connection.receive_low_water = listener.receive_low_water
     connection.is_ipv6_only = listener.is_ipv6_only
     connection.window_clamp = listener.window_clamp
+    connection.is_answering = listener.is_answering
     if listener.filter is not None:
         copy_filter(listener, connection)
     connection.ended = listener.ended
@@ -163,9 +169,8 @@ def _take_from_syn(connection: TcpSocket, socket: TcpSocket, way_back: Flow) -> 
     service = max(socket.protocol_options.get(key, 0), 0) & ~CONGESTION_BITS
     if sysctls.reflects_service:
         connection.protocol_options[key] = service
-    if length == len(ANY_4):
-        ttl = socket.protocol_options.get(TIME_TO_LIVE, way_back.default_ttl) - len(way_back.routers)
-        keep_arrival(connection, ttl, service, way_back.out.index)
+    ttl = ttl_of(socket, way_back) - len(way_back.routers)
+    keep_arrival(connection, ttl, service, way_back.out.index, is_ipv6=length == len(ANY_6))
     is_within = connection.network is socket.network
     if sysctls.takes_marks and is_within and socket.mark and not connection.mark:
         connection.options[MARK] = socket.mark

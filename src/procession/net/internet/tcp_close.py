@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import ECONNABORTED, ECONNRESET, ENOENT, ENOTCONN
 from procession.abi.socket import SocketOption, TcpState
+from procession.net.internet.tcp_acknowledgement import end_arrives, forget
 from procession.net.internet.tcp_backlog import become_acceptable, stop_listening
 from procession.net.internet.tcp_connection import connection_is_over
 from procession.net.internet.tcp_filter import FIN_WAIT1, LAST_ACK, loses_end
@@ -14,6 +15,7 @@ from procession.net.internet.tcp_options import LINGER_2
 from procession.net.internet.tcp_phase import CONNECTED, UNCONNECTED, phase_after_shutdown
 from procession.net.internet.tcp_rejoin import HAVE_CONNECTION, end_alone, meet, vanish
 from procession.net.internet.tcp_repair import is_under_repair
+from procession.net.internet.tcp_segment import widest_window_heard
 from procession.net.internet.tcp_stamps import forget_stamps
 from procession.net.socket import BOTH_WAYS, CLOSED, ESTABLISHED, LISTENING, RECEIVING, SENDING, SYN_SENT
 
@@ -25,8 +27,6 @@ CLOSE_WAIT = int(TcpState.TCP_CLOSE_WAIT)
 CAN_SEND = (ESTABLISHED, CLOSE_WAIT)
 _OWE_NOTHING = (SYN_SENT, LAST_ACK, int(TcpState.TCP_CLOSING))
 """The other end needs no RST, as it isn't there or has ended too (in Linux, tcp_need_reset)."""
-_LARGEST_WINDOW = 65_536
-"""What an end of a connection on the loopback lets the other one send at once."""
 _SO_LINGER = int(SocketOption.SO_LINGER)
 
 
@@ -68,6 +68,7 @@ def send_end(socket: TcpSocket) -> None:
     if loses_end(socket, peer, was_closing=was_closing):
         return
     if peer is not None:
+        end_arrives(peer)
         peer.has_ended = True
         peer.ended |= RECEIVING
     if peer is socket:
@@ -105,7 +106,7 @@ def disconnect(socket: TcpSocket) -> None:
             send_reset(socket)
         socket.error = ECONNABORTED.number if is_silent else ECONNRESET.number
     had_connection = socket.phase == CONNECTED
-    window = _LARGEST_WINDOW if had_connection else 0
+    window = widest_window_heard(socket) if had_connection else 0
     unacknowledged, unsent = (0, 0) if had_connection else told_gaps(socket)
     # The numbers of the next connection are beyond all that the last one may have had.
     socket.number_gaps = (unacknowledged + window + 2, unsent + window + 2)
@@ -113,6 +114,7 @@ def disconnect(socket: TcpSocket) -> None:
     socket.bytes_sent = socket.bytes_received = 0
     socket.peek_offset = -1
     socket.window_clamp = 0
+    forget(socket)
     socket.ended = 0
     socket.has_ended = False
     socket.phase = UNCONNECTED

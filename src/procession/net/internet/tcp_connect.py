@@ -16,8 +16,9 @@ from procession.abi.errno import (
     Errno,
 )
 from procession.net.internet.address import AF_UNSPEC, BROADCAST_4, family_of, is_multicast, parse, scope_of
+from procession.net.internet.tcp_acknowledgement import begin
 from procession.net.internet.tcp_close import disconnect
-from procession.net.internet.tcp_connection import connect_to_itself, take_place
+from procession.net.internet.tcp_connection import take_place
 from procession.net.internet.tcp_fastopen import (
     CLIENT,
     KEPT_DATA,
@@ -28,7 +29,6 @@ from procession.net.internet.tcp_fastopen import (
 )
 from procession.net.internet.tcp_handshake import send_syn
 from procession.net.internet.tcp_negotiation import NOT_YET
-from procession.net.internet.tcp_options import UNANSWERED_SEGMENT_BYTES
 from procession.net.internet.tcp_phase import (
     CONNECTED,
     CONNECTING,
@@ -38,7 +38,8 @@ from procession.net.internet.tcp_phase import (
     UNCONNECTED,
 )
 from procession.net.internet.tcp_repair import is_under_repair
-from procession.net.socket import CLOSED, ESTABLISHED, MSG_DONTWAIT, SYN_SENT
+from procession.net.internet.tcp_segment import unanswered_segment_bytes
+from procession.net.socket import CLOSED, ESTABLISHED, MSG_DONTWAIT, SENDING, SYN_SENT
 
 if TYPE_CHECKING:
     from procession.net.internet.tcp import TcpSocket
@@ -108,27 +109,41 @@ def start_connecting(socket: TcpSocket, address: bytes) -> None:
     socket.error = 0
     socket.number_gaps = (0, 0)
     socket.agreed = NOT_YET
-    socket.tried_segment_bytes = UNANSWERED_SEGMENT_BYTES[len(flow.target)]
+    socket.flow = flow
+    socket.tried_segment_bytes = unanswered_segment_bytes(socket)
     repair = socket.repair
     if repair is not None:
         if repair.is_on:
             repair.shake_no_hands()
-            socket.flow, socket.state = flow, ESTABLISHED
+            socket.state = ESTABLISHED
             socket.raise_send_room()
             socket.state_changed()
             return
         repair.start_anew()
     if (flow.source, socket.local_port) == (flow.target, port):
-        socket.flow = flow
         connect_to_itself(socket)
         return
     socket.syn_count = 0
     if defer_syn(socket, flow):
-        socket.flow, socket.state = flow, SYN_SENT
+        socket.state = SYN_SENT
         return
     choose_cookie(socket, flow)
     socket.network.count("TcpActiveOpens")
     send_syn(socket, flow)
+
+
+def connect_to_itself(socket: TcpSocket) -> None:
+    """A socket's own address is where it connects to: its SYN meets itself, a simultaneous open (RFC 9293).
+
+    Linux: net/ipv4/tcp_input.c, tcp_rcv_synsent_state_process.
+    """
+    socket.state = ESTABLISHED
+    socket.peer = socket
+    socket.raise_send_room()
+    begin(socket)
+    if socket.ended & SENDING:
+        socket.send_end()
+    socket.state_changed()
 
 
 def send_to_open(socket: TcpSocket, data: bytes, flags: int, address: bytes | None) -> int | None:

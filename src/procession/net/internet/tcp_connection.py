@@ -11,7 +11,7 @@ from procession.abi.socket import TcpState
 from procession.net.internet.address import is_loopback
 from procession.net.internet.port_table import PortTable, reach
 from procession.net.internet.reuseport import choose_place, newest_place
-from procession.net.socket import ESTABLISHED, LISTENING, SENDING
+from procession.net.socket import LISTENING
 from procession.net.socket_filter import FilteredPacket
 
 if TYPE_CHECKING:
@@ -169,19 +169,6 @@ def _free_reusable(connections: TcpConnections, source: bytes, target: bytes, po
             connections.end_wait(wait)
             return True
     return False
-
-
-def connect_to_itself(socket: TcpSocket) -> None:
-    """A socket's own address is where it connects to: its SYN meets itself, a simultaneous open (RFC 9293).
-
-    Linux: net/ipv4/tcp_input.c, tcp_rcv_synsent_state_process.
-    """
-    socket.state = ESTABLISHED
-    socket.peer = socket
-    socket.raise_send_room()
-    if socket.ended & SENDING:
-        socket.send_end()
-    socket.state_changed()
 
 
 def find_listener(

@@ -35,8 +35,8 @@ from procession.net.internet.tcp_negotiation import (
     syn_options,
     takes_news,
 )
-from procession.net.internet.tcp_options import SEGMENT_CLAMP, longest_segment, segment_bytes
 from procession.net.internet.tcp_repair import received_number, sent_number
+from procession.net.internet.tcp_segment import SEGMENT_CLAMP, longest_segment, segment_bytes
 from procession.net.socket import CLOSED, ESTABLISHED
 from procession.net.socket_filter import FilteredPacket, accepted_bytes
 

@@ -61,6 +61,7 @@ def send_syn(socket: TcpSocket, flow: Flow) -> None:
             if is_filtered and not lets_connect(listener, socket, seen_as, flow, way, way_back):
                 _wait_unless_refused(socket)
             elif listener is None:
+                socket.incoming_processor = network.host.processor
                 socket.end(ECONNREFUSED.number)
             elif refuses_attempts(listener):
                 network.count("TcpExtListenOverflows")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.net.internet.tcp_filter import current_flow, lose
-from procession.net.internet.tcp_options import CORK, segment_bytes
+from procession.net.internet.tcp_options import CORK
 from procession.net.internet.tcp_rejoin import meet
 from procession.net.internet.tcp_repair import is_under_repair
+from procession.net.internet.tcp_segment import segment_bytes
 from procession.net.socket import MSG_MORE, MSG_OOB
 
 if TYPE_CHECKING:

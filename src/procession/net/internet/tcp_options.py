@@ -5,19 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EINVAL, ENOENT, ENOPROTOOPT, EOPNOTSUPP, EPERM
-from procession.abi.internet import TcpInfo, TcpInfoOption, TcpOption
-from procession.abi.socket import SocketLevel, SocketOption, TcpState
+from procession.abi.internet import TcpOption
+from procession.abi.socket import SocketLevel
 from procession.net.internet.option_rule import CAP_NET_ADMIN, SWITCH, Rule, keep
-from procession.net.internet.packet import LONGEST_PACKET
+from procession.net.internet.tcp_acknowledgement import choose_answering, is_answering
 from procession.net.internet.tcp_fastopen import CLIENT, draw_key, split_keys
-from procession.net.internet.tcp_negotiation import (
-    TELLS_CONGESTION,
-    agree,
-    spoken,
-    timestamps_bytes,
-    window_scale,
-)
-from procession.net.internet.tcp_phase import CONNECTING
+from procession.net.internet.tcp_info import tell_info
+from procession.net.internet.tcp_negotiation import NOT_YET
+from procession.net.internet.tcp_phase import CONNECTING, DISCONNECTING, UNCONNECTED
 from procession.net.internet.tcp_repair import (
     REPAIR_OPTIONS,
     get_repair_option,
@@ -25,9 +20,13 @@ from procession.net.internet.tcp_repair import (
     repaired_segment_bytes,
     set_repair_option,
 )
-from procession.net.link.interface import LOOPBACK_MTU
-from procession.net.socket import CLOSED, LISTENING, MINIMUM_RECEIVE_BUFFER
-from procession.net.socket_options import NO_RATE, pack_int, read_int
+from procession.net.internet.tcp_segment import (
+    UNCONNECTED_SEGMENT_BYTES,
+    longest_segment,
+    told_segment_bytes,
+)
+from procession.net.socket import CLOSED, LISTENING, MINIMUM_RECEIVE_BUFFER, SYN_SENT
+from procession.net.socket_options import pack_int, read_int
 from procession.net.sysctls import CONGESTION_CONTROLS, CUBIC
 
 if TYPE_CHECKING:
@@ -37,11 +36,10 @@ SOL_TCP = int(SocketLevel.SOL_TCP)
 _CONGESTION = int(TcpOption.TCP_CONGESTION)
 _CORK = int(TcpOption.TCP_CORK)
 _DEFER_ACCEPT = int(TcpOption.TCP_DEFER_ACCEPT)
-_ACCURATE_ECN = bytes(32)
-"""What of struct tcp_info is about ECN by counts (Linux 6.18), which nobody speaks."""
 _INFO = int(TcpOption.TCP_INFO)
 _LINGER2 = int(TcpOption.TCP_LINGER2)
 _MAXSEG = int(TcpOption.TCP_MAXSEG)
+_QUICKACK = int(TcpOption.TCP_QUICKACK)
 _NODELAY = int(TcpOption.TCP_NODELAY)
 _FASTOPEN = int(TcpOption.TCP_FASTOPEN)
 _FASTOPEN_KEY = int(TcpOption.TCP_FASTOPEN_KEY)
@@ -59,32 +57,11 @@ _NUMBERLESS = (_CONGESTION, _ULP)
 
 CORK = (SOL_TCP, _CORK)
 LINGER_2 = (SOL_TCP, _LINGER2)
-SEGMENT_CLAMP = (SOL_TCP, _MAXSEG)
 DEFER_ACCEPT = (SOL_TCP, _DEFER_ACCEPT)
 INQUEUE = (SOL_TCP, int(TcpOption.TCP_INQ))
 NOT_SENT_LOW_WATER = (SOL_TCP, int(TcpOption.TCP_NOTSENT_LOWAT))
 
-_HEADERS_BYTES = 40
-"""What a segment's headers take of an MTU: IPv4's and TCP's."""
-_HEADERS_BYTES_6 = _HEADERS_BYTES + 20
 _OFFERED_WINDOW = 0xFFFF << 10
-UNCONNECTED_SEGMENT_BYTES = 536
-_WIDEST_WINDOW = 65_536
-"""What an end offers at first, scaled, once there is a connection."""
-UNANSWERED_SEGMENT_BYTES = {4: UNCONNECTED_SEGMENT_BYTES - 12, 16: 1_220 - 12}
-"""How long segments are whose other end hasn't said what it takes, by the length of its address; there is
-room for time stamps. Linux: net/ipv6/tcp_ipv6.c, tcp_v6_connect."""
-_FIRST_WINDOW_SEGMENTS, _NO_THRESHOLD = 10, 0x7FFF_FFFF
-"""Linux: include/net/tcp.h, TCP_INIT_CWND, TCP_INFINITE_SSTHRESH."""
-_ACKNOWLEDGED_WITHIN_US = 40_000
-"""When data is acknowledged at the latest that nothing is sent back for (in Linux, TCP_ATO_MIN)."""
-_FIRST_TIMEOUT_US, _TIMEOUT_US, _ROUND_TRIP_US = 1_000_000, 204_000, 16
-"""How long an answer is waited for at first, and where it comes as fast as from the loopback."""
-_NOT_SEEN = 0xFFFF_FFFF
-_IS_LIMITED_BY_PROGRAM = 1
-"""tcpi_delivery_rate_app_limited, in its byte."""
-_MAX_PACING_RATE = int(SocketOption.SO_MAX_PACING_RATE)
-_FIN_WAIT2 = int(TcpState.TCP_FIN_WAIT2)
 _NAME_BYTES = 16
 _LONGEST_FIN_TIMEOUT_S = 120
 """The most that TCP_LINGER2 says."""
@@ -102,7 +79,6 @@ _RULES: dict[int, Rule] = {
         (TcpOption.TCP_LINGER2, Rule(60, sysctl="final_wait_s")),
         (TcpOption.TCP_DEFER_ACCEPT, Rule(0)),
         (TcpOption.TCP_WINDOW_CLAMP, Rule(0)),
-        (TcpOption.TCP_QUICKACK, Rule(1, is_switch=True)),
         (TcpOption.TCP_THIN_LINEAR_TIMEOUTS, Rule(0, 0, 1)),
         (TcpOption.TCP_THIN_DUPACK, Rule(0, 0, 1)),
         (TcpOption.TCP_USER_TIMEOUT, Rule(0, 0)),
@@ -173,6 +149,8 @@ def set_tcp_option(socket: TcpSocket, name: int, value: bytes) -> None:
         if socket.state != CLOSED:
             raise EINVAL("the socket has a connection")
         options[SOL_TCP, name] = number
+    elif name == _QUICKACK:
+        choose_answering(socket, is_quick=number != 0)
     elif name == _MAXSEG:
         if number and not 88 <= number <= 32_767:
             raise EINVAL("no length of a segment")
@@ -254,23 +232,24 @@ def get_tcp_option(socket: TcpSocket, name: int, length: int) -> bytes:
         return pack_int(seconds_of(options.get(DEFER_ACCEPT, 0)))
     if name == _WINDOW_CLAMP:
         return pack_int(socket.window_clamp or _own_clamp(socket))
+    if name == _QUICKACK:
+        return pack_int(not is_answering(socket))
     rule = _RULES.get(name)
     if rule is not None:
         return pack_int(options.get((SOL_TCP, name), rule.at_first(socket)))
     if name in _TIMES:
         return pack_int(options.get((SOL_TCP, name), _TIMES[name][0]))
     if name == _INFO:
-        return _tcp_info(socket)
+        return tell_info(socket)
     if name == _CONGESTION:
         number = options.get((SOL_TCP, name), CUBIC)
         return CONGESTION_CONTROLS[number].ljust(_NAME_BYTES, b"\0")
     if name == _MAXSEG:
-        is_idle = socket.state in (CLOSED, LISTENING)
         if is_under_repair(socket):
             return pack_int(repaired_segment_bytes(socket, longest_segment(socket)))
-        if not is_idle:
+        if socket.state not in (CLOSED, LISTENING, SYN_SENT):
             return pack_int(told_segment_bytes(socket))
-        chosen = options.get((SOL_TCP, name), 0)
+        chosen = options.get((SOL_TCP, name), 0) if socket.state != SYN_SENT else 0
         return pack_int(chosen or socket.tried_segment_bytes or UNCONNECTED_SEGMENT_BYTES)
     if name in REPAIR_OPTIONS and name != _REPAIR_OPTIONS:
         return get_repair_option(socket, name, length)
@@ -290,114 +269,10 @@ def _own_clamp(socket: TcpSocket) -> int:
     then half of the buffer. Linux: net/ipv4/tcp_output.c, tcp_select_initial_window; net/ipv4/tcp_input.c,
     tcp_init_buffer_space.
     """
-    if socket.phase == CONNECTING:
-        return _OFFERED_WINDOW
-    return 0 if socket.state in (CLOSED, LISTENING) else socket.receive_room >> 1
-
-
-def _is_of_ipv6(socket: TcpSocket) -> bool:
-    return socket.flow is not None and len(socket.flow.target) == 16
-
-
-def _mtu(socket: TcpSocket) -> int:
-    """Linux: include/net/ip.h, ip_dst_mtu_maybe_forward."""
-    flow = socket.flow
-    mtu = min(flow.mtu, flow.out.mtu) if flow is not None else LOOPBACK_MTU
-    return mtu if _is_of_ipv6(socket) else min(mtu, LONGEST_PACKET)
-
-
-def longest_segment(socket: TcpSocket) -> int:
-    """How much of an MTU is left behind the headers without TCP's options."""
-    if not _is_of_ipv6(socket):
-        return _mtu(socket) - _HEADERS_BYTES
-    return _mtu(socket) - _HEADERS_BYTES_6 - sum(map(len, socket.extension_headers.values()))
-
-
-def _offered_bytes(socket: TcpSocket) -> int:
-    """However short packets are, a segment has so many bytes with its options (tcp_min_snd_mss)."""
-    return max(longest_segment(socket), socket.network.sysctls.least_segment_bytes)
-
-
-def segment_bytes(socket: TcpSocket) -> int:
-    """The longest segment of a connection. Linux: net/ipv4/tcp_output.c, tcp_mtu_to_mss."""
-    stamps_bytes = timestamps_bytes(socket)
-    longest = _offered_bytes(socket) - stamps_bytes
-    if socket.repair is not None:
-        longest = max(repaired_segment_bytes(socket, longest), socket.network.sysctls.least_segment_bytes)
-    chosen = socket.segment_clamp
-    return min(chosen - stamps_bytes, longest) if chosen else longest
-
-
-def agree_on_segments(first: TcpSocket, second: TcpSocket) -> None:
-    """Both ends of a new connection do what their SYNs have said: none sends longer segments than either has
-    chosen.
-
-    Linux: net/ipv4/tcp_output.c, tcp_connect_init; net/ipv4/tcp_input.c, tcp_parse_options.
-    """
-    agree(first, second)
-    chosen = [end.protocol_options.get(SEGMENT_CLAMP, 0) for end in (first, second)]
-    first.segment_clamp = second.segment_clamp = min(filter(None, chosen), default=0)
-
-
-def told_segment_bytes(socket: TcpSocket) -> int:
-    """What TCP_MAXSEG tells of a connection: no segment is longer than half of the widest window that the
-    other end has offered. Linux: include/net/tcp.h, tcp_bound_to_half_wnd.
-    """
-    longest = segment_bytes(socket)
-    has_heard = socket.seen_as is None or socket.bytes_sent or socket.bytes_received or socket.has_ended
-    offered = _offered_bytes(socket) - timestamps_bytes(socket)
-    window = _WIDEST_WINDOW if has_heard else offered
-    return min(longest, window >> 1 if window > UNCONNECTED_SEGMENT_BYTES else window)
-
-
-def _tcp_info(socket: TcpSocket) -> bytes:
-    """What is known of a connection without loss or delay. Linux: net/ipv4/tcp.c, tcp_get_info."""
-    info = TcpInfo(tcpi_state=socket.state, tcpi_snd_cwnd=_FIRST_WINDOW_SEGMENTS)
-    info.tcpi_reordering = socket.reordering
-    info.tcpi_pacing_rate, info.tcpi_max_pacing_rate = NO_RATE, socket.options.get(_MAX_PACING_RATE, NO_RATE)
-    if socket.state == LISTENING:
-        info.tcpi_unacked = len(socket.connections)
-        info.tcpi_sacked = socket.backlog
-        return info.pack() + _ACCURATE_ECN
-    info.tcpi_rates = _IS_LIMITED_BY_PROGRAM
-    info.tcpi_snd_ssthresh = _NO_THRESHOLD
-    if socket.state != CLOSED or socket.bytes_sent or socket.bytes_received:
-        _tell_connection(socket, info)
-    else:
-        # What a socket begins with. Linux: net/ipv4/tcp.c, tcp_init_sock.
-        info.tcpi_rto, info.tcpi_rttvar = _FIRST_TIMEOUT_US, _FIRST_TIMEOUT_US // 4
-        info.tcpi_min_rtt = _NOT_SEEN
-        info.tcpi_snd_mss = UNCONNECTED_SEGMENT_BYTES
-    return info.pack() + _ACCURATE_ECN
-
-
-def _tell_connection(socket: TcpSocket, info: TcpInfo) -> None:
-    """What there is to say of a connection. A SYN and a FIN count as a byte among those that have arrived."""
-    info.tcpi_options = spoken(socket)
-    if info.tcpi_options & TELLS_CONGESTION and socket.bytes_received:
-        info.tcpi_options |= int(TcpInfoOption.TCPI_OPT_ECN_SEEN)
-    info.tcpi_scales = 0x11 * window_scale(socket)
-    repair = socket.repair
-    if repair is not None and repair.options is not None:
-        info.tcpi_options, info.tcpi_scales = repair.options, repair.scales
-    if socket.fast_open is not None and socket.fast_open.is_accepted:
-        info.tcpi_options |= int(TcpInfoOption.TCPI_OPT_SYN_DATA)
-    longest = segment_bytes(socket)
-    info.tcpi_rto, info.tcpi_rtt, info.tcpi_rttvar = _TIMEOUT_US, _ROUND_TRIP_US, _ROUND_TRIP_US >> 1
-    info.tcpi_min_rtt = _ROUND_TRIP_US
-    info.tcpi_advmss = info.tcpi_rcv_ssthresh = longest
-    # Linux: net/ipv4/tcp_input.c, tcp_measure_rcv_mss.
-    info.tcpi_rcv_mss = min(max(UNCONNECTED_SEGMENT_BYTES, socket.arrived.largest), longest)
-    if socket.arrived.largest:
-        info.tcpi_ato = _ACKNOWLEDGED_WITHIN_US
-    info.tcpi_snd_mss = told_segment_bytes(socket)
-    info.tcpi_pmtu = _mtu(socket)
-    info.tcpi_bytes_sent = socket.bytes_sent
-    acknowledged = socket.bytes_sent + len(socket.held) - socket.on_the_way
-    has_called, has_hung_up = socket.seen_as is not None, socket.state == _FIN_WAIT2
-    info.tcpi_bytes_acked = acknowledged + has_called + has_hung_up
-    info.tcpi_bytes_received = socket.bytes_received + socket.has_ended
-    info.tcpi_notsent_bytes = socket.on_the_way
-    info.tcpi_rcv_space = info.tcpi_rcv_wnd = socket.receive_room // 2
-    if socket.peer is not None:
-        info.tcpi_snd_wnd = socket.peer.receive_room // 2
+    if socket.phase in (UNCONNECTED, DISCONNECTING):
+        return 0
+    return (
+        _OFFERED_WINDOW
+        if socket.phase == CONNECTING and socket.agreed == NOT_YET
+        else socket.receive_room >> 1
+    )

@@ -13,8 +13,8 @@ from procession.net.internet.control import DEVICE_MEMORY, MARKS, chosen_mark
 from procession.net.internet.error_queue import SentStamp, may_tell_data, queue_entry, whole_frame
 from procession.net.internet.passage import ACKNOWLEDGED, PUSH, segment
 from procession.net.internet.tcp_negotiation import segment_options
-from procession.net.internet.tcp_options import segment_bytes
 from procession.net.internet.tcp_repair import received_number, sent_number
+from procession.net.internet.tcp_segment import segment_bytes
 from procession.net.timestamp import (
     ACKNOWLEDGED_STAGE,
     NUMBERED,

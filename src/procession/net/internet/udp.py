@@ -59,6 +59,7 @@ class UdpSocket(DatagramSocket):
     __slots__ = ("held", "held_info", "held_target")
 
     prototype: ClassVar[bytes] = b"UDP"
+    notes_processor: ClassVar[bool] = True
 
     def __init__(self, network: Network, family: int, kind: int, protocol: int, owner_uid: int) -> None:
         super().__init__(network, family, kind, protocol, owner_uid)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from procession.abi.capability import Capability
 from procession.abi.errno import EAFNOSUPPORT, EINVAL, ENODEV, EPERM
 from procession.abi.ioctls import SocketIoctl
-from procession.abi.netlink import RTAX_MTU, NetlinkFlag, RouteAttribute, RouteType, Rtmsg
+from procession.abi.netlink import RTAX_MTU, RTM_F_CLONED, NetlinkFlag, RouteAttribute, RouteType, Rtmsg
 from procession.abi.route_entry import RouteFlag
 from procession.abi.word import Words, pack_u32
 from procession.net.cause import NO_REQUEST
@@ -149,7 +149,7 @@ def _choose_interface(network: Network, name: bytes, found: dict[int, bytes]) ->
 def _described_6(data: bytes, *, is_new: bool) -> tuple[Rtmsg, dict[int, bytes], bytes]:
     """What a struct in6_rtmsg says. Linux: net/ipv6/route.c, rtmsg_to_fib6_config."""
     destination, _, gateway, _, length, _, metric, _, flags, index = _IN6_RTMSG.unpack(data)
-    if length > 128:
+    if is_new and length > 128:
         raise EINVAL("a prefix of more bits than an address has")
     header = Rtmsg(
         rtm_family=AF_INET6, rtm_dst_len=length, rtm_protocol=_BOOT if is_new else 0, rtm_scope=_NOWHERE
@@ -163,4 +163,6 @@ def _described_6(data: bytes, *, is_new: bool) -> tuple[Rtmsg, dict[int, bytes],
         found[_GATEWAY] = gateway
     if flags & RouteFlag.RTF_REJECT and is_new:
         header.rtm_type = _UNREACHABLE
-    return header, found, masked(destination, length)
+    if flags & RouteFlag.RTF_CACHE:
+        header.rtm_flags = RTM_F_CLONED
+    return header, found, masked(destination, min(length, 128))
