@@ -340,6 +340,56 @@ TEST(tasks_have_keyrings)
 	CHECK(request("user", "of child", NULL, 0) > 0);
 }
 
+/* A child that gives its session to its parent when it's told to; with a new one if it says a word for that. */
+static pid_t giver(const int wait_for_word[2], const int done[2])
+{
+	pid_t child = (pid_t)MUST(fork());
+	char word;
+
+	if (child != 0)
+		return child;
+	MUST(read(wait_for_word[0], &word, 1));
+	if (word != '-') {
+		MUST(new_session());
+		MUST(add("user", (char[]){word, 0}, "x", SESSION));
+	}
+	CHECK_EQ(KEY(KEYCTL_SESSION_TO_PARENT), 0);
+	MUST(write(done[1], "", 1));
+	_exit(0);
+}
+
+/* The parent sleeps meanwhile: it has another session when it's back in user mode. */
+TEST(a_session_for_the_parent_is_its_own_when_it_goes_on)
+{
+	int words[3][2], done[3][2];
+	pid_t children[4];
+	char byte;
+
+	MUST(new_session());
+	for (int at = 0; at < 3; at++) {
+		MUST(pipe(words[at]));
+		MUST(pipe(done[at]));
+		children[at] = giver(words[at], done[at]);
+	}
+	children[3] = (pid_t)MUST(fork());
+	if (children[3] == 0) {
+		sleep_ms(50);
+		/* Each gives while the first process waits for the last of them. */
+		MUST(write(words[0][1], "a", 1));
+		MUST(read(done[0][0], &byte, 1));
+		MUST(write(words[1][1], "b", 1));
+		MUST(read(done[1][0], &byte, 1));
+		/* This one has the session that its parent has still. */
+		MUST(write(words[2][1], "-", 1));
+		_exit(0);
+	}
+	MUST(read(done[2][0], &byte, 1));
+	CHECK_ERRNO(request("user", "a", NULL, 0), ENOKEY);
+	CHECK(request("user", "b", NULL, 0) > 0);
+	for (int at = 0; at < 4; at++)
+		CHECK_EQ(wait_for(children[at]), EXITED(0));
+}
+
 static long keyring_of_maker;
 
 static void *look_for_own(void *has_one)

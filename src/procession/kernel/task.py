@@ -125,7 +125,7 @@ class CallFrame:
 
 
 class Unfinished:
-    """What a call leaves to be done before it returns: see `Task.unfinished`.
+    """What a call leaves to be done before it returns, or another task asks for: see `Task.unfinished`.
 
     `size` is for how many bytes it was charged, in the account's kind USER_FAULT.
     """

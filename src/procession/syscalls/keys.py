@@ -65,6 +65,7 @@ from procession.kernel.security.process_keys import (
     persistent_keyring,
     search_own,
 )
+from procession.kernel.session_change import give_session_to_parent
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import Address, Choice, InBuffer, Int, Size
 from procession.syscalls.user_vector import MAX_RW_COUNT, check_user_range, import_vector
@@ -476,22 +477,7 @@ def _get_security(task: Task, arguments: Arguments) -> int:
 
 def _session_to_parent(task: Task, arguments: Arguments) -> int:
     """Linux: security/keys/keyctl.c, keyctl_session_to_parent."""
-    session = look_up(task, SESSION, LINK).key
-    parent = task.group.leader.parent
-    if parent is None or parent.group.pid.own_number == 1 or len(parent.group.threads) != 1:
-        raise EPERM("no parent, or one with threads")
-    mine, its = task.credentials, parent.credentials
-    theirs = keys_of(parent)
-    if theirs.session is session:
-        return 0
-    ids = {mine.euid, its.uid, its.euid, its.suid, session.uid}
-    group_ids = {mine.egid, its.gid, its.egid, its.sgid}
-    if len(ids) > 1 or len(group_ids) > 1 or (theirs.session is not None and theirs.session.uid != mine.euid):
-        raise EPERM("the parent is somebody else")
-    session.holders += 1
-    old, theirs.session = theirs.session, session
-    if old is not None:
-        task.kernel.keys.put(old)
+    give_session_to_parent(task, look_up(task, SESSION, LINK).key)
     return 0
 
 
