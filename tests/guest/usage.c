@@ -142,6 +142,29 @@ TEST(peaks_are_not_inherited)
 	CHECK_EQ(wait_for(child), EXITED(1));
 }
 
+/* What was locked when it was mapped isn't in a child, however it came to be locked. */
+TEST(a_child_of_who_maps_locked_memory_locks_nothing)
+{
+	for (int how = 0; how < 2; how++) {
+		pid_t child = (pid_t)MUST(fork());
+
+		if (child == 0) {
+			if (how) {
+				MUST(mlockall(MCL_FUTURE));
+				CHECK(sbrk(8192) != (void *)-1);
+			} else
+				CHECK(mmap(NULL, 8192, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_LOCKED, -1, 0) !=
+				      MAP_FAILED);
+			CHECK(status_of("VmLck") >= 8);
+			child = (pid_t)MUST(fork());
+			if (child == 0)
+				_exit(status_of("VmLck") == 0);
+			_exit(wait_for(child) == EXITED(1) ? 0 : 1);
+		}
+		CHECK_EQ(wait_for(child), EXITED(0));
+	}
+}
+
 TEST(locked_and_data_sizes)
 {
 	long data = status_of("VmData");

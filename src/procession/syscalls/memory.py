@@ -131,10 +131,10 @@ def mmap(
     is_locked = bool(flags & MapFlag.MAP_LOCKED or mm.locks_future)
     if flags & MapFlag.MAP_LOCKED:
         check_locking(task)
-    if is_locked:
+    if is_locked or (file is not None and file.mapped_flags & LOCKED):
         check_lock_growth(task, size)
-    if file is not None and file.mapped_flags & LOCKED and not is_locked:
-        check_lock_growth(task, size)
+        # A child's isn't locked.
+        mm.has_fork_advice = True
     rights = effective_protection(task, protection & (PROT_READ | PROT_WRITE | PROT_EXEC), file)
     area_flags = LOCKED | future_lock(mm.locks_future) if is_locked else 0
     if flags & MAP_TYPE == MapFlag.MAP_DROPPABLE and file is None:

@@ -145,9 +145,9 @@ def mlockall(task: Task, flags: Flags[LockAll]) -> int:
     if flags & _MCL_CURRENT:
         check_lock_limit(task, mm.total_pages << PAGE_SHIFT)
     mm.locks_future = flags if flags & _MCL_FUTURE else 0
+    mm.has_fork_advice = True
     if flags & _MCL_CURRENT:
         mm.own_areas()
-        mm.has_fork_advice = True
         for area in list(mm.areas):
             if area.flags & DROPPABLE or is_secret(area):
                 continue
