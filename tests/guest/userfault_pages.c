@@ -605,6 +605,41 @@ static const char *told(const char *start, int count)
 	return text;
 }
 
+/* What has no entry counts as written where there is a table of page entries, one for 2 MiB. */
+TEST(a_table_is_there_while_something_is_mapped_and_was_touched)
+{
+	size_t table = 512 * PAGE;
+	char *room = mmap(NULL, 3 * table, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	char *memory = (char *)(((uintptr_t)room + 2 * table - 1) & -table);
+	int file = (int)MUST(memfd_create("file", MFD_CLOEXEC));
+
+	MUST(munmap(room, 3 * table));
+	scan = (struct pm_scan_arg){.category_mask = PAGE_IS_WRITTEN, .return_mask = PAGE_IS_WRITTEN};
+	MUST(mmap(memory, 3 * PAGE, RW, PRIVATE | MAP_FIXED, -1, 0) == memory ? 0 : -1);
+	MUST(madvise(memory, 3 * PAGE, MADV_NOHUGEPAGE));
+	CHECK_EQ(scan_pages(memory, 3, 8), 0);
+	memory[PAGE] = 1;
+	CHECK_EQ(scan_pages(memory, 3, 8), 1);
+	CHECK_STRING(told(memory, 1), "0-3:2");
+	/* A neighbour needs the table. */
+	MUST(munmap(memory + PAGE, 2 * PAGE));
+	CHECK_EQ(scan_pages(memory, 3, 8), 1);
+	CHECK_STRING(told(memory, 1), "0-1:2");
+	MUST(munmap(memory, PAGE));
+	MUST(mmap(memory, 3 * PAGE, RW, PRIVATE | MAP_FIXED, -1, 0) == memory ? 0 : -1);
+	CHECK_EQ(scan_pages(memory, 3, 8), 0);
+	memory[0] = 1;
+	CHECK_EQ(scan_pages(memory, 3, 8), 1);
+	MUST(ftruncate(file, PAGE));
+	MUST(mmap(memory, 3 * PAGE, RW, MAP_SHARED | MAP_FIXED, file, 0) == memory ? 0 : -1);
+	CHECK_EQ(scan_pages(memory, 3, 8), 0);
+	/* An access that fails makes none. */
+	CHECK_EQ(madvise(memory + PAGE, PAGE, MADV_POPULATE_READ), -1);
+	CHECK_EQ(scan_pages(memory, 3, 8), 0);
+	memory[0] = 1;
+	CHECK_EQ(scan_pages(memory, 3, 8), 1);
+}
+
 TEST(pages_are_looked_for)
 {
 	int file = (int)MUST(memfd_create("file", MFD_CLOEXEC));

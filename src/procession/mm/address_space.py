@@ -306,6 +306,7 @@ class MemoryDescriptor(AreaMap):
         self.zap(start, end, dropped_marks=ALL_MARKS)
         self.peak_total_pages = max(self.peak_total_pages, self.total_pages)
         doomed = self.cut(found, start, end)
+        self.tables.drop_empty(start, end, self.areas_in)
         if self.has_user_faults:
             for handler in dict.fromkeys(area.user_faults for area in found):
                 if handler is not None:

@@ -90,6 +90,9 @@ def handle_fault(mm: MemoryDescriptor, address: int, error_code: int) -> FaultKi
         mm, area, address, error_code
     ):
         return MINOR
+    if page >> 9 not in mm.leaves and area.pages is not None and area.page_index(address) > area.last_index:
+        # No table is made for it. Linux: mm/memory.c, do_fault.
+        raise AccessViolation(SIGBUS, BUS_ADRERR)
     leaf = mm.tables.own_leaf(page >> 9)
     slot = (leaf << 9) + (page & 511)
     words = mm.words

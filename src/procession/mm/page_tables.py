@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
 from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import PAGE_SHIFT, OutOfFrames, PhysicalMemory
+
+if TYPE_CHECKING:
+    from procession.mm.vma import VirtualMemoryArea
 
 _FRAME_MASK = pte.ADDRESS_MASK
 _NOT_WRITABLE = ~pte.WRITABLE & 0xFFFF_FFFF_FFFF_FFFF
@@ -162,6 +168,22 @@ class PageTables:
         if count:
             memory.note_changed(count)
         return count
+
+    def drop_empty(
+        self, start: int, end: int, areas_in: Callable[[int, int], Sequence[VirtualMemoryArea]]
+    ) -> None:
+        """Give up the tables at both ends of what was unmapped, if nothing is mapped there any more.
+
+        Linux: mm/memory.c, free_pgtables.
+        """
+        for region in dict.fromkeys((start >> pte.LEAF_SHIFT, end - 1 >> pte.LEAF_SHIFT)):
+            leaf = self.leaves.get(region)
+            if (
+                leaf is not None
+                and self.memory.are_zero(leaf << 9, leaf + 1 << 9)
+                and not areas_in(region << pte.LEAF_SHIFT, region + 1 << pte.LEAF_SHIFT)
+            ):
+                self._drop_leaf(region)
 
     def zap_cached(self, start: int, end: int) -> int:
         """Unmap those of the pages from byte `start` to `end` that are a page cache's, not copies of them.
