@@ -69,8 +69,8 @@ KEYS = {
     "security/keys/persistent.c": "key_get_persistent keyctl_get_persistent",
     "security/keys/proc.c": "proc_key_users_show proc_keys_show",
     "security/keys/process_keys.c": "install_process_keyring install_thread_keyring join_session_keyring "
-    "key_fsuid_changed look_up_user_keyrings lookup_user_key lookup_user_key_possessed "
-    "search_cred_keyrings_rcu",
+    "key_change_session_keyring key_fsuid_changed look_up_user_keyrings lookup_user_key "
+    "lookup_user_key_possessed search_cred_keyrings_rcu",
     "security/keys/request_key.c": "construct_get_dest_keyring",
     "security/keys/sysctl.c": "key_sysctls",
     "security/keys/user_defined.c": "logon_vet_description user_preparse user_update",
