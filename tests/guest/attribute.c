@@ -392,6 +392,15 @@ TEST(times)
 	CHECK_ERRNO(utimensat(AT_FDCWD, "file", NULL, 0x10), EINVAL);
 	CHECK_ERRNO(utimensat(AT_FDCWD, "missing", NULL, 0), ENOENT);
 	CHECK_ERRNO(futimens(5000, NULL), EBADF);
+	/* Of the last second that there is a file keeps the beginning. */
+	fd = (int)MUST(memfd_create("times", 0));
+	both[0] = (struct timespec){LONG_MAX, 5};
+	both[1] = (struct timespec){LONG_MAX - 1, 5};
+	CHECK_EQ(futimens(fd, both), 0);
+	MUST(fstat(fd, &after));
+	CHECK_EQ(after.st_atim.tv_sec, LONG_MAX);
+	CHECK_EQ(after.st_atim.tv_nsec, 0);
+	CHECK_EQ(after.st_mtim.tv_nsec, 5);
 }
 
 TEST(times_need_permission)

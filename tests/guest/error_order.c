@@ -342,13 +342,21 @@ TEST(reserved_space_is_a_hole)
 
 TEST(space_that_is_not_a_file_s)
 {
-	int ends[2];
+	int ends[2], fd;
 
 	MUST(pipe(ends));
 	CHECK_ERRNO(fallocate(ends[1], FALLOC_FL_COLLAPSE_RANGE, 0, PAGE), ESPIPE);
 	CHECK_ERRNO(fallocate(ends[1], FALLOC_FL_PUNCH_HOLE, 0, PAGE), EOPNOTSUPP);
 	CHECK_ERRNO(fallocate(ends[0], FALLOC_FL_ZERO_RANGE, 0, PAGE), EBADF);
 	CHECK_ERRNO(fallocate(new_memory_file(), FALLOC_FL_ZERO_RANGE, 0, PAGE), EOPNOTSUPP);
+	/* /proc says nothing of how large its files may be, so that it's 2 GiB, and has no such call. */
+	fd = (int)MUST(open("/proc/self/comm", O_RDWR));
+	CHECK_ERRNO(fallocate(fd, 0, 0, 0x7FFFFFFF), EOPNOTSUPP);
+	CHECK_ERRNO(fallocate(fd, 0, 0, 0x80000000L), EFBIG);
+	fd = new_memory_file();
+	CHECK_ERRNO(ioctl(fd, FICLONE, fd), EOPNOTSUPP);
+	MUST(fcntl(fd, F_SETFL, O_APPEND));
+	CHECK_ERRNO(ioctl(fd, FICLONE, fd), EBADF);
 }
 
 TEST(pipes_that_are_spliced_wrongly)

@@ -83,6 +83,7 @@ TEST(sealed_against_writing)
 	CHECK_ERRNO(pwrite(fd, "x", 1, 0), EPERM);
 	CHECK_EQ(pwrite(fd, "x", 0, 0), 0);
 	CHECK_ERRNO(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, PAGE), EPERM);
+	CHECK_ERRNO(fallocate(fd, FALLOC_FL_ZERO_RANGE, 0, 100 * PAGE), EOPNOTSUPP);
 	CHECK_EQ(ftruncate(fd, PAGE), 0);
 	CHECK_EQ(reopen(fd, O_RDWR) != -1, 1);
 }

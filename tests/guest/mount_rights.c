@@ -100,6 +100,9 @@ TEST(flags_that_were_given_stay)
 {
 	enter_user_namespace(MS_PRIVATE);
 	CHECK_ERRNO(mount(NULL, "ro", NULL, MS_REMOUNT | MS_BIND, NULL), EPERM);
+	/* That nothing is changed there is seen before who the user is. */
+	CHECK_ERRNO(chown("ro", 77, 77), EROFS);
+	CHECK_ERRNO(chown("b", 77, 77), EINVAL);
 	CHECK_ERRNO(mount(NULL, "ro", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV, NULL), EPERM);
 	CHECK_ERRNO(mount(NULL, "ro", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RELATIME,
 			  NULL),

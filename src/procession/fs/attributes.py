@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from procession.abi.duration import NS_PER_S
 from procession.abi.errno import EACCES, EINVAL, EISDIR, EOPNOTSUPP, EOVERFLOW, EPERM, EROFS, ETXTBSY
 from procession.abi.file_mode import S_IFMT
 from procession.abi.ioctls import ExtendedFlag, FileFlag, Fsxattr
@@ -33,6 +34,7 @@ NOW = -1
 """A time stamp for `change_times`: this moment (UTIME_NOW)."""
 OMIT = -2
 """A time stamp for `change_times`: leave it (UTIME_OMIT)."""
+_LIMITS_S = (-1 << 63, (1 << 63) - 1)
 
 
 def change_mode(path: Path, subject: Subject, mode: int) -> None:
@@ -157,9 +159,20 @@ def change_times(path: Path, subject: Subject, atime_ns: int, mtime_ns: int) -> 
     _check_owned(inode, subject)
     now_ns = inode.now_ns()
     times = {NOW: now_ns, OMIT: None}
-    inode.set_attributes(atime_ns=times.get(atime_ns, atime_ns), mtime_ns=times.get(mtime_ns, mtime_ns))
+    inode.set_attributes(
+        atime_ns=times.get(atime_ns, _kept_time(atime_ns)), mtime_ns=times.get(mtime_ns, _kept_time(mtime_ns))
+    )
     # One time alone is taken for a read or a write, as Linux does.
     note_change(path.dentry, IN_MODIFY if atime_ns == OMIT else IN_ACCESS if mtime_ns == OMIT else IN_ATTRIB)
+
+
+def _kept_time(stamp_ns: int) -> int:
+    """What a file keeps of a time stamp: of the first and the last second only their beginning.
+
+    Linux: fs/inode.c, timestamp_truncate.
+    """
+    seconds = stamp_ns // NS_PER_S
+    return seconds * NS_PER_S if seconds in _LIMITS_S else stamp_ns
 
 
 def truncate(path: Path, subject: Subject, size: int) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EBUSY, EINVAL, EPERM
+from procession.abi.errno import EBUSY, EINVAL, EOPNOTSUPP, EPERM
 from procession.abi.mmap_flags import MemfdFlag
-from procession.abi.open_flags import Seal
+from procession.abi.open_flags import FallocateFlag, Seal
 from procession.fs.file import O_LARGEFILE, O_RDWR, File
 from procession.fs.inode import S_IFREG
 from procession.fs.mounts.mount import Mount
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from procession.fs.permission import Subject
     from procession.fs.vfs import Vfs
 
+_KEEP_SIZE = int(FallocateFlag.FALLOC_FL_KEEP_SIZE)
+_PUNCH_HOLE = int(FallocateFlag.FALLOC_FL_PUNCH_HOLE)
 _MFD_ALLOW_SEALING = int(MemfdFlag.MFD_ALLOW_SEALING)
 _MFD_NOEXEC_SEAL = int(MemfdFlag.MFD_NOEXEC_SEAL)
 F_SEAL_SEAL = int(Seal.F_SEAL_SEAL)
@@ -123,8 +125,10 @@ class MemfdFile(RegularFile):
         return super()._write(offset, data)
 
     def allocate(self, mode: int, offset: int, length: int) -> None:
+        if mode not in (0, _KEEP_SIZE, _KEEP_SIZE | _PUNCH_HOLE):
+            raise EOPNOTSUPP
         seals = self.memfd.seals
-        punches = mode & 2
+        punches = mode & _PUNCH_HOLE
         if (punches and seals & _NO_WRITING) or (
             not punches and seals & F_SEAL_GROW and offset + length > self.memfd.size
         ):

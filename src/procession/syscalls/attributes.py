@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.duration import NS_PER_S
-from procession.abi.errno import EBADF, EFAULT, EINVAL
+from procession.abi.errno import EBADF, EFAULT, EINVAL, EROFS
 from procession.abi.open_flags import AT_FDCWD, AtFlag
 from procession.abi.time import Timespec, Timeval
 from procession.fs.attributes import NOW, OMIT, change_mode, change_owner, change_times
@@ -72,6 +72,8 @@ def fchmodat2(task: Task, directory: Fd, path: Path, mode: Mode, flags: Flags[At
 def _change_owner(task: Task, place: dentry.Path, uid: int, gid: int) -> int:
     namespace = task.credentials.user_namespace
     kuid, kgid = namespace.make_kuid(uid), namespace.make_kgid(gid)
+    if place.mount.is_read_only:
+        raise EROFS
     if (kuid == _UNCHANGED and uid != _UNCHANGED) or (kgid == _UNCHANGED and gid != _UNCHANGED):
         raise EINVAL("an id that stands for nobody in the user namespace")
     change_owner(

@@ -132,7 +132,7 @@ def allocate_space(task: Task, file: File, mode: int, offset: int, length: int) 
         raise EISDIR
     if kind not in (S_IFREG, S_IFBLK):
         raise ENODEV
-    if offset + length > MAXIMUM_SIZE:
+    if offset + length > file.inode.superblock.largest_file:
         raise EFBIG
     if operation == _WRITE_ZEROES:
         raise EOPNOTSUPP("no file system here writes zeros on a device")

@@ -26,7 +26,7 @@ from procession.fs.attributes import (
     set_file_flags,
 )
 from procession.fs.devices import UserFaultDevice
-from procession.fs.file import FASYNC, O_CLOEXEC, O_NONBLOCK, O_PATH, File, PathFile
+from procession.fs.file import FASYNC, O_APPEND, O_CLOEXEC, O_NONBLOCK, O_PATH, File, PathFile
 from procession.fs.inode import S_IFBLK, S_IFCHR, S_IFSOCK
 from procession.fs.landlock import IOCTL_DEV
 from procession.fs.permission import CAP_SYS_ADMIN
@@ -228,7 +228,7 @@ def _refuse_clone(task: Task, file: File, request: int, argument: int) -> None:
         raise EISDIR
     if not (source.inode.is_regular and file.inode.is_regular):
         raise EINVAL
-    if not source.is_readable or not file.is_writable:
+    if not source.is_readable or not file.is_writable or file.flags & O_APPEND:
         raise EBADF
     raise EOPNOTSUPP
 
