@@ -1,4 +1,4 @@
-/* What is told of a connection of TCP in each of its states, and when it acknowledges (tcp(7)). */
+/* What is told of a connection of TCP in each of its states, when it acknowledges, and which refusal comes first (tcp(7)). */
 #include "check.h"
 
 #include <arpa/inet.h>
@@ -294,4 +294,87 @@ TEST(how_the_connection_came)
 	CHECK_EQ(value_of(there, IPPROTO_IPV6, IPV6_MULTICAST_IF), (int)if_nametoindex("lo"));
 	CHECK_EQ(value_of(here, IPPROTO_IPV6, IPV6_MULTICAST_HOPS), 1);
 	CHECK_EQ(value_of(here, IPPROTO_IPV6, IPV6_MULTICAST_IF), 0);
+}
+
+static int refusal(ssize_t result)
+{
+	return result == -1 ? errno : 0;
+}
+
+TEST(sending_to_who_is_gone)
+{
+	static char much[400000];
+	int queued = -1;
+	char byte;
+
+	join(AF_INET);
+	MUST(close(there));
+	/* What is kept back for more meets nobody yet. */
+	CHECK_EQ(send(here, "abc", 3, MSG_MORE | MSG_NOSIGNAL), 3);
+	CHECK_EQ(value_of(here, SOL_SOCKET, SO_ERROR), 0);
+	CHECK_EQ(send(here, "def", 3, MSG_MORE | MSG_NOSIGNAL), 3);
+	CHECK_EQ(send(here, "end", 3, MSG_NOSIGNAL), 3);
+	CHECK_EQ(value_of(here, SOL_SOCKET, SO_ERROR), EPIPE);
+	CHECK_EQ(recv(here, &byte, 1, 0), 0);
+	join(AF_INET);
+	MUST(close(there));
+	/* The answer to the first segment isn't looked at before the call ends. */
+	CHECK_EQ(send(here, much, sizeof(much), MSG_DONTWAIT | MSG_NOSIGNAL), sizeof(much));
+	CHECK_EQ(value_of(here, SOL_SOCKET, SO_ERROR), EPIPE);
+	/* What was refused was never acknowledged. */
+	join(AF_INET);
+	MUST(shutdown(here, SHUT_RDWR));
+	CHECK_EQ(send(there, "123456", 6, MSG_NOSIGNAL), 6);
+	MUST(ioctl(there, SIOCOUTQ, &queued));
+	CHECK_EQ(queued, 6);
+	CHECK_EQ(refusal(recv(here, &byte, 1, 0)), ECONNRESET);
+}
+
+TEST(refusing_before_bytes_are_read)
+{
+	struct sockaddr nobody = {.sa_family = AF_UNSPEC};
+	char byte;
+
+	join(AF_INET);
+	MUST(shutdown(here, SHUT_WR));
+	CHECK_EQ(refusal(send(here, bad_address(), 2, MSG_NOSIGNAL)), EPIPE);
+	MUST(listen(listener, 0));
+	/* The backlog is full. */
+	MUST(connect((int)MUST(socket(AF_INET, SOCK_STREAM, 0)), (struct sockaddr *)&place, place_size));
+	here = (int)MUST(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0));
+	CHECK_ERRNO(connect(here, (struct sockaddr *)&place, place_size), EINPROGRESS);
+	CHECK_EQ(refusal(send(here, bad_address(), 2, MSG_NOSIGNAL)), EAGAIN);
+	CHECK_EQ(refusal(recv(here, &byte, 1, 0)), EAGAIN);
+	/* It's connecting already. */
+	CHECK_EQ(refusal(send(here, "abc", 3, MSG_FASTOPEN | MSG_NOSIGNAL)), EALREADY);
+	CHECK_OK(connect(here, &nobody, sizeof(nobody)));
+}
+
+TEST(datagrams_that_only_probe)
+{
+	int probes;
+	char byte;
+
+	begin(AF_INET);
+	MUST(close(listener));
+	probes = (int)MUST(socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0));
+	MUST(connect(probes, (struct sockaddr *)&place, place_size));
+	MUST(send(probes, "a", 1, 0));
+	/* They look at neither an error nor the end: MSG_PROBE. */
+	CHECK_EQ(send(probes, "abc", 3, 0x10), 3);
+	CHECK_EQ(refusal(recv(probes, &byte, 1, 0)), ECONNREFUSED);
+	MUST(shutdown(probes, SHUT_WR));
+	CHECK_EQ(refusal(send(probes, "abc", 3, 0)), EPIPE);
+	CHECK_EQ(send(probes, "abc", 3, 0x10), 3);
+}
+
+TEST(where_to_before_how_much)
+{
+	static char much[70000];
+	int four = (int)MUST(socket(AF_INET, SOCK_DGRAM, 0)), six = (int)MUST(socket(AF_INET6, SOCK_DGRAM, 0));
+
+	CHECK_EQ(refusal(send(four, much, sizeof(much), 0)), EMSGSIZE);
+	CHECK_EQ(refusal(send(six, much, sizeof(much), 0)), EDESTADDRREQ);
+	begin(AF_INET6);
+	CHECK_EQ(refusal(sendto(six, much, sizeof(much), 0, (struct sockaddr *)&place, place_size)), EMSGSIZE);
 }

@@ -588,3 +588,34 @@ TEST(the_interface_goes_down)
 	CHECK_ERRNO(setsockopt(fd, SOL_PACKET, 24, bad_address(), sizeof(number)), EINVAL);
 	CHECK_ERRNO(setsockopt(other, SOL_PACKET, PACKET_VNET_HDR, bad_address(), sizeof(number)), EFAULT);
 }
+
+/* Sends a frame with one control message: 0 or an errno. */
+static int send_with(int fd, int level, int type, size_t length)
+{
+	union {
+		char bytes[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr header;
+	} control = {.header = {.cmsg_len = length, .cmsg_level = level, .cmsg_type = type}};
+	struct iovec part = {"some bytes for a frame", 22};
+	struct msghdr message = {
+		.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+
+	return sendmsg(fd, &message, 0) == -1 ? errno : 0;
+}
+
+TEST(what_goes_with_a_frame)
+{
+	int kinds[] = {SOCK_DGRAM, SOCK_RAW};
+
+	enter();
+	for (size_t at = 0; at < LENGTH(kinds); at++) {
+		int fd = listener(kinds[at], 0x88b5);
+
+		CHECK_EQ(send_with(fd, SOL_SOCKET, SO_PRIORITY, CMSG_LEN(sizeof(int))), 0);
+		CHECK_EQ(send_with(fd, SOL_SOCKET, SO_MARK, CMSG_LEN(sizeof(int))), 0);
+		CHECK_EQ(send_with(fd, SOL_SOCKET, SO_MARK, CMSG_LEN(1)), EINVAL);
+		CHECK_EQ(send_with(fd, SOL_SOCKET, 0x77, CMSG_LEN(sizeof(int))), EINVAL);
+		CHECK_EQ(send_with(fd, SOL_PACKET, 0x77, CMSG_LEN(sizeof(int))), 0);
+		CHECK_EQ(send_with(fd, SOL_PACKET, 0x77, 3), EINVAL);
+	}
+}

@@ -543,3 +543,57 @@ TEST(numbers_of_packets)
 	CHECK_EQ(got[4] | got[5], 0);
 	CHECK_EQ(got[6], 0x40);
 }
+
+TEST(packets_in_parts)
+{
+	struct sockaddr_in own = to("127.0.0.1", 0);
+	int fd, listening;
+
+	enter();
+	listening = raw(200);
+	fd = raw(200);
+	MUST(connect(fd, (void *)&own, sizeof(own)));
+	CHECK_EQ(send(fd, "abc", 3, MSG_MORE), 3);
+	CHECK_EQ(next(listening), -EAGAIN);
+	CHECK_EQ(send(fd, "de", 2, MSG_MORE), 2);
+	/* MSG_PROBE adds nothing. */
+	CHECK_EQ(send(fd, "no", 2, 0x10 | MSG_MORE), 2);
+	CHECK_EQ(next(listening), -EAGAIN);
+	CHECK_EQ(send(fd, "f", 1, 0), 1);
+	CHECK_EQ(next(listening), 20 + 6);
+	CHECK_EQ(memcmp(got + 20, "abcdef", 6), 0);
+	CHECK_EQ(send(fd, "alone", 5, 0), 5);
+	CHECK_EQ(next(listening), 20 + 5);
+}
+
+TEST(deaf_once_disconnected)
+{
+	struct sockaddr nobody = {.sa_family = AF_UNSPEC};
+	struct sockaddr_in own = to("127.0.0.1", 0);
+	struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+	int fd, speaker;
+
+	enter();
+	fd = raw(200);
+	speaker = raw(200);
+	CHECK_EQ(sendto(speaker, "a", 1, 0, (void *)&own, sizeof(own)), 1);
+	CHECK_EQ(next(fd), 21);
+	MUST(connect(fd, (void *)&own, sizeof(own)));
+	CHECK_ERRNO(bind(fd, (void *)&own, sizeof(own)), EINVAL);
+	CHECK_EQ(sendto(speaker, "b", 1, 0, (void *)&own, sizeof(own)), 1);
+	CHECK_EQ(next(fd), 21);
+	MUST(connect(fd, &nobody, sizeof(nobody)));
+	CHECK_EQ(sendto(speaker, "c", 1, 0, (void *)&own, sizeof(own)), 1);
+	CHECK_EQ(next(fd), -EAGAIN);
+	MUST(bind(fd, (void *)&own, sizeof(own)));
+	MUST(connect(fd, (void *)&own, sizeof(own)));
+	CHECK_EQ(sendto(speaker, "d", 1, 0, (void *)&own, sizeof(own)), 1);
+	CHECK_EQ(next(fd), -EAGAIN);
+	fd = (int)MUST(socket(AF_INET6, SOCK_RAW | SOCK_NONBLOCK, 200));
+	MUST(connect(fd, (void *)&six, sizeof(six)));
+	CHECK_ERRNO(bind(fd, (void *)&six, sizeof(six)), EINVAL);
+	CHECK_EQ(send(fd, "ab", 2, MSG_MORE), 2);
+	CHECK_EQ(next(fd), -EAGAIN);
+	CHECK_EQ(send(fd, "c", 1, 0), 1);
+	CHECK_EQ(next(fd), 3);
+}

@@ -1532,3 +1532,45 @@ TEST(the_file_of_a_bound_socket)
 	CHECK_ERRNO(ioctl(fd, SIOCUNIXFILE), EPERM);
 	CHECK_ERRNO(ioctl((int)MUST(socket(AF_INET, SOCK_STREAM, 0)), SIOCUNIXFILE), ENOTTY);
 }
+
+TEST(refusals_before_bytes_are_read)
+{
+	static char much[300000];
+	int ends[2], offset = 2;
+	char bytes[8];
+
+	make_pair(SOCK_STREAM, ends);
+	MUST(shutdown(ends[0], SHUT_WR));
+	CHECK_ERRNO(send(ends[0], bad_address(), 2, MSG_NOSIGNAL), EPIPE);
+	make_pair(SOCK_STREAM, ends);
+	MUST(close(ends[1]));
+	CHECK_ERRNO(send(ends[0], bad_address(), 2, MSG_NOSIGNAL), EPIPE);
+	/* Whether there is anybody comes before how much it is. */
+	CHECK_ERRNO(send(new_socket(SOCK_SEQPACKET), much, sizeof(much), MSG_NOSIGNAL), ENOTCONN);
+	make_pair(SOCK_SEQPACKET, ends);
+	MUST(send(ends[0], "x", 1, 0));
+	MUST(close(ends[1]));
+	CHECK_ERRNO(send(ends[0], much, sizeof(much), MSG_NOSIGNAL), ECONNRESET);
+	CHECK_ERRNO(send(ends[0], much, sizeof(much), MSG_NOSIGNAL), EMSGSIZE);
+	/* Beyond the last packet is the end. */
+	make_pair(SOCK_SEQPACKET, ends);
+	MUST(setsockopt(ends[0], SOL_SOCKET, SO_PEEK_OFF, &offset, sizeof(offset)));
+	MUST(send(ends[1], "hello", 5, 0));
+	MUST(close(ends[1]));
+	CHECK_EQ(recv(ends[0], bytes, 8, MSG_PEEK | MSG_DONTWAIT), 3);
+	CHECK_EQ(recv(ends[0], bytes, 8, MSG_PEEK | MSG_DONTWAIT), 0);
+	CHECK_EQ(recv(ends[0], bytes, 8, MSG_DONTWAIT), 5);
+}
+
+TEST(pieces_of_half_a_buffer)
+{
+	static char much[100000];
+	int ends[2], room = 5000;
+
+	make_pair(SOCK_STREAM, ends);
+	MUST(setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &room, sizeof(room)));
+	CHECK_EQ(send(ends[0], much, sizeof(much), MSG_DONTWAIT), 2 * (room - 64));
+	CHECK_ERRNO(send(ends[0], much, 1, MSG_DONTWAIT), EAGAIN);
+	CHECK_EQ(recv(ends[1], much, sizeof(much), 0), 2 * (room - 64));
+	CHECK_EQ(send(ends[0], much, 3000, MSG_DONTWAIT), 3000);
+}

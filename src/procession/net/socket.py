@@ -344,8 +344,9 @@ class Socket:
         """Whether an error waits that a call leaves to the next one if it has sent a part."""
         return self.keeps_error and self.error != 0
 
-    def check_length(self, length: int) -> None:
-        """Raise EMSGSIZE unless a message may be so long; asked before its bytes are read."""
+    def check_length(self, length: int, address: bytes | None = None) -> None:
+        """Raise EMSGSIZE unless a message to `address` may be so long, or what goes before that; asked before
+        its bytes are read."""
 
     def check_message(self, length: int, flags: int, address: bytes | None) -> None:
         """Raise what `send` does before it looks at a message's bytes: asked when they can't be read."""

@@ -109,7 +109,7 @@ def _send(
     try:
         if socket.is_stream:
             return _send_stream(task, socket, source, sent_flags, address, control)
-        socket.check_length(total)
+        socket.check_length(total, address)
         if total > STREAM_CHUNK and not task.kernel.memory.account.can_charge(2 * total):
             raise ENOBUFS("no memory for so long a message")
         try:

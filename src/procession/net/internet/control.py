@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from procession.net.internet.packet import Packet
     from procession.net.internet.socket import InternetSocket
     from procession.net.message import Control
+    from procession.net.socket import Socket
 
 SOL_SOCKET = int(SocketLevel.SOL_SOCKET)
 SOL_IP = int(SocketLevel.SOL_IP)
@@ -152,7 +153,7 @@ def _own_address(socket: DatagramSocket, packet: Packet) -> bytes:
         return bytes(4)
 
 
-def chosen_mark(socket: InternetSocket, kind: int, body: bytes) -> int:
+def chosen_mark(socket: Socket, kind: int, body: bytes) -> int:
     """The mark or the priority in a control message. Raises EPERM, EINVAL. Linux: net/core/sock.c,
     __sock_cmsg_send."""
     if kind == MARK:

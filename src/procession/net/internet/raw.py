@@ -16,7 +16,7 @@ from procession.abi.errno import (
     EOPNOTSUPP,
 )
 from procession.abi.internet import IpOption, Ipv6Option
-from procession.abi.socket import IpProtocol, SocketLevel, SocketOption
+from procession.abi.socket import IpProtocol, SocketLevel, SocketOption, SocketType
 from procession.abi.word import pack_port, pack_u16
 from procession.net.internet.address import (
     AF_INET,
@@ -42,7 +42,7 @@ from procession.net.internet.port_table import PortTable
 from procession.net.internet.routing_rule import ANY_TRAFFIC, Traffic
 from procession.net.internet.written_header import read_header, read_header_6
 from procession.net.queue_ioctl import QUEUE_REQUESTS, tell_queue
-from procession.net.socket import ESTABLISHED, MSG_OOB, MSG_PROBE, SENDING, QuietBrokenPipe
+from procession.net.socket import ESTABLISHED, MSG_MORE, MSG_OOB, MSG_PROBE, SENDING, QuietBrokenPipe
 from procession.net.socket_options import pack_int, read_int
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from procession.net.network import Network
 
 _IPPROTO_RAW = int(IpProtocol.IPPROTO_RAW)
+_RAW = int(SocketType.SOCK_RAW)
 _SOL_RAW = int(SocketLevel.SOL_RAW)
 _SO_REUSEADDR = int(SocketOption.SO_REUSEADDR)
 _SOL_ICMPV6 = ICMP6
@@ -117,8 +118,10 @@ class _MessageSocket(DatagramSocket):
             raise EOPNOTSUPP("no urgent data here")
         return super().receive(length, flags)
 
-    def check_length(self, length: int) -> None:
+    def check_length(self, length: int, address: bytes | None = None) -> None:
         if length > LONGEST_PACKET:
+            if self.family == AF_INET6 and self.kind == _RAW:
+                self.target_of(address)
             raise EMSGSIZE("longer than a packet may be")
 
     def check_message(self, length: int, flags: int, address: bytes | None) -> None:
@@ -136,14 +139,27 @@ class _MessageSocket(DatagramSocket):
         """There are no ports of its protocol."""
 
 
+class HeldWay:
+    """Where a packet goes of which the rest is to come, as its first part was told."""
+
+    __slots__ = ("choice", "info", "scope", "target")
+
+    def __init__(self, target: bytes, scope: int, choice: PacketChoice, info: int) -> None:
+        self.target = target
+        self.scope = scope
+        self.choice = choice
+        self.info = info
+
+
 class RawSocket(_MessageSocket):
     """A raw socket (Linux: include/net/raw.h, struct raw_sock).
 
     `unwanted_types` has a bit for each type of ICMP that is dropped. `checksum_place` is where in a message
-    of IPv6 the checksum goes, -1 for nowhere. TCP's segments aren't made, so that none arrives here.
+    of IPv6 the checksum goes, -1 for nowhere. TCP's segments aren't made, so that none arrives here. `held`
+    is what MSG_MORE keeps back and where it goes, None for nothing.
     """
 
-    __slots__ = ("checksum_place", "unwanted_types")
+    __slots__ = ("checksum_place", "held", "unwanted_types")
 
     prototype: ClassVar[bytes] = b"RAW"
     can_peek_at_offset: ClassVar[bool] = False
@@ -151,6 +167,7 @@ class RawSocket(_MessageSocket):
     def __init__(self, network: Network, family: int, kind: int, protocol: int, owner_uid: int) -> None:
         super().__init__(network, family, kind, protocol, owner_uid)
         self.unwanted_types = b""
+        self.held: tuple[bytes, HeldWay] | None = None
         self.checksum_place = 2 if family == AF_INET6 and protocol == ICMP6 else -1
         self.local_port = protocol if family == AF_INET6 else 0
         if protocol == _IPPROTO_RAW:
@@ -170,9 +187,9 @@ class RawSocket(_MessageSocket):
             wanted, _ = self.parse_for_bind(address)
             if len(wanted) == 4:
                 raise EADDRNOTAVAIL("an address of IPv4")
-        self.check_bindable(wanted, scope_of(address))
-        if self.state == ESTABLISHED and self.family == AF_INET:
+        if self.state == ESTABLISHED:
             raise EINVAL("the socket is connected")
+        self.check_bindable(wanted, scope_of(address))
         self.choose_address(wanted)
 
     def way_to(
@@ -255,6 +272,32 @@ class RawSocket(_MessageSocket):
             return len(data)
         if flags & MSG_PROBE:
             return len(data)
+        way = HeldWay(target, scope, choice, choice.info_for(self, address))
+        if self.held is not None:
+            begun, way = self.held
+            self.held = None
+            self.check_fits(len(begun) + len(data) + flow.header_bytes, flow, choice.is_undivided)
+            if not flags & MSG_MORE:
+                flow = self._way_of(way)
+            self._send_or_hold(begun + data, flags, flow, way)
+        else:
+            self._send_or_hold(data, flags, flow, way)
+        return len(data)
+
+    def _way_of(self, held: HeldWay) -> Flow:
+        choice = held.choice
+        traffic = self.traffic_to(held.target, 0, choice)
+        return self.way_to(held.target, choice.source, held.scope, choice.out, traffic=traffic)
+
+    def _send_or_hold(self, data: bytes, flags: int, flow: Flow, way: HeldWay) -> None:
+        """Keep it back for more of the same packet (MSG_MORE), or send it. Raises EMSGSIZE, EINVAL.
+
+        Linux: net/ipv4/raw.c, raw_sendmsg; net/ipv6/raw.c, rawv6_push_pending_frames.
+        """
+        if flags & MSG_MORE:
+            self.held = data, way
+            return
+        choice = way.choice
         tos, ttl = choice.service_and_limit(self, flow)
         place = self.checksum_place
         whole = data
@@ -266,13 +309,12 @@ class RawSocket(_MessageSocket):
         packet = Packet(whole, flow.source, 0, flow.target, 0, time_ns, tos, ttl, self.protocol)
         if packet.protocol in (UDP, UDP_LITE):
             packet.take_written(whole)
-        put_label(self, packet, choice.info_for(self, address))
+        put_label(self, packet, way.info)
         choice.put_marks(self, packet)
         self.put_options(packet, choice)
         self.check_fits(packet.wire_bytes, flow, choice.is_undivided)
         report_sent(self, packet, flow, choice)
         send_packet(self.network, packet, flow, is_looped=self.loops_groups(flow.target))
-        return len(data)
 
     def _send_whole(self, whole: bytes, flow: Flow, choice: PacketChoice) -> None:
         """Send a packet with its header of IP, in which some is filled in. Raises EMSGSIZE, EINVAL.
@@ -355,6 +397,12 @@ class RawSocket(_MessageSocket):
                 return pack_int(self.checksum_place)
             raise ENOPROTOOPT
         return super().get_option(level, name, length)
+
+    def disconnect(self) -> None:
+        """Nothing arrives for it from now on, as it has no port that was chosen. Linux: net/ipv4/udp.c,
+        __udp_disconnect; net/ipv4/raw.c, raw_unhash_sk."""
+        super().disconnect()
+        self.network.raw_sockets.pop(self, None)
 
     def release(self) -> None:
         self.network.raw_sockets.pop(self, None)

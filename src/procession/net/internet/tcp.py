@@ -367,8 +367,11 @@ class TcpSocket(InternetSocket):
             return send_alone(self, data, flags)
         if not data:
             return 0
-        if current_flow(self) is not None and peer.is_orphan:
-            self.meet_nobody(peer)
+        is_held = self.held or flags & MSG_MORE or self.protocol_options.get(CORK)
+        if peer.is_orphan and not is_held and current_flow(self) is not None:
+            # The answer to the first bytes isn't looked at before the call has sent the last.
+            if not flags & MSG_NOT_LAST:
+                self.meet_nobody(peer, len(data))
             return len(data)
         system = self.network.system
         room = self.send_room - self.on_the_way
@@ -388,14 +391,16 @@ class TcpSocket(InternetSocket):
             peer.urgent.arrive(peer, data[-1], peer.bytes_received + len(self.held) + count - 1)
         if (self.options or stamping) and not flags & MSG_NOT_LAST and stream_stages(self.options, stamping):
             note_stamp(self, data, stamping)
-        if self.held or flags & MSG_MORE or self.protocol_options.get(CORK):
+        if is_held:
             hold(self, data, flags)
         else:
             self.pass_on(data)
         return count
 
-    def meet_nobody(self, peer: TcpSocket) -> None:
-        """What was sent finds nobody there to receive it; that is known only when it has been sent."""
+    def meet_nobody(self, peer: TcpSocket, count: int) -> None:
+        """The `count` bytes that were sent find nobody who receives them; that is known only when they have
+        been."""
+        self.number_gaps = (count, 0)
         self.reset()
         peer.end(0)
         peer.let_go()
@@ -414,6 +419,10 @@ class TcpSocket(InternetSocket):
             return
         if flow.neighbours:
             flow.confirm()
+        if peer.is_orphan:
+            self.network.system.uncharge_buffer(len(data), self.payer)
+            self.meet_nobody(peer, len(data))
+            return
         lost = b""
         if flow.is_filtered or is_choosy(peer):
             data, lost = split(self, peer, flow, data)
@@ -427,6 +436,7 @@ class TcpSocket(InternetSocket):
             # Who was shut down both ways is reset by what comes.
             self.network.system.uncharge_buffer(count + len(lost), self.payer)
             peer.reset()
+            self.number_gaps = (count, 0)
             self.reset()
             return
         if self.payer is not peer.payer:
@@ -455,8 +465,13 @@ class TcpSocket(InternetSocket):
             push_held(self)
 
     def check_message(self, length: int, flags: int, address: bytes | None) -> None:
-        if self.state in (CLOSED, LISTENING) and not (flags & MSG_FASTOPEN or self.is_deferred):
+        if flags & MSG_FASTOPEN or self.is_deferred:
+            return
+        if self.state not in CAN_SEND:
             self._refuse_to_send(flags)
+        if self.error or self.ended & SENDING:
+            self.raise_error()
+            raise EPIPE("the socket was shut down")
 
     def _refuse_to_send(self, flags: int) -> None:
         """There is no connection that could be sent to. Linux: net/core/stream.c, sk_stream_wait_connect."""

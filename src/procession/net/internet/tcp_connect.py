@@ -166,12 +166,14 @@ def send_to_open(socket: TcpSocket, data: bytes, flags: int, address: bytes | No
             opening = socket.fast_open = FastOpen(None, data[:size])
             start_connecting(socket, address or b"")
         elif socket.phase == CONNECTING:
-            raise EINPROGRESS
+            if socket.state == SYN_SENT and flags & MSG_DONTWAIT:
+                raise EALREADY
         else:
             raise EISCONN if socket.phase in (UNCONNECTED, CONNECTED) else EINVAL
         # Who listens may be asked again later, when there is room: by what programs look at, as a rule.
-        opening.data = opening.data[:KEPT_DATA]
-        if flags & MSG_DONTWAIT:
+        if opening is not None:
+            opening.data = opening.data[:KEPT_DATA]
+        if opening is not None and flags & MSG_DONTWAIT:
             if opening.cookie is None or not size or socket.state == SYN_SENT:
                 raise EINPROGRESS
             return None if socket.peer is not None else size

@@ -48,7 +48,7 @@ def push_held(socket: TcpSocket) -> None:
         lose(socket)
         return
     if peer.is_orphan:
-        socket.meet_nobody(peer)
+        socket.meet_nobody(peer, len(socket.held))
         return
     held, socket.held = socket.held, b""
     socket.pass_on(held)

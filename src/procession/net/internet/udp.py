@@ -98,13 +98,15 @@ class UdpSocket(DatagramSocket):
         network = self.network
         return network.udp_ports if self.protocol == _UDP else network.udp_lite_ports
 
-    def check_length(self, length: int) -> None:
+    def check_length(self, length: int, address: bytes | None = None) -> None:
         if length > (_LONGEST_LENGTH if self.family == AF_INET else _LONGEST_DATAGRAM_6):
+            if self.family == AF_INET6:
+                self._target_of(address)
             raise EMSGSIZE("longer than a datagram may be")
 
     def check_message(self, length: int, flags: int, address: bytes | None) -> None:
         self.bind_automatically()
-        self.check_length(length)
+        self.check_length(length, address)
         self._check_urgent(flags)
         if self.held is None:
             target, port, scope = self._target_of(address)
@@ -146,7 +148,7 @@ class UdpSocket(DatagramSocket):
     def send(self, data: bytes, flags: int, address: bytes | None, control: Control | None) -> int:
         """Linux: net/ipv4/udp.c, udp_sendmsg; net/ipv6/udp.c, udpv6_sendmsg."""
         self.bind_automatically()
-        self.check_length(len(data))
+        self.check_length(len(data), address)
         self._check_urgent(flags)
         if self.held is not None:
             return self._add_to_held(data, flags)
@@ -160,10 +162,10 @@ class UdpSocket(DatagramSocket):
             segment_bytes = _chosen_segment(control.items, segment_bytes)
         traffic = self.traffic_to(target, port, choice)
         flow = self.way_to(target, choice.source, scope, choice.out, traffic=traffic)
-        self._check_open(len(data))
         if flags & MSG_PROBE:
             # Nothing is sent, but the way has been looked for (Linux: net/ipv4/ip_output.c, ip_make_skb).
             return len(data)
+        self._check_open(len(data))
         if flags & MSG_MORE or self.protocol_options.get(_CORK):
             self.held, self.held_target = data, (target, port, choice.source, scope, segment_bytes)
             self.held_info = info

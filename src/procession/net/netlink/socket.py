@@ -249,7 +249,7 @@ class NetlinkSocket(Socket):
 
     # Messages
 
-    def check_length(self, length: int) -> None:
+    def check_length(self, length: int, address: bytes | None = None) -> None:
         if length > self.send_room - _MESSAGE_OVERHEAD:
             raise EMSGSIZE("more than the buffer for sending holds")
 

@@ -9,7 +9,7 @@ from procession.abi.packet import SockaddrPkt
 from procession.abi.socket import AddressFamily
 from procession.abi.word import pack_port
 from procession.net.internet.frame import HEADER_BYTES, transmit
-from procession.net.packet.output import check_checksum
+from procession.net.packet.output import check_checksum, check_control
 from procession.net.packet.socket import PacketSocket
 
 if TYPE_CHECKING:
@@ -83,6 +83,8 @@ class ObsoletePacketSocket(PacketSocket):
             raise EMSGSIZE("longer than the interface carries")
         if len(data) < header_bytes or not data:
             raise EINVAL("no header of a frame")
+        if control is not None:
+            check_control(self, control)
         header = data[:header_bytes] or bytes(HEADER_BYTES)
         said = address[_SHORT_NAME:] if address is not None and len(address) == SockaddrPkt.SIZE else b""
         transmit(interface, header, data[header_bytes:], self, protocol=int.from_bytes(said, "big"))

@@ -5,16 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EINVAL, EMSGSIZE, ENOBUFS, EPROTONOSUPPORT
-from procession.abi.socket import SocketOption
+from procession.abi.socket import SocketLevel, SocketOption
+from procession.net.internet.control import DEVICE_MEMORY, MARKS, chosen_mark
 from procession.net.internet.frame import HEADER_BYTES, transmit
 from procession.net.packet.address_type import header_field, said_of_raw
 from procession.net.packet.virtual_header import take_off
+from procession.net.timestamp import TIMESTAMPING, check_socket_item, checked_stamping
 
 if TYPE_CHECKING:
     from procession.net.link.interface import Interface
+    from procession.net.message import Control
     from procession.net.packet.socket import PacketSocket
     from procession.net.socket import Socket
 
+_SOL_SOCKET = int(SocketLevel.SOL_SOCKET)
 _HARDWARE_BYTES = 6
 _SO_NOFCS = int(SocketOption.SO_NOFCS)
 
@@ -26,6 +30,20 @@ def check_checksum(socket: Socket) -> None:
     """
     if socket.options.get(_SO_NOFCS):
         raise EPROTONOSUPPORT("the interface works checksums out itself")
+
+
+def check_control(socket: Socket, control: Control) -> None:
+    """Raise EINVAL, EPERM for control messages that don't go with frames. Linux: net/core/sock.c,
+    sock_cmsg_send."""
+    for level, kind, body in control.checked_items():
+        if level != _SOL_SOCKET:
+            continue
+        if kind in TIMESTAMPING:
+            checked_stamping(body)
+        elif kind in MARKS:
+            chosen_mark(socket, kind, body)
+        elif kind != DEVICE_MEMORY or len(body) != 4:
+            check_socket_item(kind)
 
 
 def send_frame(socket: PacketSocket, interface: Interface, protocol: int, target: bytes, data: bytes) -> None:

@@ -36,7 +36,7 @@ from procession.net.marks import mark_items
 from procession.net.message import Received
 from procession.net.packet.address_type import kind_of, protocol_of
 from procession.net.packet.fanout import join_group, kind_with_program, leave_group
-from procession.net.packet.output import check_checksum, send_frame
+from procession.net.packet.output import check_checksum, check_control, send_frame
 from procession.net.packet.ring import PacketRing
 from procession.net.packet.ring_layout import HEADER_BYTES as HEADER_BYTES_OF_RING
 from procession.net.packet.ring_layout import V1, V3, Ring, lay_out, wanted_ring
@@ -436,6 +436,8 @@ class PacketSocket(Socket):
     def send(self, data: bytes, flags: int, address: bytes | None, control: Control | None) -> int:
         """Linux: net/packet/af_packet.c, packet_snd."""
         interface, protocol, target = self._way_out(address)
+        if control is not None:
+            check_control(self, control)
         if self.transmit_ring is not None:
             return self.transmit_ring.send(self, interface, protocol, target)
         send_frame(self, interface, protocol, target, data)

@@ -67,7 +67,7 @@ class UnixMessageSocket(UnixSocket):
 
     __slots__ = ()
 
-    def check_length(self, length: int) -> None:
+    def check_length(self, length: int, address: bytes | None = None) -> None:
         if length > self.send_room - _MESSAGE_OVERHEAD:
             raise EMSGSIZE("more than the buffer for sending holds")
 
@@ -168,6 +168,8 @@ class UnixMessageSocket(UnixSocket):
                 break
             skipped -= len(chosen.data)
         else:
+            if self.ended & RECEIVING and self.is_connection_based:
+                return Received(b"", 0)
             self.wait_to_receive(flags)
         chosen.is_peeked = not chosen.data
         data = chosen.data[skipped : skipped + length]
@@ -352,6 +354,10 @@ class UnixSequenced(UnixMessageSocket):
             raise ENOTCONN
         self.bind_for_credentials()
         self.get_room(length, flags)
+
+    def check_length(self, length: int, address: bytes | None = None) -> None:
+        self.check_before_control()
+        super().check_length(length)
 
     def check_before_control(self) -> None:
         """Linux: net/unix/af_unix.c, unix_seqpacket_sendmsg."""

@@ -54,6 +54,8 @@ if TYPE_CHECKING:
 _SIOCATMARK = int(SocketIoctl.SIOCATMARK)
 _SOL_SOCKET = int(SocketLevel.SOL_SOCKET)
 _SO_INQ = int(SocketOption.SO_INQ)
+_PIECE_OVERHEAD = 64
+"""What of half of the buffer no piece takes (in Linux, unix_stream_sendmsg)."""
 
 
 class UnixStream(UnixSocket):
@@ -116,6 +118,12 @@ class UnixStream(UnixSocket):
             raise EISCONN if self.state == ESTABLISHED else EOPNOTSUPP
         if self.peer is None:
             raise ENOTCONN
+        if self.ended & SENDING:
+            raise EPIPE("the socket was shut down")
+        if length:
+            self.raise_error()
+            if not self.has_send_room():
+                self.wait_to_send(flags)
 
     def send(self, data: bytes, flags: int, address: bytes | None, control: Control | None) -> int:
         """Linux: net/unix/af_unix.c, unix_stream_sendmsg."""
@@ -143,6 +151,10 @@ class UnixStream(UnixSocket):
             # The last byte goes by itself, once there is room for it.
             data = data[:-1]
         length = len(data)
+        longest = (self.send_room >> 1) - _PIECE_OVERHEAD
+        if longest < STREAM_PIECE and length > longest:
+            data = data[:longest]
+            length = longest
         charge = stream_charge(length)
         if charge + self.used_room > self.send_room and length > STREAM_PIECE:
             data, charge = self._what_fits(data)
