@@ -8,12 +8,13 @@ from collections.abc import Iterator
 import pytest
 
 import procession.mm.unmapped_area
+from procession.hardware.physical_memory import MMAP_MINIMUM
 from procession.kernel.memory_lock import count_locked
 from procession.kernel.task import Task
 from procession.kernel.time.costs import SEEN_SOCKET_NS
 from procession.mm.address_space import MemoryDescriptor
 from procession.mm.area_sequence import LONGEST_ROW, AreaSequence
-from procession.mm.gap_index import FEWEST_AREAS, MMAP_MINIMUM
+from procession.mm.gap_index import FEWEST_AREAS
 from procession.mm.unmapped_area import unmapped_area
 from procession.mm.vma import GROWS_DOWN, VirtualMemoryArea
 from tests.fs.growth import CONSTANT, growth

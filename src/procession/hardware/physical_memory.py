@@ -30,6 +30,8 @@ _PAGES_TO_A_BREATH = 256
 
 MAXIMUM_AREAS = 65530
 """vm.max_map_count as a machine starts. Linux: include/linux/mm.h, DEFAULT_MAX_MAP_COUNT."""
+MMAP_MINIMUM = 0x10000
+"""vm.mmap_min_addr as it starts, and what stays of it (in Linux, CONFIG_LSM_MMAP_MIN_ADDR)."""
 
 _WORKING_SET = 2048
 """So many pages of files are kept at least, an eighth of a small memory: what a few programs run from."""
@@ -117,8 +119,8 @@ class PhysicalMemory:
 
     `counted` belongs to the page tables: it's about their frames, whoever shares them. `address_spaces` are
     those that exist, in the order of their making; each has no more than about `maximum_areas` areas
-    (vm.max_map_count). `huge_pages` and `folios` are HugePages, for all sizes and for folios of 64 KiB;
-    `commit_rule` says how much may be promised.
+    (vm.max_map_count), and none below `lowest_address` (vm.mmap_min_addr). `huge_pages` and `folios` are
+    HugePages, for all sizes and for folios of 64 KiB; `commit_rule` says how much may be promised.
 
     `account` is what the kernel's objects take. The frames that it has for them are out of use, and the host
     has their memory back: `held` were in use before, and the fresh ones from `fresh_end` on never were.
@@ -150,6 +152,7 @@ class PhysicalMemory:
         "given_frames",
         "held",
         "is_exhausted",
+        "lowest_address",
         "commit_rule",
         "folios",
         "huge_pages",
@@ -205,6 +208,7 @@ class PhysicalMemory:
         self.counted: dict[int, dict[int, None]] = {}
         self.address_spaces: dict[AddressSpace, None] = {}
         self.maximum_areas: int = MAXIMUM_AREAS
+        self.lowest_address: int = MMAP_MINIMUM
         self.huge_pages = int(HugePages.NEVER)
         self.folios = int(HugePages.ALWAYS)
         self.commit_rule = CommitRule(self.frame_count)

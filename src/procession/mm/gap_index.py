@@ -6,6 +6,8 @@ from bisect import bisect_right
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from procession.hardware.physical_memory import MMAP_MINIMUM
+
 if TYPE_CHECKING:
     from procession.hardware.physical_memory import PhysicalMemory
     from procession.mm.area_sequence import AreaSequence
@@ -21,8 +23,6 @@ _AREAS_AS_A_CHANGE = 32
 """So many areas are looked at in the time of one changed entry."""
 _SEARCH_AS_CHANGES = 64
 """As long as changing so many entries takes a search that has to begin anew."""
-MMAP_MINIMUM = 0x10000
-"""The lowest address that mmap gives (vm.mmap_min_addr)."""
 
 
 class GapIndex:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import ENOMEM
-from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT
+from procession.hardware.physical_memory import MMAP_MINIMUM, PAGE_MASK, PAGE_SHIFT
 from procession.mm.area_map import RLIMIT_STACK
-from procession.mm.gap_index import MMAP_MINIMUM
 from procession.mm.overcommit import check_commit
 from procession.mm.vma import GROWS_DOWN, STACK_GUARD_GAP, VirtualMemoryArea
 
@@ -28,7 +27,7 @@ def grow_stack(mm: MemoryDescriptor, address: int) -> VirtualMemoryArea | None:
     if area.end - start > mm.limits.soft[RLIMIT_STACK]:
         return None
     below = areas.at(index - 1) if index else None
-    gap_floor = below.end if below is not None else MMAP_MINIMUM
+    gap_floor = below.end if below is not None else max(MMAP_MINIMUM, mm.memory.lowest_address)
     needs_gap = below is not None and below.protection and not below.flags & GROWS_DOWN
     if needs_gap and start < gap_floor + STACK_GUARD_GAP:
         return None

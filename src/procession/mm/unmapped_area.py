@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import ENOMEM
 from procession.hardware import page_table as pte
-from procession.mm.gap_index import FEWEST_AREAS, MMAP_MINIMUM, GapIndex
+from procession.hardware.physical_memory import MMAP_MINIMUM
+from procession.mm.gap_index import FEWEST_AREAS, GapIndex
 from procession.mm.vma import GROWS_DOWN
 
 if TYPE_CHECKING:
@@ -24,12 +25,14 @@ def unmapped_area(
     space: AreaMap, length: int, hint: int = 0, *, floor: int = MMAP_MINIMUM, is_low: bool = False
 ) -> int:
     """Where `length` bytes are free: at `hint`, an address of a page, if they are, else as the layout has it,
-    not below `floor`, or in the second gigabyte if `is_low`. Below a stack its guard gap is kept free.
+    not below `floor` and vm.mmap_min_addr, or in the second gigabyte if `is_low`. Below a stack its guard
+    gap is kept free.
 
     Raises ENOMEM. Linux: arch/x86/kernel/sys_x86_64.c, arch_get_unmapped_area_topdown,
     arch_get_unmapped_area.
     """
     end = _LOW_END if is_low else pte.USER_END
+    floor = max(floor, space.memory.lowest_address)
     if length > end:
         raise ENOMEM("longer than the address space")
     if hint and hint <= end - length and _is_free(space, hint, hint + length):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EINVAL
-from procession.mm.gap_index import MMAP_MINIMUM
+from procession.abi.errno import EINVAL, EPERM
+from procession.kernel.security.capability import CAP_SYS_RAWIO
 from procession.procfs.parse_integer import INT_MAX, parse_integer
 from procession.procfs.sysctl_machine import DROP_CACHES, OOM_CHOICE, OOM_PANIC, SWAPPINESS
 from procession.procfs.sysctl_memfd import show_memfd_noexec, store_memfd_noexec
@@ -14,6 +14,8 @@ from procession.procfs.system_directory import SystemFile, SystemTree
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
+
+_ULONG_MAX = (1 << 64) - 1
 
 
 def _show_legacy_layout(kernel: Kernel) -> bytes:
@@ -47,7 +49,18 @@ def _store_max_map_count(kernel: Kernel, data: bytes) -> None:
 
 def _show_mmap_min_addr(kernel: Kernel) -> bytes:
     """vm.mmap_min_addr: the lowest address that mmap gives."""
-    return b"%d\n" % MMAP_MINIMUM
+    return b"%d\n" % kernel.memory.lowest_address
+
+
+def _store_mmap_min_addr(kernel: Kernel, data: bytes) -> None:
+    """Set vm.mmap_min_addr. Raises EPERM, EINVAL. Linux: security/min_addr.c, mmap_min_addr_handler."""
+    current = kernel.current
+    if current is not None and not current.credentials.capable(CAP_SYS_RAWIO):
+        raise EPERM("it takes CAP_SYS_RAWIO")
+    value = parse_integer(data)
+    if not 0 <= value <= _ULONG_MAX:
+        raise EINVAL("no address")
+    kernel.memory.lowest_address = value
 
 
 def _show_unprivileged_userfaultfd(kernel: Kernel) -> bytes:
@@ -70,7 +83,7 @@ VM_SYSCTLS: SystemTree = {
     b"max_map_count": SystemFile(0o644, _show_max_map_count, _store_max_map_count),
     b"memfd_noexec": SystemFile(0o644, show_memfd_noexec, store_memfd_noexec),
     b"oom_kill_allocating_task": OOM_CHOICE,
-    b"mmap_min_addr": SystemFile(0o444, _show_mmap_min_addr),
+    b"mmap_min_addr": SystemFile(0o644, _show_mmap_min_addr, _store_mmap_min_addr),
     b"panic_on_oom": OOM_PANIC,
     b"swappiness": SWAPPINESS,
     b"unprivileged_userfaultfd": SystemFile(

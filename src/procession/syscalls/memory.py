@@ -33,6 +33,7 @@ from procession.fs.mounts.id_map import through
 from procession.fs.permission import may_see_cache
 from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import (
+    MMAP_MINIMUM,
     PAGE_MASK,
     PAGE_SHIFT,
     PAGE_SIZE,
@@ -48,7 +49,6 @@ from procession.mm.address_space import MemoryDescriptor
 from procession.mm.brk import set_brk
 from procession.mm.fault import handle_fault
 from procession.mm.fault_ahead import populate_ahead
-from procession.mm.gap_index import MMAP_MINIMUM
 from procession.mm.overcommit import check_commit, takes_no_reserve
 from procession.mm.page_cache import write_back
 from procession.mm.unmapped_area import ABOVE_4G, unmapped_area, unmapped_area_for_private
@@ -180,7 +180,7 @@ def _place(task: Task, address: int, size: int, flags: int) -> int:
     if not hint and flags & MapFlag.MAP_ANONYMOUS and flags & MAP_TYPE == MapFlag.MAP_PRIVATE:
         return unmapped_area_for_private(mm, size, floor=floor, is_low=is_low)
     # Linux: mm/mmap.c, round_hint_to_min.
-    hint = max(hint, MMAP_MINIMUM) if hint else 0
+    hint = max(hint, MMAP_MINIMUM, mm.memory.lowest_address) if hint else 0
     return unmapped_area(mm, size, hint, floor=floor, is_low=is_low)
 
 

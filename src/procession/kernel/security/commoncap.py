@@ -16,7 +16,6 @@ from procession.kernel.security.capability import (
     SECURE_NO_CAP_AMBIENT_RAISE,
 )
 from procession.kernel.security.credentials import commit_credentials
-from procession.mm.gap_index import MMAP_MINIMUM
 
 if TYPE_CHECKING:
     from procession.kernel.task import Task
@@ -101,5 +100,5 @@ def check_mapping_address(task: Task, address: int) -> None:
 
     Linux: security/commoncap.c, cap_mmap_addr.
     """
-    if address < MMAP_MINIMUM and not task.credentials.capable(CAP_SYS_RAWIO):
+    if address < task.kernel.memory.lowest_address and not task.credentials.capable(CAP_SYS_RAWIO):
         raise EPERM("below vm.mmap_min_addr")
