@@ -330,6 +330,16 @@ ROLE(has_mergeable_memory)
 
 TEST(all_equal_pages)
 {
+	static const char *const files[] = {
+		"ksm/run",
+		"ksm/advisor_mode",
+		"ksm/advisor_target_scan_time",
+		"transparent_hugepage/enabled",
+		"transparent_hugepage/shmem_enabled",
+		"transparent_hugepage/shrink_underused",
+		"transparent_hugepage/khugepaged/max_ptes_none",
+		"transparent_hugepage/khugepaged/pages_collapsed",
+	};
 	static char variable;
 	char *memory = map_pages(2), *shared = mmap(NULL, PAGE, RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0), *later, text[300];
 	int fd;
@@ -369,8 +379,10 @@ TEST(all_equal_pages)
 	CHECK_EQ(prctl(PR_SET_MEMORY_MERGE, 0, 0, 0, 0), 0);
 	CHECK_EQ(prctl(PR_GET_MEMORY_MERGE, 0, 0, 0, 0), 0);
 	CHECK(!has_flag(memory, " mg "));
-	CHECK_EQ(access("/sys/kernel/mm/ksm/run", R_OK), 0);
-	CHECK_EQ(access("/sys/kernel/mm/transparent_hugepage/enabled", R_OK), 0);
+	for (size_t at = 0; at < LENGTH(files); at++) {
+		snprintf(text, sizeof text, "/sys/kernel/mm/%s", files[at]);
+		CHECK_EQ(access(text, R_OK), 0);
+	}
 }
 
 /* How many areas there are from `start` on, in `length` bytes. */

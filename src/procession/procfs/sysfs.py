@@ -110,6 +110,11 @@ _KSM = {
         ),
         b"0\n",
     ),
+    b"advisor_max_cpu": b"70\n",
+    b"advisor_max_pages_to_scan": b"30000\n",
+    b"advisor_min_pages_to_scan": b"500\n",
+    b"advisor_mode": b"[none] scan-time\n",
+    b"advisor_target_scan_time": b"200\n",
     b"max_page_sharing": b"256\n",
     b"merge_across_nodes": b"1\n",
     b"pages_to_scan": b"100\n",
@@ -129,7 +134,20 @@ _HUGE_PAGES: Tree = {
         ),
         b"shmem_enabled": b"always inherit within_size advise [never]\n",
     },
+    # Nobody collects small pages to large ones. Linux: mm/khugepaged.c, khugepaged_attr.
+    b"khugepaged": {
+        b"alloc_sleep_millisecs": b"60000\n",
+        b"defrag": b"1\n",
+        b"full_scans": b"0\n",
+        b"max_ptes_none": b"511\n",
+        b"max_ptes_shared": b"256\n",
+        b"max_ptes_swap": b"64\n",
+        b"pages_collapsed": b"0\n",
+        b"pages_to_scan": b"4096\n",
+        b"scan_sleep_millisecs": b"10000\n",
+    },
     b"shmem_enabled": b"always within_size advise [never] deny force\n",
+    b"shrink_underused": b"1\n",
     b"use_zero_page": b"1\n",
 }
 
