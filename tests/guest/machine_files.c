@@ -171,6 +171,9 @@ TEST(delegation_of_control_groups)
 	list = contents("/sys/kernel/cgroup/features");
 	CHECK(strncmp(list, "nsdelegate\n", 11) == 0);
 	CHECK(strstr(list, "\nmemory_recursiveprot\n") != NULL);
+	CHECK(strstr(list, "\npids_localevents\n") != NULL);
+	MUST(stat("/sys", &status));
+	CHECK_EQ(status.st_mode, S_IFDIR | 0555);
 	MUST(stat("/sys/kernel/cgroup/delegate", &status));
 	CHECK_EQ(status.st_mode, S_IFREG | 0444);
 }

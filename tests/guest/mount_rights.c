@@ -138,6 +138,11 @@ TEST(file_systems_of_its_own)
 	CHECK_ERRNO(mount("none", "b", "proc", 0, NULL), EPERM);
 	CHECK_EQ(mount("none", "b", "devpts", 0, "newinstance"), 0);
 	CHECK_EQ(umount("b"), 0);
+	/* What sysfs shows is of its own network, but the file system is the machine's. */
+	MUST(unshare(CLONE_NEWNET));
+	CHECK_EQ(mount("none", "b", "sysfs", 0, NULL), 0);
+	CHECK_ERRNO(mount(NULL, "b", NULL, MS_REMOUNT, NULL), EPERM);
+	CHECK_EQ(umount("b"), 0);
 	CHECK_ERRNO(mount("none", "b", "tmpfs", 0, "uid=5"), EINVAL);
 	CHECK_EQ(mount("none", "b", "tmpfs", 0, "uid=0,gid=0"), 0);
 	MUST(mkdir("b/l", 0755));

@@ -1,6 +1,9 @@
 /* Mounts by file descriptor: fsopen, fsconfig, fsmount, fspick, open_tree, move_mount, mount_setattr, statmount. */
 #include "own_mounts.h"
 
+#include <sys/statvfs.h>
+#include <sys/vfs.h>
+
 #define STATX_UNIQUE 0x4000
 #define LSMT_ALL UINT64_MAX
 
@@ -129,6 +132,11 @@ TEST(configuring_by_steps)
 	CHECK_STRING(message(fd), "e tmpfs: Bad value for 'mode'\n");
 	CHECK_ERRNO(set(fd, "uid", "4294967295"), EINVAL);
 	CHECK_STRING(message(fd), "e tmpfs: Invalid uid '4294967295'\n");
+	CHECK_ERRNO(set(fd, "gid", ""), EINVAL);
+	CHECK_STRING(message(fd), "e tmpfs: Bad value for 'gid'\n");
+	CHECK_STRING(message(fd), "e tmpfs: Bad value for 'gid'\n");
+	CHECK_ERRNO(set(fd, "inode64", "1"), EINVAL);
+	CHECK_STRING(message(fd), "e tmpfs: Unexpected value for 'inode64'\n");
 	CHECK_ERRNO(set(fd, "huge", "enormous"), EINVAL);
 	CHECK_STRING(message(fd), "e tmpfs: Bad value for 'huge'\n");
 	CHECK_EQ(set(fd, "huge", "never"), 0);
@@ -190,6 +198,42 @@ TEST(configuring_by_steps)
 	MUST(close(fd));
 	MUST(close(tree));
 	CHECK(exists("a/inside"));
+}
+
+TEST(options_of_other_kinds)
+{
+	struct statfs status;
+	int fd;
+
+	enter_own_mounts("tmpfs", "mode=755");
+	MUST(mkdir("a", 0755));
+	fd = (int)MUST(fsopen("devpts", 0));
+	CHECK_ERRNO(set(fd, "max", "-1"), EINVAL);
+	CHECK_STRING(message(fd), "e max out of range\n");
+	CHECK_ERRNO(set(fd, "max", "1048577"), EINVAL);
+	CHECK_STRING(message(fd), "e max out of range\n");
+	CHECK_ERRNO(set(fd, "max", "2147483648"), EINVAL);
+	CHECK_STRING(message(fd), "e devpts: Bad value for 'max'\n");
+	CHECK_EQ(set(fd, "max", "1048576"), 0);
+	/* Nothing is made of this one, as there is but one, which is the machine's. */
+	fd = (int)MUST(fsopen("cgroup2", 0));
+	CHECK_EQ(fsconfig(fd, FSCONFIG_SET_FLAG, "favordynmods", NULL, 0), 0);
+	CHECK_EQ(fsconfig(fd, FSCONFIG_SET_FLAG, "memory_localevents", NULL, 0), 0);
+	CHECK_EQ(fsconfig(fd, FSCONFIG_SET_FLAG, "memory_hugetlb_accounting", NULL, 0), 0);
+	CHECK_EQ(fsconfig(fd, FSCONFIG_SET_FLAG, "pids_localevents", NULL, 0), 0);
+	CHECK_ERRNO(set(fd, "nsdelegate", "1"), EINVAL);
+	CHECK_STRING(message(fd), "e cgroup2: Unexpected value for 'nsdelegate'\n");
+	/* A group that there can't be. */
+	MUST(mount("none", "a", "proc", 0, "gid=4294967295"));
+	CHECK(has("a", " rw,gid=65534\n"));
+	MUST(umount("a"));
+	MUST(mount("none", "a", "tmpfs", MS_SYNCHRONOUS | MS_NOATIME | MS_RELATIME, NULL));
+	CHECK(has("a", " rw,noatime - "));
+	MUST(statfs("a", &status));
+	CHECK_EQ(status.f_flags & (ST_SYNCHRONOUS | ST_MANDLOCK | ST_RDONLY), ST_SYNCHRONOUS);
+	MUST(mount(NULL, "a", NULL, MS_REMOUNT | MS_MANDLOCK | MS_RDONLY, NULL));
+	MUST(statfs("a", &status));
+	CHECK_EQ(status.f_flags & (ST_SYNCHRONOUS | ST_MANDLOCK | ST_RDONLY), ST_MANDLOCK | ST_RDONLY);
 }
 
 TEST(changing_what_is_mounted)
@@ -559,6 +603,10 @@ TEST(lists_of_mounts)
 	first = unique_id("a/x"), second = unique_id("a/y");
 	request.id = unique_id("a");
 	CHECK_EQ(syscall(458, &request, ids, 50, 0), 2);
+	/* Behind the largest number that there is comes the first. */
+	request.param = UINT64_MAX;
+	CHECK_EQ(syscall(458, &request, ids, 50, 0), 2);
+	request.param = 0;
 	CHECK_EQ(ids[0], first);
 	CHECK_EQ(ids[1], second);
 	CHECK_EQ(syscall(458, &request, ids, 1, 1), 1);

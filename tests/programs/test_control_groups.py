@@ -106,12 +106,20 @@ def test_a_limit_below_what_runs_refuses_only_forks(guest_root: Path) -> None:
         cat a/pids.current a/b/pids.current a/b/pids.max a/pids.max
         sh -c 'echo $$ > a/b/cgroup.procs; (true) || exit 0' 2>/dev/null
         cat a/pids.events a/b/pids.events a/b/pids.events.local a/pids.events.local
+        mount -o remount,pids_localevents /sys/fs/cgroup
+        grep -c ',pids_localevents$' /proc/self/mountinfo
+        sh -c 'echo $$ > a/b/cgroup.procs; (true) || exit 0' 2>/dev/null
+        cat a/pids.events a/b/pids.events a/b/pids.events.local a/pids.events.local
         """,
     )
     assert lines[:4] == ["2", "2", "max", "1"]
-    failures = [int(line.split()[1]) for line in lines[4:]]
+    assert lines[8] == "1"
+    failures = [int(line.split()[1]) for line in lines[4:8]]
     assert failures[0] > 0
-    assert failures == [failures[0], 0, failures[0], 0]
+    assert failures == [failures[0], 0, 0, failures[0]]
+    refused = [int(line.split()[1]) for line in lines[9:]]
+    assert refused[1] > failures[0]
+    assert refused == [0, refused[1], refused[1], 0]
 
 
 @pytest.mark.heavy

@@ -9,6 +9,7 @@ from procession.abi.errno import EINVAL, ENODEV
 if TYPE_CHECKING:
     from procession.fs.mounts.context import MountContext, Parameter
     from procession.fs.superblock import Superblock
+    from procession.fs.user_namespace import UserNamespace
 
 
 class FileSystemType:
@@ -40,6 +41,10 @@ class FileSystemType:
     def get_tree(self, context: MountContext) -> Superblock:
         """Make the file system, or find it where there is only one."""
         raise EINVAL
+
+    def owner_of_tree(self, context: MountContext) -> UserNamespace:
+        """Which user namespace a new file system belongs to."""
+        return context.owner
 
     def reconfigure(self, context: MountContext, superblock: Superblock) -> None:
         """Change what `context.values` say. Raises EINVAL, and then has changed nothing."""

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from procession.abi.errno import EINVAL
 from procession.fs.file_system_type import FileSystemType
-from procession.fs.mounts.context import MountContext, Parameter, ParameterKind, parse_size
+from procession.fs.mounts.context import MountContext, Parameter, parse_size
 from procession.fs.permission import CAP_SYS_ADMIN
 from procession.fs.policy_option import parse_policy
 from procession.fs.superblock import Superblock
@@ -59,8 +59,7 @@ class TmpfsType(FileSystemType):
         elif key == b"gid":
             values["gid"] = context.identity(parameter, "gid")
         elif key in (b"inode32", b"inode64", b"noswap"):
-            if parameter.kind != ParameterKind.FLAG:
-                raise context.bad_value(parameter)
+            context.check_flag(parameter)
             if key == b"noswap":
                 first = context.kernel.vfs.init_user_namespace
                 if context.owner is not first or not context.task.credentials.capable(CAP_SYS_ADMIN):

@@ -225,7 +225,7 @@ def copy_process(kernel: Kernel, parent: Task, arguments: CloneArguments) -> Tas
     if arguments.cgroup_fd is not None:
         try:
             cgroup = group_for_child(parent, arguments.cgroup_fd, is_process=not flags & CLONE_THREAD)
-            _check_count(cgroup)
+            _check_count(kernel, cgroup)
             # What the child has is given back to its own group, not to its parent's.
             memory.payer = cgroup.memory
         except Errno as error:
@@ -332,16 +332,16 @@ def check_clone(kernel: Kernel, parent: Task, arguments: CloneArguments) -> None
     check_user_namespace(parent, flags)
     check_fork(parent)
     if arguments.cgroup_fd is None:
-        _check_count(parent.cgroup)
+        _check_count(kernel, parent.cgroup)
     if flags & CLONE_SETTLS and arguments.tls >= USER_END:
         # Linux: arch/x86/kernel/process_64.c, do_arch_prctl_64.
         raise EPERM("thread-local storage beyond user space")
 
 
-def _check_count(cgroup: Cgroup) -> None:
+def _check_count(kernel: Kernel, cgroup: Cgroup) -> None:
     """Raise EAGAIN unless the group may have one more task."""
     if cgroup.pids is not None:
-        check_limits(cgroup.pids)
+        check_limits(cgroup.pids, has_local_events=kernel.cgroups.has_local_pids_events)
 
 
 def _charge_task(parts: TaskParts, flags: int) -> None:

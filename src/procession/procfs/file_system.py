@@ -11,6 +11,7 @@ from procession.abi.statfs import Magic
 from procession.fs.inode import S_IFDIR, S_IFLNK, DirectoryEntry, Inode
 from procession.fs.permission import is_in_group
 from procession.fs.superblock import LARGEST_OF_OLD, Superblock
+from procession.fs.user_namespace import NO_ID
 from procession.kernel.pid import find_task
 from procession.kernel.time.costs import SEEN_THREAD_NS
 from procession.procfs.access import may_inspect
@@ -88,7 +89,9 @@ class ProcFileSystem(Superblock):
         """Linux: fs/proc/root.c, proc_fs_parameters."""
         parts: list[bytes] = []
         if self.trusted_group:
-            parts.append(b"gid=%d" % self.trusted_group)
+            first = self.kernel.vfs.init_user_namespace
+            group = self.trusted_group
+            parts.append(b"gid=%d" % (first.overflow.gid if group == NO_ID else group))
         if self.hidden_from:
             parts.append(b"hidepid=" + _HIDE_NAMES[self.hidden_from])
         if self.shows_processes_only:

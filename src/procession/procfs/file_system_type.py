@@ -26,7 +26,7 @@ class ProcType(FileSystemType):
         """Linux: fs/proc/root.c, proc_parse_param."""
         key, values = parameter.key, context.values
         if key == b"gid":
-            values["gid"] = context.number(parameter)
+            values["gid"] = context.owner.make_kgid(context.number(parameter))
         elif key == b"hidepid":
             values["hidepid"] = self._hide(context, parameter)
         elif key == b"subset":

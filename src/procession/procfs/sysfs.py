@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from procession.fs.file import File
     from procession.fs.mounts.context import MountContext
     from procession.fs.permission import Subject
+    from procession.fs.user_namespace import UserNamespace
     from procession.kernel.kernel import Kernel
     from procession.net.network import Network
 
@@ -154,7 +155,8 @@ _HUGE_PAGES: Tree = {
 
 _CONTROL_GROUPS: Tree = {
     b"delegate": b"cgroup.procs\ncgroup.threads\ncgroup.subtree_control\nmemory.oom.group\nmemory.reclaim\n",
-    b"features": b"nsdelegate\nmemory_recursiveprot\n",
+    b"features": b"nsdelegate\nfavordynmods\nmemory_localevents\nmemory_recursiveprot\n"
+    b"memory_hugetlb_accounting\npids_localevents\n",
 }
 """Which files of a group are its user's to write whom it's delegated to, and what the mount may be told.
 
@@ -255,6 +257,7 @@ class SysFileSystem(Superblock):
         self.kernel = kernel
         self.network = network
         self.root = SysDirectory(self, ())
+        self.root.mode = S_IFDIR | 0o555
 
     def shut_down(self) -> None:
         self.network.sysfs = None
@@ -280,6 +283,11 @@ class SysfsType(FileSystemType):
     def begin(self, context: MountContext) -> None:
         """Linux: fs/sysfs/mount.c, sysfs_init_fs_context."""
         context.show_namespace(context.task.namespaces.network)
+
+    def owner_of_tree(self, context: MountContext) -> UserNamespace:
+        """The machine's, as its context is global. Linux: fs/super.c, sget_fc."""
+        owner: UserNamespace = context.kernel.vfs.init_user_namespace
+        return owner
 
     def get_tree(self, context: MountContext) -> SysFileSystem:
         """Linux: fs/sysfs/mount.c, sysfs_get_tree."""

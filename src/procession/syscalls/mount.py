@@ -137,7 +137,7 @@ def _flags_of_mount(bits: int, place: dentry.Path) -> int:
         return flags | place.mount.flags & TIME_FLAGS
     if flags & MS_STRICTATIME:
         return flags & ~(MS_RELATIME | MS_NOATIME)
-    return flags if flags & MS_NOATIME else flags | MS_RELATIME
+    return flags & ~MS_RELATIME if flags & MS_NOATIME else flags | MS_RELATIME
 
 
 def _source(task: Task, name: bytes | None) -> dentry.Path:

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 _PAGE_SIZE = 4096
 _MOST_IDS = 1_000_000
+_LARGEST_ID = (1 << 64) - 1
 _STRINGS = int(
     StatmountMask.STATMOUNT_FS_TYPE
     | StatmountMask.STATMOUNT_MNT_ROOT
@@ -235,6 +236,9 @@ def listmount(task: Task, request: Address, ids: Address, count: Size, flags: Fl
         origin = mount.path
     _check_reachable(task, namespace, origin, root)
     is_reversed = bool(flags & ListmountFlag.LISTMOUNT_REVERSE)
+    if last == _LARGEST_ID and not is_reversed:
+        # Linux looks for one from the next number on, which is 0.
+        last = 0
     found: list[int] = []
     for mount_id in sorted(namespace.mounts, reverse=is_reversed):
         if len(found) == count:

@@ -21,6 +21,7 @@ from procession.abi.statfs import Statfs, StatfsFlag
 from procession.abi.word import Words
 from procession.fs.attributes import check_access
 from procession.fs.inode import S_IFLNK
+from procession.fs.mounts.context import MS_MANDLOCK, MS_SYNCHRONOUS
 from procession.fs.mounts.id_map import shown_owner
 from procession.fs.mounts.mount import MS_NOATIME, Mount
 from procession.fs.mounts.namespace import MountNamespace
@@ -230,6 +231,10 @@ def _statistics(mount: Mount) -> Statfs:
     flags = int(StatfsFlag.ST_VALID)
     if mount.is_read_only:
         flags |= StatfsFlag.ST_RDONLY
+    if superblock.flags & MS_SYNCHRONOUS:
+        flags |= StatfsFlag.ST_SYNCHRONOUS
+    if superblock.flags & MS_MANDLOCK:
+        flags |= StatfsFlag.ST_MANDLOCK
     for mount_flag, statfs_flag in _MOUNT_FLAGS:
         if mount.flags & mount_flag:
             flags |= statfs_flag

@@ -175,6 +175,11 @@ class MountContext:
 
     # Values of parameters. Linux: fs/fs_parser.c
 
+    def check_flag(self, parameter: Parameter) -> None:
+        """Raise EINVAL for a value where there is none to have. Linux: fs/fs_parser.c, __fs_parse."""
+        if parameter.kind != ParameterKind.FLAG:
+            raise self.refuse(f"Unexpected value for '{_text(parameter.key)}'")
+
     def string(self, parameter: Parameter) -> bytes:
         """A string that isn't empty. Raises EINVAL. Linux: fs/fs_parser.c, fs_param_is_string."""
         if parameter.kind != ParameterKind.STRING or not parameter.text:
@@ -188,15 +193,25 @@ class MountContext:
             raise self.bad_value(parameter)
         return number
 
+    def signed_number(self, parameter: Parameter) -> int:
+        """A number of 32 bits with a sign. Raises EINVAL. Linux: fs/fs_parser.c, fs_param_is_s32."""
+        text = self.string(parameter)
+        is_negative = text.startswith(b"-")
+        number = parse_number(text.removeprefix(b"-")) if text[1:2] != b"+" or not is_negative else None
+        if number is None or number >= (1 << 31) + is_negative:
+            raise self.bad_value(parameter)
+        return -number if is_negative else number
+
     def identity(self, parameter: Parameter, what: str) -> int:
         """A user or group id that the owner's user namespace knows. Raises EINVAL.
 
         Linux: fs/fs_parser.c, fs_param_is_uid.
         """
-        number = parse_number(self.string(parameter), 0)
-        if number is None or number >= 1 << 32:
-            self.bad_value(parameter)
-            raise self.bad_value(parameter)
+        try:
+            number = self.number(parameter)
+        except EINVAL:
+            # Linux says it once as of any number and once more as of an id.
+            raise self.bad_value(parameter) from None
         owner = self.owner
         kernel_id = owner.make_kuid(number) if what == "uid" else owner.make_kgid(number)
         if kernel_id == NO_ID:
@@ -253,7 +268,7 @@ class MountContext:
             raise EBUSY("it's there already")
         if is_new:
             superblock.is_set_up = True
-            superblock.owner = self.owner
+            superblock.owner = self.type.owner_of_tree(self)
             superblock.flags = self.flags & SUPERBLOCK_FLAGS
             superblock.is_read_only = bool(self.flags & MS_RDONLY)
             superblock.type = self.type

@@ -13,7 +13,7 @@ from procession.fs.file import O_CLOEXEC, O_DIRECT, O_NOCTTY, O_PATH, File, Path
 from procession.fs.file_system_type import FileSystemType
 from procession.fs.host_stream import ConsoleFile
 from procession.fs.inode import S_IFCHR, S_IFDIR, DirectoryEntry, Inode
-from procession.fs.mounts.context import MountContext, Parameter, ParameterKind
+from procession.fs.mounts.context import MountContext, Parameter
 from procession.fs.mounts.mount import root_dentry, top_of
 from procession.fs.namei import look_up_entry
 from procession.fs.superblock import Superblock
@@ -123,13 +123,12 @@ class DevptsType(FileSystemType):
         elif key == b"ptmxmode":
             values["ptmxmode"] = context.number(parameter, 8) & 0o7777
         elif key == b"max":
-            number = context.number(parameter)
-            if number > _NO_LIMIT:
-                raise context.refuse("max out of range")
+            number = context.signed_number(parameter)
+            if not 0 <= number <= _NO_LIMIT:
+                raise context.refuse("max out of range", names_type=False)
             values["max"] = number
         elif key == b"newinstance":
-            if parameter.kind != ParameterKind.FLAG:
-                raise context.bad_value(parameter)
+            context.check_flag(parameter)
         else:
             return False
         return True

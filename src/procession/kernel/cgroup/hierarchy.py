@@ -38,12 +38,23 @@ _COUNTING = PIDS | CPU | MEMORY | CPUSET
 class Hierarchy:
     """All control groups of a machine: there is one hierarchy (in Linux, cgrp_dfl_root).
 
-    `is_namespace_delegated` and `protects_recursively` are the mount options nsdelegate and
-    memory_recursiveprot. `file_system` is cgroup2, once it's mounted. `offline` are the counters of memory of
-    groups that are no more, while pages are charged to them.
+    `is_namespace_delegated`, `protects_recursively`, `has_local_memory_events` and `has_local_pids_events`
+    are the mount options nsdelegate, memory_recursiveprot, memory_localevents and pids_localevents. There are
+    no huge pages, and nothing that moves costs more or less, so that memory_hugetlb_accounting and
+    favordynmods are kept to be shown: `shown_options`. `file_system` is cgroup2, once it's mounted. `offline`
+    are the counters of memory of groups that are no more, while pages are charged to them.
     """
 
-    __slots__ = ("file_system", "is_namespace_delegated", "offline", "protects_recursively", "root")
+    __slots__ = (
+        "file_system",
+        "has_local_memory_events",
+        "has_local_pids_events",
+        "is_namespace_delegated",
+        "offline",
+        "protects_recursively",
+        "root",
+        "shown_options",
+    )
 
     def __init__(self) -> None:
         self.root = Cgroup(None, b"", 1)
@@ -51,6 +62,9 @@ class Hierarchy:
         self.offline: dict[MemoryCounter, None] = {}
         self.is_namespace_delegated = True
         self.protects_recursively = True
+        self.has_local_memory_events = False
+        self.has_local_pids_events = False
+        self.shown_options: tuple[bytes, ...] = ()
 
     @property
     def count(self) -> int:

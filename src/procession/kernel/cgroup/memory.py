@@ -202,6 +202,8 @@ class MemoryCounter:
         for counter in self.chain():
             counter.events[event] += 1
             counter.event_file.notify()
+            if self.kernel.cgroups.has_local_memory_events:
+                break
 
     # Charging
 

@@ -14,11 +14,22 @@ class PidsCounter:
 
     Linux: kernel/cgroup/pids.c, struct pids_cgroup.
 
-    `parent` is the counter of the next group above that has one. `failures` are the forks that failed below
-    for a limit of this group, `local_failures` those in this very group.
+    `parent` is the counter of the next group above that has one. `failures` are the forks that failed for a
+    limit of this group or one below, `local_failures` those for this very group's, and `refused` the forks of
+    the group's own tasks that failed for whichever limit.
     """
 
-    __slots__ = ("count", "events", "failures", "limit", "local_events", "local_failures", "parent", "peak")
+    __slots__ = (
+        "count",
+        "events",
+        "failures",
+        "limit",
+        "local_events",
+        "local_failures",
+        "parent",
+        "peak",
+        "refused",
+    )
 
     def __init__(self, parent: PidsCounter | None) -> None:
         self.parent = parent
@@ -27,6 +38,7 @@ class PidsCounter:
         self.peak = 0
         self.failures = 0
         self.local_failures = 0
+        self.refused = 0
         self.events = EventFile()
         self.local_events = EventFile()
 
@@ -46,7 +58,7 @@ class PidsCounter:
             counter = counter.parent
 
 
-def check_limits(own: PidsCounter) -> None:
+def check_limits(own: PidsCounter, *, has_local_events: bool) -> None:
     """Raise EAGAIN if there can't be one task more in the group of `own`.
 
     Linux: kernel/cgroup/pids.c, pids_can_fork.
@@ -54,15 +66,19 @@ def check_limits(own: PidsCounter) -> None:
     counter: PidsCounter | None = own
     while counter is not None:
         if counter.count >= counter.limit:
-            _note_failure(own, counter)
+            _note_failure(own, counter, has_local_events)
             raise EAGAIN("pids.max")
         counter = counter.parent
 
 
-def _note_failure(own: PidsCounter, over: PidsCounter) -> None:
+def _note_failure(own: PidsCounter, over: PidsCounter, has_local_events: bool) -> None:
     """A fork has failed for the limit of `over`. Linux: kernel/cgroup/pids.c, pids_event."""
-    own.local_failures += 1
-    own.local_events.notify()
+    own.refused += 1
+    if has_local_events:
+        own.local_events.notify()
+        return
+    over.local_failures += 1
+    over.local_events.notify()
     counter: PidsCounter | None = over
     while counter is not None:
         counter.failures += 1

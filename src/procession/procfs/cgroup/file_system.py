@@ -102,7 +102,11 @@ class CgroupFileSystem(Superblock):
         groups = self.kernel.cgroups
         options = (
             (b"nsdelegate", groups.is_namespace_delegated),
+            (b"favordynmods", b"favordynmods" in groups.shown_options),
+            (b"memory_localevents", groups.has_local_memory_events),
             (b"memory_recursiveprot", groups.protects_recursively),
+            (b"memory_hugetlb_accounting", b"memory_hugetlb_accounting" in groups.shown_options),
+            (b"pids_localevents", groups.has_local_pids_events),
         )
         return b",".join(name for name, is_set in options if is_set)
 

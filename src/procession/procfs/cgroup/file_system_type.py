@@ -50,6 +50,7 @@ class CgroupType(FileSystemType):
         """Linux: kernel/cgroup/cgroup.c, cgroup2_parse_param."""
         if parameter.key not in _OPTIONS:
             return False
+        context.check_flag(parameter)
         context.values[parameter.key.decode()] = True
         return True
 
@@ -74,8 +75,13 @@ class CgroupType(FileSystemType):
         """
         kernel = context.kernel
         if context.task.namespaces.cgroup is kernel.init_namespaces.cgroup:
-            kernel.cgroups.is_namespace_delegated = "nsdelegate" in context.values
-            kernel.cgroups.protects_recursively = "memory_recursiveprot" in context.values
+            groups, values = kernel.cgroups, context.values
+            groups.is_namespace_delegated = "nsdelegate" in values
+            groups.protects_recursively = "memory_recursiveprot" in values
+            groups.has_local_memory_events = "memory_localevents" in values
+            groups.has_local_pids_events = "pids_localevents" in values
+            groups.shown_options = tuple(name for name in _SHOWN if name.decode() in values)
 
 
-_OPTIONS = (b"nsdelegate", b"memory_recursiveprot")
+_SHOWN = (b"favordynmods", b"memory_hugetlb_accounting")
+_OPTIONS = (*_SHOWN, b"nsdelegate", b"memory_localevents", b"memory_recursiveprot", b"pids_localevents")

@@ -51,12 +51,18 @@ def show_peak(group: Cgroup, opener: Opener) -> bytes:
 
 def show_events(group: Cgroup, opener: Opener) -> bytes:
     """pids.events. Linux: kernel/cgroup/pids.c, pids_events_show."""
-    return b"max %d\n" % _counter(group).failures
+    return _show_failures(group, opener, _counter(group).failures)
 
 
 def show_local_events(group: Cgroup, opener: Opener) -> bytes:
     """pids.events.local."""
-    return b"max %d\n" % _counter(group).local_failures
+    return _show_failures(group, opener, _counter(group).local_failures)
+
+
+def _show_failures(group: Cgroup, opener: Opener, count: int) -> bytes:
+    """Linux: kernel/cgroup/pids.c, __pids_events_show."""
+    has_local_events = opener.kernel.cgroups.has_local_pids_events
+    return b"max %d\n" % (_counter(group).refused if has_local_events else count)
 
 
 def _events_of(group: Cgroup) -> EventFile:
