@@ -378,3 +378,41 @@ TEST(where_to_before_how_much)
 	begin(AF_INET6);
 	CHECK_EQ(refusal(sendto(six, much, sizeof(much), 0, (struct sockaddr *)&place, place_size)), EMSGSIZE);
 }
+
+/* Sends 64 MiB to a process that reads all of it. */
+static void send_much(void)
+{
+	static char much[65536];
+	pid_t reader = (pid_t)MUST(fork());
+
+	if (reader == 0) {
+		while (recv(there, much, sizeof(much), 0) > 0)
+			continue;
+		_exit(0);
+	}
+	for (int at = 0; at < 1024; at++)
+		MUST(send(here, much, sizeof(much), 0));
+	MUST(shutdown(here, SHUT_WR));
+	CHECK_EQ(wait_for(reader), 0);
+}
+
+TEST(buffers_grow_with_what_goes_through)
+{
+	int first_receive, room = 40000;
+
+	join(AF_INET);
+	first_receive = value_of(there, SOL_SOCKET, SO_RCVBUF);
+	CHECK_EQ(info_of(here).tcpi_snd_cwnd, 10);
+	send_much();
+	CHECK(value_of(there, SOL_SOCKET, SO_RCVBUF) > first_receive);
+	CHECK_EQ(value_of(here, SOL_SOCKET, SO_RCVBUF), first_receive);
+	CHECK(told(there, TCP_WINDOW_CLAMP) > 65536);
+	CHECK(info_of(there).tcpi_rcv_space > 65536);
+	/* What was chosen stays. */
+	join(AF_INET);
+	MUST(setsockopt(here, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room)));
+	MUST(setsockopt(there, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room)));
+	send_much();
+	CHECK_EQ(value_of(there, SOL_SOCKET, SO_RCVBUF), 80000);
+	CHECK_EQ(value_of(here, SOL_SOCKET, SO_SNDBUF), 80000);
+}

@@ -835,3 +835,173 @@ TEST(settings_that_are_kept)
 	CHECK_EQ(set("ipv4/tcp_synack_retries", "5 x"), 0);
 	CHECK_STRING(shown("ipv4/tcp_synack_retries"), "5");
 }
+
+/* Both ends of a new connection on the loopback. */
+static void make_ends(int ends[2])
+{
+	struct sockaddr_in place = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t size = sizeof(place);
+	int listener = new_stream();
+
+	MUST(bind(listener, (struct sockaddr *)&place, size));
+	MUST(listen(listener, 1));
+	MUST(getsockname(listener, (struct sockaddr *)&place, &size));
+	ends[0] = new_stream();
+	MUST(connect(ends[0], (struct sockaddr *)&place, size));
+	ends[1] = (int)MUST(accept(listener, NULL, NULL));
+	close(listener);
+}
+
+static int room_after_much(void)
+{
+	static char much[65536];
+	int ends[2], room;
+	pid_t writer;
+
+	make_ends(ends);
+	writer = (pid_t)MUST(fork());
+	if (writer == 0) {
+		for (int at = 0; at < 256; at++)
+			write_all(ends[0], much, sizeof(much));
+		_exit(0);
+	}
+	close(ends[0]);
+	while (recv(ends[1], much, sizeof(much), 0) > 0)
+		continue;
+	room = option_of(ends[1], SOL_SOCKET, SO_RCVBUF);
+	wait_for(writer);
+	close(ends[1]);
+	return room;
+}
+
+TEST(rooms_that_grow)
+{
+	enter();
+	CHECK(room_after_much() > 131072);
+	CHECK_EQ(set("ipv4/tcp_moderate_rcvbuf", "0"), 0);
+	CHECK_EQ(room_after_much(), 131072);
+}
+
+TEST(how_many_answers_tell)
+{
+	int ends[2];
+	char byte;
+
+	enter();
+	CHECK_EQ(set("ipv4/tcp_pingpong_thresh", "3"), 0);
+	make_ends(ends);
+	for (int at = 1; at <= 3; at++) {
+		MUST(send(ends[0], "q", 1, 0));
+		MUST(recv(ends[1], &byte, 1, 0));
+		MUST(send(ends[1], "a", 1, 0));
+		CHECK_EQ(option_of(ends[1], SOL_TCP, TCP_QUICKACK), at < 3);
+	}
+	CHECK_EQ(set("ipv4/tcp_pingpong_thresh", "4"), 0);
+	CHECK_EQ(option_of(ends[1], SOL_TCP, TCP_QUICKACK), 1);
+}
+
+/* Leases a label: 0 or an errno. IPV6_FLOWLABEL_MGR with IPV6_FL_A_GET and IPV6_FL_F_CREATE, to share with all. */
+static int lease(int fd, uint32_t label)
+{
+	struct {
+		struct in6_addr destination;
+		uint32_t label;
+		uint8_t action, share;
+		uint16_t flags, expires, linger;
+		uint32_t pad;
+	} request = {.destination = IN6ADDR_LOOPBACK_INIT, .label = htonl(label), .share = 255, .flags = 1};
+
+	return setsockopt(fd, SOL_IPV6, 32, &request, sizeof(request)) == -1 ? errno : 0;
+}
+
+static uint32_t automatic_label(int from, int to)
+{
+	struct sockaddr_in6 place;
+	socklen_t size = sizeof(place);
+	union {
+		char bytes[64];
+		struct cmsghdr header;
+	} control;
+	char byte;
+	struct iovec part = {&byte, 1};
+	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+	uint32_t info = 0;
+
+	MUST(getsockname(to, (struct sockaddr *)&place, &size));
+	MUST(sendto(from, "x", 1, 0, (struct sockaddr *)&place, size));
+	MUST(recvmsg(to, &message, 0));
+	if (message.msg_controllen > 0)
+		memcpy(&info, CMSG_DATA(&control.header), sizeof(info));
+	return ntohl(info) & 0xfffff;
+}
+
+TEST(labels_of_flows)
+{
+	struct sockaddr_in6 own = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+	int fd, to, on = 1;
+
+	enter();
+	fd = (int)MUST(socket(AF_INET6, SOCK_DGRAM, 0));
+	to = (int)MUST(socket(AF_INET6, SOCK_DGRAM, 0));
+	MUST(bind(to, (struct sockaddr *)&own, sizeof(own)));
+	/* IPV6_FLOWINFO */
+	MUST(setsockopt(to, SOL_IPV6, 11, &on, sizeof(on)));
+	CHECK_EQ(lease(fd, 0x80001), 0);
+	CHECK_EQ(set("ipv6/flowlabel_state_ranges", "1"), 0);
+	CHECK_EQ(lease(fd, 0x80002), ERANGE);
+	CHECK_EQ(lease(fd, 0x7fffe), 0);
+	for (int at = 0; at < 8; at++) {
+		int from = (int)MUST(socket(AF_INET6, SOCK_DGRAM, 0));
+
+		CHECK(automatic_label(from, to) & 0x80000);
+		close(from);
+	}
+}
+
+TEST(echoes_of_many)
+{
+	struct {
+		struct in6_addr address;
+		uint32_t length;
+		int index;
+	} request = {.length = 64, .index = 1};
+	struct {
+		struct in6_addr address;
+		int index;
+	} shared = {.index = 1};
+	struct sockaddr_in6 place = {.sin6_family = AF_INET6}, from;
+	struct icmp6_hdr echo = {.icmp6_type = ICMP6_ECHO_REQUEST};
+	struct icmp6_filter only;
+	struct timeval soon = {0, 200000};
+	const char *values[] = {"0", "1"};
+	int six, raw;
+
+	enter();
+	six = (int)MUST(socket(AF_INET6, SOCK_DGRAM, 0));
+	inet_pton(AF_INET6, "2001:db8::1", &request.address);
+	inet_pton(AF_INET6, "2001:db8::99", &shared.address);
+	MUST(ioctl(six, SIOCSIFADDR, &request));
+	MUST(setsockopt(six, SOL_IPV6, IPV6_JOIN_ANYCAST, &shared, sizeof(shared)));
+	raw = (int)MUST(socket(AF_INET6, SOCK_RAW, IPPROTO_ICMPV6));
+	ICMP6_FILTER_SETBLOCKALL(&only);
+	ICMP6_FILTER_SETPASS(ICMP6_ECHO_REPLY, &only);
+	MUST(setsockopt(raw, SOL_ICMPV6, ICMP6_FILTER, &only, sizeof(only)));
+	MUST(setsockopt(raw, SOL_SOCKET, SO_RCVTIMEO, &soon, sizeof(soon)));
+	place.sin6_addr = shared.address;
+	for (size_t at = 0; at < LENGTH(values); at++) {
+		socklen_t size = sizeof(from);
+
+		CHECK_EQ(set("ipv6/anycast_src_echo_reply", values[at]), 0);
+		MUST(sendto(raw, &echo, sizeof(echo), 0, (struct sockaddr *)&place, sizeof(place)));
+		CHECK_EQ(recvfrom(raw, &echo, sizeof(echo), 0, (struct sockaddr *)&from, &size), sizeof(echo));
+		CHECK_EQ(memcmp(&from.sin6_addr, &shared.address, 16) == 0, (int)at);
+		echo.icmp6_type = ICMP6_ECHO_REQUEST;
+	}
+	CHECK_EQ(set("ipv6/icmp/echo_ignore_anycast", "1"), 0);
+	MUST(sendto(raw, &echo, sizeof(echo), 0, (struct sockaddr *)&place, sizeof(place)));
+	CHECK_ERRNO(recv(raw, &echo, sizeof(echo), 0), EAGAIN);
+	inet_pton(AF_INET6, "2001:db8::1", &place.sin6_addr);
+	echo.icmp6_type = ICMP6_ECHO_REQUEST;
+	MUST(sendto(raw, &echo, sizeof(echo), 0, (struct sockaddr *)&place, sizeof(place)));
+	CHECK_EQ(recv(raw, &echo, sizeof(echo), 0), sizeof(echo));
+}

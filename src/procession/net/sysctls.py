@@ -286,13 +286,16 @@ class NetworkSysctls:
     tcp_max_syn_backlog; `reordering` is tcp_reordering, `least_segment_bytes` tcp_min_snd_mss,
     `orphan_retries` tcp_orphan_retries; `reflects_service` is tcp_reflect_tos and `takes_marks`
     tcp_fwmark_accept, `reflects_marks` and `reflects_marks_6` are fwmark_reflect;
-    `port_reuse` and `port_reuse_ms` are tcp_tw_reuse and tcp_tw_reuse_delay. `kept` are
+    `port_reuse` and `port_reuse_ms` are tcp_tw_reuse and tcp_tw_reuse_delay; `moderates_room` is
+    tcp_moderate_rcvbuf, `answers_needed` tcp_pingpong_thresh. `kept` are
     those of KEPT that were set.
     `icmp_mask` and `icmp_mask_6` are ratemask, a bit for each type of ICMP's messages that are limited,
     `icmp_pause_ms` and `icmp_pause_ms_6` ratelimit, and `icmp_per_second` and `icmp_burst` icmp_msgs_per_sec
     and icmp_msgs_burst.
     `ignores_echo_to_all` is icmp_echo_ignore_broadcasts and `ignores_echo_to_groups_6`
-    icmp/echo_ignore_multicast, `retries` is tcp_retries2; `most_hop_options` and `most_end_options` are
+    icmp/echo_ignore_multicast, `ignores_echo_to_anycast` icmp/echo_ignore_anycast and
+    `answers_from_anycast` anycast_src_echo_reply, `marks_automatic_labels` flowlabel_state_ranges;
+    `retries` is tcp_retries2; `most_hop_options` and `most_end_options` are
     max_hbh_opts_number and max_dst_opts_number, and `most_hop_bytes` and `most_end_bytes` the lengths beside
     them. `multipath_policy` and `multipath_policy_6` are fib_multipath_hash_policy, `multipath_fields` and
     `multipath_fields_6` fib_multipath_hash_fields, `multipath_uses_neighbours` fib_multipath_use_neigh and
@@ -305,6 +308,8 @@ class NetworkSysctls:
 
     __slots__ = (
         "aborts_on_overflow",
+        "answers_from_anycast",
+        "answers_needed",
         "automatic_labels",
         "binds_anywhere",
         "binds_anywhere_6",
@@ -329,6 +334,7 @@ class NetworkSysctls:
         "ignores_echo",
         "ignores_echo_6",
         "ignores_echo_to_all",
+        "ignores_echo_to_anycast",
         "ignores_echo_to_groups_6",
         "is_ipv6_only",
         "is_loose",
@@ -340,6 +346,8 @@ class NetworkSysctls:
         "linear_syn_retries",
         "last_ephemeral",
         "longest_retry_ms",
+        "marks_automatic_labels",
+        "moderates_room",
         "most_backlog",
         "most_end_bytes",
         "most_end_options",
@@ -402,6 +410,8 @@ class NetworkSysctls:
         self.has_selective_acknowledgements = self.has_tcp_timestamps = self.scales_windows = 1
         self.ignores_echo = self.ignores_echo_6 = self.ignores_echo_to_groups_6 = 0
         self.ignores_echo_to_all = 1
+        self.ignores_echo_to_anycast = self.answers_from_anycast = 0
+        self.marks_automatic_labels = 0
         self.icmp_mask, self.icmp_mask_6 = _LIMITED_MESSAGES, _LIMITED_MESSAGES_6
         self.icmp_pause_ms, self.icmp_pause_ms_6 = 1_000, 100
         self.icmp_per_second, self.icmp_burst = 1_000, 50
@@ -426,6 +436,7 @@ class NetworkSysctls:
         self.multipath_policy = self.multipath_policy_6 = self.multipath_uses_neighbours = 0
         self.multipath_seed = 0
         self.multipath_key = b""
+        self.moderates_room = self.answers_needed = 1
         self.not_sent_low_water = NO_LOW_WATER
         self.option_bytes = 131_072
         self.ping_groups = NO_GROUPS

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.capability import Capability
 from procession.abi.duration import NS_PER_S
-from procession.abi.errno import EEXIST, EINVAL, ENOBUFS, ENOENT, ENOPROTOOPT, EPERM, ESRCH
+from procession.abi.errno import EEXIST, EINVAL, ENOBUFS, ENOENT, ENOPROTOOPT, EPERM, ERANGE, ESRCH
 from procession.abi.flow_label import FlowLabelAction, FlowLabelFlag, FlowLabelShare, In6FlowlabelReq
 from procession.abi.internet import Ipv6Option
 from procession.abi.socket import SocketLevel
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 LABEL_MASK, INFO_MASK = 0xFFFFF, 0xFFFFFFF
 """The label itself, and with the traffic class before it."""
+_STATELESS = 0x80000
+"""In Linux, IPV6_FLOWLABEL_STATELESS_FLAG."""
 LEASE_BYTES = 256
 """What a label takes, and each lease of it."""
 _CAP_NET_ADMIN = int(Capability.CAP_NET_ADMIN)
@@ -184,6 +186,8 @@ def _get(socket: InternetSocket, request: In6FlowlabelReq, label: int, length: i
         raise EPERM("net.ipv6.flowlabel_consistency")
     if label & ~LABEL_MASK:
         raise EINVAL("a label of more than 20 bits")
+    if label & _STATELESS and network.sysctls.marks_automatic_labels:
+        raise ERANGE("net.ipv6.flowlabel_state_ranges keeps such labels for flows")
     if length > _aligned_size():
         raise EINVAL("headers that go with a label")
     linger_ns, lease_ns = _span_ns(socket, request.flr_linger), _span_ns(socket, request.flr_expires)
@@ -276,4 +280,5 @@ def automatic_label(socket: InternetSocket, packet: Packet) -> int:
         return 0
     ports = (packet.source_port << 16 | packet.target_port) << 8 | packet.protocol
     value = int.from_bytes(packet.source + packet.target, "big") << 40 | ports
-    return (value % _LARGE_PRIME * _SPREAD >> 12 & LABEL_MASK) or 1
+    label = (value % _LARGE_PRIME * _SPREAD >> 12 & LABEL_MASK) or 1
+    return label | _STATELESS if socket.network.sysctls.marks_automatic_labels else label

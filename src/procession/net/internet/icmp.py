@@ -110,6 +110,8 @@ def receive_message(network: Network, packet: Packet, interface: Interface, *, i
             return
         if is_for_all and (sysctls.ignores_echo_to_groups_6 if is_6 else sysctls.ignores_echo_to_all):
             return
+        if is_6 and sysctls.ignores_echo_to_anycast and _is_anycast(network, packet):
+            return
         _answer(network, packet, interface, pack_u8(ECHO_REPLY_6 if is_6 else ECHO_REPLY) + data[1:], replies)
     elif kind == _TIMESTAMP and not is_6:
         count_message(network, packet.target, "Timestamps", "In")
@@ -127,11 +129,20 @@ def receive_message(network: Network, packet: Packet, interface: Interface, *, i
                 socket.arrive(packet)
 
 
+def _is_anycast(network: Network, packet: Packet) -> bool:
+    """Whether it's for an address of IPv6 that others may have too. Linux: include/net/ip6_route.h,
+    ipv6_anycast_destination."""
+    return bool(network.anycasts) and network.routes.is_anycast(packet.target)
+
+
 def _answer(network: Network, packet: Packet, interface: Interface, reply: bytes, counter: str) -> None:
     """Send `reply` to who has sent `packet`. Linux: net/ipv4/icmp.c, icmp_reply."""
     device = interface if len(packet.source) == 16 and packet.source[0] == 0xFE else None
     # Who was asked as one of many, answers from an address of its own.
-    own = packet.target if network.routes.is_local(packet.target) else None
+    is_own = network.routes.is_local(packet.target)
+    if not is_own and network.sysctls.answers_from_anycast:
+        is_own = _is_anycast(network, packet)
+    own = packet.target if is_own else None
     mark = reflected_mark(network, packet)
     traffic = Traffic(mark=mark, tos=packet.tos, uid=network.owner.make_kuid(0), protocol=packet.protocol)
     try:
@@ -149,10 +160,9 @@ def _answer(network: Network, packet: Packet, interface: Interface, reply: bytes
     if packet.protocol == ICMP:
         answer.place = _NO_PLACE
     if packet.options:
-        is_own = network.routes.is_local
-        options = answered(packet.options)
+        options, is_local = answered(packet.options), network.routes.is_local
         try:
-            answer.options = recorded(options, answer.source, answer.time_ns, is_own, is_sender=True)
+            answer.options = recorded(options, answer.source, answer.time_ns, is_local, is_sender=True)
         except EINVAL:
             return
     count_message(network, answer.target, counter, "Out")

@@ -40,6 +40,7 @@ from procession.net.internet.tcp_phase import CONNECTED, NO_ROLE, UNCONNECTED
 from procession.net.internet.tcp_poll import ready_events, wake_writer
 from procession.net.internet.tcp_rejoin import be_repaired, look_at_queue, send_alone, send_under_repair
 from procession.net.internet.tcp_repair import Repair, is_under_repair
+from procession.net.internet.tcp_room import measure_reading
 from procession.net.internet.tcp_segment import told_segment_bytes
 from procession.net.internet.tcp_stamps import Stamps, chosen_stamping, note_stamp, start_numbering, tell_gone
 from procession.net.internet.tcp_urgent import UrgentByte
@@ -77,15 +78,11 @@ if TYPE_CHECKING:
 
 _HAVE_ENDED = (FIN_WAIT1, FIN_WAIT2)
 
-SEND_ROOM = 2_626_560
-"""What SO_SNDBUF has grown to once there is a connection, on the loopback, if tcp_wmem lets it."""
 _PAGE_FRAGMENT = 32_768
 PRESSED_ROOM = 4096
 """How much a connection may have on the way when all the machine's buffers are full."""
 
 _SO_OOBINLINE = int(SocketOption.SO_OOBINLINE)
-_SO_BUF_LOCK = int(SocketOption.SO_BUF_LOCK)
-_SEND_LOCK = 1
 
 
 class TcpSocket(InternetSocket):
@@ -107,14 +104,16 @@ class TcpSocket(InternetSocket):
     `tried_segment_bytes` how long segments to the last one that was tried could have been; `segment_clamp`
     the length that either end of the connection chose (TCP_MAXSEG), 0 for none. `window_clamp` is
     TCP_WINDOW_CLAMP, 0 for none, `repair` what TCP_REPAIR has changed; `reordering` what tcp_reordering was.
-    It has sent at `sent_at_ns` and heard at `heard_at_ns`; `is_answering` and `owes_since_ns` are of
-    tcp_acknowledgement.py.
+    It has sent at `sent_at_ns` and heard at `heard_at_ns`; `answer_count` and `owes_since_ns` are of
+    tcp_acknowledgement.py. Up to `measured_from` of what came everything has been read, and at most
+    `measured_bytes` between two such moments.
     `stamps` are still to be told to the `error_queue`. `agreed` are the TCPI_OPT_* that both ends speak,
     NOT_YET before. `fast_open` goes with the SYN, `fast_open_keys` are those of it.
     """
 
     __slots__ = (
         "agreed",
+        "answer_count",
         "arrival_ns",
         "arrived",
         "attempts",
@@ -129,10 +128,11 @@ class TcpSocket(InternetSocket):
         "has_ended",
         "heard_at_ns",
         "held",
-        "is_answering",
         "is_orphan",
         "listener",
         "lost_count",
+        "measured_bytes",
+        "measured_from",
         "number_gaps",
         "owes_since_ns",
         "peer",
@@ -189,7 +189,7 @@ class TcpSocket(InternetSocket):
         self.stamps: Stamps | None = None
         self.repair: Repair | None = None
         self.arrival_ns = self.sent_at_ns = self.heard_at_ns = self.owes_since_ns = 0
-        self.is_answering = False
+        self.answer_count = self.measured_bytes = self.measured_from = 0
 
     @property
     def ports(self) -> PortTable:
@@ -212,11 +212,6 @@ class TcpSocket(InternetSocket):
     def is_deferred(self) -> bool:
         """Whether it was connected, and nothing was sent to do that (TCP_FASTOPEN_CONNECT)."""
         return self.fast_open is not None and self.fast_open.is_deferred
-
-    def raise_send_room(self) -> None:
-        """There is a connection: its buffer grows, unless SO_SNDBUF was set."""
-        if not self.options.get(_SO_BUF_LOCK, 0) & _SEND_LOCK:
-            self.send_room = min(SEND_ROOM, self.network.sysctls.send_rooms[2])
 
     @property
     def key(self) -> Key:
@@ -543,6 +538,8 @@ class TcpSocket(InternetSocket):
         """Take up to `length` bytes out, and let the sender go on when half of its buffer is free."""
         data = self.arrived.take(length)
         self.network.system.uncharge_buffer(len(data), self.payer)
+        if not self.arrived.length:
+            measure_reading(self)
         peer = self.peer
         if peer is not None and peer.stamps is not None:
             tell_gone(peer, peer.stamps)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 _WAIT_NS = 40 * 10**6
 """How long what the program sends is waited for (in Linux, TCP_ATO_MIN)."""
+_MOST_COUNTED = 255
 _TICK_NS = 4 * 10**6
 """Where no data has told how fast the program answers, as long as a tick of CONFIG_HZ=250."""
 
@@ -25,7 +26,7 @@ def begin(socket: TcpSocket) -> None:
 
 def forget(socket: TcpSocket) -> None:
     """Linux: include/net/inet_connection_sock.h, inet_csk_delack_init."""
-    socket.is_answering, socket.owes_since_ns = False, 0
+    socket.answer_count = socket.owes_since_ns = 0
 
 
 def segment_passes(sender: TcpSocket, receiver: TcpSocket) -> None:
@@ -39,9 +40,9 @@ def segment_passes(sender: TcpSocket, receiver: TcpSocket) -> None:
         is_answering(sender)
         sender.owes_since_ns = 0
     if now_ns - sender.heard_at_ns < _WAIT_NS and sender.bytes_received:
-        sender.is_answering = True
+        sender.answer_count = min(sender.answer_count + 1, _MOST_COUNTED)
     sender.sent_at_ns = receiver.heard_at_ns = now_ns
-    if receiver.is_answering and (not receiver.owes_since_ns or not is_answering(receiver)):
+    if receiver.answer_count and (not receiver.owes_since_ns or not is_answering(receiver)):
         receiver.owes_since_ns = now_ns
     sender.incoming_processor = receiver.incoming_processor = host.processor
 
@@ -52,7 +53,7 @@ def end_arrives(receiver: TcpSocket) -> None:
     receiver.incoming_processor = host.processor
     if receiver.state == ESTABLISHED:
         is_answering(receiver)
-        receiver.is_answering = True
+        receiver.answer_count = receiver.network.sysctls.answers_needed
         receiver.owes_since_ns = receiver.owes_since_ns or host.clock.now_ns
 
 
@@ -62,15 +63,16 @@ def is_answering(socket: TcpSocket) -> bool:
     Linux: net/ipv4/tcp_timer.c, tcp_delack_timer_handler.
     """
     since_ns = socket.owes_since_ns
-    if socket.is_answering and since_ns:
+    needed = socket.network.sysctls.answers_needed
+    if since_ns and socket.answer_count >= needed:
         wait_ns = _WAIT_NS if socket.bytes_received else _TICK_NS
         if socket.network.host.clock.now_ns - since_ns >= wait_ns:
             forget(socket)
-    return socket.is_answering
+    return socket.answer_count >= needed
 
 
 def choose_answering(socket: TcpSocket, *, is_quick: bool) -> None:
     """TCP_QUICKACK. Linux: net/ipv4/tcp.c, __tcp_sock_set_quickack."""
-    socket.is_answering = not is_quick
+    socket.answer_count = 0 if is_quick else socket.network.sysctls.answers_needed
     if is_quick:
         socket.owes_since_ns = 0

@@ -20,6 +20,7 @@ from procession.net.internet.tcp_filter import leads_to
 from procession.net.internet.tcp_options import DEFER_ACCEPT, seconds_of
 from procession.net.internet.tcp_phase import CONNECTOR, LISTENER, UNCONNECTED
 from procession.net.internet.tcp_retries import connect_timeout_ns
+from procession.net.internet.tcp_room import raise_send_room
 from procession.net.internet.tcp_segment import agree_on_segments
 from procession.net.socket import CLOSED, ESTABLISHED, LISTENING, SENDING, SYN_SENT
 from procession.net.socket_filter import copy_filter
@@ -79,7 +80,7 @@ def establish(socket: TcpSocket, listener: TcpSocket, way_back: Flow) -> None:
     listener.network.count("TcpPassiveOpens")
     for end in (socket, connection):
         end.state = ESTABLISHED
-        end.raise_send_room()
+        raise_send_room(end)
         begin(end)
     connection.listener = listener
     if socket.fast_open is not None:
@@ -149,7 +150,7 @@ def _pass_on(listener: TcpSocket, connection: TcpSocket) -> None:
     connection.receive_low_water = listener.receive_low_water
     connection.is_ipv6_only = listener.is_ipv6_only
     connection.window_clamp = listener.window_clamp
-    connection.is_answering = listener.is_answering
+    connection.answer_count = listener.answer_count
     if listener.filter is not None:
         copy_filter(listener, connection)
     connection.ended = listener.ended

@@ -38,6 +38,7 @@ from procession.net.internet.tcp_phase import (
     UNCONNECTED,
 )
 from procession.net.internet.tcp_repair import is_under_repair
+from procession.net.internet.tcp_room import raise_send_room
 from procession.net.internet.tcp_segment import unanswered_segment_bytes
 from procession.net.socket import CLOSED, ESTABLISHED, MSG_DONTWAIT, SENDING, SYN_SENT
 
@@ -116,7 +117,7 @@ def start_connecting(socket: TcpSocket, address: bytes) -> None:
         if repair.is_on:
             repair.shake_no_hands()
             socket.state = ESTABLISHED
-            socket.raise_send_room()
+            raise_send_room(socket)
             socket.state_changed()
             return
         repair.start_anew()
@@ -139,7 +140,7 @@ def connect_to_itself(socket: TcpSocket) -> None:
     """
     socket.state = ESTABLISHED
     socket.peer = socket
-    socket.raise_send_room()
+    raise_send_room(socket)
     begin(socket)
     if socket.ended & SENDING:
         socket.send_end()

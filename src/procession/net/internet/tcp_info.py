@@ -13,6 +13,7 @@ from procession.net.internet.tcp_negotiation import (
     window_scale,
 )
 from procession.net.internet.tcp_phase import CONNECTED
+from procession.net.internet.tcp_room import FIRST_WINDOW_SEGMENTS
 from procession.net.internet.tcp_segment import (
     UNCONNECTED_SEGMENT_BYTES,
     WIDEST_WINDOW,
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
 
 _ACCURATE_ECN = bytes(32)
 """What of struct tcp_info is about ECN by counts (Linux 6.18), which nobody speaks."""
-_FIRST_WINDOW_SEGMENTS, _NO_THRESHOLD = 10, 0x7FFF_FFFF
-"""Linux: include/net/tcp.h, TCP_INIT_CWND, TCP_INFINITE_SSTHRESH."""
+_NO_THRESHOLD = 0x7FFF_FFFF
+"""Linux: include/net/tcp.h, TCP_INFINITE_SSTHRESH."""
 _ACKNOWLEDGED_WITHIN_US = 40_000
 """When data is acknowledged at the latest that nothing is sent back for (in Linux, TCP_ATO_MIN)."""
 _FIRST_TIMEOUT_US, _TIMEOUT_US, _ROUND_TRIP_US = 1_000_000, 204_000, 16
@@ -49,7 +50,7 @@ _NS_PER_MS = 10**6
 
 def tell_info(socket: TcpSocket) -> bytes:
     """What is known of a connection without loss or delay. Linux: net/ipv4/tcp.c, tcp_get_info."""
-    info = TcpInfo(tcpi_state=socket.state, tcpi_snd_cwnd=_FIRST_WINDOW_SEGMENTS)
+    info = TcpInfo(tcpi_state=socket.state, tcpi_snd_cwnd=FIRST_WINDOW_SEGMENTS)
     info.tcpi_reordering = socket.reordering
     info.tcpi_pacing_rate, info.tcpi_max_pacing_rate = NO_RATE, socket.options.get(_MAX_PACING_RATE, NO_RATE)
     if socket.state == LISTENING:
@@ -118,7 +119,7 @@ def _tell_connection(socket: TcpSocket, info: TcpInfo) -> None:
     info.tcpi_notsent_bytes = socket.on_the_way
     window = first_window(socket)
     info.tcpi_rcv_ssthresh = window
-    info.tcpi_rcv_space = min(window, _FIRST_WINDOW_SEGMENTS * longest)
+    info.tcpi_rcv_space = socket.measured_bytes
     has_offered = has_called or socket.bytes_sent or socket.bytes_received or socket.has_ended
     info.tcpi_rcv_wnd = socket.receive_room // 2 if has_offered else window
     room = socket.peer.receive_room // 2 if socket.peer is not None else WIDEST_WINDOW
