@@ -385,6 +385,73 @@ TEST(all_equal_pages)
 	}
 }
 
+/* A number of /proc/self/smaps about the area that begins at an address. */
+static long smaps_of(const void *address, const char *name)
+{
+	FILE *file = fopen("/proc/self/smaps", "r");
+	unsigned long start, end;
+	int is_wanted = 0;
+	char line[300];
+	long found = -1;
+
+	while (fgets(line, sizeof(line), file) != NULL)
+		if (sscanf(line, "%lx-%lx ", &start, &end) == 2)
+			is_wanted = start == (uintptr_t)address;
+		else if (is_wanted && strncmp(line, name, strlen(name)) == 0)
+			found = atol(line + strlen(name));
+	fclose(file);
+	return found;
+}
+
+/* What is freed lazily stays until memory is short, or somebody asks; and for good if it's written to. */
+TEST(pages_are_freed_lazily)
+{
+	char *room = map_pages(66), *memory = room + PAGE;
+	pid_t child;
+
+	MUST(mprotect(room, PAGE, PROT_NONE));
+	MUST(mprotect(room + 65 * PAGE, PAGE, PROT_NONE));
+	MUST(madvise(memory, 64 * PAGE, MADV_NOHUGEPAGE));
+	memset(memory, 'f', 64 * PAGE);
+	CHECK_EQ(smaps_of(memory, "LazyFree:"), 0);
+	CHECK_OK(madvise(memory, 64 * PAGE, MADV_FREE));
+	/* Linux hands them on in batches. */
+	for (int patience = 100; patience > 0 && smaps_of(memory, "LazyFree:") < 256; patience--) {
+		madvise(memory, 64 * PAGE, MADV_COLD);
+		sleep_ms(10);
+	}
+	CHECK_EQ(memory[0], 'f');
+	CHECK_EQ(memory[63 * PAGE], 'f');
+	CHECK_EQ(smaps_of(memory, "Rss:"), 256);
+	CHECK_EQ(smaps_of(memory, "Anonymous:"), 256);
+	CHECK_EQ(smaps_of(memory, "LazyFree:"), 256);
+	CHECK_EQ(smaps_of(memory, "Private_Clean:"), 256);
+	memory[PAGE] = 'k';
+	CHECK_EQ(smaps_of(memory, "LazyFree:"), 252);
+	CHECK_EQ(smaps_of(memory, "Private_Dirty:"), 4);
+	/* Another protection changes nothing about that, and to have it again is no write. */
+	MUST(mprotect(memory, 64 * PAGE, PROT_READ));
+	MUST(mprotect(memory, 64 * PAGE, RW));
+	CHECK_EQ(smaps_of(memory, "LazyFree:"), 252);
+	child = (pid_t)MUST(fork());
+	if (child == 0) {
+		CHECK_EQ(smaps_of(memory, "LazyFree:"), 252);
+		CHECK_EQ(smaps_of(memory, "Shared_Clean:"), 252);
+		memory[2 * PAGE] = 'c';
+		CHECK_EQ(smaps_of(memory, "LazyFree:"), 248);
+		CHECK_EQ(smaps_of(memory, "Private_Dirty:"), 4);
+		_exit(0);
+	}
+	CHECK_EQ(wait_for(child), EXITED(0));
+	CHECK_EQ(smaps_of(memory, "LazyFree:"), 252);
+	CHECK_OK(madvise(memory, 64 * PAGE, MADV_PAGEOUT));
+	CHECK_EQ(smaps_of(memory, "Rss:"), 4);
+	CHECK_EQ(smaps_of(memory, "LazyFree:"), 0);
+	CHECK_EQ(memory[PAGE], 'k');
+	CHECK_EQ(memory[0], 0);
+	CHECK_EQ(memory[63 * PAGE], 0);
+}
+
 /* How many areas there are from `start` on, in `length` bytes. */
 static int areas_within(const char *start, size_t length)
 {

@@ -19,6 +19,7 @@ from procession.kernel.cgroup.group import Cgroup, Controller
 from procession.kernel.cgroup.hierarchy import control_subtree, make_threaded
 from procession.kernel.cgroup.memory import task_bytes
 from procession.kernel.clone import CLONE_INTO_CGROUP
+from procession.kernel.oom import out_of_memory
 from procession.kernel.sched.pressure import CPU, SOME
 from procession.kernel.task import Task
 from procession.kernel.time.costs import EBPF_INSTRUCTION_NS
@@ -26,6 +27,7 @@ from procession.procfs.pressure import pressure_of
 from tests.kernel.conducted_machine import SLEEPS, ConductedMachine, conducted_machines
 
 CPUSET, PIDS, MEMORY = int(Controller.CPUSET), int(Controller.PIDS), int(Controller.MEMORY)
+AREA, MADV_FREE = 0x4000_0000, 8
 DEEP = 1_500
 WINDOW_NS = 1_000_000_000
 
@@ -240,6 +242,34 @@ class TestCharges:
             control_subtree(kernel, group, MEMORY, 0)
         assert group.subtree_control == 0
         assert all(child.memory is group.memory for child in group.children.values())
+
+    def test_what_was_freed_lazily_goes_before_anybody_is_killed(
+        self, machine: ConductedMachine, task: Task
+    ) -> None:
+        kernel = machine.kernel
+        memory = kernel.memory
+        root = kernel.cgroups.root
+        enable(machine, root, MEMORY)
+        groups = [make(machine, root, name) for name in (b"a", b"b")]
+        tasks = [machine.process() for _ in groups]
+        for group, member in zip(groups, tasks, strict=True):
+            assert group.memory is not None
+            move_task(member, group)
+            machine.expect(member, "mmap", AREA, 20 * 4096, 3, 0x32, -1, 0)
+            memory.payer = group.memory
+            for page in range(20):
+                member.mm.write(AREA + page * 4096, b"x")
+            memory.payer = None
+            machine.expect(member, "madvise", AREA, 20 * 4096, MADV_FREE)
+        counter = groups[0].memory
+        assert counter is not None
+        before = counter.usage
+        memory.is_exhausted, memory.exhausted_owner = True, counter
+        out_of_memory(kernel)
+        assert kernel.oom_kill_count == 0
+        assert before - counter.usage == 20 * 4096
+        # Another group's stays.
+        assert [member.mm.read(AREA, 1) for member in tasks] == [b"\0", b"x"]
 
 
 class TestPressure:

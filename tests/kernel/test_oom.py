@@ -18,6 +18,7 @@ from tests.kernel.conducted_machine import ENDED, SLEEPS, ConductedMachine, cond
 SIGKILL = 9
 CLONE_VM, SIGCHLD = 0x100, 17
 AREA = 0x4000_0000
+MADV_FREE = 8
 
 
 @pytest.fixture
@@ -47,6 +48,44 @@ def exhaust(machine: ConductedMachine) -> None:
 def kill_one(machine: ConductedMachine) -> None:
     out_of_memory(machine.kernel)
     machine.settle()
+
+
+class TestLazilyFreed:
+    def test_pages_are_taken_before_anybody_is_killed(self, machine: ConductedMachine) -> None:
+        lazy, other = process(machine, 20), process(machine, 40)
+        machine.expect(lazy, "madvise", AREA, 20 * 4096, MADV_FREE)
+        lazy.mm.write(AREA + 3 * 4096, b"y")
+        before = lazy.mm.resident_pages
+        exhaust(machine)
+        kill_one(machine)
+        assert machine.kernel.oom_kill_count == 0
+        assert machine.kernel.memory.free_frames == 19
+        assert before - lazy.mm.resident_pages == 19
+        assert lazy.mm.read(AREA + 3 * 4096, 1) == b"y"
+        assert lazy.mm.read(AREA, 1) == b"\0"
+        exhaust(machine)
+        kill_one(machine)
+        assert machine.outcome(other) == ENDED
+        assert machine.outcome(lazy) != ENDED
+
+    def test_pages_in_shared_tables_are_taken_from_all(self, machine: ConductedMachine) -> None:
+        parent = process(machine, 20)
+        machine.expect(parent, "madvise", AREA, 20 * 4096, MADV_FREE)
+        child = machine.fork(parent)
+        before = parent.mm.resident_pages, child.mm.resident_pages
+        exhaust(machine)
+        kill_one(machine)
+        assert machine.kernel.memory.free_frames == 20
+        assert (parent.mm.resident_pages, child.mm.resident_pages) == (before[0] - 20, before[1] - 20)
+        assert child.mm.read(AREA, 1) == b"\0"
+
+    def test_locked_pages_stay(self, machine: ConductedMachine) -> None:
+        task = process(machine, 20)
+        machine.expect(task, "madvise", AREA, 20 * 4096, MADV_FREE)
+        machine.expect(task, "mlock", AREA, 20 * 4096)
+        exhaust(machine)
+        kill_one(machine)
+        assert machine.kernel.oom_kill_count == 1
 
 
 class TestVictim:

@@ -12,6 +12,8 @@ SHARED = 1 << 9
 CACHED = 1 << 10
 """Another: the frame belongs to a page cache, which keeps it as long as any area maps that cache; the entry
 holds no reference."""
+LAZY = 1 << 11
+"""A third: the page may be taken when memory is short. It isn't writable: the first write keeps it."""
 NO_EXECUTE = 1 << 63
 
 ADDRESS_MASK = 0x000F_FFFF_FFFF_F000

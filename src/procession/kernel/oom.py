@@ -17,6 +17,7 @@ from procession.kernel.signal.wake import has_fatal_signal
 from procession.kernel.task import SIGNAL_UNKILLABLE
 from procession.kernel.task_state import ENDED, TaskState, set_state
 from procession.kernel.time.queue import TIMER_ACTIONS
+from procession.mm.reclaim import take_lazily_freed
 from procession.mm.vma import DROPPABLE
 
 if TYPE_CHECKING:
@@ -71,12 +72,16 @@ def _has_dying_victim(kernel: Kernel) -> bool:
     return kernel.oom_victim is not None
 
 
-def _drop_pages(kernel: Kernel) -> bool:
-    """Take the pages that may be dropped from everybody; whether there were any.
+def _drop_pages(kernel: Kernel, domain: MemoryCounter | None) -> bool:
+    """Take what may be dropped or was freed lazily from everybody, or of what is counted in `domain`; whether
+    there was any.
 
     In Linux, reclaim does that before anybody is killed (mm/rmap.c, try_to_unmap_one).
     """
+    if domain is not None:
+        return take_lazily_freed(kernel.memory, frozenset(domain.with_all_below())) > 0
     before = kernel.memory.available_frames
+    take_lazily_freed(kernel.memory)
     for mm in dict.fromkeys(task.mm for task in kernel.tasks if task.state not in ENDED):
         for area in mm.areas:
             if area.flags & DROPPABLE:
@@ -95,13 +100,13 @@ def out_of_memory(kernel: Kernel) -> None:
     kernel.memory.is_exhausted = False
     owner, kernel.memory.exhausted_owner = kernel.memory.exhausted_owner, None
     domain = owner if isinstance(owner, MemoryCounter) else None
+    if _drop_pages(kernel, domain):
+        return
     if domain is not None:
         domain.note(OOM)
     if kernel.panic_on_oom and _panics(kernel, domain):
         return
     if _has_dying_victim(kernel):
-        return
-    if domain is None and _drop_pages(kernel):
         return
     current = kernel.current
     is_callers_turn = kernel.oom_kill_allocating_task and domain is None
@@ -146,8 +151,6 @@ def _panics(kernel: Kernel, domain: MemoryCounter | None) -> bool:
         return False
     if current is not None and has_fatal_signal(current):
         return False
-    if domain is None and _drop_pages(kernel):
-        return True
     kind = b"compulsory" if kernel.panic_on_oom == _ALWAYS_PANICS else b"system-wide"
     kernel.panic(b"Out of memory: %s panic_on_oom is enabled" % kind)
     return True

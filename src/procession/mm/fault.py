@@ -33,6 +33,8 @@ SEGV_MAPERR = int(SegvCode.SEGV_MAPERR)
 SEGV_ACCERR = int(SegvCode.SEGV_ACCERR)
 BUS_ADRERR = int(BusCode.BUS_ADRERR)
 
+_NOT_COPIED = pte.ADDRESS_MASK | pte.CACHED | pte.LAZY
+"""What an entry's copy of a page doesn't have of the entry before."""
 _AROUND = 32
 """How many pages of a file are read at a fault, around the one that faulted, and mapped (in Linux,
 read_ahead_kb; half of that is mapped, fault_around_bytes).
@@ -217,12 +219,12 @@ def _break_sharing(mm: MemoryDescriptor, slot: int, entry: int, address: int) ->
     frame = (entry & pte.ADDRESS_MASK) >> PAGE_SHIFT
     is_cached = entry & pte.CACHED
     if entry & pte.SHARED or (not is_cached and memory.references[frame] == 1):
-        mm.words[slot] = entry | pte.WRITABLE
+        mm.words[slot] = entry & ~pte.LAZY | pte.WRITABLE
         if is_cached:
             memory.reclaimable.pop(frame, None)
         return
     copy = memory.allocate_copy(frame)
-    mm.words[slot] = copy << PAGE_SHIFT | (entry & ~(pte.ADDRESS_MASK | pte.CACHED)) | pte.WRITABLE
+    mm.words[slot] = copy << PAGE_SHIFT | (entry & ~_NOT_COPIED) | pte.WRITABLE
     if not entry & pte.NO_EXECUTE:
         memory.executable.add(copy)
         # The engine finds translated code by its address first: it must look at the frame again.

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 _FRAME_MASK = pte.ADDRESS_MASK
 _NOT_WRITABLE = ~pte.WRITABLE & 0xFFFF_FFFF_FFFF_FFFF
+_NOT_CLEAN = pte.WRITABLE | pte.ACCESSED | pte.DIRTY
+_KEEPS_READ_ONLY = pte.CACHED | pte.LAZY
 _SHARED_TABLE = pte.TABLE & ~pte.WRITABLE
 
 
@@ -29,10 +31,12 @@ class PageTables:
     these alone, and only these may be writable in a private mapping.
     """
 
-    __slots__ = ("leaves", "memory", "middle", "root", "upper")
+    __slots__ = ("has_lazy", "leaves", "memory", "middle", "root", "upper")
 
     def __init__(self, memory: PhysicalMemory) -> None:
         self.memory = memory
+        # Whether any page was ever freed lazily here, or where this is copied from.
+        self.has_lazy = False
         self.root = memory.allocate()
         self.leaves: dict[int, int] = {}
         self.middle: dict[int, int] = {}
@@ -122,6 +126,7 @@ class PageTables:
         except OutOfFrames:
             child.release()
             raise
+        child.has_lazy = self.has_lazy
         child.leaves = self.leaves.copy()
         own_middle, new_middle = self.middle, child.middle
         for region, leaf in self.leaves.items():
@@ -167,6 +172,29 @@ class PageTables:
                         memory.release((entry & _FRAME_MASK) >> PAGE_SHIFT)
         if count:
             memory.note_changed(count)
+        return count
+
+    def free_lazily(self, start: int, end: int) -> int:
+        """Let the program's own pages from byte `start` to `end` be taken when memory is short, unless they
+        are written to before; how many there are. Raises OutOfFrames.
+
+        Linux: mm/madvise.c, madvise_free_pte_range.
+        """
+        memory, words = self.memory, self.memory.words
+        page, last = start >> PAGE_SHIFT, end >> PAGE_SHIFT
+        count = 0
+        for region in self.regions(page, last):
+            first, past = max(page, region << 9) & 511, min(last - (region << 9), 512)
+            if memory.are_zero((self.leaves[region] << 9) + first, (self.leaves[region] << 9) + past):
+                continue
+            base = self.own_leaf(region) << 9
+            for place in range(base + first, base + past):
+                entry = words[place]
+                if entry and not entry & pte.CACHED:
+                    words[place] = entry & ~_NOT_CLEAN | pte.LAZY
+                    count += 1
+        self.has_lazy = self.has_lazy or count > 0
+        memory.note_changed(count)
         return count
 
     def drop_empty(
@@ -247,8 +275,8 @@ class PageTables:
                 entry = words[place]
                 if entry:
                     frame = (entry & _FRAME_MASK) >> PAGE_SHIFT
-                    new = entry & (_FRAME_MASK | pte.DIRTY | pte.CACHED) | bits
-                    if not bits & pte.SHARED and (entry & pte.CACHED or references[frame] > 1):
+                    new = entry & (_FRAME_MASK | pte.DIRTY | pte.CACHED | pte.LAZY) | bits
+                    if not bits & pte.SHARED and (entry & _KEEPS_READ_ONLY or references[frame] > 1):
                         new &= _NOT_WRITABLE
                     elif new & pte.CACHED and frame in memory.reclaimable:
                         # The first write must be noticed.

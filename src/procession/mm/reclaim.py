@@ -9,6 +9,7 @@ from procession.hardware.physical_memory import PAGE_SHIFT, PhysicalMemory
 from procession.mm.address_space import MemoryDescriptor
 from procession.mm.page_cache import PageCache
 from procession.mm.reverse_map import Mappings, Parts, find_mappings
+from procession.mm.vma import LOCKED
 
 _ROUNDS = 2
 """How often each page is looked at: one in use loses its ACCESSED bit first and its frame next time."""
@@ -131,6 +132,72 @@ class PageReclaimer:
             return 0
         cache.evict(index)
         return 1
+
+
+def take_lazily_freed(memory: PhysicalMemory, owners: frozenset[object] | None = None) -> int:
+    """Take the pages that programs have freed lazily and not written to since; how many entries are gone.
+
+    With `owners` only those that were charged to one of them. Nothing of locked areas is taken, and not in
+    the middle of work on an address space. In Linux, shrink_folio_list finds them among the pages of files.
+    """
+    taken: dict[int, int] = {}
+    for space in memory.address_spaces:
+        assert isinstance(space, MemoryDescriptor)
+        tables = space.tables
+        if tables.has_lazy:
+            before = space.resident_pages
+            for region, leaf in tables.leaves.items():
+                # A table may be shared, and each of its owners counts what is in it.
+                if leaf not in taken:
+                    taken[leaf] = _take_of_table(memory, space, region, owners)
+                space.resident_pages -= taken[leaf]
+            if space.resident_pages != before:
+                memory.space_changed(tables.root)
+    count = sum(taken.values())
+    memory.note_changed(count)
+    return count
+
+
+def take_lazily_freed_of(space: MemoryDescriptor, start: int, end: int) -> None:
+    """As `take_lazily_freed`, from byte `start` to `end` of one address space (MADV_PAGEOUT).
+
+    Raises OutOfFrames. In Linux, reclaim_pages.
+    """
+    tables = space.tables
+    if not tables.has_lazy:
+        return
+    for region in tables.regions(start >> PAGE_SHIFT, end >> PAGE_SHIFT):
+        tables.own_leaf(region)
+        first, past = max(start >> PAGE_SHIFT, region << 9), min(end >> PAGE_SHIFT, region + 1 << 9)
+        space.resident_pages -= _take_of_table(space.memory, space, region, None, range(first, past))
+    space.memory.translations_changed(tables.root, start, end)
+
+
+def _take_of_table(
+    memory: PhysicalMemory,
+    space: MemoryDescriptor,
+    region: int,
+    owners: frozenset[object] | None,
+    pages: range | None = None,
+) -> int:
+    leaf = space.leaves[region]
+    counted, words = memory.counted[leaf], memory.words
+    count = 0
+    for index in list(counted):
+        entry = words[(leaf << 9) + index]
+        page = (region << 9) + index
+        if not entry & pte.LAZY or (pages is not None and page not in pages):
+            continue
+        frame = (entry & pte.ADDRESS_MASK) >> PAGE_SHIFT
+        area = space.find(page << PAGE_SHIFT)
+        is_kept = owners is not None and memory.owners.get(frame) not in owners
+        if is_kept or area is None or area.flags & LOCKED:
+            continue
+        words[(leaf << 9) + index] = 0
+        del counted[index]
+        memory.release(frame)
+        count += 1
+    return count
 
 
 def _unmap(memory: PhysicalMemory, parts: Parts, index: int, frame: int) -> bool:

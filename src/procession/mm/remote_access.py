@@ -128,6 +128,8 @@ def _write_private(mm: MemoryDescriptor, area: VirtualMemoryArea, address: int, 
                 memory.counted[leaf][page & 511] = None
             else:
                 memory.release(old)
+        else:
+            mm.words[slot] = entry & ~pte.LAZY
     if not bits & pte.NO_EXECUTE:
         memory.executable.add(frame)
     base = (frame << PAGE_SHIFT) + (address & PAGE_MASK)

@@ -254,6 +254,7 @@ class AreaUse(NamedTuple):
     proportional_shared_memory: int
     proportional_dirty: int
     referenced: int
+    lazily_freed: int
 
     @property
     def resident(self) -> int:
@@ -276,23 +277,25 @@ _NOTHING_USED = AreaUse._make([0] * len(AreaUse._fields))
 def area_use(map_counts: MapCounts, mm: MemoryDescriptor, area: VirtualMemoryArea) -> AreaUse:
     """Count the pages of `area`. A page is dirty when no file has it as it is."""
     is_memory = area.pages is None or (area.file is None or not area.file.inode.is_written_back)
-    anonymous = proportional_dirty = referenced = 0
+    anonymous = proportional_dirty = referenced = lazily_freed = 0
     counts = [0, 0, 0, 0]
     proportional = [0, 0, 0]
     entries = area_entries(mm, area)
     for (page, entry), sharers in zip(entries, map_counts.of(mm, area, entries), strict=True):
         is_own = is_anonymous(area, page, entry)
-        is_dirty = is_own or is_memory
+        is_dirty = (is_own or is_memory) and not entry & pte.LAZY
         share = (PAGE_KB << PROPORTIONAL_SHIFT) // sharers
         counts[(0 if sharers > 1 else 2) + is_dirty] += PAGE_KB
         proportional[0 if is_own else 2 if is_memory else 1] += share
         if is_own:
             anonymous += PAGE_KB
+            if entry & pte.LAZY:
+                lazily_freed += PAGE_KB
         if entry & pte.ACCESSED:
             referenced += PAGE_KB
         if is_dirty:
             proportional_dirty += share
-    return AreaUse._make((*counts, anonymous, *proportional, proportional_dirty, referenced))
+    return AreaUse._make((*counts, anonymous, *proportional, proportional_dirty, referenced, lazily_freed))
 
 
 def area_uses(clock: Clock, mm: MemoryDescriptor) -> list[AreaUse]:
@@ -317,7 +320,7 @@ def use_lines(use: AreaUse, locked: int) -> bytes:
         (b"Referenced:     ", use.referenced),
         (b"Anonymous:      ", use.anonymous),
         (b"KSM:            ", 0),
-        (b"LazyFree:       ", 0),
+        (b"LazyFree:       ", use.lazily_freed),
         (b"AnonHugePages:  ", 0),
         (b"ShmemPmdMapped: ", 0),
         (b"FilePmdMapped:  ", 0),

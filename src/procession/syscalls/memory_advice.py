@@ -12,6 +12,7 @@ from procession.mm.fault import handle_fault
 from procession.mm.fault_ahead import populate_ahead
 from procession.mm.guard import install_guards, remove_guards
 from procession.mm.ksm import can_be_merged
+from procession.mm.reclaim import take_lazily_freed_of
 from procession.mm.remote_access import is_secret
 from procession.mm.user_fault import AccessViolation
 from procession.mm.vma import (
@@ -102,10 +103,17 @@ def _follow(task: Task, area: VirtualMemoryArea, advice: Advice, start: int, end
             area.user_faults.removed(start, end)
         raise EINVAL("only private anonymous memory can be freed lazily")
     elif advice in (Advice.MADV_DONTNEED, Advice.MADV_DONTNEED_LOCKED, Advice.MADV_FREE, Advice.MADV_REMOVE):
-        remove_pages(task, area, start, end, is_hole=advice == Advice.MADV_REMOVE)
+        remove_pages(
+            *(task, area, start, end),
+            is_hole=advice == Advice.MADV_REMOVE,
+            is_lazy=advice == Advice.MADV_FREE,
+        )
     elif advice == Advice.MADV_PAGEOUT and area.flags & DROPPABLE:
         # There is nothing to page out to, but these may go. Linux: mm/vmscan.c, shrink_folio_list.
-        remove_pages(task, area, start, end, is_hole=False)
+        remove_pages(task, area, start, end)
+    elif advice == Advice.MADV_PAGEOUT:
+        # Nor to this, but what was freed lazily needs no place.
+        take_lazily_freed_of(task.mm, start, end)
     elif advice == Advice.MADV_COLLAPSE:
         # Linux: mm/khugepaged.c, madvise_collapse.
         raise EINVAL("there are no pages of 2 MiB")

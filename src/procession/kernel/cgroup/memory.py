@@ -195,6 +195,13 @@ class MemoryCounter:
         """Whether `other` is this or one of a group above."""
         return any(counter is other for counter in self.chain())
 
+    def with_all_below(self) -> list[MemoryCounter]:
+        """This and those of all groups below."""
+        found = [self]
+        for counter in found:
+            found += counter.children
+        return found
+
     def note(self, event: int) -> None:
         """Linux: include/linux/memcontrol.h, memcg_memory_event."""
         self.local_events[event] += 1

@@ -8,7 +8,7 @@ from procession.hardware.kernel_memory import USER_FAULT, USER_FAULT_EVENT_BYTES
 from procession.hardware.physical_memory import PAGE_SHIFT
 from procession.kernel.task import Unfinished
 from procession.kernel.userfault.unfinished import finish_later
-from procession.mm.user_fault import POISONED, PROTECTED
+from procession.mm.user_fault import POISONED, PROTECTED, unmark
 
 if TYPE_CHECKING:
     from procession.kernel.task import Task
@@ -19,18 +19,19 @@ if TYPE_CHECKING:
 class PendingRemoval(Unfinished):
     """Pages that go before the call returns, from `start` to `end_address`.
 
-    `is_hole` says that their file loses them too.
+    `is_hole` says that their file loses them too, `is_lazy` that they go when memory is short.
     """
 
-    __slots__ = ("end_address", "is_hole", "mm", "start")
+    __slots__ = ("end_address", "is_hole", "is_lazy", "mm", "start")
 
-    def __init__(self, mm: MemoryDescriptor, start: int, end: int, *, is_hole: bool) -> None:
+    def __init__(self, mm: MemoryDescriptor, start: int, end: int, *, is_hole: bool, is_lazy: bool) -> None:
         self.size = USER_FAULT_EVENT_BYTES
         mm.memory.account.charge(USER_FAULT, self.size)
         self.mm = mm
         self.start = start
         self.end_address = end
         self.is_hole = is_hole
+        self.is_lazy = is_lazy
 
     def finish(self) -> None:
         """Remove what is mapped there by now. Linux: mm/madvise.c, madvise_dontneed_free."""
@@ -39,27 +40,37 @@ class PendingRemoval(Unfinished):
             return
         for area in mm.areas_in(self.start, self.end_address):
             start, end = max(area.start, self.start), min(area.end, self.end_address)
-            _remove(mm, area, start, end, is_hole=self.is_hole)
+            _remove(mm, area, start, end, is_hole=self.is_hole, is_lazy=self.is_lazy)
 
     def end(self) -> None:
         self.mm.memory.account.uncharge(USER_FAULT, self.size)
 
 
-def remove_pages(task: Task, area: VirtualMemoryArea, start: int, end: int, *, is_hole: bool) -> None:
-    """Throw away the pages of `area` from `start` to `end`; with `is_hole` from its file, too.
+def remove_pages(
+    task: Task, area: VirtualMemoryArea, start: int, end: int, *, is_hole: bool = False, is_lazy: bool = False
+) -> None:
+    """Throw away the pages of `area` from `start` to `end`; with `is_hole` from its file, too, and if it
+    `is_lazy` only when memory is short.
 
     Who is to hear of it hears first, and may look at them until it has read of it. Raises OutOfFrames.
     Linux: mm/madvise.c, madvise_dontneed_free, madvise_remove; fs/userfaultfd.c, userfaultfd_remove.
     """
     handler = area.user_faults
     if handler is not None and handler.removed(start, end):
-        finish_later(task, PendingRemoval(task.mm, start, end, is_hole=is_hole))
+        finish_later(task, PendingRemoval(task.mm, start, end, is_hole=is_hole, is_lazy=is_lazy))
     else:
-        _remove(task.mm, area, start, end, is_hole=is_hole)
+        _remove(task.mm, area, start, end, is_hole=is_hole, is_lazy=is_lazy)
 
 
-def _remove(mm: MemoryDescriptor, area: VirtualMemoryArea, start: int, end: int, *, is_hole: bool) -> None:
-    if not is_hole:
+def _remove(
+    mm: MemoryDescriptor, area: VirtualMemoryArea, start: int, end: int, *, is_hole: bool, is_lazy: bool
+) -> None:
+    if is_lazy:
+        if mm.page_marks is not None:
+            unmark(mm, start, end, POISONED)
+        if mm.tables.free_lazily(start, end):
+            mm.memory.translations_changed(mm.tables.root, start, end)
+    elif not is_hole:
         mm.zap(start, end, dropped_marks=POISONED if area.pages is not None else POISONED | PROTECTED)
     elif area.pages is not None:
         first = area.page_index(start) << PAGE_SHIFT
