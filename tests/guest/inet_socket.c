@@ -1385,6 +1385,43 @@ TEST(an_urgent_byte_that_follows_another)
 	CHECK_EQ(recv(ends[1], text, 4, MSG_WAITALL), 2);
 }
 
+static volatile sig_atomic_t told_of_room;
+
+static void note_room(int signo)
+{
+	(void)signo;
+	told_of_room++;
+}
+
+/* Who found no room gets a signal when there is some. */
+TEST(room_for_who_gets_signals)
+{
+	static char many[65536];
+	int ends[2];
+
+	make_connection(ends);
+	handle(SIGIO, note_room, 0);
+	MUST(fcntl(ends[0], F_SETOWN, getpid()));
+	MUST(fcntl(ends[0], F_SETFL, O_NONBLOCK | O_ASYNC));
+	MUST(fcntl(ends[1], F_SETFL, O_NONBLOCK));
+	CHECK_EQ(write(ends[0], "abc", 3), 3);
+	await_events(ends[1], POLLIN);
+	CHECK_EQ(read(ends[1], many, sizeof(many)), 3);
+	CHECK_EQ(told_of_room, 0);
+	for (int times = 0; times < 5; times++) {
+		while (write(ends[0], many, sizeof(many)) > 0)
+			;
+		sleep_ms(10);
+	}
+	told_of_room = 0;
+	for (int patience = 100; patience > 0 && !told_of_room; patience--) {
+		while (read(ends[1], many, sizeof(many)) > 0)
+			;
+		sleep_ms(10);
+	}
+	CHECK(told_of_room > 0);
+}
+
 TEST(errors_of_datagrams_go_first)
 {
 	int fd = new_socket(AF_INET, SOCK_DGRAM), sender = new_socket(AF_INET, SOCK_DGRAM);

@@ -619,6 +619,61 @@ TEST(a_stream_read_into_a_page_before_a_hole)
 	CHECK_EQ(read(ends[0], data, sizeof data), 3000);
 }
 
+static volatile sig_atomic_t told_count;
+
+static void note_told(int signo)
+{
+	(void)signo;
+	told_count++;
+}
+
+/* Whether the other side's owner was signalled since the last look. */
+static int was_told(void)
+{
+	int was = told_count > 0;
+
+	told_count = 0;
+	return was;
+}
+
+/* Each read and write that has anything to do signals who asked for that at the other end. */
+TEST(signals_for_the_other_side)
+{
+	struct sigaction action = {.sa_handler = note_told};
+	static char many[4096];
+	int ends[2];
+	char byte;
+
+	MUST(pipe2(ends, O_NONBLOCK));
+	MUST(sigaction(SIGIO, &action, NULL));
+	MUST(fcntl(ends[1], F_SETOWN, getpid()));
+	MUST(fcntl(ends[1], F_SETFL, O_NONBLOCK | O_ASYNC));
+	CHECK_EQ(write(ends[1], "ab", 2), 2);
+	CHECK_EQ(was_told(), 0);
+	CHECK_EQ(read(ends[0], &byte, 0), 0);
+	CHECK_EQ(was_told(), 0);
+	CHECK_EQ(read(ends[0], &byte, 1), 1);
+	CHECK_EQ(was_told(), 1);
+	CHECK_EQ(read(ends[0], &byte, 1), 1);
+	CHECK_EQ(was_told(), 1);
+	CHECK_ERRNO(read(ends[0], &byte, 1), EAGAIN);
+	CHECK_EQ(was_told(), 1);
+	MUST(fcntl(ends[1], F_SETFL, O_NONBLOCK));
+	MUST(fcntl(ends[0], F_SETOWN, getpid()));
+	MUST(fcntl(ends[0], F_SETFL, O_NONBLOCK | O_ASYNC));
+	CHECK_EQ(write(ends[1], "ab", 2), 2);
+	CHECK_EQ(was_told(), 1);
+	CHECK_EQ(write(ends[1], "ab", 0), 0);
+	CHECK_EQ(was_told(), 0);
+	CHECK_EQ(read(ends[0], &byte, 1), 1);
+	CHECK_EQ(was_told(), 0);
+	while (write(ends[1], many, sizeof(many)) > 0)
+		;
+	was_told();
+	CHECK_ERRNO(write(ends[1], many, sizeof(many)), EAGAIN);
+	CHECK_EQ(was_told(), 1);
+}
+
 TEST(a_vector_is_cut_before_it_is_looked_at)
 {
 	/* One that is alone is cut to what a call moves; of several each must lie in user space, however long. */

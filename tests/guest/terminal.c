@@ -886,6 +886,60 @@ TEST(a_writer_with_a_bad_buffer_waits_for_its_turn)
 	CHECK_EQ(wait_for(second), EXITED(EFAULT));
 }
 
+static volatile sig_atomic_t told_of_room;
+
+static void on_room(int signo)
+{
+	(void)signo;
+	told_of_room++;
+}
+
+/* Who gets signals hears that there's room again, if a write was cut; and nobody if all was written. */
+TEST(room_after_a_write_that_was_cut)
+{
+	struct sigaction alarm_handler = {.sa_handler = on_alarm}, room_handler = {.sa_handler = on_room};
+	static char many[30000];
+	ssize_t count;
+
+	open_terminal();
+	make_raw(1, 0);
+	sigaction(SIGALRM, &alarm_handler, NULL);
+	sigaction(SIGIO, &room_handler, NULL);
+	MUST(fcntl(slave, F_SETOWN, getpid()));
+	MUST(fcntl(slave, F_SETFL, fcntl(slave, F_GETFL) | O_ASYNC));
+	memset(many, 'm', sizeof(many));
+	CHECK_EQ(write(slave, many, 100), 100);
+	all_from(master, 100);
+	CHECK_EQ(told_of_room, 0);
+	ualarm(50000, 0);
+	count = write(slave, many, sizeof(many));
+	CHECK(count > 0 && count < (ssize_t)sizeof(many));
+	CHECK_EQ(told_of_room, 0);
+	all_from(master, (size_t)count);
+	sleep_ms(QUIET_MS);
+	CHECK(told_of_room > 0);
+	told_of_room = 0;
+	/* Once. */
+	CHECK_EQ(write(slave, many, 100), 100);
+	all_from(master, 100);
+	CHECK_EQ(told_of_room, 0);
+	/* Nothing of it was written: that counts too. */
+	make_non_blocking(slave);
+	for (int times = 0; times < 5; times++) {
+		while (write(slave, many, sizeof(many)) > 0 || write(slave, many, 1) > 0)
+			;
+		sleep_ms(QUIET_MS);
+	}
+	MUST(fcntl(slave, F_SETFL, fcntl(slave, F_GETFL) & ~(O_NONBLOCK | O_ASYNC)));
+	MUST(fcntl(slave, F_SETFL, fcntl(slave, F_GETFL) | O_ASYNC));
+	told_of_room = 0;
+	ualarm(50000, 0);
+	CHECK_ERRNO(write(slave, many, 100), EINTR);
+	all_from(master, 1);
+	sleep_ms(QUIET_MS);
+	CHECK(told_of_room > 0);
+}
+
 struct writing {
 	char *bytes;
 	size_t length;

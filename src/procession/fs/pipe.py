@@ -93,7 +93,12 @@ class PipeFile(File):
         pipe = self.pipe
         if pipe.chunks:
             return pipe.take(length)
-        if not length or not pipe.writer_count:
+        if not length:
+            return b""
+        if pipe.write_queue.waiters:
+            # Whatever comes of it, Linux signals the other side.
+            pipe.write_queue.wake_signals()
+        if not pipe.writer_count:
             return b""
         if self.flags & O_NONBLOCK:
             raise EAGAIN
@@ -109,6 +114,8 @@ class PipeFile(File):
         count = pipe.put(data, bool(self.flags & O_DIRECT))
         if count:
             return count
+        if pipe.read_queue.waiters:
+            pipe.read_queue.wake_signals()
         if self.flags & O_NONBLOCK:
             raise EAGAIN
         raise Sleep(pipe.write_queue)

@@ -177,6 +177,8 @@ class Pipe:
             self._trim()
         if was_full:
             self.write_queue.wake_all()
+        elif self.write_queue.waiters:
+            self.write_queue.wake_signals()
         return result
 
     def _trim(self) -> None:

@@ -15,6 +15,16 @@ class Waiter(Protocol):
         """Called when something has changed; a task leaves all its queues and becomes runnable."""
 
 
+class SignalWaiter:
+    """One who sends a signal when it's woken (O_ASYNC). In Linux, fasync_struct."""
+
+    __slots__ = ()
+
+    def wake(self) -> None:
+        """Send it."""
+        raise NotImplementedError
+
+
 class WaitQueue:
     """Waiters in the order in which they came (Linux: include/linux/wait.h, wait_queue_head).
 
@@ -38,6 +48,12 @@ class WaitQueue:
     def remove(self, waiter: Waiter) -> None:
         """Take `waiter` out, if it is in."""
         self.waiters.pop(waiter, None)
+
+    def wake_signals(self) -> None:
+        """Wake who sends signals, though nothing has changed for others. In Linux, kill_fasync."""
+        for waiter in list(self.waiters):
+            if isinstance(waiter, SignalWaiter):
+                waiter.wake()
 
     def wake_all(self) -> None:
         """Wake every waiter: each looks again at what it waits for."""

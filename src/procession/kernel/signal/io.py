@@ -11,6 +11,7 @@ from procession.abi.signals import PollCode, Signal
 from procession.fs.file import POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM, File
 from procession.fs.landlock import SCOPE_SIGNALS, is_out_of_scope
 from procession.fs.terminal.tty import TtyFile
+from procession.fs.wait_queue import SignalWaiter
 from procession.kernel.signal.generation import send_signal
 from procession.kernel.signal.info import SI_KERNEL, SigInfo
 from procession.kernel.task import Task, ThreadGroup
@@ -117,7 +118,7 @@ class ReadinessSignal:
             self.file.watchers.pop(self, None)
 
 
-class QueueSignal:
+class QueueSignal(SignalWaiter):
     """The part of a ReadinessSignal that waits on one queue, and knows what its wakes mean."""
 
     __slots__ = ("queue", "signal")

@@ -57,5 +57,6 @@ def ready_events(socket: TcpSocket) -> int:
 def wake_writer(socket: TcpSocket) -> None:
     """There may be room to send again. Linux: net/core/stream.c, sk_stream_write_space."""
     if socket.is_short_of_room and socket.is_writable:
-        socket.is_short_of_room = False
+        # Who signals looks at that too.
         socket.write_queue.wake_all()
+        socket.is_short_of_room = False
