@@ -483,3 +483,36 @@ ROOTS_TEST(programs_are_asked_for_neighbours)
 	/* Then everybody is. */
 	CHECK_EQ(next(ETH_P_ARP, frame, sizeof(frame), 2000), 42);
 }
+
+/* Makes a neighbour at v0 known that wasn't: "17" if it was. */
+static const char *make_known(const char *address)
+{
+	struct ndmsg body = {
+		.ndm_family = strchr(address, ':') ? AF_INET6 : AF_INET, .ndm_ifindex = V0, .ndm_state = NUD_REACHABLE};
+
+	begin(RTM_NEWNEIGH, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, &body, sizeof(body));
+	add_address(NDA_DST, address);
+	add(NDA_LLADDR, one, sizeof(one));
+	return asked();
+}
+
+ROOTS_TEST(neighbours_of_ipv6_behind_a_lost_wire)
+{
+	open_wire();
+	CHECK_EQ(set("ipv6/conf/all/ndisc_evict_nocarrier", "0"), 0);
+	CHECK_STRING(make_known("10.0.0.77"), "0");
+	CHECK_STRING(make_known("2001:db8::77"), "0");
+	set_link(RTM_NEWLINK, V1, 0);
+	CHECK_EQ(becomes_known("10.0.0.77", -1), -1);
+	sleep_ms(50);
+	/* It's for both to say, the interface and all. */
+	CHECK_STRING(make_known("2001:db8::77"), "17");
+	set_link(RTM_NEWLINK, V1, IFF_UP);
+	sleep_ms(1100);
+	CHECK_EQ(set("ipv6/conf/all/ndisc_evict_nocarrier", "1"), 0);
+	CHECK_STRING(make_known("10.0.0.77"), "0");
+	set_link(RTM_NEWLINK, V1, 0);
+	CHECK_EQ(becomes_known("10.0.0.77", -1), -1);
+	sleep_ms(50);
+	CHECK_STRING(make_known("2001:db8::77"), "0");
+}

@@ -1005,3 +1005,36 @@ TEST(echoes_of_many)
 	MUST(sendto(raw, &echo, sizeof(echo), 0, (struct sockaddr *)&place, sizeof(place)));
 	CHECK_EQ(recv(raw, &echo, sizeof(echo), 0), sizeof(echo));
 }
+
+/* Whether one more socket with SO_REUSEADDR, or not, gets a port that is chosen for it: 0 or an errno. */
+static int gets_port(int kind, int reuses, uint32_t address)
+{
+	struct sockaddr_in own = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(address)};
+	int fd = (int)MUST(socket(AF_INET, kind, 0));
+
+	MUST(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &reuses, sizeof(reuses)));
+	return bind(fd, (struct sockaddr *)&own, sizeof(own)) == -1 ? errno : 0;
+}
+
+TEST(ports_that_are_chosen_for_several)
+{
+	enter();
+	CHECK_EQ(set("ipv4/ip_local_port_range", "40000 40001"), 0);
+	CHECK_STRING(shown("ipv4/ip_autobind_reuse"), "0");
+	CHECK_EQ(gets_port(SOCK_STREAM, 1, INADDR_LOOPBACK), 0);
+	CHECK_EQ(gets_port(SOCK_STREAM, 1, INADDR_LOOPBACK), 0);
+	CHECK_EQ(gets_port(SOCK_STREAM, 1, INADDR_LOOPBACK), EADDRINUSE);
+	/* Other addresses have ports of their own. */
+	CHECK_EQ(gets_port(SOCK_STREAM, 0, INADDR_LOOPBACK + 1), 0);
+	CHECK_EQ(set("ipv4/ip_autobind_reuse", "1"), 0);
+	CHECK_EQ(gets_port(SOCK_STREAM, 1, INADDR_LOOPBACK), 0);
+	CHECK_EQ(gets_port(SOCK_STREAM, 0, INADDR_LOOPBACK), EADDRINUSE);
+	CHECK_ERRNO(set("ipv4/ip_autobind_reuse", "2"), EINVAL);
+	/* Of datagrams it's as if the port had been named. */
+	CHECK_EQ(set("ipv4/ip_autobind_reuse", "0"), 0);
+	for (int at = 0; at < 5; at++)
+		CHECK_EQ(gets_port(SOCK_DGRAM, 1, INADDR_LOOPBACK), 0);
+	/* By chance a port that two have may have been left. */
+	gets_port(SOCK_DGRAM, 0, INADDR_LOOPBACK);
+	CHECK_EQ(gets_port(SOCK_DGRAM, 0, INADDR_LOOPBACK), EADDRINUSE);
+}

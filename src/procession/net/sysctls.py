@@ -287,7 +287,8 @@ class NetworkSysctls:
     `orphan_retries` tcp_orphan_retries; `reflects_service` is tcp_reflect_tos and `takes_marks`
     tcp_fwmark_accept, `reflects_marks` and `reflects_marks_6` are fwmark_reflect;
     `port_reuse` and `port_reuse_ms` are tcp_tw_reuse and tcp_tw_reuse_delay; `moderates_room` is
-    tcp_moderate_rcvbuf, `answers_needed` tcp_pingpong_thresh. `kept` are
+    tcp_moderate_rcvbuf, `answers_needed` tcp_pingpong_thresh,
+    `reuses_chosen_ports` ip_autobind_reuse. `kept` are
     those of KEPT that were set.
     `icmp_mask` and `icmp_mask_6` are ratemask, a bit for each type of ICMP's messages that are limited,
     `icmp_pause_ms` and `icmp_pause_ms_6` ratelimit, and `icmp_per_second` and `icmp_burst` icmp_msgs_per_sec
@@ -380,6 +381,7 @@ class NetworkSysctls:
         "reordering",
         "reserved_ports",
         "retries",
+        "reuses_chosen_ports",
         "scales_windows",
         "send_rooms",
         "shortest_retry_us",
@@ -411,7 +413,7 @@ class NetworkSysctls:
         self.ignores_echo = self.ignores_echo_6 = self.ignores_echo_to_groups_6 = 0
         self.ignores_echo_to_all = 1
         self.ignores_echo_to_anycast = self.answers_from_anycast = 0
-        self.marks_automatic_labels = 0
+        self.marks_automatic_labels = self.reuses_chosen_ports = 0
         self.icmp_mask, self.icmp_mask_6 = _LIMITED_MESSAGES, _LIMITED_MESSAGES_6
         self.icmp_pause_ms, self.icmp_pause_ms_6 = 1_000, 100
         self.icmp_per_second, self.icmp_burst = 1_000, 50

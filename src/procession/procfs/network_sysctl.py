@@ -406,6 +406,7 @@ NETWORK_SYSCTLS: SystemTree = {
         b"icmp_ratemask": _number("icmp_mask", _INT_MIN, _INT_MAX),
         b"icmp_echo_ignore_all": _byte("ignores_echo", 0, 1),
         b"icmp_echo_ignore_broadcasts": _byte("ignores_echo_to_all", 0, 1),
+        b"ip_autobind_reuse": _byte("reuses_chosen_ports", 0, 1),
         b"ip_default_ttl": _byte("time_to_live", 1),
         b"ip_forward": SystemFile(0o644, partial(_show_number, "forwards_4"), _store_forwarding),
         b"igmp_max_memberships": _number("most_groups", _INT_MIN, _INT_MAX),

@@ -216,14 +216,12 @@ def forget(entry: Neighbour) -> None:
 
 
 def lose_wire(interface: Interface) -> None:
-    """Who was behind the wire isn't any more, if arp_evict_nocarrier, of the interface and of all, or
-    ndisc_evict_nocarrier say so. Linux: net/core/neighbour.c, neigh_carrier_down."""
+    """Who was behind the wire isn't any more, if arp_evict_nocarrier or ndisc_evict_nocarrier say so, of the
+    interface and of all. Linux: net/core/neighbour.c, neigh_carrier_down."""
     network = interface.network
     of_every = network.sysctls.of_every
     sizes = [
-        size
-        for size, key in zip((4, 16), EVICT, strict=True)
-        if interface.settings[key] and (size == 16 or of_every[key])
+        size for size, key in zip((4, 16), EVICT, strict=True) if interface.settings[key] and of_every[key]
     ]
     network.host.clock.spend_looking(len(network.neighbours))
     for entry in list(network.neighbours.values()):

@@ -118,9 +118,7 @@ class PortTable:
         """
         first, last = self.sysctls.first_ephemeral, self.sysctls.last_ephemeral
         if chosen:
-            least, most = chosen & 0xFFFF, chosen >> 16
-            within = range(first, last + 1)
-            ports = range(least if least in within else first, (most if most in within else last) + 1)
+            ports = self._within(chosen)
             for step in range(len(ports)):
                 port = ports[(self.next_offset + step) % len(ports)]
                 if port not in self.holders and not self._is_reserved(port):
@@ -144,6 +142,40 @@ class PortTable:
             self.seen_ports += half
             self.full[parity] = first, last, self.sysctls.reserved_ports
         raise EADDRNOTAVAIL if for_connection else EADDRINUSE
+
+    def _within(self, chosen: int) -> range:
+        """The ports to choose from."""
+        first, last = self.sysctls.first_ephemeral, self.sysctls.last_ephemeral
+        whole = range(first, last + 1)
+        if not chosen:
+            return whole
+        least, most = chosen & 0xFFFF, chosen >> 16
+        return range(least if least in whole else first, (most if most in whole else last) + 1)
+
+    def shared_port(self, socket: Holder, address: bytes, chosen: int) -> int:
+        """A port that `socket` may have with others. Raises EADDRINUSE.
+
+        Of streams who has SO_REUSEADDR takes one of such only if ip_autobind_reuse lets him.
+        Linux: net/ipv4/inet_connection_sock.c, inet_csk_find_open_port; net/ipv4/udp.c, udp_lib_lport_inuse.
+        """
+        for port in self._within(chosen):
+            holders = self.at(port)
+            self.seen_ports += self.count_at(port)
+            if not self._is_reserved(port) and not any(
+                self._keeps_off(socket, address, holder) for holder in holders
+            ):
+                return port
+        raise EADDRINUSE
+
+    def _keeps_off(self, socket: Holder, address: bytes, holder: Holder) -> bool:
+        """Whether `socket` isn't given the port of `holder` without having asked for it."""
+        if not overlaps(socket, address, holder):
+            return False
+        is_reused = socket.reuses_address and holder.reuses_address
+        if self.is_stream:
+            return not (is_reused and holder.state != LISTENING and self.sysctls.reuses_chosen_ports)
+        is_same_owner = socket.owner_uid == holder.owner_uid
+        return not (is_reused or (socket.reuses_port and holder.reuses_port and is_same_owner))
 
 
 def overlaps(socket: Holder, address: bytes, holder: Holder) -> bool:

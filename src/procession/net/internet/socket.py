@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from procession.abi.capability import Capability
 from procession.abi.errno import (
     EACCES,
+    EADDRINUSE,
     EADDRNOTAVAIL,
     EAFNOSUPPORT,
     EINVAL,
@@ -199,7 +200,7 @@ class InternetSocket(Socket):
                 self.network.host.clock.spend_looking(ports.count_at(port))
                 ports.check_bind(self, wanted, port)
         else:
-            port = self._find_port(for_connection=False)
+            port = self._find_port(wanted, for_connection=False)
         self.choose_address(wanted)
         self.local_port = port
         if len(wanted) == 16 and self.has_chosen_address:
@@ -277,16 +278,19 @@ class InternetSocket(Socket):
     def bind_automatically(self, *, for_connection: bool = False) -> None:
         """Get a port unless there is one (Linux: net/ipv4/af_inet.c, inet_autobind)."""
         if not self.has_port:
-            self.local_port = self._find_port(for_connection=for_connection)
+            self.local_port = self._find_port(self.local_address, for_connection=for_connection)
             self.has_port = True
             self.ports.add(self)
             self.port_taken()
 
-    def _find_port(self, *, for_connection: bool) -> int:
-        """A port that nobody has. Raises EADDRINUSE, EADDRNOTAVAIL."""
-        ports = self.ports
+    def _find_port(self, address: bytes, *, for_connection: bool) -> int:
+        """A port that nobody has, or that may be shared by who has `address`. Raises EADDRINUSE,
+        EADDRNOTAVAIL."""
+        ports, wanted = self.ports, self.protocol_options.get(PORT_RANGE, 0)
         try:
-            return ports.free_port(self.protocol_options.get(PORT_RANGE, 0), for_connection=for_connection)
+            return ports.free_port(wanted, for_connection=for_connection)
+        except EADDRINUSE:
+            return ports.shared_port(self, address, wanted)
         finally:
             self.network.host.clock.spend_looking(ports.seen_ports // _PORTS_PER_LOOK)
 
