@@ -139,6 +139,10 @@ TEST(once_given_up)
 	/* The next connection's numbers are beyond the last one's window. */
 	MUST(ioctl(here, SIOCOUTQNSD, &unsent));
 	CHECK_EQ(unsent, before.tcpi_advmss + 2);
+	/* It never listens, but has a port from having tried. */
+	CHECK_ERRNO(listen(here, 1), EINVAL);
+	((struct sockaddr_in *)&place)->sin_port = 0;
+	CHECK_ERRNO(bind(here, (struct sockaddr *)&place, place_size), EINVAL);
 }
 
 TEST(as_long_as_nobody_answers)

@@ -42,14 +42,14 @@ def listen(socket: TcpSocket, backlog: int) -> None:
         return
     if socket.state != CLOSED or socket.phase != UNCONNECTED:
         raise EINVAL("the socket has a connection")
-    if socket.role == CONNECTOR:
-        raise EINVAL("the socket had a connection, or tried to have one")
     if socket.has_port:
         # It may share its port only as long as nobody listens.
         socket.network.host.clock.spend_looking(socket.ports.count_at(socket.local_port))
         socket.ports.check_bind(socket, socket.local_address, socket.local_port)
     else:
         socket.bind_automatically()
+    if socket.role == CONNECTOR:
+        raise EINVAL("the socket had a connection, or tried to have one")
     socket.state, socket.role = LISTENING, LISTENER
     socket.backlog = backlog
     if socket.reuses_port:
