@@ -223,6 +223,17 @@ TEST(options_of_other_kinds)
 	CHECK_EQ(fsconfig(fd, FSCONFIG_SET_FLAG, "pids_localevents", NULL, 0), 0);
 	CHECK_ERRNO(set(fd, "nsdelegate", "1"), EINVAL);
 	CHECK_STRING(message(fd), "e cgroup2: Unexpected value for 'nsdelegate'\n");
+	fd = (int)MUST(fsopen("overlay", 0));
+	CHECK_ERRNO(set(fd, "volatile", "1"), EINVAL);
+	CHECK_STRING(message(fd), "e overlay: Unexpected value for 'volatile'\n");
+	CHECK_EQ(set(fd, "lowerdir", check_shared->scratch), 0);
+	CHECK_ERRNO(set(fd, "lowerdir+", check_shared->scratch), EINVAL);
+	CHECK_STRING(message(fd), "e overlay: lowerdir+ and datadir+ cannot follow lowerdir\n");
+	/* All of them are forgotten. What is wrong with the layers together goes to the kernel's log alone. */
+	CHECK_EQ(set(fd, "lowerdir", ""), 0);
+	CHECK_EQ(set(fd, "lowerdir+", check_shared->scratch), 0);
+	CHECK_ERRNO(fsconfig(fd, FSCONFIG_CMD_CREATE, NULL, NULL, 0), EINVAL);
+	CHECK_STRING(message(fd), "ENODATA");
 	/* A group that there can't be. */
 	MUST(mount("none", "a", "proc", 0, "gid=4294967295"));
 	CHECK(has("a", " rw,gid=65534\n"));

@@ -46,18 +46,25 @@ class OverlayType(FileSystemType):
                 return True
             raise context.refuse("No changes allowed in reconfigure")
         if key == b"lowerdir":
-            text = context.string(parameter)
-            names = _split(text, ord(":"))
+            text = parameter.text
+            if parameter.kind == ParameterKind.STRING and not text:
+                # Linux: fs/overlayfs/params.c, ovl_reset_lowerdirs.
+                for name in ("lowers", "lowerdir", "added"):
+                    values.pop(name, None)
+                return True
+            names = _split(context.string(parameter), ord(":"))
             if not all(names) or len(names) > _MAXIMUM_LAYERS:
-                raise context.refuse("empty lowerdir" if not all(names) else "too many lower directories")
+                raise EINVAL("empty lowerdir" if not all(names) else "too many lower directories")
             values["lowers"] = [self._find(context, _unescaped(name)) for name in names]
             values["lowerdir"] = text
         elif key in (b"lowerdir+", b"datadir+"):
             if key == b"datadir+":
-                raise context.refuse("data-only layers aren't configured in")
+                raise EINVAL("data-only layers aren't configured in")
             lowers = values.setdefault("lowers", [])
-            if "lowerdir" in values or len(lowers) >= _MAXIMUM_LAYERS:
-                raise context.refuse("lowerdir+ can't be added to lowerdir")
+            if "lowerdir" in values:
+                raise context.refuse("lowerdir+ and datadir+ cannot follow lowerdir")
+            if len(lowers) >= _MAXIMUM_LAYERS:
+                raise EINVAL("too many lower directories")
             lowers.append(self._layer(context, parameter))
             values.setdefault("added", []).append(parameter.text)
         elif key in (b"upperdir", b"workdir"):
@@ -69,8 +76,7 @@ class OverlayType(FileSystemType):
                 raise context.bad_value(parameter)
             values[key.decode()] = text
         elif key in _FLAGS:
-            if parameter.kind != ParameterKind.FLAG:
-                raise context.bad_value(parameter)
+            context.check_flag(parameter)
             values[key.decode()] = True
         else:
             return False

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import ELOOP, ENOTDIR, EROFS, Errno
+from procession.abi.errno import EINVAL, ELOOP, ENOTDIR, EROFS, Errno
 from procession.fs.mounts.context import MS_RDONLY
 from procession.fs.overlayfs.layer import find_in_layer
 from procession.fs.overlayfs.options import OverlayOptions
@@ -21,27 +21,30 @@ if TYPE_CHECKING:
 
 
 def fill_super(context: MountContext) -> Superblock:
-    """Raises EINVAL, EPERM, ELOOP, EROFS, ENOSPC ... Linux: fs/overlayfs/super.c, ovl_fill_super."""
+    """Raises EINVAL, EPERM, ELOOP, EROFS, ENOSPC ... Linux: fs/overlayfs/super.c, ovl_fill_super.
+
+    What is wrong with the layers and options together isn't told to who configures it.
+    """
     values = context.values
     lowers: list[Path] = values.get("lowers", [])
     upper: Path | None = values.get("upperdir")
     work: Path | None = values.get("workdir")
     options = OverlayOptions(context, has_upper=upper is not None)
     if not lowers:
-        raise context.refuse("missing 'lowerdir'")
+        raise EINVAL("missing 'lowerdir'")
     if upper is None:
         work = None
         if len(lowers) < 2:
-            raise context.refuse("at least 2 lowerdir are needed while upperdir nonexistent")
+            raise EINVAL("at least 2 lowerdir are needed while upperdir nonexistent")
     else:
-        _check_upper(context, upper, work)
+        _check_upper(upper, work)
     layers = [*lowers] if upper is None or work is None else [upper, work, *lowers]
     if any(layer.mount.id_map is not None for layer in layers):
         # As before Linux 5.19: the layers are reached without their mounts.
         raise context.refuse("idmapped layers are currently not supported")
     _check_overlaps(layers)
     if stacking_depth(layers) > MAXIMUM_DEPTH:
-        raise context.refuse("maximum fs stacking depth exceeded")
+        raise EINVAL("maximum fs stacking depth exceeded")
     if work is not None:
         _make_work(context, work)
     file_systems = {layer.mount.superblock for layer in layers}
@@ -61,15 +64,15 @@ def fill_super(context: MountContext) -> Superblock:
     return system
 
 
-def _check_upper(context: MountContext, upper: Path, work: Path | None) -> None:
+def _check_upper(upper: Path, work: Path | None) -> None:
     if work is None:
-        raise context.refuse("missing 'workdir'")
+        raise EINVAL("missing 'workdir'")
     if upper.mount.is_read_only:
         raise EROFS
     if upper.mount is not work.mount:
-        raise context.refuse("workdir and upperdir must reside under the same mount")
+        raise EINVAL("workdir and upperdir must reside under the same mount")
     if upper.dentry.is_descendant_of(work.dentry) or work.dentry.is_descendant_of(upper.dentry):
-        raise context.refuse("workdir and upperdir must be separate subtrees")
+        raise EINVAL("workdir and upperdir must be separate subtrees")
 
 
 def _check_overlaps(layers: list[Path]) -> None:

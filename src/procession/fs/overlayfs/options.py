@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.capability import Capability
-from procession.abi.errno import EPERM
+from procession.abi.errno import EINVAL, EPERM
 from procession.fs.overlayfs.file_system_type import CHOICES
 
 if TYPE_CHECKING:
@@ -51,18 +51,18 @@ class OverlayOptions:
                 redirect = b"on"
         if chosen[b"verity"] != b"off" and chosen[b"metacopy"] == b"off":
             if b"metacopy" in told:
-                raise context.refuse("conflicting options: metacopy=off,verity")
+                raise EINVAL("conflicting options: metacopy=off,verity")
             chosen[b"metacopy"] = b"on"
         if chosen[b"metacopy"] == b"on" and redirect != b"on":
             if b"redirect_dir" not in told:
                 redirect = b"on"
             elif b"metacopy" in told or chosen[b"verity"] != b"off":
-                raise context.refuse("conflicting options: metacopy=on and redirect_dir")
+                raise EINVAL("conflicting options: metacopy=on and redirect_dir")
         if chosen[b"nfs_export"] == b"on" and chosen[b"index"] == b"off":
             if not has_upper and redirect != b"nofollow":
                 chosen[b"nfs_export"] = b"off"
             elif b"index" in told:
-                raise context.refuse("conflicting options: nfs_export=on,index=off")
+                raise EINVAL("conflicting options: nfs_export=on,index=off")
             else:
                 chosen[b"index"] = b"on"
         self.uses_user_names = "userxattr" in values
@@ -71,11 +71,10 @@ class OverlayOptions:
         is_noting = is_noting or b"on" in (told.get(b"metacopy"), chosen[b"metacopy"])
         if self.uses_user_names:
             if is_noting:
-                raise context.refuse("conflicting options: userxattr, and what takes other attributes")
+                raise EINVAL("conflicting options: userxattr, and what takes other attributes")
             redirect = b"nofollow"
         elif not self.is_trusted and is_noting:
-            context.note("what takes trusted attributes needs CAP_SYS_ADMIN or userxattr")
-            raise EPERM
+            raise EPERM("what takes trusted attributes needs CAP_SYS_ADMIN or userxattr")
         self.redirect = redirect
         self.chosen = chosen
         self.has_several = self.has_handles = False
