@@ -279,6 +279,22 @@ static nlink_t links_of(const char *path)
 }
 
 /* Nobody counts the subdirectories of what lies in several layers. */
+TEST(exchanged_directories_are_counted)
+{
+	make_layers();
+	MUST(mount_overlay(LAYERS));
+	MUST(mkdir("m/one", 0755));
+	MUST(mkdir("m/two", 0755));
+	MUST(mkdir("m/one/in", 0755));
+	make_text("m/two/in", "file");
+	CHECK_EQ(links_of("m/one"), 3);
+	CHECK_EQ(renameat2(AT_FDCWD, "m/one/in", AT_FDCWD, "m/two/in", RENAME_EXCHANGE), 0);
+	CHECK_EQ(links_of("m/one"), 2);
+	CHECK_EQ(links_of("m/two"), 3);
+	CHECK_EQ(links_of("m/two/in"), 2);
+	CHECK_EQ(links_of("m/one/in"), 1);
+}
+
 TEST(links_of_directories)
 {
 	make_layers();

@@ -99,6 +99,9 @@ def _exchange(
         moved.place, moved.name = after, entry.name
         if after is not before:
             after.note_copy(entry.inode)
+        moved.pull_attributes()
+    directory.pull_attributes()
+    new_directory.pull_attributes()
 
 
 def _entry_of(directory: Dentry, name: bytes) -> Dentry:
