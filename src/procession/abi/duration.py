@@ -1,6 +1,11 @@
-"""How long a second is, in the unit of the kernel's clocks."""
+"""How long a second and its parts are, in the unit of the kernel's clocks."""
 
 from __future__ import annotations
 
 NS_PER_S = 1_000_000_000
 """Linux's NSEC_PER_SEC."""
+NS_PER_MS = 1_000_000
+NS_PER_US = 1000
+US_PER_S = 1_000_000
+NS_PER_CLOCK_TICK = 10_000_000
+"""What times(2), proc(5) and netlink's messages count in: a second is USER_HZ, a hundred of them."""

@@ -11,6 +11,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from procession.abi.duration import NS_PER_US
 from procession.abi.errno import Errno
 from procession.abi.named_tuple import NamedTuple
 from procession.export.json_lines import JsonLines
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
 STDERR = "-"
 _CALL_EVENTS = (SystemCallEntered, SystemCallReturned)
-_NS_PER_US = 1000
 _FORMS = {
     "perfetto": ("",),
     "events": (".csv", ".sqlite"),
@@ -362,14 +362,12 @@ def states_text(timeline: Timeline) -> str:
         for span in life.spans:
             end_ns = span.end_ns if span.end_ns >= 0 else timeline.end_ns
             waker = f" (task {span.waker_tid})" if span.waker_tid else ""
-            times = (
-                f"{span.start_ns / _NS_PER_US:>14.1f} us {(end_ns - span.start_ns) / _NS_PER_US:>12.1f} us"
-            )
+            times = f"{span.start_ns / NS_PER_US:>14.1f} us {(end_ns - span.start_ns) / NS_PER_US:>12.1f} us"
             lines.append(f"{times}  {span.state.name:<15} {span.cause}{waker}".rstrip())
     lines.append("transitions")
     lines += [
         f"{edge.times:>8}  {edge.before.name} to {edge.after.name}, after "
-        f"{edge.total_ns / edge.times / _NS_PER_US:.1f} us on average"
+        f"{edge.total_ns / edge.times / NS_PER_US:.1f} us on average"
         for edge in timeline.edges()
     ]
     lines.append("latencies")
@@ -385,5 +383,5 @@ def states_text(timeline: Timeline) -> str:
 
 
 def _latency_text(what: str, summary: LatencySummary) -> str:
-    least, median, most = (ns / _NS_PER_US for ns in summary[1:4])
+    least, median, most = (ns / NS_PER_US for ns in summary[1:4])
     return f"{summary.times:>8}  {what}: {least:.1f} us at least, {median:.1f} median, {most:.1f} at most"

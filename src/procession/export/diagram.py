@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from procession.abi.duration import NS_PER_US
 from procession.inspection.timeline import Life, Timeline
 from procession.kernel.task_state import TaskState
 
@@ -13,8 +14,6 @@ if TYPE_CHECKING:
     from procession.inspection.namespaces import NamespacePlace
     from procession.kernel.waits.channels import Party
     from procession.kernel.waits.graph import IpcGraph
-
-_NS_PER_US = 1000
 
 
 def state_diagram(timeline: Timeline) -> str:
@@ -125,7 +124,7 @@ def _life_label(life: Life) -> str:
 
 
 def _us(nanoseconds: int) -> str:
-    return f"{nanoseconds / _NS_PER_US:.1f} us"
+    return f"{nanoseconds / NS_PER_US:.1f} us"
 
 
 def _mermaid_text(text: str) -> str:

@@ -6,7 +6,7 @@ import re
 from collections import deque
 from typing import TYPE_CHECKING, ClassVar
 
-from procession.abi.duration import NS_PER_S
+from procession.abi.duration import NS_PER_S, NS_PER_US
 from procession.abi.errno import EAGAIN, EINVAL, EIO, EPERM, EPIPE, ESPIPE
 from procession.abi.named_tuple import NamedTuple
 from procession.abi.open_flags import O_ACCMODE
@@ -42,7 +42,6 @@ LOG_USER = 1 << 3
 ALWAYS, NEVER, LIMITED = b"on", b"off", b"ratelimit"
 """What kernel.printk_devkmsg says of what programs write."""
 _RECORD_COST = 64
-_NS_PER_US = 1000
 _LEVELS = 7
 _FACILITY_MASK = 0x7F8
 """Linux: kernel/printk/printk.c, LOG_FACILITY."""
@@ -251,7 +250,7 @@ def open_log_file(path: Path, flags: int, subject: Subject) -> File:
 def line_of(record: LogRecord) -> bytes:
     """A record as syslog(2) shows it. Linux: kernel/printk/printk.c, record_print_text."""
     seconds, rest_ns = divmod(record.time_ns, NS_PER_S)
-    prefix = b"<%d>[%5d.%06d] " % (record.priority, seconds, rest_ns // _NS_PER_US)
+    prefix = b"<%d>[%5d.%06d] " % (record.priority, seconds, rest_ns // NS_PER_US)
     return b"".join(prefix + line + b"\n" for line in record.text.split(b"\n"))
 
 
@@ -294,7 +293,7 @@ class LogFile(File):
         text = b"%d,%d,%d,-;%s\n" % (
             record.priority,
             record.sequence,
-            record.time_ns // _NS_PER_US,
+            record.time_ns // NS_PER_US,
             _escaped(record.text),
         )
         self.sequence += 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.acct import AcctFlag
-from procession.abi.duration import NS_PER_S
+from procession.abi.duration import NS_PER_S, NS_PER_US
 from procession.abi.errno import EINVAL, ESRCH
 from procession.abi.genetlink import Genlmsghdr, OperationFlag
 from procession.abi.netlink import NetlinkProtocol, Nlmsghdr
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 FAMILY_ID = FIRST_FAMILY_ID
 NETLINK_GENERIC = int(NetlinkProtocol.NETLINK_GENERIC)
-_NS_PER_US = 1_000
 _GET, _NEW = int(TaskstatsCommand.TASKSTATS_CMD_GET), int(TaskstatsCommand.TASKSTATS_CMD_NEW)
 _TASK_TYPES = int(TaskstatsType.TASKSTATS_TYPE_PID), int(TaskstatsType.TASKSTATS_TYPE_AGGR_PID)
 _PROCESS_TYPES = int(TaskstatsType.TASKSTATS_TYPE_TGID), int(TaskstatsType.TASKSTATS_TYPE_AGGR_TGID)
@@ -177,9 +176,9 @@ def stats_of_task(
         ac_ppid=0 if parent is None else parent.group.pid.number_in(namespace),
         ac_btime=began_s & 0xFFFFFFFF,
         ac_btime64=began_s,
-        ac_etime=(now_ns - task.start_time_ns) // _NS_PER_US,
+        ac_etime=(now_ns - task.start_time_ns) // NS_PER_US,
         ac_tgid=group.pid.number_in(namespace),
-        ac_tgetime=(now_ns - group.leader.start_time_ns) // _NS_PER_US,
+        ac_tgetime=(now_ns - group.leader.start_time_ns) // NS_PER_US,
         ac_minflt=times.minor_faults,
         ac_majflt=times.major_faults,
         read_char=task.io.bytes_read & _KIB_MASK,
@@ -204,7 +203,7 @@ def stats_of_process(kernel: Kernel, group: ThreadGroup) -> Taskstats:
     now_ns = kernel.clock.now_ns
     for thread in group.threads:
         if thread.state not in ENDED:
-            stats.ac_etime += (now_ns - thread.start_time_ns) // _NS_PER_US
+            stats.ac_etime += (now_ns - thread.start_time_ns) // NS_PER_US
             add_times(stats, thread)
     return stats
 
@@ -213,10 +212,10 @@ def add_times(stats: Taskstats, task: Task) -> None:
     """Add what `task` ran and waited. Linux: kernel/delayacct.c, delayacct_add_tsk."""
     times, entity = task.times, task.entity
     run_ns = times.user_ns + times.system_ns
-    stats.ac_utime += times.user_ns // _NS_PER_US
-    stats.ac_stime += times.system_ns // _NS_PER_US
-    stats.ac_utimescaled += times.user_ns // _NS_PER_US
-    stats.ac_stimescaled += times.system_ns // _NS_PER_US
+    stats.ac_utime += times.user_ns // NS_PER_US
+    stats.ac_stime += times.system_ns // NS_PER_US
+    stats.ac_utimescaled += times.user_ns // NS_PER_US
+    stats.ac_stimescaled += times.system_ns // NS_PER_US
     stats.nvcsw += times.voluntary_switches
     stats.nivcsw += times.involuntary_switches
     stats.cpu_count += entity.run_count

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from procession.abi.duration import NS_PER_US
 from procession.abi.errno import EBUSY, EINVAL
 from procession.fs.file import ALWAYS_READY, POLLERR, POLLPRI, File
 from procession.fs.inode import S_IFREG
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from procession.procfs.file_system import ProcFileSystem
 
 _LINES = {b"some": SOME, b"full": FULL}
-_NS_PER_US = 1000
 _SHORTEST_WINDOW_US, _LONGEST_WINDOW_US = 500_000, 10_000_000
 _COMMON_WINDOW_US = 2_000_000
 """The windows of who has no privilege are multiples of this, when averages are taken anyway."""
@@ -62,7 +62,7 @@ class TriggerSlot:
         if window_us % _COMMON_WINDOW_US and not subject.cap_raised(CAP_SYS_RESOURCE):
             raise EINVAL("a window of others than CAP_SYS_RESOURCE is a multiple of two seconds")
         self.trigger = pressure.add_trigger(
-            resource, _LINES[words[0]], threshold_us * _NS_PER_US, window_us * _NS_PER_US
+            resource, _LINES[words[0]], threshold_us * NS_PER_US, window_us * NS_PER_US
         )
 
     def release(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+from procession.abi.duration import NS_PER_CLOCK_TICK
 from procession.abi.signals import SIG_DFL, SIG_IGN
 from procession.fs.bit_list import list_of_bits
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from procession.mm.address_space import MemoryDescriptor
     from procession.procfs.file_system import ProcFileSystem
 
-NS_PER_TICK = 10_000_000
 """A clock tick as programs see it: 100 in a second (sysconf(_SC_CLK_TCK))."""
 PAGE_KB = 4
 WORD_MASK = 0x7FFFFFFF
@@ -147,15 +147,15 @@ def stat_line(system: ProcFileSystem, task: Task, subject: Subject, *, is_whole:
         children.minor_faults if is_whole else 0,
         times.major_faults,
         children.major_faults if is_whole else 0,
-        times.user_ns // NS_PER_TICK,
-        times.system_ns // NS_PER_TICK,
-        children.user_ns // NS_PER_TICK if is_whole else 0,
-        children.system_ns // NS_PER_TICK if is_whole else 0,
+        times.user_ns // NS_PER_CLOCK_TICK,
+        times.system_ns // NS_PER_CLOCK_TICK,
+        children.user_ns // NS_PER_CLOCK_TICK if is_whole else 0,
+        children.system_ns // NS_PER_CLOCK_TICK if is_whole else 0,
         priority(task),
         task.nice,
         len(group.threads),
         0,
-        (task.start_time_ns + system.kernel.seen_namespaces.time.boottime_offset_ns) // NS_PER_TICK,
+        (task.start_time_ns + system.kernel.seen_namespaces.time.boottime_offset_ns) // NS_PER_CLOCK_TICK,
         mm.total_pages << PAGE_SHIFT if mm is not None else 0,
         mm.resident_pages if mm is not None else 0,
         group.limits.soft[RLIMIT_RSS],

@@ -5,9 +5,11 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from procession.abi.duration import NS_PER_MS, NS_PER_US
 from procession.abi.errno import EBUSY, EINVAL
 from procession.kernel.sched.deadline import can_be_reserved, reserved_bandwidth
 from procession.kernel.sched.entity import ROUND_ROBIN_SLICE_NS
+from procession.kernel.time.posix_clock import TICK_NS
 from procession.procfs.parameter_kind import UNSIGNED
 from procession.procfs.parse_integer import INT_MAX, INT_MIN, parse_integer
 from procession.procfs.system_directory import SystemFile
@@ -15,8 +17,6 @@ from procession.procfs.system_directory import SystemFile
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
 
-_NS_PER_MS, _NS_PER_US = 1_000_000, 1000
-_TICK_NS = 4_000_000
 _UINT_MAX = 0xFFFF_FFFF
 _ALL = -1
 """What sched_rt_runtime_us is where nothing is left for others."""
@@ -38,27 +38,27 @@ def _store_round_robin(kernel: Kernel, data: bytes) -> None:
     value = _parse(data, INT_MIN, INT_MAX)
     rules = kernel.scheduler.rules
     if value <= 0:
-        value = ROUND_ROBIN_SLICE_NS // _NS_PER_MS
+        value = ROUND_ROBIN_SLICE_NS // NS_PER_MS
     rules.round_robin_ms = value
-    rules.round_robin_ns = -(-value * _NS_PER_MS // _TICK_NS) * _TICK_NS
+    rules.round_robin_ns = -(-value * NS_PER_MS // TICK_NS) * TICK_NS
 
 
 def _show_period(kernel: Kernel) -> bytes:
-    return b"%d\n" % (kernel.scheduler.rules.realtime_period_ns // _NS_PER_US)
+    return b"%d\n" % (kernel.scheduler.rules.realtime_period_ns // NS_PER_US)
 
 
 def _store_period(kernel: Kernel, data: bytes) -> None:
-    period_ns = _parse(data, 1, INT_MAX) * _NS_PER_US
+    period_ns = _parse(data, 1, INT_MAX) * NS_PER_US
     _set_realtime(kernel, kernel.scheduler.rules.realtime_runtime_ns, period_ns)
 
 
 def _show_runtime(kernel: Kernel) -> bytes:
     runtime_ns = kernel.scheduler.rules.realtime_runtime_ns
-    return b"%d\n" % (runtime_ns // _NS_PER_US if runtime_ns >= 0 else _ALL)
+    return b"%d\n" % (runtime_ns // NS_PER_US if runtime_ns >= 0 else _ALL)
 
 
 def _store_runtime(kernel: Kernel, data: bytes) -> None:
-    runtime_ns = _parse(data, _ALL, INT_MAX) * _NS_PER_US
+    runtime_ns = _parse(data, _ALL, INT_MAX) * NS_PER_US
     _set_realtime(kernel, runtime_ns, kernel.scheduler.rules.realtime_period_ns)
 
 
@@ -73,16 +73,16 @@ def _set_realtime(kernel: Kernel, runtime_ns: int, period_ns: int) -> None:
 
 
 def _show_deadline_period(name: str, kernel: Kernel) -> bytes:
-    return b"%d\n" % (getattr(kernel.scheduler.rules, name) // _NS_PER_US)
+    return b"%d\n" % (getattr(kernel.scheduler.rules, name) // NS_PER_US)
 
 
 def _store_deadline_period(name: str, kernel: Kernel, data: bytes) -> None:
     """Linux: kernel/sched/deadline.c, sched_dl_sysctls."""
     rules = kernel.scheduler.rules
-    least, most = 0, rules.longest_period_ns // _NS_PER_US
+    least, most = 0, rules.longest_period_ns // NS_PER_US
     if name == "longest_period_ns":
-        least, most = rules.shortest_period_ns // _NS_PER_US, _UINT_MAX
-    setattr(rules, name, _parse(data, least, most) * _NS_PER_US)
+        least, most = rules.shortest_period_ns // NS_PER_US, _UINT_MAX
+    setattr(rules, name, _parse(data, least, most) * NS_PER_US)
 
 
 def _deadline_period(name: str) -> SystemFile:

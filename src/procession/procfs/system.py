@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.duration import NS_PER_S
+from procession.abi.duration import NS_PER_CLOCK_TICK, NS_PER_S
 from procession.fs.devices import TUN_MINOR, USERFAULT_MINOR
 from procession.fs.file_system_type import FILE_SYSTEM_TYPES
 from procession.fs.kernel_log import LogLinesFile
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from procession.kernel.sched.run_queue import RunQueue
     from procession.procfs.system_directory import SystemTree
 
-NS_PER_TICK = 10_000_000
 PAGE_KB = 4
 
 
@@ -88,9 +87,9 @@ def idle_ns(kernel: Kernel, processor: RunQueue) -> int:
 def cpu_ticks(user_ns: int, system_ns: int, idle_ns: int) -> bytes:
     """The figures of a cpu line of stat, in clock ticks."""
     return b"%d 0 %d %d 0 0 0 0 0 0" % (
-        user_ns // NS_PER_TICK,
-        system_ns // NS_PER_TICK,
-        idle_ns // NS_PER_TICK,
+        user_ns // NS_PER_CLOCK_TICK,
+        system_ns // NS_PER_CLOCK_TICK,
+        idle_ns // NS_PER_CLOCK_TICK,
     )
 
 
@@ -103,7 +102,7 @@ def show_uptime(kernel: Kernel) -> bytes:
 
 def hundredths(time_ns: int) -> tuple[int, int]:
     """Whole seconds, and hundredths of one."""
-    return divmod(time_ns // NS_PER_TICK, 100)
+    return divmod(time_ns // NS_PER_CLOCK_TICK, 100)
 
 
 def show_loadavg(kernel: Kernel) -> bytes:

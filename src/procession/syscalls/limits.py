@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from procession.abi.duration import NS_PER_CLOCK_TICK
 from procession.abi.errno import EINVAL
 from procession.abi.resource import Rlimit64, RlimitResource, Rusage, RusageWho
 from procession.abi.time import Tms
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 _RUSAGE_SELF = int(RusageWho.RUSAGE_SELF)
 _RUSAGE_CHILDREN = int(RusageWho.RUSAGE_CHILDREN)
 _RUSAGE_THREAD = int(RusageWho.RUSAGE_THREAD)
-_NS_PER_CLOCK_TICK = 10_000_000
 _FIRST_CLOCK_TICK = ((1 << 32) - 300 * 250) * 100 // 250
 """Linux starts its tick counter five minutes before it overflows 32 bits."""
 
@@ -86,5 +86,5 @@ def times(task: Task, buffer: Out[Tms]) -> int:
         children = task.group.children_times
         task.kernel.clock.spend((len(task.group.threads) - 1) * SEEN_THREAD_NS)
         figures = (*process_times(task.group), children.user_ns, children.system_ns)
-        buffer.put(Tms(*(figure_ns // _NS_PER_CLOCK_TICK for figure_ns in figures)))
-    return _FIRST_CLOCK_TICK + task.kernel.clock.now_ns // _NS_PER_CLOCK_TICK
+        buffer.put(Tms(*(figure_ns // NS_PER_CLOCK_TICK for figure_ns in figures)))
+    return _FIRST_CLOCK_TICK + task.kernel.clock.now_ns // NS_PER_CLOCK_TICK

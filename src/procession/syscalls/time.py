@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.duration import NS_PER_S
+from procession.abi.duration import NS_PER_S, NS_PER_US
 from procession.abi.errno import (
     EINVAL,
     EOPNOTSUPP,
@@ -50,7 +50,6 @@ from procession.syscalls.parameters import Choice, Flags, In, InOut, Out
 if TYPE_CHECKING:
     from procession.kernel.task import Task
 
-_NS_PER_US = 1000
 _TIMER_ABSTIME = int(TimerFlag.TIMER_ABSTIME)
 _SLEEPING_CLOCKS = (CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_BOOTTIME, CLOCK_TAI, *ALARM_CLOCKS)
 _LARGEST_S = KTIME_MAX // NS_PER_S
@@ -138,7 +137,7 @@ def gettimeofday(task: Task, time: Out[Timeval], zone: Out[Timezone]) -> None:
     clock = task.kernel.clock
     if time:
         now_ns = clock.realtime_ns
-        time.put(Timeval(now_ns // NS_PER_S, now_ns % NS_PER_S // _NS_PER_US))
+        time.put(Timeval(now_ns // NS_PER_S, now_ns % NS_PER_S // NS_PER_US))
     if zone:
         zone.put(Timezone(*clock.time_zone))
 
@@ -151,7 +150,7 @@ def settimeofday(task: Task, time: In[Timeval], zone: In[Timezone]) -> None:
         value = time.get()
         if value.tv_sec < 0 or not 0 <= value.tv_usec < 1_000_000:
             raise EINVAL("no time")
-        realtime_ns = value.tv_sec * NS_PER_S + value.tv_usec * _NS_PER_US
+        realtime_ns = value.tv_sec * NS_PER_S + value.tv_usec * NS_PER_US
         _check_settable(realtime_ns)
     new_zone = zone.get() if zone else None
     if not task.credentials.capable(CAP_SYS_TIME):
@@ -181,7 +180,7 @@ def _adjust(task: Task, buffer: InOut[Timex]) -> int:
     _check_adjustment(task, asked)
     clock = task.kernel.clock
     if modes & _ADJ_SETOFFSET:
-        part_ns = asked.time.tv_usec * (1 if modes & _ADJ_NANO else _NS_PER_US)
+        part_ns = asked.time.tv_usec * (1 if modes & _ADJ_NANO else NS_PER_US)
         realtime_ns = clock.realtime_ns + asked.time.tv_sec * NS_PER_S + part_ns
         if realtime_ns < clock.now_ns:
             raise EINVAL("the machine would have started before 1970")
@@ -204,7 +203,7 @@ def _adjust(task: Task, buffer: InOut[Timex]) -> int:
         offset = steering.shown_offset
     now_ns = clock.realtime_ns
     is_fine = steering.status & _STA_NANO
-    part = now_ns % NS_PER_S if is_fine else now_ns % NS_PER_S // _NS_PER_US
+    part = now_ns % NS_PER_S if is_fine else now_ns % NS_PER_S // NS_PER_US
     buffer.put(
         Timex(
             modes=modes,
@@ -240,7 +239,7 @@ def _check_adjustment(task: Task, asked: Timex) -> None:
     if modes & _ADJ_SETOFFSET:
         if not may_change:
             raise EPERM("setting the time takes CAP_SYS_TIME")
-        if not 0 <= asked.time.tv_usec < (NS_PER_S if modes & _ADJ_NANO else NS_PER_S // _NS_PER_US):
+        if not 0 <= asked.time.tv_usec < (NS_PER_S if modes & _ADJ_NANO else NS_PER_S // NS_PER_US):
             raise EINVAL("no part of a second")
     if modes & _ADJ_FREQUENCY and abs(asked.freq) > _LARGEST_FREQUENCY:
         raise EINVAL("a frequency that no number holds")

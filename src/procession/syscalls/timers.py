@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.duration import NS_PER_S
+from procession.abi.duration import NS_PER_S, NS_PER_US
 from procession.abi.errno import EBADF, EFAULT, EINVAL, EPERM
 from procession.abi.structure import I32
 from procession.abi.time import (
@@ -46,7 +46,6 @@ if TYPE_CHECKING:
     from procession.kernel.task import Task
     from procession.kernel.timers.descriptor import TimerFile
 
-_NS_PER_US = 1000
 _TIMER_ABSTIME = int(TimerFlag.TIMER_ABSTIME)
 _TFD_NONBLOCK = int(TimerfdFlag.TFD_NONBLOCK)
 _TFD_CLOEXEC = int(TimerfdFlag.TFD_CLOEXEC)
@@ -55,7 +54,7 @@ _TIMERFD_CLOCKS = (CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_BOOTTIME, *ALARM_CLOCK
 
 
 def _timeval(time_ns: int) -> Timeval:
-    return Timeval(time_ns // NS_PER_S, time_ns % NS_PER_S // _NS_PER_US)
+    return Timeval(time_ns // NS_PER_S, time_ns % NS_PER_S // NS_PER_US)
 
 
 def _timespec(time_ns: int) -> Timespec:
@@ -77,7 +76,7 @@ def _timer_setting(value: Itimerspec) -> TimerSetting:
 def _nanoseconds_of_timeval(time: Timeval) -> int:
     if time.tv_sec < 0 or not 0 <= time.tv_usec < 1_000_000:
         raise EINVAL("no time")
-    return nanoseconds_of(Timespec(time.tv_sec, time.tv_usec * _NS_PER_US))
+    return nanoseconds_of(Timespec(time.tv_sec, time.tv_usec * NS_PER_US))
 
 
 @syscall(37)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.duration import NS_PER_S
+from procession.abi.duration import NS_PER_S, NS_PER_US
 from procession.abi.errno import EFAULT
 from procession.abi.signals import SegvCode, SignalCode
 from procession.abi.word import Words, pack_u32, pack_u64
@@ -33,7 +33,6 @@ _PLACES = 3 << _PLACE_SHIFT
 _PAST_USER = 0x7FFF_FFFF_F000
 _PAIR = Words("<qq")
 _ZONE = Words("<ii")
-_NS_PER_US = 1_000
 _SI_KERNEL, _SEGV_MAPERR = int(SignalCode.SI_KERNEL), int(SegvCode.SEGV_MAPERR)
 
 
@@ -95,5 +94,5 @@ def _answers(kernel: Kernel, task: Task, number: int) -> tuple[int, tuple[bytes,
     if number == _NR_TIME:
         return seconds, (pack_u64(seconds),)
     if number == _NR_GETTIMEOFDAY:
-        return 0, (_PAIR.pack(seconds, part_ns // _NS_PER_US), _ZONE.pack(*kernel.clock.time_zone))
+        return 0, (_PAIR.pack(seconds, part_ns // NS_PER_US), _ZONE.pack(*kernel.clock.time_zone))
     return 0, (pack_u32(task.entity.processor), pack_u32(0))

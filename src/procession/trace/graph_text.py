@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from procession.abi.duration import NS_PER_US
 from procession.trace.function_graph import GraphNode, GraphTree
 
 PLACE_COLUMN = 78
-_NS_PER_US = 1000
 
 
 def tree_lines(tree: GraphTree, depth: int | None = None, *, shows_host_time: bool = True) -> list[str]:
@@ -17,9 +17,9 @@ def tree_lines(tree: GraphTree, depth: int | None = None, *, shows_host_time: bo
     outcome = tree.outcome
     if outcome:
         outcome = " sleeps" if outcome == "sleeps" else f" = {outcome}"
-    times = f"{root.virtual_ns / _NS_PER_US:.1f} us virtual"
+    times = f"{root.virtual_ns / NS_PER_US:.1f} us virtual"
     if shows_host_time:
-        times += f", {root.host_ns / _NS_PER_US:.1f} us host"
+        times += f", {root.host_ns / NS_PER_US:.1f} us host"
     lines = [f"{tree.task} {name}{' goes on' if tree.is_resumed else ''}{outcome}    ({times})"]
     _add(lines, root, "", "", depth)
     return lines

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from procession.abi.core_file import ElfPrpsinfo, ElfPrstatus, ElfSiginfo
+from procession.abi.duration import NS_PER_US, US_PER_S
 from procession.abi.elf import (
     ELFCLASS64,
     ELFDATA2LSB,
@@ -48,7 +49,6 @@ SECTION_COUNT_ELSEWHERE = 0xFFFF
 """e_phnum when there are more segments than it can hold: then the first section header says how many."""
 _SECTION_HEADER = Words("<IIQQQQIIQQ")
 _ARGUMENTS_SIZE = 80
-_NS_PER_US, _US_PER_S = 1_000, 1_000_000
 _STATES = {TaskState.RUNNING: (0, b"R"), TaskState.RUNNABLE: (0, b"R"), TaskState.INTERRUPTIBLE: (1, b"S")}
 _OTHER_STATE = (2, b"D")
 _ZOMBIE_STATE = (5, b"Z")
@@ -283,7 +283,7 @@ def _parent_number(task: Task, namespace: PidNamespace) -> int:
 
 
 def _timeval(time_ns: int) -> Timeval:
-    seconds, microseconds = divmod(time_ns // _NS_PER_US, _US_PER_S)
+    seconds, microseconds = divmod(time_ns // NS_PER_US, US_PER_S)
     return Timeval(seconds, microseconds)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from procession.abi.duration import NS_PER_US
 from procession.kernel.observer import CAUSE_QUEUE, WAKE
 from procession.kernel.rlimit import RLIM_INFINITY, RLIMIT_CPU, RLIMIT_RTTIME
 from procession.kernel.sched.deadline import renew_deadline, throttle
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
 
 TIME_SLICE_NS = BASE_SLICE_NS
-NS_PER_US = 1000
 TURN_NS = 1_000_000
 """How far the work of one processor may go before that of another."""
 BALANCE_NS = 12_000_000

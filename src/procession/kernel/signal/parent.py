@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from procession.abi.duration import NS_PER_CLOCK_TICK
 from procession.abi.signals import SIG_DFL, SIG_IGN
 from procession.abi.wait_options import ChildCode
 from procession.kernel.signal.generation import send_group_signal
@@ -23,7 +24,6 @@ CLD_CONTINUED = int(ChildCode.CLD_CONTINUED)
 CLD_TRAPPED = int(ChildCode.CLD_TRAPPED)
 
 _CHILD_BIT = 1 << SIGCHLD - 1
-_NS_PER_TICK = 10_000_000
 
 
 def notify_parent(kernel: Kernel, task: Task, signo: int) -> bool:
@@ -117,6 +117,6 @@ def _child_info(task: Task, parent: Task, reason: int, status: int) -> SigInfo:
         sender=task.thread_pid,
         uid=task.credentials.uid,
         status=status,
-        utime=(times.user_ns + group_times.user_ns) // _NS_PER_TICK,
-        stime=(times.system_ns + group_times.system_ns) // _NS_PER_TICK,
+        utime=(times.user_ns + group_times.user_ns) // NS_PER_CLOCK_TICK,
+        stime=(times.system_ns + group_times.system_ns) // NS_PER_CLOCK_TICK,
     )

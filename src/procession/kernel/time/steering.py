@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.duration import NS_PER_S
+from procession.abi.duration import NS_PER_S, NS_PER_US
 from procession.abi.time import AdjustmentMode, ClockState, ClockStatus
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ _PPB_PER_TICK_US = 100_000
 _SINGLE_SHOT_PPB = 500_000
 _ERROR_US_PER_S = 500
 _PLL_MINIMUM_S, _PLL_MAXIMUM_S = 256, 2048
-_NS_PER_US = 1000
 _FOLD_NS = 10_000_000
 """How often what was gained or lost shows, beside when the clock is read by adjtimex(2)."""
 
@@ -127,10 +126,10 @@ class Steering:
             self.offset_ns -= taken_ns
             gained_ns += taken_ns
         if self.single_shot_us:
-            most_us = max(_SINGLE_SHOT_PPB * elapsed_ns // NS_PER_S // _NS_PER_US, 1)
+            most_us = max(_SINGLE_SHOT_PPB * elapsed_ns // NS_PER_S // NS_PER_US, 1)
             taken_us = max(-most_us, min(most_us, self.single_shot_us))
             self.single_shot_us -= taken_us
-            gained_ns += taken_us * _NS_PER_US
+            gained_ns += taken_us * NS_PER_US
         self.maximum_error_us += _ERROR_US_PER_S * elapsed_ns // NS_PER_S
         if self.maximum_error_us > PHASE_LIMIT_US:
             self.maximum_error_us = PHASE_LIMIT_US
@@ -189,7 +188,7 @@ class Steering:
         if not self.status & _STA_PLL:
             return
         if not self.status & _STA_NANO:
-            offset = max(-1_000_000, min(1_000_000, offset)) * _NS_PER_US
+            offset = max(-1_000_000, min(1_000_000, offset)) * NS_PER_US
         offset = max(-_MAXIMUM_PHASE_NS, min(_MAXIMUM_PHASE_NS, offset))
         elapsed_s = 0 if self.status & _STA_FREQHOLD else (now_ns - self.reference_ns) // NS_PER_S
         self.reference_ns = now_ns
@@ -215,4 +214,4 @@ class Steering:
         """What is left of the offset, in the unit of the status."""
         if self.status & _STA_NANO:
             return self.offset_ns
-        return self.offset_ns // _NS_PER_US
+        return self.offset_ns // NS_PER_US

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from procession.abi.duration import NS_PER_S
+from procession.abi.duration import NS_PER_S, NS_PER_US, US_PER_S
 from procession.abi.named_tuple import NamedTuple
 from procession.abi.sched import SchedFlag
 from procession.abi.signals import Signal
@@ -37,8 +37,6 @@ _TELLS_OVERRUN = int(SchedFlag.SCHED_FLAG_DL_OVERRUN)
 _SIGXCPU = int(Signal.SIGXCPU)
 _SIGVTALRM = int(Signal.SIGVTALRM)
 _SIGPROF = int(Signal.SIGPROF)
-_NS_PER_US = 1000
-_US_PER_S = 1_000_000
 
 
 class ItimerSetting(NamedTuple):
@@ -128,7 +126,7 @@ def get_itimer(kernel: Kernel, group: ThreadGroup, which: int) -> ItimerSetting:
         if entry.timer is None:
             return ItimerSetting(entry.interval_ns, 0)
         left_ns = entry.deadline_ns - kernel.clock.now_ns
-        return ItimerSetting(entry.interval_ns, left_ns if left_ns > 0 else _NS_PER_US)
+        return ItimerSetting(entry.interval_ns, left_ns if left_ns > 0 else NS_PER_US)
     if isinstance(entry, CpuIntervalTimer):
         if not entry.expires_ns:
             return ItimerSetting(entry.interval_ns, 0)
@@ -310,13 +308,13 @@ def check_realtime_limit(kernel: Kernel, task: Task) -> None:
     """
     limits = task.group.limits
     soft, hard = limits.soft[RLIMIT_RTTIME], limits.hard[RLIMIT_RTTIME]
-    used_us = task.entity.realtime_ns // _NS_PER_US
+    used_us = task.entity.realtime_ns // NS_PER_US
     if not used_us or class_of(task) != CLASS_REALTIME:
         return
     if hard != RLIM_INFINITY and used_us >= hard:
         _signal(kernel, task.group, _SIGKILL)
     elif used_us >= soft:
-        limits.soft[RLIMIT_RTTIME] = soft + _US_PER_S
+        limits.soft[RLIMIT_RTTIME] = soft + US_PER_S
         _signal(kernel, task.group, _SIGXCPU)
 
 

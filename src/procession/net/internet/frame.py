@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from procession.abi.duration import NS_PER_MS
 from procession.abi.internet import ADDRESS_BYTES_OF_ETHERTYPE
 from procession.net.internet.address import BROADCAST_4, is_multicast
 from procession.net.internet.arp import (
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
 
 HEADER_BYTES = 14
 _FRAGMENT_BITS = 0x3FFF
-_NS_PER_MS = 1_000_000
 _ANYBODY, _OF_NET = 1, 2
 """arp_accept: whoever tells of himself, or those of the interface's nets."""
 
@@ -170,7 +170,7 @@ def _receive_arp(interface: Interface, header: bytes, whole: bytes) -> None:
         return
     if entry is not None and entry.is_resolved and entry.hardware_address != message.hardware:
         locked_ms = interface.settings[entry.keys.locked_ms]
-        if not tells_of_itself and network.host.clock.now_ns <= entry.updated_ns + locked_ms * _NS_PER_MS:
+        if not tells_of_itself and network.host.clock.now_ns <= entry.updated_ns + locked_ms * NS_PER_MS:
             return
     is_answer = not is_question and header[:6] == interface.hardware_address
     _hear_of(interface, message, REACHABLE if is_answer else STALE)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.duration import NS_PER_S
+from procession.abi.duration import NS_PER_MS, NS_PER_S
 from procession.abi.errno import ENOBUFS
 from procession.hardware.kernel_memory import SETTING_BYTES
 from procession.net.link.interface import LOOPBACK
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from procession.net.internet.flow import Flow
     from procession.net.network import Network
 
-_NS_PER_MS = 1_000_000
 _BURST = 6
 """So many at once, to who hasn't had any for a while."""
 _LARGEST_KIND, _UNREACHABLE, _TOO_LONG = 18, 3, 4
@@ -87,12 +86,12 @@ def _has_credit(network: Network, limit: IcmpLimit) -> bool:
 def _lets_to_peer(network: Network, limit: IcmpLimit, address: bytes) -> bool:
     """Linux: net/ipv4/inetpeer.c, inet_peer_xrlim_allow."""
     sysctls, now_ns = network.sysctls, network.host.clock.now_ns
-    each_ns = sysctls.icmp_pause_ms * _NS_PER_MS
+    each_ns = sysctls.icmp_pause_ms * NS_PER_MS
     if len(address) == 16:
         # Who is reached by a wider prefix gets more.
         route = network.routes.lookup(address)
         prefix_length = route.prefix_length if route is not None else _ADDRESS_BITS
-        each_ns = sysctls.icmp_pause_ms_6 * _NS_PER_MS >> (_ADDRESS_BITS - prefix_length) // _WIDTH
+        each_ns = sysctls.icmp_pause_ms_6 * NS_PER_MS >> (_ADDRESS_BITS - prefix_length) // _WIDTH
     if not each_ns:
         return True
     known = limit.peers.pop(address, None)

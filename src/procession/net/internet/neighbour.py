@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from procession.abi.duration import NS_PER_S
+from procession.abi.duration import NS_PER_MS, NS_PER_S
 from procession.abi.named_tuple import NamedTuple
 from procession.abi.netlink import NeighbourState
 from procession.net.sysctls import EVICT, NEIGHBOURS_4, NEIGHBOURS_6, NeighbourKeys
@@ -18,7 +18,6 @@ INCOMPLETE, REACHABLE = int(NeighbourState.NUD_INCOMPLETE), int(NeighbourState.N
 STALE, FAILED = int(NeighbourState.NUD_STALE), int(NeighbourState.NUD_FAILED)
 DELAY, PROBE = int(NeighbourState.NUD_DELAY), int(NeighbourState.NUD_PROBE)
 PERMANENT, NOARP = int(NeighbourState.NUD_PERMANENT), int(NeighbourState.NUD_NOARP)
-_NS_PER_MS = 1_000_000
 _LEAST_WAIT_NS = 10**7
 """How long an answer is waited for at least (HZ/100)."""
 MOST_ENTRIES = 1_024
@@ -73,7 +72,7 @@ class Neighbour:
     def answer_ns(self) -> int:
         """How long the answer to a question is waited for."""
         answer_ms: int = self.interface.settings[self.keys.answer_ms]
-        return max(answer_ms * _NS_PER_MS, _LEAST_WAIT_NS)
+        return max(answer_ms * NS_PER_MS, _LEAST_WAIT_NS)
 
     @property
     def unicast_count(self) -> int:
@@ -91,7 +90,7 @@ class Neighbour:
         """NUD_* as programs are told."""
         if (
             self.state == REACHABLE
-            and now_ns - self.confirmed_ns >= self.interface.settings[self.keys.confirmed_ms] * _NS_PER_MS
+            and now_ns - self.confirmed_ns >= self.interface.settings[self.keys.confirmed_ms] * NS_PER_MS
         ):
             return STALE
         return self.state

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
+from procession.abi.duration import NS_PER_MS
 from procession.abi.errno import EADDRNOTAVAIL
 from procession.abi.internet import TcpInfoOption
 from procession.abi.socket import TcpState
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 TIME_WAIT = int(TcpState.TCP_TIME_WAIT)
 TIME_WAIT_NS = 60 * 10**9
-_NS_PER_MS = 10**6
 _TIMESTAMPS = int(TcpInfoOption.TCPI_OPT_TIMESTAMPS)
 _ON_LOOPBACK = 2
 """What tcp_tw_reuse says if ports are to be used again there alone."""
@@ -161,7 +161,7 @@ def _free_reusable(connections: TcpConnections, source: bytes, target: bytes, po
     sysctls = connections.ports.sysctls
     if sysctls.port_reuse == _ON_LOOPBACK and not (is_loopback(source) or is_loopback(target)):
         return False
-    end_ns = connections.host.clock.now_ns - sysctls.port_reuse_ms * _NS_PER_MS + TIME_WAIT_NS
+    end_ns = connections.host.clock.now_ns - sysctls.port_reuse_ms * NS_PER_MS + TIME_WAIT_NS
     connections.host.clock.spend_looking(len(connections.waiting))
     for wait in connections.waiting if sysctls.port_reuse else ():
         is_between = wait.key == (source, wait.local_port, target, port)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from procession.abi.duration import NS_PER_CLOCK_TICK
 from procession.abi.errno import ENOBUFS
 from procession.net.link.interface import IFF_PROMISC
 
@@ -18,8 +19,6 @@ FLOODS_GROUPS, TO_UNICAST, TUNNELS, FLOODS_ALL, ISOLATED = 64, 128, 256, 512, 10
 """What a port does (in Linux, BR_HAIRPIN_MODE ...)."""
 FIRST_PORT_FLAGS = LEARNS | FLOODS | FLOODS_GROUPS | FLOODS_ALL
 FIRST_PRIORITY, FIRST_PORT_PRIORITY = 0x8000, 32
-NS_PER_TICK = 10_000_000
-"""Times of bridges are told in hundredths of a second."""
 BRIDGE_TIMER = "bridge"
 _GROUP_ADDRESS = b"\1\x80\xc2\0\0\0"
 _RESERVED_COUNT, _PAUSE = 16, 1
@@ -109,7 +108,7 @@ class Bridge:
 
     @property
     def ageing_ns(self) -> int:
-        return self.ageing_time * NS_PER_TICK
+        return self.ageing_time * NS_PER_CLOCK_TICK
 
 
 def is_of_link(address: bytes) -> bool:
@@ -245,7 +244,9 @@ def look_at_ages(bridge: Interface) -> None:
     own, host = bridge.bridge, bridge.network.host
     assert own is not None
     if own.timer is None and own.entries:
-        own.timer = host.timers.add(host.clock.now_ns + max(own.ageing_ns, NS_PER_TICK), BRIDGE_TIMER, bridge)
+        own.timer = host.timers.add(
+            host.clock.now_ns + max(own.ageing_ns, NS_PER_CLOCK_TICK), BRIDGE_TIMER, bridge
+        )
 
 
 def stop_ageing(bridge: Interface) -> None:

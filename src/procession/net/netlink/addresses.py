@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from procession.abi.duration import NS_PER_CLOCK_TICK
 from procession.abi.errno import (
     EACCES,
     EADDRNOTAVAIL,
@@ -69,7 +70,6 @@ _TAKEN_FLAGS_6 = (
     IFA_F_NODAD | IFA_F_HOMEADDRESS | IFA_F_MANAGETEMPADDR | IFA_F_NOPREFIXROUTE | IFA_F_MCAUTOJOIN
 )
 _TARGET_NETNSID = int(AddressAttribute.IFA_TARGET_NETNSID)
-_NS_PER_TICK = 10_000_000
 _CACHE_BYTES, _LONGEST_LABEL = 16, 15
 _POLICY_4 = Policy(
     {
@@ -106,7 +106,7 @@ def address_body(address: DeviceAddress, target: bytes | None = None) -> bytes:
     """
     flags = number(address.flags)
     preferred_s, valid_s = lifetimes_left(address)
-    stamps = [moment_ns // _NS_PER_TICK for moment_ns in (address.created_ns, address.updated_ns)]
+    stamps = [moment_ns // NS_PER_CLOCK_TICK for moment_ns in (address.created_ns, address.updated_ns)]
     cache = number(preferred_s) + number(valid_s) + b"".join(number(stamp & INFINITY_S) for stamp in stamps)
     metric = [(AddressAttribute.IFA_RT_PRIORITY, number(address.metric))] if address.metric else []
     family = AF_INET6 if address.is_ipv6 else AF_INET

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from procession.abi.duration import NS_PER_CLOCK_TICK
 from procession.abi.errno import EINVAL, EOPNOTSUPP, ERANGE, TOLD
 from procession.abi.netlink import BridgeAttribute
 from procession.abi.word import Words, pack_port, pack_u8, pack_u16, pack_u64
-from procession.net.link.bridge import NS_PER_TICK, forget_behind, is_of_link, look_at_ages, stop_ageing
+from procession.net.link.bridge import forget_behind, is_of_link, look_at_ages, stop_ageing
 from procession.net.link_change import look_at_ports
 from procession.net.netlink.attributes import attribute, nested_in, number, number_in
 from procession.net.netlink.policy import REFUSED, U8, U16, U32, Expected, at_least, at_most, check_lengths
@@ -51,7 +52,7 @@ def gc_ticks(bridge: Interface) -> int:
     own, host = bridge.bridge, bridge.network.host
     if own is None or own.timer is None:
         return 0
-    return max(int(own.timer.deadline_ns) - host.clock.now_ns, 0) // NS_PER_TICK
+    return max(int(own.timer.deadline_ns) - host.clock.now_ns, 0) // NS_PER_CLOCK_TICK
 
 
 def bridge_data(bridge: Interface) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from procession.abi.duration import NS_PER_CLOCK_TICK
 from procession.abi.errno import EINVAL, ENETDOWN, ENODEV, EOPNOTSUPP, ERANGE, TOLD
 from procession.abi.netlink import BridgePortAttribute, Ifinfomsg, LinkAttribute, RouteMessageType
 from procession.abi.socket import AddressFamily
@@ -20,7 +21,6 @@ from procession.net.link.bridge import (
     HAIRPIN,
     ISOLATED,
     LEARNS,
-    NS_PER_TICK,
     ROOT_BLOCK,
     TO_UNICAST,
     TUNNELS,
@@ -150,7 +150,7 @@ def forward_delay_left(port: Interface) -> int:
     assert bridge.bridge is not None
     if known.state == DISABLED:
         return 0
-    passed = (port.network.host.clock.now_ns - known.forwarding_ns) // NS_PER_TICK
+    passed = (port.network.host.clock.now_ns - known.forwarding_ns) // NS_PER_CLOCK_TICK
     return max(bridge.bridge.forward_delay - passed, 0)
 
 

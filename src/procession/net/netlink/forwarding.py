@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from procession.abi.duration import NS_PER_CLOCK_TICK
 from procession.abi.errno import EEXIST, EINVAL, ENODEV, ENOENT, EOPNOTSUPP, EPERM, ERANGE, TOLD
 from procession.abi.netlink import (
     Ifinfomsg,
@@ -21,7 +22,6 @@ from procession.net.internet.device_group import hardware_groups
 from procession.net.link.bridge import (
     FORWARDING,
     LEARNING,
-    NS_PER_TICK,
     FdbEntry,
     add,
     drop,
@@ -83,7 +83,7 @@ def fdb_message(bridge: Interface, entry: FdbEntry | OwnAddress, *, is_there: bo
         state = _STALE if has_expired(own, entry, now_ns) else _REACHABLE
     flags = (_LEARNED if entry.is_from_outside else 0) | (_STICKY if entry.is_sticky else 0)
     index = bridge.index if entry.port is None else entry.port.index
-    used, updated = ((now_ns - then) // NS_PER_TICK for then in (entry.used_ns, entry.updated_ns))
+    used, updated = ((now_ns - then) // NS_PER_CLOCK_TICK for then in (entry.used_ns, entry.updated_ns))
     body = Ndmsg(_AF_BRIDGE, 0, 0, index, state, flags, 0).pack()
     body += attribute(_LLADDR, entry.address) + attribute(_MASTER, number(bridge.index))
     body += attribute(_MORE_FLAGS, number(0)) + attribute(_CACHE, pack_array("I", (0, used, updated, 0)))

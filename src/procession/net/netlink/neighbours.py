@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from procession.abi.duration import NS_PER_CLOCK_TICK
 from procession.abi.errno import EAFNOSUPPORT, EEXIST, EINVAL, ENODEV, ENOENT, ERANGE, TOLD
 from procession.abi.internet import ADDRESS_BYTES
 from procession.abi.netlink import (
@@ -103,7 +104,6 @@ _UNICAST, _LOCAL, _BROADCAST = (
     int(RouteType.RTN_BROADCAST),
 )
 _AF_BRIDGE = int(AddressFamily.AF_BRIDGE)
-_NS_PER_TICK = 10_000_000
 
 
 def neighbour_body(entry: Neighbour) -> bytes:
@@ -117,7 +117,7 @@ def neighbour_body(entry: Neighbour) -> bytes:
     if state & VALID:
         body += attribute(_LLADDR, entry.hardware_address)
     ages = [
-        max(now_ns - then, 0) // _NS_PER_TICK
+        max(now_ns - then, 0) // NS_PER_CLOCK_TICK
         for then in (entry.confirmed_ns, entry.used_ns, entry.updated_ns)
     ]
     body += attribute(int(NeighbourAttribute.NDA_PROBES), number(entry.probe_count))

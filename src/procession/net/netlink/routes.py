@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from procession.abi.duration import NS_PER_CLOCK_TICK
 from procession.abi.errno import EHOSTUNREACH, EINVAL, ENETUNREACH, ENODEV, ENOENT, EOPNOTSUPP, TOLD
 from procession.abi.internet import ADDRESS_BYTES
 from procession.abi.netlink import (
@@ -75,7 +76,6 @@ _CAST_FLAGS = {BROADCAST: _IS_BROADCAST, _MULTICAST: 0x20000000}
 _CLONED, _PREFIX, _NOTIFY, _NOTIFIES = RTM_F_CLONED, 0x800, 0x100, 0x10000
 _SHORT_TABLE, _NO_TABLE = 255, 0
 _CACHE_BYTES = 32
-_NS_PER_TICK = 10_000_000
 
 
 def route_body(route: Route, table: int = 0) -> bytes:
@@ -171,7 +171,7 @@ def _cache_of(route: Route) -> bytes:
     if route.deadline_ns and route.timer is not None:
         out = route.paths[0].interface
         if out is not None:
-            ticks = max(route.deadline_ns - out.network.host.clock.now_ns, 0) // _NS_PER_TICK
+            ticks = max(route.deadline_ns - out.network.host.clock.now_ns, 0) // NS_PER_CLOCK_TICK
     return bytes(8) + number(ticks) + bytes(_CACHE_BYTES - 12)
 
 

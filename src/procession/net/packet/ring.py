@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from procession.abi.duration import NS_PER_MS
 from procession.abi.packet import BlockDescription, PacketStatus, Tpacket2Hdr, Tpacket3Hdr, TpacketHdr
 from procession.abi.word import pack_u32, pack_u64
 from procession.net.packet.ring_layout import ADDRESS_BYTES, HEADER_BYTES, V1, V2, V3, Ring, aligned
@@ -24,7 +25,6 @@ _LARGEST_OFFSET = 0xFFFF
 _USER, _LOSING = int(PacketStatus.TP_STATUS_USER), int(PacketStatus.TP_STATUS_LOSING)
 _TIMED_OUT = int(PacketStatus.TP_STATUS_BLK_TMO)
 _DEFAULT_TIMEOUT_MS = 8
-_MILLISECOND_NS = 1_000_000
 _STATUS_PLACE, _COUNT_PLACE, _FIRST_PLACE, _LENGTH_PLACE, _LAST_TIME_PLACE = 8, 12, 16, 20, 40
 """Where they are in a struct tpacket_block_desc."""
 
@@ -54,7 +54,7 @@ class PacketRing(Ring):
         super().__init__(memory, version, request)
         self.reserve = reserve
         self.private_bytes = aligned(request.tp_sizeof_priv, _BLOCK_ALIGNMENT)
-        self.timeout_ns = (request.tp_retire_blk_tov or _DEFAULT_TIMEOUT_MS) * _MILLISECOND_NS
+        self.timeout_ns = (request.tp_retire_blk_tov or _DEFAULT_TIMEOUT_MS) * NS_PER_MS
         self.sequence = self.frozen_count = 0
         self.packet_count = self.end = self.last = 0
         self.is_open = False
