@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from procession.abi.duration import NS_PER_MS
 from procession.abi.internet import TcpInfo, TcpInfoOption
 from procession.abi.socket import SocketOption, TcpState
 from procession.net.internet.tcp_negotiation import (
@@ -45,7 +46,6 @@ _IS_LIMITED_BY_PROGRAM = 1
 """tcpi_delivery_rate_app_limited, in its byte."""
 _MAX_PACING_RATE = int(SocketOption.SO_MAX_PACING_RATE)
 _FIN_WAIT2 = int(TcpState.TCP_FIN_WAIT2)
-_NS_PER_MS = 10**6
 
 
 def tell_info(socket: TcpSocket) -> bytes:
@@ -125,6 +125,6 @@ def _tell_connection(socket: TcpSocket, info: TcpInfo) -> None:
     room = socket.peer.receive_room // 2 if socket.peer is not None else WIDEST_WINDOW
     info.tcpi_snd_wnd = min(room, widest_window_heard(socket))
     now_ns = socket.network.host.clock.now_ns
-    info.tcpi_last_data_sent = (now_ns - socket.sent_at_ns) // _NS_PER_MS
-    info.tcpi_last_data_recv = (now_ns - socket.heard_at_ns) // _NS_PER_MS
-    info.tcpi_last_ack_recv = (now_ns - max(socket.sent_at_ns, socket.heard_at_ns)) // _NS_PER_MS
+    info.tcpi_last_data_sent = (now_ns - socket.sent_at_ns) // NS_PER_MS
+    info.tcpi_last_data_recv = (now_ns - socket.heard_at_ns) // NS_PER_MS
+    info.tcpi_last_ack_recv = (now_ns - max(socket.sent_at_ns, socket.heard_at_ns)) // NS_PER_MS
