@@ -152,7 +152,11 @@ class SocketFileSystem(Superblock):
         """A message of `size` bytes has arrived; whether there is room for it (GFP_ATOMIC)."""
         if not self.account.can_charge(size):
             return False
-        self.charge_buffer(size, payer)
+        try:
+            self.charge_buffer(size, payer)
+        except OutOfBuffers:
+            # The machine has room, but the payer hasn't.
+            return False
         return True
 
     def uncharge_buffer(self, size: int, payer: FrameOwner | None = None) -> None:
