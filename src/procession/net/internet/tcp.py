@@ -40,7 +40,7 @@ from procession.net.internet.tcp_phase import CONNECTED, NO_ROLE, UNCONNECTED
 from procession.net.internet.tcp_poll import ready_events, wake_writer
 from procession.net.internet.tcp_rejoin import be_repaired, look_at_queue, send_alone, send_under_repair
 from procession.net.internet.tcp_repair import Repair, is_under_repair
-from procession.net.internet.tcp_room import measure_reading
+from procession.net.internet.tcp_room import grow_receive_room
 from procession.net.internet.tcp_segment import told_segment_bytes
 from procession.net.internet.tcp_stamps import Stamps, chosen_stamping, note_stamp, start_numbering, tell_gone
 from procession.net.internet.tcp_urgent import UrgentByte
@@ -539,7 +539,10 @@ class TcpSocket(InternetSocket):
         data = self.arrived.take(length)
         self.network.system.uncharge_buffer(len(data), self.payer)
         if not self.arrived.length:
-            measure_reading(self)
+            position = self.bytes_received
+            copied, self.measured_from = position - self.measured_from, position
+            if copied > self.measured_bytes:
+                grow_receive_room(self, copied)
         peer = self.peer
         if peer is not None and peer.stamps is not None:
             tell_gone(peer, peer.stamps)

@@ -36,14 +36,24 @@ def segment_passes(sender: TcpSocket, receiver: TcpSocket) -> None:
     """
     host = sender.network.host
     now_ns = host.clock.now_ns
-    if sender.owes_since_ns:
-        is_answering(sender)
+    since_ns = sender.owes_since_ns
+    if since_ns:
+        if now_ns - since_ns >= _TICK_NS:
+            is_answering(sender)
         sender.owes_since_ns = 0
-    if now_ns - sender.heard_at_ns < _WAIT_NS and sender.bytes_received:
-        sender.answer_count = min(sender.answer_count + 1, _MOST_COUNTED)
+    if (
+        now_ns - sender.heard_at_ns < _WAIT_NS
+        and sender.bytes_received
+        and sender.answer_count < _MOST_COUNTED
+    ):
+        sender.answer_count += 1
     sender.sent_at_ns = receiver.heard_at_ns = now_ns
-    if receiver.answer_count and (not receiver.owes_since_ns or not is_answering(receiver)):
-        receiver.owes_since_ns = now_ns
+    if receiver.answer_count:
+        since_ns = receiver.owes_since_ns
+        if not since_ns:
+            receiver.owes_since_ns = now_ns
+        elif now_ns - since_ns >= _TICK_NS:
+            is_answering(receiver)
     sender.incoming_processor = receiver.incoming_processor = host.processor
 
 

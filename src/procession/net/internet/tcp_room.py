@@ -27,15 +27,10 @@ def raise_send_room(socket: TcpSocket) -> None:
         socket.send_room = min(SEND_ROOM, socket.network.sysctls.send_rooms[2])
 
 
-def measure_reading(socket: TcpSocket) -> None:
-    """The program has read all that there was: if that was more than ever between two such times, the buffer
-    grows, so that twice as much may come. Linux: net/ipv4/tcp_input.c, tcp_rcv_space_adjust."""
-    position = socket.bytes_received
-    copied, socket.measured_from = position - socket.measured_from, position
-    old = socket.measured_bytes
-    if copied <= old:
-        return
-    socket.measured_bytes = copied
+def grow_receive_room(socket: TcpSocket, copied: int) -> None:
+    """The program has read all that there was: `copied` bytes, more than ever between two such times. The
+    buffer grows, so that twice as much may come. Linux: net/ipv4/tcp_input.c, tcp_rcv_space_adjust."""
+    old, socket.measured_bytes = socket.measured_bytes, copied
     sysctls = socket.network.sysctls
     if not sysctls.moderates_room or socket.options.get(_SO_BUF_LOCK, 0) & _RECEIVE_LOCK:
         return
