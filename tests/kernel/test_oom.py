@@ -13,6 +13,7 @@ from procession.hardware.physical_memory import OutOfFrames
 from procession.kernel.oom import await_memory, badness, out_of_memory
 from procession.kernel.task import Task
 from procession.kernel.task_state import TaskState, set_state
+from procession.kernel.time.costs import SEEN_FRAME_NS
 from tests.kernel.conducted_machine import ENDED, SLEEPS, ConductedMachine, conducted_machines
 
 SIGKILL = 9
@@ -67,6 +68,14 @@ class TestLazilyFreed:
         kill_one(machine)
         assert machine.outcome(other) == ENDED
         assert machine.outcome(lazy) != ENDED
+
+    def test_looking_for_them_takes_time(self, machine: ConductedMachine) -> None:
+        lazy = process(machine, 20)
+        machine.expect(lazy, "madvise", AREA, 4096, MADV_FREE)
+        exhaust(machine)
+        before_ns = machine.kernel.clock.kernel_work_ns
+        kill_one(machine)
+        assert machine.kernel.clock.kernel_work_ns - before_ns >= 20 * SEEN_FRAME_NS
 
     def test_pages_in_shared_tables_are_taken_from_all(self, machine: ConductedMachine) -> None:
         parent = process(machine, 20)

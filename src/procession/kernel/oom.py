@@ -16,8 +16,9 @@ from procession.kernel.signal.info import SigInfo
 from procession.kernel.signal.wake import has_fatal_signal
 from procession.kernel.task import SIGNAL_UNKILLABLE
 from procession.kernel.task_state import ENDED, TaskState, set_state
+from procession.kernel.time.costs import SEEN_FRAME_NS
 from procession.kernel.time.queue import TIMER_ACTIONS
-from procession.mm.reclaim import take_lazily_freed
+from procession.mm.reclaim import pages_to_look_at, take_lazily_freed
 from procession.mm.vma import DROPPABLE
 
 if TYPE_CHECKING:
@@ -78,6 +79,8 @@ def _drop_pages(kernel: Kernel, domain: MemoryCounter | None) -> bool:
 
     In Linux, reclaim does that before anybody is killed (mm/rmap.c, try_to_unmap_one).
     """
+    # A program may bring this about as often as it likes, and nobody dies of it.
+    kernel.clock.spend(pages_to_look_at(kernel.memory) * SEEN_FRAME_NS)
     if domain is not None:
         return take_lazily_freed(kernel.memory, frozenset(domain.with_all_below())) > 0
     before = kernel.memory.available_frames

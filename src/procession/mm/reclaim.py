@@ -134,6 +134,19 @@ class PageReclaimer:
         return 1
 
 
+def _lazy_spaces(memory: PhysicalMemory) -> list[MemoryDescriptor]:
+    return [
+        space
+        for space in memory.address_spaces
+        if isinstance(space, MemoryDescriptor) and space.tables.has_lazy
+    ]
+
+
+def pages_to_look_at(memory: PhysicalMemory) -> int:
+    """Among how many pages `take_lazily_freed` searches."""
+    return sum(space.resident_pages for space in _lazy_spaces(memory))
+
+
 def take_lazily_freed(memory: PhysicalMemory, owners: frozenset[object] | None = None) -> int:
     """Take the pages that programs have freed lazily and not written to since; how many entries are gone.
 
@@ -141,18 +154,15 @@ def take_lazily_freed(memory: PhysicalMemory, owners: frozenset[object] | None =
     the middle of work on an address space. In Linux, shrink_folio_list finds them among the pages of files.
     """
     taken: dict[int, int] = {}
-    for space in memory.address_spaces:
-        assert isinstance(space, MemoryDescriptor)
-        tables = space.tables
-        if tables.has_lazy:
-            before = space.resident_pages
-            for region, leaf in tables.leaves.items():
-                # A table may be shared, and each of its owners counts what is in it.
-                if leaf not in taken:
-                    taken[leaf] = _take_of_table(memory, space, region, owners)
-                space.resident_pages -= taken[leaf]
-            if space.resident_pages != before:
-                memory.space_changed(tables.root)
+    for space in _lazy_spaces(memory):
+        before = space.resident_pages
+        for region, leaf in space.tables.leaves.items():
+            # A table may be shared, and each of its owners counts what is in it.
+            if leaf not in taken:
+                taken[leaf] = _take_of_table(memory, space, region, owners)
+            space.resident_pages -= taken[leaf]
+        if space.resident_pages != before:
+            memory.space_changed(space.tables.root)
     count = sum(taken.values())
     memory.note_changed(count)
     return count
