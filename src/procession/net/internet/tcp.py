@@ -14,12 +14,10 @@ from procession.net.internet.address import any_of
 from procession.net.internet.error_queue import queue_copied, receive_error
 from procession.net.internet.flow import Flow
 from procession.net.internet.socket import InternetSocket
-from procession.net.internet.tcp_acknowledgement import segment_passes
-from procession.net.internet.tcp_backlog import admit, become_acceptable, leave_listener, listen, move_payer
+from procession.net.internet.tcp_backlog import admit, leave_listener, listen, move_payer
 from procession.net.internet.tcp_close import (
     CAN_SEND,
     CLOSE_WAIT,
-    FIN_WAIT2,
     close,
     disconnect,
     send_end,
@@ -29,13 +27,13 @@ from procession.net.internet.tcp_close import (
 )
 from procession.net.internet.tcp_connect import connect, send_to_open
 from procession.net.internet.tcp_connection import Key
-from procession.net.internet.tcp_distance import is_choosy
 from procession.net.internet.tcp_fastopen import FastOpen
-from procession.net.internet.tcp_filter import FIN_WAIT1, current_flow, lose, split
+from procession.net.internet.tcp_filter import current_flow
 from procession.net.internet.tcp_held import hold, push_held
 from procession.net.internet.tcp_ioctl import told_number
 from procession.net.internet.tcp_negotiation import NOT_YET
 from procession.net.internet.tcp_options import CORK, INQUEUE, NOT_SENT_LOW_WATER, take_defaults
+from procession.net.internet.tcp_passing import meet_nobody, pass_on
 from procession.net.internet.tcp_phase import CONNECTED, NO_ROLE, UNCONNECTED
 from procession.net.internet.tcp_poll import ready_events, wake_writer
 from procession.net.internet.tcp_rejoin import be_repaired, look_at_queue, send_alone, send_under_repair
@@ -67,7 +65,6 @@ from procession.net.timestamp import (
     stream_stages,
     tell_stamp,
     timestamp_items,
-    wants_time,
 )
 
 if TYPE_CHECKING:
@@ -75,8 +72,6 @@ if TYPE_CHECKING:
     from procession.net.internet.port_table import PortTable
     from procession.net.message import Control
     from procession.net.network import Network
-
-_HAVE_ENDED = (FIN_WAIT1, FIN_WAIT2)
 
 _PAGE_FRAGMENT = 32_768
 PRESSED_ROOM = 4096
@@ -366,7 +361,7 @@ class TcpSocket(InternetSocket):
         if peer.is_orphan and not is_held and current_flow(self) is not None:
             # The answer to the first bytes isn't looked at before the call has sent the last.
             if not flags & MSG_NOT_LAST:
-                self.meet_nobody(peer, len(data))
+                meet_nobody(self, peer, len(data))
             return len(data)
         system = self.network.system
         room = self.send_room - self.on_the_way
@@ -389,70 +384,8 @@ class TcpSocket(InternetSocket):
         if is_held:
             hold(self, data, flags)
         else:
-            self.pass_on(data)
+            pass_on(self, data)
         return count
-
-    def meet_nobody(self, peer: TcpSocket, count: int) -> None:
-        """The `count` bytes that were sent find nobody who receives them; that is known only when they have
-        been."""
-        self.number_gaps = (count, 0)
-        self.reset()
-        peer.end(0)
-        peer.let_go()
-
-    def pass_on(self, data: bytes) -> None:
-        """`data`, which has been charged, goes to the other end.
-
-        Linux: net/ipv4/tcp_input.c, tcp_rcv_state_process.
-        """
-        peer, flow = self.peer, self.flow
-        assert peer is not None
-        assert flow is not None
-        if flow.generation != self.network.system.topology:
-            # There is no way now.
-            lose(self, data)
-            return
-        if flow.neighbours:
-            flow.confirm()
-        if peer.is_orphan:
-            self.network.system.uncharge_buffer(len(data), self.payer)
-            self.meet_nobody(peer, len(data))
-            return
-        lost = b""
-        if flow.is_filtered or is_choosy(peer):
-            data, lost = split(self, peer, flow, data)
-            if not data or self.state == CLOSED:
-                lose(self, data + lost)
-                return
-        elif self.lost_count:
-            self.lost_count = 0
-        count = len(data)
-        if peer.ended & RECEIVING and peer.state in _HAVE_ENDED:
-            # Who was shut down both ways is reset by what comes.
-            self.network.system.uncharge_buffer(count + len(lost), self.payer)
-            peer.reset()
-            self.number_gaps = (count, 0)
-            self.reset()
-            return
-        if self.payer is not peer.payer:
-            self.network.system.move_charge(SOCKET_BUFFER, count, self.payer, peer.payer)
-        peer.arrived.append(data)
-        if peer.options:
-            peer.arrival_ns = self.network.host.clock.realtime_ns if wants_time(peer.options) else 0
-        peer.bytes_received += count
-        self.bytes_sent += count
-        flow.packet_count += 1
-        flow.byte_count += count
-        segment_passes(self, peer)
-        if self.stamps is not None:
-            tell_gone(self, self.stamps)
-        listener = peer.listener
-        if listener is not None and peer in listener.deferred:
-            become_acceptable(peer)
-        if peer.read_queue.waiters:
-            peer.read_queue.wake_all()
-        if lost:
-            lose(self, lost)
 
     def push_held(self) -> None:
         """Let go what MSG_MORE or TCP_CORK held back."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from procession.net.internet.tcp_filter import current_flow, lose
 from procession.net.internet.tcp_options import CORK
+from procession.net.internet.tcp_passing import meet_nobody, pass_on
 from procession.net.internet.tcp_rejoin import meet
 from procession.net.internet.tcp_repair import is_under_repair
 from procession.net.internet.tcp_segment import segment_bytes
@@ -30,7 +31,7 @@ def hold(socket: TcpSocket, data: bytes, flags: int) -> None:
     if whole:
         if not socket.lost_count:
             socket.network.tcp.stop_timer(socket)
-        socket.pass_on(held[:whole])
+        pass_on(socket, held[:whole])
     if socket.held and socket.timer is None:
         socket.network.tcp.start_timer(socket, LONGEST_HOLD_NS)
 
@@ -48,7 +49,7 @@ def push_held(socket: TcpSocket) -> None:
         lose(socket)
         return
     if peer.is_orphan:
-        socket.meet_nobody(peer, len(socket.held))
+        meet_nobody(socket, peer, len(socket.held))
         return
     held, socket.held = socket.held, b""
-    socket.pass_on(held)
+    pass_on(socket, held)
