@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 from procession.abi.errno import (
     EAGAIN,
-    EBUSY,
     EINVAL,
     ENETDOWN,
     ENODEV,
@@ -18,15 +17,9 @@ from procession.abi.errno import (
 from procession.abi.internet import ADDRESS_BYTES_OF_ETHERTYPE
 from procession.abi.named_tuple import NamedTuple
 from procession.abi.packet import (
-    MembershipKind,
-    PacketMreq,
-    PacketOption,
     PacketStatus,
     SockaddrLl,
     TpacketAuxdata,
-    TpacketRolloverStats,
-    TpacketStats,
-    TpacketStatsV3,
 )
 from procession.abi.socket import AddressFamily, SocketLevel, SocketType
 from procession.abi.word import pack_port
@@ -35,13 +28,23 @@ from procession.net.link.interface import LOOPBACK
 from procession.net.marks import mark_items
 from procession.net.message import Received
 from procession.net.packet.address_type import kind_of, protocol_of
-from procession.net.packet.fanout import join_group, kind_with_program, leave_group
+from procession.net.packet.fanout import leave_group
+from procession.net.packet.options import (
+    AUXDATA,
+    BYPASS,
+    COPY_THRESH,
+    HARDWARE_BYTES,
+    LOSS,
+    TX_HAS_OFFSET,
+    check_option,
+    get_option,
+    set_option,
+)
 from procession.net.packet.output import check_checksum, check_control, send_frame
 from procession.net.packet.ring import PacketRing
-from procession.net.packet.ring_layout import HEADER_BYTES as HEADER_BYTES_OF_RING
-from procession.net.packet.ring_layout import V1, V3, Ring, lay_out, wanted_ring
+from procession.net.packet.ring_layout import V1, V3, Ring
 from procession.net.packet.transmit_ring import TransmitRing
-from procession.net.packet.virtual_header import LONG, SHORT, describe, transport
+from procession.net.packet.virtual_header import describe, transport
 from procession.net.queue_ioctl import QUEUE_REQUESTS, tell_queue
 from procession.net.socket import (
     BOTH_WAYS,
@@ -57,7 +60,6 @@ from procession.net.socket import (
     Socket,
 )
 from procession.net.socket_filter import FilteredPacket, accepted_bytes
-from procession.net.socket_options import pack_int, read_int
 from procession.net.timestamp import STAMP_REQUESTS, keeps_stamp, tell_stamp, timestamp_items
 
 if TYPE_CHECKING:
@@ -75,40 +77,12 @@ _SOL_PACKET = int(SocketLevel.SOL_PACKET)
 _RAW = int(SocketType.SOCK_RAW)
 _ALL = 3
 """ETH_P_ALL."""
-_JOIN, _LEAVE = int(PacketOption.PACKET_ADD_MEMBERSHIP), int(PacketOption.PACKET_DROP_MEMBERSHIP)
-_STATISTICS = int(PacketOption.PACKET_STATISTICS)
-_RX_RING, _TX_RING = int(PacketOption.PACKET_RX_RING), int(PacketOption.PACKET_TX_RING)
-_VERSION, _LOSS = int(PacketOption.PACKET_VERSION), int(PacketOption.PACKET_LOSS)
-_VIRTUAL, _VIRTUAL_SIZE = int(PacketOption.PACKET_VNET_HDR), int(PacketOption.PACKET_VNET_HDR_SZ)
-_TX_HAS_OFFSET, _COPY_THRESH = int(PacketOption.PACKET_TX_HAS_OFF), int(PacketOption.PACKET_COPY_THRESH)
-_ROLLOVER_STATS = int(PacketOption.PACKET_ROLLOVER_STATS)
-_RESERVE, _FANOUT = int(PacketOption.PACKET_RESERVE), int(PacketOption.PACKET_FANOUT)
-_AUXDATA, _BYPASS = int(PacketOption.PACKET_AUXDATA), int(PacketOption.PACKET_QDISC_BYPASS)
-_SWITCHES = (
-    *(_AUXDATA, int(PacketOption.PACKET_ORIGDEV)),
-    *(_BYPASS, _LOSS, _TX_HAS_OFFSET),
-)
-_NUMBERS = (int(PacketOption.PACKET_TIMESTAMP), _COPY_THRESH)
 _NO_INTERFACE = -1
-_LAYOUT = (_VERSION, _RESERVE, _LOSS, _VIRTUAL, _VIRTUAL_SIZE)
-"""What can't be changed while there are rings."""
 _USER, _CHECKSUM_NOT_READY = int(PacketStatus.TP_STATUS_USER), int(PacketStatus.TP_STATUS_CSUMNOTREADY)
 _COPIED = int(PacketStatus.TP_STATUS_COPY)
-_FANOUT_DATA = int(PacketOption.PACKET_FANOUT_DATA)
-_IGNORE_OUTGOING = int(PacketOption.PACKET_IGNORE_OUTGOING)
-_OF_EXACT_SIZE = (*_NUMBERS, _BYPASS, _LOSS, _TX_HAS_OFFSET)
-_SETTABLE = frozenset(
-    (
-        *(_JOIN, _LEAVE, _RX_RING, _TX_RING, _VERSION, _RESERVE, _FANOUT, _IGNORE_OUTGOING),
-        *(_VIRTUAL, _VIRTUAL_SIZE),
-        *(_FANOUT_DATA, *_SWITCHES, *_NUMBERS),
-    )
-)
-_OF_ONE_ADDRESS = (int(MembershipKind.PACKET_MR_MULTICAST), int(MembershipKind.PACKET_MR_UNICAST))
 _RECEIVE_FLAGS = MSG_PEEK | MSG_DONTWAIT | MSG_TRUNC | MSG_ERRQUEUE | MSG_CMSG_COMPAT
 _SHORTEST_NAME = 12
 """A struct sockaddr_ll without a hardware address."""
-_HARDWARE_BYTES = 6
 
 
 class HeardFrame(NamedTuple):
@@ -281,7 +255,7 @@ class PacketSocket(Socket):
         interface = crossing.interface
         return SockaddrLl(
             *(_FAMILY, pack_port(ethertype), interface.index, interface.hardware_type),
-            *(kind_of(crossing, header), _HARDWARE_BYTES if interface.has_frames else 0, header[6:12]),
+            *(kind_of(crossing, header), HARDWARE_BYTES if interface.has_frames else 0, header[6:12]),
         ).pack()
 
     def _keep(self, frame: HeardFrame) -> bool:
@@ -298,7 +272,7 @@ class PacketSocket(Socket):
         """Linux: net/packet/af_packet.c, tpacket_rcv."""
         status = frame.status
         is_cut = ring.version != V3 and not ring.holds_whole(len(frame.data), frame.header_bytes)
-        wants_rest = is_cut and self.has_option(_COPY_THRESH) and ring.is_next_free
+        wants_rest = is_cut and self.has_option(COPY_THRESH) and ring.is_next_free
         if wants_rest and self._keep(frame._replace(sender=_nobody(frame))):
             status |= _COPIED
         return ring.put(self, frame, status)
@@ -338,11 +312,11 @@ class PacketSocket(Socket):
         if flags & MSG_PEEK and self.frames[place] is frame:
             self.frames[place] = frame._replace(was_peeked=True)
         received.items = timestamp_items(self.options, frame.time_ns) + mark_items(self.options, frame.marks)
-        if self.has_option(_AUXDATA):
+        if self.has_option(AUXDATA):
             # What looked at it before has written the sender's family and protocol over the length.
             full = int.from_bytes(frame.sender[:4], "little") if frame.was_peeked else frame.length
             told = TpacketAuxdata(frame.status | _USER, full, len(frame.data), 0, frame.header_bytes)
-            received.items.append((_SOL_PACKET, _AUXDATA, told.pack()))
+            received.items.append((_SOL_PACKET, AUXDATA, told.pack()))
         return received
 
     def _first_to_peek(self) -> int:
@@ -353,7 +327,7 @@ class PacketSocket(Socket):
         return len(self.frames)
 
     def has_option(self, name: int) -> bool:
-        """Whether one of _SWITCHES is on, or one of _NUMBERS isn't 0."""
+        """Whether one of SWITCHES is on, or one of NUMBERS isn't 0."""
         return bool(self.switches.get(name))
 
     @property
@@ -364,17 +338,17 @@ class PacketSocket(Socket):
     @property
     def loses_wrong(self) -> bool:
         """Whether frames that can't be sent are left out (PACKET_LOSS)."""
-        return self.has_option(_LOSS)
+        return self.has_option(LOSS)
 
     @property
     def passes_by_queue(self) -> bool:
         """Whether its frames go to the interface at once (PACKET_QDISC_BYPASS)."""
-        return self.has_option(_BYPASS)
+        return self.has_option(BYPASS)
 
     @property
     def tells_offsets(self) -> bool:
         """Whether frames to send begin where their headers say (PACKET_TX_HAS_OFF)."""
-        return self.has_option(_TX_HAS_OFFSET)
+        return self.has_option(TX_HAS_OFFSET)
 
     @property
     def has_room(self) -> bool:
@@ -425,7 +399,7 @@ class PacketSocket(Socket):
             if len(address) < _SHORTEST_NAME + wanted.sll_halen:
                 raise EINVAL("a hardware address too short")
             index, protocol = wanted.sll_ifindex, int.from_bytes(wanted.sll_protocol, "big")
-            target = wanted.sll_addr[:_HARDWARE_BYTES]
+            target = wanted.sll_addr[:HARDWARE_BYTES]
         interface = self.network.interfaces.get(index)
         if interface is None:
             raise ENXIO("no such interface")
@@ -455,139 +429,25 @@ class PacketSocket(Socket):
         return super().ioctl(request, argument, memory)
 
     def check_option(self, level: int, name: int, *, is_set: bool) -> None:
-        if level != _SOL_PACKET or (is_set and name not in _SETTABLE):
-            raise ENOPROTOOPT
-        if is_set and name == _FANOUT_DATA:
-            kind_with_program(self)
-
-    def set_option(self, level: int, name: int, value: bytes) -> None:
-        """Linux: net/packet/af_packet.c, packet_setsockopt."""
         if level != _SOL_PACKET:
             raise ENOPROTOOPT
-        if name in (_JOIN, _LEAVE):
-            if len(value) < PacketMreq.SIZE:
-                raise EINVAL("a struct packet_mreq is needed")
-            wanted = PacketMreq.unpack_from(value)
-            if len(value) < PacketMreq.SIZE - len(wanted.mr_address) + wanted.mr_alen:
-                raise EINVAL("a hardware address too short")
-            # Interfaces hear all frames anyway, so that there is nothing to remember.
-            if name == _JOIN and wanted.mr_ifindex not in self.network.interfaces:
-                raise ENODEV("no such interface")
-            if name == _JOIN and (
-                wanted.mr_alen > _HARDWARE_BYTES
-                or (wanted.mr_type in _OF_ONE_ADDRESS and wanted.mr_alen != _HARDWARE_BYTES)
-            ):
-                raise EINVAL("a hardware address of another length")
-        elif name == _RX_RING:
-            self._set_ring(value)
-        elif name == _TX_RING:
-            self._set_transmit_ring(value)
-        elif name in _LAYOUT:
-            self._set_layout(name, value)
-        elif name in _SWITCHES or name in _NUMBERS:
-            number = read_int(value)
-            if len(value) != 4 and name in _OF_EXACT_SIZE:
-                raise EINVAL("an int is needed")
-            self.switches[name] = int(number != 0) if name in _SWITCHES else number
-        elif name == _FANOUT:
-            join_group(self, value)
-        elif name == _IGNORE_OUTGOING:
-            number = read_int(value)
-            if len(value) != 4 or not 0 <= number <= 1:
-                raise EINVAL("neither 0 nor 1")
-            self.ignores_outgoing = number
-        else:
+        check_option(self, name, is_set=is_set)
+
+    def set_option(self, level: int, name: int, value: bytes) -> None:
+        if level != _SOL_PACKET:
             raise ENOPROTOOPT
+        set_option(self, name, value)
 
-    def _set_ring(self, value: bytes) -> None:
-        """PACKET_RX_RING."""
-        request, memory = wanted_ring(self, value, self.ring), self.network.system.vfs.memory
-        old, self.ring = self.ring, None
-        if old is not None:
-            old.end_of_socket(self)
-        if request is not None:
-            ring = PacketRing(memory, self.version, self.reserve, request)
-            self.ring = lay_out(self, ring, [ring, *self.rings])
-            ring.open_first(self)
-        else:
-            lay_out(self, None, self.rings)
-        self._forget_frames()
+    def get_option(self, level: int, name: int, length: int) -> bytes:
+        if level != _SOL_PACKET:
+            raise ENOPROTOOPT
+        return get_option(self, name, length)
 
-    def _set_transmit_ring(self, value: bytes) -> None:
-        """PACKET_TX_RING."""
-        request, memory = wanted_ring(self, value, self.transmit_ring), self.network.system.vfs.memory
-        old, self.transmit_ring = self.transmit_ring, None
-        if old is not None:
-            old.release()
-        if request is not None:
-            transmit_ring = TransmitRing(memory, self.version, request)
-            self.transmit_ring = lay_out(self, transmit_ring, [*self.rings, transmit_ring])
-        else:
-            lay_out(self, None, self.rings)
-
-    def _set_layout(self, name: int, value: bytes) -> None:
-        """What rings are laid out by."""
-        is_virtual = name in (_VIRTUAL, _VIRTUAL_SIZE)
-        if is_virtual and not self.is_raw:
-            raise EINVAL("no frames")
-        if len(value) < 4 or (len(value) > 4 and not is_virtual):
-            raise EINVAL("an int is needed")
-        number = read_int(value)
-        if name == _VERSION and number not in HEADER_BYTES_OF_RING:
-            raise EINVAL("no such version")
-        if name == _RESERVE and number < 0:
-            raise EINVAL("a negative number")
-        if name == _VIRTUAL_SIZE and number not in (0, SHORT, LONG):
-            raise EINVAL("no such header")
-        if self.rings:
-            raise EBUSY("there is a ring")
-        if name == _VERSION:
-            self.version = number
-        elif name == _RESERVE:
-            self.reserve = number
-        elif name == _LOSS:
-            self.switches[name] = int(number != 0)
-        else:
-            self.virtual_bytes = number if name == _VIRTUAL_SIZE or not number else SHORT
-
-    def _forget_frames(self) -> None:
+    def forget_frames(self) -> None:
+        """Throw away what waits to be received."""
         self.network.system.uncharge_buffer(self.heard_bytes)
         self.heard_bytes = 0
         self.frames.clear()
-
-    def get_option(self, level: int, name: int, length: int) -> bytes:
-        """Linux: net/packet/af_packet.c, packet_getsockopt."""
-        if level != _SOL_PACKET:
-            raise ENOPROTOOPT
-        if length < 0:
-            raise EINVAL("a negative length")
-        if name == _STATISTICS:
-            counts = (self.heard_count + self.drop_count, self.drop_count)
-            self.heard_count = self.drop_count = 0
-            if self.version != V3:
-                return TpacketStats(*counts).pack()
-            ring = self.ring
-            frozen_count = ring.frozen_count if ring is not None else 0
-            if ring is not None:
-                ring.frozen_count = 0
-            return TpacketStatsV3(*counts, frozen_count).pack()
-        if name in _NUMBERS or name in _SWITCHES:
-            return pack_int(self.switches.get(name, 0))
-        if name in (_VERSION, _RESERVE):
-            return pack_int(self.version if name == _VERSION else self.reserve)
-        if name == _FANOUT:
-            group = self.fanout
-            return pack_int(0 if group is None else group.number | group.kind << 16 | group.flags << 16)
-        if name == _IGNORE_OUTGOING:
-            return pack_int(self.ignores_outgoing)
-        if name in (_VIRTUAL, _VIRTUAL_SIZE):
-            size = self.virtual_bytes
-            return pack_int(size if name == _VIRTUAL_SIZE else int(size != 0))
-        if name == _ROLLOVER_STATS:
-            if self.fanout is None or not self.fanout.rolls_over:
-                raise EINVAL("no group that rolls over")
-            return TpacketRolloverStats(self.rolled_count, 0, self.unrolled_count).pack()
-        raise ENOPROTOOPT
 
     @property
     def unread_bytes(self) -> int:
@@ -595,7 +455,7 @@ class PacketSocket(Socket):
 
     def release(self) -> None:
         """Linux: net/packet/af_packet.c, packet_release."""
-        self._forget_frames()
+        self.forget_frames()
         if self.ring is not None:
             self.ring.end_of_socket(self)
             self.ring = None
