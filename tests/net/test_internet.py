@@ -31,6 +31,7 @@ from tests.net.conftest import (
     DATAGRAM,
     DONTWAIT,
     NON_BLOCKING,
+    RAW,
     SOL_SOCKET,
     STREAM,
     SocketCaller,
@@ -284,6 +285,21 @@ def test_held_bytes_that_find_nobody_are_given_back(call: SocketCaller) -> None:
         call("close", client)
         assert account.kinds[SOCKET_BUFFER] == 0
     assert call.system.buffered_bytes == 0
+
+
+@pytest.mark.parametrize(("kind", "protocol"), [(DATAGRAM, 0), (RAW, 200)])
+def test_a_part_of_a_packet_is_paid_for_while_it_waits(call: SocketCaller, kind: int, protocol: int) -> None:
+    account, nobody = call.kernel.memory.account, inet("127.0.0.1", 0 if protocol else 9)
+    for is_sent in (True, False):
+        fd = call.socket(AF_INET, kind, protocol)
+        for count in (1, 2):
+            assert call.send(fd, bytes(1000), MSG_MORE, nobody) == 1000
+            assert account.kinds[SOCKET_BUFFER] == 1000 * count
+        if is_sent:
+            assert call.send(fd, b"x", 0, nobody) == 1
+            assert account.kinds[SOCKET_BUFFER] == call.object(fd).arrived_bytes  # type: ignore[attr-defined]
+        call("close", fd)
+        assert account.kinds[SOCKET_BUFFER] == 0
 
 
 def test_what_is_held_back_is_not_among_what_was_sent(call: SocketCaller) -> None:

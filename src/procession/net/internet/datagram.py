@@ -81,10 +81,11 @@ class DatagramSocket(InternetSocket):
     `packets` have arrived; `arrived_bytes` is what they take of the buffer, `drop_count` how many it had no
     room for. `error_queue` is told by MSG_ERRQUEUE: packets that didn't arrive, and when some were sent, of
     which the next gets `sent_number`. `flow` is where packets to the connected address went when it was
-    connected. `stamp_ns` is when the last packet came that was received, 0 if none was.
+    connected. `stamp_ns` is when the last packet came that was received, 0 if none was. `held_bytes` wait
+    for the rest of what they are a part of (MSG_MORE).
     """
 
-    __slots__ = ("drop_count", "flow", "packets", "sent_number", "stamp_ns")
+    __slots__ = ("drop_count", "flow", "held_bytes", "packets", "sent_number", "stamp_ns")
 
     can_peek_at_offset: ClassVar[bool] = True
     notes_processor: ClassVar[bool] = False
@@ -95,7 +96,7 @@ class DatagramSocket(InternetSocket):
     def __init__(self, network: Network, family: int, kind: int, protocol: int, owner_uid: int) -> None:
         super().__init__(network, family, kind, protocol, owner_uid)
         self.packets: deque[Packet] = deque()
-        self.drop_count = 0
+        self.drop_count = self.held_bytes = 0
         self.flow: Flow | None = None
         self.sent_number = 0
         self.stamp_ns = 0
@@ -277,6 +278,16 @@ class DatagramSocket(InternetSocket):
             self.give_up_port()
             self.local_port = 0
 
+    def keep_back(self, size: int) -> None:
+        """`size` bytes more are to wait for the rest of what they are a part of. Raises OutOfBuffers."""
+        self.network.system.charge_buffer(size, self.payer)
+        self.held_bytes += size
+
+    def let_held_go(self) -> None:
+        """What was kept back goes, or is given up."""
+        self.network.system.uncharge_buffer(self.held_bytes, self.payer)
+        self.held_bytes = 0
+
     def arrive(self, packet: Packet) -> None:
         """Keep a datagram if there is room. Linux: net/ipv4/udp.c, __udp_enqueue_schedule_skb."""
         system = self.network.system
@@ -402,6 +413,7 @@ class DatagramSocket(InternetSocket):
             raise ENOTCONN
 
     def release(self) -> None:
+        self.let_held_go()
         self.network.system.uncharge_buffer(self.arrived_bytes, self.payer)
         self.arrived_bytes = 0
         self.packets.clear()

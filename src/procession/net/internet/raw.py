@@ -276,6 +276,7 @@ class RawSocket(_MessageSocket):
         if self.held is not None:
             begun, way = self.held
             self.held = None
+            self.let_held_go()
             self.check_fits(len(begun) + len(data) + flow.header_bytes, flow, choice.is_undivided)
             if not flags & MSG_MORE:
                 flow = self._way_of(way)
@@ -295,6 +296,7 @@ class RawSocket(_MessageSocket):
         Linux: net/ipv4/raw.c, raw_sendmsg; net/ipv6/raw.c, rawv6_push_pending_frames.
         """
         if flags & MSG_MORE:
+            self.keep_back(len(data))
             self.held = data, way
             return
         choice = way.choice

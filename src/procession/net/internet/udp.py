@@ -167,6 +167,7 @@ class UdpSocket(DatagramSocket):
             return len(data)
         self._check_open(len(data))
         if flags & MSG_MORE or self.protocol_options.get(_CORK):
+            self.keep_back(len(data))
             self.held, self.held_target = data, (target, port, choice.source, scope, segment_bytes)
             self.held_info = info
         else:
@@ -216,6 +217,7 @@ class UdpSocket(DatagramSocket):
             raise EMSGSIZE("longer than a datagram may be")
         if self.ended & SENDING:
             raise QuietBrokenPipe("the socket was shut down")
+        self.keep_back(len(data))
         self.held = held + data
         if not flags & MSG_MORE and not self.protocol_options.get(_CORK):
             self._send_held()
@@ -224,6 +226,7 @@ class UdpSocket(DatagramSocket):
     def _send_held(self) -> None:
         """Linux: net/ipv4/udp.c, udp_push_pending_frames."""
         data, self.held = self.held, None
+        self.let_held_go()
         if data is not None:
             target, port, source, scope, segment_bytes = self.held_target
             flow = self.way_to(target, source, scope, traffic=self.traffic_to(target, port))
