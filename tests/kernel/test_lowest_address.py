@@ -52,6 +52,16 @@ def lose_rights(task: Task) -> None:
     task.credentials = task.credentials.replace(cap_effective=held)
 
 
+def test_a_mapping_begins_with_a_page_whatever_was_set(machine: ConductedMachine, task: Task) -> None:
+    set_lowest(task, b"%d" % (USUAL + 1))
+    assert mmap(machine, task, PAGE) == USUAL + PAGE
+    set_lowest(task, b"%d" % ((1 << 64) - 1))
+    found = mmap(machine, task, PAGE)
+    assert isinstance(found, int)
+    assert found > 0
+    assert found % PAGE == 0
+
+
 def test_who_lacks_the_right_maps_nothing_below(machine: ConductedMachine, task: Task) -> None:
     assert mmap(machine, task, USUAL - PAGE, FIXED) == USUAL - PAGE
     assert machine.call(task, "munmap", USUAL - PAGE, PAGE) == 0

@@ -179,8 +179,10 @@ def _place(task: Task, address: int, size: int, flags: int) -> int:
     hint = address & ~PAGE_MASK
     if not hint and flags & MapFlag.MAP_ANONYMOUS and flags & MAP_TYPE == MapFlag.MAP_PRIVATE:
         return unmapped_area_for_private(mm, size, floor=floor, is_low=is_low)
-    # Linux: mm/mmap.c, round_hint_to_min.
-    hint = max(hint, MMAP_MINIMUM, mm.memory.lowest_address) if hint else 0
+    if hint:
+        # It may have been set to any number. Linux: mm/mmap.c, round_hint_to_min.
+        lowest = mm.memory.lowest_address + PAGE_MASK & ~PAGE_MASK
+        hint = max(hint, MMAP_MINIMUM, lowest)
     return unmapped_area(mm, size, hint, floor=floor, is_low=is_low)
 
 
