@@ -34,6 +34,7 @@ NEEDS_ROOT = {
     "descriptor_kinds",
     "escape",
     "fast_open",
+    "group_report",
     "file_flags",
     "handle",
     "kernel_log",

@@ -247,6 +247,7 @@ class IpProtocol(IntEnum):
     IPPROTO_IP = 0
     IPPROTO_HOPOPTS = 0
     IPPROTO_ICMP = 1
+    IPPROTO_IGMP = 2
     IPPROTO_TCP = 6
     IPPROTO_UDP = 17
     IPPROTO_IPV6 = 41

@@ -116,6 +116,10 @@ def make_interface(
         interface.bridge = Bridge()
         # Linux: net/bridge/br_netlink.c, br_dev_newlink.
         interface.has_looked_at_ports = bool(hardware_address)
+    # Who makes no interfaces needs nothing of the internet's groups.
+    from procession.net.internet.group import begin_listening
+
+    begin_listening(interface)
     network.add_interface(interface)
     return interface
 
@@ -180,6 +184,9 @@ def _clear(interface: Interface) -> None:
     for route in network.routes.of(interface):
         network.remove_route(route, is_told=route.is_ipv6)
     forget_all_of(interface, also_permanent=True)
+    for listening in (interface.listening_4, interface.listening_6):
+        if listening is not None:
+            listening.end()
 
 
 def set_flags(interface: Interface, flags: int, change: int) -> None:

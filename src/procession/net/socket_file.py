@@ -70,9 +70,11 @@ class SocketFileSystem(Superblock):
         "listeners_everywhere",
         "live_count",
         "maximum_buffered_bytes",
+        "mld_robustness",
         "most_connections",
         "most_receive_room",
         "most_send_room",
+        "most_sources_6",
         "mount",
         "network_count",
         "restricted_congestion_controls",
@@ -94,6 +96,8 @@ class SocketFileSystem(Superblock):
         self.restricted_congestion_controls: tuple[bytes, ...] = ()
         # How many connections of each network are tracked: net.netfilter.nf_conntrack_max.
         self.most_connections = _MOST_CONNECTIONS
+        # net.ipv6.mld_qrv and mld_max_msf.
+        self.mld_robustness, self.most_sources_6 = 2, 64
         self.cookie_count = 0
         self.buffered_bytes = 0
         self.maximum_buffered_bytes = max(vfs.memory.frame_count << 12 >> 3, 4 << 20)

@@ -38,6 +38,15 @@ EUI64, NO_ADDRESS, STABLE_PRIVACY, RANDOM = range(4)
 GIVEN_TO_EACH_6 = (DISABLE_IPV6, ADDRESS_MODE, FORCE_FORWARDING, IGNORE_LINKDOWN[1])
 """What is set of all is set of each interface, and but for the last but one of new ones."""
 LEAST_MTU = 1_280
+FORCED_VERSION = (b"ipv4/force_igmp_version", b"ipv6/force_mld_version")
+"""Which version of IGMP and MLD is spoken whatever routers speak, 0 for none."""
+REPORT_INTERVALS = (
+    b"ipv4/igmpv2_unsolicited_report_interval",
+    b"ipv4/igmpv3_unsolicited_report_interval",
+    b"ipv6/mldv1_unsolicited_report_interval",
+    b"ipv6/mldv2_unsolicited_report_interval",
+)
+"""Within how many milliseconds routers are told again of groups, in the older versions and in the newest."""
 _NEIGHBOUR_SETTINGS = {
     b"anycast_delay_ms": 1_000,
     b"app_solicit": 0,
@@ -110,6 +119,9 @@ INTERFACE_SETTINGS = {
     b"ipv4/bootp_relay": 0,
     b"ipv4/disable_policy": 0,
     b"ipv4/disable_xfrm": 0,
+    FORCED_VERSION[0]: 0,
+    REPORT_INTERVALS[0]: 10_000,
+    REPORT_INTERVALS[1]: 1_000,
     b"ipv4/tag": 0,
     FORWARDING[1]: 0,
     b"ipv6/accept_dad": 1,
@@ -133,12 +145,15 @@ INTERFACE_SETTINGS = {
     b"ipv6/drop_unsolicited_na": 0,
     b"ipv6/enhanced_dad": 1,
     FORCE_FORWARDING: 0,
+    FORCED_VERSION[1]: 0,
     b"ipv6/force_tllao": 0,
     HOP_LIMIT: 64,
     IGNORE_LINKDOWN[1]: 0,
     KEEP_ADDRESSES: 0,
     b"ipv6/max_addresses": 16,
     GROUP_FORWARDING[1]: 0,
+    REPORT_INTERVALS[2]: 10_000,
+    REPORT_INTERVALS[3]: 1_000,
     MTU: LEAST_MTU,
     EVICT[1]: 1,
     b"ipv6/ndisc_notify": 0,
@@ -204,6 +219,8 @@ BOUNDS = {
     ADDRESS_MODE: (EUI64, RANDOM),
     FORCE_FORWARDING: (0, 1),
     MTU: (LEAST_MTU, NO_BOUND),
+    REPORT_INTERVALS[2]: (0, NO_BOUND),
+    REPORT_INTERVALS[3]: (0, NO_BOUND),
     EVICT[1]: (0, 1),
     b"ipv6/ndisc_tclass": (0, 255),
     b"ipv6/ra_defrtr_metric": (1, 0xFFFF_FFFF),
@@ -281,6 +298,7 @@ class NetworkSysctls:
     `has_tcp_timestamps`, `has_selective_acknowledgements` and `scales_windows` are tcp_timestamps, tcp_sack
     and tcp_window_scaling, what SYNs offer; `syn_retries` is tcp_syn_retries, `linear_syn_retries`
     tcp_syn_linear_timeouts; `most_groups` igmp_max_memberships and `most_sources` igmp_max_msf;
+    `igmp_robustness` igmp_qrv and `tells_local_groups` igmp_link_local_mcast_reports;
     `option_bytes` core/optmem_max; `binds_anywhere_6` and `ignores_echo_6` are IPv6's own.
     `aborts_on_overflow` is tcp_abort_on_overflow, `syn_cookies` tcp_syncookies and `most_requests`
     tcp_max_syn_backlog; `reordering` is tcp_reordering, `least_segment_bytes` tcp_min_snd_mss,
@@ -332,6 +350,7 @@ class NetworkSysctls:
         "icmp_pause_ms",
         "icmp_pause_ms_6",
         "icmp_per_second",
+        "igmp_robustness",
         "ignores_echo",
         "ignores_echo_6",
         "ignores_echo_to_all",
@@ -390,6 +409,7 @@ class NetworkSysctls:
         "takes_marks",
         "tells_connections",
         "tells_data",
+        "tells_local_groups",
         "tells_next_hops",
         "time_to_live",
         "timeouts_s",
@@ -427,6 +447,7 @@ class NetworkSysctls:
         self.kept: dict[bytes, int] = {}
         self.least_segment_bytes, self.reordering = 48, 3
         self.most_groups, self.most_sources = 20, 10
+        self.igmp_robustness, self.tells_local_groups = 2, 1
         self.most_requests, self.syn_cookies = 256, 1
         self.orphan_retries = self.reflects_service = self.takes_marks = 0
         self.reflects_marks = self.reflects_marks_6 = 0

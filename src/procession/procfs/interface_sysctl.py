@@ -19,6 +19,7 @@ from procession.net.sysctls import (
     GROUP_FORWARDING,
     INTERFACE_SETTINGS,
     MTU,
+    REPORT_INTERVALS,
     STABLE_PRIVACY,
 )
 from procession.procfs.inode import ProcDirectory, ProcFile
@@ -36,7 +37,9 @@ if TYPE_CHECKING:
 
 _LEAST, _MOST = -(2**31), 2**31 - 1
 _NEIGHBOURS, _TAKEN_OVER = b"neigh", (b"ipv4/", b"neigh")
-_MILLISECONDS, _JIFFY_MS = b"_time_ms", 4
+_JIFFY_MS = 4
+_IN_JIFFIES = (b"_time_ms", *REPORT_INTERVALS[2:])
+"""How settings in milliseconds end that are kept in jiffies."""
 _ANSWER_TICKS, _CLOCK_MS = b"retrans_time", 10
 _FRAME_BYTES = 2_090
 """What a whole frame is counted with that waits. Linux: include/linux/skbuff.h, SKB_TRUESIZE."""
@@ -220,7 +223,7 @@ class SettingFile(ProcFile):
             # Linux: kernel/sysctl.c, do_proc_dointvec_jiffies_conv.
             return parse_parameter(data, -(most // self.unit), most // self.unit) * self.unit
         value = parse_parameter(data, least, most)
-        return -(-value // _JIFFY_MS) * _JIFFY_MS if self.key.endswith(_MILLISECONDS) else value
+        return -(-value // _JIFFY_MS) * _JIFFY_MS if self.key.endswith(_IN_JIFFIES) else value
 
 
 def _set_for_new(network: Network, key: bytes, value: int) -> None:
@@ -252,5 +255,7 @@ def _set(interface: Interface, key: bytes, value: int) -> None:
     interface.settings[key] = value
     if key == DISABLE_IPV6 and bool(before) != bool(value):
         switch_ipv6(interface)
+    elif key == FORWARDING[1] and interface.listening_6 is not None:
+        interface.listening_6.look_at_own()
     elif key == ADDRESS_MODE:
         carrier_changed(interface)

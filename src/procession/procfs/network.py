@@ -23,7 +23,14 @@ from procession.procfs.network_counters import (
 )
 from procession.procfs.network_endpoint import HEADING, HEADING6, MORE_COLUMNS, any_address, endpoint
 from procession.procfs.network_flow_labels import show_flow_labels
-from procession.procfs.network_groups import show_anycast, show_device_groups, show_igmp, show_igmp6
+from procession.procfs.network_groups import (
+    show_anycast,
+    show_device_groups,
+    show_filters,
+    show_filters_6,
+    show_igmp,
+    show_igmp6,
+)
 from procession.procfs.network_protocols import show_protocols
 from procession.procfs.network_receivers import show_icmp, show_icmp6, show_packet_counts, show_packet_types
 from procession.procfs.system_directory import SystemFile, SystemTree
@@ -400,6 +407,8 @@ NETWORK_TREE: SystemTree = {
     b"if_inet6": SystemFile(0o444, show_addresses_6),
     b"ipv6_route": SystemFile(0o444, show_route_6),
     b"ip6_flowlabel": SystemFile(0o444, show_flow_labels),
+    b"mcfilter": SystemFile(0o444, show_filters),
+    b"mcfilter6": SystemFile(0o444, show_filters_6),
     b"netstat": SystemFile(0o444, show_netstat),
     b"netlink": SystemFile(0o444, show_netlink),
     b"packet": SystemFile(0o444, show_packet),

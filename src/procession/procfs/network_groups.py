@@ -5,16 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.net.internet.device_group import ALL_NODES, LINK_LOCAL_SCOPE, groups_at, hardware_groups
+from procession.net.internet.group_record import EXCLUDE, INCLUDE
 from procession.net.link.interface import LOOPBACK
 from procession.net.link.own_address import is_group
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
+    from procession.net.internet.listening import ListenedGroup, ListenedSource
     from procession.net.link.interface import Interface
     from procession.net.network import Network
 
-_LOADED, _NEVER_REPORTED = 4, 8
-"""MAF_LOADED and MAF_NOREPORT."""
+_AWAITED, _REPORTED, _LOADED, _NEVER_REPORTED = 1, 2, 4, 8
+"""MAF_TIMER_RUNNING, MAF_LAST_REPORTER, MAF_LOADED and MAF_NOREPORT."""
+_NS_PER_CLOCK = 10_000_000
+_SHORT_NAME = 6
 
 
 def _newest(network: Network, interface: Interface, size: int) -> list[tuple[bytes, int]]:
@@ -28,17 +32,35 @@ def _shown_interfaces(network: Network) -> list[Interface]:
     ]
 
 
+def _told(interface: Interface, group: bytes) -> ListenedGroup | None:
+    """What is told of a group to routers."""
+    listening = interface.listening_4 if len(group) == 4 else interface.listening_6
+    return listening.groups.get(group) if listening is not None else None
+
+
+def _awaited(network: Network, told: ListenedGroup | None) -> int:
+    """In how many hundredths of a second a group is told."""
+    if told is None or told.timer is None:
+        return 0
+    return max(told.deadline_ns - network.host.clock.now_ns, 0) // _NS_PER_CLOCK
+
+
 def show_igmp(kernel: Kernel) -> bytes:
     """/proc/net/igmp. Linux: net/ipv4/igmp.c, igmp_mc_seq_show."""
     network = kernel.seen_namespaces.network
     lines = [b"Idx\tDevice    : Count Querier\tGroup    Users Timer\tReporter\n"]
     for interface in _shown_interfaces(network):
         groups = _newest(network, interface, 4)
-        lines.append(b"%d\t%-10s: %5d      V3\n" % (interface.index, interface.name, len(groups)))
-        lines += [
-            b"\t\t\t\t%08X %5d 0:00000000\t\t0\n" % (int.from_bytes(group, "little"), count)
-            for group, count in groups
-        ]
+        listening = interface.listening_4
+        version = listening.version if listening is not None else 3
+        told = (interface.index, interface.name, len(groups), version)
+        lines.append(b"%d\t%-10s: %5d      V%d\n" % told)
+        for group, count in groups:
+            found = _told(interface, group)
+            awaited = (found is not None and found.timer is not None, _awaited(network, found))
+            is_reporter = found is not None and found.was_reporter
+            address = int.from_bytes(group, "little")
+            lines.append(b"\t\t\t\t%08X %5d %d:%08X\t\t%d\n" % (address, count, *awaited, is_reporter))
     return b"".join(lines)
 
 
@@ -52,11 +74,53 @@ def show_igmp6(kernel: Kernel) -> bytes:
             flags = 0 if is_near else _LOADED
             if is_near or group == ALL_NODES:
                 flags |= _NEVER_REPORTED
-            lines.append(
-                b"%-4d %-15s %s %5d %08X 0\n"
-                % (interface.index, interface.name, group.hex().encode(), count, flags)
-            )
+            found = _told(interface, group)
+            if found is not None:
+                flags |= _AWAITED * (found.timer is not None) | _REPORTED * found.was_reporter
+            told = (interface.index, interface.name, group.hex().encode(), count, flags)
+            lines.append(b"%-4d %-15s %s %5d %08X %d\n" % (*told, _awaited(network, found)))
     return b"".join(lines)
+
+
+def _sources(network: Network, *, is_ipv6: bool) -> list[tuple[Interface, bytes, bytes, ListenedSource]]:
+    """All sources that somebody names of groups, the newest groups first."""
+    return [
+        (interface, address, source, found)
+        for interface in _shown_interfaces(network)
+        for listening in (interface.listening_6 if is_ipv6 else interface.listening_4,)
+        if listening is not None
+        for address, group in reversed(listening.groups.items())
+        for source, found in group.sources.items()
+    ]
+
+
+def show_filters(kernel: Kernel) -> bytes:
+    """/proc/net/mcfilter. Linux: net/ipv4/igmp.c, igmp_mcf_seq_show."""
+    found = _sources(kernel.seen_namespaces.network, is_ipv6=False)
+    lines = [
+        b"%3d %6s 0x%s 0x%s %6d %6d\n"
+        % (
+            *(interface.index, interface.name[:_SHORT_NAME], group.hex().encode(), source.hex().encode()),
+            *(each.counts[INCLUDE], each.counts[EXCLUDE]),
+        )
+        for interface, group, source, each in found
+    ]
+    return b"".join([b"Idx Device        MCA        SRC    INC    EXC\n", *lines])
+
+
+def show_filters_6(kernel: Kernel) -> bytes:
+    """/proc/net/mcfilter6. Linux: net/ipv6/mcast.c, igmp6_mcf_seq_show."""
+    found = _sources(kernel.seen_namespaces.network, is_ipv6=True)
+    title = b"Idx Device                Multicast Address                   Source Address    INC    EXC\n"
+    lines = [
+        b"%3d %6s %s %s %6d %6d\n"
+        % (
+            *(interface.index, interface.name[:_SHORT_NAME], group.hex().encode(), source.hex().encode()),
+            *(each.counts[INCLUDE], each.counts[EXCLUDE]),
+        )
+        for interface, group, source, each in found
+    ]
+    return b"".join([title, *lines])
 
 
 def show_anycast(kernel: Kernel) -> bytes:

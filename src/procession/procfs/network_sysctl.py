@@ -350,6 +350,18 @@ def _room(name: str) -> SystemFile:
     return SystemFile(0o644, partial(_show_room, name), partial(_store_room, name))
 
 
+def _store_of_all(name: str, least: int, kernel: Kernel, data: bytes) -> None:
+    """The machine's, which only its first network changes. Raises EACCES, EINVAL."""
+    if not _is_first(kernel):
+        raise EACCES("not the machine's first network")
+    setattr(_system(kernel), name, parse_parameter(data, least, _INT_MAX))
+
+
+def _of_all(name: str, least: int) -> SystemFile:
+    """A number of all networks. Linux: net/ipv6/sysctl_net_ipv6.c, ipv6_rotable."""
+    return SystemFile(0o644, partial(_show_room, name), partial(_store_of_all, name, least))
+
+
 def _show_timeout(name: bytes, kernel: Kernel) -> bytes:
     return b"%d\n" % _sysctls(kernel).timeout_s(name)
 
@@ -368,18 +380,6 @@ def _show_connection_count(kernel: Kernel) -> bytes:
     """net.netfilter.nf_conntrack_count."""
     tracker = kernel.seen_namespaces.network.tracker
     return b"%d\n" % (len(tracker.connections) // 2 if tracker is not None else 0)
-
-
-def _show_most_connections(kernel: Kernel) -> bytes:
-    """net.netfilter.nf_conntrack_max."""
-    return b"%d\n" % _system(kernel).most_connections
-
-
-def _store_most_connections(kernel: Kernel, data: bytes) -> None:
-    """The machine's, which only its first network changes. Raises EACCES, EINVAL."""
-    if not _is_first(kernel):
-        raise EACCES("not the machine's first network")
-    _system(kernel).most_connections = parse_parameter(data, 0, _INT_MAX)
 
 
 NETWORK_SYSCTLS: SystemTree = {
@@ -409,8 +409,10 @@ NETWORK_SYSCTLS: SystemTree = {
         b"ip_autobind_reuse": _byte("reuses_chosen_ports", 0, 1),
         b"ip_default_ttl": _byte("time_to_live", 1),
         b"ip_forward": SystemFile(0o644, partial(_show_number, "forwards_4"), _store_forwarding),
+        b"igmp_link_local_mcast_reports": _byte("tells_local_groups"),
         b"igmp_max_memberships": _number("most_groups", _INT_MIN, _INT_MAX),
         b"igmp_max_msf": _number("most_sources", _INT_MIN, _INT_MAX),
+        b"igmp_qrv": _number("igmp_robustness", 1, _INT_MAX),
         b"ip_local_port_range": SystemFile(0o644, _show_ports, _store_ports, kind=_PAIR),
         b"ip_local_reserved_ports": SystemFile(0o644, _show_reserved_ports, _store_reserved_ports, kind=TEXT),
         b"ip_no_pmtu_disc": _byte("has_no_discovery"),
@@ -488,11 +490,13 @@ NETWORK_SYSCTLS: SystemTree = {
         b"max_dst_opts_number": _number("most_end_options", _INT_MIN, _INT_MAX),
         b"max_hbh_length": _number("most_hop_bytes", _INT_MIN, _INT_MAX),
         b"max_hbh_opts_number": _number("most_hop_options", _INT_MIN, _INT_MAX),
+        b"mld_max_msf": _of_all("most_sources_6", _INT_MIN),
+        b"mld_qrv": _of_all("mld_robustness", 1),
     },
     b"netfilter": {
         b"nf_conntrack_count": SystemFile(0o444, _show_connection_count),
         b"nf_conntrack_events": _byte("tells_connections", 0, 2),
-        b"nf_conntrack_max": SystemFile(0o644, _show_most_connections, _store_most_connections),
+        b"nf_conntrack_max": _of_all("most_connections", 0),
         b"nf_conntrack_tcp_loose": _byte("is_loose", 0, 1),
         **{b"nf_conntrack_" + name: _timeout(name) for name in TIMEOUTS_S},
     },

@@ -15,6 +15,7 @@ from procession.kernel.signal.io import send_urgent
 from procession.kernel.time.queue import TIMER_ACTIONS
 from procession.net.families import create_socket
 from procession.net.internet.address_lifetime import ADDRESS_TIMER
+from procession.net.internet.listening import ALL_GROUPS_TIMER, CHANGE_TIMER, FIRST_TIMER, GROUP_TIMER
 from procession.net.internet.neighbour import NEIGHBOUR_TIMER
 from procession.net.internet.routing import ROUTE_TIMER
 from procession.net.internet.tcp_connection import CONNECT_TIMER
@@ -257,7 +258,10 @@ def _signal_urgent_byte(kernel: Kernel, timer: Timer) -> None:
     send_urgent(kernel, timer.target)
 
 
-for _kind in (CONNECT_TIMER, NEIGHBOUR_TIMER, BRIDGE_TIMER, ADDRESS_TIMER, ROUTE_TIMER):
+for _kind in (
+    *(CONNECT_TIMER, NEIGHBOUR_TIMER, BRIDGE_TIMER, ADDRESS_TIMER, ROUTE_TIMER),
+    *(GROUP_TIMER, CHANGE_TIMER, ALL_GROUPS_TIMER, FIRST_TIMER),
+):
     TIMER_ACTIONS[_kind] = _internet_timed_out
 TIMER_ACTIONS[URGENT_SIGNAL_TIMER] = _signal_urgent_byte
 

@@ -20,6 +20,9 @@ MAPPED_PREFIX = bytes(10) + b"\xff\xff"
 SHORTEST_6 = 24
 """A struct sockaddr_in6 without its scope (RFC 2133)."""
 
+EVERYBODY = (bytes((224, 0, 0, 1)), b"\xff\2" + bytes(13) + b"\1", b"\xff\1" + bytes(13) + b"\1")
+"""The groups that every interface is in."""
+
 
 def family_of(sockaddr: bytes) -> int:
     """The family that a sockaddr says. Raises EINVAL if it's too short to say one."""

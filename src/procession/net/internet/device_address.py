@@ -206,6 +206,11 @@ def add_address(new: DeviceAddress, cause: Cause = NO_REQUEST) -> None:
         if not new.is_ipv6:
             interface.network.revive_ways(interface, is_ipv6=False)
     network.topology_changed()
+    if new.is_ipv6 and interface.listening_6 is not None:
+        interface.listening_6.look_at_own()
+        has_others = any(is_link_local(found.address) for found in same)
+        if is_link_local(new.address) and not has_others and interface.is_up and interface.has_carrier:
+            interface.listening_6.settle()
 
 
 def _position_of_4(new: DeviceAddress, others: list[DeviceAddress]) -> int:
@@ -402,6 +407,8 @@ def forget_addresses(
             network.remove_route(route)
         if old not in kept:
             _forget_source(network, old.address)
+    if interface.listening_6 is not None:
+        interface.listening_6.look_at_own()
 
 
 def _forget_source(network: Network, address: bytes) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.word import pack_address
-from procession.net.internet.address import is_link_local
-from procession.net.internet.group import EVERYBODY
+from procession.net.internet.address import EVERYBODY, is_link_local
 from procession.net.internet.routing import masked
 from procession.net.link.interface import BRIDGE, IFF_MULTICAST, IFF_NOARP, LOOPBACK
 
@@ -30,7 +29,7 @@ def _solicited(address: bytes) -> bytes:
     return _SOLICITED + address[-3:]
 
 
-def _own_groups(network: Network, interface: Interface) -> list[bytes]:
+def own_groups(network: Network, interface: Interface) -> list[bytes]:
     """What the kernel listens to at an interface, in the order in which it came to it."""
     groups = [_OWN_NODES, ALL_NODES]
     if interface.kind == BRIDGE:
@@ -54,7 +53,7 @@ def _own_groups(network: Network, interface: Interface) -> list[bytes]:
 def groups_at(network: Network, interface: Interface) -> dict[bytes, int]:
     """The groups that are listened to at an interface, with how often, the oldest first."""
     counts: dict[bytes, int] = {}
-    for group in _own_groups(network, interface):
+    for group in own_groups(network, interface):
         counts[group] = counts.get(group, 0) + 1
     for (index, group), count in network.groups.items():
         if index == interface.index:

@@ -52,6 +52,8 @@ _TOLD = {
 UNIT_BYTES = 8
 _PAD_ONE, _PAD = 0, 1
 _ROUTER_ALERT, _JUMBO = 5, 0xC2
+_ABOUT_LISTENERS = b"\2\0\0"
+"""What a router's alert says in front of MLD's messages (RFC 2711)."""
 _MOST_PADDING = 7
 """More than this is suspect."""
 
@@ -137,6 +139,23 @@ def _headers(packet: Packet) -> list[tuple[int, bytes]]:
         found.append((protocol, headers[place:past]))
         protocol, place = headers[place], past
     return found
+
+
+def is_for_listeners(packet: Packet) -> bool:
+    """Whether a router's alert in front of `packet` says that it's about listeners to groups.
+
+    Linux: net/ipv6/exthdrs.c, ipv6_hop_ra.
+    """
+    headers = packet.options
+    if packet.first_header != _HOP_BY_HOP or len(headers) < UNIT_BYTES:
+        return False
+    place, past = 2, header_length(headers)
+    while place < past:
+        kind = headers[place]
+        if kind == _ROUTER_ALERT:
+            return headers[place + 1 : place + 4] == _ABOUT_LISTENERS
+        place += 1 if kind == _PAD_ONE else headers[place + 1] + 2 if place + 1 < past else past
+    return False
 
 
 def told_headers(

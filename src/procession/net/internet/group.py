@@ -9,23 +9,23 @@ from procession.abi.internet import IpOption, Ipv6Option
 from procession.abi.socket import SocketLevel
 from procession.hardware.kernel_memory import SOCKET
 from procession.hardware.physical_memory import OutOfFrames
-from procession.net.internet.address import ANY_4, is_any, is_multicast
+from procession.net.internet.address import ANY_4, EVERYBODY, is_any, is_multicast
 from procession.net.internet.anycast import drop_all
 from procession.net.internet.flow import find_flow
+from procession.net.internet.group_record import EXCLUDE, INCLUDE
+from procession.net.internet.igmp import IgmpListening
+from procession.net.internet.mld import MldListening
 from procession.net.internet.option_memory import GROUP_BYTES, LIST_BYTES, SOURCE_BYTES, has_room
 from procession.net.internet.routing import LOCAL, LOCAL_TABLE
 
 if TYPE_CHECKING:
+    from procession.net.internet.listening import Listening
     from procession.net.internet.socket import InternetSocket
     from procession.net.link.interface import Interface
     from procession.net.network import Network
 
-MOST_SOURCES_6 = 64
-"""net.ipv4.igmp_max_memberships, igmp_max_msf and net.ipv6.mld_max_msf."""
 _SOURCES_AT_A_TIME = 10
 """IP_SFBLOCK: for so many sources more there is room when one has none."""
-EVERYBODY = (bytes((224, 0, 0, 1)), b"\xff\2" + bytes(13) + b"\1", b"\xff\1" + bytes(13) + b"\1")
-"""The groups that every interface is in."""
 _GROUP_BYTES, _SOURCE_BYTES = 384, 96
 _ALL_4 = (int(SocketLevel.SOL_IP), int(IpOption.IP_MULTICAST_ALL))
 _ALL_6 = (int(SocketLevel.SOL_IPV6), int(Ipv6Option.IPV6_MULTICAST_ALL))
@@ -48,9 +48,30 @@ class Membership:
         self.sources: list[bytes] | None = None
         self.room = 0
 
+    @property
+    def mode(self) -> int:
+        """MCAST_EXCLUDE or MCAST_INCLUDE."""
+        return INCLUDE if self.is_inclusive else EXCLUDE
+
     def lets_in(self, source: bytes) -> bool:
         """Whether what `source` sends is heard. Linux: net/ipv4/igmp.c, ip_mc_sf_allow."""
         return (self.sources is not None and source in self.sources) == self.is_inclusive
+
+
+def begin_listening(interface: Interface) -> None:
+    """Routers are told from now on to which groups `interface` listens. Linux: net/ipv4/igmp.c,
+    ip_mc_init_dev; net/ipv6/mcast.c, ipv6_mc_init_dev."""
+    interface.listening_4, interface.listening_6 = IgmpListening(interface), MldListening(interface)
+
+
+def _listening(socket: InternetSocket, group: bytes, index: int) -> Listening | None:
+    """What tells routers of `group` at the interface with this index, if that is still there."""
+    interface = socket.network.interfaces.get(index)
+    if interface is None:
+        return None
+    if interface.listening_4 is None:
+        begin_listening(interface)
+    return interface.listening_4 if len(group) == 4 else interface.listening_6
 
 
 def interface_for(network: Network, group: bytes, index: int, address: bytes) -> Interface | None:
@@ -101,6 +122,9 @@ def join(socket: InternetSocket, group: bytes, index: int, address: bytes, *, is
         raise (ENOMEM if is_6 else ENOBUFS)("no memory") from None
     socket.memberships = (*socket.memberships, Membership(group, index, address, is_inclusive=is_inclusive))
     socket.network.join_group(index, group)
+    listening = _listening(socket, group, index)
+    if listening is not None:
+        listening.enter(group, INCLUDE if is_inclusive else EXCLUDE)
 
 
 def _make_room(socket: InternetSocket, membership: Membership, room: int) -> None:
@@ -120,10 +144,18 @@ def _make_room(socket: InternetSocket, membership: Membership, room: int) -> Non
     membership.room = room
 
 
-def set_sources(socket: InternetSocket, membership: Membership, sources: list[bytes]) -> None:
-    """All sources at once. Raises ENOBUFS."""
+def set_sources(
+    socket: InternetSocket, membership: Membership, sources: list[bytes], *, is_inclusive: bool
+) -> None:
+    """All sources at once. Raises ENOBUFS. Linux: net/ipv4/igmp.c, ip_mc_msfilter."""
     _make_room(socket, membership, len(sources))
+    mode, before = membership.mode, membership.sources or ()
     membership.sources = sources or None
+    membership.is_inclusive = is_inclusive
+    listening = _listening(socket, membership.group, membership.index)
+    if listening is not None:
+        listening.add_sources(membership.group, membership.mode, sources)
+        listening.remove_sources(membership.group, mode, before)
 
 
 def leave(socket: InternetSocket, group: bytes, index: int, address: bytes) -> None:
@@ -151,6 +183,11 @@ def _way_to(socket: InternetSocket, group: bytes) -> Interface | None:
 
 def _remove(socket: InternetSocket, membership: Membership) -> None:
     socket.memberships = tuple(found for found in socket.memberships if found is not membership)
+    listening = _listening(socket, membership.group, membership.index)
+    if listening is not None:
+        # Linux: net/ipv4/igmp.c, ip_mc_leave_src.
+        listening.remove_sources(membership.group, membership.mode, membership.sources or ())
+        listening.leave(membership.group)
     socket.network.system.account.uncharge(SOCKET, _GROUP_BYTES + membership.room * _SOURCE_BYTES)
     socket.network.leave_group(membership.index, membership.group)
 
@@ -191,10 +228,15 @@ def change_source(
     membership = membership_at(socket, group, interface)
     if membership is None:
         raise EINVAL("the socket isn't in this group")
+    listening = _listening(socket, group, interface.index)
+    assert listening is not None
     if membership.is_inclusive != is_inclusive:
         if membership.sources is not None:
             raise EINVAL("the socket says who else to hear")
+        before = membership.mode
         membership.is_inclusive = is_inclusive
+        listening.add_sources(group, membership.mode, ())
+        listening.remove_sources(group, before, ())
     sources = membership.sources
     if not is_added:
         if sources is None or source not in sources:
@@ -204,9 +246,10 @@ def change_source(
             _remove(socket, membership)
         else:
             sources.remove(source)
+            listening.remove_sources(group, membership.mode, (source,), is_more=True)
         return
     count = 0 if sources is None else len(sources)
-    if count >= (socket.network.sysctls.most_sources if len(group) == 4 else MOST_SOURCES_6):
+    if count >= most_sources(socket, group):
         raise ENOBUFS("too many sources")
     if count == membership.room:
         _make_room(socket, membership, count + _SOURCES_AT_A_TIME)
@@ -216,6 +259,13 @@ def change_source(
         raise EADDRNOTAVAIL("the source is known")
     else:
         sources.append(source)
+    listening.add_sources(group, membership.mode, (source,), is_more=True)
+
+
+def most_sources(socket: InternetSocket, group: bytes) -> int:
+    """How many a socket may name of `group`: net.ipv4.igmp_max_msf and net.ipv6.mld_max_msf."""
+    network = socket.network
+    return network.sysctls.most_sources if len(group) == 4 else network.system.most_sources_6
 
 
 def is_joined(network: Network, interface: Interface, group: bytes) -> bool:

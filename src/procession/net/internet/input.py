@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from procession.net.internet.error_queue import report_undelivered
 from procession.net.internet.icmp import PING_PROTOCOLS, count_message, error_told, is_sound, receive_message
 from procession.net.internet.icmp_error import PORT_UNREACHABLE, PROTOCOL_UNREACHABLE, IcmpError
+from procession.net.internet.mld import MLD_MESSAGES
 from procession.net.internet.output import record_arrival, send_error
-from procession.net.internet.packet import SOUND, TCP, UDP, UDP_LITE, WRONG_CHECKSUM, Packet
+from procession.net.internet.packet import ICMP6, IGMP, SOUND, TCP, UDP, UDP_LITE, WRONG_CHECKSUM, Packet
 from procession.net.internet.passage import SEGMENT_HEADER
 from procession.net.internet.raw import deliver_raw, tell_ping, tell_raw
 from procession.net.internet.tcp_outside import answer_segment
@@ -56,7 +57,15 @@ def receive_packet(
         if told is not None:
             receive_error(network, *told, packet.source)
             return
+        listening = interface.listening_6
+        if packet.protocol == ICMP6 and packet.data and packet.data[0] in MLD_MESSAGES:
+            if listening is not None:
+                listening.receive(packet)
+            return
         receive_message(network, packet, interface, is_for_all=is_for_all)
+    elif protocol == IGMP:
+        if interface.listening_4 is not None and len(packet.target) == 4:
+            interface.listening_4.receive(packet)
     elif not has_raw and not is_for_all:
         send_error(network, packet, PROTOCOL_UNREACHABLE)
 

@@ -49,6 +49,9 @@ def interface_came_up(interface: Interface) -> None:
             with suppress(EEXIST, EINVAL):
                 add_address(DeviceAddress(interface, LOOPBACK_4, 8, scope=SCOPE_HOST))
         _add_own_of_loopback(interface)
+    for listening in (interface.listening_4, interface.listening_6):
+        if listening is not None:
+            listening.came_up()
     for address in interface.addresses:
         add_own_route(address)
         # Linux: net/ipv6/addrconf.c, fixup_permanent_addr.
@@ -167,5 +170,8 @@ def interface_went_down(interface: Interface) -> None:
     interface.network.lose_next_hops(interface)
     kept = network.sysctls.of_every[KEEP_ADDRESSES] or interface.settings[KEEP_ADDRESSES]
     leave_protocol(interface, is_ipv6=True, keeps_some=kept > 0)
+    for listening in (interface.listening_4, interface.listening_6):
+        if listening is not None:
+            listening.went_down()
     interface.network.lose_ways(interface, is_ipv6=False)
     network.topology_changed()

@@ -162,10 +162,8 @@ def receive_frame(network: Network, packet: Packet, interface: Interface) -> Non
         return
     target, routes = packet.target, network.routes
     if is_multicast(target) or target == BROADCAST_4 or routes.is_broadcast(target):
-        from procession.net.internet.input import receive_packet
-
         if passes_in(network, packet, interface, is_onward=True):
-            receive_packet(network, packet, interface, is_for_all=True)
+            _receive(network, packet, interface, is_for_all=True)
         return
     _carry(network, packet, find_onward(network, interface, packet))
 
@@ -209,25 +207,28 @@ def _is_brought(packet: Packet, flow: Flow) -> bool:
     return True
 
 
+def _receive(network: Network, packet: Packet, interface: Interface, *, is_for_all: bool = False) -> None:
+    # What arrives is answered by what is sent.
+    from procession.net.internet.input import receive_packet
+
+    receive_packet(network, packet, interface, is_for_all=is_for_all)
+
+
 def _end(network: Network, packet: Packet, flow: Flow, *, is_looped: bool) -> None:
     """`packet` is at the end of `flow`."""
     outcome = flow.outcome
     if outcome == DELIVERED:
-        from procession.net.internet.input import receive_packet
-
         packet.ttl -= len(flow.routers)
         if flow.is_filtered and not passes_in(flow.network, packet, flow.interface, is_onward=flow.is_onward):
             return
-        receive_packet(flow.network, packet, flow.interface)
+        _receive(flow.network, packet, flow.interface)
     elif outcome == TO_ALL:
-        from procession.net.internet.input import receive_packet
-
         for heard in flow.heard:
             if heard.interface is flow.out and not is_looped and flow.out.kind != LOOPBACK:
                 continue
             copy, network = packet.copy(), heard.interface.network
             if not flow.is_filtered or passes_in(network, copy, heard.interface):
-                receive_packet(network, copy, heard.interface, is_for_all=True)
+                _receive(network, copy, heard.interface, is_for_all=True)
         if flow.devices:
             take_out(packet, flow)
     elif outcome == TAKEN:

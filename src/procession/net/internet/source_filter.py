@@ -10,11 +10,11 @@ from procession.abi.socket import SocketLevel
 from procession.abi.word import Words
 from procession.net.internet.address import AF_INET, AF_INET6, ANY_4, ANY_6, family_of, is_multicast
 from procession.net.internet.group import (
-    MOST_SOURCES_6,
     Membership,
     interface_for,
     leave,
     membership_at,
+    most_sources,
     set_sources,
 )
 
@@ -53,7 +53,7 @@ def set_group_filter(socket: InternetSocket, value: bytes, family: int) -> None:
     if len(value) < _GROUP_FILTER.size:
         raise EINVAL("a struct group_filter is needed")
     index, sockaddr, mode, count = _GROUP_FILTER.unpack_from(value)
-    if count > (socket.network.sysctls.most_sources if family == AF_INET else MOST_SOURCES_6):
+    if count > most_sources(socket, ANY_4 if family == AF_INET else ANY_6):
         raise ENOBUFS("too many sources")
     if _GROUP_FILTER.size + _SOCKADDR_STORAGE * count > len(value):
         raise EINVAL("fewer sources than it says")
@@ -91,8 +91,7 @@ def _set_sources(
     membership = membership_at(socket, group, interface)
     if membership is None:
         raise EINVAL("the socket isn't in this group")
-    set_sources(socket, membership, sources)
-    membership.is_inclusive = mode == _INCLUDE
+    set_sources(socket, membership, sources, is_inclusive=mode == _INCLUDE)
 
 
 def tells_sources(socket: InternetSocket, level: int, name: int) -> bool:

@@ -9,6 +9,14 @@ from procession.abi.duration import NS_PER_S
 from procession.abi.netlink import IFA_F_DEPRECATED
 from procession.net.internet.address_lifetime import ADDRESS_TIMER, INFINITY_S, await_next
 from procession.net.internet.device_address import DeviceAddress, remove_address
+from procession.net.internet.listening import (
+    ALL_GROUPS_TIMER,
+    CHANGE_TIMER,
+    FIRST_TIMER,
+    GROUP_TIMER,
+    Listening,
+    group_due,
+)
 from procession.net.internet.neighbour import NEIGHBOUR_TIMER
 from procession.net.internet.output import neighbour_timed_out
 from procession.net.internet.routing import ROUTE_TIMER, Route
@@ -47,5 +55,9 @@ ACTIONS: dict[str, Callable[[Any], None]] = {
     BRIDGE_TIMER: drop_old,
     ADDRESS_TIMER: address_timed_out,
     ROUTE_TIMER: route_timed_out,
+    GROUP_TIMER: group_due,
+    CHANGE_TIMER: Listening.changes_due,
+    ALL_GROUPS_TIMER: Listening.all_due,
+    FIRST_TIMER: Listening.first_due,
 }
 """By the timer's kind; each is called with its target."""

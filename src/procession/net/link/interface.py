@@ -11,6 +11,8 @@ from procession.net.sysctls import IGNORE_LINKDOWN, MTU
 
 if TYPE_CHECKING:
     from procession.net.internet.device_address import DeviceAddress
+    from procession.net.internet.igmp import IgmpListening
+    from procession.net.internet.listening import Listening
     from procession.net.link.bridge import Bridge, BridgePort
     from procession.net.network import Network
     from procession.net.tun.device import TunDevice
@@ -87,7 +89,9 @@ class Interface:
     for new ones counts for those too for which nothing was chosen and that have never had an address of IPv4
     (`had_address`). `own_addresses` are those that it listens to beside its own, of which one
     of no group means that it `hears_all` (`net/link/own_address.py`). It `has_left_groups` if it had a
-    wire when it went down. `name_origin` is NAMED_* or UNNAMED."""
+    wire when it went down. What it tells routers of its groups is in `listening_4` and
+    `listening_6`, which the loopback has once a program joins a group there. `name_origin` is NAMED_* or
+    UNNAMED."""
 
     __slots__ = (
         "addresses",
@@ -108,6 +112,8 @@ class Interface:
         "index",
         "kind",
         "link_mode",
+        "listening_4",
+        "listening_6",
         "segment_limits",
         "master",
         "mtu",
@@ -160,6 +166,8 @@ class Interface:
         self.alias = b""
         self.peer: Interface | None = None
         self.tun: TunDevice | None = None
+        self.listening_4: IgmpListening | None = None
+        self.listening_6: Listening | None = None
         self.master: Interface | None = None
         self.bridge: Bridge | None = None
         self.port: BridgePort | None = None
