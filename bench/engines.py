@@ -2,13 +2,18 @@
 bench.engines`.
 
 The figures of the first table are processor time, of `procession run` and all that it made, less that of a
-run of /bin/true in the same way: what the guest's work took. The columns of a row are measured one after
-another, several times; the least counts, as what disturbs only adds. `cold` has no kept code, `warm` has that
-of the run before. `translated` is the native engine alone, `auto` what `procession run` takes; `compiled` is
-`translated` by the compiled build (docs/compiled.md), where there is one in build/compiled. gcc is its
-compiler proper, as qemu-user leaves what a program executes to the host.
+run of /bin/true in the same way: what the guest's work took. A round runs, in each column, /bin/true and the
+command one right after the other, and their difference is what counts. Printed is the median of all rounds,
+half of what the middle half of them spans, and how many times native's median it is. (The least of each, less
+the least of the other, follows the host's speed, which changes from one minute to the next by more than a
+short command takes.) `cold` has no kept code, and a third of the rounds; `warm` has what runs before kept.
+`translated` is the native engine alone, `auto` what `procession run` takes: a large program needs no emulator
+there, while /bin/true, which is taken off, opens it. `compiled` is `translated` by the compiled build
+(docs/compiled.md), where there is one in build/compiled. gcc is its compiler proper, as qemu-user leaves what
+a program executes to the host.
 
 Those of the second table are microseconds by the host's clock, of one of what a program asks of the kernel.
+It's the median of rounds too, of which each is the difference of many and of few.
 With `translated` each starts on the host's processor; with `auto` it gets there if the engine finds so.
 """
 
@@ -17,12 +22,14 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from tests.guest.compile_c import Linkage, compile_program
 
@@ -40,6 +47,8 @@ WORK: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("gcc -O2 of 2,000 lines", ("cc1", "-quiet", "-O2", SOURCE, "-o", "/dev/null")),
 )
 NOTHING = ("/bin/true",)
+COLD_EACH = 3
+"""Of how many rounds one is without kept code as well, which takes a minute of the rows' time each."""
 OPERATIONS: tuple[tuple[str, str, tuple[int, int], float | None], ...] = (
     ("system call", "getpid.c", (1_000, 101_000), 1.5),
     ("first touch of a page", "first_touch.c", (100, 10_100), 12),
@@ -133,25 +142,44 @@ def command_of(words: Sequence[str], source: Path) -> tuple[str, ...]:
     return program, *(str(source) if word == SOURCE else word for word in arguments)
 
 
-def measure(command: Sequence[str], columns: dict[str, Command], repetitions: int) -> dict[str, float]:
-    """The least processor time of each column."""
-    least: dict[str, float] = {}
+class Spread(NamedTuple):
+    """What several rounds found, in one unit: their median, and half of what their middle half spans."""
+
+    median: float
+    deviation: float
+
+
+def spread(rounds: Sequence[float]) -> Spread:
+    """The Spread of one round or more."""
+    if len(rounds) == 1:
+        return Spread(rounds[0], 0.0)
+    first, _, third = statistics.quantiles(rounds, n=4, method="inclusive")
+    return Spread(statistics.median(rounds), (third - first) / 2)
+
+
+def measure(command: Sequence[str], columns: dict[str, Command], repetitions: int) -> dict[str, Spread]:
+    """The processor time of each column, in seconds, less /bin/true's."""
+    taken: dict[str, list[float]] = {name: [] for name in columns}
     with tempfile.TemporaryDirectory() as kept:
-        for _ in range(repetitions):
+        for name, wrap in columns.items():
+            if name.endswith("warm"):
+                for first in (NOTHING, command):
+                    processor_seconds(wrap(first), kept)
+        for round_number in range(repetitions):
             for name, wrap in columns.items():
-                with tempfile.TemporaryDirectory() as empty:
-                    seconds = processor_seconds(wrap(command), empty if name.endswith("cold") else kept)
-                if name.endswith("warm") and name not in least:
-                    # The first one has found nothing to begin with.
-                    seconds = processor_seconds(wrap(command), kept)
-                least[name] = min(seconds, least.get(name, seconds))
-    return least
+                if name.endswith("cold") and round_number % COLD_EACH:
+                    continue
+                with tempfile.TemporaryDirectory() as empty, tempfile.TemporaryDirectory() as another:
+                    homes = (empty, another) if name.endswith("cold") else (kept, kept)
+                    nothing = processor_seconds(wrap(NOTHING), homes[0])
+                    taken[name].append(processor_seconds(wrap(command), homes[1]) - nothing)
+    return {name: spread(rounds) for name, rounds in taken.items()}
 
 
 def microseconds(
     program: str, counts: tuple[int, int], engine: str | None, repetitions: int, *, is_compiled: bool = False
-) -> float:
-    """What one operation takes of the host's time, natively if `engine` is None: the least of several."""
+) -> Spread:
+    """What one operation takes of the host's time, natively if `engine` is None."""
     path = str(compile_program(BENCH / program, Linkage.STATIC))
 
     def once(count: int) -> float:
@@ -163,8 +191,7 @@ def microseconds(
         return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
     few, many = counts
-    fewest = min(once(few) for _ in range(repetitions))
-    return (min(once(many) for _ in range(repetitions)) - fewest) / (many - few) / 1000
+    return spread([(once(many) - once(few)) / (many - few) / 1000 for _ in range(repetitions)])
 
 
 def print_operations(only: str, repetitions: int) -> None:
@@ -172,14 +199,14 @@ def print_operations(only: str, repetitions: int) -> None:
     engines = {"native": None, "unicorn": "unicorn", "translated": "native", "auto": "auto"}
     if COMPILED.is_dir():
         engines["compiled"] = "native"
-    print(f"{'microseconds of one':36}" + "".join(f"{name:>12}" for name in engines) + f"{'at most':>12}")
+    print(f"{'microseconds of one':36}" + "".join(f"{name:>17}" for name in engines) + f"{'at most':>12}")
     for name, program, counts, bound in OPERATIONS:
         if only in name:
             cells = ""
             for column, engine in engines.items():
                 is_compiled = column == "compiled"
                 taken = microseconds(program, counts, engine, repetitions, is_compiled=is_compiled)
-                cells += f"{taken:12.2f}"
+                cells += f"{taken.median:10.2f} ±{taken.deviation:5.2f}"
             at_most = f"{'-' if bound is None else bound:>12}"
             print(f"{name:36}{cells}{at_most}", flush=True)
 
@@ -187,22 +214,20 @@ def print_operations(only: str, repetitions: int) -> None:
 def main() -> int:
     """Print the tables."""
     parser = argparse.ArgumentParser(prog="bench.engines", description=__doc__)
-    parser.add_argument("--repetitions", type=int, default=3, metavar="N")
+    parser.add_argument("--repetitions", type=int, default=9, metavar="N", help="rounds of each row")
     parser.add_argument("--only", metavar="TEXT", default="", help="rows whose name has this in it")
     options = parser.parse_args()
     columns = commands()
-    nothing = measure(NOTHING, columns, options.repetitions)
-    print(f"{'seconds, and ratio to native':30}" + "".join(f"{name:>20}" for name in columns))
-    print(f"{'/bin/true, all of it':30}" + "".join(f"{nothing[name]:13.3f}{'':7}" for name in columns))
+    print(f"{'seconds, and ratio to native':30}" + "".join(f"{name:>27}" for name in columns))
     with tempfile.TemporaryDirectory() as directory:
         source = Path(directory) / "source.c"
         write_source(source)
         for name, words in WORK:
             if options.only not in name:
                 continue
-            least = measure(command_of(words, source), columns, options.repetitions)
-            work = {column: max(least[column] - nothing[column], 1e-4) for column in columns}
-            cells = (f"{work[column]:12.3f}{work[column] / work['native']:7.1f}x" for column in columns)
+            work = measure(command_of(words, source), columns, options.repetitions)
+            native = work["native"].median
+            cells = (f"{took:10.3f} ±{apart:6.3f}{took / native:7.1f}x" for took, apart in work.values())
             print(f"{name:30}" + "".join(cells), flush=True)
     print_operations(options.only, options.repetitions)
     return 0
