@@ -291,11 +291,16 @@ TEST(the_console_speaks_elsewhere)
 	CHECK_ERRNO(ioctl(console, TIOCCONS), EPERM);
 }
 
+static int cached_from(int directory, const char *name, int flags, int resolve)
+{
+	struct open_how how = {.flags = (unsigned)flags, .resolve = RESOLVE_CACHED | (unsigned)resolve};
+
+	return (int)syscall(SYS_openat2, directory, name, &how, sizeof(how));
+}
+
 static int cached(const char *name, int flags)
 {
-	struct open_how how = {.flags = (unsigned)flags, .resolve = RESOLVE_CACHED};
-
-	return (int)syscall(SYS_openat2, AT_FDCWD, name, &how, sizeof(how));
+	return cached_from(AT_FDCWD, name, flags, 0);
 }
 
 /* What of proc and sysfs is remembered, and what has to be looked at again. */
@@ -351,6 +356,30 @@ TEST(what_memory_remembers)
 	CHECK_ERRNO(syscall(SYS_openat2, AT_FDCWD, "new", &how, sizeof(how)), EINVAL);
 	how.flags = O_RDWR | O_TMPFILE;
 	CHECK_ERRNO(syscall(SYS_openat2, AT_FDCWD, ".", &how, sizeof(how)), EAGAIN);
+}
+
+/* Where a walk would leave what it's to stay in, one that takes no references can't say so. */
+TEST(what_leads_out_of_a_cached_walk)
+{
+	int top, below, file;
+
+	enter_own_mounts("tmpfs", "");
+	MUST(mkdir("below", 0755));
+	MUST(mkdir("other", 0755));
+	top = opened(".", O_PATH);
+	below = opened("below", O_PATH);
+	write_file("below/file", "", 0600);
+	file = opened("below/file", O_RDONLY);
+	MUST(mount("other", "other", "tmpfs", 0, NULL));
+	CHECK_OK(cached_from(top, "other", O_PATH, 0));
+	CHECK_ERRNO(cached_from(top, "other", O_PATH, RESOLVE_NO_XDEV), EAGAIN);
+	CHECK_ERRNO(cached_from(opened("other", O_PATH), "..", O_PATH, RESOLVE_NO_XDEV), EAGAIN);
+	CHECK_OK(cached_from(below, "..", O_PATH, RESOLVE_NO_XDEV));
+	CHECK_ERRNO(cached_from(below, "..", O_PATH, RESOLVE_BENEATH), EAGAIN);
+	CHECK_OK(cached_from(below, "..", O_PATH, RESOLVE_IN_ROOT));
+	CHECK_ERRNO(cached_from(below, "/", O_PATH, RESOLVE_BENEATH), EXDEV);
+	CHECK_ERRNO(cached_from(file, "x", O_PATH, 0), ENOTDIR);
+	CHECK_ERRNO(cached_from(file, "..", O_PATH, RESOLVE_BENEATH), ENOTDIR);
 }
 
 TEST(both_rights_and_no_access)

@@ -164,7 +164,7 @@ class Walk:
             if above is None:
                 break
             if self.resolve & RESOLVE_NO_XDEV:
-                raise EXDEV
+                raise self.leaving()
             mount, child = above, above.root
         inode = child.inode
         if follow and inode.mode & S_IFMT == S_IFLNK:
@@ -234,12 +234,12 @@ class Walk:
             if mount.parent is None or mount.mountpoint is None:
                 break
             if self.resolve & RESOLVE_NO_XDEV:
-                raise EXDEV
+                raise self.leaving()
             dentry = mount.mountpoint
             mount = mount.parent
         if dentry is root_dentry and mount is root_mount:
             if self.resolve & RESOLVE_BENEATH:
-                raise EXDEV
+                raise self.leaving()
             self.mount, self.dentry = top_of(Path(mount, dentry))
             return
         if dentry is not mount.root:
@@ -247,6 +247,13 @@ class Walk:
             if self.connected_in is not mount:
                 self._check_connected(mount, dentry)
         self.mount, self.dentry = top_of(Path(mount, dentry))
+
+    def leaving(self) -> Errno:
+        """What a component is answered that leads out of where the walk is to stay.
+
+        Linux: fs/namei.c, traverse_mounts and follow_dotdot.
+        """
+        return EXDEV()
 
     def _check_connected(self, mount: Mount, dentry: Dentry) -> None:
         """Raise ENOENT if `dentry` isn't below the root of `mount`: a directory may be moved away from where
@@ -275,9 +282,21 @@ class CachedWalk(Walk):
 
     __slots__ = ()
 
+    def leaving(self) -> Errno:
+        """Linux: fs/namei.c, __follow_mount_rcu and follow_dotdot_rcu."""
+        return EAGAIN()
+
+    def _check_connected(self, mount: Mount, dentry: Dentry) -> None:
+        try:
+            super()._check_connected(mount, dentry)
+        except ENOENT:
+            raise EAGAIN from None
+
     def walk_to_parent(self, name: bytes) -> None:
         if name[0] == 0x2F:
             self._go_to_root()
+        elif not self.dentry.inode.is_directory:
+            raise ENOTDIR
         components = [component for component in name.split(b"/") if component]
         last = components.pop() if components else b""
         self.mount.superblock.vfs.clock.spend_walking(len(components) + 1)
