@@ -92,7 +92,7 @@ def mount_first(
     vfs.caller = vfs.init_user_namespace.caller = kernel
     kernel.vfs = vfs
     vfs.accounts.caller = kernel
-    vfs.log.append(KERN_NOTICE, b"Linux version %s (Procession)" % RELEASE)
+    vfs.log.append(KERN_NOTICE, b"Linux version %s (Procession)" % RELEASE, time_ns=0)
     set_first_limits(vfs.init_user_namespace, vfs.memory.frame_count)
     kernel.init_pid_namespace = PidNamespace(vfs.namespaces, vfs.init_user_namespace, None, PID_NUMBER)
     if injector is not None:

@@ -242,7 +242,7 @@ class Machine(GoingBack):
         kernel = self.kernel
         state = ", closed" if self.is_closed else ""
         return (
-            f"<Machine, seed {self.seed}, {len(kernel.tasks)} tasks, at {kernel.clock.now_ns / 1e9} s{state}>"
+            f"<Machine, seed {self.seed}, {len(kernel.tasks)} tasks, at {kernel.clock.run_ns / 1e9} s{state}>"
         )
 
     def command_line(self, argv: Sequence[str | bytes]) -> list[str | bytes]:

@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 #include <sys/ioctl.h>
+#include <sys/sysinfo.h>
 #include <sys/timerfd.h>
 #include <sys/times.h>
 
@@ -41,6 +42,37 @@ static void spin_until(int wanted)
 
 	while (ticks < wanted)
 		work++;
+}
+
+/* Programs take it that the machine has been up for a while: 0 stands for "never" with them. */
+TEST(the_machine_has_booted_before)
+{
+	char text[1024], *rest;
+	struct timespec monotonic, boottime, wall;
+	struct sysinfo info;
+	double uptime, idle;
+	long long start, btime;
+	FILE *file;
+
+	MUST(clock_gettime(CLOCK_MONOTONIC, &monotonic));
+	MUST(clock_gettime(CLOCK_BOOTTIME, &boottime));
+	MUST(clock_gettime(CLOCK_REALTIME, &wall));
+	CHECK(monotonic.tv_sec >= 3 && boottime.tv_sec >= monotonic.tv_sec);
+	MUST(sysinfo(&info));
+	CHECK(info.uptime - boottime.tv_sec >= 0 && info.uptime - boottime.tv_sec <= 2);
+	file = fopen("/proc/uptime", "r");
+	CHECK(file && fscanf(file, "%lf %lf", &uptime, &idle) == 2);
+	CHECK(uptime >= boottime.tv_sec && uptime <= boottime.tv_sec + 2);
+	file = fopen("/proc/1/stat", "r");
+	rest = file && fgets(text, sizeof(text), file) ? strrchr(text, ')') : NULL;
+	CHECK_EQ(rest == NULL ? 0 : sscanf(rest + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %lld",
+			&start), 1);
+	CHECK(start > 0 && start / 100 <= boottime.tv_sec);
+	file = fopen("/proc/stat", "r");
+	btime = 0;
+	while (file && fgets(text, sizeof(text), file))
+		sscanf(text, "btime %lld", &btime);
+	CHECK(btime > 0 && llabs(wall.tv_sec - boottime.tv_sec - btime) <= 1);
 }
 
 TEST(clocks)

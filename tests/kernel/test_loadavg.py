@@ -10,6 +10,7 @@ import pytest
 from procession import Machine
 from procession.kernel.sched.loadavg import ONE, SAMPLE_NS, LoadAverages, power
 from procession.kernel.task_state import TaskState
+from procession.kernel.time.clock import BOOT_NS
 
 
 def kernel_with(*states: TaskState) -> Any:
@@ -25,7 +26,7 @@ def loads_after(kernel: Any, samples: int) -> list[float]:
     """The averages when `kernel` has been like this for so many samples."""
     load = LoadAverages()
     for count in range(samples):
-        load.catch_up(kernel, (count + 1) * SAMPLE_NS)
+        load.catch_up(kernel, BOOT_NS + (count + 1) * SAMPLE_NS)
     return [round(average / ONE, 2) for average in load.averages]
 
 
@@ -45,11 +46,11 @@ def test_who_counts() -> None:
 
 def test_nothing_happens_between_samples() -> None:
     load = LoadAverages()
-    load.catch_up(BUSY, SAMPLE_NS - 1)
+    load.catch_up(BUSY, BOOT_NS + SAMPLE_NS - 1)
     assert load.averages == [0, 0, 0]
-    load.catch_up(BUSY, SAMPLE_NS)
+    load.catch_up(BUSY, BOOT_NS + SAMPLE_NS)
     once = load.averages
-    load.catch_up(BUSY, 2 * SAMPLE_NS - 1)
+    load.catch_up(BUSY, BOOT_NS + 2 * SAMPLE_NS - 1)
     assert load.averages == once != [0, 0, 0]
 
 
@@ -57,14 +58,14 @@ def test_many_samples_at_once_are_about_the_same_as_one_by_one() -> None:
     slow, fast = LoadAverages(), LoadAverages()
     for load in (slow, fast):
         for count in range(100):
-            load.catch_up(BUSY, (count + 1) * SAMPLE_NS)
+            load.catch_up(BUSY, BOOT_NS + (count + 1) * SAMPLE_NS)
     for count in range(100, 130):
-        slow.catch_up(IDLE, (count + 1) * SAMPLE_NS)
-    fast.catch_up(IDLE, 130 * SAMPLE_NS)
+        slow.catch_up(IDLE, BOOT_NS + (count + 1) * SAMPLE_NS)
+    fast.catch_up(IDLE, BOOT_NS + 130 * SAMPLE_NS)
     assert fast.next_sample_ns == slow.next_sample_ns
     for one, other in zip(slow.averages, fast.averages, strict=True):
         assert one == pytest.approx(other, abs=40)
-    fast.catch_up(IDLE, 10**9 * SAMPLE_NS)
+    fast.catch_up(IDLE, BOOT_NS + 10**9 * SAMPLE_NS)
     assert fast.averages == [0, 0, 0]
 
 

@@ -288,10 +288,10 @@ class TestMachine:
     def test_its_memory_and_uptime(self, machine: Machine, root: Task) -> None:
         machine.kernel.memory = PhysicalMemory(1 << 20)
         machine.kernel.memory.allocate()
-        machine.kernel.clock.jump_to(1_500_000_000)
+        machine.kernel.clock.jump_to(9_500_000_000)
         call(root, "sysinfo", RESULT)
         info = Sysinfo.unpack(root.mm.read(RESULT, Sysinfo.SIZE))
-        assert (info.uptime, info.totalram, info.procs, info.mem_unit) == (2, 1 << 20, 2, 1)
+        assert (info.uptime, info.totalram, info.procs, info.mem_unit) == (10, 1 << 20, 2, 1)
         assert info.freeram == (1 << 20) - 2 * 4096
 
     def test_barriers(self, root: Task) -> None:

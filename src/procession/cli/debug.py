@@ -302,7 +302,7 @@ class Debugger:
     def tell(self, event: Event | None) -> None:
         """Say where the machine is, by `event` or else the last one."""
         event = event or self.history.event
-        time_s = self.machine.kernel.clock.now_ns / 10**9
+        time_s = self.machine.kernel.clock.run_ns / 10**9
         click.echo(
             f"{self.history.count} at {time_s:.9f} s: {'the beginning' if event is None else said(event)}"
         )

@@ -122,7 +122,7 @@ def overview(machine: Machine) -> str:
     # At the end of a run of --pid1 there is no init any more, whose children all others would be.
     roots = [process.pid for process in processes if process.parent_pid not in numbers]
     parts = [
-        f"at {machine.kernel.clock.now_ns / 10**9:.9f} s",
+        f"at {machine.kernel.clock.run_ns / 10**9:.9f} s",
         "",
         "\n".join(str(machine.tree(root)) for root in roots) or "no process is left",
         "",

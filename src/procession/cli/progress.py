@@ -79,7 +79,7 @@ class Progress:
         now_s, calls = time.monotonic(), 0 if self.counter is None else self.counter.count
         rate = (calls - self.seen_calls) / max(now_s - self.seen_s, 1e-3)
         self.seen_s, self.seen_calls = now_s, calls
-        virtual_s = kernel.clock.now_ns / NS_PER_S
+        virtual_s = kernel.clock.run_ns / NS_PER_S
         rate_text = "" if self.counter is None else f", {rate:,.0f} calls/s"
         return (
             f"{virtual_s:,.3f} s in the machine, {now_s - self.start_s:,.1f} s outside, "

@@ -307,7 +307,7 @@ class World:
                 self.offer = Offer(
                     _tids(offered), scheduler.preferred is not None and offered[0] is scheduler.preferred
                 )
-                if len(self.steps) >= self.step_limit or kernel.clock.now_ns > self.time_limit_ns:
+                if len(self.steps) >= self.step_limit or kernel.clock.run_ns > self.time_limit_ns:
                     self.ending, self.offer = ENDLESS, None
                 return
             if reason_of_guest(kernel):
@@ -316,7 +316,7 @@ class World:
             if not can_go_on and not kernel.scheduler.has_waiting and not self.watcher.jump_to_next_timer():
                 self.ending = DEADLOCK
                 return
-            if kernel.clock.now_ns > self.time_limit_ns or self._output_bytes() > _LARGEST_OUTPUT:
+            if kernel.clock.run_ns > self.time_limit_ns or self._output_bytes() > _LARGEST_OUTPUT:
                 self.ending = ENDLESS
                 return
 

@@ -145,9 +145,11 @@ class KernelLog:
         """The number of the oldest record that is there."""
         return self.records[0].sequence if self.records else self.next_sequence
 
-    def append(self, priority: int, text: bytes) -> None:
-        """One more message; the oldest ones go. In Linux, printk()."""
-        record = LogRecord(self.next_sequence, priority, self.clock.now_ns, text)
+    def append(self, priority: int, text: bytes, time_ns: int | None = None) -> None:
+        """One more message, of now unless it's said; the oldest ones go. In Linux, printk()."""
+        record = LogRecord(
+            self.next_sequence, priority, self.clock.now_ns if time_ns is None else time_ns, text
+        )
         self.next_sequence += 1
         self.records.append(record)
         self.bytes += len(text) + _RECORD_COST

@@ -346,7 +346,7 @@ class Commands:
             ]
             return b"".join(lines).hex().encode()
         if text == b"time":
-            return (b"%d.%09d s\n" % divmod(kernel.clock.now_ns, 10**9)).hex().encode()
+            return (b"%d.%09d s\n" % divmod(kernel.clock.run_ns, 10**9)).hex().encode()
         return _MONITOR_HELP.hex().encode()
 
     def _checkpoint(self, verb: bytes, text: bytes) -> bytes:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from procession.abi.named_tuple import NamedTuple
 from procession.kernel.task_state import TaskState
 
-# The records begin alike: `time_ns` is of the machine's monotonic clock, `tid` and `pid` say of which task it
-# is. They hold ints, strings, bytes and tuples, so that they can be kept, compared, sorted and written out.
+# The records begin alike: `time_ns` is since the first program began (`Clock.run_ns`), `tid` and `pid` say of
+# which task it is. They hold ints, strings, bytes and tuples, so that they can be kept, compared, sorted and
+# written out.
 
 
 class SystemCallEntered(NamedTuple):

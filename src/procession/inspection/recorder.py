@@ -62,7 +62,7 @@ class EventRecorder:
             plain = tuple(map(_plain, arguments))
             self.take(
                 SystemCallEntered(
-                    self.kernel.clock.now_ns, task.tid, task.tgid, call.number, call.name, plain
+                    self.kernel.clock.run_ns, task.tid, task.tgid, call.number, call.name, plain
                 )
             )
 
@@ -77,7 +77,7 @@ class EventRecorder:
         """See `Observer`."""
         name = name_of(number)
         if self._wants(SystemCallEntered):
-            self.take(SystemCallEntered(self.kernel.clock.now_ns, task.tid, task.tgid, number, name, ()))
+            self.take(SystemCallEntered(self.kernel.clock.run_ns, task.tid, task.tgid, number, name, ()))
         if self._wants(SystemCallReturned):
             self._returned(task, number, name, ENOSYS("it isn't built"))
 
@@ -88,7 +88,7 @@ class EventRecorder:
         assert isinstance(result, int)
         self.take(
             SystemCallReturned(
-                self.kernel.clock.now_ns, task.tid, task.tgid, number, name, result, error, reason
+                self.kernel.clock.run_ns, task.tid, task.tgid, number, name, result, error, reason
             )
         )
 
@@ -101,7 +101,7 @@ class EventRecorder:
                 self.take(event)
 
     def _head(self, task: Task) -> tuple[int, int, int]:
-        return self.kernel.clock.now_ns, task.tid, task.tgid
+        return self.kernel.clock.run_ns, task.tid, task.tgid
 
     @property
     def _running_tid(self) -> int:

@@ -26,6 +26,7 @@ from procession.kernel.ptrace.tracing import (
     IN_CALL,
 )
 from procession.kernel.task_state import TaskState
+from procession.kernel.time.clock import BOOT_NS
 from procession.kernel.waits.channels import ChannelMap
 from procession.kernel.waits.reasons import describe_wait
 
@@ -111,7 +112,7 @@ def _identity(_kernel: Kernel, task: Task) -> Lines:
         ("process group", _numbers(process_group.pid)),
         ("session", _numbers(process_group.session.pid)),
         ("exit_signal", _signal(task.exit_signal) if task.exit_signal > 0 else str(task.exit_signal)),
-        ("start_time", _seconds(task.start_time_ns)),
+        ("start_time", _seconds(task.start_time_ns - BOOT_NS)),
     ]
 
 

@@ -65,7 +65,7 @@ def show_stat(kernel: Kernel) -> bytes:
             *(b"cpu%d %s\n" % (number, cpu_ticks(*each)) for number, each in enumerate(times)),
             b"intr %d\n" % sum(each.interrupt_count for each in processors),
             b"ctxt %d\n" % kernel.scheduler.switch_count,
-            b"btime %d\n" % (boot_time_ns // NS_PER_S),
+            b"btime %d\n" % (boot_time_ns // NS_PER_S & (1 << 64) - 1),
             b"processes %d\n" % kernel.total_forks,
             b"procs_running %d\n" % running,
             b"procs_blocked %d\n" % blocked,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from procession.inspection.event import Event
 from procession.inspection.recorder import EventRecorder
 from procession.inspection.stop import Breakpoint
+from procession.kernel.time.clock import BOOT_NS
 from procession.recording.replay import ReplayedWorld, machine_of
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ class NotReached(Exception):
 
 
 class Moment:
-    """When to look: `1.5s` of the machine's time, `exec#3` for the third such event, or `end`.
+    """When to look: `1.5s` of the run, `exec#3` for the third such event, or `end`.
 
     Raises ValueError for anything else. Names are those of `Machine.stop_at`.
     """
@@ -97,9 +98,9 @@ class _World(ReplayedWorld):
 
     def act(self) -> None:
         """See `ReplayedWorld`."""
-        time_ns, actions = self.moment.time_ns, self.actions
-        if time_ns is not None and actions and actions[0].slice_count <= self.machine.inlet.slice_count:
-            action = actions[0]
+        run_ns, actions = self.moment.time_ns, self.actions
+        if run_ns is not None and actions and actions[0].slice_count <= self.machine.inlet.slice_count:
+            action, time_ns = actions[0], run_ns + BOOT_NS
             deadline_ns = self.machine.kernel.timers.next_deadline_ns()
             jumps = action.name == "jump_to_next" and deadline_ns is not None and deadline_ns > time_ns
             passes = (

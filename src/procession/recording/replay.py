@@ -64,7 +64,7 @@ class ReplayedWorld:
             expected = marks.popleft()
             if mark_of(self.machine) != expected:
                 raise Divergence(
-                    f"after {count} slices, at {self.machine.kernel.clock.now_ns / 1e9:.6f} s, the run is "
+                    f"after {count} slices, at {self.machine.kernel.clock.run_ns / 1e9:.6f} s, the run is "
                     "no longer the one that was recorded"
                 )
 

@@ -358,7 +358,7 @@ class FunctionGraph:
         if self.unfinished is not None:
             self._flush()
         is_resumed = call is not None and name in self.sleepers
-        self.tree = GraphTree(name, call, self.kernel.clock.now_ns, is_resumed)
+        self.tree = GraphTree(name, call, self.kernel.clock.run_ns, is_resumed)
         return True
 
     def _end(self, root: GraphNode) -> None:

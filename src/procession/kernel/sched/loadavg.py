@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.kernel.task_state import TaskState
+from procession.kernel.time.clock import BOOT_NS
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
@@ -26,7 +27,7 @@ class LoadAverages:
 
     def __init__(self) -> None:
         self.averages = [0, 0, 0]
-        self.next_sample_ns = SAMPLE_NS
+        self.next_sample_ns = BOOT_NS + SAMPLE_NS
 
     def catch_up(self, kernel: Kernel, now_ns: int) -> None:
         """Take the samples that are due by now, all with the tasks that are active now.
