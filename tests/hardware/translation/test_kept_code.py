@@ -19,6 +19,7 @@ from procession.hardware.translation.code_cache import CodeCache
 from procession.hardware.translation.code_keeper import CodeKeeper, contents_of
 from procession.hardware.translation.kept_code import FIRST_CODE, KeptCode
 from procession.hardware.translation.page_code import PageCode
+from procession.hardware.translation.translator import Translator
 
 VERSION = b"v" * 16
 DATA = b"\x90" * 4096
@@ -65,6 +66,33 @@ def kept_page(cache: CodeCache, frame: int, data: bytes, number: int) -> PageCod
     page = cache.page(frame, data)
     assert cache.kept_page(page, number) is not None
     return page
+
+
+@pytest.mark.skipif(why_unavailable() is not None, reason="this host can't translate")
+def test_nothing_is_kept_of_a_run_that_broke_off_in_a_translation(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_link_stub, made = Translator.make_link_stub, 0
+
+    def fail(self: Translator, target: int, number: int) -> int:
+        nonlocal made
+        made += 1
+        if made == 500:
+            raise RecursionError
+        return make_link_stub(self, target, number)
+
+    monkeypatch.setattr(Translator, "make_link_stub", fail)
+    for is_kept in (False, True):
+        machine = Machine(engine="native")
+        try:
+            if is_kept:
+                machine.run(["/bin/bash", "-c", LOOP])
+            else:
+                with pytest.raises(RecursionError):
+                    machine.run(["/bin/bash", "-c", LOOP])
+        finally:
+            machine.close()
+        assert directory.exists() == is_kept
 
 
 def test_what_is_kept_comes_back() -> None:

@@ -95,6 +95,12 @@ class CodeStore:
         if self.keeper is not None and self.cache.has_news:
             self.keeper.save(self.cache)
 
+    def distrust(self) -> None:
+        """Keep nothing of this run: an exception came out of it, maybe out of the middle of a translation.
+        What is half translated would crash programs of later runs.
+        """
+        self.keeper = None
+
     def close(self) -> None:
         """Give back what the host has given."""
         self.cache.close()

@@ -128,6 +128,13 @@ class NativeEngine:
 
     def run(self) -> None:
         """Run until stopped or out of budget."""
+        try:
+            self._run()
+        except BaseException:
+            self.store.distrust()
+            raise
+
+    def _run(self) -> None:
         self.is_stopping = False
         self.renewals = 0
         general, words, counter, transfers = self.general, self.words, self.counter, self.transfers
