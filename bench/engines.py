@@ -48,7 +48,7 @@ WORK: tuple[tuple[str, tuple[str, ...]], ...] = (
 )
 NOTHING = ("/bin/true",)
 COLD_EACH = 3
-"""Of how many rounds one is without kept code as well, which takes a minute of the rows' time each."""
+"""Of how many rounds one is without kept code as well: those take longest."""
 OPERATIONS: tuple[tuple[str, str, tuple[int, int], float | None], ...] = (
     ("system call", "getpid.c", (1_000, 101_000), 1.5),
     ("first touch of a page", "first_touch.c", (100, 10_100), 12),
@@ -169,10 +169,12 @@ def measure(command: Sequence[str], columns: dict[str, Command], repetitions: in
             for name, wrap in columns.items():
                 if name.endswith("cold") and round_number % COLD_EACH:
                     continue
-                with tempfile.TemporaryDirectory() as empty, tempfile.TemporaryDirectory() as another:
-                    homes = (empty, another) if name.endswith("cold") else (kept, kept)
-                    nothing = processor_seconds(wrap(NOTHING), homes[0])
-                    taken[name].append(processor_seconds(wrap(command), homes[1]) - nothing)
+                seconds = []
+                for each in (NOTHING, command):
+                    with tempfile.TemporaryDirectory() as empty:
+                        home = empty if name.endswith("cold") else kept
+                        seconds.append(processor_seconds(wrap(each), home))
+                taken[name].append(seconds[1] - seconds[0])
     return {name: spread(rounds) for name, rounds in taken.items()}
 
 
@@ -226,7 +228,7 @@ def main() -> int:
             if options.only not in name:
                 continue
             work = measure(command_of(words, source), columns, options.repetitions)
-            native = work["native"].median
+            native = max(work["native"].median, 1e-4)
             cells = (f"{took:10.3f} ±{apart:6.3f}{took / native:7.1f}x" for took, apart in work.values())
             print(f"{name:30}" + "".join(cells), flush=True)
     print_operations(options.only, options.repetitions)

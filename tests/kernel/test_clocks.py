@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from procession.abi.duration import TICK_NS
 from procession.abi.errno import (
     EFAULT,
     EINVAL,
@@ -16,7 +17,6 @@ from procession.abi.time import Timex
 from procession.fs.wait_queue import Sleep
 from procession.kernel.task import SIGNAL_PENDING, CallFrame, Task
 from procession.kernel.task_state import TaskState
-from procession.kernel.time.posix_clock import TICK_NS
 from procession.kernel.timers.interval import account
 from tests.kernel.direct_calls import BAD_ADDRESS, RESULT, call, put, result
 from tests.kernel.signal_fakes import Machine

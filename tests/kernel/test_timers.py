@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from procession.abi.duration import TICK_NS
 from procession.abi.errno import EAGAIN, ECANCELED, EFAULT, EINVAL, EOPNOTSUPP, EPERM
 from procession.abi.signals import SIG_IGN
 from procession.fs.file import O_NONBLOCK, POLLIN
@@ -17,7 +18,7 @@ from procession.kernel.signal.info import SI_KERNEL, SI_TIMER, SigInfo
 from procession.kernel.signal_delivery import take_signal
 from procession.kernel.task import Task
 from procession.kernel.task_state import TaskState
-from procession.kernel.time.posix_clock import TICK_NS, set_realtime
+from procession.kernel.time.posix_clock import set_realtime
 from procession.kernel.timers.descriptor import TimerFile
 from procession.kernel.timers.interval import account
 from tests.fs.file_tree import CountingSource

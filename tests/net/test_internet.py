@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from struct import pack
+from unittest.mock import Mock
 
 import pytest
 
@@ -22,7 +23,7 @@ from procession.abi.errno import (
 )
 from procession.abi.internet import TcpInfo
 from procession.fs.wait_queue import Sleep
-from procession.hardware.kernel_memory import SOCKET, SOCKET_BUFFER
+from procession.hardware.kernel_memory import INTERFACE, SOCKET, SOCKET_BUFFER
 from procession.net.internet.tcp_connection import TIME_WAIT_NS
 from procession.net.sysctls import FIRST_EPHEMERAL, LAST_EPHEMERAL
 from tests.net.conftest import (
@@ -346,6 +347,22 @@ def test_groups_and_their_sources_are_charged(call: SocketCaller) -> None:
     call("setsockopt", fd, 0, IP_ADD_MEMBERSHIP, group + loopback, 8)
     call("close", fd)
     assert account.kinds[SOCKET] == before
+
+
+def test_what_routers_are_still_to_be_told_is_no_memory_groups(call: SocketCaller) -> None:
+    """It's given back by a timer, when anybody may run."""
+    memory, payer = call.kernel.memory, Mock()
+    before = memory.account.kinds[INTERFACE]
+    fd = call.socket(AF_INET, DATAGRAM)
+    value = bytes((239, 1, 2, 3)) + bytes((127, 0, 0, 1))
+    memory.payer = payer
+    try:
+        call("setsockopt", fd, 0, IP_ADD_MEMBERSHIP, value, len(value))
+        call("setsockopt", fd, 0, IP_DROP_MEMBERSHIP, value, len(value))
+    finally:
+        memory.payer = None
+    assert memory.account.kinds[INTERFACE] > before
+    assert {each.args[0] for each in payer.charge_kernel.call_args_list} == {SOCKET}
 
 
 def test_queued_errors_take_room(call: SocketCaller) -> None:

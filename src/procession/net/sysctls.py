@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from procession.abi.duration import HZ
+
 NO_GROUPS = (1, 0)
 SOMAXCONN, DATAGRAM_QUEUE_LENGTH = 4_096, 10
 FIRST_EPHEMERAL, LAST_EPHEMERAL = 32_768, 60_999
@@ -211,8 +213,8 @@ TIMEOUTS_S = {
     b"udp_timeout_stream": 120,
 }
 """net.netfilter.nf_conntrack_*: how long a tracked connection is remembered after a packet, by its state."""
-_MOST_SECONDS = NO_BOUND // 250
-"""What an int holds in ticks of CONFIG_HZ=250."""
+_MOST_SECONDS = NO_BOUND // HZ
+"""What an int holds in ticks."""
 BOUNDS = {
     HOP_LIMIT: (1, 255),
     b"ipv6/accept_untracked_na": (0, 2),

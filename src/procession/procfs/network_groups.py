@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from procession.abi.duration import NS_PER_CLOCK_TICK
 from procession.net.internet.device_group import ALL_NODES, LINK_LOCAL_SCOPE, groups_at, hardware_groups
 from procession.net.internet.group_record import EXCLUDE, INCLUDE
 from procession.net.link.interface import LOOPBACK
@@ -11,13 +12,12 @@ from procession.net.link.own_address import is_group
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
-    from procession.net.internet.listening import ListenedGroup, ListenedSource
+    from procession.net.internet.listening import ListenedGroup
     from procession.net.link.interface import Interface
     from procession.net.network import Network
 
 _AWAITED, _REPORTED, _LOADED, _NEVER_REPORTED = 1, 2, 4, 8
 """MAF_TIMER_RUNNING, MAF_LAST_REPORTER, MAF_LOADED and MAF_NOREPORT."""
-_NS_PER_CLOCK = 10_000_000
 _SHORT_NAME = 6
 
 
@@ -42,7 +42,7 @@ def _awaited(network: Network, told: ListenedGroup | None) -> int:
     """In how many hundredths of a second a group is told."""
     if told is None or told.timer is None:
         return 0
-    return max(told.deadline_ns - network.host.clock.now_ns, 0) // _NS_PER_CLOCK
+    return max(told.deadline_ns - network.host.clock.now_ns, 0) // NS_PER_CLOCK_TICK
 
 
 def show_igmp(kernel: Kernel) -> bytes:
@@ -82,10 +82,18 @@ def show_igmp6(kernel: Kernel) -> bytes:
     return b"".join(lines)
 
 
-def _sources(network: Network, *, is_ipv6: bool) -> list[tuple[Interface, bytes, bytes, ListenedSource]]:
-    """All sources that somebody names of groups, the newest groups first."""
+def _filters(kernel: Kernel, prefix: bytes, *, is_ipv6: bool) -> list[bytes]:
+    """A line for each source that somebody names of a group, with `prefix` before addresses: the newest
+    groups first.
+    """
+    network = kernel.seen_namespaces.network
     return [
-        (interface, address, source, found)
+        b"%3d %6s %s%s %s%s %6d %6d\n"
+        % (
+            *(interface.index, interface.name[:_SHORT_NAME]),
+            *(prefix, address.hex().encode(), prefix, source.hex().encode()),
+            *(found.counts[INCLUDE], found.counts[EXCLUDE]),
+        )
         for interface in _shown_interfaces(network)
         for listening in (interface.listening_6 if is_ipv6 else interface.listening_4,)
         if listening is not None
@@ -96,31 +104,14 @@ def _sources(network: Network, *, is_ipv6: bool) -> list[tuple[Interface, bytes,
 
 def show_filters(kernel: Kernel) -> bytes:
     """/proc/net/mcfilter. Linux: net/ipv4/igmp.c, igmp_mcf_seq_show."""
-    found = _sources(kernel.seen_namespaces.network, is_ipv6=False)
-    lines = [
-        b"%3d %6s 0x%s 0x%s %6d %6d\n"
-        % (
-            *(interface.index, interface.name[:_SHORT_NAME], group.hex().encode(), source.hex().encode()),
-            *(each.counts[INCLUDE], each.counts[EXCLUDE]),
-        )
-        for interface, group, source, each in found
-    ]
-    return b"".join([b"Idx Device        MCA        SRC    INC    EXC\n", *lines])
+    title = b"Idx Device        MCA        SRC    INC    EXC\n"
+    return b"".join([title, *_filters(kernel, b"0x", is_ipv6=False)])
 
 
 def show_filters_6(kernel: Kernel) -> bytes:
     """/proc/net/mcfilter6. Linux: net/ipv6/mcast.c, igmp6_mcf_seq_show."""
-    found = _sources(kernel.seen_namespaces.network, is_ipv6=True)
     title = b"Idx Device                Multicast Address                   Source Address    INC    EXC\n"
-    lines = [
-        b"%3d %6s %s %s %6d %6d\n"
-        % (
-            *(interface.index, interface.name[:_SHORT_NAME], group.hex().encode(), source.hex().encode()),
-            *(each.counts[INCLUDE], each.counts[EXCLUDE]),
-        )
-        for interface, group, source, each in found
-    ]
-    return b"".join([title, *lines])
+    return b"".join([title, *_filters(kernel, b"", is_ipv6=True)])
 
 
 def show_anycast(kernel: Kernel) -> bytes:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from procession.abi.duration import NS_PER_MS, NS_PER_US
+from procession.abi.duration import NS_PER_MS, NS_PER_US, TICK_NS
 from procession.abi.errno import EBUSY, EINVAL
 from procession.kernel.sched.deadline import can_be_reserved, reserved_bandwidth
 from procession.kernel.sched.entity import ROUND_ROBIN_SLICE_NS
-from procession.kernel.time.posix_clock import TICK_NS
 from procession.procfs.parameter_kind import UNSIGNED
 from procession.procfs.parse_integer import INT_MAX, INT_MIN, parse_integer
 from procession.procfs.system_directory import SystemFile

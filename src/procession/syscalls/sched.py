@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.duration import NS_PER_S
+from procession.abi.duration import NS_PER_S, TICK_NS
 from procession.abi.errno import E2BIG, EBUSY, EINVAL, EPERM
 from procession.abi.ioprio import IoprioWho
 from procession.abi.resource import PriorityWhich
@@ -32,7 +32,6 @@ from procession.kernel.sched.priority import (
     task_or_self,
 )
 from procession.kernel.security.capability import CAP_SYS_NICE
-from procession.kernel.time.posix_clock import TICK_NS
 from procession.syscalls.declaration import syscall
 from procession.syscalls.parameters import Address, Choice, In, InOut, Int, Out, UInt
 

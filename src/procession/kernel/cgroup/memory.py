@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NoReturn
 
+from procession.abi.duration import HZ, TICK_NS
 from procession.hardware.kernel_memory import GROUP_BYTES, KIND_NAMES, SIGNAL, STACK_BYTES, TASK, TASK_BYTES
 from procession.hardware.physical_memory import PAGE_SIZE, OutOfFrames
 from procession.kernel.cgroup.event_file import EventFile
@@ -24,8 +25,6 @@ NO_LIMIT = (1 << 63) - PAGE_SIZE
 _BATCH = 64
 """A task that is over memory.high waits after so many pages (Linux: include/linux/memcontrol.h,
 MEMCG_CHARGE_BATCH)."""
-_HZ = 250
-_JIFFY_NS = 10**9 // _HZ
 _LONGEST_WAIT_NS = 2 * 10**9
 _SHORTEST_WAIT_NS = 10**7
 _PASSED_ON = (SIGNAL,)
@@ -393,7 +392,7 @@ class MemoryCounter:
         if self.usage <= self.high:
             return 0
         overage = (self.usage - self.high << 20) // max(self.high, PAGE_SIZE)
-        return (overage * overage * _HZ >> 34) * _JIFFY_NS
+        return (overage * overage * HZ >> 34) * TICK_NS
 
 
 def task_bytes(task: Task) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.duration import NS_PER_S
+from procession.abi.duration import NS_PER_S, TICK_NS
 from procession.abi.errno import EINVAL
 from procession.abi.time import Clock
 from procession.kernel.pid import find_task
@@ -27,8 +27,6 @@ CLOCK_REALTIME_ALARM = int(Clock.CLOCK_REALTIME_ALARM)
 CLOCK_BOOTTIME_ALARM = int(Clock.CLOCK_BOOTTIME_ALARM)
 CLOCK_TAI = int(Clock.CLOCK_TAI)
 
-TICK_NS = 4_000_000
-"""How often Linux's tick is with CONFIG_HZ=250."""
 KTIME_MAX = (1 << 63) - 1
 """No time is later than this; what would be is this."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from procession.abi.duration import NS_PER_S, NS_PER_US, US_PER_S
+from procession.abi.duration import NS_PER_S, NS_PER_US, TICK_NS, US_PER_S
 from procession.abi.named_tuple import NamedTuple
 from procession.abi.sched import SchedFlag
 from procession.abi.signals import Signal
@@ -17,7 +17,6 @@ from procession.kernel.signal.info import SigInfo
 from procession.kernel.time.costs import TIMER_NS
 from procession.kernel.time.posix_clock import (
     KTIME_MAX,
-    TICK_NS,
     charge_running,
     process_times,
 )

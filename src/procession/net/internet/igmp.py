@@ -5,13 +5,13 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from procession.abi.duration import HZ, TICK_NS
 from procession.abi.errno import EPERM, Errno
 from procession.abi.word import pack_port, pack_u8
 from procession.net.internet.flow import find_flow
 from procession.net.internet.listening import (
     MS_PER_TICK,
     QUERY_INTERVAL,
-    TICK_NS,
     ListenedGroup,
     Listening,
 )
@@ -31,8 +31,8 @@ _ROUTER_ALERT = b"\x94\4\0\0"
 _INTERNET_CONTROL, _CONTROL_PRIORITY = 0xC0, 7
 """IPTOS_PREC_INTERNETCONTROL, and TC_PRIO_CONTROL."""
 _HEADER_BYTES, _QUERY_BYTES = 8, 12
-_TICKS_PER_TENTH, _TICKS_PER_S = 25, 250
-_RESPONSE_TICKS = 10 * _TICKS_PER_S
+_TICKS_PER_TENTH = HZ // 10
+_RESPONSE_TICKS = 10 * HZ
 """How long routers of the first version wait."""
 
 
@@ -193,9 +193,9 @@ class IgmpListening(Listening):
     def _learn(self, data: bytes) -> None:
         """What a router says of itself."""
         self.robustness = data[8] & 7
-        self.query_interval = _exponential(data[9]) * _TICKS_PER_S or QUERY_INTERVAL
+        self.query_interval = _exponential(data[9]) * HZ or QUERY_INTERVAL
         if self.response_interval >= self.query_interval:
-            self.response_interval = (self.query_interval // _TICKS_PER_S - 1) * _TICKS_PER_S
+            self.response_interval = (self.query_interval // HZ - 1) * HZ
 
     def _ask(self, group: ListenedGroup, sources: list[bytes], ticks: int) -> None:
         """A group is to be told within so many ticks. Linux: net/ipv4/igmp.c, igmp_mod_timer."""

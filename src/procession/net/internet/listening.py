@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from procession.abi.duration import NS_PER_MS
+from procession.abi.duration import HZ, NS_PER_MS, TICK_NS
 from procession.hardware.kernel_memory import INTERFACE
 from procession.hardware.physical_memory import OutOfFrames
 from procession.net.internet.group_record import EXCLUDE, INCLUDE, tell_changes, tell_first, tell_groups
@@ -22,10 +22,8 @@ GROUP_TIMER, CHANGE_TIMER, ALL_GROUPS_TIMER, FIRST_TIMER = (
     "first_groups",
 )
 """For what is told of one group, of changes, of all, and of all that there were as an address came."""
-MS_PER_TICK = 4
-TICK_NS = MS_PER_TICK * NS_PER_MS
-"""CONFIG_HZ=250: what is delayed is so by ticks."""
-QUERY_INTERVAL, RESPONSE_INTERVAL = 125 * 250, 10 * 250
+MS_PER_TICK = TICK_NS // NS_PER_MS
+QUERY_INTERVAL, RESPONSE_INTERVAL = 125 * HZ, 10 * HZ
 """How often routers ask unless they say it, and how long they wait, in ticks (RFC 3376, section 8)."""
 _LAG = 2
 """So many ticks more are waited by timers of an interface."""
@@ -230,15 +228,17 @@ class Listening:
         return self.host.timers.add(self.host.clock.now_ns + ticks * TICK_NS, kind, self)
 
     def _charge(self, size: int) -> bool:
-        """Whether there is room for what is still to be told."""
+        """Whether there is room for what is still to be told: the machine's, as timers give it back as well,
+        when anybody runs. Linux allocates it without __GFP_ACCOUNT.
+        """
         try:
-            self.interface.network.system.account.charge(INTERFACE, size)
+            self.interface.network.system.account.charge_for(None, INTERFACE, size)
         except OutOfFrames:
             return False
         return True
 
     def _uncharge(self, size: int) -> None:
-        self.interface.network.system.account.uncharge(INTERFACE, size)
+        self.interface.network.system.account.uncharge_for(None, INTERFACE, size)
 
     # Groups come and go.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from procession.abi.duration import HZ, TICK_NS
 from procession.abi.errno import EPERM, Errno
 from procession.abi.internet import Ipv6Option
 from procession.abi.word import pack_port, pack_u8
@@ -13,7 +14,7 @@ from procession.net.internet.device_group import own_groups
 from procession.net.internet.extension_headers import is_for_listeners, put_headers
 from procession.net.internet.flow import find_flow
 from procession.net.internet.icmp import count_message, with_checksum
-from procession.net.internet.listening import MS_PER_TICK, TICK_NS, ListenedGroup, Listening
+from procession.net.internet.listening import MS_PER_TICK, ListenedGroup, Listening
 from procession.net.internet.output import send_packet
 from procession.net.internet.packet import ICMP6, Packet
 from procession.net.sysctls import FORCED_VERSION, REPORT_INTERVALS
@@ -31,7 +32,6 @@ _HOP_OPTIONS = int(Ipv6Option.IPV6_HOPOPTS)
 _ROUTER_ALERT = bytes((58, 0, 5, 2, 0, 0, 1, 0))
 """The header for every hop: an alert that it's about listeners, and no padding in two bytes."""
 _FIRST_BYTES, _SECOND_BYTES = 24, 28
-_TICKS_PER_S = 250
 _LONGEST_CODE_MS = 0x7FFF
 """What an old router can mean (MLDV1_MRD_MAX_COMPAT)."""
 _NEAREST_SCOPE = LEAST_ROBUSTNESS = 2
@@ -204,7 +204,7 @@ class MldListening(Listening):
         """What a router says of itself. Linux: net/ipv6/mcast.c, mld_process_v2, mld_update_qrv."""
         least = min(LEAST_ROBUSTNESS, self.interface.network.system.mld_robustness)
         self.robustness = max(data[24] & 7, least)
-        self.query_interval = _exponential(data[25], 4) * _TICKS_PER_S
+        self.query_interval = _exponential(data[25], 4) * HZ
         self.response_interval = self.longest_delay = ticks
 
     def _ask(self, group: ListenedGroup, ticks: int) -> None:

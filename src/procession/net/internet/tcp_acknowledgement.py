@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from procession.abi.duration import NS_PER_MS, TICK_NS
 from procession.net.socket import ESTABLISHED
 
 if TYPE_CHECKING:
     from procession.net.internet.tcp import TcpSocket
 
-_WAIT_NS = 40 * 10**6
+_WAIT_NS = 40 * NS_PER_MS
 """How long what the program sends is waited for (in Linux, TCP_ATO_MIN)."""
 _MOST_COUNTED = 255
-_TICK_NS = 4 * 10**6
-"""Where no data has told how fast the program answers, as long as a tick of CONFIG_HZ=250."""
 
 
 def begin(socket: TcpSocket) -> None:
@@ -38,7 +37,7 @@ def segment_passes(sender: TcpSocket, receiver: TcpSocket) -> None:
     now_ns = host.clock.now_ns
     since_ns = sender.owes_since_ns
     if since_ns:
-        if now_ns - since_ns >= _TICK_NS:
+        if now_ns - since_ns >= TICK_NS:
             is_answering(sender)
         sender.owes_since_ns = 0
     if (
@@ -52,7 +51,7 @@ def segment_passes(sender: TcpSocket, receiver: TcpSocket) -> None:
         since_ns = receiver.owes_since_ns
         if not since_ns:
             receiver.owes_since_ns = now_ns
-        elif now_ns - since_ns >= _TICK_NS:
+        elif now_ns - since_ns >= TICK_NS:
             is_answering(receiver)
     sender.incoming_processor = receiver.incoming_processor = host.processor
 
@@ -75,7 +74,8 @@ def is_answering(socket: TcpSocket) -> bool:
     since_ns = socket.owes_since_ns
     needed = socket.network.sysctls.answers_needed
     if since_ns and socket.answer_count >= needed:
-        wait_ns = _WAIT_NS if socket.bytes_received else _TICK_NS
+        # Where no data has told how fast the program answers, as long as a tick.
+        wait_ns = _WAIT_NS if socket.bytes_received else TICK_NS
         if socket.network.host.clock.now_ns - since_ns >= wait_ns:
             forget(socket)
     return socket.answer_count >= needed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from procession.abi.duration import NS_PER_MS, NS_PER_US, TICK_NS
 from procession.abi.errno import EINVAL, ENOENT, ENOPROTOOPT, EOPNOTSUPP, EPERM
 from procession.abi.internet import TcpOption
 from procession.abi.socket import SocketLevel
@@ -92,8 +93,7 @@ _RULES: dict[int, Rule] = {
 }
 
 
-_TICK_US, _TICK_MS = 4_000, 4
-"""Of CONFIG_HZ=250."""
+_TICK_US, _TICK_MS = TICK_NS // NS_PER_US, TICK_NS // NS_PER_MS
 _RTO_MAX, _RTO_MIN = int(TcpOption.TCP_RTO_MAX_MS), int(TcpOption.TCP_RTO_MIN_US)
 _TIMES = {
     _RTO_MAX: (120_000, 1_000, 120_000, _TICK_MS),
