@@ -80,6 +80,34 @@ TEST(mounts_that_were_given_stay)
 	CHECK_ERRNO(umount("a"), EINVAL);
 }
 
+/* Only who has rights over a file system forces it away, or makes it read-only as the root. */
+TEST(file_systems_of_others)
+{
+	pid_t child;
+
+	enter_user_namespace(MS_PRIVATE);
+	MUST(mount("a", "b", NULL, MS_BIND, NULL));
+	CHECK_ERRNO(umount2("b", MNT_FORCE), EPERM);
+	CHECK_ERRNO(umount2("b", MNT_FORCE | MNT_EXPIRE), EPERM);
+	CHECK_ERRNO(umount2("b", MNT_EXPIRE), EAGAIN);
+	CHECK_EQ(umount("b"), 0);
+	MUST(mount("none", "b", "tmpfs", 0, NULL));
+	CHECK_ERRNO(umount2("b", MNT_FORCE | MNT_EXPIRE), EINVAL);
+	CHECK_EQ(umount2("b", MNT_FORCE), 0);
+	MUST(mount("a", "b", NULL, MS_BIND, NULL));
+	MUST(mount("none", "ro", "tmpfs", 0, NULL));
+	child = (pid_t)MUST(fork());
+	if (child == 0) {
+		MUST(chroot("b"));
+		CHECK_ERRNO(umount("/"), EPERM);
+		_exit(0);
+	}
+	MUST(chroot("ro"));
+	CHECK_EQ(umount("/"), 0);
+	CHECK_ERRNO(mkdir("/new", 0777), EROFS);
+	CHECK_EQ(wait_for(child), EXITED(0));
+}
+
 TEST(a_tree_that_hides_something_stays_together)
 {
 	int inside, top;

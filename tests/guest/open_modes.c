@@ -361,6 +361,7 @@ TEST(what_memory_remembers)
 /* Where a walk would leave what it's to stay in, one that takes no references can't say so. */
 TEST(what_leads_out_of_a_cached_walk)
 {
+	struct open_how how = {.flags = O_PATH};
 	int top, below, file;
 
 	enter_own_mounts("tmpfs", "");
@@ -380,6 +381,12 @@ TEST(what_leads_out_of_a_cached_walk)
 	CHECK_ERRNO(cached_from(below, "/", O_PATH, RESOLVE_BENEATH), EXDEV);
 	CHECK_ERRNO(cached_from(file, "x", O_PATH, 0), ENOTDIR);
 	CHECK_ERRNO(cached_from(file, "..", O_PATH, RESOLVE_BENEATH), ENOTDIR);
+	/* What is mounted on the parent is another mount too. */
+	MUST(mount("over", ".", "tmpfs", 0, NULL));
+	CHECK_OK(cached_from(below, "..", O_PATH, 0));
+	CHECK_ERRNO(cached_from(below, "..", O_PATH, RESOLVE_NO_XDEV), EAGAIN);
+	how.resolve = RESOLVE_NO_XDEV;
+	CHECK_ERRNO(syscall(SYS_openat2, below, "..", &how, sizeof(how)), EXDEV);
 }
 
 TEST(both_rights_and_no_access)

@@ -240,13 +240,13 @@ class Walk:
         if dentry is root_dentry and mount is root_mount:
             if self.resolve & RESOLVE_BENEATH:
                 raise self.leaving()
-            self.mount, self.dentry = top_of(Path(mount, dentry))
-            return
-        if dentry is not mount.root:
+        elif dentry is not mount.root:
             dentry = dentry.parent
             if self.connected_in is not mount:
                 self._check_connected(mount, dentry)
         self.mount, self.dentry = top_of(Path(mount, dentry))
+        if self.mount is not mount and self.resolve & RESOLVE_NO_XDEV:
+            raise self.leaving()
 
     def leaving(self) -> Errno:
         """What a component is answered that leads out of where the walk is to stay.

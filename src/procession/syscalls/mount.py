@@ -208,7 +208,8 @@ def umount2(task: Task, target: Path, flags: Flags[UmountFlag]) -> int:
     namespace = own_namespace(task)
     if place.dentry is place.mount.root:
         check_topology(task)
-    unmount(namespace, place, flags, task.fs.root)
+    is_owner = task.credentials.ns_capable(place.mount.superblock.owner, CAP_SYS_ADMIN)
+    unmount(namespace, place, flags, task.fs.root, is_owner=is_owner)
     return 0
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from procession.abi.errno import EAGAIN, EBUSY, EINVAL
+from procession.abi.errno import EAGAIN, EBUSY, EINVAL, EPERM
 from procession.abi.mount_flags import UmountFlag
 from procession.fs.dentry import Dentry, Path
 from procession.fs.mounts.mount import Mount
@@ -15,16 +15,22 @@ MNT_EXPIRE = int(UmountFlag.MNT_EXPIRE)
 MNT_FORCE = int(UmountFlag.MNT_FORCE)
 
 
-def unmount(namespace: MountNamespace, path: Path, flags: int = 0, root: Path | None = None) -> None:
+def unmount(
+    namespace: MountNamespace, path: Path, flags: int = 0, root: Path | None = None, *, is_owner: bool = True
+) -> None:
     """umount2(2), for somebody of `namespace` whose root directory is `root`.
 
-    Raises EINVAL (not a mount, or locked), EBUSY, EAGAIN (MNT_EXPIRE, the first time).
+    Who `is_owner` has CAP_SYS_ADMIN over the file system, without which nothing is forced or made read-only.
+
+    Raises EINVAL (not a mount, or locked), EPERM, EBUSY, EAGAIN (MNT_EXPIRE, the first time).
     Linux: fs/namespace.c, can_umount, do_umount.
     """
     mount = path.mount
     if path.dentry is not mount.root or mount.namespace is not namespace or mount.is_locked:
         raise EINVAL
     is_own_root = root is not None and mount is root.mount
+    if flags & MNT_FORCE and not is_owner:
+        raise EPERM("it takes CAP_SYS_ADMIN over the file system")
     if flags & MNT_EXPIRE:
         if flags & (MNT_FORCE | MNT_DETACH) or is_own_root:
             raise EINVAL
@@ -36,6 +42,8 @@ def unmount(namespace: MountNamespace, path: Path, flags: int = 0, root: Path | 
     if is_own_root and not flags & MNT_DETACH:
         # Old init programs relied on it: the root's file system becomes read-only. Linux: fs/namespace.c,
         # do_umount_root.
+        if not is_owner:
+            raise EPERM("it takes CAP_SYS_ADMIN over the file system")
         make_read_only(mount)
         return
     if mount.parent is None:
