@@ -106,6 +106,9 @@ def show_description(data: bytes, result: int, naming: Naming) -> str:
         if words[0] == "tfd:":
             # Where there is no sleep of the whole machine, nothing keeps it from that (EPOLLWAKEUP).
             words[3] = f"{int(words[3], 16) & ~(1 << 29):x}"
+        elif words[0] == "lock:":
+            # The file's device and number.
+            del words[6]
         # Of what is watched, the file's number and handle.
         hidden = ("ino:", "sdev:", "fhandle", "f_handle:")
         shown.append(" ".join(word for word in words if not word.startswith(hidden)))

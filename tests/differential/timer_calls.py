@@ -355,7 +355,10 @@ def show_timers(data: bytes, result: int, naming: Naming) -> str:
         # Of what is watched, the file's number and handle.
         hidden = ("ino:", "sdev:", "fhandle", "f_handle:")
         value = " ".join(word for word in value.split() if not word.startswith(hidden))
-        if name == "signal":
+        if name == "lock":
+            # The file's device and number.
+            value = " ".join(value.split()[:5] + value.split()[6:])
+        elif name == "signal":
             value = value.partition("/")[0]
         elif name == "notify":
             kind, _, pid = value.rpartition(".")

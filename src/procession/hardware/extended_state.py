@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from procession.abi.word import Words
+from procession.abi.named_tuple import NamedTuple
+from procession.abi.word import Words, pack_u16, pack_u64
 
 X87, SSE, AVX = 1, 2, 4
 FXSAVE_BYTES, HEADER_BYTES, AVX_OFFSET, XSAVE_BYTES = 512, 64, 576, 832
@@ -22,6 +23,9 @@ _INITIAL_CONTROL, _INITIAL_MXCSR = 0x37F, 0x1F80
 _X87_OFFSET, _XMM_OFFSET = 32, 160
 _NO_AVX = bytes(XSAVE_BYTES - AVX_OFFSET)
 _RESERVED_BYTES = 48
+BIAS, TOP_EXPONENT = 16383, 0x7FFF
+INTEGER_BIT = 1 << 63
+QUIET_BIT = 1 << 62
 _WITHOUT_AVX, _WITH_AVX = _HEADER.pack(X87 | SSE, 0), _HEADER.pack(X87 | SSE | AVX, 0)
 
 
@@ -121,3 +125,65 @@ def readable_state(value: object) -> bytes:
     if not isinstance(value, bytes) or len(value) != XSAVE_BYTES:
         raise ValueError("no XSAVE area")
     return canonical(restored(value, X87 | SSE | AVX))
+
+
+# The x87's numbers: a sign, an exponent and 64 bits.
+
+
+class Extended(NamedTuple):
+    """A number of 80 bits: `exponent` as it is stored, `significand` with its integer bit."""
+
+    is_negative: bool
+    exponent: int
+    significand: int
+
+    @property
+    def is_zero(self) -> bool:
+        """Whether it's 0 or -0."""
+        return not self.exponent and not self.significand
+
+    @property
+    def is_unsupported(self) -> bool:
+        """Whether it's none of the numbers that the processor has known since the 387."""
+        return self.exponent != 0 and not self.significand & INTEGER_BIT
+
+    @property
+    def is_infinite(self) -> bool:
+        """Whether it's an infinity."""
+        return self.exponent == TOP_EXPONENT and self.significand == INTEGER_BIT
+
+    @property
+    def is_nan(self) -> bool:
+        """Whether it's no number."""
+        return self.exponent == TOP_EXPONENT and self.significand > INTEGER_BIT
+
+    @property
+    def is_signalling(self) -> bool:
+        """Whether it's no number, and using it is an invalid operation."""
+        return self.is_nan and not self.significand & QUIET_BIT
+
+    @property
+    def is_denormal(self) -> bool:
+        """Whether it has fewer than 64 bits."""
+        return not self.exponent and self.significand != 0
+
+    @property
+    def scale(self) -> int:
+        """The number is its significand times 2 to the power of this."""
+        return max(self.exponent, 1) - BIAS - 63
+
+    def negated(self) -> Extended:
+        """The number with the other sign."""
+        return Extended(not self.is_negative, self.exponent, self.significand)
+
+
+def unpack_extended(data: bytes) -> Extended:
+    """The number in 10 bytes of memory."""
+    head = int.from_bytes(data[8:10], "little")
+    return Extended(head >> 15 != 0, head & TOP_EXPONENT, int.from_bytes(data[:8], "little"))
+
+
+def pack_extended(number: Extended) -> bytes:
+    """The 10 bytes of a number in memory."""
+    head = number.exponent | (0x8000 if number.is_negative else 0)
+    return pack_u64(number.significand) + pack_u16(head)

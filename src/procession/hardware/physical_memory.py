@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, NoReturn, Protocol
 
 from procession.abi.mmap_flags import Advice
@@ -15,6 +15,7 @@ from procession.hardware.kernel_memory import KernelMemory
 from procession.hardware.overcommit import CommitRule
 
 if TYPE_CHECKING:
+    from procession.hardware.address_space import AddressSpace
     from procession.hardware.frame_owner import FrameOwner
 
 PAGE_SHIFT = 12
@@ -47,26 +48,6 @@ class OutOfBuffers(OutOfFrames):
     """No page frame is left for the buffer of a socket; the call answers ENOBUFS."""
 
     errno_number: ClassVar[int] = 105
-
-
-class AddressSpace(Protocol):
-    """Who maps frames: what a file's end that moves must reach."""
-
-    @property
-    def area_count(self) -> int:
-        """How many areas there are to look at."""
-
-    def unmap_pages(self, pages: object, first_index: int, /) -> None:
-        """Drop what is mapped of the page cache `pages` from page `first_index` on."""
-
-    def unmap_cached(self, pages: object, first: int, past: int, /) -> None:
-        """Drop what is mapped of the page cache `pages` from page `first` to before `past`, but no copies."""
-
-    def forget_shared_pages(self, pages: object, /) -> None:
-        """Drop the entries of shared writable areas of `pages`: they're to be made anew."""
-
-    def protect_shared_pages(self, caches: Container[object]) -> None:
-        """Let the next write to each page of a shared mapping of one of these page caches be noticed."""
 
 
 class Reclaimer(Protocol):

@@ -1,8 +1,8 @@
 """The x87 instructions that a library of today's engines computes in less than 64 bits, in exact integers.
 
-A number of 80 bits is a sign, an exponent and 64 bits; what a function has to give is worked out in integers
-to some 60 bits more, and rounded once, as the control word says (Intel SDM volume 1, 8.3.8 to 8.3.10). The
-processors promise an error below one unit in the last place: nearly always they round as is done here.
+What a function has to give is worked out in integers to some 60 bits more, and rounded once, as the control
+word says (Intel SDM volume 1, 8.3.8 to 8.3.10). The processors promise an error below one unit in the last
+place: nearly always they round as is done here.
 """
 
 from __future__ import annotations
@@ -10,13 +10,10 @@ from __future__ import annotations
 from math import isqrt
 
 from procession.abi.named_tuple import NamedTuple
-from procession.abi.word import pack_u16, pack_u64
+from procession.hardware.extended_state import BIAS, INTEGER_BIT, QUIET_BIT, TOP_EXPONENT, Extended
 
 INVALID, DENORMAL, ZERO_DIVIDE, OVERFLOW, UNDERFLOW, INEXACT, STACK_FAULT = 1, 2, 4, 8, 16, 32, 64
 C0, C1, C2, C3 = 0x100, 0x200, 0x400, 0x4000
-_BIAS, _TOP_EXPONENT = 16383, 0x7FFF
-_INTEGER_BIT = 1 << 63
-_QUIET_BIT = 1 << 62
 _GUARD = 60
 """How many bits more than a result has are worked out, at least."""
 _PRECISION = 64 + _GUARD
@@ -28,64 +25,11 @@ _SCALED_PI = 0x3243F6A8885A308D3
 """Pi as the processor has it: in 66 bits, times 2 to the power of 64. Angles are reduced by that."""
 
 
-class Extended(NamedTuple):
-    """A number of 80 bits: `exponent` as it is stored, `significand` with its integer bit."""
-
-    is_negative: bool
-    exponent: int
-    significand: int
-
-    @property
-    def is_zero(self) -> bool:
-        """Whether it's 0 or -0."""
-        return not self.exponent and not self.significand
-
-    @property
-    def is_unsupported(self) -> bool:
-        """Whether it's none of the numbers that the processor has known since the 387."""
-        return self.exponent != 0 and not self.significand & _INTEGER_BIT
-
-    @property
-    def is_infinite(self) -> bool:
-        """Whether it's an infinity."""
-        return self.exponent == _TOP_EXPONENT and self.significand == _INTEGER_BIT
-
-    @property
-    def is_nan(self) -> bool:
-        """Whether it's no number."""
-        return self.exponent == _TOP_EXPONENT and self.significand > _INTEGER_BIT
-
-    @property
-    def is_signalling(self) -> bool:
-        """Whether it's no number, and using it is an invalid operation."""
-        return self.is_nan and not self.significand & _QUIET_BIT
-
-    @property
-    def is_denormal(self) -> bool:
-        """Whether it has fewer than 64 bits."""
-        return not self.exponent and self.significand != 0
-
-    @property
-    def scale(self) -> int:
-        """The number is its significand times 2 to the power of this."""
-        return max(self.exponent, 1) - _BIAS - 63
-
-    def negated(self) -> Extended:
-        """The number with the other sign."""
-        return Extended(not self.is_negative, self.exponent, self.significand)
-
-
-def unpack_extended(data: bytes) -> Extended:
-    """The number in 10 bytes of memory."""
-    head = int.from_bytes(data[8:10], "little")
-    return Extended(head >> 15 != 0, head & _TOP_EXPONENT, int.from_bytes(data[:8], "little"))
-
-
-INDEFINITE = Extended(True, _TOP_EXPONENT, _INTEGER_BIT | _QUIET_BIT)
-ONE = Extended(False, _BIAS, _INTEGER_BIT)
+INDEFINITE = Extended(True, TOP_EXPONENT, INTEGER_BIT | QUIET_BIT)
+ONE = Extended(False, BIAS, INTEGER_BIT)
 _ZERO = Extended(False, 0, 0)
-_INFINITY = Extended(False, _TOP_EXPONENT, _INTEGER_BIT)
-_LARGEST = Extended(False, _TOP_EXPONENT - 1, (1 << 64) - 1)
+_INFINITY = Extended(False, TOP_EXPONENT, INTEGER_BIT)
+_LARGEST = Extended(False, TOP_EXPONENT - 1, (1 << 64) - 1)
 
 
 class Outcome(NamedTuple):
@@ -122,8 +66,8 @@ def _round(real: _Real, rounding: int) -> tuple[Extended, int, bool]:
     scale = real.scale
     if not real.is_exact:
         magnitude, scale = magnitude << 1 | 1, scale - 1
-    exponent = magnitude.bit_length() - 1 + scale + _BIAS
-    dropped = max(magnitude.bit_length() - 64, 1 - _BIAS - 63 - scale)
+    exponent = magnitude.bit_length() - 1 + scale + BIAS
+    dropped = max(magnitude.bit_length() - 64, 1 - BIAS - 63 - scale)
     is_tiny = exponent < 1
     if dropped <= 0:
         significand, rest, half = magnitude << -dropped, 0, 0
@@ -143,8 +87,8 @@ def _round(real: _Real, rounding: int) -> tuple[Extended, int, bool]:
         if is_tiny:
             exceptions |= UNDERFLOW
     if is_tiny:
-        exponent = 1 if significand & _INTEGER_BIT else 0
-    if exponent >= _TOP_EXPONENT:
+        exponent = 1 if significand & INTEGER_BIT else 0
+    if exponent >= TOP_EXPONENT:
         is_infinite = rounding == 0 or rounding == 2 - is_negative
         number = _INFINITY if is_infinite else _LARGEST
         return number._replace(is_negative=is_negative), OVERFLOW | INEXACT, is_infinite
@@ -174,7 +118,7 @@ def _not_a_number(*operands: Extended) -> Outcome | None:
     exceptions = INVALID if any(nan.is_signalling for nan in nans) else 0
     quiet = [nan for nan in nans if not nan.is_signalling]
     chosen = max(quiet if len(nans) == 2 and len(quiet) == 1 else nans, key=lambda nan: nan.significand)
-    return _exact(chosen._replace(significand=chosen.significand | _QUIET_BIT), exceptions)
+    return _exact(chosen._replace(significand=chosen.significand | QUIET_BIT), exceptions)
 
 
 # Functions of integers: `bits` fixed-point bits after the point
@@ -292,7 +236,7 @@ def remainder(x: Extended, y: Extended, *, is_nearest: bool) -> Outcome:
         return _invalid()
     denormal = DENORMAL if x.is_denormal or y.is_denormal else 0
     if x.is_zero or y.is_infinite:
-        is_odd = not x.exponent and x.significand & _INTEGER_BIT
+        is_odd = not x.exponent and x.significand & INTEGER_BIT
         return _exact(x._replace(exponent=1) if is_odd else x, denormal)
     distance = (x.significand.bit_length() + x.scale) - (y.significand.bit_length() + y.scale)
     scale = min(x.scale, y.scale)
@@ -327,7 +271,7 @@ def extracted(x: Extended) -> Outcome:
         return Outcome((_INFINITY.negated(), x), ZERO_DIVIDE)
     length = x.significand.bit_length()
     exponent, _, _ = _round(_Real(length - 1 + x.scale, 0, is_exact=True), 0)
-    significand = Extended(x.is_negative, _BIAS, x.significand << 64 - length)
+    significand = Extended(x.is_negative, BIAS, x.significand << 64 - length)
     return Outcome((exponent, significand), DENORMAL if x.is_denormal else 0)
 
 
@@ -344,7 +288,7 @@ def scaled(x: Extended, y: Extended, rounding: int) -> Outcome:
     if x.is_zero or x.is_infinite:
         return _exact(x, denormal)
     # More than that makes no difference.
-    shift = _FARTHEST_SHIFT if y.exponent > _BIAS + 16 else _shifted(y.significand, min(y.scale, 0))
+    shift = _FARTHEST_SHIFT if y.exponent > BIAS + 16 else _shifted(y.significand, min(y.scale, 0))
     signed = -x.significand if x.is_negative else x.significand
     scale = x.scale + (-shift if y.is_negative else shift)
     return _rounded(_Real(signed, scale, is_exact=True), rounding, denormal=denormal)
@@ -363,13 +307,13 @@ def exponential(x: Extended, rounding: int) -> Outcome:
     if x.is_infinite:
         return _exact(ONE.negated() if x.is_negative else x)
     if x in (ONE, ONE.negated()):
-        return _exact(Extended(True, _BIAS - 1, _INTEGER_BIT) if x.is_negative else x, INEXACT)
+        return _exact(Extended(True, BIAS - 1, INTEGER_BIT) if x.is_negative else x, INEXACT)
     denormal = DENORMAL if x.is_denormal else 0
-    if x.exponent > _BIAS:
+    if x.exponent > BIAS:
         # Undefined there: processors leave it as it is.
         return _exact(x, denormal | INEXACT)
     signed = -x.significand if x.is_negative else x.significand
-    if x.exponent < _BIAS - _PRECISION:
+    if x.exponent < BIAS - _PRECISION:
         # 2^x - 1 is x ln 2 to all the bits that there are.
         bits = _PRECISION + 16
         return _rounded(_Real(signed * _ln2(bits), x.scale - bits), rounding, denormal=denormal)
@@ -449,13 +393,13 @@ def logarithm_near_one(x: Extended, y: Extended, rounding: int) -> Outcome:
         if x.is_negative or y.is_zero:
             return _invalid()
         return _exact(_INFINITY._replace(is_negative=y.is_negative))
-    if x.is_negative and x.exponent >= _BIAS:
+    if x.is_negative and x.exponent >= BIAS:
         # Undefined there, as 1 + x isn't positive: processors leave it as it is.
         return _exact(x, denormal | INEXACT)
     if y.is_infinite:
         return _exact(_INFINITY._replace(is_negative=x.is_negative != y.is_negative), denormal)
     signed = -x.significand if x.is_negative else x.significand
-    if x.exponent < _BIAS - _PRECISION:
+    if x.exponent < BIAS - _PRECISION:
         # log2(1 + x) is x / ln 2 to all the bits that there are.
         bits = _PRECISION + 16
         log = _Real((signed << 2 * bits) // _ln2(bits), x.scale - bits)
@@ -502,7 +446,7 @@ def _angle_of(x: Extended) -> Outcome | None:
         return special
     if x.is_infinite:
         return _invalid()
-    if x.exponent >= _BIAS + _LARGEST_ANGLE:
+    if x.exponent >= BIAS + _LARGEST_ANGLE:
         return Outcome((x,), 0, C2)
     return None
 
@@ -604,9 +548,3 @@ def _angle(x: Extended, y: Extended) -> _Real:
     if x.is_negative:
         angle = half_turn - angle
     return _Real(sign * angle, -bits)
-
-
-def pack_extended(number: Extended) -> bytes:
-    """The 10 bytes of a number in memory."""
-    head = number.exponent | (0x8000 if number.is_negative else 0)
-    return pack_u64(number.significand) + pack_u16(head)

@@ -107,7 +107,7 @@ def make_interface(
     """
     chosen = free_name(network, name or kind + b"%d")
     number = free_index(network, index)
-    network.account_interface(1, len(network.sysctls.of_new.copy().changed))
+    network.account_interface(1, network.sysctls.of_new.inherited_count)
     network.host.clock.spend_linking()
     address = hardware_address or random_hardware_address(network)
     interface = Interface(network, kind, chosen, number, address)
@@ -469,8 +469,8 @@ def move(interface: Interface, network: Network, name: bytes = b"", index: int =
     if not index:
         index = 0 if interface.index in network.interfaces else interface.index
     number = free_index(network, index)
+    network.account_settings(network.sysctls.of_new.inherited_count)
     settings = network.sysctls.of_new.copy()
-    network.account_settings(len(settings.changed))
     set_up(interface, is_up=False)
     if interface.master is not None:
         leave_bridge(interface)

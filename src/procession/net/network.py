@@ -194,9 +194,8 @@ class Network(Namespace):
         Linux: net/ipv4/devinet.c, devinet_init_net; net/core/neighbour.c, neigh_parms_alloc.
         """
         self.sysctls.inherit(first)
-        settings = self.sysctls.of_new.copy()
-        self.account_settings(len(settings.changed))
-        self.loopback.settings = settings
+        self.account_settings(self.sysctls.of_new.inherited_count)
+        self.loopback.settings = self.sysctls.of_new.copy()
 
     @property
     def unix(self) -> UnixNames:

@@ -271,6 +271,11 @@ class OwnSettings:
         """Whether somebody has."""
         return bool(self.chosen >> _PLACES[key] & 1)
 
+    @property
+    def inherited_count(self) -> int:
+        """How many a copy has."""
+        return len(self.changed) - (MTU in self.changed)
+
     def copy(self) -> OwnSettings:
         """The same of another interface, of which nothing was chosen yet. Each has the MTU that it has."""
         changed = self.changed.copy()

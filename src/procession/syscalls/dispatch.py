@@ -96,7 +96,7 @@ from procession.syscalls.step_by_step import (
     stop_in_call,
 )
 from procession.syscalls.time_stamp import emulate_time_stamp
-from procession.syscalls.vsyscall import CALL_TO_MAKE, NO_CALL, emulate_vsyscall
+from procession.syscalls.vsyscall import jumped_to_vsyscall
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
@@ -512,7 +512,7 @@ class Traps:
                 # No page tables can map it: it isn't a page fault at all.
                 self.processor_exception(GENERAL_PROTECTION, 0)
                 return
-            if address >> PAGE_SHIFT == VSYSCALL_PAGE and self._jumped_to_vsyscall(task, address, error_code):
+            if address >> PAGE_SHIFT == VSYSCALL_PAGE and jumped_to_vsyscall(self, task, address, error_code):
                 return
             info = SigInfo(violation.signal, violation.code, address=address)
             error_code = access_of(kernel, task, error_code) & _PUSHED_BITS
@@ -545,26 +545,6 @@ class Traps:
             kernel.observer.task_event(task, FAULT, (address, error_code & _PUSHED_BITS, outcome))
         if self.memory.stale or task.work & MEMORY_HIGH:
             self.resume()
-
-    def _jumped_to_vsyscall(self, task: Task, address: int, error_code: int) -> bool:
-        """Make a call of the vsyscall page; False if that's no jump but a fault like others."""
-        kernel = self.kernel
-        self.clock.spend(EXCEPTION_NS)
-        try:
-            outcome = emulate_vsyscall(kernel, task, address, error_code)
-        except Sleep as sleep:
-            if not task.has_pending_signal:
-                kernel.scheduler.sleep(task, sleep, None)
-        except OutOfFrames:
-            await_memory(kernel, task)
-        else:
-            if outcome == NO_CALL:
-                return False
-            if outcome == CALL_TO_MAKE:
-                self.system_call()
-                return True
-        self.resume()
-        return True
 
     def processor_exception(self, vector: int, error_code: int) -> None:
         """Linux: arch/x86/kernel/traps.c."""

@@ -8,17 +8,22 @@ from procession.abi.duration import NS_PER_S, NS_PER_US
 from procession.abi.errno import EFAULT
 from procession.abi.signals import SegvCode, SignalCode
 from procession.abi.word import Words, pack_u32, pack_u64
+from procession.fs.wait_queue import Sleep
 from procession.hardware.engine import FAULT_FETCH, FAULT_USER, FAULT_WRITE
+from procession.hardware.physical_memory import OutOfFrames
 from procession.hardware.registers import RAX, RDI, RIP, RSI, RSP, set_register
+from procession.kernel.oom import await_memory
 from procession.kernel.signal.generation import force_signal
 from procession.kernel.signal.info import SigInfo
 from procession.kernel.signal.set import SIGSEGV
+from procession.kernel.time.costs import EXCEPTION_NS
 from procession.kernel.traps import PAGE_FAULT
 from procession.mm.vsyscall import VSYSCALL_ADDRESS
 
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
     from procession.kernel.task import Task
+    from procession.syscalls.dispatch import Traps
 
 _NR_GETTIMEOFDAY, _NR_TIME, _NR_GETCPU = 96, 201, 309
 _CALLS = (
@@ -37,6 +42,27 @@ _SI_KERNEL, _SEGV_MAPERR = int(SignalCode.SI_KERNEL), int(SegvCode.SEGV_MAPERR)
 
 
 NO_CALL, CALL_MADE, CALL_TO_MAKE = range(3)
+
+
+def jumped_to_vsyscall(traps: Traps, task: Task, address: int, error_code: int) -> bool:
+    """Make a call of the page; False if that's no jump but a fault like others."""
+    kernel = traps.kernel
+    traps.clock.spend(EXCEPTION_NS)
+    try:
+        outcome = emulate_vsyscall(kernel, task, address, error_code)
+    except Sleep as sleep:
+        if not task.has_pending_signal:
+            kernel.scheduler.sleep(task, sleep, None)
+    except OutOfFrames:
+        await_memory(kernel, task)
+    else:
+        if outcome == NO_CALL:
+            return False
+        if outcome == CALL_TO_MAKE:
+            traps.system_call()
+            return True
+    traps.resume()
+    return True
 
 
 def emulate_vsyscall(kernel: Kernel, task: Task, address: int, error_code: int) -> int:

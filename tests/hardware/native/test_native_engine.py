@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from procession import Machine
-from procession.hardware.engines.native import stub
+from procession.hardware.engines.native import engine as engine_module
+from procession.hardware.engines.native import faults, stub
 from procession.hardware.engines.native.availability import why_unavailable
 from procession.hardware.engines.native.engine import NativeEngine
 from procession.hardware.engines.native.single_step import ATTENDED_UNITS
@@ -379,7 +380,7 @@ def test_a_table_of_returns_that_is_emptied_again_and_again(
 def test_stubs_that_end_after_each_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each comes as far as the one before it: that is an error of its program, and no loop without an end."""
     killed: list[int] = []
-    original = NativeEngine._faulted
+    original = faults.faulted
 
     def faulted(engine: NativeEngine, space: Space) -> int:
         resume = original(engine, space)
@@ -387,7 +388,7 @@ def test_stubs_that_end_after_each_fault(monkeypatch: pytest.MonkeyPatch) -> Non
         os.kill(space.stub.pid, signal.SIGKILL)
         return resume
 
-    monkeypatch.setattr(NativeEngine, "_faulted", faulted)
+    monkeypatch.setattr(engine_module, "faulted", faulted)
     result = Machine(engine="native").run(["/bin/true"], wall_limit_s=60)
     assert result.status == 128 + signal.SIGSEGV
     assert 3 < len(killed) < 20

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from procession.hardware import x87
 from procession.hardware.engines.unicorn_machine_code import BUSY, ERROR_SUMMARY
+from procession.hardware.extended_state import Extended, pack_extended, unpack_extended
 from procession.hardware.instruction import x87_function_at
 from procession.hardware.registers import RIP, set_register
 
@@ -111,14 +112,14 @@ class X87Functions:
     def _set_empty(self, number: int) -> None:
         self.exceptions.state[self.exceptions.layout.x87_tags + (number & 7)] = _EMPTY
 
-    def _register(self, number: int) -> x87.Extended:
+    def _register(self, number: int) -> Extended:
         start = self.exceptions.layout.x87_registers + _STRIDE * (number & 7)
-        return x87.unpack_extended(bytes(self.exceptions.state[start : start + 10]))
+        return unpack_extended(bytes(self.exceptions.state[start : start + 10]))
 
-    def _set_register(self, number: int, value: x87.Extended) -> None:
+    def _set_register(self, number: int, value: Extended) -> None:
         exceptions, layout = self.exceptions, self.exceptions.layout
         start = layout.x87_registers + _STRIDE * (number & 7)
-        exceptions.state[start : start + 10] = x87.pack_extended(value)
+        exceptions.state[start : start + 10] = pack_extended(value)
         exceptions.state[layout.x87_tags + (number & 7)] = 0
 
 

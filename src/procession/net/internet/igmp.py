@@ -6,9 +6,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from procession.abi.duration import HZ, TICK_NS
-from procession.abi.errno import EPERM, Errno
+from procession.abi.errno import EPERM
 from procession.abi.word import pack_port, pack_u8
-from procession.net.internet.flow import find_flow
 from procession.net.internet.listening import (
     MS_PER_TICK,
     QUERY_INTERVAL,
@@ -117,12 +116,8 @@ class IgmpListening(Listening):
     def _send(self, message: bytes, target: bytes) -> None:
         """Linux: net/ipv4/igmp.c, igmp_send_report, igmpv3_newpack."""
         interface = self.interface
-        network = interface.network
-        if not interface.is_up or not interface.has_carrier:
-            return
-        try:
-            flow = find_flow(network, target, None, interface)
-        except Errno:
+        flow = self.flow_to(target, None)
+        if flow is None:
             return
         whole = message[:2] + pack_port(checksum(message)) + message[4:]
         packet = Packet(
@@ -132,7 +127,7 @@ class IgmpListening(Listening):
         packet.options, packet.priority = _ROUTER_ALERT, _CONTROL_PRIORITY
         is_heard = interface.kind == LOOPBACK or target in self.groups
         with suppress(EPERM):
-            send_packet(network, packet, flow, is_looped=is_heard)
+            send_packet(interface.network, packet, flow, is_looped=is_heard)
 
     # What is heard.
 

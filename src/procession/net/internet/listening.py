@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from procession.abi.duration import HZ, NS_PER_MS, TICK_NS
+from procession.abi.errno import Errno
 from procession.hardware.kernel_memory import INTERFACE
 from procession.hardware.physical_memory import OutOfFrames
+from procession.net.internet.flow import find_flow
 from procession.net.internet.group_record import EXCLUDE, INCLUDE, tell_changes, tell_first, tell_groups
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from procession.net.internet.flow import Flow
     from procession.net.internet.packet import Packet
     from procession.net.link.interface import Interface
 
@@ -168,6 +171,16 @@ class Listening:
         self.all_timer: Any = None
         self.first_timer: Any = None
         self.all_deadline_ns = 0
+
+    def flow_to(self, target: bytes, source: bytes | None) -> Flow | None:
+        """The way that a message to `target` takes, None if none can go out."""
+        interface = self.interface
+        if not interface.is_up or not interface.has_carrier:
+            return None
+        try:
+            return find_flow(interface.network, target, source, interface)
+        except Errno:
+            return None
 
     # What the protocols differ in.
 

@@ -6,13 +6,12 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from procession.abi.duration import HZ, TICK_NS
-from procession.abi.errno import EPERM, Errno
+from procession.abi.errno import EPERM
 from procession.abi.internet import Ipv6Option
 from procession.abi.word import pack_port, pack_u8
 from procession.net.internet.address import EVERYBODY, is_any, is_link_local, is_multicast
 from procession.net.internet.device_group import own_groups
 from procession.net.internet.extension_headers import is_for_listeners, put_headers
-from procession.net.internet.flow import find_flow
 from procession.net.internet.icmp import count_message, with_checksum
 from procession.net.internet.listening import MS_PER_TICK, ListenedGroup, Listening
 from procession.net.internet.output import send_packet
@@ -124,17 +123,14 @@ class MldListening(Listening):
     def _send(self, kind: int, body: bytes, target: bytes) -> None:
         """Linux: net/ipv6/mcast.c, igmp6_send, mld_newpack, mld_sendpack."""
         interface = self.interface
-        network = interface.network
-        if not interface.is_up or not interface.has_carrier:
-            return
         own = next((each.address for each in interface.addresses if is_link_local(each.address)), bytes(16))
-        try:
-            flow = find_flow(network, target, own, interface)
-        except Errno:
+        flow = self.flow_to(target, own)
+        if flow is None:
             return
         message = with_checksum(pack_u8(kind) + bytes(3) + body, own, target)
         packet = Packet(message, own, 0, target, 0, self.host.clock.realtime_ns, 0, 1, ICMP6)
         put_headers(packet, {_HOP_OPTIONS: _ROUTER_ALERT})
+        network = interface.network
         count_message(network, target, _COUNTERS[kind], "Out")
         with suppress(EPERM):
             send_packet(network, packet, flow, is_looped=target in self.groups)

@@ -34,7 +34,7 @@ from procession.net.message import Received
 from procession.net.netlink.attributes import NESTED, Answer, Request, attribute
 from procession.net.netlink.peers import broadcast, unicast
 from procession.net.netlink.requests import answer, ends_apart, lists_all
-from procession.net.netlink.waiting_message import NetlinkMessage
+from procession.net.netlink.waiting_message import NetlinkMessage, batches
 from procession.net.peer_identity import credentials_of
 from procession.net.socket import (
     ESTABLISHED,
@@ -104,8 +104,6 @@ _ERROR_CODE = Words("<i")
 _FIRST_MADE_UP_ID = 0xFFFFF000
 _FIRST_WORD = 0xFFFFFFFF
 _MESSAGE_OVERHEAD = 32
-_BATCH_BYTES = 3_776
-"""NLMSG_GOODSIZE: what of a page is left for messages."""
 
 
 def parse_address(address: bytes) -> SockaddrNl:
@@ -116,22 +114,6 @@ def parse_address(address: bytes) -> SockaddrNl:
     if parsed.nl_family != AF_NETLINK:
         raise EINVAL("not an address of AF_NETLINK")
     return parsed
-
-
-def _batches(messages: list[bytes]) -> list[bytes]:
-    """As many messages at a time as fit into a page, as netlink_dump packs them."""
-    batches: list[bytes] = []
-    batch: list[bytes] = []
-    size = 0
-    for message in messages:
-        if batch and size + len(message) > _BATCH_BYTES:
-            batches.append(b"".join(batch))
-            batch, size = [], 0
-        batch.append(message)
-        size += len(message)
-    if batch:
-        batches.append(b"".join(batch))
-    return batches
 
 
 class NetlinkSocket(Socket):
@@ -331,7 +313,7 @@ class NetlinkSocket(Socket):
         flags = (_MULTI if is_dump else 0) | (_FILTERED if asked.is_filtered else 0)
         messages = [self._pack(kind, flags, header, body) for kind, body in answers]
         if not is_dump:
-            for batch in _batches(messages):
+            for batch in batches(messages):
                 self._queue(batch)
             return False
         is_apart = self.ends_apart(asked, answers) and failure is None and bool(answers)
@@ -340,7 +322,7 @@ class NetlinkSocket(Socket):
         body = _ERROR_CODE.pack(-failure.number if failure is not None else 0) + told
         end_flags = _MULTI | (_FILTERED if asked.ends_filtered else 0) | (_ACK_TLVS if told else 0)
         end = self._pack(NLMSG_DONE, end_flags, header, body)
-        self._start_dump([*_batches(messages), end] if is_apart else _batches([*messages, end]))
+        self._start_dump([*batches(messages), end] if is_apart else batches([*messages, end]))
         return True
 
     def _explained(self, asked: Request, error: Errno | None = None) -> bytes:
@@ -372,14 +354,14 @@ class NetlinkSocket(Socket):
         """Whether what ends a list comes by itself, though there were room behind the last object."""
         return ends_apart(request)
 
-    def _start_dump(self, batches: list[bytes]) -> None:
+    def _start_dump(self, parts: list[bytes]) -> None:
         """List objects: some now, the rest as it's read. Raises ENOBUFS.
 
         Linux: net/netlink/af_netlink.c, __netlink_dump_start, netlink_dump.
         """
-        if not self.network.system.charge_arrived(sum(datagram_charge(len(batch)) for batch in batches)):
+        if not self.network.system.charge_arrived(sum(datagram_charge(len(part)) for part in parts)):
             raise ENOBUFS("no memory")
-        self.dump.extend(batches)
+        self.dump.extend(parts)
         if self.answer_bytes >= self.receive_room:
             raise ENOBUFS("no room")
         self._continue_dump()

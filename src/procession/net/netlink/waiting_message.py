@@ -1,9 +1,12 @@
-"""A message that waits in a netlink socket to be received."""
+"""Messages that wait in a netlink socket to be received."""
 
 from __future__ import annotations
 
 from procession.abi.named_tuple import NamedTuple
 from procession.net.peer_identity import SenderCredentials
+
+_BATCH_BYTES = 3_776
+"""NLMSG_GOODSIZE: what of a page is left for messages."""
 
 
 class NetlinkMessage(NamedTuple):
@@ -19,3 +22,19 @@ class NetlinkMessage(NamedTuple):
     sender: int = 0
     credentials: SenderCredentials | None = None
     origin: int | None = None
+
+
+def batches(messages: list[bytes]) -> list[bytes]:
+    """As many messages at a time as fit into a page, as netlink_dump packs them."""
+    whole: list[bytes] = []
+    batch: list[bytes] = []
+    size = 0
+    for message in messages:
+        if batch and size + len(message) > _BATCH_BYTES:
+            whole.append(b"".join(batch))
+            batch, size = [], 0
+        batch.append(message)
+        size += len(message)
+    if batch:
+        whole.append(b"".join(batch))
+    return whole

@@ -12,23 +12,20 @@ from typing import Final
 
 from procession.hardware.engine import EngineCapabilities, TrapHandler
 from procession.hardware.engines.native.code_store import CodeStore
+from procession.hardware.engines.native.faults import faulted, take_call_back
 from procession.hardware.engines.native.guest_memory import GuestMemory, Inaccessible
 from procession.hardware.engines.native.hand_over import PLACE, UNPAID
 from procession.hardware.engines.native.machine_code import StubUnavailable
-from procession.hardware.engines.native.place import find_place
 from procession.hardware.engines.native.processor_model import Attendant
-from procession.hardware.engines.native.returns import return_to_nobody, return_without
 from procession.hardware.engines.native.single_step import (
     ATTENDED_UNITS,
     COUNTER_WRITTEN,
     step,
-    write_code,
 )
 from procession.hardware.engines.native.space import Absent, Space
 from procession.hardware.engines.native.stub import MAXIMUM_STUBS, Processor, StubError
-from procession.hardware.engines.native.window import CODE_WRITTEN, DENIED, is_reserved
 from procession.hardware.extended_state import INITIAL_STATE, canonical
-from procession.hardware.instruction import instruction_length, is_canonical, take_branch_back
+from procession.hardware.instruction import is_canonical
 from procession.hardware.physical_memory import PhysicalMemory
 from procession.hardware.processor_level import V3
 from procession.hardware.registers import (
@@ -36,7 +33,6 @@ from procession.hardware.registers import (
     RCX,
     RDX,
     RIP,
-    RSP,
     TRAP_FLAG,
     WORD_MASK,
     Registers,
@@ -45,7 +41,7 @@ from procession.hardware.registers import (
 from procession.hardware.translation import layout
 from procession.hardware.translation.code_cache import ATTEND, CROSS, LINK, SETTLE, Exit, Place
 from procession.hardware.translation.code_keeper import CodeKeeper
-from procession.hardware.translation.copier import RETURNING, SAVED, THREE, TWO
+from procession.hardware.translation.copier import SAVED, THREE, TWO
 from procession.hardware.translation.decode import decode
 from procession.hardware.translation.emitter import view_of
 from procession.hardware.translation.opcodes import PRIVILEGED
@@ -56,18 +52,12 @@ _HARDWARE_FLAGS: Final = 0x240CD5 & ~(1 << 21)
 """Those that the host's processor has while it runs a guest: status, direction, alignment check."""
 _LOADED_FLAGS: Final = _HARDWARE_FLAGS | TRAP_FLAG | 1 << 21
 _ALWAYS_SET: Final = 0x202
-_PAGE_FAULT, _GENERAL_PROTECTION, _STUB_FAILED = 14, 13, 8
+_GENERAL_PROTECTION, _STUB_FAILED = 13, 8
 _MOST_IDLE, _MOST_RENEWALS = 8, 3
-_LONGEST_CALL = 10
-"""With a REX prefix and one of a segment or an address' size."""
-_WRITE, _USER, _FETCH, _PROTECTION = 2, 4, 16, 1
+_USER, _FETCH, _PROTECTION = 4, 16, 1
 
 _FLAGS, _FS_BASE, _GS_BASE, _TARGET = (
     offset >> 3 for offset in (layout.FLAGS, layout.FS_BASE, layout.GS_BASE, layout.TARGET)
-)
-_FAULT_ADDRESS, _FAULT_RIP, _FAULT_ERROR, _FAULT_VECTOR = (
-    offset >> 3
-    for offset in (layout.FAULT_ADDRESS, layout.FAULT_RIP, layout.FAULT_ERROR, layout.FAULT_VECTOR)
 )
 _SCRATCH, _SAVED_RCX, _LOOP_SAVED = layout.SCRATCH >> 3, layout.SAVED_RCX >> 3, layout.LOOP_SAVED >> 3
 
@@ -212,7 +202,7 @@ class NativeEngine:
             elif why == layout.MISSED:
                 resume = self.missed(space)
             elif why == layout.FAULTED:
-                resume = self._faulted(space)
+                resume = faulted(self, space)
 
     def _begin(self, space: Space | None) -> int:
         """Where the code for rip begins; 0 to look again: what it takes has been made, or its fault told."""
@@ -296,30 +286,8 @@ class NativeEngine:
     def fetch_fault(self, address: int) -> None:
         """There is no code at `address`."""
         if not is_canonical(address):
-            self._take_call_back()
+            take_call_back(self)
         self.access_fault(address, _FETCH)
-
-    def _take_call_back(self) -> None:
-        """It may have been a call that led to where nothing can be: what it pushed tells which."""
-        general, words = self.general, self.words
-
-        def read(address: int) -> int:
-            try:
-                return int.from_bytes(self.guest.read(address, 8), "little")
-            except Inaccessible:
-                return -1
-
-        behind = read(general[RSP])
-        for length in range(_LONGEST_CALL, 1, -1):
-            start = behind - length & WORD_MASK
-            try:
-                code = self.guest.read(start, length)
-            except Inaccessible:
-                continue
-            if instruction_length(code, 0) == length and take_branch_back(
-                code, start, general, (words[_FS_BASE], words[_GS_BASE]), read
-            ):
-                return
 
     def access_fault(self, address: int, kind: int) -> None:
         """The guest's access to `address` faults; `kind` is FAULT_WRITE, FAULT_FETCH or 0."""
@@ -330,61 +298,6 @@ class NativeEngine:
         self.traps.page_fault(address, _USER | kind | present)
 
     # Faults
-
-    def _faulted(self, space: Space) -> int:
-        """An instruction raised an exception on the host; where to go on, 0 to look."""
-        words, general, cache = self.words, self.general, self.store.cache
-        address, error, vector = words[_FAULT_ADDRESS], words[_FAULT_ERROR], words[_FAULT_VECTOR]
-        rip = words[_FAULT_RIP]
-        place = cache.places.get(rip) or find_place(cache, rip)
-        if place is not None and place.restoration == RETURNING:
-            return return_without(self, space)
-        if place is None and not rip:
-            return return_to_nobody(self, space)
-        if place is None:
-            self.stub_failed("the stub failed outside of the guest's code")
-            return 0
-        pc = place.pc
-        if vector != _PAGE_FAULT:
-            self.restore(place)
-            general[RIP] = pc
-            if place.restoration:
-                vector = self.guest.vector_of(vector & 0xFF, error, general)
-            self.traps.processor_exception(vector & 0xFF, error & 0xFFFF)
-            return 0
-        is_write = error & _WRITE != 0
-        window = space.window
-        outcome = window.fill(address, is_write=is_write)
-        is_there = window.walk.entry != 0
-        has_all = not place.restoration and place.counter_register < 0
-        if not has_all:
-            self.restore(place)
-        general[RIP] = pc
-        if outcome == DENIED:
-            if is_there and is_reserved(address):
-                self._give_up_at(address)
-                return 0
-            generation, switches = cache.generation, self.switches
-            present = _PROTECTION if is_there else 0
-            self.traps.page_fault(address, _USER | error & _WRITE | present)
-            if (
-                self.is_stopping
-                or general[RIP] != pc
-                or generation != cache.generation
-                or switches != self.switches
-                or self.counter[0] <= 0
-                or self.transfers[0] <= 0
-            ):
-                return 0
-            outcome = window.fill_again(address, is_write=is_write)
-            if outcome == DENIED:
-                if is_reserved(address):
-                    self._give_up_at(address)
-                return 0
-        if outcome == CODE_WRITTEN:
-            write_code(self, space, address)
-            return 0
-        return place.start if has_all else self._go_on_at(place)
 
     def restore(self, place: Place) -> None:
         """Put registers back that a translation had borrowed."""
@@ -405,7 +318,7 @@ class NativeEngine:
             self.counter[0] = left if left <= self.counter[0] else 0
             general[register] = words[_LOOP_SAVED]
 
-    def _go_on_at(self, place: Place) -> int:
+    def go_on_at(self, place: Place) -> int:
         """Where on the host to go on with an instruction whose registers were restored."""
         register = place.counter_register
         if register >= 0:
@@ -454,7 +367,7 @@ class NativeEngine:
         self._drop_present()
         self.has_given_back = self.is_stopping = True
 
-    def _give_up_at(self, address: int) -> None:
+    def give_up_at(self, address: int) -> None:
         """The program has memory at `address`, where stubs have something of their own."""
         self.give_up(f"the program uses {address:#x}, where the native engine is")
 
