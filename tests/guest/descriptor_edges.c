@@ -9,6 +9,7 @@
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
+#include <sys/sendfile.h>
 #include <sys/signalfd.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -236,6 +237,34 @@ TEST(nothing_is_copied_past_the_limit)
 	CHECK_ERRNO(copy_file_range(file, &from, file, &to, 4, 0), EFBIG);
 	from = 0, to = 4;
 	CHECK_EQ(copy_file_range(file, &from, file, &to, 4, 0), 4);
+}
+
+static long sent(int to, int from, off_t offset, size_t count)
+{
+	return sendfile(to, from, &offset, count);
+}
+
+/* How large a file may be says its file system, and that's asked even if nothing is to be moved. */
+TEST(nothing_is_moved_past_the_end_of_any_file)
+{
+	int file = (int)MUST(memfd_create("file", 0)), null = opened("/dev/null", O_RDWR);
+	int parameter = opened("/proc/sys/kernel/pid_max", O_RDONLY), master, slave;
+	off_t from = 0, to = LONG_MAX;
+
+	MUST(openpty(&master, &slave, NULL, NULL, NULL));
+	write_all(file, "01234567", 8);
+	CHECK_ERRNO(copy_file_range(file, &from, file, &to, 0, 0), EFBIG);
+	to = LONG_MAX - 1;
+	CHECK_EQ(copy_file_range(file, &from, file, &to, 0, 0), 0);
+	CHECK(sent(null, parameter, 0, 5) > 0);
+	CHECK_EQ(sent(null, parameter, INT_MAX - 1L, 5), 0);
+	CHECK_ERRNO(sent(null, parameter, INT_MAX, 5), EOVERFLOW);
+	CHECK_ERRNO(sent(null, parameter, INT_MAX, 1), EOVERFLOW);
+	CHECK_EQ(sent(null, parameter, INT_MAX, 0), 0);
+	CHECK_ERRNO(sent(null, parameter, INT_MAX + 1L, 0), EOVERFLOW);
+	CHECK_EQ(sent(null, file, 1L << 43, 5), 0);
+	CHECK_ERRNO(sent(slave, file, 1L << 43, 5), EOVERFLOW);
+	CHECK_EQ(sent(slave, file, 0, 5), 5);
 }
 
 TEST(areas_of_two_openings)

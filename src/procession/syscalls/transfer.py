@@ -22,7 +22,6 @@ from procession.abi.splice import SpliceFlag
 from procession.abi.structure import I64
 from procession.fs.devices import DeviceFile
 from procession.fs.file import (
-    MAXIMUM_SIZE,
     O_APPEND,
     O_NOATIME,
     O_NONBLOCK,
@@ -115,11 +114,16 @@ def sendfile(task: Task, output: Fd, input: Fd, offset: InOut[I64], count: Size)
         raise ESPIPE
     position = source.position if start is None else start
     verify_area(source, position, count)
+    count = min(count, MAX_RW_COUNT)
     target = writable_file(task, output)
+    largest = min(source.inode.superblock.largest_file, target.inode.superblock.largest_file)
+    if position + count & _UNSIGNED_64 > largest:
+        if position >= largest:
+            raise EOVERFLOW("past the end of any file")
+        count = largest - position
     if isinstance(target, PipeFile):
         count_calls(task, reads=1, writes=1)
-        length = min(count, MAX_RW_COUNT)
-        moved = _fill_pipe(task, source, start, target, length, _blocks(0, source, target))
+        moved = _fill_pipe(task, source, start, target, count, _blocks(0, source, target))
         if start is not None:
             _sent(source, offset, start, moved)
         task.io.moved(moved)
@@ -244,10 +248,10 @@ def copy_file_range(
     if limit != RLIM_INFINITY:
         # Even if there is nothing to copy.
         count = limited_count(task, target_start, count, limit)
-    if count and target_start >= 0:
-        if target_start >= MAXIMUM_SIZE:
-            raise EFBIG("past the end of any file")
-        count = min(count, MAXIMUM_SIZE - target_start)
+    largest = target.inode.superblock.largest_file
+    if target_start >= largest:
+        raise EFBIG("past the end of any file")
+    count = min(count, largest - target_start)
     if source.inode is target.inode and start < target_start + count and target_start < start + count:
         raise EINVAL("the ranges overlap")
     if start < 0 or target_start < 0:

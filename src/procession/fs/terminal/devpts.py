@@ -16,7 +16,7 @@ from procession.fs.inode import S_IFCHR, S_IFDIR, DirectoryEntry, Inode
 from procession.fs.mounts.context import MountContext, Parameter
 from procession.fs.mounts.mount import root_dentry, top_of
 from procession.fs.namei import look_up_entry
-from procession.fs.superblock import Superblock
+from procession.fs.superblock import LARGEST_OF_OLD, Superblock
 from procession.fs.terminal.pty import MasterFile, PtyMaster, PtySlave
 from procession.fs.terminal.tty import Tty, TtyFile
 from procession.hardware.kernel_memory import TERMINAL, TERMINAL_BYTES
@@ -69,6 +69,7 @@ class Devpts(Superblock):
     __slots__ = ("jobs", "numbers", "parameters", "slaves")
 
     block_size: ClassVar[int] = 1024
+    largest_file: ClassVar[int] = LARGEST_OF_OLD
 
     def __init__(self, vfs: Vfs, options: DevptsOptions | None = None) -> None:
         super().__init__(vfs, "devpts", DEVPTS_MAGIC)
