@@ -271,6 +271,35 @@ class TestCharges:
         # Another group's stays.
         assert [member.mm.read(AREA, 1) for member in tasks] == [b"\0", b"x"]
 
+    def test_what_was_freed_lazily_is_reclaimed(self, machine: ConductedMachine, task: Task) -> None:
+        kernel = machine.kernel
+        memory = kernel.memory
+        root = kernel.cgroups.root
+        enable(machine, root, MEMORY)
+        group = make(machine, root, b"a")
+        counter = group.memory
+        assert counter is not None
+        member = machine.process()
+        move_task(member, group)
+        machine.expect(member, "mmap", AREA, 80 * 4096, 3, 0x32, -1, 0)
+        memory.payer = counter
+        for page in range(80):
+            member.mm.write(AREA + page * 4096, b"x")
+        memory.payer = None
+        faults = member.times.minor_faults
+        machine.expect(member, "madvise", AREA, 60 * 4096, MADV_FREE)
+        machine.expect(member, "madvise", AREA, 60 * 4096, MADV_FREE)
+        # What is written to is kept, and that's no fault of the program's.
+        member.mm.write(AREA, b"y")
+        assert member.times.minor_faults == faults
+        before = counter.usage
+        assert counter.reclaim_at_rest(8) == 32
+        assert before - counter.usage == 32 * 4096
+        assert counter.reclaim_at_rest(100) == 27
+        assert [member.mm.read(AREA + page * 4096, 1) for page in (0, 59, 60)] == [b"y", b"\0", b"x"]
+        assert (counter.lazily_freed_count, counter.lazily_taken_count) == (60, 59)
+        assert counter.reclaimed_count == 59
+
 
 class TestPressure:
     def test_it_is_on_the_groups_of_who_waits(self, machine: ConductedMachine, task: Task) -> None:

@@ -24,6 +24,9 @@ class FrameOwner(Protocol):
     def note_shared_memory(self, frame: int, /) -> None:
         """`frame`, which was charged, belongs to a page cache that is all there is of it."""
 
+    def note_lazy(self, freed: int, taken: int, /) -> None:
+        """So many frames, which were charged, may be taken when memory is short, or were taken then."""
+
     def uncharge_frame(self, frame: int, /) -> None:
         """`frame` isn't its any more."""
 

@@ -51,10 +51,15 @@ class OutOfBuffers(OutOfFrames):
 
 
 class Reclaimer(Protocol):
-    """Who knows how to do without pages that can be had again: how many it saw, how many it took."""
+    """Who knows how to do without pages that can be had again: how many it saw, how many it took.
+
+    Of pages that programs have freed lazily it knows how many there were, and how many were taken.
+    """
 
     scanned_count: int
     reclaimed_count: int
+    lazily_freed_count: int
+    lazily_taken_count: int
 
     def reclaim(self, memory: PhysicalMemory, wanted: int, /) -> int:
         """Let go of about `wanted` frames of anybody's; how many there were."""

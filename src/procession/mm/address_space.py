@@ -17,7 +17,7 @@ from procession.hardware.physical_memory import (
 from procession.hardware.processor_level import V2
 from procession.mm.area_list import AreaList
 from procession.mm.area_map import RLIM_INFINITY, RLIMIT_AS, RLIMIT_DATA, AreaMap, MemoryLimits
-from procession.mm.fault import MAJOR, handle_fault
+from procession.mm.fault import DIRTIED, MAJOR, handle_fault
 from procession.mm.ksm import can_be_merged
 from procession.mm.overcommit import check_commit
 from procession.mm.page_tables import PageTables
@@ -582,12 +582,12 @@ class MemoryDescriptor(AreaMap):
         entry = self.tables.entry(address >> PAGE_SHIFT)
         if entry & needed != needed or (is_write and self.memory.references[self.leaves[address >> 21]] > 1):
             try:
-                is_major = handle_fault(self, address, 2 if is_write else 0) == MAJOR
+                kind = handle_fault(self, address, 2 if is_write else 0)
             except AccessViolation:
                 raise EFAULT(f"{address:#x} can't be {'written' if is_write else 'read'}") from None
             counts = self.memory.fault_counts
-            if counts is not None:
-                if is_major:
+            if counts is not None and kind != DIRTIED:
+                if kind == MAJOR:
                     counts.major_faults += 1
                 else:
                     counts.minor_faults += 1

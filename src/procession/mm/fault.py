@@ -57,22 +57,24 @@ class FaultKind(IntEnum):
 
     MINOR: nothing had to be read. MAJOR: the page had to be read from where the file is kept. NEXT: a minor
     one, for new anonymous memory behind a page that is there or among many, and before one that isn't, or of
-    a stack that grows: `fault_ahead` may have more.
+    a stack that grows: `fault_ahead` may have more. DIRTIED: none that counts, a write to what was freed
+    lazily, which Linux's processor notes by itself.
     """
 
     MINOR = 0
     MAJOR = 1
     NEXT = 2
+    DIRTIED = 3
 
 
-MINOR, MAJOR, NEXT = FaultKind.MINOR, FaultKind.MAJOR, FaultKind.NEXT
+MINOR, MAJOR, NEXT, DIRTIED = FaultKind.MINOR, FaultKind.MAJOR, FaultKind.NEXT, FaultKind.DIRTIED
 
 
 def handle_fault(mm: MemoryDescriptor, address: int, error_code: int) -> FaultKind:
     """Make the access to `address` possible; `error_code` holds FAULT_WRITE, FAULT_FETCH
     and, if it's the program itself that makes it, FAULT_USER.
 
-    Returns MINOR, MAJOR or NEXT. Raises AccessViolation, OutOfFrames.
+    Returns MINOR, MAJOR, NEXT or DIRTIED. Raises AccessViolation, OutOfFrames.
     Linux: arch/x86/mm/fault.c, do_user_addr_fault; mm/memory.c, handle_mm_fault.
     """
     area = mm.find(address)
@@ -104,6 +106,8 @@ def handle_fault(mm: MemoryDescriptor, address: int, error_code: int) -> FaultKi
             _break_sharing(mm, slot, entry, address)
             if entry & pte.SHARED and area.file is not None:
                 area.file.inode.touch_modified()
+            if entry & pte.LAZY:
+                return MINOR if (words[slot] ^ entry) & pte.ADDRESS_MASK else DIRTIED
             if entry & pte.CACHED and not entry & pte.SHARED:
                 mm.memory.counted[leaf][page & 511] = None
             elif area.pages is not None and area.pages.is_executed and entry & pte.SHARED:

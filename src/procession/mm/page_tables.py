@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -183,6 +184,7 @@ class PageTables:
         memory, words = self.memory, self.memory.words
         page, last = start >> PAGE_SHIFT, end >> PAGE_SHIFT
         count = 0
+        freed: list[int] = []
         for region in self.regions(page, last):
             first, past = max(page, region << 9) & 511, min(last - (region << 9), 512)
             if memory.are_zero((self.leaves[region] << 9) + first, (self.leaves[region] << 9) + past):
@@ -193,7 +195,14 @@ class PageTables:
                 if entry and not entry & pte.CACHED:
                     words[place] = entry & ~_NOT_CLEAN | pte.LAZY
                     count += 1
+                    if not entry & pte.LAZY:
+                        freed.append((entry & _FRAME_MASK) >> PAGE_SHIFT)
         self.has_lazy = self.has_lazy or count > 0
+        if memory.reclaimer is not None:
+            # Linux: mm/swap.c, lru_lazyfree.
+            memory.reclaimer.lazily_freed_count += len(freed)
+        for owner, number in Counter(filter(None, map(memory.owners.get, freed))).items():
+            owner.note_lazy(number, 0)
         memory.note_changed(count)
         return count
 

@@ -37,11 +37,13 @@ class PageReclaimer:
     machine started (/proc/vmstat). Linux: mm/vmscan.c, shrink_folio_list.
     """
 
-    __slots__ = ("reclaimed_count", "scanned_count")
+    __slots__ = ("lazily_freed_count", "lazily_taken_count", "reclaimed_count", "scanned_count")
 
     def __init__(self) -> None:
         self.scanned_count = 0
         self.reclaimed_count = 0
+        self.lazily_freed_count = 0
+        self.lazily_taken_count = 0
 
     def reclaim(self, memory: PhysicalMemory, wanted: int) -> int:
         """Free about `wanted` frames of anybody's, fewer if there are no more; how many it were.
@@ -147,11 +149,14 @@ def pages_to_look_at(memory: PhysicalMemory) -> int:
     return sum(space.resident_pages for space in _lazy_spaces(memory))
 
 
-def take_lazily_freed(memory: PhysicalMemory, owners: frozenset[object] | None = None) -> int:
+def take_lazily_freed(
+    memory: PhysicalMemory, owners: frozenset[object] | None = None, most: int | None = None
+) -> int:
     """Take the pages that programs have freed lazily and not written to since; how many entries are gone.
 
-    With `owners` only those that were charged to one of them. Nothing of locked areas is taken, and not in
-    the middle of work on an address space. In Linux, shrink_folio_list finds them among the pages of files.
+    With `owners` only those that were charged to one of them, `most` of them if given. Nothing of locked
+    areas is taken, and not in the middle of work on an address space. In Linux, shrink_folio_list finds them
+    among the pages of files.
     """
     taken: dict[int, int] = {}
     for space in _lazy_spaces(memory):
@@ -159,7 +164,8 @@ def take_lazily_freed(memory: PhysicalMemory, owners: frozenset[object] | None =
         for region, leaf in space.tables.leaves.items():
             # A table may be shared, and each of its owners counts what is in it.
             if leaf not in taken:
-                taken[leaf] = _take_of_table(memory, space, region, owners)
+                left = None if most is None else most - sum(taken.values())
+                taken[leaf] = _take_of_table(memory, space, region, owners, most=left)
             space.resident_pages -= taken[leaf]
         if space.resident_pages != before:
             memory.space_changed(space.tables.root)
@@ -189,24 +195,32 @@ def _take_of_table(
     region: int,
     owners: frozenset[object] | None,
     pages: range | None = None,
+    most: int | None = None,
 ) -> int:
     leaf = space.leaves[region]
     counted, words = memory.counted[leaf], memory.words
     count = 0
     for index in list(counted):
+        if count == most:
+            break
         entry = words[(leaf << 9) + index]
         page = (region << 9) + index
         if not entry & pte.LAZY or (pages is not None and page not in pages):
             continue
         frame = (entry & pte.ADDRESS_MASK) >> PAGE_SHIFT
         area = space.find(page << PAGE_SHIFT)
-        is_kept = owners is not None and memory.owners.get(frame) not in owners
+        owner = memory.owners.get(frame)
+        is_kept = owners is not None and owner not in owners
         if is_kept or area is None or area.flags & LOCKED:
             continue
         words[(leaf << 9) + index] = 0
         del counted[index]
+        if owner is not None:
+            owner.note_lazy(0, 1)
         memory.release(frame)
         count += 1
+    if memory.reclaimer is not None:
+        memory.reclaimer.lazily_taken_count += count
     return count
 
 

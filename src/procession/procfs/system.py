@@ -321,6 +321,8 @@ def show_vmstat(kernel: Kernel) -> bytes:
         (b"pswpout", 0),
         (b"pgfault", minor + major),
         (b"pgmajfault", major),
+        (b"pglazyfree", reclaimer.lazily_freed_count if reclaimer is not None else 0),
+        (b"pglazyfreed", reclaimer.lazily_taken_count if reclaimer is not None else 0),
         (b"pgscan_direct", reclaimer.scanned_count if reclaimer is not None else 0),
         (b"pgsteal_direct", reclaimer.reclaimed_count if reclaimer is not None else 0),
         (b"oom_kill", kernel.oom_kill_count),

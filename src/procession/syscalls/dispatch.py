@@ -81,7 +81,7 @@ from procession.kernel.traps import (
 )
 from procession.kernel.user_dispatch import dispatch_call
 from procession.kernel.userfault.unfinished import finish_call
-from procession.mm.fault import MAJOR, NEXT, handle_fault
+from procession.mm.fault import DIRTIED, MAJOR, NEXT, handle_fault
 from procession.mm.fault_ahead import fault_ahead
 from procession.mm.user_fault import AccessViolation
 from procession.mm.vsyscall import VSYSCALL_PAGE
@@ -534,13 +534,13 @@ class Traps:
             return
         if kind == MAJOR:
             task.times.major_faults += 1
-        else:
+        elif kind != DIRTIED:
             task.times.minor_faults += 1
         if kind == NEXT:
             self.clock.spend(FAULT_NS + fault_ahead(task.mm, address) * AHEAD_PAGE_NS)
         else:
             self.clock.spend(FAULT_NS)
-        if kernel.observer is not None:
+        if kernel.observer is not None and kind != DIRTIED:
             outcome = FAULT_MAJOR if kind == MAJOR else FAULT_MINOR
             kernel.observer.task_event(task, FAULT, (address, error_code & _PUSHED_BITS, outcome))
         if self.memory.stale or task.work & MEMORY_HIGH:

@@ -9,7 +9,7 @@ from procession.hardware.kernel_memory import GROUP_BYTES, KIND_NAMES, SIGNAL, S
 from procession.hardware.physical_memory import PAGE_SIZE, OutOfFrames
 from procession.kernel.cgroup.event_file import EventFile
 from procession.kernel.cgroup.memory_event import EVENT_NAMES, HIGH, MAX
-from procession.kernel.cgroup.memory_reclaim import reclaim_pages
+from procession.kernel.cgroup.memory_reclaim import FEWEST_TO_RECLAIM, reclaim_pages, take_lazily_freed_below
 from procession.kernel.task import MEMORY_HIGH
 from procession.kernel.task_state import ENDED, TaskState, set_state
 
@@ -60,7 +60,8 @@ class MemoryCounter:
     are charged to it. `effective_minimum` and `effective_low` are what is protected of it as found last.
     `events` and `local_events` count as EVENT_NAMES, here and below or here. `minor_faults` and
     `major_faults` are of tasks that have left, here and below. `local_peak` is the most that was used since a
-    file of `peak_watches` was written to last.
+    file of `peak_watches` was written to last. So many pages, here and below, were freed lazily, and
+    taken since (`lazily_freed_count`, `lazily_taken_count`).
     """
 
     __slots__ = (
@@ -77,6 +78,8 @@ class MemoryCounter:
         "kernel",
         "kernel_kinds",
         "kills_together",
+        "lazily_freed_count",
+        "lazily_taken_count",
         "local_event_file",
         "local_events",
         "local_peak",
@@ -129,6 +132,8 @@ class MemoryCounter:
         self.major_faults = 0
         self.reclaimed_count = 0
         self.scanned_count = 0
+        self.lazily_freed_count = 0
+        self.lazily_taken_count = 0
         if parent is not None:
             parent.forget_empty()
             parent.children[self] = None
@@ -344,6 +349,14 @@ class MemoryCounter:
         """Let go of about `wanted` pages of files that belong to this group; how many it were."""
         return reclaim_pages(self, wanted)
 
+    def reclaim_at_rest(self, wanted: int) -> int:
+        """As `reclaim`, while nobody is in the middle of work on an address space: what programs have freed
+        lazily goes first.
+        """
+        wanted = max(wanted, FEWEST_TO_RECLAIM)
+        taken = take_lazily_freed_below(self, wanted)
+        return taken + (self.reclaim(wanted - taken) if taken < wanted else 0)
+
     def reclaim_down_to(self, limit: int) -> None:
         """Let go of pages until `limit` bytes are used, or there are no more to let go."""
         while self.usage > limit and self.reclaim((self.usage - limit + PAGE_SIZE - 1) // PAGE_SIZE):
@@ -354,6 +367,12 @@ class MemoryCounter:
         for counter in self.chain():
             counter.scanned_count += scanned_count
             counter.reclaimed_count += reclaimed_count
+
+    def note_lazy(self, freed: int, taken: int) -> None:
+        """So many pages of this group were freed lazily, and so many of such taken."""
+        for counter in self.chain():
+            counter.lazily_freed_count += freed
+            counter.lazily_taken_count += taken
 
     # The most that was used
 
@@ -423,7 +442,7 @@ def high_delay_ns(kernel: Kernel, task: Task) -> int:
     for counter in own.chain():
         if counter.usage > counter.high:
             counter.note(HIGH)
-            counter.reclaim((counter.usage - counter.high) // PAGE_SIZE)
+            counter.reclaim_at_rest((counter.usage - counter.high) // PAGE_SIZE)
             penalty_ns = max(penalty_ns, counter.penalty_ns())
     penalty_ns = min(penalty_ns * pages // _BATCH, _LONGEST_WAIT_NS)
     if penalty_ns <= _SHORTEST_WAIT_NS:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from procession.hardware.physical_memory import PAGE_SHIFT
 from procession.kernel.cgroup.memory_event import LOW
-from procession.mm.reclaim import GroupWork, PageReclaimer
+from procession.kernel.time.costs import SEEN_FRAME_NS
+from procession.mm.reclaim import GroupWork, PageReclaimer, pages_to_look_at, take_lazily_freed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,6 +58,30 @@ def reclaim_pages(target: MemoryCounter, wanted: int) -> int:
         if reclaimed or freed_bytes or not has_spared:
             break
     return reclaimed + (freed_bytes >> PAGE_SHIFT)
+
+
+def take_lazily_freed_below(target: MemoryCounter, wanted: int) -> int:
+    """Take about `wanted` pages of `target` and those below that programs have freed lazily, but nothing of
+    groups that memory.min or memory.low protect; how many it were.
+
+    Not in the middle of work on an address space. In Linux they are among the pages of files (mm/swap.c,
+    lru_lazyfree).
+    """
+    kernel = target.kernel
+    looked_at = pages_to_look_at(kernel.memory)
+    taken = 0
+    if not looked_at:
+        return 0
+    for counter in subtree(target):
+        calculate_protection(target, counter)
+        protected = max(counter.effective_minimum, counter.effective_low)
+        if taken >= wanted or (counter is not target and protected and protected >= counter.usage):
+            continue
+        kernel.clock.spend(looked_at * SEEN_FRAME_NS)
+        count = take_lazily_freed(kernel.memory, frozenset((counter,)), wanted - taken)
+        counter.note_reclaimed(count, count)
+        taken += count
+    return taken
 
 
 def subtree(target: MemoryCounter) -> Iterator[MemoryCounter]:

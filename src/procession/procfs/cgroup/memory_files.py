@@ -150,7 +150,7 @@ def store_reclaim(group: Cgroup, data: bytes, opener: Opener) -> None:
             more = 0 if reclaimer is None else reclaimer.reclaim(kernel.memory, wanted - count)
         else:
             # All at once would go far beyond it.
-            more = _counter(group).reclaim((wanted - count) // 4)
+            more = _counter(group).reclaim_at_rest((wanted - count) // 4)
         if not more:
             raise EAGAIN("no more pages to let go")
         count += more
@@ -172,6 +172,8 @@ class MemoryStatistics(NamedTuple):
     reclaimed: int
     minor_faults: int
     major_faults: int
+    lazily_freed: int
+    lazily_taken: int
 
 
 def _statistics(kernel: Kernel, group: Cgroup) -> MemoryStatistics:
@@ -201,6 +203,8 @@ def _statistics(kernel: Kernel, group: Cgroup) -> MemoryStatistics:
             0 if reclaimer is None else reclaimer.reclaimed_count,
             minor_faults,
             major_faults,
+            0 if reclaimer is None else reclaimer.lazily_freed_count,
+            0 if reclaimer is None else reclaimer.lazily_taken_count,
         )
     counter = _counter(group)
     owners = memory.owners
@@ -225,6 +229,8 @@ def _statistics(kernel: Kernel, group: Cgroup) -> MemoryStatistics:
         counter.reclaimed_count,
         counter.minor_faults + minor_faults,
         counter.major_faults + major_faults,
+        counter.lazily_freed_count,
+        counter.lazily_taken_count,
     )
 
 
@@ -273,6 +279,8 @@ def show_stat(group: Cgroup, opener: Opener) -> bytes:
         (b"pgsteal", now.reclaimed),
         (b"pgfault", now.minor_faults + now.major_faults),
         (b"pgmajfault", now.major_faults),
+        (b"pglazyfree", now.lazily_freed),
+        (b"pglazyfreed", now.lazily_taken),
     )
     return b"".join(b"%s %d\n" % row for row in rows)
 
