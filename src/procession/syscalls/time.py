@@ -354,12 +354,14 @@ def _sleep_on_cpu_clock(
     else:
         # After restart_syscall(2) the deadline is in its usual place.
         deadline_ns = frame.progress if frame.progress is not None else frame.deadline_ns or 0
-    if now_ns >= deadline_ns:
+    is_interrupted = frame is not None and task.has_pending_signal
+    if now_ns >= deadline_ns and not is_interrupted:
         return 0
     if task.has_pending_signal:
         if is_absolute:
             raise ERESTARTNOHAND
-        left_ns = deadline_ns - now_ns
+        # What is over isn't before the tick has seen it.
+        left_ns = max(deadline_ns - now_ns, 1)
         if left:
             left.put(Timespec(left_ns // NS_PER_S, left_ns % NS_PER_S))
         task.restart_block = RestartBlock(230, (clock, flags, request, left), deadline_ns)

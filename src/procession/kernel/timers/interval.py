@@ -247,6 +247,7 @@ def account(kernel: Kernel, group: ThreadGroup, elapsed_ns: int) -> None:
     user_ns, system_ns = process_times(group)
     now_ns = kernel.clock.now_ns
     itimers = group.itimers
+    has_ticked = now_ns // TICK_NS != (now_ns - elapsed_ns) // TICK_NS
     if itimers:
         for which, signo, sample_ns in (
             (ITIMER_PROF, _SIGPROF, user_ns + system_ns),
@@ -263,22 +264,22 @@ def account(kernel: Kernel, group: ThreadGroup, elapsed_ns: int) -> None:
                 _signal(kernel, group, signo)
         watch = itimers.get(_CPU_WATCH)
         if isinstance(watch, CpuWatch):
-            _check_watch(kernel, group, watch, user_ns + system_ns)
-    if (
-        group.limits.soft[RLIMIT_CPU] != RLIM_INFINITY
-        and now_ns // TICK_NS != (now_ns - elapsed_ns) // TICK_NS
-    ):
+            _check_watch(kernel, group, watch, user_ns + system_ns, has_ticked=has_ticked)
+    if has_ticked and group.limits.soft[RLIMIT_CPU] != RLIM_INFINITY:
         # It's the tick that looks at limits: who always sleeps when it comes doesn't meet them.
         _check_cpu_limit(kernel, group, user_ns + system_ns)
 
 
-def _check_watch(kernel: Kernel, group: ThreadGroup, watch: CpuWatch, used_ns: int) -> None:
+def _check_watch(
+    kernel: Kernel, group: ThreadGroup, watch: CpuWatch, used_ns: int, *, has_ticked: bool
+) -> None:
     for timer in list(watch.timers):
         if timer.is_due():
             del watch.timers[timer]
             timer.fire(kernel)
-    # Sleepers look at their clock themselves. One that only looked hasn't made it go on.
-    if used_ns != watch.seen_ns:
+    # Sleepers look at their clock themselves, at the tick of one that runs: so a process of which nobody runs
+    # any more sleeps on, though falling asleep took as long. One that only looked hasn't made it go on.
+    if has_ticked and used_ns != watch.seen_ns:
         watch.seen_ns = used_ns
         watch.queue.wake_all()
     if not watch.timers and not watch.queue.waiters:
