@@ -570,6 +570,41 @@ TEST(when_the_last_datagram_came)
 	CHECK_ERRNO(ioctl(ends[0], SIOCGSTAMP_OLD, &time_of_day), ENOTTY);
 }
 
+/* A local datagram that was sent before that was asked for has the time of who asks first, peeking or not. */
+TEST(when_a_local_datagram_came)
+{
+	char control[128], data[4];
+	struct iovec vector = {data, sizeof(data)};
+	struct timeval times[3] = {0};
+	struct timeval before, after;
+	int pair[2];
+
+	MUST(socketpair(AF_UNIX, SOCK_DGRAM, 0, pair));
+	MUST(send(pair[0], "a", 1, 0));
+	MUST(send(pair[0], "b", 1, 0));
+	usleep(2000);
+	gettimeofday(&before, NULL);
+	CHECK_EQ(set(pair[1], SOL_SOCKET, SO_TIMESTAMP, 1), 0);
+	for (int i = 0; i < 3; i++) {
+		struct msghdr header = {NULL, 0, &vector, 1, control, sizeof(control), 0};
+		struct cmsghdr *item;
+
+		usleep(2000);
+		CHECK_EQ(recvmsg(pair[1], &header, i == 0 ? MSG_PEEK : 0), 1);
+		CHECK_EQ(data[0], i == 2 ? 'b' : 'a');
+		item = CMSG_FIRSTHDR(&header);
+		CHECK(item && item->cmsg_level == SOL_SOCKET && item->cmsg_type == SCM_TIMESTAMP);
+		if (item)
+			memcpy(&times[i], CMSG_DATA(item), sizeof(times[i]));
+	}
+	gettimeofday(&after, NULL);
+	CHECK(timercmp(&times[0], &before, >=) && timercmp(&times[2], &after, <=));
+	CHECK(timercmp(&times[0], &times[1], ==));
+	CHECK(timercmp(&times[1], &times[2], <));
+	MUST(close(pair[0]));
+	MUST(close(pair[1]));
+}
+
 TEST(buffers_that_end_too_soon)
 {
 	char *page = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -99,6 +99,11 @@ def timestamping_flags(options: Mapping[int, int]) -> int:
     return options.get(TIMESTAMPING[0], 0) or options.get(TIMESTAMPING[1], 0)
 
 
+def is_told_time(options: Mapping[int, int]) -> bool:
+    """Whether SO_TIMESTAMP or one of its kin is on."""
+    return any(options.get(name) for name in TIMESTAMPS)
+
+
 def wants_time(options: Mapping[int, int]) -> bool:
     """Whether a socket with these options of SOL_SOCKET wants to know when a message came."""
     return any(name in options for name in TIMESTAMPS) or bool(timestamping_flags(options) & _RECEIVED)

@@ -39,7 +39,7 @@ from procession.net.socket import (
     Socket,
 )
 from procession.net.socket_filter import FilteredPacket, accepted_bytes
-from procession.net.timestamp import timestamp_items, wants_time
+from procession.net.timestamp import is_told_time, timestamp_items, wants_time
 from procession.net.unix import connection as unix_connection
 from procession.net.unix.names import find_socket, format_address, parse_address
 from procession.net.unix.socket import UnixSocket
@@ -143,6 +143,9 @@ class UnixMessageSocket(UnixSocket):
         if self.passes_credentials:
             received.credentials = message.credentials
         if self.options:
+            if not message.time_ns and is_told_time(self.options):
+                # It was sent before that was asked for. Linux: net/socket.c, __sock_recv_timestamp.
+                message.time_ns = self.network.host.clock.realtime_ns
             received.items = timestamp_items(self.options, message.time_ns)
         if flags & MSG_PEEK:
             message.is_peeked = not full
