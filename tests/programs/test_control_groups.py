@@ -122,6 +122,28 @@ def test_a_limit_below_what_runs_refuses_only_forks(guest_root: Path) -> None:
     assert refused == [0, refused[1], refused[1], 0]
 
 
+def test_events_of_memory_are_told_above_unless_they_are_local(guest_root: Path) -> None:
+    lines = printed(
+        guest_root,
+        """
+        echo +memory > cgroup.subtree_control; mkdir a a/b; echo +memory > a/cgroup.subtree_control
+        exceed() {
+            sh -c 'echo $$ > a/b/cgroup.procs; echo 4096 > a/b/memory.high; x=$(seq 20000)'
+            echo max > a/b/memory.high
+            for file in a/memory.events a/memory.events.local a/b/memory.events a/b/memory.events.local
+            do sed -n 's/^high //p' $file; done
+        }
+        exceed
+        mount -o remount,memory_localevents /sys/fs/cgroup
+        exceed
+        """,
+    )
+    above, at_above, below, at_below, *later = map(int, lines)
+    assert above == below == at_below > at_above == 0
+    assert later[2] == later[3] > below
+    assert later[:2] == [above, 0]
+
+
 @pytest.mark.heavy
 def test_a_frozen_spinner_stands_still(guest_root: Path) -> None:
     lines = printed(
