@@ -302,4 +302,9 @@ class TestSleeping:
             call(task, "clock_nanosleep", *arguments)
         assert result(task, "2q") == (0, 3 * MS)
         other.times.user_ns = 15 * MS
+        # That the time is over is for the tick to see.
+        with pytest.raises(ERESTART_RESTARTBLOCK):
+            call(task, "clock_nanosleep", *arguments)
+        assert result(task, "2q") == (0, 1)
+        task.work &= ~SIGNAL_PENDING
         assert call(task, "clock_nanosleep", *arguments) == 0
