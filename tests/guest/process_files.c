@@ -185,3 +185,49 @@ TEST(what_is_read_a_buffer_at_a_time_is_not_spliced)
 		MUST(close(file));
 	}
 }
+
+static int opened_of(pid_t process, const char *name)
+{
+	char path[64];
+
+	snprintf(path, sizeof path, "/proc/%d/%s", process, name);
+	return open(path, O_RDONLY);
+}
+
+/* What a process does is told to who may attach to it when it's read, whoever has opened the file. */
+TEST(what_is_asked_when_it_is_read)
+{
+	static const char *const names[] = {"syscall", "personality", "stack"};
+	pid_t child = child_that_pauses();
+	int files[LENGTH(names)];
+
+	sleep_ms(20);
+	for (size_t at = 0; at < LENGTH(names); at++) {
+		files[at] = (int)MUST(opened_of(child, names[at]));
+		CHECK(read(files[at], text, sizeof text) > 0);
+		MUST(close(files[at]));
+		files[at] = (int)MUST(opened_of(child, names[at]));
+	}
+	become_nobody();
+	for (size_t at = 0; at < LENGTH(names); at++) {
+		CHECK_ERRNO(read(files[at], text, sizeof text), EPERM);
+		CHECK_ERRNO(opened_of(child, names[at]), EACCES);
+	}
+}
+
+/* Who has no memory any more has none to hide. */
+TEST(memory_of_a_zombie)
+{
+	static const char *const names[] = {"maps", "smaps", "numa_maps"};
+	pid_t child = child_that_pauses(), zombie = child_that_exits(0);
+
+	await_zombie(zombie);
+	become_nobody();
+	for (size_t at = 0; at < LENGTH(names); at++) {
+		CHECK_ERRNO(opened_of(child, names[at]), EACCES);
+		CHECK_EQ(read((int)CHECK_OK(opened_of(zombie, names[at])), text, sizeof text), 0);
+	}
+	CHECK_ERRNO(opened_of(child, "smaps_rollup"), EACCES);
+	CHECK_ERRNO(opened_of(zombie, "smaps_rollup"), ESRCH);
+	CHECK_ERRNO(opened_of(zombie, "timers"), EACCES);
+}

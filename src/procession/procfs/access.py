@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from procession.abi.errno import EACCES
+from procession.abi.errno import EACCES, EPERM
 from procession.fs.inode import S_IFDIR
 from procession.kernel.security.ptrace_access import credentials_allow, has_memory, may_access
 from procession.kernel.task_state import ENDED
@@ -35,6 +35,12 @@ def require_inspection(subject: Subject, task: Task, *, attaches: bool = False) 
     """Raise EACCES unless `may_inspect` says yes."""
     if not may_inspect(subject, task, attaches=attaches):
         raise EACCES(f"process {task.tid} isn't the caller's to inspect")
+
+
+def require_attachment(subject: Subject, task: Task) -> None:
+    """Raise EPERM unless the reader may attach to `task`. Linux: fs/proc/base.c, lock_trace."""
+    if not may_inspect(subject, task, attaches=True):
+        raise EPERM(f"process {task.tid} isn't the caller's to attach to")
 
 
 def reader_root(system: ProcFileSystem, task: Task) -> Path:

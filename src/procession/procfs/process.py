@@ -63,16 +63,17 @@ THREAD_OFFSET = 0x800
 class Entry(NamedTuple):
     """A file in the directory of a process.
 
-    `is_private` files are opened only by who may inspect the process, those that need memory only while it
-    has any. `opened_as` says how positions move: sequences have no offsets to write at and no end to seek
-    from (in Linux, single_open). `longest_text` is how much is looked at of what is written, and with
-    `is_cut` no more counts as that.
+    `is_private` files are opened only by who may inspect the process, those that are of its memory by anybody
+    once there is none, but for those that need it. `opened_as` says how positions move: sequences have no
+    offsets to write at and no end to seek from (in Linux, single_open). `longest_text` is how much is looked
+    at of what is written, and with `is_cut` no more counts as that.
     """
 
     permissions: int
     show: Show
     store: Store | None = None
     is_private: bool = False
+    is_of_memory: bool = False
     needs_memory: bool = False
     opened_as: type[SingleBufferFile] = SequenceFile
     longest_text: int | None = None
@@ -108,8 +109,8 @@ COMMON_FILES: dict[bytes, Entry] = {
         opened_as=SingleBufferFile,
         longest_text=INTEGER_SIZE,
     ),
-    b"maps": Entry(0o444, process_memory.show_maps, is_private=True),
-    b"numa_maps": Entry(0o444, process_pages.show_numa_maps, is_private=True),
+    b"maps": Entry(0o444, process_memory.show_maps, is_of_memory=True),
+    b"numa_maps": Entry(0o444, process_pages.show_numa_maps, is_of_memory=True),
     b"oom_adj": Entry(
         0o644,
         process_settings.show_oom_adjustment,
@@ -127,16 +128,16 @@ COMMON_FILES: dict[bytes, Entry] = {
         longest_text=NUMBER_SIZE,
         is_cut=True,
     ),
-    b"personality": Entry(0o400, process_settings.show_personality, is_private=True),
+    b"personality": Entry(0o400, process_settings.show_personality),
     b"sched": Entry(0o644, process_scheduling.show_sched, process_scheduling.store_sched, longest_text=0),
     b"schedstat": Entry(0o444, process_scheduling.show_schedstat),
     b"sessionid": Entry(0o444, process_login.show_session, opened_as=SingleBufferFile),
-    b"smaps": Entry(0o444, process_memory.show_smaps, is_private=True),
-    b"smaps_rollup": Entry(0o444, process_memory.show_smaps_rollup, is_private=True, needs_memory=True),
-    b"stack": Entry(0o400, wait_channel.show_stack, is_private=True),
+    b"smaps": Entry(0o444, process_memory.show_smaps, is_of_memory=True),
+    b"smaps_rollup": Entry(0o444, process_memory.show_smaps_rollup, is_of_memory=True, needs_memory=True),
+    b"stack": Entry(0o400, wait_channel.show_stack),
     b"statm": Entry(0o444, process_status.show_statm),
     b"status": Entry(0o444, process_status.show_status),
-    b"syscall": Entry(0o400, process_status.show_system_call, is_private=True),
+    b"syscall": Entry(0o400, process_status.show_system_call),
     b"wchan": Entry(0o444, wait_channel.show_wait_channel),
 }
 PROCESS_FILES: dict[bytes, Entry] = {
@@ -327,9 +328,10 @@ class ProcessFile(ProcFile):
         return self.entry.opened_as(path, flags, subject, self)
 
     def check_open(self, subject: Subject) -> None:
-        if self.entry.is_private:
+        entry = self.entry
+        if entry.is_private or (entry.is_of_memory and has_memory(self.task)):
             require_inspection(subject, self.task)
-        if self.entry.needs_memory and not has_memory(self.task):
+        if entry.needs_memory and not has_memory(self.task):
             raise ESRCH(f"process {self.task.tid} has no memory any more")
 
     def check_permission(self, subject: Subject, mask: int) -> None:

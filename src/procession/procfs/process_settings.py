@@ -10,6 +10,7 @@ from procession.fs.mounts.context import parse_number
 from procession.kernel.oom import badness
 from procession.kernel.sched.priority import BEFORE_FAIR
 from procession.kernel.security.ptrace_access import has_memory
+from procession.procfs.access import require_attachment
 from procession.procfs.parse_integer import INT_MAX, INT_MIN, NUMBER_SIZE, parse_stripped
 
 if TYPE_CHECKING:
@@ -97,7 +98,8 @@ def store_oom_score_adjustment(system: ProcFileSystem, task: Task, data: bytes, 
 
 
 def show_personality(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
-    """/proc/PID/personality."""
+    """/proc/PID/personality. Linux: fs/proc/base.c, proc_pid_personality."""
+    require_attachment(subject, task)
     return b"%08x\n" % task.personality
 
 

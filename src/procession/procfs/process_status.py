@@ -20,7 +20,7 @@ from procession.kernel.task_state import ENDED, LETTERS, TaskState
 from procession.kernel.time.costs import SEEN_THREAD_NS
 from procession.mm.address_space import HUGE_PAGES_DISABLED
 from procession.mm.vma import GROWS_DOWN, PROT_EXEC, PROT_WRITE
-from procession.procfs.access import may_inspect
+from procession.procfs.access import may_inspect, require_attachment
 from procession.procfs.process_memory import resident_pages
 
 if TYPE_CHECKING:
@@ -422,6 +422,7 @@ def show_system_call(system: ProcFileSystem, task: Task, subject: Subject) -> by
 
     Linux: fs/proc/base.c, proc_pid_syscall.
     """
+    require_attachment(subject, task)
     if task.state in ENDED:
         # It has no kernel stack any more.
         return b"-1 0x0 0x0\n"

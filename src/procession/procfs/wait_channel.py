@@ -18,7 +18,7 @@ from procession.kernel.task import EXIT_WAITS, NOT_ENTERED, FaultedEntry
 from procession.kernel.task_state import TaskState
 from procession.kernel.timers.descriptor import TimerFile
 from procession.net.socket_file import SocketFile
-from procession.procfs.access import may_inspect
+from procession.procfs.access import may_inspect, require_attachment
 
 if TYPE_CHECKING:
     from procession.fs.file import File
@@ -196,6 +196,7 @@ def show_stack(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
     """
     if not subject.has_capability(CAP_SYS_ADMIN):
         raise EACCES("the kernel's stacks are for CAP_SYS_ADMIN")
+    require_attachment(subject, task)
     if task.state in _SLEEPING:
         functions = sleeping_functions(task)
     elif task is system.kernel.current and task.state is TaskState.RUNNING:
