@@ -164,6 +164,50 @@ TEST(deadlock_of_record_locks)
 	CHECK_EQ(failures + WEXITSTATUS(status), EDEADLK);
 }
 
+static void on_alarm(int signal __attribute__((unused)))
+{
+}
+
+/* Each of `length` processes has a byte locked and waits for the next one's: what the last is told. */
+static int told_the_last_of(int length)
+{
+	struct itimerval soon = {.it_value = {0, 100000}};
+	int fd = opened("lock", O_RDWR), ends[2], told;
+	pid_t children[16];
+	char byte;
+
+	MUST(pipe(ends));
+	MUST(lock_record(fd, F_SETLK, F_WRLCK, length - 1, 1));
+	for (int at = length - 2; at >= 0; at--) {
+		children[at] = (pid_t)MUST(fork());
+		if (children[at] == 0) {
+			MUST(lock_record(fd, F_SETLK, F_WRLCK, at, 1));
+			write_all(ends[1], "x", 1);
+			_exit(lock_record(fd, F_SETLKW, F_WRLCK, at + 1, 1) == -1);
+		}
+		MUST(read(ends[0], &byte, 1));
+	}
+	sleep_ms(50);
+	handle(SIGALRM, on_alarm, 0);
+	MUST(setitimer(ITIMER_REAL, &soon, NULL));
+	told = ERRNO_OF(lock_record(fd, F_SETLKW, F_WRLCK, 0, 1));
+	for (int at = 0; at < length - 1; at++) {
+		kill(children[at], SIGKILL);
+		wait_for(children[at]);
+	}
+	MUST(close(fd));
+	return told;
+}
+
+TEST(how_far_a_deadlock_is_looked_for)
+{
+	enter_scratch();
+	write_file("lock", "", 0644);
+	CHECK_EQ(told_the_last_of(2), EDEADLK);
+	CHECK_EQ(told_the_last_of(12), EDEADLK);
+	CHECK_EQ(told_the_last_of(13), EINTR);
+}
+
 TEST(locks_of_descriptions)
 {
 	int fd, apart;

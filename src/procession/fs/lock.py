@@ -22,8 +22,11 @@ F_RDLCK = int(LockType.F_RDLCK)
 F_WRLCK = int(LockType.F_WRLCK)
 F_UNLCK = int(LockType.F_UNLCK)
 _FEW_REQUESTS = 16
-_DEADLOCK_STEPS = 10
-"""How far Linux follows who waits for whom (Linux: fs/locks.c, MAX_DEADLK_ITERATIONS)."""
+_DEADLOCK_STEPS = 12
+"""How many are looked at of those who wait for one another: the first and eleven more.
+
+Linux: fs/locks.c, MAX_DEADLK_ITERATIONS.
+"""
 
 
 class RecordLock:
