@@ -1465,3 +1465,45 @@ TEST(a_datagram_that_only_looks)
 	CHECK_ERRNO(recv(fd, text, 9, MSG_DONTWAIT), EAGAIN);
 	CHECK_ERRNO(send(new_socket(AF_INET, SOCK_DGRAM), "abc", 3, MSG_PROXY), EDESTADDRREQ);
 }
+
+TEST(a_port_that_bind_found_is_kept_without_a_connection)
+{
+	struct sockaddr nobody = {.sa_family = AF_UNSPEC};
+	int fd = new_socket(AF_INET, SOCK_STREAM), port;
+
+	MUST(bind_4(fd, "127.0.0.1", 0));
+	port = port_of(fd);
+	MUST(connect(fd, &nobody, sizeof(nobody)));
+	CHECK_EQ(port_of(fd), port);
+	CHECK_ERRNO(bind_4(fd, "127.0.0.1", 0), EINVAL);
+	/* A listener's is not. */
+	MUST(listen(fd, 1));
+	CHECK_EQ(port_of(fd), port);
+	MUST(connect(fd, &nobody, sizeof(nobody)));
+	MUST(bind_4(fd, "127.0.0.1", 0));
+}
+
+TEST(memory_of_a_datagram_socket)
+{
+	uint32_t before[9], after[9];
+	socklen_t length = sizeof(before);
+	int fd = new_socket(AF_INET, SOCK_DGRAM), sender = new_socket(AF_INET, SOCK_DGRAM), size = 1, i;
+	char byte;
+
+	MUST(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size)));
+	MUST(bind_4(fd, "127.0.0.1", 0));
+	MUST(connect_4(sender, "127.0.0.1", port_of(fd)));
+	MUST(getsockopt(fd, SOL_SOCKET, SO_MEMINFO, before, &length));
+	CHECK_EQ(before[0], 0);
+	CHECK_EQ(before[8], 0);
+	for (i = 0; i < 20; i++)
+		CHECK_EQ(send(sender, "x", 1, 0), 1);
+	MUST(getsockopt(fd, SOL_SOCKET, SO_MEMINFO, after, &length));
+	CHECK(after[0] > 0);
+	CHECK(after[8] > 0 && after[8] < 20);
+	for (i = 0; recv(fd, &byte, 1, MSG_DONTWAIT) == 1; i++)
+		;
+	CHECK_EQ(i + after[8], 20);
+	MUST(getsockopt(fd, SOL_SOCKET, SO_MEMINFO, after, &length));
+	CHECK_EQ(after[0], 0);
+}

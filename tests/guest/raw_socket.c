@@ -597,3 +597,64 @@ TEST(deaf_once_disconnected)
 	CHECK_EQ(send(fd, "c", 1, 0), 1);
 	CHECK_EQ(next(fd), 3);
 }
+
+static struct sockaddr_in name_of(int fd)
+{
+	struct sockaddr_in name;
+	socklen_t length = sizeof(name);
+
+	MUST(getsockname(fd, (void *)&name, &length));
+	return name;
+}
+
+TEST(its_port_is_the_protocol)
+{
+	struct sockaddr nobody = {.sa_family = AF_UNSPEC};
+	struct sockaddr_in own = to("127.0.0.1", 77), other;
+	socklen_t length = sizeof(other);
+	int fd, second;
+
+	enter();
+	fd = raw(200);
+	CHECK_EQ(ntohs(name_of(fd).sin_port), 200);
+	MUST(bind(fd, (void *)&own, sizeof(own)));
+	CHECK_EQ(ntohs(name_of(fd).sin_port), 200);
+	CHECK_EQ(name_of(fd).sin_addr.s_addr, htonl(INADDR_LOOPBACK));
+	own = name_of(fd);
+	second = raw(200);
+	MUST(connect(second, (void *)&own, sizeof(own)));
+	MUST(getpeername(second, (void *)&other, &length));
+	CHECK_EQ(ntohs(other.sin_port), 200);
+	/* What bind(2) named isn't kept. */
+	MUST(connect(fd, &nobody, sizeof(nobody)));
+	CHECK_EQ(name_of(fd).sin_port, 0);
+	CHECK_EQ(name_of(fd).sin_addr.s_addr, 0);
+	MUST(bind(fd, (void *)&own, sizeof(own)));
+	CHECK_EQ(name_of(fd).sin_port, 0);
+}
+
+TEST(bytes_that_routes_are_looked_for_by)
+{
+	struct sockaddr_in own = to("127.0.0.1", 0);
+	struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+	socklen_t length;
+	int fd, place;
+
+	enter();
+	fd = raw(IPPROTO_ICMP);
+	CHECK_ERRNO(sendto(fd, "x", 1, 0, (void *)&own, sizeof(own)), EFAULT);
+	CHECK_ERRNO(sendto(fd, "", 0, 0, (void *)&own, sizeof(own)), EFAULT);
+	CHECK_EQ(sendto(fd, "xy", 2, 0, (void *)&own, sizeof(own)), 2);
+	fd = raw(200);
+	CHECK_EQ(sendto(fd, "", 0, 0, (void *)&own, sizeof(own)), 0);
+	fd = (int)MUST(socket(AF_INET6, SOCK_RAW, IPPROTO_ICMPV6));
+	CHECK_ERRNO(sendto(fd, "x", 1, 0, (void *)&six, sizeof(six)), EFAULT);
+	fd = (int)MUST(socket(AF_INET6, SOCK_RAW, IPPROTO_MH));
+	CHECK_ERRNO(sendto(fd, "xyz", 3, 0, (void *)&six, sizeof(six)), EFAULT);
+	/* There is no place for its checksum. */
+	CHECK_ERRNO(sendto(fd, "wxyz", 4, 0, (void *)&six, sizeof(six)), EINVAL);
+	CHECK_EQ(sendto(fd, "wxyz\0\0", 6, 0, (void *)&six, sizeof(six)), 6);
+	length = sizeof(place);
+	MUST(getsockopt(fd, IPPROTO_IPV6, IPV6_CHECKSUM, &place, &length));
+	CHECK_EQ(place, 4);
+}

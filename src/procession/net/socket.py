@@ -299,6 +299,14 @@ class Socket:
         used = self.used_room
         return used << 2 <= self.send_room and (used == 0 or not self.network.system.is_under_pressure)
 
+    @property
+    def arrivals(self) -> tuple[int, int]:
+        """How many bytes of the buffer what has arrived takes, and how many messages found no room there.
+
+        Linux: net/core/sock.c, sk_get_meminfo.
+        """
+        return 0, 0
+
     # What a family does
 
     def start_numbering(self, flags: int) -> None:

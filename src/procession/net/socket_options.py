@@ -483,7 +483,8 @@ def get_socket_option(socket: Socket, name: int, length: int) -> bytes:
             raise ENODEV
         return interface.name + b"\0"
     if name == _SO_MEMINFO:
-        numbers = (0, socket.receive_room, socket.used_room, socket.send_room, 0, 0, 0, 0, 0)
+        waiting, dropped = socket.arrivals
+        numbers = (waiting, socket.receive_room, socket.used_room, socket.send_room, 0, 0, 0, 0, dropped)
         return pack_array("I", numbers)
     if name in (_SO_PEERCRED, _SO_PEERGROUPS):
         return _peer_option(socket, name, length)

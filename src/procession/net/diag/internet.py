@@ -225,12 +225,11 @@ def _attributes(request: Request, wanted: InetDiagReqV2, socket: TcpSocket | Dat
             body += attribute(kinds.INET_DIAG_SKV6ONLY, pack_u8(socket.is_ipv6_only))
     if request.credentials.ns_capable(request.network.owner, CAP_NET_ADMIN):
         body += attribute(kinds.INET_DIAG_MARK, pack_array("I", (socket.options.get(_SO_MARK, 0),)))
-    waiting = socket.arrived.length if isinstance(socket, TcpSocket) else socket.arrived_bytes
+    waiting, drops = socket.arrivals
     if is_asked(kinds.INET_DIAG_MEMINFO):
         body += attribute(kinds.INET_DIAG_MEMINFO, pack_array("I", (waiting, 0, 0, socket.used_room)))
     if is_asked(kinds.INET_DIAG_SKMEMINFO):
         numbers = (waiting, socket.receive_room, socket.used_room, socket.send_room, 0, 0, 0, 0)
-        drops = socket.drop_count if isinstance(socket, DatagramSocket) else 0
         body += attribute(kinds.INET_DIAG_SKMEMINFO, pack_array("I", (*numbers, drops)))
     if isinstance(socket, TcpSocket):
         if is_asked(kinds.INET_DIAG_INFO):

@@ -402,6 +402,10 @@ class DatagramSocket(InternetSocket):
         return self.arrived_bytes
 
     @property
+    def arrivals(self) -> tuple[int, int]:
+        return self.arrived_bytes, self.drop_count
+
+    @property
     def unread_bytes(self) -> int:
         return sum(len(self.contents(packet)) for packet in self.packets)
 

@@ -9,6 +9,7 @@ from procession.abi.errno import (
     EADDRNOTAVAIL,
     EAFNOSUPPORT,
     EDESTADDRREQ,
+    EFAULT,
     EINVAL,
     EMSGSIZE,
     ENETUNREACH,
@@ -59,6 +60,12 @@ _SOL_RAW = int(SocketLevel.SOL_RAW)
 _SO_REUSEADDR = int(SocketOption.SO_REUSEADDR)
 _SOL_ICMPV6 = ICMP6
 _SHORTEST_4 = 16
+_MOBILITY = 135
+_CHECKSUM_PLACES = {ICMP6: 2, _MOBILITY: 4}
+"""Linux: net/ipv6/raw.c, rawv6_init_sk."""
+_LOOKED_AT = {(AF_INET, ICMP): 2, (AF_INET6, ICMP6): 2, (AF_INET6, _MOBILITY): 4}
+"""How many bytes of a message routes are looked for by. Linux: net/ipv4/raw.c, raw_probe_proto_opt;
+net/ipv6/raw.c, rawv6_probe_proto_opt."""
 _ICMP_FILTER = 1
 _ICMP6_FILTER_BYTES = 32
 _HEADER_INCLUDED = (int(SocketLevel.SOL_IP), int(IpOption.IP_HDRINCL))
@@ -168,8 +175,9 @@ class RawSocket(_MessageSocket):
         super().__init__(network, family, kind, protocol, owner_uid)
         self.unwanted_types = b""
         self.held: tuple[bytes, HeldWay] | None = None
-        self.checksum_place = 2 if family == AF_INET6 and protocol == ICMP6 else -1
-        self.local_port = protocol if family == AF_INET6 else 0
+        self.checksum_place = _CHECKSUM_PLACES.get(protocol, -1) if family == AF_INET6 else -1
+        # Linux: net/ipv4/af_inet.c, inet_create.
+        self.local_port = protocol
         if protocol == _IPPROTO_RAW:
             self.protocol_options[_HEADER_INCLUDED if family == AF_INET else _HEADER_INCLUDED_6] = 1
         network.raw_sockets[self] = None
@@ -190,7 +198,8 @@ class RawSocket(_MessageSocket):
         if self.state == ESTABLISHED:
             raise EINVAL("the socket is connected")
         self.check_bindable(wanted, scope_of(address))
-        self.choose_address(wanted)
+        # It doesn't count as chosen: who disconnects has none.
+        self.local_address = wanted
 
     def way_to(
         self,
@@ -262,6 +271,8 @@ class RawSocket(_MessageSocket):
         self.check_sending(data, flags)
         target, _, scope = self.target_of(address)
         choice = PacketChoice(self, control, target)
+        if len(data) < _LOOKED_AT.get((self.family, self.protocol), 0) and not self.has_own_header:
+            raise EFAULT("shorter than what is looked at for the route")
         flow = self.way_to(
             *(target, choice.source, scope, choice.out), traffic=self.traffic_to(target, 0, choice)
         )

@@ -150,6 +150,10 @@ class InternetSocket(Socket):
         """What is taken of the room for receiving."""
         raise NotImplementedError
 
+    @property
+    def arrivals(self) -> tuple[int, int]:
+        return self.waiting_bytes, 0
+
     def forget(self) -> None:
         if self.flow_labels:
             release_labels(self)

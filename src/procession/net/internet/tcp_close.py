@@ -95,10 +95,11 @@ def send_end(socket: TcpSocket) -> None:
 
 def disconnect(socket: TcpSocket) -> None:
     """Back to a socket without a connection. Linux: net/ipv4/tcp.c, tcp_disconnect."""
+    was_closed = socket.state == CLOSED
     if socket.state == LISTENING:
         stop_listening(socket)
         socket.state = CLOSED
-    elif socket.state != CLOSED:
+    elif not was_closed:
         is_silent = is_under_repair(socket)
         if is_silent:
             vanish(socket)
@@ -119,7 +120,11 @@ def disconnect(socket: TcpSocket) -> None:
     socket.has_ended = False
     socket.phase = UNCONNECTED
     socket.fast_open = None
-    socket.forget_connection()
+    if was_closed:
+        # Linux: net/ipv4/tcp.c, tcp_set_state gives a port up that bind(2) found.
+        socket.forget_addresses()
+    else:
+        socket.forget_connection()
     socket.state_changed()
 
 

@@ -450,6 +450,10 @@ class PacketSocket(Socket):
         self.frames.clear()
 
     @property
+    def arrivals(self) -> tuple[int, int]:
+        return self.heard_bytes, self.drop_count
+
+    @property
     def unread_bytes(self) -> int:
         return sum(len(frame.data) for frame in self.frames)
 
