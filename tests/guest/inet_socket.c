@@ -1507,3 +1507,30 @@ TEST(memory_of_a_datagram_socket)
 	MUST(getsockopt(fd, SOL_SOCKET, SO_MEMINFO, after, &length));
 	CHECK_EQ(after[0], 0);
 }
+
+#ifndef IP_LOCAL_PORT_RANGE
+#define IP_LOCAL_PORT_RANGE 51
+#endif
+
+TEST(no_port_is_free)
+{
+	int taken = new_socket(AF_INET, SOCK_DGRAM), stream = listener_4(1), fd, port;
+	uint32_t range;
+
+	MUST(bind_4(taken, "127.0.0.1", 0));
+	port = port_of(taken);
+	range = (uint32_t)port | (uint32_t)port << 16;
+	fd = new_socket(AF_INET, SOCK_DGRAM);
+	MUST(setsockopt(fd, IPPROTO_IP, IP_LOCAL_PORT_RANGE, &range, sizeof(range)));
+	CHECK_ERRNO(bind_4(fd, "127.0.0.1", 0), EADDRINUSE);
+	CHECK_ERRNO(connect_4(fd, "127.0.0.1", port), EAGAIN);
+	CHECK_EQ(port_of(fd), 0);
+	CHECK_ERRNO(send(fd, "x", 1, 0), EAGAIN);
+	port = port_of(stream);
+	range = (uint32_t)port | (uint32_t)port << 16;
+	fd = new_socket(AF_INET, SOCK_STREAM);
+	MUST(setsockopt(fd, IPPROTO_IP, IP_LOCAL_PORT_RANGE, &range, sizeof(range)));
+	CHECK_ERRNO(bind_4(fd, "127.0.0.1", 0), EADDRINUSE);
+	CHECK_ERRNO(listen(fd, 1), EADDRINUSE);
+	CHECK_ERRNO(connect_4(fd, "127.0.0.1", port), EADDRNOTAVAIL);
+}

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, ClassVar
 
-from procession.abi.errno import EACCES, EAFNOSUPPORT, ECONNABORTED, EINVAL, EMSGSIZE, ENETUNREACH, ENOTCONN
+from procession.abi.errno import (
+    EACCES,
+    EADDRINUSE,
+    EAFNOSUPPORT,
+    EAGAIN,
+    ECONNABORTED,
+    EINVAL,
+    EMSGSIZE,
+    ENETUNREACH,
+    ENOTCONN,
+)
 from procession.abi.internet import IpOption, Ipv6Option
 from procession.abi.socket import SocketLevel, SocketOption
 from procession.abi.word import pack_address
@@ -119,6 +129,14 @@ class DatagramSocket(InternetSocket):
     def cut(self, packet: Packet, length: int) -> Packet:
         """A copy for this socket, with the first `length` bytes of what its filter has seen."""
         return packet.cut_to(length)
+
+    def bind_automatically(self, *, for_connection: bool = False) -> None:
+        if not self.has_port:
+            try:
+                super().bind_automatically(for_connection=for_connection)
+            except EADDRINUSE:
+                # Linux: net/ipv4/af_inet.c, inet_autobind.
+                raise EAGAIN("there is no free port") from None
 
     def connect(self, address: bytes, flags: int) -> None:
         """Linux: net/ipv4/datagram.c, __ip4_datagram_connect; net/ipv6/datagram.c."""
