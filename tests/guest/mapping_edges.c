@@ -632,3 +632,114 @@ TEST(kinds_of_areas)
 	CHECK(has_flag(sealed, " sh "));
 	CHECK(!has_flag(sealed, " mw "));
 }
+
+/* Room for 16 pages, with a page of another kind on either side. */
+static char *room_of_pages(void)
+{
+	char *room = MAP_FAILED;
+
+	room = mmap(NULL, 18 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	MUST(room == MAP_FAILED ? -1 : 0);
+	MUST(mprotect(room, PAGE, PROT_NONE));
+	MUST(munmap(room + PAGE, 16 * PAGE));
+	return room + PAGE;
+}
+
+static void map_at(char *room, int page, int count)
+{
+	void *got = mmap(room + page * PAGE, (size_t)count * PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+
+	MUST(got == MAP_FAILED ? -1 : 0);
+}
+
+/* The areas in a room: where each begins and ends, in pages. */
+static const char *pieces(const char *room)
+{
+	static char text[200];
+	unsigned long start, end, base = (uintptr_t)room;
+	char line[300], *at = text;
+	FILE *file = fopen("/proc/self/maps", "re");
+
+	MUST(file == NULL ? -1 : 0);
+	*at = 0;
+	while (fgets(line, sizeof(line), file) != NULL)
+		if (sscanf(line, "%lx-%lx", &start, &end) == 2 && start >= base && end <= base + 16 * PAGE)
+			at += sprintf(at, "%s%lu-%lu", at == text ? "" : " ", (start - base) / PAGE, (end - base) / PAGE);
+	fclose(file);
+	return text;
+}
+
+/* Areas that have pages of their own are one again only if they were one when the first of these came. */
+TEST(areas_that_were_one)
+{
+	char *room = room_of_pages();
+
+	map_at(room, 0, 2);
+	room[0] = 1;
+	map_at(room, 4, 2);
+	room[4 * PAGE] = 1;
+	map_at(room, 2, 2);
+	CHECK_STRING(pieces(room), "0-4 4-6");
+	room = room_of_pages();
+	map_at(room, 0, 6);
+	room[0] = 1;
+	MUST(mprotect(room + 2 * PAGE, 2 * PAGE, PROT_READ));
+	CHECK_STRING(pieces(room), "0-2 2-4 4-6");
+	room[4 * PAGE] = 1;
+	MUST(mprotect(room + 2 * PAGE, 2 * PAGE, RW));
+	CHECK_STRING(pieces(room), "0-6");
+	/* Those that touch and could be one but for their rights share what they belong to. */
+	room = room_of_pages();
+	map_at(room, 0, 4);
+	MUST(mprotect(room + 2 * PAGE, 2 * PAGE, RW | PROT_EXEC));
+	room[0] = 1;
+	room[2 * PAGE] = 1;
+	MUST(mprotect(room + 2 * PAGE, 2 * PAGE, RW));
+	CHECK_STRING(pieces(room), "0-4");
+	/* What was moved remembers where it was. */
+	room = room_of_pages();
+	map_at(room, 0, 4);
+	memset(room, 1, 4 * PAGE);
+	MUST(remap(room + 2 * PAGE, 2 * PAGE, 2 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, room + 8 * PAGE) == MAP_FAILED ? -1 : 0);
+	CHECK_STRING(pieces(room), "0-2 8-10");
+	MUST(remap(room + 8 * PAGE, 2 * PAGE, 2 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, room + 2 * PAGE) == MAP_FAILED ? -1 : 0);
+	CHECK_STRING(pieces(room), "0-4");
+	MUST(remap(room + 2 * PAGE, 2 * PAGE, 2 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, room + 4 * PAGE) == MAP_FAILED ? -1 : 0);
+	map_at(room, 2, 2);
+	CHECK_STRING(pieces(room), "0-4 4-6");
+	/* One without pages has nothing to remember. */
+	room = room_of_pages();
+	map_at(room, 0, 2);
+	room[0] = 1;
+	map_at(room, 8, 2);
+	MUST(remap(room + 8 * PAGE, 2 * PAGE, 2 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, room + 2 * PAGE) == MAP_FAILED ? -1 : 0);
+	CHECK_STRING(pieces(room), "0-4");
+}
+
+/* A child's areas are each of their own, and new ones beside those with a parent's pages stay apart. */
+TEST(areas_of_a_child)
+{
+	char *room = room_of_pages();
+	pid_t child;
+
+	map_at(room, 0, 6);
+	memset(room, 1, 6 * PAGE);
+	MUST(mprotect(room + 2 * PAGE, 2 * PAGE, PROT_READ));
+	child = (pid_t)MUST(fork());
+	if (child == 0) {
+		MUST(mprotect(room + 2 * PAGE, 2 * PAGE, RW));
+		CHECK_STRING(pieces(room), "0-2 2-4 4-6");
+		map_at(room, 6, 2);
+		CHECK_STRING(pieces(room), "0-2 2-4 4-6 6-8");
+		/* A border of its own goes again. */
+		MUST(mprotect(room, PAGE, PROT_READ));
+		CHECK_STRING(pieces(room), "0-1 1-2 2-4 4-6 6-8");
+		MUST(mprotect(room, PAGE, RW));
+		CHECK_STRING(pieces(room), "0-2 2-4 4-6 6-8");
+		_exit(0);
+	}
+	CHECK_EQ(wait_for(child), EXITED(0));
+	MUST(mprotect(room + 2 * PAGE, 2 * PAGE, RW));
+	map_at(room, 6, 2);
+	CHECK_STRING(pieces(room), "0-8");
+}

@@ -241,8 +241,7 @@ class MemoryDescriptor(AreaMap):
             acquire()
         child.peak_resident_pages = self.resident_pages
         child.inherited_flags = flags_for_child(self.inherited_flags)
-        self.area_list.owner_count += 1
-        child.use_areas(self.area_list)
+        child.inherit(self)
         if self.area_list.reaches_reserved:
             self.memory.space_reaches_reserved(child.tables.root)
         self.memory.space_changed(self.tables.root)
@@ -300,7 +299,7 @@ class MemoryDescriptor(AreaMap):
             # Only a hole in the middle of one area leaves more than before.
             raise ENOMEM("too many areas")
         self.area_list.check_room()
-        if self.area_list.owner_count > 1:
+        if self.area_list.owner_count > 1 or self.inherits_areas:
             self.own_areas()
             found = self.areas_in(start, end)
         self.zap(start, end, dropped_marks=ALL_MARKS)
@@ -402,7 +401,7 @@ class MemoryDescriptor(AreaMap):
             raise ENOMEM("too many areas")
         if is_data and not is_overcommitted and end - start != promised:
             check_commit(self, end - start - promised >> PAGE_SHIFT)
-        if self.area_list.owner_count > 1:
+        if self.area_list.owner_count > 1 or self.inherits_areas:
             self.own_areas()
             found = self.areas_in(start, end)
         if found:

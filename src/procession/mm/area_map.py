@@ -42,9 +42,22 @@ class AreaMap:
     `areas` are sorted by address and free of overlaps. They belong to `area_list`, which may be another's
     too: whoever changes an area calls `own_areas` before it looks for it. New ones go below `mmap_base`, or
     upwards from a lower one if `grows_up`.
+
+    `anonymous_count` is how many names were given to what has pages of its own; while the areas are as fork
+    left them (`inherits_areas`) they have the parent's names.
     """
 
-    __slots__ = ("area_list", "areas", "grows_up", "limits", "memory", "mmap_base", "tables")
+    __slots__ = (
+        "anonymous_count",
+        "area_list",
+        "areas",
+        "grows_up",
+        "inherits_areas",
+        "limits",
+        "memory",
+        "mmap_base",
+        "tables",
+    )
 
     def __init__(self, memory: PhysicalMemory, limits: MemoryLimits, tables: PageTables) -> None:
         self.memory = memory
@@ -54,11 +67,19 @@ class AreaMap:
         self.areas = self.area_list.areas
         self.mmap_base = MMAP_BASE
         self.grows_up = False
+        self.anonymous_count = 0
+        self.inherits_areas = False
 
     def use_areas(self, area_list: AreaList) -> None:
         """Have the areas of `area_list`."""
         self.area_list = area_list
         self.areas = area_list.areas
+
+    def inherit(self, parent: AreaMap) -> None:
+        """Have the areas of `parent`, from which this is forked."""
+        parent.area_list.owner_count += 1
+        self.use_areas(parent.area_list)
+        self.inherits_areas, self.anonymous_count = True, parent.anonymous_count
 
     def own_areas(self) -> None:
         """Make the areas this address space's alone, before one is changed. Raises OutOfFrames."""
@@ -67,6 +88,33 @@ class AreaMap:
             self.use_areas(shared.copy())
             self.memory.note_changed(_PAGES_OF_AREA * len(self.areas))
             shared.put()
+        if self.inherits_areas:
+            self.inherits_areas = False
+            for area in self.areas:
+                if area.anonymous_id:
+                    # Linux: mm/rmap.c, anon_vma_fork.
+                    self.anonymous_count += 1
+                    area.anonymous_id = -self.anonymous_count
+
+    def prepare_anonymous(self, area: VirtualMemoryArea) -> None:
+        """`area` is to have the first page of its own: it shares a name with a neighbour that it could be one
+        with but for its rights. Raises OutOfFrames.
+
+        Linux: mm/rmap.c, __anon_vma_prepare; mm/vma.c, find_mergeable_anon_vma.
+        """
+        if self.area_list.owner_count > 1 or self.inherits_areas:
+            self.own_areas()
+            found = self.find(area.start)
+            assert found is not None
+            area = found
+        above, below = self.find(area.end), self.find(area.start - 1)
+        if above is not None and above.anonymous_id > 0 and area.can_be_followed_by(above, 0):
+            area.anonymous_id = above.anonymous_id
+        elif below is not None and below.anonymous_id > 0 and below.can_be_followed_by(area, 0):
+            area.anonymous_id = below.anonymous_id
+        else:
+            self.anonymous_count += 1
+            area.anonymous_id = self.anonymous_count
 
     # Finding areas
 
@@ -113,7 +161,7 @@ class AreaMap:
 
     def insert(self, area: VirtualMemoryArea) -> VirtualMemoryArea:
         """Put in an area where there is none, merging it with its neighbours; the one that it became."""
-        if self.area_list.owner_count > 1:
+        if self.area_list.owner_count > 1 or self.inherits_areas:
             self.own_areas()
         start, end = area.start, area.end
         self.note_reserved(start, end)

@@ -103,6 +103,8 @@ def handle_fault(mm: MemoryDescriptor, address: int, error_code: int) -> FaultKi
     entry = words[slot]
     if entry:
         if is_write and not entry & pte.WRITABLE:
+            if not area.anonymous_id and not area.is_shared:
+                mm.prepare_anonymous(area)
             _break_sharing(mm, slot, entry, address)
             if entry & pte.SHARED and area.file is not None:
                 area.file.inode.touch_modified()
@@ -116,6 +118,8 @@ def handle_fault(mm: MemoryDescriptor, address: int, error_code: int) -> FaultKi
         return MINOR
     pages = area.pages
     if pages is None:
+        if not area.anonymous_id and protection & PROT_WRITE:
+            mm.prepare_anonymous(area)
         words[slot] = new_entry(mm, mm.memory.allocate(), area.entry_bits())
         counted = mm.memory.counted[leaf]
         counted[page & 511] = None
@@ -193,6 +197,8 @@ def _fault_user(mm: MemoryDescriptor, area: VirtualMemoryArea, address: int, err
     leaf = mm.tables.own_leaf(page >> 9)
     bits = area.entry_bits() & ~pte.WRITABLE
     if pages is None:
+        if not area.anonymous_id:
+            mm.prepare_anonymous(area)
         entry = new_entry(mm, mm.memory.allocate(), bits)
         mm.memory.counted[leaf][page & 511] = None
     else:
@@ -257,6 +263,8 @@ def _near(area: VirtualMemoryArea, page: int) -> range:
 def _copy_page(mm: MemoryDescriptor, area: VirtualMemoryArea, page: int, leaf: int) -> None:
     """Have a copy of a file's page, which had no entry, to write to."""
     assert area.pages is not None
+    if not area.anonymous_id:
+        mm.prepare_anonymous(area)
     memory = mm.memory
     copy = memory.allocate_copy(area.pages.frame(area.page_index(page << PAGE_SHIFT)))
     mm.words[(leaf << 9) + (page & 511)] = new_entry(mm, copy, area.entry_bits())

@@ -166,9 +166,15 @@ class VirtualMemoryArea:
     memory, which that of /dev/zero is too. `file` is the open file if there is one; `name` what
     /proc/PID/maps shows otherwise. `user_faults` is who handles those of its faults that USER_HANDLES in the
     flags say.
+
+    `anonymous_id` names what its own pages belong to, 0 while it has had none: areas of two such aren't one
+    again. It's less than 0 where the pages were a parent's before (in Linux, `anon_vma`). `displacement` is
+    by how many pages it has been moved since, to lower addresses.
     """
 
     __slots__ = (
+        "anonymous_id",
+        "displacement",
         "end",
         "file",
         "flags",
@@ -208,6 +214,7 @@ class VirtualMemoryArea:
         self.flags = flags | ACCOUNTED if is_accounted else flags
         self.may_write = may_write
         self.name = name
+        self.anonymous_id = self.displacement = 0
         self.user_faults: UserFaultHandler | None = None
 
     def __repr__(self) -> str:
@@ -305,6 +312,7 @@ class VirtualMemoryArea:
             may_write=self.may_write,
             name=self.name,
         )
+        twin.anonymous_id, twin.displacement = self.anonymous_id, self.displacement
         twin.user_faults = self.user_faults
         return twin
 
@@ -330,6 +338,7 @@ class VirtualMemoryArea:
         """
         self.end = other.end
         self.flags |= other.flags
+        self.anonymous_id = self.anonymous_id or other.anonymous_id
         other.release()
 
     def can_be_followed_by(
@@ -338,8 +347,9 @@ class VirtualMemoryArea:
         """Whether `other`, which starts where this ends and has the same rights, could be one area with it.
 
         Areas with a flag of `apart` stay two; they may differ in those of `differing`.
-        Linux: mm/vma.c, is_mergeable_vma, can_vma_merge_after.
+        Linux: mm/vma.c, is_mergeable_vma, is_mergeable_anon_vma, can_vma_merge_after.
         """
+        own, others = self.anonymous_id, other.anonymous_id
         return (
             self.end == other.start
             and not self.flags & apart
@@ -350,6 +360,8 @@ class VirtualMemoryArea:
             and self.may_write == other.may_write
             and self.name == other.name
             and self.user_faults is other.user_faults
+            and (own == others or (not (own and others) and own + others > 0))
+            and self.displacement == other.displacement
             and (
                 (self.pages is None and self.file is None)
                 or other.page_offset == self.page_index(other.start)

@@ -243,9 +243,12 @@ def _copy_to_target(mm: MemoryDescriptor, area: VirtualMemoryArea, asked: _Remap
     moved = area.copy(address, address + (old_size or new_size))
     moved.end = target + new_size
     moved.start = target
-    if area.is_anonymous and not mm.tables.present_pages(area.start >> PAGE_SHIFT, area.end >> PAGE_SHIFT):
-        # Nothing tells yet where its pages were first. Linux: mm/vma.c, copy_vma.
-        moved.page_offset = target >> PAGE_SHIFT
+    if area.is_anonymous:
+        if area.anonymous_id:
+            moved.displacement += (address - target) >> PAGE_SHIFT
+        else:
+            # Nothing tells yet where its pages were first. Linux: mm/vma.c, copy_vma.
+            moved.page_offset, moved.displacement = target >> PAGE_SHIFT, 0
     if moved.user_faults is not None and not moved.user_faults.moved(address, target, old_size):
         moved.user_faults = None
         moved.flags &= ~USER_HANDLES

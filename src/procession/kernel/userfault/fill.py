@@ -138,6 +138,8 @@ def _fill_page(
             pages.write(index << PAGE_SHIFT, data)
         entry = new_entry(mm, frame, bits | pte.CACHED)
     else:
+        if not area.anonymous_id:
+            mm.prepare_anonymous(area)
         entry = new_entry(mm, mm.memory.allocate_with(data), bits)
         mm.memory.counted[leaf][page & 511] = None
     mm.words[(leaf << 9) + (page & 511)] = entry & ~pte.WRITABLE if protects else entry
