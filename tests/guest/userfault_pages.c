@@ -611,7 +611,7 @@ TEST(a_table_is_there_while_something_is_mapped_and_was_touched)
 	size_t table = 512 * PAGE;
 	char *room = mmap(NULL, 3 * table, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	char *memory = (char *)(((uintptr_t)room + 2 * table - 1) & -table);
-	int file = (int)MUST(memfd_create("file", MFD_CLOEXEC));
+	int file = (int)MUST(memfd_create("file", MFD_CLOEXEC)), fd;
 
 	MUST(munmap(room, 3 * table));
 	scan = (struct pm_scan_arg){.category_mask = PAGE_IS_WRITTEN, .return_mask = PAGE_IS_WRITTEN};
@@ -626,6 +626,17 @@ TEST(a_table_is_there_while_something_is_mapped_and_was_touched)
 	CHECK_EQ(scan_pages(memory, 3, 8), 1);
 	CHECK_STRING(told(memory, 1), "0-1:2");
 	MUST(munmap(memory, PAGE));
+	MUST(mmap(memory, 3 * PAGE, RW, PRIVATE | MAP_FIXED, -1, 0) == memory ? 0 : -1);
+	CHECK_EQ(scan_pages(memory, 3, 8), 0);
+	/* A fault that the program handles itself has one made as well. */
+	fd = new_uffd(O_CLOEXEC | UFFD_USER_MODE_ONLY, UFFD_FEATURE_SIGBUS);
+	MUST(enroll(fd, memory, 1, 1));
+	CHECK_EQ(scan_pages(memory, 3, 8), 0);
+	CHECK_EQ(touch(memory, READ), SIGBUS);
+	CHECK_EQ(scan_pages(memory, 3, 8), 1);
+	CHECK_STRING(told(memory, 1), "0-3:2");
+	MUST(close(fd));
+	MUST(munmap(memory, 3 * PAGE));
 	MUST(mmap(memory, 3 * PAGE, RW, PRIVATE | MAP_FIXED, -1, 0) == memory ? 0 : -1);
 	CHECK_EQ(scan_pages(memory, 3, 8), 0);
 	memory[0] = 1;

@@ -190,6 +190,9 @@ def _fault_user(mm: MemoryDescriptor, area: VirtualMemoryArea, address: int, err
     if area.user_faults is not None:
         reason = reason_to_wait(mm, area, address, is_write=is_write)
         if reason:
+            if area.pages is None:
+                # Others see that there is a table for it. Linux: mm/memory.c, do_anonymous_page.
+                mm.tables.own_leaf(page >> 9)
             area.user_faults.wait(address, reason, is_write=is_write, is_user=error_code & FAULT_USER != 0)
     if is_write or not is_read_alone(mm, area, address):
         return False
