@@ -1574,3 +1574,43 @@ TEST(pieces_of_half_a_buffer)
 	CHECK_EQ(recv(ends[1], much, sizeof(much), 0), 2 * (room - 64));
 	CHECK_EQ(send(ends[0], much, 3000, MSG_DONTWAIT), 3000);
 }
+
+static volatile long async_band;
+
+static void note_band(int number, siginfo_t *info, void *context)
+{
+	(void)number;
+	(void)context;
+	async_band = info->si_band;
+}
+
+/* What O_ASYNC's signal tells, if F_SETSIG has chosen one: input, room, and that the other end is gone. */
+TEST(signals_tell_what_has_become_of_a_stream)
+{
+	struct sigaction action = {.sa_sigaction = note_band, .sa_flags = SA_SIGINFO};
+	static char many[100000];
+	int pair[2];
+
+	MUST(sigaction(SIGUSR1, &action, NULL));
+	MUST(socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
+	MUST(fcntl(pair[0], F_SETOWN, getpid()));
+	MUST(fcntl(pair[0], F_SETSIG, SIGUSR1));
+	MUST(fcntl(pair[0], F_SETFL, O_ASYNC | O_NONBLOCK));
+	MUST(fcntl(pair[1], F_SETFL, O_NONBLOCK));
+	MUST(write(pair[1], "a", 1));
+	CHECK_EQ(async_band, POLLIN | POLLRDNORM);
+	async_band = 0;
+	while (write(pair[0], many, sizeof(many)) > 0)
+		;
+	CHECK_EQ(async_band, 0);
+	while (read(pair[1], many, sizeof(many)) > 0)
+		;
+	CHECK_EQ(async_band, POLLOUT | POLLWRNORM | POLLWRBAND);
+	async_band = 0;
+	MUST(shutdown(pair[1], SHUT_WR));
+	CHECK_EQ(async_band, POLLIN | POLLRDNORM);
+	async_band = 0;
+	MUST(close(pair[1]));
+	CHECK_EQ(async_band, POLLHUP | POLLERR);
+	MUST(close(pair[0]));
+}

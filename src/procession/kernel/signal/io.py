@@ -8,7 +8,8 @@ from procession.abi.errno import ENOTTY
 from procession.abi.open_flags import OwnerType
 from procession.abi.poll import PollEvent
 from procession.abi.signals import PollCode, Signal
-from procession.fs.file import POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM, File
+from procession.fs.file import POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM, File
+from procession.fs.inode import S_IFMT, S_IFSOCK
 from procession.fs.landlock import SCOPE_SIGNALS, is_out_of_scope
 from procession.fs.terminal.tty import TtyFile
 from procession.fs.wait_queue import SignalWaiter
@@ -28,12 +29,15 @@ if TYPE_CHECKING:
 
 _SIGIO = int(Signal.SIGIO)
 _SIGURG = int(Signal.SIGURG)
-_POLL_IN, _POLL_OUT, _POLL_MSG = int(PollCode.POLL_IN), int(PollCode.POLL_OUT), int(PollCode.POLL_MSG)
-_POLLMSG = int(PollEvent.POLLMSG)
+_POLL_IN, _POLL_OUT, _POLL_MSG, _POLL_HUP = map(
+    int, (PollCode.POLL_IN, PollCode.POLL_OUT, PollCode.POLL_MSG, PollCode.POLL_HUP)
+)
+_POLLMSG, _POLLWRBAND = int(PollEvent.POLLMSG), int(PollEvent.POLLWRBAND)
 _BANDS = {
     _POLL_IN: POLLIN | POLLRDNORM,
-    _POLL_OUT: POLLOUT | POLLWRNORM,
+    _POLL_OUT: POLLOUT | POLLWRNORM | _POLLWRBAND,
     _POLL_MSG: POLLIN | POLLRDNORM | _POLLMSG,
+    _POLL_HUP: POLLHUP | POLLERR,
 }
 
 
@@ -134,7 +138,10 @@ class QueueSignal(SignalWaiter):
         if not signal.file.may_signal(events):
             return
         mask = signal.file.poll_mask()
-        if events:
+        if mask & POLLHUP and signal.file.inode.mode & S_IFMT == S_IFSOCK:
+            # Linux: net/unix/af_unix.c, unix_release_sock.
+            reason = _POLL_HUP
+        elif events:
             reason = _POLL_IN if events & POLLIN else _POLL_OUT
         else:
             reason = _POLL_IN if mask & POLLIN else _POLL_OUT
