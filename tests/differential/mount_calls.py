@@ -29,7 +29,8 @@ def show_mounts(data: bytes, result: int, naming: Naming) -> str:
     if result <= PATH_BYTES:
         return str(result)
     lines = data[PATH_BYTES:result].decode().splitlines()
-    if " - tmpfs tmpfs " not in lines[0]:
+    is_ours = any(line.split()[4] == "/usr" for line in lines)
+    if is_ours or " - tmpfs tmpfs " not in lines[0]:
         return "a root that the script hasn't made"
     numbers = {line.split()[0]: str(place) for place, line in enumerate(lines)}
     seen: dict[str, str] = {}
