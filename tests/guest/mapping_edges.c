@@ -707,6 +707,15 @@ TEST(areas_that_were_one)
 	MUST(remap(room + 2 * PAGE, 2 * PAGE, 2 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, room + 4 * PAGE) == MAP_FAILED ? -1 : 0);
 	map_at(room, 2, 2);
 	CHECK_STRING(pieces(room), "0-4 4-6");
+	/* One whose pages have all gone elsewhere has forgotten that. */
+	room = room_of_pages();
+	map_at(room, 0, 2);
+	room[0] = 1;
+	map_at(room, 4, 2);
+	room[4 * PAGE] = 1;
+	MUST(remap(room, 2 * PAGE, 2 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, room + 8 * PAGE) == MAP_FAILED ? -1 : 0);
+	map_at(room, 2, 2);
+	CHECK_STRING(pieces(room), "0-6 8-10");
 	/* One without pages has nothing to remember. */
 	room = room_of_pages();
 	map_at(room, 0, 2);

@@ -257,6 +257,9 @@ def _copy_to_target(mm: MemoryDescriptor, area: VirtualMemoryArea, asked: _Remap
         area.flags &= ~ANY_LOCK
         mm.merge_around(area.start, area.end)
     mm.insert(moved)
+    if flags & _DONTUNMAP and (area.start, area.end) == (address, address + old_size):
+        # All that it had of its own is elsewhere now. Linux: mm/mremap.c, dontunmap_complete.
+        area.anonymous_id = 0
     if old_size:
         mm.tables.move(pages, target - address)
         is_handled = moved.user_faults is not None
