@@ -258,7 +258,7 @@ def _copy_to_target(mm: MemoryDescriptor, area: VirtualMemoryArea, asked: _Remap
         mm.merge_around(area.start, area.end)
     mm.insert(moved)
     if flags & _DONTUNMAP and (area.start, area.end) == (address, address + old_size):
-        # All that it had of its own is elsewhere now. Linux: mm/mremap.c, dontunmap_complete.
+        # All that it had of its own is elsewhere now. Linux: mm/mremap.c, move_vma.
         area.anonymous_id = 0
     if old_size:
         mm.tables.move(pages, target - address)

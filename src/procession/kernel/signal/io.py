@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import ENOTTY
+from procession.abi.file_mode import S_IFMT
 from procession.abi.open_flags import OwnerType
 from procession.abi.poll import PollEvent
 from procession.abi.signals import PollCode, Signal
 from procession.fs.file import POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM, File
-from procession.fs.inode import S_IFMT, S_IFSOCK
+from procession.fs.inode import S_IFSOCK
 from procession.fs.landlock import SCOPE_SIGNALS, is_out_of_scope
 from procession.fs.terminal.tty import TtyFile
 from procession.fs.wait_queue import SignalWaiter
