@@ -561,6 +561,11 @@ TEST(timers_until_a_time)
 		CHECK_EQ(timer_settime(timer, TIMER_ABSTIME, &setting, NULL), 0);
 		CHECK_EQ(timer_gettime(timer, &left), 0);
 		CHECK(left.it_value.tv_sec >= 95 && left.it_value.tv_sec <= 100);
+		/* What nobody is told of is in no queue to be taken from: only processor time clocks forget it. */
+		setting = (struct itimerspec){0};
+		CHECK_EQ(timer_settime(timer, 0, &setting, NULL), 0);
+		CHECK_EQ(timer_gettime(timer, &left), 0);
+		CHECK_EQ(left.it_value.tv_sec >= 95, at < 4);
 		MUST(timer_delete(timer));
 	}
 	for (size_t at = 0; at < LENGTH(without); at++)

@@ -259,8 +259,10 @@ class PosixTimer:
         self.interval_ns = new.interval_ns if new.value_ns else 0
         self.overrun = -1
         self.last_overrun = 0
-        self.expires_ns = 0
         if not new.value_ns:
+            # What tells of no expiry was never queued, and goes on to say when it was to be.
+            if self.cpu_clock is not None:
+                self.expires_ns = 0
             return old
         # A relative timer isn't moved when the time of day is set.
         self.follows_realtime = self.clock_id in WALL_CLOCKS and is_absolute
