@@ -397,6 +397,11 @@ TEST(both_rights_and_no_access)
 	/* A program that runs isn't written to, but this isn't for writing. */
 	CHECK(program != -1);
 	CHECK_ERRNO(open("/proc/self/exe", O_ACCMODE | O_TRUNC), ETXTBSY);
+	/* So are these, which even root doesn't open to write. */
+	CHECK_OK(open("/proc/net/unix", O_ACCMODE));
+	CHECK_ERRNO(open("/proc/net/unix", O_RDWR), EACCES);
+	CHECK_OK(open("/sys/class/net/lo/address", O_ACCMODE));
+	CHECK_ERRNO(open("/sys/class/net/lo/address", O_RDWR), EACCES);
 	enter_scratch();
 	write_file("file", "text", 0600);
 	fd = (int)MUST(open("file", O_ACCMODE));

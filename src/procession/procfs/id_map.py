@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 
 from procession.abi.errno import EACCES, EINVAL, EPERM
 from procession.abi.open_flags import O_ACCMODE
-from procession.fs.file import O_RDONLY, File
+from procession.fs.file import O_RDWR, O_WRONLY, File
 from procession.kernel.namespaces.id_map import (
     GID,
     PROJECT,
@@ -102,7 +102,7 @@ class IdMapInode(ProcFile):
     def open(self, path: Path, flags: int, subject: Subject, progress: object = None) -> File:
         """Linux: fs/proc/base.c, proc_id_map_open, proc_setgroups_open."""
         namespace = self.task.credentials.user_namespace
-        is_setter = not self.kind and flags & O_ACCMODE != O_RDONLY
+        is_setter = not self.kind and flags & O_ACCMODE in (O_WRONLY, O_RDWR)
         if is_setter and not subject.ns_capable(namespace, CAP_SYS_ADMIN):
             raise EACCES("CAP_SYS_ADMIN over the namespace is missing")
         return IdMapFile(path, flags, subject, IdMapView(self.proc.kernel, namespace, self.kind))

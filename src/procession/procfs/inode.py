@@ -9,6 +9,7 @@ from procession.abi.open_flags import O_ACCMODE
 from procession.fs.file import (
     ALWAYS_READY,
     O_RDONLY,
+    O_RDWR,
     O_WRONLY,
     POLLERR,
     POLLPRI,
@@ -274,11 +275,13 @@ def open_attribute(path: Path, flags: int, subject: Subject, source: Source) -> 
 
     Raises EACCES.
     """
-    if flags & O_ACCMODE != O_RDONLY and not path.inode.mode & 0o222:
+    # One for neither reading nor writing, which takes both rights, is asked for nothing more.
+    access = flags & O_ACCMODE
+    if access in (O_WRONLY, O_RDWR) and not path.inode.mode & 0o222:
         raise EACCES("the attribute is read-only")
-    if flags & O_ACCMODE != O_WRONLY and not path.inode.mode & 0o444:
+    if access in (O_RDONLY, O_RDWR) and not path.inode.mode & 0o444:
         raise EACCES("the attribute is only written to")
-    kind = ReadOnlyAttributeFile if flags & O_ACCMODE == O_RDONLY else AttributeFile
+    kind = AttributeFile if access in (O_WRONLY, O_RDWR) else ReadOnlyAttributeFile
     return kind(path, flags, subject, source)
 
 

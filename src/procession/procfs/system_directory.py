@@ -11,7 +11,7 @@ from procession.abi.errno import EACCES, EIO, ENOENT, EPERM
 from procession.abi.file_mode import S_IFMT
 from procession.abi.named_tuple import NamedTuple
 from procession.abi.open_flags import O_ACCMODE
-from procession.fs.file import O_RDONLY, POLLIN, POLLRDNORM
+from procession.fs.file import O_RDWR, O_WRONLY, POLLIN, POLLRDNORM
 from procession.fs.inode import DirectoryEntry, Inode
 from procession.procfs.inode import (
     ProcDirectory,
@@ -205,7 +205,8 @@ class SystemInode(ProcFile):
             from procession.procfs.sysctl_poll import ParameterFile
 
             return ParameterFile(path, flags, subject, self, self.changes(), self.file.kind)
-        if self.path[0] == b"net" and self.path[1] not in _WITHOUT_RECORDS and flags & O_ACCMODE != O_RDONLY:
+        is_of_network = self.path[0] == b"net" and self.path[1] not in _WITHOUT_RECORDS
+        if is_of_network and flags & O_ACCMODE in (O_WRONLY, O_RDWR):
             # Linux: fs/proc/proc_net.c, seq_open_net.
             raise EACCES("a list of sockets is only read")
         if self.path[0] in _READ_BY_BUFFERS and self.path[-1] != b"softnet_stat":
