@@ -1534,3 +1534,31 @@ TEST(no_port_is_free)
 	CHECK_ERRNO(listen(fd, 1), EADDRINUSE);
 	CHECK_ERRNO(connect_4(fd, "127.0.0.1", port), EADDRNOTAVAIL);
 }
+
+TEST(a_connection_of_ipv6_keeps_the_wildcard_off)
+{
+	struct sockaddr_in6 any = {.sin6_family = AF_INET6}, loopback = {.sin6_family = AF_INET6};
+	socklen_t length = sizeof(any);
+	int fd = new_socket(AF_INET6, SOCK_DGRAM), port, listener;
+
+	MUST(bind(fd, (void *)&any, sizeof(any)));
+	MUST(getsockname(fd, (void *)&any, &length));
+	port = ntohs(any.sin6_port);
+	loopback.sin6_addr = in6addr_loopback;
+	loopback.sin6_port = htons(9);
+	MUST(connect(fd, (void *)&loopback, sizeof(loopback)));
+	CHECK_ERRNO(bind_4(new_socket(AF_INET, SOCK_DGRAM), "0.0.0.0", port), EADDRINUSE);
+	CHECK_ERRNO(bind_4(new_socket(AF_INET, SOCK_DGRAM), "127.0.0.6", port), EADDRINUSE);
+	CHECK_EQ(bind_4(new_socket(AF_INET, SOCK_DGRAM), "127.0.0.1", port), 0);
+	listener = new_socket(AF_INET6, SOCK_STREAM);
+	loopback.sin6_port = 0;
+	MUST(bind(listener, (void *)&loopback, sizeof(loopback)));
+	MUST(listen(listener, 1));
+	MUST(getsockname(listener, (void *)&loopback, &length));
+	fd = new_socket(AF_INET6, SOCK_STREAM);
+	MUST(connect(fd, (void *)&loopback, sizeof(loopback)));
+	MUST(getsockname(fd, (void *)&any, &length));
+	port = ntohs(any.sin6_port);
+	CHECK_ERRNO(bind_4(new_socket(AF_INET, SOCK_STREAM), "0.0.0.0", port), EADDRINUSE);
+	CHECK_EQ(bind_4(new_socket(AF_INET, SOCK_STREAM), "127.0.0.1", port), 0);
+}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from procession.abi.errno import EADDRINUSE, EADDRNOTAVAIL
-from procession.net.internet.address import ANY_6, is_any
+from procession.net.internet.address import ANY_4, ANY_6, is_any
 from procession.net.socket import LISTENING
 
 if TYPE_CHECKING:
@@ -178,6 +178,10 @@ class PortTable:
         return not (is_reused or (socket.reuses_port and holder.reuses_port and is_same_owner))
 
 
+_MET_BY_IPV6 = (ANY_4, bytes((127, 0, 0, 6)))
+"""Which addresses of IPv4 a connection of IPv6 keeps off whose address wasn't chosen (LOOPBACK4_IPV6)."""
+
+
 def overlaps(socket: Holder, address: bytes, holder: Holder) -> bool:
     """Whether `address`, for `socket`, and the address of `holder` have one in common.
 
@@ -189,7 +193,7 @@ def overlaps(socket: Holder, address: bytes, holder: Holder) -> bool:
     # One is of IPv4; the other reaches it only as the wildcard of both protocols.
     if len(address) == 16:
         return address == ANY_6 and not socket.is_ipv6_only
-    return other == ANY_6 and not holder.is_ipv6_only
+    return not holder.is_ipv6_only and (is_any(other) or address in _MET_BY_IPV6)
 
 
 def reach(holder: Holder, target: bytes) -> int:
