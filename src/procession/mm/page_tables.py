@@ -69,8 +69,10 @@ class PageTables:
         memory = self.memory
         if memory.references[leaf] > 1:
             return self._unshare_leaf(region, leaf)
-        slot = (self.middle[region >> 9] << 9) + (region & 511)
-        memory.words[slot] |= pte.WRITABLE
+        words, slot = memory.words, (self.middle[region >> 9] << 9) + (region & 511)
+        entry = words[slot]
+        if not entry & pte.WRITABLE:
+            words[slot] = entry | pte.WRITABLE
         return leaf
 
     def _add_leaf(self, region: int) -> int:

@@ -23,7 +23,10 @@ class Window:
         self.known = WritablePages(self.leaves)
 
     def map(self, page: int, frame: int, length: int = 1) -> None:
-        self.known.note(frame, page, length)
+        if length == 1:
+            self.known.note(frame, page)
+        else:
+            self.known.note_run(frame, page, length)
         for number in range(length):
             leaf = self.leaves.setdefault(page + number >> 9, {})
             leaf[page + number] = frame + number << PAGE_SHIFT | pte.WRITABLE

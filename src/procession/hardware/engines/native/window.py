@@ -216,7 +216,7 @@ class Window:
             frames = range(value >> PAGE_SHIFT, (value >> PAGE_SHIFT) + length)
             if self.code_frames.isdisjoint(frames):
                 wanted, protection = _TOUCHED, _READ | _WRITE
-                self.writable_pages.note(frames.start, first, length)
+                self.writable_pages.note_run(frames.start, first, length)
                 if not self.memory.executable.isdisjoint(frames):
                     self.has_written_code = True
             elif length > 1:

@@ -25,7 +25,15 @@ class WritablePages:
         self.pages: dict[int, int] = {}
         self.others: dict[int, set[int]] = {}
 
-    def note(self, frame: int, page: int, length: int = 1) -> None:
+    def note(self, frame: int, page: int) -> None:
+        """`frame` is mapped at `page`: what most faults come to, so without a range of one."""
+        pages = self.pages
+        old = pages.get(frame, page)
+        if old != page and self._is_there(frame, old):
+            self._keep_another(frame, old)
+        pages[frame] = page
+
+    def note_run(self, frame: int, page: int, length: int) -> None:
         """`length` frames from `frame` on are mapped at `page` and those behind it."""
         pages, frames = self.pages, range(frame, frame + length)
         if not pages.keys().isdisjoint(frames):
