@@ -537,6 +537,7 @@ TEST(a_nice_value_with_the_idle_policy_is_only_told)
 	CHECK_OK(setpriority(PRIO_PROCESS, 0, before + 1));
 	CHECK_EQ(told_priority("/proc/self/stat"), 21 + before);
 	attributes.policy = SCHED_OTHER;
-	CHECK_EQ(set_attributes(0, &attributes, 0), 0);
-	CHECK_EQ(told_priority("/proc/self/stat"), 29);
+	/* Who may not have the nice value that is told then stays. */
+	CHECK_EQ(set_attributes(0, &attributes, 0), geteuid() == 0 ? 0 : -1);
+	CHECK_EQ(told_priority("/proc/self/stat"), geteuid() == 0 ? 29 : 21 + before);
 }

@@ -85,7 +85,7 @@ def test_tcpdump_shows_what_passes_an_interface(run_script: RunScript) -> None:
 
 def test_tcpdump_keeps_what_it_has_seen_everywhere(run_script: RunScript) -> None:
     lines = run_script("""
-        timeout 5 tcpdump -Z root -n -i any -c 2 -w /tmp/file 2>/dev/null & sleep 1
+        timeout 5 tcpdump -Z root -n -i any -c 2 -w /tmp/file icmp 2>/dev/null & sleep 1
         ping -c 1 127.0.0.1 >/dev/null; wait
         tcpdump -Z root -n -r /tmp/file 2>/dev/null""")
     assert [line.split(" ", 1)[1].split(", id")[0] for line in lines] == [

@@ -455,7 +455,8 @@ class Kernel:
         group = task.group
         soft = group.limits.soft
         if group.itimers or soft[RLIMIT_CPU] != RLIM_INFINITY:
-            account(self, group, elapsed_ns)
+            # Beside other processors time goes on by less than what is worked.
+            account(self, group, elapsed_ns // clock.busy_count)
         if soft[RLIMIT_RTTIME] != RLIM_INFINITY:
             check_realtime_limit(self, task)
         if task.entity.deadline_flags:

@@ -87,6 +87,9 @@ def change_limit(
         raise EPERM(f"more than {task.kernel.nr_open} open files")
     if hard > old[1] and not task.credentials.capable(CAP_SYS_RESOURCE):
         raise EPERM("raising a hard limit takes CAP_SYS_RESOURCE")
+    if resource == RLIMIT_CPU and task is task.kernel.current:
+        # What it has run until now the tick has looked at by the old one.
+        task.kernel.charge(task)
     limits.soft[resource] = soft
     limits.hard[resource] = hard
     return old

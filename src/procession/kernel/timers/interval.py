@@ -240,7 +240,8 @@ def note_armed(kernel: Kernel, group: ThreadGroup) -> None:
 
 
 def account(kernel: Kernel, group: ThreadGroup, elapsed_ns: int) -> None:
-    """`elapsed_ns` of processor time was charged to `group`: see which timers and limits it has reached.
+    """A task of `group` has run for `elapsed_ns` until now, and that was charged: see which timers and limits
+    the group has reached.
 
     Linux: kernel/time/posix-cpu-timers.c, run_posix_cpu_timers.
     """
