@@ -160,11 +160,13 @@ def spread(rounds: Sequence[float]) -> Spread:
 def measure(command: Sequence[str], columns: dict[str, Command], repetitions: int) -> dict[str, Spread]:
     """The processor time of each column, in seconds, less /bin/true's."""
     taken: dict[str, list[float]] = {name: [] for name in columns}
-    with tempfile.TemporaryDirectory() as kept:
+    # Each build has a translator of its own, which throws away what another's has kept.
+    with tempfile.TemporaryDirectory() as interpreted, tempfile.TemporaryDirectory() as compiled:
+        kept = {name: compiled if name.startswith("compiled") else interpreted for name in columns}
         for name, wrap in columns.items():
             if name.endswith("warm"):
                 for first in (NOTHING, command):
-                    processor_seconds(wrap(first), kept)
+                    processor_seconds(wrap(first), kept[name])
         for round_number in range(repetitions):
             for name, wrap in columns.items():
                 if name.endswith("cold") and round_number % COLD_EACH:
@@ -172,7 +174,7 @@ def measure(command: Sequence[str], columns: dict[str, Command], repetitions: in
                 seconds = []
                 for each in (NOTHING, command):
                     with tempfile.TemporaryDirectory() as empty:
-                        home = empty if name.endswith("cold") else kept
+                        home = empty if name.endswith("cold") else kept[name]
                         seconds.append(processor_seconds(wrap(each), home))
                 taken[name].append(seconds[1] - seconds[0])
     return {name: spread(rounds) for name, rounds in taken.items()}

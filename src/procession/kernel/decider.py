@@ -46,10 +46,9 @@ class SeededDecider:
         self.taken = 0
 
     def _next(self) -> int:
-        taken = self.taken
-        if taken >= len(self.ahead):
+        if self.taken >= len(self.ahead):
             self._go_ahead()
-            taken = 0
+        taken = self.taken
         self.taken = taken + 8
         word: int = _unpack_word(self.ahead, taken)[0]
         return word
@@ -62,6 +61,7 @@ class SeededDecider:
         lanes = ((lanes ^ lanes >> 27) & _WORDS) * 0x94D049BB133111EB & _WORDS
         lanes ^= lanes >> 31
         self.ahead = array("Q", pack_bits(lanes, _LANES * _LANE_BITS // 8))[::2].tobytes()
+        self.taken = 0
 
     def choose(self, kind: str, count: int) -> int:
         """One of `count` options, each as likely; no draw when there is only one."""
@@ -75,7 +75,6 @@ class SeededDecider:
         while missing > 0:
             if self.taken >= len(self.ahead):
                 self._go_ahead()
-                self.taken = 0
             part = self.ahead[self.taken : self.taken + missing]
             self.taken += len(part)
             missing -= len(part)

@@ -119,6 +119,7 @@ def handle_fault(mm: MemoryDescriptor, address: int, error_code: int) -> FaultKi
     pages = area.pages
     if pages is None:
         if not area.anonymous_id and protection & PROT_WRITE:
+            # At a read too, of which Linux makes no page yet: no later write to this one would be noticed.
             mm.prepare_anonymous(area)
         words[slot] = new_entry(mm, mm.memory.allocate(), area.entry_bits())
         counted = mm.memory.counted[leaf]

@@ -159,13 +159,15 @@ def take_lazily_freed(
     among the pages of files.
     """
     taken: dict[int, int] = {}
+    total = 0
     for space in _lazy_spaces(memory):
         before = space.resident_pages
         for region, leaf in space.tables.leaves.items():
             # A table may be shared, and each of its owners counts what is in it.
             if leaf not in taken:
-                left = None if most is None else most - sum(taken.values())
-                taken[leaf] = _take_of_table(memory, space, region, owners, most=left)
+                left = None if most is None else most - total
+                taken[leaf] = count = _take_of_table(memory, space, region, owners, most=left)
+                total += count
             space.resident_pages -= taken[leaf]
         if space.resident_pages != before:
             memory.space_changed(space.tables.root)

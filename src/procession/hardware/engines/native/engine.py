@@ -10,7 +10,13 @@ from array import array
 from collections.abc import Iterable
 from typing import Final
 
-from procession.hardware.engine import EngineCapabilities, TrapHandler
+from procession.hardware.engine import (
+    FAULT_FETCH,
+    FAULT_PROTECTION,
+    FAULT_USER,
+    EngineCapabilities,
+    TrapHandler,
+)
 from procession.hardware.engines.native.code_store import CodeStore
 from procession.hardware.engines.native.faults import faulted, take_call_back
 from procession.hardware.engines.native.guest_memory import GuestMemory, Inaccessible
@@ -54,7 +60,6 @@ _LOADED_FLAGS: Final = _HARDWARE_FLAGS | TRAP_FLAG | 1 << 21
 _ALWAYS_SET: Final = 0x202
 _GENERAL_PROTECTION, _STUB_FAILED = 13, 8
 _MOST_IDLE, _MOST_RENEWALS = 8, 3
-_USER, _FETCH, _PROTECTION = 4, 16, 1
 
 _FLAGS, _FS_BASE, _GS_BASE, _TARGET = (
     offset >> 3 for offset in (layout.FLAGS, layout.FS_BASE, layout.GS_BASE, layout.TARGET)
@@ -287,15 +292,15 @@ class NativeEngine:
         """There is no code at `address`."""
         if not is_canonical(address):
             take_call_back(self)
-        self.access_fault(address, _FETCH)
+        self.access_fault(address, FAULT_FETCH)
 
     def access_fault(self, address: int, kind: int) -> None:
         """The guest's access to `address` faults; `kind` is FAULT_WRITE, FAULT_FETCH or 0."""
         if not is_canonical(address):
             self.traps.processor_exception(self.guest.vector_of(_GENERAL_PROTECTION, 0, self.general), 0)
             return
-        present = _PROTECTION if self.guest.entry(address) else 0
-        self.traps.page_fault(address, _USER | kind | present)
+        present = FAULT_PROTECTION if self.guest.entry(address) else 0
+        self.traps.page_fault(address, FAULT_USER | kind | present)
 
     # Faults
 

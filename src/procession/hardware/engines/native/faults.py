@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from procession.hardware.engine import FAULT_PROTECTION, FAULT_USER, FAULT_WRITE
 from procession.hardware.engines.native.guest_memory import Inaccessible
 from procession.hardware.engines.native.place import find_place
 from procession.hardware.engines.native.returns import return_to_nobody, return_without
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 _PAGE_FAULT: Final = 14
 _LONGEST_CALL: Final = 10
 """With a REX prefix and one of a segment or an address' size."""
-_WRITE, _USER, _PROTECTION = 2, 4, 1
 _FS_BASE, _GS_BASE = layout.FS_BASE >> 3, layout.GS_BASE >> 3
 _FAULT_ADDRESS, _FAULT_RIP, _FAULT_ERROR, _FAULT_VECTOR = (
     offset >> 3
@@ -50,7 +50,7 @@ def faulted(engine: NativeEngine, space: Space) -> int:
             vector = engine.guest.vector_of(vector & 0xFF, error, general)
         engine.traps.processor_exception(vector & 0xFF, error & 0xFFFF)
         return 0
-    is_write = error & _WRITE != 0
+    is_write = error & FAULT_WRITE != 0
     window = space.window
     outcome = window.fill(address, is_write=is_write)
     is_there = window.walk.entry != 0
@@ -63,8 +63,8 @@ def faulted(engine: NativeEngine, space: Space) -> int:
             engine.give_up_at(address)
             return 0
         generation, switches = cache.generation, engine.switches
-        present = _PROTECTION if is_there else 0
-        engine.traps.page_fault(address, _USER | error & _WRITE | present)
+        present = FAULT_PROTECTION if is_there else 0
+        engine.traps.page_fault(address, FAULT_USER | error & FAULT_WRITE | present)
         if (
             engine.is_stopping
             or general[RIP] != pc
