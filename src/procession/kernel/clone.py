@@ -211,18 +211,13 @@ class TaskParts:
 
 
 def copy_process(kernel: Kernel, parent: Task, arguments: CloneArguments) -> Task:
-    """Make a task from `parent` unless something forbids it (`check_clone`, `copy_checked`)."""
-    check_clone(kernel, parent, arguments)
-    return copy_checked(kernel, parent, arguments)
-
-
-def copy_checked(kernel: Kernel, parent: Task, arguments: CloneArguments) -> Task:
-    """Make a task from `parent`, whole and published but not yet runnable, as `check_clone` allows it.
+    """Make a task from `parent`, whole and published but not yet runnable.
 
     Raises EINVAL, EAGAIN (RLIMIT_NPROC, ids or tasks used up), ENOMEM; then nothing has changed.
     What can fail comes first; the rest can't fail. Linux: kernel/fork.c, copy_process.
     """
     flags = arguments.flags
+    check_clone(kernel, parent, arguments)
     memory = kernel.memory
     parts = TaskParts(memory.account)
     payer = memory.payer

@@ -35,7 +35,7 @@ from procession.fs.inode import S_IFDIR, S_IFLNK
 from procession.fs.wait_queue import Abandonable, Sleep
 from procession.hardware.physical_memory import OutOfFrames
 from procession.kernel import clone as cloning
-from procession.kernel.clone import CloneArguments, copy_checked, copy_process, store_tid
+from procession.kernel.clone import CloneArguments, copy_process, store_tid
 from procession.kernel.exit import do_exit, do_group_exit
 from procession.kernel.observer import LOOK_FOR_PARENT
 from procession.kernel.pid import find_pid
@@ -209,7 +209,7 @@ def _clone_with_pidfd(kernel: Kernel, task: Task, arguments: CloneArguments, pid
     file = open_pidfd_of_child(task, PIDFD_THREAD if is_thread else 0)
     task.files.make_room(file)
     try:
-        child = copy_checked(kernel, task, arguments)
+        child = copy_process(kernel, task, arguments)
     except (Errno, OutOfFrames):
         file.release_if_unheld()
         raise
