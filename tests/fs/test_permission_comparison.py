@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from procession.abi.errno import Errno
-from procession.fs.attributes import change_mode, change_owner, change_times, truncate
+from procession.fs.attributes import change_mode, change_owner, change_times, check_truncation, truncate
 from procession.fs.file import O_APPEND, O_CREAT, O_DIRECTORY, O_NOATIME, O_RDWR, O_TRUNC, O_WRONLY
 from tests.fs.file_tree import FileTree, User, new_tmpfs_tree
 from tests.of_a_kind import examples
@@ -182,7 +182,9 @@ class GuestSide:
         change_times(self.tree.path(name), self.tree.user, time_ns, time_ns)
 
     def truncate(self, name: str) -> None:
-        truncate(self.tree.path(name), self.tree.user, 1)
+        path = self.tree.path(name)
+        check_truncation(path, self.tree.user)
+        truncate(path, self.tree.user, 1)
 
     def list(self, name: str) -> list[str]:
         file = self.tree.open(name, O_DIRECTORY)

@@ -218,6 +218,25 @@ TEST(handles_that_tell_directories)
 	CHECK_ERRNO(name_to_handle_at(AT_FDCWD, "/dev/shm", &name.handle, &mount, 2 | AT_EMPTY_PATH), EINVAL);
 }
 
+/* Or a signal would end who may not change the file anyway. */
+TEST(rights_come_before_the_limit_of_a_size)
+{
+	struct rlimit limit;
+	int file;
+
+	enter_scratch();
+	file = opened("file", O_RDWR | O_CREAT);
+	getrlimit(RLIMIT_FSIZE, &limit);
+	limit.rlim_cur = 8;
+	MUST(setrlimit(RLIMIT_FSIZE, &limit));
+	block(SIGXFSZ);
+	CHECK_ERRNO(truncate("/proc/self/exe", 1L << 40), geteuid() == 0 ? ETXTBSY : EACCES);
+	CHECK(!is_pending(SIGXFSZ));
+	CHECK_ERRNO(truncate("file", 9), EFBIG);
+	CHECK(is_pending(SIGXFSZ));
+	close(file);
+}
+
 TEST(nothing_is_copied_past_the_limit)
 {
 	struct rlimit limit = {8, RLIM_INFINITY};

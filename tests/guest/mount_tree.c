@@ -160,6 +160,8 @@ TEST(configuring_by_steps)
 	memset(long_text, 'a', sizeof(long_text) - 1);
 	CHECK_ERRNO(fsconfig(fd, FSCONFIG_SET_STRING, "size", long_text, 0), EINVAL);
 	CHECK_ERRNO(fsconfig(fd, FSCONFIG_SET_PATH, "size", long_text, AT_FDCWD), ENAMETOOLONG);
+	CHECK_ERRNO(fsconfig(fd, FSCONFIG_SET_PATH, "ro", "", AT_FDCWD), ENOENT);
+	CHECK_ERRNO(fsconfig(fd, FSCONFIG_SET_PATH_EMPTY, "size", "", AT_FDCWD), EINVAL);
 	CHECK_ERRNO(fsconfig(fd, FSCONFIG_CMD_CREATE, "size", NULL, 0), EINVAL);
 	CHECK_ERRNO(fsconfig(fd, 77, NULL, NULL, 0), EOPNOTSUPP);
 	CHECK_ERRNO(fsconfig(-1, FSCONFIG_CMD_CREATE, NULL, NULL, 0), EINVAL);

@@ -175,15 +175,13 @@ def _kept_time(stamp_ns: int) -> int:
     return seconds * NS_PER_S if seconds in _LIMITS_S else stamp_ns
 
 
-def truncate(path: Path, subject: Subject, size: int) -> None:
-    """Make a regular file `size` bytes long, which the caller has checked against RLIMIT_FSIZE.
+def check_truncation(path: Path, subject: Subject) -> None:
+    """Raise what forbids to change a file's length, whatever it becomes, and take leases of it back.
 
-    Raises EISDIR, EINVAL, EACCES, EROFS, ETXTBSY, EFBIG. Linux: fs/open.c, vfs_truncate.
+    Raises EISDIR, EINVAL, EACCES, EROFS, ETXTBSY. Linux: fs/open.c, vfs_truncate.
     """
     inode = path.inode
     kind = inode.mode & S_IFMT
-    if size < 0:
-        raise EINVAL
     if kind == S_IFDIR:
         raise EISDIR
     if kind != S_IFREG:
@@ -199,7 +197,11 @@ def truncate(path: Path, subject: Subject, size: int) -> None:
         check_right(subject, path, TRUNCATE)
     if inode.locks is not None:
         inode.locks.leases.break_for(is_write=True, is_blocking=True)
-    inode.truncate_by_name(size)
+
+
+def truncate(path: Path, subject: Subject, size: int) -> None:
+    """Make a file `size` bytes long that `check_truncation` lets through. Linux: fs/open.c, do_truncate."""
+    path.inode.truncate_by_name(size)
     _note_truncation(path, subject)
 
 

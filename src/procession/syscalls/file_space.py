@@ -10,6 +10,7 @@ from procession.abi.fadvise import FileAdvice
 from procession.abi.file_mode import S_IFMT
 from procession.abi.open_flags import FallocateFlag
 from procession.abi.signals import Signal
+from procession.fs.attributes import check_truncation
 from procession.fs.attributes import truncate as truncate_path
 from procession.fs.file import MAXIMUM_SIZE, O_LARGEFILE
 from procession.fs.file_events import note_modification
@@ -79,8 +80,8 @@ def truncate(task: Task, path: Path, length: Long) -> int:
     if length < 0:
         raise EINVAL
     place = lookup(task.fs, task.credentials, path)
-    if place.dentry.inode.is_regular:
-        _check_size(task, place.dentry.inode, length)
+    check_truncation(place, task.credentials)
+    _check_size(task, place.dentry.inode, length)
     truncate_path(place, task.credentials, length)
     return 0
 

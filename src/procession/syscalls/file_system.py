@@ -184,6 +184,8 @@ def _parameter(task: Task, command: int, name: bytes, value: int, auxiliary: int
     text = task.mm.read_cstring(value, PATH_MAX)
     if text is None:
         raise ENAMETOOLONG
+    if not text and command == _SET_PATH:
+        raise ENOENT
     return Parameter(name, ParameterKind.PATH, text, start=start_of(task, auxiliary, text))
 
 
