@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <sys/xattr.h>
@@ -316,4 +317,59 @@ TEST(times_of_a_stream)
 		CHECK_EQ(time_kept(name, 200001), -EINVAL);
 		CHECK_EQ(time_kept(name, 1), -EINVAL);
 	}
+}
+
+#define CALL_FUTEX_WAKE 454
+#define CALL_FUTEX_WAIT 455
+#define CALL_FUTEX_REQUEUE 456
+#define IS_32_BITS 2
+#define HAS_NODE 4
+#define BY_POLICY 8
+#define IS_PRIVATE 0x80
+#define NO_NODE UINT32_MAX
+
+static struct {
+	uint32_t word, node;
+} placed __attribute__((aligned(16)));
+
+static int error_of_waiting(void *futex, uint32_t node, uint32_t flags)
+{
+	struct timespec never = {0, 0};
+
+	placed.node = node;
+	return ERRNO_OF(syscall(CALL_FUTEX_WAIT, futex, 1, UINT32_MAX, flags, &never, CLOCK_REALTIME));
+}
+
+/* The word behind a futex says on which node its waiters are, or is told: here there is one. */
+TEST(futexes_with_a_node)
+{
+	struct {
+		uint64_t value, address;
+		uint32_t flags, reserved;
+	} pair[2] = {{0, (uintptr_t)&placed, IS_32_BITS | HAS_NODE, 0}, {0, (uintptr_t)&placed, IS_32_BITS, 0}};
+	uint32_t *edge = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	for (int kind = 0; kind < 4; kind++) {
+		uint32_t flags = IS_32_BITS | HAS_NODE | (kind & 1 ? BY_POLICY : 0) | (kind & 2 ? IS_PRIVATE : 0);
+
+		CHECK_EQ(error_of_waiting(&placed, NO_NODE, flags), EAGAIN);
+		CHECK_EQ(placed.node, 0);
+		CHECK_EQ(error_of_waiting(&placed, 0, flags), EAGAIN);
+		CHECK_EQ(error_of_waiting(&placed, NO_NODE - 1, flags), EINVAL);
+		CHECK_EQ(error_of_waiting(&placed.node, 0, flags), EINVAL);
+		placed.node = NO_NODE;
+		CHECK_EQ(syscall(CALL_FUTEX_WAKE, &placed, UINT32_MAX, 1, flags), 0);
+		CHECK_EQ(placed.node, 0);
+		placed.node = 1 << 20;
+		CHECK_ERRNO(syscall(CALL_FUTEX_WAKE, &placed, UINT32_MAX, 0, flags), EINVAL);
+	}
+	CHECK_EQ(error_of_waiting(&placed, NO_NODE, IS_32_BITS | BY_POLICY), EAGAIN);
+	CHECK_EQ(placed.node, NO_NODE);
+	CHECK_ERRNO(syscall(CALL_FUTEX_REQUEUE, pair, 0, 0, 0), EINVAL);
+	pair[1].flags = pair[0].flags;
+	CHECK_EQ(syscall(CALL_FUTEX_REQUEUE, pair, 0, 0, 0), 0);
+	CHECK_EQ(placed.node, 0);
+	edge[1] = NO_NODE;
+	MUST(mprotect(edge, 4096, PROT_READ));
+	CHECK_EQ(error_of_waiting(edge, 0, IS_32_BITS | HAS_NODE | IS_PRIVATE), EFAULT);
 }

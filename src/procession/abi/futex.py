@@ -79,10 +79,13 @@ class Futex2Flag(IntFlag):
     FUTEX2_SIZE_U32 = 2
     FUTEX2_SIZE_U64 = 3
     FUTEX2_NUMA = 4
+    FUTEX2_MPOL = 8
     FUTEX2_PRIVATE = 0x80
 
 
 FUTEX2_SIZE_MASK = 3
+FUTEX_NO_NODE = 0xFFFF_FFFF
+"""In the word behind a futex of FUTEX2_NUMA: no node has been chosen yet."""
 
 
 class RobustListHead(Structure):

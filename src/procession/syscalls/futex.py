@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-from procession.abi.errno import EINVAL, ENOSYS
+from procession.abi.errno import EFAULT, EINVAL, ENOSYS
 from procession.abi.futex import (
     FUTEX2_SIZE_MASK,
+    FUTEX_NO_NODE,
     FUTEX_WAITV_MAX,
     Futex2Flag,
     FutexCommand,
@@ -14,8 +15,19 @@ from procession.abi.futex import (
     FutexWaitv,
 )
 from procession.abi.time import Clock, Timespec
+from procession.hardware.page_table import USER_END
 from procession.kernel.futex.pi import lock_pi, requeue_pi, unlock_pi, wait_requeue_pi
-from procession.kernel.futex.queue import MATCH_ANY, Deadline, FutexWait, futex_key, futex_wait, futex_wake
+from procession.kernel.futex.queue import (
+    MATCH_ANY,
+    WORD_BYTES,
+    Deadline,
+    FutexWait,
+    futex_key,
+    futex_wait,
+    futex_wake,
+    read_word,
+    write_word,
+)
 from procession.kernel.futex.requeue import futex_requeue as requeue_waiters
 from procession.kernel.futex.requeue import futex_wake_op
 from procession.kernel.futex.vector import ExpectedWord, futex_wait_multiple
@@ -49,8 +61,10 @@ _WITH_TIMEOUT = (_WAIT, _WAIT_BITSET, _LOCK_PI, _LOCK_PI2, _WAIT_REQUEUE_PI)
 _WITH_CLOCK = (_WAIT_BITSET, _LOCK_PI2, _WAIT_REQUEUE_PI)
 _FUTEX2_PRIVATE = int(Futex2Flag.FUTEX2_PRIVATE)
 _FUTEX2_SIZE_U32 = int(Futex2Flag.FUTEX2_SIZE_U32)
-_FUTEX2_FLAGS = FUTEX2_SIZE_MASK | _FUTEX2_PRIVATE
+_FUTEX2_NUMA = int(Futex2Flag.FUTEX2_NUMA)
+_FUTEX2_FLAGS = int(FUTEX2_SIZE_MASK | _FUTEX2_PRIVATE | _FUTEX2_NUMA | Futex2Flag.FUTEX2_MPOL)
 _WORD = 0xFFFF_FFFF
+_ONLY_NODE = 0
 
 
 def _signed(value: int) -> int:
@@ -150,6 +164,26 @@ def _is_private(flags: int, *values: int) -> bool:
     return bool(flags & _FUTEX2_PRIVATE)
 
 
+def _choose_node(task: Task, address: int, flags: int) -> None:
+    """With FUTEX2_NUMA the word behind the futex says on which node the queue is, or is told.
+
+    There is one, which FUTEX2_MPOL's policies name too, so that waiters and wakers always meet.
+    Raises EINVAL, EFAULT. Linux: kernel/futex/core.c, get_futex_key.
+    """
+    if not flags & _FUTEX2_NUMA:
+        return
+    if address % (2 * WORD_BYTES):
+        raise EINVAL("the futex and its node aren't aligned")
+    if address >= USER_END:
+        raise EFAULT("no user address")
+    behind = address + WORD_BYTES
+    node = read_word(task, behind)
+    if node == FUTEX_NO_NODE:
+        write_word(task, behind, _ONLY_NODE)
+    elif node != _ONLY_NODE:
+        raise EINVAL(f"there is no node {node}")
+
+
 def _absolute_deadline(task: Task, timeout: In[Timespec], clock: int) -> Deadline | None:
     """Raises EINVAL, EFAULT. Linux: kernel/futex/syscalls.c, futex2_setup_timeout."""
     if not timeout:
@@ -162,9 +196,13 @@ def _absolute_deadline(task: Task, timeout: In[Timespec], clock: int) -> Deadlin
     return Deadline(time_ns, is_wall_time=clock == CLOCK_REALTIME)
 
 
-def _parse_vector(task: Task, waiters: int, count: int) -> list[ExpectedWord]:
-    """Raises EFAULT, EINVAL. Linux: kernel/futex/syscalls.c, futex_parse_waitv."""
+def _parse_vector(task: Task, waiters: int, count: int) -> tuple[list[ExpectedWord], list[int]]:
+    """The futexes, and the flags of each. Raises EFAULT, EINVAL.
+
+    Linux: kernel/futex/syscalls.c, futex_parse_waitv.
+    """
     words: list[ExpectedWord] = []
+    flags: list[int] = []
     for index in range(count):
         data = task.mm.read(waiters + index * FutexWaitv.SIZE, FutexWaitv.SIZE)
         waiter = FutexWaitv.unpack(data)
@@ -172,7 +210,8 @@ def _parse_vector(task: Task, waiters: int, count: int) -> list[ExpectedWord]:
         if waiter.reserved:
             raise EINVAL("a reserved field isn't 0")
         words.append(ExpectedWord(waiter.uaddr, waiter.val, is_private))
-    return words
+        flags.append(waiter.flags)
+    return words, flags
 
 
 @syscall(449)
@@ -191,13 +230,18 @@ def futex_waitv(
     if flags or not 0 < count <= FUTEX_WAITV_MAX or not waiters:
         raise EINVAL("unknown flags, or no futexes, or too many")
     deadline = _absolute_deadline(task, timeout, clock)
-    return futex_wait_multiple(task, _parse_vector(task, waiters.address, count), deadline)
+    words, flags_of_each = _parse_vector(task, waiters.address, count)
+    for word, flags_of_one in zip(words, flags_of_each, strict=True):
+        _choose_node(task, word.address, flags_of_one)
+    return futex_wait_multiple(task, words, deadline)
 
 
 @syscall(454)
 def futex_wake_(task: Task, address: Address, mask: U64, count: Int, flags: Flags[Futex2Flag]) -> int:
     """futex_wake(2). Linux: kernel/futex/syscalls.c, SYSCALL_DEFINE4(futex_wake)."""
     is_private = _is_private(flags, mask)
+    if mask:
+        _choose_node(task, address, flags)
     if count == 0 and mask:
         # Other than FUTEX_WAKE this wakes nobody.
         futex_key(task, address, is_private=is_private)
@@ -221,6 +265,8 @@ def futex_wait_(
         return wait.go_on()
     is_private = _is_private(flags, value, mask)
     deadline = _absolute_deadline(task, timeout, clock)
+    if mask:
+        _choose_node(task, address, flags)
     return futex_wait(task, address, value, is_private=is_private, bitset=mask, deadline=deadline)
 
 
@@ -229,9 +275,11 @@ def futex_requeue(task: Task, waiters: Address, flags: UInt, wake_count: Int, re
     """futex_requeue(2). Linux: kernel/futex/syscalls.c, SYSCALL_DEFINE4(futex_requeue)."""
     if flags or not waiters:
         raise EINVAL("unknown flags, or no futexes")
-    source, target = _parse_vector(task, waiters, 2)
-    if source.is_private != target.is_private:
-        raise EINVAL("one is private, the other shared")
+    (source, target), flags_of_each = _parse_vector(task, waiters, 2)
+    if flags_of_each[0] != flags_of_each[1]:
+        raise EINVAL("futexes of two kinds")
+    for word in (source, target):
+        _choose_node(task, word.address, flags_of_each[0])
     return requeue_waiters(
         task,
         (source.address, source.is_private),
