@@ -97,6 +97,9 @@ TEST(clocks)
 	CHECK_EQ(clock_getres(CLOCK_REALTIME, NULL), 0);
 	CHECK_ERRNO(clock_getres(99, &time), EINVAL);
 	CHECK_ERRNO(clock_settime(CLOCK_MONOTONIC, &time), EINVAL);
+	CHECK_ERRNO(syscall(SYS_settimeofday, &(struct timeval){-1, 0}, bad_address()), EFAULT);
+	CHECK_ERRNO(syscall(SYS_settimeofday, &(struct timeval){0, -1}, bad_address()), EINVAL);
+	CHECK_ERRNO(syscall(SYS_settimeofday, &(struct timeval){-1, 0}, NULL), EINVAL);
 }
 
 TEST(time_does_not_run_backwards)
