@@ -305,3 +305,24 @@ TEST(files_that_cannot_be_executed_by_default)
 	CHECK_EQ(wait_for(child), EXITED(0));
 	CHECK_EQ(mode_of_new(0), 0777);
 }
+
+/* MADV_REMOVE is fallocate(2) by address, with all that it refuses and tells. */
+TEST(no_hole_in_what_is_sealed)
+{
+	int fd = sealable(2 * PAGE);
+	char *memory = mmap(NULL, 2 * PAGE, RW, MAP_SHARED, fd, 0);
+	struct stat before, after;
+
+	memory[0] = 'a';
+	MUST(fstat(fd, &before));
+	nanosleep(&(struct timespec){0, 20000000}, NULL);
+	CHECK_EQ(madvise(memory, PAGE, MADV_REMOVE), 0);
+	MUST(fstat(fd, &after));
+	CHECK(after.st_mtim.tv_nsec != before.st_mtim.tv_nsec || after.st_mtim.tv_sec != before.st_mtim.tv_sec);
+	memory[0] = 'b';
+	MUST(fcntl(fd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE));
+	CHECK_ERRNO(madvise(memory, PAGE, MADV_REMOVE), EPERM);
+	CHECK_EQ(memory[0], 'b');
+	memory[0] = 'c';
+	CHECK_EQ(memory[0], 'c');
+}

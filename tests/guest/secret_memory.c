@@ -90,6 +90,25 @@ TEST(it_is_shared_and_locked)
 	CHECK_ERRNO(msync(memory, PAGE, MS_SYNC), EINVAL);
 }
 
+/* A child's isn't locked, but has no holes either. */
+TEST(a_child_removes_none_of_it)
+{
+	int fd = (int)MUST(secret(0));
+	char *memory;
+	pid_t child;
+
+	MUST(ftruncate(fd, PAGE));
+	memory = map_secret(fd, 1);
+	memory[0] = 's';
+	child = (pid_t)MUST(fork());
+	if (child == 0) {
+		if (madvise(memory, PAGE, MADV_REMOVE) == 0 || errno != EOPNOTSUPP)
+			_exit(1);
+		_exit(memory[0]);
+	}
+	CHECK_EQ(wait_for(child), EXITED('s'));
+}
+
 /* Calls of the program itself read and write it, those that take its pages and those of others don't. */
 TEST(nobody_else_reaches_it)
 {

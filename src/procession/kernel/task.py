@@ -135,7 +135,7 @@ class Unfinished:
     size: int
 
     def finish(self) -> None:
-        """Do it now. Raises Sleep if it can't be done yet, EFAULT, OutOfFrames."""
+        """Do it now. Raises Sleep if it can't be done yet, and what the call answers then."""
         raise NotImplementedError
 
     def end(self) -> None:

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from procession.abi.errno import EPERM
+from procession.abi.open_flags import FallocateFlag
+from procession.fs.file import File
+from procession.fs.file_events import note_modification
+from procession.fs.inode import APPEND_ONLY, IMMUTABLE
 from procession.hardware.kernel_memory import USER_FAULT, USER_FAULT_EVENT_BYTES
 from procession.hardware.physical_memory import PAGE_SHIFT
 from procession.kernel.task import Unfinished
@@ -13,7 +18,9 @@ from procession.mm.user_fault import POISONED, PROTECTED, unmark
 if TYPE_CHECKING:
     from procession.kernel.task import Task
     from procession.mm.address_space import MemoryDescriptor
-    from procession.mm.vma import VirtualMemoryArea
+    from procession.mm.vma import MappedFile, VirtualMemoryArea
+
+_HOLE = int(FallocateFlag.FALLOC_FL_PUNCH_HOLE | FallocateFlag.FALLOC_FL_KEEP_SIZE)
 
 
 class PendingRemoval(Unfinished):
@@ -52,7 +59,8 @@ def remove_pages(
     """Throw away the pages of `area` from `start` to `end`; with `is_hole` from its file, too, and if it
     `is_lazy` only when memory is short.
 
-    Who is to hear of it hears first, and may look at them until it has read of it. Raises OutOfFrames.
+    Who is to hear of it hears first, and may look at them until it has read of it.
+    Raises OutOfFrames, EPERM, EOPNOTSUPP.
     Linux: mm/madvise.c, madvise_dontneed_free, madvise_remove; fs/userfaultfd.c, userfaultfd_remove.
     """
     handler = area.user_faults
@@ -72,6 +80,21 @@ def _remove(
             mm.memory.translations_changed(mm.tables.root, start, end)
     elif not is_hole:
         mm.zap(start, end, dropped_marks=POISONED if area.pages is not None else POISONED | PROTECTED)
-    elif area.pages is not None:
+    else:
         first = area.page_index(start) << PAGE_SHIFT
-        area.pages.zero(first, first + end - start)
+        if area.file is not None:
+            _punch_hole(area.file, first, end - start)
+        elif area.pages is not None:
+            area.pages.zero(first, first + end - start)
+
+
+def _punch_hole(file: MappedFile, offset: int, length: int) -> None:
+    """What fallocate(2) does, with what it refuses: what a seal, say, keeps from being changed.
+
+    Raises EPERM, EOPNOTSUPP. Linux: mm/madvise.c, madvise_remove.
+    """
+    assert isinstance(file, File)
+    if file.inode.flags & (IMMUTABLE | APPEND_ONLY):
+        raise EPERM("the file is immutable, or only appended to")
+    file.allocate(_HOLE, offset, length)
+    note_modification(file)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import EFAULT
+from procession.abi.errno import EFAULT, Errno
 from procession.fs.wait_queue import Sleep
 from procession.hardware.engine import FAULT_WRITE
 from procession.hardware.kernel_memory import USER_FAULT, USER_FAULT_EVENT_BYTES
@@ -102,6 +102,11 @@ def finish_later(task: Task, work: Unfinished) -> None:
     task.work |= UNFINISHED
 
 
+def _return_error(kernel: Kernel, task: Task, number: int) -> None:
+    set_register(kernel.registers_of(task).general, RAX, -number)
+    kernel.registers_changed(task)
+
+
 def finish_call(kernel: Kernel, task: Task) -> None:
     """The call of the running `task` returns once all is done that it has left, or sleeps until it can be."""
     works = task.unfinished or deque()
@@ -113,9 +118,10 @@ def finish_call(kernel: Kernel, task: Task) -> None:
             except Sleep as sleep:
                 kernel.scheduler.sleep(task, sleep, None)
                 return
-            except (EFAULT, OutOfFrames):
-                set_register(kernel.registers_of(task).general, RAX, -EFAULT.number)
-                kernel.registers_changed(task)
+            except OutOfFrames:
+                _return_error(kernel, task, EFAULT.number)
+            except Errno as error:
+                _return_error(kernel, task, error.number)
         works.popleft().end()
     task.unfinished = None
     task.work &= ~UNFINISHED
