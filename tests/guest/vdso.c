@@ -450,3 +450,25 @@ TEST(random_bytes_fault_where_they_cant_go)
 	}
 	CHECK_EQ(wait_for(child), EXITED(42));
 }
+
+/* Its pages are the kernel's, which grow no further, are dumped as it likes and have no guards. */
+TEST(its_pages_are_the_kernels)
+{
+	FILE *maps = fopen("/proc/self/maps", "r");
+	unsigned long first = 0, end = 0;
+	char line[512], *start;
+	size_t length;
+
+	while (fgets(line, sizeof(line), maps))
+		if (strstr(line, " [vdso]\n"))
+			sscanf(line, "%lx-%lx", &first, &end);
+	fclose(maps);
+	start = (char *)first;
+	length = end - first;
+	CHECK_ERRNO(madvise(start, length, MADV_REMOVE), EINVAL);
+	CHECK_ERRNO(madvise(start, length, MADV_DODUMP), EINVAL);
+	CHECK_ERRNO(madvise(start, length, 102), EINVAL);
+	CHECK_ERRNO(madvise(start, length, 103), EINVAL);
+	CHECK(mremap(start, length, length + 4096, 0) == MAP_FAILED && errno == EFAULT);
+	CHECK(mremap(start, length, length + 4096, MREMAP_MAYMOVE) == MAP_FAILED && errno == EFAULT);
+}

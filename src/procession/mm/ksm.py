@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.mm.vma import DROPPABLE, MERGEABLE
+from procession.mm.vma import DONT_EXPAND, DROPPABLE, MERGEABLE
 
 if TYPE_CHECKING:
     from procession.mm.address_space import MemoryDescriptor
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def can_be_merged(area: VirtualMemoryArea) -> bool:
     """Whether pages of the area may become others' too. Linux: mm/ksm.c, vma_ksm_compatible."""
-    return not area.is_shared and not area.flags & DROPPABLE and area.name != b"[vdso]"
+    return not area.is_shared and not area.flags & (DROPPABLE | DONT_EXPAND)
 
 
 def mark_all(mm: MemoryDescriptor) -> None:

@@ -17,6 +17,7 @@ from procession.mm.remote_access import is_secret
 from procession.mm.user_fault import AccessViolation
 from procession.mm.vma import (
     DONT_DUMP,
+    DONT_EXPAND,
     DONT_FORK,
     DROPPABLE,
     HUGE_PAGES,
@@ -83,6 +84,8 @@ def _follow(task: Task, area: VirtualMemoryArea, advice: Advice, start: int, end
         bits, cleared = _AREA_FLAGS[advice]
         if area.flags & DROPPABLE and advice in (Advice.MADV_DODUMP, Advice.MADV_KEEPONFORK):
             raise EINVAL("memory that may be dropped is neither dumped nor inherited")
+        if area.flags & DONT_EXPAND and advice == Advice.MADV_DODUMP:
+            raise EINVAL("what a dump has of the kernel's pages it decides")
         if bits == MERGEABLE and not can_be_merged(area):
             # Linux: mm/ksm.c, ksm_madvise.
             return
@@ -163,7 +166,7 @@ def _check_advice(area: VirtualMemoryArea, advice: int) -> None:
     if advice in _NOT_LOCKED and area.flags & LOCKED:
         raise EINVAL("locked pages")
     if advice == Advice.MADV_REMOVE:
-        if area.flags & LOCKED or (area.pages is None and area.file is None):
+        if area.flags & LOCKED or (area.file is None and not area.is_shared):
             raise EINVAL("nothing that can be removed from")
         if not area.is_shared or not area.may_write:
             raise EACCES("not a shared writable mapping")

@@ -17,7 +17,7 @@ from procession.hardware.registers import RDI, RIP
 from procession.kernel.program.vdso_random import code_of_getrandom
 from procession.mm.page_cache import PageCache
 from procession.mm.unmapped_area import unmapped_area
-from procession.mm.vma import PROT_EXEC, PROT_READ, VirtualMemoryArea
+from procession.mm.vma import DONT_EXPAND, PROT_EXEC, PROT_READ, VirtualMemoryArea
 
 if TYPE_CHECKING:
     from procession.hardware.engine import GeneralRegisters
@@ -295,7 +295,7 @@ def map_vdso(kernel: Kernel, mm: MemoryDescriptor, near: int = 0) -> int:
         pages.frames[0] = kernel.memory.allocate_with(vdso_image())
         kernel.vdso = pages
     address = unmapped_area(mm, PAGE_SIZE, near)
-    mm.map(
-        VirtualMemoryArea(address, address + PAGE_SIZE, PROT_READ | PROT_EXEC, pages=pages, name=b"[vdso]")
-    )
+    area = VirtualMemoryArea(address, address + PAGE_SIZE, PROT_READ | PROT_EXEC, pages=pages, name=b"[vdso]")
+    area.flags = DONT_EXPAND
+    mm.map(area)
     return address
