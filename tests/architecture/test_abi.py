@@ -309,6 +309,7 @@ UNCOMPARED = {
             *(f"netlink.IFLA_{name}" for name in ("NETNS_IMMUTABLE", "HEADROOM", "TAILROOM")),
             *("netlink.IFLA_MAX_PACING_OFFLOAD_HORIZON", "netlink.RTA_FLOWLABEL"),
             *(f"netlink.NETCONFA_{name}" for name in ("FORCE_FORWARDING",)),
+            *("futex.FUTEX2_MPOL", "futex.FUTEX_NO_NODE"),
         ),
         "the headers of Debian 13 are of Linux 6.12, which hasn't got it",
     ),
