@@ -447,6 +447,20 @@ class TestTimerFiles:
         advance(machine, 98 * SECOND)
         assert self.count(file) == 1
 
+    def test_a_cancellation_waits_for_who_asks_for_it(self, machine: Machine, file: TimerFile) -> None:
+        clock = machine.kernel.clock
+        wanted_ns = clock.realtime_ns + 100 * SECOND
+        self.set(file, wanted_ns, flags=ABSTIME | CANCEL_ON_SET)
+        set_realtime(machine.kernel, clock.realtime_ns + SECOND)
+        self.set(file, wanted_ns, flags=ABSTIME)
+        with pytest.raises(EAGAIN):
+            file.read(8)
+        with pytest.raises(ECANCELED):
+            self.set(file, wanted_ns, flags=ABSTIME | CANCEL_ON_SET)
+        self.set(file, wanted_ns, flags=ABSTIME | CANCEL_ON_SET)
+        with pytest.raises(EAGAIN):
+            file.read(8)
+
     def test_a_set_clock_moves_an_absolute_timer(self, machine: Machine, file: TimerFile) -> None:
         clock = machine.kernel.clock
         self.set(file, clock.realtime_ns + 100 * SECOND, flags=ABSTIME)

@@ -92,8 +92,6 @@ class TimerFile(File):
         self.expires_ns = 0
         if self.cancels_on_set:
             self.kernel.clock.set_queue.add(self)
-        else:
-            self.is_canceled = False
         if new.value_ns:
             now_ns = self._now_ns()
             if is_absolute:
@@ -101,11 +99,21 @@ class TimerFile(File):
             else:
                 self.expires_ns = min(now_ns + new.value_ns, KTIME_MAX)
             self._arm()
-            if self.is_canceled:
-                self.is_canceled = False
+            if self._takes_cancellation():
                 raise ECANCELED("the clock was set")
         self.set_flags = flags
         return old
+
+    def _takes_cancellation(self) -> bool:
+        """Whether the clock was set and nobody has heard of it. A setting that doesn't ask for that leaves it
+        for one that does.
+
+        Linux: fs/timerfd.c, timerfd_canceled.
+        """
+        if not (self.is_canceled and self.cancels_on_set):
+            return False
+        self.is_canceled = False
+        return True
 
     def _now_ns(self) -> int:
         clock = self.kernel.clock
@@ -163,8 +171,7 @@ class TimerFile(File):
             if self.flags & O_NONBLOCK:
                 raise EAGAIN
             raise Sleep(self.queue)
-        if self.is_canceled:
-            self.is_canceled = False
+        if self._takes_cancellation():
             self.ticks = 0
             self.has_expired = False
             raise ECANCELED("the clock was set")
@@ -181,8 +188,7 @@ class TimerFile(File):
         ticks = int.from_bytes(memory.read(argument, 8), "little")
         if not ticks:
             raise EINVAL("not to be told from a timer that hasn't expired")
-        if self.is_canceled:
-            self.is_canceled = False
+        if self._takes_cancellation():
             raise ECANCELED("the clock was set")
         self.ticks = ticks
         self.queue.wake_all()
