@@ -310,6 +310,10 @@ UNCOMPARED = {
             *("netlink.IFLA_MAX_PACING_OFFLOAD_HORIZON", "netlink.RTA_FLOWLABEL"),
             *(f"netlink.NETCONFA_{name}" for name in ("FORCE_FORWARDING",)),
             *("futex.FUTEX2_MPOL", "futex.FUTEX_NO_NODE"),
+            *(
+                f"landlock.LANDLOCK_RESTRICT_SELF_LOG_{name}"
+                for name in ("SAME_EXEC_OFF", "NEW_EXEC_ON", "SUBDOMAINS_OFF")
+            ),
         ),
         "the headers of Debian 13 are of Linux 6.12, which hasn't got it",
     ),

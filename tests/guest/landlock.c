@@ -89,7 +89,8 @@ TEST(making_rulesets)
 	int rules;
 	ssize_t length;
 
-	CHECK(syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION) >= 6);
+	CHECK(syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION) >= 7);
+	CHECK_EQ(syscall(SYS_landlock_create_ruleset, NULL, 0, 2) & 3, 3);
 	CHECK_ERRNO(syscall(SYS_landlock_create_ruleset, &attributes, 0, LANDLOCK_CREATE_RULESET_VERSION), EINVAL);
 	CHECK_ERRNO(syscall(SYS_landlock_create_ruleset, NULL, 8, LANDLOCK_CREATE_RULESET_VERSION), EINVAL);
 	CHECK_ERRNO(syscall(SYS_landlock_create_ruleset, NULL, 0, 0x80000000), EINVAL);
@@ -158,6 +159,15 @@ TEST(restricting)
 	CHECK_ERRNO(syscall(SYS_landlock_restrict_self, -1, 0x80000000), EPERM);
 	MUST(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
 	CHECK_ERRNO(syscall(SYS_landlock_restrict_self, rules, 0x80000000), EINVAL);
+	CHECK_ERRNO(syscall(SYS_landlock_restrict_self, rules, 8), EINVAL);
+	/* What of refusals is logged (Linux 6.15): that of later domains may be said without a ruleset. */
+	for (int flags = 0; flags <= 7; flags++) {
+		if (flags == 4)
+			CHECK_EQ(syscall(SYS_landlock_restrict_self, -1, flags), 0);
+		else
+			CHECK_ERRNO(syscall(SYS_landlock_restrict_self, -1, flags), EBADF);
+		CHECK_ERRNO(syscall(SYS_landlock_restrict_self, 999, flags), EBADF);
+	}
 	CHECK_ERRNO(restrict_by(-1), EBADF);
 	CHECK_ERRNO(restrict_by(ends[0]), EBADFD);
 	for (int layer = 0; layer < 16; layer++)

@@ -9,6 +9,14 @@ LANDLOCK_CREATE_RULESET_VERSION = 1
 LANDLOCK_CREATE_RULESET_ERRATA = 2
 
 
+class LandlockRestrictSelfFlag(IntFlag):
+    """landlock_restrict_self(2): what is written to the audit log of what is refused."""
+
+    LANDLOCK_RESTRICT_SELF_LOG_SAME_EXEC_OFF = 1
+    LANDLOCK_RESTRICT_SELF_LOG_NEW_EXEC_ON = 2
+    LANDLOCK_RESTRICT_SELF_LOG_SUBDOMAINS_OFF = 4
+
+
 class LandlockRuleType(IntEnum):
     """landlock_add_rule(2)."""
 

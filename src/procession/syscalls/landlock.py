@@ -11,6 +11,7 @@ from procession.abi.landlock import (
     LandlockAccessNet,
     LandlockNetPortAttr,
     LandlockPathBeneathAttr,
+    LandlockRestrictSelfFlag,
     LandlockRulesetAttr,
     LandlockRuleType,
     LandlockScope,
@@ -22,16 +23,19 @@ from procession.kernel.rlimit import RLIMIT_NOFILE
 from procession.kernel.security.capability import CAP_SYS_ADMIN
 from procession.kernel.security.landlock import RulesetFile, restrict
 from procession.syscalls.declaration import syscall
-from procession.syscalls.parameters import Address, Choice, Fd, Size, UInt
+from procession.syscalls.parameters import Address, Choice, Fd, Flags, Size, UInt
 from procession.syscalls.sized_structure import read_sized
 
 if TYPE_CHECKING:
     from procession.kernel.task import Task
 
-_ABI = 6
-"""The version of the interface: rules for files as of Linux 6.10, for ports of TCP, and scopes."""
-_ERRATA = 3
-"""What was mended in that: which sockets are TCP's, and that a process signals its own threads."""
+_ABI = 7
+"""The version of the interface: rules for files and for ports of TCP, scopes, and flags for a log."""
+_ERRATA = 7
+"""What was mended in that: which sockets are TCP's, that a process signals its own threads, and that what was
+moved out of a bind mount is still beneath that one's root."""
+_NO_LOG_OF_DOMAINS_WITHIN = int(LandlockRestrictSelfFlag.LANDLOCK_RESTRICT_SELF_LOG_SUBDOMAINS_OFF)
+_EVERY_FLAG = sum(map(int, LandlockRestrictSelfFlag))
 _SIZE_1 = 8
 _SIZE = LandlockRulesetAttr.SIZE
 _EVERY_SCOPE = sum(map(int, LandlockScope))
@@ -116,12 +120,17 @@ def _add_file_rule(task: Task, ruleset: RulesetFile, address: int) -> None:
 
 
 @syscall(446)
-def landlock_restrict_self(task: Task, fd: Fd, flags: UInt) -> int:
-    """landlock_restrict_self(2). Linux: security/landlock/syscalls.c, SYSCALL_DEFINE2."""
+def landlock_restrict_self(task: Task, fd: Fd, flags: Flags[LandlockRestrictSelfFlag]) -> int:
+    """landlock_restrict_self(2): there is no log, as without CONFIG_AUDIT, for what the flags say of it.
+
+    Linux: security/landlock/syscalls.c, SYSCALL_DEFINE2.
+    """
     credentials = task.credentials
     if not credentials.no_new_privs and not credentials.capable_in_own(CAP_SYS_ADMIN):
         raise EPERM("a domain takes no_new_privs or CAP_SYS_ADMIN")
-    if flags:
+    if flags & ~_EVERY_FLAG:
         raise EINVAL("unknown flags")
+    if fd == -1 and flags == _NO_LOG_OF_DOMAINS_WITHIN:
+        return 0
     restrict(task, _ruleset(task, fd))
     return 0
