@@ -80,6 +80,33 @@ TEST(a_range_goes_to_the_kernel)
 	CHECK_EQ(signals, 1);
 }
 
+/* As of Linux 6.18 those of a range may be the process's, and all others the kernel's. */
+TEST(a_range_comes_as_signals)
+{
+	unsigned long begin = (unsigned long)call_begin, length = (unsigned long)(call_end - call_begin);
+
+	handle_info(SIGSYS, take, 0);
+	CHECK_OK(dispatch(2, begin, length + 1, &selector));
+	selector = 1;
+	getuid();
+	CHECK_EQ(call(SYS_gettid), GIVEN);
+	CHECK_EQ(signals, 1);
+	CHECK_EQ(call(SYS_gettid), gettid());
+	CHECK_OK(dispatch(2, begin, length, &selector));
+	selector = 1;
+	CHECK_EQ(call(SYS_gettid), gettid());
+	CHECK_OK(dispatch(2, begin, length + 1, NULL));
+	CHECK_EQ(call(SYS_gettid), GIVEN);
+	CHECK_EQ(signals, 2);
+	CHECK_ERRNO(dispatch(2, begin, 0, &selector), EINVAL);
+	CHECK_ERRNO(dispatch(2, 0, 0, &selector), EINVAL);
+	CHECK_ERRNO(dispatch(2, begin, -begin, &selector), EINVAL);
+	CHECK_ERRNO(dispatch(2, begin, -begin - 1, (char *)-4096), EFAULT);
+	CHECK_ERRNO(dispatch(3, begin, 1, &selector), EINVAL);
+	CHECK_OK(dispatch(2, 0, begin, &selector));
+	CHECK_EQ(call(SYS_gettid), gettid());
+}
+
 TEST(what_is_refused)
 {
 	CHECK_ERRNO(dispatch(2, 0, 0, NULL), EINVAL);
@@ -177,6 +204,15 @@ TEST(a_tracer_reads_and_sets_it)
 	CHECK_EQ(config[0], 1);
 	CHECK_EQ(config[1], &selector);
 	CHECK_EQ(config[2] | config[3], 0);
+	/* A range of calls that are the process's own is told the other way round. */
+	memcpy(config, (uint64_t[]){2, (uint64_t)&selector, 0x1000, 0x3000}, sizeof(config));
+	CHECK_OK(ptrace(SET_CONFIG, child, sizeof(config), config));
+	CHECK_OK(ptrace(GET_CONFIG, child, sizeof(config), config));
+	CHECK_EQ(config[0], 1);
+	CHECK_EQ(config[2], 0x4000);
+	CHECK_EQ(config[3], -0x3000L);
+	memcpy(config, (uint64_t[]){1, (uint64_t)&selector, 0, 0}, sizeof(config));
+	CHECK_OK(ptrace(SET_CONFIG, child, sizeof(config), config));
 	MUST(ptrace(PTRACE_DETACH, child, NULL, 0));
 	CHECK_EQ(wait_for(child), EXITED(0));
 }

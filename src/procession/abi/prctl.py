@@ -178,6 +178,7 @@ class SyscallUserDispatch(IntEnum):
 
     PR_SYS_DISPATCH_OFF = 0
     PR_SYS_DISPATCH_ON = 1
+    PR_SYS_DISPATCH_INCLUSIVE_ON = 2
 
 
 class SchedCoreOperation(IntEnum):

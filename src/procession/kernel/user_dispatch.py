@@ -1,7 +1,8 @@
 """System calls that their own process is asked to make: PR_SET_SYSCALL_USER_DISPATCH.
 
 Who runs programs of another system in its own process keeps one range of addresses from which calls go to the
-kernel; all others it gets as SIGSYS, unless a byte of its own lets them through.
+kernel; all others it gets as SIGSYS, unless a byte of its own lets them through. Or it's the calls
+from the range that it gets.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from procession.kernel.task import Task
 
 _OFF, _ON = int(SyscallUserDispatch.PR_SYS_DISPATCH_OFF), int(SyscallUserDispatch.PR_SYS_DISPATCH_ON)
+_INCLUSIVE_ON = int(SyscallUserDispatch.PR_SYS_DISPATCH_INCLUSIVE_ON)
 _ALLOW, _BLOCK = 0, 1
 _USER_DISPATCH = int(SysCode.SYS_USER_DISPATCH)
 _UNSIGNED_64 = (1 << 64) - 1
@@ -56,12 +58,15 @@ def set_user_dispatch(kernel: Kernel, task: Task, mode: int, first: int, length:
             raise EINVAL("nothing is said of what is off")
         clear_user_dispatch(kernel, task)
         return
-    if mode != _ON:
+    if mode not in (_ON, _INCLUSIVE_ON):
         raise EINVAL(f"no mode {mode}")
-    if first and (first + length & _UNSIGNED_64) <= first:
+    if (first or mode == _INCLUSIVE_ON) and (first + length & _UNSIGNED_64) <= first:
         raise EINVAL("an empty range, or one past the end of memory")
     if selector and selector >= USER_END:
         raise EFAULT("no user memory")
+    if mode == _INCLUSIVE_ON:
+        # The calls from this range are the task's: the kernel has those from its end around to its beginning.
+        first, length = first + length, -length & _UNSIGNED_64
     task.user_dispatch = UserDispatch(first, length, selector)
     kernel.add_call_work(task, CALL_DISPATCHED)
 
