@@ -1,7 +1,7 @@
 /* Exceptions of the CPU, and what a handler sees and keeps of the interrupted program: sigaction(2), sigaltstack(2). */
 #include "fault.h"
+#include "processor_make.h"
 
-#include <cpuid.h>
 #include <string.h>
 #include <ucontext.h>
 
@@ -158,12 +158,10 @@ TEST(breakpoint)
 /* KVM, on a processor of AMD's, reports int1 at the instruction; the processor itself does behind it. */
 static int int1_is_reported_early(void)
 {
-	unsigned int a, b, c, d, is_amd;
+	unsigned int a, b, c, d;
 
-	__cpuid(0, a, b, c, d);
-	is_amd = memcmp(&b, "Auth", 4) == 0 && memcmp(&c, "cAMD", 4) == 0;
 	__cpuid(1, a, b, c, d);
-	return is_amd && c >> 31;
+	return is_of_amd() && c >> 31;
 }
 
 TEST(traps_of_other_kinds)

@@ -1,8 +1,8 @@
 /* Instructions that a processor refuses, and at which address it does. */
 #include "fault.h"
+#include "processor_make.h"
 
 #include <asm/prctl.h>
-#include <cpuid.h>
 #include <string.h>
 #include <ucontext.h>
 
@@ -536,15 +536,6 @@ TEST(numbers_of_system_registers)
 	}
 }
 
-/* A processor of AMD's takes 66 in front of a branch for a short address. */
-static int cuts_branches_off(void)
-{
-	unsigned int a, b, c, d;
-
-	__cpuid(0, a, b, c, d);
-	return memcmp(&b, "Auth", 4) == 0;
-}
-
 /* What has no operand that a prefix could change isn't changed by one. */
 TEST(needless_prefixes)
 {
@@ -556,7 +547,8 @@ TEST(needless_prefixes)
 	CHECK_EQ(behind, expected);
 	__asm__ volatile("mov $0xd5aa, %%eax\n\t.byte 0x4c, 0x9e\n\tmov $0, %%eax\n\t.byte 0x47, 0x9f" : "=&a"(flags) :: "cc");
 	CHECK_EQ(flags, 0xd700);
-	if (!cuts_branches_off()) {
+	/* A processor of AMD's takes 66 in front of a branch for a short address. */
+	if (!is_of_amd()) {
 		__asm__ volatile("xor %%eax, %%eax\n\t.byte 0x66, 0x74, 0\n\t.byte 0x66, 0xeb, 0\n\t.byte 0x66, 0x0f, 0x84, 0, 0, 0, 0\n\t"
 				 ".byte 0x66, 0xe9, 0, 0, 0, 0\n\tlea -128(%%rsp), %%rsp\n\t.byte 0x66, 0xe8, 0, 0, 0, 0\n1:\tpop %0\n\t"
 				 "lea 2f(%%rip), %%rax\n\tpush %%rax\n\t.byte 0x66, 0xc3\n2:\tlea 128(%%rsp), %%rsp\n\tlea 1b(%%rip), %1"

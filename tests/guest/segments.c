@@ -1,5 +1,6 @@
 /* Segment registers and transfers between segments, of which a 64-bit program has its own flat ones. */
 #include "check.h"
+#include "processor_make.h"
 
 #include <asm/prctl.h>
 #include <setjmp.h>
@@ -341,7 +342,8 @@ TEST(pops_with_prefixes)
 				 : "=&r"(taken) : "r"(pages), "r"(cases[at].taken) : "rax", "rbx", "memory", "cc");
 		CHECK_EQ(taken, cases[at].taken + 8);
 	}
-	for (int left = 2; left <= 8; left += 2) {
+	/* One of AMD's reads the whole word that it pops. */
+	for (int left = is_of_amd() ? 8 : 2; left <= 8; left += 2) {
 		memcpy(pages, "\x0f\xa9", 2);
 		memcpy(pages + 2, "\xff\xe3", 2); /* jmp *%rbx */
 		pages[PAGE - left] = pages[PAGE - left + 1] = 0;
@@ -385,6 +387,9 @@ TEST(far_jumps)
 	struct far_pointer target = {0, CODE};
 	unsigned long done = 0, stack = 0, after = 0;
 
+	/* For one of AMD's a far pointer is never longer than 32 bits and a selector. */
+	if (is_of_amd())
+		return;
 	__asm__ volatile("lea 1f(%%rip), %%rax; mov %%rax, (%1); rex.w ljmp *(%1); ud2; 1: mov $5, %0"
 			 : "=&r"(done)
 			 : "r"(&target)
@@ -409,10 +414,12 @@ TEST(pointers_with_a_segment)
 	struct far_pointer pointer = {0x123456789AUL, DATA};
 	unsigned long offset = 0;
 
-	LOAD_POINTER(offset, &pointer);
-	CHECK(offset == 0x123456789AUL || offset == 0x3456789AUL);
-	pointer.selector = 0x10;
-	CHECK_EQ(SIGNAL_OF(LOAD_POINTER(offset, &pointer)), SIGSEGV);
+	if (!is_of_amd()) {
+		LOAD_POINTER(offset, &pointer);
+		CHECK_EQ(offset, 0x123456789AUL);
+		pointer.selector = 0x10;
+		CHECK_EQ(SIGNAL_OF(LOAD_POINTER(offset, &pointer)), SIGSEGV);
+	}
 	__asm__ volatile("mov %0, %%gs" ::"r"(0));
 	/* By rbp with a short address that is there, whatever the upper half says. */
 	unsigned char *low = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);

@@ -98,6 +98,8 @@ NEEDS_ROOT = {
 }
 # Programs that the kernel tells something only in the first pid namespace: who ends (kernel/taskstats.c).
 NEEDS_FIRST_PID_NAMESPACE = {"process_events", "taskstats"}
+# Programs that assert what only Intel's processors do, as the one inside.
+OF_INTELS = {"exception", "instruction", "segments"}
 # A user and group without any rights, and whose ids no program takes for its own use.
 SOMEBODY = 4321
 FIRST_PID_NAMESPACE = "pid:[4026531836]"
@@ -127,6 +129,13 @@ class Outcome:
     def failures(self) -> list[str]:
         """The lines that aren't an assertion that held."""
         return [line for line in self.stdout.splitlines()[:-1] if not line.startswith("ok ")]
+
+
+def tells_more_inside(source: Path) -> bool:
+    """Whether the program leaves something out natively: what the host's make of processor does otherwise."""
+    return source.stem in OF_INTELS and "GenuineIntel" not in Path("/proc/cpuinfo").read_text(
+        "utf-8", "replace"
+    )
 
 
 def why_not_natively(source: Path) -> str:
@@ -225,8 +234,13 @@ class TestGuest:
         """The assertions are true of Procession, and they are the same ones."""
         inside = run_inside(source, linkage)
         expect_success(inside)
-        if not why_not_natively(source):
-            assert inside.assertions() == native_runs.outcome(source, linkage).assertions()
+        if why_not_natively(source):
+            return
+        natively = native_runs.outcome(source, linkage).assertions()
+        if tells_more_inside(source):
+            assert natively <= inside.assertions()
+        else:
+            assert inside.assertions() == natively
 
 
 @pytest.mark.heavy
