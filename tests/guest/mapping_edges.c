@@ -2,6 +2,7 @@
 #include "fault.h"
 
 #include <linux/mempolicy.h>
+#include <sys/auxv.h>
 #include <sys/socket.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
@@ -40,6 +41,20 @@ static const char *flags_of(const void *address)
 	}
 	fclose(file);
 	return line;
+}
+
+static long length_of_area(const void *address)
+{
+	char line[300];
+	unsigned long start, end, length = 0;
+	FILE *file = fopen("/proc/self/maps", "re");
+
+	MUST(file == NULL ? -1 : 0);
+	while (fgets(line, sizeof(line), file) != NULL)
+		if (sscanf(line, "%lx-%lx ", &start, &end) == 2 && start <= (uintptr_t)address && (uintptr_t)address < end)
+			length = end - start;
+	fclose(file);
+	return (long)length;
 }
 
 static int has_flag(const void *address, const char *flag)
@@ -751,4 +766,42 @@ TEST(areas_of_a_child)
 	MUST(mprotect(room + 2 * PAGE, 2 * PAGE, RW));
 	map_at(room, 6, 2);
 	CHECK_STRING(pieces(room), "0-8");
+}
+
+/* The kernel's own pages aren't locked with all others, and what was locked apart is one area again afterwards. */
+TEST(all_is_locked_and_one_again)
+{
+	char *memory = map_pages(8);
+	unsigned long vdso = getauxval(AT_SYSINFO_EHDR);
+	int pieces, locked, vdso_is_locked, pieces_then;
+
+	MUST(mprotect(memory, PAGE, PROT_NONE));
+	MUST(mprotect(memory + 7 * PAGE, PAGE, PROT_NONE));
+	MUST(mlock(memory + PAGE, PAGE));
+	MUST(mlock2(memory + 3 * PAGE, PAGE, MLOCK_ONFAULT));
+	pieces = length_of_area(memory + PAGE) / PAGE;
+	if (mlockall(MCL_CURRENT) != 0)
+		return;
+	locked = has_flag(memory + 3 * PAGE, " lo");
+	vdso_is_locked = vdso != 0 && has_flag((void *)vdso, " lo");
+	pieces_then = length_of_area(memory + PAGE) / PAGE;
+	MUST(munlockall());
+	CHECK_EQ(pieces, 1);
+	CHECK(locked);
+	CHECK(!vdso_is_locked);
+	CHECK_EQ(pieces_then, 6);
+	MUST(mlock(memory + 2 * PAGE, PAGE));
+	MUST(munlockall());
+	CHECK_EQ(length_of_area(memory + PAGE), 6 * PAGE);
+}
+
+/* Threads' stacks have no huge pages, and so stay apart from other memory beside them. */
+TEST(stacks_have_no_huge_pages)
+{
+	char *memory = map_pages(4);
+
+	CHECK(mmap(memory + PAGE, PAGE, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK | MAP_FIXED, -1, 0) == memory + PAGE);
+	CHECK(has_flag(memory + PAGE, " nh"));
+	CHECK(!has_flag(memory, " nh"));
+	CHECK_EQ(length_of_area(memory + PAGE), PAGE);
 }

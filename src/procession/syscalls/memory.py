@@ -61,6 +61,7 @@ from procession.mm.vma import (
     GROWS_DOWN,
     LOCKED,
     MAY_HAVE_GUARDS,
+    NO_HUGE_PAGES,
     NO_RESERVE,
     PROT_EXEC,
     PROT_READ,
@@ -151,6 +152,9 @@ def mmap(
     else:
         area = _file_area(file, start, size, rights, flags, offset)
         area_flags |= file.mapped_flags
+    if flags & MapFlag.MAP_STACK:
+        # Linux: include/linux/mman.h, calc_vm_flag_bits.
+        area_flags |= NO_HUGE_PAGES
     area.flags |= area_flags
     if area_flags & NO_RESERVE:
         area.flags &= ~ACCOUNTED

@@ -5,6 +5,7 @@ from __future__ import annotations
 from procession.abi.errno import EINVAL, ENOMEM, ERESTARTSYS
 from procession.abi.mmap_flags import MLOCK_ONFAULT, LockAll
 from procession.fs.wait_queue import Sleep
+from procession.hardware.page_table import USER_END
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT
 from procession.kernel.cgroup.memory import high_delay_ns
 from procession.kernel.memory_lock import check_lock_limit, check_locking, count_locked
@@ -13,6 +14,7 @@ from procession.mm.address_space import MemoryDescriptor
 from procession.mm.remote_access import is_secret
 from procession.mm.vma import (
     ANY_LOCK,
+    DONT_EXPAND,
     DROPPABLE,
     LOCKED,
     LOCKED_ON_FAULT,
@@ -59,6 +61,11 @@ def bring_in(task: Task, area: VirtualMemoryArea, start: int, end: int) -> bool:
     return True
 
 
+def _is_never_changed(area: VirtualMemoryArea) -> bool:
+    """Whether its pages are the kernel's, may be dropped, or are secret: those are locked already."""
+    return bool(area.flags & (DROPPABLE | DONT_EXPAND)) or is_secret(area)
+
+
 def _set_locked(task: Task, address: int, length: int, *, is_locked: bool, is_on_fault: bool = False) -> None:
     """Linux: mm/mlock.c, do_mlock, apply_vma_lock_flags."""
     mm = task.mm
@@ -84,8 +91,8 @@ def _set_locked(task: Task, address: int, length: int, *, is_locked: bool, is_on
         lock = 0 if not is_locked else ANY_LOCK if is_on_fault else LOCKED
 
         def stays(area: VirtualMemoryArea) -> bool:
-            """What may be dropped stays so, and what is secret locked. Linux: mm/mlock.c, mlock_fixup."""
-            return area.flags & ANY_LOCK == lock or bool(area.flags & DROPPABLE) or is_secret(area)
+            """It stays as it is. Linux: mm/mlock.c, mlock_fixup."""
+            return area.flags & ANY_LOCK == lock or _is_never_changed(area)
 
         for area in mm.isolate_changing(start, mapped_end, stays, ANY_LOCK):
             if not stays(area):
@@ -149,11 +156,12 @@ def mlockall(task: Task, flags: Flags[LockAll]) -> int:
     if flags & _MCL_CURRENT:
         mm.own_areas()
         for area in list(mm.areas):
-            if area.flags & DROPPABLE or is_secret(area):
+            if _is_never_changed(area):
                 continue
             area.flags = area.flags & ~ANY_LOCK | future_lock(flags)
             if not flags & _MCL_ONFAULT:
                 bring_in(task, area, area.start, area.end)
+        mm.merge_around(0, USER_END)
     return 0
 
 
@@ -163,6 +171,7 @@ def munlockall(task: Task) -> int:
     task.mm.own_areas()
     task.mm.locks_future = 0
     for area in task.mm.areas:
-        if not is_secret(area):
+        if not _is_never_changed(area):
             area.flags &= ~ANY_LOCK
+    task.mm.merge_around(0, USER_END)
     return 0
