@@ -290,6 +290,13 @@ class Socket:
         if used << 2 <= self.send_room and self.write_queue.waiters and self.is_writable:
             self.write_queue.wake_all()
 
+    def sent_is_freed(self) -> None:
+        """What was sent takes no room any more, and may never have been seen to: who waits looks again, and
+        edge-triggered epoll(7) tells that there is room. Linux: net/core/sock.c, sock_def_write_space.
+        """
+        if self.write_queue.waiters and self.is_writable:
+            self.write_queue.wake_all()
+
     @property
     def is_writable(self) -> bool:
         """Whether poll(2) says so.

@@ -90,10 +90,10 @@ def write_address(value: bytes, task: Task, address: int, length: InOut[I32]) ->
     room = length.get()
     if room < 0:
         raise EINVAL("a negative length")
+    # All of it is told, so that the caller sees that it was cut; and that before there's an address.
+    length.put(len(value))
     if room and value:
         task.mm.write(address, value[:room])
-    # All of it is told, so that the caller sees that it was cut.
-    length.put(len(value))
 
 
 @syscall(41)

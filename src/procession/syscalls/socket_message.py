@@ -387,9 +387,9 @@ class HeaderWriter:
         if header.msg_name:
             name = received.address or b""
             room = header.msg_namelen
+            task.mm.write(address + _NAME_LENGTH_OFFSET, pack_u32(len(name)))
             if name and room:
                 task.mm.write(header.msg_name, name[:room])
-            task.mm.write(address + _NAME_LENGTH_OFFSET, pack_u32(len(name)))
         reported = received.flags | self.flags & MSG_CMSG_CLOEXEC
         task.mm.write(address + _FLAGS_OFFSET, pack_u32(reported))
         task.mm.write(address + _CONTROL_LENGTH_OFFSET, pack_u64(used))

@@ -328,6 +328,7 @@ class RawSocket(_MessageSocket):
         self.check_fits(packet.wire_bytes, flow, choice.is_undivided)
         report_sent(self, packet, flow, choice)
         send_packet(self.network, packet, flow, is_looped=self.loops_groups(flow.target))
+        self.sent_is_freed()
 
     def _send_whole(self, whole: bytes, flow: Flow, choice: PacketChoice) -> None:
         """Send a packet with its header of IP, in which some is filled in. Raises EMSGSIZE, EINVAL.
@@ -348,6 +349,7 @@ class RawSocket(_MessageSocket):
             send_astray(self.network, packet, flow)
         else:
             send_packet(self.network, packet, flow, is_looped=self.loops_groups(flow.target))
+        self.sent_is_freed()
 
     def ioctl(self, request: int, argument: int, memory: UserMemory) -> int:
         """Linux: net/ipv4/raw.c, raw_ioctl; net/ipv6/raw.c, rawv6_ioctl."""
@@ -514,6 +516,7 @@ class PingSocket(_MessageSocket):
         self.check_fits(packet.wire_bytes, flow, choice.is_undivided)
         report_sent(self, packet, flow, choice)
         send_packet(self.network, packet, flow, is_looped=self.loops_groups(flow.target))
+        self.sent_is_freed()
         return len(data)
 
     def release(self) -> None:

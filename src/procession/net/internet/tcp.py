@@ -422,23 +422,15 @@ class TcpSocket(InternetSocket):
                 return waiting
         peeked = max(self.peek_offset, 0) if flags & MSG_PEEK else 0
         if self.arrived.length <= peeked:
-            if self.has_ended:
-                return self._received(b"")
-            if self.error:
-                self.raise_error()
-            if self.ended & RECEIVING:
-                return Received(b"", 0)
-            if self.state == CLOSED:
-                raise ENOTCONN
-            self.wait_to_receive(flags)
+            return self._find_nothing(flags)
         if self.urgent.is_pending:
             if self.urgent.position == self.read_position and self.caller.has_pending_signal:
                 # The handler of SIGURG shall find the byte. Linux: net/ipv4/tcp.c, tcp_recvmsg_locked.
                 self.wait_to_receive(flags)
             if self.urgent.position == self.read_position and not self.options.get(_SO_OOBINLINE):
                 # The urgent byte isn't part of the stream.
-                if flags & MSG_PEEK and self.arrived.length > 1:
-                    return self._peek(length, 1)
+                if flags & MSG_PEEK:
+                    return self._peek(length, 1) if self.arrived.length > 1 else self._find_nothing(flags)
                 self.take(1)
                 self.urgent.pass_by(self)
                 return self.receive(length, flags)
@@ -450,6 +442,18 @@ class TcpSocket(InternetSocket):
             self.peek_offset = max(self.peek_offset - len(data), 0)
         self.urgent.pass_by(self)
         return self._received(data)
+
+    def _find_nothing(self, flags: int) -> Received:
+        """No bytes are left: the end, an error, or a wait. Raises ENOTCONN, EAGAIN, Sleep."""
+        if self.has_ended:
+            return self._received(b"")
+        if self.error:
+            self.raise_error()
+        if not self.ended & RECEIVING:
+            if self.state == CLOSED:
+                raise ENOTCONN
+            self.wait_to_receive(flags)
+        return Received(b"", 0)
 
     def _received(self, data: bytes) -> Received:
         """What a call receives, when it came if that is asked for, and with TCP_INQ how much is left.

@@ -6,6 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import ECONNREFUSED, EINVAL, Errno
+from procession.abi.socket import SocketOption
 from procession.hardware.kernel_memory import SOCKET, SOCKET_BUFFER, SOCKET_BYTES
 from procession.net.internet.address import ANY_6, is_link_local
 from procession.net.internet.control import CONGESTION_BITS, MARK, SERVICES
@@ -15,7 +16,7 @@ from procession.net.internet.reuseport import join_group
 from procession.net.internet.routing_rule import ANY_TRAFFIC
 from procession.net.internet.tcp_acknowledgement import begin, forget
 from procession.net.internet.tcp_distance import ttl_of
-from procession.net.internet.tcp_fastopen import take_opening
+from procession.net.internet.tcp_fastopen import FAST_OPEN_QUEUE, take_opening
 from procession.net.internet.tcp_filter import leads_to
 from procession.net.internet.tcp_options import DEFER_ACCEPT, seconds_of
 from procession.net.internet.tcp_phase import CONNECTOR, LISTENER, UNCONNECTED
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from procession.net.internet.tcp import TcpSocket
     from procession.net.network import Network
 
+_SO_PRIORITY = int(SocketOption.SO_PRIORITY)
 _ALWAYS_COOKIES = 2
 """What tcp_syncookies says if each SYN is answered by one."""
 
@@ -139,9 +141,15 @@ def leave_listener(socket: TcpSocket, listener: TcpSocket) -> None:
 
 
 def _pass_on(listener: TcpSocket, connection: TcpSocket) -> None:
-    """A new connection has what the listening socket was set to. Linux: net/core/sock.c, sk_clone_lock."""
+    """A new connection has what the listening socket was set to, but for SO_PRIORITY and TCP_FASTOPEN.
+
+    Linux: net/core/sock.c, sk_clone_lock; net/ipv4/inet_connection_sock.c, inet_csk_clone_lock.
+    """
     connection.options = listener.options.copy()
+    connection.options.pop(_SO_PRIORITY, None)
     connection.protocol_options = listener.protocol_options.copy()
+    connection.protocol_options.pop(FAST_OPEN_QUEUE, None)
+    connection.peek_offset = listener.peek_offset
     connection.send_room, connection.receive_room = listener.send_room, listener.receive_room
     connection.send_timeout_ns, connection.receive_timeout_ns = (
         listener.send_timeout_ns,

@@ -25,7 +25,7 @@ LONGEST_DATA = 32_768
 """What a SYN takes along, at most: one piece of a page fragment; and before it how much of that is known when
 the SYN is sent again."""
 _SOL_TCP = int(SocketLevel.SOL_TCP)
-_QUEUE = (_SOL_TCP, int(TcpOption.TCP_FASTOPEN))
+FAST_OPEN_QUEUE = (_SOL_TCP, int(TcpOption.TCP_FASTOPEN))
 _NO_COOKIE = (_SOL_TCP, int(TcpOption.TCP_FASTOPEN_NO_COOKIE))
 _CONNECT = (_SOL_TCP, int(TcpOption.TCP_FASTOPEN_CONNECT))
 
@@ -109,7 +109,7 @@ def take_opening(socket: TcpSocket, connection: TcpSocket, listener: TcpSocket) 
     mode = network.sysctls.fast_open
     if opening.cookie is None:
         network.count("TcpExtTCPFastOpenCookieReqd")
-    has_queue = listener.protocol_options.get(_QUEUE, 0) or mode & SERVER_WITHOUT_OPTION
+    has_queue = listener.protocol_options.get(FAST_OPEN_QUEUE, 0) or mode & SERVER_WITHOUT_OPTION
     if not mode & SERVER or not has_queue:
         return
     draw_key(network)

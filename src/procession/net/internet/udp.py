@@ -288,12 +288,14 @@ class UdpSocket(DatagramSocket):
                     packet.interface_index = interface.index
                     for receiver in receivers:
                         receiver.arrive(packet)
+                    self.sent_is_freed()
                     return
         self.check_fits(len(data) + len(packet.options) + flow.header_bytes, flow, choice.is_undivided)
         if is_stamped:
             # What changes on its way isn't to be told.
             report_sent(self, packet, flow, choice)
         send_packet(self.network, packet, flow, is_looped=self.loops_groups(target))
+        self.sent_is_freed()
 
     def ioctl(self, request: int, argument: int, memory: UserMemory) -> int:
         """Linux: net/ipv4/udp.c, udp_ioctl."""

@@ -71,3 +71,4 @@ def send_frame(socket: PacketSocket, interface: Interface, protocol: int, target
     if not is_shown and not interface.has_carrier:
         raise ENOBUFS("nobody is at the other end")
     transmit(interface, header, whole, socket, is_partial=is_partial, protocol=said, is_shown=is_shown)
+    socket.sent_is_freed()

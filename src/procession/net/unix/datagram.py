@@ -12,6 +12,7 @@ from procession.abi.errno import (
     ENOTCONN,
     EOPNOTSUPP,
     EPERM,
+    Errno,
 )
 from procession.abi.socket import AddressFamily
 from procession.abi.word import pack_u16
@@ -103,6 +104,7 @@ class UnixMessageSocket(UnixSocket):
             # Linux: net/unix/af_unix.c, unix_dgram_sendmsg: the sender isn't told.
             accepted = accepted_bytes(receiver, FilteredPacket(data))
             if not accepted:
+                self.sent_is_freed()
                 return length
             data = data[:accepted]
         self.check_files(receiver, control)
@@ -281,24 +283,27 @@ class UnixDatagram(UnixMessageSocket):
         """Linux: net/unix/af_unix.c, unix_dgram_sendmsg."""
         if flags & MSG_OOB:
             raise EOPNOTSUPP("no urgent data here")
-        receiver: UnixSocket | None
-        if address:
-            name = parse_address(address)
-            self.bind_for_credentials()
-            self.get_room(len(data), flags)
-            receiver = find_socket(self.network.unix, name, self.kind, self.caller)
-        else:
-            receiver = self.peer
-            if receiver is None:
-                if self.ended & SENDING:
-                    raise QuietBrokenPipe("the socket was shut down")
-                raise ENOTCONN
-            self.bind_for_credentials()
-            self.get_room(len(data), flags)
-            if receiver.is_dead:
-                self._disconnect()
-                raise ECONNREFUSED("the receiver is gone")
-        return self.deliver(receiver, data, flags, control)
+        name = parse_address(address) if address else None
+        self.bind_for_credentials()
+        self.get_room(len(data), flags)
+        try:
+            return self.deliver(self._receiver_of(name), data, flags, control)
+        except Errno:
+            # There was a message already, which is thrown away.
+            self.sent_is_freed()
+            raise
+
+    def _receiver_of(self, name: bytes | None) -> UnixSocket:
+        """Who has that name, or whom this is connected to. Raises ECONNREFUSED, ENOTCONN ..."""
+        if name is not None:
+            return find_socket(self.network.unix, name, self.kind, self.caller)
+        receiver = self.peer
+        if receiver is None:
+            raise ENOTCONN
+        if receiver.is_dead:
+            self._disconnect()
+            raise ECONNREFUSED("the receiver is gone")
+        return receiver
 
     @property
     def can_send_now(self) -> bool:
