@@ -8,6 +8,9 @@
 #ifndef UDP_SEGMENT
 #define UDP_SEGMENT 103
 #endif
+#ifndef UDP_NO_CHECK6_TX
+#define UDP_NO_CHECK6_TX 101
+#endif
 #ifndef UDP_GRO
 #define UDP_GRO 104
 #endif
@@ -130,6 +133,43 @@ TEST(received_together)
 	CHECK_EQ(send(from, data, 65000, 0), 65000);
 	CHECK_EQ(received(&pieces), 65000);
 	CHECK_EQ(pieces, 1000);
+}
+
+/* With its headers and those of the frame it's less than IFLA_GSO_IPV4_MAX_SIZE. */
+#define LONGEST_AT_ONCE (65536 - 1 - 14 - 20 - 8)
+
+TEST(longer_ones_are_cut_before)
+{
+	int pieces;
+
+	make_sockets();
+	MUST(set_option(from, IPPROTO_UDP, UDP_SEGMENT, 1400));
+	MUST(set_option(to, IPPROTO_UDP, UDP_GRO, 1));
+	CHECK_EQ(send(from, data, LONGEST_AT_ONCE, 0), LONGEST_AT_ONCE);
+	CHECK_EQ(received(&pieces), LONGEST_AT_ONCE);
+	CHECK_EQ(pieces, 1400);
+	CHECK_EQ(send(from, data, LONGEST_AT_ONCE + 1, 0), LONGEST_AT_ONCE + 1);
+	CHECK_EQ(received(&pieces), 1400);
+	CHECK_EQ(pieces, -1);
+}
+
+/* Of IPv6 the option of UDP matters, and that of the socket doesn't. */
+TEST(pieces_need_checksums)
+{
+	struct sockaddr_in6 nobody = {.sin6_family = AF_INET6, .sin6_port = htons(9), .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+
+	make_sockets();
+	MUST(set_option(from, IPPROTO_UDP, UDP_SEGMENT, 10));
+	MUST(set_option(from, IPPROTO_UDP, UDP_NO_CHECK6_TX, 1));
+	CHECK_EQ(send(from, data, 25, 0), 25);
+	MUST(set_option(from, SOL_SOCKET, SO_NO_CHECK, 1));
+	CHECK_ERRNO(send(from, data, 25, 0), EINVAL);
+	from = (int)MUST(socket(AF_INET6, SOCK_DGRAM, 0));
+	MUST(set_option(from, IPPROTO_UDP, UDP_SEGMENT, 10));
+	MUST(set_option(from, SOL_SOCKET, SO_NO_CHECK, 1));
+	CHECK_EQ(sendto(from, data, 25, 0, (struct sockaddr *)&nobody, sizeof nobody), 25);
+	MUST(set_option(from, IPPROTO_UDP, UDP_NO_CHECK6_TX, 1));
+	CHECK_ERRNO(sendto(from, data, 25, 0, (struct sockaddr *)&nobody, sizeof nobody), EINVAL);
 }
 
 static struct in6_pktinfo loopback = {IN6ADDR_LOOPBACK_INIT, 1};

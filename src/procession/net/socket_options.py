@@ -36,7 +36,13 @@ from procession.net.socket import (
     Socket,
 )
 from procession.net.socket_filter import detach_filter
-from procession.net.timestamp import TIMESTAMPING, TIMESTAMPS, set_timestamping, switch_timestamp
+from procession.net.timestamp import (
+    TIMESTAMPING,
+    TIMESTAMPS,
+    set_timestamping,
+    switch_timestamp,
+    told_timestamp,
+)
 from procession.net.unix.socket import UnixSocket
 
 if TYPE_CHECKING:
@@ -431,6 +437,8 @@ def get_socket_option(socket: Socket, name: int, length: int) -> bytes:
         return pack_int(options.get(name, 0))
     if name == _SO_PASSRIGHTS:
         return pack_int(int(_local(socket, EOPNOTSUPP).takes_files))
+    if name in TIMESTAMPS:
+        return pack_int(told_timestamp(options, name))
     if name in _SWITCHES:
         return pack_int(options.get(name, 0))
     if name in _NUMBERS and (name != _SO_TXREHASH or _is_tcp(socket)):
@@ -439,7 +447,7 @@ def get_socket_option(socket: Socket, name: int, length: int) -> bytes:
         return pack_u64(options.get(name, 0))
     if name in TIMESTAMPING:
         # In Linux, a struct so_timestamping.
-        return pack_u64(options.get(name, 0))
+        return pack_u64(told_timestamp(options, name))
     if name == _SO_TXREHASH:
         raise EOPNOTSUPP("no flows here")
     if name == _SO_MAX_PACING_RATE:

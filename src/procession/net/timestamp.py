@@ -24,16 +24,15 @@ _SOL_SOCKET = int(SocketLevel.SOL_SOCKET)
 _PASSED_OVER = (int(ControlMessageType.SCM_RIGHTS), int(ControlMessageType.SCM_CREDENTIALS))
 SO_TIMESTAMP = int(SocketOption.SO_TIMESTAMP_OLD)
 SO_TIMESTAMPNS = int(SocketOption.SO_TIMESTAMPNS_OLD)
-TIMESTAMPS = (
-    SO_TIMESTAMPNS,
-    int(SocketOption.SO_TIMESTAMPNS_NEW),
-    SO_TIMESTAMP,
-    int(SocketOption.SO_TIMESTAMP_NEW),
-)
+_SO_TIMESTAMP_NEW = int(SocketOption.SO_TIMESTAMP_NEW)
+_SO_TIMESTAMPNS_NEW = int(SocketOption.SO_TIMESTAMPNS_NEW)
+TIMESTAMPS = (SO_TIMESTAMPNS, _SO_TIMESTAMPNS_NEW, SO_TIMESTAMP, _SO_TIMESTAMP_NEW)
 """Of these only one is on; the control message has the option's number."""
 _NANOSECONDS = TIMESTAMPS[:2]
 SO_TIMESTAMPING = int(SocketOption.SO_TIMESTAMPING_OLD)
 TIMESTAMPING = (SO_TIMESTAMPING, int(SocketOption.SO_TIMESTAMPING_NEW))
+_OLD_AND_NEW = ((SO_TIMESTAMPNS, _SO_TIMESTAMPNS_NEW), (SO_TIMESTAMP, _SO_TIMESTAMP_NEW))
+_NEW = (_SO_TIMESTAMPNS_NEW, _SO_TIMESTAMP_NEW)
 _TOLD_WITH_MESSAGES = (
     *TIMESTAMPS,
     *(int(SocketOption.SO_RXQ_OVFL), int(SocketOption.SO_RCVMARK), int(SocketOption.SO_RCVPRIORITY)),
@@ -42,15 +41,20 @@ _ABOUT_MESSAGES = frozenset((*_TOLD_WITH_MESSAGES, *TIMESTAMPING))
 _TIME = Words("<qq")
 _THREE_TIMES = Words("<6q")
 """struct scm_timestamping: the system's time, and two that only hardware has."""
-_KNOWN = (1 << 18) - 1
+_KNOWN = (1 << 19) - 1
 _REPORTED = int(Timestamping.SOF_TIMESTAMPING_SOFTWARE)
 _RECEIVED = int(Timestamping.SOF_TIMESTAMPING_RX_SOFTWARE)
+_FILTERED = 1 << 17
+"""SOF_TIMESTAMPING_OPT_RX_FILTER of Linux 6.12: nothing is told of what came that only another
+option wanted to know."""
 _SENT, _SCHEDULED = (
     int(Timestamping.SOF_TIMESTAMPING_TX_SOFTWARE),
     int(Timestamping.SOF_TIMESTAMPING_TX_SCHED),
 )
 _ACKNOWLEDGED = int(Timestamping.SOF_TIMESTAMPING_TX_ACK)
-_RECORDED = _SENT | _SCHEDULED | _ACKNOWLEDGED | int(Timestamping.SOF_TIMESTAMPING_TX_HARDWARE)
+_COMPLETED = 1 << 18
+"""SOF_TIMESTAMPING_TX_COMPLETION of Linux 6.15: Bluetooth alone tells of it."""
+_RECORDED = _SENT | _SCHEDULED | _ACKNOWLEDGED | _COMPLETED | int(Timestamping.SOF_TIMESTAMPING_TX_HARDWARE)
 """What control messages may say."""
 _STAGES = ((_SCHEDULED, 1), (_SENT, 0))
 """What a packet passes on its way, as it does, with SCM_TSTAMP_*: the interface's queue, and its driver."""
@@ -81,17 +85,35 @@ def set_timestamping(socket: Socket, name: int, flags: int) -> None:
     for option in TIMESTAMPING:
         socket.options.pop(option, None)
     socket.options[name] = flags
+    for old, new in _OLD_AND_NEW:
+        _take_form(socket.options, old, new, is_new=name == TIMESTAMPING[1])
 
 
 def switch_timestamp(options: dict[int, int], name: int, number: int) -> None:
     """SO_TIMESTAMP or SO_TIMESTAMPNS: one at a time. Linux: net/core/sock.c, sock_set_timestamp."""
+    for option in TIMESTAMPS:
+        options.pop(option, None)
     if number:
-        for option in TIMESTAMPS:
-            options.pop(option, None)
         options[name] = 1
-    else:
-        for option in TIMESTAMPS:
-            options.pop(option, None)
+        _take_form(options, *TIMESTAMPING, is_new=name in _NEW)
+
+
+def _take_form(options: dict[int, int], old: int, new: int, *, is_new: bool) -> None:
+    """All times are told in the form of the option that was set last (in Linux, SOCK_TSTAMP_NEW)."""
+    chosen, other = (new, old) if is_new else (old, new)
+    number = options.pop(other, None)
+    if number is not None:
+        options[chosen] = number
+
+
+def told_timestamp(options: Mapping[int, int], name: int) -> int:
+    """What getsockopt(2) tells of one of these options. Linux: net/core/sock.c, sk_getsockopt."""
+    if name == SO_TIMESTAMPING:
+        return timestamping_flags(options)
+    if name == _SO_TIMESTAMP_NEW:
+        # Nanoseconds are a time too there.
+        return options.get(name, 0) or options.get(_SO_TIMESTAMPNS_NEW, 0)
+    return options.get(name, 0)
 
 
 def timestamping_flags(options: Mapping[int, int]) -> int:
@@ -161,12 +183,22 @@ def sending_items(
 
     Linux: net/socket.c, __sock_recv_timestamp.
     """
-    if not timestamping_flags(options) & _REPORTED:
-        return []
-    items = [timestamping_item(options, time_ns)]
-    if statistics:
-        items.append((_SOL_SOCKET, _TOLD_STATISTICS, statistics))
+    items = _plain_items(options, time_ns)
+    if timestamping_flags(options) & _REPORTED:
+        items.append(timestamping_item(options, time_ns))
+        if statistics:
+            items.append((_SOL_SOCKET, _TOLD_STATISTICS, statistics))
     return items
+
+
+def _plain_items(options: Mapping[int, int], time_ns: int) -> list[tuple[int, int, bytes]]:
+    """What SO_TIMESTAMP or one of its kin wants to know."""
+    for name in TIMESTAMPS:
+        if options.get(name):
+            seconds, part_ns = divmod(time_ns, 10**9)
+            part = part_ns if name in _NANOSECONDS else part_ns // 1000
+            return [(_SOL_SOCKET, name, _TIME.pack(seconds, part))]
+    return []
 
 
 def timestamp_items(options: Mapping[int, int], time_ns: int) -> list[tuple[int, int, bytes]]:
@@ -174,17 +206,11 @@ def timestamp_items(options: Mapping[int, int], time_ns: int) -> list[tuple[int,
 
     `time_ns` is since the epoch, 0 if it isn't known. Linux: net/socket.c, __sock_recv_timestamp.
     """
-    items: list[tuple[int, int, bytes]] = []
     if not time_ns or not options:
-        return items
-    seconds, part_ns = divmod(time_ns, 10**9)
-    for name in TIMESTAMPS:
-        if options.get(name):
-            part = part_ns if name in _NANOSECONDS else part_ns // 1000
-            items.append((_SOL_SOCKET, name, _TIME.pack(seconds, part)))
-            break
+        return []
+    items = _plain_items(options, time_ns)
     flags = timestamping_flags(options)
-    if flags & _REPORTED and flags & _RECEIVED:
+    if flags & _REPORTED and (flags & _RECEIVED or (items and not flags & _FILTERED)):
         items.append(timestamping_item(options, time_ns))
     return items
 

@@ -21,9 +21,11 @@ from procession.net.timestamp import (
     NUMBERED,
     TIME_ONLY,
     TOLD_OFFENDER,
+    is_told_time,
     sending_items,
     stamped_stages,
     timestamping_flags,
+    wants_time,
 )
 
 if TYPE_CHECKING:
@@ -53,13 +55,14 @@ _WORD = 0xFFFFFFFF
 
 
 class Undelivered(NamedTuple):
-    """A packet that didn't arrive, where it was sent, and who says why not."""
+    """A packet that didn't arrive, where it was sent, and who says why not, at `time_ns`."""
 
     data: bytes
     target: bytes
     port: int
     error: "IcmpError"  # noqa: UP037
     offender: bytes
+    time_ns: int
 
     @property
     def error_number(self) -> int:
@@ -140,10 +143,11 @@ def report_undelivered(
     if not is_any(socket.local_address) and socket.local_address != packet.source:
         # Who is bound to a group sends from an address of the machine, and is not found by that.
         return False
+    time_ns = socket.network.host.clock.realtime_ns
     if data is None:
-        entry = Undelivered(packet.data, target, port, error, offender)
+        entry = Undelivered(packet.data, target, port, error, offender, time_ns)
     else:
-        entry = Undelivered(data, target, 0, error, offender)
+        entry = Undelivered(data, target, 0, error, offender, time_ns)
     if wants_errors(socket, target):
         queue_entry(socket, entry)
     elif socket.remote_address is None or not error.is_fatal:
@@ -233,12 +237,15 @@ def receive_error(socket: InternetSocket, length: int) -> Received:
     following = socket.error_queue[0].error_number if socket.error_queue else 0
     if following or entry.error_number:
         socket.error = following
+    options = socket.options
     # A socket of IPv6 is told as IPv6's, whatever its packets were.
     option = (_SOL_IP, _IP_RECVERR) if socket.family == AF_INET else (_SOL_IPV6, _IPV6_RECVERR)
     if isinstance(entry, CopiedNotice):
         received = Received(b"", 0, MSG_ERRQUEUE)
         extended = _EXTENDED_ERROR.pack(0, _ORIGIN_ZERO_COPY, 0, _WAS_COPIED, 0, entry.first, entry.last)
-        received.items = [(*option, extended + _NO_OFFENDER[socket.family])]
+        # Nobody stamped the notice: where that is asked for, its time is when it's received.
+        time_ns = socket.network.host.clock.realtime_ns if is_told_time(options) else 0
+        received.items = [*_times(options, time_ns), (*option, extended + _NO_OFFENDER[socket.family])]
         return received
     if isinstance(entry, SentStamp):
         return _told_stamp(socket, entry, length, option)
@@ -254,8 +261,14 @@ def receive_error(socket: InternetSocket, length: int) -> Received:
         numbers = (_ORIGIN_ICMP6, answer.kind_6, answer.code_6)
     extended = _EXTENDED_ERROR.pack(entry.error_number, *numbers, 0, 0, 0)
     offender = format_sockaddr(entry.offender, 0, socket.family)
-    received.items = [(*option, extended + offender)]
+    time_ns = entry.time_ns if wants_time(options) else 0
+    received.items = [*_times(options, time_ns), (*option, extended + offender)]
     return received
+
+
+def _times(options: dict[int, int], time_ns: int) -> list[tuple[int, int, bytes]]:
+    """When an entry came, 0 if nobody has asked for that."""
+    return sending_items(options, time_ns, b"") if time_ns else []
 
 
 def _told_stamp(socket: InternetSocket, entry: SentStamp, length: int, option: tuple[int, int]) -> Received:

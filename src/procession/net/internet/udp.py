@@ -13,6 +13,7 @@ from procession.net.internet.datagram import DatagramSocket
 from procession.net.internet.error_queue import report_sent
 from procession.net.internet.flow import DELIVERED
 from procession.net.internet.flow_label import put_label
+from procession.net.internet.frame import HEADER_BYTES as ETHERNET_HEADER_BYTES
 from procession.net.internet.group import hears_group, is_joined
 from procession.net.internet.ipv6_options import LONGEST_FRAGMENT
 from procession.net.internet.output import send_packet
@@ -45,6 +46,7 @@ _SO_NO_CHECK = int(SocketOption.SO_NO_CHECK)
 _LONGEST_DATAGRAM_6 = 65_527
 _UDP = int(IpProtocol.IPPROTO_UDP)
 _CORK = (int(SocketLevel.SOL_UDP), int(UdpOption.UDP_CORK))
+_NO_CHECK_6 = (int(SocketLevel.SOL_UDP), int(UdpOption.UDP_NO_CHECK6_TX))
 
 
 class UdpSocket(DatagramSocket):
@@ -189,21 +191,27 @@ class UdpSocket(DatagramSocket):
             raise EMSGSIZE("a piece is longer than what the way lets pass")
         if size > segment_bytes * _MOST_SEGMENTS:
             raise EINVAL("too many pieces")
-        if self.options.get(_SO_NO_CHECK):
+        is_of_ipv6 = len(flow.target) == 16
+        if self.protocol_options.get(_NO_CHECK_6) if is_of_ipv6 else self.options.get(_SO_NO_CHECK):
             raise EINVAL("pieces need checksums")
         if self.protocol != _UDP:
             raise EIO("UDP-Lite has no pieces")
         if size <= segment_bytes:
             self._deliver(data, flow, port, choice)
-        elif flow.outcome == DELIVERED and self._is_coalesced(flow, port):
+        elif flow.outcome == DELIVERED and self._is_coalesced(flow, port, size):
             self._deliver(data, flow, port, choice, segment_bytes)
         else:
             for start in range(0, size, segment_bytes):
                 self._deliver(data[start : start + segment_bytes], flow, port, choice)
 
-    def _is_coalesced(self, flow: Flow, port: int) -> bool:
-        """Whether whoever gets what is sent takes the pieces of one call together."""
+    def _is_coalesced(self, flow: Flow, port: int, size: int) -> bool:
+        """Whether whoever gets what is sent takes the pieces of one call together.
+
+        Linux: net/core/dev.c, gso_features_check: what is too long for the interface is cut before.
+        """
         if not flow.is_short or flow.is_filtered:
+            return False
+        if ETHERNET_HEADER_BYTES + flow.header_bytes + size >= flow.out.most_cut_bytes(len(flow.target)):
             return False
         packet = Packet(b"", flow.source, self.local_port, flow.target, port, 0, 0, 0, self.protocol)
         receivers = find_receivers(flow.network, packet, flow.interface, is_for_all=False)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.interface import InterfaceFlag
 from procession.abi.named_tuple import NamedTuple
-from procession.abi.netlink import OperationalState
+from procession.abi.netlink import LinkAttribute, OperationalState
 from procession.net.sysctls import IGNORE_LINKDOWN, MTU
 
 if TYPE_CHECKING:
@@ -48,6 +48,13 @@ LOOPBACK_MTU = 65_536
 ETHERNET_MTU = 1_500
 LEAST_IPV4_MTU, LEAST_IPV6_MTU = 68, 1_280
 QUEUE_LENGTH = 1_000
+LEGACY_CUT_BYTES = 65_536
+"""How long what an interface cuts into packets may be at first (in Linux, GSO_LEGACY_MAX_SIZE)."""
+_MOST_CUT_BYTES = {
+    4: int(LinkAttribute.IFLA_GSO_IPV4_MAX_SIZE),
+    16: int(LinkAttribute.IFLA_GSO_MAX_SIZE),
+}
+"""By the length of an address."""
 HARDWARE_TYPES = {LOOPBACK: 772}
 """ARPHRD_*, by kind; others are Ethernet."""
 ARPHRD_ETHER = 1
@@ -320,6 +327,10 @@ class Interface:
             if self.has_carrier:
                 flags |= IFF_LOWER_UP
         return flags
+
+    def most_cut_bytes(self, address_bytes: int) -> int:
+        """Linux: include/linux/netdevice.h, netif_get_gso_max_size."""
+        return self.segment_limits.get(_MOST_CUT_BYTES[address_bytes], LEGACY_CUT_BYTES)
 
     @property
     def queueing_discipline(self) -> bytes:

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EINVAL, TOLD
 from procession.abi.netlink import LinkAttribute
-from procession.net.link.interface import LOOPBACK, VETH
+from procession.net.link.interface import LEGACY_CUT_BYTES, LOOPBACK, VETH
 from procession.net.netlink.attributes import number, number_in
 
 if TYPE_CHECKING:
     from procession.net.link.interface import Interface
 
-_LEGACY_BYTES, _LARGEST_BYTES, _MOST_SEGMENTS = 65_536, 524_280, 65_535
-"""GSO_LEGACY_MAX_SIZE, TSO_MAX_SIZE, TSO_MAX_SEGS."""
+_LARGEST_BYTES, _MOST_SEGMENTS = 524_280, 65_535
+"""TSO_MAX_SIZE, TSO_MAX_SEGS."""
 LEAST_BYTES = 193
 """More than a segment's headers, MAX_TCP_HEADER."""
 _SEGMENTS = int(LinkAttribute.IFLA_GSO_MAX_SEGS)
@@ -22,17 +22,17 @@ _SENT, _RECEIVED = int(LinkAttribute.IFLA_GSO_MAX_SIZE), int(LinkAttribute.IFLA_
 _SENT_4, _RECEIVED_4 = int(LinkAttribute.IFLA_GSO_IPV4_MAX_SIZE), int(LinkAttribute.IFLA_GRO_IPV4_MAX_SIZE)
 _LIMITS = {
     _SEGMENTS: (_MOST_SEGMENTS, "gso_max_segs"),
-    _SENT: (_LEGACY_BYTES, "gso_max_size"),
-    _RECEIVED: (_LEGACY_BYTES, "gro_max_size"),
-    _SENT_4: (_LEGACY_BYTES, "gso_ipv4_max_size"),
-    _RECEIVED_4: (_LEGACY_BYTES, "gro_ipv4_max_size"),
+    _SENT: (LEGACY_CUT_BYTES, "gso_max_size"),
+    _RECEIVED: (LEGACY_CUT_BYTES, "gro_max_size"),
+    _SENT_4: (LEGACY_CUT_BYTES, "gso_ipv4_max_size"),
+    _RECEIVED_4: (LEGACY_CUT_BYTES, "gro_ipv4_max_size"),
 }
 _OF_IPV4 = {_SENT: _SENT_4, _RECEIVED: _RECEIVED_4}
 
 
 def _most_bytes(interface: Interface) -> int:
     """What its driver cuts at once."""
-    return _LARGEST_BYTES if interface.kind in (LOOPBACK, VETH) else _LEGACY_BYTES
+    return _LARGEST_BYTES if interface.kind in (LOOPBACK, VETH) else LEGACY_CUT_BYTES
 
 
 def told_segments(interface: Interface) -> list[tuple[LinkAttribute, bytes]]:
@@ -65,5 +65,5 @@ def set_segments(interface: Interface, found: dict[int, bytes]) -> None:
         if wanted is None or wanted == interface.segment_limits.get(kind, _LIMITS[kind][0]):
             continue
         interface.segment_limits[kind] = wanted
-        if kind in _OF_IPV4 and wanted <= _LEGACY_BYTES:
+        if kind in _OF_IPV4 and wanted <= LEGACY_CUT_BYTES:
             interface.segment_limits[_OF_IPV4[kind]] = wanted

@@ -40,7 +40,7 @@ from procession.net.socket import (
     Socket,
 )
 from procession.net.socket_filter import FilteredPacket, accepted_bytes
-from procession.net.timestamp import is_told_time, timestamp_items, wants_time
+from procession.net.timestamp import is_told_time, timestamp_items
 from procession.net.unix import connection as unix_connection
 from procession.net.unix.names import find_socket, format_address, parse_address
 from procession.net.unix.socket import UnixSocket
@@ -111,7 +111,7 @@ class UnixMessageSocket(UnixSocket):
         charge = datagram_charge(len(data))
         self.charge(charge)
         message = Message(data, charge, self, self.credentials_for(receiver, control))
-        if receiver.options and wants_time(receiver.options):
+        if receiver.options and is_told_time(receiver.options):
             message.time_ns = self.network.host.clock.realtime_ns
         self.queue(message, receiver, control)
         return length
