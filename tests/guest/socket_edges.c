@@ -165,6 +165,56 @@ TEST(connection_has_of_its_listener)
 	CHECK_EQ(number_of(connection, SOL_SOCKET, SO_PRIORITY), 0);
 }
 
+static char much[1 << 20];
+
+/* One end of a connection, which doesn't wait, with so much room for sending and, at the other end, receiving. */
+static int sending_end(int send_room, int receive_room, int *other)
+{
+	struct sockaddr_in address;
+	int listener = listening(&address), fd = (int)MUST(socket(AF_INET, SOCK_STREAM, 0));
+
+	if (receive_room != 0)
+		MUST(setsockopt(listener, SOL_SOCKET, SO_RCVBUF, &receive_room, sizeof(receive_room)));
+	MUST(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &send_room, sizeof(send_room)));
+	MUST(connect(fd, (void *)&address, sizeof(address)));
+	*other = (int)MUST(accept(listener, NULL, NULL));
+	MUST(fcntl(fd, F_SETFL, O_NONBLOCK));
+	close(listener);
+	return fd;
+}
+
+/* A packet is begun while less than SO_SNDBUF is queued, and filled; nothing is acknowledged within the call. */
+TEST(call_that_does_not_wait_takes_whole_packets)
+{
+	int other, fd = sending_end(1, 0, &other), segment = number_of(fd, SOL_TCP, TCP_MAXSEG);
+
+	CHECK_EQ(send(fd, much, sizeof(much), 0), segment);
+	fd = sending_end(1, 0, &other);
+	CHECK_EQ(write(fd, much, sizeof(much)), segment);
+	/* Twice that, which is less than a segment takes with its head. */
+	fd = sending_end(16384, 0, &other);
+	CHECK_EQ(write(fd, much, sizeof(much)), segment);
+	fd = sending_end(20000, 0, &other);
+	CHECK_EQ(write(fd, much, sizeof(much)), 2 * segment);
+	fd = sending_end(16384, 20000, &other);
+	CHECK_EQ(write(fd, much, sizeof(much)), 4 * 10000);
+	fd = sending_end(40000, 0, &other);
+	CHECK_EQ(send(fd, much, sizeof(much), 0), 3 * segment);
+	fd = sending_end(40000, 0, &other);
+	CHECK_EQ(send(fd, much, 2 * segment + 1, 0), 2 * segment + 1);
+}
+
+TEST(segments_are_bound_to_half_the_window)
+{
+	int number = 1, other, fd = sending_end(1, 20000, &other);
+
+	CHECK_EQ(number_of(other, SOL_SOCKET, SO_RCVBUF), 40000);
+	CHECK_EQ(number_of(fd, SOL_TCP, TCP_MAXSEG), 10000);
+	CHECK_EQ(write(fd, much, sizeof(much)), 10000);
+	MUST(setsockopt(other, SOL_SOCKET, SO_RCVBUF, &number, sizeof(number)));
+	CHECK_EQ(number_of(fd, SOL_TCP, TCP_MAXSEG), 10000);
+}
+
 static int watched(int fd, uint32_t wanted)
 {
 	struct epoll_event event = {.events = wanted | EPOLLET};

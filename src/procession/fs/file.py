@@ -293,6 +293,12 @@ class File:
         """
         return STREAM_CHUNK
 
+    def room_of_call(self, length: int) -> int:
+        """How much of `length` bytes one write may take at most, that doesn't wait. Asked of what
+        `writes_whole`.
+        """
+        return length
+
     def fetched_at_once(self, length: int) -> int | None:
         """How many of the first bytes of a write of `length` are fetched from the program, all or none; None
         for a file that takes as many as can be had.

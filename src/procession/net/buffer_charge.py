@@ -13,7 +13,7 @@ STREAM_PIECE = _LARGEST_HEAD + _STREAM_PAGES
 """The longest message of a stream: more is split."""
 _LARGEST_ALLOCATION = 16_064
 _MAXIMUM_FRAGMENTS = 17 << 12
-_SMALL_PACKET, _SMALL_PACKET_CHARGE = 200, 832
+_SMALL_PACKET, SMALL_PACKET_CHARGE = 200, 832
 """Up to what length a packet of the Internet protocols fits into the smallest buffer, and what that takes."""
 _PACKET_HEADERS = 128
 
@@ -57,5 +57,5 @@ def packet_charge(length: int) -> int:
     if length > _LARGEST_ALLOCATION:
         return _HEADER + _allocation(0) + _page_align(length)
     if length <= _SMALL_PACKET:
-        return _SMALL_PACKET_CHARGE
+        return SMALL_PACKET_CHARGE
     return _HEADER + _allocation(length + _PACKET_HEADERS)

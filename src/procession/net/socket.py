@@ -347,6 +347,10 @@ class Socket:
         """
         raise EOPNOTSUPP
 
+    def room_of_call(self, length: int) -> int:
+        """How much of `length` bytes, more than SO_SNDBUF, a call may take that doesn't wait."""
+        return length
+
     def send(self, data: bytes, flags: int, address: bytes | None, control: Control | None) -> int:
         """Send `data`; how many bytes were taken. What was taken of `control` is no longer in it.
 

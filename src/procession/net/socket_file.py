@@ -276,6 +276,11 @@ class SocketFile(File):
     def copied_ahead(self, room: int) -> bytes:
         return self.socket.copied_ahead(room)
 
+    def room_of_call(self, length: int) -> int:
+        if self.flags & O_NONBLOCK and length > self.socket.send_room:
+            return self.socket.room_of_call(length)
+        return length
+
     def write_chunk(self, left: int) -> int:
         return self.socket.stream_chunk
 

@@ -240,6 +240,7 @@ def write_whole(
         return count
     chunk = CHUNK if file.is_seekable else MAX_RW_COUNT
     if file.writes_whole:
+        total = done + file.room_of_call(total - done)
         chunk = file.write_chunk(total - done)
     elif chunk == MAX_RW_COUNT:
         file.check_length(total)

@@ -140,6 +140,8 @@ def _send_stream(
     done = frame.progress if frame is not None and frame.progress is not None else 0
     if done:
         flags &= ~MSG_FASTOPEN
+    if flags & MSG_DONTWAIT and total > socket.send_room:
+        total = socket.room_of_call(total)
     while True:
         try:
             wanted = min(total - done, socket.stream_chunk)

@@ -38,8 +38,8 @@ from procession.net.internet.tcp_phase import CONNECTED, NO_ROLE, UNCONNECTED
 from procession.net.internet.tcp_poll import ready_events, wake_writer
 from procession.net.internet.tcp_rejoin import be_repaired, look_at_queue, send_alone, send_under_repair
 from procession.net.internet.tcp_repair import Repair, is_under_repair
-from procession.net.internet.tcp_room import grow_receive_room
-from procession.net.internet.tcp_segment import told_segment_bytes
+from procession.net.internet.tcp_room import grow_receive_room, room_left, room_of_call
+from procession.net.internet.tcp_segment import WIDEST_WINDOW, told_segment_bytes
 from procession.net.internet.tcp_stamps import Stamps, chosen_stamping, note_stamp, start_numbering, tell_gone
 from procession.net.internet.tcp_urgent import UrgentByte
 from procession.net.message import Received
@@ -98,7 +98,8 @@ class TcpSocket(InternetSocket):
     one that was acknowledged, and of the last one that was sent, once there is no connection;
     `tried_segment_bytes` how long segments to the last one that was tried could have been; `segment_clamp`
     the length that either end of the connection chose (TCP_MAXSEG), 0 for none. `window_clamp` is
-    TCP_WINDOW_CLAMP, 0 for none, `repair` what TCP_REPAIR has changed; `reordering` what tcp_reordering was.
+    TCP_WINDOW_CLAMP, 0 for none, `offered_window` what the other end had room for when there came to be a
+    connection, `repair` what TCP_REPAIR has changed; `reordering` what tcp_reordering was.
     It has sent at `sent_at_ns` and heard at `heard_at_ns`; `answer_count` and `owes_since_ns` are of
     tcp_acknowledgement.py. Up to `measured_from` of what came everything has been read, and at most
     `measured_bytes` between two such moments.
@@ -129,6 +130,7 @@ class TcpSocket(InternetSocket):
         "measured_bytes",
         "measured_from",
         "number_gaps",
+        "offered_window",
         "owes_since_ns",
         "peer",
         "phase",
@@ -174,6 +176,7 @@ class TcpSocket(InternetSocket):
         self.backlog = self.syn_count = 0
         self.number_gaps = (0, 0)
         self.tried_segment_bytes = self.segment_clamp = 0
+        self.offered_window = WIDEST_WINDOW
         self.agreed: int = NOT_YET
         self.seen_as: Key | None = None
         self.flow: Flow | None = None
@@ -364,7 +367,10 @@ class TcpSocket(InternetSocket):
                 meet_nobody(self, peer, len(data))
             return len(data)
         system = self.network.system
-        room = self.send_room - self.on_the_way
+        waiting = self.on_the_way
+        room = self.send_room - waiting
+        if room < len(data):
+            room = room_left(self, waiting)
         if system.is_under_pressure:
             room = PRESSED_ROOM - peer.arrived.length
         if room <= 0:
@@ -386,6 +392,9 @@ class TcpSocket(InternetSocket):
         else:
             pass_on(self, data)
         return count
+
+    def room_of_call(self, length: int) -> int:
+        return room_of_call(self, length) if self.state in CAN_SEND else length
 
     def push_held(self) -> None:
         """Let go what MSG_MORE or TCP_CORK held back."""

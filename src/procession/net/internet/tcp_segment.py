@@ -67,6 +67,7 @@ def agree_on_segments(first: TcpSocket, second: TcpSocket) -> None:
     Linux: net/ipv4/tcp_output.c, tcp_connect_init; net/ipv4/tcp_input.c, tcp_parse_options.
     """
     agree(first, second)
+    first.offered_window, second.offered_window = second.receive_room >> 1, first.receive_room >> 1
     chosen = [end.protocol_options.get(SEGMENT_CLAMP, 0) for end in (first, second)]
     first.segment_clamp = second.segment_clamp = min(filter(None, chosen), default=0)
 
@@ -108,4 +109,5 @@ def widest_window_heard(socket: TcpSocket) -> int:
     has_heard = socket.bytes_sent or socket.bytes_received or socket.has_ended or socket.state == _FIN_WAIT2
     if socket.seen_as is None:
         has_heard = True
-    return WIDEST_WINDOW if has_heard else offered_bytes(socket) - timestamps_bytes(socket)
+    widest = WIDEST_WINDOW if has_heard else offered_bytes(socket) - timestamps_bytes(socket)
+    return min(widest, socket.offered_window)
