@@ -1508,6 +1508,39 @@ TEST(memory_of_a_datagram_socket)
 	CHECK_EQ(after[0], 0);
 }
 
+/* What a datagram's head takes in the queue of the receiver, and before it goes what is held of it. */
+TEST(memory_of_datagrams)
+{
+	static const struct {
+		int length;
+		uint32_t memory;
+	} heads[] = {{0, 832},     {197, 832},	   {198, 1280},	   {646, 2304},	   {1670, 4352},
+		     {7813, 8448}, {7814, 16640}, {16004, 16640}, {16005, 16837}, {40000, 40832}};
+	static char data[40000];
+	uint32_t memory[9];
+	socklen_t length = sizeof(memory);
+	int fd = new_socket(AF_INET, SOCK_DGRAM), sender = new_socket(AF_INET, SOCK_DGRAM), held;
+
+	MUST(bind_4(fd, "127.0.0.1", 0));
+	MUST(connect_4(sender, "127.0.0.1", port_of(fd)));
+	for (size_t at = 0; at < LENGTH(heads); at++) {
+		CHECK_EQ(send(sender, data, heads[at].length, 0), heads[at].length);
+		MUST(getsockopt(fd, SOL_SOCKET, SO_MEMINFO, memory, &length));
+		CHECK_EQ(memory[0], heads[at].memory);
+		CHECK_EQ(recv(fd, data, sizeof(data), MSG_DONTWAIT), heads[at].length);
+		CHECK_EQ(send(sender, data, heads[at].length, MSG_MORE), heads[at].length);
+		CHECK_EQ(send(sender, data, 100, MSG_MORE), 100);
+		MUST(getsockopt(sender, SOL_SOCKET, SO_MEMINFO, memory, &length));
+		CHECK_EQ(memory[2], heads[at].memory + 100);
+		MUST(ioctl(sender, SIOCOUTQ, &held));
+		CHECK_EQ(held, heads[at].memory + 100);
+		CHECK_EQ(send(sender, data, 0, 0), 0);
+		MUST(ioctl(sender, SIOCOUTQ, &held));
+		CHECK_EQ(held, 0);
+		CHECK_EQ(recv(fd, data, sizeof(data), MSG_DONTWAIT), heads[at].length + 100 > 40000 ? 40000 : heads[at].length + 100);
+	}
+}
+
 #ifndef IP_LOCAL_PORT_RANGE
 #define IP_LOCAL_PORT_RANGE 51
 #endif

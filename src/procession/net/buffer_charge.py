@@ -13,9 +13,13 @@ STREAM_PIECE = _LARGEST_HEAD + _STREAM_PAGES
 """The longest message of a stream: more is split."""
 _LARGEST_ALLOCATION = 16_064
 _MAXIMUM_FRAGMENTS = 17 << 12
-_SMALL_PACKET, SMALL_PACKET_CHARGE = 200, 832
+_SMALL_PACKET, SMALL_PACKET_CHARGE = 256, 832
 """Up to what length a packet of the Internet protocols fits into the smallest buffer, and what that takes."""
-_PACKET_HEADERS = 128
+PACKET_ROOMS = {4: 20 + 31, 16: 40 + 24}
+"""What is allocated beside what a packet of IP carries, by the length of an address: for its header, that of
+a frame, and some to align it."""
+_USUAL_ROOM = 56
+_CACHE_LINE = 64
 
 
 def _page_align(length: int) -> int:
@@ -52,10 +56,13 @@ def datagram_charge(length: int) -> int:
     return _HEADER + _allocation(max(length - pages, 0)) + pages
 
 
-def packet_charge(length: int) -> int:
-    """What a UDP packet of `length` bytes takes where it is received."""
-    if length > _LARGEST_ALLOCATION:
-        return _HEADER + _allocation(0) + _page_align(length)
-    if length <= _SMALL_PACKET:
+def packet_charge(length: int, room: int = _USUAL_ROOM) -> int:
+    """What a packet of `length` bytes with `room` for headers takes. Linux: net/ipv4/ip_output.c,
+    __ip_append_data."""
+    head = length + room
+    if head <= _SMALL_PACKET:
         return SMALL_PACKET_CHARGE
-    return _HEADER + _allocation(length + _PACKET_HEADERS)
+    if head >= _LARGEST_ALLOCATION:
+        # The headers alone lie in the buffer, and the rest is in pages.
+        return SMALL_PACKET_CHARGE + length
+    return _HEADER + _allocation(head + _CACHE_LINE - 1 & -_CACHE_LINE)

@@ -14,9 +14,11 @@ _SIOCINQ = int(SocketIoctl.SIOCINQ)
 QUEUE_REQUESTS = (_SIOCINQ, int(SocketIoctl.SIOCOUTQ))
 
 
-def tell_queue(first_bytes: int, request: int, argument: int, memory: UserMemory) -> int:
-    """Answer a request for the length of the first message that waits, or (SIOCOUTQ) for what is on its way:
-    nothing, as what is sent has arrived. Raises EFAULT.
+def tell_queue(
+    first_bytes: int, request: int, argument: int, memory: UserMemory, *, held_bytes: int = 0
+) -> int:
+    """Answer a request for the length of the first message that waits, or (SIOCOUTQ) for the memory of what
+    is on its way: nothing but what is kept back, as what is sent has arrived. Raises EFAULT.
     """
-    memory.write(argument, pack_u32(first_bytes if request == _SIOCINQ else 0))
+    memory.write(argument, pack_u32(first_bytes if request == _SIOCINQ else held_bytes))
     return 0

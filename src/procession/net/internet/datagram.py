@@ -19,6 +19,7 @@ from procession.abi.errno import (
 from procession.abi.internet import IpOption, Ipv6Option
 from procession.abi.socket import SocketLevel, SocketOption
 from procession.abi.word import pack_address
+from procession.net.buffer_charge import packet_charge
 from procession.net.internet.address import (
     AF_INET,
     AF_INET6,
@@ -296,15 +297,23 @@ class DatagramSocket(InternetSocket):
             self.give_up_port()
             self.local_port = 0
 
-    def keep_back(self, size: int) -> None:
-        """`size` bytes more are to wait for the rest of what they are a part of. Raises OutOfBuffers."""
-        self.network.system.charge_buffer(size, self.payer)
-        self.held_bytes += size
+    def keep_back(self, size: int, room: int) -> None:
+        """`size` bytes more are to wait for the rest of what they are a part of, which has `room` for
+        headers. Raises OutOfBuffers."""
+        charge = size if self.held_bytes else packet_charge(size, room)
+        self.charge(charge)
+        self.held_bytes += charge
 
     def let_held_go(self) -> None:
         """What was kept back goes, or is given up."""
-        self.network.system.uncharge_buffer(self.held_bytes, self.payer)
-        self.held_bytes = 0
+        held, self.held_bytes = self.held_bytes, 0
+        self.uncharge(held)
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether half of the room is free. Linux: include/net/sock.h, sock_writeable."""
+        used = self.used_room
+        return used < self.send_room >> 1 and (used == 0 or not self.network.system.is_under_pressure)
 
     def arrive(self, packet: Packet) -> None:
         """Keep a datagram if there is room. Linux: net/ipv4/udp.c, __udp_enqueue_schedule_skb."""

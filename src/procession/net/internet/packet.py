@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.socket import IpProtocol
 from procession.abi.word import Words, pack_address, pack_port, pack_u8
-from procession.net.buffer_charge import packet_charge
+from procession.net.buffer_charge import PACKET_ROOMS, packet_charge
 
 if TYPE_CHECKING:
     from procession.net.netfilter.tracking import Tracked
@@ -97,7 +97,8 @@ class Packet:
         protocol: int = UDP,
     ) -> None:
         self.data = data
-        self.charge = packet_charge(len(data))
+        room = PACKET_ROOMS[len(target)]
+        self.charge = packet_charge(len(data), room + UDP_HEADER_BYTES if protocol == UDP else room)
         self.source = source
         self.source_port = source_port
         self.target = target

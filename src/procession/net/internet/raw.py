@@ -19,6 +19,7 @@ from procession.abi.errno import (
 from procession.abi.internet import IpOption, Ipv6Option
 from procession.abi.socket import IpProtocol, SocketLevel, SocketOption, SocketType
 from procession.abi.word import pack_port, pack_u16
+from procession.net.buffer_charge import PACKET_ROOMS
 from procession.net.internet.address import (
     AF_INET,
     AF_INET6,
@@ -307,7 +308,7 @@ class RawSocket(_MessageSocket):
         Linux: net/ipv4/raw.c, raw_sendmsg; net/ipv6/raw.c, rawv6_push_pending_frames.
         """
         if flags & MSG_MORE:
-            self.keep_back(len(data))
+            self.keep_back(len(data), PACKET_ROOMS[len(flow.target)])
             self.held = data, way
             return
         choice = way.choice
@@ -355,7 +356,7 @@ class RawSocket(_MessageSocket):
         """Linux: net/ipv4/raw.c, raw_ioctl; net/ipv6/raw.c, rawv6_ioctl."""
         if request in QUEUE_REQUESTS:
             first_bytes = len(self.contents(self.packets[0])) if self.packets else 0
-            return tell_queue(first_bytes, request, argument, memory)
+            return tell_queue(first_bytes, request, argument, memory, held_bytes=self.used_room)
         return super().ioctl(request, argument, memory)
 
     def check_option(self, level: int, name: int, *, is_set: bool) -> None:

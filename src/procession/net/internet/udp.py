@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from procession.abi.errno import EAFNOSUPPORT, EDESTADDRREQ, EINVAL, EIO, EMSGSIZE, ENETUNREACH, EOPNOTSUPP
 from procession.abi.internet import UdpOption
 from procession.abi.socket import IpProtocol, SocketLevel, SocketOption
+from procession.net.buffer_charge import PACKET_ROOMS
 from procession.net.internet.address import AF_INET, AF_INET6, AF_UNSPEC, family_of, is_multicast, scope_of
 from procession.net.internet.control import PacketChoice
 from procession.net.internet.datagram import DatagramSocket
@@ -169,7 +170,7 @@ class UdpSocket(DatagramSocket):
             return len(data)
         self._check_open(len(data))
         if flags & MSG_MORE or self.protocol_options.get(_CORK):
-            self.keep_back(len(data))
+            self.keep_back(len(data), PACKET_ROOMS[len(target)] + UDP_HEADER_BYTES)
             self.held, self.held_target = data, (target, port, choice.source, scope, segment_bytes)
             self.held_info = info
         else:
@@ -225,7 +226,7 @@ class UdpSocket(DatagramSocket):
             raise EMSGSIZE("longer than a datagram may be")
         if self.ended & SENDING:
             raise QuietBrokenPipe("the socket was shut down")
-        self.keep_back(len(data))
+        self.keep_back(len(data), 0)
         self.held = held + data
         if not flags & MSG_MORE and not self.protocol_options.get(_CORK):
             self._send_held()
@@ -309,7 +310,7 @@ class UdpSocket(DatagramSocket):
         """Linux: net/ipv4/udp.c, udp_ioctl."""
         if request in QUEUE_REQUESTS:
             first_bytes = len(self.contents(self.packets[0])) if self.packets else 0
-            return tell_queue(first_bytes, request, argument, memory)
+            return tell_queue(first_bytes, request, argument, memory, held_bytes=self.used_room)
         return super().ioctl(request, argument, memory)
 
 
