@@ -1044,3 +1044,23 @@ TEST(a_directory_that_leaves_a_bind_mount)
 	CHECK_EQ(chdir("/"), 0);
 	close(directory);
 }
+
+TEST(a_directory_that_is_gone_has_no_place_for_names_on_a_read_only_mount_too)
+{
+	enter_own_mounts("tmpfs", NULL);
+	MUST(mkdir("d", 0755));
+	MUST(mkdir("d/x", 0755));
+	MUST(mkdir("a", 0755));
+	MUST(mount("d/x", "a", NULL, MS_BIND, NULL));
+	MUST(mount(NULL, "a", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL));
+	CHECK_ERRNO(mkdir("a/f", 0755), EROFS);
+	MUST(rmdir("d/x"));
+	CHECK_ERRNO(mkdir("a/f", 0755), ENOENT);
+	CHECK_ERRNO(symlink("x", "a/f"), ENOENT);
+	CHECK_ERRNO(link("d", "a/f"), ENOENT);
+	CHECK_ERRNO(mknod("a/f", S_IFIFO | 0600, 0), ENOENT);
+	CHECK_ERRNO(open("a/f", O_CREAT | O_RDWR, 0600), ENOENT);
+	CHECK_ERRNO(open("a", O_TMPFILE | O_RDWR, 0600), EROFS);
+	CHECK_ERRNO(rename("d", "a/f"), EXDEV);
+	CHECK_ERRNO(unlink("a/f"), EROFS);
+}

@@ -74,7 +74,8 @@ def _parent_for_creation(
     try:
         look_up_entry(directory, last)
     except ENOENT:
-        if (ends_in_slash and not is_directory) or not directory.inode.can_get_names:
+        # A directory that is gone has no place for a name, whether it can be written to or not.
+        if (ends_in_slash and not is_directory) or directory.is_deleted or not directory.inode.can_get_names:
             raise
     else:
         raise EEXIST

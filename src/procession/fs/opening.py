@@ -161,10 +161,11 @@ def _open_or_create(
 
 
 def _create(context: FsContext, walk: Walk, directory: Dentry, name: bytes, mode: int) -> Path:
-    if walk.mount.is_read_only:
-        raise EROFS
+    # Linux: fs/namei.c, lookup_open.
     if directory.is_deleted:
         raise ENOENT
+    if walk.mount.is_read_only:
+        raise EROFS
     inode = directory.inode
     if walk.subject.landlock:
         check_right(walk.subject, Path(walk.mount, directory), making(S_IFREG))
