@@ -26,7 +26,7 @@ FOLIOS = [
     (HugePages.INHERIT, HugePages.NEVER, 0),
 ]
 """What the settings are of 64 KiB and of all sizes; how many of an area and one that is advised get them."""
-MADV_POPULATE_READ, MADV_POPULATE_WRITE = 22, 23
+MADV_DONTDUMP, MADV_POPULATE_READ, MADV_POPULATE_WRITE = 16, 22, 23
 
 
 @pytest.fixture
@@ -155,9 +155,23 @@ class TestOtherwise:
     def test_what_lies_before_the_area_is_not_of_it(self, machine: ConductedMachine, task: Task) -> None:
         mmap(machine, task, 16)
         assert [touch(task, page) for page in range(12, 16)] == [0, 0, 0, 0]
-        machine.expect(task, "mmap", AREA + 16 * PAGE, 16 * PAGE, READ, PRIVATE | FIXED | ANONYMOUS, -1, 0)
-        handle_fault(task.mm, AREA + 16 * PAGE, 0)
+        rights = READ | WRITE
+        machine.expect(task, "mmap", AREA + 16 * PAGE, 16 * PAGE, rights, PRIVATE | FIXED | ANONYMOUS, -1, 0)
+        machine.expect(task, "madvise", AREA + 16 * PAGE, 16 * PAGE, MADV_DONTDUMP)
+        handle_fault(task.mm, AREA + 16 * PAGE, WRITE)
         assert fault_ahead(task.mm, AREA + 16 * PAGE) == 3, "as among many"
+
+    def test_what_is_only_read_has_the_page_of_zeros(self, machine: ConductedMachine, task: Task) -> None:
+        mmap(machine, task, 32)
+        before = task.mm.resident_pages
+        kinds = [handle_fault(task.mm, AREA + page * PAGE, 0) for page in range(5)]
+        assert kinds[-1] == NEXT
+        assert fault_ahead(task.mm, AREA + 4 * PAGE) == 11
+        assert task.mm.resident_pages == before
+        kinds = [handle_fault(task.mm, AREA + page * PAGE, WRITE) for page in range(5)]
+        assert kinds[-1] == NEXT
+        assert fault_ahead(task.mm, AREA + 4 * PAGE) == 11
+        assert task.mm.resident_pages == before + 16
 
     @pytest.mark.parametrize(("flags", "rights"), [(SHARED, READ | WRITE), (PRIVATE, READ | WRITE | EXECUTE)])
     def test_shared_memory_and_code_are_not(

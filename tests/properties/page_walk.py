@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from procession.hardware import page_table as pte
-from procession.hardware.physical_memory import PAGE_SHIFT, PhysicalMemory
+from procession.hardware.physical_memory import PAGE_SHIFT, PAGE_SIZE, PhysicalMemory
 from procession.mm.address_space import MemoryDescriptor
 from procession.mm.page_cache import PageCache
 
@@ -80,7 +80,10 @@ def census(memory: PhysicalMemory, caches: Iterable[PageCache]) -> list[str]:
         for index in counted:
             holders[(entries[index] & pte.ADDRESS_MASK) >> PAGE_SHIFT] += 1
         for index, entry in enumerate(entries):
-            if entry & pte.CACHED and (entry & pte.ADDRESS_MASK) >> PAGE_SHIFT not in cached:
+            if entry and not entry & pte.ADDRESS_MASK:
+                if leaf not in memory.zero_tables or entry & pte.WRITABLE or not entry & pte.CACHED:
+                    problems.append(f"page {page + index:#x} isn't the page of zeros as it should be")
+            elif entry & pte.CACHED and (entry & pte.ADDRESS_MASK) >> PAGE_SHIFT not in cached:
                 problems.append(f"page {page + index:#x} maps a frame that its cache has dropped")
             if entry & pte.CACHED and entry & pte.WRITABLE and not entry & pte.SHARED:
                 problems.append(f"page {page + index:#x} lets a private mapping write to a file")
@@ -89,6 +92,10 @@ def census(memory: PhysicalMemory, caches: Iterable[PageCache]) -> list[str]:
             frame = (entry & pte.ADDRESS_MASK) >> PAGE_SHIFT
             if entry & pte.WRITABLE and not entry & pte.CACHED and holders[frame] > 1:
                 problems.append(f"page {page + index:#x} may write to frame {frame}, which others hold")
+    if any(memory.bytes[:PAGE_SIZE]):
+        problems.append("the page of zeros isn't zeros")
+    if not memory.zero_tables <= set(leaves):
+        problems.append("tables that aren't there have the page of zeros")
     if set(memory.counted) != set(leaves):
         problems.append(f"tables are kept that aren't there: {set(memory.counted) ^ set(leaves)}")
     free = [*memory.free, *memory.free_executable]

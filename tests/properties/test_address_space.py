@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from procession.abi.errno import EACCES, EBADF, EFAULT, EINVAL, ENOMEM
+from procession.hardware import page_table as pte
 from procession.hardware.engine import FAULT_WRITE
 from procession.hardware.engines.scripted import SCRATCH_ADDRESS, SCRATCH_BYTES
 from procession.kernel.task import Task
@@ -513,16 +514,16 @@ class AddressSpaces(RuleBasedStateMachine):
             resident = 0
             for number, page in space.pages.items():
                 entry = mm.tables.entry(number)
-                resident += bool(entry)
+                resident += bool(entry & pte.ADDRESS_MASK)
                 if entry and not page.is_past_the_end:
-                    frame = (entry & 0x000F_FFFF_FFFF_F000) >> 12
+                    frame = (entry & pte.ADDRESS_MASK) >> 12
                     assert self.memory.bytes[frame * PAGE : (frame + 1) * PAGE] == page.contents()
                 if page.can(0):
                     assert peek(mm, number * PAGE, PAGE) == page.contents()
                 else:
                     assert peek(mm, number * PAGE, PAGE) == b""
                 self.rights_are_the_models(translate(self.memory, mm.tables.root, number), page)
-            resident += sum(bool(mm.tables.entry(number)) for number in OUTSIDE)
+            resident += sum(bool(mm.tables.entry(number) & pte.ADDRESS_MASK) for number in OUTSIDE)
             assert mm.resident_pages == resident
 
     @staticmethod

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 PAGE_SHIFT = 12
 PAGE_SIZE = 1 << PAGE_SHIFT
 PAGE_MASK = PAGE_SIZE - 1
+ZERO_FRAME = 0
+"""The page of zeros, which is at all private memory that has only been read (in Linux, empty_zero_page)."""
 
 STALE_TRANSLATIONS = 1
 STALE_CODE = 2
@@ -75,9 +77,11 @@ class FaultCounts(Protocol):
 class PhysicalMemory:
     """`frame_count` page frames of 4,096 bytes; a frame is named by its number.
 
-    Frame 0 is never handed out, so that 0 can mean "no frame" in a page table. Frames are counted, not
-    owned: whoever maps or caches one holds one reference, and the last `release` gives it back. A frame
-    is zeroed when it's handed out and not when it comes back, so that ending a process is cheap.
+    Frame 0 is never handed out or written: it's the ZERO_FRAME, if this `has_zero_page`, so that what is
+    read of private memory that nobody has written takes no frame; `zero_tables` are the leaf tables that lead
+    there. Who tells accesses apart by frames does without. Other frames are counted, not owned: whoever maps
+    or caches one holds one reference, and the last `release` gives it back. A frame is zeroed when it's
+    handed out and not when it comes back, so that ending a process is cheap.
 
     Frames that have been mapped executable are remembered: an engine may hold translated code for them,
     so they return to a list of their own and are used again last.
@@ -136,6 +140,7 @@ class PhysicalMemory:
         "free_executable",
         "fresh_end",
         "given_frames",
+        "has_zero_page",
         "held",
         "is_exhausted",
         "lowest_address",
@@ -154,6 +159,7 @@ class PhysicalMemory:
         "stale_code",
         "stale_spaces",
         "words",
+        "zero_tables",
     )
 
     # What is in the frames and who counts them is looked at by itself; what the host has backed stays so.
@@ -192,6 +198,8 @@ class PhysicalMemory:
         self.ended_spaces: list[int] = []
         self.reserving_spaces: dict[int, None] = {}
         self.counted: dict[int, dict[int, None]] = {}
+        self.has_zero_page = True
+        self.zero_tables: set[int] = set()
         self.address_spaces: dict[AddressSpace, None] = {}
         self.maximum_areas: int = MAXIMUM_AREAS
         self.lowest_address: int = MMAP_MINIMUM
@@ -452,7 +460,7 @@ class PhysicalMemory:
         """Mappings from byte `start` to `end` of the address space at `root`, page-aligned, aren't what they
         were."""
         self.stale |= STALE_TRANSLATIONS
-        if end - start > _FEW_PAGES << PAGE_SHIFT:
+        if end - start > FEW_PAGES << PAGE_SHIFT:
             self.stale_spaces[root] = None
             return
         pages = self.stale_spaces.setdefault(root, [])
@@ -564,7 +572,7 @@ _MADV_REMOVE = int(Advice.MADV_REMOVE)
 _MADV_DONTNEED = int(Advice.MADV_DONTNEED)
 _BACKED_AT_ONCE = 256
 _BACKING = memoryview(bytes(_BACKED_AT_ONCE << PAGE_SHIFT))
-_FEW_PAGES = 8
+FEW_PAGES = 8
 """To drop one page's translation costs as much as to drop all, but all must then be found again."""
 
 

@@ -203,12 +203,13 @@ def _area(area: VirtualMemoryArea, task: Task, owners: FrameOwners) -> str:
     counts: dict[str, int] = {}
     sharers: dict[int, None] = {}
     for page in _present_pages(mm, area.start, area.end):
-        others = owners.others(mm, _frame(mm, page))
+        frame = _frame(mm, page)
+        others = owners.others(mm, frame) if frame else []
         sharers.update(dict.fromkeys(others))
         if area.is_shared:
             kind = "shared"
         elif mm.tables.entry(page) & pte.CACHED:
-            kind = "of the file"
+            kind = "of the file" if frame else "of zeros"
         else:
             kind = "copy-on-write" if others else "private"
         counts[kind] = counts.get(kind, 0) + 1

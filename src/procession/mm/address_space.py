@@ -60,9 +60,6 @@ ONLY_ADVISED_HUGE_PAGES = 16
 MERGES_ANY = 8
 """PR_SET_MEMORY_MERGE: all that can be merged asks for it, what is mapped later too (`mm.ksm`)."""
 
-_ZERO_PAGE = bytes(PAGE_SIZE)
-_LONG_READ = 1 << 16
-"""From how many bytes on a read looks for pages without a frame."""
 _AREAS_AS_A_CHANGE = 32
 """So many areas are looked at in the time of one changed entry."""
 _READABLE = pte.PRESENT | pte.USER
@@ -317,11 +314,11 @@ class MemoryDescriptor(AreaMap):
         """Drop the pages that are mapped from `start` to `end`, and of their marks those named; the areas
         stay.
         """
-        count = self.tables.zap(start, end)
+        count, resident = self.tables.zap(start, end)
         if self.page_marks is not None:
             unmark(self, start, end, dropped_marks)
         if count:
-            self.resident_pages -= count
+            self.resident_pages -= resident
             self.memory.translations_changed(self.tables.root, start, end)
 
     def unmap_pages(self, pages: object, first_index: int) -> None:
@@ -465,32 +462,13 @@ class MemoryDescriptor(AreaMap):
 
     def _read_pages(self, address: int, length: int) -> bytes:
         parts: list[bytes] = []
-        is_long = length >= _LONG_READ
         while length > 0:
             count = min(length, PAGE_SIZE - (address & PAGE_MASK))
-            if is_long and self._is_untouched(address):
-                parts.append(_ZERO_PAGE[:count])
-            else:
-                base = self._resolve(address, is_write=False)
-                parts.append(self.bytes[base : base + count])
+            base = self._resolve(address, is_write=False)
+            parts.append(self.bytes[base : base + count])
             address += count
             length -= count
         return b"".join(parts)
-
-    def _is_untouched(self, address: int) -> bool:
-        """Whether there is nothing but zeros in the page of `address`, for which no frame is needed: a long
-        read may go over much that the program has never written. Linux: mm/memory.c, do_anonymous_page.
-        """
-        if self.tables.entry(address >> PAGE_SHIFT) or self.page_marks is not None:
-            return False
-        area = self.find(address)
-        if area is None or area.pages is not None or area.user_faults is not None or not area.protection:
-            return False
-        counts = self.memory.fault_counts
-        if counts is not None:
-            counts.minor_faults += 1
-        self.memory.note_changed(1)
-        return True
 
     def write(self, address: int, data: bytes) -> None:
         """Put `data` at `address`. Raises EFAULT, having written a prefix of whole pages."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.elf import ELFMAG
 from procession.hardware import page_table as pte
-from procession.hardware.physical_memory import PAGE_SHIFT, PAGE_SIZE
+from procession.hardware.physical_memory import PAGE_SHIFT, PAGE_SIZE, ZERO_FRAME
 from procession.mm.peek import peek
 from procession.mm.vma import DONT_DUMP, PROT_READ, VirtualMemoryArea
 
@@ -78,6 +78,8 @@ def dump_page(mm: MemoryDescriptor, area: VirtualMemoryArea, address: int) -> by
     entry = mm.tables.entry(address >> PAGE_SHIFT)
     if entry & pte.PRESENT:
         base = entry & pte.ADDRESS_MASK
+        if base == ZERO_FRAME << PAGE_SHIFT:
+            return None
         return mm.bytes[base : base + PAGE_SIZE]
     pages = area.pages
     if pages is None:

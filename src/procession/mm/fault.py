@@ -10,7 +10,7 @@ from procession.abi.errno import Errno
 from procession.abi.signals import BusCode, SegvCode, Signal
 from procession.hardware import page_table as pte
 from procession.hardware.engine import FAULT_FETCH, FAULT_USER, FAULT_WRITE
-from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT
+from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, ZERO_FRAME
 from procession.mm.page_cache import FileSystemFull
 from procession.mm.stack import grow_stack
 from procession.mm.user_fault import (
@@ -57,8 +57,8 @@ class FaultKind(IntEnum):
 
     MINOR: nothing had to be read. MAJOR: the page had to be read from where the file is kept. NEXT: a minor
     one, for new anonymous memory behind a page that is there or among many, and before one that isn't, or of
-    a stack that grows: `fault_ahead` may have more. DIRTIED: none that counts, a write to what was freed
-    lazily, which Linux's processor notes by itself.
+    a stack that grows, or a write to the page of zeros before another: `fault_ahead` may have more.
+    DIRTIED: none that counts, a write to what was freed lazily, which Linux's processor notes by itself.
     """
 
     MINOR = 0
@@ -112,14 +112,25 @@ def handle_fault(mm: MemoryDescriptor, address: int, error_code: int) -> FaultKi
                 return MINOR if (words[slot] ^ entry) & pte.ADDRESS_MASK else DIRTIED
             if entry & pte.CACHED and not entry & pte.SHARED:
                 mm.memory.counted[leaf][page & 511] = None
+                if (
+                    not entry & pte.ADDRESS_MASK
+                    and page & _LAST_OF_FOLIO != _LAST_OF_FOLIO
+                    and is_zero(words[slot + 1])
+                    and not area.flags & (GROWS_DOWN | NO_HUGE_PAGES)
+                ):
+                    return NEXT
             elif area.pages is not None and area.pages.is_executed and entry & pte.SHARED:
                 words[slot] &= ~pte.NO_EXECUTE
                 mm.memory.executable.add((entry & pte.ADDRESS_MASK) >> PAGE_SHIFT)
         return MINOR
     pages = area.pages
     if pages is None:
+        if not is_write and mm.memory.has_zero_page:
+            words[slot] = zero_entry(mm, area, leaf)
+            is_next = page & _LAST_OF_FOLIO != _LAST_OF_FOLIO and not words[slot + 1] and words[slot - 1]
+            return NEXT if is_next and not area.flags & (GROWS_DOWN | NO_HUGE_PAGES) else MINOR
         if not area.anonymous_id and protection & PROT_WRITE:
-            # At a read too, of which Linux makes no page yet: no later write to this one would be noticed.
+            # At a read too: no later write to this page would be noticed.
             mm.prepare_anonymous(area)
         words[slot] = new_entry(mm, mm.memory.allocate(), area.entry_bits())
         counted = mm.memory.counted[leaf]
@@ -201,10 +212,13 @@ def _fault_user(mm: MemoryDescriptor, area: VirtualMemoryArea, address: int, err
     leaf = mm.tables.own_leaf(page >> 9)
     bits = area.entry_bits() & ~pte.WRITABLE
     if pages is None:
-        if not area.anonymous_id:
-            mm.prepare_anonymous(area)
-        entry = new_entry(mm, mm.memory.allocate(), bits)
-        mm.memory.counted[leaf][page & 511] = None
+        if mm.memory.has_zero_page:
+            entry = zero_entry(mm, area, leaf)
+        else:
+            if not area.anonymous_id:
+                mm.prepare_anonymous(area)
+            entry = new_entry(mm, mm.memory.allocate(), bits)
+            mm.memory.counted[leaf][page & 511] = None
     else:
         index = area.page_index(address)
         if index > area.last_index:
@@ -227,6 +241,25 @@ def new_entry(mm: MemoryDescriptor, frame: int, bits: int) -> int:
     return frame << PAGE_SHIFT | bits
 
 
+def zero_entry(mm: MemoryDescriptor, area: VirtualMemoryArea, leaf: int) -> int:
+    """The entry, in the table `leaf`, for a page of private memory that has only been read: the page of
+    zeros, which counts as nobody's and is copied when it's written to.
+
+    Linux: mm/memory.c, do_anonymous_page; include/linux/pgtable.h, my_zero_pfn.
+    """
+    memory = mm.memory
+    memory.zero_tables.add(leaf)
+    bits = area.entry_bits()
+    if not bits & pte.NO_EXECUTE:
+        memory.executable.add(ZERO_FRAME)
+    return ZERO_FRAME << PAGE_SHIFT | bits & ~pte.WRITABLE | pte.CACHED
+
+
+def is_zero(entry: int) -> bool:
+    """Whether an entry is for the page of zeros."""
+    return entry != 0 and not entry & pte.ADDRESS_MASK
+
+
 def _break_sharing(mm: MemoryDescriptor, slot: int, entry: int, address: int) -> None:
     """A write to a read-only page of a writable area (Linux: mm/memory.c, do_wp_page)."""
     memory = mm.memory
@@ -237,8 +270,12 @@ def _break_sharing(mm: MemoryDescriptor, slot: int, entry: int, address: int) ->
         if is_cached:
             memory.reclaimable.pop(frame, None)
         return
-    copy = memory.allocate_copy(frame)
-    mm.words[slot] = copy << PAGE_SHIFT | (entry & ~_NOT_COPIED) | pte.WRITABLE
+    if frame == ZERO_FRAME:
+        copy = memory.allocate()
+        mm.words[slot] = new_entry(mm, copy, (entry & ~_NOT_COPIED) | pte.WRITABLE)
+    else:
+        copy = memory.allocate_copy(frame)
+        mm.words[slot] = copy << PAGE_SHIFT | (entry & ~_NOT_COPIED) | pte.WRITABLE
     if not entry & pte.NO_EXECUTE:
         memory.executable.add(copy)
         # The engine finds translated code by its address first: it must look at the frame again.

@@ -29,7 +29,8 @@ class PageTables:
 
     A leaf's entry holds one reference to the frame that it maps, unless it is CACHED. `memory.counted` has,
     for each leaf table's frame, the indexes of the entries that do: unsharing and releasing a table looks at
-    these alone, and only these may be writable in a private mapping.
+    these alone, and only these may be writable in a private mapping. The page of zeros, which is no resident
+    one, is CACHED too; `memory.zero_tables` are the tables that have had entries for it.
     """
 
     __slots__ = ("has_lazy", "leaves", "memory", "middle", "root", "upper")
@@ -100,6 +101,8 @@ class PageTables:
         copy = memory.allocate_copy(leaf)
         counted = memory.counted[leaf]
         memory.counted[copy] = counted.copy()
+        if leaf in memory.zero_tables:
+            memory.zero_tables.add(copy)
         words, references = memory.words, memory.references
         base, to = leaf << 9, copy << 9
         for index in counted:
@@ -140,8 +143,9 @@ class PageTables:
             words[(new_middle[region >> 9] << 9) + index] = entry
         return child
 
-    def zap(self, start: int, end: int) -> int:
-        """Unmap the pages from byte `start` to `end`, page-aligned; how many there were.
+    def zap(self, start: int, end: int) -> tuple[int, int]:
+        """Unmap the pages from byte `start` to `end`, page-aligned; how many there were, and how many of them
+        were resident.
 
         Raises OutOfFrames, nothing changed, when a shared table must be copied and can't.
         """
@@ -157,9 +161,10 @@ class PageTables:
                     continue
                 self.own_leaf(region)
             parts.append((region, first, past))
-        count = 0
+        count = zeros = 0
         for region, first, past in parts:
             if past - first == 512:
+                zeros += self.zeros_in(region, 0, pte.ENTRIES)
                 count += self._drop_leaf(region)
                 continue
             leaf = self.leaves[region]
@@ -173,9 +178,19 @@ class PageTables:
                     if not entry & pte.CACHED:
                         del counted[index]
                         memory.release((entry & _FRAME_MASK) >> PAGE_SHIFT)
+                    elif not entry & _FRAME_MASK:
+                        zeros += 1
         if count:
             memory.note_changed(count)
-        return count
+        return count, count - zeros
+
+    def zeros_in(self, region: int, first: int, past: int) -> int:
+        """How many entries from `first` to before `past` in a region's table are for the page of zeros."""
+        leaf = self.leaves[region]
+        if leaf not in self.memory.zero_tables:
+            return 0
+        entries = self.memory.words[(leaf << 9) + first : (leaf << 9) + past].tolist()
+        return len([entry for entry in entries if entry and not entry & _FRAME_MASK])
 
     def free_lazily(self, start: int, end: int) -> int:
         """Let the program's own pages from byte `start` to `end` be taken when memory is short, unless they
@@ -262,6 +277,7 @@ class PageTables:
         memory.release_all(
             [(words[base + index] & _FRAME_MASK) >> PAGE_SHIFT for index in memory.counted.pop(leaf)]
         )
+        memory.zero_tables.discard(leaf)
         memory.release(leaf)
 
     def protect(self, start: int, end: int, bits: int) -> bool:
@@ -332,9 +348,12 @@ class PageTables:
             entry, words[place] = words[place], 0
             words[(to << 9) + (page + shift & 511)] = entry
             # What belongs to a page cache may have been reclaimed meanwhile.
-            if entry and not entry & pte.CACHED:
-                del counted[origin][page & 511]
-                counted[to][page + shift & 511] = None
+            if not entry & pte.CACHED:
+                if entry:
+                    del counted[origin][page & 511]
+                    counted[to][page + shift & 511] = None
+            elif not entry & _FRAME_MASK:
+                self.memory.zero_tables.add(to)
 
     def release(self) -> None:
         """Give everything back: the address space is gone."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EFAULT
 from procession.hardware import page_table as pte
-from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, OutOfFrames
+from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, ZERO_FRAME, OutOfFrames
 from procession.mm.user_fault import GUARDED, POISONED, mark_of, reason_to_wait
 from procession.mm.vma import PROT_WRITE, VirtualMemoryArea
 
@@ -122,6 +122,9 @@ def _write_private(mm: MemoryDescriptor, area: VirtualMemoryArea, address: int, 
     else:
         frame = (entry & pte.ADDRESS_MASK) >> PAGE_SHIFT
         if entry & pte.CACHED or memory.references[frame] > 1:
+            if frame == ZERO_FRAME:
+                mm.resident_pages += 1
+                mm.peak_resident_pages = max(mm.peak_resident_pages, mm.resident_pages)
             old, frame = frame, memory.allocate_copy(frame)
             mm.words[slot] = frame << PAGE_SHIFT | bits
             if entry & pte.CACHED:

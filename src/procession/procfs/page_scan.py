@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import EFAULT, EINVAL, ENOMEM, EPERM
 from procession.abi.page_scan import PageCategory, PageMapIoctl, PageRegion, PageScanFlag, PmScanArg
 from procession.abi.word import pack_u64
-from procession.hardware.page_table import USER_END
+from procession.hardware.page_table import ADDRESS_MASK, USER_END
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, OutOfFrames
 from procession.mm.user_fault import GUARDED, PROTECTED, mark, mark_of, marked_pages, protect_marked
 from procession.mm.vma import USER_HANDLES_WRITE
@@ -23,6 +23,7 @@ _ALLOWED = int(PageCategory.PAGE_IS_WPALLOWED)
 _WRITTEN = int(PageCategory.PAGE_IS_WRITTEN)
 _FILE = int(PageCategory.PAGE_IS_FILE)
 _PRESENT = int(PageCategory.PAGE_IS_PRESENT)
+_OF_ZEROS = int(PageCategory.PAGE_IS_PFNZERO)
 _SWAPPED = int(PageCategory.PAGE_IS_SWAPPED)
 _GUARD = int(PageCategory.PAGE_IS_GUARD)
 _CATEGORIES = (1 << 9) - 1
@@ -177,6 +178,8 @@ class PageScan:
         """Linux: fs/proc/task_mmu.c, pagemap_page_category."""
         marks = mark_of(self.mm, page)
         written = 0 if marks & PROTECTED else _WRITTEN
+        if entry and not entry & ADDRESS_MASK:
+            return _PRESENT | written | _OF_ZEROS
         if entry:
             return _PRESENT | written | (0 if is_anonymous(area, page, entry) else _FILE)
         if not marks:

@@ -10,7 +10,7 @@ from procession.abi.page_flags import KernelPageFlag
 from procession.abi.word import pack_array
 from procession.fs.file import File, PositionedFile
 from procession.hardware import page_table as pte
-from procession.hardware.physical_memory import PAGE_SHIFT
+from procession.hardware.physical_memory import PAGE_SHIFT, ZERO_FRAME
 from procession.kernel.cgroup.memory import MemoryCounter
 from procession.kernel.time.costs import SEEN_FRAME_NS, SHOWN_PAGE_NS
 from procession.mm.vma import ANY_LOCK
@@ -38,6 +38,7 @@ _IN_MEMORY = 1 << KernelPageFlag.KPF_SWAPBACKED
 _ANONYMOUS = 1 << KernelPageFlag.KPF_ANON | _IN_MEMORY
 _RESERVED = 1 << 32
 """KPF_RESERVED, which Linux tells its own developers alone, as KPF_MLOCKED."""
+_ZERO_PAGE = 1 << KernelPageFlag.KPF_ZERO_PAGE
 _LOCKED = 1 << KernelPageFlag.KPF_UNEVICTABLE | 1 << 33
 
 
@@ -118,7 +119,7 @@ class PageCountFile(FramesFile):
             for entry in memory.words[base : base + pte.ENTRIES].tolist():
                 if entry & pte.PRESENT:
                     frame = (entry & pte.ADDRESS_MASK) >> PAGE_SHIFT
-                    if frame in frames:
+                    if frame in frames and frame != ZERO_FRAME:
                         counts[frame - frames.start] += count
         return counts
 
@@ -138,7 +139,7 @@ class PageFlagFile(FramesFile):
             if frame in frames:
                 found[frame - frames.start] = _OF_OBJECTS
         if not frames.start:
-            found[0] = _RESERVED
+            found[ZERO_FRAME] = _RESERVED | _ZERO_PAGE
         seen: set[int] = set()
         page_count = 0
         for mm in address_spaces(self.kernel):

@@ -107,14 +107,16 @@ def seek_memory(file: File, offset: int, whence: int) -> int:
 def area_entries(
     mm: MemoryDescriptor, area: VirtualMemoryArea, begin: int = 0, end: int = LAST_PAGE
 ) -> list[tuple[int, int]]:
-    """The resident pages of `area`, from `begin` to before `end`: their numbers and table entries."""
+    """The resident pages of `area`, from `begin` to before `end`: their numbers and table entries. That of
+    zeros is none.
+    """
     found: list[tuple[int, int]] = []
     words = mm.words
     first, last = max(area.start >> PAGE_SHIFT, begin), min(area.end >> PAGE_SHIFT, end)
     for region in mm.tables.regions(first, last):
         pages = range(max(first, region << 9), min(last, (region + 1) << 9))
         base = (mm.leaves[region] << 9) - (region << 9)
-        found += [(page, entry) for page in pages if (entry := words[base + page])]
+        found += [(page, entry) for page in pages if (entry := words[base + page]) & pte.ADDRESS_MASK]
     return found
 
 
@@ -161,6 +163,7 @@ def resident_pages(clock: Clock, mm: MemoryDescriptor) -> ResidentPages:
             base = (leaves[region] << 9) - (region << 9)
             entries = words[base + start : base + end].tolist()
             resident += len(entries) - entries.count(0)
+            resident -= mm.tables.zeros_in(region, start & 511, end - (region << 9))
             if frames is not None:
                 of_file += _shared_with_file(entries, frames, area.page_offset + start - first)
         if pages is None:

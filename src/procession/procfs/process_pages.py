@@ -73,6 +73,9 @@ class PageMapFile(PositionedFile):
         system = cast("ProcFileSystem", self.inode.superblock)
         entries = [0] * count
         map_counts = MapCounts(mm.memory)
+        # Of the page of zeros no more is said.
+        for page in mm.tables.present_pages(first, first + count):
+            entries[page - first] = _PRESENT
         for area in mm.areas_in(first << PAGE_SHIFT, first + count << PAGE_SHIFT):
             found = area_entries(mm, area, first, first + count)
             for (page, entry), sharers in zip(found, map_counts.of(mm, area, found), strict=True):

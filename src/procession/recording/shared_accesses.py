@@ -99,6 +99,8 @@ class SharedAccesses:
         engine = machine.engine
         if not isinstance(engine, UnicornEngine):
             raise ValueError("accesses to memory can be branched over with --engine unicorn alone")
+        # Which page was read couldn't be told of one that is at many places.
+        machine.kernel.memory.has_zero_page = False
         self.machine = machine
         self.engine = engine
         self.scheduler = scheduler

@@ -56,12 +56,14 @@ def mapped(task: Task, address: int) -> Origin:
     Raises ValueError if no page is present there.
     """
     page = address >> PAGE_SHIFT
-    frame = task.mm.tables.entry(page) & ADDRESS_MASK
-    if not frame:
+    entry = task.mm.tables.entry(page)
+    frame = entry & ADDRESS_MASK
+    if not entry:
         raise ValueError(f"no page of task {task.tid} is present at {address:#x}")
 
     def is_mapped(machine: Machine, task: Task) -> bool:
-        return task in machine.kernel.tasks and task.mm.tables.entry(page) & ADDRESS_MASK == frame
+        there = task.mm.tables.entry(page) if task in machine.kernel.tasks else 0
+        return there != 0 and there & ADDRESS_MASK == frame
 
     return Origin((task,), is_mapped)
 

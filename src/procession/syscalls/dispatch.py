@@ -500,6 +500,7 @@ class Traps:
         kernel.is_saved = False
         task = kernel.current
         assert task is not None
+        error_code = access_of(kernel, task, error_code)
         try:
             kind = handle_fault(task.mm, address, error_code & _FAULT_BITS)
         except Sleep as sleep:
@@ -515,7 +516,7 @@ class Traps:
             if address >> PAGE_SHIFT == VSYSCALL_PAGE and jumped_to_vsyscall(self, task, address, error_code):
                 return
             info = SigInfo(violation.signal, violation.code, address=address)
-            error_code = access_of(kernel, task, error_code) & _PUSHED_BITS
+            error_code &= _PUSHED_BITS
             if address > _LAST_USER_ADDRESS:
                 # What is mapped there is no program's business (Linux: arch/x86/mm/fault.c,
                 # set_signal_archinfo).

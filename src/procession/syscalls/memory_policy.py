@@ -215,26 +215,14 @@ def _check_range(mm: MemoryDescriptor, start: int, end: int, *, has_policy: bool
 
 
 def _has_placed_page(mm: MemoryDescriptor, start: int, end: int) -> bool:
-    """Whether a page is there that is on a node. That of zeros, which Linux has one of for all that is only
-    read of private memory, counts nowhere: here that has frames of its own, known by their zeros.
-    """
+    """Whether a page is there that is on a node. That of zeros counts nowhere."""
     for area in mm.areas_in(start, end):
         first, past = max(area.start, start) >> PAGE_SHIFT, min(area.end, end) >> PAGE_SHIFT
         pages = mm.tables.present_pages(first, past)
         mm.memory.note_changed(len(pages))
-        if not area.is_anonymous:
-            if pages:
-                return True
-            continue
-        if not all(_is_zero(mm, mm.tables.entry(page)) for page in pages):
+        if any(mm.tables.entry(page) & pte.ADDRESS_MASK for page in pages):
             return True
     return False
-
-
-def _is_zero(mm: MemoryDescriptor, entry: int) -> bool:
-    """Whether private memory's page of that entry is the one of zeros, as far as it can be known."""
-    base = entry & pte.ADDRESS_MASK
-    return not any(mm.bytes[base : base + PAGE_SIZE])
 
 
 def _range_end(address: int, length: int) -> int:
@@ -350,4 +338,4 @@ def _node_of_page(mm: MemoryDescriptor, address: int) -> int:
     if not entry:
         return -ENOENT.number
     # What was only read is a page that's nobody's.
-    return -EFAULT.number if area.is_anonymous and _is_zero(mm, entry) else 0
+    return 0 if entry & pte.ADDRESS_MASK else -EFAULT.number

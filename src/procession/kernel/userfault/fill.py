@@ -15,7 +15,7 @@ from procession.fs.tmpfs import Tmpfs
 from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import PAGE_SHIFT, PAGE_SIZE, OutOfFrames
 from procession.kernel.userfault.context import UserFaultContext
-from procession.mm.fault import new_entry
+from procession.mm.fault import new_entry, zero_entry
 from procession.mm.user_fault import (
     ALL_MARKS,
     GUARDED,
@@ -137,6 +137,10 @@ def _fill_page(
         if data:
             pages.write(index << PAGE_SHIFT, data)
         entry = new_entry(mm, frame, bits | pte.CACHED)
+    elif kind == ZERO and pages is None and mm.memory.has_zero_page:
+        if not area.anonymous_id:
+            mm.prepare_anonymous(area)
+        entry = zero_entry(mm, area, leaf)
     else:
         if not area.anonymous_id:
             mm.prepare_anonymous(area)
