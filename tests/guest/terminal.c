@@ -940,6 +940,39 @@ TEST(room_after_a_write_that_was_cut)
 	CHECK(told_of_room > 0);
 }
 
+/* Who is sent away as another is in the middle of a write waits for no room. */
+TEST(no_room_is_told_of_to_who_had_no_turn)
+{
+	struct sigaction room_handler = {.sa_handler = on_room};
+	static char all[30000];
+	size_t length = 0;
+	pid_t writer;
+	int other;
+
+	open_terminal();
+	make_raw(1, 0);
+	writer = write_many('a');
+	sleep_ms(50);
+	sigaction(SIGIO, &room_handler, NULL);
+	other = (int)MUST(open(ptsname(master), O_RDWR | O_NOCTTY | O_NONBLOCK));
+	MUST(fcntl(other, F_SETOWN, getpid()));
+	MUST(fcntl(other, F_SETFL, O_NONBLOCK | O_ASYNC));
+	told_of_room = 0;
+	CHECK_ERRNO(write(other, "c", 1), EAGAIN);
+	CHECK_ERRNO(write(other, "", 0), EAGAIN);
+	while (length < sizeof(all)) {
+		ssize_t got = read(master, all + length, 500);
+
+		if (got <= 0)
+			break;
+		length += (size_t)got;
+	}
+	CHECK_EQ(length, sizeof(all));
+	CHECK_EQ(wait_for(writer), EXITED(0));
+	CHECK_EQ(told_of_room, 0);
+	CHECK_EQ(write(other, "", 0), 0);
+}
+
 struct writing {
 	char *bytes;
 	size_t length;

@@ -496,6 +496,11 @@ class TtyFile(File):
         if self.is_hung_up or tty.has_io_error:
             self._end_writing()
             raise EIO
+        may_write = tty.jobs.may_write(tty)
+        if not (may_write or self.is_blocking):
+            # It's not in the middle of a write, and waits for no room. Linux: drivers/tty/tty_io.c,
+            # tty_write_lock.
+            raise EAGAIN
         turn = tty.jobs.progress
         is_sent_away = self._is_sent_away(turn)
         if tty.is_null:
@@ -505,7 +510,6 @@ class TtyFile(File):
             tty.jobs.check_change(tty, SIGTTOU)
         if not data:
             return 0
-        may_write = tty.jobs.may_write(tty)
         count = tty.discipline.write(data, goes_on=tty.jobs.has_slept) if may_write else 0
         looked_count = tty.take_looked_count()
         output = tty.discipline.output
@@ -515,7 +519,8 @@ class TtyFile(File):
         if looked_count:
             self.inode.superblock.vfs.clock.spend_typing(looked_count)
         if (
-            count < len(data)
+            may_write
+            and count < len(data)
             # Who waits for room is woken, and needs no signal.
             and (not self.is_blocking or is_sent_away or tty.jobs.has_pending_signal)
             and any(other.flags & FASYNC for other in tty.files)
