@@ -518,6 +518,7 @@ TEST(empty_frames_and_checksums_of_ones_own)
 	struct sockaddr short_place = {.sa_family = AF_PACKET, .sa_data = "lo"};
 	struct sock_filter some = {BPF_RET | BPF_K, 0, 0, 30}, none = {BPF_RET | BPF_K, 0, 0, 0};
 	struct sock_fprog program = {1, &some};
+	unsigned char told[40];
 	int fd, on = 1;
 
 	enter();
@@ -547,6 +548,19 @@ TEST(empty_frames_and_checksums_of_ones_own)
 	fd = (int)MUST(socket(AF_INET, SOCK_PACKET, htons(0x88b5)));
 	MUST(setsockopt(fd, SOL_SOCKET, SO_NOFCS, &on, sizeof(on)));
 	CHECK_ERRNO(sendto(fd, frame, 60, 0, &short_place, sizeof(short_place)), EPROTONOSUPPORT);
+	close(fd);
+	/* What the header before the frame says is looked at only then, but for its lengths. */
+	fd = listener(SOCK_RAW, 0x88b5);
+	place.sll_ifindex = 1;
+	MUST(setsockopt(fd, SOL_PACKET, PACKET_VNET_HDR, &on, sizeof(on)));
+	memset(told, 0, sizeof(told));
+	told[1] = 1;
+	CHECK_ERRNO(sendto(fd, told, sizeof(told), 0, (void *)&place, sizeof(place)), EINVAL);
+	MUST(setsockopt(fd, SOL_SOCKET, SO_NOFCS, &on, sizeof(on)));
+	CHECK_ERRNO(sendto(fd, told, sizeof(told), 0, (void *)&place, sizeof(place)), EPROTONOSUPPORT);
+	told[3] = 1;
+	CHECK_ERRNO(sendto(fd, told, sizeof(told), 0, (void *)&place, sizeof(place)), EINVAL);
+	CHECK_ERRNO(sendto(fd, told, 9, 0, (void *)&place, sizeof(place)), EINVAL);
 	close(fd);
 }
 

@@ -9,10 +9,11 @@ from procession.abi.socket import SocketLevel, SocketOption
 from procession.net.internet.control import DEVICE_MEMORY, MARKS, chosen_mark
 from procession.net.internet.frame import HEADER_BYTES, transmit
 from procession.net.packet.address_type import header_field, said_of_raw
-from procession.net.packet.virtual_header import take_off
+from procession.net.packet.virtual_header import as_told, take_off
 from procession.net.timestamp import TIMESTAMPING, check_socket_item, checked_stamping
 
 if TYPE_CHECKING:
+    from procession.abi.virtio_net import VirtioNetHdr
     from procession.net.link.interface import Interface
     from procession.net.message import Control
     from procession.net.packet.socket import PacketSocket
@@ -51,10 +52,13 @@ def send_frame(socket: PacketSocket, interface: Interface, protocol: int, target
     packet_snd."""
     is_partial = is_several = False
     said: int | None = protocol
+    told: VirtioNetHdr | None = None
     if socket.virtual_bytes:
-        data, is_partial, is_several = take_off(socket.virtual_bytes, data)
+        told, data = take_off(socket.virtual_bytes, data)
     if socket.transmit_ring is None:
         check_checksum(socket)
+    if told is not None:
+        data, is_partial, is_several = as_told(told, data)
     if socket.is_raw and interface.has_frames:
         if len(data) < HEADER_BYTES:
             raise EINVAL("no header of a frame")

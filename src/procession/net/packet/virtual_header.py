@@ -68,21 +68,30 @@ class ToldFrame(NamedTuple):
     is_several: bool
 
 
-def take_off(size: int, data: bytes) -> ToldFrame:
-    """The frame behind a header of `size` bytes, as that says. Raises EINVAL.
+def take_off(size: int, data: bytes) -> tuple[VirtioNetHdr, bytes]:
+    """A header of `size` bytes, and the frame behind it. Raises EINVAL.
 
     Linux: net/packet/af_packet.c, packet_snd_vnet_parse.
     """
     if len(data) < size:
         raise EINVAL("no struct virtio_net_hdr")
     told, frame = VirtioNetHdr.unpack_from(data), data[size:]
-    start, place = told.csum_start, told.csum_start + told.csum_offset
+    place = told.csum_start + told.csum_offset
     is_partial = bool(told.flags & _NEEDS_CHECKSUM)
     header_bytes = told.hdr_len
     if is_partial and place + _CHECKSUM_BYTES > header_bytes:
         header_bytes = place + _CHECKSUM_BYTES & 0xFFFF
     if header_bytes > len(frame):
         raise EINVAL("a header longer than the frame")
+    return told, frame
+
+
+def as_told(told: VirtioNetHdr, frame: bytes) -> ToldFrame:
+    """The frame as the header before it says. Raises EINVAL. Linux: include/linux/virtio_net.h,
+    virtio_net_hdr_to_skb.
+    """
+    start, place = told.csum_start, told.csum_start + told.csum_offset
+    is_partial = bool(told.flags & _NEEDS_CHECKSUM)
     if is_partial and place + _CHECKSUM_BYTES > len(frame):
         raise EINVAL("a checksum behind the frame")
     # Linux: net/packet/af_packet.c, packet_snd.
