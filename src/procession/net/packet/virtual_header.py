@@ -87,9 +87,7 @@ def take_off(size: int, data: bytes) -> tuple[VirtioNetHdr, bytes]:
 
 
 def as_told(told: VirtioNetHdr, frame: bytes) -> ToldFrame:
-    """The frame as the header before it says. Raises EINVAL. Linux: include/linux/virtio_net.h,
-    virtio_net_hdr_to_skb.
-    """
+    """The frame as the header before it says. Raises EINVAL. Linux: net/packet/af_packet.c, packet_snd."""
     start, place = told.csum_start, told.csum_start + told.csum_offset
     is_partial = bool(told.flags & _NEEDS_CHECKSUM)
     if is_partial and place + _CHECKSUM_BYTES > len(frame):
