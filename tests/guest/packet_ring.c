@@ -518,6 +518,8 @@ TEST(frames_given_out_by_programs_and_room)
 	CHECK_EQ(count_of(first), 1);
 	CHECK_EQ(count_of(second), 2);
 	CHECK_ERRNO(setsockopt(first, SOL_PACKET, PACKET_FANOUT_DATA, &program, 4), EINVAL);
+	CHECK_OK(setsockopt(first, SOL_SOCKET, SO_LOCK_FILTER, &first, sizeof first));
+	CHECK_ERRNO(setsockopt(first, SOL_PACKET, PACKET_FANOUT_DATA, &program, 4), EPERM);
 	close(first);
 	close(second);
 	first = new_socket(SOCK_RAW);

@@ -451,6 +451,9 @@ TEST(a_member_of_a_group_stays_where_it_is)
 	CHECK_ERRNO(setsockopt(fd, SOL_PACKET, PACKET_FANOUT_DATA, &unopened, sizeof(unopened)), EBADF);
 	CHECK_ERRNO(setsockopt(fd, SOL_PACKET, PACKET_FANOUT_DATA, &fd, sizeof(fd)), EINVAL);
 	CHECK_ERRNO(setsockopt(fd, SOL_PACKET, PACKET_FANOUT_DATA, &fd, 2), EINVAL);
+	/* Where filters are locked it's not even read. */
+	CHECK_OK(setsockopt(fd, SOL_SOCKET, SO_LOCK_FILTER, &fd, sizeof(fd)));
+	CHECK_ERRNO(setsockopt(fd, SOL_PACKET, PACKET_FANOUT_DATA, bad_address(), 4), EPERM);
 }
 
 /* What is told of a frame on its way out; the one that comes in by the loopback goes unread. */
@@ -519,6 +522,7 @@ TEST(empty_frames_and_checksums_of_ones_own)
 	struct sock_filter some = {BPF_RET | BPF_K, 0, 0, 30}, none = {BPF_RET | BPF_K, 0, 0, 0};
 	struct sock_fprog program = {1, &some};
 	unsigned char told[40];
+	struct timeval when;
 	int fd, on = 1;
 
 	enter();
@@ -554,6 +558,11 @@ TEST(empty_frames_and_checksums_of_ones_own)
 	place.sll_ifindex = 1;
 	MUST(setsockopt(fd, SOL_PACKET, PACKET_VNET_HDR, &on, sizeof(on)));
 	memset(told, 0, sizeof(told));
+	told[22] = 0x88, told[23] = 0xb5;
+	/* A frame for whose header there is no room is gone, and nobody knows when it came. */
+	CHECK_EQ(sendto(fd, told, sizeof(told), 0, (void *)&place, sizeof(place)), sizeof(told));
+	CHECK_ERRNO(recv(fd, frame, 5, MSG_DONTWAIT), EINVAL);
+	CHECK_ERRNO(ioctl(fd, SIOCGSTAMP_OLD, &when), ENOENT);
 	told[1] = 1;
 	CHECK_ERRNO(sendto(fd, told, sizeof(told), 0, (void *)&place, sizeof(place)), EINVAL);
 	MUST(setsockopt(fd, SOL_SOCKET, SO_NOFCS, &on, sizeof(on)));

@@ -166,22 +166,22 @@ def leave_group(socket: PacketSocket) -> None:
 
 
 def kind_with_program(socket: PacketSocket) -> int:
-    """The kind of its group, for which a program chooses. Raises EINVAL. Linux: net/packet/af_packet.c,
-    fanout_set_data."""
+    """The kind of its group, for which a program chooses. Raises EINVAL, EPERM. Linux:
+    net/packet/af_packet.c, fanout_set_data."""
     group = socket.fanout
     if group is None or group.kind not in (_BY_PROGRAM, BY_EBPF):
         raise EINVAL("no group for which a program chooses")
+    check_unlocked(socket)
     return group.kind
 
 
 def attach_fanout_program(socket: PacketSocket, instructions: list[SockFilter]) -> None:
-    """PACKET_FANOUT_DATA: the program that chooses. Raises EINVAL, EPERM, ENOMEM.
+    """PACKET_FANOUT_DATA: the program that chooses. Raises EINVAL, ENOMEM.
 
     Linux: net/packet/af_packet.c, fanout_set_data_cbpf.
     """
     group = socket.fanout
     assert group is not None
-    check_unlocked(socket)
     socket.network.host.clock.spend_checking(len(instructions))
     check_program(instructions)
     program = tuple((each.code, each.jt, each.jf, each.k) for each in instructions)

@@ -294,8 +294,6 @@ class PacketSocket(Socket):
         if place == len(self.frames):
             self.wait_to_receive(flags)
         frame = self.frames[place]
-        if keeps_stamp(self.options):
-            self.stamp_ns = frame.time_ns
         if flags & MSG_PEEK:
             if not frame.data:
                 self.frames[place] = frame._replace(was_peeked=True)
@@ -305,6 +303,8 @@ class PacketSocket(Socket):
             self.network.system.uncharge_buffer(frame.charge)
         if length < self.virtual_bytes:
             raise EINVAL("no room for what is told of the frame")
+        if keeps_stamp(self.options):
+            self.stamp_ns = frame.time_ns
         data = self.told_of(frame) + frame.data
         received = Received(data[:length], len(data), 0, frame.sender)
         if len(data) > length:
