@@ -243,13 +243,10 @@ def control(make: Maker) -> None:
     elif kind == 14:
         make.call("fcntl", fd, make.one(15, 16), At(0), data=struct.pack("<iI", make.one(0, 1, 2, 3), 0))
     elif kind == 15:
-        make.call(
-            "fcntl",
-            fd,
-            make.one(1035, 1036, 1036, 1037, 1038),
-            At(0),
-            data=struct.pack("<Q", make.one(0, 1, 5, 6, 1 << 40)),
-        )
+        # All that is no file shares one inode of the host, which would keep a hint (F_SET_RW_HINT).
+        command, hint = make.one(1035, 1036, 1036, 1037, 1038), make.one(0, 1, 5, 6, 1 << 40)
+        hint = 0 if command == 1036 and hint in (1, 5) else hint
+        make.call("fcntl", fd, command, At(0), data=struct.pack("<Q", hint))
     elif kind == 16:
         # F_DUPFD_QUERY among them, and F_CANCELLK, which nobody answers.
         command = make.one(1027, 1027, 1027, 1029, 17, 39, 100, -1)
