@@ -134,10 +134,12 @@ TEST(what_chattr_sets_of_a_name)
 	CHECK_ERRNO(syscall(CALL_FILE_GETATTR, place, "file", &told, 4097, 0), E2BIG);
 	CHECK_ERRNO(syscall(CALL_FILE_GETATTR, place, "file", &told, sizeof(told), 1), EINVAL);
 	CHECK_ERRNO(syscall(CALL_FILE_GETATTR, place, "nothing", &told, sizeof(told), 0), ENOENT);
+	CHECK_ERRNO(syscall(CALL_FILE_GETATTR, place, NULL, &told, sizeof(told), 0), EFAULT);
 	CHECK_ERRNO(syscall(CALL_FILE_GETATTR, place, "file", bad_address(), sizeof(told), 0), EFAULT);
 	/* The place is looked for before it's asked what it can have; what only tells isn't set. */
 	told = (struct attributes){.flags = 1};
 	CHECK_ERRNO(syscall(CALL_FILE_SETATTR, place, "nothing", &told, sizeof(told), 0), ENOENT);
+	CHECK_ERRNO(syscall(CALL_FILE_SETATTR, place, NULL, &told, sizeof(told), 0), EFAULT);
 	CHECK_ERRNO(syscall(CALL_FILE_SETATTR, place, "file", &told, sizeof(told), 0), EOPNOTSUPP);
 	told.flags = 4;
 	CHECK_ERRNO(syscall(CALL_FILE_SETATTR, place, "nothing", &told, sizeof(told), 0), EINVAL);

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import E2BIG, EINVAL, EOPNOTSUPP
+from procession.abi.errno import E2BIG, EFAULT, EINVAL, EOPNOTSUPP
 from procession.abi.ioctls import FileAttr, Fsxattr
 from procession.abi.open_flags import AtFlag
 from procession.fs.attributes import (
@@ -32,12 +32,19 @@ def _check(size: int, flags: int) -> None:
         raise EINVAL("a struct file_attr is needed")
 
 
+def _check_path(path: bytes | None, flags: int) -> None:
+    """Raise EFAULT for none, unless the descriptor is what is meant."""
+    if path is None and not flags & AT_EMPTY_PATH:
+        raise EFAULT("no path")
+
+
 @syscall(468)
 def file_getattr(
     task: Task, directory: Fd, path: OptionalPath, attributes: Out[FileAttr], size: Size, flags: Flags[AtFlag]
 ) -> int:
     """file_getattr(2). Linux: fs/file_attr.c, SYSCALL_DEFINE5(file_getattr)."""
     _check(size, flags)
+    _check_path(path, flags)
     if not path and flags & AT_EMPTY_PATH and directory >= 0:
         inode = opened_file(task, directory).inode
     else:
@@ -58,6 +65,7 @@ def file_setattr(
     asked = FileAttr.unpack(read_sized(task.mm, attributes.address, size, FileAttr.SIZE))
     if asked.fa_xflags & ~KNOWN_EXTENDED:
         raise EINVAL("unknown attributes")
+    _check_path(path, flags)
     if not path and flags & AT_EMPTY_PATH and directory >= 0:
         place = opened_file(task, directory).path
     else:
