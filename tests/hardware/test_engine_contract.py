@@ -6,6 +6,7 @@ import random
 import struct
 import threading
 import time
+from array import array
 
 import pytest
 
@@ -382,7 +383,7 @@ def test_what_is_loaded_is_saved(bench: Bench) -> None:
     chance = random.Random(1)
     for _ in range(20):
         registers = Registers()
-        registers.general = [chance.getrandbits(64) for _ in range(16)] + [CODE]
+        registers.general = array("Q", [chance.getrandbits(64) for _ in range(16)] + [CODE])
         registers.rflags = 0x202 | chance.getrandbits(12) & 0xCD5
         registers.fs_base, registers.gs_base = chance.getrandbits(46), chance.getrandbits(46)
         registers.selectors = 0x2B | 0x33 << 16 | 3 << 48 if chance.getrandbits(1) else 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator
 
 import pytest
@@ -52,7 +53,7 @@ def test_what_was_live_before_is_live_afterwards(bench: Bench) -> None:
     engine = bench.engine
     assert isinstance(engine, TieredEngine)
     registers = Registers()
-    registers.general = list(range(100, 117))
+    registers.general = array("Q", range(100, 117))
     registers.rflags = 0x202 | 0x40
     registers.fs_base, registers.gs_base = 0x1000, 0x2000
     registers.selectors = 0x2B << 16

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from array import array
 from collections.abc import Iterator
 
 import pytest
@@ -140,7 +141,7 @@ def compare(benches: tuple[Bench, Bench], seed: int, count: int) -> None:
         place = chance.choice(PLACES)
         code = bytes(Program(chance, place).code)
         registers, stack = Registers(), chance.randbytes(PAGE_SIZE)
-        registers.general[:16] = [chance.getrandbits(64) for _ in range(16)]
+        registers.general[:16] = array("Q", [chance.getrandbits(64) for _ in range(16)])
         registers.general[RSP], registers.general[RIP] = STACK + PAGE_SIZE // 2, place
         registers.rflags = 0x202 | chance.getrandbits(12) & STATUS
         registers.floating = INITIAL_STATE

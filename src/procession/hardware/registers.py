@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from array import array
+from typing import TYPE_CHECKING, Final
 
 from procession.hardware.extended_state import INITIAL_STATE
 
@@ -58,6 +59,7 @@ NAMES = (
 )
 """In the order in which `Registers.general` holds them: the hardware's numbering, and rip."""
 NUMBERS = {name: number for number, name in enumerate(NAMES)}
+_ZEROS: Final = array("Q", bytes(8 * len(NAMES)))
 
 
 def is_loadable(selector: int) -> bool:
@@ -74,7 +76,8 @@ def loaded_selectors(selectors: int) -> int:
 class Registers:
     """A task's registers while it isn't on the processor.
 
-    `general` holds those of NAMES in that order, each an unsigned 64-bit int. `floating` is the state of
+    `general` holds those of NAMES in that order, each an unsigned 64-bit int: an array, which an engine makes
+    of its own and takes over as a whole, as a switch of tasks does both. `floating` is the state of
     x87, MMX, SSE and AVX: an area as XSAVE lays it out (`hardware.extended_state`), or no bytes for that of
     a fresh processor. `selectors` are those of DATA_SEGMENTS; what isn't loadable is until it's loaded.
     `code_segment` and `stack_segment` are what to return to user mode with: an engine runs with USER_CS and
@@ -93,7 +96,7 @@ class Registers:
     )
 
     def __init__(self) -> None:
-        self.general: list[int] = [0] * len(NAMES)
+        self.general: array[int] = _ZEROS[:]
         self.rflags = 0x202
         self.fs_base = 0
         self.gs_base = 0
@@ -132,7 +135,7 @@ class Registers:
     def copy(self) -> Registers:
         """Another set of registers with the same contents."""
         twin = Registers()
-        twin.general = self.general.copy()
+        twin.general = self.general[:]
         twin.rflags = self.rflags
         twin.fs_base = self.fs_base
         twin.gs_base = self.gs_base

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from array import array
 from typing import Any
 
 import iced_x86 as iced
@@ -88,7 +89,7 @@ def expected(code: bytes, registers: Registers) -> set[tuple[int, int, bool]] | 
 
 def random_registers(chance: random.Random) -> Registers:
     registers = Registers()
-    registers.general[:16] = [chance.getrandbits(47) for _ in range(16)]
+    registers.general[:16] = array("Q", [chance.getrandbits(47) for _ in range(16)])
     registers.general[RIP] = chance.getrandbits(46)
     registers.fs_base, registers.gs_base = chance.getrandbits(40), chance.getrandbits(40)
     return registers

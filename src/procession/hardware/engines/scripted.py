@@ -100,7 +100,7 @@ class ScriptedEngine:
 
     def __init__(self) -> None:
         self.scripts: list[Script] = []
-        self.general: list[int] = [0] * 17
+        self.general = Registers().general
         self.live = Registers()
         self.budget = 0
         self.is_stopping = False
@@ -208,7 +208,7 @@ class ScriptedEngine:
 
     def save_integers(self, registers: Registers) -> None:
         """Copy them but for the floating-point state."""
-        registers.general = list(self.general)
+        registers.general = self.general[:]
         registers.rflags = self.live.rflags
         registers.fs_base = self.live.fs_base
         registers.gs_base = self.live.gs_base

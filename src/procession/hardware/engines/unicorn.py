@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+from array import array
 from collections.abc import Callable, Iterable
 from ctypes import byref, c_uint16, c_uint32, c_uint64, c_void_p
 
-from procession.abi.word import Words
 from procession.hardware.engine import FAULT_USER, TrapHandler
 from procession.hardware.engines import unicorn_library as uc
 from procession.hardware.engines.unicorn_blocks import (
@@ -332,10 +332,10 @@ class UnicornEngine:
 
     def save_integers(self, registers: Registers) -> None:
         """Copy them but for the floating-point state."""
-        general = self.general.tolist()
-        general[RIP] = (general[RIP] + self.advance) & WORD_MASK
+        general = array("Q", self.general.tobytes())
         registers.general = general
         if self.advance:
+            general[RIP] = (general[RIP] + self.advance) & WORD_MASK
             registers.rflags = self.call_flags[0] & _USER_FLAGS
         else:
             self.library.register_read(self.handle, uc.REG_EFLAGS, self.flags_pointer)
@@ -353,7 +353,7 @@ class UnicornEngine:
 
     def load(self, registers: Registers) -> None:
         """Make `registers` the live ones."""
-        _GENERAL.pack_into(self.state, 0, *registers.general)
+        self.general[:] = registers.general
         flags = registers.rflags & _USER_FLAGS | 0x202
         if self.advance:
             self.general[RIP] = (registers.general[RIP] - self.advance) & WORD_MASK
@@ -515,6 +515,5 @@ class UnicornEngine:
 
 
 _REMEMBERED_STATES = 256
-_GENERAL = Words("<17Q")
 _FLUSH_TLB = c_uint32(uc.CTL_TLB_FLUSH | 1 << 30)
 _FLUSH_CODE = c_uint32(uc.CTL_TB_FLUSH | 1 << 30)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NoReturn
 
-from procession.hardware.engine import EngineCapabilities, TrapHandler
+from procession.hardware.engine import EngineCapabilities, GeneralRegisters, TrapHandler
 from procession.hardware.physical_memory import PhysicalMemory
 from procession.hardware.processor_level import V2
 from procession.hardware.registers import TRAP_FLAG, Registers
@@ -30,7 +30,7 @@ class UnopenedEmulator:
         self.budget = memoryview(bytearray(8)).cast("q")
 
     @property
-    def general(self) -> list[int]:
+    def general(self) -> GeneralRegisters:
         """The live general registers."""
         return self.live.general
 
@@ -58,7 +58,7 @@ class UnopenedEmulator:
     def save_integers(self, registers: Registers) -> None:
         """Copy them but for the floating-point state."""
         live = self.live
-        registers.general = live.general.copy()
+        registers.general = live.general[:]
         registers.rflags = live.rflags
         registers.fs_base, registers.gs_base = live.fs_base, live.gs_base
         registers.selectors = live.selectors

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from functools import lru_cache
 from operator import itemgetter
 from typing import TYPE_CHECKING
@@ -199,7 +200,7 @@ def leave_frame(kernel: Kernel, task: Task, registers: Registers, fields: FrameH
     # Where the handler's stack is alternate, it's still in use: so since Linux 6.12.
     restore_alternate_stack(task, fields[3], fields[4], fields[5], registers.general[RSP])
     # Unpacked, they are words already.
-    registers.general = list(_of_frame(fields))
+    registers.general = array("Q", _of_frame(fields))
     rflags = fields[23]
     registers.rflags = registers.rflags & ~_RESTORED_FLAGS | rflags & _RESTORED_FLAGS
     code_segment, stack_segment = fields[24] | PRIVILEGE_BITS, fields[27] | PRIVILEGE_BITS

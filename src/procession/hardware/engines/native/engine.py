@@ -412,7 +412,7 @@ class NativeEngine:
     def save_integers(self, registers: Registers) -> None:
         """Copy them but for the floating-point state."""
         words = self.words
-        registers.general = self.general.tolist()
+        registers.general = array("Q", self.general.tobytes())
         registers.rflags = words[_FLAGS] & _USER_FLAGS | _ALWAYS_SET
         registers.fs_base = words[_FS_BASE]
         registers.gs_base = words[_GS_BASE]
@@ -426,7 +426,7 @@ class NativeEngine:
     def load(self, registers: Registers) -> None:
         """Make `registers` the live ones."""
         words = self.words
-        self.general[:] = array("Q", registers.general)
+        self.general[:] = registers.general
         words[_FLAGS] = registers.rflags & _LOADED_FLAGS | _ALWAYS_SET
         words[_FS_BASE] = registers.fs_base
         words[_GS_BASE] = registers.gs_base
