@@ -216,10 +216,14 @@ def compare(
 
 
 def differing(scripts: Sequence[Script]) -> list[Difference]:
-    """Run scripts on both sides, and return those whose outcomes differ."""
-    return compare(
-        scripts, run_natively(scripts), run_inside(scripts, host_protection(), delegates=host_delegates())
-    )
+    """Run scripts on both sides, and return those whose outcomes differ. Raises ValueError if neither side
+    came to all of them.
+    """
+    native = run_natively(scripts)
+    inside = run_inside(scripts, host_protection(), delegates=host_delegates())
+    if max(len(native), len(inside)) < len(scripts):
+        raise ValueError(f"{len(native)} and {len(inside)} of {len(scripts)} scripts were run")
+    return compare(scripts, native, inside)
 
 
 def without(script: Script, start: int, end: int) -> Script:
