@@ -165,18 +165,12 @@ def undefined_flags(instruction: Instruction) -> int:
     return instruction.flags_undefined
 
 
-def is_known(instruction: Instruction, emulated: tuple[object, ...], native: tuple[object, ...]) -> bool:
-    """Whether the emulator is known to do otherwise than a processor here.
-
-    It reads what is to be changed before it writes, and so faults as a read; and takes reserved hints and
+def is_known(instruction: Instruction, emulated: tuple[object, ...]) -> bool:
+    """Whether the emulator is known to do otherwise than a processor here: it takes reserved hints and
     predicates for invalid.
     """
-    one, other = emulated[0], native[0]
-    assert isinstance(one, tuple)
-    assert isinstance(other, tuple)
-    if one[0] == other[0] == "fault":
-        return one[1] == other[1] and one[2] | 2 == other[2] and emulated[1:] == native[1:]
-    return one == ("exception", INVALID_OPCODE, 0) and instruction.opcode in (*range(0x18, 0x20), 0xC2)
+    is_reserved = instruction.opcode in (*range(0x18, 0x20), 0xC2)
+    return is_reserved and emulated[0] == ("exception", INVALID_OPCODE, 0)
 
 
 def may_cross_lines(instruction: Instruction, code: bytes, registers: Registers) -> bool:
@@ -208,7 +202,7 @@ def compare(benches: tuple[Bench, Bench], seed: int, count: int) -> list[str]:
         done += 1
         undefined = undefined_flags(instruction)
         emulated, native = (state_after(bench, code, registers, data, undefined) for bench in benches)
-        if emulated != native and not is_known(instruction, emulated, native):
+        if emulated != native and not is_known(instruction, emulated):
             parts = ("trap", "general", "flags", "vectors", "data", "stack")
             where = [name for name, one, other in zip(parts, emulated, native, strict=True) if one != other]
             differing.append(f"{code.hex()} {where} {emulated[0]} {native[0]}")

@@ -13,8 +13,6 @@ FAULT_PROTECTION = 1
 FAULT_WRITE = 2
 FAULT_USER = 4
 FAULT_FETCH = 16
-FAULT_UNKNOWN_ACCESS = 1 << 16
-"""Set when the engine can't tell what kind of access it was: the kernel infers it from the page table."""
 
 
 class GeneralRegisters(Protocol):
@@ -59,8 +57,7 @@ class TrapHandler(Protocol):
         """The processor executed `syscall`; rip is past it."""
 
     def page_fault(self, address: int, error_code: int) -> None:
-        """An access to `address` faulted; `error_code` as the processor pushes it, or with
-        FAULT_UNKNOWN_ACCESS."""
+        """An access to `address` faulted; `error_code` as the processor pushes it."""
 
     def processor_exception(self, vector: int, error_code: int) -> None:
         """The processor raised exception `vector` (0 divide error, 3 breakpoint, 6 invalid opcode, 13

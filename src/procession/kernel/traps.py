@@ -6,11 +6,9 @@ from typing import TYPE_CHECKING
 
 from procession.abi.signals import BusCode, FpeCode, IllCode, TrapCode
 from procession.abi.word import Words
-from procession.hardware.engine import FAULT_FETCH, FAULT_WRITE
 from procession.hardware.instruction import (
     LONGEST_INSTRUCTION,
     is_vector_extension,
-    modifies_operand,
     prefix_bytes,
 )
 from procession.hardware.processor_level import V3
@@ -127,16 +125,6 @@ def load_segments(kernel: Kernel, task: Task) -> None:
 def set_resume_flag(kernel: Kernel, task: Task) -> None:
     """Do as the processor at a fault: the saved rflags say that debug faults have been seen to (RF)."""
     kernel.registers_of(task).rflags |= RESUME_FLAG
-
-
-def access_of(kernel: Kernel, task: Task, error_code: int) -> int:
-    """The error code of the running `task`'s page fault, as processors have it: what is read to be written
-    they ask for to write at once, where the emulator reads first.
-    """
-    if error_code & (FAULT_WRITE | FAULT_FETCH):
-        return error_code
-    code = peek(task.mm, kernel.cpu.general[RIP], LONGEST_INSTRUCTION)
-    return error_code | FAULT_WRITE if modifies_operand(code) else error_code
 
 
 def floating_code(image: bytes, vector: int) -> int:

@@ -74,7 +74,6 @@ from procession.kernel.traps import (
     DEBUG,
     GENERAL_PROTECTION,
     PAGE_FAULT,
-    access_of,
     load_segments,
     raise_exception,
     set_resume_flag,
@@ -104,8 +103,6 @@ if TYPE_CHECKING:
 _STEP_BY_STEP = CALL_OBSERVED | CALL_TRACED
 _ENOSYS = 38
 _FAULT_BITS = FAULT_WRITE | FAULT_FETCH | FAULT_USER
-_PUSHED_BITS = 0x1F
-"""What of a page fault's error code the processor pushes; the rest is the engine's own."""
 _LAST_USER_ADDRESS = 0x7FFF_FFFF_EFFF
 
 
@@ -500,7 +497,6 @@ class Traps:
         kernel.is_saved = False
         task = kernel.current
         assert task is not None
-        error_code = access_of(kernel, task, error_code)
         try:
             kind = handle_fault(task.mm, address, error_code & _FAULT_BITS)
         except Sleep as sleep:
@@ -516,7 +512,6 @@ class Traps:
             if address >> PAGE_SHIFT == VSYSCALL_PAGE and jumped_to_vsyscall(self, task, address, error_code):
                 return
             info = SigInfo(violation.signal, violation.code, address=address)
-            error_code &= _PUSHED_BITS
             if address > _LAST_USER_ADDRESS:
                 # What is mapped there is no program's business (Linux: arch/x86/mm/fault.c,
                 # set_signal_archinfo).
@@ -543,7 +538,7 @@ class Traps:
             self.clock.spend(FAULT_NS)
         if kernel.observer is not None and kind != DIRTIED:
             outcome = FAULT_MAJOR if kind == MAJOR else FAULT_MINOR
-            kernel.observer.task_event(task, FAULT, (address, error_code & _PUSHED_BITS, outcome))
+            kernel.observer.task_event(task, FAULT, (address, error_code, outcome))
         if self.memory.stale or task.work & MEMORY_HIGH:
             self.resume()
 

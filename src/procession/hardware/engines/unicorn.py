@@ -7,7 +7,7 @@ from array import array
 from collections.abc import Callable, Iterable
 from ctypes import byref, c_uint16, c_uint32, c_uint64, c_void_p
 
-from procession.hardware.engine import FAULT_USER, TrapHandler
+from procession.hardware.engine import FAULT_FETCH, FAULT_USER, FAULT_WRITE, TrapHandler
 from procession.hardware.engines import unicorn_library as uc
 from procession.hardware.engines.unicorn_blocks import (
     INSTRUCTIONS_PER_BLOCK,
@@ -34,6 +34,7 @@ from procession.hardware.instruction import (
     LONGEST_INSTRUCTION,
     is_canonical,
     is_stack_fault,
+    modifies_operand,
     prefix_bytes,
     take_branch_back,
 )
@@ -195,7 +196,10 @@ class UnicornEngine:
                 self.traps.processor_exception(_GENERAL_PROTECTION, vector * 8 + _GATE_ERROR)
             elif vector == _PAGE_FAULT:
                 # What far returns and iretq read, the library takes for the kernel's.
-                self.traps.page_fault(self.words64[self.cr2_index], error_code | FAULT_USER)
+                error_code |= FAULT_USER
+                if not error_code & (FAULT_WRITE | FAULT_FETCH) and self._reads_to_write():
+                    error_code |= FAULT_WRITE
+                self.traps.page_fault(self.words64[self.cr2_index], error_code)
             elif vector == MISALIGNED:
                 self.traps.processor_exception(_GENERAL_PROTECTION, 0)
             elif vector >= ENDED:
@@ -245,6 +249,10 @@ class UnicornEngine:
             self.general[RIP] = (self.general[RIP] + length) & WORD_MASK
             return True
         return False
+
+    def _reads_to_write(self) -> bool:
+        """Whether what it has read is to be written, for which a processor asks at once."""
+        return modifies_operand(self.exceptions.code_at(self.general[RIP], LONGEST_INSTRUCTION))
 
     def _is_stack_fault(self) -> bool:
         """The library takes all addresses that no program can have for those of other segments."""
