@@ -1038,3 +1038,36 @@ TEST(ports_that_are_chosen_for_several)
 	gets_port(SOCK_DGRAM, 0, INADDR_LOOPBACK);
 	CHECK_EQ(gets_port(SOCK_DGRAM, 0, INADDR_LOOPBACK), EADDRINUSE);
 }
+
+/* A window of no bytes bounds no segments, and a small one is taken whole, but for what is less than any packet. */
+TEST(windows_of_next_to_nothing)
+{
+	static const struct {
+		const char *room;
+		int segment;
+	} cases[] = {{"1 1 1", 65483}, {"4 4 4", 36}, {"1000 1000 1000", 500}, {"2000 2000 2000", 500}};
+	static char much[100000];
+	struct sockaddr_in own = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t length = sizeof(own);
+
+	enter();
+	CHECK_EQ(set("ipv4/tcp_wmem", "1 1 1"), 0);
+	for (size_t at = 0; at < LENGTH(cases); at++) {
+		int listener, fd, connection;
+
+		CHECK_EQ(set("ipv4/tcp_rmem", cases[at].room), 0);
+		listener = new_stream();
+		fd = new_stream();
+		own.sin_port = 0;
+		MUST(bind(listener, (struct sockaddr *)&own, sizeof(own)));
+		MUST(listen(listener, 1));
+		MUST(getsockname(listener, (struct sockaddr *)&own, &length));
+		MUST(connect(fd, (struct sockaddr *)&own, sizeof(own)));
+		connection = (int)MUST(accept(listener, NULL, NULL));
+		CHECK_EQ(option_of(fd, SOL_TCP, TCP_MAXSEG), cases[at].segment);
+		CHECK_EQ(send(fd, much, sizeof(much), MSG_DONTWAIT), cases[at].segment);
+		close(connection);
+		close(fd);
+		close(listener);
+	}
+}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.socket import SocketOption
 from procession.net.buffer_charge import SMALL_PACKET_CHARGE
-from procession.net.internet.tcp_segment import first_window, told_segment_bytes, widest_window_heard
+from procession.net.internet.tcp_segment import bound_to_half_window, first_window, told_segment_bytes
 
 if TYPE_CHECKING:
     from procession.net.internet.tcp import TcpSocket
@@ -29,7 +29,7 @@ def _packet_bytes(socket: TcpSocket) -> int:
     Linux: net/ipv4/tcp.c, tcp_xmit_size_goal.
     """
     segment = told_segment_bytes(socket)
-    longest = min(_LONGEST_PACKET, widest_window_heard(socket) >> 1)
+    longest = bound_to_half_window(socket, _LONGEST_PACKET)
     return max(longest - longest % segment, segment)
 
 

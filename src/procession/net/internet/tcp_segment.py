@@ -19,6 +19,9 @@ SEGMENT_CLAMP = (int(SocketLevel.SOL_TCP), int(TcpOption.TCP_MAXSEG))
 _HEADERS_BYTES = 40
 """What a segment's headers take of an MTU: IPv4's and TCP's."""
 _HEADERS_BYTES_6 = _HEADERS_BYTES + 20
+_HEADER_BYTES = 20
+_LEAST_PACKET_BYTES = 68
+"""What each network carries in one piece (RFC 791)."""
 UNCONNECTED_SEGMENT_BYTES = 536
 WIDEST_WINDOW = 65_536
 """What an end offers at first, scaled, once there is a connection."""
@@ -73,12 +76,21 @@ def agree_on_segments(first: TcpSocket, second: TcpSocket) -> None:
 
 
 def told_segment_bytes(socket: TcpSocket) -> int:
-    """What TCP_MAXSEG tells of a connection: no segment is longer than half of the widest window that the
-    other end has offered. Linux: include/net/tcp.h, tcp_bound_to_half_wnd.
+    """What TCP_MAXSEG tells of a connection. Linux: net/ipv4/tcp_output.c, tcp_sync_mss."""
+    return bound_to_half_window(socket, segment_bytes(socket))
+
+
+def bound_to_half_window(socket: TcpSocket, length: int) -> int:
+    """`length` bytes, or half of the widest window that the other end has offered: the whole of a small one,
+    but no less than a packet may be, and none that is of no use bounds anything.
+
+    Linux: include/net/tcp.h, tcp_bound_to_half_wnd.
     """
-    longest = segment_bytes(socket)
     window = widest_window_heard(socket)
-    return min(longest, window >> 1 if window > UNCONNECTED_SEGMENT_BYTES else window)
+    bound = window >> 1 if window > UNCONNECTED_SEGMENT_BYTES else window
+    if not bound or length <= bound:
+        return length
+    return max(bound, _LEAST_PACKET_BYTES - _HEADER_BYTES - timestamps_bytes(socket))
 
 
 def unanswered_segment_bytes(socket: TcpSocket) -> int:
