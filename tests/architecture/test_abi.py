@@ -310,6 +310,7 @@ UNCOMPARED = {
             *("netlink.IFLA_MAX_PACING_OFFLOAD_HORIZON", "netlink.RTA_FLOWLABEL"),
             *(f"netlink.NETCONFA_{name}" for name in ("FORCE_FORWARDING",)),
             *("futex.FUTEX2_MPOL", "futex.FUTEX_NO_NODE", "prctl.PR_SYS_DISPATCH_INCLUSIVE_ON"),
+            "socket.SOF_TIMESTAMPING_TX_COMPLETION",
             *(
                 f"landlock.LANDLOCK_RESTRICT_SELF_LOG_{name}"
                 for name in ("SAME_EXEC_OFF", "NEW_EXEC_ON", "SUBDOMAINS_OFF")

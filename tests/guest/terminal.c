@@ -822,10 +822,24 @@ static pid_t write_many(char what)
 	return child;
 }
 
+/* What comes out of the master, 500 bytes at a time, up to `length` of them; how many there were. */
+static size_t read_by_pieces(char *all, size_t length)
+{
+	size_t done = 0;
+
+	while (done < length) {
+		ssize_t got = read(master, all + done, 500);
+
+		if (got <= 0)
+			break;
+		done += (size_t)got;
+	}
+	return done;
+}
+
 TEST(writers_take_turns)
 {
 	static char all[60000];
-	size_t length = 0;
 	int changes = 0, other;
 	pid_t first, second;
 
@@ -839,15 +853,8 @@ TEST(writers_take_turns)
 	CHECK_EQ(events_of(other), 0);
 	CHECK_ERRNO(write(other, "c", 1), EAGAIN);
 	CHECK_ERRNO(write(other, bad_address(), 1), EAGAIN);
-	while (length < sizeof(all)) {
-		ssize_t got = read(master, all + length, 500);
-
-		if (got <= 0)
-			break;
-		length += (size_t)got;
-	}
-	CHECK_EQ(length, sizeof(all));
-	for (size_t at = 1; at < length; at++)
+	CHECK_EQ(read_by_pieces(all, sizeof(all)), sizeof(all));
+	for (size_t at = 1; at < sizeof(all); at++)
 		changes += all[at] != all[at - 1];
 	CHECK_EQ(changes, 1);
 	CHECK_EQ(wait_for(first), EXITED(0));
@@ -945,7 +952,6 @@ TEST(no_room_is_told_of_to_who_had_no_turn)
 {
 	struct sigaction room_handler = {.sa_handler = on_room};
 	static char all[30000];
-	size_t length = 0;
 	pid_t writer;
 	int other;
 
@@ -960,14 +966,7 @@ TEST(no_room_is_told_of_to_who_had_no_turn)
 	told_of_room = 0;
 	CHECK_ERRNO(write(other, "c", 1), EAGAIN);
 	CHECK_ERRNO(write(other, "", 0), EAGAIN);
-	while (length < sizeof(all)) {
-		ssize_t got = read(master, all + length, 500);
-
-		if (got <= 0)
-			break;
-		length += (size_t)got;
-	}
-	CHECK_EQ(length, sizeof(all));
+	CHECK_EQ(read_by_pieces(all, sizeof(all)), sizeof(all));
 	CHECK_EQ(wait_for(writer), EXITED(0));
 	CHECK_EQ(told_of_room, 0);
 	CHECK_EQ(write(other, "", 0), 0);

@@ -229,6 +229,8 @@ class Timestamping(IntFlag):
     SOF_TIMESTAMPING_OPT_TX_SWHW = 1 << 14
     SOF_TIMESTAMPING_BIND_PHC = 1 << 15
     SOF_TIMESTAMPING_OPT_ID_TCP = 1 << 16
+    SOF_TIMESTAMPING_OPT_RX_FILTER = 1 << 17
+    SOF_TIMESTAMPING_TX_COMPLETION = 1 << 18
 
 
 class ControlMessageType(IntEnum):

@@ -41,19 +41,18 @@ _ABOUT_MESSAGES = frozenset((*_TOLD_WITH_MESSAGES, *TIMESTAMPING))
 _TIME = Words("<qq")
 _THREE_TIMES = Words("<6q")
 """struct scm_timestamping: the system's time, and two that only hardware has."""
-_KNOWN = (1 << 19) - 1
+_KNOWN = sum(map(int, Timestamping))
 _REPORTED = int(Timestamping.SOF_TIMESTAMPING_SOFTWARE)
 _RECEIVED = int(Timestamping.SOF_TIMESTAMPING_RX_SOFTWARE)
-_FILTERED = 1 << 17
-"""SOF_TIMESTAMPING_OPT_RX_FILTER of Linux 6.12: nothing is told of what came that only another
-option wanted to know."""
+_FILTERED = int(Timestamping.SOF_TIMESTAMPING_OPT_RX_FILTER)
+"""Nothing is told of what came that only another option wanted to know."""
 _SENT, _SCHEDULED = (
     int(Timestamping.SOF_TIMESTAMPING_TX_SOFTWARE),
     int(Timestamping.SOF_TIMESTAMPING_TX_SCHED),
 )
 _ACKNOWLEDGED = int(Timestamping.SOF_TIMESTAMPING_TX_ACK)
-_COMPLETED = 1 << 18
-"""SOF_TIMESTAMPING_TX_COMPLETION of Linux 6.15: Bluetooth alone tells of it."""
+_COMPLETED = int(Timestamping.SOF_TIMESTAMPING_TX_COMPLETION)
+"""Bluetooth alone tells of it."""
 _RECORDED = _SENT | _SCHEDULED | _ACKNOWLEDGED | _COMPLETED | int(Timestamping.SOF_TIMESTAMPING_TX_HARDWARE)
 """What control messages may say."""
 _STAGES = ((_SCHEDULED, 1), (_SENT, 0))
