@@ -2,6 +2,7 @@
 #include "route_ways.h"
 
 #include <linux/if_packet.h>
+#include <linux/if_tun.h>
 #include <net/ethernet.h>
 #include <net/if_arp.h>
 #include <netinet/ip.h>
@@ -515,4 +516,46 @@ ROOTS_TEST(neighbours_of_ipv6_behind_a_lost_wire)
 	CHECK_EQ(becomes_known("10.0.0.77", -1), -1);
 	sleep_ms(50);
 	CHECK_STRING(make_known("2001:db8::77"), "0");
+}
+
+static void make_tun(const char *name)
+{
+	struct ifreq wanted = {.ifr_flags = IFF_TUN | IFF_NO_PI};
+
+	strcpy(wanted.ifr_name, name);
+	MUST(ioctl((int)MUST(open("/dev/net/tun", O_RDWR)), TUNSETIFF, &wanted));
+}
+
+ROOTS_TEST(what_is_of_a_kind)
+{
+	/* What is set for new interfaces is theirs too that are there and have no address, but for some. */
+	static const struct {
+		const char *name, *old;
+	} taken[] = {{"arp_notify", "2"},      {"tag", "2"},
+		     {"disable_policy", "0"},  {"disable_xfrm", "0"},
+		     {"route_localnet", "0"},  {"drop_unicast_in_l2_multicast", "0"},
+		     {"forwarding", "0"},      {"promote_secondaries", "0"}};
+	char path[64];
+
+	enter();
+	make_tun("t0");
+	CHECK_STRING(shown("ipv4/conf/lo/disable_policy"), "1");
+	CHECK_STRING(shown("ipv4/conf/lo/disable_xfrm"), "1");
+	CHECK_STRING(shown("ipv6/conf/lo/accept_dad"), "-1");
+	CHECK_STRING(shown("ipv6/conf/t0/accept_dad"), "-1");
+	CHECK_STRING(shown("ipv6/conf/default/accept_dad"), "1");
+	CHECK_EQ(set("ipv6/conf/default/accept_dad", "2"), 0);
+	for (size_t at = 0; at < LENGTH(taken); at++) {
+		snprintf(path, sizeof(path), "ipv4/conf/default/%s", taken[at].name);
+		CHECK_EQ(set(path, "2"), 0);
+		CHECK_STRING(shown(path), "2");
+		snprintf(path, sizeof(path), "ipv4/conf/t0/%s", taken[at].name);
+		CHECK_STRING(shown(path), taken[at].old);
+	}
+	CHECK_STRING(shown("ipv4/conf/lo/disable_policy"), "1");
+	make_tun("t1");
+	CHECK_STRING(shown("ipv6/conf/t1/accept_dad"), "-1");
+	CHECK_STRING(shown("ipv4/conf/t1/disable_policy"), "2");
+	CHECK_EQ(set("ipv6/conf/t1/accept_dad", "0"), 0);
+	CHECK_STRING(shown("ipv6/conf/t1/accept_dad"), "0");
 }

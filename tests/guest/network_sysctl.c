@@ -1071,3 +1071,13 @@ TEST(windows_of_next_to_nothing)
 		close(listener);
 	}
 }
+
+/* What is of all networks is the first one's to set, or to have. */
+TEST(what_other_networks_lack)
+{
+	enter();
+	CHECK_ERRNO(open(NET "ipv6/mld_qrv", O_RDONLY), ENOENT);
+	CHECK_ERRNO(open(NET "ipv6/mld_max_msf", O_RDONLY), ENOENT);
+	CHECK_ERRNO(open(NET "netfilter/nf_conntrack_max", O_WRONLY), EACCES);
+	CHECK_ERRNO(open(NET "ipv4/tcp_allowed_congestion_control", O_WRONLY), EACCES);
+}

@@ -470,7 +470,6 @@ def move(interface: Interface, network: Network, name: bytes = b"", index: int =
         index = 0 if interface.index in network.interfaces else interface.index
     number = free_index(network, index)
     network.account_settings(network.sysctls.of_new.inherited_count)
-    settings = network.sysctls.of_new.copy()
     set_up(interface, is_up=False)
     if interface.master is not None:
         leave_bridge(interface)
@@ -484,10 +483,10 @@ def move(interface: Interface, network: Network, name: bytes = b"", index: int =
     old.device_event(interface, b"remove")
     old.account_settings(-len(interface.settings.changed))
     # Linux: net/ipv4/devinet.c, inetdev_init; net/ipv6/addrconf.c, ipv6_add_dev.
-    interface.settings = settings
     interface.had_address = False
     interface.index = number
     interface.network = network
+    interface.settings = interface.first_settings()
     interface.name = chosen
     interface.was_up = interface.has_left_groups = False
     network.add_interface(interface)

@@ -195,7 +195,7 @@ class Network(Namespace):
         """
         self.sysctls.inherit(first)
         self.account_settings(self.sysctls.of_new.inherited_count)
-        self.loopback.settings = self.sysctls.of_new.copy()
+        self.loopback.settings = self.loopback.first_settings()
 
     @property
     def unix(self) -> UnixNames:

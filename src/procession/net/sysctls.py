@@ -31,6 +31,8 @@ EVICT = (b"ipv4/arp_evict_nocarrier", b"ipv6/ndisc_evict_nocarrier")
 ONLY_TO_GROUPS = (b"ipv4/drop_unicast_in_l2_multicast", b"ipv6/drop_unicast_in_l2_multicast")
 """Whether frames for all bring no packets that are for one."""
 IGNORE_LINKDOWN = (b"ipv4/ignore_routes_with_linkdown", b"ipv6/ignore_routes_with_linkdown")
+_ASKS_FOR_OWN = b"ipv6/accept_dad"
+_WITHOUT_POLICY, _WITHOUT_TRANSFORM = b"ipv4/disable_policy", b"ipv4/disable_xfrm"
 ADDRESS_MODE, KEEP_ADDRESSES = b"ipv6/addr_gen_mode", b"ipv6/keep_addr_on_down"
 ONLY_OUTGOING, MTU, FORCE_FORWARDING = b"ipv6/use_oif_addrs_only", b"ipv6/mtu", b"ipv6/force_forwarding"
 GROUP_FORWARDING = (b"ipv4/mc_forwarding", b"ipv6/mc_forwarding")
@@ -119,14 +121,14 @@ INTERFACE_SETTINGS = {
     PROXY_ARP_PVLAN: 0,
     b"ipv4/arp_notify": 0,
     b"ipv4/bootp_relay": 0,
-    b"ipv4/disable_policy": 0,
-    b"ipv4/disable_xfrm": 0,
+    _WITHOUT_POLICY: 0,
+    _WITHOUT_TRANSFORM: 0,
     FORCED_VERSION[0]: 0,
     REPORT_INTERVALS[0]: 10_000,
     REPORT_INTERVALS[1]: 1_000,
     b"ipv4/tag": 0,
     FORWARDING[1]: 0,
-    b"ipv6/accept_dad": 1,
+    _ASKS_FOR_OWN: 1,
     b"ipv6/accept_ra": 1,
     b"ipv6/accept_ra_defrtr": 1,
     b"ipv6/accept_ra_from_local": 0,
@@ -182,8 +184,30 @@ routers and messages to neighbours nothing comes: nobody asks whether an address
 advertises itself, and neighbours of IPv6 are found without messages. There are no policies of IPsec
 (disable_policy, disable_xfrm), and Linux doesn't do anything by bootp_relay. A tag means what programs want.
 """
-_OF_EVERY = {b"ipv6/accept_dad": 0}
+_OF_EVERY = {_ASKS_FOR_OWN: 0}
 """What is set of all at first, where it's something else."""
+WITH_ARP, WITHOUT_ARP, OF_LOOPBACK = range(3)
+_FIRST_OF_KIND: tuple[dict[bytes, int], ...] = (
+    {},
+    {_ASKS_FOR_OWN: -1},
+    {_ASKS_FOR_OWN: -1, _WITHOUT_POLICY: 1, _WITHOUT_TRANSFORM: 1},
+)
+"""What those kinds of interfaces have at first, whatever is set for new ones.
+
+Linux: net/ipv6/addrconf.c, ipv6_add_dev; net/ipv4/devinet.c, inetdev_event.
+"""
+NOT_TAKEN_OVER = (
+    FORWARDING[0],
+    ROUTE_LOCALNET,
+    PROMOTE_SECONDARIES,
+    ONLY_TO_GROUPS[0],
+    _WITHOUT_POLICY,
+    _WITHOUT_TRANSFORM,
+)
+"""What of IPv4 is set for new interfaces and isn't those's that are there.
+
+Linux: net/ipv4/devinet.c, ipv4_doint_and_flush, devinet_sysctl_forward.
+"""
 PORT_COUNT = 65_536
 SEND_ROOMS, RECEIVE_ROOMS = (4_096, 16_384, 4 << 20), (4_096, 131_072, 32 << 20)
 """What tcp_wmem and tcp_rmem are at first: a connection's least room, the room at first, and the most."""
@@ -248,16 +272,20 @@ BOUNDS = {
 
 class OwnSettings:
     """What INTERFACE_SETTINGS are for one interface, for all or for new ones: `changed` are those that differ
-    or that were set, of which a program can choose those of an interface alone (`chosen`, a bit for each)."""
+    or that were set, of which a program can choose those of an interface alone (`chosen`, a bit for each).
+    `kind` is what kind of interface it is as to what it has at first."""
 
-    __slots__ = ("changed", "chosen")
+    __slots__ = ("changed", "chosen", "kind")
 
-    def __init__(self, changed: dict[bytes, int]) -> None:
+    def __init__(self, changed: dict[bytes, int], kind: int = WITH_ARP) -> None:
         self.changed = changed
         self.chosen = 0
+        self.kind = kind
 
     def __getitem__(self, key: bytes) -> int:
         found = self.changed.get(key)
+        if found is None:
+            found = _FIRST_OF_KIND[self.kind].get(key)
         return INTERFACE_SETTINGS[key] if found is None else found
 
     def __setitem__(self, key: bytes, value: int) -> None:
@@ -276,11 +304,15 @@ class OwnSettings:
         """How many a copy has."""
         return len(self.changed) - (MTU in self.changed)
 
-    def copy(self) -> OwnSettings:
-        """The same of another interface, of which nothing was chosen yet. Each has the MTU that it has."""
+    def copy(self, kind: int) -> OwnSettings:
+        """Those of a new interface, of which nothing was chosen yet. Each has the MTU that it has, and what
+        those of its kind have at first, whatever is set for new ones."""
         changed = self.changed.copy()
         changed.pop(MTU, None)
-        return OwnSettings(changed)
+        for key, value in _FIRST_OF_KIND[kind].items():
+            if key in changed:
+                changed[key] = value
+        return OwnSettings(changed, kind)
 
 
 _PLACES = {key: place for place, key in enumerate(INTERFACE_SETTINGS)}

@@ -19,6 +19,7 @@ from procession.net.sysctls import (
     GROUP_FORWARDING,
     INTERFACE_SETTINGS,
     MTU,
+    NOT_TAKEN_OVER,
     REPORT_INTERVALS,
     STABLE_PRIVACY,
 )
@@ -232,7 +233,7 @@ def _set_for_new(network: Network, key: bytes, value: int) -> None:
     Linux: net/ipv4/devinet.c, devinet_copy_dflt_conf; net/core/neighbour.c, neigh_copy_dflt_parms.
     """
     network.sysctls.of_new[key] = value
-    if key.startswith(_TAKEN_OVER):
+    if key.startswith(_TAKEN_OVER) and key not in NOT_TAKEN_OVER:
         for interface in network.interfaces.values():
             if not interface.settings.is_chosen(key) and not interface.had_address:
                 _set(interface, key, value)

@@ -24,7 +24,12 @@ from procession.net.sysctls import (
 from procession.procfs.interface_sysctl import set_for_all
 from procession.procfs.parameter_kind import INTEGER, TEXT, UNSIGNED, ParameterKind
 from procession.procfs.parse_integer import parse_parameter
-from procession.procfs.system_directory import InterfaceSettings, SystemFile, SystemTree
+from procession.procfs.system_directory import (
+    InterfaceSettings,
+    SystemFile,
+    SystemTree,
+    is_of_first_network,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -269,7 +274,7 @@ def _store_congestion_control(kernel: Kernel, data: bytes) -> None:
     if name not in CONGESTION_CONTROLS:
         raise ENOENT("no such congestion control")
     if name in _system(kernel).restricted_congestion_controls:
-        if not _is_first(kernel):
+        if not is_of_first_network(kernel):
             raise EPERM("not among net.ipv4.tcp_allowed_congestion_control")
         _allow(kernel, (*_allowed(kernel), name))
     _sysctls(kernel).congestion_control = CONGESTION_CONTROLS.index(name)
@@ -277,11 +282,6 @@ def _store_congestion_control(kernel: Kernel, data: bytes) -> None:
 
 def _system(kernel: Kernel) -> SocketFileSystem:
     return socket_file_system(kernel.vfs)
-
-
-def _is_first(kernel: Kernel) -> bool:
-    """Whether the running task's network is the machine's first."""
-    return kernel.seen_namespaces.network is kernel.init_namespaces.network
 
 
 def _allow(kernel: Kernel, names: Collection[bytes]) -> None:
@@ -338,7 +338,7 @@ def _store_room(name: str, kernel: Kernel, data: bytes) -> None:
 
     Linux: net/core/sysctl_net_core.c, net_core_table.
     """
-    if not _is_first(kernel):
+    if not is_of_first_network(kernel):
         raise EACCES("not the machine's first network")
     is_of_sending = "send" in name
     room = parse_parameter(data, _LEAST_SEND_ROOM if is_of_sending else _LEAST_RECEIVE_ROOM)
@@ -352,7 +352,7 @@ def _room(name: str) -> SystemFile:
 
 def _store_of_all(name: str, least: int, kernel: Kernel, data: bytes) -> None:
     """The machine's, which only its first network changes. Raises EACCES, EINVAL."""
-    if not _is_first(kernel):
+    if not is_of_first_network(kernel):
         raise EACCES("not the machine's first network")
     setattr(_system(kernel), name, parse_parameter(data, least, _INT_MAX))
 

@@ -140,7 +140,9 @@ class SystemDirectory(ProcDirectory):
             return SystemInode(superblock, number, (*self.path, name))
         if isinstance(found, bytes):
             return SystemLink(superblock, number, (*self.path, name))
-        return SystemDirectory(superblock, number, (*self.path, name))
+        path = (*self.path, name)
+        kind = SharedSettingsDirectory if path in _WITH_SHARED else SystemDirectory
+        return kind(superblock, number, path)
 
     def list_entries(self) -> list[DirectoryEntry]:
         return [
@@ -148,6 +150,29 @@ class SystemDirectory(ProcDirectory):
             for name in self.tree
             for inode in (self.lookup(name),)
         ]
+
+
+class SharedSettingsDirectory(SystemDirectory):
+    """One of /proc/sys/net in which the machine's first network has more than others.
+
+    Linux: net/sysctl_net.c, net_ctl_header_lookup.
+    """
+
+    __slots__ = ()
+
+    caches_lookups: ClassVar[bool] = False
+
+    @property
+    def tree(self) -> SystemTree:
+        tree = super().tree
+        if is_of_first_network(self.proc.kernel):
+            return tree
+        return {name: found for name, found in tree.items() if (*self.path, name) not in _SHARED}
+
+    def lookup(self, name: bytes) -> Inode:
+        if (*self.path, name) in _SHARED and not is_of_first_network(self.proc.kernel):
+            raise ENOENT("only the machine's first network has it")
+        return super().lookup(name)
 
 
 class SystemLink(ProcLink):
@@ -289,8 +314,13 @@ def _check_change(path: tuple[bytes, ...], *, is_wanted: bool) -> None:
 
 def mode_here(kernel: Kernel, path: tuple[bytes, ...], mode: int) -> int:
     """What of `mode` the file at `path` has in the network that the reader sees."""
-    is_elsewhere = kernel.seen_namespaces.network is not kernel.init_namespaces.network
-    return mode & ~_WRITABLE if path in _OF_FIRST_NETWORK and is_elsewhere else mode
+    is_shared = path in _OF_FIRST_NETWORK and not is_of_first_network(kernel)
+    return mode & ~_WRITABLE if is_shared else mode
+
+
+def is_of_first_network(kernel: Kernel) -> bool:
+    """Whether who reads sees the machine's first network."""
+    return kernel.seen_namespaces.network is kernel.init_namespaces.network
 
 
 def _check_sysctl(
@@ -309,9 +339,14 @@ _WRITABLE = 0o222
 _OF_FIRST_NETWORK = (
     *((b"net", b"core", name) for name in (b"rmem_default", b"rmem_max", b"wmem_default", b"wmem_max")),
     (b"net", b"ipv4", b"tcp_allowed_congestion_control"),
+    (b"net", b"netfilter", b"nf_conntrack_max"),
 )
 """What is the machine's, and read-only in other networks than its first. Linux: net/ipv4/sysctl_net_ipv4.c,
-ipv4_sysctl_init_net; net/core/sysctl_net_core.c, sysctl_core_net_init."""
+ipv4_sysctl_init_net; net/core/sysctl_net_core.c, sysctl_core_net_init;
+net/netfilter/nf_conntrack_standalone.c, nf_conntrack_standalone_init_sysctl."""
+_WITH_SHARED = ((b"sys", b"net", b"ipv6"),)
+_SHARED = tuple((b"sys", b"net", b"ipv6", name) for name in (b"mld_max_msf", b"mld_qrv"))
+"""What other networks don't have at all. Linux: net/ipv6/sysctl_net_ipv6.c, ipv6_rotable."""
 _READ_BY_BUFFERS = (b"modules", b"net", b"slabinfo", b"swaps", b"sysvipc")
 """Below these Linux has no read_iter, but for softnet_stat."""
 _WITHOUT_RECORDS = (b"netstat", b"snmp", b"snmp6", b"sockstat", b"sockstat6", b"softnet_stat")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from procession.abi.interface import InterfaceFlag
 from procession.abi.named_tuple import NamedTuple
 from procession.abi.netlink import LinkAttribute, OperationalState
-from procession.net.sysctls import IGNORE_LINKDOWN, MTU
+from procession.net.sysctls import IGNORE_LINKDOWN, MTU, OF_LOOPBACK, WITH_ARP, WITHOUT_ARP
 
 if TYPE_CHECKING:
     from procession.net.internet.device_address import DeviceAddress
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from procession.net.internet.listening import Listening
     from procession.net.link.bridge import Bridge, BridgePort
     from procession.net.network import Network
+    from procession.net.sysctls import OwnSettings
     from procession.net.tun.device import TunDevice
 
 IFF_UP = int(InterfaceFlag.IFF_UP)
@@ -191,9 +192,16 @@ class Interface:
         self.state_without_carrier = _DOWN
         self.carrier_changes = 0
         self.drop_count = 0
-        self.settings = network.sysctls.of_new.copy()
+        self.settings = self.first_settings()
         self.received_packets = self.received_bytes = 0
         self.sent_packets = self.sent_bytes = 0
+
+    def first_settings(self) -> OwnSettings:
+        """What it begins with in its network."""
+        kind = WITH_ARP
+        if self.flags & (IFF_LOOPBACK | IFF_NOARP):
+            kind = OF_LOOPBACK if self.kind == LOOPBACK else WITHOUT_ARP
+        return self.network.sysctls.of_new.copy(kind)
 
     def has_protocol(self, *, is_ipv6: bool) -> bool:
         """Whether it's large enough for a protocol, which otherwise has no settings for it.

@@ -158,6 +158,7 @@ def new_device(network: Network, flags: int, name: bytes, index: int) -> TunDevi
     device = interface.tun = TunDevice(interface, flags)
     if not is_tap:
         interface.flags = _TUN_FLAGS
+        interface.settings = interface.first_settings()
         interface.hardware_address = b""
         interface.queue_length = _TUN_QUEUE_LENGTH
     tell_of_new(interface)
