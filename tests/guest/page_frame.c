@@ -133,6 +133,13 @@ TEST(frames_are_shown_by_whole_entries)
 	check_whole_entries("/proc/kpageflags");
 }
 
+ROOTS_TEST(the_first_frame_is_nobodys)
+{
+	CHECK_EQ(told_of("/proc/kpageflags", 0), 1UL << 32 /* KPF_RESERVED */);
+	CHECK_EQ(told_of("/proc/kpagecount", 0), 0);
+	CHECK(told_of("/proc/kpageflags", 1) != 0);
+}
+
 static mode_t mode_of(const char *path)
 {
 	struct stat status;

@@ -7,7 +7,7 @@ from collections import Counter
 
 from procession import Machine
 from procession.hardware import page_table as pte
-from procession.hardware.physical_memory import PAGE_SHIFT, PhysicalMemory
+from procession.hardware.physical_memory import PAGE_SHIFT, ZERO_FRAME, PhysicalMemory
 from procession.mm.address_space import MemoryDescriptor
 from procession.mm.page_cache import PageCache
 from procession.mm.page_tables import PageTables
@@ -84,7 +84,10 @@ class MemoryAudit:
                     continue
                 frame = (entry & pte.ADDRESS_MASK) >> PAGE_SHIFT
                 where = f"frame {frame}, mapped at {(region << 9 | index) << PAGE_SHIFT:#x},"
-                if entry & pte.CACHED:
+                if frame == ZERO_FRAME:
+                    if entry & pte.WRITABLE or not entry & pte.CACHED:
+                        self.problems.append(f"{where} is the page of zeros, and can be written or freed")
+                elif entry & pte.CACHED:
                     if frame not in cached:
                         self.problems.append(f"{where} is in no page cache")
                     if entry & pte.WRITABLE and not entry & pte.SHARED:

@@ -16,6 +16,7 @@ from procession.kernel.time.costs import SEEN_FRAME_NS, SHOWN_PAGE_NS
 from procession.mm.vma import ANY_LOCK
 from procession.procfs.inode import refuse_mapping
 from procession.procfs.process_memory import area_entries, is_anonymous, seek_memory
+from procession.procfs.zones import FIRST_PFN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -58,11 +59,12 @@ def open_page_groups(kernel: Kernel, path: Path, flags: int, subject: Subject) -
 
 
 class FramesFile(PositionedFile):
-    """An open file that has 64 bits for each frame."""
+    """An open file that has 64 bits for each frame; `of_reserved` is what those below FIRST_PFN have."""
 
     __slots__ = ("kernel",)
 
     takes_read_flags: ClassVar[bool] = False
+    of_reserved: ClassVar[int] = 0
 
     def __init__(self, path: Path, flags: int, subject: Subject, kernel: Kernel) -> None:
         super().__init__(path, flags, subject)
@@ -84,11 +86,14 @@ class FramesFile(PositionedFile):
         if offset % _ENTRY_BYTES or length % _ENTRY_BYTES:
             raise EINVAL("no whole entries")
         first = offset // _ENTRY_BYTES
-        count = min(length // _ENTRY_BYTES, _MOST_ENTRIES, max(self.kernel.memory.frame_count - first, 0))
+        end = FIRST_PFN + self.kernel.memory.frame_count
+        count = min(length // _ENTRY_BYTES, _MOST_ENTRIES, max(end - first, 0))
         if not count:
             return b""
         self.kernel.clock.spend(count * SHOWN_PAGE_NS)
-        return pack_array("Q", self.entries(range(first, first + count)))
+        frames = range(max(first - FIRST_PFN, 0), first - FIRST_PFN + count)
+        before = [self.of_reserved] * (count - len(frames))
+        return pack_array("Q", [*before, *(self.entries(frames) if frames else ())])
 
     def entries(self, frames: range) -> Iterable[int]:
         """What is shown for `frames`, of which there are some."""
@@ -130,6 +135,8 @@ class PageFlagFile(FramesFile):
     """
 
     __slots__ = ()
+
+    of_reserved: ClassVar[int] = _RESERVED
 
     def entries(self, frames: range) -> Iterable[int]:
         memory = self.kernel.memory

@@ -13,7 +13,7 @@ from procession.fs.mounts.context import parse_number
 from procession.fs.permission import CAP_SYS_ADMIN
 from procession.fs.shared_anonymous import path_of
 from procession.hardware import page_table as pte
-from procession.hardware.physical_memory import PAGE_SHIFT, STALE_TRANSLATIONS
+from procession.hardware.physical_memory import PAGE_SHIFT, STALE_TRANSLATIONS, ZERO_FRAME
 from procession.kernel.security.ptrace_access import has_memory
 from procession.kernel.time.costs import SEEN_FRAME_NS, SHOWN_PAGE_NS
 from procession.mm.policy import policy_text
@@ -26,6 +26,7 @@ from procession.procfs.magic_link import MagicLink, name_to_read
 from procession.procfs.page_scan import PAGEMAP_SCAN, scan_pages
 from procession.procfs.parse_integer import INT_MAX, NUMBER_SIZE
 from procession.procfs.process_memory import LAST_PAGE, area_entries, is_anonymous, seek_memory
+from procession.procfs.zones import FIRST_PFN
 
 if TYPE_CHECKING:
     from procession.fs.dentry import Path
@@ -73,9 +74,10 @@ class PageMapFile(PositionedFile):
         system = cast("ProcFileSystem", self.inode.superblock)
         entries = [0] * count
         map_counts = MapCounts(mm.memory)
-        # Of the page of zeros no more is said.
+        # The page of zeros is nobody's: no more is said of it, as vm_normal_page finds none there.
+        of_zeros = _PRESENT | self._pfn(ZERO_FRAME)
         for page in mm.tables.present_pages(first, first + count):
-            entries[page - first] = _PRESENT
+            entries[page - first] = of_zeros
         for area in mm.areas_in(first << PAGE_SHIFT, first + count << PAGE_SHIFT):
             found = area_entries(mm, area, first, first + count)
             for (page, entry), sharers in zip(found, map_counts.of(mm, area, found), strict=True):
@@ -91,7 +93,10 @@ class PageMapFile(PositionedFile):
         shown = _PRESENT | (0 if is_anonymous(area, page, entry) else _OF_FILE)
         if sharers <= 1:
             shown |= _EXCLUSIVE
-        return shown | (frame if self.shows_frames else 0)
+        return shown | self._pfn(frame)
+
+    def _pfn(self, frame: int) -> int:
+        return FIRST_PFN + frame if self.shows_frames else 0
 
     def _marked(self, shown: int, marks: int) -> int:
         """What is marked without being there has an entry like those of swapped pages."""

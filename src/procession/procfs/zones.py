@@ -9,6 +9,10 @@ from procession.hardware.physical_memory import PAGE_SHIFT
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
 
+FIRST_PFN = 1
+"""The number by which user space knows the first page frame, as the one at address 0 is the BIOS's: tools
+take 0 for no frame. Linux: arch/x86/kernel/setup.c, trim_bios_range.
+"""
 _BLOCK_ORDERS = 11
 _KIB_PER_PAGE_SHIFT = PAGE_SHIFT - 10
 _LEAST_MINIMUM_KIB, _MOST_MINIMUM_KIB = 128, 262_144
@@ -59,5 +63,5 @@ def show_zones(kernel: Kernel) -> bytes:
     for number in range(len(kernel.scheduler.processors)):
         lines.append(b"    cpu: %d\n              count:    0\n              high:     0\n" % number)
         lines.append(b"              batch:    1\n")
-    lines.append(b"  node_unreclaimable:  0\n  start_pfn:           0\n")
+    lines.append(b"  node_unreclaimable:  0\n  start_pfn:           %d\n" % FIRST_PFN)
     return b"".join(lines)
