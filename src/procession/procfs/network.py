@@ -14,6 +14,7 @@ from procession.net.internet.flow import settle_all
 from procession.net.internet.neighbour import PERMANENT
 from procession.net.internet.routing import LOCAL, MAIN_TABLE, SCOPE_HOST, SCOPE_LINK
 from procession.net.internet.tcp import TcpSocket
+from procession.net.internet.tcp_acknowledgement import told_state, unacknowledged_bytes
 from procession.net.internet.tcp_connection import TimeWait
 from procession.net.internet.udp import UdpSocket
 from procession.procfs.network_counters import (
@@ -108,11 +109,11 @@ def _tcp_line(position: int, socket: TcpSocket | TimeWait, now_ns: int) -> bytes
     if socket.state == _LISTEN:
         sending, waiting = 0, len(socket.connections)
     else:
-        sending, waiting = socket.on_the_way, min(socket.arrived.length, socket.receive_room)
+        sending, waiting = unacknowledged_bytes(socket), min(socket.arrived.length, socket.receive_room)
     inode = socket.inode_number
     tail = b"100 0 0 10 0" if socket.state == _LISTEN else b"20 4 30 10 -1"
     return b"%4d: %s %s %02X %08X:%08X %02X:%08X %08X %5d %8d %d %d %016x %s" % (
-        *(position, local, remote, socket.state, sending, waiting, 0, 0, 0),
+        *(position, local, remote, told_state(socket), sending, waiting, 0, 0, 0),
         *(socket.owner_uid, 0, inode, 1 + (inode != 0), socket.cookie, tail),
     )
 

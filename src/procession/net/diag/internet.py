@@ -22,6 +22,7 @@ from procession.net.internet.ip_options import IP_TOS, SOL_IP
 from procession.net.internet.ipv6_options import TRAFFIC_CLASS
 from procession.net.internet.packet import TCP, UDP, UDP_LITE
 from procession.net.internet.tcp import TcpSocket
+from procession.net.internet.tcp_acknowledgement import told_state, unacknowledged_bytes
 from procession.net.internet.tcp_connection import TimeWait
 from procession.net.internet.tcp_options import get_tcp_option
 from procession.net.netlink.attributes import attribute, attributes_in
@@ -70,7 +71,7 @@ def tell_internet(request: Request) -> list[bytes]:
     return [
         _message(request, wanted, socket)
         for socket in sockets
-        if states >> socket.state & 1
+        if states >> _told_state(socket) & 1
         and _ports_match(wanted.id, socket)
         and (not program or lets_through(program, _ends(socket)))
     ]
@@ -185,9 +186,13 @@ def _ends(socket: Told) -> Ends:
     return Ends(socket.family, source, ports[0], target, ports[1], interface, mark, socket.has_chosen_port)
 
 
+def _told_state(socket: Told) -> int:
+    return told_state(socket) if isinstance(socket, TcpSocket) else socket.state
+
+
 def _message(request: Request, wanted: InetDiagReqV2, socket: Told) -> bytes:
     """Linux: net/ipv4/inet_diag.c, inet_sk_diag_fill, inet_twsk_diag_fill."""
-    message = InetDiagMsg(socket.family, socket.state, 0, 0, _identity(socket))
+    message = InetDiagMsg(socket.family, _told_state(socket), 0, 0, _identity(socket))
     if isinstance(socket, TimeWait):
         left_ns = socket.expiry_ns - request.network.host.clock.now_ns
         message.idiag_state = _TIME_WAIT
@@ -202,7 +207,7 @@ def _message(request: Request, wanted: InetDiagReqV2, socket: Told) -> bytes:
             message.idiag_rqueue, message.idiag_wqueue = len(socket.connections), socket.backlog
         else:
             message.idiag_rqueue = min(socket.arrived.length, socket.receive_room)
-            message.idiag_wqueue = socket.on_the_way
+            message.idiag_wqueue = unacknowledged_bytes(socket)
     else:
         message.idiag_rqueue = socket.arrived_bytes
     return message.pack() + _attributes(request, wanted, socket)

@@ -14,6 +14,7 @@ from procession.net.internet.address import any_of
 from procession.net.internet.error_queue import queue_copied, receive_error
 from procession.net.internet.flow import Flow
 from procession.net.internet.socket import InternetSocket
+from procession.net.internet.tcp_acknowledgement import bytes_were_read
 from procession.net.internet.tcp_backlog import admit, leave_listener, listen, move_payer
 from procession.net.internet.tcp_close import (
     CAN_SEND,
@@ -101,7 +102,8 @@ class TcpSocket(InternetSocket):
     TCP_WINDOW_CLAMP, 0 for none, `offered_window` what the other end had room for when there came to be a
     connection, `repair` what TCP_REPAIR has changed; `reordering` what tcp_reordering was.
     It has sent at `sent_at_ns` and heard at `heard_at_ns`; `answer_count` and `owes_since_ns` are of
-    tcp_acknowledgement.py. Up to `measured_from` of what came everything has been read, and at most
+    tcp_acknowledgement.py, as are `quick_answers`, and `owed_segments` with `owed_bytes`, which are to be
+    acknowledged. Up to `measured_from` of what came everything has been read, and at most
     `measured_bytes` between two such moments.
     `stamps` are still to be told to the `error_queue`. `agreed` are the TCPI_OPT_* that both ends speak,
     NOT_YET before. `fast_open` goes with the SYN, `fast_open_keys` are those of it.
@@ -117,6 +119,8 @@ class TcpSocket(InternetSocket):
         "bytes_received",
         "bytes_sent",
         "connections",
+        "data_segments_heard",
+        "data_segments_sent",
         "deferred",
         "fast_open",
         "fast_open_keys",
@@ -131,14 +135,19 @@ class TcpSocket(InternetSocket):
         "measured_from",
         "number_gaps",
         "offered_window",
+        "owed_bytes",
+        "owed_segments",
         "owes_since_ns",
         "peer",
         "phase",
+        "quick_answers",
         "reordering",
         "repair",
         "role",
         "seen_as",
         "segment_clamp",
+        "segments_heard",
+        "segments_sent",
         "sent_at_ns",
         "stamps",
         "syn_count",
@@ -188,6 +197,8 @@ class TcpSocket(InternetSocket):
         self.repair: Repair | None = None
         self.arrival_ns = self.sent_at_ns = self.heard_at_ns = self.owes_since_ns = 0
         self.answer_count = self.measured_bytes = self.measured_from = 0
+        self.segments_sent = self.segments_heard = self.data_segments_sent = self.data_segments_heard = 0
+        self.owed_bytes = self.owed_segments = self.quick_answers = 0
 
     @property
     def ports(self) -> PortTable:
@@ -489,6 +500,8 @@ class TcpSocket(InternetSocket):
             copied, self.measured_from = position - self.measured_from, position
             if copied > self.measured_bytes:
                 grow_receive_room(self, copied)
+        if self.owed_segments:
+            bytes_were_read(self)
         peer = self.peer
         if peer is not None and peer.stamps is not None:
             tell_gone(peer, peer.stamps)

@@ -83,7 +83,7 @@ def establish(socket: TcpSocket, listener: TcpSocket, way_back: Flow) -> None:
     for end in (socket, connection):
         end.state = ESTABLISHED
         raise_send_room(end)
-        begin(end)
+        begin(end, has_called=end is socket)
     connection.listener = listener
     if socket.fast_open is not None:
         take_opening(socket, connection, listener)

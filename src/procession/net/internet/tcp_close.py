@@ -68,7 +68,7 @@ def send_end(socket: TcpSocket) -> None:
     if loses_end(socket, peer, was_closing=was_closing):
         return
     if peer is not None:
-        end_arrives(peer)
+        end_arrives(peer, socket)
         peer.has_ended = True
         peer.ended |= RECEIVING
     if peer is socket:

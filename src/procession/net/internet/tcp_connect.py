@@ -141,7 +141,7 @@ def connect_to_itself(socket: TcpSocket) -> None:
     socket.state = ESTABLISHED
     socket.peer = socket
     raise_send_room(socket)
-    begin(socket)
+    begin(socket, has_called=True)
     if socket.ended & SENDING:
         socket.send_end()
     socket.state_changed()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from procession.abi.duration import NS_PER_MS
 from procession.abi.internet import TcpInfo, TcpInfoOption
 from procession.abi.socket import SocketOption, TcpState
+from procession.net.internet.tcp_acknowledgement import heard_segment_bytes, settle, told_state, unanswered
 from procession.net.internet.tcp_negotiation import (
     NOT_YET,
     TELLS_CONGESTION,
@@ -50,20 +51,25 @@ _FIN_WAIT2 = int(TcpState.TCP_FIN_WAIT2)
 
 def tell_info(socket: TcpSocket) -> bytes:
     """What is known of a connection without loss or delay. Linux: net/ipv4/tcp.c, tcp_get_info."""
-    info = TcpInfo(tcpi_state=socket.state, tcpi_snd_cwnd=FIRST_WINDOW_SEGMENTS)
+    settle(socket)
+    owed_segments, owed_bytes = unanswered(socket)
+    info = TcpInfo(tcpi_state=told_state(socket), tcpi_snd_cwnd=FIRST_WINDOW_SEGMENTS)
     info.tcpi_reordering = socket.reordering
     info.tcpi_pacing_rate, info.tcpi_max_pacing_rate = NO_RATE, socket.options.get(_MAX_PACING_RATE, NO_RATE)
     if socket.state == LISTENING:
         info.tcpi_unacked = len(socket.connections)
         info.tcpi_sacked = socket.backlog
         return info.pack() + _ACCURATE_ECN
+    info.tcpi_segs_out, info.tcpi_segs_in = socket.segments_sent, socket.segments_heard
+    info.tcpi_data_segs_out = socket.data_segments_sent
+    info.tcpi_data_segs_in = socket.data_segments_heard
     info.tcpi_rates = _IS_LIMITED_BY_PROGRAM
     info.tcpi_snd_ssthresh = _NO_THRESHOLD
     is_connected = socket.state not in (CLOSED, SYN_SENT) or (
         socket.agreed != NOT_YET and socket.phase == CONNECTED
     )
     if is_connected:
-        _tell_connection(socket, info)
+        _tell_connection(socket, info, owed_segments, owed_bytes)
     else:
         # What a socket begins with. Linux: net/ipv4/tcp.c, tcp_init_sock.
         info.tcpi_rto, info.tcpi_rttvar = _FIRST_TIMEOUT_US, _FIRST_TIMEOUT_US // 4
@@ -90,7 +96,7 @@ def _tell_attempt(socket: TcpSocket, info: TcpInfo) -> None:
         info.tcpi_snd_wnd, info.tcpi_rcv_wnd = widest_window_heard(socket), WIDEST_WINDOW
 
 
-def _tell_connection(socket: TcpSocket, info: TcpInfo) -> None:
+def _tell_connection(socket: TcpSocket, info: TcpInfo, owed_segments: int, owed_bytes: int) -> None:
     """What there is to say of a connection. A SYN and a FIN count as a byte among those that have arrived."""
     info.tcpi_options = spoken(socket)
     if info.tcpi_options & TELLS_CONGESTION and socket.bytes_received:
@@ -105,8 +111,7 @@ def _tell_connection(socket: TcpSocket, info: TcpInfo) -> None:
     info.tcpi_rto, info.tcpi_rtt, info.tcpi_rttvar = _TIMEOUT_US, _ROUND_TRIP_US, _ROUND_TRIP_US >> 1
     info.tcpi_min_rtt = _ROUND_TRIP_US
     info.tcpi_advmss = longest
-    # Linux: net/ipv4/tcp_input.c, tcp_measure_rcv_mss.
-    info.tcpi_rcv_mss = min(max(UNCONNECTED_SEGMENT_BYTES, socket.arrived.largest), longest)
+    info.tcpi_rcv_mss = heard_segment_bytes(socket)
     if socket.arrived.largest or socket.has_ended:
         info.tcpi_ato = _ACKNOWLEDGED_WITHIN_US
     info.tcpi_snd_mss = told_segment_bytes(socket)
@@ -114,7 +119,9 @@ def _tell_connection(socket: TcpSocket, info: TcpInfo) -> None:
     info.tcpi_bytes_sent = socket.bytes_sent
     acknowledged = socket.bytes_sent + len(socket.held) - socket.on_the_way
     has_called, has_hung_up = socket.seen_as is not None, socket.state == _FIN_WAIT2
-    info.tcpi_bytes_acked = acknowledged + has_called + has_hung_up
+    info.tcpi_unacked = owed_segments
+    info.tcpi_bytes_acked = acknowledged + has_called + has_hung_up - owed_bytes
+    info.tcpi_delivered = 1 + socket.data_segments_sent + has_hung_up - owed_segments
     info.tcpi_bytes_received = socket.bytes_received + socket.has_ended
     info.tcpi_notsent_bytes = socket.on_the_way
     window = first_window(socket)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from procession.abi.errno import EINVAL
 from procession.abi.ioctls import SocketIoctl
 from procession.abi.socket import SocketOption
+from procession.net.internet.tcp_acknowledgement import unacknowledged_bytes
 from procession.net.internet.tcp_phase import CONNECTING
 from procession.net.socket import CLOSED, LISTENING
 
@@ -40,7 +41,7 @@ def told_number(socket: TcpSocket, request: int) -> int | None:
     if request != _SIOCINQ:
         if socket.state == CLOSED:
             return told_gaps(socket)[request == _SIOCOUTQNSD]
-        return socket.on_the_way
+        return unacknowledged_bytes(socket) if request == _SIOCOUTQ else socket.on_the_way
     value = min(socket.arrived.length, socket.receive_room)
     if socket.urgent.is_pending and not socket.options.get(_SO_OOBINLINE):
         value = min(value, socket.urgent.position - socket.read_position)

@@ -63,7 +63,7 @@ def pass_on(socket: TcpSocket, data: bytes) -> None:
     socket.bytes_sent += count
     flow.packet_count += 1
     flow.byte_count += count
-    segment_passes(socket, peer)
+    segment_passes(socket, peer, count)
     if socket.stamps is not None:
         tell_gone(socket, socket.stamps)
     listener = peer.listener
