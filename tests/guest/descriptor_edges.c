@@ -91,6 +91,12 @@ TEST(who_cannot_be_asked_not_to_wait)
 	CHECK_ERRNO(pwritev2(master, &vector, 1, -1, RWF_NOWAIT), EOPNOTSUPP);
 	CHECK_ERRNO(preadv2(opened("/dev/full", O_RDWR), &vector, 1, -1, RWF_NOWAIT), EOPNOTSUPP);
 	CHECK_EQ(preadv2(opened("/dev/zero", O_RDWR), &vector, 1, -1, RWF_NOWAIT), 4);
+	/* A socket that was shut down ends for who would wait. */
+	MUST(socketpair(AF_UNIX, SOCK_DGRAM, 0, pipes));
+	MUST(shutdown(pipes[0], SHUT_RD));
+	CHECK_ERRNO(preadv2(pipes[0], &vector, 1, -1, RWF_NOWAIT), EAGAIN);
+	CHECK_EQ(preadv2(pipes[0], &vector, 1, -1, 0), 0);
+	CHECK_EQ(fcntl(pipes[0], F_GETFL), O_RDWR);
 	/* Whether there can be so much behind the position is looked at before the flags. */
 	file = (int)MUST(memfd_create("file", 0));
 	CHECK_ERRNO(preadv2(file, &vector, 1, -1, 1 << 30), EOPNOTSUPP);

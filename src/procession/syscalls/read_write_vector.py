@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from procession.abi.errno import EAGAIN, EBADF, EFAULT, EINVAL, EOPNOTSUPP, Errno
 from procession.abi.uio import RwFlag
-from procession.fs.file import O_APPEND, File, verify_area
+from procession.fs.file import O_APPEND, O_NONBLOCK, File, verify_area
 from procession.fs.file_events import note_access, note_modification
 from procession.fs.pipe import PipeFile
 from procession.fs.wait_queue import Sleep
@@ -198,12 +198,15 @@ def preadv2(
     if file.is_seekable:
         verify_area(file, file.position, target.total)
     _check_read_flags(file, flags)
+    if not flags & RWF_NOWAIT or file.is_seekable:
+        return _noted(file, read_vector(task, file, target))
+    # Linux: net/socket.c, sock_read_iter.
+    kept = file.flags
+    file.flags = kept | O_NONBLOCK
     try:
         return _noted(file, read_vector(task, file, target))
-    except Sleep:
-        if flags & RWF_NOWAIT and not file.is_seekable:
-            raise EAGAIN from None
-        raise
+    finally:
+        file.flags = kept
 
 
 @syscall(328)
