@@ -3,7 +3,9 @@
 
 #include <linux/aio_abi.h>
 #include <poll.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/inotify.h>
 #include <sys/uio.h>
 
 static aio_context_t context;
@@ -167,6 +169,18 @@ TEST(requests_that_make_no_sense)
 	CHECK_ERRNO(submit(&request), EINVAL);
 	request.aio_resfd = 99;
 	CHECK_ERRNO(submit(&request), EBADF);
+	request.aio_resfd = (uint32_t)MUST(open("file", O_PATH));
+	CHECK_ERRNO(submit(&request), EBADF);
+	/* A file with no operation that could be told not to wait is refused before how it was opened is looked at. */
+	for (int at = 0; at < 3; at++) {
+		int without[] = {epoll_create1(0), inotify_init(), (int)syscall(SYS_pidfd_open, getpid(), 0)};
+
+		request = request_of(IOCB_CMD_PWRITE, without[at], buffer, 16, 0);
+		request.aio_rw_flags = RWF_NOWAIT;
+		CHECK_ERRNO(submit(&request), EOPNOTSUPP);
+		request.aio_lio_opcode = IOCB_CMD_PREAD;
+		CHECK_ERRNO(submit(&request), EOPNOTSUPP);
+	}
 	CHECK_ERRNO(submit(bad_address()), EFAULT);
 	CHECK_ERRNO(syscall(SYS_io_submit, context, 1L, bad_address()), EFAULT);
 	CHECK_ERRNO(syscall(SYS_io_submit, context, -1L, bad_address()), EINVAL);

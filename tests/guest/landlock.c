@@ -132,6 +132,10 @@ TEST(adding_rules)
 	CHECK_ERRNO(syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &rule, 0), EBADF);
 	rule.parent_fd = ends[0];
 	CHECK_ERRNO(syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &rule, 0), EBADFD);
+	/* The queues of a namespace are in a mount of the kernel's. */
+	rule.parent_fd = (int)MUST(syscall(SYS_mq_open, "landlock", O_RDWR | O_CREAT, 0600, NULL));
+	MUST(syscall(SYS_mq_unlink, "landlock"));
+	CHECK_ERRNO(syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &rule, 0), EBADFD);
 	rule.parent_fd = rules;
 	CHECK_ERRNO(syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &rule, 0), EBADFD);
 	CHECK_ERRNO(add(rules, 0, "a"), ENOMSG);

@@ -480,9 +480,16 @@ TEST(users_handle_what_user_mode_does)
 	pid_t child = (pid_t)MUST(fork());
 
 	if (child == 0) {
+		struct stat status;
+		int fd;
+
 		MUST(setuid(NOBODY));
 		CHECK_ERRNO(syscall(SYS_userfaultfd, 0), EPERM);
-		CHECK_OK(syscall(SYS_userfaultfd, UFFD_USER_MODE_ONLY));
+		fd = (int)CHECK_OK(syscall(SYS_userfaultfd, UFFD_USER_MODE_ONLY));
+		/* Its inode is of its own, and theirs. */
+		MUST(fstat(fd, &status));
+		CHECK_EQ(status.st_uid, geteuid());
+		CHECK_EQ(status.st_gid, getegid());
 		_exit(0);
 	}
 	CHECK_EQ(wait_for(child), EXITED(0));

@@ -8,11 +8,12 @@ from procession.abi.errno import EOPNOTSUPP
 from procession.abi.numbers import Numbers
 from procession.abi.statfs import Magic
 from procession.fs.inode import S_IFDIR, Inode
-from procession.fs.mounts.mount import Mount
+from procession.fs.mounts.mount import KernelMount
 from procession.fs.superblock import Superblock
 
 if TYPE_CHECKING:
     from procession.fs.dentry import Path
+    from procession.fs.permission import Subject
     from procession.fs.vfs import Vfs
 
 _BYTES_FOR_A_WATCH = 200
@@ -65,7 +66,7 @@ class AnonymousInodes(Superblock):
         self.root = Inode(self, S_IFDIR | 0o555)
         # It has no file type at all: that is what stat(2) shows.
         self.inode = AnonymousInode(self, 0o600)
-        self.mount = Mount(self)
+        self.mount = KernelMount(self)
         self.eventfd_numbers = Numbers(0)
         self.epoll_watches: dict[int, int] = {}
         # A twenty-fifth of the memory. Linux: fs/eventpoll.c, eventpoll_init.
@@ -82,14 +83,16 @@ def anonymous_inodes(vfs: Vfs) -> AnonymousInodes:
     return system
 
 
-def own_anonymous_path(vfs: Vfs, class_name: str) -> Path:
-    """As `anonymous_path`, of a file whose inode is its own.
+def own_anonymous_path(vfs: Vfs, class_name: str, subject: Subject) -> Path:
+    """As `anonymous_path`, of a file whose inode is its own, and the subject's.
 
     Linux: fs/anon_inodes.c, anon_inode_create_getfd.
     """
     system = anonymous_inodes(vfs)
     name = b"anon_inode:" + class_name.encode()
-    return vfs.pseudo_path(system.mount, name, SecureAnonymousInode(system, 0o600))
+    return vfs.pseudo_path(
+        system.mount, name, SecureAnonymousInode(system, 0o600, subject.fsuid, subject.fsgid)
+    )
 
 
 def anonymous_path(vfs: Vfs, class_name: str) -> Path:

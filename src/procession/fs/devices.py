@@ -13,7 +13,7 @@ from procession.fs.file_system_type import FileSystemType
 from procession.fs.inode import S_IFCHR, S_IFDIR, S_IFLNK
 from procession.fs.kernel_log import open_log_file
 from procession.fs.mounts.context import MountContext, Parameter
-from procession.fs.mounts.mount import Mount
+from procession.fs.mounts.mount import KernelMount, Mount
 from procession.fs.permission import CAP_SYS_ADMIN
 from procession.fs.superblock import Superblock
 from procession.fs.tmpfs import MemoryInode, Tmpfs
@@ -283,7 +283,7 @@ class Devtmpfs(Tmpfs):
     def __init__(self, vfs: Vfs) -> None:
         super().__init__(vfs, "devtmpfs", mode=0o755)
         # The kernel's own mount keeps it.
-        vfs.pseudo_mounts["devtmpfs"] = Mount(self)
+        vfs.pseudo_mounts["devtmpfs"] = KernelMount(self)
         vfs.character_drivers.setdefault(Major.MEM_MAJOR, MemoryDriver())
         vfs.character_drivers.setdefault(Major.MISC_MAJOR, MiscellaneousDriver())
         for name, major, minor, mode in NODES:

@@ -120,6 +120,7 @@ class InotifyFile(File):
     __slots__ = ("events", "has_overflow", "next_descriptor", "queue", "space", "uid", "watched", "watches")
 
     takes_read_flags: ClassVar[bool] = False
+    has_write: ClassVar[bool] = False
     knows_async: ClassVar[bool] = True
 
     def __init__(self, vfs: Vfs, flags: int, subject: Subject) -> None:

@@ -106,7 +106,7 @@ def making(mode: int) -> int:
 def allowed_at(subject: Restricted, path: Path) -> int:
     """The rights that the subject's domain leaves it at a place."""
     mount, dentry = path
-    if mount.superblock.is_internal:
+    if mount.is_internal:
         return EVERY_RIGHT
     denied = 0
     for layer in subject.landlock:

@@ -9,7 +9,7 @@ from procession.abi.mmap_flags import MemfdFlag
 from procession.abi.open_flags import FallocateFlag, Seal
 from procession.fs.file import O_LARGEFILE, O_RDWR, File
 from procession.fs.inode import S_IFREG
-from procession.fs.mounts.mount import Mount
+from procession.fs.mounts.mount import KernelMount, Mount
 from procession.fs.regular_file import RegularFile
 from procession.fs.tmpfs import TMPFS_MAGIC, MemoryInode, Tmpfs
 from procession.hardware.physical_memory import PAGE_MASK
@@ -190,7 +190,7 @@ def shared_memory_mount(vfs: Vfs) -> Mount:
         superblock = Tmpfs(vfs, maximum_pages=vfs.memory.frame_count)
         superblock.is_internal = True
         superblock.limits = (0, 0)
-        mount = vfs.pseudo_mounts[_MOUNT_NAME] = Mount(superblock)
+        mount = vfs.pseudo_mounts[_MOUNT_NAME] = KernelMount(superblock)
     return mount
 
 

@@ -35,7 +35,7 @@ from procession.fs.file import (
     seek_by_default,
 )
 from procession.fs.inode import S_IFDIR, S_IFREG, DirectoryEntry, Inode
-from procession.fs.mounts.mount import Mount
+from procession.fs.mounts.mount import KernelMount
 from procession.fs.namei import look_up_entry
 from procession.fs.permission import MAY_EXEC, MAY_READ, MAY_WRITE, check_maker, check_sticky
 from procession.fs.superblock import LARGEST_OF_OLD, Superblock
@@ -154,7 +154,7 @@ class MqueueFileSystem(Superblock):
         self.limits = limits
         self.keeper = keeper
         self.root = QueueDirectory(self, S_IFDIR | 0o1777)
-        self.mount = Mount(self)
+        self.mount = KernelMount(self)
 
     def forget(self, inode: Inode) -> None:
         self.vfs.accounts.remove_inodes()

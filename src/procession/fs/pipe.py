@@ -26,7 +26,7 @@ from procession.fs.file import (
     File,
 )
 from procession.fs.inode import S_IFDIR, S_IFIFO, Inode
-from procession.fs.mounts.mount import MS_NOATIME, Mount
+from procession.fs.mounts.mount import MS_NOATIME, KernelMount
 from procession.fs.pipe_buffer import Pipe, PipeAccounts, new_pipe
 from procession.fs.superblock import Superblock
 from procession.fs.wait_queue import Abandonable, Sleep, WaitQueue
@@ -279,7 +279,7 @@ class PipeFileSystem(Superblock):
         self.is_internal = True
         self.root = Inode(self, S_IFDIR | 0o555)
         self.accounts = PipeAccounts(vfs.memory.frame_count, vfs.memory.account)
-        self.mount = Mount(self)
+        self.mount = KernelMount(self)
 
 
 def pipe_file_system(vfs: Vfs) -> PipeFileSystem:

@@ -8,7 +8,7 @@ from procession.abi.errno import EINVAL, ENXIO
 from procession.abi.statfs import Magic
 from procession.fs.file import O_LARGEFILE, O_RDWR, File
 from procession.fs.inode import S_IFREG
-from procession.fs.mounts.mount import Mount
+from procession.fs.mounts.mount import KernelMount
 from procession.fs.tmpfs import MemoryInode, Tmpfs, TmpfsPages
 from procession.mm.vma import DONT_DUMP, LOCKED
 
@@ -113,7 +113,7 @@ def create_secret_memory(vfs: Vfs, subject: Subject) -> SecretFile:
     """A new file of secret memory. Raises ENOSPC, ENFILE. Linux: mm/secretmem.c, secretmem_file_create."""
     mount = vfs.pseudo_mounts.get(_MOUNT_NAME)
     if mount is None:
-        mount = vfs.pseudo_mounts[_MOUNT_NAME] = Mount(SecretMemory(vfs))
+        mount = vfs.pseudo_mounts[_MOUNT_NAME] = KernelMount(SecretMemory(vfs))
     system = mount.superblock
     assert isinstance(system, SecretMemory)
     vfs.accounts.check_files()

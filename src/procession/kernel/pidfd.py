@@ -20,7 +20,7 @@ from procession.fs.anonymous_inode import AnonymousInode
 from procession.fs.file import O_NONBLOCK, O_PATH, O_RDWR, POLLHUP, POLLIN, POLLRDNORM, File
 from procession.fs.handle import ExportOperations
 from procession.fs.inode import S_IFDIR, S_IFREG, Inode
-from procession.fs.mounts.mount import Mount
+from procession.fs.mounts.mount import KernelMount
 from procession.fs.superblock import Superblock
 from procession.kernel.namespaces.nsfs import namespace_of_task, open_namespace
 from procession.kernel.pid import find_pid_of_inode, find_task
@@ -102,7 +102,7 @@ class PidFileSystem(Superblock):
         super().__init__(vfs, _FILE_SYSTEM, int(Magic.PID_FS_MAGIC))
         self.is_internal = True
         self.root = Inode(self, S_IFDIR | 0o555)
-        self.mount = Mount(self)
+        self.mount = KernelMount(self)
 
 
 class PidInode(AnonymousInode):

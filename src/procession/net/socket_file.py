@@ -9,7 +9,7 @@ from procession.abi.errno import ENFILE
 from procession.abi.statfs import Magic
 from procession.fs.file import O_NONBLOCK, O_RDWR, File
 from procession.fs.inode import S_IFDIR, S_IFSOCK, Inode
-from procession.fs.mounts.mount import Mount
+from procession.fs.mounts.mount import KernelMount
 from procession.fs.superblock import Superblock
 from procession.hardware.kernel_memory import SOCKET, SOCKET_BUFFER, SOCKET_BYTES
 from procession.hardware.physical_memory import OutOfBuffers, OutOfFrames
@@ -90,7 +90,7 @@ class SocketFileSystem(Superblock):
         super().__init__(vfs, "sockfs", int(Magic.SOCKFS_MAGIC))
         self.is_internal = True
         self.root = Inode(self, S_IFDIR | 0o555)
-        self.mount = Mount(self)
+        self.mount = KernelMount(self)
         self.account = vfs.memory.account
         # Those that net.ipv4.tcp_allowed_congestion_control lacks: who chooses them administers a network.
         self.restricted_congestion_controls: tuple[bytes, ...] = ()

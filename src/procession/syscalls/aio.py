@@ -213,7 +213,7 @@ def _do_or_begin(task: Task, context: AioContext, request: Iocb, address: int) -
     event_file: EventFile | None = None
     if request.aio_flags & _RESFD:
         chosen = task.file_of_call(request.aio_resfd)
-        if chosen is None:
+        if chosen is None or isinstance(chosen, PathFile):
             raise EBADF
         if not isinstance(chosen, EventFile):
             raise EINVAL("not an eventfd")

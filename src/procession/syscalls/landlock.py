@@ -112,7 +112,7 @@ def _add_file_rule(task: Task, ruleset: RulesetFile, address: int) -> None:
     file = task.files.files.get(rule.parent_fd)
     if file is None:
         raise EBADF(f"no descriptor {rule.parent_fd}")
-    if file.path.mount.superblock.is_internal:
+    if file.path.mount.is_internal:
         raise EBADFD(f"descriptor {rule.parent_fd} isn't in the tree of files")
     if not file.inode.is_directory and rule.allowed_access & ~FILE_RIGHTS:
         raise EINVAL("rights that only a directory has")

@@ -288,6 +288,7 @@ def check_rw_flags(file: File, flags: int) -> None:
         raise EINVAL
     if flags & RWF_NOWAIT and (
         not file.knows_nowait
+        or not ((file.has_read and file.takes_read_flags) or (file.has_write and file.takes_write_flags))
         or (isinstance(file, PipeFile) and (file.has_been_spliced or not file.inode.superblock.is_internal))
     ):
         raise EOPNOTSUPP

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NewType
+from typing import TYPE_CHECKING, ClassVar, NewType
 
 from procession.abi.mount_flags import MountFlag
 from procession.abi.numbers import Numbers
@@ -115,6 +115,9 @@ class Mount:
         "will_be_unmounted",
         "writer_count",
     )
+
+    is_internal: ClassVar[bool] = False
+    """Whether it's the kernel's own, in no namespace (in Linux, MNT_INTERNAL)."""
 
     def __init__(
         self, superblock: Superblock, root: Dentry | None = None, flags: int = 0, source: bytes | None = None
@@ -279,6 +282,17 @@ class Mount:
                 if not child.user_count:
                     ended.append(child)
             mount.release()
+
+
+class KernelMount(Mount):
+    """One that the kernel keeps for itself, as for pipes and for the queues of a namespace.
+
+    Linux: fs/namespace.c, kern_mount.
+    """
+
+    __slots__ = ()
+
+    is_internal: ClassVar[bool] = True
 
 
 def root_dentry(superblock: Superblock) -> Dentry:

@@ -12,7 +12,7 @@ from procession.fs.dentry import Dentry, Path
 from procession.fs.file import File
 from procession.fs.handle import ExportOperations
 from procession.fs.inode import IMMUTABLE, S_IFDIR, S_IFREG, Inode
-from procession.fs.mounts.mount import Mount
+from procession.fs.mounts.mount import KernelMount
 from procession.fs.mounts.namespace import MountNamespace
 from procession.fs.superblock import Superblock
 from procession.fs.user_namespace import UserNamespace
@@ -70,7 +70,7 @@ class NamespaceFileSystem(Superblock):
         self.kernel = kernel
         self.is_internal = True
         self.root = Inode(self, S_IFDIR | 0o555)
-        self.mount = Mount(self)
+        self.mount = KernelMount(self)
 
 
 def namespace_file_system(kernel: Kernel) -> NamespaceFileSystem:

@@ -127,7 +127,7 @@ class UserFaultFile(File):
     has_write: ClassVar[bool] = False
 
     def __init__(self, context: UserFaultContext, flags: int, subject: Subject) -> None:
-        path = own_anonymous_path(context.kernel.vfs, "[userfaultfd]")
+        path = own_anonymous_path(context.kernel.vfs, "[userfaultfd]", subject)
         super().__init__(path, O_RDONLY | flags & O_NONBLOCK, subject)
         self.context = context
 
