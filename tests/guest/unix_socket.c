@@ -1614,3 +1614,32 @@ TEST(signals_tell_what_has_become_of_a_stream)
 	CHECK_EQ(async_band, POLLHUP | POLLERR);
 	MUST(close(pair[0]));
 }
+
+/* Where it's told who sends, a read ends where others begin, even one that waits for all. */
+TEST(all_that_one_sender_sent)
+{
+	for (int delay_ms = 0; delay_ms < 100; delay_ms += 50) {
+		char text[8];
+		int ends[2], on = 1;
+		pid_t child;
+
+		MUST(socketpair(AF_UNIX, SOCK_STREAM, 0, ends));
+		CHECK_EQ(send(ends[1], "ab", 2, 0), 2);
+		CHECK_EQ(send(ends[1], "cd", 2, 0), 2);
+		MUST(setsockopt(ends[0], SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)));
+		child = (pid_t)MUST(fork());
+		if (child == 0) {
+			sleep_ms(delay_ms);
+			_exit(send(ends[1], "ef", 2, 0) == 2 ? 0 : 1);
+		}
+		if (delay_ms == 0)
+			CHECK_EQ(wait_for(child), 0);
+		CHECK_EQ(recv(ends[0], text, 8, MSG_WAITALL), 4);
+		CHECK_EQ(recv(ends[0], text, 2, MSG_WAITALL), 2);
+		CHECK_EQ(memcmp(text, "ef", 2), 0);
+		if (delay_ms > 0)
+			CHECK_EQ(wait_for(child), 0);
+		close(ends[0]);
+		close(ends[1]);
+	}
+}

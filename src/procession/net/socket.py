@@ -388,6 +388,11 @@ class Socket:
         """Whether a read that has got something ends here: the next byte of the stream is urgent."""
         return False
 
+    @property
+    def is_at_other_sender(self) -> bool:
+        """Whether a read that has got something ends here, as the rest is another sender's, which is told."""
+        return False
+
     def whole_length(self, length: int, room: int) -> int:
         """How much to read of `length` bytes if only `room` can be handed over. Raises EFAULT for nothing."""
         return length

@@ -329,7 +329,8 @@ def _receive_stream(
             if room < total:
                 target.write(done, socket.copied_ahead(room - done))
                 length = socket.whole_length(length, room - done)
-            received = socket.receive(length, flags)
+            is_other = bool(done) and socket.is_at_other_sender
+            received = Received(b"", 0) if is_other else socket.receive(length, flags)
         except Sleep as sleep:
             if done:
                 sleep.progress = sleep.interrupted = done

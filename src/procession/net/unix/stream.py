@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from procession.fs.file import UserMemory
     from procession.net.message import Control
     from procession.net.network import Network
+    from procession.net.peer_identity import SenderCredentials
 
 _SIOCATMARK = int(SocketIoctl.SIOCATMARK)
 _SOL_SOCKET = int(SocketLevel.SOL_SOCKET)
@@ -65,7 +66,7 @@ class UnixStream(UnixSocket):
     the queue that are or were such bytes.
     """
 
-    __slots__ = ("marked", "urgent")
+    __slots__ = ("last_sender", "marked", "urgent")
 
     prototype: ClassVar[bytes] = b"UNIX-STREAM"
     is_connection_based: ClassVar[bool] = True
@@ -75,6 +76,8 @@ class UnixStream(UnixSocket):
     def __init__(self, network: Network, kind: int, protocol: int, owner_uid: int) -> None:
         super().__init__(network, kind, protocol, owner_uid)
         self.urgent: Message | None = None
+        # Whose bytes were received last, if that was told.
+        self.last_sender: SenderCredentials | None = None
         self.marked: dict[Message, None] = {}
 
     def listen(self, backlog: int) -> None:
@@ -225,7 +228,7 @@ class UnixStream(UnixSocket):
         if isinstance(sender, UnixSocket) and sender.name is not None:
             received.address = format_address(sender.name)
         if self.passes_credentials:
-            received.credentials = message.credentials
+            received.credentials = self.last_sender = message.credentials
 
     def _gather(self, length: int) -> Received:
         """Receive from several messages, up to one with files or the mark or, if that is told, of another
@@ -242,7 +245,7 @@ class UnixStream(UnixSocket):
             if first is None:
                 first = message
                 self._describe(first, received)
-            elif self.passes_credentials and not _is_same_sender(first, message):
+            elif self.passes_credentials and not _is_same_sender(first.credentials, message):
                 break
             data, offset = message.data, message.offset
             end = min(len(data), offset + length - taken)
@@ -292,7 +295,7 @@ class UnixStream(UnixSocket):
             if first is None:
                 first = message
                 self._describe(message, received)
-            elif self.passes_credentials and not _is_same_sender(first, message):
+            elif self.passes_credentials and not _is_same_sender(first.credentials, message):
                 break
             end = min(len(message.data), start + length - taken)
             parts.append(message.data[start:end])
@@ -348,6 +351,13 @@ class UnixStream(UnixSocket):
         return peer
 
     @property
+    def is_at_other_sender(self) -> bool:
+        messages = self.messages
+        return (
+            self.passes_credentials and bool(messages) and not _is_same_sender(self.last_sender, messages[0])
+        )
+
+    @property
     def is_at_mark(self) -> bool:
         return is_at_mark(self)
 
@@ -363,7 +373,7 @@ class UnixStream(UnixSocket):
         self.messages.appendleft(message)
 
 
-def _is_same_sender(one: Message, other: Message) -> bool:
-    """Whether bytes of both messages may be received as one. Linux: net/unix/af_unix.c, unix_skb_scm_eq."""
-    first, second = one.credentials, other.credentials
+def _is_same_sender(first: SenderCredentials | None, message: Message) -> bool:
+    """Whether bytes of `message` may follow those of `first`. Linux: net/unix/af_unix.c, unix_skb_scm_eq."""
+    second = message.credentials
     return first is second if first is None or second is None else first.is_same(second)
