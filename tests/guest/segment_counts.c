@@ -6,6 +6,7 @@
 #include <linux/sockios.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
@@ -203,4 +204,52 @@ TEST(ends_are_acknowledged)
 	CHECK_EQ(info_of(here).tcpi_state, STATE_FIN_WAIT1);
 	say(there, 1);
 	CHECK_EQ(info_of(here).tcpi_state, STATE_FIN_WAIT2);
+}
+
+static int tries_to_connect(struct sockaddr_in *place)
+{
+	int fd = (int)MUST(socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0));
+
+	CHECK_ERRNO(connect(fd, (struct sockaddr *)place, sizeof(*place)), EINPROGRESS);
+	return fd;
+}
+
+static int is_connected(int fd, int wait_ms)
+{
+	struct pollfd poller = {.fd = fd, .events = POLLOUT};
+
+	return poll(&poller, 1, wait_ms);
+}
+
+/* A SYN for which there's no place is lost, and sent again after a second. */
+TEST(a_full_backlog)
+{
+	struct sockaddr_in place = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t size = sizeof(place);
+	int listener = (int)MUST(socket(AF_INET, SOCK_STREAM, 0)), first, second;
+
+	MUST(bind(listener, (struct sockaddr *)&place, size));
+	MUST(listen(listener, 0));
+	MUST(getsockname(listener, (struct sockaddr *)&place, &size));
+	first = tries_to_connect(&place);
+	CHECK_EQ(is_connected(first, 200), 1);
+	second = tries_to_connect(&place);
+	CHECK_EQ(is_connected(second, 100), 0);
+	CHECK_STRING(counts(second), "1/0 0/0 1 0");
+	CHECK_EQ(info_of(second).tcpi_total_retrans, 0);
+	MUST(accept(listener, NULL, NULL));
+	CHECK_EQ(is_connected(second, 300), 0);
+	CHECK_EQ(is_connected(second, 5000), 1);
+	CHECK_STRING(counts(second), "3/1 0/0 0 0");
+	CHECK_EQ(info_of(second).tcpi_total_retrans, 1);
+	CHECK_EQ(info_of(second).tcpi_snd_cwnd, 10);
+	CHECK_EQ(info_of(first).tcpi_total_retrans, 0);
+	/* Who closes in the meantime refuses the next one. */
+	first = tries_to_connect(&place);
+	MUST(close(listener));
+	CHECK_EQ(is_connected(first, 100), 0);
+	CHECK_EQ(info_of(first).tcpi_retransmits, 0);
+	CHECK_EQ(is_connected(first, 5000), 1);
+	CHECK_EQ(connect(first, (struct sockaddr *)&place, size), -1);
+	CHECK_EQ(errno, ECONNREFUSED);
 }

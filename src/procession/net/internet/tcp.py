@@ -90,8 +90,8 @@ class TcpSocket(InternetSocket):
     buffer still. `urgent` is the byte that MSG_OOB sent last. `has_ended` says that the other end sends no
     more (its FIN), `is_orphan` that nobody has this socket open any more.
 
-    Of a listening socket, `connections` wait to be accepted, up to `backlog`; `attempts` are sockets whose
-    SYN finds no place there; `deferred` are connections that have said nothing yet (TCP_DEFER_ACCEPT).
+    Of a listening socket, `connections` wait to be accepted, up to `backlog`; `deferred` are connections that
+    have said nothing yet (TCP_DEFER_ACCEPT).
     `phase` is how far connect(2) has come, `role` what it has been (tcp_phase.py), `syn_count` how many SYNs
     were sent, `seen_as` the key that the other end has for the last of them, and `flow` where the bytes go.
     `held` is what MSG_MORE and TCP_CORK keep back, and what the other end's filter doesn't let in, which was
@@ -114,7 +114,6 @@ class TcpSocket(InternetSocket):
         "answer_count",
         "arrival_ns",
         "arrived",
-        "attempts",
         "backlog",
         "bytes_received",
         "bytes_sent",
@@ -176,7 +175,6 @@ class TcpSocket(InternetSocket):
         self.is_orphan = False
         self.phase, self.role, self.reordering = UNCONNECTED, NO_ROLE, network.sysctls.reordering
         self.connections: deque[TcpSocket] = deque()
-        self.attempts: deque[TcpSocket] = deque()
         self.deferred: dict[TcpSocket, None] = {}
         self.held = b""
         self.lost_count = self.window_clamp = 0

@@ -1,11 +1,11 @@
-"""A listening TCP socket's backlog: connections that wait to be accepted, and attempts that find no place."""
+"""A listening TCP socket's backlog: connections that wait to be accepted, and SYNs that find no place."""
 
 from __future__ import annotations
 
 from collections import deque
 from typing import TYPE_CHECKING
 
-from procession.abi.errno import ECONNREFUSED, EINVAL, Errno
+from procession.abi.errno import EINVAL, Errno
 from procession.abi.socket import SocketOption
 from procession.hardware.kernel_memory import SOCKET, SOCKET_BUFFER, SOCKET_BYTES
 from procession.net.internet.address import ANY_6, is_link_local
@@ -20,10 +20,9 @@ from procession.net.internet.tcp_fastopen import FAST_OPEN_QUEUE, take_opening
 from procession.net.internet.tcp_filter import leads_to
 from procession.net.internet.tcp_options import DEFER_ACCEPT, seconds_of
 from procession.net.internet.tcp_phase import CONNECTOR, LISTENER, UNCONNECTED
-from procession.net.internet.tcp_retries import connect_timeout_ns
 from procession.net.internet.tcp_room import raise_send_room
 from procession.net.internet.tcp_segment import agree_on_segments
-from procession.net.socket import CLOSED, ESTABLISHED, LISTENING, SENDING, SYN_SENT
+from procession.net.socket import CLOSED, ESTABLISHED, LISTENING, SENDING
 from procession.net.socket_filter import copy_filter
 
 if TYPE_CHECKING:
@@ -127,14 +126,11 @@ def become_acceptable(connection: TcpSocket) -> None:
 
 
 def leave_listener(socket: TcpSocket, listener: TcpSocket) -> None:
-    """`socket` is over: it tries to connect to `listener` no more, or is deferred there no more.
+    """`socket` is over, and deferred by `listener` no more.
 
     Linux: net/ipv4/inet_connection_sock.c, inet_csk_reqsk_queue_drop.
     """
-    if socket.state == SYN_SENT:
-        listener.attempts.remove(socket)
-        socket.listener = None
-    elif socket in listener.deferred:
+    if socket in listener.deferred:
         del listener.deferred[socket]
         socket.listener = None
         socket.is_orphan = True
@@ -216,33 +212,20 @@ def refuses_attempts(listener: TcpSocket) -> bool:
 
 
 def admit(listener: TcpSocket) -> None:
-    """There is a place for a connection or an attempt to connect that was waiting for one."""
+    """There is a place for a connection that has said something and was waiting for one."""
     for connection in list(listener.deferred) if listener.deferred else ():
         if (connection.arrived.length or connection.has_ended) and not listener.is_backlog_full:
             become_acceptable(connection)
-    while listener.attempts and not refuses_attempts(listener):
-        attempt = listener.attempts.popleft()
-        attempt.listener = None
-        attempt.network.tcp.stop_timer(attempt)
-        way_back = find_way_back(attempt, listener.network, listener)
-        if way_back is None:
-            attempt.network.tcp.start_timer(attempt, connect_timeout_ns(attempt))
-        else:
-            establish(attempt, listener, way_back)
 
 
 def stop_listening(listener: TcpSocket) -> None:
     """Linux: net/ipv4/inet_connection_sock.c, inet_csk_listen_stop."""
     connections, listener.connections = [*listener.connections, *listener.deferred], deque()
     listener.deferred = {}
-    attempts, listener.attempts = listener.attempts, deque()
     listener.state = CLOSED
     for connection in connections:
         connection.listener = None
         connection.abort()
-    for attempt in attempts:
-        attempt.listener = None
-        attempt.end(ECONNREFUSED.number)
 
 
 def move_payer(socket: TcpSocket, payer: FrameOwner | None) -> None:

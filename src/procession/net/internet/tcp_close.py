@@ -201,4 +201,6 @@ def send_reset(socket: TcpSocket, error: int = 0) -> None:
     socket.end(error)
     socket.network.count("TcpOutRsts")
     if peer is not None and peer is not socket:
+        socket.segments_sent += 1
+        peer.segments_heard += 1
         peer.reset()

@@ -15,7 +15,7 @@ from procession.net.internet.tcp_distance import is_choosy
 from procession.net.internet.tcp_fastopen import data_in_syn
 from procession.net.internet.tcp_filter import arrival, lets_connect, send_again
 from procession.net.internet.tcp_poll import wake_writer
-from procession.net.internet.tcp_retries import connect_timeout_ns, most_retries, wait_s
+from procession.net.internet.tcp_retries import most_retries, wait_s
 from procession.net.socket import SYN_SENT
 
 if TYPE_CHECKING:
@@ -51,7 +51,6 @@ def send_syn(socket: TcpSocket, flow: Flow) -> None:
         way_back = find_way_back(socket, network)
         if way_back is not None:
             flow.packet_count += 1
-            way_back.packet_count += 1
             listener = find_listener(network.tcp, seen_as, way.interface, data_in_syn(socket))
             is_filtered = flow.is_filtered or way_back.is_filtered or is_choosy(socket)
             if listener is not None and is_choosy(listener):
@@ -60,17 +59,18 @@ def send_syn(socket: TcpSocket, flow: Flow) -> None:
                 socket.state = SYN_SENT
             if is_filtered and not lets_connect(listener, socket, seen_as, flow, way, way_back):
                 _wait_unless_refused(socket)
-            elif listener is None:
-                socket.incoming_processor = network.host.processor
-                socket.end(ECONNREFUSED.number)
-            elif refuses_attempts(listener):
+            elif listener is not None and refuses_attempts(listener):
                 network.count("TcpExtListenOverflows")
                 network.count("TcpExtListenDrops")
+                # It's as good as lost, and will be sent again.
                 socket.state = SYN_SENT
-                listener.attempts.append(socket)
-                socket.listener = listener
-                socket.network.tcp.start_timer(socket, connect_timeout_ns(socket))
+                _wait_for_answer(socket)
+            elif listener is None:
+                way_back.packet_count += 1
+                socket.incoming_processor = network.host.processor
+                socket.end(ECONNREFUSED.number)
             else:
+                way_back.packet_count += 1
                 establish(socket, listener, way_back)
             return
     socket.state = SYN_SENT
@@ -105,7 +105,7 @@ def connection_timed_out(socket: TcpSocket) -> None:
     if socket.state != SYN_SENT:
         _look_again(socket)
         return
-    if socket.listener is not None or socket.syn_count > most_retries(socket):
+    if socket.syn_count > most_retries(socket):
         socket.end(ETIMEDOUT.number)
         return
     assert socket.remote_address is not None

@@ -41,6 +41,8 @@ _ACKNOWLEDGED_WITHIN_US = 40_000
 _FIRST_TIMEOUT_US, _TIMEOUT_US, _ROUND_TRIP_US = 1_000_000, 204_000, 16
 """How long an answer is waited for at first, and where it comes as fast as from the loopback."""
 _NOT_SEEN = 0xFFFF_FFFF
+_LOSS = 4
+"""TCP_CA_Loss: what was sent is taken to be lost."""
 _LEAST_SEGMENT_BYTES = 88
 """How long the other end's segments are taken to be before there is any (in Linux, TCP_MIN_MSS)."""
 _IS_LIMITED_BY_PROGRAM = 1
@@ -61,6 +63,10 @@ def tell_info(socket: TcpSocket) -> bytes:
         info.tcpi_sacked = socket.backlog
         return info.pack() + _ACCURATE_ECN
     info.tcpi_segs_out, info.tcpi_segs_in = socket.segments_sent, socket.segments_heard
+    info.tcpi_total_retrans = socket.syn_count
+    if socket.syn_count > 1:
+        # Linux: net/ipv4/tcp_input.c, tcp_init_transfer.
+        info.tcpi_snd_cwnd = 1
     info.tcpi_data_segs_out = socket.data_segments_sent
     info.tcpi_data_segs_in = socket.data_segments_heard
     info.tcpi_rates = _IS_LIMITED_BY_PROGRAM
@@ -87,6 +93,12 @@ def _tell_attempt(socket: TcpSocket, info: TcpInfo) -> None:
     info.tcpi_notsent_bytes = socket.number_gaps[1]
     if socket.state == SYN_SENT:
         info.tcpi_unacked = 1
+        info.tcpi_segs_out = socket.syn_count
+        info.tcpi_total_retrans = info.tcpi_retransmits = max(socket.syn_count - 1, 0)
+        if socket.syn_count > 1:
+            # Linux: net/ipv4/tcp_input.c, tcp_enter_loss.
+            info.tcpi_ca_state, info.tcpi_lost, info.tcpi_retrans = _LOSS, 1, 1
+            info.tcpi_snd_cwnd = 1
     if socket.agreed == NOT_YET:
         info.tcpi_advmss = offered_bytes(socket)
         info.tcpi_rcv_ssthresh = info.tcpi_rcv_wnd = first_window(socket)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from procession.abi.duration import NS_PER_S
 from procession.abi.internet import TcpOption
 from procession.abi.socket import SocketLevel
 
@@ -28,8 +27,3 @@ def wait_s(socket: TcpSocket, retry: int) -> int:
     """
     doublings = max(retry - socket.network.sysctls.linear_syn_retries, 0)
     return 1 << doublings if doublings < _LONGEST_WAIT_S.bit_length() else _LONGEST_WAIT_S
-
-
-def connect_timeout_ns(socket: TcpSocket) -> int:
-    """How long it is from the first SYN until nobody is waited for any more."""
-    return sum(wait_s(socket, retry) for retry in range(most_retries(socket) + 1)) * NS_PER_S
