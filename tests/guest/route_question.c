@@ -490,3 +490,43 @@ ROOTS_TEST(numbers_of_networks)
 	open_asker(1);
 	CHECK_STRING(number_in_list(NETNSA_CURRENT_NSID, 5), "22 Unsupported attribute in dump request at 20");
 }
+
+/* One of the two flags asks for a list, and many are deleted at once only where that can be. */
+ROOTS_TEST(flags_of_kinds)
+{
+	static const struct {
+		int type, flags, family;
+		const char *told;
+	} cases[] = {
+		{RTM_GETLINK, NLM_F_ROOT, AF_UNSPEC, "list"},
+		{RTM_GETLINK, NLM_F_MATCH, AF_UNSPEC, "list"},
+		{RTM_GETADDR, NLM_F_MATCH, AF_INET, "list"},
+		{RTM_GETROUTE, NLM_F_ROOT, AF_INET6, "list"},
+		{RTM_GETMDB, NLM_F_DUMP, AF_BRIDGE, "list"},
+		{RTM_GETMDB, NLM_F_DUMP, AF_UNSPEC, "95"},
+		{RTM_DELLINK, NLM_F_BULK, AF_UNSPEC, "95 Bulk delete is not supported"},
+		{RTM_DELADDR, NLM_F_BULK | NLM_F_NONREC, AF_INET, "95 Bulk delete is not supported"},
+		{RTM_DELROUTE, NLM_F_BULK, AF_INET6, "95 Bulk delete is not supported"},
+		{RTM_DELNEIGH, NLM_F_BULK, AF_INET, "95 Bulk delete is not supported"},
+		{RTM_DELRULE, NLM_F_BULK, AF_INET, "95 Bulk delete is not supported"},
+		{RTM_NEWADDRLABEL, NLM_F_ACK, AF_INET, "95"},
+	};
+
+	enter();
+	open_asker(0);
+	for (size_t at = 0; at < LENGTH(cases); at++) {
+		unsigned char body[64] = {(unsigned char)cases[at].family};
+		struct nlmsghdr *header = (void *)answers;
+
+		begin(cases[at].type, cases[at].flags, body, sizeof(body));
+		if (strcmp(cases[at].told, "list") != 0) {
+			CHECK_STRING(asked(), cases[at].told);
+			continue;
+		}
+		MUST(send(asker, &request, request.header.nlmsg_len, 0));
+		do {
+			MUST(recv(asker, answers, sizeof(answers), 0));
+			CHECK(header->nlmsg_flags & NLM_F_MULTI);
+		} while (header->nlmsg_type != NLMSG_DONE);
+	}
+}

@@ -55,7 +55,7 @@ def tell_internet(request: Request) -> list[bytes]:
     Linux: net/ipv4/inet_diag.c, inet_diag_handler_cmd.
     """
     wanted = _wanted(request)
-    if not request.is_dump:
+    if not request.asks_for_list:
         return [_message(request, wanted, asked_socket(request))]
     sockets = _sockets(request.network, wanted)
     request.network.host.clock.spend_looking(len(sockets))

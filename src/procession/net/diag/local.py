@@ -29,7 +29,7 @@ def tell_local(request: Request) -> list[bytes]:
     wanted = UnixDiagReq.unpack_from(request.body)
     sockets = list(request.network.unix.sockets)
     request.network.host.clock.spend_looking(len(sockets))
-    if request.is_dump:
+    if request.asks_for_list:
         return [_message(request, wanted, each) for each in sockets if wanted.udiag_states >> each.state & 1]
     if not wanted.udiag_ino:
         raise EINVAL("no inode")

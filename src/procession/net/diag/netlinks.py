@@ -23,7 +23,7 @@ def tell_netlinks(request: Request) -> list[bytes]:
     """Of all that are asked for. Raises EINVAL, EOPNOTSUPP. Linux: net/netlink/diag.c, netlink_diag_dump."""
     if len(request.body) < NetlinkDiagReq.SIZE:
         raise EINVAL("a struct netlink_diag_req is needed")
-    if not request.is_dump:
+    if not request.asks_for_list:
         raise EOPNOTSUPP("all are told of, or none")
     wanted = NetlinkDiagReq.unpack_from(request.body)
     told: list[bytes] = []

@@ -24,7 +24,7 @@ def tell_packets(request: Request) -> list[bytes]:
     wanted = PacketDiagReq.unpack_from(request.body)
     if wanted.sdiag_protocol:
         raise EINVAL("there is one protocol")
-    if not request.is_dump:
+    if not request.asks_for_list:
         raise EOPNOTSUPP("all are told of, or none")
     show, kinds = wanted.pdiag_show, PacketDiagAttribute
     told: list[bytes] = []

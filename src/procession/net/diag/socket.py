@@ -59,7 +59,7 @@ class DiagSocket(NetlinkSocket):
         return [(_BY_FAMILY, body) for body in answer]
 
     def lists_all(self, request: Request) -> bool:
-        return request.is_dump and request.kind == _BY_FAMILY
+        return request.asks_for_list and request.kind == _BY_FAMILY
 
     def ends_apart(self, request: Request, answers: Answer) -> bool:
         """Linux: net/ipv4/inet_diag.c, inet_diag_dump; net/unix/diag.c, unix_diag_dump."""

@@ -166,7 +166,7 @@ class NetfilterSocket(NetlinkSocket):
         return _NEW_GENERATION, header(self.network, 0) + told
 
     def lists_all(self, request: Request) -> bool:
-        return request.is_dump
+        return request.is_dump and len(request.body) >= Nfgenmsg.SIZE
 
     def ends_apart(self, request: Request, answers: Answer) -> bool:
         return bool(answers)
@@ -175,6 +175,8 @@ class NetfilterSocket(NetlinkSocket):
 
     def _answer_batch(self, begin: Nlmsghdr, data: bytes) -> None:
         """Linux: net/netfilter/nfnetlink.c, nfnetlink_rcv_skb_batch, nfnetlink_rcv_batch."""
+        if len(data) < Nlmsghdr.SIZE + Nfgenmsg.SIZE:
+            return
         whole = data[: begin.nlmsg_len]
         body = whole[Nlmsghdr.SIZE :]
         if len(body) < Nfgenmsg.SIZE:

@@ -36,7 +36,7 @@ def answer_of_label(request: Request) -> Answer:
     """Raises EINVAL, EOPNOTSUPP, EEXIST, ESRCH, ENOBUFS. Linux: net/ipv6/addrlabel.c, ip6addrlbl_dump,
     ip6addrlbl_get, ip6addrlbl_newdel."""
     network = request.network
-    if request.body[0] != AF_INET6 and request.kind == GETADDRLABEL:
+    if request.body[0] != AF_INET6:
         request.is_listing = False
         raise EOPNOTSUPP("only IPv6 has labels")
     if request.is_listing:

@@ -85,8 +85,13 @@ class Request:
 
     @property
     def is_dump(self) -> bool:
-        """Whether all objects are asked for."""
+        """Whether all objects are asked for. Linux: net/netlink/genetlink.c, genl_family_rcv_msg."""
         return self.flags & _ROOT_OR_MATCH == _ROOT_OR_MATCH
+
+    @property
+    def asks_for_list(self) -> bool:
+        """The same where one of the two flags is enough. Linux: net/core/rtnetlink.c, rtnetlink_rcv_msg."""
+        return bool(self.flags & _ROOT_OR_MATCH)
 
     @property
     def ends_filtered(self) -> bool:

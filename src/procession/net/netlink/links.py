@@ -245,7 +245,7 @@ def find_link(network: Network, header: Ifinfomsg, found: dict[int, bytes]) -> I
 def list_links(request: Request) -> Answer:
     """RTM_GETLINK. Raises ENODEV, EINVAL. Linux: net/core/rtnetlink.c, rtnl_dump_ifinfo, rtnl_getlink."""
     asker = request.network
-    if not request.is_dump:
+    if not request.asks_for_list:
         interface, target = _asked_link(request)
         settle_all(interface.network)
         return [(_NEWLINK, link_body(interface, asker, target=target))]

@@ -120,7 +120,7 @@ def number_of_network(request: Request) -> Answer:
     Linux: net/core/net_namespace.c, rtnl_net_getid, rtnl_net_valid_getid_req.
     """
     network = request.network
-    if request.is_dump:
+    if request.asks_for_list:
         return _list(request)
     found = checked_attributes(request, 1, _POLICY, is_strict=request.is_strict)
     if request.is_strict and not found.keys() <= set(_ASKED):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from procession.abi.errno import EOPNOTSUPP, EPERM
-from procession.abi.netlink import RouteMessageType
+from procession.abi.errno import EOPNOTSUPP, EPERM, TOLD
+from procession.abi.netlink import NetlinkFlag, RouteMessageType
 from procession.abi.socket import AddressFamily
 from procession.abi.word import pack_u8
 from procession.net.internet.address import AF_INET, AF_INET6
@@ -42,13 +42,14 @@ _NEWRULE, _DELRULE = int(RouteMessageType.RTM_NEWRULE), int(RouteMessageType.RTM
 _NEWLINKPROP, _DELLINKPROP = int(RouteMessageType.RTM_NEWLINKPROP), int(RouteMessageType.RTM_DELLINKPROP)
 _AF_BRIDGE = int(AddressFamily.AF_BRIDGE)
 _NEWNSID, _GETNSID = int(RouteMessageType.RTM_NEWNSID), int(RouteMessageType.RTM_GETNSID)
+_GETMDB = int(RouteMessageType.RTM_GETMDB)
 _IPV4, _IPV6 = pack_u8(AF_INET), pack_u8(AF_INET6)
 _GETNETCONF = int(RouteMessageType.RTM_GETNETCONF)
 _NEVER_THERE = tuple(
     int(kind)
     for kind in (
         *(RouteMessageType.RTM_GETACTION, RouteMessageType.RTM_GETCHAIN),
-        *(RouteMessageType.RTM_GETNEXTHOPBUCKET, RouteMessageType.RTM_GETMDB),
+        RouteMessageType.RTM_GETNEXTHOPBUCKET,
     )
 )
 """What lists are empty of."""
@@ -60,14 +61,22 @@ _LAST_TYPE = 123
 """RTM_MAX."""
 _FAMILY_BYTES = 1
 """Of a struct rtgenmsg."""
-_GET = 2
-"""Of the four numbers for an object, the one that asks for it."""
+_DELETE, _GET = 1, 2
+"""Of the four numbers for an object, those that delete it and ask for it."""
+
+
+def _deletes_many(request: Request) -> bool:
+    """Whether all that match may be deleted at once: only what bridges forward.
+
+    Linux: include/net/rtnetlink.h, RTNL_FLAG_BULK_DEL_SUPPORTED.
+    """
+    return request.kind == _DELNEIGH and request.body[0] == _AF_BRIDGE
 
 
 def lists_all(request: Request) -> bool:
     """Whether all objects of a kind are asked for."""
     is_known = len(request.body) >= _FAMILY_BYTES and request.kind <= _LAST_TYPE
-    return is_known and request.is_dump and request.kind & 3 == _GET
+    return is_known and request.asks_for_list and request.kind & 3 == _GET
 
 
 def ends_apart(request: Request) -> bool:
@@ -97,21 +106,23 @@ def answer(request: Request) -> Answer:
         return []
     if kind & 3 != _GET and not request.credentials.ns_capable(request.network.owner, CAP_NET_ADMIN):
         raise EPERM("CAP_NET_ADMIN is needed")
-    request.is_listing = request.is_dump and kind in _LISTED
+    if kind & 3 == _DELETE and request.has(NetlinkFlag.NLM_F_BULK) and not _deletes_many(request):
+        raise EOPNOTSUPP("Bulk delete is not supported", TOLD)
+    request.is_listing = request.asks_for_list and kind in _LISTED
     if kind == _GETLINK:
         return list_links(request)
-    if kind == _GETADDR and request.is_dump:
+    if kind == _GETADDR and request.asks_for_list:
         return list_addresses(request)
     if kind == _GETADDR and request.body[0] == AF_INET6:
         return [find_address(request)]
     if kind == _GETROUTE:
-        return list_routes(request) if request.is_dump else route_to(request)
+        return list_routes(request) if request.asks_for_list else route_to(request)
     if kind == _GETNEIGH:
-        return list_neighbours(request) if request.is_dump else one_neighbour(request)
-    if kind == _GETRULE and request.is_dump:
+        return list_neighbours(request) if request.asks_for_list else one_neighbour(request)
+    if kind == _GETRULE and request.asks_for_list:
         return list_rules(request)
     if kind == _GETNETCONF:
-        return list_configurations(request) if request.is_dump else find_configuration(request)
+        return list_configurations(request) if request.asks_for_list else find_configuration(request)
     if kind in ADDRESS_LABELS:
         return answer_of_label(request)
     if kind in DISCIPLINES:
@@ -122,7 +133,11 @@ def answer(request: Request) -> Answer:
         return answer_of_filter(request)
     if kind in NEXT_HOPS:
         return answer_of_next_hop(request)
-    if kind in _NEVER_THERE and request.is_dump:
+    if kind in _NEVER_THERE and request.asks_for_list:
+        return []
+    if kind == _GETMDB and request.asks_for_list and request.body[0] == _AF_BRIDGE:
+        # Nothing is snooped.
+        request.is_listing = True
         return []
     if kind == _GETNSID:
         return number_of_network(request)

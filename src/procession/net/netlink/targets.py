@@ -55,6 +55,6 @@ def asked_network(request: Request, found: dict[int, bytes], kind: int, *, befor
     if target is not None and request.credentials.ns_capable(target.owner, CAP_NET_ADMIN):
         return target
     error = EINVAL if target is None else EACCES
-    if request.is_dump:
+    if request.is_listing:
         raise error(f"{before}Invalid target network namespace id", TOLD)
     raise error("no network of this number for the asker")
