@@ -57,7 +57,7 @@ steps = st.lists(st.tuples(st.sampled_from(["write", "packet", "read"]), sizes),
 
 def small_pipe(slots: int = 16) -> Pipe:
     """A pipe of `slots` pages with accounts of its own."""
-    accounts = PipeAccounts(1 << 20, PhysicalMemory(16 << 20).account)
+    accounts = PipeAccounts(1 << 20, PhysicalMemory(16 << 20))
     pipe = new_pipe(accounts, ADMINISTRATOR)
     pipe.resize(slots * PAGE, ADMINISTRATOR)
     return pipe
@@ -127,7 +127,7 @@ def test_resize_follows_the_limits_of_fcntl() -> None:
 
 def test_pages_are_counted_by_user_and_for_the_machine() -> None:
     """Past the soft limit pipes have two pages, past the hard one and the machine's there are none."""
-    accounts = PipeAccounts(100, PhysicalMemory(16 << 20).account)
+    accounts = PipeAccounts(100, PhysicalMemory(16 << 20))
     accounts.soft_pages = 40
     accounts.hard_pages = 36
     pipes = [new_pipe(accounts, SOMEBODY) for _ in range(2)]
@@ -162,3 +162,28 @@ def test_bytes_that_were_put_back_come_again(actions: list[tuple[str, int]], len
         pipe.put_back(data[kept:])
     assert data[:kept] + pipe.take(1 << 20) == everything
     assert (pipe.length, pipe.used_slots) == (0, 0)
+
+
+def test_pages_of_others_are_given_back_once_read() -> None:
+    """A pipe holds a page while bytes of it wait, as does each that has it, and shows what is there then."""
+    pipe, other = small_pipe(), small_pipe()
+    memory = other.accounts.frames = pipe.accounts.frames
+    frames = [memory.allocate_with(letter * PAGE) for letter in (b"a", b"b")]
+    references = memory.references
+    assert pipe.add_pages(b"a" * 10 + b"b" * 10, PAGE - 10, frames) == 20
+    assert [references[frame] for frame in frames] == [2, 2]
+    memory.bytes[(frames[0] << 12) + PAGE - 1] = ord("c")
+    assert pipe.take(9) == b"a" * 9
+    assert pipe.copy_pages(other, 3) == 3
+    assert [references[frame] for frame in frames] == [3, 3]
+    assert pipe.take(2) == b"cb"
+    assert [references[frame] for frame in frames] == [2, 3]
+    pipe.put_back(b"cb")
+    assert pipe.peek(20) == b"c" + b"b" * 10
+    memory.bytes[frames[1] << 12] = ord("d")
+    assert other.take(3) == b"cdb"
+    pipe.drop(11)
+    assert [references[frame] for frame in frames] == [1, 1]
+    pipe.add_pages(b"b", 0, frames[1:])
+    pipe.discard()
+    assert references[frames[1]] == 1

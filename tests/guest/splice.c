@@ -451,6 +451,122 @@ TEST(from_memory)
 	CHECK_ERRNO(vmsplice(ends[1], vector, 3, 0), EPIPE);
 }
 
+static char *new_memory(void)
+{
+	void *memory = mmap(NULL, 16 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	MUST(memory == MAP_FAILED ? -1 : 0);
+	return memory;
+}
+
+/* The pages in a pipe are the program's still. */
+TEST(memory_is_written_after_it_was_spliced)
+{
+	int ends[2], others[2];
+	char *memory = new_memory();
+	struct iovec parts[2] = {{memory + 100, PAGE}, {memory + 2 * PAGE, 10}};
+	pid_t child;
+
+	new_pipe(ends);
+	new_pipe(others);
+	memset(memory, 'a', 3 * PAGE);
+	MUST(vmsplice(ends[1], parts, 2, SPLICE_F_GIFT));
+	memory[100] = 'b';
+	memory[PAGE] = 'c';
+	memory[2 * PAGE + 9] = 'd';
+	CHECK_EQ(read(ends[0], data, 1), 1);
+	CHECK_EQ(data[0], 'b');
+	/* What is read is read; of the same page, more may be written. */
+	memory[101] = 'e';
+	CHECK_EQ(read(ends[0], data, sizeof(data)), PAGE + 9);
+	CHECK_EQ(data[0], 'e');
+	CHECK_EQ(data[1], 'a');
+	CHECK_EQ(data[PAGE - 101], 'c');
+	CHECK_EQ(data[PAGE + 8], 'd');
+	/* A page that was never written to is the page of zeros, and another from the first write on. */
+	parts[0] = (struct iovec){memory + 8 * PAGE, 1};
+	munmap(memory, 16 * PAGE);
+	parts[0].iov_base = memory = new_memory();
+	MUST(vmsplice(ends[1], parts, 1, 0));
+	memory[0] = 'f';
+	CHECK_EQ(read(ends[0], data, 1), 1);
+	CHECK_EQ(data[0], 0);
+	/* A child has copies. What is unmapped stays. */
+	parts[0].iov_len = 3;
+	MUST(vmsplice(ends[1], parts, 1, 0));
+	child = (pid_t)MUST(fork());
+	if (child == 0) {
+		memory[0] = 'g';
+		_exit(0);
+	}
+	MUST(wait_for(child));
+	CHECK_EQ(read(ends[0], data, 1), 1);
+	CHECK_EQ(data[0], 'f');
+	munmap(memory, PAGE);
+	CHECK_EQ(read(ends[0], data, 1), 1);
+	CHECK_EQ(data[0], 0);
+	CHECK_EQ(read(ends[0], data, 1), 1);
+	/* Other pipes have the same pages. */
+	parts[0] = (struct iovec){memory + PAGE, 8};
+	memset(memory + PAGE, '0', 8);
+	MUST(vmsplice(ends[1], parts, 1, 0));
+	CHECK_EQ(tee(ends[0], others[1], 8, 0), 8);
+	memory[PAGE] = '1';
+	CHECK_EQ(read(others[0], data, 8), 8);
+	CHECK_EQ(data[0], '1');
+	CHECK_EQ(splice(ends[0], NULL, others[1], NULL, 4, 0), 4);
+	memory[PAGE] = '2';
+	memory[PAGE + 4] = '3';
+	CHECK_EQ(read(others[0], data, 8), 4);
+	CHECK_EQ(data[0], '2');
+	CHECK_EQ(read(ends[0], data, 8), 4);
+	CHECK_EQ(data[0], '3');
+}
+
+TEST(files_are_written_after_they_were_spliced)
+{
+	int file, ends[2], others[2];
+	struct iovec part = {data, 4};
+	loff_t offset = 100;
+
+	enter_scratch();
+	file = file_with("");
+	memset(data, 'a', 3 * PAGE);
+	write_all(file, data, 3 * PAGE);
+	new_pipe(ends);
+	new_pipe(others);
+	CHECK_EQ(splice(file, &offset, ends[1], NULL, 2 * PAGE, 0), 2 * PAGE);
+	MUST(pwrite(file, "b", 1, 100));
+	MUST(pwrite(file, "c", 1, PAGE));
+	CHECK_EQ(read(ends[0], data, sizeof(data)), 2 * PAGE);
+	CHECK_EQ(data[0], 'b');
+	CHECK_EQ(data[1], 'a');
+	CHECK_EQ(data[PAGE - 100], 'c');
+	/* Who sends to a pipe splices. */
+	offset = 0;
+	CHECK_EQ(sendfile(ends[1], file, &offset, 4), 4);
+	MUST(pwrite(file, "d", 1, 3));
+	CHECK_EQ(read(ends[0], data, 4), 4);
+	CHECK_EQ(data[3], 'd');
+	/* On its way on it's the file's, until it's read, or written to another. */
+	offset = 0;
+	CHECK_EQ(splice(file, &offset, ends[1], NULL, 4, 0), 4);
+	write_all(ends[1], "more", 4);
+	CHECK_EQ(splice(ends[0], NULL, others[1], NULL, 8, 0), 8);
+	MUST(pwrite(file, "efgh", 4, 0));
+	CHECK_EQ(vmsplice(others[0], &part, 1, 0), 4);
+	CHECK_EQ(memcmp(data, "efgh", 4), 0);
+	CHECK_EQ(read(others[0], data, 8), 4);
+	CHECK_EQ(memcmp(data, "more", 4), 0);
+	/* What is cut off stays in the pipe. */
+	offset = PAGE;
+	CHECK_EQ(splice(file, &offset, ends[1], NULL, 4, 0), 4);
+	MUST(unlink("file"));
+	MUST(ftruncate(file, 0));
+	CHECK_EQ(read(ends[0], data, 4), 4);
+	CHECK_EQ(data[0], 'c');
+}
+
 TEST(a_chain)
 {
 	int first[2], second[2], file, copy;

@@ -278,7 +278,7 @@ class PipeFileSystem(Superblock):
         super().__init__(vfs, "pipefs", PIPEFS_MAGIC)
         self.is_internal = True
         self.root = Inode(self, S_IFDIR | 0o555)
-        self.accounts = PipeAccounts(vfs.memory.frame_count, vfs.memory.account)
+        self.accounts = PipeAccounts(vfs.memory.frame_count, vfs.memory)
         self.mount = KernelMount(self)
 
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import EBUSY, EFAULT, EINVAL, ENFILE, ENOMEM, EPERM
 from procession.fs.file import POLLERR, POLLHUP, POLLIN, POLLOUT, POLLRDNORM, POLLWRNORM
 from procession.fs.permission import CAP_SYS_ADMIN, CAP_SYS_RESOURCE
 from procession.fs.wait_queue import WaitQueue
-from procession.hardware.kernel_memory import PIPE, PIPE_BYTES, KernelMemory
-from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE
+from procession.hardware.kernel_memory import PIPE, PIPE_BYTES
+from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, PAGE_SIZE, ZERO_FRAME
 
 if TYPE_CHECKING:
     from procession.fs.permission import Subject
+    from procession.hardware.physical_memory import PhysicalMemory
 
 DEFAULT_SLOTS = 16
 MINIMUM_SLOTS = 2
@@ -29,10 +30,11 @@ class PipeAccounts:
     `pages` counts slots by user id. The limits are those of proc(5): `maximum_size` in bytes
     (fs.pipe-max-size), `soft_pages` and `hard_pages` for an unprivileged user (fs.pipe-user-pages-soft and
     -hard; 0: none). `machine_pages` bounds all pipes together, since a guest's root isn't trusted either;
-    what is in them is charged to `memory`.
+    what is in them is charged to `memory`. `frames` has the pages that others let pipes see.
     """
 
     __slots__ = (
+        "frames",
         "hard_pages",
         "machine_pages",
         "maximum_size",
@@ -42,8 +44,9 @@ class PipeAccounts:
         "total_pages",
     )
 
-    def __init__(self, machine_pages: int, memory: KernelMemory) -> None:
-        self.memory = memory
+    def __init__(self, machine_pages: int, frames: PhysicalMemory) -> None:
+        self.frames = frames
+        self.memory = frames.account
         self.machine_pages = machine_pages
         self.total_pages = 0
         self.pages: dict[int, int] = {}
@@ -86,6 +89,7 @@ class Pipe:
 
     __slots__ = (
         "accounts",
+        "borrowed",
         "charged_slots",
         "chunks",
         "consumed",
@@ -109,6 +113,9 @@ class Pipe:
         """For how many pages the machine's memory has been charged."""
         self.chunks: deque[tuple[bytes, int, bool]] = deque()
         """(bytes, position of the first of them, whether it's a packet); the bytes are never empty."""
+        self.borrowed: dict[int, int] = {}
+        """The frames of pages that are a program's or a file's too, by their number in the row of pages: what
+        is written there before it's read from the pipe is what is read."""
         self.consumed = 0
         """How many bytes of the first chunk have been read."""
         self.end = 0
@@ -151,6 +158,8 @@ class Pipe:
         chunks = self.chunks
         if not chunks or not length:
             return b""
+        if self.borrowed:
+            self._see_borrowed(length)
         was_full = bool(self.write_queue.waiters) and self.used_slots >= self.slot_count
         data, _, is_packet = chunks[0]
         is_packet = is_packet and has_packets
@@ -175,6 +184,8 @@ class Pipe:
                 self._uncharge()
         elif self.consumed > PAGE_SIZE:
             self._trim()
+        if self.borrowed:
+            self._give_back()
         if was_full:
             self.write_queue.wake_all()
         elif self.write_queue.waiters:
@@ -187,6 +198,35 @@ class Pipe:
         if self.consumed << 2 > len(data):
             self.chunks[0] = (data[self.consumed :], start + self.consumed, is_packet)
             self.consumed = 0
+
+    # Pages of others
+
+    def _see_borrowed(self, length: int) -> None:
+        """Have in the chunks of the next `length` bytes what is in the pages that they are of now."""
+        contents = self.accounts.frames.bytes
+        length += self.consumed
+        for at, (data, start, is_packet) in enumerate(self.chunks):
+            frame = self.borrowed.get(start >> PAGE_SHIFT)
+            # A chunk of several pages has been put back: those who took it have seen it as it was.
+            if frame is not None and (start & PAGE_MASK) + len(data) <= PAGE_SIZE:
+                base = (frame << PAGE_SHIFT) + (start & PAGE_MASK)
+                self.chunks[at] = (contents[base : base + len(data)], start, is_packet)
+            length -= len(data)
+            if length <= 0:
+                break
+
+    def _borrow(self, number: int, frame: int) -> None:
+        """Page `number` of the row is `frame`. Linux: fs/pipe.c, generic_pipe_buf_get."""
+        if frame != ZERO_FRAME and number not in self.borrowed:
+            self.accounts.frames.acquire(frame)
+            self.borrowed[number] = frame
+
+    def _give_back(self) -> None:
+        """Let go of the pages that have been read. Linux: fs/pipe.c, generic_pipe_buf_release."""
+        chunks, borrowed = self.chunks, self.borrowed
+        unread = (chunks[0][1] + self.consumed) >> PAGE_SHIFT if chunks else None
+        for number in [number for number in borrowed if unread is None or number < unread]:
+            self.accounts.frames.release(borrowed.pop(number))
 
     # What the pages take of the machine's memory. The first is there as long as the pipe is, so that small
     # messages cost nothing (Linux's tmp_page).
@@ -228,6 +268,8 @@ class Pipe:
 
     def peek(self, length: int, *, has_packets: bool = True) -> bytes:
         """What `take` would give; it stays."""
+        if self.borrowed:
+            self._see_borrowed(length)
         parts: list[bytes] = []
         consumed = self.consumed
         for data, _, is_packet in self.chunks:
@@ -343,8 +385,9 @@ class Pipe:
         self.end = start + count
         return count
 
-    def add_pages(self, data: bytes, offset: int = 0) -> int:
+    def add_pages(self, data: bytes, offset: int = 0, frames: Sequence[int] = ()) -> int:
         """Append what fits of `data` in pages of its own, from `offset` in the first on; the number of bytes.
+        `frames` are the pages, where they're somebody else's too.
 
         Nothing is ever written into their ends, since they may be somebody else's too. Wakes the readers.
         Linux: include/linux/pipe_fs_i.h, PIPE_BUF_FLAG_CAN_MERGE.
@@ -355,7 +398,16 @@ class Pipe:
         if count <= 0:
             return 0
         self._charge(self.used_slots + ((offset + count + PAGE_MASK) >> PAGE_SHIFT))
-        self.chunks.append((data[:count], start, False))
+        if frames:
+            first, done = start >> PAGE_SHIFT, 0
+            while done < count:
+                position = start + done
+                length = min(PAGE_SIZE - (position & PAGE_MASK), count - done)
+                self.chunks.append((data[done : done + length], position, False))
+                self._borrow(position >> PAGE_SHIFT, frames[(position >> PAGE_SHIFT) - first])
+                done += length
+        else:
+            self.chunks.append((data[:count], start, False))
         self.end = (start + count + PAGE_MASK) & ~PAGE_MASK
         self.length += count
         self.read_queue.wake_all()
@@ -369,6 +421,8 @@ class Pipe:
         end = target.end
         left_slots = target.slot_count - target.used_slots
         target._charge(target.used_slots + min(left_slots, self.used_slots))
+        if self.borrowed:
+            self._see_borrowed(length)
         last_page, done = -1, 0
         for data, start, is_packet, consumed in self._pages():
             position = start + consumed
@@ -382,6 +436,8 @@ class Pipe:
             if not piece:
                 break
             target.chunks.append((piece, end, is_packet))
+            if self.borrowed:
+                target._borrow(end >> PAGE_SHIFT, self.borrowed.get(last_page, ZERO_FRAME))
             end += len(piece)
             done += len(piece)
         target.end = (end + PAGE_MASK) & ~PAGE_MASK
@@ -410,6 +466,8 @@ class Pipe:
             self.end = 0
             if self.charged_slots > 1:
                 self._uncharge()
+        if self.borrowed:
+            self._give_back()
         self.write_queue.wake_all()
 
     def resize(self, size: int, subject: Subject) -> int:
@@ -444,6 +502,7 @@ class Pipe:
         self.charged_slots = 0
         self.slot_count = 0
         self.chunks.clear()
+        self._give_back()
         self.length = self.consumed = self.end = 0
 
 

@@ -10,15 +10,17 @@ from procession.fs.attributes import remove_privileges, truncate_opened
 from procession.fs.file import (
     MAXIMUM_SIZE,
     O_APPEND,
+    O_DIRECT,
     O_NOATIME,
     SEEK_DATA,
     SEEK_HOLE,
     SEEK_SET,
+    File,
     PositionedFile,
     set_position,
 )
 from procession.fs.inode import S_ISGID, S_ISUID
-from procession.hardware.physical_memory import PAGE_SHIFT, OutOfFrames
+from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, ZERO_FRAME, OutOfFrames
 
 if TYPE_CHECKING:
     from procession.mm.page_cache import PageCache
@@ -190,3 +192,15 @@ class RegularFile(PositionedFile):
         """What is in memory is the file, but mappings are told."""
         pages = self.inode.pages
         return pages if pages is not None and pages.area_count and self.inode.is_written_back else None
+
+
+def frames_spliced(file: File, offset: int, length: int) -> list[int]:
+    """The pages of a file in memory, which a pipe shows as they are when it's read; [] for other files.
+
+    Linux: mm/filemap.c, filemap_splice_read; mm/shmem.c, shmem_file_splice_read.
+    """
+    pages = file.inode.pages if isinstance(file, RegularFile) and not file.flags & O_DIRECT else None
+    if pages is None:
+        return []
+    numbers = range(offset >> PAGE_SHIFT, (offset + length + PAGE_MASK) >> PAGE_SHIFT)
+    return [pages.frames.get(number, ZERO_FRAME) for number in numbers]

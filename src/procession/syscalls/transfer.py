@@ -33,8 +33,10 @@ from procession.fs.file import (
 from procession.fs.file_events import note_access, note_modification
 from procession.fs.host_stream import InputFile, OutputFile, StreamInode
 from procession.fs.pipe import PipeFile
+from procession.fs.regular_file import frames_spliced
 from procession.fs.terminal.tty import TtyFile
 from procession.fs.wait_queue import Sleep
+from procession.hardware.page_table import ADDRESS_MASK
 from procession.hardware.physical_memory import PAGE_MASK, PAGE_SHIFT, OutOfFrames
 from procession.kernel.rlimit import RLIM_INFINITY, RLIMIT_FSIZE
 from procession.mm.remote_access import is_secret
@@ -456,7 +458,8 @@ def _fill_pipe(
     Linux: fs/splice.c, splice_file_to_pipe.
     """
     # A file's pages are handed over as they lie in it.
-    in_page = (source.position if start is None else start) & PAGE_MASK if source.is_seekable else 0
+    begin = (source.position if start is None else start) if source.is_seekable else 0
+    in_page = begin & PAGE_MASK
     wanted = min(length, _wait_for_room(task, target, blocks, in_page))
     if not length:
         return 0
@@ -469,7 +472,7 @@ def _fill_pipe(
         data = source.read(wanted)
     if not data:
         return 0
-    done = target.pipe.add_pages(data, in_page)
+    done = target.pipe.add_pages(data, in_page, frames_spliced(source, begin, len(data)))
     task.kernel.clock.spend_copying(done)
     _note_transfer(source, target)
     return done
@@ -541,6 +544,7 @@ def _gift_pages(file: PipeFile, buffers: UserVector) -> int:
     iter_to_pipe.
     """
     done = position = 0
+    tables = buffers.mm.tables
     room = file.pipe.slot_count << PAGE_SHIFT
     for address, whole in buffers.segments:
         length = min(whole, room)
@@ -552,7 +556,9 @@ def _gift_pages(file: PipeFile, buffers: UserVector) -> int:
             if not done:
                 raise
             break
-        added = file.pipe.add_pages(data, address & PAGE_MASK)
+        pages = range(address >> PAGE_SHIFT, (address + len(data) + PAGE_MASK) >> PAGE_SHIFT)
+        frames = [(tables.entry(page) & ADDRESS_MASK) >> PAGE_SHIFT for page in pages]
+        added = file.pipe.add_pages(data, address & PAGE_MASK, frames)
         done += added
         position += whole
         if added < whole:
@@ -562,7 +568,10 @@ def _gift_pages(file: PipeFile, buffers: UserVector) -> int:
 
 @syscall(278)
 def vmsplice(task: Task, fd: Fd, vector: InVector, count: Size, flags: Flags[SpliceFlag]) -> int:
-    """vmsplice(2): the pages are copied, so what the program writes later isn't seen. Linux: fs/splice.c."""
+    """vmsplice(2): the pages are the program's still, and what it writes to them is what is read later.
+
+    Linux: fs/splice.c, SYSCALL_DEFINE4(vmsplice).
+    """
     if flags & ~_SPLICE_FLAGS:
         raise EINVAL
     file = opened_file(task, fd)
