@@ -134,6 +134,34 @@ TEST(a_write_lease_is_broken_by_a_reader)
 	CHECK_EQ(wait_for(child), EXITED(0));
 }
 
+/* O_TRUNC makes no writer of who opens to read: it takes a read lease from nobody, and a write lease in two steps. */
+TEST(opening_to_read_and_empty_breaks_as_reading)
+{
+	int reader, holder;
+
+	enter_scratch();
+	MUST(close(file_of("file", O_RDWR | O_CREAT)));
+	handle_info(SIGIO, note, SA_RESTART);
+	reader = file_of("file", O_RDONLY);
+	MUST(fcntl(reader, F_SETLEASE, F_RDLCK));
+	MUST(close(file_of("file", O_RDONLY | O_TRUNC | O_NONBLOCK)));
+	CHECK_EQ(fcntl(reader, F_GETLEASE), F_RDLCK);
+	CHECK_EQ(calls, 0);
+	MUST(close(reader));
+	holder = file_of("file", O_RDWR);
+	MUST(fcntl(holder, F_SETLEASE, F_WRLCK));
+	CHECK_ERRNO(open("file", O_RDONLY | O_TRUNC | O_NONBLOCK), EAGAIN);
+	CHECK_EQ(calls, 1);
+	CHECK_EQ(fcntl(holder, F_GETLEASE), F_RDLCK);
+	CHECK_ERRNO(open("file", O_RDONLY | O_NONBLOCK), EAGAIN);
+	CHECK_EQ(calls, 1);
+	CHECK_ERRNO(open("file", O_WRONLY | O_NONBLOCK), EAGAIN);
+	CHECK_EQ(calls, 2);
+	CHECK_EQ(fcntl(holder, F_GETLEASE), F_UNLCK);
+	CHECK_ERRNO(open("file", O_ACCMODE | O_NONBLOCK), EAGAIN);
+	CHECK_EQ(calls, 2);
+}
+
 TEST(truncate_breaks_leases)
 {
 	int reader;

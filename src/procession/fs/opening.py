@@ -291,7 +291,8 @@ def open_path(path: Path, subject: Subject, flags: int, progress: object = None)
         if flags & O_TRUNC and kind == S_IFREG:
             check_right(subject, path, TRUNCATE)
     if inode.locks is not None:
-        inode.locks.leases.break_for(is_write=bool(mask & MAY_WRITE), is_blocking=not flags & O_NONBLOCK)
+        # O_TRUNC alone doesn't count as writing. Linux: fs/open.c, do_dentry_open.
+        inode.locks.leases.break_for(is_write=access != O_RDONLY, is_blocking=not flags & O_NONBLOCK)
     file = inode.open(path, flags, subject, progress)
     if flags & O_DIRECT and not file.can_be_direct:
         # Linux finds that out when the file has been opened, too: fs/open.c, do_dentry_open.
