@@ -119,6 +119,20 @@ TEST(after_a_reset)
 	CHECK_EQ(told(here, TCP_MAXSEG), before.tcpi_snd_mss);
 }
 
+/* Who takes reports of errors with recvmmsg leaves the connection's own error to the next. */
+TEST(an_error_while_reports_are_taken)
+{
+	char byte;
+	struct iovec part = {&byte, 1};
+	struct mmsghdr message = {.msg_hdr = {.msg_iov = &part, .msg_iovlen = 1}};
+
+	join(AF_INET);
+	reset_from_there();
+	CHECK_ERRNO(recvmmsg(here, &message, 1, MSG_ERRQUEUE | MSG_DONTWAIT, NULL), EAGAIN);
+	CHECK_ERRNO(recvmmsg(here, &message, 1, MSG_DONTWAIT, NULL), ECONNRESET);
+	CHECK_EQ(recvmmsg(here, &message, 1, MSG_DONTWAIT, NULL), 1);
+}
+
 TEST(once_given_up)
 {
 	struct tcp_info before, info;

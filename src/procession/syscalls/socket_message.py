@@ -20,6 +20,7 @@ from procession.net.socket import (
     MSG_CMSG_CLOEXEC,
     MSG_CMSG_COMPAT,
     MSG_DONTWAIT,
+    MSG_ERRQUEUE,
     MSG_FASTOPEN,
     MSG_NOSIGNAL,
     MSG_NOT_LAST,
@@ -450,8 +451,8 @@ def recvmmsg(
         assert timeout_ns is not None
         deadline_ns = clock.now_ns + timeout_ns
     file = socket_file(task, fd)
-    if frame is None:
-        # In Linux, an error left by the messages that went before.
+    if frame is None and not flags & MSG_ERRQUEUE:
+        # In Linux, an error left by the messages that went before. Who reads reports of errors leaves it.
         file.socket.raise_error()
     if done and flags & _MSG_WAITFORONE:
         message_flags |= MSG_DONTWAIT
