@@ -372,9 +372,29 @@ ROOTS_TEST(routes_without_what_next_hops_are)
 	CHECK_STRING(routes_to(NET_6), " nhid 6;");
 }
 
+/* By IPv6 it has a gateway even if none was said. */
+ROOTS_TEST(next_hops_of_forwarding_databases)
+{
+	enter_with_pairs();
+	NEW_HOP(1, AF_INET);
+	add(NHA_FDB, NULL, 0);
+	CHECK_STRING(by("0.0.0.0", 0), "0");
+	NEW_HOP(2, AF_INET);
+	add(NHA_FDB, NULL, 0);
+	CHECK_STRING(by("10.5.5.5", 0), "0");
+	NEW_HOP(6, AF_INET6);
+	add(NHA_FDB, NULL, 0);
+	CHECK_STRING(by("::", 0), "0");
+	NEW_HOP(7, AF_INET6);
+	add(NHA_FDB, NULL, 0);
+	CHECK_STRING(by(NULL, 0), "0");
+	CHECK_STRING(all_hops(0, 0), "1 fdb;2 fdb via 10.5.5.5;6 fdb via ::;7 fdb via ::;");
+}
+
 ROOTS_TEST(gateways_of_another_protocol)
 {
 	unsigned char via[18] = {AF_INET6};
+	unsigned short unknown = 0;
 
 	enter_with_pairs();
 	inet_pton(AF_INET6, "2001:db8::2", via + 2);
@@ -384,6 +404,19 @@ ROOTS_TEST(gateways_of_another_protocol)
 	NEW_ROUTE(0, NET, 16);
 	add(RTA_VIA, via, sizeof(via) - 1);
 	CHECK_STRING(asked(), "22 Invalid IPv6 address in RTA_VIA");
+	/* Each attribute is looked at where it stands, and the prefix after them. */
+	NEW_ROUTE(0, "10.2.0.1", 16);
+	add(RTA_ENCAP_TYPE, &unknown, sizeof(unknown));
+	add(RTA_VIA, via, sizeof(via) - 1);
+	CHECK_STRING(asked(), "22 Unknown lwt encapsulation type");
+	NEW_ROUTE(0, "10.2.0.1", 16);
+	add(RTA_VIA, via, sizeof(via) - 1);
+	add(RTA_ENCAP_TYPE, &unknown, sizeof(unknown));
+	add(RTA_VIA, via, sizeof(via));
+	CHECK_STRING(asked(), "22 Invalid IPv6 address in RTA_VIA");
+	NEW_ROUTE(0, "10.2.0.1", 16);
+	add(RTA_VIA, via, sizeof(via));
+	CHECK_STRING(asked(), "22 Invalid prefix for given prefix length");
 	inet_pton(AF_INET6, "2001:db8::1", via + 2);
 	NEW_ROUTE(0, "10.2.0.0", 16);
 	add_number(RTA_OIF, V0);

@@ -309,7 +309,10 @@ def _single(
     network, is_onlink = request.network, bool(header.nh_flags & RTNH_F_ONLINK)
     is_blackhole, is_fdb = _BLACKHOLE in found, _FDB in found
     gateway = found.get(_GATEWAY)
-    if gateway is not None and not any(gateway):
+    if is_fdb and header.nh_family == AF_INET6:
+        # It has one always, even where nobody is. Linux: net/ipv6/route.c, fib6_nh_init.
+        gateway = bytes(16) if gateway is None else gateway
+    elif gateway is not None and not any(gateway):
         gateway = None
     scope = SCOPE_LINK
     if header.nh_family == AF_INET and not is_fdb:

@@ -28,7 +28,7 @@ from procession.net.internet.routing import (
     Route,
     masked,
 )
-from procession.net.netlink.attributes import Request, attribute_offset, number_in
+from procession.net.netlink.attributes import Request, attribute_offset, list_in, number_in
 from procession.net.netlink.hop_list import (
     Hop,
     check_encapsulation_type,
@@ -45,6 +45,7 @@ from procession.net.netlink.route_metrics import have_metrics
 from procession.net.netlink.route_policy import (
     DST,
     ENCAPSULATION,
+    ENCAPSULATION_TYPE,
     FLOW_LABEL,
     GATEWAY,
     LAST_TYPE,
@@ -101,15 +102,16 @@ def change_route(request: Request, *, is_new: bool) -> None:
     else:
         destination = _checked_6(header, found)
     hops: list[Hop] = []
-    if MULTIPATH in found:
-        hops, _ = hops_in(found[MULTIPATH])
-        if family == AF_INET6:
-            hops = checked_hops_6(found[MULTIPATH], has_gateway=GATEWAY in found, is_new=is_new)
-        check_encapsulation_types(hops)
-    check_encapsulation_type(found)
     if family == AF_INET:
+        _check_in_order_4(request)
+        hops, _ = hops_in(found.get(MULTIPATH, b""))
         check_prefix(destination, header.rtm_dst_len)
         _check_ways_4(found)
+    else:
+        if MULTIPATH in found:
+            hops = checked_hops_6(found[MULTIPATH], has_gateway=GATEWAY in found, is_new=is_new)
+            check_encapsulation_types(hops)
+        check_encapsulation_type(found)
     table = number_in(found, TABLE)
     if table is None:
         table = header.rtm_table
@@ -165,6 +167,18 @@ def _check_4(header: Rtmsg, found: dict[int, bytes]) -> None:
         raise EINVAL("Invalid dsfield (tos): ECN bits must be 0", TOLD)
     if header.rtm_type > LAST_TYPE:
         raise EINVAL("Invalid route type", TOLD)
+
+
+def _check_in_order_4(request: Request) -> None:
+    """The same of each attribute by itself: of two bad ones the first is told."""
+    for kind, data in list_in(request.body[Rtmsg.SIZE :]):
+        if kind == MULTIPATH:
+            hops, _ = hops_in(data)
+            check_encapsulation_types(hops)
+        elif kind in (VIA, ENCAPSULATION_TYPE):
+            found = {kind: data}
+            gateway_4(found)
+            check_encapsulation_type(found)
 
 
 def _check_ways_4(found: dict[int, bytes]) -> None:
