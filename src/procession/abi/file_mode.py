@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from procession.abi.enumeration import IntEnum, IntFlag
 from procession.abi.structure import I64, U8, U16, U64, Structure
 
@@ -18,7 +20,7 @@ class FileType(IntEnum):
     S_IFSOCK = 0o140000
 
 
-S_IFMT = 0o170000
+S_IFMT: Final = 0o170000
 
 
 class Permission(IntFlag):

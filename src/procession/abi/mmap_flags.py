@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from procession.abi.enumeration import IntEnum, IntFlag
 
 
@@ -42,11 +44,11 @@ class MapFlag(IntFlag):
     MAP_UNINITIALIZED = 0x4000000
 
 
-MAP_TYPE = 0xF
+MAP_TYPE: Final = 0xF
 
-MAP_HUGE_SHIFT = 26
+MAP_HUGE_SHIFT: Final = 26
 
-MAP_HUGE_MASK = 0x3F
+MAP_HUGE_MASK: Final = 0x3F
 
 
 class LockAll(IntFlag):
@@ -57,7 +59,7 @@ class LockAll(IntFlag):
     MCL_ONFAULT = 4
 
 
-MLOCK_ONFAULT = 1
+MLOCK_ONFAULT: Final = 1
 """The flag of mlock2(2)."""
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from procession.abi.enumeration import IntEnum, IntFlag
 from procession.abi.structure import I16, I32, I64, U64, Structure
 
@@ -31,10 +33,10 @@ class OpenFlag(IntFlag):
     O_TMPFILE = 0o20200000
 
 
-O_ACCMODE = 3
+O_ACCMODE: Final = 3
 
 # The directory that a relative path starts from is the working directory.
-AT_FDCWD = -100
+AT_FDCWD: Final = -100
 
 
 class AtFlag(IntFlag):
@@ -59,8 +61,8 @@ class ExecFlag(IntFlag):
 
 
 # The bits of statx(2)'s flags that say how fresh the answer must be.
-AT_STATX_SYNC_TYPE = 0x6000
-AT_STATX_SYNC_AS_STAT = 0
+AT_STATX_SYNC_TYPE: Final = 0x6000
+AT_STATX_SYNC_AS_STAT: Final = 0
 
 
 class AccessFlag(IntFlag):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from procession.abi.enumeration import IntEnum, IntFlag
 
 
@@ -44,13 +46,13 @@ class Signal(IntEnum):
 
 
 # The kernel's first real-time signal: C libraries keep a few and give programs a larger SIGRTMIN.
-SIGRTMIN = 32
+SIGRTMIN: Final = 32
 
-SIGRTMAX = 64
+SIGRTMAX: Final = 64
 
 # Handlers that aren't addresses.
-SIG_DFL = 0
-SIG_IGN = 1
+SIG_DFL: Final = 0
+SIG_IGN: Final = 1
 
 
 class SigactionFlag(IntFlag):
@@ -85,7 +87,7 @@ class SignalStackFlag(IntFlag):
 
 
 # The least size of a signal stack in bytes.
-MINSIGSTKSZ = 2048
+MINSIGSTKSZ: Final = 2048
 
 
 class SignalCode(IntEnum):
@@ -197,24 +199,26 @@ class DefaultAction(IntEnum):
 
 
 # signal(7).
-DEFAULT_ACTIONS = dict.fromkeys(range(1, SIGRTMAX + 1), DefaultAction.TERMINATE)
-DEFAULT_ACTIONS |= dict.fromkeys(
-    (
-        Signal.SIGQUIT,
-        Signal.SIGILL,
-        Signal.SIGTRAP,
-        Signal.SIGABRT,
-        Signal.SIGBUS,
-        Signal.SIGFPE,
-        Signal.SIGSEGV,
-        Signal.SIGXCPU,
-        Signal.SIGXFSZ,
-        Signal.SIGSYS,
-    ),
-    DefaultAction.CORE,
+DEFAULT_ACTIONS: Final = dict.fromkeys(range(1, SIGRTMAX + 1), DefaultAction.TERMINATE)
+DEFAULT_ACTIONS.update(
+    dict.fromkeys(
+        (
+            Signal.SIGQUIT,
+            Signal.SIGILL,
+            Signal.SIGTRAP,
+            Signal.SIGABRT,
+            Signal.SIGBUS,
+            Signal.SIGFPE,
+            Signal.SIGSEGV,
+            Signal.SIGXCPU,
+            Signal.SIGXFSZ,
+            Signal.SIGSYS,
+        ),
+        DefaultAction.CORE,
+    )
 )
-DEFAULT_ACTIONS |= dict.fromkeys(
-    (Signal.SIGSTOP, Signal.SIGTSTP, Signal.SIGTTIN, Signal.SIGTTOU), DefaultAction.STOP
+DEFAULT_ACTIONS.update(
+    dict.fromkeys((Signal.SIGSTOP, Signal.SIGTSTP, Signal.SIGTTIN, Signal.SIGTTOU), DefaultAction.STOP)
 )
 DEFAULT_ACTIONS[Signal.SIGCONT] = DefaultAction.CONTINUE
-DEFAULT_ACTIONS |= dict.fromkeys((Signal.SIGCHLD, Signal.SIGURG, Signal.SIGWINCH), DefaultAction.IGNORE)
+DEFAULT_ACTIONS.update(dict.fromkeys((Signal.SIGCHLD, Signal.SIGURG, Signal.SIGWINCH), DefaultAction.IGNORE))

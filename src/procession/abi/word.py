@@ -6,16 +6,17 @@ import re
 from collections.abc import Iterable
 from itertools import cycle, islice
 from struct import Struct, calcsize, error
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 # As in C, a number that doesn't fit into its word is taken modulo the word's width: what a guest's bytes are
 # computed to is never a reason to raise. A test of the architecture sees to it that nothing else packs.
-_ITEM = re.compile(r"(\d*)([a-zA-Z?])")
-_INTEGERS = "bBhHiIlLqQ"
-_exact_pack, _exact_pack_into = Struct.pack, Struct.pack_into
+_ITEM: Final = re.compile(r"(\d*)([a-zA-Z?])")
+_INTEGERS: Final = "bBhHiIlLqQ"
+_exact_pack: Final = Struct.pack
+_exact_pack_into: Final = Struct.pack_into
 PackError = error
 """What is raised for values of another kind, or another number of them, than a format has."""
 

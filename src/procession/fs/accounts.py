@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from procession.abi.capability import Capability
 from procession.abi.errno import ENFILE, ENOLCK, ENOSPC
@@ -36,20 +36,20 @@ if TYPE_CHECKING:
     from procession.hardware.frame_owner import FrameOwner
     from procession.hardware.kernel_memory import KernelMemory
 
-MINIMUM_INODES = 65_536
-_CAP_SYS_ADMIN = int(Capability.CAP_SYS_ADMIN)
-FILES_LIMIT = 65_536
-MOUNTS_LIMIT = 100_000
-LOCKS_LIMIT = 65_536
-ABSENT_NAMES_LIMIT = 16_384
-_ABSENT_NAMES_SHIFT = 13
+MINIMUM_INODES: Final = 65_536
+_CAP_SYS_ADMIN: Final = int(Capability.CAP_SYS_ADMIN)
+FILES_LIMIT: Final = 65_536
+MOUNTS_LIMIT: Final = 100_000
+LOCKS_LIMIT: Final = 65_536
+ABSENT_NAMES_LIMIT: Final = 16_384
+_ABSENT_NAMES_SHIFT: Final = 13
 """How much memory there must be for each absent name that a control group may pay for."""
-LISTED_ENTRIES_LIMIT = 1_000_000
-_LISTED_BYTES_SHIFT = 12
+LISTED_ENTRIES_LIMIT: Final = 1_000_000
+_LISTED_BYTES_SHIFT: Final = 12
 """How much memory there must be for each entry that may be listed."""
-_FILE_ROOM_BYTES = FILE_BYTES + SOCKET_BYTES + PIPE_BYTES + 4096
+_FILE_ROOM_BYTES: Final = FILE_BYTES + SOCKET_BYTES + PIPE_BYTES + 4096
 """What a call that opens a file charges for it and what it belongs to, at the most."""
-_FEW_LOCKS_BYTES = 3 * LOCK_BYTES
+_FEW_LOCKS_BYTES: Final = 3 * LOCK_BYTES
 
 
 class AbsentNames:

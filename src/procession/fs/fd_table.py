@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from procession.abi.errno import EBADF, EMFILE
 from procession.fs.file import O_PATH, File
 from procession.hardware.kernel_memory import DESCRIPTOR, DESCRIPTOR_BYTES, KernelMemory
 from procession.hardware.physical_memory import OutOfFrames
 
-_FIRST_CAPACITY = 64
+_FIRST_CAPACITY: Final = 64
 """How many descriptors come with a process (Linux: include/linux/fdtable.h, NR_OPEN_DEFAULT)."""
-_FEW_FILES = 64
+_FEW_FILES: Final = 64
 """So many descriptors are copied or closed at once in the time that is counted for a fork or an exit."""
-_PASSED_AT_ONCE = 8
+_PASSED_AT_ONCE: Final = 8
 """So many descriptors that are taken are passed in the time of a change."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Final, Protocol
 
 from procession.abi.errno import (
     EBADF,
@@ -30,51 +30,51 @@ if TYPE_CHECKING:
     from procession.mm.page_cache import PageCache
 
 # open(2)'s flags as plain ints: the arithmetic of IntFlag is slow on the paths that use these.
-O_RDONLY = int(OpenFlag.O_RDONLY)
-O_WRONLY = int(OpenFlag.O_WRONLY)
-O_RDWR = int(OpenFlag.O_RDWR)
-O_CREAT = int(OpenFlag.O_CREAT)
-O_EXCL = int(OpenFlag.O_EXCL)
-O_NOCTTY = int(OpenFlag.O_NOCTTY)
-O_TRUNC = int(OpenFlag.O_TRUNC)
-O_APPEND = int(OpenFlag.O_APPEND)
-O_NONBLOCK = int(OpenFlag.O_NONBLOCK)
-O_DSYNC = int(OpenFlag.O_DSYNC)
-FASYNC = int(OpenFlag.FASYNC)
-O_DIRECT = int(OpenFlag.O_DIRECT)
-O_LARGEFILE = int(OpenFlag.O_LARGEFILE)
-O_DIRECTORY = int(OpenFlag.O_DIRECTORY)
-O_NOFOLLOW = int(OpenFlag.O_NOFOLLOW)
-O_NOATIME = int(OpenFlag.O_NOATIME)
-O_CLOEXEC = int(OpenFlag.O_CLOEXEC)
-O_SYNC = int(OpenFlag.O_SYNC)
-O_PATH = int(OpenFlag.O_PATH)
-O_TMPFILE = int(OpenFlag.O_TMPFILE)
+O_RDONLY: Final = int(OpenFlag.O_RDONLY)
+O_WRONLY: Final = int(OpenFlag.O_WRONLY)
+O_RDWR: Final = int(OpenFlag.O_RDWR)
+O_CREAT: Final = int(OpenFlag.O_CREAT)
+O_EXCL: Final = int(OpenFlag.O_EXCL)
+O_NOCTTY: Final = int(OpenFlag.O_NOCTTY)
+O_TRUNC: Final = int(OpenFlag.O_TRUNC)
+O_APPEND: Final = int(OpenFlag.O_APPEND)
+O_NONBLOCK: Final = int(OpenFlag.O_NONBLOCK)
+O_DSYNC: Final = int(OpenFlag.O_DSYNC)
+FASYNC: Final = int(OpenFlag.FASYNC)
+O_DIRECT: Final = int(OpenFlag.O_DIRECT)
+O_LARGEFILE: Final = int(OpenFlag.O_LARGEFILE)
+O_DIRECTORY: Final = int(OpenFlag.O_DIRECTORY)
+O_NOFOLLOW: Final = int(OpenFlag.O_NOFOLLOW)
+O_NOATIME: Final = int(OpenFlag.O_NOATIME)
+O_CLOEXEC: Final = int(OpenFlag.O_CLOEXEC)
+O_SYNC: Final = int(OpenFlag.O_SYNC)
+O_PATH: Final = int(OpenFlag.O_PATH)
+O_TMPFILE: Final = int(OpenFlag.O_TMPFILE)
 
 # What fcntl(F_SETFL) can change.
-SETTABLE_FLAGS = O_APPEND | O_NONBLOCK | FASYNC | O_DIRECT | O_NOATIME
+SETTABLE_FLAGS: Final = O_APPEND | O_NONBLOCK | FASYNC | O_DIRECT | O_NOATIME
 # What an open file description doesn't remember.
-_FORGOTTEN_FLAGS = O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC
+_FORGOTTEN_FLAGS: Final = O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC
 
-SEEK_SET = int(Whence.SEEK_SET)
-SEEK_CUR = int(Whence.SEEK_CUR)
-SEEK_END = int(Whence.SEEK_END)
-SEEK_DATA = int(Whence.SEEK_DATA)
-SEEK_HOLE = int(Whence.SEEK_HOLE)
+SEEK_SET: Final = int(Whence.SEEK_SET)
+SEEK_CUR: Final = int(Whence.SEEK_CUR)
+SEEK_END: Final = int(Whence.SEEK_END)
+SEEK_DATA: Final = int(Whence.SEEK_DATA)
+SEEK_HOLE: Final = int(Whence.SEEK_HOLE)
 
-POLLIN = int(PollEvent.POLLIN)
-POLLPRI = int(PollEvent.POLLPRI)
-POLLOUT = int(PollEvent.POLLOUT)
-POLLERR = int(PollEvent.POLLERR)
-POLLHUP = int(PollEvent.POLLHUP)
-POLLNVAL = int(PollEvent.POLLNVAL)
-POLLRDNORM = int(PollEvent.POLLRDNORM)
-POLLWRNORM = int(PollEvent.POLLWRNORM)
-POLLRDHUP = int(PollEvent.POLLRDHUP)
-ALWAYS_READY = POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM
+POLLIN: Final = int(PollEvent.POLLIN)
+POLLPRI: Final = int(PollEvent.POLLPRI)
+POLLOUT: Final = int(PollEvent.POLLOUT)
+POLLERR: Final = int(PollEvent.POLLERR)
+POLLHUP: Final = int(PollEvent.POLLHUP)
+POLLNVAL: Final = int(PollEvent.POLLNVAL)
+POLLRDNORM: Final = int(PollEvent.POLLRDNORM)
+POLLWRNORM: Final = int(PollEvent.POLLWRNORM)
+POLLRDHUP: Final = int(PollEvent.POLLRDHUP)
+ALWAYS_READY: Final = POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM
 
-MAXIMUM_SIZE = (1 << 63) - 1
-STREAM_CHUNK = 1 << 16
+MAXIMUM_SIZE: Final = (1 << 63) - 1
+STREAM_CHUNK: Final = 1 << 16
 """How much is handed to a pipe or stream socket at a time."""
 
 

@@ -7,21 +7,21 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Protocol, runtime_checkable
+from typing import Final, Protocol, runtime_checkable
 
 from procession.abi.errno import EACCES, EIO, ELOOP, ENAMETOOLONG, ENOENT, EOPNOTSUPP, Errno
 from procession.fs.host_status import HostStatus
 
-OPEN_DIRECTORIES_LIMIT = 64
-OPEN_FILES_LIMIT = 64
+OPEN_DIRECTORIES_LIMIT: Final = 64
+OPEN_FILES_LIMIT: Final = 64
 
-_DIRECTORY_FLAGS = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_PLACE_FLAGS = _DIRECTORY_FLAGS | getattr(os, "O_PATH", os.O_RDONLY)
+_DIRECTORY_FLAGS: Final = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_PLACE_FLAGS: Final = _DIRECTORY_FLAGS | getattr(os, "O_PATH", os.O_RDONLY)
 # Without O_NONBLOCK, opening what has become a FIFO since it was looked at would wait for ever.
-_FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+_FILE_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 
 # What the host's kernel makes up: a guest could read about the host's processes there, or set off a mount.
-_PSEUDO_FILE_SYSTEMS = frozenset(
+_PSEUDO_FILE_SYSTEMS: Final = frozenset(
     b"autofs binfmt_misc bpf cgroup cgroup2 configfs debugfs devpts devtmpfs efivarfs fusectl hugetlbfs"
     b" mqueue nsfs proc pstore rpc_pipefs securityfs selinuxfs smackfs sysfs tracefs".split()
 )

@@ -3,7 +3,7 @@ nothing more."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from procession.abi.device_numbers import device_major
 from procession.abi.ebpf import BpfDeviceAccess
@@ -31,26 +31,26 @@ if TYPE_CHECKING:
     from procession.mm.page_cache import PageCache
 
 # Plain ints: the arithmetic of IntFlag is slow on the paths that use these.
-S_IFSOCK = int(FileType.S_IFSOCK)
-S_IFLNK = int(FileType.S_IFLNK)
-S_IFREG = int(FileType.S_IFREG)
-S_IFBLK = int(FileType.S_IFBLK)
-S_IFDIR = int(FileType.S_IFDIR)
-S_IFCHR = int(FileType.S_IFCHR)
-S_IFIFO = int(FileType.S_IFIFO)
-S_ISUID = int(Permission.S_ISUID)
-S_ISGID = int(Permission.S_ISGID)
-S_ISVTX = int(Permission.S_ISVTX)
+S_IFSOCK: Final = int(FileType.S_IFSOCK)
+S_IFLNK: Final = int(FileType.S_IFLNK)
+S_IFREG: Final = int(FileType.S_IFREG)
+S_IFBLK: Final = int(FileType.S_IFBLK)
+S_IFDIR: Final = int(FileType.S_IFDIR)
+S_IFCHR: Final = int(FileType.S_IFCHR)
+S_IFIFO: Final = int(FileType.S_IFIFO)
+S_ISUID: Final = int(Permission.S_ISUID)
+S_ISGID: Final = int(Permission.S_ISGID)
+S_ISVTX: Final = int(Permission.S_ISVTX)
 
-_DEVICE_READ = int(BpfDeviceAccess.BPF_DEVCG_ACC_READ)
-_DEVICE_WRITE = int(BpfDeviceAccess.BPF_DEVCG_ACC_WRITE)
-_NO_TIME = int(MountFlag.MS_NOATIME)
-_NO_DIRECTORY_TIME = int(MountFlag.MS_NODIRATIME)
-_STRICT_TIME = int(MountFlag.MS_STRICTATIME)
-_TIME_FLAGS = _NO_TIME | _NO_DIRECTORY_TIME | _STRICT_TIME
+_DEVICE_READ: Final = int(BpfDeviceAccess.BPF_DEVCG_ACC_READ)
+_DEVICE_WRITE: Final = int(BpfDeviceAccess.BPF_DEVCG_ACC_WRITE)
+_NO_TIME: Final = int(MountFlag.MS_NOATIME)
+_NO_DIRECTORY_TIME: Final = int(MountFlag.MS_NODIRATIME)
+_STRICT_TIME: Final = int(MountFlag.MS_STRICTATIME)
+_TIME_FLAGS: Final = _NO_TIME | _NO_DIRECTORY_TIME | _STRICT_TIME
 
-DAY_NS = 24 * 3600 * 10**9
-_NEARLY_A_DAY_NS = DAY_NS - 10**9
+DAY_NS: Final = 24 * 3600 * 10**9
+_NEARLY_A_DAY_NS: Final = DAY_NS - 10**9
 
 
 class DirectoryEntry(NamedTuple):
@@ -63,8 +63,8 @@ class DirectoryEntry(NamedTuple):
     """The file type as DT_* (the type bits of the mode, shifted right by 12)."""
 
 
-IMMUTABLE = int(FileFlag.FS_IMMUTABLE_FL)
-APPEND_ONLY = int(FileFlag.FS_APPEND_FL)
+IMMUTABLE: Final = int(FileFlag.FS_IMMUTABLE_FL)
+APPEND_ONLY: Final = int(FileFlag.FS_APPEND_FL)
 
 
 class Inode:

@@ -7,7 +7,7 @@ directory above it grant together.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from procession.abi.errno import EACCES, EXDEV
 from procession.abi.file_mode import S_IFMT, FileType
@@ -18,23 +18,23 @@ if TYPE_CHECKING:
     from procession.fs.inode import Inode
     from procession.fs.mounts.mount import Mount
 
-EXECUTE = int(LandlockAccessFs.LANDLOCK_ACCESS_FS_EXECUTE)
-WRITE_FILE = int(LandlockAccessFs.LANDLOCK_ACCESS_FS_WRITE_FILE)
-READ_FILE = int(LandlockAccessFs.LANDLOCK_ACCESS_FS_READ_FILE)
-READ_DIR = int(LandlockAccessFs.LANDLOCK_ACCESS_FS_READ_DIR)
-REMOVE_DIR = int(LandlockAccessFs.LANDLOCK_ACCESS_FS_REMOVE_DIR)
-REMOVE_FILE = int(LandlockAccessFs.LANDLOCK_ACCESS_FS_REMOVE_FILE)
-REFER = int(LandlockAccessFs.LANDLOCK_ACCESS_FS_REFER)
-TRUNCATE = int(LandlockAccessFs.LANDLOCK_ACCESS_FS_TRUNCATE)
-IOCTL_DEV = int(LandlockAccessFs.LANDLOCK_ACCESS_FS_IOCTL_DEV)
-FILE_RIGHTS = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEV
+EXECUTE: Final = int(LandlockAccessFs.LANDLOCK_ACCESS_FS_EXECUTE)
+WRITE_FILE: Final = int(LandlockAccessFs.LANDLOCK_ACCESS_FS_WRITE_FILE)
+READ_FILE: Final = int(LandlockAccessFs.LANDLOCK_ACCESS_FS_READ_FILE)
+READ_DIR: Final = int(LandlockAccessFs.LANDLOCK_ACCESS_FS_READ_DIR)
+REMOVE_DIR: Final = int(LandlockAccessFs.LANDLOCK_ACCESS_FS_REMOVE_DIR)
+REMOVE_FILE: Final = int(LandlockAccessFs.LANDLOCK_ACCESS_FS_REMOVE_FILE)
+REFER: Final = int(LandlockAccessFs.LANDLOCK_ACCESS_FS_REFER)
+TRUNCATE: Final = int(LandlockAccessFs.LANDLOCK_ACCESS_FS_TRUNCATE)
+IOCTL_DEV: Final = int(LandlockAccessFs.LANDLOCK_ACCESS_FS_IOCTL_DEV)
+FILE_RIGHTS: Final = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEV
 """What makes sense for what isn't a directory. Linux: security/landlock/fs.c, ACCESS_FILE."""
-SCOPE_SOCKETS = int(LandlockScope.LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET)
-SCOPE_SIGNALS = int(LandlockScope.LANDLOCK_SCOPE_SIGNAL)
-EVERY_RIGHT = sum(map(int, LandlockAccessFs))
-MOST_LAYERS = 16
+SCOPE_SOCKETS: Final = int(LandlockScope.LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET)
+SCOPE_SIGNALS: Final = int(LandlockScope.LANDLOCK_SCOPE_SIGNAL)
+EVERY_RIGHT: Final = sum(map(int, LandlockAccessFs))
+MOST_LAYERS: Final = 16
 
-_MAKING = {
+_MAKING: Final = {
     int(FileType.S_IFREG): int(LandlockAccessFs.LANDLOCK_ACCESS_FS_MAKE_REG),
     int(FileType.S_IFDIR): int(LandlockAccessFs.LANDLOCK_ACCESS_FS_MAKE_DIR),
     int(FileType.S_IFLNK): int(LandlockAccessFs.LANDLOCK_ACCESS_FS_MAKE_SYM),
@@ -43,7 +43,7 @@ _MAKING = {
     int(FileType.S_IFIFO): int(LandlockAccessFs.LANDLOCK_ACCESS_FS_MAKE_FIFO),
     int(FileType.S_IFSOCK): int(LandlockAccessFs.LANDLOCK_ACCESS_FS_MAKE_SOCK),
 }
-_S_IFDIR = int(FileType.S_IFDIR)
+_S_IFDIR: Final = int(FileType.S_IFDIR)
 
 
 class Layer:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from procession.abi.errno import (
     EACCES,
@@ -34,24 +34,24 @@ from procession.fs.permission import (
 if TYPE_CHECKING:
     from procession.fs.fs_context import FsContext
 
-MAXIMUM_LINKS = 40
+MAXIMUM_LINKS: Final = 40
 
-RESOLVE_NO_XDEV = int(ResolveFlag.RESOLVE_NO_XDEV)
-RESOLVE_NO_MAGICLINKS = int(ResolveFlag.RESOLVE_NO_MAGICLINKS)
-RESOLVE_NO_SYMLINKS = int(ResolveFlag.RESOLVE_NO_SYMLINKS)
-RESOLVE_BENEATH = int(ResolveFlag.RESOLVE_BENEATH)
-RESOLVE_IN_ROOT = int(ResolveFlag.RESOLVE_IN_ROOT)
-RESOLVE_CACHED = int(ResolveFlag.RESOLVE_CACHED)
-_RESOLVE_SCOPED = RESOLVE_BENEATH | RESOLVE_IN_ROOT
+RESOLVE_NO_XDEV: Final = int(ResolveFlag.RESOLVE_NO_XDEV)
+RESOLVE_NO_MAGICLINKS: Final = int(ResolveFlag.RESOLVE_NO_MAGICLINKS)
+RESOLVE_NO_SYMLINKS: Final = int(ResolveFlag.RESOLVE_NO_SYMLINKS)
+RESOLVE_BENEATH: Final = int(ResolveFlag.RESOLVE_BENEATH)
+RESOLVE_IN_ROOT: Final = int(ResolveFlag.RESOLVE_IN_ROOT)
+RESOLVE_CACHED: Final = int(ResolveFlag.RESOLVE_CACHED)
+_RESOLVE_SCOPED: Final = RESOLVE_BENEATH | RESOLVE_IN_ROOT
 
-_DOTS = (b".", b"..")
+_DOTS: Final = (b".", b"..")
 _nothing: Any = None
-NOWHERE = Path(_nothing, _nothing)
+NOWHERE: Final = Path(_nothing, _nothing)
 """Where a walk starts from a descriptor that isn't open: EBADF, unless it fails before."""
 
 # The type and all three search bits: what a directory that anybody may walk through has.
-_WALKABLE_MASK = S_IFMT | 0o111
-_WALKABLE = S_IFDIR | 0o111
+_WALKABLE_MASK: Final = S_IFMT | 0o111
+_WALKABLE: Final = S_IFDIR | 0o111
 
 
 class ParentLookup(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, NewType
+from typing import TYPE_CHECKING, ClassVar, Final, NewType
 
 from procession.abi.clone_flags import CloneFlag
 from procession.abi.errno import ENOSPC
@@ -14,30 +14,30 @@ if TYPE_CHECKING:
     from procession.fs.user_namespace import UserNamespace
     from procession.hardware.kernel_memory import KernelMemory
 
-FIRST_NUMBER = 0xF000_0000
+FIRST_NUMBER: Final = 0xF000_0000
 """The inode number of the first namespace that a program makes.
 
 Linux: fs/proc/generic.c, PROC_DYNAMIC_FIRST.
 """
 
 # Those of the namespaces that a machine starts with (Linux: include/uapi/linux/nsfs.h, enum init_ns_ino).
-MOUNT_NUMBER = 0xEFFF_FFF8
-NETWORK_NUMBER = 0xEFFF_FFF9
-TIME_NUMBER = 0xEFFF_FFFA
-CGROUP_NUMBER = 0xEFFF_FFFB
-PID_NUMBER = 0xEFFF_FFFC
-USER_NUMBER = 0xEFFF_FFFD
-UTS_NUMBER = 0xEFFF_FFFE
-IPC_NUMBER = 0xEFFF_FFFF
+MOUNT_NUMBER: Final = 0xEFFF_FFF8
+NETWORK_NUMBER: Final = 0xEFFF_FFF9
+TIME_NUMBER: Final = 0xEFFF_FFFA
+CGROUP_NUMBER: Final = 0xEFFF_FFFB
+PID_NUMBER: Final = 0xEFFF_FFFC
+USER_NUMBER: Final = 0xEFFF_FFFD
+UTS_NUMBER: Final = 0xEFFF_FFFE
+IPC_NUMBER: Final = 0xEFFF_FFFF
 
-CLONE_NEWTIME = int(CloneFlag.CLONE_NEWTIME)
-CLONE_NEWNS = int(CloneFlag.CLONE_NEWNS)
-CLONE_NEWCGROUP = int(CloneFlag.CLONE_NEWCGROUP)
-CLONE_NEWUTS = int(CloneFlag.CLONE_NEWUTS)
-CLONE_NEWIPC = int(CloneFlag.CLONE_NEWIPC)
-CLONE_NEWUSER = int(CloneFlag.CLONE_NEWUSER)
-CLONE_NEWPID = int(CloneFlag.CLONE_NEWPID)
-CLONE_NEWNET = int(CloneFlag.CLONE_NEWNET)
+CLONE_NEWTIME: Final = int(CloneFlag.CLONE_NEWTIME)
+CLONE_NEWNS: Final = int(CloneFlag.CLONE_NEWNS)
+CLONE_NEWCGROUP: Final = int(CloneFlag.CLONE_NEWCGROUP)
+CLONE_NEWUTS: Final = int(CloneFlag.CLONE_NEWUTS)
+CLONE_NEWIPC: Final = int(CloneFlag.CLONE_NEWIPC)
+CLONE_NEWUSER: Final = int(CloneFlag.CLONE_NEWUSER)
+CLONE_NEWPID: Final = int(CloneFlag.CLONE_NEWPID)
+CLONE_NEWNET: Final = int(CloneFlag.CLONE_NEWNET)
 
 
 NamespaceId = NewType("NamespaceId", int)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from procession.abi.capability import Capability
 from procession.abi.errno import EACCES, EOVERFLOW, EPERM, EROFS, Errno
@@ -19,29 +19,29 @@ if TYPE_CHECKING:
     from procession.fs.superblock import Superblock
     from procession.fs.user_namespace import UserNamespace
 
-MAY_EXEC = int(AccessMode.X_OK)
-MAY_WRITE = int(AccessMode.W_OK)
-MAY_READ = int(AccessMode.R_OK)
+MAY_EXEC: Final = int(AccessMode.X_OK)
+MAY_WRITE: Final = int(AccessMode.W_OK)
+MAY_READ: Final = int(AccessMode.R_OK)
 
-CAP_CHOWN = int(Capability.CAP_CHOWN)
-CAP_DAC_OVERRIDE = int(Capability.CAP_DAC_OVERRIDE)
-CAP_DAC_READ_SEARCH = int(Capability.CAP_DAC_READ_SEARCH)
-CAP_FOWNER = int(Capability.CAP_FOWNER)
-CAP_FSETID = int(Capability.CAP_FSETID)
-CAP_LINUX_IMMUTABLE = int(Capability.CAP_LINUX_IMMUTABLE)
-CAP_LEASE = int(Capability.CAP_LEASE)
-CAP_SETFCAP = int(Capability.CAP_SETFCAP)
-CAP_MKNOD = int(Capability.CAP_MKNOD)
-CAP_SYSLOG = int(Capability.CAP_SYSLOG)
-CAP_NET_ADMIN = int(Capability.CAP_NET_ADMIN)
-CAP_CHECKPOINT_RESTORE = int(Capability.CAP_CHECKPOINT_RESTORE)
-CAP_SYS_ADMIN = int(Capability.CAP_SYS_ADMIN)
-CAP_SYS_RESOURCE = int(Capability.CAP_SYS_RESOURCE)
+CAP_CHOWN: Final = int(Capability.CAP_CHOWN)
+CAP_DAC_OVERRIDE: Final = int(Capability.CAP_DAC_OVERRIDE)
+CAP_DAC_READ_SEARCH: Final = int(Capability.CAP_DAC_READ_SEARCH)
+CAP_FOWNER: Final = int(Capability.CAP_FOWNER)
+CAP_FSETID: Final = int(Capability.CAP_FSETID)
+CAP_LINUX_IMMUTABLE: Final = int(Capability.CAP_LINUX_IMMUTABLE)
+CAP_LEASE: Final = int(Capability.CAP_LEASE)
+CAP_SETFCAP: Final = int(Capability.CAP_SETFCAP)
+CAP_MKNOD: Final = int(Capability.CAP_MKNOD)
+CAP_SYSLOG: Final = int(Capability.CAP_SYSLOG)
+CAP_NET_ADMIN: Final = int(Capability.CAP_NET_ADMIN)
+CAP_CHECKPOINT_RESTORE: Final = int(Capability.CAP_CHECKPOINT_RESTORE)
+CAP_SYS_ADMIN: Final = int(Capability.CAP_SYS_ADMIN)
+CAP_SYS_RESOURCE: Final = int(Capability.CAP_SYS_RESOURCE)
 
-_S_IFDIR = int(FileType.S_IFDIR)
-_S_IFREG = int(FileType.S_IFREG)
-_S_IFIFO = int(FileType.S_IFIFO)
-_FILES_ON_A_FILE_SYSTEM = frozenset({int(FileType.S_IFREG), _S_IFDIR, int(FileType.S_IFLNK)})
+_S_IFDIR: Final = int(FileType.S_IFDIR)
+_S_IFREG: Final = int(FileType.S_IFREG)
+_S_IFIFO: Final = int(FileType.S_IFIFO)
+_FILES_ON_A_FILE_SYSTEM: Final = frozenset({int(FileType.S_IFREG), _S_IFDIR, int(FileType.S_IFLNK)})
 
 
 class Subject(Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from procession.fs.file import File
 from procession.fs.inode import S_IFREG, Inode
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from procession.fs.permission import Subject
     from procession.fs.vfs import Vfs
 
-NAME = b"/dev/zero (deleted)"
+NAME: Final = b"/dev/zero (deleted)"
 
 
 class SharedAnonymousInode(Inode):

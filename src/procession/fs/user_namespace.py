@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from procession.fs.namespace import (
     CLONE_NEWCGROUP,
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from procession.fs.vfs import Caller
     from procession.hardware.kernel_memory import KernelMemory
 
-KINDS = (
+KINDS: Final = (
     CLONE_NEWUSER,
     CLONE_NEWPID,
     CLONE_NEWUTS,
@@ -37,17 +37,17 @@ KINDS = (
 INOTIFY_INSTANCES, INOTIFY_WATCHES = -1, -2
 """What is counted of a user as namespaces are, beside them (Linux: include/linux/user_namespace.h, enum
 ucount_type)."""
-DEFAULT_MAXIMUM = 31_500
+DEFAULT_MAXIMUM: Final = 31_500
 """How many namespaces of a kind a user may have: half of kernel.threads-max (Linux: kernel/ucount.c). In
 namespaces below the first there is no limit until somebody sets one there."""
-NO_MAXIMUM = 0x7FFF_FFFF
-MAXIMUM_LEVEL = 33
+NO_MAXIMUM: Final = 0x7FFF_FFFF
+MAXIMUM_LEVEL: Final = 33
 """How deep a user namespace can be below the machine's first.
 
 Linux: kernel/user_namespace.c, create_user_ns.
 """
-_NOBODY = 65534
-NO_ID = 0xFFFF_FFFF
+_NOBODY: Final = 65534
+NO_ID: Final = 0xFFFF_FFFF
 """(uid_t) -1: no user's and no group's id."""
 
 Extent = tuple[int, int, int]
@@ -97,7 +97,7 @@ class IdMap:
         return NO_ID
 
 
-WHOLE_MAP = ((0, 0, NO_ID),)
+WHOLE_MAP: Final = ((0, 0, NO_ID),)
 
 
 class OverflowIds:

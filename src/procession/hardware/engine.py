@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Final, Protocol
 
 from procession.hardware.physical_memory import PhysicalMemory
 from procession.hardware.processor_level import V2
 from procession.hardware.registers import Registers
 
-FAULT_PROTECTION = 1
-FAULT_WRITE = 2
-FAULT_USER = 4
-FAULT_FETCH = 16
+FAULT_PROTECTION: Final = 1
+FAULT_WRITE: Final = 2
+FAULT_USER: Final = 4
+FAULT_FETCH: Final = 16
 
 
 class GeneralRegisters(Protocol):

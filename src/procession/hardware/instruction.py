@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from procession.abi.word import pack_array
 from procession.hardware.registers import RIP, set_register
@@ -18,40 +18,49 @@ from procession.hardware.registers import RIP, set_register
 if TYPE_CHECKING:
     from procession.hardware.engine import GeneralRegisters
 
-LONGEST_INSTRUCTION = 15
-AVX_ISNT_EMULATED = "AVX isn't emulated"
+LONGEST_INSTRUCTION: Final = 15
+AVX_ISNT_EMULATED: Final = "AVX isn't emulated"
 
-_X87_ESCAPE = 0xD9
-_X87_FUNCTIONS = frozenset((0xF0, 0xF1, 0xF2, 0xF3, 0xF4, 0xF5, 0xF8, 0xF9, 0xFB, 0xFD, 0xFE, 0xFF))
-_X87_FUNCTION = re.compile(b"\xd9[\xf0-\xf5\xf8\xf9\xfb\xfd-\xff]")
-_MOVES_OF_CONSTANTS = (0xC6, 0xC7)
-_TRANSACTION = re.compile(b"[\xc6\xc7]\xf8")
+_X87_ESCAPE: Final = 0xD9
+_X87_FUNCTIONS: Final = frozenset((0xF0, 0xF1, 0xF2, 0xF3, 0xF4, 0xF5, 0xF8, 0xF9, 0xFB, 0xFD, 0xFE, 0xFF))
+_X87_FUNCTION: Final = re.compile(b"\xd9[\xf0-\xf5\xf8\xf9\xfb\xfd-\xff]")
+_MOVES_OF_CONSTANTS: Final = (0xC6, 0xC7)
+_TRANSACTION: Final = re.compile(b"[\xc6\xc7]\xf8")
 """XABORT and XBEGIN are the only other functions of these opcodes."""
 _VEX3, _VEX2, _EVEX, _POP_OR_XOP = 0xC4, 0xC5, 0x62, 0x8F
-_TWO_BYTES, _THREE_BYTES, _THREE_BYTES_AND_OPERAND = 0x0F, 0x38, 0x3A
-_OPERAND_SIZE, _ADDRESS_SIZE = 0x66, 0x67
-PREFIXES = frozenset((0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65, _OPERAND_SIZE, _ADDRESS_SIZE, 0xF0, 0xF2, 0xF3))
-_ANY_PREFIX = pack_array("B", (*sorted(PREFIXES), *range(0x40, 0x50)))
-_WIDE = 0x8
+_TWO_BYTES: Final = 0x0F
+_THREE_BYTES: Final = 0x38
+_THREE_BYTES_AND_OPERAND: Final = 0x3A
+_OPERAND_SIZE: Final = 0x66
+_ADDRESS_SIZE: Final = 0x67
+PREFIXES: Final = frozenset(
+    (0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65, _OPERAND_SIZE, _ADDRESS_SIZE, 0xF0, 0xF2, 0xF3)
+)
+_ANY_PREFIX: Final = pack_array("B", (*sorted(PREFIXES), *range(0x40, 0x50)))
+_WIDE: Final = 0x8
 """The bit of a REX prefix that says that operands have 64 bits."""
 
-_WORD_MASK, _LOWER_HALF = (1 << 64) - 1, (1 << 32) - 1
-_RSP, _RBP, _REGISTERS = 4, 5, 0xC0
-_SEGMENTS_WITH_BASES = (0x64, 0x65)
-_PUSHES = frozenset((*range(0x50, 0x58), 0x68, 0x6A, 0x9C, 0xC8, 0xE8, 0x0FA0, 0x0FA8))
-_PUSHES_OF_GROUP = (2, 6)
+_WORD_MASK: Final = (1 << 64) - 1
+_LOWER_HALF: Final = (1 << 32) - 1
+_RSP: Final = 4
+_RBP: Final = 5
+_REGISTERS: Final = 0xC0
+_SEGMENTS_WITH_BASES: Final = (0x64, 0x65)
+_PUSHES: Final = frozenset((*range(0x50, 0x58), 0x68, 0x6A, 0x9C, 0xC8, 0xE8, 0x0FA0, 0x0FA8))
+_PUSHES_OF_GROUP: Final = (2, 6)
 """call and push, of FF."""
-_LEAVE, _GROUP = 0xC9, 0xFF
-_POPS = frozenset((*range(0x58, 0x60), 0x8F, 0x9D, 0xC2, 0xC3, _LEAVE, 0x0FA1, 0x0FA9))
+_LEAVE: Final = 0xC9
+_GROUP: Final = 0xFF
+_POPS: Final = frozenset((*range(0x58, 0x60), 0x8F, 0x9D, 0xC2, 0xC3, _LEAVE, 0x0FA1, 0x0FA9))
 """leave among them, which takes rbp for rsp."""
 _RETURN_AND_TAKE, _RETURN = 0xC2, 0xC3
 _CALL_OF_GROUP, _JUMP_OF_GROUP = 2, 4
-_OTHER_TRANSFERS = frozenset(
+_OTHER_TRANSFERS: Final = frozenset(
     (*range(0x70, 0x80), *range(0xCA, 0xCE), 0xCF, *range(0xE0, 0xE4), 0xE8, 0xE9, 0xEB, 0xF1, _GROUP)
 )
-_SYSTEM_CALL = b"\x0f\x05"
-_ANY_FIELD = 0xFF
-_MODIFYING = {
+_SYSTEM_CALL: Final = b"\x0f\x05"
+_ANY_FIELD: Final = 0xFF
+_MODIFYING: Final = {
     **dict.fromkeys((8 * row + wide for row in range(7) for wide in (0, 1)), _ANY_FIELD),
     **dict.fromkeys((0x86, 0x87, 0xC0, 0xC1, *range(0xD0, 0xD4)), _ANY_FIELD),
     **dict.fromkeys((0x80, 0x81, 0x83), 0x7F),
@@ -61,16 +70,16 @@ _MODIFYING = {
     **{0x0FBA: 0xE0, 0x0FC7: 2},
 }
 """Opcodes of what changes its operand in memory: bits for the numbers in ModRM's middle that say so."""
-_OF_SYSTEM_REGISTERS = range(0x0F20, 0x0F24)
-_BIT_OPERATIONS = (0x0FA3, 0x0FAB, 0x0FB3, 0x0FBB)
+_OF_SYSTEM_REGISTERS: Final = range(0x0F20, 0x0F24)
+_BIT_OPERATIONS: Final = (0x0FA3, 0x0FAB, 0x0FB3, 0x0FBB)
 
 # What follows an opcode.
 _NOTHING, _BYTE, _WORD, _OPERAND, _WORD_AND_BYTE, _ADDRESS, _WIDE_OPERAND = range(7)
 _BYTE_OF_GROUP, _OPERAND_OF_GROUP = 7, 8
-_MODRM = 0x10
-_FIRST_TWO = 0x20
+_MODRM: Final = 0x10
+_FIRST_TWO: Final = 0x20
 """In tables for machine code: only the first two functions of a group have the operand."""
-_NO_TRANSACTION = 0x40
+_NO_TRANSACTION: Final = 0x40
 """In tables for machine code: it's what is sought if its ModRM byte is that of XABORT and XBEGIN."""
 
 
@@ -110,8 +119,8 @@ def _two_byte_opcodes() -> tuple[int, ...]:
     return tuple(forms)
 
 
-_ONE_BYTE_OPCODES = _one_byte_opcodes()
-_TWO_BYTE_OPCODES = _two_byte_opcodes()
+_ONE_BYTE_OPCODES: Final = _one_byte_opcodes()
+_TWO_BYTE_OPCODES: Final = _two_byte_opcodes()
 
 
 def _shapes() -> tuple[int, ...]:
@@ -128,7 +137,7 @@ def _shapes() -> tuple[int, ...]:
     return tuple(shapes)
 
 
-_FIXED_LENGTHS = {_NOTHING: 0, _BYTE: 1, _WORD: 2, _WORD_AND_BYTE: 3}
+_FIXED_LENGTHS: Final = {_NOTHING: 0, _BYTE: 1, _WORD: 2, _WORD_AND_BYTE: 3}
 
 
 def prefix_bytes(code: bytes) -> int:
@@ -430,9 +439,11 @@ def _operand_length(form: int, field: int, operand_bytes: int, address_bytes: in
     return _FIXED_LENGTHS.get(form, 0)
 
 
-_SHAPES = _shapes()
+_SHAPES: Final = _shapes()
 # The length of each ModRM byte with what follows, 0 where that depends on a SIB byte.
-_SIMPLE_MODRM_LENGTHS = tuple(0 if modrm & 0xC7 == 4 else _modrm_length(modrm, 0) for modrm in range(256))
+_SIMPLE_MODRM_LENGTHS: Final = tuple(
+    0 if modrm & 0xC7 == 4 else _modrm_length(modrm, 0) for modrm in range(256)
+)
 
 
 def _length_tables() -> bytes:
@@ -452,7 +463,7 @@ def _length_tables() -> bytes:
     return pack_array("B", (*plain, *with_rex, *two_bytes, *_SIMPLE_MODRM_LENGTHS))
 
 
-LENGTH_TABLES = _length_tables()
+LENGTH_TABLES: Final = _length_tables()
 """For machine code, 256 bytes each. By the opcode, without a REX prefix, with one, and behind 0F: 1 and the
 length of the operand, 0x10 if a ModRM byte is in front of it, 0x20 if only its first two functions have the
 operand, and 0x40 if a ModRM byte of F8 makes it one of transactions; 0 for prefixes, for what no engine

@@ -2,45 +2,45 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from procession.hardware.frame_owner import FrameOwner
     from procession.hardware.physical_memory import PhysicalMemory
 
 # The kinds of objects, as /proc/slabinfo would name them. What each takes is below.
-TASK = 0
-ADDRESS_SPACE = 1
-AREA = 2
-DESCRIPTOR = 3
-FILE = 4
-INODE = 5
-TEXT = 6
-SOCKET = 7
-SOCKET_BUFFER = 8
-PIPE = 9
-SIGNAL = 10
-TIMER = 11
-GROUPS = 12
-BINARY_FORMAT = 13
-WATCH = 14
-EVENT = 15
-LOCK = 16
-MOUNT = 17
-IPC = 18
-TERMINAL = 19
-SECCOMP = 20
-NAMESPACE = 21
-LANDLOCK = 22
-INTERFACE = 23
-WAIT = 24
-BPF = 25
-CGROUP = 26
-PACKET_FILTER = 27
-USER_FAULT = 28
-ABSENT_NAME = 29
-KEY = 30
-KIND_NAMES = (
+TASK: Final = 0
+ADDRESS_SPACE: Final = 1
+AREA: Final = 2
+DESCRIPTOR: Final = 3
+FILE: Final = 4
+INODE: Final = 5
+TEXT: Final = 6
+SOCKET: Final = 7
+SOCKET_BUFFER: Final = 8
+PIPE: Final = 9
+SIGNAL: Final = 10
+TIMER: Final = 11
+GROUPS: Final = 12
+BINARY_FORMAT: Final = 13
+WATCH: Final = 14
+EVENT: Final = 15
+LOCK: Final = 16
+MOUNT: Final = 17
+IPC: Final = 18
+TERMINAL: Final = 19
+SECCOMP: Final = 20
+NAMESPACE: Final = 21
+LANDLOCK: Final = 22
+INTERFACE: Final = 23
+WAIT: Final = 24
+BPF: Final = 25
+CGROUP: Final = 26
+PACKET_FILTER: Final = 27
+USER_FAULT: Final = 28
+ABSENT_NAME: Final = 29
+KEY: Final = 30
+KIND_NAMES: Final = (
     "task",
     "address space",
     "area",
@@ -77,83 +77,83 @@ KIND_NAMES = (
 
 # What one object takes, in bytes: what it costs the host as an object of Python with all that hangs on it, as
 # measured (tests/memory_bound), rounded up by a quarter or so; never less than Linux charges.
-STACK_BYTES = 16_384
+STACK_BYTES: Final = 16_384
 """A kernel stack: a part of what a task takes, until it has ended (THREAD_SIZE)."""
-TASK_BYTES = STACK_BYTES + 4_096
+TASK_BYTES: Final = STACK_BYTES + 4_096
 """A thread: its stack, the task, registers, and the other structures that it doesn't share."""
-GROUP_BYTES = 4_096
+GROUP_BYTES: Final = 4_096
 """A process beside its threads: the thread group, handlers, limits, a small table of descriptors, a process
 group and a session."""
-ADDRESS_SPACE_BYTES = 2_048
+ADDRESS_SPACE_BYTES: Final = 2_048
 """An address space without its tables, which are frames, and areas."""
-AREA_BYTES = 384
-DESCRIPTOR_BYTES = 96
+AREA_BYTES: Final = 384
+DESCRIPTOR_BYTES: Final = 96
 """One place in a table of descriptors, which is a dict that grows by doubling."""
-FILE_BYTES = 1_536
+FILE_BYTES: Final = 1_536
 """An open file with what hangs on it: a nameless inode and its entry, an event or a timer."""
-INODE_BYTES = 2_048
+INODE_BYTES: Final = 2_048
 """An inode with its entry, or one more name of it, and an empty page cache."""
-SOCKET_BYTES = 4_096
+SOCKET_BYTES: Final = 4_096
 """A socket, open or not, without its file."""
-PASSED_FILE_BYTES = 32
+PASSED_FILE_BYTES: Final = 32
 """One open file in a message."""
-ABSENT_NAME_BYTES = 256
+ABSENT_NAME_BYTES: Final = 256
 """A name that is known to be absent, and was looked up in a control group, without the name itself."""
-PIPE_BYTES = 2_048
-SIGNAL_BYTES = 512
-POSIX_TIMER_BYTES = 1_024
-GROUP_ID_BYTES = 48
+PIPE_BYTES: Final = 2_048
+SIGNAL_BYTES: Final = 512
+POSIX_TIMER_BYTES: Final = 1_024
+GROUP_ID_BYTES: Final = 48
 """One supplementary group: an int and its place in a tuple."""
-BINARY_FORMAT_BYTES = 4_096
-WATCH_BYTES = 768
+BINARY_FORMAT_BYTES: Final = 4_096
+WATCH_BYTES: Final = 768
 """What an epoll instance or inotify watches, and a trigger of pressure."""
-EVENT_BYTES = 256
+EVENT_BYTES: Final = 256
 """An event of inotify, without its name."""
-LOCK_BYTES = 768
-MOUNT_BYTES = 4_096
-SECCOMP_BYTES = 2_048
+LOCK_BYTES: Final = 768
+MOUNT_BYTES: Final = 4_096
+SECCOMP_BYTES: Final = 2_048
 """A filter of system calls without its instructions."""
-INSTRUCTION_BYTES = 160
+INSTRUCTION_BYTES: Final = 160
 """One instruction: a tuple of four ints."""
-DECISION_BYTES = 384
+DECISION_BYTES: Final = 384
 """What is kept of a filter's answer to one call; as much again for each program that must go on."""
-NAMESPACE_BYTES = 8_192
+NAMESPACE_BYTES: Final = 8_192
 """A namespace of any kind but a user namespace, without what is in it."""
-USER_NAMESPACE_BYTES = 4_096
-LANDLOCK_RULE_BYTES = 128
+USER_NAMESPACE_BYTES: Final = 4_096
+LANDLOCK_RULE_BYTES: Final = 128
 """One rule of Landlock's."""
-EXTENT_BYTES = 160
+EXTENT_BYTES: Final = 160
 """One line of a map of ids."""
-INTERFACE_BYTES = 4_096
+INTERFACE_BYTES: Final = 4_096
 """A network interface."""
-SETTING_BYTES = 160
+SETTING_BYTES: Final = 160
 """What is set of an interface and isn't what it was at first."""
-NAME_BYTES = 256
+NAME_BYTES: Final = 256
 """Another name of an interface."""
-ROUTE_BYTES = 768
+ROUTE_BYTES: Final = 768
 """A route, an address of an interface, or a neighbour, with their places in tables and their timers."""
-WAIT_BYTES = 256
+WAIT_BYTES: Final = 256
 """One of many queues on which a task waits: its place there and in the call's own table."""
-BPF_BYTES = 4_096
+BPF_BYTES: Final = 4_096
 """A program of eBPF without its instructions; Linux takes a page at least."""
-EBPF_INSTRUCTION_BYTES = 256
+EBPF_INSTRUCTION_BYTES: Final = 256
 """An instruction of eBPF: a tuple of five ints."""
-CONTROLLER_BYTES = 1_024
+CONTROLLER_BYTES: Final = 1_024
 """What a controller counts of one control group, which itself is charged as its directory."""
-PRESSURE_BYTES = 2_048
+PRESSURE_BYTES: Final = 2_048
 """The pressure on one control group: three pairs of lines with their averages."""
-TERMINAL_BYTES = 32_768
+TERMINAL_BYTES: Final = 32_768
 """A pair of terminals with what is typed and not read: 4,096 bytes each way, kept as characters."""
-USER_FAULT_BYTES = 128
+USER_FAULT_BYTES: Final = 128
 """What is marked of one page for userfaultfd(2): its place in a table."""
-USER_FAULT_EVENT_BYTES = 512
+USER_FAULT_EVENT_BYTES: Final = 512
 """A fault or another event of userfaultfd(2) that waits, beside the bytes that are to be written."""
-KEY_BYTES = 1_536
+KEY_BYTES: Final = 1_536
 """A key or keyring, beside its description and its data."""
-KEY_LINK_BYTES = 256
+KEY_LINK_BYTES: Final = 256
 """A key's place in a keyring."""
 
-_BATCH = 64
+_BATCH: Final = 64
 """So many frames are held at a time, and kept to spare, in a machine of 64 MiB or more."""
 
 

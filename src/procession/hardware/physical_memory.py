@@ -6,7 +6,7 @@ import ctypes
 import mmap
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar, NoReturn, Protocol
+from typing import TYPE_CHECKING, ClassVar, Final, NoReturn, Protocol
 
 from procession.abi.mmap_flags import Advice
 from procession.hardware.breath import take_breath
@@ -18,25 +18,25 @@ if TYPE_CHECKING:
     from procession.hardware.address_space import AddressSpace
     from procession.hardware.frame_owner import FrameOwner
 
-PAGE_SHIFT = 12
-PAGE_SIZE = 1 << PAGE_SHIFT
-PAGE_MASK = PAGE_SIZE - 1
-ZERO_FRAME = 0
+PAGE_SHIFT: Final = 12
+PAGE_SIZE: Final = 1 << PAGE_SHIFT
+PAGE_MASK: Final = PAGE_SIZE - 1
+ZERO_FRAME: Final = 0
 """The page of zeros, which is at all private memory that has only been read (in Linux, empty_zero_page)."""
 
-STALE_TRANSLATIONS = 1
-STALE_CODE = 2
-ENDED_SPACES = 4
-RESERVED_ADDRESSES = 8
-PAGES_WORKED = 16
-_PAGES_TO_A_BREATH = 256
+STALE_TRANSLATIONS: Final = 1
+STALE_CODE: Final = 2
+ENDED_SPACES: Final = 4
+RESERVED_ADDRESSES: Final = 8
+PAGES_WORKED: Final = 16
+_PAGES_TO_A_BREATH: Final = 256
 
-MAXIMUM_AREAS = 65530
+MAXIMUM_AREAS: Final = 65530
 """vm.max_map_count as a machine starts. Linux: include/linux/mm.h, DEFAULT_MAX_MAP_COUNT."""
-MMAP_MINIMUM = 0x10000
+MMAP_MINIMUM: Final = 0x10000
 """vm.mmap_min_addr as it starts, and what stays of it (in Linux, CONFIG_LSM_MMAP_MIN_ADDR)."""
 
-_WORKING_SET = 2048
+_WORKING_SET: Final = 2048
 """So many pages of files are kept at least, an eighth of a small memory: what a few programs run from."""
 
 
@@ -564,19 +564,21 @@ class PhysicalMemory:
         self.leave_file()
 
 
-_ZERO_PAGE = bytes(PAGE_SIZE)
-_ZEROED, _COPIED, _FILLED = range(3)
-_MADV_POPULATE_READ = int(Advice.MADV_POPULATE_READ)
-_MADV_POPULATE_WRITE = int(Advice.MADV_POPULATE_WRITE)
-_MADV_REMOVE = int(Advice.MADV_REMOVE)
-_MADV_DONTNEED = int(Advice.MADV_DONTNEED)
-_BACKED_AT_ONCE = 256
-_BACKING = memoryview(bytes(_BACKED_AT_ONCE << PAGE_SHIFT))
-FEW_PAGES = 8
+_ZERO_PAGE: Final = bytes(PAGE_SIZE)
+_ZEROED: Final = 0
+_COPIED: Final = 1
+_FILLED: Final = 2
+_MADV_POPULATE_READ: Final = int(Advice.MADV_POPULATE_READ)
+_MADV_POPULATE_WRITE: Final = int(Advice.MADV_POPULATE_WRITE)
+_MADV_REMOVE: Final = int(Advice.MADV_REMOVE)
+_MADV_DONTNEED: Final = int(Advice.MADV_DONTNEED)
+_BACKED_AT_ONCE: Final = 256
+_BACKING: Final = memoryview(bytes(_BACKED_AT_ONCE << PAGE_SHIFT))
+FEW_PAGES: Final = 8
 """To drop one page's translation costs as much as to drop all, but all must then be found again."""
 
 
-_FEWEST_TO_TRIM = 1024
+_FEWEST_TO_TRIM: Final = 1024
 
 
 def _trim_heap() -> None:

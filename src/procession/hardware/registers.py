@@ -10,18 +10,25 @@ from procession.hardware.extended_state import INITIAL_STATE
 if TYPE_CHECKING:
     from procession.hardware.engine import GeneralRegisters
 
-RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI = range(8)
+RAX: Final = 0
+RCX: Final = 1
+RDX: Final = 2
+RBX: Final = 3
+RSP: Final = 4
+RBP: Final = 5
+RSI: Final = 6
+RDI: Final = 7
 R8, R9, R10, R11, R12, R13, R14, R15 = range(8, 16)
-RIP = 16
-WORD_MASK = (1 << 64) - 1
+RIP: Final = 16
+WORD_MASK: Final = (1 << 64) - 1
 USER_CS, USER_DS = 0x33, 0x2B
 """The selectors of code and stack. Linux: arch/x86/include/asm/segment.h, __USER_CS, __USER_DS."""
-LAST_NULL_SELECTOR = 3
-PRIVILEGE_BITS = 3
+LAST_NULL_SELECTOR: Final = 3
+PRIVILEGE_BITS: Final = 3
 """The lowest bits of a selector say for which privilege level it is, user mode's being 3."""
-SELECTOR_ERROR = 0xFFFC
+SELECTOR_ERROR: Final = 0xFFFC
 """What of a selector is in the error code of a fault that it raises."""
-USER_DESCRIPTORS = {
+USER_DESCRIPTORS: Final = {
     USER_CS: (0xAFFB00, 0xFFFF_FFFF),
     0x23: (0xCFFB00, 0xFFFF_FFFF),
     USER_DS: (0xCFF300, 0xFFFF_FFFF),
@@ -33,13 +40,13 @@ arch/x86/include/asm/segment.h, __USER32_CS, __CPUNODE_SEG.
 """
 WRITABLE_DATA, CODE_OR_WRITABLE = 0x200, 0xA00
 """What lar tells of what verw lets pass: the second's bits are the first's."""
-SEGMENT_NUMBERS = {"es": 0, "cs": 1, "ss": 2, "ds": 3, "fs": 4, "gs": 5}
+SEGMENT_NUMBERS: Final = {"es": 0, "cs": 1, "ss": 2, "ds": 3, "fs": 4, "gs": 5}
 """The processor's numbers of the segment registers."""
-DATA_SEGMENTS = ("es", "ds", "fs", "gs")
+DATA_SEGMENTS: Final = ("es", "ds", "fs", "gs")
 """Those that 64-bit code doesn't need, in the order in which `Registers.selectors` has them, 16 bits each."""
-TRAP_FLAG = 0x100
+TRAP_FLAG: Final = 0x100
 """TF of rflags: each instruction ends in a debug exception."""
-CHANGEABLE_FLAGS = 0x244DD5
+CHANGEABLE_FLAGS: Final = 0x244DD5
 """What of rflags popf and iretq change in user mode: ID AC NT OF DF TF SF ZF AF PF CF."""
 
 
@@ -51,14 +58,14 @@ def set_register(general: GeneralRegisters, register: int, value: int) -> None:
     general[register] = value & WORD_MASK
 
 
-ARGUMENT_REGISTERS = (RDI, RSI, RDX, R10, R8, R9)
+ARGUMENT_REGISTERS: Final = (RDI, RSI, RDX, R10, R8, R9)
 """Where a system call's arguments are, in their order."""
-NAMES = (
+NAMES: Final = (
     *("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi"),
     *("r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "rip"),
 )
 """In the order in which `Registers.general` holds them: the hardware's numbering, and rip."""
-NUMBERS = {name: number for number, name in enumerate(NAMES)}
+NUMBERS: Final = {name: number for number, name in enumerate(NAMES)}
 _ZEROS: Final = array("Q", bytes(8 * len(NAMES)))
 
 

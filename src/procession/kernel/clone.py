@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from procession.abi.clone_flags import CloneFlag
 from procession.abi.errno import EAGAIN, EFAULT, EINVAL, ENOMEM, EPERM, ERESTARTNOINTR, Errno
@@ -52,25 +52,25 @@ if TYPE_CHECKING:
     from procession.kernel.security.credentials import Credentials
     from procession.mm.address_space import MemoryDescriptor
 
-CLONE_VM = int(CloneFlag.CLONE_VM)
-CLONE_FS = int(CloneFlag.CLONE_FS)
-CLONE_FILES = int(CloneFlag.CLONE_FILES)
-CLONE_SIGHAND = int(CloneFlag.CLONE_SIGHAND)
-CLONE_IO = int(CloneFlag.CLONE_IO)
-CLONE_PIDFD = int(CloneFlag.CLONE_PIDFD)
-CLONE_PTRACE = int(CloneFlag.CLONE_PTRACE)
-CLONE_VFORK = int(CloneFlag.CLONE_VFORK)
-CLONE_PARENT = int(CloneFlag.CLONE_PARENT)
-CLONE_THREAD = int(CloneFlag.CLONE_THREAD)
-CLONE_SYSVSEM = int(CloneFlag.CLONE_SYSVSEM)
-CLONE_SETTLS = int(CloneFlag.CLONE_SETTLS)
-CLONE_PARENT_SETTID = int(CloneFlag.CLONE_PARENT_SETTID)
-CLONE_CHILD_CLEARTID = int(CloneFlag.CLONE_CHILD_CLEARTID)
-CLONE_DETACHED = int(CloneFlag.CLONE_DETACHED)
-CLONE_UNTRACED = int(CloneFlag.CLONE_UNTRACED)
-CLONE_CHILD_SETTID = int(CloneFlag.CLONE_CHILD_SETTID)
-CLONE_CLEAR_SIGHAND = int(CloneFlag.CLONE_CLEAR_SIGHAND)
-CLONE_INTO_CGROUP = int(CloneFlag.CLONE_INTO_CGROUP)
+CLONE_VM: Final = int(CloneFlag.CLONE_VM)
+CLONE_FS: Final = int(CloneFlag.CLONE_FS)
+CLONE_FILES: Final = int(CloneFlag.CLONE_FILES)
+CLONE_SIGHAND: Final = int(CloneFlag.CLONE_SIGHAND)
+CLONE_IO: Final = int(CloneFlag.CLONE_IO)
+CLONE_PIDFD: Final = int(CloneFlag.CLONE_PIDFD)
+CLONE_PTRACE: Final = int(CloneFlag.CLONE_PTRACE)
+CLONE_VFORK: Final = int(CloneFlag.CLONE_VFORK)
+CLONE_PARENT: Final = int(CloneFlag.CLONE_PARENT)
+CLONE_THREAD: Final = int(CloneFlag.CLONE_THREAD)
+CLONE_SYSVSEM: Final = int(CloneFlag.CLONE_SYSVSEM)
+CLONE_SETTLS: Final = int(CloneFlag.CLONE_SETTLS)
+CLONE_PARENT_SETTID: Final = int(CloneFlag.CLONE_PARENT_SETTID)
+CLONE_CHILD_CLEARTID: Final = int(CloneFlag.CLONE_CHILD_CLEARTID)
+CLONE_DETACHED: Final = int(CloneFlag.CLONE_DETACHED)
+CLONE_UNTRACED: Final = int(CloneFlag.CLONE_UNTRACED)
+CLONE_CHILD_SETTID: Final = int(CloneFlag.CLONE_CHILD_SETTID)
+CLONE_CLEAR_SIGHAND: Final = int(CloneFlag.CLONE_CLEAR_SIGHAND)
+CLONE_INTO_CGROUP: Final = int(CloneFlag.CLONE_INTO_CGROUP)
 
 
 class CloneArguments(NamedTuple):
@@ -173,7 +173,7 @@ def unshare(task: Task, flags: int) -> None:
         own.user_namespace.put()
 
 
-_UNSHAREABLE = CLONE_THREAD | CLONE_FS | CLONE_SIGHAND | CLONE_VM | CLONE_FILES | CLONE_SYSVSEM
+_UNSHAREABLE: Final = CLONE_THREAD | CLONE_FS | CLONE_SIGHAND | CLONE_VM | CLONE_FILES | CLONE_SYSVSEM
 
 
 class TaskParts:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Final, Protocol
 
 from procession.abi.named_tuple import NamedTuple
 from procession.abi.word import Words, pack_bits
 
-_WORD = 0xFFFF_FFFF_FFFF_FFFF
+_WORD: Final = 0xFFFF_FFFF_FFFF_FFFF
 _LANES, _LANE_BITS = 64, 128
 """A lane holds what two words give when they are multiplied."""
-_ONE_EACH = sum(1 << lane * _LANE_BITS for lane in range(_LANES))
-_WORDS = _WORD * _ONE_EACH
-_STEP = 0x9E3779B97F4A7C15
-_STEPS = sum(((lane + 1) * _STEP & _WORD) << lane * _LANE_BITS for lane in range(_LANES))
+_ONE_EACH: Final = sum(1 << lane * _LANE_BITS for lane in range(_LANES))
+_WORDS: Final = _WORD * _ONE_EACH
+_STEP: Final = 0x9E3779B97F4A7C15
+_STEPS: Final = sum(((lane + 1) * _STEP & _WORD) << lane * _LANE_BITS for lane in range(_LANES))
 
-_unpack_word = Words("<Q").unpack_from
+_unpack_word: Final = Words("<Q").unpack_from
 
 
 class Decider(Protocol):

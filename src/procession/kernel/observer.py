@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
     from procession.abi.errno import Errno
@@ -10,36 +10,36 @@ if TYPE_CHECKING:
     from procession.kernel.task import Task
 
 # The kinds of `task_event`, and what `detail` is for each.
-CLONE = "clone"
+CLONE: Final = "clone"
 """`task` has come to be; nothing. Its maker is the running task."""
-EXEC = "exec"
+EXEC: Final = "exec"
 """`task` runs a new program; nothing."""
-EXIT = "exit"
+EXIT: Final = "exit"
 """`task` has ended, and is a zombie; nothing."""
-REAP = "reap"
+REAP: Final = "reap"
 """`task` is forgotten, and its id free; nothing."""
-SUPERSEDE = "supersede"
+SUPERSEDE: Final = "supersede"
 """`task`, which executes a program, has the id of its group's leader now; the id that it had."""
-OOM_KILL = "oom-kill"
+OOM_KILL: Final = "oom-kill"
 """`task` is killed to get memory; nothing."""
-STATE = "state"
+STATE: Final = "state"
 """`task` has come to another state; the one that it had."""
-SWITCH = "switch"
+SWITCH: Final = "switch"
 """`task` has the processor now; nothing."""
-WAKE = "wake"
+WAKE: Final = "wake"
 """`task` slept, and is about to be runnable; the cause, one of the CAUSE_ constants."""
-SIGNAL_SENT = "signal-sent"
+SIGNAL_SENT: Final = "signal-sent"
 """A signal was generated for `task`: its SigInfo, whether it's for the whole process, and what became of it,
 one of the SENT_ constants."""
-SIGNAL = "signal"
+SIGNAL: Final = "signal"
 """`task` is about to take a signal: its SigInfo."""
-FAULT = "fault"
+FAULT: Final = "fault"
 """`task` has made a page fault: the address, the processor's error code, and the outcome, of FAULT_."""
-ACCESS = "access"
+ACCESS: Final = "access"
 """`task` accesses memory that others share, which is told where a schedule is chosen by that: a name of the
 region, the address in it, how many bytes, whether it writes, whether nothing comes between its reading and
 writing, the address of the instruction, and the number of the library's file that it's in, or 0."""
-LINKER = -1
+LINKER: Final = -1
 """The library that is the dynamic linker: what it writes, any other may read by its leave alone."""
 LOOK_FOR_CHILDREN, LOOK_FOR_PARENT = "look-for-children", "look-for-parent"
 """`task` asks what has become of its children, or who its parent is; nothing."""
@@ -48,7 +48,9 @@ CAUSE_QUEUE, CAUSE_TIMER, CAUSE_SIGNAL, CAUSE_CONTINUE = "queue", "timer", "sign
 """Why a task wakes: what it waits for may have come, its time is over, a signal is pending, or SIGCONT."""
 SENT_QUEUED, SENT_IGNORED, SENT_PENDING, SENT_LOST = "queued", "ignored", "pending already", "lost"
 """What became of a signal (Linux: include/trace/events/signal.h, TRACE_SIGNAL_DELIVERED and its like)."""
-FAULT_MINOR, FAULT_MAJOR, FAULT_SIGNAL = "minor", "major", "signal"
+FAULT_MINOR: Final = "minor"
+FAULT_MAJOR: Final = "major"
+FAULT_SIGNAL: Final = "signal"
 
 
 class Observer(Protocol):

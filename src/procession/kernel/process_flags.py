@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from procession.abi.acct import AcctFlag
 from procession.kernel.task_state import ENDED
@@ -10,26 +10,26 @@ from procession.kernel.task_state import ENDED
 if TYPE_CHECKING:
     from procession.kernel.task import Task
 
-PF_EXITING = 0x4
-PF_POSTCOREDUMP = 0x8
-PF_FORKNOEXEC = 0x40
-PF_MCE_PROCESS = 0x80
-PF_SUPERPRIV = 0x100
+PF_EXITING: Final = 0x4
+PF_POSTCOREDUMP: Final = 0x8
+PF_FORKNOEXEC: Final = 0x40
+PF_MCE_PROCESS: Final = 0x80
+PF_SUPERPRIV: Final = 0x100
 """It has had something done that took a capability."""
-PF_DUMPCORE = 0x200
-PF_SIGNALED = 0x400
-PF_NPROC_EXCEEDED = 0x1000
+PF_DUMPCORE: Final = 0x200
+PF_SIGNALED: Final = 0x400
+PF_NPROC_EXCEEDED: Final = 0x1000
 """A change of the real user id went over RLIMIT_NPROC: execve(2) fails with EAGAIN while it's still so."""
-PF_NOFREEZE = 0x8000
-PF_IO_FLUSHER = 0x80000 | 0x100000
+PF_NOFREEZE: Final = 0x8000
+PF_IO_FLUSHER: Final = 0x80000 | 0x100000
 """PF_MEMALLOC_NOIO and PF_LOCAL_THROTTLE."""
-PF_RANDOMIZE = 0x400000
-PF_MCE_EARLY = 0x8000000
-TIF_NOTSC = 1 << 32
+PF_RANDOMIZE: Final = 0x400000
+PF_MCE_EARLY: Final = 0x8000000
+TIF_NOTSC: Final = 1 << 32
 """rdtsc raises SIGSEGV. Beside what is a process's own, which is seen, in the same number (Linux:
 arch/x86/include/asm/thread_info.h)."""
 
-_SEEN = (1 << 32) - 1
+_SEEN: Final = (1 << 32) - 1
 
 
 def shown_flags(task: Task) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from procession.abi.errno import EINVAL, EPERM
 from procession.abi.resource import RLIM64_INFINITY, RLIM_NLIMITS, RlimitResource
@@ -11,26 +11,26 @@ from procession.kernel.security.capability import CAP_SYS_RESOURCE
 if TYPE_CHECKING:
     from procession.kernel.task import Task, ThreadGroup
 
-RLIM_INFINITY = RLIM64_INFINITY
-RLIMIT_CPU = int(RlimitResource.RLIMIT_CPU)
-RLIMIT_FSIZE = int(RlimitResource.RLIMIT_FSIZE)
-RLIMIT_DATA = int(RlimitResource.RLIMIT_DATA)
-RLIMIT_STACK = int(RlimitResource.RLIMIT_STACK)
-RLIMIT_CORE = int(RlimitResource.RLIMIT_CORE)
-RLIMIT_RSS = int(RlimitResource.RLIMIT_RSS)
-RLIMIT_NPROC = int(RlimitResource.RLIMIT_NPROC)
-RLIMIT_NOFILE = int(RlimitResource.RLIMIT_NOFILE)
-RLIMIT_MEMLOCK = int(RlimitResource.RLIMIT_MEMLOCK)
-RLIMIT_AS = int(RlimitResource.RLIMIT_AS)
-RLIMIT_LOCKS = int(RlimitResource.RLIMIT_LOCKS)
-RLIMIT_SIGPENDING = int(RlimitResource.RLIMIT_SIGPENDING)
-RLIMIT_MSGQUEUE = int(RlimitResource.RLIMIT_MSGQUEUE)
-RLIMIT_NICE = int(RlimitResource.RLIMIT_NICE)
-RLIMIT_RTPRIO = int(RlimitResource.RLIMIT_RTPRIO)
-RLIMIT_RTTIME = int(RlimitResource.RLIMIT_RTTIME)
+RLIM_INFINITY: Final = RLIM64_INFINITY
+RLIMIT_CPU: Final = int(RlimitResource.RLIMIT_CPU)
+RLIMIT_FSIZE: Final = int(RlimitResource.RLIMIT_FSIZE)
+RLIMIT_DATA: Final = int(RlimitResource.RLIMIT_DATA)
+RLIMIT_STACK: Final = int(RlimitResource.RLIMIT_STACK)
+RLIMIT_CORE: Final = int(RlimitResource.RLIMIT_CORE)
+RLIMIT_RSS: Final = int(RlimitResource.RLIMIT_RSS)
+RLIMIT_NPROC: Final = int(RlimitResource.RLIMIT_NPROC)
+RLIMIT_NOFILE: Final = int(RlimitResource.RLIMIT_NOFILE)
+RLIMIT_MEMLOCK: Final = int(RlimitResource.RLIMIT_MEMLOCK)
+RLIMIT_AS: Final = int(RlimitResource.RLIMIT_AS)
+RLIMIT_LOCKS: Final = int(RlimitResource.RLIMIT_LOCKS)
+RLIMIT_SIGPENDING: Final = int(RlimitResource.RLIMIT_SIGPENDING)
+RLIMIT_MSGQUEUE: Final = int(RlimitResource.RLIMIT_MSGQUEUE)
+RLIMIT_NICE: Final = int(RlimitResource.RLIMIT_NICE)
+RLIMIT_RTPRIO: Final = int(RlimitResource.RLIMIT_RTPRIO)
+RLIMIT_RTTIME: Final = int(RlimitResource.RLIMIT_RTTIME)
 
-_PROCESS_LIMIT = 15_680
-LARGEST_NOFILE = 1 << 20
+_PROCESS_LIMIT: Final = 15_680
+LARGEST_NOFILE: Final = 1 << 20
 """fs.nr_open at first: no hard limit on open files is above it."""
 
 

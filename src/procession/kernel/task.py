@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from procession.abi.syscall_numbers import name_of
 from procession.fs.wait_queue import WaitQueue
@@ -44,45 +44,45 @@ if TYPE_CHECKING:
     from procession.mm.address_space import MemoryDescriptor
 
 # Why a task may not simply go on in user mode (in Linux, thread_info flags).
-NEED_RESCHED = 1
-SIGNAL_PENDING = 2
-RESTORE_MASK = 4
-MEMORY_HIGH = 64
+NEED_RESCHED: Final = 1
+SIGNAL_PENDING: Final = 2
+RESTORE_MASK: Final = 4
+MEMORY_HIGH: Final = 64
 """The task's control group is over memory.high: it has to wait."""
-RSEQ_EVENT = 128
+RSEQ_EVENT: Final = 128
 """What it shares with the kernel by rseq(2) is to be brought up to date."""
-EXIT_WAITS = 8
+EXIT_WAITS: Final = 8
 """It waits in the middle of its end."""
-TRACE_STOPPED = 16
+TRACE_STOPPED: Final = 16
 """It has stopped for its tracer, and goes on where `trace_stop` says."""
-CALL_EXIT_WORK = 32
+CALL_EXIT_WORK: Final = 32
 """It is in a system call of whose end its tracer may want to know."""
-UNFINISHED = 256
+UNFINISHED: Final = 256
 """Its call has been made, and something is to be done before it returns."""
-OTHER_SEGMENTS = 512
+OTHER_SEGMENTS: Final = 512
 """It has been told to go on with other segments, which may not be there."""
-UNUSUAL_WORK = EXIT_WAITS | TRACE_STOPPED | UNFINISHED
+UNUSUAL_WORK: Final = EXIT_WAITS | TRACE_STOPPED | UNFINISHED
 """What comes before all else."""
 
 # What is done for each of a task's system calls beside the call itself (Linux: include/linux/thread_info.h,
 # enum syscall_work_bit).
-CALL_OBSERVED = 1
-CALL_SECCOMP = 2
-CALL_TRACED = 4
-CALL_EXPLORED = 8
+CALL_OBSERVED: Final = 1
+CALL_SECCOMP: Final = 2
+CALL_TRACED: Final = 4
+CALL_EXPLORED: Final = 8
 """Somebody searches the machine's schedules: who makes its call next is chosen in front of each."""
-CALL_DISPATCHED = 16
+CALL_DISPATCHED: Final = 16
 """The process makes some of its calls itself."""
 
-NOT_ENTERED = -1
+NOT_ENTERED: Final = -1
 """The number of a `CallFrame` whose call hasn't begun: a supervisor looks at it first, or a program handles a
 fault in its arguments."""
 
-SIGNAL_GROUP_EXIT = 1
+SIGNAL_GROUP_EXIT: Final = 1
 """The group is ending with one exit code (in Linux, SIGNAL_GROUP_EXIT in include/linux/sched/signal.h)."""
-SIGNAL_STOP_STOPPED = 2
-SIGNAL_STOP_CONTINUED = 4
-SIGNAL_UNKILLABLE = 8
+SIGNAL_STOP_STOPPED: Final = 2
+SIGNAL_STOP_CONTINUED: Final = 4
+SIGNAL_UNKILLABLE: Final = 8
 
 
 class CallFrame:

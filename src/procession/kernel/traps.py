@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from procession.abi.signals import BusCode, FpeCode, IllCode, TrapCode
 from procession.abi.word import Words
@@ -24,24 +24,30 @@ if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
     from procession.kernel.task import Task
 
-DIVIDE_ERROR, DEBUG, BREAKPOINT, INVALID_OPCODE = 0, 1, 3, 6
-SEGMENT_NOT_PRESENT, STACK_SEGMENT, GENERAL_PROTECTION, PAGE_FAULT = 11, 12, 13, 14
+DIVIDE_ERROR: Final = 0
+DEBUG: Final = 1
+BREAKPOINT: Final = 3
+INVALID_OPCODE: Final = 6
+SEGMENT_NOT_PRESENT: Final = 11
+STACK_SEGMENT: Final = 12
+GENERAL_PROTECTION: Final = 13
+PAGE_FAULT: Final = 14
 X87_ERROR, ALIGNMENT_CHECK, SIMD_ERROR = 16, 17, 19
-FAULTS = frozenset((0, 5, 6, 10, 11, 12, 13, 14, 16, 17, 19))
+FAULTS: Final = frozenset((0, 5, 6, 10, 11, 12, 13, 14, 16, 17, 19))
 """What is raised before the instruction has had an effect."""
-RESUME_FLAG = 1 << 16
+RESUME_FLAG: Final = 1 << 16
 
 _ICEBP, _LOCK = b"\xf1", 0xF0
 _CONTROL_AND_STATUS, _MXCSR, _MXCSR_OFFSET, _MASK_SHIFT = Words("<HH"), Words("<I"), 24, 7
 # Which exceptions a status word shows, in the order in which Linux looks at them, and their codes.
-_FLOATING_CODES = (
+_FLOATING_CODES: Final = (
     (0x01, int(FpeCode.FPE_FLTINV)),
     (0x04, int(FpeCode.FPE_FLTDIV)),
     (0x08, int(FpeCode.FPE_FLTOVF)),
     (0x12, int(FpeCode.FPE_FLTUND)),
     (0x20, int(FpeCode.FPE_FLTRES)),
 )
-_FPE_INTDIV = int(FpeCode.FPE_INTDIV)
+_FPE_INTDIV: Final = int(FpeCode.FPE_INTDIV)
 _TRAP_BRKPT, _TRAP_TRACE = int(TrapCode.TRAP_BRKPT), int(TrapCode.TRAP_TRACE)
 _ILL_ILLOPN, _BUS_ADRALN = int(IllCode.ILL_ILLOPN), int(BusCode.BUS_ADRALN)
 
@@ -97,7 +103,7 @@ def raise_exception(kernel: Kernel, task: Task, vector: int, error_code: int) ->
     force_signal(kernel, task, info)
 
 
-_IN_LOCAL_TABLE = 4
+_IN_LOCAL_TABLE: Final = 4
 """The bit of a selector that stands for the task's own table of segments, of which it has none."""
 
 

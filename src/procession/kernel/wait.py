@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from procession.abi.errno import ECHILD, ERESTARTSYS
 from procession.abi.named_tuple import NamedTuple
@@ -32,13 +32,15 @@ if TYPE_CHECKING:
     from procession.kernel.pid import Pid
 
 WNOHANG, WSTOPPED = int(WaitOption.WNOHANG), int(WaitOption.WSTOPPED)
-WEXITED, WCONTINUED = int(WaitOption.WEXITED), int(WaitOption.WCONTINUED)
-WNOWAIT, WNOTHREAD = int(WaitOption.WNOWAIT), int(WaitOption.WNOTHREAD)
+WEXITED: Final = int(WaitOption.WEXITED)
+WCONTINUED: Final = int(WaitOption.WCONTINUED)
+WNOWAIT: Final = int(WaitOption.WNOWAIT)
+WNOTHREAD: Final = int(WaitOption.WNOTHREAD)
 WALL, WCLONE = int(WaitOption.WALL), int(WaitOption.WCLONE)
 P_ALL, P_PID, P_PGID, P_PIDFD = (int(kind) for kind in IdType)
-SIGCHLD = int(Signal.SIGCHLD)
-_BY_PID = (P_PID, P_PIDFD)
-_STOPS = WSTOPPED | WCONTINUED
+SIGCHLD: Final = int(Signal.SIGCHLD)
+_BY_PID: Final = (P_PID, P_PIDFD)
+_STOPS: Final = WSTOPPED | WCONTINUED
 
 
 class WaitSelection:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container
+from typing import Final
 
 from procession.abi.errno import EEXIST, EFAULT, EINVAL, ENOMEM, EPERM
 from procession.hardware import page_table as pte
@@ -46,24 +47,24 @@ from procession.mm.vma import (
 UNDUMPABLE, DUMPABLE, DUMPABLE_BY_ROOT = range(3)
 """Who may read a core of the process: nobody, for there is none; its user; root alone. Only a process that
 is DUMPABLE may be inspected by its user (in Linux, SUID_DUMP_DISABLE, _USER and _ROOT)."""
-DEFAULT_DUMP_FILTER = 0x33
+DEFAULT_DUMP_FILTER: Final = 0x33
 """Private and shared memory without a file, and the headers of ELF files (core(5))."""
 
-DENIES_WRITE_EXECUTE = 1
+DENIES_WRITE_EXECUTE: Final = 1
 """Nothing is mapped writable and executable at once, and nothing becomes executable (PR_SET_MDWE)."""
-DENIAL_ENDS_HERE = 2
+DENIAL_ENDS_HERE: Final = 2
 """DENIES_WRITE_EXECUTE isn't inherited (PR_MDWE_NO_INHERIT)."""
-HUGE_PAGES_DISABLED = 4
+HUGE_PAGES_DISABLED: Final = 4
 """PR_SET_THP_DISABLE: no area has folios (`mm.huge_pages`)."""
-ONLY_ADVISED_HUGE_PAGES = 16
+ONLY_ADVISED_HUGE_PAGES: Final = 16
 """The same, but for areas for which the program has asked for them (PR_THP_DISABLE_EXCEPT_ADVISED)."""
-MERGES_ANY = 8
+MERGES_ANY: Final = 8
 """PR_SET_MEMORY_MERGE: all that can be merged asks for it, what is mapped later too (`mm.ksm`)."""
 
-_AREAS_AS_A_CHANGE = 32
+_AREAS_AS_A_CHANGE: Final = 32
 """So many areas are looked at in the time of one changed entry."""
-_READABLE = pte.PRESENT | pte.USER
-_WRITABLE = pte.PRESENT | pte.USER | pte.WRITABLE
+_READABLE: Final = pte.PRESENT | pte.USER
+_WRITABLE: Final = pte.PRESENT | pte.USER | pte.WRITABLE
 
 
 def flags_for_child(flags: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from procession.hardware.kernel_memory import AREA, AREA_BYTES, KernelMemory
 from procession.mm.area_sequence import AreaSequence
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from procession.mm.gap_index import GapIndex
     from procession.mm.vma import VirtualMemoryArea
 
-_FEW_AREAS_BYTES = 4 * AREA_BYTES
+_FEW_AREAS_BYTES: Final = 4 * AREA_BYTES
 """What one change adds at most."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from procession.abi.errno import ENOMEM
 from procession.abi.resource import RlimitResource
@@ -15,15 +15,15 @@ from procession.mm.area_sequence import LONGEST_ROW
 from procession.mm.page_tables import PageTables
 from procession.mm.vma import COUNTED, STICKY, VirtualMemoryArea
 
-RLIMIT_DATA = int(RlimitResource.RLIMIT_DATA)
-RLIMIT_STACK = int(RlimitResource.RLIMIT_STACK)
-RLIMIT_AS = int(RlimitResource.RLIMIT_AS)
-RLIM_INFINITY = (1 << 64) - 1
-MMAP_BASE = 0x7FFF_F7FF_F000
+RLIMIT_DATA: Final = int(RlimitResource.RLIMIT_DATA)
+RLIMIT_STACK: Final = int(RlimitResource.RLIMIT_STACK)
+RLIMIT_AS: Final = int(RlimitResource.RLIMIT_AS)
+RLIM_INFINITY: Final = (1 << 64) - 1
+MMAP_BASE: Final = 0x7FFF_F7FF_F000
 """Where mappings are placed downwards from, unless the stack may be long: the same in every run."""
 
-_PAGES_OF_AREA = 4
-_AREAS_SHIFT = 4
+_PAGES_OF_AREA: Final = 4
+_AREAS_SHIFT: Final = 4
 """So many areas that are only looked at take as long as a page that is changed."""
 """Copying an area is as much work as changing so many pages."""
 (_HIGH, _HIGH_END), (_LOW, _LOW_END) = RESERVED

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from itertools import accumulate, chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from procession.mm.vma import VirtualMemoryArea
 
-LONGEST_ROW = 1024
+LONGEST_ROW: Final = 1024
 """A row that gets longer becomes two: so many places are moved at most for one that is new."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from procession.abi.errno import Errno
 from procession.abi.signals import BusCode, SegvCode, Signal
@@ -28,27 +28,29 @@ if TYPE_CHECKING:
     from procession.mm.address_space import MemoryDescriptor
     from procession.mm.page_cache import PageCache
 
-SIGBUS, SIGSEGV = int(Signal.SIGBUS), int(Signal.SIGSEGV)
-SEGV_MAPERR = int(SegvCode.SEGV_MAPERR)
-SEGV_ACCERR = int(SegvCode.SEGV_ACCERR)
-BUS_ADRERR = int(BusCode.BUS_ADRERR)
+SIGBUS: Final = int(Signal.SIGBUS)
+SIGSEGV: Final = int(Signal.SIGSEGV)
+SEGV_MAPERR: Final = int(SegvCode.SEGV_MAPERR)
+SEGV_ACCERR: Final = int(SegvCode.SEGV_ACCERR)
+BUS_ADRERR: Final = int(BusCode.BUS_ADRERR)
 
-_NOT_COPIED = pte.ADDRESS_MASK | pte.CACHED | pte.LAZY
+_NOT_COPIED: Final = pte.ADDRESS_MASK | pte.CACHED | pte.LAZY
 """What an entry's copy of a page doesn't have of the entry before."""
-_AROUND = 32
+_AROUND: Final = 32
 """How many pages of a file are read at a fault, around the one that faulted, and mapped (in Linux,
 read_ahead_kb; half of that is mapped, fault_around_bytes).
 """
-_COPIED = 16
+_COPIED: Final = 16
 """How many of its data are copied."""
-SPARE_SHIFT = 3
+SPARE_SHIFT: Final = 3
 """Where less than one in 1 << that of the machine's frames is free, nobody gets one that isn't asked for."""
-_FEW_SEGMENTS, _FEW_AREAS = 8, 32
+_FEW_SEGMENTS: Final = 8
+_FEW_AREAS: Final = 32
 """So many a file has, and so many areas lie below one table; to look at more takes time."""
-FOLIO_PAGES = 16
+FOLIO_PAGES: Final = 16
 """How many pages of anonymous memory may be had at once, the first of which is a multiple of that."""
-_LAST_OF_FOLIO = FOLIO_PAGES - 1
-MANY_IN_TABLE = 4
+_LAST_OF_FOLIO: Final = FOLIO_PAGES - 1
+MANY_IN_TABLE: Final = 4
 """If there are more pages in a leaf table, its 2 MiB, that aren't a file's, more of them will be used."""
 
 
@@ -67,7 +69,10 @@ class FaultKind(IntEnum):
     DIRTIED = 3
 
 
-MINOR, MAJOR, NEXT, DIRTIED = FaultKind.MINOR, FaultKind.MAJOR, FaultKind.NEXT, FaultKind.DIRTIED
+MINOR: Final[FaultKind] = FaultKind.MINOR
+MAJOR: Final[FaultKind] = FaultKind.MAJOR
+NEXT: Final[FaultKind] = FaultKind.NEXT
+DIRTIED: Final[FaultKind] = FaultKind.DIRTIED
 
 
 def handle_fault(mm: MemoryDescriptor, address: int, error_code: int) -> FaultKind:

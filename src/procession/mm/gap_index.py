@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from procession.hardware.physical_memory import MMAP_MINIMUM
 
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     from procession.mm.area_sequence import AreaSequence
     from procession.mm.vma import VirtualMemoryArea
 
-FEWEST_AREAS = 512
+FEWEST_AREAS: Final = 512
 """With fewer areas to look at, an index doesn't pay."""
-_AREAS_OF_PART = 128
-_PARTS_OF_GROUP = 32
-_FEWEST_OF_PART = 16
+_AREAS_OF_PART: Final = 128
+_PARTS_OF_GROUP: Final = 32
+_FEWEST_OF_PART: Final = 16
 """No more parts are made for want of whole ones than for so many areas each."""
-_AREAS_AS_A_CHANGE = 32
+_AREAS_AS_A_CHANGE: Final = 32
 """So many areas are looked at in the time of one changed entry."""
-_SEARCH_AS_CHANGES = 64
+_SEARCH_AS_CHANGES: Final = 64
 """As long as changing so many entries takes a search that has to begin anew."""
 
 

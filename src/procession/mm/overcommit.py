@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from procession.abi.errno import ENOMEM
 from procession.hardware.overcommit import Overcommit
@@ -13,9 +13,11 @@ from procession.mm.vma import ACCOUNTED
 if TYPE_CHECKING:
     from procession.hardware.physical_memory import PhysicalMemory
 
-_GUESS, _ALWAYS, _NEVER = int(Overcommit.GUESS), int(Overcommit.ALWAYS), int(Overcommit.NEVER)
-_KB_SHIFT = PAGE_SHIFT - 10
-_SHARE_SHIFT = 5
+_GUESS: Final = int(Overcommit.GUESS)
+_ALWAYS: Final = int(Overcommit.ALWAYS)
+_NEVER: Final = int(Overcommit.NEVER)
+_KB_SHIFT: Final = PAGE_SHIFT - 10
+_SHARE_SHIFT: Final = 5
 """A program leaves free one in 1 << that of the pages that it has (of its reserve at most)."""
 
 

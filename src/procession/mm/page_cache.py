@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Protocol
+from typing import ClassVar, Final, Protocol
 
 from procession.abi.word import pack_array
 from procession.hardware import page_table as pte
@@ -16,17 +16,17 @@ from procession.hardware.physical_memory import (
 )
 from procession.mm.policy import SharedPolicies
 
-_MANY_PAGES = 4
+_MANY_PAGES: Final = 4
 """From how many pages on they are charged one by one: with fewer the call's own price is that."""
-_MOST_AT_ONCE = 512
+_MOST_AT_ONCE: Final = 512
 """How many pages of zeros are added at a time."""
-_SPARE_SHIFT = 3
+_SPARE_SHIFT: Final = 3
 """Where less than one in 1 << that of the machine's frames is free, they're taken one at a time."""
-_READ_AT_ONCE = 32
+_READ_AT_ONCE: Final = 32
 """So many pages of a file are read for a control group before it's looked again whether it may have more."""
 _FEW_AREAS, _AREAS_AS_A_CHANGE = 1024, 32
 """So many are looked at in the time of the call; and from there on so many in that of one changed entry."""
-MAXIMUM_PAGES = 1 << 52
+MAXIMUM_PAGES: Final = 1 << 52
 """No file has a page of this index."""
 
 
@@ -73,7 +73,7 @@ def _note_search(memory: PhysicalMemory) -> None:
         memory.note_changed(count // _AREAS_AS_A_CHANGE)
 
 
-_MOST_RUNS = 64
+_MOST_RUNS: Final = 64
 """A program may map a file's pages in as many ways as it likes; those of most are few."""
 
 

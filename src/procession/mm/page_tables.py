@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import PAGE_SHIFT, OutOfFrames, PhysicalMemory
@@ -12,11 +12,11 @@ from procession.hardware.physical_memory import PAGE_SHIFT, OutOfFrames, Physica
 if TYPE_CHECKING:
     from procession.mm.vma import VirtualMemoryArea
 
-_FRAME_MASK = pte.ADDRESS_MASK
-_NOT_WRITABLE = ~pte.WRITABLE & 0xFFFF_FFFF_FFFF_FFFF
-_NOT_CLEAN = pte.WRITABLE | pte.ACCESSED | pte.DIRTY
-_KEEPS_READ_ONLY = pte.CACHED | pte.LAZY
-_SHARED_TABLE = pte.TABLE & ~pte.WRITABLE
+_FRAME_MASK: Final = pte.ADDRESS_MASK
+_NOT_WRITABLE: Final = ~pte.WRITABLE & 0xFFFF_FFFF_FFFF_FFFF
+_NOT_CLEAN: Final = pte.WRITABLE | pte.ACCESSED | pte.DIRTY
+_KEEPS_READ_ONLY: Final = pte.CACHED | pte.LAZY
+_SHARED_TABLE: Final = pte.TABLE & ~pte.WRITABLE
 
 
 class PageTables:

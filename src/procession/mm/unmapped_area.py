@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from procession.abi.errno import ENOMEM
 from procession.hardware import page_table as pte
@@ -13,12 +13,13 @@ from procession.mm.vma import GROWS_DOWN
 if TYPE_CHECKING:
     from procession.mm.area_map import AreaMap
 
-LEGACY_BASE = 0x2AAA_AAAA_B000
+LEGACY_BASE: Final = 0x2AAA_AAAA_B000
 """Where mappings are placed upwards from: a third of the address space (in Linux, TASK_UNMAPPED_BASE)."""
-ABOVE_4G = 1 << 32
-_LOW_BASE, _LOW_END = 1 << 30, 1 << 31
+ABOVE_4G: Final = 1 << 32
+_LOW_BASE: Final = 1 << 30
+_LOW_END: Final = 1 << 31
 """Where MAP_32BIT maps: in the second gigabyte, which old libraries took for all there was."""
-_HUGE_PAGE_MASK = (2 << 20) - 1
+_HUGE_PAGE_MASK: Final = (2 << 20) - 1
 
 
 def unmapped_area(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from procession.hardware import page_table as pte
 from procession.hardware.kernel_memory import USER_FAULT, USER_FAULT_BYTES
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     from procession.mm.address_space import MemoryDescriptor
     from procession.mm.vma import VirtualMemoryArea
 
-PROTECTED = 1
+PROTECTED: Final = 1
 """The next write to the page is the program's to handle (_PAGE_UFFD_WP, PTE_MARKER_UFFD_WP)."""
-POISONED = 2
+POISONED: Final = 2
 """There is no page, and who looks for it gets SIGBUS (PTE_MARKER_POISONED)."""
 
-GUARDED = 4
+GUARDED: Final = 4
 """There is no page, and who looks for it gets SIGSEGV (PTE_MARKER_GUARD, mm/guard.py)."""
 
-ALL_MARKS = PROTECTED | POISONED | GUARDED
+ALL_MARKS: Final = PROTECTED | POISONED | GUARDED
 
 
 class AccessViolation(Exception):

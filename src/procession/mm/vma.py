@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from procession.abi.mmap_flags import LockAll, Protection
 from procession.hardware import page_table as pte
@@ -13,51 +13,51 @@ from procession.mm.page_cache import PageCache
 if TYPE_CHECKING:
     from procession.mm.user_fault import UserFaultHandler
 
-PROT_READ, PROT_WRITE, PROT_EXEC = (
-    int(right) for right in (Protection.PROT_READ, Protection.PROT_WRITE, Protection.PROT_EXEC)
-)
+PROT_READ: Final = int(Protection.PROT_READ)
+PROT_WRITE: Final = int(Protection.PROT_WRITE)
+PROT_EXEC: Final = int(Protection.PROT_EXEC)
 
-DONT_FORK = 1
-WIPE_ON_FORK = 2
-GROWS_DOWN = 4
-DONT_DUMP = 8
-LOCKED = 16
-COUNTED = 32
+DONT_FORK: Final = 1
+WIPE_ON_FORK: Final = 2
+GROWS_DOWN: Final = 4
+DONT_DUMP: Final = 8
+LOCKED: Final = 16
+COUNTED: Final = 32
 """What is mapped counts the areas that map it, so this one stays apart from its neighbours."""
-RANDOM_READ = 64
-SEQUENTIAL_READ = 128
-LOCKED_ON_FAULT = 256
-NO_RESERVE = 512
-HUGE_PAGES = 1024
-NO_HUGE_PAGES = 2048
-MERGEABLE = 4096
-SEALED = 8192
+RANDOM_READ: Final = 64
+SEQUENTIAL_READ: Final = 128
+LOCKED_ON_FAULT: Final = 256
+NO_RESERVE: Final = 512
+HUGE_PAGES: Final = 1024
+NO_HUGE_PAGES: Final = 2048
+MERGEABLE: Final = 4096
+SEALED: Final = 8192
 """Neither its place nor its rights change any more (mseal(2))."""
-USER_HANDLES_MISSING = 16384
+USER_HANDLES_MISSING: Final = 16384
 """The program handles accesses to pages that aren't there (userfaultfd(2); in Linux, VM_UFFD_MISSING)."""
-USER_HANDLES_WRITE = 32768
+USER_HANDLES_WRITE: Final = 32768
 """It handles writes to those that it has protected (VM_UFFD_WP)."""
-USER_HANDLES_MINOR = 65536
+USER_HANDLES_MINOR: Final = 65536
 """It handles accesses to what is in memory but not mapped (VM_UFFD_MINOR)."""
-USER_HANDLES = USER_HANDLES_MISSING | USER_HANDLES_WRITE | USER_HANDLES_MINOR
-DROPPABLE = 131072
+USER_HANDLES: Final = USER_HANDLES_MISSING | USER_HANDLES_WRITE | USER_HANDLES_MINOR
+DROPPABLE: Final = 131072
 """Its pages may go when memory is short (in Linux, VM_DROPPABLE)."""
-DONT_EXPAND = 262144
+DONT_EXPAND: Final = 262144
 """mremap(2) makes it neither longer nor two (in Linux, VM_DONTEXPAND)."""
-ACCOUNTED = 524288
+ACCOUNTED: Final = 524288
 """Memory was set aside for what may be written here, as it once could be (in Linux, VM_ACCOUNT)."""
-MAY_HAVE_GUARDS = 1048576
+MAY_HAVE_GUARDS: Final = 1048576
 """Pages here were guarded once, or are (in Linux, VM_MAYBE_GUARD)."""
-POLICY_SHIFT = 21
+POLICY_SHIFT: Final = 21
 """Where in the flags the policy of its memory is, as mm/policy.py writes it; 0 for none."""
-ALL_BUT_POLICY = (1 << POLICY_SHIFT) - 1
-STACK_GUARD_GAP = 1 << 20
+ALL_BUT_POLICY: Final = (1 << POLICY_SHIFT) - 1
+STACK_GUARD_GAP: Final = 1 << 20
 """How many bytes are kept free below a stack that grows (in Linux, stack_guard_gap)."""
-ANY_LOCK = LOCKED | LOCKED_ON_FAULT
-STICKY = MAY_HAVE_GUARDS
+ANY_LOCK: Final = LOCKED | LOCKED_ON_FAULT
+STICKY: Final = MAY_HAVE_GUARDS
 """What two areas may differ in and become one nevertheless, which has it then (in Linux, VM_STICKY)."""
 
-_MCL_ONFAULT = int(LockAll.MCL_ONFAULT)
+_MCL_ONFAULT: Final = int(LockAll.MCL_ONFAULT)
 
 
 def future_lock(mcl_flags: int) -> int:
@@ -78,8 +78,8 @@ def _entry_bits(protection: int) -> int:
     return bits
 
 
-_RIGHTS = PROT_READ | PROT_WRITE | PROT_EXEC
-_ENTRY_BITS = [_entry_bits(protection) for protection in range(_RIGHTS + 1)]
+_RIGHTS: Final = PROT_READ | PROT_WRITE | PROT_EXEC
+_ENTRY_BITS: Final = [_entry_bits(protection) for protection in range(_RIGHTS + 1)]
 
 
 class MappedInode(Protocol):

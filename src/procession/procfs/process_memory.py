@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from procession.abi.device_numbers import device_major, device_minor
 from procession.abi.errno import EINVAL, EIO, ESRCH
@@ -69,20 +69,20 @@ if TYPE_CHECKING:
     from procession.mm.address_space import MemoryDescriptor
     from procession.procfs.file_system import ProcFileSystem
 
-HEADER_WIDTH = 72
+HEADER_WIDTH: Final = 72
 """How far the lines of maps are padded before a space and the name.
 
 Linux: fs/proc/task_mmu.c, show_vma_header_prefix.
 """
-MEM_CHUNK = 1 << 20
-_LAST_ADDRESS = (1 << 64) - 1
-UINT_MAX = 0xFFFFFFFF
-PAGE_KB = PAGE_SIZE >> 10
-PROPORTIONAL_SHIFT = 12
+MEM_CHUNK: Final = 1 << 20
+_LAST_ADDRESS: Final = (1 << 64) - 1
+UINT_MAX: Final = 0xFFFFFFFF
+PAGE_KB: Final = PAGE_SIZE >> 10
+PROPORTIONAL_SHIFT: Final = 12
 
 
 ANONYMOUS, FILE, SHARED = range(3)
-LAST_PAGE = pte.USER_END >> PAGE_SHIFT
+LAST_PAGE: Final = pte.USER_END >> PAGE_SHIFT
 
 
 class ResidentPages(NamedTuple):
@@ -272,9 +272,9 @@ class AreaUse(NamedTuple):
         ) >> PROPORTIONAL_SHIFT
 
 
-_SIZES = b"Size:           %8d kB\nKernelPageSize: %8d kB\nMMUPageSize:    %8d kB\n"
-_GATE_FLAGS = b"VmFlags: ex \n"
-_NOTHING_USED = AreaUse._make([0] * len(AreaUse._fields))
+_SIZES: Final = b"Size:           %8d kB\nKernelPageSize: %8d kB\nMMUPageSize:    %8d kB\n"
+_GATE_FLAGS: Final = b"VmFlags: ex \n"
+_NOTHING_USED: Final = AreaUse._make([0] * len(AreaUse._fields))
 
 
 def area_use(map_counts: MapCounts, mm: MemoryDescriptor, area: VirtualMemoryArea) -> AreaUse:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar, get_args, get_origin
 
 from procession.hardware.registers import ARGUMENT_REGISTERS
 from procession.syscalls.parameters import (
@@ -26,7 +26,7 @@ Handler = TypeVar("Handler", bound=Callable[..., int | None])
 Entry = Callable[["Task", "GeneralRegisters"], int | None]
 Decoder = Callable[["Task", "GeneralRegisters"], tuple[Any, ...]]
 
-TABLE_SIZE = 512
+TABLE_SIZE: Final = 512
 
 
 class Parameter:
@@ -197,8 +197,8 @@ class CallTable:
         return None
 
 
-TABLE = CallTable()
-_TASK_NAMES: dict[str, Any] = {"Task": object}
+TABLE: Final = CallTable()
+_TASK_NAMES: Final[dict[str, Any]] = {"Task": object}
 
 
 def syscall(number: int, annotations: dict[str, str] | None = None) -> Callable[[Handler], Handler]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from procession.abi.errno import BY_NUMBER, EINTR, Errno
 from procession.fs.wait_queue import Abandonable, Sleep
@@ -100,10 +100,10 @@ from procession.syscalls.vsyscall import jumped_to_vsyscall
 if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
 
-_STEP_BY_STEP = CALL_OBSERVED | CALL_TRACED
-_ENOSYS = 38
-_FAULT_BITS = FAULT_WRITE | FAULT_FETCH | FAULT_USER
-_LAST_USER_ADDRESS = 0x7FFF_FFFF_EFFF
+_STEP_BY_STEP: Final = CALL_OBSERVED | CALL_TRACED
+_ENOSYS: Final = 38
+_FAULT_BITS: Final = FAULT_WRITE | FAULT_FETCH | FAULT_USER
+_LAST_USER_ADDRESS: Final = 0x7FFF_FFFF_EFFF
 
 
 class Traps:

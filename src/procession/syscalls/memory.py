@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from procession.abi.errno import (
     EACCES,
@@ -80,8 +80,8 @@ if TYPE_CHECKING:
     from procession.fs.file import File
     from procession.mm.page_cache import PageCache
 
-_NO_KEY = -1
-_KNOWN_TO_VALIDATE = (
+_NO_KEY: Final = -1
+_KNOWN_TO_VALIDATE: Final = (
     int(
         MapFlag.MAP_SHARED_VALIDATE
         | (MapFlag.MAP_FIXED | MapFlag.MAP_ANONYMOUS | MapFlag.MAP_32BIT | MapFlag.MAP_ABOVE4G)
@@ -94,8 +94,8 @@ _KNOWN_TO_VALIDATE = (
 """What MAP_SHARED_VALIDATE lets pass: not MAP_FIXED_NOREPLACE, but all bits in the sizes of huge pages, of
 2 MiB and 1 GiB (Linux: include/linux/mman.h, LEGACY_MAP_MASK)."""
 
-_UNSIGNED_64 = (1 << 64) - 1
-_MCL_ONFAULT = int(LockAll.MCL_ONFAULT)
+_UNSIGNED_64: Final = (1 << 64) - 1
+_MCL_ONFAULT: Final = int(LockAll.MCL_ONFAULT)
 
 
 def align(length: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from procession.abi.open_flags import AT_FDCWD, AtFlag
 from procession.fs.namei import NOWHERE, lookup
@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from procession.fs.dentry import Path
     from procession.kernel.task import Task
 
-SLASH = 0x2F
-AT_SYMLINK_NOFOLLOW, AT_EMPTY_PATH = int(AtFlag.AT_SYMLINK_NOFOLLOW), int(AtFlag.AT_EMPTY_PATH)
+SLASH: Final = 0x2F
+AT_SYMLINK_NOFOLLOW: Final = int(AtFlag.AT_SYMLINK_NOFOLLOW)
+AT_EMPTY_PATH: Final = int(AtFlag.AT_EMPTY_PATH)
 
 
 def start_of(task: Task, directory_fd: int, name: bytes, *, is_in_root: bool = False) -> Path | None:

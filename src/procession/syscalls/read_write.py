@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from procession.abi.errno import EBADF, EFAULT, EFBIG, EINVAL, EPIPE, ESPIPE, Errno
 from procession.abi.open_flags import Whence
@@ -37,15 +37,15 @@ from procession.syscalls.user_vector import (
 if TYPE_CHECKING:
     from procession.kernel.task import Task
 
-CHUNK = 1 << 20
+CHUNK: Final = 1 << 20
 """How much of a long read or write of a regular file is handled at a time."""
-MUCH = 4096
+MUCH: Final = 4096
 """From where on the copying of bytes is felt."""
-PIECES_AT_ONCE = 4
+PIECES_AT_ONCE: Final = 4
 """After how many of these a file that gives way lets others run."""
 
-_SIGPIPE = int(Signal.SIGPIPE)
-_SIGXFSZ = int(Signal.SIGXFSZ)
+_SIGPIPE: Final = int(Signal.SIGPIPE)
+_SIGXFSZ: Final = int(Signal.SIGXFSZ)
 
 
 @syscall(0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from procession.abi.duration import NS_PER_S
 from procession.abi.errno import EAGAIN, EFAULT, EINTR, EINVAL, ERESTARTNOHAND
@@ -40,13 +40,13 @@ from procession.syscalls.parameters import Choice, Fd, Flags, In, Out, SignalNum
 if TYPE_CHECKING:
     from procession.kernel.task import Task
 
-_SET_SIZE = 8
-_SIG_BLOCK = int(SigprocmaskHow.SIG_BLOCK)
-_SIG_UNBLOCK = int(SigprocmaskHow.SIG_UNBLOCK)
-_SIG_SETMASK = int(SigprocmaskHow.SIG_SETMASK)
-_KNOWN_FLAGS = sum(SigactionFlag) & ~int(SigactionFlag.SA_UNSUPPORTED)
-_SFD_CLOEXEC = int(SignalfdFlag.SFD_CLOEXEC)
-_SFD_NONBLOCK = int(SignalfdFlag.SFD_NONBLOCK)
+_SET_SIZE: Final = 8
+_SIG_BLOCK: Final = int(SigprocmaskHow.SIG_BLOCK)
+_SIG_UNBLOCK: Final = int(SigprocmaskHow.SIG_UNBLOCK)
+_SIG_SETMASK: Final = int(SigprocmaskHow.SIG_SETMASK)
+_KNOWN_FLAGS: Final = sum(SigactionFlag) & ~int(SigactionFlag.SA_UNSUPPORTED)
+_SFD_CLOEXEC: Final = int(SignalfdFlag.SFD_CLOEXEC)
+_SFD_NONBLOCK: Final = int(SignalfdFlag.SFD_NONBLOCK)
 
 
 def _check_size(size: int) -> None:

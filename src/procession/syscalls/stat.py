@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from procession.abi.device_numbers import device_major, device_minor
 from procession.abi.duration import NS_PER_S
@@ -39,25 +39,27 @@ if TYPE_CHECKING:
     from procession.kernel.security.credentials import Credentials
     from procession.kernel.task import Task
 
-_STAT = Words("<QQQIII4xQqqqqqqqqq24x")
+_STAT: Final = Words("<QQQIII4xQqqqqqqqqq24x")
 # struct ustat, which headers no longer have; its two names have always been empty.
-_USTAT = Words("<i4xQ16x")
+_USTAT: Final = Words("<i4xQ16x")
 
-_STAT_FLAGS = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | int(AtFlag.AT_NO_AUTOMOUNT) | AT_STATX_SYNC_TYPE
-_AT_EACCESS = int(AccessFlag.AT_EACCESS)
-_ACCESS_FLAGS = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | _AT_EACCESS
-_RESERVED_MASK = int(StatxMask.STATX__RESERVED)
-_STATX_MASK = int(StatxMask.STATX_BASIC_STATS | StatxMask.STATX_MNT_ID)
-_CHANGE_TIMES = int(StatxMask.STATX_MTIME | StatxMask.STATX_CTIME)
-_STATX_BTIME = int(StatxMask.STATX_BTIME)
-_STATX_MNT_ID = int(StatxMask.STATX_MNT_ID)
-_STATX_MNT_ID_UNIQUE = int(StatxMask.STATX_MNT_ID_UNIQUE)
-_MOUNT_ROOT = int(StatxAttribute.STATX_ATTR_MOUNT_ROOT)
-_KNOWN_ATTRIBUTES = _MOUNT_ROOT | int(StatxAttribute.STATX_ATTR_AUTOMOUNT | StatxAttribute.STATX_ATTR_DAX)
-_FLAG_ATTRIBUTES = int(
+_STAT_FLAGS: Final = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | int(AtFlag.AT_NO_AUTOMOUNT) | AT_STATX_SYNC_TYPE
+_AT_EACCESS: Final = int(AccessFlag.AT_EACCESS)
+_ACCESS_FLAGS: Final = AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | _AT_EACCESS
+_RESERVED_MASK: Final = int(StatxMask.STATX__RESERVED)
+_STATX_MASK: Final = int(StatxMask.STATX_BASIC_STATS | StatxMask.STATX_MNT_ID)
+_CHANGE_TIMES: Final = int(StatxMask.STATX_MTIME | StatxMask.STATX_CTIME)
+_STATX_BTIME: Final = int(StatxMask.STATX_BTIME)
+_STATX_MNT_ID: Final = int(StatxMask.STATX_MNT_ID)
+_STATX_MNT_ID_UNIQUE: Final = int(StatxMask.STATX_MNT_ID_UNIQUE)
+_MOUNT_ROOT: Final = int(StatxAttribute.STATX_ATTR_MOUNT_ROOT)
+_KNOWN_ATTRIBUTES: Final = _MOUNT_ROOT | int(
+    StatxAttribute.STATX_ATTR_AUTOMOUNT | StatxAttribute.STATX_ATTR_DAX
+)
+_FLAG_ATTRIBUTES: Final = int(
     StatxAttribute.STATX_ATTR_IMMUTABLE | StatxAttribute.STATX_ATTR_APPEND | StatxAttribute.STATX_ATTR_NODUMP
 )
-_MOUNT_FLAGS = (
+_MOUNT_FLAGS: Final = (
     (MountFlag.MS_NOSUID, StatfsFlag.ST_NOSUID),
     (MountFlag.MS_NODEV, StatfsFlag.ST_NODEV),
     (MountFlag.MS_NOEXEC, StatfsFlag.ST_NOEXEC),

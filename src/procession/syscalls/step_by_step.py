@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from procession.abi.errno import (
     BY_NUMBER,
@@ -41,10 +41,10 @@ from procession.syscalls.permitted import with_permitted_outcome
 if TYPE_CHECKING:
     from procession.syscalls.dispatch import Traps
 
-RESTARTS = (ERESTARTSYS, ERESTARTNOINTR, ERESTARTNOHAND, ERESTART_RESTARTBLOCK)
-RT_SIGRETURN = 15
+RESTARTS: Final = (ERESTARTSYS, ERESTARTNOINTR, ERESTARTNOHAND, ERESTART_RESTARTBLOCK)
+RT_SIGRETURN: Final = 15
 """What it leaves in the registers isn't its result: it's no call that a signal could interrupt."""
-_NO_CALL = 0xFFFF_FFFF
+_NO_CALL: Final = 0xFFFF_FFFF
 """The number of a call that its tracer doesn't want made."""
 # How far a call has come that is made step by step: its tracer has seen it, the filters have been asked and
 # its tracer told, or they have let it pass.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from procession.abi.errno import Errno
 from procession.hardware.registers import RAX, RCX, RDX, RIP, WORD_MASK, set_register
@@ -12,9 +12,10 @@ if TYPE_CHECKING:
     from procession.kernel.kernel import Kernel
     from procession.kernel.task import Task
 
-_RDTSC, _RDTSCP = b"\x0f\x31", b"\x0f\x01\xf9"
-_CYCLES_PER_NS = 2
-_MASK = 0xFFFF_FFFF
+_RDTSC: Final = b"\x0f\x31"
+_RDTSCP: Final = b"\x0f\x01\xf9"
+_CYCLES_PER_NS: Final = 2
+_MASK: Final = 0xFFFF_FFFF
 """Each register has a half of the counter."""
 
 

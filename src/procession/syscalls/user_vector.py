@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from procession.abi.errno import EFAULT, EINVAL, ENOMEM
 from procession.abi.uio import UIO_MAXIOV
@@ -14,12 +14,12 @@ from procession.mm.vma import GROWS_DOWN, PROT_WRITE
 if TYPE_CHECKING:
     from procession.mm.address_space import MemoryDescriptor
 
-MAX_RW_COUNT = 0x7FFF_F000
+MAX_RW_COUNT: Final = 0x7FFF_F000
 """The most bytes that one call moves (Linux: include/linux/fs.h)."""
-_LARGE = 1 << 20
+_LARGE: Final = 1 << 20
 """From what length on the bytes that are gathered must have room in the machine's memory, twice."""
-_IOVEC = Words("<QQ")
-CHANGES_OF_PART = 3
+_IOVEC: Final = Words("<QQ")
+CHANGES_OF_PART: Final = 3
 """Gathering a part of a vector takes as long as changing so many entries of page tables."""
 
 

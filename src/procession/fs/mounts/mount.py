@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, NewType
+from typing import TYPE_CHECKING, ClassVar, Final, NewType
 
 from procession.abi.mount_flags import MountFlag
 from procession.abi.numbers import Numbers
@@ -13,34 +13,34 @@ if TYPE_CHECKING:
     from procession.fs.mounts.id_map import MountIdMap
     from procession.fs.mounts.namespace import MountNamespace
 
-MS_RDONLY = int(MountFlag.MS_RDONLY)
-MS_NOSUID = int(MountFlag.MS_NOSUID)
-MS_NODEV = int(MountFlag.MS_NODEV)
-MS_NOEXEC = int(MountFlag.MS_NOEXEC)
-MS_NOSYMFOLLOW = int(MountFlag.MS_NOSYMFOLLOW)
-MS_NOATIME = int(MountFlag.MS_NOATIME)
-MS_NODIRATIME = int(MountFlag.MS_NODIRATIME)
-MS_RELATIME = int(MountFlag.MS_RELATIME)
-MS_STRICTATIME = int(MountFlag.MS_STRICTATIME)
+MS_RDONLY: Final = int(MountFlag.MS_RDONLY)
+MS_NOSUID: Final = int(MountFlag.MS_NOSUID)
+MS_NODEV: Final = int(MountFlag.MS_NODEV)
+MS_NOEXEC: Final = int(MountFlag.MS_NOEXEC)
+MS_NOSYMFOLLOW: Final = int(MountFlag.MS_NOSYMFOLLOW)
+MS_NOATIME: Final = int(MountFlag.MS_NOATIME)
+MS_NODIRATIME: Final = int(MountFlag.MS_NODIRATIME)
+MS_RELATIME: Final = int(MountFlag.MS_RELATIME)
+MS_STRICTATIME: Final = int(MountFlag.MS_STRICTATIME)
 
-TIME_FLAGS = MS_NOATIME | MS_NODIRATIME | MS_RELATIME | MS_STRICTATIME
+TIME_FLAGS: Final = MS_NOATIME | MS_NODIRATIME | MS_RELATIME | MS_STRICTATIME
 """When reading is written down. A mount has one of MS_NOATIME, MS_RELATIME, MS_STRICTATIME."""
-MOUNT_FLAGS = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOSYMFOLLOW | TIME_FLAGS
+MOUNT_FLAGS: Final = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_NOSYMFOLLOW | TIME_FLAGS
 """The flags that belong to a mount, not to its file system.
 
 Linux: include/linux/mount.h, MNT_USER_SETTABLE_MASK.
 """
-LOCKABLE_FLAGS = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC
+LOCKABLE_FLAGS: Final = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC
 
 MountId = NewType("MountId", int)
 """A mount's id that is never used again: STATX_MNT_ID_UNIQUE."""
 
-FIRST_MOUNT_ID = MountId((1 << 31) + 1)
+FIRST_MOUNT_ID: Final = MountId((1 << 31) + 1)
 """Ids that are never used again can't be taken for the numbers that are.
 
 Linux: fs/namespace.c, MNT_UNIQUE_ID_OFFSET.
 """
-DEFAULT_MOUNT_MAXIMUM = 100_000
+DEFAULT_MOUNT_MAXIMUM: Final = 100_000
 
 
 class MountTable:

@@ -6,6 +6,7 @@ import ctypes
 from array import array
 from collections.abc import Callable, Iterable
 from ctypes import byref, c_uint16, c_uint32, c_uint64, c_void_p
+from typing import Final
 
 from procession.hardware.engine import FAULT_FETCH, FAULT_USER, FAULT_WRITE, TrapHandler
 from procession.hardware.engines import unicorn_library as uc
@@ -41,19 +42,25 @@ from procession.hardware.instruction import (
 from procession.hardware.physical_memory import PAGE_SHIFT, PAGE_SIZE, PhysicalMemory
 from procession.hardware.registers import RIP, TRAP_FLAG, WORD_MASK, Registers
 
-_CODE_BUFFER_BYTES = 256 << 20
+_CODE_BUFFER_BYTES: Final = 256 << 20
 """The most of the host's memory that translated code takes: the library starts anew when it's full. It's set
 before anything else is, as the library would take 1 GiB."""
-_SYSCALL_LENGTH = 2
-_USER_FLAGS = 0x3E7FD7
+_SYSCALL_LENGTH: Final = 2
+_USER_FLAGS: Final = 0x3E7FD7
 """The bits of rflags that a task keeps; RF, which the next instruction clears, isn't among them."""
-_DEBUG, _INVALID_OPCODE, _STACK_SEGMENT, _GENERAL_PROTECTION, _PAGE_FAULT = 1, 6, 12, 13, 14
-_CALLABLE = (3, 4)
+_DEBUG: Final = 1
+_INVALID_OPCODE: Final = 6
+_STACK_SEGMENT: Final = 12
+_GENERAL_PROTECTION: Final = 13
+_PAGE_FAULT: Final = 14
+_CALLABLE: Final = (3, 4)
 """What programs may raise by `int n`: breakpoint and overflow."""
-_INT_LENGTH, _GATE_ERROR = 2, 2
-_INT, _TWO_BYTES = 0xCD, 0x0F
-_WITHOUT_PREFIXES = frozenset((*range(0x70, 0x80), 0x9E, 0x9F, 0xC2, 0xC3, _INT, 0xE8, 0xE9, 0xEB))
-_TWO_WITHOUT_PREFIXES = frozenset((0x05, *range(0x80, 0x90)))
+_INT_LENGTH: Final = 2
+_GATE_ERROR: Final = 2
+_INT: Final = 0xCD
+_TWO_BYTES: Final = 0x0F
+_WITHOUT_PREFIXES: Final = frozenset((*range(0x70, 0x80), 0x9E, 0x9F, 0xC2, 0xC3, _INT, 0xE8, 0xE9, 0xEB))
+_TWO_WITHOUT_PREFIXES: Final = frozenset((0x05, *range(0x80, 0x90)))
 """Branches, and what else takes prefixes for nothing."""
 
 
@@ -522,6 +529,6 @@ class UnicornEngine:
             self.handle = c_void_p()
 
 
-_REMEMBERED_STATES = 256
-_FLUSH_TLB = c_uint32(uc.CTL_TLB_FLUSH | 1 << 30)
-_FLUSH_CODE = c_uint32(uc.CTL_TB_FLUSH | 1 << 30)
+_REMEMBERED_STATES: Final = 256
+_FLUSH_TLB: Final = c_uint32(uc.CTL_TLB_FLUSH | 1 << 30)
+_FLUSH_CODE: Final = c_uint32(uc.CTL_TB_FLUSH | 1 << 30)

@@ -6,53 +6,54 @@ import ctypes
 import importlib.util
 import os
 from ctypes import POINTER, byref, c_char_p, c_int, c_size_t, c_uint16, c_uint32, c_uint64, c_void_p
+from typing import Final
 
-ARCH_X86 = 4
-MODE_64 = 8
-PROT_ALL = 7
-CPU_NEHALEM = 15
-TLB_CPU = 0
-CTL_CPU_MODEL = 7
-CTL_TB_REQUEST_CACHE = 8
-CTL_TB_REMOVE_CACHE = 9
-CTL_TB_FLUSH = 10
-CTL_TLB_FLUSH = 11
-CTL_TLB_TYPE = 12
-CTL_CODE_BUFFER_SIZE = 13
+ARCH_X86: Final = 4
+MODE_64: Final = 8
+PROT_ALL: Final = 7
+CPU_NEHALEM: Final = 15
+TLB_CPU: Final = 0
+CTL_CPU_MODEL: Final = 7
+CTL_TB_REQUEST_CACHE: Final = 8
+CTL_TB_REMOVE_CACHE: Final = 9
+CTL_TB_FLUSH: Final = 10
+CTL_TLB_FLUSH: Final = 11
+CTL_TLB_TYPE: Final = 12
+CTL_CODE_BUFFER_SIZE: Final = 13
 _CTL_WRITE, _CTL_READ = 1 << 30, 1 << 31
-RAISE = "raise_exception_err_ra_x86_64"
+RAISE: Final = "raise_exception_err_ra_x86_64"
 """Raises an exception at the instruction whose translated code has called a function. Called as (the
 processor's state, vector, error code, where translated code called from); it doesn't return."""
-_FLUSH_PAGE = "tlb_flush_page_x86_64"
+_FLUSH_PAGE: Final = "tlb_flush_page_x86_64"
 """What the library calls itself to drop one page's translation. It isn't published, so it may be missing."""
 
-HOOK_INTR = 1
-HOOK_INSN = 2
-HOOK_CODE = 4
-HOOK_BLOCK = 8
+HOOK_INTR: Final = 1
+HOOK_INSN: Final = 2
+HOOK_CODE: Final = 4
+HOOK_BLOCK: Final = 8
 HOOK_MEMORY_READ, HOOK_MEMORY_WRITE = 1024, 2048
-MEMORY_WRITE = 17
+MEMORY_WRITE: Final = 17
 """What the callback of these two is told of a write."""
-HOOK_INSN_INVALID = 16384
-HOOK_EDGE_GENERATED = 32768
-INSN_SYSCALL = 699
+HOOK_INSN_INVALID: Final = 16384
+HOOK_EDGE_GENERATED: Final = 32768
+INSN_SYSCALL: Final = 699
 
 REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI = 35, 38, 40, 37, 44, 36, 43, 39
-REG_R8 = 106
-REG_EFLAGS = 25
-REG_FPSW = 31
+REG_R8: Final = 106
+REG_EFLAGS: Final = 25
+REG_FPSW: Final = 31
 REG_IDTR, REG_GDTR, REG_TR = 242, 243, 245
 REG_CR0, REG_CR2, REG_CR3, REG_CR4 = 50, 52, 53, 54
-REG_ST0 = 114
-REG_XMM0 = 122
+REG_ST0: Final = 114
+REG_XMM0: Final = 122
 REG_FPCW, REG_FPTAG, REG_MSR, REG_MXCSR, REG_FS_BASE, REG_GS_BASE = 246, 247, 248, 249, 250, 251
-GENERAL_REGISTERS = (
+GENERAL_REGISTERS: Final = (
     *(REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI),
     *range(REG_R8, REG_R8 + 8),
 )
 
-SYSCALL_CALLBACK = ctypes.CFUNCTYPE(None, c_void_p, c_void_p)
-INTERRUPT_CALLBACK = ctypes.CFUNCTYPE(None, c_void_p, c_uint32, c_void_p)
+SYSCALL_CALLBACK: Final = ctypes.CFUNCTYPE(None, c_void_p, c_void_p)
+INTERRUPT_CALLBACK: Final = ctypes.CFUNCTYPE(None, c_void_p, c_uint32, c_void_p)
 
 
 class TranslatedBlock(ctypes.Structure):
@@ -61,8 +62,8 @@ class TranslatedBlock(ctypes.Structure):
     _fields_ = (("address", c_uint64), ("instruction_count", c_uint16), ("size", c_uint16))
 
 
-BLOCK_CALLBACK = ctypes.CFUNCTYPE(None, c_void_p, POINTER(TranslatedBlock), c_void_p)
-INVALID_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_bool, c_void_p, c_void_p)
+BLOCK_CALLBACK: Final = ctypes.CFUNCTYPE(None, c_void_p, POINTER(TranslatedBlock), c_void_p)
+INVALID_CALLBACK: Final = ctypes.CFUNCTYPE(ctypes.c_bool, c_void_p, c_void_p)
 
 
 class UnicornError(Exception):

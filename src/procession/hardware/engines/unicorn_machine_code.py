@@ -17,7 +17,7 @@ import ctypes
 import mmap
 import os
 from struct import pack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from procession.hardware.engines.unicorn_library import REG_EFLAGS, UnicornError
 from procession.hardware.registers import R11, RCX, RIP
@@ -25,20 +25,23 @@ from procession.hardware.registers import R11, RCX, RIP
 if TYPE_CHECKING:
     from procession.hardware.engines.unicorn_state import StateLayout
 
-EXCEPTIONS = 0x3D
+EXCEPTIONS: Final = 0x3D
 """The bits that the mark and MXCSR share: invalid, divide, overflow, underflow, inexact."""
-FLUSHED = 0x80
+FLUSHED: Final = 0x80
 """The mark's for a tiny result that became zero, which is an underflow, and inexact."""
-MASKS = 0x3F
-ERROR_SUMMARY = 0x80
+MASKS: Final = 0x3F
+ERROR_SUMMARY: Final = 0x80
 """The bit of the x87 status that says that an unmasked exception waits for the next x87 instruction."""
-BUSY = 0x8000
+BUSY: Final = 0x8000
 """The bit that goes with it, as it once said that the x87 was at work."""
 
 # Why the processor was stopped, but for the budget.
 UNMASKED, RAISED, PENDING = 1, 2, 3
 
-ENDED, COMPARED, UNMASKING, MISALIGNED = 0x130, 0x131, 0x132, 0x133
+ENDED: Final = 0x130
+COMPARED: Final = 0x131
+UNMASKING: Final = 0x132
+MISALIGNED: Final = 0x133
 """By these vectors, which no processor has, code in the place of the library's functions leaves what was
 translated: where nothing is left to do of the present instruction, where that is to set the flags noted,
 where it has to be done again after watching has begun, and where it has an operand that should be aligned."""
@@ -46,8 +49,8 @@ where it has to be done again after watching has begun, and where it has an oper
 # Offsets from where rcx, the hooks' last argument, points.
 _SSE_KNOWN, _REASON, _SSE_UNMASKED, _SKIPS_CHECK, _DATA_BYTES = 0, 3, 4, 6, 8
 _PAGE, _DATA, _WATCH_CODE, _CALL_CODE = 4096, 2048, 1024, 2560
-_FLAGS_READ = 16
-_UNDERFLOW_AND_INEXACT = 0x30
+_FLAGS_READ: Final = 16
+_UNDERFLOW_AND_INEXACT: Final = 0x30
 
 
 class Assembly:

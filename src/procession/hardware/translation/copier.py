@@ -43,7 +43,10 @@ from procession.hardware.translation.operand import (
     without_segments,
 )
 
-SAVED, THREE, RETURNING, TWO = 0x20, 0x21, 0x22, 0x40
+SAVED: Final = 0x20
+THREE: Final = 0x21
+RETURNING: Final = 0x22
+TWO: Final = 0x40
 WORDS: Final = 1 << 64
 SHORT_WORDS: Final = 1 << 32
 """How many numbers a register holds."""
@@ -52,11 +55,11 @@ ACCESSES_AT_GS: Final = (*range(0xA0, 0xA8), 0xAC, 0xAD, 0xD7)
 """What has an operand in memory without a ModRM byte to which a segment's base is added: moves by an address
 of its own, string instructions that read, and xlat. The machine does them."""
 _ADDRESS_SIZE_PREFIX, _SUM_BYTES = b"\x67", 2
-_PURE_LOADS = (0xB6, 0xB7, 0xBE, 0xBF)
+_PURE_LOADS: Final = (0xB6, 0xB7, 0xBE, 0xBF)
 _AT_FS, _SHORT_POINTERS = b"\x64", 6
 """Where the pointers begin in the x87's state of 16 bits."""
-_MASKED_MOVE = 0xF7
-_MASKED_MOVE_TABLES = (TWO_BYTE_TABLE, TWO_BYTE_TABLE + 1, VEX_TABLE + 1)
+_MASKED_MOVE: Final = 0xF7
+_MASKED_MOVE_TABLES: Final = (TWO_BYTE_TABLE, TWO_BYTE_TABLE + 1, VEX_TABLE + 1)
 
 
 class Copier(Emitter):

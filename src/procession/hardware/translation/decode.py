@@ -71,12 +71,12 @@ from procession.hardware.translation.opcodes import (
     make_table,
 )
 
-LONGEST_INSTRUCTION = 15
+LONGEST_INSTRUCTION: Final = 15
 
 # Prefixes, as bits of `Instruction.prefixes`.
 REX_PREFIX, OPERAND_SIZE, ADDRESS_SIZE, LOCK, REPEAT, REPEAT_NOT = 1, 2, 4, 8, 0x10, 0x20
 FS, GS, OTHER_SEGMENT, VEX = 0x40, 0x80, 0x100, 0x200
-WIDE = 8
+WIDE: Final = 8
 """The bit of `rex` that says that operands have 64 bits."""
 
 
@@ -152,23 +152,23 @@ def _prefix_bits() -> tuple[int, ...]:
 
 
 _PREFIX_BITS: Final = _prefix_bits()
-_PADDING = bytes(32)
+_PADDING: Final = bytes(32)
 _VEX3, _VEX2 = 0xC4, 0xC5
 _TWO_BYTES, _THREE_BYTES_38, _THREE_BYTES_3A = 0x0F, 0x38, 0x3A
 _INT3, _INT1 = 0xCC, 0xF1
-_SYSTEM_REGISTERS = 0x20
+_SYSTEM_REGISTERS: Final = 0x20
 """The first of four moves of control and debug registers: of those above 7 there's one alone, cr8."""
 _RAX_BIT, _RCX_BIT, _RSP, _RBP = 1, 2, 4, 5
-_FIXED_LENGTHS = (0, 1, 2, 0, 0, 3, 0, 1, 4)
+_FIXED_LENGTHS: Final = (0, 1, 2, 0, 0, 3, 0, 1, 4)
 """By kind of immediate; 0 for those whose length depends on prefixes."""
-_MODE_FUNCTIONS = {0xD0: EXTENDED_CONTROL, 0xD1: PRIVILEGED, 0xF8: PRIVILEGED, 0xF9: TIMESTAMP}
+_MODE_FUNCTIONS: Final = {0xD0: EXTENDED_CONTROL, 0xD1: PRIVILEGED, 0xF8: PRIVILEGED, 0xF9: TIMESTAMP}
 """Kinds by the ModRM byte of 0F 01 where that names a register, but for what stands in the table."""
 _XGETBV, _XSETBV, _RDTSCP = 0xD0, 0xD1, 0xF9
-_RESULTS_OF_MODE_FUNCTIONS = {_XGETBV: 0b111, _RDTSCP: 0b111}
-_THROUGH_CARRY = (2, 3)
+_RESULTS_OF_MODE_FUNCTIONS: Final = {_XGETBV: 0b111, _RDTSCP: 0b111}
+_THROUGH_CARRY: Final = (2, 3)
 """The middle fields of ModRM that mean rcl and rcr."""
 # fcmov: below, equal, below or equal, unordered.
-_FLOATING_MOVES = (CARRY, ZERO, CARRY | ZERO, PARITY)
+_FLOATING_MOVES: Final = (CARRY, ZERO, CARRY | ZERO, PARITY)
 
 
 def decode(code: bytes, start: int) -> Instruction:

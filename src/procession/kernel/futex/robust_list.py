@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from procession.abi.errno import EFAULT, EINVAL
 from procession.abi.futex import FUTEX_TID_MASK, ROBUST_LIST_LIMIT, RobustListHead
@@ -14,9 +14,9 @@ from procession.kernel.time.costs import FUTEX_WAITER_NS
 if TYPE_CHECKING:
     from procession.kernel.task import Task
 
-_IS_PI = 1
+_IS_PI: Final = 1
 """The lowest bit of a pointer in the list: the entry is of a priority-inheriting lock."""
-_ADDRESSES = (1 << 64) - 1
+_ADDRESSES: Final = (1 << 64) - 1
 
 
 def release_futexes(task: Task) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from procession.abi.elf import ElfType, Machine, SegmentFlag, SegmentType
 from procession.abi.errno import EINVAL, EIO, ELIBBAD, ENOEXEC, ENOMEM, EOVERFLOW
@@ -19,20 +19,23 @@ if TYPE_CHECKING:
     from procession.fs.inode import Inode
     from procession.mm.address_space import MemoryDescriptor
 
-_EHDR = Words("<16sHHIQQQIHHHHHH")
-_PHDR = Words("<IIQQQQQQ")
+_EHDR: Final = Words("<16sHHIQQQIHHHHHH")
+_PHDR: Final = Words("<IIQQQQQQ")
 EHDR_SIZE, PHDR_SIZE = _EHDR.size, _PHDR.size
-_MAGIC = b"\x7fELF"
-ET_EXEC, ET_DYN = int(ElfType.ET_EXEC), int(ElfType.ET_DYN)
-EM_X86_64 = int(Machine.EM_X86_64)
-PT_LOAD = int(SegmentType.PT_LOAD)
-PT_INTERP = int(SegmentType.PT_INTERP)
-PT_GNU_STACK = int(SegmentType.PT_GNU_STACK)
-PF_X, PF_W, PF_R = int(SegmentFlag.PF_X), int(SegmentFlag.PF_W), int(SegmentFlag.PF_R)
+_MAGIC: Final = b"\x7fELF"
+ET_EXEC: Final = int(ElfType.ET_EXEC)
+ET_DYN: Final = int(ElfType.ET_DYN)
+EM_X86_64: Final = int(Machine.EM_X86_64)
+PT_LOAD: Final = int(SegmentType.PT_LOAD)
+PT_INTERP: Final = int(SegmentType.PT_INTERP)
+PT_GNU_STACK: Final = int(SegmentType.PT_GNU_STACK)
+PF_X: Final = int(SegmentFlag.PF_X)
+PF_W: Final = int(SegmentFlag.PF_W)
+PF_R: Final = int(SegmentFlag.PF_R)
 
-_MAXIMUM_OFFSET = (1 << 63) - 1
+_MAXIMUM_OFFSET: Final = (1 << 63) - 1
 
-PIE_BASE = 0x5555_5555_4000
+PIE_BASE: Final = 0x5555_5555_4000
 """Where position-independent programs with an interpreter go (in Linux, ELF_ET_DYN_BASE, not randomised)."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from procession.abi.personality import PER_CLEAR_ON_SETID, PersonalityFlag
 from procession.mm.vma import PROT_EXEC, PROT_READ
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from procession.kernel.security.credentials import ExecCredentials
     from procession.kernel.task import Task
 
-READ_IMPLIES_EXEC = int(PersonalityFlag.READ_IMPLIES_EXEC)
+READ_IMPLIES_EXEC: Final = int(PersonalityFlag.READ_IMPLIES_EXEC)
 
 
 def personality_after(task: Task, gained: ExecCredentials) -> int:

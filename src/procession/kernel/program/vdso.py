@@ -7,7 +7,7 @@ but as on Linux nobody hears of it: no filter and no trace. That for random byte
 from __future__ import annotations
 
 from struct import pack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from procession.abi.elf import ElfType, Machine, SegmentFlag, SegmentType
 from procession.abi.errno import EEXIST
@@ -25,31 +25,31 @@ if TYPE_CHECKING:
     from procession.kernel.task import Task
     from procession.mm.address_space import MemoryDescriptor
 
-FUNCTIONS = ("clock_gettime", "gettimeofday", "time", "getcpu", "clock_getres", "getrandom")
+FUNCTIONS: Final = ("clock_gettime", "gettimeofday", "time", "getcpu", "clock_getres", "getrandom")
 VERSION, NAME = b"LINUX_2.6", b"linux-vdso.so.1"
 
-_CLOCK_CALLS = (NUMBERS["clock_gettime"], NUMBERS["clock_getres"])
-CALLS_OF_VDSO = frozenset((*_CLOCK_CALLS, NUMBERS["gettimeofday"], NUMBERS["time"], NUMBERS["getcpu"]))
+_CLOCK_CALLS: Final = (NUMBERS["clock_gettime"], NUMBERS["clock_getres"])
+CALLS_OF_VDSO: Final = frozenset((*_CLOCK_CALLS, NUMBERS["gettimeofday"], NUMBERS["time"], NUMBERS["getcpu"]))
 """Those that its functions make."""
-_CLOCKS = (0, 1, 4, 5, 6, 7, 11)
+_CLOCKS: Final = (0, 1, 4, 5, 6, 7, 11)
 """The clocks that the functions tell on Linux; for others they make the system call."""
 
-_ET_DYN = int(ElfType.ET_DYN)
-_EM_X86_64 = int(Machine.EM_X86_64)
-_PF_R = int(SegmentFlag.PF_R)
-_PF_X = int(SegmentFlag.PF_X)
-_PT_LOAD = int(SegmentType.PT_LOAD)
-_PT_DYNAMIC = int(SegmentType.PT_DYNAMIC)
-_PT_NOTE = int(SegmentType.PT_NOTE)
-_PT_GNU_EH_FRAME = int(SegmentType.PT_GNU_EH_FRAME)
+_ET_DYN: Final = int(ElfType.ET_DYN)
+_EM_X86_64: Final = int(Machine.EM_X86_64)
+_PF_R: Final = int(SegmentFlag.PF_R)
+_PF_X: Final = int(SegmentFlag.PF_X)
+_PT_LOAD: Final = int(SegmentType.PT_LOAD)
+_PT_DYNAMIC: Final = int(SegmentType.PT_DYNAMIC)
+_PT_NOTE: Final = int(SegmentType.PT_NOTE)
+_PT_GNU_EH_FRAME: Final = int(SegmentType.PT_GNU_EH_FRAME)
 _EHDR_SIZE, _PHDR_SIZE, _SHDR_SIZE, _SYM_SIZE = 64, 56, 64, 24
 _GLOBAL_FUNCTION, _WEAK_FUNCTION, _GLOBAL_OBJECT, _ABSOLUTE = 0x12, 0x22, 0x11, 0xFFF1
-_SHT = {"progbits": 1, "strtab": 3, "hash": 5, "dynamic": 6, "note": 7, "dynsym": 11}
+_SHT: Final = {"progbits": 1, "strtab": 3, "hash": 5, "dynamic": 6, "note": 7, "dynsym": 11}
 _SHT_GNU_HASH, _SHT_VERDEF, _SHT_VERSYM = 0x6FFFFFF6, 0x6FFFFFFD, 0x6FFFFFFF
 _DT_HASH, _DT_STRTAB, _DT_SYMTAB, _DT_STRSZ, _DT_SYMENT, _DT_SONAME = 4, 5, 6, 10, 11, 14
 _DT_GNU_HASH, _DT_VERSYM, _DT_VERDEF, _DT_VERDEFNUM = 0x6FFFFEF5, 0x6FFFFFF0, 0x6FFFFFFC, 0x6FFFFFFD
 _ALLOCATED, _EXECUTABLE = 2, 4
-_FUNCTION_SIZE = 16
+_FUNCTION_SIZE: Final = 16
 
 
 class Section:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from procession.abi.duration import NS_PER_US
 from procession.kernel.observer import CAUSE_QUEUE, WAKE
@@ -42,14 +42,14 @@ if TYPE_CHECKING:
     from procession.kernel.futex.queue import FutexWaiter
     from procession.kernel.kernel import Kernel
 
-TIME_SLICE_NS = BASE_SLICE_NS
-TURN_NS = 1_000_000
+TIME_SLICE_NS: Final = BASE_SLICE_NS
+TURN_NS: Final = 1_000_000
 """How far the work of one processor may go before that of another."""
-BALANCE_NS = 12_000_000
+BALANCE_NS: Final = 12_000_000
 """How often a processor compares its load with the others'."""
-_SLICE_VARIANTS = 8
-_LEAST_SLICE_NS = 1_000_000
-_ON_QUEUE = (RUNNABLE, RUNNING)
+_SLICE_VARIANTS: Final = 8
+_LEAST_SLICE_NS: Final = 1_000_000
+_ON_QUEUE: Final = (RUNNABLE, RUNNING)
 
 
 class Scheduler:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from procession.kernel.cgroup.cpu import CpuShare
 
-EVERY_PROCESSOR = -1
+EVERY_PROCESSOR: Final = -1
 """A mask of processors that leaves out none."""
-ROUND_ROBIN_SLICE_NS = 100_000_000
+ROUND_ROBIN_SLICE_NS: Final = 100_000_000
 """kernel.sched_rr_timeslice_ms."""
-BASE_SLICE_NS = 3_000_000
+BASE_SLICE_NS: Final = 3_000_000
 """sched_base_slice_ns of a machine with one processor."""
 
 

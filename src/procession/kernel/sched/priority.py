@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from procession.abi.errno import EACCES, EAGAIN, EINVAL, EOPNOTSUPP, EPERM, ESRCH
 from procession.abi.ioprio import IOPRIO_CLASS_SHIFT
@@ -18,24 +18,24 @@ from procession.kernel.time.costs import SEEN_FRAME_NS, SEEN_TASK_NS
 if TYPE_CHECKING:
     from procession.kernel.task import Task
 
-SCHED_NORMAL = int(SchedPolicy.SCHED_NORMAL)
-SCHED_FIFO = int(SchedPolicy.SCHED_FIFO)
-SCHED_RR = int(SchedPolicy.SCHED_RR)
-SCHED_BATCH = int(SchedPolicy.SCHED_BATCH)
-SCHED_IDLE = int(SchedPolicy.SCHED_IDLE)
-SCHED_DEADLINE = int(SchedPolicy.SCHED_DEADLINE)
-FAIR = (SCHED_NORMAL, SCHED_BATCH)
-REAL_TIME = (SCHED_FIFO, SCHED_RR)
-BEFORE_FAIR = (*REAL_TIME, SCHED_DEADLINE)
+SCHED_NORMAL: Final = int(SchedPolicy.SCHED_NORMAL)
+SCHED_FIFO: Final = int(SchedPolicy.SCHED_FIFO)
+SCHED_RR: Final = int(SchedPolicy.SCHED_RR)
+SCHED_BATCH: Final = int(SchedPolicy.SCHED_BATCH)
+SCHED_IDLE: Final = int(SchedPolicy.SCHED_IDLE)
+SCHED_DEADLINE: Final = int(SchedPolicy.SCHED_DEADLINE)
+FAIR: Final = (SCHED_NORMAL, SCHED_BATCH)
+REAL_TIME: Final = (SCHED_FIFO, SCHED_RR)
+BEFORE_FAIR: Final = (*REAL_TIME, SCHED_DEADLINE)
 """Tasks of these policies run before all others, and have no nice value that counts."""
-POLICIES = (*FAIR, *REAL_TIME, SCHED_IDLE, SCHED_DEADLINE)
-LARGEST_REAL_TIME_PRIORITY = 99
+POLICIES: Final = (*FAIR, *REAL_TIME, SCHED_IDLE, SCHED_DEADLINE)
+LARGEST_REAL_TIME_PRIORITY: Final = 99
 LOWEST_NICE, HIGHEST_NICE = -20, 19
 _SHORTEST_SLICE_NS, _LONGEST_SLICE_NS = 100_000, 100_000_000
 
-PRIO_PROCESS = int(PriorityWhich.PRIO_PROCESS)
-PRIO_PGRP = int(PriorityWhich.PRIO_PGRP)
-PRIO_USER = int(PriorityWhich.PRIO_USER)
+PRIO_PROCESS: Final = int(PriorityWhich.PRIO_PROCESS)
+PRIO_PGRP: Final = int(PriorityWhich.PRIO_PGRP)
+PRIO_USER: Final = int(PriorityWhich.PRIO_USER)
 IOPRIO_CLASS_NONE, IOPRIO_CLASS_RT, IOPRIO_CLASS_BE, IOPRIO_CLASS_IDLE = range(4)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from procession.kernel.sched.entity import BASE_SLICE_NS
 from procession.kernel.sched.priority import (
@@ -26,18 +26,19 @@ if TYPE_CHECKING:
     from procession.kernel.task import Task
     from procession.kernel.time.clock import Clock
 
-WAKEUP_GRANULARITY_NS = 100_000
+WAKEUP_GRANULARITY_NS: Final = 100_000
 """How much further the running task must be than one that wakes, to be preempted by it: Linux's switches are
 cheap enough for nothing at all."""
-MINIMUM_TURN_NS = 10_000
+MINIMUM_TURN_NS: Final = 10_000
 """What a task has of the processor before a timer takes it away, as long as a switch takes. Else sleepers
 that wake as fast as tasks can be switched would keep all others from coming on: their turns would be switches
 alone. Linux's are so cheap that a thousand sleepers don't."""
-NEXT_TASK_WINDOW_NS = WAKEUP_GRANULARITY_NS
+NEXT_TASK_WINDOW_NS: Final = WAKEUP_GRANULARITY_NS
 """Of fair tasks whose virtual runtimes are so close any may be next: what decides it on Linux is noise."""
-NICE_0_WEIGHT, IDLE_WEIGHT = 1024, 3
+NICE_0_WEIGHT: Final = 1024
+IDLE_WEIGHT: Final = 3
 
-WEIGHTS = (
+WEIGHTS: Final = (
     *(88761, 71755, 56483, 46273, 36291, 29154, 23254, 18705, 14949, 11916),
     *(9548, 7620, 6100, 4904, 3906, 3121, 2501, 1991, 1586, 1277),
     *(1024, 820, 655, 526, 423, 335, 272, 215, 172, 137),
@@ -45,10 +46,12 @@ WEIGHTS = (
 )
 """By nice value + 20: each step is a tenth of the processor (sched_prio_to_weight)."""
 
-_PROCESSOR_BITS = 16
-_ON_QUEUE = (TaskState.RUNNABLE, TaskState.RUNNING)
+_PROCESSOR_BITS: Final = 16
+_ON_QUEUE: Final = (TaskState.RUNNABLE, TaskState.RUNNING)
 
-CLASS_DEADLINE, CLASS_REALTIME, CLASS_FAIR = 2, 1, 0
+CLASS_DEADLINE: Final = 2
+CLASS_REALTIME: Final = 1
+CLASS_FAIR: Final = 0
 
 
 def class_of(task: Task) -> int:

@@ -2,35 +2,37 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from procession.abi.signals import SIGRTMAX, SIGRTMIN, Signal
 
-SIGNAL_COUNT = SIGRTMAX
-FIRST_REAL_TIME = SIGRTMIN
+SIGNAL_COUNT: Final = SIGRTMAX
+FIRST_REAL_TIME: Final = SIGRTMIN
 
 # Plain ints: delivery does arithmetic on these, and that of an IntEnum costs 20 times as much.
-SIGHUP = int(Signal.SIGHUP)
-SIGQUIT = int(Signal.SIGQUIT)
-SIGILL = int(Signal.SIGILL)
-SIGTRAP = int(Signal.SIGTRAP)
-SIGABRT = int(Signal.SIGABRT)
-SIGBUS = int(Signal.SIGBUS)
-SIGFPE = int(Signal.SIGFPE)
-SIGKILL = int(Signal.SIGKILL)
-SIGSEGV = int(Signal.SIGSEGV)
-SIGPIPE = int(Signal.SIGPIPE)
-SIGALRM = int(Signal.SIGALRM)
-SIGCHLD = int(Signal.SIGCHLD)
-SIGCONT = int(Signal.SIGCONT)
-SIGSTOP = int(Signal.SIGSTOP)
-SIGTSTP = int(Signal.SIGTSTP)
-SIGTTIN = int(Signal.SIGTTIN)
-SIGTTOU = int(Signal.SIGTTOU)
-SIGURG = int(Signal.SIGURG)
-SIGXCPU = int(Signal.SIGXCPU)
-SIGXFSZ = int(Signal.SIGXFSZ)
-SIGWINCH = int(Signal.SIGWINCH)
-SIGPOLL = int(Signal.SIGPOLL)
-SIGSYS = int(Signal.SIGSYS)
+SIGHUP: Final = int(Signal.SIGHUP)
+SIGQUIT: Final = int(Signal.SIGQUIT)
+SIGILL: Final = int(Signal.SIGILL)
+SIGTRAP: Final = int(Signal.SIGTRAP)
+SIGABRT: Final = int(Signal.SIGABRT)
+SIGBUS: Final = int(Signal.SIGBUS)
+SIGFPE: Final = int(Signal.SIGFPE)
+SIGKILL: Final = int(Signal.SIGKILL)
+SIGSEGV: Final = int(Signal.SIGSEGV)
+SIGPIPE: Final = int(Signal.SIGPIPE)
+SIGALRM: Final = int(Signal.SIGALRM)
+SIGCHLD: Final = int(Signal.SIGCHLD)
+SIGCONT: Final = int(Signal.SIGCONT)
+SIGSTOP: Final = int(Signal.SIGSTOP)
+SIGTSTP: Final = int(Signal.SIGTSTP)
+SIGTTIN: Final = int(Signal.SIGTTIN)
+SIGTTOU: Final = int(Signal.SIGTTOU)
+SIGURG: Final = int(Signal.SIGURG)
+SIGXCPU: Final = int(Signal.SIGXCPU)
+SIGXFSZ: Final = int(Signal.SIGXFSZ)
+SIGWINCH: Final = int(Signal.SIGWINCH)
+SIGPOLL: Final = int(Signal.SIGPOLL)
+SIGSYS: Final = int(Signal.SIGSYS)
 
 
 def mask_of(*signals: int) -> int:
@@ -41,13 +43,13 @@ def mask_of(*signals: int) -> int:
     return mask
 
 
-KILL_BIT = mask_of(SIGKILL)
-ALL_SIGNALS = (1 << SIGNAL_COUNT) - 1
-UNBLOCKABLE = mask_of(SIGKILL, SIGSTOP)
+KILL_BIT: Final = mask_of(SIGKILL)
+ALL_SIGNALS: Final = (1 << SIGNAL_COUNT) - 1
+UNBLOCKABLE: Final = mask_of(SIGKILL, SIGSTOP)
 """What can't be blocked, handled or ignored (Linux: include/linux/signal.h, SIG_KERNEL_ONLY_MASK)."""
-STOPPING = mask_of(SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU)
+STOPPING: Final = mask_of(SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU)
 """What stops the process by default (Linux: include/linux/signal.h, SIG_KERNEL_STOP_MASK)."""
-DUMPING = mask_of(
+DUMPING: Final = mask_of(
     SIGQUIT,
     SIGILL,
     SIGTRAP,
@@ -63,7 +65,7 @@ DUMPING = mask_of(
 
 Linux: include/linux/signal.h, SIG_KERNEL_COREDUMP_MASK.
 """
-IGNORED_BY_DEFAULT = mask_of(SIGCONT, SIGCHLD, SIGWINCH, SIGURG)
+IGNORED_BY_DEFAULT: Final = mask_of(SIGCONT, SIGCHLD, SIGWINCH, SIGURG)
 """Linux: include/linux/signal.h, SIG_KERNEL_IGNORE_MASK."""
-SYNCHRONOUS = mask_of(SIGSEGV, SIGBUS, SIGILL, SIGTRAP, SIGFPE, SIGSYS)
+SYNCHRONOUS: Final = mask_of(SIGSEGV, SIGBUS, SIGILL, SIGTRAP, SIGFPE, SIGSYS)
 """What an instruction causes, and is delivered before all else (Linux: kernel/signal.c, SYNCHRONOUS_MASK)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Final, Protocol
 
 from procession.fs.wait_queue import WaitQueue
 from procession.hardware.breath import take_breath
@@ -35,15 +35,15 @@ from procession.kernel.time.costs import (
 if TYPE_CHECKING:
     from procession.kernel.time.steering import Steering
 
-DEFAULT_EPOCH_NS = 1_893_456_000 * 10**9
+DEFAULT_EPOCH_NS: Final = 1_893_456_000 * 10**9
 """When a machine's life begins unless it's told otherwise: 2030-01-01, so that its files are of the past."""
-BOOT_NS = 8_000_000_000
+BOOT_NS: Final = 8_000_000_000
 """How long the machine took to boot: what its clocks say when the first program begins.
 
 On Linux no program ever sees the first moments of CLOCK_MONOTONIC, and some take it that nobody does: 0 is
 "never" with them, and a few seconds ago is a time too. A virtual machine boots in about that long.
 """
-_LEAST_CHECK_NS = 400
+_LEAST_CHECK_NS: Final = 400
 
 
 class WorkMeter(Protocol):

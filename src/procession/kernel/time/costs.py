@@ -10,6 +10,8 @@ as processor time on two cores of an AMD EPYC, over many kinds of loops (`bench/
 
 from __future__ import annotations
 
+from typing import Final
+
 from procession.abi.syscall_numbers import NUMBERS
 
 COPIED_BYTES, COPY_NS = 32, 8
@@ -18,41 +20,43 @@ COPIED_BYTES, COPY_NS = 32, 8
 RANDOM_BYTES, RANDOM_NS = 32, 1_000
 """How many random bytes are made in how long."""
 
-QUICK_NS, ORDINARY_NS = 550, 2_000
+QUICK_NS: Final = 550
+ORDINARY_NS: Final = 2_000
 """A call that only looks at the caller; one that finds a descriptor or an address and copies a structure."""
-SWITCH_NS = 15_000
+SWITCH_NS: Final = 15_000
 """Taking up another task, or one that slept: registers, address space, and what the caches lose by it."""
-SIGNAL_NS = 10_000
+SIGNAL_NS: Final = 10_000
 """Entering a signal's handler: its frame is built on the stack."""
-TIMER_NS = 10_000
+TIMER_NS: Final = 10_000
 """A timer that ends a sleep or sends a signal: it's set, and the processor is interrupted for it."""
-PATH_COMPONENT_NS = 400
+PATH_COMPONENT_NS: Final = 400
 """One name of a path, found among the cached entries."""
-FAULT_NS = 2_000
+FAULT_NS: Final = 2_000
 """A page fault: the area is found, a page taken and cleared or copied."""
-AHEAD_PAGE_NS = 500
+AHEAD_PAGE_NS: Final = 500
 """A page that is had together with the one that faulted, as it will be touched next."""
-EXCEPTION_NS = 6_000
+EXCEPTION_NS: Final = 6_000
 """Any other trap: an exception that becomes a signal, an instruction that the kernel does itself."""
 PROC_FILE_NS, SHOWN_BYTE_NS = 9_000, 36
 """A file of /proc, made when it's read, and each of its bytes."""
 FILE_EVENT_NS, OFFERED_EVENT_NS = 2_000, 300
 """An event of a file that is told who watches it; one that another watch, one of several, is asked about."""
-CHARACTER_NS = 400
+CHARACTER_NS: Final = 400
 """A character that a terminal looks at by itself, as it may mean something, or that it echoes."""
-SEEN_FRAME_NS = 100
+SEEN_FRAME_NS: Final = 100
 """One frame of all, looked at for whose it is."""
-NETLINK_MESSAGE_NS = 9_000
+NETLINK_MESSAGE_NS: Final = 9_000
 """A request of netlink, or one object in its answer."""
-INTERFACE_NS = 60_000
+INTERFACE_NS: Final = 60_000
 """An interface that is made, or taken away with its addresses and routes."""
-FILTER_STEP_NS = 400
+FILTER_STEP_NS: Final = 400
 """One expression of a packet filter's rule, run or checked, and one element of its sets."""
 FORK_NS, EXEC_NS, EXIT_NS = 75_000, 700_000, 40_000
 """Copying a task and its tables; replacing its program; giving everything back."""
 POLLED_FILE_NS, READY_FILE_NS = 600, 500
 """One file of those that select(2) or poll(2) asks, and one more that epoll_wait(2) has events of."""
-FILLED_PAGE_NS, CHANGED_PAGE_NS = 1_500, 250
+FILLED_PAGE_NS: Final = 1_500
+CHANGED_PAGE_NS: Final = 250
 """A page that is there before the program touches it; one whose rights change, or that is given back.
 
 What is done to areas, to parts of a vector of buffers and the like is counted in the latter too
@@ -60,60 +64,60 @@ What is done to areas, to parts of a vector of buffers and the like is counted i
 """
 LISTED_NAME_NS, NAMED_ENTRY_NS = 1_000, 1_100
 """A name that is told of a directory, and one found there when its list is made."""
-FUTEX_WAITER_NS = 500
+FUTEX_WAITER_NS: Final = 500
 """One more who waits for a futex, woken or moved; one more futex that somebody waits for or leaves."""
-SIGNAL_INFO_NS = 700
+SIGNAL_INFO_NS: Final = 700
 """One more of the queued signals that a call tells of."""
-PASSED_SIGNAL_NS = 5
+PASSED_SIGNAL_NS: Final = 5
 """One queued signal that is passed over in search of another."""
-SEEN_THREAD_NS = 160
+SEEN_THREAD_NS: Final = 160
 """One child of those that a wait is for, one thread of those whose times are added, one task of all that are
 counted."""
-SEEN_TASK_NS = 1_500
+SEEN_TASK_NS: Final = 1_500
 """One of the many that a call means: a group's processes, a user's."""
-ARGUMENT_NS = 1_500
+ARGUMENT_NS: Final = 1_500
 """An argument or a variable of a new program."""
-LOCATED_PAGE_NS = 1_000
+LOCATED_PAGE_NS: Final = 1_000
 """Telling of one page where it is."""
-SEEN_PAGE_NS = 120
+SEEN_PAGE_NS: Final = 120
 """Looking at one page of an address space for whether it's there."""
-SHOWN_PAGE_NS = 300
+SHOWN_PAGE_NS: Final = 300
 """One page, looked at for /proc/PID/smaps and pagemap."""
 SHOWN_AREA_NS, SHOWN_MOUNT_NS = 3_000, 4_000
 """One area of an address space, counted for /proc, and one mount in a list of them, beside its bytes."""
 USED_TABLES, USED_TABLE_NS = 64, 3_000
 """How many areas and tables a process has as a rule, whose pages are counted for /proc/PID/status in the time
 that a file of /proc takes; and each one more."""
-MOUNT_NS = 4_000
+MOUNT_NS: Final = 4_000
 """One of the mounts that are copied, taken away or changed together."""
-GROUP_NS = 120
+GROUP_NS: Final = 120
 """One supplementary group, mapped and put in order."""
-MESSAGE_NS = 3_500
+MESSAGE_NS: Final = 3_500
 """One message of those that sendmmsg(2) or recvmmsg(2) moves: as a call for one."""
-PASSED_FILE_NS = 7_000
+PASSED_FILE_NS: Final = 7_000
 """A file that goes with a message: held while it's on its way, and given a descriptor."""
-NEW_FILE_NS = 4_000
+NEW_FILE_NS: Final = 4_000
 """A file that is made: its inode, its times, and that it may be."""
-LOCK_NS = 3_000
+LOCK_NS: Final = 3_000
 """Taking or giving back a lock of a file, among the others."""
-AIO_REQUEST_NS = 5_000
+AIO_REQUEST_NS: Final = 5_000
 """One more request of io_submit(2), beside what it moves."""
-MAP_LINE_NS = 3_000
+MAP_LINE_NS: Final = 3_000
 """A line of uid_map or gid_map, parsed and checked against the others."""
-CONTROLLED_GROUP_NS = 3_000
+CONTROLLED_GROUP_NS: Final = 3_000
 """One control group that gets a controller or loses it."""
 SEMAPHORE_OPERATION_NS, SEMAPHORE_NS, NEW_SEMAPHORE_NS = 600, 40, 1
 """One more operation of semop(2), or one more call of it that waits and is tried; a value of a whole set that
 is read or written; and one of a set that is made."""
-ATTRIBUTE_NS = 60
+ATTRIBUTE_NS: Final = 60
 """One name in the list of a file's attributes."""
-SEEN_MESSAGE_NS = 60
+SEEN_MESSAGE_NS: Final = 60
 """One message of a queue that is passed over."""
-CPU_CLOCK_NS = 1_500
+CPU_CLOCK_NS: Final = 1_500
 """Working out the processor time of a process or thread that is running."""
-DELIVERY_NS = 8_000
+DELIVERY_NS: Final = 8_000
 """A packet given to one more socket that hears all packets."""
-SEEN_SOCKET_NS = 120
+SEEN_SOCKET_NS: Final = 120
 """One socket, looked at for whether it's meant or of what kind it is."""
 
 BPF_STEP_NS, BPF_LOAD_NS, BPF_VERIFIED_NS = 80, 800, 800
@@ -122,11 +126,11 @@ checking or telling of one."""
 EBPF_INSTRUCTION_NS, EBPF_VERIFIED_NS = 120, 1_800
 """Running an instruction of an eBPF program, and verifying one before the program is taken."""
 
-_QUICK = (
+_QUICK: Final = (
     "getpid gettid getppid getuid geteuid getgid getegid getpgrp getpgid getsid alarm umask "
     "set_tid_address set_robust_list sched_getscheduler restart_syscall"
 )
-_DEARER = (
+_DEARER: Final = (
     # They look at a clock, on Linux without a call, or at what another task is.
     (
         1_200,
@@ -246,7 +250,7 @@ def _costs() -> dict[int, int]:
     return costs
 
 
-_CALL_COSTS = _costs()
+_CALL_COSTS: Final = _costs()
 
 
 def call_cost_ns(number: int) -> int:

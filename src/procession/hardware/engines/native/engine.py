@@ -61,10 +61,13 @@ _ALWAYS_SET: Final = 0x202
 _GENERAL_PROTECTION, _STUB_FAILED = 13, 8
 _MOST_IDLE, _MOST_RENEWALS = 8, 3
 
-_FLAGS, _FS_BASE, _GS_BASE, _TARGET = (
-    offset >> 3 for offset in (layout.FLAGS, layout.FS_BASE, layout.GS_BASE, layout.TARGET)
-)
-_SCRATCH, _SAVED_RCX, _LOOP_SAVED = layout.SCRATCH >> 3, layout.SAVED_RCX >> 3, layout.LOOP_SAVED >> 3
+_FLAGS: Final = layout.FLAGS >> 3
+_FS_BASE: Final = layout.FS_BASE >> 3
+_GS_BASE: Final = layout.GS_BASE >> 3
+_TARGET: Final = layout.TARGET >> 3
+_SCRATCH: Final = layout.SCRATCH >> 3
+_SAVED_RCX: Final = layout.SAVED_RCX >> 3
+_LOOP_SAVED: Final = layout.LOOP_SAVED >> 3
 
 
 class NativeEngine:

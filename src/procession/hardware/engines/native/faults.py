@@ -23,10 +23,10 @@ _PAGE_FAULT: Final = 14
 _LONGEST_CALL: Final = 10
 """With a REX prefix and one of a segment or an address' size."""
 _FS_BASE, _GS_BASE = layout.FS_BASE >> 3, layout.GS_BASE >> 3
-_FAULT_ADDRESS, _FAULT_RIP, _FAULT_ERROR, _FAULT_VECTOR = (
-    offset >> 3
-    for offset in (layout.FAULT_ADDRESS, layout.FAULT_RIP, layout.FAULT_ERROR, layout.FAULT_VECTOR)
-)
+_FAULT_ADDRESS: Final = layout.FAULT_ADDRESS >> 3
+_FAULT_RIP: Final = layout.FAULT_RIP >> 3
+_FAULT_ERROR: Final = layout.FAULT_ERROR >> 3
+_FAULT_VECTOR: Final = layout.FAULT_VECTOR >> 3
 
 
 def faulted(engine: NativeEngine, space: Space) -> int:

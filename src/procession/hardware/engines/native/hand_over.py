@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+from typing import Final
 
 from procession.abi.futex import FutexCommand
 from procession.abi.word import pack_u32, pack_u64
@@ -24,27 +25,36 @@ from procession.hardware.translation.assembler import (
 
 NOT_ANSWERED, ANSWERED_LATE = -1, -2
 """What a hand-over returns that had to sleep: instead of why the stub has come back, and less that."""
-UNPAID = -1 << 31
+UNPAID: Final = -1 << 31
 """What it returns if there's no budget, so that it wasn't one."""
-_MOST_EXIT = (1 << 30) - 1
-ORDERS, NUMBER, LOOKS, SLEEPER, PLACE, STUB_LOOKS, _ANSWERED_AT, BELL, _RINGS, BEFORE = range(10)
+_MOST_EXIT: Final = (1 << 30) - 1
+ORDERS: Final = 0
+NUMBER: Final = 1
+LOOKS: Final = 2
+SLEEPER: Final = 3
+PLACE: Final = 4
+STUB_LOOKS: Final = 5
+_ANSWERED_AT: Final = 6
+BELL: Final = 7
+_RINGS: Final = 8
+BEFORE: Final = 9
 """The words of the mailbox: the address of the orders, the last request's number, how long to look for its
 answer, the address of the stub's word in ASLEEP, where the stub is to go on, how long the stub looks for the
 next request, when the last answer came (all in the processor's ticks), the `struct pollfd` of the bell, how
 often that has rung, and what the two counters were before.
 """
-LOOKING_TICKS = 24_000
+LOOKING_TICKS: Final = 24_000
 """How long the machine looks for an answer before it sleeps, in the processor's ticks: 6 to 12 us."""
-STUB_SHIFT = 2
+STUB_SHIFT: Final = 2
 """A stub looks 1 << this times as long, as Python takes its time."""
-_WAKING_SHIFT = 2
+_WAKING_SHIFT: Final = 2
 """The machine looks 1 << this times as long for a stub that sleeps, as that has to be woken first."""
 _POLL, FUTEX, FUTEX_WAKE = 7, 202, int(FutexCommand.FUTEX_WAKE)
-_NAP_MS = 1
+_NAP_MS: Final = 1
 """How long who waits sleeps with Python's lock: that costs less than to give it up."""
-_SHORT_WORK_TICKS = LOOKING_TICKS << STUB_SHIFT
+_SHORT_WORK_TICKS: Final = LOOKING_TICKS << STUB_SHIFT
 """If it works longer than that between an answer and a request, the stub may sleep."""
-CODE_OFFSET = 128
+CODE_OFFSET: Final = 128
 """Where the code is, behind the mailbox."""
 _RESUME, _LOOKING, _WAITING = (
     (offset - layout.ORDERS) >> 3 for offset in (layout.RESUME, layout.LOOKING, layout.WAITING)

@@ -11,6 +11,7 @@ import signal
 import weakref
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import Final
 
 from procession.abi.mmap_flags import Advice
 from procession.abi.syscall_numbers import name_of
@@ -45,14 +46,14 @@ from procession.hardware.physical_memory import PAGE_SIZE
 from procession.hardware.translation import layout
 from procession.hardware.translation.code_cache import CodeCache
 
-MAXIMUM_STUBS = 64
-_MOST_PATIENCE = 64
-_WAIT_MS = 50
-_STUCK_AFTER_MS = 30_000
+MAXIMUM_STUBS: Final = 64
+_MOST_PATIENCE: Final = 64
+_WAIT_MS: Final = 50
+_STUCK_AFTER_MS: Final = 30_000
 """No slice takes so long: a stub that doesn't answer has done away with its counter."""
-_MOST_BYTES = MAXIMUM_STUBS * (5 << 20)
+_MOST_BYTES: Final = MAXIMUM_STUBS * (5 << 20)
 """For the tables of all stubs. Large programs, as gcc is, fill about as much."""
-_BLOCK_BYTES = 512
+_BLOCK_BYTES: Final = 512
 
 
 class StubError(Exception):
@@ -461,18 +462,16 @@ class Stub:
         self.processor.free_slots.append(self.slot)
 
 
-_PROCESSORS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-_RESUME, _COUNT, _DESCRIPTORS, _VALUE, _LOOKING, _WAITING, _TURN, _COMMANDS = (
-    (layout.RESUME - layout.ORDERS) >> 3,
-    (layout.COMMAND_COUNT - layout.ORDERS) >> 3,
-    (layout.REPLY_DESCRIPTOR - layout.ORDERS) >> 3,
-    (layout.BELL_VALUE - layout.ORDERS) >> 3,
-    (layout.LOOKING - layout.ORDERS) >> 3,
-    (layout.WAITING - layout.ORDERS) >> 3,
-    (layout.TURN - layout.ORDERS) >> 3,
-    (layout.COMMANDS - layout.ORDERS) >> 3,
-)
-_COMMAND_WORDS = layout.COMMAND_BYTES >> 3
+_PROCESSORS: Final = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+_RESUME: Final = (layout.RESUME - layout.ORDERS) >> 3
+_COUNT: Final = (layout.COMMAND_COUNT - layout.ORDERS) >> 3
+_DESCRIPTORS: Final = (layout.REPLY_DESCRIPTOR - layout.ORDERS) >> 3
+_VALUE: Final = (layout.BELL_VALUE - layout.ORDERS) >> 3
+_LOOKING: Final = (layout.LOOKING - layout.ORDERS) >> 3
+_WAITING: Final = (layout.WAITING - layout.ORDERS) >> 3
+_TURN: Final = (layout.TURN - layout.ORDERS) >> 3
+_COMMANDS: Final = (layout.COMMANDS - layout.ORDERS) >> 3
+_COMMAND_WORDS: Final = layout.COMMAND_BYTES >> 3
 
 
 def _spawn(

@@ -7,20 +7,24 @@ orders, so the filter is the second wall, not the first. Linux: include/uapi/lin
 
 from __future__ import annotations
 
+from typing import Final
+
 from procession.abi.futex import FutexCommand
 from procession.abi.mmap_flags import MapFlag
 from procession.abi.word import Words
 
-_INSTRUCTION = Words("<HBBI")
+_INSTRUCTION: Final = Words("<HBBI")
 _LOAD, _EQUAL, _ANY_SET, _RETURN = 0x20, 0x15, 0x45, 0x06
 _NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16
-_X86_64 = 0xC000003E
+_X86_64: Final = 0xC000003E
 _ALLOW, _KILL = 0x7FFF0000, 0x80000000
-MMAP, MUNMAP = 9, 11
+MMAP: Final = 9
+MUNMAP: Final = 11
 _WRITE, _PWRITE64, _SCHED_YIELD, _FUTEX, _EXIT_GROUP = 1, 18, 24, 202, 231
-_FUTEX_WAIT = int(FutexCommand.FUTEX_WAIT)
-_NEITHER_READ_NOR_WRITE = 0xFFFF_FFFC
-MAP_SHARED_FIXED, MAP_POPULATE = 0x11, int(MapFlag.MAP_POPULATE)
+_FUTEX_WAIT: Final = int(FutexCommand.FUTEX_WAIT)
+_NEITHER_READ_NOR_WRITE: Final = 0xFFFF_FFFC
+MAP_SHARED_FIXED: Final = 0x11
+MAP_POPULATE: Final = int(MapFlag.MAP_POPULATE)
 
 
 def assemble_filter(memory_descriptor: int, reply_descriptor: int, bell_descriptor: int) -> bytes:

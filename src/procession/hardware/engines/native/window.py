@@ -17,7 +17,8 @@ from procession.hardware.translation import layout
 
 (_HIGH, _HIGH_END), (_LOW, _LOW_END) = layout.RESERVED
 _AROUND: Final = 32
-_READ, _WRITE = 1, 2
+_READ: Final = 1
+_WRITE: Final = 2
 _PRESENT: Final = pte.PRESENT
 _ACCESSED: Final = pte.ACCESSED
 _WRITABLE: Final = pte.WRITABLE
@@ -29,7 +30,9 @@ _TOUCHED: Final = pte.ACCESSED | pte.DIRTY
 _NOTHING: Final = -1
 """What no page has: there's no run to go on with."""
 
-DENIED, MAPPED, CODE_WRITTEN = range(3)
+DENIED: Final = 0
+MAPPED: Final = 1
+CODE_WRITTEN: Final = 2
 """What comes of a fault: the page tables don't allow the access; it can be made now; it's a write to a page
 with translated code.
 """
