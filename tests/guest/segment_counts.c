@@ -253,3 +253,96 @@ TEST(a_full_backlog)
 	CHECK_EQ(connect(first, (struct sockaddr *)&place, size), -1);
 	CHECK_EQ(errno, ECONNREFUSED);
 }
+
+static void delays(int fd)
+{
+	int none = 0;
+
+	MUST(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &none, sizeof(none)));
+}
+
+/* Who isn't to be waited for is told at once, what is short waits until what was short has been acknowledged (RFC 896). */
+TEST(short_ones_wait)
+{
+	int one = 1, waiting;
+
+	join(AF_INET);
+	delays(here);
+	delays(there);
+	/* As long as that comes at once nothing waits. */
+	for (int at = 0; at < 17; at++)
+		say(here, 1);
+	CHECK_STRING(counts(here), "19/17 17/0 1 1");
+	say(here, 2);
+	say(here, 3);
+	CHECK_STRING(counts(here), "19/17 17/0 1 6");
+	MUST(ioctl(here, SIOCOUTQNSD, &waiting));
+	CHECK_EQ(waiting, 5);
+	CHECK_EQ(info_of(here).tcpi_notsent_bytes, 5);
+	/* Who has read all acknowledges it. */
+	hear(there, 17);
+	CHECK_STRING(counts(here), "20/18 18/0 1 5");
+	hear(there, 5);
+	CHECK_STRING(counts(here), "20/19 18/0 0 0");
+	say(here, 1);
+	say(here, 1);
+	CHECK_STRING(counts(here), "21/19 19/0 1 2");
+	/* It's sent with an answer's acknowledgement. */
+	say(there, 4);
+	CHECK_STRING(counts(here), "22/20 20/1 1 1");
+	hear(here, 4);
+	hear(there, 2);
+	/* Or after 40 ms. */
+	say(here, 1);
+	say(here, 1);
+	MUST(ioctl(here, SIOCOUTQNSD, &waiting));
+	CHECK_EQ(waiting, 2);
+	sleep_ms(LATER_MS);
+	MUST(ioctl(here, SIOCOUTQNSD, &waiting));
+	CHECK_EQ(waiting, 0);
+	hear(there, 2);
+	/* Or when it isn't to wait any more. */
+	say(here, 1);
+	hear(there, 1);
+	say(there, 1);
+	hear(here, 1);
+	say(here, 1);
+	say(here, 1);
+	MUST(ioctl(here, SIOCOUTQNSD, &waiting));
+	CHECK_EQ(waiting, 1);
+	MUST(setsockopt(here, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one)));
+	MUST(ioctl(here, SIOCOUTQNSD, &waiting));
+	CHECK_EQ(waiting, 0);
+	hear(there, 2);
+}
+
+/* Written in two parts and answered, as many a program does: the second part waits for the first one's acknowledgement. */
+TEST(written_in_two_parts)
+{
+	char text_of_both[8];
+	int64_t start_ns;
+	pid_t child;
+
+	join(AF_INET);
+	delays(here);
+	delays(there);
+	child = (pid_t)MUST(fork());
+	if (child == 0) {
+		for (int round = 0; round < 3; round++) {
+			if (recv(there, text_of_both, 4, MSG_WAITALL) != 4 || send(there, "ok", 2, 0) != 2)
+				_exit(1);
+		}
+		_exit(0);
+	}
+	for (int round = 0; round < 3; round++) {
+		start_ns = now_ns(CLOCK_MONOTONIC);
+		say(here, 2);
+		say(here, 2);
+		CHECK_EQ(recv(here, text_of_both, 2, MSG_WAITALL), 2);
+		if (round == 0)
+			CHECK(now_ns(CLOCK_MONOTONIC) - start_ns < 30000000);
+		else
+			CHECK(now_ns(CLOCK_MONOTONIC) - start_ns >= 30000000);
+	}
+	CHECK_EQ(wait_for(child), 0);
+}

@@ -210,6 +210,7 @@ def test_what_a_long_write_sent_is_its_result_when_it_is_interrupted(call: Socke
 
 def test_many_short_writes_take_little_room(call: SocketCaller) -> None:
     client, server = call.connection()
+    call.set_option(client, SOL_TCP, TCP_NODELAY, 1)
     for _ in range(3000):
         call.next_address = 0x100000
         call.send(client, b"ab")

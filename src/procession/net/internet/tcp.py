@@ -103,8 +103,9 @@ class TcpSocket(InternetSocket):
     connection, `repair` what TCP_REPAIR has changed; `reordering` what tcp_reordering was.
     It has sent at `sent_at_ns` and heard at `heard_at_ns`; `answer_count` and `owes_since_ns` are of
     tcp_acknowledgement.py, as are `quick_answers`, and `owed_segments` with `owed_bytes`, which are to be
-    acknowledged. Up to `measured_from` of what came everything has been read, and at most
-    `measured_bytes` between two such moments.
+    acknowledged; it `owes_short` if one of them isn't full, for whose sake the other end `waits_for_answer`.
+    Up to `measured_from` of what came everything has been read, and at most `measured_bytes` between two such
+    moments.
     `stamps` are still to be told to the `error_queue`. `agreed` are the TCPI_OPT_* that both ends speak,
     NOT_YET before. `fast_open` goes with the SYN, `fast_open_keys` are those of it.
     """
@@ -136,6 +137,7 @@ class TcpSocket(InternetSocket):
         "offered_window",
         "owed_bytes",
         "owed_segments",
+        "owes_short",
         "owes_since_ns",
         "peer",
         "phase",
@@ -153,6 +155,7 @@ class TcpSocket(InternetSocket):
         "timer",
         "tried_segment_bytes",
         "urgent",
+        "waits_for_answer",
         "window_clamp",
     )
 
@@ -197,6 +200,7 @@ class TcpSocket(InternetSocket):
         self.answer_count = self.measured_bytes = self.measured_from = 0
         self.segments_sent = self.segments_heard = self.data_segments_sent = self.data_segments_heard = 0
         self.owed_bytes = self.owed_segments = self.quick_answers = 0
+        self.owes_short = self.waits_for_answer = False
 
     @property
     def ports(self) -> PortTable:
@@ -369,7 +373,7 @@ class TcpSocket(InternetSocket):
             return send_alone(self, data, flags)
         if not data:
             return 0
-        is_held = self.held or flags & MSG_MORE or self.protocol_options.get(CORK)
+        is_held = self.held or flags & MSG_MORE or peer.owes_short or self.protocol_options.get(CORK)
         if peer.is_orphan and not is_held and current_flow(self) is not None:
             # The answer to the first bytes isn't looked at before the call has sent the last.
             if not flags & MSG_NOT_LAST:

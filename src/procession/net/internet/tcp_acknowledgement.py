@@ -8,7 +8,12 @@ from procession.abi.duration import NS_PER_MS, TICK_NS
 from procession.abi.socket import TcpState
 from procession.net.buffer_charge import SMALL_PACKET_CHARGE
 from procession.net.internet.tcp_negotiation import window_scale
-from procession.net.internet.tcp_segment import UNCONNECTED_SEGMENT_BYTES, WIDEST_WINDOW, segment_bytes
+from procession.net.internet.tcp_segment import (
+    UNCONNECTED_SEGMENT_BYTES,
+    WIDEST_WINDOW,
+    segment_bytes,
+    told_segment_bytes,
+)
 from procession.net.socket import ESTABLISHED
 
 if TYPE_CHECKING:
@@ -43,6 +48,7 @@ def forget(socket: TcpSocket) -> None:
 
 def _owe_nothing(socket: TcpSocket) -> None:
     socket.owed_bytes = socket.owed_segments = socket.owes_since_ns = 0
+    socket.owes_short = False
 
 
 def _acknowledge(socket: TcpSocket) -> None:
@@ -57,8 +63,11 @@ def _answer(socket: TcpSocket) -> None:
     """Send a segment that says nothing else. Linux: net/ipv4/tcp_output.c, __tcp_send_ack."""
     _acknowledge(socket)
     socket.segments_sent += 1
-    if socket.peer is not None:
-        socket.peer.segments_heard += 1
+    peer = socket.peer
+    if peer is not None:
+        peer.segments_heard += 1
+        if peer.waits_for_answer:
+            peer.push_held()
 
 
 def _is_much(socket: TcpSocket) -> bool:
@@ -98,7 +107,11 @@ def segment_passes(sender: TcpSocket, receiver: TcpSocket, count: int) -> None:
     ):
         sender.answer_count += 1
     sender.sent_at_ns = receiver.heard_at_ns = now_ns
-    segments = 1 if count <= UNCONNECTED_SEGMENT_BYTES else -(-count // (segment_bytes(sender) or 1))
+    sender.incoming_processor = receiver.incoming_processor = host.processor
+    segments, is_short = 1, True
+    if count > UNCONNECTED_SEGMENT_BYTES:
+        longest = told_segment_bytes(sender) or 1
+        segments, is_short = -(-count // longest), count % longest != 0
     sender.segments_sent += segments
     sender.data_segments_sent += segments
     receiver.segments_heard += segments
@@ -111,13 +124,19 @@ def segment_passes(sender: TcpSocket, receiver: TcpSocket, count: int) -> None:
     receiver.data_segments_heard += segments
     receiver.owed_segments += segments
     receiver.owed_bytes += count
+    if is_short:
+        receiver.owes_short = True
+    if receiver.waits_for_answer:
+        # What waited for this goes now, and acknowledges. Linux: net/ipv4/tcp_input.c, tcp_rcv_established.
+        receiver.push_held()
+        if not receiver.owed_segments:
+            return
     needed = receiver.network.sysctls.answers_needed
     is_quick = receiver.quick_answers and receiver.answer_count < needed
     if is_quick or (_is_much(receiver) and _keeps_window(receiver)):
         _answer(receiver)
     elif not receiver.owes_since_ns:
         receiver.owes_since_ns = now_ns
-    sender.incoming_processor = receiver.incoming_processor = host.processor
 
 
 def bytes_were_read(socket: TcpSocket) -> None:
@@ -152,6 +171,16 @@ def end_arrives(receiver: TcpSocket, sender: TcpSocket) -> None:
         _answer(receiver)
 
 
+def _wait_ns(socket: TcpSocket) -> int:
+    """Where no data has told how fast the program answers, as long as a tick."""
+    return _WAIT_NS if socket.bytes_received else TICK_NS
+
+
+def answer_delay_ns(socket: TcpSocket) -> int:
+    """How long it is until what `socket` owes is acknowledged anyway."""
+    return max(socket.owes_since_ns + _wait_ns(socket) - socket.network.host.clock.now_ns, 1)
+
+
 def settle(socket: TcpSocket) -> None:
     """What is owed has been acknowledged if there was no answer in time; who lets the other end wait for
     that long isn't taken to be answering any more.
@@ -161,9 +190,7 @@ def settle(socket: TcpSocket) -> None:
     since_ns = socket.owes_since_ns
     if not since_ns:
         return
-    # Where no data has told how fast the program answers, as long as a tick.
-    wait_ns = _WAIT_NS if socket.bytes_received else TICK_NS
-    if socket.network.host.clock.now_ns - since_ns >= wait_ns:
+    if socket.network.host.clock.now_ns - since_ns >= _wait_ns(socket):
         if socket.answer_count >= socket.network.sysctls.answers_needed:
             socket.answer_count = 0
         _answer(socket)

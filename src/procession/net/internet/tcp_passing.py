@@ -44,6 +44,9 @@ def pass_on(socket: TcpSocket, data: bytes) -> None:
         if not data or socket.state == CLOSED:
             lose(socket, data + lost)
             return
+        if lost:
+            # Nothing goes before that.
+            socket.waits_for_answer = False
     elif socket.lost_count:
         socket.lost_count = 0
     count = len(data)
