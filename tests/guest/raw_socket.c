@@ -317,6 +317,9 @@ TEST(of_ipv6)
 	CHECK_EQ(next(hearer), 4);
 	CHECK_EQ(next(fd), 12);
 	CHECK_EQ(ntohs(((struct udphdr *)got)->check), sum);
+	/* What a socket of UDP sends needs none on the loopback. */
+	CHECK_EQ(sendto(hearer, "xyz", 3, 0, (void *)&own, sizeof(own)), 3);
+	CHECK_EQ(next(fd), 11);
 }
 
 static struct sockaddr_in6 to_6(const char *address, int port)
@@ -657,4 +660,47 @@ TEST(bytes_that_routes_are_looked_for_by)
 	length = sizeof(place);
 	MUST(getsockopt(fd, IPPROTO_IPV6, IPV6_CHECKSUM, &place, &length));
 	CHECK_EQ(place, 4);
+}
+
+/* What of a message with a header of its own arrives at a socket of ICMP that its filter could look at. */
+static int heard_of(int family, size_t length, int has_checksum)
+{
+	struct sockaddr_in6 place = {.sin6_family = (sa_family_t)family, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+	unsigned char packet[64] = {0}, *message = packet + (family == AF_INET ? 20 : 40);
+	int own = (int)MUST(socket(family, SOCK_RAW, IPPROTO_RAW)), one = 1;
+	int hearer = (int)MUST(socket(family, SOCK_RAW, family == AF_INET ? IPPROTO_ICMP : IPPROTO_ICMPV6));
+	int result;
+
+	if (family == AF_INET) {
+		((struct sockaddr_in *)(void *)&place)->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+		memcpy(packet, (unsigned char[]){0x45, 0, 0, 0, 0, 0, 0, 0, 64, IPPROTO_ICMP, 0, 0, 127, 0, 0, 1, 127, 0, 0, 1}, 20);
+		message[0] = 13;
+	} else {
+		MUST(setsockopt(own, IPPROTO_IPV6, IPV6_HDRINCL, &one, sizeof(one)));
+		packet[0] = 0x60, packet[5] = (unsigned char)length, packet[6] = IPPROTO_ICMPV6, packet[7] = 64;
+		packet[23] = packet[39] = 1;
+		message[0] = 200;
+		if (has_checksum) {
+			/* Both addresses, the length and the protocol count, and the type. */
+			unsigned sum = 1 + 1 + (unsigned)length + IPPROTO_ICMPV6 + (200 << 8);
+
+			message[2] = (unsigned char)(~sum >> 8), message[3] = (unsigned char)~sum;
+		}
+	}
+	MUST(sendto(own, packet, (size_t)(message - packet) + length, 0, (struct sockaddr *)&place,
+		    family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(place)));
+	result = (int)recv(hearer, packet, sizeof(packet), MSG_DONTWAIT);
+	close(own);
+	close(hearer);
+	return result;
+}
+
+ROOTS_TEST(messages_that_are_no_messages)
+{
+	CHECK_ERRNO(heard_of(AF_INET, 1, 0), EAGAIN);
+	CHECK_ERRNO(heard_of(AF_INET, 7, 0), EAGAIN);
+	CHECK_EQ(heard_of(AF_INET, 8, 0), 28);
+	CHECK_ERRNO(heard_of(AF_INET6, 8, 0), EAGAIN);
+	CHECK_EQ(heard_of(AF_INET6, 8, 1), 8);
+	CHECK_EQ(heard_of(AF_INET6, 4, 1), 4);
 }

@@ -81,8 +81,8 @@ def is_error_message(packet: Packet) -> bool:
 def is_sound(packet: Packet) -> bool:
     """Whether the checksum of a message is right. Linux: net/ipv4/icmp.c, icmp_rcv; net/ipv6/icmp.c,
     icmpv6_rcv."""
-    pseudo = _pseudo_header(packet.data, packet.source, packet.target, packet.protocol)
-    return not checksum(pseudo + packet.data)
+    message = packet.payload
+    return not checksum(_pseudo_header(message, packet.source, packet.target, packet.protocol) + message)
 
 
 def _stamped(data: bytes, time_ns: int) -> bytes:

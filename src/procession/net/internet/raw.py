@@ -36,7 +36,7 @@ from procession.net.internet.datagram import DatagramSocket
 from procession.net.internet.error_queue import report_sent, report_undelivered
 from procession.net.internet.flow_label import put_label
 from procession.net.internet.group import hears_group, is_joined
-from procession.net.internet.icmp import ECHO, ECHO_6, HEADER_BYTES, message_about, with_checksum
+from procession.net.internet.icmp import ECHO, ECHO_6, HEADER_BYTES, is_sound, message_about, with_checksum
 from procession.net.internet.ipv6_options import IPV6_CHECKSUM
 from procession.net.internet.output import send_astray, send_packet
 from procession.net.internet.packet import ICMP, ICMP6, LONGEST_PACKET, UDP, UDP_LITE, Packet
@@ -69,6 +69,8 @@ _LOOKED_AT = {(AF_INET, ICMP): 2, (AF_INET6, ICMP6): 2, (AF_INET6, _MOBILITY): 4
 net/ipv6/raw.c, rawv6_probe_proto_opt."""
 _ICMP_FILTER = 1
 _ICMP6_FILTER_BYTES = 32
+_FILTERED = {ICMP: HEADER_BYTES, ICMP6: 4}
+"""How much of a message a filter wants to see."""
 _HEADER_INCLUDED = (int(SocketLevel.SOL_IP), int(IpOption.IP_HDRINCL))
 _SOL_IPV6 = int(SocketLevel.SOL_IPV6)
 _ONLY_6 = (_SOL_IPV6, int(Ipv6Option.IPV6_V6ONLY))
@@ -257,8 +259,14 @@ class RawSocket(_MessageSocket):
         return 0
 
     def wants(self, packet: Packet, interface: Interface) -> bool:
-        """Linux: net/ipv4/raw.c, raw_v4_match, icmp_filter."""
+        """Linux: net/ipv4/raw.c, raw_v4_match, icmp_filter; net/ipv6/raw.c, icmpv6_filter, rawv6_rcv_skb."""
         if self.protocol != packet.protocol or not self.may_hear(packet, interface):
+            return False
+        if len(packet.data) < _FILTERED.get(packet.protocol, 0):
+            # There's no whole header to be looked at.
+            return False
+        is_made_here = packet.protocol in (UDP, UDP_LITE) and packet.written is None
+        if self.checksum_place >= 0 and not is_made_here and not is_sound(packet):
             return False
         kind = packet.data[0] if packet.data else 0
         if packet.protocol == ICMP and len(self.unwanted_types) >= 4:
