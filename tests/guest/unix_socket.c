@@ -1643,3 +1643,20 @@ TEST(all_that_one_sender_sent)
 		close(ends[1]);
 	}
 }
+
+/* Which descriptors a pair would have had is told though there is none. */
+TEST(numbers_of_no_pair)
+{
+	int ends[2] = {-1, -1}, free_one = (int)MUST(dup(0));
+
+	MUST(close(free_one));
+	CHECK_ERRNO(socketpair(AF_UNIX, SOCK_STREAM, 99, ends), EPROTONOSUPPORT);
+	CHECK_EQ(ends[0], free_one);
+	CHECK_EQ(ends[1], free_one + 1);
+	CHECK_ERRNO(socketpair(AF_INET, SOCK_STREAM, 0, ends), EOPNOTSUPP);
+	CHECK_ERRNO(socketpair(99, SOCK_STREAM, 0, bad_address()), EFAULT);
+	ends[0] = -1;
+	CHECK_ERRNO(socketpair(AF_UNIX, 0x100 | SOCK_STREAM, 0, ends), EINVAL);
+	CHECK_EQ(ends[0], -1);
+	CHECK_ERRNO(fcntl(free_one, F_GETFD), EBADF);
+}

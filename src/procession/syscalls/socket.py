@@ -126,9 +126,9 @@ def socketpair(
     if kind & ~_TYPE_MASK & ~_TYPE_FLAGS:
         raise EINVAL("unknown flags in the type")
     files, limit = task.files, task.group.limits.soft[RLIMIT_NOFILE]
-    # The numbers and the memory for them are tried first, so that nothing has to be undone.
-    files.lowest_free(files.lowest_free(0, limit) + 1, limit)
-    task.mm.probe_write(descriptors.address, _PAIR.size)
+    # The numbers are told before there are any sockets, so that nothing has to be undone.
+    first = files.lowest_free(0, limit)
+    task.mm.write(descriptors.address, _PAIR.pack(first, files.lowest_free(first + 1, limit)))
     accounts = task.kernel.vfs.accounts
     accounts.check_files(2)
     network, credentials = network_of(task), task.credentials
@@ -141,11 +141,8 @@ def socketpair(
         for end in ends:
             end.release()
         raise
-    fds = [
+    for end in ends:
         files.install(open_socket(end, kind, credentials), close_on_exec=bool(kind & O_CLOEXEC), limit=limit)
-        for end in ends
-    ]
-    task.mm.write(descriptors.address, _PAIR.pack(*fds))
     return 0
 
 
