@@ -559,3 +559,27 @@ ROOTS_TEST(what_is_of_a_kind)
 	CHECK_EQ(set("ipv6/conf/t1/accept_dad", "0"), 0);
 	CHECK_STRING(shown("ipv6/conf/t1/accept_dad"), "0");
 }
+
+/* A router takes no word for a better way. */
+ROOTS_TEST(redirects_and_forwarding)
+{
+	enter();
+	CHECK_STRING(shown("ipv4/conf/all/accept_redirects"), "1");
+	CHECK_STRING(shown("ipv4/conf/lo/send_redirects"), "1");
+	CHECK_STRING(shown("ipv4/conf/lo/secure_redirects"), "1");
+	CHECK_STRING(shown("ipv4/conf/default/shared_media"), "1");
+	CHECK_STRING(shown("ipv6/conf/lo/accept_redirects"), "1");
+	CHECK_EQ(set("ipv4/ip_forward", "1"), 0);
+	CHECK_STRING(shown("ipv4/conf/all/accept_redirects"), "0");
+	CHECK_STRING(shown("ipv4/conf/lo/accept_redirects"), "1");
+	CHECK_EQ(set("ipv4/conf/all/accept_redirects", "1"), 0);
+	CHECK_EQ(set("ipv4/ip_forward", "1"), 0);
+	CHECK_STRING(shown("ipv4/conf/all/accept_redirects"), "1");
+	CHECK_EQ(set("ipv4/conf/all/forwarding", "0"), 0);
+	CHECK_STRING(shown("ipv4/conf/all/accept_redirects"), "1");
+	CHECK_EQ(set("ipv4/conf/lo/send_redirects", "-7"), 0);
+	CHECK_STRING(shown("ipv4/conf/lo/send_redirects"), "-7");
+	CHECK_EQ(set("ipv6/conf/all/accept_redirects", "0"), 0);
+	CHECK_STRING(shown("ipv6/conf/lo/accept_redirects"), "1");
+	CHECK_ERRNO(set("ipv4/conf/lo/shared_media", "2147483648"), EINVAL);
+}

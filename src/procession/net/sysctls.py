@@ -31,7 +31,7 @@ EVICT = (b"ipv4/arp_evict_nocarrier", b"ipv6/ndisc_evict_nocarrier")
 ONLY_TO_GROUPS = (b"ipv4/drop_unicast_in_l2_multicast", b"ipv6/drop_unicast_in_l2_multicast")
 """Whether frames for all bring no packets that are for one."""
 IGNORE_LINKDOWN = (b"ipv4/ignore_routes_with_linkdown", b"ipv6/ignore_routes_with_linkdown")
-_ASKS_FOR_OWN = b"ipv6/accept_dad"
+_ASKS_FOR_OWN, _ACCEPT_REDIRECTS = b"ipv6/accept_dad", b"ipv4/accept_redirects"
 _WITHOUT_POLICY, _WITHOUT_TRANSFORM = b"ipv4/disable_policy", b"ipv4/disable_xfrm"
 ADDRESS_MODE, KEEP_ADDRESSES = b"ipv6/addr_gen_mode", b"ipv6/keep_addr_on_down"
 ONLY_OUTGOING, MTU, FORCE_FORWARDING = b"ipv6/use_oif_addrs_only", b"ipv6/mtu", b"ipv6/force_forwarding"
@@ -119,6 +119,7 @@ INTERFACE_SETTINGS = {
     MEDIUM: 0,
     PROXY_ARP: 0,
     PROXY_ARP_PVLAN: 0,
+    _ACCEPT_REDIRECTS: 1,
     b"ipv4/arp_notify": 0,
     b"ipv4/bootp_relay": 0,
     _WITHOUT_POLICY: 0,
@@ -126,10 +127,14 @@ INTERFACE_SETTINGS = {
     FORCED_VERSION[0]: 0,
     REPORT_INTERVALS[0]: 10_000,
     REPORT_INTERVALS[1]: 1_000,
+    b"ipv4/secure_redirects": 1,
+    b"ipv4/send_redirects": 1,
+    b"ipv4/shared_media": 1,
     b"ipv4/tag": 0,
     FORWARDING[1]: 0,
     _ASKS_FOR_OWN: 1,
     b"ipv6/accept_ra": 1,
+    b"ipv6/accept_redirects": 1,
     b"ipv6/accept_ra_defrtr": 1,
     b"ipv6/accept_ra_from_local": 0,
     b"ipv6/accept_ra_min_hop_limit": 1,
@@ -183,6 +188,7 @@ INTERFACE_SETTINGS = {
 routers and messages to neighbours nothing comes: nobody asks whether an address is taken, no router
 advertises itself, and neighbours of IPv6 are found without messages. There are no policies of IPsec
 (disable_policy, disable_xfrm), and Linux doesn't do anything by bootp_relay. A tag means what programs want.
+Routers here tell nobody of a better way, and nobody listens to that (the four about redirects).
 """
 _OF_EVERY = {_ASKS_FOR_OWN: 0}
 """What is set of all at first, where it's something else."""
@@ -541,6 +547,9 @@ class NetworkSysctls:
         addrconf_disable_ipv6.
         """
         if key == FORWARDING[0]:
+            if value != self.forwards_4:
+                # Routers choose for themselves.
+                self.of_every[_ACCEPT_REDIRECTS] = int(not value)
             self.forwards_4 = self.of_new[key] = value
         elif key == FORWARDING[1]:
             self.forwards_6 = self.of_new[key] = value
