@@ -141,6 +141,14 @@ TEST(dropping_caches)
 	CHECK_STRING(contents("/proc/sys/kernel/sched_rt_runtime_us"), "950000\n");
 }
 
+TEST(the_command_line_has_a_size)
+{
+	struct stat status;
+
+	MUST(stat("/proc/cmdline", &status));
+	CHECK_EQ(status.st_size, strlen(contents("/proc/cmdline")));
+}
+
 TEST(notes_of_the_kernel)
 {
 	const Elf64_Nhdr *note = (const Elf64_Nhdr *)contents("/sys/kernel/notes");

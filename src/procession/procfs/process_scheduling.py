@@ -57,7 +57,7 @@ def show_sched(system: ProcFileSystem, task: Task, subject: Subject) -> bytes:
             (b"dl.deadline", b"%d" % entity.deadline_ns),
         )
     elif priority(task) >= 0:
-        rows.append((b"se.slice", b"%d" % entity.slice_ns))
+        rows.append((b"se.slice", b"%d" % (entity.slice_ns or system.kernel.scheduler.base_slice_ns)))
     return heading + b"-" * 67 + b"\n" + b"".join(b"%-45s:%21s\n" % row for row in rows)
 
 

@@ -343,8 +343,8 @@ TREE: SystemTree = {
     # Drivers and file systems of disks would have more in these three. Linux: fs/proc/root.c, proc_root_init.
     b"bus": {},
     b"cgroups": SystemFile(0o444, show_cgroups),
-    b"cmdline": SystemFile(0o444, show_command_line),
-    b"config.gz": SystemFile(0o444, show_config, has_size=True),
+    b"cmdline": SystemFile(0o444, show_command_line, has_size=True),
+    b"config.gz": SystemFile(0o444, show_config, has_size=True, has_records=False),
     b"consoles": SystemFile(0o444, show_nothing),
     b"cpuinfo": SystemFile(0o444, show_cpuinfo),
     b"devices": SystemFile(0o444, show_devices),

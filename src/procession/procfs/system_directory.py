@@ -42,7 +42,8 @@ if TYPE_CHECKING:
 class SystemFile(NamedTuple):
     """A file about the machine; `open_` is for one that isn't made anew at each reading.
 
-    `kind` is a parameter's. One that `has_size` is always as long as it is at first.
+    `kind` is a parameter's. One that `has_size` is always as long as it is at first; one without records is
+    read from any place.
     """
 
     permissions: int
@@ -51,6 +52,7 @@ class SystemFile(NamedTuple):
     open_: Open | None = None
     kind: ParameterKind = INTEGER
     has_size: bool = False
+    has_records: bool = True
 
 
 class PressureKind(NamedTuple):
@@ -224,7 +226,7 @@ class SystemInode(ProcFile):
         open_ = self.file.open_
         if open_ is not None:
             return open_(self.proc.kernel, path, flags, subject)
-        if self.file.has_size:
+        if not self.file.has_records:
             return SizedFile(path, flags, subject, self)
         if self.path[0] == b"sys":
             from procession.procfs.sysctl_poll import ParameterFile

@@ -209,7 +209,7 @@ def sched_getattr(task: Task, pid: Int, attr: Out[SchedAttr], size: UInt, flags:
         value.sched_priority = target.realtime_priority
     else:
         value.sched_nice = target.nice
-        value.sched_runtime = target.entity.slice_ns
+        value.sched_runtime = target.entity.slice_ns or task.kernel.scheduler.base_slice_ns
     if size > _ATTR_SIZE:
         task.mm.write(attr.address + _ATTR_SIZE, bytes(size - _ATTR_SIZE))
     task.mm.write(attr.address, value.pack()[: value.size])
@@ -245,7 +245,7 @@ def sched_rr_get_interval(task: Task, pid: Int, interval: Out[Timespec]) -> None
         slice_ns = task.kernel.scheduler.rules.round_robin_ns
     elif target.policy not in BEFORE_FAIR:
         # Of their slices Linux tells whole ticks.
-        slice_ns = target.entity.slice_ns // TICK_NS * TICK_NS
+        slice_ns = (target.entity.slice_ns or task.kernel.scheduler.base_slice_ns) // TICK_NS * TICK_NS
     interval.put(Timespec(*divmod(slice_ns, NS_PER_S)))
 
 

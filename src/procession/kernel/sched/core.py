@@ -47,6 +47,7 @@ TURN_NS: Final = 1_000_000
 """How far the work of one processor may go before that of another."""
 BALANCE_NS: Final = 12_000_000
 """How often a processor compares its load with the others'."""
+_SLICE_OF_ONE_NS: Final = 700_000
 _SLICE_VARIANTS: Final = 8
 _LEAST_SLICE_NS: Final = 1_000_000
 _ON_QUEUE: Final = (RUNNABLE, RUNNING)
@@ -66,12 +67,15 @@ class Scheduler:
     to different interleavings.
     """
 
-    __slots__ = ("kernel", "processors", "rules", "switch_count", "turn", "turn_given_to")
+    __slots__ = ("base_slice_ns", "kernel", "processors", "rules", "switch_count", "turn", "turn_given_to")
 
     def __init__(self, kernel: Kernel, processor_count: int = 1) -> None:
         self.kernel = kernel
         self.rules = SchedulingRules()
         self.processors = [RunQueue(number, self.rules) for number in range(processor_count)]
+        # Linux: kernel/sched/fair.c, get_update_sysctl_factor.
+        self.base_slice_ns = _SLICE_OF_ONE_NS * min(processor_count, 8).bit_length()
+        """The slice that is told of tasks that have asked for none (sched_base_slice_ns)."""
         self.turn = 0
         self.turn_given_to: RunQueue | None = None
         self.switch_count = 0
@@ -382,7 +386,7 @@ class Scheduler:
         is_normal = task.policy == SCHED_NORMAL and not entity.inherited_priority
         kind = CLASS_FAIR if is_normal else class_of(task)
         if kind == CLASS_FAIR:
-            length_ns = entity.slice_ns
+            length_ns = entity.slice_ns or BASE_SLICE_NS
         elif kind == CLASS_REALTIME:
             length_ns = self._realtime_slice_ns(task)
         else:

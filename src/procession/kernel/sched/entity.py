@@ -12,7 +12,7 @@ EVERY_PROCESSOR: Final = -1
 ROUND_ROBIN_SLICE_NS: Final = 100_000_000
 """kernel.sched_rr_timeslice_ms."""
 BASE_SLICE_NS: Final = 3_000_000
-"""sched_base_slice_ns of a machine with one processor."""
+"""How long a fair task runs while others wait. Linux's slices are shorter, but end with a tick."""
 
 
 class SchedulingEntity:
@@ -28,9 +28,10 @@ class SchedulingEntity:
     waited for that `waited_ns` in all, the last time from `waits_since_ns` on. `parked_in` is the share of a
     control group that is used up, for which it waits runnable and in no queue. `inherited_priority` is the
     highest real-time priority of those who wait for a lock of the task, 0 for none. `slice_ns` is how long a
-    turn of it is among fair tasks (sched_setattr(2)), `slice_left_ns` what is left of one of SCHED_RR,
-    `realtime_ns` how long it has run by a real-time policy since it last slept (RLIMIT_RTTIME). `told_nice`
-    is the nice value that came with SCHED_IDLE, which is told and isn't the task's, None for none.
+    turn of it is among fair tasks if it has asked (sched_setattr(2)), else 0, `slice_left_ns` what is left
+    of one of SCHED_RR, `realtime_ns` how long it has run by a real-time policy since it last slept
+    (RLIMIT_RTTIME). `told_nice` is the nice value that came with SCHED_IDLE, which is told and isn't the
+    task's, None for none.
     The rest is SCHED_DEADLINE's: what it asked for, what is left of it, and until when.
     """
 
@@ -75,7 +76,7 @@ class SchedulingEntity:
         self.ticket = 0
         self.inherited_priority = 0
         self.slice_left_ns = ROUND_ROBIN_SLICE_NS
-        self.slice_ns = BASE_SLICE_NS
+        self.slice_ns = 0
         self.realtime_ns = 0
         self.runtime_ns = 0
         self.relative_deadline_ns = 0

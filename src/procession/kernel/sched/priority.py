@@ -11,7 +11,6 @@ from procession.abi.resource import PriorityWhich
 from procession.abi.sched import SchedPolicy
 from procession.kernel.pid import find_pid, find_task
 from procession.kernel.rlimit import RLIMIT_NICE, RLIMIT_RTPRIO
-from procession.kernel.sched.entity import BASE_SLICE_NS
 from procession.kernel.security.capability import CAP_SYS_ADMIN, CAP_SYS_NICE
 from procession.kernel.time.costs import SEEN_FRAME_NS, SEEN_TASK_NS
 
@@ -84,7 +83,7 @@ def sched_fork(parent: Task, child: Task) -> None:
             child.nice = 0
         else:
             child.nice = max(child.nice, 0)
-        child.entity.slice_ns = BASE_SLICE_NS
+        child.entity.slice_ns = 0
 
 
 def task_or_self(task: Task, pid: int) -> Task:
@@ -203,7 +202,7 @@ def set_scheduling(task: Task, target: Task, change: SchedulingChange) -> None:
         if change.slice_ns is not None:
             # Linux: kernel/sched/fair.c, __setparam_fair.
             length_ns = min(max(change.slice_ns, _SHORTEST_SLICE_NS), _LONGEST_SLICE_NS)
-            entity.slice_ns = length_ns if change.slice_ns else BASE_SLICE_NS
+            entity.slice_ns = length_ns if change.slice_ns else 0
     if policy == SCHED_DEADLINE and change.reservation is not None:
         entity.runtime_ns, entity.relative_deadline_ns, entity.period_ns = change.reservation
         entity.deadline_flags = change.deadline_flags
