@@ -243,6 +243,22 @@ TEST(rights_come_before_the_limit_of_a_size)
 	close(file);
 }
 
+/* Files that have no room to give don't look at it. */
+TEST(files_without_room_have_no_limit)
+{
+	struct rlimit limit;
+	int file = (int)MUST(syscall(SYS_pidfd_open, getpid(), 0)), secret = (int)syscall(SYS_memfd_secret, 0);
+
+	getrlimit(RLIMIT_FSIZE, &limit);
+	limit.rlim_cur = 8;
+	MUST(setrlimit(RLIMIT_FSIZE, &limit));
+	CHECK_ERRNO(fallocate(file, 0, 0, 9), EOPNOTSUPP);
+	CHECK_ERRNO(ftruncate(file, 9), EOPNOTSUPP);
+	CHECK(secret == -1 || (fallocate(secret, 0, 0, 9) == -1 && errno == EOPNOTSUPP));
+	block(SIGXFSZ);
+	CHECK(secret == -1 || (ftruncate(secret, 9) == -1 && errno == EFBIG));
+}
+
 TEST(nothing_is_copied_past_the_limit)
 {
 	struct rlimit limit = {8, RLIM_INFINITY};

@@ -354,6 +354,36 @@ TEST(kinds_of_watches)
 	CHECK_EVENTS("5:create x");
 }
 
+/* Who isn't to hear of files without a name doesn't of the watched file itself, by the name that it was opened by. */
+TEST(watched_files_without_a_name)
+{
+	int fd, second;
+
+	watch_scratch();
+	MUST(inotify_rm_watch(instance, 1));
+	fd = make("b");
+	MUST(mkfifo("pipe", 0600));
+	second = (int)MUST(open("pipe", O_RDWR));
+	events();
+	CHECK_EQ(inotify_add_watch(instance, "b", IN_ALL_EVENTS | IN_EXCL_UNLINK), 2);
+	CHECK_EQ(inotify_add_watch(instance, "pipe", IN_ALL_EVENTS | IN_EXCL_UNLINK), 3);
+	MUST(write(fd, "x", 1));
+	MUST(write(second, "x", 1));
+	CHECK_EVENTS("2:modify; 3:modify");
+	MUST(link("b", "c"));
+	MUST(unlink("b"));
+	MUST(unlink("pipe"));
+	CHECK_EVENTS("2:attrib; 3:attrib");
+	MUST(write(fd, "x", 1));
+	MUST(write(second, "x", 1));
+	MUST(close(fd));
+	CHECK_EVENTS("");
+	MUST(close(open("c", O_RDONLY)));
+	CHECK_EVENTS("2:open; 2:close");
+	MUST(close(second));
+	CHECK_EVENTS("3:deleted; 3:ignored");
+}
+
 TEST(errnos)
 {
 	int other = (int)MUST(open("/dev/null", O_RDONLY));

@@ -3,6 +3,7 @@
 
 #include <asm/prctl.h>
 #include <elf.h>
+#include <linux/futex.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/random.h>
@@ -471,4 +472,9 @@ TEST(its_pages_are_the_kernels)
 	CHECK_ERRNO(madvise(start, length, 103), EINVAL);
 	CHECK(mremap(start, length, length + 4096, 0) == MAP_FAILED && errno == EFAULT);
 	CHECK(mremap(start, length, length + 4096, MREMAP_MAYMOVE) == MAP_FAILED && errno == EFAULT);
+	/* Nor is there a futex on it that others would share. */
+	CHECK_ERRNO(syscall(SYS_futex, start, FUTEX_WAIT, 0, NULL), EFAULT);
+	CHECK_ERRNO(syscall(SYS_futex, start, FUTEX_WAKE, 1), EFAULT);
+	CHECK_EQ(syscall(SYS_futex, start, FUTEX_WAKE_PRIVATE, 1), 0);
+	CHECK_ERRNO(syscall(SYS_futex, start, FUTEX_WAIT_PRIVATE, 0, NULL), EAGAIN);
 }

@@ -38,7 +38,7 @@ class FileWatch(Protocol):
 
     @property
     def is_blind_to_unlinked(self) -> bool:
-        """Whether it doesn't hear of files in a directory that have no name there now (IN_EXCL_UNLINK)."""
+        """Whether it doesn't hear what happens by a name that is no more (IN_EXCL_UNLINK)."""
 
     def happened(self, mask: int, name: bytes = b"", cookie: int = 0) -> None:
         """`mask` has happened to the inode or to the file `name` in it; `cookie` joins the ends of a move."""
@@ -103,7 +103,7 @@ class FileEvents:
         if inode.mode & S_IFMT not in _SPECIAL:
             self._entry_event(entry, mask, by_path=True)
         elif inode.watches is not None and not file.is_silent:
-            self._inode_event(inode, mask)
+            self._tell(inode, mask, is_nameless=entry.is_deleted)
 
     def closed(self, file: File) -> None:
         """Linux: include/linux/fsnotify.h, fsnotify_close."""
@@ -129,26 +129,25 @@ class FileEvents:
         inode = entry.inode
         if inode.mode & S_IFMT == S_IFDIR:
             mask |= IN_ISDIR
-        parent = entry.parent
+        parent, is_nameless = entry.parent, by_path and entry.is_deleted
         if parent is not entry and parent.inode.watches is not None:
-            watches = list(parent.inode.watches)
-            inode.superblock.vfs.clock.spend_offering(len(watches))
-            for watch in watches:
-                if not (by_path and entry.is_deleted and watch.is_blind_to_unlinked):
-                    watch.happened(mask, entry.name)
+            self._tell(parent.inode, mask, entry.name, is_nameless=is_nameless)
         if inode.watches is not None:
-            self._inode_event(inode, mask)
+            self._tell(inode, mask, is_nameless=is_nameless)
 
     def _inode_event(self, inode: Inode, mask: int) -> None:
         self._tell(inode, mask)
 
     @staticmethod
-    def _tell(inode: Inode, mask: int, name: bytes = b"", cookie: int = 0) -> None:
-        """Tell all who watch `inode`."""
+    def _tell(
+        inode: Inode, mask: int, name: bytes = b"", cookie: int = 0, *, is_nameless: bool = False
+    ) -> None:
+        """Tell all who watch `inode`, but for those who don't hear of what `is_nameless`."""
         watches = list(inode.watches or ())
         inode.superblock.vfs.clock.spend_offering(len(watches))
         for watch in watches:
-            watch.happened(mask, name, cookie)
+            if not (is_nameless and watch.is_blind_to_unlinked):
+                watch.happened(mask, name, cookie)
 
     # What happens to names
 

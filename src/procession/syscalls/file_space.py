@@ -96,7 +96,8 @@ def ftruncate(task: Task, fd: Fd, length: Long) -> int:
         raise EINVAL
     if length > LARGEST_OF_OLD and not file.flags & O_LARGEFILE:
         raise EINVAL("the file wasn't opened for so much")
-    _check_size(task, file.inode, length)
+    if file.inode.has_attributes:
+        _check_size(task, file.inode, length)
     if not file.landlock_rights & TRUNCATE:
         raise EACCES("the Landlock domain of who opened it forbids it")
     if file.inode.flags & APPEND_ONLY:
@@ -137,7 +138,9 @@ def allocate_space(task: Task, file: File, mode: int, offset: int, length: int) 
         raise EFBIG
     if operation == _WRITE_ZEROES:
         raise EOPNOTSUPP("no file system here writes zeros on a device")
-    if not operation:
+    pages = file.inode.pages
+    # It's files that have such room who look at the limit.
+    if not operation and file.inode.has_attributes and (pages is None or not pages.is_secret):
         _check_size_limit(task, file.inode.size, offset + length)
     file.allocate(mode, offset, length)
     note_modification(file)

@@ -202,7 +202,10 @@ def futex_key(task: Task, address: int, *, is_private: bool, is_written: bool = 
     pages = area.pages
     if pages is not None and pages.is_secret:
         raise EFAULT("only the program itself reaches it")
-    if pages is not None and (area.is_shared or mm.tables.entry(address >> PAGE_SHIFT) & pte.CACHED):
+    entry = mm.tables.entry(address >> PAGE_SHIFT)
+    if pages is not None and pages is task.kernel.vdso and entry & pte.CACHED:
+        raise EFAULT("the page is no file's")
+    if pages is not None and (area.is_shared or entry & pte.CACHED):
         return pages, area.page_index(address) << PAGE_SHIFT | address & PAGE_MASK, False
     # Linux looks the page up for writing first; without that right only a file's page will do, which others
     # may change.
