@@ -76,7 +76,7 @@ def test_an_update_is_lost_between_two_instructions(shared: str, how: str) -> No
 
 
 @pytest.mark.parametrize("kinds", [DEFAULT_KINDS, (NEXT_TASK, MEMORY)])
-@pytest.mark.parametrize("command", [("lost_update", "threads", "atomic"), ("lock_file",)])
+@pytest.mark.parametrize("command", [("lost_update", "threads", "atomic"), ("lock_file",), ("spliced_page",)])
 def test_that_memory_is_shared_is_told_where_it_isnt_branched_over(
     command: tuple[str, ...], kinds: tuple[str, ...]
 ) -> None:
@@ -86,7 +86,11 @@ def test_that_memory_is_shared_is_told_where_it_isnt_branched_over(
     report = explorer.run_divided(crew)
     crew.close()
     explorer.world.close()
-    assert report.has_unwatched_memory is (name == "lost_update" and MEMORY not in kinds)
+    if name == "spliced_page":
+        # Which words of pipes' pages are accessed isn't watched.
+        assert report.has_unwatched_memory
+    else:
+        assert report.has_unwatched_memory is (name == "lost_update" and MEMORY not in kinds)
 
 
 @pytest.mark.parametrize("shared", first_of(1, ["processes", "threads"]))

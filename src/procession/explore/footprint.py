@@ -18,6 +18,7 @@ from procession.fs.host_stream import OutputFile
 from procession.fs.inode import S_IFDIR, S_IFREG, Inode
 from procession.fs.inotify import Inotify
 from procession.fs.namei import address_of_unreadable
+from procession.fs.pipe_buffer import Pipe
 from procession.kernel import observer as told
 from procession.kernel.sched.explored import ExploredScheduler
 from procession.mm.vma import PROT_WRITE
@@ -162,7 +163,8 @@ class FootprintWatcher:
     With `orders_output` unset it's nobody's business in which order tasks write to the machine's standard
     streams. `shared` are the address spaces in which more than one task has run, by their roots. With
     `knows_accesses` it's told of accesses to memory that tasks share, word by word. `has_shared_memory` says
-    whether there was any that can be written to, in whatever run.
+    whether there was any that can be written to, in whatever run, `has_lent_memory` whether a pipe was used
+    with pages in it that are a program's or a file's too: who writes there isn't known to change what's read.
     """
 
     __slots__ = (
@@ -172,6 +174,7 @@ class FootprintWatcher:
         "files",
         "footprint",
         "has_call",
+        "has_lent_memory",
         "has_shared_memory",
         "kernel",
         "knows_accesses",
@@ -199,7 +202,7 @@ class FootprintWatcher:
         self.files: list[File] = []
         self.segments: list[Segment] = []
         self.shared: frozenset[int] = frozenset()
-        self.has_shared_memory = False
+        self.has_shared_memory = self.has_lent_memory = False
         self.timers_before: tuple[int, int] | None = None
         scheduler = kernel.scheduler
         self.chooses_timers = isinstance(scheduler, ExploredScheduler) and scheduler.offers_timers
@@ -345,6 +348,7 @@ class FootprintWatcher:
         if kind not in _DATA_FILES:
             if not file.discards_writes and (self.orders_output or not isinstance(file, OutputFile)):
                 footprint.writes.add(_special_key(file, key))
+            self.has_lent_memory |= isinstance(inode.pipe, Pipe) and bool(inode.pipe.borrowed)
             return
         if inode.superblock.type_name in ("proc", "sysfs"):
             footprint.reads.add(("processes",))

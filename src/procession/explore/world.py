@@ -226,10 +226,12 @@ class World:
         self.is_open = True
         kernel = machine.kernel
         has_shared_memory = self.is_begun and self.watcher.has_shared_memory
+        has_lent_memory = self.is_begun and self.watcher.has_lent_memory
         self.watcher = watcher = FootprintWatcher(
             kernel, orders_output=self.orders_output, knows_accesses=MEMORY in program.kinds
         )
         watcher.has_shared_memory = has_shared_memory
+        watcher.has_lent_memory = has_lent_memory
         self.is_begun = True
         kernel.vfs.file_events = FootprintEvents(watcher)
         self.facts = facts = FactWatcher(kernel, self.stacks, looks_at_descriptors=self.looks_at_descriptors)
@@ -332,7 +334,8 @@ class World:
     @property
     def has_unwatched_memory(self) -> bool:
         """Whether tasks have shared memory in some run, and where they access it wasn't branched over."""
-        return self.watcher.has_shared_memory and MEMORY not in self.program.kinds
+        watcher = self.watcher
+        return watcher.has_lent_memory or (watcher.has_shared_memory and MEMORY not in self.program.kinds)
 
     @property
     def preferred(self) -> Task:
