@@ -24,7 +24,7 @@ from procession.mm.page_cache import write_back
 
 if TYPE_CHECKING:
     from procession.fs.dentry import Path
-    from procession.fs.fd_table import FdTable
+    from procession.fs.file_events import Watcher
     from procession.fs.permission import Subject
     from procession.fs.wait_queue import WaitQueue
     from procession.mm.page_cache import PageCache
@@ -86,16 +86,6 @@ class UserMemory(Protocol):
 
     def write(self, address: int, data: bytes) -> None:
         """Put `data` there. Raises EFAULT."""
-
-
-class Watcher(Protocol):
-    """What must know that a file is closed."""
-
-    def descriptor_closed(self, table: FdTable) -> None:
-        """A descriptor of the file in `table` is no more."""
-
-    def file_closed(self) -> None:
-        """The file is about to be released."""
 
 
 class File:

@@ -10,6 +10,7 @@ from procession.fs.inode import S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFSOCK
 
 if TYPE_CHECKING:
     from procession.fs.dentry import Dentry
+    from procession.fs.fd_table import FdTable
     from procession.fs.file import File
     from procession.fs.inode import Inode
     from procession.fs.superblock import Superblock
@@ -31,6 +32,16 @@ IN_ISDIR = int(InotifyMask.IN_ISDIR)
 FS_RENAME = 0x10000000
 """Both ends of a move at once, which inotify isn't told of. Linux: include/linux/fsnotify_backend.h."""
 _SPECIAL = (S_IFIFO, S_IFCHR, S_IFBLK, S_IFSOCK)
+
+
+class Watcher(Protocol):
+    """What must know that a file is closed."""
+
+    def descriptor_closed(self, table: FdTable) -> None:
+        """A descriptor of the file in `table` is no more."""
+
+    def file_closed(self) -> None:
+        """The file is about to be released."""
 
 
 class FileWatch(Protocol):

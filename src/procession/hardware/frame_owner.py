@@ -1,8 +1,11 @@
-"""Whose a page frame is: what memory asks of a control group."""
+"""What memory asks of others: of whose a page frame is, of who can do without some, and who counts faults."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from procession.hardware.physical_memory import PhysicalMemory
 
 
 class FrameOwner(Protocol):
@@ -41,3 +44,25 @@ class FrameOwner(Protocol):
 
     def uncharge_kernel(self, kind: int, size: int, /) -> None:
         """The kernel's objects of `kind` take `size` bytes less."""
+
+
+class Reclaimer(Protocol):
+    """Who knows how to do without pages that can be had again: how many it saw, how many it took.
+
+    Of pages that programs have freed lazily it knows how many there were, and how many were taken.
+    """
+
+    scanned_count: int
+    reclaimed_count: int
+    lazily_freed_count: int
+    lazily_taken_count: int
+
+    def reclaim(self, memory: PhysicalMemory, wanted: int, /) -> int:
+        """Let go of about `wanted` frames of anybody's; how many there were."""
+
+
+class FaultCounts(Protocol):
+    """How many page faults there were on somebody's behalf."""
+
+    minor_faults: int
+    major_faults: int

@@ -6,7 +6,7 @@ import ctypes
 import mmap
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar, Final, NoReturn, Protocol
+from typing import TYPE_CHECKING, ClassVar, Final, NoReturn
 
 from procession.abi.mmap_flags import Advice
 from procession.hardware.breath import take_breath
@@ -16,7 +16,7 @@ from procession.hardware.overcommit import CommitRule
 
 if TYPE_CHECKING:
     from procession.hardware.address_space import AddressSpace
-    from procession.hardware.frame_owner import FrameOwner
+    from procession.hardware.frame_owner import FaultCounts, FrameOwner, Reclaimer
 
 PAGE_SHIFT: Final = 12
 PAGE_SIZE: Final = 1 << PAGE_SHIFT
@@ -50,28 +50,6 @@ class OutOfBuffers(OutOfFrames):
     """No page frame is left for the buffer of a socket; the call answers ENOBUFS."""
 
     errno_number: ClassVar[int] = 105
-
-
-class Reclaimer(Protocol):
-    """Who knows how to do without pages that can be had again: how many it saw, how many it took.
-
-    Of pages that programs have freed lazily it knows how many there were, and how many were taken.
-    """
-
-    scanned_count: int
-    reclaimed_count: int
-    lazily_freed_count: int
-    lazily_taken_count: int
-
-    def reclaim(self, memory: PhysicalMemory, wanted: int, /) -> int:
-        """Let go of about `wanted` frames of anybody's; how many there were."""
-
-
-class FaultCounts(Protocol):
-    """How many page faults there were on somebody's behalf."""
-
-    minor_faults: int
-    major_faults: int
 
 
 class PhysicalMemory:

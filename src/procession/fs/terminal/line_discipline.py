@@ -66,6 +66,11 @@ BUFFER_SIZE = 4096
 
 Linux: include/linux/tty.h, N_TTY_BUF_SIZE.; a reader finds at most one byte less.
 """
+FEW = 128
+"""A writer is woken when its reader has no more than this left.
+
+Linux: drivers/tty/n_tty.c, TTY_THRESHOLD_UNTHROTTLE.
+"""
 SIGINT, SIGQUIT, SIGTSTP = int(Signal.SIGINT), int(Signal.SIGQUIT), int(Signal.SIGTSTP)
 
 _TRANSLATING = ISTRIP | IUCLC | IGNCR | ICRNL | INLCR | IXON | PARMRK

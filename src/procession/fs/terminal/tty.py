@@ -21,7 +21,7 @@ from procession.fs.file import (
     File,
 )
 from procession.fs.permission import CAP_SYS_ADMIN
-from procession.fs.terminal.line_discipline import LineDiscipline
+from procession.fs.terminal.line_discipline import FEW, LineDiscipline
 from procession.fs.terminal.modes import N_TTY, TOSTOP, TerminalModes, no_modes
 from procession.fs.wait_queue import Abandonable, Sleep, Turn, WaitQueue
 
@@ -36,11 +36,6 @@ NS_PER_TENTH = 100_000_000
 _WRITTEN_AT_ONCE = 2048
 _READ_CHUNK = 64
 """In pieces of how many bytes Linux reads a terminal: a greater VMIN isn't waited for."""
-_FEW = 128
-"""A writer is woken when its reader has no more than this left.
-
-Linux: drivers/tty/n_tty.c, TTY_THRESHOLD_UNTHROTTLE.
-"""
 _TIME_STAMP_MASK = ~7
 """Time stamps of terminals tell only every eighth second, so that nobody learns how fast one types."""
 _HUNG_UP_EVENTS = POLLIN | POLLOUT | POLLERR | POLLHUP | POLLRDNORM | POLLWRNORM
@@ -254,7 +249,7 @@ class Tty:
         """Up to `length` bytes of what can be read; only if the line discipline has any."""
         discipline = self.discipline
         data = discipline.read(length)
-        if len(discipline.buffer) <= _FEW:
+        if len(discipline.buffer) <= FEW:
             self.readers_are_done()
         if discipline.lacks_room:
             discipline.lacks_room = False
