@@ -12,6 +12,7 @@
 
 #define STATE_FIN_WAIT1 4
 #define STATE_FIN_WAIT2 5
+#define STATE_CLOSED 7
 /* What is acknowledged after 40 ms was acknowledged by then, on a host that has other work too. */
 #define LATER_MS 200
 
@@ -197,6 +198,13 @@ TEST(ends_are_acknowledged)
 	CHECK_EQ(info_of(here).tcpi_bytes_acked, 5);
 	say(there, 1);
 	CHECK_STRING(counts(here), "6/5 1/2 0 0");
+	MUST(shutdown(there, SHUT_WR));
+	CHECK_EQ(info_of(here).tcpi_state, STATE_CLOSED);
+	CHECK_EQ(info_of(here).tcpi_bytes_acked, 5);
+	CHECK_EQ(info_of(here).tcpi_delivered, 3);
+	CHECK_EQ(info_of(there).tcpi_state, STATE_CLOSED);
+	CHECK_EQ(info_of(there).tcpi_bytes_acked, 5);
+	CHECK_EQ(info_of(there).tcpi_delivered, 4);
 	join(AF_INET);
 	say(here, 3);
 	hear(there, 3);

@@ -130,7 +130,9 @@ def _tell_connection(socket: TcpSocket, info: TcpInfo, owed_segments: int, owed_
     info.tcpi_pmtu = mtu_of(socket)
     info.tcpi_bytes_sent = socket.bytes_sent
     acknowledged = socket.bytes_sent + len(socket.held) - socket.on_the_way
-    has_called, has_hung_up = socket.seen_as is not None, socket.state == _FIN_WAIT2
+    has_called = socket.seen_as is not None
+    # Where both have sent a FIN there's nothing left.
+    has_hung_up = socket.state == _FIN_WAIT2 or (socket.state == CLOSED and socket.has_ended)
     info.tcpi_unacked = owed_segments
     info.tcpi_bytes_acked = acknowledged + has_called + has_hung_up - owed_bytes
     info.tcpi_delivered = 1 + socket.data_segments_sent + has_hung_up - owed_segments
