@@ -104,3 +104,37 @@ TEST(exec_takes_it_away)
 	}
 	CHECK_EQ(wait_for(child), EXITED(0));
 }
+
+ROLE(read_null)
+{
+	static volatile char *volatile null;
+	unsigned char is_resident;
+
+	if (mincore((void *)null, PAGE, &is_resident) == -1)
+		return errno == ENOMEM ? 2 : 3;
+	return *null;
+}
+
+static int role_with(int flags, int is_ordinary)
+{
+	pid_t child = (pid_t)MUST(fork());
+
+	if (child == 0) {
+		if (is_ordinary)
+			drop_root();
+		MUST(personality((unsigned long)flags));
+		execl(check_self, check_self, "read_null", NULL);
+		_exit(98);
+	}
+	return wait_for(child);
+}
+
+/* As on System V there may be a page of zeros at address 0, if a program is let have one so low. */
+TEST(a_page_of_zeros)
+{
+	char *low = mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+
+	CHECK_EQ(role_with(0, 0), EXITED(2));
+	CHECK_EQ(role_with(MMAP_PAGE_ZERO, 0), EXITED(low == MAP_FAILED ? 2 : 0));
+	CHECK_EQ(role_with(MMAP_PAGE_ZERO, 1), EXITED(2));
+}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from procession.abi.errno import (
@@ -24,7 +25,7 @@ from procession.fs.mounts.id_map import seen_owner
 from procession.fs.mounts.mount import MS_NOSUID
 from procession.fs.user_namespace import NO_ID
 from procession.hardware import page_table as pte
-from procession.hardware.physical_memory import PAGE_MASK, OutOfFrames
+from procession.hardware.physical_memory import PAGE_MASK, PAGE_SIZE, OutOfFrames
 from procession.hardware.processor_level import LEVELS
 from procession.hardware.registers import RIP, RSP, Registers, set_register
 from procession.kernel.exit import release_memory
@@ -45,6 +46,7 @@ from procession.kernel.program.personality import personality_after
 from procession.kernel.program.vdso import map_vdso
 from procession.kernel.rlimit import RLIMIT_NOFILE, RLIMIT_NPROC, RLIMIT_STACK
 from procession.kernel.security.capability import CAP_SYS_PTRACE
+from procession.kernel.security.commoncap import check_mapping_address
 from procession.kernel.security.credentials import commit_credentials
 from procession.kernel.security.file_capability import capabilities_of
 from procession.kernel.security.process_keys import drop_own_keys
@@ -77,6 +79,7 @@ _SIGSEGV = int(Signal.SIGSEGV)
 _COMM_LENGTH = 15
 _AT_FLAGS_PRESERVE_ARGV0 = 1
 _ADDR_NO_RANDOMIZE = int(PersonalityFlag.ADDR_NO_RANDOMIZE)
+_MMAP_PAGE_ZERO = int(PersonalityFlag.MMAP_PAGE_ZERO)
 
 
 class Program:
@@ -373,6 +376,8 @@ def _replace_program(kernel: Kernel, task: Task, prepared: PreparedExec) -> None
         mm.dumpable = UNDUMPABLE
         force_signal(kernel, task, SigInfo(_SIGSEGV, SI_KERNEL), is_immutable=True)
         raise failure
+    if task.personality & _MMAP_PAGE_ZERO:
+        _map_page_zero(task)
     task.registers = registers
     if prepared.interpreter is not None:
         # How large a static program is says little: it has all of its libraries, and may use little of them.
@@ -437,6 +442,17 @@ def _build(kernel: Kernel, task: Task, prepared: PreparedExec, gained: ExecCrede
     set_register(registers.general, RSP, stack_pointer)
     set_register(registers.general, RIP, entry)
     return registers
+
+
+def _map_page_zero(task: Task) -> None:
+    """Who reads by a null pointer finds zeros, as on System V, if the program may have a page there.
+
+    Linux: fs/binfmt_elf.c, load_elf_binary.
+    """
+    with suppress(Errno, OutOfFrames):
+        check_mapping_address(task, 0)
+        task.mm.check_limits(PAGE_SIZE, False)
+        task.mm.map(VirtualMemoryArea(0, PAGE_SIZE, PROT_READ | PROT_EXEC))
 
 
 def _map_stack(mm: MemoryDescriptor, parameters: BinaryParameters, protection: int) -> int:
