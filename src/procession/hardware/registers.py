@@ -83,8 +83,8 @@ def loaded_selectors(selectors: int) -> int:
 class Registers:
     """A task's registers while it isn't on the processor.
 
-    `general` holds those of NAMES in that order, each an unsigned 64-bit int: an array, which an engine makes
-    of its own and takes over as a whole, as a switch of tasks does both. `floating` is the state of
+    `general` holds those of NAMES in that order, each an unsigned 64-bit int: an array, which an engine fills
+    and takes over as a whole, as a switch of tasks does both. `floating` is the state of
     x87, MMX, SSE and AVX: an area as XSAVE lays it out (`hardware.extended_state`), or no bytes for that of
     a fresh processor. `selectors` are those of DATA_SEGMENTS; what isn't loadable is until it's loaded.
     `code_segment` and `stack_segment` are what to return to user mode with: an engine runs with USER_CS and

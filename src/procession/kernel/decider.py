@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Final, Protocol
 
 from procession.abi.named_tuple import NamedTuple
-from procession.abi.word import Words, pack_bits
+from procession.abi.word import pack_bits
 
 _WORD: Final = 0xFFFF_FFFF_FFFF_FFFF
 _LANES, _LANE_BITS = 64, 128
@@ -16,8 +16,6 @@ _ONE_EACH: Final = sum(1 << lane * _LANE_BITS for lane in range(_LANES))
 _WORDS: Final = _WORD * _ONE_EACH
 _STEP: Final = 0x9E3779B97F4A7C15
 _STEPS: Final = sum(((lane + 1) * _STEP & _WORD) << lane * _LANE_BITS for lane in range(_LANES))
-
-_unpack_word: Final = Words("<Q").unpack_from
 
 
 class Decider(Protocol):
@@ -35,23 +33,22 @@ class SeededDecider:
 
     Words are made many at a time, each in a lane of its own of one large int: Python then takes a dozen steps
     for all of them together instead of for each. `ahead` are the words that are made, of which the first
-    `taken` bytes are; `state` is what the last of them was made of.
+    `taken` are used up; `state` is what the last of them was made of.
     """
 
     __slots__ = ("ahead", "state", "taken")
 
     def __init__(self, seed: int) -> None:
         self.state = seed & _WORD
-        self.ahead = b""
+        self.ahead: array[int] = array("Q")
         self.taken = 0
 
     def _next(self) -> int:
         if self.taken >= len(self.ahead):
             self._go_ahead()
         taken = self.taken
-        self.taken = taken + 8
-        word: int = _unpack_word(self.ahead, taken)[0]
-        return word
+        self.taken = taken + 1
+        return self.ahead[taken]
 
     def _go_ahead(self) -> None:
         """Make as many words as are made at once."""
@@ -60,7 +57,7 @@ class SeededDecider:
         lanes = ((lanes ^ lanes >> 30) & _WORDS) * 0xBF58476D1CE4E5B9 & _WORDS
         lanes = ((lanes ^ lanes >> 27) & _WORDS) * 0x94D049BB133111EB & _WORDS
         lanes ^= lanes >> 31
-        self.ahead = array("Q", pack_bits(lanes, _LANES * _LANE_BITS // 8))[::2].tobytes()
+        self.ahead = array("Q", pack_bits(lanes, _LANES * _LANE_BITS // 8))[::2]
         self.taken = 0
 
     def choose(self, kind: str, count: int) -> int:
@@ -71,14 +68,14 @@ class SeededDecider:
     def random_bytes(self, length: int) -> bytes:
         """The next `length` bytes: those of whole words, the last one's rest is left out."""
         parts: list[bytes] = []
-        missing = -(-length // 8) * 8
+        missing = -(-length // 8)
         while missing > 0:
             if self.taken >= len(self.ahead):
                 self._go_ahead()
             part = self.ahead[self.taken : self.taken + missing]
             self.taken += len(part)
             missing -= len(part)
-            parts.append(part)
+            parts.append(part.tobytes())
         return b"".join(parts)[:length]
 
 

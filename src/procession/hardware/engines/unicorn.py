@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-from array import array
 from collections.abc import Callable, Iterable
 from ctypes import byref, c_uint16, c_uint32, c_uint64, c_void_p
 from typing import Final
@@ -347,8 +346,8 @@ class UnicornEngine:
 
     def save_integers(self, registers: Registers) -> None:
         """Copy them but for the floating-point state."""
-        general = array("Q", self.general.tobytes())
-        registers.general = general
+        general = registers.general
+        memoryview(general)[:] = self.general
         if self.advance:
             general[RIP] = (general[RIP] + self.advance) & WORD_MASK
             registers.rflags = self.call_flags[0] & _USER_FLAGS

@@ -6,7 +6,6 @@ there is taken for what a guest may have made up: registers, and the number of a
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Iterable
 from typing import Final
 
@@ -76,7 +75,8 @@ class NativeEngine:
     `last_failure` says why the last stub that failed did. `root` is where the page tables of the present
     address space begin, which may have no stub yet. `lent` is the register that has the counter as the code
     is to go on, -1 if none; `renewals` counts the stubs of one run that ended before they began what they
-    were to do, though each may have come as far as to a fault.
+    were to do, though each may have come as far as to a fault. `left` is what `budget_left` found, while
+    `is_left_known`: until the code runs again, or the counters are written otherwise.
     With `gives_back` what can't be run here isn't an error of the program: `run` returns, and
     `has_given_back` says so, for another engine to go on with it.
     """
@@ -94,6 +94,8 @@ class NativeEngine:
         self.last_failure = ""
         self.root = 0
         self.uses = 0
+        self.left = 0
+        self.is_left_known = False
         self.lent = -1
         self.renewals = 0
         self.switches = 0
@@ -140,13 +142,18 @@ class NativeEngine:
         exits, mailbox, before, called = cache.exits, processor.mailbox, processor.before, layout.CALLED
         resume = 0
         while not self.is_stopping:
+            self.is_left_known = False
             space = self.guest.space
             if resume:
                 hand_over = processor.hand_over
             else:
                 hand_over = processor.begin
-                if space is not None and space.stub is processor.prompt and not words[_FLAGS] & TRAP_FLAG:
-                    resume = space.entries.get(general[RIP], 0)
+                if space is not None:
+                    stub = space.stub
+                    if stub is not processor.pointed and stub.is_alive:
+                        stub.point_mailbox()
+                    if stub is processor.prompt and not words[_FLAGS] & TRAP_FLAG:
+                        resume = space.entries.get(general[RIP], 0)
                 if resume == 0:
                     if self.budget.is_spent:
                         if not self.budget.give(self.budget.left):
@@ -158,8 +165,6 @@ class NativeEngine:
             assert space is not None
             stub = space.stub
             try:
-                if stub is not processor.pointed and stub.is_alive:
-                    stub.point_mailbox()
                 if stub is processor.prompt:
                     mailbox[PLACE] = resume
                     why = hand_over()
@@ -415,7 +420,7 @@ class NativeEngine:
     def save_integers(self, registers: Registers) -> None:
         """Copy them but for the floating-point state."""
         words = self.words
-        registers.general = array("Q", self.general.tobytes())
+        memoryview(registers.general)[:] = self.general
         registers.rflags = words[_FLAGS] & _USER_FLAGS | _ALWAYS_SET
         registers.fs_base = words[_FS_BASE]
         registers.gs_base = words[_GS_BASE]
@@ -537,12 +542,16 @@ class NativeEngine:
 
     def set_budget(self, units: int) -> None:
         """Backward jumps and indirect transfers until `run` returns."""
+        self.is_left_known = False
         self.budget.give(units)
 
     def budget_left(self) -> int:
         """Units left."""
-        left: int = self.counter[0] + self.transfers[0] - 1
-        return left
+        if not self.is_left_known:
+            # The kernel asks several times in one trap.
+            self.left = self.budget.left
+            self.is_left_known = True
+        return self.left
 
     def keep(self) -> None:
         """Nothing: all is in the registers and the memory."""

@@ -45,6 +45,7 @@ def step(engine: NativeEngine, space: Space, *, is_trapped: bool = True) -> None
         engine.fetch_fault(absent.address)
         return
     engine.counter[0] -= ATTENDED_UNITS
+    engine.is_left_known = False
     instruction = decode(code, 0)
     repeated = _once(engine, instruction) if is_trapped and instruction.kind == REPEATED_STRING else None
     lengths, places = cache.lengths(), len(cache.places)
