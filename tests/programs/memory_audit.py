@@ -6,6 +6,7 @@ import gc
 from collections import Counter
 
 from procession import Machine
+from procession.fs.pipe_buffer import Pipe
 from procession.hardware import page_table as pte
 from procession.hardware.physical_memory import PAGE_SHIFT, ZERO_FRAME, PhysicalMemory
 from procession.mm.address_space import MemoryDescriptor
@@ -18,7 +19,7 @@ class MemoryAudit:
 
     `holders` counts the references that there ought to be to each frame, `problems` says in words what is
     wrong. The page caches are found among all objects of this process: a file's can hang on a mapping or on
-    an open file alone.
+    an open file alone. So are pipes, which hold pages that are others' too.
     """
 
     def __init__(self, machine: Machine) -> None:
@@ -29,11 +30,14 @@ class MemoryAudit:
         self.spaces: list[MemoryDescriptor] = list(
             {id(task.mm): task.mm for task in tasks if task.mm.reference_count > 0}.values()
         )
-        self.caches = [
-            thing
-            for thing in gc.get_objects()
-            if isinstance(thing, PageCache) and thing.memory is self.memory
-        ]
+        self.in_pipes: Counter[int] = Counter()
+        self.caches: list[PageCache] = []
+        for thing in gc.get_objects():
+            if isinstance(thing, PageCache) and thing.memory is self.memory:
+                self.caches.append(thing)
+            elif isinstance(thing, Pipe) and thing.accounts.frames is self.memory:
+                self.in_pipes.update(thing.borrowed.values())
+        self.holders.update(self.in_pipes)
         self.cached: set[int] = set()
         for cache in self.caches:
             self._count_cache(cache)
@@ -101,7 +105,7 @@ class MemoryAudit:
                 if not entry & pte.NO_EXECUTE and frame not in self.memory.executable:
                     self.problems.append(f"{where} is executable, but isn't remembered so")
         for frame in writers:
-            if self.holders[frame] > 1:
+            if self.holders[frame] - self.in_pipes[frame] > 1:
                 self.problems.append(f"frame {frame} can be written to and has {self.holders[frame]} holders")
 
     def _compare(self) -> None:
