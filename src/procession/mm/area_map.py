@@ -26,7 +26,10 @@ _PAGES_OF_AREA: Final = 4
 _AREAS_SHIFT: Final = 4
 """So many areas that are only looked at take as long as a page that is changed."""
 """Copying an area is as much work as changing so many pages."""
-(_HIGH, _HIGH_END), (_LOW, _LOW_END) = RESERVED
+_HIGH: Final = RESERVED[0][0]
+_HIGH_END: Final = RESERVED[0][1]
+_LOW: Final = RESERVED[1][0]
+_LOW_END: Final = RESERVED[1][1]
 
 
 class MemoryLimits(Protocol):

@@ -9,6 +9,7 @@ import os
 import select
 import signal
 import weakref
+from array import array
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
@@ -54,6 +55,8 @@ _STUCK_AFTER_MS: Final = 30_000
 _MOST_BYTES: Final = MAXIMUM_STUBS * (5 << 20)
 """For the tables of all stubs. Large programs, as gcc is, fill about as much."""
 _BLOCK_BYTES: Final = 512
+_PROTECTIONS: Final = 4
+"""A guest's page can be read and written, or one of both, or neither."""
 
 
 class StubError(Exception):
@@ -214,7 +217,7 @@ class Processor:
 
 class Stub:
     """One stub process. `tables` (the first, second and third, and that of returns) and `links` are its
-    tables of jumps.
+    tables of jumps. `touched` are the commands of `map_touched`, by protection, without what they map.
     """
 
     __slots__ = (
@@ -231,6 +234,7 @@ class Stub:
         "sleeper_address",
         "slot",
         "tables",
+        "touched",
     )
 
     def __init__(self, processor: Processor, cache: CodeCache, memory_descriptor: int) -> None:
@@ -266,6 +270,10 @@ class Stub:
             processor.free_slots.append(slot)
             raise
         self.is_alive = True
+        self.touched = [
+            array("Q", (MMAP, 0, PAGE_SIZE, protection, MAP_SHARED_FIXED, self.memory_descriptor, 0))
+            for protection in range(_PROTECTIONS)
+        ]
         # Its orders are its alone and go when it does; objects of compiled classes have no weak references.
         self.finalizer = weakref.finalize(orders, _end, self.pid, os.getpid())
         self.point_mailbox()
@@ -330,12 +338,8 @@ class Stub:
         count = self.command_count
         at = _COMMANDS + count * _COMMAND_WORDS
         words = self.orders_words
-        words[at] = MMAP
+        words[at : at + _COMMAND_WORDS] = self.touched[protection]
         words[at + 1] = address
-        words[at + 2] = PAGE_SIZE
-        words[at + 3] = protection
-        words[at + 4] = MAP_SHARED_FIXED
-        words[at + 5] = self.memory_descriptor
         words[at + 6] = offset
         self.command_count = words[_COUNT] = count + 1
         if count + 1 == layout.MAXIMUM_COMMANDS:

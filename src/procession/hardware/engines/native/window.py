@@ -15,7 +15,10 @@ from procession.hardware.engines.native.writable_pages import WritablePages
 from procession.hardware.physical_memory import PAGE_SHIFT, PAGE_SIZE, PhysicalMemory
 from procession.hardware.translation import layout
 
-(_HIGH, _HIGH_END), (_LOW, _LOW_END) = layout.RESERVED
+_HIGH: Final = layout.RESERVED[0][0]
+_HIGH_END: Final = layout.RESERVED[0][1]
+_LOW: Final = layout.RESERVED[1][0]
+_LOW_END: Final = layout.RESERVED[1][1]
 _AROUND: Final = 32
 _READ: Final = 1
 _WRITE: Final = 2
