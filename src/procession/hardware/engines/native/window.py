@@ -30,6 +30,7 @@ _USER_END: Final = pte.USER_END
 _ALLOWED: Final = pte.PRESENT | pte.USER
 _TRUSTED: Final = _ALLOWED | pte.ACCESSED
 _TOUCHED: Final = pte.ACCESSED | pte.DIRTY
+_SMALL: Final = pte.ADDRESS_MASK | pte.WRITABLE | _ALLOWED | _TOUCHED
 _NOTHING: Final = -1
 """What no page has: there's no run to go on with."""
 
@@ -140,6 +141,8 @@ class Window:
 
     def _fill(self, address: int, entry: int, *, is_write: bool) -> int:
         walk = self.walk
+        # Without its highest bit it's an int that compiled code needs no object for.
+        entry &= _SMALL
         rights = entry & _WRITABLE
         if (
             not entry
