@@ -23,6 +23,7 @@ MAY_USE_STRUCT = {
     "snapshot/shape.py",
 }
 MASKS = {"_MASK", "WORD_MASK"}
+LARGEST_UNMASKED = "_LAST_USER_ADDRESS"
 REGISTER_FILES = {"general", "registers"}
 
 
@@ -68,6 +69,10 @@ def is_register(node: ast.AST) -> bool:
 
 
 def is_masked(value: ast.expr) -> bool:
+    if isinstance(value, ast.IfExp):
+        # What lies between zero and an address needs no mask.
+        test = ast.unparse(value.test)
+        return test == f"0 <= {ast.unparse(value.body)} <= {LARGEST_UNMASKED}" and is_masked(value.orelse)
     return (
         isinstance(value, ast.BinOp)
         and isinstance(value.op, ast.BitAnd)
@@ -126,6 +131,9 @@ def test_other_things_may_be_done(text: str) -> None:
         "task.registers.general[RAX] = result",
         "general[RAX], general[RIP] = result, address",
         "registers[RAX] = result & mask",
+        "registers[RAX] = result if 0 <= other <= _LAST_USER_ADDRESS else result & WORD_MASK",
+        "registers[RAX] = result if 0 <= result else result & WORD_MASK",
+        "registers[RAX] = result if 0 <= result <= _LAST_USER_ADDRESS else result",
     ],
 )
 def test_stores_are_noticed(text: str) -> None:

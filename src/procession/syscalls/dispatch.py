@@ -207,7 +207,9 @@ class Traps:
         except OutOfFrames as failure:
             out_of_memory(kernel)
             result = -failure.errno_number
-        registers[RAX] = (result or 0) & WORD_MASK
+        result = result or 0
+        # To mask takes an object, compiled, and few results need it.
+        registers[RAX] = result if 0 <= result <= _LAST_USER_ADDRESS else result & WORD_MASK
         if task.work or task.state is not RUNNING or self.memory.stale:
             if number < TABLE_SIZE and number != RT_SIGRETURN:
                 task.call_number = number
