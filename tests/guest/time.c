@@ -99,6 +99,8 @@ TEST(clocks)
 	CHECK_ERRNO(clock_settime(CLOCK_MONOTONIC, &time), EINVAL);
 	CHECK_ERRNO(syscall(SYS_settimeofday, &(struct timeval){-1, 0}, bad_address()), EFAULT);
 	CHECK_ERRNO(syscall(SYS_settimeofday, &(struct timeval){0, -1}, bad_address()), EINVAL);
+	CHECK_ERRNO(syscall(SYS_settimeofday, &(struct timeval){0, 1000000}, bad_address()), EINVAL);
+	CHECK_ERRNO(syscall(SYS_settimeofday, &(struct timeval){0, 999999}, bad_address()), EFAULT);
 	CHECK_ERRNO(syscall(SYS_settimeofday, &(struct timeval){-1, 0}, NULL), EINVAL);
 }
 

@@ -148,12 +148,12 @@ def settimeofday(task: Task, time: In[Timeval], zone: In[Timezone]) -> None:
     realtime_ns: int | None = None
     if time:
         value = time.get()
-        if not 0 <= value.tv_usec <= 1_000_000:
+        if not 0 <= value.tv_usec < 1_000_000:
             raise EINVAL("no time")
         realtime_ns = value.tv_sec * NS_PER_S + value.tv_usec * NS_PER_US
     new_zone = zone.get() if zone else None
     if realtime_ns is not None:
-        if value.tv_sec < 0 or value.tv_usec == 1_000_000:
+        if value.tv_sec < 0:
             raise EINVAL("no time")
         _check_settable(realtime_ns)
     if not task.credentials.capable(CAP_SYS_TIME):
