@@ -2,6 +2,7 @@
 #include "check.h"
 
 #include <sched.h>
+#include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 
@@ -293,4 +294,89 @@ TEST(a_process_by_its_handle)
 	CHECK_OK(find(pidfd, "", AT_EMPTY_PATH));
 	CHECK_OK(open_handle(PIDFS_ROOT, O_RDWR));
 	CHECK_ERRNO(open_handle(NSFS_ROOT, O_RDWR), ESTALE);
+}
+
+/* What open(2) says of its flags holds, though nothing is there that could be created. */
+TEST(flags_of_an_open_by_handle)
+{
+	int root = own_tmpfs(), fd;
+	struct stat status;
+
+	if (root == -1)
+		return;
+	MUST(close((int)MUST(open("file", O_RDWR | O_CREAT, 0600))));
+	MUST(mkdir("below", 0700));
+	MUST(symlink("file", "link"));
+	MUST(find(AT_FDCWD, "file", 0));
+	CHECK_OK(open_handle(root, O_CREAT | O_RDWR));
+	CHECK_ERRNO(open_handle(root, O_CREAT | O_EXCL | O_RDWR), EEXIST);
+	CHECK_ERRNO(open_handle(root, O_CREAT | O_DIRECTORY), EINVAL);
+	CHECK_ERRNO(open_handle(root, O_TMPFILE), EINVAL);
+	CHECK_ERRNO(open_handle(root, O_TMPFILE | O_RDWR), ENOTDIR);
+	CHECK_ERRNO(open_handle(root, (O_TMPFILE & ~O_DIRECTORY) | O_RDWR), EINVAL);
+	CHECK_ERRNO(open_handle(root, O_PATH | O_TMPFILE | O_RDWR), ENOTDIR);
+	CHECK_OK(open_handle(root, O_PATH | O_CREAT | O_EXCL));
+	MUST(find(AT_FDCWD, "below", 0));
+	CHECK_ERRNO(open_handle(root, O_CREAT), EISDIR);
+	CHECK_ERRNO(open_handle(root, O_CREAT | O_EXCL), EEXIST);
+	CHECK_ERRNO(open_handle(root, O_CREAT | O_DIRECTORY), EINVAL);
+	CHECK_ERRNO(open_handle(root, O_TMPFILE), EINVAL);
+	/* A file without a name and without rights, as there is no mode. */
+	fd = (int)CHECK_OK(open_handle(root, O_TMPFILE | O_RDWR));
+	CHECK_EQ(fcntl(fd, F_GETFL) & O_TMPFILE, O_TMPFILE);
+	CHECK_OK(fstat(fd, &status));
+	CHECK_EQ(status.st_mode, S_IFREG);
+	CHECK_EQ(status.st_nlink, 0);
+	CHECK_EQ(linkat(fd, "", AT_FDCWD, "named", AT_EMPTY_PATH), 0);
+	MUST(find(AT_FDCWD, "link", 0));
+	CHECK_ERRNO(open_handle(root, O_DIRECTORY), ELOOP);
+	CHECK_ERRNO(open_handle(root, O_TMPFILE | O_RDWR), ELOOP);
+	CHECK_ERRNO(open_handle(root, O_CREAT | O_DIRECTORY), EINVAL);
+	CHECK_ERRNO(open_handle(root, O_PATH | O_DIRECTORY), ENOTDIR);
+}
+
+static pid_t late_writer(const char *name)
+{
+	pid_t child = (pid_t)MUST(fork());
+
+	if (child == 0) {
+		sleep_ms(50);
+		write_all((int)MUST(open(name, O_WRONLY)), "x", 1);
+		_exit(0);
+	}
+	return child;
+}
+
+TEST(a_fifo_that_is_waited_for)
+{
+	char buffer[4096], byte;
+	int root = own_tmpfs(), watcher, fd, opened = 0;
+	const struct inotify_event *event;
+	ssize_t length;
+	pid_t child;
+
+	if (root == -1)
+		return;
+	MUST(mkfifo("fifo", 0600));
+	MUST(link("fifo", "other"));
+	MUST(find(AT_FDCWD, "fifo", 0));
+	child = late_writer("fifo");
+	fd = (int)CHECK_OK(open_handle(root, O_RDONLY | O_CLOEXEC));
+	CHECK_EQ(fcntl(fd, F_GETFD), FD_CLOEXEC);
+	CHECK_EQ(read(fd, &byte, 1), 1);
+	CHECK_EQ(wait_for(child), EXITED(0));
+	CHECK_EQ(read(fd, &byte, 1), 0);
+	MUST(close(fd));
+	/* Who watches hears of the open that waited, too. Two names, as equal events would become one. */
+	watcher = (int)MUST(inotify_init1(IN_NONBLOCK));
+	MUST(inotify_add_watch(watcher, ".", IN_OPEN));
+	child = late_writer("other");
+	CHECK_OK(open("fifo", O_RDONLY));
+	CHECK_EQ(wait_for(child), EXITED(0));
+	length = MUST(read(watcher, buffer, sizeof buffer));
+	for (char *at = buffer; at < buffer + length; at += sizeof *event + event->len) {
+		event = (const struct inotify_event *)at;
+		opened += strcmp(event->name, "fifo") == 0;
+	}
+	CHECK_EQ(opened, 1);
 }

@@ -65,6 +65,7 @@ from procession.fs.permission import (
 
 if TYPE_CHECKING:
     from procession.fs.fs_context import FsContext
+    from procession.fs.pipe import FifoOpening
 
 UNNAMED = O_TMPFILE & ~O_DIRECTORY
 """The flag of a file without a name (in Linux, __O_TMPFILE)."""
@@ -213,6 +214,11 @@ def _opened(file: File) -> File:
     return file
 
 
+def finish_opening(waiting: FifoOpening) -> File:
+    """The open file of what waited for a FIFO's other side. Raises Sleep if it still has to."""
+    return _opened(waiting.go_on())
+
+
 def _open_unnamed(
     context: FsContext, subject: Subject, name: bytes, start: Path | None, flags: int, mode: int, resolve: int
 ) -> File:
@@ -226,6 +232,11 @@ def _open_unnamed(
         must_be_directory=True,
         resolve=resolve,
     )
+    return _make_unnamed(context, subject, directory, flags, mode)
+
+
+def _make_unnamed(context: FsContext, subject: Subject, directory: Path, flags: int, mode: int) -> File:
+    """Linux: fs/namei.c, vfs_tmpfile."""
     if directory.mount.is_read_only:
         raise EROFS
     maker = through(directory.mount, subject)
@@ -245,6 +256,31 @@ def _open_unnamed(
     file.flags |= O_TMPFILE
     file.landlock_rights = rights
     return file
+
+
+def open_place(
+    context: FsContext, subject: Subject, place: Path, flags: int, progress: object = None
+) -> File:
+    """Open what was found without a name, with all that `flags` say: there is nothing that could be created.
+
+    Linux: fs/namei.c, do_file_open_root.
+    """
+    if flags & O_PATH:
+        flags &= O_PATH | O_DIRECTORY | O_NOFOLLOW
+    check_directory_flags(flags)
+    kind = place.inode.mode & S_IFMT
+    if kind == S_IFLNK and not flags & O_PATH:
+        raise ELOOP
+    if flags & UNNAMED:
+        if kind != S_IFDIR:
+            raise ENOTDIR
+        return _make_unnamed(context, subject, place, flags, 0)
+    if flags & O_CREAT:
+        if flags & O_EXCL:
+            raise EEXIST
+        if kind == S_IFDIR:
+            raise EISDIR
+    return open_path(place, subject, flags, progress)
 
 
 def open_path(path: Path, subject: Subject, flags: int, progress: object = None) -> File:

@@ -10,8 +10,9 @@ from procession.abi.word import Words, pack_u32, pack_u64
 from procession.fs.dentry import Path as Place
 from procession.fs.file import O_CLOEXEC, O_EXCL, O_LARGEFILE, O_NONBLOCK, O_PATH
 from procession.fs.handle import NoExportOperations, find_by_handle
-from procession.fs.opening import open_path
+from procession.fs.opening import finish_opening, open_place
 from procession.fs.permission import CAP_DAC_READ_SEARCH
+from procession.fs.pipe import FifoOpening
 from procession.kernel.namespaces.nsfs import (
     NamespaceFileSystem,
     find_namespace_by_handle,
@@ -79,6 +80,10 @@ def name_to_handle_at(
 @syscall(304)
 def open_by_handle_at(task: Task, mount_fd: Fd, handle: Address, flags: Flags[OpenFlag]) -> int:
     """open_by_handle_at(2). Linux: fs/fhandle.c, do_handle_open."""
+    if task.frame is not None and isinstance(task.frame.progress, FifoOpening):
+        fifo = finish_opening(task.frame.progress)
+        limit = task.group.limits.soft[RLIMIT_NOFILE]
+        return task.files.install(fifo, close_on_exec=bool(flags & O_CLOEXEC), limit=limit)
     length, kind = _read_header(task, handle)
     anchor = _anchor_of(task, mount_fd)
     superblock = anchor.mount.superblock
@@ -103,7 +108,7 @@ def open_by_handle_at(task: Task, mount_fd: Fd, handle: Address, flags: Flags[Op
         place = find_by_handle(anchor.mount, kind, _read_rest(task, handle, length))
     _check_wanted(wanted, place, anchor)
     task.files.lowest_free(0, limit)
-    file = open_path(place, task.credentials, flags if flags & O_PATH else flags | O_LARGEFILE)
+    file = open_place(task.fs, task.credentials, place, flags if flags & O_PATH else flags | O_LARGEFILE)
     return task.files.install(file, close_on_exec=bool(flags & O_CLOEXEC), limit=limit)
 
 

@@ -120,7 +120,7 @@ def open_file(task: Task, directory_fd: int, name: bytes, flags: int, mode: int,
         flags |= O_DSYNC
     file: File
     if frame is not None and isinstance(frame.progress, FifoOpening):
-        file = frame.progress.go_on()
+        file = opening.finish_opening(frame.progress)
     else:
         if not flags & (O_PATH | _CREATING):
             mode = 0
