@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from procession.abi.errno import EACCES, EBADF, EINVAL, ENOTTY, ESRCH, ESTALE
+from procession.abi.errno import EACCES, EBADF, EINVAL, ENOENT, ENOTTY, ESRCH, ESTALE
 from procession.abi.file_mode import S_IFMT
 from procession.abi.ioctls import FileIoctl
 from procession.abi.pidfd import (
@@ -312,14 +312,15 @@ def pid_file_of(task: Task, fd: int) -> PidFile:
 
 
 def task_for_pidfd(opener: Task, number: int, *, is_thread: bool) -> Task:
-    """The thread `number`, or the leader of the process, for a new pidfd. Raises EINVAL, ESRCH."""
+    """The thread `number`, or the leader of the process, for a new pidfd. Raises EINVAL, ENOENT, ESRCH."""
     if number <= 0:
         raise EINVAL("a process id is above 0")
     found = find_task(opener.pid_namespace, number)
     if found is None:
         raise ESRCH(f"no process {number}")
     if not found.is_leader and not is_thread:
-        raise EINVAL(f"{number} is a thread's id and not its process's")
+        # Linux: kernel/fork.c, pidfd_prepare.
+        raise ENOENT(f"{number} is a thread's id and not its process's")
     return found
 
 
