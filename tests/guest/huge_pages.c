@@ -119,7 +119,8 @@ TEST(what_cannot_be_collapsed)
 {
 	char *room = mmap(NULL, 6 * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	char *area = (char *)(((unsigned long)room + 2 * MIB - 1) & ~(2 * MIB - 1));
-	int self;
+	int self, other;
+	pid_t child;
 
 	CHECK_EQ(madvise(area, 0, MADV_COLLAPSE), 0);
 	CHECK_ERRNO(madvise(area + 1, 4096, MADV_COLLAPSE), EINVAL);
@@ -131,6 +132,14 @@ TEST(what_cannot_be_collapsed)
 	CHECK_ERRNO(madvise(area, 2 * MIB, MADV_COLLAPSE), EINVAL);
 	self = (int)MUST(syscall(SYS_pidfd_open, getpid(), 0));
 	CHECK_ERRNO(collapse_of(self, area, 2 * MIB), EINVAL);
+	/* Nor are others' memory's, which takes CAP_SYS_NICE. */
+	child = child_that_pauses();
+	other = (int)MUST(syscall(SYS_pidfd_open, child, 0));
+	CHECK_ERRNO(collapse_of(other, area, 2 * MIB), geteuid() == 0 ? EINVAL : EPERM);
+	CHECK_ERRNO(collapse_of(other, area, 100), geteuid() == 0 ? EINVAL : EPERM);
+	CHECK_EQ(collapse_of(other, area, 0) == 0 || errno == EPERM, 1);
+	MUST(kill(child, SIGKILL));
+	MUST(wait_for(child));
 	CHECK_EQ(munmap(area, 2 * MIB), 0);
 	CHECK_ERRNO(madvise(area, 2 * MIB, MADV_COLLAPSE), ENOMEM);
 	CHECK_ERRNO(collapse_of(self, area, 2 * MIB), ENOMEM);

@@ -229,6 +229,8 @@ def _advise_other(mm: MemoryDescriptor, address: int, length: int, advice: int) 
     mm.note_areas(len(areas))
     if advice != Advice.MADV_WILLNEED and any(area.flags & LOCKED for area in areas):
         raise EINVAL("locked pages")
+    if advice == Advice.MADV_COLLAPSE and areas:
+        raise EINVAL("there are no pages of 2 MiB")
     if end > address and not mm.is_mapped(address, end):
         raise ENOMEM("part of the range isn't mapped")
 
