@@ -64,9 +64,9 @@ _ECHOED_AT_ONCE = 256
 BUFFER_SIZE = 4096
 """How much input is kept.
 
-Linux: include/linux/tty.h, N_TTY_BUF_SIZE.; a reader finds at most one byte less.
+Linux: include/linux/tty.h, N_TTY_BUF_SIZE; a reader finds at most one byte less.
 """
-FEW = 128
+UNTHROTTLE_THRESHOLD = 128
 """A writer is woken when its reader has no more than this left.
 
 Linux: drivers/tty/n_tty.c, TTY_THRESHOLD_UNTHROTTLE.

@@ -21,7 +21,7 @@ from procession.fs.file import (
     File,
 )
 from procession.fs.permission import CAP_SYS_ADMIN
-from procession.fs.terminal.line_discipline import FEW, LineDiscipline
+from procession.fs.terminal.line_discipline import UNTHROTTLE_THRESHOLD, LineDiscipline
 from procession.fs.terminal.modes import N_TTY, TOSTOP, TerminalModes, no_modes
 from procession.fs.wait_queue import Abandonable, Sleep, Turn, WaitQueue
 
@@ -249,7 +249,7 @@ class Tty:
         """Up to `length` bytes of what can be read; only if the line discipline has any."""
         discipline = self.discipline
         data = discipline.read(length)
-        if len(discipline.buffer) <= FEW:
+        if len(discipline.buffer) <= UNTHROTTLE_THRESHOLD:
             self.readers_are_done()
         if discipline.lacks_room:
             discipline.lacks_room = False

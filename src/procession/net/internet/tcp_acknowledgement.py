@@ -110,7 +110,7 @@ def segment_passes(sender: TcpSocket, receiver: TcpSocket, count: int) -> None:
     sender.incoming_processor = receiver.incoming_processor = host.processor
     segments, is_short = 1, True
     if count > UNCONNECTED_SEGMENT_BYTES:
-        longest = told_segment_bytes(sender) or 1
+        longest = told_segment_bytes(sender)
         segments, is_short = -(-count // longest), count % longest != 0
     sender.segments_sent += segments
     sender.data_segments_sent += segments

@@ -75,8 +75,8 @@ class NativeEngine:
     `last_failure` says why the last stub that failed did. `root` is where the page tables of the present
     address space begin, which may have no stub yet. `lent` is the register that has the counter as the code
     is to go on, -1 if none; `renewals` counts the stubs of one run that ended before they began what they
-    were to do, though each may have come as far as to a fault. `left` is what `budget_left` found, while
-    `is_left_known`: until the code runs again, or the counters are written otherwise.
+    were to do, though each may have come as far as to a fault. `left_at_trap` is what `budget_left` found,
+    while `is_left_known`: until the code runs again, or the counters are written otherwise.
     With `gives_back` what can't be run here isn't an error of the program: `run` returns, and
     `has_given_back` says so, for another engine to go on with it.
     """
@@ -94,7 +94,7 @@ class NativeEngine:
         self.last_failure = ""
         self.root = 0
         self.uses = 0
-        self.left = 0
+        self.left_at_trap = 0
         self.is_left_known = False
         self.lent = -1
         self.renewals = 0
@@ -150,6 +150,7 @@ class NativeEngine:
                 hand_over = processor.begin
                 if space is not None:
                     stub = space.stub
+                    # Before it's looked where to go on: only who was spoken to can be the prompt one.
                     if stub is not processor.pointed and stub.is_alive:
                         stub.point_mailbox()
                     if stub is processor.prompt and not words[_FLAGS] & TRAP_FLAG:
@@ -549,9 +550,9 @@ class NativeEngine:
         """Units left."""
         if not self.is_left_known:
             # The kernel asks several times in one trap.
-            self.left = self.budget.left
+            self.left_at_trap = self.budget.left
             self.is_left_known = True
-        return self.left
+        return self.left_at_trap
 
     def keep(self) -> None:
         """Nothing: all is in the registers and the memory."""
