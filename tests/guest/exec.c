@@ -104,6 +104,35 @@ TEST(a_stack_too_small_for_what_a_program_is_given)
 	CHECK_EQ(status_of_exec("/bin/true", 1, 4096) & 0x7f, SIGSEGV);
 }
 
+TEST(strings_that_the_stack_may_not_grow_for)
+{
+	static char string[65536 + 1];
+	struct rlimit limit;
+	size_t room = 65536 - 8 - sizeof("/bin/true");
+
+	MUST(getrlimit(RLIMIT_STACK, &limit));
+	/* What isn't a whole page of the limit is no room. */
+	limit.rlim_cur = 65536 + 4095;
+	CHECK_OK(setrlimit(RLIMIT_STACK, &limit));
+	memset(string, 'a', room);
+	CHECK_ERRNO(execve("/bin/true", (char *[]){string, NULL}, (char *[]){NULL}), E2BIG);
+	CHECK_ERRNO(execve("/bin/true", (char *[]){"", NULL}, (char *[]){string, NULL}), E2BIG);
+	/* Of those that just fit the program sees nothing: there's no room for the pointers. */
+	string[room - 1] = '\0';
+	CHECK_EQ(run("/bin/true", (char *[]){string, NULL}, (char *[]){NULL}) & 0x7f, SIGSEGV);
+	/* It has a page in any case, and this is found before what the file is. */
+	enter_scratch();
+	write_file("garbage", "garbage", 0755);
+	limit.rlim_cur = 0;
+	CHECK_OK(setrlimit(RLIMIT_STACK, &limit));
+	room = 4096 - 8 - sizeof("garbage");
+	memset(string, 'a', room);
+	string[room] = '\0';
+	CHECK_ERRNO(execve("garbage", (char *[]){string, NULL}, (char *[]){NULL}), E2BIG);
+	string[room - 1] = '\0';
+	CHECK_ERRNO(execve("garbage", (char *[]){string, NULL}, (char *[]){NULL}), ENOEXEC);
+}
+
 TEST(a_script_whose_interpreter_has_an_empty_name)
 {
 	enter_scratch();

@@ -251,6 +251,14 @@ TEST(script_errnos)
 	long_path[sizeof(long_path) - 1] = '\0';
 	write_script("script", long_path, "\n");
 	CHECK_ERRNO(execve("script", argv, envp), ENOEXEC);
+	/* Where the newline is the last byte that is looked at, the path can't have been cut off. */
+	long_path[256 - strlen("#!\n")] = '\0';
+	write_script("script", long_path, "\n");
+	CHECK_ERRNO(execve("script", argv, envp), EACCES);
+	long_path[256 - strlen("#!\n")] = '/';
+	long_path[257 - strlen("#!\n")] = '\0';
+	write_script("script", long_path, "\n");
+	CHECK_ERRNO(execve("script", argv, envp), ENOEXEC);
 }
 
 TEST(script_line_is_cut_at_its_limit)

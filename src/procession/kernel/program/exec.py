@@ -231,6 +231,11 @@ def _check_argument_size(task: Task, parameters: BinaryParameters) -> None:
         total += len(string) + 1
     if total > limit:
         raise E2BIG(f"{total} bytes of arguments, {limit} at most")
+    # They're copied to a stack that has a page and grows, from 8 bytes below its end.
+    # Linux: fs/exec.c, get_arg_page.
+    stack = max(task.group.limits.soft[RLIMIT_STACK] & ~PAGE_MASK, PAGE_SIZE)
+    if total - pointers + 8 > stack:
+        raise E2BIG(f"{total - pointers} bytes of arguments, for a stack of {stack}")
 
 
 def _search_handler(task: Task, parameters: BinaryParameters) -> ElfProgram:
@@ -323,8 +328,9 @@ def _parse_script_line(head: bytes) -> tuple[bytes, bytes | None]:
 
     Linux: fs/binfmt_script.c, load_script.
     """
-    # The last byte of the buffer is for a NUL.
-    line, newline, _ = head[2 : _HEAD_BYTES - 1].partition(b"\n")
+    # The last byte of the buffer is for a NUL, unless it's the newline.
+    line, newline, _ = head[2:].partition(b"\n")
+    line = line[: _HEAD_BYTES - 3]
     stripped = line.lstrip(b" \t")
     if not newline and len(head) == _HEAD_BYTES and not any(byte in stripped for byte in b"\0\t "):
         # The interpreter's path may have been cut off.
