@@ -1,4 +1,5 @@
 /* What may be set of interfaces in /proc/sys/net, and what comes of it (ip-sysctl). */
+#include "network_setting.h"
 #include "route_ways.h"
 
 #include <linux/if_packet.h>
@@ -10,40 +11,9 @@
 #include <netinet/udp.h>
 #include <poll.h>
 
-#define NET "/proc/sys/net/"
-
 static const unsigned char one[] = {2, 0, 0, 0, 0, 9}, another[] = {2, 0, 0, 0, 0, 10}, everybody[] = {255, 255, 255, 255, 255, 255};
 static unsigned char own[6];
 static int wire;
-
-static int set(const char *name, const char *value)
-{
-	char path[128];
-	int fd, result;
-
-	snprintf(path, sizeof(path), NET "%s", name);
-	fd = open(path, O_WRONLY);
-	if (fd == -1)
-		return -1;
-	result = write(fd, value, strlen(value)) == (ssize_t)strlen(value) ? 0 : -1;
-	close(fd);
-	return result;
-}
-
-static const char *shown(const char *name)
-{
-	static char text[128];
-	char path[128];
-	ssize_t length;
-	int fd;
-
-	snprintf(path, sizeof(path), NET "%s", name);
-	fd = (int)MUST(open(path, O_RDONLY));
-	length = MUST(read(fd, text, sizeof(text) - 1));
-	close(fd);
-	text[length > 0 ? length - 1 : 0] = 0;
-	return text;
-}
 
 /* Frames go to v0 and come from there by a socket at the other end. */
 static void open_end(void)

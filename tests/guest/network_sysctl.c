@@ -1,4 +1,5 @@
 /* What /proc/sys/net says of sockets that are made then, and of those that are there (ip-sysctl). */
+#include "network_setting.h"
 #include "own_network.h"
 
 #include <arpa/inet.h>
@@ -8,37 +9,8 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 
-#define NET "/proc/sys/net/"
 #define RTO_MAX_MS 44
 #define RTO_MIN_US 45
-
-static int set(const char *name, const char *value)
-{
-	char path[128];
-	int fd, result;
-
-	snprintf(path, sizeof(path), NET "%s", name);
-	fd = (int)MUST(open(path, O_WRONLY));
-	result = write(fd, value, strlen(value)) == (ssize_t)strlen(value) ? 0 : -1;
-	close(fd);
-	return result;
-}
-
-/* What is in a file, without the newline. */
-static const char *shown(const char *name)
-{
-	static char text[4096];
-	char path[128];
-	ssize_t length;
-	int fd;
-
-	snprintf(path, sizeof(path), NET "%s", name);
-	fd = (int)MUST(open(path, O_RDONLY));
-	length = MUST(read(fd, text, sizeof(text) - 1));
-	close(fd);
-	text[length > 0 ? length - 1 : 0] = 0;
-	return text;
-}
 
 static int option_of(int fd, int level, int name)
 {

@@ -37,6 +37,7 @@ NEEDS_ROOT = {
     "group_report",
     "file_flags",
     "handle",
+    "kept_sysctl",
     "kernel_log",
     "keys",
     "kernel_messages",

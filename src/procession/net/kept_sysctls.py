@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from procession.net.sysctls import NO_BOUND
+from procession.net.sysctls import MOST_SECONDS, NO_BOUND
 
 _ANY, _BYTE, _SWITCH, _LONG = (-NO_BOUND - 1, NO_BOUND), (0, 255), (0, 1), (0, 0xFFFF_FFFF_FFFF_FFFF)
-_MOST_SECONDS = NO_BOUND // 250
+_SECONDS = -MOST_SECONDS, MOST_SECONDS
+_MOST_CHILD_SOCKETS, _MOST_CHILD_PORTS = 16 << 20, 1 << 16
 KEPT = {
     b"fib_notify_on_flag_change": (0, 0, 2),
     b"icmp_ignore_bogus_error_responses": (1, *_SWITCH),
-    b"fib_notify_on_flag_change_6": (0, 0, 2),
-    b"idgen_delay": (1, -_MOST_SECONDS, _MOST_SECONDS),
-    b"idgen_retries": (3, *_ANY),
     b"ip_dynaddr": (0, *_BYTE),
     b"ip_early_demux": (1, *_BYTE),
-    b"max_size": (NO_BOUND, *_ANY),
+    b"ip_forward_update_priority": (1, *_SWITCH),
+    b"ip_forward_use_pmtu": (0, *_BYTE),
+    b"ipfrag_max_dist": (64, 0, NO_BOUND),
+    b"ipfrag_time": (30, *_SECONDS),
     b"raw_l3mdev_accept": (1, *_SWITCH),
     b"tcp_adv_win_scale": (1, -31, 31),
     b"tcp_app_win": (31, 0, 31),
@@ -22,6 +23,7 @@ KEPT = {
     b"tcp_backlog_ack_defer": (1, *_SWITCH),
     b"tcp_base_mss": (1_024, *_ANY),
     b"tcp_challenge_ack_limit": (NO_BOUND, *_ANY),
+    b"tcp_child_ehash_entries": (0, 0, _MOST_CHILD_SOCKETS),
     b"tcp_comp_sack_delay_ns": (1_000_000, *_LONG),
     b"tcp_comp_sack_nr": (44, *_BYTE),
     b"tcp_comp_sack_slack_ns": (100_000, *_LONG),
@@ -29,6 +31,8 @@ KEPT = {
     b"tcp_early_demux": (1, *_BYTE),
     b"tcp_early_retrans": (3, 0, 4),
     b"tcp_ecn_fallback": (1, *_SWITCH),
+    b"tcp_ecn_option": (2, 0, 2),
+    b"tcp_ecn_option_beacon": (3, 0, 3),
     b"tcp_fack": (0, *_BYTE),
     b"tcp_fastopen_blackhole_timeout_sec": (0, 0, NO_BOUND),
     b"tcp_frto": (2, *_BYTE),
@@ -62,14 +66,42 @@ KEPT = {
     b"tcp_tso_rtt_log": (9, *_BYTE),
     b"tcp_tso_win_divisor": (3, *_BYTE),
     b"tcp_workaround_signed_windows": (0, *_BYTE),
+    b"udp_child_hash_entries": (0, 0, _MOST_CHILD_PORTS),
     b"udp_early_demux": (1, *_BYTE),
     b"udp_l3mdev_accept": (0, *_SWITCH),
     b"udp_rmem_min": (4_096, 1, NO_BOUND),
     b"udp_wmem_min": (4_096, 1, NO_BOUND),
+    b"ipv4/route/min_pmtu": (552, 68, NO_BOUND),
+    b"ipv4/route/mtu_expires": (600, *_SECONDS),
+    b"ipv6/fib_notify_on_flag_change": (0, 0, 2),
+    b"ipv6/idgen_delay": (1, *_SECONDS),
+    b"ipv6/idgen_retries": (3, *_ANY),
+    b"ipv6/ip6frag_time": (60, *_SECONDS),
+    b"ipv6/route/gc_elasticity": (9, *_ANY),
+    b"ipv6/route/gc_interval": (30, *_SECONDS),
+    b"ipv6/route/gc_thresh": (1_024, *_ANY),
+    b"ipv6/route/gc_timeout": (60, *_SECONDS),
+    b"ipv6/route/max_size": (NO_BOUND, *_ANY),
+    b"ipv6/route/mtu_expires": (600, *_SECONDS),
+    b"netfilter/nf_conntrack_checksum": (1, *_SWITCH),
+    b"netfilter/nf_conntrack_frag6_timeout": (60, *_SECONDS),
+    b"netfilter/nf_conntrack_log_invalid": (0, *_BYTE),
+    b"netfilter/nf_conntrack_tcp_be_liberal": (0, *_SWITCH),
+    b"netfilter/nf_conntrack_tcp_ignore_invalid_rst": (0, *_SWITCH),
+    b"netfilter/nf_conntrack_tcp_max_retrans": (3, *_BYTE),
+    b"netfilter/nf_conntrack_tcp_timeout_max_retrans": (300, *_SECONDS),
+    b"netfilter/nf_conntrack_tcp_timeout_unacknowledged": (300, *_SECONDS),
 }
 """Settings that are kept and that nothing comes of: nothing is lost on the way, comes out of order, is held
-up or paced, and the answer to a SYN comes at once; there are no domains of routing, nor hardware that routes.
-What each is at first, at least and at most.
+up or paced, and the answer to a SYN comes at once; there are no domains of routing, nor hardware that routes;
+no packet waits for the rest of its pieces, no way's MTU is learnt, and of IPv6 no address is taken already
+and no route is kept for a while; connections are tracked without their windows. What each is at first, at
+least and at most. Those without a directory are in ipv4.
 """
-KEPT_6 = (b"fib_notify_on_flag_change_6", b"idgen_delay", b"idgen_retries", b"max_size")
-"""Those of IPv6: of addresses none is taken already, and routes of IPv6 aren't counted."""
+PIECES = (b"ipv4/ipfrag_", b"ipv6/ip6frag_", b"netfilter/nf_conntrack_frag6_")
+"""The beginnings of two more each, low_thresh and high_thresh: what pieces of packets that wait for others
+may take, and down to what they're dropped then."""
+FIRST_PIECES = {b"low_thresh": 3 << 20, b"high_thresh": 4 << 20}
+GC_PAUSE = b"ipv6/route/gc_min_interval"
+"""In seconds, and in milliseconds with _ms behind it; kept in milliseconds."""
+FIRST_GC_PAUSE_MS = 500

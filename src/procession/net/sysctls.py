@@ -32,6 +32,7 @@ ONLY_TO_GROUPS = (b"ipv4/drop_unicast_in_l2_multicast", b"ipv6/drop_unicast_in_l
 """Whether frames for all bring no packets that are for one."""
 IGNORE_LINKDOWN = (b"ipv4/ignore_routes_with_linkdown", b"ipv6/ignore_routes_with_linkdown")
 _ASKS_FOR_OWN, _ACCEPT_REDIRECTS = b"ipv6/accept_dad", b"ipv4/accept_redirects"
+_USES_TEMPORARY = b"ipv6/use_tempaddr"
 _WITHOUT_POLICY, _WITHOUT_TRANSFORM = b"ipv4/disable_policy", b"ipv4/disable_xfrm"
 ADDRESS_MODE, KEEP_ADDRESSES = b"ipv6/addr_gen_mode", b"ipv6/keep_addr_on_down"
 ONLY_OUTGOING, MTU, FORCE_FORWARDING = b"ipv6/use_oif_addrs_only", b"ipv6/mtu", b"ipv6/force_forwarding"
@@ -56,6 +57,7 @@ _NEIGHBOUR_SETTINGS = {
     b"app_solicit": 0,
     b"base_reachable_time_ms": 30_000,
     b"delay_first_probe_time": 5,
+    b"gc_stale_time": 60,
     b"interval_probe_time_ms": 5_000,
     b"locktime_ms": 1_000,
     b"mcast_resolicit": 0,
@@ -70,7 +72,8 @@ _NEIGHBOUR_SETTINGS = {
 doubted is used; how long nobody else is believed to have his address; how often all are asked for him, once
 nobody is known, and then yet again; how long an answer is waited for; how often he is asked alone; and what
 packets that wait for him may take. Answers for others are given at once, whatever
-anycast_delay, proxy_delay and proxy_qlen say, and who is known isn't asked at intervals."""
+anycast_delay, proxy_delay and proxy_qlen say, who is known isn't asked at intervals, and who hasn't been
+needed for gc_stale_time isn't forgotten."""
 
 
 class NeighbourKeys:
@@ -144,6 +147,7 @@ INTERFACE_SETTINGS = {
     b"ipv6/accept_ra_rt_info_max_plen": 0,
     b"ipv6/accept_ra_rt_info_min_plen": 0,
     b"ipv6/accept_ra_rtr_pref": 1,
+    b"ipv6/accept_source_route": 0,
     b"ipv6/accept_untracked_na": 0,
     ADDRESS_MODE: EUI64,
     b"ipv6/autoconf": 1,
@@ -160,6 +164,7 @@ INTERFACE_SETTINGS = {
     IGNORE_LINKDOWN[1]: 0,
     KEEP_ADDRESSES: 0,
     b"ipv6/max_addresses": 16,
+    b"ipv6/max_desync_factor": 600,
     GROUP_FORWARDING[1]: 0,
     REPORT_INTERVALS[2]: 10_000,
     REPORT_INTERVALS[3]: 1_000,
@@ -172,21 +177,27 @@ INTERFACE_SETTINGS = {
     b"ipv6/ra_defrtr_metric": 1_024,
     b"ipv6/ra_honor_pio_life": 0,
     b"ipv6/ra_honor_pio_pflag": 0,
+    b"ipv6/regen_max_retry": 3,
+    b"ipv6/regen_min_advance": 2,
     b"ipv6/router_probe_interval": 60,
     b"ipv6/router_solicitation_delay": 1,
     b"ipv6/router_solicitation_interval": 4,
     b"ipv6/router_solicitation_max_interval": 3_600,
     b"ipv6/router_solicitations": -1,
     b"ipv6/suppress_frag_ndisc": 1,
+    b"ipv6/temp_prefered_lft": 86_400,
+    b"ipv6/temp_valid_lft": 604_800,
     ONLY_OUTGOING: 0,
     b"ipv6/use_optimistic": 0,
+    _USES_TEMPORARY: 0,
     **{b"neigh4/" + name: value for name, value in _NEIGHBOUR_SETTINGS.items()},
     **{b"neigh6/" + name: value for name, value in _NEIGHBOUR_SETTINGS.items()},
     b"neigh6/locktime_ms": 0,
 }
 """The settings of an interface and what they are at first. Of arp_notify and those about IPv6's addresses,
 routers and messages to neighbours nothing comes: nobody asks whether an address is taken, no router
-advertises itself, and neighbours of IPv6 are found without messages. There are no policies of IPsec
+advertises itself, so that there are no temporary addresses, neighbours of IPv6 are found without messages,
+and no packet of IPv6 says by which way it wants to go (accept_source_route). There are no policies of IPsec
 (disable_policy, disable_xfrm), and Linux doesn't do anything by bootp_relay. A tag means what programs want.
 Routers here tell nobody of a better way, and nobody listens to that (the four about redirects).
 """
@@ -196,7 +207,7 @@ WITH_ARP, WITHOUT_ARP, OF_LOOPBACK = range(3)
 _FIRST_OF_KIND: tuple[dict[bytes, int], ...] = (
     {},
     {_ASKS_FOR_OWN: -1},
-    {_ASKS_FOR_OWN: -1, _WITHOUT_POLICY: 1, _WITHOUT_TRANSFORM: 1},
+    {_ASKS_FOR_OWN: -1, _USES_TEMPORARY: -1, _WITHOUT_POLICY: 1, _WITHOUT_TRANSFORM: 1},
 )
 """What those kinds of interfaces have at first, whatever is set for new ones.
 
@@ -243,7 +254,7 @@ TIMEOUTS_S = {
     b"udp_timeout_stream": 120,
 }
 """net.netfilter.nf_conntrack_*: how long a tracked connection is remembered after a packet, by its state."""
-_MOST_SECONDS = NO_BOUND // HZ
+MOST_SECONDS = NO_BOUND // HZ
 """What an int holds in ticks."""
 BOUNDS = {
     HOP_LIMIT: (1, 255),
@@ -258,22 +269,30 @@ BOUNDS = {
     b"ipv6/ra_defrtr_metric": (1, 0xFFFF_FFFF),
     b"ipv6/ra_honor_pio_life": (0, 1),
     b"ipv6/ra_honor_pio_pflag": (0, 1),
-    b"ipv6/router_probe_interval": (-_MOST_SECONDS, _MOST_SECONDS),
-    b"ipv6/router_solicitation_delay": (-_MOST_SECONDS, _MOST_SECONDS),
-    b"ipv6/router_solicitation_interval": (-_MOST_SECONDS, _MOST_SECONDS),
-    b"ipv6/router_solicitation_max_interval": (-_MOST_SECONDS, _MOST_SECONDS),
+    b"ipv6/router_probe_interval": (-MOST_SECONDS, MOST_SECONDS),
+    b"ipv6/router_solicitation_delay": (-MOST_SECONDS, MOST_SECONDS),
+    b"ipv6/router_solicitation_interval": (-MOST_SECONDS, MOST_SECONDS),
+    b"ipv6/router_solicitation_max_interval": (-MOST_SECONDS, MOST_SECONDS),
     b"ipv6/router_solicitations": (-1, NO_BOUND),
     **{
         protocol + name: (0, NO_BOUND)
         for protocol in (b"neigh4/", b"neigh6/")
         for name in _NEIGHBOUR_SETTINGS
     },
-    b"neigh4/delay_first_probe_time": (-_MOST_SECONDS, _MOST_SECONDS),
-    b"neigh6/delay_first_probe_time": (-_MOST_SECONDS, _MOST_SECONDS),
+    **{
+        protocol + name: (-MOST_SECONDS, MOST_SECONDS)
+        for protocol in (b"neigh4/", b"neigh6/")
+        for name in (b"delay_first_probe_time", b"gc_stale_time")
+    },
     b"neigh4/interval_probe_time_ms": (1, NO_BOUND),
     b"neigh6/interval_probe_time_ms": (1, NO_BOUND),
 }
 """Between what the settings are that aren't just any number."""
+TAKEN_WHOLE = (
+    *(ADDRESS_MODE, FORCE_FORWARDING, EVICT[1]),
+    *(b"ipv6/ra_defrtr_metric", b"ipv6/ra_honor_pio_life", b"ipv6/ra_honor_pio_pflag"),
+)
+"""Those that have no sign, so that whatever is behind the number is taken with it."""
 
 
 class OwnSettings:

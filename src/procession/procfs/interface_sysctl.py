@@ -18,13 +18,16 @@ from procession.net.sysctls import (
     GIVEN_TO_EACH_6,
     GROUP_FORWARDING,
     INTERFACE_SETTINGS,
+    MOST_SECONDS,
     MTU,
     NOT_TAKEN_OVER,
     REPORT_INTERVALS,
     STABLE_PRIVACY,
+    TAKEN_WHOLE,
 )
 from procession.procfs.inode import ProcDirectory, ProcFile
-from procession.procfs.parse_integer import parse_parameter
+from procession.procfs.parameter_kind import INTEGER, UNSIGNED
+from procession.procfs.parse_integer import TICK_MS, parse_milliseconds, parse_parameter
 from procession.procfs.sysctl_permission import check_sysctl_permission
 from procession.procfs.sysctl_poll import ParameterFile
 
@@ -38,7 +41,7 @@ if TYPE_CHECKING:
 
 _LEAST, _MOST = -(2**31), 2**31 - 1
 _NEIGHBOURS, _TAKEN_OVER = b"neigh", (b"ipv4/", b"neigh")
-_JIFFY_MS = 4
+_JIFFY_MS = TICK_MS
 _IN_JIFFIES = (b"_time_ms", *REPORT_INTERVALS[2:])
 """How settings in milliseconds end that are kept in jiffies."""
 _ANSWER_TICKS, _CLOCK_MS = b"retrans_time", 10
@@ -175,7 +178,8 @@ class SettingFile(ProcFile):
         check_sysctl_permission(self.proc.kernel, (b"net",), self.mode, subject, mask)
 
     def open(self, path: Path, flags: int, subject: Subject, progress: object = None) -> File:
-        return ParameterFile(path, flags, subject, self, None)
+        kind = UNSIGNED if self.key in TAKEN_WHOLE else INTEGER
+        return ParameterFile(path, flags, subject, self, None, kind)
 
     def show(self, subject: Subject) -> bytes:
         network: Network = self.proc.kernel.seen_namespaces.network
@@ -220,11 +224,17 @@ class SettingFile(ProcFile):
             return (ticks - (ticks >> 31 << 32)) * _JIFFY_MS
         if self.unit == _FRAME_BYTES:
             return parse_parameter(data, 0, most // self.unit) * self.unit
+        if self.unit == _JIFFY_MS:
+            return parse_parameter(data) * self.unit
         if self.unit > 1:
             # Linux: kernel/sysctl.c, do_proc_dointvec_jiffies_conv.
-            return parse_parameter(data, -(most // self.unit), most // self.unit) * self.unit
-        value = parse_parameter(data, least, most)
-        return -(-value // _JIFFY_MS) * _JIFFY_MS if self.key.endswith(_IN_JIFFIES) else value
+            return parse_parameter(data, -MOST_SECONDS, MOST_SECONDS) * self.unit
+        if not self.key.endswith(_IN_JIFFIES):
+            return parse_parameter(data, least, most)
+        value = parse_milliseconds(data)
+        if value < least:
+            raise EINVAL("less than it has to be")
+        return value
 
 
 def _set_for_new(network: Network, key: bytes, value: int) -> None:

@@ -10,7 +10,6 @@ from procession.abi.errno import EACCES, EINVAL, ENOENT, EPERM
 from procession.abi.word import Words, pack_array, pack_bits
 from procession.fs.user_namespace import NO_ID
 from procession.net.internet.tcp_fastopen import KEY_BYTES, MOST_KEYS
-from procession.net.kept_sysctls import KEPT, KEPT_6
 from procession.net.socket_file import SocketFileSystem, socket_file_system
 from procession.net.sysctls import (
     CONGESTION_CONTROLS,
@@ -22,8 +21,9 @@ from procession.net.sysctls import (
     TIMEOUTS_S,
 )
 from procession.procfs.interface_sysctl import set_for_all
+from procession.procfs.kept_sysctl import kept_in
 from procession.procfs.parameter_kind import INTEGER, TEXT, UNSIGNED, ParameterKind
-from procession.procfs.parse_integer import parse_parameter
+from procession.procfs.parse_integer import leading_number, parse_milliseconds, parse_parameter
 from procession.procfs.system_directory import (
     InterfaceSettings,
     SystemFile,
@@ -41,11 +41,13 @@ if TYPE_CHECKING:
 _KEY = Words("<4I")
 _KEY_TEXT = re.compile(rb"-".join([rb"\s*(?=[0-9a-f])(?:0x)?([0-9a-f]*)"] * 4), re.IGNORECASE)
 _LINE_END = re.compile(rb"[\0\n]")
-_TICK_MS, _MESSAGE_KINDS = 4, 256
+_MESSAGE_KINDS = 256
 _INT_MIN, _INT_MAX, _UINT_MAX = -(2**31), 2**31 - 1, 2**32 - 1
 _MOST_SECONDS = _INT_MAX // 250
 """What an int holds in ticks of CONFIG_HZ=250."""
 _MOST_GROUP = NO_ID - 1
+_LONGEST_NUMBER = 21
+"""How many characters of a number are looked at, and one more."""
 _PAIR = ParameterKind(number_count=2)
 _LEAST_SEND_ROOM, _LEAST_RECEIVE_ROOM = 4_608, 2_304
 
@@ -165,9 +167,7 @@ def _rooms(name: str) -> SystemFile:
 
 
 def _store_pause(name: str, kernel: Kernel, data: bytes) -> None:
-    """Milliseconds, in ticks. Linux: kernel/sysctl.c, proc_dointvec_ms_jiffies."""
-    value = parse_parameter(data, 0, _INT_MAX)
-    setattr(_sysctls(kernel), name, -(-value // _TICK_MS) * _TICK_MS)
+    setattr(_sysctls(kernel), name, parse_milliseconds(data))
 
 
 def _pause(name: str) -> SystemFile:
@@ -189,8 +189,17 @@ def _refuse_to_show(kernel: Kernel) -> bytes:
 
 
 def _store_flush(kernel: Kernel, data: bytes) -> None:
-    """net.ipv4.route.flush and net.ipv6.route.flush: ways are looked for again, whatever is written."""
+    """net.ipv4.route.flush: ways are looked for again, whatever is written."""
     kernel.seen_namespaces.network.topology_changed()
+
+
+def _store_flush_6(kernel: Kernel, data: bytes) -> None:
+    """net.ipv6.route.flush: the same, if it's a number.
+
+    Linux: net/ipv6/route.c, ipv6_sysctl_rtcache_flush.
+    """
+    parse_parameter(data)
+    _store_flush(kernel, data)
 
 
 def _show_reserved_ports(kernel: Kernel) -> bytes:
@@ -215,18 +224,36 @@ def _store_reserved_ports(kernel: Kernel, data: bytes) -> None:
 
 
 def _bits_in(data: bytes, count: int) -> int:
-    """A bit for each number of a text such as 1,3-5. Raises EINVAL."""
+    """A bit for each number of a text such as 1,3-5. Raises EINVAL.
+
+    Linux: kernel/sysctl.c, proc_do_large_bitmap.
+    """
     bits = 0
-    text = data.strip(b"\n")
-    for part in text.split(b",") if text else ():
-        first, separator, last = part.partition(b"-")
-        if not (first.isdigit() and (last.isdigit() or not separator)) or len(part) > 11:
-            raise EINVAL("no number, nor two with a hyphen between")
-        low, high = int(first), int(last or first)
-        if not low <= high < count:
+    text = data.lstrip(b"\n")
+    while text:
+        low, separator, text = _number_in(text, count, b"-,\n")
+        high = low
+        if separator == b"-":
+            high, _, text = _number_in(text, count, b",\n\0")
+        if high < low:
             raise EINVAL("no range")
         bits |= (1 << high + 1) - (1 << low)
+        text = text.lstrip(b"\n")
     return bits
+
+
+def _number_in(text: bytes, count: int, separators: bytes) -> tuple[int, bytes, bytes]:
+    """The number below `count` that `text` begins with, what separates it from the rest, and that.
+
+    Raises EINVAL. Linux: kernel/sysctl.c, proc_get_long.
+    """
+    found = leading_number(text[:_LONGEST_NUMBER])
+    if found is None or found[1] == _LONGEST_NUMBER or found[0] >= count:
+        raise EINVAL("no number, or one that's too large")
+    separator, rest = text[found[1] : found[1] + 1], text[found[1] + 1 :]
+    if separator and separator not in separators:
+        raise EINVAL("something else than a comma or a hyphen follows")
+    return found[0], separator, rest
 
 
 def _show_fast_open_keys(kernel: Kernel) -> bytes:
@@ -306,27 +333,6 @@ def _store_allowed(kernel: Kernel, data: bytes) -> None:
     if any(name and name not in CONGESTION_CONTROLS for name in names):
         raise ENOENT("no such congestion control")
     _allow(kernel, names)
-
-
-_LARGEST_BYTE, _IN_TICKS = 255, b"tcp_invalid_ratelimit"
-
-
-def _show_kept(name: bytes, kernel: Kernel) -> bytes:
-    return b"%d\n" % _sysctls(kernel).kept.get(name, KEPT[name][0])
-
-
-def _store_kept(name: bytes, kernel: Kernel, data: bytes) -> None:
-    """Raises EINVAL. Linux: net/ipv4/sysctl_net_ipv4.c, ipv4_net_table."""
-    _, least, most = KEPT[name]
-    value = parse_parameter(data, least, most)
-    _sysctls(kernel).kept[name] = -(-value // _TICK_MS) * _TICK_MS if name == _IN_TICKS else value
-
-
-def _kept(name: bytes) -> SystemFile:
-    """A setting that nothing comes of."""
-    _, least, most = KEPT[name]
-    kind = UNSIGNED if 0 <= least <= most <= _LARGEST_BYTE or name == b"tcp_probe_interval" else INTEGER
-    return SystemFile(0o644, partial(_show_kept, name), partial(_store_kept, name), kind=kind)
 
 
 def _show_room(name: str, kernel: Kernel) -> bytes:
@@ -422,8 +428,11 @@ NETWORK_SYSCTLS: SystemTree = {
         ),
         b"nexthop_compat_mode": _byte("tells_next_hops", 0, 1),
         b"ping_group_range": SystemFile(0o644, _show_ping_groups, _store_ping_groups, kind=_PAIR),
-        **{name: _kept(name) for name in KEPT if name not in KEPT_6},
-        b"route": {b"flush": SystemFile(0o200, _refuse_to_show, _store_flush)},
+        **kept_in(b""),
+        b"route": {
+            b"flush": SystemFile(0o200, _refuse_to_show, _store_flush, kind=TEXT),
+            **kept_in(b"ipv4/route"),
+        },
         b"tcp_abort_on_overflow": _byte("aborts_on_overflow"),
         b"tcp_allowed_congestion_control": SystemFile(0o644, _show_allowed, _store_allowed, kind=TEXT),
         b"tcp_available_congestion_control": SystemFile(0o444, _show_congestion_controls, kind=TEXT),
@@ -478,13 +487,11 @@ NETWORK_SYSCTLS: SystemTree = {
             b"ratelimit": _pause("icmp_pause_ms_6"),
             b"ratemask": SystemFile(0o644, _show_mask, _store_mask, kind=TEXT),
         },
-        b"fib_notify_on_flag_change": _kept(b"fib_notify_on_flag_change_6"),
-        b"idgen_delay": _kept(b"idgen_delay"),
-        b"idgen_retries": _kept(b"idgen_retries"),
+        **kept_in(b"ipv6"),
         b"ip_nonlocal_bind": _byte("binds_anywhere_6"),
         b"route": {
-            b"flush": SystemFile(0o200, _refuse_to_show, _store_flush),
-            b"max_size": _kept(b"max_size"),
+            b"flush": SystemFile(0o200, _refuse_to_show, _store_flush_6),
+            **kept_in(b"ipv6/route"),
         },
         b"max_dst_opts_length": _number("most_end_bytes", _INT_MIN, _INT_MAX),
         b"max_dst_opts_number": _number("most_end_options", _INT_MIN, _INT_MAX),
@@ -499,6 +506,7 @@ NETWORK_SYSCTLS: SystemTree = {
         b"nf_conntrack_max": _of_all("most_connections", 0),
         b"nf_conntrack_tcp_loose": _byte("is_loose", 0, 1),
         **{b"nf_conntrack_" + name: _timeout(name) for name in TIMEOUTS_S},
+        **kept_in(b"netfilter"),
     },
     b"unix": {b"max_dgram_qlen": SystemFile(0o644, _show_queue_length, _store_queue_length)},
 }

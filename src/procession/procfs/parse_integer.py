@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from procession.abi.duration import HZ
 from procession.abi.errno import EINVAL, ERANGE
 from procession.abi.named_tuple import NamedTuple
 
 INT_MIN, INT_MAX = -0x8000_0000, 0x7FFF_FFFF
+_INT_MASK, _LONG_MASK = 0xFFFF_FFFF, 0xFFFF_FFFF_FFFF_FFFF
+TICK_MS = 1_000 // HZ
 NUMBER_SIZE = 12
 """How much is read of what is written to some files of a process (Linux: fs/proc/base.c, oom_adj_write)."""
 INTEGER_SIZE = 34
@@ -76,6 +79,17 @@ def parse_parameter(data: bytes, least: int = INT_MIN, most: int = INT_MAX) -> i
     if not least <= value <= most:
         raise EINVAL(f"not within {least} and {most}")
     return value
+
+
+def parse_milliseconds(data: bytes) -> int:
+    """Milliseconds that are kept in ticks: of a long's lower half, which must be no negative int.
+
+    Raises EINVAL. Linux: kernel/sysctl.c, proc_dointvec_ms_jiffies.
+    """
+    value = parse_parameter(data, 0, _LONG_MASK) & _INT_MASK
+    if value > INT_MAX:
+        raise EINVAL("no such time")
+    return -(-value // TICK_MS) * TICK_MS
 
 
 class Words(NamedTuple):
