@@ -258,9 +258,7 @@ def _make_unnamed(context: FsContext, subject: Subject, directory: Path, flags: 
     return file
 
 
-def open_place(
-    context: FsContext, subject: Subject, place: Path, flags: int, progress: object = None
-) -> File:
+def open_place(context: FsContext, subject: Subject, place: Path, flags: int) -> File:
     """Open what was found without a name, with all that `flags` say: there is nothing that could be created.
 
     Linux: fs/namei.c, do_file_open_root.
@@ -280,7 +278,7 @@ def open_place(
             raise EEXIST
         if kind == S_IFDIR:
             raise EISDIR
-    return open_path(place, subject, flags, progress)
+    return open_path(place, subject, flags)
 
 
 def open_path(path: Path, subject: Subject, flags: int, progress: object = None) -> File:
