@@ -1,10 +1,12 @@
 /* Calls that few programs make: cachestat, process_mrelease, ustat, sysfs, lsm_list_modules and its kin. */
 #include "check.h"
 
+#include <cpuid.h>
 #include <sys/eventfd.h>
 #include <sys/quota.h>
 #include <sys/sysmacros.h>
 
+#define OS_HAS_KEYS 0x10
 #define CACHESTAT 451
 #define PROCESS_MRELEASE 448
 #define LSM_GET_SELF_ATTR 459
@@ -157,6 +159,37 @@ TEST(the_order_of_refusals)
 	CHECK_EQ(syscall(SYS_pkey_mprotect, page, 0, PROT_READ, 99), 0);
 	CHECK_ERRNO(syscall(SYS_pkey_mprotect, page, 4096, PROT_READ, 99), EINVAL);
 	CHECK_EQ(syscall(SYS_pkey_mprotect, page, 4096, PROT_READ, -1), 0);
+}
+
+/* Whether a call was refused so; on a processor with protection keys that says nothing. */
+static int is_without_keys(long result, int refusal)
+{
+	int error = errno;
+	unsigned int a, b, c = 0, d;
+
+	__get_cpuid_count(7, 0, &a, &b, &c, &d);
+	return (c & OS_HAS_KEYS) || (result == -1 && error == refusal);
+}
+
+/* The only key is taken by the first who asks, of no use, and not to be had again. */
+TEST(keys_of_a_processor_without)
+{
+	pid_t child;
+
+	CHECK(is_without_keys(syscall(SYS_pkey_free, 0), EINVAL));
+	CHECK(is_without_keys(syscall(SYS_pkey_alloc, 1, 0), EINVAL));
+	CHECK(is_without_keys(syscall(SYS_pkey_alloc, 0, 4), EINVAL));
+	CHECK(is_without_keys(syscall(SYS_pkey_alloc, 0, 1L << 32), EINVAL));
+	CHECK(is_without_keys(syscall(SYS_pkey_alloc, 0, 3), EINVAL));
+	CHECK(is_without_keys(syscall(SYS_pkey_alloc, 0, 0), ENOSPC));
+	CHECK(is_without_keys(syscall(SYS_pkey_alloc, 1, 0), EINVAL));
+	CHECK(is_without_keys(syscall(SYS_pkey_free, 0), EINVAL));
+	child = (pid_t)MUST(fork());
+	if (child == 0) {
+		CHECK(is_without_keys(syscall(SYS_pkey_alloc, 0, 0), ENOSPC));
+		_exit(0);
+	}
+	MUST(waitpid(child, NULL, 0));
 }
 
 static long quota(unsigned command, unsigned kind, const char *special)

@@ -90,6 +90,7 @@ class MemoryDescriptor(AreaMap):
     counted. `page_marks` are what userfaultfd(2) has said of single pages, by their numbers, None for nothing
     (`mm.user_fault`); `has_user_faults` is set once any area's faults were a program's to handle.
     `processor_level` is the processor that the program has found (`hardware.processor_level`).
+    `has_used_key` says whether pkey_alloc(2) has tried the only key there is.
     """
 
     __slots__ = (
@@ -110,6 +111,7 @@ class MemoryDescriptor(AreaMap):
         "environment_start",
         "executable",
         "has_fork_advice",
+        "has_used_key",
         "has_user_faults",
         "heap_start",
         "inherited_flags",
@@ -155,6 +157,7 @@ class MemoryDescriptor(AreaMap):
         self.owner: object = None
         self.processor_level = V2
         self.has_fork_advice = False
+        self.has_used_key = False
         self.has_user_faults = False
         self.page_marks: dict[int, int] | None = None
         memory.address_spaces[self] = None
@@ -228,6 +231,7 @@ class MemoryDescriptor(AreaMap):
         child.executable = self.executable
         child.processor_level = self.processor_level
         child.has_fork_advice = self.has_fork_advice
+        child.has_used_key = self.has_used_key
         child.has_user_faults = self.has_user_faults
         child.heap_start = self.heap_start
         child.mmap_base, child.grows_up = self.mmap_base, self.grows_up

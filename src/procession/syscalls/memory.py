@@ -73,7 +73,7 @@ from procession.mm.vma import (
     future_lock,
 )
 from procession.syscalls.declaration import syscall
-from procession.syscalls.parameters import U64, Address, Fd, Flags, Int, LongFlags, Size
+from procession.syscalls.parameters import U64, Address, Fd, Flags, LongFlags, Size
 from procession.syscalls.user_vector import check_user_range
 
 if TYPE_CHECKING:
@@ -287,11 +287,14 @@ def munmap(task: Task, address: Address, length: Size) -> int:
 @syscall(10)
 def mprotect(task: Task, address: Address, length: Size, protection: LongFlags[Protection]) -> int:
     """mprotect(2)."""
-    return _protect(task, address, length, protection, _NO_KEY)
+    return protect(task, address, length, protection, _NO_KEY)
 
 
-def _protect(task: Task, address: int, length: int, protection: int, key: int) -> int:
-    """Linux: mm/mprotect.c, do_mprotect_pkey."""
+def protect(task: Task, address: int, length: int, protection: int, key: int) -> int:
+    """Change the protection of a range, `key` being -1 if it's to have none of its own.
+
+    Raises EINVAL, ENOMEM, EACCES, EPERM. Linux: mm/mprotect.c, do_mprotect_pkey.
+    """
     mm = task.mm
     grows = protection & (Protection.PROT_GROWSDOWN | Protection.PROT_GROWSUP)
     if grows == Protection.PROT_GROWSDOWN | Protection.PROT_GROWSUP:
@@ -454,14 +457,6 @@ def _apply_protection(mm: MemoryDescriptor, start: int, end: int, protection: in
             ):
                 area.flags &= ~ACCOUNTED
     mm.merge_around(start, end)
-
-
-@syscall(329)
-def pkey_mprotect(
-    task: Task, address: Address, length: Size, protection: LongFlags[Protection], key: Int
-) -> int:
-    """pkey_mprotect(2) on a processor without protection keys: only key -1 exists."""
-    return _protect(task, address, length, protection, key)
 
 
 @syscall(12)

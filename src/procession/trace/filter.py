@@ -35,7 +35,7 @@ _BY_PARAMETER = {"%file": "path", "%desc": "fd"}
 _ALSO = {
     "%process": (*("kill", "tkill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo", "pidfd_send_signal"),),
     "%signal": ("pidfd_send_signal",),
-    "%memory": ("shmat", "shmdt", "io_setup", "io_destroy"),
+    "%memory": ("shmat", "shmdt", "io_setup", "io_destroy", "pkey_mprotect"),
     "%network": ("sendfile",),
     "%creds": ("prctl",),
     "%file": ("fanotify_mark", "getcwd"),
