@@ -85,3 +85,33 @@ TEST(ports_in_a_list)
 	CHECK_ERRNO(set("ipv4/ip_local_reserved_ports", "65536"), EINVAL);
 	CHECK_ERRNO(set("ipv4/ip_local_reserved_ports", "9-8"), EINVAL);
 }
+
+/* What is written behind the beginning is added; of a page a byte is for a NUL, and a number ends before. */
+TEST(ports_in_several_writes)
+{
+	static char much[1 << 20];
+	int fd;
+
+	enter();
+	fd = (int)MUST(open(NET "ipv4/ip_local_reserved_ports", O_WRONLY));
+	CHECK_EQ(write(fd, "1,2", 3), 3);
+	CHECK_EQ(write(fd, "\n3-4", 4), 4);
+	CHECK_STRING(shown("ipv4/ip_local_reserved_ports"), "1-4");
+	CHECK_ERRNO(write(fd, "7,x", 3), EINVAL);
+	CHECK_STRING(shown("ipv4/ip_local_reserved_ports"), "1-4");
+	CHECK_EQ(pwrite(fd, "9", 1, 1), 1);
+	CHECK_STRING(shown("ipv4/ip_local_reserved_ports"), "1-4,9");
+	for (size_t at = 0; at < sizeof(much); at += 2)
+		memcpy(much + at, "5,", 2);
+	CHECK_EQ(pwrite(fd, much, 4095, 0), 4095);
+	CHECK_EQ(pwrite(fd, much, 4096, 0), 4094);
+	CHECK_EQ(pwrite(fd, much, sizeof(much), 0), 4094);
+	CHECK_STRING(shown("ipv4/ip_local_reserved_ports"), "5");
+	/* A number or a range that may go on is left for the next write. */
+	memset(much, '\n', 4090);
+	memcpy(much + 4090, "10-20,", 6);
+	CHECK_EQ(pwrite(fd, much, 4096, 0), 4090);
+	memcpy(much + 4089, "10-20,", 7);
+	CHECK_EQ(pwrite(fd, much, 4096, 0), 4095);
+	close(fd);
+}

@@ -4,11 +4,6 @@
 
 #include "check.h"
 
-#include <fcntl.h>
-#include <stdio.h>
-#include <string.h>
-#include <unistd.h>
-
 #define NET "/proc/sys/net/"
 
 CHECK_API int set(const char *name, const char *value)

@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
 _LEAST, _MOST = -(2**31), 2**31 - 1
 _NEIGHBOURS, _TAKEN_OVER = b"neigh", (b"ipv4/", b"neigh")
-_JIFFY_MS = TICK_MS
 _IN_JIFFIES = (b"_time_ms", *REPORT_INTERVALS[2:])
 """How settings in milliseconds end that are kept in jiffies."""
 _ANSWER_TICKS, _CLOCK_MS = b"retrans_time", 10
@@ -135,7 +134,7 @@ class OwnSettingsDirectory(ProcDirectory):
     def lookup(self, name: bytes) -> Inode:
         told, unit = _SCALED.get(name, (name, 1)) if self.protocol.startswith(_NEIGHBOURS) else (name, 1)
         if name == _ANSWER_TICKS and self.protocol.endswith(b"6"):
-            unit = _JIFFY_MS
+            unit = TICK_MS
         key = self.protocol + b"/" + told
         if key not in INTERFACE_SETTINGS or name in _IN_ONE_UNIT:
             raise ENOENT
@@ -220,11 +219,11 @@ class SettingFile(ProcFile):
         if self.unit == _CLOCK_MS:
             # Any fewer than none are one tick less (Linux: kernel/time/time.c, clock_t_to_jiffies).
             value = parse_parameter(data, -_MOST_CLOCK, _MOST_CLOCK)
-            ticks = (-1 if value < 0 else value * _CLOCK_MS // _JIFFY_MS) & 0xFFFF_FFFF
-            return (ticks - (ticks >> 31 << 32)) * _JIFFY_MS
+            ticks = (-1 if value < 0 else value * _CLOCK_MS // TICK_MS) & 0xFFFF_FFFF
+            return (ticks - (ticks >> 31 << 32)) * TICK_MS
         if self.unit == _FRAME_BYTES:
             return parse_parameter(data, 0, most // self.unit) * self.unit
-        if self.unit == _JIFFY_MS:
+        if self.unit == TICK_MS:
             return parse_parameter(data) * self.unit
         if self.unit > 1:
             # Linux: kernel/sysctl.c, do_proc_dointvec_jiffies_conv.

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 _LARGEST_BYTE, _MS_PER_S = 255, 1_000
 _MOST_BYTES = 0xFFFF_FFFF_FFFF_FFFF
-_IN_TICKS = b"tcp_invalid_ratelimit"
+_IN_TICKS = b"ipv4/tcp_invalid_ratelimit"
 _HIGH, _LOW = b"high_thresh", b"low_thresh"
 _KINDS = {
-    b"tcp_probe_interval": UNSIGNED,
-    b"tcp_child_ehash_entries": UNSIGNED,
-    b"udp_child_hash_entries": UNSIGNED,
+    b"ipv4/tcp_probe_interval": UNSIGNED,
+    b"ipv4/tcp_child_ehash_entries": UNSIGNED,
+    b"ipv4/udp_child_hash_entries": UNSIGNED,
 }
 """Of those of another kind than their bounds say."""
 
@@ -75,16 +75,15 @@ def _store_pause(unit_ms: int, kernel: Kernel, data: bytes) -> None:
 
 
 def kept_in(directory: bytes) -> dict[bytes, SystemFile]:
-    """Those of a directory of /proc/sys/net, by their names; of b"" those of ipv4."""
-    start = directory + b"/" if directory else b""
-    found = {
-        name[len(start) :]: SystemFile(0o644, partial(_show, name), partial(_store, name), kind=_kind(name))
-        for name in KEPT
-        if name.startswith(start) and b"/" not in name[len(start) :]
-    }
+    """Those of a directory of /proc/sys/net, by their names."""
+    found: dict[bytes, SystemFile] = {}
+    for path in KEPT:
+        where, _, name = path.rpartition(b"/")
+        if where == directory:
+            found[name] = SystemFile(0o644, partial(_show, path), partial(_store, path), kind=_kind(path))
     for place in PIECES:
         where, _, beginning = place.rpartition(b"/")
-        if where == (directory or b"ipv4"):
+        if where == directory:
             for name in FIRST_PIECES:
                 found[beginning + name] = SystemFile(
                     0o644,
@@ -92,8 +91,8 @@ def kept_in(directory: bytes) -> dict[bytes, SystemFile]:
                     partial(_store_bytes, place, name),
                     kind=UNSIGNED_LONG,
                 )
-    if GC_PAUSE.startswith(start) and start.count(b"/") == GC_PAUSE.count(b"/"):
-        name = GC_PAUSE[len(start) :]
+    where, _, name = GC_PAUSE.rpartition(b"/")
+    if where == directory:
         for ending, unit_ms in ((b"", _MS_PER_S), (b"_ms", 1)):
             found[name + ending] = SystemFile(
                 0o644, partial(_show_pause, unit_ms), partial(_store_pause, unit_ms)

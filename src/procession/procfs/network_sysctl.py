@@ -16,14 +16,16 @@ from procession.net.sysctls import (
     FORWARDING,
     LEAST_FIELDS,
     MOST_FIELDS,
+    MOST_SECONDS,
     NO_GROUPS,
     PORT_COUNT,
     TIMEOUTS_S,
 )
 from procession.procfs.interface_sysctl import set_for_all
 from procession.procfs.kept_sysctl import kept_in
-from procession.procfs.parameter_kind import INTEGER, TEXT, UNSIGNED, ParameterKind
-from procession.procfs.parse_integer import leading_number, parse_milliseconds, parse_parameter
+from procession.procfs.number_ranges import bits_in, shown_ranges
+from procession.procfs.parameter_kind import INTEGER, RANGES, TEXT, UNSIGNED, ParameterKind
+from procession.procfs.parse_integer import parse_milliseconds, parse_parameter
 from procession.procfs.system_directory import (
     InterfaceSettings,
     SystemFile,
@@ -43,11 +45,7 @@ _KEY_TEXT = re.compile(rb"-".join([rb"\s*(?=[0-9a-f])(?:0x)?([0-9a-f]*)"] * 4), 
 _LINE_END = re.compile(rb"[\0\n]")
 _MESSAGE_KINDS = 256
 _INT_MIN, _INT_MAX, _UINT_MAX = -(2**31), 2**31 - 1, 2**32 - 1
-_MOST_SECONDS = _INT_MAX // 250
-"""What an int holds in ticks of CONFIG_HZ=250."""
 _MOST_GROUP = NO_ID - 1
-_LONGEST_NUMBER = 21
-"""How many characters of a number are looked at, and one more."""
 _PAIR = ParameterKind(number_count=2)
 _LEAST_SEND_ROOM, _LEAST_RECEIVE_ROOM = 4_608, 2_304
 
@@ -176,11 +174,11 @@ def _pause(name: str) -> SystemFile:
 
 def _store_mask(kernel: Kernel, data: bytes) -> None:
     """net.ipv6.icmp.ratemask. Raises EINVAL."""
-    _sysctls(kernel).icmp_mask_6 = _bits_in(data, _MESSAGE_KINDS)
+    _sysctls(kernel).icmp_mask_6 = bits_in(data, _MESSAGE_KINDS)
 
 
 def _show_mask(kernel: Kernel) -> bytes:
-    return _ranges(_sysctls(kernel).icmp_mask_6)
+    return shown_ranges(_sysctls(kernel).icmp_mask_6)
 
 
 def _refuse_to_show(kernel: Kernel) -> bytes:
@@ -204,56 +202,12 @@ def _store_flush_6(kernel: Kernel, data: bytes) -> None:
 
 def _show_reserved_ports(kernel: Kernel) -> bytes:
     """net.ipv4.ip_local_reserved_ports. Linux: kernel/sysctl.c, proc_do_large_bitmap."""
-    return _ranges(int.from_bytes(_sysctls(kernel).reserved_ports, "little"))
-
-
-def _ranges(bits: int) -> bytes:
-    ranges: list[bytes] = []
-    port = 0
-    while bits >> port:
-        port += ((bits >> port) & -(bits >> port)).bit_length() - 1
-        count = (~(bits >> port) & (bits >> port) + 1).bit_length() - 1
-        ranges.append(b"%d" % port if count == 1 else b"%d-%d" % (port, port + count - 1))
-        port += count
-    return b",".join(ranges) + b"\n"
+    return shown_ranges(int.from_bytes(_sysctls(kernel).reserved_ports, "little"))
 
 
 def _store_reserved_ports(kernel: Kernel, data: bytes) -> None:
-    bits = _bits_in(data, PORT_COUNT)
+    bits = bits_in(data, PORT_COUNT)
     _sysctls(kernel).reserved_ports = pack_bits(bits, PORT_COUNT >> 3) if bits else b""
-
-
-def _bits_in(data: bytes, count: int) -> int:
-    """A bit for each number of a text such as 1,3-5. Raises EINVAL.
-
-    Linux: kernel/sysctl.c, proc_do_large_bitmap.
-    """
-    bits = 0
-    text = data.lstrip(b"\n")
-    while text:
-        low, separator, text = _number_in(text, count, b"-,\n")
-        high = low
-        if separator == b"-":
-            high, _, text = _number_in(text, count, b",\n\0")
-        if high < low:
-            raise EINVAL("no range")
-        bits |= (1 << high + 1) - (1 << low)
-        text = text.lstrip(b"\n")
-    return bits
-
-
-def _number_in(text: bytes, count: int, separators: bytes) -> tuple[int, bytes, bytes]:
-    """The number below `count` that `text` begins with, what separates it from the rest, and that.
-
-    Raises EINVAL. Linux: kernel/sysctl.c, proc_get_long.
-    """
-    found = leading_number(text[:_LONGEST_NUMBER])
-    if found is None or found[1] == _LONGEST_NUMBER or found[0] >= count:
-        raise EINVAL("no number, or one that's too large")
-    separator, rest = text[found[1] : found[1] + 1], text[found[1] + 1 :]
-    if separator and separator not in separators:
-        raise EINVAL("something else than a comma or a hyphen follows")
-    return found[0], separator, rest
 
 
 def _show_fast_open_keys(kernel: Kernel) -> bytes:
@@ -374,7 +328,7 @@ def _show_timeout(name: bytes, kernel: Kernel) -> bytes:
 
 def _store_timeout(name: bytes, kernel: Kernel, data: bytes) -> None:
     """Raises EINVAL. Linux: net/netfilter/nf_conntrack_standalone.c, nf_ct_sysctl_table."""
-    value = parse_parameter(data, -_MOST_SECONDS, _MOST_SECONDS)
+    value = parse_parameter(data, -MOST_SECONDS, MOST_SECONDS)
     _sysctls(kernel).timeouts_s[name] = value
 
 
@@ -420,7 +374,9 @@ NETWORK_SYSCTLS: SystemTree = {
         b"igmp_max_msf": _number("most_sources", _INT_MIN, _INT_MAX),
         b"igmp_qrv": _number("igmp_robustness", 1, _INT_MAX),
         b"ip_local_port_range": SystemFile(0o644, _show_ports, _store_ports, kind=_PAIR),
-        b"ip_local_reserved_ports": SystemFile(0o644, _show_reserved_ports, _store_reserved_ports, kind=TEXT),
+        b"ip_local_reserved_ports": SystemFile(
+            0o644, _show_reserved_ports, _store_reserved_ports, kind=RANGES
+        ),
         b"ip_no_pmtu_disc": _byte("has_no_discovery"),
         b"ip_nonlocal_bind": _byte("binds_anywhere"),
         b"ip_unprivileged_port_start": SystemFile(
@@ -428,7 +384,7 @@ NETWORK_SYSCTLS: SystemTree = {
         ),
         b"nexthop_compat_mode": _byte("tells_next_hops", 0, 1),
         b"ping_group_range": SystemFile(0o644, _show_ping_groups, _store_ping_groups, kind=_PAIR),
-        **kept_in(b""),
+        **kept_in(b"ipv4"),
         b"route": {
             b"flush": SystemFile(0o200, _refuse_to_show, _store_flush, kind=TEXT),
             **kept_in(b"ipv4/route"),
@@ -442,11 +398,11 @@ NETWORK_SYSCTLS: SystemTree = {
         b"tcp_ecn": _byte("congestion_news", 0, 2),
         b"tcp_fastopen": _number("fast_open", -(2**31), 2**31 - 1),
         b"tcp_fastopen_key": SystemFile(0o600, _show_fast_open_keys, _store_fast_open_keys, kind=TEXT),
-        b"tcp_fin_timeout": _number("final_wait_s", -_MOST_SECONDS, _MOST_SECONDS),
+        b"tcp_fin_timeout": _number("final_wait_s", -MOST_SECONDS, MOST_SECONDS),
         b"tcp_fwmark_accept": _byte("takes_marks"),
-        b"tcp_keepalive_intvl": _number("keepalive_interval_s", -_MOST_SECONDS, _MOST_SECONDS),
+        b"tcp_keepalive_intvl": _number("keepalive_interval_s", -MOST_SECONDS, MOST_SECONDS),
         b"tcp_keepalive_probes": _byte("keepalive_probes"),
-        b"tcp_keepalive_time": _number("keepalive_s", -_MOST_SECONDS, _MOST_SECONDS),
+        b"tcp_keepalive_time": _number("keepalive_s", -MOST_SECONDS, MOST_SECONDS),
         b"tcp_max_syn_backlog": _number("most_requests", _INT_MIN, _INT_MAX),
         b"tcp_max_tw_buckets": _number("most_waiting", _INT_MIN, _INT_MAX),
         b"tcp_moderate_rcvbuf": _byte("moderates_room"),
@@ -485,7 +441,7 @@ NETWORK_SYSCTLS: SystemTree = {
             b"echo_ignore_anycast": _byte("ignores_echo_to_anycast"),
             b"echo_ignore_multicast": _byte("ignores_echo_to_groups_6"),
             b"ratelimit": _pause("icmp_pause_ms_6"),
-            b"ratemask": SystemFile(0o644, _show_mask, _store_mask, kind=TEXT),
+            b"ratemask": SystemFile(0o644, _show_mask, _store_mask, kind=RANGES),
         },
         **kept_in(b"ipv6"),
         b"ip_nonlocal_bind": _byte("binds_anywhere_6"),

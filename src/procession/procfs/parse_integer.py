@@ -20,7 +20,7 @@ _SPACE: Final = b" \t\n\v\f\r"
 # In hexadecimal only with a digit behind the x; else octal with a 0, up to the first digit that isn't.
 _DIGITS = re.compile(rb"0[xX]([0-9a-fA-F]+)|(0[0-7]*)|([0-9]+)")
 _SEPARATORS: Final = b" \t\n"
-_LONGEST: Final = 21
+LONGEST_NUMBER: Final = 21
 """How many characters of a parameter are looked at, and one more (Linux: kernel/sysctl.c, proc_get_long)."""
 
 
@@ -106,12 +106,12 @@ def leading_words(data: bytes, count: int, *, is_signed: bool = True) -> Words:
     words: list[bytes] = []
     at = len(data) - len(data.lstrip(_SPACE))
     while at < len(data) and len(words) < count:
-        seen = data[at : at + _LONGEST]
+        seen = data[at : at + LONGEST_NUMBER]
         sign = 1 if seen[:1] == b"-" and len(data) - at > 1 else 0
         found = leading_number(seen[sign:])
         end = at + sign + found[1] if found is not None else at
         is_whole = end == len(data) or data[end] in _SEPARATORS
-        if found is None or end - at == _LONGEST or not is_whole or found[0] >> 64 or sign > is_signed:
+        if found is None or end - at == LONGEST_NUMBER or not is_whole or found[0] >> 64 or sign > is_signed:
             return Words(tuple(words), at, is_broken=True)
         words.append(data[at:end])
         rest = data[end:]

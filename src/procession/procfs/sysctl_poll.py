@@ -9,6 +9,7 @@ from procession.fs.file import ALWAYS_READY, POLLERR, POLLIN, POLLPRI, POLLRDNOR
 from procession.fs.kernel_log import KERN_WARNING
 from procession.fs.permission import CAP_SYS_ADMIN
 from procession.procfs.inode import GeneratedFile, ProcFile
+from procession.procfs.number_ranges import read_ranges
 from procession.procfs.parameter_kind import INTEGER, ParameterKind
 from procession.procfs.parse_integer import leading_words, parse_parameter
 
@@ -84,6 +85,8 @@ class ParameterFile(GeneratedFile):
                 raise EPERM("takes CAP_SYS_ADMIN")
         if not data:
             return 0
+        if self.kind.is_ranges:
+            return self._write_ranges(offset, data)
         is_strict = self.kernel.sysctl_writes_strict == _STRICT
         if offset and not is_strict:
             self._warn()
@@ -126,6 +129,17 @@ class ParameterFile(GeneratedFile):
             raise EINVAL("not a number")
         # What is beyond a page's end counts too, though nobody looks at it.
         return len(data) if kind.takes_all else length + max(len(data) - _PAGE_SIZE + 1, 0)
+
+    def _write_ranges(self, offset: int, data: bytes) -> int:
+        """The bytes of the ranges that are whole: those of a first write take the place of what was there.
+
+        Linux: kernel/sysctl.c, proc_do_large_bitmap.
+        """
+        if len(data) >= _PAGE_SIZE:
+            data = data[: read_ranges(data[: _PAGE_SIZE - 1], goes_on=True)[1]]
+        old = self.source.show(self.subject).rstrip(b"\n") if offset else b""
+        super().write_at(0, old + b"," + data if old else data)
+        return len(data)
 
     def seek(self, offset: int, whence: int) -> int:
         return seek_by_default(self, offset, whence, 0)

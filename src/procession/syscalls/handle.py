@@ -26,6 +26,7 @@ from procession.syscalls.parameters import Address, Fd, Flags, Path
 from procession.syscalls.paths import find
 
 if TYPE_CHECKING:
+    from procession.fs.file import File
     from procession.kernel.task import Task
 
 _UNIQUE = int(HandleFlag.AT_HANDLE_MNT_ID_UNIQUE)
@@ -80,15 +81,21 @@ def name_to_handle_at(
 @syscall(304)
 def open_by_handle_at(task: Task, mount_fd: Fd, handle: Address, flags: Flags[OpenFlag]) -> int:
     """open_by_handle_at(2). Linux: fs/fhandle.c, do_handle_open."""
-    if task.frame is not None and isinstance(task.frame.progress, FifoOpening):
-        fifo = finish_opening(task.frame.progress)
-        limit = task.group.limits.soft[RLIMIT_NOFILE]
-        return task.files.install(fifo, close_on_exec=bool(flags & O_CLOEXEC), limit=limit)
+    limit = task.group.limits.soft[RLIMIT_NOFILE]
+    frame = task.frame
+    if frame is not None and isinstance(frame.progress, FifoOpening):
+        file = finish_opening(frame.progress)
+    else:
+        file = _open_found(task, mount_fd, handle, flags, limit)
+    return task.files.install(file, close_on_exec=bool(flags & O_CLOEXEC), limit=limit)
+
+
+def _open_found(task: Task, mount_fd: int, handle: int, flags: int, limit: int) -> File:
+    """The file of a handle, opened for a descriptor below `limit`. Linux: fs/fhandle.c, handle_to_path."""
     length, kind = _read_header(task, handle)
     anchor = _anchor_of(task, mount_fd)
     superblock = anchor.mount.superblock
     wanted, kind = kind & _USER_FLAGS, kind & ~_USER_FLAGS
-    limit = task.group.limits.soft[RLIMIT_NOFILE]
     if isinstance(superblock, PidFileSystem):
         # Linux: fs/pidfs.c, pidfs_export_permission.
         if flags & ~_PIDFD_FLAGS:
@@ -99,7 +106,7 @@ def open_by_handle_at(task: Task, mount_fd: Fd, handle: Address, flags: Flags[Op
         except Errno:
             pidfd.release_if_unheld()
             raise
-        return task.files.install(pidfd, close_on_exec=bool(flags & O_CLOEXEC), limit=limit)
+        return pidfd
     if isinstance(superblock, NamespaceFileSystem):
         place = find_namespace_by_handle(task, kind, _read_rest(task, handle, length))
     elif not task.credentials.capable(CAP_DAC_READ_SEARCH):
@@ -108,8 +115,7 @@ def open_by_handle_at(task: Task, mount_fd: Fd, handle: Address, flags: Flags[Op
         place = find_by_handle(anchor.mount, kind, _read_rest(task, handle, length))
     _check_wanted(wanted, place, anchor)
     task.files.lowest_free(0, limit)
-    file = open_place(task.fs, task.credentials, place, flags if flags & O_PATH else flags | O_LARGEFILE)
-    return task.files.install(file, close_on_exec=bool(flags & O_CLOEXEC), limit=limit)
+    return open_place(task.fs, task.credentials, place, flags if flags & O_PATH else flags | O_LARGEFILE)
 
 
 def _anchor_of(task: Task, fd: int) -> Place:
