@@ -1025,9 +1025,11 @@ TEST(windows_of_next_to_nothing)
 	enter();
 	CHECK_EQ(set("ipv4/tcp_wmem", "1 1 1"), 0);
 	for (size_t at = 0; at < LENGTH(cases); at++) {
-		int listener, fd, connection;
+		int listener, fd, connection, is_refused;
 
-		CHECK_EQ(set("ipv4/tcp_rmem", cases[at].room), 0);
+		/* Later kernels have no room of less than 4096 bytes. */
+		is_refused = set("ipv4/tcp_rmem", cases[at].room) == -1;
+		CHECK(!is_refused || errno == EINVAL);
 		listener = new_stream();
 		fd = new_stream();
 		own.sin_port = 0;
@@ -1036,8 +1038,8 @@ TEST(windows_of_next_to_nothing)
 		MUST(getsockname(listener, (struct sockaddr *)&own, &length));
 		MUST(connect(fd, (struct sockaddr *)&own, sizeof(own)));
 		connection = (int)MUST(accept(listener, NULL, NULL));
-		CHECK_EQ(option_of(fd, SOL_TCP, TCP_MAXSEG), cases[at].segment);
-		CHECK_EQ(send(fd, much, sizeof(much), MSG_DONTWAIT), cases[at].segment);
+		CHECK(is_refused || option_of(fd, SOL_TCP, TCP_MAXSEG) == cases[at].segment);
+		CHECK(is_refused || send(fd, much, sizeof(much), MSG_DONTWAIT) == cases[at].segment);
 		close(connection);
 		close(fd);
 		close(listener);

@@ -128,8 +128,8 @@ ROOTS_TEST(parameters_of_several_numbers)
 	CHECK_STRING(get("net/ipv4/ping_group_range"), "1\t0\n");
 	CHECK_EQ(put("net/ipv4/ip_local_port_range", "40000"), 5);
 	CHECK_STRING(get("net/ipv4/ip_local_port_range"), "40000\t60999\n");
-	CHECK_EQ(put("net/ipv4/tcp_rmem", "0x1000 010"), 10);
-	CHECK_EQ(strncmp(get("net/ipv4/tcp_rmem"), "4096\t8\t", 7), 0);
+	CHECK_EQ(put("net/ipv4/tcp_wmem", "0x1000 010"), 10);
+	CHECK_EQ(strncmp(get("net/ipv4/tcp_wmem"), "4096\t8\t", 7), 0);
 }
 
 ROOTS_TEST(parameters_of_networks)

@@ -206,7 +206,7 @@ def set_xattr(path: Path, subject: Subject, name: bytes, value: bytes, flags: in
     if name in _LISTS:
         _set_list(path, subject, name, value)
         return
-    if name == CAPABILITY_NAME and value:
+    if name == CAPABILITY_NAME:
         # Before anything else, even where none can be kept. Linux: fs/xattr.c, vfs_setxattr.
         value = kept_capability(inode, subject, value)
     _check_rights(inode, subject, name, writes=True, is_empty=not value)

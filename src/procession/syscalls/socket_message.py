@@ -30,6 +30,7 @@ from procession.net.socket import (
     MSG_ZEROCOPY,
 )
 from procession.syscalls.declaration import syscall
+from procession.syscalls.landlock_port import CONNECT_TCP, check_address
 from procession.syscalls.parameters import (
     ARRAY,
     Fd,
@@ -107,6 +108,9 @@ def _send(
     socket = file.socket
     sent_flags = flags | blocking_flags(file)
     total = source.total
+    if flags & MSG_FASTOPEN and task.credentials.landlock and address is not None and task.frame is None:
+        # Linux: security/landlock/net.c, hook_socket_connect; as first released as 6.12 of connect(2) alone.
+        check_address(task, socket, address, CONNECT_TCP)
     try:
         if socket.is_stream:
             return _send_stream(task, socket, source, sent_flags, address, control)

@@ -15,6 +15,7 @@ from procession.abi.process_event import (
     ProcMcastOperation,
 )
 from procession.net.netlink.socket import NetlinkSocket
+from procession.net.socket_options import CAP_NET_ADMIN
 
 if TYPE_CHECKING:
     from procession.net.network import Network
@@ -43,11 +44,13 @@ class ConnectorSocket(NetlinkSocket):
         self.events = ALL_EVENTS
 
     def check_groups(self, groups: int) -> None:
-        """Who doesn't administrate the network may listen to groups with an odd number: Linux looks for the
-        bit of the process connector's in the number. Linux: drivers/connector/connector.c, cn_bind.
+        """Who listens hears of everybody's processes, so it takes CAP_NET_ADMIN over the whole machine.
+
+        Linux as first released as 6.12 let anybody listen to the process connector.
+        Linux: drivers/connector/connector.c, cn_bind.
         """
-        if groups & 0xAAAA_AAAA and not self.may_administrate:
-            raise EPERM("CAP_NET_ADMIN is needed to listen to these groups")
+        if not self.caller.credentials.capable(CAP_NET_ADMIN):
+            raise EPERM("CAP_NET_ADMIN over the machine is needed to listen")
 
     def answer_all(self, data: bytes) -> None:
         """Hand a message to whom it's meant for; nothing is said of one that's no message, or for nobody.

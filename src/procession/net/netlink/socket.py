@@ -162,15 +162,15 @@ class NetlinkSocket(Socket):
     def bind(self, address: bytes) -> None:
         """Linux: net/netlink/af_netlink.c, netlink_bind."""
         wanted = parse_address(address)
-        if self.port_id:
-            if wanted.nl_pid != self.port_id:
-                raise EINVAL("the socket has another address")
-        elif wanted.nl_pid:
+        if self.port_id and wanted.nl_pid != self.port_id:
+            raise EINVAL("the socket has another address")
+        if wanted.nl_groups:
+            self.check_groups(wanted.nl_groups)
+        if wanted.nl_pid and not self.port_id:
             self._take(wanted.nl_pid)
         else:
             self.bind_automatically()
         if wanted.nl_groups:
-            self.check_groups(wanted.nl_groups)
             self.group_words = _GROUP_WORDS.get(self.protocol, 1)
         self.groups = self.groups & ~_FIRST_WORD | wanted.nl_groups
 
