@@ -8,8 +8,9 @@ A stub holds the guest's pages at the guest's addresses, and these things of its
 - the orders, read-only: what the machine wants, where to go on, and the tables of jumps. So nothing that says
   where the stub goes on can be written by what runs in it.
 
-That a stub has answered is said by a system call, which the guest's code can't make: it writes the request's
-number to a file that it hasn't mapped. If the machine sleeps, an eventfd is the bell that wakes it.
+That a stub has answered is said by a system call, which the guest's code can't make: low bits of the
+request's number become the signal of an eventfd (F_SETSIG), which never sends it, and the machine asks what
+that is. If the machine sleeps, a write to the eventfd is the bell that wakes it.
 
 The file of a processor begins with the context; then each stub has a part for its orders.
 """
@@ -67,8 +68,9 @@ ORDERS: Final = CONTEXT_BYTES
 REQUEST: Final = ORDERS
 RESUME: Final = ORDERS + 0x8
 COMMAND_COUNT: Final = ORDERS + 0x10
-REPLY_DESCRIPTOR: Final = ORDERS + 0x18
-BELL_DESCRIPTOR: Final = ORDERS + 0x1C
+BELL_DESCRIPTOR: Final = ORDERS + 0x18
+KEPT: Final = ORDERS + 0x1C
+"""Whether the extended state is still what the stub left it as."""
 LOOKING: Final = ORDERS + 0x20
 """How long a stub looks for the next request before it sleeps, in the processor's ticks."""
 SLOT: Final = ORDERS + 0x28
@@ -102,6 +104,9 @@ FEWER_RETURN_BITS: Final = 0xFFFF << 3
 """Those that do where a processor takes long to gather the others."""
 ORDERS_BYTES: Final = RETURN_TABLE + 8 * RETURN_PLACES - ORDERS
 CONTEXT_END: Final = CONTEXT + CONTEXT_BYTES + ORDERS_BYTES
+
+ANSWER_BITS: Final = 0x3F
+"""What of a request's number is its answer: a signal's number is at most 64."""
 
 # Why a stub has come back; from FIRST_EXIT on, which place of the code it left.
 MISSED: Final = 0

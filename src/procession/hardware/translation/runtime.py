@@ -5,6 +5,7 @@ It lies at the start of the code cache, and works at each address where that is 
 
 from __future__ import annotations
 
+from procession.abi.open_flags import FcntlCommand
 from procession.hardware.translation import layout
 from procession.hardware.translation.assembler import (
     CARRY,
@@ -27,7 +28,8 @@ from procession.hardware.translation.assembler import (
     unsigned_64,
 )
 
-_PWRITE64, _SCHED_YIELD, _FUTEX = 18, 24, 202
+_SCHED_YIELD, _FCNTL, _FUTEX = 24, 72, 202
+_F_SETSIG = int(FcntlCommand.F_SETSIG)
 _PATIENCE_SHIFT = 2
 """A stub that may be spoken to next looks for that 1 << this times as long, and lets others run meanwhile."""
 _COMPONENTS = 7
@@ -114,16 +116,18 @@ def _leave(code: Assembler) -> None:
     code.put("f3 48 0f ae c0", store(RAX, layout.FS_BASE))  # rdfsbase rax
     code.put(b"\xb8%c\0\0\0\x31\xd2" % _COMPONENTS)  # mov eax, components; xor edx, edx
     code.put("65 48 0f ae 24 25", signed_32(layout.EXTENDED))  # xsave64 gs:[...]
+    code.put("41 bd 01000000")  # mov r13d, 1: the processor has what was saved
 
 
 def _wait(code: Assembler) -> None:
     """The state is saved: answer, and wait for the next request."""
     code.label("answer")
     code.put("65 8b 1c 25", signed_32(layout.REQUEST))  # mov ebx, gs:[request]
-    code.put("65 8b 3c 25", signed_32(layout.REPLY_DESCRIPTOR))  # mov edi, gs:[descriptor]
-    code.put("f3 48 0f ae ce", "48 8d b6", signed_32(layout.REQUEST))  # lea rsi, the request
-    code.put("ba 04000000", "4d 31 d2")  # mov edx, 4; xor r10, r10
-    code.put(b"\xb8%c\0\0\0" % _PWRITE64, "0f 05")  # mov eax, pwrite64; syscall
+    code.put("65 8b 3c 25", signed_32(layout.BELL_DESCRIPTOR))  # mov edi, gs:[descriptor]
+    code.put(b"\xbe%c\0\0\0" % _F_SETSIG)  # mov esi, F_SETSIG
+    code.put("89 da", b"\x83\xe2%c" % layout.ANSWER_BITS)  # mov edx, ebx; and edx, ...
+    code.put(b"\xb8%c\0\0\0" % _FCNTL, "0f 05")  # mov eax, fcntl; syscall
+    code.put("0f ae f0")  # mfence: the machine says that it sleeps, and then looks whether this was said
     code.put("65 83 3c 25", signed_32(layout.WAITING), "00")  # cmp dword gs:[waiting], 0
     code.branch(ZERO, "answered")
     code.put("65 8b 3c 25", signed_32(layout.BELL_DESCRIPTOR))  # mov edi, gs:[descriptor]
@@ -159,6 +163,9 @@ def _wait(code: Assembler) -> None:
     code.branch(ZERO, "sleep")
     code.put("65 c7 45 00 00000000")
     code.label("obey")
+    # What is written when the guest is left is in the machine's cache by now.
+    for line in range(0, 0x140, 0x40):
+        code.put("65 0f 0d 0c 25", signed_32(line))  # prefetchw gs:[...]
     code.put("65 8b 04 25", signed_32(layout.REQUEST), "65 89 04 25", signed_32(layout.TAKEN))
     code.put("65 8b 1c 25", signed_32(layout.COMMAND_COUNT))  # mov ebx, gs:[count]
     code.put("85 db")  # test ebx, ebx
@@ -189,7 +196,10 @@ def _enter(code: Assembler) -> None:
     code.label("enter")
     code.put(fetch(RAX, layout.FS_BASE), "f3 48 0f ae d0")  # wrfsbase rax
     code.put(b"\xb8%c\0\0\0\x31\xd2" % _COMPONENTS)
+    code.put("65 44 23 2c 25", signed_32(layout.KEPT))  # and r13d, gs:[kept]
+    code.branch(ZERO ^ 1, "kept")
     code.put("65 48 0f ae 2c 25", signed_32(layout.EXTENDED))  # xrstor64 gs:[...]
+    code.label("kept")
     _take_stack(code)
     code.put("65 ff 34 25", signed_32(layout.FLAGS), "9d")  # push gs:[flags]; popfq
     for register in range(16):
@@ -218,5 +228,6 @@ def _on_signal(code: Assembler) -> None:
     code.put(b"\x48\x83\xc6%c\x48\x83\xc7%c" % (_SOFTWARE_BYTES, _SOFTWARE_BYTES))
     code.put(b"\xb9%c\0\0\0\xf3\x48\xa5" % _REST_WORDS)
     code.put("65 48 83 24 25", signed_32(layout.EXTENDED + 512), b"%c" % _COMPONENTS)  # and qword [...], 7
+    code.put("45 31 ed")  # xor r13d, r13d: a handler begins with another extended state
     code.put(store_constant(layout.EXIT, layout.FAULTED))
     code.jump("answer")

@@ -19,7 +19,7 @@ from procession.hardware.engine import (
 from procession.hardware.engines.native.code_store import CodeStore
 from procession.hardware.engines.native.faults import faulted, take_call_back
 from procession.hardware.engines.native.guest_memory import GuestMemory, Inaccessible
-from procession.hardware.engines.native.hand_over import PLACE, UNPAID
+from procession.hardware.engines.native.hand_over import KEPT, PLACE, UNPAID
 from procession.hardware.engines.native.machine_code import StubUnavailable
 from procession.hardware.engines.native.processor_model import Attendant
 from procession.hardware.engines.native.single_step import (
@@ -441,6 +441,7 @@ class NativeEngine:
         words[_GS_BASE] = registers.gs_base
         self.attendant.selectors = registers.selectors and loaded_selectors(registers.selectors)
         self.processor.extended[:] = registers.floating or INITIAL_STATE
+        self.processor.mailbox[KEPT] = 0
         self.switches += 1
 
     def load_bases(self, registers: Registers) -> None:

@@ -6,6 +6,7 @@ import mmap
 from typing import Final
 
 from procession.abi.futex import FutexCommand
+from procession.abi.open_flags import FcntlCommand
 from procession.abi.word import pack_u32, pack_u64
 from procession.hardware.engines.native.machine_code import map_code
 from procession.hardware.translation import layout
@@ -14,6 +15,7 @@ from procession.hardware.translation.assembler import (
     NOT_GREATER,
     R12,
     RAX,
+    RDI,
     RDX,
     RSI,
     SIGN,
@@ -38,10 +40,11 @@ _ANSWERED_AT: Final = 6
 BELL: Final = 7
 _RINGS: Final = 8
 BEFORE: Final = 9
+KEPT: Final = 11
 """The words of the mailbox: the address of the orders, the last request's number, how long to look for its
 answer, the address of the stub's word in ASLEEP, where the stub is to go on, how long the stub looks for the
 next request, when the last answer came (all in the processor's ticks), the `struct pollfd` of the bell, how
-often that has rung, and what the two counters were before.
+often that has rung, what the two counters were before, and whether the extended state is as the stub left it.
 """
 LOOKING_TICKS: Final = 24_000
 """How long the machine looks for an answer before it sleeps, in the processor's ticks: 6 to 12 us."""
@@ -49,7 +52,8 @@ STUB_SHIFT: Final = 2
 """A stub looks 1 << this times as long, as Python takes its time."""
 _WAKING_SHIFT: Final = 2
 """The machine looks 1 << this times as long for a stub that sleeps, as that has to be woken first."""
-_POLL, FUTEX, FUTEX_WAKE = 7, 202, int(FutexCommand.FUTEX_WAKE)
+_POLL, _FCNTL, FUTEX, FUTEX_WAKE = 7, 72, 202, int(FutexCommand.FUTEX_WAKE)
+_F_GETSIG: Final = int(FcntlCommand.F_GETSIG)
 _NAP_MS: Final = 1
 """How long who waits sleeps with Python's lock: that costs less than to give it up."""
 _SHORT_WORK_TICKS: Final = LOOKING_TICKS << STUB_SHIFT
@@ -62,9 +66,10 @@ _RESUME, _LOOKING, _WAITING = (
 """Words of the orders."""
 
 
-def map_hand_over(context: int, replies: int) -> tuple[mmap.mmap, memoryview[int], int]:
+def map_hand_over(context: int, bell: int) -> tuple[mmap.mmap, memoryview[int], int]:
     """Code that makes a request and waits briefly for its answer; its mailbox; and where in the code to begin
-    if there may be no budget.
+    if there may be no budget. `context` is the address of the context, `bell` the descriptor of the eventfd
+    whose signal is the answer.
 
     It returns why the stub has come back, CALLED only if the counters are as they may be; less than that if
     it has slept for a moment; UNPAID if there's none; or NOT_ANSWERED, and then the stub will ring the bell.
@@ -75,8 +80,12 @@ def map_hand_over(context: int, replies: int) -> tuple[mmap.mmap, memoryview[int
     def read_ticks() -> None:
         code.put("0f 31", "48 c1 e2 20", "48 09 d0")  # rdtsc; shl rdx, 32; or rax, rdx
 
+    def look_for_answer() -> None:
+        code.put(set_register(RDI, bell), set_register(RSI, _F_GETSIG), set_register(RAX, _FCNTL), "0f 05")
+        code.put("44 39 e8")  # cmp eax, r13d
+
     def enter() -> None:
-        code.put("53", "41 54")  # push rbx; push r12
+        code.put("53", "41 54", "41 55")  # push rbx; push r12; push r13
         code.address(R12, "mailbox")
         code.put("48 bf", pack_u64(context))  # mov rdi, the context's address
 
@@ -92,20 +101,22 @@ def map_hand_over(context: int, replies: int) -> tuple[mmap.mmap, memoryview[int
     code.put("48 3d", pack_u32(_SHORT_WORK_TICKS), "41 0f 42 54 24 28")  # cmp rax, ...; cmovb edx, [r12 + 40]
     code.put(b"\x89\x53%c" % (8 * _LOOKING))  # mov [rbx + looking], edx
     code.put("41 8b 44 24 08", "ff c0", "41 89 44 24 08")  # mov eax, [r12 + 8]; inc eax; mov [r12 + 8], eax
-    code.put("89 c1", "49 8b 74 24 20", b"\x48\x89\x73%c" % (8 * _RESUME))  # mov ecx, eax; copy the place
+    code.put("41 89 c5", b"\x41\x83\xe5%c" % layout.ANSWER_BITS)  # mov r13d, eax; and r13d, ...
+    code.put("49 8b 74 24 20", b"\x48\x89\x73%c" % (8 * _RESUME))  # copy the place
+    code.put(b"\x41\x8b\x4c\x24%c" % (8 * KEPT), b"\x89\x4b%c" % (layout.KEPT - layout.ORDERS))
     code.put("87 03")  # xchg [rbx], eax
+    code.put(b"\x41\xc7\x44\x24%c\1\0\0\0" % (8 * KEPT))  # mov dword [r12 + kept], 1
     code.put("45 8b 4c 24 10", "49 8b 54 24 18")  # mov r9d, [r12 + 16]; mov rdx, [r12 + 24]
-    code.put("48 be", pack_u64(replies))  # mov rsi, the reply's address
     code.put("83 3a 00")  # cmp dword [rdx], 0
     code.branch(ZERO, "requested")
     code.put("c7 02 00000000")  # mov dword [rdx], 0
-    code.put("51", "56", "48 89 df")  # push rcx; push rsi; mov rdi, rbx
+    code.put("48 89 df")  # mov rdi, rbx
     code.put(set_register(RSI, FUTEX_WAKE), set_register(RDX, 1), set_register(RAX, FUTEX), "0f 05")
-    code.put("5e", "59", b"\x41\xc1\xe1%c" % _WAKING_SHIFT)  # pop rsi; pop rcx; shl r9d, ...
+    code.put(b"\x41\xc1\xe1%c" % _WAKING_SHIFT)  # shl r9d, ...
     code.label("requested")
     code.put("0f 31", "41 89 c0")  # rdtsc; mov r8d, eax
     code.label("look")
-    code.put("39 0e")  # cmp [rsi], ecx
+    look_for_answer()
     code.branch(ZERO, "answered")
     code.put("f3 90", "0f 31", "44 29 c0")  # pause; rdtsc; sub eax, r8d
     code.put("44 39 c8")  # cmp eax, r9d
@@ -113,20 +124,20 @@ def map_hand_over(context: int, replies: int) -> tuple[mmap.mmap, memoryview[int
     # The stub looks at this after it has answered: so one of the two sees what the other one did.
     code.put(set_register(RAX, 1), b"\x87\x43%c" % (8 * _WAITING))  # mov eax, 1; xchg [rbx + waiting], eax
     code.label("sleep")
-    code.put("39 0e")  # cmp [rsi], ecx
+    look_for_answer()
     code.branch(ZERO, "answered late")
-    code.put("51", "56", "49 8d 7c 24 38")  # push rcx; push rsi; lea rdi, [r12 + 56]
+    code.put("49 8d 7c 24 38")  # lea rdi, [r12 + 56]
     code.put(set_register(RSI, 1), set_register(RDX, _NAP_MS), set_register(RAX, _POLL), "0f 05")
-    code.put("5e", "59", "85 c0")  # pop rsi; pop rcx; test eax, eax
+    code.put("85 c0")  # test eax, eax
     code.branch(NOT_GREATER ^ 1, "rung")
-    code.put("39 0e")
+    look_for_answer()
     code.branch(ZERO, "answered late")
     code.put("83 c8 ff")  # or eax, -1
     code.jump("return")
     code.label("rung")
     # It may have rung for an answer that was found without.
-    code.put("51", "56", "41 8b 7c 24 38", "49 8d 74 24 40")  # ...; mov edi, [r12 + 56]; lea ...
-    code.put(set_register(RDX, 8), "31 c0", "0f 05", "5e", "59")  # mov edx, 8; xor eax, eax (read); syscall
+    code.put("41 8b 7c 24 38", "49 8d 74 24 40")  # mov edi, [r12 + 56]; lea rsi, [r12 + 64]
+    code.put(set_register(RDX, 8), "31 c0", "0f 05")  # mov edx, 8; xor eax, eax (read); syscall
     code.jump("sleep")
     code.label("answered late")
     code.put(b"\xc7\x43%c\0\0\0\0" % (8 * _WAITING))  # mov dword [rbx + waiting], 0
@@ -152,7 +163,7 @@ def map_hand_over(context: int, replies: int) -> tuple[mmap.mmap, memoryview[int
     read_ticks()
     code.put("49 89 44 24 30", "89 c8")  # mov [r12 + 48], rax; mov eax, ecx
     code.label("return")
-    code.put("41 5c", "5b", "c3")  # pop r12; pop rbx; ret
+    code.put("41 5d", "41 5c", "5b", "c3")  # pop r13; pop r12; pop rbx; ret
     code.label("uncertain")
     code.put(b"\xb9%c\0\0\0" % layout.UNCERTAIN)  # mov ecx, ...
     code.jump("note the time")

@@ -65,12 +65,11 @@ _LAST_DESCRIPTOR = 0xFFFF_FFFF
 class StubParts(NamedTuple):
     """What one stub is made of: descriptors in the stub, and where its orders are in the processor's file.
 
-    `memory`, `reply` and `bell`, in a row, are kept open; all others are closed.
+    `memory` and `bell`, in a row, are kept open; all others are closed.
     `answer` and `on_signal` are offsets in the code cache.
     """
 
     memory: int
-    reply: int
     bell: int
     cache: int
     context: int
@@ -111,7 +110,8 @@ def make_image(parts: StubParts) -> tuple[bytes, list[int]]:
     steps.call(_PRCTL, _PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     steps.call(_SECCOMP, _SECCOMP_SET_MODE_FILTER, 0, "filter program")
     code.put(set_register(RAX, layout.CONTEXT), "f3 48 0f ae d8")  # wrgsbase rax
-    code.put(set_register(RAX, layout.HIGH_VIEW + parts.answer), "ff e0")  # jmp rax
+    code.put(set_register(RAX, layout.HIGH_VIEW + parts.answer))
+    code.put("45 31 ed", "ff e0")  # xor r13d, r13d; jmp rax
     code.label("fail")
     code.put("89 df", set_register(RAX, _EXIT_GROUP), "0f 05")  # mov edi, ebx; exit_group
     _put_data(code, parts)
@@ -161,7 +161,7 @@ def _put_data(code: Assembler, parts: StubParts) -> None:
     flags = _SA_SIGINFO | _SA_ONSTACK | _SA_RESTORER | _SA_NODEFER
     # It never returns, so that the restorer is never called.
     code.put(handler, unsigned_64(flags), handler, bytes(8))
-    instructions = assemble_filter(parts.memory, parts.reply, parts.bell)
+    instructions = assemble_filter(parts.memory, parts.bell)
     code.label("filter program")
     at = code.base + len(code.code) + 16
     code.put(unsigned_64(len(instructions) // 8), unsigned_64(at), instructions)

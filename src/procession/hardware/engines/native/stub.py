@@ -24,6 +24,7 @@ from procession.hardware.engines.native.hand_over import (
     CODE_OFFSET,
     FUTEX,
     FUTEX_WAKE,
+    KEPT,
     LOOKING_TICKS,
     LOOKS,
     NOT_ANSWERED,
@@ -73,8 +74,8 @@ class StubError(Exception):
 class Processor:
     """The file that stubs share with the machine: one context, and for each stub its orders.
 
-    `replies` is another file, which stubs have no mapping of: its first word is the request that was answered
-    last, written by a system call.
+    `bell_descriptor` is an eventfd that all have: its signal is the low bits of the request that was answered
+    last. So who answers writes nothing that another could map, at a third of what a write to a file costs.
     `general` are the live registers of whoever runs, `budget` what they may do, `words` the context's
     quadwords.
     `hand_over` is for code that goes on, `begin` for code that begins if there's budget; `before` is what the
@@ -107,9 +108,6 @@ class Processor:
         "pointed",
         "poller",
         "prompt",
-        "replies",
-        "reply_descriptor",
-        "reply_words",
         "sleeps",
         "system_call",
         "until_try",
@@ -119,7 +117,7 @@ class Processor:
 
     def __init__(self) -> None:
         size = layout.CONTEXT_BYTES + MAXIMUM_STUBS * layout.ORDERS_BYTES
-        self.descriptor = self.orders_descriptor = self.reply_descriptor = self.bell_descriptor = -1
+        self.descriptor = self.orders_descriptor = self.bell_descriptor = -1
         self.descriptor = os.memfd_create("procession-processor")
         os.ftruncate(self.descriptor, size)
         self.orders_descriptor = os.open(f"/proc/self/fd/{self.descriptor}", os.O_RDONLY | os.O_CLOEXEC)
@@ -134,15 +132,10 @@ class Processor:
         self.budget = Budget(jumps, transfers)
         self.extended = self.context[layout.EXTENDED : layout.EXTENDED + layout.EXTENDED_BYTES]
         self.free_slots = list(range(MAXIMUM_STUBS - 1, -1, -1))
-        self.reply_descriptor = os.memfd_create("procession-replies", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        os.ftruncate(self.reply_descriptor, mmap.PAGESIZE)
-        fcntl.fcntl(self.reply_descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK)
-        self.replies = mmap.mmap(self.reply_descriptor, mmap.PAGESIZE)
-        self.reply_words = memoryview(self.replies).cast("I")
         self.bell_descriptor = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self.poller = select.poll()
         self.poller.register(self.bell_descriptor, select.POLLIN)
-        self.code, self.mailbox, begin = map_hand_over(address_of(self.memory), address_of(self.replies))
+        self.code, self.mailbox, begin = map_hand_over(address_of(self.memory), self.bell_descriptor)
         self.before = memoryview(self.code)[8 * BEFORE : 8 * BEFORE + 16].cast("q")
         self.mailbox[BELL] = self.bell_descriptor | select.POLLIN << 32
         start = address_of(self.code) + CODE_OFFSET
@@ -156,6 +149,12 @@ class Processor:
         self.patience = 1
         self.until_try = 0
         self.system_call = ctypes.CDLL(None, use_errno=True).syscall
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether the last request is."""
+        answer = fcntl.fcntl(self.bell_descriptor, fcntl.F_GETSIG)
+        return answer == self.mailbox[NUMBER] & layout.ANSWER_BITS
 
     @property
     def holds_much(self) -> bool:
@@ -201,15 +200,10 @@ class Processor:
 
     def close(self) -> None:
         """Give back what the host has given."""
-        for descriptor in (
-            self.descriptor,
-            self.orders_descriptor,
-            self.reply_descriptor,
-            self.bell_descriptor,
-        ):
+        for descriptor in (self.descriptor, self.orders_descriptor, self.bell_descriptor):
             if descriptor >= 0:
                 os.close(descriptor)
-        self.descriptor = self.orders_descriptor = self.reply_descriptor = self.bell_descriptor = -1
+        self.descriptor = self.orders_descriptor = self.bell_descriptor = -1
 
     def __del__(self) -> None:
         self.close()
@@ -263,7 +257,9 @@ class Stub:
         words[_VALUE] = words[_WAITING] = 1
         words[_TURN] = layout.ITS_TURN
         mailbox = processor.mailbox
-        words[0] = mailbox[NUMBER] = (mailbox[NUMBER] + 1) & 0xFFFF_FFFF
+        last = mailbox[NUMBER]
+        fcntl.fcntl(processor.bell_descriptor, fcntl.F_SETSIG, last & layout.ANSWER_BITS)
+        words[0] = mailbox[NUMBER] = (last + 1) & 0xFFFF_FFFF
         try:
             self.pid, self.memory_descriptor, calls = _spawn(processor, cache, memory_descriptor, start)
         except StubUnavailable:
@@ -299,6 +295,7 @@ class Stub:
         self.orders_words[_TURN] = layout.ITS_TURN
         mailbox = processor.mailbox
         mailbox[ORDERS] = self.orders_address
+        mailbox[KEPT] = 0
         mailbox[SLEEPER] = self.sleeper_address
         processor.pointed = self
         processor.prompt = self if processor.looking and processor.patience == 1 else None
@@ -421,7 +418,7 @@ class Stub:
         asked = ctypes.c_void_p(self.orders_address)
         processor.system_call(FUTEX, asked, FUTEX_WAKE, 1, None, None, 0)
         waited_ms = 0
-        while processor.reply_words[0] != processor.mailbox[NUMBER]:
+        while not processor.is_answered:
             if processor.poller.poll(_WAIT_MS):
                 # It may have rung for an answer that was found without.
                 os.eventfd_read(processor.bell_descriptor)
@@ -469,7 +466,7 @@ class Stub:
 _PROCESSORS: Final = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
 _RESUME: Final = (layout.RESUME - layout.ORDERS) >> 3
 _COUNT: Final = (layout.COMMAND_COUNT - layout.ORDERS) >> 3
-_DESCRIPTORS: Final = (layout.REPLY_DESCRIPTOR - layout.ORDERS) >> 3
+_BELL_DESCRIPTOR: Final = (layout.BELL_DESCRIPTOR - layout.ORDERS) >> 3
 _VALUE: Final = (layout.BELL_VALUE - layout.ORDERS) >> 3
 _LOOKING: Final = (layout.LOOKING - layout.ORDERS) >> 3
 _WAITING: Final = (layout.WAITING - layout.ORDERS) >> 3
@@ -492,7 +489,6 @@ def _spawn(
         code_descriptor = os.open(f"/proc/self/fd/{cache.descriptor}", os.O_RDONLY | os.O_CLOEXEC)
         sources = (
             memory_descriptor,
-            processor.reply_descriptor,
             processor.bell_descriptor,
             code_descriptor,
             processor.descriptor,
@@ -501,11 +497,10 @@ def _spawn(
         first = max(*sources, image_descriptor) + 1
         parts = StubParts(
             memory=first,
-            reply=first + 1,
-            bell=first + 2,
-            cache=first + 3,
-            context=first + 4,
-            orders=first + 5,
+            bell=first + 1,
+            cache=first + 2,
+            context=first + 3,
+            orders=first + 4,
             orders_offset=orders_offset,
             parent_pid=os.getpid(),
             answer=cache.labels["answer"],
@@ -513,7 +508,7 @@ def _spawn(
         )
         image, calls = make_image(parts)
         os.write(image_descriptor, image)
-        processor.orders(orders_offset).cast("Q")[_DESCRIPTORS] = parts.reply | parts.bell << 32
+        processor.orders(orders_offset).cast("Q")[_BELL_DESCRIPTOR] = parts.bell
         actions = [(os.POSIX_SPAWN_DUP2, source, first + place) for place, source in enumerate(sources)]
         path = f"/proc/self/fd/{image_descriptor}"
         return os.posix_spawn(path, ["procession-stub"], {}, file_actions=actions, setpgroup=0), first, calls

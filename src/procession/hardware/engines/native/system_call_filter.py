@@ -1,5 +1,5 @@
-"""What a stub may ask of the host: to map pages of the machine's memory, never executable; to wait; to let
-others run.
+"""What a stub may ask of the host: to map pages of the machine's memory, never executable; to answer; to
+wait; to let others run.
 
 Whatever else it calls ends it. Nothing in a stub makes system calls but the code that does what the machine
 orders, so the filter is the second wall, not the first. Linux: include/uapi/linux/seccomp.h.
@@ -11,6 +11,7 @@ from typing import Final
 
 from procession.abi.futex import FutexCommand
 from procession.abi.mmap_flags import MapFlag
+from procession.abi.open_flags import FcntlCommand
 from procession.abi.word import Words
 
 _INSTRUCTION: Final = Words("<HBBI")
@@ -20,16 +21,17 @@ _X86_64: Final = 0xC000003E
 _ALLOW, _KILL = 0x7FFF0000, 0x80000000
 MMAP: Final = 9
 MUNMAP: Final = 11
-_WRITE, _PWRITE64, _SCHED_YIELD, _FUTEX, _EXIT_GROUP = 1, 18, 24, 202, 231
+_WRITE, _SCHED_YIELD, _FCNTL, _FUTEX, _EXIT_GROUP = 1, 24, 72, 202, 231
+_F_SETSIG: Final = int(FcntlCommand.F_SETSIG)
 _FUTEX_WAIT: Final = int(FutexCommand.FUTEX_WAIT)
 _NEITHER_READ_NOR_WRITE: Final = 0xFFFF_FFFC
 MAP_SHARED_FIXED: Final = 0x11
 MAP_POPULATE: Final = int(MapFlag.MAP_POPULATE)
 
 
-def assemble_filter(memory_descriptor: int, reply_descriptor: int, bell_descriptor: int) -> bytes:
-    """The filter's instructions, eight bytes each, for a stub that has the machine's memory, the file of
-    replies and the eventfd there.
+def assemble_filter(memory_descriptor: int, bell_descriptor: int) -> bytes:
+    """The filter's instructions, eight bytes each, for a stub that has the machine's memory and the eventfd
+    there.
     """
 
     def argument(number: int) -> tuple[int, int | str, int | str, int]:
@@ -40,7 +42,7 @@ def assemble_filter(memory_descriptor: int, reply_descriptor: int, bell_descript
         (_LOAD, 0, 0, _ARCHITECTURE),
         (_EQUAL, 0, "kill", _X86_64),
         (_LOAD, 0, 0, _NUMBER),
-        (_EQUAL, "reply", 0, _PWRITE64),
+        (_EQUAL, "answer", 0, _FCNTL),
         (_EQUAL, "bell", 0, _WRITE),
         (_EQUAL, "futex", 0, _FUTEX),
         (_EQUAL, "allow", 0, MUNMAP),
@@ -56,15 +58,15 @@ def assemble_filter(memory_descriptor: int, reply_descriptor: int, bell_descript
         (_ANY_SET, "kill", "allow", _NEITHER_READ_NOR_WRITE),
         argument(1),
         (_EQUAL, "allow", "kill", _FUTEX_WAIT),
-        argument(0),
-        (_EQUAL, "allow", "kill", reply_descriptor),
+        argument(1),
+        (_EQUAL, 0, "kill", _F_SETSIG),
         argument(0),
         (_EQUAL, "allow", "kill", bell_descriptor),
         (_RETURN, 0, 0, _ALLOW),
         (_RETURN, 0, 0, _KILL),
     ]
     end = len(program)
-    places = {"futex": end - 8, "reply": end - 6, "bell": end - 4, "allow": end - 2, "kill": end - 1}
+    places = {"futex": end - 8, "answer": end - 6, "bell": end - 4, "allow": end - 2, "kill": end - 1}
 
     def distance(place: int, target: int | str) -> int:
         return places[target] - place - 1 if isinstance(target, str) else target
